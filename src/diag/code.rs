@@ -1,0 +1,218 @@
+//! The closed list of diagnostic codes. Codes are stable: they are never reused for another meaning.
+
+use std::fmt;
+
+/// How serious a diagnostic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Shown only with `-v`.
+    Advice,
+    /// Shown; nothing stops.
+    Warning,
+    /// Stops.
+    Error,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// A diagnostic code. `E` is an error, `W` a warning, `A` advice.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &[Code] = &[$(Code::$name,)+];
+
+            /// The code as it is printed.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => stringify!($name),)+ }
+            }
+
+            /// One paragraph about the code: what it means and what to do.
+            pub fn page(self) -> &'static str {
+                match self { $(Code::$name => concat!($($doc, "\n"),+),)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The text does not fit the grammar here. The label says what was expected; a word close to an expected one is suggested.
+    E101,
+    /// A statement starts with a word that is no statement. Quote it if it is a module name: `'exclude' depends on a.`
+    E102,
+    /// A statement does not end in a dot.
+    E103,
+    /// A string, quoted atom, binary or bracket is opened and never closed.
+    E104,
+    /// Brackets are nested more than 256 levels deep.
+    E105,
+    /// A literal is malformed: a digit outside its base, a bad escape, a bad character.
+    E106,
+    /// Erlang that plans leave out: `receive`, `!`, `fun … end`, records, macros, `try`, chained comparisons.
+    E107,
+    /// Elixir syntax where Erlang's is meant: `:atom`, `%{}`, `Mod.fun(x)`, `# comment`, `&f/1`.
+    E108,
+    /// A plan file cannot be read, or files include each other in a ring.
+    E109,
+    /// A statement that the language knows and this version of updo does not carry out.
+    E110,
+    /// The plan needs another version of updo (`updo ">= …"`).
+    E201,
+    /// No module of this name: neither loaded on the node nor among the beams.
+    E202,
+    /// No application of this name on the node.
+    E203,
+    /// The statement has no such option.
+    E204,
+    /// The value of an option has the wrong type.
+    E205,
+    /// A variable has no value here.
+    E206,
+    /// A parameter has no value: pass `--set Name=value` or set `UPDO_SET_NAME`.
+    E207,
+    /// `--set` names no parameter of the plan, or its value does not have the parameter's type.
+    E208,
+    /// Something that may stand once in a plan stands there twice.
+    E209,
+    /// An expression that is read without a node asks the node. Subjects and guards cannot; `require` and `verify` can.
+    E210,
+    /// The plan has no target, or a flag names one that the plan does not have.
+    E211,
+    /// A cookie or key is written in the plan. Use `file("…")` or `env("…")`.
+    W212,
+    /// No beam matches a `code push` or `old from` pattern.
+    E213,
+    /// A beam file cannot be used: truncated, not a beam, another module inside, refused by the node.
+    E214,
+    /// The plan both adds and removes one dependency.
+    E301,
+    /// Two statements of equal rank give one module different values.
+    E302,
+    /// Orders that must be obeyed contradict each other.
+    E303,
+    /// `cycle … break a -> b` names an edge that is not in the cycle.
+    E304,
+    /// The modules of a `cycle` statement form no cycle (any more).
+    W305,
+    /// A `cycle` statement does not name exactly the modules of the cycle.
+    E306,
+    /// Modules call each other in a ring that no `cycle` statement names. In a single window this is harmless.
+    W307,
+    /// The plan adds a dependency that updo infers anyway.
+    A308,
+    /// The plan removes a dependency that nothing infers.
+    W309,
+    /// A rule matches no module that takes part in this upgrade.
+    W310,
+    /// An override gives no reason (`because "…"`).
+    A311,
+    /// A module is to be converted and its new version exports no `code_change`.
+    E312,
+    /// A module is left out that a module taking part needs in its new version.
+    E313,
+    /// A conversion has no clause for the way back.
+    W314,
+    /// Calls through a variable: updo cannot know where they go.
+    W315,
+    /// Processes run a changed module and no supervisor's child specification mentions them.
+    W316,
+    /// A conversion may fail, and no copy of the running version is at hand to go back to.
+    E317,
+    /// A module lost functions that an unchanged or left out module still calls.
+    W318,
+    /// A loaded module has no file any more: deleted in the new version?
+    W319,
+    /// A changed module cannot be taken: sticky, preloaded, cover compiled or loaded from another file.
+    W320,
+    /// An instruction is malformed or unknown.
+    E401,
+    /// A script suspends something and never resumes it, or the other way round.
+    E402,
+    /// A step that a statement refers to does not exist in this upgrade.
+    E403,
+    /// An instruction stands before the point of no return and may not.
+    E404,
+    /// Purging will kill processes that still run old code.
+    W406,
+    /// epmd knows no node of this name, or cannot be reached.
+    E501,
+    /// The node refused the cookie.
+    E502,
+    /// The TLS handshake failed.
+    E503,
+    /// Short and long node names do not mix.
+    E504,
+    /// Another run holds the lock of the node.
+    E505,
+    /// The node does not speak the distribution protocol as expected, or refused the connection.
+    E506,
+    /// The cookie cannot be read: no file, wrong mode, empty.
+    E507,
+    /// The connection to the node was lost, or a call did not come back in time.
+    E508,
+    /// A precondition (`require`) does not hold. Nothing was changed.
+    E601,
+    /// The node has changed since the preview.
+    E602,
+    /// Processes did not suspend in time. Everything was resumed.
+    E603,
+    /// A conversion (`code_change`) failed. The old code and states were put back.
+    E604,
+    /// The node refuses to load a module.
+    E605,
+    /// A `verify` did not come true in time.
+    E606,
+    /// The plan's deadline passed.
+    E607,
+    /// The connection was lost during the run. The node goes on by itself.
+    E608,
+    /// Going back failed: a person is needed.
+    E609,
+    /// The run was interrupted before the point of no return, and everything was resumed.
+    E611,
+    /// A process of the run died on the node; the guardian has put things right.
+    E612,
+    /// A match failed.
+    E701,
+    /// The node has no such function.
+    E702,
+    /// A function raised an exception.
+    E703,
+    /// An operator or function got an argument that it cannot take.
+    E704,
+    /// An evaluation took too many steps or too long.
+    E705,
+    /// A check ends with a value that is neither `true` nor a match.
+    E706,
+    /// The result of a comparison is not used.
+    W707,
+    /// Wrong usage of the command line.
+    E801,
+    /// A file of updo's own cannot be read or written.
+    E802,
+    /// A bug in updo. Please report it.
+    E900,
+}
+
+impl Code {
+    /// Error, warning or advice, by the first letter.
+    pub fn severity(self) -> Severity {
+        match self.as_str().as_bytes()[0] {
+            b'E' => Severity::Error,
+            b'W' => Severity::Warning,
+            _ => Severity::Advice,
+        }
+    }
+
+    /// The code with this name, in either case.
+    pub fn parse(text: &str) -> Option<Code> {
+        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,1 @@
+//! The evaluator of plan expressions: guards, checks, hooks, functions, `updo eval`, the REPL.

@@ -1,0 +1,1 @@
+//! Execution: hands the script to the node and watches.

@@ -1,0 +1,1 @@
+//! The dependency graph of the changed modules: edges with their evidence, cycles, order.

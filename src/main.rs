@@ -1,0 +1,3 @@
+//! The `updo` command.
+
+fn main() {}

@@ -1,0 +1,102 @@
+//! Names that cross stage borders, each a type of its own: no bare `String` is a module.
+
+use std::fmt;
+use std::sync::Arc;
+
+macro_rules! name {
+    ($(#[doc = $doc:literal])+ $type:ident) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// Makes the name from its text.
+            pub fn new(text: impl AsRef<str>) -> Self {
+                Self(Arc::from(text.as_ref()))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $type {
+            fn from(text: &str) -> Self {
+                Self::new(text)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+name!(
+    /// A module, by its atom's text: `shop_cart`, `Elixir.Shop.Cart`.
+    Module
+);
+name!(
+    /// An application.
+    App
+);
+name!(
+    /// A node: `name@host`.
+    NodeName
+);
+
+impl fmt::Display for Module {
+    /// As people write it in a plan: `shop_cart`, `Shop.Cart`, `'odd name'`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.strip_prefix("Elixir.") {
+            Some(alias) if alias.contains('.') && is_alias(alias) => f.write_str(alias),
+            Some(alias) if is_alias(alias) => f.write_str(&self.0),
+            _ => write!(f, "{}", crate::term::Term::atom(&*self.0)),
+        }
+    }
+}
+
+fn is_alias(text: &str) -> bool {
+    text.split('.').all(|part| {
+        part.starts_with(|c: char| c.is_ascii_uppercase())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+impl fmt::Display for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A function: `m:f/a`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Mfa {
+    /// Module.
+    pub module: Module,
+    /// Function name.
+    pub function: Arc<str>,
+    /// Arity.
+    pub arity: u32,
+}
+
+impl fmt::Display for Mfa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.module, crate::term::Term::atom(&*self.function), self.arity)
+    }
+}

@@ -1,0 +1,1 @@
+//! A plan: statements read, resolved and checked.

@@ -1,0 +1,1 @@
+//! Rules: what was inferred, what the plan says, and both merged.

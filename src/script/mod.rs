@@ -1,0 +1,1 @@
+//! Scripts: the high-level (appup) and low-level (relup) instructions of an upgrade.
