@@ -4,3 +4,4 @@
 //! give the same [`beam::BeamFacts`] vocabulary, so that old and new can be compared.
 
 pub mod beam;
+pub mod change;
