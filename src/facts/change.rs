@@ -98,3 +98,12 @@ pub struct ChangeSet {
     /// Version of each application that runs.
     pub app_vsn: BTreeMap<App, String>,
 }
+
+impl ChangeSet {
+    /// Whether every one of these modules that runs now has a copy to go back to.
+    pub fn undo_is_exact<'a>(&self, mut modules: impl Iterator<Item = &'a Module>) -> bool {
+        modules.all(|module| {
+            self.modules.get(module).is_none_or(|changed| changed.loaded.is_none() || changed.old.is_some())
+        })
+    }
+}

@@ -5,3 +5,6 @@
 
 pub mod beam;
 pub mod change;
+pub mod compare;
+pub mod live;
+pub mod store;
