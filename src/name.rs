@@ -104,6 +104,12 @@ pub struct Mfa {
 
 impl fmt::Display for Mfa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}/{}", self.module, crate::term::Term::atom(&*self.function), self.arity)
+        write!(
+            f,
+            "{}:{}/{}",
+            self.module,
+            crate::term::Term::atom(&*self.function),
+            self.arity
+        )
     }
 }

@@ -114,13 +114,18 @@ impl BeamFacts {
 
     /// The version as `beam_lib:version/1` gives it: the `vsn` attribute, or the MD5 as a big integer.
     pub fn vsn(&self) -> Term {
-        let values: Vec<Term> =
-            self.attributes.iter().filter(|(key, _)| key == "vsn").map(|(_, v)| v.clone()).collect();
+        let values: Vec<Term> = self
+            .attributes
+            .iter()
+            .filter(|(key, _)| key == "vsn")
+            .map(|(_, v)| v.clone())
+            .collect();
         match <[Term; 1]>::try_from(values) {
             Ok([one]) => one,
-            Err(none) if none.is_empty() => {
-                Term::integer(crate::term::BigInt::from_bytes_be(num_bigint::Sign::Plus, &self.md5))
-            }
+            Err(none) if none.is_empty() => Term::integer(crate::term::BigInt::from_bytes_be(
+                num_bigint::Sign::Plus,
+                &self.md5,
+            )),
             Err(several) => Term::List(several),
         }
     }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use num_bigint::BigInt;
+pub use order::compare_loose;
 
 /// An atom: its text, at most 255 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -187,7 +188,11 @@ impl Term {
 
     /// An Erlang string: the list of the text's code points.
     pub fn string(text: &str) -> Self {
-        Self::List(text.chars().map(|c| Self::Int(i64::from(u32::from(c)))).collect())
+        Self::List(
+            text.chars()
+                .map(|c| Self::Int(i64::from(u32::from(c))))
+                .collect(),
+        )
     }
 
     /// A tuple.
