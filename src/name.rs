@@ -21,6 +21,13 @@ macro_rules! name {
             }
         }
 
+        impl From<Arc<str>> for $type {
+            /// Shares the text.
+            fn from(text: Arc<str>) -> Self {
+                Self(text)
+            }
+        }
+
         impl From<&str> for $type {
             fn from(text: &str) -> Self {
                 Self::new(text)

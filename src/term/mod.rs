@@ -38,6 +38,13 @@ impl From<&str> for Atom {
     }
 }
 
+impl From<Arc<str>> for Atom {
+    /// Shares the text.
+    fn from(text: Arc<str>) -> Self {
+        Self(text)
+    }
+}
+
 impl From<String> for Atom {
     fn from(text: String) -> Self {
         Self(Arc::from(text))
