@@ -217,3 +217,82 @@ fn purge_term(purge: Purge) -> Term {
         Purge::Wait(time) => Term::tuple([Term::atom("wait"), millis(time)]),
     }
 }
+
+/// The way back after everybody has run on: a script of its own, because states have moved.
+#[derive(Clone, Debug)]
+pub struct Back {
+    /// What the agent's `updo_run` message carries.
+    pub term: Term,
+    /// Its steps.
+    pub steps: Vec<Step>,
+}
+
+/// The way back: as the way there, mirrored. `dynamic` modules (the default) convert down before the old
+/// code is loaded, `static` ones and supervisors after it (OTP's appup rules).
+pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
+    let mut steps = Vec::new();
+    let conversions = |after: bool| -> Vec<(Module, Change)> {
+        let of = script.low.iter().find_map(|i| match i {
+            Low::CodeChange { modules, .. } => Some(modules.clone()),
+            _ => None,
+        });
+        let late = |module: &Module| {
+            rules.modules.get(module).is_some_and(|decided| {
+                decided.class.value == crate::rules::Class::Supervisor
+                    || decided.kind.value == crate::rules::Kind::Static
+            })
+        };
+        of.unwrap_or_default().into_iter().rev().filter(|(module, _)| late(module) == after).collect()
+    };
+    let convert = |steps: &mut Vec<Step>, list: Vec<(Module, Change)>| {
+        if !list.is_empty() {
+            let names = list.iter().map(|(module, _)| module.clone()).collect();
+            let term = convert_term(true, &list);
+            push(steps, StepKind::Convert, names, term);
+        }
+    };
+    let suspended: Vec<Module> = script.ranks.iter().flatten().cloned().collect();
+    if !suspended.is_empty() {
+        push(&mut steps, StepKind::Suspend, suspended.clone(), suspend_term(script, rules));
+    }
+    convert(&mut steps, conversions(false));
+    let takes_part = |module: &&Module| rules.modules.contains_key(*module);
+    let was = |module: &Module| changes.modules[module].loaded.is_some();
+    let (old, new): (Vec<Module>, Vec<Module>) =
+        changes.modules.keys().filter(takes_part).cloned().partition(was);
+    if !old.is_empty() {
+        let term = Term::tuple([Term::atom("load"), atoms(&old)]);
+        push(&mut steps, StepKind::Load, old, term);
+    }
+    if !new.is_empty() {
+        let term = Term::tuple([Term::atom("delete"), atoms(&new)]);
+        push(&mut steps, StepKind::Delete, new, term);
+    }
+    convert(&mut steps, conversions(true));
+    if !suspended.is_empty() {
+        let resumed: Vec<Module> = suspended.into_iter().rev().collect();
+        let term = Term::tuple([Term::atom("resume"), atoms(&resumed)]);
+        push(&mut steps, StepKind::Resume, resumed, term);
+    }
+    let modules = changes.modules.iter().filter(|(module, _)| rules.modules.contains_key(*module));
+    let modules = modules.map(|(module, changed)| {
+        let beam = changed.old.as_ref().or(changed.new.as_ref());
+        let on_load = [&changed.old, &changed.new].into_iter().flatten().any(|beam| beam.facts.on_load);
+        Term::map([
+            key("name", Term::atom(module.as_str())),
+            key("file", Term::string(beam.map_or("", |beam| beam.file.as_str()))),
+            key("new", beam_term(changed.old.as_ref())),
+            key("old", beam_term(changed.new.as_ref())),
+            key("loaded", Term::boolean(changed.new.is_some())),
+            key("on_load", Term::boolean(on_load)),
+            key("purge", Term::atom("brutal")),
+        ])
+    });
+    let term = Term::map([
+        key("modules", Term::list(modules)),
+        key("steps", steps_term(&steps)),
+        key("goal", Term::atom("old")),
+        key("undo", Term::atom("exact")),
+    ]);
+    Back { term, steps }
+}

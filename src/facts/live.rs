@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::change::Loaded;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::{App, Module};
-use crate::node::{CallError, Session};
+use crate::node::{CallError, Session, evaluate};
 use crate::term::{Atom, Fun, Term};
 
 /// How long a question may take.
@@ -224,7 +224,8 @@ pub fn processes(session: &Session, modules: &[Module]) -> Result<BTreeMap<Modul
          M <- case I of {supervisor, S, _} -> [S]; {S, _, _} -> [S]; _ -> [] end,
          is_map_key(M, Wanted)].";
     let wanted = Term::map(modules.iter().map(|m| (Term::atom(m.as_str()), Term::atom("true"))));
-    let answer = evaluate(session, WHO_RUNS, &[("Wanted", wanted)])?;
+    let answer = evaluate(session, WHO_RUNS, &[("Wanted", wanted)], PATIENCE)
+        .map_err(|error| failed("looking for processes", error))?;
     let mut counts = BTreeMap::new();
     for module in answer.as_list().unwrap_or_default() {
         if let Some(name) = module.as_atom() {
@@ -232,32 +233,6 @@ pub fn processes(session: &Session, modules: &[Module]) -> Result<BTreeMap<Modul
         }
     }
     Ok(counts)
-}
-
-/// Evaluates an expression on the node with `erl_eval`.
-///
-/// # Errors
-/// As [`gather`]; E703 when the expression raises.
-pub fn evaluate(session: &Session, text: &str, bindings: &[(&str, Term)]) -> Result<Term> {
-    let ask = Ask { session };
-    let scanned = ask.call("erl_scan", "string", vec![Term::string(text)])?;
-    let tokens = match scanned.as_tuple() {
-        Some([ok, tokens, _]) if ok.is_atom("ok") => tokens.clone(),
-        _ => return Err(odd("erl_scan:string/1", &scanned)),
-    };
-    let parsed = ask.call("erl_parse", "parse_exprs", vec![tokens])?;
-    let exprs = match parsed.as_tuple() {
-        Some([ok, exprs]) if ok.is_atom("ok") => exprs.clone(),
-        _ => return Err(odd("erl_parse:parse_exprs/1", &parsed)),
-    };
-    let bindings = Term::list(
-        bindings.iter().map(|(name, value)| Term::tuple([Term::atom(name), value.clone()])),
-    );
-    let answer = ask.call("erl_eval", "exprs", vec![exprs, bindings])?;
-    match answer.as_tuple() {
-        Some([value, result, _]) if value.is_atom("value") => Ok(result.clone()),
-        _ => Err(odd("erl_eval:exprs/2", &answer)),
-    }
 }
 
 /// `fun m:f/a` as a term.

@@ -7,6 +7,8 @@
 pub mod infer;
 pub mod manual;
 pub mod merge;
+pub mod resolve;
+pub mod view;
 
 use std::collections::BTreeMap;
 use std::fmt;
