@@ -325,7 +325,7 @@ fn untouched(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
 fn unresolved_calls(changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
     for module in rules.modules.keys() {
         let Some(new) = changes.modules.get(module).and_then(|c| c.new.as_ref()) else { continue };
-        let calls = &new.facts.dynamic_calls;
+        let calls = &new.facts.code.dynamic_calls;
         if calls.is_empty() {
             continue;
         }
@@ -359,7 +359,7 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Di
         .filter(|m| changes.modules.get(*m).is_some_and(|c| c.loaded.is_some() && c.old.is_none()))
         .collect();
     let may_fail = rules.modules.iter().any(|(module, decided)| {
-        let on_load = changes.modules.get(module).and_then(|c| c.new.as_ref()).is_some_and(|b| b.facts.on_load);
+        let on_load = changes.modules.get(module).and_then(|c| c.new.as_ref()).is_some_and(|b| b.facts.code.on_load);
         decided.change.value != Change::Soft || on_load
     }) || !plan.verifies.is_empty();
     if missing.is_empty() || !may_fail || plan.rollback == Rollback::Never {

@@ -171,8 +171,8 @@ pub struct Terms<'a> {
 pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Step]) -> Term {
     let modules = rules.modules.iter().filter_map(|(module, decided)| {
         let changed = changes.modules.get(module)?;
-        let new_on_load = changed.new.as_ref().is_some_and(|beam| beam.facts.on_load);
-        let old_on_load = changed.old.as_ref().is_some_and(|beam| beam.facts.on_load);
+        let new_on_load = changed.new.as_ref().is_some_and(|beam| beam.facts.code.on_load);
+        let old_on_load = changed.old.as_ref().is_some_and(|beam| beam.facts.code.on_load);
         let file = changed.new.as_ref().or(changed.old.as_ref()).map_or("", |beam| beam.file.as_str());
         Some(Term::map([
             key("name", Term::atom(module.as_str())),
@@ -277,7 +277,7 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let modules = changes.modules.iter().filter(|(module, _)| rules.modules.contains_key(*module));
     let modules = modules.map(|(module, changed)| {
         let beam = changed.old.as_ref().or(changed.new.as_ref());
-        let on_load = [&changed.old, &changed.new].into_iter().flatten().any(|beam| beam.facts.on_load);
+        let on_load = [&changed.old, &changed.new].into_iter().flatten().any(|beam| beam.facts.code.on_load);
         Term::map([
             key("name", Term::atom(module.as_str())),
             key("file", Term::string(beam.map_or("", |beam| beam.file.as_str()))),

@@ -40,8 +40,6 @@ pub struct Changed {
     pub new: Option<Beam>,
     /// A copy of the running version, proven by MD5, to go back to.
     pub old: Option<Beam>,
-    /// Facts of the running version, when a copy of it was found.
-    pub old_facts: Option<BeamFacts>,
     /// The application whose `modules` name it, if any.
     pub app: Option<App>,
     /// Processes that run it, found by their initial call.
@@ -49,6 +47,11 @@ pub struct Changed {
 }
 
 impl Changed {
+    /// Facts of the running version, when a copy of it was found.
+    pub fn old_facts(&self) -> Option<&BeamFacts> {
+        self.old.as_ref().map(|beam| &beam.facts)
+    }
+
     /// Whether the running version exports a function.
     pub fn had(&self, function: &Mfa) -> bool {
         self.loaded

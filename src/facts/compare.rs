@@ -58,15 +58,19 @@ pub fn compare(
     let mut loaded = live::loaded_versions(session, facts, &names)?;
     let mut processes = live::processes(session, &names)?;
     let mut copies = old_copies(session, &loaded, old)?;
-    for (module, beam) in beams {
+    let wanted: BTreeSet<Module> = names.into_iter().collect();
+    for (module, mut beam) in beams {
         if untouched.contains(&module) {
             continue;
         }
+        beam.facts = whole(&beam, &wanted)?;
         let app = facts.app_of(&module).cloned().or_else(|| app_by_folder(facts, &beam.file));
-        let old = copies.remove(&module);
+        let mut old = copies.remove(&module);
+        if let Some(old) = &mut old {
+            old.facts = whole(old, &wanted)?;
+        }
         let changed = Changed {
             loaded: loaded.remove(&module),
-            old_facts: old.as_ref().map(|beam| beam.facts.clone()),
             old,
             new: Some(beam),
             app,
@@ -75,6 +79,11 @@ pub fn compare(
         set.modules.insert(module, changed);
     }
     Ok(set)
+}
+
+/// The facts of a beam with its code, in which the names of changed modules are looked for.
+fn whole(beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
+    BeamFacts::read_whole(&beam.bytes, wanted).map_err(|why| unusable(&beam.file, &why.to_string()))
 }
 
 /// Modules whose file on the node's disk differs from what is loaded, and new files beside them.

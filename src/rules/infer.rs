@@ -30,7 +30,7 @@ pub fn infer(changes: &ChangeSet) -> BTreeMap<Module, ModuleRules> {
 fn rules(changed: &Changed) -> ModuleRules {
     let (class, change) = match &changed.new {
         Some(new) => {
-            let class = class(&new.facts, changed.old_facts.as_ref());
+            let class = class(&new.facts, changed.old_facts());
             let change = change(class.value, &new.facts);
             (class, change)
         }

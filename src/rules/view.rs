@@ -148,7 +148,7 @@ fn matches(value: &Term, pattern: &Term) -> Result<bool, WorldError> {
 fn behaves(view: View<'_>, behaviour: &Term) -> Result<Term, WorldError> {
     let name = text(behaviour)?;
     let with = view.changes.modules.iter().filter(|(_, changed)| {
-        let facts = changed.new.as_ref().map(|beam| &beam.facts).or(changed.old_facts.as_ref());
+        let facts = changed.new.as_ref().map(|beam| &beam.facts).or(changed.old_facts());
         facts.is_some_and(|facts| facts.behaviours.iter().any(|b| b.as_str() == name))
     });
     Ok(modules(with.map(|(module, _)| module)))
