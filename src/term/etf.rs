@@ -13,7 +13,6 @@ mod convert;
 mod encode;
 mod scan;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 
@@ -232,9 +231,8 @@ fn build(bytes: &[u8], scan: &Scan) -> Result<Term, EtfError> {
     })
 }
 
-fn run(bytes: &Cow<'_, [u8]>, pairs: u64) -> Result<Term, EtfError> {
-    let wire =
-        eetf::Term::decode(&bytes[..]).map_err(|error| EtfError::Decoder(error.to_string()))?;
+fn run(bytes: &[u8], pairs: u64) -> Result<Term, EtfError> {
+    let wire = eetf::Term::decode(bytes).map_err(|error| EtfError::Decoder(error.to_string()))?;
     convert::convert(wire, pairs)
 }
 
