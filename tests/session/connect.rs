@@ -172,6 +172,29 @@ fn a_long_name_for_a_short_node() {
 }
 
 #[test]
+fn over_ipv6() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("this machine has no IPv6");
+        return;
+    }
+    let node = Options {
+        ipv6: true,
+        ..Options::default()
+    }
+    .start();
+    let session = node.connected();
+    assert!(
+        session.local_name().ends_with("@::1"),
+        "{}",
+        session.local_name()
+    );
+    assert_eq!(
+        session.call("erlang", "node", vec![], PATIENCE),
+        Ok(Term::atom(node.name()))
+    );
+}
+
+#[test]
 fn an_elixir_node() {
     let node = Options {
         elixir: true,

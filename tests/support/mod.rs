@@ -143,6 +143,8 @@ pub fn free_port() -> u16 {
 pub struct Options {
     /// `-name x@127.0.0.1` instead of `-sname x@localhost`.
     pub long: bool,
+    /// `-name x@::1` over IPv6.
+    pub ipv6: bool,
     /// Elixir instead of Erlang.
     pub elixir: bool,
     /// Code paths, in front of the node's own.
@@ -197,10 +199,10 @@ impl TestNode {
         write_cookie(&home.path().join(".erlang.cookie"), COOKIE);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let prefix = options.prefix.as_deref().unwrap_or("x");
-        let host = if options.long {
-            "127.0.0.1"
-        } else {
-            "localhost"
+        let host = match options {
+            Options { ipv6: true, .. } => "::1",
+            Options { long: true, .. } => "127.0.0.1",
+            _ => "localhost",
         };
         let name = format!("{prefix}{}n{number}@{host}", std::process::id());
         let command = command_line(options, &name);
@@ -353,10 +355,17 @@ impl TestNode {
 }
 
 fn command_line(options: &Options, name: &str) -> Vec<String> {
-    let style = if options.long { "name" } else { "sname" };
-    let mut erl: Vec<String> = ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]
-        .map(str::to_owned)
-        .to_vec();
+    let style = if options.long || options.ipv6 {
+        "name"
+    } else {
+        "sname"
+    };
+    let network = if options.ipv6 {
+        "-proto_dist inet6_tcp -kernel inet_dist_use_interface {0,0,0,0,0,0,0,1}"
+    } else {
+        "-kernel inet_dist_use_interface {127,0,0,1}"
+    };
+    let mut erl: Vec<String> = network.split(' ').map(str::to_owned).collect();
     for path in options.paths.iter().rev() {
         erl.extend(["-pa".to_owned(), path.display().to_string()]);
     }
