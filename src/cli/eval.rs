@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
     let mut bindings = Bindings::new();
     match Evaluator::new(Moment::Live, &functions).with_remote(&mut remote).eval(&body, &mut bindings) {
         Ok(value) => {
-            context.ui.data(&format!("{}\n", value.pretty(80)));
+            context.ui.data(&format!("{}\n", crate::term::pretty(&value, 80)));
             Exit::Done
         }
         Err(failure) => {

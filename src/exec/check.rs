@@ -26,13 +26,16 @@ impl Remote for OnNode<'_> {
             CallError::Raised { class, reason, stack } => RemoteError::Raised { class, reason, stack },
             CallError::Timeout => RemoteError::Timeout,
             CallError::Lost(why) => RemoteError::Lost(why),
-            CallError::Undecodable(why) => RemoteError::Raised {
-                class: Atom::new("error"),
-                reason: Term::tuple([Term::atom("undecodable"), Term::string(&why)]),
-                stack: Term::List(Vec::new()),
-            },
+            CallError::Undecodable(why) => {
+                raised(Term::tuple([Term::atom("undecodable"), Term::string(&why)]))
+            }
+            CallError::TooLarge => raised(Term::atom("system_limit")),
         })
     }
+}
+
+fn raised(reason: Term) -> RemoteError {
+    RemoteError::Raised { class: Atom::new("error"), reason, stack: Term::List(Vec::new()) }
 }
 
 /// Everything a body may use.

@@ -186,10 +186,6 @@ impl Run<'_, '_> {
         let what = self.what;
         let steps = job::steps(what.script, what.rules);
         let mailbox = what.session.mailbox();
-        let agent = match agent::install(what.session, what.run) {
-            Ok(agent) => agent,
-            Err(diagnostic) => return self.fail(*diagnostic),
-        };
         let terms = job::Terms {
             run: what.run,
             owner: what.owner,
@@ -197,7 +193,7 @@ impl Run<'_, '_> {
             deadline: what.plan.deadline,
         };
         let job = job::job(&terms, what.view.changes, what.rules, &steps);
-        let agent = match agent.start(what.session, &job) {
+        let agent = match agent::start(what.session, what.run, &job) {
             Ok(started) => started,
             Err(StartError::Locked(who)) => {
                 self.outcome.locked = true;

@@ -323,20 +323,7 @@ impl Ask<'_> {
 }
 
 fn failed(what: &str, error: CallError) -> Box<Diagnostic> {
-    match error {
-        CallError::Raised { class, reason, .. } => Box::new(
-            Diagnostic::new(Code::E703, format!("{what} raised {class:?} on the node")).note(reason.to_string()),
-        ),
-        CallError::Timeout => {
-            Box::new(Diagnostic::new(Code::E508, format!("{what} did not come back within {PATIENCE:?}")))
-        }
-        CallError::Lost(why) => {
-            Box::new(Diagnostic::new(Code::E508, "the connection to the node was lost").note(why))
-        }
-        CallError::Undecodable(why) => {
-            Box::new(Diagnostic::new(Code::E506, format!("the answer to {what} cannot be read")).note(why))
-        }
-    }
+    error.diagnostic(what)
 }
 
 fn odd(what: &str, answer: &Term) -> Box<Diagnostic> {
