@@ -9,7 +9,7 @@ use crate::eval::{Bindings, Evaluator, Functions, Moment};
 use crate::exec::check::OnNode;
 use crate::name::NodeName;
 use crate::node::{Connect, Session};
-use crate::syntax::{Input, parse_input};
+use crate::syntax::{Input, InputError, parse_input};
 
 /// The largest expression that is read from standard input.
 const MAX_BYTES: u64 = 1 << 20;
@@ -29,7 +29,10 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
         Ok(Input::Statement(_)) => {
             return context.usage("eval wants an expression, this is a statement", "put it into a plan");
         }
-        Err(error) => return context.fail(*error.diagnostic, &sources),
+        Err(InputError::Wrong(diagnostic)) => return context.fail(*diagnostic, &sources),
+        Err(InputError::Incomplete) => {
+            return context.usage("the expression is not complete", "close what is open at its end");
+        }
     };
     let session = match connect(context, &NodeName::new(&args.node)) {
         Ok(session) => session,
