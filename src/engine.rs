@@ -245,31 +245,13 @@ impl Connection<'_> {
             CodeFrom::Push(patterns) => NewCode::Push(&patterns.patterns, &patterns.base),
         };
         let changes = compare::compare(&self.session, &facts, new, old)?;
-        let mut upgrade = self.decide(facts, changes);
-        upgrade.diagnostics.sort_by_key(|d| std::cmp::Reverse(d.severity()));
-        Ok(upgrade)
+        let strict = self.engine.settings.strict;
+        Ok(decide(plan, self.session.node(), &self.target, facts, changes, strict))
     }
 
-    /// From facts to script.
-    fn decide(&self, facts: NodeFacts, changes: ChangeSet) -> Upgrade {
-        let plan = &self.engine.plan;
-        let inferred = crate::graph::build::build(&changes);
-        let view = View { node: self.session.node(), target: &self.target, facts: &facts, changes: &changes };
-        let (manual, mut diagnostics) = resolve::resolve(plan, &view);
-        let merged = merge::merge(&changes, &inferred, &manual);
-        diagnostics.extend(merged.diagnostics);
-        let rules = merged.rules;
-        let script = lower::single(&changes, &rules, high::high(&changes, &rules));
-        diagnostics.extend(check::check(&script));
-        untouched(&changes, &mut diagnostics);
-        unresolved_calls(&changes, &rules, &mut diagnostics);
-        way_back(plan, &changes, &rules, &mut diagnostics);
-        if self.engine.settings.strict {
-            for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
-                cycle.code = Code::E306;
-            }
-        }
-        Upgrade { facts, changes, inferred, rules, script, diagnostics }
+    /// The name of the plan's target that this node belongs to; empty when it belongs to none.
+    pub fn target(&self) -> &str {
+        &self.target
     }
 
     /// Runs a prepared upgrade; keeps copies of both versions first, so that there is always a way back.
@@ -299,6 +281,35 @@ impl Connection<'_> {
             changes: &upgrade.changes,
         }
     }
+}
+
+/// From facts to script: infers, merges the plan, compiles. Asks nobody.
+pub fn decide(
+    plan: &Plan,
+    node: &NodeName,
+    target: &str,
+    facts: NodeFacts,
+    changes: ChangeSet,
+    strict: bool,
+) -> Upgrade {
+    let inferred = crate::graph::build::build(&changes);
+    let view = View { node, target, facts: &facts, changes: &changes };
+    let (manual, mut diagnostics) = resolve::resolve(plan, &view);
+    let merged = merge::merge(&changes, &inferred, &manual);
+    diagnostics.extend(merged.diagnostics);
+    let rules = merged.rules;
+    let script = lower::single(&changes, &rules, high::high(&changes, &rules));
+    diagnostics.extend(check::check(&script));
+    untouched(&changes, &mut diagnostics);
+    unresolved_calls(&changes, &rules, &mut diagnostics);
+    way_back(plan, &changes, &rules, &mut diagnostics);
+    if strict {
+        for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
+            cycle.code = Code::E306;
+        }
+    }
+    diagnostics.sort_by_key(|d| std::cmp::Reverse(d.severity()));
+    Upgrade { facts, changes, inferred, rules, script, diagnostics }
 }
 
 /// W320, W319: what differs and is left alone.
