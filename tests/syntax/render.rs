@@ -4,14 +4,22 @@ use updo::diag::render::{Style, render, to_json};
 use updo::diag::{Code, Diagnostic, SourceMap, Span};
 use updo::syntax::parse_plan;
 
-const ASCII: Style = Style { color: false, unicode: false, width: 80 };
+const ASCII: Style = Style {
+    color: false,
+    unicode: false,
+    width: 80,
+};
 
 /// The reports of a plan, one after the other.
 fn reports(text: &str, style: Style) -> String {
     let mut sources = SourceMap::default();
     let base = sources.add("bad/typo.updo", text);
     let parsed = parse_plan(text, base);
-    parsed.diagnostics.iter().map(|d| render(d, &sources, style)).collect()
+    parsed
+        .diagnostics
+        .iter()
+        .map(|d| render(d, &sources, style))
+        .collect()
 }
 
 #[test]
@@ -76,13 +84,19 @@ E107
 fn labels_of_two_files_stand_under_their_own_files() {
     let mut sources = SourceMap::default();
     let root = sources.add("plan.updo", "plan \"x\".\n\nshop_a depends on shop_b.\n");
-    let other = sources.add("common.updo", "% shared\nshop_a does not depend on shop_b.\n");
-    let diagnostic = Diagnostic::new(Code::E301, "`shop_a` both depends and does not depend on `shop_b`")
-        .label(Span::new(root + 11, root + 35), "added here")
-        .label(Span::new(other + 9, other + 41), "removed here")
-        .label(Span::new(9_999, 10_000), "nowhere")
-        .note("one process runs `shop_a`")
-        .help("delete one");
+    let other = sources.add(
+        "common.updo",
+        "% shared\nshop_a does not depend on shop_b.\n",
+    );
+    let diagnostic = Diagnostic::new(
+        Code::E301,
+        "`shop_a` both depends and does not depend on `shop_b`",
+    )
+    .label(Span::new(root + 11, root + 35), "added here")
+    .label(Span::new(other + 9, other + 41), "removed here")
+    .label(Span::new(9_999, 10_000), "nowhere")
+    .note("one process runs `shop_a`")
+    .help("delete one");
     let expected = "\
 E301
 
@@ -108,7 +122,11 @@ E301
     assert_eq!(json["severity"], "error");
     assert_eq!(json["notes"][0], "one process runs `shop_a`");
     let labels = json["labels"].as_array().expect("an array");
-    assert_eq!(labels.len(), 2, "the label outside of every source is left out");
+    assert_eq!(
+        labels.len(),
+        2,
+        "the label outside of every source is left out"
+    );
     let second = serde_json::json!({
         "file": "common.updo", "line": 2, "column": 1, "offset": 9, "length": 32, "text": "removed here",
     });
@@ -120,10 +138,30 @@ fn odd_spans_do_not_break_the_report() {
     let mut sources = SourceMap::default();
     let base = sources.add("a", "å é\n");
     sources.add("b", "");
-    for (start, end) in [(0, 0), (1, 2), (0, 99), (5, 6), (6, 6), (7, 7), (4, 2), (6, 3)] {
-        let span = Span { start: base + start, end: base + end };
+    for (start, end) in [
+        (0, 0),
+        (1, 2),
+        (0, 99),
+        (5, 6),
+        (6, 6),
+        (7, 7),
+        (4, 2),
+        (6, 3),
+    ] {
+        let span = Span {
+            start: base + start,
+            end: base + end,
+        };
         let diagnostic = Diagnostic::new(Code::W310, "title").label(span, "here");
-        let report = render(&diagnostic, &sources, Style { color: true, unicode: true, width: 0 });
+        let report = render(
+            &diagnostic,
+            &sources,
+            Style {
+                color: true,
+                unicode: true,
+                width: 0,
+            },
+        );
         assert!(report.contains("title"), "{report}");
         to_json(&diagnostic, &sources);
     }
