@@ -21,6 +21,13 @@ macro_rules! name {
             }
         }
 
+        impl From<Arc<str>> for $type {
+            /// Shares the text.
+            fn from(text: Arc<str>) -> Self {
+                Self(text)
+            }
+        }
+
         impl From<&str> for $type {
             fn from(text: &str) -> Self {
                 Self::new(text)
@@ -97,6 +104,12 @@ pub struct Mfa {
 
 impl fmt::Display for Mfa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}/{}", self.module, crate::term::Term::atom(&*self.function), self.arity)
+        write!(
+            f,
+            "{}:{}/{}",
+            self.module,
+            crate::term::Term::atom(&*self.function),
+            self.arity
+        )
     }
 }

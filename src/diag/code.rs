@@ -207,7 +207,10 @@ impl Code {
 
     /// The code with this name, in either case.
     pub fn parse(text: &str) -> Option<Code> {
-        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str().eq_ignore_ascii_case(text))
     }
 }
 

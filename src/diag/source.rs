@@ -17,7 +17,10 @@ impl Span {
 
     /// The smallest span that covers both.
     pub fn to(self, other: Span) -> Self {
-        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+        Self {
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
     }
 }
 
@@ -53,7 +56,11 @@ impl SourceMap {
     /// Adds a text and returns the offset at which it begins; add it to every local offset.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> usize {
         let base = self.sources.last().map_or(0, |s| s.base + s.text.len() + 1);
-        self.sources.push(Source { name: name.into(), text: text.into(), base });
+        self.sources.push(Source {
+            name: name.into(),
+            text: text.into(),
+            base,
+        });
         base
     }
 
@@ -88,6 +95,8 @@ impl SourceMap {
     /// The text of a span, if it lies within one source.
     pub fn text(&self, span: Span) -> Option<&str> {
         let source = self.source_at(span.start)?;
-        source.text.get(span.start - source.base..span.end.checked_sub(source.base)?)
+        source
+            .text
+            .get(span.start - source.base..span.end.checked_sub(source.base)?)
     }
 }

@@ -1,1 +1,36 @@
 //! The evaluator of plan expressions: guards, checks, hooks, functions, `updo eval`, the REPL.
+//!
+//! Takes the syntax tree of an expression and [`Bindings`], gives a term or a [`Failure`] that knows the
+//! Erlang exception (class and reason) as well as what to tell the user. Values and errors are
+//! Erlang's; what Erlang would do with processes and modules goes through two traits: [`Remote`] for
+//! `m:f(…)`, [`World`] for updo's own names. It opens no socket, reads no file and never panics,
+//! however the plan is written: steps, depth, memory and time are bounded by [`Limits`].
+
+mod bif;
+mod binary;
+mod bindings;
+mod bits;
+mod call;
+mod check;
+mod comprehension;
+mod failure;
+mod guard;
+mod limits;
+mod machine;
+mod number;
+mod operator;
+mod pattern;
+mod show;
+#[cfg(test)]
+mod tests;
+mod world;
+
+pub use bif::names as builtin_names;
+pub use bindings::Bindings;
+pub use check::CheckResult;
+pub use failure::{Class, Failure, Kind};
+pub use guard::Truth;
+pub use limits::Limits;
+pub use machine::{Evaluator, Functions};
+pub use show::expression as show_expression;
+pub use world::{Moment, NoWorld, Remote, RemoteError, World, WorldError, needs};

@@ -1,1 +1,11 @@
-//! Execution: hands the script to the node and watches.
+//! Execution: hands the finished script and the object code to a process inside the node, then only
+//! watches. The client never drives suspend, load and resume itself, so that losing it loses nothing.
+
+pub mod check;
+pub mod event;
+pub mod failure;
+pub mod job;
+pub mod run;
+
+pub use event::{Event, Kind, State, StepKind};
+pub use run::{Outcome, Upgrade, upgrade};

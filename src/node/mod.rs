@@ -1,1 +1,32 @@
 //! The connection to a live node: epmd, handshake, frames, calls. The only stage that opens a socket.
+//!
+//! Takes a node's name and a cookie, gives a [`Session`]: calls with answers, mailboxes with messages
+//! and monitors. Blocking, on threads, without Erlang on this side. To the node it is a hidden node
+//! (`nodes(hidden)`), and nothing is registered anywhere. It must never panic or hang on what a peer
+//! sends, never allocate by a peer's word alone, and never show a cookie.
+
+pub mod agent;
+mod control;
+pub mod cookie;
+pub mod epmd;
+mod evaluate;
+mod flags;
+mod handshake;
+mod ids;
+mod io;
+mod keeper;
+pub mod mailbox;
+pub mod name;
+mod reader;
+pub mod rpc;
+pub mod session;
+mod state;
+mod stream;
+mod wire;
+
+pub use cookie::Cookie;
+pub use evaluate::evaluate;
+pub use mailbox::{Mail, Mailbox, RecvError};
+pub use name::Address;
+pub use rpc::{CallError, Pending};
+pub use session::{Connect, Session};

@@ -1,1 +1,169 @@
-//! A plan: statements read, resolved and checked.
+//! A plan: its statements read, included, resolved as far as that goes without a node.
+//!
+//! [`load`] reads files and gives a [`Plan`]; what depends on a node (subjects, guards) stays as
+//! expressions and is decided per node by `rules::manual`. Reading a plan asks nobody anything.
+
+pub mod load;
+mod options;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::diag::{SourceMap, Span};
+use crate::eval::Bindings;
+use crate::name::NodeName;
+use crate::syntax::ast::{Expr, FunClause, Options, Statement, Tail};
+use crate::term::Term;
+
+pub use load::load;
+pub use options::{duration, term_duration};
+
+/// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CookieFrom {
+    /// `file("path")`, relative to the plan.
+    File(PathBuf),
+    /// `env("NAME")`.
+    Env(String),
+    /// `prompt`: asked on the terminal.
+    Prompt,
+}
+
+/// `target Name #{…}`
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// The nodes.
+    pub nodes: Vec<NodeName>,
+    /// Where the cookie comes from.
+    pub cookie: Option<CookieFrom>,
+    /// `name`: the local node name.
+    pub local_name: Option<String>,
+    /// `epmd_port`.
+    pub epmd_port: Option<u16>,
+    /// The statement.
+    pub span: Span,
+}
+
+/// Patterns of files, and what they are relative to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patterns {
+    /// The patterns with their places.
+    pub patterns: Vec<(String, Span)>,
+    /// The folder they are relative to.
+    pub base: PathBuf,
+}
+
+/// Where new code comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodeFrom {
+    /// The node's own files, already replaced.
+    OnDisk,
+    /// Local beams, sent over the connection.
+    Push(Patterns),
+}
+
+/// `require` or `verify`.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// What it checks, in words.
+    pub name: String,
+    /// The conditions.
+    pub body: Vec<Expr>,
+    /// When it applies.
+    pub tail: Tail,
+    /// Until when to retry; zero: once.
+    pub within: Duration,
+    /// How long to wait between tries.
+    pub every: Duration,
+    /// How long to wait before the first try.
+    pub after: Duration,
+    /// The statement.
+    pub span: Span,
+}
+
+/// When a hook runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// `before upgrade`.
+    Before,
+    /// `after upgrade`.
+    After,
+    /// `on failure`.
+    Failure,
+}
+
+/// `before upgrade -> …`, `after upgrade -> …`, `on failure -> …`
+#[derive(Clone, Debug)]
+pub struct Hook {
+    /// When.
+    pub when: When,
+    /// What.
+    pub body: Vec<Expr>,
+    /// When it applies.
+    pub tail: Tail,
+    /// The statement.
+    pub span: Span,
+}
+
+/// What to do after a failure behind the last window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Rollback {
+    /// Undo with the saved beams.
+    #[default]
+    Automatic,
+    /// Stop and say how.
+    Manual,
+    /// Go on.
+    Never,
+}
+
+/// A statement that is decided per node, with the layer it stands in (0: the plan file).
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The statement.
+    pub statement: Statement,
+    /// 0 for the plan file, 1 for a file it includes.
+    pub layer: usize,
+}
+
+/// A plan, resolved as far as that goes without a node.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The file, as it was named.
+    pub path: PathBuf,
+    /// `plan "…"`.
+    pub title: String,
+    /// The metadata of `plan`.
+    pub metadata: Vec<(String, Term)>,
+    /// All text read, for diagnostics.
+    pub sources: SourceMap,
+    /// Targets by name, in order.
+    pub targets: Vec<Target>,
+    /// `code`; on disk when the plan says nothing.
+    pub code: CodeFrom,
+    /// `old from`.
+    pub old_from: Vec<Patterns>,
+    /// Constants and parameters.
+    pub constants: Bindings,
+    /// Plan functions by name and arity.
+    pub functions: BTreeMap<(String, usize), Vec<FunClause>>,
+    /// Statements decided per node.
+    pub rules: Vec<Rule>,
+    /// Preconditions.
+    pub requires: Vec<Check>,
+    /// Postconditions.
+    pub verifies: Vec<Check>,
+    /// Hooks.
+    pub hooks: Vec<Hook>,
+    /// `deadline`: from first suspend to last verify.
+    pub deadline: Option<Duration>,
+    /// `rollback`.
+    pub rollback: Rollback,
+}
+
+/// Options of a statement with the place they stand in.
+pub(crate) type StatementOptions<'a> = (&'a Options, Span);

@@ -1,1 +1,167 @@
 //! Rules: what was inferred, what the plan says, and both merged.
+//!
+//! [`infer`] judges facts, [`manual`] is what the plan's statements amount to on this node, [`merge`] puts
+//! the second over the first. Every value keeps its [`Origin`], so that each line of the script can say
+//! where it comes from.
+
+pub mod infer;
+pub mod manual;
+pub mod merge;
+pub mod resolve;
+pub mod view;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::diag::Span;
+use crate::graph::Graph;
+use crate::graph::order::Component;
+use crate::name::Module;
+use crate::term::{Atom, Term};
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Built in.
+    Default,
+    /// Found in the facts; the text says how.
+    Inferred(String),
+    /// A statement of the plan.
+    Plan {
+        /// The statement.
+        span: Span,
+        /// Its reason.
+        because: Option<String>,
+    },
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruled<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl<T> Ruled<T> {
+    /// The built-in value.
+    pub fn default(value: T) -> Self {
+        Self { value, origin: Origin::Default }
+    }
+
+    /// A value found in the facts.
+    pub fn inferred(value: T, how: impl Into<String>) -> Self {
+        Self { value, origin: Origin::Inferred(how.into()) }
+    }
+}
+
+/// What a module is to an upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Its processes are supervisors: suspended, and their specifications renewed.
+    Supervisor,
+    /// Its processes keep a state: suspended, and converted if the module can.
+    Server,
+    /// No processes of its own: loaded.
+    Plain,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Supervisor => "supervisor",
+            Self::Server => "server",
+            Self::Plain => "plain",
+        })
+    }
+}
+
+/// Which code runs the conversion on the way down (OTP's module type).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The old code converts back, after it was loaded.
+    Static,
+    /// The new code converts back, before the old one is loaded.
+    Dynamic,
+}
+
+/// What happens to the states of a module's processes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Nothing: suspend, switch, resume.
+    Soft,
+    /// `code_change` with this `Extra`.
+    Advanced(Term),
+    /// The state is mapped by a function of another module.
+    Convert {
+        /// Module.
+        module: Module,
+        /// Function of one argument.
+        function: Atom,
+    },
+}
+
+/// How long to wait for a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// OTP's five seconds.
+    Default,
+    /// This long.
+    After(Duration),
+    /// For ever (the deadline of the run still holds).
+    Infinity,
+}
+
+/// What happens to processes that still run old code when it must go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// They live; the old code stays, and they are listed.
+    Soft,
+    /// They are killed.
+    Brutal,
+    /// They get this long to leave.
+    Wait(Duration),
+}
+
+/// All that is decided about one module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModuleRules {
+    /// Its class.
+    pub class: Ruled<Class>,
+    /// Its type.
+    pub kind: Ruled<Kind>,
+    /// Its conversion.
+    pub change: Ruled<Change>,
+    /// Its patience.
+    pub timeout: Ruled<Timeout>,
+    /// Before the switch: what of still older code.
+    pub pre_purge: Ruled<Purge>,
+    /// After the switch: what of the code just replaced.
+    pub post_purge: Ruled<Purge>,
+}
+
+/// A `cycle` statement as far as it concerns this upgrade.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cycle {
+    /// The members, by name.
+    pub members: Vec<Module>,
+    /// Whether the plan declares it.
+    pub declared: Option<Origin>,
+}
+
+/// Everything decided: the input of the script.
+#[derive(Clone, Debug)]
+pub struct Ruleset {
+    /// The modules that take part.
+    pub modules: BTreeMap<Module, ModuleRules>,
+    /// The graph they form, the plan's edges included.
+    pub graph: Graph,
+    /// The order, dependencies first.
+    pub order: Vec<Component>,
+    /// The cycles among them.
+    pub cycles: Vec<Cycle>,
+    /// Changed modules that the plan leaves out, and by which statement.
+    pub left_out: Vec<(Module, Origin)>,
+}

@@ -435,7 +435,10 @@ pub enum Endian {
 impl Expr {
     /// A literal.
     pub fn literal(term: Term, span: Span) -> Self {
-        Self { kind: ExprKind::Literal(term), span }
+        Self {
+            kind: ExprKind::Literal(term),
+            span,
+        }
     }
 
     /// The constant, if this is one (a duration counts as its milliseconds).

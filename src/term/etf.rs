@@ -1,1 +1,240 @@
 //! The external term format: bytes to terms and back.
+//!
+//! Takes the bytes of `erlang:term_to_binary/1` or of a distribution frame, gives a [`Term`]; and the
+//! other way round. Follows "External Term Format" of the ERTS user's guide.
+//!
+//! The crate `eetf` decodes, but only what the scan in [`scan`] has read to the end before: alone it
+//! allocates what a peer's count says and recurses as deep as a peer likes. Encoding is our own, because
+//! `eetf` sends `[-1]` as `[255]` and cuts the length of long strings to 16 bits.
+//!
+//! Must never panic, and never use more memory than the limits below allow, whatever the bytes are.
+
+mod convert;
+mod encode;
+mod scan;
+
+use std::fmt;
+use std::io::Read;
+
+use super::Term;
+use scan::Scan;
+
+pub use encode::encode;
+
+/// Deepest nesting of a term that is accepted. Terms this deep can be compared, printed and dropped on
+/// a thread with a stack of 2 MB.
+pub const MAX_DEPTH: usize = 512;
+
+/// Most bytes a compressed term may inflate to.
+pub const MAX_INFLATED: usize = 256 * 1024 * 1024;
+
+/// Most values in one term; each element of a string counts, because it becomes a value of its own.
+pub const MAX_VALUES: u64 = 8 * 1024 * 1024;
+
+/// Most bytes of an integer: 157,827 decimal digits. Larger ones would take too long to print.
+pub const MAX_INTEGER_BYTES: usize = 64 * 1024;
+
+/// Nesting up to which decoding happens on the caller's stack; deeper terms get a thread of their own.
+const SHALLOW: usize = 48;
+
+/// Stack of that thread. In a debug build `eetf` needs about 8 KB for a level.
+const DEEP_STACK: usize = 32 * 1024 * 1024;
+
+const VERSION: u8 = 131;
+const COMPRESSED: u8 = 80;
+
+/// Why bytes are not a term, or not one that is accepted. `at` counts bytes from the start of the input,
+/// or of the inflated bytes when the term is compressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EtfError {
+    /// The bytes end before the term does, or a count promises more than there is.
+    Truncated {
+        /// Where the missing bytes should have been.
+        at: usize,
+    },
+    /// The first byte is not 131.
+    Version {
+        /// What it is instead; nothing if there are no bytes.
+        found: Option<u8>,
+    },
+    /// A tag that is unknown, or known and not accepted.
+    Tag {
+        /// The tag.
+        tag: u8,
+        /// Its place.
+        at: usize,
+    },
+    /// Nested deeper than [`MAX_DEPTH`].
+    TooDeep {
+        /// Where the limit was passed.
+        at: usize,
+    },
+    /// More than [`MAX_VALUES`] values.
+    TooManyValues {
+        /// Where the limit was passed.
+        at: usize,
+    },
+    /// An integer of more than [`MAX_INTEGER_BYTES`].
+    IntegerTooLong {
+        /// Its size in bytes.
+        bytes: usize,
+    },
+    /// A compressed term of more than [`MAX_INFLATED`] bytes.
+    InflatedTooLong {
+        /// The size it claims.
+        bytes: usize,
+    },
+    /// Compressed bytes that do not inflate to what they claim.
+    Inflate,
+    /// Something else is wrong with the value at this place.
+    Malformed {
+        /// What.
+        what: &'static str,
+        /// Its place.
+        at: usize,
+    },
+    /// A map with the same key twice.
+    DuplicateKey,
+    /// Bytes after the end of the term.
+    Trailing {
+        /// How many.
+        bytes: usize,
+    },
+    /// The decoder refused what the scan accepted.
+    Decoder(String),
+}
+
+impl fmt::Display for EtfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated { at } => write!(f, "the term is cut off at byte {at}"),
+            Self::Version { found: None } => write!(f, "no bytes where a term should be"),
+            Self::Version { found: Some(byte) } => {
+                write!(f, "an external term starts with 131, this with {byte}")
+            }
+            Self::Tag { tag, at } => match refused_tag(*tag) {
+                Some(name) => write!(f, "{name} (tag {tag}) at byte {at} is not supported"),
+                None => write!(f, "unknown tag {tag} at byte {at}"),
+            },
+            Self::TooDeep { at } => {
+                write!(f, "nested deeper than {MAX_DEPTH} levels at byte {at}")
+            }
+            Self::TooManyValues { at } => {
+                write!(f, "more than {MAX_VALUES} values in one term at byte {at}")
+            }
+            Self::IntegerTooLong { bytes } => write!(
+                f,
+                "an integer of {bytes} bytes, at most {MAX_INTEGER_BYTES} are accepted"
+            ),
+            Self::InflatedTooLong { bytes } => write!(
+                f,
+                "a compressed term of {bytes} bytes, at most {MAX_INFLATED} are accepted"
+            ),
+            Self::Inflate => write!(f, "a compressed term does not inflate to its stated size"),
+            Self::Malformed { what, at } => write!(f, "{what} at byte {at}"),
+            Self::DuplicateKey => write!(f, "a map has the same key twice"),
+            Self::Trailing { bytes } => write!(f, "{bytes} bytes after the end of the term"),
+            Self::Decoder(text) => write!(f, "cannot decode the term: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for EtfError {}
+
+/// The names of tags that exist and are refused.
+fn refused_tag(tag: u8) -> Option<&'static str> {
+    match tag {
+        67 => Some("a native record, RECORD_EXT"),
+        68 => Some("a distribution header, DIST_HEADER"),
+        69 => Some("a fragment header, DIST_FRAG_HEADER"),
+        80 => Some("a compressed term inside of a term, COMPRESSED"),
+        82 => Some("a reference to the atom cache, ATOM_CACHE_REF"),
+        117 => Some("a fun of the old kind, FUN_EXT"),
+        121 => Some("a node's private encoding, LOCAL_EXT"),
+        _ => None,
+    }
+}
+
+/// Decodes one external term that fills `bytes`, the leading 131 included.
+///
+/// Errors: anything that is not exactly one term within the limits of this module. Unlike
+/// `erlang:binary_to_term/1` it also refuses bytes after the term.
+pub fn decode(bytes: &[u8]) -> Result<Term, EtfError> {
+    let (term, used) = decode_prefix(bytes)?;
+    match bytes.len() - used {
+        0 => Ok(term),
+        extra => Err(EtfError::Trailing { bytes: extra }),
+    }
+}
+
+/// Decodes the external term at the start of `bytes` and says how many bytes it took, the leading 131
+/// included. For distribution frames, where the payload follows the control message.
+pub fn decode_prefix(bytes: &[u8]) -> Result<(Term, usize), EtfError> {
+    match bytes.first() {
+        Some(&VERSION) => {}
+        found => {
+            return Err(EtfError::Version {
+                found: found.copied(),
+            });
+        }
+    }
+    if bytes.get(1) == Some(&COMPRESSED) {
+        let (body, used) = inflate(bytes)?;
+        let scan = scan::scan(&body, 1)?;
+        if scan.end != body.len() {
+            return Err(EtfError::Inflate);
+        }
+        return Ok((build(&body, &scan)?, used));
+    }
+    let scan = scan::scan(bytes, 1)?;
+    Ok((build(&bytes[..scan.end], &scan)?, scan.end))
+}
+
+/// Inflates a compressed term. Gives the plain external term, with its 131, and the bytes used.
+fn inflate(bytes: &[u8]) -> Result<(Vec<u8>, usize), EtfError> {
+    let header: [u8; 4] = bytes
+        .get(2..6)
+        .and_then(|b| b.try_into().ok())
+        .ok_or(EtfError::Truncated { at: bytes.len() })?;
+    let size = u32::from_be_bytes(header) as usize;
+    if size > MAX_INFLATED {
+        return Err(EtfError::InflatedTooLong { bytes: size });
+    }
+    let mut decoder = flate2::bufread::ZlibDecoder::new(&bytes[6..]);
+    let mut body = vec![VERSION];
+    // One byte more than stated: it makes a wrong size visible, and lets a right one reach the checksum.
+    (&mut decoder)
+        .take(size as u64 + 1)
+        .read_to_end(&mut body)
+        .map_err(|_| EtfError::Inflate)?;
+    if body.len() != size + 1 {
+        return Err(EtfError::Inflate);
+    }
+    let used = usize::try_from(decoder.total_in()).map_err(|_| EtfError::Inflate)?;
+    Ok((body, 6 + used))
+}
+
+/// Makes the term out of bytes the scan has accepted.
+fn build(bytes: &[u8], scan: &Scan) -> Result<Term, EtfError> {
+    let bytes = scan.patched(bytes);
+    if scan.depth <= SHALLOW {
+        return run(&bytes, scan.pairs);
+    }
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("etf".to_owned())
+            .stack_size(DEEP_STACK)
+            .spawn_scoped(scope, || run(&bytes, scan.pairs))
+            .map_err(|error| EtfError::Decoder(error.to_string()))?
+            .join()
+            .unwrap_or_else(|_| Err(EtfError::Decoder("the decoder crashed".to_owned())))
+    })
+}
+
+fn run(bytes: &[u8], pairs: u64) -> Result<Term, EtfError> {
+    let wire = eetf::Term::decode(bytes).map_err(|error| EtfError::Decoder(error.to_string()))?;
+    convert::convert(wire, pairs)
+}
+
+#[cfg(test)]
+mod tests;

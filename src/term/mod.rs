@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use num_bigint::BigInt;
+pub use order::compare_loose;
+pub use print::{pretty, write};
 
 /// An atom: its text, at most 255 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +35,13 @@ impl Atom {
 impl From<&str> for Atom {
     fn from(text: &str) -> Self {
         Self::new(text)
+    }
+}
+
+impl From<Arc<str>> for Atom {
+    /// Shares the text.
+    fn from(text: Arc<str>) -> Self {
+        Self(text)
     }
 }
 
@@ -180,7 +189,11 @@ impl Term {
 
     /// An Erlang string: the list of the text's code points.
     pub fn string(text: &str) -> Self {
-        Self::List(text.chars().map(|c| Self::Int(i64::from(u32::from(c)))).collect())
+        Self::List(
+            text.chars()
+                .map(|c| Self::Int(i64::from(u32::from(c))))
+                .collect(),
+        )
     }
 
     /// A tuple.

@@ -1,0 +1,33 @@
+# Everything goes through cargo; this file only remembers the words. `make` alone prints them.
+
+CARGO  ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo fmt lint doc
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install Erlang and Elixir when they are missing (Debian packages)
+	@sh scripts/setup.sh
+
+build: ## the release binary
+	$(CARGO) build --release --locked
+
+test: setup ## all tests; starts real nodes on 127.0.0.1
+	$(CARGO) test --locked
+	@if [ -e tests/agent/run.sh ]; then sh tests/agent/run.sh; fi
+
+demo: setup build ## upgrade a small shop under load, with every promise checked
+	@UPDO_BIN="$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}" bash demo/run.sh
+
+fmt: ## format the Rust sources
+	$(CARGO) fmt
+
+lint: ## formatting and clippy, warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+doc: ## the library's documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

@@ -1,0 +1,79 @@
+#!/bin/sh
+# Makes sure that Erlang/OTP and Elixir are there for tests, demo and benchmarks.
+#
+# Looks first, in a few milliseconds, and installs Debian's packages only when something is missing. Never
+# touches anything else. Ends with 0 when all is there, with 1 and the command to paste when it cannot help.
+set -eu
+
+PACKAGES="erlang-base erlang-dev erlang-tools erlang-src erlang-eunit erlang-crypto erlang-ssl erlang-public-key elixir"
+# What of OTP is needed; in Debian all but the sources, the crypto family, tools and eunit come with erlang-base.
+APPLICATIONS="kernel stdlib compiler sasl crypto public_key ssl tools eunit erl_interface"
+
+# The folder above lib/ of the installed OTP.
+otp_root() {
+    erl=$(command -v erl) || return 1
+    root=$(dirname "$(dirname "$(readlink -f "$erl")")")
+    # `erl` may be a version manager's wrapper: then only the emulator knows.
+    [ -d "$root/lib" ] && ls -d "$root"/lib/stdlib-* >/dev/null 2>&1 ||
+        root=$(erl -noinput -boot start_clean -eval 'io:put_chars(code:root_dir()), halt().' </dev/null)
+    printf '%s\n' "$root"
+}
+
+# True when the glob matched something.
+exists() { [ -e "$1" ]; }
+
+# Prints what is missing, one word each.
+missing() {
+    for program in erl erlc epmd elixir; do
+        # epmd lies beside erlexec when it is not on the path.
+        command -v "$program" >/dev/null 2>&1 ||
+            { [ "$program" = epmd ] && root=$(otp_root) && exists "$root"/erts-*/bin/epmd; } || echo "$program"
+    done
+    root=$(otp_root) || return 0
+    for application in $APPLICATIONS; do
+        # erl_interface is C: it has no ebin worth speaking of.
+        exists "$root/lib/$application"-*/ebin || exists "$root/lib/$application"-*/include || echo "$application"
+    done
+    exists "$root"/lib/sasl-*/ebin/release_handler_1.beam || echo release_handler_1
+    exists "$root"/lib/stdlib-*/src/gen_server.erl || echo otp-sources
+}
+
+list=$(missing | tr '\n' ' ')
+[ -n "$list" ] || exit 0
+
+echo "setup: missing: $list" >&2
+command="apt-get update && apt-get install -y --no-install-recommends $PACKAGES"
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "setup: no apt-get here. Install Erlang/OTP 25 or later with its sources, and Elixir, then try again." >&2
+    exit 1
+fi
+as_root=
+if [ "$(id -u)" != 0 ]; then
+    if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+        as_root="sudo -n"
+    else
+        echo "setup: not root, and sudo would ask for a password. Paste this, then try again:" >&2
+        echo >&2
+        echo "    sudo sh -c '$command'" >&2
+        exit 1
+    fi
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# One of several sources may be unreachable; the installation itself decides.
+apt="apt-get -o DPkg::Lock::Timeout=120 -q"
+$as_root $apt update </dev/null >"$log" 2>&1 || true
+# shellcheck disable=SC2086 # the lists are words
+if ! $as_root env DEBIAN_FRONTEND=noninteractive $apt install -y --no-install-recommends $PACKAGES </dev/null >>"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "setup: could not install. By hand: $command" >&2
+    exit 1
+fi
+list=$(missing | tr '\n' ' ')
+if [ -n "$list" ]; then
+    echo "setup: still missing after the installation: $list" >&2
+    exit 1
+fi
+echo "setup: installed $PACKAGES" >&2

@@ -1,0 +1,459 @@
+//! Calls: who answers to a name, and how.
+//!
+//! `f(…)` is a plan function, else a built-in of Erlang's, else one of updo's names, else `erlang:f(…)` in
+//! the node. `m:f(…)` always runs in the node, and only in the live moment.
+
+use super::bif;
+use super::bindings::Bindings;
+use super::failure::{Class, Failure, Fault, Kind};
+use super::guard::erlang_function;
+use super::limits::Exceeded;
+use super::machine::{Evaluator, Flow, Target};
+use super::show;
+use super::world::{self, Moment, RemoteError, WorldError, needs};
+use crate::diag::{Code, Diagnostic, Span, suggest};
+use crate::syntax::ast::{Expr, FunClause, Spanned};
+use crate::term::{Atom, Term};
+
+impl<'a> Evaluator<'a> {
+    /// Calls a plan function from outside.
+    pub fn call_function(
+        &mut self,
+        name: &Atom,
+        args: Vec<Term>,
+        span: Span,
+    ) -> Result<Term, Failure> {
+        self.begin();
+        match self.functions.get(name, args.len()) {
+            Some(clauses) => self.apply(
+                Target {
+                    name: name.clone(),
+                    clauses,
+                    span,
+                },
+                args,
+            ),
+            None => Err(self.unknown(name, args.len(), span)),
+        }
+    }
+
+    pub(super) fn defines(&self, name: &Atom, arity: usize) -> bool {
+        self.functions.get(name, arity).is_some()
+    }
+
+    /// Runs a plan function to its value.
+    pub(super) fn apply(&mut self, target: Target<'a>, args: Vec<Term>) -> Result<Term, Failure> {
+        let span = target.span;
+        if self.depth >= self.budget.limits.depth {
+            return Err(self.exceeded(Exceeded::Depth, span));
+        }
+        self.depth += 1;
+        let held = self.budget.held();
+        let outcome = self.rounds(target, args);
+        self.depth -= 1;
+        let value = outcome?;
+        self.budget.release(held);
+        self.pay_for(&value, span)?;
+        Ok(value)
+    }
+
+    /// A call and the calls in tail position it leads to.
+    fn rounds(&mut self, mut target: Target<'a>, mut args: Vec<Term>) -> Result<Term, Failure> {
+        let held = self.budget.held();
+        loop {
+            self.step(target.span)?;
+            let mut frame = Bindings::new();
+            let Some(clause) = self.select(target.clauses, &args, &mut frame)? else {
+                return Err(function_clause(&target, &args));
+            };
+            // Its parts live on in the frame, as copies.
+            drop(args);
+            match self.tail_body(&clause.body, &mut frame)? {
+                Flow::Value(value) => return Ok(value),
+                Flow::Call(next, values) => {
+                    self.budget.release(held);
+                    for value in &values {
+                        self.pay_for(value, next.span)?;
+                    }
+                    (target, args) = (next, values);
+                }
+            }
+        }
+    }
+
+    fn select(
+        &mut self,
+        clauses: &'a [FunClause],
+        args: &[Term],
+        frame: &mut Bindings,
+    ) -> Result<Option<&'a FunClause>, Failure> {
+        for clause in clauses {
+            let mut matched = clause.args.len() == args.len();
+            for (pattern, value) in clause.args.iter().zip(args) {
+                matched = matched && self.matches(pattern, value, frame, 0)?;
+            }
+            if matched && self.guard_tests(&clause.when, frame)? {
+                return Ok(Some(clause));
+            }
+            frame.truncate(0);
+        }
+        Ok(None)
+    }
+
+    /// Everything unqualified that is no plan function.
+    pub(super) fn call_builtin(
+        &mut self,
+        span: Span,
+        name: &Spanned<Atom>,
+        args: &[Expr],
+        bindings: &mut Bindings,
+    ) -> Result<Term, Failure> {
+        let args = self.eval_all(args, bindings)?;
+        let text = name.value.as_str();
+        if let Some(outcome) = bif::call(text, &args, &mut self.budget) {
+            return self.settle(outcome, text, &args, span);
+        }
+        if let Some(needed) = needs(text) {
+            if needed > self.moment {
+                return Err(self.too_early(text, span));
+            }
+            if text == "sleep" {
+                self.allow_sleep(&args, span)?;
+            }
+        }
+        let answer = self
+            .world
+            .as_deref_mut()
+            .and_then(|world| world.call(text, &args, span));
+        if let Some(outcome) = answer {
+            let value = outcome.map_err(|error| self.world_failure(error, text, &args, span))?;
+            self.pay_for(&value, span)?;
+            return Ok(value);
+        }
+        if needs(text).is_some() || self.moment < Moment::Live {
+            return Err(self.unknown(&name.value, args.len(), span));
+        }
+        self.send(&Atom::new("erlang"), &name.value, args, span)
+    }
+
+    fn settle(
+        &mut self,
+        outcome: Result<Term, Fault>,
+        name: &str,
+        args: &[Term],
+        span: Span,
+    ) -> Result<Term, Failure> {
+        match outcome {
+            Ok(value) => {
+                self.pay_for(&value, span)?;
+                Ok(value)
+            }
+            Err(fault) => {
+                let args: Vec<&Term> = args.iter().collect();
+                Err(self.fault(fault, name, &args, span))
+            }
+        }
+    }
+
+    /// A sleep beyond the body's time is refused at once, not after it.
+    fn allow_sleep(&self, args: &[Term], span: Span) -> Result<(), Failure> {
+        match args {
+            [Term::Int(ms)] if *ms >= 0 => {
+                let left = self.budget.remaining().as_millis();
+                if u128::from(ms.unsigned_abs()) > left {
+                    return Err(self.exceeded(Exceeded::Time, span));
+                }
+                Ok(())
+            }
+            _ => {
+                let args: Vec<&Term> = args.iter().collect();
+                Err(self.fault(Fault::BadArg, "sleep", &args, span))
+            }
+        }
+    }
+
+    fn world_failure(&self, error: WorldError, name: &str, args: &[Term], span: Span) -> Failure {
+        match error {
+            WorldError::BadArgument => {
+                let args: Vec<&Term> = args.iter().collect();
+                self.fault(Fault::BadArg, name, &args, span)
+            }
+            WorldError::Raised(class, reason) => Failure::thrown(class, reason, span),
+            WorldError::Unknown(what) => {
+                let diagnostic = Diagnostic::new(Code::E210, what).label(span, "not known here");
+                Failure::new(Kind::Unknown, Term::atom("unknown"), span, diagnostic)
+            }
+            WorldError::Refused(diagnostic) => {
+                Failure::refused(Term::atom("refused"), span, *diagnostic)
+            }
+        }
+    }
+
+    /// `m:f(…)`.
+    pub(super) fn remote_call(
+        &mut self,
+        expr: &Expr,
+        module: &Expr,
+        function: &Expr,
+        args: &[Expr],
+        bindings: &mut Bindings,
+    ) -> Result<Term, Failure> {
+        if self.in_guard {
+            return self.guard_call(expr.span, module, function, args, bindings);
+        }
+        if self.moment < Moment::Live {
+            return Err(self.too_early(&show::short_expression(expr), expr.span));
+        }
+        let parts: Vec<&Expr> = [module, function].into_iter().chain(args).collect();
+        let mut values = self.eval_apart(&parts, bindings)?;
+        let args = values.split_off(2);
+        match values.as_slice() {
+            [Term::Atom(module), Term::Atom(function)] => {
+                self.send(module, function, args, expr.span)
+            }
+            [module, function] => {
+                Err(self.fault(Fault::BadArg, ":", &[module, function], expr.span))
+            }
+            _ => Err(self.fault(Fault::BadArg, ":", &[], expr.span)),
+        }
+    }
+
+    /// `erlang:is_atom(X)` in a guard is the built-in.
+    fn guard_call(
+        &mut self,
+        span: Span,
+        module: &Expr,
+        function: &Expr,
+        args: &[Expr],
+        bindings: &mut Bindings,
+    ) -> Result<Term, Failure> {
+        let name = erlang_function(module, function).unwrap_or_default();
+        let args = self.eval_all(args, bindings)?;
+        let outcome = bif::call(&name, &args, &mut self.budget);
+        self.settle(outcome.unwrap_or(Err(Fault::BadArg)), &name, &args, span)
+    }
+
+    fn send(
+        &mut self,
+        module: &Atom,
+        function: &Atom,
+        args: Vec<Term>,
+        span: Span,
+    ) -> Result<Term, Failure> {
+        let mfa = Mfa::of(module, function, args.len());
+        let timeout = self.budget.limits.call.min(self.budget.remaining());
+        let Some(remote) = self.remote.as_deref_mut() else {
+            let diagnostic =
+                Diagnostic::new(Code::E210, format!("there is no node to call `{mfa}` in"))
+                    .label(span, "runs in the node");
+            return Err(Failure::refused(
+                Term::atom("noconnection"),
+                span,
+                diagnostic,
+            ));
+        };
+        let value = match remote.call(module, function, args, timeout) {
+            Ok(value) => value,
+            Err(RemoteError::Raised {
+                class,
+                reason,
+                stack,
+            }) => {
+                return Err(raised(&mfa, &class, reason, stack, span));
+            }
+            Err(RemoteError::Timeout) => {
+                let title = format!("`{mfa}` did not return within {timeout:.1?}");
+                let diagnostic = Diagnostic::new(Code::E705, title).label(span, "still running");
+                return Err(Failure::new(
+                    Kind::Limit,
+                    Term::atom("timeout"),
+                    span,
+                    diagnostic,
+                ));
+            }
+            Err(RemoteError::Lost(how)) => {
+                let title = format!("the connection was lost during `{mfa}`");
+                let diagnostic = Diagnostic::new(Code::E608, title)
+                    .label(span, "no answer")
+                    .note(how);
+                return Err(Failure::new(
+                    Kind::Lost,
+                    Term::atom("noconnection"),
+                    span,
+                    diagnostic,
+                ));
+            }
+        };
+        self.pay_for(&value, span)?;
+        Ok(value)
+    }
+
+    /// E210.
+    fn too_early(&self, what: &str, span: Span) -> Failure {
+        let title = format!("`{what}` cannot be evaluated {}", self.moment.words());
+        let (label, help) = if needs(what).is_some() {
+            (
+                "needs more than is known here",
+                "use it in a guard, a check or a hook",
+            )
+        } else {
+            (
+                "runs in the node",
+                "subjects and guards cannot ask the node; use `require`",
+            )
+        };
+        let diagnostic = Diagnostic::new(Code::E210, title)
+            .label(span, label)
+            .help(help);
+        Failure::refused(Term::atom("too_early"), span, diagnostic)
+    }
+
+    /// E702 for a name nobody answers to; before the live moment E210, if no name is like it.
+    fn unknown(&self, name: &Atom, arity: usize, span: Span) -> Failure {
+        let mut known: Vec<&str> = bif::names().chain(world::names()).collect();
+        known.extend(self.functions.names().map(|(name, _)| name.as_str()));
+        let near = suggest::suggest(name.as_str(), known);
+        if near.is_none() && needs(name.as_str()).is_none() {
+            return self.too_early(
+                &format!("erlang:{}/{arity}", Term::Atom(name.clone())),
+                span,
+            );
+        }
+        let title = format!(
+            "there is no function `{}/{arity}`",
+            Term::Atom(name.clone())
+        );
+        let mut diagnostic = Diagnostic::new(Code::E702, title).label(span, "unknown");
+        diagnostic = match near {
+            Some(near) if near != name.as_str() => {
+                diagnostic.help(format!("did you mean `{near}`?"))
+            }
+            _ => diagnostic.help("it exists with another number of arguments"),
+        };
+        Failure::refused(Term::atom("undef"), span, diagnostic)
+    }
+}
+
+/// A function of the node, for messages.
+struct Mfa {
+    text: String,
+}
+
+impl Mfa {
+    fn of(module: &Atom, function: &Atom, arity: usize) -> Self {
+        let module = crate::name::Module::new(module.as_str());
+        let function = Term::Atom(function.clone());
+        Self {
+            text: format!("{module}:{function}/{arity}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Mfa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// E702 if the called function itself does not exist, else E703 with the stack as notes.
+fn raised(mfa: &Mfa, class: &Atom, reason: Term, stack: Term, span: Span) -> Failure {
+    let class = Class::from_atom(class);
+    let frames = stack.as_list().unwrap_or_default();
+    let missing = class == Class::Error
+        && reason.is_atom("undef")
+        && frames
+            .first()
+            .is_none_or(|frame| frame_text(frame).starts_with(&mfa.text));
+    let diagnostic = if missing {
+        Diagnostic::new(Code::E702, format!("`{mfa}` is undefined in the node"))
+            .label(span, "no such function")
+    } else {
+        let title = format!("`{mfa}` raised `{class}:{}`", show::short(&reason));
+        let mut diagnostic = Diagnostic::new(Code::E703, title).label(span, "raised in the node");
+        for frame in frames.iter().take(20) {
+            diagnostic = diagnostic.note(frame_text(frame));
+        }
+        diagnostic
+    };
+    let failure = Failure::raised(reason, span, diagnostic);
+    Failure {
+        class,
+        stack: Some(Box::new(stack)),
+        ..failure
+    }
+}
+
+/// `m:f/a (file, line n)` of one entry of a stack trace.
+fn frame_text(frame: &Term) -> String {
+    let Some([Term::Atom(module), Term::Atom(function), args, place]) = frame.as_tuple() else {
+        return show::short(frame);
+    };
+    let arity = match args {
+        Term::Int(arity) => usize::try_from(*arity).unwrap_or(0),
+        other => other.as_list().map_or(0, <[Term]>::len),
+    };
+    let mfa = Mfa::of(module, function, arity);
+    let find = |key: &str| {
+        place
+            .as_list()?
+            .iter()
+            .find_map(|pair| match pair.as_tuple() {
+                Some([name, value]) if name.is_atom(key) => Some(value),
+                _ => None,
+            })
+    };
+    match (
+        find("file").and_then(Term::to_text),
+        find("line").and_then(Term::as_i64),
+    ) {
+        (Some(file), Some(line)) => format!("{mfa} ({file}, line {line})"),
+        _ => mfa.text,
+    }
+}
+
+fn function_clause(target: &Target<'_>, args: &[Term]) -> Failure {
+    let name = Term::Atom(target.name.clone());
+    let shown: Vec<String> = args.iter().map(show::short).collect();
+    let title = format!(
+        "no clause of `{name}/{}` matches `{}`",
+        args.len(),
+        shown.join(", ")
+    );
+    let mut diagnostic = Diagnostic::new(Code::E701, title).label(target.span, "called here");
+    for (index, value) in args.iter().enumerate() {
+        diagnostic = diagnostic.note(format!("argument {}: {}", index + 1, show::long(value)));
+    }
+    Failure::raised(Term::atom("function_clause"), target.span, diagnostic)
+}
+
+impl Evaluator<'_> {
+    /// One step of the account.
+    pub(super) fn step(&mut self, span: Span) -> Result<(), Failure> {
+        match self.budget.step() {
+            Ok(()) => Ok(()),
+            Err(exceeded) => Err(self.exceeded(exceeded, span)),
+        }
+    }
+
+    pub(super) fn pay_for(&mut self, value: &Term, span: Span) -> Result<(), Failure> {
+        match self.budget.pay_for(value) {
+            Ok(()) => Ok(()),
+            Err(exceeded) => Err(self.exceeded(exceeded, span)),
+        }
+    }
+
+    pub(super) fn pay_bits(&mut self, bits: u64, span: Span) -> Result<(), Failure> {
+        match self.budget.pay_bits(bits) {
+            Ok(()) => Ok(()),
+            Err(exceeded) => Err(self.exceeded(exceeded, span)),
+        }
+    }
+
+    pub(super) fn exceeded(&self, exceeded: Exceeded, span: Span) -> Failure {
+        Failure::limit(exceeded, &self.budget.limits, span)
+    }
+
+    pub(super) fn fault(&self, fault: Fault, name: &str, args: &[&Term], span: Span) -> Failure {
+        fault.at(name, args, &self.budget.limits, span)
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of the evaluator on syntax trees built by hand.

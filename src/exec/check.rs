@@ -1,0 +1,165 @@
+//! `require`, `verify` and hooks: bodies evaluated here, whose remote calls run on the node.
+
+use std::time::{Duration, Instant};
+
+use crate::diag::{Code, Diagnostic};
+use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Moment, Remote, RemoteError};
+use crate::node::{CallError, Session};
+use crate::plan::{Check, Plan};
+use crate::rules::view::View;
+use crate::syntax::ast::{Expr, Tail};
+use crate::term::{Atom, Term};
+
+/// The node as the evaluator sees it.
+#[derive(Debug)]
+pub struct OnNode<'a>(pub &'a Session);
+
+impl Remote for OnNode<'_> {
+    fn call(
+        &mut self,
+        module: &Atom,
+        function: &Atom,
+        args: Vec<Term>,
+        timeout: Duration,
+    ) -> Result<Term, RemoteError> {
+        self.0.call(module.as_str(), function.as_str(), args, timeout).map_err(|error| match error {
+            CallError::Raised { class, reason, stack } => RemoteError::Raised { class, reason, stack },
+            CallError::Timeout => RemoteError::Timeout,
+            CallError::Lost(why) => RemoteError::Lost(why),
+            CallError::Undecodable(why) => {
+                raised(Term::tuple([Term::atom("undecodable"), Term::string(&why)]))
+            }
+            CallError::TooLarge => raised(Term::atom("system_limit")),
+        })
+    }
+}
+
+fn raised(reason: Term) -> RemoteError {
+    RemoteError::Raised { class: Atom::new("error"), reason, stack: Term::List(Vec::new()) }
+}
+
+/// Everything a body may use.
+pub struct Scene<'a> {
+    /// The plan: constants and functions.
+    pub plan: &'a Plan,
+    /// The node.
+    pub session: &'a Session,
+    /// Its facts.
+    pub view: View<'a>,
+    functions: Functions<'a>,
+}
+
+/// How a check ended.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// How often it was tried.
+    pub tries: u32,
+    /// How long that took.
+    pub took: Duration,
+    /// Why it does not hold; `None` when it does.
+    pub failure: Option<Box<Diagnostic>>,
+}
+
+impl<'a> Scene<'a> {
+    /// A scene for one node.
+    pub fn new(plan: &'a Plan, session: &'a Session, view: View<'a>) -> Self {
+        let mut functions = Functions::new();
+        for ((name, _), clauses) in &plan.functions {
+            functions.insert(name, clauses);
+        }
+        Self { plan, session, view, functions }
+    }
+
+    /// Whether a `when` holds on this node. A guard that cannot be evaluated is reported.
+    ///
+    /// # Errors
+    /// The guard's own failure.
+    pub fn holds(&self, tail: &Tail) -> crate::diag::Result<bool> {
+        let mut world = self.view.world();
+        let mut bindings = self.plan.constants.clone();
+        let mut evaluator = Evaluator::new(Moment::Facts, &self.functions).with_world(&mut world);
+        for condition in &tail.when {
+            match evaluator.eval(std::slice::from_ref(condition), &mut bindings) {
+                Ok(value) if value.is_atom("true") => {}
+                Ok(_) => return Ok(false),
+                Err(failure) => return Err(failure.diagnostic),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Runs a hook's body.
+    ///
+    /// # Errors
+    /// The body's failure.
+    pub fn hook(&self, body: &[Expr], more: &[(&str, Term)]) -> crate::diag::Result<Term> {
+        let mut world = self.view.world();
+        let mut remote = OnNode(self.session);
+        let mut bindings = self.plan.constants.clone();
+        for (name, value) in more {
+            bindings.set(name, value.clone());
+        }
+        Evaluator::new(Moment::Live, &self.functions)
+            .with_world(&mut world)
+            .with_remote(&mut remote)
+            .eval(body, &mut bindings)
+            .map_err(|failure| failure.diagnostic)
+    }
+
+    fn attempt(&self, body: &[Expr]) -> Result<(), Box<Diagnostic>> {
+        let mut world = self.view.world();
+        let mut remote = OnNode(self.session);
+        let mut bindings: Bindings = self.plan.constants.clone();
+        let result = Evaluator::new(Moment::Live, &self.functions)
+            .with_world(&mut world)
+            .with_remote(&mut remote)
+            .check(body, &mut bindings);
+        match result {
+            CheckResult::Passed => Ok(()),
+            CheckResult::Failed(diagnostic) => Err(diagnostic),
+        }
+    }
+
+    /// Decides a check: tries until it holds, its time is over, or the connection is lost.
+    pub fn decide(&self, check: &Check, until: Option<Instant>) -> Verdict {
+        let began = Instant::now();
+        std::thread::sleep(check.after);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let failure = match self.attempt(&check.body) {
+                Ok(()) => return Verdict { tries, took: began.elapsed(), failure: None },
+                Err(failure) => failure,
+            };
+            let over = began.elapsed() + check.every > check.within + check.after
+                || until.is_some_and(|until| Instant::now() + check.every > until)
+                || self.session.is_lost().is_some();
+            if over {
+                return Verdict { tries, took: began.elapsed(), failure: Some(failure) };
+            }
+            std::thread::sleep(check.every);
+        }
+    }
+}
+
+/// The diagnostic of a check that does not hold: the check's own line first, then what failed in it.
+pub fn not_held(verify: bool, check: &Check, verdict: &Verdict, cause: &Diagnostic) -> Diagnostic {
+    let (code, title) = if verify {
+        let tries = if verdict.tries == 1 { "1 try".to_owned() } else { format!("{} tries", verdict.tries) };
+        (Code::E606, format!("verification failed after {tries}: {}", check.name))
+    } else {
+        (Code::E601, format!("precondition failed: {}", check.name))
+    };
+    let mut told = Diagnostic::new(code, title);
+    told.labels.clone_from(&cause.labels);
+    if told.labels.is_empty() {
+        told = told.label(check.span, "this check");
+    }
+    told = told.note(format!("{}: {}", cause.code, cause.title));
+    told.notes.extend(cause.notes.iter().cloned());
+    told.help = cause.help.clone();
+    if !verify {
+        told = told.note("nothing was changed");
+    }
+    told
+}

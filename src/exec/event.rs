@@ -1,0 +1,174 @@
+//! Events: everything that happens in a run, in order. The only source of the live view, the JSON stream
+//! and the last line.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::diag::Diagnostic;
+use crate::name::NodeName;
+
+/// One event.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Counts from 1 within a run.
+    pub seq: u64,
+    /// The node concerned.
+    pub node: NodeName,
+    /// Time since the run began.
+    pub at: Duration,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// A step of a run, in the words of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// Lock, object code, old code out of the way.
+    Prepare,
+    /// Processes stand still.
+    Suspend,
+    /// All modules are switched at one instant.
+    Load,
+    /// Modules are deleted.
+    Delete,
+    /// States are converted.
+    Convert,
+    /// Processes go on.
+    Resume,
+    /// A function is called.
+    Apply,
+}
+
+impl fmt::Display for StepKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Prepare => "prepare",
+            Self::Suspend => "suspend",
+            Self::Load => "load",
+            Self::Delete => "delete",
+            Self::Convert => "convert",
+            Self::Resume => "resume",
+            Self::Apply => "apply",
+        })
+    }
+}
+
+/// What a node ends as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Fully new.
+    New,
+    /// Fully old.
+    Old,
+    /// Neither: a person is needed.
+    Mixed,
+    /// Not known: the connection was lost.
+    Unknown,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::New => "new",
+            Self::Old => "old",
+            Self::Mixed => "mixed",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The run begins.
+    Started {
+        /// Its name: four hexadecimal digits.
+        run: String,
+        /// The plan's title.
+        title: String,
+    },
+    /// A `require` or `verify` was decided.
+    Check {
+        /// Whether it is a `verify`.
+        verify: bool,
+        /// Its words.
+        name: String,
+        /// Whether it holds.
+        ok: bool,
+        /// How often it was tried.
+        tries: u32,
+        /// How long that took.
+        took: Duration,
+    },
+    /// A hook ran.
+    Hook {
+        /// `before upgrade`, `after upgrade`, `on failure`.
+        name: &'static str,
+        /// Whether it ran through.
+        ok: bool,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A step begins.
+    StepStarted {
+        /// Number of the step.
+        id: u32,
+        /// What it is.
+        step: StepKind,
+        /// The modules concerned, in words.
+        what: String,
+    },
+    /// A step goes on.
+    StepProgress {
+        /// Number of the step.
+        id: u32,
+        /// Processes done.
+        done: u64,
+        /// Processes in all.
+        total: u64,
+    },
+    /// A step ended.
+    StepFinished {
+        /// Number of the step.
+        id: u32,
+        /// What it is.
+        step: StepKind,
+        /// Whether it succeeded.
+        ok: bool,
+        /// How long it took on the node.
+        took: Duration,
+        /// The modules concerned, in words.
+        what: String,
+        /// Processes concerned, when the step is about processes.
+        processes: Option<u64>,
+    },
+    /// Going back begins.
+    RollbackStarted,
+    /// Going back ended.
+    RollbackFinished {
+        /// Whether everything is as before.
+        ok: bool,
+        /// How long it took on the node.
+        took: Duration,
+    },
+    /// Something to tell.
+    Diagnostic(Box<Diagnostic>),
+    /// Processes that still run the old code of a module, after everything.
+    Lingering {
+        /// One text per process.
+        processes: Vec<String>,
+    },
+    /// The node is done.
+    Finished {
+        /// What it is now.
+        state: State,
+        /// From the first suspension to the last resumption.
+        suspended: Duration,
+        /// How many processes stood still.
+        processes: u64,
+        /// How many states were converted.
+        converted: u64,
+        /// How many modules changed.
+        modules: usize,
+    },
+}

@@ -1,0 +1,115 @@
+//! The agent's reasons as diagnostics.
+
+use crate::diag::{Code, Diagnostic};
+use crate::plan::Plan;
+use crate::rules::{Origin, Ruleset};
+use crate::term::Term;
+
+/// How many processes or modules a diagnostic names one by one.
+const NAMED: usize = 8;
+
+/// The diagnostic for a reason, as `src/node/agent/PROTOCOL.md` lists them.
+pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
+    let reason = reason.get("reason").unwrap_or(reason);
+    let (tag, about) = match reason.as_tuple() {
+        Some([tag, about]) => (tag.to_text().unwrap_or_default(), about.clone()),
+        _ => (String::new(), reason.clone()),
+    };
+    match tag.as_str() {
+        "not_suspended" => not_suspended(&about),
+        "conversion_failed" => conversion_failed(&about, rules),
+        "conversion_timeout" => conversion_failed(&about, rules).note("it did not answer in time"),
+        "not_loadable" | "old_not_loadable" => not_loadable(&tag, &about),
+        "old_code_in_use" => old_code_in_use(&about),
+        "sticky" => Diagnostic::new(Code::E605, format!("modules in a sticky directory: {about}"))
+            .help("leave them out: `exclude M because \"…\".`"),
+        "load_failed" | "delete_failed" | "on_load_failed" => {
+            Diagnostic::new(Code::E605, "the node refused to switch the modules").note(about.to_string())
+        }
+        "apply_failed" => Diagnostic::new(Code::E703, "a call of the script raised").note(about.to_string()),
+        "deadline" => {
+            let told = Diagnostic::new(Code::E607, format!("the deadline passed at step {about}"));
+            match plan.deadline {
+                Some(time) => told.note(format!("deadline {time:?}")),
+                None => told,
+            }
+        }
+        "executor_died" => Diagnostic::new(Code::E612, "the process that ran the script died on the node")
+            .note(text(&about)),
+        _ => Diagnostic::new(Code::E612, "the run failed on the node").note(shortened(reason)),
+    }
+}
+
+fn text(term: &Term) -> String {
+    term.to_text().unwrap_or_else(|| term.to_string())
+}
+
+fn shortened(term: &Term) -> String {
+    term.to_string().chars().take(2_000).collect()
+}
+
+fn not_suspended(about: &Term) -> Diagnostic {
+    let processes = about.as_list().unwrap_or_default();
+    let number = match processes.len() {
+        1 => "1 process".to_owned(),
+        n => format!("{n} processes"),
+    };
+    let mut told = Diagnostic::new(Code::E603, format!("{number} did not suspend in time"))
+        .help("raise `timeout` for the module, or run again when it is less busy");
+    for process in processes.iter().take(NAMED) {
+        let show = |key: &str| process.get(key).map(text).unwrap_or_default();
+        told = told.note(format!(
+            "{} of {} is in {}, {} messages waiting",
+            show("pid"),
+            show("module"),
+            function(process.get("current_function")),
+            show("queue")
+        ));
+    }
+    told
+}
+
+/// `{m,f,a}` as people read it.
+fn function(term: Option<&Term>) -> String {
+    match term.and_then(Term::as_tuple) {
+        Some([module, name, arity]) => format!("{module}:{name}/{arity}"),
+        _ => "an unknown function".to_owned(),
+    }
+}
+
+fn conversion_failed(about: &Term, rules: &Ruleset) -> Diagnostic {
+    let show = |key: &str| about.get(key).map(text).unwrap_or_default();
+    let module = show("module");
+    let title = format!("code_change of {module} failed in {}", show("pid"));
+    let mut told = Diagnostic::new(Code::E604, title);
+    let decided = rules.modules.get(module.as_str());
+    if let Some(Origin::Plan { span, .. }) = decided.map(|rules| &rules.change.origin) {
+        told = told.label(*span, "this conversion");
+    }
+    for line in show("reason").lines().take(20) {
+        told = told.note(line);
+    }
+    told = told.note(format!("old vsn {}, extra {}", show("vsn"), show("extra")));
+    told.help("correct code_change and run again; old code and states were put back")
+}
+
+fn not_loadable(tag: &str, about: &Term) -> Diagnostic {
+    let which = if tag == "old_not_loadable" { "the kept copy of the running version" } else { "the new beam" };
+    let mut told = Diagnostic::new(Code::E605, format!("the node cannot load {which}"));
+    for entry in about.as_list().unwrap_or_default().iter().take(NAMED) {
+        if let Some([module, what]) = entry.as_tuple() {
+            told = told.note(format!("{module}: {what}"));
+        }
+    }
+    told.help("was it built for a newer OTP than the node's?")
+}
+
+fn old_code_in_use(about: &Term) -> Diagnostic {
+    let mut told = Diagnostic::new(Code::E605, "processes still run the version before the running one");
+    for entry in about.as_list().unwrap_or_default().iter().take(NAMED) {
+        if let Some([module, pids]) = entry.as_tuple() {
+            told = told.note(format!("{module}: {pids}"));
+        }
+    }
+    told.help("let them end, or write `module M #{purge => brutal}.` to kill them, or `{wait, 10s}`")
+}

@@ -1,0 +1,298 @@
+//! The job: what the agent is given, as one Erlang term.
+//!
+//! `src/node/agent/PROTOCOL.md` says what each key means. Everything that can be prepared here is: the
+//! agent looks for processes and runs the steps, it decides nothing about order.
+
+use std::time::Duration;
+
+use super::event::StepKind;
+use crate::facts::change::{Beam, ChangeSet};
+use crate::name::Module;
+use crate::rules::{Change, Purge, Ruleset, Timeout};
+use crate::script::low::Low;
+use crate::script::lower::Script;
+use crate::term::{Pid, Term};
+
+/// Default patience of a suspension, as OTP's.
+pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One step as the agent gets it, and what it is to the screen.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its number, from 1.
+    pub id: u32,
+    /// What it is.
+    pub kind: StepKind,
+    /// The modules concerned.
+    pub modules: Vec<Module>,
+    /// The agent's term, without the number.
+    term: Term,
+}
+
+impl Step {
+    /// The modules in words: all of them, or the first few and how many more.
+    pub fn what(&self) -> String {
+        const SHOWN: usize = 4;
+        let names: Vec<String> = self.modules.iter().take(SHOWN).map(ToString::to_string).collect();
+        match self.modules.len().saturating_sub(SHOWN) {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
+        }
+    }
+}
+
+/// The steps of a script.
+pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut switched = false;
+    for instruction in &script.low {
+        match instruction {
+            Low::LoadObjectCode { .. } | Low::PointOfNoReturn => {}
+            Low::Suspend(modules) => {
+                let names = modules.iter().map(|(module, _)| module.clone()).collect();
+                push(&mut steps, StepKind::Suspend, names, suspend_term(script, rules));
+            }
+            Low::Load { .. } | Low::Remove { .. } => {
+                if !switched {
+                    switch(&mut steps, &script.low);
+                    switched = true;
+                }
+            }
+            Low::Purge(_) => {}
+            Low::CodeChange { down, modules } => {
+                let names = modules.iter().map(|(module, _)| module.clone()).collect();
+                push(&mut steps, StepKind::Convert, names, convert_term(*down, modules));
+            }
+            Low::Resume(modules) => {
+                let term = Term::tuple([Term::atom("resume"), atoms(modules)]);
+                push(&mut steps, StepKind::Resume, modules.clone(), term);
+            }
+            Low::Apply { module, function, args } => {
+                let mfa = Term::tuple([
+                    Term::Atom(module.clone()),
+                    Term::Atom(function.clone()),
+                    Term::List(args.clone()),
+                ]);
+                let term = Term::tuple([Term::atom("apply"), mfa]);
+                push(&mut steps, StepKind::Apply, Vec::new(), term);
+            }
+        }
+    }
+    steps
+}
+
+fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term) {
+    let id = u32::try_from(steps.len() + 1).unwrap_or(u32::MAX);
+    steps.push(Step { id, kind, modules, term });
+}
+
+/// All loads of a single window are one step, and so are all deletions.
+fn switch(steps: &mut Vec<Step>, low: &[Low]) {
+    let loads: Vec<Module> = low
+        .iter()
+        .filter_map(|i| if let Low::Load { module, .. } = i { Some(module.clone()) } else { None })
+        .collect();
+    let removes: Vec<Module> = low
+        .iter()
+        .filter_map(|i| if let Low::Remove { module, .. } = i { Some(module.clone()) } else { None })
+        .collect();
+    if !loads.is_empty() {
+        let term = Term::tuple([Term::atom("load"), atoms(&loads)]);
+        push(steps, StepKind::Load, loads, term);
+    }
+    if !removes.is_empty() {
+        let term = Term::tuple([Term::atom("delete"), atoms(&removes)]);
+        push(steps, StepKind::Delete, removes, term);
+    }
+}
+
+fn suspend_term(script: &Script, rules: &Ruleset) -> Term {
+    let rank = |modules: &Vec<Module>| {
+        Term::list(modules.iter().map(|module| {
+            let timeout = rules.modules.get(module).map_or(Timeout::Default, |r| r.timeout.value);
+            Term::tuple([Term::atom(module.as_str()), timeout_term(timeout)])
+        }))
+    };
+    Term::tuple([Term::atom("suspend"), Term::list(script.ranks.iter().map(rank))])
+}
+
+fn convert_term(down: bool, modules: &[(Module, Change)]) -> Term {
+    let each = modules.iter().map(|(module, change)| {
+        let change = match change {
+            Change::Soft => Term::atom("soft"),
+            Change::Advanced(extra) => Term::tuple([Term::atom("advanced"), extra.clone()]),
+            Change::Convert { module, function } => {
+                let target =
+                    Term::tuple([Term::atom(module.as_str()), Term::Atom(function.clone())]);
+                Term::tuple([Term::atom("convert"), target])
+            }
+        };
+        Term::tuple([Term::atom(module.as_str()), change])
+    });
+    let direction = Term::atom(if down { "down" } else { "up" });
+    Term::tuple([Term::atom("code_change"), direction, Term::list(each)])
+}
+
+fn timeout_term(timeout: Timeout) -> Term {
+    match timeout {
+        Timeout::Default => Term::atom("default"),
+        Timeout::Infinity => Term::atom("infinity"),
+        Timeout::After(time) => millis(time),
+    }
+}
+
+fn millis(time: Duration) -> Term {
+    Term::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn atoms(modules: &[Module]) -> Term {
+    Term::list(modules.iter().map(|module| Term::atom(module.as_str())))
+}
+
+/// The steps as the agent's list.
+pub fn steps_term(steps: &[Step]) -> Term {
+    Term::list(steps.iter().map(|step| Term::tuple([Term::Int(i64::from(step.id)), step.term.clone()])))
+}
+
+/// Who runs, and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Terms<'a> {
+    /// Four hexadecimal digits.
+    pub run: &'a str,
+    /// `user@host`, told to whoever finds the lock taken.
+    pub owner: &'a str,
+    /// Who gets the events.
+    pub watcher: Pid,
+    /// From the first suspension to the last resumption.
+    pub deadline: Option<Duration>,
+}
+
+/// The whole job.
+pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Step]) -> Term {
+    let modules = rules.modules.iter().filter_map(|(module, decided)| {
+        let changed = changes.modules.get(module)?;
+        let new_on_load = changed.new.as_ref().is_some_and(|beam| beam.facts.code.on_load);
+        let old_on_load = changed.old.as_ref().is_some_and(|beam| beam.facts.code.on_load);
+        let file = changed.new.as_ref().or(changed.old.as_ref()).map_or("", |beam| beam.file.as_str());
+        Some(Term::map([
+            key("name", Term::atom(module.as_str())),
+            key("file", Term::string(file)),
+            key("new", beam_term(changed.new.as_ref())),
+            key("old", beam_term(changed.old.as_ref())),
+            key("loaded", Term::boolean(changed.loaded.is_some())),
+            key("on_load", Term::boolean(new_on_load || old_on_load)),
+            key("purge", purge_term(decided.pre_purge.value)),
+        ]))
+    });
+    let undo = if changes.undo_is_exact(rules.modules.keys()) { "exact" } else { "none" };
+    let handlers = rules.modules.keys().filter(|module| {
+        let new = changes.modules.get(*module).and_then(|changed| changed.new.as_ref());
+        new.is_some_and(|beam| beam.facts.behaviours.iter().any(|b| b.as_str() == "gen_event"))
+    });
+    Term::map([
+        key("run", Term::binary(terms.run)),
+        key("owner", Term::binary(terms.owner)),
+        key("watcher", Term::Pid(terms.watcher.clone())),
+        key("modules", Term::list(modules)),
+        key("handlers", Term::list(handlers.map(|module| Term::atom(module.as_str())))),
+        key("steps", steps_term(steps)),
+        key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
+        key("deadline", terms.deadline.map_or_else(|| Term::atom("infinity"), millis)),
+        key("undo", Term::atom(undo)),
+    ])
+}
+
+fn key(name: &str, value: Term) -> (Term, Term) {
+    (Term::atom(name), value)
+}
+
+fn beam_term(beam: Option<&Beam>) -> Term {
+    beam.map_or_else(|| Term::atom("undefined"), |beam| Term::Binary(beam.bytes.clone()))
+}
+
+fn purge_term(purge: Purge) -> Term {
+    match purge {
+        Purge::Soft => Term::atom("soft"),
+        Purge::Brutal => Term::atom("brutal"),
+        Purge::Wait(time) => Term::tuple([Term::atom("wait"), millis(time)]),
+    }
+}
+
+/// The way back after everybody has run on: a script of its own, because states have moved.
+#[derive(Clone, Debug)]
+pub struct Back {
+    /// What the agent's `updo_run` message carries.
+    pub term: Term,
+    /// Its steps.
+    pub steps: Vec<Step>,
+}
+
+/// The way back: as the way there, mirrored. `dynamic` modules (the default) convert down before the old
+/// code is loaded, `static` ones and supervisors after it (OTP's appup rules).
+pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
+    let mut steps = Vec::new();
+    let conversions = |after: bool| -> Vec<(Module, Change)> {
+        let of = script.low.iter().find_map(|i| match i {
+            Low::CodeChange { modules, .. } => Some(modules.clone()),
+            _ => None,
+        });
+        let late = |module: &Module| {
+            rules.modules.get(module).is_some_and(|decided| {
+                decided.class.value == crate::rules::Class::Supervisor
+                    || decided.kind.value == crate::rules::Kind::Static
+            })
+        };
+        of.unwrap_or_default().into_iter().rev().filter(|(module, _)| late(module) == after).collect()
+    };
+    let convert = |steps: &mut Vec<Step>, list: Vec<(Module, Change)>| {
+        if !list.is_empty() {
+            let names = list.iter().map(|(module, _)| module.clone()).collect();
+            let term = convert_term(true, &list);
+            push(steps, StepKind::Convert, names, term);
+        }
+    };
+    let suspended: Vec<Module> = script.ranks.iter().flatten().cloned().collect();
+    if !suspended.is_empty() {
+        push(&mut steps, StepKind::Suspend, suspended.clone(), suspend_term(script, rules));
+    }
+    convert(&mut steps, conversions(false));
+    let takes_part = |module: &&Module| rules.modules.contains_key(*module);
+    let was = |module: &Module| changes.modules[module].loaded.is_some();
+    let (old, new): (Vec<Module>, Vec<Module>) =
+        changes.modules.keys().filter(takes_part).cloned().partition(was);
+    if !old.is_empty() {
+        let term = Term::tuple([Term::atom("load"), atoms(&old)]);
+        push(&mut steps, StepKind::Load, old, term);
+    }
+    if !new.is_empty() {
+        let term = Term::tuple([Term::atom("delete"), atoms(&new)]);
+        push(&mut steps, StepKind::Delete, new, term);
+    }
+    convert(&mut steps, conversions(true));
+    if !suspended.is_empty() {
+        let resumed: Vec<Module> = suspended.into_iter().rev().collect();
+        let term = Term::tuple([Term::atom("resume"), atoms(&resumed)]);
+        push(&mut steps, StepKind::Resume, resumed, term);
+    }
+    let modules = changes.modules.iter().filter(|(module, _)| rules.modules.contains_key(*module));
+    let modules = modules.map(|(module, changed)| {
+        let beam = changed.old.as_ref().or(changed.new.as_ref());
+        let on_load = [&changed.old, &changed.new].into_iter().flatten().any(|beam| beam.facts.code.on_load);
+        Term::map([
+            key("name", Term::atom(module.as_str())),
+            key("file", Term::string(beam.map_or("", |beam| beam.file.as_str()))),
+            key("new", beam_term(changed.old.as_ref())),
+            key("old", beam_term(changed.new.as_ref())),
+            key("loaded", Term::boolean(changed.new.is_some())),
+            key("on_load", Term::boolean(on_load)),
+            key("purge", Term::atom("brutal")),
+        ])
+    });
+    let term = Term::map([
+        key("modules", Term::list(modules)),
+        key("steps", steps_term(&steps)),
+        key("goal", Term::atom("old")),
+        key("undo", Term::atom("exact")),
+    ]);
+    Back { term, steps }
+}

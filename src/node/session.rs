@@ -1,0 +1,323 @@
+//! A session: one connection to one node, for many users at once.
+//!
+//! Takes a [`Connect`], gives a [`Session`] that can be cloned and used from any thread, or a diagnostic
+//! before the timeout is over. Two threads serve it: the reader and the keeper. When the last clone
+//! (and the last mailbox and pending call) is gone, the socket is closed and both have ended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::control;
+use super::cookie::{Cookie, plain};
+use super::epmd;
+use super::handshake::{Framing, Local, Peer, shake};
+use super::ids::Ids;
+use super::mailbox::Mailbox;
+use super::name::{Address, default_local};
+use super::rpc::{self, CallError, Pending};
+use super::state::{Shared, lock};
+use super::stream::{Deadline, Stream, Tcp, resolve};
+use super::{keeper, reader};
+use crate::diag::{Code, Diagnostic, Result};
+use crate::name::NodeName;
+use crate::term::{Atom, Pid, Term};
+
+/// Stack of the reader, which decodes control messages and output.
+const READER_STACK: usize = 8 << 20;
+
+/// What is needed to connect.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    /// The node.
+    pub node: NodeName,
+    /// Its cookie.
+    pub cookie: Cookie,
+    /// Our own name; `updo-<pid>-<random>@host` if there is none. Without a host, one is added.
+    pub local_name: Option<String>,
+    /// epmd's port; by the environment if there is none ([`epmd::port_from_env`]).
+    pub epmd_port: Option<u16>,
+    /// The port that the node listens on, if that is known: then epmd is not asked.
+    pub port: Option<u16>,
+    /// For all of it: finding the node, connecting, the handshake.
+    pub timeout: Duration,
+}
+
+impl Connect {
+    /// The usual: 10 seconds, everything else by default.
+    pub fn new(node: NodeName, cookie: Cookie) -> Self {
+        let timeout = Duration::from_secs(10);
+        Self {
+            node,
+            cookie,
+            local_name: None,
+            epmd_port: None,
+            port: None,
+            timeout,
+        }
+    }
+}
+
+/// A connection to a node. Clones share it.
+#[derive(Clone)]
+pub struct Session {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    shared: Arc<Shared>,
+    peer: Peer,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.lose("the session was closed");
+        for thread in self.threads.drain(..) {
+            // It does not panic, and if it did, the session is over anyway.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({} as {})", self.node(), self.local_name())
+    }
+}
+
+impl Session {
+    /// Connects as a hidden node.
+    ///
+    /// E501 (not found), E502 (cookie), E504 (other name), E506 (refused, or no node), E508 (no answer
+    /// in time).
+    pub fn connect(what: &Connect) -> Result<Session> {
+        let deadline = Deadline::after(what.timeout);
+        let target = Address::parse(&what.node)?;
+        let mut stream = open(&target, what, deadline)?;
+        let random = Random::new()?;
+        let local = local_name(&target, what, &stream, &random)?;
+        let who = Local {
+            name: local.clone(),
+            creation: random.creation,
+        };
+        let names = (&target, &who);
+        let peer = shake(
+            &mut stream,
+            Framing::Two,
+            names,
+            &what.cookie,
+            random.challenge,
+            deadline,
+        )?;
+        let ids = Ids::new(Atom::new(&local), random.creation, random.salt);
+        Self::serve(Box::new(stream), (what.node.clone(), local), ids, peer)
+    }
+
+    fn serve(
+        stream: Box<dyn Stream>,
+        names: (NodeName, String),
+        ids: Ids,
+        peer: Peer,
+    ) -> Result<Session> {
+        let node = names.0.clone();
+        let failed = |error: std::io::Error| {
+            Box::new(Diagnostic::new(
+                Code::E508,
+                format!("the connection to {node} cannot be used: {}", plain(&error)),
+            ))
+        };
+        let halves = stream.split().map_err(failed)?;
+        let shared = Arc::new(Shared::new(names, ids, halves.writer, halves.closer));
+        let mut owner = Owner {
+            shared: Arc::clone(&shared),
+            peer,
+            threads: Vec::new(),
+        };
+        let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let (for_reader, for_keeper) = (Arc::clone(&shared), shared);
+        let reading = start("updo-reader")
+            .stack_size(READER_STACK)
+            .spawn(move || reader::run(&for_reader, halves.reader))
+            .map_err(failed)?;
+        owner.threads.push(reading);
+        owner.threads.push(
+            start("updo-keeper")
+                .spawn(move || keeper::run(&for_keeper, keeper::Pace::default()))
+                .map_err(failed)?,
+        );
+        Ok(Session {
+            owner: Arc::new(owner),
+        })
+    }
+
+    /// Calls a function and waits for its value. `Duration::MAX` waits for ever.
+    ///
+    /// The time counts from when the request is written, which takes a while if it is large; a node that
+    /// takes no data for a minute counts as lost.
+    pub fn call(
+        &self,
+        module: &str,
+        function: &str,
+        args: Vec<Term>,
+        timeout: Duration,
+    ) -> std::result::Result<Term, CallError> {
+        self.start_call(module, function, args)?.wait(timeout)
+    }
+
+    /// Calls a function without waiting.
+    pub fn start_call(
+        &self,
+        module: &str,
+        function: &str,
+        args: Vec<Term>,
+    ) -> std::result::Result<Pending, CallError> {
+        rpc::start(self, module, function, args)
+    }
+
+    /// A new mailbox.
+    pub fn mailbox(&self) -> Mailbox {
+        Mailbox::open(self)
+    }
+
+    /// Sends a message to a process. As in Erlang, nobody tells whether it is there.
+    pub fn send(&self, to: &Pid, message: Term) -> std::result::Result<(), CallError> {
+        let frame = control::send(to, &message).ok_or(CallError::TooLarge)?;
+        self.shared().write(&frame).map_err(CallError::Lost)
+    }
+
+    /// Sends a message to a registered name on the node.
+    pub fn send_named(&self, to: &str, message: Term) -> std::result::Result<(), CallError> {
+        let frame = control::send_named(&self.shared().us, &Atom::new(to), &message);
+        self.shared()
+            .write(&frame.ok_or(CallError::TooLarge)?)
+            .map_err(CallError::Lost)
+    }
+
+    /// The node.
+    pub fn node(&self) -> &NodeName {
+        &self.shared().node
+    }
+
+    /// What we are called there.
+    pub fn local_name(&self) -> &str {
+        &self.shared().local
+    }
+
+    /// The incarnation of the node: another number after a restart.
+    pub fn creation(&self) -> u32 {
+        self.owner.peer.creation
+    }
+
+    /// Why the connection is lost, if it is.
+    pub fn is_lost(&self) -> Option<String> {
+        self.shared().lost()
+    }
+
+    /// What called functions have printed since the last time; at most 1 MiB is kept.
+    pub fn take_output(&self) -> String {
+        lock(&self.shared().output).take()
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.owner.shared
+    }
+}
+
+/// Four random numbers.
+struct Random {
+    challenge: u32,
+    creation: u32,
+    salt: u32,
+    name: u32,
+}
+
+impl Random {
+    fn new() -> Result<Self> {
+        let number = || {
+            getrandom::u32().map_err(|error| {
+                Box::new(Diagnostic::new(
+                    Code::E802,
+                    format!("the system gives no random numbers: {error}"),
+                ))
+            })
+        };
+        // Creations up to 3 have a special meaning to old nodes.
+        Ok(Self {
+            challenge: number()?,
+            creation: number()? | 4,
+            salt: number()?,
+            name: number()?,
+        })
+    }
+}
+
+fn local_name(
+    target: &Address,
+    what: &Connect,
+    stream: &dyn Stream,
+    random: &Random,
+) -> Result<String> {
+    let default = default_local(target, stream.local_ip(), random.name);
+    let Some(given) = &what.local_name else {
+        return Ok(default);
+    };
+    let whole = match (given.contains('@'), default.split_once('@')) {
+        (false, Some((_, host))) => format!("{given}@{host}"),
+        _ => given.clone(),
+    };
+    Address::parse(&NodeName::new(&whole)).map(|address| address.to_string())
+}
+
+fn open(target: &Address, what: &Connect, deadline: Deadline) -> Result<Tcp> {
+    let addresses = match what.port {
+        Some(port) => {
+            let found = resolve(target.host(), deadline).map_err(|error| {
+                Box::new(Diagnostic::new(
+                    Code::E501,
+                    format!(
+                        "the host `{}` cannot be found: {}",
+                        target.host(),
+                        plain(&error)
+                    ),
+                ))
+            })?;
+            found.into_iter().map(|ip| (ip, port).into()).collect()
+        }
+        None => {
+            let epmd_port = match what.epmd_port {
+                Some(port) => port,
+                None => epmd::port_from_env(&|name| std::env::var(name).ok())?,
+            };
+            let found = epmd::lookup(target, epmd_port, deadline)?;
+            if found.highest < 6 {
+                return Err(Box::new(
+                    Diagnostic::new(Code::E506, format!("{target} is older than OTP 23"))
+                        .help("updo needs OTP 23 or newer on the node"),
+                ));
+            }
+            found.addresses
+        }
+    };
+    let mut last = None;
+    for (at, address) in addresses.iter().enumerate() {
+        let rest = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
+        let share = deadline.left().map(|left| Deadline::after(left / rest));
+        match share.and_then(|share| Tcp::connect(*address, share)) {
+            Ok(stream) => return Ok(stream),
+            // The first address is where epmd answered: its error says most.
+            Err(error) => last = last.or(Some((*address, error))),
+        }
+    }
+    let (address, error) = last.unwrap_or_else(|| {
+        (
+            ([0, 0, 0, 0], 0).into(),
+            std::io::ErrorKind::AddrNotAvailable.into(),
+        )
+    });
+    Err(Box::new(
+        Diagnostic::new(Code::E506, format!("{target} cannot be reached at {address}: {}", plain(&error)))
+            .help("epmd knows the node, but its own port does not answer: look for a firewall, or for `inet_dist_use_interface` on the node"),
+    ))
+}

@@ -1,0 +1,110 @@
+//! Reads a plan and the files it includes. The only place of this stage that touches files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::{Plan, resolve};
+use crate::diag::{Code, Diagnostic, SourceMap, Span};
+use crate::syntax::ast::{Statement, StatementKind};
+use crate::syntax::parse_plan;
+
+/// The largest plan file that is read.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// A plan (when there was no error), everything there is to say about it, and its text.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The plan; `None` when a diagnostic is an error.
+    pub plan: Option<Plan>,
+    /// Errors, warnings, advice.
+    pub diagnostics: Vec<Diagnostic>,
+    /// All text read.
+    pub sources: SourceMap,
+}
+
+/// A statement, the folder its file stands in, and how deep it was included.
+pub(super) struct Located {
+    pub statement: Statement,
+    pub folder: PathBuf,
+    pub layer: usize,
+}
+
+/// Reads, parses and resolves a plan. `sets` are the parameters given from outside (`--set Name=value`).
+pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
+    let mut reader = Reader::default();
+    reader.read(path, None, 0, &mut Vec::new());
+    let Reader { sources, statements, mut diagnostics, .. } = reader;
+    let broken = diagnostics.iter().any(Diagnostic::is_error);
+    let (plan, said) = resolve::resolve(path, statements, sets, sources.clone());
+    diagnostics.extend(said);
+    let failed = broken || diagnostics.iter().any(Diagnostic::is_error);
+    Loaded { plan: (!failed).then_some(plan), diagnostics, sources }
+}
+
+#[derive(Default)]
+struct Reader {
+    sources: SourceMap,
+    statements: Vec<Located>,
+    diagnostics: Vec<Diagnostic>,
+    seen: BTreeSet<PathBuf>,
+}
+
+impl Reader {
+    fn read(&mut self, path: &Path, at: Option<Span>, layer: usize, chain: &mut Vec<PathBuf>) {
+        let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if chain.contains(&identity) {
+            let names: Vec<String> =
+                chain.iter().chain([&identity]).map(|p| p.display().to_string()).collect();
+            let mut told = Diagnostic::new(Code::E109, "files include each other").note(names.join(" -> "));
+            if let Some(span) = at {
+                told = told.label(span, "closes the ring");
+            }
+            self.diagnostics.push(told);
+            return;
+        }
+        if !self.seen.insert(identity.clone()) {
+            return; // each file once
+        }
+        let text = match read_text(path) {
+            Ok(text) => text,
+            Err(why) => {
+                let mut told = Diagnostic::new(Code::E109, format!("cannot read `{}`", path.display()))
+                    .note(why)
+                    .help("check the path; a path in `include` is relative to the file that has it");
+                if let Some(span) = at {
+                    told = told.label(span, "included here");
+                }
+                self.diagnostics.push(told);
+                return;
+            }
+        };
+        let base = self.sources.add(path.display().to_string(), text.clone());
+        let parsed = parse_plan(&text, base);
+        self.diagnostics.extend(parsed.diagnostics);
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        chain.push(identity);
+        for statement in parsed.statements {
+            if let StatementKind::Include { path: include, tail } = &statement.kind {
+                if !tail.when.is_empty() {
+                    self.diagnostics.push(super::options::unsupported(statement.span, "`include … when`"));
+                }
+                let target = folder.join(&include.value);
+                self.read(&target, Some(include.span), layer + 1, chain);
+            }
+            self.statements.push(Located { statement, folder: folder.clone(), layer });
+        }
+        chain.pop();
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let size = std::fs::metadata(path).map_err(|e| e.to_string())?;
+    if !size.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    if size.len() > MAX_BYTES {
+        return Err(format!("larger than {MAX_BYTES} bytes"));
+    }
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    String::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+}

@@ -1,0 +1,1 @@
+//! The REPL: one prompt for expressions, statements and commands.

@@ -1,0 +1,107 @@
+//! What the plan's statements amount to on one node: names instead of subjects, guards decided.
+//!
+//! Plain data. Who evaluates the statements is `plan`; what they do is [`super::merge`].
+
+use super::{Change, Class, Kind, Purge, Timeout};
+use crate::diag::Span;
+use crate::name::Module;
+
+/// A statement's place and reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The statement.
+    pub span: Span,
+    /// Its reason.
+    pub because: Option<String>,
+    /// 0 for the plan file, 1 for a file it includes, and so on: a smaller number wins.
+    pub layer: usize,
+}
+
+/// An order between every module of one side and every module of the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgeRule {
+    /// Those who wait.
+    pub from: Vec<Module>,
+    /// Those they wait for.
+    pub to: Vec<Module>,
+    /// The statement.
+    pub source: Source,
+}
+
+/// `cycle […]: …`
+#[derive(Clone, Debug, PartialEq)]
+pub struct CycleRule {
+    /// The members named.
+    pub members: Vec<Module>,
+    /// Edges to break; empty for `together`.
+    pub breaks: Vec<(Module, Module, Span)>,
+    /// The statement.
+    pub source: Source,
+}
+
+/// One option of a `module` statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attribute {
+    /// `class`.
+    Class(Class),
+    /// `type`.
+    Kind(Kind),
+    /// `change`.
+    Change(Change),
+    /// `timeout`.
+    Timeout(Timeout),
+    /// `purge`: before and after the switch.
+    Purge(Purge, Purge),
+}
+
+impl Attribute {
+    /// The option's word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Class(_) => "class",
+            Self::Kind(_) => "type",
+            Self::Change(_) => "change",
+            Self::Timeout(_) => "timeout",
+            Self::Purge(..) => "purge",
+        }
+    }
+}
+
+/// `module S #{…}`
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttributeRule {
+    /// The modules of the subject.
+    pub modules: Vec<Module>,
+    /// Whether the subject names them one by one (a name beats a set).
+    pub by_name: bool,
+    /// The values with their places.
+    pub values: Vec<(Attribute, Span)>,
+    /// The statement.
+    pub source: Source,
+}
+
+/// `only S` or `exclude S`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// The modules.
+    pub modules: Vec<Module>,
+    /// The statement.
+    pub source: Source,
+}
+
+/// All statements that concern rules.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manual {
+    /// `depends on`, `loads after`, and `loads before` turned round.
+    pub add: Vec<EdgeRule>,
+    /// `does not depend on`.
+    pub remove: Vec<EdgeRule>,
+    /// `cycle`.
+    pub cycles: Vec<CycleRule>,
+    /// `module`.
+    pub attributes: Vec<AttributeRule>,
+    /// `only`.
+    pub only: Vec<Selection>,
+    /// `exclude`.
+    pub exclude: Vec<Selection>,
+}

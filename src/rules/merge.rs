@@ -1,0 +1,398 @@
+//! The plan's rules over the inferred ones.
+//!
+//! Layers, weakest first: built in, inferred, included file, plan file. Inside one layer nothing wins
+//! silently: two statements of equal rank that disagree are an error with both places shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::manual::{Attribute, AttributeRule, EdgeRule, Manual, Selection, Source};
+use super::{Change, Class, Cycle, ModuleRules, Origin, Ruled, Ruleset, infer};
+use crate::diag::{Code, Diagnostic};
+use crate::facts::change::ChangeSet;
+use crate::graph::{Edge, Graph, Reason};
+use crate::name::Module;
+
+/// What merging gives: the rules, and what there is to say about them.
+#[derive(Debug)]
+pub struct Merged {
+    /// The rules; only to be used when no diagnostic is an error.
+    pub rules: Ruleset,
+    /// Errors, warnings and advice.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Merges the plan's rules into what the facts say.
+pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
+    let mut said = Vec::new();
+    let mut modules = infer::infer(changes);
+    let left_out = select(&modules, manual, &mut said);
+    let gone: BTreeSet<Module> = left_out.iter().map(|(module, _)| module.clone()).collect();
+    excluded_but_needed(graph, &gone, &left_out, &mut said);
+    modules.retain(|module, _| !gone.contains(module));
+    let mut graph = graph.without(&gone);
+    merge_edges(&mut graph, manual, &mut said);
+    merge_attributes(&mut modules, manual, &mut said);
+    conversions_exist(changes, &modules, &mut said);
+    contradictions(&graph, &mut said);
+    let cycles = merge_cycles(&mut graph, manual, &mut said);
+    let order = graph.order();
+    Merged { rules: Ruleset { modules, graph, order, cycles, left_out }, diagnostics: said }
+}
+
+fn origin(source: &Source) -> Origin {
+    Origin::Plan { span: source.span, because: source.because.clone() }
+}
+
+/// A rule that matches nothing is reported, unless it comes from an included file.
+fn unused(source: &Source, modules: &[Module], said: &mut Vec<Diagnostic>) {
+    if source.layer > 0 {
+        return;
+    }
+    let names: Vec<String> = modules.iter().take(3).map(|m| format!("`{m}`")).collect();
+    let title = match names.len() {
+        0 => "rule has no effect: its subject names no module".to_owned(),
+        1 => format!("rule has no effect: {} does not change here", names[0]),
+        _ => format!("rule has no effect: {} do not change here", names.join(", ")),
+    };
+    said.push(Diagnostic::new(Code::W310, title).label(source.span, "matches nothing in this upgrade"));
+}
+
+/// `only`, then `exclude`.
+fn select(
+    modules: &BTreeMap<Module, ModuleRules>,
+    manual: &Manual,
+    said: &mut Vec<Diagnostic>,
+) -> Vec<(Module, Origin)> {
+    let mut out: BTreeMap<Module, Origin> = BTreeMap::new();
+    if let Some(first) = manual.only.first() {
+        let kept: BTreeSet<&Module> = manual.only.iter().flat_map(|s| &s.modules).collect();
+        for module in modules.keys().filter(|module| !kept.contains(module)) {
+            out.insert(module.clone(), origin(&first.source));
+        }
+    }
+    for rule in &manual.exclude {
+        for module in rule.modules.iter().filter(|module| modules.contains_key(*module)) {
+            out.entry(module.clone()).or_insert_with(|| origin(&rule.source));
+        }
+    }
+    for Selection { modules: named, source } in manual.only.iter().chain(&manual.exclude) {
+        if !named.iter().any(|module| modules.contains_key(module)) {
+            unused(source, named, said);
+        }
+    }
+    out.into_iter().collect()
+}
+
+/// Somebody who stays calls a function that only the new version of somebody left out has.
+fn excluded_but_needed(
+    graph: &Graph,
+    gone: &BTreeSet<Module>,
+    left_out: &[(Module, Origin)],
+    said: &mut Vec<Diagnostic>,
+) {
+    for (from, to, edge) in graph.edges() {
+        if gone.contains(from) || !gone.contains(to) {
+            continue;
+        }
+        let Some(reason) = edge.reasons.iter().find(|r| matches!(r, Reason::Needs { .. })) else { continue };
+        let mut told = Diagnostic::new(Code::E313, format!("`{to}` is left out and needed"))
+            .note(reason.sentence(from, to))
+            .help(format!("leave `{from}` out as well, or let `{to}` take part"));
+        if let Some((_, Origin::Plan { span, .. })) = left_out.iter().find(|(module, _)| module == to) {
+            told = told.label(*span, format!("leaves `{to}` out"));
+        }
+        said.push(told);
+    }
+}
+
+fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
+    let pairs = |rule: &EdgeRule| -> Vec<(Module, Module)> {
+        let from = rule.from.iter().flat_map(|a| rule.to.iter().map(move |b| (a.clone(), b.clone())));
+        from.filter(|(a, b)| a != b).collect()
+    };
+    for added in &manual.add {
+        for removed in &manual.remove {
+            let mine = pairs(added);
+            if let Some((a, b)) = pairs(removed).into_iter().find(|pair| mine.contains(pair)) {
+                let title = format!("`{a}` both depends and does not depend on `{b}`");
+                said.push(
+                    Diagnostic::new(Code::E301, title)
+                        .label(added.source.span, "added here")
+                        .label(removed.source.span, "removed here")
+                        .help("delete one of the two"),
+                );
+            }
+        }
+    }
+    for rule in &manual.remove {
+        let mut matched = false;
+        for (from, to) in pairs(rule) {
+            if !graph.contains(&from) || !graph.contains(&to) {
+                continue;
+            }
+            matched = true;
+            if !graph.remove(&from, &to, rule.source.span, rule.source.because.clone()) {
+                let title = format!("nothing infers that `{from}` depends on `{to}`");
+                said.push(
+                    Diagnostic::new(Code::W309, title)
+                        .label(rule.source.span, "removes nothing")
+                        .help("the rule can go"),
+                );
+            }
+        }
+        if !matched {
+            unused(&rule.source, &outside(graph, rule), said);
+        }
+    }
+    for rule in &manual.add {
+        let mut matched = false;
+        for (from, to) in pairs(rule) {
+            let known = graph.edge(&from, &to).and_then(|edge| edge.reasons.first().cloned());
+            let Source { span, because, .. } = rule.source.clone();
+            if graph.add(&from, &to, Reason::Plan { span, because }) {
+                matched = true;
+                if let Some(reason) = known.filter(Reason::is_call) {
+                    let title = format!("updo finds this itself: {}", reason.sentence(&from, &to));
+                    said.push(Diagnostic::new(Code::A308, title).label(span, "already inferred"));
+                }
+            }
+        }
+        if !matched {
+            unused(&rule.source, &outside(graph, rule), said);
+        }
+    }
+}
+
+impl Reason {
+    /// Whether this is a call found in the import table.
+    fn is_call(&self) -> bool {
+        matches!(self, Self::Calls { .. } | Self::Needs { .. })
+    }
+}
+
+fn outside(graph: &Graph, rule: &EdgeRule) -> Vec<Module> {
+    rule.from.iter().chain(&rule.to).filter(|module| !graph.contains(module)).cloned().collect()
+}
+
+/// Who said a value, for telling conflicts.
+struct Said {
+    rank: (std::cmp::Reverse<usize>, bool),
+    value: Attribute,
+    span: crate::diag::Span,
+}
+
+fn merge_attributes(
+    modules: &mut BTreeMap<Module, ModuleRules>,
+    manual: &Manual,
+    said: &mut Vec<Diagnostic>,
+) {
+    let mut winners: BTreeMap<(Module, &'static str), Said> = BTreeMap::new();
+    for rule in &manual.attributes {
+        if !rule.modules.iter().any(|module| modules.contains_key(module)) {
+            unused(&rule.source, &rule.modules, said);
+        }
+        for module in rule.modules.iter().filter(|module| modules.contains_key(*module)) {
+            for (value, span) in &rule.values {
+                put(&mut winners, module, rule, value, *span, said);
+            }
+        }
+    }
+    for rule in &manual.attributes {
+        for module in &rule.modules {
+            let Some(rules) = modules.get_mut(module) else { continue };
+            for (value, span) in &rule.values {
+                if winners.get(&(module.clone(), value.word())).is_some_and(|w| w.span == *span) {
+                    apply(rules, value, &origin(&rule.source));
+                }
+            }
+        }
+    }
+}
+
+fn put(
+    winners: &mut BTreeMap<(Module, &'static str), Said>,
+    module: &Module,
+    rule: &AttributeRule,
+    value: &Attribute,
+    span: crate::diag::Span,
+    said: &mut Vec<Diagnostic>,
+) {
+    let rank = (std::cmp::Reverse(rule.source.layer), rule.by_name);
+    let key = (module.clone(), value.word());
+    match winners.get(&key) {
+        Some(winner) if winner.rank > rank => {}
+        Some(winner) if winner.rank == rank && winner.value != *value => {
+            let title = format!("two rules disagree about the `{}` of `{module}`", value.word());
+            said.push(
+                Diagnostic::new(Code::E302, title)
+                    .label(winner.span, "one value here")
+                    .label(span, "another one here")
+                    .help("delete one of them"),
+            );
+        }
+        Some(winner) if winner.rank == rank => {}
+        _ => {
+            winners.insert(key, Said { rank, value: value.clone(), span });
+        }
+    }
+}
+
+fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
+    fn ruled<T>(value: T, origin: &Origin) -> Ruled<T> {
+        Ruled { value, origin: origin.clone() }
+    }
+    match value {
+        Attribute::Class(class) => {
+            // A conversion inferred for another class does not outlive it.
+            if *class == Class::Plain && !matches!(rules.change.origin, Origin::Plan { .. }) {
+                rules.change = ruled(Change::Soft, origin);
+            }
+            rules.class = ruled(*class, origin);
+        }
+        Attribute::Kind(kind) => rules.kind = ruled(*kind, origin),
+        Attribute::Change(change) => rules.change = ruled(change.clone(), origin),
+        Attribute::Timeout(timeout) => rules.timeout = ruled(*timeout, origin),
+        Attribute::Purge(pre, post) => {
+            rules.pre_purge = ruled(*pre, origin);
+            rules.post_purge = ruled(*post, origin);
+        }
+    }
+}
+
+/// A conversion needs a callback in the new version.
+fn conversions_exist(
+    changes: &ChangeSet,
+    modules: &BTreeMap<Module, ModuleRules>,
+    said: &mut Vec<Diagnostic>,
+) {
+    for (module, rules) in modules {
+        let (Change::Advanced(_), Class::Server) = (&rules.change.value, rules.class.value) else { continue };
+        let Some(new) = changes.modules.get(module).and_then(|changed| changed.new.as_ref()) else { continue };
+        if infer::converter(&new.facts).is_some() {
+            continue;
+        }
+        let title = format!("`{module}` is to be converted but exports no `code_change`");
+        let mut told = Diagnostic::new(Code::E312, title)
+            .help("write `change => soft`, or `change => {convert, fun m:f/1}` to map the states elsewhere");
+        if let Origin::Plan { span, .. } = rules.change.origin {
+            told = told.label(span, "asks for a conversion");
+        }
+        said.push(told);
+    }
+}
+
+/// Orders that only the plan gives may not run in a ring.
+fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) {
+    let from_plan = |edge: &Edge| edge.reasons.iter().any(|r| matches!(r, Reason::Plan { .. }));
+    for ring in graph.cycles_of(from_plan) {
+        let names: Vec<String> = ring.iter().map(ToString::to_string).collect();
+        let title = format!("these orders contradict each other: {}", names.join(", "));
+        let mut told =
+            Diagnostic::new(Code::E303, title).help("each of these modules would have to come first");
+        for (from, to, edge) in graph.edges() {
+            if !ring.contains(from) || !ring.contains(to) {
+                continue;
+            }
+            for reason in &edge.reasons {
+                if let Reason::Plan { span, .. } = reason {
+                    told = told.label(*span, format!("{to} before {from}"));
+                }
+            }
+        }
+        said.push(told);
+    }
+}
+
+fn merge_cycles(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) -> Vec<Cycle> {
+    let found = graph.cycles();
+    let mut declared: BTreeMap<Vec<Module>, Origin> = BTreeMap::new();
+    for rule in &manual.cycles {
+        let mut named: Vec<Module> = rule.members.clone();
+        named.sort();
+        named.dedup();
+        let Some(cycle) = found.iter().find(|cycle| cycle.iter().any(|m| named.contains(m))) else {
+            if named.iter().any(|module| graph.contains(module)) {
+                let title = "these modules form no cycle in this upgrade".to_owned();
+                said.push(Diagnostic::new(Code::W305, title).label(rule.source.span, "no cycle").help(
+                    "delete the statement, unless other upgrades still have the cycle",
+                ));
+            } else {
+                unused(&rule.source, &named, said);
+            }
+            continue;
+        };
+        declared.insert(cycle.clone(), origin(&rule.source));
+        membership(graph, rule.source.span, cycle, &named, said);
+        for (from, to, span) in &rule.breaks {
+            let because = rule.source.because.clone();
+            if !cycle.contains(from) || !cycle.contains(to) || !graph.remove(from, to, *span, because) {
+                let edges: Vec<String> = graph
+                    .edges()
+                    .filter(|(a, b, _)| cycle.contains(a) && cycle.contains(b))
+                    .map(|(a, b, _)| format!("{a} -> {b}"))
+                    .collect();
+                let title = format!("there is no edge `{from} -> {to}` in this cycle");
+                said.push(
+                    Diagnostic::new(Code::E304, title)
+                        .label(*span, "no such edge")
+                        .help(format!("edges of this cycle: {}", edges.join(", "))),
+                );
+            }
+        }
+    }
+    found
+        .into_iter()
+        .map(|members| {
+            let origin = declared.get(&members).cloned();
+            if origin.is_none() {
+                said.push(undeclared(graph, &members));
+            }
+            Cycle { members, declared: origin }
+        })
+        .collect()
+}
+
+/// A `cycle` statement names exactly the modules of the cycle.
+fn membership(
+    graph: &Graph,
+    span: crate::diag::Span,
+    cycle: &[Module],
+    named: &[Module],
+    said: &mut Vec<Diagnostic>,
+) {
+    for missing in cycle.iter().filter(|module| !named.contains(module)) {
+        let ring: Vec<String> = graph
+            .edges()
+            .filter(|(a, b, _)| (*a == missing || *b == missing) && cycle.contains(a) && cycle.contains(b))
+            .map(|(a, b, _)| format!("{a} -> {b}"))
+            .collect();
+        said.push(
+            Diagnostic::new(Code::E306, format!("`{missing}` has joined this cycle"))
+                .label(span, format!("does not name `{missing}`"))
+                .note(ring.join(", "))
+                .help(format!("add `{missing}` after review")),
+        );
+    }
+    for extra in named.iter().filter(|module| graph.contains(module) && !cycle.contains(module)) {
+        said.push(
+            Diagnostic::new(Code::E306, format!("`{extra}` is not part of this cycle"))
+                .label(span, format!("names `{extra}`"))
+                .help(format!("remove `{extra}`")),
+        );
+    }
+}
+
+fn undeclared(graph: &Graph, members: &[Module]) -> Diagnostic {
+    let names: Vec<String> = members.iter().map(ToString::to_string).collect();
+    let list = names.join(", ");
+    let mut told = Diagnostic::new(Code::W307, format!("undeclared cycle: {list}"))
+        .help(format!("switched at one instant, so harmless here; write `cycle [{list}]: together.` to say it is known"));
+    for (from, to, edge) in graph.edges() {
+        if members.contains(from) && members.contains(to) && told.notes.len() < 6 {
+            if let Some(reason) = edge.reasons.first() {
+                told = told.note(reason.sentence(from, to));
+            }
+        }
+    }
+    told
+}

@@ -1,0 +1,72 @@
+//! What each rule of printing looks like; exactness is checked against a real `erl` in
+//! `tests/term_oracle.rs`.
+
+use super::*;
+use crate::term::etf::MAX_DEPTH;
+
+#[test]
+fn floats_as_short_as_possible() {
+    for (value, text) in [
+        (0.0, "0.0"),
+        (-0.0, "-0.0"),
+        (1.0, "1.0"),
+        (100.0, "100.0"),
+        (1000.0, "1.0e3"),
+        (0.1, "0.1"),
+        (0.0001, "0.0001"),
+        (0.00001, "1.0e-5"),
+        (123_456.789, "123456.789"),
+        (4_503_599_627_370_496.0, "4503599627370496.0"),
+        (9_007_199_254_740_992.0, "9.007199254740992e15"),
+        (5e-324, "5.0e-324"),
+        (f64::MAX, "1.7976931348623157e308"),
+    ] {
+        assert_eq!(Term::Float(value).to_string(), text);
+    }
+}
+
+#[test]
+fn atoms_are_quoted_when_erl_would() {
+    for (atom, text) in [
+        ("abc_D@9", "abc_D@9"),
+        ("maybe", "maybe"),
+        ("else", "else"),
+        ("end", "'end'"),
+        ("", "''"),
+        ("Abc", "'Abc'"),
+        ("é", "é"),
+        ("a÷", "'a÷'"),
+        ("Elixir.Foo", "'Elixir.Foo'"),
+        ("it's", "'it\\'s'"),
+        ("\0\n\u{7f}", "'\\000\\n\\d'"),
+        ("日", "'日'"),
+    ] {
+        assert_eq!(format!("{:?}", Atom::new(atom)), text);
+        assert_eq!(Term::atom(atom).to_string(), text);
+    }
+}
+
+#[test]
+fn text_is_recognised() {
+    let utf8 = Term::binary("aå");
+    assert_eq!(utf8.to_string(), "<<\"aå\"/utf8>>");
+    assert_eq!(write(&utf8), "<<97,195,165>>");
+    assert_eq!(Term::binary([b'a', 0xe5]).to_string(), "<<\"aå\">>");
+    assert_eq!(Term::binary("日").to_string(), "<<230,151,165>>");
+    assert_eq!(Term::string("a\"\n").to_string(), "\"a\\\"\\n\"");
+    assert_eq!(write(&Term::string("ab")), "[97,98]");
+    assert_eq!(Term::string("").to_string(), "[]");
+    assert_eq!(Term::Bits([1, 0xa0].into(), 3).to_string(), "<<1,5:3>>");
+}
+
+#[test]
+fn deep_terms_print_on_a_small_stack() {
+    let deep = (0..MAX_DEPTH).fold(Term::Int(1), |inner, _| {
+        Term::tuple([Term::atom("a"), inner])
+    });
+    let line = deep.to_string();
+    assert_eq!(line.len(), MAX_DEPTH * 4 + 1);
+    let lines = pretty(&deep, 80);
+    assert_eq!(lines.replace(['\n', ' '], ""), line);
+    assert_eq!(deep, deep.clone());
+}
