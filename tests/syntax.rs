@@ -4,6 +4,8 @@
 mod broken;
 #[path = "syntax/forms.rs"]
 mod forms;
+#[path = "syntax/print.rs"]
+mod print;
 #[path = "syntax/render.rs"]
 mod render;
 #[path = "syntax/robust.rs"]

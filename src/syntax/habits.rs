@@ -12,8 +12,8 @@ use crate::term::Atom;
 /// Erlang's reserved words.
 const RESERVED: &[&str] = &[
     "after", "and", "andalso", "band", "begin", "bnot", "bor", "bsl", "bsr", "bxor", "case",
-    "catch", "cond", "div", "else", "end", "fun", "if", "let", "maybe", "not", "of", "or",
-    "orelse", "receive", "rem", "try", "when", "xor",
+    "catch", "cond", "div", "end", "fun", "if", "let", "not", "of", "or", "orelse", "receive",
+    "rem", "try", "when", "xor",
 ];
 
 /// Whether a word is reserved in Erlang.
@@ -229,11 +229,17 @@ fn erlang_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
             "planned",
             "write `case catch Expr of {'EXIT', Reason} -> …; Value -> … end`",
         ),
-        (Kind::Word, "maybe" | "cond" | "let" | "else") if back < 2 => erlang_at(
+        (Kind::Word, "maybe" | "else") if back < 2 => erlang_at(
+            span,
+            format!("`{word}` is not part of plans"),
+            "a reserved word since OTP 27",
+            "write `case … of … end`",
+        ),
+        (Kind::Word, "cond" | "let") if back < 2 => erlang_at(
             span,
             format!("`{word}` is not part of plans"),
             "a reserved word of Erlang",
-            "write `case … of … end`; as an atom it needs quotes",
+            "as an atom it needs quotes",
         ),
         (Kind::Word, "fun") if back > 0 => {
             let name = site.word(next);

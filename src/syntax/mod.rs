@@ -11,6 +11,7 @@ mod lex;
 mod literal;
 mod operators;
 pub mod parse;
+pub mod print;
 mod recover;
 mod statement;
 
