@@ -27,8 +27,8 @@ pub struct BeamFacts {
     pub line_md5: [u8; 16],
     /// The attributes chunk: `[{Name, [Value]}]` flattened to pairs, in order.
     pub attributes: Vec<(Atom, Term)>,
-    /// Compile information, as it stands in the file.
-    pub compile_info: Vec<(Atom, Term)>,
+    /// Compile information (`CInf`) in the external term format; see [`BeamFacts::compile_info`].
+    pub compile_info_etf: Box<[u8]>,
     /// Exported functions (name, arity).
     pub exports: BTreeSet<(Arc<str>, u32)>,
     /// Functions of other modules in the import table.
@@ -74,6 +74,11 @@ impl BeamFacts {
         self.exports.contains(&(Arc::from(name), arity))
     }
 
+    /// Compile information: `version`, `options`, `source`. Decoded at each call; empty if damaged.
+    pub fn compile_info(&self) -> Vec<(Atom, Term)> {
+        pairs(Some(&self.compile_info_etf))
+    }
+
     /// The version as `beam_lib:version/1` gives it: the `vsn` attribute, or the MD5 as a big integer.
     pub fn vsn(&self) -> Term {
         let values: Vec<Term> = self
@@ -105,7 +110,7 @@ fn tables(chunks: &Chunks<'_>, atoms: &Atoms, size: usize) -> Result<BeamFacts, 
             .map_or([0; 16], |line| Md5::digest(line).into()),
         behaviours: behaviours(&attributes),
         attributes,
-        compile_info: pairs(chunks.get(b"CInf")),
+        compile_info_etf: chunks.get(b"CInf").unwrap_or_default().into(),
         exports: exports(chunks, atoms)?,
         nif: imports
             .iter()

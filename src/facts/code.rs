@@ -531,13 +531,13 @@ impl Reader<'_> {
             return;
         };
         let arity = match self.registers.value(*last) {
-            Value::Atom(_) | Value::Tuple(..) => return,
-            Value::Integer(arity) => match u32::try_from(arity) {
-                Ok(arity) if arity <= 255 => Some(arity),
-                _ => return,
-            },
-            other => self.length(&other),
+            Value::Integer(arity) => u32::try_from(arity).ok().filter(|arity| *arity <= 255),
+            list => self.length(&list),
         };
+        // Without a list or an arity it is more likely `{reply, ok, State}` than a function.
+        if arity.is_none() {
+            return;
+        }
         self.hide(
             Some(self.here()),
             Module::from(module),
