@@ -98,7 +98,7 @@ impl BeamFacts {
     }
 }
 
-fn tables(chunks: &Chunks<'_>, atoms: &Atoms, size: usize) -> Result<BeamFacts, BeamError> {
+fn tables(chunks: &Chunks<'_>, atoms: &Atoms<'_>, size: usize) -> Result<BeamFacts, BeamError> {
     let module = atoms.get(1).cloned().ok_or(BeamError::BadChunk("AtU8"))?;
     let imports = imports(chunks, atoms)?;
     let attributes = attributes(chunks);
@@ -150,7 +150,7 @@ fn funs_without_old_uniq(md5: &mut Md5, data: &[u8]) {
 }
 
 /// The import table in the order of the file, which is how `call_ext` counts.
-pub(super) fn imports(chunks: &Chunks<'_>, atoms: &Atoms) -> Result<Vec<Mfa>, BeamError> {
+pub(super) fn imports(chunks: &Chunks<'_>, atoms: &Atoms<'_>) -> Result<Vec<Mfa>, BeamError> {
     triples(chunks, "ImpT")?
         .into_iter()
         .map(|[module, function, arity]| {
@@ -165,7 +165,7 @@ pub(super) fn imports(chunks: &Chunks<'_>, atoms: &Atoms) -> Result<Vec<Mfa>, Be
         .ok_or(BeamError::BadChunk("ImpT"))
 }
 
-fn exports(chunks: &Chunks<'_>, atoms: &Atoms) -> Result<BTreeSet<(Arc<str>, u32)>, BeamError> {
+fn exports(chunks: &Chunks<'_>, atoms: &Atoms<'_>) -> Result<BTreeSet<(Arc<str>, u32)>, BeamError> {
     triples(chunks, "ExpT")?
         .into_iter()
         .map(|[function, arity, _label]| Some((atoms.get(function)?.clone(), arity)))
