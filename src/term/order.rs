@@ -250,14 +250,15 @@ fn funs(a: &Fun, b: &Fun, exact: bool) -> Ordering {
     }
 }
 
-/// The process that made a closure does not count.
+/// As OTP 25 does; the process that made a closure does not count. The full `uniq` and the old index say
+/// nothing new about real closures, they only keep made-up ones apart.
 fn closures(a: &Closure, b: &Closure, exact: bool) -> Ordering {
     a.module
         .cmp(&b.module)
-        .then(a.old_index.cmp(&b.old_index))
-        .then(a.old_uniq.cmp(&b.old_uniq))
         .then(a.index.cmp(&b.index))
-        .then(a.uniq.cmp(&b.uniq))
+        .then(a.old_uniq.cmp(&b.old_uniq))
         .then(a.free.len().cmp(&b.free.len()))
         .then_with(|| sequences(a.free.iter(), b.free.iter(), exact))
+        .then(a.uniq.cmp(&b.uniq))
+        .then(a.old_index.cmp(&b.old_index))
 }

@@ -70,3 +70,37 @@ fn deep_terms_print_on_a_small_stack() {
     assert_eq!(lines.replace(['\n', ' '], ""), line);
     assert_eq!(deep, deep.clone());
 }
+
+#[test]
+fn funs_show_their_old_index() {
+    let pid = crate::term::Pid {
+        node: "n@h".into(),
+        id: 9,
+        serial: 1,
+        creation: 7,
+    };
+    let closure = Fun::Closure(std::sync::Arc::new(crate::term::Closure {
+        module: "Elixir.A".into(),
+        arity: 1,
+        uniq: [3; 16],
+        index: 1,
+        old_index: 2,
+        old_uniq: 5,
+        pid: pid.clone(),
+        free: vec![],
+    }));
+    assert_eq!(Term::Fun(closure).to_string(), "#Fun<Elixir.A.2.5>");
+    assert_eq!(Term::Pid(pid).to_string(), "<0.9.1>");
+    let external = |module: &str, name: &str| {
+        let (module, name) = (module.into(), name.into());
+        let arity = 2;
+        Fun::External {
+            module,
+            name,
+            arity,
+        }
+        .to_string()
+    };
+    assert_eq!(external("m", "end"), "fun m:end/2");
+    assert_eq!(external("Elixir.A", "b@c"), "fun 'Elixir.A':'b@c'/2");
+}
