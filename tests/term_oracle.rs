@@ -195,6 +195,24 @@ fn same(ours: &str, answer: &Term, what: &str, context: &str) {
 }
 
 #[test]
+fn floats_are_those_of_erl() {
+    let (seed, count) = seed_and_count();
+    let mut oracle = Oracle::start();
+    let mut generator = Generator::new(seed, false);
+    for round in 0..count / 100 {
+        let floats = Term::list((0..1000).map(|_| Term::Float(generator.float())));
+        let question = Term::tuple([
+            Term::atom("term"),
+            Term::binary(etf::encode(&floats)),
+            Term::Int(80),
+        ]);
+        let answer = oracle.ask(&question);
+        let context = format!("seed {seed} round {round}");
+        same(&write(&floats), &answer[2], "~tw", &context);
+    }
+}
+
+#[test]
 fn orders_are_those_of_erl() {
     let (seed, count) = seed_and_count();
     let mut oracle = Oracle::start();

@@ -210,7 +210,8 @@ impl Generator {
         }
     }
 
-    fn float(&mut self) -> f64 {
+    /// A finite float: a special one, a plain one, or any.
+    pub fn float(&mut self) -> f64 {
         let value = match self.below(4) {
             0 => self.pick(&FLOATS),
             1 => self.below(100_000) as f64 / self.pick(&[1.0, 10.0, 1000.0, 1e9]),
