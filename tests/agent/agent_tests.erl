@@ -18,12 +18,16 @@ main(Dir, Only) ->
 
 run_test(T) ->
     T0 = erlang:monotonic_time(millisecond),
+    Before = processes(),
     {Pid, Mon} = spawn_monitor(fun() -> ?MODULE:T(), clean(), exit(passed) end),
     Result = receive {'DOWN', Mon, process, Pid, R} -> R after 300000 -> exit(Pid, kill), timeout end,
     Ms = erlang:monotonic_time(millisecond) - T0,
+    case Result of passed -> ok; _ -> unlock() end,
+    [exit(P, kill) || P <- processes() -- Before, {_, [_ | _] = D} <- [process_info(P, dictionary)],
+                      {_, {M, _, _}} <- [lists:keyfind('$initial_call', 1, D)], lists:prefix("t_", atom_to_list(M))],
     case Result of
         passed -> io:format("ok      ~s (~b ms)~n", [T, Ms]), passed;
-        _ -> io:format("FAILED  ~s: ~tP~n", [T, Result, 40]), unlock(), failed
+        _ -> io:format("FAILED  ~s: ~tP~n", [T, Result, 40]), failed
     end.
 
 unlock() ->
@@ -72,7 +76,9 @@ server(M, 2, Bad) ->
         "code_change({down,_},{2,X,_},_) -> {ok,{1,X}}; ~s code_change(V,{1,X},E) -> {ok,{2,X,{V,E}}}.", [M, Bad])).
 
 plain(M, V) -> plain(M, V, "").
-plain(M, V, More) -> compile(io_lib:format("-module(~s). -vsn(\"~b\"). -export([v/0,loop/0]). v() -> ~b. loop() -> receive stop -> ok end. ~s", [M, V, V, More])).
+plain(M, V, More) ->
+    {Attr, Rest} = case More of "-on_load(f/0). " ++ R -> {"-on_load(f/0).", R}; _ -> {"", More} end,
+    compile(io_lib:format("-module(~s). -vsn(\"~b\"). ~s -export([v/0,loop/0]). ~s v() -> ~b. loop() -> receive stop -> ok end.", [M, V, Attr, Rest, V])).
 
 start(M, X) -> {ok, P} = gen_server:start(M, X, []), P.
 ask(P) -> gen_server:call(P, state).
@@ -95,11 +101,32 @@ window(Servers, Plain) ->
     [{1, {suspend, [[{M, default}] || M <- Servers]}}, {2, {load, Servers ++ Plain}},
      {3, {code_change, up, [{M, {advanced, extra}} || M <- Servers]}}, {4, {resume, lists:reverse(Servers)}}].
 
-boot(Job) ->
+boot(Job) -> boot(Job, updo_agent_7f2a).
+boot(Job, Name) ->
     {Source, Exprs} = persistent_term:get(boot),
     Mode = case persistent_term:get(interpret, false) of true -> Job#{interpret => true}; false -> Job end,
-    {value, V, _} = erl_eval:exprs(Exprs, [{'Job', Mode}, {'Name', updo_agent_7f2a}, {'Source', Source}]),
+    {value, V, _} = erl_eval:exprs(Exprs, [{'Job', Mode}, {'Name', Name}, {'Source', Source}]),
     V.
+
+%% The same without compiling the agent each time.
+boot_fast(Job) ->
+    case persistent_term:get(interpret, false) of
+        true -> boot(Job);
+        false ->
+            Name = updo_agent_7f2a,
+            {module, Name} = code:load_binary(Name, "updo", agent_binary()),
+            Name:start(Job#{agent => {module, Name}})
+    end.
+
+agent_binary() ->
+    case persistent_term:get(agent_binary, none) of
+        none ->
+            {Source, _} = persistent_term:get(boot),
+            {updo_agent_7f2a, B} = compile(string:replace(unicode:characters_to_list(Source), "-module(updo_agent).", "-module(updo_agent_7f2a).")),
+            persistent_term:put(agent_binary, B),
+            B;
+        B -> B
+    end.
 
 %% {Outcome, Info, Events so far}; the guardian still waits.
 run(Job) ->
@@ -132,7 +159,7 @@ tests() ->
      hundred_busy, calling_each_other, chain_of_calls, dies_meanwhile, born_meanwhile, watcher_dies, watcher_attaches,
      locked, on_load_ok, on_load_fails, not_loadable, lingering_refused, lingering_brutal, lingering_reported,
      new_module_undone, delete_undone, no_old_mixed, apply_fails, deadline_in_apply, no_states_in_events, kill_executor, kill_executor_failing,
-     kill_guardian, kill_executor_no_old, interpreted_happy, interpreted_fails, interpreted_kill, many].
+     kill_guardian, kill_executor_no_old, kill_any_time, kill_always, interpreted_happy, interpreted_fails, interpreted_kill, interpreted_many, many].
 
 happy_gen_server() ->
     {V1, V2} = {server(t_srv, 1), server(t_srv, 2)},
@@ -230,7 +257,7 @@ vsn_values() ->
         load(V1),
         P = start(t_vsn, 0),
         {new, _, _} = upgrade(job([module(New, V1)], window([t_vsn], []))),
-        wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+        clean(),
         V = gen_server:call(P, x), exit(P, kill), {V, V1}
     end,
     {"1.0", _} = Is("-vsn(\"1.0\")."),
@@ -247,7 +274,7 @@ two_windows() ->
     Steps = window([t_wa], []) ++ [{I + 10, S} || {I, S} <- window([t_wb], [])],
     {new, _, _} = upgrade(job([module(A2, A1), module(B2, B1)], Steps)),
     {2, 1, _} = ask(A), {2, 1, _} = ask(B),
-    wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+    clean(),
     %% the second window fails: the first cannot be taken back exactly, and that is said
     A3 = server(t_wa, 2, "code_change(_,S,_) -> {ok,S};"), B3 = server(t_wb, 2, "code_change(_,_,_) -> {error,no};"),
     {mixed, #{new := [t_wa]}, _} = upgrade(job([module(A3, A2), module(B3, B2)], Steps)),
@@ -407,7 +434,9 @@ watcher_dies() ->
     {new, _, _} = until_finished([]),
     %% and the lock is not: the next run takes over
     V3 = server(t_wd, 2, "code_change(_,S,_) -> {ok,S};"),
-    {new, _, _} = upgrade(job([module(V3, V2)], window([t_wd], []))),
+    {ok, _} = boot(job([module(V3, V2)], window([t_wd], [])), updo_agent_7f2b),
+    {new, _, _} = until_finished([]),
+    settle(),
     {2, 1, _} = ask(P).
 
 watcher_attaches() ->
@@ -455,12 +484,12 @@ not_loadable() ->
     P = start(t_nl, 1),
     {old, #{reason := {not_loadable, [{t_nl, _}]}, suspended_us := 0}, _} = upgrade(job([module({M, binary:part(B2, 0, 200)}, V1)], window([t_nl], []))),
     {_, Other} = plain(t_other, 1),
-    wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+    clean(),
     {old, #{reason := {not_loadable, [{t_nl, {is_module, t_other}}]}}, _} = upgrade(job([module({M, Other}, V1)], window([t_nl], []))),
-    wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+    clean(),
     {old, #{reason := {not_loadable, [{t_ollie, on_load_not_allowed}]}}, _} =
         upgrade(job([module(plain(t_ollie, 1, "-on_load(f/0). f() -> ok."), undefined)], [{1, {load, [t_ollie]}}])),
-    wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+    clean(),
     {old, #{reason := {sticky, [lists]}}, _} = upgrade(job([module({lists, B2}, V1)], [{1, {load, [lists]}}])),
     is_now(V1),
     {1, 1} = ask(P).
@@ -477,7 +506,7 @@ lingering_refused() ->
     P = linger(V1, V2, V1),
     {old, #{reason := {old_code_in_use, [{t_li, [P]}]}}, _} = upgrade(job([module(V3, V2)], [{1, {load, [t_li]}}])),
     true = is_process_alive(P),
-    wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+    clean(),
     erlang:send_after(200, P, stop),
     {new, _, _} = upgrade(job([(module(V3, V2))#{purge => {wait, 2000}}], [{1, {load, [t_li]}}])),
     3 = t_li:v().
@@ -518,7 +547,7 @@ delete_undone() ->
     {old, _, _} = upgrade(job([module(V2, V1), Gone], [S, L, {d, {delete, [t_dm_gone]}} | Rest])),
     1 = t_dm_gone:v(),
     {1, 1} = ask(P),
-    wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+    clean(),
     {new, _, _} = upgrade(job([Gone], [{d, {delete, [t_dm_gone]}}])),
     false = code:is_loaded(t_dm_gone).
 
@@ -540,7 +569,7 @@ apply_fails() ->
     [S, L, C, R] = window([t_ap], []),
     {old, #{reason := {apply_failed, #{mfa := {erlang, error, 1}}}}, _} = upgrade(job([module(V2, V1)], [S, L, C, {a, {apply, {erlang, error, [x]}}}, R])),
     {1, 1} = ask(P),
-    wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+    clean(),
     {mixed, #{reason := {apply_failed, _}, new := [t_ap]}, _} = upgrade(job([module(V2, V1)], [S, L, C, R, {a, {apply, {erlang, error, [x]}}}])),
     {2, 1, _} = ask(P).
 
@@ -570,6 +599,36 @@ kill_executor_failing() ->
 %% Without old binaries the successor goes forward instead.
 kill_executor_no_old() -> kill_all_over(executor, fun(V) -> server(t_kn, V) end, [new, old], none, [0, 1, 2]).
 
+%% At any time at all: 200 random moments each.
+kill_any_time() ->
+    [kill_random(Whom, Undo) || {Whom, Undo} <- [{executor, exact}, {executor, none}, {guardian, exact}, {twice, exact}]].
+
+kill_random(Whom, Undo) ->
+    {V1, V2} = {server(t_kr, 1), server(t_kr, 2)},
+    load(V1),
+    Ps = [start(t_kr, I) || I <- lists:seq(1, 300)],
+    {Us, _} = timer:tc(fun() -> {ok, _} = boot_fast(job([module(V2, V1)], window([t_kr], []))), until_finished([]) end),
+    settle(),
+    [exit(P, kill) || P <- Ps],
+    clean(),
+    flush(),
+    Outcomes = [kill_at({random, rand:uniform(Us)}, 0, Whom, t_kr, V1, V2, Undo, [new, old]) || _ <- lists:seq(1, 200)],
+    io:format("        ~p ~p: ~p~n", [Whom, Undo, [{O, length([x || P <- Outcomes, P =:= O])} || O <- lists:usort(Outcomes)]]).
+
+%% Even when every executor is killed, nobody stays suspended.
+kill_always() ->
+    {V1, V2} = {server(t_ka, 1), server(t_ka, 2)},
+    [begin
+        load(V1),
+        Ps = [start(t_ka, I) || I <- lists:seq(1, 100)],
+        {ok, _} = boot_fast(job([module(V2, V1)], window([t_ka], []))),
+        _ = killing(N, 0, always, undefined, []),
+        case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
+        clean(),
+        flush(),
+        [exit(P, kill) || P <- Ps]
+     end || N <- lists:seq(1, 8), _ <- [1, 2, 3]].
+
 kill_all_over(Whom, Make, Allowed, Undo, Delays) ->
     {{M, _} = V1, V2} = {Make(1), Make(2)},
     Counts = [kill_at(N, Delay, Whom, M, V1, V2, Undo, Allowed) || N <- lists:seq(1, 12), Delay <- Delays],
@@ -579,7 +638,7 @@ kill_all_over(Whom, Make, Allowed, Undo, Delays) ->
 kill_at(N, Delay, Whom, M, V1, V2, Undo, Allowed) ->
     load(V1),
     Ps = [start(M, I) || I <- lists:seq(1, 300)],
-    {ok, _} = boot(job([module(V2, V1)], window([M], []), #{undo => Undo})),
+    {ok, _} = boot_fast(job([module(V2, V1)], window([M], []), #{undo => Undo})),
     {O, _, Es} = killing(N, Delay, Whom, undefined, []),
     lists:member(O, Allowed) orelse error({N, Delay, O, Es}),
     {Version, Size} = case O of new -> {V2, 3}; old -> {V1, 2} end,
@@ -590,7 +649,7 @@ kill_at(N, Delay, Whom, M, V1, V2, Undo, Allowed) ->
          S -> error({N, Delay, O, S, Es})
      end || {I, P} <- lists:zip(lists:seq(1, 300), Ps)],
     case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
-    wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+    clean(),
     wait(fun() -> code:is_loaded(updo_agent_7f2a) =:= false end, module),
     flush(),
     [exit(P, kill) || P <- Ps],
@@ -600,9 +659,18 @@ kill_at(N, Delay, Whom, M, V1, V2, Undo, Allowed) ->
 killing(N, Delay, Whom, Victim, Es) ->
     receive
         {updo, _, Seq, E} ->
-            Victim1 = case E of {started, #{executor := Ex, guardian := G}} -> case Whom of executor -> Ex; guardian -> G end; _ -> Victim end,
+            Victim1 = case E of {started, #{executor := Ex, guardian := G}} -> case Whom of guardian -> G; _ -> Ex end; _ -> Victim end,
             case Seq of
+                1 when is_tuple(N) ->
+                    Victims = Victim1,
+                    Us = element(2, N),
+                    spawn(fun() -> spin(Us), exit(Victims, kill), ok end);
                 N -> spin(Delay * 150), exit(Victim1, kill);
+                _ -> ok
+            end,
+            Replaced = length([x || {_, {executor_replaced, _}} <- Es]),
+            case E of
+                {executor_replaced, #{executor := Second}} when Whom =:= twice, Replaced =:= 0; Whom =:= always -> Whom =:= always orelse spin(rand:uniform(5000)), exit(Second, kill);
                 _ -> ok
             end,
             case E of
@@ -623,16 +691,17 @@ interpreted(F) ->
     persistent_term:put(interpret, true),
     try F() after persistent_term:erase(interpret) end.
 
-interpreted_happy() -> interpreted(fun() -> happy_gen_server(), wait(fun() -> whereis(updo_run) =:= undefined end, l), happy_event(), happy_supervisor(), happy_convert(), chain_of_calls() end).
+interpreted_happy() -> interpreted(fun() -> happy_gen_server(), clean(), happy_event(), clean(), happy_supervisor(), happy_convert(), chain_of_calls() end).
 interpreted_fails() -> interpreted(fun() -> fails_one_of_50(), busy_aborts(), hangs_in_code_change(), locked_interpreted() end).
 interpreted_kill() -> interpreted(fun() -> kill_all_over(executor, fun(V) -> server(t_ik, V) end, [new, old], exact, [0, 10]) end).
 
 locked_interpreted() ->
-    wait(fun() -> whereis(updo_run) =:= undefined end, l),
+    clean(),
     register(updo_run, self()),
     {error, {locked, _}} = boot(job([], [])),
     unregister(updo_run).
 
+interpreted_many() -> interpreted(fun() -> many(5000) end).
 many() -> many(100000).
 many(N) ->
     {V1, V2} = {server(t_many, 1), server(t_many, 2)},
@@ -641,7 +710,7 @@ many(N) ->
     {new, #{suspended_us := Us}, Es} = upgrade(job([module(V2, V1)], window([t_many], []))),
     {2, 7, _} = ask(lists:nth(7, Ps)),
     Steps = [{Id, T div 1000} || {step_finished, Id, T, _} <- Es],
-    wait(fun() -> whereis(updo_run) =:= undefined end, lock),
+    clean(),
     V3 = server(t_many, 2, "code_change(_,S,_) -> {ok,S};"),
     {Seq, _} = timer:tc(fun() ->
         [sys:suspend(P) || P <- Ps],
