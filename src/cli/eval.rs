@@ -27,11 +27,17 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
     let body = match parse_input(&text, base) {
         Ok(Input::Expressions(body)) => body,
         Ok(Input::Statement(_)) => {
-            return context.usage("eval wants an expression, this is a statement", "put it into a plan");
+            return context.usage(
+                "eval wants an expression, this is a statement",
+                "put it into a plan",
+            );
         }
         Err(InputError::Wrong(diagnostic)) => return context.fail(*diagnostic, &sources),
         Err(InputError::Incomplete) => {
-            return context.usage("the expression is not complete", "close what is open at its end");
+            return context.usage(
+                "the expression is not complete",
+                "close what is open at its end",
+            );
         }
     };
     let session = match connect(context, &NodeName::new(&args.node)) {
@@ -41,9 +47,14 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
     let functions = Functions::new();
     let mut remote = OnNode(&session);
     let mut bindings = Bindings::new();
-    match Evaluator::new(Moment::Live, &functions).with_remote(&mut remote).eval(&body, &mut bindings) {
+    match Evaluator::new(Moment::Live, &functions)
+        .with_remote(&mut remote)
+        .eval(&body, &mut bindings)
+    {
         Ok(value) => {
-            context.ui.data(&format!("{}\n", crate::term::pretty(&value, 80)));
+            context
+                .ui
+                .data(&format!("{}\n", crate::term::pretty(&value, 80)));
             Exit::Done
         }
         Err(failure) => {

@@ -31,7 +31,9 @@ fn explain_code(context: &Context<'_>, text: &str) -> Exit {
         None => {
             let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
             let help = match suggest(&text.to_uppercase(), known) {
-                Some(close) => format!("did you mean {close}? For a module: updo explain PLAN MODULE"),
+                Some(close) => {
+                    format!("did you mean {close}? For a module: updo explain PLAN MODULE")
+                }
                 None => "for a module: updo explain PLAN MODULE".to_owned(),
             };
             context.usage(&format!("no diagnostic code `{text}`"), &help)
@@ -40,11 +42,18 @@ fn explain_code(context: &Context<'_>, text: &str) -> Exit {
 }
 
 fn on_node(context: &Context<'_>, plan: &str, modules: &[&str]) -> Exit {
-    let Some(engine) = context.open(Path::new(plan), context.settings()) else { return Exit::Plan };
-    let upgrade = engine.nodes(context.global.target.as_deref()).and_then(|nodes| match nodes.first() {
-        Some(node) => engine.connect(node)?.prepare(),
-        None => Err(Box::new(crate::diag::Diagnostic::new(Code::E211, "the target has no nodes"))),
-    });
+    let Some(engine) = context.open(Path::new(plan), context.settings()) else {
+        return Exit::Plan;
+    };
+    let upgrade = engine
+        .nodes(context.global.target.as_deref())
+        .and_then(|nodes| match nodes.first() {
+            Some(node) => engine.connect(node)?.prepare(),
+            None => Err(Box::new(crate::diag::Diagnostic::new(
+                Code::E211,
+                "the target has no nodes",
+            ))),
+        });
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),

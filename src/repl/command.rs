@@ -42,13 +42,22 @@ pub const WORDS: &[(&str, &str)] = &[
     ("help", "this list"),
     ("info", "node, OTP, plan"),
     ("changed", "modules that differ"),
-    ("order", "the order of the upgrade, the plan's and the session's rules in it"),
-    ("script", "the instructions; `:script low` as a relup would have them"),
+    (
+        "order",
+        "the order of the upgrade, the plan's and the session's rules in it",
+    ),
+    (
+        "script",
+        "the instructions; `:script low` as a relup would have them",
+    ),
     ("why", "`:why M`, `:why A before B`: the evidence"),
     ("graph", "who waits for whom"),
     ("cycles", "modules that depend on each other in a ring"),
     ("gaps", "calls that updo cannot resolve"),
-    ("rules", "the session's statements; `:drop N` takes one back"),
+    (
+        "rules",
+        "the session's statements; `:drop N` takes one back",
+    ),
     ("drop", "takes a statement of the session back"),
     ("refresh", "compares the node again"),
     ("quit", "leaves"),
@@ -75,7 +84,11 @@ pub fn parse(line: &str) -> Result<Command, String> {
         ["rules"] => Command::Rules,
         ["drop", number] => match number.parse() {
             Ok(number) => Command::Drop(number),
-            Err(_) => return Err(format!("`:drop` wants a number of `:rules`, got `{number}`")),
+            Err(_) => {
+                return Err(format!(
+                    "`:drop` wants a number of `:rules`, got `{number}`"
+                ));
+            }
         },
         ["refresh"] => Command::Refresh,
         ["info" | "i"] => Command::Info,
@@ -84,7 +97,9 @@ pub fn parse(line: &str) -> Result<Command, String> {
         [word, ..] => {
             let known = WORDS.iter().map(|(word, _)| *word);
             return Err(match suggest(word, known) {
-                Some(close) if close == *word => format!("`:{word}` is not used like this; see `:help`"),
+                Some(close) if close == *word => {
+                    format!("`:{word}` is not used like this; see `:help`")
+                }
                 Some(close) => format!("no command `:{word}`; did you mean `:{close}`?"),
                 None => format!("no command `:{word}`; `:help` lists them"),
             });
@@ -102,7 +117,13 @@ mod tests {
         assert_eq!(parse(":script low"), Ok(Command::Script { low: true }));
         let why = Command::Why(Module::new("a"), Some(Module::new("Elixir.Shop.Cart")));
         assert_eq!(parse(":why a before Shop.Cart"), Ok(why));
-        assert_eq!(parse(":ordr"), Err("no command `:ordr`; did you mean `:order`?".to_owned()));
-        assert_eq!(parse(":drop x"), Err("`:drop` wants a number of `:rules`, got `x`".to_owned()));
+        assert_eq!(
+            parse(":ordr"),
+            Err("no command `:ordr`; did you mean `:order`?".to_owned())
+        );
+        assert_eq!(
+            parse(":drop x"),
+            Err("`:drop` wants a number of `:rules`, got `x`".to_owned())
+        );
     }
 }

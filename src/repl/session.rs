@@ -57,37 +57,73 @@ struct Planned<'a> {
 impl<'a> Session<'a> {
     /// A session without a plan: expressions only.
     pub fn new(node: Node, style: Style) -> Self {
-        Self { node, plan: None, bindings: Bindings::new(), sources: SourceMap::default(), style }
+        Self {
+            node,
+            plan: None,
+            bindings: Bindings::new(),
+            sources: SourceMap::default(),
+            style,
+        }
     }
 
     /// A session about a plan's upgrade of one node.
-    pub fn with_plan(connection: &'a Connection<'a>, plan: &Plan, upgrade: Upgrade, style: Style) -> Self {
+    pub fn with_plan(
+        connection: &'a Connection<'a>,
+        plan: &Plan,
+        upgrade: Upgrade,
+        style: Style,
+    ) -> Self {
         let mut session = Self::new(connection.session.clone(), style);
         session.sources = plan.sources.clone();
         session.bindings = plan.constants.clone();
         let from_file = plan.rules.len();
         let plan = plan.clone();
-        session.plan = Some(Planned { connection, plan, upgrade, from_file, added: Vec::new() });
+        session.plan = Some(Planned {
+            connection,
+            plan,
+            upgrade,
+            from_file,
+            added: Vec::new(),
+        });
         session
     }
 
     /// The prompt.
     pub fn prompt(&self) -> String {
         let name = self.node.node().as_str();
-        format!("{}> ", name.split_once('@').map_or(name, |(short, _)| short))
+        format!(
+            "{}> ",
+            name.split_once('@').map_or(name, |(short, _)| short)
+        )
     }
 
     /// The lines a session begins with.
     pub fn banner(&self) -> String {
-        let plan = self.plan.as_ref().map(|p| format!(" · plan {}", p.plan.title)).unwrap_or_default();
-        format!("updo {}{plan} · {} · :help", env!("CARGO_PKG_VERSION"), self.node.node())
+        let plan = self
+            .plan
+            .as_ref()
+            .map(|p| format!(" · plan {}", p.plan.title))
+            .unwrap_or_default();
+        format!(
+            "updo {}{plan} · {} · :help",
+            env!("CARGO_PKG_VERSION"),
+            self.node.node()
+        )
     }
 
     /// Names worth completing: commands, and modules that take part.
     pub fn words(&self) -> BTreeSet<String> {
-        let mut words: BTreeSet<String> = WORDS.iter().map(|(word, _)| format!(":{word}")).collect();
+        let mut words: BTreeSet<String> =
+            WORDS.iter().map(|(word, _)| format!(":{word}")).collect();
         if let Some(planned) = &self.plan {
-            words.extend(planned.upgrade.rules.modules.keys().map(ToString::to_string));
+            words.extend(
+                planned
+                    .upgrade
+                    .rules
+                    .modules
+                    .keys()
+                    .map(ToString::to_string),
+            );
         }
         words.extend(self.bindings.iter().map(|(name, _)| name.to_owned()));
         words
@@ -121,12 +157,19 @@ impl<'a> Session<'a> {
     fn evaluate(&mut self, body: &[Expr]) -> Reply {
         let mut functions = Functions::new();
         let empty = std::collections::BTreeMap::new();
-        let planned = self.plan.as_ref().map_or(&empty, |planned| &planned.plan.functions);
+        let planned = self
+            .plan
+            .as_ref()
+            .map_or(&empty, |planned| &planned.plan.functions);
         for ((name, _), clauses) in planned {
             functions.insert(name, clauses);
         }
         let mut remote = OnNode(&self.node);
-        let known: BTreeSet<String> = self.bindings.iter().map(|(name, _)| name.to_owned()).collect();
+        let known: BTreeSet<String> = self
+            .bindings
+            .iter()
+            .map(|(name, _)| name.to_owned())
+            .collect();
         let mut bindings = self.bindings.clone();
         let result = match &self.plan {
             Some(planned) => {
@@ -136,9 +179,9 @@ impl<'a> Session<'a> {
                     .with_remote(&mut remote)
                     .eval(body, &mut bindings)
             }
-            None => {
-                Evaluator::new(Moment::Live, &functions).with_remote(&mut remote).eval(body, &mut bindings)
-            }
+            None => Evaluator::new(Moment::Live, &functions)
+                .with_remote(&mut remote)
+                .eval(body, &mut bindings),
         };
         match result {
             Ok(value) => {
@@ -167,11 +210,19 @@ impl<'a> Session<'a> {
                 | StatementKind::Exclude { .. }
                 | StatementKind::Only { .. }
         ) {
-            return Reply::Error("only rules can be tried here: dependencies, cycles, modules, only, exclude".to_owned());
+            return Reply::Error(
+                "only rules can be tried here: dependencies, cycles, modules, only, exclude"
+                    .to_owned(),
+            );
         }
         planned.plan.sources = sources;
-        planned.plan.rules.push(Rule { statement, layer: 0 });
-        planned.added.push(text.trim_end_matches('.').to_owned() + ".");
+        planned.plan.rules.push(Rule {
+            statement,
+            layer: 0,
+        });
+        planned
+            .added
+            .push(text.trim_end_matches('.').to_owned() + ".");
         let before = planned.upgrade.rules.graph.order_flat();
         planned.decide();
         let said = errors(&planned.upgrade, &planned.plan, self.style);
@@ -188,7 +239,9 @@ impl<'a> Session<'a> {
     fn command(&mut self, command: &Command) -> Reply {
         match command {
             Command::Help => {
-                let mut out = String::from("an expression is evaluated on the node, a statement changes the session's rules");
+                let mut out = String::from(
+                    "an expression is evaluated on the node, a statement changes the session's rules",
+                );
                 for (word, what) in WORDS {
                     let _ = write!(out, "\n  :{word:<8} {what}");
                 }
@@ -196,9 +249,21 @@ impl<'a> Session<'a> {
             }
             Command::Quit => return Reply::Quit,
             Command::Info => {
-                let otp = self.node.call("erlang", "system_info", vec![Term::atom("otp_release")], std::time::Duration::from_secs(5));
-                let otp = otp.ok().and_then(|term| term.to_text()).unwrap_or_else(|| "?".to_owned());
-                return Reply::Text(format!("{}, OTP {otp}, as {}", self.node.node(), self.node.local_name()));
+                let otp = self.node.call(
+                    "erlang",
+                    "system_info",
+                    vec![Term::atom("otp_release")],
+                    std::time::Duration::from_secs(5),
+                );
+                let otp = otp
+                    .ok()
+                    .and_then(|term| term.to_text())
+                    .unwrap_or_else(|| "?".to_owned());
+                return Reply::Text(format!(
+                    "{}, OTP {otp}, as {}",
+                    self.node.node(),
+                    self.node.local_name()
+                ));
             }
             _ => {}
         }
@@ -213,7 +278,14 @@ impl Planned<'_> {
     fn decide(&mut self) {
         let (facts, changes) = (self.upgrade.facts.clone(), self.upgrade.changes.clone());
         let node = self.connection.session.node();
-        self.upgrade = decide(&self.plan, node, self.connection.target(), facts, changes, false);
+        self.upgrade = decide(
+            &self.plan,
+            node,
+            self.connection.target(),
+            facts,
+            changes,
+            false,
+        );
     }
 
     fn command(&mut self, command: &Command, style: Style) -> Reply {
@@ -232,7 +304,9 @@ impl Planned<'_> {
             Command::Order => order(upgrade),
             Command::Script { low: true } => preview::low(&shown),
             Command::Script { low: false } => preview::text(&shown, style),
-            Command::Why(module, None) => known(upgrade, &[module]).unwrap_or_else(|| why_here(upgrade, module)),
+            Command::Why(module, None) => {
+                known(upgrade, &[module]).unwrap_or_else(|| why_here(upgrade, module))
+            }
             Command::Why(first, Some(then)) => {
                 known(upgrade, &[first, then]).unwrap_or_else(|| why_before(upgrade, first, then))
             }
@@ -240,7 +314,12 @@ impl Planned<'_> {
             Command::Cycles => cycles(upgrade),
             Command::Gaps => gaps(upgrade, &self.plan, style),
             Command::Changed => changed(upgrade),
-            Command::Rules => self.added.iter().enumerate().map(|(at, text)| format!("{}  {text}\n", at + 1)).collect(),
+            Command::Rules => self
+                .added
+                .iter()
+                .enumerate()
+                .map(|(at, text)| format!("{}  {text}\n", at + 1))
+                .collect(),
             Command::Drop(number) => return self.drop_rule(*number),
             Command::Refresh => match self.connection.prepare() {
                 Ok(upgrade) => {
@@ -248,7 +327,9 @@ impl Planned<'_> {
                     self.decide();
                     format!("{} modules differ", self.upgrade.changes.modules.len())
                 }
-                Err(diagnostic) => return Reply::Error(render(&diagnostic, &self.plan.sources, style)),
+                Err(diagnostic) => {
+                    return Reply::Error(render(&diagnostic, &self.plan.sources, style));
+                }
             },
             Command::Help | Command::Info | Command::Quit => String::new(),
         })
@@ -269,26 +350,42 @@ impl Planned<'_> {
 
 /// A sentence when a module takes no part.
 fn known(upgrade: &Upgrade, modules: &[&Module]) -> Option<String> {
-    let stranger = modules.iter().find(|module| !upgrade.rules.modules.contains_key(**module))?;
+    let stranger = modules
+        .iter()
+        .find(|module| !upgrade.rules.modules.contains_key(**module))?;
     Some(format!("{stranger} takes no part in this upgrade"))
 }
 
 fn errors(upgrade: &Upgrade, plan: &Plan, style: Style) -> String {
-    let errors = upgrade.diagnostics.iter().filter(|d| d.is_error() && d.code != Code::E317);
-    errors.map(|d| render(d, &plan.sources, style)).collect::<Vec<_>>().join("\n")
+    let errors = upgrade
+        .diagnostics
+        .iter()
+        .filter(|d| d.is_error() && d.code != Code::E317);
+    errors
+        .map(|d| render(d, &plan.sources, style))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// ` · 1 step moved: shop_audit 3 -> 4`
 fn moved(before: &[Module], after: &[Module]) -> String {
-    let place = |order: &[Module], module: &Module| order.iter().position(|m| m == module).map(|at| at + 1);
+    let place =
+        |order: &[Module], module: &Module| order.iter().position(|m| m == module).map(|at| at + 1);
     let moves: Vec<String> = after
         .iter()
-        .filter_map(|module| match (place(before, module), place(after, module)) {
-            (Some(from), Some(to)) if from != to => Some(format!("{module} {from} -> {to}")),
-            (None, Some(to)) => Some(format!("{module} joins at {to}")),
-            _ => None,
-        })
-        .chain(before.iter().filter(|m| !after.contains(m)).map(|m| format!("{m} leaves")))
+        .filter_map(
+            |module| match (place(before, module), place(after, module)) {
+                (Some(from), Some(to)) if from != to => Some(format!("{module} {from} -> {to}")),
+                (None, Some(to)) => Some(format!("{module} joins at {to}")),
+                _ => None,
+            },
+        )
+        .chain(
+            before
+                .iter()
+                .filter(|m| !after.contains(m))
+                .map(|m| format!("{m} leaves")),
+        )
         .collect();
     match moves.len() {
         0 => ", the order stays".to_owned(),
@@ -304,44 +401,74 @@ pub fn order(upgrade: &Upgrade) -> String {
     for component in &upgrade.rules.order {
         for module in &component.modules {
             number += 1;
-            let class = upgrade.rules.modules.get(module).map(|r| r.class.value.to_string()).unwrap_or_default();
+            let class = upgrade
+                .rules
+                .modules
+                .get(module)
+                .map(|r| r.class.value.to_string())
+                .unwrap_or_default();
             let cycle = if component.cyclic { "  in a cycle" } else { "" };
-            let _ = writeln!(out, "{number:>3}  {:<28}  {class}{cycle}", module.to_string());
+            let _ = writeln!(
+                out,
+                "{number:>3}  {:<28}  {class}{cycle}",
+                module.to_string()
+            );
         }
     }
     out
 }
 
 fn changed(upgrade: &Upgrade) -> String {
-    upgrade.changes.modules.iter().fold(String::new(), |mut out, (module, changed)| {
-        let word = if changed.is_new() { "new" } else { "changed" };
-        let _ = writeln!(out, "{word:<8} {module}");
-        out
-    })
+    upgrade
+        .changes
+        .modules
+        .iter()
+        .fold(String::new(), |mut out, (module, changed)| {
+            let word = if changed.is_new() { "new" } else { "changed" };
+            let _ = writeln!(out, "{word:<8} {module}");
+            out
+        })
 }
 
 fn cycles(upgrade: &Upgrade) -> String {
     if upgrade.rules.cycles.is_empty() {
         return "no cycles".to_owned();
     }
-    upgrade.rules.cycles.iter().fold(String::new(), |mut out, cycle| {
-        let names: Vec<String> = cycle.members.iter().map(ToString::to_string).collect();
-        let known = if cycle.declared.is_some() { "known to the plan" } else { "undeclared" };
-        let _ = writeln!(out, "[{}]  {known}", names.join(", "));
-        out
-    })
+    upgrade
+        .rules
+        .cycles
+        .iter()
+        .fold(String::new(), |mut out, cycle| {
+            let names: Vec<String> = cycle.members.iter().map(ToString::to_string).collect();
+            let known = if cycle.declared.is_some() {
+                "known to the plan"
+            } else {
+                "undeclared"
+            };
+            let _ = writeln!(out, "[{}]  {known}", names.join(", "));
+            out
+        })
 }
 
 fn gaps(upgrade: &Upgrade, plan: &Plan, style: Style) -> String {
     let gaps = upgrade.diagnostics.iter().filter(|d| d.code == Code::W315);
     let told: Vec<String> = gaps.map(|d| render(d, &plan.sources, style)).collect();
-    if told.is_empty() { "no gaps".to_owned() } else { told.join("\n") }
+    if told.is_empty() {
+        "no gaps".to_owned()
+    } else {
+        told.join("\n")
+    }
 }
 
 /// Everything about one module.
 pub fn why_here(upgrade: &Upgrade, module: &Module) -> String {
     let mut out = String::new();
-    if let Some(step) = upgrade.script.high.iter().find(|step| step.instruction.module() == module) {
+    if let Some(step) = upgrade
+        .script
+        .high
+        .iter()
+        .find(|step| step.instruction.module() == module)
+    {
         let _ = writeln!(out, "{}", step.instruction);
         for why in &step.why {
             let _ = writeln!(out, "    {}", why.text);
@@ -349,9 +476,19 @@ pub fn why_here(upgrade: &Upgrade, module: &Module) -> String {
     }
     if let Some(changed) = upgrade.changes.modules.get(module) {
         use crate::facts::compare::short;
-        let old = changed.loaded.as_ref().map_or("not loaded".to_owned(), |l| short(&l.md5));
-        let new = changed.new.as_ref().map_or("deleted".to_owned(), |n| short(&n.facts.md5));
-        let _ = writeln!(out, "    md5 {old} -> {new}, {} processes run it", changed.processes);
+        let old = changed
+            .loaded
+            .as_ref()
+            .map_or("not loaded".to_owned(), |l| short(&l.md5));
+        let new = changed
+            .new
+            .as_ref()
+            .map_or("deleted".to_owned(), |n| short(&n.facts.md5));
+        let _ = writeln!(
+            out,
+            "    md5 {old} -> {new}, {} processes run it",
+            changed.processes
+        );
     }
     let waiting: Vec<String> = upgrade
         .rules
@@ -369,8 +506,18 @@ pub fn why_here(upgrade: &Upgrade, module: &Module) -> String {
 /// Why one module comes before another: the chain of evidence, or that nothing forces it.
 pub fn why_before(upgrade: &Upgrade, first: &Module, then: &Module) -> String {
     let order = upgrade.rules.graph.order_flat();
-    let at = |module: &Module| order.iter().position(|m| m == module).map_or(0, |at| at + 1);
-    let mut out = format!("{first} is {} of {}, {then} is {}\n", at(first), order.len(), at(then));
+    let at = |module: &Module| {
+        order
+            .iter()
+            .position(|m| m == module)
+            .map_or(0, |at| at + 1)
+    };
+    let mut out = format!(
+        "{first} is {} of {}, {then} is {}\n",
+        at(first),
+        order.len(),
+        at(then)
+    );
     match upgrade.rules.graph.why_before(first, then) {
         Some(links) => {
             for link in links {
@@ -378,7 +525,10 @@ pub fn why_before(upgrade: &Upgrade, first: &Module, then: &Module) -> String {
             }
         }
         None => {
-            let _ = writeln!(out, "    nothing makes {then} wait for {first}; their order is by name");
+            let _ = writeln!(
+                out,
+                "    nothing makes {then} wait for {first}; their order is by name"
+            );
         }
     }
     out

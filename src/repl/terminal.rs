@@ -61,7 +61,11 @@ fn interactive(session: &mut Session<'_>, ui: &Ui, history: &Path) {
     let mut pending = String::new();
     loop {
         editor.set_helper(Some(Words(session.words())));
-        let prompt = if pending.is_empty() { session.prompt() } else { "... ".to_owned() };
+        let prompt = if pending.is_empty() {
+            session.prompt()
+        } else {
+            "... ".to_owned()
+        };
         match editor.readline(&prompt) {
             Ok(line) if line.trim() == "." && !pending.is_empty() => pending.clear(),
             Ok(line) => {
@@ -103,13 +107,21 @@ struct Words(BTreeSet<String>);
 impl Completer for Words {
     type Candidate = String;
 
-    fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
+    fn complete(
+        &self,
+        line: &str,
+        pos: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
         let before = line.get(..pos).unwrap_or_default();
         let start = before
             .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '@' | '.' | ':')))
             .map_or(0, |at| at + 1);
         let word = before.get(start..).unwrap_or_default();
-        let fits = self.0.iter().filter(|known| !word.is_empty() && known.starts_with(word));
+        let fits = self
+            .0
+            .iter()
+            .filter(|known| !word.is_empty() && known.starts_with(word));
         Ok((start, fits.cloned().collect()))
     }
 }
