@@ -430,18 +430,16 @@ impl Run<'_, '_> {
                     processes,
                 });
             }
-            ("step_failed", step) => {
-                if let Some(step) = step {
-                    let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
-                    self.tell(Kind::StepFinished {
-                        id,
-                        step,
-                        ok: false,
-                        took,
-                        what,
-                        processes: None,
-                    });
-                }
+            ("step_failed", Some(step)) => {
+                let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
+                self.tell(Kind::StepFinished {
+                    id,
+                    step,
+                    ok: false,
+                    took,
+                    what,
+                    processes: None,
+                });
             }
             ("undo_started", _) => {
                 if let Some(why) = parts.first() {
@@ -491,10 +489,10 @@ impl Run<'_, '_> {
             {
                 told = told.note(line.to_text().unwrap_or_else(|| line.to_string()));
             }
-            if let Some(reason) = info.and_then(|i| i.get("reason")) {
-                if self.outcome.errors.is_empty() {
-                    self.fail(failure::diagnostic(reason, self.what.rules, self.what.plan));
-                }
+            if let Some(reason) = info.and_then(|i| i.get("reason"))
+                && self.outcome.errors.is_empty()
+            {
+                self.fail(failure::diagnostic(reason, self.what.rules, self.what.plan));
             }
             self.fail(told);
         }
