@@ -66,10 +66,13 @@ impl Settings {
             .filter_map(|(name, value)| Some((name.strip_prefix("UPDO_SET_")?.to_owned(), value)))
             .collect();
         let home = text("HOME").map(PathBuf::from).unwrap_or_default();
-        let state = text("UPDO_STATE_DIR").map(PathBuf::from).unwrap_or_else(|| {
-            let base = text("XDG_STATE_HOME").map(PathBuf::from);
-            base.unwrap_or_else(|| home.join(".local/state")).join("updo")
-        });
+        let state = text("UPDO_STATE_DIR")
+            .map(PathBuf::from)
+            .unwrap_or_else(|| {
+                let base = text("XDG_STATE_HOME").map(PathBuf::from);
+                base.unwrap_or_else(|| home.join(".local/state"))
+                    .join("updo")
+            });
         Self {
             sets,
             local_name: text("UPDO_NAME"),
@@ -110,10 +113,21 @@ impl Engine {
         let mut diagnostics = loaded.diagnostics;
         let strict = settings.strict && diagnostics.iter().any(|d| d.code == Code::A311);
         if strict {
-            diagnostics.push(Diagnostic::new(Code::E205, "with --strict every override needs a reason"));
+            diagnostics.push(Diagnostic::new(
+                Code::E205,
+                "with --strict every override needs a reason",
+            ));
         }
-        let engine = loaded.plan.filter(|_| !strict).map(|plan| Engine { plan, settings, store });
-        Opened { engine, diagnostics, sources: loaded.sources }
+        let engine = loaded.plan.filter(|_| !strict).map(|plan| Engine {
+            plan,
+            settings,
+            store,
+        });
+        Opened {
+            engine,
+            diagnostics,
+            sources: loaded.sources,
+        }
     }
 
     /// The nodes of a target: by its name, as node names joined by commas, or the plan's only target.
@@ -126,8 +140,9 @@ impl Engine {
             return match self.plan.targets.as_slice() {
                 [one] => Ok(one.nodes.clone()),
                 [] => Err(Box::new(
-                    Diagnostic::new(Code::E211, "the plan has no target")
-                        .help("add `target shop #{nodes => ['shop@host']}.` or pass `-t shop@host`"),
+                    Diagnostic::new(Code::E211, "the plan has no target").help(
+                        "add `target shop #{nodes => ['shop@host']}.` or pass `-t shop@host`",
+                    ),
                 )),
                 _ => Err(Box::new(
                     Diagnostic::new(Code::E211, "the plan has several targets")
@@ -139,7 +154,10 @@ impl Engine {
             return Ok(found.nodes.clone());
         }
         if wanted.split(',').all(|node| node.contains('@')) {
-            return Ok(wanted.split(',').map(|node| NodeName::new(node.trim())).collect());
+            return Ok(wanted
+                .split(',')
+                .map(|node| NodeName::new(node.trim()))
+                .collect());
         }
         let mut told = Diagnostic::new(Code::E211, format!("no target `{wanted}` in the plan"));
         if let Some(close) = suggest(wanted, known.iter().copied()) {
@@ -153,21 +171,37 @@ impl Engine {
     /// # Errors
     /// E501 to E507.
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
-        let target = self.plan.targets.iter().find(|t| t.nodes.contains(node)).or(match self.plan.targets.as_slice() {
-            [one] => Some(one),
-            _ => None,
-        });
+        let target = self
+            .plan
+            .targets
+            .iter()
+            .find(|t| t.nodes.contains(node))
+            .or(match self.plan.targets.as_slice() {
+                [one] => Some(one),
+                _ => None,
+            });
         let from_plan = target.and_then(|target| target.cookie.clone());
         let cookie = cookie(self.settings.cookie_file.as_deref(), from_plan.as_ref())?;
         let mut connect = Connect::new(node.clone(), cookie);
-        connect.local_name = self.settings.local_name.clone().or_else(|| target.and_then(|t| t.local_name.clone()));
-        connect.epmd_port = self.settings.epmd_port.or_else(|| target.and_then(|t| t.epmd_port));
+        connect.local_name = self
+            .settings
+            .local_name
+            .clone()
+            .or_else(|| target.and_then(|t| t.local_name.clone()));
+        connect.epmd_port = self
+            .settings
+            .epmd_port
+            .or_else(|| target.and_then(|t| t.epmd_port));
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;
         }
         let session = Session::connect(&connect)?;
         let target = target.map(|target| target.name.clone()).unwrap_or_default();
-        Ok(Connection { engine: self, session, target })
+        Ok(Connection {
+            engine: self,
+            session,
+            target,
+        })
     }
 }
 
@@ -238,38 +272,34 @@ impl Connection<'_> {
     pub fn prepare(&self) -> Result<Upgrade> {
         let plan = &self.engine.plan;
         let facts = live::gather(&self.session)?;
-        let old: Vec<_> = plan.old_from.iter().map(|p| (p.patterns.clone(), p.base.clone())).collect();
-        let old = OldCode { patterns: &old, store: &self.engine.store };
+        let old: Vec<_> = plan
+            .old_from
+            .iter()
+            .map(|p| (p.patterns.clone(), p.base.clone()))
+            .collect();
+        let old = OldCode {
+            patterns: &old,
+            store: &self.engine.store,
+        };
         let new = match &plan.code {
             CodeFrom::OnDisk => NewCode::OnDisk,
             CodeFrom::Push(patterns) => NewCode::Push(&patterns.patterns, &patterns.base),
         };
         let changes = compare::compare(&self.session, &facts, new, old)?;
-        let mut upgrade = self.decide(facts, changes);
-        upgrade.diagnostics.sort_by_key(|d| std::cmp::Reverse(d.severity()));
-        Ok(upgrade)
+        let strict = self.engine.settings.strict;
+        Ok(decide(
+            plan,
+            self.session.node(),
+            &self.target,
+            facts,
+            changes,
+            strict,
+        ))
     }
 
-    /// From facts to script.
-    fn decide(&self, facts: NodeFacts, changes: ChangeSet) -> Upgrade {
-        let plan = &self.engine.plan;
-        let inferred = crate::graph::build::build(&changes);
-        let view = View { node: self.session.node(), target: &self.target, facts: &facts, changes: &changes };
-        let (manual, mut diagnostics) = resolve::resolve(plan, &view);
-        let merged = merge::merge(&changes, &inferred, &manual);
-        diagnostics.extend(merged.diagnostics);
-        let rules = merged.rules;
-        let script = lower::single(&changes, &rules, high::high(&changes, &rules));
-        diagnostics.extend(check::check(&script));
-        untouched(&changes, &mut diagnostics);
-        unresolved_calls(&changes, &rules, &mut diagnostics);
-        way_back(plan, &changes, &rules, &mut diagnostics);
-        if self.engine.settings.strict {
-            for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
-                cycle.code = Code::E306;
-            }
-        }
-        Upgrade { facts, changes, inferred, rules, script, diagnostics }
+    /// The name of the plan's target that this node belongs to; empty when it belongs to none.
+    pub fn target(&self) -> &str {
+        &self.target
     }
 
     /// Runs a prepared upgrade; keeps copies of both versions first, so that there is always a way back.
@@ -301,6 +331,47 @@ impl Connection<'_> {
     }
 }
 
+/// From facts to script: infers, merges the plan, compiles. Asks nobody.
+pub fn decide(
+    plan: &Plan,
+    node: &NodeName,
+    target: &str,
+    facts: NodeFacts,
+    changes: ChangeSet,
+    strict: bool,
+) -> Upgrade {
+    let inferred = crate::graph::build::build(&changes);
+    let view = View {
+        node,
+        target,
+        facts: &facts,
+        changes: &changes,
+    };
+    let (manual, mut diagnostics) = resolve::resolve(plan, &view);
+    let merged = merge::merge(&changes, &inferred, &manual);
+    diagnostics.extend(merged.diagnostics);
+    let rules = merged.rules;
+    let script = lower::single(&changes, &rules, high::high(&changes, &rules));
+    diagnostics.extend(check::check(&script));
+    untouched(&changes, &mut diagnostics);
+    unresolved_calls(&changes, &rules, &mut diagnostics);
+    way_back(plan, &changes, &rules, &mut diagnostics);
+    if strict {
+        for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
+            cycle.code = Code::E306;
+        }
+    }
+    diagnostics.sort_by_key(|d| std::cmp::Reverse(d.severity()));
+    Upgrade {
+        facts,
+        changes,
+        inferred,
+        rules,
+        script,
+        diagnostics,
+    }
+}
+
 /// W320, W319: what differs and is left alone.
 fn untouched(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
     for (module, why) in &changes.untouched {
@@ -311,7 +382,9 @@ fn untouched(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
             Untouched::OtherFile => "it was not loaded from a file",
             Untouched::Core => "it belongs to kernel or stdlib, on which the upgrade itself stands",
         };
-        said.push(Diagnostic::new(Code::W320, format!("`{module}` differs and is left alone")).note(why));
+        said.push(
+            Diagnostic::new(Code::W320, format!("`{module}` differs and is left alone")).note(why),
+        );
     }
     for module in &changes.gone {
         said.push(
@@ -324,28 +397,48 @@ fn untouched(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
 /// W315: calls that only a plan rule can account for.
 fn unresolved_calls(changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
     for module in rules.modules.keys() {
-        let Some(new) = changes.modules.get(module).and_then(|c| c.new.as_ref()) else { continue };
+        let Some(new) = changes.modules.get(module).and_then(|c| c.new.as_ref()) else {
+            continue;
+        };
         let calls = &new.facts.code.dynamic_calls;
         if calls.is_empty() {
             continue;
         }
         let covered = rules.graph.dependencies(module).any(|(_, edge)| {
-            edge.reasons.iter().any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
+            edge.reasons
+                .iter()
+                .any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
         });
         if covered {
             continue;
         }
-        let number = if calls.len() == 1 { "1 call".to_owned() } else { format!("{} calls", calls.len()) };
-        let mut told = Diagnostic::new(Code::W315, format!("{number} of `{module}` cannot be resolved"))
-            .help(format!("if one goes to a changed module X, say so: `{module} depends on X because \"…\".`"));
+        let number = if calls.len() == 1 {
+            "1 call".to_owned()
+        } else {
+            format!("{} calls", calls.len())
+        };
+        let mut told = Diagnostic::new(
+            Code::W315,
+            format!("{number} of `{module}` cannot be resolved"),
+        )
+        .help(format!(
+            "if one goes to a changed module X, say so: `{module} depends on X because \"…\".`"
+        ));
         for call in calls.iter().take(5) {
-            let line = call.from.line.map(|line| format!(" line {line}")).unwrap_or_default();
+            let line = call
+                .from
+                .line
+                .map(|line| format!(" line {line}"))
+                .unwrap_or_default();
             let what = match &call.function {
                 Some((name, Some(arity))) => format!("Mod:{name}/{arity}"),
                 Some((name, None)) => format!("Mod:{name}"),
                 None => "a function known at run time only".to_owned(),
             };
-            told = told.note(format!("{module}:{}/{}{line}: {what}", call.from.name, call.from.arity));
+            told = told.note(format!(
+                "{module}:{}/{}{line}: {what}",
+                call.from.name, call.from.arity
+            ));
         }
         said.push(told);
     }
@@ -356,10 +449,19 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Di
     let missing: Vec<&Module> = rules
         .modules
         .keys()
-        .filter(|m| changes.modules.get(*m).is_some_and(|c| c.loaded.is_some() && c.old.is_none()))
+        .filter(|m| {
+            changes
+                .modules
+                .get(*m)
+                .is_some_and(|c| c.loaded.is_some() && c.old.is_none())
+        })
         .collect();
     let may_fail = rules.modules.iter().any(|(module, decided)| {
-        let on_load = changes.modules.get(module).and_then(|c| c.new.as_ref()).is_some_and(|b| b.facts.code.on_load);
+        let on_load = changes
+            .modules
+            .get(module)
+            .and_then(|c| c.new.as_ref())
+            .is_some_and(|b| b.facts.code.on_load);
         decided.change.value != Change::Soft || on_load
     }) || !plan.verifies.is_empty();
     if missing.is_empty() || !may_fail || plan.rollback == Rollback::Never {
@@ -389,7 +491,9 @@ fn run_id() -> String {
 
 /// `user@host`, as far as the environment tells.
 fn owner() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned());
+    let user = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| "somebody".to_owned());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match host.trim() {
         "" => user,

@@ -49,11 +49,24 @@ impl Ui {
             Colour::Auto if env("CLICOLOR_FORCE").is_some_and(|v| v != "0") => true,
             Colour::Auto => terminal && !dumb,
         };
-        let locale = env("LC_ALL").or_else(|| env("LC_CTYPE")).or_else(|| env("LANG")).unwrap_or_default();
-        let utf8 = locale.to_ascii_lowercase().replace('-', "").contains("utf8");
+        let locale = env("LC_ALL")
+            .or_else(|| env("LC_CTYPE"))
+            .or_else(|| env("LANG"))
+            .unwrap_or_default();
+        let utf8 = locale
+            .to_ascii_lowercase()
+            .replace('-', "")
+            .contains("utf8");
         let unicode = !no_unicode && (utf8 || io::stderr().is_terminal());
-        let width = width.or_else(|| env("COLUMNS")?.parse().ok()).unwrap_or(100).clamp(40, 400);
-        let style = |terminal| Style { color: wants(terminal), unicode, width };
+        let width = width
+            .or_else(|| env("COLUMNS")?.parse().ok())
+            .unwrap_or(100)
+            .clamp(40, 400);
+        let style = |terminal| Style {
+            color: wants(terminal),
+            unicode,
+            width,
+        };
         Self {
             style: style(io::stderr().is_terminal()),
             out_style: style(io::stdout().is_terminal()),

@@ -45,7 +45,7 @@ fn tables_of_every_beam_agree_with_beam_lib() {
             "attributes of {at}"
         );
         let info: Vec<_> = facts
-            .compile_info
+            .compile_info()
             .iter()
             .map(|(key, value)| Term::tuple([Term::Atom(key.clone()), value.clone()]))
             .collect();

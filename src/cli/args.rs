@@ -8,9 +8,16 @@ use crate::ui::Colour;
 
 /// Hot code upgrades of live Erlang and Elixir nodes: shown before they are done, run as a transaction.
 #[derive(Debug, Parser)]
-#[command(name = "updo", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Nothing but `run` and `eval` changes anything on a node.\n\
-    Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first.")]
+#[command(
+    name = "updo",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Nothing but `run` and `eval` changes anything on a node.\n\
+    Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first."
+)]
 pub struct Args {
     /// Flags of every command.
     #[command(flatten)]
@@ -24,7 +31,13 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct Global {
     /// A target of the plan, or node names joined by commas
-    #[arg(short, long, global = true, value_name = "NAME|NODE", env = "UPDO_TARGET")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "NAME|NODE",
+        env = "UPDO_TARGET"
+    )]
     pub target: Option<String>,
     /// Sets a parameter of the plan; repeatable
     #[arg(short, long, global = true, value_name = "NAME=VALUE")]

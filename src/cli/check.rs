@@ -17,7 +17,12 @@ pub(super) fn run(context: &Context<'_>, args: &Check) -> Exit {
         let opened = Engine::open(plan, settings);
         failed |= opened.engine.is_none();
         if context.ui.json {
-            all.extend(opened.diagnostics.iter().map(|d| to_json(d, &opened.sources)));
+            all.extend(
+                opened
+                    .diagnostics
+                    .iter()
+                    .map(|d| to_json(d, &opened.sources)),
+            );
             continue;
         }
         context.ui.diagnostics(&opened.diagnostics, &opened.sources);
@@ -27,7 +32,9 @@ pub(super) fn run(context: &Context<'_>, args: &Check) -> Exit {
             0 => "is fine as far as that can be said without a node".to_owned(),
             n => format!("has {}", paint::count(n, "error", "errors")),
         };
-        context.ui.status(&format!("{mark} {} {verdict}", plan.display()));
+        context
+            .ui
+            .status(&format!("{mark} {} {verdict}", plan.display()));
     }
     if context.ui.json {
         context.ui.data(&format!("{:#}\n", Value::Array(all)));

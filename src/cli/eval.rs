@@ -9,7 +9,7 @@ use crate::eval::{Bindings, Evaluator, Functions, Moment};
 use crate::exec::check::OnNode;
 use crate::name::NodeName;
 use crate::node::{Connect, Session};
-use crate::syntax::{Input, parse_input};
+use crate::syntax::{Input, InputError, parse_input};
 
 /// The largest expression that is read from standard input.
 const MAX_BYTES: u64 = 1 << 20;
@@ -27,9 +27,18 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
     let body = match parse_input(&text, base) {
         Ok(Input::Expressions(body)) => body,
         Ok(Input::Statement(_)) => {
-            return context.usage("eval wants an expression, this is a statement", "put it into a plan");
+            return context.usage(
+                "eval wants an expression, this is a statement",
+                "put it into a plan",
+            );
         }
-        Err(error) => return context.fail(*error.diagnostic, &sources),
+        Err(InputError::Wrong(diagnostic)) => return context.fail(*diagnostic, &sources),
+        Err(InputError::Incomplete) => {
+            return context.usage(
+                "the expression is not complete",
+                "close what is open at its end",
+            );
+        }
     };
     let session = match connect(context, &NodeName::new(&args.node)) {
         Ok(session) => session,
@@ -38,9 +47,14 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
     let functions = Functions::new();
     let mut remote = OnNode(&session);
     let mut bindings = Bindings::new();
-    match Evaluator::new(Moment::Live, &functions).with_remote(&mut remote).eval(&body, &mut bindings) {
+    match Evaluator::new(Moment::Live, &functions)
+        .with_remote(&mut remote)
+        .eval(&body, &mut bindings)
+    {
         Ok(value) => {
-            context.ui.data(&format!("{}\n", crate::term::pretty(&value, 80)));
+            context
+                .ui
+                .data(&format!("{}\n", crate::term::pretty(&value, 80)));
             Exit::Done
         }
         Err(failure) => {

@@ -40,9 +40,13 @@ impl Exit {
     /// The exit code of an error found before anything was touched.
     pub fn of(code: Code) -> Self {
         match code {
-            Code::E501 | Code::E502 | Code::E503 | Code::E504 | Code::E506 | Code::E507 | Code::E508 => {
-                Self::Connect
-            }
+            Code::E501
+            | Code::E502
+            | Code::E503
+            | Code::E504
+            | Code::E506
+            | Code::E507
+            | Code::E508 => Self::Connect,
             Code::E505 => Self::Locked,
             Code::E601 => Self::Precondition,
             Code::E603 | Code::E605 | Code::E607 | Code::E611 | Code::E612 => Self::Aborted,

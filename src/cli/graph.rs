@@ -5,13 +5,17 @@ use super::{Context, Exit};
 use crate::graph::draw::{Format, draw};
 
 pub(super) fn run(context: &Context<'_>, args: &Graph) -> Exit {
-    let Some(engine) = context.open(&args.plan, context.settings()) else { return Exit::Plan };
-    let drawn = engine.nodes(context.global.target.as_deref()).and_then(|nodes| {
-        nodes
-            .iter()
-            .map(|node| Ok(engine.connect(node)?.prepare()?.rules.graph))
-            .collect::<crate::diag::Result<Vec<_>>>()
-    });
+    let Some(engine) = context.open(&args.plan, context.settings()) else {
+        return Exit::Plan;
+    };
+    let drawn = engine
+        .nodes(context.global.target.as_deref())
+        .and_then(|nodes| {
+            nodes
+                .iter()
+                .map(|node| Ok(engine.connect(node)?.prepare()?.rules.graph))
+                .collect::<crate::diag::Result<Vec<_>>>()
+        });
     match drawn {
         Err(diagnostic) => context.fail(*diagnostic, &engine.plan.sources),
         Ok(graphs) => {

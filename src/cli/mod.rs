@@ -68,7 +68,9 @@ impl Context<'_> {
         let mut settings = Settings::from_env();
         for set in &self.global.set {
             let (name, value) = set.split_once('=').unwrap_or((set, ""));
-            settings.sets.insert(name.trim().to_owned(), value.to_owned());
+            settings
+                .sets
+                .insert(name.trim().to_owned(), value.to_owned());
         }
         settings.cookie_file.clone_from(&self.global.cookie_file);
         if self.global.name.is_some() {
@@ -93,6 +95,9 @@ impl Context<'_> {
 
     /// A usage error with the sentence to add.
     pub fn usage(&self, title: &str, help: &str) -> Exit {
-        self.fail(Diagnostic::new(Code::E801, title).help(help), &SourceMap::default())
+        self.fail(
+            Diagnostic::new(Code::E801, title).help(help),
+            &SourceMap::default(),
+        )
     }
 }

@@ -8,7 +8,9 @@ use crate::report::preview::{self, Shown};
 pub(super) fn run(context: &Context<'_>, args: &Preview) -> Exit {
     let mut settings = context.settings();
     settings.strict = args.strict;
-    let Some(engine) = context.open(&args.plan, settings) else { return Exit::Plan };
+    let Some(engine) = context.open(&args.plan, settings) else {
+        return Exit::Plan;
+    };
     let nodes = match engine.nodes(context.global.target.as_deref()) {
         Ok(nodes) => nodes,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
@@ -48,7 +50,12 @@ fn print(
     if args.low {
         ui.data(&preview::low(&shown));
     } else if args.terms {
-        let lines: Vec<String> = upgrade.script.high.iter().map(|s| format!(" {}", s.instruction)).collect();
+        let lines: Vec<String> = upgrade
+            .script
+            .high
+            .iter()
+            .map(|s| format!(" {}", s.instruction))
+            .collect();
         ui.data(&format!("[{}].\n", lines.join(",\n").trim_start()));
     } else if upgrade.is_empty() {
         ui.data(&nothing(upgrade, connection));

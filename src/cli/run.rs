@@ -16,7 +16,9 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
     let mut settings = context.settings();
     settings.strict = args.strict;
     settings.no_verify = args.no_verify;
-    let Some(engine) = context.open(&args.plan, settings) else { return Exit::Plan };
+    let Some(engine) = context.open(&args.plan, settings) else {
+        return Exit::Plan;
+    };
     let nodes = match engine.nodes(context.global.target.as_deref()) {
         Ok(nodes) => nodes,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
@@ -55,7 +57,11 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
         let exit = one(context, &engine, connection, upgrade, &mut stream);
         if exit != Exit::Done {
             // Nodes before this one are new, those after it old, each consistent.
-            return if done > 0 && exit != Exit::Broken && exit != Exit::Lost { Exit::Partly } else { exit };
+            return if done > 0 && exit != Exit::Broken && exit != Exit::Lost {
+                Exit::Partly
+            } else {
+                exit
+            };
         }
         done += 1;
     }
@@ -81,13 +87,22 @@ fn show(
     if prepared.iter().any(|(_, upgrade)| upgrade.is_refused()) {
         return Some(Exit::Plan);
     }
-    let wanted: Vec<_> = prepared.iter().filter(|(_, upgrade)| !upgrade.is_empty()).collect();
+    let wanted: Vec<_> = prepared
+        .iter()
+        .filter(|(_, upgrade)| !upgrade.is_empty())
+        .collect();
     if wanted.is_empty() {
         return Some(Exit::Done);
     }
-    let modules: usize = wanted.iter().map(|(_, upgrade)| upgrade.script.high.len()).max().unwrap_or(0);
-    let standing: usize =
-        wanted.iter().map(|(_, u)| processes(&u.changes, &u.rules, &u.script)).sum();
+    let modules: usize = wanted
+        .iter()
+        .map(|(_, upgrade)| upgrade.script.high.len())
+        .max()
+        .unwrap_or(0);
+    let standing: usize = wanted
+        .iter()
+        .map(|(_, u)| processes(&u.changes, &u.rules, &u.script))
+        .sum();
     let node = match wanted.as_slice() {
         [(connection, _)] => connection.session.node().to_string(),
         many => paint::count(many.len(), "node", "nodes"),
@@ -148,7 +163,8 @@ impl Stream {
         let file = match &args.events {
             None => None,
             Some(path) => Some(File::create(path).map_err(|why| {
-                Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display())).note(why.to_string())
+                Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
+                    .note(why.to_string())
             })?),
         };
         let mut stream = Self { file };
@@ -159,7 +175,10 @@ impl Stream {
 
     fn write(&mut self, context: &Context<'_>, engine: &Engine, event: &Event) {
         if self.file.is_some() || context.ui.json {
-            self.line(context, &json::event(event, &engine.plan.sources).to_string());
+            self.line(
+                context,
+                &json::event(event, &engine.plan.sources).to_string(),
+            );
         }
     }
 

@@ -27,8 +27,8 @@ pub struct BeamFacts {
     pub line_md5: [u8; 16],
     /// The attributes chunk: `[{Name, [Value]}]` flattened to pairs, in order.
     pub attributes: Vec<(Atom, Term)>,
-    /// Compile information, as it stands in the file.
-    pub compile_info: Vec<(Atom, Term)>,
+    /// Compile information (`CInf`) in the external term format; see [`BeamFacts::compile_info`].
+    pub compile_info_etf: Box<[u8]>,
     /// Exported functions (name, arity).
     pub exports: BTreeSet<(Arc<str>, u32)>,
     /// Functions of other modules in the import table.
@@ -74,6 +74,11 @@ impl BeamFacts {
         self.exports.contains(&(Arc::from(name), arity))
     }
 
+    /// Compile information: `version`, `options`, `source`. Decoded at each call; empty if damaged.
+    pub fn compile_info(&self) -> Vec<(Atom, Term)> {
+        pairs(Some(&self.compile_info_etf))
+    }
+
     /// The version as `beam_lib:version/1` gives it: the `vsn` attribute, or the MD5 as a big integer.
     pub fn vsn(&self) -> Term {
         let values: Vec<Term> = self
@@ -93,7 +98,7 @@ impl BeamFacts {
     }
 }
 
-fn tables(chunks: &Chunks<'_>, atoms: &Atoms, size: usize) -> Result<BeamFacts, BeamError> {
+fn tables(chunks: &Chunks<'_>, atoms: &Atoms<'_>, size: usize) -> Result<BeamFacts, BeamError> {
     let module = atoms.get(1).cloned().ok_or(BeamError::BadChunk("AtU8"))?;
     let imports = imports(chunks, atoms)?;
     let attributes = attributes(chunks);
@@ -105,7 +110,7 @@ fn tables(chunks: &Chunks<'_>, atoms: &Atoms, size: usize) -> Result<BeamFacts, 
             .map_or([0; 16], |line| Md5::digest(line).into()),
         behaviours: behaviours(&attributes),
         attributes,
-        compile_info: pairs(chunks.get(b"CInf")),
+        compile_info_etf: chunks.get(b"CInf").unwrap_or_default().into(),
         exports: exports(chunks, atoms)?,
         nif: imports
             .iter()
@@ -145,7 +150,7 @@ fn funs_without_old_uniq(md5: &mut Md5, data: &[u8]) {
 }
 
 /// The import table in the order of the file, which is how `call_ext` counts.
-pub(super) fn imports(chunks: &Chunks<'_>, atoms: &Atoms) -> Result<Vec<Mfa>, BeamError> {
+pub(super) fn imports(chunks: &Chunks<'_>, atoms: &Atoms<'_>) -> Result<Vec<Mfa>, BeamError> {
     triples(chunks, "ImpT")?
         .into_iter()
         .map(|[module, function, arity]| {
@@ -160,7 +165,7 @@ pub(super) fn imports(chunks: &Chunks<'_>, atoms: &Atoms) -> Result<Vec<Mfa>, Be
         .ok_or(BeamError::BadChunk("ImpT"))
 }
 
-fn exports(chunks: &Chunks<'_>, atoms: &Atoms) -> Result<BTreeSet<(Arc<str>, u32)>, BeamError> {
+fn exports(chunks: &Chunks<'_>, atoms: &Atoms<'_>) -> Result<BTreeSet<(Arc<str>, u32)>, BeamError> {
     triples(chunks, "ExpT")?
         .into_iter()
         .map(|[function, arity, _label]| Some((atoms.get(function)?.clone(), arity)))

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use crate::name::Mfa;
+use crate::name::{Mfa, Module};
 
 /// The built-in functions of one release.
 #[derive(Debug)]
@@ -42,6 +42,11 @@ impl Bifs {
             found.entry(module).or_default().extend(functions);
         }
         Self(found)
+    }
+
+    /// The built-in functions of one module, if it has any.
+    pub fn of_module(&self, module: &Module) -> Option<&HashSet<(&'static str, u32)>> {
+        self.0.get(module.as_str())
     }
 
     /// Whether a function is built in.

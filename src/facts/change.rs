@@ -54,16 +54,19 @@ impl Changed {
 
     /// Whether the running version exports a function.
     pub fn had(&self, function: &Mfa) -> bool {
-        self.loaded
-            .as_ref()
-            .is_some_and(|l| l.exports.contains(&(function.function.clone(), function.arity)))
+        self.loaded.as_ref().is_some_and(|l| {
+            l.exports
+                .contains(&(function.function.clone(), function.arity))
+        })
     }
 
     /// Whether the new version exports a function.
     pub fn has(&self, function: &Mfa) -> bool {
-        self.new
-            .as_ref()
-            .is_some_and(|n| n.facts.exports.contains(&(function.function.clone(), function.arity)))
+        self.new.as_ref().is_some_and(|n| {
+            n.facts
+                .exports
+                .contains(&(function.function.clone(), function.arity))
+        })
     }
 
     /// Whether the module is not loaded yet.
@@ -106,7 +109,9 @@ impl ChangeSet {
     /// Whether every one of these modules that runs now has a copy to go back to.
     pub fn undo_is_exact<'a>(&self, mut modules: impl Iterator<Item = &'a Module>) -> bool {
         modules.all(|module| {
-            self.modules.get(module).is_none_or(|changed| changed.loaded.is_none() || changed.old.is_some())
+            self.modules
+                .get(module)
+                .is_none_or(|changed| changed.loaded.is_none() || changed.old.is_some())
         })
     }
 }

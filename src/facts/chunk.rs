@@ -9,6 +9,7 @@
 //! lengths by a negative atom count, and store literals unpacked with a size field of zero.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -106,29 +107,25 @@ fn chunk<'a>(body: &mut Cursor<'a>) -> Option<(ChunkId, &'a [u8])> {
 }
 
 /// The atom table. Index 1 is the module.
+///
+/// Most atoms of a module are of no interest to a quick reading, so a text is only copied, and then
+/// shared, when somebody asks for it.
 #[derive(Clone, Debug)]
-pub struct Atoms(Vec<Arc<str>>);
+pub struct Atoms<'a>(Vec<(Cow<'a, str>, OnceCell<Arc<str>>)>);
 
-impl Atoms {
+impl<'a> Atoms<'a> {
     /// Reads `AtU8`, or the Latin-1 `Atom` of old compilers.
-    pub fn read(chunks: &Chunks<'_>) -> Result<Self, BeamError> {
+    pub fn read(chunks: &Chunks<'a>) -> Result<Self, BeamError> {
         if let Some(data) = chunks.get(b"AtU8") {
-            return Self::parse(data, |raw| std::str::from_utf8(raw).ok().map(Arc::from))
-                .ok_or(BeamError::BadChunk("AtU8"));
+            let text = |raw| std::str::from_utf8(raw).ok().map(Cow::Borrowed);
+            return Self::parse(data, text).ok_or(BeamError::BadChunk("AtU8"));
         }
         let data = chunks.get(b"Atom").ok_or(BeamError::MissingChunk("AtU8"))?;
-        Self::parse(data, |raw| {
-            Some(
-                raw.iter()
-                    .map(|byte| char::from(*byte))
-                    .collect::<String>()
-                    .into(),
-            )
-        })
-        .ok_or(BeamError::BadChunk("Atom"))
+        let text = |raw: &[u8]| Some(raw.iter().map(|byte| char::from(*byte)).collect());
+        Self::parse(data, text).ok_or(BeamError::BadChunk("Atom"))
     }
 
-    fn parse(data: &[u8], text: impl Fn(&[u8]) -> Option<Arc<str>>) -> Option<Self> {
+    fn parse(data: &'a [u8], text: impl Fn(&'a [u8]) -> Option<Cow<'a, str>>) -> Option<Self> {
         let mut data = Cursor::new(data);
         let count = data.u32()?.cast_signed();
         let long = count < 0;
@@ -143,19 +140,39 @@ impl Atoms {
             } else {
                 usize::from(data.u8()?)
             };
-            atoms.push(text(data.take(size)?)?);
+            atoms.push((text(data.take(size)?)?, OnceCell::new()));
         }
         Some(Self(atoms))
     }
 
-    /// The atom of an index as it stands in other chunks, 1 the first.
-    pub fn get(&self, index: u32) -> Option<&Arc<str>> {
+    fn slot(&self, index: u32) -> Option<&(Cow<'a, str>, OnceCell<Arc<str>>)> {
         self.0.get(usize::try_from(index).ok()?.checked_sub(1)?)
     }
 
-    /// All atoms, in order.
-    pub fn all(&self) -> &[Arc<str>] {
-        &self.0
+    /// The text of an atom by its index as it stands in other chunks, 1 the first.
+    pub fn text(&self, index: u32) -> Option<&str> {
+        self.slot(index).map(|(text, _)| &**text)
+    }
+
+    /// The same, to be kept.
+    pub fn get(&self, index: u32) -> Option<&Arc<str>> {
+        self.slot(index)
+            .map(|(text, shared)| shared.get_or_init(|| Arc::from(&**text)))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The texts of all, in order.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(text, _)| &**text)
     }
 }
 

@@ -122,14 +122,14 @@ impl CodeFacts {
     /// Walks the code. A damaged literal or import table is an error; damaged code is not.
     pub(super) fn read(
         chunks: &Chunks<'_>,
-        atoms: &Atoms,
+        atoms: &Atoms<'_>,
         wanted: &BTreeSet<Module>,
     ) -> Result<Self, BeamError> {
         let imports = imports(chunks, atoms)?;
         let literals = Literals::read(chunks)?;
         let mut facts = Self::default();
         let is_wanted =
-            |name: &str| wanted.contains(name) && atoms.get(1).is_none_or(|own| **own != *name);
+            |name: &str| wanted.contains(name) && atoms.text(1).is_none_or(|own| own != name);
         let literals: Vec<Summary> = (0..literals.len())
             .filter_map(|index| literals.get(index))
             .map(|encoded| summary(encoded, &is_wanted, &mut facts.atoms))
@@ -144,8 +144,8 @@ impl CodeFacts {
                 .iter()
                 .map(|f| meaning(f.module.as_str(), &f.function, f.arity))
                 .collect(),
-            wanted: atoms.all().iter().map(|atom| is_wanted(atom)).collect(),
-            named: vec![false; atoms.all().len()],
+            wanted: atoms.texts().map(is_wanted).collect(),
+            named: vec![false; atoms.len()],
             used: vec![false; literals.len()],
             seen: HashSet::new(),
             lines: Lines::read(chunks),
@@ -166,7 +166,7 @@ impl CodeFacts {
 
 /// The walk through one module.
 struct Reader<'a> {
-    atoms: &'a Atoms,
+    atoms: &'a Atoms<'a>,
     imports: Vec<Mfa>,
     meanings: Vec<Meaning>,
     literals: &'a [Summary],
@@ -213,13 +213,12 @@ impl Reader<'_> {
         }
         let named = self
             .atoms
-            .all()
-            .iter()
+            .texts()
             .zip(&self.named)
             .filter(|(_, named)| **named);
         self.facts
             .atoms
-            .extend(named.map(|(atom, _)| Atom::from(atom.clone())));
+            .extend(named.map(|(atom, _)| Atom::new(atom)));
         if self.full {
             self.facts.walked = Walked::Partly;
         }
@@ -343,11 +342,7 @@ impl Reader<'_> {
         function: Option<(Arc<str>, Option<u32>)>,
         evidence: Evidence,
     ) {
-        if self
-            .atoms
-            .get(1)
-            .is_some_and(|own| **own == *module.as_str())
-        {
+        if self.atoms.text(1) == Some(module.as_str()) {
             return;
         }
         if self.facts.hidden.len() >= MAX_ENTRIES {
@@ -531,13 +526,13 @@ impl Reader<'_> {
             return;
         };
         let arity = match self.registers.value(*last) {
-            Value::Atom(_) | Value::Tuple(..) => return,
-            Value::Integer(arity) => match u32::try_from(arity) {
-                Ok(arity) if arity <= 255 => Some(arity),
-                _ => return,
-            },
-            other => self.length(&other),
+            Value::Integer(arity) => u32::try_from(arity).ok().filter(|arity| *arity <= 255),
+            list => self.length(&list),
         };
+        // Without a list or an arity it is more likely `{reply, ok, State}` than a function.
+        if arity.is_none() {
+            return;
+        }
         self.hide(
             Some(self.here()),
             Module::from(module),

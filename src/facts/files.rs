@@ -7,11 +7,16 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::beam::{BeamError, BeamFacts};
 use super::chunk::MAX_BEAM;
 use crate::name::Module;
+
+/// Most threads that read files at once.
+const MAX_THREADS: usize = 8;
 
 /// Why files cannot be found or read.
 #[derive(Debug)]
@@ -211,32 +216,42 @@ fn contents(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
 /// Reads the facts of many files, in parallel, without keeping their bytes. The answers stand in the
 /// order of the paths.
 pub fn facts_of(paths: &[PathBuf]) -> Vec<Result<BeamFacts, FileError>> {
-    let threads = std::thread::available_parallelism()
-        .map_or(1, |n| n.get())
-        .min(8);
-    let share = paths.len().div_ceil(threads).max(32);
-    let read = |paths: &[PathBuf]| {
+    // Small shares, taken by whoever is free: files differ much in size.
+    const SHARE: usize = 16;
+    let shares: Vec<&[PathBuf]> = paths.chunks(SHARE).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
         let mut buffer = Vec::new();
-        paths
-            .iter()
-            .map(|path| read_into(path, &mut buffer))
-            .collect::<Vec<_>>()
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(share) = shares.get(number) else {
+                return done;
+            };
+            let facts: Vec<_> = share
+                .iter()
+                .map(|path| read_into(path, &mut buffer))
+                .collect();
+            done.push((number, facts));
+        }
     };
-    if paths.len() <= share {
-        return read(paths);
-    }
-    std::thread::scope(|scope| {
-        let running: Vec<_> = paths
-            .chunks(share)
-            .map(|paths| scope.spawn(|| read(paths)))
-            .collect();
-        running
-            .into_iter()
-            .flat_map(|thread| {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut done = std::thread::scope(|scope| {
+        let others = processors
+            .min(MAX_THREADS)
+            .min(shares.len())
+            .saturating_sub(1);
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for thread in others {
+            done.extend(
                 thread
                     .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    })
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().flat_map(|(_, facts)| facts).collect()
 }

@@ -1,9 +1,10 @@
 //! The keeper thread: sends what the reader owes, ticks, and notices a silent peer.
 //!
 //! Runs until the session closes. A node drops a peer that it has not heard for its `net_ticktime`, which
-//! may be as short as a second, so a tick is answered with a tick, and a node that talks hears from us at
-//! least every second. A node with a long `net_ticktime` is silent for minutes and well: therefore it
-//! is asked something first, and counts as lost only when it does not answer that either.
+//! may be a second. It ticks a hidden node that it hears nothing from (`dist_util:need_to_tick/4`), so a
+//! tick is answered with a tick; and as a tick may be stuck behind a large frame on a slow line, a node
+//! that talks hears from us every second. A node with a long `net_ticktime` is silent for minutes and
+//! well: therefore it is asked something first, and counts as lost only when it does not answer.
 
 use std::time::{Duration, Instant};
 
@@ -145,6 +146,34 @@ mod tests {
             .filter(|window| window == name)
             .count();
         assert!((1..=6).contains(&asked), "{asked}");
+    }
+
+    #[test]
+    fn a_peer_in_the_middle_of_a_large_frame_hears_from_us() {
+        let sink = Sink::default();
+        let shared = Arc::new(session(&sink));
+        let pace = Pace {
+            tick: Duration::from_secs(60),
+            ..quick()
+        };
+        let keeper = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || run(&shared, pace)
+        });
+        let until = Instant::now() + pace.lost * 2;
+        while Instant::now() < until {
+            shared.clock.hear();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert_eq!(shared.lost(), None);
+        shared.lose("enough");
+        keeper.join().expect("the keeper ends");
+        let sent = lock(&sink.0);
+        assert!(
+            sent.len() >= 3 * 4 && sent.iter().all(|byte| *byte == 0),
+            "{}",
+            sent.len()
+        );
     }
 
     #[test]

@@ -29,7 +29,10 @@ pub fn event(event: &Event, sources: &SourceMap) -> Value {
     });
     if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
         line.extend(fields);
-        line.insert("message".to_owned(), Value::String(sentence(event, sources)));
+        line.insert(
+            "message".to_owned(),
+            Value::String(sentence(event, sources)),
+        );
     }
     line
 }
@@ -41,18 +44,39 @@ fn ms(duration: Duration) -> f64 {
 fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
     match kind {
         Kind::Started { run, title } => ("node.started", json!({ "run": run, "title": title })),
-        Kind::Check { verify, name, ok, tries, took } => {
+        Kind::Check {
+            verify,
+            name,
+            ok,
+            tries,
+            took,
+        } => {
             let kind = if *verify { "verify" } else { "require" };
-            ("check", json!({ "kind": kind, "name": name, "ok": ok, "tries": tries, "took_ms": ms(*took) }))
+            (
+                "check",
+                json!({ "kind": kind, "name": name, "ok": ok, "tries": tries, "took_ms": ms(*took) }),
+            )
         }
-        Kind::Hook { name, ok, took } => ("hook", json!({ "name": name, "ok": ok, "took_ms": ms(*took) })),
-        Kind::StepStarted { id, step, what } => {
-            ("step.started", json!({ "id": id, "step": step.to_string(), "what": what }))
-        }
-        Kind::StepProgress { id, done, total } => {
-            ("step.progress", json!({ "id": id, "done": done, "total": total }))
-        }
-        Kind::StepFinished { id, step, ok, took, what, processes } => (
+        Kind::Hook { name, ok, took } => (
+            "hook",
+            json!({ "name": name, "ok": ok, "took_ms": ms(*took) }),
+        ),
+        Kind::StepStarted { id, step, what } => (
+            "step.started",
+            json!({ "id": id, "step": step.to_string(), "what": what }),
+        ),
+        Kind::StepProgress { id, done, total } => (
+            "step.progress",
+            json!({ "id": id, "done": done, "total": total }),
+        ),
+        Kind::StepFinished {
+            id,
+            step,
+            ok,
+            took,
+            what,
+            processes,
+        } => (
             "step.finished",
             json!({
                 "id": id,
@@ -64,13 +88,22 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             }),
         ),
         Kind::RollbackStarted => ("rollback.started", json!({})),
-        Kind::RollbackFinished { ok, took } => ("rollback.finished", json!({ "ok": ok, "took_ms": ms(*took) })),
+        Kind::RollbackFinished { ok, took } => (
+            "rollback.finished",
+            json!({ "ok": ok, "took_ms": ms(*took) }),
+        ),
         Kind::Diagnostic(diagnostic) => {
             let fields = to_json(diagnostic, sources);
             ("diagnostic", json!({ "diagnostic": fields }))
         }
         Kind::Lingering { processes } => ("lingering", json!({ "processes": processes })),
-        Kind::Finished { state, suspended, processes, converted, modules } => (
+        Kind::Finished {
+            state,
+            suspended,
+            processes,
+            converted,
+            modules,
+        } => (
             "node.finished",
             json!({
                 "state": state.to_string(),
@@ -85,7 +118,11 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
 
 /// The human sentence of an event.
 fn sentence(event: &Event, sources: &SourceMap) -> String {
-    let style = Style { color: false, unicode: true, width: 100 };
+    let style = Style {
+        color: false,
+        unicode: true,
+        width: 100,
+    };
     match &event.kind {
         Kind::Started { title, .. } => format!("{title} begins on {}", event.node),
         Kind::StepStarted { step, what, .. } => format!("{step} {what}"),
@@ -93,6 +130,9 @@ fn sentence(event: &Event, sources: &SourceMap) -> String {
         Kind::RollbackStarted => "going back".to_owned(),
         Kind::Diagnostic(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
         Kind::Finished { state, .. } => format!("{} is {state}", event.node),
-        _ => lines::line(event, sources, style).unwrap_or_default().trim().to_owned(),
+        _ => lines::line(event, sources, style)
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
     }
 }

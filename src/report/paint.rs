@@ -35,7 +35,11 @@ pub fn faint(style: Style, text: &str) -> String {
 }
 
 fn coloured(style: Style, code: &str, text: &str) -> String {
-    if style.color && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    if style.color && !text.is_empty() {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// `✓` or `ok`, `✗` or `FAIL`.
@@ -65,7 +69,11 @@ pub fn time(duration: Duration) -> String {
 
 /// `1 process`, `412 processes`.
 pub fn count(number: usize, one: &str, many: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+    if number == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{number} {many}")
+    }
 }
 
 #[cfg(test)]
@@ -74,8 +82,9 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        let shown: Vec<String> =
-            [400, 38_000, 1_800_000, 125_000_000].map(|us| time(Duration::from_micros(us))).into();
+        let shown: Vec<String> = [400, 38_000, 1_800_000, 125_000_000]
+            .map(|us| time(Duration::from_micros(us)))
+            .into();
         assert_eq!(shown, ["0.4ms", "38ms", "1.8s", "2m05s"]);
     }
 }

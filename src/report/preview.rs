@@ -57,12 +57,24 @@ pub fn text(shown: &Shown<'_>, style: Style) -> String {
 fn head(out: &mut String, shown: &Shown<'_>, style: Style) {
     let dot = if style.unicode { "·" } else { "-" };
     let plan = shown.plan;
-    let ticket = plan.metadata.iter().find(|(key, _)| key == "ticket").and_then(|(_, v)| v.to_text());
+    let ticket = plan
+        .metadata
+        .iter()
+        .find(|(key, _)| key == "ticket")
+        .and_then(|(_, v)| v.to_text());
     let ticket = ticket.map(|t| format!("  {t}")).unwrap_or_default();
     let path = hint(style, &plan.path.display().to_string());
-    let _ = writeln!(out, "plan    {}{ticket}    {path}", name(style, &plan.title));
+    let _ = writeln!(
+        out,
+        "plan    {}{ticket}    {path}",
+        name(style, &plan.title)
+    );
     let apps: Vec<String> = apps(shown.changes);
-    let apps = if apps.is_empty() { String::new() } else { format!(" {dot} {}", apps.join(", ")) };
+    let apps = if apps.is_empty() {
+        String::new()
+    } else {
+        format!(" {dot} {}", apps.join(", "))
+    };
     let code = match plan.code {
         crate::plan::CodeFrom::OnDisk => "on the node's disk",
         crate::plan::CodeFrom::Push(_) => "pushed from here",
@@ -77,7 +89,9 @@ fn head(out: &mut String, shown: &Shown<'_>, style: Style) {
     let inferred = shown.inferred.edges().count();
     let graph = &shown.rules.graph;
     let added = graph.edges().filter(|(_, _, e)| {
-        e.reasons.iter().any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
+        e.reasons
+            .iter()
+            .any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
     });
     let _ = writeln!(
         out,
@@ -95,7 +109,12 @@ fn apps(changes: &ChangeSet) -> Vec<String> {
         .modules
         .values()
         .filter_map(|changed| changed.app.as_ref())
-        .map(|app| format!("{app} {}", changes.app_vsn.get(app).map_or("", String::as_str)))
+        .map(|app| {
+            format!(
+                "{app} {}",
+                changes.app_vsn.get(app).map_or("", String::as_str)
+            )
+        })
         .collect();
     apps.sort();
     apps.dedup();
@@ -110,15 +129,30 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
         High::AddModule { .. } => "add   ",
         High::DeleteModule { .. } => "delete",
     };
-    let class = shown.rules.modules.get(module).map_or(Class::Plain, |rules| rules.class.value);
-    let running = shown.changes.modules.get(module).map_or(0, |changed| changed.processes);
+    let class = shown
+        .rules
+        .modules
+        .get(module)
+        .map_or(Class::Plain, |rules| rules.class.value);
+    let running = shown
+        .changes
+        .modules
+        .get(module)
+        .map_or(0, |changed| changed.processes);
     let who = match running {
         0 => String::new(),
         n => format!("  {}", count(n, "process", "processes")),
     };
     let shown_name = format!("{:<28}", module.to_string());
-    let _ = writeln!(out, "{number:>3}  {word}  {}  {class}{who}", name(style, shown_name.as_str()));
-    if let High::Update { change, supervisor, .. } = &step.instruction {
+    let _ = writeln!(
+        out,
+        "{number:>3}  {word}  {}  {class}{who}",
+        name(style, shown_name.as_str())
+    );
+    if let High::Update {
+        change, supervisor, ..
+    } = &step.instruction
+    {
         let what = match change {
             Change::Soft => "suspend and resume, states untouched".to_owned(),
             _ if *supervisor => "renew the child specifications".to_owned(),
@@ -155,14 +189,26 @@ fn place(sources: &SourceMap, span: Span) -> String {
 fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
     let plan = shown.plan;
     out.push('\n');
-    let cycles = shown.rules.cycles.iter().filter(|cycle| cycle.declared.is_some());
+    let cycles = shown
+        .rules
+        .cycles
+        .iter()
+        .filter(|cycle| cycle.declared.is_some());
     for cycle in cycles {
         let names: Vec<String> = cycle.members.iter().map(ToString::to_string).collect();
         let _ = writeln!(out, "  cycle    {} (known to the plan)", names.join(", "));
     }
     for removed in &shown.rules.graph.removed {
-        let because = removed.because.as_ref().map(|b| format!(" because \"{b}\"")).unwrap_or_default();
-        let _ = writeln!(out, "  removed  {} no longer waits for {}{because}", removed.from, removed.to);
+        let because = removed
+            .because
+            .as_ref()
+            .map(|b| format!(" because \"{b}\""))
+            .unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  removed  {} no longer waits for {}{because}",
+            removed.from, removed.to
+        );
     }
     for (module, origin) in &shown.rules.left_out {
         let place = match origin {
@@ -179,7 +225,12 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
                 .script
                 .ranks
                 .iter()
-                .map(|rank| rank.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+                .map(|rank| {
+                    rank.iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                })
                 .collect();
             let arrow = if style.unicode { " → " } else { " -> " };
             format!(
@@ -191,7 +242,11 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
     };
     let _ = writeln!(out, "  window   single: {window}");
     let names = |checks: &[crate::plan::Check]| -> String {
-        checks.iter().map(|check| check.name.as_str()).collect::<Vec<_>>().join(", ")
+        checks
+            .iter()
+            .map(|check| check.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     if !plan.requires.is_empty() {
         let _ = writeln!(out, "  before   require {}", names(&plan.requires));
@@ -213,7 +268,13 @@ fn undo(shown: &Shown<'_>, style: Style) -> String {
     if missing.is_empty() {
         return "exact: old code and old states of every process".to_owned();
     }
-    look(style, &format!("impossible for {}: no copy of the running version", missing.join(", ")))
+    look(
+        style,
+        &format!(
+            "impossible for {}: no copy of the running version",
+            missing.join(", ")
+        ),
+    )
 }
 
 fn is_one_way(changed: &Changed) -> bool {
@@ -222,7 +283,12 @@ fn is_one_way(changed: &Changed) -> bool {
 
 /// The low-level script as a term that a relup would have.
 pub fn low(shown: &Shown<'_>) -> String {
-    let lines: Vec<String> = shown.script.low.iter().map(|instruction| format!(" {instruction}")).collect();
+    let lines: Vec<String> = shown
+        .script
+        .low
+        .iter()
+        .map(|instruction| format!(" {instruction}"))
+        .collect();
     format!("[{}].\n", lines.join(",\n").trim_start())
 }
 

@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use updo::diag::{Code, Diagnostic};
 use updo::name::NodeName;
 use updo::node::{CallError, Connect, Session, epmd};
-use updo::term::{Term, etf};
+use updo::term::{Pid, Term, etf};
 
 use crate::support::{cookie, read_message, server, write_message};
 
@@ -193,6 +194,71 @@ fn node_with(
         write_message(stream, 2, &[&b"a"[..], &digest(theirs)].concat());
         after(stream);
     })
+}
+
+/// What the session answers to a control message about the pid that its calls come from.
+fn answer_to(question: impl Fn(Term) -> Term + Send + Sync + 'static) -> Term {
+    let (sender, receiver) = mpsc::channel();
+    let port = node(move |stream| {
+        // The call tells which pid it comes from.
+        let call = read_message(stream, 4);
+        let (control, _) = etf::decode_prefix(&call[1..]).expect("a control message");
+        let us = control.as_tuple().expect("a tuple")[2].clone();
+        write_message(stream, 4, &[vec![112], etf::encode(&question(us))].concat());
+        let answer = loop {
+            match read_message(stream, 4) {
+                tick if tick.is_empty() => {}
+                answer => break answer,
+            }
+        };
+        let answer = etf::decode_prefix(&answer[1..])
+            .expect("a control message")
+            .0;
+        sender.send(answer).expect("the test waits");
+    });
+    let session = connect(|c| c.port = Some(port)).expect("connected");
+    let _call = session.start_call("erlang", "node", vec![]).expect("sent");
+    receiver.recv_timeout(MARGIN).expect("an answer")
+}
+
+#[test]
+fn unlinking_is_acknowledged() {
+    let them = Term::Pid(Pid {
+        node: "fake@localhost".into(),
+        id: 5,
+        serial: 0,
+        creation: 9,
+    });
+    let from = them.clone();
+    let answer = answer_to(move |us| Term::tuple([Term::Int(35), Term::Int(77), from.clone(), us]));
+    let fields = answer.as_tuple().expect("a tuple");
+    assert_eq!(fields[..2], [Term::Int(36), Term::Int(77)]);
+    assert_eq!(fields[3], them);
+    assert!(
+        fields[2]
+            .as_pid()
+            .is_some_and(|us| us.node.as_str().starts_with("updo-"))
+    );
+}
+
+#[test]
+fn a_link_to_nobody_is_broken() {
+    let them = Term::Pid(Pid {
+        node: "fake@localhost".into(),
+        id: 5,
+        serial: 0,
+        creation: 9,
+    });
+    let from = them.clone();
+    let answer = answer_to(move |us| {
+        let nobody = Pid {
+            id: 0x7ffe,
+            ..us.as_pid().expect("a pid").clone()
+        };
+        Term::tuple([Term::Int(1), from.clone(), Term::Pid(nobody)])
+    });
+    let fields = answer.as_tuple().expect("a tuple");
+    assert_eq!((&fields[0], &fields[2]), (&Term::Int(24), &them));
 }
 
 #[test]

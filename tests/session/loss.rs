@@ -61,7 +61,7 @@ fn an_idle_session_survives_a_short_net_ticktime() {
 
 #[test]
 fn a_node_that_talks_all_the_time_hears_from_us() {
-    // It ticks nobody whom it is sending to, so there is no tick to answer.
+    // We have nothing to say to it all the while.
     let node = Options::default()
         .args(&["-kernel", "net_ticktime", "4"])
         .start();

@@ -40,13 +40,21 @@ pub enum StartError {
 /// [`StartError::Locked`] when another run is going on: then nothing of this one stays on the node.
 pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Agent, StartError> {
     let name = Term::atom(format!("updo_agent_{run}"));
-    let bindings = [("Source", Term::binary(SOURCE)), ("Name", name), ("Job", job.clone())];
+    let bindings = [
+        ("Source", Term::binary(SOURCE)),
+        ("Name", name),
+        ("Job", job.clone()),
+    ];
     let answer = crate::node::evaluate(session, BOOTSTRAP, &bindings, PATIENCE)
         .map_err(|error| StartError::Other(refused(&error)))?;
     match answer.as_tuple() {
-        Some([ok, Term::Pid(guardian)]) if ok.is_atom("ok") => Ok(Agent { guardian: guardian.clone() }),
+        Some([ok, Term::Pid(guardian)]) if ok.is_atom("ok") => Ok(Agent {
+            guardian: guardian.clone(),
+        }),
         Some([_, reason]) => match reason.as_tuple() {
-            Some([locked, info]) if locked.is_atom("locked") => Err(StartError::Locked(holder(info))),
+            Some([locked, info]) if locked.is_atom("locked") => {
+                Err(StartError::Locked(holder(info)))
+            }
             _ => Err(StartError::Other(odd(reason))),
         },
         _ => Err(StartError::Other(odd(&answer))),
@@ -78,15 +86,25 @@ impl Agent {
 
 /// Who holds the lock, in words.
 fn holder(info: &Term) -> String {
-    let show = |key: &str| info.get(key).map(|term| term.to_text().unwrap_or_else(|| term.to_string()));
+    let show = |key: &str| {
+        info.get(key)
+            .map(|term| term.to_text().unwrap_or_else(|| term.to_string()))
+    };
     let owner = show("owner").unwrap_or_else(|| "somebody".to_owned());
-    let run = show("run").map(|run| format!(", run {run}")).unwrap_or_default();
+    let run = show("run")
+        .map(|run| format!(", run {run}"))
+        .unwrap_or_default();
     let since = info
         .get("since")
         .and_then(Term::as_i64)
         .and_then(|since| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
-            let ago = i64::try_from(now.as_secs()).ok()?.saturating_sub(since).max(0);
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .ok()?;
+            let ago = i64::try_from(now.as_secs())
+                .ok()?
+                .saturating_sub(since)
+                .max(0);
             Some(format!(", for {ago} s"))
         })
         .unwrap_or_default();

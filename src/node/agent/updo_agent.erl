@@ -216,16 +216,25 @@ executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := 
     Reason = case Late of undefined -> {executor_died, text(Why)}; _ -> Late end,
     if
         Phase =:= settling, Lives =< 1 -> guardian_settled(G);
-        Lives =< 1 ->
-            Last = {finished, mixed, #{reason => Reason, by_hand => [<<"% the executor died too often; look for "
-                        "processes whose process_info(P, current_function) is in sys, and sys:resume(P) them">>]}},
-            guardian_settled(logged({event, Last}, G));
+        Lives =< 1 -> guardian_settled(last_resort(Reason, G));
         true ->
             G1 = start_executor({recover, Reason}, G#{lives := Lives - 1, late := undefined}),
             case Phase of
                 settling -> maps:get(exec, G1) ! updo_settle, G1;
                 _ -> G1
             end
+    end.
+
+%% Executors die as fast as they are made: at least nobody stays suspended.
+last_resort(Reason, #{log := #{found := Found, switching := S, on_load := O, converting := C, outcome := Outcome}} = G) ->
+    lists:foreach(fun(P) -> P ! {system, {self(), make_ref()}, resume} end,
+                  [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
+    if
+        Outcome =/= undefined -> G;
+        S =:= [], O =:= [], C =:= [] -> logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
+        true ->
+            Text = <<"% the executor died too often; everybody was resumed, but code and states may not fit">>,
+            logged({event, {finished, mixed, #{reason => Reason, suspended_us => 0, by_hand => [Text]}}}, G)
     end.
 
 kill_all(Pids) ->
@@ -320,6 +329,7 @@ idle_loop() ->
             put(phase, settling),
             settle(),
             get(guardian) ! {updo_settled, self()},
+            wait_stragglers(),
             lists:foreach(fun(W) -> unlink(W), exit(W, kill) end, get(workers)),
             last_watch(get(gmon));
         {late, Ref, Pid, _} -> straggler(Ref, Pid), idle_loop();
@@ -327,6 +337,19 @@ idle_loop() ->
         {'DOWN', GMon, process, _, _} -> new_guardian(), get(guardian) ! {updo_idle, self()}, idle_loop();
         {'DOWN', Mon, process, _, _} -> straggler_down(Mon), idle_loop();
         _ -> idle_loop()
+    end.
+
+%% The lock is free by now. Only who may still come by this module keeps it loaded.
+wait_stragglers() ->
+    case map_size(stragglers()) of
+        0 -> ok;
+        _ ->
+            receive
+                {late, Ref, Pid, _} -> put(stragglers, maps:remove({Ref, Pid}, stragglers())), wait_stragglers();
+                {'DOWN', Mon, process, _, _} ->
+                    put(stragglers, maps:filter(fun(_, M) -> M =/= Mon end, stragglers())),
+                    wait_stragglers()
+            end
     end.
 
 %% Should the guardian be killed while it keeps the result, somebody must still take the code away.
@@ -441,6 +464,7 @@ as_map(R) -> #{reason => R}.
 
 %% The executor before this one died.
 recover(Why) ->
+    put(recovered, true),
     event({executor_replaced, #{executor => self(), why => Why}}),
     #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O} = get(log),
     code_server_idle(),
@@ -833,12 +857,12 @@ find(Want, Seen) ->
 scan([], _, _, _, _, Found, Unborn, Managers) -> {Found, Unborn, Managers};
 scan([P | Ps], Want, Fast, N, Empty, Found, Unborn, Managers) ->
     case initial_module(P, Fast) of
-        {M, Kind} when is_map_key(M, Want) ->
-            case may_suspend(P, M, Kind) of
+        {M, Kind, Look} when is_map_key(M, Want) ->
+            case may_suspend(P, M, Kind, Look) of
                 true -> scan(Ps, Want, Fast, N, Empty, add_found(M, P, N, Empty, Found), Unborn, Managers);
                 false -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, Managers)
             end;
-        {gen_event, _} -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, [P | Managers]);
+        {gen_event, _, _} -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, [P | Managers]);
         unborn -> scan(Ps, Want, Fast, N, Empty, Found, [P | Unborn], Managers);
         _ -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, Managers)
     end.
@@ -852,40 +876,36 @@ add_found(M, P, N, Empty, Found) ->
 can_ask_for_one_key() ->
     try process_info(self(), {dictionary, '$initial_call'}) of _ -> true catch error:badarg -> false end.
 
-%% {Module, behaviour | other} | unborn | none, like proc_lib:translate_initial_call but asking nobody.
+%% {Module, behaviour | other, Look} | unborn | none, like proc_lib:translate_initial_call but asking nobody.
+%% Look: what is needed to see more of the dictionary.
 initial_module(P, Fast) ->
-    case initial_call(P, Fast) of
-        {Sup, M, 1} when Sup =:= supervisor; Sup =:= supervisor_bridge -> {M, behaviour};
-        {gen_event, init_it, _} -> {gen_event, behaviour};
-        {M, init, 1} -> {M, behaviour};
-        {M, _, _} -> {M, other};
-        undefined ->
+    Look = look(P, Fast),
+    case in_dictionary('$initial_call', Look) of
+        {Sup, M, 1} when Sup =:= supervisor; Sup =:= supervisor_bridge -> {M, behaviour, Look};
+        {gen_event, init_it, _} -> {gen_event, behaviour, Look};
+        {M, init, 1} -> {M, behaviour, Look};
+        {M, _, _} -> {M, other, Look};
+        _ ->
             case process_info(P, initial_call) of
                 {initial_call, {proc_lib, init_p, _}} -> unborn;
                 _ -> none
             end
     end.
 
-initial_call(P) -> initial_call(P, can_ask_for_one_key()).
+look(P, true) -> P;
+look(P, false) -> case process_info(P, dictionary) of {_, Dict} -> Dict; undefined -> [] end.
 
-initial_call(P, Fast) ->
-    case in_dictionary('$initial_call', P, Fast) of
-        {_, _, _} = Mfa -> Mfa;
-        _ -> undefined
-    end.
-
-in_dictionary(Key, P, true) ->
+in_dictionary(Key, P) when is_pid(P) ->
     case process_info(P, {dictionary, Key}) of {_, V} -> V; undefined -> undefined end;
-in_dictionary(Key, P, false) ->
-    case process_info(P, dictionary) of
-        {_, Dict} -> case lists:keyfind(Key, 1, Dict) of {_, V} -> V; false -> undefined end;
-        undefined -> undefined
-    end.
+in_dictionary(Key, Dict) ->
+    case lists:keyfind(Key, 1, Dict) of {_, V} -> V; false -> undefined end.
+
+initial_call(P) -> in_dictionary('$initial_call', look(P, can_ask_for_one_key())).
 
 %% Not what kernel itself runs, not where our own output goes, and not a plain process that happens to have been
 %% started in the module: it would never answer a system message.
-may_suspend(P, M, Kind) ->
-    Ancestors = in_dictionary('$ancestors', P, can_ask_for_one_key()),
+may_suspend(P, M, Kind, Look) ->
+    Ancestors = in_dictionary('$ancestors', Look),
     not (is_list(Ancestors) andalso lists:member(kernel_sup, Ancestors))
         andalso P =/= group_leader() andalso P =/= whereis(user)
         andalso (Kind =:= behaviour orelse speaks_sys(P, M)).
@@ -1061,9 +1081,18 @@ convert_fun(From, M, Mod, Fun, Handler) ->
 
 tell({Pid, Tag}, Answer) -> Pid ! {Tag, Answer}.
 
-%% A process may get to this function long after the agent is gone (it hangs in code_change now), so it must not
-%% belong to the agent's module.
+%% Puts the saved state back.
 restore_fun(Stamp, Handlers) ->
+    fun(S) ->
+        K = case S of
+            {H, I, _} when is_map_key(H, Handlers) -> case get({'$updo_saved', H, I}) of undefined -> '$updo_saved'; _ -> {'$updo_saved', H, I} end;
+            _ -> '$updo_saved'
+        end,
+        case get(K) of {Stamp, _, Old} -> erase(K), Old; _ -> S end
+    end.
+
+%% The same for one that hangs in code_change: it may get there long after the agent's module is gone.
+portable_restore_fun(Stamp, Handlers) ->
     portable("fun(S) -> "
              "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso get({'$updo_saved', H, I}) of"
              "      {Stamp, _, _} -> {'$updo_saved', H, I}; _ -> '$updo_saved' end;"
@@ -1072,8 +1101,10 @@ restore_fun(Stamp, Handlers) ->
              [{'Stamp', Stamp}, {'Handlers', Handlers}]).
 
 erase_fun() ->
-    portable("fun(S) -> [erase(K) || K <- get_keys(), K =:= '$updo_saved' orelse "
-             "(is_tuple(K) andalso tuple_size(K) =:= 3 andalso element(1, K) =:= '$updo_saved')], S end.", []).
+    fun(S) ->
+        lists:foreach(fun('$updo_saved' = K) -> erase(K); ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()),
+        S
+    end.
 
 portable(Text, Bindings) ->
     {ok, Tokens, _} = erl_scan:string(Text),
@@ -1158,7 +1189,11 @@ undo(Why, N) ->
 back_op() ->
     case log_get(converting) of
         [] -> resume;
-        _ -> {restore, restore_fun(stamp(), handlers()), get(nobody)}
+        _ ->
+            Portable = portable_restore_fun(stamp(), handlers()),
+            %% Of those whom a dead executor asked for something nobody knows who hangs.
+            Fun = case get(recovered) of true -> Portable; _ -> restore_fun(stamp(), handlers()) end,
+            {restore, Fun, Portable, get(nobody)}
     end.
 
 %% {killed processes, [{Module, Why not}]}. The slot needed for the old code is the one that the old code itself
@@ -1313,6 +1348,13 @@ stop_workers() ->
 %% Slow: requests that were not answered quickly; their answers are passed on when they come.
 worker(E, Slow) ->
     receive
+        {do, Ref, {restore, _, Portable, Nobody} = Op, Pids} when map_size(Slow) > 0 ->
+            Hanging = maps:from_list([{P, true} || {_, P} <- maps:keys(Slow)]),
+            {Those, Others} = lists:partition(fun(P) -> is_map_key(P, Hanging) end, Pids),
+            Special = {restore, Portable, Portable, Nobody},
+            lists:foreach(fun(P) -> send(Special, {self(), {Ref, P}}, P) end, Those),
+            Slow1 = maps:merge(Slow, maps:from_list([{{Ref, P}, true} || P <- Those])),
+            pump(E, Ref, Op, Others, #{}, 0, Slow1, Those, 0);
         {do, Ref, Op, Pids} -> pump(E, Ref, Op, Pids, #{}, 0, Slow, [], 0);
         {again, Ref, Op, P} ->
             send(Op, {self(), {Ref, P}}, P),
@@ -1381,7 +1423,7 @@ send({change, M, Vsn, Extra, Save, Nobody}, From, P) ->
 send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},
     P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
-send({restore, Restore, Nobody}, From, P) ->
+send({restore, Restore, _, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Restore}},
     P ! {system, From, resume};
 %% The answer to an empty change of debug options says that the process has come past the erasing.
