@@ -152,6 +152,11 @@ impl Deployed {
         copy(version, &ebin);
         options.paths.extend([ebin.clone(), witness().to_owned()]);
         let node = options.start();
+        // Otherwise a module that is first called after its file has been replaced is new from the beginning.
+        node.eval(&format!(
+            "[{{module, _}} = code:ensure_loaded(list_to_atom(filename:basename(F, \".beam\"))) || F <- filelib:wildcard({:?})]",
+            ebin.join("*.beam")
+        ));
         node.eval(start);
         Self { node, ebin, _folder: folder }
     }

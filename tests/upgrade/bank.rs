@@ -7,9 +7,6 @@ use crate::support::apps::{Deployed, bank};
 use crate::support::desk::Desk;
 use crate::support::{PATIENCE, TestNode};
 
-/// Accounts of a bank.
-pub const ACCOUNTS: u32 = 8;
-
 /// A plan for the bank.
 #[derive(Clone)]
 pub struct Plan {

@@ -66,8 +66,7 @@ fn at_any_moment() {
     let bank = Deployed::bank();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
-    let mut state = Is::Old;
-    let mut run = |to: Is| {
+    let run = |to: Is| {
         let extra = "{slow, 150}";
         let plan = if to == Is::New { Plan::up(extra) } else { Plan::back(extra) };
         let plan = plan.on(&desk);
@@ -77,7 +76,7 @@ fn at_any_moment() {
     run(Is::New).wait().exits(0);
     let whole = began.elapsed();
     assert_eq!(look(node), Is::New);
-    state = if state == Is::Old { Is::New } else { Is::Old };
+    let mut state = Is::New;
     let (mut stayed, mut switched) = (0, 0);
     let mut seed: u64 = 0x5eed_0001;
     for number in 0..8 {
