@@ -623,7 +623,7 @@ kill_always() ->
         Ps = [start(t_ka, I) || I <- lists:seq(1, 100)],
         {ok, _} = boot_fast(job([module(V2, V1)], window([t_ka], []))),
         _ = killing(N, 0, always, undefined, []),
-        case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
+        settle_until_gone(),
         clean(),
         flush(),
         [exit(P, kill) || P <- Ps]
@@ -648,13 +648,21 @@ kill_at(N, Delay, Whom, M, V1, V2, Undo, Allowed) ->
          S when element(2, S) =:= I, tuple_size(S) =:= Size -> ok;
          S -> error({N, Delay, O, S, Es})
      end || {I, P} <- lists:zip(lists:seq(1, 300), Ps)],
-    case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
+    settle_until_gone(),
     clean(),
     wait(fun() -> code:is_loaded(updo_agent_7f2a) =:= false end, module),
     flush(),
     [exit(P, kill) || P <- Ps],
     wait(fun() -> not lists:any(fun(P) -> is_process_alive(P) end, Ps) end, servers),
     O.
+
+%% The guardian may just be dead and its successor not yet there: ask until somebody hears it, as a client would
+%% after {guardian_replaced, _}.
+settle_until_gone() ->
+    wait(fun() ->
+             case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
+             code:is_loaded(updo_agent_7f2a) =:= false
+         end, not_settled).
 
 killing(N, Delay, Whom, Victim, Es) ->
     receive
