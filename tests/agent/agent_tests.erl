@@ -1,11 +1,12 @@
-%% Tests of src/node/agent/updo_agent.erl. Each test makes its own modules (from source text, in versions), starts
+%% Tests of the agent in src/node/agent. Each test makes its own modules (from source text, in versions), starts
 %% processes, runs a job through the bootstrap expression as the client would, and looks at the node afterwards.
 -module(agent_tests).
 -compile([export_all, nowarn_export_all]).
 
 main(Dir, Only) ->
     put(dir, Dir),
-    {ok, Source} = file:read_file(filename:join(Dir, "updo_agent.erl")),
+    Parts = [P || {ok, P} <- [file:read_file(F) || F <- lists:sort(filelib:wildcard(filename:join(Dir, "[0-9]_*.erl")))]],
+    Source = iolist_to_binary(Parts),
     {ok, Boot} = file:read_file(filename:join(Dir, "bootstrap.erlexpr")),
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Boot)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
