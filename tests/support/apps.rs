@@ -27,9 +27,17 @@ pub fn shop() -> &'static Versions {
         let version = |number: u32| {
             let folder = demo.join(format!("shop-{number}/src"));
             let app = folder.join("shop.app");
-            erlang("shop", &listed(&folder, "erl"), &[], Some((&app, "shop.app")))
+            erlang(
+                "shop",
+                &listed(&folder, "erl"),
+                &[],
+                Some((&app, "shop.app")),
+            )
         };
-        Versions { one: version(1), two: version(2) }
+        Versions {
+            one: version(1),
+            two: version(2),
+        }
     })
 }
 
@@ -39,7 +47,11 @@ pub fn bank() -> &'static Versions {
     BANK.get_or_init(|| {
         let folder = fixtures("bank");
         let all = listed(&folder, "erl");
-        let first: Vec<PathBuf> = all.iter().filter(|file| !file.ends_with("bank_fee.erl")).cloned().collect();
+        let first: Vec<PathBuf> = all
+            .iter()
+            .filter(|file| !file.ends_with("bank_fee.erl"))
+            .cloned()
+            .collect();
         let app = |number: u32| folder.join(format!("bank-{number}.app"));
         Versions {
             one: erlang("bank", &first, &[], Some((&app(1), "bank.app"))),
@@ -58,18 +70,30 @@ pub fn kiosk() -> &'static Versions {
                 succeed(Command::new("elixirc").arg("-o").arg(ebin).arg(&source));
             })
         };
-        Versions { one: version(1), two: version(2) }
+        Versions {
+            one: version(1),
+            two: version(2),
+        }
     })
 }
 
 /// The folder with the beam of the tests' eyes on a node.
 pub fn witness() -> &'static Path {
     static WITNESS: OnceLock<PathBuf> = OnceLock::new();
-    WITNESS.get_or_init(|| erlang("witness", &[fixtures("witness").join("witness.erl")], &[], None))
+    WITNESS.get_or_init(|| {
+        erlang(
+            "witness",
+            &[fixtures("witness").join("witness.erl")],
+            &[],
+            None,
+        )
+    })
 }
 
 fn fixtures(app: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/apps").join(app)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/apps")
+        .join(app)
 }
 
 /// Files of a folder with an extension, sorted.
@@ -88,7 +112,13 @@ fn erlang(name: &str, sources: &[PathBuf], flags: &[&str], app: Option<(&Path, &
     read.extend(app.map(|(file, _)| file.to_owned()));
     built(name, &read, flags, |ebin| {
         let mut erlc = Command::new("erlc");
-        succeed(erlc.args(["-Wall", "-Werror", "+debug_info"]).args(flags).arg("-o").arg(ebin).args(sources));
+        succeed(
+            erlc.args(["-Wall", "-Werror", "+debug_info"])
+                .args(flags)
+                .arg("-o")
+                .arg(ebin)
+                .args(sources),
+        );
         if let Some((file, name)) = app {
             fs::copy(file, ebin.join(name)).expect("the .app file can be copied");
         }
@@ -102,7 +132,9 @@ fn built(name: &str, sources: &[PathBuf], flags: &[&str], build: impl Fn(&Path))
     (flags, compiler()).hash(&mut hasher);
     for source in sources {
         source.hash(&mut hasher);
-        fs::read(source).expect("a source can be read").hash(&mut hasher);
+        fs::read(source)
+            .expect("a source can be read")
+            .hash(&mut hasher);
     }
     let apps = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apps");
     let whole = apps.join(format!("{name}-{:016x}", hasher.finish()));
@@ -124,14 +156,22 @@ fn built(name: &str, sources: &[PathBuf], flags: &[&str], build: impl Fn(&Path))
 /// Which compiler: where `erlc` really lies.
 fn compiler() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&path).map(|folder| folder.join("erlc")).find(|file| file.exists())?;
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join("erlc"))
+        .find(|file| file.exists())?;
     fs::canonicalize(found).ok()
 }
 
 fn succeed(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|why| panic!("{command:?}: {why}"));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// A node that runs version 1 from an `ebin` folder of its own.
@@ -158,18 +198,30 @@ impl Deployed {
             ebin.join("*.beam")
         ));
         node.eval(start);
-        Self { node, ebin, _folder: folder }
+        Self {
+            node,
+            ebin,
+            _folder: folder,
+        }
     }
 
     /// The bank, version 1.
     pub fn bank() -> Self {
-        Self::new(&bank().one, Options::default(), "{ok, _} = application:ensure_all_started(bank)")
+        Self::new(
+            &bank().one,
+            Options::default(),
+            "{ok, _} = application:ensure_all_started(bank)",
+        )
     }
 
     /// The shop, version 1, with so many carts.
     pub fn shop(carts: u32) -> Self {
         let options = Options::default().args(&["-shop", "carts", &carts.to_string()]);
-        Self::new(&shop().one, options, "{ok, _} = application:ensure_all_started(shop)")
+        Self::new(
+            &shop().one,
+            options,
+            "{ok, _} = application:ensure_all_started(shop)",
+        )
     }
 
     /// Replaces the files, as an ordinary deployment does.

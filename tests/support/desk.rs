@@ -66,12 +66,18 @@ impl Desk {
     pub fn updo(&self, args: &[&str]) -> Updo<'_> {
         let mut command = self.command(UPDO);
         command.args(args);
-        Updo { desk: self, command, input: None }
+        Updo {
+            desk: self,
+            command,
+            input: None,
+        }
     }
 
     /// updo with arguments, aimed at a node.
     pub fn on(&self, node: &TestNode, args: &[&str]) -> Updo<'_> {
-        self.updo(args).env("UPDO_EPMD_PORT", &node.epmd_port().to_string()).env("UPDO_TARGET", node.name())
+        self.updo(args)
+            .env("UPDO_EPMD_PORT", &node.epmd_port().to_string())
+            .env("UPDO_TARGET", node.name())
     }
 
     /// `updo eval` on a node.
@@ -87,7 +93,9 @@ impl Drop for Desk {
             walk(self.path(), &mut files);
             for file in files.iter().filter(|file| !file.ends_with("cookie")) {
                 let bytes = fs::read(file).expect("a file can be read");
-                let found = bytes.windows(COOKIE.len()).any(|window| window == COOKIE.as_bytes());
+                let found = bytes
+                    .windows(COOKIE.len())
+                    .any(|window| window == COOKIE.as_bytes());
                 assert!(!found, "the cookie is in {}", file.display());
             }
         }
@@ -116,7 +124,11 @@ pub struct Updo<'a> {
 impl Updo<'_> {
     /// Wraps a command made with [`Desk::command`].
     pub fn of(desk: &Desk, command: Command) -> Updo<'_> {
-        Updo { desk, command, input: None }
+        Updo {
+            desk,
+            command,
+            input: None,
+        }
     }
 
     /// Sets a variable of the environment.
@@ -143,16 +155,29 @@ impl Updo<'_> {
     /// Starts it.
     pub fn start(mut self) -> Running {
         let output = tempfile::tempdir().expect("a temporary folder");
-        let file = |name: &str| File::create(output.path().join(name)).expect("a file can be written");
+        let file =
+            |name: &str| File::create(output.path().join(name)).expect("a file can be written");
         self.command.stdout(file("out")).stderr(file("err"));
-        self.command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
-        let line = format!("{:?} in {}", self.command.get_args(), self.desk.path().display());
+        self.command.stdin(if self.input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
+        let line = format!(
+            "{:?} in {}",
+            self.command.get_args(),
+            self.desk.path().display()
+        );
         let mut child = self.command.spawn().expect("updo starts");
         if let (Some(text), Some(mut stdin)) = (self.input, child.stdin.take()) {
             // One that ends before it has read everything is judged by what it says.
             let _ = stdin.write_all(text.as_bytes());
         }
-        Running { child, output, line }
+        Running {
+            child,
+            output,
+            line,
+        }
     }
 
     /// Runs it to its end.
@@ -177,7 +202,10 @@ impl Running {
 
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("it can be looked at").is_some()
+        self.child
+            .try_wait()
+            .expect("it can be looked at")
+            .is_some()
     }
 
     /// Waits for its end.
@@ -199,8 +227,16 @@ impl Running {
             let bytes = fs::read(self.output.path().join(name)).expect("its output is there");
             String::from_utf8(bytes).expect("its output is UTF-8")
         };
-        let ran = Ran { line: self.line.clone(), code: status.code(), stdout: text("out"), stderr: text("err") };
-        assert!(!ran.stdout.contains(COOKIE) && !ran.stderr.contains(COOKIE), "the cookie is in the output: {ran}");
+        let ran = Ran {
+            line: self.line.clone(),
+            code: status.code(),
+            stdout: text("out"),
+            stderr: text("err"),
+        };
+        assert!(
+            !ran.stdout.contains(COOKIE) && !ran.stderr.contains(COOKIE),
+            "the cookie is in the output: {ran}"
+        );
         ran
     }
 }
@@ -225,7 +261,11 @@ pub struct Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ended with {:?}\n--- out\n{}\n--- err\n{}", self.line, self.code, self.stdout, self.stderr)
+        write!(
+            f,
+            "{} ended with {:?}\n--- out\n{}\n--- err\n{}",
+            self.line, self.code, self.stdout, self.stderr
+        )
     }
 }
 
@@ -250,7 +290,10 @@ impl Ran {
     #[track_caller]
     pub fn prints(self, texts: &[&str]) -> Self {
         for text in texts {
-            assert!(self.stdout.contains(text), "does not print `{text}`: {self}");
+            assert!(
+                self.stdout.contains(text),
+                "does not print `{text}`: {self}"
+            );
         }
         self
     }

@@ -36,8 +36,16 @@ fn while_processes_are_suspended() {
     running.kill();
     let began = Instant::now();
     await_alone(node);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert_eq!(look(node), Is::New, "the conversions went on without the client");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        look(node),
+        Is::New,
+        "the conversions went on without the client"
+    );
     assert_eq!(who(node), pids);
     nothing_left(node);
 }
@@ -68,7 +76,11 @@ fn at_any_moment() {
     let (desk, pids) = (Desk::new(), who(node));
     let run = |to: Is| {
         let extra = "{slow, 150}";
-        let plan = if to == Is::New { Plan::up(extra) } else { Plan::back(extra) };
+        let plan = if to == Is::New {
+            Plan::up(extra)
+        } else {
+            Plan::back(extra)
+        };
         let plan = plan.on(&desk);
         desk.on(node, &["run", &plan, "--yes"]).start()
     };
@@ -80,7 +92,9 @@ fn at_any_moment() {
     let (mut stayed, mut switched) = (0, 0);
     let mut seed: u64 = 0x5eed_0001;
     for number in 0..8 {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         // One in each eighth of a run, so that no part of it is left out.
         let share = (f64::from(number) + (seed >> 40) as f64 / (1 << 24) as f64) / 8.0;
         let delay = whole.mul_f64(share);
@@ -94,9 +108,15 @@ fn at_any_moment() {
         let found = look(node);
         assert_eq!(who(node), pids, "killed after {delay:?}");
         nothing_left(node);
-        if found == state { stayed += 1 } else { switched += 1 }
+        if found == state {
+            stayed += 1
+        } else {
+            switched += 1
+        }
         state = found;
     }
-    println!("killed 8 times in {whole:?}: {stayed} stayed as they were, {switched} went to the end");
+    println!(
+        "killed 8 times in {whole:?}: {stayed} stayed as they were, {switched} went to the end"
+    );
     assert!(stayed > 0, "the earliest moment is before the switch");
 }

@@ -1,6 +1,6 @@
 //! What the plan says about before, after, and failure.
 
-use crate::bank::{Is, Plan, is, replaced, who};
+use crate::bank::{Is, Plan, is, look, nothing_left, replaced, who};
 use crate::support::TestNode;
 use crate::support::desk::Desk;
 
@@ -12,12 +12,15 @@ on failure -> application:set_env(bank, failed, Reason).
 ";
 
 fn marks(node: &TestNode) -> String {
-    let text = node.eval_text("[{K, V} || K <- [before, 'after', failed], {ok, V} <- [application:get_env(bank, K)]]");
+    let text = node.eval_text(
+        "[{K, V} || K <- [before, 'after', failed], {ok, V} <- [application:get_env(bank, K)]]",
+    );
     node.eval("[application:unset_env(bank, K) || K <- [before, 'after', failed]]");
     text
 }
 
-const NEVER_TRUE: &str = "verify \"the rate is three\" #{within => 300ms, every => 100ms} -> 3 = bank_rate:rate().\n";
+const NEVER_TRUE: &str =
+    "verify \"the rate is three\" #{within => 300ms, every => 100ms} -> 3 = bank_rate:rate().\n";
 
 #[test]
 fn what_the_plan_says_is_done() {
@@ -30,23 +33,47 @@ fn what_the_plan_says_is_done() {
     };
 
     // A precondition that does not hold: nothing is touched, no hook runs.
-    let ran = run(Plan::on_disk("fine").with("require \"the rate is two\" -> 2 = bank_rate:rate().\n")).exits(11);
-    ran.says(&["E601", "precondition failed: the rate is two", "E701", "nothing was changed", "is as before"]);
+    let ran =
+        run(Plan::on_disk("fine").with("require \"the rate is two\" -> 2 = bank_rate:rate().\n"))
+            .exits(11);
+    ran.says(&[
+        "E601",
+        "precondition failed: the rate is two",
+        "E701",
+        "nothing was changed",
+        "is as before",
+    ]);
     assert_eq!(marks(node), "[]");
     is(node, Is::Old, &pids);
 
     // A postcondition that does not come true: back, by code_change({down, _}, …).
-    let ran = run(Plan::on_disk("fine").with(NEVER_TRUE).with("rollback automatic.\n")).exits(20);
-    let ran = ran.says(&["E606", "verification failed after 3 tries: the rate is three", "rollback", "is as before"]);
+    let ran = run(Plan::on_disk("fine")
+        .with(NEVER_TRUE)
+        .with("rollback automatic.\n"))
+    .exits(20);
+    let ran = ran.says(&[
+        "E606",
+        "verification failed after 3 tries: the rate is three",
+        "rollback",
+        "is as before",
+    ]);
     assert!(!ran.stderr.contains("E609"), "{ran}");
     let text = marks(node);
-    assert!(text.starts_with("[{before,1},{'after',2},{failed,\"verification failed after 3 tries"), "{text}");
+    assert!(
+        text.starts_with("[{before,1},{'after',2},{failed,\"verification failed after 3 tries"),
+        "{text}"
+    );
     is(node, Is::Old, &pids);
 
     // A conversion that fails: `on failure` runs, `after upgrade` does not.
-    run(Plan::on_disk("{fail, 2, error}")).exits(20).says(&["E604"]);
+    run(Plan::on_disk("{fail, 2, error}"))
+        .exits(20)
+        .says(&["E604"]);
     let text = marks(node);
-    assert!(text.starts_with("[{before,1},{failed,\"code_change of bank_account failed in <"), "{text}");
+    assert!(
+        text.starts_with("[{before,1},{failed,\"code_change of bank_account failed in <"),
+        "{text}"
+    );
     is(node, Is::Old, &pids);
 
     // Skipped on request.
@@ -55,7 +82,11 @@ fn what_the_plan_says_is_done() {
     marks(node);
 
     // Not back, because the plan says so: new, and a person is needed.
-    run(Plan::on_disk("fine").with(NEVER_TRUE).with("rollback never.\n")).exits(21).says(&["E606"]);
+    run(Plan::on_disk("fine")
+        .with(NEVER_TRUE)
+        .with("rollback never.\n"))
+    .exits(21)
+    .says(&["E606"]);
     assert!(marks(node).starts_with("[{before,1},{'after',2},{failed,"));
     is(node, Is::New, &pids);
 }
@@ -65,11 +96,21 @@ fn manual_rollback_and_no_verify() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
-    let plan = Plan::on_disk("fine").with(NEVER_TRUE).with("rollback manual.\n").on(&desk);
-    desk.on(node, &["run", &plan, "--yes"]).run().exits(21).says(&["E606"]);
+    let plan = Plan::on_disk("fine")
+        .with(NEVER_TRUE)
+        .with("rollback manual.\n")
+        .on(&desk);
+    desk.on(node, &["run", &plan, "--yes"])
+        .run()
+        .exits(21)
+        .says(&["E606"]);
     is(node, Is::New, &pids);
     let plan = Plan::back("fine").with(NEVER_TRUE).on(&desk);
-    let ran = desk.on(node, &["run", &plan, "--yes", "--no-verify"]).run().exits(0);
+    let ran = desk
+        .on(node, &["run", &plan, "--yes", "--no-verify"])
+        .run()
+        .exits(0);
     assert!(!ran.stderr.contains("E606"), "{ran}");
-    is(node, Is::Old, &pids);
+    assert_eq!((look(node), who(node)), (Is::Old, pids));
+    nothing_left(node);
 }

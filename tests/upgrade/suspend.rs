@@ -11,12 +11,15 @@ fn a_busy_server_calls_it_off() {
     let third = node.eval_text("whereis(bank_account_3)");
     let plan = Plan::on_disk("fine").account("timeout => 300ms").on(&desk);
     node.eval("bank_account:busy(3, 3000)");
-    desk.on(node, &["run", &plan, "--yes"]).run().exits(14).says(&[
-        "E603",
-        "1 process did not suspend",
-        &third,
-        "bank_account:count_coins/1",
-    ]);
+    desk.on(node, &["run", &plan, "--yes"])
+        .run()
+        .exits(14)
+        .says(&[
+            "E603",
+            "1 process did not suspend",
+            &third,
+            "bank_account:count_coins/1",
+        ]);
     is(node, Is::Old, &pids);
     // When it is through, so is the upgrade.
     desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
