@@ -66,7 +66,7 @@ pub fn kiosk() -> &'static Versions {
     KIOSK.get_or_init(|| {
         let version = |number: u32| {
             let source = fixtures("kiosk").join(format!("{number}.ex"));
-            built("kiosk", &[source.clone()], &[], |ebin| {
+            built("kiosk", std::slice::from_ref(&source), &[], |ebin| {
                 succeed(Command::new("elixirc").arg("-o").arg(ebin).arg(&source));
             })
         };
