@@ -14,7 +14,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod cli;
 pub mod diag;
+pub mod engine;
 pub mod eval;
 pub mod exec;
 pub mod facts;
@@ -22,8 +24,10 @@ pub mod graph;
 pub mod name;
 pub mod node;
 pub mod plan;
+pub mod repl;
 pub mod report;
 pub mod rules;
 pub mod script;
 pub mod syntax;
 pub mod term;
+pub mod ui;

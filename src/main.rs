@@ -1,3 +1,5 @@
 //! The `updo` command.
 
-fn main() {}
+fn main() -> updo::cli::Exit {
+    updo::cli::main()
+}

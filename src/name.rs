@@ -61,6 +61,17 @@ name!(
     NodeName
 );
 
+impl Module {
+    /// A module as people type it: `shop_cart`, `Shop.Cart`, `'odd name'`.
+    pub fn typed(text: &str) -> Self {
+        let bare = text.trim_matches('\'');
+        if bare.starts_with(|c: char| c.is_ascii_uppercase()) && !bare.starts_with("Elixir.") {
+            return Self::new(format!("Elixir.{bare}"));
+        }
+        Self::new(bare)
+    }
+}
+
 impl fmt::Display for Module {
     /// As people write it in a plan: `shop_cart`, `Shop.Cart`, `'odd name'`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,1 +1,289 @@
 //! Turning diagnostics into text, for people and for machines.
+//!
+//! It takes a [`Diagnostic`] and the [`SourceMap`] its spans point into, and gives a report with snippets (laid
+//! out by miette) or a JSON object. All sources share one address space, so labels in several files appear
+//! each under its own file with its own line numbers. It never prints anything itself, and a label that
+//! points outside of every source is left out rather than guessed.
+
+use std::fmt;
+
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
+    SourceCode, SourceSpan, SpanContents, ThemeCharacters, ThemeStyles,
+};
+use serde_json::{Value, json};
+
+use super::{Diagnostic, Label, Severity, SourceMap, Span};
+
+/// How a report looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Colours, as ANSI escape sequences.
+    pub color: bool,
+    /// Frames of box-drawing characters; otherwise the report is ASCII as far as its texts are.
+    pub unicode: bool,
+    /// Columns of the terminal; at least 20 are used.
+    pub width: usize,
+}
+
+impl Default for Style {
+    /// No colour, Unicode, 100 columns.
+    fn default() -> Self {
+        Self {
+            color: false,
+            unicode: true,
+            width: 100,
+        }
+    }
+}
+
+/// A report: the code, the title, the snippets, the notes, the help.
+pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> String {
+    let width = style.width.max(20);
+    let adapter = Adapter {
+        diagnostic,
+        sources,
+        labels: labels(diagnostic, sources),
+    };
+    let mut out = String::new();
+    let handler = GraphicalReportHandler::new_themed(theme(style))
+        .with_width(width)
+        .with_links(false);
+    if handler.render_report(&mut out, &adapter).is_err() {
+        // A snippet that cannot be laid out must not hide the message.
+        out = format!("{}\n\n  {}\n", diagnostic.code, diagnostic.title);
+    }
+    for note in &diagnostic.notes {
+        footer(&mut out, "note", note, width, style);
+    }
+    if let Some(help) = &diagnostic.help {
+        footer(&mut out, "help", help, width, style);
+    }
+    if style.unicode { out } else { ascii(&out) }
+}
+
+/// The diagnostic as data: `code severity title help notes labels`, each label with `file line column offset
+/// length text`. Lines and columns count from 1, columns in characters; offsets are bytes within the file.
+pub fn to_json(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
+    let severity = match diagnostic.severity() {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Advice => "advice",
+    };
+    let labels: Vec<Value> = diagnostic
+        .labels
+        .iter()
+        .filter_map(|label| {
+            let place = sources.place(label.span)?;
+            let source = sources.source_at(label.span.start)?;
+            Some(json!({
+                "file": place.file,
+                "line": place.line,
+                "column": place.column,
+                "offset": label.span.start - source.base,
+                "length": label.span.end.saturating_sub(label.span.start),
+                "text": label.text,
+            }))
+        })
+        .collect();
+    json!({
+        "code": diagnostic.code.as_str(),
+        "severity": severity,
+        "title": diagnostic.title,
+        "help": diagnostic.help,
+        "notes": diagnostic.notes,
+        "labels": labels,
+    })
+}
+
+fn theme(style: Style) -> GraphicalTheme {
+    let mut characters = if style.unicode {
+        ThemeCharacters::unicode()
+    } else {
+        ThemeCharacters::ascii()
+    };
+    if style.unicode {
+        (characters.error, characters.warning, characters.advice) =
+            ("×".into(), "⚠".into(), "☞".into());
+    } else {
+        (characters.error, characters.warning, characters.advice) =
+            ("x".into(), "!".into(), ">".into());
+    }
+    let styles = if style.color {
+        ThemeStyles::ansi()
+    } else {
+        ThemeStyles::none()
+    };
+    GraphicalTheme { characters, styles }
+}
+
+/// `  help: …`, every line of it as it is: a help is there to be pasted, so only sentences are wrapped.
+fn footer(out: &mut String, name: &str, text: &str, width: usize, style: Style) {
+    let (on, off) = if style.color {
+        ("\u{1b}[36m", "\u{1b}[0m")
+    } else {
+        ("", "")
+    };
+    let mut head = format!("  {on}{name}:{off} ");
+    for line in text.lines() {
+        for part in wrap(line, width.saturating_sub(10).max(20)) {
+            out.push_str(&head);
+            out.push_str(&part);
+            out.push('\n');
+            head = " ".repeat(name.len() + 4);
+        }
+    }
+}
+
+/// Breaks a line at blanks outside of backticks.
+fn wrap(line: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut quoted = false;
+    let mut word = String::new();
+    let mut flush = |word: &mut String| {
+        let used = lines.last().map_or(0, |l| l.chars().count());
+        if used > 0 && used + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(last) = lines.last_mut() {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+        word.clear();
+    };
+    let indent = line.len() - line.trim_start().len();
+    word.push_str(&line[..indent]);
+    for c in line[indent..].chars() {
+        quoted ^= c == '`';
+        if c == ' ' && !quoted {
+            flush(&mut word);
+        } else {
+            word.push(c);
+        }
+    }
+    flush(&mut word);
+    lines
+}
+
+/// The punctuation of our own messages in ASCII; letters of other scripts stay.
+fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '…' => out.push_str("..."),
+            '→' => out.push_str("->"),
+            '·' => out.push('.'),
+            '–' | '—' => out.push('-'),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// The labels that can be shown, cut to their source.
+fn labels(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<Label> {
+    let visible = diagnostic.labels.iter().filter_map(|label| {
+        let source = sources.source_at(label.span.start)?;
+        let text = &source.text;
+        let bound = |at: usize| {
+            let mut at = at.clamp(source.base, source.base + text.len()) - source.base;
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            at + source.base
+        };
+        let span = Span::new(
+            bound(label.span.start),
+            bound(label.span.end.max(label.span.start)),
+        );
+        Some(Label {
+            span,
+            text: label.text.clone(),
+        })
+    });
+    visible.collect()
+}
+
+/// A diagnostic as miette wants it. The help is not handed over, so that notes may come before it.
+struct Adapter<'a> {
+    diagnostic: &'a Diagnostic,
+    sources: &'a SourceMap,
+    labels: Vec<Label>,
+}
+
+impl fmt::Debug for Adapter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.diagnostic, f)
+    }
+}
+
+impl fmt::Display for Adapter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.diagnostic.title)
+    }
+}
+
+impl std::error::Error for Adapter<'_> {}
+
+impl miette::Diagnostic for Adapter<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.diagnostic.code))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.diagnostic.severity() {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+            Severity::Advice => miette::Severity::Advice,
+        })
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        (!self.labels.is_empty()).then_some(self as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let spans = self.labels.iter().enumerate().map(|(index, label)| {
+            let span = (label.span.start, label.span.end - label.span.start);
+            let text = (!label.text.is_empty()).then(|| label.text.clone());
+            if index == 0 {
+                LabeledSpan::new_primary_with_span(text, span)
+            } else {
+                LabeledSpan::new_with_span(text, span)
+            }
+        });
+        Some(Box::new(spans))
+    }
+}
+
+impl SourceCode for Adapter<'_> {
+    /// The lines around a global span, taken from the one file it lies in.
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let source = self
+            .sources
+            .source_at(span.offset())
+            .ok_or(MietteError::OutOfBounds)?;
+        let local = SourceSpan::from((span.offset() - source.base, span.len()));
+        if local.offset() + local.len() > source.text.len() {
+            return Err(MietteError::OutOfBounds);
+        }
+        let found = source.text.as_str().read_span(&local, before, after)?;
+        let global = SourceSpan::from((found.span().offset() + source.base, found.span().len()));
+        let contents = MietteSpanContents::new_named(
+            source.name.clone(),
+            found.data(),
+            global,
+            found.line(),
+            found.column(),
+            found.line_count(),
+        );
+        Ok(Box::new(contents))
+    }
+}

@@ -22,16 +22,33 @@ impl Remote for OnNode<'_> {
         args: Vec<Term>,
         timeout: Duration,
     ) -> Result<Term, RemoteError> {
-        self.0.call(module.as_str(), function.as_str(), args, timeout).map_err(|error| match error {
-            CallError::Raised { class, reason, stack } => RemoteError::Raised { class, reason, stack },
-            CallError::Timeout => RemoteError::Timeout,
-            CallError::Lost(why) => RemoteError::Lost(why),
-            CallError::Undecodable(why) => RemoteError::Raised {
-                class: Atom::new("error"),
-                reason: Term::tuple([Term::atom("undecodable"), Term::string(&why)]),
-                stack: Term::List(Vec::new()),
-            },
-        })
+        self.0
+            .call(module.as_str(), function.as_str(), args, timeout)
+            .map_err(|error| match error {
+                CallError::Raised {
+                    class,
+                    reason,
+                    stack,
+                } => RemoteError::Raised {
+                    class,
+                    reason,
+                    stack,
+                },
+                CallError::Timeout => RemoteError::Timeout,
+                CallError::Lost(why) => RemoteError::Lost(why),
+                CallError::Undecodable(why) => {
+                    raised(Term::tuple([Term::atom("undecodable"), Term::string(&why)]))
+                }
+                CallError::TooLarge => raised(Term::atom("system_limit")),
+            })
+    }
+}
+
+fn raised(reason: Term) -> RemoteError {
+    RemoteError::Raised {
+        class: Atom::new("error"),
+        reason,
+        stack: Term::List(Vec::new()),
     }
 }
 
@@ -64,7 +81,12 @@ impl<'a> Scene<'a> {
         for ((name, _), clauses) in &plan.functions {
             functions.insert(name, clauses);
         }
-        Self { plan, session, view, functions }
+        Self {
+            plan,
+            session,
+            view,
+            functions,
+        }
     }
 
     /// Whether a `when` holds on this node. A guard that cannot be evaluated is reported.
@@ -125,14 +147,24 @@ impl<'a> Scene<'a> {
         loop {
             tries += 1;
             let failure = match self.attempt(&check.body) {
-                Ok(()) => return Verdict { tries, took: began.elapsed(), failure: None },
+                Ok(()) => {
+                    return Verdict {
+                        tries,
+                        took: began.elapsed(),
+                        failure: None,
+                    };
+                }
                 Err(failure) => failure,
             };
             let over = began.elapsed() + check.every > check.within + check.after
                 || until.is_some_and(|until| Instant::now() + check.every > until)
                 || self.session.is_lost().is_some();
             if over {
-                return Verdict { tries, took: began.elapsed(), failure: Some(failure) };
+                return Verdict {
+                    tries,
+                    took: began.elapsed(),
+                    failure: Some(failure),
+                };
             }
             std::thread::sleep(check.every);
         }
@@ -142,8 +174,15 @@ impl<'a> Scene<'a> {
 /// The diagnostic of a check that does not hold: the check's own line first, then what failed in it.
 pub fn not_held(verify: bool, check: &Check, verdict: &Verdict, cause: &Diagnostic) -> Diagnostic {
     let (code, title) = if verify {
-        let tries = if verdict.tries == 1 { "1 try".to_owned() } else { format!("{} tries", verdict.tries) };
-        (Code::E606, format!("verification failed after {tries}: {}", check.name))
+        let tries = if verdict.tries == 1 {
+            "1 try".to_owned()
+        } else {
+            format!("{} tries", verdict.tries)
+        };
+        (
+            Code::E606,
+            format!("verification failed after {tries}: {}", check.name),
+        )
     } else {
         (Code::E601, format!("precondition failed: {}", check.name))
     };

@@ -21,12 +21,18 @@ pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
         "conversion_timeout" => conversion_failed(&about, rules).note("it did not answer in time"),
         "not_loadable" | "old_not_loadable" => not_loadable(&tag, &about),
         "old_code_in_use" => old_code_in_use(&about),
-        "sticky" => Diagnostic::new(Code::E605, format!("modules in a sticky directory: {about}"))
-            .help("leave them out: `exclude M because \"…\".`"),
+        "sticky" => Diagnostic::new(
+            Code::E605,
+            format!("modules in a sticky directory: {about}"),
+        )
+        .help("leave them out: `exclude M because \"…\".`"),
         "load_failed" | "delete_failed" | "on_load_failed" => {
-            Diagnostic::new(Code::E605, "the node refused to switch the modules").note(about.to_string())
+            Diagnostic::new(Code::E605, "the node refused to switch the modules")
+                .note(about.to_string())
         }
-        "apply_failed" => Diagnostic::new(Code::E703, "a call of the script raised").note(about.to_string()),
+        "apply_failed" => {
+            Diagnostic::new(Code::E703, "a call of the script raised").note(about.to_string())
+        }
         "deadline" => {
             let told = Diagnostic::new(Code::E607, format!("the deadline passed at step {about}"));
             match plan.deadline {
@@ -34,8 +40,11 @@ pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
                 None => told,
             }
         }
-        "executor_died" => Diagnostic::new(Code::E612, "the process that ran the script died on the node")
-            .note(text(&about)),
+        "executor_died" => Diagnostic::new(
+            Code::E612,
+            "the process that ran the script died on the node",
+        )
+        .note(text(&about)),
         _ => Diagnostic::new(Code::E612, "the run failed on the node").note(shortened(reason)),
     }
 }
@@ -94,7 +103,11 @@ fn conversion_failed(about: &Term, rules: &Ruleset) -> Diagnostic {
 }
 
 fn not_loadable(tag: &str, about: &Term) -> Diagnostic {
-    let which = if tag == "old_not_loadable" { "the kept copy of the running version" } else { "the new beam" };
+    let which = if tag == "old_not_loadable" {
+        "the kept copy of the running version"
+    } else {
+        "the new beam"
+    };
     let mut told = Diagnostic::new(Code::E605, format!("the node cannot load {which}"));
     for entry in about.as_list().unwrap_or_default().iter().take(NAMED) {
         if let Some([module, what]) = entry.as_tuple() {
@@ -105,11 +118,16 @@ fn not_loadable(tag: &str, about: &Term) -> Diagnostic {
 }
 
 fn old_code_in_use(about: &Term) -> Diagnostic {
-    let mut told = Diagnostic::new(Code::E605, "processes still run the version before the running one");
+    let mut told = Diagnostic::new(
+        Code::E605,
+        "processes still run the version before the running one",
+    );
     for entry in about.as_list().unwrap_or_default().iter().take(NAMED) {
         if let Some([module, pids]) = entry.as_tuple() {
             told = told.note(format!("{module}: {pids}"));
         }
     }
-    told.help("let them end, or write `module M #{purge => brutal}.` to kill them, or `{wait, 10s}`")
+    told.help(
+        "let them end, or write `module M #{purge => brutal}.` to kill them, or `{wait, 10s}`",
+    )
 }

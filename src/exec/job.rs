@@ -33,7 +33,12 @@ impl Step {
     /// The modules in words: all of them, or the first few and how many more.
     pub fn what(&self) -> String {
         const SHOWN: usize = 4;
-        let names: Vec<String> = self.modules.iter().take(SHOWN).map(ToString::to_string).collect();
+        let names: Vec<String> = self
+            .modules
+            .iter()
+            .take(SHOWN)
+            .map(ToString::to_string)
+            .collect();
         match self.modules.len().saturating_sub(SHOWN) {
             0 => names.join(", "),
             more => format!("{} and {more} more", names.join(", ")),
@@ -50,7 +55,12 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             Low::LoadObjectCode { .. } | Low::PointOfNoReturn => {}
             Low::Suspend(modules) => {
                 let names = modules.iter().map(|(module, _)| module.clone()).collect();
-                push(&mut steps, StepKind::Suspend, names, suspend_term(script, rules));
+                push(
+                    &mut steps,
+                    StepKind::Suspend,
+                    names,
+                    suspend_term(script, rules),
+                );
             }
             Low::Load { .. } | Low::Remove { .. } => {
                 if !switched {
@@ -61,13 +71,22 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             Low::Purge(_) => {}
             Low::CodeChange { down, modules } => {
                 let names = modules.iter().map(|(module, _)| module.clone()).collect();
-                push(&mut steps, StepKind::Convert, names, convert_term(*down, modules));
+                push(
+                    &mut steps,
+                    StepKind::Convert,
+                    names,
+                    convert_term(*down, modules),
+                );
             }
             Low::Resume(modules) => {
                 let term = Term::tuple([Term::atom("resume"), atoms(modules)]);
                 push(&mut steps, StepKind::Resume, modules.clone(), term);
             }
-            Low::Apply { module, function, args } => {
+            Low::Apply {
+                module,
+                function,
+                args,
+            } => {
                 let mfa = Term::tuple([
                     Term::Atom(module.clone()),
                     Term::Atom(function.clone()),
@@ -83,18 +102,35 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
 
 fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term) {
     let id = u32::try_from(steps.len() + 1).unwrap_or(u32::MAX);
-    steps.push(Step { id, kind, modules, term });
+    steps.push(Step {
+        id,
+        kind,
+        modules,
+        term,
+    });
 }
 
 /// All loads of a single window are one step, and so are all deletions.
 fn switch(steps: &mut Vec<Step>, low: &[Low]) {
     let loads: Vec<Module> = low
         .iter()
-        .filter_map(|i| if let Low::Load { module, .. } = i { Some(module.clone()) } else { None })
+        .filter_map(|i| {
+            if let Low::Load { module, .. } = i {
+                Some(module.clone())
+            } else {
+                None
+            }
+        })
         .collect();
     let removes: Vec<Module> = low
         .iter()
-        .filter_map(|i| if let Low::Remove { module, .. } = i { Some(module.clone()) } else { None })
+        .filter_map(|i| {
+            if let Low::Remove { module, .. } = i {
+                Some(module.clone())
+            } else {
+                None
+            }
+        })
         .collect();
     if !loads.is_empty() {
         let term = Term::tuple([Term::atom("load"), atoms(&loads)]);
@@ -109,11 +145,17 @@ fn switch(steps: &mut Vec<Step>, low: &[Low]) {
 fn suspend_term(script: &Script, rules: &Ruleset) -> Term {
     let rank = |modules: &Vec<Module>| {
         Term::list(modules.iter().map(|module| {
-            let timeout = rules.modules.get(module).map_or(Timeout::Default, |r| r.timeout.value);
+            let timeout = rules
+                .modules
+                .get(module)
+                .map_or(Timeout::Default, |r| r.timeout.value);
             Term::tuple([Term::atom(module.as_str()), timeout_term(timeout)])
         }))
     };
-    Term::tuple([Term::atom("suspend"), Term::list(script.ranks.iter().map(rank))])
+    Term::tuple([
+        Term::atom("suspend"),
+        Term::list(script.ranks.iter().map(rank)),
+    ])
 }
 
 fn convert_term(down: bool, modules: &[(Module, Change)]) -> Term {
@@ -151,7 +193,11 @@ fn atoms(modules: &[Module]) -> Term {
 
 /// The steps as the agent's list.
 pub fn steps_term(steps: &[Step]) -> Term {
-    Term::list(steps.iter().map(|step| Term::tuple([Term::Int(i64::from(step.id)), step.term.clone()])))
+    Term::list(
+        steps
+            .iter()
+            .map(|step| Term::tuple([Term::Int(i64::from(step.id)), step.term.clone()])),
+    )
 }
 
 /// Who runs, and how long it may take.
@@ -171,9 +217,19 @@ pub struct Terms<'a> {
 pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Step]) -> Term {
     let modules = rules.modules.iter().filter_map(|(module, decided)| {
         let changed = changes.modules.get(module)?;
-        let new_on_load = changed.new.as_ref().is_some_and(|beam| beam.facts.on_load);
-        let old_on_load = changed.old.as_ref().is_some_and(|beam| beam.facts.on_load);
-        let file = changed.new.as_ref().or(changed.old.as_ref()).map_or("", |beam| beam.file.as_str());
+        let new_on_load = changed
+            .new
+            .as_ref()
+            .is_some_and(|beam| beam.facts.code.on_load);
+        let old_on_load = changed
+            .old
+            .as_ref()
+            .is_some_and(|beam| beam.facts.code.on_load);
+        let file = changed
+            .new
+            .as_ref()
+            .or(changed.old.as_ref())
+            .map_or("", |beam| beam.file.as_str());
         Some(Term::map([
             key("name", Term::atom(module.as_str())),
             key("file", Term::string(file)),
@@ -184,20 +240,40 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
             key("purge", purge_term(decided.pre_purge.value)),
         ]))
     });
-    let undo = if changes.undo_is_exact(rules.modules.keys()) { "exact" } else { "none" };
+    let undo = if changes.undo_is_exact(rules.modules.keys()) {
+        "exact"
+    } else {
+        "none"
+    };
     let handlers = rules.modules.keys().filter(|module| {
-        let new = changes.modules.get(*module).and_then(|changed| changed.new.as_ref());
-        new.is_some_and(|beam| beam.facts.behaviours.iter().any(|b| b.as_str() == "gen_event"))
+        let new = changes
+            .modules
+            .get(*module)
+            .and_then(|changed| changed.new.as_ref());
+        new.is_some_and(|beam| {
+            beam.facts
+                .behaviours
+                .iter()
+                .any(|b| b.as_str() == "gen_event")
+        })
     });
     Term::map([
         key("run", Term::binary(terms.run)),
         key("owner", Term::binary(terms.owner)),
         key("watcher", Term::Pid(terms.watcher.clone())),
         key("modules", Term::list(modules)),
-        key("handlers", Term::list(handlers.map(|module| Term::atom(module.as_str())))),
+        key(
+            "handlers",
+            Term::list(handlers.map(|module| Term::atom(module.as_str()))),
+        ),
         key("steps", steps_term(steps)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
-        key("deadline", terms.deadline.map_or_else(|| Term::atom("infinity"), millis)),
+        key(
+            "deadline",
+            terms
+                .deadline
+                .map_or_else(|| Term::atom("infinity"), millis),
+        ),
         key("undo", Term::atom(undo)),
     ])
 }
@@ -207,7 +283,10 @@ fn key(name: &str, value: Term) -> (Term, Term) {
 }
 
 fn beam_term(beam: Option<&Beam>) -> Term {
-    beam.map_or_else(|| Term::atom("undefined"), |beam| Term::Binary(beam.bytes.clone()))
+    beam.map_or_else(
+        || Term::atom("undefined"),
+        |beam| Term::Binary(beam.bytes.clone()),
+    )
 }
 
 fn purge_term(purge: Purge) -> Term {
@@ -242,7 +321,11 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
                     || decided.kind.value == crate::rules::Kind::Static
             })
         };
-        of.unwrap_or_default().into_iter().rev().filter(|(module, _)| late(module) == after).collect()
+        of.unwrap_or_default()
+            .into_iter()
+            .rev()
+            .filter(|(module, _)| late(module) == after)
+            .collect()
     };
     let convert = |steps: &mut Vec<Step>, list: Vec<(Module, Change)>| {
         if !list.is_empty() {
@@ -253,13 +336,22 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     };
     let suspended: Vec<Module> = script.ranks.iter().flatten().cloned().collect();
     if !suspended.is_empty() {
-        push(&mut steps, StepKind::Suspend, suspended.clone(), suspend_term(script, rules));
+        push(
+            &mut steps,
+            StepKind::Suspend,
+            suspended.clone(),
+            suspend_term(script, rules),
+        );
     }
     convert(&mut steps, conversions(false));
     let takes_part = |module: &&Module| rules.modules.contains_key(*module);
     let was = |module: &Module| changes.modules[module].loaded.is_some();
-    let (old, new): (Vec<Module>, Vec<Module>) =
-        changes.modules.keys().filter(takes_part).cloned().partition(was);
+    let (old, new): (Vec<Module>, Vec<Module>) = changes
+        .modules
+        .keys()
+        .filter(takes_part)
+        .cloned()
+        .partition(was);
     if !old.is_empty() {
         let term = Term::tuple([Term::atom("load"), atoms(&old)]);
         push(&mut steps, StepKind::Load, old, term);
@@ -274,13 +366,22 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
         let term = Term::tuple([Term::atom("resume"), atoms(&resumed)]);
         push(&mut steps, StepKind::Resume, resumed, term);
     }
-    let modules = changes.modules.iter().filter(|(module, _)| rules.modules.contains_key(*module));
+    let modules = changes
+        .modules
+        .iter()
+        .filter(|(module, _)| rules.modules.contains_key(*module));
     let modules = modules.map(|(module, changed)| {
         let beam = changed.old.as_ref().or(changed.new.as_ref());
-        let on_load = [&changed.old, &changed.new].into_iter().flatten().any(|beam| beam.facts.on_load);
+        let on_load = [&changed.old, &changed.new]
+            .into_iter()
+            .flatten()
+            .any(|beam| beam.facts.code.on_load);
         Term::map([
             key("name", Term::atom(module.as_str())),
-            key("file", Term::string(beam.map_or("", |beam| beam.file.as_str()))),
+            key(
+                "file",
+                Term::string(beam.map_or("", |beam| beam.file.as_str())),
+            ),
             key("new", beam_term(changed.old.as_ref())),
             key("old", beam_term(changed.new.as_ref())),
             key("loaded", Term::boolean(changed.new.is_some())),

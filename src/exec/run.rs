@@ -16,8 +16,8 @@ use crate::name::NodeName;
 use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
 use crate::plan::{Check, Plan, Rollback, When};
-use crate::rules::{Change, Ruleset};
 use crate::rules::view::View;
+use crate::rules::{Change, Ruleset};
 use crate::script::lower::Script;
 use crate::term::Term;
 
@@ -99,7 +99,12 @@ impl Run<'_, '_> {
     fn tell(&mut self, kind: Kind) {
         self.seq += 1;
         let node: NodeName = self.what.session.node().clone();
-        (self.sink)(&Event { seq: self.seq, node, at: self.began.elapsed(), kind });
+        (self.sink)(&Event {
+            seq: self.seq,
+            node,
+            at: self.began.elapsed(),
+            kind,
+        });
     }
 
     fn fail(&mut self, diagnostic: Diagnostic) {
@@ -109,7 +114,10 @@ impl Run<'_, '_> {
 
     fn started(&mut self) {
         let title = self.what.plan.title.clone();
-        self.tell(Kind::Started { run: self.what.run.to_owned(), title });
+        self.tell(Kind::Started {
+            run: self.what.run.to_owned(),
+            title,
+        });
     }
 
     fn finished(&mut self) {
@@ -147,7 +155,13 @@ impl Run<'_, '_> {
         let verdict = self.scene.decide(check, until);
         let ok = verdict.failure.is_none();
         let (name, tries, took) = (check.name.clone(), verdict.tries, verdict.took);
-        self.tell(Kind::Check { verify, name, ok, tries, took });
+        self.tell(Kind::Check {
+            verify,
+            name,
+            ok,
+            tries,
+            took,
+        });
         if let Some(cause) = &verdict.failure {
             self.fail(not_held(verify, check, &verdict, cause));
         }
@@ -171,7 +185,11 @@ impl Run<'_, '_> {
             }
             let began = Instant::now();
             let result = self.scene.hook(&hook.body, more);
-            self.tell(Kind::Hook { name, ok: result.is_ok(), took: began.elapsed() });
+            self.tell(Kind::Hook {
+                name,
+                ok: result.is_ok(),
+                took: began.elapsed(),
+            });
             if let Err(mut diagnostic) = result {
                 diagnostic.notes.push(format!("in a hook `{name}`"));
                 self.fail(*diagnostic);
@@ -186,10 +204,6 @@ impl Run<'_, '_> {
         let what = self.what;
         let steps = job::steps(what.script, what.rules);
         let mailbox = what.session.mailbox();
-        let agent = match agent::install(what.session, what.run) {
-            Ok(agent) => agent,
-            Err(diagnostic) => return self.fail(*diagnostic),
-        };
         let terms = job::Terms {
             run: what.run,
             owner: what.owner,
@@ -197,18 +211,26 @@ impl Run<'_, '_> {
             deadline: what.plan.deadline,
         };
         let job = job::job(&terms, what.view.changes, what.rules, &steps);
-        let agent = match agent.start(what.session, &job) {
+        let agent = match agent::start(what.session, what.run, &job) {
             Ok(started) => started,
             Err(StartError::Locked(who)) => {
                 self.outcome.locked = true;
                 let title = format!("another updo run holds the lock of {}", what.session.node());
-                return self.fail(Diagnostic::new(Code::E505, title).note(who).help("wait until it is done"));
+                return self.fail(
+                    Diagnostic::new(Code::E505, title)
+                        .note(who)
+                        .help("wait until it is done"),
+                );
             }
             Err(StartError::Other(diagnostic)) => return self.fail(*diagnostic),
         };
         let until = what.plan.deadline.map(|deadline| Instant::now() + deadline);
         let _ = mailbox.monitor(agent.guardian());
-        self.tell(Kind::StepStarted { id: 0, step: StepKind::Prepare, what: "object code, lock".to_owned() });
+        self.tell(Kind::StepStarted {
+            id: 0,
+            step: StepKind::Prepare,
+            what: "object code, lock".to_owned(),
+        });
         let ended = self.watch(&mailbox, &steps);
         self.outcome.state = ended;
         if ended == State::New && !self.good(until) {
@@ -230,27 +252,43 @@ impl Run<'_, '_> {
         if !self.what.verify {
             return true;
         }
-        self.what.plan.verifies.iter().all(|check| self.check(check, true, until))
+        self.what
+            .plan
+            .verifies
+            .iter()
+            .all(|check| self.check(check, true, until))
     }
 
     /// The upgrade went through and is not good: the plan's policy.
     fn go_back(&mut self, agent: &Agent, mailbox: &Mailbox) {
         let reason = self.outcome.errors.first().map(|e| Term::string(&e.title));
-        self.hooks(When::Failure, &[("Reason", reason.unwrap_or(Term::atom("failed")))]);
+        self.hooks(
+            When::Failure,
+            &[("Reason", reason.unwrap_or(Term::atom("failed")))],
+        );
         match self.what.plan.rollback {
             Rollback::Automatic => {}
             Rollback::Manual | Rollback::Never => return,
         }
         let changes: &ChangeSet = self.what.view.changes;
-        let one_way = self.what.rules.modules.values().any(|r| matches!(r.change.value, Change::Convert { .. }));
+        let one_way = self
+            .what
+            .rules
+            .modules
+            .values()
+            .any(|r| matches!(r.change.value, Change::Convert { .. }));
         if one_way {
-            let told = Diagnostic::new(Code::E609, "cannot go back: `{convert, F}` has no way down")
-                .help("the node runs the new version; correct it forward");
+            let told =
+                Diagnostic::new(Code::E609, "cannot go back: `{convert, F}` has no way down")
+                    .help("the node runs the new version; correct it forward");
             return self.fail(told);
         }
         if !changes.undo_is_exact(self.what.rules.modules.keys()) {
-            let told = Diagnostic::new(Code::E609, "cannot go back: no copy of the running version was found")
-                .help("the node runs the new version; correct it forward");
+            let told = Diagnostic::new(
+                Code::E609,
+                "cannot go back: no copy of the running version was found",
+            )
+            .help("the node runs the new version; correct it forward");
             return self.fail(told);
         }
         self.tell(Kind::RollbackStarted);
@@ -262,7 +300,10 @@ impl Run<'_, '_> {
         }
         let ended = self.watch(mailbox, &back.steps);
         self.outcome.state = ended;
-        self.tell(Kind::RollbackFinished { ok: ended == State::Old, took: began.elapsed() });
+        self.tell(Kind::RollbackFinished {
+            ok: ended == State::Old,
+            took: began.elapsed(),
+        });
     }
 
     /// Purge, and the agent goes.
@@ -274,7 +315,9 @@ impl Run<'_, '_> {
         let until = Instant::now() + PATIENCE;
         while let Ok(mail) = mailbox.recv(until.saturating_duration_since(Instant::now())) {
             let Mail::Message(message) = mail else { return };
-            let Some((tag, parts)) = agent_event(&message, self.what.run) else { continue };
+            let Some((tag, parts)) = agent_event(&message, self.what.run) else {
+                continue;
+            };
             if tag == "settled" {
                 let lingering = parts.first().and_then(|info| info.get("lingering"));
                 let texts: Vec<String> = lingering
@@ -302,7 +345,9 @@ impl Run<'_, '_> {
                 Err(RecvError::Lost(why)) => return self.unattended(&why),
                 Err(_) => return self.unattended("the node says nothing any more"),
             };
-            let Some((tag, parts)) = agent_event(&message, self.what.run) else { continue };
+            let Some((tag, parts)) = agent_event(&message, self.what.run) else {
+                continue;
+            };
             if let Some(state) = self.translate(&tag, &parts, steps) {
                 return state;
             }
@@ -310,7 +355,10 @@ impl Run<'_, '_> {
     }
 
     fn unattended(&mut self, why: &str) -> State {
-        let title = format!("the connection to {} was lost; it goes on by itself", self.what.session.node());
+        let title = format!(
+            "the connection to {} was lost; it goes on by itself",
+            self.what.session.node()
+        );
         self.fail(
             Diagnostic::new(Code::E608, title)
                 .note(why)
@@ -322,24 +370,47 @@ impl Run<'_, '_> {
     /// One event of the agent; the state when it was the last.
     fn translate(&mut self, tag: &str, parts: &[Term], steps: &[Step]) -> Option<State> {
         let micros = |term: Option<&Term>| {
-            Duration::from_micros(term.and_then(Term::as_i64).and_then(|us| u64::try_from(us).ok()).unwrap_or(0))
+            Duration::from_micros(
+                term.and_then(Term::as_i64)
+                    .and_then(|us| u64::try_from(us).ok())
+                    .unwrap_or(0),
+            )
         };
-        let count = |term: Option<&Term>| term.and_then(Term::as_i64).and_then(|n| u64::try_from(n).ok());
-        let id = count(parts.first()).and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
+        let count = |term: Option<&Term>| {
+            term.and_then(Term::as_i64)
+                .and_then(|n| u64::try_from(n).ok())
+        };
+        let id = count(parts.first())
+            .and_then(|id| u32::try_from(id).ok())
+            .unwrap_or(0);
         let step = steps.iter().find(|step| step.id == id);
         match (tag, step) {
             ("prepared", _) => {
                 let took = micros(parts.first());
                 let what = "object code accepted, lock taken".to_owned();
                 let step = StepKind::Prepare;
-                self.tell(Kind::StepFinished { id: 0, step, ok: true, took, what, processes: None });
+                self.tell(Kind::StepFinished {
+                    id: 0,
+                    step,
+                    ok: true,
+                    took,
+                    what,
+                    processes: None,
+                });
             }
             ("step_started", Some(step)) => {
                 self.outcome.touched |= step.kind == StepKind::Load;
-                self.tell(Kind::StepStarted { id, step: step.kind, what: step.what() });
+                self.tell(Kind::StepStarted {
+                    id,
+                    step: step.kind,
+                    what: step.what(),
+                });
             }
             ("step_progress", Some(_)) => {
-                let (done, total) = (count(parts.get(1)).unwrap_or(0), count(parts.get(2)).unwrap_or(0));
+                let (done, total) = (
+                    count(parts.get(1)).unwrap_or(0),
+                    count(parts.get(2)).unwrap_or(0),
+                );
                 self.tell(Kind::StepProgress { id, done, total });
             }
             ("step_finished", Some(step)) => {
@@ -350,12 +421,26 @@ impl Run<'_, '_> {
                     _ => {}
                 }
                 let (took, what, step) = (micros(parts.get(1)), step.what(), step.kind);
-                self.tell(Kind::StepFinished { id, step, ok: true, took, what, processes });
+                self.tell(Kind::StepFinished {
+                    id,
+                    step,
+                    ok: true,
+                    took,
+                    what,
+                    processes,
+                });
             }
             ("step_failed", step) => {
                 if let Some(step) = step {
                     let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
-                    self.tell(Kind::StepFinished { id, step, ok: false, took, what, processes: None });
+                    self.tell(Kind::StepFinished {
+                        id,
+                        step,
+                        ok: false,
+                        took,
+                        what,
+                        processes: None,
+                    });
                 }
             }
             ("undo_started", _) => {
@@ -365,7 +450,10 @@ impl Run<'_, '_> {
                 self.tell(Kind::RollbackStarted);
             }
             ("undo_finished", _) => {
-                self.tell(Kind::RollbackFinished { ok: true, took: micros(parts.first()) });
+                self.tell(Kind::RollbackFinished {
+                    ok: true,
+                    took: micros(parts.first()),
+                });
             }
             ("finished", _) => return Some(self.ended(parts)),
             _ => {}
@@ -375,18 +463,32 @@ impl Run<'_, '_> {
 
     fn ended(&mut self, parts: &[Term]) -> State {
         let info = parts.get(1);
-        if let Some(us) = info.and_then(|info| info.get("suspended_us")).and_then(Term::as_i64) {
+        if let Some(us) = info
+            .and_then(|info| info.get("suspended_us"))
+            .and_then(Term::as_i64)
+        {
             self.outcome.suspended += Duration::from_micros(u64::try_from(us).unwrap_or(0));
         }
-        let state = match parts.first().and_then(Term::as_atom).map(crate::term::Atom::as_str) {
+        let state = match parts
+            .first()
+            .and_then(Term::as_atom)
+            .map(crate::term::Atom::as_str)
+        {
             Some("new") => State::New,
             Some("old") => State::Old,
             _ => State::Mixed,
         };
         if state == State::Mixed {
-            let mut told = Diagnostic::new(Code::E609, "going back failed: the node is neither old nor new")
-                .help("run these expressions on the node");
-            for line in info.and_then(|i| i.get("by_hand")).and_then(Term::as_list).unwrap_or_default() {
+            let mut told = Diagnostic::new(
+                Code::E609,
+                "going back failed: the node is neither old nor new",
+            )
+            .help("run these expressions on the node");
+            for line in info
+                .and_then(|i| i.get("by_hand"))
+                .and_then(Term::as_list)
+                .unwrap_or_default()
+            {
                 told = told.note(line.to_text().unwrap_or_else(|| line.to_string()));
             }
             if let Some(reason) = info.and_then(|i| i.get("reason")) {
@@ -402,7 +504,9 @@ impl Run<'_, '_> {
 
 /// `{updo, Run, Seq, Event}` of this run: the event's tag and its other parts.
 fn agent_event(message: &Term, run: &str) -> Option<(String, Vec<Term>)> {
-    let [tag, of, _, event] = message.as_tuple()? else { return None };
+    let [tag, of, _, event] = message.as_tuple()? else {
+        return None;
+    };
     if !tag.is_atom("updo") || of.as_bytes() != Some(run.as_bytes()) {
         return None;
     }

@@ -1,10 +1,20 @@
 //! What one beam file says about its module.
+//!
+//! Takes the bytes of a file and gives [`BeamFacts`]: quickly what the tables say ([`BeamFacts::read`]),
+//! and, for modules that take part in an upgrade, also what the code shows ([`BeamFacts::read_whole`]).
+//! It reads; it neither judges nor asks a node. A damaged file is a [`BeamError`], never a panic.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use md5::{Digest, Md5};
+
+pub use super::code::{CallSite, CodeFacts, DynamicCall, Evidence, Function, HiddenRef, Walked};
+pub use super::error::BeamError;
+
+use super::chunk::{Atoms, Chunks, triples, unpacked};
 use crate::name::{Mfa, Module};
-use crate::term::{Atom, Term};
+use crate::term::{Atom, Term, etf};
 
 /// The facts of one beam file.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,103 +23,60 @@ pub struct BeamFacts {
     pub module: Module,
     /// The module's MD5, as `beam_lib:md5/1` and `module_info(md5)` give it.
     pub md5: [u8; 16],
-    /// MD5 of the chunks that the module MD5 leaves out and a stack trace shows (`Line`); zero if absent.
+    /// MD5 of what the module MD5 leaves out and a stack trace shows (`Line`); zero if absent.
     pub line_md5: [u8; 16],
     /// The attributes chunk: `[{Name, [Value]}]` flattened to pairs, in order.
     pub attributes: Vec<(Atom, Term)>,
-    /// Compile information, as it stands in the file.
-    pub compile_info: Vec<(Atom, Term)>,
+    /// Compile information (`CInf`) in the external term format; see [`BeamFacts::compile_info`].
+    pub compile_info_etf: Box<[u8]>,
     /// Exported functions (name, arity).
     pub exports: BTreeSet<(Arc<str>, u32)>,
     /// Functions of other modules in the import table.
     pub imports: BTreeSet<Mfa>,
     /// `-behaviour`/`-behavior` modules, all of them, in order.
     pub behaviours: Vec<Module>,
-    /// Whether the module has an `-on_load` function.
-    pub on_load: bool,
     /// Whether it calls `erlang:load_nif/2`.
     pub nif: bool,
-    /// Calls found in code and literals that the import table does not show, with evidence.
-    pub hidden: Vec<HiddenRef>,
-    /// Calls to imported functions with their place.
-    pub call_sites: Vec<CallSite>,
-    /// Calls whose module is not known before run time.
-    pub dynamic_calls: Vec<DynamicCall>,
-    /// Names given to `register`, `{local, Name}` in start calls.
-    pub registers: BTreeSet<Atom>,
-    /// Literal names that `gen_server:call` and the like, or `!`, send to, with the function that does.
-    pub sends_to: Vec<(Atom, Function)>,
-    /// Atoms in code operands and literals (the whole set, to look for names of changed modules).
-    pub atoms: BTreeSet<Atom>,
-    /// Record definitions of the debug information: name and field names.
-    pub records: Vec<(Atom, Vec<Atom>)>,
-    /// Fields of an Elixir struct defined by the module (`__struct__/0`), if it is one.
-    pub struct_fields: Option<Vec<Atom>>,
+    /// What the code shows; empty and [`Walked::Not`] after [`BeamFacts::read`].
+    pub code: CodeFacts,
     /// Size of the file in bytes.
     pub size: usize,
 }
 
-/// A function of the module itself and the line where something happens in it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Function {
-    /// Name.
-    pub name: Arc<str>,
-    /// Arity.
-    pub arity: u32,
-    /// Line in the source, when the beam has line information.
-    pub line: Option<u32>,
-}
-
-/// A call to an imported function, and where it happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallSite {
-    /// The caller.
-    pub from: Function,
-    /// The callee.
-    pub to: Mfa,
-}
-
-/// A reference to another module that the import table does not show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HiddenRef {
-    /// Where; `None` when it is in a literal that no function could be found for.
-    pub from: Option<Function>,
-    /// The module meant.
-    pub module: Module,
-    /// Function and arity where known.
-    pub function: Option<(Arc<str>, Option<u32>)>,
-    /// What was seen.
-    pub evidence: Evidence,
-}
-
-/// What was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Evidence {
-    /// A literal `fun m:f/a`.
-    ExternalFun,
-    /// A literal `{m, f, Args | Arity}`.
-    MfaLiteral,
-    /// A constant module given to `spawn`, `apply`, `proc_lib`, `gen_*`, `supervisor`, `rpc`, `erpc`.
-    StartCall,
-    /// An atom in the code.
-    AtomInCode,
-    /// An atom in a literal.
-    AtomInLiteral,
-}
-
-/// A call through a variable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DynamicCall {
-    /// Where.
-    pub from: Function,
-    /// The function, when it is constant: `Mod:price/1`.
-    pub function: Option<(Arc<str>, Option<u32>)>,
-}
-
 impl BeamFacts {
+    /// Reads what the tables of a beam say, without looking at its code: fit for thousands of files.
+    ///
+    /// Errors when the bytes are no beam, are cut off, exceed [`MAX_BEAM`](super::chunk::MAX_BEAM), lack
+    /// an atom table, or hold a table that contradicts itself. Attributes and compile information that
+    /// cannot be decoded are taken for empty: nothing but comfort depends on them.
+    pub fn read(bytes: &[u8]) -> Result<Self, BeamError> {
+        let plain = unpacked(bytes)?;
+        let chunks = Chunks::parse(&plain)?;
+        let atoms = Atoms::read(&chunks)?;
+        tables(&chunks, &atoms, bytes.len())
+    }
+
+    /// Reads the tables and the code. Names in `wanted` are also looked for as bare atoms in code and
+    /// literals ([`Evidence::AtomInCode`], [`Evidence::AtomInLiteral`]).
+    ///
+    /// Code that this version of updo cannot read is no error: [`CodeFacts::walked`] says so.
+    pub fn read_whole(bytes: &[u8], wanted: &BTreeSet<Module>) -> Result<Self, BeamError> {
+        let plain = unpacked(bytes)?;
+        let chunks = Chunks::parse(&plain)?;
+        let atoms = Atoms::read(&chunks)?;
+        let mut facts = tables(&chunks, &atoms, bytes.len())?;
+        facts.code = CodeFacts::read(&chunks, &atoms, wanted)?;
+        Ok(facts)
+    }
+
     /// Whether the module exports a function.
     pub fn exports(&self, name: &str, arity: u32) -> bool {
         self.exports.contains(&(Arc::from(name), arity))
+    }
+
+    /// Compile information: `version`, `options`, `source`. Decoded at each call; empty if damaged.
+    pub fn compile_info(&self) -> Vec<(Atom, Term)> {
+        pairs(Some(&self.compile_info_etf))
     }
 
     /// The version as `beam_lib:version/1` gives it: the `vsn` attribute, or the MD5 as a big integer.
@@ -129,4 +96,123 @@ impl BeamFacts {
             Err(several) => Term::List(several),
         }
     }
+}
+
+fn tables(chunks: &Chunks<'_>, atoms: &Atoms<'_>, size: usize) -> Result<BeamFacts, BeamError> {
+    let module = atoms.get(1).cloned().ok_or(BeamError::BadChunk("AtU8"))?;
+    let imports = imports(chunks, atoms)?;
+    let attributes = attributes(chunks);
+    Ok(BeamFacts {
+        module: Module::from(module),
+        md5: module_md5(chunks),
+        line_md5: chunks
+            .get(b"Line")
+            .map_or([0; 16], |line| Md5::digest(line).into()),
+        behaviours: behaviours(&attributes),
+        attributes,
+        compile_info_etf: chunks.get(b"CInf").unwrap_or_default().into(),
+        exports: exports(chunks, atoms)?,
+        nif: imports
+            .iter()
+            .any(|f| f.module.as_str() == "erlang" && &*f.function == "load_nif" && f.arity == 2),
+        imports: imports.into_iter().collect(),
+        code: CodeFacts::default(),
+        size,
+    })
+}
+
+/// The module's MD5: the chunks of `beam_lib:md5_chunks/0` in its order, with `OldUniq` of each fun
+/// zeroed, because that field depends on the compiler and not on the code.
+pub fn module_md5(chunks: &Chunks<'_>) -> [u8; 16] {
+    const ORDER: [&[u8; 4]; 9] = [
+        b"Atom", b"AtU8", b"Code", b"StrT", b"ImpT", b"ExpT", b"FunT", b"LitT", b"Meta",
+    ];
+    let mut md5 = Md5::new();
+    for id in ORDER {
+        match chunks.get(id) {
+            Some(data) if id == b"FunT" => funs_without_old_uniq(&mut md5, data),
+            Some(data) => md5.update(data),
+            None => {}
+        }
+    }
+    md5.finalize().into()
+}
+
+fn funs_without_old_uniq(md5: &mut Md5, data: &[u8]) {
+    let (count, rows) = data.split_at(data.len().min(4));
+    md5.update(count);
+    let (rows, tail) = rows.as_chunks::<24>();
+    for row in rows {
+        md5.update(&row[..20]);
+        md5.update([0; 4]);
+    }
+    md5.update(tail);
+}
+
+/// The import table in the order of the file, which is how `call_ext` counts.
+pub(super) fn imports(chunks: &Chunks<'_>, atoms: &Atoms<'_>) -> Result<Vec<Mfa>, BeamError> {
+    triples(chunks, "ImpT")?
+        .into_iter()
+        .map(|[module, function, arity]| {
+            let (module, function) = (atoms.get(module)?.clone(), atoms.get(function)?.clone());
+            Some(Mfa {
+                module: Module::from(module),
+                function,
+                arity,
+            })
+        })
+        .collect::<Option<_>>()
+        .ok_or(BeamError::BadChunk("ImpT"))
+}
+
+fn exports(chunks: &Chunks<'_>, atoms: &Atoms<'_>) -> Result<BTreeSet<(Arc<str>, u32)>, BeamError> {
+    triples(chunks, "ExpT")?
+        .into_iter()
+        .map(|[function, arity, _label]| Some((atoms.get(function)?.clone(), arity)))
+        .collect::<Option<_>>()
+        .ok_or(BeamError::BadChunk("ExpT"))
+}
+
+/// `[{Name, [Value]}]` as pairs, one for each value.
+fn attributes(chunks: &Chunks<'_>) -> Vec<(Atom, Term)> {
+    let mut flat = Vec::new();
+    for (name, values) in pairs(chunks.get(b"Attr")) {
+        match values {
+            Term::List(values) => {
+                flat.extend(values.into_iter().map(|value| (name.clone(), value)))
+            }
+            one => flat.push((name, one)),
+        }
+    }
+    flat
+}
+
+/// A chunk that holds the external term format of a list of pairs.
+fn pairs(chunk: Option<&[u8]>) -> Vec<(Atom, Term)> {
+    let Some(Ok(Term::List(elements))) = chunk.map(etf::decode) else {
+        return Vec::new();
+    };
+    elements
+        .into_iter()
+        .filter_map(|element| match element {
+            Term::Tuple(pair) => match <[Term; 2]>::try_from(pair) {
+                Ok([Term::Atom(name), value]) => Some((name, value)),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect()
+}
+
+fn behaviours(attributes: &[(Atom, Term)]) -> Vec<Module> {
+    let mut found: Vec<Module> = Vec::new();
+    for (name, value) in attributes {
+        let (Term::Atom(module), "behaviour" | "behavior") = (value, name.as_str()) else {
+            continue;
+        };
+        if !found.iter().any(|known| known.as_str() == module.as_str()) {
+            found.push(Module::new(module.as_str()));
+        }
+    }
+    found
 }

@@ -40,8 +40,6 @@ pub struct Changed {
     pub new: Option<Beam>,
     /// A copy of the running version, proven by MD5, to go back to.
     pub old: Option<Beam>,
-    /// Facts of the running version, when a copy of it was found.
-    pub old_facts: Option<BeamFacts>,
     /// The application whose `modules` name it, if any.
     pub app: Option<App>,
     /// Processes that run it, found by their initial call.
@@ -49,18 +47,26 @@ pub struct Changed {
 }
 
 impl Changed {
+    /// Facts of the running version, when a copy of it was found.
+    pub fn old_facts(&self) -> Option<&BeamFacts> {
+        self.old.as_ref().map(|beam| &beam.facts)
+    }
+
     /// Whether the running version exports a function.
     pub fn had(&self, function: &Mfa) -> bool {
-        self.loaded
-            .as_ref()
-            .is_some_and(|l| l.exports.contains(&(function.function.clone(), function.arity)))
+        self.loaded.as_ref().is_some_and(|l| {
+            l.exports
+                .contains(&(function.function.clone(), function.arity))
+        })
     }
 
     /// Whether the new version exports a function.
     pub fn has(&self, function: &Mfa) -> bool {
-        self.new
-            .as_ref()
-            .is_some_and(|n| n.facts.exports.contains(&(function.function.clone(), function.arity)))
+        self.new.as_ref().is_some_and(|n| {
+            n.facts
+                .exports
+                .contains(&(function.function.clone(), function.arity))
+        })
     }
 
     /// Whether the module is not loaded yet.
@@ -103,7 +109,9 @@ impl ChangeSet {
     /// Whether every one of these modules that runs now has a copy to go back to.
     pub fn undo_is_exact<'a>(&self, mut modules: impl Iterator<Item = &'a Module>) -> bool {
         modules.all(|module| {
-            self.modules.get(module).is_none_or(|changed| changed.loaded.is_none() || changed.old.is_some())
+            self.modules
+                .get(module)
+                .is_none_or(|changed| changed.loaded.is_none() || changed.old.is_some())
         })
     }
 }

@@ -45,7 +45,11 @@ pub fn compare(
     old: OldCode<'_>,
 ) -> Result<ChangeSet> {
     let mut set = ChangeSet {
-        app_vsn: facts.apps.iter().map(|(app, running)| (app.clone(), running.vsn.clone())).collect(),
+        app_vsn: facts
+            .apps
+            .iter()
+            .map(|(app, running)| (app.clone(), running.vsn.clone()))
+            .collect(),
         ..ChangeSet::default()
     };
     let beams = match new {
@@ -53,20 +57,35 @@ pub fn compare(
         NewCode::Push(patterns, base) => pushed(session, facts, patterns, base, &mut set)?,
     };
     leave_alone(session, facts, beams.keys(), &mut set)?;
-    let untouched: BTreeSet<Module> = set.untouched.iter().map(|(module, _)| module.clone()).collect();
-    let names: Vec<Module> = beams.keys().filter(|m| !untouched.contains(*m)).cloned().collect();
+    let untouched: BTreeSet<Module> = set
+        .untouched
+        .iter()
+        .map(|(module, _)| module.clone())
+        .collect();
+    let names: Vec<Module> = beams
+        .keys()
+        .filter(|m| !untouched.contains(*m))
+        .cloned()
+        .collect();
     let mut loaded = live::loaded_versions(session, facts, &names)?;
     let mut processes = live::processes(session, &names)?;
     let mut copies = old_copies(session, &loaded, old)?;
-    for (module, beam) in beams {
+    let wanted: BTreeSet<Module> = names.into_iter().collect();
+    for (module, mut beam) in beams {
         if untouched.contains(&module) {
             continue;
         }
-        let app = facts.app_of(&module).cloned().or_else(|| app_by_folder(facts, &beam.file));
-        let old = copies.remove(&module);
+        beam.facts = whole(&beam, &wanted)?;
+        let app = facts
+            .app_of(&module)
+            .cloned()
+            .or_else(|| app_by_folder(facts, &beam.file));
+        let mut old = copies.remove(&module);
+        if let Some(old) = &mut old {
+            old.facts = whole(old, &wanted)?;
+        }
         let changed = Changed {
             loaded: loaded.remove(&module),
-            old_facts: old.as_ref().map(|beam| beam.facts.clone()),
             old,
             new: Some(beam),
             app,
@@ -77,17 +96,31 @@ pub fn compare(
     Ok(set)
 }
 
+/// The facts of a beam with its code, in which the names of changed modules are looked for.
+fn whole(beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
+    BeamFacts::read_whole(&beam.bytes, wanted).map_err(|why| unusable(&beam.file, &why.to_string()))
+}
+
 /// Modules whose file on the node's disk differs from what is loaded, and new files beside them.
-fn on_disk(session: &Session, facts: &NodeFacts, set: &mut ChangeSet) -> Result<BTreeMap<Module, Beam>> {
+fn on_disk(
+    session: &Session,
+    facts: &NodeFacts,
+    set: &mut ChangeSet,
+) -> Result<BTreeMap<Module, Beam>> {
     let with_file: Vec<(&Module, &str, [u8; 16])> = facts
         .loaded
         .iter()
         .filter_map(|(module, loaded)| match &loaded.origin {
-            Origin::File(file) if file.ends_with(".beam") => Some((module, file.as_str(), loaded.md5)),
+            Origin::File(file) if file.ends_with(".beam") => {
+                Some((module, file.as_str(), loaded.md5))
+            }
             _ => None,
         })
         .collect();
-    let paths: Vec<String> = with_file.iter().map(|(_, file, _)| (*file).to_owned()).collect();
+    let paths: Vec<String> = with_file
+        .iter()
+        .map(|(_, file, _)| (*file).to_owned())
+        .collect();
     let mut wanted: BTreeMap<Module, String> = BTreeMap::new();
     for ((module, file, md5), found) in with_file.into_iter().zip(live::files(session, &paths)?) {
         set.compared += 1;
@@ -114,7 +147,12 @@ fn new_files(
     let folders: BTreeSet<String> = changed
         .values()
         .cloned()
-        .chain(facts.apps.values().filter_map(|app| file_of(facts, app.modules.first()?)))
+        .chain(
+            facts
+                .apps
+                .values()
+                .filter_map(|app| file_of(facts, app.modules.first()?)),
+        )
         .filter_map(|file| Some(file.rsplit_once('/')?.0.to_owned()))
         .filter(|folder| !folder.starts_with(&facts.otp_lib))
         .collect();
@@ -146,9 +184,19 @@ fn fetch(session: &Session, wanted: BTreeMap<Module, String>) -> Result<BTreeMap
         let bytes = bytes.ok_or_else(|| unusable(&file, "the file cannot be read"))?;
         let facts = BeamFacts::read(&bytes).map_err(|why| unusable(&file, &why.to_string()))?;
         if facts.module != module {
-            return Err(unusable(&file, &format!("it holds the module {}", facts.module)));
+            return Err(unusable(
+                &file,
+                &format!("it holds the module {}", facts.module),
+            ));
         }
-        beams.insert(module, Beam { bytes: Arc::from(bytes), file, facts });
+        beams.insert(
+            module,
+            Beam {
+                bytes: Arc::from(bytes),
+                file,
+                facts,
+            },
+        );
     }
     Ok(beams)
 }
@@ -169,7 +217,10 @@ fn pushed(
         if running.is_some_and(|loaded| loaded.md5 == file.facts.md5) {
             continue;
         }
-        if let Some(twin) = beams.get(&module).filter(|twin| twin.facts.md5 != file.facts.md5) {
+        if let Some(twin) = beams
+            .get(&module)
+            .filter(|twin| twin.facts.md5 != file.facts.md5)
+        {
             let why = format!("another version of {module} is in {}", twin.file);
             return Err(unusable(&file.path.display().to_string(), &why));
         }
@@ -177,7 +228,14 @@ fn pushed(
             Some(Origin::File(file)) => file.clone(),
             _ => file.path.display().to_string(),
         };
-        beams.insert(module, Beam { bytes: Arc::from(file.bytes), file: shown, facts: file.facts });
+        beams.insert(
+            module,
+            Beam {
+                bytes: Arc::from(file.bytes),
+                file: shown,
+                facts: file.facts,
+            },
+        );
     }
     already_there(session, facts, &mut beams)?;
     Ok(beams)
@@ -194,13 +252,21 @@ fn already_there(
         .filter(|module| !facts.loaded.contains_key(*module))
         .filter_map(|module| {
             let app = facts.app_of(module)?;
-            let sibling = facts.apps[app].modules.iter().find_map(|m| file_of(facts, m))?;
-            Some((module.clone(), format!("{}/{}.beam", sibling.rsplit_once('/')?.0, module.as_str())))
+            let sibling = facts.apps[app]
+                .modules
+                .iter()
+                .find_map(|m| file_of(facts, m))?;
+            Some((
+                module.clone(),
+                format!("{}/{}.beam", sibling.rsplit_once('/')?.0, module.as_str()),
+            ))
         })
         .collect();
     let paths: Vec<String> = unloaded.iter().map(|(_, path)| path.clone()).collect();
     for ((module, path), found) in unloaded.into_iter().zip(live::files(session, &paths)?) {
-        let Some(beam) = beams.get_mut(&module) else { continue };
+        let Some(beam) = beams.get_mut(&module) else {
+            continue;
+        };
         if found == OnDisk::Md5(beam.facts.md5) {
             beams.remove(&module);
         } else {
@@ -213,12 +279,15 @@ fn already_there(
 fn local(patterns: &[(String, Span)], base: &Path) -> Result<Vec<BeamFile>> {
     let mut found = Vec::new();
     for (pattern, span) in patterns {
-        let paths = files::beams_of(&[pattern.as_str()], base)
-            .map_err(|why| Diagnostic::new(Code::E213, why.to_string()).label(*span, "in this pattern"))?;
+        let paths = files::beams_of(&[pattern.as_str()], base).map_err(|why| {
+            Diagnostic::new(Code::E213, why.to_string()).label(*span, "in this pattern")
+        })?;
         if paths.is_empty() {
             let title = format!("no beam matches `{pattern}`");
             let told = Diagnostic::new(Code::E213, title).label(*span, "matches nothing");
-            return Err(Box::new(told.help(format!("paths are relative to {}", shown(base)))));
+            return Err(Box::new(
+                told.help(format!("paths are relative to {}", shown(base))),
+            ));
         }
         for path in paths {
             let file = files::read_beam_file(&path)
@@ -230,7 +299,11 @@ fn local(patterns: &[(String, Span)], base: &Path) -> Result<Vec<BeamFile>> {
 }
 
 fn shown(base: &Path) -> String {
-    if base.as_os_str().is_empty() { ".".to_owned() } else { base.display().to_string() }
+    if base.as_os_str().is_empty() {
+        ".".to_owned()
+    } else {
+        base.display().to_string()
+    }
 }
 
 fn unusable(file: &str, why: &str) -> Box<Diagnostic> {
@@ -277,15 +350,29 @@ fn old_copies(
     loaded: &BTreeMap<Module, super::change::Loaded>,
     old: OldCode<'_>,
 ) -> Result<BTreeMap<Module, Beam>> {
-    let mut wanted: BTreeMap<[u8; 16], &Module> =
-        loaded.iter().map(|(module, version)| (version.md5, module)).collect();
+    let mut wanted: BTreeMap<[u8; 16], &Module> = loaded
+        .iter()
+        .map(|(module, version)| (version.md5, module))
+        .collect();
     let mut copies = BTreeMap::new();
     let mut take = |wanted: &mut BTreeMap<[u8; 16], &Module>, bytes: Vec<u8>| {
-        let Ok(facts) = BeamFacts::read(&bytes) else { return };
-        if wanted.get(&facts.md5).is_some_and(|module| **module == facts.module) {
+        let Ok(facts) = BeamFacts::read(&bytes) else {
+            return;
+        };
+        if wanted
+            .get(&facts.md5)
+            .is_some_and(|module| **module == facts.module)
+        {
             if let Some(module) = wanted.remove(&facts.md5) {
                 let file = loaded[module].file.clone();
-                copies.insert(module.clone(), Beam { bytes: Arc::from(bytes), file, facts });
+                copies.insert(
+                    module.clone(),
+                    Beam {
+                        bytes: Arc::from(bytes),
+                        file,
+                        facts,
+                    },
+                );
             }
         }
     };
@@ -301,8 +388,15 @@ fn old_copies(
             }
         }
     }
-    let left: Vec<(&Module, String)> = wanted.values().map(|m| (*m, loaded[*m].file.clone())).collect();
-    let paths: Vec<String> = left.into_iter().map(|(_, file)| file).filter(|f| !f.is_empty()).collect();
+    let left: Vec<(&Module, String)> = wanted
+        .values()
+        .map(|m| (*m, loaded[*m].file.clone()))
+        .collect();
+    let paths: Vec<String> = left
+        .into_iter()
+        .map(|(_, file)| file)
+        .filter(|f| !f.is_empty())
+        .collect();
     for bytes in live::read_files(session, &paths)?.into_iter().flatten() {
         take(&mut wanted, bytes);
     }
@@ -312,9 +406,14 @@ fn old_copies(
 fn app_by_folder(facts: &NodeFacts, file: &str) -> Option<App> {
     let folder = file.rsplit_once('/')?.0;
     let lives_here = |module: &Module| {
-        file_of(facts, module).is_some_and(|f| f.rsplit_once('/').is_some_and(|(dir, _)| dir == folder))
+        file_of(facts, module)
+            .is_some_and(|f| f.rsplit_once('/').is_some_and(|(dir, _)| dir == folder))
     };
-    facts.apps.iter().find(|(_, app)| app.modules.iter().any(lives_here)).map(|(name, _)| name.clone())
+    facts
+        .apps
+        .iter()
+        .find(|(_, app)| app.modules.iter().any(lives_here))
+        .map(|(name, _)| name.clone())
 }
 
 /// Keeps copies of every version that a change set knows, the running and the new ones.

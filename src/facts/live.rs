@@ -64,7 +64,10 @@ pub struct NodeFacts {
 impl NodeFacts {
     /// The running application that lists a module.
     pub fn app_of(&self, module: &Module) -> Option<&App> {
-        self.apps.iter().find(|(_, app)| app.modules.contains(module)).map(|(name, _)| name)
+        self.apps
+            .iter()
+            .find(|(_, app)| app.modules.contains(module))
+            .map(|(name, _)| name)
     }
 }
 
@@ -75,10 +78,18 @@ impl NodeFacts {
 pub fn gather(session: &Session) -> Result<NodeFacts> {
     let ask = Ask { session };
     let release = ask.call("erlang", "system_info", vec![Term::atom("otp_release")])?;
-    let otp = release.to_text().and_then(|text| text.parse().ok()).ok_or_else(|| odd("otp_release", &release))?;
+    let otp = release
+        .to_text()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| odd("otp_release", &release))?;
     let lib = ask.call("code", "lib_dir", vec![])?;
     let otp_lib = lib.to_text().ok_or_else(|| odd("code:lib_dir/0", &lib))?;
-    Ok(NodeFacts { otp, loaded: ask.loaded()?, apps: ask.apps()?, otp_lib })
+    Ok(NodeFacts {
+        otp,
+        loaded: ask.loaded()?,
+        apps: ask.apps()?,
+        otp_lib,
+    })
 }
 
 /// What is known of the running version of some modules.
@@ -91,22 +102,38 @@ pub fn loaded_versions(
     modules: &[Module],
 ) -> Result<BTreeMap<Module, Loaded>> {
     let ask = Ask { session };
-    let modules: Vec<&Module> = modules.iter().filter(|m| facts.loaded.contains_key(*m)).collect();
+    let modules: Vec<&Module> = modules
+        .iter()
+        .filter(|m| facts.loaded.contains_key(*m))
+        .collect();
     let exports = ask.module_info(&modules, "exports")?;
     let attributes = ask.module_info(&modules, "attributes")?;
     let mut found = BTreeMap::new();
     for ((module, exports), attributes) in modules.into_iter().zip(exports).zip(attributes) {
         let known = &facts.loaded[module];
-        let functions = exports.as_list().unwrap_or_default().iter().filter_map(|pair| {
-            let [name, arity] = pair.as_tuple()? else { return None };
-            Some((name.as_atom()?.as_str().into(), u32::try_from(arity.as_i64()?).ok()?))
-        });
+        let functions = exports
+            .as_list()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|pair| {
+                let [name, arity] = pair.as_tuple()? else {
+                    return None;
+                };
+                Some((
+                    name.as_atom()?.as_str().into(),
+                    u32::try_from(arity.as_i64()?).ok()?,
+                ))
+            });
         let file = match &known.origin {
             Origin::File(file) => file.clone(),
             _ => String::new(),
         };
-        let loaded =
-            Loaded { md5: known.md5, file, exports: functions.collect(), vsn: vsn_of(&attributes) };
+        let loaded = Loaded {
+            md5: known.md5,
+            file,
+            exports: functions.collect(),
+            vsn: vsn_of(&attributes),
+        };
         found.insert(module.clone(), loaded);
     }
     Ok(found)
@@ -114,13 +141,16 @@ pub fn loaded_versions(
 
 /// The `vsn` attribute out of `module_info(attributes)`.
 fn vsn_of(attributes: &Term) -> Option<Term> {
-    attributes.as_list()?.iter().find_map(|pair| match pair.as_tuple()? {
-        [key, value] if key.is_atom("vsn") => match value.as_list() {
-            Some([one]) => Some(one.clone()),
-            _ => Some(value.clone()),
-        },
-        _ => None,
-    })
+    attributes
+        .as_list()?
+        .iter()
+        .find_map(|pair| match pair.as_tuple()? {
+            [key, value] if key.is_atom("vsn") => match value.as_list() {
+                Some([one]) => Some(one.clone()),
+                _ => Some(value.clone()),
+            },
+            _ => None,
+        })
 }
 
 /// What the file of a module is.
@@ -142,7 +172,9 @@ pub fn files(session: &Session, files: &[String]) -> Result<Vec<OnDisk>> {
     let ask = Ask { session };
     let names = Term::list(files.iter().map(|file| Term::string(file)));
     let answers = ask.call("lists", "map", vec![function("beam_lib", "md5", 1), names])?;
-    let answers = answers.as_list().ok_or_else(|| odd("beam_lib:md5/1", &answers))?;
+    let answers = answers
+        .as_list()
+        .ok_or_else(|| odd("beam_lib:md5/1", &answers))?;
     Ok(answers.iter().map(on_disk).collect())
 }
 
@@ -150,11 +182,15 @@ fn on_disk(answer: &Term) -> OnDisk {
     let broken = || OnDisk::Broken(answer.to_string());
     match answer.as_tuple() {
         Some([ok, value]) if ok.is_atom("ok") => {
-            let md5 = value.as_tuple().and_then(|pair| pair.get(1)?.as_bytes()?.try_into().ok());
+            let md5 = value
+                .as_tuple()
+                .and_then(|pair| pair.get(1)?.as_bytes()?.try_into().ok());
             md5.map_or_else(broken, OnDisk::Md5)
         }
         Some([_, _, reason]) => match reason.as_tuple() {
-            Some([what, _, why]) if what.is_atom("file_error") && why.is_atom("enoent") => OnDisk::Missing,
+            Some([what, _, why]) if what.is_atom("file_error") && why.is_atom("enoent") => {
+                OnDisk::Missing
+            }
             _ => OnDisk::Broken(reason.to_string()),
         },
         _ => broken(),
@@ -169,11 +205,22 @@ pub fn beams_in(session: &Session, folders: &[String]) -> Result<Vec<Vec<String>
     let ask = Ask { session };
     let names = Term::list(folders.iter().map(|folder| Term::string(folder)));
     let answers = ask.call("lists", "map", vec![function("file", "list_dir", 1), names])?;
-    let answers = answers.as_list().ok_or_else(|| odd("file:list_dir/1", &answers))?;
+    let answers = answers
+        .as_list()
+        .ok_or_else(|| odd("file:list_dir/1", &answers))?;
     let beams = |answer: &Term| -> Vec<String> {
-        let Some([ok, names]) = answer.as_tuple() else { return Vec::new() };
-        let names = if ok.is_atom("ok") { names.as_list().unwrap_or_default() } else { &[] };
-        let beams = names.iter().filter_map(Term::to_text).filter(|name| name.ends_with(".beam"));
+        let Some([ok, names]) = answer.as_tuple() else {
+            return Vec::new();
+        };
+        let names = if ok.is_atom("ok") {
+            names.as_list().unwrap_or_default()
+        } else {
+            &[]
+        };
+        let beams = names
+            .iter()
+            .filter_map(Term::to_text)
+            .filter(|name| name.ends_with(".beam"));
         beams.collect()
     };
     Ok(answers.iter().map(beams).collect())
@@ -192,7 +239,9 @@ pub fn read_files(session: &Session, files: &[String]) -> Result<Vec<Option<Vec<
             .map(|file| session.start_call("file", "read_file", vec![Term::string(file)]))
             .collect();
         for call in pending {
-            let answer = call.and_then(|call| call.wait(PATIENCE)).map_err(|e| failed("file:read_file/1", e))?;
+            let answer = call
+                .and_then(|call| call.wait(PATIENCE))
+                .map_err(|e| failed("file:read_file/1", e))?;
             contents.push(match answer.as_tuple() {
                 Some([ok, bytes]) if ok.is_atom("ok") => bytes.as_bytes().map(<[u8]>::to_vec),
                 _ => None,
@@ -209,8 +258,17 @@ pub fn read_files(session: &Session, files: &[String]) -> Result<Vec<Option<Vec<
 pub fn sticky(session: &Session, modules: &[Module]) -> Result<Vec<bool>> {
     let ask = Ask { session };
     let names = Term::list(modules.iter().map(|m| Term::atom(m.as_str())));
-    let answers = ask.call("lists", "map", vec![function("code", "is_sticky", 1), names])?;
-    Ok(answers.as_list().unwrap_or_default().iter().map(|answer| answer.is_atom("true")).collect())
+    let answers = ask.call(
+        "lists",
+        "map",
+        vec![function("code", "is_sticky", 1), names],
+    )?;
+    Ok(answers
+        .as_list()
+        .unwrap_or_default()
+        .iter()
+        .map(|answer| answer.is_atom("true"))
+        .collect())
 }
 
 /// How many processes run each of these modules, by their initial call: no message is sent to any of them.
@@ -223,7 +281,11 @@ pub fn processes(session: &Session, modules: &[Module]) -> Result<BTreeMap<Modul
          {_, I} <- [lists:keyfind('$initial_call', 1, D)],
          M <- case I of {supervisor, S, _} -> [S]; {S, _, _} -> [S]; _ -> [] end,
          is_map_key(M, Wanted)].";
-    let wanted = Term::map(modules.iter().map(|m| (Term::atom(m.as_str()), Term::atom("true"))));
+    let wanted = Term::map(
+        modules
+            .iter()
+            .map(|m| (Term::atom(m.as_str()), Term::atom("true"))),
+    );
     let answer = evaluate(session, WHO_RUNS, &[("Wanted", wanted)], PATIENCE)
         .map_err(|error| failed("looking for processes", error))?;
     let mut counts = BTreeMap::new();
@@ -237,7 +299,11 @@ pub fn processes(session: &Session, modules: &[Module]) -> Result<BTreeMap<Modul
 
 /// `fun m:f/a` as a term.
 fn function(module: &str, name: &str, arity: u8) -> Term {
-    Term::Fun(Fun::External { module: Atom::new(module), name: Atom::new(name), arity })
+    Term::Fun(Fun::External {
+        module: Atom::new(module),
+        name: Atom::new(name),
+        arity,
+    })
 }
 
 struct Ask<'a> {
@@ -272,8 +338,13 @@ impl Ask<'_> {
         let all = self.call("code", "all_loaded", vec![])?;
         let mut modules = Vec::new();
         let mut origins = Vec::new();
-        for pair in all.as_list().ok_or_else(|| odd("code:all_loaded/0", &all))? {
-            let Some([name, file]) = pair.as_tuple() else { continue };
+        for pair in all
+            .as_list()
+            .ok_or_else(|| odd("code:all_loaded/0", &all))?
+        {
+            let Some([name, file]) = pair.as_tuple() else {
+                continue;
+            };
             let Some(name) = name.as_atom() else { continue };
             modules.push(Module::new(name.as_str()));
             origins.push(match file {
@@ -286,10 +357,15 @@ impl Ask<'_> {
             });
         }
         let md5s = self.module_info(&modules.iter().collect::<Vec<_>>(), "md5")?;
-        let known = modules.into_iter().zip(origins).zip(md5s).filter_map(|((module, origin), md5)| {
-            let md5 = md5.as_bytes()?.try_into().ok()?;
-            Some((module, LoadedModule { md5, origin }))
-        });
+        let known =
+            modules
+                .into_iter()
+                .zip(origins)
+                .zip(md5s)
+                .filter_map(|((module, origin), md5)| {
+                    let md5 = md5.as_bytes()?.try_into().ok()?;
+                    Some((module, LoadedModule { md5, origin }))
+                });
         Ok(known.collect())
     }
 
@@ -298,7 +374,9 @@ impl Ask<'_> {
         let mut names = Vec::new();
         let mut versions = Vec::new();
         for app in running.as_list().unwrap_or_default() {
-            let Some([name, _, vsn]) = app.as_tuple() else { continue };
+            let Some([name, _, vsn]) = app.as_tuple() else {
+                continue;
+            };
             let Some(name) = name.as_atom() else { continue };
             names.push(name.clone());
             versions.push(vsn.to_text().unwrap_or_default());
@@ -310,36 +388,36 @@ impl Ask<'_> {
         ];
         let keys = self.call("lists", "zipwith", args)?;
         let keys = keys.as_list().unwrap_or_default();
-        let apps = names.into_iter().zip(versions).zip(keys).map(|((name, vsn), key)| {
-            let modules = match key.as_tuple() {
-                Some([_, modules]) => modules.as_list().unwrap_or_default(),
-                _ => &[],
-            };
-            let modules = modules.iter().filter_map(|m| Some(Module::new(m.as_atom()?.as_str()))).collect();
-            (App::new(name.as_str()), RunningApp { vsn, modules })
-        });
+        let apps = names
+            .into_iter()
+            .zip(versions)
+            .zip(keys)
+            .map(|((name, vsn), key)| {
+                let modules = match key.as_tuple() {
+                    Some([_, modules]) => modules.as_list().unwrap_or_default(),
+                    _ => &[],
+                };
+                let modules = modules
+                    .iter()
+                    .filter_map(|m| Some(Module::new(m.as_atom()?.as_str())))
+                    .collect();
+                (App::new(name.as_str()), RunningApp { vsn, modules })
+            });
         Ok(apps.collect())
     }
 }
 
 fn failed(what: &str, error: CallError) -> Box<Diagnostic> {
-    match error {
-        CallError::Raised { class, reason, .. } => Box::new(
-            Diagnostic::new(Code::E703, format!("{what} raised {class:?} on the node")).note(reason.to_string()),
-        ),
-        CallError::Timeout => {
-            Box::new(Diagnostic::new(Code::E508, format!("{what} did not come back within {PATIENCE:?}")))
-        }
-        CallError::Lost(why) => {
-            Box::new(Diagnostic::new(Code::E508, "the connection to the node was lost").note(why))
-        }
-        CallError::Undecodable(why) => {
-            Box::new(Diagnostic::new(Code::E506, format!("the answer to {what} cannot be read")).note(why))
-        }
-    }
+    error.diagnostic(what)
 }
 
 fn odd(what: &str, answer: &Term) -> Box<Diagnostic> {
     let text: String = answer.to_string().chars().take(200).collect();
-    Box::new(Diagnostic::new(Code::E506, format!("{what} gave an answer that OTP does not give")).note(text))
+    Box::new(
+        Diagnostic::new(
+            Code::E506,
+            format!("{what} gave an answer that OTP does not give"),
+        )
+        .note(text),
+    )
 }

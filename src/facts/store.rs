@@ -17,7 +17,9 @@ pub struct Store {
 impl Store {
     /// The store in a state folder; nothing is created before something is put.
     pub fn new(state: impl Into<PathBuf>) -> Self {
-        Self { folder: state.into().join("beams") }
+        Self {
+            folder: state.into().join("beams"),
+        }
     }
 
     fn path(&self, md5: &[u8; 16]) -> PathBuf {
@@ -67,6 +69,11 @@ mod tests {
         store.put(&md5, b"beam").expect("can write");
         store.put(&md5, b"other").expect("a second put is nothing");
         assert_eq!(store.get(&md5).as_deref(), Some(&b"beam"[..]));
-        assert_eq!(std::fs::read_dir(folder.path().join("beams/07")).expect("is there").count(), 1);
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("beams/07"))
+                .expect("is there")
+                .count(),
+            1
+        );
     }
 }

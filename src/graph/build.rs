@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::{Graph, Reason};
-use crate::facts::change::{Changed, ChangeSet};
-use crate::facts::beam::{BeamFacts, Evidence};
+use crate::facts::beam::{BeamFacts, Evidence, HiddenRef};
+use crate::facts::change::{ChangeSet, Changed};
 use crate::name::{Mfa, Module};
 use crate::term::Atom;
 
@@ -18,7 +18,7 @@ pub fn build(changes: &ChangeSet) -> Graph {
     for (module, changed) in &changes.modules {
         if let Some(new) = &changed.new {
             calls(&mut graph, changes, module, &new.facts);
-            hidden(&mut graph, module, &new.facts);
+            hidden(&mut graph, changes, module, &new.facts);
             sends(&mut graph, &owners, module, &new.facts);
             for behaviour in &new.facts.behaviours {
                 graph.add(module, behaviour, Reason::Behaviour);
@@ -32,13 +32,24 @@ pub fn build(changes: &ChangeSet) -> Graph {
 /// Call edges, and for each whether the callee's new version is needed.
 fn calls(graph: &mut Graph, changes: &ChangeSet, module: &Module, new: &BeamFacts) {
     for callee in &new.imports {
-        let Some(other) = changes.modules.get(&callee.module) else { continue };
+        let Some(other) = changes.modules.get(&callee.module) else {
+            continue;
+        };
         let needed = !other.had(callee) && other.has(callee);
-        let sites: Vec<_> =
-            new.call_sites.iter().filter(|site| site.to == *callee).map(|site| site.from.clone()).collect();
+        let sites: Vec<_> = new
+            .code
+            .call_sites
+            .iter()
+            .filter(|site| site.to == *callee)
+            .map(|site| site.from.clone())
+            .collect();
         let reason = |from| {
             let callee = callee.clone();
-            if needed { Reason::Needs { callee, from } } else { Reason::Calls { callee, from } }
+            if needed {
+                Reason::Needs { callee, from }
+            } else {
+                Reason::Calls { callee, from }
+            }
         };
         if sites.is_empty() {
             graph.add(module, &callee.module, reason(None));
@@ -51,32 +62,59 @@ fn calls(graph: &mut Graph, changes: &ChangeSet, module: &Module, new: &BeamFact
 
 /// The old version of `module` calls functions that others lose: those others wait for `module`.
 fn loses(graph: &mut Graph, changes: &ChangeSet, module: &Module, changed: &Changed) {
-    let Some(old) = &changed.old_facts else { return };
+    let Some(old) = changed.old_facts() else {
+        return;
+    };
     for callee in &old.imports {
-        let Some(other) = changes.modules.get(&callee.module) else { continue };
+        let Some(other) = changes.modules.get(&callee.module) else {
+            continue;
+        };
         if other.had(callee) && !other.has(callee) {
-            let from = old.call_sites.iter().find(|site| site.to == *callee).map(|site| site.from.clone());
-            graph.add(&callee.module, module, Reason::Loses { callee: callee.clone(), from });
+            let from = old
+                .code
+                .call_sites
+                .iter()
+                .find(|site| site.to == *callee)
+                .map(|site| site.from.clone());
+            graph.add(
+                &callee.module,
+                module,
+                Reason::Loses {
+                    callee: callee.clone(),
+                    from,
+                },
+            );
         }
     }
 }
 
 /// References in code and literals. Bare atoms only count when nothing better is known about the pair.
-fn hidden(graph: &mut Graph, module: &Module, new: &BeamFacts) {
-    for seen in &new.hidden {
-        if matches!(seen.evidence, Evidence::AtomInCode | Evidence::AtomInLiteral)
-            && graph.edge(module, &seen.module).is_some()
+fn hidden(graph: &mut Graph, changes: &ChangeSet, module: &Module, new: &BeamFacts) {
+    for seen in &new.code.hidden {
+        if seen.evidence == Evidence::MfaLiteral && !is_function(changes, seen) {
+            continue; // any `{Atom, Atom, List}` has this form
+        }
+        if matches!(
+            seen.evidence,
+            Evidence::AtomInCode | Evidence::AtomInLiteral
+        ) && graph.edge(module, &seen.module).is_some()
         {
             continue;
         }
         let function = seen.function.as_ref().map(|(name, arity)| match arity {
-            Some(arity) => {
-                Mfa { module: seen.module.clone(), function: name.clone(), arity: *arity }.to_string()
+            Some(arity) => Mfa {
+                module: seen.module.clone(),
+                function: name.clone(),
+                arity: *arity,
             }
+            .to_string(),
             None => format!("{}:{name}", seen.module),
         });
-        let reason =
-            Reason::Hidden { evidence: seen.evidence, function, from: seen.from.clone() };
+        let reason = Reason::Hidden {
+            evidence: seen.evidence,
+            function,
+            from: seen.from.clone(),
+        };
         graph.add(module, &seen.module, reason);
     }
 }
@@ -86,21 +124,51 @@ fn name_owners(changes: &ChangeSet) -> BTreeMap<Atom, Module> {
     let mut owners = BTreeMap::new();
     for (module, changed) in &changes.modules {
         let Some(new) = &changed.new else { continue };
-        for name in &new.facts.registers {
+        for name in &new.facts.code.registers {
             owners.insert(name.clone(), module.clone());
         }
     }
     // A server registered under its module's own name needs no further evidence.
     for module in changes.modules.keys() {
-        owners.entry(Atom::new(module.as_str())).or_insert_with(|| module.clone());
+        owners
+            .entry(Atom::new(module.as_str()))
+            .or_insert_with(|| module.clone());
     }
     owners
 }
 
 fn sends(graph: &mut Graph, owners: &BTreeMap<Atom, Module>, module: &Module, new: &BeamFacts) {
-    for (name, from) in &new.sends_to {
+    for (name, from) in &new.code.sends_to {
         if let Some(owner) = owners.get(name) {
-            graph.add(module, owner, Reason::Sends { name: name.clone(), from: from.clone() });
+            graph.add(
+                module,
+                owner,
+                Reason::Sends {
+                    name: name.clone(),
+                    from: from.clone(),
+                },
+            );
         }
     }
+}
+
+/// Whether a literal that looks like a function is one: the module exports it, before or after.
+fn is_function(changes: &ChangeSet, seen: &HiddenRef) -> bool {
+    let (Some(other), Some((name, arity))) = (changes.modules.get(&seen.module), &seen.function)
+    else {
+        return false;
+    };
+    let exports = |functions: &std::collections::BTreeSet<(std::sync::Arc<str>, u32)>| {
+        functions
+            .iter()
+            .any(|(f, a)| f == name && arity.is_none_or(|arity| arity == *a))
+    };
+    other
+        .new
+        .as_ref()
+        .is_some_and(|beam| exports(&beam.facts.exports))
+        || other
+            .loaded
+            .as_ref()
+            .is_some_and(|loaded| exports(&loaded.exports))
 }

@@ -41,13 +41,21 @@ fn text(graph: &Graph) -> String {
             let _ = writeln!(out, "{mark}{module}");
             for (to, edge) in graph.dependencies(module) {
                 let kind = if edge.is_hard() { "after" } else { "calls" };
-                let why = edge.reasons.first().map(|r| r.sentence(module, to)).unwrap_or_default();
+                let why = edge
+                    .reasons
+                    .first()
+                    .map(|r| r.sentence(module, to))
+                    .unwrap_or_default();
                 let _ = writeln!(out, "    {kind} {to}: {why}");
             }
         }
     }
     for gone in &graph.removed {
-        let why = gone.because.as_ref().map(|b| format!(" because \"{b}\"")).unwrap_or_default();
+        let why = gone
+            .because
+            .as_ref()
+            .map(|b| format!(" because \"{b}\""))
+            .unwrap_or_default();
         let _ = writeln!(out, "removed {} -> {}{why}", gone.from, gone.to);
     }
     out
@@ -61,7 +69,9 @@ fn edges(graph: &Graph) -> String {
 }
 
 fn dot(graph: &Graph) -> String {
-    let mut out = String::from("digraph upgrade {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
+    let mut out = String::from(
+        "digraph upgrade {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n",
+    );
     for module in graph.modules() {
         let _ = writeln!(out, "  {};", quoted(module));
     }
@@ -74,22 +84,38 @@ fn dot(graph: &Graph) -> String {
         );
     }
     for (from, to, edge) in graph.edges() {
-        let style = if edge.is_hard() { "style=bold" } else { "color=gray50" };
+        let style = if edge.is_hard() {
+            "style=bold"
+        } else {
+            "color=gray50"
+        };
         let _ = writeln!(out, "  {} -> {} [{style}];", quoted(from), quoted(to));
     }
     for gone in &graph.removed {
-        let _ = writeln!(out, "  {} -> {} [style=dashed];", quoted(&gone.from), quoted(&gone.to));
+        let _ = writeln!(
+            out,
+            "  {} -> {} [style=dashed];",
+            quoted(&gone.from),
+            quoted(&gone.to)
+        );
     }
     out.push_str("}\n");
     out
 }
 
 fn mermaid(graph: &Graph) -> String {
-    let ids: std::collections::BTreeMap<&Module, usize> =
-        graph.modules().enumerate().map(|(at, module)| (module, at)).collect();
+    let ids: std::collections::BTreeMap<&Module, usize> = graph
+        .modules()
+        .enumerate()
+        .map(|(at, module)| (module, at))
+        .collect();
     let mut out = String::from("graph LR\n");
     for (module, at) in &ids {
-        let _ = writeln!(out, "  m{at}[\"{}\"]", module.as_str().replace('"', "#quot;"));
+        let _ = writeln!(
+            out,
+            "  m{at}[\"{}\"]",
+            module.as_str().replace('"', "#quot;")
+        );
     }
     for (from, to, edge) in graph.edges() {
         let arrow = if edge.is_hard() { "==>" } else { "-->" };
@@ -120,5 +146,8 @@ pub fn to_json(graph: &Graph) -> serde_json::Value {
 }
 
 fn quoted(module: &Module) -> String {
-    format!("\"{}\"", module.as_str().replace('\\', "\\\\").replace('"', "\\\""))
+    format!(
+        "\"{}\"",
+        module.as_str().replace('\\', "\\\\").replace('"', "\\\"")
+    )
 }

@@ -49,7 +49,11 @@ impl Graph {
         while at != *then {
             let from = came_from.get(&at)?.clone();
             let edge = self.edge(&from, &at)?;
-            links.push(Link { from: from.clone(), to: at, edge });
+            links.push(Link {
+                from: from.clone(),
+                to: at,
+                edge,
+            });
             at = from;
         }
         links.reverse();
@@ -61,14 +65,33 @@ impl Reason {
     /// The reason as a sentence about two modules.
     pub fn sentence(&self, from: &Module, to: &Module) -> String {
         match self {
-            Self::Calls { callee, from: place } => format!("{} calls {callee}", at(from, place.as_ref())),
-            Self::Needs { callee, from: place } => {
-                format!("{} calls {callee}, which only the new {to} has", at(from, place.as_ref()))
+            Self::Calls {
+                callee,
+                from: place,
+            } => format!("{} calls {callee}", at(from, place.as_ref())),
+            Self::Needs {
+                callee,
+                from: place,
+            } => {
+                format!(
+                    "{} calls {callee}, which only the new {to} has",
+                    at(from, place.as_ref())
+                )
             }
-            Self::Loses { callee, from: place } => {
-                format!("the old {} still calls {callee}, which the new {from} has lost", at(to, place.as_ref()))
+            Self::Loses {
+                callee,
+                from: place,
+            } => {
+                format!(
+                    "the old {} still calls {callee}, which the new {from} has lost",
+                    at(to, place.as_ref())
+                )
             }
-            Self::Hidden { evidence, function, from: place } => {
+            Self::Hidden {
+                evidence,
+                function,
+                from: place,
+            } => {
                 let what = function.clone().unwrap_or_else(|| to.to_string());
                 let seen = match evidence {
                     Evidence::ExternalFun => format!("holds fun {what}"),
@@ -80,11 +103,19 @@ impl Reason {
                 format!("{} {seen}", at(from, place.as_ref()))
             }
             Self::Sends { name, from: place } => {
-                format!("{} sends to {name:?}, a name of {to}", at(from, Some(place)))
+                format!(
+                    "{} sends to {name:?}, a name of {to}",
+                    at(from, Some(place))
+                )
             }
             Self::Behaviour => format!("{from} declares the behaviour {to}"),
-            Self::Plan { because: Some(because), .. } => format!("the plan: \"{because}\""),
-            Self::Plan { because: None, .. } => format!("the plan says that {from} depends on {to}"),
+            Self::Plan {
+                because: Some(because),
+                ..
+            } => format!("the plan: \"{because}\""),
+            Self::Plan { because: None, .. } => {
+                format!("the plan says that {from} depends on {to}")
+            }
         }
     }
 }
@@ -93,7 +124,10 @@ fn at(module: &Module, place: Option<&Function>) -> String {
     match place {
         None => module.to_string(),
         Some(function) => match function.line {
-            Some(line) => format!("{module}:{}/{} (line {line})", function.name, function.arity),
+            Some(line) => format!(
+                "{module}:{}/{} (line {line})",
+                function.name, function.arity
+            ),
             None => format!("{module}:{}/{}", function.name, function.arity),
         },
     }
@@ -123,11 +157,18 @@ mod tests {
         for (from, to) in [(0, 1), (1, 2), (2, 3), (0, 3)] {
             graph.add(&names[from], &names[to], Reason::Behaviour);
         }
-        let links = graph.why_before(&names[3], &names[0]).expect("d comes before a");
+        let links = graph
+            .why_before(&names[3], &names[0])
+            .expect("d comes before a");
         assert_eq!(links.len(), 1);
-        let links = graph.why_before(&names[2], &names[0]).expect("c comes before a");
+        let links = graph
+            .why_before(&names[2], &names[0])
+            .expect("c comes before a");
         let told: Vec<_> = links.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["a declares the behaviour b", "b declares the behaviour c"]);
+        assert_eq!(
+            told,
+            ["a declares the behaviour b", "b declares the behaviour c"]
+        );
         assert!(graph.why_before(&names[0], &names[3]).is_none());
     }
 }

@@ -70,7 +70,10 @@ pub enum Reason {
 impl Reason {
     /// Whether the order must be obeyed.
     pub fn is_hard(&self) -> bool {
-        matches!(self, Self::Needs { .. } | Self::Loses { .. } | Self::Plan { .. })
+        matches!(
+            self,
+            Self::Needs { .. } | Self::Loses { .. } | Self::Plan { .. }
+        )
     }
 }
 
@@ -115,7 +118,10 @@ pub struct Graph {
 impl Graph {
     /// A graph of these modules without edges.
     pub fn new(modules: impl IntoIterator<Item = Module>) -> Self {
-        Self { modules: modules.into_iter().collect(), ..Self::default() }
+        Self {
+            modules: modules.into_iter().collect(),
+            ..Self::default()
+        }
     }
 
     /// The modules, by name.
@@ -139,7 +145,10 @@ impl Graph {
     }
 
     /// What a module waits for.
-    pub fn dependencies<'a>(&'a self, module: &'a Module) -> impl Iterator<Item = (&'a Module, &'a Edge)> {
+    pub fn dependencies<'a>(
+        &'a self,
+        module: &'a Module,
+    ) -> impl Iterator<Item = (&'a Module, &'a Edge)> {
         self.edges
             .range((module.clone(), Module::new(""))..)
             .take_while(move |((from, _), _)| from == module)
@@ -165,9 +174,23 @@ impl Graph {
     }
 
     /// Takes an edge away on behalf of the plan; `false` if there was none.
-    pub fn remove(&mut self, from: &Module, to: &Module, span: Span, because: Option<String>) -> bool {
-        let Some(edge) = self.edges.remove(&(from.clone(), to.clone())) else { return false };
-        self.removed.push(Removed { from: from.clone(), to: to.clone(), edge, span, because });
+    pub fn remove(
+        &mut self,
+        from: &Module,
+        to: &Module,
+        span: Span,
+        because: Option<String>,
+    ) -> bool {
+        let Some(edge) = self.edges.remove(&(from.clone(), to.clone())) else {
+            return false;
+        };
+        self.removed.push(Removed {
+            from: from.clone(),
+            to: to.clone(),
+            edge,
+            span,
+            because,
+        });
         true
     }
 

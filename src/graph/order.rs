@@ -44,17 +44,26 @@ impl Graph {
 
     /// The modules, dependencies first.
     pub fn order_flat(&self) -> Vec<Module> {
-        self.order().into_iter().flat_map(|component| component.modules).collect()
+        self.order()
+            .into_iter()
+            .flat_map(|component| component.modules)
+            .collect()
     }
 
     /// The cycles: components of more than one module, each sorted by name.
     pub fn cycles(&self) -> Vec<Vec<Module>> {
-        self.components(|_| true).into_iter().filter(|c| c.len() > 1).collect()
+        self.components(|_| true)
+            .into_iter()
+            .filter(|c| c.len() > 1)
+            .collect()
     }
 
     /// The cycles that edges of one kind form by themselves.
     pub fn cycles_of(&self, keep: impl Fn(&Edge) -> bool) -> Vec<Vec<Module>> {
-        self.components(keep).into_iter().filter(|c| c.len() > 1).collect()
+        self.components(keep)
+            .into_iter()
+            .filter(|c| c.len() > 1)
+            .collect()
     }
 
     /// Layers of the given modules, those that wait for others first: nobody in a layer depends (directly
@@ -73,19 +82,30 @@ impl Graph {
         let mut height = vec![0usize; components.len()];
         let mut layers: BTreeMap<usize, Vec<Module>> = BTreeMap::new();
         for at in kahn(&waits, |at| components[at][0].clone()) {
-            let here: Vec<_> = components[at].iter().filter(|m| wanted.contains(*m)).cloned().collect();
+            let here: Vec<_> = components[at]
+                .iter()
+                .filter(|m| wanted.contains(*m))
+                .cloned()
+                .collect();
             let below = waits[at].iter().map(|b| height[*b]).max().unwrap_or(0);
             height[at] = below + usize::from(!here.is_empty());
             layers.entry(height[at]).or_default().extend(here);
         }
-        layers.into_values().rev().filter(|layer| !layer.is_empty()).map(sorted).collect()
+        layers
+            .into_values()
+            .rev()
+            .filter(|layer| !layer.is_empty())
+            .map(sorted)
+            .collect()
     }
 
     /// Components by smallest member, members sorted.
     fn components(&self, keep: impl Fn(&Edge) -> bool) -> Vec<Vec<Module>> {
         let mut drawn: DiGraph<&Module, ()> = DiGraph::new();
-        let at: BTreeMap<&Module, NodeIndex> =
-            self.modules().map(|module| (module, drawn.add_node(module))).collect();
+        let at: BTreeMap<&Module, NodeIndex> = self
+            .modules()
+            .map(|module| (module, drawn.add_node(module)))
+            .collect();
         for (from, to, edge) in self.edges() {
             if keep(edge) {
                 drawn.add_edge(at[from], at[to], ());
@@ -104,7 +124,11 @@ impl Graph {
         if members.len() == 1 {
             return members.to_vec();
         }
-        let gone = self.modules().filter(|m| members.binary_search(m).is_err()).cloned().collect();
+        let gone = self
+            .modules()
+            .filter(|m| members.binary_search(m).is_err())
+            .cloned()
+            .collect();
         let part = self.without(&gone);
         let components = part.components(Edge::is_hard);
         let place = places(&components);
@@ -144,8 +168,10 @@ fn kahn<K: Ord>(waits: &[BTreeSet<usize>], key: impl Fn(usize) -> K) -> Vec<usiz
             waiting_for[*dependency].push(at);
         }
     }
-    let mut ready: BTreeSet<(K, usize)> =
-        (0..waits.len()).filter(|at| open[*at] == 0).map(|at| (key(at), at)).collect();
+    let mut ready: BTreeSet<(K, usize)> = (0..waits.len())
+        .filter(|at| open[*at] == 0)
+        .map(|at| (key(at), at))
+        .collect();
     let mut order = Vec::with_capacity(waits.len());
     while let Some((_, at)) = ready.pop_first() {
         order.push(at);
@@ -171,10 +197,21 @@ mod tests {
         let mut graph = Graph::new(modules.split_whitespace().map(Module::from));
         for edge in edges.split_whitespace() {
             if let Some((a, b)) = edge.split_once("=>") {
-                graph.add(&a.into(), &b.into(), Reason::Plan { span: Span::default(), because: None });
+                graph.add(
+                    &a.into(),
+                    &b.into(),
+                    Reason::Plan {
+                        span: Span::default(),
+                        because: None,
+                    },
+                );
             } else {
                 let (a, b) = edge.split_once('>').expect("an edge has an arrow");
-                let callee = Mfa { module: b.into(), function: "f".into(), arity: 0 };
+                let callee = Mfa {
+                    module: b.into(),
+                    function: "f".into(),
+                    arity: 0,
+                };
                 graph.add(&a.into(), &b.into(), Reason::Calls { callee, from: None });
             }
         }
@@ -187,7 +224,11 @@ mod tests {
             .iter()
             .map(|c| {
                 let names: Vec<_> = c.modules.iter().map(Module::as_str).collect();
-                if c.cyclic { format!("[{}]", names.join(" ")) } else { names.join(" ") }
+                if c.cyclic {
+                    format!("[{}]", names.join(" "))
+                } else {
+                    names.join(" ")
+                }
             })
             .collect();
         parts.join(" ")

@@ -322,3 +322,81 @@ pub(crate) fn call(
     ]);
     frame(control, Some(&args))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pid(id: u32) -> Pid {
+        Pid {
+            node: Atom::new("x@y"),
+            id,
+            serial: 0,
+            creation: 9,
+        }
+    }
+
+    fn reference() -> Reference {
+        Reference {
+            node: Atom::new("x@y"),
+            creation: 9,
+            words: vec![1, 2, 3],
+        }
+    }
+
+    /// Frames as we write them, without their length.
+    fn frames() -> Vec<Vec<u8>> {
+        let (a, b, r) = (pid(1), pid(2), reference());
+        let reason = Term::atom("normal");
+        let mfa = (Term::atom("m"), Term::atom("f"), vec![Term::Int(1)]);
+        [
+            send(&a, &reason).expect("small"),
+            call(&a, &r, &reference(), mfa).expect("small"),
+            monitor(&a, Term::Pid(b.clone()), &r),
+            demonitor(&a, Term::atom("name"), &r),
+            down(Term::Pid(a.clone()), &b, &r, &reason),
+            exit(&a, &b, &reason),
+            refuse_spawn(Term::Reference(r.clone()), Term::Pid(a.clone())),
+            unlink_ack(Term::Int(5), Term::Pid(a), Term::Pid(b)),
+        ]
+        .map(|frame| frame[4..].to_vec())
+        .to_vec()
+    }
+
+    #[test]
+    fn lengths_and_signals() {
+        let frame = send(&pid(1), &Term::Int(7)).expect("small");
+        assert_eq!(
+            u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize,
+            frame.len() - 4
+        );
+        let Ok(Signal::Send { to, message }) = parse(frame[4..].to_vec()) else {
+            panic!("no message")
+        };
+        assert_eq!((to, message.decode()), (pid(1), Ok(Term::Int(7))));
+        let frame = down(Term::Pid(pid(1)), &pid(2), &reference(), &Term::atom("why"));
+        let Ok(Signal::Down {
+            reference: r,
+            reason,
+        }) = parse(frame[4..].to_vec())
+        else {
+            panic!("no down")
+        };
+        assert_eq!((r, reason.decode()), (reference(), Ok(Term::atom("why"))));
+        assert!(frames().into_iter().all(|frame| parse(frame).is_ok()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_frame_panics(which in 0usize..8, at in 0usize..400, byte: u8, cut in 0usize..400) {
+            let mut frame = frames().swap_remove(which);
+            let length = frame.len();
+            frame[at % length] = byte;
+            frame.truncate(length - cut % length);
+            if let Ok(Signal::Send { message, .. } | Signal::Down { reason: message, .. }) = parse(frame) {
+                let _ = message.decode();
+            }
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub enum Source {
     EnvFile(String, PathBuf),
     /// The value of an environment variable.
     Env(String),
-    /// The home directory's `.erlang.cookie`.
+    /// The `.erlang.cookie` of the home directory (or of its configuration folder).
     Home(PathBuf),
     /// Typed by the user, or handed in by the embedding program.
     Given,
@@ -120,7 +120,8 @@ impl Cookie {
     /// The cookie by the usual precedence.
     ///
     /// `file` (`--cookie-file`), then env `UPDO_COOKIE_FILE`, then `UPDO_COOKIE`, then what the plan
-    /// says (`plan`, evaluated only if it gets that far), then `$HOME/.erlang.cookie`. An empty
+    /// says (`plan`, evaluated only if it gets that far), then `$HOME/.erlang.cookie`, or, as OTP 25 has it,
+    /// `$XDG_CONFIG_HOME/erlang/.erlang.cookie` when that does not exist. An empty
     /// variable counts as not set. E507 when the first that is there cannot be used, or none is there.
     pub fn find(
         file: Option<&Path>,
@@ -146,7 +147,15 @@ impl Cookie {
         }
         match env("HOME") {
             Some(home) => {
-                let path = Path::new(&home).join(".erlang.cookie");
+                let home_file = Path::new(&home).join(".erlang.cookie");
+                let config = env("XDG_CONFIG_HOME")
+                    .map_or_else(|| Path::new(&home).join(".config"), PathBuf::from);
+                let config_file = config.join("erlang").join(".erlang.cookie");
+                let path = if !home_file.exists() && config_file.exists() {
+                    config_file
+                } else {
+                    home_file
+                };
                 Self::read(&path, Source::Home(path.clone()))
             }
             None => Err(Box::new(
@@ -258,10 +267,10 @@ mod tests {
 
     #[test]
     fn digest_is_what_erlang_computes() {
-        // erlang:md5("kakor" ++ "4711")
+        // erlang:md5("kakor4711")
+        let expected = 0x7f97_a007_ca93_398b_1f00_8795_d7a9_7f9f_u128;
         let cookie = Cookie::new("kakor\n", Source::Given).expect("cookie");
-        let whole: [u8; 16] = Md5::digest(b"kakor4711").into();
-        assert_eq!(cookie.digest(4711), whole);
+        assert_eq!(cookie.digest(4711), expected.to_be_bytes());
     }
 
     #[cfg(unix)]
@@ -312,6 +321,15 @@ mod tests {
         assert_eq!(
             Cookie::find(None, None, &no_env).expect_err("none").code,
             Code::E507
+        );
+        let missing = Cookie::find(None, None, &|name| {
+            (name == "HOME").then(|| "/nowhere".to_owned())
+        });
+        assert!(
+            missing
+                .expect_err("no file")
+                .title
+                .contains("/nowhere/.erlang.cookie")
         );
         let empty = |name: &str| (name == "UPDO_COOKIE").then(String::new);
         assert!(Cookie::find(None, None, &empty).is_err());

@@ -20,8 +20,16 @@ pub fn evaluate(
     let tokens = second(&scanned, "ok").ok_or_else(|| refused(&scanned))?;
     let parsed = session.call("erl_parse", "parse_exprs", vec![tokens], timeout)?;
     let exprs = second(&parsed, "ok").ok_or_else(|| refused(&parsed))?;
-    let bindings =
-        Term::list(bindings.iter().map(|(name, value)| Term::tuple([Term::atom(name), value.clone()])));
+    // erl_eval takes an orddict: sorted by name.
+    let sorted: std::collections::BTreeMap<&str, &Term> = bindings
+        .iter()
+        .map(|(name, value)| (*name, value))
+        .collect();
+    let bindings = Term::list(
+        sorted
+            .into_iter()
+            .map(|(name, value)| Term::tuple([Term::atom(name), value.clone()])),
+    );
     let answer = session.call("erl_eval", "exprs", vec![exprs, bindings], timeout)?;
     second(&answer, "value").ok_or_else(|| refused(&answer))
 }

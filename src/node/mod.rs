@@ -5,9 +5,11 @@
 //! (`nodes(hidden)`), and nothing is registered anywhere. It must never panic or hang on what a peer
 //! sends, never allocate by a peer's word alone, and never show a cookie.
 
+pub mod agent;
 mod control;
 pub mod cookie;
 pub mod epmd;
+mod evaluate;
 mod flags;
 mod handshake;
 mod ids;
@@ -23,6 +25,7 @@ mod stream;
 mod wire;
 
 pub use cookie::Cookie;
+pub use evaluate::evaluate;
 pub use mailbox::{Mail, Mailbox, RecvError};
 pub use name::Address;
 pub use rpc::{CallError, Pending};

@@ -144,7 +144,7 @@ impl Session {
         owner.threads.push(reading);
         owner.threads.push(
             start("updo-keeper")
-                .spawn(move || keeper::run(&for_keeper))
+                .spawn(move || keeper::run(&for_keeper, keeper::Pace::default()))
                 .map_err(failed)?,
         );
         Ok(Session {
@@ -153,6 +153,9 @@ impl Session {
     }
 
     /// Calls a function and waits for its value. `Duration::MAX` waits for ever.
+    ///
+    /// The time counts from when the request is written, which takes a while if it is large; a node that
+    /// takes no data for a minute counts as lost.
     pub fn call(
         &self,
         module: &str,

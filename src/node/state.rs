@@ -213,6 +213,14 @@ impl Shared {
         }
     }
 
+    /// Asks whether the peer lives, by something that it answers at once without any process: it monitors
+    /// a name that nobody registers. The answer belongs to nobody; that it comes is enough.
+    pub(crate) fn probe(&self) {
+        let name = Term::atom("updo is anybody there");
+        // A failure is a loss, and everybody has been told then.
+        let _ = self.write(&control::monitor(&self.us, name, &self.ids.reference()));
+    }
+
     /// Leaves a frame for the keeper: the reader must never wait for a writer.
     pub(crate) fn post(&self, frame: &[u8]) {
         let full = {

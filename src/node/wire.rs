@@ -46,6 +46,11 @@ impl Clock {
         Duration::from_millis(self.now().saturating_sub(then.load(Ordering::Relaxed)))
     }
 
+    /// Notes that something came in.
+    pub(crate) fn hear(&self) {
+        self.heard.store(self.now(), Ordering::Relaxed);
+    }
+
     /// Time since the last byte came in.
     pub(crate) fn since_heard(&self) -> Duration {
         self.since(&self.heard)
@@ -72,7 +77,7 @@ struct Noting<'a, R>(R, &'a Clock);
 impl<R: Read> Read for Noting<'_, R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let n = self.0.read(bytes)?;
-        self.1.heard.store(self.1.now(), Ordering::Relaxed);
+        self.1.hear();
         Ok(n)
     }
 }

@@ -33,12 +33,21 @@ pub(super) struct Located {
 pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
     let mut reader = Reader::default();
     reader.read(path, None, 0, &mut Vec::new());
-    let Reader { sources, statements, mut diagnostics, .. } = reader;
+    let Reader {
+        sources,
+        statements,
+        mut diagnostics,
+        ..
+    } = reader;
     let broken = diagnostics.iter().any(Diagnostic::is_error);
     let (plan, said) = resolve::resolve(path, statements, sets, sources.clone());
     diagnostics.extend(said);
     let failed = broken || diagnostics.iter().any(Diagnostic::is_error);
-    Loaded { plan: (!failed).then_some(plan), diagnostics, sources }
+    Loaded {
+        plan: (!failed).then_some(plan),
+        diagnostics,
+        sources,
+    }
 }
 
 #[derive(Default)]
@@ -53,9 +62,13 @@ impl Reader {
     fn read(&mut self, path: &Path, at: Option<Span>, layer: usize, chain: &mut Vec<PathBuf>) {
         let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if chain.contains(&identity) {
-            let names: Vec<String> =
-                chain.iter().chain([&identity]).map(|p| p.display().to_string()).collect();
-            let mut told = Diagnostic::new(Code::E109, "files include each other").note(names.join(" -> "));
+            let names: Vec<String> = chain
+                .iter()
+                .chain([&identity])
+                .map(|p| p.display().to_string())
+                .collect();
+            let mut told =
+                Diagnostic::new(Code::E109, "files include each other").note(names.join(" -> "));
             if let Some(span) = at {
                 told = told.label(span, "closes the ring");
             }
@@ -68,9 +81,12 @@ impl Reader {
         let text = match read_text(path) {
             Ok(text) => text,
             Err(why) => {
-                let mut told = Diagnostic::new(Code::E109, format!("cannot read `{}`", path.display()))
-                    .note(why)
-                    .help("check the path; a path in `include` is relative to the file that has it");
+                let mut told = Diagnostic::new(
+                    Code::E109,
+                    format!("cannot read `{}`", path.display()),
+                )
+                .note(why)
+                .help("check the path; a path in `include` is relative to the file that has it");
                 if let Some(span) = at {
                     told = told.label(span, "included here");
                 }
@@ -84,14 +100,25 @@ impl Reader {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         chain.push(identity);
         for statement in parsed.statements {
-            if let StatementKind::Include { path: include, tail } = &statement.kind {
+            if let StatementKind::Include {
+                path: include,
+                tail,
+            } = &statement.kind
+            {
                 if !tail.when.is_empty() {
-                    self.diagnostics.push(super::options::unsupported(statement.span, "`include … when`"));
+                    self.diagnostics.push(super::options::unsupported(
+                        statement.span,
+                        "`include … when`",
+                    ));
                 }
                 let target = folder.join(&include.value);
                 self.read(&target, Some(include.span), layer + 1, chain);
             }
-            self.statements.push(Located { statement, folder: folder.clone(), layer });
+            self.statements.push(Located {
+                statement,
+                folder: folder.clone(),
+                layer,
+            });
         }
         chain.pop();
     }
@@ -106,5 +133,6 @@ fn read_text(path: &Path) -> Result<String, String> {
         return Err(format!("larger than {MAX_BYTES} bytes"));
     }
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-    String::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+    String::from_utf8(bytes)
+        .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
 }

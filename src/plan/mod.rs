@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::diag::{SourceMap, Span};
 use crate::eval::Bindings;
 use crate::name::NodeName;
-use crate::syntax::ast::{Expr, FunClause, Options, Statement, Tail};
+use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
 
 pub use load::load;
@@ -164,6 +164,3 @@ pub struct Plan {
     /// `rollback`.
     pub rollback: Rollback,
 }
-
-/// Options of a statement with the place they stand in.
-pub(crate) type StatementOptions<'a> = (&'a Options, Span);

@@ -9,7 +9,12 @@ use crate::syntax::ast::{Expr, ExprKind, Options};
 use crate::term::{Atom, Term};
 
 /// Reports options that a statement does not have.
-pub(super) fn known(options: &Options, statement: &str, words: &[&str], said: &mut Vec<Diagnostic>) {
+pub(super) fn known(
+    options: &Options,
+    statement: &str,
+    words: &[&str],
+    said: &mut Vec<Diagnostic>,
+) {
     let mut seen: Vec<&Atom> = Vec::new();
     for pair in options {
         let word = pair.key.value.as_str();
@@ -27,13 +32,20 @@ pub(super) fn known(options: &Options, statement: &str, words: &[&str], said: &m
             None => format!("options: {list}"),
         };
         let title = format!("unknown option `{word}` for `{statement}`");
-        said.push(Diagnostic::new(Code::E204, title).label(pair.key.span, "no such option").help(help));
+        said.push(
+            Diagnostic::new(Code::E204, title)
+                .label(pair.key.span, "no such option")
+                .help(help),
+        );
     }
 }
 
 /// An option's value, when it is given.
 pub(super) fn value<'a>(options: &'a Options, word: &str) -> Option<&'a Expr> {
-    options.iter().find(|pair| pair.key.value == word).map(|pair| &pair.value)
+    options
+        .iter()
+        .find(|pair| pair.key.value == word)
+        .map(|pair| &pair.value)
 }
 
 /// "`word` wants …, got …"
@@ -48,12 +60,22 @@ pub(super) fn wrong(word: &str, wants: &str, expr: &Expr, got: &Term) -> Diagnos
 
 /// A statement that the language knows and this version does not carry out.
 pub(super) fn unsupported(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::new(Code::E110, format!("{what} is not carried out by updo {}", env!("CARGO_PKG_VERSION")))
-        .label(span, "delete this statement, or use a newer updo")
+    Diagnostic::new(
+        Code::E110,
+        format!(
+            "{what} is not carried out by updo {}",
+            env!("CARGO_PKG_VERSION")
+        ),
+    )
+    .label(span, "delete this statement, or use a newer updo")
 }
 
 /// The value of an expression that is read without a node.
-pub(super) fn constant(expr: &Expr, constants: &Bindings, said: &mut Vec<Diagnostic>) -> Option<Term> {
+pub(super) fn constant(
+    expr: &Expr,
+    constants: &Bindings,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Term> {
     if let Some(term) = expr.as_literal() {
         return Some(term);
     }
@@ -87,5 +109,7 @@ pub fn duration(
 
 /// A duration as a value: milliseconds, as OTP counts them.
 pub fn term_duration(term: &Term) -> Option<Duration> {
-    term.as_i64().and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis)
+    term.as_i64()
+        .and_then(|ms| u64::try_from(ms).ok())
+        .map(Duration::from_millis)
 }

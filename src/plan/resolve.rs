@@ -23,7 +23,10 @@ pub(super) fn resolve(
     sets: &BTreeMap<String, String>,
     sources: SourceMap,
 ) -> (Plan, Vec<Diagnostic>) {
-    let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_stem()
+        .map(|s| s.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let plan = Plan {
         path: path.to_owned(),
         title: name,
@@ -41,7 +44,11 @@ pub(super) fn resolve(
         deadline: None,
         rollback: Rollback::default(),
     };
-    let mut resolver = Resolver { plan, said: Vec::new(), once: BTreeMap::new() };
+    let mut resolver = Resolver {
+        plan,
+        said: Vec::new(),
+        once: BTreeMap::new(),
+    };
     resolver.parameters(&statements, sets);
     resolver.constants(&statements);
     for located in statements {
@@ -73,7 +80,15 @@ impl Resolver {
     fn parameters(&mut self, statements: &[Located], sets: &BTreeMap<String, String>) {
         let mut names = Vec::new();
         for Located { statement, .. } in statements {
-            let StatementKind::Param { name, kind, default, .. } = &statement.kind else { continue };
+            let StatementKind::Param {
+                name,
+                kind,
+                default,
+                ..
+            } = &statement.kind
+            else {
+                continue;
+            };
             names.push(name.value.clone());
             self.once(&format!("param {}", name.value), name.span);
             let found = match sets.get(&name.value) {
@@ -82,9 +97,11 @@ impl Resolver {
                     Some(expr) => constant(expr, &self.plan.constants, &mut self.said),
                     None => {
                         let title = format!("parameter `{}` has no value", name.value);
-                        let help = format!("pass `--set {0}=VALUE` or set UPDO_SET_{0}", name.value);
+                        let help =
+                            format!("pass `--set {0}=VALUE` or set UPDO_SET_{0}", name.value);
                         let told = Diagnostic::new(Code::E207, title);
-                        self.said.push(told.label(name.span, "has no default").help(help));
+                        self.said
+                            .push(told.label(name.span, "has no default").help(help));
                         None
                     }
                 },
@@ -94,7 +111,10 @@ impl Resolver {
             }
         }
         for set in sets.keys().filter(|set| !names.contains(set)) {
-            let mut told = Diagnostic::new(Code::E208, format!("`--set {set}=…`: the plan has no such parameter"));
+            let mut told = Diagnostic::new(
+                Code::E208,
+                format!("`--set {set}=…`: the plan has no such parameter"),
+            );
             if let Some(close) = suggest(set, names.iter()) {
                 told = told.help(format!("did you mean `{close}`?"));
             }
@@ -104,11 +124,19 @@ impl Resolver {
 
     /// A value given as text, read by the parameter's type.
     fn given(&mut self, name: &Spanned<String>, kind: Option<&Expr>, text: &str) -> Option<Term> {
-        let kind = kind.and_then(Expr::as_literal).unwrap_or_else(|| Term::atom("term"));
+        let kind = kind
+            .and_then(Expr::as_literal)
+            .unwrap_or_else(|| Term::atom("term"));
         let found = typed(&kind, text);
         if found.is_none() {
-            let title = format!("`--set {}={text}`: the value is not {}", name.value, article(&kind));
-            self.said.push(Diagnostic::new(Code::E208, title).label(name.span, format!("wants `{kind}`")));
+            let title = format!(
+                "`--set {}={text}`: the value is not {}",
+                name.value,
+                article(&kind)
+            );
+            self.said.push(
+                Diagnostic::new(Code::E208, title).label(name.span, format!("wants `{kind}`")),
+            );
         }
         found
     }
@@ -147,31 +175,51 @@ impl Resolver {
     }
 
     fn statement(&mut self, located: Located) {
-        let Located { statement, folder, layer } = located;
+        let Located {
+            statement,
+            folder,
+            layer,
+        } = located;
         let span = statement.span;
         match &statement.kind {
             StatementKind::Plan { title, options } => {
                 self.once("plan", span);
                 self.plan.title.clone_from(&title.value);
                 for pair in options {
-                    if let Some(term) = constant(&pair.value, &self.plan.constants, &mut self.said) {
-                        self.plan.metadata.push((pair.key.value.as_str().to_owned(), term));
+                    if let Some(term) = constant(&pair.value, &self.plan.constants, &mut self.said)
+                    {
+                        self.plan
+                            .metadata
+                            .push((pair.key.value.as_str().to_owned(), term));
                     }
                 }
             }
             StatementKind::Updo { version } => self.version(version),
-            StatementKind::Include { .. } | StatementKind::Param { .. } | StatementKind::Bind { .. } => {}
+            StatementKind::Include { .. }
+            | StatementKind::Param { .. }
+            | StatementKind::Bind { .. } => {}
             StatementKind::Function { name, clauses } => {
                 let arity = clauses.first().map_or(0, |clause| clause.args.len());
                 self.once(&format!("{}/{arity}", name.value.as_str()), name.span);
-                self.plan.functions.insert((name.value.as_str().to_owned(), arity), clauses.clone());
+                self.plan
+                    .functions
+                    .insert((name.value.as_str().to_owned(), arity), clauses.clone());
             }
-            StatementKind::Target { name, options } => self.target(name.value.as_str(), options, span, &folder),
-            StatementKind::Code { push, options, tail } => {
+            StatementKind::Target { name, options } => {
+                self.target(name.value.as_str(), options, span, &folder)
+            }
+            StatementKind::Code {
+                push,
+                options,
+                tail,
+            } => {
                 self.once("code", span);
                 known(options, "code", &["persist", "replace"], &mut self.said);
                 for pair in options {
-                    self.said.push(unsupported(pair.key.span, &format!("`code … {}`", pair.key.value.as_str())));
+                    self.said.push(unsupported(
+                        pair.key.span,
+                        &format!("`code … {}`", pair.key.value.as_str()),
+                    ));
                 }
                 self.no_guard(tail, "code");
                 if let Some(patterns) = push {
@@ -187,7 +235,12 @@ impl Resolver {
             | StatementKind::Exclude { .. }
             | StatementKind::Only { .. } => self.rule(statement, layer),
             StatementKind::Module { options, .. } => {
-                known(options, "module", &["class", "type", "change", "timeout", "purge"], &mut self.said);
+                known(
+                    options,
+                    "module",
+                    &["class", "type", "change", "timeout", "purge"],
+                    &mut self.said,
+                );
                 self.rule(statement, layer);
             }
             StatementKind::Window(word) => {
@@ -195,32 +248,55 @@ impl Resolver {
                 match word.value.as_str() {
                     "single" => {}
                     "minimal" | "otp" => {
-                        self.said.push(unsupported(span, &format!("`window {}`", word.value.as_str())));
+                        self.said.push(unsupported(
+                            span,
+                            &format!("`window {}`", word.value.as_str()),
+                        ));
                     }
-                    _ => self.said.push(choice("window", word, &["single", "minimal", "otp"])),
+                    _ => self
+                        .said
+                        .push(choice("window", word, &["single", "minimal", "otp"])),
                 }
             }
             StatementKind::Engine(word) => {
                 self.once("engine", span);
                 match word.value.as_str() {
                     "updo" => {}
-                    "release_handler" => self.said.push(unsupported(span, "`engine release_handler`")),
-                    _ => self.said.push(choice("engine", word, &["updo", "release_handler"])),
+                    "release_handler" => self
+                        .said
+                        .push(unsupported(span, "`engine release_handler`")),
+                    _ => self
+                        .said
+                        .push(choice("engine", word, &["updo", "release_handler"])),
                 }
             }
             StatementKind::Insert { .. } => self.said.push(unsupported(span, "`insert`")),
             StatementKind::Rollout { .. } => self.said.push(unsupported(span, "`rollout`")),
-            StatementKind::Hook { moment, options, tail, body } => {
+            StatementKind::Hook {
+                moment,
+                options,
+                tail,
+                body,
+            } => {
                 self.hook(moment, options, tail, body, span);
             }
-            StatementKind::Check { verify, name, options, tail, body } => {
+            StatementKind::Check {
+                verify,
+                name,
+                options,
+                tail,
+                body,
+            } => {
                 self.check(*verify, name, options, tail, body, span);
             }
             StatementKind::Deadline(expr) => {
                 self.once("deadline", span);
-                self.plan.deadline = duration("deadline", expr, &self.plan.constants, &mut self.said);
+                self.plan.deadline =
+                    duration("deadline", expr, &self.plan.constants, &mut self.said);
             }
-            StatementKind::Rollback { policy, options, .. } => {
+            StatementKind::Rollback {
+                policy, options, ..
+            } => {
                 self.once("rollback", span);
                 known(options, "rollback", &["on", "keep_old"], &mut self.said);
                 for pair in options {
@@ -231,7 +307,11 @@ impl Resolver {
                     "automatic" => self.plan.rollback = Rollback::Automatic,
                     "manual" => self.plan.rollback = Rollback::Manual,
                     "never" => self.plan.rollback = Rollback::Never,
-                    _ => self.said.push(choice("rollback", policy, &["automatic", "manual", "never"])),
+                    _ => self.said.push(choice(
+                        "rollback",
+                        policy,
+                        &["automatic", "manual", "never"],
+                    )),
                 }
             }
         }
@@ -259,7 +339,8 @@ impl Resolver {
 
     fn no_guard(&mut self, tail: &Tail, what: &str) {
         if let Some(first) = tail.when.first() {
-            self.said.push(unsupported(first.span, &format!("`{what} … when`")));
+            self.said
+                .push(unsupported(first.span, &format!("`{what} … when`")));
         }
     }
 
@@ -267,14 +348,19 @@ impl Resolver {
         let mine = env!("CARGO_PKG_VERSION");
         match semver::VersionReq::parse(&wanted.value) {
             Err(why) => self.said.push(
-                Diagnostic::new(Code::E205, format!("`updo` wants a version range, got `{}`", wanted.value))
-                    .label(wanted.span, why.to_string())
-                    .help("for example `updo \">= 0.1, < 2.0\".`"),
+                Diagnostic::new(
+                    Code::E205,
+                    format!("`updo` wants a version range, got `{}`", wanted.value),
+                )
+                .label(wanted.span, why.to_string())
+                .help("for example `updo \">= 0.1, < 2.0\".`"),
             ),
             Ok(range) => {
                 if !semver::Version::parse(mine).is_ok_and(|version| range.matches(&version)) {
                     let title = format!("this plan needs updo `{}`, this is {mine}", wanted.value);
-                    self.said.push(Diagnostic::new(Code::E201, title).label(wanted.span, "does not fit"));
+                    self.said.push(
+                        Diagnostic::new(Code::E201, title).label(wanted.span, "does not fit"),
+                    );
                 }
             }
         }
@@ -282,12 +368,21 @@ impl Resolver {
 
     fn target(&mut self, name: &str, options: &Options, span: Span, folder: &Path) {
         self.once(&format!("target {name}"), span);
-        let words =
-            ["nodes", "seed", "match", "cookie", "tls", "name", "epmd_port", "hidden"];
+        let words = [
+            "nodes",
+            "seed",
+            "match",
+            "cookie",
+            "tls",
+            "name",
+            "epmd_port",
+            "hidden",
+        ];
         known(options, "target", &words, &mut self.said);
         for word in ["seed", "match", "tls", "hidden"] {
             if let Some(expr) = value(options, word) {
-                self.said.push(unsupported(expr.span, &format!("`target … {word}`")));
+                self.said
+                    .push(unsupported(expr.span, &format!("`target … {word}`")));
             }
         }
         let mut target = Target {
@@ -313,7 +408,8 @@ impl Resolver {
             if let Some(term) = constant(expr, &self.plan.constants, &mut self.said) {
                 target.epmd_port = term.as_i64().and_then(|port| u16::try_from(port).ok());
                 if target.epmd_port.is_none() {
-                    self.said.push(wrong("epmd_port", "a port number", expr, &term));
+                    self.said
+                        .push(wrong("epmd_port", "a port number", expr, &term));
                 }
             }
         }
@@ -321,16 +417,24 @@ impl Resolver {
     }
 
     fn nodes(&mut self, expr: &Expr) -> Vec<NodeName> {
-        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else { return Vec::new() };
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
+            return Vec::new();
+        };
         let name = |term: &Term| {
             let text = term.as_atom()?.as_str();
             let (short, host) = text.split_once('@')?;
             (!short.is_empty() && !host.is_empty()).then(|| NodeName::new(text))
         };
-        let nodes: Option<Vec<NodeName>> =
-            term.as_list().and_then(|list| list.iter().map(name).collect());
+        let nodes: Option<Vec<NodeName>> = term
+            .as_list()
+            .and_then(|list| list.iter().map(name).collect());
         nodes.unwrap_or_else(|| {
-            self.said.push(wrong("nodes", "a list of node names such as `['shop@host']`", expr, &term));
+            self.said.push(wrong(
+                "nodes",
+                "a list of node names such as `['shop@host']`",
+                expr,
+                &term,
+            ));
             Vec::new()
         })
     }
@@ -348,12 +452,17 @@ impl Resolver {
                     _ => {}
                 }
             }
-            ExprKind::Literal(Term::Atom(atom)) if *atom == "prompt" => return Some(CookieFrom::Prompt),
+            ExprKind::Literal(Term::Atom(atom)) if *atom == "prompt" => {
+                return Some(CookieFrom::Prompt);
+            }
             ExprKind::Literal(_) => {
                 // The value is not repeated: it may be a real cookie.
                 self.said.push(
                     Diagnostic::new(Code::W212, "cookie written in the plan")
-                        .label(expr.span, "readable by everybody who can read the plan; it is not used")
+                        .label(
+                            expr.span,
+                            "readable by everybody who can read the plan; it is not used",
+                        )
                         .help("write `cookie => file(\"PATH\")`, `env(\"NAME\")` or `prompt`"),
                 );
                 return None;
@@ -361,8 +470,11 @@ impl Resolver {
             _ => {}
         }
         self.said.push(
-            Diagnostic::new(Code::E205, "`cookie` wants `file(\"PATH\")`, `env(\"NAME\")` or `prompt`")
-                .label(expr.span, "none of these"),
+            Diagnostic::new(
+                Code::E205,
+                "`cookie` wants `file(\"PATH\")`, `env(\"NAME\")` or `prompt`",
+            )
+            .label(expr.span, "none of these"),
         );
         None
     }
@@ -380,7 +492,12 @@ impl Resolver {
                 return self.said.push(unsupported(span, "a hook at a step"));
             }
         };
-        self.plan.hooks.push(Hook { when, body: body.to_vec(), tail: tail.clone(), span });
+        self.plan.hooks.push(Hook {
+            when,
+            body: body.to_vec(),
+            tail: tail.clone(),
+            span,
+        });
     }
 
     fn check(
@@ -393,19 +510,28 @@ impl Resolver {
         span: Span,
     ) {
         let word = if verify { "verify" } else { "require" };
-        known(options, word, &["within", "every", "each", "after"], &mut self.said);
+        known(
+            options,
+            word,
+            &["within", "every", "each", "after"],
+            &mut self.said,
+        );
         if let Some(expr) = value(options, "each") {
             match constant(expr, &self.plan.constants, &mut self.said) {
                 Some(term) if term.is_atom("node") => {}
                 Some(term) if term.is_atom("rollout") => {
                     self.said.push(unsupported(expr.span, "`each => rollout`"));
                 }
-                Some(term) => self.said.push(wrong("each", "`node` or `rollout`", expr, &term)),
+                Some(term) => self
+                    .said
+                    .push(wrong("each", "`node` or `rollout`", expr, &term)),
                 None => {}
             }
         }
         let mut time = |word: &str, default| match value(options, word) {
-            Some(expr) => duration(word, expr, &self.plan.constants, &mut self.said).unwrap_or(default),
+            Some(expr) => {
+                duration(word, expr, &self.plan.constants, &mut self.said).unwrap_or(default)
+            }
             None => default,
         };
         let check = Check {
@@ -417,20 +543,29 @@ impl Resolver {
             after: time("after", Duration::ZERO),
             span,
         };
-        if verify { self.plan.verifies.push(check) } else { self.plan.requires.push(check) }
+        if verify {
+            self.plan.verifies.push(check)
+        } else {
+            self.plan.requires.push(check)
+        }
     }
 }
 
 fn located_patterns(patterns: &[Spanned<String>], base: PathBuf) -> Patterns {
-    Patterns { patterns: patterns.iter().map(|p| (p.value.clone(), p.span)).collect(), base }
+    Patterns {
+        patterns: patterns.iter().map(|p| (p.value.clone(), p.span)).collect(),
+        base,
+    }
 }
 
 /// E205 for a word that is none of a few.
 fn choice(statement: &str, word: &Spanned<crate::term::Atom>, words: &[&str]) -> Diagnostic {
     let got = word.value.as_str();
-    let mut told =
-        Diagnostic::new(Code::E205, format!("`{statement}` wants {}, got `{got}`", words.join(" or ")))
-            .label(word.span, "none of these");
+    let mut told = Diagnostic::new(
+        Code::E205,
+        format!("`{statement}` wants {}, got `{got}`", words.join(" or ")),
+    )
+    .label(word.span, "none of these");
     if let Some(close) = suggest(got, words.iter().copied()) {
         told = told.help(format!("did you mean `{close}`?"));
     }
@@ -439,7 +574,11 @@ fn choice(statement: &str, word: &Spanned<crate::term::Atom>, words: &[&str]) ->
 
 fn article(kind: &Term) -> String {
     let text = kind.to_string();
-    if text.starts_with(['a', 'e', 'i', 'o', 'u']) { format!("an {text}") } else { format!("a {text}") }
+    if text.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        format!("an {text}")
+    } else {
+        format!("a {text}")
+    }
 }
 
 /// Reads a parameter's text by its type.
@@ -448,7 +587,11 @@ fn typed(kind: &Term, text: &str) -> Option<Term> {
         if text.is_empty() {
             return Some(Term::List(Vec::new()));
         }
-        return text.split(',').map(|part| typed(element, part.trim())).collect::<Option<Vec<_>>>().map(Term::List);
+        return text
+            .split(',')
+            .map(|part| typed(element, part.trim()))
+            .collect::<Option<Vec<_>>>()
+            .map(Term::List);
     }
     let parsed = || crate::syntax::parse_expression(text, 0).ok();
     match kind.as_atom()?.as_str() {
@@ -456,7 +599,11 @@ fn typed(kind: &Term, text: &str) -> Option<Term> {
         "atom" => Some(Term::atom(text)),
         "node" => text.contains('@').then(|| Term::atom(text)),
         "integer" => text.parse().ok().map(Term::Int),
-        "float" => text.parse().ok().filter(|f: &f64| f.is_finite()).map(Term::Float),
+        "float" => text
+            .parse()
+            .ok()
+            .filter(|f: &f64| f.is_finite())
+            .map(Term::Float),
         "boolean" => text.parse().ok().map(Term::boolean),
         "duration" => match parsed()?.kind {
             ExprKind::Duration(ms) => i64::try_from(ms).ok().map(Term::Int),

@@ -1,1 +1,8 @@
-//! What people and machines see of a run.
+//! What people and machines see: the preview, the lines of a run, the stream of events.
+//!
+//! Text only; nothing here writes to a terminal or a file.
+
+pub mod json;
+pub mod lines;
+pub mod paint;
+pub mod preview;

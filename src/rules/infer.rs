@@ -9,7 +9,11 @@ use crate::name::Module;
 use crate::term::Term;
 
 /// Behaviours whose processes are supervisors.
-const SUPERVISORS: &[&str] = &["supervisor", "Elixir.Supervisor", "Elixir.DynamicSupervisor"];
+const SUPERVISORS: &[&str] = &[
+    "supervisor",
+    "Elixir.Supervisor",
+    "Elixir.DynamicSupervisor",
+];
 
 /// Behaviours whose processes are servers, and the arity of their `code_change`.
 const SERVERS: &[(&str, u32)] = &[
@@ -24,17 +28,24 @@ const SERVERS: &[(&str, u32)] = &[
 
 /// The rules of every module of a change set, before any plan.
 pub fn infer(changes: &ChangeSet) -> BTreeMap<Module, ModuleRules> {
-    changes.modules.iter().map(|(module, changed)| (module.clone(), rules(changed))).collect()
+    changes
+        .modules
+        .iter()
+        .map(|(module, changed)| (module.clone(), rules(changed)))
+        .collect()
 }
 
 fn rules(changed: &Changed) -> ModuleRules {
     let (class, change) = match &changed.new {
         Some(new) => {
-            let class = class(&new.facts, changed.old_facts.as_ref());
+            let class = class(&new.facts, changed.old_facts());
             let change = change(class.value, &new.facts);
             (class, change)
         }
-        None => (Ruled::inferred(Class::Plain, "deleted in the new version"), Ruled::default(Change::Soft)),
+        None => (
+            Ruled::inferred(Class::Plain, "deleted in the new version"),
+            Ruled::default(Change::Soft),
+        ),
     };
     ModuleRules {
         class,
@@ -58,14 +69,28 @@ fn class(new: &BeamFacts, old: Option<&BeamFacts>) -> Ruled<Class> {
 }
 
 fn class_of(facts: &BeamFacts) -> Option<Ruled<Class>> {
-    if let Some(found) = facts.behaviours.iter().find(|b| SUPERVISORS.contains(&b.as_str())) {
-        return Some(Ruled::inferred(Class::Supervisor, format!("behaviour {found}")));
+    if let Some(found) = facts
+        .behaviours
+        .iter()
+        .find(|b| SUPERVISORS.contains(&b.as_str()))
+    {
+        return Some(Ruled::inferred(
+            Class::Supervisor,
+            format!("behaviour {found}"),
+        ));
     }
-    if let Some(found) = facts.behaviours.iter().find(|b| SERVERS.iter().any(|(s, _)| *s == b.as_str())) {
+    if let Some(found) = facts
+        .behaviours
+        .iter()
+        .find(|b| SERVERS.iter().any(|(s, _)| *s == b.as_str()))
+    {
         return Some(Ruled::inferred(Class::Server, format!("behaviour {found}")));
     }
     if facts.exports("system_code_change", 4) {
-        return Some(Ruled::inferred(Class::Server, "exports system_code_change/4"));
+        return Some(Ruled::inferred(
+            Class::Server,
+            "exports system_code_change/4",
+        ));
     }
     let like_a_server = facts.exports("init", 1)
         && (facts.exports("handle_call", 3) || facts.exports("callback_mode", 0))
@@ -80,7 +105,10 @@ fn change(class: Class, new: &BeamFacts) -> Ruled<Change> {
         Class::Supervisor => Ruled::inferred(nothing(), "supervisors renew their specifications"),
         Class::Server => match converter(new) {
             Some(function) => Ruled::inferred(nothing(), format!("exports {function}")),
-            None => Ruled::inferred(Change::Soft, "exports no code_change: suspended, not converted"),
+            None => Ruled::inferred(
+                Change::Soft,
+                "exports no code_change: suspended, not converted",
+            ),
         },
     }
 }
@@ -92,7 +120,9 @@ pub fn converter(facts: &BeamFacts) -> Option<&'static str> {
         .filter(|(name, _)| facts.behaviours.iter().any(|b| b.as_str() == *name))
         .map(|(_, arity)| *arity)
         .collect();
-    let has = |arity| facts.exports("code_change", arity) && (arities.is_empty() || arities.contains(&arity));
+    let has = |arity| {
+        facts.exports("code_change", arity) && (arities.is_empty() || arities.contains(&arity))
+    };
     if facts.exports("system_code_change", 4) && arities.is_empty() {
         return Some("system_code_change/4");
     }

@@ -36,11 +36,23 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     contradictions(&graph, &mut said);
     let cycles = merge_cycles(&mut graph, manual, &mut said);
     let order = graph.order();
-    Merged { rules: Ruleset { modules, graph, order, cycles, left_out }, diagnostics: said }
+    Merged {
+        rules: Ruleset {
+            modules,
+            graph,
+            order,
+            cycles,
+            left_out,
+        },
+        diagnostics: said,
+    }
 }
 
 fn origin(source: &Source) -> Origin {
-    Origin::Plan { span: source.span, because: source.because.clone() }
+    Origin::Plan {
+        span: source.span,
+        because: source.because.clone(),
+    }
 }
 
 /// A rule that matches nothing is reported, unless it comes from an included file.
@@ -52,9 +64,14 @@ fn unused(source: &Source, modules: &[Module], said: &mut Vec<Diagnostic>) {
     let title = match names.len() {
         0 => "rule has no effect: its subject names no module".to_owned(),
         1 => format!("rule has no effect: {} does not change here", names[0]),
-        _ => format!("rule has no effect: {} do not change here", names.join(", ")),
+        _ => format!(
+            "rule has no effect: {} do not change here",
+            names.join(", ")
+        ),
     };
-    said.push(Diagnostic::new(Code::W310, title).label(source.span, "matches nothing in this upgrade"));
+    said.push(
+        Diagnostic::new(Code::W310, title).label(source.span, "matches nothing in this upgrade"),
+    );
 }
 
 /// `only`, then `exclude`.
@@ -71,11 +88,20 @@ fn select(
         }
     }
     for rule in &manual.exclude {
-        for module in rule.modules.iter().filter(|module| modules.contains_key(*module)) {
-            out.entry(module.clone()).or_insert_with(|| origin(&rule.source));
+        for module in rule
+            .modules
+            .iter()
+            .filter(|module| modules.contains_key(*module))
+        {
+            out.entry(module.clone())
+                .or_insert_with(|| origin(&rule.source));
         }
     }
-    for Selection { modules: named, source } in manual.only.iter().chain(&manual.exclude) {
+    for Selection {
+        modules: named,
+        source,
+    } in manual.only.iter().chain(&manual.exclude)
+    {
         if !named.iter().any(|module| modules.contains_key(module)) {
             unused(source, named, said);
         }
@@ -94,11 +120,21 @@ fn excluded_but_needed(
         if gone.contains(from) || !gone.contains(to) {
             continue;
         }
-        let Some(reason) = edge.reasons.iter().find(|r| matches!(r, Reason::Needs { .. })) else { continue };
+        let Some(reason) = edge
+            .reasons
+            .iter()
+            .find(|r| matches!(r, Reason::Needs { .. }))
+        else {
+            continue;
+        };
         let mut told = Diagnostic::new(Code::E313, format!("`{to}` is left out and needed"))
             .note(reason.sentence(from, to))
-            .help(format!("leave `{from}` out as well, or let `{to}` take part"));
-        if let Some((_, Origin::Plan { span, .. })) = left_out.iter().find(|(module, _)| module == to) {
+            .help(format!(
+                "leave `{from}` out as well, or let `{to}` take part"
+            ));
+        if let Some((_, Origin::Plan { span, .. })) =
+            left_out.iter().find(|(module, _)| module == to)
+        {
             told = told.label(*span, format!("leaves `{to}` out"));
         }
         said.push(told);
@@ -107,7 +143,10 @@ fn excluded_but_needed(
 
 fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
     let pairs = |rule: &EdgeRule| -> Vec<(Module, Module)> {
-        let from = rule.from.iter().flat_map(|a| rule.to.iter().map(move |b| (a.clone(), b.clone())));
+        let from = rule
+            .from
+            .iter()
+            .flat_map(|a| rule.to.iter().map(move |b| (a.clone(), b.clone())));
         from.filter(|(a, b)| a != b).collect()
     };
     for added in &manual.add {
@@ -147,7 +186,9 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
     for rule in &manual.add {
         let mut matched = false;
         for (from, to) in pairs(rule) {
-            let known = graph.edge(&from, &to).and_then(|edge| edge.reasons.first().cloned());
+            let known = graph
+                .edge(&from, &to)
+                .and_then(|edge| edge.reasons.first().cloned());
             let Source { span, because, .. } = rule.source.clone();
             if graph.add(&from, &to, Reason::Plan { span, because }) {
                 matched = true;
@@ -171,7 +212,12 @@ impl Reason {
 }
 
 fn outside(graph: &Graph, rule: &EdgeRule) -> Vec<Module> {
-    rule.from.iter().chain(&rule.to).filter(|module| !graph.contains(module)).cloned().collect()
+    rule.from
+        .iter()
+        .chain(&rule.to)
+        .filter(|module| !graph.contains(module))
+        .cloned()
+        .collect()
 }
 
 /// Who said a value, for telling conflicts.
@@ -188,10 +234,18 @@ fn merge_attributes(
 ) {
     let mut winners: BTreeMap<(Module, &'static str), Said> = BTreeMap::new();
     for rule in &manual.attributes {
-        if !rule.modules.iter().any(|module| modules.contains_key(module)) {
+        if !rule
+            .modules
+            .iter()
+            .any(|module| modules.contains_key(module))
+        {
             unused(&rule.source, &rule.modules, said);
         }
-        for module in rule.modules.iter().filter(|module| modules.contains_key(*module)) {
+        for module in rule
+            .modules
+            .iter()
+            .filter(|module| modules.contains_key(*module))
+        {
             for (value, span) in &rule.values {
                 put(&mut winners, module, rule, value, *span, said);
             }
@@ -199,9 +253,14 @@ fn merge_attributes(
     }
     for rule in &manual.attributes {
         for module in &rule.modules {
-            let Some(rules) = modules.get_mut(module) else { continue };
+            let Some(rules) = modules.get_mut(module) else {
+                continue;
+            };
             for (value, span) in &rule.values {
-                if winners.get(&(module.clone(), value.word())).is_some_and(|w| w.span == *span) {
+                if winners
+                    .get(&(module.clone(), value.word()))
+                    .is_some_and(|w| w.span == *span)
+                {
                     apply(rules, value, &origin(&rule.source));
                 }
             }
@@ -222,7 +281,10 @@ fn put(
     match winners.get(&key) {
         Some(winner) if winner.rank > rank => {}
         Some(winner) if winner.rank == rank && winner.value != *value => {
-            let title = format!("two rules disagree about the `{}` of `{module}`", value.word());
+            let title = format!(
+                "two rules disagree about the `{}` of `{module}`",
+                value.word()
+            );
             said.push(
                 Diagnostic::new(Code::E302, title)
                     .label(winner.span, "one value here")
@@ -232,14 +294,24 @@ fn put(
         }
         Some(winner) if winner.rank == rank => {}
         _ => {
-            winners.insert(key, Said { rank, value: value.clone(), span });
+            winners.insert(
+                key,
+                Said {
+                    rank,
+                    value: value.clone(),
+                    span,
+                },
+            );
         }
     }
 }
 
 fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
     fn ruled<T>(value: T, origin: &Origin) -> Ruled<T> {
-        Ruled { value, origin: origin.clone() }
+        Ruled {
+            value,
+            origin: origin.clone(),
+        }
     }
     match value {
         Attribute::Class(class) => {
@@ -266,8 +338,16 @@ fn conversions_exist(
     said: &mut Vec<Diagnostic>,
 ) {
     for (module, rules) in modules {
-        let (Change::Advanced(_), Class::Server) = (&rules.change.value, rules.class.value) else { continue };
-        let Some(new) = changes.modules.get(module).and_then(|changed| changed.new.as_ref()) else { continue };
+        let (Change::Advanced(_), Class::Server) = (&rules.change.value, rules.class.value) else {
+            continue;
+        };
+        let Some(new) = changes
+            .modules
+            .get(module)
+            .and_then(|changed| changed.new.as_ref())
+        else {
+            continue;
+        };
         if infer::converter(&new.facts).is_some() {
             continue;
         }
@@ -283,12 +363,16 @@ fn conversions_exist(
 
 /// Orders that only the plan gives may not run in a ring.
 fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) {
-    let from_plan = |edge: &Edge| edge.reasons.iter().any(|r| matches!(r, Reason::Plan { .. }));
+    let from_plan = |edge: &Edge| {
+        edge.reasons
+            .iter()
+            .any(|r| matches!(r, Reason::Plan { .. }))
+    };
     for ring in graph.cycles_of(from_plan) {
         let names: Vec<String> = ring.iter().map(ToString::to_string).collect();
         let title = format!("these orders contradict each other: {}", names.join(", "));
-        let mut told =
-            Diagnostic::new(Code::E303, title).help("each of these modules would have to come first");
+        let mut told = Diagnostic::new(Code::E303, title)
+            .help("each of these modules would have to come first");
         for (from, to, edge) in graph.edges() {
             if !ring.contains(from) || !ring.contains(to) {
                 continue;
@@ -310,12 +394,17 @@ fn merge_cycles(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) 
         let mut named: Vec<Module> = rule.members.clone();
         named.sort();
         named.dedup();
-        let Some(cycle) = found.iter().find(|cycle| cycle.iter().any(|m| named.contains(m))) else {
+        let Some(cycle) = found
+            .iter()
+            .find(|cycle| cycle.iter().any(|m| named.contains(m)))
+        else {
             if named.iter().any(|module| graph.contains(module)) {
                 let title = "these modules form no cycle in this upgrade".to_owned();
-                said.push(Diagnostic::new(Code::W305, title).label(rule.source.span, "no cycle").help(
-                    "delete the statement, unless other upgrades still have the cycle",
-                ));
+                said.push(
+                    Diagnostic::new(Code::W305, title)
+                        .label(rule.source.span, "no cycle")
+                        .help("delete the statement, unless other upgrades still have the cycle"),
+                );
             } else {
                 unused(&rule.source, &named, said);
             }
@@ -325,7 +414,10 @@ fn merge_cycles(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) 
         membership(graph, rule.source.span, cycle, &named, said);
         for (from, to, span) in &rule.breaks {
             let because = rule.source.because.clone();
-            if !cycle.contains(from) || !cycle.contains(to) || !graph.remove(from, to, *span, because) {
+            if !cycle.contains(from)
+                || !cycle.contains(to)
+                || !graph.remove(from, to, *span, because)
+            {
                 let edges: Vec<String> = graph
                     .edges()
                     .filter(|(a, b, _)| cycle.contains(a) && cycle.contains(b))
@@ -347,7 +439,10 @@ fn merge_cycles(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) 
             if origin.is_none() {
                 said.push(undeclared(graph, &members));
             }
-            Cycle { members, declared: origin }
+            Cycle {
+                members,
+                declared: origin,
+            }
         })
         .collect()
 }
@@ -363,7 +458,9 @@ fn membership(
     for missing in cycle.iter().filter(|module| !named.contains(module)) {
         let ring: Vec<String> = graph
             .edges()
-            .filter(|(a, b, _)| (*a == missing || *b == missing) && cycle.contains(a) && cycle.contains(b))
+            .filter(|(a, b, _)| {
+                (*a == missing || *b == missing) && cycle.contains(a) && cycle.contains(b)
+            })
             .map(|(a, b, _)| format!("{a} -> {b}"))
             .collect();
         said.push(
@@ -373,7 +470,10 @@ fn membership(
                 .help(format!("add `{missing}` after review")),
         );
     }
-    for extra in named.iter().filter(|module| graph.contains(module) && !cycle.contains(module)) {
+    for extra in named
+        .iter()
+        .filter(|module| graph.contains(module) && !cycle.contains(module))
+    {
         said.push(
             Diagnostic::new(Code::E306, format!("`{extra}` is not part of this cycle"))
                 .label(span, format!("names `{extra}`"))

@@ -48,12 +48,18 @@ pub struct Ruled<T> {
 impl<T> Ruled<T> {
     /// The built-in value.
     pub fn default(value: T) -> Self {
-        Self { value, origin: Origin::Default }
+        Self {
+            value,
+            origin: Origin::Default,
+        }
     }
 
     /// A value found in the facts.
     pub fn inferred(value: T, how: impl Into<String>) -> Self {
-        Self { value, origin: Origin::Inferred(how.into()) }
+        Self {
+            value,
+            origin: Origin::Inferred(how.into()),
+        }
     }
 }
 

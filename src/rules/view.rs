@@ -27,7 +27,10 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The built-in functions of plans over these facts.
     pub fn world(&self) -> Facts<'a> {
-        Facts { view: *self, said: Vec::new() }
+        Facts {
+            view: *self,
+            said: Vec::new(),
+        }
     }
 
     /// Whether a module is loaded, new, or listed by an application.
@@ -42,12 +45,20 @@ impl<'a> View<'a> {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let changed = self.changes.modules.keys();
         let listed = self.facts.apps.values().flat_map(|app| &app.modules);
-        changed.chain(self.facts.loaded.keys()).chain(listed).map(Module::as_str)
+        changed
+            .chain(self.facts.loaded.keys())
+            .chain(listed)
+            .map(Module::as_str)
     }
 
     fn all(&self) -> BTreeSet<&Module> {
         let listed = self.facts.apps.values().flat_map(|app| &app.modules);
-        self.facts.loaded.keys().chain(self.changes.modules.keys()).chain(listed).collect()
+        self.facts
+            .loaded
+            .keys()
+            .chain(self.changes.modules.keys())
+            .chain(listed)
+            .collect()
     }
 }
 
@@ -69,7 +80,9 @@ impl World for Facts<'_> {
             ("vsn", [app]) => vsn(view, app),
             ("app", [app]) => app_modules(view, app),
             ("changed", []) => Ok(modules(view.changes.modules.keys())),
-            ("changed", [module]) => text(module).map(|m| Term::boolean(view.changes.modules.contains_key(m.as_str()))),
+            ("changed", [module]) => {
+                text(module).map(|m| Term::boolean(view.changes.modules.contains_key(m.as_str())))
+            }
             ("glob", [pattern]) => glob(view, pattern),
             ("behaviour", [behaviour]) => behaves(view, behaviour),
             ("exports", [module, function, arity]) => exports(view, module, function, arity),
@@ -79,7 +92,9 @@ impl World for Facts<'_> {
                 Err(_) => Term::atom("undefined"),
             }),
             ("info" | "warn", [format]) => self.say(format),
-            ("info" | "warn", [format, args]) => self.say(&Term::tuple([format.clone(), args.clone()])),
+            ("info" | "warn", [format, args]) => {
+                self.say(&Term::tuple([format.clone(), args.clone()]))
+            }
             ("fail", [reason]) => Err(WorldError::Raised(Class::Error, reason.clone())),
             ("sleep", [time]) => sleep(time),
             _ => return None,
@@ -116,7 +131,12 @@ fn app_modules(view: View<'_>, app: &Term) -> Result<Term, WorldError> {
     let Some(running) = view.facts.apps.get(&name) else {
         return Err(WorldError::Refused(Box::new(unknown_app(view, &name))));
     };
-    let new = view.changes.modules.iter().filter(|(_, c)| c.app.as_ref() == Some(&name)).map(|(m, _)| m);
+    let new = view
+        .changes
+        .modules
+        .iter()
+        .filter(|(_, c)| c.app.as_ref() == Some(&name))
+        .map(|(m, _)| m);
     let all: BTreeSet<&Module> = running.modules.iter().chain(new).collect();
     Ok(modules(all))
 }
@@ -135,7 +155,10 @@ fn glob(view: View<'_>, pattern: &Term) -> Result<Term, WorldError> {
     let pattern = glob::Pattern::new(&pattern).map_err(|_| WorldError::BadArgument)?;
     let fits = |module: &&&Module| {
         let name = module.as_str();
-        pattern.matches(name) || name.strip_prefix("Elixir.").is_some_and(|short| pattern.matches(short))
+        pattern.matches(name)
+            || name
+                .strip_prefix("Elixir.")
+                .is_some_and(|short| pattern.matches(short))
     };
     Ok(modules(view.all().iter().filter(fits).copied()))
 }
@@ -148,24 +171,46 @@ fn matches(value: &Term, pattern: &Term) -> Result<bool, WorldError> {
 fn behaves(view: View<'_>, behaviour: &Term) -> Result<Term, WorldError> {
     let name = text(behaviour)?;
     let with = view.changes.modules.iter().filter(|(_, changed)| {
-        let facts = changed.new.as_ref().map(|beam| &beam.facts).or(changed.old_facts.as_ref());
+        let facts = changed
+            .new
+            .as_ref()
+            .map(|beam| &beam.facts)
+            .or(changed.old_facts());
         facts.is_some_and(|facts| facts.behaviours.iter().any(|b| b.as_str() == name))
     });
     Ok(modules(with.map(|(module, _)| module)))
 }
 
-fn exports(view: View<'_>, module: &Term, function: &Term, arity: &Term) -> Result<Term, WorldError> {
+fn exports(
+    view: View<'_>,
+    module: &Term,
+    function: &Term,
+    arity: &Term,
+) -> Result<Term, WorldError> {
     let (module, function) = (text(module)?, text(function)?);
-    let arity = arity.as_i64().and_then(|a| u32::try_from(a).ok()).ok_or(WorldError::BadArgument)?;
+    let arity = arity
+        .as_i64()
+        .and_then(|a| u32::try_from(a).ok())
+        .ok_or(WorldError::BadArgument)?;
     let Some(changed) = view.changes.modules.get(module.as_str()) else {
-        return Err(WorldError::Unknown(format!("`{module}` does not change, its exports were not read")));
+        return Err(WorldError::Unknown(format!(
+            "`{module}` does not change, its exports were not read"
+        )));
     };
-    Ok(Term::boolean(changed.new.as_ref().is_some_and(|beam| beam.facts.exports(&function, arity))))
+    Ok(Term::boolean(
+        changed
+            .new
+            .as_ref()
+            .is_some_and(|beam| beam.facts.exports(&function, arity)),
+    ))
 }
 
 /// At most what one body may take anyway.
 fn sleep(time: &Term) -> Result<Term, WorldError> {
-    let ms = time.as_i64().and_then(|ms| u64::try_from(ms).ok()).ok_or(WorldError::BadArgument)?;
+    let ms = time
+        .as_i64()
+        .and_then(|ms| u64::try_from(ms).ok())
+        .ok_or(WorldError::BadArgument)?;
     std::thread::sleep(std::time::Duration::from_millis(ms.min(5_000)));
     Ok(Term::atom("ok"))
 }

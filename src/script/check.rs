@@ -17,13 +17,25 @@ pub fn check(script: &Script) -> Vec<Diagnostic> {
 }
 
 fn points(low: &[Low], said: &mut Vec<Diagnostic>) {
-    let count = low.iter().filter(|i| matches!(i, Low::PointOfNoReturn)).count();
+    let count = low
+        .iter()
+        .filter(|i| matches!(i, Low::PointOfNoReturn))
+        .count();
     if count != 1 {
-        said.push(Diagnostic::new(Code::E401, format!("a script has one point of no return, this has {count}")));
+        said.push(Diagnostic::new(
+            Code::E401,
+            format!("a script has one point of no return, this has {count}"),
+        ));
     }
-    for instruction in low.iter().take_while(|i| !matches!(i, Low::PointOfNoReturn)) {
+    for instruction in low
+        .iter()
+        .take_while(|i| !matches!(i, Low::PointOfNoReturn))
+    {
         if !matches!(instruction, Low::LoadObjectCode { .. } | Low::Apply { .. }) {
-            let title = format!("`{}` stands before the point of no return", instruction.word());
+            let title = format!(
+                "`{}` stands before the point of no return",
+                instruction.word()
+            );
             said.push(Diagnostic::new(Code::E404, title).note(instruction.to_string()));
         }
     }
@@ -35,7 +47,10 @@ fn balance(low: &[Low], said: &mut Vec<Diagnostic>) {
         match instruction {
             Low::Suspend(modules) => suspended.extend(modules.iter().map(|(module, _)| module)),
             Low::CodeChange { modules, .. } => {
-                for (module, _) in modules.iter().filter(|(module, _)| !suspended.contains(module)) {
+                for (module, _) in modules
+                    .iter()
+                    .filter(|(module, _)| !suspended.contains(module))
+                {
                     let title = format!("`{module}` is converted but not suspended");
                     said.push(Diagnostic::new(Code::E402, title));
                 }
@@ -52,7 +67,10 @@ fn balance(low: &[Low], said: &mut Vec<Diagnostic>) {
         }
     }
     for module in suspended {
-        said.push(Diagnostic::new(Code::E402, format!("`{module}` is suspended but never resumed")));
+        said.push(Diagnostic::new(
+            Code::E402,
+            format!("`{module}` is suspended but never resumed"),
+        ));
     }
 }
 
@@ -62,7 +80,12 @@ mod tests {
     use crate::rules::Timeout;
 
     fn codes(low: Vec<Low>) -> Vec<Code> {
-        let script = Script { high: Vec::new(), low, ranks: Vec::new(), down: false };
+        let script = Script {
+            high: Vec::new(),
+            low,
+            ranks: Vec::new(),
+            down: false,
+        };
         check(&script).into_iter().map(|d| d.code).collect()
     }
 
@@ -73,9 +96,18 @@ mod tests {
         let resume = Low::Resume(vec![m]);
         let good = vec![Low::PointOfNoReturn, suspend.clone(), resume.clone()];
         assert_eq!(codes(good), []);
-        assert_eq!(codes(vec![Low::PointOfNoReturn, suspend.clone()]), [Code::E402]);
-        assert_eq!(codes(vec![Low::PointOfNoReturn, resume.clone()]), [Code::E402]);
-        assert_eq!(codes(vec![suspend, Low::PointOfNoReturn, resume]), [Code::E404]);
+        assert_eq!(
+            codes(vec![Low::PointOfNoReturn, suspend.clone()]),
+            [Code::E402]
+        );
+        assert_eq!(
+            codes(vec![Low::PointOfNoReturn, resume.clone()]),
+            [Code::E402]
+        );
+        assert_eq!(
+            codes(vec![suspend, Low::PointOfNoReturn, resume]),
+            [Code::E404]
+        );
         assert_eq!(codes(vec![]), [Code::E401]);
     }
 }

@@ -91,25 +91,53 @@ impl High {
         match self {
             Self::AddModule { module, deps } => with("add_module", module, deps),
             Self::DeleteModule { module, deps } => with("delete_module", module, deps),
-            Self::LoadModule { module, pre: Purge::Brutal, post: Purge::Brutal, deps } => {
-                with("load_module", module, deps)
-            }
-            Self::LoadModule { module, pre, post, deps } => Term::tuple([
+            Self::LoadModule {
+                module,
+                pre: Purge::Brutal,
+                post: Purge::Brutal,
+                deps,
+            } => with("load_module", module, deps),
+            Self::LoadModule {
+                module,
+                pre,
+                post,
+                deps,
+            } => Term::tuple([
                 Term::atom("load_module"),
                 module_term(module),
                 purge_term(*pre),
                 purge_term(*post),
                 list(deps),
             ]),
-            Self::Update { module, supervisor: true, deps, .. } if deps.is_empty() => {
-                Term::tuple([Term::atom("update"), module_term(module), Term::atom("supervisor")])
-            }
-            Self::Update { module, kind, timeout, change, pre, post, deps, supervisor } => {
+            Self::Update {
+                module,
+                supervisor: true,
+                deps,
+                ..
+            } if deps.is_empty() => Term::tuple([
+                Term::atom("update"),
+                module_term(module),
+                Term::atom("supervisor"),
+            ]),
+            Self::Update {
+                module,
+                kind,
+                timeout,
+                change,
+                pre,
+                post,
+                deps,
+                supervisor,
+            } => {
                 let kind = if *supervisor { Kind::Static } else { *kind };
                 Term::tuple([
                     Term::atom("update"),
                     module_term(module),
-                    Term::atom(if kind == Kind::Static { "static" } else { "dynamic" }),
+                    Term::atom(if kind == Kind::Static {
+                        "static"
+                    } else {
+                        "dynamic"
+                    }),
                     timeout_term(*timeout),
                     change_term(change),
                     purge_term(*pre),
@@ -163,7 +191,9 @@ pub(super) fn change_term(change: &Change) -> Term {
 pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
     let mut steps = Vec::with_capacity(rules.modules.len());
     for module in rules.order.iter().flat_map(|component| &component.modules) {
-        let (Some(decided), Some(changed)) = (rules.modules.get(module), changes.modules.get(module)) else {
+        let (Some(decided), Some(changed)) =
+            (rules.modules.get(module), changes.modules.get(module))
+        else {
             continue;
         };
         let deps: Vec<Module> = rules
@@ -176,11 +206,22 @@ pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
         let module = module.clone();
         let class = decided.class.value;
         let instruction = if changed.new.is_none() {
-            High::DeleteModule { module: module.clone(), deps }
+            High::DeleteModule {
+                module: module.clone(),
+                deps,
+            }
         } else if changed.is_new() {
-            High::AddModule { module: module.clone(), deps }
+            High::AddModule {
+                module: module.clone(),
+                deps,
+            }
         } else if class == Class::Plain {
-            High::LoadModule { module: module.clone(), pre, post, deps }
+            High::LoadModule {
+                module: module.clone(),
+                pre,
+                post,
+                deps,
+            }
         } else {
             High::Update {
                 module: module.clone(),
@@ -193,7 +234,10 @@ pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
                 supervisor: class == Class::Supervisor,
             }
         };
-        steps.push(HighStep { instruction, why: why(rules, &module) });
+        steps.push(HighStep {
+            instruction,
+            why: why(rules, &module),
+        });
     }
     steps
 }
@@ -207,11 +251,17 @@ fn why(rules: &Ruleset, module: &Module) -> Vec<Why> {
         let text = match origin {
             Origin::Default => return,
             Origin::Inferred(how) => how.clone(),
-            Origin::Plan { because: Some(because), .. } => format!("\"{because}\""),
+            Origin::Plan {
+                because: Some(because),
+                ..
+            } => format!("\"{because}\""),
             Origin::Plan { because: None, .. } => format!("{word} given by the plan"),
         };
         if !why.iter().any(|w: &Why| w.text == text) {
-            why.push(Why { text, origin: origin.clone() });
+            why.push(Why {
+                text,
+                origin: origin.clone(),
+            });
         }
     };
     say("class", &decided.class.origin);
@@ -229,12 +279,21 @@ fn edge_why(from: &Module, to: &Module, edge: &Edge) -> Why {
     use crate::graph::Reason;
     use crate::rules::Origin;
     let Some(reason) = edge.reasons.first() else {
-        return Why { text: format!("after {to}"), origin: Origin::Default };
+        return Why {
+            text: format!("after {to}"),
+            origin: Origin::Default,
+        };
     };
     let sentence = reason.sentence(from, to);
     let origin = match reason {
-        Reason::Plan { span, because } => Origin::Plan { span: *span, because: because.clone() },
+        Reason::Plan { span, because } => Origin::Plan {
+            span: *span,
+            because: because.clone(),
+        },
         _ => Origin::Inferred(sentence.clone()),
     };
-    Why { text: format!("after {to}: {sentence}"), origin }
+    Why {
+        text: format!("after {to}: {sentence}"),
+        origin,
+    }
 }

@@ -70,11 +70,19 @@ impl Low {
         let triple = |word: &str, module: &Module, pre: Purge, post: Purge| {
             Term::tuple([
                 Term::atom(word),
-                Term::tuple([module_term(module), high::purge_term(pre), high::purge_term(post)]),
+                Term::tuple([
+                    module_term(module),
+                    high::purge_term(pre),
+                    high::purge_term(post),
+                ]),
             ])
         };
         match self {
-            Self::LoadObjectCode { app, vsn, modules: list } => Term::tuple([
+            Self::LoadObjectCode {
+                app,
+                vsn,
+                modules: list,
+            } => Term::tuple([
                 Term::atom("load_object_code"),
                 Term::tuple([app_term(app), Term::string(vsn), modules(list)]),
             ]),
@@ -101,7 +109,11 @@ impl Low {
                 })),
             ]),
             Self::Resume(list) => Term::tuple([Term::atom("resume"), modules(list)]),
-            Self::Apply { module, function, args } => Term::tuple([
+            Self::Apply {
+                module,
+                function,
+                args,
+            } => Term::tuple([
                 Term::atom("apply"),
                 Term::tuple([
                     Term::Atom(module.clone()),

@@ -60,7 +60,11 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
             High::DeleteModule { module, .. } => {
                 let decided = &rules.modules[module];
                 let (pre, post) = (decided.pre_purge.value, decided.post_purge.value);
-                low.push(Low::Remove { module: module.clone(), pre, post });
+                low.push(Low::Remove {
+                    module: module.clone(),
+                    pre,
+                    post,
+                });
             }
             other => {
                 let decided = &rules.modules[other.module()];
@@ -75,18 +79,35 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
     let conversions: Vec<_> = high
         .iter()
         .filter_map(|step| match &step.instruction {
-            High::Update { change: Change::Soft, .. } => None,
+            High::Update {
+                change: Change::Soft,
+                ..
+            } => None,
             High::Update { module, change, .. } => Some((module.clone(), change.clone())),
             _ => None,
         })
         .collect();
     if !conversions.is_empty() {
-        low.push(Low::CodeChange { down: false, modules: conversions });
+        low.push(Low::CodeChange {
+            down: false,
+            modules: conversions,
+        });
     }
     if !suspended.is_empty() {
-        low.push(Low::Resume(suspended.into_iter().rev().map(|(module, _)| module).collect()));
+        low.push(Low::Resume(
+            suspended
+                .into_iter()
+                .rev()
+                .map(|(module, _)| module)
+                .collect(),
+        ));
     }
-    Script { high, low, ranks, down: false }
+    Script {
+        high,
+        low,
+        ranks,
+        down: false,
+    }
 }
 
 /// `load_object_code`, one per application, in the order of first use.
@@ -124,7 +145,12 @@ pub fn processes(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> usize
         .ranks
         .iter()
         .flatten()
-        .filter(|module| rules.modules.get(*module).is_some_and(|r| r.class.value != Class::Plain))
+        .filter(|module| {
+            rules
+                .modules
+                .get(*module)
+                .is_some_and(|r| r.class.value != Class::Plain)
+        })
         .filter_map(|module| changes.modules.get(module))
         .map(|changed| changed.processes)
         .sum()

@@ -37,7 +37,7 @@ pub const MAX_INTEGER_BYTES: usize = 64 * 1024;
 /// Nesting up to which decoding happens on the caller's stack; deeper terms get a thread of their own.
 const SHALLOW: usize = 48;
 
-/// Stack of that thread. In a debug build `eetf` needs about 8 KB for a level.
+/// Stack of that thread: 64 KB for a level, far more than `eetf` needs even in a debug build.
 const DEEP_STACK: usize = 32 * 1024 * 1024;
 
 const VERSION: u8 = 131;

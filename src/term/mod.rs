@@ -4,6 +4,9 @@
 //! an ordinary list however it travelled, and a map is kept in Erlang's key order. Two terms are
 //! `=:=` in Erlang exactly when they are equal here, so they can be compared, sorted and printed
 //! without thinking about the wire. The wire itself is the business of [`etf`].
+//!
+//! Comparing, printing, encoding and dropping recurse. What comes from the wire is at most
+//! [`etf::MAX_DEPTH`] deep, and whoever builds terms from other input keeps to the same bound.
 
 pub mod etf;
 mod order;

@@ -250,14 +250,68 @@ fn funs(a: &Fun, b: &Fun, exact: bool) -> Ordering {
     }
 }
 
-/// The process that made a closure does not count.
+/// As OTP 25 does; the process that made a closure does not count. The full `uniq` and the old index say
+/// nothing new about real closures, they only keep made-up ones apart.
 fn closures(a: &Closure, b: &Closure, exact: bool) -> Ordering {
     a.module
         .cmp(&b.module)
-        .then(a.old_index.cmp(&b.old_index))
-        .then(a.old_uniq.cmp(&b.old_uniq))
         .then(a.index.cmp(&b.index))
-        .then(a.uniq.cmp(&b.uniq))
+        .then(a.old_uniq.cmp(&b.old_uniq))
         .then(a.free.len().cmp(&b.free.len()))
         .then_with(|| sequences(a.free.iter(), b.free.iter(), exact))
+        .then(a.uniq.cmp(&b.uniq))
+        .then(a.old_index.cmp(&b.old_index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO_TO_53: i64 = 1 << 53;
+
+    #[test]
+    fn one_and_one_point_zero() {
+        let (int, float) = (Term::Int(1), Term::Float(1.0));
+        assert!(int < float && Term::Int(2) < float);
+        assert!(compare_loose(&int, &float).is_eq());
+        assert!(compare_loose(&Term::Int(2), &float).is_gt());
+        let inside = |t: &Term| Term::map([(Term::atom("k"), Term::list([t.clone()]))]);
+        assert!(compare_loose(&inside(&int), &inside(&float)).is_eq());
+        let key = |t: &Term| Term::map([(t.clone(), Term::atom("v"))]);
+        assert!(compare_loose(&key(&int), &key(&float)).is_lt());
+    }
+
+    #[test]
+    fn large_numbers_are_not_rounded() {
+        let float = Term::Float(TWO_TO_53 as f64);
+        assert!(compare_loose(&Term::Int(TWO_TO_53), &float).is_eq());
+        assert!(compare_loose(&Term::Int(TWO_TO_53 + 1), &float).is_gt());
+        let big = Term::integer(BigInt::from(1) << 200u32);
+        let near = Term::integer((BigInt::from(1) << 200u32) + 1);
+        let same = Term::Float(2f64.powi(200));
+        assert!(compare_loose(&big, &same).is_eq());
+        assert!(compare_loose(&near, &same).is_gt());
+        assert!(compare_loose(&big, &Term::Float(f64::MAX)).is_lt());
+        assert_eq!(Term::Float(0.0), Term::Float(-0.0));
+    }
+
+    #[test]
+    fn kinds_in_their_order() {
+        let ascending = [
+            Term::integer(BigInt::from(1) << 70u32),
+            Term::Float(0.5),
+            Term::atom("z"),
+            Term::tuple([]),
+            Term::map([]),
+            Term::list([]),
+            Term::list([Term::Int(1)]),
+            Term::cons(vec![Term::Int(2)], Term::Int(9)),
+            Term::list([Term::Int(2)]),
+            Term::list([Term::Int(2), Term::Int(0)]),
+            Term::binary([]),
+            Term::Bits([0b1000_0000].into(), 1),
+            Term::binary([0b1000_0000]),
+        ];
+        assert!(ascending.is_sorted_by(|a, b| a < b));
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::diag::{Code, Diagnostic, Result};
+use crate::diag::{Code, Diagnostic};
 use crate::node::{CallError, Session};
 use crate::term::{Pid, Term};
 
@@ -18,13 +18,6 @@ pub const BOOTSTRAP: &str = include_str!("bootstrap.erlexpr");
 
 /// Compiling takes a while on a busy node; nothing is suspended meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The source brought to life on a node, not yet started.
-#[derive(Debug)]
-pub struct Installed {
-    /// What the bootstrap gave: `{module, Name}` or `{interpreted, Name}`.
-    how: Term,
-}
 
 /// A running agent.
 #[derive(Clone, Debug)]
@@ -41,58 +34,30 @@ pub enum StartError {
     Other(Box<Diagnostic>),
 }
 
-/// Brings the agent's source to a node, under the name of a run (four hexadecimal digits).
+/// Brings the agent's source to a node, under the name of a run (four hexadecimal digits), and starts a job.
 ///
 /// # Errors
-/// E508 when the connection is lost, E612 when the node refuses the source.
-pub fn install(session: &Session, run: &str) -> Result<Installed> {
+/// [`StartError::Locked`] when another run is going on: then nothing of this one stays on the node.
+pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Agent, StartError> {
     let name = Term::atom(format!("updo_agent_{run}"));
-    let bindings = [("Source", Term::binary(SOURCE)), ("Name", name)];
-    let how = crate::node::evaluate(session, BOOTSTRAP, &bindings, PATIENCE)
-        .map_err(|error| refused("the agent could not be brought to the node", error))?;
-    match how.as_tuple() {
-        Some([kind, _]) if kind.is_atom("module") || kind.is_atom("interpreted") => Ok(Installed { how }),
-        _ => Err(Box::new(
-            Diagnostic::new(Code::E612, "the node did not accept the agent").note(how.to_string()),
-        )),
-    }
-}
-
-impl Installed {
-    /// Starts the job.
-    ///
-    /// # Errors
-    /// [`StartError::Locked`] when another run is going on.
-    pub fn start(self, session: &Session, job: &Term) -> std::result::Result<Agent, StartError> {
-        let other = |diagnostic| StartError::Other(diagnostic);
-        let mut job = job.clone();
-        if let Term::Map(pairs) = &mut job {
-            pairs.insert(Term::atom("agent"), self.how.clone());
-        }
-        let [_, name] = self.how.as_tuple().unwrap_or_default() else {
-            return Err(other(Box::new(Diagnostic::new(Code::E900, "the agent has no name"))));
-        };
-        let answer = if self.how.as_tuple().is_some_and(|how| how[0].is_atom("module")) {
-            let module = name.as_atom().map(|atom| atom.as_str().to_owned()).unwrap_or_default();
-            session.call(&module, "start", vec![job], PATIENCE)
-        } else {
-            const START: &str = "(persistent_term:get(Name))(Job).";
-            crate::node::evaluate(session, START, &[("Name", name.clone()), ("Job", job)], PATIENCE)
-        };
-        let answer =
-            answer.map_err(|error| other(refused("the agent could not be started", error)))?;
-        match answer.as_tuple() {
-            Some([ok, Term::Pid(guardian)]) if ok.is_atom("ok") => Ok(Agent { guardian: guardian.clone() }),
-            Some([_, reason]) => match reason.as_tuple() {
-                Some([locked, info]) if locked.is_atom("locked") => Err(StartError::Locked(holder(info))),
-                _ => Err(other(Box::new(
-                    Diagnostic::new(Code::E612, "the agent did not start").note(reason.to_string()),
-                ))),
-            },
-            _ => Err(other(Box::new(
-                Diagnostic::new(Code::E612, "the agent did not start").note(answer.to_string()),
-            ))),
-        }
+    let bindings = [
+        ("Source", Term::binary(SOURCE)),
+        ("Name", name),
+        ("Job", job.clone()),
+    ];
+    let answer = crate::node::evaluate(session, BOOTSTRAP, &bindings, PATIENCE)
+        .map_err(|error| StartError::Other(refused(&error)))?;
+    match answer.as_tuple() {
+        Some([ok, Term::Pid(guardian)]) if ok.is_atom("ok") => Ok(Agent {
+            guardian: guardian.clone(),
+        }),
+        Some([_, reason]) => match reason.as_tuple() {
+            Some([locked, info]) if locked.is_atom("locked") => {
+                Err(StartError::Locked(holder(info)))
+            }
+            _ => Err(StartError::Other(odd(reason))),
+        },
+        _ => Err(StartError::Other(odd(&answer))),
     }
 }
 
@@ -121,25 +86,40 @@ impl Agent {
 
 /// Who holds the lock, in words.
 fn holder(info: &Term) -> String {
-    let show = |key: &str| info.get(key).map(|term| term.to_text().unwrap_or_else(|| term.to_string()));
+    let show = |key: &str| {
+        info.get(key)
+            .map(|term| term.to_text().unwrap_or_else(|| term.to_string()))
+    };
     let owner = show("owner").unwrap_or_else(|| "somebody".to_owned());
-    let run = show("run").map(|run| format!(", run {run}")).unwrap_or_default();
+    let run = show("run")
+        .map(|run| format!(", run {run}"))
+        .unwrap_or_default();
     let since = info
         .get("since")
         .and_then(Term::as_i64)
         .and_then(|since| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
-            let ago = i64::try_from(now.as_secs()).ok()?.saturating_sub(since).max(0);
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .ok()?;
+            let ago = i64::try_from(now.as_secs())
+                .ok()?
+                .saturating_sub(since)
+                .max(0);
             Some(format!(", for {ago} s"))
         })
         .unwrap_or_default();
     format!("held by {owner}{since}{run}")
 }
 
-fn refused(title: &str, error: CallError) -> Box<Diagnostic> {
+fn odd(answer: &Term) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new(Code::E612, "the agent did not start").note(answer.to_string()))
+}
+
+fn refused(error: &CallError) -> Box<Diagnostic> {
+    let title = "the agent could not be brought to the node";
     let code = match error {
-        CallError::Raised { .. } | CallError::Undecodable(_) => Code::E612,
         CallError::Timeout | CallError::Lost(_) => Code::E508,
+        _ => Code::E612,
     };
     let cause = error.diagnostic(title);
     let mut told = Diagnostic::new(code, title).note(cause.title);

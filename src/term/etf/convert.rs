@@ -3,7 +3,7 @@
 //! Takes a decoded `eetf::Term`, gives a [`Term`]: strings become lists, integers their normal form, lists
 //! of lists one list, maps Erlang's key order. Must never lose a pair of a map silently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::EtfError;
@@ -11,76 +11,120 @@ use crate::term::{Atom, Closure, Fun, Pid, Port, Reference, Term};
 
 /// Converts a term whose maps have `pairs` pairs in all.
 pub(super) fn convert(wire: eetf::Term, pairs: u64) -> Result<Term, EtfError> {
-    let mut seen = 0;
-    let term = one(wire, &mut seen)?;
-    if seen == pairs {
+    let mut converter = Converter::default();
+    let term = converter.term(wire)?;
+    if converter.pairs == pairs {
         Ok(term)
     } else {
         Err(EtfError::DuplicateKey)
     }
 }
 
-fn one(wire: eetf::Term, pairs: &mut u64) -> Result<Term, EtfError> {
-    Ok(match wire {
-        eetf::Term::Atom(x) => Term::Atom(Atom::from(x.name)),
-        eetf::Term::FixInteger(x) => Term::Int(i64::from(x.value)),
-        eetf::Term::BigInteger(x) => Term::integer(x.value),
-        eetf::Term::Float(x) => Term::Float(x.value),
-        eetf::Term::Pid(x) => Term::Pid(pid(x)),
-        eetf::Term::Port(x) => Term::Port(Port {
-            node: Atom::from(x.node.name),
-            id: x.id,
-            creation: x.creation,
-        }),
-        eetf::Term::Reference(x) => Term::Reference(Reference {
-            node: Atom::from(x.node.name),
-            creation: x.creation,
-            words: x.id,
-        }),
-        eetf::Term::ExternalFun(x) => Term::Fun(Fun::External {
-            module: Atom::from(x.module.name),
-            name: Atom::from(x.function.name),
-            arity: x.arity,
-        }),
-        eetf::Term::InternalFun(x) => closure(*x, pairs)?,
-        eetf::Term::Binary(x) => Term::Binary(Arc::from(x.bytes)),
-        eetf::Term::BitBinary(x) => bits(x),
-        eetf::Term::ByteList(x) => Term::List(
-            x.bytes
-                .into_iter()
-                .map(|b| Term::Int(i64::from(b)))
-                .collect(),
-        ),
-        eetf::Term::List(x) => Term::List(all(x.elements, pairs)?),
-        eetf::Term::ImproperList(x) => {
-            let elements = all(x.elements, pairs)?;
-            Term::cons(elements, one(*x.last, pairs)?)
-        }
-        eetf::Term::Tuple(x) => Term::Tuple(all(x.elements, pairs)?),
-        eetf::Term::Map(x) => {
-            *pairs += x.map.len() as u64;
-            let mut map = BTreeMap::new();
-            for (key, value) in x.map {
-                let key = one(key, pairs)?;
-                if map.insert(key, one(value, pairs)?).is_some() {
-                    return Err(EtfError::DuplicateKey);
-                }
+#[derive(Default)]
+struct Converter {
+    pairs: u64,
+    /// Atoms met so far: a large term repeats a few, and they need to be in memory only once.
+    atoms: HashMap<String, Atom>,
+}
+
+impl Converter {
+    fn term(&mut self, wire: eetf::Term) -> Result<Term, EtfError> {
+        Ok(match wire {
+            eetf::Term::Atom(x) => Term::Atom(self.atom(x)),
+            eetf::Term::FixInteger(x) => Term::Int(i64::from(x.value)),
+            eetf::Term::BigInteger(x) => Term::integer(x.value),
+            eetf::Term::Float(x) => Term::Float(x.value),
+            eetf::Term::Pid(x) => Term::Pid(self.pid(x)),
+            eetf::Term::Port(x) => Term::Port(Port {
+                node: self.atom(x.node),
+                id: x.id,
+                creation: x.creation,
+            }),
+            eetf::Term::Reference(x) => Term::Reference(Reference {
+                node: self.atom(x.node),
+                creation: x.creation,
+                words: x.id,
+            }),
+            eetf::Term::ExternalFun(x) => Term::Fun(Fun::External {
+                module: self.atom(x.module),
+                name: self.atom(x.function),
+                arity: x.arity,
+            }),
+            eetf::Term::InternalFun(x) => self.closure(*x)?,
+            eetf::Term::Binary(x) => Term::Binary(Arc::from(x.bytes)),
+            eetf::Term::BitBinary(x) => bits(x),
+            eetf::Term::ByteList(x) => {
+                let bytes = x.bytes.into_iter();
+                Term::List(bytes.map(|b| Term::Int(i64::from(b))).collect())
             }
-            Term::Map(map)
+            eetf::Term::List(x) => Term::List(self.terms(x.elements)?),
+            eetf::Term::ImproperList(x) => {
+                let elements = self.terms(x.elements)?;
+                Term::cons(elements, self.term(*x.last)?)
+            }
+            eetf::Term::Tuple(x) => Term::Tuple(self.terms(x.elements)?),
+            eetf::Term::Map(x) => self.map(x)?,
+        })
+    }
+
+    fn terms(&mut self, wire: Vec<eetf::Term>) -> Result<Vec<Term>, EtfError> {
+        wire.into_iter().map(|e| self.term(e)).collect()
+    }
+
+    fn map(&mut self, x: eetf::Map) -> Result<Term, EtfError> {
+        self.pairs += x.map.len() as u64;
+        let mut map = BTreeMap::new();
+        for (key, value) in x.map {
+            let key = self.term(key)?;
+            if map.insert(key, self.term(value)?).is_some() {
+                return Err(EtfError::DuplicateKey);
+            }
         }
-    })
-}
+        Ok(Term::Map(map))
+    }
 
-fn all(wire: Vec<eetf::Term>, pairs: &mut u64) -> Result<Vec<Term>, EtfError> {
-    wire.into_iter().map(|e| one(e, pairs)).collect()
-}
+    fn atom(&mut self, x: eetf::Atom) -> Atom {
+        if let Some(known) = self.atoms.get(&x.name) {
+            return known.clone();
+        }
+        let atom = Atom::new(&x.name);
+        self.atoms.insert(x.name, atom.clone());
+        atom
+    }
 
-fn pid(x: eetf::Pid) -> Pid {
-    Pid {
-        node: Atom::from(x.node.name),
-        id: x.id,
-        serial: x.serial,
-        creation: x.creation,
+    fn pid(&mut self, x: eetf::Pid) -> Pid {
+        Pid {
+            node: self.atom(x.node),
+            id: x.id,
+            serial: x.serial,
+            creation: x.creation,
+        }
+    }
+
+    fn closure(&mut self, x: eetf::InternalFun) -> Result<Term, EtfError> {
+        match x {
+            eetf::InternalFun::New {
+                module,
+                arity,
+                pid,
+                free_vars,
+                index,
+                uniq,
+                old_index,
+                old_uniq,
+            } => Ok(Term::Fun(Fun::Closure(Arc::new(Closure {
+                module: self.atom(module),
+                arity,
+                uniq,
+                index,
+                old_index,
+                old_uniq,
+                pid: self.pid(pid),
+                free: self.terms(free_vars)?,
+            })))),
+            // The scan lets none of these through.
+            eetf::InternalFun::Old { .. } => Err(EtfError::Tag { tag: 117, at: 0 }),
+        }
     }
 }
 
@@ -95,31 +139,5 @@ fn bits(x: eetf::BitBinary) -> Term {
         Term::Binary(Arc::from(bytes))
     } else {
         Term::Bits(Arc::from(bytes), x.tail_bits_size)
-    }
-}
-
-fn closure(x: eetf::InternalFun, pairs: &mut u64) -> Result<Term, EtfError> {
-    match x {
-        eetf::InternalFun::New {
-            module,
-            arity,
-            pid: creator,
-            free_vars,
-            index,
-            uniq,
-            old_index,
-            old_uniq,
-        } => Ok(Term::Fun(Fun::Closure(Arc::new(Closure {
-            module: Atom::from(module.name),
-            arity,
-            uniq,
-            index,
-            old_index,
-            old_uniq,
-            pid: pid(creator),
-            free: all(free_vars, pairs)?,
-        })))),
-        // The scan lets none of these through.
-        eetf::InternalFun::Old { .. } => Err(EtfError::Tag { tag: 117, at: 0 }),
     }
 }

@@ -136,7 +136,11 @@ fn counts_that_promise_too_much() {
 
 #[test]
 fn depth_is_bounded_on_a_small_stack() {
-    for wrapper in [&[104, 1][..], &[108, 0, 0, 0, 1], &[116, 0, 0, 0, 1, 106]] {
+    let mut fun = samples().swap_remove(0);
+    fun.truncate(fun.len() - 2);
+    fun[30] = 1;
+    let list = [108, 0, 0, 0, 1];
+    for wrapper in [&[104, 1][..], &list, &[116, 0, 0, 0, 1, 106], &fun[1..]] {
         let nest = |levels: usize| {
             let mut bytes = vec![131];
             for _ in 0..levels {
@@ -152,6 +156,8 @@ fn depth_is_bounded_on_a_small_stack() {
         let copy = decode(&encode(&deepest)).expect("it comes back");
         assert_eq!(copy, deepest);
         assert_eq!(deepest.to_string(), deepest.clone().to_string());
+        let unbroken = super::super::pretty(&deepest, 80).replace(['\n', ' '], "");
+        assert_eq!(unbroken, deepest.to_string().replace(' ', ""));
         for levels in [MAX_DEPTH + 1, 10_000] {
             let result = decode(&nest(levels));
             assert!(

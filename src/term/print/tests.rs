@@ -19,6 +19,8 @@ fn floats_as_short_as_possible() {
         (4_503_599_627_370_496.0, "4503599627370496.0"),
         (9_007_199_254_740_992.0, "9.007199254740992e15"),
         (5e-324, "5.0e-324"),
+        (7_368_814_587_527_625.0 / 4.0, "1842203646881906.2"),
+        (7_368_814_587_527_627.0 / 4.0, "1842203646881906.8"),
         (f64::MAX, "1.7976931348623157e308"),
     ] {
         assert_eq!(Term::Float(value).to_string(), text);
@@ -69,4 +71,38 @@ fn deep_terms_print_on_a_small_stack() {
     let lines = pretty(&deep, 80);
     assert_eq!(lines.replace(['\n', ' '], ""), line);
     assert_eq!(deep, deep.clone());
+}
+
+#[test]
+fn funs_show_their_old_index() {
+    let pid = crate::term::Pid {
+        node: "n@h".into(),
+        id: 9,
+        serial: 1,
+        creation: 7,
+    };
+    let closure = Fun::Closure(std::sync::Arc::new(crate::term::Closure {
+        module: "Elixir.A".into(),
+        arity: 1,
+        uniq: [3; 16],
+        index: 1,
+        old_index: 2,
+        old_uniq: 5,
+        pid: pid.clone(),
+        free: vec![],
+    }));
+    assert_eq!(Term::Fun(closure).to_string(), "#Fun<Elixir.A.2.5>");
+    assert_eq!(Term::Pid(pid).to_string(), "<0.9.1>");
+    let external = |module: &str, name: &str| {
+        let (module, name) = (module.into(), name.into());
+        let arity = 2;
+        Fun::External {
+            module,
+            name,
+            arity,
+        }
+        .to_string()
+    };
+    assert_eq!(external("m", "end"), "fun m:end/2");
+    assert_eq!(external("Elixir.A", "b@c"), "fun 'Elixir.A':'b@c'/2");
 }

@@ -140,11 +140,24 @@ pub(super) fn float(value: f64) -> String {
         return format!("{sign}0.0");
     }
     // "1.25e3": the digits are 125 and the point belongs after the fourth place.
-    let scientific = format!("{size:e}");
+    let scientific = shortest(size);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = mantissa.replace('.', "");
     let exponent: i32 = exponent.parse().unwrap_or(0);
     format!("{sign}{}", place_point(&digits, exponent, size))
+}
+
+/// The fewest digits that read back as the same float, with an exponent. Where two texts are equally
+/// short and equally near, Erlang takes the even last digit, Rust's shortest format the larger.
+fn shortest(size: f64) -> String {
+    let shortest = format!("{size:e}");
+    let decimals = shortest.find('e').map_or(0, |end| end.saturating_sub(2));
+    let even = format!("{size:.decimals$e}");
+    if even.len() == shortest.len() && even.parse() == Ok(size) {
+        even
+    } else {
+        shortest
+    }
 }
 
 fn place_point(digits: &str, exponent: i32, size: f64) -> String {

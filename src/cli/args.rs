@@ -1,0 +1,213 @@
+//! The arguments, as they were typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::ui::Colour;
+
+/// Hot code upgrades of live Erlang and Elixir nodes: shown before they are done, run as a transaction.
+#[derive(Debug, Parser)]
+#[command(
+    name = "updo",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Nothing but `run` and `eval` changes anything on a node.\n\
+    Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first."
+)]
+pub struct Args {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// A target of the plan, or node names joined by commas
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "NAME|NODE",
+        env = "UPDO_TARGET"
+    )]
+    pub target: Option<String>,
+    /// Sets a parameter of the plan; repeatable
+    #[arg(short, long, global = true, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Reads the cookie from a file (else UPDO_COOKIE_FILE, UPDO_COOKIE, the plan, ~/.erlang.cookie)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cookie_file: Option<PathBuf>,
+    /// Our own node name [default: updo-PID-RANDOM@HOST, hidden]
+    #[arg(long, global = true, value_name = "NODE")]
+    pub name: Option<String>,
+    /// Colours
+    #[arg(long, global = true, value_enum, default_value_t, env = "UPDO_COLOR")]
+    pub color: Colour,
+    /// ASCII only
+    #[arg(long, global = true)]
+    pub no_unicode: bool,
+    /// Width of the screen in columns
+    #[arg(long, global = true, value_name = "N")]
+    pub width: Option<usize>,
+    /// Machine output on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say less
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Never ask; fail instead
+    #[arg(long, global = true, env = "UPDO_NO_INPUT")]
+    pub no_input: bool,
+    /// Start in this folder
+    #[arg(short = 'C', global = true, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read, resolve and lint a plan; no network
+    Check(Check),
+    /// Connect, compare, print the script; changes nothing
+    #[command(visible_alias = "p")]
+    Preview(Preview),
+    /// Preview, ask, upgrade, verify
+    #[command(visible_alias = "r")]
+    Run(Run),
+    /// The dependency graph of the changed modules
+    Graph(Graph),
+    /// Why a module is here, why A comes before B; or a diagnostic code
+    Explain(Explain),
+    /// One expression; the result as a term on standard output
+    Eval(Eval),
+    /// Interactive: expressions on the node, and the order of the upgrade
+    Repl(Repl),
+    /// What a node runs, and what differs; --save keeps copies of the running beams
+    Status(Status),
+}
+
+/// `updo check`
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// Plans
+    #[arg(required = true, value_name = "PLAN")]
+    pub plans: Vec<PathBuf>,
+    /// Advice counts as an error
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `updo preview`
+#[derive(Debug, clap::Args)]
+pub struct Preview {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// The low-level script, as a relup would have it
+    #[arg(long)]
+    pub low: bool,
+    /// The high-level instructions as terms
+    #[arg(long, conflicts_with = "low")]
+    pub terms: bool,
+    /// Exit code 3 if there is something to do
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Undeclared cycles and overrides without a reason are errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `updo run`
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// Do not ask
+    #[arg(short, long, env = "UPDO_YES")]
+    pub yes: bool,
+    /// Skip `verify` (said in the report)
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Write the stream of events to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Undeclared cycles and overrides without a reason are errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `updo graph`
+#[derive(Debug, clap::Args)]
+pub struct Graph {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// How to draw
+    #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+    pub format: GraphFormat,
+}
+
+/// Forms of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum GraphFormat {
+    /// One module a line with what it waits for
+    Text,
+    /// One `caller -> callee` a line, sorted
+    Edges,
+    /// Graphviz
+    Dot,
+    /// Mermaid
+    Mermaid,
+    /// A document
+    Json,
+}
+
+/// `updo explain`
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// A diagnostic code; or a plan and what to explain: `M`, or `A before B`
+    #[arg(required = true, value_name = "CODE | PLAN WHAT")]
+    pub what: Vec<String>,
+}
+
+/// `updo eval`
+#[derive(Debug, clap::Args)]
+pub struct Eval {
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// The expression; `-` reads it from standard input
+    #[arg(value_name = "EXPR")]
+    pub expression: String,
+}
+
+/// `updo repl`
+#[derive(Debug, clap::Args)]
+pub struct Repl {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+}
+
+/// `updo status`
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// The plan that names target and code
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// Keep copies of the running beams, so that a later upgrade can be undone
+    #[arg(long)]
+    pub save: bool,
+}

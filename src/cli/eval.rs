@@ -1,0 +1,76 @@
+//! `updo eval`: one body of expressions, its last value as a term on standard output.
+
+use std::io::Read;
+
+use super::args::Eval;
+use super::{Context, Exit};
+use crate::diag::{Code, SourceMap};
+use crate::eval::{Bindings, Evaluator, Functions, Moment};
+use crate::exec::check::OnNode;
+use crate::name::NodeName;
+use crate::node::{Connect, Session};
+use crate::syntax::{Input, InputError, parse_input};
+
+/// The largest expression that is read from standard input.
+const MAX_BYTES: u64 = 1 << 20;
+
+pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
+    let mut text = args.expression.clone();
+    if text == "-" {
+        text.clear();
+        if let Err(why) = std::io::stdin().take(MAX_BYTES).read_to_string(&mut text) {
+            return context.usage("standard input cannot be read", &why.to_string());
+        }
+    }
+    let mut sources = SourceMap::default();
+    let base = sources.add("expression", text.clone());
+    let body = match parse_input(&text, base) {
+        Ok(Input::Expressions(body)) => body,
+        Ok(Input::Statement(_)) => {
+            return context.usage(
+                "eval wants an expression, this is a statement",
+                "put it into a plan",
+            );
+        }
+        Err(InputError::Wrong(diagnostic)) => return context.fail(*diagnostic, &sources),
+        Err(InputError::Incomplete) => {
+            return context.usage(
+                "the expression is not complete",
+                "close what is open at its end",
+            );
+        }
+    };
+    let session = match connect(context, &NodeName::new(&args.node)) {
+        Ok(session) => session,
+        Err(diagnostic) => return context.fail(*diagnostic, &sources),
+    };
+    let functions = Functions::new();
+    let mut remote = OnNode(&session);
+    let mut bindings = Bindings::new();
+    match Evaluator::new(Moment::Live, &functions)
+        .with_remote(&mut remote)
+        .eval(&body, &mut bindings)
+    {
+        Ok(value) => {
+            context
+                .ui
+                .data(&format!("{}\n", crate::term::pretty(&value, 80)));
+            Exit::Done
+        }
+        Err(failure) => {
+            let lost = session.is_lost().is_some() || failure.diagnostic.code == Code::E508;
+            let exit = context.fail(*failure.diagnostic, &sources);
+            if lost { Exit::Connect } else { exit }
+        }
+    }
+}
+
+/// Connects to a node that no plan describes.
+pub(super) fn connect(context: &Context<'_>, node: &NodeName) -> crate::diag::Result<Session> {
+    let settings = context.settings();
+    let cookie = crate::engine::cookie(settings.cookie_file.as_deref(), None)?;
+    let mut connect = Connect::new(node.clone(), cookie);
+    connect.local_name = settings.local_name;
+    connect.epmd_port = settings.epmd_port;
+    Session::connect(&connect)
+}

@@ -1,0 +1,84 @@
+//! Exit codes tell the state of the world: was anything changed, and is it consistent?
+//! 10 to 19: safe to retry. 20 to 29: look first. The list only grows.
+
+use crate::diag::Code;
+use crate::exec::{Outcome, State};
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// The plan has errors; nothing was changed.
+    Plan = 1,
+    /// Wrong usage; nothing was changed.
+    Usage = 2,
+    /// `preview --exit-code`: there is something to do.
+    Pending = 3,
+    /// Cannot connect; nothing was changed.
+    Connect = 10,
+    /// A precondition failed; nothing was changed.
+    Precondition = 11,
+    /// Another run holds the lock; nothing was changed.
+    Locked = 13,
+    /// Failed before the point of no return, resumed cleanly.
+    Aborted = 14,
+    /// Failed afterwards, rolled back completely.
+    RolledBack = 20,
+    /// Failed afterwards, not rolled back: needs a person.
+    Broken = 21,
+    /// Some nodes new, the rest old, each consistent.
+    Partly = 22,
+    /// Connection lost; the node goes on.
+    Lost = 23,
+    /// A bug in updo.
+    Bug = 70,
+}
+
+impl Exit {
+    /// The exit code of an error found before anything was touched.
+    pub fn of(code: Code) -> Self {
+        match code {
+            Code::E501
+            | Code::E502
+            | Code::E503
+            | Code::E504
+            | Code::E506
+            | Code::E507
+            | Code::E508 => Self::Connect,
+            Code::E505 => Self::Locked,
+            Code::E601 => Self::Precondition,
+            Code::E603 | Code::E605 | Code::E607 | Code::E611 | Code::E612 => Self::Aborted,
+            Code::E604 | Code::E606 => Self::RolledBack,
+            Code::E609 => Self::Broken,
+            Code::E608 => Self::Lost,
+            Code::E801 | Code::E802 => Self::Usage,
+            Code::E900 => Self::Bug,
+            _ => Self::Plan,
+        }
+    }
+
+    /// The exit code of a run on one node.
+    pub fn of_run(outcome: &Outcome) -> Self {
+        match (outcome.state, outcome.errors.first()) {
+            (State::New, None) => Self::Done,
+            (State::New, Some(_)) | (State::Mixed, _) => Self::Broken,
+            (State::Unknown, _) => Self::Lost,
+            (State::Old, _) if outcome.locked => Self::Locked,
+            (State::Old, _) if outcome.touched => Self::RolledBack,
+            (State::Old, Some(error)) => match Self::of(error.code) {
+                Self::Precondition => Self::Precondition,
+                Self::Connect => Self::Connect,
+                _ => Self::Aborted,
+            },
+            (State::Old, None) => Self::Aborted,
+        }
+    }
+}
+
+impl std::process::Termination for Exit {
+    fn report(self) -> std::process::ExitCode {
+        std::process::ExitCode::from(self as u8)
+    }
+}

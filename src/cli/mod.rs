@@ -1,0 +1,103 @@
+//! The command line: a thin client of [`crate::engine`]. Each command is a file; all end in an [`Exit`].
+
+pub mod args;
+mod check;
+mod eval;
+mod exit;
+mod explain;
+mod graph;
+mod preview;
+mod repl;
+mod run;
+mod status;
+
+pub use exit::Exit;
+
+use clap::Parser;
+
+use crate::diag::{Code, Diagnostic, SourceMap};
+use crate::engine::{Engine, Settings};
+use crate::ui::Ui;
+use args::{Args, Command, Global};
+
+/// Parses the arguments, runs the command, gives the exit code.
+pub fn main() -> Exit {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let help = !error.use_stderr();
+            // clap's own text says what is wrong and what would be right.
+            let _ = error.print();
+            return if help { Exit::Done } else { Exit::Usage };
+        }
+    };
+    let global = &args.global;
+    if let Some(folder) = &global.directory {
+        if let Err(why) = std::env::set_current_dir(folder) {
+            eprintln!("updo: cannot start in {}: {why}", folder.display());
+            return Exit::Usage;
+        }
+    }
+    let mut ui = Ui::new(global.color, global.no_unicode, global.width);
+    ui.quiet = global.quiet;
+    ui.verbose = global.verbose;
+    ui.json = global.json;
+    ui.no_input |= global.no_input;
+    let context = Context { ui, global };
+    match &args.command {
+        Command::Check(args) => check::run(&context, args),
+        Command::Preview(args) => preview::run(&context, args),
+        Command::Run(args) => run::run(&context, args),
+        Command::Graph(args) => graph::run(&context, args),
+        Command::Explain(args) => explain::run(&context, args),
+        Command::Eval(args) => eval::run(&context, args),
+        Command::Repl(args) => repl::run(&context, args),
+        Command::Status(args) => status::run(&context, args),
+    }
+}
+
+/// What every command has.
+pub(crate) struct Context<'a> {
+    pub ui: Ui,
+    pub global: &'a Global,
+}
+
+impl Context<'_> {
+    /// Settings from flags over environment.
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::from_env();
+        for set in &self.global.set {
+            let (name, value) = set.split_once('=').unwrap_or((set, ""));
+            settings
+                .sets
+                .insert(name.trim().to_owned(), value.to_owned());
+        }
+        settings.cookie_file.clone_from(&self.global.cookie_file);
+        if self.global.name.is_some() {
+            settings.local_name.clone_from(&self.global.name);
+        }
+        settings
+    }
+
+    /// Opens a plan and says what there is to say; `None` when it has errors.
+    pub fn open(&self, plan: &std::path::Path, settings: Settings) -> Option<Engine> {
+        let opened = Engine::open(plan, settings);
+        self.ui.diagnostics(&opened.diagnostics, &opened.sources);
+        opened.engine
+    }
+
+    /// Shows one diagnostic and gives its exit code.
+    pub fn fail(&self, diagnostic: Diagnostic, sources: &SourceMap) -> Exit {
+        let exit = Exit::of(diagnostic.code);
+        self.ui.diagnostics(&[diagnostic], sources);
+        exit
+    }
+
+    /// A usage error with the sentence to add.
+    pub fn usage(&self, title: &str, help: &str) -> Exit {
+        self.fail(
+            Diagnostic::new(Code::E801, title).help(help),
+            &SourceMap::default(),
+        )
+    }
+}

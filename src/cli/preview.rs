@@ -1,0 +1,93 @@
+//! `updo preview`: what would happen, on every node of the target. Changes nothing.
+
+use super::args::Preview;
+use super::{Context, Exit};
+use crate::engine::{Connection, Engine, Upgrade};
+use crate::report::preview::{self, Shown};
+
+pub(super) fn run(context: &Context<'_>, args: &Preview) -> Exit {
+    let mut settings = context.settings();
+    settings.strict = args.strict;
+    let Some(engine) = context.open(&args.plan, settings) else {
+        return Exit::Plan;
+    };
+    let nodes = match engine.nodes(context.global.target.as_deref()) {
+        Ok(nodes) => nodes,
+        Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
+    };
+    let mut exit = Exit::Done;
+    for node in nodes {
+        let prepared = engine.connect(&node).and_then(|connection| {
+            let upgrade = connection.prepare()?;
+            Ok((connection, upgrade))
+        });
+        let (connection, upgrade) = match prepared {
+            Ok(prepared) => prepared,
+            Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
+        };
+        print(context, args, &engine, &connection, &upgrade);
+        if upgrade.is_refused() {
+            exit = Exit::Plan;
+        } else if args.exit_code && !upgrade.is_empty() && exit == Exit::Done {
+            exit = Exit::Pending;
+        }
+    }
+    exit
+}
+
+fn print(
+    context: &Context<'_>,
+    args: &Preview,
+    engine: &Engine,
+    connection: &Connection<'_>,
+    upgrade: &Upgrade,
+) {
+    let shown = shown(engine, connection, upgrade);
+    let ui = &context.ui;
+    if ui.json {
+        return ui.data(&format!("{:#}\n", preview::json(&shown)));
+    }
+    if args.low {
+        ui.data(&preview::low(&shown));
+    } else if args.terms {
+        let lines: Vec<String> = upgrade
+            .script
+            .high
+            .iter()
+            .map(|s| format!(" {}", s.instruction))
+            .collect();
+        ui.data(&format!("[{}].\n", lines.join(",\n").trim_start()));
+    } else if upgrade.is_empty() {
+        ui.data(&nothing(upgrade, connection));
+    } else {
+        ui.data(&preview::text(&shown, ui.out_style));
+    }
+    ui.diagnostics(&upgrade.diagnostics, &engine.plan.sources);
+}
+
+/// The sentence for a node that runs the new code already.
+pub(super) fn nothing(upgrade: &Upgrade, connection: &Connection<'_>) -> String {
+    format!(
+        "nothing to do: {} runs the new code already ({} modules compared)\n",
+        connection.session.node(),
+        upgrade.changes.compared
+    )
+}
+
+/// An upgrade as the preview shows it.
+pub(super) fn shown<'a>(
+    engine: &'a Engine,
+    connection: &'a Connection<'_>,
+    upgrade: &'a Upgrade,
+) -> Shown<'a> {
+    Shown {
+        node: connection.session.node(),
+        otp: upgrade.facts.otp,
+        plan: &engine.plan,
+        changes: &upgrade.changes,
+        inferred: &upgrade.inferred,
+        rules: &upgrade.rules,
+        script: &upgrade.script,
+        diagnostics: &upgrade.diagnostics,
+    }
+}

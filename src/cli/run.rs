@@ -1,0 +1,194 @@
+//! `updo run`: preview, ask, upgrade, verify. Node by node; the first failure stops.
+
+use std::fs::File;
+use std::io::Write;
+
+use super::args::Run;
+use super::preview::{nothing, shown};
+use super::{Context, Exit};
+use crate::diag::{Code, Diagnostic, Result};
+use crate::engine::{Connection, Engine, Upgrade};
+use crate::exec::{Event, Kind};
+use crate::report::{json, lines, paint, preview};
+use crate::script::lower::processes;
+
+pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
+    let mut settings = context.settings();
+    settings.strict = args.strict;
+    settings.no_verify = args.no_verify;
+    let Some(engine) = context.open(&args.plan, settings) else {
+        return Exit::Plan;
+    };
+    let nodes = match engine.nodes(context.global.target.as_deref()) {
+        Ok(nodes) => nodes,
+        Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
+    };
+    // Without a terminal nobody can be asked: say so before a node is bothered.
+    if !args.yes && context.ui.no_input {
+        return context.usage(
+            "nobody can be asked: standard input is no terminal",
+            "look at `updo preview` first, then add --yes",
+        );
+    }
+    let mut stream = match Stream::open(context, args, &engine) {
+        Ok(stream) => stream,
+        Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
+    };
+    let prepared: Result<Vec<(Connection<'_>, Upgrade)>> = nodes
+        .iter()
+        .map(|node| {
+            let connection = engine.connect(node)?;
+            let upgrade = connection.prepare()?;
+            Ok((connection, upgrade))
+        })
+        .collect();
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
+    };
+    if let Some(exit) = show(context, args, &engine, &prepared) {
+        return exit;
+    }
+    let mut done = 0;
+    for (connection, upgrade) in &prepared {
+        if upgrade.is_empty() {
+            continue;
+        }
+        let exit = one(context, &engine, connection, upgrade, &mut stream);
+        if exit != Exit::Done {
+            // Nodes before this one are new, those after it old, each consistent.
+            return if done > 0 && exit != Exit::Broken && exit != Exit::Lost {
+                Exit::Partly
+            } else {
+                exit
+            };
+        }
+        done += 1;
+    }
+    Exit::Done
+}
+
+/// Shows what will happen and asks; an exit code when it ends here.
+fn show(
+    context: &Context<'_>,
+    args: &Run,
+    engine: &Engine,
+    prepared: &[(Connection<'_>, Upgrade)],
+) -> Option<Exit> {
+    let ui = &context.ui;
+    for (connection, upgrade) in prepared {
+        if upgrade.is_empty() {
+            ui.status(nothing(upgrade, connection).trim_end());
+        } else if !ui.quiet {
+            ui.error_line(preview::text(&shown(engine, connection, upgrade), ui.style).trim_end());
+        }
+        ui.diagnostics(&upgrade.diagnostics, &engine.plan.sources);
+    }
+    if prepared.iter().any(|(_, upgrade)| upgrade.is_refused()) {
+        return Some(Exit::Plan);
+    }
+    let wanted: Vec<_> = prepared
+        .iter()
+        .filter(|(_, upgrade)| !upgrade.is_empty())
+        .collect();
+    if wanted.is_empty() {
+        return Some(Exit::Done);
+    }
+    let modules: usize = wanted
+        .iter()
+        .map(|(_, upgrade)| upgrade.script.high.len())
+        .max()
+        .unwrap_or(0);
+    let standing: usize = wanted
+        .iter()
+        .map(|(_, u)| processes(&u.changes, &u.rules, &u.script))
+        .sum();
+    let node = match wanted.as_slice() {
+        [(connection, _)] => connection.session.node().to_string(),
+        many => paint::count(many.len(), "node", "nodes"),
+    };
+    let numbers = format!(
+        "{node}: {} switched, {} suspended.",
+        paint::count(modules, "module", "modules"),
+        paint::count(standing, "process", "processes")
+    );
+    if args.yes {
+        ui.status(&format!("\n{numbers} (--yes)\n"));
+        return None;
+    }
+    match ui.confirm(&format!("\n{numbers} Run it?")) {
+        Some(true) => None,
+        Some(false) => {
+            ui.status("not run: only the word yes runs it; nothing was changed");
+            Some(Exit::Aborted)
+        }
+        None => Some(context.usage("nobody can be asked", "add --yes")),
+    }
+}
+
+/// Runs one node.
+fn one(
+    context: &Context<'_>,
+    engine: &Engine,
+    connection: &Connection<'_>,
+    upgrade: &Upgrade,
+    stream: &mut Stream,
+) -> Exit {
+    let ui = &context.ui;
+    let sources = &engine.plan.sources;
+    let mut run = String::new();
+    let outcome = connection.run(upgrade, &mut |event: &Event| {
+        stream.write(context, engine, event);
+        if let Kind::Started { run: name, .. } = &event.kind {
+            run.clone_from(name);
+        }
+        let line = lines::last(event, &engine.plan.title, &run, ui.style);
+        match (line, lines::line(event, sources, ui.style)) {
+            (Some(last), _) => ui.error_line(&format!("\n{last}")),
+            (None, Some(line)) if matches!(event.kind, Kind::Diagnostic(_)) => ui.error_line(&line),
+            (None, Some(line)) => ui.status(&line),
+            (None, None) => {}
+        }
+    });
+    Exit::of_run(&outcome)
+}
+
+/// Where the events go besides the screen.
+struct Stream {
+    file: Option<File>,
+}
+
+impl Stream {
+    fn open(context: &Context<'_>, args: &Run, engine: &Engine) -> Result<Self> {
+        let file = match &args.events {
+            None => None,
+            Some(path) => Some(File::create(path).map_err(|why| {
+                Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
+                    .note(why.to_string())
+            })?),
+        };
+        let mut stream = Self { file };
+        let first = json::stream(&engine.plan.path.display().to_string());
+        stream.line(context, &first.to_string());
+        Ok(stream)
+    }
+
+    fn write(&mut self, context: &Context<'_>, engine: &Engine, event: &Event) {
+        if self.file.is_some() || context.ui.json {
+            self.line(
+                context,
+                &json::event(event, &engine.plan.sources).to_string(),
+            );
+        }
+    }
+
+    fn line(&mut self, context: &Context<'_>, line: &str) {
+        if context.ui.json {
+            context.ui.data(&format!("{line}\n"));
+        }
+        if let Some(file) = &mut self.file {
+            // A full disk must not stop a run that is on its way.
+            let _ = writeln!(file, "{line}");
+        }
+    }
+}

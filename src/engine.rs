@@ -1,0 +1,502 @@
+//! The whole way as a library: open a plan, connect to a node, look at the upgrade, run it.
+//!
+//! This is what "embedded" means: the command line does nothing that cannot be done from here. See
+//! `examples/embed.rs`.
+//!
+//! ```no_run
+//! use updo::engine::{Engine, Settings};
+//!
+//! let opened = Engine::open("plan.updo".as_ref(), Settings::from_env());
+//! let Some(engine) = opened.engine else { panic!("{:?}", opened.diagnostics) };
+//! for node in engine.nodes(None).expect("the plan has a target") {
+//!     let connection = engine.connect(&node).expect("the node is there");
+//!     let upgrade = connection.prepare().expect("facts can be read");
+//!     println!("{} instructions", upgrade.script.high.len());
+//!     let outcome = connection.run(&upgrade, &mut |event| println!("{event:?}"));
+//!     println!("the node is {}", outcome.state);
+//! }
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::diag::suggest::suggest;
+use crate::diag::{Code, Diagnostic, Result, SourceMap};
+use crate::exec::{self, Event, Outcome, Upgrade as Job};
+use crate::facts::change::{ChangeSet, Untouched};
+use crate::facts::compare::{self, NewCode, OldCode};
+use crate::facts::live::{self, NodeFacts};
+use crate::facts::store::Store;
+use crate::graph::Graph;
+use crate::name::{Module, NodeName};
+use crate::node::{Connect, Cookie, Session};
+use crate::plan::{CodeFrom, CookieFrom, Plan, Rollback};
+use crate::rules::view::View;
+use crate::rules::{Change, Ruleset, merge, resolve};
+use crate::script::lower::Script;
+use crate::script::{check, high, lower};
+
+/// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Parameters: `--set Name=value`, `UPDO_SET_NAME`.
+    pub sets: BTreeMap<String, String>,
+    /// `--cookie-file`.
+    pub cookie_file: Option<PathBuf>,
+    /// `--name`: the local node name.
+    pub local_name: Option<String>,
+    /// epmd's port.
+    pub epmd_port: Option<u16>,
+    /// Where runs and copies of beams are kept.
+    pub state_dir: PathBuf,
+    /// Whether advice is an error and undeclared cycles are.
+    pub strict: bool,
+    /// Whether `verify` is skipped.
+    pub no_verify: bool,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+}
+
+impl Settings {
+    /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_SET_…`.
+    pub fn from_env() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let sets = std::env::vars()
+            .filter_map(|(name, value)| Some((name.strip_prefix("UPDO_SET_")?.to_owned(), value)))
+            .collect();
+        let home = text("HOME").map(PathBuf::from).unwrap_or_default();
+        let state = text("UPDO_STATE_DIR")
+            .map(PathBuf::from)
+            .unwrap_or_else(|| {
+                let base = text("XDG_STATE_HOME").map(PathBuf::from);
+                base.unwrap_or_else(|| home.join(".local/state"))
+                    .join("updo")
+            });
+        Self {
+            sets,
+            local_name: text("UPDO_NAME"),
+            epmd_port: text("UPDO_EPMD_PORT").and_then(|port| port.parse().ok()),
+            state_dir: state,
+            connect_timeout: Duration::from_secs(10),
+            ..Self::default()
+        }
+    }
+}
+
+/// What opening a plan gives: the engine when the plan has no errors, and everything said about it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The engine; `None` when a diagnostic is an error.
+    pub engine: Option<Engine>,
+    /// Errors, warnings, advice.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The text they point into.
+    pub sources: SourceMap,
+}
+
+/// A plan and how to reach its nodes.
+#[derive(Debug)]
+pub struct Engine {
+    /// The plan.
+    pub plan: Plan,
+    /// What comes from outside of it.
+    pub settings: Settings,
+    store: Store,
+}
+
+impl Engine {
+    /// Reads a plan. No network, nothing is asked.
+    pub fn open(path: &Path, settings: Settings) -> Opened {
+        let loaded = crate::plan::load(path, &settings.sets);
+        let store = Store::new(&settings.state_dir);
+        let mut diagnostics = loaded.diagnostics;
+        let strict = settings.strict && diagnostics.iter().any(|d| d.code == Code::A311);
+        if strict {
+            diagnostics.push(Diagnostic::new(
+                Code::E205,
+                "with --strict every override needs a reason",
+            ));
+        }
+        let engine = loaded.plan.filter(|_| !strict).map(|plan| Engine {
+            plan,
+            settings,
+            store,
+        });
+        Opened {
+            engine,
+            diagnostics,
+            sources: loaded.sources,
+        }
+    }
+
+    /// The nodes of a target: by its name, as node names joined by commas, or the plan's only target.
+    ///
+    /// # Errors
+    /// E211 when there is no such target, or several and none is named.
+    pub fn nodes(&self, target: Option<&str>) -> Result<Vec<NodeName>> {
+        let known: Vec<&str> = self.plan.targets.iter().map(|t| t.name.as_str()).collect();
+        let Some(wanted) = target else {
+            return match self.plan.targets.as_slice() {
+                [one] => Ok(one.nodes.clone()),
+                [] => Err(Box::new(
+                    Diagnostic::new(Code::E211, "the plan has no target").help(
+                        "add `target shop #{nodes => ['shop@host']}.` or pass `-t shop@host`",
+                    ),
+                )),
+                _ => Err(Box::new(
+                    Diagnostic::new(Code::E211, "the plan has several targets")
+                        .help(format!("pass one of them: -t {}", known.join(", -t "))),
+                )),
+            };
+        };
+        if let Some(found) = self.plan.targets.iter().find(|t| t.name == wanted) {
+            return Ok(found.nodes.clone());
+        }
+        if wanted.split(',').all(|node| node.contains('@')) {
+            return Ok(wanted
+                .split(',')
+                .map(|node| NodeName::new(node.trim()))
+                .collect());
+        }
+        let mut told = Diagnostic::new(Code::E211, format!("no target `{wanted}` in the plan"));
+        if let Some(close) = suggest(wanted, known.iter().copied()) {
+            told = told.help(format!("did you mean `{close}`?"));
+        }
+        Err(Box::new(told))
+    }
+
+    /// Connects to a node as a hidden node.
+    ///
+    /// # Errors
+    /// E501 to E507.
+    pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
+        let target = self
+            .plan
+            .targets
+            .iter()
+            .find(|t| t.nodes.contains(node))
+            .or(match self.plan.targets.as_slice() {
+                [one] => Some(one),
+                _ => None,
+            });
+        let from_plan = target.and_then(|target| target.cookie.clone());
+        let cookie = cookie(self.settings.cookie_file.as_deref(), from_plan.as_ref())?;
+        let mut connect = Connect::new(node.clone(), cookie);
+        connect.local_name = self
+            .settings
+            .local_name
+            .clone()
+            .or_else(|| target.and_then(|t| t.local_name.clone()));
+        connect.epmd_port = self
+            .settings
+            .epmd_port
+            .or_else(|| target.and_then(|t| t.epmd_port));
+        if !self.settings.connect_timeout.is_zero() {
+            connect.timeout = self.settings.connect_timeout;
+        }
+        let session = Session::connect(&connect)?;
+        let target = target.map(|target| target.name.clone()).unwrap_or_default();
+        Ok(Connection {
+            engine: self,
+            session,
+            target,
+        })
+    }
+}
+
+/// The cookie by the usual precedence: file, environment, plan, home.
+///
+/// # Errors
+/// E507 when the first that is there cannot be used.
+pub fn cookie(file: Option<&Path>, plan: Option<&CookieFrom>) -> Result<Cookie> {
+    let env = |name: &str| std::env::var(name).ok();
+    let from_plan = plan.map(|from| {
+        move || match from {
+            CookieFrom::File(path) => Cookie::from_file(path),
+            CookieFrom::Env(name) => Cookie::from_env(name, std::env::var(name).ok().as_deref()),
+            CookieFrom::Prompt => Err(Box::new(
+                Diagnostic::new(Code::E507, "the plan wants the cookie to be typed in")
+                    .help("set UPDO_COOKIE_FILE, or pass --cookie-file"),
+            )),
+        }
+    });
+    match &from_plan {
+        Some(read) => Cookie::find(file, Some(read), &env),
+        None => Cookie::find(file, None, &env),
+    }
+}
+
+/// A connected node.
+pub struct Connection<'a> {
+    engine: &'a Engine,
+    /// The session.
+    pub session: Session,
+    target: String,
+}
+
+/// Everything known and decided about the upgrade of one node.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The node's facts.
+    pub facts: NodeFacts,
+    /// What differs.
+    pub changes: ChangeSet,
+    /// The inferred graph, before the plan's rules.
+    pub inferred: Graph,
+    /// What is decided.
+    pub rules: Ruleset,
+    /// The instructions.
+    pub script: Script,
+    /// What there is to say.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Upgrade {
+    /// Whether a diagnostic is an error: then the upgrade cannot run.
+    pub fn is_refused(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.script.is_empty()
+    }
+}
+
+impl Connection<'_> {
+    /// Gathers facts, infers, merges the plan, compiles the script. Reads only.
+    ///
+    /// # Errors
+    /// When the facts cannot be had: E2xx for beams, E5xx for the connection.
+    pub fn prepare(&self) -> Result<Upgrade> {
+        let plan = &self.engine.plan;
+        let facts = live::gather(&self.session)?;
+        let old: Vec<_> = plan
+            .old_from
+            .iter()
+            .map(|p| (p.patterns.clone(), p.base.clone()))
+            .collect();
+        let old = OldCode {
+            patterns: &old,
+            store: &self.engine.store,
+        };
+        let new = match &plan.code {
+            CodeFrom::OnDisk => NewCode::OnDisk,
+            CodeFrom::Push(patterns) => NewCode::Push(&patterns.patterns, &patterns.base),
+        };
+        let changes = compare::compare(&self.session, &facts, new, old)?;
+        let strict = self.engine.settings.strict;
+        Ok(decide(
+            plan,
+            self.session.node(),
+            &self.target,
+            facts,
+            changes,
+            strict,
+        ))
+    }
+
+    /// The name of the plan's target that this node belongs to; empty when it belongs to none.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Runs a prepared upgrade; keeps copies of both versions first, so that there is always a way back.
+    pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
+        let run = run_id();
+        // A store that cannot be written costs the next run its way back, not this one.
+        let _ = compare::keep(&self.engine.store, &upgrade.changes);
+        let job = Job {
+            session: &self.session,
+            run: &run,
+            owner: &owner(),
+            plan: &self.engine.plan,
+            view: self.view(upgrade),
+            rules: &upgrade.rules,
+            script: &upgrade.script,
+            verify: !self.engine.settings.no_verify,
+        };
+        exec::upgrade(&job, sink)
+    }
+
+    /// The facts as plan expressions see them.
+    pub fn view<'u>(&'u self, upgrade: &'u Upgrade) -> View<'u> {
+        View {
+            node: self.session.node(),
+            target: &self.target,
+            facts: &upgrade.facts,
+            changes: &upgrade.changes,
+        }
+    }
+}
+
+/// From facts to script: infers, merges the plan, compiles. Asks nobody.
+pub fn decide(
+    plan: &Plan,
+    node: &NodeName,
+    target: &str,
+    facts: NodeFacts,
+    changes: ChangeSet,
+    strict: bool,
+) -> Upgrade {
+    let inferred = crate::graph::build::build(&changes);
+    let view = View {
+        node,
+        target,
+        facts: &facts,
+        changes: &changes,
+    };
+    let (manual, mut diagnostics) = resolve::resolve(plan, &view);
+    let merged = merge::merge(&changes, &inferred, &manual);
+    diagnostics.extend(merged.diagnostics);
+    let rules = merged.rules;
+    let script = lower::single(&changes, &rules, high::high(&changes, &rules));
+    diagnostics.extend(check::check(&script));
+    untouched(&changes, &mut diagnostics);
+    unresolved_calls(&changes, &rules, &mut diagnostics);
+    way_back(plan, &changes, &rules, &mut diagnostics);
+    if strict {
+        for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
+            cycle.code = Code::E306;
+        }
+    }
+    diagnostics.sort_by_key(|d| std::cmp::Reverse(d.severity()));
+    Upgrade {
+        facts,
+        changes,
+        inferred,
+        rules,
+        script,
+        diagnostics,
+    }
+}
+
+/// W320, W319: what differs and is left alone.
+fn untouched(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
+    for (module, why) in &changes.untouched {
+        let why = match why {
+            Untouched::Sticky => "it is in a sticky directory",
+            Untouched::Preloaded => "it is preloaded into the emulator",
+            Untouched::Cover => "it is cover compiled",
+            Untouched::OtherFile => "it was not loaded from a file",
+            Untouched::Core => "it belongs to kernel or stdlib, on which the upgrade itself stands",
+        };
+        said.push(
+            Diagnostic::new(Code::W320, format!("`{module}` differs and is left alone")).note(why),
+        );
+    }
+    for module in &changes.gone {
+        said.push(
+            Diagnostic::new(Code::W319, format!("the file of `{module}` is gone"))
+                .note("the module stays loaded and callable"),
+        );
+    }
+}
+
+/// W315: calls that only a plan rule can account for.
+fn unresolved_calls(changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
+    for module in rules.modules.keys() {
+        let Some(new) = changes.modules.get(module).and_then(|c| c.new.as_ref()) else {
+            continue;
+        };
+        let calls = &new.facts.code.dynamic_calls;
+        if calls.is_empty() {
+            continue;
+        }
+        let covered = rules.graph.dependencies(module).any(|(_, edge)| {
+            edge.reasons
+                .iter()
+                .any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
+        });
+        if covered {
+            continue;
+        }
+        let number = if calls.len() == 1 {
+            "1 call".to_owned()
+        } else {
+            format!("{} calls", calls.len())
+        };
+        let mut told = Diagnostic::new(
+            Code::W315,
+            format!("{number} of `{module}` cannot be resolved"),
+        )
+        .help(format!(
+            "if one goes to a changed module X, say so: `{module} depends on X because \"…\".`"
+        ));
+        for call in calls.iter().take(5) {
+            let line = call
+                .from
+                .line
+                .map(|line| format!(" line {line}"))
+                .unwrap_or_default();
+            let what = match &call.function {
+                Some((name, Some(arity))) => format!("Mod:{name}/{arity}"),
+                Some((name, None)) => format!("Mod:{name}"),
+                None => "a function known at run time only".to_owned(),
+            };
+            told = told.note(format!(
+                "{module}:{}/{}{line}: {what}",
+                call.from.name, call.from.arity
+            ));
+        }
+        said.push(told);
+    }
+}
+
+/// E317: something may fail after the switch, and there is no way back.
+fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
+    let missing: Vec<&Module> = rules
+        .modules
+        .keys()
+        .filter(|m| {
+            changes
+                .modules
+                .get(*m)
+                .is_some_and(|c| c.loaded.is_some() && c.old.is_none())
+        })
+        .collect();
+    let may_fail = rules.modules.iter().any(|(module, decided)| {
+        let on_load = changes
+            .modules
+            .get(module)
+            .and_then(|c| c.new.as_ref())
+            .is_some_and(|b| b.facts.code.on_load);
+        decided.change.value != Change::Soft || on_load
+    }) || !plan.verifies.is_empty();
+    if missing.is_empty() || !may_fail || plan.rollback == Rollback::Never {
+        return;
+    }
+    let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();
+    let more = if missing.len() > 5 { ", …" } else { "" };
+    said.push(
+        Diagnostic::new(Code::E317, format!("there is no way back for {}{more}", names.join(", ")))
+            .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
+            .help(
+                "say where the old beams are: `old from \"PATH/ebin\".`\n\
+                 or let updo keep copies before the files are replaced: updo status --save\n\
+                 or give up the way back: `rollback never.`",
+            ),
+    );
+}
+
+fn run_id() -> String {
+    let mut bytes = [0; 2];
+    // Without randomness the process number has to do: the agent's name must only differ from its neighbours'.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes.copy_from_slice(&std::process::id().to_le_bytes()[..2]);
+    }
+    crate::facts::store::hex(&bytes)
+}
+
+/// `user@host`, as far as the environment tells.
+fn owner() -> String {
+    let user = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| "somebody".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => user,
+        host => format!("{user}@{host}"),
+    }
+}

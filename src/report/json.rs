@@ -1,0 +1,138 @@
+//! The stream of events as JSON lines. The first line names the schema; minor versions only add fields;
+//! every line has a sentence, so that a log viewer is enough.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::lines;
+use crate::diag::SourceMap;
+use crate::diag::render::{Style, to_json};
+use crate::exec::{Event, Kind};
+
+/// Name and version of the schema.
+pub const SCHEMA: &str = "updo.events/1.0";
+
+/// The first line of a stream.
+pub fn stream(plan: &str) -> Value {
+    json!({ "type": "stream", "schema": SCHEMA, "updo": env!("CARGO_PKG_VERSION"), "plan": plan })
+}
+
+/// One event.
+pub fn event(event: &Event, sources: &SourceMap) -> Value {
+    let (kind, fields) = parts(&event.kind, sources);
+    let mut line = json!({
+        "type": kind,
+        "seq": event.seq,
+        "node": event.node.as_str(),
+        "t": event.at.as_secs_f64(),
+    });
+    if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+        line.extend(fields);
+        line.insert(
+            "message".to_owned(),
+            Value::String(sentence(event, sources)),
+        );
+    }
+    line
+}
+
+fn ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
+}
+
+fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
+    match kind {
+        Kind::Started { run, title } => ("node.started", json!({ "run": run, "title": title })),
+        Kind::Check {
+            verify,
+            name,
+            ok,
+            tries,
+            took,
+        } => {
+            let kind = if *verify { "verify" } else { "require" };
+            (
+                "check",
+                json!({ "kind": kind, "name": name, "ok": ok, "tries": tries, "took_ms": ms(*took) }),
+            )
+        }
+        Kind::Hook { name, ok, took } => (
+            "hook",
+            json!({ "name": name, "ok": ok, "took_ms": ms(*took) }),
+        ),
+        Kind::StepStarted { id, step, what } => (
+            "step.started",
+            json!({ "id": id, "step": step.to_string(), "what": what }),
+        ),
+        Kind::StepProgress { id, done, total } => (
+            "step.progress",
+            json!({ "id": id, "done": done, "total": total }),
+        ),
+        Kind::StepFinished {
+            id,
+            step,
+            ok,
+            took,
+            what,
+            processes,
+        } => (
+            "step.finished",
+            json!({
+                "id": id,
+                "step": step.to_string(),
+                "ok": ok,
+                "took_ms": ms(*took),
+                "what": what,
+                "processes": processes,
+            }),
+        ),
+        Kind::RollbackStarted => ("rollback.started", json!({})),
+        Kind::RollbackFinished { ok, took } => (
+            "rollback.finished",
+            json!({ "ok": ok, "took_ms": ms(*took) }),
+        ),
+        Kind::Diagnostic(diagnostic) => {
+            let fields = to_json(diagnostic, sources);
+            ("diagnostic", json!({ "diagnostic": fields }))
+        }
+        Kind::Lingering { processes } => ("lingering", json!({ "processes": processes })),
+        Kind::Finished {
+            state,
+            suspended,
+            processes,
+            converted,
+            modules,
+        } => (
+            "node.finished",
+            json!({
+                "state": state.to_string(),
+                "suspended_ms": ms(*suspended),
+                "processes": processes,
+                "converted": converted,
+                "modules": modules,
+            }),
+        ),
+    }
+}
+
+/// The human sentence of an event.
+fn sentence(event: &Event, sources: &SourceMap) -> String {
+    let style = Style {
+        color: false,
+        unicode: true,
+        width: 100,
+    };
+    match &event.kind {
+        Kind::Started { title, .. } => format!("{title} begins on {}", event.node),
+        Kind::StepStarted { step, what, .. } => format!("{step} {what}"),
+        Kind::StepProgress { done, total, .. } => format!("{done} of {total}"),
+        Kind::RollbackStarted => "going back".to_owned(),
+        Kind::Diagnostic(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
+        Kind::Finished { state, .. } => format!("{} is {state}", event.node),
+        _ => lines::line(event, sources, style)
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
+    }
+}

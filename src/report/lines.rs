@@ -1,0 +1,131 @@
+//! A run as lines: one per finished step, the failure loud, the last line enough for a chat message.
+
+use super::paint::{bad, count, good, hint, look, mark, name, time};
+use crate::diag::SourceMap;
+use crate::diag::render::{Style, render};
+use crate::exec::{Event, Kind, State};
+
+/// The line (or lines) of an event; `None` for one that needs none.
+pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> {
+    match &event.kind {
+        Kind::Started { .. } | Kind::StepStarted { .. } | Kind::StepProgress { .. } => None,
+        Kind::Check {
+            verify,
+            name,
+            ok,
+            tries,
+            took,
+        } => {
+            let word = if *verify { "verify" } else { "require" };
+            let again = if *tries > 1 {
+                format!(" ({tries} tries)")
+            } else {
+                String::new()
+            };
+            Some(step(
+                style,
+                word,
+                *ok,
+                &time(*took),
+                &format!("{name}{again}"),
+            ))
+        }
+        Kind::Hook { name, ok, took } => Some(step(style, "hook", *ok, &time(*took), name)),
+        Kind::StepFinished {
+            step: kind,
+            ok,
+            took,
+            what,
+            processes,
+            ..
+        } => {
+            let who = processes
+                .map(|n| {
+                    format!(
+                        "{} of ",
+                        count(
+                            usize::try_from(n).unwrap_or(usize::MAX),
+                            "process",
+                            "processes"
+                        )
+                    )
+                })
+                .unwrap_or_default();
+            let took = if *ok { time(*took) } else { String::new() };
+            Some(step(
+                style,
+                &kind.to_string(),
+                *ok,
+                &took,
+                &format!("{who}{what}"),
+            ))
+        }
+        Kind::RollbackStarted => None,
+        Kind::RollbackFinished { ok, took } => {
+            let what = if *ok {
+                "old code back, everybody resumed"
+            } else {
+                "not possible"
+            };
+            Some(step(style, "rollback", *ok, &time(*took), what))
+        }
+        Kind::Diagnostic(diagnostic) => Some(format!("\n{}", render(diagnostic, sources, style))),
+        Kind::Lingering { processes } => {
+            let head = format!(
+                "{} still running old code:",
+                count(processes.len(), "module is", "modules are")
+            );
+            let head = look(style, &head);
+            Some(format!("{head}\n    {}", processes.join("\n    ")))
+        }
+        Kind::Finished { .. } => None,
+    }
+}
+
+fn step(style: Style, word: &str, ok: bool, took: &str, what: &str) -> String {
+    format!("{word:>12}  {}  {took:<7} {what}", mark(style, ok))
+}
+
+/// The last line of a run.
+pub fn last(event: &Event, title: &str, run: &str, style: Style) -> Option<String> {
+    let Kind::Finished {
+        state,
+        suspended,
+        processes,
+        converted,
+        modules,
+    } = &event.kind
+    else {
+        return None;
+    };
+    let dot = if style.unicode { "·" } else { "-" };
+    let node = &event.node;
+    let number = |n: &u64, one: &str, many: &str| {
+        count(usize::try_from(*n).unwrap_or(usize::MAX), one, many)
+    };
+    Some(match state {
+        State::New => format!(
+            "{}  {} {dot} {node} {dot} {} {dot} {} suspended {} {dot} {} converted {dot} {} {dot} run {run}",
+            good(style, "done"),
+            name(style, title),
+            count(*modules, "module", "modules"),
+            number(processes, "process", "processes"),
+            time(*suspended),
+            number(converted, "state", "states"),
+            time(event.at),
+        ),
+        State::Old => format!(
+            "{}  {node} is as before {dot} run {run}",
+            look(style, "not upgraded")
+        ),
+        State::Mixed => format!(
+            "{}  {node} needs a person {dot} run {run}",
+            bad(style, "half done")
+        ),
+        State::Unknown => format!(
+            "{}  {node} goes on by itself {dot} {} {dot} run {run}",
+            look(style, "lost sight"),
+            hint(style, "preview again to see where it stands"),
+        ),
+    })
+}

@@ -1,0 +1,90 @@
+//! Colours, marks and durations. Meaning is never in the colour alone.
+
+use std::time::Duration;
+
+use crate::diag::render::Style;
+
+/// Green: done.
+pub fn good(style: Style, text: &str) -> String {
+    coloured(style, "32", text)
+}
+
+/// Red: failed.
+pub fn bad(style: Style, text: &str) -> String {
+    coloured(style, "31", text)
+}
+
+/// Yellow: look.
+pub fn look(style: Style, text: &str) -> String {
+    coloured(style, "33", text)
+}
+
+/// Cyan: paths and hints.
+pub fn hint(style: Style, text: &str) -> String {
+    coloured(style, "36", text)
+}
+
+/// Bold: names.
+pub fn name(style: Style, text: &str) -> String {
+    coloured(style, "1", text)
+}
+
+/// Faint: details.
+pub fn faint(style: Style, text: &str) -> String {
+    coloured(style, "2", text)
+}
+
+fn coloured(style: Style, code: &str, text: &str) -> String {
+    if style.color && !text.is_empty() {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// `✓` or `ok`, `✗` or `FAIL`.
+pub fn mark(style: Style, ok: bool) -> String {
+    match (ok, style.unicode) {
+        (true, true) => good(style, "✓"),
+        (true, false) => good(style, "ok"),
+        (false, true) => bad(style, "✗"),
+        (false, false) => bad(style, "FAIL"),
+    }
+}
+
+/// `38ms`, `1.8s`, `2m05s`.
+pub fn time(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1_000.0;
+    if ms < 1.0 {
+        format!("{ms:.1}ms")
+    } else if ms < 1_000.0 {
+        format!("{ms:.0}ms")
+    } else if ms < 60_000.0 {
+        format!("{:.1}s", ms / 1_000.0)
+    } else {
+        let seconds = duration.as_secs();
+        format!("{}m{:02}s", seconds / 60, seconds % 60)
+    }
+}
+
+/// `1 process`, `412 processes`.
+pub fn count(number: usize, one: &str, many: &str) -> String {
+    if number == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{number} {many}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let shown: Vec<String> = [400, 38_000, 1_800_000, 125_000_000]
+            .map(|us| time(Duration::from_micros(us)))
+            .into();
+        assert_eq!(shown, ["0.4ms", "38ms", "1.8s", "2m05s"]);
+    }
+}

@@ -1,0 +1,344 @@
+//! The preview: what will happen, line by line, with the reason for every line.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::paint::{count, faint, hint, look, name};
+use crate::diag::render::{Style, to_json};
+use crate::diag::{Diagnostic, SourceMap, Span};
+use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::compare::short;
+use crate::graph::Graph;
+use crate::name::NodeName;
+use crate::plan::Plan;
+use crate::rules::{Change, Class, Origin, Ruleset};
+use crate::script::high::{High, HighStep};
+use crate::script::lower::{Script, processes};
+
+/// What a preview shows of one node's upgrade.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The node.
+    pub node: &'a NodeName,
+    /// Its OTP release.
+    pub otp: u32,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What differs.
+    pub changes: &'a ChangeSet,
+    /// The graph before the plan's rules.
+    pub inferred: &'a Graph,
+    /// What is decided.
+    pub rules: &'a Ruleset,
+    /// The instructions.
+    pub script: &'a Script,
+    /// What there is to say.
+    pub diagnostics: &'a [Diagnostic],
+}
+
+impl<'a> Shown<'a> {
+    fn sources(&self) -> &'a SourceMap {
+        &self.plan.sources
+    }
+}
+
+/// The screen.
+pub fn text(shown: &Shown<'_>, style: Style) -> String {
+    let mut out = String::new();
+    head(&mut out, shown, style);
+    for (at, step) in shown.script.high.iter().enumerate() {
+        instruction(&mut out, shown, at + 1, step, style);
+    }
+    tail(&mut out, shown, style);
+    out
+}
+
+fn head(out: &mut String, shown: &Shown<'_>, style: Style) {
+    let dot = if style.unicode { "·" } else { "-" };
+    let plan = shown.plan;
+    let ticket = plan
+        .metadata
+        .iter()
+        .find(|(key, _)| key == "ticket")
+        .and_then(|(_, v)| v.to_text());
+    let ticket = ticket.map(|t| format!("  {t}")).unwrap_or_default();
+    let path = hint(style, &plan.path.display().to_string());
+    let _ = writeln!(
+        out,
+        "plan    {}{ticket}    {path}",
+        name(style, &plan.title)
+    );
+    let apps: Vec<String> = apps(shown.changes);
+    let apps = if apps.is_empty() {
+        String::new()
+    } else {
+        format!(" {dot} {}", apps.join(", "))
+    };
+    let code = match plan.code {
+        crate::plan::CodeFrom::OnDisk => "on the node's disk",
+        crate::plan::CodeFrom::Push(_) => "pushed from here",
+    };
+    let _ = writeln!(
+        out,
+        "target  {} {dot} OTP {}{apps}    code: {code}\n",
+        name(style, shown.node.as_str()),
+        shown.otp
+    );
+    let compared = count(shown.changes.compared, "module", "modules");
+    let inferred = shown.inferred.edges().count();
+    let graph = &shown.rules.graph;
+    let added = graph.edges().filter(|(_, _, e)| {
+        e.reasons
+            .iter()
+            .any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
+    });
+    let _ = writeln!(
+        out,
+        "  {} of {compared} changed    {} inferred, plan adds {}, removes {}\n",
+        shown.script.high.len(),
+        count(inferred, "edge", "edges"),
+        added.count(),
+        graph.removed.len()
+    );
+}
+
+/// Applications with changed modules, and their running versions.
+fn apps(changes: &ChangeSet) -> Vec<String> {
+    let mut apps: Vec<String> = changes
+        .modules
+        .values()
+        .filter_map(|changed| changed.app.as_ref())
+        .map(|app| {
+            format!(
+                "{app} {}",
+                changes.app_vsn.get(app).map_or("", String::as_str)
+            )
+        })
+        .collect();
+    apps.sort();
+    apps.dedup();
+    apps
+}
+
+fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighStep, style: Style) {
+    let module = step.instruction.module();
+    let word = match &step.instruction {
+        High::Update { .. } => "update",
+        High::LoadModule { .. } => "load  ",
+        High::AddModule { .. } => "add   ",
+        High::DeleteModule { .. } => "delete",
+    };
+    let class = shown
+        .rules
+        .modules
+        .get(module)
+        .map_or(Class::Plain, |rules| rules.class.value);
+    let running = shown
+        .changes
+        .modules
+        .get(module)
+        .map_or(0, |changed| changed.processes);
+    let who = match running {
+        0 => String::new(),
+        n => format!("  {}", count(n, "process", "processes")),
+    };
+    let shown_name = format!("{:<28}", module.to_string());
+    let _ = writeln!(
+        out,
+        "{number:>3}  {word}  {}  {class}{who}",
+        name(style, shown_name.as_str())
+    );
+    if let High::Update {
+        change, supervisor, ..
+    } = &step.instruction
+    {
+        let what = match change {
+            Change::Soft => "suspend and resume, states untouched".to_owned(),
+            _ if *supervisor => "renew the child specifications".to_owned(),
+            Change::Advanced(extra) => format!("convert states with {{advanced, {extra}}}"),
+            Change::Convert { module, function } => {
+                format!("convert states with fun {module}:{}/1", function.as_str())
+            }
+        };
+        let _ = writeln!(out, "       {what}");
+    }
+    for why in &step.why {
+        let line = match &why.origin {
+            Origin::Plan { span, because } => {
+                let place = place(shown.sources(), *span);
+                match because {
+                    Some(because) => format!("because \"{because}\"  {}", hint(style, &place)),
+                    None => format!("{}  {}", why.text, hint(style, &place)),
+                }
+            }
+            _ => faint(style, &why.text),
+        };
+        let _ = writeln!(out, "       {line}");
+    }
+}
+
+/// `demo.updo:11`
+fn place(sources: &SourceMap, span: Span) -> String {
+    sources.place(span).map_or_else(String::new, |place| {
+        let file = place.file.rsplit('/').next().unwrap_or_default().to_owned();
+        format!("{file}:{}", place.line)
+    })
+}
+
+fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
+    let plan = shown.plan;
+    out.push('\n');
+    let cycles = shown
+        .rules
+        .cycles
+        .iter()
+        .filter(|cycle| cycle.declared.is_some());
+    for cycle in cycles {
+        let names: Vec<String> = cycle.members.iter().map(ToString::to_string).collect();
+        let _ = writeln!(out, "  cycle    {} (known to the plan)", names.join(", "));
+    }
+    for removed in &shown.rules.graph.removed {
+        let because = removed
+            .because
+            .as_ref()
+            .map(|b| format!(" because \"{b}\""))
+            .unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  removed  {} no longer waits for {}{because}",
+            removed.from, removed.to
+        );
+    }
+    for (module, origin) in &shown.rules.left_out {
+        let place = match origin {
+            Origin::Plan { span, .. } => place(shown.sources(), *span),
+            _ => String::new(),
+        };
+        let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
+    }
+    let suspended = processes(shown.changes, shown.rules, shown.script);
+    let window = match shown.script.ranks.iter().flatten().count() {
+        0 => "nobody is suspended; all modules switch at one instant".to_owned(),
+        _ => {
+            let ranks: Vec<String> = shown
+                .script
+                .ranks
+                .iter()
+                .map(|rank| {
+                    rank.iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                })
+                .collect();
+            let arrow = if style.unicode { " → " } else { " -> " };
+            format!(
+                "{} stand still while all modules switch at one instant\n           suspend {}",
+                count(suspended, "process", "processes"),
+                ranks.join(arrow)
+            )
+        }
+    };
+    let _ = writeln!(out, "  window   single: {window}");
+    let names = |checks: &[crate::plan::Check]| -> String {
+        checks
+            .iter()
+            .map(|check| check.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if !plan.requires.is_empty() {
+        let _ = writeln!(out, "  before   require {}", names(&plan.requires));
+    }
+    if !plan.verifies.is_empty() {
+        let _ = writeln!(out, "  after    verify {}", names(&plan.verifies));
+    }
+    let _ = writeln!(out, "  undo     {}", undo(shown, style));
+}
+
+fn undo(shown: &Shown<'_>, style: Style) -> String {
+    let missing: Vec<String> = shown
+        .rules
+        .modules
+        .keys()
+        .filter(|m| shown.changes.modules.get(*m).is_some_and(is_one_way))
+        .map(ToString::to_string)
+        .collect();
+    if missing.is_empty() {
+        return "exact: old code and old states of every process".to_owned();
+    }
+    look(
+        style,
+        &format!(
+            "impossible for {}: no copy of the running version",
+            missing.join(", ")
+        ),
+    )
+}
+
+fn is_one_way(changed: &Changed) -> bool {
+    changed.loaded.is_some() && changed.old.is_none()
+}
+
+/// The low-level script as a term that a relup would have.
+pub fn low(shown: &Shown<'_>) -> String {
+    let lines: Vec<String> = shown
+        .script
+        .low
+        .iter()
+        .map(|instruction| format!(" {instruction}"))
+        .collect();
+    format!("[{}].\n", lines.join(",\n").trim_start())
+}
+
+/// The preview as a document.
+pub fn json(shown: &Shown<'_>) -> Value {
+    let modules = shown.script.high.iter().map(|step| {
+        let module = step.instruction.module();
+        let changed = &shown.changes.modules[module];
+        let rules = &shown.rules.modules[module];
+        json!({
+            "module": module.as_str(),
+            "class": rules.class.value.to_string(),
+            "app": changed.app.as_ref().map(|app| app.as_str()),
+            "md5": {
+                "old": changed.loaded.as_ref().map(|l| short(&l.md5)),
+                "new": changed.new.as_ref().map(|n| short(&n.facts.md5)),
+            },
+            "processes": changed.processes,
+            "undo": if is_one_way(changed) { "impossible" } else { "exact" },
+            "instruction": step.instruction.to_string(),
+            "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "schema": "updo.preview/1.0",
+        "plan": { "title": shown.plan.title, "file": shown.plan.path.display().to_string() },
+        "node": shown.node.as_str(),
+        "otp": shown.otp,
+        "compared": shown.changes.compared,
+        "modules": modules.collect::<Vec<_>>(),
+        "low": shown.script.low.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "suspended": processes(shown.changes, shown.rules, shown.script),
+        "left_out": shown.rules.left_out.iter().map(|(m, _)| m.as_str()).collect::<Vec<_>>(),
+        "diagnostics": shown.diagnostics.iter().map(|d| to_json(d, shown.sources())).collect::<Vec<_>>(),
+    })
+}
+
+fn why_json(shown: &Shown<'_>, why: &crate::script::Why) -> Value {
+    match &why.origin {
+        Origin::Plan { span, because } => {
+            let place = shown.sources().place(*span);
+            json!({
+                "kind": "plan",
+                "text": why.text,
+                "because": because,
+                "file": place.as_ref().map(|p| p.file.clone()),
+                "line": place.as_ref().map(|p| p.line),
+            })
+        }
+        Origin::Inferred(_) => json!({ "kind": "inferred", "text": why.text }),
+        Origin::Default => json!({ "kind": "default", "text": why.text }),
+    }
+}

@@ -1,0 +1,563 @@
+//! From the place where the grammar gave up to a diagnostic.
+//!
+//! It takes the tokens of one statement and the index of the first one that does not fit, and always gives
+//! exactly one diagnostic: a known habit first (E107, E108), then a malformed literal (E106), an unknown
+//! statement (E102, E110), an open bracket (E104), and otherwise E101 with what was expected.
+
+use super::grammar::{Failure, VERBS};
+use super::habits;
+use super::lex::{Kind, Problem, Token};
+use crate::diag::{Code, Diagnostic, Span, suggest::suggest};
+
+/// Words a statement begins with.
+pub(super) const STATEMENTS: &[&str] = &[
+    "plan", "updo", "include", "param", "target", "code", "module", "exclude", "only", "cycle",
+    "window", "engine", "old", "insert", "before", "after", "on", "require", "verify", "deadline",
+    "rollback", "rollout",
+];
+
+/// Statement words that are kept for later versions.
+const PLANNED: &[&str] = &["phase", "matrix", "approve", "schedule"];
+
+/// Words between two subjects, and the verb each begins.
+const VERB_WORDS: &[(&str, &str)] = &[
+    ("depends", "depends on"),
+    ("does", "does not depend on"),
+    ("loads", "loads before"),
+];
+
+/// A statement that does not parse.
+pub(super) struct Site<'a> {
+    /// The whole text.
+    pub text: &'a str,
+    /// The tokens of the statement, its dot included.
+    pub tokens: &'a [Token],
+    /// Index of the first token that does not fit; the number of tokens when the text ends too early.
+    pub bad: usize,
+    /// `%` comments of the whole text.
+    pub comments: &'a [(usize, usize)],
+    /// What would have fitted.
+    pub failure: &'a Failure,
+    /// Where the text begins in the source map.
+    pub base: usize,
+}
+
+impl<'a> Site<'a> {
+    /// The token at an index.
+    pub fn token(&self, index: usize) -> Option<Token> {
+        self.tokens.get(index).copied()
+    }
+
+    /// The text of the token at an index; empty outside.
+    pub fn word(&self, index: usize) -> &'a str {
+        self.token(index).map_or("", |t| &self.text[t.start..t.end])
+    }
+
+    /// The kind of the token at an index.
+    pub fn kind(&self, index: usize) -> Option<Kind> {
+        self.token(index).map(|t| t.kind)
+    }
+
+    /// Whether a token follows the one before it without a blank.
+    pub fn is_adjacent(&self, index: usize) -> bool {
+        index > 0
+            && self
+                .token(index)
+                .zip(self.token(index - 1))
+                .is_some_and(|(b, a)| a.end == b.start)
+    }
+
+    /// The global place of a range of tokens.
+    pub fn span(&self, from: usize, to: usize) -> Span {
+        let last = self.tokens.last().map_or((0, 0), |t| (t.start, t.end));
+        let start = self.token(from).map_or(last.0, |t| t.start);
+        let end = self.token(to).map_or(last.1, |t| t.end);
+        Span::new(self.base + start, self.base + end.max(start))
+    }
+
+    /// The global place of the first token that does not fit.
+    pub fn bad_span(&self) -> Span {
+        self.span(self.bad, self.bad)
+    }
+}
+
+/// One diagnostic for a statement that does not parse.
+pub(super) fn explain(site: &Site<'_>) -> Diagnostic {
+    habits::elixir(site)
+        .or_else(|| habits::erlang(site))
+        .or_else(|| malformed(site))
+        .or_else(|| statement_word(site))
+        .or_else(|| brackets(site))
+        .unwrap_or_else(|| unexpected(site))
+}
+
+/// Diagnostics of the lexer itself.
+pub(super) fn lexical(text: &str, problem: Problem, base: usize) -> Diagnostic {
+    match problem {
+        Problem::Unterminated { open, len } => {
+            let span = Span::new(base + open, base + open + len);
+            let quote = &text[open..open + len];
+            let (what, close) = match quote.chars().last() {
+                _ if quote.starts_with('~') => ("sigil", quote),
+                _ if quote.starts_with("\"\"\"") => ("triple-quoted string", quote),
+                Some('\'') => ("quoted atom", "'"),
+                _ => ("string", "\""),
+            };
+            let diagnostic = Diagnostic::new(Code::E104, format!("unterminated {what}"))
+                .label(span, "opened here");
+            match what {
+                "sigil" => diagnostic.help("close it with the matching delimiter"),
+                "triple-quoted string" => {
+                    diagnostic.help(format!("close it with `{close}` on a line of its own"))
+                }
+                _ => diagnostic.help(format!(
+                    "close it with `{close}`; inside, write `\\{close}`"
+                )),
+            }
+        }
+        Problem::TripleOpen { start, end } => Diagnostic::new(
+            Code::E106,
+            "text behind the opening quotes of a triple-quoted string",
+        )
+        .label(
+            Span::new(base + start, base + end),
+            "the text starts on the next line",
+        )
+        .help("put the text on lines of its own, or use `\"…\"`"),
+        Problem::HashComment { start, end } => {
+            Diagnostic::new(Code::E108, "a comment starts with `%`")
+                .label(
+                    Span::new(base + start, base + end),
+                    "this is a comment in other languages",
+                )
+                .help(format!(
+                    "write `%{}`",
+                    text[start..end].trim_start_matches('#').trim_end()
+                ))
+        }
+    }
+}
+
+/// E105 at a token.
+pub(super) fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        Code::E105,
+        format!("nested more than {} levels", super::recover::MAX_DEPTH),
+    )
+    .label(span, "one level too many")
+    .help("give the inner part a name: `Part = …`, and use `Part` here")
+}
+
+/// E103 after a place.
+pub(super) fn missing_dot(end: usize) -> Diagnostic {
+    Diagnostic::new(Code::E103, "missing `.` at the end of this statement")
+        .label(Span::new(end.saturating_sub(1), end), "add `.` after this")
+}
+
+/// A token that can be no part of any plan.
+fn malformed(site: &Site<'_>) -> Option<Diagnostic> {
+    let (word, span) = (site.word(site.bad), site.bad_span());
+    let make = |title: String, label: &str| Diagnostic::new(Code::E106, title).label(span, label);
+    Some(match site.kind(site.bad)? {
+        Kind::Number if !is_number(word) => {
+            let diagnostic = make(format!("malformed number `{word}`"), "not a number");
+            match suffix(word) {
+                Some(_) => diagnostic
+                    .help("durations end in `ms`, `s`, `m` or `h`, with one unit only: `90s`"),
+                None => diagnostic.help("write `17`, `1_000`, `16#ff`, `1.5`, `1.0e-3` or `30s`"),
+            }
+        }
+        Kind::Char if word == "$" => make(
+            "`$` without a character".into(),
+            "expected a character after `$`",
+        )
+        .help("write `$\\s` for a blank"),
+        Kind::Sigil
+            if !word[1..].starts_with([
+                'b', 'B', 's', 'S', '"', '(', '[', '{', '<', '/', '|', '\'', '`', '#',
+            ]) =>
+        {
+            let title = format!("unknown sigil `{}`", word.get(..2).unwrap_or(word));
+            make(title, "not a sigil of Erlang")
+                .help("Erlang has `~b`, `~B`, `~s`, `~S` and `~\"…\"`")
+        }
+        Kind::Unknown => {
+            let title = format!("a plan cannot hold {} here", describe(word));
+            let help = match word {
+                "\u{201c}" | "\u{201d}" | "\u{201e}" => "use the straight quote `\"`",
+                "\u{2018}" | "\u{2019}" => "use the straight quote `'`",
+                "\u{2013}" | "\u{2014}" => "use the hyphen `-`",
+                "\u{2192}" => "write `->`",
+                _ => "remove it, or put it in quotes",
+            };
+            make(title, "unexpected character").help(help)
+        }
+        _ => return None,
+    })
+}
+
+fn is_number(word: &str) -> bool {
+    super::grammar::parse(super::grammar::Rule::one_expr, word).is_ok()
+}
+
+/// The letters behind the digits.
+fn suffix(word: &str) -> Option<&str> {
+    let letters = word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
+    (letters.starts_with(['s', 'm', 'h', 'd', 'w']) && letters.is_ascii()).then_some(letters)
+}
+
+/// A character as text, or by its number when it would not be seen.
+fn describe(word: &str) -> String {
+    match word.chars().next() {
+        Some('\u{a0}') => "a no-break space".into(),
+        Some(c)
+            if c.is_control()
+                || c.is_whitespace()
+                || ('\u{200b}'..='\u{200f}').contains(&c)
+                || c == '\u{feff}' =>
+        {
+            format!("the invisible character U+{:04X}", u32::from(c))
+        }
+        _ => format!("`{word}`"),
+    }
+}
+
+/// A statement that begins with a word which begins none.
+fn statement_word(site: &Site<'_>) -> Option<Diagnostic> {
+    let first = site.word(0);
+    let second = site.word(1);
+    if site.kind(0) == Some(Kind::Op)
+        && first == "-"
+        && site.kind(1) == Some(Kind::Word)
+        && site.bad <= 1
+    {
+        return Some(
+            Diagnostic::new(Code::E102, format!("unknown statement `-{second}`"))
+                .label(site.span(0, 1), "module attributes are not part of plans")
+                .help(
+                    "a plan is made of statements: `plan \"…\".`, `shop_a depends on shop_b.`, …",
+                ),
+        );
+    }
+    if site.kind(0) != Some(Kind::Word) {
+        return None;
+    }
+    let is_verb = VERB_WORDS.iter().any(|(word, _)| *word == second);
+    if STATEMENTS.contains(&first) {
+        return (is_verb && site.bad <= 3).then(|| {
+            Diagnostic::new(
+                Code::E102,
+                format!("`{first}` begins a statement of its own"),
+            )
+            .label(site.span(0, 0), "taken for a statement, not for a module")
+            .help(format!(
+                "quote it if it is a module: `'{first}' {second} …`"
+            ))
+        });
+    }
+    if PLANNED.contains(&first) && !is_verb && site.bad <= 2 {
+        return Some(
+            Diagnostic::new(
+                Code::E110,
+                format!("`{first}` is planned, but not there yet"),
+            )
+            .label(site.span(0, 0), "kept for a later version of updo"),
+        );
+    }
+    let near_verb = suggest(second, VERB_WORDS.iter().map(|(w, _)| *w)).is_some();
+    let follows = matches!(
+        site.kind(1),
+        Some(Kind::Word | Kind::Str | Kind::Var | Kind::Alias | Kind::QuotedAtom | Kind::Number)
+    ) || site.word(1) == "#{"
+        || site.word(1) == "[";
+    if site.bad != 1 || near_verb || !follows {
+        return None;
+    }
+    let diagnostic = Diagnostic::new(Code::E102, format!("unknown statement `{first}`"))
+        .label(site.span(0, 0), "no statement begins with this word");
+    Some(match suggest(first, STATEMENTS.iter().copied()) {
+        Some(word) => diagnostic.help(format!("did you mean `{word}`?")),
+        None => diagnostic.help(format!(
+            "statements begin with {}, or with modules and a verb",
+            list(STATEMENTS, "or")
+        )),
+    })
+}
+
+/// A bracket that is never closed, or closed by the wrong one.
+fn brackets(site: &Site<'_>) -> Option<Diagnostic> {
+    let mut open: Vec<usize> = Vec::new();
+    for index in 0..site.bad.min(site.tokens.len()) {
+        match (site.kind(index), site.word(index)) {
+            (Some(Kind::Open), _) | (Some(Kind::Word), "case" | "begin" | "if") => open.push(index),
+            (Some(Kind::Close), _) | (Some(Kind::Word), "end") => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    let bad = site.word(site.bad);
+    let Some(&opener) = open.last() else {
+        let closes = site.kind(site.bad) == Some(Kind::Close);
+        return closes.then(|| {
+            Diagnostic::new(Code::E101, format!("unexpected `{bad}`"))
+                .label(site.bad_span(), "nothing is open here")
+        });
+    };
+    let word = site.word(opener);
+    let close = closing(word);
+    if site.kind(site.bad) == Some(Kind::Close) && bad != close {
+        return Some(
+            Diagnostic::new(Code::E101, format!("unexpected `{bad}`"))
+                .label(site.bad_span(), format!("expected `{close}`"))
+                .label(site.span(opener, opener), "to close this"),
+        );
+    }
+    let ends = matches!(site.kind(site.bad), None | Some(Kind::Dot));
+    // The next statement may have been read on: `module` is a fine key of a map.
+    let next = (site.bad.saturating_sub(1)..=site.bad)
+        .find(|i| is_line_start(site, *i) && STATEMENTS.contains(&site.word(*i)))
+        .unwrap_or(site.bad);
+    let cut_short = is_line_start(site, next) && stays_open(site, opener);
+    if !(ends || cut_short) {
+        return None;
+    }
+    let what = match word {
+        "<<" => "binary",
+        "[" => "list",
+        "{" => "tuple",
+        "#{" => "map",
+        "(" => "parenthesis",
+        _ => "expression",
+    };
+    let diagnostic = Diagnostic::new(
+        Code::E104,
+        format!("unterminated {what}: `{word}` is never closed"),
+    )
+    .label(site.span(opener, opener), "opened here");
+    let diagnostic = match site.token(next) {
+        Some(_) => diagnostic.label(
+            site.span(next, next),
+            format!("expected `{close}` before this"),
+        ),
+        None => diagnostic,
+    };
+    Some(diagnostic.help(format!("close it with `{close}`")))
+}
+
+fn closing(open: &str) -> &'static str {
+    match open {
+        "(" => ")",
+        "[" => "]",
+        "{" | "#{" => "}",
+        "<<" => ">>",
+        _ => "end",
+    }
+}
+
+/// Whether a token is the first on its line.
+fn is_line_start(site: &Site<'_>, index: usize) -> bool {
+    match (
+        site.token(index),
+        index.checked_sub(1).and_then(|i| site.token(i)),
+    ) {
+        (Some(token), Some(before)) => site.text[before.end..token.start].contains('\n'),
+        _ => true,
+    }
+}
+
+/// Whether a bracket is still open at the end of the statement.
+fn stays_open(site: &Site<'_>, opener: usize) -> bool {
+    let mut depth = 0_usize;
+    for index in opener..site.tokens.len() {
+        match (site.kind(index), site.word(index)) {
+            (Some(Kind::Open), _) | (Some(Kind::Word), "case" | "begin" | "if") => depth += 1,
+            (Some(Kind::Close), _) | (Some(Kind::Word), "end") => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    true
+}
+
+/// E101: what stands there, and what would have fitted.
+fn unexpected(site: &Site<'_>) -> Diagnostic {
+    let bad = site.word(site.bad);
+    let expected = expected(site);
+    let wanted = if expected.is_empty() {
+        "this does not fit here".to_owned()
+    } else {
+        let words: Vec<&str> = expected.iter().map(String::as_str).collect();
+        format!("expected {}", join(&words, "or"))
+    };
+    let diagnostic = match site.kind(site.bad) {
+        None => Diagnostic::new(Code::E101, "unexpected end")
+            .label(site.bad_span(), format!("{wanted} after this")),
+        Some(Kind::Dot) => Diagnostic::new(Code::E101, "the statement ends too early")
+            .label(site.bad_span(), wanted),
+        Some(_) => Diagnostic::new(Code::E101, format!("unexpected `{}`", shorten(bad)))
+            .label(site.bad_span(), wanted),
+    };
+    match hint(site, bad) {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}
+
+/// A help for E101.
+fn hint(site: &Site<'_>, bad: &str) -> Option<String> {
+    let plain = |t: &&String| t.starts_with(|c: char| c.is_ascii_alphabetic()) && t.len() > 1;
+    if let Some(word) = suggest(bad, site.failure.tokens.iter().filter(plain)) {
+        let phrase = VERB_WORDS
+            .iter()
+            .find(|(w, _)| *w == word)
+            .map_or(word, |(_, phrase)| phrase);
+        // A word that is right by itself is only in the wrong place.
+        if word != bad {
+            return Some(format!("did you mean `{phrase}`?"));
+        }
+    }
+    match bad {
+        "<=" => return Some("Erlang writes `=<`".into()),
+        "=" if site.kind(site.bad) == Some(Kind::Op) => {
+            return Some("to compare, write `=:=` or `==`".into());
+        }
+        _ => {}
+    }
+    if habits::is_reserved(bad) {
+        return Some(format!(
+            "`{bad}` is a reserved word of Erlang; as an atom it needs quotes: `'{bad}'`"
+        ));
+    }
+    form(site.word(0)).map(|form| format!("the statement reads `{form}`"))
+}
+
+/// What would have fitted, in words, the most telling first.
+fn expected(site: &Site<'_>) -> Vec<String> {
+    let has = |t: &str| site.failure.tokens.iter().any(|x| x == t);
+    let mut words: Vec<String> = Vec::new();
+    // `on x` could still become `on depends on …`; nobody wants to hear that.
+    let own_statement = STATEMENTS.contains(&site.word(0));
+    let after_value = has("orelse");
+    let subject = has("[") && has("(") && has("'") && !has("case");
+    if has("case") {
+        words.push("an expression".into());
+    } else if subject {
+        words.push("modules: `m`, `[m, n]`, `app(a)`, `glob(\"m_*\")`".into());
+    } else {
+        let glued = site.bad > 0 && site.is_adjacent(site.bad);
+        for (token, name) in [("'", "an atom"), ("{", "a tuple"), ("\"", "a string")] {
+            let again = token == "\"" && site.bad > 0 && site.kind(site.bad - 1) == Some(Kind::Str);
+            if has(token) && !again {
+                words.push(name.into());
+            }
+        }
+        if has("_") && !has("'") && !glued {
+            words.push("a variable".into());
+        }
+        let digits = site.failure.tokens.iter().any(|t| t == "0..9");
+        if digits && !glued && words.is_empty() {
+            words.push("a number".into());
+        }
+    }
+    if has("depends") && !own_statement {
+        return vec![VERBS.into()];
+    }
+    if after_value {
+        words.push("an operator".into());
+    }
+    let verbs = |t: &str| matches!(t, "depends" | "does" | "loads");
+    let structural = site
+        .failure
+        .tokens
+        .iter()
+        .filter(|t| is_structural(t, has("case"), after_value) && !verbs(t));
+    words.extend(structural.map(|t| format!("`{t}`")));
+    if words.is_empty() {
+        words.extend(site.failure.rules.iter().map(|r| (*r).to_owned()));
+    }
+    words.dedup();
+    words.truncate(8);
+    words
+}
+
+/// Whether an expected token tells more than "an expression" or "an operator" does.
+fn is_structural(token: &str, expression: bool, operator: bool) -> bool {
+    match token {
+        "_" | "@" | "'" | "\"" | "\"\"\"" | "$" | "~" | "ms" | "s" | "m" | "h" | "#" | "e"
+        | "E" => false,
+        "-" | "+" | "not" | "bnot" | "catch" | "fun" | "case" | "if" | "begin" | "<<" | "{" => {
+            false
+        }
+        "[" | "(" => false,
+        "#{" => !expression && !operator,
+        "." => true,
+        ":" | "++" | "--" | "=" if operator => false,
+        ":" | "++" | "--" => false,
+        _ if operator && super::habits::is_operator(token) => false,
+        _ if token.contains("..") => false,
+        "BUILTIN_RULE" => false,
+        _ => token.chars().all(|c| c.is_ascii_graphic()),
+    }
+}
+
+/// How a statement is written, to be copied.
+fn form(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "plan" => "plan \"Title\" #{owner => \"team\"}.",
+        "updo" => "updo \">= 0.1\".",
+        "include" => "include \"common/shop.updo\".",
+        "param" => "param Batch :: integer = 2.",
+        "target" => "target shop #{nodes => ['shop@host'], cookie => env(\"COOKIE\")}.",
+        "code" => "code on_disk.` or `code push [\"ebin\"].",
+        "module" => "module shop_cart #{timeout => 30s} because \"…\".",
+        "exclude" => "exclude [shop_debug] because \"…\".",
+        "only" => "only app(shop).",
+        "cycle" => "cycle [a, b]: together.` or `cycle [a, b]: break a -> b.",
+        "window" => "window single.",
+        "engine" => "engine updo.",
+        "old" => "old from \"previous/ebin\".",
+        "insert" => "insert {apply, {m, f, []}} before load shop_cart.",
+        "before" | "after" => "before upgrade -> shop_gate:close().",
+        "on" => "on failure -> shop_pager:page(Reason).",
+        "require" => "require \"text\" -> 0 = m:f().",
+        "verify" => "verify \"text\" #{within => 10s} -> ok = m:f().",
+        "deadline" => "deadline 2m.",
+        "rollback" => "rollback automatic.",
+        "rollout" => "rollout shop #{canary => 1, batch => 2}.",
+        _ => return None,
+    })
+}
+
+/// A token that fits into a title.
+fn shorten(word: &str) -> String {
+    let line: String = word
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(24)
+        .collect();
+    if line.len() < word.len() {
+        format!("{line}…")
+    } else {
+        line
+    }
+}
+
+/// `a, b or c`.
+fn join(words: &[&str], and: &str) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} {and} {last}", most.join(", ")),
+    }
+}
+
+/// `` `a`, `b` or `c` ``.
+pub(super) fn list(words: &[&str], and: &str) -> String {
+    let quoted: Vec<String> = words.iter().map(|w| format!("`{w}`")).collect();
+    join(&quoted.iter().map(String::as_str).collect::<Vec<_>>(), and)
+}

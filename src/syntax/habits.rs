@@ -1,0 +1,363 @@
+//! What people write out of habit: Erlang that plans leave out (E107), Elixir (E108), and near misses.
+//!
+//! The first two functions take a statement that does not parse and recognise the habit at the place of the
+//! failure; they never run on a plan that is fine. The rest are refusals the tree builder asks for.
+
+use super::ast::{Expr, ExprKind, Spanned};
+use super::error::{Site, list};
+use super::lex::Kind;
+use crate::diag::{Code, Diagnostic, Span, suggest::suggest};
+use crate::term::Atom;
+
+/// Erlang's reserved words.
+const RESERVED: &[&str] = &[
+    "after", "and", "andalso", "band", "begin", "bnot", "bor", "bsl", "bsr", "bxor", "case",
+    "catch", "cond", "div", "end", "fun", "if", "let", "not", "of", "or", "orelse", "receive",
+    "rem", "try", "when", "xor",
+];
+
+/// Whether a word is reserved in Erlang.
+pub(super) fn is_reserved(word: &str) -> bool {
+    RESERVED.contains(&word)
+}
+
+/// Whether a token is a binary operator.
+pub(super) fn is_operator(token: &str) -> bool {
+    matches!(
+        token,
+        "orelse"
+            | "andalso"
+            | "=="
+            | "/="
+            | "=<"
+            | "<"
+            | ">="
+            | ">"
+            | "=:="
+            | "=/="
+            | "++"
+            | "--"
+            | "+"
+            | "-"
+            | "bor"
+            | "bxor"
+            | "bsl"
+            | "bsr"
+            | "or"
+            | "xor"
+            | "*"
+            | "/"
+            | "div"
+            | "rem"
+            | "band"
+            | "and"
+            | "="
+    )
+}
+
+fn elixir_at(span: Span, title: &str, label: &str, help: String) -> Option<Diagnostic> {
+    Some(
+        Diagnostic::new(Code::E108, title)
+            .label(span, label)
+            .help(help),
+    )
+}
+
+fn erlang_at(span: Span, title: String, label: &str, help: &str) -> Option<Diagnostic> {
+    Some(
+        Diagnostic::new(Code::E107, title)
+            .label(span, label)
+            .help(help),
+    )
+}
+
+/// Elixir where Erlang is meant.
+pub(super) fn elixir(site: &Site<'_>) -> Option<Diagnostic> {
+    percent_map(site)
+        .or_else(|| (0..3).find_map(|back| elixir_token(site, site.bad.checked_sub(back)?, back)))
+}
+
+/// `%{…}`: to the lexer a comment.
+fn percent_map(site: &Site<'_>) -> Option<Diagnostic> {
+    let from = site.token(0)?.start;
+    let to = site.token(site.bad).map_or(site.text.len(), |t| t.start);
+    let (start, _) = *site
+        .comments
+        .iter()
+        .rev()
+        .skip_while(|c| c.0 > to)
+        .take_while(|c| c.0 >= from)
+        .find(|c| site.text[c.0..].starts_with("%{"))?;
+    let span = Span::new(site.base + start, site.base + start + 2);
+    elixir_at(
+        span,
+        "`%{` starts a comment, not a map",
+        "everything from here to the end of the line is ignored",
+        "write `#{key => value}`".into(),
+    )
+}
+
+/// A habit at one token; `back` says how far before the failure it stands.
+fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic> {
+    let (word, next, span) = (
+        site.word(index),
+        site.word(index + 1),
+        site.span(index, index),
+    );
+    let two = site.span(index, index + 1);
+    let instead = |erlang: &str| {
+        let title = format!("`{word}` is an operator of Elixir");
+        elixir_at(
+            span,
+            &title,
+            "not an operator of Erlang",
+            format!("write `{erlang}`"),
+        )
+    };
+    let prev = index.checked_sub(1);
+    let prev_kind = prev.and_then(|i| site.kind(i));
+    match word {
+        ":" if !site.is_adjacent(index) && site.is_adjacent(index + 1) => elixir_at(
+            two,
+            "an atom is written without a colon",
+            "an atom of Elixir",
+            format!("write `{next}`"),
+        ),
+        ":" if prev_kind == Some(Kind::Op) || prev_kind == Some(Kind::Open) => elixir_at(
+            two,
+            "an atom is written without a colon",
+            "an atom of Elixir",
+            format!("write `{next}`"),
+        ),
+        ":" if prev_kind == Some(Kind::Word)
+            && site.is_adjacent(index)
+            && !site.is_adjacent(index + 1) =>
+        {
+            let key = site.word(index - 1);
+            let span = site.span(index - 1, index);
+            elixir_at(
+                span,
+                "keyword lists are Elixir's",
+                "a key of Elixir",
+                format!("write `{key} => …`"),
+            )
+        }
+        "." if matches!(prev_kind, Some(Kind::Alias | Kind::Var))
+            && site.is_adjacent(index + 1) =>
+        {
+            let module = site.word(index - 1);
+            let module = if prev_kind == Some(Kind::Var) {
+                format!("Elixir.{module}")
+            } else {
+                module.into()
+            };
+            let help = format!("write `{module}:{next}`");
+            elixir_at(
+                site.span(index - 1, index + 1),
+                "a remote call is written with a colon",
+                "a call of Elixir",
+                help,
+            )
+        }
+        "&" => elixir_at(
+            span,
+            "`&` does not make functions here",
+            "a capture of Elixir",
+            "write `fun m:f/1`".into(),
+        ),
+        "&&" => instead("andalso"),
+        "||" if back == 0 => instead("orelse"),
+        "|>" => instead("f(X)"),
+        "<>" => instead("++` for strings, `<<A/binary, B/binary>>` for binaries; to compare, `/="),
+        "!=" => instead("/="),
+        "===" => instead("=:="),
+        "!==" => instead("=/="),
+        "do" if back == 0 => elixir_at(
+            span,
+            "`do` blocks are Elixir's",
+            "a block of Elixir",
+            "write `-> …` and end with a dot".into(),
+        ),
+        "fn" if back > 0 && site.kind(index) == Some(Kind::Word) => erlang_at(
+            span,
+            "anonymous functions are not part of plans".into(),
+            "they cannot travel to the node",
+            "name a function of a module on the node: `fun m:f/1`",
+        ),
+        _ => None,
+    }
+}
+
+/// Erlang that plans leave out.
+pub(super) fn erlang(site: &Site<'_>) -> Option<Diagnostic> {
+    (0..3)
+        .find_map(|back| erlang_token(site, site.bad.checked_sub(back)?, back))
+        .or_else(|| guard_alternative(site))
+}
+
+fn erlang_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic> {
+    let (word, kind, span) = (site.word(index), site.kind(index)?, site.span(index, index));
+    let next = index + 1;
+    match (kind, word) {
+        (Kind::Op, "!") if back == 0 => erlang_at(
+            span,
+            "`!` is not part of plans".into(),
+            "sending is a side effect of the node",
+            "write `erlang:send(Pid, Message)`",
+        ),
+        (Kind::Op, "?") if back < 2 && site.is_adjacent(next) => erlang_at(
+            site.span(index, next),
+            "macros are not part of plans".into(),
+            "a macro",
+            "write a constant: `Name = Expr.`",
+        ),
+        (Kind::Op, "#") if back < 2 && site.is_adjacent(next) => erlang_at(
+            site.span(index, next),
+            "records are not part of plans".into(),
+            "a record",
+            "write the tuple: `{name, Field, …}`, or call a function of the node",
+        ),
+        (Kind::Word, "receive") if back < 2 => erlang_at(
+            span,
+            "`receive` is not part of plans".into(),
+            "a plan has no mailbox",
+            "call a function of the node that waits, or use `verify \"…\" #{within => 10s} -> …`",
+        ),
+        (Kind::Word, "try") if back < 2 => erlang_at(
+            span,
+            "`try` is not part of plans yet".into(),
+            "planned",
+            "write `case catch Expr of {'EXIT', Reason} -> …; Value -> … end`",
+        ),
+        (Kind::Word, "maybe" | "else") if back < 2 => erlang_at(
+            span,
+            format!("`{word}` is not part of plans"),
+            "a reserved word since OTP 27",
+            "write `case … of … end`",
+        ),
+        (Kind::Word, "cond" | "let") if back < 2 => erlang_at(
+            span,
+            format!("`{word}` is not part of plans"),
+            "a reserved word of Erlang",
+            "as an atom it needs quotes",
+        ),
+        (Kind::Word, "fun") if back > 0 => {
+            let name = site.word(next);
+            let local = site.kind(next) == Some(Kind::Word) && site.word(next + 1) == "/";
+            let anonymous = site.word(next) == "(" || site.kind(next) == Some(Kind::Var);
+            if local {
+                let help = format!("say the module too: `fun m:{name}/{}`", site.word(next + 2));
+                return Some(
+                    Diagnostic::new(Code::E107, "a local fun is not part of plans")
+                        .label(site.span(index, next), "no module is named")
+                        .help(help),
+                );
+            }
+            anonymous.then(|| {
+                Diagnostic::new(Code::E107, "anonymous functions are not part of plans")
+                    .label(span, "they cannot travel to the node")
+                    .help("name a function of a module on the node: `fun m:f/1`")
+            })
+        }
+        _ => None,
+    }
+}
+
+/// `when A; B` where only commas may stand.
+fn guard_alternative(site: &Site<'_>) -> Option<Diagnostic> {
+    if site.word(site.bad) != ";" {
+        return None;
+    }
+    let since = (0..site.bad).rev().take_while(|i| site.word(*i) != "->");
+    since.into_iter().find(|i| site.word(*i) == "when")?;
+    erlang_at(
+        site.bad_span(),
+        "`;` is not part of this guard".into(),
+        "only `case` and `if` have alternatives in guards",
+        "write `orelse`, or a clause of its own",
+    )
+}
+
+/// A call of something that is no name.
+pub(super) fn not_callable(callee: &Expr) -> Diagnostic {
+    let (what, help) = match &callee.kind {
+        ExprKind::Var(name) => (
+            format!("the variable `{name}` cannot be called"),
+            "write `m:f(…)`, or `erlang:apply(F, Args)`",
+        ),
+        _ => (
+            "this cannot be called".to_owned(),
+            "write `f(…)` or `m:f(…)`",
+        ),
+    };
+    Diagnostic::new(Code::E107, what)
+        .label(callee.span, "not the name of a function")
+        .help(help)
+}
+
+/// `<<X:8 || …>>`.
+pub(super) fn bare_segment(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        Code::E101,
+        "a binary comprehension needs a binary before `||`",
+    )
+    .label(span, "a segment, not a binary")
+    .help("write `<< <<X:8>> || … >>`")
+}
+
+/// An unknown word behind the `/` of a binary segment.
+pub(super) fn unknown_segment_type(word: &str, span: Span) -> Diagnostic {
+    let words = [
+        "integer",
+        "float",
+        "binary",
+        "bytes",
+        "bitstring",
+        "bits",
+        "utf8",
+        "utf16",
+        "utf32",
+        "signed",
+        "unsigned",
+        "big",
+        "little",
+        "native",
+        "unit",
+    ];
+    not_one_of(word, span, &words)
+}
+
+/// `A < B < C`.
+pub(super) fn chained_comparison(left: &Expr, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::E107, "comparisons cannot be chained")
+        .label(span, "a second comparison")
+        .label(left.span, "this is a truth value already")
+        .help("write `A < B andalso B < C`")
+}
+
+/// Clauses of one function with different names or numbers of arguments.
+pub(super) fn head_mismatch(
+    first: &Spanned<Atom>,
+    before: usize,
+    second: &Spanned<Atom>,
+    after: usize,
+) -> Diagnostic {
+    let (a, b) = (first.value.as_str(), second.value.as_str());
+    Diagnostic::new(
+        Code::E101,
+        format!("`{b}/{after}` is no clause of `{a}/{before}`"),
+    )
+    .label(second.span, "another function")
+    .label(first.span, "the function begins here")
+    .help("end the function before with `.`, not with `;`")
+}
+
+/// A word that is not in a closed list.
+pub(super) fn not_one_of(word: &str, span: Span, words: &[&str]) -> Diagnostic {
+    let diagnostic = Diagnostic::new(Code::E101, format!("unexpected `{word}`"))
+        .label(span, format!("expected {}", list(words, "or")));
+    match suggest(word, words.iter().copied()) {
+        Some(close) => diagnostic.help(format!("did you mean `{close}`?")),
+        None => diagnostic,
+    }
+}

@@ -1,0 +1,126 @@
+//! The terminal: the only place that writes to standard output and error, or asks a question.
+//!
+//! Data goes to standard output, everything else to standard error. A closed pipe is the reader's wish
+//! and no error.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use crate::diag::render::{self, Style};
+use crate::diag::{Diagnostic, Severity, SourceMap};
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Colour {
+    /// On a terminal that can.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How to talk.
+#[derive(Clone, Debug)]
+pub struct Ui {
+    /// Look of what goes to standard error.
+    pub style: Style,
+    /// Look of what goes to standard output.
+    pub out_style: Style,
+    /// Say less: errors only.
+    pub quiet: bool,
+    /// Say more: advice too.
+    pub verbose: u8,
+    /// Machine output on standard output.
+    pub json: bool,
+    /// Never ask.
+    pub no_input: bool,
+}
+
+impl Ui {
+    /// By flags and environment (`NO_COLOR`, `CLICOLOR_FORCE`, `TERM`, the locale).
+    pub fn new(colour: Colour, no_unicode: bool, width: Option<usize>) -> Self {
+        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let dumb = env("TERM").is_some_and(|term| term == "dumb");
+        let wants = |terminal: bool| match colour {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto if env("NO_COLOR").is_some() => false,
+            Colour::Auto if env("CLICOLOR_FORCE").is_some_and(|v| v != "0") => true,
+            Colour::Auto => terminal && !dumb,
+        };
+        let locale = env("LC_ALL")
+            .or_else(|| env("LC_CTYPE"))
+            .or_else(|| env("LANG"))
+            .unwrap_or_default();
+        let utf8 = locale
+            .to_ascii_lowercase()
+            .replace('-', "")
+            .contains("utf8");
+        let unicode = !no_unicode && (utf8 || io::stderr().is_terminal());
+        let width = width
+            .or_else(|| env("COLUMNS")?.parse().ok())
+            .unwrap_or(100)
+            .clamp(40, 400);
+        let style = |terminal| Style {
+            color: wants(terminal),
+            unicode,
+            width,
+        };
+        Self {
+            style: style(io::stderr().is_terminal()),
+            out_style: style(io::stdout().is_terminal()),
+            quiet: false,
+            verbose: 0,
+            json: false,
+            no_input: !io::stdin().is_terminal(),
+        }
+    }
+
+    /// Writes data.
+    pub fn data(&self, text: &str) {
+        let mut out = io::stdout().lock();
+        // The reader has gone: nothing left to do for it.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// Writes one line of status, unless asked to be quiet.
+    pub fn status(&self, line: &str) {
+        if !self.quiet {
+            self.error_line(line);
+        }
+    }
+
+    /// Writes one line to standard error.
+    pub fn error_line(&self, line: &str) {
+        let mut err = io::stderr().lock();
+        let _ = writeln!(err, "{line}");
+    }
+
+    /// Writes diagnostics: errors always, warnings unless quiet, advice when verbose.
+    pub fn diagnostics(&self, diagnostics: &[Diagnostic], sources: &SourceMap) {
+        for diagnostic in diagnostics {
+            let shown = match diagnostic.severity() {
+                Severity::Error => true,
+                Severity::Warning => !self.quiet,
+                Severity::Advice => self.verbose > 0,
+            };
+            if shown {
+                self.error_line(&render::render(diagnostic, sources, self.style));
+            }
+        }
+    }
+
+    /// Asks a question; only the word `yes` is a yes. `None` when nobody can be asked.
+    pub fn confirm(&self, question: &str) -> Option<bool> {
+        if self.no_input {
+            return None;
+        }
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "{question} Type yes: ").and_then(|()| err.flush());
+        drop(err);
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).ok()?;
+        Some(answer.trim() == "yes")
+    }
+}

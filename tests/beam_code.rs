@@ -1,0 +1,282 @@
+//! What code shows: a module with one example of each kind of evidence, compiled here.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use updo::facts::beam::{BeamFacts, Evidence, Function, Walked};
+use updo::facts::debug::records;
+use updo::name::Module;
+use updo::term::Term;
+
+fn compiled(compiler: &str, flags: &[&str], source: &str, beam: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/beam_code")
+        .join(source);
+    let output = Command::new(compiler)
+        .args(flags)
+        .arg("-o")
+        .arg(folder.path())
+        .arg(&source)
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .unwrap_or_else(|error| panic!("these tests need {compiler}: {error}"));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    std::fs::read(folder.path().join(beam)).expect("a beam")
+}
+
+fn shapes(flags: &[&str]) -> Vec<u8> {
+    compiled("erlc", flags, "shapes.erl", "shapes.beam")
+}
+
+fn whole(bytes: &[u8], wanted: &[&str]) -> BeamFacts {
+    let wanted: BTreeSet<Module> = wanted.iter().map(Module::new).collect();
+    let facts = BeamFacts::read_whole(bytes, &wanted).expect("a beam");
+    assert_eq!(facts.code.walked, Walked::Whole);
+    facts
+}
+
+fn place(from: &Function) -> String {
+    format!("{}/{}", from.name, from.arity)
+}
+
+/// Hidden references as text: `from -> module[:function[/arity]] evidence`.
+fn hidden(facts: &BeamFacts) -> BTreeSet<String> {
+    let text = |hidden: &updo::facts::beam::HiddenRef| {
+        let from = hidden.from.as_ref().map_or("-".to_owned(), place);
+        let function = match &hidden.function {
+            Some((name, Some(arity))) => format!(":{name}/{arity}"),
+            Some((name, None)) => format!(":{name}"),
+            None => String::new(),
+        };
+        format!(
+            "{from} -> {}{function} {:?}",
+            hidden.module.as_str(),
+            hidden.evidence
+        )
+    };
+    facts.code.hidden.iter().map(text).collect()
+}
+
+#[test]
+fn hidden_references_of_every_kind() {
+    let facts = whole(
+        &shapes(&["+debug_info"]),
+        &["shapes_bare", "shapes_child", "table"],
+    );
+    let found = hidden(&facts);
+    for expected in [
+        "start/0 -> shapes_server StartCall",
+        "keyword/1 -> shapes_sup StartCall",
+        "funs/0 -> shapes_fun:call/2 ExternalFun",
+        "funs/0 -> shapes_mfa:run/2 MfaLiteral",
+        "funs/0 -> table AtomInLiteral",
+        "specs/1 -> shapes_child:start_link/1 MfaLiteral",
+        "specs/1 -> shapes_child AtomInCode",
+        "specs/1 -> shapes_bare AtomInLiteral",
+        "spawned/1 -> shapes_spawned:loop/1 StartCall",
+        "spawned/1 -> shapes_rpc:ping/0 StartCall",
+        "spawned/1 -> shapes_applied:run StartCall",
+    ] {
+        assert!(found.contains(expected), "{expected} is not in {found:#?}");
+    }
+    assert!(
+        !found.iter().any(|text| text.contains("> shapes ")),
+        "itself: {found:#?}"
+    );
+    let bare = |e: &&updo::facts::beam::HiddenRef| {
+        matches!(e.evidence, Evidence::AtomInCode | Evidence::AtomInLiteral)
+    };
+    assert!(
+        facts
+            .code
+            .hidden
+            .iter()
+            .filter(bare)
+            .all(|h| { ["shapes_bare", "shapes_child", "table"].contains(&h.module.as_str()) })
+    );
+}
+
+#[test]
+fn calls_through_variables() {
+    let facts = whole(&shapes(&[]), &[]);
+    let found: Vec<_> = facts
+        .code
+        .dynamic_calls
+        .iter()
+        .map(|call| {
+            let function = call
+                .function
+                .as_ref()
+                .map(|(name, arity)| (name.to_string(), *arity));
+            (place(&call.from), function)
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("dynamic/2".to_owned(), Some(("price".to_owned(), Some(1)))),
+            ("dynamic/2".to_owned(), None),
+            ("spawned/1".to_owned(), Some(("ping".to_owned(), Some(0)))),
+        ]
+    );
+}
+
+#[test]
+fn names_registered_and_sent_to() {
+    let facts = whole(&shapes(&[]), &[]);
+    let names: Vec<_> = facts
+        .code
+        .registers
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
+    assert_eq!(names, ["plain_name", "shapes_name"]);
+    let sent: Vec<_> = facts
+        .code
+        .sends_to
+        .iter()
+        .map(|(name, from)| format!("{} {}", place(from), name.as_str()))
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            "calls/1 counter",
+            "calls/1 remote",
+            "send/1 mailbox",
+            "send/1 lookup"
+        ]
+    );
+}
+
+#[test]
+fn lines_of_call_sites() {
+    let source = include_str!("beam_code/shapes.erl");
+    let line = |text: &str| {
+        let at = source
+            .lines()
+            .position(|line| line.contains(text))
+            .expect("in the source");
+        u32::try_from(at + 1).expect("small")
+    };
+    let facts = whole(&shapes(&[]), &[]);
+    let site = |function: &str| {
+        let mut sites = facts
+            .code
+            .call_sites
+            .iter()
+            .filter(|site| *site.to.function == *function);
+        let (first, second) = (sites.next().expect("a call"), sites.next());
+        assert!(second.is_none(), "{second:?}");
+        first.from.line
+    };
+    assert_eq!(site("cast"), Some(line("gen_server:cast(")));
+    assert_eq!(site("map"), Some(line("lists:map(")));
+    assert_eq!(site("spawn"), Some(line("spawn(shapes_spawned")));
+}
+
+#[test]
+fn behaviours_in_both_spellings() {
+    let facts = BeamFacts::read(&shapes(&[])).expect("a beam");
+    let names: Vec<_> = facts.behaviours.iter().map(Module::as_str).collect();
+    assert_eq!(names, ["gen_server", "supervisor"]);
+    assert!(facts.exports("code_change", 3) && !facts.exports("code_change", 4));
+    assert_eq!(facts.code.walked, Walked::Not);
+}
+
+#[test]
+fn compressed_stripped_and_plain_say_the_same() {
+    let plain = whole(&shapes(&[]), &["table"]);
+    let compressed = whole(&shapes(&["+compressed"]), &["table"]);
+    assert_ne!(plain.size, compressed.size);
+    // The compiler notes its options, so these differ; nothing else does.
+    assert_ne!(plain.compile_info(), compressed.compile_info());
+    let (size, compile_info_etf) = (plain.size, plain.compile_info_etf.clone());
+    assert_eq!(
+        plain,
+        BeamFacts {
+            size,
+            compile_info_etf,
+            ..compressed
+        }
+    );
+    let debug = whole(&shapes(&["+debug_info"]), &["table"]);
+    assert_eq!(plain.md5, debug.md5);
+    assert_eq!(plain.code, debug.code);
+}
+
+#[test]
+fn record_definitions() {
+    let found = records(&shapes(&["+debug_info"]))
+        .expect("a beam")
+        .expect("debug information");
+    let text: Vec<_> = found
+        .iter()
+        .map(|r| {
+            format!(
+                "{} {:?}",
+                r.name.as_str(),
+                r.fields.iter().map(|f| f.as_str()).collect::<Vec<_>>()
+            )
+        })
+        .collect();
+    assert_eq!(text, [r#"plain ["id", "name"]"#, r#"typed ["id", "list"]"#]);
+    assert_eq!(records(&shapes(&[])).expect("a beam"), None);
+}
+
+#[test]
+fn elixir() {
+    let bytes = compiled("elixirc", &[], "shapes.ex", "Elixir.Shapes.Counter.beam");
+    let facts = whole(&bytes, &["Elixir.Shapes.Registry"]);
+    let names: Vec<_> = facts
+        .code
+        .registers
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "Elixir.Shapes.Built",
+            "Elixir.Shapes.Name",
+            "Elixir.Shapes.Registry"
+        ]
+    );
+    let sent: BTreeSet<_> = facts
+        .code
+        .sends_to
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(sent.into_iter().collect::<Vec<_>>(), ["Elixir.Shapes.Name"]);
+    let mut fields: Vec<_> = facts
+        .code
+        .struct_fields
+        .as_ref()
+        .expect("a struct")
+        .iter()
+        .map(|f| f.as_str())
+        .collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["id", "name", "tags"]);
+    let found = hidden(&facts);
+    assert!(
+        found.contains("start_other/1 -> Elixir.Shapes.Other StartCall"),
+        "{found:#?}"
+    );
+    assert!(
+        found.contains("children/1 -> Elixir.Shapes.Registry AtomInLiteral"),
+        "{found:#?}"
+    );
+    assert!(
+        matches!(facts.vsn(), Term::Int(_) | Term::Big(_)),
+        "{:?}",
+        facts.vsn()
+    );
+    assert_eq!(records(&bytes).expect("a beam"), None);
+}

@@ -1,0 +1,154 @@
+//! The beam reader against Erlang itself: every beam of this machine's OTP and Elixir.
+//!
+//! One `escript` process asks `beam_lib`, `beam_disasm` and `xref` and writes their answers as terms;
+//! here they are compared with what updo reads from the same files, without exception.
+
+#[path = "beam_oracle/oracle.rs"]
+mod oracle;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use oracle::{Answers, answers};
+use updo::facts::beam::{BeamFacts, Evidence, Walked};
+use updo::facts::edges::call_edges;
+use updo::facts::files::facts_of;
+use updo::term::Term;
+
+fn read_all(answers: &Answers) -> Vec<BeamFacts> {
+    let paths: Vec<PathBuf> = answers.beams.iter().map(|beam| beam.path.clone()).collect();
+    facts_of(&paths)
+        .into_iter()
+        .map(|facts| facts.unwrap_or_else(|error| panic!("{error}")))
+        .collect()
+}
+
+#[test]
+fn tables_of_every_beam_agree_with_beam_lib() {
+    let answers = answers();
+    assert!(
+        answers.beams.len() > 400,
+        "only {} beams found",
+        answers.beams.len()
+    );
+    for (beam, facts) in answers.beams.iter().zip(read_all(answers)) {
+        let at = beam.path.display();
+        assert_eq!(facts.module.as_str(), beam.module, "{at}");
+        assert_eq!(facts.md5.as_slice(), beam.md5, "md5 of {at}");
+        assert_eq!(facts.exports, beam.exports, "exports of {at}");
+        assert_eq!(facts.imports, beam.imports, "imports of {at}");
+        assert_eq!(facts.vsn(), beam.vsn, "version of {at}");
+        assert_eq!(
+            by_name(&facts.attributes),
+            beam.attributes,
+            "attributes of {at}"
+        );
+        let info: Vec<_> = facts
+            .compile_info()
+            .iter()
+            .map(|(key, value)| Term::tuple([Term::Atom(key.clone()), value.clone()]))
+            .collect();
+        assert_eq!(
+            Term::List(info),
+            beam.compile_info,
+            "compile information of {at}"
+        );
+    }
+}
+
+/// Attributes as `beam_lib` shows them: values gathered by name.
+fn by_name(attributes: &[(updo::term::Atom, Term)]) -> BTreeMap<String, Vec<Term>> {
+    let mut gathered: BTreeMap<String, Vec<Term>> = BTreeMap::new();
+    for (name, value) in attributes {
+        gathered
+            .entry(name.as_str().to_owned())
+            .or_default()
+            .push(value.clone());
+    }
+    gathered
+}
+
+#[test]
+fn call_edges_are_those_of_xref() {
+    let answers = answers();
+    let facts = read_all(answers);
+    let ours = call_edges(&facts.iter().collect::<Vec<_>>(), answers.otp);
+    let ours: BTreeSet<_> = ours
+        .iter()
+        .map(|(a, b)| (a.as_str().to_owned(), b.as_str().to_owned()))
+        .collect();
+    let missing: Vec<_> = answers.edges.difference(&ours).collect();
+    let extra: Vec<_> = ours.difference(&answers.edges).collect();
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "missing {missing:?}, extra {extra:?}"
+    );
+    assert!(ours.len() > 1000, "only {} edges", ours.len());
+    println!("{} edges among {} modules", ours.len(), facts.len());
+}
+
+#[test]
+fn code_of_every_beam_agrees_with_beam_disasm() {
+    let answers = answers();
+    for beam in &answers.beams {
+        let at = beam.path.display();
+        let bytes = std::fs::read(&beam.path).expect("readable");
+        let facts = BeamFacts::read_whole(&bytes, &BTreeSet::new()).expect("a beam");
+        assert_eq!(facts.code.walked, Walked::Whole, "{at}");
+        assert_eq!(facts.code.on_load, beam.on_load, "on_load of {at}");
+        let sites: BTreeSet<_> = facts
+            .code
+            .call_sites
+            .iter()
+            .map(|site| ((site.from.name.clone(), site.from.arity), site.to.clone()))
+            .collect();
+        assert_eq!(sites, beam.call_sites, "call sites of {at}");
+        // A call through a variable is dynamic, or its module turned out to be a constant.
+        let constant = facts
+            .code
+            .hidden
+            .iter()
+            .filter(|h| h.evidence == Evidence::StartCall);
+        let constant = constant.filter_map(|hidden| hidden.from.as_ref());
+        let dynamic = facts.code.dynamic_calls.iter().map(|call| &call.from);
+        let mut applies: BTreeMap<(Arc<str>, u32), usize> = BTreeMap::new();
+        for from in constant.chain(dynamic) {
+            *applies.entry((from.name.clone(), from.arity)).or_default() += 1;
+        }
+        for (function, count) in &beam.applies {
+            let found = applies.get(function).copied().unwrap_or(0);
+            assert!(
+                found >= *count,
+                "{at}: {function:?} has {count} applies, {found} found"
+            );
+        }
+        let known: BTreeSet<_> = facts
+            .code
+            .atoms
+            .iter()
+            .map(|atom| atom.as_str().to_owned())
+            .collect();
+        let missing: Vec<_> = beam.atoms.difference(&known).collect();
+        assert!(missing.is_empty(), "{at}: atoms {missing:?}");
+    }
+}
+
+#[test]
+fn fields_of_every_elixir_struct() {
+    let mut structs = 0;
+    for beam in &answers().beams {
+        let Some(fields) = &beam.struct_fields else {
+            continue;
+        };
+        let bytes = std::fs::read(&beam.path).expect("readable");
+        let facts = BeamFacts::read_whole(&bytes, &BTreeSet::new()).expect("a beam");
+        let ours: Option<BTreeSet<_>> = facts
+            .code
+            .struct_fields
+            .map(|f| f.iter().map(|a| a.as_str().to_owned()).collect());
+        assert_eq!(ours.as_ref(), Some(fields), "{}", beam.path.display());
+        structs += 1;
+    }
+    assert!(structs > 20, "only {structs} structs");
+}
