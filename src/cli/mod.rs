@@ -32,11 +32,11 @@ pub fn main() -> Exit {
         }
     };
     let global = &args.global;
-    if let Some(folder) = &global.directory {
-        if let Err(why) = std::env::set_current_dir(folder) {
-            eprintln!("updo: cannot start in {}: {why}", folder.display());
-            return Exit::Usage;
-        }
+    if let Some(folder) = &global.directory
+        && let Err(why) = std::env::set_current_dir(folder)
+    {
+        eprintln!("updo: cannot start in {}: {why}", folder.display());
+        return Exit::Usage;
     }
     let mut ui = Ui::new(global.color, global.no_unicode, global.width);
     ui.quiet = global.quiet;

@@ -173,6 +173,8 @@ codes! {
     E611,
     /// A process of the run died on the node; the guardian has put things right.
     E612,
+    /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
+    W613,
     /// A match failed.
     E701,
     /// The node has no such function.

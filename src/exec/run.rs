@@ -68,6 +68,7 @@ pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
         sink,
         began: Instant::now(),
         seq: 0,
+        seen: 0,
         outcome: Outcome {
             state: State::Old,
             errors: Vec::new(),
@@ -92,6 +93,8 @@ struct Run<'a, 'b> {
     sink: &'b mut dyn FnMut(&Event),
     began: Instant,
     seq: u64,
+    /// Number of the agent's last event.
+    seen: i64,
     outcome: Outcome,
 }
 
@@ -314,44 +317,84 @@ impl Run<'_, '_> {
         }
         let until = Instant::now() + PATIENCE;
         while let Ok(mail) = mailbox.recv(until.saturating_duration_since(Instant::now())) {
-            let Mail::Message(message) = mail else { return };
-            let Some((tag, parts)) = agent_event(&message, self.what.run) else {
+            let Mail::Message(message) = mail else {
                 continue;
             };
-            if tag == "settled" {
-                let lingering = parts.first().and_then(|info| info.get("lingering"));
-                let texts: Vec<String> = lingering
-                    .and_then(Term::as_list)
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|entry| entry.to_string().chars().take(500).collect())
-                    .collect();
-                if !texts.is_empty() {
-                    self.tell(Kind::Lingering { processes: texts });
+            let Some((tag, parts)) = self.news(&message, mailbox) else {
+                continue;
+            };
+            match tag.as_str() {
+                "guardian_replaced" => {
+                    let _ = agent.settle(self.what.session);
                 }
+                "settled" => return self.lingering(parts.first()),
+                _ => {}
             }
+        }
+    }
+
+    /// Who still runs old code after everything.
+    fn lingering(&mut self, info: Option<&Term>) {
+        let entries = info
+            .and_then(|info| info.get("lingering"))
+            .and_then(Term::as_list);
+        let processes: Vec<String> = entries
+            .unwrap_or_default()
+            .iter()
+            .map(|entry| {
+                let show = |key: &str| entry.get(key).map(ToString::to_string).unwrap_or_default();
+                format!("{} still runs the old {}", show("pid"), show("module"))
+            })
+            .collect();
+        if !processes.is_empty() {
+            self.tell(Kind::Lingering { processes });
         }
     }
 
     /// Translates the agent's events until it says how it ended.
     fn watch(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
-        // The agent sends a sign of life with every step; silence is only broken by the connection or
-        // the guardian ending, both of which are reported as mail or as an error.
+        // Silence is broken by the connection or the guardian ending, both of which are reported.
         const SILENCE: Duration = Duration::from_secs(3_600);
+        // A guardian that dies is replaced by the executor within moments.
+        const SUCCESSION: Duration = Duration::from_secs(10);
+        let mut patience = SILENCE;
         loop {
-            let message = match mailbox.recv(SILENCE) {
+            let message = match mailbox.recv(patience) {
                 Ok(Mail::Message(message)) => message,
-                Ok(Mail::Down { .. }) => return self.unattended("the agent's guardian ended"),
+                Ok(Mail::Down { .. }) => {
+                    patience = SUCCESSION;
+                    continue;
+                }
                 Err(RecvError::Lost(why)) => return self.unattended(&why),
+                Err(RecvError::Timeout) if patience == SUCCESSION => {
+                    return self.unattended("the agent's guardian ended");
+                }
                 Err(_) => return self.unattended("the node says nothing any more"),
             };
-            let Some((tag, parts)) = agent_event(&message, self.what.run) else {
+            let Some((tag, parts)) = self.news(&message, mailbox) else {
                 continue;
             };
+            patience = SILENCE;
             if let Some(state) = self.translate(&tag, &parts, steps) {
                 return state;
             }
         }
+    }
+
+    /// An event of this run that was not seen before. A new guardian is watched like the old one.
+    fn news(&mut self, message: &Term, mailbox: &Mailbox) -> Option<(String, Vec<Term>)> {
+        let (seq, tag, parts) = agent_event(message, self.what.run)?;
+        if tag == "guardian_replaced" {
+            // It counts anew, and tells again what came before.
+            if let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian")) {
+                let _ = mailbox.monitor(guardian);
+            }
+        }
+        if seq <= self.seen {
+            return None;
+        }
+        self.seen = seq;
+        Some((tag, parts))
     }
 
     fn unattended(&mut self, why: &str) -> State {
@@ -420,6 +463,7 @@ impl Run<'_, '_> {
                     StepKind::Convert => self.outcome.converted = processes.unwrap_or(0),
                     _ => {}
                 }
+                let born = parts.get(2).and_then(|info| info.get("born")).cloned();
                 let (took, what, step) = (micros(parts.get(1)), step.what(), step.kind);
                 self.tell(Kind::StepFinished {
                     id,
@@ -429,19 +473,18 @@ impl Run<'_, '_> {
                     what,
                     processes,
                 });
+                self.born(born.as_ref());
             }
-            ("step_failed", step) => {
-                if let Some(step) = step {
-                    let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
-                    self.tell(Kind::StepFinished {
-                        id,
-                        step,
-                        ok: false,
-                        took,
-                        what,
-                        processes: None,
-                    });
-                }
+            ("step_failed", Some(step)) => {
+                let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
+                self.tell(Kind::StepFinished {
+                    id,
+                    step,
+                    ok: false,
+                    took,
+                    what,
+                    processes: None,
+                });
             }
             ("undo_started", _) => {
                 if let Some(why) = parts.first() {
@@ -459,6 +502,23 @@ impl Run<'_, '_> {
             _ => {}
         }
         None
+    }
+
+    /// Processes that came to life in the very moment of the switch.
+    fn born(&mut self, born: Option<&Term>) {
+        let Some(born) = born.and_then(Term::as_list).filter(|list| !list.is_empty()) else {
+            return;
+        };
+        let title = format!("{} born while the modules were switched", count(born.len()));
+        let told = Diagnostic::new(Code::W613, title)
+            .note(
+                born.iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            )
+            .note("nobody can tell which code made their states; they were not converted");
+        self.tell(Kind::Diagnostic(Box::new(told)));
     }
 
     fn ended(&mut self, parts: &[Term]) -> State {
@@ -491,10 +551,10 @@ impl Run<'_, '_> {
             {
                 told = told.note(line.to_text().unwrap_or_else(|| line.to_string()));
             }
-            if let Some(reason) = info.and_then(|i| i.get("reason")) {
-                if self.outcome.errors.is_empty() {
-                    self.fail(failure::diagnostic(reason, self.what.rules, self.what.plan));
-                }
+            if let Some(reason) = info.and_then(|i| i.get("reason"))
+                && self.outcome.errors.is_empty()
+            {
+                self.fail(failure::diagnostic(reason, self.what.rules, self.what.plan));
             }
             self.fail(told);
         }
@@ -502,9 +562,17 @@ impl Run<'_, '_> {
     }
 }
 
-/// `{updo, Run, Seq, Event}` of this run: the event's tag and its other parts.
-fn agent_event(message: &Term, run: &str) -> Option<(String, Vec<Term>)> {
-    let [tag, of, _, event] = message.as_tuple()? else {
+fn count(processes: usize) -> String {
+    if processes == 1 {
+        "1 process was".to_owned()
+    } else {
+        format!("{processes} processes were")
+    }
+}
+
+/// `{updo, Run, Seq, Event}` of this run: its number, the event's tag and its other parts.
+fn agent_event(message: &Term, run: &str) -> Option<(i64, String, Vec<Term>)> {
+    let [tag, of, seq, event] = message.as_tuple()? else {
         return None;
     };
     if !tag.is_atom("updo") || of.as_bytes() != Some(run.as_bytes()) {
@@ -514,5 +582,6 @@ fn agent_event(message: &Term, run: &str) -> Option<(String, Vec<Term>)> {
         Term::Tuple(parts) => parts.split_first()?,
         single => (single, &[][..]),
     };
-    Some((name.as_atom()?.as_str().to_owned(), parts.to_vec()))
+    let name = name.as_atom()?.as_str().to_owned();
+    Some((seq.as_i64()?, name, parts.to_vec()))
 }

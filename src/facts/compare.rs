@@ -362,18 +362,17 @@ fn old_copies(
         if wanted
             .get(&facts.md5)
             .is_some_and(|module| **module == facts.module)
+            && let Some(module) = wanted.remove(&facts.md5)
         {
-            if let Some(module) = wanted.remove(&facts.md5) {
-                let file = loaded[module].file.clone();
-                copies.insert(
-                    module.clone(),
-                    Beam {
-                        bytes: Arc::from(bytes),
-                        file,
-                        facts,
-                    },
-                );
-            }
+            let file = loaded[module].file.clone();
+            copies.insert(
+                module.clone(),
+                Beam {
+                    bytes: Arc::from(bytes),
+                    file,
+                    facts,
+                },
+            );
         }
     };
     for md5 in wanted.keys().copied().collect::<Vec<_>>() {

@@ -399,18 +399,18 @@ impl Resolver {
         if let Some(expr) = value(options, "cookie") {
             target.cookie = self.cookie(expr, folder);
         }
-        if let Some(expr) = value(options, "name") {
-            if let Some(term) = constant(expr, &self.plan.constants, &mut self.said) {
-                target.local_name = term.to_text();
-            }
+        if let Some(expr) = value(options, "name")
+            && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
+        {
+            target.local_name = term.to_text();
         }
-        if let Some(expr) = value(options, "epmd_port") {
-            if let Some(term) = constant(expr, &self.plan.constants, &mut self.said) {
-                target.epmd_port = term.as_i64().and_then(|port| u16::try_from(port).ok());
-                if target.epmd_port.is_none() {
-                    self.said
-                        .push(wrong("epmd_port", "a port number", expr, &term));
-                }
+        if let Some(expr) = value(options, "epmd_port")
+            && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
+        {
+            target.epmd_port = term.as_i64().and_then(|port| u16::try_from(port).ok());
+            if target.epmd_port.is_none() {
+                self.said
+                    .push(wrong("epmd_port", "a port number", expr, &term));
             }
         }
         self.plan.targets.push(target);

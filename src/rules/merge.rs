@@ -488,10 +488,12 @@ fn undeclared(graph: &Graph, members: &[Module]) -> Diagnostic {
     let mut told = Diagnostic::new(Code::W307, format!("undeclared cycle: {list}"))
         .help(format!("switched at one instant, so harmless here; write `cycle [{list}]: together.` to say it is known"));
     for (from, to, edge) in graph.edges() {
-        if members.contains(from) && members.contains(to) && told.notes.len() < 6 {
-            if let Some(reason) = edge.reasons.first() {
-                told = told.note(reason.sentence(from, to));
-            }
+        if members.contains(from)
+            && members.contains(to)
+            && told.notes.len() < 6
+            && let Some(reason) = edge.reasons.first()
+        {
+            told = told.note(reason.sentence(from, to));
         }
     }
     told

@@ -116,23 +116,23 @@ impl Resolver<'_> {
                 });
             }
             StatementKind::Exclude { subject, tail } => {
-                if self.holds(tail) {
-                    if let Some(modules) = self.subject(subject) {
-                        self.manual.exclude.push(Selection {
-                            modules,
-                            source: source(tail),
-                        });
-                    }
+                if self.holds(tail)
+                    && let Some(modules) = self.subject(subject)
+                {
+                    self.manual.exclude.push(Selection {
+                        modules,
+                        source: source(tail),
+                    });
                 }
             }
             StatementKind::Only { subject, tail } => {
-                if self.holds(tail) {
-                    if let Some(modules) = self.subject(subject) {
-                        self.manual.only.push(Selection {
-                            modules,
-                            source: source(tail),
-                        });
-                    }
+                if self.holds(tail)
+                    && let Some(modules) = self.subject(subject)
+                {
+                    self.manual.only.push(Selection {
+                        modules,
+                        source: source(tail),
+                    });
                 }
             }
             _ => {}

@@ -4,7 +4,8 @@
 //! exactly one diagnostic: a known habit first (E107, E108), then a malformed literal (E106), an unknown
 //! statement (E102, E110), an open bracket (E104), and otherwise E101 with what was expected.
 
-use super::grammar::{Failure, VERBS};
+use super::expected;
+use super::grammar::Failure;
 use super::habits;
 use super::lex::{Kind, Problem, Token};
 use crate::diag::{Code, Diagnostic, Span, suggest::suggest};
@@ -20,7 +21,7 @@ pub(super) const STATEMENTS: &[&str] = &[
 const PLANNED: &[&str] = &["phase", "matrix", "approve", "schedule"];
 
 /// Words between two subjects, and the verb each begins.
-const VERB_WORDS: &[(&str, &str)] = &[
+pub(super) const VERB_WORDS: &[(&str, &str)] = &[
     ("depends", "depends on"),
     ("does", "does not depend on"),
     ("loads", "loads before"),
@@ -67,6 +68,12 @@ impl<'a> Site<'a> {
                 .is_some_and(|(b, a)| a.end == b.start)
     }
 
+    /// Whether a bracket is open before a token.
+    pub fn is_bracketed(&self, index: usize) -> bool {
+        let count = |kind| (0..index).filter(|i| self.kind(*i) == Some(kind)).count();
+        count(Kind::Open) > count(Kind::Close)
+    }
+
     /// The global place of a range of tokens.
     pub fn span(&self, from: usize, to: usize) -> Span {
         let last = self.tokens.last().map_or((0, 0), |t| (t.start, t.end));
@@ -88,7 +95,7 @@ pub(super) fn explain(site: &Site<'_>) -> Diagnostic {
         .or_else(|| malformed(site))
         .or_else(|| statement_word(site))
         .or_else(|| brackets(site))
-        .unwrap_or_else(|| unexpected(site))
+        .unwrap_or_else(|| expected::unexpected(site))
 }
 
 /// Diagnostics of the lexer itself.
@@ -384,171 +391,8 @@ fn stays_open(site: &Site<'_>, opener: usize) -> bool {
     true
 }
 
-/// E101: what stands there, and what would have fitted.
-fn unexpected(site: &Site<'_>) -> Diagnostic {
-    let bad = site.word(site.bad);
-    let expected = expected(site);
-    let wanted = if expected.is_empty() {
-        "this does not fit here".to_owned()
-    } else {
-        let words: Vec<&str> = expected.iter().map(String::as_str).collect();
-        format!("expected {}", join(&words, "or"))
-    };
-    let diagnostic = match site.kind(site.bad) {
-        None => Diagnostic::new(Code::E101, "unexpected end")
-            .label(site.bad_span(), format!("{wanted} after this")),
-        Some(Kind::Dot) => Diagnostic::new(Code::E101, "the statement ends too early")
-            .label(site.bad_span(), wanted),
-        Some(_) => Diagnostic::new(Code::E101, format!("unexpected `{}`", shorten(bad)))
-            .label(site.bad_span(), wanted),
-    };
-    match hint(site, bad) {
-        Some(help) => diagnostic.help(help),
-        None => diagnostic,
-    }
-}
-
-/// A help for E101.
-fn hint(site: &Site<'_>, bad: &str) -> Option<String> {
-    let plain = |t: &&String| t.starts_with(|c: char| c.is_ascii_alphabetic()) && t.len() > 1;
-    if let Some(word) = suggest(bad, site.failure.tokens.iter().filter(plain)) {
-        let phrase = VERB_WORDS
-            .iter()
-            .find(|(w, _)| *w == word)
-            .map_or(word, |(_, phrase)| phrase);
-        // A word that is right by itself is only in the wrong place.
-        if word != bad {
-            return Some(format!("did you mean `{phrase}`?"));
-        }
-    }
-    match bad {
-        "<=" => return Some("Erlang writes `=<`".into()),
-        "=" if site.kind(site.bad) == Some(Kind::Op) => {
-            return Some("to compare, write `=:=` or `==`".into());
-        }
-        _ => {}
-    }
-    if habits::is_reserved(bad) {
-        return Some(format!(
-            "`{bad}` is a reserved word of Erlang; as an atom it needs quotes: `'{bad}'`"
-        ));
-    }
-    form(site.word(0)).map(|form| format!("the statement reads `{form}`"))
-}
-
-/// What would have fitted, in words, the most telling first.
-fn expected(site: &Site<'_>) -> Vec<String> {
-    let has = |t: &str| site.failure.tokens.iter().any(|x| x == t);
-    let mut words: Vec<String> = Vec::new();
-    // `on x` could still become `on depends on …`; nobody wants to hear that.
-    let own_statement = STATEMENTS.contains(&site.word(0));
-    let after_value = has("orelse");
-    let subject = has("[") && has("(") && has("'") && !has("case");
-    if has("case") {
-        words.push("an expression".into());
-    } else if subject {
-        words.push("modules: `m`, `[m, n]`, `app(a)`, `glob(\"m_*\")`".into());
-    } else {
-        let glued = site.bad > 0 && site.is_adjacent(site.bad);
-        for (token, name) in [("'", "an atom"), ("{", "a tuple"), ("\"", "a string")] {
-            let again = token == "\"" && site.bad > 0 && site.kind(site.bad - 1) == Some(Kind::Str);
-            if has(token) && !again {
-                words.push(name.into());
-            }
-        }
-        if has("_") && !has("'") && !glued {
-            words.push("a variable".into());
-        }
-        let digits = site.failure.tokens.iter().any(|t| t == "0..9");
-        if digits && !glued && words.is_empty() {
-            words.push("a number".into());
-        }
-    }
-    if has("depends") && !own_statement {
-        return vec![VERBS.into()];
-    }
-    if after_value {
-        words.push("an operator".into());
-    }
-    let verbs = |t: &str| matches!(t, "depends" | "does" | "loads");
-    let structural = site
-        .failure
-        .tokens
-        .iter()
-        .filter(|t| is_structural(t, has("case"), after_value) && !verbs(t));
-    words.extend(structural.map(|t| format!("`{t}`")));
-    if words.is_empty() {
-        words.extend(site.failure.rules.iter().map(|r| (*r).to_owned()));
-    }
-    words.dedup();
-    words.truncate(8);
-    words
-}
-
-/// Whether an expected token tells more than "an expression" or "an operator" does.
-fn is_structural(token: &str, expression: bool, operator: bool) -> bool {
-    match token {
-        "_" | "@" | "'" | "\"" | "\"\"\"" | "$" | "~" | "ms" | "s" | "m" | "h" | "#" | "e"
-        | "E" => false,
-        "-" | "+" | "not" | "bnot" | "catch" | "fun" | "case" | "if" | "begin" | "<<" | "{" => {
-            false
-        }
-        "[" | "(" => false,
-        "#{" => !expression && !operator,
-        "." => true,
-        ":" | "++" | "--" | "=" if operator => false,
-        ":" | "++" | "--" => false,
-        _ if operator && super::habits::is_operator(token) => false,
-        _ if token.contains("..") => false,
-        "BUILTIN_RULE" => false,
-        _ => token.chars().all(|c| c.is_ascii_graphic()),
-    }
-}
-
-/// How a statement is written, to be copied.
-fn form(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "plan" => "plan \"Title\" #{owner => \"team\"}.",
-        "updo" => "updo \">= 0.1\".",
-        "include" => "include \"common/shop.updo\".",
-        "param" => "param Batch :: integer = 2.",
-        "target" => "target shop #{nodes => ['shop@host'], cookie => env(\"COOKIE\")}.",
-        "code" => "code on_disk.` or `code push [\"ebin\"].",
-        "module" => "module shop_cart #{timeout => 30s} because \"…\".",
-        "exclude" => "exclude [shop_debug] because \"…\".",
-        "only" => "only app(shop).",
-        "cycle" => "cycle [a, b]: together.` or `cycle [a, b]: break a -> b.",
-        "window" => "window single.",
-        "engine" => "engine updo.",
-        "old" => "old from \"previous/ebin\".",
-        "insert" => "insert {apply, {m, f, []}} before load shop_cart.",
-        "before" | "after" => "before upgrade -> shop_gate:close().",
-        "on" => "on failure -> shop_pager:page(Reason).",
-        "require" => "require \"text\" -> 0 = m:f().",
-        "verify" => "verify \"text\" #{within => 10s} -> ok = m:f().",
-        "deadline" => "deadline 2m.",
-        "rollback" => "rollback automatic.",
-        "rollout" => "rollout shop #{canary => 1, batch => 2}.",
-        _ => return None,
-    })
-}
-
-/// A token that fits into a title.
-fn shorten(word: &str) -> String {
-    let line: String = word
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(24)
-        .collect();
-    if line.len() < word.len() {
-        format!("{line}…")
-    } else {
-        line
-    }
-}
-
 /// `a, b or c`.
-fn join(words: &[&str], and: &str) -> String {
+pub(super) fn join(words: &[&str], and: &str) -> String {
     match words {
         [] => String::new(),
         [one] => (*one).to_owned(),

@@ -131,7 +131,8 @@ fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
         ),
         ":" if prev_kind == Some(Kind::Word)
             && site.is_adjacent(index)
-            && !site.is_adjacent(index + 1) =>
+            && !site.is_adjacent(index + 1)
+            && site.is_bracketed(index) =>
         {
             let key = site.word(index - 1);
             let span = site.span(index - 1, index);

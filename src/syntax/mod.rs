@@ -1,9 +1,14 @@
 //! From plan text to syntax tree, and nothing more: no file is read, no name is looked up.
+//!
+//! The way of a text: `lex` cuts it into tokens and statements, `recover` parses each statement with
+//! the grammar (`grammar/updo.pest`), `statement` and `expr` build the tree (`ast`) with constants folded to
+//! terms, and `error`, `expected` and `habits` turn a failure into one diagnostic (E101 to E110).
 
 pub mod ast;
 
 mod binary;
 mod error;
+mod expected;
 mod expr;
 mod grammar;
 mod habits;

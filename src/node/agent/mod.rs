@@ -10,8 +10,17 @@ use crate::diag::{Code, Diagnostic};
 use crate::node::{CallError, Session};
 use crate::term::{Pid, Term};
 
-/// The agent's source.
-pub const SOURCE: &str = include_str!("updo_agent.erl");
+/// The agent's source: one Erlang module, kept in parts that can be read in one sitting each.
+pub const SOURCE: &str = concat!(
+    include_str!("1_start.erl"),
+    include_str!("2_guardian.erl"),
+    include_str!("3_executor.erl"),
+    include_str!("4_prepare.erl"),
+    include_str!("5_suspend.erl"),
+    include_str!("6_switch.erl"),
+    include_str!("7_back.erl"),
+    include_str!("8_workers.erl"),
+);
 
 /// The expressions that bring the source to life on the node.
 pub const BOOTSTRAP: &str = include_str!("bootstrap.erlexpr");
