@@ -72,6 +72,8 @@ pub const FIXED: &[&str] = &[
     "float_to_list(3.14159, [{decimals, 2}])",
     "float_to_list(0.125, [{decimals, 2}])",
     "float_to_list(2.5, [{decimals, 0}])",
+    "float_to_list(0.0 * -1, [{decimals, 1}])",
+    "float_to_list(abs(0.0 * -1), [{decimals, 1}])",
     "float_to_list(3.0, [{decimals, 5}, compact])",
     "float_to_list(1.0e22, [{decimals, 3}])",
     "float_to_list(3.14159, [{scientific, 3}])",
