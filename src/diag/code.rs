@@ -41,7 +41,7 @@ codes! {
     E101,
     /// A statement starts with a word that is no statement. Quote it if it is a module name: `'exclude' depends on a.`
     E102,
-    /// A statement does not end in a dot.
+    /// A statement does not end in a dot. Every statement of a plan does, as every form of an Erlang file.
     E103,
     /// A string, quoted atom, binary or bracket is opened and never closed.
     E104,
@@ -139,7 +139,7 @@ codes! {
     E501,
     /// The node refused the cookie.
     E502,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed. Look at the certificate's name, its authority, and its last day.
     E503,
     /// Short and long node names do not mix.
     E504,
@@ -147,7 +147,8 @@ codes! {
     E505,
     /// The node does not speak the distribution protocol as expected, or refused the connection.
     E506,
-    /// The cookie cannot be read: no file, wrong mode, empty.
+    /// The cookie cannot be read: no file, readable by others, or empty. It comes from `--cookie-file`, `UPDO_COOKIE_FILE`,
+    /// `UPDO_COOKIE`, the plan or `~/.erlang.cookie`, the first of these that is given.
     E507,
     /// The connection to the node was lost, or a call did not come back in time.
     E508,
@@ -163,7 +164,7 @@ codes! {
     E605,
     /// A `verify` did not come true in time.
     E606,
-    /// The plan's deadline passed.
+    /// The plan's deadline passed before everybody was resumed. What was begun was undone.
     E607,
     /// The connection was lost during the run. The node goes on by itself.
     E608,
@@ -175,9 +176,9 @@ codes! {
     E612,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
-    /// A match failed.
+    /// A match failed: the value on the right does not have the form on the left. Both are shown side by side.
     E701,
-    /// The node has no such function.
+    /// The node has no such function: look for a typing error in its name or its number of arguments.
     E702,
     /// A function raised an exception.
     E703,
@@ -193,7 +194,7 @@ codes! {
     E801,
     /// A file of updo's own cannot be read or written.
     E802,
-    /// A bug in updo. Please report it.
+    /// A bug in updo. Report it with the text of the diagnostic and what you did.
     E900,
 }
 
