@@ -21,6 +21,11 @@ impl Writer {
     /// Appends the first `count` bits of `source`, most significant bit first.
     pub(super) fn bits(&mut self, source: &[u8], count: usize) {
         let offset = self.len % 8;
+        if offset == 0 && count.is_multiple_of(8) {
+            self.bytes.extend_from_slice(&source[..count / 8]);
+            self.len += count;
+            return;
+        }
         let whole = count.div_ceil(8).min(source.len());
         for (index, byte) in source[..whole].iter().enumerate() {
             let used = (count - index * 8).min(8);
@@ -146,6 +151,10 @@ impl View {
             return None;
         }
         let (first, offset) = (self.pos / 8, self.pos % 8);
+        if offset == 0 && count.is_multiple_of(8) {
+            self.pos += count;
+            return Some(self.bytes[first..first + count / 8].to_vec());
+        }
         let mut out = Vec::with_capacity(count.div_ceil(8));
         for index in 0..count.div_ceil(8) {
             let high = self.bytes[first + index] << offset;
