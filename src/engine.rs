@@ -30,7 +30,7 @@ use crate::facts::live::{self, NodeFacts};
 use crate::facts::store::Store;
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
-use crate::node::{Connect, Cookie, Session};
+use crate::node::{Connect, Cookie, Session, agent};
 use crate::plan::{CodeFrom, CookieFrom, Plan, Rollback};
 use crate::rules::view::View;
 use crate::rules::{Change, Ruleset, merge, resolve};
@@ -295,6 +295,18 @@ impl Connection<'_> {
             changes,
             strict,
         ))
+    }
+
+    /// Looks whether another run is going on: until it has ended nobody can say what the node will be.
+    ///
+    /// # Errors
+    /// E505 when there is one; E508 when the node does not answer.
+    pub fn unlocked(&self) -> Result<()> {
+        match agent::lock_holder(&self.session) {
+            Ok(None) => Ok(()),
+            Ok(Some(who)) => Err(Box::new(agent::locked(&self.session, who))),
+            Err(error) => Err(error.diagnostic("asking for the lock")),
+        }
     }
 
     /// The name of the plan's target that this node belongs to; empty when it belongs to none.

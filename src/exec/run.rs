@@ -218,12 +218,7 @@ impl Run<'_, '_> {
             Ok(started) => started,
             Err(StartError::Locked(who)) => {
                 self.outcome.locked = true;
-                let title = format!("another updo run holds the lock of {}", what.session.node());
-                return self.fail(
-                    Diagnostic::new(Code::E505, title)
-                        .note(who)
-                        .help("wait until it is done"),
-                );
+                return self.fail(agent::locked(what.session, who));
             }
             Err(StartError::Other(diagnostic)) => return self.fail(*diagnostic),
         };
