@@ -15,6 +15,10 @@ mod elixir;
 mod killed;
 #[path = "upgrade/lock.rs"]
 mod lock;
+#[path = "upgrade/many.rs"]
+mod many;
+#[path = "upgrade/nodes.rs"]
+mod nodes;
 #[path = "upgrade/policy.rs"]
 mod policy;
 #[path = "upgrade/release_handler.rs"]

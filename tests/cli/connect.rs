@@ -74,9 +74,8 @@ fn unknown_node() {
     ] {
         desk.on(&deployed.node, command).run().exits(10).says(&[
             "E501",
-            &typo,
-            "did you mean",
-            short,
+            &format!("`{short}x`"),
+            &format!("did you mean {name}?"),
         ]);
     }
 }

@@ -8,7 +8,7 @@ fn values_and_errors() {
     let (node, desk) = (TestNode::shared(), Desk::new());
     for (expression, value) in [
         ("1 + 2 * 3", "7"),
-        ("node()", &*node.name().replace('@', "@")),
+        ("node()", node.name()),
         ("erlang:node()", node.name()),
         ("lists:seq(1, 3)", "[1,2,3]"),
         ("{ok, X} = {ok, [a, \"b\"]}, X", "[a,\"b\"]"),
@@ -19,6 +19,7 @@ fn values_and_errors() {
         ("catch erlang:error(boom)", "{'EXIT',{boom,"),
         ("<<\"héllo\"/utf8>>", "<<\"héllo\"/utf8>>"),
         ("2.50", "2.5"),
+        ("matches(node(), \"x*@localhost\")", "true"),
     ] {
         let ran = desk.eval(&node, expression).run().exits(0);
         let printed = ran.stdout.trim_end().trim_matches('\'');
@@ -31,8 +32,10 @@ fn values_and_errors() {
         ("erlang:atom_to_list(1)", "E703", "badarg"),
         ("1 + a", "E704", "+"),
         ("Unbound", "E206", "Unbound"),
+        ("vsn(kernel)", "E210", "`vsn` needs a plan"),
+        ("fail(sorry)", "E703", "sorry"),
         ("1 + ", "E801", "not complete"),
-        ("foo bar", "E101", "unexpected"),
+        ("1 + ]", "E101", "unexpected"),
     ] {
         let ran = desk.eval(&node, expression).run();
         assert!(matches!(ran.code, Some(1 | 2)), "{expression}: {ran}");

@@ -39,7 +39,7 @@ fn five_forms() {
     );
     assert_eq!(dot.stdout.matches(" -> ").count(), lines.len(), "{dot}");
     let mermaid = graph("mermaid");
-    assert!(mermaid.stdout.starts_with("flowchart "), "{mermaid}");
+    assert!(mermaid.stdout.starts_with("graph LR\n"), "{mermaid}");
     let json = graph("json").json();
     assert_eq!(
         json["edges"].as_array().map(Vec::len),

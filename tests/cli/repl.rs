@@ -80,9 +80,9 @@ fn an_error_stops_it() {
         .says(&["E701"]);
     assert_eq!(ran.stdout, "2\n");
     repl(":ordr\n").exits(1).says(&["did you mean `:order`?"]);
-    repl("shop_crat depends on shop_tax.\n").exits(1).says(&[
+    repl("shop_prise depends on shop_tax.\n").exits(1).says(&[
         "E202",
-        "did you mean `shop_cart",
+        "did you mean `shop_price`",
         "not added",
     ]);
     repl("{1,\n2\n").exits(1).says(&["ends in the middle"]);

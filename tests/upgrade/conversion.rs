@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bank::{Is, Plan, await_standing, is, replaced, who};
-use crate::support::apps::Deployed;
+use crate::support::apps::{Deployed, bank};
 use crate::support::desk::Desk;
 
 #[test]
@@ -132,4 +132,55 @@ fn the_node_goes_down_in_the_middle() {
     await_standing(node);
     node.kill();
     running.wait().exits(23).says(&["E608", "lost"]);
+}
+
+/// The network is cut, the node lives: it goes on by itself.
+#[test]
+fn the_connection_is_cut_in_the_middle() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 1000}").on(&desk);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    await_standing(node);
+    let mine = node.session().local_name().to_owned();
+    node.eval(&format!(
+        "[erlang:disconnect_node(N) || N <- nodes(hidden), N =/= '{mine}']"
+    ));
+    running
+        .wait()
+        .exits(23)
+        .says(&["E608", "it goes on by itself"]);
+    node.await_true("witness:lock() =:= kept");
+    node.eval("updo_run ! updo_settle");
+    is(node, Is::New, &pids);
+}
+
+/// A beam that cannot be used is found before anything is touched.
+#[test]
+fn beams_that_cannot_be_used() {
+    let deployed = Deployed::bank();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let whole = std::fs::read(bank().two.join("bank_account.beam")).expect("it is there");
+    let folder = desk.path().join("ebin");
+    std::fs::create_dir(&folder).expect("a folder");
+    let pushed = |name: &str, bytes: &[u8]| {
+        for old in std::fs::read_dir(&folder).expect("it is there") {
+            std::fs::remove_file(old.expect("an entry").path()).expect("it can be removed");
+        }
+        std::fs::write(folder.join(name), bytes).expect("a beam can be written");
+        let plan = Plan::push(&folder, &bank().one, "fine").on(&desk);
+        desk.on(node, &["run", &plan, "--yes"]).run()
+    };
+    pushed("bank_account.beam", &whole[..whole.len() / 2])
+        .exits(1)
+        .says(&["E214", "bank_account.beam"]);
+    pushed("bank_account.beam", b"not a beam at all")
+        .exits(1)
+        .says(&["E214", "bank_account.beam"]);
+    pushed("bank_rate.beam", &whole)
+        .exits(1)
+        .says(&["E214", "bank_rate.beam"]);
+    is(node, Is::Old, &pids);
 }

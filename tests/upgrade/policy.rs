@@ -114,3 +114,46 @@ fn manual_rollback_and_no_verify() {
     assert_eq!((look(node), who(node)), (Is::Old, pids));
     nothing_left(node);
 }
+
+#[test]
+fn deadlines_and_hooks_that_fail() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let run = |plan: Plan| {
+        let plan = plan.on(&desk);
+        desk.on(node, &["run", &plan, "--yes"]).run()
+    };
+
+    run(Plan::on_disk("{slow, 1500}").with("deadline 500ms.\n"))
+        .exits(20)
+        .says(&["E607", "is as before"]);
+    is(node, Is::Old, &pids);
+
+    let ran =
+        run(Plan::on_disk("fine").with("before upgrade -> erlang:error(not_now).\n")).exits(14);
+    ran.says(&["E703", "not_now", "before upgrade", "is as before"]);
+    is(node, Is::Old, &pids);
+
+    let ran = run(Plan::on_disk("fine").with("after upgrade -> bank_rate:no_such_function().\n"))
+        .exits(20);
+    ran.says(&["E702", "after upgrade", "is as before"]);
+    is(node, Is::Old, &pids);
+
+    // A failing `on failure` does not keep the node from going back.
+    let ran = run(Plan::on_disk("fine")
+        .with(NEVER_TRUE)
+        .with("on failure -> erlang:error(and_this_too).\n"))
+    .exits(20);
+    ran.says(&["E606", "and_this_too", "is as before"]);
+    is(node, Is::Old, &pids);
+
+    // A `require` that raises, and one that asks for what is not there.
+    run(Plan::on_disk("fine").with("require \"it is\" -> erlang:error(broken).\n"))
+        .exits(11)
+        .says(&["E601", "broken"]);
+    run(Plan::on_disk("fine").with("require \"it is\" -> bank_rate:rat() =:= 1.\n"))
+        .exits(11)
+        .says(&["E601", "E702"]);
+    is(node, Is::Old, &pids);
+}

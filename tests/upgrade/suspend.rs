@@ -10,7 +10,7 @@ fn a_busy_server_calls_it_off() {
     let (desk, pids) = (Desk::new(), who(node));
     let third = node.eval_text("whereis(bank_account_3)");
     let plan = Plan::on_disk("fine").account("timeout => 300ms").on(&desk);
-    node.eval("bank_account:busy(3, 3000)");
+    node.eval("bank_account:busy(3, 60000)");
     desk.on(node, &["run", &plan, "--yes"])
         .run()
         .exits(14)
@@ -20,6 +20,7 @@ fn a_busy_server_calls_it_off() {
             &third,
             "bank_account:count_coins/1",
         ]);
+    node.eval("bank_account_3 ! enough");
     is(node, Is::Old, &pids);
     // When it is through, so is the upgrade.
     desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
