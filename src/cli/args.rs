@@ -15,7 +15,7 @@ use crate::ui::Colour;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Nothing but `run` and `eval` changes anything on a node.\n\
+    after_help = "Nothing but `run`, `rollback` and `eval` changes anything on a node.\n\
     Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first."
 )]
 pub struct Args {
@@ -93,6 +93,10 @@ pub enum Command {
     Eval(Eval),
     /// Interactive: expressions on the node, and the order of the upgrade
     Repl(Repl),
+    /// Undo a run with the beams it saved; the newest when none is named
+    Rollback(Rollback),
+    /// Recorded runs
+    Log(Log),
     /// What a node runs, and what differs; --save keeps copies of the running beams
     Status(Status),
 }
@@ -210,4 +214,23 @@ pub struct Status {
     /// Keep copies of the running beams, so that a later upgrade can be undone
     #[arg(long)]
     pub save: bool,
+}
+
+/// `updo rollback`
+#[derive(Debug, clap::Args)]
+pub struct Rollback {
+    /// The run: four hexadecimal digits, as its last line says
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Do not ask
+    #[arg(short, long, env = "UPDO_YES")]
+    pub yes: bool,
+}
+
+/// `updo log`
+#[derive(Debug, clap::Args)]
+pub struct Log {
+    /// Only the last so many
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
 }

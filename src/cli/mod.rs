@@ -6,8 +6,10 @@ mod eval;
 mod exit;
 mod explain;
 mod graph;
+mod log;
 mod preview;
 mod repl;
+mod rollback;
 mod run;
 mod status;
 
@@ -52,6 +54,8 @@ pub fn main() -> Exit {
         Command::Explain(args) => explain::run(&context, args),
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),
+        Command::Rollback(args) => rollback::run(&context, args),
+        Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),
     }
 }
