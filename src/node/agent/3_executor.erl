@@ -124,12 +124,21 @@ job(K, Default) -> maps:get(K, get(job), Default).
 run(How) ->
     try
         prepare(How),
+        log_get(runs) > 1 orelse How =:= again orelse attended(),
         steps(job(steps, []), How),
         end_window(),
         finished(job(goal, new), #{})
     catch
         throw:{updo_fail, Reason} -> failed(Reason);
         Class:Reason:Stack -> failed({agent_error, text({Class, Reason, no_args(Stack)})})
+    end.
+
+%% A client that went away while the agent was still being brought to life wanted nothing to be touched any more, as
+%% far as it could know. Later it does not matter: then the run goes on to its end.
+attended() ->
+    case job(watcher, none) of
+        W when is_pid(W), node(W) =/= node() -> lists:member(node(W), nodes(connected)) orelse fail(unattended);
+        _ -> true
     end.
 
 finished(Outcome, Info) ->
