@@ -8,19 +8,23 @@ use crate::support::apps::Deployed;
 use crate::support::desk::Desk;
 
 /// Waits until the agent, left alone, is through. It keeps its result for somebody to fetch; that holds no lock.
+/// Without an agent, waits until none is being brought to life any more.
 fn await_alone(node: &TestNode) {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
-        match node.eval_text("witness:lock()").as_str() {
-            "free" => return,
-            "kept" => break,
+        // In this order: a call that has ended has brought the agent to life or never will.
+        let calls = node.eval_text("witness:calls()");
+        match (calls.as_str(), node.eval_text("witness:lock()").as_str()) {
+            ("0", "free") => return,
+            ("0", "kept") => break,
             _ => assert!(Instant::now() < until, "the agent does not come to an end"),
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // Nobody stands still long before that, not only when the agent is asked to go.
+    // Nobody stands still any more before the agent is asked to go.
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
     node.eval("updo_run ! updo_settle");
+    node.await_true("witness:lock() =:= free");
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn and_the_next_run_finds_the_way_free() {
     nothing_left(node);
 }
 
-/// Moments chosen by a generator with a fixed seed, over the whole length of a run, upwards and back.
+/// Moments chosen by a generator with a fixed seed, upwards and back.
 #[test]
 fn at_any_moment() {
     let bank = Deployed::bank();
@@ -91,19 +95,24 @@ fn at_any_moment() {
     let mut state = Is::New;
     let (mut stayed, mut switched) = (0, 0);
     let mut seed: u64 = 0x5eed_0001;
-    for number in 0..8 {
+    for number in 0..8_i32 {
         seed = seed
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        // One in each eighth of a run, so that no part of it is left out.
-        let share = (f64::from(number) + (seed >> 40) as f64 / (1 << 24) as f64) / 8.0;
-        let delay = whole.mul_f64(share);
+        let share = (seed >> 40) as f64 / f64::from(1 << 24);
         let goal = if state == Is::Old { Is::New } else { Is::Old };
         let mut running = run(goal);
+        // Every second one anywhere, but one in each quarter of a run; the others once the agent is at work.
+        let delay = if number % 2 == 0 {
+            whole.mul_f64((f64::from(number / 2) + share) / 4.0)
+        } else {
+            node.await_true("witness:lock() =/= free");
+            Duration::from_millis(200).mul_f64(share)
+        };
         std::thread::sleep(delay);
         running.kill();
         // What is on its way to the node may still arrive.
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(100));
         await_alone(node);
         let found = look(node);
         assert_eq!(who(node), pids, "killed after {delay:?}");
@@ -118,5 +127,41 @@ fn at_any_moment() {
     println!(
         "killed 8 times in {whole:?}: {stayed} stayed as they were, {switched} went to the end"
     );
-    assert!(stayed > 0, "the earliest moment is before the switch");
+    assert!(
+        stayed > 0 && switched > 0,
+        "too early or too late every time"
+    );
+}
+
+/// A client that goes away while the agent is still being compiled has begun nothing, and nothing begins later.
+#[test]
+fn before_anything_was_touched() {
+    let bank = Deployed::bank();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::up("fine").on(&desk);
+    let mut early = 0;
+    for _ in 0..3 {
+        let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
+        let until = Instant::now() + Duration::from_secs(20);
+        // The compiler at work in a call from outside: that is the agent's text.
+        while node.call("witness", "compiling", vec![]).as_i64() == Some(0) && !running.has_ended()
+        {
+            assert!(Instant::now() < until, "nothing is compiled");
+        }
+        running.kill();
+        std::thread::sleep(Duration::from_millis(100));
+        await_alone(node);
+        match look(node) {
+            Is::Old => early += 1,
+            // Killed a moment too late.
+            Is::New => {
+                let back = Plan::back("fine").on(&desk);
+                desk.on(node, &["run", &back, "--yes"]).run().exits(0);
+            }
+        }
+        nothing_left(node);
+    }
+    assert!(early > 0, "never killed in time");
+    assert_eq!(who(node), pids);
 }
