@@ -2,6 +2,7 @@
 //!
 //! Text only; nothing here writes to a terminal or a file.
 
+pub mod diff;
 pub mod json;
 pub mod lines;
 pub mod paint;
