@@ -2,6 +2,7 @@
 
 pub mod args;
 mod check;
+mod diff;
 mod eval;
 mod exit;
 mod explain;
@@ -51,6 +52,7 @@ pub fn main() -> Exit {
         Command::Preview(args) => preview::run(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Graph(args) => graph::run(&context, args),
+        Command::Diff(args) => diff::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),

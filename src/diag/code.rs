@@ -85,6 +85,8 @@ codes! {
     E213,
     /// A beam file cannot be used: truncated, not a beam, another module inside, refused by the node.
     E214,
+    /// An application file (`.app`) cannot be used: not readable, no `{application, Name, [...]}`, or a key with a value of the wrong kind.
+    E215,
     /// The plan both adds and removes one dependency.
     E301,
     /// Two statements of equal rank give one module different values.
@@ -125,6 +127,8 @@ codes! {
     W319,
     /// A changed module cannot be taken: sticky, preloaded, cover compiled or loaded from another file.
     W320,
+    /// Several changed modules use one record, and its fields differ between the versions. Processes, messages in flight and tables may still hold the old form.
+    W321,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.
