@@ -33,7 +33,7 @@ use crate::name::{Module, NodeName};
 use crate::node::{Connect, Cookie, Session};
 use crate::plan::{CodeFrom, CookieFrom, Plan, Rollback};
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, merge, resolve};
+use crate::rules::{Change, Ruleset, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, lower};
 
@@ -355,6 +355,7 @@ pub fn decide(
     diagnostics.extend(check::check(&script));
     untouched(&changes, &mut diagnostics);
     unresolved_calls(&changes, &rules, &mut diagnostics);
+    diagnostics.extend(shared::shared_records(&changes, &rules));
     way_back(plan, &changes, &rules, &mut diagnostics);
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
