@@ -1,6 +1,8 @@
 //! What the program does without a node: `graph --beams` against xref, `diff` of two versions, files that
 //! are damaged, archives, pictures.
 
+#[path = "offline/node.rs"]
+mod node;
 mod support;
 
 use std::fs;
