@@ -35,7 +35,7 @@ use crate::plan::{CodeFrom, CookieFrom, Plan, Rollback};
 use crate::report::json;
 use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, merge, resolve};
+use crate::rules::{Change, Ruleset, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, lower};
 
@@ -415,6 +415,7 @@ pub fn decide(
     diagnostics.extend(check::check(&script));
     untouched(&changes, &mut diagnostics);
     unresolved_calls(&changes, &rules, &mut diagnostics);
+    diagnostics.extend(shared::shared_records(&changes, &rules));
     way_back(plan, &changes, &rules, &mut diagnostics);
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
