@@ -445,7 +445,7 @@ fn wrapper(
                 format!("`{module}` may run in servers of its behaviour `{behaviour}`"),
             )
             .note("no child specification says which of them, so it is taken as plain: loaded, nobody suspended")
-            .help(format!("if its processes keep a state, name the behaviour: `{module} depends on {behaviour} because \"…\".`, or give child specifications `modules => [{module}]`")),
+            .help(format!("give the child specifications `modules => [{module}]`, and restart the supervisors that have them")),
         );
     }
 }
