@@ -131,7 +131,7 @@ fn order(members: &[Member<'_>], graph: &DiGraph<(), ()>, tie: Tie<'_>) -> Vec<u
         }
     }
     let key = |node: usize| match tie {
-        Tie::Author => node,
+        Tie::Author | Tie::Opposite => node,
         Tie::Given(places) => members[node]
             .0
             .dependent()
@@ -140,7 +140,14 @@ fn order(members: &[Member<'_>], graph: &DiGraph<(), ()>, tie: Tie<'_>) -> Vec<u
     };
     let keys: Vec<usize> = components
         .iter()
-        .map(|nodes| nodes.iter().map(|node| key(*node)).min().unwrap_or(0))
+        .map(|nodes| {
+            let least = nodes.iter().map(|node| key(*node)).min().unwrap_or(0);
+            if matches!(tie, Tie::Opposite) {
+                usize::MAX - least
+            } else {
+                least
+            }
+        })
         .collect();
     let mut dependants = vec![0usize; components.len()];
     let mut needs = vec![Vec::new(); components.len()];

@@ -40,6 +40,8 @@ pub struct Application {
 pub enum Tie<'a> {
     /// The order in which the instructions were written.
     Author,
+    /// The opposite: where this gives another answer than [`Tie::Author`], OTP's order is open.
+    Opposite,
     /// Smaller numbers first (modules without a number last), for comparing with somebody else's answer.
     Given(&'a BTreeMap<Module, usize>),
 }
