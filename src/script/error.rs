@@ -109,9 +109,10 @@ impl ScriptError {
             Self::BadModType(_) => ("Bad module type: ", "(should be static | dynamic)"),
             Self::BadTimeout(_) => ("Bad timeout: ", "(should be infinity | int() > 0)"),
             Self::BadChange(_) => ("Bad change spec: ", "(should be soft | {advanced, E})"),
-            Self::BadPurgeMethod(_) => {
-                ("Bad purge method: ", "(should be soft_purge | brutal_purge)")
-            }
+            Self::BadPurgeMethod(_) => (
+                "Bad purge method: ",
+                "(should be soft_purge | brutal_purge)",
+            ),
             Self::BadList(_) => ("Bad list: ", ""),
             Self::BadApplication(_) => ("Bad application: ", "(should be atom())"),
             Self::BadFunc(_) => ("Bad function: ", "(should be atom())"),
@@ -120,7 +121,9 @@ impl ScriptError {
             Self::BadLibVsn(_) => ("Bad library version: ", "(should be string())"),
             Self::BadArgsList(_) => ("Bad argument list: ", ""),
             Self::BadCodeChange(_) => ("Bad code_change: ", "(should be {Mod, Extra})"),
-            Self::BadOpBeforePointOfNoReturn(_) => ("Bad instruction ", "\nbefore point_of_no_return"),
+            Self::BadOpBeforePointOfNoReturn(_) => {
+                ("Bad instruction ", "\nbefore point_of_no_return")
+            }
             Self::SuspendedNotResumed(_) => ("Suspended but not resumed: ", ""),
             Self::ResumedNotSuspended(_) => ("Resumed but not suspended: ", ""),
             Self::StartNotStop(_) => ("Started but not stopped: ", ""),

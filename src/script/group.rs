@@ -92,10 +92,7 @@ fn graph(members: &[Member<'_>]) -> Result<DiGraph<(), ()>, Refused> {
             continue;
         };
         if at.insert(module, graph.add_node(())).is_some() {
-            return Err(refused(
-                ScriptError::MuldefModule(module.clone()),
-                *origin,
-            ));
+            return Err(refused(ScriptError::MuldefModule(module.clone()), *origin));
         }
     }
     for (instruction, origin) in members {

@@ -356,9 +356,7 @@ impl Instruction {
                 let fixed = [word, module_term(module), change.to_term()];
                 Term::tuple(fixed.into_iter().chain(deps))
             }
-            (Kind::Static, change)
-                if usual && brutal && deps.is_empty() && *change == nothing =>
-            {
+            (Kind::Static, change) if usual && brutal && deps.is_empty() && *change == nothing => {
                 Term::tuple([word, module_term(module), Term::atom("supervisor")])
             }
             (Kind::Dynamic, change) => {

@@ -54,9 +54,7 @@ pub fn expand(term: &Term) -> Option<Term> {
             brutal(),
             nil(),
         ]),
-        ("update", [module, change]) if is_change(change) => {
-            update(module, change.clone(), nil())
-        }
+        ("update", [module, change]) if is_change(change) => update(module, change.clone(), nil()),
         ("update", [module, deps]) if is_list(deps) => update(module, soft(), deps.clone()),
         ("update", [module, change, deps]) if is_change(change) && is_list(deps) => {
             update(module, change.clone(), deps.clone())
@@ -253,7 +251,9 @@ fn low(word: &str, rest: &[Term]) -> Found {
 
 fn call(of: &[Term]) -> Result<Call, ScriptError> {
     let [m, f, args] = of else {
-        return Err(ScriptError::Crash("a call is {Module, Function, Arguments}"));
+        return Err(ScriptError::Crash(
+            "a call is {Module, Function, Arguments}",
+        ));
     };
     Ok(Call {
         module: match m {
@@ -305,9 +305,7 @@ fn patience(term: &Term) -> Result<Patience, ScriptError> {
         Term::Atom(atom) if atom == "default" => Ok(Patience::Default),
         Term::Atom(atom) if atom == "infinity" => Ok(Patience::Infinity),
         Term::Int(time) if *time > 0 => Ok(Patience::Milliseconds(BigInt::from(*time))),
-        Term::Big(time) if **time > BigInt::from(0) => {
-            Ok(Patience::Milliseconds((**time).clone()))
-        }
+        Term::Big(time) if **time > BigInt::from(0) => Ok(Patience::Milliseconds((**time).clone())),
         other => Err(ScriptError::BadTimeout(other.clone())),
     }
 }
@@ -332,7 +330,9 @@ fn each<T>(
     match list {
         Term::List(members) => members.iter().map(check).collect(),
         Term::Improper(members, _) => {
-            members.iter().try_for_each(|member| check(member).map(drop))?;
+            members
+                .iter()
+                .try_for_each(|member| check(member).map(drop))?;
             Err(ScriptError::Crash("a list without a proper end"))
         }
         other => Err(ScriptError::BadList(other.clone())),

@@ -160,9 +160,7 @@ type Split = (Vec<From_<Term>>, Vec<From_<Term>>);
 
 fn split(script: Vec<From_<Term>>) -> Result<Split, Refused> {
     let is_point = |(term, _): &From_<Term>| term.is_atom("point_of_no_return");
-    let is = |term: &Term, word: &str| {
-        matches!(term, Term::Tuple(pair) if pair.len() == 2 && pair[0].is_atom(word))
-    };
+    let is = |term: &Term, word: &str| matches!(term, Term::Tuple(pair) if pair.len() == 2 && pair[0].is_atom(word));
     let mut before = Vec::new();
     let mut rest = script;
     if let Some(point) = rest.iter().position(is_point) {
@@ -199,10 +197,7 @@ fn parse(terms: Vec<From_<Term>>) -> Result<Vec<From_<Instruction>>, Refused> {
 }
 
 /// What hand-written low-level instructions owe each other.
-fn consistent(
-    before: &[From_<Instruction>],
-    after: &[From_<Instruction>],
-) -> Result<(), Refused> {
+fn consistent(before: &[From_<Instruction>], after: &[From_<Instruction>]) -> Result<(), Refused> {
     let mut code: BTreeSet<&Module> = BTreeSet::new();
     for (instruction, _) in before {
         if let Instruction::LoadObjectCode { modules, .. } = instruction {
@@ -320,12 +315,7 @@ fn started(out: &mut Vec<From_<Instruction>>, app: &App, start: StartType, at: O
     }
 }
 
-fn removed(
-    out: &mut Vec<From_<Instruction>>,
-    app: &App,
-    modules: &[Module],
-    at: Option<Origin>,
-) {
+fn removed(out: &mut Vec<From_<Instruction>>, app: &App, modules: &[Module], at: Option<Origin>) {
     out.push((application("stop", vec![app_term(app)]), at));
     out.extend(modules.iter().map(|module| {
         let remove = Instruction::Remove {

@@ -77,7 +77,7 @@ pub fn case(random: &mut Random) -> Case {
     }
     if random.chance(15) {
         let script = random.below(scripts.len());
-        let at = if random.chance(60) {
+        let at = if random.chance(80) {
             0
         } else {
             random.below(scripts[script].len() + 1)
@@ -89,7 +89,7 @@ pub fn case(random: &mut Random) -> Case {
             scripts[script].insert(at, tuple([atom("apply"), call]));
         }
     }
-    if random.chance(40) {
+    if random.chance(35) {
         for _ in 0..1 + random.below(2) {
             spoil(random, &mut scripts);
         }
@@ -136,11 +136,23 @@ fn applications(random: &mut Random, names: &[Module]) -> (Vec<Application>, Vec
             let mut new = app(random, 9, "1.0");
             new.name = App::new(name);
             let own = random.below(4);
-            new.modules = (0..own).map(|i| Module::new(format!("{name}{i}"))).collect();
+            new.modules = (0..own)
+                .map(|i| Module::new(format!("{name}{i}")))
+                .collect();
             side.push(new);
         }
     }
-    if random.chance(5) {
+    // One is in both, and has modules that no instruction names.
+    for (side, modules) in [
+        (&mut to, ["again1", "again2"]),
+        (&mut from, ["again1", "again3"]),
+    ] {
+        let mut again = app(random, 8, "1.0");
+        again.name = App::new("again");
+        again.modules = modules.map(Module::new).to_vec();
+        side.push(again);
+    }
+    if random.chance(3) {
         to.remove(0);
     }
     (to, from)
@@ -193,7 +205,11 @@ fn dependents(random: &mut Random, names: &[Module]) -> Vec<Term> {
             0 if random.chance(40) => deps.push(atom(chosen[chosen.len() - 1].as_str())),
             _ => {
                 for _ in 0..random.below(density + 1) {
-                    let all = if random.chance(99) { &chosen[..] } else { &names.iter().collect::<Vec<_>>()[..] };
+                    let all = if random.chance(99) {
+                        &chosen[..]
+                    } else {
+                        &names.iter().collect::<Vec<_>>()[..]
+                    };
                     deps.push(atom(random.pick(all).as_str()));
                 }
             }
@@ -239,7 +255,11 @@ fn dependent(random: &mut Random, module: &Module, deps: Vec<Term>) -> Term {
             tuple([atom("update"), m, time, change, pre, post, d])
         }
         9 | 10 => {
-            let kind = atom(if random.chance(50) { "static" } else { "dynamic" });
+            let kind = atom(if random.chance(50) {
+                "static"
+            } else {
+                "dynamic"
+            });
             let (time, change) = (timeout(random), change(random));
             let (pre, post) = (purge(random), purge(random));
             tuple([atom("update"), m, kind, time, change, pre, post, d])
@@ -262,6 +282,10 @@ fn app_name(random: &mut Random, apps: &[Application], other: &str) -> Term {
     }
 }
 
+fn has(apps: &[Application], name: &str) -> bool {
+    apps.iter().any(|app| app.name.as_str() == name)
+}
+
 /// Instructions without dependencies, balanced where they must be.
 fn extras(random: &mut Random, to: &[Application], from: &[Application]) -> Vec<Term> {
     let low = |random: &mut Random| atom(&format!("low{}", random.below(4)));
@@ -271,25 +295,32 @@ fn extras(random: &mut Random, to: &[Application], from: &[Application]) -> Vec<
             let call = tuple([atom("mod"), atom("fun"), args]);
             vec![tuple([atom("apply"), call])]
         }
-        4 => {
-            let app = app_name(random, to, "unknown");
-            vec![tuple([atom("add_application"), app])]
-        }
-        5 => {
+        4..=7 => {
             let start = random.pick(&STARTS).to_term();
-            let fresh = to.iter().any(|a| a.name.as_str() == "fresh");
-            let app = if fresh { atom("fresh") } else { app_name(random, to, "unknown") };
-            vec![tuple([atom("add_application"), app, start])]
+            match random.below(12) {
+                0 => vec![tuple([
+                    atom("add_application"),
+                    app_name(random, to, "unknown"),
+                ])],
+                1 => vec![tuple([
+                    atom("remove_application"),
+                    app_name(random, from, "unknown"),
+                ])],
+                2..=4 if has(to, "fresh") => vec![tuple([atom("add_application"), atom("fresh")])],
+                5..=7 if has(to, "fresh") => {
+                    vec![tuple([atom("add_application"), atom("fresh"), start])]
+                }
+                8.. if has(from, "stale") => {
+                    vec![tuple([atom("remove_application"), atom("stale")])]
+                }
+                _ => Vec::new(),
+            }
         }
-        6 | 7 => {
-            let stale = from.iter().any(|a| a.name.as_str() == "stale");
-            let app = if stale { atom("stale") } else { app_name(random, from, "unknown") };
-            vec![tuple([atom("remove_application"), app])]
-        }
-        8 => {
+        8 if random.chance(30) => {
             let app = app_name(random, to, "unknown");
             vec![tuple([atom("restart_application"), app])]
         }
+        8 => vec![tuple([atom("restart_application"), atom("again")])],
         9 => vec![atom("restart_new_emulator")],
         10 => vec![atom("restart_emulator"); 1 + random.below(2)],
         11 => {
@@ -435,7 +466,9 @@ fn odd(random: &mut Random) -> Term {
         7 => tuple([atom("load_module"), atom("m0")]),
         8 => tuple([atom("add_module"), atom("m0")]),
         9 => atom("mnesia_backup"),
-        10 => (*random.pick(&[atom("restart"), atom("reboot"), atom("point_of_no_return")])).clone(),
+        10 => {
+            (*random.pick(&[atom("restart"), atom("reboot"), atom("point_of_no_return")])).clone()
+        }
         11 => Term::Tuple(vec![]),
         12 => tuple([atom("update"), atom("m1")]),
         13 => Term::List(vec![atom("m0"), atom("m1")]),

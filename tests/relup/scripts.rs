@@ -67,8 +67,14 @@ fn random_scripts_are_translated_as_systools_does() {
         tally.crashed,
         tally.refused
     );
-    assert!(tally.ok * 10 >= count as usize, "too few are valid: {tally:?}");
-    assert!(refused * 10 >= count as usize, "too few are broken: {tally:?}");
+    assert!(
+        tally.ok * 10 >= count as usize,
+        "too few are valid: {tally:?}"
+    );
+    assert!(
+        refused * 10 >= count as usize,
+        "too few are broken: {tally:?}"
+    );
 }
 
 fn compare(tally: &mut Tally, mode: Mode, case: &generate::Case, theirs: &Term, context: &str) {
@@ -79,7 +85,13 @@ fn compare(tally: &mut Tally, mode: Mode, case: &generate::Case, theirs: &Term, 
     let ours = translate(mode, scripts, &case.to, &case.from);
     if theirs.is_atom("crash") {
         tally.crashed += 1;
-        let crash = matches!(&ours, Err(Refused { error: ScriptError::Crash(_), .. }));
+        let crash = matches!(
+            &ours,
+            Err(Refused {
+                error: ScriptError::Crash(_),
+                ..
+            })
+        );
         assert!(crash, "OTP crashes, we say {ours:?}\n{context}");
         return;
     }
@@ -114,8 +126,8 @@ fn compare(tally: &mut Tally, mode: Mode, case: &generate::Case, theirs: &Term, 
                     "OTP: {reason}\nours: {ours:?}\n{context}"
                 );
             } else if let Some(bytes) = text.as_bytes() {
-                let text = String::from_utf8(bytes.to_vec()).expect("text");
-                assert_eq!(format!("{}\n", ours.error), unescaped(&text), "{context}");
+                let theirs = String::from_utf8(bytes.to_vec()).expect("text");
+                same_text(&format!("{}\n", ours.error), &theirs, context);
             }
             *tally.refused.entry(word).or_default() += 1;
         }
@@ -144,7 +156,19 @@ fn places(mode: Mode, script: &Term) -> BTreeMap<Module, usize> {
     removed
 }
 
-/// A deliberate deviation: some of OTP's texts escape what is beyond Latin-1 (`~p`, `~w`); ours never do.
+/// A deliberate deviation: some of OTP's texts escape what is beyond Latin-1 (`~p`, `~w`), or show a string
+/// with such characters as numbers; ours never do, and may therefore break lines elsewhere.
+fn same_text(ours: &str, theirs: &str, context: &str) {
+    if ours.chars().all(|c| u32::from(c) < 256) {
+        return assert_eq!(ours, theirs, "{context}");
+    }
+    if ours.starts_with("Bad instruction ") {
+        return; // the one text that shows any term with `~p`
+    }
+    let bare = |text: &str| text.split_whitespace().collect::<String>();
+    assert_eq!(bare(ours), bare(&unescaped(theirs)), "{context}");
+}
+
 fn unescaped(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
