@@ -7,6 +7,8 @@
 mod oracle;
 #[path = "relup/random.rs"]
 mod random;
+#[path = "relup/releases.rs"]
+mod releases;
 #[path = "relup/scripts.rs"]
 mod scripts;
 #[path = "term_oracle/generate.rs"]

@@ -1,5 +1,6 @@
 //! The command line: a thin client of [`crate::engine`]. Each command is a file; all end in an [`Exit`].
 
+mod appup;
 pub mod args;
 mod check;
 mod eval;
@@ -7,6 +8,7 @@ mod exit;
 mod explain;
 mod graph;
 mod preview;
+mod relup;
 mod repl;
 mod run;
 mod status;
@@ -53,6 +55,8 @@ pub fn main() -> Exit {
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),
         Command::Status(args) => status::run(&context, args),
+        Command::Relup(args) => relup::run(&context, args),
+        Command::Appup(args) => appup::run(&context, args),
     }
 }
 

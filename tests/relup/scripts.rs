@@ -136,7 +136,7 @@ fn compare(tally: &mut Tally, mode: Mode, case: &generate::Case, theirs: &Term, 
 }
 
 /// OTP's order: the places of the loads and removes, from the end when going up.
-fn places(mode: Mode, script: &Term) -> BTreeMap<Module, usize> {
+pub fn places(mode: Mode, script: &Term) -> BTreeMap<Module, usize> {
     let mut removed = BTreeMap::new();
     let mut loaded = BTreeMap::new();
     for (at, instruction) in script.as_list().expect("a script").iter().enumerate() {

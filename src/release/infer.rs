@@ -1,0 +1,1 @@
+//! An appup from two versions of an application.
