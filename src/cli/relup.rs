@@ -25,19 +25,19 @@ pub(super) fn run(context: &Context<'_>, args: &Relup) -> Exit {
         Ok(relup) => {
             let warnings: Vec<_> = relup.warnings.iter().map(|w| w.diagnostic()).collect();
             context.ui.diagnostics(&warnings, &SourceMap::default());
-            give(context, &relup.to_term(), "", args.output.as_deref())
+            give(context, &relup.to_term(), args.output.as_deref())
         }
     }
 }
 
 /// Prints a term with its dot, or writes it to a file that names its encoding.
-pub(super) fn give(context: &Context<'_>, term: &Term, notes: &str, file: Option<&Path>) -> Exit {
+pub(super) fn give(context: &Context<'_>, term: &Term, file: Option<&Path>) -> Exit {
     let text = format!("{}.\n", pretty(term, 80));
     let Some(file) = file else {
-        context.ui.data(&format!("{notes}{text}"));
+        context.ui.data(&text);
         return Exit::Done;
     };
-    match std::fs::write(file, format!("%% coding: utf-8\n{notes}{text}")) {
+    match std::fs::write(file, format!("%% coding: utf-8\n{text}")) {
         Ok(()) => Exit::Done,
         Err(why) => {
             let title = format!("cannot write {}: {why}", file.display());

@@ -147,6 +147,8 @@ codes! {
     E415,
     /// Something about a release that OTP only warns of: another run-time system, an appup for another version.
     W416,
+    /// An inferred appup needs a look: modules that need each other's new version, or that an `.app` file does not list.
+    W417,
     /// epmd knows no node of this name, or cannot be reached.
     E501,
     /// The node refused the cookie.

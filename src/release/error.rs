@@ -40,6 +40,8 @@ pub type Twice<T> = Vec<(T, App, App)>;
 pub enum ReleaseError {
     /// A path that is no pattern.
     BadPath(String, String),
+    /// A folder or `.app` file that an appup cannot be made of.
+    BadFolder(PathBuf, String),
     NotFound(String),
     File(Box<Failure>),
     BadlyFormattedRelease,
@@ -96,9 +98,11 @@ impl ReleaseError {
     fn code(&self) -> Code {
         match self {
             Self::BadPath(..) => Code::E801,
-            Self::NotFound(_) | Self::File(_) | Self::FileProblem(_) | Self::BadAppup(..) => {
-                Code::E411
-            }
+            Self::NotFound(_)
+            | Self::File(_)
+            | Self::FileProblem(_)
+            | Self::BadAppup(..)
+            | Self::BadFolder(..) => Code::E411,
             Self::NoRelup { .. } => Code::E413,
             Self::BadRegexp(..) => Code::E415,
             Self::Script(error) => match error {
@@ -282,6 +286,7 @@ impl fmt::Display for ReleaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadPath(pattern, why) => write!(f, "\"{pattern}\" is no pattern: {why}"),
+            Self::BadFolder(path, why) => write!(f, "{} {why}", path.display()),
             Self::NotFound(file) => write!(f, "File not found: {}", Term::string(file)),
             Self::File(failure) => match failure.kind {
                 FailureKind::Open => write!(f, "Cannot open \"{}\"", failure.path.display()),

@@ -6,9 +6,10 @@
 
 use std::fmt;
 
+use super::high::High;
 use super::{app_term, module_term};
 use crate::name::{App, Module};
-use crate::rules::Kind;
+use crate::rules::{Change, Kind, Purge, Timeout};
 use crate::term::{Atom, BigInt, Term};
 
 /// What happens to processes that run old code when it must go.
@@ -473,5 +474,88 @@ impl Call {
             function: function.into(),
             args: Term::List(args),
         }
+    }
+}
+
+impl Instruction {
+    /// What a run's instruction is in an appup; `None` where OTP has no word for it (`{convert, F}`).
+    ///
+    /// Supervisors purge brutally, as OTP's short form says; a patient purge is a soft one to OTP.
+    pub fn from_high(high: &High) -> Option<Self> {
+        let purging = |purge: &Purge| match purge {
+            Purge::Brutal => Purging::Brutal,
+            Purge::Soft | Purge::Wait(_) => Purging::Soft,
+        };
+        Some(match high {
+            High::AddModule { module, deps } => Self::AddModule {
+                module: module.clone(),
+                deps: deps.clone(),
+            },
+            High::DeleteModule { module, deps } => Self::DeleteModule {
+                module: module.clone(),
+                deps: deps.clone(),
+            },
+            High::LoadModule {
+                module,
+                pre,
+                post,
+                deps,
+            } => Self::LoadModule {
+                module: module.clone(),
+                pre: purging(pre),
+                post: purging(post),
+                deps: deps.clone(),
+            },
+            High::Update {
+                module,
+                kind,
+                timeout,
+                change,
+                pre,
+                post,
+                deps,
+                supervisor,
+            } => Self::Update {
+                module: module.clone(),
+                kind: if *supervisor { Kind::Static } else { *kind },
+                timeout: match timeout {
+                    Timeout::Default => Patience::Default,
+                    Timeout::Infinity => Patience::Infinity,
+                    // OTP takes no 0.
+                    Timeout::After(time) => {
+                        Patience::Milliseconds(BigInt::from(time.as_millis().max(1)))
+                    }
+                },
+                change: match change {
+                    Change::Soft => Conversion::Soft,
+                    Change::Advanced(extra) => Conversion::Advanced(extra.clone()),
+                    Change::Convert { .. } => return None,
+                },
+                pre: if *supervisor {
+                    Purging::Brutal
+                } else {
+                    purging(pre)
+                },
+                post: if *supervisor {
+                    Purging::Brutal
+                } else {
+                    purging(post)
+                },
+                deps: deps.clone(),
+            },
+        })
+    }
+
+    /// The same instruction with other dependencies, if it has any.
+    #[must_use]
+    pub fn with_deps(mut self, new: Vec<Module>) -> Self {
+        match &mut self {
+            Self::Update { deps, .. }
+            | Self::LoadModule { deps, .. }
+            | Self::AddModule { deps, .. }
+            | Self::DeleteModule { deps, .. } => *deps = new,
+            _ => {}
+        }
+        self
     }
 }
