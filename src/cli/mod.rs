@@ -1,5 +1,6 @@
 //! The command line: a thin client of [`crate::engine`]. Each command is a file; all end in an [`Exit`].
 
+mod appup;
 pub mod args;
 mod check;
 mod diff;
@@ -9,6 +10,7 @@ mod explain;
 mod graph;
 mod log;
 mod preview;
+mod relup;
 mod repl;
 mod rollback;
 mod run;
@@ -59,6 +61,8 @@ pub fn main() -> Exit {
         Command::Rollback(args) => rollback::run(&context, args),
         Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),
+        Command::Relup(args) => relup::run(&context, args),
+        Command::Appup(args) => appup::run(&context, args),
     }
 }
 
