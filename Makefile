@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix fmt lint doc
+.PHONY: help setup build test demo matrix bench fmt lint doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: setup build ## upgrade a small shop under load, with every promise checked
 
 matrix: setup build ## the same on nodes of OTP 23, 27 and 29 (needs root; makes chroots)
 	@bash scripts/matrix.sh
+
+bench: setup build ## reading and analysis, side by side with xref
+	@sh scripts/bench.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt

@@ -2,6 +2,7 @@
 //!
 //! Text only, but for [`record`], which keeps it.
 
+pub mod diff;
 pub mod json;
 pub mod lines;
 pub mod paint;
