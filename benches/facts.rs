@@ -84,6 +84,7 @@ fn measure(folder: &Path) -> Run {
             new: Some(beam),
             app: None,
             processes: 0,
+            crew: Default::default(),
         };
         modules.insert(
             wanted

@@ -1,5 +1,6 @@
 //! The command line: a thin client of [`crate::engine`]. Each command is a file; all end in an [`Exit`].
 
+mod appup;
 pub mod args;
 mod check;
 mod diff;
@@ -7,8 +8,11 @@ mod eval;
 mod exit;
 mod explain;
 mod graph;
+mod log;
 mod preview;
+mod relup;
 mod repl;
+mod rollback;
 mod run;
 mod status;
 
@@ -54,7 +58,11 @@ pub fn main() -> Exit {
         Command::Explain(args) => explain::run(&context, args),
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),
+        Command::Rollback(args) => rollback::run(&context, args),
+        Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),
+        Command::Relup(args) => relup::run(&context, args),
+        Command::Appup(args) => appup::run(&context, args),
     }
 }
 

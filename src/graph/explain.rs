@@ -121,15 +121,26 @@ impl Reason {
 }
 
 fn at(module: &Module, place: Option<&Function>) -> String {
-    match place {
-        None => module.to_string(),
-        Some(function) => match function.line {
-            Some(line) => format!(
-                "{module}:{}/{} (line {line})",
-                function.name, function.arity
-            ),
-            None => format!("{module}:{}/{}", function.name, function.arity),
-        },
+    let Some(function) = place else {
+        return module.to_string();
+    };
+    let name = written(function);
+    match function.line {
+        Some(line) => format!("{module}:{name} (line {line})"),
+        None => format!("{module}:{name}"),
+    }
+}
+
+/// The function as its author knows it: the compiler calls a fun in `init/1` `-init/1-fun-0-/0`.
+fn written(function: &Function) -> String {
+    let inside = function.name.strip_prefix('-').and_then(|rest| {
+        let slash = rest.find('/')?;
+        let end = slash + 1 + rest.get(slash + 1..)?.find('-')?;
+        rest.get(..end)
+    });
+    match inside {
+        Some(name) => name.to_owned(),
+        None => format!("{}/{}", function.name, function.arity),
     }
 }
 
@@ -147,7 +158,22 @@ impl fmt::Display for Link<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::{Graph, Reason};
+    use super::written;
+    use crate::facts::beam::Function;
     use crate::name::Module;
+
+    #[test]
+    fn funs_are_named_by_the_function_they_stand_in() {
+        let function = |name: &str| Function {
+            name: name.into(),
+            arity: 1,
+            line: None,
+        };
+        assert_eq!(written(&function("-init/1-lc$^0/1-0-")), "init/1");
+        assert_eq!(written(&function("-handle_call/3-fun-0-")), "handle_call/3");
+        assert_eq!(written(&function("init")), "init/1");
+        assert_eq!(written(&function("-")), "-/1");
+    }
 
     #[test]
     fn the_shortest_chain_is_told() {

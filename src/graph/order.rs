@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::{Edge, Graph};
@@ -99,7 +99,8 @@ impl Graph {
             .collect()
     }
 
-    /// Components by smallest member, members sorted.
+    /// Components by smallest member, members sorted. Kosaraju, because it keeps its own stack: Tarjan's
+    /// recursion would not survive a chain of ten thousand modules.
     fn components(&self, keep: impl Fn(&Edge) -> bool) -> Vec<Vec<Module>> {
         let mut drawn: DiGraph<&Module, ()> = DiGraph::new();
         let at: BTreeMap<&Module, NodeIndex> = self
@@ -111,7 +112,7 @@ impl Graph {
                 drawn.add_edge(at[from], at[to], ());
             }
         }
-        let mut components: Vec<Vec<Module>> = tarjan_scc(&drawn)
+        let mut components: Vec<Vec<Module>> = kosaraju_scc(&drawn)
             .into_iter()
             .map(|members| sorted(members.into_iter().map(|m| drawn[m].clone()).collect()))
             .collect();

@@ -4,6 +4,7 @@
 //! the second over the first. Every value keeps its [`Origin`], so that each line of the script can say
 //! where it comes from.
 
+pub mod advice;
 pub mod infer;
 pub mod manual;
 pub mod merge;

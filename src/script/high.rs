@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Why, module_term};
-use crate::facts::change::ChangeSet;
+use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Edge;
 use crate::name::Module;
 use crate::rules::{Change, Class, Kind, Purge, Ruleset, Timeout};
@@ -236,16 +236,20 @@ pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
         };
         steps.push(HighStep {
             instruction,
-            why: why(rules, &module),
+            why: why(changes, rules, &module),
         });
     }
     steps
 }
 
-/// Reasons of one module: its values that are not built in, and the edges it waits for.
-fn why(rules: &Ruleset, module: &Module) -> Vec<Why> {
+/// Reasons of one module: what changed, its values that are not built in, and the edges it waits for.
+fn why(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Vec<Why> {
     let decided = &rules.modules[module];
     let mut why = Vec::new();
+    if let Some(text) = changes.modules.get(module).map(what_changed) {
+        let origin = crate::rules::Origin::Inferred(text.clone());
+        why.push(Why { text, origin });
+    }
     let mut say = |word: &str, origin: &crate::rules::Origin| {
         use crate::rules::Origin;
         let text = match origin {
@@ -264,7 +268,10 @@ fn why(rules: &Ruleset, module: &Module) -> Vec<Why> {
             });
         }
     };
-    say("class", &decided.class.origin);
+    let is_plain = decided.class.value == Class::Plain;
+    if !is_plain || matches!(decided.class.origin, crate::rules::Origin::Plan { .. }) {
+        say("class", &decided.class.origin);
+    }
     say("change", &decided.change.origin);
     say("type", &decided.kind.origin);
     say("timeout", &decided.timeout.origin);
@@ -273,6 +280,22 @@ fn why(rules: &Ruleset, module: &Module) -> Vec<Why> {
         why.push(edge_why(module, to, edge));
     }
     why
+}
+
+/// Why the module takes part at all.
+fn what_changed(changed: &Changed) -> String {
+    use crate::facts::compare::short;
+    match (&changed.loaded, &changed.new) {
+        (None, Some(_)) => "new: not loaded yet".to_owned(),
+        (Some(old), Some(new)) => {
+            format!(
+                "code differs: md5 {} -> {}",
+                short(&old.md5),
+                short(&new.facts.md5)
+            )
+        }
+        (_, None) => "deleted in the new version".to_owned(),
+    }
 }
 
 fn edge_why(from: &Module, to: &Module, edge: &Edge) -> Why {

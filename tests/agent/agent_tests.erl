@@ -1,11 +1,12 @@
-%% Tests of src/node/agent/updo_agent.erl. Each test makes its own modules (from source text, in versions), starts
+%% Tests of the agent in src/node/agent. Each test makes its own modules (from source text, in versions), starts
 %% processes, runs a job through the bootstrap expression as the client would, and looks at the node afterwards.
 -module(agent_tests).
 -compile([export_all, nowarn_export_all]).
 
 main(Dir, Only) ->
     put(dir, Dir),
-    {ok, Source} = file:read_file(filename:join(Dir, "updo_agent.erl")),
+    Parts = [P || {ok, P} <- [file:read_file(F) || F <- lists:sort(filelib:wildcard(filename:join(Dir, "[0-9]_*.erl")))]],
+    Source = iolist_to_binary(Parts),
     {ok, Boot} = file:read_file(filename:join(Dir, "bootstrap.erlexpr")),
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Boot)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
@@ -623,7 +624,7 @@ kill_always() ->
         Ps = [start(t_ka, I) || I <- lists:seq(1, 100)],
         {ok, _} = boot_fast(job([module(V2, V1)], window([t_ka], []))),
         _ = killing(N, 0, always, undefined, []),
-        case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
+        settle_until_gone(),
         clean(),
         flush(),
         [exit(P, kill) || P <- Ps]
@@ -648,13 +649,21 @@ kill_at(N, Delay, Whom, M, V1, V2, Undo, Allowed) ->
          S when element(2, S) =:= I, tuple_size(S) =:= Size -> ok;
          S -> error({N, Delay, O, S, Es})
      end || {I, P} <- lists:zip(lists:seq(1, 300), Ps)],
-    case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
+    settle_until_gone(),
     clean(),
     wait(fun() -> code:is_loaded(updo_agent_7f2a) =:= false end, module),
     flush(),
     [exit(P, kill) || P <- Ps],
     wait(fun() -> not lists:any(fun(P) -> is_process_alive(P) end, Ps) end, servers),
     O.
+
+%% The guardian may just be dead and its successor not yet there: ask until somebody hears it, as a client would
+%% after {guardian_replaced, _}.
+settle_until_gone() ->
+    wait(fun() ->
+             case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
+             code:is_loaded(updo_agent_7f2a) =:= false
+         end, not_settled).
 
 killing(N, Delay, Whom, Victim, Es) ->
     receive

@@ -1,0 +1,113 @@
+%% updo_agent: runs one upgrade as a transaction, from inside the node that is upgraded. One module; its text is the
+%% numbered files of this folder, one after the other.
+%%
+%% Takes a job (a map, see PROTOCOL.md), gives events to a watcher. Whatever happens, the node ends fully new
+%% or fully old, nobody stays suspended, or the last event says `mixed` and what to do by hand.
+%%
+%% Three kinds of processes, none linked to the connection:
+%%   guardian   holds the lock (the name updo_run) and a copy of the log; starts a new executor when one dies
+%%   executor   takes the decisions; starts a new guardian when that one dies
+%%   workers    one per scheduler, linked to the executor; every process of the node belongs to one worker (by
+%%              phash2), so that all system messages to it have one sender and arrive in the order of decision
+%%
+%% Every step is told to the guardian before it is taken; signals between two processes keep their order, so when
+%% the guardian learns of the executor's death it already knows how far that one can have come.
+%%
+%% This text is compiled on the node or, without a compiler, interpreted by erl_eval. Therefore: no macros, no
+%% records, no `fun name/arity`, no comprehension newer than OTP 23, only documented functions of kernel and stdlib.
+-module(updo_agent).
+-export([start/1]).
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Constants
+
+quiet() -> 5.               % ms without any answer after which a worker stops to count the unanswered ones
+patience() -> 25.           % ms after which the executor looks at those who have not answered
+grace() -> 5000.            % ms that an undo waits for processes that are still inside code_change
+keep() -> 300000.           % ms that the result is kept when nobody has seen it
+named() -> 20.              % processes described one by one in a reason
+max_text() -> 4000.         % characters of a text in an event
+max_lives() -> 5.           % executors that a guardian starts before it gives up
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Start
+
+%% {ok, Guardian} | {error, {locked, Info}}. The caller gets no link and no monitor.
+start(Job) -> start(Job, 5).
+
+start(_Job, 0) -> {error, {locked, #{}}};
+start(Job, Tries) ->
+    Me = self(),
+    Ref = make_ref(),
+    {G, Mon} = spawn_monitor(fun() -> guardian_init(Me, Ref, Job) end),
+    receive
+        {Ref, started} ->
+            demonitor(Mon, [flush]),
+            {ok, G};
+        {Ref, locked} ->
+            demonitor(Mon, [flush]),
+            case holder() of
+                free -> start(Job, Tries - 1);
+                Info -> {error, {locked, Info}}
+            end;
+        {'DOWN', Mon, process, _, Why} -> {error, {guardian_died, text(Why)}}
+    end.
+
+%% Who holds the lock. One that only keeps a result for somebody to fetch gives way.
+holder() ->
+    case whereis(updo_run) of
+        undefined -> free;
+        Pid ->
+            Dict = case process_info(Pid, dictionary) of {dictionary, D} -> D; undefined -> [] end,
+            case lists:keyfind(updo_info, 1, Dict) of
+                {_, #{state := kept}} ->
+                    Mon = monitor(process, Pid),
+                    Pid ! updo_give_way,
+                    receive {'DOWN', Mon, _, _, _} -> free after 1000 -> demonitor(Mon, [flush]), free end;
+                {_, Info} -> Info#{guardian => Pid};
+                false -> case is_process_alive(Pid) of true -> #{guardian => Pid}; false -> free end
+            end
+    end.
+
+lock() -> try register(updo_run, self()) catch error:badarg -> false end.
+
+lock(0) -> false;
+lock(N) ->
+    case lock() of
+        true -> true;
+        false -> receive after 2 -> lock(N - 1) end
+    end.
+
+say_who(Job, State) ->
+    put(updo_info, #{run => maps:get(run, Job), owner => maps:get(owner, Job, undefined),
+                     since => maps:get(since, Job), state => State}).
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% The log: what both guardian and executor know. A new one of either starts from it.
+
+new_log(Job) ->
+    Until = case maps:get(deadline, Job, infinity) of infinity -> infinity; Ms -> now_ms() + Ms end,
+    #{seq => 0, events => [], until => Until,
+      nworkers => max(1, erlang:system_info(schedulers_online)),
+      runs => 1, outcome => undefined, converted => [], loaded => []}.
+
+%% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
+new_window(Log) ->
+    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], resuming => false, undoing => false,
+                      wdone => [], resumed => []}).
+
+new_run(Log) ->
+    new_window(Log#{done => [], applied => [], windows => 0, t0 => undefined, t1 => undefined, before => #{},
+                    step => undefined}).
+
+log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
+log_entry({set, K, V}, L) -> L#{K => V};
+log_entry({add, K, V}, L) -> L#{K => [V | maps:get(K, L, [])]};
+log_entry(new_run, #{runs := N} = L) -> new_run(L#{outcome := undefined, runs := N + 1});
+log_entry(window_closed, #{wdone := W, done := D, windows := N, switching := S, loaded := Ld, on_load := O,
+                           converting := C, found := Found, converted := Conv} = L) ->
+    new_window(L#{done := W ++ D, windows := N + 1, loaded := lists:usort(O ++ S ++ Ld),
+                  converted := [{M, P} || F <- Found, M <- C, #{M := P} <- [F]] ++ Conv}).
+
+now_ms() -> erlang:monotonic_time(millisecond).
+now_us() -> erlang:monotonic_time(microsecond).

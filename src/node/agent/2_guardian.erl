@@ -1,0 +1,167 @@
+%% The guardian: holds the lock, keeps the log, tells the watchers, starts a new executor when one dies.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Guardian
+
+guardian_init(Starter, Ref, Job0) ->
+    own_group_leader(),
+    Job = Job0#{since => erlang:system_time(second)},
+    say_who(Job, running),
+    case lock() of
+        false -> Starter ! {Ref, locked};
+        true ->
+            Starter ! {Ref, started},
+            G = #{job => Job, log => new_run(new_log(Job)), watchers => #{}, workers => [], lives => max_lives(),
+                  phase => running, late => undefined},
+            guardian(set_deadline(start_executor(run, watch(maps:get(watcher, Job), G))))
+    end.
+
+%% Started by an executor whose guardian has died.
+guardian_again(Exec, Ref, Job, Log, Workers, Watchers, Phase) ->
+    own_group_leader(),
+    say_who(Job, Phase),
+    Got = lock(100),
+    Exec ! {Ref, Got},
+    G = #{job => Job, log => Log, watchers => #{}, workers => Workers, lives => max_lives(), phase => Phase,
+          late => undefined, seen => Watchers =/= [], exec => Exec, exec_mon => monitor(process, Exec)},
+    G1 = lists:foldl(fun(P, Acc) -> replay(P, Log, 0), watch(P, Acc) end, G, Watchers),
+    guardian(set_deadline(G1)).
+
+own_group_leader() ->
+    case whereis(user) of
+        undefined -> ok;
+        User -> group_leader(User, self())
+    end.
+
+watch(Pid, #{watchers := Ws} = G) when is_pid(Pid) -> G#{watchers := Ws#{monitor(process, Pid) => Pid}};
+watch(_, G) -> G.
+
+set_deadline(#{log := #{until := infinity}} = G) -> G;
+set_deadline(#{log := #{until := Until}} = G) ->
+    erlang:send_after(max(0, Until - now_ms()), self(), updo_deadline),
+    G.
+
+start_executor(Mode, #{job := Job, log := Log, watchers := Ws} = G) ->
+    Me = self(),
+    {Exec, Mon} = spawn_monitor(fun() -> executor(Me, Job, Log, maps:values(Ws), Mode) end),
+    G#{exec => Exec, exec_mon => Mon, workers := []}.
+
+guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, log := Log} = G) ->
+    receive
+        {updo_log, Exec, Entry} -> guardian(logged(Entry, G));
+        {updo_workers, Exec, Workers} -> guardian(G#{workers := Workers});
+        {updo_attach, Pid} when is_pid(Pid) ->
+            replay(Pid, Log, 0),
+            G1 = watch(Pid, G),
+            Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            guardian(G1);
+        {updo_run, Job2} when Phase =:= idle, is_map(Job2) ->
+            Job = maps:merge(maps:get(job, G), Job2),
+            Exec ! {updo_run, Job},
+            guardian(G#{job := Job, phase := running});
+        updo_settle when Phase =:= idle ->
+            Exec ! updo_settle,
+            guardian(G#{phase := settling, seen => true});
+        {updo_idle, Exec} -> guardian(alone(G#{phase := idle}));
+        {updo_settled, Exec} -> guardian_settled(G#{phase := settled});
+        updo_deadline -> guardian(deadline(G));
+        {'DOWN', ExecMon, process, _, Why} -> guardian(executor_down(Why, G));
+        {'DOWN', Mon, process, _, _} when is_map_key(Mon, Ws) ->
+            G1 = G#{watchers := maps:remove(Mon, Ws)},
+            Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            guardian(alone(G1));
+        _ -> guardian(G)
+    end.
+
+logged(Entry, #{log := Log, watchers := Ws, job := Job} = G) ->
+    Log1 = log_entry(Entry, Log),
+    case Entry of
+        {event, E} ->
+            Msg = {updo, maps:get(run, Job), maps:get(seq, Log1), E},
+            lists:foreach(fun(W) -> W ! Msg end, maps:values(Ws));
+        _ -> ok
+    end,
+    G#{log := Log1}.
+
+replay(Pid, #{events := Es}, From) ->
+    #{run := Run} = get(updo_info),
+    lists:foreach(fun({Seq, E}) when Seq > From -> Pid ! {updo, Run, Seq, E}; (_) -> ok end, lists:reverse(Es)).
+
+%% Finished and nobody there to decide anything: settle.
+alone(#{phase := idle, watchers := Ws, exec := Exec} = G) when map_size(Ws) =:= 0 ->
+    Exec ! updo_settle,
+    G#{phase := settling, seen => false};
+alone(G) -> G.
+
+%% The time is up: whatever the executor is in (a hanging on_load, an apply), its successor undoes. What is already
+%% being undone or resumed is left alone.
+deadline(#{phase := running, log := #{undoing := false, resuming := false, step := Step}, exec := Exec} = G) ->
+    exit(Exec, kill),
+    G#{late := {deadline, Step}};
+deadline(G) -> G.
+
+executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := Phase} = G) ->
+    kill_all(Workers),
+    Reason = case Late of undefined -> {executor_died, text(Why)}; _ -> Late end,
+    if
+        Phase =:= settling, Lives =< 1 -> guardian_settled(G);
+        Lives =< 1 -> guardian_settled(last_resort(Reason, G));
+        true ->
+            G1 = start_executor({recover, Reason}, G#{lives := Lives - 1, late := undefined}),
+            case Phase of
+                settling -> maps:get(exec, G1) ! updo_settle, G1;
+                _ -> G1
+            end
+    end.
+
+%% Executors die as fast as they are made: at least nobody stays suspended.
+last_resort(Reason, #{log := #{found := Found, switching := S, on_load := O, converting := C, outcome := Outcome}} = G) ->
+    lists:foreach(fun(P) -> P ! {system, {self(), make_ref()}, resume} end,
+                  [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
+    if
+        Outcome =/= undefined -> G;
+        S =:= [], O =:= [], C =:= [] -> logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
+        true ->
+            Text = <<"% the executor died too often; everybody was resumed, but code and states may not fit">>,
+            logged({event, {finished, mixed, #{reason => Reason, suspended_us => 0, by_hand => [Text]}}}, G)
+    end.
+
+kill_all(Pids) ->
+    Mons = [begin exit(P, kill), monitor(process, P) end || P <- Pids],
+    lists:foreach(fun(M) -> receive {'DOWN', M, process, _, _} -> ok end end, Mons).
+
+%% Everything is done. When nobody has asked for the end, keep the result for a while.
+guardian_settled(#{job := Job, log := Log} = G) ->
+    case maps:get(seen, G, false) of
+        true -> ok;
+        false ->
+            say_who(Job, kept),
+            guardian_kept(Log, erlang:monotonic_time(millisecond) + maps:get(keep, Job, keep()))
+    end,
+    catch unregister(updo_run),
+    cleaner(Job, [self(), maps:get(exec, G) | maps:get(workers, G)]),
+    exit(normal).
+
+guardian_kept(Log, Until) ->
+    receive
+        {updo_attach, Pid} when is_pid(Pid) -> replay(Pid, Log, 0), guardian_kept(Log, Until);
+        updo_settle -> ok;
+        updo_give_way -> ok;
+        _ -> guardian_kept(Log, Until)
+    after max(0, Until - now_ms()) -> ok
+    end.
+
+%% The last act: a process without a frame of this module waits for the others to end, then takes the code away.
+cleaner(Job, Pids) ->
+    Remove = case maps:get(agent, Job, undefined) of
+        {module, _} -> "code:purge(Name), code:delete(Name), code:purge(Name).";
+        {interpreted, _} -> "persistent_term:erase(Name).";
+        _ -> "ok."
+    end,
+    Name = case maps:get(agent, Job, undefined) of {_, N} -> N; _ -> undefined end,
+    Text = "lists:foreach(fun(P) -> R = erlang:monitor(process, P), receive {'DOWN', R, _, _, _} -> ok end end, Pids), ",
+    {ok, Tokens, _} = erl_scan:string(Text ++ Remove),
+    {ok, Exprs} = erl_parse:parse_exprs(Tokens),
+    Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(),
+                     [{'Name', Name}, {'Pids', Pids}]),
+    spawn(erl_eval, exprs, [Exprs, Bs]).

@@ -1,0 +1,259 @@
+%% The executor: its life, one run step by step, and what it does when it succeeds a dead one.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Executor: its life
+
+executor(G, Job, Log, Watchers, Mode) ->
+    put(log, Log),
+    put(job, Job),
+    put(watchers, Watchers),
+    put(phase, running),
+    put(guardian, G),
+    put(gmon, monitor(process, G)),
+    put(nobody, nobody()),
+    put(pass, make_ref()),
+    Me = self(),
+    Workers = [spawn_opt(fun() -> worker(Me, #{}) end, [link]) || _ <- lists:seq(1, maps:get(nworkers, Log))],
+    put(workers, Workers),
+    G ! {updo_workers, self(), Workers},
+    case Mode of
+        run -> first_run(Job);
+        {recover, Why} -> recover(Why)
+    end,
+    idle().
+
+%% A pid that is certainly dead: answers sent to it are not even copied.
+nobody() ->
+    {P, Mon} = spawn_monitor(fun() -> ok end),
+    receive {'DOWN', Mon, process, P, _} -> P end.
+
+first_run(Job) ->
+    event({started, #{guardian => get(guardian), executor => self(), workers => length(get(workers)),
+                      otp => list_to_binary(erlang:system_info(otp_release)), agent => maps:get(agent, Job, undefined)}}),
+    run(once).
+
+%% Finished. Only now the client can ask for more steps, or for the end.
+idle() ->
+    put(phase, idle),
+    get(guardian) ! {updo_idle, self()},
+    idle_loop().
+
+idle_loop() ->
+    GMon = get(gmon),
+    receive
+        {updo_run, Job} ->
+            put(job, Job),
+            put(phase, running),
+            log(new_run),
+            event({started, #{guardian => get(guardian), executor => self()}}),
+            run(once),
+            idle();
+        updo_settle ->
+            put(phase, settling),
+            settle(),
+            get(guardian) ! {updo_settled, self()},
+            wait_stragglers(),
+            lists:foreach(fun(W) -> unlink(W), exit(W, kill) end, get(workers)),
+            last_watch(get(gmon));
+        {late, Ref, Pid, _} -> straggler(Ref, Pid), idle_loop();
+        {updo_watchers, Ws} -> put(watchers, Ws), idle_loop();
+        {'DOWN', GMon, process, _, _} -> new_guardian(), get(guardian) ! {updo_idle, self()}, idle_loop();
+        {'DOWN', Mon, process, _, _} -> straggler_down(Mon), idle_loop();
+        _ -> idle_loop()
+    end.
+
+%% The lock is free by now. Only who may still come by this module keeps it loaded.
+wait_stragglers() ->
+    GMon = get(gmon),
+    case map_size(stragglers()) of
+        0 -> ok;
+        _ ->
+            receive
+                {late, Ref, Pid, _} -> put(stragglers, maps:remove({Ref, Pid}, stragglers())), wait_stragglers();
+                %% That the guardian has gone is for last_watch/1.
+                {'DOWN', Mon, process, _, _} when Mon =/= GMon ->
+                    put(stragglers, maps:filter(fun(_, M) -> M =/= Mon end, stragglers())),
+                    wait_stragglers()
+            end
+    end.
+
+%% Should the guardian be killed while it keeps the result, somebody must still take the code away.
+last_watch(GMon) ->
+    receive
+        {'DOWN', GMon, process, _, normal} -> ok;
+        {'DOWN', GMon, process, _, _} -> cleaner(get(job), [self()])
+    end.
+
+%% The guardian is dead: make another, which gets lock and log. Whoever took the lock in between has a right to
+%% find nobody suspended: then undo what can be undone.
+new_guardian() ->
+    {Exec, Ref, Job, Log, Workers, Ws, Phase} =
+        {self(), make_ref(), get(job), get(log), get(workers), get(watchers), get(phase)},
+    {G, Mon} = spawn_monitor(fun() -> guardian_again(Exec, Ref, Job, Log, Workers, Ws, Phase) end),
+    put(guardian, G),
+    put(gmon, Mon),
+    receive
+        {Ref, true} ->
+            event({guardian_replaced, #{guardian => G}});
+        {Ref, false} ->
+            case Log of
+                #{undoing := false, resuming := false, windows := 0} when Phase =:= running -> fail({lock_lost, holder()});
+                _ -> ok
+            end;
+        {'DOWN', Mon, process, _, _} -> new_guardian()
+    end.
+
+check_guardian() ->
+    GMon = get(gmon),
+    receive {'DOWN', GMon, process, _, _} -> new_guardian() after 0 -> ok end.
+
+log(Entry) ->
+    put(log, log_entry(Entry, get(log))),
+    get(guardian) ! {updo_log, self(), Entry},
+    ok.
+
+log_get(K) -> maps:get(K, get(log)).
+event(E) -> log({event, E}), check_guardian().
+fail(Reason) -> throw({updo_fail, Reason}).
+job(K, Default) -> maps:get(K, get(job), Default).
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Executor: one run
+
+%% How: once | again (after the death of an executor: steps already done are not repeated).
+run(How) ->
+    try
+        prepare(How),
+        steps(job(steps, []), How),
+        end_window(),
+        finished(job(goal, new), #{})
+    catch
+        throw:{updo_fail, Reason} -> failed(Reason);
+        Class:Reason:Stack -> failed({agent_error, text({Class, Reason, no_args(Stack)})})
+    end.
+
+finished(Outcome, Info) ->
+    log({set, outcome, Outcome}),
+    #{t0 := T0, t1 := T1} = get(log),
+    Us = if is_integer(T0), is_integer(T1) -> T1 - T0; true -> 0 end,
+    event({finished, Outcome, Info#{suspended_us => Us}}).
+
+steps([], _) -> ok;
+steps([{Id, Step} | Rest], How) ->
+    case How =:= again andalso skip(Id, Step) of
+        true -> ok;
+        false ->
+            log({set, step, Id}),
+            event({step_started, Id}),
+            T = now_us(),
+            Info = step(Id, Step),
+            log({add, wdone, Id}),
+            event({step_finished, Id, now_us() - T, Info}),
+            case Step of {resume, _} -> end_window(); _ -> ok end
+    end,
+    steps(Rest, How).
+
+%% Repeating is harmless for suspend (who is suspended answers again), load (md5 decides) and code_change (starts from
+%% the saved state), but not once somebody is resumed, and never for an apply.
+skip(Id, Step) ->
+    #{done := Done, wdone := WDone, applied := Applied, resuming := Resuming} = get(log),
+    case {lists:member(Id, Done), lists:member(Id, WDone), Step} of
+        {true, _, _} -> true;
+        {_, _, {apply, _}} -> lists:member(Id, Applied);
+        {_, true, _} when Resuming -> true;
+        _ -> false
+    end.
+
+%% The window is closed when nobody is suspended any more.
+end_window() ->
+    case get(log) of
+        #{found := [], switching := [], on_load := []} -> ok;
+        _ ->
+            resume_all([]),
+            put(want, undefined),
+            log(window_closed)
+    end.
+
+%% Something went wrong and this executor is alive: back to old.
+failed(Reason) ->
+    log({set, undoing, true}),
+    case log_get(step) of
+        undefined -> ok;
+        Id -> event({step_failed, Id, as_map(Reason)})
+    end,
+    stop_workers(),
+    back(Reason).
+
+as_map(R) when is_map(R) -> R;
+as_map(R) -> #{reason => R}.
+
+%% The executor before this one died.
+recover(Why) ->
+    put(recovered, true),
+    event({executor_replaced, #{executor => self(), why => Why}}),
+    #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O} = get(log),
+    code_server_idle(),
+    if
+        Outcome =/= undefined -> ok;
+        Undoing -> back(Why);
+        Resuming; N > 0 -> run(again);
+        S =:= [], O =:= [] -> log({set, undoing, true}), back(Why);
+        true ->
+            case cannot_undo() of
+                [] -> log({set, undoing, true}), back(Why);
+                _ -> run(again)
+            end
+    end.
+
+%% Whatever the dead one had asked of the code server is finished when the code server answers again.
+code_server_idle() -> code:delete(updo_run), ok.
+
+back(Why) ->
+    try
+        #{switching := S, on_load := O, windows := N} = get(log),
+        case {S ++ O, cannot_undo()} of
+            {[], _} -> abort(Why, N);
+            {_, []} -> undo(Why, N);
+            {_, Ms} -> give_up(Why, Ms)
+        end
+    catch
+        Class:R:Stack ->
+            finished(mixed, #{reason => Why, undo_failed => text({Class, R, no_args(Stack)}), by_hand => by_hand_resume()})
+    end.
+
+%% Before the switch: resume everybody. In earlier windows something has become new already: then it is a mix.
+abort(Why, N) ->
+    event({undo_started, Why}),
+    T = now_us(),
+    {Count, _} = resume_everybody(back_op()),
+    event({undo_finished, now_us() - T, #{processes => Count}}),
+    finished_old(Why, N, #{}).
+
+finished_old(Why, 0, Info) -> finished(other(job(goal, new)), Info#{reason => Why});
+finished_old(Why, _, Info) ->
+    finished(mixed, Info#{reason => Why, new => log_get(loaded), by_hand => maps:get(by_hand, Info, [])}).
+
+other(new) -> old;
+other(old) -> new.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Steps
+
+step(Id, {suspend, Ranks}) -> suspend(Id, Ranks);
+step(Id, {load, Ms}) -> load(Id, Ms);
+step(_, {delete, Ms}) ->
+    log({set, switching, Ms ++ log_get(switching)}),
+    Kept = [M || M <- Ms, erlang:module_loaded(M), not code:delete(M)],
+    Kept =:= [] orelse fail({delete_failed, Kept}),
+    #{modules => length(Ms)};
+step(Id, {code_change, Mode, Changes}) -> code_change(Id, Mode, Changes);
+step(_, {resume, Ms}) ->
+    resume_all(Ms);
+step(Id, {apply, {M, F, A}}) ->
+    log({add, applied, Id}),
+    try apply(M, F, A) of
+        _ -> #{}
+    catch
+        Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text({Class, Reason, no_args(Stack)})}})
+    end;
+step(_, Other) -> fail({unknown_step, text(Other)}).

@@ -1,0 +1,260 @@
+%% Suspending, without deadlock, and finding the processes to suspend.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Step: suspend
+
+suspend(Id, Ranks) ->
+    Limits = maps:from_list([{M, T} || Rank <- Ranks, {M, T} <- Rank]),
+    Order = [[M || {M, _} <- Rank] || Rank <- Ranks],
+    put(limits, maps:merge(case get(limits) of undefined -> #{}; L -> L end, Limits)),
+    Want = maps:map(fun(_, _) -> true end, Limits),
+    %% Found by an executor that died since: already logged, perhaps suspended.
+    Known = [F || F <- [maps:with(maps:keys(Want), F) || F <- log_get(found)], map_size(F) > 0],
+    KnownPids = lists:usort([P || F <- Known, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
+    {Found, Seen} = find(Want, KnownPids),
+    put(seen, ordsets:union(Seen, KnownPids)),
+    put(want, Want),
+    case log_get(t0) of undefined -> log({set, t0, now_us()}); _ -> ok end,
+    lists:foreach(fun(F) -> suspend_ranks(Id, Order, F, now_ms()) end, Known),
+    First = suspend_found(Id, Order, Found, now_ms()),
+    sweep(Id, Order, Want, First, 1).
+
+%% Again for those born meanwhile, until there are none.
+sweep(_, _, _, Info, 20) -> Info#{sweeps => 20};
+sweep(Id, Order, Want, Info, N) ->
+    {Found, Seen} = find(Want, get(seen)),
+    put(seen, Seen),
+    case map_size(Found) of
+        0 -> Info#{sweeps => N};
+        _ ->
+            More = suspend_found(Id, Order, Found, now_ms()),
+            sweep(Id, Order, Want, maps:map(fun(K, V) -> V + maps:get(K, More, 0) end, Info), N + 1)
+    end.
+
+suspend_found(Id, Order, Found, T0) ->
+    log({set, found, [Found | log_get(found)]}),
+    suspend_ranks(Id, Order, Found, T0).
+
+suspend_ranks(Id, Order, Found, T0) ->
+    Total = found_size(Found),
+    Sums = [suspend_rank(Id, [M || M <- Rank, is_map_key(M, Found)], Found, Total, T0) || Rank <- Order],
+    #{processes => Total, dead => lists:sum([D || {D, _} <- Sums]), waited_for => lists:sum([S || {_, S} <- Sums])}.
+
+suspend_rank(_, [], _, _, _) -> {0, 0};
+suspend_rank(Id, Ms, Found, Total, T0) ->
+    Ref = make_ref(),
+    {Dead, Slow, Failed} = do(Ref, Id, suspend, merge_parts([maps:get(M, Found) || M <- Ms]), Total),
+    Failed =:= [] orelse fail({not_suspended, [(describe(P, #{}))#{reason => Why} || {P, Why} <- Failed]}),
+    More = wait_suspended(Ref, maps:from_list([{P, true} || P <- Slow]), #{}, T0),
+    {Dead + More, length(Slow)}.
+
+%% Those who have not answered: whom do they wait for? LetGo: processes of ours that run again for somebody's sake.
+wait_suspended(_, Slow, _, _) when map_size(Slow) =:= 0 -> 0;
+wait_suspended(Ref, Slow, LetGo, T0) ->
+    case late(Ref) of
+        {Pid, _} when is_map_key(Pid, Slow) ->
+            {Back, LetGo1} = maps:fold(fun(Q, For, {B, Acc}) when For =:= Pid -> {[Q | B], maps:remove(Q, Acc)};
+                                          (_, _, Acc) -> Acc end, {[], LetGo}, LetGo),
+            lists:foreach(fun(Q) -> owner(Q) ! {again, Ref, suspend, Q} end, Back),
+            Slow1 = maps:merge(maps:remove(Pid, Slow), maps:from_list([{Q, true} || Q <- Back])),
+            wait_suspended(Ref, Slow1, LetGo1, T0);
+        {_, _} -> wait_suspended(Ref, Slow, LetGo, T0);
+        quiet ->
+            Dead = [P || P <- maps:keys(Slow), not is_process_alive(P)],
+            Slow1 = maps:without(Dead, Slow),
+            {Freed, LetGo1} = maps:fold(fun(Q, For, {B, Acc}) ->
+                                            case lists:member(For, Dead) of
+                                                true -> {[Q | B], maps:remove(Q, Acc)};
+                                                false -> {B, Acc}
+                                            end
+                                        end, {[], LetGo}, LetGo),
+            lists:foreach(fun(Q) -> owner(Q) ! {again, Ref, suspend, Q} end, Freed),
+            Slow2 = maps:merge(Slow1, maps:from_list([{Q, true} || Q <- Freed])),
+            over_time(Slow2, LetGo1, T0),
+            Held = held(Slow2, LetGo1),
+            LetGo2 = lists:foldl(fun(P, Acc) -> let_go(P, Held, Acc) end, LetGo1,
+                                 lists:sublist(maps:keys(Slow2), 100)),
+            length(Dead) + wait_suspended(Ref, Slow2, LetGo2, T0)
+    end.
+
+%% Of all that were told to suspend those that did.
+held(Slow, LetGo) ->
+    All = case get(held) of
+        {N, Map} -> case length(log_get(found)) of N -> Map; _ -> all_found() end;
+        _ -> all_found()
+    end,
+    put(held, {length(log_get(found)), All}),
+    fun(P) -> is_map_key(P, All) andalso not is_map_key(P, Slow) andalso not is_map_key(P, LetGo) end.
+
+let_go(P, Held, LetGo) ->
+    lists:foldl(fun(Q, Acc) when is_map_key(Q, Acc) -> Acc;
+                   (Q, Acc) -> owner(Q) ! {cast, resume, Q}, Acc#{Q => P} end,
+                LetGo, waits_for(P, Held, 8)).
+
+%% gen:call leaves a monitor; follow the monitors through those who wait themselves.
+waits_for(_, _, 0) -> [];
+waits_for(P, Held, Depth) ->
+    case process_info(P, [status, monitors]) of
+        [{status, waiting}, {monitors, Ms}] ->
+            Targets = lists:sublist(lists:usort([T || M <- Ms, T <- target(M), T =/= P]), 64),
+            case [T || T <- Targets, Held(T)] of
+                [] -> lists:usort(lists:append([waits_for(T, Held, Depth - 1) || T <- lists:sublist(Targets, 8)]));
+                Ours -> Ours
+            end;
+        _ -> []
+    end.
+
+target({process, P}) when is_pid(P), node(P) =:= node() -> [P];
+target({process, {Name, Node}}) when Node =:= node() -> case whereis(Name) of undefined -> []; P -> [P] end;
+target(_) -> [].
+
+over_time(Slow, LetGo, T0) ->
+    Passed = now_ms() - T0,
+    Late = maps:filter(fun(P, _) -> passed(Passed, limit(module_of(P))) end, Slow),
+    case map_size(Late) of
+        0 -> ok;
+        _ -> fail({not_suspended, [describe(P, LetGo) || P <- lists:sublist(maps:keys(Late), named())]})
+    end.
+
+passed(_, infinity) -> false;
+passed(Ms, Limit) -> Ms >= Limit.
+
+limit(M) ->
+    case maps:get(M, case get(limits) of undefined -> #{}; L -> L end, default) of
+        default -> job(suspend_timeout, 5000);
+        T -> T
+    end.
+
+describe(P, LetGo) ->
+    Info = case process_info(P, [current_function, message_queue_len, current_stacktrace, monitors]) of
+        undefined -> [];
+        I -> I
+    end,
+    Get = fun(K, D) -> case lists:keyfind(K, 1, Info) of {_, V} -> V; false -> D end end,
+    #{pid => P, module => module_of(P), initial_call => initial_call(P),
+      current_function => Get(current_function, undefined), queue => Get(message_queue_len, 0),
+      waits_for => lists:sublist(lists:append([target(M) || M <- Get(monitors, [])]), 5),
+      let_go => [Q || {Q, For} <- maps:to_list(LetGo), For =:= P],
+      stack => stack_text(Get(current_stacktrace, []))}.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Finding the processes of modules
+
+%% {#{Module => Parts}, all pids seen}. Parts: a tuple with the pids of each worker. Those already seen are not
+%% looked at again, except the ones that were just being born.
+find(Want, Seen) ->
+    Pids = lists:sort(processes()),
+    N = log_get(nworkers),
+    Handlers = maps:with(job(handlers, []), Want),
+    Empty = list_to_tuple(lists:duplicate(N, [])),
+    Fast = can_ask_for_one_key(),
+    {Found0, Unborn, Managers} = scan(ordsets:subtract(Pids, Seen), Want, Fast, N, Empty, #{}, [], []),
+    Found1 = case map_size(Handlers) of
+        0 -> Found0;
+        _ -> lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found0,
+                         handlers_of(Managers, Handlers))
+    end,
+    Extra = [{M, P} || {M, Ps} <- job(processes, []), is_map_key(M, Want), P <- Ps, is_process_alive(P),
+                       not ordsets:is_element({extra, P}, Seen)],
+    Found2 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found1, Extra),
+    {Found2, ordsets:union(ordsets:subtract(Pids, lists:sort(Unborn)), lists:sort([{extra, P} || {_, P} <- Extra]))}.
+
+scan([], _, _, _, _, Found, Unborn, Managers) -> {Found, Unborn, Managers};
+scan([P | Ps], Want, Fast, N, Empty, Found, Unborn, Managers) ->
+    case initial_module(P, Fast) of
+        {M, Kind, Look} when is_map_key(M, Want) ->
+            case may_suspend(P, M, Kind, Look) of
+                true -> scan(Ps, Want, Fast, N, Empty, add_found(M, P, N, Empty, Found), Unborn, Managers);
+                false -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, Managers)
+            end;
+        {gen_event, _, _} -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, [P | Managers]);
+        unborn -> scan(Ps, Want, Fast, N, Empty, Found, [P | Unborn], Managers);
+        _ -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, Managers)
+    end.
+
+add_found(M, P, N, Empty, Found) ->
+    Parts = maps:get(M, Found, Empty),
+    I = erlang:phash2(P, N) + 1,
+    Found#{M => setelement(I, Parts, [P | element(I, Parts)])}.
+
+%% OTP 26.2 can give one key of a dictionary; before, the whole dictionary must be fetched.
+can_ask_for_one_key() ->
+    try process_info(self(), {dictionary, '$initial_call'}) of _ -> true catch error:badarg -> false end.
+
+%% {Module, behaviour | other, Look} | unborn | none, like proc_lib:translate_initial_call but asking nobody.
+%% Look: what is needed to see more of the dictionary.
+initial_module(P, Fast) ->
+    Look = look(P, Fast),
+    case in_dictionary('$initial_call', Look) of
+        {Sup, M, 1} when Sup =:= supervisor; Sup =:= supervisor_bridge -> {M, behaviour, Look};
+        {gen_event, init_it, _} -> {gen_event, behaviour, Look};
+        {M, init, 1} -> {M, behaviour, Look};
+        {M, _, _} -> {M, other, Look};
+        _ ->
+            case process_info(P, initial_call) of
+                {initial_call, {proc_lib, init_p, _}} -> unborn;
+                _ -> none
+            end
+    end.
+
+look(P, true) -> P;
+look(P, false) -> case process_info(P, dictionary) of {_, Dict} -> Dict; undefined -> [] end.
+
+in_dictionary(Key, P) when is_pid(P) ->
+    case process_info(P, {dictionary, Key}) of {_, V} -> V; undefined -> undefined end;
+in_dictionary(Key, Dict) ->
+    case lists:keyfind(Key, 1, Dict) of {_, V} -> V; false -> undefined end.
+
+initial_call(P) -> in_dictionary('$initial_call', look(P, can_ask_for_one_key())).
+
+%% Not what kernel itself runs, not where our own output goes, and not a plain process that happens to have been
+%% started in the module: it would never answer a system message.
+may_suspend(P, M, Kind, Look) ->
+    Ancestors = in_dictionary('$ancestors', Look),
+    not (is_list(Ancestors) andalso lists:member(kernel_sup, Ancestors))
+        andalso P =/= group_leader() andalso P =/= whereis(user)
+        andalso (Kind =:= behaviour orelse speaks_sys(P, M)).
+
+speaks_sys(P, M) ->
+    erlang:function_exported(M, system_continue, 3) orelse erlang:function_exported(M, system_code_change, 4) orelse
+    case process_info(P, current_stacktrace) of
+        {_, Stack} -> lists:any(fun({Mod, _, _, _}) -> lists:member(Mod, [gen_server, gen_statem, gen_event, sys]) end, Stack);
+        undefined -> false
+    end.
+
+%% Ask all event managers at once which handlers they have; one that does not answer in a second has none for us.
+handlers_of(Managers, Handlers) ->
+    Asked = [{P, spawn_monitor(fun() -> exit({handlers, gen_event:which_handlers(P)}) end)} || P <- Managers],
+    Tag = make_ref(),
+    Timer = erlang:send_after(1000, self(), Tag),
+    Answers = lists:append([handler_answer(P, Pid, Mon, Tag) || {P, {Pid, Mon}} <- Asked]),
+    erlang:cancel_timer(Timer),
+    receive Tag -> ok after 0 -> ok end,
+    lists:usort([{M, P} || {P, H} <- Answers, M <- [case H of {Mod, _} -> Mod; _ -> H end], is_map_key(M, Handlers)]).
+
+handler_answer(P, Pid, Mon, Tag) ->
+    receive
+        {'DOWN', Mon, process, _, {handlers, Hs}} -> [{P, H} || H <- Hs];
+        {'DOWN', Mon, process, _, _} -> [];
+        Tag -> self() ! Tag, exit(Pid, kill), demonitor(Mon, [flush]), []
+    end.
+
+merge_parts([Parts]) -> Parts;
+merge_parts([A, B | Rest]) ->
+    merge_parts([list_to_tuple(lists:zipwith(fun(X, Y) -> X ++ Y end, tuple_to_list(A), tuple_to_list(B))) | Rest]).
+
+parts_of(M) -> [Parts || Found <- log_get(found), #{M := Parts} <- [Found]].
+parts_size(Parts) -> lists:sum([length(L) || L <- tuple_to_list(Parts)]).
+found_size(Found) -> lists:sum([parts_size(P) || P <- maps:values(Found)]).
+found_modules() -> lists:usort(lists:append([maps:keys(F) || F <- log_get(found)])).
+
+all_found() ->
+    maps:from_list([{P, M} || Found <- log_get(found), {M, Parts} <- maps:to_list(Found),
+                              Part <- tuple_to_list(Parts), P <- Part]).
+
+module_of(P) ->
+    lists:foldl(fun(Found, none) -> maps:fold(fun(M, Parts, none) ->
+                                                  Part = element(erlang:phash2(P, tuple_size(Parts)) + 1, Parts),
+                                                  case lists:member(P, Part) of true -> M; false -> none end;
+                                                 (_, _, M) -> M end, none, Found);
+                   (_, M) -> M end, none, log_get(found)).

@@ -1,0 +1,160 @@
+%% The switch of all modules, and the conversion of states.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Step: load
+
+%% The point of no return. Everything slow has been done before.
+load(Id, Ms) ->
+    {Prepared, OnLoad} = maps:get(Id, get(prepared)),
+    log({set, switching, lists:usort((Ms -- OnLoad) ++ log_get(switching))}),
+    check_guardian(),
+    case Prepared =:= none orelse code:finish_loading(Prepared) of
+        true -> ok;
+        ok -> ok;
+        {error, What} -> fail({load_failed, What})
+    end,
+    lists:foreach(fun(M) -> load_on_load(M) end, OnLoad),
+    #{modules => length(Ms), born => late_born(Id)}.
+
+%% One by one, after the others; the VM runs the module's on_load function in a process of its own.
+load_on_load(M) ->
+    #{file := File, new := B} = module_map(M),
+    log({add, on_load, M}),
+    case code:load_binary(M, File, B) of
+        {module, M} -> ok;
+        {error, What} -> fail({load_failed, [{M, What}]})
+    end.
+
+%% Born between the last look and the switch. Who is still inside the old init has an old state for certain and is
+%% taken along; for the others nobody can tell, they are named.
+late_born(Id) ->
+    case get(want) of
+        undefined -> [];
+        Want ->
+            {Found, Seen} = find(Want, get(seen)),
+            put(seen, Seen),
+            All = [{M, P} || {M, Parts} <- maps:to_list(Found), Part <- tuple_to_list(Parts), P <- Part],
+            N = log_get(nworkers),
+            Empty = list_to_tuple(lists:duplicate(N, [])),
+            Old = [{M, P} || {M, P} <- All, erlang:check_process_code(P, M)],
+            Take = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, #{}, Old),
+            Old =:= [] orelse suspend_found(Id, [maps:keys(Take)], Take, now_ms()),
+            lists:sublist([P || {_, P} <- All -- Old], named())
+    end.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Step: code_change
+
+code_change(Id, Mode, Changes) ->
+    Sums = [change(Id, M, How, old_vsn(Mode, M)) || {M, How} <- Changes, How =/= soft],
+    #{processes => lists:sum([T || {T, _} <- Sums]), dead => lists:sum([D || {_, D} <- Sums])}.
+
+old_vsn(up, M) ->
+    case log_get(before) of
+        #{M := #{vsn := V}} -> V;
+        _ -> undefined
+    end;
+old_vsn(down, M) ->
+    case [B || #{name := N, new := B} <- job(modules, []), N =:= M, is_binary(B)] of
+        [B] -> {down, binary_vsn(B)};
+        [] -> {down, undefined}
+    end.
+
+change(Id, M, How, Vsn) ->
+    log({add, converting, M}),
+    Handler = is_map_key(M, handlers()),
+    Save = save_fun(stamp(), get(pass), Handler),
+    Op = case How of
+        {advanced, Extra} -> {change, M, Vsn, Extra, Save, get(nobody)};
+        {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(nobody)}
+    end,
+    Ref = make_ref(),
+    T0 = now_ms(),
+    {Totals, Dead, Slow, Failed} = lists:foldl(
+        fun(Parts, {T, D, S, []}) ->
+                {D1, S1, F1} = do(Ref, Id, Op, Parts, parts_size(Parts)),
+                {T + parts_size(Parts), D + D1, S1 ++ S, F1};
+           (_, Acc) -> Acc
+        end, {0, 0, [], []}, parts_of(M)),
+    Until = case limit(M) of infinity -> infinity; Ms -> T0 + Ms end,
+    {Dead1, Failed1, TimedOut} = case Failed of
+        [] -> wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), Until, 0, first);
+        _ -> {0, Failed, []}
+    end,
+    case {Failed1, TimedOut} of
+        {[], []} -> {Totals, Dead + Dead1};
+        {[{P, Why} | _], _} -> fail({conversion_failed, failure(P, M, Vsn, How, Why, length(Failed1))});
+        {[], [P | _]} ->
+            Why = text_of("no answer after ~p ms", [now_ms() - T0]),
+            Map = failure(P, M, Vsn, How, Why, length(TimedOut)),
+            fail({conversion_failed, maps:merge(maps:with([current_function, stack], describe(P, #{})), Map)})
+    end.
+
+failure(P, M, Vsn, How, Why, N) ->
+    #{pid => P, module => M, vsn => text(Vsn), extra => text(How), reason => Why, failed => N}.
+
+handlers() -> maps:from_list([{M, true} || M <- job(handlers, [])]).
+stamp() -> {job(run, <<>>), log_get(runs)}.
+
+%% Runs inside the process, right before its conversion: the old state stays where it is. A later executor, which has
+%% another Pass, gets the process back to the saved state by the same function.
+save_fun(Stamp, Pass, Handler) ->
+    fun(S) ->
+        K = case S of {H, I, _} when Handler -> {'$updo_saved', H, I}; _ -> '$updo_saved' end,
+        case get(K) of
+            {Stamp, Pass, _} -> S;
+            {Stamp, _, Old} -> put(K, {Stamp, Pass, Old}), Old;
+            _ -> put(K, {Stamp, Pass, S}), S
+        end
+    end.
+
+%% {convert, {Mod, Fun}}: a function of the plan instead of code_change. Answers by itself, for the answer of
+%% replace_state would carry the state.
+convert_fun(From, M, Mod, Fun, Handler) ->
+    fun(S) ->
+        case S of
+            {H, _, _} when Handler, H =/= M -> S;
+            _ ->
+                try
+                    New = case S of {H, I, HS} when Handler -> {H, I, Mod:Fun(HS)}; _ -> Mod:Fun(S) end,
+                    tell(From, ok),
+                    New
+                catch
+                    Class:Reason:Stack -> tell(From, {error, {Class, Reason, no_args(Stack)}}), S
+                end
+        end
+    end.
+
+tell({Pid, Tag}, Answer) -> Pid ! {Tag, Answer}.
+
+%% Puts the saved state back.
+restore_fun(Stamp, Handlers) ->
+    fun(S) ->
+        K = case S of
+            {H, I, _} when is_map_key(H, Handlers) -> case get({'$updo_saved', H, I}) of undefined -> '$updo_saved'; _ -> {'$updo_saved', H, I} end;
+            _ -> '$updo_saved'
+        end,
+        case get(K) of {Stamp, _, Old} -> erase(K), Old; _ -> S end
+    end.
+
+%% The same for one that hangs in code_change: it may get there long after the agent's module is gone.
+portable_restore_fun(Stamp, Handlers) ->
+    portable("fun(S) -> "
+             "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso get({'$updo_saved', H, I}) of"
+             "      {Stamp, _, _} -> {'$updo_saved', H, I}; _ -> '$updo_saved' end;"
+             "    _ -> '$updo_saved' end, "
+             "case get(K) of {Stamp, _, Old} -> erase(K), Old; _ -> S end end.",
+             [{'Stamp', Stamp}, {'Handlers', Handlers}]).
+
+erase_fun() ->
+    fun(S) ->
+        lists:foreach(fun('$updo_saved' = K) -> erase(K); ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()),
+        S
+    end.
+
+portable(Text, Bindings) ->
+    {ok, Tokens, _} = erl_scan:string(Text),
+    {ok, Exprs} = erl_parse:parse_exprs(Tokens),
+    Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(), Bindings),
+    {value, Fun, _} = erl_eval:exprs(Exprs, Bs),
+    Fun.

@@ -1,0 +1,175 @@
+%% The workers, which send all system messages, and the texts of events.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Executor and workers
+
+owner(P) ->
+    Ws = get(workers),
+    lists:nth(erlang:phash2(P, length(Ws)) + 1, Ws).
+
+%% One operation for many processes. {dead, [Pid who has not answered yet], [{Pid, Why}]}
+do(Ref, Id, Op, Parts, Total) ->
+    Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
+    lists:foreach(fun({W, Ps}) -> W ! {do, Ref, Op, Ps} end, Jobs),
+    collect(Ref, Id, length(Jobs), 0, [], [], {0, Total}).
+
+collect(_, _, 0, Dead, Slow, Failed, _) -> {Dead, Slow, Failed};
+collect(Ref, Id, N, Dead, Slow, Failed, {Done, Total}) ->
+    GMon = get(gmon),
+    receive
+        {did, Ref, D, S} -> collect(Ref, Id, N - 1, Dead + D, S ++ Slow, Failed, {Done, Total});
+        {failed, Ref, Pid, Why} ->
+            lists:foreach(fun(W) -> W ! {stop, Ref} end, get(workers)),
+            collect(Ref, Id, N, Dead, Slow, Failed ++ [{Pid, Why}], {Done, Total});
+        {progress, Ref, K} ->
+            event({step_progress, Id, Done + K, Total}),
+            collect(Ref, Id, N, Dead, Slow, Failed, {Done + K, Total});
+        {updo_watchers, Ws} ->
+            put(watchers, Ws),
+            collect(Ref, Id, N, Dead, Slow, Failed, {Done, Total});
+        {'DOWN', GMon, process, _, _} ->
+            new_guardian(),
+            collect(Ref, Id, N, Dead, Slow, Failed, {Done, Total})
+    end.
+
+%% The next late answer: {Pid, ok | {error, Text}}, or quiet.
+late(Ref) ->
+    GMon = get(gmon),
+    receive
+        {late, Ref, Pid, Answer} -> {Pid, Answer};
+        {updo_watchers, Ws} -> put(watchers, Ws), quiet;
+        {'DOWN', GMon, process, _, _} -> new_guardian(), quiet
+    after patience() -> quiet
+    end.
+
+%% {dead, failed, timed out}; What: `first` stops at the first failure.
+wait_late(_, Slow, _, Dead, _) when map_size(Slow) =:= 0 -> {Dead, [], []};
+wait_late(Ref, Slow, Until, Dead, What) ->
+    case late(Ref) of
+        {Pid, {error, Why}} when What =:= first -> {Dead, [{Pid, Why}], []};
+        {Pid, _} -> wait_late(Ref, maps:remove(Pid, Slow), Until, Dead, What);
+        quiet ->
+            Gone = [P || P <- maps:keys(Slow), not is_process_alive(P)],
+            Slow1 = maps:without(Gone, Slow),
+            case Until =/= infinity andalso now_ms() >= Until of
+                true -> {Dead + length(Gone), [], maps:keys(Slow1)};
+                false -> wait_late(Ref, Slow1, Until, Dead + length(Gone), What)
+            end
+    end.
+
+%% Nobody sends anything any more when this returns.
+stop_workers() ->
+    Ref = make_ref(),
+    lists:foreach(fun(W) -> W ! stop, W ! {sync, Ref} end, get(workers)),
+    lists:foreach(fun(_) -> receive {synced, Ref} -> ok end end, get(workers)).
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Worker
+
+%% Slow: requests that were not answered quickly; their answers are passed on when they come.
+worker(E, Slow) ->
+    receive
+        {do, Ref, {restore, _, Portable, Nobody} = Op, Pids} when map_size(Slow) > 0 ->
+            Hanging = maps:from_list([{P, true} || {_, P} <- maps:keys(Slow)]),
+            {Those, Others} = lists:partition(fun(P) -> is_map_key(P, Hanging) end, Pids),
+            Special = {restore, Portable, Portable, Nobody},
+            lists:foreach(fun(P) -> send(Special, {self(), {Ref, P}}, P) end, Those),
+            Slow1 = maps:merge(Slow, maps:from_list([{{Ref, P}, true} || P <- Those])),
+            pump(E, Ref, Op, Others, #{}, 0, Slow1, Those, 0);
+        {do, Ref, Op, Pids} -> pump(E, Ref, Op, Pids, #{}, 0, Slow, [], 0);
+        {again, Ref, Op, P} ->
+            send(Op, {self(), {Ref, P}}, P),
+            worker(E, Slow#{{Ref, P} => true});
+        {cast, Op, P} ->
+            send(Op, {self(), {nobody, P}}, P),
+            worker(E, Slow);
+        {sync, Ref} -> E ! {synced, Ref}, worker(E, Slow);
+        {{Ref, P} = Tag, Answer} when is_map_key(Tag, Slow) ->
+            E ! {late, Ref, P, answer(Answer)},
+            worker(E, maps:remove(Tag, Slow));
+        _ -> worker(E, Slow)
+    end.
+
+%% At most 16 unanswered requests (bursts are slower for everybody); after quiet() ms without an answer those waiting count as slow.
+pump(E, Ref, _, [], Out, Dead, Slow, Late, _) when map_size(Out) =:= 0 ->
+    E ! {did, Ref, Dead, Late},
+    worker(E, Slow);
+pump(E, Ref, Op, [P | Ps], Out, Dead, Slow, Late, K) when map_size(Out) < 16 ->
+    case is_process_alive(P) of
+        true ->
+            send(Op, {self(), {Ref, P}}, P),
+            pump(E, Ref, Op, Ps, Out#{P => true}, Dead, Slow, Late, K);
+        false -> pump(E, Ref, Op, Ps, Out, Dead + 1, Slow, Late, K)
+    end;
+pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
+    receive
+        {{Ref, P}, Answer} when is_map_key(P, Out) ->
+            Out1 = maps:remove(P, Out),
+            K1 = progress(E, Ref, K + 1),
+            case answer(Op, Answer) of
+                ok -> pump(E, Ref, Op, Ps, Out1, Dead, Slow, Late, K1);
+                {error, Why} ->
+                    E ! {failed, Ref, P, Why},
+                    pump(E, Ref, Op, [], Out1, Dead, Slow, Late, K1)
+            end;
+        {{R, P} = Tag, Answer} when is_map_key(Tag, Slow) ->
+            E ! {late, R, P, answer(Answer)},
+            pump(E, Ref, Op, Ps, Out, Dead, maps:remove(Tag, Slow), Late, K);
+        {stop, Ref} -> pump(E, Ref, Op, [], Out, Dead, Slow, Late, K);
+        stop -> pump(E, Ref, Op, [], Out, Dead, Slow, Late, K)
+    after quiet() ->
+        {Alive, Gone} = lists:partition(fun(P) -> is_process_alive(P) end, maps:keys(Out)),
+        Slow1 = lists:foldl(fun(P, Acc) -> Acc#{{Ref, P} => true} end, Slow, Alive),
+        pump(E, Ref, Op, Ps, #{}, Dead + length(Gone), Slow1, Alive ++ Late, K)
+    end.
+
+progress(E, Ref, 5000) -> E ! {progress, Ref, 5000}, 0;
+progress(_, _, K) -> K.
+
+%% On the way out there is no failure that could stop anything.
+answer(suspend, Answer) -> answer(Answer);
+answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert -> answer(Answer);
+answer(_, _) -> ok.
+
+answer(ok) -> ok;
+answer({ok, _}) -> ok;
+answer({error, Why}) -> {error, text(no_args(Why))};
+answer(Other) -> {error, text(Other)}.
+
+send(suspend, From, P) -> P ! {system, From, suspend};
+send(resume, From, P) -> P ! {system, From, resume};
+send({change, M, Vsn, Extra, Save, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
+    P ! {system, From, {change_code, M, Vsn, Extra}};
+send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
+    P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
+send({restore, Restore, _, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Restore}},
+    P ! {system, From, resume};
+%% The answer to an empty change of debug options says that the process has come past the erasing.
+send({erase, Erase, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Erase}},
+    P ! {system, From, {debug, {remove, {updo_agent, none}}}}.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Texts: bounded, and no arguments of functions, for those are the users' states
+
+text(T) -> text_of("~tP", [T, 30]).
+
+text_of(Format, Args) ->
+    Chars = io_lib:format(Format, Args, [{chars_limit, max_text()}]),
+    case unicode:characters_to_binary(string:slice(Chars, 0, max_text())) of
+        B when is_binary(B) -> B;
+        _ -> <<"(not printable)">>
+    end.
+
+%% As the shell takes it: pid(0,84,0).
+pid_text(P) -> "pid(" ++ [case C of $. -> $,; _ -> C end || C <- pid_to_list(P), C =/= $<, C =/= $>] ++ ")".
+
+stack_text(Stack) -> text(no_args(Stack)).
+
+no_args([{M, F, A, Loc} | T]) when is_atom(M), is_atom(F), is_list(A) -> [{M, F, length(A), Loc} | no_args(T)];
+no_args([H | T]) -> [no_args(H) | no_args(T)];
+no_args(T) when is_tuple(T) -> list_to_tuple(no_args(tuple_to_list(T)));
+no_args(T) -> T.
