@@ -296,6 +296,11 @@ fn groups(graph: &Graph, clusters: &Clusters) -> Vec<Group> {
         ));
         sorted.sort();
     }
+    for (name, _) in &mut sorted {
+        if let Some((_, shown)) = name.split_once('|') {
+            *name = shown.to_owned();
+        }
+    }
     let most = (NAMES / sorted.len().max(1)).max(8);
     let groups = sorted.into_iter();
     groups
@@ -335,7 +340,8 @@ fn stretches(graph: &Graph) -> BTreeMap<String, Vec<Module>> {
         let mut part = part.to_vec();
         part.sort();
         let (first, last) = (at * size + 1, at * size + part.len());
-        (format!("{first:05}–{last:05} in the order"), part)
+        // The number in front is for sorting and goes away with it.
+        (format!("{at:02}|{first} to {last}"), part)
     });
     numbered.collect()
 }
