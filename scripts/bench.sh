@@ -9,12 +9,15 @@ set -eu
 
 updo=$1
 cache=${2:-${CARGO_TARGET_DIR:-target}/bench}
-rounds=${ROUNDS:-5}
+rounds=${ROUNDS:-9}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$cache"
 
+for program in /usr/bin/time python3 escript; do
+    command -v $program >/dev/null || { echo "bench: $program is missing: apt-get install time python3 erlang-base" >&2; exit 1; }
+done
 otp=$(erl -noinput -boot start_clean -eval 'io:put_chars(erlang:system_info(otp_release)), halt().')
 lib=$(erl -noinput -boot start_clean -eval 'io:put_chars(code:lib_dir()), halt().')
 set -- "$lib"/*/ebin
@@ -45,7 +48,7 @@ awk -v xm="$xref_ms" -v xk="$xref_kb" -v um="$updo_ms" -v uk="$updo_kb" -v in_ms
     printf "%-42s %7.0f ms %9.1f MB\n", "xref, as run (erl started for it)", xm, xk / 1024
     printf "%-42s %7.0f ms %12s\n", "xref, inside a running node", in_ms, "the same"
     printf "%-42s %7.0f ms %9.1f MB\n", "updo graph --beams, whole process", um, uk / 1024
-    printf "times sooner: %.0f as run, %.0f without starting erl; memory: 1/%.0f\n", xm / um, in_ms / um, xk / uk
+    printf "updo: times sooner: %.0f as run, %.0f without starting erl; memory: 1/%.0f\n", xm / um, in_ms / um, xk / uk
 }'
 
 echo

@@ -307,7 +307,7 @@ impl Scanner {
         seen.clear();
         // An atom may stand in the table once only, so equal indices mean equal modules.
         seen.insert(1);
-        let mut asked: Option<(u32, Option<&HashSet<(&'static str, u32)>>)> = None;
+        let mut asked = None;
         for row in rows.rest().as_chunks::<12>().0.iter().take(count) {
             let [owner, function, arity] = [word(&row[..4]), word(&row[4..8]), word(&row[8..])];
             if seen.contains(&owner) {

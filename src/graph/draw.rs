@@ -2,6 +2,7 @@
 
 mod layout;
 mod overview;
+mod page;
 mod svg;
 
 use std::collections::BTreeMap;

@@ -166,6 +166,8 @@ fn read_beam(beam: &[Term]) -> Beam {
                 };
                 (text(name), list(values).to_vec())
             })
+            // `-export_records([])`: an attribute without a value is no pair of name and value.
+            .filter(|(_, values)| !values.is_empty())
             .collect(),
         compile_info: info.clone(),
         call_sites: list(sites)

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use super::Clusters;
 use super::layout::{Link, Node, columns, layout, split};
-use super::svg::{Legend, arrow, colour, counted, escaped, heading, open, thick_curve};
+use super::page::{Legend, MARGIN, arrow, colour, counted, escaped, heading, open, thick_curve};
 use crate::graph::Graph;
 use crate::name::Module;
 
@@ -23,7 +23,6 @@ const ROWS: usize = 16;
 
 const LINE: f64 = 12.5;
 const CHARACTER: f64 = 5.5;
-const MARGIN: f64 = 28.0;
 const HEAD: f64 = 84.0;
 
 struct Group {
@@ -164,9 +163,9 @@ fn page(graph: &Graph, groups: &[Group], width: f64, height: f64, body: &str) ->
     let mut legend = Legend::new(&mut out, width);
     legend.line("", "calls");
     legend.line(" back", "calls against the order (applications in a ring)");
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<g transform=\"translate({MARGIN} {HEAD})\">{body}</g></svg>\n"
+        "<g transform=\"translate({MARGIN} {HEAD})\">{body}</g></svg>"
     );
     out
 }
@@ -190,7 +189,7 @@ fn link(nodes: &[Node], from: usize, to: usize) -> Link {
 impl Group {
     fn new(name: String, modules: Vec<Module>, most: usize) -> Self {
         let lines = modules.len().min(most);
-        let rows = lines.min(ROWS).max(1);
+        let rows = lines.clamp(1, ROWS);
         let shown = modules.iter().take(lines);
         let widest = shown.map(|m| short(m).chars().count()).max();
         Self {
@@ -297,6 +296,11 @@ fn groups(graph: &Graph, clusters: &Clusters) -> Vec<Group> {
         ));
         sorted.sort();
     }
+    for (name, _) in &mut sorted {
+        if let Some((_, shown)) = name.split_once('|') {
+            *name = shown.to_owned();
+        }
+    }
     let most = (NAMES / sorted.len().max(1)).max(8);
     let groups = sorted.into_iter();
     groups
@@ -336,7 +340,8 @@ fn stretches(graph: &Graph) -> BTreeMap<String, Vec<Module>> {
         let mut part = part.to_vec();
         part.sort();
         let (first, last) = (at * size + 1, at * size + part.len());
-        (format!("{first:05}–{last:05} in the order"), part)
+        // The number in front is for sorting and goes away with it.
+        (format!("{at:02}|{first} to {last}"), part)
     });
     numbered.collect()
 }
