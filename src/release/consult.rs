@@ -142,7 +142,7 @@ type Wrong = (FailureKind, Span, &'static str);
 
 /// Reads the first term of a text.
 fn read_term(text: &str) -> Result<(Term, Place), Wrong> {
-    let tokens = scan(text).map_err(|(span, what)| (FailureKind::Read, span, what))?;
+    let (tokens, stopped) = scan(text).map_err(|(span, what)| (FailureKind::Read, span, what))?;
     let end = tokens.last().map_or(0, |token| token.span.end);
     let mut parser = Parser {
         tokens: &tokens,
@@ -151,7 +151,12 @@ fn read_term(text: &str) -> Result<(Term, Place), Wrong> {
     };
     let found = parser.term(0)?;
     match parser.tokens.get(parser.at) {
-        None => Ok(found),
+        None if stopped => Ok(found),
+        None => Err((
+            FailureKind::Parse,
+            Span::new(end, end),
+            "the term does not end in a full stop",
+        )),
         Some(token) => Err((
             FailureKind::Parse,
             token.span,
@@ -402,8 +407,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused_in_its_place() {
         for (text, kind, at) in [
-            ("{a, b", FailureKind::Read, 5),
-            ("{a, b}", FailureKind::Read, 6),
+            ("{a, b", FailureKind::Parse, 5),
+            ("{a, b}", FailureKind::Parse, 6),
             ("{a, b}}.", FailureKind::Parse, 6),
             ("{a, B}.", FailureKind::Parse, 4),
             ("{a, 'b}.", FailureKind::Read, 4),

@@ -31,7 +31,7 @@ pub(super) type Bad = (Span, &'static str);
 const SIGNS: &[&str] = &[
     "=:=", "=/=", "...", "<<", ">>", "=>", ":=", "->", "<-", "<=", "=<", ">=", "==", "/=", "||",
     "++", "--", "::", "..", "{", "}", "[", "]", "(", ")", ",", "|", "-", "+", "#", ":", "/", "*",
-    "=", "<", ">", ";", "!", "?", ".",
+    "=", "<", ">", ";", "!", "?", ".", "\\", "^", "`", "~", "&", "@",
 ];
 
 const RESERVED: &[&str] = &[
@@ -40,18 +40,21 @@ const RESERVED: &[&str] = &[
     "rem", "try", "when", "xor",
 ];
 
-/// The tokens before the first full stop.
-pub(super) fn scan(text: &str) -> Result<Vec<Token>, Bad> {
+/// The tokens before the first full stop, and whether there is one.
+pub(super) fn scan(text: &str) -> Result<(Vec<Token>, bool), Bad> {
     let mut scanner = Scanner { text, at: 0 };
     let mut tokens = Vec::new();
     loop {
         scanner.blank();
         let start = scanner.at;
         let Some(c) = scanner.peek() else {
-            return Err((Span::new(start, start), "the text ends without a full stop"));
+            if tokens.is_empty() {
+                return Err((Span::new(start, start), "there is no term"));
+            }
+            return Ok((tokens, false));
         };
         if c == '.' && scanner.is_full_stop() {
-            return Ok(tokens);
+            return Ok((tokens, true));
         }
         let kind = scanner.token(c)?;
         let span = Span::new(start, scanner.at);
