@@ -218,6 +218,7 @@ impl Parser<'_> {
             Kind::Text(codes) => (self.text(codes), Vec::new()),
             Kind::Sign("{") => {
                 let (elements, places) = self.elements("}", depth)?;
+                self.at += 1;
                 (Term::Tuple(elements), places)
             }
             Kind::Sign("[") => self.list(depth)?,
@@ -257,17 +258,15 @@ impl Parser<'_> {
         depth: usize,
     ) -> Result<(Vec<Term>, Vec<Place>), Wrong> {
         let (mut elements, mut places) = (Vec::new(), Vec::new());
-        if self.eat(close) {
+        if self.is(close) {
             return Ok((elements, places));
         }
         loop {
             let (term, place) = self.term(depth + 1)?;
             elements.push(term);
             places.push(place);
-            if self.eat(close) {
-                return Ok((elements, places));
-            }
-            if close == "]" && self.is("|") {
+            // The bracket, or the bar of a tail, is left for the caller to see which.
+            if self.is(close) || close == "]" && self.is("|") {
                 return Ok((elements, places));
             }
             self.expect(",", "expected `,` or the closing bracket")?;
@@ -276,9 +275,10 @@ impl Parser<'_> {
 
     fn list(&mut self, depth: usize) -> Result<(Term, Vec<Place>), Wrong> {
         let (elements, mut places) = self.elements("]", depth)?;
-        if elements.is_empty() || !self.eat("|") {
+        if self.eat("]") {
             return Ok((Term::List(elements), places));
         }
+        self.at += 1;
         let (tail, place) = self.term(depth + 1)?;
         self.expect("]", "expected `]` behind the tail")?;
         places.extend(place.inner);

@@ -165,6 +165,11 @@ impl Scanner<'_> {
                     self.at += sign.len();
                     Ok(Kind::Sign(sign))
                 }
+                // The rest of Latin-1 makes tokens, though no terms.
+                None if u32::from(c) < 256 => {
+                    self.next();
+                    Ok(Kind::Word(c.to_string()))
+                }
                 None => {
                     self.next();
                     self.bad(start, "not a character that Erlang terms are written with")
@@ -193,7 +198,7 @@ impl Scanner<'_> {
         let mut text = self.digits(10);
         let mut ahead = self.rest().chars();
         let (sign, digit) = (ahead.next(), ahead.next());
-        if sign == Some('#') && text.len() <= 2 && digit.is_some_and(|c| c.is_digit(36)) {
+        if sign == Some('#') {
             let radix = text.parse().unwrap_or(0);
             if (2..=36).contains(&radix) {
                 self.at += 1;
@@ -212,7 +217,10 @@ impl Scanner<'_> {
             let exponent = rest
                 .strip_prefix(['e', 'E'])
                 .map(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest));
-            if let Some(behind) = exponent.filter(|e| e.starts_with(|c: char| c.is_ascii_digit())) {
+            if let Some(behind) = exponent {
+                if !behind.starts_with(|c: char| c.is_ascii_digit()) {
+                    return self.bad(start, "an exponent needs digits");
+                }
                 text += &rest[..rest.len() - behind.len()];
                 self.at = self.text.len() - behind.len();
                 text += &self.digits(10);
@@ -261,10 +269,7 @@ impl Scanner<'_> {
             'e' => Some(27),
             's' => Some(32),
             'd' => Some(127),
-            '^' => self
-                .next()
-                .filter(|c| ('@'..='_').contains(&c.to_ascii_uppercase()))
-                .map(|c| u32::from(c) & 31),
+            '^' => self.next().map(|c| u32::from(c) & 31),
             'x' if self.peek() == Some('{') => {
                 self.at += 1;
                 let hex = self.take(|c| c.is_ascii_hexdigit());
