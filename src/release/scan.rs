@@ -143,10 +143,8 @@ impl Scanner<'_> {
                 self.at += 1;
                 match self.next() {
                     Some('\\') => Ok(Kind::Number(Term::Int(i64::from(self.escape(start)?)))),
-                    Some(c) if !c.is_control() => {
-                        Ok(Kind::Number(Term::Int(i64::from(u32::from(c)))))
-                    }
-                    _ => self.bad(start, "`$` without a character"),
+                    Some(c) => Ok(Kind::Number(Term::Int(i64::from(u32::from(c))))),
+                    None => self.bad(start, "`$` without a character"),
                 }
             }
             c if is_lower(c) => {

@@ -70,7 +70,7 @@ fn text(random: &mut Random) -> String {
             let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
             let at = *random.pick(&places);
             match random.below(3) {
-                0 => text.insert_str(at, *random.pick::<&str>(&PIECES)),
+                0 => text.insert_str(at, random.pick::<&str>(&PIECES)),
                 1 => drop(text.remove(at)),
                 _ => text.truncate(at),
             }

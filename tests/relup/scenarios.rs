@@ -64,7 +64,7 @@ impl Case {
         self
     }
 
-    fn new(mut self, name: &str, modules: &str) -> Self {
+    fn added(mut self, name: &str, modules: &str) -> Self {
         self.to.push(app(name, "1", StartType::Permanent, modules));
         self
     }
@@ -265,7 +265,7 @@ fn a10_two_new_modules() {
 #[test]
 fn a11_added_applications_of_every_start_type() {
     let with = |instruction: &str, last: &str| {
-        case(&format!("[[{instruction}]]")).new("b", "b2 b1").up(&format!(
+        case(&format!("[[{instruction}]]")).added("b", "b2 b1").up(&format!(
             "[{{load_object_code,{{b,\"1\",[b2,b1]}}}},point_of_no_return,
               {{load,{{b2,brutal_purge,brutal_purge}}}},{{load,{{b1,brutal_purge,brutal_purge}}}}{last}]"
         ));
@@ -413,7 +413,7 @@ fn a24_unknown_modules() {
 fn a25_a_module_twice() {
     case("[[{load_module,x},{update,x}]]").refused("{muldef_module,x}");
     case("[[{add_application,b},{load_module,b1}]]")
-        .new("b", "b1")
+        .added("b", "b1")
         .refused("{muldef_module,b1}");
 }
 
