@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench fmt lint doc
+.PHONY: help setup build test demo matrix bench sweep fmt lint doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,3 +37,6 @@ lint: ## formatting and clippy, warnings are errors
 
 doc: ## the library's documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+sweep: setup ## long differential tests against OTP (UPDO_SEED, UPDO_COUNT)
+	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test relup -- --nocapture --test-threads=2

@@ -3,12 +3,20 @@
 //! One `erl` is started for each differential test and asked over a local socket. `UPDO_SEED` chooses other
 //! cases, `UPDO_COUNT` how many; a failure prints both and the case.
 
+#[path = "relup/checked.rs"]
+mod checked;
+#[path = "relup/command.rs"]
+mod command;
 #[path = "relup/oracle.rs"]
 mod oracle;
 #[path = "relup/random.rs"]
 mod random;
+#[path = "relup/reading.rs"]
+mod reading;
 #[path = "relup/releases.rs"]
 mod releases;
+#[path = "relup/scenarios.rs"]
+mod scenarios;
 #[path = "relup/scripts.rs"]
 mod scripts;
 #[path = "term_oracle/generate.rs"]

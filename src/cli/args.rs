@@ -131,6 +131,12 @@ pub struct Preview {
     /// The high-level instructions as terms
     #[arg(long, conflicts_with = "low")]
     pub terms: bool,
+    /// The instructions as a script of an appup: one term
+    #[arg(long, conflicts_with_all = ["low", "terms"])]
+    pub appup: bool,
+    /// What OTP makes of that script, as in a relup: one term
+    #[arg(long, conflicts_with_all = ["low", "terms", "appup"])]
+    pub relup: bool,
     /// Exit code 3 if there is something to do
     #[arg(long)]
     pub exit_code: bool,

@@ -142,7 +142,7 @@ type Wrong = (FailureKind, Span, &'static str);
 
 /// Reads the first term of a text.
 fn read_term(text: &str) -> Result<(Term, Place), Wrong> {
-    let tokens = scan(text).map_err(|(span, what)| (FailureKind::Read, span, what))?;
+    let (tokens, stopped) = scan(text).map_err(|(span, what)| (FailureKind::Read, span, what))?;
     let end = tokens.last().map_or(0, |token| token.span.end);
     let mut parser = Parser {
         tokens: &tokens,
@@ -151,7 +151,12 @@ fn read_term(text: &str) -> Result<(Term, Place), Wrong> {
     };
     let found = parser.term(0)?;
     match parser.tokens.get(parser.at) {
-        None => Ok(found),
+        None if stopped => Ok(found),
+        None => Err((
+            FailureKind::Parse,
+            Span::new(end, end),
+            "the term does not end in a full stop",
+        )),
         Some(token) => Err((
             FailureKind::Parse,
             token.span,
@@ -213,6 +218,7 @@ impl Parser<'_> {
             Kind::Text(codes) => (self.text(codes), Vec::new()),
             Kind::Sign("{") => {
                 let (elements, places) = self.elements("}", depth)?;
+                self.at += 1;
                 (Term::Tuple(elements), places)
             }
             Kind::Sign("[") => self.list(depth)?,
@@ -252,17 +258,15 @@ impl Parser<'_> {
         depth: usize,
     ) -> Result<(Vec<Term>, Vec<Place>), Wrong> {
         let (mut elements, mut places) = (Vec::new(), Vec::new());
-        if self.eat(close) {
+        if self.is(close) {
             return Ok((elements, places));
         }
         loop {
             let (term, place) = self.term(depth + 1)?;
             elements.push(term);
             places.push(place);
-            if self.eat(close) {
-                return Ok((elements, places));
-            }
-            if close == "]" && self.is("|") {
+            // The bracket, or the bar of a tail, is left for the caller to see which.
+            if self.is(close) || close == "]" && self.is("|") {
                 return Ok((elements, places));
             }
             self.expect(",", "expected `,` or the closing bracket")?;
@@ -271,9 +275,10 @@ impl Parser<'_> {
 
     fn list(&mut self, depth: usize) -> Result<(Term, Vec<Place>), Wrong> {
         let (elements, mut places) = self.elements("]", depth)?;
-        if elements.is_empty() || !self.eat("|") {
+        if self.eat("]") {
             return Ok((Term::List(elements), places));
         }
+        self.at += 1;
         let (tail, place) = self.term(depth + 1)?;
         self.expect("]", "expected `]` behind the tail")?;
         places.extend(place.inner);
@@ -402,8 +407,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused_in_its_place() {
         for (text, kind, at) in [
-            ("{a, b", FailureKind::Read, 5),
-            ("{a, b}", FailureKind::Read, 6),
+            ("{a, b", FailureKind::Parse, 5),
+            ("{a, b}", FailureKind::Parse, 6),
             ("{a, b}}.", FailureKind::Parse, 6),
             ("{a, B}.", FailureKind::Parse, 4),
             ("{a, 'b}.", FailureKind::Read, 4),

@@ -77,14 +77,17 @@ pub enum ReleaseError {
 #[derive(Clone, Debug)]
 pub struct Refusal {
     /// What.
-    pub error: ReleaseError,
+    pub error: Box<ReleaseError>,
     /// Where.
     pub place: Option<(Arc<Document>, Span)>,
 }
 
 impl From<ReleaseError> for Refusal {
     fn from(error: ReleaseError) -> Self {
-        Self { error, place: None }
+        Self {
+            error: Box::new(error),
+            place: None,
+        }
     }
 }
 
@@ -92,7 +95,10 @@ impl ReleaseError {
     /// The error with its place.
     pub(super) fn at(self, document: &Arc<Document>, span: Span) -> Refusal {
         let place = Some((Arc::clone(document), span));
-        Refusal { error: self, place }
+        Refusal {
+            error: Box::new(self),
+            place,
+        }
     }
 
     fn code(&self) -> Code {
@@ -176,6 +182,14 @@ impl ReleaseError {
 }
 
 impl Refusal {
+    /// The same with a place, if it has none yet.
+    #[must_use]
+    pub(super) fn or_at(mut self, document: &Arc<Document>, span: Span) -> Self {
+        self.place
+            .get_or_insert_with(|| (Arc::clone(document), span));
+        self
+    }
+
     /// The diagnostic; texts it points into are added to `sources`.
     pub fn diagnostic(&self, sources: &mut SourceMap) -> Diagnostic {
         let text = self.error.to_string();

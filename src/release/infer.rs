@@ -17,7 +17,7 @@ use crate::facts::files::{beams_of, read_beam_file};
 use crate::graph::{Edge, Graph, Reason, build};
 use crate::name::{App, Module};
 use crate::rules::manual::Manual;
-use crate::rules::merge;
+use crate::rules::{Ruleset, merge};
 use crate::script::high;
 use crate::script::instruction::Instruction;
 use crate::term::Term;
@@ -42,6 +42,10 @@ pub struct Appup {
     pub up: Vec<Instruction>,
     /// From new to old.
     pub down: Vec<Instruction>,
+    /// What differs; the version of the application is the new one.
+    pub changes: ChangeSet,
+    /// What was decided.
+    pub rules: Ruleset,
     /// What there is to say.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -81,11 +85,14 @@ pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Res
     let down = up.iter().rev().map(mirrored).collect();
     let mut diagnostics = warnings(merged.diagnostics);
     diagnostics.extend(unlisted(&changes, &old_app, &new_app));
+    let rules = merged.rules;
     Ok(Appup {
         vsn: new_app.vsn,
         old_vsn: old_app.vsn,
         up,
         down,
+        changes,
+        rules,
         diagnostics,
     })
 }
@@ -208,6 +215,7 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
     };
     let mut set = ChangeSet {
         compared: all.len(),
+        app_vsn: BTreeMap::from([(app.name.clone(), app.vsn.to_text().unwrap_or_default())]),
         ..ChangeSet::default()
     };
     for module in &changed {

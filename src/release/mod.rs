@@ -11,7 +11,7 @@ pub mod error;
 pub mod infer;
 pub mod order;
 pub mod path;
-mod regexp;
+pub mod regexp;
 pub mod rel;
 pub mod relup;
 mod scan;

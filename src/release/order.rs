@@ -43,21 +43,21 @@ impl Complete {
             let wrong = wrong.map(|(_, app, vsn, why)| (app, vsn, why)).collect();
             return Err(ReleaseError::Applications(wrong).at(&release.document, span));
         }
-        let apps =
-            checked(&release, apps).map_err(|error| error.at(&release.document, list.span))?;
+        let apps = checked(&release, apps)
+            .map_err(|refusal| refusal.or_at(&release.document, list.span))?;
         release.with_sasl().map(|release| Self { release, apps })
     }
 }
 
-fn checked(release: &Release, mut apps: Vec<AppFile>) -> Result<Vec<AppFile>, ReleaseError> {
+fn checked(release: &Release, mut apps: Vec<AppFile>) -> Result<Vec<AppFile>, Refusal> {
     undefined(&apps)?;
     let registered = owners(&apps, |app| app.registered.clone());
     if !registered.is_empty() {
-        return Err(ReleaseError::DuplicateRegister(registered));
+        return Err(ReleaseError::DuplicateRegister(registered).into());
     }
     let included = owners(&apps, |app| app.includes.clone());
     if !included.is_empty() {
-        return Err(ReleaseError::DuplicateInclude(included));
+        return Err(ReleaseError::DuplicateInclude(included).into());
     }
     use_top_apps(&mut apps);
     let place: BTreeMap<&App, usize> = release
@@ -75,12 +75,12 @@ fn checked(release: &Release, mut apps: Vec<AppFile>) -> Result<Vec<AppFile>, Re
     }
     let modules = owners(&apps, |app| app.modules.clone());
     if !modules.is_empty() {
-        return Err(ReleaseError::DuplicateModules(modules));
+        return Err(ReleaseError::DuplicateModules(modules).into());
     }
     sorted(apps)
 }
 
-fn undefined(apps: &[AppFile]) -> Result<(), ReleaseError> {
+fn undefined(apps: &[AppFile]) -> Result<(), Refusal> {
     let defined: BTreeSet<&App> = apps.iter().map(|app| &app.name).collect();
     let mut missing: Vec<App> = Vec::new();
     for app in apps {
@@ -94,7 +94,7 @@ fn undefined(apps: &[AppFile]) -> Result<(), ReleaseError> {
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(ReleaseError::UndefinedApplications(missing))
+        Err(ReleaseError::UndefinedApplications(missing).into())
     }
 }
 
@@ -190,7 +190,7 @@ fn use_top_apps(apps: &mut [AppFile]) {
 }
 
 /// Each application behind those it uses, and those it includes.
-fn sorted(apps: Vec<AppFile>) -> Result<Vec<AppFile>, ReleaseError> {
+fn sorted(apps: Vec<AppFile>) -> Result<Vec<AppFile>, Refusal> {
     let mut todo: Vec<usize> = (0..apps.len()).rev().collect(); // the next one is the last
     let mut visited: Vec<usize> = Vec::new();
     let mut circular: Vec<usize> = Vec::new();
@@ -229,12 +229,12 @@ fn sorted(apps: Vec<AppFile>) -> Result<Vec<AppFile>, ReleaseError> {
     if !circular.is_empty() {
         let name = |at: usize| (apps[at].name.clone(), apps[at].vsn.clone());
         let circular = circular.into_iter().map(name).collect();
-        return Err(ReleaseError::CircularDependencies(circular));
+        return Err(ReleaseError::CircularDependencies(circular).into());
     }
     if !missing.is_empty() {
         let mut seen = BTreeSet::new();
         missing.retain(|app| seen.insert(app.clone()));
-        return Err(ReleaseError::UndefinedApplications(missing));
+        return Err(ReleaseError::UndefinedApplications(missing).into());
     }
     let mut apps: Vec<Option<AppFile>> = apps.into_iter().map(Some).collect();
     Ok(done.into_iter().filter_map(|at| apps[at].take()).collect())

@@ -11,7 +11,7 @@ const LONGEST: usize = 16 * 1024;
 ///
 /// # Errors
 /// When the pattern is none, uses what only PCRE has, or takes too long.
-pub(super) fn is_whole_match(pattern: &[u8], vsn: &str) -> Result<bool, String> {
+pub fn is_whole_match(pattern: &[u8], vsn: &str) -> Result<bool, String> {
     if pattern.len() > LONGEST {
         return Err(format!("longer than {LONGEST} bytes"));
     }
@@ -27,17 +27,26 @@ pub(super) fn is_whole_match(pattern: &[u8], vsn: &str) -> Result<bool, String> 
 fn rewritten(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
+    // Whether there is something that a quantifier could repeat.
+    let mut repeatable = false;
     while let Some(c) = rest.chars().next() {
         let behind = &rest[c.len_utf8()..];
-        rest = match c {
-            '\\' => escape(behind, &mut out)?,
-            '[' => class(behind, &mut out)?,
-            '(' => {
-                group(behind)?;
-                out.push('(');
-                behind
+        if matches!(c, '*' | '+' | '?') || c == '{' && is_quantifier(behind) {
+            if !repeatable {
+                return Err("there is nothing to repeat".to_owned());
             }
-            '{' if !is_quantifier(behind) => {
+            rest = quantifier(rest, &mut out);
+            continue;
+        }
+        repeatable = !matches!(c, '^' | '$' | '|' | '(');
+        rest = match c {
+            '\\' => {
+                repeatable = !behind.starts_with(['A', 'b', 'B', 'z', 'Z', 'E']);
+                escape(behind, &mut out)?
+            }
+            '[' => class(behind, &mut out)?,
+            '(' => group(behind, &mut out)?,
+            '{' => {
                 out.push_str("\\{");
                 behind
             }
@@ -50,6 +59,17 @@ fn rewritten(pattern: &str) -> Result<String, String> {
     Ok(out)
 }
 
+/// A quantifier with its `?` or `+`.
+fn quantifier<'a>(rest: &'a str, out: &mut String) -> &'a str {
+    let len = match rest.strip_prefix('{') {
+        Some(inner) => inner.find('}').map_or(rest.len(), |at| at + 2),
+        None => 1,
+    };
+    let len = len + usize::from(rest[len..].starts_with(['?', '+']));
+    out.push_str(&rest[..len]);
+    &rest[len..]
+}
+
 /// `{2}`, `{2,}`, `{2,3}`: all else in braces is text to PCRE.
 fn is_quantifier(behind: &str) -> bool {
     let Some((inner, _)) = behind.split_once('}') else {
@@ -60,29 +80,28 @@ fn is_quantifier(behind: &str) -> bool {
     !least.is_empty() && digits(least) && digits(most)
 }
 
-fn group(behind: &str) -> Result<(), String> {
+/// The opening of a group, from behind its bracket, or a whole `(?i)`.
+fn group<'a>(behind: &'a str, out: &mut String) -> Result<&'a str, String> {
     let only = |what: &str| Err(format!("{what} are not supported"));
-    match behind.strip_prefix('?') {
-        None if behind.starts_with('*') => only("control verbs `(*…)`"),
-        Some(inner) if inner.starts_with(['R', '&', 'C', '|', '\'']) => {
-            only("recursion, callouts and branch resets")
-        }
-        Some(inner) if inner.starts_with("P>") || inner.starts_with('(') => {
-            only("subroutines and conditions")
-        }
-        Some(inner) if inner.starts_with(|c: char| c.is_ascii_digit() || c == '+') => {
-            only("recursions")
+    let len = match behind.strip_prefix('?') {
+        None if behind.starts_with('*') => return only("control verbs `(*…)`"),
+        None => 0,
+        Some(inner) if inner.starts_with([':', '=', '!', '>']) => 2,
+        Some(inner) if inner.starts_with("<=") || inner.starts_with("<!") => 3,
+        Some(inner) if inner.starts_with('<') || inner.starts_with("P<") => {
+            inner.find('>').map_or(behind.len(), |at| at + 2)
         }
         Some(inner) => {
-            let flags = inner.split([':', ')']).next().unwrap_or_default();
-            let is_flags = flags.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-');
-            if is_flags && flags.bytes().any(|b| !b"imsxU-".contains(&b)) {
-                return Err(format!("the option `(?{flags}` is not known"));
+            let flags = inner.find([':', ')']).unwrap_or(inner.len());
+            if flags == inner.len() || inner[..flags].bytes().any(|b| !b"imsxU-".contains(&b)) {
+                return only("recursions, conditions, callouts and branch resets");
             }
-            Ok(())
+            flags + 2
         }
-        None => Ok(()),
-    }
+    };
+    out.push('(');
+    out.push_str(&behind[..len]);
+    Ok(&behind[len..])
 }
 
 /// What stands behind a backslash outside of a class.

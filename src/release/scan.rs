@@ -31,7 +31,7 @@ pub(super) type Bad = (Span, &'static str);
 const SIGNS: &[&str] = &[
     "=:=", "=/=", "...", "<<", ">>", "=>", ":=", "->", "<-", "<=", "=<", ">=", "==", "/=", "||",
     "++", "--", "::", "..", "{", "}", "[", "]", "(", ")", ",", "|", "-", "+", "#", ":", "/", "*",
-    "=", "<", ">", ";", "!", "?", ".",
+    "=", "<", ">", ";", "!", "?", ".", "\\", "^", "`", "~", "&", "@",
 ];
 
 const RESERVED: &[&str] = &[
@@ -40,18 +40,21 @@ const RESERVED: &[&str] = &[
     "rem", "try", "when", "xor",
 ];
 
-/// The tokens before the first full stop.
-pub(super) fn scan(text: &str) -> Result<Vec<Token>, Bad> {
+/// The tokens before the first full stop, and whether there is one.
+pub(super) fn scan(text: &str) -> Result<(Vec<Token>, bool), Bad> {
     let mut scanner = Scanner { text, at: 0 };
     let mut tokens = Vec::new();
     loop {
         scanner.blank();
         let start = scanner.at;
         let Some(c) = scanner.peek() else {
-            return Err((Span::new(start, start), "the text ends without a full stop"));
+            if tokens.is_empty() {
+                return Err((Span::new(start, start), "there is no term"));
+            }
+            return Ok((tokens, false));
         };
         if c == '.' && scanner.is_full_stop() {
-            return Ok(tokens);
+            return Ok((tokens, true));
         }
         let kind = scanner.token(c)?;
         let span = Span::new(start, scanner.at);
@@ -140,10 +143,8 @@ impl Scanner<'_> {
                 self.at += 1;
                 match self.next() {
                     Some('\\') => Ok(Kind::Number(Term::Int(i64::from(self.escape(start)?)))),
-                    Some(c) if !c.is_control() => {
-                        Ok(Kind::Number(Term::Int(i64::from(u32::from(c)))))
-                    }
-                    _ => self.bad(start, "`$` without a character"),
+                    Some(c) => Ok(Kind::Number(Term::Int(i64::from(u32::from(c))))),
+                    None => self.bad(start, "`$` without a character"),
                 }
             }
             c if is_lower(c) => {
@@ -161,6 +162,11 @@ impl Scanner<'_> {
                 Some(sign) => {
                     self.at += sign.len();
                     Ok(Kind::Sign(sign))
+                }
+                // The rest of Latin-1 makes tokens, though no terms.
+                None if u32::from(c) < 256 => {
+                    self.next();
+                    Ok(Kind::Word(c.to_string()))
                 }
                 None => {
                     self.next();
@@ -190,7 +196,7 @@ impl Scanner<'_> {
         let mut text = self.digits(10);
         let mut ahead = self.rest().chars();
         let (sign, digit) = (ahead.next(), ahead.next());
-        if sign == Some('#') && text.len() <= 2 && digit.is_some_and(|c| c.is_digit(36)) {
+        if sign == Some('#') {
             let radix = text.parse().unwrap_or(0);
             if (2..=36).contains(&radix) {
                 self.at += 1;
@@ -209,7 +215,10 @@ impl Scanner<'_> {
             let exponent = rest
                 .strip_prefix(['e', 'E'])
                 .map(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest));
-            if let Some(behind) = exponent.filter(|e| e.starts_with(|c: char| c.is_ascii_digit())) {
+            if let Some(behind) = exponent {
+                if !behind.starts_with(|c: char| c.is_ascii_digit()) {
+                    return self.bad(start, "an exponent needs digits");
+                }
                 text += &rest[..rest.len() - behind.len()];
                 self.at = self.text.len() - behind.len();
                 text += &self.digits(10);
@@ -258,10 +267,7 @@ impl Scanner<'_> {
             'e' => Some(27),
             's' => Some(32),
             'd' => Some(127),
-            '^' => self
-                .next()
-                .filter(|c| ('@'..='_').contains(&c.to_ascii_uppercase()))
-                .map(|c| u32::from(c) & 31),
+            '^' => self.next().map(|c| u32::from(c) & 31),
             'x' if self.peek() == Some('{') => {
                 self.at += 1;
                 let hex = self.take(|c| c.is_ascii_hexdigit());

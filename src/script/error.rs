@@ -43,7 +43,8 @@ pub enum ScriptError {
     MuldefModule(Module),
     UndefModule(Module),
     NoSuchModule(Module),
-    ConflictingVersions(App, Term, Term),
+    /// The library, its first version, and the last one that differs.
+    ConflictingVersions(App, Box<(Term, Term)>),
     /// OTP raises an exception here; the text says at what.
     Crash(&'static str),
 }
@@ -83,8 +84,8 @@ impl ScriptError {
             Self::MuldefModule(m) => ("muldef_module", module_term(m)),
             Self::UndefModule(m) => ("undef_module", module_term(m)),
             Self::NoSuchModule(m) => ("no_such_module", module_term(m)),
-            Self::ConflictingVersions(lib, one, other) => {
-                let of = vec![app(lib), one.clone(), other.clone()];
+            Self::ConflictingVersions(lib, versions) => {
+                let of = vec![app(lib), versions.0.clone(), versions.1.clone()];
                 return Some(("conflicting_versions", of));
             }
             Self::Crash(_) => return None,

@@ -14,7 +14,7 @@ use petgraph::unionfind::UnionFind;
 
 use super::error::ScriptError;
 use super::instruction::{Conversion, Direction, Instruction, Patience, Purging};
-use super::translate::{Application, From_, Mode, Origin, Refused, Tie};
+use super::translate::{Application, Mode, Origin, Refused, Sourced, Tie};
 use crate::name::Module;
 use crate::rules::Kind;
 use crate::term::Term;
@@ -22,7 +22,7 @@ use crate::term::Term;
 /// What the groups become.
 pub(super) struct Grouped {
     /// Object code of what is loaded, in order.
-    pub object_code: Vec<From_<Instruction>>,
+    pub object_code: Vec<Sourced<Instruction>>,
     /// What comes after the point of no return.
     pub after: Vec<Instruction>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Grouped {
 /// Replaces the instructions that have dependencies, group by group, at the place of each group's first.
 pub(super) fn translate(
     mode: Mode,
-    script: Vec<From_<Instruction>>,
+    script: Vec<Sourced<Instruction>>,
     apps: &[Application],
     tie: Tie<'_>,
 ) -> Result<Grouped, Refused> {
@@ -54,11 +54,11 @@ pub(super) fn translate(
     Ok(out)
 }
 
-type Member<'a> = &'a From_<Instruction>;
+type Member<'a> = &'a Sourced<Instruction>;
 
 /// The groups with their members in order, dependants first, by the number of their first instruction.
 fn groups<'a>(
-    script: &'a [From_<Instruction>],
+    script: &'a [Sourced<Instruction>],
     tie: Tie<'_>,
 ) -> Result<HashMap<usize, Vec<Member<'a>>>, Refused> {
     let members: Vec<Member<'a>> = script

@@ -40,8 +40,8 @@ pub(super) fn object_code(before: Vec<Instruction>) -> Result<Vec<Instruction>, 
             .rev()
             .find(|(other, _)| compare_loose(other, &vsn).is_ne());
         if let Some((other, _)) = other {
-            let other = other.clone();
-            return Err(ScriptError::ConflictingVersions(lib, vsn, other));
+            let versions = Box::new((vsn, other.clone()));
+            return Err(ScriptError::ConflictingVersions(lib, versions));
         }
         out.push(Instruction::LoadObjectCode {
             lib,

@@ -71,7 +71,7 @@ impl From<ScriptError> for Refused {
 }
 
 /// Something with its origin; generated instructions have that of the one they stand for.
-pub(super) type From_<T> = (T, Option<Origin>);
+pub(super) type Sourced<T> = (T, Option<Origin>);
 
 /// Translates scripts with the author's order where OTP's is open.
 ///
@@ -133,7 +133,7 @@ pub fn translate_with(
 }
 
 /// Short forms replaced, nested lists spliced in (their members are not expanded).
-fn expand(number: usize, script: &Term) -> Result<Vec<From_<Term>>, Refused> {
+fn expand(number: usize, script: &Term) -> Result<Vec<Sourced<Term>>, Refused> {
     let Term::List(elements) = script else {
         return Err(ScriptError::Crash("a script is a list of instructions").into());
     };
@@ -156,10 +156,10 @@ fn expand(number: usize, script: &Term) -> Result<Vec<From_<Term>>, Refused> {
 }
 
 /// What comes before the point of no return and what behind; all object code comes before.
-type Split = (Vec<From_<Term>>, Vec<From_<Term>>);
+type Split = (Vec<Sourced<Term>>, Vec<Sourced<Term>>);
 
-fn split(script: Vec<From_<Term>>) -> Result<Split, Refused> {
-    let is_point = |(term, _): &From_<Term>| term.is_atom("point_of_no_return");
+fn split(script: Vec<Sourced<Term>>) -> Result<Split, Refused> {
+    let is_point = |(term, _): &Sourced<Term>| term.is_atom("point_of_no_return");
     let is = |term: &Term, word: &str| matches!(term, Term::Tuple(pair) if pair.len() == 2 && pair[0].is_atom(word));
     let mut before = Vec::new();
     let mut rest = script;
@@ -186,7 +186,7 @@ fn split(script: Vec<From_<Term>>) -> Result<Split, Refused> {
     Ok((before, rest))
 }
 
-fn parse(terms: Vec<From_<Term>>) -> Result<Vec<From_<Instruction>>, Refused> {
+fn parse(terms: Vec<Sourced<Term>>) -> Result<Vec<Sourced<Instruction>>, Refused> {
     terms
         .into_iter()
         .map(|(term, at)| match read::instruction(&term) {
@@ -197,7 +197,10 @@ fn parse(terms: Vec<From_<Term>>) -> Result<Vec<From_<Instruction>>, Refused> {
 }
 
 /// What hand-written low-level instructions owe each other.
-fn consistent(before: &[From_<Instruction>], after: &[From_<Instruction>]) -> Result<(), Refused> {
+fn consistent(
+    before: &[Sourced<Instruction>],
+    after: &[Sourced<Instruction>],
+) -> Result<(), Refused> {
     let mut code: BTreeSet<&Module> = BTreeSet::new();
     for (instruction, _) in before {
         if let Instruction::LoadObjectCode { modules, .. } = instruction {
@@ -236,8 +239,8 @@ fn consistent(before: &[From_<Instruction>], after: &[From_<Instruction>]) -> Re
 
 /// Everybody of the one side is on the other.
 fn balanced(
-    these: &[From_<Module>],
-    those: &[From_<Module>],
+    these: &[Sourced<Module>],
+    those: &[Sourced<Module>],
     error: impl Fn(Vec<Module>) -> ScriptError,
 ) -> Result<(), Refused> {
     let there: BTreeSet<&Module> = those.iter().map(|(module, _)| module).collect();
@@ -253,10 +256,10 @@ fn balanced(
 
 /// Application instructions become those about modules, and calls to `application`.
 fn applications(
-    script: Vec<From_<Instruction>>,
+    script: Vec<Sourced<Instruction>>,
     to: &[Application],
     from: &[Application],
-) -> Result<Vec<From_<Instruction>>, Refused> {
+) -> Result<Vec<Sourced<Instruction>>, Refused> {
     let find = |of: &[Application], name: &App| of.iter().position(|a| a.name == *name);
     let mut out = Vec::with_capacity(script.len());
     for (instruction, at) in script {
@@ -296,7 +299,7 @@ fn application(function: &str, args: Vec<Term>) -> Instruction {
     Instruction::Apply(Call::application(function, args))
 }
 
-fn added(out: &mut Vec<From_<Instruction>>, modules: &[Module], at: Option<Origin>) {
+fn added(out: &mut Vec<Sourced<Instruction>>, modules: &[Module], at: Option<Origin>) {
     out.extend(modules.iter().map(|module| {
         let module = module.clone();
         let deps = Vec::new();
@@ -304,7 +307,7 @@ fn added(out: &mut Vec<From_<Instruction>>, modules: &[Module], at: Option<Origi
     }));
 }
 
-fn started(out: &mut Vec<From_<Instruction>>, app: &App, start: StartType, at: Option<Origin>) {
+fn started(out: &mut Vec<Sourced<Instruction>>, app: &App, start: StartType, at: Option<Origin>) {
     match start {
         StartType::None => {}
         StartType::Load => out.push((application("load", vec![app_term(app)]), at)),
@@ -315,7 +318,7 @@ fn started(out: &mut Vec<From_<Instruction>>, app: &App, start: StartType, at: O
     }
 }
 
-fn removed(out: &mut Vec<From_<Instruction>>, app: &App, modules: &[Module], at: Option<Origin>) {
+fn removed(out: &mut Vec<Sourced<Instruction>>, app: &App, modules: &[Module], at: Option<Origin>) {
     out.push((application("stop", vec![app_term(app)]), at));
     out.extend(modules.iter().map(|module| {
         let remove = Instruction::Remove {

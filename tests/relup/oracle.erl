@@ -40,8 +40,11 @@ answer({relup, Top, Ups, Downs, Opts}) ->
             {other, Other}
     catch _:R:S -> {crash, text(io_lib:format("~tp ~tp", [R, S]))}
     end;
-answer({write, File, Term}) ->
-    file:write_file(File, io_lib:format("~tp.~n", [Term]));
+answer({check, Script, LibDirs, Path}) ->
+    ok = code:add_pathsa(Path),
+    try release_handler_1:check_script(Script, LibDirs)
+    after [code:del_path(Dir) || Dir <- Path]
+    end;
 answer({read, File}) ->
     case systools_lib:read_term(File) of
         {ok, Term} -> {ok, Term};

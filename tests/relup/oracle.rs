@@ -11,7 +11,7 @@ use updo::term::{Term, etf};
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/relup/oracle.erl");
 
 /// Longest wait for anything that it does.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A node that answers until it is dropped.
 pub struct Oracle {

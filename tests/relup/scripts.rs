@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use updo::name::Module;
 use updo::script::error::ScriptError;
 use updo::script::instruction::Instruction;
+use updo::script::read::any_form;
 use updo::script::translate::{Application, Mode, Refused, Tie, translate, translate_with};
 use updo::term::Term;
 
@@ -101,6 +102,7 @@ fn compare(tally: &mut Tally, mode: Mode, case: &generate::Case, theirs: &Term, 
         [ok, script] if ok.is_atom("ok") => {
             tally.ok += 1;
             tally.free += usize::from(free);
+            printed_and_read(scripts, context);
             let places = places(mode, script);
             let given = translate_with(mode, scripts, &case.to, &case.from, Tie::Given(&places));
             let given = given.unwrap_or_else(|e| panic!("OTP: {script}\nours: {e:?}\n{context}"));
@@ -132,6 +134,19 @@ fn compare(tally: &mut Tally, mode: Mode, case: &generate::Case, theirs: &Term, 
             *tally.refused.entry(word).or_default() += 1;
         }
         _ => panic!("{theirs}\n{context}"),
+    }
+}
+
+/// What is valid prints in its shortest form, which means the same.
+fn printed_and_read(scripts: &[Term], context: &str) {
+    for term in scripts.iter().filter_map(Term::as_list).flatten() {
+        if let Ok(instruction) = any_form(term) {
+            let printed = instruction.to_term();
+            let read = any_form(&printed);
+            assert_eq!(read.as_ref(), Ok(&instruction), "{printed}\n{context}");
+            let sizes = [&printed, term].map(|term| term.as_tuple().map_or(0, <[Term]>::len));
+            assert!(sizes[0] <= sizes[1], "{printed} is longer than {term}");
+        }
     }
 }
 

@@ -1,0 +1,395 @@
+//! `updo relup` and `updo appup` as commands, on release folders: SCENARIOS A36 to A39, and what they print.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+use updo::term::Term;
+
+use crate::oracle::Oracle;
+
+/// A folder with releases `old` and `new`, of kernel, stdlib and sasl stubs and what a test adds.
+struct Site(TempDir);
+
+impl Site {
+    fn new() -> Self {
+        let site = Self(tempfile::tempdir().expect("a folder"));
+        for name in ["kernel", "stdlib", "sasl"] {
+            site.app(name, "9", "[]", "[]");
+        }
+        site
+    }
+
+    fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, file: &str, text: &str) -> &Self {
+        let path = self.root().join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+        self
+    }
+
+    fn app(&self, name: &str, vsn: &str, modules: &str, uses: &str) -> &Self {
+        self.write(
+            &format!("lib/{name}-{vsn}/ebin/{name}.app"),
+            &format!(
+                "{{application,{name},[{{description,\"\"}},{{vsn,\"{vsn}\"}},\
+                 {{modules,{modules}}},{{registered,[]}},{{applications,{uses}}}]}}.\n"
+            ),
+        )
+    }
+
+    fn appup(&self, name: &str, vsn: &str, text: &str) -> &Self {
+        self.write(&format!("lib/{name}-{vsn}/ebin/{name}.appup"), text)
+    }
+
+    fn release(&self, vsn: &str, erts: &str, apps: &str) -> &Self {
+        self.write(
+            &format!("{vsn}.rel"),
+            &format!(
+                "{{release,{{\"r\",\"{vsn}\"}},{{erts,\"{erts}\"}},\
+                 [{{kernel,\"9\"}},{{stdlib,\"9\"}},{{sasl,\"9\"}},{apps}]}}.\n"
+            ),
+        )
+    }
+
+    fn updo(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_updo"))
+            .args(args)
+            .env("COLUMNS", "100")
+            .current_dir(self.root())
+            .output()
+            .expect("updo starts")
+    }
+
+    fn relup(&self, more: &[&str]) -> Output {
+        let args = [
+            "relup",
+            "--old",
+            "old.rel",
+            "--new",
+            "new.rel",
+            "--path",
+            "lib/*/ebin",
+        ];
+        self.updo(&[&args[..], more].concat())
+    }
+
+    /// What both `updo relup` and `systools` give, `Err` with the message when both refuse.
+    fn both(&self) -> Result<String, String> {
+        let ours = self.relup(&[]);
+        let mut oracle = Oracle::start_in(self.root());
+        let text = |text: &str| Term::string(text);
+        let path = Term::tuple([Term::atom("path"), Term::list([text("lib/*/ebin")])]);
+        let answer = oracle.ask(&Term::tuple([
+            Term::atom("relup"),
+            text("new"),
+            Term::list([text("old")]),
+            Term::list([text("old")]),
+            Term::list([path]),
+        ]));
+        let stderr = String::from_utf8(ours.stderr).expect("text");
+        match answer.as_tuple() {
+            Some([ok, relup, _]) if ok.is_atom("ok") => {
+                assert_eq!(ours.status.code(), Some(0), "{stderr}");
+                fs::write(self.root().join("ours"), &ours.stdout).expect("a file");
+                let file = Term::string(self.root().join("ours").to_str().expect("UTF-8"));
+                let read = oracle.ask(&Term::tuple([Term::atom("read"), file]));
+                let expected = Term::tuple([Term::atom("ok"), relup.clone()]);
+                assert_eq!(read.to_string(), expected.to_string());
+                Ok(relup.to_string())
+            }
+            _ => {
+                assert_eq!(ours.status.code(), Some(1), "OTP: {answer}\n{stderr}");
+                assert!(ours.stdout.is_empty());
+                Err(stderr)
+            }
+        }
+    }
+}
+
+/// One application `a` from "1" to "2" with an appup.
+fn upgraded(appup: &str) -> Site {
+    let site = Site::new();
+    site.app("a", "1", "[x]", "[kernel]")
+        .app("a", "2", "[x]", "[kernel]")
+        .release("old", "13", "{a,\"1\"}")
+        .release("new", "13", "{a,\"2\"}")
+        .appup("a", "2", appup);
+    site
+}
+
+#[test]
+fn a36_keys_of_an_appup() {
+    let with = |ups: &str| upgraded(&format!("{{\"2\",{ups},[{{<<\".*\">>,[]}}]}}.\n")).both();
+    let marked = |key: &str| format!("{{{key},[{{apply,{{m,right,[]}}}}]}}");
+    for ups in [
+        format!("[{}]", marked("\"1\"")),
+        format!("[{}]", marked("<<\"[0-9]+\">>")),
+        format!("[{{\"0\",[]}},{{<<\"2\">>,[]}},{}]", marked("\"1\"")),
+        format!("[{},{{\"1\",[]}}]", marked("<<\".*\">>")),
+        format!("[{{<<\"1.*x|\">>,[]}},{}]", marked("<<\"1|1\\\\.0\">>")),
+        format!("[nonsense,{{\"1\"}},{}]", marked("\"1\"")),
+    ] {
+        let relup = with(&ups).unwrap_or_else(|e| panic!("{ups}: {e}"));
+        assert!(relup.contains("right"), "{ups}: {relup}");
+    }
+    for ups in [
+        "[]",
+        "[{\"0\",[]}]",
+        "[{<<\"10*|0\">>,[]},{<<\"1x\">>,[]}]",
+        "[{'1',[]}]",
+    ] {
+        match with(ups) {
+            Ok(relup) => assert!(ups.contains("10*"), "{ups}: {relup}"),
+            Err(said) => assert!(said.contains("No release upgrade script entry"), "{said}"),
+        }
+    }
+    let said = with("[{<<\"(\">>,[]}]").expect_err("no expression");
+    assert!(
+        said.contains("E415") && said.contains("a.appup:1:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a37_applications_come_first_and_go_last() {
+    let site = upgraded("{\"2\",[{\"1\",[{load_module,x}]}],[{\"1\",[]}]}.\n");
+    site.app("b", "1", "[b1]", "[]")
+        .app("c", "1", "[c1]", "[]")
+        .release("old", "13", "{c,\"1\"},{a,\"1\"}")
+        .release("new", "13", "{a,\"2\"},{b,\"1\",transient}");
+    let relup = site.both().expect("fine");
+    let at = |what: &str| {
+        relup
+            .find(what)
+            .unwrap_or_else(|| panic!("{what} in {relup}"))
+    };
+    assert!(at("[b,transient]") < at("{load,{x,"), "{relup}");
+    assert!(at("{load,{x,") < at("stop,[c]"), "{relup}");
+}
+
+#[test]
+fn a38_another_run_time_system() {
+    let site = upgraded("{\"2\",[{\"1\",[restart_new_emulator]}],[{\"1\",[]}]}.\n");
+    site.release("old", "12", "{a,\"1\"}");
+    let relup = site.both().expect("fine");
+    assert!(
+        relup.contains("[restart_new_emulator,point_of_no_return]")
+            && relup.contains("[point_of_no_return,restart_emulator]"),
+        "{relup}"
+    );
+    let said = String::from_utf8(site.relup(&[]).stderr).expect("text");
+    assert!(said.contains("W416"), "{said}");
+}
+
+#[test]
+fn a39_only_the_app_file_has_changed() {
+    let relup = upgraded("{\"2\",[{\"1\",[]}],[{\"1\",[]}]}.\n")
+        .both()
+        .expect("fine");
+    assert_eq!(
+        relup,
+        "{\"new\",[{\"old\",[],[point_of_no_return]}],[{\"old\",[],[point_of_no_return]}]}"
+    );
+}
+
+#[test]
+fn options_and_files() {
+    let site = upgraded("{\"2\",[{\"1\",[]}],[{\"1\",[]}]}.\n");
+    let out = site.relup(&["--restart-emulator", "-o", "relup"]);
+    assert_eq!(out.status.code(), Some(0));
+    assert!(out.stdout.is_empty() && out.stderr.is_empty());
+    let written = fs::read_to_string(site.root().join("relup")).expect("a file");
+    assert_eq!(
+        written,
+        "%% coding: utf-8\n{\"new\",\n [{\"old\",[],[point_of_no_return,restart_emulator]}],\n \
+         [{\"old\",[],[point_of_no_return,restart_emulator]}]}.\n"
+    );
+    // Several old ones, the last first, as OTP does.
+    let out = site.relup(&["--old", "new"]);
+    let text = String::from_utf8(out.stdout).expect("text");
+    assert!(text.find("{\"new\",[],").expect("there") < text.find("{\"old\",[],").expect("there"));
+}
+
+#[test]
+fn refusals_name_the_place() {
+    for (appup, code, place) in [
+        (
+            "{\"2\",\n [{\"1\",[{load_module,x,[gone]}]}],[{\"1\",[]}]}.\n",
+            "E414",
+            "a.appup:2:9",
+        ),
+        (
+            "{\"2\",\n [{\"1\",[{load_modul,x}]}],[{\"1\",[]}]}.\n",
+            "E401",
+            "a.appup:2:9",
+        ),
+        ("{\"2\",[{\"1\",[]}],\n  [}.\n", "E411", "a.appup:2:4"),
+        ("{\"2\",\n [],[]}.\n", "E413", "a.appup:2:2"),
+        (
+            "{\"2\",\n [{\"1\",[{suspend,[x]}]}],[]}.\n",
+            "E402",
+            "a.appup:2:9",
+        ),
+    ] {
+        let said = upgraded(appup).both().expect_err("refused");
+        assert!(
+            said.contains(code) && said.contains(place),
+            "{appup}\n{said}"
+        );
+    }
+    let site = upgraded("{\"2\",[{\"1\",[]}],[{\"1\",[]}]}.\n");
+    site.app("a", "2", "x", "[kernel]");
+    let said = site.both().expect_err("a bad key");
+    assert!(said.contains("E412") && said.contains("modules"), "{said}");
+    let out = site.updo(&[
+        "relup",
+        "--old",
+        "no",
+        "--new",
+        "new",
+        "--path",
+        "lib/*/ebin",
+    ]);
+    assert_eq!((out.status.code(), out.stdout.len()), (Some(1), 0));
+}
+
+const SOURCES: [(&str, &str); 2] = [
+    ("old", "lib user srv srv2 sup gone same"),
+    ("new", "lib user srv srv2 sup extra same"),
+];
+
+/// Erlang sources of an application in two versions.
+fn source(module: &str, version: &str) -> String {
+    let new = version == "new";
+    let body = match module {
+        "lib" if new => "-export([f/0, g/0]).\nf() -> 2.\ng() -> extra:h().".to_owned(),
+        "lib" => "-export([f/0]).\nf() -> 1.".to_owned(),
+        "user" if new => "-export([u/0]).\nu() -> {lib:g(), lib:f()}.".to_owned(),
+        "user" => "-export([u/0]).\nu() -> {gone:k(), lib:f()}.".to_owned(),
+        "srv" | "srv2" => {
+            let change = if module == "srv" {
+                ", code_change/3"
+            } else {
+                ""
+            };
+            let code = if module == "srv" {
+                "code_change(_, S, _) -> {ok, S}.\n"
+            } else {
+                ""
+            };
+            format!(
+                "-behaviour(gen_server).\n-export([init/1, handle_call/3, handle_cast/2{change}]).\n\
+                 init(_) -> {{ok, {version}}}.\nhandle_call(_, _, S) -> {{reply, S, S}}.\n\
+                 handle_cast(_, S) -> {{noreply, S}}.\n{code}"
+            )
+        }
+        "sup" => format!(
+            "-behaviour(supervisor).\n-export([init/1, v/0]).\n\
+             init(_) -> {{ok, {{#{{}}, []}}}}.\nv() -> {version}."
+        ),
+        "gone" => "-export([k/0]).\nk() -> k.".to_owned(),
+        "extra" => "-export([h/0]).\nh() -> h.".to_owned(),
+        _ => "-export([s/0]).\ns() -> s.".to_owned(),
+    };
+    format!("-module({module}).\n{body}\n")
+}
+
+fn compiled() -> Site {
+    let site = Site::new();
+    for (version, modules) in SOURCES {
+        let folder = if version == "old" { "a-1" } else { "a-2" };
+        let vsn = if version == "old" { "1" } else { "2" };
+        let list = modules.replace(' ', ",");
+        site.app("a", vsn, &format!("[{list}]"), "[kernel]");
+        let mut command = Command::new("erlc");
+        command
+            .arg("-o")
+            .arg(site.root().join(format!("lib/{folder}/ebin")));
+        for module in modules.split(' ') {
+            let file = format!("src-{version}/{module}.erl");
+            site.write(&file, &source(module, version));
+            command.arg(site.root().join(file));
+        }
+        let out = command.output().expect("erlc starts");
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stdout)
+        );
+    }
+    site.release("old", "13", "{a,\"1\"}")
+        .release("new", "13", "{a,\"2\"}");
+    site
+}
+
+#[test]
+fn an_appup_is_inferred_and_systools_takes_it() {
+    let site = compiled();
+    let args = ["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"];
+    let out = site.updo(&args);
+    let text = String::from_utf8(out.stdout).expect("text");
+    assert_eq!(
+        out.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    for (instruction, times) in [
+        ("{add_module,extra}", 1),
+        ("{delete_module,extra}", 1),
+        ("{add_module,gone,[user]}", 1),
+        ("{delete_module,gone,[user]}", 1),
+        ("{load_module,lib,soft_purge,soft_purge,[extra]}", 2),
+        ("{load_module,user,soft_purge,soft_purge,[lib]}", 2),
+        ("{update,srv,{advanced,[]},soft_purge,soft_purge,[]}", 2),
+        ("{update,srv2,soft,soft_purge,soft_purge,[]}", 2),
+        ("{update,sup,supervisor}", 2),
+        ("same", 0),
+    ] {
+        assert_eq!(
+            text.matches(instruction).count(),
+            times,
+            "{instruction} in\n{text}"
+        );
+    }
+    let written = site.updo(&[&args[..], &["-o", "lib/a-2/ebin/a.appup"]].concat());
+    assert_eq!((written.status.code(), written.stdout.len()), (Some(0), 0));
+    let relup = site.both().expect("systools takes it");
+    let at = |what: &str| {
+        relup
+            .find(what)
+            .unwrap_or_else(|| panic!("{what} in {relup}"))
+    };
+    assert!(at("{load,{extra,") < at("{load,{lib,") && at("{load,{lib,") < at("{load,{user,"));
+    assert!(at("{load,{user,") < at("{remove,{gone,"), "{relup}");
+    // With all calls the same dependencies and more.
+    let out = site.updo(&[&args[..], &["--deps", "calls"]].concat());
+    assert_eq!(out.status.code(), Some(0));
+    // Shuffled files give the same bytes.
+    let again = site.updo(&args);
+    assert_eq!(String::from_utf8(again.stdout).expect("text"), text);
+}
+
+#[test]
+fn an_appup_needs_two_versions_of_one_application() {
+    let site = compiled();
+    let out = site.updo(&["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-1/ebin"]);
+    let said = String::from_utf8(out.stderr).expect("text");
+    assert_eq!(out.status.code(), Some(1));
+    assert!(
+        out.stdout.is_empty() && said.contains("both folders hold version"),
+        "{said}"
+    );
+    let out = site.updo(&["appup", "--old", "lib", "--new", "lib/a-1/ebin"]);
+    assert_eq!(out.status.code(), Some(1));
+    site.write("lib/a-2/ebin/lib.beam", "no beam");
+    let out = site.updo(&["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"]);
+    let said = String::from_utf8(out.stderr).expect("text");
+    assert_eq!(out.status.code(), Some(1));
+    assert!(said.contains("E214"), "{said}");
+}
