@@ -5,7 +5,9 @@ mod check;
 mod eval;
 mod exit;
 mod explain;
+mod fmt;
 mod graph;
+mod new;
 mod preview;
 mod repl;
 mod run;
@@ -46,6 +48,8 @@ pub fn main() -> Exit {
     let context = Context { ui, global };
     match &args.command {
         Command::Check(args) => check::run(&context, args),
+        Command::Fmt(args) => fmt::run(&context, args),
+        Command::New(args) => new::run(&context, args),
         Command::Preview(args) => preview::run(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Graph(args) => graph::run(&context, args),

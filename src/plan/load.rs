@@ -42,6 +42,12 @@ pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
     let broken = diagnostics.iter().any(Diagnostic::is_error);
     let (plan, said) = resolve::resolve(path, statements, sets, sources.clone());
     diagnostics.extend(said);
+    // In the order of the text, whatever was looked at first; what has no place comes last.
+    diagnostics.sort_by_key(|d| {
+        d.labels
+            .first()
+            .map_or(usize::MAX, |label| label.span.start)
+    });
     let failed = broken || diagnostics.iter().any(Diagnostic::is_error);
     Loaded {
         plan: (!failed).then_some(plan),
@@ -124,7 +130,11 @@ impl Reader {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
+/// The text of a plan file.
+///
+/// # Errors
+/// In words: no such file, not a regular one, larger than 16 MiB, not UTF-8.
+pub fn read_text(path: &Path) -> Result<String, String> {
     let size = std::fs::metadata(path).map_err(|e| e.to_string())?;
     if !size.is_file() {
         return Err("not a regular file".to_owned());
