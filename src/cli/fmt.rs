@@ -52,7 +52,9 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
     let differs = formatted != text;
     if check {
         if differs {
-            context.ui.status(&format!("{} is not formatted", file.display()));
+            context
+                .ui
+                .status(&format!("{} is not formatted", file.display()));
             return Exit::Pending;
         }
         return Exit::Done;
@@ -68,14 +70,19 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
             return context.fail(told, &sources);
         }
         let mark = paint::mark(context.ui.style, true);
-        context.ui.status(&format!("{mark} {} formatted", file.display()));
+        context
+            .ui
+            .status(&format!("{mark} {} formatted", file.display()));
     }
     Exit::Done
 }
 
 fn from_stdin() -> Result<String, String> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(16 << 20).read_to_string(&mut text);
+    let read = std::io::stdin()
+        .lock()
+        .take(16 << 20)
+        .read_to_string(&mut text);
     read.map(|_| text).map_err(|why| why.to_string())
 }
 

@@ -520,7 +520,7 @@ impl Resolver {
         } else {
             &[]
         };
-        scope::body(&self.names, body, given, &mut self.said);
+        scope::hook(&self.names, body, given, &mut self.said);
         self.guard(tail);
         self.plan.hooks.push(Hook {
             when,
@@ -558,7 +558,7 @@ impl Resolver {
                 None => {}
             }
         }
-        scope::body(&self.names, body, &[], &mut self.said);
+        scope::check(&self.names, body, &mut self.said);
         self.guard(tail);
         let mut time = |word: &str, default| match value(options, word) {
             Some(expr) => {

@@ -139,13 +139,18 @@ pub(super) fn facts(names: &Names, expr: &Expr, said: &mut Vec<Diagnostic>) {
     scope.expr(expr);
 }
 
-/// Looks at the body of a check or a hook; `more` are variables that it is given.
-pub(super) fn body(names: &Names, exprs: &[Expr], more: &[&str], said: &mut Vec<Diagnostic>) {
+/// Looks at the body of a check, in which every expression is a condition.
+pub(super) fn check(names: &Names, exprs: &[Expr], said: &mut Vec<Diagnostic>) {
+    Scope::new(names, Moment::Live, said).exprs(exprs);
+}
+
+/// Looks at the body of a hook; `more` are variables that it is given.
+pub(super) fn hook(names: &Names, exprs: &[Expr], more: &[&str], said: &mut Vec<Diagnostic>) {
     let mut scope = Scope::new(names, Moment::Live, said);
     scope
         .bound
         .extend(more.iter().map(|name| (*name).to_owned()));
-    scope.exprs(exprs);
+    scope.sequence(exprs);
 }
 
 /// Looks at a function of the plan, which sees its arguments only.
@@ -155,7 +160,7 @@ pub(super) fn function(names: &Names, clauses: &[FunClause], said: &mut Vec<Diag
         scope.inside_function = true;
         clause.args.iter().for_each(|arg| scope.pattern(arg));
         scope.exprs(&clause.when);
-        scope.exprs(&clause.body);
+        scope.sequence(&clause.body);
     }
 }
 
@@ -182,6 +187,26 @@ impl<'a> Scope<'a> {
         exprs.iter().for_each(|expr| self.expr(expr));
     }
 
+    /// A body whose value is its last expression: a comparison before that is lost.
+    fn sequence(&mut self, exprs: &[Expr]) {
+        if let Some((_, before)) = exprs.split_last() {
+            for expr in before {
+                if matches!(
+                    expr.kind,
+                    ExprKind::Binop("==" | "/=" | "=<" | "<" | ">=" | ">" | "=:=" | "=/=", ..)
+                ) {
+                    let title = "the result of this comparison is not used";
+                    self.said.push(
+                        Diagnostic::new(Code::W707, title)
+                            .label(expr.span, "true or false, nothing follows from it")
+                            .help("join the conditions with `andalso`, or match: `true = …`"),
+                    );
+                }
+            }
+        }
+        self.exprs(exprs);
+    }
+
     fn expr(&mut self, expr: &Expr) {
         match &expr.kind {
             ExprKind::Var(name) => self.variable(name, expr.span),
@@ -189,6 +214,7 @@ impl<'a> Scope<'a> {
                 self.expr(value);
                 self.pattern(pattern);
             }
+            ExprKind::Block(body) => self.sequence(body),
             ExprKind::Case(subject, clauses) => {
                 self.expr(subject);
                 self.clauses(clauses);
@@ -226,7 +252,7 @@ impl<'a> Scope<'a> {
         for clause in clauses {
             clause.pattern.iter().for_each(|p| self.pattern(p));
             clause.guard.iter().for_each(|all| self.exprs(all));
-            self.exprs(&clause.body);
+            self.sequence(&clause.body);
             after.extend(self.bound.drain(mark..));
         }
         self.bound.extend(after);

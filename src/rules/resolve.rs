@@ -70,6 +70,7 @@ impl Resolver<'_> {
                 let edge = EdgeRule {
                     from,
                     to,
+                    is_order: matches!(verb.value, Verb::LoadsBefore | Verb::LoadsAfter),
                     source: source(tail),
                 };
                 match verb.value {

@@ -65,7 +65,7 @@ impl<'a> Builder<'a> {
             match self.word() {
                 "," => {
                     line.extend(self.separator(","));
-                    line.push(fill());
+                    line.push(Doc::Indent(vec![fill()]));
                 }
                 "->" if is_cycle => {
                     line.push(Doc::text(" ->"));
@@ -78,7 +78,7 @@ impl<'a> Builder<'a> {
                     if self.word() == ";" {
                         line.extend(self.separator(";"));
                         // The next clause begins at the margin.
-                        parts.push(Doc::Indent(std::mem::take(&mut line)));
+                        parts.append(&mut line);
                         parts.push(Doc::Hard);
                     }
                 }
@@ -93,7 +93,7 @@ impl<'a> Builder<'a> {
         let comments = self.late_comments(&mut line);
         line.push(Doc::text("."));
         line.extend(comments);
-        parts.push(Doc::Indent(line));
+        parts.append(&mut line);
         parts
     }
 
@@ -163,7 +163,7 @@ impl<'a> Builder<'a> {
     fn late_comments(&self, run: &mut Vec<Doc>) -> Vec<Doc> {
         let from = run
             .iter()
-            .rposition(|doc| !matches!(doc, Doc::Comment(..)))
+            .rposition(|doc| !is_comment(doc))
             .map_or(0, |n| n + 1);
         run.split_off(from)
     }
@@ -173,6 +173,13 @@ impl<'a> Builder<'a> {
         self.take();
         self.prev = None;
         let mut docs = vec![Doc::text(sign)];
+        docs.extend(self.trailing());
+        docs
+    }
+
+    /// Comments on the line of the token just taken.
+    fn trailing(&mut self) -> Vec<Doc> {
+        let mut docs = Vec::new();
         while let Some(Piece::Comment(start, end, false)) = self.peek() {
             docs.push(Doc::Comment(self.comment(start, end), false));
             self.at += 1;
@@ -188,7 +195,11 @@ impl<'a> Builder<'a> {
         while let Some(piece) = self.peek() {
             let token = match piece {
                 Piece::Comment(start, end, own) => {
-                    docs.push(Doc::Comment(self.comment(start, end), own));
+                    let comment = Doc::Comment(self.comment(start, end), own);
+                    docs.push(match within {
+                        Within::Head => Doc::Indent(vec![comment]),
+                        _ => comment,
+                    });
                     self.at += 1;
                     continue;
                 }
@@ -196,9 +207,8 @@ impl<'a> Builder<'a> {
             };
             let word = self.text_of(token);
             match (token.kind, word) {
-                (Kind::Dot | Kind::Close, _)
-                | (Kind::Op, "," | ";" | "->")
-                | (Kind::Word, "of" | "end") => break,
+                (Kind::Dot | Kind::Close, _) | (Kind::Op, "," | ";" | "->") => break,
+                (Kind::Word, "of" | "end") if within != Within::Head => break,
                 (Kind::Op, "||") => within = Within::Code,
                 (Kind::Op, "/") if within == Within::Binary => spec = true,
                 _ => {}
@@ -230,7 +240,7 @@ impl<'a> Builder<'a> {
             && word == "because"
             && self.word_at(1).starts_with('"')
         {
-            return docs.push(Doc::Tail);
+            return docs.push(Doc::Indent(vec![Doc::Tail]));
         }
         if !self.is_spaced(prev, token, within, spec, is_cycle) {
             return;
@@ -240,7 +250,11 @@ impl<'a> Builder<'a> {
             || matches!(before, "andalso" | "orelse" | "++" | "--")
             || (word == "when" && within == Within::Head)
             || word == "||";
-        docs.push(if breakable { fill() } else { Doc::text(" ") });
+        docs.push(if breakable {
+            Doc::Indent(vec![fill()])
+        } else {
+            Doc::text(" ")
+        });
     }
 
     fn is_spaced(
@@ -318,6 +332,7 @@ impl<'a> Builder<'a> {
     /// A bracket with all that is in it.
     fn bracket(&mut self) -> Doc {
         let open = self.take_text();
+        let behind = self.trailing();
         let within = if open == "<<" {
             Within::Binary
         } else {
@@ -327,6 +342,8 @@ impl<'a> Builder<'a> {
         let mut separators: Vec<Vec<Doc>> = Vec::new();
         let mut comma_may_end = matches!(open, "[" | "{" | "#{");
         let mut keep = false;
+        // Comments behind the last comma.
+        let mut ending: Vec<Doc> = Vec::new();
         while !matches!(
             self.token(),
             Some(Token {
@@ -346,7 +363,9 @@ impl<'a> Builder<'a> {
             if level.iter().any(|word| matches!(*word, "||" | "|")) {
                 comma_may_end = false;
             }
-            if !docs.is_empty() {
+            if docs.iter().all(is_comment) {
+                ending.extend(docs);
+            } else {
                 items.push(Item {
                     docs,
                     key: self.key(from),
@@ -387,7 +406,17 @@ impl<'a> Builder<'a> {
         }
         let last = self.prev;
         let close = self.take_text();
-        self.lay(open, close, items, separators, comma_may_end, keep, last)
+        self.lay(
+            open,
+            close,
+            behind,
+            ending,
+            items,
+            separators,
+            comma_may_end,
+            keep,
+            last,
+        )
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one bracket")]
@@ -395,17 +424,21 @@ impl<'a> Builder<'a> {
         &self,
         open: &str,
         close: &str,
+        behind: Vec<Doc>,
+        ending: Vec<Doc>,
         mut items: Vec<Item>,
         mut separators: Vec<Vec<Doc>>,
         comma_may_end: bool,
         keep: bool,
         last: Option<Token>,
     ) -> Doc {
-        if items.is_empty() && separators.is_empty() {
+        if items.is_empty() && separators.is_empty() && behind.is_empty() && ending.is_empty() {
             return Doc::text(format!("{open}{close}"));
         }
         if let [item] = items.as_mut_slice()
             && separators.is_empty()
+            && behind.is_empty()
+            && ending.is_empty()
             && matches!(open, "(" | "[" | "{")
             && matches!(item.docs.as_slice(), [Doc::Group(..)])
         {
@@ -433,7 +466,8 @@ impl<'a> Builder<'a> {
             open == "<<" && items.first().is_some_and(|item| doubled(&item.docs, false));
         let last_doubled = open == "<<" && last.is_some_and(|token| self.text_of(token) == ">>");
         let edge = |doubled: bool| if doubled { Doc::Line } else { Doc::Soft };
-        let mut inner = vec![edge(first_doubled || open == "<<" && last_doubled)];
+        let mut inner = behind;
+        inner.push(edge(first_doubled || open == "<<" && last_doubled));
         let count = items.len();
         separators.resize_with(separators.len().max(count), Vec::new);
         for (index, (mut item, separator)) in items.into_iter().zip(separators).enumerate() {
@@ -453,6 +487,7 @@ impl<'a> Builder<'a> {
                 inner.push(Doc::Line);
             }
         }
+        inner.extend(ending);
         let parts = vec![
             Doc::text(open),
             Doc::Indent(inner),
@@ -480,7 +515,11 @@ impl<'a> Builder<'a> {
 
     /// The columns of a key, when the run from a piece up to here is `key => …` with a key of one token.
     fn key(&self, from: usize) -> Option<usize> {
-        match self.pieces.get(from..self.at)? {
+        let run = self.pieces.get(from..self.at)?;
+        let comments = run
+            .iter()
+            .take_while(|piece| matches!(piece, Piece::Comment(..)));
+        match &run[comments.count()..] {
             [Piece::Token(key), Piece::Token(arrow), ..]
                 if matches!(self.text_of(*arrow), "=>" | ":=") =>
             {
@@ -495,7 +534,7 @@ impl<'a> Builder<'a> {
         self.take();
         let mut broken = self.broken_here();
         self.prev = None;
-        let mut inner = Vec::new();
+        let mut inner = self.trailing();
         let mut count = 1;
         inner.push(Doc::Line);
         loop {
@@ -512,16 +551,7 @@ impl<'a> Builder<'a> {
         }
         let late = self.late_comments(&mut inner);
         broken |= count > 1 && !in_clause;
-        let indent = if in_clause {
-            Doc::Indent(inner)
-        } else {
-            Doc::Group(inner, false)
-        };
-        let inner = match indent {
-            // The statement itself is indented already.
-            Doc::Group(inner, _) => inner,
-            other => vec![other],
-        };
+        let inner = vec![Doc::Indent(inner)];
         let mut docs = vec![Doc::text(" ->"), group(inner, broken)];
         docs.extend(late);
         docs
@@ -540,7 +570,8 @@ impl<'a> Builder<'a> {
         }
         let mut broken = self.broken_here();
         self.prev = None;
-        let mut inner = vec![Doc::Line];
+        let mut inner = self.trailing();
+        inner.push(Doc::Line);
         loop {
             inner.extend(self.run(Within::Code, false));
             match self.word() {
@@ -579,6 +610,14 @@ impl<'a> Builder<'a> {
         };
         let line = self.text[..start].rsplit('\n').next().unwrap_or_default();
         start > 0 && line.trim().is_empty()
+    }
+}
+
+fn is_comment(doc: &Doc) -> bool {
+    match doc {
+        Doc::Comment(..) => true,
+        Doc::Indent(parts) => matches!(parts.as_slice(), [Doc::Comment(..)]),
+        _ => false,
     }
 }
 

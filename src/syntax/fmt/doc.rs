@@ -131,20 +131,11 @@ impl Printer {
                     push(&mut stack, parts, indent, mode);
                 }
                 Doc::Comment(text, own) => {
-                    if *own && self.column > 0 && !self.ended {
-                        let empty = self
-                            .out
-                            .rsplit('\n')
-                            .next()
-                            .unwrap_or_default()
-                            .trim()
-                            .is_empty();
-                        if !empty {
-                            self.new_line(indent);
-                        }
-                    } else if self.ended {
+                    let line = self.out.rsplit('\n').next().unwrap_or_default();
+                    let empty = line.trim().is_empty();
+                    if self.ended || *own && !empty {
                         self.new_line(indent);
-                    } else if self.column > 0 {
+                    } else if !empty {
                         self.text("  ", indent);
                     }
                     self.text(text, indent);
@@ -183,6 +174,9 @@ impl Printer {
             Some(left) => left,
             None => return false,
         };
+        let is_fill = |parts: &[Doc]| matches!(parts, [Doc::Line]);
+        // A lone blank looks as far as the next one: brackets are rather kept whole.
+        let far = is_fill(parts);
         let mut behind = rest.iter().rev();
         let mut stack: Vec<(Mode, &Doc)> =
             parts.iter().rev().map(|doc| (Mode::Flat, doc)).collect();
@@ -214,7 +208,14 @@ impl Printer {
                 Doc::Hard | Doc::Comment(..) | Doc::Tail => return true,
                 Doc::Indent(parts) => stack.extend(parts.iter().rev().map(|doc| (mode, doc))),
                 Doc::Group(parts, broken) => {
-                    let mode = if *broken { Mode::Broken } else { mode };
+                    if far && mode == Mode::Broken && is_fill(parts) {
+                        return true;
+                    }
+                    let mode = match mode {
+                        _ if *broken => Mode::Broken,
+                        Mode::Broken if far => Mode::Flat,
+                        mode => mode,
+                    };
                     stack.extend(parts.iter().rev().map(|doc| (mode, doc)));
                 }
             }

@@ -34,7 +34,8 @@ pub fn format_plan(text: &str, base: usize) -> Result<String, Vec<Diagnostic>> {
     }
     Err(vec![
         Diagnostic::new(Code::E900, "the formatter would change what the plan says")
-            .note("nothing was written"),
+            .note("nothing was written")
+            .note(formatted),
     ])
 }
 
