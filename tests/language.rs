@@ -1,5 +1,7 @@
 //! The plan language as a whole: what is said about plans, how they are formatted, what they do on a node.
 
+#[path = "language/codes.rs"]
+mod codes;
 #[path = "language/format.rs"]
 mod format;
 #[path = "language/merge.rs"]

@@ -2,14 +2,17 @@
 
 pub mod args;
 mod check;
+mod diff;
 mod eval;
 mod exit;
 mod explain;
 mod fmt;
 mod graph;
+mod log;
 mod new;
 mod preview;
 mod repl;
+mod rollback;
 mod run;
 mod status;
 
@@ -53,9 +56,12 @@ pub fn main() -> Exit {
         Command::Preview(args) => preview::run(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Graph(args) => graph::run(&context, args),
+        Command::Diff(args) => diff::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),
+        Command::Rollback(args) => rollback::run(&context, args),
+        Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),
     }
 }

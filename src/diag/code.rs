@@ -28,9 +28,13 @@ macro_rules! codes {
                 match self { $(Code::$name => stringify!($name),)+ }
             }
 
-            /// One paragraph about the code: what it means and what to do.
+            /// The page about the code (docs/codes): what it means, an example, what to do.
             pub fn page(self) -> &'static str {
-                match self { $(Code::$name => concat!($($doc, "\n"),+),)+ }
+                match self {
+                    $(Code::$name => include_str!(concat!(
+                        env!("CARGO_MANIFEST_DIR"), "/docs/codes/", stringify!($name), ".md"
+                    )),)+
+                }
             }
         }
     };
@@ -85,6 +89,8 @@ codes! {
     E213,
     /// A beam file cannot be used: truncated, not a beam, another module inside, refused by the node.
     E214,
+    /// An application file (`.app`) cannot be used: not readable, no `{application, Name, [...]}`, or a key with a value of the wrong kind.
+    E215,
     /// The plan both adds and removes one dependency.
     E301,
     /// Two statements of equal rank give one module different values.
@@ -125,6 +131,8 @@ codes! {
     W319,
     /// A changed module cannot be taken: sticky, preloaded, cover compiled or loaded from another file.
     W320,
+    /// Several changed modules use one record, and its fields differ between the versions. Processes, messages in flight and tables may still hold the old form.
+    W321,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.

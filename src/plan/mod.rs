@@ -19,7 +19,7 @@ use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
 
-pub use load::load;
+pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.

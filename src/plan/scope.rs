@@ -11,7 +11,6 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{Moment, builtin_names, is_builtin, needs};
 use crate::facts::bifs::bifs;
-use crate::name::Module;
 use crate::syntax::ast::{Clause, Expr, ExprKind, FunClause, MapPair, Qualifier, Segment};
 use crate::syntax::print::to_source;
 use crate::syntax::walk;
@@ -420,11 +419,10 @@ impl<'a> Scope<'a> {
 
 /// Whether some release has this function in `erlang`.
 fn is_erlang(name: &str, arity: usize) -> bool {
-    let erlang = Module::new("erlang");
     let arity = u32::try_from(arity).unwrap_or(u32::MAX);
     WRITTEN_IN_ERLANG.contains(&name)
         || [23, 25, 27, 29].iter().any(|otp| {
-            let functions = bifs(*otp).of_module(&erlang);
+            let functions = bifs(*otp).of_module("erlang");
             functions.is_some_and(|functions| functions.contains(&(name, arity)))
         })
 }

@@ -158,7 +158,11 @@ impl Resolver<'_> {
         match evaluator.eval(std::slice::from_ref(expr), &mut bindings) {
             Ok(term) => Some(term),
             Err(failure) => {
-                self.said.push(*failure.diagnostic);
+                let mut told = *failure.diagnostic;
+                if told.labels.is_empty() {
+                    told = told.label(expr.span, "asked for here");
+                }
+                self.said.push(told);
                 None
             }
         }
