@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix fmt lint doc
+.PHONY: help setup build test demo matrix fuzz grammar fmt lint doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ demo: setup build ## upgrade a small shop under load, with every promise checked
 
 matrix: setup build ## the same on nodes of OTP 23, 27 and 29 (needs root; makes chroots)
 	@bash scripts/matrix.sh
+
+fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each (needs a C++ compiler)
+	@CARGO="$(CARGO)" fuzz/run.sh $(or $(SECONDS),30)
+
+grammar: ## the tree-sitter grammar, generated and tried on the plans (needs a C compiler)
+	$(CARGO) test --locked --manifest-path grammar/tree-sitter/Cargo.toml
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt

@@ -6,6 +6,8 @@ mod support;
 mod codes;
 #[path = "language/format.rs"]
 mod format;
+#[path = "language/grammars.rs"]
+mod grammars;
 #[path = "language/merge.rs"]
 mod merge;
 #[path = "language/order.rs"]
