@@ -112,6 +112,16 @@ impl Engine {
     /// Reads a plan. No network, nothing is asked.
     pub fn open(path: &Path, settings: Settings) -> Opened {
         let loaded = crate::plan::load(path, &settings.sets);
+        Self::opened(loaded, settings)
+    }
+
+    /// The same for a text that is in no file; what it includes is relative to the current folder.
+    pub fn open_text(text: &str, settings: Settings) -> Opened {
+        let loaded = crate::plan::load_text(Path::new("plan.updo"), text, &settings.sets);
+        Self::opened(loaded, settings)
+    }
+
+    fn opened(loaded: crate::plan::load::Loaded, settings: Settings) -> Opened {
         let store = Store::new(&settings.state_dir);
         let mut diagnostics = loaded.diagnostics;
         let strict = settings.strict && diagnostics.iter().any(|d| d.code == Code::A311);

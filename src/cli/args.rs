@@ -80,6 +80,10 @@ pub struct Global {
 pub enum Command {
     /// Read, resolve and lint a plan; no network
     Check(Check),
+    /// Format plans
+    Fmt(Fmt),
+    /// A starter plan for a node, from what updo finds there
+    New(New),
     /// Connect, compare, print the script; changes nothing
     #[command(visible_alias = "p")]
     Preview(Preview),
@@ -117,6 +121,31 @@ pub struct Check {
     /// Advice counts as an error
     #[arg(long)]
     pub strict: bool,
+}
+
+/// `updo fmt`
+#[derive(Debug, clap::Args)]
+pub struct Fmt {
+    /// Plans; `-` formats standard input to standard output
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write nothing; exit code 3 if a plan is not formatted
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `updo new`
+#[derive(Debug, clap::Args)]
+pub struct New {
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Where to write it; standard output otherwise
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// New beams to push from here, instead of those on the node's disk; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub push: Vec<String>,
 }
 
 /// `updo preview`

@@ -7,8 +7,10 @@ mod diff;
 mod eval;
 mod exit;
 mod explain;
+mod fmt;
 mod graph;
 mod log;
+mod new;
 mod preview;
 mod relup;
 mod repl;
@@ -51,6 +53,8 @@ pub fn main() -> Exit {
     let context = Context { ui, global };
     match &args.command {
         Command::Check(args) => check::run(&context, args),
+        Command::Fmt(args) => fmt::run(&context, args),
+        Command::New(args) => new::run(&context, args),
         Command::Preview(args) => preview::run(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Graph(args) => graph::run(&context, args),

@@ -28,9 +28,13 @@ macro_rules! codes {
                 match self { $(Code::$name => stringify!($name),)+ }
             }
 
-            /// One paragraph about the code: what it means and what to do.
+            /// The page about the code (docs/codes): what it means, an example, what to do.
             pub fn page(self) -> &'static str {
-                match self { $(Code::$name => concat!($($doc, "\n"),+),)+ }
+                match self {
+                    $(Code::$name => include_str!(concat!(
+                        env!("CARGO_MANIFEST_DIR"), "/docs/codes/", stringify!($name), ".md"
+                    )),)+
+                }
             }
         }
     };

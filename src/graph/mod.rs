@@ -155,6 +155,31 @@ impl Graph {
             .map(|((_, to), edge)| (to, edge))
     }
 
+    /// The shortest way along edges from one module to another, both included; by name where there are several.
+    pub fn path(&self, from: &Module, to: &Module) -> Option<Vec<Module>> {
+        let mut came: BTreeMap<&Module, &Module> = BTreeMap::new();
+        let mut queue = std::collections::VecDeque::from([self.modules.get(from)?]);
+        while let Some(module) = queue.pop_front() {
+            if module == to {
+                let mut way = vec![module.clone()];
+                let mut at = module;
+                while at != from {
+                    at = came.get(at)?;
+                    way.push(at.clone());
+                }
+                way.reverse();
+                return Some(way);
+            }
+            for (next, _) in self.dependencies(module) {
+                if next != from && !came.contains_key(next) {
+                    came.insert(next, module);
+                    queue.push_back(next);
+                }
+            }
+        }
+        None
+    }
+
     /// Adds a reason for `to` to come before `from`; ignored for a module and itself, or for modules that do
     /// not take part. Returns whether it was taken.
     pub fn add(&mut self, from: &Module, to: &Module, reason: Reason) -> bool {
