@@ -94,3 +94,28 @@ fn a_far_node_gives_the_same_change_set() {
     assert_eq!(near.1[0].callers.len(), 2, "{:?}", near.1);
     assert_eq!(look(true), near);
 }
+
+/// `who.forms` is what the node's own parser makes of `who.erlexpr`. `UPDO_BLESS=1` writes it.
+#[test]
+fn forms_are_what_the_node_would_parse() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/facts");
+    let source = std::fs::read_to_string(folder.join("who.erlexpr")).expect("is there");
+    let node = crate::support::TestNode::shared();
+    let parsed = node.eval_text(&format!(
+        "{{ok, Ts, _}} = erl_scan:string({}), {{ok, Es}} = erl_parse:parse_exprs(Ts), \
+         {{text, lists:flatten([\"[\", lists:join(\",\\n\", [io_lib:format(\"~tw\", [erl_parse:map_anno(fun(_) -> 0 end, E)]) || E <- Es]), \"].\\n\"])}}",
+        updo::term::Term::string(&source)
+    ));
+    let term = updo::syntax::parse_term(&parsed).expect("a term");
+    let text = term.as_tuple().and_then(|pair| pair[1].to_text());
+    let text = format!(
+        "% Made of who.erlexpr: UPDO_BLESS=1 cargo test --test facts forms\n{}",
+        text.expect("a text")
+    );
+    let file = folder.join("who.forms");
+    if std::env::var_os("UPDO_BLESS").is_some() {
+        std::fs::write(&file, &text).expect("can be written");
+    }
+    let kept = std::fs::read_to_string(&file).expect("is there");
+    assert_eq!(kept, text, "who.erlexpr and who.forms differ");
+}
