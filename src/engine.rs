@@ -31,10 +31,12 @@ use crate::facts::seen::Seen;
 use crate::facts::store::Store;
 use crate::graph::Graph;
 use crate::name::NodeName;
-use crate::node::{Connect, Cookie, Session};
+use crate::node::{Connect, Cookie, Session, agent};
 use crate::plan::{CodeFrom, CookieFrom, Plan};
+use crate::report::json;
+use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
-use crate::rules::{Ruleset, advice, merge, resolve};
+use crate::rules::{Change, Ruleset, advice, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, lower};
 
@@ -299,27 +301,85 @@ impl Connection<'_> {
         ))
     }
 
+    /// Looks whether another run is going on: until it has ended nobody can say what the node will be.
+    ///
+    /// # Errors
+    /// E505 when there is one; E508 when the node does not answer.
+    pub fn unlocked(&self) -> Result<()> {
+        match agent::lock_holder(&self.session) {
+            Ok(None) => Ok(()),
+            Ok(Some(who)) => Err(Box::new(agent::locked(&self.session, who))),
+            Err(error) => Err(error.diagnostic("asking for the lock")),
+        }
+    }
+
     /// The name of the plan's target that this node belongs to; empty when it belongs to none.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Runs a prepared upgrade; keeps copies of both versions first, so that there is always a way back.
+    /// Runs a prepared upgrade. Keeps copies of both versions and a record of the run, so that there is a
+    /// way back: a store that cannot be written costs that way back, not this run.
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
-        let run = run_id();
-        // A store that cannot be written costs the next run its way back, not this one.
+        let records = Records::new(&self.engine.settings.state_dir);
+        let run = run_id(&records);
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
+        let mut record = self.begin_record(&records, &run, upgrade);
+        let plan = &self.engine.plan;
         let job = Job {
             session: &self.session,
             run: &run,
             owner: &owner(),
-            plan: &self.engine.plan,
+            plan,
             view: self.view(upgrade),
             rules: &upgrade.rules,
             script: &upgrade.script,
             verify: !self.engine.settings.no_verify,
         };
-        exec::upgrade(&job, sink)
+        let outcome = exec::upgrade(&job, &mut |event| {
+            if let Some(record) = &mut record {
+                record.event(&json::event(event, &plan.sources));
+            }
+            sink(event);
+        });
+        if let Some(record) = record {
+            record.finish(&outcome.state.to_string());
+        }
+        outcome
+    }
+
+    fn begin_record(&self, records: &Records, run: &str, upgrade: &Upgrade) -> Option<Record> {
+        let plan = &self.engine.plan;
+        let summary = Summary {
+            run: run.to_owned(),
+            node: self.session.node().clone(),
+            title: plan.title.clone(),
+            plan: plan
+                .path
+                .canonicalize()
+                .unwrap_or_else(|_| plan.path.clone()),
+            owner: owner(),
+            began: now(),
+            state: "running".to_owned(),
+        };
+        let one_way = upgrade
+            .rules
+            .modules
+            .values()
+            .any(|rules| matches!(rules.change.value, Change::Convert { .. }));
+        let exact = upgrade.changes.undo_is_exact(upgrade.rules.modules.keys());
+        let back = (exact && !one_way).then(|| {
+            exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
+                .record(&upgrade.changes, &upgrade.rules)
+        });
+        let text = plan
+            .sources
+            .sources()
+            .first()
+            .map_or("", |source| &source.text);
+        let mut record = records.begin(&summary, text, back.as_ref()).ok()?;
+        record.event(&json::stream(&plan.path.display().to_string()));
+        Some(record)
     }
 
     /// The facts as plan expressions see them.
@@ -356,6 +416,7 @@ pub fn decide(
     let script = lower::single(&changes, &rules, high::high(&changes, &rules));
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
+    diagnostics.extend(shared::shared_records(&changes, &rules));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
             cycle.code = Code::E306;
@@ -372,17 +433,33 @@ pub fn decide(
     }
 }
 
-fn run_id() -> String {
+/// A name for a run: four hexadecimal digits that no recorded run has.
+pub(crate) fn run_id(records: &Records) -> String {
+    const TRIES: usize = 64;
     let mut bytes = [0; 2];
-    // Without randomness the process number has to do: the agent's name must only differ from its neighbours'.
-    if getrandom::fill(&mut bytes).is_err() {
-        bytes.copy_from_slice(&std::process::id().to_le_bytes()[..2]);
+    let mut name = String::new();
+    for _ in 0..TRIES {
+        // Without randomness the process number has to do: the agent's name must only differ from its
+        // neighbours'.
+        if getrandom::fill(&mut bytes).is_err() {
+            bytes.copy_from_slice(&std::process::id().to_le_bytes()[..2]);
+        }
+        name = crate::facts::store::hex(&bytes);
+        if !records.has(&name) {
+            break;
+        }
     }
-    crate::facts::store::hex(&bytes)
+    name
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// `user@host`, as far as the environment tells.
-fn owner() -> String {
+pub(crate) fn owner() -> String {
     let user = std::env::var("USER")
         .or_else(|_| std::env::var("LOGNAME"))
         .unwrap_or_else(|_| "somebody".to_owned());

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::facts::bifs;
 use crate::ui::Colour;
 
 /// Hot code upgrades of live Erlang and Elixir nodes: shown before they are done, run as a transaction.
@@ -15,7 +16,7 @@ use crate::ui::Colour;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Nothing but `run` and `eval` changes anything on a node.\n\
+    after_help = "Nothing but `run`, `rollback` and `eval` changes anything on a node.\n\
     Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first."
 )]
 pub struct Args {
@@ -85,16 +86,26 @@ pub enum Command {
     /// Preview, ask, upgrade, verify
     #[command(visible_alias = "r")]
     Run(Run),
-    /// The dependency graph of the changed modules
+    /// The dependency graph of the changed modules; with --beams who calls whom, offline
     Graph(Graph),
+    /// What differs between old and new: exports, attributes, records, size
+    Diff(Diff),
     /// Why a module is here, why A comes before B; or a diagnostic code
     Explain(Explain),
     /// One expression; the result as a term on standard output
     Eval(Eval),
     /// Interactive: expressions on the node, and the order of the upgrade
     Repl(Repl),
+    /// Undo a run with the beams it saved; the newest when none is named
+    Rollback(Rollback),
+    /// Recorded runs
+    Log(Log),
     /// What a node runs, and what differs; --save keeps copies of the running beams
     Status(Status),
+    /// What systools:make_relup gives, from .rel, .app and .appup files
+    Relup(Relup),
+    /// An appup, up and down, inferred from two versions of an application
+    Appup(Appup),
 }
 
 /// `updo check`
@@ -151,12 +162,25 @@ pub struct Run {
 /// `updo graph`
 #[derive(Debug, clap::Args)]
 pub struct Graph {
-    /// The plan
-    #[arg(value_name = "PLAN")]
-    pub plan: PathBuf,
+    /// The plan: the graph of the modules that change, with the plan's rules in it
+    #[arg(value_name = "PLAN", required_unless_present = "beams")]
+    pub plan: Option<PathBuf>,
+    /// Beam files, folders of them or .ez archives instead: who calls whom, offline
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "plan")]
+    pub beams: Vec<String>,
+    /// With --beams: leave out what is built into this OTP release, as its xref does [default: 29]
+    #[arg(long, value_name = "N", requires = "beams",
+          value_parser = clap::value_parser!(u32).range(i64::from(bifs::OLDEST)..100))]
+    pub otp: Option<u32>,
     /// How to draw
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     pub format: GraphFormat,
+    /// Only what is near this module
+    #[arg(long, value_name = "MODULE")]
+    pub around: Option<String>,
+    /// With --around: how many calls away, in either direction
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "around")]
+    pub depth: usize,
 }
 
 /// Forms of a graph.
@@ -170,8 +194,27 @@ pub enum GraphFormat {
     Dot,
     /// Mermaid
     Mermaid,
+    /// A picture
+    Svg,
     /// A document
     Json,
+}
+
+/// `updo diff`
+#[derive(Debug, clap::Args)]
+pub struct Diff {
+    /// The plan, to compare its nodes with the new code; then modules
+    #[arg(value_name = "PLAN | MODULE", required_unless_present = "old")]
+    pub what: Vec<String>,
+    /// Compare offline: beams of the old version
+    #[arg(long, value_name = "EBIN", requires = "new")]
+    pub old: Option<String>,
+    /// Compare offline: beams of the new version
+    #[arg(long, value_name = "EBIN", requires = "old")]
+    pub new: Option<String>,
+    /// Modules without a visible difference as well
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// `updo explain`
@@ -210,4 +253,69 @@ pub struct Status {
     /// Keep copies of the running beams, so that a later upgrade can be undone
     #[arg(long)]
     pub save: bool,
+}
+
+/// `updo rollback`
+#[derive(Debug, clap::Args)]
+pub struct Rollback {
+    /// The run: four hexadecimal digits, as its last line says
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Do not ask
+    #[arg(short, long, env = "UPDO_YES")]
+    pub yes: bool,
+}
+
+/// `updo log`
+#[derive(Debug, clap::Args)]
+pub struct Log {
+    /// Only the last so many
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+}
+
+/// `updo relup`
+#[derive(Debug, clap::Args)]
+pub struct Relup {
+    /// The .rel file of a release to come from and to go back to; repeatable
+    #[arg(long, required = true, value_name = "REL")]
+    pub old: Vec<String>,
+    /// The .rel file of the new release
+    #[arg(long, value_name = "REL")]
+    pub new: String,
+    /// Folders with .rel, .app and .appup files, with wildcards; repeatable
+    #[arg(long, required = true, value_name = "GLOB", num_args = 1..)]
+    pub path: Vec<String>,
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Restart the emulator in the end
+    #[arg(long)]
+    pub restart_emulator: bool,
+}
+
+/// `updo appup`
+#[derive(Debug, clap::Args)]
+pub struct Appup {
+    /// The ebin folder of the old version
+    #[arg(long, value_name = "EBIN")]
+    pub old: PathBuf,
+    /// The ebin folder of the new version
+    #[arg(long, value_name = "EBIN")]
+    pub new: PathBuf,
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Which edges become dependencies
+    #[arg(long, value_enum, default_value_t = Deps::Hard)]
+    pub deps: Deps,
+}
+
+/// Edges that become dependencies of an appup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Deps {
+    /// Only where one version does not work with the other of its partner
+    Hard,
+    /// All calls as well
+    Calls,
 }

@@ -1,13 +1,18 @@
 //! The command line: a thin client of [`crate::engine`]. Each command is a file; all end in an [`Exit`].
 
+mod appup;
 pub mod args;
 mod check;
+mod diff;
 mod eval;
 mod exit;
 mod explain;
 mod graph;
+mod log;
 mod preview;
+mod relup;
 mod repl;
+mod rollback;
 mod run;
 mod status;
 
@@ -49,10 +54,15 @@ pub fn main() -> Exit {
         Command::Preview(args) => preview::run(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Graph(args) => graph::run(&context, args),
+        Command::Diff(args) => diff::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),
+        Command::Rollback(args) => rollback::run(&context, args),
+        Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),
+        Command::Relup(args) => relup::run(&context, args),
+        Command::Appup(args) => appup::run(&context, args),
     }
 }
 

@@ -85,6 +85,8 @@ codes! {
     E213,
     /// A beam file cannot be used: truncated, not a beam, another module inside, refused by the node.
     E214,
+    /// An application file (`.app`) cannot be used: not readable, no `{application, Name, [...]}`, or a key with a value of the wrong kind.
+    E215,
     /// The plan both adds and removes one dependency.
     E301,
     /// Two statements of equal rank give one module different values.
@@ -125,6 +127,8 @@ codes! {
     W319,
     /// A changed module cannot be taken: sticky, preloaded, cover compiled or loaded from another file.
     W320,
+    /// Several changed modules use one record, and its fields differ between the versions. Processes, messages in flight and tables may still hold the old form.
+    W321,
     /// A changed module loads a NIF library. Reloading one can stop the node, so it has to be allowed: name the module's class in the plan.
     E330,
     /// A newer version of a running application is installed in a `NAME-VSN` folder beside it. Push that folder to take it.
@@ -161,6 +165,20 @@ codes! {
     E404,
     /// Purging will kill processes that still run old code.
     W406,
+    /// A release resource file (`.rel`, `.app`, `.appup`) cannot be found or read: it must hold one Erlang term that ends in a full stop.
+    E411,
+    /// The applications of a release do not fit together: wrong or missing keys, unknown or circular applications, two owners of a module or a registered name, no sasl.
+    E412,
+    /// An appup has no entry for the other version.
+    E413,
+    /// Instructions do not fit together or do not fit the applications: a module without instruction, with two, or in no application.
+    E414,
+    /// A version is given as a regular expression that is none, or that only PCRE could follow.
+    E415,
+    /// Something about a release that OTP only warns of: another run-time system, an appup for another version.
+    W416,
+    /// An inferred appup needs a look: modules that need each other's new version, or that an `.app` file does not list.
+    W417,
     /// epmd knows no node of this name, or cannot be reached.
     E501,
     /// The node refused the cookie.

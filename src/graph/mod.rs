@@ -194,6 +194,31 @@ impl Graph {
         true
     }
 
+    /// The part at most `depth` edges away from one module, in either direction; `None` when it takes no
+    /// part.
+    pub fn around(&self, middle: &Module, depth: usize) -> Option<Self> {
+        let mut near = BTreeSet::from([self.modules.get(middle)?]);
+        for _ in 0..depth {
+            let beside = self.edges.keys().filter_map(|(from, to)| {
+                match (near.contains(from), near.contains(to)) {
+                    (true, false) => Some(to),
+                    (false, true) => Some(from),
+                    _ => None,
+                }
+            });
+            let beside: Vec<_> = beside.collect();
+            if beside.is_empty() {
+                break;
+            }
+            near.extend(beside);
+        }
+        let gone = self.modules.iter().filter(|m| !near.contains(m)).cloned();
+        let mut part = self.without(&gone.collect());
+        part.removed
+            .retain(|gone| near.contains(&gone.from) && near.contains(&gone.to));
+        Some(part)
+    }
+
     /// The same graph without some modules.
     #[must_use]
     pub fn without(&self, gone: &BTreeSet<Module>) -> Self {

@@ -9,6 +9,7 @@ pub mod infer;
 pub mod manual;
 pub mod merge;
 pub mod resolve;
+pub mod shared;
 pub mod view;
 
 use std::collections::BTreeMap;

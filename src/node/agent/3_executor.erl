@@ -64,12 +64,14 @@ idle_loop() ->
 
 %% The lock is free by now. Only who may still come by this module keeps it loaded.
 wait_stragglers() ->
+    GMon = get(gmon),
     case map_size(stragglers()) of
         0 -> ok;
         _ ->
             receive
                 {late, Ref, Pid, _} -> put(stragglers, maps:remove({Ref, Pid}, stragglers())), wait_stragglers();
-                {'DOWN', Mon, process, _, _} ->
+                %% That the guardian has gone is for last_watch/1.
+                {'DOWN', Mon, process, _, _} when Mon =/= GMon ->
                     put(stragglers, maps:filter(fun(_, M) -> M =/= Mon end, stragglers())),
                     wait_stragglers()
             end
