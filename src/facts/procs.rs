@@ -7,18 +7,20 @@
 //! travels is one line per module.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::LazyLock;
 
 use super::live::{PATIENCE, failed, odd};
-use crate::diag::Result;
+use crate::diag::{Code, Diagnostic, Result};
 use crate::name::Module;
-use crate::node::{Session, evaluate};
+use crate::node::Session;
 use crate::term::{Pid, Term};
 
-const WHO: &str = include_str!("who.erlexpr");
+/// `who.erlexpr`, parsed: a list of expressions in the abstract format.
+static WHO: LazyLock<Option<Term>> =
+    LazyLock::new(|| crate::syntax::parse_term(include_str!("who.forms")).ok());
 
-/// How long supervisors and event managers may take, all together.
-const ANSWER: Duration = Duration::from_millis(500);
+/// How long supervisors and event managers may take, all together: milliseconds, in steps. Half a second.
+const WAITS: [i64; 11] = [1, 1, 2, 4, 8, 16, 32, 64, 100, 128, 144];
 
 /// How a process came to run a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +46,7 @@ pub struct Example {
     pub call: String,
     /// Whether it started in a function without a name (an Elixir agent's or task's).
     pub in_fun: bool,
-    /// Who started it: a registered name or a pid; `none` when it is not known.
+    /// Who started it: a registered name or a pid.
     pub parent: String,
     /// The modules on its stack, the innermost first.
     pub stack: Vec<Module>,
@@ -164,35 +166,56 @@ pub fn who(session: &Session, question: &Question) -> Result<Answer> {
                 .map(|m| (Term::atom(m.as_str()), Term::boolean(true))),
         )
     };
-    let patience = i64::try_from(ANSWER.as_millis()).unwrap_or(i64::MAX);
     let bindings = [
-        ("Wanted", set(&question.modules)),
         ("Asked", set(&question.supervisors)),
-        ("Wrapped", set(&question.wrapped)),
         ("Handlers", set(&question.handlers)),
-        ("Patience", Term::Int(patience)),
-    ];
-    let answer = evaluate(session, WHO, &bindings, PATIENCE)
+        ("Waits", Term::list(WAITS.map(Term::Int))),
+        ("Wanted", set(&question.modules)),
+        ("Wrapped", set(&question.wrapped)),
+    ]
+    .map(|(name, value)| Term::tuple([Term::atom(name), value]));
+    let Some(forms) = WHO.clone() else {
+        return Err(Box::new(Diagnostic::new(
+            Code::E900,
+            "the question for processes cannot be read",
+        )));
+    };
+    // With a handler for local functions, even none, erl_eval does not lint all of it first.
+    let args = vec![forms, Term::list(bindings), Term::atom("none")];
+    let answer = session
+        .call("erl_eval", "exprs", args, PATIENCE)
         .map_err(|error| failed("looking for processes", error))?;
-    read(&answer).ok_or_else(|| odd("looking for processes", &answer))
+    let value = match answer.as_tuple() {
+        Some([tag, value, _]) if tag.is_atom("value") => read(value),
+        _ => None,
+    };
+    value.ok_or_else(|| odd("looking for processes", &answer))
 }
 
 fn read(answer: &Term) -> Option<Answer> {
-    let [modules, silent] = answer.as_tuple()? else {
+    let [modules, examples, silent] = answer.as_tuple()? else {
         return None;
     };
+    let examples: Option<Vec<(Term, Example)>> = examples
+        .as_list()?
+        .iter()
+        .map(|shown| Some((shown.as_tuple()?.first()?.clone(), example(shown)?)))
+        .collect();
+    let examples: BTreeMap<Term, Example> = examples?.into_iter().collect();
     let mut crews = BTreeMap::new();
     for line in modules.as_list()? {
         let [module, kinds, unnamed, foreign] = line.as_tuple()? else {
             return None;
         };
-        let [unnamed, examples] = unnamed.as_tuple()? else {
+        let [unnamed, loose] = unnamed.as_tuple()? else {
             return None;
         };
+        let kinds = kinds.as_list()?.iter().map(|line| kind(line, &examples));
+        let loose = loose.as_list()?.first();
         let crew = Crew {
-            kinds: kinds.as_list()?.iter().map(kind).collect::<Option<_>>()?,
+            kinds: kinds.collect::<Option<_>>()?,
             unnamed: count(unnamed)?,
-            unnamed_example: examples.as_list()?.first().and_then(example),
+            unnamed_example: loose.and_then(|pid| examples.get(pid).cloned()),
             foreign: foreign
                 .as_list()?
                 .iter()
@@ -215,8 +238,8 @@ fn count(term: &Term) -> Option<usize> {
     usize::try_from(term.as_i64()?).ok()
 }
 
-fn kind(term: &Term) -> Option<(Start, (usize, Example))> {
-    let [start, number, shown] = term.as_tuple()? else {
+fn kind(term: &Term, examples: &BTreeMap<Term, Example>) -> Option<(Start, (usize, Example))> {
+    let [start, number, pid] = term.as_tuple()? else {
         return None;
     };
     let start = match start.as_atom()?.as_str() {
@@ -227,7 +250,7 @@ fn kind(term: &Term) -> Option<(Start, (usize, Example))> {
         "handler" => Start::Handler,
         _ => return None,
     };
-    Some((start, (count(number)?, example(shown)?)))
+    Some((start, (count(number)?, examples.get(pid)?.clone())))
 }
 
 fn example(term: &Term) -> Option<Example> {
@@ -245,7 +268,10 @@ fn example(term: &Term) -> Option<Example> {
         pid: pid.as_pid()?.clone(),
         call,
         in_fun,
-        parent: parent.to_string(),
+        parent: parent
+            .as_list()?
+            .first()
+            .map_or_else(|| "somebody unknown".to_owned(), Term::to_string),
         stack: stack.as_list()?.iter().filter_map(module_of).collect(),
     })
 }

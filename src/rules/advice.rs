@@ -365,6 +365,8 @@ fn contradiction(
             .note(then),
         );
     };
+    let new = changed.new.as_ref();
+    let speaks_sys = new.is_some_and(|new| new.facts.exports("system_continue", 3));
     for (start, (number, shown)) in &changed.crew.kinds {
         let number = *number;
         match (class, start) {
@@ -404,20 +406,12 @@ fn contradiction(
                 "are servers",
                 "they are converted as its supervisors are",
             ),
-            (Class::Server, Start::Other) if !shown.in_behaviour() => {
-                if changed
-                    .new
-                    .as_ref()
-                    .is_some_and(|n| !n.facts.exports("system_continue", 3))
-                {
-                    say(
-                        number,
-                        shown,
-                        "do not speak the system protocol",
-                        "they are not suspended",
-                    );
-                }
-            }
+            (Class::Server, Start::Other) if !shown.in_behaviour() && !speaks_sys => say(
+                number,
+                shown,
+                "do not speak the system protocol",
+                "they are not suspended",
+            ),
             _ => {}
         }
     }
