@@ -17,7 +17,9 @@ fn the_screen_goes_to_standard_output() {
         "because \"the state of a cart grew a field in version 2\"",
         "undo     exact",
     ]);
-    assert!(ran.stderr.trim().is_empty(), "{ran}");
+    // Warnings may be given, on the other channel; an error there is none.
+    assert!(!ran.stderr.contains('×'), "{ran}");
+    assert!(!ran.stdout.contains('⚠'), "{ran}");
     untouched(&deployed);
     desk.on(&deployed.node, &["p", "shop.updo", "--exit-code"])
         .run()
