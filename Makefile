@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo fmt lint doc sweep
+.PHONY: help setup build test demo matrix bench sweep fuzz grammar fmt lint doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,18 @@ test: setup ## all tests; starts real nodes on 127.0.0.1
 
 demo: setup build ## upgrade a small shop under load, with every promise checked
 	@UPDO_BIN="$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}" bash demo/run.sh
+
+matrix: setup build ## the same on nodes of OTP 23, 27 and 29 (needs root; makes chroots)
+	@bash scripts/matrix.sh
+
+bench: setup build ## reading and analysis, side by side with xref
+	@sh scripts/bench.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
+
+fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each (needs a C++ compiler)
+	@CARGO="$(CARGO)" fuzz/run.sh $(or $(SECONDS),30)
+
+grammar: ## the tree-sitter grammar, generated and tried on the plans (needs a C compiler)
+	$(CARGO) test --locked --manifest-path grammar/tree-sitter/Cargo.toml
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt

@@ -24,16 +24,19 @@ use std::time::Duration;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::exec::{self, Event, Outcome, Upgrade as Job};
-use crate::facts::change::{ChangeSet, Untouched};
+use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
 use crate::facts::live::{self, NodeFacts};
+use crate::facts::seen::Seen;
 use crate::facts::store::Store;
 use crate::graph::Graph;
-use crate::name::{Module, NodeName};
-use crate::node::{Connect, Cookie, Session};
-use crate::plan::{CodeFrom, CookieFrom, Plan, Rollback};
+use crate::name::NodeName;
+use crate::node::{Connect, Cookie, Session, agent};
+use crate::plan::{CodeFrom, CookieFrom, Plan};
+use crate::report::json;
+use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, merge, resolve};
+use crate::rules::{Change, Ruleset, advice, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, lower};
 
@@ -109,6 +112,16 @@ impl Engine {
     /// Reads a plan. No network, nothing is asked.
     pub fn open(path: &Path, settings: Settings) -> Opened {
         let loaded = crate::plan::load(path, &settings.sets);
+        Self::opened(loaded, settings)
+    }
+
+    /// The same for a text that is in no file; what it includes is relative to the current folder.
+    pub fn open_text(text: &str, settings: Settings) -> Opened {
+        let loaded = crate::plan::load_text(Path::new("plan.updo"), text, &settings.sets);
+        Self::opened(loaded, settings)
+    }
+
+    fn opened(loaded: crate::plan::load::Loaded, settings: Settings) -> Opened {
         let store = Store::new(&settings.state_dir);
         let mut diagnostics = loaded.diagnostics;
         let strict = settings.strict && diagnostics.iter().any(|d| d.code == Code::A311);
@@ -285,7 +298,8 @@ impl Connection<'_> {
             CodeFrom::OnDisk => NewCode::OnDisk,
             CodeFrom::Push(patterns) => NewCode::Push(&patterns.patterns, &patterns.base),
         };
-        let changes = compare::compare(&self.session, &facts, new, old)?;
+        let mut seen = Seen::open(&self.engine.settings.state_dir, self.session.node());
+        let changes = compare::compare(&self.session, &facts, new, old, &mut seen)?;
         let strict = self.engine.settings.strict;
         Ok(decide(
             plan,
@@ -297,27 +311,85 @@ impl Connection<'_> {
         ))
     }
 
+    /// Looks whether another run is going on: until it has ended nobody can say what the node will be.
+    ///
+    /// # Errors
+    /// E505 when there is one; E508 when the node does not answer.
+    pub fn unlocked(&self) -> Result<()> {
+        match agent::lock_holder(&self.session) {
+            Ok(None) => Ok(()),
+            Ok(Some(who)) => Err(Box::new(agent::locked(&self.session, who))),
+            Err(error) => Err(error.diagnostic("asking for the lock")),
+        }
+    }
+
     /// The name of the plan's target that this node belongs to; empty when it belongs to none.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Runs a prepared upgrade; keeps copies of both versions first, so that there is always a way back.
+    /// Runs a prepared upgrade. Keeps copies of both versions and a record of the run, so that there is a
+    /// way back: a store that cannot be written costs that way back, not this run.
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
-        let run = run_id();
-        // A store that cannot be written costs the next run its way back, not this one.
+        let records = Records::new(&self.engine.settings.state_dir);
+        let run = run_id(&records);
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
+        let mut record = self.begin_record(&records, &run, upgrade);
+        let plan = &self.engine.plan;
         let job = Job {
             session: &self.session,
             run: &run,
             owner: &owner(),
-            plan: &self.engine.plan,
+            plan,
             view: self.view(upgrade),
             rules: &upgrade.rules,
             script: &upgrade.script,
             verify: !self.engine.settings.no_verify,
         };
-        exec::upgrade(&job, sink)
+        let outcome = exec::upgrade(&job, &mut |event| {
+            if let Some(record) = &mut record {
+                record.event(&json::event(event, &plan.sources));
+            }
+            sink(event);
+        });
+        if let Some(record) = record {
+            record.finish(&outcome.state.to_string());
+        }
+        outcome
+    }
+
+    fn begin_record(&self, records: &Records, run: &str, upgrade: &Upgrade) -> Option<Record> {
+        let plan = &self.engine.plan;
+        let summary = Summary {
+            run: run.to_owned(),
+            node: self.session.node().clone(),
+            title: plan.title.clone(),
+            plan: plan
+                .path
+                .canonicalize()
+                .unwrap_or_else(|_| plan.path.clone()),
+            owner: owner(),
+            began: now(),
+            state: "running".to_owned(),
+        };
+        let one_way = upgrade
+            .rules
+            .modules
+            .values()
+            .any(|rules| matches!(rules.change.value, Change::Convert { .. }));
+        let exact = upgrade.changes.undo_is_exact(upgrade.rules.modules.keys());
+        let back = (exact && !one_way).then(|| {
+            exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
+                .record(&upgrade.changes, &upgrade.rules)
+        });
+        let text = plan
+            .sources
+            .sources()
+            .first()
+            .map_or("", |source| &source.text);
+        let mut record = records.begin(&summary, text, back.as_ref()).ok()?;
+        record.event(&json::stream(&plan.path.display().to_string()));
+        Some(record)
     }
 
     /// The facts as plan expressions see them.
@@ -353,9 +425,8 @@ pub fn decide(
     let rules = merged.rules;
     let script = lower::single(&changes, &rules, high::high(&changes, &rules));
     diagnostics.extend(check::check(&script));
-    untouched(&changes, &mut diagnostics);
-    unresolved_calls(&changes, &rules, &mut diagnostics);
-    way_back(plan, &changes, &rules, &mut diagnostics);
+    diagnostics.extend(advice::advice(plan, &changes, &rules));
+    diagnostics.extend(shared::shared_records(&changes, &rules));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
             cycle.code = Code::E306;
@@ -372,125 +443,33 @@ pub fn decide(
     }
 }
 
-/// W320, W319: what differs and is left alone.
-fn untouched(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
-    for (module, why) in &changes.untouched {
-        let why = match why {
-            Untouched::Sticky => "it is in a sticky directory",
-            Untouched::Preloaded => "it is preloaded into the emulator",
-            Untouched::Cover => "it is cover compiled",
-            Untouched::OtherFile => "it was not loaded from a file",
-            Untouched::Core => "it belongs to kernel or stdlib, on which the upgrade itself stands",
-        };
-        said.push(
-            Diagnostic::new(Code::W320, format!("`{module}` differs and is left alone")).note(why),
-        );
-    }
-    for module in &changes.gone {
-        said.push(
-            Diagnostic::new(Code::W319, format!("the file of `{module}` is gone"))
-                .note("the module stays loaded and callable"),
-        );
-    }
-}
-
-/// W315: calls that only a plan rule can account for.
-fn unresolved_calls(changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
-    for module in rules.modules.keys() {
-        let Some(new) = changes.modules.get(module).and_then(|c| c.new.as_ref()) else {
-            continue;
-        };
-        let calls = &new.facts.code.dynamic_calls;
-        if calls.is_empty() {
-            continue;
-        }
-        let covered = rules.graph.dependencies(module).any(|(_, edge)| {
-            edge.reasons
-                .iter()
-                .any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
-        });
-        if covered {
-            continue;
-        }
-        let number = if calls.len() == 1 {
-            "1 call".to_owned()
-        } else {
-            format!("{} calls", calls.len())
-        };
-        let mut told = Diagnostic::new(
-            Code::W315,
-            format!("{number} of `{module}` cannot be resolved"),
-        )
-        .help(format!(
-            "if one goes to a changed module X, say so: `{module} depends on X because \"…\".`"
-        ));
-        for call in calls.iter().take(5) {
-            let line = call
-                .from
-                .line
-                .map(|line| format!(" line {line}"))
-                .unwrap_or_default();
-            let what = match &call.function {
-                Some((name, Some(arity))) => format!("Mod:{name}/{arity}"),
-                Some((name, None)) => format!("Mod:{name}"),
-                None => "a function known at run time only".to_owned(),
-            };
-            told = told.note(format!(
-                "{module}:{}/{}{line}: {what}",
-                call.from.name, call.from.arity
-            ));
-        }
-        said.push(told);
-    }
-}
-
-/// E317: something may fail after the switch, and there is no way back.
-fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
-    let missing: Vec<&Module> = rules
-        .modules
-        .keys()
-        .filter(|m| {
-            changes
-                .modules
-                .get(*m)
-                .is_some_and(|c| c.loaded.is_some() && c.old.is_none())
-        })
-        .collect();
-    let may_fail = rules.modules.iter().any(|(module, decided)| {
-        let on_load = changes
-            .modules
-            .get(module)
-            .and_then(|c| c.new.as_ref())
-            .is_some_and(|b| b.facts.code.on_load);
-        decided.change.value != Change::Soft || on_load
-    }) || !plan.verifies.is_empty();
-    if missing.is_empty() || !may_fail || plan.rollback == Rollback::Never {
-        return;
-    }
-    let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();
-    let more = if missing.len() > 5 { ", …" } else { "" };
-    said.push(
-        Diagnostic::new(Code::E317, format!("there is no way back for {}{more}", names.join(", ")))
-            .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
-            .help(
-                "say where the old beams are: `old from \"PATH/ebin\".`\n\
-                 or let updo keep copies before the files are replaced: updo status --save\n\
-                 or give up the way back: `rollback never.`",
-            ),
-    );
-}
-
-fn run_id() -> String {
+/// A name for a run: four hexadecimal digits that no recorded run has.
+pub(crate) fn run_id(records: &Records) -> String {
+    const TRIES: usize = 64;
     let mut bytes = [0; 2];
-    // Without randomness the process number has to do: the agent's name must only differ from its neighbours'.
-    if getrandom::fill(&mut bytes).is_err() {
-        bytes.copy_from_slice(&std::process::id().to_le_bytes()[..2]);
+    let mut name = String::new();
+    for _ in 0..TRIES {
+        // Without randomness the process number has to do: the agent's name must only differ from its
+        // neighbours'.
+        if getrandom::fill(&mut bytes).is_err() {
+            bytes.copy_from_slice(&std::process::id().to_le_bytes()[..2]);
+        }
+        name = crate::facts::store::hex(&bytes);
+        if !records.has(&name) {
+            break;
+        }
     }
-    crate::facts::store::hex(&bytes)
+    name
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// `user@host`, as far as the environment tells.
-fn owner() -> String {
+pub(crate) fn owner() -> String {
     let user = std::env::var("USER")
         .or_else(|_| std::env::var("LOGNAME"))
         .unwrap_or_else(|_| "somebody".to_owned());

@@ -39,11 +39,10 @@ fn tables_of_every_beam_agree_with_beam_lib() {
         assert_eq!(facts.exports, beam.exports, "exports of {at}");
         assert_eq!(facts.imports, beam.imports, "imports of {at}");
         assert_eq!(facts.vsn(), beam.vsn, "version of {at}");
-        assert_eq!(
-            by_name(&facts.attributes),
-            beam.attributes,
-            "attributes of {at}"
-        );
+        // An attribute without a value (`-export_records([])`) is none to us.
+        let mut attributes = beam.attributes.clone();
+        attributes.retain(|_, values| !values.is_empty());
+        assert_eq!(by_name(&facts.attributes), attributes, "attributes of {at}");
         let info: Vec<_> = facts
             .compile_info()
             .iter()
@@ -150,5 +149,9 @@ fn fields_of_every_elixir_struct() {
         assert_eq!(ours.as_ref(), Some(fields), "{}", beam.path.display());
         structs += 1;
     }
-    assert!(structs > 20, "only {structs} structs");
+    let elixir = answers()
+        .beams
+        .iter()
+        .any(|beam| beam.module == "Elixir.Enum");
+    assert!(structs > 20 || !elixir, "only {structs} structs");
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::facts::bifs;
 use crate::ui::Colour;
 
 /// Hot code upgrades of live Erlang and Elixir nodes: shown before they are done, run as a transaction.
@@ -15,7 +16,7 @@ use crate::ui::Colour;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Nothing but `run` and `eval` changes anything on a node.\n\
+    after_help = "Nothing but `run`, `rollback` and `eval` changes anything on a node.\n\
     Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first."
 )]
 pub struct Args {
@@ -79,20 +80,30 @@ pub struct Global {
 pub enum Command {
     /// Read, resolve and lint a plan; no network
     Check(Check),
+    /// Format plans
+    Fmt(Fmt),
+    /// A starter plan for a node, from what updo finds there
+    New(New),
     /// Connect, compare, print the script; changes nothing
     #[command(visible_alias = "p")]
     Preview(Preview),
     /// Preview, ask, upgrade, verify
     #[command(visible_alias = "r")]
     Run(Run),
-    /// The dependency graph of the changed modules
+    /// The dependency graph of the changed modules; with --beams who calls whom, offline
     Graph(Graph),
+    /// What differs between old and new: exports, attributes, records, size
+    Diff(Diff),
     /// Why a module is here, why A comes before B; or a diagnostic code
     Explain(Explain),
     /// One expression; the result as a term on standard output
     Eval(Eval),
     /// Interactive: expressions on the node, and the order of the upgrade
     Repl(Repl),
+    /// Undo a run with the beams it saved; the newest when none is named
+    Rollback(Rollback),
+    /// Recorded runs
+    Log(Log),
     /// What a node runs, and what differs; --save keeps copies of the running beams
     Status(Status),
     /// What systools:make_relup gives, from .rel, .app and .appup files
@@ -110,6 +121,31 @@ pub struct Check {
     /// Advice counts as an error
     #[arg(long)]
     pub strict: bool,
+}
+
+/// `updo fmt`
+#[derive(Debug, clap::Args)]
+pub struct Fmt {
+    /// Plans; `-` formats standard input to standard output
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write nothing; exit code 3 if a plan is not formatted
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `updo new`
+#[derive(Debug, clap::Args)]
+pub struct New {
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Where to write it; standard output otherwise
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// New beams to push from here, instead of those on the node's disk; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub push: Vec<String>,
 }
 
 /// `updo preview`
@@ -161,12 +197,25 @@ pub struct Run {
 /// `updo graph`
 #[derive(Debug, clap::Args)]
 pub struct Graph {
-    /// The plan
-    #[arg(value_name = "PLAN")]
-    pub plan: PathBuf,
+    /// The plan: the graph of the modules that change, with the plan's rules in it
+    #[arg(value_name = "PLAN", required_unless_present = "beams")]
+    pub plan: Option<PathBuf>,
+    /// Beam files, folders of them or .ez archives instead: who calls whom, offline
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "plan")]
+    pub beams: Vec<String>,
+    /// With --beams: leave out what is built into this OTP release, as its xref does [default: 29]
+    #[arg(long, value_name = "N", requires = "beams",
+          value_parser = clap::value_parser!(u32).range(i64::from(bifs::OLDEST)..100))]
+    pub otp: Option<u32>,
     /// How to draw
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     pub format: GraphFormat,
+    /// Only what is near this module
+    #[arg(long, value_name = "MODULE")]
+    pub around: Option<String>,
+    /// With --around: how many calls away, in either direction
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "around")]
+    pub depth: usize,
 }
 
 /// Forms of a graph.
@@ -180,8 +229,27 @@ pub enum GraphFormat {
     Dot,
     /// Mermaid
     Mermaid,
+    /// A picture
+    Svg,
     /// A document
     Json,
+}
+
+/// `updo diff`
+#[derive(Debug, clap::Args)]
+pub struct Diff {
+    /// The plan, to compare its nodes with the new code; then modules
+    #[arg(value_name = "PLAN | MODULE", required_unless_present = "old")]
+    pub what: Vec<String>,
+    /// Compare offline: beams of the old version
+    #[arg(long, value_name = "EBIN", requires = "new")]
+    pub old: Option<String>,
+    /// Compare offline: beams of the new version
+    #[arg(long, value_name = "EBIN", requires = "old")]
+    pub new: Option<String>,
+    /// Modules without a visible difference as well
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// `updo explain`
@@ -220,6 +288,25 @@ pub struct Status {
     /// Keep copies of the running beams, so that a later upgrade can be undone
     #[arg(long)]
     pub save: bool,
+}
+
+/// `updo rollback`
+#[derive(Debug, clap::Args)]
+pub struct Rollback {
+    /// The run: four hexadecimal digits, as its last line says
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Do not ask
+    #[arg(short, long, env = "UPDO_YES")]
+    pub yes: bool,
+}
+
+/// `updo log`
+#[derive(Debug, clap::Args)]
+pub struct Log {
+    /// Only the last so many
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
 }
 
 /// `updo relup`

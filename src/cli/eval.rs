@@ -9,6 +9,7 @@ use crate::eval::{Bindings, Evaluator, Functions, Moment};
 use crate::exec::check::OnNode;
 use crate::name::NodeName;
 use crate::node::{Connect, Session};
+use crate::rules::view::NoFacts;
 use crate::syntax::{Input, InputError, parse_input};
 
 /// The largest expression that is read from standard input.
@@ -45,9 +46,11 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
         Err(diagnostic) => return context.fail(*diagnostic, &sources),
     };
     let functions = Functions::new();
+    let mut world = NoFacts(session.node());
     let mut remote = OnNode(&session);
     let mut bindings = Bindings::new();
     match Evaluator::new(Moment::Live, &functions)
+        .with_world(&mut world)
         .with_remote(&mut remote)
         .eval(&body, &mut bindings)
     {

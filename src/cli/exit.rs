@@ -20,6 +20,8 @@ pub enum Exit {
     Connect = 10,
     /// A precondition failed; nothing was changed.
     Precondition = 11,
+    /// The node is not what it was when it was last looked at; nothing was changed.
+    Changed = 12,
     /// Another run holds the lock; nothing was changed.
     Locked = 13,
     /// Failed before the point of no return, resumed cleanly.
@@ -48,7 +50,8 @@ impl Exit {
             | Code::E507
             | Code::E508 => Self::Connect,
             Code::E505 => Self::Locked,
-            Code::E601 => Self::Precondition,
+            Code::E602 => Self::Changed,
+            Code::E601 | Code::E317 => Self::Precondition,
             Code::E603 | Code::E605 | Code::E607 | Code::E611 | Code::E612 => Self::Aborted,
             Code::E604 | Code::E606 => Self::RolledBack,
             Code::E609 => Self::Broken,
@@ -73,6 +76,20 @@ impl Exit {
                 _ => Self::Aborted,
             },
             (State::Old, None) => Self::Aborted,
+        }
+    }
+}
+
+impl Exit {
+    /// The exit code of a rollback, for which old is the goal.
+    pub fn of_rollback(outcome: &Outcome) -> Self {
+        match (outcome.state, outcome.errors.first()) {
+            (State::Old, None) => Self::Done,
+            (State::Old, Some(_)) | (State::Mixed, _) => Self::Broken,
+            (State::Unknown, _) => Self::Lost,
+            (State::New, _) if outcome.locked => Self::Locked,
+            (State::New, _) if outcome.touched => Self::RolledBack,
+            (State::New, _) => Self::Aborted,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context<'_>, args: &Explain) -> Exit {
 fn explain_code(context: &Context<'_>, text: &str) -> Exit {
     match Code::parse(text) {
         Some(code) => {
-            context.ui.data(&format!("{code}\n{}", code.page()));
+            context.ui.data(code.page());
             Exit::Done
         }
         None => {

@@ -3,13 +3,18 @@
 mod appup;
 pub mod args;
 mod check;
+mod diff;
 mod eval;
 mod exit;
 mod explain;
+mod fmt;
 mod graph;
+mod log;
+mod new;
 mod preview;
 mod relup;
 mod repl;
+mod rollback;
 mod run;
 mod status;
 
@@ -48,12 +53,17 @@ pub fn main() -> Exit {
     let context = Context { ui, global };
     match &args.command {
         Command::Check(args) => check::run(&context, args),
+        Command::Fmt(args) => fmt::run(&context, args),
+        Command::New(args) => new::run(&context, args),
         Command::Preview(args) => preview::run(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Graph(args) => graph::run(&context, args),
+        Command::Diff(args) => diff::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),
+        Command::Rollback(args) => rollback::run(&context, args),
+        Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),
         Command::Relup(args) => relup::run(&context, args),
         Command::Appup(args) => appup::run(&context, args),

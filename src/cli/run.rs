@@ -38,6 +38,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
         .iter()
         .map(|node| {
             let connection = engine.connect(node)?;
+            connection.unlocked()?;
             let upgrade = connection.prepare()?;
             Ok((connection, upgrade))
         })

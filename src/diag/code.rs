@@ -28,9 +28,13 @@ macro_rules! codes {
                 match self { $(Code::$name => stringify!($name),)+ }
             }
 
-            /// One paragraph about the code: what it means and what to do.
+            /// The page about the code (docs/codes): what it means, an example, what to do.
             pub fn page(self) -> &'static str {
-                match self { $(Code::$name => concat!($($doc, "\n"),+),)+ }
+                match self {
+                    $(Code::$name => include_str!(concat!(
+                        env!("CARGO_MANIFEST_DIR"), "/docs/codes/", stringify!($name), ".md"
+                    )),)+
+                }
             }
         }
     };
@@ -41,7 +45,7 @@ codes! {
     E101,
     /// A statement starts with a word that is no statement. Quote it if it is a module name: `'exclude' depends on a.`
     E102,
-    /// A statement does not end in a dot.
+    /// A statement does not end in a dot. Every statement of a plan does, as every form of an Erlang file.
     E103,
     /// A string, quoted atom, binary or bracket is opened and never closed.
     E104,
@@ -85,6 +89,8 @@ codes! {
     E213,
     /// A beam file cannot be used: truncated, not a beam, another module inside, refused by the node.
     E214,
+    /// An application file (`.app`) cannot be used: not readable, no `{application, Name, [...]}`, or a key with a value of the wrong kind.
+    E215,
     /// The plan both adds and removes one dependency.
     E301,
     /// Two statements of equal rank give one module different values.
@@ -125,6 +131,34 @@ codes! {
     W319,
     /// A changed module cannot be taken: sticky, preloaded, cover compiled or loaded from another file.
     W320,
+    /// Several changed modules use one record, and its fields differ between the versions. Processes, messages in flight and tables may still hold the old form.
+    W321,
+    /// A changed module loads a NIF library. Reloading one can stop the node, so it has to be allowed: name the module's class in the plan.
+    E330,
+    /// A newer version of a running application is installed in a `NAME-VSN` folder beside it. Push that folder to take it.
+    W331,
+    /// The specification (`.app`) beside the new beams differs from that of the running application, or cannot be read. It is not taken over.
+    W332,
+    /// The code path has several files of a changed module: the first one counts.
+    W333,
+    /// Running processes contradict the class of a changed module.
+    W334,
+    /// Child specifications name a changed module for processes that run another one.
+    W335,
+    /// A supervisor or event manager did not say in time which children or handlers it has: busy, or suspended.
+    W336,
+    /// An Elixir protocol runs consolidated and will not find a new implementation.
+    W337,
+    /// Modules that are not loaded, on a node that loads code when it is called: they come from the disk by themselves.
+    A338,
+    /// Only line numbers changed: the module is not loaded again, and stack traces go on showing the old lines.
+    A339,
+    /// A changed module has an `-on_load` function, which runs at the switch.
+    A340,
+    /// Child specifications name a changed module without processes of its own (an Elixir agent's, a starter's).
+    A341,
+    /// A changed module is a callback of a behaviour that runs servers, and nothing says which of them run it.
+    W342,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.
@@ -153,7 +187,7 @@ codes! {
     E501,
     /// The node refused the cookie.
     E502,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed. Look at the certificate's name, its authority, and its last day.
     E503,
     /// Short and long node names do not mix.
     E504,
@@ -161,7 +195,8 @@ codes! {
     E505,
     /// The node does not speak the distribution protocol as expected, or refused the connection.
     E506,
-    /// The cookie cannot be read: no file, wrong mode, empty.
+    /// The cookie cannot be read: no file, readable by others, or empty. It comes from `--cookie-file`, `UPDO_COOKIE_FILE`,
+    /// `UPDO_COOKIE`, the plan or `~/.erlang.cookie`, the first of these that is given.
     E507,
     /// The connection to the node was lost, or a call did not come back in time.
     E508,
@@ -177,7 +212,7 @@ codes! {
     E605,
     /// A `verify` did not come true in time.
     E606,
-    /// The plan's deadline passed.
+    /// The plan's deadline passed before everybody was resumed. What was begun was undone.
     E607,
     /// The connection was lost during the run. The node goes on by itself.
     E608,
@@ -189,9 +224,9 @@ codes! {
     E612,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
-    /// A match failed.
+    /// A match failed: the value on the right does not have the form on the left. Both are shown side by side.
     E701,
-    /// The node has no such function.
+    /// The node has no such function: look for a typing error in its name or its number of arguments.
     E702,
     /// A function raised an exception.
     E703,
@@ -207,7 +242,7 @@ codes! {
     E801,
     /// A file of updo's own cannot be read or written.
     E802,
-    /// A bug in updo. Please report it.
+    /// A bug in updo. Report it with the text of the diagnostic and what you did.
     E900,
 }
 

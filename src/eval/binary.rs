@@ -266,19 +266,11 @@ fn width(segment: &Segment, size: &Term) -> Result<usize, Fault> {
         .ok_or(Fault::SystemLimit)
 }
 
+/// A float that is too big for 16 or 32 bits becomes infinity, as ERTS writes it.
 fn write_float(out: &mut Writer, float: f64, bits: usize, segment: &Segment) -> Result<(), Fault> {
     match bits {
-        16 => {
-            let half = f64_to_half(float).ok_or(Fault::BadArg)?;
-            out.word(&half.to_be_bytes(), segment.endian);
-        }
-        32 => {
-            let single = float as f32;
-            if !single.is_finite() {
-                return Err(Fault::BadArg);
-            }
-            out.word(&single.to_be_bytes(), segment.endian);
-        }
+        16 => out.word(&f64_to_half(float).to_be_bytes(), segment.endian),
+        32 => out.word(&(float as f32).to_be_bytes(), segment.endian),
         64 => out.word(&float.to_be_bytes(), segment.endian),
         _ => return Err(Fault::BadArg),
     }

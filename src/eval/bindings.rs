@@ -46,6 +46,18 @@ impl Bindings {
         Some(self.entries.remove(at).1)
     }
 
+    /// Those of these names that are bound: enough for an expression that mentions no other.
+    #[must_use]
+    pub fn only<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let mut few = Self::new();
+        for name in names {
+            if let Some(value) = self.get(name) {
+                few.push(name, value.clone());
+            }
+        }
+        few
+    }
+
     /// Names and values, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Term)> {
         self.entries.iter().map(|(name, value)| (&**name, value))
@@ -93,5 +105,15 @@ impl Bindings {
     /// The values bound since `mark`.
     pub(super) fn since(&self, mark: usize) -> impl Iterator<Item = &Term> {
         self.entries.iter().skip(mark).map(|(_, value)| value)
+    }
+}
+
+impl FromIterator<(String, Term)> for Bindings {
+    /// Where a name comes twice, the later value hides the earlier one.
+    fn from_iter<I: IntoIterator<Item = (String, Term)>>(entries: I) -> Self {
+        let entries = entries.into_iter();
+        Self {
+            entries: entries.map(|(name, value)| (name.into(), value)).collect(),
+        }
     }
 }

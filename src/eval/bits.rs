@@ -21,6 +21,11 @@ impl Writer {
     /// Appends the first `count` bits of `source`, most significant bit first.
     pub(super) fn bits(&mut self, source: &[u8], count: usize) {
         let offset = self.len % 8;
+        if offset == 0 && count.is_multiple_of(8) {
+            self.bytes.extend_from_slice(&source[..count / 8]);
+            self.len += count;
+            return;
+        }
         let whole = count.div_ceil(8).min(source.len());
         for (index, byte) in source[..whole].iter().enumerate() {
             let used = (count - index * 8).min(8);
@@ -146,6 +151,10 @@ impl View {
             return None;
         }
         let (first, offset) = (self.pos / 8, self.pos % 8);
+        if offset == 0 && count.is_multiple_of(8) {
+            self.pos += count;
+            return Some(self.bytes[first..first + count / 8].to_vec());
+        }
         let mut out = Vec::with_capacity(count.div_ceil(8));
         for index in 0..count.div_ceil(8) {
             let high = self.bytes[first + index] << offset;
@@ -262,26 +271,21 @@ impl View {
     }
 }
 
-/// The nearest half-precision float, by way of single precision as ERTS does it.
-pub(super) fn f64_to_half(value: f64) -> Option<u16> {
+/// The nearest half-precision float, by way of single precision as ERTS does it; infinity when too big.
+pub(super) fn f64_to_half(value: f64) -> u16 {
     let single = value as f32;
-    let bits = single.to_bits();
-    let sign = ((bits >> 16) & 0x8000) as u16;
+    let sign = ((single.to_bits() >> 16) & 0x8000) as u16;
     let magnitude = f64::from(single.abs());
-    if !single.is_finite() || magnitude >= 65520.0 {
-        return None;
+    if magnitude >= 65520.0 {
+        return sign | 0x7c00;
     }
     // A half is a whole number of 2^-24, or of a bigger power once it has eleven bits.
-    let exponent = i32::from(magnitude.to_bits().wrapping_shr(52) as u16 & 0x7ff) - 1023;
+    let exponent = (magnitude.to_bits() >> 52) as i32 - 1023;
     let step = exponent.max(-14) - 10;
-    let scaled = (magnitude / 2.0_f64.powi(step)).round_ties_even() as u32;
-    let half = if exponent < -14 {
-        scaled
-    } else {
-        // The hidden bit adds one to the exponent, and so does rounding up to the next power.
-        (((exponent + 14) as u32) << 10) + scaled
-    };
-    u16::try_from(half).ok().map(|half| half | sign)
+    let scaled = (magnitude / 2.0_f64.powi(step)).round_ties_even() as u16;
+    // The eleventh bit adds one to the exponent, and so does rounding up to the next power of two.
+    let biased = u16::try_from(exponent + 14).unwrap_or(0);
+    sign | ((biased << 10) + scaled)
 }
 
 fn half_to_f64(half: u16) -> f64 {

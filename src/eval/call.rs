@@ -61,7 +61,7 @@ impl<'a> Evaluator<'a> {
     fn rounds(&mut self, mut target: Target<'a>, mut args: Vec<Term>) -> Result<Term, Failure> {
         let held = self.budget.held();
         loop {
-            self.step(target.span)?;
+            self.look(target.span)?;
             let mut frame = Bindings::new();
             let Some(clause) = self.select(target.clauses, &args, &mut frame)? else {
                 return Err(function_clause(&target, &args));
@@ -433,6 +433,13 @@ impl Evaluator<'_> {
             Ok(()) => Ok(()),
             Err(exceeded) => Err(self.exceeded(exceeded, span)),
         }
+    }
+
+    /// A look at the clock.
+    pub(super) fn look(&self, span: Span) -> Result<(), Failure> {
+        self.budget
+            .look()
+            .map_err(|exceeded| self.exceeded(exceeded, span))
     }
 
     pub(super) fn pay_for(&mut self, value: &Term, span: Span) -> Result<(), Failure> {

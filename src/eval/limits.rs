@@ -11,7 +11,7 @@ use crate::term::Term;
 /// Bounds of one evaluation (a body, a guard, a REPL line).
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Expressions evaluated, calls and rounds of comprehensions included.
+    /// Expressions evaluated and rounds of comprehensions; patterns do not count.
     pub steps: u64,
     /// Calls of plan functions inside each other; a call in tail position does not count.
     pub depth: usize,
@@ -21,8 +21,8 @@ pub struct Limits {
     pub work: u64,
     /// Terms inside each other.
     pub nesting: usize,
-    /// Bytes of machine stack. The thread must have at least this and 256 KiB to spare.
-    pub stack: usize,
+    /// Expressions inside each other, those of called functions included.
+    pub inside: usize,
     /// Time for the whole body.
     pub body: Duration,
     /// Time for one call in the node; never more than what is left of `body`.
@@ -37,7 +37,7 @@ impl Default for Limits {
             cells: 4_000_000,
             work: 200_000_000,
             nesting: 1_000,
-            stack: 1_536 * 1024,
+            inside: 10_000,
             body: Duration::from_secs(5),
             call: Duration::from_secs(5),
         }
@@ -52,7 +52,7 @@ pub(super) enum Exceeded {
     Memory,
     Work,
     Nesting,
-    Stack,
+    Inside,
     Time,
 }
 
@@ -64,7 +64,10 @@ impl Exceeded {
             Self::Memory => "the values of this evaluation became too big".to_owned(),
             Self::Work => "evaluation copied too much data".to_owned(),
             Self::Nesting => format!("a value is nested more than {} deep", limits.nesting),
-            Self::Stack => "this expression is nested too deeply".to_owned(),
+            Self::Inside => format!(
+                "expressions are evaluated inside each other more than {} deep",
+                limits.inside
+            ),
             Self::Time => format!("evaluation took more than {:?}", limits.body),
         }
     }
@@ -78,7 +81,6 @@ pub(super) struct Budget {
     held: u64,
     work: u64,
     deadline: Instant,
-    stack_base: usize,
 }
 
 impl Budget {
@@ -90,7 +92,6 @@ impl Budget {
             held: 0,
             work: 0,
             deadline,
-            stack_base: stack_pointer(),
         }
     }
 
@@ -99,15 +100,17 @@ impl Budget {
         *self = Self::new(self.limits);
     }
 
-    /// One step: counts it, and looks at the clock and the stack.
+    /// One step: counts it, and looks at the clock.
     pub(super) fn step(&mut self) -> Result<(), Exceeded> {
         self.steps += 1;
         if self.steps > self.limits.steps {
             return Err(Exceeded::Steps);
         }
-        if stack_pointer().abs_diff(self.stack_base) > self.limits.stack {
-            return Err(Exceeded::Stack);
-        }
+        self.look()
+    }
+
+    /// Looks at the clock.
+    pub(super) fn look(&self) -> Result<(), Exceeded> {
         if Instant::now() > self.deadline {
             Err(Exceeded::Time)
         } else {
@@ -184,10 +187,4 @@ fn cells(value: &Term, nesting: usize) -> Result<u64, Exceeded> {
         _ => {}
     }
     Ok(sum)
-}
-
-/// Roughly where the stack ends now.
-fn stack_pointer() -> usize {
-    let here = 0_u8;
-    std::ptr::from_ref(&here).addr()
 }

@@ -1,14 +1,14 @@
 //! The evaluator itself: expressions to values.
 //!
 //! Recursion follows the tree; calls of plan functions in tail position are turned into rounds of a loop.
-//! The arms of [`Evaluator::value`] hand over to a function each, so that its own frame stays small.
+//! How deep it may get is counted, so that it does not depend on the thread it runs in.
 
 use std::collections::BTreeMap;
 
 use super::bindings::Bindings;
 use super::comprehension::Sink;
 use super::failure::{Failure, Fault, Kind};
-use super::limits::{Budget, Limits};
+use super::limits::{Budget, Exceeded, Limits};
 use super::pattern::Mismatch;
 use super::show;
 use super::world::{Moment, Remote, World};
@@ -50,6 +50,11 @@ impl<'a> Functions<'a> {
     }
 }
 
+/// Stack that one expression may use by itself: patterns and values recurse too, within their bounds.
+const SPARE: usize = 768 * 1024;
+/// Stack taken when there is less.
+const SEGMENT: usize = 4 * 1024 * 1024;
+
 /// What an evaluator without functions knows.
 static NOTHING: Functions<'static> = Functions {
     table: BTreeMap::new(),
@@ -63,6 +68,7 @@ pub struct Evaluator<'a> {
     pub(super) moment: Moment,
     pub(super) budget: Budget,
     pub(super) depth: usize,
+    inside: usize,
     pub(super) in_guard: bool,
     pub(super) explaining: bool,
     pub(super) mismatch: Option<Mismatch>,
@@ -91,6 +97,7 @@ impl<'a> Evaluator<'a> {
             moment,
             budget: Budget::new(Limits::default()),
             depth: 0,
+            inside: 0,
             in_guard: false,
             explaining: false,
             mismatch: None,
@@ -135,6 +142,7 @@ impl<'a> Evaluator<'a> {
     pub(super) fn begin(&mut self) {
         self.budget.restart();
         self.depth = 0;
+        self.inside = 0;
         self.in_guard = false;
     }
 
@@ -217,8 +225,18 @@ impl<'a> Evaluator<'a> {
         ))
     }
 
-    /// The value of one expression.
+    /// The value of one expression. Takes a new piece of stack when the thread's runs out.
     pub(super) fn value(&mut self, expr: &Expr, bindings: &mut Bindings) -> Result<Term, Failure> {
+        if self.inside >= self.budget.limits.inside {
+            return Err(self.exceeded(Exceeded::Inside, expr.span));
+        }
+        self.inside += 1;
+        let outcome = stacker::maybe_grow(SPARE, SEGMENT, || self.dispatch(expr, bindings));
+        self.inside -= 1;
+        outcome
+    }
+
+    fn dispatch(&mut self, expr: &Expr, bindings: &mut Bindings) -> Result<Term, Failure> {
         if self.in_guard {
             self.allow_in_guard(expr)?;
         }

@@ -25,6 +25,7 @@ mod show;
 mod tests;
 mod world;
 
+pub use bif::exists as is_builtin;
 pub use bif::names as builtin_names;
 pub use bindings::Bindings;
 pub use check::CheckResult;

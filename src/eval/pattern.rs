@@ -44,7 +44,7 @@ impl Evaluator<'_> {
         bindings: &mut Bindings,
         floor: usize,
     ) -> Result<bool, Failure> {
-        self.step(pattern.span)?;
+        self.look(pattern.span)?;
         let matched = match &pattern.kind {
             ExprKind::Literal(literal) => fits(literal, value).ok_or_else(|| illegal(pattern))?,
             ExprKind::Duration(ms) => Term::integer((*ms).into()) == *value,

@@ -8,17 +8,46 @@ use crate::term::Term;
 /// How many processes or modules a diagnostic names one by one.
 const NAMED: usize = 8;
 
-/// The diagnostic for a reason, as `src/node/agent/PROTOCOL.md` lists them.
+/// The diagnostic for a reason, pointing into the plan where a rule of it is concerned.
 pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
+    let (tag, about) = parts(reason);
+    let told = of(reason);
+    match tag.as_str() {
+        "conversion_failed" | "conversion_timeout" => {
+            let module = about.get("module").map(text).unwrap_or_default();
+            match rules
+                .modules
+                .get(module.as_str())
+                .map(|decided| &decided.change.origin)
+            {
+                Some(Origin::Plan { span, .. }) => told.label(*span, "this conversion"),
+                _ => told,
+            }
+        }
+        "deadline" => match plan.deadline {
+            Some(time) => told.note(format!("deadline {time:?}")),
+            None => told,
+        },
+        _ => told,
+    }
+}
+
+/// A reason's tag and what it is about.
+fn parts(reason: &Term) -> (String, Term) {
     let reason = reason.get("reason").unwrap_or(reason);
-    let (tag, about) = match reason.as_tuple() {
+    match reason.as_tuple() {
         Some([tag, about]) => (tag.to_text().unwrap_or_default(), about.clone()),
         _ => (String::new(), reason.clone()),
-    };
+    }
+}
+
+/// The diagnostic for a reason, as `src/node/agent/PROTOCOL.md` lists them.
+pub fn of(reason: &Term) -> Diagnostic {
+    let (tag, about) = parts(reason);
     match tag.as_str() {
         "not_suspended" => not_suspended(&about),
-        "conversion_failed" => conversion_failed(&about, rules),
-        "conversion_timeout" => conversion_failed(&about, rules).note("it did not answer in time"),
+        "conversion_failed" => conversion_failed(&about),
+        "conversion_timeout" => conversion_failed(&about).note("it did not answer in time"),
         "not_loadable" | "old_not_loadable" => not_loadable(&tag, &about),
         "old_code_in_use" => old_code_in_use(&about),
         "sticky" => Diagnostic::new(
@@ -33,13 +62,7 @@ pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
         "apply_failed" => {
             Diagnostic::new(Code::E703, "a call of the script raised").note(about.to_string())
         }
-        "deadline" => {
-            let told = Diagnostic::new(Code::E607, format!("the deadline passed at step {about}"));
-            match plan.deadline {
-                Some(time) => told.note(format!("deadline {time:?}")),
-                None => told,
-            }
-        }
+        "deadline" => Diagnostic::new(Code::E607, format!("the deadline passed at step {about}")),
         "executor_died" => Diagnostic::new(
             Code::E612,
             "the process that ran the script died on the node",
@@ -86,15 +109,14 @@ fn function(term: Option<&Term>) -> String {
     }
 }
 
-fn conversion_failed(about: &Term, rules: &Ruleset) -> Diagnostic {
+fn conversion_failed(about: &Term) -> Diagnostic {
     let show = |key: &str| about.get(key).map(text).unwrap_or_default();
-    let module = show("module");
-    let title = format!("code_change of {module} failed in {}", show("pid"));
+    let title = format!(
+        "code_change of {} failed in {}",
+        show("module"),
+        show("pid")
+    );
     let mut told = Diagnostic::new(Code::E604, title);
-    let decided = rules.modules.get(module.as_str());
-    if let Some(Origin::Plan { span, .. }) = decided.map(|rules| &rules.change.origin) {
-        told = told.label(*span, "this conversion");
-    }
     for line in show("reason").lines().take(20) {
         told = told.note(line);
     }

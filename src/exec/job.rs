@@ -266,6 +266,7 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
             "handlers",
             Term::list(handlers.map(|module| Term::atom(module.as_str()))),
         ),
+        key("processes", processes_term(changes, rules)),
         key("steps", steps_term(steps)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
         key(
@@ -276,6 +277,16 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
         ),
         key("undo", Term::atom(undo)),
     ])
+}
+
+/// Processes that the agent cannot find by their initial call: those of wrapping behaviours.
+fn processes_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
+    let wrapped = rules.modules.keys().filter_map(|module| {
+        let also = &changes.modules.get(module)?.crew.also;
+        let pids = Term::list(also.iter().cloned().map(Term::Pid));
+        (!also.is_empty()).then(|| Term::tuple([Term::atom(module.as_str()), pids]))
+    });
+    Term::list(wrapped)
 }
 
 fn key(name: &str, value: Term) -> (Term, Term) {
@@ -304,6 +315,93 @@ pub struct Back {
     pub term: Term,
     /// Its steps.
     pub steps: Vec<Step>,
+}
+
+impl Back {
+    /// What is kept of a way back, for a rollback later: by then the deferred purge is over, so nobody is
+    /// killed for it, and every module must still be what this run left.
+    pub fn record(&self, changes: &ChangeSet, rules: &Ruleset) -> Term {
+        let expected = rules.modules.keys().filter_map(|module| {
+            let md5 = match &changes.modules.get(module)?.new {
+                Some(beam) => Term::binary(beam.facts.md5),
+                None => Term::atom("undefined"),
+            };
+            Some(Term::tuple([Term::atom(module.as_str()), md5]))
+        });
+        let mut job = self.term.clone();
+        if let Term::Map(pairs) = &mut job
+            && let Some(Term::List(modules)) = pairs.get_mut(&Term::atom("modules"))
+        {
+            for module in modules {
+                if let Term::Map(module) = module {
+                    module.insert(Term::atom("purge"), Term::atom("soft"));
+                }
+            }
+        }
+        Term::map([key("job", job), key("expected", Term::list(expected))])
+    }
+}
+
+/// A recorded job with what is new at every run: its name, who runs it, who listens.
+pub fn begun(job: &Term, run: &str, owner: &str, watcher: Pid) -> Term {
+    let mut job = job.clone();
+    if let Term::Map(pairs) = &mut job {
+        pairs.extend([
+            key("run", Term::binary(run)),
+            key("owner", Term::binary(owner)),
+            key("watcher", Term::Pid(watcher)),
+            key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
+            key("deadline", Term::atom("infinity")),
+        ]);
+    }
+    job
+}
+
+/// Steps from the agent's list.
+pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
+    let atom = |term: &Term| Some(Module::new(term.as_atom()?.as_str()));
+    let first = |term: &Term| atom(term.as_tuple()?.first()?);
+    let read = |step: &Term| {
+        let [id, term] = step.as_tuple()? else {
+            return None;
+        };
+        let parts = term.as_tuple()?;
+        let (kind, modules): (StepKind, Vec<Module>) = match parts.first()?.as_atom()?.as_str() {
+            "suspend" => {
+                let ranks = parts.get(1)?.as_list()?.iter().filter_map(Term::as_list);
+                (
+                    StepKind::Suspend,
+                    ranks.flatten().filter_map(first).collect(),
+                )
+            }
+            "load" => (
+                StepKind::Load,
+                parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
+            ),
+            "delete" => (
+                StepKind::Delete,
+                parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
+            ),
+            "code_change" => (
+                StepKind::Convert,
+                parts.get(2)?.as_list()?.iter().filter_map(first).collect(),
+            ),
+            "resume" => (
+                StepKind::Resume,
+                parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
+            ),
+            "apply" => (StepKind::Apply, Vec::new()),
+            _ => return None,
+        };
+        let id = u32::try_from(id.as_i64()?).ok()?;
+        Some(Step {
+            id,
+            kind,
+            modules,
+            term: term.clone(),
+        })
+    };
+    list.as_list()?.iter().map(read).collect()
 }
 
 /// The way back: as the way there, mirrored. `dynamic` modules (the default) convert down before the old

@@ -25,7 +25,7 @@ pub struct BeamFacts {
     pub md5: [u8; 16],
     /// MD5 of what the module MD5 leaves out and a stack trace shows (`Line`); zero if absent.
     pub line_md5: [u8; 16],
-    /// The attributes chunk: `[{Name, [Value]}]` flattened to pairs, in order.
+    /// The attributes chunk: `[{Name, [Value]}]` flattened to pairs, in order; one without values has none.
     pub attributes: Vec<(Atom, Term)>,
     /// Compile information (`CInf`) in the external term format; see [`BeamFacts::compile_info`].
     pub compile_info_etf: Box<[u8]>,

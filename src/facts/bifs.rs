@@ -7,7 +7,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use crate::name::{Mfa, Module};
+use crate::name::Mfa;
+
+/// The newest release whose list is here.
+pub const NEWEST: u32 = 29;
+
+/// The oldest release whose list is here.
+pub const OLDEST: u32 = 23;
 
 /// The built-in functions of one release.
 #[derive(Debug)]
@@ -45,8 +51,8 @@ impl Bifs {
     }
 
     /// The built-in functions of one module, if it has any.
-    pub fn of_module(&self, module: &Module) -> Option<&HashSet<(&'static str, u32)>> {
-        self.0.get(module.as_str())
+    pub fn of_module(&self, module: &str) -> Option<&HashSet<(&'static str, u32)>> {
+        self.0.get(module)
     }
 
     /// Whether a function is built in.

@@ -1,8 +1,11 @@
-//! Record definitions in the debug information of a beam.
+//! Records in the debug information of a beam.
 //!
 //! Takes the bytes of a file compiled with `debug_info` (`Dbgi`, or `Abst` of old compilers) and gives
-//! the names and fields of its records. It decodes the whole abstract code, which is slow: ask only for
-//! modules that take part in an upgrade. A beam without abstract code has no answer, which is no error.
+//! the records it knows, those it uses, and those that its `init/1` makes. It decodes the whole abstract
+//! code, which is slow: ask only for modules that take part in an upgrade. A beam without abstract code
+//! has no answer, which is no error.
+
+use std::collections::BTreeSet;
 
 use super::beam::BeamError;
 use super::chunk::{Chunks, unpacked};
@@ -17,17 +20,65 @@ pub struct Record {
     pub fields: Vec<Atom>,
 }
 
+/// What a module does with records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The definitions, those of header files included, in the order of the source.
+    pub defined: Vec<Record>,
+    /// Names that expressions or patterns of the module mention.
+    pub used: BTreeSet<Atom>,
+    /// Names that `init/1` makes: of a server, what its state is.
+    pub made_by_init: BTreeSet<Atom>,
+}
+
+impl Records {
+    /// The definition of a record.
+    pub fn get(&self, name: &Atom) -> Option<&Record> {
+        self.defined.iter().find(|record| record.name == *name)
+    }
+}
+
 /// The records known to a module, those of header files included, in the order of the source.
 ///
 /// `None` if the beam has no abstract code: stripped, encrypted, Elixir, or compiled without
 /// `debug_info`. Errors as [`BeamFacts::read`](super::beam::BeamFacts::read) has them.
 pub fn records(bytes: &[u8]) -> Result<Option<Vec<Record>>, BeamError> {
-    let plain = unpacked(bytes)?;
-    let chunks = Chunks::parse(&plain)?;
-    let Some(forms) = forms(&chunks) else {
+    let forms = with_forms(bytes)?;
+    Ok(forms.map(|forms| forms.iter().filter_map(record).collect()))
+}
+
+/// The same with what the functions do with them.
+///
+/// # Errors
+/// As [`records`].
+pub fn records_in_use(bytes: &[u8]) -> Result<Option<Records>, BeamError> {
+    let Some(forms) = with_forms(bytes)? else {
         return Ok(None);
     };
-    Ok(Some(forms.iter().filter_map(record).collect()))
+    let mut found = Records {
+        defined: forms.iter().filter_map(record).collect(),
+        ..Records::default()
+    };
+    for form in &forms {
+        let Some([tag, _, name, arity, clauses]) = form.as_tuple() else {
+            continue;
+        };
+        if tag.is_atom("function") {
+            let mut used = BTreeSet::new();
+            mentions(clauses, false, &mut used);
+            found.used.extend(used);
+            if name.is_atom("init") && arity.as_i64() == Some(1) {
+                mentions(clauses, true, &mut found.made_by_init);
+            }
+        }
+    }
+    Ok(Some(found))
+}
+
+fn with_forms(bytes: &[u8]) -> Result<Option<Vec<Term>>, BeamError> {
+    let plain = unpacked(bytes)?;
+    let chunks = Chunks::parse(&plain)?;
+    Ok(forms(&chunks))
 }
 
 fn forms(chunks: &Chunks<'_>) -> Option<Vec<Term>> {
@@ -54,6 +105,41 @@ fn list(term: Term) -> Option<Vec<Term>> {
     match term {
         Term::List(elements) => Some(elements),
         _ => None,
+    }
+}
+
+/// Records that abstract code mentions: `#r{…}`, `R#r{…}`, `R#r.f`, `#r.f`; with `made` only the first,
+/// and not in the heads of clauses.
+fn mentions(code: &Term, made: bool, found: &mut BTreeSet<Atom>) {
+    // A stack of its own: code may be nested deeper than a thread's stack likes.
+    let mut open = vec![code];
+    while let Some(term) = open.pop() {
+        if let Some(elements) = term.as_list() {
+            open.extend(elements);
+            continue;
+        }
+        let Some(parts) = term.as_tuple() else {
+            continue;
+        };
+        match parts {
+            [tag, _, Term::Atom(name), _] if tag.is_atom("record") => {
+                found.insert(name.clone());
+            }
+            [tag, _, Term::Atom(name), _] if tag.is_atom("record_index") && !made => {
+                found.insert(name.clone());
+            }
+            [tag, _, _, Term::Atom(name), _]
+                if (tag.is_atom("record") || tag.is_atom("record_field")) && !made =>
+            {
+                found.insert(name.clone());
+            }
+            [tag, _, _patterns, guards, body] if tag.is_atom("clause") && made => {
+                open.extend([guards, body]);
+                continue;
+            }
+            _ => {}
+        }
+        open.extend(parts);
     }
 }
 

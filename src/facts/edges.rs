@@ -32,7 +32,7 @@ fn callees<'a>(facts: &'a BeamFacts, bifs: &'a Bifs) -> impl Iterator<Item = &'a
     std::iter::from_fn(move || {
         loop {
             let module = &imports.peek()?.module;
-            let functions = bifs.of_module(module);
+            let functions = bifs.of_module(module.as_str());
             let mut called = false;
             // Imports are sorted by module: take all of this one.
             while let Some(import) = imports.next_if(|import| import.module == *module) {

@@ -1,24 +1,39 @@
 //! Facts: what the new beams and the running node are, without any judgement.
 //!
 //! [`beam`] reads one beam file in pure Rust, [`files`] finds and reads many, [`edges`] computes who
-//! calls whom, [`debug`] reads record definitions. `live` asks the node, one round trip per question.
-//! Both sides give the same [`beam::BeamFacts`] vocabulary, so that old and new can be compared.
+//! calls whom, [`light`] the same for thousands of files at once, [`debug`] reads record definitions,
+//! [`app`] application files; [`diff`] compares two versions. `live` asks the node, one round trip per
+//! question. Both sides give the same [`beam::BeamFacts`] vocabulary, so that old and new can be compared.
 
+pub mod app;
+mod archive;
 pub mod beam;
 pub mod bifs;
+mod callers;
 pub mod change;
 pub mod chunk;
 mod code;
 pub mod compare;
 mod cursor;
 pub mod debug;
+pub mod diff;
+pub mod disk;
 pub mod edges;
 mod error;
 pub mod files;
 mod flow;
+pub mod light;
 mod literal;
 pub mod live;
+pub mod natures;
+mod on_disk;
 mod opcode;
+mod places;
+pub mod procs;
+pub mod protocols;
+mod pushed;
+pub mod seen;
+pub mod specs;
 mod starts;
 pub mod store;
 mod walk;

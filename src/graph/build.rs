@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Graph, Reason};
 use crate::facts::beam::{BeamFacts, Evidence, HiddenRef};
+use crate::facts::bifs::bifs;
 use crate::facts::change::{ChangeSet, Changed};
 use crate::name::{Mfa, Module};
 use crate::term::Atom;
@@ -25,6 +26,23 @@ pub fn build(changes: &ChangeSet) -> Graph {
             }
         }
         loses(&mut graph, changes, module, changed);
+    }
+    graph
+}
+
+/// The graph of the calls between any modules, as an OTP of release `otp` sees them: nothing is new or
+/// old here, so there are soft edges only.
+pub fn of_beams(beams: &[BeamFacts], otp: u32) -> Graph {
+    let bifs = bifs(otp);
+    let mut graph = Graph::new(beams.iter().map(|facts| facts.module.clone()));
+    for facts in beams {
+        for callee in facts.imports.iter().filter(|callee| !bifs.contains(callee)) {
+            let reason = Reason::Calls {
+                callee: callee.clone(),
+                from: None,
+            };
+            graph.add(&facts.module, &callee.module, reason);
+        }
     }
     graph
 }

@@ -1,10 +1,17 @@
 //! The graph as text, edge list, DOT, Mermaid or JSON.
 
+mod layout;
+mod overview;
+mod page;
+mod svg;
+
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
 
 use super::Graph;
+use crate::facts::light::CallGraph;
 use crate::name::Module;
 
 /// How to draw.
@@ -18,13 +25,24 @@ pub enum Format {
     Dot,
     /// Mermaid.
     Mermaid,
+    /// A picture.
+    Svg,
     /// A document with modules, edges and reasons.
     Json,
 }
 
+/// What modules belong together in a picture: each one's application.
+pub type Clusters = BTreeMap<Module, String>;
+
 /// Draws the graph; ends in a newline.
 pub fn draw(graph: &Graph, format: Format) -> String {
+    draw_with(graph, format, &Clusters::new())
+}
+
+/// Draws the graph, and in a picture what belongs together.
+pub fn draw_with(graph: &Graph, format: Format, clusters: &Clusters) -> String {
     match format {
+        Format::Svg => svg::svg(graph, clusters),
         Format::Text => text(graph),
         Format::Edges => edges(graph),
         Format::Dot => dot(graph),
@@ -122,6 +140,24 @@ fn mermaid(graph: &Graph) -> String {
         let _ = writeln!(out, "  m{} {arrow} m{}", ids[from], ids[to]);
     }
     out
+}
+
+/// Calls as `xref` answers them, one `caller -> callee` a line, in Erlang's order of atoms. Modules are
+/// written as `io:format("~tp")` writes atoms: `lists`, `'Elixir.Enum'`.
+pub fn calls(calls: &CallGraph) -> String {
+    let names: Vec<String> = calls.modules().iter().map(atom).collect();
+    let place = |module: &Module| calls.modules().binary_search(module).unwrap_or_default();
+    let mut out = String::with_capacity(calls.edges().len() * 32);
+    for (from, to) in calls.edges() {
+        for part in [&names[place(from)], " -> ", &names[place(to)], "\n"] {
+            out.push_str(part);
+        }
+    }
+    out
+}
+
+fn atom(module: &Module) -> String {
+    crate::term::Term::atom(module.as_str()).to_string()
 }
 
 /// The graph as a JSON document.

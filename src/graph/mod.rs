@@ -155,6 +155,31 @@ impl Graph {
             .map(|((_, to), edge)| (to, edge))
     }
 
+    /// The shortest way along edges from one module to another, both included; by name where there are several.
+    pub fn path(&self, from: &Module, to: &Module) -> Option<Vec<Module>> {
+        let mut came: BTreeMap<&Module, &Module> = BTreeMap::new();
+        let mut queue = std::collections::VecDeque::from([self.modules.get(from)?]);
+        while let Some(module) = queue.pop_front() {
+            if module == to {
+                let mut way = vec![module.clone()];
+                let mut at = module;
+                while at != from {
+                    at = came.get(at)?;
+                    way.push(at.clone());
+                }
+                way.reverse();
+                return Some(way);
+            }
+            for (next, _) in self.dependencies(module) {
+                if next != from && !came.contains_key(next) {
+                    came.insert(next, module);
+                    queue.push_back(next);
+                }
+            }
+        }
+        None
+    }
+
     /// Adds a reason for `to` to come before `from`; ignored for a module and itself, or for modules that do
     /// not take part. Returns whether it was taken.
     pub fn add(&mut self, from: &Module, to: &Module, reason: Reason) -> bool {
@@ -192,6 +217,31 @@ impl Graph {
             because,
         });
         true
+    }
+
+    /// The part at most `depth` edges away from one module, in either direction; `None` when it takes no
+    /// part.
+    pub fn around(&self, middle: &Module, depth: usize) -> Option<Self> {
+        let mut near = BTreeSet::from([self.modules.get(middle)?]);
+        for _ in 0..depth {
+            let beside = self.edges.keys().filter_map(|(from, to)| {
+                match (near.contains(from), near.contains(to)) {
+                    (true, false) => Some(to),
+                    (false, true) => Some(from),
+                    _ => None,
+                }
+            });
+            let beside: Vec<_> = beside.collect();
+            if beside.is_empty() {
+                break;
+            }
+            near.extend(beside);
+        }
+        let gone = self.modules.iter().filter(|m| !near.contains(m)).cloned();
+        let mut part = self.without(&gone.collect());
+        part.removed
+            .retain(|gone| near.contains(&gone.from) && near.contains(&gone.to));
+        Some(part)
     }
 
     /// The same graph without some modules.

@@ -33,6 +33,17 @@ pub(super) struct Located {
 pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
     let mut reader = Reader::default();
     reader.read(path, None, 0, &mut Vec::new());
+    finish(reader, path, sets)
+}
+
+/// The same for a text at hand; `path` is only its name and what includes are relative to.
+pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Loaded {
+    let mut reader = Reader::default();
+    reader.statements(path, text.to_owned(), 0, &mut Vec::new());
+    finish(reader, path, sets)
+}
+
+fn finish(reader: Reader, path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
     let Reader {
         sources,
         statements,
@@ -42,6 +53,12 @@ pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
     let broken = diagnostics.iter().any(Diagnostic::is_error);
     let (plan, said) = resolve::resolve(path, statements, sets, sources.clone());
     diagnostics.extend(said);
+    // In the order of the text, whatever was looked at first; what has no place comes last.
+    diagnostics.sort_by_key(|d| {
+        d.labels
+            .first()
+            .map_or(usize::MAX, |label| label.span.start)
+    });
     let failed = broken || diagnostics.iter().any(Diagnostic::is_error);
     Loaded {
         plan: (!failed).then_some(plan),
@@ -94,11 +111,17 @@ impl Reader {
                 return;
             }
         };
+        chain.push(identity);
+        self.statements(path, text, layer, chain);
+        chain.pop();
+    }
+
+    /// The statements of a file and of those it includes.
+    fn statements(&mut self, path: &Path, text: String, layer: usize, chain: &mut Vec<PathBuf>) {
         let base = self.sources.add(path.display().to_string(), text.clone());
         let parsed = parse_plan(&text, base);
         self.diagnostics.extend(parsed.diagnostics);
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        chain.push(identity);
         for statement in parsed.statements {
             if let StatementKind::Include {
                 path: include,
@@ -120,11 +143,14 @@ impl Reader {
                 layer,
             });
         }
-        chain.pop();
     }
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
+/// The text of a plan file.
+///
+/// # Errors
+/// In words: no such file, not a regular one, larger than 16 MiB, not UTF-8.
+pub fn read_text(path: &Path) -> Result<String, String> {
     let size = std::fs::metadata(path).map_err(|e| e.to_string())?;
     if !size.is_file() {
         return Err("not a regular file".to_owned());

@@ -3,9 +3,11 @@
 //! [`load`] reads files and gives a [`Plan`]; what depends on a node (subjects, guards) stays as
 //! expressions and is decided per node by `rules::manual`. Reading a plan asks nobody anything.
 
+mod constants;
 pub mod load;
 mod options;
 mod resolve;
+mod scope;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,8 +19,8 @@ use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
 
-pub use load::load;
-pub use options::{duration, term_duration};
+pub use load::{load, load_text};
+pub use options::{attribute, duration, term_duration, wrong_value};
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{Bindings, Evaluator, Moment};
 use crate::syntax::ast::{Expr, ExprKind, Options};
-use crate::term::{Atom, Term};
+use crate::syntax::walk::variables;
+use crate::term::{Atom, Fun, Term};
 
 /// Reports options that a statement does not have.
 pub(super) fn known(
@@ -50,12 +51,83 @@ pub(super) fn value<'a>(options: &'a Options, word: &str) -> Option<&'a Expr> {
 
 /// "`word` wants …, got …"
 pub(super) fn wrong(word: &str, wants: &str, expr: &Expr, got: &Term) -> Diagnostic {
-    let mut told = Diagnostic::new(Code::E205, format!("`{word}` wants {wants}, got `{got}`"))
-        .label(expr.span, format!("not {wants}"));
-    if wants.contains("duration") && got.as_list().is_some_and(|l| !l.is_empty()) {
-        told = told.help("remove the quotes");
+    wrong_value(word, wants, expr.span, got)
+}
+
+/// E205 for the value of an option; quotes around something that would fit are told apart.
+pub fn wrong_value(word: &str, wants: &str, span: Span, got: &Term) -> Diagnostic {
+    let told = Diagnostic::new(Code::E205, format!("`{word}` wants {wants}, got `{got}`"))
+        .label(span, format!("not {wants}"));
+    match got
+        .as_list()
+        .and_then(|list| if list.is_empty() { None } else { got.to_text() })
+    {
+        Some(text) if is_bare(word, &text) => {
+            told.help(format!("remove the quotes: `{word} => {text}`"))
+        }
+        _ => told,
     }
-    told
+}
+
+/// Whether the text of a string would be a value of the option without its quotes.
+fn is_bare(word: &str, text: &str) -> bool {
+    let Ok(expr) = crate::syntax::parse_expression(text, 0) else {
+        return false;
+    };
+    match &expr.kind {
+        ExprKind::Duration(_) => true,
+        _ => expr
+            .as_literal()
+            .is_some_and(|term| attribute(word, &term).is_ok()),
+    }
+}
+
+/// Whether a value fits an option of `module`; if not, what would.
+///
+/// # Errors
+/// What the option wants, in words.
+pub fn attribute(word: &str, term: &Term) -> Result<(), &'static str> {
+    let is_word = |words: &[&str]| words.iter().any(|word| term.is_atom(word));
+    let (fits, wants) = match word {
+        "class" => (
+            is_word(&["supervisor", "server", "plain"]),
+            "`supervisor`, `server` or `plain`",
+        ),
+        "type" => (is_word(&["static", "dynamic"]), "`static` or `dynamic`"),
+        "change" => (
+            term.is_atom("soft") || is_change(term),
+            "`soft`, `{advanced, Extra}` or `{convert, fun m:f/1}`",
+        ),
+        "timeout" => (
+            is_word(&["infinity", "default"]) || term_duration(term).is_some(),
+            "a duration such as `30s`, or `infinity`",
+        ),
+        "purge" => {
+            let both =
+                matches!(term.as_tuple(), Some([pre, post]) if is_purge(pre) && is_purge(post));
+            (
+                is_purge(term) || both,
+                "`soft`, `brutal`, `{wait, 2s}` or a pair of these",
+            )
+        }
+        // E204 was told.
+        _ => return Ok(()),
+    };
+    if fits { Ok(()) } else { Err(wants) }
+}
+
+fn is_change(term: &Term) -> bool {
+    match term.as_tuple() {
+        Some([word, _]) if word.is_atom("advanced") => true,
+        Some([word, Term::Fun(Fun::External { arity: 1, .. })]) => word.is_atom("convert"),
+        _ => false,
+    }
+}
+
+fn is_purge(term: &Term) -> bool {
+    term.is_atom("soft")
+        || term.is_atom("brutal")
+        || matches!(term.as_tuple(), Some([word, time]) if word.is_atom("wait") && term_duration(time).is_some())
 }
 
 /// A statement that the language knows and this version does not carry out.
@@ -79,7 +151,7 @@ pub(super) fn constant(
     if let Some(term) = expr.as_literal() {
         return Some(term);
     }
-    let mut bindings = constants.clone();
+    let mut bindings = constants.only(variables(expr));
     match Evaluator::pure(Moment::Static).eval(std::slice::from_ref(expr), &mut bindings) {
         Ok(term) => Some(term),
         Err(failure) => {

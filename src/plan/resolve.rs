@@ -1,19 +1,23 @@
 //! From statements to a [`Plan`]: what may stand once, constants and parameters, options and their types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::constants::constants;
 use super::load::Located;
-use super::options::{constant, duration, known, unsupported, value, wrong};
+use super::options::{attribute, constant, duration, known, unsupported, value, wrong};
+use super::scope::{self, Names};
 use super::{Check, CodeFrom, CookieFrom, Hook, Patterns, Plan, Rollback, Rule, Target, When};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
-use crate::eval::Bindings;
+use crate::eval::{Bindings, Evaluator, Moment, is_builtin};
 use crate::name::NodeName;
 use crate::syntax::ast::{
-    Expr, ExprKind, Moment, Options, Spanned, Statement, StatementKind, Tail,
+    Expr, ExprKind, Moment as HookMoment, OptionPair, Options, Spanned, Statement, StatementKind,
+    Tail,
 };
+use crate::syntax::walk::{self, variables};
 use crate::term::Term;
 
 /// Resolves statements; the plan is only to be used when no diagnostic is an error.
@@ -48,9 +52,10 @@ pub(super) fn resolve(
         plan,
         said: Vec::new(),
         once: BTreeMap::new(),
+        names: Names::default(),
     };
-    resolver.parameters(&statements, sets);
-    resolver.constants(&statements);
+    resolver.names(&statements);
+    resolver.plan.constants = constants(&statements, sets, &mut resolver.said);
     for located in statements {
         resolver.statement(located);
     }
@@ -61,6 +66,7 @@ struct Resolver {
     plan: Plan,
     said: Vec<Diagnostic>,
     once: BTreeMap<String, Span>,
+    names: Names,
 }
 
 impl Resolver {
@@ -77,101 +83,28 @@ impl Resolver {
         }
     }
 
-    fn parameters(&mut self, statements: &[Located], sets: &BTreeMap<String, String>) {
-        let mut names = Vec::new();
+    /// The names that the plan defines; each may be defined once.
+    fn names(&mut self, statements: &[Located]) {
+        let mut globals = BTreeSet::new();
         for Located { statement, .. } in statements {
-            let StatementKind::Param {
-                name,
-                kind,
-                default,
-                ..
-            } = &statement.kind
-            else {
-                continue;
-            };
-            names.push(name.value.clone());
-            self.once(&format!("param {}", name.value), name.span);
-            let found = match sets.get(&name.value) {
-                Some(text) => self.given(name, kind.as_ref(), text),
-                None => match default {
-                    Some(expr) => constant(expr, &self.plan.constants, &mut self.said),
-                    None => {
-                        let title = format!("parameter `{}` has no value", name.value);
-                        let help =
-                            format!("pass `--set {0}=VALUE` or set UPDO_SET_{0}", name.value);
-                        let told = Diagnostic::new(Code::E207, title);
-                        self.said
-                            .push(told.label(name.span, "has no default").help(help));
-                        None
-                    }
-                },
-            };
-            if let Some(term) = found {
-                self.plan.constants.set(&name.value, term);
-            }
-        }
-        for set in sets.keys().filter(|set| !names.contains(set)) {
-            let mut told = Diagnostic::new(
-                Code::E208,
-                format!("`--set {set}=…`: the plan has no such parameter"),
-            );
-            if let Some(close) = suggest(set, names.iter()) {
-                told = told.help(format!("did you mean `{close}`?"));
-            }
-            self.said.push(told);
-        }
-    }
-
-    /// A value given as text, read by the parameter's type.
-    fn given(&mut self, name: &Spanned<String>, kind: Option<&Expr>, text: &str) -> Option<Term> {
-        let kind = kind
-            .and_then(Expr::as_literal)
-            .unwrap_or_else(|| Term::atom("term"));
-        let found = typed(&kind, text);
-        if found.is_none() {
-            let title = format!(
-                "`--set {}={text}`: the value is not {}",
-                name.value,
-                article(&kind)
-            );
-            self.said.push(
-                Diagnostic::new(Code::E208, title).label(name.span, format!("wants `{kind}`")),
-            );
-        }
-        found
-    }
-
-    /// Constants may stand in any order: whatever can be computed is, until nothing changes.
-    fn constants(&mut self, statements: &[Located]) {
-        let mut open: Vec<(&Spanned<String>, &Expr)> = Vec::new();
-        for Located { statement, .. } in statements {
-            if let StatementKind::Bind { name, value } = &statement.kind {
-                self.once(&name.value, name.span);
-                open.push((name, value));
-            }
-        }
-        loop {
-            let before = open.len();
-            open.retain(|(name, expr)| {
-                let mut quiet = Vec::new();
-                match constant(expr, &self.plan.constants, &mut quiet) {
-                    Some(term) => {
-                        self.plan.constants.set(&name.value, term);
-                        false
-                    }
-                    None => true,
+            match &statement.kind {
+                StatementKind::Bind { name, .. } | StatementKind::Param { name, .. } => {
+                    self.once(&name.value, name.span);
+                    globals.insert(name.value.clone());
                 }
-            });
-            if open.is_empty() {
-                return;
-            }
-            if open.len() == before {
-                break;
+                StatementKind::Function { name, clauses } => {
+                    let arity = clauses.first().map_or(0, |clause| clause.args.len());
+                    self.once(&format!("{}/{arity}", name.value.as_str()), name.span);
+                    let key = (name.value.as_str().to_owned(), arity);
+                    self.plan
+                        .functions
+                        .entry(key)
+                        .or_insert_with(|| clauses.clone());
+                }
+                _ => {}
             }
         }
-        for (_, expr) in open {
-            constant(expr, &self.plan.constants, &mut self.said);
-        }
+        self.names = Names::new(globals, &self.plan.functions);
     }
 
     fn statement(&mut self, located: Located) {
@@ -198,12 +131,8 @@ impl Resolver {
             StatementKind::Include { .. }
             | StatementKind::Param { .. }
             | StatementKind::Bind { .. } => {}
-            StatementKind::Function { name, clauses } => {
-                let arity = clauses.first().map_or(0, |clause| clause.args.len());
-                self.once(&format!("{}/{arity}", name.value.as_str()), name.span);
-                self.plan
-                    .functions
-                    .insert((name.value.as_str().to_owned(), arity), clauses.clone());
+            StatementKind::Function { clauses, .. } => {
+                scope::function(&self.names, clauses, &mut self.said);
             }
             StatementKind::Target { name, options } => {
                 self.target(name.value.as_str(), options, span, &folder)
@@ -230,17 +159,40 @@ impl Resolver {
                 self.no_guard(tail, "old from");
                 self.plan.old_from.push(located_patterns(patterns, folder));
             }
-            StatementKind::Relation { .. }
-            | StatementKind::Cycle { .. }
-            | StatementKind::Exclude { .. }
-            | StatementKind::Only { .. } => self.rule(statement, layer),
-            StatementKind::Module { options, .. } => {
+            StatementKind::Relation {
+                left, right, tail, ..
+            } => {
+                self.subject(left);
+                self.subject(right);
+                self.guard(tail);
+                self.rule(statement, layer);
+            }
+            StatementKind::Cycle { members, tail, .. } => {
+                self.subject(members);
+                self.guard(tail);
+                self.rule(statement, layer);
+            }
+            StatementKind::Exclude { subject, tail } | StatementKind::Only { subject, tail } => {
+                self.subject(subject);
+                self.guard(tail);
+                self.rule(statement, layer);
+            }
+            StatementKind::Module {
+                subject,
+                options,
+                tail,
+            } => {
+                self.subject(subject);
                 known(
                     options,
                     "module",
                     &["class", "type", "change", "timeout", "purge"],
                     &mut self.said,
                 );
+                for pair in options {
+                    self.attribute(pair);
+                }
+                self.guard(tail);
                 self.rule(statement, layer);
             }
             StatementKind::Window(word) => {
@@ -335,6 +287,70 @@ impl Resolver {
             );
         }
         self.plan.rules.push(Rule { statement, layer });
+    }
+
+    /// A subject: what can be computed without a node must be a module or a list of modules.
+    fn subject(&mut self, expr: &Expr) {
+        let Some(term) = self.early(expr) else { return };
+        let is_modules = match &term {
+            Term::Atom(_) => true,
+            Term::List(list) => list.iter().all(|element| element.as_atom().is_some()),
+            _ => false,
+        };
+        if !is_modules {
+            let told =
+                Diagnostic::new(Code::E205, format!("a subject wants modules, got `{term}`"))
+                    .label(expr.span, "not a module or a list of modules");
+            let quoted = term.as_list().is_some() && term.to_text().is_some();
+            self.said.push(if quoted {
+                told.help("remove the quotes; a pattern is `glob(\"…\")`")
+            } else {
+                told
+            });
+        }
+    }
+
+    /// An option of `module`, as far as it can be computed without a node.
+    fn attribute(&mut self, pair: &OptionPair) {
+        if let Some(term) = self.early(&pair.value)
+            && let Err(wants) = attribute(pair.key.value.as_str(), &term)
+        {
+            let word = pair.key.value.as_str();
+            self.said.push(wrong(word, wants, &pair.value, &term));
+        }
+    }
+
+    fn guard(&mut self, tail: &Tail) {
+        for condition in &tail.when {
+            self.early(condition);
+        }
+    }
+
+    /// What an expression of the facts moment is worth already now. What is wrong for every node is told;
+    /// what needs a node is not.
+    fn early(&mut self, expr: &Expr) -> Option<Term> {
+        if let Some(term) = expr.as_literal() {
+            return Some(term);
+        }
+        let before = self.said.len();
+        scope::facts(&self.names, expr, &mut self.said);
+        let used = variables(expr);
+        let mut bindings = self.plan.constants.only(used.iter().copied());
+        // A constant without a value was told where it is defined; functions wait for the node.
+        let mut waits = self.said.len() > before || bindings.len() < used.len();
+        walk::all(expr, &mut |part| {
+            waits |= matches!(&part.kind, ExprKind::Call(name, args) if !is_builtin(name.value.as_str(), args.len()));
+        });
+        if waits {
+            return None;
+        }
+        match Evaluator::pure(Moment::Facts).eval(std::slice::from_ref(expr), &mut bindings) {
+            Ok(term) => Some(term),
+            Err(failure) => {
+                self.said.push(*failure.diagnostic);
+                None
+            }
+        }
     }
 
     fn no_guard(&mut self, tail: &Tail, what: &str) {
@@ -479,19 +495,33 @@ impl Resolver {
         None
     }
 
-    fn hook(&mut self, moment: &Moment, options: &Options, tail: &Tail, body: &[Expr], span: Span) {
+    fn hook(
+        &mut self,
+        moment: &HookMoment,
+        options: &Options,
+        tail: &Tail,
+        body: &[Expr],
+        span: Span,
+    ) {
         known(options, "before", &[], &mut self.said);
         let when = match moment {
-            Moment::BeforeUpgrade => When::Before,
-            Moment::AfterUpgrade => When::After,
-            Moment::OnFailure => When::Failure,
-            Moment::BeforeRollout | Moment::AfterRollout => {
+            HookMoment::BeforeUpgrade => When::Before,
+            HookMoment::AfterUpgrade => When::After,
+            HookMoment::OnFailure => When::Failure,
+            HookMoment::BeforeRollout | HookMoment::AfterRollout => {
                 return self.said.push(unsupported(span, "a hook around `rollout`"));
             }
-            Moment::Before(_) | Moment::After(_) => {
+            HookMoment::Before(_) | HookMoment::After(_) => {
                 return self.said.push(unsupported(span, "a hook at a step"));
             }
         };
+        let given: &[&str] = if when == When::Failure {
+            &["Reason"]
+        } else {
+            &[]
+        };
+        scope::hook(&self.names, body, given, &mut self.said);
+        self.guard(tail);
         self.plan.hooks.push(Hook {
             when,
             body: body.to_vec(),
@@ -528,6 +558,8 @@ impl Resolver {
                 None => {}
             }
         }
+        scope::check(&self.names, body, &mut self.said);
+        self.guard(tail);
         let mut time = |word: &str, default| match value(options, word) {
             Some(expr) => {
                 duration(word, expr, &self.plan.constants, &mut self.said).unwrap_or(default)
@@ -570,46 +602,4 @@ fn choice(statement: &str, word: &Spanned<crate::term::Atom>, words: &[&str]) ->
         told = told.help(format!("did you mean `{close}`?"));
     }
     told
-}
-
-fn article(kind: &Term) -> String {
-    let text = kind.to_string();
-    if text.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        format!("an {text}")
-    } else {
-        format!("a {text}")
-    }
-}
-
-/// Reads a parameter's text by its type.
-fn typed(kind: &Term, text: &str) -> Option<Term> {
-    if let Some([element]) = kind.as_list() {
-        if text.is_empty() {
-            return Some(Term::List(Vec::new()));
-        }
-        return text
-            .split(',')
-            .map(|part| typed(element, part.trim()))
-            .collect::<Option<Vec<_>>>()
-            .map(Term::List);
-    }
-    let parsed = || crate::syntax::parse_expression(text, 0).ok();
-    match kind.as_atom()?.as_str() {
-        "string" => Some(Term::string(text)),
-        "atom" => Some(Term::atom(text)),
-        "node" => text.contains('@').then(|| Term::atom(text)),
-        "integer" => text.parse().ok().map(Term::Int),
-        "float" => text
-            .parse()
-            .ok()
-            .filter(|f: &f64| f.is_finite())
-            .map(Term::Float),
-        "boolean" => text.parse().ok().map(Term::boolean),
-        "duration" => match parsed()?.kind {
-            ExprKind::Duration(ms) => i64::try_from(ms).ok().map(Term::Int),
-            _ => None,
-        },
-        "term" => parsed()?.as_literal(),
-        _ => None,
-    }
 }

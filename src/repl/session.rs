@@ -17,6 +17,7 @@ use crate::name::Module;
 use crate::node::Session as Node;
 use crate::plan::{Plan, Rule};
 use crate::report::preview;
+use crate::rules::view::NoFacts;
 use crate::syntax::ast::{Expr, Statement, StatementKind};
 use crate::syntax::{Input, InputError, parse_input};
 use crate::term::{self, Term};
@@ -180,6 +181,7 @@ impl<'a> Session<'a> {
                     .eval(body, &mut bindings)
             }
             None => Evaluator::new(Moment::Live, &functions)
+                .with_world(&mut NoFacts(self.node.node()))
                 .with_remote(&mut remote)
                 .eval(body, &mut bindings),
         };

@@ -1,8 +1,10 @@
 //! What people and machines see: the preview, the lines of a run, the stream of events.
 //!
-//! Text only; nothing here writes to a terminal or a file.
+//! Text only, but for [`record`], which keeps it.
 
+pub mod diff;
 pub mod json;
 pub mod lines;
 pub mod paint;
 pub mod preview;
+pub mod record;

@@ -24,6 +24,8 @@ pub struct EdgeRule {
     pub from: Vec<Module>,
     /// Those they wait for.
     pub to: Vec<Module>,
+    /// `loads before` and `loads after`: an order and nothing else, so it may not close a ring.
+    pub is_order: bool,
     /// The statement.
     pub source: Source,
 }

@@ -34,6 +34,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     merge_attributes(&mut modules, manual, &mut said);
     conversions_exist(changes, &modules, &mut said);
     contradictions(&graph, &mut said);
+    impossible_orders(&graph, manual, &mut said);
     let cycles = merge_cycles(&mut graph, manual, &mut said);
     let order = graph.order();
     Merged {
@@ -341,14 +342,11 @@ fn conversions_exist(
         let (Change::Advanced(_), Class::Server) = (&rules.change.value, rules.class.value) else {
             continue;
         };
-        let Some(new) = changes
-            .modules
-            .get(module)
-            .and_then(|changed| changed.new.as_ref())
-        else {
+        let Some(changed) = changes.modules.get(module) else {
             continue;
         };
-        if infer::converter(&new.facts).is_some() {
+        let Some(new) = &changed.new else { continue };
+        if infer::converter(changes, changed, &new.facts).is_some() {
             continue;
         }
         let title = format!("`{module}` is to be converted but exports no `code_change`");
@@ -384,6 +382,47 @@ fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) {
             }
         }
         said.push(told);
+    }
+}
+
+/// `loads before` and `loads after` order without grouping: against an edge they mean nothing.
+fn impossible_orders(graph: &Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
+    let told: BTreeSet<crate::diag::Span> = said
+        .iter()
+        .filter(|d| d.code == Code::E303)
+        .flat_map(|d| d.labels.iter().map(|label| label.span))
+        .collect();
+    for rule in manual
+        .add
+        .iter()
+        .filter(|rule| rule.is_order && !told.contains(&rule.source.span))
+    {
+        for (from, to) in rule
+            .from
+            .iter()
+            .flat_map(|a| rule.to.iter().map(move |b| (a, b)))
+        {
+            if from == to || !graph.contains(from) || !graph.contains(to) {
+                continue;
+            }
+            // `to` comes first, says the rule; does it wait for `from` all the same?
+            let Some(path) = graph.path(to, from) else {
+                continue;
+            };
+            let title = format!("`{to}` cannot come before `{from}`: it depends on it");
+            let mut told = Diagnostic::new(Code::E303, title)
+                .label(rule.source.span, format!("wants {to} before {from}"))
+                .help(
+                    "delete this order, or take an edge of the ring away with `does not depend on`",
+                );
+            for pair in path.windows(2) {
+                let [a, b] = pair else { continue };
+                if let Some(reason) = graph.edge(a, b).and_then(|edge| edge.reasons.first()) {
+                    told = told.note(reason.sentence(a, b));
+                }
+            }
+            said.push(told);
+        }
     }
 }
 

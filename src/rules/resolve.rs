@@ -7,17 +7,23 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic};
 use crate::eval::{Bindings, Evaluator, Functions, Moment};
 use crate::name::Module;
-use crate::plan::{Plan, Rule, duration, term_duration};
+use crate::plan::{Plan, Rule, attribute, term_duration, wrong_value};
 use crate::syntax::ast::{
     BreakEdge, Expr, ExprKind, OptionPair, Options, StatementKind, Tail, Verb,
 };
+use crate::syntax::walk::variables;
 use crate::term::{Fun, Term};
 
 /// Decides every rule statement of a plan for one node.
 pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
+    let mut functions = Functions::new();
+    for ((name, _), clauses) in &plan.functions {
+        functions.insert(name, clauses);
+    }
     let mut resolver = Resolver {
         plan,
         view,
+        functions,
         manual: Manual::default(),
         said: Vec::new(),
     };
@@ -30,6 +36,7 @@ pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
 struct Resolver<'a> {
     plan: &'a Plan,
     view: &'a View<'a>,
+    functions: Functions<'a>,
     manual: Manual,
     said: Vec<Diagnostic>,
 }
@@ -63,6 +70,7 @@ impl Resolver<'_> {
                 let edge = EdgeRule {
                     from,
                     to,
+                    is_order: matches!(verb.value, Verb::LoadsBefore | Verb::LoadsAfter),
                     source: source(tail),
                 };
                 match verb.value {
@@ -145,13 +153,16 @@ impl Resolver<'_> {
             return Some(term);
         }
         let mut world = self.view.world();
-        let functions = Functions::new();
-        let mut bindings: Bindings = self.plan.constants.clone();
-        let mut evaluator = Evaluator::new(Moment::Facts, &functions).with_world(&mut world);
+        let mut bindings: Bindings = self.plan.constants.only(variables(expr));
+        let mut evaluator = Evaluator::new(Moment::Facts, &self.functions).with_world(&mut world);
         match evaluator.eval(std::slice::from_ref(expr), &mut bindings) {
             Ok(term) => Some(term),
             Err(failure) => {
-                self.said.push(*failure.diagnostic);
+                let mut told = *failure.diagnostic;
+                if told.labels.is_empty() {
+                    told = told.label(expr.span, "asked for here");
+                }
+                self.said.push(told);
                 None
             }
         }
@@ -206,12 +217,13 @@ impl Resolver<'_> {
         options
             .iter()
             .filter_map(|pair| {
+                let term = self.option(pair)?;
                 let value = match pair.key.value.as_str() {
-                    "class" => self.word(pair, &CLASSES).map(Attribute::Class),
-                    "type" => self.word(pair, &KINDS).map(Attribute::Kind),
-                    "change" => self.change(pair),
-                    "timeout" => self.timeout(pair),
-                    "purge" => self.purge(pair),
+                    "class" => word(&term, &CLASSES).map(Attribute::Class),
+                    "type" => word(&term, &KINDS).map(Attribute::Kind),
+                    "change" => change(&term).map(Attribute::Change),
+                    "timeout" => timeout(&term).map(Attribute::Timeout),
+                    "purge" => purge(&term),
                     _ => None, // E204 was told when the plan was read
                 }?;
                 Some((value, pair.key.span.to(pair.value.span)))
@@ -219,83 +231,55 @@ impl Resolver<'_> {
             .collect()
     }
 
-    fn word<T: Copy>(&mut self, pair: &OptionPair, words: &[(&str, T)]) -> Option<T> {
+    /// The value of an option, if it fits.
+    fn option(&mut self, pair: &OptionPair) -> Option<Term> {
         let term = self.value(&pair.value)?;
-        let found = words
-            .iter()
-            .find(|(word, _)| term.is_atom(word))
-            .map(|(_, value)| *value);
-        if found.is_none() {
-            let wanted: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            self.wrong(pair, &wanted.join(", "), &term);
-        }
-        found
-    }
-
-    fn wrong(&mut self, pair: &OptionPair, wants: &str, got: &Term) {
-        let title = format!("`{}` wants {wants}, got `{got}`", pair.key.value.as_str());
-        self.said
-            .push(Diagnostic::new(Code::E205, title).label(pair.value.span, "does not fit"));
-    }
-
-    fn change(&mut self, pair: &OptionPair) -> Option<Attribute> {
-        let term = self.value(&pair.value)?;
-        let change = match &term {
-            Term::Atom(atom) if *atom == "soft" => Some(Change::Soft),
-            Term::Tuple(parts) => match parts.as_slice() {
-                [word, extra] if word.is_atom("advanced") => Some(Change::Advanced(extra.clone())),
-                [
-                    word,
-                    Term::Fun(Fun::External {
-                        module,
-                        name,
-                        arity: 1,
-                    }),
-                ] if word.is_atom("convert") => Some(Change::Convert {
-                    module: Module::new(module.as_str()),
-                    function: name.clone(),
-                }),
-                _ => None,
-            },
-            _ => None,
-        };
-        if change.is_none() {
-            self.wrong(
-                pair,
-                "`soft`, `{advanced, Extra}` or `{convert, fun m:f/1}`",
-                &term,
-            );
-        }
-        change.map(Attribute::Change)
-    }
-
-    fn timeout(&mut self, pair: &OptionPair) -> Option<Attribute> {
-        if let ExprKind::Literal(Term::Atom(atom)) = &pair.value.kind {
-            match atom.as_str() {
-                "infinity" => return Some(Attribute::Timeout(Timeout::Infinity)),
-                "default" => return Some(Attribute::Timeout(Timeout::Default)),
-                _ => {}
+        let word = pair.key.value.as_str();
+        match attribute(word, &term) {
+            Ok(()) => Some(term),
+            Err(wants) => {
+                self.said
+                    .push(wrong_value(word, wants, pair.value.span, &term));
+                None
             }
         }
-        let time = duration("timeout", &pair.value, &self.plan.constants, &mut self.said)?;
-        Some(Attribute::Timeout(Timeout::After(time)))
     }
+}
 
-    fn purge(&mut self, pair: &OptionPair) -> Option<Attribute> {
-        let term = self.value(&pair.value)?;
-        let both = one_purge(&term).map(|purge| (purge, purge));
-        let found = both.or_else(|| match term.as_tuple() {
-            Some([pre, post]) => Some((one_purge(pre)?, one_purge(post)?)),
-            _ => None,
-        });
-        if found.is_none() {
-            self.wrong(
-                pair,
-                "`soft`, `brutal`, `{wait, 2s}` or a pair of these",
-                &term,
-            );
-        }
-        found.map(|(pre, post)| Attribute::Purge(pre, post))
+fn word<T: Copy>(term: &Term, words: &[(&str, T)]) -> Option<T> {
+    words
+        .iter()
+        .find(|(word, _)| term.is_atom(word))
+        .map(|(_, value)| *value)
+}
+
+fn change(term: &Term) -> Option<Change> {
+    match term.as_tuple() {
+        None => term.is_atom("soft").then_some(Change::Soft),
+        Some([word, extra]) if word.is_atom("advanced") => Some(Change::Advanced(extra.clone())),
+        Some([_, Term::Fun(Fun::External { module, name, .. })]) => Some(Change::Convert {
+            module: Module::new(module.as_str()),
+            function: name.clone(),
+        }),
+        Some(_) => None,
+    }
+}
+
+fn timeout(term: &Term) -> Option<Timeout> {
+    match term.as_atom().map(|atom| atom.as_str()) {
+        Some("infinity") => Some(Timeout::Infinity),
+        Some("default") => Some(Timeout::Default),
+        _ => term_duration(term).map(Timeout::After),
+    }
+}
+
+fn purge(term: &Term) -> Option<Attribute> {
+    if let Some(purge) = one_purge(term) {
+        return Some(Attribute::Purge(purge, purge));
+    }
+    match term.as_tuple() {
+        Some([pre, post]) => Some(Attribute::Purge(one_purge(pre)?, one_purge(post)?)),
+        _ => None,
     }
 }
 

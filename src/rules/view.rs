@@ -86,19 +86,46 @@ impl World for Facts<'_> {
             ("glob", [pattern]) => glob(view, pattern),
             ("behaviour", [behaviour]) => behaves(view, behaviour),
             ("exports", [module, function, arity]) => exports(view, module, function, arity),
-            ("matches", [value, pattern]) => matches(value, pattern).map(Term::boolean),
-            ("env", [name]) => text(name).map(|name| match std::env::var(name) {
-                Ok(value) => Term::string(&value),
-                Err(_) => Term::atom("undefined"),
-            }),
             ("info" | "warn", [format]) => self.say(format),
             ("info" | "warn", [format, args]) => {
                 self.say(&Term::tuple([format.clone(), args.clone()]))
             }
-            ("fail", [reason]) => Err(WorldError::Raised(Class::Error, reason.clone())),
-            ("sleep", [time]) => sleep(time),
-            _ => return None,
+            _ => return anywhere(name, args),
         })
+    }
+}
+
+/// What needs no facts.
+fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, WorldError>> {
+    Some(match (name, args) {
+        ("matches", [value, pattern]) => matches(value, pattern).map(Term::boolean),
+        ("env", [name]) => text(name).map(|name| match std::env::var(name) {
+            Ok(value) => Term::string(&value),
+            Err(_) => Term::atom("undefined"),
+        }),
+        ("fail", [reason]) => Err(WorldError::Raised(Class::Error, reason.clone())),
+        ("sleep", [time]) => sleep(time),
+        _ => return None,
+    })
+}
+
+/// The built-in functions on a node that no plan describes: nothing was compared.
+#[derive(Debug)]
+pub struct NoFacts<'a>(pub &'a NodeName);
+
+impl World for NoFacts<'_> {
+    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
+        match (name, args) {
+            ("node", []) => Some(Ok(Term::atom(self.0.as_str()))),
+            _ => anywhere(name, args).or_else(|| {
+                let needed = crate::eval::needs(name)?;
+                (needed == crate::eval::Moment::Facts).then(|| {
+                    let what =
+                        format!("`{name}` needs a plan, whose code is compared with the node's");
+                    Err(WorldError::Unknown(what))
+                })
+            }),
+        }
     }
 }
 

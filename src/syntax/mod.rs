@@ -10,6 +10,7 @@ mod binary;
 mod error;
 mod expected;
 mod expr;
+pub mod fmt;
 mod grammar;
 mod habits;
 mod lex;
@@ -19,5 +20,6 @@ pub mod parse;
 pub mod print;
 mod recover;
 mod statement;
+pub mod walk;
 
 pub use parse::{Input, InputError, Parsed, parse_expression, parse_input, parse_plan, parse_term};

@@ -41,14 +41,27 @@ pub fn answers() -> &'static Answers {
     ANSWERS.get_or_init(ask)
 }
 
-/// Runs an escript of this folder.
-pub fn escript(script: &str, arguments: &[&Path]) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/beam_oracle")
-        .join(script);
-    let output = Command::new("escript")
-        .arg(&script)
-        .args(arguments)
+/// The root of another system whose OTP is asked instead of this one's (`scripts/otp.sh root RELEASE`).
+fn other_root() -> Option<PathBuf> {
+    std::env::var_os("UPDO_ORACLE_ROOT").map(PathBuf::from)
+}
+
+/// Runs the escript, here or in another root, and lets it write to a file of the folder given.
+fn escript(folder: &Path, out: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/beam_oracle/oracle.erl");
+    let inside = folder.join("oracle.erl");
+    std::fs::copy(script, &inside).expect("the script can be copied");
+    let mut command = match other_root() {
+        None => Command::new("escript"),
+        Some(root) => {
+            let mut command = Command::new("chroot");
+            command.arg(root).arg("escript");
+            command
+        }
+    };
+    let output = command
+        .arg(seen_from_inside(&inside))
+        .arg(seen_from_inside(&folder.join(out)))
         .env("ERL_FLAGS", "+pc unicode")
         .env("LC_ALL", "C.UTF-8")
         .output()
@@ -61,10 +74,28 @@ pub fn escript(script: &str, arguments: &[&Path]) {
     );
 }
 
+fn seen_from_inside(path: &Path) -> PathBuf {
+    match other_root() {
+        None => path.to_owned(),
+        Some(root) => Path::new("/").join(path.strip_prefix(root).expect("below the root")),
+    }
+}
+
+fn seen_from_outside(path: &str) -> PathBuf {
+    match other_root() {
+        None => PathBuf::from(path),
+        Some(root) => root.join(path.trim_start_matches('/')),
+    }
+}
+
 fn ask() -> Answers {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = match other_root() {
+        None => tempfile::tempdir(),
+        Some(root) => tempfile::tempdir_in(root.join("tmp")),
+    }
+    .expect("a folder");
     let out = folder.path().join("answers");
-    escript("oracle.erl", &[&out]);
+    escript(folder.path(), "answers");
     let bytes = std::fs::read(&out).expect("the script wrote its answers");
     let mut rest = bytes.as_slice();
     let mut answers = Answers {
@@ -117,7 +148,7 @@ fn read_beam(beam: &[Term]) -> Beam {
     };
     let vsn = vsn.as_list().expect("versions");
     Beam {
-        path: PathBuf::from(path.to_text().expect("a path")),
+        path: seen_from_outside(&path.to_text().expect("a path")),
         module: text(module),
         md5: md5.as_bytes().expect("bytes").to_vec(),
         vsn: if let [one] = vsn {
@@ -135,6 +166,8 @@ fn read_beam(beam: &[Term]) -> Beam {
                 };
                 (text(name), list(values).to_vec())
             })
+            // `-export_records([])`: an attribute without a value is no pair of name and value.
+            .filter(|(_, values)| !values.is_empty())
             .collect(),
         compile_info: info.clone(),
         call_sites: list(sites)

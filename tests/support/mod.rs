@@ -7,6 +7,9 @@
 
 #![allow(dead_code)] // every test binary uses its own part of this
 
+pub mod apps;
+pub mod desk;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

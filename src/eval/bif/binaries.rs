@@ -47,14 +47,17 @@ fn sized(value: &Term, unit: impl Fn(usize) -> usize) -> Outcome {
 
 /// `Length` bytes from `Start`; a negative length goes backwards.
 fn part(binary: &Term, start: &Term, length: &Term) -> Outcome {
-    let (Term::Binary(bytes), Term::Int(start), Term::Int(length)) = (binary, start, length) else {
+    let mut view = View::of(binary).ok_or(Fault::BadArg)?;
+    let (Term::Int(start), Term::Int(length)) = (start, length) else {
         return Err(Fault::BadArg);
     };
     let end = start.checked_add(*length).ok_or(Fault::BadArg)?;
-    let (from, to) = (*start.min(&end), *start.max(&end));
-    let from = usize::try_from(from).map_err(|_| Fault::BadArg)?;
-    let to = usize::try_from(to).map_err(|_| Fault::BadArg)?;
-    bytes.get(from..to).map(Term::binary).ok_or(Fault::BadArg)
+    let bits = |at: i64| usize::try_from(at).ok()?.checked_mul(8);
+    let (from, to) = bits(*start.min(&end))
+        .zip(bits(*start.max(&end)))
+        .ok_or(Fault::BadArg)?;
+    view.take(from).ok_or(Fault::BadArg)?;
+    view.piece(to - from).ok_or(Fault::BadArg)
 }
 
 fn split(binary: &Term, at: &Term) -> Outcome {

@@ -95,7 +95,7 @@ fn decimals(value: f64, digits: usize, compact: bool) -> Outcome1 {
     if text.len() > 253 {
         return Err(Fault::BadArg);
     }
-    if value.is_sign_negative() && value != 0.0 {
+    if value.is_sign_negative() {
         text.insert(0, '-');
     }
     if compact && digits > 0 {

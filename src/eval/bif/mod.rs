@@ -106,6 +106,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
         .filter(move |name| std::mem::replace(&mut last, name) != *name)
 }
 
+/// Whether there is a built-in function of this name and number of arguments.
+pub fn exists(name: &str, arity: usize) -> bool {
+    TABLE
+        .iter()
+        .any(|(known, n, _)| *known == name && *n == arity)
+}
+
 /// Whether a built-in function may stand in the guard of a clause.
 pub(super) fn in_guards(name: &str, arity: usize) -> bool {
     TABLE
@@ -115,10 +122,7 @@ pub(super) fn in_guards(name: &str, arity: usize) -> bool {
 
 /// Calls a built-in function; `None` if there is none of this name and arity.
 pub(super) fn call(name: &str, args: &[Term], budget: &mut Budget) -> Option<Outcome> {
-    if !TABLE
-        .iter()
-        .any(|(known, n, _)| *known == name && *n == args.len())
-    {
+    if !exists(name, args.len()) {
         return None;
     }
     if name.starts_with("is_") {

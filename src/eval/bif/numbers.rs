@@ -32,7 +32,9 @@ fn abs(value: &Term) -> Outcome {
             None => Term::integer(number::to_big(value)?.abs()),
         }),
         Term::Big(big) => Ok(Term::integer(big.abs())),
-        Term::Float(float) => Ok(Term::Float(float.abs())),
+        // `-0.0` is not less than zero and stays as it is.
+        Term::Float(float) if *float < 0.0 => Ok(Term::Float(-float)),
+        Term::Float(_) => Ok(value.clone()),
         _ => Err(Fault::BadArg),
     }
 }

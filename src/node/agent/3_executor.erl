@@ -64,12 +64,14 @@ idle_loop() ->
 
 %% The lock is free by now. Only who may still come by this module keeps it loaded.
 wait_stragglers() ->
+    GMon = get(gmon),
     case map_size(stragglers()) of
         0 -> ok;
         _ ->
             receive
                 {late, Ref, Pid, _} -> put(stragglers, maps:remove({Ref, Pid}, stragglers())), wait_stragglers();
-                {'DOWN', Mon, process, _, _} ->
+                %% That the guardian has gone is for last_watch/1.
+                {'DOWN', Mon, process, _, _} when Mon =/= GMon ->
                     put(stragglers, maps:filter(fun(_, M) -> M =/= Mon end, stragglers())),
                     wait_stragglers()
             end
@@ -122,12 +124,21 @@ job(K, Default) -> maps:get(K, get(job), Default).
 run(How) ->
     try
         prepare(How),
+        log_get(runs) > 1 orelse How =:= again orelse attended(),
         steps(job(steps, []), How),
         end_window(),
         finished(job(goal, new), #{})
     catch
         throw:{updo_fail, Reason} -> failed(Reason);
         Class:Reason:Stack -> failed({agent_error, text({Class, Reason, no_args(Stack)})})
+    end.
+
+%% A client that went away while the agent was still being brought to life wanted nothing to be touched any more, as
+%% far as it could know. Later it does not matter: then the run goes on to its end.
+attended() ->
+    case job(watcher, none) of
+        W when is_pid(W), node(W) =/= node() -> lists:member(node(W), nodes(connected)) orelse fail(unattended);
+        _ -> true
     end.
 
 finished(Outcome, Info) ->

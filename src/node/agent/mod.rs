@@ -93,6 +93,41 @@ impl Agent {
     }
 }
 
+/// Who holds a node's lock, in words; `None` when nobody does. Two questions, nothing is started. One that
+/// has finished and only keeps its result for somebody to fetch holds nothing.
+///
+/// # Errors
+/// When the connection is lost, or the node does not answer in time.
+pub fn lock_holder(session: &Session) -> std::result::Result<Option<String>, CallError> {
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    let guardian = session.call("erlang", "whereis", vec![Term::atom("updo_run")], TIMEOUT)?;
+    if !matches!(guardian, Term::Pid(_)) {
+        return Ok(None);
+    }
+    let ask = vec![guardian, Term::atom("dictionary")];
+    let answer = session.call("erlang", "process_info", ask, TIMEOUT)?;
+    let Some([_, dictionary]) = answer.as_tuple() else {
+        return Ok(None);
+    };
+    let info = dictionary.as_list().unwrap_or_default().iter();
+    let info = info.filter_map(Term::as_tuple).find_map(|pair| match pair {
+        [key, info] if key.is_atom("updo_info") => Some(info),
+        _ => None,
+    });
+    let kept = info
+        .and_then(|info| info.get("state"))
+        .is_some_and(|state| state.is_atom("kept"));
+    Ok(info.filter(|_| !kept).map(holder))
+}
+
+/// E505: another run holds the lock of a node.
+pub fn locked(session: &Session, who: String) -> Diagnostic {
+    let title = format!("another updo run holds the lock of {}", session.node());
+    Diagnostic::new(Code::E505, title)
+        .note(who)
+        .help("wait until it is done")
+}
+
 /// Who holds the lock, in words.
 fn holder(info: &Term) -> String {
     let show = |key: &str| {

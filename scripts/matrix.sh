@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# updo against other OTP releases: for each, its beams are read and compared with what its own beam_lib and
+# xref say, and the demonstration's shop is upgraded on a node of it. Needs root (chroot); makes the chroots
+# with scripts/otp.sh when they are missing.
+#
+#   scripts/matrix.sh [23|27|29]…          all three by default; UPDO_BIN chooses the binary
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+updo=${UPDO_BIN:-${CARGO_TARGET_DIR:-$root/target}/release/updo}
+[ -x "$updo" ] || { echo "matrix: no updo at $updo; build it with: make build" >&2; exit 1; }
+[ $# -gt 0 ] || set -- 23 27 29
+
+work=$(mktemp -d)
+pids='' rooms=''
+clean_up() {
+    local status=$? pid
+    trap - EXIT
+    for pid in $pids; do kill -9 "$pid" 2>/dev/null || true; done
+    # shellcheck disable=SC2086 # a list of folders without blanks
+    rm -rf "$work" $rooms
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+
+(umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$work/cookie")
+chmod 400 "$work/cookie"
+export UPDO_COOKIE_FILE=$work/cookie UPDO_STATE_DIR=$work/state
+export ERL_EPMD_PORT=$((20000 + RANDOM % 12000)) ERL_EPMD_ADDRESS=127.0.0.1
+epmd </dev/null >"$work/epmd.log" 2>&1 &
+pids=$!
+sleep 0.3
+
+for release in "$@"; do
+    echo "== OTP $release"
+    sh "$root/scripts/otp.sh" build "$release" 2>&1 | tail -n 1
+    inside=$(sh "$root/scripts/otp.sh" root "$release")
+
+    UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test beam_oracle 2>&1 |
+        grep '^test result'
+
+    room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
+    rooms="$rooms $room"
+    seen=/tmp/$(basename "$room")
+    mkdir -p "$room"/{src-1,src-2,shop-1/ebin,shop-2/ebin,shop/ebin,plans,node}
+    for version in 1 2; do
+        cp "$root/demo/shop-$version"/src/*.erl "$room/src-$version"
+        cp "$root/demo/shop-$version/src/shop.app" "$room/shop-$version/ebin"
+        sh "$root/scripts/otp.sh" run "$release" sh -c \
+            "cd $seen/src-$version && erlc +debug_info -o $seen/shop-$version/ebin *.erl" >"$work/erlc.log" 2>&1 ||
+            { cat "$work/erlc.log"; exit 1; }
+    done
+    cp "$room"/shop-1/ebin/* "$room/shop/ebin"
+    cp "$root/plans/demo.updo" "$room/plans"
+    node=matrix${release}_$$@localhost
+    setsid sh "$root/scripts/otp.sh" node "$release" "$node" -noinput -pa "$seen/shop/ebin" \
+        -eval '{ok, _} = application:ensure_all_started(shop), shop_load:start(5).' \
+        </dev/null >"$work/node.log" 2>&1 &
+    pids="$pids $!"
+    for _ in $(seq 50); do
+        "$updo" eval "$node" '#{calls := C} = shop_load:read(), true = C > 0' >/dev/null 2>&1 && break
+        sleep 0.2
+    done
+    cp "$room"/shop-2/ebin/* "$room/shop/ebin"
+    "$updo" run "$room/plans/demo.updo" -t "$node" --yes >"$work/run.log" 2>&1 || { cat "$work/run.log"; exit 1; }
+    tail -n 1 "$work/run.log"
+    "$updo" eval "$node" 'lists:member(updo_run, registered()) orelse
+        [M || {M, _} <- code:all_loaded(), string:prefix(atom_to_list(M), "updo_agent") =/= nomatch]' |
+        grep -qx '\[\]' || { echo "the agent is still there"; exit 1; }
+done
+echo "== all as promised"

@@ -1,0 +1,103 @@
+//! `updo fmt`: plans as they should look. A file is replaced as a whole or not at all; a broken plan is left
+//! alone and its errors are told.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::args::Fmt;
+use super::{Context, Exit};
+use crate::diag::{Code, Diagnostic, SourceMap};
+use crate::plan::load::read_text;
+use crate::report::paint;
+use crate::syntax::fmt::format_plan;
+
+pub(super) fn run(context: &Context<'_>, args: &Fmt) -> Exit {
+    let mut exit = Exit::Done;
+    for file in &args.files {
+        exit = worse(exit, one(context, file, args.check));
+    }
+    exit
+}
+
+/// An error over "would change", which is over nothing to do.
+fn worse(one: Exit, other: Exit) -> Exit {
+    match (one, other) {
+        (Exit::Done, next) => next,
+        (Exit::Pending, Exit::Done) => Exit::Pending,
+        (Exit::Pending, next) => next,
+        (first, _) => first,
+    }
+}
+
+fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
+    let stdin = file == Path::new("-");
+    let text = if stdin { from_stdin() } else { read_text(file) };
+    let text = match text {
+        Ok(text) => text,
+        Err(why) => {
+            let title = format!("cannot read `{}`", file.display());
+            let told = Diagnostic::new(Code::E109, title).note(why);
+            return context.fail(told, &SourceMap::default());
+        }
+    };
+    let mut sources = SourceMap::default();
+    let base = sources.add(file.display().to_string(), text.clone());
+    let formatted = match format_plan(&text, base) {
+        Ok(formatted) => formatted,
+        Err(diagnostics) => {
+            context.ui.diagnostics(&diagnostics, &sources);
+            return Exit::Plan;
+        }
+    };
+    let differs = formatted != text;
+    if check {
+        if differs {
+            context
+                .ui
+                .status(&format!("{} is not formatted", file.display()));
+            return Exit::Pending;
+        }
+        return Exit::Done;
+    }
+    if stdin {
+        context.ui.data(&formatted);
+        return Exit::Done;
+    }
+    if differs {
+        if let Err(why) = replace(file, &formatted) {
+            let title = format!("cannot write `{}`", file.display());
+            let told = Diagnostic::new(Code::E802, title).note(why.to_string());
+            return context.fail(told, &sources);
+        }
+        let mark = paint::mark(context.ui.style, true);
+        context
+            .ui
+            .status(&format!("{mark} {} formatted", file.display()));
+    }
+    Exit::Done
+}
+
+fn from_stdin() -> Result<String, String> {
+    let mut text = String::new();
+    let read = std::io::stdin()
+        .lock()
+        .take(16 << 20)
+        .read_to_string(&mut text);
+    read.map(|_| text).map_err(|why| why.to_string())
+}
+
+/// Writes beside the file and renames, so that there is never half a plan. A link stays a link.
+fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+    let file = file.canonicalize()?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let beside: PathBuf = file.with_file_name(format!(".{name}.updo-{}", std::process::id()));
+    let written = std::fs::write(&beside, text)
+        .and_then(|()| std::fs::set_permissions(&beside, std::fs::metadata(&file)?.permissions()))
+        .and_then(|()| std::fs::File::open(&beside)?.sync_all())
+        .and_then(|()| std::fs::rename(&beside, &file));
+    if written.is_err() {
+        // Whatever of it is there is of no use.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}

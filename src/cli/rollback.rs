@@ -1,0 +1,114 @@
+//! `updo rollback`: undoes a recorded run, with `code_change` downwards and the beams it saved.
+
+use super::args::Rollback;
+use super::eval::connect;
+use super::{Context, Exit};
+use crate::diag::{Code, Diagnostic, Result, SourceMap};
+use crate::engine::{Engine, owner, run_id};
+use crate::exec::back::{WayBack, back};
+use crate::facts::live;
+use crate::node::Session;
+use crate::report::record::{Records, Summary};
+use crate::report::{lines, paint};
+
+pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
+    match prepare(context, args) {
+        Ok(Some((session, summary, way))) => go(context, args, &session, &summary, &way),
+        Ok(None) => context.usage("there is no such run", "`updo log` lists the recorded runs"),
+        Err(diagnostic) => context.fail(*diagnostic, &SourceMap::default()),
+    }
+}
+
+/// Finds the run, connects, and makes sure that the node still is what the run left.
+fn prepare(context: &Context<'_>, args: &Rollback) -> Result<Option<(Session, Summary, WayBack)>> {
+    let records = Records::new(&context.settings().state_dir);
+    let Some(summary) = records.find(args.run.as_deref()) else {
+        return Ok(None);
+    };
+    let way = records
+        .back(&summary.run)
+        .as_ref()
+        .and_then(WayBack::read)
+        .ok_or_else(|| {
+            Diagnostic::new(Code::E317, format!("run {} has no way back", summary.run))
+                .note("a conversion has no way down, or a copy of the former version was missing")
+        })?;
+    let session = reach(context, &summary)?;
+    let facts = live::gather(&session)?;
+    let differing = way.differing(&|module| facts.loaded.get(module).map(|loaded| loaded.md5));
+    if differing.is_empty() {
+        return Ok(Some((session, summary, way)));
+    }
+    let title = format!("{} has changed since run {}", summary.node, summary.run);
+    let mut told = Diagnostic::new(Code::E602, title)
+        .help("an older run can only be undone after the newer ones");
+    told.notes = differing;
+    Err(Box::new(told))
+}
+
+/// Connects as the plan of the run would, if it is still there.
+fn reach(context: &Context<'_>, summary: &Summary) -> Result<Session> {
+    let engine = Engine::open(&summary.plan, context.settings()).engine;
+    match engine.as_ref().map(|engine| engine.connect(&summary.node)) {
+        Some(Ok(connection)) => Ok(connection.session),
+        Some(Err(diagnostic)) => Err(diagnostic),
+        None => connect(context, &summary.node),
+    }
+}
+
+fn go(
+    context: &Context<'_>,
+    args: &Rollback,
+    session: &Session,
+    summary: &Summary,
+    way: &WayBack,
+) -> Exit {
+    let ui = &context.ui;
+    let names: Vec<String> = way
+        .expected
+        .iter()
+        .map(|(module, _)| module.to_string())
+        .collect();
+    ui.status(&format!(
+        "undo run {} of {}: {} on {}\n  {}",
+        summary.run,
+        super::log::time(summary.began),
+        paint::count(names.len(), "module", "modules"),
+        summary.node,
+        names.join(", ")
+    ));
+    if args.yes {
+        ui.status("(--yes)");
+    } else {
+        match ui.confirm("Convert the states down and put the old code back?") {
+            Some(true) => {}
+            Some(false) => return Exit::Aborted,
+            None => {
+                return context.usage(
+                    "nobody can be asked: standard input is no terminal",
+                    "add --yes",
+                );
+            }
+        }
+    }
+    let run = run_id(&Records::new(&context.settings().state_dir));
+    let sources = SourceMap::default();
+    let outcome = back(session, &run, &owner(), way, &mut |event| {
+        if let Some(line) = lines::line(event, &sources, ui.style) {
+            ui.status(&line);
+        }
+    });
+    let exit = Exit::of_rollback(&outcome);
+    let done = exit == Exit::Done;
+    let mark = paint::mark(ui.style, done);
+    let words = if done {
+        "is as it was before run"
+    } else {
+        "is not as it was before run"
+    };
+    ui.error_line(&format!(
+        "\n{mark} {} {words} {}",
+        summary.node, summary.run
+    ));
+    exit
+}

@@ -1,0 +1,335 @@
+//! Constants and parameters: `Name = Expr` and `param Name :: type = Default`, in any order, without rings.
+//!
+//! It takes the statements and what was given from outside, and gives the value of every name it can compute.
+//! Each expression is evaluated once, after those it mentions; nothing is asked of a node.
+
+use std::collections::BTreeMap;
+
+use super::load::Located;
+use crate::diag::suggest::suggest;
+use crate::diag::{Code, Diagnostic, Span};
+use crate::eval::{Bindings, Evaluator, Moment};
+use crate::syntax::ast::{Expr, ExprKind, Spanned, StatementKind};
+use crate::syntax::walk::variables;
+use crate::term::Term;
+
+/// What a name stands for before it is computed.
+struct Open<'a> {
+    at: Span,
+    expr: &'a Expr,
+    /// The type of a parameter.
+    kind: Option<&'a Expr>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    /// Waits for what it mentions.
+    Waiting,
+    /// Computed, or told why it cannot be.
+    Over,
+}
+
+/// Every name with its value, and what there is to say. `once` is told the places of all names.
+pub(super) fn constants(
+    statements: &[Located],
+    sets: &BTreeMap<String, String>,
+    said: &mut Vec<Diagnostic>,
+) -> Bindings {
+    let mut values = BTreeMap::new();
+    let mut open: BTreeMap<&str, Open<'_>> = BTreeMap::new();
+    let mut parameters = Vec::new();
+    for Located { statement, .. } in statements {
+        let (name, expr, kind) = match &statement.kind {
+            StatementKind::Bind { name, value } => (name, Some(value), None),
+            StatementKind::Param {
+                name,
+                kind,
+                default,
+                ..
+            } => {
+                known_type(kind.as_ref(), said);
+                parameters.push(name.value.as_str());
+                let default = default.as_ref();
+                match sets.get(&name.value) {
+                    Some(text) => {
+                        if let Some(value) = given(name, kind.as_ref(), text, said) {
+                            values.insert(name.value.clone(), value);
+                        }
+                        continue;
+                    }
+                    None if default.is_none() => {
+                        said.push(no_value(name));
+                        continue;
+                    }
+                    None => (name, default, kind.as_ref()),
+                }
+            }
+            _ => continue,
+        };
+        if let Some(expr) = expr {
+            let at = name.span;
+            open.entry(&name.value).or_insert(Open {
+                at,
+                expr,
+                kind,
+                state: State::New,
+            });
+        }
+    }
+    for set in sets
+        .keys()
+        .filter(|set| !parameters.contains(&set.as_str()))
+    {
+        let title = format!("`--set {set}=…`: the plan has no such parameter");
+        let told = Diagnostic::new(Code::E208, title);
+        said.push(match suggest(set, parameters.iter().copied()) {
+            Some(close) => told.help(format!("did you mean `{close}`?")),
+            None => told,
+        });
+    }
+    let names: Vec<&str> = open.keys().copied().collect();
+    for name in names {
+        compute(name, &mut open, &mut values, said);
+    }
+    values.into_iter().collect()
+}
+
+/// Computes a name after all it mentions, without recursion: rings and long chains are only data here.
+fn compute<'a>(
+    name: &'a str,
+    open: &mut BTreeMap<&'a str, Open<'a>>,
+    values: &mut BTreeMap<String, Term>,
+    said: &mut Vec<Diagnostic>,
+) {
+    let mut path: Vec<&'a str> = vec![name];
+    while let Some(top) = path.last().copied() {
+        let Some(entry) = open.get_mut(top) else {
+            path.pop();
+            continue;
+        };
+        if entry.state == State::Over {
+            path.pop();
+            continue;
+        }
+        entry.state = State::Waiting;
+        let expr: &'a Expr = entry.expr;
+        let used = variables(expr);
+        let next = used
+            .iter()
+            .find(|used| open.get(*used).is_some_and(|o| o.state != State::Over));
+        match next.copied() {
+            Some(next) if open.get(next).is_some_and(|o| o.state == State::Waiting) => {
+                let from = path.iter().position(|name| *name == next).unwrap_or(0);
+                said.push(ring(&path[from..], open));
+                for name in &path[from..] {
+                    if let Some(entry) = open.get_mut(name) {
+                        entry.state = State::Over;
+                    }
+                }
+            }
+            Some(next) => path.push(next),
+            None => {
+                // What it mentions has failed: said already.
+                let failed = used
+                    .iter()
+                    .any(|used| open.contains_key(used) && !values.contains_key(*used));
+                if !failed && let Some(value) = value(expr, &used, values, said) {
+                    if let Some(kind) = open.get(top).and_then(|entry| entry.kind) {
+                        default_fits(top, kind, expr, &value, said);
+                    }
+                    values.insert(top.to_owned(), value);
+                }
+                if let Some(entry) = open.get_mut(top) {
+                    entry.state = State::Over;
+                }
+                path.pop();
+            }
+        }
+    }
+}
+
+fn value(
+    expr: &Expr,
+    used: &[&str],
+    values: &BTreeMap<String, Term>,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Term> {
+    if let Some(term) = expr.as_literal() {
+        return Some(term);
+    }
+    let known = used
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.clone())));
+    let mut bindings: Bindings = known.collect();
+    match Evaluator::pure(Moment::Static).eval(std::slice::from_ref(expr), &mut bindings) {
+        Ok(term) => Some(term),
+        Err(failure) => {
+            said.push(*failure.diagnostic);
+            None
+        }
+    }
+}
+
+fn ring(names: &[&str], open: &BTreeMap<&str, Open<'_>>) -> Diagnostic {
+    let chain: Vec<String> = names
+        .iter()
+        .chain(names.first())
+        .map(|n| format!("`{n}`"))
+        .collect();
+    let mut told = Diagnostic::new(
+        Code::E206,
+        format!("constants need each other: {}", chain.join(" needs ")),
+    )
+    .help("give one of them a value of its own");
+    for name in names.iter().take(5) {
+        if let Some(entry) = open.get(name) {
+            told = told.label(entry.at, "needs itself in the end");
+        }
+    }
+    told
+}
+
+fn no_value(name: &Spanned<String>) -> Diagnostic {
+    Diagnostic::new(
+        Code::E207,
+        format!("parameter `{}` has no value", name.value),
+    )
+    .label(name.span, "has no default")
+    .help(format!(
+        "pass `--set {0}=VALUE` or set UPDO_SET_{0}",
+        name.value
+    ))
+}
+
+/// The types of parameters.
+const TYPES: &[&str] = &[
+    "string", "atom", "node", "integer", "float", "boolean", "duration", "term",
+];
+
+/// E205 for a type that there is not.
+fn known_type(kind: Option<&Expr>, said: &mut Vec<Diagnostic>) {
+    let Some((expr, term)) = kind.and_then(|expr| Some((expr, expr.as_literal()?))) else {
+        return;
+    };
+    let element = match term.as_list() {
+        Some([element]) => element.clone(),
+        _ => term,
+    };
+    let name = element.to_text().unwrap_or_default();
+    if TYPES.contains(&name.as_str()) {
+        return;
+    }
+    let list = TYPES.join(", ");
+    let told = Diagnostic::new(Code::E205, format!("there is no type `{element}`"))
+        .label(expr.span, "not a type of parameters");
+    said.push(match suggest(&name, TYPES.iter().copied()) {
+        Some(close) => told.help(format!("did you mean `{close}`? Types: {list}")),
+        None => told.help(format!(
+            "types: {list}, and lists of these such as `[string]`"
+        )),
+    });
+}
+
+/// E205 for a default of another type.
+fn default_fits(name: &str, kind: &Expr, default: &Expr, value: &Term, said: &mut Vec<Diagnostic>) {
+    let Some(wanted) = kind.as_literal() else {
+        return;
+    };
+    if !fits(&wanted, value) {
+        let title = format!(
+            "the default of `{name}` is not {}: `{value}`",
+            article(&wanted)
+        );
+        said.push(
+            Diagnostic::new(Code::E205, title)
+                .label(default.span, format!("not {}", article(&wanted)))
+                .label(kind.span, "the type"),
+        );
+    }
+}
+
+fn fits(kind: &Term, value: &Term) -> bool {
+    if let Some([element]) = kind.as_list() {
+        return value
+            .as_list()
+            .is_some_and(|list| list.iter().all(|value| fits(element, value)));
+    }
+    let atom = value.as_atom().map(|atom| atom.as_str());
+    match kind.to_text().as_deref() {
+        Some("string") => value.as_list().is_some() && value.to_text().is_some(),
+        Some("atom") => atom.is_some(),
+        Some("node") => atom.is_some_and(|name| name.contains('@')),
+        Some("integer") => matches!(value, Term::Int(_) | Term::Big(_)),
+        Some("duration") => matches!(value, Term::Int(0..)),
+        Some("float") => matches!(value, Term::Float(_)),
+        Some("boolean") => matches!(atom, Some("true" | "false")),
+        // An unknown type was told.
+        _ => true,
+    }
+}
+
+/// A value given as text, read by the parameter's type.
+fn given(
+    name: &Spanned<String>,
+    kind: Option<&Expr>,
+    text: &str,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Term> {
+    let kind = kind
+        .and_then(Expr::as_literal)
+        .unwrap_or_else(|| Term::atom("term"));
+    let found = typed(&kind, text);
+    if found.is_none() {
+        let title = format!(
+            "`--set {}={text}`: the value is not {}",
+            name.value,
+            article(&kind)
+        );
+        said.push(Diagnostic::new(Code::E208, title).label(name.span, format!("wants `{kind}`")));
+    }
+    found
+}
+
+fn article(kind: &Term) -> String {
+    let text = kind.to_string();
+    if text.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        format!("an {text}")
+    } else {
+        format!("a {text}")
+    }
+}
+
+/// Reads a parameter's text by its type.
+fn typed(kind: &Term, text: &str) -> Option<Term> {
+    if let Some([element]) = kind.as_list() {
+        if text.is_empty() {
+            return Some(Term::List(Vec::new()));
+        }
+        return text
+            .split(',')
+            .map(|part| typed(element, part.trim()))
+            .collect::<Option<Vec<_>>>()
+            .map(Term::List);
+    }
+    let parsed = || crate::syntax::parse_expression(text, 0).ok();
+    match kind.as_atom()?.as_str() {
+        "string" => Some(Term::string(text)),
+        "atom" => Some(Term::atom(text)),
+        "node" => text.contains('@').then(|| Term::atom(text)),
+        "integer" => text.parse().ok().map(Term::Int),
+        "float" => text
+            .parse()
+            .ok()
+            .filter(|f: &f64| f.is_finite())
+            .map(Term::Float),
+        "boolean" => text.parse().ok().map(Term::boolean),
+        "duration" => match parsed()?.kind {
+            ExprKind::Duration(ms) => i64::try_from(ms).ok().map(Term::Int),
+            _ => None,
+        },
+        "term" => parsed()?.as_literal(),
+        _ => None,
+    }
+}

@@ -1,0 +1,658 @@
+//! From the tokens of one statement to a document.
+//!
+//! It works on tokens, not on the tree: numbers, strings and quotes keep their spelling, and the only tokens that
+//! come or go are trailing commas. Comments stay between the tokens where they stand; one before a comma or a
+//! dot moves behind it. The statement has been parsed before, so brackets are balanced and not too deep.
+
+use super::doc::{Doc, fill, group};
+use crate::syntax::habits::is_reserved;
+use crate::syntax::lex::{Kind, Token};
+
+/// A token or a comment, in the order of the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Piece {
+    Token(Token),
+    /// Its place, and whether it has a line of its own.
+    Comment(usize, usize, bool),
+}
+
+/// What surrounds a run of tokens.
+#[derive(Clone, Copy, PartialEq)]
+enum Within {
+    /// The head of a statement: before any `->`.
+    Head,
+    /// Directly in `<<…>>`, before any `||`.
+    Binary,
+    /// Anywhere else.
+    Code,
+}
+
+pub(super) struct Builder<'a> {
+    text: &'a str,
+    pieces: &'a [Piece],
+    at: usize,
+    prev: Option<Token>,
+    /// The previous token is a sign: nothing between it and what follows.
+    tight: bool,
+    /// Where the slash of a `fun m:f/1` will be.
+    fun_slash: usize,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(text: &'a str, pieces: &'a [Piece]) -> Self {
+        Self {
+            text,
+            pieces,
+            at: 0,
+            prev: None,
+            tight: false,
+            fun_slash: usize::MAX,
+        }
+    }
+
+    /// A whole statement with its dot.
+    pub fn statement(mut self) -> Vec<Doc> {
+        let is_cycle = self.word_at(0) == "cycle" && self.word_at(1) == "[";
+        let mut parts = Vec::new();
+        // Comments that begin the pieces belong in front of the statement.
+        while let Some(Piece::Comment(start, end, _)) = self.peek() {
+            parts.push(Doc::Comment(self.comment(start, end), true));
+            self.at += 1;
+        }
+        let mut line = Vec::new();
+        loop {
+            line.extend(self.run(Within::Head, is_cycle));
+            match self.word() {
+                "," => {
+                    line.extend(self.separator(","));
+                    line.push(Doc::Indent(vec![fill()]));
+                }
+                "->" if is_cycle => {
+                    line.push(Doc::text(" ->"));
+                    self.take();
+                    line.push(Doc::text(" "));
+                    self.prev = None;
+                }
+                "->" => {
+                    line.extend(self.body(false));
+                    if self.word() == ";" {
+                        line.extend(self.separator(";"));
+                        // The next clause begins at the margin.
+                        parts.append(&mut line);
+                        parts.push(Doc::Hard);
+                    }
+                }
+                "." | "" => break,
+                _ => {
+                    // What does not belong here has been refused by the parser; it is kept all the same.
+                    let text = self.take_text();
+                    line.push(Doc::text(text));
+                }
+            }
+        }
+        let comments = self.late_comments(&mut line);
+        line.push(Doc::text("."));
+        line.extend(comments);
+        parts.append(&mut line);
+        parts
+    }
+
+    fn peek(&self) -> Option<Piece> {
+        self.pieces.get(self.at).copied()
+    }
+
+    fn token(&self) -> Option<Token> {
+        match self.peek() {
+            Some(Piece::Token(token)) => Some(token),
+            _ => None,
+        }
+    }
+
+    fn text_of(&self, token: Token) -> &'a str {
+        &self.text[token.start..token.end]
+    }
+
+    /// The text of the next token; empty before a comment and at the end.
+    fn word(&self) -> &'a str {
+        self.token().map_or("", |token| self.text_of(token))
+    }
+
+    /// The text of the nth token from here, comments not counted.
+    fn word_at(&self, n: usize) -> &'a str {
+        let tokens = self.pieces[self.at..]
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Token(token) => Some(*token),
+                Piece::Comment(..) => None,
+            });
+        tokens
+            .skip(n)
+            .map(|token| self.text_of(token))
+            .next()
+            .unwrap_or("")
+    }
+
+    fn comment(&self, start: usize, end: usize) -> String {
+        self.text[start..end].trim_end().to_owned()
+    }
+
+    fn take(&mut self) -> Option<Token> {
+        let token = self.token()?;
+        self.at += 1;
+        self.prev = Some(token);
+        self.tight = false;
+        Some(token)
+    }
+
+    fn take_text(&mut self) -> &'a str {
+        self.take().map_or("", |token| self.text_of(token))
+    }
+
+    /// Whether the text has a line feed between the previous token and the next piece.
+    fn broken_here(&self) -> bool {
+        let Some(prev) = self.prev else { return false };
+        let next = match self.peek() {
+            Some(Piece::Token(token)) => token.start,
+            Some(Piece::Comment(..)) => return true,
+            None => return false,
+        };
+        self.text[prev.end..next].contains('\n')
+    }
+
+    /// Comments at the end of a run, which go behind the sign that follows.
+    fn late_comments(&self, run: &mut Vec<Doc>) -> Vec<Doc> {
+        let from = run
+            .iter()
+            .rposition(|doc| !is_comment(doc))
+            .map_or(0, |n| n + 1);
+        run.split_off(from)
+    }
+
+    /// A `,` or `;` and the comments around it, those before it included.
+    fn separator(&mut self, sign: &'static str) -> Vec<Doc> {
+        self.take();
+        self.prev = None;
+        let mut docs = vec![Doc::text(sign)];
+        docs.extend(self.trailing());
+        docs
+    }
+
+    /// Comments on the line of the token just taken.
+    fn trailing(&mut self) -> Vec<Doc> {
+        let mut docs = Vec::new();
+        while let Some(Piece::Comment(start, end, false)) = self.peek() {
+            docs.push(Doc::Comment(self.comment(start, end), false));
+            self.at += 1;
+        }
+        docs
+    }
+
+    /// Tokens up to a separator, an arrow or a closing word of the same level.
+    fn run(&mut self, within: Within, is_cycle: bool) -> Vec<Doc> {
+        let mut docs = Vec::new();
+        let mut within = within;
+        let mut spec = false;
+        while let Some(piece) = self.peek() {
+            let token = match piece {
+                Piece::Comment(start, end, own) => {
+                    let comment = Doc::Comment(self.comment(start, end), own);
+                    docs.push(match within {
+                        Within::Head => Doc::Indent(vec![comment]),
+                        _ => comment,
+                    });
+                    self.at += 1;
+                    continue;
+                }
+                Piece::Token(token) => token,
+            };
+            let word = self.text_of(token);
+            match (token.kind, word) {
+                (Kind::Dot | Kind::Close, _) | (Kind::Op, "," | ";" | "->") => break,
+                (Kind::Word, "of" | "end") if within != Within::Head => break,
+                (Kind::Op, "||") => within = Within::Code,
+                (Kind::Op, "/") if within == Within::Binary => spec = true,
+                _ => {}
+            }
+            self.gap(token, within, spec, is_cycle, &mut docs);
+            match (token.kind, word) {
+                (Kind::Open, _) => docs.push(self.bracket()),
+                (Kind::Word, "case" | "if" | "begin") => docs.push(self.block()),
+                _ => {
+                    if word == "fun" {
+                        self.fun_slash = self.at + 4;
+                    }
+                    let sign = self.is_sign(token);
+                    docs.push(Doc::text(word));
+                    self.take();
+                    self.tight = sign;
+                }
+            }
+        }
+        docs
+    }
+
+    /// What stands between the previous token and this one.
+    fn gap(&self, token: Token, within: Within, spec: bool, is_cycle: bool, docs: &mut Vec<Doc>) {
+        let Some(prev) = self.prev else { return };
+        let word = self.text_of(token);
+        if token.kind == Kind::Word
+            && within == Within::Head
+            && word == "because"
+            && self.word_at(1).starts_with('"')
+        {
+            return docs.push(Doc::Indent(vec![Doc::Tail]));
+        }
+        if !self.is_spaced(prev, token, within, spec, is_cycle) {
+            return;
+        }
+        let before = self.text_of(prev);
+        let breakable = (prev.kind == Kind::Str && token.kind == Kind::Str)
+            || matches!(before, "andalso" | "orelse" | "++" | "--")
+            || (word == "when" && within == Within::Head)
+            || word == "||";
+        docs.push(if breakable {
+            Doc::Indent(vec![fill()])
+        } else {
+            Doc::text(" ")
+        });
+    }
+
+    fn is_spaced(
+        &self,
+        prev: Token,
+        token: Token,
+        within: Within,
+        spec: bool,
+        is_cycle: bool,
+    ) -> bool {
+        let (before, word) = (self.text_of(prev), self.text_of(token));
+        let as_written = prev.end < token.start;
+        if prev.kind == Kind::Open {
+            return false;
+        }
+        if self.tight {
+            // Two minus signs in a row would be another operator.
+            return token.kind == Kind::Op;
+        }
+        let tight_sign = |sign: &str, at: usize| match sign {
+            ":" => !(is_cycle && within == Within::Head),
+            "/" => within == Within::Binary || at == self.fun_slash,
+            "-" => within == Within::Binary && spec,
+            _ => false,
+        };
+        if prev.kind == Kind::Op && tight_sign(before, self.at - 1) {
+            return false;
+        }
+        if token.kind == Kind::Op {
+            return !(word == ":" || tight_sign(word, self.at));
+        }
+        match word {
+            "(" => prev.kind == Kind::Op || is_reserved(before) || as_written,
+            "#{" if within == Within::Head && !matches!(prev.kind, Kind::Var) => {
+                prev.kind == Kind::Op || self.before_first_arrow() && !self.is_bind() || as_written
+            }
+            "#{" => prev.kind == Kind::Op || is_reserved(before) || as_written,
+            _ => true,
+        }
+    }
+
+    /// Whether no `->` of the statement itself has been passed.
+    fn before_first_arrow(&self) -> bool {
+        !self.pieces[..self.at].iter().any(|piece| match piece {
+            Piece::Token(token) => self.text_of(*token) == "->",
+            Piece::Comment(..) => false,
+        })
+    }
+
+    /// Whether the statement is `Name = …`, in which `#{` updates a map.
+    fn is_bind(&self) -> bool {
+        let first = self.pieces.iter().find_map(|piece| match piece {
+            Piece::Token(token) => Some(*token),
+            Piece::Comment(..) => None,
+        });
+        first.is_some_and(|token| token.kind == Kind::Var)
+    }
+
+    /// Whether a `-` or `+` is a sign, not an operation.
+    fn is_sign(&self, token: Token) -> bool {
+        if !matches!(self.text_of(token), "-" | "+") {
+            return false;
+        }
+        match self.prev {
+            None => true,
+            Some(prev) => match prev.kind {
+                Kind::Open => true,
+                Kind::Op => !(self.text_of(prev) == "/"),
+                Kind::Word => is_reserved(self.text_of(prev)) && self.text_of(prev) != "end",
+                _ => false,
+            },
+        }
+    }
+
+    /// A bracket with all that is in it.
+    fn bracket(&mut self) -> Doc {
+        let open = self.take_text();
+        let behind = self.trailing();
+        let within = if open == "<<" {
+            Within::Binary
+        } else {
+            Within::Code
+        };
+        let mut items: Vec<Item> = Vec::new();
+        let mut separators: Vec<Vec<Doc>> = Vec::new();
+        let mut comma_may_end = matches!(open, "[" | "{" | "#{");
+        let mut keep = false;
+        // Comments behind the last comma.
+        let mut ending: Vec<Doc> = Vec::new();
+        while !matches!(
+            self.token(),
+            Some(Token {
+                kind: Kind::Close,
+                ..
+            })
+        ) && self.peek().is_some()
+        {
+            let from = self.at;
+            let within = if comma_may_end || open != "[" {
+                within
+            } else {
+                Within::Code
+            };
+            let docs = self.run(within, false);
+            let level = self.level_words(from);
+            if level.iter().any(|word| matches!(*word, "||" | "|")) {
+                comma_may_end = false;
+            }
+            if docs.iter().all(is_comment) {
+                ending.extend(docs);
+            } else {
+                items.push(Item {
+                    docs,
+                    key: self.key(from),
+                });
+            }
+            match self.word() {
+                "," => {
+                    let late = items
+                        .last_mut()
+                        .map(|item| self.late_comments(&mut item.docs));
+                    let mut separator = self.separator(",");
+                    separator.splice(1..1, late.unwrap_or_default());
+                    separators.push(separator);
+                    keep = matches!(
+                        self.token(),
+                        Some(Token {
+                            kind: Kind::Close,
+                            ..
+                        })
+                    );
+                }
+                _ if matches!(
+                    self.token(),
+                    Some(Token {
+                        kind: Kind::Close,
+                        ..
+                    })
+                ) => {}
+                "" => break,
+                _ => {
+                    let text = self.take_text();
+                    items.push(Item {
+                        docs: vec![Doc::text(text)],
+                        key: None,
+                    });
+                }
+            }
+        }
+        let last = self.prev;
+        let close = self.take_text();
+        self.lay(
+            open,
+            close,
+            behind,
+            ending,
+            items,
+            separators,
+            comma_may_end,
+            keep,
+            last,
+        )
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one bracket")]
+    fn lay(
+        &self,
+        open: &str,
+        close: &str,
+        behind: Vec<Doc>,
+        ending: Vec<Doc>,
+        mut items: Vec<Item>,
+        mut separators: Vec<Vec<Doc>>,
+        comma_may_end: bool,
+        keep: bool,
+        last: Option<Token>,
+    ) -> Doc {
+        if items.is_empty() && separators.is_empty() && behind.is_empty() && ending.is_empty() {
+            return Doc::text(format!("{open}{close}"));
+        }
+        if let [item] = items.as_mut_slice()
+            && separators.is_empty()
+            && behind.is_empty()
+            && ending.is_empty()
+            && matches!(open, "(" | "[" | "{")
+            && matches!(item.docs.as_slice(), [Doc::Group(..)])
+        {
+            // A bracket in a bracket: both break together, without a level of their own.
+            let inner = item.docs.pop();
+            let mut parts = vec![Doc::text(open)];
+            parts.extend(inner);
+            parts.push(Doc::text(close));
+            return group(parts, false);
+        }
+        pad(&mut items);
+        // `<<<<` and `>>>>` would be read, but not by people.
+        let doubled = |docs: &[Doc], end: bool| -> bool {
+            let doc = if end { docs.last() } else { docs.first() };
+            match doc {
+                Some(Doc::Group(parts, _)) => {
+                    let text = if end { parts.last() } else { parts.first() };
+                    matches!(text, Some(Doc::Text(text)) if text == "<<" || text == ">>")
+                }
+                Some(Doc::Text(text)) => text == "<<>>",
+                _ => false,
+            }
+        };
+        let first_doubled =
+            open == "<<" && items.first().is_some_and(|item| doubled(&item.docs, false));
+        let last_doubled = open == "<<" && last.is_some_and(|token| self.text_of(token) == ">>");
+        let edge = |doubled: bool| if doubled { Doc::Line } else { Doc::Soft };
+        let mut inner = behind;
+        inner.push(edge(first_doubled || open == "<<" && last_doubled));
+        let count = items.len();
+        separators.resize_with(separators.len().max(count), Vec::new);
+        for (index, (mut item, separator)) in items.into_iter().zip(separators).enumerate() {
+            let is_last = index + 1 == count;
+            let late = self.late_comments(&mut item.docs);
+            inner.extend(item.docs);
+            if is_last {
+                // The last comma comes and goes with the line break behind it.
+                if comma_may_end {
+                    inner.push(Doc::IfBroken(",".to_owned()));
+                }
+                inner.extend(late);
+                inner.extend(separator.into_iter().skip(1));
+            } else {
+                inner.extend(late);
+                inner.extend(separator);
+                inner.push(Doc::Line);
+            }
+        }
+        inner.extend(ending);
+        let parts = vec![
+            Doc::text(open),
+            Doc::Indent(inner),
+            edge(last_doubled || first_doubled),
+            Doc::text(close),
+        ];
+        group(parts, keep && comma_may_end)
+    }
+
+    /// The signs of a run's own level, from a piece up to here.
+    fn level_words(&self, from: usize) -> Vec<&'a str> {
+        let mut depth = 0_usize;
+        let mut words = Vec::new();
+        for piece in &self.pieces[from..self.at] {
+            let Piece::Token(token) = piece else { continue };
+            match token.kind {
+                Kind::Open => depth += 1,
+                Kind::Close => depth = depth.saturating_sub(1),
+                Kind::Op if depth == 0 => words.push(self.text_of(*token)),
+                _ => {}
+            }
+        }
+        words
+    }
+
+    /// The columns of a key, when the run from a piece up to here is `key => …` with a key of one token.
+    fn key(&self, from: usize) -> Option<usize> {
+        let run = self.pieces.get(from..self.at)?;
+        let comments = run
+            .iter()
+            .take_while(|piece| matches!(piece, Piece::Comment(..)));
+        match &run[comments.count()..] {
+            [Piece::Token(key), Piece::Token(arrow), ..]
+                if matches!(self.text_of(*arrow), "=>" | ":=") =>
+            {
+                Some(self.text_of(*key).chars().count())
+            }
+            _ => None,
+        }
+    }
+
+    /// `-> E, E`: on the same line when it is short and was written so.
+    fn body(&mut self, in_clause: bool) -> Vec<Doc> {
+        self.take();
+        let mut broken = self.broken_here();
+        self.prev = None;
+        let mut inner = self.trailing();
+        let mut count = 1;
+        inner.push(Doc::Line);
+        loop {
+            inner.extend(self.run(Within::Code, false));
+            if self.word() != "," {
+                break;
+            }
+            count += 1;
+            let late = self.late_comments(&mut inner);
+            let mut separator = self.separator(",");
+            separator.splice(1..1, late);
+            inner.extend(separator);
+            inner.push(Doc::Line);
+        }
+        let late = self.late_comments(&mut inner);
+        broken |= count > 1 && !in_clause;
+        let inner = vec![Doc::Indent(inner)];
+        let mut docs = vec![Doc::text(" ->"), group(inner, broken)];
+        docs.extend(late);
+        docs
+    }
+
+    /// `case … of … end`, `if … end`, `begin … end`.
+    fn block(&mut self) -> Doc {
+        let word = self.take_text();
+        let mut parts = vec![Doc::text(word)];
+        if word == "case" {
+            let subject = self.run(Within::Code, false);
+            parts.push(Doc::text(" "));
+            parts.extend(strip(subject));
+            parts.push(Doc::text(" of"));
+            self.take();
+        }
+        let mut broken = self.broken_here();
+        self.prev = None;
+        let mut inner = self.trailing();
+        inner.push(Doc::Line);
+        loop {
+            inner.extend(self.run(Within::Code, false));
+            match self.word() {
+                "->" => {
+                    inner.extend(self.body(true));
+                    if self.word() == ";" {
+                        let late = self.late_comments(&mut inner);
+                        let mut separator = self.separator(";");
+                        separator.splice(1..1, late);
+                        inner.extend(separator);
+                        broken |= self.text_has_break_before();
+                        inner.push(Doc::Line);
+                    }
+                }
+                sign @ ("," | ";") => {
+                    let sign = if sign == "," { "," } else { ";" };
+                    inner.extend(self.separator(sign));
+                    inner.push(if word == "begin" { Doc::Line } else { fill() });
+                }
+                _ => break,
+            }
+        }
+        parts.push(Doc::Indent(inner));
+        parts.push(Doc::Line);
+        parts.push(Doc::text("end"));
+        self.take();
+        group(parts, broken)
+    }
+
+    /// Whether the next piece begins a line.
+    fn text_has_break_before(&self) -> bool {
+        let start = match self.peek() {
+            Some(Piece::Token(token)) => token.start,
+            Some(Piece::Comment(start, ..)) => start,
+            None => return false,
+        };
+        let line = self.text[..start].rsplit('\n').next().unwrap_or_default();
+        start > 0 && line.trim().is_empty()
+    }
+}
+
+fn is_comment(doc: &Doc) -> bool {
+    match doc {
+        Doc::Comment(..) => true,
+        Doc::Indent(parts) => matches!(parts.as_slice(), [Doc::Comment(..)]),
+        _ => false,
+    }
+}
+
+/// One element of a bracket.
+struct Item {
+    docs: Vec<Doc>,
+    /// Columns of its key.
+    key: Option<usize>,
+}
+
+/// Puts the arrows of a map under each other, for the case that it breaks.
+fn pad(items: &mut [Item]) {
+    let Some(widest) = items
+        .iter()
+        .map(|item| item.key)
+        .try_fold(0, |widest, key| Some(widest.max(key?)))
+    else {
+        return;
+    };
+    for item in items {
+        let short = widest - item.key.unwrap_or(widest);
+        let after_key = item
+            .docs
+            .iter()
+            .position(|doc| matches!(doc, Doc::Text(_) | Doc::Group(..)));
+        if let Some(at) = after_key.filter(|_| short > 0) {
+            item.docs.insert(at + 1, Doc::IfBroken(" ".repeat(short)));
+        }
+    }
+}
+
+/// Without blanks at the front.
+fn strip(mut docs: Vec<Doc>) -> Vec<Doc> {
+    if matches!(docs.first(), Some(Doc::Text(text)) if text == " ") {
+        docs.remove(0);
+    }
+    docs
+}

@@ -1,0 +1,105 @@
+//! The parts of an expression, for those who look for something in it and do not care what surrounds it.
+//!
+//! It takes a tree and calls back for each node below; it changes nothing and knows nothing of scopes.
+//! Recurses as deep as the tree, which the parser has limited.
+
+use super::ast::{Clause, Expr, ExprKind, MapPair, Qualifier, Segment};
+
+/// Calls `see` for each direct part of an expression, in the order of the text.
+pub fn parts<'e>(expr: &'e Expr, see: &mut dyn FnMut(&'e Expr)) {
+    match &expr.kind {
+        ExprKind::Literal(_) | ExprKind::Duration(_) | ExprKind::Var(_) => {}
+        ExprKind::Tuple(elements) | ExprKind::Block(elements) | ExprKind::Call(_, elements) => {
+            elements.iter().for_each(see);
+        }
+        ExprKind::List(elements, tail) => {
+            elements.iter().chain(tail.as_deref()).for_each(see);
+        }
+        ExprKind::ListComp(body, qualifiers) | ExprKind::BinComp(body, qualifiers) => {
+            qualified(qualifiers, see);
+            see(body);
+        }
+        ExprKind::MapComp(pair, qualifiers) => {
+            qualified(qualifiers, see);
+            pairs(std::slice::from_ref(pair), see);
+        }
+        ExprKind::Map(base, map) => {
+            base.iter().for_each(|base| see(base));
+            pairs(map, see);
+        }
+        ExprKind::Binary(segments) => segments.iter().for_each(|s| segment(s, see)),
+        ExprKind::Remote {
+            module,
+            function,
+            args,
+        } => {
+            see(module);
+            see(function);
+            args.iter().for_each(see);
+        }
+        ExprKind::Match(left, right) | ExprKind::Binop(_, left, right) => {
+            see(left);
+            see(right);
+        }
+        ExprKind::Unary(_, inner) | ExprKind::Catch(inner) => see(inner),
+        ExprKind::Case(subject, clauses) => {
+            see(subject);
+            clauses.iter().for_each(|c| clause(c, see));
+        }
+        ExprKind::If(clauses) => clauses.iter().for_each(|c| clause(c, see)),
+    }
+}
+
+/// Calls `see` for an expression and everything in it.
+pub fn all<'e>(expr: &'e Expr, see: &mut dyn FnMut(&'e Expr)) {
+    see(expr);
+    parts(expr, &mut |part| all(part, see));
+}
+
+/// The names of all variables in an expression, bound there or not, each once, sorted.
+pub fn variables(expr: &Expr) -> Vec<&str> {
+    let mut names = Vec::new();
+    all(expr, &mut |part| {
+        if let ExprKind::Var(name) = &part.kind {
+            names.push(name.as_str());
+        }
+    });
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn pairs<'e>(pairs: &'e [MapPair], see: &mut dyn FnMut(&'e Expr)) {
+    for pair in pairs {
+        see(&pair.key);
+        see(&pair.value);
+    }
+}
+
+fn segment<'e>(segment: &'e Segment, see: &mut dyn FnMut(&'e Expr)) {
+    see(&segment.value);
+    segment.size.iter().for_each(see);
+}
+
+fn clause<'e>(clause: &'e Clause, see: &mut dyn FnMut(&'e Expr)) {
+    clause.pattern.iter().for_each(&mut *see);
+    clause.guard.iter().flatten().for_each(&mut *see);
+    clause.body.iter().for_each(see);
+}
+
+fn qualified<'e>(qualifiers: &'e [Qualifier], see: &mut dyn FnMut(&'e Expr)) {
+    for qualifier in qualifiers {
+        match qualifier {
+            Qualifier::Filter(condition) => see(condition),
+            Qualifier::List(pattern, source) | Qualifier::Binary(pattern, source) => {
+                see(pattern);
+                see(source);
+            }
+            Qualifier::Map(key, value, source) => {
+                see(key);
+                see(value);
+                see(source);
+            }
+        }
+    }
+}

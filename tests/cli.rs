@@ -1,0 +1,24 @@
+//! The command line as people and pipelines use it: what is printed where, and with which exit code.
+
+mod support;
+
+#[path = "cli/ask.rs"]
+mod ask;
+#[path = "cli/check.rs"]
+mod check;
+#[path = "cli/connect.rs"]
+mod connect;
+#[path = "cli/embed.rs"]
+mod embed;
+#[path = "cli/eval.rs"]
+mod eval;
+#[path = "cli/explain.rs"]
+mod explain;
+#[path = "cli/graph.rs"]
+mod graph;
+#[path = "cli/preview.rs"]
+mod preview;
+#[path = "cli/repl.rs"]
+mod repl;
+#[path = "cli/waiting.rs"]
+mod waiting;

@@ -1,0 +1,87 @@
+//! Specifications of applications beside new beams.
+
+use std::fs;
+
+use updo::diag::Code;
+use updo::name::App;
+
+use crate::world::{World, names, one, said, spec};
+
+fn running(world: &World) {
+    let ebin = world.path("fx/ebin");
+    world.have(&["fx_plain", "fx_lib", "fx_gone"]);
+    spec(
+        &ebin,
+        "fx",
+        "1",
+        &["fx_plain", "fx_lib", "fx_gone"],
+        ", {env, [{known, 1}]}",
+    );
+    world.node.eval(
+        "ok = application:start(fx), ok = application:set_env(fx, by_hand, 1), [{module, M} = code:load_file(M) || M <- [fx_plain, fx_lib, fx_gone]]",
+    );
+}
+
+const NEW: &str = ", {env, [{known, 2}, {by_hand, 2}, {discount, 10}]}";
+
+#[test]
+fn a_new_specification_on_the_disk_is_told_key_by_key() {
+    let world = World::new();
+    running(&world);
+    assert!(said(&world.look(), Code::W332).is_empty());
+    world.replace(&["fx_plain", "fx_new"]);
+    let ebin = world.path("fx/ebin");
+    spec(&ebin, "fx", "2", &["fx_plain", "fx_lib", "fx_new"], NEW);
+    let upgrade = world.look();
+    assert_eq!(names(&upgrade), ["fx_new", "fx_plain"]);
+    let told = one(&upgrade, Code::W332);
+    for line in [
+        "the new fx.app is not taken over",
+        "vsn: the application goes on calling itself 1, the file says 2",
+        "modules added: `fx_new`",
+        "modules removed: `fx_gone`",
+        "env: `discount` is new (default 10); new code reads `undefined`",
+        "OTP has no documented way",
+        "`before upgrade -> application:set_env(fx, discount, 10).`",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    assert!(!told.contains("known"), "{told}");
+    assert!(!told.contains("by_hand"), "{told}");
+    // The help is a plan.
+    let plan = "code on_disk. before upgrade -> application:set_env(fx, discount, 10).";
+    world.prepare(plan).expect("the plan is read");
+}
+
+#[test]
+fn a_pushed_specification_also_tells_what_is_deleted() {
+    let world = World::new();
+    running(&world);
+    for module in ["fx_plain", "fx_lib"] {
+        crate::world::build(module, &["V2"], &world.path("new"));
+    }
+    spec(&world.path("new"), "fx", "2", &["fx_plain", "fx_lib"], NEW);
+    let upgrade = world.push("new");
+    assert_eq!(names(&upgrade), ["fx_lib", "fx_plain"]);
+    let told = one(&upgrade, Code::W332);
+    assert!(told.contains("env: `discount` is new"), "{told}");
+    let gone = one(&upgrade, Code::W319);
+    assert!(
+        gone.starts_with("the new fx.app does not list `fx_gone` any more"),
+        "{gone}"
+    );
+    assert!(
+        gone.contains("fx_lib (in its new version) calls fx_gone:value/0"),
+        "{gone}"
+    );
+    assert_eq!(upgrade.changes.specs[0].app, App::new("fx"));
+}
+
+#[test]
+fn a_specification_that_cannot_be_read_is_told() {
+    let world = World::new();
+    running(&world);
+    fs::write(world.path("fx/ebin/fx.app"), "{application, fx, [").expect("written");
+    let told = one(&world.look(), Code::W332);
+    assert!(told.contains("fx.app cannot be read"), "{told}");
+}

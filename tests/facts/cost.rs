@@ -1,0 +1,121 @@
+//! What a node is asked: its files are read once, and where possible not by it at all.
+
+use std::time::Duration;
+
+use updo::facts::compare::{NewCode, OldCode, compare_on};
+use updo::facts::disk::Disk;
+use updo::facts::live;
+use updo::facts::seen::Seen;
+use updo::facts::store::Store;
+use updo::name::NodeName;
+
+use crate::world::{World, build};
+
+#[test]
+fn a_far_node_sends_each_file_once_and_a_near_one_none() {
+    let world = World::new();
+    world.have(&["fx_plain", "fx_lib"]);
+    world
+        .node
+        .eval("[{module, M} = code:load_file(M) || M <- [fx_plain, fx_lib]]");
+    // What was written in the last seconds is not remembered.
+    std::thread::sleep(Duration::from_secs(4));
+    let session = world.node.connected();
+    let state = world.path("state");
+    let name = NodeName::new(world.node.name());
+    let files: Vec<String> = ["fx_plain", "fx_lib"]
+        .iter()
+        .map(|module| crate::world::text(&world.path(&format!("fx/ebin/{module}.beam"))))
+        .collect();
+
+    let mut seen = Seen::open(&state, &name);
+    let mut near = Disk::new(&session, &mut seen);
+    let here = near.beams(&files).expect("an answer");
+    assert_eq!((near.tally.here, near.tally.sent), (2, 0));
+
+    let mut far = Disk::new(&session, &mut seen);
+    far.assume_remote();
+    assert_eq!(far.beams(&files).expect("an answer"), here);
+    assert_eq!((far.tally.sent, far.tally.known), (2, 0));
+    seen.save().expect("can be written");
+
+    let mut seen = Seen::open(&state, &name);
+    let mut far = Disk::new(&session, &mut seen);
+    far.assume_remote();
+    assert_eq!(far.beams(&files).expect("an answer"), here);
+    assert_eq!((far.tally.sent, far.tally.known), (0, 2));
+
+    // A change is seen, even with the same size.
+    build("fx_plain", &["V2"], &world.path("fx/ebin"));
+    let mut far = Disk::new(&session, &mut seen);
+    far.assume_remote();
+    let changed = far.beams(&files).expect("an answer");
+    assert_ne!(changed[0], here[0]);
+    assert_eq!(changed[1], here[1]);
+    assert_eq!((far.tally.sent, far.tally.known), (1, 1));
+}
+
+#[test]
+fn a_far_node_gives_the_same_change_set() {
+    let world = World::new();
+    world.have(&["fx_lib", "fx_user", "fx_gone", "fx_plain"]);
+    crate::world::spec(
+        &world.path("fx/ebin"),
+        "fx",
+        "1",
+        &["fx_lib", "fx_user", "fx_gone", "fx_plain"],
+        "",
+    );
+    world.node.eval(
+        "ok = application:start(fx), [{module, M} = code:load_file(M) || M <- [fx_lib, fx_user, fx_gone, fx_plain]]",
+    );
+    world.replace(&["fx_lib", "fx_new"]);
+    std::fs::remove_file(world.path("fx/ebin/fx_gone.beam")).expect("is there");
+    let session = world.node.connected();
+    let facts = live::gather(&session).expect("facts");
+    let store = Store::new(world.path("state"));
+    let look = |remote: bool| {
+        let mut seen = Seen::nothing();
+        let mut disk = Disk::new(&session, &mut seen);
+        if remote {
+            disk.assume_remote();
+        }
+        let old = OldCode {
+            patterns: &[],
+            store: &store,
+        };
+        let set = compare_on(disk, &session, &facts, NewCode::OnDisk, old).expect("a change set");
+        let modules: Vec<String> = set.modules.keys().map(ToString::to_string).collect();
+        (modules, set.gone, set.notices, set.untouched, set.specs)
+    };
+    let near = look(false);
+    assert_eq!(near.0, ["fx_lib", "fx_new"]);
+    assert_eq!(near.1.len(), 1);
+    assert_eq!(near.1[0].callers.len(), 2, "{:?}", near.1);
+    assert_eq!(look(true), near);
+}
+
+/// `who.forms` is what the node's own parser makes of `who.erlexpr`. `UPDO_BLESS=1` writes it.
+#[test]
+fn forms_are_what_the_node_would_parse() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/facts");
+    let source = std::fs::read_to_string(folder.join("who.erlexpr")).expect("is there");
+    let node = crate::support::TestNode::shared();
+    let parsed = node.eval_text(&format!(
+        "{{ok, Ts, _}} = erl_scan:string({}), {{ok, Es}} = erl_parse:parse_exprs(Ts), \
+         {{text, lists:flatten([\"[\", lists:join(\",\\n\", [io_lib:format(\"~tw\", [erl_parse:map_anno(fun(_) -> 0 end, E)]) || E <- Es]), \"].\\n\"])}}",
+        updo::term::Term::string(&source)
+    ));
+    let term = updo::syntax::parse_term(&parsed).expect("a term");
+    let text = term.as_tuple().and_then(|pair| pair[1].to_text());
+    let text = format!(
+        "% Made of who.erlexpr: UPDO_BLESS=1 cargo test --test facts forms\n{}",
+        text.expect("a text")
+    );
+    let file = folder.join("who.forms");
+    if std::env::var_os("UPDO_BLESS").is_some() {
+        std::fs::write(&file, &text).expect("can be written");
+    }
+    let kept = std::fs::read_to_string(&file).expect("is there");
+    assert_eq!(kept, text, "who.erlexpr and who.forms differ");
+}

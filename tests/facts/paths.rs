@@ -1,0 +1,88 @@
+//! Several files of a module, and applications installed beside their running version.
+
+use updo::diag::Code;
+
+use crate::support::Options;
+use crate::world::{World, build, names, one, said, spec, text};
+
+#[test]
+fn a_module_from_elsewhere_is_not_compared_with_the_wrong_file() {
+    let world = World::new();
+    world.have(&["fx_plain"]);
+    build("fx_plain", &["V2"], &world.path("patches"));
+    let patch = text(&world.path("patches/fx_plain"));
+    world
+        .node
+        .eval(&format!("{{module, _}} = code:load_abs({patch:?})"));
+    let upgrade = world.look();
+    assert_eq!(names(&upgrade), Vec::<&str>::new());
+    let told = one(&upgrade, Code::W320);
+    assert!(told.contains(&format!("{patch}.beam")), "{told}");
+    assert!(
+        told.contains(&text(&world.path("fx/ebin/fx_plain.beam"))),
+        "{told}"
+    );
+    // The same code in both places is no matter.
+    world.replace(&["fx_plain"]);
+    let upgrade = world.look();
+    assert_eq!(names(&upgrade), Vec::<&str>::new());
+    assert!(
+        said(&upgrade, Code::W320).is_empty(),
+        "{:?}",
+        upgrade.diagnostics
+    );
+}
+
+#[test]
+fn several_files_in_the_code_path_are_told() {
+    let world = World::with(Options::default(), &["one", "two"]);
+    build("fx_plain", &[], &world.path("one"));
+    build("fx_plain", &[], &world.path("two"));
+    world.node.eval("{module, _} = code:load_file(fx_plain)");
+    let first = world.node.eval_text("code:which(fx_plain)");
+    let (first, second) = if first.contains("/one/") {
+        ("one", "two")
+    } else {
+        ("two", "one")
+    };
+    assert!(said(&world.look(), Code::W333).is_empty());
+    build("fx_plain", &["V2"], &world.path(first));
+    let upgrade = world.look();
+    assert_eq!(names(&upgrade), ["fx_plain"]);
+    let told = one(&upgrade, Code::W333);
+    let taken = format!("taken: {}", text(&world.path(first)));
+    assert!(told.contains(&taken), "{told}");
+    let hidden = format!("hidden behind it: {}", text(&world.path(second)));
+    assert!(told.contains(&hidden), "{told}");
+}
+
+#[test]
+fn a_newer_version_installed_beside_is_told_with_the_way_to_take_it() {
+    let world = World::with(Options::default(), &["lib/fx-1.9/ebin"]);
+    let old = world.path("lib/fx-1.9/ebin");
+    build("fx_plain", &[], &old);
+    spec(&old, "fx", "1.9", &["fx_plain"], "");
+    world
+        .node
+        .eval("ok = application:start(fx), {module, _} = code:load_file(fx_plain)");
+    for vsn in ["1.8", "1.10"] {
+        let folder = world.path(&format!("lib/fx-{vsn}/ebin"));
+        build("fx_plain", &["V2"], &folder);
+        spec(&folder, "fx", vsn, &["fx_plain"], "");
+    }
+    let upgrade = world.look();
+    assert_eq!(names(&upgrade), Vec::<&str>::new());
+    let told = one(&upgrade, Code::W331);
+    assert!(
+        told.starts_with("fx 1.10 is installed beside 1.9, which runs"),
+        "{told}"
+    );
+    let newer = text(&world.path("lib/fx-1.10/ebin"));
+    assert!(
+        told.contains(&format!("code push [\"{newer}\"].")),
+        "{told}"
+    );
+    // What it says works.
+    let upgrade = world.push("lib/fx-1.10/ebin");
+    assert_eq!(names(&upgrade), ["fx_plain"]);
+}

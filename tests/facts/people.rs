@@ -1,0 +1,113 @@
+//! Who runs a module: found by what processes are and by child specifications, and compared.
+
+use std::time::{Duration, Instant};
+
+use updo::diag::Code;
+use updo::facts::procs::{Question, who};
+use updo::name::Module;
+
+use crate::support::Options;
+use crate::world::{World, changed, one, said, spec};
+
+const MODULES: [&str; 7] = [
+    "fx_top",
+    "fx_srv",
+    "fx_starter",
+    "fx_behind",
+    "fx_pool",
+    "fx_pool_sup",
+    "fx_worker",
+];
+
+fn shop() -> World {
+    let world = World::new();
+    world.have(&MODULES);
+    let ebin = world.path("fx/ebin");
+    spec(&ebin, "fx", "1", &MODULES, ", {mod, {fx_top, []}}");
+    world.node.eval("ok = application:start(fx)");
+    world
+}
+
+#[test]
+fn children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees() {
+    let world = shop();
+    world.node.eval("{ok, _} = fx_srv:start()"); // outside of every tree
+    world.replace(&["fx_srv", "fx_starter", "fx_behind", "fx_worker"]);
+    let upgrade = world.look();
+    assert_eq!(changed(&upgrade, "fx_srv").processes, 2);
+    assert_eq!(changed(&upgrade, "fx_behind").processes, 1);
+    assert_eq!(changed(&upgrade, "fx_worker").processes, 3);
+
+    let told = said(&upgrade, Code::W316);
+    let about = |module: &str| {
+        let found = told.iter().find(|t| t.contains(&format!("`{module}`")));
+        found
+            .unwrap_or_else(|| panic!("{module}: {told:?}"))
+            .clone()
+    };
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(about("fx_srv").starts_with("1 process of `fx_srv`"));
+    assert!(about("fx_behind").contains("started by fx_top"));
+    assert!(about("fx_worker").starts_with("3 processes of `fx_worker`"));
+    // And the other way round: the specification names the starter, which runs nothing.
+    let other = one(&upgrade, Code::A341);
+    assert!(
+        other.contains("child specifications say `fx_starter`, and 1 process runs `fx_behind`"),
+        "{other}"
+    );
+}
+
+#[test]
+fn a_suspended_supervisor_costs_its_own_answer_only() {
+    let world = shop();
+    world.node.eval("ok = sys:suspend(whereis(fx_top))");
+    world.replace(&["fx_srv", "fx_worker"]);
+    let began = Instant::now();
+    let upgrade = world.look();
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let told = one(&upgrade, Code::W336);
+    assert!(told.starts_with("fx_top does not say"), "{told}");
+    assert_eq!(changed(&upgrade, "fx_srv").processes, 1);
+    assert_eq!(changed(&upgrade, "fx_worker").processes, 3);
+    // Nobody is left behind who still waits for it.
+    let waiting = "length([P || P <- processes(), {initial_call, {erlang, apply, 2}} <- [process_info(P, initial_call)], \
+                   {_, [{gen, do_call, _, _} | _]} <- [process_info(P, current_stacktrace)]])";
+    assert_eq!(world.node.eval_text(waiting), "0");
+}
+
+#[test]
+fn a_hundred_thousand_processes_are_found_in_less_than_a_second_without_a_message() {
+    let world = World::with(Options::default().args(&["+P", "300000"]), &["fx/ebin"]);
+    world.have(&["fx_srv"]);
+    world
+        .node
+        .eval("lists:foreach(fun(_) -> {ok, _} = fx_srv:start() end, lists:seq(1, 100000))");
+    let session = world.node.connected();
+    let question = Question {
+        modules: [Module::new("fx_srv")].into(),
+        ..Question::default()
+    };
+    // Every process is watched by a tracer that counts the messages they get.
+    world.node.eval(
+        "Count = fun Count(N) -> receive {trace, _, 'receive', _} -> Count(N + 1); {how_many, From} -> From ! {messages, N}, Count(N) end end, \
+         register(fx_tracer, spawn(fun() -> Count(0) end)), \
+         [erlang:trace(P, true, ['receive', {tracer, whereis(fx_tracer)}]) || P <- processes(), {fx_srv, init, 1} <- [proc_lib:translate_initial_call(P)]], ok",
+    );
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let began = Instant::now();
+        let answer = who(&session, &question).expect("an answer");
+        best = best.min(began.elapsed());
+        assert_eq!(answer.crews["fx_srv"].count(), 100_000);
+        assert_eq!(answer.crews["fx_srv"].unnamed, 100_000);
+    }
+    let messages = "fx_tracer ! {how_many, self()}, receive {messages, N} -> N end";
+    assert_eq!(world.node.eval_text(messages), "0");
+    // The count can be another than that.
+    world.node.eval(
+        "[P | _] = [P || P <- processes(), {fx_srv, init, 1} <- [proc_lib:translate_initial_call(P)]], {one, _} = gen_server:call(P, x)",
+    );
+    assert_ne!(world.node.eval_text(messages), "0");
+    println!("100,000 processes found in {best:?}");
+    assert!(best < Duration::from_secs(1), "{best:?}");
+}

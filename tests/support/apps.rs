@@ -1,0 +1,241 @@
+//! The applications that tests upgrade: compiled once, kept in cargo's folder for tests under a name that
+//! follows from their sources, and deployed on nodes of their own.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use super::{Options, TestNode};
+
+/// The folders with the beams of two versions.
+pub struct Versions {
+    /// `ebin` of version 1.
+    pub one: PathBuf,
+    /// `ebin` of version 2.
+    pub two: PathBuf,
+}
+
+/// The demonstration's shop.
+pub fn shop() -> &'static Versions {
+    static SHOP: OnceLock<Versions> = OnceLock::new();
+    SHOP.get_or_init(|| {
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
+        let version = |number: u32| {
+            let folder = demo.join(format!("shop-{number}/src"));
+            let app = folder.join("shop.app");
+            erlang(
+                "shop",
+                &listed(&folder, "erl"),
+                &[],
+                Some((&app, "shop.app")),
+            )
+        };
+        Versions {
+            one: version(1),
+            two: version(2),
+        }
+    })
+}
+
+/// A small bank: 8 accounts whose conversion does what the plan's Extra says.
+pub fn bank() -> &'static Versions {
+    static BANK: OnceLock<Versions> = OnceLock::new();
+    BANK.get_or_init(|| {
+        let folder = fixtures("bank");
+        let all = listed(&folder, "erl");
+        let first: Vec<PathBuf> = all
+            .iter()
+            .filter(|file| !file.ends_with("bank_fee.erl"))
+            .cloned()
+            .collect();
+        let app = |number: u32| folder.join(format!("bank-{number}.app"));
+        Versions {
+            one: erlang("bank", &first, &[], Some((&app(1), "bank.app"))),
+            two: erlang("bank", &all, &["-DTWO"], Some((&app(2), "bank.app"))),
+        }
+    })
+}
+
+/// Two versions of a GenServer in Elixir.
+pub fn kiosk() -> &'static Versions {
+    static KIOSK: OnceLock<Versions> = OnceLock::new();
+    KIOSK.get_or_init(|| {
+        let version = |number: u32| {
+            let source = fixtures("kiosk").join(format!("{number}.ex"));
+            built("kiosk", std::slice::from_ref(&source), &[], |ebin| {
+                succeed(Command::new("elixirc").arg("-o").arg(ebin).arg(&source));
+            })
+        };
+        Versions {
+            one: version(1),
+            two: version(2),
+        }
+    })
+}
+
+/// The folder with the beam of the tests' eyes on a node.
+pub fn witness() -> &'static Path {
+    static WITNESS: OnceLock<PathBuf> = OnceLock::new();
+    WITNESS.get_or_init(|| {
+        erlang(
+            "witness",
+            &[fixtures("witness").join("witness.erl")],
+            &[],
+            None,
+        )
+    })
+}
+
+fn fixtures(app: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/apps")
+        .join(app)
+}
+
+/// Files of a folder with an extension, sorted.
+fn listed(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
+}
+
+fn erlang(name: &str, sources: &[PathBuf], flags: &[&str], app: Option<(&Path, &str)>) -> PathBuf {
+    let mut read = sources.to_vec();
+    read.extend(app.map(|(file, _)| file.to_owned()));
+    built(name, &read, flags, |ebin| {
+        let mut erlc = Command::new("erlc");
+        succeed(
+            erlc.args(["-Wall", "-Werror", "+debug_info"])
+                .args(flags)
+                .arg("-o")
+                .arg(ebin)
+                .args(sources),
+        );
+        if let Some((file, name)) = app {
+            fs::copy(file, ebin.join(name)).expect("the .app file can be copied");
+        }
+    })
+}
+
+/// The folder that `build` fills, made anew only when a source has changed. Several test processes may want
+/// it at once: each builds beside and renames, the first wins.
+fn built(name: &str, sources: &[PathBuf], flags: &[&str], build: impl Fn(&Path)) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    (flags, compiler()).hash(&mut hasher);
+    for source in sources {
+        source.hash(&mut hasher);
+        fs::read(source)
+            .expect("a source can be read")
+            .hash(&mut hasher);
+    }
+    let apps = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apps");
+    let whole = apps.join(format!("{name}-{:016x}", hasher.finish()));
+    let ebin = whole.join("ebin");
+    if ebin.exists() {
+        return ebin;
+    }
+    fs::create_dir_all(&apps).expect("cargo's folder for tests can be written");
+    let beside = tempfile::tempdir_in(&apps).expect("a temporary folder");
+    let place = beside.path().join("new");
+    fs::create_dir_all(place.join("ebin")).expect("a folder");
+    build(&place.join("ebin"));
+    if let Err(why) = fs::rename(&place, &whole) {
+        assert!(ebin.exists(), "{} cannot be made: {why}", whole.display());
+    }
+    ebin
+}
+
+/// Which compiler: where `erlc` really lies.
+fn compiler() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join("erlc"))
+        .find(|file| file.exists())?;
+    fs::canonicalize(found).ok()
+}
+
+fn succeed(command: &mut Command) {
+    let output = command
+        .output()
+        .unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{command:?}: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A node that runs version 1 from an `ebin` folder of its own.
+pub struct Deployed {
+    /// The node.
+    pub node: TestNode,
+    /// Where it loads its code from.
+    pub ebin: PathBuf,
+    _folder: TempDir,
+}
+
+impl Deployed {
+    /// Copies a version, starts a node on it, and evaluates `start` there.
+    pub fn new(version: &Path, mut options: Options, start: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ebin = folder.path().join("ebin");
+        fs::create_dir(&ebin).expect("a folder");
+        copy(version, &ebin);
+        options.paths.extend([ebin.clone(), witness().to_owned()]);
+        let node = options.start();
+        // Otherwise a module that is first called after its file has been replaced is new from the beginning.
+        node.eval(&format!(
+            "[{{module, _}} = code:load_file(list_to_atom(filename:basename(F, \".beam\"))) || F <- [\"witness\" | filelib:wildcard({:?})]]",
+            ebin.join("*.beam")
+        ));
+        node.eval(start);
+        Self {
+            node,
+            ebin,
+            _folder: folder,
+        }
+    }
+
+    /// The bank, version 1.
+    pub fn bank() -> Self {
+        Self::new(
+            &bank().one,
+            Options::default(),
+            "{ok, _} = application:ensure_all_started(bank)",
+        )
+    }
+
+    /// The shop, version 1, with so many carts.
+    pub fn shop(carts: u32) -> Self {
+        let options = Options::default().args(&["-shop", "carts", &carts.to_string()]);
+        Self::new(
+            &shop().one,
+            options,
+            "{ok, _} = application:ensure_all_started(shop)",
+        )
+    }
+
+    /// Replaces the files, as an ordinary deployment does.
+    pub fn replace(&self, version: &Path) {
+        for file in fs::read_dir(&self.ebin).expect("the folder is there") {
+            fs::remove_file(file.expect("an entry").path()).expect("a file can be removed");
+        }
+        copy(version, &self.ebin);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("the folder is there") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("a file can be copied");
+    }
+}

@@ -1,0 +1,33 @@
+//! Upgrades of live nodes, end to end: the real binary on one side, real nodes on the other.
+//!
+//! Whatever happens to a run, the node must end fully new or fully old with everybody running: each test
+//! says which, and looks at code, states and processes on the node itself.
+
+mod support;
+
+#[path = "upgrade/bank.rs"]
+mod bank;
+#[path = "upgrade/conversion.rs"]
+mod conversion;
+#[path = "upgrade/elixir.rs"]
+mod elixir;
+#[path = "upgrade/killed.rs"]
+mod killed;
+#[path = "upgrade/lock.rs"]
+mod lock;
+#[path = "upgrade/many.rs"]
+mod many;
+#[path = "upgrade/nodes.rs"]
+mod nodes;
+#[path = "upgrade/policy.rs"]
+mod policy;
+#[path = "upgrade/release_handler.rs"]
+mod release_handler;
+#[path = "upgrade/rollback.rs"]
+mod rollback;
+#[path = "upgrade/shop.rs"]
+mod shop;
+#[path = "upgrade/suspend.rs"]
+mod suspend;
+#[path = "upgrade/way_back.rs"]
+mod way_back;

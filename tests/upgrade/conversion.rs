@@ -1,0 +1,186 @@
+//! Conversions that fail or hang: the node goes back to what it was, and updo says who failed and why.
+
+use std::time::{Duration, Instant};
+
+use crate::bank::{Is, Plan, await_standing, is, replaced, who};
+use crate::support::apps::{Deployed, bank};
+use crate::support::desk::Desk;
+
+#[test]
+fn every_way_to_fail() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let fifth = node.eval_text("whereis(bank_account_5)");
+    for (how, reason) in [
+        ("error", "cannot_convert"),
+        ("throw", "cannot_convert"),
+        ("exit", "cannot_convert"),
+        ("bad_return", "cannot_convert"),
+    ] {
+        let trouble = format!("{{fail, 5, {how}}}");
+        let on_disk = Plan::on_disk(&trouble).on(&desk);
+        let ran = desk
+            .on(
+                node,
+                &["run", &on_disk, "--yes", "--events", "events.jsonl"],
+            )
+            .run()
+            .exits(20);
+        let ran = ran.says(&[
+            "E604",
+            "bank_account",
+            &fifth,
+            reason,
+            "{advanced,{fail,5,",
+            "is as before",
+            "rollback",
+        ]);
+        assert!(
+            ran.stderr.contains("this conversion"),
+            "the plan's line is shown: {ran}"
+        );
+        assert!(desk.read("events.jsonl").contains("\"code\":\"E604\""));
+        is(node, Is::Old, &pids);
+    }
+    // Everybody fails: one is named, the others are not forgotten.
+    let all = Plan::on_disk("surprise")
+        .with("verify \"rates\" -> 2 = bank_rate:rate().")
+        .on(&desk);
+    desk.on(node, &["run", &all, "--yes"]).run().exits(0);
+    is(node, Is::New, &pids);
+}
+
+#[test]
+fn failing_when_pushed() {
+    let bank = Deployed::bank();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let fifth = node.eval_text("whereis(bank_account_5)");
+    for how in ["error", "throw", "exit", "bad_return"] {
+        let plan = Plan::up(&format!("{{fail, 5, {how}}}")).on(&desk);
+        desk.on(node, &["run", &plan, "--yes"])
+            .run()
+            .exits(20)
+            .says(&["E604", "bank_account", &fifth, "cannot_convert"]);
+        is(node, Is::Old, &pids);
+    }
+    // The node is none the worse for it.
+    let plan = Plan::up("fine").on(&desk);
+    desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
+    is(node, Is::New, &pids);
+}
+
+#[test]
+fn one_that_takes_too_long() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let fifth = node.eval_text("whereis(bank_account_5)");
+    let plan = Plan::on_disk("{slow, 5, 2500}")
+        .account("timeout => 1s")
+        .on(&desk);
+    let began = Instant::now();
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(20);
+    assert!(
+        began.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        began.elapsed()
+    );
+    ran.says(&["E604", &fifth, "no answer after"]);
+    is(node, Is::Old, &pids);
+}
+
+/// Nothing can be done for a process that never comes out of `code_change`: all others are old and run, updo
+/// says which one is left and what to type, and after that the node is old.
+#[test]
+fn one_that_never_returns() {
+    let bank = replaced();
+    let node = &bank.node;
+    let desk = Desk::new();
+    let fifth = node.eval_text("whereis(bank_account_5)");
+    let plan = Plan::on_disk("{slow, 5, infinity}")
+        .account("timeout => 1s")
+        .on(&desk);
+    let began = Instant::now();
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(21);
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    let pid = fifth.trim_matches(['<', '>']).replace('.', ",");
+    let by_hand = format!("exit(pid({pid}), kill).");
+    ran.says(&["E609", "E604", &fifth, &by_hand]);
+    assert_eq!(
+        node.eval_text("length(witness:troubled())"),
+        "1",
+        "only the one that hangs"
+    );
+    node.eval("exit(whereis(bank_account_5), kill)");
+    node.await_true("is_pid(whereis(bank_account_5))");
+    is(node, Is::Old, &who(node));
+}
+
+#[test]
+fn the_node_goes_down_in_the_middle() {
+    let bank = replaced();
+    let node = &bank.node;
+    let desk = Desk::new();
+    let plan = Plan::on_disk("{slow, 4000}").on(&desk);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    await_standing(node);
+    node.kill();
+    running.wait().exits(23).says(&["E608", "lost"]);
+}
+
+/// The network is cut, the node lives: it goes on by itself.
+#[test]
+fn the_connection_is_cut_in_the_middle() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 1000}").on(&desk);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    await_standing(node);
+    let mine = node.session().local_name().to_owned();
+    node.eval(&format!(
+        "[erlang:disconnect_node(N) || N <- nodes(hidden), N =/= '{mine}']"
+    ));
+    running
+        .wait()
+        .exits(23)
+        .says(&["E608", "it goes on by itself"]);
+    node.await_true("witness:lock() =:= kept");
+    node.eval("updo_run ! updo_settle");
+    is(node, Is::New, &pids);
+}
+
+/// A beam that cannot be used is found before anything is touched.
+#[test]
+fn beams_that_cannot_be_used() {
+    let deployed = Deployed::bank();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let whole = std::fs::read(bank().two.join("bank_account.beam")).expect("it is there");
+    let folder = desk.path().join("ebin");
+    std::fs::create_dir(&folder).expect("a folder");
+    let pushed = |name: &str, bytes: &[u8]| {
+        for old in std::fs::read_dir(&folder).expect("it is there") {
+            std::fs::remove_file(old.expect("an entry").path()).expect("it can be removed");
+        }
+        std::fs::write(folder.join(name), bytes).expect("a beam can be written");
+        let plan = Plan::push(&folder, &bank().one, "fine").on(&desk);
+        desk.on(node, &["run", &plan, "--yes"]).run()
+    };
+    pushed("bank_account.beam", &whole[..whole.len() / 2])
+        .exits(1)
+        .says(&["E214", "bank_account.beam"]);
+    pushed("bank_account.beam", b"not a beam at all")
+        .exits(1)
+        .says(&["E214", "bank_account.beam"]);
+    pushed("bank_rate.beam", &whole)
+        .exits(1)
+        .says(&["E214", "bank_rate.beam"]);
+    is(node, Is::Old, &pids);
+}
