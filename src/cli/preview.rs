@@ -32,8 +32,8 @@ pub(super) fn run(context: &Context<'_>, args: &Preview) -> Exit {
             Ok(prepared) => prepared,
             Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
         };
-        print(context, args, &engine, &connection, &upgrade);
-        if upgrade.is_refused() {
+        let printed = print(context, args, &engine, &connection, &upgrade);
+        if upgrade.is_refused() || !printed {
             exit = Exit::Plan;
         } else if args.exit_code && !upgrade.is_empty() && exit == Exit::Done {
             exit = Exit::Pending;
@@ -42,22 +42,28 @@ pub(super) fn run(context: &Context<'_>, args: &Preview) -> Exit {
     exit
 }
 
+/// Prints what was asked for; `false` when OTP has no words for it.
 fn print(
     context: &Context<'_>,
     args: &Preview,
     engine: &Engine,
     connection: &Connection<'_>,
     upgrade: &Upgrade,
-) {
+) -> bool {
     let shown = shown(engine, connection, upgrade);
     let ui = &context.ui;
+    let mut printed = true;
     if ui.json {
-        return ui.data(&format!("{:#}\n", preview::json(&shown)));
+        ui.data(&format!("{:#}\n", preview::json(&shown)));
+        return printed;
     }
     if args.appup || args.relup {
         match otp_script(upgrade, args.relup) {
             Ok(script) => ui.data(&format!("{}.\n", pretty(&script, 80))),
-            Err(refused) => ui.diagnostics(&[*refused], &engine.plan.sources),
+            Err(refused) => {
+                ui.diagnostics(&[*refused], &engine.plan.sources);
+                printed = false;
+            }
         }
     } else if args.low {
         ui.data(&preview::low(&shown));
@@ -75,6 +81,7 @@ fn print(
         ui.data(&preview::text(&shown, ui.out_style));
     }
     ui.diagnostics(&upgrade.diagnostics, &engine.plan.sources);
+    printed
 }
 
 /// The instructions as OTP would have them: an appup's, or with `low` what it makes of them.

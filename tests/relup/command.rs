@@ -81,8 +81,8 @@ impl Site {
     /// What both `updo relup` and `systools` give, `Err` with the message when both refuse.
     fn both(&self) -> Result<String, String> {
         let ours = self.relup(&[]);
-        let mut oracle = Oracle::start_in(self.root());
-        let text = |text: &str| Term::string(text);
+        let mut oracle = Oracle::shared();
+        let text = |file: &str| Term::string(self.root().join(file).to_str().expect("UTF-8"));
         let path = Term::tuple([Term::atom("path"), Term::list([text("lib/*/ebin")])]);
         let answer = oracle.ask(&Term::tuple([
             Term::atom("relup"),

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,14 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn start() -> Self {
-        Self::start_in(std::env::temp_dir().as_path())
+    /// One for all who ask little; it ends with the test, when nobody is there to ask.
+    pub fn shared() -> MutexGuard<'static, Self> {
+        static SHARED: OnceLock<Mutex<Oracle>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| Mutex::new(Oracle::start()));
+        shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts it in a folder.
-    pub fn start_in(folder: &std::path::Path) -> Self {
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let eval = format!(
@@ -35,7 +38,7 @@ impl Oracle {
         let mut node = Command::new("erl")
             .args(["-noinput", "-noshell", "-oracle", &port.to_string()])
             .args(["-eval", &eval])
-            .current_dir(folder)
+            .current_dir(std::env::temp_dir())
             .stdin(Stdio::null())
             .spawn()
             .expect("these tests need `erl` on the path");

@@ -1,7 +1,6 @@
 //! SCENARIOS A of the design, one test each. What is expected is written down here, and a real `systools_rc`
 //! must give the same wherever its order is determined.
 
-use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use updo::name::{App, Module};
@@ -28,9 +27,7 @@ pub fn app(name: &str, vsn: &str, start: StartType, modules: &str) -> Applicatio
 }
 
 fn otp(mode: Mode, scripts: &Term, to: &[Application], from: &[Application]) -> Term {
-    static ORACLE: OnceLock<Mutex<Oracle>> = OnceLock::new();
-    let oracle = ORACLE.get_or_init(|| Mutex::new(Oracle::start()));
-    let mut oracle = oracle.lock().unwrap_or_else(|broken| broken.into_inner());
+    let mut oracle = Oracle::shared();
     oracle.ask(&Term::tuple([
         Term::atom("translate"),
         Term::atom(if mode == Mode::Up { "up" } else { "dn" }),
