@@ -127,8 +127,11 @@ fn look(session: &Session, seen: &mut Seen, far: bool, state: &Path) {
     assert_eq!(set.modules.len(), CHANGED);
 }
 
+/// A part of the work and its name.
+type Part<'a> = (&'static str, Box<dyn FnMut() + 'a>);
+
 /// The parts of it, each by itself.
-fn parts(session: &Session) -> Vec<(&'static str, Box<dyn FnMut() + '_>)> {
+fn parts(session: &Session) -> Vec<Part<'_>> {
     let facts = live::gather(session).expect("facts");
     let changed: Vec<Module> = (0..CHANGED).map(|n| Module::new(module(n))).collect();
     let question = Question {

@@ -6,7 +6,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Moment, Remote, RemoteError};
 use crate::node::{CallError, Session};
 use crate::plan::{Check, Plan};
-use crate::rules::view::View;
+use crate::rules::view::{Said, View};
 use crate::syntax::ast::{Expr, Tail};
 use crate::term::{Atom, Term};
 
@@ -72,6 +72,8 @@ pub struct Verdict {
     pub took: Duration,
     /// Why it does not hold; `None` when it does.
     pub failure: Option<Box<Diagnostic>>,
+    /// What `info` and `warn` said in the last try.
+    pub said: Vec<Said>,
 }
 
 impl<'a> Scene<'a> {
@@ -111,21 +113,28 @@ impl<'a> Scene<'a> {
     ///
     /// # Errors
     /// The body's failure.
-    pub fn hook(&self, body: &[Expr], more: &[(&str, Term)]) -> crate::diag::Result<Term> {
+    pub fn hook(
+        &self,
+        body: &[Expr],
+        more: &[(&str, Term)],
+        said: &mut Vec<Said>,
+    ) -> crate::diag::Result<Term> {
         let mut world = self.view.world();
         let mut remote = OnNode(self.session);
         let mut bindings = self.plan.constants.clone();
         for (name, value) in more {
             bindings.set(name, value.clone());
         }
-        Evaluator::new(Moment::Live, &self.functions)
+        let result = Evaluator::new(Moment::Live, &self.functions)
             .with_world(&mut world)
             .with_remote(&mut remote)
             .eval(body, &mut bindings)
-            .map_err(|failure| failure.diagnostic)
+            .map_err(|failure| failure.diagnostic);
+        *said = world.said;
+        result
     }
 
-    fn attempt(&self, body: &[Expr]) -> Result<(), Box<Diagnostic>> {
+    fn attempt(&self, body: &[Expr]) -> (Option<Box<Diagnostic>>, Vec<Said>) {
         let mut world = self.view.world();
         let mut remote = OnNode(self.session);
         let mut bindings: Bindings = self.plan.constants.clone();
@@ -133,10 +142,11 @@ impl<'a> Scene<'a> {
             .with_world(&mut world)
             .with_remote(&mut remote)
             .check(body, &mut bindings);
-        match result {
-            CheckResult::Passed => Ok(()),
-            CheckResult::Failed(diagnostic) => Err(diagnostic),
-        }
+        let failure = match result {
+            CheckResult::Passed => None,
+            CheckResult::Failed(diagnostic) => Some(diagnostic),
+        };
+        (failure, world.said)
     }
 
     /// Decides a check: tries until it holds, its time is over, or the connection is lost.
@@ -146,24 +156,17 @@ impl<'a> Scene<'a> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let failure = match self.attempt(&check.body) {
-                Ok(()) => {
-                    return Verdict {
-                        tries,
-                        took: began.elapsed(),
-                        failure: None,
-                    };
-                }
-                Err(failure) => failure,
-            };
-            let over = began.elapsed() + check.every > check.within + check.after
+            let (failure, said) = self.attempt(&check.body);
+            let over = failure.is_none()
+                || began.elapsed() + check.every > check.within + check.after
                 || until.is_some_and(|until| Instant::now() + check.every > until)
                 || self.session.is_lost().is_some();
             if over {
                 return Verdict {
                     tries,
                     took: began.elapsed(),
-                    failure: Some(failure),
+                    failure,
+                    said,
                 };
             }
             std::thread::sleep(check.every);

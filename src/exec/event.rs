@@ -109,6 +109,13 @@ pub enum Kind {
         /// How long it took.
         took: Duration,
     },
+    /// A check or a hook said something.
+    Log {
+        /// `warn`, not `info`.
+        warn: bool,
+        /// The line.
+        text: String,
+    },
     /// A step begins.
     StepStarted {
         /// Number of the step.

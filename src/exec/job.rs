@@ -276,6 +276,8 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
                 .map_or_else(|| Term::atom("infinity"), millis),
         ),
         key("undo", Term::atom(undo)),
+        // Nobody can fetch a result yet, so nothing is kept for it when the client is gone.
+        key("keep", Term::Int(0)),
     ])
 }
 

@@ -16,7 +16,7 @@ use crate::facts::change::ChangeSet;
 use crate::node::agent::Agent;
 use crate::node::{Mailbox, Session};
 use crate::plan::{Check, Plan, Rollback, When};
-use crate::rules::view::View;
+use crate::rules::view::{Said, View};
 use crate::rules::{Change, Ruleset};
 use crate::script::lower::Script;
 use crate::term::Term;
@@ -95,6 +95,7 @@ impl Run<'_, '_> {
         let verdict = self.scene.decide(check, until);
         let ok = verdict.failure.is_none();
         let (name, tries, took) = (check.name.clone(), verdict.tries, verdict.took);
+        self.said(&verdict.said);
         self.watch.tell(Kind::Check {
             verify,
             name,
@@ -106,6 +107,16 @@ impl Run<'_, '_> {
             self.watch.fail(not_held(verify, check, &verdict, cause));
         }
         ok
+    }
+
+    /// Lines of `info` and `warn`.
+    fn said(&mut self, said: &[Said]) {
+        for Said { warn, text } in said {
+            self.watch.tell(Kind::Log {
+                warn: *warn,
+                text: text.clone(),
+            });
+        }
     }
 
     fn hooks(&mut self, when: When, more: &[(&str, Term)]) -> bool {
@@ -124,7 +135,9 @@ impl Run<'_, '_> {
                 }
             }
             let began = Instant::now();
-            let result = self.scene.hook(&hook.body, more);
+            let mut said = Vec::new();
+            let result = self.scene.hook(&hook.body, more, &mut said);
+            self.said(&said);
             self.watch.tell(Kind::Hook {
                 name,
                 ok: result.is_ok(),

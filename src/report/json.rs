@@ -61,6 +61,7 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             "hook",
             json!({ "name": name, "ok": ok, "took_ms": ms(*took) }),
         ),
+        Kind::Log { warn, text } => ("log", json!({ "warn": warn, "text": text })),
         Kind::StepStarted { id, step, what } => (
             "step.started",
             json!({ "id": id, "step": step.to_string(), "what": what }),

@@ -31,6 +31,18 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             ))
         }
         Kind::Hook { name, ok, took } => Some(step(style, "hook", *ok, &time(*took), name)),
+        Kind::Log { warn, text } => {
+            let text = text.trim_end();
+            let text = if *warn {
+                look(style, text)
+            } else {
+                text.to_owned()
+            };
+            Some(format!(
+                "{:>12}     {text}",
+                if *warn { "warn" } else { "info" }
+            ))
+        }
         Kind::StepFinished {
             step: kind,
             ok,

@@ -67,7 +67,7 @@ impl<'a> View<'a> {
 pub struct Facts<'a> {
     view: View<'a>,
     /// Lines said by `info` and `warn`.
-    pub said: Vec<String>,
+    pub said: Vec<Said>,
 }
 
 impl World for Facts<'_> {
@@ -86,10 +86,8 @@ impl World for Facts<'_> {
             ("glob", [pattern]) => glob(view, pattern),
             ("behaviour", [behaviour]) => behaves(view, behaviour),
             ("exports", [module, function, arity]) => exports(view, module, function, arity),
-            ("info" | "warn", [format]) => self.say(format),
-            ("info" | "warn", [format, args]) => {
-                self.say(&Term::tuple([format.clone(), args.clone()]))
-            }
+            ("info" | "warn", [format]) => self.say(name == "warn", format, &[]),
+            ("info" | "warn", [format, Term::List(args)]) => self.say(name == "warn", format, args),
             _ => return anywhere(name, args),
         })
     }
@@ -130,11 +128,52 @@ impl World for NoFacts<'_> {
 }
 
 impl Facts<'_> {
-    fn say(&mut self, what: &Term) -> Result<Term, WorldError> {
-        let line = what.to_text().unwrap_or_else(|| what.to_string());
-        self.said.push(line);
+    fn say(&mut self, warn: bool, format: &Term, args: &[Term]) -> Result<Term, WorldError> {
+        let text = formatted(&text(format)?, args).ok_or(WorldError::BadArgument)?;
+        self.said.push(Said { warn, text });
         Ok(Term::atom("ok"))
     }
+}
+
+/// A line said by a check or a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Whether `warn` said it, not `info`.
+    pub warn: bool,
+    /// The line.
+    pub text: String,
+}
+
+/// `io_lib:format/2` for the directives that messages use: `~p ~w ~s ~b ~n ~~`, with or without `t`. `None` where
+/// Erlang would raise badarg.
+fn formatted(format: &str, args: &[Term]) -> Option<String> {
+    let mut out = String::new();
+    let mut args = args.iter();
+    let mut chars = format.chars();
+    while let Some(char) = chars.next() {
+        if char != '~' {
+            out.push(char);
+            continue;
+        }
+        let directive = match chars.next()? {
+            't' => chars.next()?,
+            other => other,
+        };
+        match directive {
+            'n' => out.push('\n'),
+            '~' => out.push('~'),
+            'p' => out.push_str(&args.next()?.to_string()),
+            'w' => out.push_str(&crate::term::write(args.next()?)),
+            's' => out.push_str(&args.next()?.to_text()?),
+            'b' => {
+                let number = args.next()?;
+                let is_integer = matches!(number, Term::Int(_) | Term::Big(_));
+                out.push_str(&is_integer.then(|| number.to_string())?);
+            }
+            _ => return None,
+        }
+    }
+    args.next().is_none().then_some(out)
 }
 
 fn text(term: &Term) -> Result<String, WorldError> {
@@ -240,4 +279,26 @@ fn sleep(time: &Term) -> Result<Term, WorldError> {
         .ok_or(WorldError::BadArgument)?;
     std::thread::sleep(std::time::Duration::from_millis(ms.min(5_000)));
     Ok(Term::atom("ok"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_formatted_as_erlang_would() {
+        let args = [Term::Int(3), Term::string("carts"), Term::atom("ok")];
+        assert_eq!(
+            formatted("~b ~ts: ~p~n", &args).as_deref(),
+            Some("3 carts: ok\n")
+        );
+        assert_eq!(
+            formatted("~w", &[Term::string("a")]).as_deref(),
+            Some("[97]")
+        );
+        assert_eq!(formatted("100~~", &[]).as_deref(), Some("100~"));
+        assert_eq!(formatted("~p", &[]), None);
+        assert_eq!(formatted("no", &args), None);
+        assert_eq!(formatted("~b", &[Term::atom("x")]), None);
+    }
 }
