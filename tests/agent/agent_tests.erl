@@ -347,9 +347,11 @@ busy_aborts() ->
     load(V1),
     Ps = [start(t_busy, I) || I <- lists:seq(1, 50)],
     B = lists:nth(7, Ps),
-    gen_server:cast(B, fun() -> timer:sleep(1500) end),
-    {old, #{reason := {not_suspended, [#{pid := B, module := t_busy, current_function := {timer, sleep, 1}}]}}, _} =
-        upgrade(job([module(V2, V1)], window([t_busy], []), #{suspend_timeout => 300})),
+    gen_server:cast(B, fun agent_tests:busy/0),
+    {old, #{reason := {not_suspended, [#{pid := B, module := t_busy, current_function := {agent_tests, busy, 0}}]}}, _} =
+        run(job([module(V2, V1)], window([t_busy], []), #{suspend_timeout => 300})),
+    B ! go_on,
+    settle(),
     is_now(V1),
     [{1, _} = ask(P) || P <- Ps].
 
@@ -357,12 +359,25 @@ hundred_busy() ->
     {V1, V2} = {server(t_hb, 1), server(t_hb, 2)},
     load(V1),
     Ps = [start(t_hb, I) || I <- lists:seq(1, 200)],
-    [gen_server:cast(B, fun() -> timer:sleep(2000) end) || B <- lists:sublist(Ps, 100)],
+    Busy = lists:sublist(Ps, 100),
+    [gen_server:cast(B, fun agent_tests:busy/0) || B <- Busy],
     {Us, {old, #{reason := {not_suspended, L}}, _}} = timer:tc(fun() -> run(job([module(V2, V1)], window([t_hb], []), #{suspend_timeout => 500})) end),
     20 = length(L),
-    true = Us < 2000000,
+    %% One time limit for all of them, not one for each (50 s).
+    true = Us < 20000000,
+    [B ! go_on || B <- Busy],
     settle(),
     [{1, _} = ask(P) || P <- Ps].
+
+%% In a callback until the test says otherwise.
+busy() -> receive go_on -> ok after 60000 -> ok end.
+
+%% Waits until a process is suspended.
+stands_still(P) ->
+    case process_info(P, current_function) of
+        {_, {sys, _, _}} -> ok;
+        _ -> receive after 5 -> stands_still(P) end
+    end.
 
 %% A, suspended first, is in a call to B; and B, taken before it can answer, is let go until A is through.
 calling_each_other() ->
@@ -371,11 +386,11 @@ calling_each_other() ->
     [A, B] = [start(M, 1) || M <- [t_da, t_db]],
     %% B is suspended in the first rank and A, calling it meanwhile, in the second
     Self = self(),
-    gen_server:cast(A, fun() -> timer:sleep(150), Self ! {got, gen_server:call(B, state, 5000)} end),
-    timer:sleep(20),
+    gen_server:cast(A, fun() -> stands_still(B), Self ! {got, gen_server:call(B, state, 20000)} end),
     {Us, {new, _, _}} = timer:tc(fun() -> {O, I, _} = run(job([module(A2, A1), module(B2, B1)], window([t_db, t_da], []))), {O, I, []} end),
     settle(),
-    true = Us < 1500000,
+    %% Nobody ran into a time limit.
+    true = Us < 15000000,
     receive {got, {1, 1}} -> ok end,
     {2, 1, _} = ask(A), {2, 1, _} = ask(B).
 
