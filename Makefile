@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix fuzz grammar fmt lint doc
+.PHONY: help setup build test demo matrix bench fuzz grammar fmt lint doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each
 
 grammar: ## the tree-sitter grammar, generated and tried on the plans (needs a C compiler)
 	$(CARGO) test --locked --manifest-path grammar/tree-sitter/Cargo.toml
+
+bench: setup build ## reading and analysis, side by side with xref
+	@sh scripts/bench.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
 
 fmt: ## format the Rust sources
 	$(CARGO) fmt

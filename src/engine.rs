@@ -24,18 +24,19 @@ use std::time::Duration;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::exec::{self, Event, Outcome, Upgrade as Job};
-use crate::facts::change::{ChangeSet, Untouched};
+use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
 use crate::facts::live::{self, NodeFacts};
+use crate::facts::seen::Seen;
 use crate::facts::store::Store;
 use crate::graph::Graph;
-use crate::name::{Module, NodeName};
+use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
-use crate::plan::{CodeFrom, CookieFrom, Plan, Rollback};
+use crate::plan::{CodeFrom, CookieFrom, Plan};
 use crate::report::json;
 use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, merge, resolve};
+use crate::rules::{Change, Ruleset, advice, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, lower};
 
@@ -297,7 +298,8 @@ impl Connection<'_> {
             CodeFrom::OnDisk => NewCode::OnDisk,
             CodeFrom::Push(patterns) => NewCode::Push(&patterns.patterns, &patterns.base),
         };
-        let changes = compare::compare(&self.session, &facts, new, old)?;
+        let mut seen = Seen::open(&self.engine.settings.state_dir, self.session.node());
+        let changes = compare::compare(&self.session, &facts, new, old, &mut seen)?;
         let strict = self.engine.settings.strict;
         Ok(decide(
             plan,
@@ -423,9 +425,8 @@ pub fn decide(
     let rules = merged.rules;
     let script = lower::single(&changes, &rules, high::high(&changes, &rules));
     diagnostics.extend(check::check(&script));
-    untouched(&changes, &mut diagnostics);
-    unresolved_calls(&changes, &rules, &mut diagnostics);
-    way_back(plan, &changes, &rules, &mut diagnostics);
+    diagnostics.extend(advice::advice(plan, &changes, &rules));
+    diagnostics.extend(shared::shared_records(&changes, &rules));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
             cycle.code = Code::E306;
@@ -440,114 +441,6 @@ pub fn decide(
         script,
         diagnostics,
     }
-}
-
-/// W320, W319: what differs and is left alone.
-fn untouched(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
-    for (module, why) in &changes.untouched {
-        let why = match why {
-            Untouched::Sticky => "it is in a sticky directory",
-            Untouched::Preloaded => "it is preloaded into the emulator",
-            Untouched::Cover => "it is cover compiled",
-            Untouched::OtherFile => "it was not loaded from a file",
-            Untouched::Core => "it belongs to kernel or stdlib, on which the upgrade itself stands",
-        };
-        said.push(
-            Diagnostic::new(Code::W320, format!("`{module}` differs and is left alone")).note(why),
-        );
-    }
-    for module in &changes.gone {
-        said.push(
-            Diagnostic::new(Code::W319, format!("the file of `{module}` is gone"))
-                .note("the module stays loaded and callable"),
-        );
-    }
-}
-
-/// W315: calls that only a plan rule can account for.
-fn unresolved_calls(changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
-    for module in rules.modules.keys() {
-        let Some(new) = changes.modules.get(module).and_then(|c| c.new.as_ref()) else {
-            continue;
-        };
-        let calls = &new.facts.code.dynamic_calls;
-        if calls.is_empty() {
-            continue;
-        }
-        let covered = rules.graph.dependencies(module).any(|(_, edge)| {
-            edge.reasons
-                .iter()
-                .any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
-        });
-        if covered {
-            continue;
-        }
-        let number = if calls.len() == 1 {
-            "1 call".to_owned()
-        } else {
-            format!("{} calls", calls.len())
-        };
-        let mut told = Diagnostic::new(
-            Code::W315,
-            format!("{number} of `{module}` cannot be resolved"),
-        )
-        .help(format!(
-            "if one goes to a changed module X, say so: `{module} depends on X because \"…\".`"
-        ));
-        for call in calls.iter().take(5) {
-            let line = call
-                .from
-                .line
-                .map(|line| format!(" line {line}"))
-                .unwrap_or_default();
-            let what = match &call.function {
-                Some((name, Some(arity))) => format!("Mod:{name}/{arity}"),
-                Some((name, None)) => format!("Mod:{name}"),
-                None => "a function known at run time only".to_owned(),
-            };
-            told = told.note(format!(
-                "{module}:{}/{}{line}: {what}",
-                call.from.name, call.from.arity
-            ));
-        }
-        said.push(told);
-    }
-}
-
-/// E317: something may fail after the switch, and there is no way back.
-fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
-    let missing: Vec<&Module> = rules
-        .modules
-        .keys()
-        .filter(|m| {
-            changes
-                .modules
-                .get(*m)
-                .is_some_and(|c| c.loaded.is_some() && c.old.is_none())
-        })
-        .collect();
-    let may_fail = rules.modules.iter().any(|(module, decided)| {
-        let on_load = changes
-            .modules
-            .get(module)
-            .and_then(|c| c.new.as_ref())
-            .is_some_and(|b| b.facts.code.on_load);
-        decided.change.value != Change::Soft || on_load
-    }) || !plan.verifies.is_empty();
-    if missing.is_empty() || !may_fail || plan.rollback == Rollback::Never {
-        return;
-    }
-    let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();
-    let more = if missing.len() > 5 { ", …" } else { "" };
-    said.push(
-        Diagnostic::new(Code::E317, format!("there is no way back for {}{more}", names.join(", ")))
-            .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
-            .help(
-                "say where the old beams are: `old from \"PATH/ebin\".`\n\
-                 or let updo keep copies before the files are replaced: updo status --save\n\
-                 or give up the way back: `rollback never.`",
-            ),
-    );
 }
 
 /// A name for a run: four hexadecimal digits that no recorded run has.

@@ -24,6 +24,7 @@ pub mod graph;
 pub mod name;
 pub mod node;
 pub mod plan;
+pub mod release;
 pub mod repl;
 pub mod report;
 pub mod rules;

@@ -18,6 +18,7 @@ const ORDER: &[&[&str]] = &[
     &["plan"],
     &["rules"],
     &["script"],
+    &["release"],
     &["exec"],
     &["report"],
     &["engine"],

@@ -106,6 +106,10 @@ pub enum Command {
     Log(Log),
     /// What a node runs, and what differs; --save keeps copies of the running beams
     Status(Status),
+    /// What systools:make_relup gives, from .rel, .app and .appup files
+    Relup(Relup),
+    /// An appup, up and down, inferred from two versions of an application
+    Appup(Appup),
 }
 
 /// `updo check`
@@ -297,4 +301,50 @@ pub struct Log {
     /// Only the last so many
     #[arg(long, value_name = "N")]
     pub last: Option<usize>,
+}
+
+/// `updo relup`
+#[derive(Debug, clap::Args)]
+pub struct Relup {
+    /// The .rel file of a release to come from and to go back to; repeatable
+    #[arg(long, required = true, value_name = "REL")]
+    pub old: Vec<String>,
+    /// The .rel file of the new release
+    #[arg(long, value_name = "REL")]
+    pub new: String,
+    /// Folders with .rel, .app and .appup files, with wildcards; repeatable
+    #[arg(long, required = true, value_name = "GLOB", num_args = 1..)]
+    pub path: Vec<String>,
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Restart the emulator in the end
+    #[arg(long)]
+    pub restart_emulator: bool,
+}
+
+/// `updo appup`
+#[derive(Debug, clap::Args)]
+pub struct Appup {
+    /// The ebin folder of the old version
+    #[arg(long, value_name = "EBIN")]
+    pub old: PathBuf,
+    /// The ebin folder of the new version
+    #[arg(long, value_name = "EBIN")]
+    pub new: PathBuf,
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Which edges become dependencies
+    #[arg(long, value_enum, default_value_t = Deps::Hard)]
+    pub deps: Deps,
+}
+
+/// Edges that become dependencies of an appup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Deps {
+    /// Only where one version does not work with the other of its partner
+    Hard,
+    /// All calls as well
+    Calls,
 }

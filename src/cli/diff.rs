@@ -178,6 +178,7 @@ fn compare(old: &Version, new: &Version) -> Result<Vec<ModuleDiff>, Vec<Diagnost
             new: after,
             app: None,
             processes: 0,
+            crew: Default::default(),
         };
         modules.push(ModuleDiff::of(module, &changed));
     }

@@ -121,13 +121,15 @@ fn edges(context: &Context<'_>, args: &Graph, paths: &[PathBuf], otp: u32) -> Ex
         context.ui.data(&draw::calls(&calls));
         return Exit::Done;
     };
-    let middle = Module::typed(around);
-    match calls.around(&middle, args.depth) {
+    let near = spellings(around)
+        .iter()
+        .find_map(|middle| calls.around(middle, args.depth));
+    match near {
         Some(near) => {
             context.ui.data(&draw::calls(&near));
             Exit::Done
         }
-        None => unknown(context, &middle, calls.modules().iter()),
+        None => unknown(context, around, calls.modules().iter()),
     }
 }
 
@@ -136,23 +138,23 @@ fn near(context: &Context<'_>, args: &Graph, graph: graph::Graph) -> Result<grap
     let Some(around) = &args.around else {
         return Ok(graph);
     };
-    let middle = Module::typed(around);
-    match graph.around(&middle, args.depth) {
-        Some(near) => Ok(near),
-        None => Err(unknown(context, &middle, graph.modules())),
-    }
+    let near = spellings(around)
+        .iter()
+        .find_map(|middle| graph.around(middle, args.depth));
+    near.ok_or_else(|| unknown(context, around, graph.modules()))
 }
 
-fn unknown<'a>(
-    context: &Context<'_>,
-    module: &Module,
-    known: impl Iterator<Item = &'a Module>,
-) -> Exit {
-    let help = match suggest(module.as_str(), known.map(Module::as_str)) {
+/// What a typed name may mean: `Shop.Cart` is Elixir's, but `ELDAPv3` is not.
+fn spellings(text: &str) -> [Module; 2] {
+    [Module::typed(text), Module::new(text.trim_matches('\''))]
+}
+
+fn unknown<'a>(context: &Context<'_>, text: &str, known: impl Iterator<Item = &'a Module>) -> Exit {
+    let help = match suggest(text, known.map(Module::as_str)) {
         Some(close) => format!("did you mean `{}`?", Module::new(close)),
         None => "--around takes the name of a module in the graph".to_owned(),
     };
-    context.usage(&format!("`{module}` is not in the graph"), &help)
+    context.usage(&format!("`{text}` is not in the graph"), &help)
 }
 
 /// Says what is wrong with files; the worst comes first and gives the exit code.

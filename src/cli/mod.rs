@@ -1,5 +1,6 @@
 //! The command line: a thin client of [`crate::engine`]. Each command is a file; all end in an [`Exit`].
 
+mod appup;
 pub mod args;
 mod check;
 mod diff;
@@ -11,6 +12,7 @@ mod graph;
 mod log;
 mod new;
 mod preview;
+mod relup;
 mod repl;
 mod rollback;
 mod run;
@@ -63,6 +65,8 @@ pub fn main() -> Exit {
         Command::Rollback(args) => rollback::run(&context, args),
         Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),
+        Command::Relup(args) => relup::run(&context, args),
+        Command::Appup(args) => appup::run(&context, args),
     }
 }
 

@@ -30,7 +30,7 @@ fn prepare(context: &Context<'_>, args: &Rollback) -> Result<Option<(Session, Su
         .as_ref()
         .and_then(WayBack::read)
         .ok_or_else(|| {
-            Diagnostic::new(Code::E609, format!("run {} has no way back", summary.run))
+            Diagnostic::new(Code::E317, format!("run {} has no way back", summary.run))
                 .note("a conversion has no way down, or a copy of the former version was missing")
         })?;
     let session = reach(context, &summary)?;

@@ -133,6 +133,32 @@ codes! {
     W320,
     /// Several changed modules use one record, and its fields differ between the versions. Processes, messages in flight and tables may still hold the old form.
     W321,
+    /// A changed module loads a NIF library. Reloading one can stop the node, so it has to be allowed: name the module's class in the plan.
+    E330,
+    /// A newer version of a running application is installed in a `NAME-VSN` folder beside it. Push that folder to take it.
+    W331,
+    /// The specification (`.app`) beside the new beams differs from that of the running application, or cannot be read. It is not taken over.
+    W332,
+    /// The code path has several files of a changed module: the first one counts.
+    W333,
+    /// Running processes contradict the class of a changed module.
+    W334,
+    /// Child specifications name a changed module for processes that run another one.
+    W335,
+    /// A supervisor or event manager did not say in time which children or handlers it has: busy, or suspended.
+    W336,
+    /// An Elixir protocol runs consolidated and will not find a new implementation.
+    W337,
+    /// Modules that are not loaded, on a node that loads code when it is called: they come from the disk by themselves.
+    A338,
+    /// Only line numbers changed: the module is not loaded again, and stack traces go on showing the old lines.
+    A339,
+    /// A changed module has an `-on_load` function, which runs at the switch.
+    A340,
+    /// Child specifications name a changed module without processes of its own (an Elixir agent's, a starter's).
+    A341,
+    /// A changed module is a callback of a behaviour that runs servers, and nothing says which of them run it.
+    W342,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.
@@ -143,6 +169,20 @@ codes! {
     E404,
     /// Purging will kill processes that still run old code.
     W406,
+    /// A release resource file (`.rel`, `.app`, `.appup`) cannot be found or read: it must hold one Erlang term that ends in a full stop.
+    E411,
+    /// The applications of a release do not fit together: wrong or missing keys, unknown or circular applications, two owners of a module or a registered name, no sasl.
+    E412,
+    /// An appup has no entry for the other version.
+    E413,
+    /// Instructions do not fit together or do not fit the applications: a module without instruction, with two, or in no application.
+    E414,
+    /// A version is given as a regular expression that is none, or that only PCRE could follow.
+    E415,
+    /// Something about a release that OTP only warns of: another run-time system, an appup for another version.
+    W416,
+    /// An inferred appup needs a look: modules that need each other's new version, or that an `.app` file does not list.
+    W417,
     /// epmd knows no node of this name, or cannot be reached.
     E501,
     /// The node refused the cookie.

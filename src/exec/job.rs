@@ -266,6 +266,7 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
             "handlers",
             Term::list(handlers.map(|module| Term::atom(module.as_str()))),
         ),
+        key("processes", processes_term(changes, rules)),
         key("steps", steps_term(steps)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
         key(
@@ -276,6 +277,16 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
         ),
         key("undo", Term::atom(undo)),
     ])
+}
+
+/// Processes that the agent cannot find by their initial call: those of wrapping behaviours.
+fn processes_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
+    let wrapped = rules.modules.keys().filter_map(|module| {
+        let also = &changes.modules.get(module)?.crew.also;
+        let pids = Term::list(also.iter().cloned().map(Term::Pid));
+        (!also.is_empty()).then(|| Term::tuple([Term::atom(module.as_str()), pids]))
+    });
+    Term::list(wrapped)
 }
 
 fn key(name: &str, value: Term) -> (Term, Term) {

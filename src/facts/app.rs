@@ -126,7 +126,8 @@ impl Keys<'_> {
             vsn: match self.get("vsn") {
                 None => String::new(),
                 Some(value) => value
-                    .to_text()
+                    .as_list()
+                    .and_then(|_| value.to_text())
                     .ok_or_else(|| self.wrong("vsn", "a string"))?,
             },
             modules: modules.iter().map(|m| Module::new(m.as_str())).collect(),

@@ -1,9 +1,14 @@
 //! The change set: what differs between the running code and the new beams, by MD5 and never by vsn.
+//!
+//! Plain data. What is in doubt or left alone is in it too, with the reason; judging is for the stages that follow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::beam::BeamFacts;
+use super::live::Nature;
+use super::procs::Crew;
+use super::specs::SpecChange;
 use crate::name::{App, Mfa, Module};
 use crate::term::Term;
 
@@ -42,8 +47,10 @@ pub struct Changed {
     pub old: Option<Beam>,
     /// The application whose `modules` name it, if any.
     pub app: Option<App>,
-    /// Processes that run it, found by their initial call.
+    /// How many processes run it.
     pub processes: usize,
+    /// Those processes.
+    pub crew: Crew,
 }
 
 impl Changed {
@@ -76,7 +83,7 @@ impl Changed {
 }
 
 /// Why a module that differs is left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Untouched {
     /// In a sticky directory.
     Sticky,
@@ -84,10 +91,113 @@ pub enum Untouched {
     Preloaded,
     /// Cover compiled.
     Cover,
-    /// Loaded from another file than the one compared.
-    OtherFile,
+    /// Loaded from memory, without a file.
+    NoFile,
+    /// Loaded from one file, while the code path leads to another one that differs.
+    Elsewhere {
+        /// What runs.
+        loaded: String,
+        /// What the code path has.
+        path: String,
+    },
+    /// A protocol that runs consolidated, and only an unconsolidated beam is offered.
+    Unconsolidated,
     /// Part of kernel or stdlib, which the upgrade itself stands on.
     Core,
+}
+
+/// A loaded module that the new version does not have any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gone {
+    /// The module.
+    pub module: Module,
+    /// How that is known.
+    pub how: GoneHow,
+    /// Who still calls it, after the upgrade: changed modules in their new version, others as they run.
+    pub callers: Vec<Caller>,
+}
+
+/// How a deletion is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GoneHow {
+    /// Its file is not there any more.
+    File(String),
+    /// The new specification of its application does not list it.
+    Unlisted(App),
+}
+
+/// A module that calls what is not there any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caller {
+    /// The caller.
+    pub module: Module,
+    /// What it calls.
+    pub functions: Vec<Mfa>,
+    /// Whether the caller takes part in the upgrade.
+    pub changed: bool,
+}
+
+/// Something about the change set that is worth a word.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// A newer version of a running application is installed beside it.
+    NewerBeside {
+        /// The application.
+        app: App,
+        /// The version that runs.
+        running: String,
+        /// The other one.
+        newer: String,
+        /// Its folder of beams.
+        folder: String,
+    },
+    /// A changed module is in several folders of the code path.
+    SeveralInPath {
+        /// The module.
+        module: Module,
+        /// The file that counts.
+        taken: String,
+        /// The others.
+        others: Vec<String>,
+    },
+    /// Modules of folders with changes that are not loaded, on a node that loads on demand.
+    OnDemand {
+        /// The application, when they belong to one.
+        app: Option<App>,
+        /// The modules.
+        modules: Vec<Module>,
+    },
+    /// Same code, other line information.
+    LinesMoved {
+        /// The modules.
+        modules: Vec<Module>,
+    },
+    /// A new implementation of a protocol that runs consolidated and does not take part.
+    ImplementationUnseen {
+        /// The implementation.
+        module: Module,
+        /// The protocol.
+        protocol: Module,
+    },
+    /// A module that takes part lost functions that others still call.
+    LostFunctions {
+        /// The module.
+        module: Module,
+        /// Who calls them.
+        callers: Vec<Caller>,
+    },
+    /// A specification beside the beams that cannot be read.
+    BadSpec {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A supervisor or event manager that did not answer in time.
+    Silent {
+        /// Registered name or pid.
+        name: String,
+    },
 }
 
 /// Everything that differs.
@@ -97,12 +207,18 @@ pub struct ChangeSet {
     pub modules: BTreeMap<Module, Changed>,
     /// Modules that differ and cannot be taken.
     pub untouched: Vec<(Module, Untouched)>,
-    /// Loaded modules whose file is gone.
-    pub gone: Vec<Module>,
+    /// Loaded modules that the new version does not have.
+    pub gone: Vec<Gone>,
     /// How many modules were compared.
     pub compared: usize,
     /// Version of each application that runs.
     pub app_vsn: BTreeMap<App, String>,
+    /// What is worth a word.
+    pub notices: Vec<Notice>,
+    /// Specifications that differ.
+    pub specs: Vec<SpecChange>,
+    /// What the behaviours are that changed modules declare, and that do not take part themselves.
+    pub natures: BTreeMap<Module, Nature>,
 }
 
 impl ChangeSet {
@@ -113,5 +229,15 @@ impl ChangeSet {
                 .get(module)
                 .is_none_or(|changed| changed.loaded.is_none() || changed.old.is_some())
         })
+    }
+
+    /// What a behaviour is, whether it takes part or not.
+    pub fn nature(&self, behaviour: &Module) -> Option<Nature> {
+        let new = self.modules.get(behaviour).and_then(|c| c.new.as_ref());
+        let taking_part = new.map(|beam| Nature {
+            behaviours: beam.facts.behaviours.clone(),
+            exports: beam.facts.exports.clone(),
+        });
+        taking_part.or_else(|| self.natures.get(behaviour).cloned())
     }
 }

@@ -1,17 +1,25 @@
 //! Makes the change set: the running code against the new beams.
 //!
 //! Everything is compared by MD5. A file that is no beam stops the comparison (it is never "unchanged"),
-//! and a module that must not be touched is named, not skipped.
+//! and a module that must not be touched is named, not skipped. What is new is found by `on_disk` and `pushed`; this
+//! file completes it: what may not be touched, the running versions, processes, callers of what goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::beam::BeamFacts;
-use super::change::{Beam, ChangeSet, Changed, Untouched};
+use super::callers::{Going, callers};
+use super::change::{Beam, Caller, ChangeSet, Changed, Loaded, Notice, Untouched};
+use super::disk::{Disk, folder_of};
 use super::files::{self, BeamFile};
-use super::live::{self, NodeFacts, OnDisk, Origin};
+use super::live::{self, NodeFacts, Origin};
+use super::natures;
+use super::procs::{self, Crew, Question};
+use super::protocols;
+use super::seen::Seen;
 use super::store::{Store, hex};
+use super::{on_disk, pushed};
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::name::{App, Module};
 use crate::node::Session;
@@ -34,7 +42,17 @@ pub struct OldCode<'a> {
     pub store: &'a Store,
 }
 
-/// Compares a node with new code.
+/// What a comparison works with.
+pub(super) struct Look<'a> {
+    pub(super) session: &'a Session,
+    pub(super) facts: &'a NodeFacts,
+    pub(super) disk: Disk<'a>,
+    pub(super) set: ChangeSet,
+    /// Whether the new beams come from here, and the node's files are not the new version.
+    pub(super) pushed: bool,
+}
+
+/// Compares a node with new code. What is learned of the node's files goes into `seen`.
 ///
 /// # Errors
 /// E213 when a pattern matches nothing, E214 for a file that is no usable beam, and what [`live`] gives.
@@ -43,57 +61,279 @@ pub fn compare(
     facts: &NodeFacts,
     new: NewCode<'_>,
     old: OldCode<'_>,
+    seen: &mut Seen,
 ) -> Result<ChangeSet> {
-    let mut set = ChangeSet {
-        app_vsn: facts
-            .apps
-            .iter()
-            .map(|(app, running)| (app.clone(), running.vsn.clone()))
-            .collect(),
-        ..ChangeSet::default()
+    compare_on(Disk::new(session, seen), session, facts, new, old)
+}
+
+/// The same with a disk of the caller's choice: to measure what a far node costs.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_on<'a>(
+    disk: Disk<'a>,
+    session: &'a Session,
+    facts: &'a NodeFacts,
+    new: NewCode<'_>,
+    old: OldCode<'_>,
+) -> Result<ChangeSet> {
+    let app_vsn = facts.apps.iter();
+    let mut look = Look {
+        session,
+        facts,
+        disk,
+        pushed: matches!(new, NewCode::Push(..)),
+        set: ChangeSet {
+            app_vsn: app_vsn.map(|(a, r)| (a.clone(), r.vsn.clone())).collect(),
+            ..ChangeSet::default()
+        },
     };
     let beams = match new {
-        NewCode::OnDisk => on_disk(session, facts, &mut set)?,
-        NewCode::Push(patterns, base) => pushed(session, facts, patterns, base, &mut set)?,
+        NewCode::OnDisk => on_disk::on_disk(&mut look)?,
+        NewCode::Push(patterns, base) => pushed::pushed(&mut look, patterns, base)?,
     };
-    leave_alone(session, facts, beams.keys(), &mut set)?;
-    let untouched: BTreeSet<Module> = set
-        .untouched
-        .iter()
-        .map(|(module, _)| module.clone())
-        .collect();
-    let names: Vec<Module> = beams
-        .keys()
-        .filter(|m| !untouched.contains(*m))
-        .cloned()
-        .collect();
-    let mut loaded = live::loaded_versions(session, facts, &names)?;
-    let mut processes = live::processes(session, &names)?;
-    let mut copies = old_copies(session, &loaded, old)?;
-    let wanted: BTreeSet<Module> = names.into_iter().collect();
-    for (module, mut beam) in beams {
-        if untouched.contains(&module) {
-            continue;
+    let beams = look.leave_alone(beams)?;
+    look.take(beams, old)?;
+    look.people()?;
+    look.consolidation()?;
+    look.callers()?;
+    // What cannot be remembered is looked at again the next time.
+    let _ = look.disk.seen.save();
+    Ok(look.set)
+}
+
+impl Look<'_> {
+    /// Takes out the modules that differ and must not be touched.
+    fn leave_alone(&mut self, mut beams: BTreeMap<Module, Beam>) -> Result<BTreeMap<Module, Beam>> {
+        let names: Vec<Module> = beams.keys().cloned().collect();
+        let sticky = live::sticky(self.session, self.facts, &names)?;
+        let core: BTreeSet<&Module> = self.facts.core().collect();
+        for module in names {
+            let why = match self.facts.loaded.get(&module).map(|loaded| &loaded.origin) {
+                Some(Origin::Preloaded) => Some(Untouched::Preloaded),
+                Some(Origin::Cover) => Some(Untouched::Cover),
+                Some(Origin::Memory) => Some(Untouched::NoFile),
+                _ if core.contains(&module) => Some(Untouched::Core),
+                _ if sticky.contains(&module) => Some(Untouched::Sticky),
+                _ => None,
+            };
+            if let Some(why) = why {
+                beams.remove(&module);
+                self.set.untouched.push((module, why));
+            }
         }
-        beam.facts = whole(&beam, &wanted)?;
-        let app = facts
-            .app_of(&module)
-            .cloned()
-            .or_else(|| app_by_folder(facts, &beam.file));
-        let mut old = copies.remove(&module);
-        if let Some(old) = &mut old {
-            old.facts = whole(old, &wanted)?;
-        }
-        let changed = Changed {
-            loaded: loaded.remove(&module),
-            old,
-            new: Some(beam),
-            app,
-            processes: processes.remove(&module).unwrap_or(0),
-        };
-        set.modules.insert(module, changed);
+        Ok(beams)
     }
-    Ok(set)
+
+    /// Puts the modules that take part into the change set, each with its running version.
+    fn take(&mut self, beams: BTreeMap<Module, Beam>, old: OldCode<'_>) -> Result<()> {
+        let names: Vec<Module> = beams.keys().cloned().collect();
+        let mut loaded = live::loaded_versions(self.session, self.facts, &names)?;
+        let mut copies = self.old_copies(&loaded, &beams, old)?;
+        let wanted: BTreeSet<Module> = names.into_iter().collect();
+        for (module, mut beam) in beams {
+            beam.facts = whole(&beam, &wanted)?;
+            let app = self.app_of(&module, &beam.file);
+            let mut old = copies.remove(&module);
+            if let Some(old) = &mut old {
+                old.facts = whole(old, &wanted)?;
+            }
+            let changed = Changed {
+                loaded: loaded.remove(&module),
+                old,
+                new: Some(beam),
+                app,
+                processes: 0,
+                crew: Crew::default(),
+            };
+            self.set.modules.insert(module, changed);
+        }
+        Ok(())
+    }
+
+    /// The application of a module: the one that lists it, or the one whose modules its folder holds.
+    fn app_of(&self, module: &Module, file: &str) -> Option<App> {
+        let listed = self.facts.app_of(module).cloned();
+        let folder = folder_of(file);
+        let mut apps = self.facts.apps.keys();
+        listed.or_else(|| {
+            apps.find(|app| folder.is_some() && self.facts.folder_of_app(app) == folder)
+                .cloned()
+        })
+    }
+
+    /// Finds the processes of the modules that take part.
+    fn people(&mut self) -> Result<()> {
+        let beams = |changed: &Changed| -> Vec<Module> {
+            let both = [&changed.old, &changed.new];
+            let facts = both.into_iter().flatten().map(|beam| &beam.facts);
+            facts.flat_map(|f| f.behaviours.iter().cloned()).collect()
+        };
+        let declared: BTreeMap<Module, Vec<Module>> = self
+            .set
+            .modules
+            .iter()
+            .filter(|(_, changed)| changed.loaded.is_some())
+            .map(|(module, changed)| (module.clone(), beams(changed)))
+            .collect();
+        let unknown = declared.values().flatten().cloned().collect();
+        self.set.natures = natures::ask(self.session, self.facts, unknown)?;
+        let mut question = Question {
+            modules: declared.keys().cloned().collect(),
+            ..Question::default()
+        };
+        for (module, behaviours) in &declared {
+            for behaviour in behaviours {
+                if behaviour.as_str() == "gen_event" {
+                    question.handlers.insert(module.clone());
+                }
+                let about = |name: &Module| self.set.nature(name);
+                let Some(found) = natures::behaves(behaviour, &about).filter(|b| b.wraps) else {
+                    continue;
+                };
+                question.wrapped.insert(module.clone());
+                if found.runs == natures::Runs::Supervisor {
+                    question.supervisors.insert(behaviour.clone());
+                }
+            }
+        }
+        let mut answer = procs::who(self.session, &question)?;
+        for (module, changed) in &mut self.set.modules {
+            let Some(mut crew) = answer.crews.remove(module) else {
+                continue;
+            };
+            let behaviours = declared.get(module).map(Vec::as_slice).unwrap_or_default();
+            crew.adopt(behaviours);
+            changed.processes = crew.count();
+            changed.crew = crew;
+        }
+        let silent = answer
+            .silent
+            .into_iter()
+            .map(|name| Notice::Silent { name });
+        self.set.notices.extend(silent);
+        Ok(())
+    }
+
+    /// New implementations that a consolidated protocol will not find.
+    fn consolidation(&mut self) -> Result<()> {
+        let unseen: Vec<(Module, Module)> = self
+            .set
+            .modules
+            .iter()
+            .filter(|(_, changed)| changed.is_new())
+            .filter_map(|(module, changed)| {
+                let protocol = protocols::implements(&changed.new.as_ref()?.facts)?;
+                let stays = !self.set.modules.contains_key(&protocol);
+                (stays && self.facts.loaded.contains_key(&protocol))
+                    .then(|| (module.clone(), protocol))
+            })
+            .collect();
+        let names: Vec<Module> = unseen.iter().map(|(_, p)| p.clone()).collect();
+        let answers = live::consolidated(self.session, &names)?;
+        for ((module, protocol), consolidated) in unseen.into_iter().zip(answers) {
+            if consolidated {
+                let notice = Notice::ImplementationUnseen { module, protocol };
+                self.set.notices.push(notice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Who calls what goes.
+    fn callers(&mut self) -> Result<()> {
+        let mut going: Going = self
+            .set
+            .gone
+            .iter()
+            .map(|gone| (gone.module.clone(), None))
+            .collect();
+        for (module, changed) in &self.set.modules {
+            let (Some(loaded), Some(new)) = (&changed.loaded, &changed.new) else {
+                continue;
+            };
+            let lost: BTreeSet<_> = loaded
+                .exports
+                .difference(&new.facts.exports)
+                .cloned()
+                .collect();
+            if !lost.is_empty() {
+                going.insert(module.clone(), Some(lost));
+            }
+        }
+        let mut found = callers(&mut self.disk, self.facts, &self.set, &going)?;
+        for gone in &mut self.set.gone {
+            gone.callers = found.remove(&gone.module).unwrap_or_default();
+        }
+        for (module, callers) in found {
+            let callers: Vec<Caller> = callers.into_iter().filter(|c| !c.changed).collect();
+            if !callers.is_empty() {
+                let notice = Notice::LostFunctions { module, callers };
+                self.set.notices.push(notice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies of the running versions, each proven by MD5: the node's own file, `old from`, the store.
+    fn old_copies(
+        &mut self,
+        loaded: &BTreeMap<Module, Loaded>,
+        new: &BTreeMap<Module, Beam>,
+        old: OldCode<'_>,
+    ) -> Result<BTreeMap<Module, Beam>> {
+        let mut wanted: BTreeMap<[u8; 16], &Module> = loaded
+            .iter()
+            .map(|(module, version)| (version.md5, module))
+            .collect();
+        let mut copies = BTreeMap::new();
+        let mut take = |wanted: &mut BTreeMap<[u8; 16], &Module>, bytes: Vec<u8>| {
+            let Ok(facts) = BeamFacts::read(&bytes) else {
+                return;
+            };
+            if wanted
+                .get(&facts.md5)
+                .is_some_and(|module| **module == facts.module)
+                && let Some(module) = wanted.remove(&facts.md5)
+            {
+                let file = loaded[module].file.clone();
+                copies.insert(
+                    module.clone(),
+                    Beam {
+                        bytes: Arc::from(bytes),
+                        file,
+                        facts,
+                    },
+                );
+            }
+        };
+        for md5 in wanted.keys().copied().collect::<Vec<_>>() {
+            if let Some(bytes) = old.store.get(&md5) {
+                take(&mut wanted, bytes);
+            }
+        }
+        for (patterns, base) in old.patterns {
+            if !wanted.is_empty() {
+                for file in local(patterns, base)? {
+                    take(&mut wanted, file.bytes);
+                }
+            }
+        }
+        // A file that was just read is the new version.
+        let read: BTreeSet<&str> = match self.pushed {
+            true => BTreeSet::new(),
+            false => new.values().map(|beam| beam.file.as_str()).collect(),
+        };
+        let paths: Vec<String> = wanted
+            .values()
+            .map(|m| loaded[*m].file.clone())
+            .filter(|file| !file.is_empty() && !read.contains(file.as_str()))
+            .collect();
+        for bytes in self.disk.read(&paths)?.into_iter().flatten() {
+            take(&mut wanted, bytes);
+        }
+        Ok(copies)
+    }
 }
 
 /// The facts of a beam with its code, in which the names of changed modules are looked for.
@@ -101,182 +341,8 @@ fn whole(beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
     BeamFacts::read_whole(&beam.bytes, wanted).map_err(|why| unusable(&beam.file, &why.to_string()))
 }
 
-/// Modules whose file on the node's disk differs from what is loaded, and new files beside them.
-fn on_disk(
-    session: &Session,
-    facts: &NodeFacts,
-    set: &mut ChangeSet,
-) -> Result<BTreeMap<Module, Beam>> {
-    let with_file: Vec<(&Module, &str, [u8; 16])> = facts
-        .loaded
-        .iter()
-        .filter_map(|(module, loaded)| match &loaded.origin {
-            Origin::File(file) if file.ends_with(".beam") => {
-                Some((module, file.as_str(), loaded.md5))
-            }
-            _ => None,
-        })
-        .collect();
-    let paths: Vec<String> = with_file
-        .iter()
-        .map(|(_, file, _)| (*file).to_owned())
-        .collect();
-    let mut wanted: BTreeMap<Module, String> = BTreeMap::new();
-    for ((module, file, md5), found) in with_file.into_iter().zip(live::files(session, &paths)?) {
-        set.compared += 1;
-        match found {
-            OnDisk::Md5(same) if same == md5 => {}
-            OnDisk::Md5(_) => {
-                wanted.insert(module.clone(), file.to_owned());
-            }
-            OnDisk::Missing => set.gone.push(module.clone()),
-            OnDisk::Broken(why) => return Err(unusable(file, &why)),
-        }
-    }
-    wanted.extend(new_files(session, facts, &wanted)?);
-    fetch(session, wanted)
-}
-
-/// Files of modules that are neither loaded nor known to their running application.
-fn new_files(
-    session: &Session,
-    facts: &NodeFacts,
-    changed: &BTreeMap<Module, String>,
-) -> Result<BTreeMap<Module, String>> {
-    let known: BTreeSet<&Module> = facts.apps.values().flat_map(|app| &app.modules).collect();
-    let folders: BTreeSet<String> = changed
-        .values()
-        .cloned()
-        .chain(
-            facts
-                .apps
-                .values()
-                .filter_map(|app| file_of(facts, app.modules.first()?)),
-        )
-        .filter_map(|file| Some(file.rsplit_once('/')?.0.to_owned()))
-        .filter(|folder| !folder.starts_with(&facts.otp_lib))
-        .collect();
-    let folders: Vec<String> = folders.into_iter().collect();
-    let mut found = BTreeMap::new();
-    for (folder, names) in folders.iter().zip(live::beams_in(session, &folders)?) {
-        for name in names {
-            let module = Module::new(name.trim_end_matches(".beam"));
-            if !facts.loaded.contains_key(&module) && !known.contains(&module) {
-                found.insert(module, format!("{folder}/{name}"));
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn file_of(facts: &NodeFacts, module: &Module) -> Option<String> {
-    match &facts.loaded.get(module)?.origin {
-        Origin::File(file) => Some(file.clone()),
-        _ => None,
-    }
-}
-
-/// Reads beams from the node's disk.
-fn fetch(session: &Session, wanted: BTreeMap<Module, String>) -> Result<BTreeMap<Module, Beam>> {
-    let paths: Vec<String> = wanted.values().cloned().collect();
-    let mut beams = BTreeMap::new();
-    for ((module, file), bytes) in wanted.into_iter().zip(live::read_files(session, &paths)?) {
-        let bytes = bytes.ok_or_else(|| unusable(&file, "the file cannot be read"))?;
-        let facts = BeamFacts::read(&bytes).map_err(|why| unusable(&file, &why.to_string()))?;
-        if facts.module != module {
-            return Err(unusable(
-                &file,
-                &format!("it holds the module {}", facts.module),
-            ));
-        }
-        beams.insert(
-            module,
-            Beam {
-                bytes: Arc::from(bytes),
-                file,
-                facts,
-            },
-        );
-    }
-    Ok(beams)
-}
-
-/// Local beams that differ from what is loaded.
-fn pushed(
-    session: &Session,
-    facts: &NodeFacts,
-    patterns: &[(String, Span)],
-    base: &Path,
-    set: &mut ChangeSet,
-) -> Result<BTreeMap<Module, Beam>> {
-    let mut beams: BTreeMap<Module, Beam> = BTreeMap::new();
-    for file in local(patterns, base)? {
-        set.compared += 1;
-        let module = file.facts.module.clone();
-        let running = facts.loaded.get(&module);
-        if running.is_some_and(|loaded| loaded.md5 == file.facts.md5) {
-            continue;
-        }
-        if let Some(twin) = beams
-            .get(&module)
-            .filter(|twin| twin.facts.md5 != file.facts.md5)
-        {
-            let why = format!("another version of {module} is in {}", twin.file);
-            return Err(unusable(&file.path.display().to_string(), &why));
-        }
-        let shown = match running.map(|loaded| &loaded.origin) {
-            Some(Origin::File(file)) => file.clone(),
-            _ => file.path.display().to_string(),
-        };
-        beams.insert(
-            module,
-            Beam {
-                bytes: Arc::from(file.bytes),
-                file: shown,
-                facts: file.facts,
-            },
-        );
-    }
-    already_there(session, facts, &mut beams)?;
-    Ok(beams)
-}
-
-/// A module that is not loaded yet and whose file on the node is the one pushed is no news.
-fn already_there(
-    session: &Session,
-    facts: &NodeFacts,
-    beams: &mut BTreeMap<Module, Beam>,
-) -> Result<()> {
-    let unloaded: Vec<(Module, String)> = beams
-        .keys()
-        .filter(|module| !facts.loaded.contains_key(*module))
-        .filter_map(|module| {
-            let app = facts.app_of(module)?;
-            let sibling = facts.apps[app]
-                .modules
-                .iter()
-                .find_map(|m| file_of(facts, m))?;
-            Some((
-                module.clone(),
-                format!("{}/{}.beam", sibling.rsplit_once('/')?.0, module.as_str()),
-            ))
-        })
-        .collect();
-    let paths: Vec<String> = unloaded.iter().map(|(_, path)| path.clone()).collect();
-    for ((module, path), found) in unloaded.into_iter().zip(live::files(session, &paths)?) {
-        let Some(beam) = beams.get_mut(&module) else {
-            continue;
-        };
-        if found == OnDisk::Md5(beam.facts.md5) {
-            beams.remove(&module);
-        } else {
-            beam.file = path;
-        }
-    }
-    Ok(())
-}
-
-fn local(patterns: &[(String, Span)], base: &Path) -> Result<Vec<BeamFile>> {
+/// Local beams of patterns.
+pub(super) fn local(patterns: &[(String, Span)], base: &Path) -> Result<Vec<BeamFile>> {
     let mut found = Vec::new();
     for (pattern, span) in patterns {
         let paths = files::beams_of(&[pattern.as_str()], base).map_err(|why| {
@@ -306,113 +372,13 @@ fn shown(base: &Path) -> String {
     }
 }
 
-fn unusable(file: &str, why: &str) -> Box<Diagnostic> {
+/// E214.
+pub(super) fn unusable(file: &str, why: &str) -> Box<Diagnostic> {
     Box::new(
         Diagnostic::new(Code::E214, format!("`{file}` is not a usable beam"))
             .note(why)
             .help("nothing was changed; build or copy the file again"),
     )
-}
-
-/// Modules that differ and must not be touched.
-fn leave_alone<'a>(
-    session: &Session,
-    facts: &NodeFacts,
-    changed: impl Iterator<Item = &'a Module>,
-    set: &mut ChangeSet,
-) -> Result<()> {
-    let changed: Vec<Module> = changed.cloned().collect();
-    let sticky = live::sticky(session, &changed)?;
-    let core: BTreeSet<&Module> = ["kernel", "stdlib", "erts"]
-        .iter()
-        .filter_map(|app| facts.apps.get(*app))
-        .flat_map(|app| &app.modules)
-        .collect();
-    for (module, sticky) in changed.iter().zip(sticky) {
-        let why = match facts.loaded.get(module).map(|loaded| &loaded.origin) {
-            Some(Origin::Preloaded) => Some(Untouched::Preloaded),
-            Some(Origin::Cover) => Some(Untouched::Cover),
-            Some(Origin::Memory) => Some(Untouched::OtherFile),
-            _ if core.contains(module) => Some(Untouched::Core),
-            _ if sticky => Some(Untouched::Sticky),
-            _ => None,
-        };
-        if let Some(why) = why {
-            set.untouched.push((module.clone(), why));
-        }
-    }
-    Ok(())
-}
-
-/// Copies of the running versions, each proven by MD5: the node's own file, `old from`, the store.
-fn old_copies(
-    session: &Session,
-    loaded: &BTreeMap<Module, super::change::Loaded>,
-    old: OldCode<'_>,
-) -> Result<BTreeMap<Module, Beam>> {
-    let mut wanted: BTreeMap<[u8; 16], &Module> = loaded
-        .iter()
-        .map(|(module, version)| (version.md5, module))
-        .collect();
-    let mut copies = BTreeMap::new();
-    let mut take = |wanted: &mut BTreeMap<[u8; 16], &Module>, bytes: Vec<u8>| {
-        let Ok(facts) = BeamFacts::read(&bytes) else {
-            return;
-        };
-        if wanted
-            .get(&facts.md5)
-            .is_some_and(|module| **module == facts.module)
-            && let Some(module) = wanted.remove(&facts.md5)
-        {
-            let file = loaded[module].file.clone();
-            copies.insert(
-                module.clone(),
-                Beam {
-                    bytes: Arc::from(bytes),
-                    file,
-                    facts,
-                },
-            );
-        }
-    };
-    for md5 in wanted.keys().copied().collect::<Vec<_>>() {
-        if let Some(bytes) = old.store.get(&md5) {
-            take(&mut wanted, bytes);
-        }
-    }
-    for (patterns, base) in old.patterns {
-        if !wanted.is_empty() {
-            for file in local(patterns, base)? {
-                take(&mut wanted, file.bytes);
-            }
-        }
-    }
-    let left: Vec<(&Module, String)> = wanted
-        .values()
-        .map(|m| (*m, loaded[*m].file.clone()))
-        .collect();
-    let paths: Vec<String> = left
-        .into_iter()
-        .map(|(_, file)| file)
-        .filter(|f| !f.is_empty())
-        .collect();
-    for bytes in live::read_files(session, &paths)?.into_iter().flatten() {
-        take(&mut wanted, bytes);
-    }
-    Ok(copies)
-}
-
-fn app_by_folder(facts: &NodeFacts, file: &str) -> Option<App> {
-    let folder = file.rsplit_once('/')?.0;
-    let lives_here = |module: &Module| {
-        file_of(facts, module)
-            .is_some_and(|f| f.rsplit_once('/').is_some_and(|(dir, _)| dir == folder))
-    };
-    facts
-        .apps
-        .iter()
-        .find(|(_, app)| app.modules.iter().any(lives_here))
-        .map(|(name, _)| name.clone())
 }
 
 /// Keeps copies of every version that a change set knows, the running and the new ones.

@@ -2,20 +2,24 @@
 //!
 //! One round trip per question, never one per module or process, and nothing installed: many calls are
 //! made at once by handing documented functions to `lists:map/2` and its kin on the node
-//! (`lists:zipwith3(fun erlang:apply/3, ..)`), and the one question that no function answers, which
-//! process runs what, is an expression for `erl_eval`.
+//! (`lists:zipwith3(fun erlang:apply/3, ..)`). Files are asked about in [`disk`](super::disk), processes in
+//! [`procs`](super::procs).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::Loaded;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::{App, Module};
-use crate::node::{CallError, Session, evaluate};
+use crate::node::{CallError, Session};
 use crate::term::{Atom, Fun, Term};
 
 /// How long a question may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Applications that are never upgraded this way.
+pub const CORE: [&str; 3] = ["kernel", "stdlib", "erts"];
 
 /// Where a loaded module came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +61,12 @@ pub struct NodeFacts {
     pub loaded: BTreeMap<Module, LoadedModule>,
     /// Running applications.
     pub apps: BTreeMap<App, RunningApp>,
-    /// The folder of OTP's own libraries.
+    /// The folder of OTP's own libraries; in a release, of all.
     pub otp_lib: String,
+    /// The code path, in order.
+    pub path: Vec<String>,
+    /// Whether code is never loaded by being called (`code:get_mode/0`).
+    pub embedded: bool,
 }
 
 impl NodeFacts {
@@ -68,6 +76,32 @@ impl NodeFacts {
             .iter()
             .find(|(_, app)| app.modules.contains(module))
             .map(|(name, _)| name)
+    }
+
+    /// The modules of kernel, stdlib and erts, on which an upgrade stands itself.
+    pub fn core(&self) -> impl Iterator<Item = &Module> {
+        CORE.iter()
+            .filter_map(|app| self.apps.get(*app))
+            .flat_map(|app| &app.modules)
+    }
+
+    /// The file that a module was loaded from.
+    pub fn file_of(&self, module: &Module) -> Option<&str> {
+        match &self.loaded.get(module)?.origin {
+            Origin::File(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// The folder that the running modules of an application come from; that of most, if they come from several.
+    pub fn folder_of_app(&self, app: &App) -> Option<&str> {
+        let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
+        let files = self.apps.get(app)?.modules.iter();
+        for folder in files.filter_map(|m| super::disk::folder_of(self.file_of(m)?)) {
+            *folders.entry(folder).or_default() += 1;
+        }
+        let most = folders.into_iter().max_by_key(|(_, count)| *count);
+        most.map(|(folder, _)| folder)
     }
 }
 
@@ -84,7 +118,14 @@ pub fn gather(session: &Session) -> Result<NodeFacts> {
         .ok_or_else(|| odd("otp_release", &release))?;
     let lib = ask.call("code", "lib_dir", vec![])?;
     let otp_lib = lib.to_text().ok_or_else(|| odd("code:lib_dir/0", &lib))?;
+    let mode = ask.call("code", "get_mode", vec![])?;
+    let path = ask.call("code", "get_path", vec![])?;
+    let path = path
+        .as_list()
+        .ok_or_else(|| odd("code:get_path/0", &path))?;
     Ok(NodeFacts {
+        embedded: mode.is_atom("embedded"),
+        path: path.iter().filter_map(Term::to_text).collect(),
         otp,
         loaded: ask.loaded()?,
         apps: ask.apps()?,
@@ -111,19 +152,6 @@ pub fn loaded_versions(
     let mut found = BTreeMap::new();
     for ((module, exports), attributes) in modules.into_iter().zip(exports).zip(attributes) {
         let known = &facts.loaded[module];
-        let functions = exports
-            .as_list()
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|pair| {
-                let [name, arity] = pair.as_tuple()? else {
-                    return None;
-                };
-                Some((
-                    name.as_atom()?.as_str().into(),
-                    u32::try_from(arity.as_i64()?).ok()?,
-                ))
-            });
         let file = match &known.origin {
             Origin::File(file) => file.clone(),
             _ => String::new(),
@@ -131,7 +159,7 @@ pub fn loaded_versions(
         let loaded = Loaded {
             md5: known.md5,
             file,
-            exports: functions.collect(),
+            exports: functions(&exports),
             vsn: vsn_of(&attributes),
         };
         found.insert(module.clone(), loaded);
@@ -153,152 +181,173 @@ fn vsn_of(attributes: &Term) -> Option<Term> {
         })
 }
 
-/// What the file of a module is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OnDisk {
-    /// A beam with this MD5.
-    Md5([u8; 16]),
-    /// There is no file.
-    Missing,
-    /// There is a file, and it is no beam; the text says why.
-    Broken(String),
-}
-
-/// The MD5 of beam files on the node's disk.
-///
-/// # Errors
-/// As [`gather`].
-pub fn files(session: &Session, files: &[String]) -> Result<Vec<OnDisk>> {
-    let ask = Ask { session };
-    let names = Term::list(files.iter().map(|file| Term::string(file)));
-    let answers = ask.call("lists", "map", vec![function("beam_lib", "md5", 1), names])?;
-    let answers = answers
-        .as_list()
-        .ok_or_else(|| odd("beam_lib:md5/1", &answers))?;
-    Ok(answers.iter().map(on_disk).collect())
-}
-
-fn on_disk(answer: &Term) -> OnDisk {
-    let broken = || OnDisk::Broken(answer.to_string());
-    match answer.as_tuple() {
-        Some([ok, value]) if ok.is_atom("ok") => {
-            let md5 = value
-                .as_tuple()
-                .and_then(|pair| pair.get(1)?.as_bytes()?.try_into().ok());
-            md5.map_or_else(broken, OnDisk::Md5)
-        }
-        Some([_, _, reason]) => match reason.as_tuple() {
-            Some([what, _, why]) if what.is_atom("file_error") && why.is_atom("enoent") => {
-                OnDisk::Missing
-            }
-            _ => OnDisk::Broken(reason.to_string()),
-        },
-        _ => broken(),
-    }
-}
-
-/// The beam files in folders of the node, without their folders; a folder that cannot be read has none.
-///
-/// # Errors
-/// As [`gather`].
-pub fn beams_in(session: &Session, folders: &[String]) -> Result<Vec<Vec<String>>> {
-    let ask = Ask { session };
-    let names = Term::list(folders.iter().map(|folder| Term::string(folder)));
-    let answers = ask.call("lists", "map", vec![function("file", "list_dir", 1), names])?;
-    let answers = answers
-        .as_list()
-        .ok_or_else(|| odd("file:list_dir/1", &answers))?;
-    let beams = |answer: &Term| -> Vec<String> {
-        let Some([ok, names]) = answer.as_tuple() else {
-            return Vec::new();
-        };
-        let names = if ok.is_atom("ok") {
-            names.as_list().unwrap_or_default()
-        } else {
-            &[]
-        };
-        let beams = names
-            .iter()
-            .filter_map(Term::to_text)
-            .filter(|name| name.ends_with(".beam"));
-        beams.collect()
-    };
-    Ok(answers.iter().map(beams).collect())
-}
-
-/// Reads files of the node, several at a time; `None` for one that cannot be read.
+/// Reads files of the node over the connection; `None` for one that cannot be read.
 ///
 /// # Errors
 /// As [`gather`].
 pub fn read_files(session: &Session, files: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
-    const AT_ONCE: usize = 8;
-    let mut contents = Vec::with_capacity(files.len());
-    for some in files.chunks(AT_ONCE) {
-        let pending: Vec<_> = some
-            .iter()
-            .map(|file| session.start_call("file", "read_file", vec![Term::string(file)]))
-            .collect();
-        for call in pending {
-            let answer = call
-                .and_then(|call| call.wait(PATIENCE))
-                .map_err(|e| failed("file:read_file/1", e))?;
-            contents.push(match answer.as_tuple() {
-                Some([ok, bytes]) if ok.is_atom("ok") => bytes.as_bytes().map(<[u8]>::to_vec),
-                _ => None,
-            });
-        }
-    }
-    Ok(contents)
+    let mut nothing = super::seen::Seen::nothing();
+    let mut disk = super::disk::Disk::new(session, &mut nothing);
+    disk.assume_remote();
+    disk.read(files)
 }
 
-/// Which of these modules are in a sticky directory.
+/// Which of these modules are in a sticky directory. Of a folder with many modules one is asked first, because a
+/// question costs the code server more than anything else here, and folders are what is sticky.
 ///
 /// # Errors
 /// As [`gather`].
-pub fn sticky(session: &Session, modules: &[Module]) -> Result<Vec<bool>> {
+pub fn sticky(
+    session: &Session,
+    facts: &NodeFacts,
+    modules: &[Module],
+) -> Result<BTreeSet<Module>> {
+    const FEW: usize = 8;
+    let mut folders: BTreeMap<&str, Vec<&Module>> = BTreeMap::new();
+    for module in modules {
+        let folder = match facts.loaded.get(module).map(|loaded| &loaded.origin) {
+            Some(Origin::File(file)) => super::disk::folder_of(file).unwrap_or_default(),
+            _ => "",
+        };
+        folders.entry(folder).or_default().push(module);
+    }
     let ask = Ask { session };
-    let names = Term::list(modules.iter().map(|m| Term::atom(m.as_str())));
-    let answers = ask.call(
-        "lists",
-        "map",
-        vec![function("code", "is_sticky", 1), names],
-    )?;
+    let first: Vec<&Module> = folders
+        .values()
+        .flat_map(|inside| inside.iter().take(FEW))
+        .copied()
+        .collect();
+    let mut found = ask.sticky(&first)?;
+    let more: Vec<&Module> = folders
+        .values()
+        .filter(|inside| inside.iter().take(FEW).any(|m| found.contains(*m)))
+        .flat_map(|inside| inside.iter().skip(FEW))
+        .copied()
+        .collect();
+    found.extend(ask.sticky(&more)?);
+    Ok(found)
+}
+
+/// What a behaviour that changed modules declare is itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Nature {
+    /// The behaviours that it declares.
+    pub behaviours: Vec<Module>,
+    /// Its exported functions.
+    pub exports: BTreeSet<(Arc<str>, u32)>,
+}
+
+/// What loaded modules declare and export; those that are not loaded are left out.
+///
+/// # Errors
+/// As [`gather`].
+pub fn natures(
+    session: &Session,
+    facts: &NodeFacts,
+    modules: &BTreeSet<Module>,
+) -> Result<BTreeMap<Module, Nature>> {
+    let ask = Ask { session };
+    let modules: Vec<&Module> = modules
+        .iter()
+        .filter(|m| facts.loaded.contains_key(*m))
+        .collect();
+    if modules.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let exports = ask.module_info(&modules, "exports")?;
+    let attributes = ask.module_info(&modules, "attributes")?;
+    let found = modules.into_iter().zip(exports).zip(attributes);
+    Ok(found
+        .map(|((module, exports), attributes)| {
+            let nature = Nature {
+                behaviours: behaviours_of(&attributes),
+                exports: functions(&exports),
+            };
+            (module.clone(), nature)
+        })
+        .collect())
+}
+
+fn behaviours_of(attributes: &Term) -> Vec<Module> {
+    let mut found = Vec::new();
+    for pair in attributes.as_list().unwrap_or_default() {
+        let Some([key, values]) = pair.as_tuple() else {
+            continue;
+        };
+        if key.is_atom("behaviour") || key.is_atom("behavior") {
+            let names = values.as_list().unwrap_or_default();
+            let names = names.iter().filter_map(Term::as_atom);
+            found.extend(names.map(|name| Module::new(name.as_str())));
+        }
+    }
+    found
+}
+
+/// `[{Name, Arity}]`.
+fn functions(exports: &Term) -> BTreeSet<(Arc<str>, u32)> {
+    let pairs = exports.as_list().unwrap_or_default().iter();
+    pairs
+        .filter_map(|pair| {
+            let [name, arity] = pair.as_tuple()? else {
+                return None;
+            };
+            let arity = u32::try_from(arity.as_i64()?).ok()?;
+            Some((name.as_atom()?.as_str().into(), arity))
+        })
+        .collect()
+}
+
+/// Which of these Elixir protocols are consolidated as they run (`Protocol.consolidated?/1`).
+///
+/// # Errors
+/// As [`gather`].
+pub fn consolidated(session: &Session, protocols: &[Module]) -> Result<Vec<bool>> {
+    if protocols.is_empty() {
+        return Ok(Vec::new());
+    }
+    let each = |term: Term| Term::List(vec![term; protocols.len()]);
+    let args = vec![
+        function("erlang", "apply", 3),
+        Term::list(protocols.iter().map(|m| Term::atom(m.as_str()))),
+        each(Term::atom("__protocol__")),
+        each(Term::list([Term::atom("consolidated?")])),
+    ];
+    let answer = Ask { session }.call("lists", "zipwith3", args)?;
+    let answers = answer.as_list().unwrap_or_default();
     Ok(answers
-        .as_list()
-        .unwrap_or_default()
         .iter()
         .map(|answer| answer.is_atom("true"))
         .collect())
 }
 
-/// How many processes run each of these modules, by their initial call: no message is sent to any of them.
+/// The environment of running applications, `application:get_all_env/1`.
 ///
 /// # Errors
 /// As [`gather`].
-pub fn processes(session: &Session, modules: &[Module]) -> Result<BTreeMap<Module, usize>> {
-    const WHO_RUNS: &str = "[M || P <- erlang:processes(),
-         {dictionary, D} <- [erlang:process_info(P, dictionary)],
-         {_, I} <- [lists:keyfind('$initial_call', 1, D)],
-         M <- case I of {supervisor, S, _} -> [S]; {S, _, _} -> [S]; _ -> [] end,
-         is_map_key(M, Wanted)].";
-    let wanted = Term::map(
-        modules
-            .iter()
-            .map(|m| (Term::atom(m.as_str()), Term::atom("true"))),
-    );
-    let answer = evaluate(session, WHO_RUNS, &[("Wanted", wanted)], PATIENCE)
-        .map_err(|error| failed("looking for processes", error))?;
-    let mut counts = BTreeMap::new();
-    for module in answer.as_list().unwrap_or_default() {
-        if let Some(name) = module.as_atom() {
-            *counts.entry(Module::new(name.as_str())).or_insert(0) += 1;
-        }
+pub fn environments(session: &Session, apps: &[App]) -> Result<Vec<BTreeMap<Atom, Term>>> {
+    if apps.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(counts)
+    let args = vec![
+        function("application", "get_all_env", 1),
+        Term::list(apps.iter().map(|app| Term::atom(app.as_str()))),
+    ];
+    let answer = Ask { session }.call("lists", "map", args)?;
+    let answers = answer.as_list().unwrap_or_default().iter();
+    let env = |answer: &Term| {
+        let pairs = answer.as_list().unwrap_or_default().iter();
+        pairs
+            .filter_map(|pair| match pair.as_tuple()? {
+                [Term::Atom(key), value] => Some((key.clone(), value.clone())),
+                _ => None,
+            })
+            .collect()
+    };
+    Ok(answers.map(env).collect())
 }
 
 /// `fun m:f/a` as a term.
-fn function(module: &str, name: &str, arity: u8) -> Term {
+pub(super) fn function(module: &str, name: &str, arity: u8) -> Term {
     Term::Fun(Fun::External {
         module: Atom::new(module),
         name: Atom::new(name),
@@ -332,6 +381,24 @@ impl Ask<'_> {
             Term::List(answers) if answers.len() == modules.len() => Ok(answers),
             other => Err(odd("module_info/1", &other)),
         }
+    }
+
+    fn sticky(&self, modules: &[&Module]) -> Result<BTreeSet<Module>> {
+        if modules.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let names = Term::list(modules.iter().map(|m| Term::atom(m.as_str())));
+        let answers = self.call(
+            "lists",
+            "map",
+            vec![function("code", "is_sticky", 1), names],
+        )?;
+        let answers = answers.as_list().unwrap_or_default().iter();
+        let sticky = modules
+            .iter()
+            .zip(answers)
+            .filter(|(_, a)| a.is_atom("true"));
+        Ok(sticky.map(|(module, _)| (*module).clone()).collect())
     }
 
     fn loaded(&self) -> Result<BTreeMap<Module, LoadedModule>> {
@@ -407,11 +474,11 @@ impl Ask<'_> {
     }
 }
 
-fn failed(what: &str, error: CallError) -> Box<Diagnostic> {
+pub(super) fn failed(what: &str, error: CallError) -> Box<Diagnostic> {
     error.diagnostic(what)
 }
 
-fn odd(what: &str, answer: &Term) -> Box<Diagnostic> {
+pub(super) fn odd(what: &str, answer: &Term) -> Box<Diagnostic> {
     let text: String = answer.to_string().chars().take(200).collect();
     Box::new(
         Diagnostic::new(

@@ -1,5 +1,7 @@
 //! The graph as text, edge list, DOT, Mermaid or JSON.
 
+mod layout;
+mod overview;
 mod svg;
 
 use std::collections::BTreeMap;

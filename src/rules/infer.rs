@@ -1,45 +1,29 @@
-//! Classes and conversions, from what the new beams are.
+//! Classes and conversions: from the new beam, the old one, and the processes that really run.
 
 use std::collections::BTreeMap;
 
 use super::{Change, Class, Kind, ModuleRules, Purge, Ruled, Timeout};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::natures::{Behaves, Runs, declared};
+use crate::facts::procs::{Crew, Example, Start};
 use crate::name::Module;
 use crate::term::Term;
-
-/// Behaviours whose processes are supervisors.
-const SUPERVISORS: &[&str] = &[
-    "supervisor",
-    "Elixir.Supervisor",
-    "Elixir.DynamicSupervisor",
-];
-
-/// Behaviours whose processes are servers, and the arity of their `code_change`.
-const SERVERS: &[(&str, u32)] = &[
-    ("gen_server", 3),
-    ("Elixir.GenServer", 3),
-    ("gen_statem", 4),
-    ("gen_event", 3),
-    ("Elixir.GenEvent", 3),
-    ("gen_fsm", 4),
-    ("Elixir.GenStage", 3),
-];
 
 /// The rules of every module of a change set, before any plan.
 pub fn infer(changes: &ChangeSet) -> BTreeMap<Module, ModuleRules> {
     changes
         .modules
         .iter()
-        .map(|(module, changed)| (module.clone(), rules(changed)))
+        .map(|(module, changed)| (module.clone(), rules(changes, changed)))
         .collect()
 }
 
-fn rules(changed: &Changed) -> ModuleRules {
+fn rules(changes: &ChangeSet, changed: &Changed) -> ModuleRules {
     let (class, change) = match &changed.new {
         Some(new) => {
-            let class = class(&new.facts, changed.old_facts());
-            let change = change(class.value, &new.facts);
+            let class = class(changes, changed, &new.facts);
+            let change = change(changes, changed, class.value, &new.facts);
             (class, change)
         }
         None => (
@@ -57,34 +41,45 @@ fn rules(changed: &Changed) -> ModuleRules {
     }
 }
 
-/// The class of a module: from the new beam, else from the old one (its processes are still there).
-fn class(new: &BeamFacts, old: Option<&BeamFacts>) -> Ruled<Class> {
-    if let Some(found) = class_of(new) {
+/// The class of a module: from the new beam, else from the old one (its processes are still there), else from its
+/// processes, for those that say nothing of themselves.
+fn class(changes: &ChangeSet, changed: &Changed, new: &BeamFacts) -> Ruled<Class> {
+    let crew = &changed.crew;
+    if let Some(found) = of_beam(changes, crew, new) {
         return found;
     }
-    match old.and_then(class_of) {
-        Some(found) => Ruled::inferred(found.value, "its running version has processes of its own"),
-        None => Ruled::inferred(Class::Plain, "no behaviour with processes"),
+    if let Some(found) = changed
+        .old_facts()
+        .and_then(|old| of_beam(changes, crew, old))
+    {
+        return Ruled::inferred(found.value, "its running version has processes of its own");
     }
+    of_processes(crew, new)
+        .unwrap_or_else(|| Ruled::inferred(Class::Plain, "no behaviour with processes"))
 }
 
-fn class_of(facts: &BeamFacts) -> Option<Ruled<Class>> {
-    if let Some(found) = facts
-        .behaviours
+/// What a beam declares or exports. A behaviour that wraps a server counts when processes show it.
+fn of_beam(changes: &ChangeSet, crew: &Crew, facts: &BeamFacts) -> Option<Ruled<Class>> {
+    let found: Vec<(&Module, Behaves)> = declared(facts, changes)
+        .filter(|(_, behaves)| !behaves.wraps || crew.wrapped_in.is_some())
+        .collect();
+    let class = |behaves: &Behaves| match behaves.runs {
+        Runs::Supervisor => Class::Supervisor,
+        Runs::Server(_) => Class::Server,
+    };
+    // A module may be a supervisor and something else, `application` for instance, in any order.
+    let first = found
         .iter()
-        .find(|b| SUPERVISORS.contains(&b.as_str()))
-    {
-        return Some(Ruled::inferred(
-            Class::Supervisor,
-            format!("behaviour {found}"),
-        ));
-    }
-    if let Some(found) = facts
-        .behaviours
-        .iter()
-        .find(|b| SERVERS.iter().any(|(s, _)| *s == b.as_str()))
-    {
-        return Some(Ruled::inferred(Class::Server, format!("behaviour {found}")));
+        .find(|(_, behaves)| class(behaves) == Class::Supervisor)
+        .or(found.first());
+    if let Some((behaviour, behaves)) = first {
+        let how = match &crew.wrapped_in {
+            Some(_) if behaves.wraps && class(behaves) == Class::Server => {
+                format!("behaviour {behaviour}, which runs it in servers of its own")
+            }
+            _ => format!("behaviour {behaviour}"),
+        };
+        return Some(Ruled::inferred(class(behaves), how));
     }
     if facts.exports("system_code_change", 4) {
         return Some(Ruled::inferred(
@@ -98,32 +93,91 @@ fn class_of(facts: &BeamFacts) -> Option<Ruled<Class>> {
     like_a_server.then(|| Ruled::inferred(Class::Server, "exports the callbacks of a server"))
 }
 
-fn change(class: Class, new: &BeamFacts) -> Ruled<Change> {
+/// What the running processes show of a module that declares nothing.
+fn of_processes(crew: &Crew, new: &BeamFacts) -> Option<Ruled<Class>> {
+    let said = |class, what: &str, example: &Example| {
+        let pid = Term::Pid(example.pid.clone());
+        Some(Ruled::inferred(class, format!("{what}, such as {pid}")))
+    };
+    if let Some((_, example)) = crew.kinds.get(&Start::Supervisor) {
+        return said(Class::Supervisor, "its processes are supervisors", example);
+    }
+    if let Some((_, example)) = crew.kinds.get(&Start::Bridge) {
+        return said(Class::Server, "its processes are servers", example);
+    }
+    let looping = |start| {
+        let kind = crew.kinds.get(&start);
+        kind.filter(|(_, example)| example.in_behaviour())
+    };
+    if let Some((_, example)) = looping(Start::Init) {
+        return said(Class::Server, "its processes are servers", example);
+    }
+    // An Elixir agent sits in the same loop and started in a function of a module that is no server.
+    let callbacks = [
+        ("handle_call", 3),
+        ("handle_cast", 2),
+        ("handle_info", 2),
+        ("callback_mode", 0),
+        ("handle_event", 4),
+    ];
+    let (_, example) = looping(Start::Other).filter(|_| {
+        callbacks
+            .iter()
+            .any(|(name, arity)| new.exports(name, *arity))
+    })?;
+    said(Class::Server, "its processes became servers", example)
+}
+
+fn change(changes: &ChangeSet, changed: &Changed, class: Class, new: &BeamFacts) -> Ruled<Change> {
     let nothing = || Change::Advanced(Term::List(Vec::new()));
     match class {
         Class::Plain => Ruled::default(Change::Soft),
         Class::Supervisor => Ruled::inferred(nothing(), "supervisors renew their specifications"),
-        Class::Server => match converter(new) {
+        Class::Server => match converter(changes, changed, new) {
             Some(function) => Ruled::inferred(nothing(), format!("exports {function}")),
             None => Ruled::inferred(
                 Change::Soft,
-                "exports no code_change: suspended, not converted",
+                match &changed.crew.wrapped_in {
+                    Some(behaviour) if exports_code_change(new) => {
+                        format!("{behaviour} exports no code_change: suspended, not converted")
+                    }
+                    _ => "exports no code_change: suspended, not converted".to_owned(),
+                },
             ),
         },
     }
 }
 
+fn exports_code_change(facts: &BeamFacts) -> bool {
+    facts.exports("code_change", 3) || facts.exports("code_change", 4)
+}
+
 /// The conversion callback that a server's module exports and its behaviour calls.
-pub fn converter(facts: &BeamFacts) -> Option<&'static str> {
-    let arities: Vec<u32> = SERVERS
-        .iter()
-        .filter(|(name, _)| facts.behaviours.iter().any(|b| b.as_str() == *name))
-        .map(|(_, arity)| *arity)
+pub fn converter(
+    changes: &ChangeSet,
+    changed: &Changed,
+    facts: &BeamFacts,
+) -> Option<&'static str> {
+    let behaviours: Vec<Option<u32>> = declared(facts, changes)
+        .filter_map(|(_, behaves)| match behaves.runs {
+            Runs::Server(arity) => Some(arity),
+            Runs::Supervisor => None,
+        })
         .collect();
-    let has = |arity| {
-        facts.exports("code_change", arity) && (arities.is_empty() || arities.contains(&arity))
-    };
-    if facts.exports("system_code_change", 4) && arities.is_empty() {
+    // The code of wrapped processes is the wrapper's first: without its own code_change nothing is called.
+    if let Some(wrapper) = &changed.crew.wrapped_in
+        && let Some(nature) = changes.nature(wrapper)
+        && !nature
+            .exports
+            .iter()
+            .any(|(name, arity)| &**name == "code_change" && matches!(arity, 3 | 4))
+    {
+        return None;
+    }
+    let open = behaviours.is_empty() || behaviours.contains(&None);
+    let has =
+        |arity| facts.exports("code_change", arity) && (open || behaviours.contains(&Some(arity)));
+    if facts.exports("system_code_change", 4) && behaviours.is_empty() {
         return Some("system_code_change/4");
     }
     if has(3) {

@@ -342,14 +342,11 @@ fn conversions_exist(
         let (Change::Advanced(_), Class::Server) = (&rules.change.value, rules.class.value) else {
             continue;
         };
-        let Some(new) = changes
-            .modules
-            .get(module)
-            .and_then(|changed| changed.new.as_ref())
-        else {
+        let Some(changed) = changes.modules.get(module) else {
             continue;
         };
-        if infer::converter(&new.facts).is_some() {
+        let Some(new) = &changed.new else { continue };
+        if infer::converter(changes, changed, &new.facts).is_some() {
             continue;
         }
         let title = format!("`{module}` is to be converted but exports no `code_change`");

@@ -4,10 +4,12 @@
 //! the second over the first. Every value keeps its [`Origin`], so that each line of the script can say
 //! where it comes from.
 
+pub mod advice;
 pub mod infer;
 pub mod manual;
 pub mod merge;
 pub mod resolve;
+pub mod shared;
 pub mod view;
 
 use std::collections::BTreeMap;

@@ -1,10 +1,18 @@
-//! Scripts: OTP's appup instructions ([`high`]) and relup instructions ([`low`]), and the way from one to
-//! the other ([`lower`]). Both print as OTP's terms.
+//! Scripts: what a run does ([`high`], [`low`], [`lower`]), and OTP's own translation of appup scripts.
+//!
+//! [`instruction`] has every form of an appup and a relup, [`read`] makes them from terms with OTP's checks,
+//! [`translate`] is `systools_rc`, with [`group`] for the dependencies. All of them print as OTP's terms.
 
 pub mod check;
+pub mod error;
+mod group;
 pub mod high;
+pub mod instruction;
 pub mod low;
 pub mod lower;
+mod merge;
+pub mod read;
+pub mod translate;
 
 use crate::name::{App, Module};
 use crate::rules::Origin;

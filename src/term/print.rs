@@ -18,7 +18,7 @@ use std::fmt::{self, Write};
 
 use super::{Atom, Fun, Term};
 
-pub use layout::pretty;
+pub use layout::{pretty, pretty_from};
 
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

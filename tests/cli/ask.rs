@@ -89,3 +89,30 @@ fn yes_runs_it() {
     );
     assert_eq!(deployed.node.eval_text("witness:left_to(3000)"), "[]");
 }
+
+/// Quiet: the last line alone, enough for a chat message; an error is loud all the same.
+#[test]
+fn quiet_success_loud_failure() {
+    let deployed = Deployed::bank();
+    let desk = Desk::new();
+    let plan = |extra: &str| {
+        let text = format!(
+            "plan \"Bank 2\".\ncode push [{:?}]. old from {:?}.\n\
+             module bank_account #{{change => {{advanced, {extra}}}}} because \"it must be\".\n",
+            bank().two,
+            bank().one
+        );
+        desk.write("bank.updo", &text);
+    };
+    plan("{fail, 1, error}");
+    let run = || {
+        desk.on(&deployed.node, &["run", "bank.updo", "--yes", "-q"])
+            .run()
+    };
+    run().exits(20).says(&["E604", "is as before"]);
+    plan("fine");
+    let ran = run().exits(0);
+    assert_eq!(ran.stdout, "");
+    assert_eq!(ran.stderr.trim().lines().count(), 1, "{ran}");
+    assert!(ran.stderr.trim().starts_with("done  Bank 2 · "), "{ran}");
+}

@@ -49,3 +49,27 @@ fn the_second_run_is_refused() {
         .exits(0)
         .says(&["nothing to do"]);
 }
+
+/// Both have looked and found nobody: the node itself lets only one in.
+#[test]
+fn two_at_the_same_instant() {
+    let bank = replaced();
+    let node = &bank.node;
+    let desks = [Desk::new(), Desk::new()];
+    let pids = who(node);
+    let plan = Plan::on_disk("{slow, 2000}");
+    let running = desks.each_ref().map(|desk| {
+        let plan = plan.on(desk);
+        desk.on(node, &["run", &plan, "--yes"]).start()
+    });
+    let mut ends = running.map(|one| {
+        let ran = one.wait();
+        if ran.code == Some(13) {
+            assert!(ran.stderr.contains("E505"), "{ran}");
+        }
+        ran.code
+    });
+    ends.sort();
+    assert_eq!(ends, [Some(0), Some(13)]);
+    is(node, Is::New, &pids);
+}

@@ -16,7 +16,13 @@ use probe::Probe;
 
 /// A term as `io_lib:format("~<width>tp")` writes it; plain `~tp` is 80. A width of 0 means one line.
 pub fn pretty(term: &Term, width: usize) -> String {
+    pretty_from(term, width, 0)
+}
+
+/// The same when `before` characters of text already stand on the first line.
+pub fn pretty_from(term: &Term, width: usize, before: usize) -> String {
     let piece = Piece::new(term);
+    let start = At::after_text(i64::try_from(before).map_or(i64::MAX / 4, |n| n.min(i64::MAX / 4)));
     let mut page = Page {
         limits: Limits {
             width: i64::try_from(width).map_or(i64::MAX / 4, |w| w.min(i64::MAX / 4)),
@@ -25,15 +31,15 @@ pub fn pretty(term: &Term, width: usize) -> String {
         tag_indent: -1,
         out: String::new(),
     };
-    if width == 0 || piece.len < page.limits.width - 1 {
+    if width == 0 || piece.len < page.limits.width - start.col {
         piece.flat(&mut page.out);
         return page.out;
     }
     page.tag_indent = [-1, 4]
         .into_iter()
-        .find(|indent| Probe::new(page.limits, *indent).fits(&piece))
+        .find(|indent| Probe::new(page.limits, *indent).fits(&piece, start))
         .unwrap_or(1);
-    page.piece(&piece, At::START);
+    page.piece(&piece, start);
     page.out
 }
 
@@ -87,12 +93,15 @@ struct At {
 }
 
 impl At {
-    const START: Self = Self {
-        col: 1,
-        indent: 0,
-        after: 0,
-        used: 0,
-    };
+    /// The start of a term behind some text on its line.
+    fn after_text(before: i64) -> Self {
+        Self {
+            col: before + 1,
+            indent: before,
+            after: 0,
+            used: 0,
+        }
+    }
 
     fn moved(self, by: i64, used: i64) -> Self {
         Self {

@@ -18,9 +18,9 @@ impl Probe {
         Self { limits, tag_indent }
     }
 
-    /// Whether the whole term can be laid out.
-    pub fn fits(&self, piece: &Piece) -> bool {
-        self.piece(piece, At::START).is_some()
+    /// Whether the whole term can be laid out from a place on.
+    pub fn fits(&self, piece: &Piece, start: At) -> bool {
+        self.piece(piece, start).is_some()
     }
 
     fn piece(&self, piece: &Piece, at: At) -> Option<()> {

@@ -1,0 +1,310 @@
+//! `code on_disk`: the node's own files against what it has loaded, and what lies beside them.
+//!
+//! Gives the beams that differ, and notes in the change set what else is there: files in two places, applications
+//! installed beside their running version, specifications, modules that are not loaded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::beam::BeamFacts;
+use super::change::{Beam, Gone, GoneHow, Notice, Untouched};
+use super::compare::{Look, unusable};
+use super::disk::{OnDisk, folder_of};
+use super::live::{self, CORE, Origin};
+use super::places::Places;
+use super::specs::{Spec, compare_versions, versioned};
+use crate::diag::Result;
+use crate::name::{App, Module};
+
+/// The beams of the node's disk that differ from what runs.
+pub(super) fn on_disk(look: &mut Look<'_>) -> Result<BTreeMap<Module, Beam>> {
+    let mut wanted = changed_files(look)?;
+    let places = Places::look(look.facts, &mut look.disk)?;
+    doubles(look, &places, &mut wanted)?;
+    let specs = specifications(look, &places)?;
+    unloaded(look, &places, &specs, &mut wanted);
+    covered(look, &places);
+    beside(look)?;
+    fetch(look, wanted)
+}
+
+/// Loaded modules whose file has another MD5.
+fn changed_files(look: &mut Look<'_>) -> Result<BTreeMap<Module, String>> {
+    let facts = look.facts;
+    let with_file: Vec<(&Module, String, [u8; 16])> = facts
+        .loaded
+        .iter()
+        .filter_map(|(module, loaded)| match &loaded.origin {
+            Origin::File(file) if file.ends_with(".beam") && file.starts_with('/') => {
+                Some((module, file.clone(), loaded.md5))
+            }
+            _ => None,
+        })
+        .collect();
+    let paths: Vec<String> = with_file.iter().map(|(_, file, _)| file.clone()).collect();
+    let found = look.disk.beams(&paths)?;
+    let creation = look.session.creation();
+    let mut wanted = BTreeMap::new();
+    let mut moved = Vec::new();
+    for ((module, file, md5), found) in with_file.into_iter().zip(found) {
+        look.set.compared += 1;
+        match found {
+            OnDisk::Beam(known) if known.module != *module => {
+                let why = format!("it holds the module {}", known.module);
+                return Err(unusable(&file, &why));
+            }
+            OnDisk::Beam(known) if known.md5 == md5 => {
+                if look.disk.seen.lines_moved(&file, creation, &known) {
+                    moved.push(module.clone());
+                }
+            }
+            OnDisk::Beam(_) => {
+                wanted.insert(module.clone(), file);
+            }
+            OnDisk::Missing => look.set.gone.push(Gone {
+                module: module.clone(),
+                how: GoneHow::File(file),
+                callers: Vec::new(),
+            }),
+            OnDisk::Broken(why) => return Err(unusable(&file, &why)),
+        }
+    }
+    if !moved.is_empty() {
+        look.set.notices.push(Notice::LinesMoved { modules: moved });
+    }
+    Ok(wanted)
+}
+
+/// Loaded modules for which the code path leads to another file than the one they come from, or to several.
+fn doubles(
+    look: &mut Look<'_>,
+    places: &Places,
+    wanted: &mut BTreeMap<Module, String>,
+) -> Result<()> {
+    let mut doubtful = Vec::new();
+    for (module, spots) in places.all() {
+        let Some(file) = look.facts.file_of(module) else {
+            continue;
+        };
+        let mut path = spots.iter().filter(|spot| spot.in_path);
+        let Some(first) = path.next() else { continue };
+        if first.file != file {
+            doubtful.push((module.clone(), file.to_owned(), first.file.clone()));
+        } else if wanted.contains_key(module) && !first.folder.ends_with("/consolidated") {
+            let others: Vec<String> = path.map(|spot| spot.file.clone()).collect();
+            if !others.is_empty() {
+                look.set.notices.push(Notice::SeveralInPath {
+                    module: module.clone(),
+                    taken: file.to_owned(),
+                    others,
+                });
+            }
+        }
+    }
+    let both: Vec<String> = doubtful
+        .iter()
+        .flat_map(|(_, loaded, path)| [loaded.clone(), path.clone()])
+        .collect();
+    let found = look.disk.beams(&both)?;
+    for ((module, loaded, path), pair) in doubtful.into_iter().zip(found.chunks_exact(2)) {
+        let runs = look.facts.loaded.get(&module).map(|loaded| loaded.md5);
+        let (own, other) = match pair {
+            [own, OnDisk::Beam(other)] => (own, other),
+            [_, OnDisk::Broken(why)] => return Err(unusable(&path, why)),
+            _ => continue,
+        };
+        let same_file = matches!(own, OnDisk::Beam(own) if own.md5 == other.md5);
+        if same_file {
+            continue; // one file under two names, or a copy: nothing is in doubt
+        }
+        look.set.gone.retain(|gone| gone.module != module);
+        wanted.remove(&module);
+        if Some(other.md5) != runs {
+            let why = Untouched::Elsewhere { loaded, path };
+            look.set.untouched.push((module, why));
+        }
+    }
+    Ok(())
+}
+
+/// The specifications of running applications, and how they differ.
+fn specifications(look: &mut Look<'_>, places: &Places) -> Result<BTreeMap<App, Spec>> {
+    let facts = look.facts;
+    let files: Vec<(App, String)> = facts
+        .apps
+        .keys()
+        .filter(|app| !CORE.contains(&app.as_str()))
+        .filter_map(|app| {
+            let file = format!("{}/{app}.app", facts.folder_of_app(app)?);
+            places.has_spec(&file).then(|| (app.clone(), file))
+        })
+        .collect();
+    let paths: Vec<String> = files.iter().map(|(_, file)| file.clone()).collect();
+    let contents = look.disk.read(&paths)?;
+    let texts = files.into_iter().zip(contents);
+    let texts: Vec<(App, String, Vec<u8>)> = texts
+        .filter_map(|((app, file), text)| Some((app, file, text?)))
+        .collect();
+    compare_specs(look, texts)
+}
+
+/// Reads specifications and notes how they differ from the running applications.
+pub(super) fn compare_specs(
+    look: &mut Look<'_>,
+    texts: Vec<(App, String, Vec<u8>)>,
+) -> Result<BTreeMap<App, Spec>> {
+    let mut specs = Vec::new();
+    for (app, file, text) in texts {
+        match Spec::read(&text) {
+            Ok(spec) if spec.app.as_ref() == Some(&app) => specs.push((app, file, spec)),
+            Ok(_) => {
+                let why = "it is about another application".to_owned();
+                look.set.notices.push(Notice::BadSpec { file, why });
+            }
+            Err(why) => look.set.notices.push(Notice::BadSpec { file, why }),
+        }
+    }
+    let with_env: Vec<App> = specs
+        .iter()
+        .filter(|(_, _, spec)| !spec.env.is_empty())
+        .map(|(app, _, _)| app.clone())
+        .collect();
+    let environments = live::environments(look.session, &with_env)?;
+    let environments: BTreeMap<App, _> = with_env.into_iter().zip(environments).collect();
+    let none = BTreeMap::new();
+    for (app, file, spec) in &specs {
+        let env = environments.get(app).unwrap_or(&none);
+        let running = look.facts.apps.get(app);
+        look.set
+            .specs
+            .extend(running.and_then(|running| spec.against(app, file, running, env)));
+    }
+    Ok(specs
+        .into_iter()
+        .map(|(app, _, spec)| (app, spec))
+        .collect())
+}
+
+/// Files of modules that are not loaded: new ones, and those that the node loads when they are called.
+fn unloaded(
+    look: &mut Look<'_>,
+    places: &Places,
+    specs: &BTreeMap<App, Spec>,
+    wanted: &mut BTreeMap<Module, String>,
+) {
+    let facts = look.facts;
+    let touched: BTreeSet<String> = wanted
+        .values()
+        .filter_map(|file| folder_of(file))
+        .map(str::to_owned)
+        .collect();
+    let owners: BTreeMap<&str, &App> = facts
+        .apps
+        .keys()
+        .filter_map(|app| Some((facts.folder_of_app(app)?, app)))
+        .collect();
+    let mut on_demand: BTreeMap<Option<App>, Vec<Module>> = BTreeMap::new();
+    for (module, spots) in places.all() {
+        let Some(spot) = spots.first().filter(|_| !facts.loaded.contains_key(module)) else {
+            continue;
+        };
+        let app = owners.get(spot.folder.as_str()).copied();
+        let listed = facts.app_of(module).is_some();
+        let is_touched = touched.contains(&spot.folder);
+        let newly_listed = app
+            .and_then(|app| specs.get(app))
+            .is_some_and(|spec| spec.lists(module));
+        let takes_part = match (facts.embedded, app) {
+            (true, _) => listed || newly_listed || is_touched,
+            (false, Some(_)) => !listed && (newly_listed || is_touched),
+            (false, None) => false,
+        };
+        if takes_part {
+            wanted.insert(module.clone(), spot.file.clone());
+        } else if is_touched {
+            on_demand
+                .entry(app.cloned())
+                .or_default()
+                .push(module.clone());
+        }
+    }
+    let notices = on_demand.into_iter();
+    look.set
+        .notices
+        .extend(notices.map(|(app, modules)| Notice::OnDemand { app, modules }));
+}
+
+/// Cover-compiled modules that have a file: nobody can tell whether it is the code they were made of.
+fn covered(look: &mut Look<'_>, places: &Places) {
+    for (module, loaded) in &look.facts.loaded {
+        if loaded.origin == Origin::Cover && !places.of(module).is_empty() {
+            look.set.untouched.push((module.clone(), Untouched::Cover));
+        }
+    }
+}
+
+/// Newer versions of running applications in `NAME-VSN` folders beside theirs.
+fn beside(look: &mut Look<'_>) -> Result<()> {
+    let facts = look.facts;
+    let mut roots: BTreeMap<&str, Vec<(&App, &str, &str)>> = BTreeMap::new();
+    for app in facts.apps.keys() {
+        if CORE.contains(&app.as_str()) {
+            continue;
+        }
+        let place = facts
+            .folder_of_app(app)
+            .and_then(|folder| folder.strip_suffix("/ebin"))
+            .and_then(|folder| folder.rsplit_once('/'));
+        if let Some((root, folder)) = place
+            && let Some((name, vsn)) = versioned(folder)
+        {
+            roots.entry(root).or_default().push((app, name, vsn));
+        }
+    }
+    let folders: Vec<String> = roots.keys().map(|root| (*root).to_owned()).collect();
+    let mut found = Vec::new();
+    for (names, (root, apps)) in look.disk.list(&folders)?.iter().zip(&roots) {
+        for (app, name, vsn) in apps {
+            let newest = names
+                .iter()
+                .filter_map(|folder| versioned(folder))
+                .filter(|(other, newer)| other == name && compare_versions(newer, vsn).is_gt())
+                .max_by(|(_, a), (_, b)| compare_versions(a, b));
+            if let Some((_, newer)) = newest {
+                let folder = format!("{root}/{name}-{newer}/ebin");
+                found.push(((*app).clone(), (*vsn).to_owned(), newer.to_owned(), folder));
+            }
+        }
+    }
+    let folders: Vec<String> = found.iter().map(|(.., folder)| folder.clone()).collect();
+    let listings = look.disk.list(&folders)?;
+    for ((app, running, newer, folder), names) in found.into_iter().zip(listings) {
+        if names.iter().any(|name| name.ends_with(".beam")) {
+            look.set.notices.push(Notice::NewerBeside {
+                app,
+                running,
+                newer,
+                folder,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Reads the beams that take part.
+fn fetch(look: &mut Look<'_>, wanted: BTreeMap<Module, String>) -> Result<BTreeMap<Module, Beam>> {
+    let paths: Vec<String> = wanted.values().cloned().collect();
+    let contents = look.disk.read(&paths)?;
+    let mut beams = BTreeMap::new();
+    for ((module, file), bytes) in wanted.into_iter().zip(contents) {
+        let bytes = bytes.ok_or_else(|| unusable(&file, "the file cannot be read"))?;
+        let facts = BeamFacts::read(&bytes).map_err(|why| unusable(&file, &why.to_string()))?;
+        if facts.module != module {
+            let why = format!("it holds the module {}", facts.module);
+            return Err(unusable(&file, &why));
+        }
+        let bytes = Arc::from(bytes);
+        beams.insert(module, Beam { bytes, file, facts });
+    }
+    Ok(beams)
+}

@@ -1,0 +1,264 @@
+//! Which processes run the modules under upgrade, found two ways and compared.
+//!
+//! By what they are: the initial call that `proc_lib` keeps (`proc_lib:translate_initial_call/1`), for all processes
+//! of the node and without a message to any. And by the supervisors: every live one is asked for its children, all
+//! at the same time and within a common deadline, so that a busy or suspended one costs its own answer only. Managers
+//! of events are asked for their handlers when a handler module takes part. The comparison is made on the node; what
+//! travels is one line per module.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::live::{PATIENCE, failed, odd};
+use crate::diag::Result;
+use crate::name::Module;
+use crate::node::{Session, evaluate};
+use crate::term::{Pid, Term};
+
+const WHO: &str = include_str!("who.erlexpr");
+
+/// How long supervisors and event managers may take, all together.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// How a process came to run a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Start {
+    /// As a supervisor: `{supervisor, M, 1}`.
+    Supervisor,
+    /// As a supervisor bridge.
+    Bridge,
+    /// In `M:init/1`, as behaviours start their callback modules.
+    Init,
+    /// In another function of the module, by `proc_lib`.
+    Other,
+    /// As an event manager that has the module as a handler.
+    Handler,
+}
+
+/// One process to show for many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// The process.
+    pub pid: Pid,
+    /// Its initial call, as Erlang writes it: `shop:init/1`.
+    pub call: String,
+    /// Whether it started in a function without a name (an Elixir agent's or task's).
+    pub in_fun: bool,
+    /// Who started it: a registered name or a pid; `none` when it is not known.
+    pub parent: String,
+    /// The modules on its stack, the innermost first.
+    pub stack: Vec<Module>,
+}
+
+impl Example {
+    /// Whether it sits in the loop of a behaviour of OTP or a special process.
+    pub fn in_behaviour(&self) -> bool {
+        const LOOPS: [&str; 5] = ["gen_server", "gen_statem", "gen_event", "gen_fsm", "sys"];
+        self.stack
+            .iter()
+            .any(|module| LOOPS.contains(&module.as_str()))
+    }
+
+    /// Whether it is executing functions of a module, here or further down its stack.
+    pub fn is_inside(&self, module: &Module) -> bool {
+        self.stack.contains(module)
+    }
+}
+
+/// Processes that child specifications name as a module's, and that started elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Foreign {
+    /// The module they started in.
+    pub started_in: Module,
+    /// How many.
+    pub count: usize,
+    /// One of them.
+    pub example: Pid,
+    /// All of them; only for modules that were asked about as wrapped.
+    pub pids: Vec<Pid>,
+}
+
+/// The processes of one module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Crew {
+    /// By how they started: number and example.
+    pub kinds: BTreeMap<Start, (usize, Example)>,
+    /// How many no supervisor's child specification mentions, handlers apart.
+    pub unnamed: usize,
+    /// One of them.
+    pub unnamed_example: Option<Example>,
+    /// Those that only child specifications know.
+    pub foreign: Vec<Foreign>,
+    /// Processes that run the module although they started in its behaviour.
+    pub also: Vec<Pid>,
+    /// Where those started.
+    pub wrapped_in: Option<Module>,
+}
+
+impl Crew {
+    /// How many processes run the module.
+    pub fn count(&self) -> usize {
+        let started: usize = self.kinds.values().map(|(count, _)| count).sum();
+        started + self.also.len()
+    }
+
+    /// Counts processes that started in one of the behaviours of the module, or in a part of it (`B.Server`), and that
+    /// a child specification says are the module's.
+    pub(super) fn adopt(&mut self, behaviours: &[Module]) {
+        let is_part = |name: &Module| {
+            behaviours.iter().any(|behaviour| {
+                name.as_str()
+                    .strip_prefix(behaviour.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        let (ours, others) = std::mem::take(&mut self.foreign)
+            .into_iter()
+            .partition(|foreign| is_part(&foreign.started_in) && !foreign.pids.is_empty());
+        self.foreign = others;
+        let ours: Vec<Foreign> = ours;
+        self.also = ours.iter().flat_map(|f| f.pids.clone()).collect();
+        self.wrapped_in = ours.into_iter().map(|foreign| foreign.started_in).next();
+    }
+
+    /// How many started in one way.
+    pub fn of(&self, start: Start) -> usize {
+        self.kinds.get(&start).map_or(0, |(count, _)| *count)
+    }
+}
+
+/// What is asked about.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// The modules.
+    pub modules: BTreeSet<Module>,
+    /// Behaviours whose processes are supervisors, other than OTP's own: they are asked for their children too.
+    pub supervisors: BTreeSet<Module>,
+    /// Modules whose processes may have started in a behaviour of somebody else.
+    pub wrapped: BTreeSet<Module>,
+    /// Modules that are handlers of events.
+    pub handlers: BTreeSet<Module>,
+}
+
+/// What is known about the processes.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// By module; without those that nobody runs.
+    pub crews: BTreeMap<Module, Crew>,
+    /// Supervisors and event managers that did not answer in time: names or pids.
+    pub silent: Vec<String>,
+}
+
+/// Finds the processes of modules.
+///
+/// # Errors
+/// E508 when the node does not answer, E506 when it answers something else than OTP would.
+pub fn who(session: &Session, question: &Question) -> Result<Answer> {
+    if question.modules.is_empty() {
+        return Ok(Answer::default());
+    }
+    let set = |modules: &BTreeSet<Module>| {
+        Term::map(
+            modules
+                .iter()
+                .map(|m| (Term::atom(m.as_str()), Term::boolean(true))),
+        )
+    };
+    let patience = i64::try_from(ANSWER.as_millis()).unwrap_or(i64::MAX);
+    let bindings = [
+        ("Wanted", set(&question.modules)),
+        ("Asked", set(&question.supervisors)),
+        ("Wrapped", set(&question.wrapped)),
+        ("Handlers", set(&question.handlers)),
+        ("Patience", Term::Int(patience)),
+    ];
+    let answer = evaluate(session, WHO, &bindings, PATIENCE)
+        .map_err(|error| failed("looking for processes", error))?;
+    read(&answer).ok_or_else(|| odd("looking for processes", &answer))
+}
+
+fn read(answer: &Term) -> Option<Answer> {
+    let [modules, silent] = answer.as_tuple()? else {
+        return None;
+    };
+    let mut crews = BTreeMap::new();
+    for line in modules.as_list()? {
+        let [module, kinds, unnamed, foreign] = line.as_tuple()? else {
+            return None;
+        };
+        let [unnamed, examples] = unnamed.as_tuple()? else {
+            return None;
+        };
+        let crew = Crew {
+            kinds: kinds.as_list()?.iter().map(kind).collect::<Option<_>>()?,
+            unnamed: count(unnamed)?,
+            unnamed_example: examples.as_list()?.first().and_then(example),
+            foreign: foreign
+                .as_list()?
+                .iter()
+                .map(strangers)
+                .collect::<Option<_>>()?,
+            also: Vec::new(),
+            wrapped_in: None,
+        };
+        crews.insert(module_of(module)?, crew);
+    }
+    let silent = silent.as_list()?.iter().map(Term::to_string).collect();
+    Some(Answer { crews, silent })
+}
+
+fn module_of(term: &Term) -> Option<Module> {
+    Some(Module::new(term.as_atom()?.as_str()))
+}
+
+fn count(term: &Term) -> Option<usize> {
+    usize::try_from(term.as_i64()?).ok()
+}
+
+fn kind(term: &Term) -> Option<(Start, (usize, Example))> {
+    let [start, number, shown] = term.as_tuple()? else {
+        return None;
+    };
+    let start = match start.as_atom()?.as_str() {
+        "supervisor" => Start::Supervisor,
+        "supervisor_bridge" => Start::Bridge,
+        "init" => Start::Init,
+        "other" => Start::Other,
+        "handler" => Start::Handler,
+        _ => return None,
+    };
+    Some((start, (count(number)?, example(shown)?)))
+}
+
+fn example(term: &Term) -> Option<Example> {
+    let [pid, call, parent, stack] = term.as_tuple()? else {
+        return None;
+    };
+    let (call, in_fun) = match call.as_tuple()? {
+        [m, f, a] => (
+            format!("{m}:{f}/{a}"),
+            f.as_atom()?.as_str().starts_with('-'),
+        ),
+        _ => return None,
+    };
+    Some(Example {
+        pid: pid.as_pid()?.clone(),
+        call,
+        in_fun,
+        parent: parent.to_string(),
+        stack: stack.as_list()?.iter().filter_map(module_of).collect(),
+    })
+}
+
+fn strangers(term: &Term) -> Option<Foreign> {
+    let [started_in, number, shown, pids] = term.as_tuple()? else {
+        return None;
+    };
+    let pids = pids.as_list()?.iter().filter_map(Term::as_pid).cloned();
+    Some(Foreign {
+        started_in: module_of(started_in)?,
+        count: count(number)?,
+        example: shown.as_pid()?.clone(),
+        pids: pids.collect(),
+    })
+}

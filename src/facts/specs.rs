@@ -1,0 +1,180 @@
+//! Application specifications: the `.app` file beside new beams against what the running application was started with.
+//!
+//! Takes the text of a file and what the node says, gives the difference ([`SpecChange`]). The file is read here and
+//! not by `file:consult/1`, because a specification with thousands of modules costs the node more than everything
+//! else that it is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::live::RunningApp;
+use crate::name::{App, Module};
+use crate::syntax::parse_term;
+use crate::term::{Atom, Term};
+
+/// The largest file that is read, in bytes.
+pub const MAX_SPEC: usize = 4 << 20;
+
+/// What a `.app` file says, as far as upgrades are concerned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spec {
+    /// The application.
+    pub app: Option<App>,
+    /// `vsn`.
+    pub vsn: String,
+    /// `modules`, when the key is there.
+    pub modules: Option<BTreeSet<Module>>,
+    /// `env`.
+    pub env: BTreeMap<Atom, Term>,
+}
+
+/// How a new specification differs from the running application.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpecChange {
+    /// The application.
+    pub app: App,
+    /// The file.
+    pub file: String,
+    /// The versions, running and new, when they differ.
+    pub vsn: Option<(String, String)>,
+    /// Modules that only the new one lists.
+    pub added: Vec<Module>,
+    /// Modules that only the running one lists.
+    pub removed: Vec<Module>,
+    /// Keys of `env` that the running application does not have, with their defaults.
+    pub env: Vec<(Atom, Term)>,
+}
+
+impl Spec {
+    /// Reads a file's text; the text of the error says what is wrong.
+    ///
+    /// # Errors
+    /// When it is not `{application, Name, Keys}.`
+    pub fn read(text: &[u8]) -> Result<Self, String> {
+        if text.len() > MAX_SPEC {
+            return Err(format!("more than {MAX_SPEC} bytes"));
+        }
+        // Files of old tools may be Latin-1; what matters here is ASCII in both.
+        let text = String::from_utf8_lossy(text);
+        let term = parse_term(&text).map_err(|why| why.title.clone())?;
+        let wrong = || "this is not {application, Name, Keys}".to_owned();
+        let Some([tag, name, keys]) = term.as_tuple() else {
+            return Err(wrong());
+        };
+        let (true, Some(name), Some(keys)) =
+            (tag.is_atom("application"), name.as_atom(), keys.as_list())
+        else {
+            return Err(wrong());
+        };
+        let value = |key: &str| {
+            keys.iter().find_map(|pair| match pair.as_tuple() {
+                Some([k, value]) if k.is_atom(key) => Some(value),
+                _ => None,
+            })
+        };
+        let modules = value("modules").and_then(Term::as_list).map(|modules| {
+            let names = modules.iter().filter_map(Term::as_atom);
+            names.map(|name| Module::new(name.as_str())).collect()
+        });
+        let env = value("env").and_then(Term::as_list).unwrap_or_default();
+        Ok(Self {
+            app: Some(App::new(name.as_str())),
+            vsn: value("vsn").and_then(Term::to_text).unwrap_or_default(),
+            modules,
+            env: env
+                .iter()
+                .filter_map(|pair| match pair.as_tuple()? {
+                    [Term::Atom(key), value] => Some((key.clone(), value.clone())),
+                    _ => None,
+                })
+                .collect(),
+        })
+    }
+
+    /// Whether it lists a module.
+    pub fn lists(&self, module: &Module) -> bool {
+        self.modules.as_ref().is_some_and(|m| m.contains(module))
+    }
+
+    /// What differs from the running application; `None` when nothing does.
+    pub fn against(
+        &self,
+        app: &App,
+        file: &str,
+        running: &RunningApp,
+        env: &BTreeMap<Atom, Term>,
+    ) -> Option<SpecChange> {
+        let old: BTreeSet<&Module> = running.modules.iter().collect();
+        let new: Option<BTreeSet<&Module>> = self.modules.as_ref().map(|m| m.iter().collect());
+        let only = |these: &BTreeSet<&Module>, those: &BTreeSet<&Module>| -> Vec<Module> {
+            these.difference(those).map(|m| (*m).clone()).collect()
+        };
+        let change = SpecChange {
+            app: app.clone(),
+            file: file.to_owned(),
+            vsn: (self.vsn != running.vsn).then(|| (running.vsn.clone(), self.vsn.clone())),
+            added: new.as_ref().map_or_else(Vec::new, |new| only(new, &old)),
+            removed: new.as_ref().map_or_else(Vec::new, |new| only(&old, new)),
+            env: self
+                .env
+                .iter()
+                .filter(|(key, _)| !env.contains_key(*key))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+        };
+        let nothing = change.vsn.is_none()
+            && change.added.is_empty()
+            && change.removed.is_empty()
+            && change.env.is_empty();
+        (!nothing).then_some(change)
+    }
+}
+
+/// Compares version texts as people number them: number by number, then as text.
+pub fn compare_versions(a: &str, b: &str) -> std::cmp::Ordering {
+    let parts = |text: &str| -> Vec<(Option<u64>, String)> {
+        text.split(['.', '-', '+', '_'])
+            .map(|part| (part.parse().ok(), part.to_owned()))
+            .collect()
+    };
+    parts(a).cmp(&parts(b))
+}
+
+/// `NAME-VSN` of a folder, as releases lay applications out.
+pub fn versioned(folder: &str) -> Option<(&str, &str)> {
+    let (name, vsn) = folder.rsplit_once('-')?;
+    let starts = vsn.starts_with(|c: char| c.is_ascii_digit());
+    (!name.is_empty() && starts).then_some((name, vsn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cmp::Ordering;
+
+    #[test]
+    fn reads_what_build_tools_write() {
+        let text = b"%% made by hand\n{application,shop,\n [{vsn,\"1.2\"},{modules,[shop_a,'Elixir.Shop']},\n\
+                     {registered,[]},{env,[{discount,10},{urls,[\"a\"]}]},{mod,{shop_app,[]}}]}.\n";
+        let spec = Spec::read(text).expect("a specification");
+        assert_eq!(spec.vsn, "1.2");
+        assert!(spec.lists(&Module::new("Elixir.Shop")));
+        assert_eq!(spec.env[&Atom::new("discount")], Term::Int(10));
+        assert!(Spec::read(b"{application,shop").is_err());
+        assert!(Spec::read(b"[1,2].").is_err());
+    }
+
+    #[test]
+    fn versions_count_as_numbers() {
+        for (a, b, order) in [
+            ("1.9", "1.10", Ordering::Less),
+            ("1.0", "1.0", Ordering::Equal),
+            ("2", "1.9.9", Ordering::Greater),
+            ("1.0", "1.0.1", Ordering::Less),
+        ] {
+            assert_eq!(compare_versions(a, b), order, "{a} {b}");
+        }
+        assert_eq!(versioned("shop-1.0"), Some(("shop", "1.0")));
+        assert_eq!(versioned("my-shop"), None);
+        assert_eq!(versioned("my-shop-2"), Some(("my-shop", "2")));
+    }
+}

@@ -1,0 +1,424 @@
+//! Reading `.rel`, `.app` and `.appup` files: one Erlang term each, with the place of every part.
+//!
+//! As `systools` reads them: the first term up to its full stop counts, text in UTF-8 unless one of the first two
+//! lines says `coding: latin-1`. Files of at most [`MAX_FILE`] bytes, terms of at most
+//! [`MAX_DEPTH`](crate::term::etf::MAX_DEPTH) levels; never a panic.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::scan::{Kind, Token, scan};
+use crate::diag::Span;
+use crate::term::etf::MAX_DEPTH;
+use crate::term::{Fun, Term};
+
+/// Largest file that is read, in bytes.
+pub const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Where a term and its elements stand in the text. Numbers, atoms, strings and maps have no elements here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The whole term.
+    pub span: Span,
+    /// The elements of a tuple or list.
+    pub inner: Vec<Place>,
+}
+
+impl Place {
+    /// The place of an element, or of the whole if there is none of this number.
+    pub fn at(&self, index: usize) -> &Place {
+        self.inner.get(index).unwrap_or(self)
+    }
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its text; places are offsets in it.
+    pub text: String,
+    /// Its term.
+    pub term: Term,
+    /// Where its parts are.
+    pub place: Place,
+}
+
+/// What OTP calls a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The file cannot be opened.
+    Open,
+    /// It cannot be cut into tokens, or has no full stop.
+    Read,
+    /// Its tokens are no term.
+    Parse,
+}
+
+/// A file that cannot be read, and where it stops making sense.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Which file.
+    pub path: PathBuf,
+    /// What OTP calls it.
+    pub kind: FailureKind,
+    /// What is wrong.
+    pub what: String,
+    /// The text, if it could be got.
+    pub text: Option<String>,
+    /// Where.
+    pub span: Span,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// [`Failure`], with the place where there is one.
+pub fn consult(path: &Path) -> Result<Document, Failure> {
+    let failure = |kind, what: String| Failure {
+        path: path.to_owned(),
+        kind,
+        what,
+        text: None,
+        span: Span::default(),
+    };
+    let bytes = contents(path).map_err(|error| failure(FailureKind::Open, error.to_string()))?;
+    if bytes.len() as u64 > MAX_FILE {
+        let what = format!("larger than {} MiB", MAX_FILE / 1024 / 1024);
+        return Err(failure(FailureKind::Read, what));
+    }
+    let text = if is_latin1(&bytes) {
+        bytes.iter().map(|byte| char::from(*byte)).collect()
+    } else {
+        String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let what =
+                format!("byte {at} is not UTF-8, and no `%% coding: latin-1` says otherwise");
+            failure(FailureKind::Read, what)
+        })?
+    };
+    match read_term(&text) {
+        Ok((term, place)) => Ok(Document {
+            path: path.to_owned(),
+            text,
+            term,
+            place,
+        }),
+        Err((kind, span, what)) => Err(Failure {
+            text: Some(text),
+            span,
+            ..failure(kind, what.to_owned())
+        }),
+    }
+}
+
+fn contents(path: &Path) -> std::io::Result<Vec<u8>> {
+    // Opening a FIFO would wait for a writer, so look first.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not an ordinary file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether a comment in the first two lines names Latin-1 (epp, "encoding").
+fn is_latin1(bytes: &[u8]) -> bool {
+    let head = bytes.split(|byte| *byte == b'\n').take(2);
+    head.filter(|line| line.trim_ascii_start().starts_with(b"%"))
+        .any(|line| {
+            let line = String::from_utf8_lossy(line).to_ascii_lowercase();
+            line.split_once("coding").is_some_and(|(_, behind)| {
+                let value = behind.trim_start().strip_prefix([':', '=']);
+                value.is_some_and(|value| value.trim_start().starts_with("latin-1"))
+            })
+        })
+}
+
+type Wrong = (FailureKind, Span, &'static str);
+
+/// Reads the first term of a text.
+fn read_term(text: &str) -> Result<(Term, Place), Wrong> {
+    let tokens = scan(text).map_err(|(span, what)| (FailureKind::Read, span, what))?;
+    let end = tokens.last().map_or(0, |token| token.span.end);
+    let mut parser = Parser {
+        tokens: &tokens,
+        at: 0,
+        end,
+    };
+    let found = parser.term(0)?;
+    match parser.tokens.get(parser.at) {
+        None => Ok(found),
+        Some(token) => Err((
+            FailureKind::Parse,
+            token.span,
+            "expected a full stop before this",
+        )),
+    }
+}
+
+struct Parser<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    end: usize,
+}
+
+type Parsed = Result<(Term, Place), Wrong>;
+
+impl Parser<'_> {
+    fn wrong<T>(&self, what: &'static str) -> Result<T, Wrong> {
+        let span = self
+            .tokens
+            .get(self.at)
+            .map_or(Span::new(self.end, self.end), |token| token.span);
+        Err((FailureKind::Parse, span, what))
+    }
+
+    fn kind(&self) -> Option<&Kind> {
+        self.tokens.get(self.at).map(|token| &token.kind)
+    }
+
+    fn is(&self, sign: &str) -> bool {
+        matches!(self.kind(), Some(Kind::Sign(found)) if *found == sign)
+    }
+
+    fn eat(&mut self, sign: &str) -> bool {
+        let found = self.is(sign);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, sign: &'static str, what: &'static str) -> Result<usize, Wrong> {
+        if self.eat(sign) {
+            return Ok(self.tokens[self.at - 1].span.end);
+        }
+        self.wrong(what)
+    }
+
+    fn term(&mut self, depth: usize) -> Parsed {
+        if depth >= MAX_DEPTH {
+            return self.wrong("nested too deep");
+        }
+        let Some(token) = self.tokens.get(self.at) else {
+            return self.wrong("expected a term");
+        };
+        let start = token.span.start;
+        self.at += 1;
+        let (term, inner) = match &token.kind {
+            Kind::Atom(name) => (Term::atom(name), Vec::new()),
+            Kind::Number(number) => (number.clone(), Vec::new()),
+            Kind::Text(codes) => (self.text(codes), Vec::new()),
+            Kind::Sign("{") => {
+                let (elements, places) = self.elements("}", depth)?;
+                (Term::Tuple(elements), places)
+            }
+            Kind::Sign("[") => self.list(depth)?,
+            Kind::Sign("(") => {
+                let (term, place) = self.term(depth + 1)?;
+                self.expect(")", "expected `)`")?;
+                (term, place.inner)
+            }
+            Kind::Sign("#") => (self.map(depth)?, Vec::new()),
+            Kind::Sign("<<") => (self.binary()?, Vec::new()),
+            Kind::Sign("-") => (self.number(true)?, Vec::new()),
+            Kind::Sign("+") => (self.number(false)?, Vec::new()),
+            Kind::Word(word) if word == "fun" => (self.fun()?, Vec::new()),
+            _ => {
+                self.at -= 1;
+                return self.wrong("expected a term: no variables, operators or calls");
+            }
+        };
+        let end = self.tokens[self.at - 1].span.end;
+        let span = Span::new(start, end);
+        Ok((term, Place { span, inner }))
+    }
+
+    /// A string and those right behind it.
+    fn text(&mut self, first: &[u32]) -> Term {
+        let mut codes = first.to_vec();
+        while let Some(Kind::Text(more)) = self.kind() {
+            codes.extend(more);
+            self.at += 1;
+        }
+        Term::list(codes.into_iter().map(|c| Term::Int(i64::from(c))))
+    }
+
+    fn elements(
+        &mut self,
+        close: &'static str,
+        depth: usize,
+    ) -> Result<(Vec<Term>, Vec<Place>), Wrong> {
+        let (mut elements, mut places) = (Vec::new(), Vec::new());
+        if self.eat(close) {
+            return Ok((elements, places));
+        }
+        loop {
+            let (term, place) = self.term(depth + 1)?;
+            elements.push(term);
+            places.push(place);
+            if self.eat(close) {
+                return Ok((elements, places));
+            }
+            if close == "]" && self.is("|") {
+                return Ok((elements, places));
+            }
+            self.expect(",", "expected `,` or the closing bracket")?;
+        }
+    }
+
+    fn list(&mut self, depth: usize) -> Result<(Term, Vec<Place>), Wrong> {
+        let (elements, mut places) = self.elements("]", depth)?;
+        if elements.is_empty() || !self.eat("|") {
+            return Ok((Term::List(elements), places));
+        }
+        let (tail, place) = self.term(depth + 1)?;
+        self.expect("]", "expected `]` behind the tail")?;
+        places.extend(place.inner);
+        Ok((Term::cons(elements, tail), places))
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Term, Wrong> {
+        self.expect("{", "expected `{`: records are not terms")?;
+        let mut pairs = Vec::new();
+        if self.eat("}") {
+            return Ok(Term::map(pairs));
+        }
+        loop {
+            let (key, _) = self.term(depth + 1)?;
+            self.expect("=>", "expected `=>`")?;
+            let (value, _) = self.term(depth + 1)?;
+            pairs.push((key, value));
+            if self.eat("}") {
+                return Ok(Term::map(pairs));
+            }
+            self.expect(",", "expected `,` or `}`")?;
+        }
+    }
+
+    fn number(&mut self, negative: bool) -> Result<Term, Wrong> {
+        let Some(Kind::Number(number)) = self.kind() else {
+            return self.wrong("expected a number behind the sign");
+        };
+        let number = match number {
+            number if !negative => number.clone(),
+            Term::Int(value) => Term::integer(-crate::term::BigInt::from(*value)),
+            Term::Big(value) => Term::integer(-(**value).clone()),
+            Term::Float(value) => Term::Float(-value),
+            other => other.clone(),
+        };
+        self.at += 1;
+        Ok(number)
+    }
+
+    fn fun(&mut self) -> Result<Term, Wrong> {
+        const FORM: &str = "expected `fun Module:Name/Arity`";
+        let name = |parser: &mut Self| match parser.kind() {
+            Some(Kind::Atom(name)) => {
+                let name = name.as_str().into();
+                parser.at += 1;
+                Ok(name)
+            }
+            _ => parser.wrong(FORM),
+        };
+        let module = name(self)?;
+        self.expect(":", FORM)?;
+        let function = name(self)?;
+        self.expect("/", FORM)?;
+        let arity = match self.kind() {
+            Some(Kind::Number(Term::Int(arity))) => u8::try_from(*arity).ok(),
+            _ => None,
+        };
+        let Some(arity) = arity else {
+            return self.wrong(FORM);
+        };
+        self.at += 1;
+        Ok(Term::Fun(Fun::External {
+            module,
+            name: function,
+            arity,
+        }))
+    }
+
+    /// Bytes, strings, and strings as UTF-8; no other segments.
+    fn binary(&mut self) -> Result<Term, Wrong> {
+        const FORM: &str = "updo reads bytes, strings and strings with `/utf8` in a binary";
+        let mut bytes = Vec::new();
+        if self.eat(">>") {
+            return Ok(Term::binary(bytes));
+        }
+        loop {
+            let kind = self.kind().cloned();
+            self.at += 1;
+            let utf8 = self.is("/");
+            if utf8 {
+                self.at += 1;
+                if !matches!(self.kind(), Some(Kind::Atom(kind)) if kind == "utf8") {
+                    return self.wrong(FORM);
+                }
+                self.at += 1;
+            }
+            let codes = match kind {
+                Some(Kind::Text(codes)) => codes,
+                Some(Kind::Number(Term::Int(byte))) => {
+                    vec![u32::try_from(byte & if utf8 { 0x1f_ffff } else { 0xff }).unwrap_or(0)]
+                }
+                _ => {
+                    self.at -= 1;
+                    return self.wrong(FORM);
+                }
+            };
+            for code in codes {
+                match char::from_u32(code) {
+                    Some(c) if utf8 => bytes.extend(c.encode_utf8(&mut [0; 4]).bytes()),
+                    None if utf8 => return self.wrong("not a character"),
+                    _ => bytes.push(code.to_le_bytes()[0]),
+                }
+            }
+            if self.eat(">>") {
+                return Ok(Term::binary(bytes));
+            }
+            self.expect(",", FORM)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_read_with_their_places() {
+        let text = "%% a comment\n{a, [\"b\" \"c\", <<\"d\">>|x], #{k => -1}, $\\n}. garbage";
+        let (term, place) = read_term(text).expect("a term");
+        assert_eq!(term.to_string(), "{a,[\"bc\",<<\"d\">>|x],#{k => -1},10}");
+        let shown = |place: &Place| text[place.span.start..place.span.end].to_owned();
+        assert_eq!(shown(place.at(1).at(0)), "\"b\" \"c\"");
+        assert_eq!(shown(place.at(2)), "#{k => -1}");
+    }
+
+    #[test]
+    fn nonsense_is_refused_in_its_place() {
+        for (text, kind, at) in [
+            ("{a, b", FailureKind::Read, 5),
+            ("{a, b}", FailureKind::Read, 6),
+            ("{a, b}}.", FailureKind::Parse, 6),
+            ("{a, B}.", FailureKind::Parse, 4),
+            ("{a, 'b}.", FailureKind::Read, 4),
+            ("[a|].", FailureKind::Parse, 3),
+            ("1 + 2.", FailureKind::Parse, 2),
+            ("", FailureKind::Read, 0),
+            (".", FailureKind::Parse, 0),
+            ("1.0e999.", FailureKind::Read, 0),
+            ("<<a>>.", FailureKind::Parse, 2),
+            ("37#1.", FailureKind::Read, 0),
+        ] {
+            let (found, span, _) = read_term(text).expect_err(text);
+            assert_eq!((found, span.start), (kind, at), "{text}");
+        }
+        let deep = format!("{}1{}.", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(read_term(&deep).is_err());
+    }
+}

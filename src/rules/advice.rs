@@ -1,0 +1,487 @@
+//! What there is to say about an upgrade, beside the instructions: facts and rules as diagnostics.
+//!
+//! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
+
+use super::{Change, Class, Origin, Ruleset};
+use crate::diag::{Code, Diagnostic};
+use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
+use crate::facts::natures::declared;
+use crate::facts::procs::{Example, Start};
+use crate::facts::specs::SpecChange;
+use crate::name::Module;
+use crate::plan::{Plan, Rollback};
+use crate::term::Term;
+
+/// How many modules or processes a diagnostic names one by one.
+const NAMED: usize = 5;
+
+/// Everything there is to say, in no particular order.
+pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
+    let mut said: Vec<Diagnostic> = Vec::new();
+    said.extend(changes.untouched.iter().map(|(m, why)| untouched(m, why)));
+    said.extend(changes.gone.iter().map(gone));
+    said.extend(changes.notices.iter().map(notice));
+    said.extend(changes.specs.iter().map(specification));
+    unresolved_calls(changes, rules, &mut said);
+    for (module, decided) in &rules.modules {
+        let Some(changed) = changes.modules.get(module) else {
+            continue;
+        };
+        special(module, changed, &decided.class.origin, &mut said);
+        let class = decided.class.value;
+        found_one_way(module, changed, class, &mut said);
+        contradiction(changes, module, changed, class, &mut said);
+    }
+    way_back(plan, changes, rules, &mut said);
+    said
+}
+
+/// `1 process`, `3 processes`.
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn names<'a>(modules: impl IntoIterator<Item = &'a Module>) -> String {
+    let all: Vec<String> = modules.into_iter().map(|m| format!("`{m}`")).collect();
+    let more = if all.len() > NAMED { ", …" } else { "" };
+    let shown: Vec<String> = all.into_iter().take(NAMED).collect();
+    format!("{}{more}", shown.join(", "))
+}
+
+fn example(example: &Example) -> String {
+    format!("{} ({})", Term::Pid(example.pid.clone()), example.call)
+}
+
+/// W320: what differs and is left alone.
+fn untouched(module: &Module, why: &Untouched) -> Diagnostic {
+    let told = Diagnostic::new(Code::W320, format!("`{module}` differs and is left alone"));
+    match why {
+        Untouched::Sticky => told
+            .note("it is in a sticky directory")
+            .help("if it has to change: eval `code:unstick_mod(…)` or `code:unstick_dir(…)` on the node first"),
+        Untouched::Preloaded => told.note("it is preloaded into the emulator"),
+        Untouched::Cover => Diagnostic::new(
+            Code::W320,
+            format!("`{module}` is cover compiled and left alone"),
+        )
+        .note("its code is an instrumented copy: whether its file is newer cannot be told")
+        .help("stop the measurement first: `cover:stop()`"),
+        Untouched::NoFile => told.note("it was loaded from memory, not from a file"),
+        Untouched::Elsewhere { loaded, path } => told
+            .note(format!("it was loaded from {loaded}"))
+            .note(format!("the code path has {path}, which the node would take after a restart"))
+            .help("remove one of the two, or push the one you mean: `code push [\"…\"].`"),
+        Untouched::Unconsolidated => told
+            .note("it is an Elixir protocol that runs consolidated, and the beam offered is not")
+            .help("push the consolidated beams too, in a release `releases/VSN/consolidated`, in a build `_build/prod/lib/APP/consolidated`"),
+        Untouched::Core => {
+            told.note("it belongs to kernel or stdlib, on which the upgrade itself stands")
+        }
+    }
+}
+
+/// W319: a module that the new version does not have.
+fn gone(gone: &Gone) -> Diagnostic {
+    let module = &gone.module;
+    let title = match &gone.how {
+        GoneHow::File(_) => format!("the file of `{module}` is gone"),
+        GoneHow::Unlisted(app) => format!("the new {app}.app does not list `{module}` any more"),
+    };
+    let mut told = Diagnostic::new(Code::W319, title).note("the module stays loaded and callable");
+    if let GoneHow::File(file) = &gone.how {
+        told = told.note(format!("it was {file}"));
+    }
+    if gone.callers.is_empty() {
+        return told.note("no loaded module calls it in its code");
+    }
+    for caller in gone.callers.iter().take(NAMED) {
+        told = told.note(calls(caller));
+    }
+    told
+}
+
+fn calls(caller: &Caller) -> String {
+    let functions: Vec<String> = caller
+        .functions
+        .iter()
+        .take(3)
+        .map(ToString::to_string)
+        .collect();
+    let more = caller.functions.len().saturating_sub(3);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let which = if caller.changed {
+        "in its new version"
+    } else {
+        "unchanged"
+    };
+    format!(
+        "{} ({which}) calls {}{more}",
+        caller.module,
+        functions.join(", ")
+    )
+}
+
+fn notice(notice: &Notice) -> Diagnostic {
+    match notice {
+        Notice::NewerBeside {
+            app,
+            running,
+            newer,
+            folder,
+        } => Diagnostic::new(
+            Code::W331,
+            format!("{app} {newer} is installed beside {running}, which runs"),
+        )
+        .note("`code on_disk` compares with the folder that the running code came from")
+        .help(format!("to upgrade to it: `code push [\"{folder}\"].` (where updo can read that folder)")),
+        Notice::SeveralInPath {
+            module,
+            taken,
+            others,
+        } => {
+            let title = format!("the code path has several files of `{module}`");
+            let told = Diagnostic::new(Code::W333, title).note(format!("taken: {taken}"));
+            others
+                .iter()
+                .take(NAMED)
+                .fold(told, |told, other| told.note(format!("hidden behind it: {other}")))
+        }
+        Notice::OnDemand { app, modules } => {
+            let whose = app
+                .as_ref()
+                .map_or_else(String::new, |app| format!(" of {app}"));
+            let number = count(modules.len(), "module", "modules");
+            Diagnostic::new(
+                Code::A338,
+                format!("{number}{whose} are not loaded and need nothing"),
+            )
+            .note(names(modules))
+            .note("this node loads code when it is called first: they will come from the disk as they are now, even before the upgrade")
+        }
+        Notice::LinesMoved { modules } => Diagnostic::new(
+            Code::A339,
+            format!("only line numbers changed in {}", names(modules)),
+        )
+        .note("the code is the same and is not loaded again; stack traces go on showing the old lines"),
+        Notice::ImplementationUnseen { module, protocol } => Diagnostic::new(
+            Code::W337,
+            format!("the protocol `{protocol}` will not find its new implementation `{module}`"),
+        )
+        .note("it runs consolidated, and its consolidated beam does not take part in this upgrade")
+        .help("push the consolidated beams too, in a release `releases/VSN/consolidated`, in a build `_build/prod/lib/APP/consolidated`"),
+        Notice::LostFunctions { module, callers } => {
+            let title = format!("`{module}` lost functions that are still called");
+            callers
+                .iter()
+                .take(NAMED)
+                .fold(Diagnostic::new(Code::W318, title), |told, caller| {
+                    told.note(calls(caller))
+                })
+        }
+        Notice::BadSpec { file, why } => {
+            Diagnostic::new(Code::W332, format!("{file} cannot be read")).note(why.clone())
+        }
+        Notice::Silent { name } => Diagnostic::new(
+            Code::W336,
+            format!("{name} does not say which children or handlers it has"),
+        )
+        .note("it did not answer in time: busy, or suspended")
+        .note("its processes were looked for by what they are only"),
+    }
+}
+
+/// W332: a specification that differs from the running application.
+fn specification(spec: &SpecChange) -> Diagnostic {
+    let app = &spec.app;
+    let mut told = Diagnostic::new(Code::W332, format!("the new {app}.app is not taken over"))
+        .note(spec.file.clone());
+    if let Some((old, new)) = &spec.vsn {
+        told = told.note(format!(
+            "vsn: the application goes on calling itself {old}, the file says {new}"
+        ));
+    }
+    if !spec.added.is_empty() {
+        told = told.note(format!("modules added: {}", names(&spec.added)));
+    }
+    if !spec.removed.is_empty() {
+        told = told.note(format!("modules removed: {}", names(&spec.removed)));
+    }
+    for (key, value) in &spec.env {
+        let key = Term::Atom(key.clone());
+        told = told.note(format!(
+            "env: `{key}` is new (default {value}); new code reads `undefined`"
+        ));
+    }
+    told =
+        told.note("OTP has no documented way to change the specification of a running application");
+    let settings: Vec<String> = spec
+        .env
+        .iter()
+        .map(|(key, value)| {
+            let (app, key) = (Term::atom(app.as_str()), Term::Atom(key.clone()));
+            format!("application:set_env({app}, {key}, {value})")
+        })
+        .collect();
+    if settings.is_empty() {
+        return told;
+    }
+    told.help(format!(
+        "set new keys before the new code reads them: `before upgrade -> {}.`",
+        settings.join(", ")
+    ))
+}
+
+/// W315: calls that only a plan rule can account for.
+fn unresolved_calls(changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
+    for module in rules.modules.keys() {
+        let Some(new) = changes.modules.get(module).and_then(|c| c.new.as_ref()) else {
+            continue;
+        };
+        let calls = &new.facts.code.dynamic_calls;
+        if calls.is_empty() {
+            continue;
+        }
+        let covered = rules.graph.dependencies(module).any(|(_, edge)| {
+            edge.reasons
+                .iter()
+                .any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
+        });
+        if covered {
+            continue;
+        }
+        let number = if calls.len() == 1 {
+            "1 call".to_owned()
+        } else {
+            format!("{} calls", calls.len())
+        };
+        let mut told = Diagnostic::new(
+            Code::W315,
+            format!("{number} of `{module}` cannot be resolved"),
+        )
+        .help(format!(
+            "if one goes to a changed module X, say so: `{module} depends on X because \"…\".`"
+        ));
+        for call in calls.iter().take(5) {
+            let line = call
+                .from
+                .line
+                .map(|line| format!(" line {line}"))
+                .unwrap_or_default();
+            let what = match &call.function {
+                Some((name, Some(arity))) => format!("Mod:{name}/{arity}"),
+                Some((name, None)) => format!("Mod:{name}"),
+                None => "a function known at run time only".to_owned(),
+            };
+            told = told.note(format!(
+                "{module}:{}/{}{line}: {what}",
+                call.from.name, call.from.arity
+            ));
+        }
+        said.push(told);
+    }
+}
+
+/// E330, A340: modules whose loading does more than loading.
+fn special(module: &Module, changed: &Changed, class: &Origin, said: &mut Vec<Diagnostic>) {
+    let Some(new) = &changed.new else { return };
+    if new.facts.nif && !changed.is_new() && !matches!(class, Origin::Plan { .. }) {
+        said.push(
+            Diagnostic::new(
+                Code::E330,
+                format!("`{module}` loads a NIF library and is loaded already"),
+            )
+            .note("a library without an `upgrade` callback refuses the new module, one with a faulty callback stops the node")
+            .help(format!(
+                "if the library can be upgraded: `module {module} #{{class => plain}} because \"its library has an upgrade callback\".`\n\
+                 to leave the module as it is: `exclude {module} because \"…\".`"
+            )),
+        );
+    }
+    if new.facts.code.on_load {
+        said.push(
+            Diagnostic::new(
+                Code::A340,
+                format!("`{module}` has an on_load function, which runs at the switch"),
+            )
+            .note("it is loaded by itself, after all others; when the function fails, everything goes back"),
+        );
+    }
+}
+
+/// W316, W335, A341: processes that only one of the two ways finds.
+fn found_one_way(module: &Module, changed: &Changed, class: Class, said: &mut Vec<Diagnostic>) {
+    let crew = &changed.crew;
+    if class != Class::Plain && crew.unnamed > 0 {
+        let number = count(crew.unnamed, "process", "processes");
+        let title = format!("{number} of `{module}` found by no child specification");
+        let mut told = Diagnostic::new(Code::W316, title)
+            .note("they take part: updo finds processes by what they are; OTP's own tools would miss them");
+        if let Some(shown) = &crew.unnamed_example {
+            told = told.note(format!("{}, started by {}", example(shown), shown.parent));
+        }
+        said.push(told);
+    }
+    for foreign in &crew.foreign {
+        let number = count(foreign.count, "process", "processes");
+        let pid = Term::Pid(foreign.example.clone());
+        let other = &foreign.started_in;
+        let code = if class == Class::Plain {
+            Code::A341
+        } else {
+            Code::W335
+        };
+        let verb = if foreign.count == 1 { "runs" } else { "run" };
+        said.push(
+            Diagnostic::new(
+                code,
+                format!("child specifications say `{module}`, and {number} {verb} `{other}`"),
+            )
+            .note(format!("for instance {pid}"))
+            .note(format!("they take part only if `{other}` does")),
+        );
+    }
+}
+
+/// W334: processes that are not what the class says.
+fn contradiction(
+    changes: &ChangeSet,
+    module: &Module,
+    changed: &Changed,
+    class: Class,
+    said: &mut Vec<Diagnostic>,
+) {
+    let mut say = |number: usize, shown: &Example, what: &str, then: &str| {
+        let number = count(number, "process", "processes");
+        said.push(
+            Diagnostic::new(
+                Code::W334,
+                format!("`{module}` is taken as {class}, and {number} {what}"),
+            )
+            .note(example(shown))
+            .note(then),
+        );
+    };
+    for (start, (number, shown)) in &changed.crew.kinds {
+        let number = *number;
+        match (class, start) {
+            (Class::Plain, Start::Supervisor) => say(
+                number,
+                shown,
+                "are supervisors",
+                "they keep their old specifications",
+            ),
+            (Class::Plain, Start::Init | Start::Bridge) if shown.in_behaviour() => say(
+                number,
+                shown,
+                "are servers",
+                "they are not suspended: new code meets their state as it is",
+            ),
+            (Class::Plain, Start::Init | Start::Other) if shown.is_inside(module) => say(
+                number,
+                shown,
+                "run a loop of its own",
+                "they stay in the old code until they call the module by its name; the upgrade after this one would have to kill them",
+            ),
+            (Class::Plain, Start::Other) if shown.in_behaviour() && !shown.in_fun => say(
+                number,
+                shown,
+                "sit in the loop of a behaviour",
+                "they are not suspended: new code meets their state as it is",
+            ),
+            (Class::Server, Start::Supervisor) => say(
+                number,
+                shown,
+                "are supervisors",
+                "a conversion makes them renew their specifications",
+            ),
+            (Class::Supervisor, Start::Init) if shown.in_behaviour() => say(
+                number,
+                shown,
+                "are servers",
+                "they are converted as its supervisors are",
+            ),
+            (Class::Server, Start::Other) if !shown.in_behaviour() => {
+                if changed
+                    .new
+                    .as_ref()
+                    .is_some_and(|n| !n.facts.exports("system_continue", 3))
+                {
+                    say(
+                        number,
+                        shown,
+                        "do not speak the system protocol",
+                        "they are not suspended",
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+    wrapper(changes, module, changed, class, said);
+}
+
+/// W342: a behaviour that runs servers itself, and nothing that says which of them run the module.
+fn wrapper(
+    changes: &ChangeSet,
+    module: &Module,
+    changed: &Changed,
+    class: Class,
+    said: &mut Vec<Diagnostic>,
+) {
+    let Some(new) = changed.new.as_ref().filter(|_| !changed.is_new()) else {
+        return;
+    };
+    if class != Class::Plain || changed.crew.wrapped_in.is_some() {
+        return;
+    }
+    if let Some((behaviour, _)) = declared(&new.facts, changes).find(|(_, found)| found.wraps) {
+        said.push(
+            Diagnostic::new(
+                Code::W342,
+                format!("`{module}` may run in servers of its behaviour `{behaviour}`"),
+            )
+            .note("no child specification says which of them, so it is taken as plain: loaded, nobody suspended")
+            .help(format!("give the child specifications `modules => [{module}]`, and restart the supervisors that have them")),
+        );
+    }
+}
+
+/// E317: something may fail after the switch, and there is no way back.
+fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
+    let missing: Vec<&Module> = rules
+        .modules
+        .keys()
+        .filter(|m| {
+            changes
+                .modules
+                .get(*m)
+                .is_some_and(|c| c.loaded.is_some() && c.old.is_none())
+        })
+        .collect();
+    let may_fail = rules.modules.iter().any(|(module, decided)| {
+        let on_load = changes
+            .modules
+            .get(module)
+            .and_then(|c| c.new.as_ref())
+            .is_some_and(|b| b.facts.code.on_load);
+        decided.change.value != Change::Soft || on_load
+    }) || !plan.verifies.is_empty();
+    if missing.is_empty() || !may_fail || plan.rollback == Rollback::Never {
+        return;
+    }
+    let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();
+    let more = if missing.len() > 5 { ", …" } else { "" };
+    said.push(
+        Diagnostic::new(Code::E317, format!("there is no way back for {}{more}", names.join(", ")))
+            .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
+            .help(
+                "say where the old beams are: `old from \"PATH/ebin\".`\n\
+                 or let updo keep copies before the files are replaced: updo status --save\n\
+                 or give up the way back: `rollback never.`",
+            ),
+    );
+}

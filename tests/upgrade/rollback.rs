@@ -1,0 +1,75 @@
+//! Undoing a recorded run.
+
+use crate::bank::{Is, Plan, is, nothing_left, replaced, who};
+use crate::support::desk::Desk;
+
+#[test]
+fn a_run_is_undone_and_only_while_it_is_the_last() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    desk.on(node, &["rollback", "--yes"])
+        .run()
+        .exits(2)
+        .says(&["there is no such run"]);
+
+    let plan = Plan::on_disk("fine").on(&desk);
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
+    is(node, Is::New, &pids);
+    let name = ran
+        .stderr
+        .rsplit("run ")
+        .next()
+        .map(str::trim)
+        .unwrap_or_default()
+        .to_owned();
+
+    // It is recorded, for people and for machines.
+    desk.on(node, &["log"])
+        .run()
+        .exits(0)
+        .prints(&[&name, "new", "Bank 2"]);
+    let log = desk.on(node, &["--json", "log"]).run().exits(0).json();
+    assert_eq!(log[0]["run"], name.as_str());
+    assert_eq!(log[0]["state"], "new");
+
+    // Nobody can be asked: nothing happens.
+    desk.on(node, &["rollback", &name])
+        .run()
+        .exits(2)
+        .says(&["--yes"]);
+    is(node, Is::New, &pids);
+
+    desk.on(node, &["rollback", &name, "--yes"])
+        .run()
+        .exits(0)
+        .says(&["convert", "is as it was before"]);
+    is(node, Is::Old, &pids);
+    nothing_left(node);
+
+    // The node is no longer what that run left.
+    let again = desk.on(node, &["rollback", &name, "--yes"]).run().exits(12);
+    again.says(&["E602", "bank_account: left as"]);
+    is(node, Is::Old, &pids);
+
+    // A name that leads elsewhere is no run.
+    desk.on(node, &["rollback", "../../etc", "--yes"])
+        .run()
+        .exits(2);
+}
+
+#[test]
+fn a_run_without_a_way_back_says_so() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    // The former version is nowhere to be found, and the plan gives the way back up.
+    let text = "plan \"Bank 2\".\ncode on_disk.\nrollback never.\n";
+    let plan = desk.write("one_way.updo", text).display().to_string();
+    desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
+    desk.on(node, &["rollback", "--yes"])
+        .run()
+        .exits(11)
+        .says(&["E317", "has no way back"]);
+    assert_eq!(who(node), pids);
+}
