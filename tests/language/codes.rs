@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use updo::diag::{Code, Diagnostic, SourceMap};
-use updo::facts::change::Untouched;
+use updo::facts::change::{Gone, GoneHow, Untouched};
 use updo::name::Module;
 
 use super::synthetic::{Given, World, calls};
@@ -316,7 +316,11 @@ fn what_differs_and_is_left_alone() {
     changes
         .untouched
         .push((Module::new("shop_odd"), Untouched::Sticky));
-    changes.gone.push(Module::new("shop_gone"));
+    changes.gone.push(Gone {
+        module: Module::new("shop_gone"),
+        how: GoneHow::File("ebin/shop_gone.beam".to_owned()),
+        callers: Vec::new(),
+    });
     if let Some(new) = changes
         .modules
         .get_mut("shop_a")

@@ -74,6 +74,7 @@ impl World {
                 old: Some(beam()),
                 app: Some(App::new("shop")),
                 processes: 0,
+                crew: Default::default(),
             };
             (Module::new(name), changed)
         });
@@ -95,6 +96,8 @@ impl World {
             loaded: BTreeMap::new(),
             apps: BTreeMap::from([(App::new("shop"), shop)]),
             otp_lib: "/otp".to_owned(),
+            path: Vec::new(),
+            embedded: false,
         }
     }
 

@@ -322,7 +322,7 @@ impl<'a> Builder<'a> {
             None => true,
             Some(prev) => match prev.kind {
                 Kind::Open => true,
-                Kind::Op => !(self.text_of(prev) == "/"),
+                Kind::Op => self.text_of(prev) != "/",
                 Kind::Word => is_reserved(self.text_of(prev)) && self.text_of(prev) != "end",
                 _ => false,
             },
