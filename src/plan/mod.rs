@@ -8,6 +8,7 @@ pub mod load;
 mod options;
 mod resolve;
 mod scope;
+mod target;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

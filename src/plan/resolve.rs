@@ -8,11 +8,10 @@ use super::constants::constants;
 use super::load::Located;
 use super::options::{attribute, constant, duration, known, unsupported, value, wrong};
 use super::scope::{self, Names};
-use super::{Check, CodeFrom, CookieFrom, Hook, Patterns, Plan, Rollback, Rule, Target, When};
+use super::{Check, CodeFrom, Hook, Patterns, Plan, Rollback, Rule, When};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Moment, is_builtin};
-use crate::name::NodeName;
 use crate::syntax::ast::{
     Expr, ExprKind, Moment as HookMoment, OptionPair, Options, Spanned, Statement, StatementKind,
     Tail,
@@ -62,16 +61,16 @@ pub(super) fn resolve(
     (resolver.plan, resolver.said)
 }
 
-struct Resolver {
-    plan: Plan,
-    said: Vec<Diagnostic>,
+pub(super) struct Resolver {
+    pub(super) plan: Plan,
+    pub(super) said: Vec<Diagnostic>,
     once: BTreeMap<String, Span>,
     names: Names,
 }
 
 impl Resolver {
     /// E209 for the second of its kind.
-    fn once(&mut self, what: &str, span: Span) {
+    pub(super) fn once(&mut self, what: &str, span: Span) {
         if let Some(first) = self.once.get(what) {
             self.said.push(
                 Diagnostic::new(Code::E209, format!("`{what}` given twice"))
@@ -380,119 +379,6 @@ impl Resolver {
                 }
             }
         }
-    }
-
-    fn target(&mut self, name: &str, options: &Options, span: Span, folder: &Path) {
-        self.once(&format!("target {name}"), span);
-        let words = [
-            "nodes",
-            "seed",
-            "match",
-            "cookie",
-            "tls",
-            "name",
-            "epmd_port",
-            "hidden",
-        ];
-        known(options, "target", &words, &mut self.said);
-        for word in ["seed", "match", "tls", "hidden"] {
-            if let Some(expr) = value(options, word) {
-                self.said
-                    .push(unsupported(expr.span, &format!("`target … {word}`")));
-            }
-        }
-        let mut target = Target {
-            name: name.to_owned(),
-            nodes: Vec::new(),
-            cookie: None,
-            local_name: None,
-            epmd_port: None,
-            span,
-        };
-        if let Some(expr) = value(options, "nodes") {
-            target.nodes = self.nodes(expr);
-        }
-        if let Some(expr) = value(options, "cookie") {
-            target.cookie = self.cookie(expr, folder);
-        }
-        if let Some(expr) = value(options, "name")
-            && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
-        {
-            target.local_name = term.to_text();
-        }
-        if let Some(expr) = value(options, "epmd_port")
-            && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
-        {
-            target.epmd_port = term.as_i64().and_then(|port| u16::try_from(port).ok());
-            if target.epmd_port.is_none() {
-                self.said
-                    .push(wrong("epmd_port", "a port number", expr, &term));
-            }
-        }
-        self.plan.targets.push(target);
-    }
-
-    fn nodes(&mut self, expr: &Expr) -> Vec<NodeName> {
-        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
-            return Vec::new();
-        };
-        let name = |term: &Term| {
-            let text = term.as_atom()?.as_str();
-            let (short, host) = text.split_once('@')?;
-            (!short.is_empty() && !host.is_empty()).then(|| NodeName::new(text))
-        };
-        let nodes: Option<Vec<NodeName>> = term
-            .as_list()
-            .and_then(|list| list.iter().map(name).collect());
-        nodes.unwrap_or_else(|| {
-            self.said.push(wrong(
-                "nodes",
-                "a list of node names such as `['shop@host']`",
-                expr,
-                &term,
-            ));
-            Vec::new()
-        })
-    }
-
-    fn cookie(&mut self, expr: &Expr, folder: &Path) -> Option<CookieFrom> {
-        match &expr.kind {
-            ExprKind::Call(name, args) => {
-                let text = match args.as_slice() {
-                    [one] => constant(one, &self.plan.constants, &mut self.said)?.to_text(),
-                    _ => None,
-                };
-                match (name.value.as_str(), text) {
-                    ("file", Some(path)) => return Some(CookieFrom::File(folder.join(path))),
-                    ("env", Some(variable)) => return Some(CookieFrom::Env(variable)),
-                    _ => {}
-                }
-            }
-            ExprKind::Literal(Term::Atom(atom)) if *atom == "prompt" => {
-                return Some(CookieFrom::Prompt);
-            }
-            ExprKind::Literal(_) => {
-                // The value is not repeated: it may be a real cookie.
-                self.said.push(
-                    Diagnostic::new(Code::W212, "cookie written in the plan")
-                        .label(
-                            expr.span,
-                            "readable by everybody who can read the plan; it is not used",
-                        )
-                        .help("write `cookie => file(\"PATH\")`, `env(\"NAME\")` or `prompt`"),
-                );
-                return None;
-            }
-            _ => {}
-        }
-        self.said.push(
-            Diagnostic::new(
-                Code::E205,
-                "`cookie` wants `file(\"PATH\")`, `env(\"NAME\")` or `prompt`",
-            )
-            .label(expr.span, "none of these"),
-        );
-        None
     }
 
     fn hook(

@@ -96,7 +96,8 @@ impl World {
             loaded: BTreeMap::new(),
             apps: BTreeMap::from([(App::new("shop"), shop)]),
             otp_lib: "/otp".to_owned(),
-            ..NodeFacts::default()
+            path: Vec::new(),
+            embedded: false,
         }
     }
 

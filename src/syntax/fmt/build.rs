@@ -18,7 +18,7 @@ pub(super) enum Piece {
 
 /// What surrounds a run of tokens.
 #[derive(Clone, Copy, PartialEq)]
-enum Within {
+pub(super) enum Within {
     /// The head of a statement: before any `->`.
     Head,
     /// Directly in `<<…>>`, before any `||`.
@@ -28,10 +28,10 @@ enum Within {
 }
 
 pub(super) struct Builder<'a> {
-    text: &'a str,
-    pieces: &'a [Piece],
-    at: usize,
-    prev: Option<Token>,
+    pub(super) text: &'a str,
+    pub(super) pieces: &'a [Piece],
+    pub(super) at: usize,
+    pub(super) prev: Option<Token>,
     /// The previous token is a sign: nothing between it and what follows.
     tight: bool,
     /// Where the slash of a `fun m:f/1` will be.
@@ -97,23 +97,23 @@ impl<'a> Builder<'a> {
         parts
     }
 
-    fn peek(&self) -> Option<Piece> {
+    pub(super) fn peek(&self) -> Option<Piece> {
         self.pieces.get(self.at).copied()
     }
 
-    fn token(&self) -> Option<Token> {
+    pub(super) fn token(&self) -> Option<Token> {
         match self.peek() {
             Some(Piece::Token(token)) => Some(token),
             _ => None,
         }
     }
 
-    fn text_of(&self, token: Token) -> &'a str {
+    pub(super) fn text_of(&self, token: Token) -> &'a str {
         &self.text[token.start..token.end]
     }
 
     /// The text of the next token; empty before a comment and at the end.
-    fn word(&self) -> &'a str {
+    pub(super) fn word(&self) -> &'a str {
         self.token().map_or("", |token| self.text_of(token))
     }
 
@@ -144,7 +144,7 @@ impl<'a> Builder<'a> {
         Some(token)
     }
 
-    fn take_text(&mut self) -> &'a str {
+    pub(super) fn take_text(&mut self) -> &'a str {
         self.take().map_or("", |token| self.text_of(token))
     }
 
@@ -160,7 +160,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Comments at the end of a run, which go behind the sign that follows.
-    fn late_comments(&self, run: &mut Vec<Doc>) -> Vec<Doc> {
+    pub(super) fn late_comments(&self, run: &mut Vec<Doc>) -> Vec<Doc> {
         let from = run
             .iter()
             .rposition(|doc| !is_comment(doc))
@@ -169,7 +169,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A `,` or `;` and the comments around it, those before it included.
-    fn separator(&mut self, sign: &'static str) -> Vec<Doc> {
+    pub(super) fn separator(&mut self, sign: &'static str) -> Vec<Doc> {
         self.take();
         self.prev = None;
         let mut docs = vec![Doc::text(sign)];
@@ -178,7 +178,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Comments on the line of the token just taken.
-    fn trailing(&mut self) -> Vec<Doc> {
+    pub(super) fn trailing(&mut self) -> Vec<Doc> {
         let mut docs = Vec::new();
         while let Some(Piece::Comment(start, end, false)) = self.peek() {
             docs.push(Doc::Comment(self.comment(start, end), false));
@@ -188,7 +188,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Tokens up to a separator, an arrow or a closing word of the same level.
-    fn run(&mut self, within: Within, is_cycle: bool) -> Vec<Doc> {
+    pub(super) fn run(&mut self, within: Within, is_cycle: bool) -> Vec<Doc> {
         let mut docs = Vec::new();
         let mut within = within;
         let mut spec = false;
@@ -329,206 +329,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A bracket with all that is in it.
-    fn bracket(&mut self) -> Doc {
-        let open = self.take_text();
-        let behind = self.trailing();
-        let within = if open == "<<" {
-            Within::Binary
-        } else {
-            Within::Code
-        };
-        let mut items: Vec<Item> = Vec::new();
-        let mut separators: Vec<Vec<Doc>> = Vec::new();
-        let mut comma_may_end = matches!(open, "[" | "{" | "#{");
-        let mut keep = false;
-        // Comments behind the last comma.
-        let mut ending: Vec<Doc> = Vec::new();
-        while !matches!(
-            self.token(),
-            Some(Token {
-                kind: Kind::Close,
-                ..
-            })
-        ) && self.peek().is_some()
-        {
-            let from = self.at;
-            let within = if comma_may_end || open != "[" {
-                within
-            } else {
-                Within::Code
-            };
-            let docs = self.run(within, false);
-            let level = self.level_words(from);
-            if level.iter().any(|word| matches!(*word, "||" | "|")) {
-                comma_may_end = false;
-            }
-            if docs.iter().all(is_comment) {
-                ending.extend(docs);
-            } else {
-                items.push(Item {
-                    docs,
-                    key: self.key(from),
-                });
-            }
-            match self.word() {
-                "," => {
-                    let late = items
-                        .last_mut()
-                        .map(|item| self.late_comments(&mut item.docs));
-                    let mut separator = self.separator(",");
-                    separator.splice(1..1, late.unwrap_or_default());
-                    separators.push(separator);
-                    keep = matches!(
-                        self.token(),
-                        Some(Token {
-                            kind: Kind::Close,
-                            ..
-                        })
-                    );
-                }
-                _ if matches!(
-                    self.token(),
-                    Some(Token {
-                        kind: Kind::Close,
-                        ..
-                    })
-                ) => {}
-                "" => break,
-                _ => {
-                    let text = self.take_text();
-                    items.push(Item {
-                        docs: vec![Doc::text(text)],
-                        key: None,
-                    });
-                }
-            }
-        }
-        let last = self.prev;
-        let close = self.take_text();
-        self.lay(
-            open,
-            close,
-            behind,
-            ending,
-            items,
-            separators,
-            comma_may_end,
-            keep,
-            last,
-        )
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one bracket")]
-    fn lay(
-        &self,
-        open: &str,
-        close: &str,
-        behind: Vec<Doc>,
-        ending: Vec<Doc>,
-        mut items: Vec<Item>,
-        mut separators: Vec<Vec<Doc>>,
-        comma_may_end: bool,
-        keep: bool,
-        last: Option<Token>,
-    ) -> Doc {
-        if items.is_empty() && separators.is_empty() && behind.is_empty() && ending.is_empty() {
-            return Doc::text(format!("{open}{close}"));
-        }
-        if let [item] = items.as_mut_slice()
-            && separators.is_empty()
-            && behind.is_empty()
-            && ending.is_empty()
-            && matches!(open, "(" | "[" | "{")
-            && matches!(item.docs.as_slice(), [Doc::Group(..)])
-        {
-            // A bracket in a bracket: both break together, without a level of their own.
-            let inner = item.docs.pop();
-            let mut parts = vec![Doc::text(open)];
-            parts.extend(inner);
-            parts.push(Doc::text(close));
-            return group(parts, false);
-        }
-        pad(&mut items);
-        // `<<<<` and `>>>>` would be read, but not by people.
-        let doubled = |docs: &[Doc], end: bool| -> bool {
-            let doc = if end { docs.last() } else { docs.first() };
-            match doc {
-                Some(Doc::Group(parts, _)) => {
-                    let text = if end { parts.last() } else { parts.first() };
-                    matches!(text, Some(Doc::Text(text)) if text == "<<" || text == ">>")
-                }
-                Some(Doc::Text(text)) => text == "<<>>",
-                _ => false,
-            }
-        };
-        let first_doubled =
-            open == "<<" && items.first().is_some_and(|item| doubled(&item.docs, false));
-        let last_doubled = open == "<<" && last.is_some_and(|token| self.text_of(token) == ">>");
-        let edge = |doubled: bool| if doubled { Doc::Line } else { Doc::Soft };
-        let mut inner = behind;
-        inner.push(edge(first_doubled || open == "<<" && last_doubled));
-        let count = items.len();
-        separators.resize_with(separators.len().max(count), Vec::new);
-        for (index, (mut item, separator)) in items.into_iter().zip(separators).enumerate() {
-            let is_last = index + 1 == count;
-            let late = self.late_comments(&mut item.docs);
-            inner.extend(item.docs);
-            if is_last {
-                // The last comma comes and goes with the line break behind it.
-                if comma_may_end {
-                    inner.push(Doc::IfBroken(",".to_owned()));
-                }
-                inner.extend(late);
-                inner.extend(separator.into_iter().skip(1));
-            } else {
-                inner.extend(late);
-                inner.extend(separator);
-                inner.push(Doc::Line);
-            }
-        }
-        inner.extend(ending);
-        let parts = vec![
-            Doc::text(open),
-            Doc::Indent(inner),
-            edge(last_doubled || first_doubled),
-            Doc::text(close),
-        ];
-        group(parts, keep && comma_may_end)
-    }
-
-    /// The signs of a run's own level, from a piece up to here.
-    fn level_words(&self, from: usize) -> Vec<&'a str> {
-        let mut depth = 0_usize;
-        let mut words = Vec::new();
-        for piece in &self.pieces[from..self.at] {
-            let Piece::Token(token) = piece else { continue };
-            match token.kind {
-                Kind::Open => depth += 1,
-                Kind::Close => depth = depth.saturating_sub(1),
-                Kind::Op if depth == 0 => words.push(self.text_of(*token)),
-                _ => {}
-            }
-        }
-        words
-    }
-
-    /// The columns of a key, when the run from a piece up to here is `key => …` with a key of one token.
-    fn key(&self, from: usize) -> Option<usize> {
-        let run = self.pieces.get(from..self.at)?;
-        let comments = run
-            .iter()
-            .take_while(|piece| matches!(piece, Piece::Comment(..)));
-        match &run[comments.count()..] {
-            [Piece::Token(key), Piece::Token(arrow), ..]
-                if matches!(self.text_of(*arrow), "=>" | ":=") =>
-            {
-                Some(self.text_of(*key).chars().count())
-            }
-            _ => None,
-        }
-    }
-
     /// `-> E, E`: on the same line when it is short and was written so.
     fn body(&mut self, in_clause: bool) -> Vec<Doc> {
         self.take();
@@ -613,39 +413,11 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn is_comment(doc: &Doc) -> bool {
+pub(super) fn is_comment(doc: &Doc) -> bool {
     match doc {
         Doc::Comment(..) => true,
         Doc::Indent(parts) => matches!(parts.as_slice(), [Doc::Comment(..)]),
         _ => false,
-    }
-}
-
-/// One element of a bracket.
-struct Item {
-    docs: Vec<Doc>,
-    /// Columns of its key.
-    key: Option<usize>,
-}
-
-/// Puts the arrows of a map under each other, for the case that it breaks.
-fn pad(items: &mut [Item]) {
-    let Some(widest) = items
-        .iter()
-        .map(|item| item.key)
-        .try_fold(0, |widest, key| Some(widest.max(key?)))
-    else {
-        return;
-    };
-    for item in items {
-        let short = widest - item.key.unwrap_or(widest);
-        let after_key = item
-            .docs
-            .iter()
-            .position(|doc| matches!(doc, Doc::Text(_) | Doc::Group(..)));
-        if let Some(at) = after_key.filter(|_| short > 0) {
-            item.docs.insert(at + 1, Doc::IfBroken(" ".repeat(short)));
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! line of its own, at most one empty line, comments where they are. What comes out means the same as what
 //! went in, which is checked before it is given, and formatting it again changes nothing.
 
+mod bracket;
 mod build;
 mod doc;
 
