@@ -56,12 +56,12 @@ pub(super) struct Look<'a> {
 ///
 /// # Errors
 /// E213 when a pattern matches nothing, E214 for a file that is no usable beam, and what [`live`] gives.
-pub fn compare(
-    session: &Session,
-    facts: &NodeFacts,
+pub fn compare<'a>(
+    session: &'a Session,
+    facts: &'a NodeFacts,
     new: NewCode<'_>,
-    old: OldCode<'_>,
-    seen: &mut Seen,
+    old: OldCode<'a>,
+    seen: &'a mut Seen,
 ) -> Result<ChangeSet> {
     compare_on(Disk::new(session, seen), session, facts, new, old)
 }
@@ -71,12 +71,13 @@ pub fn compare(
 /// # Errors
 /// As [`compare`].
 pub fn compare_on<'a>(
-    disk: Disk<'a>,
+    mut disk: Disk<'a>,
     session: &'a Session,
     facts: &'a NodeFacts,
     new: NewCode<'_>,
-    old: OldCode<'_>,
+    old: OldCode<'a>,
 ) -> Result<ChangeSet> {
+    disk.keep(old.store, facts.loaded.values().map(|l| l.md5).collect());
     let app_vsn = facts.apps.iter();
     let mut look = Look {
         session,

@@ -12,6 +12,7 @@ use super::beam::BeamFacts;
 use super::chunk::MAX_BEAM;
 use super::live::{PATIENCE, failed, function, odd};
 use super::seen::{Known, Seen, Stat};
+use super::store::Store;
 use crate::diag::Result;
 use crate::node::{Session, evaluate};
 use crate::term::Term;
@@ -54,6 +55,10 @@ pub struct Disk<'a> {
     /// Whether the node runs on this machine's kernel; asked once.
     neighbour: Option<bool>,
     now: i64,
+    /// Where beams that were transferred are kept, and the versions that run, which need not be.
+    kept: Option<(&'a Store, BTreeSet<[u8; 16]>)>,
+    /// The MD5 of files that were looked at.
+    looked: BTreeMap<String, [u8; 16]>,
     /// What it has cost so far.
     pub tally: Tally,
 }
@@ -67,6 +72,8 @@ impl<'a> Disk<'a> {
             same: BTreeMap::new(),
             neighbour: None,
             now: 0,
+            kept: None,
+            looked: BTreeMap::new(),
             tally: Tally::default(),
         }
     }
@@ -74,6 +81,11 @@ impl<'a> Disk<'a> {
     /// Forgets that the node may be on this machine: everything goes over the connection.
     pub fn assume_remote(&mut self) {
         self.neighbour = Some(false);
+    }
+
+    /// Keeps what a far node sends, other than what it `runs`, so that it sends it once.
+    pub fn keep(&mut self, store: &'a Store, runs: BTreeSet<[u8; 16]>) {
+        self.kept = Some((store, runs));
     }
 
     /// What beam files are, in the order of the paths.
@@ -111,7 +123,7 @@ impl<'a> Disk<'a> {
             }
         }
         let names: Vec<String> = unknown.iter().map(|(at, _)| files[*at].clone()).collect();
-        let (seen, now) = (&mut *self.seen, self.now);
+        let (seen, now, kept) = (&mut *self.seen, self.now, &self.kept);
         let mut at_once = unknown.into_iter();
         self.tally.sent += names.len();
         let bytes = &mut self.tally.bytes;
@@ -123,17 +135,32 @@ impl<'a> Disk<'a> {
             let what = match answer {
                 None if stat.is_none() => OnDisk::Missing,
                 None => OnDisk::Broken("the file cannot be read".to_owned()),
-                Some(content) => known(&content),
+                Some(content) => {
+                    let what = known(&content);
+                    if let (OnDisk::Beam(known), Some((store, runs))) = (&what, kept)
+                        && !runs.contains(&known.md5)
+                    {
+                        // A store that cannot be written means that it is sent again.
+                        let _ = store.put(&known.md5, &content);
+                    }
+                    what
+                }
             };
             if let (OnDisk::Beam(known), Some(stat)) = (&what, stat) {
                 seen.put(&files[at], stat, known.clone(), now);
             }
             found[at] = Some(what);
         })?;
-        Ok(found
+        let found = found
             .into_iter()
-            .map(|what| what.unwrap_or(OnDisk::Missing))
-            .collect())
+            .map(|what| what.unwrap_or(OnDisk::Missing));
+        let found: Vec<OnDisk> = found.collect();
+        for (file, what) in files.iter().zip(&found) {
+            if let OnDisk::Beam(known) = what {
+                self.looked.insert(file.clone(), known.md5);
+            }
+        }
+        Ok(found)
     }
 
     /// Reads files, in order; `None` for one that cannot be read.
@@ -148,6 +175,9 @@ impl<'a> Disk<'a> {
             if self.is_here(file) {
                 self.tally.here += 1;
                 contents[at] = read_local(file);
+            } else if let Some(copy) = self.copy(file) {
+                self.tally.known += 1;
+                contents[at] = Some(copy);
             } else {
                 far.push(at);
             }
@@ -238,6 +268,14 @@ impl<'a> Disk<'a> {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// The copy of a file as it was looked at.
+    fn copy(&self, file: &str) -> Option<Vec<u8>> {
+        let (store, _) = self.kept.as_ref()?;
+        let md5 = self.looked.get(file)?;
+        let content = store.get(md5)?;
+        matches!(known(&content), OnDisk::Beam(known) if known.md5 == *md5).then_some(content)
     }
 
     /// Finds out which folders of these files are the same here and there.
