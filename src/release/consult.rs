@@ -204,9 +204,17 @@ impl Parser<'_> {
     }
 
     fn term(&mut self, depth: usize) -> Parsed {
+        /// Spare stack below which a new piece is taken, and how large that is: the depth is bounded, but a
+        /// thread may have begun with little.
+        const SPARE: usize = 128 * 1024;
+        const PIECE: usize = 4 << 20;
         if depth >= MAX_DEPTH {
             return self.wrong("nested too deep");
         }
+        stacker::maybe_grow(SPARE, PIECE, || self.term_here(depth))
+    }
+
+    fn term_here(&mut self, depth: usize) -> Parsed {
         let Some(token) = self.tokens.get(self.at) else {
             return self.wrong("expected a term");
         };
