@@ -27,28 +27,36 @@ if command -v elixir >/dev/null; then
 fi
 beams=$(for folder; do ls "$folder"; done | grep -c '\.beam$')
 
-# run NAME COMMAND…: time in ms and memory in KB of a command's best round, into $work/NAME.
+# run NAME COMMAND…: one round; time and processor time in ms and memory in KB, added to $work/NAME.
 run() {
     name=$1
     shift
-    python3 "$here/bench_run.py" "$rounds" "$work/$name.out" "$@" >"$work/$name"
+    python3 "$here/bench_run.py" "$work/$name.out" "$@" >>"$work/$name"
 }
 
-run xref escript "$here/bench_xref.erl" "$work/inside" "$@"
-run updo "$updo" graph --format edges --otp "$otp" --beams "$@"
+# best NAME COLUMN: the smallest of all rounds.
+best() {
+    cut -d ' ' -f "$2" "$work/$1" | sort -n | head -n 1
+}
+
+# In turns, so that whatever else the machine does hits both.
+for round in $(seq "$rounds"); do
+    run xref escript "$here/bench_xref.erl" "$work/inside" "$@"
+    run updo "$updo" graph --format edges --otp "$otp" --beams "$@"
+done
 cmp "$work/xref.out" "$work/updo.out" || { echo "bench: the edges differ" >&2; exit 1; }
 
-read -r xref_ms xref_kb <"$work/xref"
-read -r updo_ms updo_kb <"$work/updo"
-inside=$(sort -n "$work/inside" | head -n 1)
 edges=$(wc -l <"$work/updo.out")
 echo "who calls whom: $beams beams of OTP $otp and Elixir, $edges edges, the same from both; best of $rounds"
-awk -v xm="$xref_ms" -v xk="$xref_kb" -v um="$updo_ms" -v uk="$updo_kb" -v in_ms="$inside" 'BEGIN {
-    printf "%-42s %10s %12s\n", "", "time", "memory"
-    printf "%-42s %7.0f ms %9.1f MB\n", "xref, as run (erl started for it)", xm, xk / 1024
-    printf "%-42s %7.0f ms %12s\n", "xref, inside a running node", in_ms, "the same"
-    printf "%-42s %7.0f ms %9.1f MB\n", "updo graph --beams, whole process", um, uk / 1024
-    printf "updo: times sooner: %.0f as run, %.0f without starting erl; memory: 1/%.0f\n", xm / um, in_ms / um, xk / uk
+awk -v xm="$(best xref 1)" -v xc="$(best xref 2)" -v xk="$(best xref 3)" \
+    -v um="$(best updo 1)" -v uc="$(best updo 2)" -v uk="$(best updo 3)" \
+    -v in_ms="$(sort -n "$work/inside" | head -n 1)" -v load="$(cut -d ' ' -f 1 /proc/loadavg)" 'BEGIN {
+    printf "%-36s %10s %14s %12s\n", "", "time", "processor", "memory"
+    printf "%-36s %7.0f ms %11.0f ms %9.1f MB\n", "xref, as run (erl started for it)", xm, xc, xk / 1024
+    printf "%-36s %7.0f ms\n", "xref, inside a running node", in_ms
+    printf "%-36s %7.0f ms %11.0f ms %9.1f MB\n", "updo graph --beams, whole process", um, uc, uk / 1024
+    printf "updo: %.0f times sooner as run, %.0f times without starting erl; ", xm / um, in_ms / um
+    printf "processor 1/%.0f, memory 1/%.0f; load of the machine %s\n", xc / uc, xk / uk, load
 }'
 
 echo
