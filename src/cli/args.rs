@@ -46,7 +46,7 @@ pub struct Global {
     /// Reads the cookie from a file (else UPDO_COOKIE_FILE, UPDO_COOKIE, the plan, ~/.erlang.cookie)
     #[arg(long, global = true, value_name = "FILE")]
     pub cookie_file: Option<PathBuf>,
-    /// Our own node name [default: updo-PID-RANDOM@HOST, hidden]
+    /// Our own node name; updo-PID-RANDOM@HOST by default, hidden
     #[arg(long, global = true, value_name = "NODE")]
     pub name: Option<String>,
     /// Colours

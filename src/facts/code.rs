@@ -54,7 +54,7 @@ pub enum Walked {
     /// Nothing: it was not asked for.
     #[default]
     Not,
-    /// Not all: an instruction of a later OTP, damage, or more than [`MAX_ENTRIES`]. The rest of the
+    /// Not all: an instruction of a later OTP, damage, or more than `MAX_ENTRIES`. The rest of the
     /// module is known by its import table only.
     Partly,
     /// All of it.

@@ -1,6 +1,6 @@
 //! A plan: its statements read, included, resolved as far as that goes without a node.
 //!
-//! [`load`] reads files and gives a [`Plan`]; what depends on a node (subjects, guards) stays as
+//! [`load()`] reads files and gives a [`Plan`]; what depends on a node (subjects, guards) stays as
 //! expressions and is decided per node by `rules::manual`. Reading a plan asks nobody anything.
 
 mod constants;

@@ -2,7 +2,7 @@
 //!
 //! As `systools` reads them: the first term up to its full stop counts, text in UTF-8 unless one of the first two
 //! lines says `coding: latin-1`. Files of at most [`MAX_FILE`] bytes, terms of at most
-//! [`MAX_DEPTH`](crate::term::etf::MAX_DEPTH) levels; never a panic.
+//! [`MAX_DEPTH`] levels; never a panic.
 
 use std::fs::File;
 use std::io::Read;

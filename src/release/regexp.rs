@@ -2,7 +2,7 @@
 //!
 //! The matching is `fancy_regex`'s, which takes the leftmost alternative first as PCRE does. What the two
 //! write differently is rewritten before; what only PCRE has is refused, never guessed. Patterns of at most
-//! [`LONGEST`] bytes; matching is bounded by the crate's limit on backtracking.
+//! `LONGEST` bytes; matching is bounded by the crate's limit on backtracking.
 
 /// Longest pattern, in bytes.
 const LONGEST: usize = 16 * 1024;

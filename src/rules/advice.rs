@@ -359,7 +359,7 @@ fn contradiction(
         said.push(
             Diagnostic::new(
                 Code::W334,
-                format!("`{module}` is taken as {class}, and {number} {what}"),
+                format!("`{module}` is taken as {class}, yet its processes {what} ({number})"),
             )
             .note(example(shown))
             .note(then),
@@ -385,7 +385,7 @@ fn contradiction(
             (Class::Plain, Start::Init | Start::Other) if shown.is_inside(module) => say(
                 number,
                 shown,
-                "run a loop of its own",
+                "run loops of their own",
                 "they stay in the old code until they call the module by its name; the upgrade after this one would have to kill them",
             ),
             (Class::Plain, Start::Other) if shown.in_behaviour() && !shown.in_fun => say(

@@ -1,7 +1,7 @@
 //! Scripts: what a run does ([`high`], [`low`], [`lower`]), and OTP's own translation of appup scripts.
 //!
 //! [`instruction`] has every form of an appup and a relup, [`read`] makes them from terms with OTP's checks,
-//! [`translate`] is `systools_rc`, with [`group`] for the dependencies. All of them print as OTP's terms.
+//! [`translate`] is `systools_rc`, with `group` for the dependencies. All of them print as OTP's terms.
 
 pub mod check;
 pub mod error;

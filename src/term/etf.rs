@@ -3,7 +3,7 @@
 //! Takes the bytes of `erlang:term_to_binary/1` or of a distribution frame, gives a [`Term`]; and the
 //! other way round. Follows "External Term Format" of the ERTS user's guide.
 //!
-//! The crate `eetf` decodes, but only what the scan in [`scan`] has read to the end before: alone it
+//! The crate `eetf` decodes, but only what the scan in `scan` has read to the end before: alone it
 //! allocates what a peer's count says and recurses as deep as a peer likes. Encoding is our own, because
 //! `eetf` sends `[-1]` as `[255]` and cuts the length of long strings to 16 bits.
 //!

@@ -175,7 +175,9 @@ fn processes_that_contradict_the_class_are_told() {
     assert_eq!(class(&upgrade, "fx_loop").0, Class::Plain);
     let told = one(&upgrade, Code::W334);
     assert!(
-        told.starts_with("`fx_loop` is taken as plain, and 3 processes run a loop of its own"),
+        told.starts_with(
+            "`fx_loop` is taken as plain, yet its processes run loops of their own (3 processes)"
+        ),
         "{told}"
     );
     assert!(told.contains("(fx_loop:loop/0)"), "{told}");
@@ -189,7 +191,7 @@ fn processes_that_contradict_the_class_are_told() {
         .expect("facts");
     let told = one(&upgrade, Code::W334);
     assert!(
-        told.starts_with("`fx_srv` is taken as plain, and 2 processes are servers"),
+        told.starts_with("`fx_srv` is taken as plain, yet its processes are servers (2 processes)"),
         "{told}"
     );
 }

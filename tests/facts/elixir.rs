@@ -41,7 +41,7 @@ fn supervisors_servers_agents_and_tasks() {
     // An agent's state is its own; a task stays in the old code, and that is worth a word.
     let told = one(&upgrade, Code::W334);
     assert!(
-        told.starts_with("`Fx.Job` is taken as plain, and 1 process run"),
+        told.starts_with("`Fx.Job` is taken as plain, yet its processes run"),
         "{told}"
     );
     // The supervisor was started by hand, and everybody else has a specification.
