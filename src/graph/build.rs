@@ -1,6 +1,6 @@
 //! From the facts of old and new beams to edges.
 //!
-//! `calls` edges equal what xref finds in modules mode (OTP.md of the design calls it `strict ME || AM`),
+//! `calls` edges equal what xref finds in modules mode (its query `strict ME || AM`),
 //! `needs` and `loses` come from comparing exports of both versions, the rest from what the code shows.
 
 use std::collections::BTreeMap;
