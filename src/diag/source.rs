@@ -64,6 +64,23 @@ impl SourceMap {
         base
     }
 
+    /// Covers a span with asterisks, so that no diagnostic shows what stands there: a secret.
+    pub fn mask(&mut self, span: Span) {
+        for source in &mut self.sources {
+            let (Some(start), Some(end)) = (
+                span.start.checked_sub(source.base),
+                span.end.checked_sub(source.base),
+            ) else {
+                continue;
+            };
+            if source.text.get(start..end).is_some() {
+                source
+                    .text
+                    .replace_range(start..end, &"*".repeat(end - start));
+            }
+        }
+    }
+
     /// The sources, in the order they were added.
     pub fn sources(&self) -> &[Source] {
         &self.sources

@@ -45,13 +45,19 @@ pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Lo
 
 fn finish(reader: Reader, path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
     let Reader {
-        sources,
+        mut sources,
         statements,
         mut diagnostics,
         ..
     } = reader;
     let broken = diagnostics.iter().any(Diagnostic::is_error);
-    let (plan, said) = resolve::resolve(path, statements, sets, sources.clone());
+    let (mut plan, said) = resolve::resolve(path, statements, sets, sources.clone());
+    // What looks like a cookie is shown by nobody, not even in the line around another mistake.
+    let secrets = said.iter().filter(|told| told.code == Code::W212);
+    for label in secrets.flat_map(|told| &told.labels) {
+        sources.mask(label.span);
+        plan.sources.mask(label.span);
+    }
     diagnostics.extend(said);
     // In the order of the text, whatever was looked at first; what has no place comes last.
     diagnostics.sort_by_key(|d| {
@@ -161,4 +167,22 @@ pub fn read_text(path: &Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     String::from_utf8(bytes)
         .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_in_a_plan_is_shown_by_nobody() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret.updo");
+        let text = "target t #{nodes => ['a@b'], cookie => \"tops€cret\"}.\nm depends on 5.\n";
+        std::fs::write(&path, text).expect("can write");
+        let loaded = load(&path, &BTreeMap::new());
+        assert!(loaded.diagnostics.iter().any(|d| d.code == Code::W212));
+        let shown = format!("{:?}", loaded.sources);
+        assert!(!shown.contains("tops"), "{shown}");
+        assert!(shown.contains("m depends on 5."), "{shown}");
+    }
 }
