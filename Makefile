@@ -4,10 +4,10 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench sweep fuzz grammar fmt lint doc
+.PHONY: help setup build test demo matrix bench bench-node sweep fuzz grammar fmt lint doc
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install Erlang and Elixir when they are missing (Debian packages)
 	@sh scripts/setup.sh
@@ -27,6 +27,9 @@ matrix: setup build ## the same on nodes of OTP 23, 27 and 29 (needs root; makes
 
 bench: setup build ## reading and analysis, side by side with xref
 	@sh scripts/bench.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
+
+bench-node: setup ## what looking at a node costs the node
+	$(CARGO) bench --locked --bench node_cost
 
 fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each (needs a C++ compiler)
 	@CARGO="$(CARGO)" fuzz/run.sh $(or $(SECONDS),30)

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::{Options, TestNode};
+use updo::diag::Span;
 use updo::facts::compare::{NewCode, OldCode, compare_on};
 use updo::facts::disk::Disk;
 use updo::facts::live;
@@ -28,6 +29,8 @@ use updo::term::Term;
 
 const MODULES: usize = 2_000;
 const CHANGED: usize = 500;
+/// The release of the node, as far as who asks has to know: 25 or newer.
+const OTP: u32 = 25;
 const ORIGINAL: f64 = 3_900_000.0;
 
 /// Reductions, bytes sent, time.
@@ -81,6 +84,8 @@ fn main() {
         row(title, less(cost, nothing));
         rows.push(less(cost, nothing));
     }
+    let cost = measure(&node, || push(&session, &ebin, &state));
+    row("far, code push", less(cost, nothing));
     println!();
     for (title, ask) in parts(&session) {
         row(title, less(measure(&node, ask), nothing));
@@ -127,6 +132,23 @@ fn look(session: &Session, seen: &mut Seen, far: bool, state: &Path) {
     assert_eq!(set.modules.len(), CHANGED);
 }
 
+/// `code push` of the whole folder, the node's own disk out of reach.
+fn push(session: &Session, ebin: &Path, state: &Path) {
+    let facts = live::gather(session).expect("facts");
+    let store = Store::new(state);
+    let old = OldCode {
+        patterns: &[],
+        store: &store,
+    };
+    let mut seen = Seen::nothing();
+    let mut disk = Disk::new(session, &mut seen);
+    disk.assume_remote();
+    let patterns = [(ebin.to_str().expect("UTF-8").to_owned(), Span::new(0, 0))];
+    let new = NewCode::Push(&patterns, Path::new("/"));
+    let set = compare_on(disk, session, &facts, new, old).expect("a change set");
+    assert_eq!(set.modules.len(), CHANGED);
+}
+
 /// A part of the work and its name.
 type Part<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
@@ -157,7 +179,7 @@ fn parts(session: &Session) -> Vec<Part<'_>> {
         ),
         (
             "  processes",
-            Box::new(move || drop(who(session, &question).expect("facts"))),
+            Box::new(move || drop(who(session, OTP, &question).expect("facts"))),
         ),
     ]
 }
@@ -172,7 +194,7 @@ fn people(node: &TestNode, session: &Session, nothing: Cost) {
         ..Question::default()
     };
     let cost = measure(node, || {
-        let answer = who(session, &question).expect("an answer");
+        let answer = who(session, OTP, &question).expect("an answer");
         assert_eq!(answer.crews["big_1"].count(), 100_000);
     });
     println!();

@@ -198,7 +198,7 @@ impl Look<'_> {
                 }
             }
         }
-        let mut answer = procs::who(self.session, &question)?;
+        let mut answer = procs::who(self.session, self.facts.otp, &question)?;
         for (module, changed) in &mut self.set.modules {
             let Some(mut crew) = answer.crews.remove(module) else {
                 continue;

@@ -15,7 +15,7 @@ use crate::name::Module;
 use crate::node::Session;
 use crate::term::{Pid, Term};
 
-/// `who.erlexpr`, parsed: a list of expressions in the abstract format.
+/// `who.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them.
 static WHO: LazyLock<Option<Term>> =
     LazyLock::new(|| crate::syntax::parse_term(include_str!("who.forms")).ok());
 
@@ -151,11 +151,11 @@ pub struct Answer {
     pub silent: Vec<String>,
 }
 
-/// Finds the processes of modules.
+/// Finds the processes of modules on a node of an OTP release (25).
 ///
 /// # Errors
 /// E508 when the node does not answer, E506 when it answers something else than OTP would.
-pub fn who(session: &Session, question: &Question) -> Result<Answer> {
+pub fn who(session: &Session, otp: u32, question: &Question) -> Result<Answer> {
     if question.modules.is_empty() {
         return Ok(Answer::default());
     }
@@ -173,15 +173,27 @@ pub fn who(session: &Session, question: &Question) -> Result<Answer> {
         ("Wanted", set(&question.modules)),
         ("Wrapped", set(&question.wrapped)),
     ]
-    .map(|(name, value)| Term::tuple([Term::atom(name), value]));
-    let Some(forms) = WHO.clone() else {
+    .map(|(name, value)| (Term::atom(name), value));
+    let Some([forms, Term::List(constants)]) = WHO.as_ref().and_then(Term::as_tuple) else {
         return Err(Box::new(Diagnostic::new(
             Code::E900,
             "the question for processes cannot be read",
         )));
     };
+    let constants = constants.iter().filter_map(|pair| match pair.as_tuple() {
+        Some([name, value]) => Some((name.clone(), value.clone())),
+        _ => None,
+    });
+    let bindings = Term::map(bindings.into_iter().chain(constants));
+    // Maps cost erl_eval half as much; OTP 24 and older take lists, sorted by name, only.
+    let bindings = match bindings {
+        Term::Map(pairs) if otp < 25 => {
+            Term::list(pairs.into_iter().map(|(k, v)| Term::tuple([k, v])))
+        }
+        other => other,
+    };
     // With a handler for local functions, even none, erl_eval does not lint all of it first.
-    let args = vec![forms, Term::list(bindings), Term::atom("none")];
+    let args = vec![forms.clone(), bindings, Term::atom("none")];
     let answer = session
         .call("erl_eval", "exprs", args, PATIENCE)
         .map_err(|error| failed("looking for processes", error))?;

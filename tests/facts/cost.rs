@@ -101,11 +101,30 @@ fn forms_are_what_the_node_would_parse() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/facts");
     let source = std::fs::read_to_string(folder.join("who.erlexpr")).expect("is there");
     let node = crate::support::TestNode::shared();
-    let parsed = node.eval_text(&format!(
-        "{{ok, Ts, _}} = erl_scan:string({}), {{ok, Es}} = erl_parse:parse_exprs(Ts), \
-         {{text, lists:flatten([\"[\", lists:join(\",\\n\", [io_lib:format(\"~tw\", [erl_parse:map_anno(fun(_) -> 0 end, E)]) || E <- Es]), \"].\\n\"])}}",
-        updo::term::Term::string(&source)
-    ));
+    // Constant arguments become variables with a value, so that the node need not build them from their forms.
+    const MAKE: &str = r#"
+        Constant = fun(A, F) ->
+            try erl_parse:normalise(A) of
+                Value when is_list(Value), Value =/= []; is_tuple(Value) ->
+                    Name = list_to_atom("constant " ++ integer_to_list(length(get(constants)))),
+                    put(constants, get(constants) ++ [{Name, Value}]),
+                    {var, 0, Name};
+                _ -> A
+            catch _:_ -> F(A) end
+        end,
+        Make = fun F({call, _, Fun, Args}) -> {call, 0, F(Fun), [Constant(A, F) || A <- Args]};
+                   F(T) when is_tuple(T) -> list_to_tuple(F(tuple_to_list(T)));
+                   F([H | T]) -> [F(H) | F(T)];
+                   F(X) -> X
+        end,
+        put(constants, []),
+        {ok, Ts, _} = erl_scan:string(Source),
+        {ok, Es} = erl_parse:parse_exprs(Ts),
+        Forms = [Make(erl_parse:map_anno(fun(_) -> 0 end, E)) || E <- Es],
+        Lines = fun(L) -> ["[", lists:join(",\n", [io_lib:format("~tw", [X]) || X <- L]), "]"] end,
+        {text, lists:flatten(["{", Lines(Forms), ",\n", Lines(get(constants)), "}.\n"])}"#;
+    let source = format!("Source = {},", updo::term::Term::string(&source));
+    let parsed = node.eval_text(&format!("{source} {MAKE}"));
     let term = updo::syntax::parse_term(&parsed).expect("a term");
     let text = term.as_tuple().and_then(|pair| pair[1].to_text());
     let text = format!(

@@ -53,7 +53,9 @@ pub fn elixir(files: &[&str], version: &str, folder: &Path, path: &[&Path]) {
     fs::create_dir_all(folder).expect("the folder can be made");
     let mut command = Command::new("elixirc");
     command.env("FX_VERSION", version).env("LC_ALL", "C.UTF-8");
-    command.args(["-o", &text(folder)]);
+    command
+        .args(["-o", &text(folder)])
+        .stdin(std::process::Stdio::null());
     for path in path {
         command.args(["-pa", &text(path)]);
     }
