@@ -4,7 +4,7 @@ use updo::diag::Code;
 use updo::rules::Class;
 use updo::term::Term;
 
-use crate::world::{World, build, changed, class, one, said};
+use crate::world::{World, build, changed, class, one, said, text};
 
 /// Loads version 1 of a module, starts processes, puts version 2 in place.
 fn upgraded(module: &str, start: &str) -> World {
@@ -131,6 +131,17 @@ fn the_callback_module_of_a_wrapper_is_a_server_and_is_converted_through_it() {
         .clone();
     assert_eq!(Term::Pid(wrapped.crew.also[0].clone()), child);
     assert!(said(&upgrade, Code::W342).is_empty());
+
+    // And so it goes: the wrapper's process is suspended and converted.
+    build("fx_wrapped", &[], &world.path("old"));
+    let old = text(&world.path("old"));
+    let outcome = world.run(&format!("code on_disk. old from {old:?}."));
+    assert_eq!(outcome.state.to_string(), "new", "{:?}", outcome.errors);
+    assert_eq!((outcome.processes, outcome.converted), (1, 1));
+    let answer = world
+        .node
+        .call("gen_server", "call", vec![child, Term::atom("hello")]);
+    assert_eq!(answer.to_string(), "{two,100}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use updo::diag::{Code, Diagnostic, Result};
 use updo::engine::{Engine, Settings, Upgrade};
+use updo::exec::Outcome;
 use updo::facts::change::Changed;
 use updo::name::{Module, NodeName};
 use updo::rules::{Change, Class};
@@ -114,6 +115,23 @@ impl World {
 
     /// Everything that updo finds out and decides, by a plan.
     pub fn prepare(&self, plan: &str) -> Result<Upgrade> {
+        let engine = self.engine(plan);
+        let connection = engine.connect(&NodeName::new(self.node.name()))?;
+        connection.prepare()
+    }
+
+    /// Carries a plan out.
+    pub fn run(&self, plan: &str) -> Outcome {
+        let engine = self.engine(plan);
+        let connection = engine
+            .connect(&NodeName::new(self.node.name()))
+            .expect("a connection");
+        let upgrade = connection.prepare().expect("facts");
+        assert!(!upgrade.is_refused(), "{:?}", upgrade.diagnostics);
+        connection.run(&upgrade, &mut |_| ())
+    }
+
+    fn engine(&self, plan: &str) -> Engine {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let file = self.path(&format!("plan{number}.updo"));
@@ -131,11 +149,9 @@ impl World {
             ..Settings::default()
         };
         let opened = Engine::open(&file, settings);
-        let engine = opened
+        opened
             .engine
-            .unwrap_or_else(|| panic!("{:?}", opened.diagnostics));
-        let connection = engine.connect(&NodeName::new(self.node.name()))?;
-        connection.prepare()
+            .unwrap_or_else(|| panic!("{:?}", opened.diagnostics))
     }
 
     /// The same, which must be possible, with the node's own files.
