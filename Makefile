@@ -25,7 +25,8 @@ demo: setup build ## upgrade a small shop under load, with every promise checked
 matrix: setup build ## the same on nodes of OTP 23, 27 and 29 (needs root; makes chroots)
 	@bash scripts/matrix.sh
 
-bench: setup build ## reading and analysis, side by side with xref
+bench: build ## reading and analysis, side by side with xref
+	@sh scripts/setup.sh time python3
 	@sh scripts/bench.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
 
 bench-node: setup ## what looking at a node costs the node
