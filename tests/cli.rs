@@ -18,7 +18,5 @@ mod explain;
 mod graph;
 #[path = "cli/preview.rs"]
 mod preview;
-#[path = "cli/repl.rs"]
-mod repl;
 #[path = "cli/waiting.rs"]
 mod waiting;

@@ -33,7 +33,6 @@ shop_stock depends on shop_gate because \"trying\"
         .exits(0);
     let ran = ran.prints(&[
         "1\n{ok,#{",
-        "L = 1000",
         "\n1001\nfull\n",
         "added to this session",
         "moved: ",
@@ -50,7 +49,9 @@ shop_stock depends on shop_gate because \"trying\"
         let lines = ran
             .stdout
             .lines()
-            .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+            // The second time with marks: `-` is where it was.
+            .map(|line| line.trim_start_matches(['+', ' ']))
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
         lines
             .filter_map(|line| {
                 let mut words = line.split_whitespace();
@@ -79,7 +80,7 @@ fn an_error_stops_it() {
         .exits(1)
         .says(&["E701"]);
     assert_eq!(ran.stdout, "2\n");
-    repl(":ordr\n").exits(1).says(&["did you mean `:order`?"]);
+    repl(":ordr\n").exits(2).says(&["did you mean `:order`?"]);
     repl("shop_prise depends on shop_tax.\n").exits(1).says(&[
         "E202",
         "did you mean `shop_price`",
@@ -98,11 +99,6 @@ fn without_a_plan() {
         .run()
         .exits(0);
     ran.prints(&[node.short(), "OTP "]);
-    desk.on(&node, &["repl", "-t", node.name()])
-        .input(":order\n")
-        .run()
-        .exits(1)
-        .says(&["needs a plan"]);
     desk.updo(&["repl"])
         .run()
         .exits(2)
