@@ -215,7 +215,7 @@ pub const WORDS: &[Word] = &[
     word("deps", &[], "M", "what a module waits for, and why", Upgrade, Takes::Changed),
     word("rdeps", &[], "M", "who waits for a module, and why", Upgrade, Takes::Changed),
     word("cycles", &["cy"], "", "modules that depend on each other in a ring", Upgrade, Nothing),
-    word("gaps", &["ga"], "", "calls that cannot be resolved, and what only looks like a call", Upgrade, Nothing),
+    word("gaps", &["ga"], "", "calls that updo cannot resolve: a rule may be needed", Upgrade, Nothing),
     word("refresh", &[], "", "compares the node again", Upgrade, Nothing),
     word("rules", &["r"], "", "the session's statements", Rules, Nothing),
     word("drop", &[], "N | all", "takes a statement out", Rules, OneOf(&["all"])),

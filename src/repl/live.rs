@@ -124,6 +124,11 @@ impl Session {
                 let _ = writeln!(out, "  {here} {node}");
             }
         }
+        let targets = &self.engine.plan.targets;
+        let here = self.node.node();
+        if !targets.iter().any(|target| target.nodes.contains(here)) {
+            let _ = writeln!(out, "of no target\n  * {here}");
+        }
         let connected = self.ask("erlang", "nodes", vec![])?;
         let connected: Vec<String> = connected
             .as_list()

@@ -150,7 +150,7 @@ pub(super) fn gaps(upgrade: &Upgrade, sources: &SourceMap, style: Style) -> Stri
 }
 
 fn reasons(out: &mut String, other: &Module, edge: &Edge, from: &Module, to: &Module) {
-    let kind = if edge.is_hard() { "must" } else { "calls" };
+    let kind = if edge.is_hard() { "must" } else { "should" };
     let _ = writeln!(out, "{kind:<6} {other}");
     for reason in edge.reasons.iter().take(5) {
         let _ = writeln!(out, "         {}", reason.sentence(from, to));

@@ -27,8 +27,7 @@ impl Session {
     /// Adds a statement.
     pub(super) fn add(&mut self, text: &str) -> Result<String, Fault> {
         let statement = dotted(text);
-        let slow = statement.split_whitespace().next().unwrap_or_default();
-        let slow = Module::typed(slow).as_str().to_owned();
+        let slow = about(&statement);
         let mut statements = self.statements.clone();
         statements.push(statement);
         let told = self
@@ -117,6 +116,8 @@ impl Session {
             let same = (told.code, told.title.as_str());
             if let Some(at) = known.iter().position(|seen| *seen == same) {
                 known.swap_remove(at);
+            } else if told.code == Code::E317 {
+                // About the beams at hand, which no rule of a session changes; its names are in the order of the script.
             } else if told.is_error() {
                 errors.push(told);
             } else if told.severity() == crate::diag::Severity::Warning {
@@ -193,7 +194,7 @@ impl Session {
                 statements.remove(at)
             }
         };
-        let (moves, warnings) = self.change(statements, None, "")?;
+        let (moves, warnings) = self.change(statements, None, &about(&gone))?;
         let gone = gone.trim_end_matches('.');
         Ok(format!("dropped {gone} {} {moves}{warnings}", self.dot()))
     }
@@ -224,7 +225,13 @@ impl Session {
         }
         self.rebuild(past.statements, past.sets)?;
         let after = self.prepared()?.rules.graph.order_flat();
-        let moves = moved(&before, &after, "", self.manner.style);
+        let slow = gone.first().or(back.first()).map(|text| about(text));
+        let moves = moved(
+            &before,
+            &after,
+            &slow.unwrap_or_default(),
+            self.manner.style,
+        );
         Ok(format!("{} {} {moves}", said.join(", "), self.dot()))
     }
 
@@ -480,6 +487,12 @@ fn kept(fault: Fault) -> Fault {
         ),
         ..fault
     }
+}
+
+/// The module that a relation is about: its first word.
+fn about(statement: &str) -> String {
+    let first = statement.split_whitespace().next().unwrap_or_default();
+    Module::typed(first).as_str().to_owned()
 }
 
 /// The text of a statement with its dot, however it was typed.
