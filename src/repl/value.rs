@@ -448,7 +448,7 @@ mod tests {
     fn the_last_value_has_two_names() {
         assert_eq!(with_it("it + 1"), "It + 1");
         assert_eq!(with_it("lists:sum(it)"), "lists:sum(It)");
-        assert_eq!(with_it("v() * v( )"), "It  * It   ");
+        assert_eq!(with_it("v() * v( )"), "It  * It  ");
         assert_eq!(with_it("{it, 'it', \"it\"}"), "{It, 'it', \"it\"}");
         for text in ["it:f(1)", "it(1)", "#{it => 1}", "m:it(2)", "units", "v(1)"] {
             assert_eq!(with_it(text), text);
