@@ -4,6 +4,8 @@
 //! would have fitted there. The match over the rules has no wildcard: a new grammar rule does not compile
 //! until somebody has decided what to call it in an error message.
 
+use std::sync::PoisonError;
+
 use pest::Parser;
 use pest::error::{Error, InputLocation};
 use pest::iterators::Pair;
@@ -24,12 +26,25 @@ pub(super) struct Failure {
     pub rules: Vec<&'static str>,
 }
 
+/// Whether pest keeps what it expected is a switch of the whole process, and keeping it more than doubles the time.
+/// So texts are parsed without, and those that fail a second time with it; whoever holds the lock for writing
+/// may turn the switch.
+static DETAIL: std::sync::RwLock<()> = std::sync::RwLock::new(());
+
 /// Parses a text with one of the entry rules.
 pub(super) fn parse(rule: Rule, text: &str) -> Result<Pair<'_, Rule>, Failure> {
-    static DETAIL: std::sync::Once = std::sync::Once::new();
-    // Makes pest keep the expected tokens; a switch of the whole process, so it is never set back.
-    DETAIL.call_once(|| pest::set_error_detail(true));
-    match Grammar::parse(rule, text) {
+    let plain = {
+        let _shared = DETAIL.read().unwrap_or_else(PoisonError::into_inner);
+        Grammar::parse(rule, text)
+    };
+    if let Ok(mut pairs) = plain {
+        return pairs.next().ok_or_else(Failure::default);
+    }
+    let _alone = DETAIL.write().unwrap_or_else(PoisonError::into_inner);
+    pest::set_error_detail(true);
+    let detailed = Grammar::parse(rule, text);
+    pest::set_error_detail(false);
+    match detailed {
         Ok(mut pairs) => pairs.next().ok_or_else(Failure::default),
         Err(error) => Err(failure(&error)),
     }
