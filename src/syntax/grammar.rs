@@ -135,9 +135,14 @@ pub(super) fn name(rule: Rule) -> &'static str {
         | R::catch_ => "an expression",
         R::match_op => "`=`",
         R::prefix | R::neg | R::pos | R::not_ | R::bnot_ => "an expression",
-        R::infix | R::orelse | R::andalso | R::cmp | R::list_op | R::add_op | R::mul_op => {
-            "an operator"
-        }
+        R::infix
+        | R::infix_start
+        | R::orelse
+        | R::andalso
+        | R::cmp
+        | R::list_op
+        | R::add_op
+        | R::mul_op => "an operator",
         R::remote_call => "a call: `m:f(…)`",
         R::call_args => "arguments: `(…)`",
         R::update => "a map update",
