@@ -134,7 +134,7 @@ pub(super) fn name(rule: Rule) -> &'static str {
         | R::parens
         | R::catch_ => "an expression",
         R::match_op => "`=`",
-        R::prefix | R::neg | R::pos | R::not_ | R::bnot_ => "an expression",
+        R::operand | R::prefix | R::neg | R::pos | R::not_ | R::bnot_ => "an expression",
         R::infix
         | R::infix_start
         | R::orelse
