@@ -31,14 +31,20 @@ pub(super) struct Failure {
 /// may turn the switch.
 static DETAIL: std::sync::RwLock<()> = std::sync::RwLock::new(());
 
-/// Parses a text with one of the entry rules.
-pub(super) fn parse(rule: Rule, text: &str) -> Result<Pair<'_, Rule>, Failure> {
+/// Parses a text with one of the entry rules; a failure says nothing but that there is one.
+pub(super) fn accepted(rule: Rule, text: &str) -> Result<Pair<'_, Rule>, Failure> {
     let plain = {
         let _shared = DETAIL.read().unwrap_or_else(PoisonError::into_inner);
         Grammar::parse(rule, text)
     };
-    if let Ok(mut pairs) = plain {
-        return pairs.next().ok_or_else(Failure::default);
+    let pair = plain.ok().and_then(|mut pairs| pairs.next());
+    pair.ok_or_else(Failure::default)
+}
+
+/// Parses a text with one of the entry rules.
+pub(super) fn parse(rule: Rule, text: &str) -> Result<Pair<'_, Rule>, Failure> {
+    if let Ok(pair) = accepted(rule, text) {
+        return Ok(pair);
     }
     let _alone = DETAIL.write().unwrap_or_else(PoisonError::into_inner);
     pest::set_error_detail(true);
@@ -126,6 +132,7 @@ pub(super) fn name(rule: Rule) -> &'static str {
         R::when => "`when`",
         R::because => "`because`",
         R::exprs
+        | R::body
         | R::expr
         | R::one_expr
         | R::op_expr
