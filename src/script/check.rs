@@ -83,8 +83,7 @@ mod tests {
         let script = Script {
             high: Vec::new(),
             low,
-            ranks: Vec::new(),
-            down: false,
+            kind: Default::default(),
         };
         check(&script).into_iter().map(|d| d.code).collect()
     }
