@@ -3,6 +3,7 @@
 //! `src/node/agent/PROTOCOL.md` says what each key means. Everything that can be prepared here is: the
 //! agent looks for processes and runs the steps, it decides nothing about order.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::StepKind;
@@ -58,7 +59,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             Low::LoadObjectCode { .. } | Low::PointOfNoReturn => {}
             Low::Suspend(modules) => {
                 let names: Vec<Module> = modules.iter().map(|(m, _)| m.clone()).collect();
-                let term = suspend_term(names.iter().cloned(), rules);
+                let term = suspend_term(modules, rules);
                 push(&mut steps, StepKind::Suspend, names, term);
             }
             // What follows each other is switched at one instant. Purging is for later, when everybody runs.
@@ -77,9 +78,17 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                     convert_term(*down, modules),
                 );
             }
-            Low::Resume(modules) => {
-                let term = Term::tuple([Term::atom("resume"), atoms(modules)]);
-                push(&mut steps, StepKind::Resume, modules.clone(), term);
+            // Those that follow each other end one window.
+            Low::Resume(_) => {
+                let resumed = |i: &Low| match i {
+                    Low::Resume(modules) => Some(modules.clone()),
+                    _ => None,
+                };
+                let lists: Vec<_> = rest.iter().map_while(resumed).collect();
+                next = &rest[lists.len()..];
+                let modules = lists.concat();
+                let term = Term::tuple([Term::atom("resume"), atoms(&modules)]);
+                push(&mut steps, StepKind::Resume, modules, term);
             }
             Low::Apply {
                 module,
@@ -123,14 +132,15 @@ pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Mod
 }
 
 /// Suspending in ranks, callers first.
-pub(super) fn suspend_term(modules: impl IntoIterator<Item = Module>, rules: &Ruleset) -> Term {
+pub(super) fn suspend_term(modules: &[(Module, Timeout)], rules: &Ruleset) -> Term {
+    let patience: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
     let rank = |modules: Vec<Module>| {
         Term::list(modules.into_iter().map(|module| {
-            let decided = rules.modules.get(&module);
-            let timeout = decided.map_or(Timeout::Default, |r| r.timeout.value);
+            let timeout = patience.get(&module).copied().unwrap_or(Timeout::Default);
             Term::tuple([Term::atom(module.as_str()), timeout_term(timeout)])
         }))
     };
+    let modules = modules.iter().map(|(module, _)| module.clone());
     Term::tuple([
         Term::atom("suspend"),
         Term::list(ranks(rules, modules).into_iter().map(rank)),

@@ -84,9 +84,18 @@ fn way(changes: &ChangeSet, rules: &Ruleset, window: &[Low]) -> Option<Vec<Step>
             push(steps, StepKind::Convert, names, convert_term(true, &list));
         }
     };
+    let patience: Vec<_> = window
+        .iter()
+        .filter_map(|instruction| match instruction {
+            Low::Suspend(modules) => Some(modules.as_slice()),
+            _ => None,
+        })
+        .flatten()
+        .cloned()
+        .collect();
     let stood: Vec<Module> = suspended(window).cloned().collect();
     if !stood.is_empty() {
-        let term = suspend_term(stood.iter().cloned(), rules);
+        let term = suspend_term(&patience, rules);
         push(&mut steps, StepKind::Suspend, stood.clone(), term);
     }
     convert(&mut steps, before);

@@ -290,7 +290,10 @@ fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
 }
 
 fn is_switch(instruction: &Low) -> bool {
-    matches!(instruction, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_))
+    matches!(
+        instruction,
+        Low::Load { .. } | Low::Remove { .. } | Low::Purge(_)
+    )
 }
 
 fn names(modules: &[Module]) -> String {
@@ -310,7 +313,8 @@ fn undo(shown: &Shown<'_>, style: Style) -> String {
         return "exact: old code and old states of every process".to_owned();
     }
     if missing.is_empty() {
-        return "exact in the window that fails; closed ones are converted back by code_change".to_owned();
+        return "exact in the window that fails; closed ones are converted back by code_change"
+            .to_owned();
     }
     look(
         style,

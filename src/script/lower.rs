@@ -15,7 +15,7 @@ use crate::diag::Result;
 use crate::facts::change::ChangeSet;
 use crate::name::{App, Module};
 use crate::plan::Windows;
-use crate::rules::{Change, Class, Ruleset};
+use crate::rules::{Change, Class, Origin, Ruleset};
 
 /// A script ready to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Script {
     pub low: Vec<Low>,
     /// How they are grouped.
     pub kind: Windows,
+    /// Those of the low-level instructions that the plan has inserted, with their statements.
+    pub inserted: Vec<(Low, Origin)>,
 }
 
 impl Script {
@@ -44,7 +46,9 @@ impl Script {
     pub fn windows(&self) -> Vec<&[Low]> {
         let point = self.low.iter().position(|i| *i == Low::PointOfNoReturn);
         let rest = &self.low[point.map_or(0, |at| at + 1)..];
-        rest.split_inclusive(|i| matches!(i, Low::Resume(_)))
+        // Resumes that follow each other end one window.
+        let resumes = |i: &Low| matches!(i, Low::Resume(_));
+        rest.chunk_by(|one, next| !resumes(one) || resumes(next))
             .collect()
     }
 
@@ -103,7 +107,12 @@ pub fn lower(
         Windows::Minimal => minimal(changes, rules, &high),
         Windows::Otp => otp::low(changes, &high)?,
     };
-    Ok(Script { high, low, kind })
+    Ok(Script {
+        high,
+        low,
+        kind,
+        inserted: Vec::new(),
+    })
 }
 
 /// The script of a single window.
@@ -115,6 +124,7 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
         high,
         low,
         kind: Windows::Single,
+        inserted: Vec::new(),
     }
 }
 

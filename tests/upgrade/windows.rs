@@ -86,13 +86,10 @@ fn one_after_the_other() {
             "converted back by code_change",
         ]);
         is(node, Is::Old, 2, &pids);
-        desk.on(
-            node,
-            &["run", &plan, "--yes", "--events", "events.jsonl"],
-        )
-        .run()
-        .exits(0)
-        .says(&["2 processes suspended", "2 states converted"]);
+        desk.on(node, &["run", &plan, "--yes", "--events", "events.jsonl"])
+            .run()
+            .exits(0)
+            .says(&["2 processes suspended", "2 states converted"]);
         let mut taken = steps(&desk);
         assert_eq!(taken.pop().as_deref(), Some("resume"));
         assert_eq!(taken, TWO, "window {window}");
@@ -128,14 +125,17 @@ fn the_second_fails_and_so_does_the_way_back() {
     let (desk, pids) = (Desk::new(), who(node));
     let plan = plan(&desk, "minimal", "{fail, up}", "{fail, down}", "");
     let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(21);
-    ran.says(&["E604", "mill_front", "mill_stone", "E609", "nobody is suspended"]);
+    ran.says(&[
+        "E604",
+        "mill_front",
+        "mill_stone",
+        "E609",
+        "nobody is suspended",
+    ]);
     nothing_left(node);
     assert_eq!(who(node), pids);
     // Neither old nor new, but everybody answers: the new stone works with the old front.
-    assert_eq!(
-        node.eval_text("mill_front:sack(100)"),
-        "{1,2,{2,200,2},2}"
-    );
+    assert_eq!(node.eval_text("mill_front:sack(100)"), "{1,2,{2,200,2},2}");
 }
 
 const NEVER: &str = "verify \"never\" -> 3 = mill_rate:rate().\n";
@@ -169,11 +169,15 @@ fn otp_has_no_word_for_a_conversion_by_another_module() {
     let text = std::fs::read_to_string(plan(&desk, "otp", "fine", "fine", "")).expect("a plan");
     let text = text.replace("{advanced, fine}", "{convert, fun mill_toll:toll/1}");
     desk.write("mill.updo", &text);
-    for command in [&["preview", "mill.updo"][..], &["run", "mill.updo", "--yes"]] {
-        desk.on(node, command)
-            .run()
-            .exits(1)
-            .says(&["E401", "an appup has no word for", "asked for here"]);
+    for command in [
+        &["preview", "mill.updo"][..],
+        &["run", "mill.updo", "--yes"],
+    ] {
+        desk.on(node, command).run().exits(1).says(&[
+            "E401",
+            "an appup has no word for",
+            "asked for here",
+        ]);
     }
     is(node, Is::Old, 2, &pids);
 }
