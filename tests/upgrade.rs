@@ -23,6 +23,8 @@ mod nodes;
 mod policy;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
+#[path = "upgrade/report.rs"]
+mod report;
 #[path = "upgrade/rollback.rs"]
 mod rollback;
 #[path = "upgrade/shop.rs"]
@@ -31,3 +33,5 @@ mod shop;
 mod suspend;
 #[path = "upgrade/way_back.rs"]
 mod way_back;
+#[path = "upgrade/windows.rs"]
+mod windows;

@@ -9,7 +9,7 @@ use super::session::{Fault, Session};
 use super::value::{Stop, rest};
 use crate::diag::render::render;
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::eval::{CheckResult, Evaluator, Functions, Limits, Moment};
+use crate::eval::{CheckResult, Evaluator, Limits, Moment};
 use crate::exec::check::{Scene, Verdict, not_held};
 use crate::plan::Check;
 use crate::report::paint;
@@ -126,10 +126,7 @@ impl Session {
         if !holds.map_err(|told| self.fault_in(&told, &plan.sources))? {
             return Ok(None);
         }
-        let mut functions = Functions::new();
-        for ((name, _), clauses) in &plan.functions {
-            functions.insert(name, clauses);
-        }
+        let functions = plan.scripts();
         let interrupt = &*self.manner.interrupt;
         let began = Instant::now();
         let mut tries = 0;

@@ -239,8 +239,8 @@ impl Knowledge {
             "loads before",
             "loads after",
         ];
-        let is_verb = |word: &&str| matches!(*word, "depends" | "depend" | "loads");
-        let is_rule = earlier.iter().any(|word| is_verb(&word))
+        let is_verb = |word: &str| matches!(word, "depends" | "depend" | "loads");
+        let is_rule = earlier.iter().any(|word| is_verb(word))
             || matches!(earlier.first(), Some(&("module" | "exclude" | "only")));
         match earlier.len() {
             0 => {
@@ -326,9 +326,8 @@ impl Knowledge {
         if open_string(line, &all).is_some() {
             return None;
         }
-        if line.ends_with('(') {
-            let start = word_start(&line[..line.len() - 1]);
-            return self.arities(&line[start..line.len() - 1], true);
+        if let Some(called) = line.strip_suffix('(') {
+            return self.arities(&called[word_start(called)..], true);
         }
         let word = &line[word_start(line)..];
         let (module, prefix) = word.rsplit_once(':')?;

@@ -11,7 +11,7 @@ use super::harmless;
 use super::session::{Fault, Reply, Session};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{
-    Bindings, Evaluator, Functions, Limits, Moment, Remote, RemoteError, World, WorldError, needs,
+    Bindings, Evaluator, Limits, Moment, Remote, RemoteError, World, WorldError, needs,
 };
 use crate::node::{CallError, Session as Node};
 use crate::report::paint;
@@ -274,10 +274,7 @@ impl Session {
         body: &[Expr],
         bindings: &mut Bindings,
     ) -> (Result<Term, Box<Diagnostic>>, Vec<Said>, Option<Stop>) {
-        let mut functions = Functions::new();
-        for ((name, _), clauses) in &self.engine.plan.functions {
-            functions.insert(name, clauses);
-        }
+        let functions = self.engine.plan.scripts();
         let mut live = self.live();
         let connection = self.engine.continued(self.node.clone());
         let interrupt = &*self.manner.interrupt;

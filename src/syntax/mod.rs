@@ -23,4 +23,6 @@ mod statement;
 pub mod token;
 pub mod walk;
 
-pub use parse::{Input, InputError, Parsed, parse_expression, parse_input, parse_plan, parse_term};
+pub use parse::{
+    Input, InputError, Parsed, parse_body, parse_expression, parse_input, parse_plan, parse_term,
+};
