@@ -107,9 +107,7 @@ pub fn interactive(
     places: Places<'_>,
     interrupt: &Arc<AtomicBool>,
 ) -> End {
-    // While a line is typed, Ctrl-C is a key; while something is evaluated, it is a signal.
-    let signal = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(interrupt));
-    if let Err(why) = signal {
+    if let Err(why) = listen(interrupt) {
         ui.status(&format!("Ctrl-C cannot end a call here: {why}"));
     }
     let colour = ui.out_style.color;
@@ -190,6 +188,18 @@ pub fn interactive(
             Reply::More => ui.error_line("the input is not complete"),
         }
     }
+}
+
+/// While a line is typed, Ctrl-C is a key; while something is evaluated, it is a signal. A call takes the first one
+/// back within moments. Where nobody does, because a node that hangs is being compared, the second one leaves.
+fn listen(interrupt: &Arc<AtomicBool>) -> std::io::Result<()> {
+    const NOTHING_WAS_CHANGED: i32 = 14;
+    let signal = signal_hook::consts::SIGINT;
+    let seen = || Arc::clone(interrupt);
+    // In this order, so that the second finds the trace of the first.
+    signal_hook::flag::register_conditional_shutdown(signal, NOTHING_WAS_CHANGED, seen())?;
+    signal_hook::flag::register(signal, seen())?;
+    Ok(())
 }
 
 fn show(ui: &Ui, text: &str) {

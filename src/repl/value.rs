@@ -204,7 +204,7 @@ impl Session {
 
     /// `:time EXPR`
     pub(super) fn time(&mut self, text: &str) -> Result<String, Fault> {
-        let base = self.sources.add("input", text);
+        let base = self.typed(text);
         let valued = self.value(text, base)?;
         let took = valued.took;
         Ok(format!(

@@ -223,6 +223,10 @@ fn exit_codes_say_what_kind_of_error_it_was() {
         "made_up",
         "stopped at input:3",
     ]);
+    // A mistake in a function is shown where the function stands.
+    repl("part(N, By) -> N div By.\npart(1, 0)\n")
+        .exits(1)
+        .says(&["shop.updo:", "part(N, By) -> N div By."]);
     repl("it\n").exits(2).says(&["there is no last value yet"]);
     repl(":connect nobody@localhost\n")
         .exits(10)
