@@ -17,13 +17,15 @@
 //! }
 //! ```
 
+pub mod earlier;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
-use crate::exec::{self, Event, Outcome, Upgrade as Job};
+use crate::exec::{self, Event, Interrupt, Outcome, Upgrade as Job};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
 use crate::facts::live::{self, NodeFacts};
@@ -57,6 +59,10 @@ pub struct Settings {
     pub strict: bool,
     /// Whether `verify` is skipped.
     pub no_verify: bool,
+    /// Whether a node is left to itself as soon as it has taken the job.
+    pub detach: bool,
+    /// Who may ask for the end of a run.
+    pub interrupt: Interrupt,
     /// How long connecting may take.
     pub connect_timeout: Duration,
 }
@@ -177,6 +183,15 @@ impl Engine {
             told = told.help(format!("did you mean `{close}`?"));
         }
         Err(Box::new(told))
+    }
+
+    /// This engine over a session that was made otherwise.
+    pub fn over(&self, session: Session) -> Connection<'_> {
+        Connection {
+            engine: self,
+            session,
+            target: String::new(),
+        }
     }
 
     /// Connects to a node as a hidden node.
@@ -345,6 +360,8 @@ impl Connection<'_> {
             rules: &upgrade.rules,
             script: &upgrade.script,
             verify: !self.engine.settings.no_verify,
+            detach: self.engine.settings.detach,
+            interrupt: &self.engine.settings.interrupt,
         };
         let outcome = exec::upgrade(&job, &mut |event| {
             if let Some(record) = &mut record {
@@ -371,6 +388,7 @@ impl Connection<'_> {
             owner: owner(),
             began: now(),
             state: "running".to_owned(),
+            goal: "new".to_owned(),
         };
         let one_way = upgrade
             .rules
@@ -387,7 +405,11 @@ impl Connection<'_> {
             .sources()
             .first()
             .map_or("", |source| &source.text);
-        let mut record = records.begin(&summary, text, back.as_ref()).ok()?;
+        let steps = exec::job::steps(&upgrade.script, &upgrade.rules);
+        let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
+        let mut record = records
+            .begin(&summary, text, back.as_ref(), Some(&script))
+            .ok()?;
         record.event(&json::stream(&plan.path.display().to_string()));
         Some(record)
     }

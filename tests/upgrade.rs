@@ -5,12 +5,16 @@
 
 mod support;
 
+#[path = "upgrade/attach.rs"]
+mod attach;
 #[path = "upgrade/bank.rs"]
 mod bank;
 #[path = "upgrade/conversion.rs"]
 mod conversion;
 #[path = "upgrade/elixir.rs"]
 mod elixir;
+#[path = "upgrade/interrupt.rs"]
+mod interrupt;
 #[path = "upgrade/killed.rs"]
 mod killed;
 #[path = "upgrade/lock.rs"]

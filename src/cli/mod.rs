@@ -2,6 +2,7 @@
 
 mod appup;
 pub mod args;
+mod attach;
 mod check;
 mod diff;
 mod eval;
@@ -16,6 +17,7 @@ mod relup;
 mod repl;
 mod rollback;
 mod run;
+mod signals;
 mod status;
 
 pub use exit::Exit;
@@ -63,6 +65,7 @@ pub fn main() -> Exit {
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),
         Command::Rollback(args) => rollback::run(&context, args),
+        Command::Attach(args) => attach::run(&context, args),
         Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),
         Command::Relup(args) => relup::run(&context, args),

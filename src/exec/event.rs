@@ -158,6 +158,11 @@ pub enum Kind {
         /// How long it took on the node.
         took: Duration,
     },
+    /// Somebody asked for the end: what follows from it, told before it is done.
+    Interrupt {
+        /// What is done now, and what another request would do.
+        text: String,
+    },
     /// Something to tell.
     Diagnostic(Box<Diagnostic>),
     /// Processes that still run the old code of a module, after everything.

@@ -63,6 +63,14 @@ pub fn of(reason: &Term) -> Diagnostic {
             Diagnostic::new(Code::E703, "a call of the script raised").note(about.to_string())
         }
         "deadline" => Diagnostic::new(Code::E607, format!("the deadline passed at step {about}")),
+        "aborted" => Diagnostic::new(
+            Code::E611,
+            "called off before the point of no return; everybody was resumed",
+        ),
+        "unattended" => Diagnostic::new(
+            Code::E611,
+            "the client had gone before the first step: nothing was begun",
+        ),
         "executor_died" => Diagnostic::new(
             Code::E612,
             "the process that ran the script died on the node",

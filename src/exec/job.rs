@@ -16,6 +16,9 @@ use crate::term::{Pid, Term};
 /// Default patience of a suspension, as OTP's.
 pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the node keeps a result that nobody has seen, for `updo attach`.
+pub const KEEP: Duration = Duration::from_secs(15 * 60);
+
 /// One step as the agent gets it, and what it is to the screen.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -207,8 +210,8 @@ pub struct Terms<'a> {
     pub run: &'a str,
     /// `user@host`, told to whoever finds the lock taken.
     pub owner: &'a str,
-    /// Who gets the events.
-    pub watcher: Pid,
+    /// Who gets the events; without one the node goes on alone from the beginning.
+    pub watcher: Option<Pid>,
     /// From the first suspension to the last resumption.
     pub deadline: Option<Duration>,
 }
@@ -260,7 +263,7 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
     Term::map([
         key("run", Term::binary(terms.run)),
         key("owner", Term::binary(terms.owner)),
-        key("watcher", Term::Pid(terms.watcher.clone())),
+        key("watcher", watcher_term(terms.watcher.clone())),
         key("modules", Term::list(modules)),
         key(
             "handlers",
@@ -276,8 +279,26 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
                 .map_or_else(|| Term::atom("infinity"), millis),
         ),
         key("undo", Term::atom(undo)),
-        // Nobody can fetch a result yet, so nothing is kept for it when the client is gone.
-        key("keep", Term::Int(0)),
+        key("keep", millis(KEEP)),
+    ])
+}
+
+/// What is recorded when a run begins, for whoever rejoins it: its steps, and per module the MD5 before and after.
+pub fn begun_record(changes: &ChangeSet, rules: &Ruleset, steps: &[Step]) -> Term {
+    let md5 = |md5: Option<[u8; 16]>| md5.map_or(Term::atom("undefined"), Term::binary);
+    let modules = rules.modules.keys().filter_map(|module| {
+        let changed = changes.modules.get(module)?;
+        let old = changed.loaded.as_ref().map(|loaded| loaded.md5);
+        let new = changed.new.as_ref().map(|beam| beam.facts.md5);
+        Some(Term::tuple([
+            Term::atom(module.as_str()),
+            md5(old),
+            md5(new),
+        ]))
+    });
+    Term::map([
+        key("steps", steps_term(steps)),
+        key("modules", Term::list(modules)),
     ])
 }
 
@@ -289,6 +310,10 @@ fn processes_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
         (!also.is_empty()).then(|| Term::tuple([Term::atom(module.as_str()), pids]))
     });
     Term::list(wrapped)
+}
+
+fn watcher_term(watcher: Option<Pid>) -> Term {
+    watcher.map_or_else(|| Term::atom("undefined"), Term::Pid)
 }
 
 fn key(name: &str, value: Term) -> (Term, Term) {
@@ -330,6 +355,21 @@ impl Back {
             };
             Some(Term::tuple([Term::atom(module.as_str()), md5]))
         });
+        let way = rules.modules.keys().filter_map(|module| {
+            let changed = changes.modules.get(module)?;
+            let md5 = |md5: Option<[u8; 16]>| md5.map_or(Term::atom("undefined"), Term::binary);
+            let now = changed.new.as_ref().map(|beam| beam.facts.md5);
+            let then = changed.loaded.as_ref().map(|loaded| loaded.md5);
+            Some(Term::tuple([
+                Term::atom(module.as_str()),
+                md5(now),
+                md5(then),
+            ]))
+        });
+        let begun = Term::map([
+            key("steps", steps_term(&self.steps)),
+            key("modules", Term::list(way)),
+        ]);
         let mut job = self.term.clone();
         if let Term::Map(pairs) = &mut job
             && let Some(Term::List(modules)) = pairs.get_mut(&Term::atom("modules"))
@@ -340,18 +380,23 @@ impl Back {
                 }
             }
         }
-        Term::map([key("job", job), key("expected", Term::list(expected))])
+        Term::map([
+            key("job", job),
+            key("expected", Term::list(expected)),
+            key("begun", begun),
+        ])
     }
 }
 
 /// A recorded job with what is new at every run: its name, who runs it, who listens.
-pub fn begun(job: &Term, run: &str, owner: &str, watcher: Pid) -> Term {
+pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
     let mut job = job.clone();
     if let Term::Map(pairs) = &mut job {
         pairs.extend([
             key("run", Term::binary(run)),
             key("owner", Term::binary(owner)),
-            key("watcher", Term::Pid(watcher)),
+            key("watcher", watcher_term(watcher)),
+            key("keep", millis(KEEP)),
             key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
             key("deadline", Term::atom("infinity")),
         ]);

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::event::{Event, Kind, State, StepKind};
+use super::interrupt::{Interrupt, LOOK};
 use super::job::Step;
 use crate::diag::{Code, Diagnostic};
 use crate::name::NodeName;
@@ -32,6 +33,29 @@ pub struct Outcome {
     pub locked: bool,
 }
 
+impl Outcome {
+    /// An outcome of which nothing is known but the state.
+    pub fn new(state: State) -> Self {
+        Self {
+            state,
+            errors: Vec::new(),
+            suspended: Duration::ZERO,
+            processes: 0,
+            converted: 0,
+            touched: false,
+            locked: false,
+        }
+    }
+}
+
+/// What waiting for mail came to.
+pub(super) enum Received {
+    /// Mail, or why there is none.
+    Is(Result<Mail, RecvError>),
+    /// Somebody asked twice for the end.
+    Left,
+}
+
 /// Where events go.
 pub type Sink<'s> = dyn FnMut(&Event) + 's;
 
@@ -45,6 +69,14 @@ pub(super) struct Watch<'a, 'b> {
     seq: u64,
     /// Number of the agent's last event.
     seen: i64,
+    /// Who may ask for the end.
+    pub(super) interrupt: &'a Interrupt,
+    /// Whether the first request has been answered.
+    heeded: bool,
+    /// Whether to ask for the end as soon as all that has happened so far is known.
+    pub(super) abort: bool,
+    /// How many watch the run, when the agent has told; 0 when it is over.
+    pub(super) watchers: Option<i64>,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
 }
@@ -54,6 +86,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     pub(super) fn new(
         session: &'a Session,
         run: &'a str,
+        interrupt: &'a Interrupt,
         explain: &'b dyn Fn(&Term) -> Diagnostic,
         sink: &'b mut Sink<'b>,
     ) -> Self {
@@ -65,15 +98,11 @@ impl<'a, 'b> Watch<'a, 'b> {
             began: Instant::now(),
             seq: 0,
             seen: 0,
-            outcome: Outcome {
-                state: State::Old,
-                errors: Vec::new(),
-                suspended: Duration::ZERO,
-                processes: 0,
-                converted: 0,
-                touched: false,
-                locked: false,
-            },
+            interrupt,
+            heeded: false,
+            abort: false,
+            watchers: None,
+            outcome: Outcome::new(State::Old),
         }
     }
 
@@ -136,7 +165,13 @@ impl<'a, 'b> Watch<'a, 'b> {
             return;
         }
         let until = Instant::now() + PATIENCE;
-        while let Ok(mail) = mailbox.recv(until.saturating_duration_since(Instant::now())) {
+        // All is decided: whoever asks for the end here gets it, the node needs nobody.
+        while self.interrupt.count() < 2 && Instant::now() < until {
+            let mail = match mailbox.recv(LOOK) {
+                Ok(mail) => mail,
+                Err(RecvError::Timeout) => continue,
+                Err(_) => return,
+            };
             let Mail::Message(message) = mail else {
                 continue;
             };
@@ -153,8 +188,52 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
     }
 
+    /// The next mail; requests to stop are answered meanwhile, and after the second nothing is waited for.
+    pub(super) fn next(&mut self, mailbox: &Mailbox, patience: Duration) -> Received {
+        let until = Instant::now() + patience;
+        loop {
+            self.heed();
+            if self.interrupt.count() > 1 {
+                return Received::Left;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            match mailbox.recv(left.min(LOOK)) {
+                Err(RecvError::Timeout) if !left.is_zero() => {}
+                other => return Received::Is(other),
+            }
+        }
+    }
+
+    /// Answers the first request to stop: says what follows from it, and does that.
+    pub(super) fn heed(&mut self) {
+        if self.heeded || self.interrupt.count() == 0 {
+            return;
+        }
+        self.heeded = true;
+        let leave = "once more: leave the node to itself";
+        if self.outcome.touched {
+            let text = format!(
+                "past the point of no return: {} finishes what is begun ({leave})",
+                self.session.node()
+            );
+            return self.tell(Kind::Interrupt { text });
+        }
+        let text = format!("calling off: whoever is suspended is resumed ({leave})");
+        self.tell(Kind::Interrupt { text });
+        // A connection that is gone is noticed by whoever waits for mail.
+        let _ = agent::abort(self.session);
+    }
+
+    /// Further steps under the same lock, to their end.
+    pub(super) fn further(&mut self, job: Term, mailbox: &Mailbox, steps: &[Step]) -> State {
+        match agent::run(self.session, job) {
+            Ok(()) => self.until_finished(mailbox, steps),
+            Err(why) => self.unattended(&why.to_string()),
+        }
+    }
+
     /// Who still runs old code after everything.
-    fn lingering(&mut self, info: Option<&Term>) {
+    pub(super) fn lingering(&mut self, info: Option<&Term>) {
         let entries = info
             .and_then(|info| info.get("lingering"))
             .and_then(Term::as_list);
@@ -179,17 +258,18 @@ impl<'a, 'b> Watch<'a, 'b> {
         const SUCCESSION: Duration = Duration::from_secs(10);
         let mut patience = SILENCE;
         loop {
-            let message = match mailbox.recv(patience) {
-                Ok(Mail::Message(message)) => message,
-                Ok(Mail::Down { .. }) => {
+            let message = match self.next(mailbox, patience) {
+                Received::Left => return self.left(),
+                Received::Is(Ok(Mail::Message(message))) => message,
+                Received::Is(Ok(Mail::Down { .. })) => {
                     patience = SUCCESSION;
                     continue;
                 }
-                Err(RecvError::Lost(why)) => return self.unattended(&why),
-                Err(RecvError::Timeout) if patience == SUCCESSION => {
+                Received::Is(Err(RecvError::Lost(why))) => return self.unattended(&why),
+                Received::Is(Err(RecvError::Timeout)) if patience == SUCCESSION => {
                     return self.unattended("the agent's guardian ended");
                 }
-                Err(_) => return self.unattended("the node says nothing any more"),
+                Received::Is(Err(_)) => return self.unattended("the node says nothing any more"),
             };
             let Some((tag, parts)) = self.news(&message, mailbox) else {
                 continue;
@@ -202,13 +282,24 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// An event of this run that was not seen before. A new guardian is watched like the old one.
-    fn news(&mut self, message: &Term, mailbox: &Mailbox) -> Option<(String, Vec<Term>)> {
+    pub(super) fn news(
+        &mut self,
+        message: &Term,
+        mailbox: &Mailbox,
+    ) -> Option<(String, Vec<Term>)> {
         let (seq, tag, parts) = agent_event(message, self.run)?;
         if tag == "guardian_replaced" {
             // It counts anew, and tells again what came before.
             if let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian")) {
                 let _ = mailbox.monitor(guardian);
             }
+        }
+        if tag == "watchers" {
+            self.watchers = parts.first().and_then(Term::as_i64);
+            if std::mem::take(&mut self.abort) && self.interrupt.count() == 0 {
+                self.interrupt.press();
+            }
+            return Some((tag, parts));
         }
         if seq <= self.seen {
             return None;
@@ -217,16 +308,28 @@ impl<'a, 'b> Watch<'a, 'b> {
         Some((tag, parts))
     }
 
-    fn unattended(&mut self, why: &str) -> State {
+    /// The connection is gone; the node is not.
+    pub(super) fn unattended(&mut self, why: &str) -> State {
         let title = format!(
             "the connection to {} was lost; it goes on by itself",
             self.session.node()
         );
-        self.fail(
-            Diagnostic::new(Code::E608, title)
-                .note(why)
-                .help("connect again and preview: the node is then fully new or fully old"),
+        self.out_of_sight(Diagnostic::new(Code::E608, title).note(why))
+    }
+
+    /// Somebody asked twice for the end.
+    pub(super) fn left(&mut self) -> State {
+        let title = format!(
+            "left {} to itself in the middle of the run",
+            self.session.node()
         );
+        self.out_of_sight(Diagnostic::new(Code::E608, title))
+    }
+
+    fn out_of_sight(&mut self, told: Diagnostic) -> State {
+        let help = format!("see how it ended: updo attach {}", self.run);
+        self.fail(told.help(help));
+        self.outcome.state = State::Unknown;
         State::Unknown
     }
 
@@ -262,7 +365,13 @@ impl<'a, 'b> Watch<'a, 'b> {
                 });
             }
             ("step_started", Some(step)) => {
-                self.outcome.touched |= step.kind == StepKind::Load;
+                let switches = matches!(step.kind, StepKind::Load | StepKind::Delete);
+                if switches && self.heeded && !self.outcome.touched {
+                    let text = "too late: the node was past the point of no return, and finishes";
+                    let text = text.to_owned();
+                    self.tell(Kind::Interrupt { text });
+                }
+                self.outcome.touched |= switches;
                 self.tell(Kind::StepStarted {
                     id,
                     step: step.kind,

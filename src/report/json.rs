@@ -93,6 +93,7 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             "rollback.finished",
             json!({ "ok": ok, "took_ms": ms(*took) }),
         ),
+        Kind::Interrupt { text } => ("interrupt", json!({ "text": text })),
         Kind::Diagnostic(diagnostic) => {
             let fields = to_json(diagnostic, sources);
             ("diagnostic", json!({ "diagnostic": fields }))

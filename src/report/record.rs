@@ -5,6 +5,7 @@
 //! | `meta.json` | node, plan, who, when, how it ended; written beside and renamed |
 //! | `events.jsonl` | the stream of events, as `run --json` gives it |
 //! | `plan.updo` | the plan's text |
+//! | `script.etf` | the steps, and per module the MD5 before and after, for `updo attach` |
 //! | `back.etf` | the steps and beams of the way back, in the external term format |
 //!
 //! The only place of this stage that writes files. A record that cannot be written never stops a run.
@@ -39,8 +40,10 @@ pub struct Summary {
     pub owner: String,
     /// When it began, in seconds since 1970.
     pub began: u64,
-    /// `new`, `old`, `mixed`, `unknown`; `running` when the record was never finished.
+    /// `new`, `old`, `mixed`, `unknown`; `running` when the record was never finished; `undone` after a rollback.
     pub state: String,
+    /// What success makes of the node: `new`, or `old` for a rollback.
+    pub goal: String,
 }
 
 impl Records {
@@ -60,12 +63,20 @@ impl Records {
     ///
     /// # Errors
     /// When the folder cannot be made or written.
-    pub fn begin(&self, summary: &Summary, plan: &str, back: Option<&Term>) -> io::Result<Record> {
+    pub fn begin(
+        &self,
+        summary: &Summary,
+        plan: &str,
+        back: Option<&Term>,
+        script: Option<&Term>,
+    ) -> io::Result<Record> {
         let folder = self.folder.join(&summary.run);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("plan.updo"), plan)?;
-        if let Some(back) = back {
-            replace(&folder.join("back.etf"), &etf::encode(back))?;
+        for (name, term) in [("back.etf", back), ("script.etf", script)] {
+            if let Some(term) = term {
+                replace(&folder.join(name), &etf::encode(term))?;
+            }
         }
         let record = Record {
             events: File::create(folder.join("events.jsonl"))?,
@@ -96,9 +107,43 @@ impl Records {
         }
     }
 
+    /// Goes on with a record: events are appended, and how it ended is said anew.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be written.
+    pub fn resume(&self, summary: &Summary) -> io::Result<Record> {
+        let folder = self.folder.join(&summary.run);
+        let path = folder.join("events.jsonl");
+        // Whoever was killed while writing has left half a line.
+        let torn = fs::read(&path)?.last().is_some_and(|byte| *byte != b'\n');
+        let mut events = File::options().append(true).open(&path)?;
+        if torn {
+            events.write_all(b"\n")?;
+        }
+        Ok(Record {
+            events,
+            folder,
+            summary: summary.clone(),
+        })
+    }
+
     /// The way back of a run.
     pub fn back(&self, run: &str) -> Option<Term> {
-        let bytes = fs::read(self.folder.join(plain(run)?).join("back.etf")).ok()?;
+        self.term(run, "back.etf")
+    }
+
+    /// The steps and modules of a run.
+    pub fn script(&self, run: &str) -> Option<Term> {
+        self.term(run, "script.etf")
+    }
+
+    /// The text of its plan.
+    pub fn plan(&self, run: &str) -> Option<String> {
+        fs::read_to_string(self.folder.join(plain(run)?).join("plan.updo")).ok()
+    }
+
+    fn term(&self, run: &str, name: &str) -> Option<Term> {
+        let bytes = fs::read(self.folder.join(plain(run)?).join(name)).ok()?;
         etf::decode(&bytes).ok()
     }
 }
@@ -141,6 +186,7 @@ impl Record {
             "owner": summary.owner,
             "began": summary.began,
             "state": summary.state,
+            "goal": summary.goal,
         });
         replace(
             &self.folder.join("meta.json"),
@@ -170,6 +216,7 @@ fn read(folder: &Path) -> Option<Summary> {
         owner: field("owner")?,
         began: meta.get("began")?.as_u64()?,
         state: field("state")?,
+        goal: field("goal").unwrap_or_else(|| "new".to_owned()),
     })
 }
 
@@ -190,10 +237,11 @@ mod tests {
             owner: "anna@ops1".to_owned(),
             began: 1,
             state: "running".to_owned(),
+            goal: "new".to_owned(),
         };
         let back = Term::tuple([Term::atom("back"), Term::Int(1)]);
         let mut record = records
-            .begin(&summary, "plan \"x\".\n", Some(&back))
+            .begin(&summary, "plan \"x\".\n", Some(&back), None)
             .expect("can write");
         record.event(&json!({ "type": "stream" }));
         assert_eq!(

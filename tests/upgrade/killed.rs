@@ -64,7 +64,7 @@ fn and_the_next_run_finds_the_way_free() {
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
     running.kill();
-    node.await_true("witness:lock() =:= free");
+    node.await_true("witness:lock() =:= kept");
     assert_eq!(look(node), Is::New);
     let plan = Plan::back("fine").on(&desk);
     desk.on(node, &["run", &plan, "--yes"]).run().exits(0);

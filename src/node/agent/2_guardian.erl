@@ -54,7 +54,9 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
             replay(Pid, Log, 0),
             G1 = watch(Pid, G),
             Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            tell_watchers(G1),
             guardian(G1);
+        updo_abort -> guardian(abort_run(G));
         {updo_run, Job2} when Phase =:= idle, is_map(Job2) ->
             Job = maps:merge(maps:get(job, G), Job2),
             Exec ! {updo_run, Job},
@@ -69,6 +71,7 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {'DOWN', Mon, process, _, _} when is_map_key(Mon, Ws) ->
             G1 = G#{watchers := maps:remove(Mon, Ws)},
             Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            tell_watchers(G1),
             guardian(alone(G1));
         _ -> guardian(G)
     end.
@@ -87,6 +90,11 @@ replay(Pid, #{events := Es}, From) ->
     #{run := Run} = get(updo_info),
     lists:foreach(fun({Seq, E}) when Seq > From -> Pid ! {updo, Run, Seq, E}; (_) -> ok end, lists:reverse(Es)).
 
+%% Who is alone must decide; who is not leaves it to the others. Not part of the log, hence 0.
+tell_watchers(#{watchers := Ws}) ->
+    #{run := Run} = get(updo_info),
+    lists:foreach(fun(W) -> W ! {updo, Run, 0, {watchers, map_size(Ws)}} end, maps:values(Ws)).
+
 %% Finished and nobody there to decide anything: settle.
 alone(#{phase := idle, watchers := Ws, exec := Exec} = G) when map_size(Ws) =:= 0 ->
     Exec ! updo_settle,
@@ -99,6 +107,14 @@ deadline(#{phase := running, log := #{undoing := false, resuming := false, step 
     exit(Exec, kill),
     G#{late := {deadline, Step}};
 deadline(G) -> G.
+
+%% Somebody wants it called off. Only while nothing is switched: later the run goes on to its end. Should the executor
+%% be faster by one step, its successor undoes the switch: old in any case.
+abort_run(#{phase := running, exec := Exec, late := undefined,
+            log := #{undoing := false, resuming := false, switching := [], on_load := [], windows := 0, step := Step}} = G) ->
+    exit(Exec, kill),
+    G#{late := {aborted, Step}};
+abort_run(G) -> G.
 
 executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := Phase} = G) ->
     kill_all(Workers),
@@ -144,7 +160,11 @@ guardian_settled(#{job := Job, log := Log} = G) ->
 
 guardian_kept(Log, Until) ->
     receive
-        {updo_attach, Pid} when is_pid(Pid) -> replay(Pid, Log, 0), guardian_kept(Log, Until);
+        {updo_attach, Pid} when is_pid(Pid) ->
+            replay(Pid, Log, 0),
+            #{run := Run} = get(updo_info),
+            Pid ! {updo, Run, 0, {watchers, 0}},
+            guardian_kept(Log, Until);
         updo_settle -> ok;
         updo_give_way -> ok;
         _ -> guardian_kept(Log, Until)
