@@ -4,10 +4,10 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench bench-node sweep fuzz grammar fmt lint doc
+.PHONY: help setup build test demo matrix bench start node translation pause sweep fuzz grammar fmt lint doc
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install Erlang and Elixir when they are missing (Debian packages)
 	@sh scripts/setup.sh
@@ -25,11 +25,26 @@ demo: setup build ## upgrade a small shop under load, with every promise checked
 matrix: setup build ## the same on nodes of OTP 23, 27 and 29 (needs root; makes chroots)
 	@bash scripts/matrix.sh
 
-bench: setup build ## reading and analysis, side by side with xref
+# `make bench pause` measures the pause only, and so on.
+ifneq ($(filter pause node start translation,$(MAKECMDGOALS)),)
+bench: ; @:
+else
+bench: build start node translation ## reading and analysis beside xref, and the next three; make bench pause: that only
+	@sh scripts/setup.sh time python3
 	@sh scripts/bench.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
+endif
 
-bench-node: setup ## what looking at a node costs the node
-	$(CARGO) bench --locked --bench node_cost
+start: ## starting, beside an empty process
+	@$(CARGO) bench --quiet --locked --bench start
+
+node: setup ## what looking at a node costs the node
+	@$(CARGO) bench --quiet --locked --bench node_cost
+
+translation: setup ## relup scripts, beside systools_rc (minutes: cubic in OTP)
+	@sh scripts/bench_relup.sh 100 300 1000
+
+pause: setup ## the pause that clients feel, beside OTP's release handler (minutes)
+	@$(CARGO) bench --quiet --locked --bench pause
 
 fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each (needs a C++ compiler)
 	@CARGO="$(CARGO)" fuzz/run.sh $(or $(SECONDS),30)

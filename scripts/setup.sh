@@ -1,11 +1,14 @@
 #!/bin/sh
 # Makes sure that Erlang/OTP and Elixir are there for tests, demo and benchmarks.
 #
+#   scripts/setup.sh [PROGRAM…]    programs that are needed besides, each in the package of its name
+#
 # Looks first, in a few milliseconds, and installs Debian's packages only when something is missing. Never
 # touches anything else. Ends with 0 when all is there, with 1 and the command to paste when it cannot help.
 set -eu
 
 PACKAGES="erlang-base erlang-dev erlang-tools erlang-src erlang-eunit erlang-crypto erlang-ssl erlang-public-key elixir"
+MORE=$*
 # What of OTP is needed; in Debian all but the sources, the crypto family, tools and eunit come with erlang-base.
 APPLICATIONS="kernel stdlib compiler sasl crypto public_key ssl tools eunit erl_interface"
 
@@ -29,6 +32,9 @@ missing() {
         command -v "$program" >/dev/null 2>&1 ||
             { [ "$program" = epmd ] && root=$(otp_root) && exists "$root"/erts-*/bin/epmd; } || echo "$program"
     done
+    for program in $MORE; do
+        command -v "$program" >/dev/null 2>&1 || echo "$program"
+    done
     root=$(otp_root) || return 0
     for application in $APPLICATIONS; do
         # erl_interface is C: it has no ebin worth speaking of.
@@ -40,6 +46,7 @@ missing() {
 
 list=$(missing | tr '\n' ' ')
 [ -n "$list" ] || exit 0
+PACKAGES="$PACKAGES${MORE:+ $MORE}"
 
 echo "setup: missing: $list" >&2
 command="apt-get update && apt-get install -y --no-install-recommends $PACKAGES"

@@ -58,6 +58,24 @@ fn children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees() {
 }
 
 #[test]
+fn a_specification_that_names_another_server_is_a_warning() {
+    let world = shop();
+    world.node.eval(
+        "{ok, _} = supervisor:start_child(fx_top, #{id => odd, start => {fx_worker, start_link, []}, modules => [fx_srv]})",
+    );
+    world.replace(&["fx_srv"]);
+    let told = one(&world.look(), Code::W335);
+    assert!(
+        told.starts_with("child specifications say `fx_srv`, and 1 process runs `fx_worker`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("they take part only if `fx_worker` does"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_suspended_supervisor_costs_its_own_answer_only() {
     let world = shop();
     world.node.eval("ok = sys:suspend(whereis(fx_top))");

@@ -240,15 +240,28 @@ impl TestNode {
         })
     }
 
+    /// Waits until it accepts connections and has started its own applications.
     fn await_up(&self) {
         let until = Instant::now() + PATIENCE;
         loop {
-            match Session::connect(&self.connect()) {
-                Ok(_) => return,
-                Err(error) if Instant::now() > until => {
-                    panic!("{} does not come up: {error:?}\n{}", self.name, self.log());
+            let up = Session::connect(&self.connect()).map(|session| {
+                let status = session.call("init", "get_status", vec![], PATIENCE);
+                status.is_ok_and(|status| {
+                    status
+                        .as_tuple()
+                        .is_some_and(|pair| pair[0].is_atom("started"))
+                })
+            });
+            match up {
+                Ok(true) => return,
+                problem if Instant::now() > until => {
+                    panic!(
+                        "{} does not come up: {problem:?}\n{}",
+                        self.name,
+                        self.log()
+                    );
                 }
-                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+                _ => std::thread::sleep(Duration::from_millis(50)),
             }
         }
     }

@@ -1,0 +1,306 @@
+//! The pause that clients feel: updo and OTP's release handler, side by side in one run.
+//!
+//! K servers of one `simple_one_for_one` supervisor get 5,000 calls a second, each call timed, while M modules are
+//! upgraded: the servers' own, whose state is converted, and M - 1 libraries in the same group. For every K and M two
+//! fresh nodes do the same upgrade, one by `release_handler_1:eval_script` with the script that `systools_rc` makes of
+//! such an appup, one by updo. Prints a table and writes a picture; judges nothing.
+//!
+//! `make bench pause`, or `cargo bench --bench pause -- K…` for some numbers of servers only.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+#[path = "pause/picture.rs"]
+mod picture;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use support::{COOKIE, Options, TestNode, write_cookie};
+use updo::engine::{Engine, Settings};
+use updo::exec::State;
+use updo::name::NodeName;
+
+/// Servers.
+const SERVERS: [usize; 4] = [100, 1_000, 10_000, 100_000];
+/// Changed modules.
+const MODULES: [usize; 2] = [2, 20];
+/// How long the load runs before the upgrade, and after it.
+const AROUND: Duration = Duration::from_millis(1_500);
+
+/// What clients felt during one upgrade. Microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Felt {
+    /// Calls that were under way during the upgrade.
+    pub calls: i64,
+    /// The longest of them.
+    pub worst: i64,
+    /// Their mean.
+    pub mean: i64,
+    /// Calls that failed, stayed without an answer or saw two versions at once, of all.
+    pub failed: i64,
+    /// From the first touch to the end.
+    pub took: i64,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Servers.
+    pub servers: usize,
+    /// Changed modules.
+    pub modules: usize,
+    /// OTP's release handler.
+    pub otp: Felt,
+    /// updo.
+    pub updo: Felt,
+}
+
+fn main() {
+    // `cargo test` starts benches too; there the point is that this one compiles.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return;
+    }
+    let wanted: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    let rounds: usize = std::env::var("ROUNDS")
+        .ok()
+        .and_then(|r| r.parse().ok())
+        .unwrap_or(3);
+    let servers = SERVERS
+        .into_iter()
+        .filter(|k| wanted.is_empty() || wanted.contains(k));
+    let code = Code::compiled();
+    println!(
+        "worst and mean latency of a call under way during the upgrade, ms; medians of {rounds} rounds"
+    );
+    println!(
+        "{:>8} {:>8} {:>21} {:>21} {:>9} {:>15} {:>8}",
+        "servers", "modules", "release_handler_1", "updo", "worst", "whole upgrade", "failed"
+    );
+    let mut rows = Vec::new();
+    for count in servers {
+        for modules in MODULES {
+            let mut otp = Vec::new();
+            let mut updo = Vec::new();
+            for _ in 0..rounds {
+                otp.push(measure(&code, count, modules, by_release_handler));
+                updo.push(measure(&code, count, modules, by_updo));
+            }
+            let row = Row {
+                servers: count,
+                modules,
+                otp: median(otp),
+                updo: median(updo),
+            };
+            print(&row);
+            rows.push(row);
+        }
+    }
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let file = folder.join("pause.svg");
+    fs::write(&file, picture::of(&rows)).expect("the picture can be written");
+    println!("\npicture: {}", file.display());
+}
+
+/// The round with the median of the worst latencies; failures of all rounds.
+fn median(mut rounds: Vec<Felt>) -> Felt {
+    rounds.sort_by_key(|felt| felt.worst);
+    let failed = rounds.iter().map(|felt| felt.failed).sum();
+    Felt {
+        failed,
+        ..rounds[rounds.len() / 2]
+    }
+}
+
+fn print(row: &Row) {
+    let ms = |us: i64| format!("{:.1}", us as f64 / 1000.0);
+    let pair = |felt: &Felt| format!("{:>11} {:>9}", ms(felt.worst), ms(felt.mean));
+    let times = |felt: &Felt| format!("{:.0}", felt.took as f64 / 1000.0);
+    println!(
+        "{:>8} {:>8} {} {} {:>9} {:>15} {:>8}",
+        row.servers,
+        row.modules,
+        pair(&row.otp),
+        pair(&row.updo),
+        format!("1/{:.1}", row.otp.worst as f64 / row.updo.worst as f64),
+        format!("{} / {}", times(&row.otp), times(&row.updo)),
+        format!("{} / {}", row.otp.failed, row.updo.failed),
+    );
+}
+
+/// Both versions of everything, compiled.
+struct Code {
+    dir: tempfile::TempDir,
+}
+
+impl Code {
+    fn compiled() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/pause");
+        let node = TestNode::start();
+        for version in ["1", "2"] {
+            let ebin = dir.path().join(version);
+            fs::create_dir_all(&ebin).expect("can be made");
+            let compile = |module: &str, macros: &str| {
+                let built = node.eval_text(&format!(
+                    "compile:file({:?}, [deterministic, {{outdir, {:?}}}{}{macros}])",
+                    here.join(module),
+                    ebin,
+                    if version == "2" { ", {d, 'V2'}" } else { "" },
+                ));
+                assert!(built.starts_with("{ok"), "{module}: {built}");
+            };
+            for module in ["pause_sup", "pause_srv", "pause_load"] {
+                compile(module, "");
+            }
+            for number in 1..=20 {
+                // The file has to be called as the module.
+                let name = format!("pause_lib_{number}");
+                let text = fs::read_to_string(here.join("pause_lib.erl")).expect("is there");
+                let text = text
+                    .replace("?NAME", &name)
+                    .replace("?NEXT", &format!("pause_lib_{}", number % 20 + 1));
+                let file = dir.path().join(format!("{name}.erl"));
+                fs::write(&file, text).expect("can be written");
+                let built = node.eval_text(&format!(
+                    "compile:file({file:?}, [deterministic, {{outdir, {ebin:?}}}{}])",
+                    if version == "2" { ", {d, 'V2'}" } else { "" },
+                ));
+                assert!(built.starts_with("{ok"), "{name}: {built}");
+            }
+        }
+        Self { dir }
+    }
+
+    /// A folder as a node has it: version 1, which is replaced later.
+    fn deployed(&self) -> tempfile::TempDir {
+        let to = tempfile::tempdir().expect("a temporary folder");
+        let ebin = to.path().join("ebin");
+        fs::create_dir_all(&ebin).expect("can be made");
+        let modules: Vec<String> = (1..=20).map(|n| format!("pause_lib_{n}")).collect();
+        for module in ["pause_sup", "pause_srv", "pause_load"]
+            .into_iter()
+            .chain(modules.iter().map(String::as_str))
+        {
+            self.copy("1", module, &ebin);
+        }
+        let spec = format!(
+            "{{application, pause, [{{vsn, \"1\"}}, {{modules, [pause_sup, pause_srv, {}]}}, {{registered, []}}, \
+             {{applications, [kernel, stdlib]}}, {{mod, {{pause_sup, []}}}}]}}.\n",
+            modules.join(", ")
+        );
+        fs::write(ebin.join("pause.app"), spec).expect("can be written");
+        to
+    }
+
+    fn copy(&self, version: &str, module: &str, ebin: &Path) {
+        let file = format!("{module}.beam");
+        let from = self.dir.path().join(version).join(&file);
+        fs::copy(from, ebin.join(file)).expect("can be copied");
+    }
+}
+
+/// The modules that change: the server and libraries.
+fn changed(modules: usize) -> Vec<String> {
+    let libraries = (1..modules).map(|n| format!("pause_lib_{n}"));
+    std::iter::once("pause_srv".to_owned())
+        .chain(libraries)
+        .collect()
+}
+
+type Upgrade = fn(&Code, &TestNode, &Path, usize) -> (i64, i64);
+
+fn measure(code: &Code, servers: usize, modules: usize, upgrade: Upgrade) -> Felt {
+    let folder = code.deployed();
+    let ebin = folder.path().join("ebin");
+    let node = Options::default()
+        .path(&ebin)
+        .args(&["+P", "2000000"])
+        .start();
+    node.eval(
+        "ok = application:start(sasl), ok = application:start(pause), {ok, Ms} = application:get_key(pause, modules), \
+         ok = code:ensure_modules_loaded([release_handler_1, pause_load | Ms])",
+    );
+    node.eval(&format!(
+        "Load = pause_sup:many({servers}), pause_load:start(Load), garbage_collect()"
+    ));
+    for module in changed(modules) {
+        code.copy("2", &module, &ebin);
+    }
+    std::thread::sleep(AROUND);
+    let (since, until) = upgrade(code, &node, folder.path(), modules);
+    std::thread::sleep(AROUND);
+    let felt = node.eval(&format!("pause_load:stop({since}, {until})"));
+    let number = |at: usize| {
+        felt.as_tuple()
+            .and_then(|fields| fields.get(at)?.as_i64())
+            .expect("five numbers")
+    };
+    let versions = node.eval_text(
+        "lists:usort([case sys:get_state(P) of #{version := 2} -> 2; _ -> 1 end || {_, P, _, _} <- supervisor:which_children(pause_sup)])",
+    );
+    assert_eq!(versions, "[2]", "all are converted");
+    Felt {
+        calls: number(0),
+        worst: number(1),
+        mean: number(2),
+        failed: number(3),
+        took: until - since,
+    }
+}
+
+fn mark(node: &TestNode) -> i64 {
+    node.eval("pause_load:mark()").as_i64().expect("a time")
+}
+
+/// As the 2012 original ends: the script that `systools_rc` makes of an appup with these modules in one group (the
+/// server depends on the libraries), carried out by the release handler.
+fn by_release_handler(_: &Code, node: &TestNode, folder: &Path, modules: usize) -> (i64, i64) {
+    let changed = changed(modules);
+    let names = changed.join(", ");
+    let loads: Vec<String> = changed
+        .iter()
+        .rev()
+        .map(|module| format!("{{load, {{{module}, soft_purge, soft_purge}}}}"))
+        .collect();
+    let answer = node.eval(&format!(
+        "pause_load:eval_script([{{load_object_code, {{pause, \"1\", [{names}]}}}}, point_of_no_return, {{suspend, [pause_srv]}}, {}, \
+         {{code_change, up, [{{pause_srv, []}}]}}, {{resume, [pause_srv]}}], pause, \"1\", {folder:?})",
+        loads.join(", ")
+    ));
+    let marks = answer.as_tuple().expect("two marks");
+    let mark = |at: usize| marks[at].as_i64().expect("a time");
+    (mark(0), mark(1))
+}
+
+fn by_updo(code: &Code, node: &TestNode, folder: &Path, _: usize) -> (i64, i64) {
+    let plan = folder.join("plan.updo");
+    let old = code.dir.path().join("1/*");
+    fs::write(
+        &plan,
+        format!("plan \"pause\".\ncode on_disk.\nold from {old:?}.\ndeadline 5m.\n"),
+    )
+    .expect("can be written");
+    let cookie = folder.join("cookie");
+    write_cookie(&cookie, COOKIE);
+    let settings = Settings {
+        cookie_file: Some(cookie),
+        epmd_port: Some(node.epmd_port()),
+        state_dir: folder.join("state"),
+        ..Settings::default()
+    };
+    let opened = Engine::open(&plan, settings);
+    let engine = opened
+        .engine
+        .unwrap_or_else(|| panic!("{:?}", opened.diagnostics));
+    let since = mark(node);
+    let connection = engine
+        .connect(&NodeName::new(node.name()))
+        .expect("a connection");
+    let upgrade = connection.prepare().expect("facts");
+    assert!(!upgrade.is_refused(), "{:?}", upgrade.diagnostics);
+    let outcome = connection.run(&upgrade, &mut |_| ());
+    assert_eq!(outcome.state, State::New, "{:?}", outcome.errors);
+    (since, mark(node))
+}
