@@ -38,7 +38,7 @@ use crate::plan::{CodeFrom, CookieFrom, Plan};
 use crate::report::json;
 use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, advice, merge, resolve, shared};
+use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, lower};
 
@@ -448,6 +448,7 @@ pub fn decide(
     let script = lower::single(&changes, &rules, high::high(&changes, &rules));
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
+    diagnostics.extend(children::advice(&changes, &rules));
     diagnostics.extend(shared::shared_records(&changes, &rules));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {

@@ -159,6 +159,8 @@ codes! {
     A341,
     /// A changed module is a callback of a behaviour that runs servers, and nothing says which of them run it.
     W342,
+    /// A supervisor's new version specifies other children, and nobody starts or stops them.
+    W343,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.
@@ -218,6 +220,8 @@ codes! {
     E608,
     /// Going back failed: a person is needed.
     E609,
+    /// A supervisor did not start or stop a child that the plan names.
+    E610,
     /// The run was interrupted before the point of no return, and everything was resumed.
     E611,
     /// A process of the run died on the node; the guardian has put things right.

@@ -25,13 +25,16 @@ use crate::term::Term;
 /// Longest silence of a node that still answers ticks.
 const SILENCE: Duration = Duration::from_secs(3_600);
 
+/// The MD5 of a module's code; `None`: not loaded.
+pub type Md5 = Option<[u8; 16]>;
+
 /// What a record says about the steps of a run and its modules.
 #[derive(Clone, Debug)]
 pub struct Begun {
     /// The steps.
     pub steps: Vec<Step>,
-    /// The modules with the MD5 of the former and the new version; `None`: not loaded.
-    pub modules: Vec<(Module, Option<[u8; 16]>, Option<[u8; 16]>)>,
+    /// The modules with the former and the new version.
+    pub modules: Vec<(Module, Md5, Md5)>,
 }
 
 impl Begun {
@@ -53,8 +56,8 @@ impl Begun {
     }
 
     /// What a node is by the MD5 of its modules alone; `goal` is what success makes of it.
-    pub fn judge(&self, goal: State, now: &dyn Fn(&Module) -> Option<[u8; 16]>) -> State {
-        let all = |which: fn(&(Module, Option<[u8; 16]>, Option<[u8; 16]>)) -> Option<[u8; 16]>| {
+    pub fn judge(&self, goal: State, now: &dyn Fn(&Module) -> Md5) -> State {
+        let all = |which: fn(&(Module, Md5, Md5)) -> Md5| {
             self.modules
                 .iter()
                 .all(|entry| now(&entry.0) == which(entry))
@@ -188,7 +191,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
 fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
     let ended = checks.watch.outcome.state;
     if what.goal == State::New && ended == State::New {
-        if !checks.good(None) {
+        if !checks.content(None) {
             let back = what.back.map(|way| Back {
                 term: way.job.clone(),
                 steps: way.steps.clone(),
@@ -206,7 +209,7 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
 fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
     let ended = checks.watch.outcome.state;
     if what.goal == State::New && ended == State::New {
-        if !checks.good(None) && checks.watch.outcome.state != State::Unknown {
+        if !checks.content(None) && checks.watch.outcome.state != State::Unknown {
             checks.failed();
             let text = format!(
                 "the run is over; to go back: updo rollback {}",

@@ -60,7 +60,7 @@ impl Checks<'_, '_> {
         }
         let verdict = self
             .scene
-            .decide(check, until, &self.watch.interrupt, enough);
+            .decide(check, until, self.watch.interrupt, enough);
         if verify {
             self.watch.heed();
         }
@@ -155,8 +155,13 @@ impl Checks<'_, '_> {
         true
     }
 
+    /// Whether what the node has told so far is good, and the plan is content with it.
+    pub(super) fn content(&mut self, until: Option<Instant>) -> bool {
+        self.watch.outcome.errors.is_empty() && self.good(until)
+    }
+
     /// `after upgrade` and `verify`.
-    pub(super) fn good(&mut self, until: Option<Instant>) -> bool {
+    fn good(&mut self, until: Option<Instant>) -> bool {
         if !self.hooks(When::After, &[]) {
             return false;
         }

@@ -100,7 +100,38 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             }
         }
     }
+    children(&mut steps, rules, false);
     steps
+}
+
+/// Children of supervisors: after everybody has resumed, stopped first. `back` does the opposite in opposite order.
+fn children(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
+    let mut supervisors = Vec::new();
+    let mut all = Vec::new();
+    for (module, decided) in &rules.modules {
+        let children = &decided.children.value;
+        if children.is_empty() {
+            continue;
+        }
+        supervisors.push(module.clone());
+        let (stop, start) = if back {
+            ("start", "stop")
+        } else {
+            ("stop", "start")
+        };
+        for (word, ids) in [(stop, &children.stop), (start, &children.start)] {
+            all.extend(ids.iter().map(|id| {
+                Term::tuple([Term::atom(word), Term::atom(module.as_str()), id.clone()])
+            }));
+        }
+    }
+    if back {
+        all.reverse();
+    }
+    if !all.is_empty() {
+        let term = Term::tuple([Term::atom("children"), Term::list(all)]);
+        push(steps, StepKind::Children, supervisors, term);
+    }
 }
 
 fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term) {
@@ -438,6 +469,13 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
                 parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
             ),
             "apply" => (StepKind::Apply, Vec::new()),
+            "children" => {
+                let second = |term: &Term| atom(term.as_tuple()?.get(1)?);
+                let mut names: Vec<Module> =
+                    parts.get(1)?.as_list()?.iter().filter_map(second).collect();
+                names.dedup();
+                (StepKind::Children, names)
+            }
             _ => return None,
         };
         let id = u32::try_from(id.as_i64()?).ok()?;
@@ -511,6 +549,7 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
         let term = Term::tuple([Term::atom("resume"), atoms(&resumed)]);
         push(&mut steps, StepKind::Resume, resumed, term);
     }
+    children(&mut steps, rules, true);
     let modules = changes
         .modules
         .iter()

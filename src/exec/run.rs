@@ -98,7 +98,7 @@ impl Run<'_, '_> {
         let until = what.plan.deadline.map(|deadline| Instant::now() + deadline);
         let ended = watch.until_finished(&mailbox, &steps);
         watch.outcome.state = ended;
-        if ended == State::New && !self.checks.good(until) {
+        if ended == State::New && !self.checks.content(until) {
             self.go_back(&mailbox);
         } else if matches!(ended, State::Old | State::Mixed)
             && !self.checks.watch.outcome.errors.is_empty()

@@ -392,17 +392,22 @@ impl<'a, 'b> Watch<'a, 'b> {
                     StepKind::Convert => self.outcome.converted = processes.unwrap_or(0),
                     _ => {}
                 }
+                let failed = parts.get(2).and_then(|info| info.get("failed")).cloned();
                 let born = parts.get(2).and_then(|info| info.get("born")).cloned();
                 let (took, what, step) = (micros(parts.get(1)), step.what(), step.kind);
                 self.tell(Kind::StepFinished {
                     id,
                     step,
-                    ok: true,
+                    ok: failed
+                        .as_ref()
+                        .and_then(Term::as_list)
+                        .is_none_or(<[_]>::is_empty),
                     took,
                     what,
                     processes,
                 });
                 self.born(born.as_ref());
+                self.children(failed.as_ref());
             }
             ("step_failed", Some(step)) => {
                 let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
@@ -431,6 +436,37 @@ impl<'a, 'b> Watch<'a, 'b> {
             _ => {}
         }
         None
+    }
+
+    /// Children that were not started or stopped.
+    fn children(&mut self, failed: Option<&Term>) {
+        let failed = failed.and_then(Term::as_list).unwrap_or_default();
+        if let Some(first) = failed.first() {
+            let show = |entry: &Term, key: &str| {
+                let value = entry.get(key);
+                value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()))
+            };
+            let words = |entry: &Term| {
+                let part = |key| show(entry, key).unwrap_or_default();
+                format!(
+                    "{} {} of {}: {}",
+                    part("what"),
+                    part("child"),
+                    part("supervisor"),
+                    part("reason")
+                )
+            };
+            let name = first
+                .get("child")
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let title = format!("a child was not started or stopped: {name}");
+            let mut told = Diagnostic::new(Code::E610, title);
+            told.notes = failed.iter().take(8).map(words).collect();
+            self.fail(
+                told.help("the new code runs; correct the child, or its identifier in the plan"),
+            );
+        }
     }
 
     /// Processes that came to life in the very moment of the switch.

@@ -185,7 +185,7 @@ impl Resolver {
                 known(
                     options,
                     "module",
-                    &["class", "type", "change", "timeout", "purge"],
+                    &["class", "type", "change", "timeout", "purge", "children"],
                     &mut self.said,
                 );
                 for pair in options {

@@ -163,6 +163,14 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
         };
         let _ = writeln!(out, "       {what}");
     }
+    if let Some(rules) = shown.rules.modules.get(module) {
+        let children = &rules.children.value;
+        for (word, ids) in [("stop", &children.stop), ("start", &children.start)] {
+            for id in ids {
+                let _ = writeln!(out, "       {word} child {id} when everybody has resumed");
+            }
+        }
+    }
     for why in &step.why {
         let line = match &why.origin {
             Origin::Plan { span, because } => {
@@ -307,6 +315,10 @@ pub fn json(shown: &Shown<'_>) -> Value {
                 "new": changed.new.as_ref().map(|n| short(&n.facts.md5)),
             },
             "processes": changed.processes,
+            "children": {
+                "start": rules.children.value.start.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "stop": rules.children.value.stop.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            },
             "undo": if is_one_way(changed) { "impossible" } else { "exact" },
             "instruction": step.instruction.to_string(),
             "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),

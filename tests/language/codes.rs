@@ -43,6 +43,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E607", "tests/upgrade/policy.rs"),
     ("E608", "tests/upgrade/conversion.rs"),
     ("E609", "tests/upgrade/policy.rs"),
+    ("E610", "tests/upgrade/children.rs"),
+    ("W343", "tests/upgrade/children.rs"),
     ("E611", "tests/upgrade/interrupt.rs"),
     ("E701", "src/eval/tests/told.rs"),
     ("E703", "src/eval/tests/told.rs"),

@@ -265,4 +265,5 @@ step(Id, {apply, {M, F, A}}) ->
     catch
         Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text({Class, Reason, no_args(Stack)})}})
     end;
+step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
 step(_, Other) -> fail({unknown_step, text(Other)}).
