@@ -35,5 +35,7 @@ mod rollback;
 mod shop;
 #[path = "upgrade/suspend.rs"]
 mod suspend;
+#[path = "upgrade/sweep.rs"]
+mod sweep;
 #[path = "upgrade/way_back.rs"]
 mod way_back;

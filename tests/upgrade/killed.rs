@@ -9,7 +9,7 @@ use crate::support::desk::Desk;
 
 /// Waits until the agent, left alone, is through. It keeps its result for somebody to fetch; that holds no lock.
 /// Without an agent, waits until none is being brought to life any more.
-fn await_alone(node: &TestNode) {
+pub fn await_alone(node: &TestNode) {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         // In this order: a call that has ended has brought the agent to life or never will.
