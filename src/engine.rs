@@ -398,6 +398,7 @@ impl Connection<'_> {
         let exact = upgrade.changes.undo_is_exact(upgrade.rules.modules.keys());
         let back = (exact && !one_way).then(|| {
             exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
+                .persisting(plan.persist)
                 .record(&upgrade.changes, &upgrade.rules)
         });
         let text = plan

@@ -25,6 +25,8 @@ mod lock;
 mod many;
 #[path = "upgrade/nodes.rs"]
 mod nodes;
+#[path = "upgrade/persist.rs"]
+mod persist;
 #[path = "upgrade/policy.rs"]
 mod policy;
 #[path = "upgrade/release_handler.rs"]

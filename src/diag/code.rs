@@ -226,6 +226,8 @@ codes! {
     E611,
     /// A process of the run died on the node; the guardian has put things right.
     E612,
+    /// The new beams were not written to the node's disk, as `persist` wants.
+    E614,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
     /// A match failed: the value on the right does not have the form on the left. Both are shown side by side.

@@ -134,6 +134,13 @@ pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     checks.watch.outcome
 }
 
+impl Rejoin<'_> {
+    /// Whether beams are to be written: by the plan, or by the record of the run that is undone.
+    fn persist(&self) -> bool {
+        self.plan.persist || self.goal == State::Old
+    }
+}
+
 fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
     let agent = &what.holder.agent;
     checks.watch.outcome.state = checks.watch.until_finished(mailbox, &what.begun.steps);
@@ -152,7 +159,8 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             Some(1) if !settled => {
                 decide(what, checks, mailbox);
                 if checks.watch.outcome.state != State::Unknown {
-                    checks.watch.settle(agent, mailbox);
+                    let good = checks.watch.outcome.errors.is_empty();
+                    checks.watch.settle(agent, mailbox, what.persist() && good);
                 }
                 return;
             }
@@ -166,7 +174,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                 match checks.watch.news(&message, mailbox) {
                     Some((tag, parts)) if tag == "settled" => {
                         settled = true;
-                        checks.watch.lingering(parts.first());
+                        checks.watch.settled(parts.first());
                     }
                     // Somebody else was not content and takes it back.
                     Some((tag, _)) if tag == "started" => {
@@ -209,6 +217,12 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
 fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
     let ended = checks.watch.outcome.state;
     if what.goal == State::New && ended == State::New {
+        let checked = !what.plan.verifies.is_empty() || !what.plan.hooks.is_empty();
+        if what.plan.persist && checked {
+            let text = "nobody was there to verify: the beams were not written to the node's disk";
+            let text = text.to_owned();
+            checks.watch.tell(Kind::Log { warn: true, text });
+        }
         if !checks.content(None) && checks.watch.outcome.state != State::Unknown {
             checks.failed();
             let text = format!(

@@ -94,7 +94,12 @@ pub fn back(
             watch.fail(told.note(format!("after {:?}", began.elapsed())));
         }
         if watch.outcome.state != State::Unknown {
-            watch.settle(&agent, &mailbox);
+            let wanted = way
+                .job
+                .get("persist")
+                .is_some_and(|word| word.is_atom("asked"));
+            let persist = wanted && watch.outcome.errors.is_empty();
+            watch.settle(&agent, &mailbox, persist);
         }
     }
     watch.finished(way.expected.len());

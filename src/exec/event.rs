@@ -168,6 +168,11 @@ pub enum Kind {
     },
     /// Something to tell.
     Diagnostic(Box<Diagnostic>),
+    /// The beams are on the node's disk.
+    Persisted {
+        /// How many files were written; those that were right already are not counted.
+        files: usize,
+    },
     /// Processes that still run the old code of a module, after everything.
     Lingering {
         /// One text per process.

@@ -234,6 +234,27 @@ pub fn steps_term(steps: &[Step]) -> Term {
     )
 }
 
+/// Whether the node writes the new beams to its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persist {
+    /// Never.
+    No,
+    /// When the client says that all is well; a node that is left alone does not know.
+    Asked,
+    /// Whenever the run has gone through: there is nothing else to ask.
+    Always,
+}
+
+impl Persist {
+    fn term(self) -> Term {
+        Term::atom(match self {
+            Self::No => "no",
+            Self::Asked => "asked",
+            Self::Always => "always",
+        })
+    }
+}
+
 /// Who runs, and how long it may take.
 #[derive(Clone, Debug)]
 pub struct Terms<'a> {
@@ -245,6 +266,8 @@ pub struct Terms<'a> {
     pub watcher: Option<Pid>,
     /// From the first suspension to the last resumption.
     pub deadline: Option<Duration>,
+    /// Whether the beams are written to the node's disk after success.
+    pub persist: Persist,
 }
 
 /// The whole job.
@@ -311,6 +334,7 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
         ),
         key("undo", Term::atom(undo)),
         key("keep", millis(KEEP)),
+        key("persist", terms.persist.term()),
     ])
 }
 
@@ -376,6 +400,16 @@ pub struct Back {
 }
 
 impl Back {
+    /// The same, and the files of the way there are put back as well.
+    #[must_use]
+    pub fn persisting(mut self, persist: bool) -> Self {
+        if let Term::Map(pairs) = &mut self.term {
+            let word = if persist { Persist::Asked } else { Persist::No };
+            pairs.extend([key("persist", word.term())]);
+        }
+        self
+    }
+
     /// What is kept of a way back, for a rollback later: by then the deferred purge is over, so nobody is
     /// killed for it, and every module must still be what this run left.
     pub fn record(&self, changes: &ChangeSet, rules: &Ruleset) -> Term {

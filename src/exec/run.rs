@@ -11,12 +11,12 @@ use super::checks::Checks;
 use super::event::{Event, Kind, State};
 use super::failure;
 use super::interrupt::Interrupt;
-use super::job::{self, Back};
+use super::job::{self, Back, Persist};
 use super::watch::{Outcome, Watch};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::node::{Mailbox, Session};
-use crate::plan::{Plan, Rollback};
+use crate::plan::{Plan, Rollback, When};
 use crate::rules::view::View;
 use crate::rules::{Change, Ruleset};
 use crate::script::lower::Script;
@@ -85,6 +85,7 @@ impl Run<'_, '_> {
             owner: what.owner,
             watcher: (!what.detach).then(|| mailbox.pid()),
             deadline: what.plan.deadline,
+            persist: self.persist(),
         };
         let job = job::job(&terms, what.view.changes, what.rules, &steps);
         let watch = &mut self.checks.watch;
@@ -106,7 +107,22 @@ impl Run<'_, '_> {
             self.checks.failed();
         }
         if self.checks.watch.outcome.state != State::Unknown {
-            self.checks.watch.settle(&agent, &mailbox);
+            let good = self.checks.watch.outcome.errors.is_empty();
+            let persist = what.plan.persist && good;
+            self.checks.watch.settle(&agent, &mailbox, persist);
+        }
+    }
+
+    /// A node that is left alone may write its beams when there is nothing else to be content with.
+    fn persist(&self) -> Persist {
+        let plan = self.what.plan;
+        let more = self.what.verify && !plan.verifies.is_empty();
+        match plan.persist {
+            false => Persist::No,
+            true if more || plan.hooks.iter().any(|hook| hook.when == When::After) => {
+                Persist::Asked
+            }
+            true => Persist::Always,
         }
     }
 
@@ -122,7 +138,7 @@ impl Run<'_, '_> {
         let back = if one_way {
             Err("`{convert, F}` has no way down")
         } else if changes.undo_is_exact(what.rules.modules.keys()) {
-            Ok(job::back(changes, what.rules, what.script))
+            Ok(job::back(changes, what.rules, what.script).persisting(what.plan.persist))
         } else {
             Err("no copy of the running version was found")
         };

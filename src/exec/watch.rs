@@ -159,9 +159,9 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// Purge, and the agent goes.
-    pub(super) fn settle(&mut self, agent: &Agent, mailbox: &Mailbox) {
+    pub(super) fn settle(&mut self, agent: &Agent, mailbox: &Mailbox, persist: bool) {
         const PATIENCE: Duration = Duration::from_secs(120);
-        if agent.settle(self.session).is_err() {
+        if agent.settle(self.session, persist).is_err() {
             return;
         }
         let until = Instant::now() + PATIENCE;
@@ -170,6 +170,11 @@ impl<'a, 'b> Watch<'a, 'b> {
             let mail = match mailbox.recv(LOOK) {
                 Ok(mail) => mail,
                 Err(RecvError::Timeout) => continue,
+                // Whether the disk has the beams is part of how it ended.
+                Err(why) if persist => {
+                    self.unattended(&why.to_string());
+                    return;
+                }
                 Err(_) => return,
             };
             let Mail::Message(message) = mail else {
@@ -180,9 +185,9 @@ impl<'a, 'b> Watch<'a, 'b> {
             };
             match tag.as_str() {
                 "guardian_replaced" => {
-                    let _ = agent.settle(self.session);
+                    let _ = agent.settle(self.session, persist);
                 }
-                "settled" => return self.lingering(parts.first()),
+                "settled" => return self.settled(parts.first()),
                 _ => {}
             }
         }
@@ -232,8 +237,26 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
     }
 
+    /// What is told at the very end: whether the disk has the beams, and who still runs old code.
+    pub(super) fn settled(&mut self, info: Option<&Term>) {
+        let part = |key| info.and_then(|info| info.get(key));
+        if let Some(why) = part("not_persisted") {
+            let title = format!(
+                "the beams were not written to the disk of {}",
+                self.session.node()
+            );
+            let why = why.to_text().unwrap_or_else(|| why.to_string());
+            let told = Diagnostic::new(Code::E614, title).note(why);
+            self.fail(told.help("all is well until the node restarts: copy the beams by hand"));
+        } else if let Some(files) = part("persisted").and_then(Term::as_i64) {
+            let files = usize::try_from(files).unwrap_or(0);
+            self.tell(Kind::Persisted { files });
+        }
+        self.lingering(info);
+    }
+
     /// Who still runs old code after everything.
-    pub(super) fn lingering(&mut self, info: Option<&Term>) {
+    fn lingering(&mut self, info: Option<&Term>) {
         let entries = info
             .and_then(|info| info.get("lingering"))
             .and_then(Term::as_list);

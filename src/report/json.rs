@@ -98,6 +98,7 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             let fields = to_json(diagnostic, sources);
             ("diagnostic", json!({ "diagnostic": fields }))
         }
+        Kind::Persisted { files } => ("persisted", json!({ "files": files })),
         Kind::Lingering { processes } => ("lingering", json!({ "processes": processes })),
         Kind::Finished {
             state,

@@ -83,6 +83,13 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
         }
         Kind::Interrupt { text } => Some(format!("{:>12}     {}", "stop", look(style, text))),
         Kind::Diagnostic(diagnostic) => Some(format!("\n{}", render(diagnostic, sources, style))),
+        Kind::Persisted { files } => {
+            let what = format!(
+                "{} written to the node's disk",
+                count(*files, "beam", "beams")
+            );
+            Some(step(style, "persist", true, "", &what))
+        }
         Kind::Lingering { processes } => {
             let head = format!(
                 "{} still running old code:",

@@ -262,6 +262,18 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
     if !plan.verifies.is_empty() {
         let _ = writeln!(out, "  after    verify {}", names(&plan.verifies));
     }
+    if plan.persist {
+        let mut folders: Vec<&str> = shown
+            .rules
+            .modules
+            .keys()
+            .filter_map(|module| shown.changes.modules.get(module)?.new.as_ref())
+            .filter_map(|beam| beam.file.rsplit_once('/').map(|(folder, _)| folder))
+            .collect();
+        folders.sort_unstable();
+        folders.dedup();
+        let _ = writeln!(out, "  persist  in {}", folders.join(", "));
+    }
     let _ = writeln!(out, "  undo     {}", undo(shown, style));
 }
 

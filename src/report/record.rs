@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 use crate::name::NodeName;
 use crate::term::{Term, etf};
 
+/// How many runs are kept; the oldest go first, those that may still be going on never.
+const KEPT: usize = 200;
+
 /// All records of a state folder.
 #[derive(Clone, Debug)]
 pub struct Records {
@@ -70,6 +73,7 @@ impl Records {
         back: Option<&Term>,
         script: Option<&Term>,
     ) -> io::Result<Record> {
+        self.forget(KEPT.saturating_sub(1));
         let folder = self.folder.join(&summary.run);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("plan.updo"), plan)?;
@@ -85,6 +89,20 @@ impl Records {
         };
         record.meta()?;
         Ok(record)
+    }
+
+    /// Removes the oldest finished runs until so many are left. What cannot be removed stays.
+    fn forget(&self, left: usize) {
+        let all = self.all();
+        let finished = all
+            .iter()
+            .filter(|run| !matches!(run.state.as_str(), "running" | "unknown"));
+        for run in finished.take(all.len().saturating_sub(left)) {
+            // First what makes it a record: a crash in between leaves a folder that nobody lists.
+            let folder = self.folder.join(&run.run);
+            let _ = fs::remove_file(folder.join("meta.json"));
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 
     /// Every run, the oldest first; records that cannot be read are left out.
@@ -201,7 +219,10 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&beside, path)?;
+    // The name is on the disk when its folder is.
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn read(folder: &Path) -> Option<Summary> {
@@ -223,6 +244,58 @@ fn read(folder: &Path) -> Option<Summary> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_oldest_finished_runs_are_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::new(folder.path());
+        for number in 0..6_u64 {
+            let summary = Summary {
+                run: format!("000{number}"),
+                node: NodeName::new("shop@localhost"),
+                title: "Taxes".to_owned(),
+                plan: PathBuf::from("/plans/shop.updo"),
+                owner: "anna@ops1".to_owned(),
+                began: number,
+                state: "running".to_owned(),
+                goal: "new".to_owned(),
+            };
+            let record = records.begin(&summary, "", None, None).expect("can write");
+            if number != 1 {
+                record.finish("new");
+            }
+        }
+        records.forget(3);
+        let left: Vec<String> = records.all().into_iter().map(|s| s.run).collect();
+        assert_eq!(left, ["0001", "0004", "0005"]);
+        assert!(!folder.path().join("runs/0000").exists());
+    }
+
+    #[test]
+    fn a_torn_line_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::new(folder.path());
+        let summary = Summary {
+            run: "7f2a".to_owned(),
+            node: NodeName::new("shop@localhost"),
+            title: String::new(),
+            plan: PathBuf::new(),
+            owner: String::new(),
+            began: 1,
+            state: "running".to_owned(),
+            goal: "new".to_owned(),
+        };
+        let mut record = records.begin(&summary, "", None, None).expect("can write");
+        record.event(&json!({ "seq": 1 }));
+        let path = folder.path().join("runs/7f2a/events.jsonl");
+        let mut text = fs::read_to_string(&path).expect("it is there");
+        text.push_str("{\"seq\":");
+        fs::write(&path, text).expect("can write");
+        let mut record = records.resume(&summary).expect("it is there");
+        record.event(&json!({ "seq": 2 }));
+        let text = fs::read_to_string(&path).expect("it is there");
+        assert_eq!(text, "{\"seq\":1}\n{\"seq\":\n{\"seq\":2}\n");
+    }
 
     #[test]
     fn a_record_is_found_again() {

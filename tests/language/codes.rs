@@ -45,6 +45,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E609", "tests/upgrade/policy.rs"),
     ("E610", "tests/upgrade/children.rs"),
     ("W343", "tests/upgrade/children.rs"),
+    ("E614", "tests/upgrade/persist.rs"),
     ("E611", "tests/upgrade/interrupt.rs"),
     ("E701", "src/eval/tests/told.rs"),
     ("E703", "src/eval/tests/told.rs"),

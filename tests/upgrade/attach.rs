@@ -1,6 +1,7 @@
 //! Leaving a run and coming back to it: on purpose, because the connection was cut, because the client was killed.
 
 use crate::bank::{Is, Plan, await_standing, is, nothing_left, replaced, who};
+use crate::killed::await_alone;
 use crate::support::TestNode;
 use crate::support::desk::{Desk, Ran};
 
@@ -155,6 +156,8 @@ fn the_connection_was_cut() {
         let ran = attach(&desk, node, &back);
         assert!(matches!(ran.code, Some(0 | 14)), "{ran}");
     }
+    // Cut while the agent was brought to life: it may have ended alone.
+    await_alone(node);
     nothing_left(node);
 }
 

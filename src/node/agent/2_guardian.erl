@@ -64,6 +64,9 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         updo_settle when Phase =:= idle ->
             Exec ! updo_settle,
             guardian(G#{phase := settling, seen => true});
+        {updo_settle, persist} when Phase =:= idle ->
+            Exec ! {updo_settle, persist},
+            guardian(G#{phase := settling, seen => true, persist => true});
         {updo_idle, Exec} -> guardian(alone(G#{phase := idle}));
         {updo_settled, Exec} -> guardian_settled(G#{phase := settled});
         updo_deadline -> guardian(deadline(G));
@@ -125,7 +128,9 @@ executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := 
         true ->
             G1 = start_executor({recover, Reason}, G#{lives := Lives - 1, late := undefined}),
             case Phase of
-                settling -> maps:get(exec, G1) ! updo_settle, G1;
+                settling ->
+                    maps:get(exec, G1) ! case maps:get(persist, G, false) of true -> {updo_settle, persist}; false -> updo_settle end,
+                    G1;
                 _ -> G1
             end
     end.
@@ -148,7 +153,7 @@ kill_all(Pids) ->
 
 %% Everything is done. When nobody has asked for the end, keep the result for a while.
 guardian_settled(#{job := Job, log := Log} = G) ->
-    case maps:get(seen, G, false) of
+    case maps:get(seen, G, false) orelse nothing_to_tell(Log) of
         true -> ok;
         false ->
             say_who(Job, kept),
@@ -157,6 +162,10 @@ guardian_settled(#{job := Job, log := Log} = G) ->
     catch unregister(updo_run),
     cleaner(Job, [self(), maps:get(exec, G) | maps:get(workers, G)]),
     exit(normal).
+
+%% Nobody was there from the beginning, so nothing was begun.
+nothing_to_tell(#{events := Es}) ->
+    lists:any(fun({_, {finished, _, #{reason := unattended}}}) -> true; (_) -> false end, Es).
 
 guardian_kept(Log, Until) ->
     receive

@@ -48,9 +48,9 @@ idle_loop() ->
             event({started, #{guardian => get(guardian), executor => self()}}),
             run(once),
             idle();
-        updo_settle ->
+        Settle when Settle =:= updo_settle; Settle =:= {updo_settle, persist} ->
             put(phase, settling),
-            settle(),
+            settle(Settle =/= updo_settle),
             get(guardian) ! {updo_settled, self()},
             wait_stragglers(),
             lists:foreach(fun(W) -> unlink(W), exit(W, kill) end, get(workers)),

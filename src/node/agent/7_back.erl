@@ -191,7 +191,7 @@ straggler_down(Mon) ->
 %% ---------------------------------------------------------------------------------------------------------------
 %% Settle: after everything, with nobody suspended
 
-settle() ->
+settle(Persist) ->
     #{converted := Converted, loaded := Loaded, switching := S, on_load := O} = get(log),
     Erase = {erase, erase_fun(), get(nobody)},
     lists:foreach(fun({_, Parts}) -> do(make_ref(), settle, Erase, Parts, 0) end, Converted),
@@ -199,7 +199,7 @@ settle() ->
     Policies = maps:from_list([{M, P} || #{name := M, purge := P} <- job(modules, [])]),
     Policy = fun(M) -> maps:get(M, Policies, soft) end,
     Stay = [M || M <- Mine, erlang:check_old_code(M), not purged({M, Policy(M)}, now_ms())],
-    event({settled, #{lingering => lingering(Stay)}}).
+    event({settled, (persist(Persist))#{lingering => lingering(Stay)}}).
 
 lingering([]) -> [];
 lingering(Ms) ->

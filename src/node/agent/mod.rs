@@ -20,6 +20,7 @@ pub const SOURCE: &str = concat!(
     include_str!("6_switch.erl"),
     include_str!("7_back.erl"),
     include_str!("8_workers.erl"),
+    include_str!("9_persist.erl"),
 );
 
 /// The expressions that bring the source to life on the node.
@@ -122,12 +123,18 @@ impl Agent {
         session.send(&self.guardian, Term::atom("updo_settle"))
     }
 
-    /// Asks for the end: purge what nobody runs, unlock, go.
+    /// Asks for the end: purge what nobody runs, write the beams if `persist`, unlock, go.
     ///
     /// # Errors
     /// When the connection is lost.
-    pub fn settle(&self, session: &Session) -> std::result::Result<(), CallError> {
-        session.send_named("updo_run", Term::atom("updo_settle"))
+    pub fn settle(&self, session: &Session, persist: bool) -> std::result::Result<(), CallError> {
+        let word = Term::atom("updo_settle");
+        let message = if persist {
+            Term::tuple([word, Term::atom("persist")])
+        } else {
+            word
+        };
+        session.send_named("updo_run", message)
     }
 }
 
