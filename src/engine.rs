@@ -17,13 +17,15 @@
 //! }
 //! ```
 
+pub mod earlier;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
-use crate::exec::{self, Event, Outcome, Upgrade as Job};
+use crate::exec::{self, Event, Interrupt, Outcome, Upgrade as Job};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
 use crate::facts::live::{self, NodeFacts};
@@ -38,7 +40,7 @@ use crate::report::json;
 use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, advice, merge, resolve, shared};
+use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, lower};
 
@@ -59,6 +61,10 @@ pub struct Settings {
     pub strict: bool,
     /// Whether `verify` is skipped.
     pub no_verify: bool,
+    /// Whether a node is left to itself as soon as it has taken the job.
+    pub detach: bool,
+    /// Who may ask for the end of a run.
+    pub interrupt: Interrupt,
     /// How long connecting may take.
     pub connect_timeout: Duration,
 }
@@ -179,6 +185,15 @@ impl Engine {
             told = told.help(format!("did you mean `{close}`?"));
         }
         Err(Box::new(told))
+    }
+
+    /// This engine over a session that was made otherwise.
+    pub fn over(&self, session: Session) -> Connection<'_> {
+        Connection {
+            engine: self,
+            session,
+            target: String::new(),
+        }
     }
 
     /// Connects to a node as a hidden node.
@@ -347,6 +362,8 @@ impl Connection<'_> {
             rules: &upgrade.rules,
             script: &upgrade.script,
             verify: !self.engine.settings.no_verify,
+            detach: self.engine.settings.detach,
+            interrupt: &self.engine.settings.interrupt,
         };
         let outcome = exec::upgrade(&job, &mut |event| {
             if let Some(record) = &mut record {
@@ -373,6 +390,7 @@ impl Connection<'_> {
             owner: owner(),
             began: now(),
             state: "running".to_owned(),
+            goal: "new".to_owned(),
         };
         let one_way = upgrade
             .rules
@@ -382,6 +400,7 @@ impl Connection<'_> {
         let exact = upgrade.changes.undo_is_exact(upgrade.rules.modules.keys());
         let back = (exact && !one_way).then(|| {
             exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
+                .persisting(plan.persist)
                 .record(&upgrade.changes, &upgrade.rules)
         });
         let text = plan
@@ -389,7 +408,11 @@ impl Connection<'_> {
             .sources()
             .first()
             .map_or("", |source| &source.text);
-        let mut record = records.begin(&summary, text, back.as_ref()).ok()?;
+        let steps = exec::job::every(&upgrade.changes, &upgrade.rules, &upgrade.script);
+        let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
+        let mut record = records
+            .begin(&summary, text, back.as_ref(), Some(&script))
+            .ok()?;
         record.event(&json::stream(&plan.path.display().to_string()));
         for line in self.head(upgrade) {
             record.event(&line);
@@ -455,6 +478,7 @@ pub fn decide(
     });
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
+    diagnostics.extend(children::advice(&changes, &rules));
     diagnostics.extend(shared::shared_records(&changes, &rules));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
