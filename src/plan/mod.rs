@@ -21,6 +21,7 @@ use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
 
+pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 
@@ -167,6 +168,8 @@ pub struct Plan {
     pub deadline: Option<Duration>,
     /// `rollback`.
     pub rollback: Rollback,
+    /// Whether rules of included files that do nothing are told too.
+    pub warn_unused_everywhere: bool,
 }
 
 impl Plan {

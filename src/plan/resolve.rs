@@ -46,6 +46,7 @@ pub(super) fn resolve(
         hooks: Vec::new(),
         deadline: None,
         rollback: Rollback::default(),
+        warn_unused_everywhere: false,
     };
     let mut resolver = Resolver {
         plan,

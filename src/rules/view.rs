@@ -153,6 +153,20 @@ fn fail(format: &Term, args: &[Term]) -> Result<Term, WorldError> {
     Err(WorldError::Raised(Class::Error, Term::string(&text)))
 }
 
+/// The built-in functions without any node: facts are unknown.
+#[derive(Clone, Copy, Debug)]
+pub struct Offline;
+
+impl World for Offline {
+    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
+        let fact = crate::eval::needs(name) == Some(Moment::Facts);
+        if fact {
+            return Some(Err(WorldError::Unknown(format!("`{name}` needs a node"))));
+        }
+        anywhere(name, args)
+    }
+}
+
 /// The built-in functions on a node that no plan describes: nothing was compared.
 #[derive(Debug)]
 pub struct NoFacts<'a>(pub &'a NodeName);

@@ -254,6 +254,7 @@ impl<'a> Reader<'a> {
             comments: &self.lexed.comments,
             failure,
             base: self.base,
+            statements: true,
         };
         self.diagnostics.push(error::explain(&site));
         self.resume(from, bad, end)
