@@ -31,3 +31,5 @@ mod shop;
 mod suspend;
 #[path = "upgrade/way_back.rs"]
 mod way_back;
+#[path = "upgrade/windows.rs"]
+mod windows;

@@ -8,6 +8,7 @@ pub mod failure;
 pub mod job;
 pub mod run;
 mod watch;
+pub mod ways;
 
 pub use event::{Event, Kind, State, StepKind};
 pub use run::{Upgrade, upgrade};

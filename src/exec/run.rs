@@ -11,6 +11,7 @@ use super::event::{Event, Kind, State};
 use super::failure;
 use super::job;
 use super::watch::{Outcome, Watch};
+use super::ways;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::node::agent::Agent;
@@ -163,7 +164,12 @@ impl Run<'_, '_> {
             watcher: mailbox.pid(),
             deadline: what.plan.deadline,
         };
-        let job = job::job(&terms, what.view.changes, what.rules, &steps);
+        let ways = ways::ways(what.view.changes, what.rules, what.script, steps.len() + 1);
+        let job = job::job(&terms, what.view.changes, what.rules, &steps, &ways);
+        let steps: Vec<_> = steps
+            .into_iter()
+            .chain(ways.into_iter().flatten().flatten())
+            .collect();
         let Some(agent) = self.watch.start(&mailbox, &job) else {
             return;
         };

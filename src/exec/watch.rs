@@ -45,6 +45,8 @@ pub(super) struct Watch<'a, 'b> {
     seq: u64,
     /// Number of the agent's last event.
     seen: i64,
+    /// Whether closed windows are gone through backwards: that counts for nothing.
+    turned: bool,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
 }
@@ -65,6 +67,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             began: Instant::now(),
             seq: 0,
             seen: 0,
+            turned: false,
             outcome: Outcome {
                 state: State::Old,
                 errors: Vec::new(),
@@ -178,6 +181,8 @@ impl<'a, 'b> Watch<'a, 'b> {
         // A guardian that dies is replaced by the executor within moments.
         const SUCCESSION: Duration = Duration::from_secs(10);
         let mut patience = SILENCE;
+        (self.outcome.processes, self.outcome.converted) = (0, 0);
+        self.turned = false;
         loop {
             let message = match mailbox.recv(patience) {
                 Ok(Mail::Message(message)) => message,
@@ -248,6 +253,11 @@ impl<'a, 'b> Watch<'a, 'b> {
             .unwrap_or(0);
         let step = steps.iter().find(|step| step.id == id);
         match (tag, step) {
+            ("turning_back", _) => {
+                self.turned = true;
+                self.tell(Kind::RollbackStarted);
+            }
+            ("prepared", _) if self.turned => {}
             ("prepared", _) => {
                 let took = micros(parts.first());
                 let what = "object code accepted, lock taken".to_owned();
@@ -279,8 +289,9 @@ impl<'a, 'b> Watch<'a, 'b> {
             ("step_finished", Some(step)) => {
                 let processes = parts.get(2).and_then(|info| count(info.get("processes")));
                 match step.kind {
-                    StepKind::Suspend => self.outcome.processes = processes.unwrap_or(0),
-                    StepKind::Convert => self.outcome.converted = processes.unwrap_or(0),
+                    _ if self.turned => {}
+                    StepKind::Suspend => self.outcome.processes += processes.unwrap_or(0),
+                    StepKind::Convert => self.outcome.converted += processes.unwrap_or(0),
                     _ => {}
                 }
                 let born = parts.get(2).and_then(|info| info.get("born")).cloned();
@@ -364,6 +375,11 @@ impl<'a, 'b> Watch<'a, 'b> {
                 "going back failed: the node is neither old nor new",
             )
             .help("run these expressions on the node");
+            if let Some(new) = info.and_then(|i| i.get("new")) {
+                told = told
+                    .note(format!("the windows of {new} are new, everything else is old"))
+                    .help("nobody is suspended; correct the plan and run again, or run the expressions above");
+            }
             for line in info
                 .and_then(|i| i.get("by_hand"))
                 .and_then(Term::as_list)

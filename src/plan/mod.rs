@@ -126,6 +126,28 @@ pub enum Rollback {
     Never,
 }
 
+/// `window`: how a script is grouped. A window is what lies between suspending and resuming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Windows {
+    /// Everything at one instant.
+    #[default]
+    Single,
+    /// One for each set of modules that must change together.
+    Minimal,
+    /// As `systools_rc` makes them.
+    Otp,
+}
+
+impl std::fmt::Display for Windows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Single => "single",
+            Self::Minimal => "minimal",
+            Self::Otp => "otp",
+        })
+    }
+}
+
 /// A statement that is decided per node, with the layer it stands in (0: the plan file).
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -170,6 +192,8 @@ pub struct Plan {
     pub rollback: Rollback,
     /// Whether rules of included files that do nothing are told too.
     pub warn_unused_everywhere: bool,
+    /// `window`.
+    pub windows: Windows,
 }
 
 impl Plan {

@@ -8,7 +8,7 @@ use super::constants::constants;
 use super::load::Located;
 use super::options::{attribute, constant, duration, known, unsupported, value, wrong};
 use super::scope::{self, Names};
-use super::{Check, CodeFrom, Hook, Patterns, Plan, Rollback, Rule, When};
+use super::{Check, CodeFrom, Hook, Patterns, Plan, Rollback, Rule, When, Windows};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Moment, is_builtin};
@@ -47,6 +47,7 @@ pub(super) fn resolve(
         deadline: None,
         rollback: Rollback::default(),
         warn_unused_everywhere: false,
+        windows: Windows::default(),
     };
     let mut resolver = Resolver {
         plan,
@@ -204,13 +205,9 @@ impl Resolver {
             StatementKind::Window(word) => {
                 self.once("window", span);
                 match word.value.as_str() {
-                    "single" => {}
-                    "minimal" | "otp" => {
-                        self.said.push(unsupported(
-                            span,
-                            &format!("`window {}`", word.value.as_str()),
-                        ));
-                    }
+                    "single" => self.plan.windows = Windows::Single,
+                    "minimal" => self.plan.windows = Windows::Minimal,
+                    "otp" => self.plan.windows = Windows::Otp,
                     _ => self
                         .said
                         .push(choice("window", word, &["single", "minimal", "otp"])),

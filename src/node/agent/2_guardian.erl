@@ -95,7 +95,7 @@ alone(G) -> G.
 
 %% The time is up: whatever the executor is in (a hanging on_load, an apply), its successor undoes. What is already
 %% being undone or resumed is left alone.
-deadline(#{phase := running, log := #{undoing := false, resuming := false, step := Step}, exec := Exec} = G) ->
+deadline(#{phase := running, log := #{undoing := false, resuming := false, way := there, step := Step}, exec := Exec} = G) ->
     exit(Exec, kill),
     G#{late := {deadline, Step}};
 deadline(G) -> G.
