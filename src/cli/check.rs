@@ -10,8 +10,8 @@ use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::engine::Engine;
 use crate::eval::{Evaluator, Moment, Truth};
 use crate::plan::Plan;
+use crate::plan::offline::Offline;
 use crate::report::paint;
-use crate::rules::view::Offline;
 use crate::syntax::ast::Tail;
 use crate::syntax::walk::tail;
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::load::Located;
+use super::offline::Offline;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{Bindings, Evaluator, Moment};
@@ -180,7 +181,10 @@ fn value(
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.clone())));
     let mut bindings: Bindings = known.collect();
-    match Evaluator::pure(Moment::Static).eval(std::slice::from_ref(expr), &mut bindings) {
+    match Evaluator::pure(Moment::Static)
+        .with_world(&mut Offline)
+        .eval(std::slice::from_ref(expr), &mut bindings)
+    {
         Ok(term) => Some(term),
         Err(failure) => {
             said.push(*failure.diagnostic);

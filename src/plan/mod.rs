@@ -6,6 +6,7 @@
 mod constants;
 mod include;
 pub mod load;
+pub mod offline;
 mod options;
 mod resolve;
 mod scope;
@@ -199,10 +200,17 @@ pub struct Plan {
 impl Plan {
     /// Its functions as the evaluator wants them; they see the constants.
     pub fn scripts(&self) -> Functions<'_> {
-        let mut functions = Functions::new();
-        for ((name, _), clauses) in &self.functions {
-            functions.insert(name, clauses);
-        }
-        functions.with_constants(&self.constants)
+        scripts(&self.functions, &self.constants)
     }
+}
+
+fn scripts<'a>(
+    functions: &'a BTreeMap<(String, usize), Vec<FunClause>>,
+    constants: &'a Bindings,
+) -> Functions<'a> {
+    let mut table = Functions::new();
+    for ((name, _), clauses) in functions {
+        table.insert(name, clauses);
+    }
+    table.with_constants(constants)
 }

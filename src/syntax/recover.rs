@@ -242,7 +242,9 @@ impl<'a> Reader<'a> {
         if self.is_lexically_broken(from, end) {
             return self.resume(from, from, end);
         }
-        if bad > from && bad < end && self.is_line_start(bad) && self.parse(from, bad).is_ok() {
+        let begins =
+            |bad| self.is_line_start(bad) || self.parsed(bad, end, grammar::accepted).is_ok();
+        if bad > from && bad < end && begins(bad) && self.parse(from, bad).is_ok() {
             self.diagnostics
                 .push(error::missing_dot(self.base + tokens[bad - 1].end));
             return bad;
