@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diag::suggest::suggest;
-use crate::diag::{Code, Diagnostic, Result, SourceMap};
+use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
 use crate::exec::{self, Event, Interrupt, Outcome, Upgrade as Job};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
@@ -34,6 +34,7 @@ use crate::facts::store::Store;
 use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
+use crate::plan::ENVIRONMENT;
 use crate::plan::{CodeFrom, CookieFrom, Plan};
 use crate::report::head;
 use crate::report::json;
@@ -47,7 +48,8 @@ use crate::script::{check, high, lower};
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Parameters: `--set Name=value`, `UPDO_SET_NAME`.
+    /// Parameters: `Name` for `--set Name=value`, `UPDO_SET_NAME` for those of the environment, which may be meant
+    /// for other plans.
     pub sets: BTreeMap<String, String>,
     /// `--cookie-file`.
     pub cookie_file: Option<PathBuf>,
@@ -59,6 +61,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Whether advice is an error and undeclared cycles are.
     pub strict: bool,
+    /// Whether rules of included files that do nothing are told too (W310).
+    pub warn_unused_everywhere: bool,
     /// Whether `verify` is skipped.
     pub no_verify: bool,
     /// Whether a node is left to itself as soon as it has taken the job.
@@ -69,12 +73,15 @@ pub struct Settings {
     pub connect_timeout: Duration,
 }
 
+/// How many overrides without a reason are shown when there has to be one.
+const SHOWN_WITHOUT_REASON: usize = 5;
+
 impl Settings {
     /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_SET_…`.
     pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let sets = std::env::vars()
-            .filter_map(|(name, value)| Some((name.strip_prefix("UPDO_SET_")?.to_owned(), value)))
+            .filter(|(name, _)| name.starts_with(ENVIRONMENT))
             .collect();
         let home = text("HOME").map(PathBuf::from).unwrap_or_default();
         let state = text("UPDO_STATE_DIR")
@@ -132,17 +139,24 @@ impl Engine {
     fn opened(loaded: crate::plan::load::Loaded, settings: Settings) -> Opened {
         let store = Store::new(&settings.state_dir);
         let mut diagnostics = loaded.diagnostics;
-        let strict = settings.strict && diagnostics.iter().any(|d| d.code == Code::A311);
+        let without = diagnostics.iter().filter(|d| d.code == Code::A311);
+        let places: Vec<Span> = without
+            .filter_map(|d| d.labels.first().map(|label| label.span))
+            .collect();
+        let strict = settings.strict && !places.is_empty();
         if strict {
-            diagnostics.push(Diagnostic::new(
-                Code::E205,
-                "with --strict every override needs a reason",
-            ));
+            let told = Diagnostic::new(Code::E205, "with --strict every override needs a reason")
+                .help("add `because \"…\"`");
+            let shown = places.iter().take(SHOWN_WITHOUT_REASON);
+            diagnostics.push(shown.fold(told, |told, span| told.label(*span, "why?")));
         }
-        let engine = loaded.plan.filter(|_| !strict).map(|plan| Engine {
-            plan,
-            settings,
-            store,
+        let engine = loaded.plan.filter(|_| !strict).map(|mut plan| {
+            plan.warn_unused_everywhere = settings.warn_unused_everywhere;
+            Engine {
+                plan,
+                settings,
+                store,
+            }
         });
         Opened {
             engine,

@@ -82,7 +82,7 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Read, resolve and lint a plan; no network
+    /// Read, resolve and lint a plan; no network, unless --target names nodes to look at
     Check(Check),
     /// Format plans
     Fmt(Fmt),
@@ -235,9 +235,24 @@ pub struct Check {
     /// Plans
     #[arg(required = true, value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plans: Vec<PathBuf>,
-    /// Advice counts as an error
+    /// Overrides without a reason are errors; with a target, undeclared cycles too
     #[arg(long)]
     pub strict: bool,
+    /// Never connect, even if a target is given
+    #[arg(long)]
+    pub offline: bool,
+    /// With a target: which rules that do nothing are told
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = WarnUnused::Plan)]
+    pub warn_unused: WarnUnused,
+}
+
+/// Rules that do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WarnUnused {
+    /// Those of the plan's own file
+    Plan,
+    /// Those of included files as well
+    All,
 }
 
 /// `updo fmt`

@@ -109,4 +109,6 @@ pub struct Manual {
     pub only: Vec<Selection>,
     /// `exclude`.
     pub exclude: Vec<Selection>,
+    /// Whether rules of included files that do nothing are told too.
+    pub warn_unused_everywhere: bool,
 }

@@ -20,7 +20,10 @@ pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
         plan,
         view,
         functions: plan.scripts(),
-        manual: Manual::default(),
+        manual: Manual {
+            warn_unused_everywhere: plan.warn_unused_everywhere,
+            ..Manual::default()
+        },
         said: Vec::new(),
     };
     for rule in &plan.rules {

@@ -20,6 +20,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E213", "tests/language/codes.rs"),
     ("E214", "tests/upgrade/conversion.rs"),
     ("E215", "src/facts/app.rs"),
+    ("W314", "tests/facts/ways.rs"),
     ("W315", "tests/language/codes.rs"),
     ("E317", "tests/upgrade/way_back.rs"),
     ("W319", "tests/language/codes.rs"),
@@ -27,6 +28,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E401", "tests/language/codes.rs"),
     ("E402", "tests/language/codes.rs"),
     ("E404", "tests/language/codes.rs"),
+    ("W406", "tests/facts/ways.rs"),
+    ("W417", "tests/relup/command.rs"),
     ("E501", "tests/session/connect.rs"),
     ("E502", "tests/session/connect.rs"),
     ("E504", "tests/session/connect.rs"),
@@ -81,13 +84,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Codes that are reserved: nothing in the sources tells them yet. One that is told must leave this list.
-const RESERVED: &[&str] = &["W314", "E403", "W406", "E503"];
+const RESERVED: &[&str] = &["E403", "E503"];
 
 /// Told by the sources, and brought about by no test of this repository yet. The list may only get shorter.
 const UNPROVEN: &[(&str, &str)] = &[
     ("E612", "src/exec/failure.rs"),
     ("W613", "src/exec/watch.rs"),
-    ("W417", "src/release/infer.rs"),
 ];
 
 /// `shop_a` calls `shop_b` calls `shop_c`; `shop_x` and `shop_y` call each other; `shop_s` is a server;
