@@ -136,6 +136,13 @@ impl Engine {
         Self::opened(loaded, settings)
     }
 
+    /// The same for what a file would say if somebody changed it so, as the REPL does: `path` is its name and what
+    /// includes are relative to.
+    pub fn open_as(path: &Path, text: &str, settings: Settings) -> Opened {
+        let loaded = crate::plan::load_text(path, text, &settings.sets);
+        Self::opened(loaded, settings)
+    }
+
     fn opened(loaded: crate::plan::load::Loaded, settings: Settings) -> Opened {
         let store = Store::new(&settings.state_dir);
         let mut diagnostics = loaded.diagnostics;
@@ -215,15 +222,7 @@ impl Engine {
     /// # Errors
     /// E501 to E507.
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
-        let target = self
-            .plan
-            .targets
-            .iter()
-            .find(|t| t.nodes.contains(node))
-            .or(match self.plan.targets.as_slice() {
-                [one] => Some(one),
-                _ => None,
-            });
+        let target = self.target_of(node);
         let from_plan = target.and_then(|target| target.cookie.clone());
         let cookie = cookie(self.settings.cookie_file.as_deref(), from_plan.as_ref())?;
         let mut connect = Connect::new(node.clone(), cookie);
@@ -239,12 +238,26 @@ impl Engine {
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;
         }
-        let session = Session::connect(&connect)?;
-        let target = target.map(|target| target.name.clone()).unwrap_or_default();
-        Ok(Connection {
+        Ok(self.continued(Session::connect(&connect)?))
+    }
+
+    /// A connection over a session that is there already, for the plan as it is now.
+    pub fn continued(&self, session: Session) -> Connection<'_> {
+        let target = self.target_of(session.node());
+        Connection {
             engine: self,
+            target: target.map(|target| target.name.clone()).unwrap_or_default(),
             session,
-            target,
+        }
+    }
+
+    /// The target that a node belongs to; that of a plan with only one is meant for any node.
+    fn target_of(&self, node: &NodeName) -> Option<&crate::plan::Target> {
+        let targets = &self.plan.targets;
+        let named = targets.iter().find(|t| t.nodes.contains(node));
+        named.or(match targets.as_slice() {
+            [one] => Some(one),
+            _ => None,
         })
     }
 }

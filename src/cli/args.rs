@@ -418,6 +418,12 @@ pub struct Repl {
     /// The plan
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
+    /// Evaluates the lines of a file and stops at the first error
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Calls only functions that change nothing
+    #[arg(long)]
+    pub read_only: bool,
 }
 
 /// `updo status`
