@@ -446,7 +446,12 @@ pub fn decide(
     let merged = merge::merge(&changes, &inferred, &manual);
     diagnostics.extend(merged.diagnostics);
     let rules = merged.rules;
-    let script = lower::single(&changes, &rules, high::high(&changes, &rules));
+    let high = high::high(&changes, &rules);
+    let script = lower::lower(&changes, &rules, high.clone(), plan.windows);
+    let script = script.unwrap_or_else(|refused| {
+        diagnostics.push(*refused);
+        lower::single(&changes, &rules, high)
+    });
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
     diagnostics.extend(children::advice(&changes, &rules));

@@ -41,3 +41,5 @@ mod suspend;
 mod sweep;
 #[path = "upgrade/way_back.rs"]
 mod way_back;
+#[path = "upgrade/windows.rs"]
+mod windows;

@@ -1,15 +1,12 @@
 //! `updo preview`: what would happen, on every node of the target. Changes nothing.
 
-use std::collections::BTreeMap;
-
 use super::args::Preview;
 use super::{Context, Exit};
-use crate::diag::{Code, Diagnostic, Result};
+use crate::diag::Result;
 use crate::engine::{Connection, Engine, Upgrade};
-use crate::name::{App, Module};
 use crate::report::preview::{self, Shown};
-use crate::script::instruction::{Instruction, StartType};
-use crate::script::translate::{Application, Mode, translate};
+use crate::script::instruction::Instruction;
+use crate::script::otp;
 use crate::term::{Term, pretty};
 
 pub(super) fn run(context: &Context<'_>, args: &Preview) -> Exit {
@@ -86,46 +83,13 @@ fn print(
 
 /// The instructions as OTP would have them: an appup's, or with `low` what it makes of them.
 fn otp_script(upgrade: &Upgrade, low: bool) -> Result<Term> {
-    let mut script = Vec::new();
-    for step in &upgrade.script.high {
-        script.push(Instruction::from_high(&step.instruction).ok_or_else(|| {
-            let title = format!("an appup has no word for `{}`", step.instruction);
-            let help = "convert with `code_change` instead of a function of another module";
-            Box::new(Diagnostic::new(Code::E401, title).help(help))
-        })?);
-    }
-    let script = Term::list(script.iter().map(Instruction::to_term));
-    if !low {
-        return Ok(script);
-    }
-    // To OTP every module has an application.
-    let mut apps: BTreeMap<App, Vec<Module>> = BTreeMap::new();
-    for (module, changed) in &upgrade.changes.modules {
-        let app = changed.app.clone().unwrap_or_else(|| App::new("undefined"));
-        apps.entry(app).or_default().push(module.clone());
-    }
-    let apps: Vec<Application> = apps
-        .into_iter()
-        .map(|(name, modules)| Application {
-            vsn: Term::string(
-                upgrade
-                    .changes
-                    .app_vsn
-                    .get(&name)
-                    .map_or("", String::as_str),
-            ),
-            name,
-            start: StartType::Permanent,
-            modules,
-        })
-        .collect();
-    match translate(Mode::Up, &[script], &apps, &apps) {
-        Ok(low) => Ok(Term::list(low.iter().map(Instruction::to_term))),
-        Err(refused) => Err(Box::new(Diagnostic::new(
-            Code::E414,
-            refused.error.to_string(),
-        ))),
-    }
+    let high = &upgrade.script.high;
+    let script = if low {
+        otp::relup(&upgrade.changes, high)?
+    } else {
+        otp::appup(high)?
+    };
+    Ok(Term::list(script.iter().map(Instruction::to_term)))
 }
 
 /// The sentence for a node that runs the new code already.

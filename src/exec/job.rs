@@ -3,14 +3,16 @@
 //! `src/node/agent/PROTOCOL.md` says what each key means. Everything that can be prepared here is: the
 //! agent looks for processes and runs the steps, it decides nothing about order.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::StepKind;
+use super::ways;
 use crate::facts::change::{Beam, ChangeSet};
 use crate::name::Module;
 use crate::rules::{Change, Purge, Ruleset, Timeout};
 use crate::script::low::Low;
-use crate::script::lower::Script;
+use crate::script::lower::{Script, ranks, switched};
 use crate::term::{Pid, Term};
 
 /// Default patience of a suspension, as OTP's.
@@ -52,26 +54,24 @@ impl Step {
 /// The steps of a script.
 pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let mut switched = false;
-    for instruction in &script.low {
+    let is_switch = |i: &Low| matches!(i, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_));
+    let mut rest = script.low.as_slice();
+    while let Some((instruction, behind)) = rest.split_first() {
+        let mut next = behind;
         match instruction {
             Low::LoadObjectCode { .. } | Low::PointOfNoReturn => {}
             Low::Suspend(modules) => {
-                let names = modules.iter().map(|(module, _)| module.clone()).collect();
-                push(
-                    &mut steps,
-                    StepKind::Suspend,
-                    names,
-                    suspend_term(script, rules),
-                );
+                let names: Vec<Module> = modules.iter().map(|(m, _)| m.clone()).collect();
+                let term = suspend_term(modules, rules);
+                push(&mut steps, StepKind::Suspend, names, term);
             }
-            Low::Load { .. } | Low::Remove { .. } => {
-                if !switched {
-                    switch(&mut steps, &script.low);
-                    switched = true;
-                }
+            // What follows each other is switched at one instant. Purging is for later, when everybody runs.
+            Low::Load { .. } | Low::Remove { .. } | Low::Purge(_) => {
+                let many = rest.iter().take_while(|i| is_switch(i)).count();
+                let (loads, removes) = switched(&rest[..many]);
+                switch(&mut steps, loads, removes);
+                next = &rest[many..];
             }
-            Low::Purge(_) => {}
             Low::CodeChange { down, modules } => {
                 let names = modules.iter().map(|(module, _)| module.clone()).collect();
                 push(
@@ -81,9 +81,17 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                     convert_term(*down, modules),
                 );
             }
-            Low::Resume(modules) => {
-                let term = Term::tuple([Term::atom("resume"), atoms(modules)]);
-                push(&mut steps, StepKind::Resume, modules.clone(), term);
+            // Those that follow each other end one window.
+            Low::Resume(_) => {
+                let resumed = |i: &Low| match i {
+                    Low::Resume(modules) => Some(modules.clone()),
+                    _ => None,
+                };
+                let lists: Vec<_> = rest.iter().map_while(resumed).collect();
+                next = &rest[lists.len()..];
+                let modules = lists.concat();
+                let term = Term::tuple([Term::atom("resume"), atoms(&modules)]);
+                push(&mut steps, StepKind::Resume, modules, term);
             }
             Low::Apply {
                 module,
@@ -99,6 +107,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 push(&mut steps, StepKind::Apply, Vec::new(), term);
             }
         }
+        rest = next;
     }
     children(&mut steps, rules, false);
     steps
@@ -134,7 +143,7 @@ fn children(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
     }
 }
 
-fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term) {
+pub(super) fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term) {
     let id = u32::try_from(steps.len() + 1).unwrap_or(u32::MAX);
     steps.push(Step {
         id,
@@ -144,28 +153,8 @@ fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term)
     });
 }
 
-/// All loads of a single window are one step, and so are all deletions.
-fn switch(steps: &mut Vec<Step>, low: &[Low]) {
-    let loads: Vec<Module> = low
-        .iter()
-        .filter_map(|i| {
-            if let Low::Load { module, .. } = i {
-                Some(module.clone())
-            } else {
-                None
-            }
-        })
-        .collect();
-    let removes: Vec<Module> = low
-        .iter()
-        .filter_map(|i| {
-            if let Low::Remove { module, .. } = i {
-                Some(module.clone())
-            } else {
-                None
-            }
-        })
-        .collect();
+/// All loads are one step, and so are all deletions.
+pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Module>) {
     if !loads.is_empty() {
         let term = Term::tuple([Term::atom("load"), atoms(&loads)]);
         push(steps, StepKind::Load, loads, term);
@@ -176,23 +165,23 @@ fn switch(steps: &mut Vec<Step>, low: &[Low]) {
     }
 }
 
-fn suspend_term(script: &Script, rules: &Ruleset) -> Term {
-    let rank = |modules: &Vec<Module>| {
-        Term::list(modules.iter().map(|module| {
-            let timeout = rules
-                .modules
-                .get(module)
-                .map_or(Timeout::Default, |r| r.timeout.value);
+/// Suspending in ranks, callers first.
+pub(super) fn suspend_term(modules: &[(Module, Timeout)], rules: &Ruleset) -> Term {
+    let patience: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
+    let rank = |modules: Vec<Module>| {
+        Term::list(modules.into_iter().map(|module| {
+            let timeout = patience.get(&module).copied().unwrap_or(Timeout::Default);
             Term::tuple([Term::atom(module.as_str()), timeout_term(timeout)])
         }))
     };
+    let modules = modules.iter().map(|(module, _)| module.clone());
     Term::tuple([
         Term::atom("suspend"),
-        Term::list(script.ranks.iter().map(rank)),
+        Term::list(ranks(rules, modules).into_iter().map(rank)),
     ])
 }
 
-fn convert_term(down: bool, modules: &[(Module, Change)]) -> Term {
+pub(super) fn convert_term(down: bool, modules: &[(Module, Change)]) -> Term {
     let each = modules.iter().map(|(module, change)| {
         let change = match change {
             Change::Soft => Term::atom("soft"),
@@ -221,7 +210,7 @@ fn millis(time: Duration) -> Term {
     Term::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn atoms(modules: &[Module]) -> Term {
+pub(super) fn atoms(modules: &[Module]) -> Term {
     Term::list(modules.iter().map(|module| Term::atom(module.as_str())))
 }
 
@@ -270,8 +259,14 @@ pub struct Terms<'a> {
     pub persist: Persist,
 }
 
-/// The whole job.
-pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Step]) -> Term {
+/// The whole job; `ways` are the ways back through its windows ([`ways::ways`]).
+pub fn job(
+    terms: &Terms<'_>,
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    steps: &[Step],
+    ways: &[Option<Vec<Step>>],
+) -> Term {
     let modules = rules.modules.iter().filter_map(|(module, decided)| {
         let changed = changes.modules.get(module)?;
         let new_on_load = changed
@@ -325,6 +320,7 @@ pub fn job(terms: &Terms<'_>, changes: &ChangeSet, rules: &Ruleset, steps: &[Ste
         ),
         key("processes", processes_term(changes, rules)),
         key("steps", steps_term(steps)),
+        key("back", ways::term(ways)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
         key(
             "deadline",
@@ -523,67 +519,12 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
     list.as_list()?.iter().map(read).collect()
 }
 
-/// The way back: as the way there, mirrored. `dynamic` modules (the default) convert down before the old
-/// code is loaded, `static` ones and supervisors after it (OTP's appup rules).
+/// The way back through all windows, for when everybody has run on; and what to do should that fail on the way:
+/// forward again.
 pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
-    let mut steps = Vec::new();
-    let conversions = |after: bool| -> Vec<(Module, Change)> {
-        let of = script.low.iter().find_map(|i| match i {
-            Low::CodeChange { modules, .. } => Some(modules.clone()),
-            _ => None,
-        });
-        let late = |module: &Module| {
-            rules.modules.get(module).is_some_and(|decided| {
-                decided.class.value == crate::rules::Class::Supervisor
-                    || decided.kind.value == crate::rules::Kind::Static
-            })
-        };
-        of.unwrap_or_default()
-            .into_iter()
-            .rev()
-            .filter(|(module, _)| late(module) == after)
-            .collect()
-    };
-    let convert = |steps: &mut Vec<Step>, list: Vec<(Module, Change)>| {
-        if !list.is_empty() {
-            let names = list.iter().map(|(module, _)| module.clone()).collect();
-            let term = convert_term(true, &list);
-            push(steps, StepKind::Convert, names, term);
-        }
-    };
-    let suspended: Vec<Module> = script.ranks.iter().flatten().cloned().collect();
-    if !suspended.is_empty() {
-        push(
-            &mut steps,
-            StepKind::Suspend,
-            suspended.clone(),
-            suspend_term(script, rules),
-        );
-    }
-    convert(&mut steps, conversions(false));
-    let takes_part = |module: &&Module| rules.modules.contains_key(*module);
-    let was = |module: &Module| changes.modules[module].loaded.is_some();
-    let (old, new): (Vec<Module>, Vec<Module>) = changes
-        .modules
-        .keys()
-        .filter(takes_part)
-        .cloned()
-        .partition(was);
-    if !old.is_empty() {
-        let term = Term::tuple([Term::atom("load"), atoms(&old)]);
-        push(&mut steps, StepKind::Load, old, term);
-    }
-    if !new.is_empty() {
-        let term = Term::tuple([Term::atom("delete"), atoms(&new)]);
-        push(&mut steps, StepKind::Delete, new, term);
-    }
-    convert(&mut steps, conversions(true));
-    if !suspended.is_empty() {
-        let resumed: Vec<Module> = suspended.into_iter().rev().collect();
-        let term = Term::tuple([Term::atom("resume"), atoms(&resumed)]);
-        push(&mut steps, StepKind::Resume, resumed, term);
-    }
+    let mut steps = ways::whole(changes, rules, script);
     children(&mut steps, rules, true);
+    let forward = forward(&self::steps(script, rules), steps.len() + 1);
     let modules = changes
         .modules
         .iter()
@@ -610,8 +551,33 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let term = Term::map([
         key("modules", Term::list(modules)),
         key("steps", steps_term(&steps)),
+        key("back", ways::term(&forward)),
         key("goal", Term::atom("old")),
         key("undo", Term::atom("exact")),
     ]);
+    let steps = steps
+        .into_iter()
+        .chain(forward.into_iter().flatten().flatten())
+        .collect();
     Back { term, steps }
+}
+
+/// The steps of a script window by window, the last window first, without its calls: those are not repeated.
+fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
+    let ends = |step: &Step| step.kind == StepKind::Resume;
+    let mut windows: Vec<Vec<Step>> = Vec::new();
+    for window in steps.split_inclusive(ends) {
+        let steps = window.iter().filter(|step| step.kind != StepKind::Apply);
+        let steps = steps.cloned();
+        match windows.last_mut() {
+            // On the way back what stands behind the last window belongs to it: nobody is resumed in between.
+            Some(last) if !window.last().is_some_and(ends) => last.extend(steps),
+            _ => windows.push(steps.collect()),
+        }
+    }
+    windows.reverse();
+    for (at, step) in windows.iter_mut().flatten().enumerate() {
+        step.id = u32::try_from(first + at).unwrap_or(u32::MAX);
+    }
+    windows.into_iter().map(Some).collect()
 }

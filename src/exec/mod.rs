@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod job;
 pub mod run;
 mod watch;
+pub mod ways;
 
 pub use event::{Event, Kind, State, StepKind};
 pub use interrupt::Interrupt;

@@ -13,6 +13,7 @@ use super::failure;
 use super::interrupt::Interrupt;
 use super::job::{self, Back, Persist};
 use super::watch::{Outcome, Watch};
+use super::ways;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::node::{Mailbox, Session};
@@ -87,7 +88,12 @@ impl Run<'_, '_> {
             deadline: what.plan.deadline,
             persist: self.persist(),
         };
-        let job = job::job(&terms, what.view.changes, what.rules, &steps);
+        let ways = ways::ways(what.view.changes, what.rules, what.script, steps.len() + 1);
+        let job = job::job(&terms, what.view.changes, what.rules, &steps, &ways);
+        let steps: Vec<_> = steps
+            .into_iter()
+            .chain(ways.into_iter().flatten().flatten())
+            .collect();
         let watch = &mut self.checks.watch;
         let Some(agent) = watch.start(&mailbox, &job) else {
             return;

@@ -77,6 +77,8 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) abort: bool,
     /// How many watch the run, when the agent has told; 0 when it is over.
     pub(super) watchers: Option<i64>,
+    /// Whether closed windows are gone through backwards: that counts for nothing.
+    turned: bool,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
 }
@@ -102,6 +104,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             heeded: false,
             abort: false,
             watchers: None,
+            turned: false,
             outcome: Outcome::new(State::Old),
         }
     }
@@ -280,6 +283,8 @@ impl<'a, 'b> Watch<'a, 'b> {
         // A guardian that dies is replaced by the executor within moments.
         const SUCCESSION: Duration = Duration::from_secs(10);
         let mut patience = SILENCE;
+        (self.outcome.processes, self.outcome.converted) = (0, 0);
+        self.turned = false;
         loop {
             let message = match self.next(mailbox, patience) {
                 Received::Left => return self.left(),
@@ -374,6 +379,11 @@ impl<'a, 'b> Watch<'a, 'b> {
             .unwrap_or(0);
         let step = steps.iter().find(|step| step.id == id);
         match (tag, step) {
+            ("turning_back", _) => {
+                self.turned = true;
+                self.tell(Kind::RollbackStarted);
+            }
+            ("prepared", _) if self.turned => {}
             ("prepared", _) => {
                 let took = micros(parts.first());
                 let what = "object code accepted, lock taken".to_owned();
@@ -411,8 +421,9 @@ impl<'a, 'b> Watch<'a, 'b> {
             ("step_finished", Some(step)) => {
                 let processes = parts.get(2).and_then(|info| count(info.get("processes")));
                 match step.kind {
-                    StepKind::Suspend => self.outcome.processes = processes.unwrap_or(0),
-                    StepKind::Convert => self.outcome.converted = processes.unwrap_or(0),
+                    _ if self.turned => {}
+                    StepKind::Suspend => self.outcome.processes += processes.unwrap_or(0),
+                    StepKind::Convert => self.outcome.converted += processes.unwrap_or(0),
                     _ => {}
                 }
                 let failed = parts.get(2).and_then(|info| info.get("failed")).cloned();
@@ -532,6 +543,11 @@ impl<'a, 'b> Watch<'a, 'b> {
                 "going back failed: the node is neither old nor new",
             )
             .help("run these expressions on the node");
+            if let Some(new) = info.and_then(|i| i.get("new")) {
+                told = told
+                    .note(format!("the windows of {new} are new, everything else is old"))
+                    .help("nobody is suspended; correct the plan and run again, or run the expressions above");
+            }
             for line in info
                 .and_then(|i| i.get("by_hand"))
                 .and_then(Term::as_list)

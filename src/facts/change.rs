@@ -231,6 +231,17 @@ impl ChangeSet {
         })
     }
 
+    /// The version that an application has after the upgrade: that of the specification beside the new beams, if there
+    /// is one; empty for an application that does not run.
+    pub fn new_vsn(&self, app: &App) -> &str {
+        let new = self.specs.iter().find(|spec| spec.app == *app);
+        let new = new.and_then(|spec| spec.vsn.as_ref());
+        new.map_or_else(
+            || self.app_vsn.get(app).map_or("", String::as_str),
+            |(_, new)| new,
+        )
+    }
+
     /// What a behaviour is, whether it takes part or not.
     pub fn nature(&self, behaviour: &Module) -> Option<Nature> {
         let new = self.modules.get(behaviour).and_then(|c| c.new.as_ref());

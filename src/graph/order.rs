@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::unionfind::UnionFind;
 
 use super::{Edge, Graph};
 use crate::name::Module;
@@ -97,6 +98,63 @@ impl Graph {
             .filter(|layer| !layer.is_empty())
             .map(sorted)
             .collect()
+    }
+
+    /// Sets of modules that change together: joined by hard edges, or members of a cycle. Sets whose members are called
+    /// come before those of their callers; where sets call each other in a ring, the order of their first modules holds.
+    pub fn sets(&self) -> Vec<Vec<Module>> {
+        let components = self.order();
+        let place: BTreeMap<&Module, usize> = components
+            .iter()
+            .enumerate()
+            .flat_map(|(at, component)| component.modules.iter().map(move |module| (module, at)))
+            .collect();
+        let mut joined = UnionFind::new(components.len());
+        for (from, to, edge) in self.edges() {
+            if edge.is_hard() {
+                joined.union(place[from], place[to]);
+            }
+        }
+        // Sets are numbered by their first component.
+        let mut number: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut sets: Vec<Vec<Module>> = Vec::new();
+        let mut set_of = Vec::with_capacity(components.len());
+        for (at, component) in components.iter().enumerate() {
+            let set = *number.entry(joined.find(at)).or_insert_with(|| {
+                sets.push(Vec::new());
+                sets.len() - 1
+            });
+            sets[set].extend(component.modules.iter().cloned());
+            set_of.push(set);
+        }
+        let mut drawn: DiGraph<(), ()> = DiGraph::new();
+        let nodes: Vec<NodeIndex> = sets.iter().map(|_| drawn.add_node(())).collect();
+        let mut waits = vec![BTreeSet::new(); sets.len()];
+        for (from, to, _) in self.edges() {
+            let (a, b) = (set_of[place[from]], set_of[place[to]]);
+            if a != b && waits[a].insert(b) {
+                drawn.add_edge(nodes[a], nodes[b], ());
+            }
+        }
+        let mut rings: Vec<Vec<usize>> = kosaraju_scc(&drawn)
+            .into_iter()
+            .map(|ring| ring.into_iter().map(NodeIndex::index).collect())
+            .collect();
+        let mut ring_of = vec![0; sets.len()];
+        for (number, ring) in rings.iter_mut().enumerate() {
+            ring.sort_unstable();
+            for set in ring {
+                ring_of[*set] = number;
+            }
+        }
+        let mut between = vec![BTreeSet::new(); rings.len()];
+        for (set, waits) in waits.iter().enumerate() {
+            let (own, others) = (ring_of[set], waits.iter().map(|other| ring_of[*other]));
+            between[own].extend(others.filter(|other| *other != own));
+        }
+        let order = kahn(&between, |at| rings[at][0]);
+        let order = order.into_iter().flat_map(|ring| rings[ring].clone());
+        order.map(|set| std::mem::take(&mut sets[set])).collect()
     }
 
     /// Components by smallest member, members sorted. Kosaraju, because it keeps its own stack: Tarjan's
@@ -264,6 +322,24 @@ mod tests {
     }
 
     #[test]
+    fn sets_are_joined_by_hard_edges_and_cycles() {
+        let sets = |modules: &str, edges: &str| -> String {
+            let sets = graph(modules, edges).sets();
+            let names = |set: &Vec<Module>| -> String {
+                let names: Vec<&str> = set.iter().map(Module::as_str).collect();
+                names.join(" ")
+            };
+            sets.iter().map(names).collect::<Vec<_>>().join(" | ")
+        };
+        assert_eq!(sets("a b c", "a>b b>c"), "c | b | a");
+        assert_eq!(sets("a b c", "a=>b b>c"), "c | b a");
+        assert_eq!(sets("a b c d", "a>b b>a c=>a d>c"), "a b c | d");
+        // {a, z} and {b, y} call each other: no order is right, the first module's counts.
+        assert_eq!(sets("a b y z", "a=>z b=>y a>b y>z"), "z a | y b");
+        assert_eq!(sets("", ""), "");
+    }
+
+    #[test]
     fn ten_thousand_modules_in_a_ring_and_in_a_chain_are_no_trouble() {
         let name = |i: usize| Module::new(format!("m{i:05}"));
         let reason = Reason::Behaviour;
@@ -272,7 +348,9 @@ mod tests {
             chain.add(&name(i), &name(i - 1), reason.clone());
         }
         assert_eq!(chain.order().len(), 10_000);
+        assert_eq!(chain.sets().len(), 10_000);
         chain.add(&name(0), &name(9_999), reason);
         assert_eq!(chain.order().len(), 1);
+        assert_eq!(chain.sets().len(), 1);
     }
 }

@@ -4,6 +4,7 @@
 //! expressions and is decided per node by `rules::manual`. Reading a plan asks nobody anything.
 
 mod constants;
+mod include;
 pub mod load;
 mod options;
 mod resolve;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diag::{SourceMap, Span};
-use crate::eval::Bindings;
+use crate::eval::{Bindings, Functions};
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
@@ -124,6 +125,28 @@ pub enum Rollback {
     Never,
 }
 
+/// `window`: how a script is grouped. A window is what lies between suspending and resuming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Windows {
+    /// Everything at one instant.
+    #[default]
+    Single,
+    /// One for each set of modules that must change together.
+    Minimal,
+    /// As `systools_rc` makes them.
+    Otp,
+}
+
+impl std::fmt::Display for Windows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Single => "single",
+            Self::Minimal => "minimal",
+            Self::Otp => "otp",
+        })
+    }
+}
+
 /// A statement that is decided per node, with the layer it stands in (0: the plan file).
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -168,4 +191,17 @@ pub struct Plan {
     pub deadline: Option<Duration>,
     /// `rollback`.
     pub rollback: Rollback,
+    /// `window`.
+    pub windows: Windows,
+}
+
+impl Plan {
+    /// Its functions as the evaluator wants them; they see the constants.
+    pub fn scripts(&self) -> Functions<'_> {
+        let mut functions = Functions::new();
+        for ((name, _), clauses) in &self.functions {
+            functions.insert(name, clauses);
+        }
+        functions.with_constants(&self.constants)
+    }
 }

@@ -10,11 +10,12 @@ use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::facts::compare::short;
 use crate::graph::Graph;
-use crate::name::NodeName;
-use crate::plan::Plan;
+use crate::name::{Module, NodeName};
+use crate::plan::{Plan, Windows};
 use crate::rules::{Change, Class, Origin, Ruleset};
 use crate::script::high::{High, HighStep};
-use crate::script::lower::{Script, processes};
+use crate::script::low::Low;
+use crate::script::lower::{Script, processes, ranks, running, suspended, switched};
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Copy, Debug)]
@@ -225,30 +226,7 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         };
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
-    let suspended = processes(shown.changes, shown.rules, shown.script);
-    let window = match shown.script.ranks.iter().flatten().count() {
-        0 => "nobody is suspended; all modules switch at one instant".to_owned(),
-        _ => {
-            let ranks: Vec<String> = shown
-                .script
-                .ranks
-                .iter()
-                .map(|rank| {
-                    rank.iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                })
-                .collect();
-            let arrow = if style.unicode { " → " } else { " -> " };
-            format!(
-                "{} stand still while all modules switch at one instant\n           suspend {}",
-                count(suspended, "process", "processes"),
-                ranks.join(arrow)
-            )
-        }
-    };
-    let _ = writeln!(out, "  window   single: {window}");
+    windows(out, shown, style);
     let names = |checks: &[crate::plan::Check]| -> String {
         checks
             .iter()
@@ -277,6 +255,72 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
     let _ = writeln!(out, "  undo     {}", undo(shown, style));
 }
 
+/// Who stands still, and when.
+fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
+    let script = shown.script;
+    let arrow = if style.unicode { " → " } else { " -> " };
+    let suspends = |window: &[Low]| -> Option<String> {
+        let modules: Vec<_> = suspended(window).cloned().collect();
+        let ranks = ranks(shown.rules, modules)
+            .iter()
+            .map(|rank| names(rank))
+            .collect::<Vec<_>>();
+        (!ranks.is_empty()).then(|| ranks.join(arrow))
+    };
+    let count_of = |window: &[Low]| {
+        let number = running(shown.changes, shown.rules, suspended(window));
+        count(number, "process", "processes")
+    };
+    let kind = script.kind;
+    let windows = script.windows();
+    if kind == Windows::Single || windows.len() < 2 {
+        let line = match suspends(&script.low) {
+            None => "nobody is suspended; all modules switch at one instant".to_owned(),
+            Some(ranks) => format!(
+                "{} stand still while all modules switch at one instant\n           suspend {ranks}",
+                count_of(&script.low)
+            ),
+        };
+        let _ = writeln!(out, "  window   {kind}: {line}");
+        return;
+    }
+    let number = windows.iter().filter(|w| suspends(w).is_some()).count();
+    let standing = count(number, "window", "windows");
+    let _ = writeln!(
+        out,
+        "  window   {kind}: {standing}, one after the other; in between processes see a mix"
+    );
+    for (at, window) in windows.iter().enumerate() {
+        let mut what = Vec::new();
+        for part in window.chunk_by(|one, next| is_switch(one) && is_switch(next)) {
+            let (loads, removes) = switched(part);
+            for (word, modules) in [("load", loads), ("delete", removes)] {
+                if !modules.is_empty() {
+                    what.push(format!("{word} {}", names(&modules)));
+                }
+            }
+            match (suspends(part), part) {
+                (Some(ranks), _) => what.push(format!("suspend {ranks} ({})", count_of(part))),
+                (None, [call @ Low::Apply { .. }]) => what.push(call.to_string()),
+                _ => {}
+            }
+        }
+        let _ = writeln!(out, "       {:>3} {}", at + 1, what.join("; "));
+    }
+}
+
+fn is_switch(instruction: &Low) -> bool {
+    matches!(
+        instruction,
+        Low::Load { .. } | Low::Remove { .. } | Low::Purge(_)
+    )
+}
+
+fn names(modules: &[Module]) -> String {
+    let names: Vec<String> = modules.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
 fn undo(shown: &Shown<'_>, style: Style) -> String {
     let missing: Vec<String> = shown
         .rules
@@ -285,8 +329,12 @@ fn undo(shown: &Shown<'_>, style: Style) -> String {
         .filter(|m| shown.changes.modules.get(*m).is_some_and(is_one_way))
         .map(ToString::to_string)
         .collect();
-    if missing.is_empty() {
+    if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();
+    }
+    if missing.is_empty() {
+        return "exact in the window that fails; closed ones are converted back by code_change"
+            .to_owned();
     }
     look(
         style,
@@ -344,6 +392,16 @@ pub fn json(shown: &Shown<'_>) -> Value {
         "compared": shown.changes.compared,
         "modules": modules.collect::<Vec<_>>(),
         "low": shown.script.low.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "window": shown.script.kind.to_string(),
+        "windows": shown.script.windows().iter().map(|window| {
+            let (load, delete) = switched(window);
+            let names = |modules: Vec<Module>| modules.iter().map(|m| m.as_str().to_owned()).collect::<Vec<_>>();
+            json!({
+                "suspend": names(suspended(window).cloned().collect()),
+                "load": names(load),
+                "delete": names(delete),
+            })
+        }).collect::<Vec<_>>(),
         "suspended": processes(shown.changes, shown.rules, shown.script),
         "left_out": shown.rules.left_out.iter().map(|(m, _)| m.as_str()).collect::<Vec<_>>(),
         "diagnostics": shown.diagnostics.iter().map(|d| to_json(d, shown.sources())).collect::<Vec<_>>(),

@@ -1,90 +1,136 @@
 //! The laws every script must satisfy before it reaches a node, raw insertions included.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::low::Low;
 use super::lower::Script;
 use crate::diag::{Code, Diagnostic};
 use crate::name::Module;
+use crate::rules::Origin;
 
-/// Checks a low-level script: object code first, one point of no return, everybody suspended is resumed,
-/// conversions only of the suspended and between suspend and resume.
+/// Checks a low-level script: object code first, one point of no return, only what can be given up before it;
+/// conversions only of the suspended; and everybody suspended is resumed, all at once, before anybody is suspended again.
 pub fn check(script: &Script) -> Vec<Diagnostic> {
     let mut said = Vec::new();
-    points(&script.low, &mut said);
-    balance(&script.low, &mut said);
+    points(script, &mut said);
+    object_code(script, &mut said);
+    balance(script, &mut said);
     said
 }
 
-fn points(low: &[Low], said: &mut Vec<Diagnostic>) {
-    let count = low
-        .iter()
-        .filter(|i| matches!(i, Low::PointOfNoReturn))
-        .count();
-    if count != 1 {
-        said.push(Diagnostic::new(
-            Code::E401,
-            format!("a script has one point of no return, this has {count}"),
-        ));
+/// A violation; where the plan has inserted the instruction, its place.
+fn broken(script: &Script, code: Code, title: String, by: &Low) -> Diagnostic {
+    let told = Diagnostic::new(code, title).note(by.to_string());
+    let inserted = script.inserted.iter().find(|(low, _)| low == by);
+    match inserted {
+        Some((_, Origin::Plan { span, .. })) => told.label(*span, "by this `insert`"),
+        _ => told,
     }
-    for instruction in low
-        .iter()
-        .take_while(|i| !matches!(i, Low::PointOfNoReturn))
-    {
-        if !matches!(instruction, Low::LoadObjectCode { .. } | Low::Apply { .. }) {
-            let title = format!(
-                "`{}` stands before the point of no return",
-                instruction.word()
-            );
-            said.push(Diagnostic::new(Code::E404, title).note(instruction.to_string()));
+}
+
+fn points(script: &Script, said: &mut Vec<Diagnostic>) {
+    let low = &script.low;
+    let is_point = |i: &Low| matches!(i, Low::PointOfNoReturn);
+    let count = low.iter().filter(|i| is_point(i)).count();
+    if count != 1 {
+        let title = format!("a script has one point of no return, this has {count}");
+        said.push(broken(script, Code::E401, title, &Low::PointOfNoReturn));
+    }
+    let point = low.iter().position(is_point).unwrap_or(low.len());
+    for (at, instruction) in low.iter().enumerate() {
+        let word = instruction.word();
+        match instruction {
+            Low::LoadObjectCode { .. } if at > point => {
+                let title = format!("`{word}` stands behind the point of no return");
+                said.push(broken(script, Code::E401, title, instruction));
+            }
+            Low::LoadObjectCode { .. } | Low::Apply { .. } => {}
+            _ if at < point => {
+                let title = format!("`{word}` stands before the point of no return");
+                said.push(broken(script, Code::E404, title, instruction));
+            }
+            _ => {}
         }
     }
 }
 
-fn balance(low: &[Low], said: &mut Vec<Diagnostic>) {
-    let mut suspended: BTreeSet<&Module> = BTreeSet::new();
-    for instruction in low {
+fn object_code(script: &Script, said: &mut Vec<Diagnostic>) {
+    let mut read: BTreeSet<&Module> = BTreeSet::new();
+    let mut loaded: BTreeSet<&Module> = BTreeSet::new();
+    for instruction in &script.low {
         match instruction {
-            Low::Suspend(modules) => suspended.extend(modules.iter().map(|(module, _)| module)),
+            Low::LoadObjectCode { modules, .. } => read.extend(modules),
+            Low::Load { module, .. } if !read.contains(module) => {
+                let title = format!("no object code of `{module}` is read");
+                said.push(broken(script, Code::E401, title, instruction));
+            }
+            Low::Load { module, .. } | Low::Remove { module, .. } if !loaded.insert(module) => {
+                let title = format!("`{module}` is switched twice");
+                said.push(broken(script, Code::E401, title, instruction));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn balance(script: &Script, said: &mut Vec<Diagnostic>) {
+    let mut suspended: BTreeMap<&Module, &Low> = BTreeMap::new();
+    let low = &script.low;
+    for (at, instruction) in low.iter().enumerate() {
+        match instruction {
+            Low::Suspend(modules) => {
+                suspended.extend(modules.iter().map(|(module, _)| (module, instruction)));
+            }
             Low::CodeChange { modules, .. } => {
-                for (module, _) in modules
-                    .iter()
-                    .filter(|(module, _)| !suspended.contains(module))
-                {
-                    let title = format!("`{module}` is converted but not suspended");
-                    said.push(Diagnostic::new(Code::E402, title));
+                for (module, _) in modules {
+                    if !suspended.contains_key(module) {
+                        let title = format!("`{module}` is converted but not suspended");
+                        said.push(broken(script, Code::E402, title, instruction));
+                    }
                 }
             }
             Low::Resume(modules) => {
                 for module in modules {
-                    if !suspended.remove(module) {
+                    if suspended.remove(module).is_none() {
                         let title = format!("`{module}` is resumed but not suspended");
-                        said.push(Diagnostic::new(Code::E402, title));
+                        said.push(broken(script, Code::E402, title, instruction));
+                    }
+                }
+                let more = matches!(low.get(at + 1), Some(Low::Resume(_)));
+                if !more && let Some((module, by)) = suspended.first_key_value() {
+                    let later = low[at..]
+                        .iter()
+                        .any(|i| matches!(i, Low::Resume(list) if list.contains(module)));
+                    if later {
+                        let title = format!("`{module}` is still suspended when a window ends");
+                        let told = broken(script, Code::E402, title, by).note(format!(
+                            "{instruction} ends it: from then on there is no way back to the old states"
+                        ));
+                        said.push(told.help("resume it there: `after resume …`"));
+                        return;
                     }
                 }
             }
             _ => {}
         }
     }
-    for module in suspended {
-        said.push(Diagnostic::new(
-            Code::E402,
-            format!("`{module}` is suspended but never resumed"),
-        ));
+    for (module, by) in suspended {
+        let title = format!("`{module}` is suspended but never resumed");
+        said.push(broken(script, Code::E402, title, by));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Timeout;
+    use crate::rules::{Purge, Timeout};
 
     fn codes(low: Vec<Low>) -> Vec<Code> {
         let script = Script {
             high: Vec::new(),
             low,
-            ranks: Vec::new(),
-            down: false,
+            kind: Default::default(),
+            inserted: Vec::new(),
         };
         check(&script).into_iter().map(|d| d.code).collect()
     }
@@ -109,5 +155,44 @@ mod tests {
             [Code::E404]
         );
         assert_eq!(codes(vec![]), [Code::E401]);
+        let code = |modules: &[&Module]| Low::LoadObjectCode {
+            app: "a".into(),
+            vsn: "1".into(),
+            modules: modules.iter().map(|m| (*m).clone()).collect(),
+        };
+        let (a, b) = (Module::from("a"), Module::from("b"));
+        let load = |m: &Module| Low::Load {
+            module: m.clone(),
+            pre: Purge::Soft,
+            post: Purge::Soft,
+        };
+        let point = Low::PointOfNoReturn;
+        let (one, both) = (code(&[&a]), code(&[&a, &b]));
+        assert_eq!(
+            codes(vec![both.clone(), point.clone(), load(&a), load(&b)]),
+            []
+        );
+        assert_eq!(
+            codes(vec![point.clone(), one.clone(), load(&a)]),
+            [Code::E401]
+        );
+        assert_eq!(
+            codes(vec![one.clone(), point.clone(), load(&b)]),
+            [Code::E401]
+        );
+        assert_eq!(
+            codes(vec![one, point.clone(), load(&a), load(&a)]),
+            [Code::E401]
+        );
+        // Two windows, one after the other; one in the other; resumed one by one, which is one end.
+        let suspend = |m: &Module| Low::Suspend(vec![(m.clone(), Timeout::Default)]);
+        let resume = |m: &Module| Low::Resume(vec![m.clone()]);
+        let (sa, sb, ra, rb) = (suspend(&a), suspend(&b), resume(&a), resume(&b));
+        let low = |list: [&Low; 5]| codes(list.into_iter().cloned().collect());
+        assert_eq!(low([&point, &sa, &ra, &sb, &rb]), []);
+        assert_eq!(low([&point, &sa, &sb, &ra, &rb]), []);
+        assert_eq!(low([&point, &sa, &ra, &rb, &sb]), [Code::E402, Code::E402]);
+        let mixed = vec![point, both.clone(), sa, sb, ra, load(&a), rb];
+        assert_eq!(codes(mixed), [Code::E401, Code::E402]);
     }
 }

@@ -129,7 +129,11 @@ impl High {
                 deps,
                 supervisor,
             } => {
-                let kind = if *supervisor { Kind::Static } else { *kind };
+                // The same as the short form, which has no place for dependencies.
+                let (kind, pre, post) = match supervisor {
+                    true => (Kind::Static, Purge::Brutal, Purge::Brutal),
+                    false => (*kind, *pre, *post),
+                };
                 Term::tuple([
                     Term::atom("update"),
                     module_term(module),
@@ -140,8 +144,8 @@ impl High {
                     }),
                     timeout_term(*timeout),
                     change_term(change),
-                    purge_term(*pre),
-                    purge_term(*post),
+                    purge_term(pre),
+                    purge_term(post),
                     list(deps),
                 ])
             }

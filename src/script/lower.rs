@@ -1,16 +1,21 @@
-//! From high-level to low-level instructions, in a single window.
+//! From high-level to low-level instructions, in the windows that the plan wants.
 //!
-//! All servers concerned are suspended (callers first), *all* modules are switched at one instant, states
-//! are converted (dependencies first), everybody is resumed (dependencies first). A cycle costs nothing,
-//! no process ever sees a mix, and going back is exact, because nobody has run in between.
+//! A window is what lies between suspending and resuming. A single one (the default): all servers concerned are
+//! suspended (callers first), *all* modules are switched at one instant, states are converted (dependencies first),
+//! everybody is resumed (dependencies first). A cycle costs nothing, no process ever sees a mix, and going back is
+//! exact, because nobody has run in between. Several (`minimal`): the same for each set of modules that must change
+//! together, one after the other. `otp`: what `systools_rc` makes of the same instructions ([`super::otp`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::high::{High, HighStep};
 use super::low::Low;
+use super::otp;
+use crate::diag::Result;
 use crate::facts::change::ChangeSet;
 use crate::name::{App, Module};
-use crate::rules::{Change, Class, Ruleset};
+use crate::plan::Windows;
+use crate::rules::{Change, Class, Origin, Ruleset};
 
 /// A script ready to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,10 +24,10 @@ pub struct Script {
     pub high: Vec<HighStep>,
     /// The low-level instructions, as a relup would have them.
     pub low: Vec<Low>,
-    /// The modules to suspend, in ranks: callers first, each rank at once.
-    pub ranks: Vec<Vec<Module>>,
-    /// Whether this goes back to an older version.
-    pub down: bool,
+    /// How they are grouped.
+    pub kind: Windows,
+    /// Those of the low-level instructions that the plan has inserted, with their statements.
+    pub inserted: Vec<(Low, Origin)>,
 }
 
 impl Script {
@@ -35,46 +40,137 @@ impl Script {
     pub fn modules(&self) -> impl Iterator<Item = &Module> {
         self.high.iter().map(|step| step.instruction.module())
     }
+
+    /// The instructions behind the point of no return, window by window: each but perhaps the last ends when
+    /// everybody has been resumed.
+    pub fn windows(&self) -> Vec<&[Low]> {
+        let point = self.low.iter().position(|i| *i == Low::PointOfNoReturn);
+        let rest = &self.low[point.map_or(0, |at| at + 1)..];
+        // Resumes that follow each other end one window.
+        let resumes = |i: &Low| matches!(i, Low::Resume(_));
+        rest.chunk_by(|one, next| !resumes(one) || resumes(next))
+            .collect()
+    }
+
+    /// The modules whose processes are suspended, in order.
+    pub fn suspended(&self) -> impl Iterator<Item = &Module> {
+        suspended(&self.low)
+    }
+}
+
+/// The modules that some instructions suspend.
+pub fn suspended(low: &[Low]) -> impl Iterator<Item = &Module> {
+    let lists = low.iter().filter_map(|instruction| match instruction {
+        Low::Suspend(modules) => Some(modules),
+        _ => None,
+    });
+    lists.flatten().map(|(module, _)| module)
+}
+
+/// The modules that some instructions load, and those that they remove.
+pub fn switched(low: &[Low]) -> (Vec<Module>, Vec<Module>) {
+    let (mut loads, mut removes) = (Vec::new(), Vec::new());
+    for instruction in low {
+        match instruction {
+            Low::Load { module, .. } => loads.push(module.clone()),
+            Low::Remove { module, .. } => removes.push(module.clone()),
+            _ => {}
+        }
+    }
+    (loads, removes)
+}
+
+/// Modules in the ranks in which they are suspended: callers first, each rank at once. Those that the upgrade does not
+/// change come first of all, for nobody knows whom they call.
+pub fn ranks(rules: &Ruleset, modules: impl IntoIterator<Item = Module>) -> Vec<Vec<Module>> {
+    let (known, others): (BTreeSet<Module>, BTreeSet<Module>) =
+        modules.into_iter().partition(|m| rules.graph.contains(m));
+    let first = (!others.is_empty()).then(|| others.into_iter().collect());
+    first
+        .into_iter()
+        .chain(rules.graph.layers(&known))
+        .collect()
+}
+
+/// The script in the windows that the plan wants.
+///
+/// # Errors
+/// E401 and E414: for `otp`, when OTP has no word for an instruction or refuses the script.
+pub fn lower(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    high: Vec<HighStep>,
+    kind: Windows,
+) -> Result<Script> {
+    let low = match kind {
+        Windows::Single => return Ok(single(changes, rules, high)),
+        Windows::Minimal => minimal(changes, rules, &high),
+        Windows::Otp => otp::low(changes, &high)?,
+    };
+    Ok(Script {
+        high,
+        low,
+        kind,
+        inserted: Vec::new(),
+    })
 }
 
 /// The script of a single window.
 pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Script {
-    let servers: BTreeSet<Module> = high
-        .iter()
-        .filter(|step| matches!(step.instruction, High::Update { .. }))
-        .map(|step| step.instruction.module().clone())
-        .collect();
-    let ranks = rules.graph.layers(&servers);
     let mut low = object_code(changes, &high);
     low.push(Low::PointOfNoReturn);
-    let suspended: Vec<_> = ranks
+    window(rules, &high.iter().collect::<Vec<_>>(), &mut low);
+    Script {
+        high,
+        low,
+        kind: Windows::Single,
+        inserted: Vec::new(),
+    }
+}
+
+/// One window for each set of modules that change together; who has no processes needs none.
+fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Low> {
+    let place: BTreeMap<&Module, usize> = high
         .iter()
+        .enumerate()
+        .map(|(at, step)| (step.instruction.module(), at))
+        .collect();
+    let mut low = object_code(changes, high);
+    low.push(Low::PointOfNoReturn);
+    for set in rules.graph.sets() {
+        let mut places: Vec<usize> = set.iter().filter_map(|m| place.get(m).copied()).collect();
+        places.sort_unstable();
+        let steps: Vec<&HighStep> = places.into_iter().map(|at| &high[at]).collect();
+        window(rules, &steps, &mut low);
+    }
+    low
+}
+
+/// Suspend, switch, convert, resume.
+fn window(rules: &Ruleset, high: &[&HighStep], low: &mut Vec<Low>) {
+    let servers = high
+        .iter()
+        .filter(|step| matches!(step.instruction, High::Update { .. }))
+        .map(|step| step.instruction.module().clone());
+    let suspended: Vec<_> = ranks(rules, servers)
+        .into_iter()
         .flatten()
-        .map(|module| (module.clone(), rules.modules[module].timeout.value))
+        .map(|module| {
+            let timeout = rules.modules[&module].timeout.value;
+            (module, timeout)
+        })
         .collect();
     if !suspended.is_empty() {
         low.push(Low::Suspend(suspended.clone()));
     }
-    for step in &high {
-        match &step.instruction {
-            High::DeleteModule { module, .. } => {
-                let decided = &rules.modules[module];
-                let (pre, post) = (decided.pre_purge.value, decided.post_purge.value);
-                low.push(Low::Remove {
-                    module: module.clone(),
-                    pre,
-                    post,
-                });
-            }
-            other => {
-                let decided = &rules.modules[other.module()];
-                low.push(Low::Load {
-                    module: other.module().clone(),
-                    pre: decided.pre_purge.value,
-                    post: decided.post_purge.value,
-                });
-            }
-        }
+    for step in high {
+        let module = step.instruction.module().clone();
+        let decided = &rules.modules[&module];
+        let (pre, post) = (decided.pre_purge.value, decided.post_purge.value);
+        low.push(match &step.instruction {
+            High::DeleteModule { .. } => Low::Remove { module, pre, post },
+            _ => Low::Load { module, pre, post },
+        });
     }
     let conversions: Vec<_> = high
         .iter()
@@ -94,23 +190,18 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
         });
     }
     if !suspended.is_empty() {
-        low.push(Low::Resume(
-            suspended
-                .into_iter()
-                .rev()
-                .map(|(module, _)| module)
-                .collect(),
-        ));
-    }
-    Script {
-        high,
-        low,
-        ranks,
-        down: false,
+        let resumed = suspended.into_iter().rev().map(|(module, _)| module);
+        low.push(Low::Resume(resumed.collect()));
     }
 }
 
-/// `load_object_code`, one per application, in the order of first use.
+/// The application of a module: `undefined` for those outside of all.
+pub(super) fn app_of(changes: &ChangeSet, module: &Module) -> App {
+    let app = changes.modules.get(module).and_then(|c| c.app.clone());
+    app.unwrap_or_else(|| App::new("undefined"))
+}
+
+/// `load_object_code`, one per application, in the order of first use, with the version after the upgrade.
 fn object_code(changes: &ChangeSet, high: &[HighStep]) -> Vec<Low> {
     let mut order: Vec<App> = Vec::new();
     let mut by_app: BTreeMap<App, Vec<Module>> = BTreeMap::new();
@@ -119,11 +210,7 @@ fn object_code(changes: &ChangeSet, high: &[HighStep]) -> Vec<Low> {
             continue;
         }
         let module = step.instruction.module();
-        let app = changes
-            .modules
-            .get(module)
-            .and_then(|changed| changed.app.clone())
-            .unwrap_or_else(|| App::new("undefined"));
+        let app = app_of(changes, module);
         if !by_app.contains_key(&app) {
             order.push(app.clone());
         }
@@ -133,7 +220,7 @@ fn object_code(changes: &ChangeSet, high: &[HighStep]) -> Vec<Low> {
         .into_iter()
         .map(|app| {
             let modules = by_app.remove(&app).unwrap_or_default();
-            let vsn = changes.app_vsn.get(&app).cloned().unwrap_or_default();
+            let vsn = changes.new_vsn(&app).to_owned();
             Low::LoadObjectCode { app, vsn, modules }
         })
         .collect()
@@ -141,10 +228,18 @@ fn object_code(changes: &ChangeSet, high: &[HighStep]) -> Vec<Low> {
 
 /// How many processes a script suspends, by the facts.
 pub fn processes(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> usize {
-    script
-        .ranks
-        .iter()
-        .flatten()
+    running(changes, rules, script.suspended())
+}
+
+/// How many processes run some modules, by the facts; plain modules count for nothing.
+pub fn running<'a>(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    modules: impl Iterator<Item = &'a Module>,
+) -> usize {
+    let modules: BTreeSet<&Module> = modules.collect();
+    modules
+        .into_iter()
         .filter(|module| {
             rules
                 .modules

@@ -11,6 +11,7 @@ pub mod instruction;
 pub mod low;
 pub mod lower;
 mod merge;
+pub mod otp;
 pub mod read;
 pub mod translate;
 

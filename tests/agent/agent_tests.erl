@@ -66,15 +66,16 @@ is_now({M, _} = Version) -> true = md5(Version) =:= M:module_info(md5), ok.
 
 %% A gen_server; v1 has the state {1, X}, v2 {2, X, OldVsn}. Bad: clauses of code_change tried first.
 server(M, V) -> server(M, V, "").
-server(M, 1, _) ->
+server(M, V, Bad) -> server(M, V, Bad, "").
+server(M, 1, _, _) ->
     compile(io_lib:format("-module(~s). -vsn(\"1.0\"). -export([init/1,handle_call/3,handle_cast/2,handle_info/2,v/0]). v() -> 1. "
         "init(X) -> {ok,{1,X}}. handle_call({eval,F},_,S) -> {reply,F(),S}; handle_call(_,_,{1,_}=S) -> {reply,S,S}. "
         "handle_cast(F,S) -> F(), {noreply,S}. handle_info(F,S) when is_function(F) -> F(), {noreply,S}; handle_info(_,{1,_}=S) -> {noreply,S}.", [M]));
-server(M, 2, Bad) ->
+server(M, 2, Bad, Down) ->
     compile(io_lib:format("-module(~s). -vsn(\"2.0\"). -export([init/1,handle_call/3,handle_cast/2,handle_info/2,code_change/3,v/0]). v() -> 2. "
         "init(X) -> {ok,{2,X,born}}. handle_call({eval,F},_,S) -> {reply,F(),S}; handle_call(_,_,{2,_,_}=S) -> {reply,S,S}. "
         "handle_cast(F,S) -> F(), {noreply,S}. handle_info(F,S) when is_function(F) -> F(), {noreply,S}; handle_info(_,{2,_,_}=S) -> {noreply,S}. "
-        "code_change({down,_},{2,X,_},_) -> {ok,{1,X}}; ~s code_change(V,{1,X},E) -> {ok,{2,X,{V,E}}}.", [M, Bad])).
+        "~s code_change({down,_},{2,X,_},_) -> {ok,{1,X}}; ~s code_change(V,{1,X},E) -> {ok,{2,X,{V,E}}}.", [M, Down, Bad])).
 
 plain(M, V) -> plain(M, V, "").
 plain(M, V, More) ->
@@ -156,7 +157,7 @@ failure(Es) -> hd([R || {step_failed, _, R} <- Es]).
 %% ---------------------------------------------------------------------------------------------------------------
 tests() ->
     [happy_gen_server, happy_statem, happy_supervisor, happy_event, happy_special, happy_soft, happy_cycle, happy_convert,
-     vsn_values, two_windows, rollback_down, fails_one_of_50, fails_in_convert_fun, hangs_in_code_change, hangs_long, busy_aborts,
+     vsn_values, two_windows, turned_back, turned_back_killed, rollback_down, fails_one_of_50, fails_in_convert_fun, hangs_in_code_change, hangs_long, busy_aborts,
      hundred_busy, calling_each_other, chain_of_calls, dies_meanwhile, born_meanwhile, watcher_dies, watcher_attaches,
      locked, on_load_ok, on_load_fails, not_loadable, lingering_refused, lingering_brutal, lingering_reported,
      new_module_undone, delete_undone, no_old_mixed, apply_fails, deadline_in_apply, no_states_in_events, kill_executor, kill_executor_failing,
@@ -276,11 +277,81 @@ two_windows() ->
     {new, _, _} = upgrade(job([module(A2, A1), module(B2, B1)], Steps)),
     {2, 1, _} = ask(A), {2, 1, _} = ask(B),
     clean(),
-    %% the second window fails: the first cannot be taken back exactly, and that is said
+    %% the second window fails and there is no way back through the first: that is said
     A3 = server(t_wa, 2, "code_change(_,S,_) -> {ok,S};"), B3 = server(t_wb, 2, "code_change(_,_,_) -> {error,no};"),
     {mixed, #{new := [t_wa]}, _} = upgrade(job([module(A3, A2), module(B3, B2)], Steps)),
     is_now(A3), is_now(B2),
     {2, 1, _} = ask(A), {2, 1, _} = ask(B).
+
+%% The second window fails: the first is gone through backwards, and what has happened since is kept.
+turned_back() ->
+    [A1, A2, B1] = [server(M, V) || {M, V} <- [{t_ta, 1}, {t_ta, 2}, {t_tb, 1}]],
+    [P1, P2] = [plain(t_tp, V) || V <- [1, 2]],
+    New = plain(t_tn, 1),
+    Steps = window([t_ta], [t_tn, t_tp]) ++ [{I + 10, S} || {I, S} <- window([t_tb], [])],
+    Back = [[{21, {suspend, [[{t_ta, default}]]}}, {22, {code_change, down, [{t_ta, {advanced, x}}]}}, {23, {load, [t_ta, t_tp]}},
+             {24, {delete, [t_tn]}}, {25, {resume, [t_ta]}}], none],
+    [begin
+        [load(X) || X <- [A1, B1, P1]],
+        [A, B] = [start(M, 1) || M <- [t_ta, t_tb]],
+        B2 = server(t_tb, 2, Bad),
+        Ms = [module(A2, A1), module(B2, B1), module(P2, P1), module(New, undefined)],
+        {old, #{reason := Why, suspended_us := Us}, Es} = upgrade(job(Ms, Steps, #{back => Back, suspend_timeout => 500, grace => 100})),
+        true = Us > 0,
+        Tag = element(1, Why),
+        {1, 1} = ask(A), {1, 1} = ask(B),
+        is_now(A1), is_now(B1), is_now(P1),
+        false = erlang:module_loaded(t_tn),
+        [_] = [x || {turning_back, #{windows := 1}} <- Es],
+        [2] = [N || {step_finished, 23, _, #{modules := N}} <- Es],
+        [exit(P, kill) || P <- [A, B]],
+        clean()
+     end || {Bad, Tag} <- [{"code_change(_,_,_) -> {error,no};", conversion_failed}, {"code_change(_,_,_) -> exit(x);", conversion_failed}]],
+    %% without a way back it is a mix, and so it is when the way back fails; nobody stays suspended
+    B2 = server(t_tb, 2, "code_change(_,_,_) -> {error,no};"),
+    A3 = server(t_ta, 2, "", "code_change({down,_},_,_) -> {error,never};"),
+    [begin
+        [load(X) || X <- [A1, B1, P1]],
+        [A, B] = [start(M, 1) || M <- [t_ta, t_tb]],
+        {mixed, #{reason := {conversion_failed, #{module := Who}}, new := [_, _, _]}, _} =
+            upgrade(job([module(AN, A1), module(B2, B1), module(P2, P1), module(New, undefined)], Steps, #{back => Bs})),
+        {2, 1, _} = ask(A), {1, 1} = ask(B),
+        is_now(AN), is_now(B1), is_now(P2), is_now(New),
+        clean(),
+        [exit(P, kill) || P <- [A, B]],
+        code:purge(t_tn), code:delete(t_tn), code:purge(t_tn)
+     end || {AN, Bs, Who} <- [{A2, [], t_tb}, {A2, [none, none], t_tb}, {A3, Back, t_ta}]].
+
+%% Whoever dies on the way back, it is gone to its end. The conversions take a while, so that all places are met.
+turned_back_killed() ->
+    [A1, B1] = [server(M, 1) || M <- [t_ua, t_ub]],
+    A2 = server(t_ua, 2, "", "code_change({down,_},{2,X,_},_) -> timer:sleep(20), {ok,{1,X}};"),
+    B2 = server(t_ub, 2, "code_change(_,_,_) -> {error,no};"),
+    Steps = window([t_ua], []) ++ [{I + 10, S} || {I, S} <- window([t_ub], [])],
+    Back = [[{21, {suspend, [[{t_ua, default}]]}}, {22, {code_change, down, [{t_ua, {advanced, x}}]}}, {23, {load, [t_ua]}}, {25, {resume, [t_ua]}}], []],
+    [begin
+        [load(X) || X <- [A1, B1]],
+        [A, B] = [start(M, 1) || M <- [t_ua, t_ub]],
+        {ok, G} = boot_fast(job([module(A2, A1), module(B2, B1)], Steps, #{back => Back})),
+        E = await_event(fun({turning_back, _}) -> true; (_) -> false end, fun({started, #{executor := E}}) -> E; (_) -> none end, none),
+        timer:sleep(Ms),
+        exit(case Who of executor -> E; guardian -> G end, kill),
+        {old, _, _} = until_finished([]),
+        settle_until_gone(),
+        {1, 1} = ask(A), {1, 1} = ask(B),
+        is_now(A1), is_now(B1),
+        clean(),
+        flush(),
+        [exit(P, kill) || P <- [A, B]]
+     end || Who <- [executor, guardian], Ms <- [0, 1, 2, 5, 10, 15, 20, 25, 30]].
+
+await_event(Is, Keep, Kept) ->
+    receive
+        {updo, _, _, E} ->
+            Kept1 = case Keep(E) of none -> Kept; K -> K end,
+            case Is(E) of true -> Kept1; false -> await_event(Is, Keep, Kept1) end
+    after 10000 -> error(no_event)
+    end.
 
 rollback_down() ->
     {V1, V2} = {server(t_down, 1), server(t_down, 2)},

@@ -46,7 +46,7 @@ fn the_low_level_script_is_a_term() {
     );
     // OTP's own check of the instructions after the point of no return has nothing to say against it.
     let check = format!(
-        "{{ok, [Script]}} = file:consult({:?}), release_handler_1:check_script(Script, [{{shop, \"1.0.0\", {:?}}}])",
+        "{{ok, [Script]}} = file:consult({:?}), release_handler_1:check_script(Script, [{{shop, \"2.0.0\", {:?}}}])",
         file.display().to_string(),
         deployed.ebin.parent().expect("ebin lies in a folder")
     );

@@ -1,5 +1,5 @@
 //! Scripts of generated applications, with real beams, before a real `release_handler_1:check_script/2`: those of
-//! the translation, up and down, and those of a single window.
+//! the translation, up and down, and those of a run in each kind of window; `window otp` also against `systools_rc`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,15 +7,17 @@ use std::path::Path;
 use std::process::Command;
 
 use updo::diag::SourceMap;
+use updo::plan::Windows;
 use updo::release::infer::{Appup, Deps, appup};
 use updo::script::instruction::{Instruction, StartType};
-use updo::script::translate::{Mode, translate};
+use updo::script::translate::{Application, Mode, Tie, translate, translate_with};
 use updo::script::{high, lower};
 use updo::term::Term;
 
 use crate::oracle::Oracle;
 use crate::random::{Random, setting};
 use crate::scenarios::app;
+use crate::scripts::{app_term, places};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -139,11 +141,40 @@ fn terms(low: &[Instruction]) -> Term {
     Term::list(low.iter().map(Instruction::to_term))
 }
 
-fn single(appup: &Appup) -> Term {
+fn windows(appup: &Appup, kind: Windows) -> (Term, Term) {
     let high = high::high(&appup.changes, &appup.rules);
-    let script = lower::single(&appup.changes, &appup.rules, high);
+    let high_terms = Term::list(high.iter().map(|step| step.instruction.to_term()));
+    let script = lower::lower(&appup.changes, &appup.rules, high, kind).expect("a script");
     assert_eq!(updo::script::check::check(&script), []);
-    Term::list(script.low.iter().map(updo::script::low::Low::to_term))
+    let low = script.low.iter().map(updo::script::low::Low::to_term);
+    (high_terms, Term::list(low))
+}
+
+/// Whether `window otp` is what `systools_rc` makes of the same high-level script: the same term where the order is
+/// determined, the same in OTP's order where it is not. Gives whether it is free.
+fn as_systools(oracle: &mut Oracle, high: &Term, low: &Term, apps: &[Application]) -> bool {
+    let terms = Term::list(apps.iter().map(app_term));
+    let question = [
+        Term::atom("translate"),
+        Term::atom("up"),
+        Term::list([high.clone()]),
+        terms.clone(),
+        terms,
+    ];
+    let answer = oracle.ask(&Term::tuple(question));
+    let Some([_, theirs]) = answer.as_tuple() else {
+        panic!("OTP says {answer}\n{high}");
+    };
+    let scripts = std::slice::from_ref(high);
+    let by = |tie: Tie<'_>| {
+        self::terms(&translate_with(Mode::Up, scripts, apps, apps, tie).expect("a script"))
+    };
+    assert_eq!(by(Tie::Author), *low, "the author's order");
+    let free = by(Tie::Opposite) != *low;
+    let order = places(Mode::Up, theirs);
+    assert_eq!(by(Tie::Given(&order)), *theirs, "OTP's order\n{high}");
+    assert!(free || low == theirs, "{low}\n{theirs}\n{high}");
+    free
 }
 
 #[test]
@@ -151,6 +182,7 @@ fn generated_applications_pass_the_check_of_release_handler() {
     let (seed, count) = (setting("UPDO_SEED", 1), setting("UPDO_COUNT", 1500) / 250);
     let mut oracle = Oracle::start();
     let (mut scripts, mut instructions, mut modules) = (0, 0, 0);
+    let (mut otp, mut free) = (0, 0);
     for round in 0..count.max(1) {
         let mut random = Random::new(seed * 1000 + round);
         let root = tempfile::tempdir().expect("a folder");
@@ -168,15 +200,25 @@ fn generated_applications_pass_the_check_of_release_handler() {
             let down = translate(Mode::Down, &terms_of(&found.down), &apps[0], &apps[1]);
             let down = down.expect("down");
             instructions += up.len() + down.len();
-            scripts += 3;
+            scripts += 5;
             check(&mut oracle, terms(&up), "2", &ebin[1], &ebin[0]);
             check(&mut oracle, terms(&down), "1", &ebin[0], &ebin[1]);
-            check(&mut oracle, single(&found), "2", &ebin[1], &ebin[0]);
+            for kind in [Windows::Single, Windows::Minimal, Windows::Otp] {
+                let (high, low) = windows(&found, kind);
+                if kind == Windows::Otp {
+                    free += usize::from(as_systools(&mut oracle, &high, &low, &apps[1]));
+                    otp += 1;
+                }
+                check(&mut oracle, low, "2", &ebin[1], &ebin[0]);
+            }
         }
     }
     println!(
         "release_handler_1:check_script: {scripts} scripts of {} generated applications \
          ({modules} modules, {instructions} instructions) passed (seed {seed})",
         count.max(1)
+    );
+    println!(
+        "window otp: {otp} scripts as systools_rc makes them ({free} free in order); 0 disagreements"
     );
 }

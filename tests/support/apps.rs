@@ -74,6 +74,25 @@ pub fn post() -> &'static Versions {
     })
 }
 
+/// A mill: two servers and two other modules that need not change at one instant.
+pub fn mill() -> &'static Versions {
+    static MILL: OnceLock<Versions> = OnceLock::new();
+    MILL.get_or_init(|| {
+        let folder = fixtures("mill");
+        let all = listed(&folder, "erl");
+        let first: Vec<PathBuf> = all
+            .iter()
+            .filter(|file| !file.ends_with("mill_toll.erl"))
+            .cloned()
+            .collect();
+        let app = |number: u32| folder.join(format!("mill-{number}.app"));
+        Versions {
+            one: erlang("mill", &first, &[], Some((&app(1), "mill.app"))),
+            two: erlang("mill", &all, &["-DTWO"], Some((&app(2), "mill.app"))),
+        }
+    })
+}
+
 /// Two versions of a GenServer in Elixir.
 pub fn kiosk() -> &'static Versions {
     static KIOSK: OnceLock<Versions> = OnceLock::new();
@@ -225,6 +244,15 @@ impl Deployed {
             &bank().one,
             Options::default(),
             "{ok, _} = application:ensure_all_started(bank)",
+        )
+    }
+
+    /// The mill, version 1.
+    pub fn mill() -> Self {
+        Self::new(
+            &mill().one,
+            Options::default(),
+            "{ok, _} = application:ensure_all_started(mill)",
         )
     }
 

@@ -30,7 +30,7 @@ fn release_handler_comes_to_the_same_end() {
         .expect("ebin lies in a folder")
         .to_owned();
     let done = theirs.node.eval_text(&format!(
-        "witness:eval_script({:?}, shop, {{\"1.0.0\", {root:?}}})",
+        "witness:eval_script({:?}, shop, {{\"2.0.0\", {root:?}}})",
         desk.path().join("low")
     ));
     assert!(done.starts_with("{ok,"), "{done}");

@@ -89,7 +89,7 @@ new_log(Job) ->
     Until = case maps:get(deadline, Job, infinity) of infinity -> infinity; Ms -> now_ms() + Ms end,
     #{seq => 0, events => [], until => Until,
       nworkers => max(1, erlang:system_info(schedulers_online)),
-      runs => 1, outcome => undefined, converted => [], loaded => []}.
+      runs => 1, outcome => undefined, converted => [], loaded => [], way => there, forward => []}.
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
@@ -97,17 +97,25 @@ new_window(Log) ->
                       wdone => [], resumed => []}).
 
 new_run(Log) ->
-    new_window(Log#{done => [], applied => [], windows => 0, t0 => undefined, t1 => undefined, before => #{},
+    new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined, t1 => undefined, before => #{},
                     step => undefined}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
 log_entry({set, K, V}, L) -> L#{K => V};
 log_entry({add, K, V}, L) -> L#{K => [V | maps:get(K, L, [])]};
-log_entry(new_run, #{runs := N} = L) -> new_run(L#{outcome := undefined, runs := N + 1});
+log_entry(new_run, #{runs := N} = L) -> new_run(L#{outcome := undefined, runs := N + 1, way := there});
+%% The windows that are closed are gone through again, the last first, backwards.
+log_entry({turn_back, Why}, #{runs := N, windows := Windows, loaded := Loaded, stood := Us} = L) ->
+    (new_run(L#{runs := N + 1, way := {back, Windows, Why}, forward := Loaded, loaded := []}))#{stood := Us};
+log_entry(window_undone, L) -> new_window(L);
 log_entry(window_closed, #{wdone := W, done := D, windows := N, switching := S, loaded := Ld, on_load := O,
                            converting := C, found := Found, converted := Conv} = L) ->
-    new_window(L#{done := W ++ D, windows := N + 1, loaded := lists:usort(O ++ S ++ Ld),
+    new_window(L#{done := W ++ D, windows := N + 1, loaded := lists:usort(O ++ S ++ Ld), stood := stood(L), t0 := undefined,
                   converted := [{M, P} || F <- Found, M <- C, #{M := P} <- [F]] ++ Conv}).
+
+%% us for which somebody stood still, in all windows.
+stood(#{stood := Us, t0 := T0, t1 := T1}) when is_integer(T0), is_integer(T1), T1 >= T0 -> Us + T1 - T0;
+stood(#{stood := Us}) -> Us.
 
 now_ms() -> erlang:monotonic_time(millisecond).
 now_us() -> erlang:monotonic_time(microsecond).

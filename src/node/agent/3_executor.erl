@@ -115,7 +115,20 @@ log(Entry) ->
 log_get(K) -> maps:get(K, get(log)).
 event(E) -> log({event, E}), check_guardian().
 fail(Reason) -> throw({updo_fail, Reason}).
-job(K, Default) -> maps:get(K, get(job), Default).
+
+%% What the job says; on the way back through closed windows everything is the other way round.
+job(K, Default) ->
+    case get(log) of
+        #{way := there} -> maps:get(K, get(job), Default);
+        #{way := {back, N, _}, forward := New} -> turned(K, Default, get(job), N, New)
+    end.
+
+turned(steps, _, Job, N, _) -> lists:append(lists:reverse(lists:sublist(maps:get(back, Job, []), N)));
+turned(goal, _, Job, _, _) -> other(maps:get(goal, Job, new));
+turned(modules, _, Job, _, New) ->
+    [M#{new := O, old := N, loaded := is_binary(N), purge => brutal}
+     || #{name := Name, new := N, old := O} = M <- maps:get(modules, Job, []), lists:member(Name, New)];
+turned(K, Default, Job, _, _) -> maps:get(K, Job, Default).
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Executor: one run
@@ -127,7 +140,7 @@ run(How) ->
         log_get(runs) > 1 orelse How =:= again orelse attended(),
         steps(job(steps, []), How),
         end_window(),
-        finished(job(goal, new), #{})
+        finished(job(goal, new), case log_get(way) of {back, _, Why} -> #{reason => Why}; there -> #{} end)
     catch
         throw:{updo_fail, Reason} -> failed(Reason);
         Class:Reason:Stack -> failed({agent_error, text({Class, Reason, no_args(Stack)})})
@@ -143,14 +156,14 @@ attended() ->
 
 finished(Outcome, Info) ->
     log({set, outcome, Outcome}),
-    #{t0 := T0, t1 := T1} = get(log),
-    Us = if is_integer(T0), is_integer(T1) -> T1 - T0; true -> 0 end,
-    event({finished, Outcome, Info#{suspended_us => Us}}).
+    event({finished, Outcome, Info#{suspended_us => stood(get(log))}}).
 
 steps([], _) -> ok;
 steps([{Id, Step} | Rest], How) ->
     case How =:= again andalso skip(Id, Step) of
-        true -> ok;
+        true ->
+            %% One died between the last resume and the end of its window.
+            case Step of {resume, _} -> lists:member(Id, log_get(wdone)) andalso end_window(); _ -> ok end;
         false ->
             log({set, step, Id}),
             event({step_started, Id}),
@@ -200,18 +213,32 @@ as_map(R) -> #{reason => R}.
 recover(Why) ->
     put(recovered, true),
     event({executor_replaced, #{executor => self(), why => Why}}),
-    #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O} = get(log),
+    #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O, way := Way} = get(log),
     code_server_idle(),
+    Late = is_tuple(Why) andalso element(1, Why) =:= deadline,
     if
         Outcome =/= undefined -> ok;
         Undoing -> back(Why);
-        Resuming; N > 0 -> run(again);
+        Resuming -> run(again);
+        Way =/= there -> again_back(S ++ O);
+        N > 0, not Late -> run(again);
         S =:= [], O =:= [] -> log({set, undoing, true}), back(Why);
         true ->
             case cannot_undo() of
                 [] -> log({set, undoing, true}), back(Why);
                 _ -> run(again)
             end
+    end.
+
+%% On the way back the version that converts is the one that goes. Where it has gone already the window begins anew.
+again_back([]) -> run(again);
+again_back(_) ->
+    case reload_old() of
+        {_, []} ->
+            resume_everybody(back_op()),
+            log(window_undone),
+            run(again);
+        {_, Lost} -> mixed(log_get(way), #{not_restored => Lost}, log_get(forward) -- log_get(loaded))
     end.
 
 %% Whatever the dead one had asked of the code server is finished when the code server answers again.
@@ -230,7 +257,7 @@ back(Why) ->
             finished(mixed, #{reason => Why, undo_failed => text({Class, R, no_args(Stack)}), by_hand => by_hand_resume()})
     end.
 
-%% Before the switch: resume everybody. In earlier windows something has become new already: then it is a mix.
+%% Before the switch: resume everybody.
 abort(Why, N) ->
     event({undo_started, Why}),
     T = now_us(),
@@ -238,9 +265,29 @@ abort(Why, N) ->
     event({undo_finished, now_us() - T, #{processes => Count}}),
     finished_old(Why, N, #{}).
 
-finished_old(Why, 0, Info) -> finished(other(job(goal, new)), Info#{reason => Why});
-finished_old(Why, _, Info) ->
-    finished(mixed, Info#{reason => Why, new => log_get(loaded), by_hand => maps:get(by_hand, Info, [])}).
+%% This window is old again. Something has become new in earlier ones: they are gone through backwards, with
+%% code_change, for their processes have run since. Where that cannot be, it is a mix.
+finished_old(Why, N, Info) ->
+    case {log_get(way), N} of
+        {there, 0} -> finished(other(job(goal, new)), Info#{reason => Why});
+        {there, _} ->
+            case can_turn(N) of
+                true ->
+                    log({turn_back, Why}),
+                    event({turning_back, #{windows => N}}),
+                    run(once);
+                false -> mixed(Why, Info, log_get(loaded))
+            end;
+        _ -> mixed(Why, Info, log_get(forward) -- log_get(loaded))
+    end.
+
+mixed(Why, Info, New) -> finished(mixed, Info#{reason => Why, new => New, by_hand => maps:get(by_hand, Info, [])}).
+
+can_turn(N) ->
+    Back = job(back, []),
+    Old = fun(#{loaded := false}) -> true; (#{old := B}) -> is_binary(B) end,
+    length(Back) >= N andalso lists:all(fun(Steps) -> is_list(Steps) end, lists:sublist(Back, N)) andalso
+        lists:all(Old, [M || #{name := Name} = M <- job(modules, []), lists:member(Name, log_get(loaded))]).
 
 other(new) -> old;
 other(old) -> new.

@@ -179,7 +179,11 @@ straggler(Ref, Pid) ->
         true ->
             put(stragglers, Left),
             {Why, N} = get(straggling),
-            finished_old(Why, N, #{});
+            case N of
+                0 -> finished_old(Why, N, #{});
+                %% The client was told already that it is a mix.
+                _ -> mixed(Why, #{}, log_get(loaded))
+            end;
         false -> put(stragglers, Left)
     end.
 
@@ -192,10 +196,10 @@ straggler_down(Mon) ->
 %% Settle: after everything, with nobody suspended
 
 settle(Persist) ->
-    #{converted := Converted, loaded := Loaded, switching := S, on_load := O} = get(log),
+    #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} = get(log),
     Erase = {erase, erase_fun(), get(nobody)},
     lists:foreach(fun({_, Parts}) -> do(make_ref(), settle, Erase, Parts, 0) end, Converted),
-    Mine = lists:usort(Loaded ++ S ++ O),
+    Mine = lists:usort(Loaded ++ Forward ++ S ++ O),
     Policies = maps:from_list([{M, P} || #{name := M, purge := P} <- job(modules, [])]),
     Policy = fun(M) -> maps:get(M, Policies, soft) end,
     Stay = [M || M <- Mine, erlang:check_old_code(M), not purged({M, Policy(M)}, now_ms())],

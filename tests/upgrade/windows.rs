@@ -1,0 +1,183 @@
+//! Several windows: one set of modules after the other, as a plan wants it or as OTP would. Whatever fails in whichever
+//! window, the whole node ends old or new, and what was done in between is not lost.
+
+use crate::bank::nothing_left;
+use crate::support::TestNode;
+use crate::support::apps::{Deployed, mill};
+use crate::support::desk::Desk;
+
+/// What a mill is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Is {
+    Old,
+    New,
+}
+
+/// A plan that replaces the mill in several windows: the stone first, then the front, which calls it.
+fn plan(desk: &Desk, window: &str, front: &str, stone: &str, more: &str) -> String {
+    let text = format!(
+        "plan \"Mill 2\".
+        code on_disk. old from {:?}.
+        window {window}.
+        module mill_front #{{change => {{advanced, {front}}}}} because \"the tests say so\".
+        module mill_stone #{{change => {{advanced, {stone}}}}} because \"the tests say so\".
+        {more}\n",
+        mill().one
+    );
+    desk.write("mill.updo", &text).display().to_string()
+}
+
+/// A mill with version 2 on its disk, that has ground one sack.
+fn replaced() -> Deployed {
+    let deployed = Deployed::mill();
+    deployed.replace(&mill().two);
+    let first = deployed.node.eval_text("mill_front:sack(100)");
+    assert_eq!(first, "{1,1,{1,100,1},1}");
+    deployed
+}
+
+fn who(node: &TestNode) -> String {
+    node.eval_text("witness:who(\"mill_\")")
+}
+
+/// Grinds one more sack: the states are those of before, in the form of the version.
+#[track_caller]
+fn is(node: &TestNode, wanted: Is, sacks: u32, pids: &str) {
+    nothing_left(node);
+    assert_eq!(who(node), pids, "the same processes");
+    let worn = 100 * sacks;
+    let text = match wanted {
+        Is::Old => format!("{{1,{sacks},{{1,{worn},1}},1}}"),
+        Is::New => format!("{{2,{sacks},{{2,{worn},2}},10}}"),
+    };
+    assert_eq!(node.eval_text("mill_front:sack(100)"), text);
+    let toll = node.eval("erlang:module_loaded(mill_toll)").is_atom("true");
+    assert_eq!(toll, wanted == Is::New, "the new module");
+}
+
+/// The words of the steps that went well.
+fn steps(desk: &Desk) -> Vec<String> {
+    let events = desk.read("events.jsonl");
+    let lines = events
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    lines
+        .filter(|line| line["type"] == "step.finished" && line["ok"] == true)
+        .filter_map(|line| line["step"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The steps of two windows: the plain modules need none, and are switched with what comes next.
+const TWO: [&str; 9] = [
+    "prepare", "load", "suspend", "load", "convert", "resume", "suspend", "load", "convert",
+];
+
+#[test]
+fn one_after_the_other() {
+    for window in ["minimal", "otp"] {
+        let deployed = replaced();
+        let node = &deployed.node;
+        let (desk, pids) = (Desk::new(), who(node));
+        let plan = plan(&desk, window, "fine", "fine", "");
+        desk.on(node, &["preview", &plan]).run().exits(0).prints(&[
+            &format!("window   {window}: 2 windows"),
+            "1 load mill_rate; suspend mill_stone (1 process); load mill_stone\n",
+            "2 suspend mill_front (1 process); load mill_toll, mill_front\n",
+            "converted back by code_change",
+        ]);
+        is(node, Is::Old, 2, &pids);
+        desk.on(node, &["run", &plan, "--yes", "--events", "events.jsonl"])
+            .run()
+            .exits(0)
+            .says(&["2 processes suspended", "2 states converted"]);
+        let mut taken = steps(&desk);
+        assert_eq!(taken.pop().as_deref(), Some("resume"));
+        assert_eq!(taken, TWO, "window {window}");
+        is(node, Is::New, 3, &pids);
+        // The recorded way back goes through both.
+        desk.on(node, &["rollback", "--yes"]).run().exits(0);
+        is(node, Is::Old, 4, &pids);
+    }
+}
+
+#[test]
+fn the_second_fails() {
+    for window in ["minimal", "otp"] {
+        let deployed = replaced();
+        let node = &deployed.node;
+        let (desk, pids) = (Desk::new(), who(node));
+        let failing = plan(&desk, window, "{fail, up}", "fine", "");
+        let ran = desk.on(node, &["run", &failing, "--yes"]).run().exits(20);
+        let ran = ran.says(&["E604", "mill_front", "stuck", "rollback", "is as before"]);
+        assert!(!ran.stderr.contains("E609"), "{ran}");
+        is(node, Is::Old, 2, &pids);
+        // The node is none the worse for it.
+        let good = plan(&desk, window, "fine", "fine", "");
+        desk.on(node, &["run", &good, "--yes"]).run().exits(0);
+        is(node, Is::New, 3, &pids);
+    }
+}
+
+#[test]
+fn the_second_fails_and_so_does_the_way_back() {
+    let deployed = replaced();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = plan(&desk, "minimal", "{fail, up}", "{fail, down}", "");
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(21);
+    ran.says(&[
+        "E604",
+        "mill_front",
+        "mill_stone",
+        "E609",
+        "nobody is suspended",
+    ]);
+    nothing_left(node);
+    assert_eq!(who(node), pids);
+    // Neither old nor new, but everybody answers: the new stone works with the old front.
+    assert_eq!(node.eval_text("mill_front:sack(100)"), "{1,2,{2,200,2},2}");
+}
+
+const NEVER: &str = "verify \"never\" -> 3 = mill_rate:rate().\n";
+
+#[test]
+fn not_good_after_both() {
+    let deployed = replaced();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan_of = |front: &str, stone: &str| plan(&desk, "minimal", front, stone, NEVER);
+    let ran = desk
+        .on(node, &["run", &plan_of("fine", "fine"), "--yes"])
+        .run()
+        .exits(20);
+    ran.says(&["E606", "rollback", "is as before"]);
+    is(node, Is::Old, 2, &pids);
+
+    // The first window of the way back goes well, the second fails: forward again.
+    let ran = desk
+        .on(node, &["run", &plan_of("fine", "{fail, down}"), "--yes"])
+        .run();
+    ran.says(&["E606", "E604", "mill_stone"]);
+    is(node, Is::New, 3, &pids);
+}
+
+#[test]
+fn otp_has_no_word_for_a_conversion_by_another_module() {
+    let deployed = replaced();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let text = std::fs::read_to_string(plan(&desk, "otp", "fine", "fine", "")).expect("a plan");
+    let text = text.replace("{advanced, fine}", "{convert, fun mill_toll:toll/1}");
+    desk.write("mill.updo", &text);
+    for command in [
+        &["preview", "mill.updo"][..],
+        &["run", "mill.updo", "--yes"],
+    ] {
+        desk.on(node, command).run().exits(1).says(&[
+            "E401",
+            "an appup has no word for",
+            "asked for here",
+        ]);
+    }
+    is(node, Is::Old, 2, &pids);
+}
