@@ -9,6 +9,7 @@
 
 pub mod apps;
 pub mod desk;
+pub mod invented;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
