@@ -29,6 +29,8 @@ mod nodes;
 mod persist;
 #[path = "upgrade/policy.rs"]
 mod policy;
+#[path = "upgrade/random.rs"]
+mod random;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
 #[path = "upgrade/report.rs"]

@@ -307,27 +307,12 @@ pub fn job(
     } else {
         "none"
     };
-    let handlers = rules.modules.keys().filter(|module| {
-        let new = changes
-            .modules
-            .get(*module)
-            .and_then(|changed| changed.new.as_ref());
-        new.is_some_and(|beam| {
-            beam.facts
-                .behaviours
-                .iter()
-                .any(|b| b.as_str() == "gen_event")
-        })
-    });
     Term::map([
         key("run", Term::binary(terms.run)),
         key("owner", Term::binary(terms.owner)),
         key("watcher", watcher_term(terms.watcher.clone())),
         key("modules", Term::list(modules)),
-        key(
-            "handlers",
-            Term::list(handlers.map(|module| Term::atom(module.as_str()))),
-        ),
+        key("handlers", handlers_term(changes, rules)),
         key("processes", processes_term(changes, rules)),
         key("steps", steps_term(steps)),
         key("back", ways::term(ways)),
@@ -361,6 +346,23 @@ pub fn begun_record(changes: &ChangeSet, rules: &Ruleset, steps: &[Step]) -> Ter
         key("steps", steps_term(steps)),
         key("modules", Term::list(modules)),
     ])
+}
+
+/// Modules that are handlers of events: their managers have to be asked.
+fn handlers_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
+    let handlers = rules.modules.keys().filter(|module| {
+        let new = changes
+            .modules
+            .get(*module)
+            .and_then(|changed| changed.new.as_ref());
+        new.is_some_and(|beam| {
+            beam.facts
+                .behaviours
+                .iter()
+                .any(|b| b.as_str() == "gen_event")
+        })
+    });
+    Term::list(handlers.map(|module| Term::atom(module.as_str())))
 }
 
 /// Processes that the agent cannot find by their initial call: those of wrapping behaviours.
@@ -562,6 +564,9 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
         key("modules", Term::list(modules)),
         key("steps", steps_term(&steps)),
         key("back", ways::term(&forward)),
+        // A recorded way back is all that a later rollback has.
+        key("handlers", handlers_term(changes, rules)),
+        key("processes", processes_term(changes, rules)),
         key("goal", Term::atom("old")),
         key("undo", Term::atom("exact")),
     ]);

@@ -11,6 +11,7 @@ use crate::bank::{Is, Plan, look, nothing_left, who};
 use crate::killed::await_alone;
 use crate::support::apps::Deployed;
 use crate::support::desk::Desk;
+use crate::support::invented::Dice;
 
 /// Steps of the bank's script, and what lies before and behind them.
 const POINTS: [&str; 6] = ["prepare", "1", "2", "3", "4", "finished"];
@@ -24,30 +25,6 @@ const CONVERSIONS: [&str; 6] = [
     "{fail, 1, bad_return}",
     "{slow, 5, 900}",
 ];
-
-/// A generator of numbers (Knuth's constants).
-pub struct Dice(u64);
-
-impl Dice {
-    /// From `UPDO_SEED`, or the usual ones.
-    pub fn new() -> Self {
-        Self(number("UPDO_SEED").unwrap_or(0x5eed_0002))
-    }
-
-    /// One below a limit.
-    pub fn below(&mut self, limit: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % limit
-    }
-
-    /// One of several.
-    pub fn pick<'t, T: ?Sized>(&mut self, from: &[&'t T]) -> &'t T {
-        from[self.below(from.len())]
-    }
-}
 
 /// A number from the environment.
 pub fn number(name: &str) -> Option<u64> {
@@ -94,7 +71,7 @@ fn every_fault_at_every_step() {
         std::process::id()
     ));
     let more = number("UPDO_COUNT").map_or(14, |count| count as usize);
-    let mut dice = Dice::new();
+    let mut dice = Dice::new(number("UPDO_SEED").unwrap_or(2));
     let mut state = Is::Old;
     let mut counts: BTreeMap<(&str, String), u32> = BTreeMap::new();
     let all = faults(&mut dice, more);

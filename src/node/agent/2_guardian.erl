@@ -114,7 +114,7 @@ deadline(G) -> G.
 %% Somebody wants it called off. Only while nothing is switched: later the run goes on to its end. Should the executor
 %% be faster by one step, its successor undoes the switch: old in any case.
 abort_run(#{phase := running, exec := Exec, late := undefined,
-            log := #{undoing := false, resuming := false, switching := [], on_load := [], windows := 0, step := Step}} = G) ->
+            log := #{undoing := false, resuming := false, switching := [], on_load := [], windows := 0, way := there, step := Step}} = G) ->
     exit(Exec, kill),
     G#{late := {aborted, Step}};
 abort_run(G) -> G.
