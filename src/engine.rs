@@ -38,7 +38,7 @@ use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
 use crate::rules::{Change, Ruleset, advice, merge, resolve, shared};
 use crate::script::lower::Script;
-use crate::script::{check, high, lower};
+use crate::script::{check, high, insert, lower};
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
@@ -124,14 +124,17 @@ impl Engine {
     fn opened(loaded: crate::plan::load::Loaded, settings: Settings) -> Opened {
         let store = Store::new(&settings.state_dir);
         let mut diagnostics = loaded.diagnostics;
-        let strict = settings.strict && diagnostics.iter().any(|d| d.code == Code::A311);
-        if strict {
+        if let Some(plan) = &loaded.plan {
+            diagnostics.extend(insert::check(plan));
+        }
+        if settings.strict && diagnostics.iter().any(|d| d.code == Code::A311) {
             diagnostics.push(Diagnostic::new(
                 Code::E205,
                 "with --strict every override needs a reason",
             ));
         }
-        let engine = loaded.plan.filter(|_| !strict).map(|plan| Engine {
+        let wrong = diagnostics.iter().any(Diagnostic::is_error);
+        let engine = loaded.plan.filter(|_| !wrong).map(|plan| Engine {
             plan,
             settings,
             store,
@@ -425,10 +428,11 @@ pub fn decide(
     let rules = merged.rules;
     let high = high::high(&changes, &rules);
     let script = lower::lower(&changes, &rules, high.clone(), plan.windows);
-    let script = script.unwrap_or_else(|refused| {
+    let mut script = script.unwrap_or_else(|refused| {
         diagnostics.push(*refused);
         lower::single(&changes, &rules, high)
     });
+    diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
     diagnostics.extend(shared::shared_records(&changes, &rules));

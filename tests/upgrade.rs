@@ -11,6 +11,8 @@ mod bank;
 mod conversion;
 #[path = "upgrade/elixir.rs"]
 mod elixir;
+#[path = "upgrade/insert.rs"]
+mod insert;
 #[path = "upgrade/killed.rs"]
 mod killed;
 #[path = "upgrade/lock.rs"]

@@ -37,6 +37,8 @@ pub enum StepKind {
     Resume,
     /// A function is called.
     Apply,
+    /// The node waits for a hook of the plan.
+    Hook,
 }
 
 impl fmt::Display for StepKind {
@@ -49,6 +51,7 @@ impl fmt::Display for StepKind {
             Self::Convert => "convert",
             Self::Resume => "resume",
             Self::Apply => "apply",
+            Self::Hook => "hook",
         })
     }
 }

@@ -18,6 +18,9 @@ use crate::term::{Pid, Term};
 /// Default patience of a suspension, as OTP's.
 pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a node waits for the answer to a hook before it goes back.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// One step as the agent gets it, and what it is to the screen.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -27,6 +30,8 @@ pub struct Step {
     pub kind: StepKind,
     /// The modules concerned.
     pub modules: Vec<Module>,
+    /// For a hook: its number among the plan's hooks, and its place in the plan's words.
+    pub hook: Option<(usize, String)>,
     /// The agent's term, without the number.
     term: Term,
 }
@@ -35,6 +40,16 @@ impl Step {
     /// The modules in words: all of them, or the first few and how many more.
     pub fn what(&self) -> String {
         const SHOWN: usize = 4;
+        if let Some((_, name)) = &self.hook {
+            return name.clone();
+        }
+        if let Some([_, Term::Tuple(call)]) = self.term.as_tuple()
+            && let [module, function, args] = call.as_slice()
+            && self.kind == StepKind::Apply
+        {
+            let arity = args.as_list().unwrap_or_default().len();
+            return format!("{module}:{function}/{arity}");
+        }
         let names: Vec<String> = self
             .modules
             .iter()
@@ -103,6 +118,13 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 let term = Term::tuple([Term::atom("apply"), mfa]);
                 push(&mut steps, StepKind::Apply, Vec::new(), term);
             }
+            Low::Hook { number, name } => {
+                let term = Term::tuple([Term::atom("hook"), millis(HOOK_TIMEOUT)]);
+                push(&mut steps, StepKind::Hook, Vec::new(), term);
+                if let Some(step) = steps.last_mut() {
+                    step.hook = Some((*number, name.clone()));
+                }
+            }
         }
         rest = next;
     }
@@ -115,6 +137,7 @@ pub(super) fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, 
         id,
         kind,
         modules,
+        hook: None,
         term,
     });
 }
@@ -396,6 +419,7 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
             id,
             kind,
             modules,
+            hook: None,
             term: term.clone(),
         })
     };
@@ -444,12 +468,14 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     Back { term, steps }
 }
 
-/// The steps of a script window by window, the last window first, without its calls: those are not repeated.
+/// The steps of a script window by window, the last window first, without its calls and hooks: those are
+/// not repeated.
 fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
     let ends = |step: &Step| step.kind == StepKind::Resume;
     let mut windows: Vec<Vec<Step>> = Vec::new();
     for window in steps.split_inclusive(ends) {
-        let steps = window.iter().filter(|step| step.kind != StepKind::Apply);
+        let once = |step: &Step| matches!(step.kind, StepKind::Apply | StepKind::Hook);
+        let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();
         match windows.last_mut() {
             // On the way back what stands behind the last window belongs to it: nobody is resumed in between.

@@ -10,7 +10,7 @@ use super::check::{Scene, not_held};
 use super::event::{Event, Kind, State};
 use super::failure;
 use super::job;
-use super::watch::{Outcome, Watch};
+use super::watch::{Outcome, Turn, Watch};
 use super::ways;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
@@ -125,6 +125,7 @@ impl Run<'_, '_> {
             When::Before => "before upgrade",
             When::After => "after upgrade",
             When::Failure => "on failure",
+            When::Step => return true,
         };
         for hook in self.what.plan.hooks.iter().filter(|hook| hook.when == when) {
             match self.scene.holds(&hook.tail) {
@@ -174,7 +175,13 @@ impl Run<'_, '_> {
             return;
         };
         let until = what.plan.deadline.map(|deadline| Instant::now() + deadline);
-        let ended = self.watch.until_finished(&mailbox, &steps);
+        self.watch.begin();
+        let ended = loop {
+            match self.watch.next(&mailbox, &steps) {
+                Turn::Hook(step) => self.step_hook(&agent, &step),
+                Turn::Ended(state) => break state,
+            }
+        };
         self.watch.outcome.state = ended;
         if ended == State::New && !self.good(until) {
             self.go_back(&agent, &mailbox);
@@ -187,6 +194,24 @@ impl Run<'_, '_> {
         if self.watch.outcome.state != State::Unknown {
             self.watch.settle(&agent, &mailbox);
         }
+    }
+
+    /// A hook at a step: the node waits for the answer. What it reports stands beside the step.
+    fn step_hook(&mut self, agent: &Agent, step: &job::Step) {
+        let mut said = Vec::new();
+        let hook = step.hook.as_ref();
+        let hook = hook.and_then(|(number, name)| Some((self.what.plan.hooks.get(*number)?, name)));
+        let result = match hook {
+            Some((hook, _)) => self.scene.hook(&hook.body, &[], &mut said).map(drop),
+            None => Ok(()),
+        };
+        self.said(&said);
+        if let Err(diagnostic) = &result {
+            let name = hook.map_or("", |(_, name)| name.as_str());
+            let told = (**diagnostic).clone();
+            self.watch.hook_failed = Some(told.note(format!("in a hook `{name}`")));
+        }
+        self.watch.answer(agent, step.id, result.is_ok());
     }
 
     /// `after upgrade` and `verify`.

@@ -219,6 +219,19 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
     windows(out, shown, style);
+    for (low, origin) in &shown.script.inserted {
+        let (line, because) = match origin {
+            Origin::Plan { span, because } => (place(shown.sources(), *span), because.as_deref()),
+            _ => (String::new(), None),
+        };
+        let because =
+            because.map_or_else(String::new, |because| format!("  because \"{because}\""));
+        let what = match low {
+            Low::Hook { name, .. } => format!("hook     {name}"),
+            other => format!("insert   {other}"),
+        };
+        let _ = writeln!(out, "  {what}{because}  {}", hint(style, &line));
+    }
     let names = |checks: &[crate::plan::Check]| -> String {
         checks
             .iter()
@@ -251,6 +264,7 @@ fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
         let number = running(shown.changes, shown.rules, suspended(window));
         count(number, "process", "processes")
     };
+    let changes = |module: &Module| shown.rules.modules.contains_key(module);
     let kind = script.kind;
     let windows = script.windows();
     if kind == Windows::Single || windows.len() < 2 {
@@ -280,8 +294,12 @@ fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
                 }
             }
             match (suspends(part), part) {
-                (Some(ranks), _) => what.push(format!("suspend {ranks} ({})", count_of(part))),
+                (Some(ranks), _) if suspended(part).all(changes) => {
+                    what.push(format!("suspend {ranks} ({})", count_of(part)));
+                }
+                (Some(ranks), _) => what.push(format!("suspend {ranks}")),
                 (None, [call @ Low::Apply { .. }]) => what.push(call.to_string()),
+                (None, [Low::Hook { name, .. }]) => what.push(format!("hook {name}")),
                 _ => {}
             }
         }
@@ -329,12 +347,13 @@ fn is_one_way(changed: &Changed) -> bool {
     changed.loaded.is_some() && changed.old.is_none()
 }
 
-/// The low-level script as a term that a relup would have.
+/// The low-level script as a term that a relup would have; hooks are none of OTP's instructions and left out.
 pub fn low(shown: &Shown<'_>) -> String {
     let lines: Vec<String> = shown
         .script
         .low
         .iter()
+        .filter(|instruction| !matches!(instruction, Low::Hook { .. }))
         .map(|instruction| format!(" {instruction}"))
         .collect();
     format!("[{}].\n", lines.join(",\n").trim_start())

@@ -26,6 +26,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W320", "tests/language/codes.rs"),
     ("E401", "tests/language/codes.rs"),
     ("E402", "tests/language/codes.rs"),
+    ("E403", "tests/upgrade/insert.rs"),
+    ("W403", "tests/upgrade/insert.rs"),
     ("E404", "tests/language/codes.rs"),
     ("E501", "tests/session/connect.rs"),
     ("E502", "tests/session/connect.rs"),
@@ -76,7 +78,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Codes that are reserved: nothing in the sources tells them yet. One that is told must leave this list.
-const RESERVED: &[&str] = &["W314", "E403", "W406", "E503", "E611"];
+const RESERVED: &[&str] = &["W314", "W406", "E503", "E611"];
 
 /// Told by the sources, and brought about by no test of this repository yet. The list may only get shorter.
 const UNPROVEN: &[(&str, &str)] = &[

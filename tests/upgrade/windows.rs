@@ -8,13 +8,15 @@ use crate::support::desk::Desk;
 
 /// What a mill is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Is {
+pub enum Is {
+    /// Version 1 in code and states.
     Old,
+    /// Version 2 in code and states.
     New,
 }
 
 /// A plan that replaces the mill in several windows: the stone first, then the front, which calls it.
-fn plan(desk: &Desk, window: &str, front: &str, stone: &str, more: &str) -> String {
+pub fn plan(desk: &Desk, window: &str, front: &str, stone: &str, more: &str) -> String {
     let text = format!(
         "plan \"Mill 2\".
         code on_disk. old from {:?}.
@@ -28,7 +30,7 @@ fn plan(desk: &Desk, window: &str, front: &str, stone: &str, more: &str) -> Stri
 }
 
 /// A mill with version 2 on its disk, that has ground one sack.
-fn replaced() -> Deployed {
+pub fn replaced() -> Deployed {
     let deployed = Deployed::mill();
     deployed.replace(&mill().two);
     let first = deployed.node.eval_text("mill_front:sack(100)");
@@ -36,13 +38,13 @@ fn replaced() -> Deployed {
     deployed
 }
 
-fn who(node: &TestNode) -> String {
+pub fn who(node: &TestNode) -> String {
     node.eval_text("witness:who(\"mill_\")")
 }
 
 /// Grinds one more sack: the states are those of before, in the form of the version.
 #[track_caller]
-fn is(node: &TestNode, wanted: Is, sacks: u32, pids: &str) {
+pub fn is(node: &TestNode, wanted: Is, sacks: u32, pids: &str) {
     nothing_left(node);
     assert_eq!(who(node), pids, "the same processes");
     let worn = 100 * sacks;
@@ -56,7 +58,7 @@ fn is(node: &TestNode, wanted: Is, sacks: u32, pids: &str) {
 }
 
 /// The words of the steps that went well.
-fn steps(desk: &Desk) -> Vec<String> {
+pub fn steps(desk: &Desk) -> Vec<String> {
     let events = desk.read("events.jsonl");
     let lines = events
         .lines()

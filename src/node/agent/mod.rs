@@ -84,6 +84,19 @@ impl Agent {
         session.send_named("updo_run", Term::tuple([Term::atom("updo_run"), job]))
     }
 
+    /// Answers the hook of a step: go on, or go back.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub fn answer(
+        &self,
+        session: &Session,
+        step: u32,
+        ok: bool,
+    ) -> std::result::Result<(), CallError> {
+        answer(session, step, ok)
+    }
+
     /// Asks for the end: purge what nobody runs, unlock, go.
     ///
     /// # Errors
@@ -91,6 +104,15 @@ impl Agent {
     pub fn settle(&self, session: &Session) -> std::result::Result<(), CallError> {
         session.send_named("updo_run", Term::atom("updo_settle"))
     }
+}
+
+/// Answers the hook of a step to whoever is the guardian now.
+///
+/// # Errors
+/// When the connection is lost.
+pub fn answer(session: &Session, step: u32, ok: bool) -> std::result::Result<(), CallError> {
+    let (word, step) = (Term::atom("updo_hook"), Term::Int(i64::from(step)));
+    session.send_named("updo_run", Term::tuple([word, step, Term::boolean(ok)]))
 }
 
 /// Who holds a node's lock, in words; `None` when nobody does. Two questions, nothing is started. One that
