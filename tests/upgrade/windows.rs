@@ -183,3 +183,38 @@ fn otp_has_no_word_for_a_conversion_by_another_module() {
     }
     is(node, Is::Old, 2, &pids);
 }
+
+/// `preview --appup` and `--relup` of any plan, and `--low` of one with `window otp`, are OTP's own: asked on the node.
+#[test]
+fn the_same_terms_as_otp() {
+    let deployed = replaced();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let print = |window: &str, flag: &str| {
+        let plan = plan(&desk, window, "{term, \"ünï\", 1.5}", "fine", "");
+        let ran = desk.on(node, &["preview", &plan, flag]).run().exits(0);
+        let file = desk.write(&format!("{window}{flag}"), &ran.stdout);
+        format!("element(2, file:consult({:?}))", file.display().to_string())
+    };
+    // As in sasl/src/systools.hrl; `optional` since OTP 24.
+    let script = format!(
+        "Optional = case list_to_integer(erlang:system_info(otp_release)) of N when N >= 24 -> [[]]; _ -> [] end,
+        App = list_to_tuple([application, mill, permanent, \"2.0.0\", \"\", \"\",
+                             [mill_front, mill_rate, mill_stone, mill_toll], []] ++ Optional
+                            ++ [[], [], [], infinity, infinity, [], undefined, \"\"]),
+        [Appup] = {appup}, [Terms] = {terms}, [Relup] = {relup}, [Low] = {low}, [Minimal] = {minimal},
+        {{ok, Otp}} = systools_rc:translate_scripts(up, [Appup], [App], [App]),
+        {{ok, Otp}} = systools_rc:translate_scripts(up, [Terms], [App], [App]),
+        {{Relup =:= Otp, Low =:= Otp, Minimal =:= Otp, hd(Low), length(Appup)}}",
+        appup = print("single", "--appup"),
+        terms = print("minimal", "--terms"),
+        relup = print("minimal", "--relup"),
+        low = print("otp", "--low"),
+        minimal = print("minimal", "--low"),
+    );
+    assert_eq!(
+        node.eval_text(&script),
+        "{true,true,false,{load_object_code,{mill,\"2.0.0\",[mill_rate,mill_stone,mill_front,mill_toll]}},4}"
+    );
+    is(node, Is::Old, 2, &pids);
+}
