@@ -63,3 +63,34 @@ echo
 echo "reading, graph and order of generated modules, in process; best of 5"
 escript "$here/bench_modules.erl" "$cache" 500 1000 2000 5000
 cargo bench --quiet --locked --bench facts -- "$cache/500" "$cache/1000" "$cache/2000" "$cache/5000"
+
+# A plan of 5,000 statements, and one with 200 brackets inside each other.
+awk 'BEGIN {
+    print "plan \"Large\".\ntarget t #{nodes => [\047a@b\047]}."
+    for (n = 0; n < 4998; n++) {
+        k = n % 6
+        if (k == 0) printf "shop_%d depends on shop_%d because \"reason %d\".\n", n, n + 1, n
+        if (k == 1) printf "module shop_%d #{timeout => 30s, change => {advanced, []}} because \"slow\".\n", n
+        if (k == 2) printf "exclude [shop_%d, shop_%d] when otp() >= 25 because \"no\".\n", n, n + 1
+        if (k == 3) printf "verify \"cart %d\" #{within => 10s} -> {ok, #{total := T}} = shop_cart:quote(%d), T > 0.\n", n, n
+        if (k == 4) printf "V%d = [{a, %d}, {b, \"text\"} | [X || X <- [1, 2, 3], X > 2]].\n", n, n
+        if (k == 5) printf "f%d(X, Y) when X > 1 -> case X of {ok, Z} -> Z + Y * 2; _ -> X - 1 end.\n", n
+    }
+}' >"$work/large.updo"
+awk 'BEGIN {
+    for (n = 0; n < 200; n++) { open = open "["; close_ = close_ "]" }
+    print "X = " open close_ "."
+}' >"$work/deep.updo"
+for round in $(seq "$rounds"); do
+    run large "$updo" check --quiet "$work/large.updo"
+    run deep "$updo" check --quiet "$work/deep.updo"
+done
+echo
+echo "updo check, whole process, best of $rounds"
+for plan in large deep; do
+    awk -v name="$plan" -v ms="$(best $plan 1)" -v cpu="$(best $plan 2)" -v kb="$(best $plan 3)" 'BEGIN {
+        what["large"] = "5,000 statements"
+        what["deep"] = "200 brackets inside each other"
+        printf "%-36s %7.1f ms %11.1f ms %9.1f MB\n", what[name], ms, cpu, kb / 1024
+    }'
+done

@@ -14,6 +14,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+// What pest generates without its `std` feature names this crate.
+extern crate alloc;
+
 pub mod cli;
 pub mod diag;
 pub mod engine;

@@ -16,6 +16,8 @@ mod eval;
 mod explain;
 #[path = "cli/graph.rs"]
 mod graph;
+#[path = "cli/people.rs"]
+mod people;
 #[path = "cli/preview.rs"]
 mod preview;
 #[path = "cli/repl.rs"]

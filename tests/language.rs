@@ -8,6 +8,8 @@ mod codes;
 mod format;
 #[path = "language/grammars.rs"]
 mod grammars;
+#[path = "language/meaning.rs"]
+mod meaning;
 #[path = "language/merge.rs"]
 mod merge;
 #[path = "language/order.rs"]

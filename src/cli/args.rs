@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
 
+use super::complete;
 use crate::facts::bifs;
 use crate::ui::Colour;
 
@@ -37,11 +39,13 @@ pub struct Global {
         long,
         global = true,
         value_name = "NAME|NODE",
-        env = "UPDO_TARGET"
+        env = "UPDO_TARGET",
+        add = ArgValueCompleter::new(complete::targets)
     )]
     pub target: Option<String>,
     /// Sets a parameter of the plan; repeatable
-    #[arg(short, long, global = true, value_name = "NAME=VALUE")]
+    #[arg(short, long, global = true, value_name = "NAME=VALUE",
+          add = ArgValueCompleter::new(complete::parameters))]
     pub set: Vec<String>,
     /// Reads the cookie from a file (else UPDO_COOKIE_FILE, UPDO_COOKIE, the plan, ~/.erlang.cookie)
     #[arg(long, global = true, value_name = "FILE")]
@@ -110,13 +114,74 @@ pub enum Command {
     Relup(Relup),
     /// An appup, up and down, inferred from two versions of an application
     Appup(Appup),
+    /// Step by step what works on the way to a node: name, epmd, cookie, handshake, OTP, lock
+    Doctor(Doctor),
+    /// A script that teaches a shell to complete plans, targets, parameters, runs and codes
+    Completions(Completions),
+    /// Manual pages
+    Man(Man),
+}
+
+/// `updo doctor`
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// The node, or a plan: then its target's nodes
+    #[arg(value_name = "NODE | PLAN", add = ArgValueCompleter::new(complete::plans))]
+    pub what: String,
+}
+
+/// `updo completions`
+#[derive(Debug, clap::Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: Shell,
+}
+
+/// Shells that can be taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    /// `source <(updo completions bash)` in ~/.bashrc
+    Bash,
+    /// `source <(updo completions zsh)` in ~/.zshrc, after compinit
+    Zsh,
+    /// `updo completions fish | source` in ~/.config/fish/config.fish
+    Fish,
+    /// `eval (updo completions elvish | slurp)` in ~/.elvish/rc.elv
+    Elvish,
+    /// `updo completions powershell | Out-String | Invoke-Expression` in $PROFILE
+    Powershell,
+}
+
+impl Shell {
+    /// As it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Zsh => "zsh",
+            Self::Fish => "fish",
+            Self::Elvish => "elvish",
+            Self::Powershell => "powershell",
+        }
+    }
+}
+
+/// `updo man`
+#[derive(Debug, clap::Args)]
+pub struct Man {
+    /// A command, or `plan` for the plan language; updo itself when nothing is named
+    #[arg(value_name = "PAGE", conflicts_with = "dir")]
+    pub page: Option<String>,
+    /// Write all pages into a folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// `updo check`
 #[derive(Debug, clap::Args)]
 pub struct Check {
     /// Plans
-    #[arg(required = true, value_name = "PLAN")]
+    #[arg(required = true, value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plans: Vec<PathBuf>,
     /// Advice counts as an error
     #[arg(long)]
@@ -127,7 +192,7 @@ pub struct Check {
 #[derive(Debug, clap::Args)]
 pub struct Fmt {
     /// Plans; `-` formats standard input to standard output
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required = true, value_name = "FILE", add = ArgValueCompleter::new(complete::plans))]
     pub files: Vec<PathBuf>,
     /// Write nothing; exit code 3 if a plan is not formatted
     #[arg(long)]
@@ -152,7 +217,7 @@ pub struct New {
 #[derive(Debug, clap::Args)]
 pub struct Preview {
     /// The plan
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// The low-level script, as a relup would have it
     #[arg(long)]
@@ -178,7 +243,7 @@ pub struct Preview {
 #[derive(Debug, clap::Args)]
 pub struct Run {
     /// The plan
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES")]
@@ -198,7 +263,8 @@ pub struct Run {
 #[derive(Debug, clap::Args)]
 pub struct Graph {
     /// The plan: the graph of the modules that change, with the plan's rules in it
-    #[arg(value_name = "PLAN", required_unless_present = "beams")]
+    #[arg(value_name = "PLAN", required_unless_present = "beams",
+          add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
     /// Beam files, folders of them or .ez archives instead: who calls whom, offline
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "plan")]
@@ -239,7 +305,8 @@ pub enum GraphFormat {
 #[derive(Debug, clap::Args)]
 pub struct Diff {
     /// The plan, to compare its nodes with the new code; then modules
-    #[arg(value_name = "PLAN | MODULE", required_unless_present = "old")]
+    #[arg(value_name = "PLAN | MODULE", required_unless_present = "old",
+          add = ArgValueCompleter::new(complete::plans))]
     pub what: Vec<String>,
     /// Compare offline: beams of the old version
     #[arg(long, value_name = "EBIN", requires = "new")]
@@ -256,7 +323,8 @@ pub struct Diff {
 #[derive(Debug, clap::Args)]
 pub struct Explain {
     /// A diagnostic code; or a plan and what to explain: `M`, or `A before B`
-    #[arg(required = true, value_name = "CODE | PLAN WHAT")]
+    #[arg(required = true, value_name = "CODE | PLAN WHAT",
+          add = ArgValueCompleter::new(complete::codes_and_plans))]
     pub what: Vec<String>,
 }
 
@@ -275,7 +343,7 @@ pub struct Eval {
 #[derive(Debug, clap::Args)]
 pub struct Repl {
     /// The plan
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
 }
 
@@ -283,7 +351,7 @@ pub struct Repl {
 #[derive(Debug, clap::Args)]
 pub struct Status {
     /// The plan that names target and code
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// Keep copies of the running beams, so that a later upgrade can be undone
     #[arg(long)]
@@ -294,7 +362,7 @@ pub struct Status {
 #[derive(Debug, clap::Args)]
 pub struct Rollback {
     /// The run: four hexadecimal digits, as its last line says
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES")]

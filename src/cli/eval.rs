@@ -10,7 +10,7 @@ use crate::exec::check::OnNode;
 use crate::name::NodeName;
 use crate::node::{Connect, Session};
 use crate::rules::view::NoFacts;
-use crate::syntax::{Input, InputError, parse_input};
+use crate::syntax::{Input, InputError, parse_body, parse_input};
 
 /// The largest expression that is read from standard input.
 const MAX_BYTES: u64 = 1 << 20;
@@ -25,9 +25,11 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
     }
     let mut sources = SourceMap::default();
     let base = sources.add("expression", text.clone());
-    let body = match parse_input(&text, base) {
-        Ok(Input::Expressions(body)) => body,
-        Ok(Input::Statement(_)) => {
+    let body = match parse_body(&text, base) {
+        Ok(body) => body,
+        Err(InputError::Wrong(_))
+            if matches!(parse_input(&text, base), Ok(Input::Statement(_))) =>
+        {
             return context.usage(
                 "eval wants an expression, this is a statement",
                 "put it into a plan",

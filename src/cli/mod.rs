@@ -3,13 +3,16 @@
 mod appup;
 pub mod args;
 mod check;
+mod complete;
 mod diff;
+mod doctor;
 mod eval;
 mod exit;
 mod explain;
 mod fmt;
 mod graph;
 mod log;
+mod man;
 mod new;
 mod preview;
 mod relup;
@@ -29,6 +32,7 @@ use args::{Args, Command, Global};
 
 /// Parses the arguments, runs the command, gives the exit code.
 pub fn main() -> Exit {
+    complete::answer();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -67,6 +71,9 @@ pub fn main() -> Exit {
         Command::Status(args) => status::run(&context, args),
         Command::Relup(args) => relup::run(&context, args),
         Command::Appup(args) => appup::run(&context, args),
+        Command::Doctor(args) => doctor::run(&context, args),
+        Command::Completions(args) => complete::run(&context, args),
+        Command::Man(args) => man::run(&context, args),
     }
 }
 

@@ -61,6 +61,8 @@ codes! {
     E109,
     /// A statement that the language knows and this version of updo does not carry out.
     E110,
+    /// A map gives one key twice. The last value counts.
+    W111,
     /// The plan needs another version of updo (`updo ">= …"`).
     E201,
     /// No module of this name: neither loaded on the node nor among the beams.

@@ -49,7 +49,9 @@ impl<'a> Evaluator<'a> {
         }
         self.depth += 1;
         let held = self.budget.held();
+        let all_new = std::mem::replace(&mut self.all_new, false);
         let outcome = self.rounds(target, args);
+        self.all_new = all_new;
         self.depth -= 1;
         let value = outcome?;
         self.budget.release(held);
@@ -90,7 +92,7 @@ impl<'a> Evaluator<'a> {
         for clause in clauses {
             let mut matched = clause.args.len() == args.len();
             for (pattern, value) in clause.args.iter().zip(args) {
-                matched = matched && self.matches(pattern, value, frame, 0)?;
+                matched = matched && self.matches_anew(pattern, value, frame, 0)?;
             }
             if matched && self.guard_tests(&clause.when, frame)? {
                 return Ok(Some(clause));

@@ -94,7 +94,7 @@ impl Evaluator<'_> {
         let mark = bindings.len();
         for element in &elements {
             self.step(pattern.span)?;
-            if self.matches(pattern, element, bindings, mark)? {
+            if self.matches_anew(pattern, element, bindings, mark)? {
                 self.qualify(rest, sink, bindings)?;
             }
             bindings.truncate(mark);
@@ -165,7 +165,9 @@ impl Evaluator<'_> {
         let mark = bindings.len();
         for (k, v) in &pairs {
             self.step(key.span)?;
-            if self.matches(key, k, bindings, mark)? && self.matches(value, v, bindings, mark)? {
+            if self.matches_anew(key, k, bindings, mark)?
+                && self.matches_anew(value, v, bindings, mark)?
+            {
                 self.qualify(rest, sink, bindings)?;
             }
             bindings.truncate(mark);

@@ -17,10 +17,11 @@ use crate::diag::{Code, Diagnostic, Span, suggest};
 use crate::syntax::ast::{Clause, Expr, ExprKind, FunClause, MapPair, Spanned};
 use crate::term::{Atom, Term};
 
-/// The functions a plan defines, by name and arity.
+/// The functions a plan defines, by name and arity, and the constants that they see.
 #[derive(Clone, Debug, Default)]
 pub struct Functions<'a> {
     table: BTreeMap<(Atom, usize), &'a [FunClause]>,
+    constants: Option<&'a Bindings>,
 }
 
 impl<'a> Functions<'a> {
@@ -44,6 +45,18 @@ impl<'a> Functions<'a> {
         self.table.get(&(name.clone(), arity)).copied()
     }
 
+    /// Lets the functions see the plan's constants and parameters, behind their own variables.
+    #[must_use]
+    pub fn with_constants(mut self, constants: &'a Bindings) -> Self {
+        self.constants = Some(constants);
+        self
+    }
+
+    /// The value of a constant.
+    fn constant(&self, name: &str) -> Option<&'a Term> {
+        self.constants.and_then(|constants| constants.get(name))
+    }
+
     /// Names and arities.
     pub fn names(&self) -> impl Iterator<Item = (&Atom, usize)> {
         self.table.keys().map(|(name, arity)| (name, *arity))
@@ -58,6 +71,7 @@ const SEGMENT: usize = 4 * 1024 * 1024;
 /// What an evaluator without functions knows.
 static NOTHING: Functions<'static> = Functions {
     table: BTreeMap::new(),
+    constants: None,
 };
 
 /// Evaluates expressions. One at a time; bindings belong to the caller and outlive it.
@@ -70,6 +84,8 @@ pub struct Evaluator<'a> {
     pub(super) depth: usize,
     inside: usize,
     pub(super) in_guard: bool,
+    /// Whether every variable of the pattern at hand is new, as in heads of functions and in generators.
+    pub(super) all_new: bool,
     pub(super) explaining: bool,
     pub(super) mismatch: Option<Mismatch>,
 }
@@ -99,6 +115,7 @@ impl<'a> Evaluator<'a> {
             depth: 0,
             inside: 0,
             in_guard: false,
+            all_new: false,
             explaining: false,
             mismatch: None,
         }
@@ -144,6 +161,7 @@ impl<'a> Evaluator<'a> {
         self.depth = 0;
         self.inside = 0;
         self.in_guard = false;
+        self.all_new = false;
     }
 
     /// Expressions joined by comma.
@@ -303,10 +321,18 @@ impl<'a> Evaluator<'a> {
     }
 
     fn variable(&mut self, name: &str, span: Span, b: &mut Bindings) -> Result<Term, Failure> {
-        match b.get(name) {
+        match b.get(name).or_else(|| self.constant(name)) {
             Some(value) => self.copy(value, span),
             None => Err(unbound(name, span, b)),
         }
+    }
+
+    /// What a name stands for inside a function of the plan when none of its own variables has it. Outside of
+    /// functions the constants are among the bindings.
+    pub(super) fn constant(&self, name: &str) -> Option<&'a Term> {
+        (self.depth > 0)
+            .then(|| self.functions.constant(name))
+            .flatten()
     }
 
     /// Evaluates operands side by side: none sees what another binds; where two bind the same variable,

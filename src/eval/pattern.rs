@@ -37,6 +37,20 @@ impl Evaluator<'_> {
         Ok(matched)
     }
 
+    /// The same where every variable is a new one: it hides a constant of its name.
+    pub(super) fn matches_anew(
+        &mut self,
+        pattern: &Expr,
+        value: &Term,
+        bindings: &mut Bindings,
+        floor: usize,
+    ) -> Result<bool, Failure> {
+        let outer = std::mem::replace(&mut self.all_new, true);
+        let outcome = self.matches(pattern, value, bindings, floor);
+        self.all_new = outer;
+        outcome
+    }
+
     fn match_part(
         &mut self,
         pattern: &Expr,
@@ -105,7 +119,8 @@ impl Evaluator<'_> {
         if name == "_" {
             return Ok(true);
         }
-        if let Some(bound) = bindings.find(name, floor) {
+        let known = bindings.find(name, floor);
+        if let Some(bound) = known.or_else(|| self.constant(name).filter(|_| !self.all_new)) {
             return Ok(bound == value || self.differs(pattern.span, value));
         }
         self.pay_for(value, pattern.span)?;

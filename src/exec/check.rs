@@ -79,34 +79,20 @@ pub struct Verdict {
 impl<'a> Scene<'a> {
     /// A scene for one node.
     pub fn new(plan: &'a Plan, session: &'a Session, view: View<'a>) -> Self {
-        let mut functions = Functions::new();
-        for ((name, _), clauses) in &plan.functions {
-            functions.insert(name, clauses);
-        }
         Self {
             plan,
             session,
             view,
-            functions,
+            functions: plan.scripts(),
         }
     }
 
-    /// Whether a `when` holds on this node. A guard that cannot be evaluated is reported.
+    /// Whether a `when` holds on this node.
     ///
     /// # Errors
-    /// The guard's own failure.
+    /// As [`View::holds`].
     pub fn holds(&self, tail: &Tail) -> crate::diag::Result<bool> {
-        let mut world = self.view.world();
-        let mut bindings = self.plan.constants.clone();
-        let mut evaluator = Evaluator::new(Moment::Facts, &self.functions).with_world(&mut world);
-        for condition in &tail.when {
-            match evaluator.eval(std::slice::from_ref(condition), &mut bindings) {
-                Ok(value) if value.is_atom("true") => {}
-                Ok(_) => return Ok(false),
-                Err(failure) => return Err(failure.diagnostic),
-            }
-        }
-        Ok(true)
+        self.view.holds(self.plan, &self.functions, tail)
     }
 
     /// Runs a hook's body.

@@ -1,15 +1,19 @@
 //! Reads a plan and the files it includes. The only place of this stage that touches files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::include::{Inclusion, standings};
 use super::{Plan, resolve};
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
-use crate::syntax::ast::{Statement, StatementKind};
+use crate::syntax::ast::{Expr, Statement, StatementKind};
 use crate::syntax::parse_plan;
 
 /// The largest plan file that is read.
 const MAX_BYTES: u64 = 16 << 20;
+
+/// Files include each other at most so deep.
+const MAX_CHAIN: usize = 64;
 
 /// A plan (when there was no error), everything there is to say about it, and its text.
 #[derive(Debug)]
@@ -22,31 +26,34 @@ pub struct Loaded {
     pub sources: SourceMap,
 }
 
-/// A statement, the folder its file stands in, and how deep it was included.
+/// A statement, the folder its file stands in, how deep it was included, and when it applies.
 pub(super) struct Located {
     pub statement: Statement,
     pub folder: PathBuf,
     pub layer: usize,
+    /// The condition that the `include` statements put on it; `None` when there is none.
+    pub when: Option<Expr>,
 }
 
 /// Reads, parses and resolves a plan. `sets` are the parameters given from outside (`--set Name=value`).
 pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
     let mut reader = Reader::default();
-    reader.read(path, None, 0, &mut Vec::new());
+    reader.read(path, None, &mut Vec::new());
     finish(reader, path, sets)
 }
 
 /// The same for a text at hand; `path` is only its name and what includes are relative to.
 pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Loaded {
     let mut reader = Reader::default();
+    reader.files.push((path.to_owned(), None));
     reader.statements(path, text.to_owned(), 0, &mut Vec::new());
     finish(reader, path, sets)
 }
 
-fn finish(reader: Reader, path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
+fn finish(mut reader: Reader, path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
+    let statements = reader.located();
     let Reader {
         mut sources,
-        statements,
         mut diagnostics,
         ..
     } = reader;
@@ -76,13 +83,49 @@ fn finish(reader: Reader, path: &Path, sets: &BTreeMap<String, String>) -> Loade
 #[derive(Default)]
 struct Reader {
     sources: SourceMap,
-    statements: Vec<Located>,
+    /// Each statement with the number of its file.
+    statements: Vec<(usize, Statement)>,
     diagnostics: Vec<Diagnostic>,
-    seen: BTreeSet<PathBuf>,
+    /// The files, the plan first, with the place of the statement that first named them.
+    files: Vec<(PathBuf, Option<Span>)>,
+    /// Their numbers, by what they really are.
+    numbers: BTreeMap<PathBuf, usize>,
+    inclusions: Vec<Inclusion>,
 }
 
 impl Reader {
-    fn read(&mut self, path: &Path, at: Option<Span>, layer: usize, chain: &mut Vec<PathBuf>) {
+    /// The statements with what `include` makes of them.
+    fn located(&mut self) -> Vec<Located> {
+        let statements = std::mem::take(&mut self.statements);
+        let standings = match standings(self.files.len(), &self.inclusions) {
+            Ok(standings) => standings,
+            Err(file) => {
+                let (path, at) = &self.files[file];
+                let title = format!("`{}` is included under too many conditions", path.display());
+                let told =
+                    Diagnostic::new(Code::E109, title).help("include it once, with one guard");
+                self.diagnostics.push(match at {
+                    Some(span) => told.label(*span, "included here first"),
+                    None => told,
+                });
+                return Vec::new();
+            }
+        };
+        let locate = |(file, statement): (usize, Statement)| Located {
+            statement,
+            folder: self.files[file]
+                .0
+                .parent()
+                .map(Path::to_owned)
+                .unwrap_or_default(),
+            layer: standings[file].layer,
+            when: standings[file].when.clone(),
+        };
+        statements.into_iter().map(locate).collect()
+    }
+
+    /// Reads a file, unless it was read before; gives its number, if it can be included.
+    fn read(&mut self, path: &Path, at: Option<Span>, chain: &mut Vec<PathBuf>) -> Option<usize> {
         let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if chain.contains(&identity) {
             let names: Vec<String> = chain
@@ -96,10 +139,22 @@ impl Reader {
                 told = told.label(span, "closes the ring");
             }
             self.diagnostics.push(told);
-            return;
+            return None;
         }
-        if !self.seen.insert(identity.clone()) {
-            return; // each file once
+        if let Some(number) = self.numbers.get(&identity) {
+            return Some(*number); // each file once
+        }
+        let number = self.files.len();
+        self.numbers.insert(identity.clone(), number);
+        self.files.push((path.to_owned(), at));
+        if chain.len() >= MAX_CHAIN {
+            let title = format!("files include each other more than {MAX_CHAIN} deep");
+            let told = Diagnostic::new(Code::E109, title);
+            self.diagnostics.push(match at {
+                Some(span) => told.label(span, "not read any more"),
+                None => told,
+            });
+            return None;
         }
         let text = match read_text(path) {
             Ok(text) => text,
@@ -114,16 +169,17 @@ impl Reader {
                     told = told.label(span, "included here");
                 }
                 self.diagnostics.push(told);
-                return;
+                return None;
             }
         };
         chain.push(identity);
-        self.statements(path, text, layer, chain);
+        self.statements(path, text, number, chain);
         chain.pop();
+        Some(number)
     }
 
     /// The statements of a file and of those it includes.
-    fn statements(&mut self, path: &Path, text: String, layer: usize, chain: &mut Vec<PathBuf>) {
+    fn statements(&mut self, path: &Path, text: String, number: usize, chain: &mut Vec<PathBuf>) {
         let base = self.sources.add(path.display().to_string(), text.clone());
         let parsed = parse_plan(&text, base);
         self.diagnostics.extend(parsed.diagnostics);
@@ -134,20 +190,16 @@ impl Reader {
                 tail,
             } = &statement.kind
             {
-                if !tail.when.is_empty() {
-                    self.diagnostics.push(super::options::unsupported(
-                        statement.span,
-                        "`include … when`",
-                    ));
-                }
                 let target = folder.join(&include.value);
-                self.read(&target, Some(include.span), layer + 1, chain);
+                if let Some(to) = self.read(&target, Some(include.span), chain) {
+                    self.inclusions.push(Inclusion {
+                        from: number,
+                        to,
+                        when: tail.when.clone(),
+                    });
+                }
             }
-            self.statements.push(Located {
-                statement,
-                folder: folder.clone(),
-                layer,
-            });
+            self.statements.push((number, statement));
         }
     }
 }

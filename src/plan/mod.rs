@@ -4,6 +4,7 @@
 //! expressions and is decided per node by `rules::manual`. Reading a plan asks nobody anything.
 
 mod constants;
+mod include;
 pub mod load;
 mod options;
 mod resolve;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diag::{SourceMap, Span};
-use crate::eval::Bindings;
+use crate::eval::{Bindings, Functions};
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
@@ -192,4 +193,15 @@ pub struct Plan {
     pub rollback: Rollback,
     /// `window`.
     pub windows: Windows,
+}
+
+impl Plan {
+    /// Its functions as the evaluator wants them; they see the constants.
+    pub fn scripts(&self) -> Functions<'_> {
+        let mut functions = Functions::new();
+        for ((name, _), clauses) in &self.functions {
+            functions.insert(name, clauses);
+        }
+        functions.with_constants(&self.constants)
+    }
 }

@@ -109,11 +109,18 @@ impl Resolver {
 
     fn statement(&mut self, located: Located) {
         let Located {
-            statement,
+            mut statement,
             folder,
             layer,
+            when,
         } = located;
         let span = statement.span;
+        self.doubles(&statement);
+        if let Some(condition) = when
+            && !self.applies(&mut statement, condition)
+        {
+            return;
+        }
         match &statement.kind {
             StatementKind::Plan { title, options } => {
                 self.once("plan", span);
@@ -128,9 +135,8 @@ impl Resolver {
                 }
             }
             StatementKind::Updo { version } => self.version(version),
-            StatementKind::Include { .. }
-            | StatementKind::Param { .. }
-            | StatementKind::Bind { .. } => {}
+            StatementKind::Include { tail, .. } => self.guard(tail),
+            StatementKind::Param { .. } | StatementKind::Bind { .. } => {}
             StatementKind::Function { clauses, .. } => {
                 scope::function(&self.names, clauses, &mut self.said);
             }
@@ -335,8 +341,78 @@ impl Resolver {
 
     fn guard(&mut self, tail: &Tail) {
         for condition in &tail.when {
-            self.early(condition);
+            if let Some(value) = self.early(condition)
+                && !value.is_atom("true")
+                && !value.is_atom("false")
+            {
+                let title = format!("this condition is neither `true` nor `false`, but `{value}`");
+                self.said.push(
+                    Diagnostic::new(Code::E704, title).label(condition.span, "not a condition"),
+                );
+            }
         }
+    }
+
+    /// Puts the condition of `include … when` on a statement. What can be decided without a node is decided here;
+    /// names are defined in any case, so that what they mean does not depend on a node.
+    fn applies(&mut self, statement: &mut Statement, condition: Expr) -> bool {
+        if matches!(
+            statement.kind,
+            StatementKind::Include { .. }
+                | StatementKind::Param { .. }
+                | StatementKind::Bind { .. }
+                | StatementKind::Function { .. }
+        ) {
+            return true;
+        }
+        // What is wrong with the condition is told where it stands.
+        let before = self.said.len();
+        let value = self.early(&condition);
+        if self.said.len() > before {
+            self.said.truncate(before);
+            return true;
+        }
+        if let Some(value) = value {
+            return value.is_atom("true");
+        }
+        match statement.kind.tail_mut() {
+            Some(tail) => {
+                tail.when.insert(0, condition);
+                true
+            }
+            None => {
+                let what = "this statement, in a file whose `include` has a guard about the node,";
+                let told = unsupported(statement.span, what);
+                self.said.push(told.label(condition.span, "the guard"));
+                false
+            }
+        }
+    }
+
+    /// W111: maps that give a key twice.
+    fn doubles(&mut self, statement: &Statement) {
+        let said = &mut self.said;
+        walk::statement(&statement.kind, &mut |expr| {
+            walk::all(expr, &mut |part| {
+                let ExprKind::Map(_, pairs) = &part.kind else {
+                    return;
+                };
+                let mut seen: BTreeMap<Term, Span> = BTreeMap::new();
+                for pair in pairs {
+                    let Some(key) = pair.key.as_literal() else {
+                        continue;
+                    };
+                    let title = format!("`{key}` stands twice in this map");
+                    if let Some(first) = seen.insert(key, pair.key.span) {
+                        said.push(
+                            Diagnostic::new(Code::W111, title)
+                                .label(pair.key.span, "this value counts")
+                                .label(first, "this one is lost"),
+                        );
+                    }
+                }
+            });
+        });
     }
 
     /// What an expression of the facts moment is worth already now. What is wrong for every node is told;

@@ -152,11 +152,10 @@ pub(super) fn hook(names: &Names, exprs: &[Expr], more: &[&str], said: &mut Vec<
     scope.sequence(exprs);
 }
 
-/// Looks at a function of the plan, which sees its arguments only.
+/// Looks at a function of the plan, which sees its arguments and the constants.
 pub(super) fn function(names: &Names, clauses: &[FunClause], said: &mut Vec<Diagnostic>) {
     for clause in clauses {
         let mut scope = Scope::new(names, Moment::Live, said);
-        scope.inside_function = true;
         clause.args.iter().for_each(|arg| scope.pattern(arg));
         scope.exprs(&clause.when);
         scope.sequence(&clause.body);
@@ -166,7 +165,6 @@ pub(super) fn function(names: &Names, clauses: &[FunClause], said: &mut Vec<Diag
 struct Scope<'a> {
     names: &'a Names,
     moment: Moment,
-    inside_function: bool,
     bound: Vec<String>,
     said: &'a mut Vec<Diagnostic>,
 }
@@ -176,7 +174,6 @@ impl<'a> Scope<'a> {
         Self {
             names,
             moment,
-            inside_function: false,
             bound: Vec::new(),
             said,
         }
@@ -297,8 +294,7 @@ impl<'a> Scope<'a> {
     }
 
     fn variable(&mut self, name: &str, span: Span) {
-        let global = !self.inside_function && self.names.globals.contains(name);
-        if global || self.bound.iter().any(|bound| bound == name) {
+        if self.names.globals.contains(name) || self.bound.iter().any(|bound| bound == name) {
             return;
         }
         let mut told = Diagnostic::new(Code::E206, format!("variable `{name}` is unbound"))
@@ -307,9 +303,6 @@ impl<'a> Scope<'a> {
         let near = suggest(name, known.filter(|known| *known != name && *known != "_"));
         told = match near {
             _ if name == "_" => told.help("`_` matches everything and has no value"),
-            _ if self.inside_function && self.names.globals.contains(name) => told.help(format!(
-                "a function sees its arguments only: pass `{name}` as one"
-            )),
             Some(near) => told.help(format!("did you mean `{near}`?")),
             None if name.starts_with('_') => told,
             None => told.help(format!("for the Elixir module write `Elixir.{name}`")),
@@ -348,7 +341,9 @@ impl<'a> Scope<'a> {
         if is_builtin(name, arity) {
             return;
         }
-        let own = OWN.iter().find(|(known, _)| *known == name);
+        let own = OWN
+            .iter()
+            .find(|(known, _)| *known == name && name != "file");
         if own.is_some_and(|(_, arities)| arities.contains(&arity)) {
             if needs(name).is_some_and(|needed| needed > self.moment) {
                 let title = format!("`{name}/{arity}` is for checks and hooks");
@@ -357,6 +352,14 @@ impl<'a> Scope<'a> {
                         .label(span, "nothing happens while the plan is read"),
                 );
             }
+            return;
+        }
+        if name == "file" && arity == 1 {
+            self.said.push(
+                Diagnostic::new(Code::E702, "`file/1` stands in `cookie => file(…)` only")
+                    .label(at, "reads no files here")
+                    .help("pass the text as a parameter: `--set Name=\"$(cat FILE)\"`"),
+            );
             return;
         }
         if own.is_none() && is_erlang(name, arity) {

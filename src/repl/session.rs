@@ -156,15 +156,8 @@ impl<'a> Session<'a> {
     }
 
     fn evaluate(&mut self, body: &[Expr]) -> Reply {
-        let mut functions = Functions::new();
-        let empty = std::collections::BTreeMap::new();
-        let planned = self
-            .plan
-            .as_ref()
-            .map_or(&empty, |planned| &planned.plan.functions);
-        for ((name, _), clauses) in planned {
-            functions.insert(name, clauses);
-        }
+        let planned = self.plan.as_ref();
+        let functions = planned.map_or_else(Functions::new, |planned| planned.plan.scripts());
         let mut remote = OnNode(&self.node);
         let known: BTreeSet<String> = self
             .bindings

@@ -8,3 +8,4 @@ pub mod lines;
 pub mod paint;
 pub mod preview;
 pub mod record;
+pub mod roff;

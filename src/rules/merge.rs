@@ -33,9 +33,9 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     merge_edges(&mut graph, manual, &mut said);
     merge_attributes(&mut modules, manual, &mut said);
     conversions_exist(changes, &modules, &mut said);
-    contradictions(&graph, &mut said);
-    impossible_orders(&graph, manual, &mut said);
-    let cycles = merge_cycles(&mut graph, manual, &mut said);
+    let mut rings = contradictions(&graph, &mut said);
+    rings.extend(impossible_orders(&graph, manual, &mut said));
+    let cycles = merge_cycles(&mut graph, manual, &rings, &mut said);
     let order = graph.order();
     Merged {
         rules: Ruleset {
@@ -150,10 +150,16 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
             .flat_map(|a| rule.to.iter().map(move |b| (a.clone(), b.clone())));
         from.filter(|(a, b)| a != b).collect()
     };
+    // One cause, one report: of a pair that is added and removed nothing else is said.
+    let mut disputed: BTreeSet<(Module, Module)> = BTreeSet::new();
     for added in &manual.add {
         for removed in &manual.remove {
             let mine = pairs(added);
-            if let Some((a, b)) = pairs(removed).into_iter().find(|pair| mine.contains(pair)) {
+            let both = pairs(removed)
+                .into_iter()
+                .filter(|pair| mine.contains(pair));
+            let both: Vec<(Module, Module)> = both.collect();
+            if let Some((a, b)) = both.first() {
                 let title = format!("`{a}` both depends and does not depend on `{b}`");
                 said.push(
                     Diagnostic::new(Code::E301, title)
@@ -162,11 +168,16 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
                         .help("delete one of the two"),
                 );
             }
+            disputed.extend(both);
         }
     }
     for rule in &manual.remove {
         let mut matched = false;
         for (from, to) in pairs(rule) {
+            if disputed.contains(&(from.clone(), to.clone())) {
+                matched = true;
+                continue;
+            }
             if !graph.contains(&from) || !graph.contains(&to) {
                 continue;
             }
@@ -187,6 +198,10 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
     for rule in &manual.add {
         let mut matched = false;
         for (from, to) in pairs(rule) {
+            if disputed.contains(&(from.clone(), to.clone())) {
+                matched = true;
+                continue;
+            }
             let known = graph
                 .edge(&from, &to)
                 .and_then(|edge| edge.reasons.first().cloned());
@@ -359,14 +374,15 @@ fn conversions_exist(
     }
 }
 
-/// Orders that only the plan gives may not run in a ring.
-fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) {
+/// Orders that only the plan gives may not run in a ring. Gives the rings.
+fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) -> Vec<Vec<Module>> {
     let from_plan = |edge: &Edge| {
         edge.reasons
             .iter()
             .any(|r| matches!(r, Reason::Plan { .. }))
     };
-    for ring in graph.cycles_of(from_plan) {
+    let rings = graph.cycles_of(from_plan);
+    for ring in &rings {
         let names: Vec<String> = ring.iter().map(ToString::to_string).collect();
         let title = format!("these orders contradict each other: {}", names.join(", "));
         let mut told = Diagnostic::new(Code::E303, title)
@@ -383,10 +399,16 @@ fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) {
         }
         said.push(told);
     }
+    rings
 }
 
-/// `loads before` and `loads after` order without grouping: against an edge they mean nothing.
-fn impossible_orders(graph: &Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
+/// `loads before` and `loads after` order without grouping: against an edge they mean nothing. Gives the rings.
+fn impossible_orders(
+    graph: &Graph,
+    manual: &Manual,
+    said: &mut Vec<Diagnostic>,
+) -> Vec<Vec<Module>> {
+    let mut rings = Vec::new();
     let told: BTreeSet<crate::diag::Span> = said
         .iter()
         .filter(|d| d.code == Code::E303)
@@ -422,11 +444,18 @@ fn impossible_orders(graph: &Graph, manual: &Manual, said: &mut Vec<Diagnostic>)
                 }
             }
             said.push(told);
+            rings.push(path);
         }
     }
+    rings
 }
 
-fn merge_cycles(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) -> Vec<Cycle> {
+fn merge_cycles(
+    graph: &mut Graph,
+    manual: &Manual,
+    contradicted: &[Vec<Module>],
+    said: &mut Vec<Diagnostic>,
+) -> Vec<Cycle> {
     let found = graph.cycles();
     let mut declared: BTreeMap<Vec<Module>, Origin> = BTreeMap::new();
     for rule in &manual.cycles {
@@ -475,7 +504,9 @@ fn merge_cycles(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) 
         .into_iter()
         .map(|members| {
             let origin = declared.get(&members).cloned();
-            if origin.is_none() {
+            // A ring that orders of the plan make is told as a contradiction (E303).
+            let told = |ring: &Vec<Module>| ring.iter().all(|module| members.contains(module));
+            if origin.is_none() && !contradicted.iter().any(told) {
                 said.push(undeclared(graph, &members));
             }
             Cycle {

@@ -19,14 +19,10 @@ use crate::term::{Fun, Term};
 
 /// Decides every rule statement of a plan for one node.
 pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
-    let mut functions = Functions::new();
-    for ((name, _), clauses) in &plan.functions {
-        functions.insert(name, clauses);
-    }
     let mut resolver = Resolver {
         plan,
         view,
-        functions,
+        functions: plan.scripts(),
         manual: Manual::default(),
         said: Vec::new(),
     };
@@ -239,9 +235,10 @@ impl Resolver<'_> {
 
     /// Whether a statement's guard holds on this node.
     fn holds(&mut self, tail: &Tail) -> bool {
-        tail.when.iter().all(|condition| {
-            self.value(condition)
-                .is_some_and(|value| value.is_atom("true"))
+        let holds = self.view.holds(self.plan, &self.functions, tail);
+        holds.unwrap_or_else(|told| {
+            self.said.push(*told);
+            false
         })
     }
 

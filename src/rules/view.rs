@@ -3,12 +3,16 @@
 //! A [`View`] is facts only; it never asks the node.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
-use crate::diag::Span;
-use crate::eval::{Class, World, WorldError};
+use crate::diag::{Code, Diagnostic, Result as Told, Span};
+use crate::eval::{Class, Evaluator, Functions, Moment, Truth, World, WorldError};
 use crate::facts::change::ChangeSet;
-use crate::facts::live::NodeFacts;
+use crate::facts::live::{NodeFacts, Origin};
 use crate::name::{App, Module, NodeName};
+use crate::plan::Plan;
+use crate::syntax::ast::Tail;
+use crate::syntax::walk::variables;
 use crate::term::Term;
 
 /// The facts of one node, as expressions see them.
@@ -29,7 +33,35 @@ impl<'a> View<'a> {
     pub fn world(&self) -> Facts<'a> {
         Facts {
             view: *self,
+            left: MAX_SAID,
             said: Vec::new(),
+        }
+    }
+
+    /// Whether a statement's `when` holds on this node; without one, it does.
+    ///
+    /// # Errors
+    /// The guard's own failure, and E210 for a fact that is not known of this node: a rule does not vanish
+    /// because of a slip.
+    pub fn holds(&self, plan: &Plan, functions: &Functions<'_>, tail: &Tail) -> Told<bool> {
+        let [first, ..] = tail.when.as_slice() else {
+            return Ok(true);
+        };
+        let mut world = self.world();
+        let names = tail.when.iter().flat_map(variables);
+        let mut bindings = plan.constants.only(names);
+        let truth = Evaluator::new(Moment::Facts, functions)
+            .with_world(&mut world)
+            .guard(&tail.when, &mut bindings);
+        match truth.map_err(|failure| failure.diagnostic)? {
+            Truth::True => Ok(true),
+            Truth::False => Ok(false),
+            Truth::Unknown(what) => {
+                let label = "decides whether this statement applies";
+                Err(Box::new(
+                    Diagnostic::new(Code::E210, what).label(first.span, label),
+                ))
+            }
         }
     }
 
@@ -62,16 +94,21 @@ impl<'a> View<'a> {
     }
 }
 
+/// How much one body may say, in bytes.
+const MAX_SAID: usize = 1 << 20;
+
 /// The built-in functions; collects what `info` and `warn` say.
 #[derive(Debug)]
 pub struct Facts<'a> {
     view: View<'a>,
+    /// How much more may be said.
+    left: usize,
     /// Lines said by `info` and `warn`.
     pub said: Vec<Said>,
 }
 
 impl World for Facts<'_> {
-    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
+    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, WorldError>> {
         let view = self.view;
         Some(match (name, args) {
             ("node", []) => Ok(Term::atom(view.node.as_str())),
@@ -84,10 +121,13 @@ impl World for Facts<'_> {
                 text(module).map(|m| Term::boolean(view.changes.modules.contains_key(m.as_str())))
             }
             ("glob", [pattern]) => glob(view, pattern),
+            ("lib", [pattern]) => lib(view, pattern),
             ("behaviour", [behaviour]) => behaves(view, behaviour),
             ("exports", [module, function, arity]) => exports(view, module, function, arity),
-            ("info" | "warn", [format]) => self.say(name == "warn", format, &[]),
-            ("info" | "warn", [format, Term::List(args)]) => self.say(name == "warn", format, args),
+            ("info" | "warn", [format]) => self.say(name == "warn", format, &[], span),
+            ("info" | "warn", [format, Term::List(args)]) => {
+                self.say(name == "warn", format, args, span)
+            }
             _ => return anywhere(name, args),
         })
     }
@@ -102,9 +142,15 @@ fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, WorldError>> {
             Err(_) => Term::atom("undefined"),
         }),
         ("fail", [reason]) => Err(WorldError::Raised(Class::Error, reason.clone())),
+        ("fail", [format, Term::List(args)]) => fail(format, args),
         ("sleep", [time]) => sleep(time),
         _ => return None,
     })
+}
+
+fn fail(format: &Term, args: &[Term]) -> Result<Term, WorldError> {
+    let text = formatted(&text(format)?, args, MAX_SAID).ok_or(WorldError::BadArgument)?;
+    Err(WorldError::Raised(Class::Error, Term::string(&text)))
 }
 
 /// The built-in functions on a node that no plan describes: nothing was compared.
@@ -128,8 +174,22 @@ impl World for NoFacts<'_> {
 }
 
 impl Facts<'_> {
-    fn say(&mut self, warn: bool, format: &Term, args: &[Term]) -> Result<Term, WorldError> {
-        let text = formatted(&text(format)?, args).ok_or(WorldError::BadArgument)?;
+    fn say(
+        &mut self,
+        warn: bool,
+        format: &Term,
+        args: &[Term],
+        span: Span,
+    ) -> Result<Term, WorldError> {
+        // One more than may be, to tell too much from just enough.
+        let text = formatted(&text(format)?, args, self.left + 1).ok_or(WorldError::BadArgument)?;
+        let Some(left) = self.left.checked_sub(text.len()) else {
+            let told = Diagnostic::new(Code::E705, "a body may say 1 MiB, this is more");
+            return Err(WorldError::Refused(Box::new(
+                told.label(span, "stopped here"),
+            )));
+        };
+        self.left = left;
         self.said.push(Said { warn, text });
         Ok(Term::atom("ok"))
     }
@@ -145,9 +205,12 @@ pub struct Said {
 }
 
 /// `io_lib:format/2` for the directives that messages use: `~p ~w ~s ~b ~n ~~`, with or without `t`. `None` where
-/// Erlang would raise badarg.
-fn formatted(format: &str, args: &[Term]) -> Option<String> {
-    let mut out = String::new();
+/// Erlang would raise badarg. No more than `most` bytes are made: the rest is left out.
+fn formatted(format: &str, args: &[Term], most: usize) -> Option<String> {
+    let mut out = Bounded {
+        text: String::new(),
+        most,
+    };
     let mut args = args.iter();
     let mut chars = format.chars();
     while let Some(char) = chars.next() {
@@ -162,8 +225,8 @@ fn formatted(format: &str, args: &[Term]) -> Option<String> {
         match directive {
             'n' => out.push('\n'),
             '~' => out.push('~'),
-            'p' => out.push_str(&args.next()?.to_string()),
-            'w' => out.push_str(&crate::term::write(args.next()?)),
+            'p' => out.show(args.next()?),
+            'w' => out.show_plainly(args.next()?),
             's' => out.push_str(&args.next()?.to_text()?),
             'b' => {
                 let number = args.next()?;
@@ -173,7 +236,50 @@ fn formatted(format: &str, args: &[Term]) -> Option<String> {
             _ => return None,
         }
     }
-    args.next().is_none().then_some(out)
+    args.next().is_none().then_some(out.text)
+}
+
+/// A text that stops growing.
+struct Bounded {
+    text: String,
+    most: usize,
+}
+
+impl Bounded {
+    fn push(&mut self, c: char) {
+        if self.text.len() + c.len_utf8() <= self.most {
+            self.text.push(c);
+        } else {
+            self.most = self.text.len();
+        }
+    }
+
+    fn push_str(&mut self, more: &str) {
+        if self.text.len() + more.len() <= self.most {
+            self.text.push_str(more);
+        } else {
+            more.chars().for_each(|c| self.push(c));
+        }
+    }
+
+    fn show(&mut self, term: &Term) {
+        // It never fails by itself, and stops early once nothing more fits.
+        let _ = write!(self, "{term}");
+    }
+
+    fn show_plainly(&mut self, term: &Term) {
+        let _ = crate::term::write_to(self, term);
+    }
+}
+
+impl std::fmt::Write for Bounded {
+    fn write_str(&mut self, more: &str) -> std::fmt::Result {
+        self.push_str(more);
+        if self.text.len() == self.most {
+            return Err(std::fmt::Error);
+        }
+        Ok(())
+    }
 }
 
 fn text(term: &Term) -> Result<String, WorldError> {
@@ -207,8 +313,8 @@ fn app_modules(view: View<'_>, app: &Term) -> Result<Term, WorldError> {
     Ok(modules(all))
 }
 
-fn unknown_app(view: View<'_>, name: &App) -> crate::diag::Diagnostic {
-    use crate::diag::{Code, Diagnostic, suggest::suggest};
+fn unknown_app(view: View<'_>, name: &App) -> Diagnostic {
+    use crate::diag::suggest::suggest;
     let told = Diagnostic::new(Code::E203, format!("unknown application `{name}`"));
     match suggest(name.as_str(), view.facts.apps.keys().map(App::as_str)) {
         Some(close) => told.help(format!("did you mean `{close}`?")),
@@ -227,6 +333,39 @@ fn glob(view: View<'_>, pattern: &Term) -> Result<Term, WorldError> {
                 .is_some_and(|short| pattern.matches(short))
     };
     Ok(modules(view.all().iter().filter(fits).copied()))
+}
+
+/// The modules of library folders: `shop-4.1` for what runs from, or is to be loaded from, `…/shop-4.1/ebin`, and for
+/// the modules of a running application `shop` of version 4.1.
+fn lib(view: View<'_>, pattern: &Term) -> Result<Term, WorldError> {
+    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| WorldError::BadArgument)?;
+    let inside = |file: &str| folder_of_library(file).is_some_and(|name| pattern.matches(name));
+    let mut found: BTreeSet<&Module> = BTreeSet::new();
+    for (module, loaded) in &view.facts.loaded {
+        if matches!(&loaded.origin, Origin::File(file) if inside(file)) {
+            found.insert(module);
+        }
+    }
+    for (module, changed) in &view.changes.modules {
+        let new = changed.new.as_ref().map(|new| &new.file);
+        let running = changed.loaded.as_ref().map(|loaded| &loaded.file);
+        if new.into_iter().chain(running).any(|file| inside(file)) {
+            found.insert(module);
+        }
+    }
+    for (name, running) in &view.facts.apps {
+        if pattern.matches(&format!("{name}-{}", running.vsn)) || pattern.matches(name.as_str()) {
+            found.extend(&running.modules);
+        }
+    }
+    Ok(modules(found))
+}
+
+/// `shop-4.1` of `/srv/lib/shop-4.1/ebin/shop_cart.beam`, `shop` of `/srv/lib/shop/ebin/…`.
+fn folder_of_library(file: &str) -> Option<&str> {
+    let (folder, _) = file.rsplit_once('/')?;
+    let library = folder.strip_suffix("/ebin")?;
+    Some(library.rsplit_once('/').map_or(library, |(_, name)| name))
 }
 
 fn matches(value: &Term, pattern: &Term) -> Result<bool, WorldError> {
@@ -289,16 +428,16 @@ mod tests {
     fn messages_are_formatted_as_erlang_would() {
         let args = [Term::Int(3), Term::string("carts"), Term::atom("ok")];
         assert_eq!(
-            formatted("~b ~ts: ~p~n", &args).as_deref(),
+            formatted("~b ~ts: ~p~n", &args, 100).as_deref(),
             Some("3 carts: ok\n")
         );
         assert_eq!(
-            formatted("~w", &[Term::string("a")]).as_deref(),
+            formatted("~w", &[Term::string("a")], 100).as_deref(),
             Some("[97]")
         );
-        assert_eq!(formatted("100~~", &[]).as_deref(), Some("100~"));
-        assert_eq!(formatted("~p", &[]), None);
-        assert_eq!(formatted("no", &args), None);
-        assert_eq!(formatted("~b", &[Term::atom("x")]), None);
+        assert_eq!(formatted("100~~", &[], 100).as_deref(), Some("100~"));
+        assert_eq!(formatted("~p", &[], 100), None);
+        assert_eq!(formatted("no", &args, 100), None);
+        assert_eq!(formatted("~b", &[Term::atom("x")], 100), None);
     }
 }

@@ -432,6 +432,25 @@ pub enum Endian {
     Native,
 }
 
+impl StatementKind {
+    /// The guard and reason of a statement that may apply to some nodes and not to others.
+    pub fn tail_mut(&mut self) -> Option<&mut Tail> {
+        match self {
+            Self::Code { tail, .. }
+            | Self::Relation { tail, .. }
+            | Self::Cycle { tail, .. }
+            | Self::Module { tail, .. }
+            | Self::Exclude { tail, .. }
+            | Self::Only { tail, .. }
+            | Self::OldFrom { tail, .. }
+            | Self::Insert { tail, .. }
+            | Self::Hook { tail, .. }
+            | Self::Check { tail, .. } => Some(tail),
+            _ => None,
+        }
+    }
+}
+
 impl Expr {
     /// A literal.
     pub fn literal(term: Term, span: Span) -> Self {
@@ -441,11 +460,43 @@ impl Expr {
         }
     }
 
-    /// The constant, if this is one (a duration counts as its milliseconds).
+    /// The constant, if this is one (a duration counts as its milliseconds). A map that gives a key twice is
+    /// not folded by the parser, so that it can be told; its last value counts.
     pub fn as_literal(&self) -> Option<Term> {
+        let all = |exprs: &[Expr]| {
+            exprs
+                .iter()
+                .map(Expr::as_literal)
+                .collect::<Option<Vec<_>>>()
+        };
         match &self.kind {
             ExprKind::Literal(term) => Some(term.clone()),
             ExprKind::Duration(ms) => Some(Term::integer(BigInt::from(*ms))),
+            ExprKind::Tuple(elements) => all(elements).map(Term::Tuple),
+            ExprKind::List(elements, tail) => {
+                let tail = match tail {
+                    Some(tail) => tail.as_literal()?,
+                    None => Term::List(Vec::new()),
+                };
+                Some(Term::cons(all(elements)?, tail))
+            }
+            ExprKind::Map(None, pairs) if pairs.iter().all(|pair| !pair.exact) => {
+                let pair =
+                    |pair: &MapPair| Some((pair.key.as_literal()?, pair.value.as_literal()?));
+                pairs
+                    .iter()
+                    .map(pair)
+                    .collect::<Option<Vec<_>>>()
+                    .map(Term::map)
+            }
+            _ => None,
+        }
+    }
+
+    /// The constant of an expression that the parser has folded.
+    pub(super) fn as_folded(&self) -> Option<Term> {
+        match &self.kind {
+            ExprKind::Literal(_) | ExprKind::Duration(_) => self.as_literal(),
             _ => None,
         }
     }

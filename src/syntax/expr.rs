@@ -284,7 +284,7 @@ impl Builder {
         }
         let end = match &tail {
             None => Some(Term::List(Vec::new())),
-            Some(tail) => tail.as_literal(),
+            Some(tail) => tail.as_folded(),
         };
         Ok(match (literals(&elements), end) {
             (Some(terms), Some(end)) => ExprKind::Literal(Term::cons(terms, end)),
@@ -310,10 +310,11 @@ impl Builder {
                 if p.exact {
                     None
                 } else {
-                    p.key.as_literal().zip(p.value.as_literal())
+                    p.key.as_folded().zip(p.value.as_folded())
                 }
             })
-            .collect::<Option<Vec<_>>>();
+            .collect::<Option<Vec<_>>>()
+            .filter(|pairs| all_different(pairs));
         Ok(match constant {
             Some(terms) => ExprKind::Literal(Term::map(terms)),
             None => ExprKind::Map(None, pairs),
@@ -389,5 +390,11 @@ impl Builder {
 
 /// The values, if all are constants.
 fn literals(elements: &[Expr]) -> Option<Vec<Term>> {
-    elements.iter().map(Expr::as_literal).collect()
+    elements.iter().map(Expr::as_folded).collect()
+}
+
+fn all_different(pairs: &[(Term, Term)]) -> bool {
+    let mut keys: Vec<&Term> = pairs.iter().map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    keys.windows(2).all(|two| two[0] != two[1])
 }

@@ -4,6 +4,8 @@
 //! would have fitted there. The match over the rules has no wildcard: a new grammar rule does not compile
 //! until somebody has decided what to call it in an error message.
 
+use std::sync::PoisonError;
+
 use pest::Parser;
 use pest::error::{Error, InputLocation};
 use pest::iterators::Pair;
@@ -24,12 +26,31 @@ pub(super) struct Failure {
     pub rules: Vec<&'static str>,
 }
 
+/// Whether pest keeps what it expected is a switch of the whole process, and keeping it more than doubles the time.
+/// So texts are parsed without, and those that fail a second time with it; whoever holds the lock for writing
+/// may turn the switch.
+static DETAIL: std::sync::RwLock<()> = std::sync::RwLock::new(());
+
+/// Parses a text with one of the entry rules; a failure says nothing but that there is one.
+pub(super) fn accepted(rule: Rule, text: &str) -> Result<Pair<'_, Rule>, Failure> {
+    let plain = {
+        let _shared = DETAIL.read().unwrap_or_else(PoisonError::into_inner);
+        Grammar::parse(rule, text)
+    };
+    let pair = plain.ok().and_then(|mut pairs| pairs.next());
+    pair.ok_or_else(Failure::default)
+}
+
 /// Parses a text with one of the entry rules.
 pub(super) fn parse(rule: Rule, text: &str) -> Result<Pair<'_, Rule>, Failure> {
-    static DETAIL: std::sync::Once = std::sync::Once::new();
-    // Makes pest keep the expected tokens; a switch of the whole process, so it is never set back.
-    DETAIL.call_once(|| pest::set_error_detail(true));
-    match Grammar::parse(rule, text) {
+    if let Ok(pair) = accepted(rule, text) {
+        return Ok(pair);
+    }
+    let _alone = DETAIL.write().unwrap_or_else(PoisonError::into_inner);
+    pest::set_error_detail(true);
+    let detailed = Grammar::parse(rule, text);
+    pest::set_error_detail(false);
+    match detailed {
         Ok(mut pairs) => pairs.next().ok_or_else(Failure::default),
         Err(error) => Err(failure(&error)),
     }
@@ -111,6 +132,7 @@ pub(super) fn name(rule: Rule) -> &'static str {
         R::when => "`when`",
         R::because => "`because`",
         R::exprs
+        | R::body
         | R::expr
         | R::one_expr
         | R::op_expr
@@ -119,10 +141,15 @@ pub(super) fn name(rule: Rule) -> &'static str {
         | R::parens
         | R::catch_ => "an expression",
         R::match_op => "`=`",
-        R::prefix | R::neg | R::pos | R::not_ | R::bnot_ => "an expression",
-        R::infix | R::orelse | R::andalso | R::cmp | R::list_op | R::add_op | R::mul_op => {
-            "an operator"
-        }
+        R::operand | R::prefix | R::neg | R::pos | R::not_ | R::bnot_ => "an expression",
+        R::infix
+        | R::infix_start
+        | R::orelse
+        | R::andalso
+        | R::cmp
+        | R::list_op
+        | R::add_op
+        | R::mul_op => "an operator",
         R::remote_call => "a call: `m:f(…)`",
         R::call_args => "arguments: `(…)`",
         R::update => "a map update",

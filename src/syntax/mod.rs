@@ -22,4 +22,6 @@ mod recover;
 mod statement;
 pub mod walk;
 
-pub use parse::{Input, InputError, Parsed, parse_expression, parse_input, parse_plan, parse_term};
+pub use parse::{
+    Input, InputError, Parsed, parse_body, parse_expression, parse_input, parse_plan, parse_term,
+};

@@ -48,7 +48,7 @@ pub enum InputError {
 const INLINE_DEPTH: usize = 12;
 
 /// The stack of that thread, in bytes. Debug builds need about 20 KB a level.
-const STACK: usize = 64 * 1024 * 1024;
+pub(super) const STACK: usize = 64 * 1024 * 1024;
 
 /// Reads a plan. Never fails: what is wrong is in [`Parsed::diagnostics`].
 pub fn parse_plan(text: &str, base: usize) -> Parsed {
@@ -79,6 +79,23 @@ pub fn parse_input(text: &str, base: usize) -> std::result::Result<Input, InputE
     match entry(text, &lexed, Rule::input, base) {
         Ok(Entry::Expressions(expressions)) => Ok(Input::Expressions(expressions)),
         Ok(Entry::Statement(statement)) => Ok(Input::Statement(statement)),
+        Err(Stop::AtEnd(_)) => Err(InputError::Incomplete),
+        Err(Stop::Wrong(diagnostic)) => Err(InputError::Wrong(diagnostic)),
+    }
+}
+
+/// Reads expressions joined by comma, with or without the dot; a statement is not one.
+///
+/// # Errors
+/// As [`parse_input`].
+pub fn parse_body(text: &str, base: usize) -> std::result::Result<Vec<Expr>, InputError> {
+    let lexed = lex::lex(text, false);
+    if lexed.open_quote {
+        return Err(InputError::Incomplete);
+    }
+    match entry(text, &lexed, Rule::body, base) {
+        Ok(Entry::Expressions(expressions)) => Ok(expressions),
+        Ok(Entry::Statement(_)) => Err(InputError::Wrong(nothing(base))),
         Err(Stop::AtEnd(_)) => Err(InputError::Incomplete),
         Err(Stop::Wrong(diagnostic)) => Err(InputError::Wrong(diagnostic)),
     }

@@ -4,6 +4,10 @@
 //! goes on behind every error at the next place that looks like the start of a statement. It gives all good
 //! statements and one diagnostic per mistake, and must stay linear in the length of the text.
 
+use std::collections::BTreeMap;
+
+use pest::iterators::Pair;
+
 use super::ast::Statement;
 use super::error::{self, STATEMENTS, Site};
 use super::expr::Builder;
@@ -11,6 +15,9 @@ use super::grammar::{self, Failure, Rule};
 use super::lex::{Kind, Lexed, Token};
 use super::statement::shift;
 use crate::diag::{Code, Diagnostic};
+
+/// A way to apply the grammar: with or without words for what does not fit.
+type Parse = for<'t> fn(Rule, &'t str) -> Result<Pair<'t, Rule>, Failure>;
 
 /// How deep expressions may be nested.
 pub(super) const MAX_DEPTH: usize = 256;
@@ -76,12 +83,36 @@ pub(super) fn nesting(text: &str, tokens: &[Token]) -> (usize, Option<usize>) {
     (deepest, None)
 }
 
+/// A text with so many tokens is worth more than one thread.
+const MANY_TOKENS: usize = 10_000;
+
+/// No more threads than this, however many processors there are.
+const MAX_THREADS: usize = 8;
+
+/// Where the statements of a text begin and end, as indices of tokens; the end is one past the dot.
+fn forms(tokens: &[Token]) -> Vec<(usize, usize)> {
+    let mut forms = Vec::new();
+    let mut from = 0;
+    for (index, token) in tokens.iter().enumerate() {
+        if token.kind == Kind::Dot {
+            forms.push((from, index + 1));
+            from = index + 1;
+        }
+    }
+    if from < tokens.len() {
+        forms.push((from, tokens.len()));
+    }
+    forms
+}
+
 /// Statements and errors of a file.
 pub(super) struct Reader<'a> {
     text: &'a str,
     masked: &'a str,
     lexed: &'a Lexed,
     base: usize,
+    /// Statements that were read ahead, by the index of their first token.
+    ahead: BTreeMap<usize, Statement>,
     /// The good statements.
     pub statements: Vec<Statement>,
     /// What is wrong.
@@ -96,9 +127,13 @@ impl<'a> Reader<'a> {
             masked,
             lexed,
             base,
+            ahead: BTreeMap::new(),
             statements: Vec::new(),
             diagnostics: Vec::new(),
         };
+        if lexed.tokens.len() >= MANY_TOKENS {
+            reader.read_ahead();
+        }
         let problems = lexed.problems.iter().take(MAX_ERRORS);
         reader
             .diagnostics
@@ -131,6 +166,42 @@ impl<'a> Reader<'a> {
             .diagnostics
             .sort_by_key(|d| d.labels.first().map(|l| l.span.start));
         reader
+    }
+
+    /// Reads what is good on all processors; what is not is left to be read again, one by one, and told.
+    fn read_ahead(&mut self) {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(MAX_THREADS);
+        let forms = forms(&self.lexed.tokens);
+        if threads < 2 || forms.len() < threads {
+            return;
+        }
+        let this = &*self;
+        let read = |(from, end): &(usize, usize)| {
+            let fits = nesting(this.text, &this.lexed.tokens[*from..*end])
+                .1
+                .is_none();
+            let parsed = fits.then(|| this.parsed(*from, *end, grammar::accepted))?;
+            Some((*from, parsed.ok()?))
+        };
+        let ahead = std::thread::scope(|scope| {
+            let shares = forms.chunks(forms.len().div_ceil(threads));
+            let workers: Vec<_> = shares
+                .filter_map(|share| {
+                    std::thread::Builder::new()
+                        .name("updo-parse".into())
+                        .stack_size(super::parse::STACK)
+                        .spawn_scoped(scope, move || {
+                            share.iter().filter_map(read).collect::<Vec<_>>()
+                        })
+                        .ok()
+                })
+                .collect();
+            // What a worker could not do is done below as if there were none.
+            let done = workers.into_iter().filter_map(|worker| worker.join().ok());
+            done.flatten().collect()
+        });
+        self.ahead = ahead;
     }
 
     fn give_up(&mut self, token: Token) {
@@ -190,9 +261,21 @@ impl<'a> Reader<'a> {
 
     /// Parses a run of tokens as one statement and keeps it.
     fn parse(&mut self, from: usize, end: usize) -> Result<(), Stop> {
+        // A run that ends before its dot is another statement than the one that was read ahead.
+        let whole = self.lexed.tokens[end - 1].kind == Kind::Dot;
+        let statement = match self.ahead.remove(&from).filter(|_| whole) {
+            Some(statement) => statement,
+            None => self.parsed(from, end, grammar::parse)?,
+        };
+        self.statements.push(statement);
+        Ok(())
+    }
+
+    /// Parses a run of tokens as one statement.
+    fn parsed(&self, from: usize, end: usize, parse: Parse) -> Result<Statement, Stop> {
         let tokens = &self.lexed.tokens;
         let (start, stop) = (tokens[from].start, tokens[end - 1].end);
-        let pair = grammar::parse(Rule::form, &self.masked[start..stop]).map_err(Stop::Grammar)?;
+        let pair = parse(Rule::form, &self.masked[start..stop]).map_err(Stop::Grammar)?;
         let builder = Builder {
             base: self.base + start,
         };
@@ -204,11 +287,10 @@ impl<'a> Reader<'a> {
             Kind::Dot if end - 1 > from => tokens[end - 2].end,
             _ => stop,
         };
-        self.statements.push(Statement {
+        Ok(Statement {
             kind,
             span: shift((start, last), self.base),
-        });
-        Ok(())
+        })
     }
 
     /// The token at which parsing stopped; `end` when all were taken.

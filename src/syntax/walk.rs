@@ -3,7 +3,9 @@
 //! It takes a tree and calls back for each node below; it changes nothing and knows nothing of scopes.
 //! Recurses as deep as the tree, which the parser has limited.
 
-use super::ast::{Clause, Expr, ExprKind, MapPair, Qualifier, Segment};
+use super::ast::{
+    Clause, Expr, ExprKind, MapPair, Moment, Place, Qualifier, Segment, StatementKind, Step, Tail,
+};
 
 /// Calls `see` for each direct part of an expression, in the order of the text.
 pub fn parts<'e>(expr: &'e Expr, see: &mut dyn FnMut(&'e Expr)) {
@@ -54,6 +56,79 @@ pub fn parts<'e>(expr: &'e Expr, see: &mut dyn FnMut(&'e Expr)) {
 pub fn all<'e>(expr: &'e Expr, see: &mut dyn FnMut(&'e Expr)) {
     see(expr);
     parts(expr, &mut |part| all(part, see));
+}
+
+/// Calls `see` for each expression of a statement that stands by itself: subjects, values of options, conditions,
+/// patterns and bodies.
+pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
+    let options = match kind {
+        StatementKind::Plan { options, .. }
+        | StatementKind::Target { options, .. }
+        | StatementKind::Code { options, .. }
+        | StatementKind::Module { options, .. }
+        | StatementKind::Hook { options, .. }
+        | StatementKind::Check { options, .. }
+        | StatementKind::Rollback { options, .. }
+        | StatementKind::Rollout { options, .. } => options.as_slice(),
+        _ => &[],
+    };
+    match kind {
+        StatementKind::Param { default, .. } => default.iter().for_each(&mut *see),
+        StatementKind::Bind { value, .. } => see(value),
+        StatementKind::Function { clauses, .. } => {
+            for clause in clauses {
+                let parts = clause.args.iter().chain(&clause.when).chain(&clause.body);
+                parts.for_each(&mut *see);
+            }
+        }
+        StatementKind::Relation { left, right, .. } => {
+            see(left);
+            see(right);
+        }
+        StatementKind::Cycle { members: one, .. }
+        | StatementKind::Module { subject: one, .. }
+        | StatementKind::Exclude { subject: one, .. }
+        | StatementKind::Only { subject: one, .. }
+        | StatementKind::Deadline(one) => see(one),
+        StatementKind::Insert {
+            instruction, place, ..
+        } => {
+            see(instruction);
+            if let Place::Before(Step { subject, .. }) | Place::After(Step { subject, .. }) = place
+            {
+                see(subject);
+            }
+        }
+        StatementKind::Hook {
+            moment: Moment::Before(step) | Moment::After(step),
+            ..
+        } => see(&step.subject),
+        _ => {}
+    }
+    options.iter().for_each(|pair| see(&pair.value));
+    if let Some(tail) = tail(kind) {
+        tail.when.iter().for_each(&mut *see);
+    }
+    if let StatementKind::Hook { body, .. } | StatementKind::Check { body, .. } = kind {
+        body.iter().for_each(see);
+    }
+}
+
+fn tail(kind: &StatementKind) -> Option<&Tail> {
+    match kind {
+        StatementKind::Include { tail, .. }
+        | StatementKind::Code { tail, .. }
+        | StatementKind::Relation { tail, .. }
+        | StatementKind::Cycle { tail, .. }
+        | StatementKind::Module { tail, .. }
+        | StatementKind::Exclude { tail, .. }
+        | StatementKind::Only { tail, .. }
+        | StatementKind::OldFrom { tail, .. }
+        | StatementKind::Insert { tail, .. }
+        | StatementKind::Hook { tail, .. }
+        | StatementKind::Check { tail, .. } => Some(tail),
+        _ => None,
+    }
 }
 
 /// The names of all variables in an expression, bound there or not, each once, sorted.

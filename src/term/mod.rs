@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use num_bigint::BigInt;
 pub use order::compare_loose;
-pub use print::{pretty, pretty_from, write};
+pub use print::{pretty, pretty_from, write, write_to};
 
 /// An atom: its text, at most 255 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -70,6 +70,14 @@ pub fn write(term: &Term) -> String {
     out
 }
 
+/// The same to any writer, which may refuse to take more.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_to(f: &mut impl Write, term: &Term) -> fmt::Result {
+    line(f, term, false)
+}
+
 /// Writes a term on one line; with `strings`, text that looks like text appears as such.
 fn line(f: &mut impl Write, term: &Term, strings: bool) -> fmt::Result {
     match term {

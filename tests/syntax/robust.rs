@@ -156,15 +156,34 @@ fn long_calls_of_calls_are_counted_as_nesting() {
     }
 }
 
+/// So many statements of every usual kind, one a line.
+fn statements(number: usize) -> Vec<String> {
+    let statement = |n: usize| match n % 8 {
+        0 => format!("shop_{n} depends on shop_{} because \"reason {n}\".", n + 1),
+        1 => format!(
+            "module shop_{n} #{{timeout => 30s, change => {{advanced, []}}}} because \"slow\"."
+        ),
+        2 => format!(
+            "exclude [shop_{n}, shop_{}] when otp() >= 25 because \"no\".",
+            n + 1
+        ),
+        3 => format!(
+            "verify \"cart {n}\" #{{within => 10s}} -> {{ok, #{{total := T}}}} = shop_cart:quote({n}), T > 0."
+        ),
+        4 => format!("V{n} = [{{a, {n}}}, {{b, \"text\"}} | [X || X <- [1, 2, 3], X > 2]]."),
+        5 => format!("f{n}(X, Y) when X > 1 -> case X of {{ok, Z}} -> Z + Y * 2; _ -> X - 1 end."),
+        6 => format!("shop_{n} loads before shop_{}.", n + 1),
+        _ => {
+            format!("require \"r {n}\" -> pong = net_adm:ping(node()), lists:member(a, [a, b, c]).")
+        }
+    };
+    (0..number).map(statement).collect()
+}
+
+/// `make bench` measures the time; here only what would be wrong by far is wrong.
 #[test]
 fn five_thousand_statements_are_fast() {
-    let mut text = String::new();
-    for n in 0..5_000 {
-        text.push_str(&format!(
-            "shop_{n} depends on shop_{} because \"reason {n}\".\n",
-            n + 1
-        ));
-    }
+    let text = statements(5_000).join("\n");
     let begin = Instant::now();
     let parsed = parse_plan(&text, 0);
     assert_eq!(
@@ -176,6 +195,29 @@ fn five_thousand_statements_are_fast() {
         "took {:?}",
         begin.elapsed()
     );
+}
+
+/// A large plan is read by several threads: what comes out must be what comes out line by line.
+#[test]
+fn a_large_plan_is_read_as_its_parts_are() {
+    let mut lines = statements(2_000);
+    lines[3] = "shop_a dependz on shop_b.".to_owned();
+    lines[700] = "exclude [.".to_owned();
+    lines[1_200] = "exclude a exclude b.".to_owned();
+    lines[1_201] = format!("X = {}1{}.", "[".repeat(100), "]".repeat(100));
+    lines[1_202] = format!("X = {}1{}.", "[".repeat(300), "]".repeat(300));
+    let whole = parse_plan(&lines.join("\n"), 10);
+    let (mut statements, mut told) = (Vec::new(), Vec::new());
+    let mut base = 10;
+    for line in &lines {
+        let parsed = parse_plan(line, base);
+        statements.extend(parsed.statements);
+        told.extend(parsed.diagnostics);
+        base += line.len() + 1;
+    }
+    assert!(whole.statements == statements, "other statements");
+    assert_eq!(whole.diagnostics, told);
+    assert_eq!(told.len(), 4, "{told:?}");
 }
 
 #[test]
