@@ -67,7 +67,11 @@ translate(Mode, Scripts, To, From) ->
     end.
 
 apps(Apps) ->
-    [#application{name = N, vsn = V, type = T, modules = Ms} || {N, V, T, Ms} <- Apps].
+    Known = case list_to_integer(erlang:system_info(otp_release)) of
+        Otp when Otp >= 24 -> fun(App) -> App end;
+        _ -> fun(App) -> erlang:delete_element(#application.optional, App) end
+    end,
+    [Known(#application{name = N, vsn = V, type = T, modules = Ms}) || {N, V, T, Ms} <- Apps].
 
 reason(_, {'EXIT', _}) -> crash;
 reason(Module, {Class, [{_, _, _, _} | _]} = Reason) ->
