@@ -12,7 +12,7 @@ use crate::facts::change::{Beam, ChangeSet};
 use crate::name::Module;
 use crate::rules::{Change, Purge, Ruleset, Timeout};
 use crate::script::low::Low;
-use crate::script::lower::{Script, ranks, switched};
+use crate::script::lower::{Ranks, Script, switched};
 use crate::term::{Pid, Term};
 
 /// Default patience of a suspension, as OTP's.
@@ -67,6 +67,7 @@ impl Step {
 pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let is_switch = |i: &Low| matches!(i, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_));
+    let ranks = Ranks::of(rules, script);
     let mut rest = script.low.as_slice();
     while let Some((instruction, behind)) = rest.split_first() {
         let mut next = behind;
@@ -74,7 +75,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             Low::LoadObjectCode { .. } | Low::PointOfNoReturn => {}
             Low::Suspend(modules) => {
                 let names: Vec<Module> = modules.iter().map(|(m, _)| m.clone()).collect();
-                let term = suspend_term(modules, rules);
+                let term = suspend_term(modules, &ranks);
                 push(&mut steps, StepKind::Suspend, names, term);
             }
             // What follows each other is switched at one instant. Purging is for later, when everybody runs.
@@ -155,7 +156,7 @@ pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Mod
 }
 
 /// Suspending in ranks, callers first.
-pub(super) fn suspend_term(modules: &[(Module, Timeout)], rules: &Ruleset) -> Term {
+pub(super) fn suspend_term(modules: &[(Module, Timeout)], ranks: &Ranks) -> Term {
     let patience: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
     let rank = |modules: Vec<Module>| {
         Term::list(modules.into_iter().map(|module| {
@@ -166,7 +167,7 @@ pub(super) fn suspend_term(modules: &[(Module, Timeout)], rules: &Ruleset) -> Te
     let modules = modules.iter().map(|(module, _)| module.clone());
     Term::tuple([
         Term::atom("suspend"),
-        Term::list(ranks(rules, modules).into_iter().map(rank)),
+        Term::list(ranks.split(modules).into_iter().map(rank)),
     ])
 }
 

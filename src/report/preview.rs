@@ -15,7 +15,7 @@ use crate::plan::{Plan, Windows};
 use crate::rules::{Change, Class, Origin, Ruleset};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
-use crate::script::lower::{Script, processes, ranks, running, suspended, switched};
+use crate::script::lower::{Ranks, Script, processes, running, suspended, switched};
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Copy, Debug)]
@@ -252,9 +252,11 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
 fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
     let script = shown.script;
     let arrow = if style.unicode { " → " } else { " -> " };
+    let ranks = Ranks::of(shown.rules, script);
     let suspends = |window: &[Low]| -> Option<String> {
         let modules: Vec<_> = suspended(window).cloned().collect();
-        let ranks = ranks(shown.rules, modules)
+        let ranks = ranks
+            .split(modules)
             .iter()
             .map(|rank| names(rank))
             .collect::<Vec<_>>();
@@ -329,6 +331,31 @@ fn undo(shown: &Shown<'_>, style: Style) -> String {
         .collect();
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();
+    }
+    // A closed window whose conversion has no way down.
+    let windows = shown.script.windows();
+    let closed = windows
+        .split_last()
+        .map_or(&windows[..], |(_, before)| before);
+    let stuck: Vec<String> = closed
+        .iter()
+        .flat_map(|window| window.iter())
+        .filter_map(|instruction| match instruction {
+            Low::CodeChange { modules, .. } => Some(modules),
+            _ => None,
+        })
+        .flatten()
+        .filter(|(_, change)| matches!(change, Change::Convert { .. }))
+        .map(|(module, _)| module.to_string())
+        .collect();
+    if missing.is_empty() && !stuck.is_empty() {
+        return look(
+            style,
+            &format!(
+                "exact in the window that fails; impossible behind that of {}: converted by a function",
+                stuck.join(", ")
+            ),
+        );
     }
     if missing.is_empty() {
         return "exact in the window that fails; closed ones are converted back by code_change"

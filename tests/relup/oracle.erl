@@ -53,7 +53,12 @@ answer({read, File}) ->
 answer({regexp, Vsn, Regexp}) ->
     try systools_relup:appup_search_for_version(Vsn, [{Regexp, []}]) of
         {ok, []} -> true;
-        error -> false
+        error ->
+            %% A defect of PCRE 8: with its optimisations `(?=1)1*1` does not match "1".
+            case re:run(Vsn, Regexp, [no_start_optimize, unicode]) =:= re:run(Vsn, Regexp, [unicode]) of
+                true -> false;
+                false -> defect
+            end
     catch error:_ -> bad
     end;
 answer(path) ->

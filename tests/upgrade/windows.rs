@@ -218,3 +218,27 @@ fn the_same_terms_as_otp() {
     );
     is(node, Is::Old, 2, &pids);
 }
+
+/// A conversion by a function has no way back once its window is closed: said before, and the end is told.
+#[test]
+fn a_conversion_without_a_way_back() {
+    let deployed = replaced();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let text =
+        std::fs::read_to_string(plan(&desk, "minimal", "{fail, up}", "fine", "")).expect("a plan");
+    let text = text.replace("{advanced, fine}", "{convert, fun mill_stone:as_map/1}");
+    desk.write("mill.updo", &text);
+    desk.on(node, &["preview", "mill.updo"])
+        .run()
+        .exits(0)
+        .prints(&["impossible behind that of mill_stone"]);
+    let ran = desk
+        .on(node, &["run", "mill.updo", "--yes"])
+        .run()
+        .exits(21);
+    ran.says(&["E604", "E609", "mill_stone", "nobody is suspended"]);
+    nothing_left(node);
+    assert_eq!(who(node), pids);
+    assert_eq!(node.eval_text("mill_front:sack(100)"), "{1,2,{2,200,2},2}");
+}
