@@ -33,7 +33,9 @@ use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
 use crate::plan::{CodeFrom, CookieFrom, Plan};
+use crate::report::head;
 use crate::report::json;
+use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
 use crate::rules::{Change, Ruleset, advice, merge, resolve, shared};
@@ -392,7 +394,29 @@ impl Connection<'_> {
             .map_or("", |source| &source.text);
         let mut record = records.begin(&summary, text, back.as_ref()).ok()?;
         record.event(&json::stream(&plan.path.display().to_string()));
+        for line in self.head(upgrade) {
+            record.event(&line);
+        }
         Some(record)
+    }
+
+    /// The lines that stand at the head of this node's events: plan, facts, script, graph, what was said.
+    pub fn head(&self, upgrade: &Upgrade) -> Vec<serde_json::Value> {
+        head::head(&self.shown(upgrade), &owner())
+    }
+
+    /// What a preview shows of an upgrade.
+    pub fn shown<'u>(&'u self, upgrade: &'u Upgrade) -> Shown<'u> {
+        Shown {
+            node: self.session.node(),
+            otp: upgrade.facts.otp,
+            plan: &self.engine.plan,
+            changes: &upgrade.changes,
+            inferred: &upgrade.inferred,
+            rules: &upgrade.rules,
+            script: &upgrade.script,
+            diagnostics: &upgrade.diagnostics,
+        }
     }
 
     /// The facts as plan expressions see them.

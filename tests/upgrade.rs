@@ -25,6 +25,8 @@ mod nodes;
 mod policy;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
+#[path = "upgrade/report.rs"]
+mod report;
 #[path = "upgrade/rollback.rs"]
 mod rollback;
 #[path = "upgrade/shop.rs"]

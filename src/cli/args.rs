@@ -114,12 +114,62 @@ pub enum Command {
     Relup(Relup),
     /// An appup, up and down, inferred from two versions of an application
     Appup(Appup),
+    /// A recorded run as one HTML file
+    Report(Report),
+    /// A recorded run as it was on the screen
+    Replay(Replay),
+    /// JSON Schemas of what updo writes for machines
+    Schema(Schema),
     /// Step by step what works on the way to a node: name, epmd, cookie, handshake, OTP, lock
     Doctor(Doctor),
     /// A script that teaches a shell to complete plans, targets, parameters, runs and codes
     Completions(Completions),
     /// Manual pages
     Man(Man),
+}
+
+/// `updo report`
+#[derive(Debug, clap::Args)]
+pub struct Report {
+    /// The run, or a file that `run --events` wrote; the newest run when nothing is named
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub run: Option<String>,
+    /// Where to write it; standard output otherwise
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `updo replay`
+#[derive(Debug, clap::Args)]
+pub struct Replay {
+    /// The run, or a file that `run --events` wrote; the newest run when nothing is named
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub run: Option<String>,
+    /// At its own pace, so many times faster
+    #[arg(long, value_name = "TIMES", value_parser = speed)]
+    pub speed: Option<f64>,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed >= 0.01 => Ok(speed),
+        _ => Err("a number from 0.01".to_owned()),
+    }
+}
+
+/// `updo schema`
+#[derive(Debug, clap::Args)]
+pub struct Schema {
+    /// Of what
+    #[arg(value_enum)]
+    pub what: SchemaOf,
+}
+
+/// What there are schemas of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// One line of `run --json`, `run --events` and of a record
+    Events,
 }
 
 /// `updo doctor`
@@ -251,6 +301,9 @@ pub struct Run {
     /// Skip `verify` (said in the report)
     #[arg(long)]
     pub no_verify: bool,
+    /// Write the report, one HTML file, when it is over
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Write the stream of events to a file as well
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,

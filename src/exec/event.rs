@@ -41,6 +41,19 @@ pub enum StepKind {
     Hook,
 }
 
+impl StepKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Prepare,
+        Self::Suspend,
+        Self::Load,
+        Self::Delete,
+        Self::Convert,
+        Self::Resume,
+        Self::Apply,
+    ];
+}
+
 impl fmt::Display for StepKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -374,6 +374,15 @@ fn is_one_way(changed: &Changed) -> bool {
     changed.loaded.is_some() && changed.old.is_none()
 }
 
+/// What undoing means for a module: `exact` or `impossible`.
+pub(super) fn undo_of(changed: &Changed) -> &'static str {
+    if is_one_way(changed) {
+        "impossible"
+    } else {
+        "exact"
+    }
+}
+
 /// The low-level script as a term that a relup would have; hooks are none of OTP's instructions and left out.
 pub fn low(shown: &Shown<'_>) -> String {
     let lines: Vec<String> = shown
@@ -401,7 +410,7 @@ pub fn json(shown: &Shown<'_>) -> Value {
                 "new": changed.new.as_ref().map(|n| short(&n.facts.md5)),
             },
             "processes": changed.processes,
-            "undo": if is_one_way(changed) { "impossible" } else { "exact" },
+            "undo": undo_of(changed),
             "instruction": step.instruction.to_string(),
             "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),
         })
@@ -430,7 +439,8 @@ pub fn json(shown: &Shown<'_>) -> Value {
     })
 }
 
-fn why_json(shown: &Shown<'_>, why: &crate::script::Why) -> Value {
+/// A reason as a document.
+pub(super) fn why_json(shown: &Shown<'_>, why: &crate::script::Why) -> Value {
     match &why.origin {
         Origin::Plan { span, because } => {
             let place = shown.sources().place(*span);

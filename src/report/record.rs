@@ -96,6 +96,12 @@ impl Records {
         }
     }
 
+    /// The file with the events of a run.
+    pub fn events(&self, run: &str) -> Option<PathBuf> {
+        let path = self.folder.join(plain(run)?).join("events.jsonl");
+        path.is_file().then_some(path)
+    }
+
     /// The way back of a run.
     pub fn back(&self, run: &str) -> Option<Term> {
         let bytes = fs::read(self.folder.join(plain(run)?).join("back.etf")).ok()?;

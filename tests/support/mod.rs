@@ -9,6 +9,7 @@
 
 pub mod apps;
 pub mod desk;
+pub mod events;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
