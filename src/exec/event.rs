@@ -43,7 +43,7 @@ pub enum StepKind {
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -51,6 +51,7 @@ impl StepKind {
         Self::Convert,
         Self::Resume,
         Self::Apply,
+        Self::Hook,
     ];
 }
 
