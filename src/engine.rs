@@ -43,7 +43,7 @@ use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
 use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
-use crate::script::{check, high, lower};
+use crate::script::{check, high, insert, lower};
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
@@ -146,18 +146,21 @@ impl Engine {
     fn opened(loaded: crate::plan::load::Loaded, settings: Settings) -> Opened {
         let store = Store::new(&settings.state_dir);
         let mut diagnostics = loaded.diagnostics;
+        if let Some(plan) = &loaded.plan {
+            diagnostics.extend(insert::check(plan));
+        }
         let without = diagnostics.iter().filter(|d| d.code == Code::A311);
         let places: Vec<Span> = without
             .filter_map(|d| d.labels.first().map(|label| label.span))
             .collect();
-        let strict = settings.strict && !places.is_empty();
-        if strict {
+        if settings.strict && !places.is_empty() {
             let told = Diagnostic::new(Code::E205, "with --strict every override needs a reason")
                 .help("add `because \"…\"`");
             let shown = places.iter().take(SHOWN_WITHOUT_REASON);
             diagnostics.push(shown.fold(told, |told, span| told.label(*span, "why?")));
         }
-        let engine = loaded.plan.filter(|_| !strict).map(|mut plan| {
+        let wrong = diagnostics.iter().any(Diagnostic::is_error);
+        let engine = loaded.plan.filter(|_| !wrong).map(|mut plan| {
             plan.warn_unused_everywhere = settings.warn_unused_everywhere;
             Engine {
                 plan,
@@ -499,10 +502,11 @@ pub fn decide(
     let rules = merged.rules;
     let high = high::high(&changes, &rules);
     let script = lower::lower(&changes, &rules, high.clone(), plan.windows);
-    let script = script.unwrap_or_else(|refused| {
+    let mut script = script.unwrap_or_else(|refused| {
         diagnostics.push(*refused);
         lower::single(&changes, &rules, high)
     });
+    diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
     diagnostics.extend(children::advice(&changes, &rules));

@@ -15,6 +15,8 @@ mod children;
 mod conversion;
 #[path = "upgrade/elixir.rs"]
 mod elixir;
+#[path = "upgrade/insert.rs"]
+mod insert;
 #[path = "upgrade/interrupt.rs"]
 mod interrupt;
 #[path = "upgrade/killed.rs"]

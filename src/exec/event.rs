@@ -39,11 +39,13 @@ pub enum StepKind {
     Apply,
     /// Children of supervisors are stopped and started.
     Children,
+    /// The node waits for a hook of the plan.
+    Hook,
 }
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -52,6 +54,7 @@ impl StepKind {
         Self::Resume,
         Self::Apply,
         Self::Children,
+        Self::Hook,
     ];
 }
 
@@ -66,6 +69,7 @@ impl fmt::Display for StepKind {
             Self::Resume => "resume",
             Self::Apply => "apply",
             Self::Children => "children",
+            Self::Hook => "hook",
         })
     }
 }

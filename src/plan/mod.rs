@@ -100,9 +100,11 @@ pub enum When {
     After,
     /// `on failure`.
     Failure,
+    /// At a step of the script.
+    Step,
 }
 
-/// `before upgrade -> …`, `after upgrade -> …`, `on failure -> …`
+/// `before upgrade -> …`, `after upgrade -> …`, `on failure -> …`, `before load S -> …`
 #[derive(Clone, Debug)]
 pub struct Hook {
     /// When.

@@ -14,8 +14,8 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
 use crate::syntax::ast::{
-    Expr, ExprKind, Moment as HookMoment, OptionPair, Options, Spanned, Statement, StatementKind,
-    Tail,
+    Expr, ExprKind, Moment as HookMoment, OptionPair, Options, Place, Spanned, Statement,
+    StatementKind, Tail,
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
@@ -247,7 +247,18 @@ impl Resolver<'_> {
                         .push(choice("engine", word, &["updo", "release_handler"])),
                 }
             }
-            StatementKind::Insert { .. } => self.said.push(unsupported(span, "`insert`")),
+            StatementKind::Insert {
+                instruction,
+                place,
+                tail,
+            } => {
+                self.early(instruction);
+                if let Place::Before(step) | Place::After(step) = place {
+                    self.subject(&step.subject);
+                }
+                self.guard(tail);
+                self.rule(statement, layer);
+            }
             StatementKind::Rollout { .. } => self.said.push(unsupported(span, "`rollout`")),
             StatementKind::Hook {
                 moment,
@@ -256,6 +267,10 @@ impl Resolver<'_> {
                 body,
             } => {
                 self.hook(moment, options, tail, body, span);
+                if let HookMoment::Before(step) | HookMoment::After(step) = moment {
+                    self.subject(&step.subject);
+                    self.rule(statement, layer);
+                }
             }
             StatementKind::Check {
                 verify,
@@ -310,6 +325,8 @@ impl Resolver<'_> {
         let (StatementKind::Relation { tail, .. }
         | StatementKind::Cycle { tail, .. }
         | StatementKind::Module { tail, .. }
+        | StatementKind::Insert { tail, .. }
+        | StatementKind::Hook { tail, .. }
         | StatementKind::Exclude { tail, .. }
         | StatementKind::Only { tail, .. }) = &statement.kind
         else {
@@ -504,9 +521,7 @@ impl Resolver<'_> {
             HookMoment::BeforeRollout | HookMoment::AfterRollout => {
                 return self.said.push(unsupported(span, "a hook around `rollout`"));
             }
-            HookMoment::Before(_) | HookMoment::After(_) => {
-                return self.said.push(unsupported(span, "a hook at a step"));
-            }
+            HookMoment::Before(_) | HookMoment::After(_) => When::Step,
         };
         let given: &[&str] = if when == When::Failure {
             &["Reason"]

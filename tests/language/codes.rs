@@ -27,6 +27,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W320", "tests/language/codes.rs"),
     ("E401", "tests/language/codes.rs"),
     ("E402", "tests/language/codes.rs"),
+    ("E403", "tests/upgrade/insert.rs"),
+    ("W403", "tests/upgrade/insert.rs"),
     ("E404", "tests/language/codes.rs"),
     ("W406", "tests/facts/ways.rs"),
     ("W417", "tests/relup/command.rs"),
@@ -81,10 +83,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W337", "tests/facts/elixir.rs"),
     ("W342", "tests/facts/classes.rs"),
     ("W416", "tests/relup/command.rs"),
+    ("W417", "tests/relup/command.rs"),
 ];
 
 /// Codes that are reserved: nothing in the sources tells them yet. One that is told must leave this list.
-const RESERVED: &[&str] = &["E403", "E503"];
+const RESERVED: &[&str] = &["E503"];
 
 /// Told by the sources, and brought about by no test of this repository yet. The list may only get shorter.
 const UNPROVEN: &[(&str, &str)] = &[
