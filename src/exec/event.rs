@@ -37,11 +37,15 @@ pub enum StepKind {
     Resume,
     /// A function is called.
     Apply,
+    /// Children of supervisors are stopped and started.
+    Children,
+    /// The node waits for a hook of the plan.
+    Hook,
 }
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -49,6 +53,8 @@ impl StepKind {
         Self::Convert,
         Self::Resume,
         Self::Apply,
+        Self::Children,
+        Self::Hook,
     ];
 }
 
@@ -62,6 +68,8 @@ impl fmt::Display for StepKind {
             Self::Convert => "convert",
             Self::Resume => "resume",
             Self::Apply => "apply",
+            Self::Children => "children",
+            Self::Hook => "hook",
         })
     }
 }
@@ -171,8 +179,18 @@ pub enum Kind {
         /// How long it took on the node.
         took: Duration,
     },
+    /// Somebody asked for the end: what follows from it, told before it is done.
+    Interrupt {
+        /// What is done now, and what another request would do.
+        text: String,
+    },
     /// Something to tell.
     Diagnostic(Box<Diagnostic>),
+    /// The beams are on the node's disk.
+    Persisted {
+        /// How many files were written; those that were right already are not counted.
+        files: usize,
+    },
     /// Processes that still run the old code of a module, after everything.
     Lingering {
         /// One text per process.

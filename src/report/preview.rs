@@ -15,7 +15,7 @@ use crate::plan::{Plan, Windows};
 use crate::rules::{Change, Class, Origin, Ruleset};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
-use crate::script::lower::{Script, processes, ranks, running, suspended, switched};
+use crate::script::lower::{Ranks, Script, processes, running, suspended, switched};
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Copy, Debug)]
@@ -164,6 +164,14 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
         };
         let _ = writeln!(out, "       {what}");
     }
+    if let Some(rules) = shown.rules.modules.get(module) {
+        let children = &rules.children.value;
+        for (word, ids) in [("stop", &children.stop), ("start", &children.start)] {
+            for id in ids {
+                let _ = writeln!(out, "       {word} child {id} when everybody has resumed");
+            }
+        }
+    }
     for why in &step.why {
         let line = match &why.origin {
             Origin::Plan { span, because } => {
@@ -219,6 +227,19 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
     windows(out, shown, style);
+    for (low, origin) in &shown.script.inserted {
+        let (line, because) = match origin {
+            Origin::Plan { span, because } => (place(shown.sources(), *span), because.as_deref()),
+            _ => (String::new(), None),
+        };
+        let because =
+            because.map_or_else(String::new, |because| format!("  because \"{because}\""));
+        let what = match low {
+            Low::Hook { name, .. } => format!("hook     {name}"),
+            other => format!("insert   {other}"),
+        };
+        let _ = writeln!(out, "  {what}{because}  {}", hint(style, &line));
+    }
     let names = |checks: &[crate::plan::Check]| -> String {
         checks
             .iter()
@@ -232,6 +253,18 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
     if !plan.verifies.is_empty() {
         let _ = writeln!(out, "  after    verify {}", names(&plan.verifies));
     }
+    if plan.persist {
+        let mut folders: Vec<&str> = shown
+            .rules
+            .modules
+            .keys()
+            .filter_map(|module| shown.changes.modules.get(module)?.new.as_ref())
+            .filter_map(|beam| beam.file.rsplit_once('/').map(|(folder, _)| folder))
+            .collect();
+        folders.sort_unstable();
+        folders.dedup();
+        let _ = writeln!(out, "  persist  in {}", folders.join(", "));
+    }
     let _ = writeln!(out, "  undo     {}", undo(shown, style));
 }
 
@@ -239,9 +272,11 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
 fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
     let script = shown.script;
     let arrow = if style.unicode { " → " } else { " -> " };
+    let ranks = Ranks::of(shown.rules, script);
     let suspends = |window: &[Low]| -> Option<String> {
         let modules: Vec<_> = suspended(window).cloned().collect();
-        let ranks = ranks(shown.rules, modules)
+        let ranks = ranks
+            .split(modules)
             .iter()
             .map(|rank| names(rank))
             .collect::<Vec<_>>();
@@ -251,6 +286,7 @@ fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
         let number = running(shown.changes, shown.rules, suspended(window));
         count(number, "process", "processes")
     };
+    let changes = |module: &Module| shown.rules.modules.contains_key(module);
     let kind = script.kind;
     let windows = script.windows();
     if kind == Windows::Single || windows.len() < 2 {
@@ -280,8 +316,12 @@ fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
                 }
             }
             match (suspends(part), part) {
-                (Some(ranks), _) => what.push(format!("suspend {ranks} ({})", count_of(part))),
+                (Some(ranks), _) if suspended(part).all(changes) => {
+                    what.push(format!("suspend {ranks} ({})", count_of(part)));
+                }
+                (Some(ranks), _) => what.push(format!("suspend {ranks}")),
                 (None, [call @ Low::Apply { .. }]) => what.push(call.to_string()),
+                (None, [Low::Hook { name, .. }]) => what.push(format!("hook {name}")),
                 _ => {}
             }
         }
@@ -312,6 +352,31 @@ fn undo(shown: &Shown<'_>, style: Style) -> String {
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();
     }
+    // A closed window whose conversion has no way down.
+    let windows = shown.script.windows();
+    let closed = windows
+        .split_last()
+        .map_or(&windows[..], |(_, before)| before);
+    let stuck: Vec<String> = closed
+        .iter()
+        .flat_map(|window| window.iter())
+        .filter_map(|instruction| match instruction {
+            Low::CodeChange { modules, .. } => Some(modules),
+            _ => None,
+        })
+        .flatten()
+        .filter(|(_, change)| matches!(change, Change::Convert { .. }))
+        .map(|(module, _)| module.to_string())
+        .collect();
+    if missing.is_empty() && !stuck.is_empty() {
+        return look(
+            style,
+            &format!(
+                "exact in the window that fails; impossible behind that of {}: converted by a function",
+                stuck.join(", ")
+            ),
+        );
+    }
     if missing.is_empty() {
         return "exact in the window that fails; closed ones are converted back by code_change"
             .to_owned();
@@ -338,12 +403,13 @@ pub(super) fn undo_of(changed: &Changed) -> &'static str {
     }
 }
 
-/// The low-level script as a term that a relup would have.
+/// The low-level script as a term that a relup would have; hooks are none of OTP's instructions and left out.
 pub fn low(shown: &Shown<'_>) -> String {
     let lines: Vec<String> = shown
         .script
         .low
         .iter()
+        .filter(|instruction| !matches!(instruction, Low::Hook { .. }))
         .map(|instruction| format!(" {instruction}"))
         .collect();
     format!("[{}].\n", lines.join(",\n").trim_start())
@@ -364,6 +430,10 @@ pub fn json(shown: &Shown<'_>) -> Value {
                 "new": changed.new.as_ref().map(|n| short(&n.facts.md5)),
             },
             "processes": changed.processes,
+            "children": {
+                "start": rules.children.value.start.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "stop": rules.children.value.stop.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            },
             "undo": undo_of(changed),
             "instruction": step.instruction.to_string(),
             "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),
