@@ -248,6 +248,8 @@ fn watch(
             }
         }
         if !rest(every, interrupt) {
+            // Behind the `^C` that the terminal has written.
+            ui.error_line("");
             break;
         }
     }

@@ -303,7 +303,11 @@ impl Session {
         match stop {
             Stop::Cancelled => Fault {
                 code: Code::E705,
-                text: "cancelled: what it called on the node was killed".to_owned(),
+                // The terminal has written `^C` behind what was there.
+                text: format!(
+                    "{}cancelled: what it called on the node was killed",
+                    if self.manner.interactive { "\n" } else { "" }
+                ),
             },
             Stop::Refused(mfa) => {
                 let told = Diagnostic::new(

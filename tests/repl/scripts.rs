@@ -286,6 +286,8 @@ fn without_a_plan_rules_can_be_tried_and_written() {
     let ran = desk.on(&deployed.node, &["repl"]).input(input).run();
     let ran = ran.exits(2).says(&["name a file"]);
     assert!(ran.stdout.contains("1 step moved: shop_round"), "{ran}");
+    // Nobody had looked before: what the rule has moved is marked all the same.
+    assert!(ran.stdout.contains("+   7  shop_round"), "{ran}");
     let input = "shop_round loads after shop_stock because \"trying\"\n:write rules.updo\n:rules\n";
     let ran = desk
         .on(&deployed.node, &["repl"])
