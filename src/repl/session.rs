@@ -393,6 +393,13 @@ impl Session {
         let Some(upgrade) = &self.upgrade else {
             return Ok(String::new());
         };
+        let whole = matches!(
+            command,
+            Command::Order | Command::Script { .. } | Command::Graph(None)
+        );
+        if whole && upgrade.rules.modules.is_empty() {
+            return Ok(differ(upgrade));
+        }
         let style = self.manner.style;
         let known = |module: &Module| show::known(upgrade, module).map_err(Fault::usage);
         Ok(match command {

@@ -98,10 +98,16 @@ fn without_a_plan() {
     let (node, desk) = (TestNode::shared(), Desk::new());
     let ran = desk
         .on(&node, &["repl", "-t", node.name()])
-        .input("X = erlang:node().\nX\n:info\n")
+        .input("X = erlang:node().\nX\n:info\n:order\n:sup kernel\n")
         .run()
         .exits(0);
-    ran.prints(&[node.short(), "OTP "]);
+    ran.prints(&[
+        node.short(),
+        "OTP ",
+        "nothing differs (",
+        "  kernel_sup <",
+        "file_server_2",
+    ]);
     desk.updo(&["repl"])
         .run()
         .exits(2)
