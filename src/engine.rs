@@ -17,13 +17,15 @@
 //! }
 //! ```
 
+pub mod earlier;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
-use crate::exec::{self, Event, Outcome, Upgrade as Job};
+use crate::exec::{self, Event, Interrupt, Outcome, Upgrade as Job};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
 use crate::facts::live::{self, NodeFacts};
@@ -39,7 +41,7 @@ use crate::report::json;
 use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, advice, merge, resolve, shared};
+use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, lower};
 
@@ -63,6 +65,10 @@ pub struct Settings {
     pub warn_unused_everywhere: bool,
     /// Whether `verify` is skipped.
     pub no_verify: bool,
+    /// Whether a node is left to itself as soon as it has taken the job.
+    pub detach: bool,
+    /// Who may ask for the end of a run.
+    pub interrupt: Interrupt,
     /// How long connecting may take.
     pub connect_timeout: Duration,
 }
@@ -127,6 +133,13 @@ impl Engine {
     /// The same for a text that is in no file; what it includes is relative to the current folder.
     pub fn open_text(text: &str, settings: Settings) -> Opened {
         let loaded = crate::plan::load_text(Path::new("plan.updo"), text, &settings.sets);
+        Self::opened(loaded, settings)
+    }
+
+    /// The same for what a file would say if somebody changed it so, as the REPL does: `path` is its name and what
+    /// includes are relative to.
+    pub fn open_as(path: &Path, text: &str, settings: Settings) -> Opened {
+        let loaded = crate::plan::load_text(path, text, &settings.sets);
         Self::opened(loaded, settings)
     }
 
@@ -195,20 +208,21 @@ impl Engine {
         Err(Box::new(told))
     }
 
+    /// This engine over a session that was made otherwise.
+    pub fn over(&self, session: Session) -> Connection<'_> {
+        Connection {
+            engine: self,
+            session,
+            target: String::new(),
+        }
+    }
+
     /// Connects to a node as a hidden node.
     ///
     /// # Errors
     /// E501 to E507.
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
-        let target = self
-            .plan
-            .targets
-            .iter()
-            .find(|t| t.nodes.contains(node))
-            .or(match self.plan.targets.as_slice() {
-                [one] => Some(one),
-                _ => None,
-            });
+        let target = self.target_of(node);
         let from_plan = target.and_then(|target| target.cookie.clone());
         let cookie = cookie(self.settings.cookie_file.as_deref(), from_plan.as_ref())?;
         let mut connect = Connect::new(node.clone(), cookie);
@@ -224,12 +238,26 @@ impl Engine {
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;
         }
-        let session = Session::connect(&connect)?;
-        let target = target.map(|target| target.name.clone()).unwrap_or_default();
-        Ok(Connection {
+        Ok(self.continued(Session::connect(&connect)?))
+    }
+
+    /// A connection over a session that is there already, for the plan as it is now.
+    pub fn continued(&self, session: Session) -> Connection<'_> {
+        let target = self.target_of(session.node());
+        Connection {
             engine: self,
+            target: target.map(|target| target.name.clone()).unwrap_or_default(),
             session,
-            target,
+        }
+    }
+
+    /// The target that a node belongs to; that of a plan with only one is meant for any node.
+    fn target_of(&self, node: &NodeName) -> Option<&crate::plan::Target> {
+        let targets = &self.plan.targets;
+        let named = targets.iter().find(|t| t.nodes.contains(node));
+        named.or(match targets.as_slice() {
+            [one] => Some(one),
+            _ => None,
         })
     }
 }
@@ -361,6 +389,8 @@ impl Connection<'_> {
             rules: &upgrade.rules,
             script: &upgrade.script,
             verify: !self.engine.settings.no_verify,
+            detach: self.engine.settings.detach,
+            interrupt: &self.engine.settings.interrupt,
         };
         let outcome = exec::upgrade(&job, &mut |event| {
             if let Some(record) = &mut record {
@@ -387,6 +417,7 @@ impl Connection<'_> {
             owner: owner(),
             began: now(),
             state: "running".to_owned(),
+            goal: "new".to_owned(),
         };
         let one_way = upgrade
             .rules
@@ -396,6 +427,7 @@ impl Connection<'_> {
         let exact = upgrade.changes.undo_is_exact(upgrade.rules.modules.keys());
         let back = (exact && !one_way).then(|| {
             exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
+                .persisting(plan.persist)
                 .record(&upgrade.changes, &upgrade.rules)
         });
         let text = plan
@@ -403,7 +435,11 @@ impl Connection<'_> {
             .sources()
             .first()
             .map_or("", |source| &source.text);
-        let mut record = records.begin(&summary, text, back.as_ref()).ok()?;
+        let steps = exec::job::every(&upgrade.changes, &upgrade.rules, &upgrade.script);
+        let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
+        let mut record = records
+            .begin(&summary, text, back.as_ref(), Some(&script))
+            .ok()?;
         record.event(&json::stream(&plan.path.display().to_string()));
         for line in self.head(upgrade) {
             record.event(&line);
@@ -469,6 +505,7 @@ pub fn decide(
     });
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
+    diagnostics.extend(children::advice(&changes, &rules));
     diagnostics.extend(shared::shared_records(&changes, &rules));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {

@@ -37,11 +37,13 @@ pub enum StepKind {
     Resume,
     /// A function is called.
     Apply,
+    /// Children of supervisors are stopped and started.
+    Children,
 }
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -49,6 +51,7 @@ impl StepKind {
         Self::Convert,
         Self::Resume,
         Self::Apply,
+        Self::Children,
     ];
 }
 
@@ -62,6 +65,7 @@ impl fmt::Display for StepKind {
             Self::Convert => "convert",
             Self::Resume => "resume",
             Self::Apply => "apply",
+            Self::Children => "children",
         })
     }
 }
@@ -171,8 +175,18 @@ pub enum Kind {
         /// How long it took on the node.
         took: Duration,
     },
+    /// Somebody asked for the end: what follows from it, told before it is done.
+    Interrupt {
+        /// What is done now, and what another request would do.
+        text: String,
+    },
     /// Something to tell.
     Diagnostic(Box<Diagnostic>),
+    /// The beams are on the node's disk.
+    Persisted {
+        /// How many files were written; those that were right already are not counted.
+        files: usize,
+    },
     /// Processes that still run the old code of a module, after everything.
     Lingering {
         /// One text per process.

@@ -173,6 +173,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// `code`; on disk when the plan says nothing.
     pub code: CodeFrom,
+    /// `code push … #{persist => true}`: whether the beams are written to the node's disk as well.
+    pub persist: bool,
     /// `old from`.
     pub old_from: Vec<Patterns>,
     /// Constants and parameters.

@@ -111,10 +111,19 @@ pub fn attribute(word: &str, term: &Term) -> Result<(), &'static str> {
                 "`soft`, `brutal`, `{wait, 2s}` or a pair of these",
             )
         }
+        "children" => (is_children(term), "`#{start => [Id], stop => [Id]}`"),
         // E204 was told.
         _ => return Ok(()),
     };
     if fits { Ok(()) } else { Err(wants) }
+}
+
+fn is_children(term: &Term) -> bool {
+    let Term::Map(pairs) = term else { return false };
+    !pairs.is_empty()
+        && pairs.iter().all(|(key, ids)| {
+            (key.is_atom("start") || key.is_atom("stop")) && ids.as_list().is_some()
+        })
 }
 
 fn is_change(term: &Term) -> bool {

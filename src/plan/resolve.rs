@@ -38,6 +38,7 @@ pub(super) fn resolve(
         sources,
         targets: Vec::new(),
         code: CodeFrom::OnDisk,
+        persist: false,
         old_from: Vec::new(),
         constants: Bindings::new(),
         functions: BTreeMap::new(),
@@ -169,6 +170,10 @@ impl Resolver<'_> {
                 self.once("code", span);
                 known(options, "code", &["persist", "replace"], &mut self.said);
                 for pair in options {
+                    if pair.key.value == "persist" && push.is_some() {
+                        self.persist(pair);
+                        continue;
+                    }
                     self.said.push(unsupported(
                         pair.key.span,
                         &format!("`code … {}`", pair.key.value.as_str()),
@@ -210,7 +215,7 @@ impl Resolver<'_> {
                 known(
                     options,
                     "module",
-                    &["class", "type", "change", "timeout", "purge"],
+                    &["class", "type", "change", "timeout", "purge", "children"],
                     &mut self.said,
                 );
                 for pair in options {
@@ -286,6 +291,17 @@ impl Resolver<'_> {
                     )),
                 }
             }
+        }
+    }
+
+    /// `persist => true` or `false`.
+    fn persist(&mut self, pair: &OptionPair) {
+        let value = constant(&pair.value, &self.plan.constants, &mut self.said);
+        let Some(value) = value else { return };
+        self.plan.persist = value.is_atom("true");
+        if !value.is_atom("true") && !value.is_atom("false") {
+            self.said
+                .push(wrong("persist", "`true` or `false`", &pair.value, &value));
         }
     }
 

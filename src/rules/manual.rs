@@ -2,7 +2,7 @@
 //!
 //! Plain data. Who evaluates the statements is `plan`; what they do is [`super::merge`].
 
-use super::{Change, Class, Kind, Purge, Timeout};
+use super::{Change, Children, Class, Kind, Purge, Timeout};
 use crate::diag::Span;
 use crate::name::Module;
 
@@ -54,6 +54,8 @@ pub enum Attribute {
     Timeout(Timeout),
     /// `purge`: before and after the switch.
     Purge(Purge, Purge),
+    /// `children`.
+    Children(Children),
 }
 
 impl Attribute {
@@ -65,6 +67,7 @@ impl Attribute {
             Self::Change(_) => "change",
             Self::Timeout(_) => "timeout",
             Self::Purge(..) => "purge",
+            Self::Children(_) => "children",
         }
     }
 }

@@ -344,6 +344,7 @@ fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
             rules.pre_purge = ruled(*pre, origin);
             rules.post_purge = ruled(*post, origin);
         }
+        Attribute::Children(children) => rules.children = ruled(children.clone(), origin),
     }
 }
 

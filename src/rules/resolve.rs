@@ -2,7 +2,7 @@
 
 use super::manual::{Attribute, AttributeRule, CycleRule, EdgeRule, Manual, Selection, Source};
 use super::view::View;
-use super::{Change, Class, Kind, Purge, Timeout};
+use super::{Change, Children, Class, Kind, Purge, Timeout};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic};
 use crate::eval::{Bindings, Evaluator, Functions, Moment};
@@ -224,6 +224,7 @@ impl Resolver<'_> {
                     "change" => change(&term).map(Attribute::Change),
                     "timeout" => timeout(&term).map(Attribute::Timeout),
                     "purge" => purge(&term),
+                    "children" => Children::read(&term).map(Attribute::Children),
                     _ => None, // E204 was told when the plan was read
                 }?;
                 Some((value, pair.key.span.to(pair.value.span)))

@@ -48,9 +48,9 @@ idle_loop() ->
             event({started, #{guardian => get(guardian), executor => self()}}),
             run(once),
             idle();
-        updo_settle ->
+        Settle when Settle =:= updo_settle; Settle =:= {updo_settle, persist} ->
             put(phase, settling),
-            settle(),
+            settle(Settle =/= updo_settle),
             get(guardian) ! {updo_settled, self()},
             wait_stragglers(),
             lists:foreach(fun(W) -> unlink(W), exit(W, kill) end, get(workers)),
@@ -312,4 +312,5 @@ step(Id, {apply, {M, F, A}}) ->
     catch
         Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text({Class, Reason, no_args(Stack)})}})
     end;
+step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
 step(_, Other) -> fail({unknown_step, text(Other)}).
