@@ -124,6 +124,13 @@ fn the_client_is_killed_in_a_hook() {
     node.await_true("erlang:module_loaded(mill_toll)");
     running.kill();
     node.await_true("witness:lock() =/= running");
+    // The node keeps how it ended until somebody asks.
+    let log = desk.updo(&["log"]).run().exits(0);
+    let run = log.stdout.split_whitespace().next().expect("a recorded run");
+    desk.on(node, &["attach", run])
+        .run()
+        .exits(20)
+        .says(&["E608", "is as before"]);
     is(node, Is::Old, 2, &pids);
 }
 
