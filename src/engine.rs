@@ -30,6 +30,7 @@ use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
 use crate::facts::live::{self, NodeFacts};
 use crate::facts::seen::Seen;
+use crate::facts::specs;
 use crate::facts::store::Store;
 use crate::graph::Graph;
 use crate::name::NodeName;
@@ -499,7 +500,10 @@ pub fn decide(
     let (manual, mut diagnostics) = resolve::resolve(plan, &view);
     let merged = merge::merge(&changes, &inferred, &manual);
     diagnostics.extend(merged.diagnostics);
-    let rules = merged.rules;
+    let mut rules = merged.rules;
+    if plan.env {
+        rules.env = specs::new_keys(&changes.specs);
+    }
     let high = high::high(&changes, &rules);
     let script = lower::lower(&changes, &rules, high.clone(), plan.windows);
     let mut script = script.unwrap_or_else(|refused| {

@@ -37,6 +37,8 @@ pub enum StepKind {
     Resume,
     /// A function is called.
     Apply,
+    /// New keys of applications are set.
+    Env,
     /// Children of supervisors are stopped and started.
     Children,
     /// The node waits for a hook of the plan.
@@ -45,7 +47,7 @@ pub enum StepKind {
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -53,6 +55,7 @@ impl StepKind {
         Self::Convert,
         Self::Resume,
         Self::Apply,
+        Self::Env,
         Self::Children,
         Self::Hook,
     ];
@@ -68,6 +71,7 @@ impl fmt::Display for StepKind {
             Self::Convert => "convert",
             Self::Resume => "resume",
             Self::Apply => "apply",
+            Self::Env => "env",
             Self::Children => "children",
             Self::Hook => "hook",
         })

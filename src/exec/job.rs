@@ -70,6 +70,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let is_switch = |i: &Low| matches!(i, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_));
     let ranks = Ranks::of(rules, script);
+    environment(&mut steps, rules, false);
     let mut rest = script.low.as_slice();
     while let Some((instruction, behind)) = rest.split_first() {
         let mut next = behind;
@@ -137,6 +138,24 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     }
     children(&mut steps, rules, false);
     steps
+}
+
+/// Keys that are new in `.app` files: set before anything else, so that new code finds them; old code does not look.
+/// `back` takes them away.
+fn environment(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
+    let keys = rules.env.iter().map(|(app, key, value)| {
+        let (app, key) = (Term::atom(app.as_str()), Term::Atom(key.clone()));
+        if back {
+            Term::tuple([app, key])
+        } else {
+            Term::tuple([app, key, value.clone()])
+        }
+    });
+    let keys: Vec<Term> = keys.collect();
+    if !keys.is_empty() {
+        let term = Term::tuple([Term::atom("env"), Term::list(keys)]);
+        push(steps, StepKind::Env, Vec::new(), term);
+    }
 }
 
 /// Children of supervisors: after everybody has resumed, stopped first. `back` does the opposite in opposite order.
@@ -539,6 +558,7 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
             ),
             "apply" => (StepKind::Apply, Vec::new()),
             "hook" => (StepKind::Hook, Vec::new()),
+            "env" => (StepKind::Env, Vec::new()),
             "children" => {
                 let second = |term: &Term| atom(term.as_tuple()?.get(1)?);
                 let mut names: Vec<Module> =
@@ -571,6 +591,7 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
 pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let mut steps = ways::whole(changes, rules, script);
     children(&mut steps, rules, true);
+    environment(&mut steps, rules, true);
     let forward = forward(&self::steps(script, rules), steps.len() + 1);
     let modules = changes
         .modules

@@ -44,6 +44,15 @@ pub struct SpecChange {
     pub env: Vec<(Atom, Term)>,
 }
 
+/// The keys of `env` that are new, of all applications, with their defaults.
+pub fn new_keys(specs: &[SpecChange]) -> Vec<(App, Atom, Term)> {
+    let all = specs.iter().flat_map(|spec| {
+        let pairs = spec.env.iter();
+        pairs.map(|(key, value)| (spec.app.clone(), key.clone(), value.clone()))
+    });
+    all.collect()
+}
+
 impl Spec {
     /// Reads a file's text; the text of the error says what is wrong.
     ///

@@ -175,6 +175,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// `code`; on disk when the plan says nothing.
     pub code: CodeFrom,
+    /// `code … #{env => true}`: whether keys that are new in `.app` files are set.
+    pub env: bool,
     /// `code push … #{persist => true}`: whether the beams are written to the node's disk as well.
     pub persist: bool,
     /// `old from`.

@@ -38,6 +38,7 @@ pub(super) fn resolve(
         sources,
         targets: Vec::new(),
         code: CodeFrom::OnDisk,
+        env: false,
         persist: false,
         old_from: Vec::new(),
         constants: Bindings::new(),
@@ -168,10 +169,19 @@ impl Resolver<'_> {
                 tail,
             } => {
                 self.once("code", span);
-                known(options, "code", &["persist", "replace"], &mut self.said);
+                known(
+                    options,
+                    "code",
+                    &["env", "persist", "replace"],
+                    &mut self.said,
+                );
                 for pair in options {
+                    if pair.key.value == "env" {
+                        self.plan.env = self.switch("env", pair);
+                        continue;
+                    }
                     if pair.key.value == "persist" && push.is_some() {
-                        self.persist(pair);
+                        self.plan.persist = self.switch("persist", pair);
                         continue;
                     }
                     self.said.push(unsupported(
@@ -309,15 +319,15 @@ impl Resolver<'_> {
         }
     }
 
-    /// `persist => true` or `false`.
-    fn persist(&mut self, pair: &OptionPair) {
+    /// An option that is `true` or `false`.
+    fn switch(&mut self, name: &str, pair: &OptionPair) -> bool {
         let value = constant(&pair.value, &self.plan.constants, &mut self.said);
-        let Some(value) = value else { return };
-        self.plan.persist = value.is_atom("true");
+        let Some(value) = value else { return false };
         if !value.is_atom("true") && !value.is_atom("false") {
             self.said
-                .push(wrong("persist", "`true` or `false`", &pair.value, &value));
+                .push(wrong(name, "`true` or `false`", &pair.value, &value));
         }
+        value.is_atom("true")
     }
 
     /// Keeps a statement that is decided per node; an override without a reason is worth a word.

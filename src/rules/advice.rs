@@ -9,7 +9,7 @@ use crate::facts::natures::declared;
 use crate::facts::procs::{Example, Start};
 use crate::facts::specs::SpecChange;
 use crate::name::Module;
-use crate::plan::{Plan, Rollback};
+use crate::plan::{CodeFrom, Plan, Rollback};
 use crate::term::Term;
 
 /// How many modules or processes a diagnostic names one by one.
@@ -21,7 +21,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
     said.extend(changes.untouched.iter().map(|(m, why)| untouched(m, why)));
     said.extend(changes.gone.iter().map(gone));
     said.extend(changes.notices.iter().map(notice));
-    said.extend(changes.specs.iter().map(specification));
+    said.extend(changes.specs.iter().map(|s| specification(plan, s)));
     unresolved_calls(changes, rules, &mut said);
     for (module, decided) in &rules.modules {
         let Some(changed) = changes.modules.get(module) else {
@@ -197,10 +197,14 @@ fn notice(notice: &Notice) -> Diagnostic {
 }
 
 /// W332: a specification that differs from the running application.
-fn specification(spec: &SpecChange) -> Diagnostic {
+fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     let app = &spec.app;
-    let mut told = Diagnostic::new(Code::W332, format!("the new {app}.app is not taken over"))
-        .note(spec.file.clone());
+    let title = if plan.env && !spec.env.is_empty() {
+        format!("of the new {app}.app only the new keys are taken over")
+    } else {
+        format!("the new {app}.app is not taken over")
+    };
+    let mut told = Diagnostic::new(Code::W332, title).note(spec.file.clone());
     if let Some((old, new)) = &spec.vsn {
         told = told.note(format!(
             "vsn: the application goes on calling itself {old}, the file says {new}"
@@ -214,26 +218,23 @@ fn specification(spec: &SpecChange) -> Diagnostic {
     }
     for (key, value) in &spec.env {
         let key = Term::Atom(key.clone());
-        told = told.note(format!(
-            "env: `{key}` is new (default {value}); new code reads `undefined`"
-        ));
+        told = told.note(if plan.env {
+            format!("env: `{key}` is new and will be set to {value}, as the plan says")
+        } else {
+            format!("env: `{key}` is new (default {value}); new code reads `undefined`")
+        });
     }
     told =
         told.note("OTP has no documented way to change the specification of a running application");
-    let settings: Vec<String> = spec
-        .env
-        .iter()
-        .map(|(key, value)| {
-            let (app, key) = (Term::atom(app.as_str()), Term::Atom(key.clone()));
-            format!("application:set_env({app}, {key}, {value})")
-        })
-        .collect();
-    if settings.is_empty() {
+    if spec.env.is_empty() || plan.env {
         return told;
     }
+    let code = match plan.code {
+        CodeFrom::OnDisk => "code on_disk #{env => true}.",
+        CodeFrom::Push(_) => "code push […] #{env => true}.",
+    };
     told.help(format!(
-        "set new keys before the new code reads them: `before upgrade -> {}.`",
-        settings.join(", ")
+        "to have new keys set before the new code reads them, and taken away should it fail: `{code}`"
     ))
 }
 

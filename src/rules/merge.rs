@@ -44,6 +44,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             order,
             cycles,
             left_out,
+            env: Vec::new(),
         },
         diagnostics: said,
     }

@@ -22,7 +22,7 @@ pub use children::Children;
 use crate::diag::Span;
 use crate::graph::Graph;
 use crate::graph::order::Component;
-use crate::name::Module;
+use crate::name::{App, Module};
 use crate::term::{Atom, Term};
 
 /// Where a value comes from.
@@ -177,4 +177,6 @@ pub struct Ruleset {
     pub cycles: Vec<Cycle>,
     /// Changed modules that the plan leaves out, and by which statement.
     pub left_out: Vec<(Module, Origin)>,
+    /// Keys that are new in `.app` files and that the plan wants set, with their defaults.
+    pub env: Vec<(App, Atom, Term)>,
 }

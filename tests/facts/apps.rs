@@ -42,15 +42,56 @@ fn a_new_specification_on_the_disk_is_told_key_by_key() {
         "modules removed: `fx_gone`",
         "env: `discount` is new (default 10); new code reads `undefined`",
         "OTP has no documented way",
-        "`before upgrade -> application:set_env(fx, discount, 10).`",
+        "`code on_disk #{env => true}.`",
     ] {
         assert!(told.contains(line), "{line}: {told}");
     }
     assert!(!told.contains("known"), "{told}");
     assert!(!told.contains("by_hand"), "{told}");
-    // The help is a plan.
-    let plan = "code on_disk. before upgrade -> application:set_env(fx, discount, 10).";
-    world.prepare(plan).expect("the plan is read");
+}
+
+#[test]
+fn new_keys_are_set_when_the_plan_says_so_and_taken_away_with_the_new_version() {
+    let world = World::new();
+    running(&world);
+    for module in ["fx_plain", "fx_lib", "fx_gone"] {
+        crate::world::build(module, &[], &world.path("old"));
+    }
+    world.replace(&["fx_plain", "fx_new"]);
+    let ebin = world.path("fx/ebin");
+    spec(&ebin, "fx", "2", &["fx_plain", "fx_lib", "fx_new"], NEW);
+    let plan = format!(
+        "code on_disk #{{env => true}}. old from {:?}.",
+        crate::world::text(&world.path("old"))
+    );
+    let told = one(&world.prepare(&plan).expect("facts"), Code::W332);
+    assert!(
+        told.starts_with("of the new fx.app only the new keys are taken over"),
+        "{told}"
+    );
+    assert!(
+        told.contains("`discount` is new and will be set to 10, as the plan says"),
+        "{told}"
+    );
+    let keys = "[application:get_env(fx, K) || K <- [discount, known, by_hand]]";
+    let before = world.node.eval_text(keys);
+    assert!(before.starts_with("[undefined,"), "{before}");
+
+    // Set before the new code runs, gone with it.
+    let verified = format!(
+        "{plan} verify \"the key is there, and that is not enough\" -> {{ok, 10}} = application:get_env(fx, discount), false."
+    );
+    let outcome = world.run(&verified);
+    assert_eq!(outcome.state, updo::exec::State::Old, "{outcome:?}");
+    let wrong = format!("{:?}", outcome.errors);
+    assert!(wrong.contains("false"), "{wrong}");
+    assert_eq!(world.node.eval_text(keys), before);
+    assert_eq!(world.node.eval_text("fx_plain:value()"), "one");
+
+    assert_eq!(world.run(&plan).state, updo::exec::State::New);
+    let after = world.node.eval_text(keys);
+    assert_eq!(after, before.replacen("undefined", "{ok,10}", 1));
+    assert_eq!(world.node.eval_text("fx_plain:value()"), "two");
 }
 
 #[test]

@@ -126,7 +126,11 @@ fn the_client_is_killed_in_a_hook() {
     node.await_true("witness:lock() =/= running");
     // The node keeps how it ended until somebody asks.
     let log = desk.updo(&["log"]).run().exits(0);
-    let run = log.stdout.split_whitespace().next().expect("a recorded run");
+    let run = log
+        .stdout
+        .split_whitespace()
+        .next()
+        .expect("a recorded run");
     desk.on(node, &["attach", run])
         .run()
         .exits(20)

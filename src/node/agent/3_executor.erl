@@ -155,6 +155,8 @@ attended() ->
     end.
 
 finished(Outcome, Info) ->
+    %% Keys that this run has set are of no use to the old version, and not its own.
+    Outcome =:= old andalso lists:foreach(fun({A, K}) -> application:unset_env(A, K) end, maps:get(env, get(log), [])),
     log({set, outcome, Outcome}),
     event({finished, Outcome, Info#{suspended_us => stood(get(log))}}).
 
@@ -312,6 +314,15 @@ step(Id, {apply, {M, F, A}}) ->
     catch
         Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text({Class, Reason, no_args(Stack)})}})
     end;
+step(_, {env, Keys}) ->
+    lists:foreach(fun({A, K}) -> application:unset_env(A, K);
+                     ({A, K, V}) ->
+                          case application:get_env(A, K) of
+                              undefined -> log({add, env, {A, K}}), application:set_env(A, K, V);
+                              _ -> ok
+                          end
+                  end, Keys),
+    #{};
 step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
 step(Id, {hook, Ms, _}) ->
     log({add, applied, Id}),
