@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # updo against other OTP releases: for each, its beams are read and compared with what its own beam_lib and
-# xref say, and the demonstration's shop is upgraded on a node of it. Needs root (chroot); makes the chroots
-# with scripts/otp.sh when they are missing.
+# xref say, random scripts are translated beside its systools_rc, and the demonstration's shop is upgraded on
+# a node of it. Needs root (chroot); makes the chroots with scripts/otp.sh when they are missing.
 #
 #   scripts/matrix.sh [23|27|29]…          all three by default; UPDO_BIN chooses the binary
 set -euo pipefail
@@ -39,6 +39,8 @@ for release in "$@"; do
 
     UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test beam_oracle 2>&1 |
         grep '^test result'
+    UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test relup -- \
+        --nocapture random_scripts | grep '^systools_rc'
 
     room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
     rooms="$rooms $room"

@@ -18,3 +18,5 @@ mod order;
 mod plans;
 #[path = "language/synthetic.rs"]
 mod synthetic;
+#[path = "language/windows.rs"]
+mod windows;

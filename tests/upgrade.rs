@@ -17,6 +17,8 @@ mod conversion;
 mod corners;
 #[path = "upgrade/elixir.rs"]
 mod elixir;
+#[path = "upgrade/insert.rs"]
+mod insert;
 #[path = "upgrade/interrupt.rs"]
 mod interrupt;
 #[path = "upgrade/killed.rs"]
@@ -35,6 +37,8 @@ mod policy;
 mod random;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
+#[path = "upgrade/report.rs"]
+mod report;
 #[path = "upgrade/rollback.rs"]
 mod rollback;
 #[path = "upgrade/shop.rs"]

@@ -82,7 +82,7 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Read, resolve and lint a plan; no network
+    /// Read, resolve and lint a plan; no network, unless --target names nodes to look at
     Check(Check),
     /// Format plans
     Fmt(Fmt),
@@ -116,12 +116,62 @@ pub enum Command {
     Relup(Relup),
     /// An appup, up and down, inferred from two versions of an application
     Appup(Appup),
+    /// A recorded run as one HTML file
+    Report(Report),
+    /// A recorded run as it was on the screen
+    Replay(Replay),
+    /// JSON Schemas of what updo writes for machines
+    Schema(Schema),
     /// Step by step what works on the way to a node: name, epmd, cookie, handshake, OTP, lock
     Doctor(Doctor),
     /// A script that teaches a shell to complete plans, targets, parameters, runs and codes
     Completions(Completions),
     /// Manual pages
     Man(Man),
+}
+
+/// `updo report`
+#[derive(Debug, clap::Args)]
+pub struct Report {
+    /// The run, or a file that `run --events` wrote; the newest run when nothing is named
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub run: Option<String>,
+    /// Where to write it; standard output otherwise
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `updo replay`
+#[derive(Debug, clap::Args)]
+pub struct Replay {
+    /// The run, or a file that `run --events` wrote; the newest run when nothing is named
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub run: Option<String>,
+    /// At its own pace, so many times faster
+    #[arg(long, value_name = "TIMES", value_parser = speed)]
+    pub speed: Option<f64>,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed >= 0.01 => Ok(speed),
+        _ => Err("a number from 0.01".to_owned()),
+    }
+}
+
+/// `updo schema`
+#[derive(Debug, clap::Args)]
+pub struct Schema {
+    /// Of what
+    #[arg(value_enum)]
+    pub what: SchemaOf,
+}
+
+/// What there are schemas of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// One line of `run --json`, `run --events` and of a record
+    Events,
 }
 
 /// `updo doctor`
@@ -185,9 +235,24 @@ pub struct Check {
     /// Plans
     #[arg(required = true, value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plans: Vec<PathBuf>,
-    /// Advice counts as an error
+    /// Overrides without a reason are errors; with a target, undeclared cycles too
     #[arg(long)]
     pub strict: bool,
+    /// Never connect, even if a target is given
+    #[arg(long)]
+    pub offline: bool,
+    /// With a target: which rules that do nothing are told
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = WarnUnused::Plan)]
+    pub warn_unused: WarnUnused,
+}
+
+/// Rules that do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WarnUnused {
+    /// Those of the plan's own file
+    Plan,
+    /// Those of included files as well
+    All,
 }
 
 /// `updo fmt`
@@ -253,6 +318,9 @@ pub struct Run {
     /// Skip `verify` (said in the report)
     #[arg(long)]
     pub no_verify: bool,
+    /// Write the report, one HTML file, when it is over
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Leave as soon as the node has taken the job; exit code 23. `updo attach` rejoins, and asks `verify`
     #[arg(long)]
     pub detach: bool,
@@ -350,6 +418,12 @@ pub struct Repl {
     /// The plan
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
+    /// Evaluates the lines of a file and stops at the first error
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Calls only functions that change nothing
+    #[arg(long)]
+    pub read_only: bool,
 }
 
 /// `updo status`

@@ -1,5 +1,7 @@
 //! `updo log`: the recorded runs.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::args::Log;
@@ -52,38 +54,9 @@ fn document(run: &Summary) -> Value {
     })
 }
 
-/// Seconds since 1970 as `2026-11-22 13:40 UTC` (days to civil date: Howard Hinnant's algorithm).
+/// Seconds since 1970 as `2026-11-22T13:40:00Z`.
 pub(super) fn time(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02} UTC",
-        rest / 3_600,
-        rest % 3_600 / 60
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::time;
-
-    #[test]
-    fn times_are_dates() {
-        assert_eq!(time(0), "1970-01-01 00:00 UTC");
-        assert_eq!(time(951_782_400), "2000-02-29 00:00 UTC");
-        assert_eq!(time(1_795_354_800), "2026-11-22 13:40 UTC");
-    }
+    // A record from the far future is not worth a panic.
+    let at = std::time::UNIX_EPOCH + Duration::from_secs(seconds.min(250_000_000_000));
+    humantime::format_rfc3339_seconds(at).to_string()
 }

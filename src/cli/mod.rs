@@ -18,10 +18,12 @@ mod new;
 mod preview;
 mod relup;
 mod repl;
+mod report;
 mod rollback;
 mod run;
 mod signals;
 mod status;
+mod stream;
 
 pub use exit::Exit;
 
@@ -74,6 +76,9 @@ pub fn main() -> Exit {
         Command::Status(args) => status::run(&context, args),
         Command::Relup(args) => relup::run(&context, args),
         Command::Appup(args) => appup::run(&context, args),
+        Command::Report(args) => report::report(&context, args),
+        Command::Replay(args) => report::replayed(&context, args),
+        Command::Schema(args) => report::schema(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Completions(args) => complete::run(&context, args),
         Command::Man(args) => man::run(&context, args),

@@ -1,16 +1,14 @@
 //! `updo run`: preview, ask, upgrade, verify. Node by node; the first failure stops.
 
-use std::fs::File;
-use std::io::Write;
-
 use super::args::Run;
 use super::preview::{nothing, shown};
 use super::signals::Signals;
+use super::stream::Stream;
 use super::{Context, Exit};
-use crate::diag::{Code, Diagnostic, Result, SourceMap};
+use crate::diag::{Result, SourceMap};
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::{Event, Kind};
-use crate::report::{json, lines, paint, preview};
+use crate::report::{lines, paint, preview};
 use crate::script::lower::processes;
 use crate::ui::Ui;
 
@@ -153,10 +151,12 @@ fn one(
     let ui = &context.ui;
     let sources = &engine.plan.sources;
     let mut run = String::new();
+    stream.head(context, &connection.head(upgrade));
     let outcome = connection.run(upgrade, &mut |event: &Event| {
         stream.write(context, engine, event);
         show_event(ui, event, sources, &engine.plan.title, &mut run, false);
     });
+    stream.report(context);
     Exit::of_run(&outcome)
 }
 
@@ -186,45 +186,5 @@ pub(super) fn show_event(
         }
         (None, Some(line)) => ui.status(&line),
         (None, None) => {}
-    }
-}
-
-/// Where the events go besides the screen.
-struct Stream {
-    file: Option<File>,
-}
-
-impl Stream {
-    fn open(context: &Context<'_>, args: &Run, engine: &Engine) -> Result<Self> {
-        let file = match &args.events {
-            None => None,
-            Some(path) => Some(File::create(path).map_err(|why| {
-                Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
-                    .note(why.to_string())
-            })?),
-        };
-        let mut stream = Self { file };
-        let first = json::stream(&engine.plan.path.display().to_string());
-        stream.line(context, &first.to_string());
-        Ok(stream)
-    }
-
-    fn write(&mut self, context: &Context<'_>, engine: &Engine, event: &Event) {
-        if self.file.is_some() || context.ui.json {
-            self.line(
-                context,
-                &json::event(event, &engine.plan.sources).to_string(),
-            );
-        }
-    }
-
-    fn line(&mut self, context: &Context<'_>, line: &str) {
-        if context.ui.json {
-            context.ui.data(&format!("{line}\n"));
-        }
-        if let Some(file) = &mut self.file {
-            // A full disk must not stop a run that is on its way.
-            let _ = writeln!(file, "{line}");
-        }
     }
 }

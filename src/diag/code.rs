@@ -169,6 +169,8 @@ codes! {
     E402,
     /// A step that a statement refers to does not exist in this upgrade.
     E403,
+    /// A step that an included file refers to does not exist in this upgrade.
+    W403,
     /// An instruction stands before the point of no return and may not.
     E404,
     /// Purging will kill processes that still run old code.

@@ -7,9 +7,11 @@
 use std::time::Instant;
 
 use super::check::{Scene, not_held};
-use super::event::Kind;
-use super::watch::Watch;
+use super::event::{Kind, State};
+use super::job::Step;
+use super::watch::{Turn, Watch};
 use crate::diag::{Code, Diagnostic};
+use crate::node::Mailbox;
 use crate::plan::{Check, When};
 use crate::rules::view::Said;
 use crate::term::Term;
@@ -123,6 +125,8 @@ impl Checks<'_, '_> {
             When::Before => "before upgrade",
             When::After => "after upgrade",
             When::Failure => "on failure",
+            // The node asks for these.
+            When::Step => return true,
         };
         let plan = self.scene.plan;
         for hook in plan.hooks.iter().filter(|hook| hook.when == when) {
@@ -153,6 +157,39 @@ impl Checks<'_, '_> {
             }
         }
         true
+    }
+
+    /// Watches the agent until it says how it ended, and evaluates the hooks at steps that it asks for.
+    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
+        self.watch.begin();
+        loop {
+            match self.watch.next(mailbox, steps) {
+                Turn::Hook(step) => self.step_hook(&step),
+                Turn::Ended(state) => return state,
+            }
+        }
+    }
+
+    /// A hook at a step: the node waits for the answer. What it reports stands beside the step. A hook that is not in
+    /// our plan cannot be answered with yes.
+    fn step_hook(&mut self, step: &Step) {
+        let mut said = Vec::new();
+        let plan = self.scene.plan;
+        let hook = step.hook.as_ref();
+        let result = match hook.and_then(|(number, _)| plan.hooks.get(*number)) {
+            Some(hook) => self.scene.hook(&hook.body, &[], &mut said).map(drop),
+            None => Err(Box::new(Diagnostic::new(
+                Code::E612,
+                "the node waits for a hook that the plan does not have",
+            ))),
+        };
+        self.said(&said);
+        if let Err(diagnostic) = &result {
+            let name = hook.map_or("", |(_, name)| name.as_str());
+            let told = (**diagnostic).clone();
+            self.watch.hook_failed = Some(told.note(format!("in a hook `{name}`")));
+        }
+        self.watch.answer(step.id, result.is_ok());
     }
 
     /// Whether what the node has told so far is good, and the plan is content with it.

@@ -39,6 +39,23 @@ pub enum StepKind {
     Apply,
     /// Children of supervisors are stopped and started.
     Children,
+    /// The node waits for a hook of the plan.
+    Hook,
+}
+
+impl StepKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Prepare,
+        Self::Suspend,
+        Self::Load,
+        Self::Delete,
+        Self::Convert,
+        Self::Resume,
+        Self::Apply,
+        Self::Children,
+        Self::Hook,
+    ];
 }
 
 impl fmt::Display for StepKind {
@@ -52,6 +69,7 @@ impl fmt::Display for StepKind {
             Self::Resume => "resume",
             Self::Apply => "apply",
             Self::Children => "children",
+            Self::Hook => "hook",
         })
     }
 }

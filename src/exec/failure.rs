@@ -62,6 +62,11 @@ pub fn of(reason: &Term) -> Diagnostic {
         "apply_failed" => {
             Diagnostic::new(Code::E703, "a call of the script raised").note(about.to_string())
         }
+        "hook_unattended" => {
+            let title = format!("nobody answered for the hook of step {about}");
+            Diagnostic::new(Code::E608, title)
+                .note("who evaluates the hooks of a plan must stay connected until they are done")
+        }
         "deadline" => Diagnostic::new(Code::E607, format!("the deadline passed at step {about}")),
         "not_writable" => {
             let title = "the beams cannot be written to the node's disk";

@@ -12,7 +12,7 @@ use crate::facts::change::{Beam, ChangeSet};
 use crate::name::Module;
 use crate::rules::{Change, Purge, Ruleset, Timeout};
 use crate::script::low::Low;
-use crate::script::lower::{Script, ranks, switched};
+use crate::script::lower::{Ranks, Script, switched};
 use crate::term::{Pid, Term};
 
 /// Default patience of a suspension, as OTP's.
@@ -20,6 +20,8 @@ pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the node keeps a result that nobody has seen, for `updo attach`.
 pub const KEEP: Duration = Duration::from_secs(15 * 60);
+/// How long a node waits for the answer to a hook before it goes back.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One step as the agent gets it, and what it is to the screen.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Step {
     pub kind: StepKind,
     /// The modules concerned.
     pub modules: Vec<Module>,
+    /// For a hook: its number among the plan's hooks, and its place in the plan's words.
+    pub hook: Option<(usize, String)>,
     /// The agent's term, without the number.
     term: Term,
 }
@@ -38,6 +42,16 @@ impl Step {
     /// The modules in words: all of them, or the first few and how many more.
     pub fn what(&self) -> String {
         const SHOWN: usize = 4;
+        if let Some((_, name)) = &self.hook {
+            return name.clone();
+        }
+        if let Some([_, Term::Tuple(call)]) = self.term.as_tuple()
+            && let [module, function, args] = call.as_slice()
+            && self.kind == StepKind::Apply
+        {
+            let arity = args.as_list().unwrap_or_default().len();
+            return format!("{module}:{function}/{arity}");
+        }
         let names: Vec<String> = self
             .modules
             .iter()
@@ -55,6 +69,7 @@ impl Step {
 pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let is_switch = |i: &Low| matches!(i, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_));
+    let ranks = Ranks::of(rules, script);
     let mut rest = script.low.as_slice();
     while let Some((instruction, behind)) = rest.split_first() {
         let mut next = behind;
@@ -62,7 +77,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             Low::LoadObjectCode { .. } | Low::PointOfNoReturn => {}
             Low::Suspend(modules) => {
                 let names: Vec<Module> = modules.iter().map(|(m, _)| m.clone()).collect();
-                let term = suspend_term(modules, rules);
+                let term = suspend_term(modules, &ranks);
                 push(&mut steps, StepKind::Suspend, names, term);
             }
             // What follows each other is switched at one instant. Purging is for later, when everybody runs.
@@ -105,6 +120,17 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 ]);
                 let term = Term::tuple([Term::atom("apply"), mfa]);
                 push(&mut steps, StepKind::Apply, Vec::new(), term);
+            }
+            Low::Hook { number, name } => {
+                let which = Term::tuple([
+                    Term::Int(i64::try_from(*number).unwrap_or(i64::MAX)),
+                    Term::binary(name.as_str()),
+                ]);
+                let term = Term::tuple([Term::atom("hook"), millis(HOOK_TIMEOUT), which]);
+                push(&mut steps, StepKind::Hook, Vec::new(), term);
+                if let Some(step) = steps.last_mut() {
+                    step.hook = Some((*number, name.clone()));
+                }
             }
         }
         rest = next;
@@ -149,6 +175,7 @@ pub(super) fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, 
         id,
         kind,
         modules,
+        hook: None,
         term,
     });
 }
@@ -166,7 +193,7 @@ pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Mod
 }
 
 /// Suspending in ranks, callers first.
-pub(super) fn suspend_term(modules: &[(Module, Timeout)], rules: &Ruleset) -> Term {
+pub(super) fn suspend_term(modules: &[(Module, Timeout)], ranks: &Ranks) -> Term {
     let patience: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
     let rank = |modules: Vec<Module>| {
         Term::list(modules.into_iter().map(|module| {
@@ -177,7 +204,7 @@ pub(super) fn suspend_term(modules: &[(Module, Timeout)], rules: &Ruleset) -> Te
     let modules = modules.iter().map(|(module, _)| module.clone());
     Term::tuple([
         Term::atom("suspend"),
-        Term::list(ranks(rules, modules).into_iter().map(rank)),
+        Term::list(ranks.split(modules).into_iter().map(rank)),
     ])
 }
 
@@ -212,6 +239,16 @@ fn millis(time: Duration) -> Term {
 
 pub(super) fn atoms(modules: &[Module]) -> Term {
     Term::list(modules.iter().map(|module| Term::atom(module.as_str())))
+}
+
+/// The steps of a script and of the ways back through its windows: all that the agent may tell about.
+pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
+    let steps = steps(script, rules);
+    let ways = ways::ways(changes, rules, script, steps.len() + 1);
+    steps
+        .into_iter()
+        .chain(ways.into_iter().flatten().flatten())
+        .collect()
 }
 
 /// The steps as the agent's list.
@@ -501,6 +538,7 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
                 parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
             ),
             "apply" => (StepKind::Apply, Vec::new()),
+            "hook" => (StepKind::Hook, Vec::new()),
             "children" => {
                 let second = |term: &Term| atom(term.as_tuple()?.get(1)?);
                 let mut names: Vec<Module> =
@@ -511,10 +549,17 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
             _ => return None,
         };
         let id = u32::try_from(id.as_i64()?).ok()?;
+        let hook = match (kind, parts.get(2).and_then(Term::as_tuple)) {
+            (StepKind::Hook, Some([number, name])) => {
+                Some((usize::try_from(number.as_i64()?).ok()?, name.to_text()?))
+            }
+            _ => None,
+        };
         Some(Step {
             id,
             kind,
             modules,
+            hook,
             term: term.clone(),
         })
     };
@@ -567,12 +612,14 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     Back { term, steps }
 }
 
-/// The steps of a script window by window, the last window first, without its calls: those are not repeated.
+/// The steps of a script window by window, the last window first, without its calls and hooks: those are
+/// not repeated.
 fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
     let ends = |step: &Step| step.kind == StepKind::Resume;
     let mut windows: Vec<Vec<Step>> = Vec::new();
     for window in steps.split_inclusive(ends) {
-        let steps = window.iter().filter(|step| step.kind != StepKind::Apply);
+        let once = |step: &Step| matches!(step.kind, StepKind::Apply | StepKind::Hook);
+        let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();
         match windows.last_mut() {
             // On the way back what stands behind the last window belongs to it: nobody is resumed in between.

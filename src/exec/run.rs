@@ -103,8 +103,8 @@ impl Run<'_, '_> {
             return;
         }
         let until = what.plan.deadline.map(|deadline| Instant::now() + deadline);
-        let ended = watch.until_finished(&mailbox, &steps);
-        watch.outcome.state = ended;
+        let ended = self.checks.until_finished(&mailbox, &steps);
+        self.checks.watch.outcome.state = ended;
         if ended == State::New && !self.checks.content(until) {
             self.go_back(&mailbox);
         } else if matches!(ended, State::Old | State::Mixed)

@@ -56,6 +56,15 @@ pub(super) enum Received {
     Left,
 }
 
+/// What the agent wants next.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// A hook of the plan evaluated, and an answer.
+    Hook(Step),
+    /// Nothing any more.
+    Ended(State),
+}
+
 /// Where events go.
 pub type Sink<'s> = dyn FnMut(&Event) + 's;
 
@@ -69,6 +78,12 @@ pub(super) struct Watch<'a, 'b> {
     seq: u64,
     /// Number of the agent's last event.
     seen: i64,
+    /// What is wrong with a hook, until the node says that it goes back for it.
+    pub(super) hook_failed: Option<Diagnostic>,
+    /// The last answer to a hook.
+    answered: Option<(u32, bool)>,
+    /// Whether closed windows are gone through backwards: that counts for nothing.
+    turned: bool,
     /// Who may ask for the end.
     pub(super) interrupt: &'a Interrupt,
     /// Whether the first request has been answered.
@@ -77,8 +92,8 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) abort: bool,
     /// How many watch the run, when the agent has told; 0 when it is over.
     pub(super) watchers: Option<i64>,
-    /// Whether closed windows are gone through backwards: that counts for nothing.
-    turned: bool,
+    /// Since when.
+    turned_at: Option<Instant>,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
 }
@@ -100,11 +115,14 @@ impl<'a, 'b> Watch<'a, 'b> {
             began: Instant::now(),
             seq: 0,
             seen: 0,
+            hook_failed: None,
+            answered: None,
+            turned: false,
+            turned_at: None,
             interrupt,
             heeded: false,
             abort: false,
             watchers: None,
-            turned: false,
             outcome: Outcome::new(State::Old),
         }
     }
@@ -197,7 +215,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// The next mail; requests to stop are answered meanwhile, and after the second nothing is waited for.
-    pub(super) fn next(&mut self, mailbox: &Mailbox, patience: Duration) -> Received {
+    pub(super) fn received(&mut self, mailbox: &Mailbox, patience: Duration) -> Received {
         let until = Instant::now() + patience;
         loop {
             self.heed();
@@ -276,35 +294,68 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
     }
 
-    /// Translates the agent's events until it says how it ended.
+    /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: who rejoins a run
+    /// cannot tell those that are waited for from those that were answered long ago.
     pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
+        self.begin();
+        loop {
+            if let Turn::Ended(state) = self.next(mailbox, steps) {
+                return state;
+            }
+        }
+    }
+
+    /// Nothing is counted yet.
+    pub(super) fn begin(&mut self) {
+        (self.outcome.processes, self.outcome.converted) = (0, 0);
+        self.turned = false;
+    }
+
+    /// Tells the node how a hook ended.
+    pub(super) fn answer(&mut self, step: u32, ok: bool) {
+        self.answered = Some((step, ok));
+        // Lost connections are told by the next event.
+        let _ = agent::answer(self.session, step, ok);
+    }
+
+    /// Translates the agent's events until it wants something, or says how it ended.
+    pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> Turn {
         // Silence is broken by the connection or the guardian ending, both of which are reported.
         const SILENCE: Duration = Duration::from_secs(3_600);
         // A guardian that dies is replaced by the executor within moments.
         const SUCCESSION: Duration = Duration::from_secs(10);
         let mut patience = SILENCE;
-        (self.outcome.processes, self.outcome.converted) = (0, 0);
-        self.turned = false;
         loop {
-            let message = match self.next(mailbox, patience) {
-                Received::Left => return self.left(),
+            let message = match self.received(mailbox, patience) {
+                Received::Left => return Turn::Ended(self.left()),
                 Received::Is(Ok(Mail::Message(message))) => message,
                 Received::Is(Ok(Mail::Down { .. })) => {
                     patience = SUCCESSION;
                     continue;
                 }
-                Received::Is(Err(RecvError::Lost(why))) => return self.unattended(&why),
-                Received::Is(Err(RecvError::Timeout)) if patience == SUCCESSION => {
-                    return self.unattended("the agent's guardian ended");
+                Received::Is(Err(RecvError::Lost(why))) => {
+                    return Turn::Ended(self.unattended(&why));
                 }
-                Received::Is(Err(_)) => return self.unattended("the node says nothing any more"),
+                Received::Is(Err(RecvError::Timeout)) if patience == SUCCESSION => {
+                    return Turn::Ended(self.unattended("the agent's guardian ended"));
+                }
+                Received::Is(Err(_)) => {
+                    return Turn::Ended(self.unattended("the node says nothing any more"));
+                }
             };
             let Some((tag, parts)) = self.news(&message, mailbox) else {
                 continue;
             };
             patience = SILENCE;
+            if tag == "hook" {
+                let step = parts.first().and_then(Term::as_i64);
+                let step = step.and_then(|id| u32::try_from(id).ok());
+                if let Some(step) = steps.iter().find(|one| Some(one.id) == step) {
+                    return Turn::Hook(step.clone());
+                }
+            }
             if let Some(state) = self.translate(&tag, &parts, steps) {
-                return state;
+                return Turn::Ended(state);
             }
         }
     }
@@ -320,6 +371,10 @@ impl<'a, 'b> Watch<'a, 'b> {
             // It counts anew, and tells again what came before.
             if let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian")) {
                 let _ = mailbox.monitor(guardian);
+            }
+            // The old one may have died with our answer.
+            if let Some((step, ok)) = self.answered {
+                let _ = agent::answer(self.session, step, ok);
             }
         }
         if tag == "watchers" {
@@ -381,6 +436,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         match (tag, step) {
             ("turning_back", _) => {
                 self.turned = true;
+                self.turned_at = Some(Instant::now());
                 self.tell(Kind::RollbackStarted);
             }
             ("prepared", _) if self.turned => {}
@@ -455,8 +511,10 @@ impl<'a, 'b> Watch<'a, 'b> {
                 });
             }
             ("undo_started", _) => {
-                if let Some(why) = parts.first() {
-                    self.fail((self.explain)(why));
+                match (self.hook_failed.take(), parts.first()) {
+                    (Some(told), _) => self.fail(told),
+                    (None, Some(why)) => self.fail((self.explain)(why)),
+                    (None, None) => {}
                 }
                 self.tell(Kind::RollbackStarted);
             }
@@ -466,7 +524,14 @@ impl<'a, 'b> Watch<'a, 'b> {
                     took: micros(parts.first()),
                 });
             }
-            ("finished", _) => return Some(self.ended(parts)),
+            ("finished", _) => {
+                let state = self.ended(parts);
+                if let Some(began) = self.turned.then_some(self.turned_at).flatten() {
+                    let (ok, took) = (state != State::Mixed, began.elapsed());
+                    self.tell(Kind::RollbackFinished { ok, took });
+                }
+                return Some(state);
+            }
             _ => {}
         }
         None

@@ -10,7 +10,7 @@ use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Class, Kind, Ruleset};
 use crate::script::low::Low;
-use crate::script::lower::{Script, suspended, switched};
+use crate::script::lower::{Ranks, Script, suspended, switched};
 use crate::term::Term;
 
 /// The steps back through each window of a script, in the order of the windows; `None` where there is no way. The
@@ -21,6 +21,7 @@ pub fn ways(
     script: &Script,
     first: usize,
 ) -> Vec<Option<Vec<Step>>> {
+    let ranks = Ranks::of(rules, script);
     let mut number = first;
     let mut numbered = |mut steps: Vec<Step>| {
         for step in &mut steps {
@@ -32,7 +33,7 @@ pub fn ways(
     script
         .windows()
         .into_iter()
-        .map(|window| way(changes, rules, window).map(&mut numbered))
+        .map(|window| way(changes, rules, &ranks, window).map(&mut numbered))
         .collect()
 }
 
@@ -57,7 +58,7 @@ pub fn term(ways: &[Option<Vec<Step>>]) -> Term {
 }
 
 /// Back through one window.
-fn way(changes: &ChangeSet, rules: &Ruleset, window: &[Low]) -> Option<Vec<Step>> {
+fn way(changes: &ChangeSet, rules: &Ruleset, ranks: &Ranks, window: &[Low]) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     let mut conversions: Vec<(Module, Change)> = Vec::new();
     for instruction in window {
@@ -95,7 +96,7 @@ fn way(changes: &ChangeSet, rules: &Ruleset, window: &[Low]) -> Option<Vec<Step>
         .collect();
     let stood: Vec<Module> = suspended(window).cloned().collect();
     if !stood.is_empty() {
-        let term = suspend_term(&patience, rules);
+        let term = suspend_term(&patience, ranks);
         push(&mut steps, StepKind::Suspend, stood.clone(), term);
     }
     convert(&mut steps, before);

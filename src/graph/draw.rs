@@ -3,6 +3,7 @@
 mod layout;
 mod overview;
 mod page;
+mod read;
 mod svg;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use serde_json::json;
 use super::Graph;
 use crate::facts::light::CallGraph;
 use crate::name::Module;
+
+pub use read::from_json;
 
 /// How to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +174,7 @@ pub fn to_json(graph: &Graph) -> serde_json::Value {
             "from": from.as_str(),
             "to": to.as_str(),
             "hard": edge.is_hard(),
+            "kind": edge.reasons.first().map(super::Reason::kind),
             "reasons": edge.reasons.iter().map(|r| r.sentence(from, to)).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "removed": graph.removed.iter().map(|gone| json!({

@@ -68,6 +68,19 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Its kind in a word: `calls`, `needs`, `loses`, `hidden`, `sends`, `behaviour`, `plan`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Calls { .. } => "calls",
+            Self::Needs { .. } => "needs",
+            Self::Loses { .. } => "loses",
+            Self::Hidden { .. } => "hidden",
+            Self::Sends { .. } => "sends",
+            Self::Behaviour => "behaviour",
+            Self::Plan { .. } => "plan",
+        }
+    }
+
     /// Whether the order must be obeyed.
     pub fn is_hard(&self) -> bool {
         matches!(

@@ -6,6 +6,7 @@
 mod constants;
 mod include;
 pub mod load;
+pub mod offline;
 mod options;
 mod resolve;
 mod scope;
@@ -21,6 +22,7 @@ use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
 
+pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 
@@ -98,9 +100,11 @@ pub enum When {
     After,
     /// `on failure`.
     Failure,
+    /// At a step of the script.
+    Step,
 }
 
-/// `before upgrade -> …`, `after upgrade -> …`, `on failure -> …`
+/// `before upgrade -> …`, `after upgrade -> …`, `on failure -> …`, `before load S -> …`
 #[derive(Clone, Debug)]
 pub struct Hook {
     /// When.
@@ -191,6 +195,8 @@ pub struct Plan {
     pub deadline: Option<Duration>,
     /// `rollback`.
     pub rollback: Rollback,
+    /// Whether rules of included files that do nothing are told too.
+    pub warn_unused_everywhere: bool,
     /// `window`.
     pub windows: Windows,
 }
@@ -198,10 +204,17 @@ pub struct Plan {
 impl Plan {
     /// Its functions as the evaluator wants them; they see the constants.
     pub fn scripts(&self) -> Functions<'_> {
-        let mut functions = Functions::new();
-        for ((name, _), clauses) in &self.functions {
-            functions.insert(name, clauses);
-        }
-        functions.with_constants(&self.constants)
+        scripts(&self.functions, &self.constants)
     }
+}
+
+fn scripts<'a>(
+    functions: &'a BTreeMap<(String, usize), Vec<FunClause>>,
+    constants: &'a Bindings,
+) -> Functions<'a> {
+    let mut table = Functions::new();
+    for ((name, _), clauses) in functions {
+        table.insert(name, clauses);
+    }
+    table.with_constants(constants)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::offline::Offline;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{Bindings, Evaluator, Moment};
@@ -161,7 +162,10 @@ pub(super) fn constant(
         return Some(term);
     }
     let mut bindings = constants.only(variables(expr));
-    match Evaluator::pure(Moment::Static).eval(std::slice::from_ref(expr), &mut bindings) {
+    match Evaluator::pure(Moment::Static)
+        .with_world(&mut Offline)
+        .eval(std::slice::from_ref(expr), &mut bindings)
+    {
         Ok(term) => Some(term),
         Err(failure) => {
             said.push(*failure.diagnostic);

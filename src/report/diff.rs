@@ -282,7 +282,8 @@ fn fields_json(fields: &FieldsDiff) -> Value {
     })
 }
 
-fn module_json(module: &ModuleDiff) -> Value {
+/// One module's differences as a document.
+pub(super) fn module_json(module: &ModuleDiff) -> Value {
     let pair = |old: Option<String>, new: Option<String>| json!({"old": old, "new": new});
     let md5 = |md5: Option<[u8; 16]>| md5.map(|md5| hex(&md5));
     let text = |vsn: &Option<Term>| vsn.as_ref().map(Term::to_string);

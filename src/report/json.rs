@@ -1,7 +1,7 @@
 //! The stream of events as JSON lines. The first line names the schema; minor versions only add fields;
 //! every line has a sentence, so that a log viewer is enough.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,13 @@ pub const SCHEMA: &str = "updo.events/1.0";
 
 /// The first line of a stream.
 pub fn stream(plan: &str) -> Value {
-    json!({ "type": "stream", "schema": SCHEMA, "updo": env!("CARGO_PKG_VERSION"), "plan": plan })
+    json!({
+        "type": "stream",
+        "schema": SCHEMA,
+        "updo": env!("CARGO_PKG_VERSION"),
+        "plan": plan,
+        "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+    })
 }
 
 /// One event.

@@ -3,9 +3,12 @@
 //! Text only, but for [`record`], which keeps it.
 
 pub mod diff;
+pub mod head;
+pub mod html;
 pub mod json;
 pub mod lines;
 pub mod paint;
 pub mod preview;
 pub mod record;
+pub mod replay;
 pub mod roff;

@@ -15,7 +15,7 @@ use crate::plan::{Plan, Windows};
 use crate::rules::{Change, Class, Origin, Ruleset};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
-use crate::script::lower::{Script, processes, ranks, running, suspended, switched};
+use crate::script::lower::{Ranks, Script, processes, running, suspended, switched};
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Copy, Debug)]
@@ -227,6 +227,19 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
     windows(out, shown, style);
+    for (low, origin) in &shown.script.inserted {
+        let (line, because) = match origin {
+            Origin::Plan { span, because } => (place(shown.sources(), *span), because.as_deref()),
+            _ => (String::new(), None),
+        };
+        let because =
+            because.map_or_else(String::new, |because| format!("  because \"{because}\""));
+        let what = match low {
+            Low::Hook { name, .. } => format!("hook     {name}"),
+            other => format!("insert   {other}"),
+        };
+        let _ = writeln!(out, "  {what}{because}  {}", hint(style, &line));
+    }
     let names = |checks: &[crate::plan::Check]| -> String {
         checks
             .iter()
@@ -259,9 +272,11 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
 fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
     let script = shown.script;
     let arrow = if style.unicode { " → " } else { " -> " };
+    let ranks = Ranks::of(shown.rules, script);
     let suspends = |window: &[Low]| -> Option<String> {
         let modules: Vec<_> = suspended(window).cloned().collect();
-        let ranks = ranks(shown.rules, modules)
+        let ranks = ranks
+            .split(modules)
             .iter()
             .map(|rank| names(rank))
             .collect::<Vec<_>>();
@@ -271,6 +286,7 @@ fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
         let number = running(shown.changes, shown.rules, suspended(window));
         count(number, "process", "processes")
     };
+    let changes = |module: &Module| shown.rules.modules.contains_key(module);
     let kind = script.kind;
     let windows = script.windows();
     if kind == Windows::Single || windows.len() < 2 {
@@ -300,8 +316,12 @@ fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
                 }
             }
             match (suspends(part), part) {
-                (Some(ranks), _) => what.push(format!("suspend {ranks} ({})", count_of(part))),
+                (Some(ranks), _) if suspended(part).all(changes) => {
+                    what.push(format!("suspend {ranks} ({})", count_of(part)));
+                }
+                (Some(ranks), _) => what.push(format!("suspend {ranks}")),
                 (None, [call @ Low::Apply { .. }]) => what.push(call.to_string()),
+                (None, [Low::Hook { name, .. }]) => what.push(format!("hook {name}")),
                 _ => {}
             }
         }
@@ -332,6 +352,31 @@ fn undo(shown: &Shown<'_>, style: Style) -> String {
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();
     }
+    // A closed window whose conversion has no way down.
+    let windows = shown.script.windows();
+    let closed = windows
+        .split_last()
+        .map_or(&windows[..], |(_, before)| before);
+    let stuck: Vec<String> = closed
+        .iter()
+        .flat_map(|window| window.iter())
+        .filter_map(|instruction| match instruction {
+            Low::CodeChange { modules, .. } => Some(modules),
+            _ => None,
+        })
+        .flatten()
+        .filter(|(_, change)| matches!(change, Change::Convert { .. }))
+        .map(|(module, _)| module.to_string())
+        .collect();
+    if missing.is_empty() && !stuck.is_empty() {
+        return look(
+            style,
+            &format!(
+                "exact in the window that fails; impossible behind that of {}: converted by a function",
+                stuck.join(", ")
+            ),
+        );
+    }
     if missing.is_empty() {
         return "exact in the window that fails; closed ones are converted back by code_change"
             .to_owned();
@@ -349,12 +394,22 @@ fn is_one_way(changed: &Changed) -> bool {
     changed.loaded.is_some() && changed.old.is_none()
 }
 
-/// The low-level script as a term that a relup would have.
+/// What undoing means for a module: `exact` or `impossible`.
+pub(super) fn undo_of(changed: &Changed) -> &'static str {
+    if is_one_way(changed) {
+        "impossible"
+    } else {
+        "exact"
+    }
+}
+
+/// The low-level script as a term that a relup would have; hooks are none of OTP's instructions and left out.
 pub fn low(shown: &Shown<'_>) -> String {
     let lines: Vec<String> = shown
         .script
         .low
         .iter()
+        .filter(|instruction| !matches!(instruction, Low::Hook { .. }))
         .map(|instruction| format!(" {instruction}"))
         .collect();
     format!("[{}].\n", lines.join(",\n").trim_start())
@@ -379,7 +434,7 @@ pub fn json(shown: &Shown<'_>) -> Value {
                 "start": rules.children.value.start.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "stop": rules.children.value.stop.iter().map(ToString::to_string).collect::<Vec<_>>(),
             },
-            "undo": if is_one_way(changed) { "impossible" } else { "exact" },
+            "undo": undo_of(changed),
             "instruction": step.instruction.to_string(),
             "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),
         })
@@ -408,7 +463,8 @@ pub fn json(shown: &Shown<'_>) -> Value {
     })
 }
 
-fn why_json(shown: &Shown<'_>, why: &crate::script::Why) -> Value {
+/// A reason as a document.
+pub(super) fn why_json(shown: &Shown<'_>, why: &crate::script::Why) -> Value {
     match &why.origin {
         Origin::Plan { span, because } => {
             let place = shown.sources().place(*span);

@@ -10,7 +10,7 @@
 //!
 //! The only place of this stage that writes files. A record that cannot be written never stops a run.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,7 @@ impl Records {
             }
         }
         let record = Record {
-            events: File::create(folder.join("events.jsonl"))?,
+            events: journal(&folder.join("events.jsonl"))?.0,
             folder,
             summary: summary.clone(),
         };
@@ -125,6 +125,12 @@ impl Records {
         }
     }
 
+    /// The file with the events of a run.
+    pub fn events(&self, run: &str) -> Option<PathBuf> {
+        let path = self.folder.join(plain(run)?).join("events.jsonl");
+        path.is_file().then_some(path)
+    }
+
     /// Goes on with a record: events are appended, and how it ended is said anew.
     ///
     /// # Errors
@@ -132,10 +138,9 @@ impl Records {
     pub fn resume(&self, summary: &Summary) -> io::Result<Record> {
         let folder = self.folder.join(&summary.run);
         let path = folder.join("events.jsonl");
+        let (mut events, mine) = journal(&path)?;
         // Whoever was killed while writing has left half a line.
-        let torn = fs::read(&path)?.last().is_some_and(|byte| *byte != b'\n');
-        let mut events = File::options().append(true).open(&path)?;
-        if torn {
+        if mine && fs::read(&path)?.last().is_some_and(|byte| *byte != b'\n') {
             events.write_all(b"\n")?;
         }
         Ok(Record {
@@ -182,8 +187,8 @@ pub struct Record {
 impl Record {
     /// Appends an event.
     pub fn event(&mut self, line: &Value) {
-        // A full disk must not stop a run that is on its way.
-        let _ = writeln!(self.events, "{line}");
+        // In one piece. A full disk must not stop a run that is on its way.
+        let _ = self.events.write_all(format!("{line}\n").as_bytes());
     }
 
     /// Says how it ended.
@@ -210,6 +215,18 @@ impl Record {
             &self.folder.join("meta.json"),
             format!("{meta:#}\n").as_bytes(),
         )
+    }
+}
+
+/// The file of events, to be appended to, and whether it is ours: two may watch the same run, and then the one who
+/// was first writes. The other gets a file that forgets.
+fn journal(path: &Path) -> io::Result<(File, bool)> {
+    let file = File::options().create(true).append(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) | Err(TryLockError::Error(_)) => Ok((file, true)),
+        Err(TryLockError::WouldBlock) => {
+            Ok((File::options().append(true).open("/dev/null")?, false))
+        }
     }
 }
 
@@ -291,6 +308,10 @@ mod tests {
         let mut text = fs::read_to_string(&path).expect("it is there");
         text.push_str("{\"seq\":");
         fs::write(&path, text).expect("can write");
+        // As long as the first writes, the second must not.
+        let mut second = records.resume(&summary).expect("it is there");
+        second.event(&json!({ "seq": 2 }));
+        drop((record, second));
         let mut record = records.resume(&summary).expect("it is there");
         record.event(&json!({ "seq": 2 }));
         let text = fs::read_to_string(&path).expect("it is there");

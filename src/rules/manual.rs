@@ -5,6 +5,7 @@
 use super::{Change, Children, Class, Kind, Purge, Timeout};
 use crate::diag::Span;
 use crate::name::Module;
+use crate::term::Term;
 
 /// A statement's place and reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,92 @@ pub struct Selection {
     pub source: Source,
 }
 
+/// Which step of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepWord {
+    /// `load`: also the removal of a module.
+    Load,
+    /// `suspend`
+    Suspend,
+    /// `code_change`
+    CodeChange,
+    /// `resume`
+    Resume,
+    /// Nothing but the modules: from suspending to resuming them.
+    Whole,
+}
+
+/// A place in a script.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// Before everything, where all can still be given up.
+    Start,
+    /// After everything.
+    End,
+    /// At the first or behind the last of the steps that concern one of the modules.
+    Step {
+        /// `after`, not `before`.
+        after: bool,
+        /// Which.
+        word: StepWord,
+        /// Whose.
+        modules: Vec<Module>,
+    },
+}
+
+impl std::fmt::Display for Place {
+    /// As plans write it: `before load shop_cart`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (after, word, modules) = match self {
+            Self::Start => return f.write_str("at start"),
+            Self::End => return f.write_str("at end"),
+            Self::Step {
+                after,
+                word,
+                modules,
+            } => (after, word, modules),
+        };
+        f.write_str(if *after { "after " } else { "before " })?;
+        f.write_str(match word {
+            StepWord::Load => "load ",
+            StepWord::Suspend => "suspend ",
+            StepWord::CodeChange => "code_change ",
+            StepWord::Resume => "resume ",
+            StepWord::Whole => "",
+        })?;
+        match modules.as_slice() {
+            [one] => write!(f, "{one}"),
+            [first, .., last] if modules.len() > 4 => {
+                write!(f, "[{first}, …, {last}] ({} modules)", modules.len())
+            }
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                write!(f, "[{}]", names.join(", "))
+            }
+        }
+    }
+}
+
+/// What a plan puts into a script.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inserted {
+    /// An instruction as OTP writes it, unread.
+    Instruction(Term, Span),
+    /// A hook: its number among the plan's hooks at steps.
+    Hook(usize),
+}
+
+/// `insert Instruction …`, or a hook at a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Insertion {
+    /// What.
+    pub what: Inserted,
+    /// Where.
+    pub place: Place,
+    /// The statement.
+    pub source: Source,
+}
+
 /// All statements that concern rules.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manual {
@@ -109,4 +196,8 @@ pub struct Manual {
     pub only: Vec<Selection>,
     /// `exclude`.
     pub exclude: Vec<Selection>,
+    /// Whether rules of included files that do nothing are told too.
+    pub warn_unused_everywhere: bool,
+    /// `insert` and hooks at steps, in the order of the text.
+    pub insertions: Vec<Insertion>,
 }

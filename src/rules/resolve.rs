@@ -1,6 +1,9 @@
 //! From the plan's statements to [`Manual`] rules on one node: subjects become names, guards are decided.
 
-use super::manual::{Attribute, AttributeRule, CycleRule, EdgeRule, Manual, Selection, Source};
+use super::manual::{
+    Attribute, AttributeRule, CycleRule, EdgeRule, Inserted, Insertion, Manual, Place, Selection,
+    Source, StepWord,
+};
 use super::view::View;
 use super::{Change, Children, Class, Kind, Purge, Timeout};
 use crate::diag::suggest::suggest;
@@ -9,7 +12,7 @@ use crate::eval::{Bindings, Evaluator, Functions, Moment};
 use crate::name::Module;
 use crate::plan::{Plan, Rule, attribute, term_duration, wrong_value};
 use crate::syntax::ast::{
-    BreakEdge, Expr, ExprKind, OptionPair, Options, StatementKind, Tail, Verb,
+    self, BreakEdge, Expr, ExprKind, OptionPair, Options, StatementKind, Tail, Verb,
 };
 use crate::syntax::walk::variables;
 use crate::term::{Fun, Term};
@@ -20,7 +23,10 @@ pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
         plan,
         view,
         functions: plan.scripts(),
-        manual: Manual::default(),
+        manual: Manual {
+            warn_unused_everywhere: plan.warn_unused_everywhere,
+            ..Manual::default()
+        },
         said: Vec::new(),
     };
     for rule in &plan.rules {
@@ -139,8 +145,74 @@ impl Resolver<'_> {
                     });
                 }
             }
+            StatementKind::Insert {
+                instruction,
+                place,
+                tail,
+            } => {
+                if !self.holds(tail) {
+                    return;
+                }
+                let place = self.place(place);
+                if let (Some(term), Some(place)) = (self.value(instruction), place) {
+                    self.manual.insertions.push(Insertion {
+                        what: Inserted::Instruction(term, instruction.span),
+                        place,
+                        source: source(tail),
+                    });
+                }
+            }
+            StatementKind::Hook {
+                moment: ast::Moment::Before(step) | ast::Moment::After(step),
+                tail,
+                ..
+            } => {
+                if !self.holds(tail) {
+                    return;
+                }
+                let after = matches!(
+                    &rule.statement.kind,
+                    StatementKind::Hook {
+                        moment: ast::Moment::After(_),
+                        ..
+                    }
+                );
+                let number = self.plan.hooks.iter().position(|hook| hook.span == span);
+                if let (Some(place), Some(number)) = (self.step(after, step), number) {
+                    self.manual.insertions.push(Insertion {
+                        what: Inserted::Hook(number),
+                        place,
+                        source: source(tail),
+                    });
+                }
+            }
             _ => {}
         }
+    }
+
+    fn place(&mut self, place: &ast::Place) -> Option<Place> {
+        match place {
+            ast::Place::Start => Some(Place::Start),
+            ast::Place::End => Some(Place::End),
+            ast::Place::Before(step) => self.step(false, step),
+            ast::Place::After(step) => self.step(true, step),
+        }
+    }
+
+    fn step(&mut self, after: bool, step: &ast::Step) -> Option<Place> {
+        let word = match step.kind.as_ref().map(|kind| kind.value.as_str()) {
+            None => StepWord::Whole,
+            Some("load") => StepWord::Load,
+            Some("suspend") => StepWord::Suspend,
+            Some("code_change") => StepWord::CodeChange,
+            Some(_) => StepWord::Resume,
+        };
+        let modules = self.subject(&step.subject)?;
+        Some(Place::Step {
+            after,
+            word,
+            modules,
+        })
     }
 
     /// Evaluates an expression that may use facts.

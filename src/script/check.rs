@@ -44,7 +44,7 @@ fn points(script: &Script, said: &mut Vec<Diagnostic>) {
                 let title = format!("`{word}` stands behind the point of no return");
                 said.push(broken(script, Code::E401, title, instruction));
             }
-            Low::LoadObjectCode { .. } | Low::Apply { .. } => {}
+            Low::LoadObjectCode { .. } | Low::Apply { .. } | Low::Hook { .. } => {}
             _ if at < point => {
                 let title = format!("`{word}` stands before the point of no return");
                 said.push(broken(script, Code::E404, title, instruction));

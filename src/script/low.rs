@@ -61,6 +61,13 @@ pub enum Low {
         /// Arguments.
         args: Vec<Term>,
     },
+    /// A hook of the plan: the run waits for it. OTP has no such instruction.
+    Hook {
+        /// Its number among the plan's hooks at steps.
+        number: usize,
+        /// Where it stands, in the plan's words.
+        name: String,
+    },
 }
 
 impl Low {
@@ -121,6 +128,7 @@ impl Low {
                     Term::List(args.clone()),
                 ]),
             ]),
+            Self::Hook { name, .. } => Term::tuple([Term::atom("hook"), Term::string(name)]),
         }
     }
 
@@ -136,6 +144,7 @@ impl Low {
             Self::CodeChange { .. } => "code_change",
             Self::Resume(_) => "resume",
             Self::Apply { .. } => "apply",
+            Self::Hook { .. } => "hook",
         }
     }
 }

@@ -80,16 +80,47 @@ pub fn switched(low: &[Low]) -> (Vec<Module>, Vec<Module>) {
     (loads, removes)
 }
 
-/// Modules in the ranks in which they are suspended: callers first, each rank at once. Those that the upgrade does not
-/// change come first of all, for nobody knows whom they call.
-pub fn ranks(rules: &Ruleset, modules: impl IntoIterator<Item = Module>) -> Vec<Vec<Module>> {
-    let (known, others): (BTreeSet<Module>, BTreeSet<Module>) =
-        modules.into_iter().partition(|m| rules.graph.contains(m));
-    let first = (!others.is_empty()).then(|| others.into_iter().collect());
-    first
-        .into_iter()
-        .chain(rules.graph.layers(&known))
-        .collect()
+/// In which ranks modules are suspended: callers first, each rank at once. Found once for a script, because each
+/// look at the graph costs as much as all of it.
+#[derive(Debug, Default)]
+pub struct Ranks(BTreeMap<Module, usize>);
+
+impl Ranks {
+    /// The ranks of some modules.
+    pub fn new(rules: &Ruleset, modules: impl IntoIterator<Item = Module>) -> Self {
+        let modules: BTreeSet<Module> = modules.into_iter().collect();
+        let layers = rules.graph.layers(&modules);
+        let numbered = layers.into_iter().enumerate();
+        Self(
+            numbered
+                .flat_map(|(rank, layer)| layer.into_iter().map(move |module| (module, rank + 1)))
+                .collect(),
+        )
+    }
+
+    /// The ranks of the modules that a script suspends.
+    pub fn of(rules: &Ruleset, script: &Script) -> Self {
+        Self::new(rules, script.suspended().cloned())
+    }
+
+    /// Modules in their ranks. Those that the upgrade does not change come first of all, for nobody knows whom they
+    /// call.
+    pub fn split(&self, modules: impl IntoIterator<Item = Module>) -> Vec<Vec<Module>> {
+        let mut ranks: BTreeMap<usize, BTreeSet<Module>> = BTreeMap::new();
+        for module in modules {
+            let rank = self.0.get(&module).copied().unwrap_or(0);
+            ranks.entry(rank).or_default().insert(module);
+        }
+        let ranks = ranks.into_values();
+        ranks.map(|rank| rank.into_iter().collect()).collect()
+    }
+}
+
+/// The modules whose processes some instructions suspend.
+fn servers<'a>(high: impl IntoIterator<Item = &'a HighStep>) -> impl Iterator<Item = Module> {
+    high.into_iter()
+        .filter(|step| matches!(step.instruction, High::Update { .. }))
+        .map(|step| step.instruction.module().clone())
 }
 
 /// The script in the windows that the plan wants.
@@ -119,7 +150,8 @@ pub fn lower(
 pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Script {
     let mut low = object_code(changes, &high);
     low.push(Low::PointOfNoReturn);
-    window(rules, &high.iter().collect::<Vec<_>>(), &mut low);
+    let ranks = Ranks::new(rules, servers(&high));
+    window(rules, &ranks, &high.iter().collect::<Vec<_>>(), &mut low);
     Script {
         high,
         low,
@@ -137,22 +169,20 @@ fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Low> 
         .collect();
     let mut low = object_code(changes, high);
     low.push(Low::PointOfNoReturn);
+    let ranks = Ranks::new(rules, servers(high));
     for set in rules.graph.sets() {
         let mut places: Vec<usize> = set.iter().filter_map(|m| place.get(m).copied()).collect();
         places.sort_unstable();
         let steps: Vec<&HighStep> = places.into_iter().map(|at| &high[at]).collect();
-        window(rules, &steps, &mut low);
+        window(rules, &ranks, &steps, &mut low);
     }
     low
 }
 
 /// Suspend, switch, convert, resume.
-fn window(rules: &Ruleset, high: &[&HighStep], low: &mut Vec<Low>) {
-    let servers = high
-        .iter()
-        .filter(|step| matches!(step.instruction, High::Update { .. }))
-        .map(|step| step.instruction.module().clone());
-    let suspended: Vec<_> = ranks(rules, servers)
+fn window(rules: &Ruleset, ranks: &Ranks, high: &[&HighStep], low: &mut Vec<Low>) {
+    let suspended: Vec<_> = ranks
+        .split(servers(high.iter().copied()))
         .into_iter()
         .flatten()
         .map(|module| {

@@ -7,6 +7,7 @@ pub mod check;
 pub mod error;
 mod group;
 pub mod high;
+pub mod insert;
 pub mod instruction;
 pub mod low;
 pub mod lower;

@@ -157,7 +157,7 @@ failure(Es) -> hd([R || {step_failed, _, R} <- Es]).
 %% ---------------------------------------------------------------------------------------------------------------
 tests() ->
     [happy_gen_server, happy_statem, happy_supervisor, happy_event, happy_special, happy_soft, happy_cycle, happy_convert,
-     vsn_values, two_windows, turned_back, turned_back_killed, rollback_down, fails_one_of_50, fails_in_convert_fun, hangs_in_code_change, hangs_long, busy_aborts,
+     vsn_values, two_windows, turned_back, turned_back_killed, hooks, rollback_down, fails_one_of_50, fails_in_convert_fun, hangs_in_code_change, hangs_long, busy_aborts,
      hundred_busy, calling_each_other, chain_of_calls, dies_meanwhile, born_meanwhile, watcher_dies, watcher_attaches,
      locked, on_load_ok, on_load_fails, not_loadable, lingering_refused, lingering_brutal, lingering_reported,
      new_module_undone, delete_undone, no_old_mixed, apply_fails, deadline_in_apply, no_states_in_events, kill_executor, kill_executor_failing,
@@ -352,6 +352,48 @@ await_event(Is, Keep, Kept) ->
             case Is(E) of true -> Kept1; false -> await_event(Is, Keep, Kept1) end
     after 10000 -> error(no_event)
     end.
+
+%% The run waits for who watches; whatever is not a yes is a no.
+hooks() ->
+    {V1, V2} = {server(t_hk, 1), server(t_hk, 2)},
+    [S, L, C, R] = window([t_hk], []),
+    Steps = [S, {h1, {hook, 300, {0, <<"h">>}}}, L, {h2, {hook, 300, {0, <<"h">>}}}, C, R],
+    [begin
+        load(V1),
+        P = start(t_hk, 1),
+        {ok, G} = boot_fast(job([module(V2, V1)], Steps)),
+        H = await_event(fun({hook, _}) -> true; (_) -> false end, fun(_) -> none end, none),
+        none = H,
+        Answer(whereis(updo_run), h1),
+        case Second of
+            none -> ok;
+            _ ->
+                none = await_event(fun({hook, h2}) -> true; (_) -> false end, fun(_) -> none end, none),
+                [begin exit(G, kill), wait(fun() -> is_pid(whereis(updo_run)) andalso whereis(updo_run) =/= G end, no_successor) end || Second =:= guardian],
+                whereis(updo_run) ! {updo_hook, h2, Second =/= false}
+        end,
+        {Outcome, Info, _} = until_finished([]),
+        Outcome = Wanted,
+        case Wanted of old -> {Reason, _} = maps:get(reason, Info); new -> ok end,
+        settle_until_gone(),
+        case Wanted of old -> is_now(V1), {1, 1} = ask(P); new -> is_now(V2), {2, 1, _} = ask(P) end,
+        clean(),
+        flush(),
+        exit(P, kill)
+     end || {Answer, Second, Wanted, Reason} <- [
+        {fun(G, Id) -> G ! {updo_hook, Id, true} end, true, new, none},
+        {fun(G, Id) -> G ! {updo_hook, Id, true} end, guardian, new, none},
+        {fun(G, Id) -> G ! {updo_hook, Id, true} end, false, old, hook_failed},
+        {fun(G, Id) -> G ! {updo_hook, Id, false} end, none, old, hook_failed},
+        {fun(G, _) -> G ! {updo_hook, another, true} end, none, old, hook_unattended}]],
+    %% Whoever watches has gone: at once, not after a minute.
+    load(V1),
+    P = start(t_hk, 1),
+    Watcher = spawn(fun() -> receive {updo, _, _, {hook, _}} -> ok end end),
+    {ok, _} = boot_fast(job([module(V2, V1)], [S, {h1, {hook, 60000, {0, <<"h">>}}}, L, C, R], #{watcher => Watcher, keep => 0})),
+    settle_until_gone(),
+    is_now(V1),
+    {1, 1} = ask(P).
 
 rollback_down() ->
     {V1, V2} = {server(t_down, 1), server(t_down, 2)},

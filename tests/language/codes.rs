@@ -20,13 +20,18 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E213", "tests/language/codes.rs"),
     ("E214", "tests/upgrade/conversion.rs"),
     ("E215", "src/facts/app.rs"),
+    ("W314", "tests/facts/ways.rs"),
     ("W315", "tests/language/codes.rs"),
     ("E317", "tests/upgrade/way_back.rs"),
     ("W319", "tests/language/codes.rs"),
     ("W320", "tests/language/codes.rs"),
     ("E401", "tests/language/codes.rs"),
     ("E402", "tests/language/codes.rs"),
+    ("E403", "tests/upgrade/insert.rs"),
+    ("W403", "tests/upgrade/insert.rs"),
     ("E404", "tests/language/codes.rs"),
+    ("W406", "tests/facts/ways.rs"),
+    ("W417", "tests/relup/command.rs"),
     ("E501", "tests/session/connect.rs"),
     ("E502", "tests/session/connect.rs"),
     ("E504", "tests/session/connect.rs"),
@@ -78,16 +83,16 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W337", "tests/facts/elixir.rs"),
     ("W342", "tests/facts/classes.rs"),
     ("W416", "tests/relup/command.rs"),
+    ("W417", "tests/relup/command.rs"),
 ];
 
 /// Codes that are reserved: nothing in the sources tells them yet. One that is told must leave this list.
-const RESERVED: &[&str] = &["W314", "E403", "W406", "E503"];
+const RESERVED: &[&str] = &["E503"];
 
 /// Told by the sources, and brought about by no test of this repository yet. The list may only get shorter.
 const UNPROVEN: &[(&str, &str)] = &[
     ("E612", "src/exec/failure.rs"),
     ("W613", "src/exec/watch.rs"),
-    ("W417", "src/release/infer.rs"),
 ];
 
 /// `shop_a` calls `shop_b` calls `shop_c`; `shop_x` and `shop_y` call each other; `shop_s` is a server;

@@ -370,9 +370,54 @@ fn an_appup_is_inferred_and_systools_takes_it() {
     // With all calls the same dependencies and more.
     let out = site.updo(&[&args[..], &["--deps", "calls"]].concat());
     assert_eq!(out.status.code(), Some(0));
-    // Shuffled files give the same bytes.
-    let again = site.updo(&args);
-    assert_eq!(String::from_utf8(again.stdout).expect("text"), text);
+    // Files made in another order give the same bytes.
+    for turn in 1..6 {
+        for folder in ["lib/a-1/ebin", "lib/a-2/ebin"] {
+            let from = site.root().join(folder);
+            let entries = fs::read_dir(&from).expect("a folder");
+            let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+            names.sort();
+            let middle = turn % names.len();
+            names.rotate_left(middle);
+            if turn % 2 == 0 {
+                names.reverse();
+            }
+            let to = site.root().join(format!("turned-{turn}")).join(folder);
+            fs::create_dir_all(&to).expect("a folder");
+            for name in names {
+                fs::copy(from.join(&name), to.join(name)).expect("a file");
+            }
+        }
+        let [old, new] = ["a-1", "a-2"].map(|app| format!("turned-{turn}/lib/{app}/ebin"));
+        let again = site.updo(&["appup", "--old", &old, "--new", &new]);
+        assert_eq!(String::from_utf8(again.stdout).expect("text"), text);
+    }
+}
+
+/// W417: what `systools` would refuse later, because it goes by the `.app` files.
+#[test]
+fn modules_that_an_app_file_does_not_list() {
+    let site = compiled();
+    let args = ["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"];
+    let said = |site: &Site| {
+        let out = site.updo(&args);
+        assert_eq!(out.status.code(), Some(0));
+        String::from_utf8(out.stderr).expect("text")
+    };
+    assert!(!said(&site).contains("W417"));
+    site.app("a", "2", "[lib,user,srv,srv2,sup,same]", "[kernel]");
+    let text = said(&site);
+    assert_eq!(text.matches("W417").count(), 1, "{text}");
+    assert!(
+        text.contains("the new .app file does not list `extra`"),
+        "{text}"
+    );
+    site.app("a", "1", "[lib,user,srv,srv2,sup,same]", "[kernel]");
+    assert!(said(&site).contains("the old .app file does not list `gone`"));
+    // And that is what systools says about it.
+    site.updo(&[&args[..], &["-o", "lib/a-2/ebin/a.appup"]].concat());
+    let refused = site.both().expect_err("systools refuses it");
+    assert!(refused.contains("No such module: extra"), "{refused}");
 }
 
 #[test]
@@ -392,4 +437,21 @@ fn an_appup_needs_two_versions_of_one_application() {
     let said = String::from_utf8(out.stderr).expect("text");
     assert_eq!(out.status.code(), Some(1));
     assert!(said.contains("E214"), "{said}");
+}
+
+#[test]
+fn a_module_that_the_specification_does_not_list_is_told() {
+    let site = compiled();
+    let (_, modules) = SOURCES
+        .iter()
+        .find(|(version, _)| *version == "new")
+        .expect("there is a new version");
+    let listed: Vec<&str> = modules.split(' ').filter(|m| *m != "extra").collect();
+    site.app("a", "2", &format!("[{}]", listed.join(",")), "[kernel]");
+    let out = site.updo(&["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"]);
+    let said = String::from_utf8(out.stderr).expect("text");
+    assert!(
+        said.contains("W417") && said.contains("the new .app file does not list `extra`"),
+        "{said}"
+    );
 }

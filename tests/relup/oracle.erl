@@ -53,7 +53,12 @@ answer({read, File}) ->
 answer({regexp, Vsn, Regexp}) ->
     try systools_relup:appup_search_for_version(Vsn, [{Regexp, []}]) of
         {ok, []} -> true;
-        error -> false
+        error ->
+            %% A defect of PCRE 8: with its optimisations `(?=1)1*1` does not match "1".
+            case re:run(Vsn, Regexp, [no_start_optimize, unicode]) =:= re:run(Vsn, Regexp, [unicode]) of
+                true -> false;
+                false -> defect
+            end
     catch error:_ -> bad
     end;
 answer(path) ->
@@ -67,7 +72,11 @@ translate(Mode, Scripts, To, From) ->
     end.
 
 apps(Apps) ->
-    [#application{name = N, vsn = V, type = T, modules = Ms} || {N, V, T, Ms} <- Apps].
+    Known = case list_to_integer(erlang:system_info(otp_release)) of
+        Otp when Otp >= 24 -> fun(App) -> App end;
+        _ -> fun(App) -> erlang:delete_element(#application.optional, App) end
+    end,
+    [Known(#application{name = N, vsn = V, type = T, modules = Ms}) || {N, V, T, Ms} <- Apps].
 
 reason(_, {'EXIT', _}) -> crash;
 reason(Module, {Class, [{_, _, _, _} | _]} = Reason) ->

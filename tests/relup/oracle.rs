@@ -1,4 +1,5 @@
-//! A real `erl` that answers questions about `systools` (see `oracle.erl` beside this file).
+//! A real `erl` that answers questions about `systools` (see `oracle.erl` beside this file); with `UPDO_ORACLE_ROOT` the
+//! one of another OTP in that folder, which needs root (`scripts/matrix.sh`).
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -31,11 +32,23 @@ impl Oracle {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
+        // Another OTP in a folder of its own sees its own files only: for questions that need none.
+        let other = std::env::var("UPDO_ORACLE_ROOT").ok();
+        let (mut erl, source) = match &other {
+            None => (Command::new("erl"), SOURCE.to_owned()),
+            Some(root) => {
+                let name = format!("/tmp/oracle{}.erl", std::process::id());
+                std::fs::copy(SOURCE, format!("{root}{name}")).expect("the folder can be written");
+                let mut erl = Command::new("chroot");
+                erl.args([root, "erl"]);
+                (erl, name)
+            }
+        };
         let eval = format!(
-            "{{ok, M, B}} = compile:file(\"{SOURCE}\", [binary]), \
+            "{{ok, M, B}} = compile:file(\"{source}\", [binary]), \
              {{module, M}} = code:load_binary(M, \"oracle\", B), M:main()"
         );
-        let mut node = Command::new("erl")
+        let mut node = erl
             .args(["-noinput", "-noshell", "-oracle", &port.to_string()])
             .args(["-eval", &eval])
             .current_dir(std::env::temp_dir())
@@ -54,6 +67,9 @@ impl Oracle {
                 }
             }
         };
+        if let Some(root) = other {
+            let _ = std::fs::remove_file(format!("{root}{source}"));
+        }
         socket.set_nonblocking(false).expect("a socket option");
         socket.set_nodelay(true).expect("a socket option");
         socket

@@ -196,7 +196,7 @@ fn a06_static_and_dynamic_in_one_group_down() {
 }
 
 #[test]
-fn a06_a_diamond_keeps_the_authors_order_where_it_is_free() {
+fn a_diamond_keeps_the_authors_order_where_it_is_free() {
     let low =
         case("[[{load_module,x,[y,z]},{load_module,z,[w]},{load_module,y,[w]},{load_module,w}]]");
     let ours = low.ours(Mode::Down).expect("fine").to_string();
@@ -577,8 +577,19 @@ fn a35_dependencies_across_applications() {
 }
 
 #[test]
-fn a39_an_empty_script_has_a_point_of_no_return() {
+fn an_empty_script_has_a_point_of_no_return() {
     case("[[]]")
         .up("[point_of_no_return]")
         .down("[point_of_no_return]");
+}
+
+/// Each scenario of the checklist has one test that is named after it.
+#[test]
+fn every_scenario_has_its_test() {
+    let texts = [include_str!("scenarios.rs"), include_str!("command.rs")];
+    for number in 1..=39 {
+        let name = format!("\nfn a{number:02}_");
+        let found: usize = texts.iter().map(|text| text.matches(&name).count()).sum();
+        assert_eq!(found, 1, "A{number}");
+    }
 }

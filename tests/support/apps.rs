@@ -60,20 +60,6 @@ pub fn bank() -> &'static Versions {
     })
 }
 
-/// A post office: the floors' supervisors change their children.
-pub fn post() -> &'static Versions {
-    static POST: OnceLock<Versions> = OnceLock::new();
-    POST.get_or_init(|| {
-        let folder = fixtures("post");
-        let all = listed(&folder, "erl");
-        let app = |number: u32| folder.join(format!("post-{number}.app"));
-        Versions {
-            one: erlang("post", &all, &[], Some((&app(1), "post.app"))),
-            two: erlang("post", &all, &["-DTWO"], Some((&app(2), "post.app"))),
-        }
-    })
-}
-
 /// A mill: two servers and two other modules that need not change at one instant.
 pub fn mill() -> &'static Versions {
     static MILL: OnceLock<Versions> = OnceLock::new();
@@ -89,6 +75,20 @@ pub fn mill() -> &'static Versions {
         Versions {
             one: erlang("mill", &first, &[], Some((&app(1), "mill.app"))),
             two: erlang("mill", &all, &["-DTWO"], Some((&app(2), "mill.app"))),
+        }
+    })
+}
+
+/// A post office: the floors' supervisors change their children.
+pub fn post() -> &'static Versions {
+    static POST: OnceLock<Versions> = OnceLock::new();
+    POST.get_or_init(|| {
+        let folder = fixtures("post");
+        let all = listed(&folder, "erl");
+        let app = |number: u32| folder.join(format!("post-{number}.app"));
+        Versions {
+            one: erlang("post", &all, &[], Some((&app(1), "post.app"))),
+            two: erlang("post", &all, &["-DTWO"], Some((&app(2), "post.app"))),
         }
     })
 }

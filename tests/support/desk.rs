@@ -97,6 +97,9 @@ impl Drop for Desk {
                     .windows(COOKIE.len())
                     .any(|window| window == COOKIE.as_bytes());
                 assert!(!found, "the cookie is in {}", file.display());
+                if file.extension().is_some_and(|end| end == "jsonl") {
+                    super::events::valid(&String::from_utf8_lossy(&bytes), file);
+                }
             }
         }
     }

@@ -9,6 +9,7 @@
 
 pub mod apps;
 pub mod desk;
+pub mod events;
 pub mod invented;
 
 use std::fs;

@@ -8,13 +8,15 @@ use crate::support::desk::Desk;
 
 /// What a mill is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Is {
+pub enum Is {
+    /// Version 1 in code and states.
     Old,
+    /// Version 2 in code and states.
     New,
 }
 
 /// A plan that replaces the mill in several windows: the stone first, then the front, which calls it.
-fn plan(desk: &Desk, window: &str, front: &str, stone: &str, more: &str) -> String {
+pub fn plan(desk: &Desk, window: &str, front: &str, stone: &str, more: &str) -> String {
     let text = format!(
         "plan \"Mill 2\".
         code on_disk. old from {:?}.
@@ -28,7 +30,7 @@ fn plan(desk: &Desk, window: &str, front: &str, stone: &str, more: &str) -> Stri
 }
 
 /// A mill with version 2 on its disk, that has ground one sack.
-fn replaced() -> Deployed {
+pub fn replaced() -> Deployed {
     let deployed = Deployed::mill();
     deployed.replace(&mill().two);
     let first = deployed.node.eval_text("mill_front:sack(100)");
@@ -36,13 +38,13 @@ fn replaced() -> Deployed {
     deployed
 }
 
-fn who(node: &TestNode) -> String {
+pub fn who(node: &TestNode) -> String {
     node.eval_text("witness:who(\"mill_\")")
 }
 
 /// Grinds one more sack: the states are those of before, in the form of the version.
 #[track_caller]
-fn is(node: &TestNode, wanted: Is, sacks: u32, pids: &str) {
+pub fn is(node: &TestNode, wanted: Is, sacks: u32, pids: &str) {
     nothing_left(node);
     assert_eq!(who(node), pids, "the same processes");
     let worn = 100 * sacks;
@@ -56,7 +58,7 @@ fn is(node: &TestNode, wanted: Is, sacks: u32, pids: &str) {
 }
 
 /// The words of the steps that went well.
-fn steps(desk: &Desk) -> Vec<String> {
+pub fn steps(desk: &Desk) -> Vec<String> {
     let events = desk.read("events.jsonl");
     let lines = events
         .lines()
@@ -180,4 +182,63 @@ fn otp_has_no_word_for_a_conversion_by_another_module() {
         ]);
     }
     is(node, Is::Old, 2, &pids);
+}
+
+/// `preview --appup` and `--relup` of any plan, and `--low` of one with `window otp`, are OTP's own: asked on the node.
+#[test]
+fn the_same_terms_as_otp() {
+    let deployed = replaced();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let print = |window: &str, flag: &str| {
+        let plan = plan(&desk, window, "{term, \"ünï\", 1.5}", "fine", "");
+        let ran = desk.on(node, &["preview", &plan, flag]).run().exits(0);
+        let file = desk.write(&format!("{window}{flag}"), &ran.stdout);
+        format!("element(2, file:consult({:?}))", file.display().to_string())
+    };
+    // As in sasl/src/systools.hrl; `optional` since OTP 24.
+    let script = format!(
+        "Optional = case list_to_integer(erlang:system_info(otp_release)) of N when N >= 24 -> [[]]; _ -> [] end,
+        App = list_to_tuple([application, mill, permanent, \"2.0.0\", \"\", \"\",
+                             [mill_front, mill_rate, mill_stone, mill_toll], []] ++ Optional
+                            ++ [[], [], [], infinity, infinity, [], undefined, \"\"]),
+        [Appup] = {appup}, [Terms] = {terms}, [Relup] = {relup}, [Low] = {low}, [Minimal] = {minimal},
+        {{ok, Otp}} = systools_rc:translate_scripts(up, [Appup], [App], [App]),
+        {{ok, Otp}} = systools_rc:translate_scripts(up, [Terms], [App], [App]),
+        {{Relup =:= Otp, Low =:= Otp, Minimal =:= Otp, hd(Low), length(Appup)}}",
+        appup = print("single", "--appup"),
+        terms = print("minimal", "--terms"),
+        relup = print("minimal", "--relup"),
+        low = print("otp", "--low"),
+        minimal = print("minimal", "--low"),
+    );
+    assert_eq!(
+        node.eval_text(&script),
+        "{true,true,false,{load_object_code,{mill,\"2.0.0\",[mill_rate,mill_stone,mill_front,mill_toll]}},4}"
+    );
+    is(node, Is::Old, 2, &pids);
+}
+
+/// A conversion by a function has no way back once its window is closed: said before, and the end is told.
+#[test]
+fn a_conversion_without_a_way_back() {
+    let deployed = replaced();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let text =
+        std::fs::read_to_string(plan(&desk, "minimal", "{fail, up}", "fine", "")).expect("a plan");
+    let text = text.replace("{advanced, fine}", "{convert, fun mill_stone:as_map/1}");
+    desk.write("mill.updo", &text);
+    desk.on(node, &["preview", "mill.updo"])
+        .run()
+        .exits(0)
+        .prints(&["impossible behind that of mill_stone"]);
+    let ran = desk
+        .on(node, &["run", "mill.updo", "--yes"])
+        .run()
+        .exits(21);
+    ran.says(&["E604", "E609", "mill_stone", "nobody is suspended"]);
+    nothing_left(node);
+    assert_eq!(who(node), pids);
+    assert_eq!(node.eval_text("mill_front:sack(100)"), "{1,2,{2,200,2},2}");
 }

@@ -61,6 +61,9 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
             Job = maps:merge(maps:get(job, G), Job2),
             Exec ! {updo_run, Job},
             guardian(G#{job := Job, phase := running});
+        {updo_hook, _, _} = Answer when Phase =:= running ->
+            Exec ! Answer,
+            guardian(G);
         updo_settle when Phase =:= idle ->
             Exec ! updo_settle,
             guardian(G#{phase := settling, seen => true});

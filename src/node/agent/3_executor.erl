@@ -181,7 +181,7 @@ skip(Id, Step) ->
     #{done := Done, wdone := WDone, applied := Applied, resuming := Resuming} = get(log),
     case {lists:member(Id, Done), lists:member(Id, WDone), Step} of
         {true, _, _} -> true;
-        {_, _, {apply, _}} -> lists:member(Id, Applied);
+        {_, _, {What, _}} when What =:= apply; What =:= hook -> lists:member(Id, Applied);
         {_, true, _} when Resuming -> true;
         _ -> false
     end.
@@ -313,4 +313,20 @@ step(Id, {apply, {M, F, A}}) ->
         Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text({Class, Reason, no_args(Stack)})}})
     end;
 step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
+step(Id, {hook, Ms, _}) ->
+    log({add, applied, Id}),
+    event({hook, Id}),
+    answered(Id, now_ms() + Ms);
 step(_, Other) -> fail({unknown_step, text(Other)}).
+
+%% A hook of the plan is evaluated by who watches. When nobody is there to answer, the safe answer is no.
+answered(Id, Until) ->
+    GMon = get(gmon),
+    get(watchers) =:= [] andalso fail({hook_unattended, Id}),
+    receive
+        {updo_hook, Id, true} -> #{};
+        {updo_hook, Id, _} -> fail({hook_failed, Id});
+        {updo_watchers, Ws} -> put(watchers, Ws), answered(Id, Until);
+        {'DOWN', GMon, process, _, _} -> new_guardian(), answered(Id, Until)
+    after max(0, Until - now_ms()) -> fail({hook_unattended, Id})
+    end.

@@ -13,7 +13,7 @@ suspend(Id, Ranks) ->
     KnownPids = lists:usort([P || F <- Known, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
     {Found, Seen} = find(Want, KnownPids),
     put(seen, ordsets:union(Seen, KnownPids)),
-    put(want, Want),
+    put(want, maps:merge(case get(want) of undefined -> #{}; Others -> Others end, Want)),
     case log_get(t0) of undefined -> log({set, t0, now_us()}); _ -> ok end,
     lists:foreach(fun(F) -> suspend_ranks(Id, Order, F, now_ms()) end, Known),
     First = suspend_found(Id, Order, Found, now_ms()),

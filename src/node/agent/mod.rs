@@ -138,6 +138,15 @@ impl Agent {
     }
 }
 
+/// Answers the hook of a step to whoever is the guardian now.
+///
+/// # Errors
+/// When the connection is lost.
+pub fn answer(session: &Session, step: u32, ok: bool) -> std::result::Result<(), CallError> {
+    let (word, step) = (Term::atom("updo_hook"), Term::Int(i64::from(step)));
+    session.send_named("updo_run", Term::tuple([word, step, Term::boolean(ok)]))
+}
+
 /// Who holds a node's lock, in words; `None` when nobody does. Two questions, nothing is started. One that
 /// has finished and only keeps its result for somebody to fetch holds nothing.
 ///

@@ -1,0 +1,137 @@
+//! `updo report`, `updo replay` and `updo schema`: what recorded events can be turned into. No node is asked.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::args::{Replay, Report, Schema};
+use super::{Context, Exit};
+use crate::diag::suggest::suggest;
+use crate::diag::{Code, Diagnostic, SourceMap};
+use crate::exec::Kind;
+use crate::report::record::Records;
+use crate::report::{html, lines, replay};
+
+/// The JSON Schema of the stream of events.
+const EVENTS: &str = include_str!("../../docs/schema/events-1.0.json");
+
+/// The largest stream that is read.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// `updo report RUN -o F.html`
+pub(super) fn report(context: &Context<'_>, args: &Report) -> Exit {
+    let lines = match read(context, args.run.as_deref()) {
+        Ok(lines) => lines,
+        Err(exit) => return exit,
+    };
+    let Some(page) = html::html(&lines) else {
+        return context.usage(
+            "the stream tells of no node",
+            "it ended before a node was reached; there is nothing to report",
+        );
+    };
+    match &args.output {
+        Some(path) => match write(path, &page) {
+            Ok(()) => Exit::Done,
+            Err(told) => context.fail(told, &SourceMap::default()),
+        },
+        None => {
+            context.ui.data(&page);
+            Exit::Done
+        }
+    }
+}
+
+/// Writes a file, or says why it cannot be.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
+    std::fs::write(path, text).map_err(|why| {
+        Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
+            .note(why.to_string())
+    })
+}
+
+/// `updo replay RUN`: the lines of a run as they were, at once or at its own pace.
+pub(super) fn replayed(context: &Context<'_>, args: &Replay) -> Exit {
+    let all = match read(context, args.run.as_deref()) {
+        Ok(lines) => lines,
+        Err(exit) => return exit,
+    };
+    if context.ui.json {
+        for line in &all {
+            context.ui.data(&format!("{line}\n"));
+        }
+        return Exit::Done;
+    }
+    let style = context.ui.out_style;
+    let sources = SourceMap::default();
+    let title = all
+        .iter()
+        .find(|line| line["type"] == "plan")
+        .and_then(|line| line["title"].as_str())
+        .unwrap_or_default();
+    let (mut run, mut at) = (String::new(), Duration::ZERO);
+    for event in all.iter().filter_map(replay::read) {
+        if let Some(speed) = args.speed {
+            std::thread::sleep(event.at.saturating_sub(at).div_f64(speed));
+            at = event.at;
+        }
+        if let Kind::Started { run: name, .. } = &event.kind {
+            run.clone_from(name);
+        }
+        let last = lines::last(&event, title, &run, style).map(|last| format!("\n{last}"));
+        if let Some(line) = last.or_else(|| lines::line(&event, &sources, style)) {
+            context.ui.data(&format!("{line}\n"));
+        }
+    }
+    Exit::Done
+}
+
+/// `updo schema events`
+pub(super) fn schema(context: &Context<'_>, args: &Schema) -> Exit {
+    match args.what {
+        super::args::SchemaOf::Events => context.ui.data(EVENTS),
+    }
+    Exit::Done
+}
+
+/// The lines of a recorded run, or of a file that `run --events` wrote; of the newest run when nothing is named.
+fn read(context: &Context<'_>, what: Option<&str>) -> Result<Vec<Value>, Exit> {
+    let records = Records::new(&context.settings().state_dir);
+    let path = match what {
+        Some(path) if path.contains('/') || path.ends_with(".jsonl") => Some(path.into()),
+        Some(run) => records.events(run),
+        None => records
+            .all()
+            .last()
+            .and_then(|newest| records.events(&newest.run)),
+    };
+    let Some(path) = path else {
+        let all = records.all();
+        let known = all.iter().map(|run| run.run.as_str());
+        let (title, help) = match what {
+            Some(run) => {
+                let help = match suggest(run, known) {
+                    Some(close) => format!("did you mean {close}? `updo log` lists the runs"),
+                    None => "`updo log` lists the runs".to_owned(),
+                };
+                (format!("no recorded run `{run}`"), help)
+            }
+            None => (
+                "no recorded runs".to_owned(),
+                "every `updo run` is recorded in the state folder".to_owned(),
+            ),
+        };
+        return Err(context.usage(&title, &help));
+    };
+    let mut text = String::new();
+    let opened = std::fs::File::open(&path);
+    match opened.and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text)) {
+        Ok(_) => Ok(replay::lines(&text)),
+        Err(why) => {
+            let told = Diagnostic::new(Code::E802, format!("cannot read `{}`", path.display()));
+            Err(context.fail(told.note(why.to_string()), &SourceMap::default()))
+        }
+    }
+}

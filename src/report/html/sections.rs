@@ -1,0 +1,306 @@
+//! The chapters of the report: verdict, nodes, and of each node time, instructions, graph, checks, what was said,
+//! modules.
+
+use maud::{Markup, PreEscaped, html};
+use serde_json::Value;
+
+use super::super::replay::{place, texts};
+use super::{text, timeline};
+use crate::graph::draw::{Clusters, Format, draw_with, from_json};
+use crate::name::Module;
+
+/// One node's lines.
+pub(super) struct Node<'a> {
+    pub name: &'a str,
+    pub lines: Vec<&'a Value>,
+}
+
+impl<'a> Node<'a> {
+    /// The first line of a type.
+    pub fn first(&self, kind: &str) -> Option<&'a Value> {
+        self.of(kind).next()
+    }
+
+    /// All lines of a type.
+    pub fn of(&self, kind: &str) -> impl Iterator<Item = &'a Value> {
+        self.lines
+            .iter()
+            .copied()
+            .filter(move |line| line["type"] == kind)
+    }
+
+    /// `new`, `old`, `mixed`, `unknown`, or `unfinished`.
+    pub fn state(&self) -> &'a str {
+        text(self.of("node.finished").last(), "state").unwrap_or("unfinished")
+    }
+
+    fn number(&self, key: &str) -> Option<f64> {
+        self.of("node.finished").last()?.get(key)?.as_f64()
+    }
+}
+
+/// `38 ms`, `1.8 s`.
+pub(super) fn ms(ms: f64) -> String {
+    match ms {
+        ms if ms < 10.0 => format!("{ms:.1} ms"),
+        ms if ms < 1000.0 => format!("{ms:.0} ms"),
+        ms => format!("{:.1} s", ms / 1000.0),
+    }
+}
+
+fn meaning(state: &str) -> (&'static str, &'static str) {
+    match state {
+        "new" => ("good", "runs the new version"),
+        "old" => ("look", "is as before"),
+        "mixed" => ("bad", "needs a person"),
+        "unknown" => ("look", "was lost from sight"),
+        _ => ("look", "has no end in this record"),
+    }
+}
+
+/// The verdict: one sentence and the numbers.
+pub(super) fn verdict(nodes: &[Node<'_>]) -> Markup {
+    let done = nodes.iter().filter(|node| node.state() == "new").count();
+    let all_done = done == nodes.len();
+    let (class, sentence) = match nodes {
+        [one] => {
+            let (class, words) = meaning(one.state());
+            (class, format!("{} {words}", one.name))
+        }
+        many if all_done => (
+            "good",
+            format!("all {} nodes run the new version", many.len()),
+        ),
+        many => (
+            "look",
+            format!("{done} of {} nodes run the new version", many.len()),
+        ),
+    };
+    let most = |key: &str| {
+        let numbers = nodes.iter().filter_map(|node| node.number(key));
+        numbers.fold(0.0, f64::max)
+    };
+    html! {
+        p class={ "verdict " (class) } { (sentence) }
+        ul.numbers {
+            li { b { (ms(most("suspended_ms"))) } " suspended at most" }
+            li { b { (most("processes")) } " processes stood still" }
+            li { b { (most("converted")) } " states converted" }
+            li { b { (most("modules")) } " modules" }
+        }
+    }
+}
+
+/// The table of nodes.
+pub(super) fn nodes(nodes: &[Node<'_>]) -> Markup {
+    html! {
+        section {
+            h2 { "Nodes" }
+            table {
+                thead { tr { th { "node" } th { "state" } th.num { "suspended" } th.num { "processes" } th.num { "converted" } th.num { "whole run" } } }
+                tbody {
+                    @for node in nodes {
+                        @let (class, _) = meaning(node.state());
+                        tr {
+                            td { code { (node.name) } }
+                            td { span class={ "state " (class) } { (node.state()) } }
+                            td.num { (node.number("suspended_ms").map(ms).unwrap_or_default()) }
+                            td.num { (node.number("processes").unwrap_or_default()) }
+                            td.num { (node.number("converted").unwrap_or_default()) }
+                            td.num { (node.number("t").map(|t| ms(t * 1000.0)).unwrap_or_default()) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Everything about one node.
+pub(super) fn node(node: &Node<'_>, several: bool) -> Markup {
+    html! {
+        @if several { h2.node { code { (node.name) } } }
+        section { h2 { "Time" } (timeline::picture(node)) }
+        (instructions(node))
+        (graph(node))
+        (checks(node))
+        (said(node))
+        (modules(node))
+    }
+}
+
+/// The instructions with their reasons.
+fn instructions(node: &Node<'_>) -> Markup {
+    let Some(script) = node.first("script") else {
+        return html! {};
+    };
+    let all = script["instructions"].as_array().into_iter().flatten();
+    html! {
+        section {
+            h2 { "Instructions" }
+            ol.script {
+                @for step in all {
+                    li {
+                        code.term { (step["term"].as_str().unwrap_or_default()) }
+                        @if let Some(class) = step["class"].as_str() { " " span.tag { (class) } }
+                        ul {
+                            @for why in step["why"].as_array().into_iter().flatten() { li { (reason(why)) } }
+                        }
+                    }
+                }
+            }
+            @let low = texts(&script["low"]);
+            @if !low.is_empty() {
+                details {
+                    summary { "as a relup would have them (" (low.len()) ")" }
+                    pre { @for line in &low { (line) "\n" } }
+                }
+            }
+        }
+    }
+}
+
+fn reason(why: &Value) -> Markup {
+    let words = why["text"].as_str().unwrap_or_default();
+    html! {
+        @match (why["because"].as_str(), why["line"].as_u64()) {
+            (Some(because), Some(line)) => { "because “" (because) "” " a href={ "#L" (line) } { "plan, line " (line) } }
+            (None, Some(line)) => { (words) " " a href={ "#L" (line) } { "plan, line " (line) } }
+            _ => (words),
+        }
+    }
+}
+
+/// The dependency graph as a picture.
+fn graph(node: &Node<'_>) -> Markup {
+    let drawn = node.first("graph").and_then(from_json);
+    let Some(graph) = drawn else {
+        return html! {};
+    };
+    let clusters: Clusters = node
+        .first("facts")
+        .and_then(|facts| facts["modules"].as_array())
+        .into_iter()
+        .flatten()
+        .filter_map(|module| {
+            let app = module["application"].as_str()?.to_owned();
+            Some((Module::new(module["module"].as_str()?), app))
+        })
+        .collect();
+    let picture = draw_with(&graph, Format::Svg, &clusters);
+    html! {
+        section {
+            h2 { "Who waits for whom" }
+            // Our own drawing, which has escaped every name in it.
+            div.picture { (PreEscaped(picture)) }
+        }
+    }
+}
+
+/// What was checked, before and after.
+fn checks(node: &Node<'_>) -> Markup {
+    let all: Vec<&Value> = node
+        .lines
+        .iter()
+        .copied()
+        .filter(|line| line["type"] == "check" || line["type"] == "hook")
+        .collect();
+    html! {
+        @if !all.is_empty() {
+            section {
+                h2 { "Checks and hooks" }
+                table {
+                    thead { tr { th { "" } th { "what" } th { "holds" } th.num { "tries" } th.num { "took" } } }
+                    tbody {
+                        @for line in all {
+                            @let ok = line["ok"].as_bool().unwrap_or_default();
+                            tr {
+                                td { (line["kind"].as_str().unwrap_or("hook")) }
+                                td { (line["name"].as_str().unwrap_or_default()) }
+                                td { span class={ "state " (if ok { "good" } else { "bad" }) } { (if ok { "yes" } else { "no" }) } }
+                                td.num { (line["tries"].as_u64().unwrap_or(1)) }
+                                td.num { (ms(line["took_ms"].as_f64().unwrap_or_default())) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Diagnostics and what hooks and checks logged.
+fn said(node: &Node<'_>) -> Markup {
+    let diagnostics: Vec<&Value> = node
+        .of("diagnostic")
+        .filter_map(|line| line.get("diagnostic"))
+        .collect();
+    let logged: Vec<&Value> = node.of("log").collect();
+    html! {
+        @if !diagnostics.is_empty() {
+            section {
+                h2 { "What there was to say" }
+                @for told in diagnostics {
+                    @let severity = told["severity"].as_str().unwrap_or_default();
+                    @let class = match severity { "error" => "bad", "warning" => "look", _ => "soft" };
+                    article.told {
+                        p { span class={ "state " (class) } { (told["code"].as_str().unwrap_or_default()) } " " (told["title"].as_str().unwrap_or_default()) }
+                        @for label in told["labels"].as_array().into_iter().flatten() {
+                            p.note {
+                                a href={ "#L" (label["line"].as_u64().unwrap_or(1)) } { (place(label)) }
+                                " " (label["text"].as_str().unwrap_or_default())
+                            }
+                        }
+                        @for note in texts(&told["notes"]) { p.note { (note) } }
+                        @if let Some(help) = told["help"].as_str() { p.help { (help) } }
+                    }
+                }
+            }
+        }
+        @if !logged.is_empty() {
+            section {
+                h2 { "Logged" }
+                pre { @for line in logged { (line["text"].as_str().unwrap_or_default()) "\n" } }
+            }
+        }
+    }
+}
+
+/// What differs in each module.
+fn modules(node: &Node<'_>) -> Markup {
+    let all = node
+        .first("facts")
+        .and_then(|facts| facts["modules"].as_array());
+    html! {
+        @if let Some(all) = all {
+            section {
+                h2 { "Modules" }
+                table {
+                    thead { tr { th { "module" } th { "application" } th { "md5" } th { "exports" } th.num { "processes" } th { "undo" } } }
+                    tbody { @for module in all { (module_row(module)) } }
+                }
+            }
+        }
+    }
+}
+
+fn module_row(module: &Value) -> Markup {
+    let short = |md5: &Value| {
+        let md5 = md5.as_str().unwrap_or("none");
+        md5.get(..8).unwrap_or(md5).to_owned()
+    };
+    let exports = &module["exports"];
+    html! {
+        tr {
+            td { code { (module["module"].as_str().unwrap_or_default()) } " " span.tag { (module["kind"].as_str().unwrap_or_default()) } }
+            td { (module["application"].as_str().unwrap_or("none")) }
+            td { code { (short(&module["md5"]["old"])) } " → " code { (short(&module["md5"]["new"])) } }
+            td {
+                @for added in texts(&exports["added"]) { code.added { "+" (added) } " " }
+                @for removed in texts(&exports["removed"]) { code.removed { "-" (removed) } " " }
+            }
+            td.num { (module["processes"].as_u64().unwrap_or_default()) }
+            td { (module["undo"].as_str().unwrap_or_default()) }
+        }
+    }
+}

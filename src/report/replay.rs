@@ -1,0 +1,271 @@
+//! Events back from their JSON lines, so that a recorded run can be shown as it was.
+//!
+//! Takes one line of a stream and gives the [`Event`] that it was made of. A diagnostic comes back without its
+//! snippets; its places are kept as notes. Lines that are no events (the head of a stream) give nothing.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::diag::{Code, Diagnostic};
+use crate::exec::{Event, Kind, State, StepKind};
+use crate::name::NodeName;
+
+/// The event of a line; `None` for the head of a stream and for what a newer updo has added.
+pub fn read(line: &Value) -> Option<Event> {
+    Some(Event {
+        seq: line.get("seq")?.as_u64()?,
+        node: NodeName::new(line.get("node")?.as_str()?),
+        at: Duration::try_from_secs_f64(line.get("t")?.as_f64()?).ok()?,
+        kind: kind(line)?,
+    })
+}
+
+/// The lines of a stream. Those that are no JSON (one that a crash has cut) are left out, and so is what was written
+/// of a node before somebody rejoined its run: whoever rejoins is told everything from the start.
+pub fn lines(text: &str) -> Vec<Value> {
+    let mut all: Vec<Value> = Vec::new();
+    for line in text.lines() {
+        let Ok(line) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
+        if line["type"] == "node.started" {
+            all.retain(|other| other.get("seq").is_none() || other["node"] != line["node"]);
+        }
+        all.push(line);
+    }
+    all
+}
+
+fn kind(line: &Value) -> Option<Kind> {
+    let text = |key: &str| Some(line.get(key)?.as_str()?.to_owned());
+    let number = |key: &str| line.get(key)?.as_u64();
+    let ok = || line.get("ok")?.as_bool();
+    let id = || u32::try_from(number("id")?).ok();
+    Some(match line.get("type")?.as_str()? {
+        "node.started" => Kind::Started {
+            run: text("run")?,
+            title: text("title")?,
+        },
+        "check" => Kind::Check {
+            verify: text("kind")? == "verify",
+            name: text("name")?,
+            ok: ok()?,
+            tries: u32::try_from(number("tries")?).ok()?,
+            took: took(line)?,
+        },
+        "hook" => Kind::Hook {
+            name: hook(&text("name")?),
+            ok: ok()?,
+            took: took(line)?,
+        },
+        "log" => Kind::Log {
+            warn: line.get("warn")?.as_bool()?,
+            text: text("text")?,
+        },
+        "step.started" => Kind::StepStarted {
+            id: id()?,
+            step: step(&text("step")?)?,
+            what: text("what")?,
+        },
+        "step.progress" => Kind::StepProgress {
+            id: id()?,
+            done: number("done")?,
+            total: number("total")?,
+        },
+        "step.finished" => Kind::StepFinished {
+            id: id()?,
+            step: step(&text("step")?)?,
+            ok: ok()?,
+            took: took(line)?,
+            what: text("what")?,
+            processes: number("processes"),
+        },
+        "persisted" => Kind::Persisted {
+            files: usize::try_from(number("files")?).ok()?,
+        },
+        "interrupt" => Kind::Interrupt {
+            text: text("text")?,
+        },
+        "rollback.started" => Kind::RollbackStarted,
+        "rollback.finished" => Kind::RollbackFinished {
+            ok: ok()?,
+            took: took(line)?,
+        },
+        "diagnostic" => Kind::Diagnostic(Box::new(diagnostic(line.get("diagnostic")?)?)),
+        "lingering" => Kind::Lingering {
+            processes: texts(line.get("processes")?),
+        },
+        "node.finished" => Kind::Finished {
+            state: state(&text("state")?),
+            suspended: millis(line.get("suspended_ms")?)?,
+            processes: number("processes")?,
+            converted: number("converted")?,
+            modules: usize::try_from(number("modules")?).ok()?,
+        },
+        _ => return None,
+    })
+}
+
+/// A diagnostic of a line, its places as notes.
+pub fn diagnostic(document: &Value) -> Option<Diagnostic> {
+    let text = |key: &str| document.get(key)?.as_str();
+    let mut told = Diagnostic::new(Code::parse(text("code")?)?, text("title")?);
+    for label in document
+        .get("labels")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let said = label.get("text").and_then(Value::as_str).unwrap_or("here");
+        let place = place(label);
+        told = told.note(format!("{place}: {said}"));
+    }
+    for note in texts(document.get("notes").unwrap_or(&Value::Null)) {
+        told = told.note(note);
+    }
+    if let Some(help) = text("help") {
+        told = told.help(help);
+    }
+    Some(told)
+}
+
+/// `shop.updo:16:5`
+pub fn place(label: &Value) -> String {
+    let file = label
+        .get("file")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let number = |key: &str| {
+        label
+            .get(key)
+            .and_then(Value::as_u64)
+            .map_or_else(String::new, |number| format!(":{number}"))
+    };
+    format!("{file}{}{}", number("line"), number("column"))
+}
+
+/// The strings of a list.
+pub fn texts(list: &Value) -> Vec<String> {
+    let all = list.as_array().into_iter().flatten();
+    all.filter_map(|text| Some(text.as_str()?.to_owned()))
+        .collect()
+}
+
+fn took(line: &Value) -> Option<Duration> {
+    millis(line.get("took_ms")?)
+}
+
+fn millis(value: &Value) -> Option<Duration> {
+    Duration::try_from_secs_f64(value.as_f64()? / 1000.0).ok()
+}
+
+fn hook(name: &str) -> &'static str {
+    ["before upgrade", "after upgrade", "on failure"]
+        .into_iter()
+        .find(|known| *known == name)
+        .unwrap_or("hook")
+}
+
+fn step(word: &str) -> Option<StepKind> {
+    StepKind::ALL
+        .into_iter()
+        .find(|kind| kind.to_string() == word)
+}
+
+fn state(word: &str) -> State {
+    [State::New, State::Old, State::Mixed]
+        .into_iter()
+        .find(|state| state.to_string() == word)
+        .unwrap_or(State::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::SourceMap;
+    use crate::report::json;
+
+    #[test]
+    fn events_come_back_as_they_were() {
+        let ms = Duration::from_millis;
+        let mut kinds = vec![
+            Kind::Started {
+                run: "7f2a".into(),
+                title: "Taxes".into(),
+            },
+            Kind::Check {
+                verify: true,
+                name: "cart answers".into(),
+                ok: false,
+                tries: 3,
+                took: ms(12),
+            },
+            Kind::Hook {
+                name: "on failure",
+                ok: true,
+                took: ms(1),
+            },
+            Kind::Log {
+                warn: true,
+                text: "x".into(),
+            },
+            Kind::StepProgress {
+                id: 2,
+                done: 1,
+                total: 9,
+            },
+            Kind::Interrupt { text: "x".into() },
+            Kind::Persisted { files: 3 },
+            Kind::RollbackStarted,
+            Kind::RollbackFinished {
+                ok: true,
+                took: ms(31),
+            },
+            Kind::Lingering {
+                processes: vec!["<0.1.0>".into()],
+            },
+            Kind::Diagnostic(Box::new(
+                Diagnostic::new(Code::E604, "failed").note("a").help("b"),
+            )),
+        ];
+        for step in StepKind::ALL {
+            let what = "shop".to_owned();
+            kinds.push(Kind::StepStarted {
+                id: 1,
+                step,
+                what: what.clone(),
+            });
+            kinds.push(Kind::StepFinished {
+                id: 1,
+                step,
+                ok: true,
+                took: ms(4),
+                what,
+                processes: Some(7),
+            });
+        }
+        for state in [State::New, State::Old, State::Mixed, State::Unknown] {
+            kinds.push(Kind::Finished {
+                state,
+                suspended: ms(38),
+                processes: 4,
+                converted: 2,
+                modules: 5,
+            });
+        }
+        let sources = SourceMap::default();
+        for (seq, kind) in (1..).zip(kinds) {
+            let event = Event {
+                seq,
+                node: NodeName::new("shop@h"),
+                at: ms(250),
+                kind,
+            };
+            let line = json::event(&event, &sources);
+            let back = read(&line).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(format!("{back:?}"), format!("{event:?}"));
+        }
+        assert!(read(&json::stream("x.updo")).is_none());
+    }
+}

@@ -1,0 +1,91 @@
+//! What a record can be turned into: the report, the replay; and the schema that every event fits.
+
+use crate::shop::plan;
+use crate::support::apps::{Deployed, shop};
+use crate::support::desk::Desk;
+use crate::support::events;
+
+#[test]
+fn a_run_is_reported_and_replayed_from_its_events() {
+    let deployed = Deployed::shop(10);
+    deployed.replace(&shop().two);
+    let desk = Desk::new();
+    let text = plan("code on_disk.").replace("plan \"", "plan \"</script><b>&amp; ");
+    desk.write("shop.updo", &text);
+    let args = [
+        "run",
+        "shop.updo",
+        "--yes",
+        "--events",
+        "e.jsonl",
+        "--report",
+        "r.html",
+    ];
+    let ran = desk.on(&deployed.node, &args).run().exits(0);
+
+    let page = desk.read("r.html");
+    let title = "&lt;/script&gt;&lt;b&gt;&amp;amp; ";
+    for part in [
+        title,
+        "runs the new version",
+        "<svg class=\"time\"",
+        "processes stand still",
+        "<h2>Who waits for whom</h2>",
+        "shop_cart_server",
+        "id=\"L1\"",
+        "application/json",
+        "prefers-color-scheme: dark",
+        "@media print",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // Nothing of the title is markup, and the data cannot end the element that it is in.
+    assert_eq!(page.matches("</script>").count(), 1);
+    // It stands alone.
+    assert!(!page.contains("src=") && !page.contains("<link") && !page.contains("url("));
+    let (shown, data) = page.split_once("id=\"events\">").expect("the events");
+    assert!(!shown.contains("<b>&amp; "));
+    let (data, _) = data.split_once("</script>").expect("they end");
+    let data: serde_json::Value = serde_json::from_str(data).expect("JSON");
+    assert!(
+        data.as_array().is_some_and(|lines| lines.len() > 12),
+        "{data}"
+    );
+
+    // The record tells the same as the file, by the run's name and without.
+    let run = ran
+        .stderr
+        .lines()
+        .find_map(|line| line.split(" · run ").nth(1));
+    let run = run.expect("the last line names the run").trim();
+    desk.updo(&["report", run, "-o", "again.html"])
+        .run()
+        .exits(0);
+    assert!(desk.read("again.html").contains("runs the new version"));
+    let replayed = desk.updo(&["replay"]).run().exits(0);
+    let steps = |text: &str| -> Vec<String> {
+        let is_step = |line: &&str| line.contains('✓') || line.starts_with("done");
+        text.lines().filter(is_step).map(str::to_owned).collect()
+    };
+    assert_eq!(steps(&replayed.stdout), steps(&ran.stderr));
+    assert!(steps(&ran.stderr).len() >= 6, "{}", ran.stderr);
+    desk.updo(&["replay", "ffffff"])
+        .run()
+        .exits(2)
+        .says(&["no recorded run", "updo log"]);
+
+    // The schema is the one that the desk holds every line against, and it can say no.
+    let schema = desk.updo(&["schema", "events"]).run().exits(0);
+    assert!(schema.stdout.contains("updo.events/1.0"));
+    let good = serde_json::json!({"type": "rollback.started", "seq": 3, "node": "a@b", "t": 0.1, "message": "x"});
+    assert!(events::is_valid(&good));
+    for (key, wrong) in [
+        ("seq", serde_json::json!(0)),
+        ("t", "soon".into()),
+        ("type", "rolled".into()),
+    ] {
+        let mut bad = good.clone();
+        bad[key] = wrong;
+        assert!(!events::is_valid(&bad), "{bad}");
+    }
+}
