@@ -1,6 +1,7 @@
 //! Raw instructions and hooks at steps: carried out where the plan puts them; and whatever fails in one, the node ends
 //! old with everybody running.
 
+use crate::killed::await_alone;
 use crate::support::apps::mill;
 use crate::support::desk::Desk;
 use crate::windows::{Is, is, plan, replaced, steps, who};
@@ -123,7 +124,7 @@ fn the_client_is_killed_in_a_hook() {
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     node.await_true("erlang:module_loaded(mill_toll)");
     running.kill();
-    node.await_true("witness:lock() =/= running");
+    await_alone(node);
     is(node, Is::Old, 2, &pids);
 }
 
