@@ -1,12 +1,13 @@
 //! `updo repl`: interactive, from a file or from a pipe; with a plan or on a node without one.
 
 use std::io::{BufReader, Cursor};
+use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::Parser;
+use clap::ValueEnum;
 
-use super::args::{Args, Command, Repl};
+use super::args::Repl;
 use super::eval::connect;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, Severity, SourceMap};
@@ -139,37 +140,51 @@ fn one(nodes: Vec<NodeName>, context: &Context<'_>) -> Result<NodeName> {
     }
 }
 
-/// `:run`: the same as `updo run PLAN` typed now, with the parameters that were set, on the target that the session
-/// was started for, or on the node that was connected to since.
+/// `:run`: this program becomes `updo run PLAN`, with the parameters that were set, on the target that the session was
+/// started for, or on the node that was connected to since. So nothing of the session is left, not even its Ctrl-C.
 fn leave(context: &Context<'_>, session: &Session, began_on: &NodeName) -> Exit {
-    let Some(plan) = session.plan_file() else {
-        return Exit::Usage;
-    };
-    let words = ["updo", "run"].map(std::ffi::OsString::from);
-    let parsed = Args::try_parse_from(words.into_iter().chain([plan.as_os_str().to_owned()]));
-    let Ok(Args {
-        mut global,
-        command: Command::Run(args),
-    }) = parsed
-    else {
-        return context.usage("the plan's name is no argument", "updo run ./PLAN");
-    };
+    let global = context.global;
+    let updo = std::env::current_exe().unwrap_or_else(|_| "updo".into());
+    let mut command = std::process::Command::new(updo);
+    command.arg("run");
     let node = session.node().node();
-    global.target = if node == began_on {
-        context.global.target.clone()
-    } else {
-        Some(node.as_str().to_owned())
+    let target = match node == began_on {
+        true => global.target.as_deref(),
+        false => Some(node.as_str()),
     };
-    let sets = &session.engine().settings.sets;
-    global.set = sets
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    global.cookie_file.clone_from(&context.global.cookie_file);
-    global.name.clone_from(&context.global.name);
-    let context = Context {
-        ui: context.ui.clone(),
-        global: &global,
-    };
-    super::run::run(&context, &args)
+    if let Some(target) = target {
+        command.args(["--target", target]);
+    }
+    for (name, value) in &session.engine().settings.sets {
+        command.arg("--set").arg(format!("{name}={value}"));
+    }
+    if let Some(file) = &global.cookie_file {
+        command.arg("--cookie-file").arg(file);
+    }
+    if let Some(name) = &global.name {
+        command.args(["--name", name]);
+    }
+    if let Some(width) = global.width {
+        command.arg("--width").arg(width.to_string());
+    }
+    if let Some(colour) = global.color.to_possible_value() {
+        command.args(["--color", colour.get_name()]);
+    }
+    for (is_set, flag) in [
+        (global.no_unicode, "--no-unicode"),
+        (global.quiet, "--quiet"),
+        (global.no_input, "--no-input"),
+        (global.json, "--json"),
+    ] {
+        if is_set {
+            command.arg(flag);
+        }
+    }
+    command.args((0..global.verbose).map(|_| "--verbose"));
+    if let Some(plan) = session.plan_file() {
+        command.arg("--").arg(plan);
+    }
+    let why = command.exec();
+    let told = Diagnostic::new(Code::E802, "`updo run` cannot be started").note(why.to_string());
+    context.fail(told, &SourceMap::default())
 }

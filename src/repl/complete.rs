@@ -19,7 +19,7 @@ use crate::syntax::token::{Sort, Token, tokens};
 use crate::term::Term;
 
 /// How long the node may take for an answer.
-const PATIENCE: Duration = Duration::from_millis(700);
+const PATIENCE: Duration = Duration::from_millis(400);
 
 /// How long an answer is good.
 const FRESH: Duration = Duration::from_secs(10);
@@ -56,6 +56,8 @@ pub struct Knowledge {
     new: BTreeMap<Module, BTreeSet<(String, u32)>>,
     variables: BTreeSet<String>,
     parameters: BTreeSet<String>,
+    /// Length of the plan that they were read from.
+    read: Option<usize>,
     functions: BTreeSet<(String, usize)>,
     apps: BTreeSet<String>,
     nodes: BTreeSet<String>,
@@ -88,11 +90,11 @@ impl Knowledge {
             .chain(plan.constants.iter())
             .map(|(name, _)| name.to_owned())
             .collect();
-        self.parameters = session
-            .parameters()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let length = plan.sources.sources().iter().map(|s| s.text.len()).sum();
+        if self.read.replace(length) != Some(length) {
+            let parameters = session.parameters().into_iter();
+            self.parameters = parameters.map(|(name, _)| name).collect();
+        }
         self.functions = plan.functions.keys().cloned().collect();
         let nodes = plan.targets.iter().flat_map(|target| &target.nodes);
         self.nodes = nodes.map(|node| node.as_str().to_owned()).collect();

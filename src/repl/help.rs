@@ -41,24 +41,24 @@ pub(super) const STATEMENTS: &[Statement] = &[
     statement("does", "S does not depend on S because \"…\"", "an inferred edge is false", &[]),
     statement("loads", "S loads before S, S loads after S", "an order without a dependency", &[]),
     statement("cycle", "cycle [M, …]: together, cycle [M, …]: break A -> B", "a ring of modules that is known", &[]),
-    statement("module", "module S #{…} because \"…\"", "what is known of modules", &["class", "type", "change", "timeout", "purge"]),
+    statement("module", "module S #{…} because \"…\"", "what is known of modules", &["class", "type", "change", "timeout", "purge", "children"]),
     statement("exclude", "exclude S", "changed modules that take no part", &[]),
     statement("only", "only S", "the only modules that take part", &[]),
     statement("require", "require \"text\" #{…} -> Body", "must hold before anything is touched", CHECK),
     statement("verify", "verify \"text\" #{within => 10s} -> Body", "must hold afterwards", CHECK),
-    statement("before", "before upgrade -> Body", "runs on the node before", &[]),
-    statement("after", "after upgrade -> Body", "runs on the node afterwards", &[]),
+    statement("before", "before upgrade -> Body, before load S -> Body", "runs on the node before the upgrade or a step of it", &[]),
+    statement("after", "after upgrade -> Body, after load S -> Body", "runs on the node after the upgrade or a step of it", &[]),
     statement("on", "on failure -> Body", "runs after a failure; Reason and Step are bound", &[]),
     statement("plan", "plan \"Title\" #{ticket => …, owner => …, risk => high}", "the title", &["ticket", "owner", "risk"]),
     statement("updo", "updo \">= 0.1\"", "the version of updo that the plan needs", &[]),
     statement("include", "include \"path.updo\"", "statements of another file", &[]),
     statement("param", "param Name :: type = Default", "a value from outside: `:set Name = V`", &[]),
-    statement("target", "target Name #{nodes => [N, …]}", "where", &["nodes", "cookie", "name", "epmd_port"]),
+    statement("target", "target Name #{nodes => [N, …]}", "where", &["nodes", "seed", "match", "cookie", "tls", "name", "epmd_port", "hidden"]),
     statement("code", "code on_disk, code push [\"glob\", …]", "where the new code comes from", &["persist", "replace"]),
     statement("old", "old from \"glob\"", "where the beams of the running version are kept", &[]),
     statement("window", "window single | minimal | otp", "how the script is grouped", &[]),
     statement("engine", "engine updo | release_handler", "who executes it", &[]),
-    statement("insert", "insert Instr at start", "a raw instruction", &[]),
+    statement("insert", "insert Instr at start | at end | before Step | after Step", "a raw instruction", &[]),
     statement("deadline", "deadline 2m", "from the first suspend to the last verify", &[]),
     statement("rollback", "rollback automatic | manual | never", "what happens after a failure", &["on", "keep_old"]),
     statement("rollout", "rollout #{…}", "the walk through the nodes", &["canary", "batch", "parallel", "pause", "abort_after", "order"]),
@@ -173,6 +173,30 @@ mod tests {
         let list = list(Style::default());
         for word in WORDS {
             assert!(list.contains(&format!("  :{}", word.name)), "{}", word.name);
+        }
+    }
+
+    #[test]
+    fn options_are_those_that_plans_know() {
+        use crate::plan::load_text;
+        for (word, text) in [
+            ("module", "module m #{zzz => 1}."),
+            ("require", "require \"x\" #{zzz => 1} -> true."),
+            ("verify", "verify \"x\" #{zzz => 1} -> true."),
+            ("rollback", "rollback automatic #{zzz => 1}."),
+            ("code", "code push [\"x\"] #{zzz => 1}."),
+            ("target", "target t #{nodes => [a@b], zzz => 1}."),
+        ] {
+            let said = load_text("p".as_ref(), text, &Default::default()).diagnostics;
+            let told = said.iter().find(|d| d.code == Code::E204);
+            let help = told.and_then(|told| told.help.as_deref()).unwrap_or("");
+            let (_, known) = help.rsplit_once("ptions: ").unwrap_or(("", ""));
+            let mut known: Vec<&str> = known.split(", ").collect();
+            let statement = STATEMENTS.iter().find(|s| s.word == word);
+            let mut ours = statement.map_or(Vec::new(), |s| s.options.to_vec());
+            known.sort_unstable();
+            ours.sort_unstable();
+            assert_eq!(ours, known, "{word}: {said:?}");
         }
     }
 }

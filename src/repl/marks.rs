@@ -27,6 +27,11 @@ impl Views {
         self.0.clear();
     }
 
+    /// Takes these lines for what was shown last, when nobody has looked yet: the state before a change.
+    pub fn begin(&mut self, view: &'static str, lines: impl FnOnce() -> Vec<Line>) {
+        self.0.entry(view).or_insert_with(lines);
+    }
+
     /// The view as text; marked when it is another one than the last time.
     pub fn marked(&mut self, view: &'static str, lines: &[Line], style: Style) -> String {
         let before = self.0.insert(view, lines.to_vec());

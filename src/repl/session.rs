@@ -257,13 +257,19 @@ impl Session {
         if let Some(reply) = self.forget(text) {
             return reply;
         }
-        let base = self.sources.add("input", text);
+        let base = self.typed(text);
         match parse_input(text, base) {
             Err(InputError::Incomplete) => Reply::More,
             Err(InputError::Wrong(diagnostic)) => Reply::Error(self.fault(&diagnostic)),
             Ok(Input::Expressions(_)) => self.expression(text, base).into(),
             Ok(Input::Statement(_)) => self.add(text).into(),
         }
+    }
+
+    /// Where a typed text begins among the sources: behind the plan's, whose functions it may call.
+    pub(super) fn typed(&mut self, text: &str) -> usize {
+        self.sources = self.engine.plan.sources.clone();
+        self.sources.add("input", text)
     }
 
     /// A diagnostic as it is shown.
@@ -387,6 +393,13 @@ impl Session {
         let Some(upgrade) = &self.upgrade else {
             return Ok(String::new());
         };
+        let whole = matches!(
+            command,
+            Command::Order | Command::Script { .. } | Command::Graph(None)
+        );
+        if whole && upgrade.rules.modules.is_empty() {
+            return Ok(differ(upgrade));
+        }
         let style = self.manner.style;
         let known = |module: &Module| show::known(upgrade, module).map_err(Fault::usage);
         Ok(match command {

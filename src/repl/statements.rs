@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::files::{PlanFile, replace};
 use super::session::{Fault, Past, Session, differ};
-use super::show::moved;
+use super::show::{moved, order};
 use crate::diag::render::render;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::{Engine, decide};
@@ -59,7 +59,9 @@ impl Session {
         sets: Option<BTreeMap<String, String>>,
         slow: &str,
     ) -> Result<(String, String), Fault> {
-        let before = self.prepared()?.rules.graph.order_flat();
+        let upgrade = self.prepared()?;
+        let before = upgrade.rules.graph.order_flat();
+        let shown = order(upgrade);
         let past = Past {
             statements: self.statements.clone(),
             sets: self.engine.settings.sets.clone(),
@@ -70,6 +72,7 @@ impl Session {
             self.past.remove(0);
         }
         self.past.push(past);
+        self.views.begin("order", || shown);
         let after = self.prepared()?.rules.graph.order_flat();
         Ok((moved(&before, &after, slow, self.manner.style), warnings))
     }

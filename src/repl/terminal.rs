@@ -107,9 +107,7 @@ pub fn interactive(
     places: Places<'_>,
     interrupt: &Arc<AtomicBool>,
 ) -> End {
-    // While a line is typed, Ctrl-C is a key; while something is evaluated, it is a signal.
-    let signal = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(interrupt));
-    if let Err(why) = signal {
+    if let Err(why) = listen(interrupt) {
         ui.status(&format!("Ctrl-C cannot end a call here: {why}"));
     }
     let colour = ui.out_style.color;
@@ -192,6 +190,18 @@ pub fn interactive(
     }
 }
 
+/// While a line is typed, Ctrl-C is a key; while something is evaluated, it is a signal. A call takes the first one
+/// back within moments. Where nobody does, because a node that hangs is being compared, the second one leaves.
+fn listen(interrupt: &Arc<AtomicBool>) -> std::io::Result<()> {
+    const NOTHING_WAS_CHANGED: i32 = 14;
+    let signal = signal_hook::consts::SIGINT;
+    let seen = || Arc::clone(interrupt);
+    // In this order, so that the second finds the trace of the first.
+    signal_hook::flag::register_conditional_shutdown(signal, NOTHING_WAS_CHANGED, seen())?;
+    signal_hook::flag::register(signal, seen())?;
+    Ok(())
+}
+
 fn show(ui: &Ui, text: &str) {
     if !text.is_empty() {
         ui.data(&format!("{}\n", text.trim_end_matches('\n')));
@@ -238,6 +248,8 @@ fn watch(
             }
         }
         if !rest(every, interrupt) {
+            // Behind the `^C` that the terminal has written.
+            ui.error_line("");
             break;
         }
     }

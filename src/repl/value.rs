@@ -204,7 +204,7 @@ impl Session {
 
     /// `:time EXPR`
     pub(super) fn time(&mut self, text: &str) -> Result<String, Fault> {
-        let base = self.sources.add("input", text);
+        let base = self.typed(text);
         let valued = self.value(text, base)?;
         let took = valued.took;
         Ok(format!(
@@ -303,7 +303,11 @@ impl Session {
         match stop {
             Stop::Cancelled => Fault {
                 code: Code::E705,
-                text: "cancelled: what it called on the node was killed".to_owned(),
+                // The terminal has written `^C` behind what was there.
+                text: format!(
+                    "{}cancelled: what it called on the node was killed",
+                    if self.manner.interactive { "\n" } else { "" }
+                ),
             },
             Stop::Refused(mfa) => {
                 let told = Diagnostic::new(

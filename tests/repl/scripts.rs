@@ -98,10 +98,16 @@ fn without_a_plan() {
     let (node, desk) = (TestNode::shared(), Desk::new());
     let ran = desk
         .on(&node, &["repl", "-t", node.name()])
-        .input("X = erlang:node().\nX\n:info\n")
+        .input("X = erlang:node().\nX\n:info\n:order\n:sup kernel\n")
         .run()
         .exits(0);
-    ran.prints(&[node.short(), "OTP "]);
+    ran.prints(&[
+        node.short(),
+        "OTP ",
+        "nothing differs (",
+        "  kernel_sup <",
+        "file_server_2",
+    ]);
     desk.updo(&["repl"])
         .run()
         .exits(2)
@@ -223,6 +229,10 @@ fn exit_codes_say_what_kind_of_error_it_was() {
         "made_up",
         "stopped at input:3",
     ]);
+    // A mistake in a function is shown where the function stands.
+    repl("part(N, By) -> N div By.\npart(1, 0)\n")
+        .exits(1)
+        .says(&["shop.updo:", "part(N, By) -> N div By."]);
     repl("it\n").exits(2).says(&["there is no last value yet"]);
     repl(":connect nobody@localhost\n")
         .exits(10)
@@ -282,6 +292,8 @@ fn without_a_plan_rules_can_be_tried_and_written() {
     let ran = desk.on(&deployed.node, &["repl"]).input(input).run();
     let ran = ran.exits(2).says(&["name a file"]);
     assert!(ran.stdout.contains("1 step moved: shop_round"), "{ran}");
+    // Nobody had looked before: what the rule has moved is marked all the same.
+    assert!(ran.stdout.contains("+   7  shop_round"), "{ran}");
     let input = "shop_round loads after shop_stock because \"trying\"\n:write rules.updo\n:rules\n";
     let ran = desk
         .on(&deployed.node, &["repl"])

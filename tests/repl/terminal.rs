@@ -1,6 +1,6 @@
 //! Sessions at a terminal: what a person types and sees.
 
-use crate::screen::{CTRL_D, ENTER, TAB, Terminal, UP};
+use crate::screen::{CTRL_C, CTRL_D, ENTER, TAB, Terminal, UP};
 use crate::support::TestNode;
 use crate::support::desk::Desk;
 use crate::waiting::{desk, untouched, waiting};
@@ -235,5 +235,38 @@ fn run_leaves_to_the_preview_and_the_question() {
         status.contains("Exited") && status.contains(", 14"),
         "{status}"
     );
+    // There Ctrl-C is what it is in every program: nothing of the session holds it.
+    let mut terminal = Terminal::repl(&desk, &deployed.node, &["shop.updo"]);
+    terminal.line(":run", "Type yes:");
+    terminal.keys(CTRL_C);
+    terminal.end();
     untouched(&deployed);
+}
+
+#[test]
+fn a_node_that_hangs_is_left_with_two_ctrl_c() {
+    let (node, desk) = (TestNode::start(), Desk::new());
+    let mut terminal = Terminal::repl(&desk, &node, &[]);
+    node.signal("-STOP");
+    // A call ends at the first one, although nobody answers.
+    terminal.keys("erlang:nodes()");
+    terminal.keys(ENTER);
+    // Longer than hints and what is asked for them may take: before that, Ctrl-C is a key of the line.
+    let moment = std::time::Duration::from_millis(1500);
+    std::thread::sleep(moment);
+    terminal.interrupt();
+    terminal.await_text("cancelled");
+    // A comparison cannot be taken back halfway.
+    terminal.keys(":refresh");
+    terminal.keys(ENTER);
+    std::thread::sleep(moment);
+    terminal.keys(CTRL_C);
+    std::thread::sleep(moment);
+    terminal.keys(CTRL_C);
+    let status = terminal.end();
+    node.signal("-CONT");
+    assert!(
+        status.contains("Exited") && status.contains(", 14"),
+        "{status}"
+    );
 }

@@ -146,7 +146,7 @@ impl Invented {
             let handlers = processes.iter().filter(|p| p.kind == Kind::Handler);
             let handlers: Vec<&str> = handlers.map(|p| p.name.as_str()).collect();
             write("r_mgr", manager(&handlers));
-            for (at, sup_new) in sup_changed.iter().enumerate() {
+            for (at, renewed) in sup_changed.iter().enumerate() {
                 let name = format!("r_sup_{at}");
                 let mut children: Vec<String> = Vec::new();
                 if at == 0 {
@@ -165,7 +165,7 @@ impl Invented {
                 }
                 write(
                     &name,
-                    supervisor(&name, version == 2 && *sup_new, &children),
+                    supervisor(&name, version == 2 && *renewed, &children),
                 );
             }
             write("r_app", STARTER.to_owned());

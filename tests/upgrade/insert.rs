@@ -1,7 +1,6 @@
 //! Raw instructions and hooks at steps: carried out where the plan puts them; and whatever fails in one, the node ends
 //! old with everybody running.
 
-use crate::killed::await_alone;
 use crate::support::apps::mill;
 use crate::support::desk::Desk;
 use crate::windows::{Is, is, plan, replaced, steps, who};
@@ -124,7 +123,14 @@ fn the_client_is_killed_in_a_hook() {
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     node.await_true("erlang:module_loaded(mill_toll)");
     running.kill();
-    await_alone(node);
+    node.await_true("witness:lock() =/= running");
+    // The node keeps how it ended until somebody asks.
+    let log = desk.updo(&["log"]).run().exits(0);
+    let run = log.stdout.split_whitespace().next().expect("a recorded run");
+    desk.on(node, &["attach", run])
+        .run()
+        .exits(20)
+        .says(&["E608", "is as before"]);
     is(node, Is::Old, 2, &pids);
 }
 
