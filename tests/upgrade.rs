@@ -13,6 +13,8 @@ mod bank;
 mod children;
 #[path = "upgrade/conversion.rs"]
 mod conversion;
+#[path = "upgrade/corners.rs"]
+mod corners;
 #[path = "upgrade/elixir.rs"]
 mod elixir;
 #[path = "upgrade/insert.rs"]
