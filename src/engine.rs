@@ -17,13 +17,15 @@
 //! }
 //! ```
 
+pub mod earlier;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diag::suggest::suggest;
-use crate::diag::{Code, Diagnostic, Result, SourceMap};
-use crate::exec::{self, Event, Outcome, Upgrade as Job};
+use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
+use crate::exec::{self, Event, Interrupt, Outcome, Upgrade as Job};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
 use crate::facts::live::{self, NodeFacts};
@@ -32,20 +34,22 @@ use crate::facts::store::Store;
 use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
+use crate::plan::ENVIRONMENT;
 use crate::plan::{CodeFrom, CookieFrom, Plan};
 use crate::report::head;
 use crate::report::json;
 use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, advice, merge, resolve, shared};
+use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, insert, lower};
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Parameters: `--set Name=value`, `UPDO_SET_NAME`.
+    /// Parameters: `Name` for `--set Name=value`, `UPDO_SET_NAME` for those of the environment, which may be meant
+    /// for other plans.
     pub sets: BTreeMap<String, String>,
     /// `--cookie-file`.
     pub cookie_file: Option<PathBuf>,
@@ -57,18 +61,27 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Whether advice is an error and undeclared cycles are.
     pub strict: bool,
+    /// Whether rules of included files that do nothing are told too (W310).
+    pub warn_unused_everywhere: bool,
     /// Whether `verify` is skipped.
     pub no_verify: bool,
+    /// Whether a node is left to itself as soon as it has taken the job.
+    pub detach: bool,
+    /// Who may ask for the end of a run.
+    pub interrupt: Interrupt,
     /// How long connecting may take.
     pub connect_timeout: Duration,
 }
+
+/// How many overrides without a reason are shown when there has to be one.
+const SHOWN_WITHOUT_REASON: usize = 5;
 
 impl Settings {
     /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_SET_…`.
     pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let sets = std::env::vars()
-            .filter_map(|(name, value)| Some((name.strip_prefix("UPDO_SET_")?.to_owned(), value)))
+            .filter(|(name, _)| name.starts_with(ENVIRONMENT))
             .collect();
         let home = text("HOME").map(PathBuf::from).unwrap_or_default();
         let state = text("UPDO_STATE_DIR")
@@ -123,23 +136,37 @@ impl Engine {
         Self::opened(loaded, settings)
     }
 
+    /// The same for what a file would say if somebody changed it so, as the REPL does: `path` is its name and what
+    /// includes are relative to.
+    pub fn open_as(path: &Path, text: &str, settings: Settings) -> Opened {
+        let loaded = crate::plan::load_text(path, text, &settings.sets);
+        Self::opened(loaded, settings)
+    }
+
     fn opened(loaded: crate::plan::load::Loaded, settings: Settings) -> Opened {
         let store = Store::new(&settings.state_dir);
         let mut diagnostics = loaded.diagnostics;
         if let Some(plan) = &loaded.plan {
             diagnostics.extend(insert::check(plan));
         }
-        if settings.strict && diagnostics.iter().any(|d| d.code == Code::A311) {
-            diagnostics.push(Diagnostic::new(
-                Code::E205,
-                "with --strict every override needs a reason",
-            ));
+        let without = diagnostics.iter().filter(|d| d.code == Code::A311);
+        let places: Vec<Span> = without
+            .filter_map(|d| d.labels.first().map(|label| label.span))
+            .collect();
+        if settings.strict && !places.is_empty() {
+            let told = Diagnostic::new(Code::E205, "with --strict every override needs a reason")
+                .help("add `because \"…\"`");
+            let shown = places.iter().take(SHOWN_WITHOUT_REASON);
+            diagnostics.push(shown.fold(told, |told, span| told.label(*span, "why?")));
         }
         let wrong = diagnostics.iter().any(Diagnostic::is_error);
-        let engine = loaded.plan.filter(|_| !wrong).map(|plan| Engine {
-            plan,
-            settings,
-            store,
+        let engine = loaded.plan.filter(|_| !wrong).map(|mut plan| {
+            plan.warn_unused_everywhere = settings.warn_unused_everywhere;
+            Engine {
+                plan,
+                settings,
+                store,
+            }
         });
         Opened {
             engine,
@@ -184,20 +211,21 @@ impl Engine {
         Err(Box::new(told))
     }
 
+    /// This engine over a session that was made otherwise.
+    pub fn over(&self, session: Session) -> Connection<'_> {
+        Connection {
+            engine: self,
+            session,
+            target: String::new(),
+        }
+    }
+
     /// Connects to a node as a hidden node.
     ///
     /// # Errors
     /// E501 to E507.
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
-        let target = self
-            .plan
-            .targets
-            .iter()
-            .find(|t| t.nodes.contains(node))
-            .or(match self.plan.targets.as_slice() {
-                [one] => Some(one),
-                _ => None,
-            });
+        let target = self.target_of(node);
         let from_plan = target.and_then(|target| target.cookie.clone());
         let cookie = cookie(self.settings.cookie_file.as_deref(), from_plan.as_ref())?;
         let mut connect = Connect::new(node.clone(), cookie);
@@ -213,12 +241,26 @@ impl Engine {
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;
         }
-        let session = Session::connect(&connect)?;
-        let target = target.map(|target| target.name.clone()).unwrap_or_default();
-        Ok(Connection {
+        Ok(self.continued(Session::connect(&connect)?))
+    }
+
+    /// A connection over a session that is there already, for the plan as it is now.
+    pub fn continued(&self, session: Session) -> Connection<'_> {
+        let target = self.target_of(session.node());
+        Connection {
             engine: self,
+            target: target.map(|target| target.name.clone()).unwrap_or_default(),
             session,
-            target,
+        }
+    }
+
+    /// The target that a node belongs to; that of a plan with only one is meant for any node.
+    fn target_of(&self, node: &NodeName) -> Option<&crate::plan::Target> {
+        let targets = &self.plan.targets;
+        let named = targets.iter().find(|t| t.nodes.contains(node));
+        named.or(match targets.as_slice() {
+            [one] => Some(one),
+            _ => None,
         })
     }
 }
@@ -350,6 +392,8 @@ impl Connection<'_> {
             rules: &upgrade.rules,
             script: &upgrade.script,
             verify: !self.engine.settings.no_verify,
+            detach: self.engine.settings.detach,
+            interrupt: &self.engine.settings.interrupt,
         };
         let outcome = exec::upgrade(&job, &mut |event| {
             if let Some(record) = &mut record {
@@ -376,6 +420,7 @@ impl Connection<'_> {
             owner: owner(),
             began: now(),
             state: "running".to_owned(),
+            goal: "new".to_owned(),
         };
         let one_way = upgrade
             .rules
@@ -385,6 +430,7 @@ impl Connection<'_> {
         let exact = upgrade.changes.undo_is_exact(upgrade.rules.modules.keys());
         let back = (exact && !one_way).then(|| {
             exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
+                .persisting(plan.persist)
                 .record(&upgrade.changes, &upgrade.rules)
         });
         let text = plan
@@ -392,7 +438,11 @@ impl Connection<'_> {
             .sources()
             .first()
             .map_or("", |source| &source.text);
-        let mut record = records.begin(&summary, text, back.as_ref()).ok()?;
+        let steps = exec::job::every(&upgrade.changes, &upgrade.rules, &upgrade.script);
+        let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
+        let mut record = records
+            .begin(&summary, text, back.as_ref(), Some(&script))
+            .ok()?;
         record.event(&json::stream(&plan.path.display().to_string()));
         for line in self.head(upgrade) {
             record.event(&line);
@@ -459,6 +509,7 @@ pub fn decide(
     diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
+    diagnostics.extend(children::advice(&changes, &rules));
     diagnostics.extend(shared::shared_records(&changes, &rules));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {

@@ -20,7 +20,5 @@ mod graph;
 mod people;
 #[path = "cli/preview.rs"]
 mod preview;
-#[path = "cli/repl.rs"]
-mod repl;
 #[path = "cli/waiting.rs"]
 mod waiting;

@@ -18,5 +18,7 @@ mod elixir;
 mod paths;
 #[path = "facts/people.rs"]
 mod people;
+#[path = "facts/ways.rs"]
+mod ways;
 #[path = "facts/world.rs"]
 mod world;

@@ -5,14 +5,20 @@
 
 mod support;
 
+#[path = "upgrade/attach.rs"]
+mod attach;
 #[path = "upgrade/bank.rs"]
 mod bank;
+#[path = "upgrade/children.rs"]
+mod children;
 #[path = "upgrade/conversion.rs"]
 mod conversion;
 #[path = "upgrade/elixir.rs"]
 mod elixir;
 #[path = "upgrade/insert.rs"]
 mod insert;
+#[path = "upgrade/interrupt.rs"]
+mod interrupt;
 #[path = "upgrade/killed.rs"]
 mod killed;
 #[path = "upgrade/lock.rs"]
@@ -21,8 +27,12 @@ mod lock;
 mod many;
 #[path = "upgrade/nodes.rs"]
 mod nodes;
+#[path = "upgrade/persist.rs"]
+mod persist;
 #[path = "upgrade/policy.rs"]
 mod policy;
+#[path = "upgrade/random.rs"]
+mod random;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
 #[path = "upgrade/report.rs"]
@@ -33,6 +43,8 @@ mod rollback;
 mod shop;
 #[path = "upgrade/suspend.rs"]
 mod suspend;
+#[path = "upgrade/sweep.rs"]
+mod sweep;
 #[path = "upgrade/way_back.rs"]
 mod way_back;
 #[path = "upgrade/windows.rs"]

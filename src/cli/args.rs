@@ -18,7 +18,7 @@ use crate::ui::Colour;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Nothing but `run`, `rollback` and `eval` changes anything on a node.\n\
+    after_help = "Nothing but `run`, `rollback`, `attach --abort` and `eval` changes anything on a node.\n\
     Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first."
 )]
 pub struct Args {
@@ -82,7 +82,7 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Read, resolve and lint a plan; no network
+    /// Read, resolve and lint a plan; no network, unless --target names nodes to look at
     Check(Check),
     /// Format plans
     Fmt(Fmt),
@@ -106,6 +106,8 @@ pub enum Command {
     Repl(Repl),
     /// Undo a run with the beams it saved; the newest when none is named
     Rollback(Rollback),
+    /// Rejoin a run that is still going, or see how it ended
+    Attach(Attach),
     /// Recorded runs
     Log(Log),
     /// What a node runs, and what differs; --save keeps copies of the running beams
@@ -233,9 +235,24 @@ pub struct Check {
     /// Plans
     #[arg(required = true, value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plans: Vec<PathBuf>,
-    /// Advice counts as an error
+    /// Overrides without a reason are errors; with a target, undeclared cycles too
     #[arg(long)]
     pub strict: bool,
+    /// Never connect, even if a target is given
+    #[arg(long)]
+    pub offline: bool,
+    /// With a target: which rules that do nothing are told
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = WarnUnused::Plan)]
+    pub warn_unused: WarnUnused,
+}
+
+/// Rules that do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WarnUnused {
+    /// Those of the plan's own file
+    Plan,
+    /// Those of included files as well
+    All,
 }
 
 /// `updo fmt`
@@ -304,6 +321,9 @@ pub struct Run {
     /// Write the report, one HTML file, when it is over
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Leave as soon as the node has taken the job; exit code 23. `updo attach` rejoins, and asks `verify`
+    #[arg(long)]
+    pub detach: bool,
     /// Write the stream of events to a file as well
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
@@ -398,6 +418,12 @@ pub struct Repl {
     /// The plan
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
+    /// Evaluates the lines of a file and stops at the first error
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Calls only functions that change nothing
+    #[arg(long)]
+    pub read_only: bool,
 }
 
 /// `updo status`
@@ -420,6 +446,20 @@ pub struct Rollback {
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES")]
     pub yes: bool,
+}
+
+/// `updo attach`
+#[derive(Debug, clap::Args)]
+pub struct Attach {
+    /// The run: four hexadecimal digits, as its last line says
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Call it off, as long as nothing is switched
+    #[arg(long)]
+    pub abort: bool,
+    /// Skip `verify`
+    #[arg(long)]
+    pub no_verify: bool,
 }
 
 /// `updo log`

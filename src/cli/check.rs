@@ -1,43 +1,194 @@
-//! `updo check`: reads, resolves and lints plans, without a network.
+//! `updo check`: reads, resolves and lints plans. Without a target nobody is asked; with `--target` the plan also meets
+//! the facts of the nodes, as in a preview, and nothing but what there is to say about it is printed.
 
 use serde_json::Value;
 
-use super::args::Check;
+use super::args::{Check, WarnUnused};
 use super::{Context, Exit};
 use crate::diag::render::to_json;
+use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::engine::Engine;
+use crate::eval::{Evaluator, Moment, Truth};
+use crate::plan::Plan;
+use crate::plan::offline::Offline;
 use crate::report::paint;
+use crate::syntax::ast::Tail;
+use crate::syntax::walk::tail;
+
+/// How many conditional statements are listed.
+const LISTED: usize = 10;
 
 pub(super) fn run(context: &Context<'_>, args: &Check) -> Exit {
-    let mut failed = false;
+    let mut exit = Exit::Done;
     let mut all: Vec<Value> = Vec::new();
     for plan in &args.plans {
         let mut settings = context.settings();
         settings.strict = args.strict;
+        settings.warn_unused_everywhere = args.warn_unused == WarnUnused::All;
         let opened = Engine::open(plan, settings);
-        failed |= opened.engine.is_none();
-        if context.ui.json {
-            all.extend(
-                opened
-                    .diagnostics
-                    .iter()
-                    .map(|d| to_json(d, &opened.sources)),
-            );
+        let name = plan.display().to_string();
+        say(
+            context,
+            &opened.diagnostics,
+            &opened.sources,
+            None,
+            &mut all,
+        );
+        verdict(context, &name, &opened.diagnostics);
+        let Some(engine) = opened.engine else {
+            exit = Exit::Plan;
             continue;
-        }
-        context.ui.diagnostics(&opened.diagnostics, &opened.sources);
-        let errors = opened.diagnostics.iter().filter(|d| d.is_error()).count();
-        let mark = paint::mark(context.ui.style, errors == 0);
-        let verdict = match errors {
-            0 => "is fine as far as that can be said without a node".to_owned(),
-            n => format!("has {}", paint::count(n, "error", "errors")),
         };
-        context
-            .ui
-            .status(&format!("{mark} {} {verdict}", plan.display()));
+        match (&context.global.target, args.offline) {
+            (Some(target), false) => match nodes(context, &engine, target, &mut all) {
+                Exit::Done => {}
+                // The first reason counts; all plans are read.
+                other if exit == Exit::Done => exit = other,
+                _ => {}
+            },
+            _ => open_questions(context, &engine.plan),
+        }
     }
     if context.ui.json {
         context.ui.data(&format!("{:#}\n", Value::Array(all)));
     }
-    if failed { Exit::Plan } else { Exit::Done }
+    exit
+}
+
+/// Shows diagnostics, or keeps them for the JSON array; `node` is where they come from.
+fn say(
+    context: &Context<'_>,
+    said: &[Diagnostic],
+    sources: &SourceMap,
+    node: Option<&str>,
+    all: &mut Vec<Value>,
+) {
+    if !context.ui.json {
+        return context.ui.diagnostics(said, sources);
+    }
+    for diagnostic in said {
+        let mut value = to_json(diagnostic, sources);
+        if let Some(node) = node {
+            value["node"] = node.into();
+        }
+        all.push(value);
+    }
+}
+
+fn verdict(context: &Context<'_>, what: &str, said: &[Diagnostic]) {
+    let errors = said.iter().filter(|d| d.is_error()).count();
+    let mark = paint::mark(context.ui.style, errors == 0);
+    let verdict = match errors {
+        0 => "is fine as far as that can be said without a node".to_owned(),
+        n => format!("has {}", paint::count(n, "error", "errors")),
+    };
+    status(context, &format!("{mark} {what} {verdict}"));
+}
+
+fn status(context: &Context<'_>, line: &str) {
+    if !context.ui.json {
+        context.ui.status(line);
+    }
+}
+
+/// What only a node could answer: which statements apply, and whether their modules exist.
+fn open_questions(context: &Context<'_>, plan: &Plan) {
+    let functions = plan.scripts();
+    let guarded = guarded(plan);
+    let open: Vec<&(Span, &Tail)> = guarded
+        .iter()
+        .filter(|(_, tail)| {
+            let truth = Evaluator::new(Moment::Facts, &functions)
+                .with_world(&mut Offline)
+                .guard(&tail.when, &mut plan.constants.clone());
+            matches!(truth, Ok(Truth::Unknown(_)))
+        })
+        .collect();
+    for (span, tail) in open.iter().take(LISTED) {
+        let place = plan.sources.place(*span);
+        let place = place.map_or_else(String::new, |p| format!("{}:{}", p.file, p.line));
+        let guard = tail.when.iter().map(|condition| condition.span);
+        let guard = guard
+            .reduce(Span::to)
+            .and_then(|span| plan.sources.text(span));
+        let guard = guard.unwrap_or_default().split_whitespace();
+        let guard = guard.collect::<Vec<_>>().join(" ");
+        status(context, &format!("  conditional: {place} when {guard}"));
+    }
+    if let Some(more) = open.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        status(context, &format!("  conditional: {more} more"));
+    }
+    if !plan.rules.is_empty() {
+        let line = "  names of modules and applications were not looked up: pass a node with -t";
+        status(context, &paint::faint(context.ui.style, line));
+    }
+}
+
+/// The statements that have a guard.
+fn guarded(plan: &Plan) -> Vec<(Span, &Tail)> {
+    let rules = plan.rules.iter().filter_map(|rule| {
+        let tail = tail(&rule.statement.kind)?;
+        Some((rule.statement.span, tail))
+    });
+    let checks = plan.requires.iter().chain(&plan.verifies);
+    let checks = checks.map(|check| (check.span, &check.tail));
+    let hooks = plan.hooks.iter().map(|hook| (hook.span, &hook.tail));
+    let mut all: Vec<(Span, &Tail)> = rules
+        .chain(checks)
+        .chain(hooks)
+        .filter(|(_, tail)| !tail.when.is_empty())
+        .collect();
+    all.sort_by_key(|(span, _)| *span);
+    all
+}
+
+/// The plan on the nodes of a target.
+fn nodes(context: &Context<'_>, engine: &Engine, target: &str, all: &mut Vec<Value>) -> Exit {
+    let sources = &engine.plan.sources;
+    let nodes = match engine.nodes(Some(target)) {
+        Ok(nodes) => nodes,
+        Err(diagnostic) => return failed(context, *diagnostic, sources, None, all),
+    };
+    let mut exit = Exit::Done;
+    for node in nodes {
+        let name = node.as_str();
+        let upgrade = engine
+            .connect(&node)
+            .and_then(|connection| connection.prepare());
+        let upgrade = match upgrade {
+            Ok(upgrade) => upgrade,
+            Err(diagnostic) => {
+                let why = failed(context, *diagnostic, sources, Some(name), all);
+                exit = if exit == Exit::Done { why } else { exit };
+                continue;
+            }
+        };
+        say(context, &upgrade.diagnostics, sources, Some(name), all);
+        let errors = upgrade.diagnostics.iter().filter(|d| d.is_error()).count();
+        let mark = paint::mark(context.ui.style, errors == 0);
+        let verdict = match errors {
+            0 => format!("is fine on {name}"),
+            n => format!("has {} on {name}", paint::count(n, "error", "errors")),
+        };
+        status(
+            context,
+            &format!("{mark} {} {verdict}", engine.plan.path.display()),
+        );
+        if upgrade.is_refused() && exit == Exit::Done {
+            exit = Exit::Plan;
+        }
+    }
+    exit
+}
+
+fn failed(
+    context: &Context<'_>,
+    diagnostic: Diagnostic,
+    sources: &SourceMap,
+    node: Option<&str>,
+    all: &mut Vec<Value>,
+) -> Exit {
+    let exit = Exit::of(diagnostic.code);
+    say(context, &[diagnostic], sources, node, all);
+    exit
 }

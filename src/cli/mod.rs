@@ -2,6 +2,7 @@
 
 mod appup;
 pub mod args;
+mod attach;
 mod check;
 mod complete;
 mod diff;
@@ -20,6 +21,7 @@ mod repl;
 mod report;
 mod rollback;
 mod run;
+mod signals;
 mod status;
 mod stream;
 
@@ -69,6 +71,7 @@ pub fn main() -> Exit {
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),
         Command::Rollback(args) => rollback::run(&context, args),
+        Command::Attach(args) => attach::run(&context, args),
         Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),
         Command::Relup(args) => relup::run(&context, args),

@@ -2,10 +2,11 @@
 
 use super::args::Rollback;
 use super::eval::connect;
+use super::signals::Signals;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
-use crate::engine::{Engine, owner, run_id};
-use crate::exec::back::{WayBack, back};
+use crate::engine::{Engine, earlier};
+use crate::exec::back::WayBack;
 use crate::facts::live;
 use crate::node::Session;
 use crate::report::record::{Records, Summary};
@@ -64,6 +65,8 @@ fn go(
     way: &WayBack,
 ) -> Exit {
     let ui = &context.ui;
+    let settings = context.settings();
+    let signals = Signals::listen(&settings.interrupt);
     let names: Vec<String> = way
         .expected
         .iter()
@@ -91,14 +94,21 @@ fn go(
             }
         }
     }
-    let run = run_id(&Records::new(&context.settings().state_dir));
+    signals.begin();
     let sources = SourceMap::default();
-    let outcome = back(session, &run, &owner(), way, &mut |event| {
+    let (run, outcome) = earlier::undo(&settings, session, summary, way, &mut |event| {
         if let Some(line) = lines::line(event, &sources, ui.style) {
             ui.status(&line);
         }
     });
     let exit = Exit::of_rollback(&outcome);
+    if exit == Exit::Lost {
+        ui.error_line(&format!(
+            "\n{} goes on by itself: updo attach {run}",
+            summary.node
+        ));
+        return exit;
+    }
     let done = exit == Exit::Done;
     let mark = paint::mark(ui.style, done);
     let words = if done {

@@ -2,18 +2,22 @@
 
 use super::args::Run;
 use super::preview::{nothing, shown};
+use super::signals::Signals;
 use super::stream::Stream;
 use super::{Context, Exit};
-use crate::diag::Result;
+use crate::diag::{Result, SourceMap};
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::{Event, Kind};
 use crate::report::{lines, paint, preview};
 use crate::script::lower::processes;
+use crate::ui::Ui;
 
 pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
     let mut settings = context.settings();
     settings.strict = args.strict;
     settings.no_verify = args.no_verify;
+    settings.detach = args.detach;
+    let signals = Signals::listen(&settings.interrupt);
     let Some(engine) = context.open(&args.plan, settings) else {
         return Exit::Plan;
     };
@@ -21,6 +25,9 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
         Ok(nodes) => nodes,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
+    if args.detach && nodes.len() > 1 {
+        return context.usage("--detach is for one node at a time", "name it: -t NODE");
+    }
     // Without a terminal nobody can be asked: say so before a node is bothered.
     if !args.yes && context.ui.no_input {
         return context.usage(
@@ -48,10 +55,18 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
     if let Some(exit) = show(context, args, &engine, &prepared) {
         return exit;
     }
+    signals.begin();
+    let interrupt = &engine.settings.interrupt;
     let mut done = 0;
     for (connection, upgrade) in &prepared {
         if upgrade.is_empty() {
             continue;
+        }
+        if done > 0 && interrupt.count() > 0 {
+            context
+                .ui
+                .error_line(&format!("stopped before {}", connection.session.node()));
+            return Exit::Partly;
         }
         let exit = one(context, &engine, connection, upgrade, &mut stream);
         if exit != Exit::Done {
@@ -139,17 +154,37 @@ fn one(
     stream.head(context, &connection.head(upgrade));
     let outcome = connection.run(upgrade, &mut |event: &Event| {
         stream.write(context, engine, event);
-        if let Kind::Started { run: name, .. } = &event.kind {
-            run.clone_from(name);
-        }
-        let line = lines::last(event, &engine.plan.title, &run, ui.style);
-        match (line, lines::line(event, sources, ui.style)) {
-            (Some(last), _) => ui.error_line(&format!("\n{last}")),
-            (None, Some(line)) if matches!(event.kind, Kind::Diagnostic(_)) => ui.error_line(&line),
-            (None, Some(line)) => ui.status(&line),
-            (None, None) => {}
-        }
+        show_event(ui, event, sources, &engine.plan.title, &mut run, false);
     });
     stream.report(context);
     Exit::of_run(&outcome)
+}
+
+/// One event on the screen; `back` when old is the goal.
+pub(super) fn show_event(
+    ui: &Ui,
+    event: &Event,
+    sources: &SourceMap,
+    title: &str,
+    run: &mut String,
+    back: bool,
+) {
+    if let Kind::Started { run: name, .. } = &event.kind {
+        run.clone_from(name);
+    }
+    let line = if back {
+        lines::last_back(event, run, ui.style)
+    } else {
+        lines::last(event, title, run, ui.style)
+    };
+    match (line, lines::line(event, sources, ui.style)) {
+        (Some(last), _) => ui.error_line(&format!("\n{last}")),
+        (None, Some(line))
+            if matches!(event.kind, Kind::Diagnostic(_) | Kind::Interrupt { .. }) =>
+        {
+            ui.error_line(&line);
+        }
+        (None, Some(line)) => ui.status(&line),
+        (None, None) => {}
+    }
 }

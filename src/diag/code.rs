@@ -161,6 +161,8 @@ codes! {
     A341,
     /// A changed module is a callback of a behaviour that runs servers, and nothing says which of them run it.
     W342,
+    /// A supervisor's new version specifies other children, and nobody starts or stops them.
+    W343,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.
@@ -222,10 +224,14 @@ codes! {
     E608,
     /// Going back failed: a person is needed.
     E609,
+    /// A supervisor did not start or stop a child that the plan names.
+    E610,
     /// The run was interrupted before the point of no return, and everything was resumed.
     E611,
     /// A process of the run died on the node; the guardian has put things right.
     E612,
+    /// The new beams were not written to the node's disk, as `persist` wants.
+    E614,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
     /// A match failed: the value on the right does not have the form on the left. Both are shown side by side.

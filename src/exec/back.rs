@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::event::{Event, Kind, State};
 use super::failure;
+use super::interrupt::Interrupt;
 use super::job::{self, Step};
 use super::watch::{Outcome, Watch};
 use crate::diag::{Code, Diagnostic};
@@ -18,8 +19,12 @@ use crate::term::Term;
 /// A recorded way back.
 #[derive(Clone, Debug)]
 pub struct WayBack {
-    job: Term,
-    steps: Vec<Step>,
+    /// The job, without what is new at every run.
+    pub job: Term,
+    /// What is recorded when it begins.
+    pub begun: Term,
+    /// Its steps.
+    pub steps: Vec<Step>,
     /// The modules, and the MD5 that each must have now (`None`: not loaded).
     pub expected: Vec<(Module, Option<[u8; 16]>)>,
 }
@@ -43,6 +48,7 @@ impl WayBack {
         });
         Some(Self {
             expected: expected.collect::<Option<_>>()?,
+            begun: record.get("begun")?.clone(),
             job,
             steps,
         })
@@ -72,17 +78,18 @@ pub fn back(
     run: &str,
     owner: &str,
     way: &WayBack,
+    interrupt: &Interrupt,
     sink: &mut dyn FnMut(&Event),
 ) -> Outcome {
     let explain = |reason: &Term| failure::of(reason);
-    let mut watch = Watch::new(session, run, &explain, sink);
+    let mut watch = Watch::new(session, run, interrupt, &explain, sink);
     let title = "going back".to_owned();
     watch.tell(Kind::Started {
         run: run.to_owned(),
         title,
     });
     let mailbox = session.mailbox();
-    let job = job::begun(&way.job, run, owner, mailbox.pid());
+    let job = job::begun(&way.job, run, owner, Some(mailbox.pid()));
     watch.outcome.state = State::New;
     if let Some(agent) = watch.start(&mailbox, &job) {
         let began = Instant::now();
@@ -92,7 +99,12 @@ pub fn back(
             watch.fail(told.note(format!("after {:?}", began.elapsed())));
         }
         if watch.outcome.state != State::Unknown {
-            watch.settle(&agent, &mailbox);
+            let wanted = way
+                .job
+                .get("persist")
+                .is_some_and(|word| word.is_atom("asked"));
+            let persist = wanted && watch.outcome.errors.is_empty();
+            watch.settle(&agent, &mailbox, persist);
         }
     }
     watch.finished(way.expected.len());

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::interrupt::Interrupt;
 use crate::diag::{Code, Diagnostic};
 use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Moment, Remote, RemoteError};
 use crate::node::{CallError, Session};
@@ -135,10 +136,17 @@ impl<'a> Scene<'a> {
         (failure, world.said)
     }
 
-    /// Decides a check: tries until it holds, its time is over, or the connection is lost.
-    pub fn decide(&self, check: &Check, until: Option<Instant>) -> Verdict {
+    /// Decides a check: tries until it holds, its time is over, the connection is lost, or there have been
+    /// `enough` requests to stop.
+    pub fn decide(
+        &self,
+        check: &Check,
+        until: Option<Instant>,
+        interrupt: &Interrupt,
+        enough: u32,
+    ) -> Verdict {
         let began = Instant::now();
-        std::thread::sleep(check.after);
+        interrupt.sleep(check.after, enough);
         let mut tries = 0;
         loop {
             tries += 1;
@@ -146,7 +154,8 @@ impl<'a> Scene<'a> {
             let over = failure.is_none()
                 || began.elapsed() + check.every > check.within + check.after
                 || until.is_some_and(|until| Instant::now() + check.every > until)
-                || self.session.is_lost().is_some();
+                || self.session.is_lost().is_some()
+                || interrupt.count() >= enough;
             if over {
                 return Verdict {
                     tries,
@@ -155,7 +164,7 @@ impl<'a> Scene<'a> {
                     said,
                 };
             }
-            std::thread::sleep(check.every);
+            interrupt.sleep(check.every, enough);
         }
     }
 }

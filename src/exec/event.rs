@@ -39,11 +39,13 @@ pub enum StepKind {
     Apply,
     /// The node waits for a hook of the plan.
     Hook,
+    /// Children of supervisors are stopped and started.
+    Children,
 }
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -52,6 +54,7 @@ impl StepKind {
         Self::Resume,
         Self::Apply,
         Self::Hook,
+        Self::Children,
     ];
 }
 
@@ -66,6 +69,7 @@ impl fmt::Display for StepKind {
             Self::Resume => "resume",
             Self::Apply => "apply",
             Self::Hook => "hook",
+            Self::Children => "children",
         })
     }
 }
@@ -175,8 +179,18 @@ pub enum Kind {
         /// How long it took on the node.
         took: Duration,
     },
+    /// Somebody asked for the end: what follows from it, told before it is done.
+    Interrupt {
+        /// What is done now, and what another request would do.
+        text: String,
+    },
     /// Something to tell.
     Diagnostic(Box<Diagnostic>),
+    /// The beams are on the node's disk.
+    Persisted {
+        /// How many files were written; those that were right already are not counted.
+        files: usize,
+    },
     /// Processes that still run the old code of a module, after everything.
     Lingering {
         /// One text per process.

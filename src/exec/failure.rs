@@ -68,6 +68,24 @@ pub fn of(reason: &Term) -> Diagnostic {
                 .note("who evaluates the hooks of a plan must stay connected until they are done")
         }
         "deadline" => Diagnostic::new(Code::E607, format!("the deadline passed at step {about}")),
+        "not_writable" => {
+            let title = "the beams cannot be written to the node's disk";
+            let mut told = Diagnostic::new(Code::E614, title);
+            for entry in about.as_list().unwrap_or_default().iter().take(NAMED) {
+                if let Some([folder, why]) = entry.as_tuple() {
+                    told = told.note(format!("{}: {why}", text(folder)));
+                }
+            }
+            told.help("nothing was changed; `persist => false` upgrades what runs and nothing else")
+        }
+        "aborted" => Diagnostic::new(
+            Code::E611,
+            "called off before the point of no return; everybody was resumed",
+        ),
+        "unattended" => Diagnostic::new(
+            Code::E611,
+            "the client had gone before the first step: nothing was begun",
+        ),
         "executor_died" => Diagnostic::new(
             Code::E612,
             "the process that ran the script died on the node",

@@ -21,6 +21,9 @@ pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a node waits for the answer to a hook before it goes back.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long the node keeps a result that nobody has seen, for `updo attach`.
+pub const KEEP: Duration = Duration::from_secs(15 * 60);
+
 /// One step as the agent gets it, and what it is to the screen.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -129,7 +132,38 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
         }
         rest = next;
     }
+    children(&mut steps, rules, false);
     steps
+}
+
+/// Children of supervisors: after everybody has resumed, stopped first. `back` does the opposite in opposite order.
+fn children(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
+    let mut supervisors = Vec::new();
+    let mut all = Vec::new();
+    for (module, decided) in &rules.modules {
+        let children = &decided.children.value;
+        if children.is_empty() {
+            continue;
+        }
+        supervisors.push(module.clone());
+        let (stop, start) = if back {
+            ("start", "stop")
+        } else {
+            ("stop", "start")
+        };
+        for (word, ids) in [(stop, &children.stop), (start, &children.start)] {
+            all.extend(ids.iter().map(|id| {
+                Term::tuple([Term::atom(word), Term::atom(module.as_str()), id.clone()])
+            }));
+        }
+    }
+    if back {
+        all.reverse();
+    }
+    if !all.is_empty() {
+        let term = Term::tuple([Term::atom("children"), Term::list(all)]);
+        push(steps, StepKind::Children, supervisors, term);
+    }
 }
 
 pub(super) fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term) {
@@ -204,6 +238,16 @@ pub(super) fn atoms(modules: &[Module]) -> Term {
     Term::list(modules.iter().map(|module| Term::atom(module.as_str())))
 }
 
+/// The steps of a script and of the ways back through its windows: all that the agent may tell about.
+pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
+    let steps = steps(script, rules);
+    let ways = ways::ways(changes, rules, script, steps.len() + 1);
+    steps
+        .into_iter()
+        .chain(ways.into_iter().flatten().flatten())
+        .collect()
+}
+
 /// The steps as the agent's list.
 pub fn steps_term(steps: &[Step]) -> Term {
     Term::list(
@@ -213,6 +257,27 @@ pub fn steps_term(steps: &[Step]) -> Term {
     )
 }
 
+/// Whether the node writes the new beams to its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persist {
+    /// Never.
+    No,
+    /// When the client says that all is well; a node that is left alone does not know.
+    Asked,
+    /// Whenever the run has gone through: there is nothing else to ask.
+    Always,
+}
+
+impl Persist {
+    fn term(self) -> Term {
+        Term::atom(match self {
+            Self::No => "no",
+            Self::Asked => "asked",
+            Self::Always => "always",
+        })
+    }
+}
+
 /// Who runs, and how long it may take.
 #[derive(Clone, Debug)]
 pub struct Terms<'a> {
@@ -220,10 +285,12 @@ pub struct Terms<'a> {
     pub run: &'a str,
     /// `user@host`, told to whoever finds the lock taken.
     pub owner: &'a str,
-    /// Who gets the events.
-    pub watcher: Pid,
+    /// Who gets the events; without one the node goes on alone from the beginning.
+    pub watcher: Option<Pid>,
     /// From the first suspension to the last resumption.
     pub deadline: Option<Duration>,
+    /// Whether the beams are written to the node's disk after success.
+    pub persist: Persist,
 }
 
 /// The whole job; `ways` are the ways back through its windows ([`ways::ways`]).
@@ -264,6 +331,49 @@ pub fn job(
     } else {
         "none"
     };
+    Term::map([
+        key("run", Term::binary(terms.run)),
+        key("owner", Term::binary(terms.owner)),
+        key("watcher", watcher_term(terms.watcher.clone())),
+        key("modules", Term::list(modules)),
+        key("handlers", handlers_term(changes, rules)),
+        key("processes", processes_term(changes, rules)),
+        key("steps", steps_term(steps)),
+        key("back", ways::term(ways)),
+        key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
+        key(
+            "deadline",
+            terms
+                .deadline
+                .map_or_else(|| Term::atom("infinity"), millis),
+        ),
+        key("undo", Term::atom(undo)),
+        key("keep", millis(KEEP)),
+        key("persist", terms.persist.term()),
+    ])
+}
+
+/// What is recorded when a run begins, for whoever rejoins it: its steps, and per module the MD5 before and after.
+pub fn begun_record(changes: &ChangeSet, rules: &Ruleset, steps: &[Step]) -> Term {
+    let md5 = |md5: Option<[u8; 16]>| md5.map_or(Term::atom("undefined"), Term::binary);
+    let modules = rules.modules.keys().filter_map(|module| {
+        let changed = changes.modules.get(module)?;
+        let old = changed.loaded.as_ref().map(|loaded| loaded.md5);
+        let new = changed.new.as_ref().map(|beam| beam.facts.md5);
+        Some(Term::tuple([
+            Term::atom(module.as_str()),
+            md5(old),
+            md5(new),
+        ]))
+    });
+    Term::map([
+        key("steps", steps_term(steps)),
+        key("modules", Term::list(modules)),
+    ])
+}
+
+/// Modules that are handlers of events: their managers have to be asked.
+fn handlers_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
     let handlers = rules.modules.keys().filter(|module| {
         let new = changes
             .modules
@@ -276,29 +386,7 @@ pub fn job(
                 .any(|b| b.as_str() == "gen_event")
         })
     });
-    Term::map([
-        key("run", Term::binary(terms.run)),
-        key("owner", Term::binary(terms.owner)),
-        key("watcher", Term::Pid(terms.watcher.clone())),
-        key("modules", Term::list(modules)),
-        key(
-            "handlers",
-            Term::list(handlers.map(|module| Term::atom(module.as_str()))),
-        ),
-        key("processes", processes_term(changes, rules)),
-        key("steps", steps_term(steps)),
-        key("back", ways::term(ways)),
-        key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
-        key(
-            "deadline",
-            terms
-                .deadline
-                .map_or_else(|| Term::atom("infinity"), millis),
-        ),
-        key("undo", Term::atom(undo)),
-        // Nobody can fetch a result yet, so nothing is kept for it when the client is gone.
-        key("keep", Term::Int(0)),
-    ])
+    Term::list(handlers.map(|module| Term::atom(module.as_str())))
 }
 
 /// Processes that the agent cannot find by their initial call: those of wrapping behaviours.
@@ -309,6 +397,10 @@ fn processes_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
         (!also.is_empty()).then(|| Term::tuple([Term::atom(module.as_str()), pids]))
     });
     Term::list(wrapped)
+}
+
+fn watcher_term(watcher: Option<Pid>) -> Term {
+    watcher.map_or_else(|| Term::atom("undefined"), Term::Pid)
 }
 
 fn key(name: &str, value: Term) -> (Term, Term) {
@@ -340,6 +432,16 @@ pub struct Back {
 }
 
 impl Back {
+    /// The same, and the files of the way there are put back as well.
+    #[must_use]
+    pub fn persisting(mut self, persist: bool) -> Self {
+        if let Term::Map(pairs) = &mut self.term {
+            let word = if persist { Persist::Asked } else { Persist::No };
+            pairs.extend([key("persist", word.term())]);
+        }
+        self
+    }
+
     /// What is kept of a way back, for a rollback later: by then the deferred purge is over, so nobody is
     /// killed for it, and every module must still be what this run left.
     pub fn record(&self, changes: &ChangeSet, rules: &Ruleset) -> Term {
@@ -350,6 +452,21 @@ impl Back {
             };
             Some(Term::tuple([Term::atom(module.as_str()), md5]))
         });
+        let way = rules.modules.keys().filter_map(|module| {
+            let changed = changes.modules.get(module)?;
+            let md5 = |md5: Option<[u8; 16]>| md5.map_or(Term::atom("undefined"), Term::binary);
+            let now = changed.new.as_ref().map(|beam| beam.facts.md5);
+            let then = changed.loaded.as_ref().map(|loaded| loaded.md5);
+            Some(Term::tuple([
+                Term::atom(module.as_str()),
+                md5(now),
+                md5(then),
+            ]))
+        });
+        let begun = Term::map([
+            key("steps", steps_term(&self.steps)),
+            key("modules", Term::list(way)),
+        ]);
         let mut job = self.term.clone();
         if let Term::Map(pairs) = &mut job
             && let Some(Term::List(modules)) = pairs.get_mut(&Term::atom("modules"))
@@ -360,18 +477,23 @@ impl Back {
                 }
             }
         }
-        Term::map([key("job", job), key("expected", Term::list(expected))])
+        Term::map([
+            key("job", job),
+            key("expected", Term::list(expected)),
+            key("begun", begun),
+        ])
     }
 }
 
 /// A recorded job with what is new at every run: its name, who runs it, who listens.
-pub fn begun(job: &Term, run: &str, owner: &str, watcher: Pid) -> Term {
+pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
     let mut job = job.clone();
     if let Term::Map(pairs) = &mut job {
         pairs.extend([
             key("run", Term::binary(run)),
             key("owner", Term::binary(owner)),
-            key("watcher", Term::Pid(watcher)),
+            key("watcher", watcher_term(watcher)),
+            key("keep", millis(KEEP)),
             key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
             key("deadline", Term::atom("infinity")),
         ]);
@@ -413,6 +535,13 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
                 parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
             ),
             "apply" => (StepKind::Apply, Vec::new()),
+            "children" => {
+                let second = |term: &Term| atom(term.as_tuple()?.get(1)?);
+                let mut names: Vec<Module> =
+                    parts.get(1)?.as_list()?.iter().filter_map(second).collect();
+                names.dedup();
+                (StepKind::Children, names)
+            }
             _ => return None,
         };
         let id = u32::try_from(id.as_i64()?).ok()?;
@@ -430,7 +559,8 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
 /// The way back through all windows, for when everybody has run on; and what to do should that fail on the way:
 /// forward again.
 pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
-    let steps = ways::whole(changes, rules, script);
+    let mut steps = ways::whole(changes, rules, script);
+    children(&mut steps, rules, true);
     let forward = forward(&self::steps(script, rules), steps.len() + 1);
     let modules = changes
         .modules
@@ -459,6 +589,9 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
         key("modules", Term::list(modules)),
         key("steps", steps_term(&steps)),
         key("back", ways::term(&forward)),
+        // A recorded way back is all that a later rollback has.
+        key("handlers", handlers_term(changes, rules)),
+        key("processes", processes_term(changes, rules)),
         key("goal", Term::atom("old")),
         key("undo", Term::atom("exact")),
     ]);
@@ -469,13 +602,14 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     Back { term, steps }
 }
 
-/// The steps of a script window by window, the last window first, without its calls and hooks: those are
+/// The steps of a script window by window, the last window first, without calls, hooks and children: those are
 /// not repeated.
 fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
     let ends = |step: &Step| step.kind == StepKind::Resume;
     let mut windows: Vec<Vec<Step>> = Vec::new();
     for window in steps.split_inclusive(ends) {
-        let once = |step: &Step| matches!(step.kind, StepKind::Apply | StepKind::Hook);
+        use StepKind::{Apply, Children, Hook};
+        let once = |step: &Step| matches!(step.kind, Apply | Children | Hook);
         let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();
         match windows.last_mut() {

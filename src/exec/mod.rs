@@ -1,15 +1,19 @@
 //! Execution: hands the finished script and the object code to a process inside the node, then only
 //! watches. The client never drives suspend, load and resume itself, so that losing it loses nothing.
 
+pub mod attach;
 pub mod back;
 pub mod check;
+mod checks;
 pub mod event;
 pub mod failure;
+pub mod interrupt;
 pub mod job;
 pub mod run;
 mod watch;
 pub mod ways;
 
 pub use event::{Event, Kind, State, StepKind};
+pub use interrupt::Interrupt;
 pub use run::{Upgrade, upgrade};
 pub use watch::{Outcome, Sink};

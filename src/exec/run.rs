@@ -6,18 +6,19 @@
 
 use std::time::Instant;
 
-use super::check::{Scene, not_held};
+use super::check::Scene;
+use super::checks::Checks;
 use super::event::{Event, Kind, State};
 use super::failure;
-use super::job;
-use super::watch::{Outcome, Turn, Watch};
+use super::interrupt::Interrupt;
+use super::job::{self, Back, Persist};
+use super::watch::{Outcome, Watch};
 use super::ways;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
-use crate::node::agent::Agent;
 use crate::node::{Mailbox, Session};
-use crate::plan::{Check, Plan, Rollback, When};
-use crate::rules::view::{Said, View};
+use crate::plan::{Plan, Rollback, When};
+use crate::rules::view::View;
 use crate::rules::{Change, Ruleset};
 use crate::script::lower::Script;
 use crate::term::Term;
@@ -40,120 +41,41 @@ pub struct Upgrade<'a> {
     pub script: &'a Script,
     /// Whether `verify` is asked at all (`--no-verify`).
     pub verify: bool,
+    /// Whether the node is left to itself as soon as it has taken the job (`--detach`).
+    pub detach: bool,
+    /// Who may ask for the end.
+    pub interrupt: &'a Interrupt,
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
 pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let explain = |reason: &Term| failure::diagnostic(reason, what.rules, what.plan);
+    let watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     let mut run = Run {
         what,
-        scene: Scene::new(what.plan, what.session, what.view),
-        watch: Watch::new(what.session, what.run, &explain, sink),
+        checks: Checks {
+            scene: Scene::new(what.plan, what.session, what.view),
+            watch,
+            verify: what.verify,
+        },
     };
-    run.started();
-    if run.preconditions() {
+    run.checks.watch.tell(Kind::Started {
+        run: what.run.to_owned(),
+        title: what.plan.title.clone(),
+    });
+    if run.checks.preconditions() {
         run.transaction();
     }
-    run.watch.finished(what.rules.modules.len());
-    run.watch.outcome
+    run.checks.watch.finished(what.rules.modules.len());
+    run.checks.watch.outcome
 }
 
 struct Run<'a, 'b> {
     what: &'a Upgrade<'a>,
-    scene: Scene<'a>,
-    watch: Watch<'a, 'b>,
+    checks: Checks<'a, 'b>,
 }
 
 impl Run<'_, '_> {
-    fn started(&mut self) {
-        let title = self.what.plan.title.clone();
-        self.watch.tell(Kind::Started {
-            run: self.what.run.to_owned(),
-            title,
-        });
-    }
-
-    /// `require` and `before upgrade`: nothing on the node has been touched by updo yet.
-    fn preconditions(&mut self) -> bool {
-        for check in &self.what.plan.requires {
-            if !self.check(check, false, None) {
-                return false;
-            }
-        }
-        self.hooks(When::Before, &[])
-    }
-
-    /// Decides one check; reports it, and what is wrong if it does not hold.
-    fn check(&mut self, check: &Check, verify: bool, until: Option<Instant>) -> bool {
-        match self.scene.holds(&check.tail) {
-            Ok(true) => {}
-            Ok(false) => return true,
-            Err(diagnostic) => {
-                self.watch.fail(*diagnostic);
-                return false;
-            }
-        }
-        let verdict = self.scene.decide(check, until);
-        let ok = verdict.failure.is_none();
-        let (name, tries, took) = (check.name.clone(), verdict.tries, verdict.took);
-        self.said(&verdict.said);
-        self.watch.tell(Kind::Check {
-            verify,
-            name,
-            ok,
-            tries,
-            took,
-        });
-        if let Some(cause) = &verdict.failure {
-            self.watch.fail(not_held(verify, check, &verdict, cause));
-        }
-        ok
-    }
-
-    /// Lines of `info` and `warn`.
-    fn said(&mut self, said: &[Said]) {
-        for Said { warn, text } in said {
-            self.watch.tell(Kind::Log {
-                warn: *warn,
-                text: text.clone(),
-            });
-        }
-    }
-
-    fn hooks(&mut self, when: When, more: &[(&str, Term)]) -> bool {
-        let name = match when {
-            When::Before => "before upgrade",
-            When::After => "after upgrade",
-            When::Failure => "on failure",
-            When::Step => return true,
-        };
-        for hook in self.what.plan.hooks.iter().filter(|hook| hook.when == when) {
-            match self.scene.holds(&hook.tail) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(diagnostic) => {
-                    self.watch.fail(*diagnostic);
-                    return false;
-                }
-            }
-            let began = Instant::now();
-            let mut said = Vec::new();
-            let result = self.scene.hook(&hook.body, more, &mut said);
-            self.said(&said);
-            self.watch.tell(Kind::Hook {
-                name,
-                ok: result.is_ok(),
-                took: began.elapsed(),
-            });
-            if let Err(mut diagnostic) = result {
-                diagnostic.notes.push(format!("in a hook `{name}`"));
-                self.watch.fail(*diagnostic);
-                return false;
-            }
-        }
-        true
-    }
-
     /// The part in the node's hands.
     fn transaction(&mut self) {
         let what = self.what;
@@ -162,8 +84,9 @@ impl Run<'_, '_> {
         let terms = job::Terms {
             run: what.run,
             owner: what.owner,
-            watcher: mailbox.pid(),
+            watcher: (!what.detach).then(|| mailbox.pid()),
             deadline: what.plan.deadline,
+            persist: self.persist(),
         };
         let ways = ways::ways(what.view.changes, what.rules, what.script, steps.len() + 1);
         let job = job::job(&terms, what.view.changes, what.rules, &steps, &ways);
@@ -171,113 +94,90 @@ impl Run<'_, '_> {
             .into_iter()
             .chain(ways.into_iter().flatten().flatten())
             .collect();
-        let Some(agent) = self.watch.start(&mailbox, &job) else {
+        let watch = &mut self.checks.watch;
+        let Some(agent) = watch.start(&mailbox, &job) else {
             return;
         };
+        if what.detach {
+            watch.outcome.state = State::Unknown;
+            return;
+        }
         let until = what.plan.deadline.map(|deadline| Instant::now() + deadline);
-        self.watch.begin();
-        let ended = loop {
-            match self.watch.next(&mailbox, &steps) {
-                Turn::Hook(step) => self.step_hook(&agent, &step),
-                Turn::Ended(state) => break state,
-            }
-        };
-        self.watch.outcome.state = ended;
-        if ended == State::New && !self.good(until) {
-            self.go_back(&agent, &mailbox);
+        let ended = self.checks.until_finished(&mailbox, &steps);
+        self.checks.watch.outcome.state = ended;
+        if ended == State::New && !self.checks.content(until) {
+            self.go_back(&mailbox);
         } else if matches!(ended, State::Old | State::Mixed)
-            && !self.watch.outcome.errors.is_empty()
+            && !self.checks.watch.outcome.errors.is_empty()
         {
-            let reason = Term::string(&self.watch.outcome.errors[0].title);
-            self.hooks(When::Failure, &[("Reason", reason)]);
+            self.checks.failed();
         }
-        if self.watch.outcome.state != State::Unknown {
-            self.watch.settle(&agent, &mailbox);
+        if self.checks.watch.outcome.state != State::Unknown {
+            let good = self.checks.watch.outcome.errors.is_empty();
+            let persist = what.plan.persist && good;
+            self.checks.watch.settle(&agent, &mailbox, persist);
         }
     }
 
-    /// A hook at a step: the node waits for the answer. What it reports stands beside the step.
-    fn step_hook(&mut self, agent: &Agent, step: &job::Step) {
-        let mut said = Vec::new();
-        let hook = step.hook.as_ref();
-        let hook = hook.and_then(|(number, name)| Some((self.what.plan.hooks.get(*number)?, name)));
-        let result = match hook {
-            Some((hook, _)) => self.scene.hook(&hook.body, &[], &mut said).map(drop),
-            None => Ok(()),
-        };
-        self.said(&said);
-        if let Err(diagnostic) = &result {
-            let name = hook.map_or("", |(_, name)| name.as_str());
-            let told = (**diagnostic).clone();
-            self.watch.hook_failed = Some(told.note(format!("in a hook `{name}`")));
+    /// A node that is left alone may write its beams when there is nothing else to be content with.
+    fn persist(&self) -> Persist {
+        let plan = self.what.plan;
+        let more = self.what.verify && !plan.verifies.is_empty();
+        match plan.persist {
+            false => Persist::No,
+            true if more || plan.hooks.iter().any(|hook| hook.when == When::After) => {
+                Persist::Asked
+            }
+            true => Persist::Always,
         }
-        self.watch.answer(agent, step.id, result.is_ok());
-    }
-
-    /// `after upgrade` and `verify`.
-    fn good(&mut self, until: Option<Instant>) -> bool {
-        if !self.hooks(When::After, &[]) {
-            return false;
-        }
-        if !self.what.verify {
-            return true;
-        }
-        self.what
-            .plan
-            .verifies
-            .iter()
-            .all(|check| self.check(check, true, until))
     }
 
     /// The upgrade went through and is not good: the plan's policy.
-    fn go_back(&mut self, agent: &Agent, mailbox: &Mailbox) {
-        let reason = self
-            .watch
-            .outcome
-            .errors
-            .first()
-            .map(|e| Term::string(&e.title));
-        self.hooks(
-            When::Failure,
-            &[("Reason", reason.unwrap_or(Term::atom("failed")))],
-        );
-        match self.what.plan.rollback {
-            Rollback::Automatic => {}
-            Rollback::Manual | Rollback::Never => return,
-        }
-        let changes: &ChangeSet = self.what.view.changes;
-        let one_way = self
-            .what
+    fn go_back(&mut self, mailbox: &Mailbox) {
+        let what = self.what;
+        let changes: &ChangeSet = what.view.changes;
+        let one_way = what
             .rules
             .modules
             .values()
             .any(|r| matches!(r.change.value, Change::Convert { .. }));
-        if one_way {
-            let told =
-                Diagnostic::new(Code::E609, "cannot go back: `{convert, F}` has no way down")
-                    .help("the node runs the new version; correct it forward");
-            return self.watch.fail(told);
-        }
-        if !changes.undo_is_exact(self.what.rules.modules.keys()) {
-            let told = Diagnostic::new(
-                Code::E609,
-                "cannot go back: no copy of the running version was found",
-            )
-            .help("the node runs the new version; correct it forward");
-            return self.watch.fail(told);
-        }
-        self.watch.tell(Kind::RollbackStarted);
-        let began = Instant::now();
-        let back = job::back(changes, self.what.rules, self.what.script);
-        if agent.run(self.what.session, back.term).is_err() {
-            self.watch.outcome.state = State::Unknown;
-            return;
-        }
-        let ended = self.watch.until_finished(mailbox, &back.steps);
-        self.watch.outcome.state = ended;
-        self.watch.tell(Kind::RollbackFinished {
-            ok: ended == State::Old,
-            took: began.elapsed(),
-        });
+        let back = if one_way {
+            Err("`{convert, F}` has no way down")
+        } else if changes.undo_is_exact(what.rules.modules.keys()) {
+            Ok(job::back(changes, what.rules, what.script).persisting(what.plan.persist))
+        } else {
+            Err("no copy of the running version was found")
+        };
+        not_good(&mut self.checks, back, mailbox);
     }
+}
+
+/// What follows when a node is new and the plan is not content: `on failure`, and the way back if the plan wants it.
+/// Not when we do not see the node any more.
+pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, mailbox: &Mailbox) {
+    if checks.watch.outcome.state == State::Unknown {
+        return;
+    }
+    checks.failed();
+    match checks.scene.plan.rollback {
+        Rollback::Automatic => {}
+        Rollback::Manual | Rollback::Never => return,
+    }
+    let watch = &mut checks.watch;
+    let back = match back {
+        Ok(back) => back,
+        Err(why) => {
+            let told = Diagnostic::new(Code::E609, format!("cannot go back: {why}"))
+                .help("the node runs the new version; correct it forward");
+            return watch.fail(told);
+        }
+    };
+    watch.tell(Kind::RollbackStarted);
+    let began = Instant::now();
+    let ended = watch.further(back.term, mailbox, &back.steps);
+    watch.outcome.state = ended;
+    watch.tell(Kind::RollbackFinished {
+        ok: ended == State::Old,
+        took: began.elapsed(),
+    });
 }

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::event::{Event, Kind, State, StepKind};
+use super::interrupt::{Interrupt, LOOK};
 use super::job::Step;
 use crate::diag::{Code, Diagnostic};
 use crate::name::NodeName;
@@ -41,6 +42,29 @@ pub(super) enum Turn {
     Ended(State),
 }
 
+impl Outcome {
+    /// An outcome of which nothing is known but the state.
+    pub fn new(state: State) -> Self {
+        Self {
+            state,
+            errors: Vec::new(),
+            suspended: Duration::ZERO,
+            processes: 0,
+            converted: 0,
+            touched: false,
+            locked: false,
+        }
+    }
+}
+
+/// What waiting for mail came to.
+pub(super) enum Received {
+    /// Mail, or why there is none.
+    Is(Result<Mail, RecvError>),
+    /// Somebody asked twice for the end.
+    Left,
+}
+
 /// Where events go.
 pub type Sink<'s> = dyn FnMut(&Event) + 's;
 
@@ -62,6 +86,14 @@ pub(super) struct Watch<'a, 'b> {
     turned: bool,
     /// Since when.
     turned_at: Option<Instant>,
+    /// Who may ask for the end.
+    pub(super) interrupt: &'a Interrupt,
+    /// Whether the first request has been answered.
+    heeded: bool,
+    /// Whether to ask for the end as soon as all that has happened so far is known.
+    pub(super) abort: bool,
+    /// How many watch the run, when the agent has told; 0 when it is over.
+    pub(super) watchers: Option<i64>,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
 }
@@ -71,6 +103,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     pub(super) fn new(
         session: &'a Session,
         run: &'a str,
+        interrupt: &'a Interrupt,
         explain: &'b dyn Fn(&Term) -> Diagnostic,
         sink: &'b mut Sink<'b>,
     ) -> Self {
@@ -86,15 +119,11 @@ impl<'a, 'b> Watch<'a, 'b> {
             answered: None,
             turned: false,
             turned_at: None,
-            outcome: Outcome {
-                state: State::Old,
-                errors: Vec::new(),
-                suspended: Duration::ZERO,
-                processes: 0,
-                converted: 0,
-                touched: false,
-                locked: false,
-            },
+            interrupt,
+            heeded: false,
+            abort: false,
+            watchers: None,
+            outcome: Outcome::new(State::Old),
         }
     }
 
@@ -151,13 +180,24 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// Purge, and the agent goes.
-    pub(super) fn settle(&mut self, agent: &Agent, mailbox: &Mailbox) {
+    pub(super) fn settle(&mut self, agent: &Agent, mailbox: &Mailbox, persist: bool) {
         const PATIENCE: Duration = Duration::from_secs(120);
-        if agent.settle(self.session).is_err() {
+        if agent.settle(self.session, persist).is_err() {
             return;
         }
         let until = Instant::now() + PATIENCE;
-        while let Ok(mail) = mailbox.recv(until.saturating_duration_since(Instant::now())) {
+        // All is decided: whoever asks for the end here gets it, the node needs nobody.
+        while self.interrupt.count() < 2 && Instant::now() < until {
+            let mail = match mailbox.recv(LOOK) {
+                Ok(mail) => mail,
+                Err(RecvError::Timeout) => continue,
+                // Whether the disk has the beams is part of how it ended.
+                Err(why) if persist => {
+                    self.unattended(&why.to_string());
+                    return;
+                }
+                Err(_) => return,
+            };
             let Mail::Message(message) = mail else {
                 continue;
             };
@@ -166,12 +206,74 @@ impl<'a, 'b> Watch<'a, 'b> {
             };
             match tag.as_str() {
                 "guardian_replaced" => {
-                    let _ = agent.settle(self.session);
+                    let _ = agent.settle(self.session, persist);
                 }
-                "settled" => return self.lingering(parts.first()),
+                "settled" => return self.settled(parts.first()),
                 _ => {}
             }
         }
+    }
+
+    /// The next mail; requests to stop are answered meanwhile, and after the second nothing is waited for.
+    pub(super) fn next(&mut self, mailbox: &Mailbox, patience: Duration) -> Received {
+        let until = Instant::now() + patience;
+        loop {
+            self.heed();
+            if self.interrupt.count() > 1 {
+                return Received::Left;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            match mailbox.recv(left.min(LOOK)) {
+                Err(RecvError::Timeout) if !left.is_zero() => {}
+                other => return Received::Is(other),
+            }
+        }
+    }
+
+    /// Answers the first request to stop: says what follows from it, and does that.
+    pub(super) fn heed(&mut self) {
+        if self.heeded || self.interrupt.count() == 0 {
+            return;
+        }
+        self.heeded = true;
+        let leave = "once more: leave the node to itself";
+        if self.outcome.touched {
+            let text = format!(
+                "past the point of no return: {} finishes what is begun ({leave})",
+                self.session.node()
+            );
+            return self.tell(Kind::Interrupt { text });
+        }
+        let text = format!("calling off: whoever is suspended is resumed ({leave})");
+        self.tell(Kind::Interrupt { text });
+        // A connection that is gone is noticed by whoever waits for mail.
+        let _ = agent::abort(self.session);
+    }
+
+    /// Further steps under the same lock, to their end.
+    pub(super) fn further(&mut self, job: Term, mailbox: &Mailbox, steps: &[Step]) -> State {
+        match agent::run(self.session, job) {
+            Ok(()) => self.until_finished(mailbox, steps),
+            Err(why) => self.unattended(&why.to_string()),
+        }
+    }
+
+    /// What is told at the very end: whether the disk has the beams, and who still runs old code.
+    pub(super) fn settled(&mut self, info: Option<&Term>) {
+        let part = |key| info.and_then(|info| info.get(key));
+        if let Some(why) = part("not_persisted") {
+            let title = format!(
+                "the beams were not written to the disk of {}",
+                self.session.node()
+            );
+            let why = why.to_text().unwrap_or_else(|| why.to_string());
+            let told = Diagnostic::new(Code::E614, title).note(why);
+            self.fail(told.help("all is well until the node restarts: copy the beams by hand"));
+        } else if let Some(files) = part("persisted").and_then(Term::as_i64) {
+            let files = usize::try_from(files).unwrap_or(0);
+            self.tell(Kind::Persisted { files });
+        }
+        self.lingering(info);
     }
 
     /// Who still runs old code after everything.
@@ -196,7 +298,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
         self.begin();
         loop {
-            if let Turn::Ended(state) = self.next(mailbox, steps) {
+            if let Turn::Ended(state) = self.turn(mailbox, steps) {
                 return state;
             }
         }
@@ -209,31 +311,36 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// Tells the node how a hook ended.
-    pub(super) fn answer(&mut self, agent: &Agent, step: u32, ok: bool) {
+    pub(super) fn answer(&mut self, step: u32, ok: bool) {
         self.answered = Some((step, ok));
         // Lost connections are told by the next event.
-        let _ = agent.answer(self.session, step, ok);
+        let _ = agent::answer(self.session, step, ok);
     }
 
     /// Translates the agent's events until it wants something, or says how it ended.
-    pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> Turn {
+    pub(super) fn turn(&mut self, mailbox: &Mailbox, steps: &[Step]) -> Turn {
         // Silence is broken by the connection or the guardian ending, both of which are reported.
         const SILENCE: Duration = Duration::from_secs(3_600);
         // A guardian that dies is replaced by the executor within moments.
         const SUCCESSION: Duration = Duration::from_secs(10);
         let mut patience = SILENCE;
         loop {
-            let message = match mailbox.recv(patience) {
-                Ok(Mail::Message(message)) => message,
-                Ok(Mail::Down { .. }) => {
+            let message = match self.next(mailbox, patience) {
+                Received::Left => return Turn::Ended(self.left()),
+                Received::Is(Ok(Mail::Message(message))) => message,
+                Received::Is(Ok(Mail::Down { .. })) => {
                     patience = SUCCESSION;
                     continue;
                 }
-                Err(RecvError::Lost(why)) => return Turn::Ended(self.unattended(&why)),
-                Err(RecvError::Timeout) if patience == SUCCESSION => {
+                Received::Is(Err(RecvError::Lost(why))) => {
+                    return Turn::Ended(self.unattended(&why));
+                }
+                Received::Is(Err(RecvError::Timeout)) if patience == SUCCESSION => {
                     return Turn::Ended(self.unattended("the agent's guardian ended"));
                 }
-                Err(_) => return Turn::Ended(self.unattended("the node says nothing any more")),
+                Received::Is(Err(_)) => {
+                    return Turn::Ended(self.unattended("the node says nothing any more"));
+                }
             };
             let Some((tag, parts)) = self.news(&message, mailbox) else {
                 continue;
@@ -253,7 +360,11 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// An event of this run that was not seen before. A new guardian is watched like the old one.
-    fn news(&mut self, message: &Term, mailbox: &Mailbox) -> Option<(String, Vec<Term>)> {
+    pub(super) fn news(
+        &mut self,
+        message: &Term,
+        mailbox: &Mailbox,
+    ) -> Option<(String, Vec<Term>)> {
         let (seq, tag, parts) = agent_event(message, self.run)?;
         if tag == "guardian_replaced" {
             // It counts anew, and tells again what came before.
@@ -265,6 +376,13 @@ impl<'a, 'b> Watch<'a, 'b> {
                 let _ = agent::answer(self.session, step, ok);
             }
         }
+        if tag == "watchers" {
+            self.watchers = parts.first().and_then(Term::as_i64);
+            if std::mem::take(&mut self.abort) && self.interrupt.count() == 0 {
+                self.interrupt.press();
+            }
+            return Some((tag, parts));
+        }
         if seq <= self.seen {
             return None;
         }
@@ -272,16 +390,28 @@ impl<'a, 'b> Watch<'a, 'b> {
         Some((tag, parts))
     }
 
-    fn unattended(&mut self, why: &str) -> State {
+    /// The connection is gone; the node is not.
+    pub(super) fn unattended(&mut self, why: &str) -> State {
         let title = format!(
             "the connection to {} was lost; it goes on by itself",
             self.session.node()
         );
-        self.fail(
-            Diagnostic::new(Code::E608, title)
-                .note(why)
-                .help("connect again and preview: the node is then fully new or fully old"),
+        self.out_of_sight(Diagnostic::new(Code::E608, title).note(why))
+    }
+
+    /// Somebody asked twice for the end.
+    pub(super) fn left(&mut self) -> State {
+        let title = format!(
+            "left {} to itself in the middle of the run",
+            self.session.node()
         );
+        self.out_of_sight(Diagnostic::new(Code::E608, title))
+    }
+
+    fn out_of_sight(&mut self, told: Diagnostic) -> State {
+        let help = format!("see how it ended: updo attach {}", self.run);
+        self.fail(told.help(help));
+        self.outcome.state = State::Unknown;
         State::Unknown
     }
 
@@ -323,7 +453,13 @@ impl<'a, 'b> Watch<'a, 'b> {
                 });
             }
             ("step_started", Some(step)) => {
-                self.outcome.touched |= step.kind == StepKind::Load;
+                let switches = matches!(step.kind, StepKind::Load | StepKind::Delete);
+                if switches && self.heeded && !self.outcome.touched {
+                    let text = "too late: the node was past the point of no return, and finishes";
+                    let text = text.to_owned();
+                    self.tell(Kind::Interrupt { text });
+                }
+                self.outcome.touched |= switches;
                 self.tell(Kind::StepStarted {
                     id,
                     step: step.kind,
@@ -345,17 +481,22 @@ impl<'a, 'b> Watch<'a, 'b> {
                     StepKind::Convert => self.outcome.converted += processes.unwrap_or(0),
                     _ => {}
                 }
+                let failed = parts.get(2).and_then(|info| info.get("failed")).cloned();
                 let born = parts.get(2).and_then(|info| info.get("born")).cloned();
                 let (took, what, step) = (micros(parts.get(1)), step.what(), step.kind);
                 self.tell(Kind::StepFinished {
                     id,
                     step,
-                    ok: true,
+                    ok: failed
+                        .as_ref()
+                        .and_then(Term::as_list)
+                        .is_none_or(<[_]>::is_empty),
                     took,
                     what,
                     processes,
                 });
                 self.born(born.as_ref());
+                self.children(failed.as_ref());
             }
             ("step_failed", Some(step)) => {
                 let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
@@ -393,6 +534,37 @@ impl<'a, 'b> Watch<'a, 'b> {
             _ => {}
         }
         None
+    }
+
+    /// Children that were not started or stopped.
+    fn children(&mut self, failed: Option<&Term>) {
+        let failed = failed.and_then(Term::as_list).unwrap_or_default();
+        if let Some(first) = failed.first() {
+            let show = |entry: &Term, key: &str| {
+                let value = entry.get(key);
+                value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()))
+            };
+            let words = |entry: &Term| {
+                let part = |key| show(entry, key).unwrap_or_default();
+                format!(
+                    "{} {} of {}: {}",
+                    part("what"),
+                    part("child"),
+                    part("supervisor"),
+                    part("reason")
+                )
+            };
+            let name = first
+                .get("child")
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let title = format!("a child was not started or stopped: {name}");
+            let mut told = Diagnostic::new(Code::E610, title);
+            told.notes = failed.iter().take(8).map(words).collect();
+            self.fail(
+                told.help("the new code runs; correct the child, or its identifier in the plan"),
+            );
+        }
     }
 
     /// Processes that came to life in the very moment of the switch.

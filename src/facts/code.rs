@@ -46,6 +46,10 @@ pub struct CodeFacts {
     pub atoms: BTreeSet<Atom>,
     /// Fields of an Elixir struct defined by the module (`__struct__/0`), if it is one.
     pub struct_fields: Option<Vec<Atom>>,
+    /// Whether `code_change` does more than hand the state back while the atom `down` stands nowhere in the module,
+    /// so that no clause can be for `{down, Vsn}`. False when the code was not read whole, or when `code_change`
+    /// calls another module that may know.
+    pub one_way: bool,
 }
 
 /// How much of a module's code was read.
@@ -151,6 +155,7 @@ impl CodeFacts {
             lines: Lines::read(chunks),
             registers: Registers::default(),
             function: None,
+            conversion: Conversion::default(),
             ordinal: 0,
             line: None,
             full: false,
@@ -180,11 +185,48 @@ struct Reader<'a> {
     seen: HashSet<(u32, bool, u32)>,
     registers: Registers,
     function: Option<(Arc<str>, u32)>,
+    conversion: Conversion,
     ordinal: u32,
     line: Option<u32>,
     full: bool,
     facts: CodeFacts,
 }
+
+/// What is seen of `code_change`.
+#[derive(Default)]
+struct Conversion {
+    /// Whether the walk is inside of it.
+    here: bool,
+    /// Tuples it builds: `{ok, State}` is one.
+    tuples: usize,
+    /// Whether it tests, takes apart, computes or calls.
+    works: bool,
+    /// Whether it calls a module that may look at the version.
+    hands_on: bool,
+}
+
+/// Modules of OTP and Elixir that a conversion uses and that know nothing of versions.
+const LIBRARY: &[&str] = &[
+    "array",
+    "binary",
+    "dict",
+    "erlang",
+    "ets",
+    "gb_sets",
+    "gb_trees",
+    "lists",
+    "maps",
+    "ordsets",
+    "orddict",
+    "proplists",
+    "queue",
+    "sets",
+    "string",
+    "Elixir.Enum",
+    "Elixir.Keyword",
+    "Elixir.Map",
+    "Elixir.MapSet",
+];
 
 impl Reader<'_> {
     fn walk(&mut self, code: Option<&[u8]>) {
@@ -222,7 +264,34 @@ impl Reader<'_> {
         if self.full {
             self.facts.walked = Walked::Partly;
         }
+        let Conversion {
+            tuples,
+            works,
+            hands_on,
+            ..
+        } = self.conversion;
+        self.facts.one_way = (works || tuples > 1)
+            && !hands_on
+            && self.facts.walked == Walked::Whole
+            && !self.facts.atoms.contains(&Atom::new("down"));
         self.facts
+    }
+
+    /// Notes what an instruction of `code_change` does.
+    fn converts(&mut self, instruction: &Instruction) {
+        match instruction.opcode {
+            op::LABEL | op::LINE | op::EXECUTABLE_LINE | op::DEBUG_LINE | op::RETURN => {}
+            op::ALLOCATE..=op::DEALLOCATE | op::MOVE | op::SWAP | op::TRIM | op::FUNC_INFO => {}
+            op::PUT_TUPLE2 => self.conversion.tuples += 1,
+            op::CALL_EXT | op::CALL_EXT_LAST | op::CALL_EXT_ONLY => {
+                let callee = instruction.number(1);
+                let callee = callee.and_then(|index| self.imports.get(index as usize));
+                let known = callee.is_some_and(|f| LIBRARY.contains(&f.module.as_str()));
+                self.conversion.works = true;
+                self.conversion.hands_on |= !known;
+            }
+            _ => self.conversion.works = true,
+        }
     }
 
     fn instruction(&mut self, instruction: &Instruction) {
@@ -243,6 +312,9 @@ impl Reader<'_> {
             op::PUT_TUPLE2 => self.built_tuple(instruction.list(1)),
             _ => {}
         }
+        if self.conversion.here {
+            self.converts(instruction);
+        }
         if instruction.opcode != op::FUNC_INFO {
             for operand in instruction.all() {
                 self.constant(operand);
@@ -258,6 +330,10 @@ impl Reader<'_> {
             }
             _ => None,
         };
+        // `code_change/3`; of a `gen_statem`, with data and state, /4.
+        let function = self.function.as_ref();
+        self.conversion.here = function
+            .is_some_and(|(name, arity)| &**name == "code_change" && matches!(arity, 3 | 4));
         self.ordinal = self.ordinal.saturating_add(1);
         self.seen.clear();
     }

@@ -11,6 +11,7 @@ pub mod beam;
 pub mod bifs;
 mod callers;
 pub mod change;
+pub mod children;
 pub mod chunk;
 mod code;
 pub mod compare;

@@ -41,6 +41,7 @@ opcodes! {
     ALLOCATE_HEAP_ZERO = 15,
     TEST_HEAP = 16,
     DEALLOCATE = 18,
+    RETURN = 19,
     SEND = 20,
     IS_LT = 39,
     TEST_ARITY = 58,

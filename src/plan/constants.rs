@@ -6,12 +6,30 @@
 use std::collections::BTreeMap;
 
 use super::load::Located;
+use super::offline::Offline;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{Bindings, Evaluator, Moment};
 use crate::syntax::ast::{Expr, ExprKind, Spanned, StatementKind};
 use crate::syntax::walk::variables;
 use crate::term::Term;
+
+/// What the names of parameters that come from the environment begin with, in the environment and in `sets`.
+pub const ENVIRONMENT: &str = "UPDO_SET_";
+
+/// The text given for a parameter, and what gave it: a flag, else a variable of the environment, `UPDO_SET_Wait` or
+/// `UPDO_SET_WAIT`.
+fn given_text<'s>(name: &str, sets: &'s BTreeMap<String, String>) -> Option<(String, &'s str)> {
+    if let Some(text) = sets.get(name) {
+        return Some((format!("--set {name}"), text));
+    }
+    let names = [name.to_owned(), name.to_ascii_uppercase()];
+    names.into_iter().find_map(|name| {
+        let variable = format!("{ENVIRONMENT}{name}");
+        let text = sets.get(&variable)?;
+        Some((variable, text.as_str()))
+    })
+}
 
 /// What a name stands for before it is computed.
 struct Open<'a> {
@@ -52,9 +70,9 @@ pub(super) fn constants(
                 known_type(kind.as_ref(), said);
                 parameters.push(name.value.as_str());
                 let default = default.as_ref();
-                match sets.get(&name.value) {
-                    Some(text) => {
-                        if let Some(value) = given(name, kind.as_ref(), text, said) {
+                match given_text(&name.value, sets) {
+                    Some((giver, text)) => {
+                        if let Some(value) = given(name, kind.as_ref(), &giver, text, said) {
                             values.insert(name.value.clone(), value);
                         }
                         continue;
@@ -80,7 +98,7 @@ pub(super) fn constants(
     }
     for set in sets
         .keys()
-        .filter(|set| !parameters.contains(&set.as_str()))
+        .filter(|set| !set.starts_with(ENVIRONMENT) && !parameters.contains(&set.as_str()))
     {
         let title = format!("`--set {set}=…`: the plan has no such parameter");
         let told = Diagnostic::new(Code::E208, title);
@@ -163,7 +181,10 @@ fn value(
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.clone())));
     let mut bindings: Bindings = known.collect();
-    match Evaluator::pure(Moment::Static).eval(std::slice::from_ref(expr), &mut bindings) {
+    match Evaluator::pure(Moment::Static)
+        .with_world(&mut Offline)
+        .eval(std::slice::from_ref(expr), &mut bindings)
+    {
         Ok(term) => Some(term),
         Err(failure) => {
             said.push(*failure.diagnostic);
@@ -274,6 +295,7 @@ fn fits(kind: &Term, value: &Term) -> bool {
 fn given(
     name: &Spanned<String>,
     kind: Option<&Expr>,
+    giver: &str,
     text: &str,
     said: &mut Vec<Diagnostic>,
 ) -> Option<Term> {
@@ -282,11 +304,7 @@ fn given(
         .unwrap_or_else(|| Term::atom("term"));
     let found = typed(&kind, text);
     if found.is_none() {
-        let title = format!(
-            "`--set {}={text}`: the value is not {}",
-            name.value,
-            article(&kind)
-        );
+        let title = format!("`{giver}={text}`: the value is not {}", article(&kind));
         said.push(Diagnostic::new(Code::E208, title).label(name.span, format!("wants `{kind}`")));
     }
     found

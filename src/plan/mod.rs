@@ -6,6 +6,7 @@
 mod constants;
 mod include;
 pub mod load;
+pub mod offline;
 mod options;
 mod resolve;
 mod scope;
@@ -21,6 +22,7 @@ use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
 
+pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 
@@ -173,6 +175,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// `code`; on disk when the plan says nothing.
     pub code: CodeFrom,
+    /// `code push … #{persist => true}`: whether the beams are written to the node's disk as well.
+    pub persist: bool,
     /// `old from`.
     pub old_from: Vec<Patterns>,
     /// Constants and parameters.
@@ -191,6 +195,8 @@ pub struct Plan {
     pub deadline: Option<Duration>,
     /// `rollback`.
     pub rollback: Rollback,
+    /// Whether rules of included files that do nothing are told too.
+    pub warn_unused_everywhere: bool,
     /// `window`.
     pub windows: Windows,
 }
@@ -198,10 +204,17 @@ pub struct Plan {
 impl Plan {
     /// Its functions as the evaluator wants them; they see the constants.
     pub fn scripts(&self) -> Functions<'_> {
-        let mut functions = Functions::new();
-        for ((name, _), clauses) in &self.functions {
-            functions.insert(name, clauses);
-        }
-        functions.with_constants(&self.constants)
+        scripts(&self.functions, &self.constants)
     }
+}
+
+fn scripts<'a>(
+    functions: &'a BTreeMap<(String, usize), Vec<FunClause>>,
+    constants: &'a Bindings,
+) -> Functions<'a> {
+    let mut table = Functions::new();
+    for ((name, _), clauses) in functions {
+        table.insert(name, clauses);
+    }
+    table.with_constants(constants)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::offline::Offline;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{Bindings, Evaluator, Moment};
@@ -110,10 +111,19 @@ pub fn attribute(word: &str, term: &Term) -> Result<(), &'static str> {
                 "`soft`, `brutal`, `{wait, 2s}` or a pair of these",
             )
         }
+        "children" => (is_children(term), "`#{start => [Id], stop => [Id]}`"),
         // E204 was told.
         _ => return Ok(()),
     };
     if fits { Ok(()) } else { Err(wants) }
+}
+
+fn is_children(term: &Term) -> bool {
+    let Term::Map(pairs) = term else { return false };
+    !pairs.is_empty()
+        && pairs.iter().all(|(key, ids)| {
+            (key.is_atom("start") || key.is_atom("stop")) && ids.as_list().is_some()
+        })
 }
 
 fn is_change(term: &Term) -> bool {
@@ -152,7 +162,10 @@ pub(super) fn constant(
         return Some(term);
     }
     let mut bindings = constants.only(variables(expr));
-    match Evaluator::pure(Moment::Static).eval(std::slice::from_ref(expr), &mut bindings) {
+    match Evaluator::pure(Moment::Static)
+        .with_world(&mut Offline)
+        .eval(std::slice::from_ref(expr), &mut bindings)
+    {
         Ok(term) => Some(term),
         Err(failure) => {
             said.push(*failure.diagnostic);

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::constants::constants;
 use super::load::Located;
+use super::offline::Offline;
 use super::options::{attribute, constant, duration, known, unsupported, value, wrong};
 use super::scope::{self, Names};
 use super::{Check, CodeFrom, Hook, Patterns, Plan, Rollback, Rule, When, Windows};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
-use crate::eval::{Bindings, Evaluator, Moment, is_builtin};
+use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
 use crate::syntax::ast::{
     Expr, ExprKind, Moment as HookMoment, OptionPair, Options, Place, Spanned, Statement,
     StatementKind, Tail,
@@ -37,6 +38,7 @@ pub(super) fn resolve(
         sources,
         targets: Vec::new(),
         code: CodeFrom::OnDisk,
+        persist: false,
         old_from: Vec::new(),
         constants: Bindings::new(),
         functions: BTreeMap::new(),
@@ -46,30 +48,47 @@ pub(super) fn resolve(
         hooks: Vec::new(),
         deadline: None,
         rollback: Rollback::default(),
+        warn_unused_everywhere: false,
         windows: Windows::default(),
     };
+    let nothing = Functions::new();
     let mut resolver = Resolver {
         plan,
         said: Vec::new(),
         once: BTreeMap::new(),
         names: Names::default(),
+        scripts: &nothing,
     };
     resolver.names(&statements);
     resolver.plan.constants = constants(&statements, sets, &mut resolver.said);
+    // What the statements may call while they are read; the plan itself is still in the making.
+    let functions = std::mem::take(&mut resolver.plan.functions);
+    let constants = resolver.plan.constants.clone();
+    let scripts = super::scripts(&functions, &constants);
+    let mut resolver = Resolver {
+        plan: resolver.plan,
+        said: resolver.said,
+        once: resolver.once,
+        names: resolver.names,
+        scripts: &scripts,
+    };
     for located in statements {
         resolver.statement(located);
     }
-    (resolver.plan, resolver.said)
+    let Resolver { mut plan, said, .. } = resolver;
+    plan.functions = functions;
+    (plan, said)
 }
 
-pub(super) struct Resolver {
+pub(super) struct Resolver<'a> {
     pub(super) plan: Plan,
     pub(super) said: Vec<Diagnostic>,
     once: BTreeMap<String, Span>,
     names: Names,
+    scripts: &'a Functions<'a>,
 }
 
-impl Resolver {
+impl Resolver<'_> {
     /// E209 for the second of its kind.
     pub(super) fn once(&mut self, what: &str, span: Span) {
         if let Some(first) = self.once.get(what) {
@@ -151,6 +170,10 @@ impl Resolver {
                 self.once("code", span);
                 known(options, "code", &["persist", "replace"], &mut self.said);
                 for pair in options {
+                    if pair.key.value == "persist" && push.is_some() {
+                        self.persist(pair);
+                        continue;
+                    }
                     self.said.push(unsupported(
                         pair.key.span,
                         &format!("`code … {}`", pair.key.value.as_str()),
@@ -192,7 +215,7 @@ impl Resolver {
                 known(
                     options,
                     "module",
-                    &["class", "type", "change", "timeout", "purge"],
+                    &["class", "type", "change", "timeout", "purge", "children"],
                     &mut self.said,
                 );
                 for pair in options {
@@ -283,6 +306,17 @@ impl Resolver {
                     )),
                 }
             }
+        }
+    }
+
+    /// `persist => true` or `false`.
+    fn persist(&mut self, pair: &OptionPair) {
+        let value = constant(&pair.value, &self.plan.constants, &mut self.said);
+        let Some(value) = value else { return };
+        self.plan.persist = value.is_atom("true");
+        if !value.is_atom("true") && !value.is_atom("false") {
+            self.said
+                .push(wrong("persist", "`true` or `false`", &pair.value, &value));
         }
     }
 
@@ -425,16 +459,16 @@ impl Resolver {
         scope::facts(&self.names, expr, &mut self.said);
         let used = variables(expr);
         let mut bindings = self.plan.constants.only(used.iter().copied());
-        // A constant without a value was told where it is defined; functions wait for the node.
-        let mut waits = self.said.len() > before || bindings.len() < used.len();
-        walk::all(expr, &mut |part| {
-            waits |= matches!(&part.kind, ExprKind::Call(name, args) if !is_builtin(name.value.as_str(), args.len()));
-        });
-        if waits {
+        // A constant without a value was told where it is defined.
+        if self.said.len() > before || bindings.len() < used.len() {
             return None;
         }
-        match Evaluator::pure(Moment::Facts).eval(std::slice::from_ref(expr), &mut bindings) {
+        let outcome = Evaluator::new(Moment::Facts, self.scripts)
+            .with_world(&mut Offline)
+            .eval(std::slice::from_ref(expr), &mut bindings);
+        match outcome {
             Ok(term) => Some(term),
+            Err(failure) if failure.kind == Kind::Unknown => None,
             Err(failure) => {
                 self.said.push(*failure.diagnostic);
                 None

@@ -13,7 +13,7 @@ use crate::name::NodeName;
 use crate::syntax::ast::{Expr, ExprKind, Options};
 use crate::term::Term;
 
-impl Resolver {
+impl Resolver<'_> {
     /// `target Name #{…}`.
     pub(super) fn target(&mut self, name: &str, options: &Options, span: Span, folder: &Path) {
         self.once(&format!("target {name}"), span);

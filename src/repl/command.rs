@@ -1,13 +1,29 @@
 //! Commands: what stands behind a colon.
+//!
+//! Takes the text of a line, gives a [`Command`] or a sentence about what is wrong. The table [`WORDS`] is what
+//! help, completion and the parser have in common. Nothing here is carried out.
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::diag::suggest::suggest;
-use crate::name::Module;
+use crate::name::{App, Module, NodeName};
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `:help`
-    Help,
+    /// `:help [topic]`
+    Help(Option<String>),
+    /// `:connect NODE`
+    Connect(NodeName),
+    /// `:nodes`
+    Nodes,
+    /// `:info`
+    Info,
+    /// `:changed [GLOB]`
+    Changed(Option<String>),
+    /// `:diff [M]`
+    Diff(Option<Module>),
     /// `:order`
     Order,
     /// `:script`, `:script low`
@@ -15,96 +31,353 @@ pub enum Command {
         /// The low-level script.
         low: bool,
     },
+    /// `:graph [M]`
+    Graph(Option<Module>),
     /// `:why M`, `:why A before B`
     Why(Module, Option<Module>),
+    /// `:deps M`
+    Deps(Module),
+    /// `:rdeps M`
+    Rdeps(Module),
     /// `:cycles`
     Cycles,
     /// `:gaps`
     Gaps,
-    /// `:changed`
-    Changed,
-    /// `:graph`
-    Graph,
     /// `:rules`
     Rules,
-    /// `:drop N`
-    Drop(usize),
+    /// `:drop N`; `None` for `:drop all`
+    Drop(Option<usize>),
+    /// `:undo`
+    Undo,
+    /// `:procs M`
+    Procs(Module),
+    /// `:app A`
+    App(App),
+    /// `:sup`, `:sup A`
+    Sup(Option<App>),
+    /// `:check`
+    Check,
+    /// `:verify [NAME]`
+    Verify(Option<String>),
+    /// `:require [NAME]`
+    Require(Option<String>),
+    /// `:watch [2s] EXPR`
+    Watch {
+        /// How long to wait in between.
+        every: Duration,
+        /// The expression.
+        expression: String,
+    },
+    /// `:time EXPR`
+    Time(String),
+    /// `:set Name = V`
+    Set {
+        /// The parameter.
+        name: String,
+        /// Its value, as `--set` takes it.
+        value: String,
+    },
+    /// `:params`
+    Params,
+    /// `:load F`
+    Load(PathBuf),
+    /// `:write [F]`
+    Write(Option<PathBuf>),
+    /// `:edit`
+    Edit,
+    /// `:run`
+    Run,
     /// `:refresh`
     Refresh,
-    /// `:info`
-    Info,
+    /// `:more`
+    More,
+    /// `:clear`
+    Clear,
     /// `:quit`
     Quit,
 }
 
-/// Words, and what they do.
-pub const WORDS: &[(&str, &str)] = &[
-    ("help", "this list"),
-    ("info", "node, OTP, plan"),
-    ("changed", "modules that differ"),
-    (
-        "order",
-        "the order of the upgrade, the plan's and the session's rules in it",
-    ),
-    (
-        "script",
-        "the instructions; `:script low` as a relup would have them",
-    ),
-    ("why", "`:why M`, `:why A before B`: the evidence"),
-    ("graph", "who waits for whom"),
-    ("cycles", "modules that depend on each other in a ring"),
-    ("gaps", "calls that updo cannot resolve"),
-    (
-        "rules",
-        "the session's statements; `:drop N` takes one back",
-    ),
-    ("drop", "takes a statement of the session back"),
-    ("refresh", "compares the node again"),
-    ("quit", "leaves"),
+/// What a command is about; the groups of `:help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// The node.
+    Node,
+    /// What differs and what follows from it.
+    Upgrade,
+    /// The session's statements.
+    Rules,
+    /// Checks and expressions.
+    Checks,
+    /// Files and the session itself.
+    Session,
+}
+
+impl Group {
+    /// All, as `:help` shows them.
+    pub const ALL: [Self; 5] = [
+        Self::Node,
+        Self::Upgrade,
+        Self::Rules,
+        Self::Checks,
+        Self::Session,
+    ];
+
+    /// Its heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Node => "the node",
+            Self::Upgrade => "the upgrade",
+            Self::Rules => "rules of this session",
+            Self::Checks => "checks and expressions",
+            Self::Session => "plan and session",
+        }
+    }
+}
+
+/// What a command takes; decides what Tab offers behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// A module that takes part.
+    Changed,
+    /// A module of the node.
+    Module,
+    /// An application.
+    App,
+    /// A node.
+    Node,
+    /// A file.
+    File,
+    /// A parameter.
+    Parameter,
+    /// An expression.
+    Expression,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A topic of help.
+    Topic,
+}
+
+/// A word behind a colon.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    /// The word.
+    pub name: &'static str,
+    /// Shorter ones.
+    pub short: &'static [&'static str],
+    /// What follows it, as help shows it.
+    pub args: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    /// What it is about.
+    pub group: Group,
+    /// What it takes.
+    pub takes: Takes,
+}
+
+const fn word(
+    name: &'static str,
+    short: &'static [&'static str],
+    args: &'static str,
+    what: &'static str,
+    group: Group,
+    takes: Takes,
+) -> Word {
+    Word {
+        name,
+        short,
+        args,
+        what,
+        group,
+        takes,
+    }
+}
+
+use Group::{Checks, Node, Rules, Session, Upgrade};
+use Takes::{Expression, File, Nothing, OneOf, Parameter, Topic};
+
+/// Every command, in the order of `:help`.
+#[rustfmt::skip]
+pub const WORDS: &[Word] = &[
+    word("connect", &["c"], "NODE", "goes to another node", Node, Takes::Node),
+    word("nodes", &["n"], "", "the plan's targets, and whom the node is connected to", Node, Nothing),
+    word("info", &["i"], "", "where am I: node, OTP, applications, cookie source, latency", Node, Nothing),
+    word("procs", &["p"], "M", "processes that run a module", Node, Takes::Module),
+    word("app", &["a"], "A", "an application: version, modules, what it needs", Node, Takes::App),
+    word("sup", &[], "[A]", "the supervision trees", Node, Takes::App),
+    word("changed", &["ch"], "[GLOB]", "modules that differ", Upgrade, Takes::Changed),
+    word("diff", &["d"], "[M]", "what changed inside: exports, attributes, records, size", Upgrade, Takes::Changed),
+    word("order", &["o"], "", "the order; `+` and `-` mark what moved since the last look", Upgrade, Nothing),
+    word("script", &["s"], "[low]", "the instructions; `low` as a relup would have them", Upgrade, OneOf(&["low"])),
+    word("graph", &["g"], "[M]", "who waits for whom; around one module", Upgrade, Takes::Changed),
+    word("why", &["w"], "X [before Y]", "why a module is here, why one comes before another", Upgrade, Takes::Changed),
+    word("deps", &[], "M", "what a module waits for, and why", Upgrade, Takes::Changed),
+    word("rdeps", &[], "M", "who waits for a module, and why", Upgrade, Takes::Changed),
+    word("cycles", &["cy"], "", "modules that depend on each other in a ring", Upgrade, Nothing),
+    word("gaps", &["ga"], "", "calls that updo cannot resolve: a rule may be needed", Upgrade, Nothing),
+    word("refresh", &[], "", "compares the node again", Upgrade, Nothing),
+    word("rules", &["r"], "", "the session's statements", Rules, Nothing),
+    word("drop", &[], "N | all", "takes a statement out", Rules, OneOf(&["all"])),
+    word("undo", &["u"], "", "takes the last change of the session's rules back", Rules, Nothing),
+    word("set", &[], "Name = V", "gives a parameter another value", Rules, Parameter),
+    word("params", &[], "", "the plan's parameters", Rules, Nothing),
+    word("write", &[], "[F]", "adds the session's statements to the plan, or to a file", Rules, File),
+    word("edit", &["e"], "", "opens the session's statements in $EDITOR", Rules, Nothing),
+    word("check", &[], "", "everything there is to say about the plan on this node", Checks, Nothing),
+    word("require", &["req"], "[NAME]", "asks the preconditions now", Checks, Nothing),
+    word("verify", &["v"], "[NAME]", "asks the checks after the upgrade now", Checks, Nothing),
+    word("watch", &[], "[2s] EXPR", "repeats an expression until Ctrl-C", Checks, Expression),
+    word("time", &["t"], "EXPR", "evaluates once and says how long it took", Checks, Expression),
+    word("more", &["m"], "", "the rest of what was cut", Session, Nothing),
+    word("load", &["l"], "F", "reads another plan", Session, File),
+    word("run", &[], "", "leaves to the preview and the question of `updo run`", Session, Nothing),
+    word("clear", &[], "", "clears the screen", Session, Nothing),
+    word("help", &["h", "?"], "[topic]", "this list; a command, a statement, a code", Session, Topic),
+    word("quit", &["q", "exit"], "", "leaves", Session, Nothing),
 ];
+
+/// The command of a word: itself, one of its short forms, or the only one that begins so.
+pub fn find(text: &str) -> Option<&'static Word> {
+    let exact = |word: &&Word| word.name == text || word.short.contains(&text);
+    WORDS.iter().find(exact).or_else(|| {
+        let mut fits = WORDS.iter().filter(|word| word.name.starts_with(text));
+        match (fits.next(), fits.next()) {
+            // What leads to a run is written out.
+            (Some(only), None) if !text.is_empty() && only.name != "run" => Some(only),
+            _ => None,
+        }
+    })
+}
 
 /// Reads a line that begins with a colon.
 ///
 /// # Errors
 /// A sentence about what is wrong.
 pub fn parse(line: &str) -> Result<Command, String> {
-    let words: Vec<&str> = line.trim_start_matches(':').split_whitespace().collect();
-    let module = |text: &str| crate::name::Module::typed(text.trim_end_matches('.'));
-    Ok(match words.as_slice() {
-        ["help" | "h" | "?"] => Command::Help,
-        ["order" | "o"] => Command::Order,
-        ["script" | "s"] => Command::Script { low: false },
-        ["script" | "s", "low"] => Command::Script { low: true },
-        ["why" | "w", one] => Command::Why(module(one), None),
-        ["why" | "w", first, "before", then] => Command::Why(module(first), Some(module(then))),
-        ["cycles"] => Command::Cycles,
-        ["gaps"] => Command::Gaps,
-        ["changed"] => Command::Changed,
-        ["graph" | "g"] => Command::Graph,
-        ["rules"] => Command::Rules,
-        ["drop", number] => match number.parse() {
-            Ok(number) => Command::Drop(number),
-            Err(_) => {
-                return Err(format!(
-                    "`:drop` wants a number of `:rules`, got `{number}`"
-                ));
-            }
-        },
-        ["refresh"] => Command::Refresh,
-        ["info" | "i"] => Command::Info,
-        ["quit" | "q" | "exit"] => Command::Quit,
-        [] => return Err("a command is missing; `:help` lists them".to_owned()),
-        [word, ..] => {
-            let known = WORDS.iter().map(|(word, _)| *word);
-            return Err(match suggest(word, known) {
-                Some(close) if close == *word => {
-                    format!("`:{word}` is not used like this; see `:help`")
-                }
-                Some(close) => format!("no command `:{word}`; did you mean `:{close}`?"),
-                None => format!("no command `:{word}`; `:help` lists them"),
-            });
-        }
+    let line = line.trim().trim_start_matches(':').trim_start();
+    let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    if first.is_empty() {
+        return Err("a command is missing; `:help` lists them".to_owned());
+    }
+    let Some(word) = find(first) else {
+        let known = WORDS.iter().map(|word| word.name);
+        return Err(match suggest(first, known) {
+            Some(close) => format!("no command `:{first}`; did you mean `:{close}`?"),
+            None => format!("no command `:{first}`; `:help` lists them"),
+        });
+    };
+    let rest = rest.trim();
+    if word.name == "drop" && !rest.is_empty() && rest != "all" && rest.parse::<usize>().is_err() {
+        return Err(format!(
+            "`:drop` wants a number of `:rules` or `all`, got `{rest}`"
+        ));
+    }
+    read(word, rest).ok_or_else(|| {
+        let form = format!("{} {}", word.name, word.args);
+        format!("write `:{}`", form.trim_end())
     })
+}
+
+/// The command with what follows it; `None` when that does not fit.
+fn read(word: &Word, rest: &str) -> Option<Command> {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let module = |text: &str| Module::typed(text.trim_end_matches('.'));
+    let maybe = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let name = |text: &str| {
+        let text = text.trim().trim_end_matches('.');
+        maybe(text.trim_matches('"'))
+    };
+    Some(match (word.name, words.as_slice()) {
+        ("help", _) => Command::Help(maybe(rest)),
+        ("connect", [node]) => Command::Connect(NodeName::new(node.trim_matches('\''))),
+        ("changed", []) => Command::Changed(None),
+        ("changed", [glob]) => Command::Changed(maybe(glob.trim_matches('"'))),
+        ("diff", []) => Command::Diff(None),
+        ("diff", [one]) => Command::Diff(Some(module(one))),
+        ("script", []) => Command::Script { low: false },
+        ("script", ["low"]) => Command::Script { low: true },
+        ("graph", []) => Command::Graph(None),
+        ("graph", [one]) => Command::Graph(Some(module(one))),
+        ("why", [one]) => Command::Why(module(one), None),
+        ("why", [first, "before", then]) => Command::Why(module(first), Some(module(then))),
+        ("deps", [one]) => Command::Deps(module(one)),
+        ("rdeps", [one]) => Command::Rdeps(module(one)),
+        ("drop", ["all"]) => Command::Drop(None),
+        ("drop", [number]) => Command::Drop(Some(number.parse().ok()?)),
+        ("procs", [one]) => Command::Procs(module(one)),
+        ("app", [one]) => Command::App(App::new(one.trim_matches('\''))),
+        ("sup", []) => Command::Sup(None),
+        ("sup", [one]) => Command::Sup(Some(App::new(one.trim_matches('\'')))),
+        ("verify", _) => Command::Verify(name(rest)),
+        ("require", _) => Command::Require(name(rest)),
+        ("watch", [_, ..]) => watch(rest)?,
+        ("time", [_, ..]) => Command::Time(rest.to_owned()),
+        ("set", [_, ..]) => {
+            let (name, value) = rest.split_once('=')?;
+            let value = value.trim();
+            Command::Set {
+                name: name.trim().to_owned(),
+                value: value.strip_suffix('.').unwrap_or(value).to_owned(),
+            }
+        }
+        ("load", [_, ..]) => Command::Load(PathBuf::from(rest.trim_matches('"'))),
+        ("write", []) => Command::Write(None),
+        ("write", [_, ..]) => Command::Write(Some(PathBuf::from(rest.trim_matches('"')))),
+        (plain, []) => match plain {
+            "nodes" => Command::Nodes,
+            "info" => Command::Info,
+            "order" => Command::Order,
+            "cycles" => Command::Cycles,
+            "gaps" => Command::Gaps,
+            "rules" => Command::Rules,
+            "undo" => Command::Undo,
+            "check" => Command::Check,
+            "params" => Command::Params,
+            "edit" => Command::Edit,
+            "run" => Command::Run,
+            "refresh" => Command::Refresh,
+            "more" => Command::More,
+            "clear" => Command::Clear,
+            "quit" => Command::Quit,
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// The pause of `:watch`, when none is said.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The shortest pause: a node has other things to do.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// `[2s] EXPR`
+fn watch(rest: &str) -> Option<Command> {
+    let (first, more) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let (every, expression) = match pause(first) {
+        Some(every) => (every, more.trim()),
+        None => (PAUSE, rest),
+    };
+    (!expression.is_empty()).then(|| Command::Watch {
+        every: every.max(SHORTEST),
+        expression: expression.to_owned(),
+    })
+}
+
+/// `500ms`, `2s`, `5m`, `1h`
+fn pause(text: &str) -> Option<Duration> {
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => number,
+        "s" => number.checked_mul(1_000)?,
+        "m" => number.checked_mul(60_000)?,
+        "h" => number.checked_mul(3_600_000)?,
+        _ => return None,
+    };
+    Some(Duration::from_millis(millis))
 }
 
 #[cfg(test)]
@@ -114,16 +387,64 @@ mod tests {
     #[test]
     fn commands_are_read() {
         assert_eq!(parse(":order"), Ok(Command::Order));
+        assert_eq!(parse(":o"), Ok(Command::Order));
         assert_eq!(parse(":script low"), Ok(Command::Script { low: true }));
         let why = Command::Why(Module::new("a"), Some(Module::new("Elixir.Shop.Cart")));
         assert_eq!(parse(":why a before Shop.Cart"), Ok(why));
+        assert_eq!(
+            parse(":watch 500ms m:f(1)"),
+            Ok(Command::Watch {
+                every: Duration::from_millis(500),
+                expression: "m:f(1)".to_owned()
+            })
+        );
+        assert_eq!(
+            parse(":set Batch = \"25%\"."),
+            Ok(Command::Set {
+                name: "Batch".to_owned(),
+                value: "\"25%\"".to_owned()
+            })
+        );
+        assert_eq!(parse(":drop all"), Ok(Command::Drop(None)));
+        assert_eq!(parse(":cyc"), Ok(Command::Cycles));
+    }
+
+    #[test]
+    fn mistakes_say_what_would_be_right() {
         assert_eq!(
             parse(":ordr"),
             Err("no command `:ordr`; did you mean `:order`?".to_owned())
         );
         assert_eq!(
             parse(":drop x"),
-            Err("`:drop` wants a number of `:rules`, got `x`".to_owned())
+            Err("`:drop` wants a number of `:rules` or `all`, got `x`".to_owned())
         );
+        assert_eq!(
+            parse(":why a after b"),
+            Err("write `:why X [before Y]`".to_owned())
+        );
+        assert_eq!(parse(":order now"), Err("write `:order`".to_owned()));
+        // Nobody gets into a run by a slip of the finger.
+        assert!(parse(":ru").is_err());
+        assert!(parse(":").is_err());
+    }
+
+    #[test]
+    fn every_word_is_understood() {
+        for word in WORDS {
+            let args = match word.args {
+                "" => "",
+                "X [before Y]" => "x before y",
+                "N | all" => "1",
+                "Name = V" => "Name = 1",
+                "[2s] EXPR" => "2s 1 + 1",
+                "[low]" => "low",
+                _ => "x",
+            };
+            for name in word.short.iter().chain([&word.name]) {
+                assert!(parse(&format!(":{name} {args}")).is_ok(), "{name}");
+                assert_eq!(find(name).map(|found| found.name), Some(word.name));
+            }
+        }
     }
 }

@@ -1,8 +1,22 @@
 //! The REPL: one prompt for expressions, statements and commands.
 //!
-//! [`session`] is the backend: text in, text out, no terminal; it is what tests drive. [`terminal`] puts
-//! line editing, history and completion in front of it; [`command`] knows what stands behind a colon.
+//! [`session`] is the backend: text in, text out, no terminal; it is what tests and other programs drive. Its parts:
+//! `value` evaluates, `statements` changes the session's plan, `show` and `live` answer what is asked about the upgrade
+//! and the node, `checks` asks the plan's checks. [`terminal`] puts line editing, history, [`complete`] and
+//! `highlight` in front of it; [`command`] knows what stands behind a colon.
 
+mod checks;
 pub mod command;
+pub mod complete;
+mod files;
+pub mod harmless;
+mod help;
+mod highlight;
+mod live;
+mod marks;
 pub mod session;
+mod show;
+mod statements;
+mod sup;
 pub mod terminal;
+mod value;

@@ -2,94 +2,188 @@
 //!
 //! Expressions are evaluated with the node at hand, statements change a copy of the plan that only this
 //! session has, and how that moved the order is shown at once: that is how people find the right override.
+//! Nothing on the node is changed but by the calls that an expression makes.
 
-use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use super::command::{self, Command, WORDS};
+use super::command::{self, Command};
+use super::files::PlanFile;
+use super::marks::Views;
+use super::{help, show};
 use crate::diag::render::{Style, render};
-use crate::diag::{Code, Diagnostic, SourceMap};
-use crate::engine::{Connection, Upgrade, decide};
-use crate::eval::{Bindings, Evaluator, Functions, Moment};
-use crate::exec::check::OnNode;
+use crate::diag::{Code, Diagnostic, Severity, SourceMap};
+use crate::engine::{Engine, Upgrade};
+use crate::eval::Bindings;
 use crate::graph::draw::{Format, draw};
 use crate::name::Module;
 use crate::node::Session as Node;
-use crate::plan::{Plan, Rule};
 use crate::report::preview;
-use crate::rules::view::NoFacts;
-use crate::syntax::ast::{Expr, Statement, StatementKind};
 use crate::syntax::{Input, InputError, parse_input};
-use crate::term::{self, Term};
+use crate::term::Term;
+
+pub use super::show::{why_before, why_here};
+
+/// Something that went wrong, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What kind of thing; decides the exit code.
+    pub code: Code,
+    /// The text.
+    pub text: String,
+}
+
+impl Fault {
+    /// Wrong usage, in a sentence.
+    pub(super) fn usage(text: impl Into<String>) -> Self {
+        Self {
+            code: Code::E801,
+            text: text.into(),
+        }
+    }
+}
 
 /// What became of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// Text to show; may be empty.
     Text(String),
-    /// Text to show about something that went wrong.
-    Error(String),
+    /// It went wrong.
+    Error(Fault),
     /// The line is the beginning of something longer.
     More,
+    /// The screen is to be cleared.
+    Clear,
+    /// A text is to be edited and handed to [`Session::edited`].
+    Edit(String),
+    /// An expression is to be evaluated again and again with [`Session::line`], until somebody interrupts.
+    Watch {
+        /// How long to wait in between.
+        every: Duration,
+        /// The expression.
+        expression: String,
+    },
+    /// The plan is to be run, as `updo run` does.
+    Run,
     /// The end.
     Quit,
 }
 
+impl From<Result<String, Fault>> for Reply {
+    fn from(result: Result<String, Fault>) -> Self {
+        match result {
+            Ok(text) => Self::Text(text),
+            Err(fault) => Self::Error(fault),
+        }
+    }
+}
+
+/// How a session behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// Look of the text.
+    pub style: Style,
+    /// Somebody sits there: long output is cut, bindings and times are shown, calls take as long as they take.
+    pub interactive: bool,
+    /// Only functions that change nothing may be called.
+    pub read_only: bool,
+    /// Set by whoever presses Ctrl-C; taken back by the call that it ends.
+    pub interrupt: Arc<AtomicBool>,
+}
+
+/// What a change of the session's rules goes back to.
+pub(super) struct Past {
+    pub statements: Vec<String>,
+    pub sets: BTreeMap<String, String>,
+}
+
 /// A session on a node, with a plan or without.
-pub struct Session<'a> {
-    node: Node,
-    plan: Option<Planned<'a>>,
-    bindings: Bindings,
-    sources: SourceMap,
-    style: Style,
+pub struct Session {
+    pub(super) node: Node,
+    /// The plan with the session's statements in it.
+    pub(super) engine: Engine,
+    pub(super) file: Option<PlanFile>,
+    /// What the plan comes to on this node; `None` until somebody asks.
+    pub(super) upgrade: Option<Upgrade>,
+    /// The session's own statements, each with its dot.
+    pub(super) statements: Vec<String>,
+    pub(super) past: Vec<Past>,
+    pub(super) variables: Bindings,
+    pub(super) sources: SourceMap,
+    pub(super) views: Views,
+    pub(super) manner: Manner,
+    /// What was cut and `:more` shows.
+    rest: String,
+    /// Lines and columns of the screen.
+    pub(super) screen: (usize, usize),
 }
 
-/// The plan of a session, and what it amounts to.
-struct Planned<'a> {
-    connection: &'a Connection<'a>,
-    plan: Plan,
-    upgrade: Upgrade,
-    /// How many rules of the plan are the file's; the rest are the session's.
-    from_file: usize,
-    /// Text of the session's statements.
-    added: Vec<String>,
-}
+impl Session {
+    /// A session about the plan of an engine and one node. The text of the plan's file is read again from
+    /// memory: what the engine was opened with.
+    pub fn new(engine: Engine, node: Node, manner: Manner) -> Self {
+        let file = PlanFile::of(&engine.plan);
+        Self::with(engine, node, file, manner)
+    }
 
-impl<'a> Session<'a> {
-    /// A session without a plan: expressions only.
-    pub fn new(node: Node, style: Style) -> Self {
+    /// A session on a node that no plan describes; statements can be tried all the same.
+    ///
+    /// # Errors
+    /// E900 when an empty plan has errors.
+    pub fn without_plan(
+        node: Node,
+        settings: crate::engine::Settings,
+        manner: Manner,
+    ) -> crate::diag::Result<Self> {
+        let opened = Engine::open_text("", settings);
+        let Some(engine) = opened.engine else {
+            let bug = Diagnostic::new(Code::E900, "an empty plan has errors");
+            return Err(Box::new(bug));
+        };
+        Ok(Self::with(engine, node, None, manner))
+    }
+
+    fn with(engine: Engine, node: Node, file: Option<PlanFile>, manner: Manner) -> Self {
         Self {
             node,
-            plan: None,
-            bindings: Bindings::new(),
+            engine,
+            file,
+            upgrade: None,
+            statements: Vec::new(),
+            past: Vec::new(),
+            variables: Bindings::new(),
             sources: SourceMap::default(),
-            style,
+            views: Views::default(),
+            screen: (24, manner.style.width),
+            manner,
+            rest: String::new(),
         }
     }
 
-    /// A session about a plan's upgrade of one node.
-    pub fn with_plan(
-        connection: &'a Connection<'a>,
-        plan: &Plan,
-        upgrade: Upgrade,
-        style: Style,
-    ) -> Self {
-        let mut session = Self::new(connection.session.clone(), style);
-        session.sources = plan.sources.clone();
-        session.bindings = plan.constants.clone();
-        let from_file = plan.rules.len();
-        let plan = plan.clone();
-        session.plan = Some(Planned {
-            connection,
-            plan,
-            upgrade,
-            from_file,
-            added: Vec::new(),
-        });
-        session
+    /// The node.
+    pub fn node(&self) -> &Node {
+        &self.node
     }
 
-    /// The prompt.
+    /// The plan as it is now, and how the node is reached.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The path of the plan's file.
+    pub fn plan_file(&self) -> Option<&std::path::Path> {
+        self.file.as_ref().map(|file| file.path.as_path())
+    }
+
+    /// Lines and columns of the screen, which decide how much is shown at once.
+    pub fn resize(&mut self, lines: usize, columns: usize) {
+        self.screen = (lines.max(5), columns.clamp(20, 400));
+        self.manner.style.width = self.screen.1;
+    }
+
+    /// The prompt: the node's name up to its host.
     pub fn prompt(&self) -> String {
         let name = self.node.node().as_str();
         format!(
@@ -98,443 +192,276 @@ impl<'a> Session<'a> {
         )
     }
 
-    /// The lines a session begins with.
-    pub fn banner(&self) -> String {
-        let plan = self
-            .plan
-            .as_ref()
-            .map(|p| format!(" · plan {}", p.plan.title))
-            .unwrap_or_default();
-        format!(
-            "updo {}{plan} · {} · :help",
-            env!("CARGO_PKG_VERSION"),
-            self.node.node()
-        )
+    /// Whether the plan says `risk => high`.
+    pub fn is_risky(&self) -> bool {
+        let risk = self.engine.plan.metadata.iter().find(|(k, _)| k == "risk");
+        risk.is_some_and(|(_, value)| value.to_text().is_some_and(|text| text == "high"))
     }
 
-    /// Names worth completing: commands, and modules that take part.
-    pub fn words(&self) -> BTreeSet<String> {
-        let mut words: BTreeSet<String> =
-            WORDS.iter().map(|(word, _)| format!(":{word}")).collect();
-        if let Some(planned) = &self.plan {
-            words.extend(
-                planned
-                    .upgrade
-                    .rules
-                    .modules
-                    .keys()
-                    .map(ToString::to_string),
-            );
+    /// The line a session begins with.
+    pub fn banner(&self) -> String {
+        let dot = if self.manner.style.unicode { "·" } else { "-" };
+        let mut out = format!("updo {}", env!("CARGO_PKG_VERSION"));
+        if self.file.is_some() {
+            out += &format!(" {dot} plan {}", self.engine.plan.title);
         }
-        words.extend(self.bindings.iter().map(|(name, _)| name.to_owned()));
-        words
+        out += &format!(" {dot} {}", self.node.node());
+        if let Some(otp) = self.otp() {
+            out += &format!(" (OTP {otp})");
+        }
+        if self.manner.read_only {
+            out += &format!(" {dot} read-only");
+        }
+        out + &format!(" {dot} :help")
+    }
+
+    pub(super) fn otp(&self) -> Option<String> {
+        if let Some(upgrade) = &self.upgrade {
+            return Some(upgrade.facts.otp.to_string());
+        }
+        let args = vec![Term::atom("otp_release")];
+        self.ask("erlang", "system_info", args).ok()?.to_text()
+    }
+
+    /// Compares the node: how many modules differ, and how serious what there is to say is.
+    ///
+    /// # Errors
+    /// When the node cannot be compared.
+    pub fn look(&mut self) -> Result<(String, Vec<Severity>), Fault> {
+        let upgrade = self.prepared()?;
+        let severities = upgrade.diagnostics.iter().map(Diagnostic::severity);
+        Ok((differ(upgrade), severities.collect()))
     }
 
     /// One line (or several that belong together).
     pub fn line(&mut self, text: &str) -> Reply {
         let trimmed = text.trim();
-        if trimmed.is_empty() || trimmed.starts_with('%') {
+        if trimmed.is_empty() || trimmed.starts_with('%') && !trimmed.contains('\n') {
             return Reply::Text(String::new());
         }
-        if trimmed.starts_with(':') {
-            return match command::parse(trimmed) {
-                Ok(command) => self.command(&command),
-                Err(sentence) => Reply::Error(sentence),
-            };
+        let reply = if trimmed.starts_with(':') {
+            match command::parse(trimmed) {
+                Ok(command) => self.command(command),
+                Err(sentence) => Reply::Error(Fault::usage(sentence)),
+            }
+        } else {
+            self.input(text)
+        };
+        match reply {
+            Reply::Text(text) => Reply::Text(self.page(text)),
+            other => other,
+        }
+    }
+
+    fn input(&mut self, text: &str) -> Reply {
+        if let Some(reply) = self.forget(text) {
+            return reply;
         }
         let base = self.sources.add("input", text);
         match parse_input(text, base) {
             Err(InputError::Incomplete) => Reply::More,
-            Err(InputError::Wrong(diagnostic)) => self.error(&diagnostic),
-            Ok(Input::Expressions(body)) => self.evaluate(&body),
-            Ok(Input::Statement(statement)) => self.statement(statement, trimmed),
+            Err(InputError::Wrong(diagnostic)) => Reply::Error(self.fault(&diagnostic)),
+            Ok(Input::Expressions(_)) => self.expression(text, base).into(),
+            Ok(Input::Statement(_)) => self.add(text).into(),
         }
     }
 
-    fn error(&self, diagnostic: &Diagnostic) -> Reply {
-        Reply::Error(render(diagnostic, &self.sources, self.style))
+    /// A diagnostic as it is shown.
+    pub(super) fn fault(&self, diagnostic: &Diagnostic) -> Fault {
+        self.fault_in(diagnostic, &self.sources)
     }
 
-    fn evaluate(&mut self, body: &[Expr]) -> Reply {
-        let planned = self.plan.as_ref();
-        let functions = planned.map_or_else(Functions::new, |planned| planned.plan.scripts());
-        let mut remote = OnNode(&self.node);
-        let known: BTreeSet<String> = self
-            .bindings
-            .iter()
-            .map(|(name, _)| name.to_owned())
-            .collect();
-        let mut bindings = self.bindings.clone();
-        let result = match &self.plan {
-            Some(planned) => {
-                let mut world = planned.connection.view(&planned.upgrade).world();
-                Evaluator::new(Moment::Live, &functions)
-                    .with_world(&mut world)
-                    .with_remote(&mut remote)
-                    .eval(body, &mut bindings)
-            }
-            None => Evaluator::new(Moment::Live, &functions)
-                .with_world(&mut NoFacts(self.node.node()))
-                .with_remote(&mut remote)
-                .eval(body, &mut bindings),
+    pub(super) fn fault_in(&self, diagnostic: &Diagnostic, sources: &SourceMap) -> Fault {
+        let mut text = render(diagnostic, sources, self.manner.style);
+        if self.node.is_lost().is_some() {
+            text += &format!("\nnot connected; try `:connect {}`", self.node.node());
+            let code = Code::E508;
+            return Fault { code, text };
+        }
+        Fault {
+            code: diagnostic.code,
+            text,
+        }
+    }
+
+    /// What fits on the screen; the rest waits for `:more`.
+    fn page(&mut self, text: String) -> String {
+        self.rest.clear();
+        let most = self.screen.0.saturating_sub(3);
+        let Some((at, _)) = text
+            .trim_end()
+            .match_indices('\n')
+            .nth(most)
+            .filter(|_| self.manner.interactive)
+        else {
+            return text;
         };
-        match result {
-            Ok(value) => {
-                let mut out = shortened(&value);
-                for (name, value) in bindings.iter().filter(|(name, _)| !known.contains(*name)) {
-                    let _ = write!(out, "\n{name} = {value}");
-                }
-                bindings.set("It", value);
-                self.bindings = bindings;
-                Reply::Text(out)
-            }
-            Err(failure) => self.error(&failure.diagnostic),
-        }
-    }
-
-    fn statement(&mut self, statement: Statement, text: &str) -> Reply {
-        let sources = self.sources.clone();
-        let Some(planned) = &mut self.plan else {
-            return Reply::Error("a statement needs a plan: updo repl PLAN".to_owned());
+        self.rest = text[at + 1..].trim_end().to_owned();
+        let left = self.rest.lines().count();
+        let mark = if self.manner.style.unicode {
+            "…"
+        } else {
+            "..."
         };
-        if !matches!(
-            statement.kind,
-            StatementKind::Relation { .. }
-                | StatementKind::Cycle { .. }
-                | StatementKind::Module { .. }
-                | StatementKind::Exclude { .. }
-                | StatementKind::Only { .. }
-        ) {
-            return Reply::Error(
-                "only rules can be tried here: dependencies, cycles, modules, only, exclude"
-                    .to_owned(),
-            );
-        }
-        planned.plan.sources = sources;
-        planned.plan.rules.push(Rule {
-            statement,
-            layer: 0,
-        });
-        planned
-            .added
-            .push(text.trim_end_matches('.').to_owned() + ".");
-        let before = planned.upgrade.rules.graph.order_flat();
-        planned.decide();
-        let said = errors(&planned.upgrade, &planned.plan, self.style);
-        if !said.is_empty() {
-            planned.plan.rules.pop();
-            planned.added.pop();
-            planned.decide();
-            return Reply::Error(format!("{said}\nnot added"));
-        }
-        let moved = moved(&before, &planned.upgrade.rules.graph.order_flat());
-        Reply::Text(format!("added to this session{moved}"))
+        let lines = if left == 1 { "line" } else { "lines" };
+        format!("{}\n{mark} {left} more {lines}    :more", &text[..at])
     }
 
-    fn command(&mut self, command: &Command) -> Reply {
+    /// The upgrade, prepared when nobody has asked before.
+    pub(super) fn prepared(&mut self) -> Result<&Upgrade, Fault> {
+        if self.upgrade.is_none() {
+            let upgrade = self.prepare()?;
+            self.upgrade = Some(upgrade);
+        }
+        self.upgrade
+            .as_ref()
+            .ok_or_else(|| Fault::usage("the node was not compared"))
+    }
+
+    pub(super) fn prepare(&self) -> Result<Upgrade, Fault> {
+        self.engine
+            .continued(self.node.clone())
+            .prepare()
+            .map_err(|told| self.fault_in(&told, &self.engine.plan.sources))
+    }
+
+    fn command(&mut self, command: Command) -> Reply {
         match command {
-            Command::Help => {
-                let mut out = String::from(
-                    "an expression is evaluated on the node, a statement changes the session's rules",
-                );
-                for (word, what) in WORDS {
-                    let _ = write!(out, "\n  :{word:<8} {what}");
-                }
-                return Reply::Text(out);
-            }
-            Command::Quit => return Reply::Quit,
-            Command::Info => {
-                let otp = self.node.call(
-                    "erlang",
-                    "system_info",
-                    vec![Term::atom("otp_release")],
-                    std::time::Duration::from_secs(5),
-                );
-                let otp = otp
-                    .ok()
-                    .and_then(|term| term.to_text())
-                    .unwrap_or_else(|| "?".to_owned());
-                return Reply::Text(format!(
-                    "{}, OTP {otp}, as {}",
-                    self.node.node(),
-                    self.node.local_name()
-                ));
-            }
-            _ => {}
+            Command::Quit => Reply::Quit,
+            Command::Clear => Reply::Clear,
+            Command::More => Reply::Text(std::mem::take(&mut self.rest)),
+            Command::Watch { every, expression } => self.watch(every, expression),
+            Command::Run => match self.may_run() {
+                Ok(()) => Reply::Run,
+                Err(fault) => Reply::Error(fault),
+            },
+            Command::Edit if self.manner.interactive => Reply::Edit(self.edit_text()),
+            Command::Edit => Reply::Error(Fault::usage("`:edit` needs a terminal")),
+            other => self.answer(other).into(),
         }
-        let Some(planned) = &mut self.plan else {
-            return Reply::Error("this needs a plan: updo repl PLAN".to_owned());
+    }
+
+    fn watch(&self, every: Duration, expression: String) -> Reply {
+        if !self.manner.interactive {
+            let told = "`:watch` goes on until somebody presses Ctrl-C: it needs a terminal";
+            return Reply::Error(Fault::usage(told));
+        }
+        if expression.starts_with(':') {
+            return Reply::Error(Fault::usage("`:watch` repeats expressions, not commands"));
+        }
+        Reply::Watch { every, expression }
+    }
+
+    fn answer(&mut self, command: Command) -> Result<String, Fault> {
+        match command {
+            Command::Help(topic) => help::help(topic.as_deref(), self.manner.style),
+            Command::Connect(node) => self.connect(&node),
+            Command::Nodes => self.nodes(),
+            Command::Info => self.info(),
+            Command::Procs(module) => self.procs(&module),
+            Command::App(app) => self.app(&app),
+            Command::Sup(app) => self.sup(app.as_ref()),
+            Command::Rules => Ok(self.rules()),
+            Command::Drop(number) => self.drop_rule(number),
+            Command::Undo => self.undo(),
+            Command::Set { name, value } => self.set(&name, &value),
+            Command::Params => Ok(self.params()),
+            Command::Load(path) => self.load(&path),
+            Command::Write(path) => self.write(path.as_deref()),
+            Command::Check => self.check(),
+            Command::Verify(name) => self.checks(true, name.as_deref()),
+            Command::Require(name) => self.checks(false, name.as_deref()),
+            Command::Time(expression) => self.time(&expression),
+            Command::Refresh => {
+                self.upgrade = None;
+                let upgrade = self.prepared()?;
+                Ok(differ(upgrade))
+            }
+            other => self.of_upgrade(&other),
+        }
+    }
+
+    /// Commands about the upgrade.
+    fn of_upgrade(&mut self, command: &Command) -> Result<String, Fault> {
+        self.prepared()?;
+        let Some(upgrade) = &self.upgrade else {
+            return Ok(String::new());
         };
-        planned.command(command, self.style)
+        let style = self.manner.style;
+        let known = |module: &Module| show::known(upgrade, module).map_err(Fault::usage);
+        Ok(match command {
+            Command::Order => self.views.marked("order", &show::order(upgrade), style),
+            Command::Script { low } => {
+                let shown = self.shown(upgrade);
+                if *low {
+                    self.views
+                        .marked("low", &show::keyed(&preview::low(&shown)), style)
+                } else {
+                    let text = preview::text(&shown, style);
+                    self.views.marked("script", &show::keyed(&text), style)
+                }
+            }
+            Command::Graph(None) => {
+                let text = draw(&upgrade.rules.graph, Format::Text);
+                self.views.marked("graph", &show::keyed(&text), style)
+            }
+            Command::Graph(Some(module)) => {
+                known(module)?;
+                let near = upgrade.rules.graph.around(module, 1);
+                near.map_or_else(String::new, |near| draw(&near, Format::Text))
+            }
+            Command::Why(module, None) => {
+                known(module)?;
+                why_here(upgrade, module)
+            }
+            Command::Why(first, Some(then)) => {
+                known(first)?;
+                known(then)?;
+                why_before(upgrade, first, then)
+            }
+            Command::Deps(module) => {
+                known(module)?;
+                show::deps(upgrade, module)
+            }
+            Command::Rdeps(module) => {
+                known(module)?;
+                show::rdeps(upgrade, module)
+            }
+            Command::Changed(glob) => show::changed(upgrade, glob.as_deref()),
+            Command::Diff(module) => {
+                if let Some(module) = module {
+                    known(module)?;
+                }
+                show::diff(upgrade, module.as_ref(), style)
+            }
+            Command::Cycles => show::cycles(upgrade),
+            Command::Gaps => show::gaps(upgrade, &self.engine.plan.sources, style),
+            _ => String::new(),
+        })
     }
-}
 
-impl Planned<'_> {
-    fn decide(&mut self) {
-        let (facts, changes) = (self.upgrade.facts.clone(), self.upgrade.changes.clone());
-        let node = self.connection.session.node();
-        self.upgrade = decide(
-            &self.plan,
-            node,
-            self.connection.target(),
-            facts,
-            changes,
-            false,
-        );
-    }
-
-    fn command(&mut self, command: &Command, style: Style) -> Reply {
-        let upgrade = &self.upgrade;
-        let shown = preview::Shown {
-            node: self.connection.session.node(),
+    fn shown<'s>(&'s self, upgrade: &'s Upgrade) -> preview::Shown<'s> {
+        preview::Shown {
+            node: self.node.node(),
             otp: upgrade.facts.otp,
-            plan: &self.plan,
+            plan: &self.engine.plan,
             changes: &upgrade.changes,
             inferred: &upgrade.inferred,
             rules: &upgrade.rules,
             script: &upgrade.script,
             diagnostics: &upgrade.diagnostics,
-        };
-        Reply::Text(match command {
-            Command::Order => order(upgrade),
-            Command::Script { low: true } => preview::low(&shown),
-            Command::Script { low: false } => preview::text(&shown, style),
-            Command::Why(module, None) => {
-                known(upgrade, &[module]).unwrap_or_else(|| why_here(upgrade, module))
-            }
-            Command::Why(first, Some(then)) => {
-                known(upgrade, &[first, then]).unwrap_or_else(|| why_before(upgrade, first, then))
-            }
-            Command::Graph => draw(&upgrade.rules.graph, Format::Text),
-            Command::Cycles => cycles(upgrade),
-            Command::Gaps => gaps(upgrade, &self.plan, style),
-            Command::Changed => changed(upgrade),
-            Command::Rules => self
-                .added
-                .iter()
-                .enumerate()
-                .map(|(at, text)| format!("{}  {text}\n", at + 1))
-                .collect(),
-            Command::Drop(number) => return self.drop_rule(*number),
-            Command::Refresh => match self.connection.prepare() {
-                Ok(upgrade) => {
-                    self.upgrade = upgrade;
-                    self.decide();
-                    format!("{} modules differ", self.upgrade.changes.modules.len())
-                }
-                Err(diagnostic) => {
-                    return Reply::Error(render(&diagnostic, &self.plan.sources, style));
-                }
-            },
-            Command::Help | Command::Info | Command::Quit => String::new(),
-        })
-    }
-
-    fn drop_rule(&mut self, number: usize) -> Reply {
-        if number == 0 || number > self.added.len() {
-            return Reply::Error(format!("there is no rule {number}; `:rules` lists them"));
-        }
-        let text = self.added.remove(number - 1);
-        self.plan.rules.remove(self.from_file + number - 1);
-        let before = self.upgrade.rules.graph.order_flat();
-        self.decide();
-        let moved = moved(&before, &self.upgrade.rules.graph.order_flat());
-        Reply::Text(format!("dropped {text}{moved}"))
-    }
-}
-
-/// A sentence when a module takes no part.
-fn known(upgrade: &Upgrade, modules: &[&Module]) -> Option<String> {
-    let stranger = modules
-        .iter()
-        .find(|module| !upgrade.rules.modules.contains_key(**module))?;
-    Some(format!("{stranger} takes no part in this upgrade"))
-}
-
-fn errors(upgrade: &Upgrade, plan: &Plan, style: Style) -> String {
-    let errors = upgrade
-        .diagnostics
-        .iter()
-        .filter(|d| d.is_error() && d.code != Code::E317);
-    errors
-        .map(|d| render(d, &plan.sources, style))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-/// ` · 1 step moved: shop_audit 3 -> 4`
-fn moved(before: &[Module], after: &[Module]) -> String {
-    let place =
-        |order: &[Module], module: &Module| order.iter().position(|m| m == module).map(|at| at + 1);
-    let moves: Vec<String> = after
-        .iter()
-        .filter_map(
-            |module| match (place(before, module), place(after, module)) {
-                (Some(from), Some(to)) if from != to => Some(format!("{module} {from} -> {to}")),
-                (None, Some(to)) => Some(format!("{module} joins at {to}")),
-                _ => None,
-            },
-        )
-        .chain(
-            before
-                .iter()
-                .filter(|m| !after.contains(m))
-                .map(|m| format!("{m} leaves")),
-        )
-        .collect();
-    match moves.len() {
-        0 => ", the order stays".to_owned(),
-        1 => format!(", 1 step moved: {}", moves[0]),
-        n => format!(", {n} steps moved: {}", moves.join(", ")),
-    }
-}
-
-/// The order, one module a line.
-pub fn order(upgrade: &Upgrade) -> String {
-    let mut out = String::new();
-    let mut number = 0;
-    for component in &upgrade.rules.order {
-        for module in &component.modules {
-            number += 1;
-            let class = upgrade
-                .rules
-                .modules
-                .get(module)
-                .map(|r| r.class.value.to_string())
-                .unwrap_or_default();
-            let cycle = if component.cyclic { "  in a cycle" } else { "" };
-            let _ = writeln!(
-                out,
-                "{number:>3}  {:<28}  {class}{cycle}",
-                module.to_string()
-            );
         }
     }
-    out
 }
 
-fn changed(upgrade: &Upgrade) -> String {
-    upgrade
-        .changes
-        .modules
-        .iter()
-        .fold(String::new(), |mut out, (module, changed)| {
-            let word = if changed.is_new() { "new" } else { "changed" };
-            let _ = writeln!(out, "{word:<8} {module}");
-            out
-        })
-}
-
-fn cycles(upgrade: &Upgrade) -> String {
-    if upgrade.rules.cycles.is_empty() {
-        return "no cycles".to_owned();
-    }
-    upgrade
-        .rules
-        .cycles
-        .iter()
-        .fold(String::new(), |mut out, cycle| {
-            let names: Vec<String> = cycle.members.iter().map(ToString::to_string).collect();
-            let known = if cycle.declared.is_some() {
-                "known to the plan"
-            } else {
-                "undeclared"
-            };
-            let _ = writeln!(out, "[{}]  {known}", names.join(", "));
-            out
-        })
-}
-
-fn gaps(upgrade: &Upgrade, plan: &Plan, style: Style) -> String {
-    let gaps = upgrade.diagnostics.iter().filter(|d| d.code == Code::W315);
-    let told: Vec<String> = gaps.map(|d| render(d, &plan.sources, style)).collect();
-    if told.is_empty() {
-        "no gaps".to_owned()
-    } else {
-        told.join("\n")
-    }
-}
-
-/// Everything about one module.
-pub fn why_here(upgrade: &Upgrade, module: &Module) -> String {
-    let mut out = String::new();
-    if let Some(step) = upgrade
-        .script
-        .high
-        .iter()
-        .find(|step| step.instruction.module() == module)
-    {
-        let _ = writeln!(out, "{}", step.instruction);
-        for why in &step.why {
-            let _ = writeln!(out, "    {}", why.text);
-        }
-    }
-    if let Some(changed) = upgrade.changes.modules.get(module) {
-        use crate::facts::compare::short;
-        let old = changed
-            .loaded
-            .as_ref()
-            .map_or("not loaded".to_owned(), |l| short(&l.md5));
-        let new = changed
-            .new
-            .as_ref()
-            .map_or("deleted".to_owned(), |n| short(&n.facts.md5));
-        let _ = writeln!(
-            out,
-            "    md5 {old} -> {new}, {} processes run it",
-            changed.processes
-        );
-    }
-    let waiting: Vec<String> = upgrade
-        .rules
-        .graph
-        .edges()
-        .filter(|(_, to, _)| *to == module)
-        .map(|(from, _, _)| from.to_string())
-        .collect();
-    if !waiting.is_empty() {
-        let _ = writeln!(out, "    before {}", waiting.join(", "));
-    }
-    out
-}
-
-/// Why one module comes before another: the chain of evidence, or that nothing forces it.
-pub fn why_before(upgrade: &Upgrade, first: &Module, then: &Module) -> String {
-    let order = upgrade.rules.graph.order_flat();
-    let at = |module: &Module| {
-        order
-            .iter()
-            .position(|m| m == module)
-            .map_or(0, |at| at + 1)
-    };
-    let mut out = format!(
-        "{first} is {} of {}, {then} is {}\n",
-        at(first),
-        order.len(),
-        at(then)
-    );
-    match upgrade.rules.graph.why_before(first, then) {
-        Some(links) => {
-            for link in links {
-                let _ = writeln!(out, "    {link}");
-            }
-        }
-        None => {
-            let _ = writeln!(
-                out,
-                "    nothing makes {then} wait for {first}; their order is by name"
-            );
-        }
-    }
-    out
-}
-
-/// A value as the Erlang shell prints it, cut where it becomes unreadable.
-fn shortened(value: &Term) -> String {
-    const MOST: usize = 8_000;
-    let text = term::pretty(value, 80);
-    match text.char_indices().nth(MOST) {
-        None => text,
-        Some((at, _)) => format!("{}…", &text[..at]),
+/// `14 modules differ`
+pub(super) fn differ(upgrade: &Upgrade) -> String {
+    match upgrade.changes.modules.len() {
+        0 => format!(
+            "nothing differs ({} modules compared)",
+            upgrade.changes.compared
+        ),
+        1 => format!("1 module of {} differs", upgrade.changes.compared),
+        n => format!("{n} modules of {} differ", upgrade.changes.compared),
     }
 }

@@ -1,135 +1,399 @@
-//! The REPL's terminal: line editing, history, completion; or plain lines from a pipe.
+//! The REPL's terminal: line editing, history, completion; or plain lines from a file or a pipe.
+//!
+//! It reads lines, hands them to a [`Session`] and shows what comes back: values on standard output, what went wrong
+//! on standard error. In a terminal Ctrl-C clears the line, or ends what is being evaluated; Ctrl-D leaves.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use rustyline::completion::Completer;
+use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
+use rustyline::highlight::{CmdKind, Highlighter};
+use rustyline::hint::{Hint, Hinter};
 use rustyline::history::FileHistory;
-use rustyline::validate::Validator;
-use rustyline::{Context, Editor, Helper};
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
 
+use super::complete::Knowledge;
+use super::highlight::coloured;
 use super::session::{Reply, Session};
+use super::value::rest;
+use crate::diag::Code;
+use crate::report::paint;
+use crate::syntax::{InputError, parse_input};
 use crate::ui::Ui;
 
-/// Runs a session until its end. From a pipe it stops at the first error; `false` tells that it did.
-pub fn run(session: &mut Session<'_>, ui: &Ui, history: &Path) -> bool {
-    if std::io::stdin().is_terminal() {
-        ui.status(&session.banner());
-        interactive(session, ui, history);
-        return true;
-    }
-    piped(session, ui)
+/// Lines of history that are kept.
+const HISTORY: usize = 5_000;
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As its user wanted.
+    Done,
+    /// At an error, in a script.
+    Failed(Code),
+    /// To run the plan.
+    Run,
 }
 
-fn piped(session: &mut Session<'_>, ui: &Ui) -> bool {
-    let mut pending = String::new();
-    for line in std::io::stdin().lock().lines() {
-        let Ok(line) = line else { return false };
-        pending.push_str(&line);
+/// Where a session keeps things.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// The file of the history.
+    pub history: &'a Path,
+    /// The file that `:edit` edits.
+    pub edited: &'a Path,
+}
+
+/// Whether somebody sits there.
+pub fn is_interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// Runs a session over the lines of a text until its end or its first error.
+pub fn script(session: &mut Session, ui: &Ui, name: &str, lines: &mut dyn BufRead) -> End {
+    let (mut pending, mut began, mut number) = (String::new(), 0, 0);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        number += 1;
+        let text = match lines.read_until(b'\n', &mut line) {
+            Ok(0) => break,
+            Ok(_) => String::from_utf8_lossy(&line),
+            Err(why) => {
+                ui.error_line(&format!("{name} cannot be read: {why}"));
+                return End::Failed(Code::E802);
+            }
+        };
+        if pending.is_empty() {
+            began = number;
+        }
+        pending.push_str(text.trim_end_matches(['\n', '\r']));
         match session.line(&pending) {
             Reply::More => {
                 pending.push('\n');
                 continue;
             }
             Reply::Text(text) => show(ui, &text),
-            Reply::Error(text) => {
-                ui.error_line(&text);
-                return false;
+            Reply::Error(fault) => {
+                ui.error_line(fault.text.trim_end());
+                ui.error_line(&format!("stopped at {name}:{began}"));
+                return End::Failed(fault.code);
             }
-            Reply::Quit => return true,
+            Reply::Run => return End::Run,
+            Reply::Quit => return End::Done,
+            Reply::Clear | Reply::Edit(_) | Reply::Watch { .. } => {}
         }
         pending.clear();
     }
-    if !pending.trim().is_empty() {
-        ui.error_line("the input ends in the middle of something");
-        return false;
+    if pending.trim().is_empty() {
+        return End::Done;
     }
-    true
+    ui.error_line(&format!(
+        "the input ends in the middle of something that began at {name}:{began}"
+    ));
+    End::Failed(Code::E101)
 }
 
-fn interactive(session: &mut Session<'_>, ui: &Ui, history: &Path) {
-    let Ok(mut editor) = Editor::<Words, FileHistory>::new() else {
-        let _ = piped(session, ui);
-        return;
-    };
-    // The first session has no history yet.
-    let _ = editor.load_history(history);
-    let mut pending = String::new();
-    loop {
-        editor.set_helper(Some(Words(session.words())));
-        let prompt = if pending.is_empty() {
-            session.prompt()
-        } else {
-            "... ".to_owned()
-        };
-        match editor.readline(&prompt) {
-            Ok(line) if line.trim() == "." && !pending.is_empty() => pending.clear(),
-            Ok(line) => {
-                pending.push_str(&line);
-                let reply = session.line(&pending);
-                if reply == Reply::More {
-                    pending.push('\n');
-                    continue;
-                }
-                let _ = editor.add_history_entry(pending.trim());
-                pending.clear();
-                match reply {
-                    Reply::Text(text) => show(ui, &text),
-                    Reply::Error(text) => ui.error_line(&text),
-                    Reply::Quit => break,
-                    Reply::More => {}
-                }
-            }
-            Err(ReadlineError::Interrupted) => pending.clear(),
-            Err(_) => break,
-        }
+/// Runs a session with somebody at the terminal.
+pub fn interactive(
+    session: &mut Session,
+    ui: &Ui,
+    places: Places<'_>,
+    interrupt: &Arc<AtomicBool>,
+) -> End {
+    // While a line is typed, Ctrl-C is a key; while something is evaluated, it is a signal.
+    let signal = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(interrupt));
+    if let Err(why) = signal {
+        ui.status(&format!("Ctrl-C cannot end a call here: {why}"));
     }
-    if let Some(folder) = history.parent() {
+    let colour = ui.out_style.color;
+    let config = Config::builder()
+        .max_history_size(HISTORY)
+        .and_then(|config| config.history_ignore_dups(true));
+    let config = match config {
+        Ok(config) => config
+            .history_ignore_space(true)
+            .completion_type(CompletionType::List)
+            .completion_show_all_if_ambiguous(true)
+            .color_mode(if colour {
+                ColorMode::Enabled
+            } else {
+                ColorMode::Disabled
+            })
+            .build(),
+        Err(_) => Config::default(),
+    };
+    let mut editor = match Editor::<Typing, FileHistory>::with_config(config) {
+        Ok(editor) => editor,
+        Err(why) => {
+            ui.error_line(&format!("this terminal cannot be used: {why}"));
+            return End::Failed(Code::E802);
+        }
+    };
+    if let Some(folder) = places.history.parent() {
         let _ = std::fs::create_dir_all(folder);
     }
-    // A history that cannot be kept is no reason to complain at the end.
-    let _ = editor.save_history(history);
+    // The first session has no history yet, and one that cannot be kept is no reason to complain.
+    let _ = editor.load_history(places.history);
+    editor.set_helper(Some(Typing {
+        knowledge: Knowledge::default(),
+        colour,
+        risky: false,
+    }));
+    loop {
+        if let Some((columns, lines)) = editor.dimensions() {
+            session.resize(usize::from(lines), usize::from(columns));
+        }
+        if let Some(typing) = editor.helper_mut() {
+            typing.knowledge.refresh(session);
+            typing.risky = session.is_risky();
+        }
+        let line = match editor.readline(&session.prompt()) {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => {
+                // What comes next does not belong behind the prompt.
+                ui.error_line("");
+                return End::Done;
+            }
+            Err(why) => {
+                ui.error_line(&format!("the terminal is gone: {why}"));
+                return End::Failed(Code::E802);
+            }
+        };
+        if given_up(&line) || line.trim() == "." {
+            continue;
+        }
+        if editor.add_history_entry(line.trim_end()).unwrap_or(false) {
+            let _ = editor.append_history(places.history);
+        }
+        interrupt.store(false, Ordering::SeqCst);
+        match session.line(&line) {
+            Reply::Text(text) => show(ui, &text),
+            Reply::Error(fault) => ui.error_line(fault.text.trim_end()),
+            Reply::Clear => {
+                let _ = editor.clear_screen();
+            }
+            Reply::Edit(text) => edit(session, ui, places.edited, &text),
+            Reply::Watch { every, expression } => {
+                watch(session, ui, every, &expression, interrupt);
+            }
+            Reply::Run => return End::Run,
+            Reply::Quit => return End::Done,
+            // The validator would not have let it through.
+            Reply::More => ui.error_line("the input is not complete"),
+        }
+    }
 }
 
 fn show(ui: &Ui, text: &str) {
     if !text.is_empty() {
-        ui.data(&format!("{}\n", text.trim_end()));
+        ui.data(&format!("{}\n", text.trim_end_matches('\n')));
     }
 }
 
-/// What Tab completes.
-struct Words(BTreeSet<String>);
+/// Whether the last of several lines is a lone dot.
+fn given_up(text: &str) -> bool {
+    text.rsplit_once('\n')
+        .is_some_and(|(before, last)| last.trim() == "." && !is_complete(before))
+}
 
-impl Completer for Words {
-    type Candidate = String;
+/// Whether Enter ends the input. It does not exactly when something is missing at its end.
+fn is_complete(text: &str) -> bool {
+    let trimmed = text.trim();
+    if trimmed.is_empty() || trimmed.starts_with(':') || trimmed.starts_with('%') {
+        return true;
+    }
+    !matches!(parse_input(text, 0), Err(InputError::Incomplete))
+}
+
+/// `:watch`
+fn watch(
+    session: &mut Session,
+    ui: &Ui,
+    every: Duration,
+    expression: &str,
+    interrupt: &Arc<AtomicBool>,
+) {
+    let began = Instant::now();
+    loop {
+        match session.line(expression) {
+            Reply::Text(text) => {
+                let time = paint::faint(ui.out_style, &paint::time(began.elapsed()));
+                show(ui, &format!("{time}  {text}"));
+            }
+            Reply::Error(fault) => {
+                ui.error_line(fault.text.trim_end());
+                break;
+            }
+            _ => {
+                ui.error_line("`:watch` repeats expressions");
+                break;
+            }
+        }
+        if !rest(every, interrupt) {
+            break;
+        }
+    }
+    interrupt.store(false, Ordering::SeqCst);
+}
+
+/// `:edit`
+fn edit(session: &mut Session, ui: &Ui, path: &Path, text: &str) {
+    let name = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let editor = name("VISUAL").or_else(|| name("EDITOR"));
+    let editor = editor.unwrap_or_else(|| "vi".to_owned());
+    if let Some(folder) = path.parent() {
+        let _ = std::fs::create_dir_all(folder);
+    }
+    if let Err(why) = std::fs::write(path, text) {
+        return ui.error_line(&format!("cannot write {}: {why}", path.display()));
+    }
+    // The variable may have arguments in it, as git and others take it.
+    let ended = std::process::Command::new("sh")
+        .args(["-c", &format!("{editor} \"$1\""), "sh"])
+        .arg(path)
+        .status();
+    let edited = std::fs::read_to_string(path);
+    let _ = std::fs::remove_file(path);
+    match (ended, edited) {
+        (Ok(status), Ok(edited)) if status.success() => match session.edited(&edited) {
+            Reply::Text(text) => show(ui, &text),
+            Reply::Error(fault) => ui.error_line(fault.text.trim_end()),
+            _ => {}
+        },
+        (Ok(status), Ok(_)) => ui.error_line(&format!("`{editor}` {status}; nothing changed")),
+        (Err(why), _) => ui.error_line(&format!("`{editor}` cannot be started: {why}")),
+        (_, Err(why)) => ui.error_line(&format!("what was edited cannot be read: {why}")),
+    }
+}
+
+/// What the line editor asks while somebody types.
+struct Typing {
+    knowledge: Knowledge,
+    colour: bool,
+    risky: bool,
+}
+
+impl Completer for Typing {
+    type Candidate = Pair;
 
     fn complete(
         &self,
         line: &str,
         pos: usize,
         _: &Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
-        let before = line.get(..pos).unwrap_or_default();
-        let start = before
-            .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '@' | '.' | ':')))
-            .map_or(0, |at| at + 1);
-        let word = before.get(start..).unwrap_or_default();
-        let fits = self
-            .0
-            .iter()
-            .filter(|known| !word.is_empty() && known.starts_with(word));
-        Ok((start, fits.cloned().collect()))
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let (start, found) = self.knowledge.complete(line, pos);
+        let pairs = found.into_iter().map(|candidate| Pair {
+            display: candidate.shown,
+            replacement: candidate.text,
+        });
+        Ok((start, pairs.collect()))
     }
 }
 
-impl Hinter for Words {
-    type Hint = String;
+/// Text behind the cursor.
+struct Behind {
+    text: String,
+    taken: bool,
 }
 
-impl Highlighter for Words {}
-impl Validator for Words {}
-impl Helper for Words {}
+impl Hint for Behind {
+    fn display(&self) -> &str {
+        &self.text
+    }
+
+    fn completion(&self) -> Option<&str> {
+        self.taken.then_some(self.text.as_str())
+    }
+}
+
+impl Hinter for Typing {
+    type Hint = Behind;
+
+    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Behind> {
+        let (text, taken) = self.knowledge.hint(line, pos)?;
+        Some(Behind { text, taken })
+    }
+}
+
+impl Highlighter for Typing {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        if self.colour {
+            Cow::Owned(coloured(line))
+        } else {
+            Cow::Borrowed(line)
+        }
+    }
+
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        match (self.colour, self.risky) {
+            (true, true) => Cow::Owned(format!("\x1b[1;31m{prompt}\x1b[0m")),
+            (true, false) => Cow::Owned(format!("\x1b[1m{prompt}\x1b[0m")),
+            (false, _) => Cow::Borrowed(prompt),
+        }
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        if self.colour {
+            Cow::Owned(format!("\x1b[2m{hint}\x1b[0m"))
+        } else {
+            Cow::Borrowed(hint)
+        }
+    }
+
+    fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {
+        self.colour
+    }
+}
+
+impl Validator for Typing {
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        let text = context.input();
+        Ok(if given_up(text) || is_complete(text) {
+            ValidationResult::Valid(None)
+        } else {
+            ValidationResult::Incomplete
+        })
+    }
+}
+
+impl Helper for Typing {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enter_ends_what_is_complete() {
+        for text in [
+            "",
+            "1 + 1",
+            "1 + 1.",
+            ":why a",
+            "% note",
+            "a depends on b",
+            "1 + )",
+        ] {
+            assert!(is_complete(text), "{text}");
+        }
+        for text in ["{1,", "case X of", "\"open", "a depends on", "f(1,\n2,"] {
+            assert!(!is_complete(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lone_dot_gives_up() {
+        assert!(given_up("case X of\n."));
+        assert!(given_up("{1,\n2,\n  . "));
+        assert!(!given_up("{1,\n2}\n."));
+        assert!(!given_up("."));
+    }
+}

@@ -99,10 +99,12 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             "rollback.finished",
             json!({ "ok": ok, "took_ms": ms(*took) }),
         ),
+        Kind::Interrupt { text } => ("interrupt", json!({ "text": text })),
         Kind::Diagnostic(diagnostic) => {
             let fields = to_json(diagnostic, sources);
             ("diagnostic", json!({ "diagnostic": fields }))
         }
+        Kind::Persisted { files } => ("persisted", json!({ "files": files })),
         Kind::Lingering { processes } => ("lingering", json!({ "processes": processes })),
         Kind::Finished {
             state,

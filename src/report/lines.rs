@@ -81,7 +81,15 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             };
             Some(step(style, "rollback", *ok, &time(*took), what))
         }
+        Kind::Interrupt { text } => Some(format!("{:>12}     {}", "stop", look(style, text))),
         Kind::Diagnostic(diagnostic) => Some(format!("\n{}", render(diagnostic, sources, style))),
+        Kind::Persisted { files } => {
+            let what = format!(
+                "{} written to the node's disk",
+                count(*files, "beam", "beams")
+            );
+            Some(step(style, "persist", true, "", &what))
+        }
         Kind::Lingering { processes } => {
             let head = format!(
                 "{} still running old code:",
@@ -96,6 +104,33 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
 
 fn step(style: Style, word: &str, ok: bool, took: &str, what: &str) -> String {
     format!("{word:>12}  {}  {took:<7} {what}", mark(style, ok))
+}
+
+/// The last line of a rollback that is a run of its own.
+pub fn last_back(event: &Event, run: &str, style: Style) -> Option<String> {
+    let Kind::Finished { state, .. } = &event.kind else {
+        return None;
+    };
+    let (dot, node) = (if style.unicode { "·" } else { "-" }, &event.node);
+    Some(match state {
+        State::Old => format!(
+            "{}  {node} is as it was {dot} run {run}",
+            good(style, "undone")
+        ),
+        State::New => format!(
+            "{}  {node} is as before this rollback {dot} run {run}",
+            look(style, "not undone")
+        ),
+        State::Mixed => format!(
+            "{}  {node} needs a person {dot} run {run}",
+            bad(style, "half done")
+        ),
+        State::Unknown => format!(
+            "{}  {node} goes on by itself {dot} {} {dot} run {run}",
+            look(style, "lost sight"),
+            hint(style, &format!("updo attach {run}")),
+        ),
+    })
 }
 
 /// The last line of a run.
@@ -137,7 +172,7 @@ pub fn last(event: &Event, title: &str, run: &str, style: Style) -> Option<Strin
         State::Unknown => format!(
             "{}  {node} goes on by itself {dot} {} {dot} run {run}",
             look(style, "lost sight"),
-            hint(style, "preview again to see where it stands"),
+            hint(style, &format!("updo attach {run}")),
         ),
     })
 }

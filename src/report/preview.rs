@@ -164,6 +164,14 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
         };
         let _ = writeln!(out, "       {what}");
     }
+    if let Some(rules) = shown.rules.modules.get(module) {
+        let children = &rules.children.value;
+        for (word, ids) in [("stop", &children.stop), ("start", &children.start)] {
+            for id in ids {
+                let _ = writeln!(out, "       {word} child {id} when everybody has resumed");
+            }
+        }
+    }
     for why in &step.why {
         let line = match &why.origin {
             Origin::Plan { span, because } => {
@@ -244,6 +252,18 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
     }
     if !plan.verifies.is_empty() {
         let _ = writeln!(out, "  after    verify {}", names(&plan.verifies));
+    }
+    if plan.persist {
+        let mut folders: Vec<&str> = shown
+            .rules
+            .modules
+            .keys()
+            .filter_map(|module| shown.changes.modules.get(module)?.new.as_ref())
+            .filter_map(|beam| beam.file.rsplit_once('/').map(|(folder, _)| folder))
+            .collect();
+        folders.sort_unstable();
+        folders.dedup();
+        let _ = writeln!(out, "  persist  in {}", folders.join(", "));
     }
     let _ = writeln!(out, "  undo     {}", undo(shown, style));
 }
@@ -410,6 +430,10 @@ pub fn json(shown: &Shown<'_>) -> Value {
                 "new": changed.new.as_ref().map(|n| short(&n.facts.md5)),
             },
             "processes": changed.processes,
+            "children": {
+                "start": rules.children.value.start.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "stop": rules.children.value.stop.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            },
             "undo": undo_of(changed),
             "instruction": step.instruction.to_string(),
             "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),

@@ -5,11 +5,12 @@
 //! | `meta.json` | node, plan, who, when, how it ended; written beside and renamed |
 //! | `events.jsonl` | the stream of events, as `run --json` gives it |
 //! | `plan.updo` | the plan's text |
+//! | `script.etf` | the steps, and per module the MD5 before and after, for `updo attach` |
 //! | `back.etf` | the steps and beams of the way back, in the external term format |
 //!
 //! The only place of this stage that writes files. A record that cannot be written never stops a run.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,9 @@ use serde_json::{Value, json};
 
 use crate::name::NodeName;
 use crate::term::{Term, etf};
+
+/// How many runs are kept; the oldest go first, those that may still be going on never.
+const KEPT: usize = 200;
 
 /// All records of a state folder.
 #[derive(Clone, Debug)]
@@ -39,8 +43,10 @@ pub struct Summary {
     pub owner: String,
     /// When it began, in seconds since 1970.
     pub began: u64,
-    /// `new`, `old`, `mixed`, `unknown`; `running` when the record was never finished.
+    /// `new`, `old`, `mixed`, `unknown`; `running` when the record was never finished; `undone` after a rollback.
     pub state: String,
+    /// What success makes of the node: `new`, or `old` for a rollback.
+    pub goal: String,
 }
 
 impl Records {
@@ -60,20 +66,43 @@ impl Records {
     ///
     /// # Errors
     /// When the folder cannot be made or written.
-    pub fn begin(&self, summary: &Summary, plan: &str, back: Option<&Term>) -> io::Result<Record> {
+    pub fn begin(
+        &self,
+        summary: &Summary,
+        plan: &str,
+        back: Option<&Term>,
+        script: Option<&Term>,
+    ) -> io::Result<Record> {
+        self.forget(KEPT.saturating_sub(1));
         let folder = self.folder.join(&summary.run);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("plan.updo"), plan)?;
-        if let Some(back) = back {
-            replace(&folder.join("back.etf"), &etf::encode(back))?;
+        for (name, term) in [("back.etf", back), ("script.etf", script)] {
+            if let Some(term) = term {
+                replace(&folder.join(name), &etf::encode(term))?;
+            }
         }
         let record = Record {
-            events: File::create(folder.join("events.jsonl"))?,
+            events: journal(&folder.join("events.jsonl"))?.0,
             folder,
             summary: summary.clone(),
         };
         record.meta()?;
         Ok(record)
+    }
+
+    /// Removes the oldest finished runs until so many are left. What cannot be removed stays.
+    fn forget(&self, left: usize) {
+        let all = self.all();
+        let finished = all
+            .iter()
+            .filter(|run| !matches!(run.state.as_str(), "running" | "unknown"));
+        for run in finished.take(all.len().saturating_sub(left)) {
+            // First what makes it a record: a crash in between leaves a folder that nobody lists.
+            let folder = self.folder.join(&run.run);
+            let _ = fs::remove_file(folder.join("meta.json"));
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 
     /// Every run, the oldest first; records that cannot be read are left out.
@@ -102,9 +131,42 @@ impl Records {
         path.is_file().then_some(path)
     }
 
+    /// Goes on with a record: events are appended, and how it ended is said anew.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be written.
+    pub fn resume(&self, summary: &Summary) -> io::Result<Record> {
+        let folder = self.folder.join(&summary.run);
+        let path = folder.join("events.jsonl");
+        let (mut events, mine) = journal(&path)?;
+        // Whoever was killed while writing has left half a line.
+        if mine && fs::read(&path)?.last().is_some_and(|byte| *byte != b'\n') {
+            events.write_all(b"\n")?;
+        }
+        Ok(Record {
+            events,
+            folder,
+            summary: summary.clone(),
+        })
+    }
+
     /// The way back of a run.
     pub fn back(&self, run: &str) -> Option<Term> {
-        let bytes = fs::read(self.folder.join(plain(run)?).join("back.etf")).ok()?;
+        self.term(run, "back.etf")
+    }
+
+    /// The steps and modules of a run.
+    pub fn script(&self, run: &str) -> Option<Term> {
+        self.term(run, "script.etf")
+    }
+
+    /// The text of its plan.
+    pub fn plan(&self, run: &str) -> Option<String> {
+        fs::read_to_string(self.folder.join(plain(run)?).join("plan.updo")).ok()
+    }
+
+    fn term(&self, run: &str, name: &str) -> Option<Term> {
+        let bytes = fs::read(self.folder.join(plain(run)?).join(name)).ok()?;
         etf::decode(&bytes).ok()
     }
 }
@@ -125,8 +187,8 @@ pub struct Record {
 impl Record {
     /// Appends an event.
     pub fn event(&mut self, line: &Value) {
-        // A full disk must not stop a run that is on its way.
-        let _ = writeln!(self.events, "{line}");
+        // In one piece. A full disk must not stop a run that is on its way.
+        let _ = self.events.write_all(format!("{line}\n").as_bytes());
     }
 
     /// Says how it ended.
@@ -147,11 +209,24 @@ impl Record {
             "owner": summary.owner,
             "began": summary.began,
             "state": summary.state,
+            "goal": summary.goal,
         });
         replace(
             &self.folder.join("meta.json"),
             format!("{meta:#}\n").as_bytes(),
         )
+    }
+}
+
+/// The file of events, to be appended to, and whether it is ours: two may watch the same run, and then the one who
+/// was first writes. The other gets a file that forgets.
+fn journal(path: &Path) -> io::Result<(File, bool)> {
+    let file = File::options().create(true).append(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) | Err(TryLockError::Error(_)) => Ok((file, true)),
+        Err(TryLockError::WouldBlock) => {
+            Ok((File::options().append(true).open("/dev/null")?, false))
+        }
     }
 }
 
@@ -161,7 +236,10 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&beside, path)?;
+    // The name is on the disk when its folder is.
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn read(folder: &Path) -> Option<Summary> {
@@ -176,12 +254,69 @@ fn read(folder: &Path) -> Option<Summary> {
         owner: field("owner")?,
         began: meta.get("began")?.as_u64()?,
         state: field("state")?,
+        goal: field("goal").unwrap_or_else(|| "new".to_owned()),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_oldest_finished_runs_are_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::new(folder.path());
+        for number in 0..6_u64 {
+            let summary = Summary {
+                run: format!("000{number}"),
+                node: NodeName::new("shop@localhost"),
+                title: "Taxes".to_owned(),
+                plan: PathBuf::from("/plans/shop.updo"),
+                owner: "anna@ops1".to_owned(),
+                began: number,
+                state: "running".to_owned(),
+                goal: "new".to_owned(),
+            };
+            let record = records.begin(&summary, "", None, None).expect("can write");
+            if number != 1 {
+                record.finish("new");
+            }
+        }
+        records.forget(3);
+        let left: Vec<String> = records.all().into_iter().map(|s| s.run).collect();
+        assert_eq!(left, ["0001", "0004", "0005"]);
+        assert!(!folder.path().join("runs/0000").exists());
+    }
+
+    #[test]
+    fn a_torn_line_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::new(folder.path());
+        let summary = Summary {
+            run: "7f2a".to_owned(),
+            node: NodeName::new("shop@localhost"),
+            title: String::new(),
+            plan: PathBuf::new(),
+            owner: String::new(),
+            began: 1,
+            state: "running".to_owned(),
+            goal: "new".to_owned(),
+        };
+        let mut record = records.begin(&summary, "", None, None).expect("can write");
+        record.event(&json!({ "seq": 1 }));
+        let path = folder.path().join("runs/7f2a/events.jsonl");
+        let mut text = fs::read_to_string(&path).expect("it is there");
+        text.push_str("{\"seq\":");
+        fs::write(&path, text).expect("can write");
+        // As long as the first writes, the second must not.
+        let mut second = records.resume(&summary).expect("it is there");
+        second.event(&json!({ "seq": 2 }));
+        drop((record, second));
+        let mut record = records.resume(&summary).expect("it is there");
+        record.event(&json!({ "seq": 2 }));
+        let text = fs::read_to_string(&path).expect("it is there");
+        assert_eq!(text, "{\"seq\":1}\n{\"seq\":\n{\"seq\":2}\n");
+    }
 
     #[test]
     fn a_record_is_found_again() {
@@ -196,10 +331,11 @@ mod tests {
             owner: "anna@ops1".to_owned(),
             began: 1,
             state: "running".to_owned(),
+            goal: "new".to_owned(),
         };
         let back = Term::tuple([Term::atom("back"), Term::Int(1)]);
         let mut record = records
-            .begin(&summary, "plan \"x\".\n", Some(&back))
+            .begin(&summary, "plan \"x\".\n", Some(&back), None)
             .expect("can write");
         record.event(&json!({ "type": "stream" }));
         assert_eq!(

@@ -21,11 +21,20 @@ pub fn read(line: &Value) -> Option<Event> {
     })
 }
 
-/// The lines of a stream; those that are no JSON (one that a crash has cut) are left out.
+/// The lines of a stream. Those that are no JSON (one that a crash has cut) are left out, and so is what was written
+/// of a node before somebody rejoined its run: whoever rejoins is told everything from the start.
 pub fn lines(text: &str) -> Vec<Value> {
-    text.lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect()
+    let mut all: Vec<Value> = Vec::new();
+    for line in text.lines() {
+        let Ok(line) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
+        if line["type"] == "node.started" {
+            all.retain(|other| other.get("seq").is_none() || other["node"] != line["node"]);
+        }
+        all.push(line);
+    }
+    all
 }
 
 fn kind(line: &Value) -> Option<Kind> {
@@ -71,6 +80,12 @@ fn kind(line: &Value) -> Option<Kind> {
             took: took(line)?,
             what: text("what")?,
             processes: number("processes"),
+        },
+        "persisted" => Kind::Persisted {
+            files: usize::try_from(number("files")?).ok()?,
+        },
+        "interrupt" => Kind::Interrupt {
+            text: text("text")?,
         },
         "rollback.started" => Kind::RollbackStarted,
         "rollback.finished" => Kind::RollbackFinished {
@@ -200,6 +215,8 @@ mod tests {
                 done: 1,
                 total: 9,
             },
+            Kind::Interrupt { text: "x".into() },
+            Kind::Persisted { files: 3 },
             Kind::RollbackStarted,
             Kind::RollbackFinished {
                 ok: true,

@@ -2,7 +2,7 @@
 //!
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
-use super::{Change, Class, Origin, Ruleset};
+use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
@@ -31,6 +31,8 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         let class = decided.class.value;
         found_one_way(module, changed, class, &mut said);
         contradiction(changes, module, changed, class, &mut said);
+        one_way(plan, module, changed, decided, &mut said);
+        killed(module, changed, decided, &mut said);
     }
     way_back(plan, changes, rules, &mut said);
     said
@@ -416,6 +418,66 @@ fn contradiction(
         }
     }
     wrapper(changes, module, changed, class, said);
+}
+
+/// W314: a conversion that nothing can turn round.
+fn one_way(
+    plan: &Plan,
+    module: &Module,
+    changed: &Changed,
+    decided: &ModuleRules,
+    said: &mut Vec<Diagnostic>,
+) {
+    let converts = matches!(decided.change.value, Change::Advanced(_))
+        && decided.class.value == Class::Server
+        && !changed.is_new();
+    let one_way = changed
+        .new
+        .as_ref()
+        .is_some_and(|new| new.facts.code.one_way);
+    if !converts || !one_way || plan.rollback == Rollback::Never {
+        return;
+    }
+    let mut told = Diagnostic::new(
+        Code::W314,
+        format!("the conversion of `{module}` cannot be undone: `code_change` has no clause for `{{down, _}}`"),
+    )
+    .note("a run that fails puts the states back as they were; `updo rollback` after it would ask `code_change` to convert them down")
+    .help("add a clause for `{down, _}`, or say that there is no way back: `rollback never.`");
+    if let Origin::Plan { span, .. } = decided.change.origin {
+        told = told.label(span, "asks for the conversion");
+    }
+    said.push(told);
+}
+
+/// W406: processes that a brutal purge after the switch finds in the old code.
+fn killed(module: &Module, changed: &Changed, decided: &ModuleRules, said: &mut Vec<Diagnostic>) {
+    if decided.post_purge.value != Purge::Brutal || changed.is_new() {
+        return;
+    }
+    let kinds = changed.crew.kinds.iter();
+    let lingering = kinds.filter(|(start, (_, shown))| stays_in_old_code(**start, shown, module));
+    let (number, shown) = lingering.fold((0, None), |(sum, first), (_, (number, shown))| {
+        (sum + number, first.or(Some(shown)))
+    });
+    let Some(shown) = shown else { return };
+    let processes = count(number, "process", "processes");
+    let mut told = Diagnostic::new(
+        Code::W406,
+        format!("brutal purge will kill {processes} that will still run old `{module}`"),
+    )
+    .note(example(shown))
+    .note("they run a loop of their own and stay in the old code until they call the module by its name")
+    .help("use `purge => soft`, or give them time: `purge => {soft, {wait, 10s}}`");
+    if let Origin::Plan { span, .. } = decided.post_purge.origin {
+        told = told.label(span, "kills them");
+    }
+    said.push(told);
+}
+
+/// Whether processes are in a loop of the module itself, so that suspending others does not bring them into new code.
+fn stays_in_old_code(start: Start, shown: &Example, module: &Module) -> bool {
+    matches!(start, Start::Init | Start::Other) && shown.is_inside(module) && !shown.in_behaviour()
 }
 
 /// W342: a behaviour that runs servers itself, and nothing that says which of them run the module.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Class, Kind, ModuleRules, Purge, Ruled, Timeout};
+use super::{Change, Children, Class, Kind, ModuleRules, Purge, Ruled, Timeout};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{ChangeSet, Changed};
 use crate::facts::natures::{Behaves, Runs, declared};
@@ -38,6 +38,7 @@ fn rules(changes: &ChangeSet, changed: &Changed) -> ModuleRules {
         timeout: Ruled::default(Timeout::Default),
         pre_purge: Ruled::default(Purge::Soft),
         post_purge: Ruled::default(Purge::Soft),
+        children: Ruled::default(Children::default()),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Plain data. Who evaluates the statements is `plan`; what they do is [`super::merge`].
 
-use super::{Change, Class, Kind, Purge, Timeout};
+use super::{Change, Children, Class, Kind, Purge, Timeout};
 use crate::diag::Span;
 use crate::name::Module;
 use crate::term::Term;
@@ -55,6 +55,8 @@ pub enum Attribute {
     Timeout(Timeout),
     /// `purge`: before and after the switch.
     Purge(Purge, Purge),
+    /// `children`.
+    Children(Children),
 }
 
 impl Attribute {
@@ -66,6 +68,7 @@ impl Attribute {
             Self::Change(_) => "change",
             Self::Timeout(_) => "timeout",
             Self::Purge(..) => "purge",
+            Self::Children(_) => "children",
         }
     }
 }
@@ -195,4 +198,6 @@ pub struct Manual {
     pub exclude: Vec<Selection>,
     /// `insert` and hooks at steps, in the order of the text.
     pub insertions: Vec<Insertion>,
+    /// Whether rules of included files that do nothing are told too.
+    pub warn_unused_everywhere: bool,
 }

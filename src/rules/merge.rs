@@ -57,8 +57,8 @@ fn origin(source: &Source) -> Origin {
 }
 
 /// A rule that matches nothing is reported, unless it comes from an included file.
-fn unused(source: &Source, modules: &[Module], said: &mut Vec<Diagnostic>) {
-    if source.layer > 0 {
+fn unused(manual: &Manual, source: &Source, modules: &[Module], said: &mut Vec<Diagnostic>) {
+    if source.layer > 0 && !manual.warn_unused_everywhere {
         return;
     }
     let names: Vec<String> = modules.iter().take(3).map(|m| format!("`{m}`")).collect();
@@ -104,7 +104,7 @@ fn select(
     } in manual.only.iter().chain(&manual.exclude)
     {
         if !named.iter().any(|module| modules.contains_key(module)) {
-            unused(source, named, said);
+            unused(manual, source, named, said);
         }
     }
     out.into_iter().collect()
@@ -192,7 +192,7 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
             }
         }
         if !matched {
-            unused(&rule.source, &outside(graph, rule), said);
+            unused(manual, &rule.source, &outside(graph, rule), said);
         }
     }
     for rule in &manual.add {
@@ -215,7 +215,7 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
             }
         }
         if !matched {
-            unused(&rule.source, &outside(graph, rule), said);
+            unused(manual, &rule.source, &outside(graph, rule), said);
         }
     }
 }
@@ -255,7 +255,7 @@ fn merge_attributes(
             .iter()
             .any(|module| modules.contains_key(module))
         {
-            unused(&rule.source, &rule.modules, said);
+            unused(manual, &rule.source, &rule.modules, said);
         }
         for module in rule
             .modules
@@ -344,6 +344,7 @@ fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
             rules.pre_purge = ruled(*pre, origin);
             rules.post_purge = ruled(*post, origin);
         }
+        Attribute::Children(children) => rules.children = ruled(children.clone(), origin),
     }
 }
 
@@ -474,7 +475,7 @@ fn merge_cycles(
                         .help("delete the statement, unless other upgrades still have the cycle"),
                 );
             } else {
-                unused(&rule.source, &named, said);
+                unused(manual, &rule.source, &named, said);
             }
             continue;
         };

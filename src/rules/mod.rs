@@ -5,6 +5,7 @@
 //! where it comes from.
 
 pub mod advice;
+pub mod children;
 pub mod infer;
 pub mod manual;
 pub mod merge;
@@ -15,6 +16,8 @@ pub mod view;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+
+pub use children::Children;
 
 use crate::diag::Span;
 use crate::graph::Graph;
@@ -148,6 +151,8 @@ pub struct ModuleRules {
     pub pre_purge: Ruled<Purge>,
     /// After the switch: what of the code just replaced.
     pub post_purge: Ruled<Purge>,
+    /// For a supervisor: whom to start and to stop.
+    pub children: Ruled<Children>,
 }
 
 /// A `cycle` statement as far as it concerns this upgrade.

@@ -5,7 +5,7 @@ use super::manual::{
     Source, StepWord,
 };
 use super::view::View;
-use super::{Change, Class, Kind, Purge, Timeout};
+use super::{Change, Children, Class, Kind, Purge, Timeout};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic};
 use crate::eval::{Bindings, Evaluator, Functions, Moment};
@@ -23,7 +23,10 @@ pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
         plan,
         view,
         functions: plan.scripts(),
-        manual: Manual::default(),
+        manual: Manual {
+            warn_unused_everywhere: plan.warn_unused_everywhere,
+            ..Manual::default()
+        },
         said: Vec::new(),
     };
     for rule in &plan.rules {
@@ -290,6 +293,7 @@ impl Resolver<'_> {
                     "change" => change(&term).map(Attribute::Change),
                     "timeout" => timeout(&term).map(Attribute::Timeout),
                     "purge" => purge(&term),
+                    "children" => Children::read(&term).map(Attribute::Children),
                     _ => None, // E204 was told when the plan was read
                 }?;
                 Some((value, pair.key.span.to(pair.value.span)))

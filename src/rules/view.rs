@@ -10,7 +10,7 @@ use crate::eval::{Class, Evaluator, Functions, Moment, Truth, World, WorldError}
 use crate::facts::change::ChangeSet;
 use crate::facts::live::{NodeFacts, Origin};
 use crate::name::{App, Module, NodeName};
-use crate::plan::Plan;
+use crate::plan::{Plan, offline};
 use crate::syntax::ast::Tail;
 use crate::syntax::walk::variables;
 use crate::term::Term;
@@ -136,15 +136,10 @@ impl World for Facts<'_> {
 /// What needs no facts.
 fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, WorldError>> {
     Some(match (name, args) {
-        ("matches", [value, pattern]) => matches(value, pattern).map(Term::boolean),
-        ("env", [name]) => text(name).map(|name| match std::env::var(name) {
-            Ok(value) => Term::string(&value),
-            Err(_) => Term::atom("undefined"),
-        }),
         ("fail", [reason]) => Err(WorldError::Raised(Class::Error, reason.clone())),
         ("fail", [format, Term::List(args)]) => fail(format, args),
         ("sleep", [time]) => sleep(time),
-        _ => return None,
+        _ => return offline::anywhere(name, args),
     })
 }
 
@@ -366,11 +361,6 @@ fn folder_of_library(file: &str) -> Option<&str> {
     let (folder, _) = file.rsplit_once('/')?;
     let library = folder.strip_suffix("/ebin")?;
     Some(library.rsplit_once('/').map_or(library, |(_, name)| name))
-}
-
-fn matches(value: &Term, pattern: &Term) -> Result<bool, WorldError> {
-    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| WorldError::BadArgument)?;
-    Ok(pattern.matches(&text(value)?))
 }
 
 fn behaves(view: View<'_>, behaviour: &Term) -> Result<Term, WorldError> {

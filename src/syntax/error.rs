@@ -41,6 +41,8 @@ pub(super) struct Site<'a> {
     pub failure: &'a Failure,
     /// Where the text begins in the source map.
     pub base: usize,
+    /// Whether a statement may stand here; only then are there words about statements.
+    pub statements: bool,
 }
 
 impl<'a> Site<'a> {
@@ -231,6 +233,9 @@ fn describe(word: &str) -> String {
 
 /// A statement that begins with a word which begins none.
 fn statement_word(site: &Site<'_>) -> Option<Diagnostic> {
+    if !site.statements {
+        return None;
+    }
     let first = site.word(0);
     let second = site.word(1);
     if site.kind(0) == Some(Kind::Op)

@@ -20,6 +20,7 @@ pub mod parse;
 pub mod print;
 mod recover;
 mod statement;
+pub mod token;
 pub mod walk;
 
 pub use parse::{

@@ -181,6 +181,7 @@ fn entry(text: &str, lexed: &Lexed, rule: Rule, base: usize) -> std::result::Res
                 comments: &lexed.comments,
                 failure: &failure,
                 base,
+                statements: rule == Rule::input,
             };
             let diagnostic = Box::new(error::explain(&site));
             Err(if bad == lexed.tokens.len() {

@@ -177,13 +177,6 @@ impl<'a> Reader<'a> {
             return;
         }
         let this = &*self;
-        let read = |(from, end): &(usize, usize)| {
-            let fits = nesting(this.text, &this.lexed.tokens[*from..*end])
-                .1
-                .is_none();
-            let parsed = fits.then(|| this.parsed(*from, *end, grammar::accepted))?;
-            Some((*from, parsed.ok()?))
-        };
         let ahead = std::thread::scope(|scope| {
             let shares = forms.chunks(forms.len().div_ceil(threads));
             let workers: Vec<_> = shares
@@ -191,9 +184,7 @@ impl<'a> Reader<'a> {
                     std::thread::Builder::new()
                         .name("updo-parse".into())
                         .stack_size(super::parse::STACK)
-                        .spawn_scoped(scope, move || {
-                            share.iter().filter_map(read).collect::<Vec<_>>()
-                        })
+                        .spawn_scoped(scope, move || this.good_ones(share))
                         .ok()
                 })
                 .collect();
@@ -202,6 +193,24 @@ impl<'a> Reader<'a> {
             done.flatten().collect()
         });
         self.ahead = ahead;
+    }
+
+    /// The statements of a share that can be read, by their first token. With too many that cannot, the file will
+    /// be given up, and the rest is not worth the time.
+    fn good_ones(&self, share: &[(usize, usize)]) -> Vec<(usize, Statement)> {
+        let mut good = Vec::new();
+        for (index, (from, end)) in share.iter().enumerate() {
+            let fits = nesting(self.text, &self.lexed.tokens[*from..*end])
+                .1
+                .is_none();
+            let parsed = fits.then(|| self.parsed(*from, *end, grammar::accepted));
+            if let Some(Ok(statement)) = parsed {
+                good.push((*from, statement));
+            } else if index - good.len() > MAX_ERRORS {
+                break;
+            }
+        }
+        good
     }
 
     fn give_up(&mut self, token: Token) {
@@ -242,7 +251,9 @@ impl<'a> Reader<'a> {
         if self.is_lexically_broken(from, end) {
             return self.resume(from, from, end);
         }
-        if bad > from && bad < end && self.is_line_start(bad) && self.parse(from, bad).is_ok() {
+        let begins =
+            |bad| self.is_line_start(bad) || self.parsed(bad, end, grammar::accepted).is_ok();
+        if bad > from && bad < end && begins(bad) && self.parse(from, bad).is_ok() {
             self.diagnostics
                 .push(error::missing_dot(self.base + tokens[bad - 1].end));
             return bad;
@@ -254,6 +265,7 @@ impl<'a> Reader<'a> {
             comments: &self.lexed.comments,
             failure,
             base: self.base,
+            statements: true,
         };
         self.diagnostics.push(error::explain(&site));
         self.resume(from, bad, end)

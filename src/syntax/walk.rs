@@ -114,7 +114,8 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
     }
 }
 
-fn tail(kind: &StatementKind) -> Option<&Tail> {
+/// The guard and reason of a statement, if its kind has them.
+pub fn tail(kind: &StatementKind) -> Option<&Tail> {
     match kind {
         StatementKind::Include { tail, .. }
         | StatementKind::Code { tail, .. }

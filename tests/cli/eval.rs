@@ -36,11 +36,14 @@ fn values_and_errors() {
         ("fail(sorry)", "E703", "sorry"),
         ("1 + ", "E801", "not complete"),
         ("1 + ]", "E101", "unexpected"),
+        ("foo bar", "E101", "unexpected `bar`"),
     ] {
         let ran = desk.eval(&node, expression).run();
         assert!(matches!(ran.code, Some(1 | 2)), "{expression}: {ran}");
         assert_eq!(ran.stdout, "");
-        ran.says(&[code, says]);
+        let ran = ran.says(&[code, says]);
+        // Who asks for a value is not told how statements are written.
+        assert!(!ran.stderr.contains("depends on"), "{ran}");
     }
 }
 

@@ -165,11 +165,115 @@ fn a_broken_plan_is_refused() {
     assert!(told.iter().all(|d| d.code.as_str().starts_with("E1")));
 }
 
+/// Expressions of every kind, nested a little.
+fn expression() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "a",
+        "'b c'",
+        "X",
+        "_",
+        "1",
+        "-2",
+        "16#ff",
+        "1.5e3",
+        "30s",
+        "$c",
+        "\"s\"",
+        "\"a\" \"b\"",
+        "~b\"x\"",
+        "[]",
+        "{}",
+        "#{}",
+        "<<>>",
+        "Chat.Room",
+        "fun m:f/1",
+        "otp()",
+    ])
+    .prop_map(str::to_owned);
+    leaf.prop_recursive(3, 24, 3, |inner| {
+        let many = prop::collection::vec(inner.clone(), 1..4).prop_map(|all| all.join(", "));
+        let sign = prop::sample::select(vec![
+            "+", "-", "*", "div", "++", "--", "==", "=:=", "<", "andalso", "orelse", "bsl", "=",
+        ]);
+        prop_oneof![
+            many.clone().prop_map(|all| format!("[{all}]")),
+            many.clone().prop_map(|all| format!("{{{all}}}")),
+            many.clone().prop_map(|all| format!("m:f({all})")),
+            many.clone().prop_map(|all| format!("begin {all} end")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a} | {b}]")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("#{{({a}) => {b}}}")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a} || X <- {b}, true]")),
+            (inner.clone(), sign, inner.clone()).prop_map(|(a, s, b)| format!("({a}) {s} ({b})")),
+            inner
+                .clone()
+                .prop_map(|a| format!("<<({a}):8/little, \"x\"/utf8>>")),
+            inner.clone().prop_map(|a| format!("catch {a}")),
+            inner.clone().prop_map(|a| format!("not ({a})")),
+            (inner.clone(), many.clone())
+                .prop_map(|(a, b)| format!("case {a} of X when X > 1; true -> {b}; _ -> no end")),
+            inner.prop_map(|a| format!("if true -> {a}; false -> b end")),
+        ]
+    })
+}
+
+/// A statement of any kind there is, without its dot.
+fn any_statement() -> impl Strategy<Value = String> {
+    let tail = prop::sample::select(vec![
+        "",
+        " because \"why\"",
+        " when otp() > 24, true because \"so\"",
+    ]);
+    let step = prop::sample::select(vec![
+        "load m",
+        "suspend [m, n]",
+        "code_change m",
+        "resume app(shop)",
+        "m",
+    ]);
+    let fixed = prop::sample::select(vec![
+        "plan \"Title\" #{ticket => \"T-1\", risk => low}",
+        "updo \">= 0.1, < 2.0\"",
+        "include \"other.updo\" when otp() > 24",
+        "param Batch :: integer = 2 because \"x\"",
+        "param Names :: [string]",
+        "target shop #{nodes => ['a@b', 'c@d'], cookie => file(\"c\"), epmd_port => 4369}",
+        "code on_disk",
+        "code push [\"a/*/ebin\", \"b\"] #{persist => true}",
+        "old from \"a/ebin\", \"b/ebin\"",
+        "window minimal",
+        "engine release_handler",
+        "rollback never #{keep_old => true} because \"x\"",
+        "rollout shop #{canary => 1, batch => [1, 3, \"50%\"], pause => confirm}",
+        "cycle [a, b]: break a -> b, b -> a because \"x\"",
+    ])
+    .prop_map(str::to_owned);
+    prop_oneof![
+        2 => fixed,
+        1 => expression().prop_map(|e| format!("Name = {e}")),
+        1 => (expression(), expression()).prop_map(|(a, b)| format!("f(X, [Y | _]) when X > Y -> {a}, {b}; f(_, _) -> ok")),
+        1 => (expression(), tail.clone()).prop_map(|(e, t)| format!("verify \"v\" #{{within => 10s}}{t} -> {e}, ok = m:f()")),
+        1 => (expression(), tail.clone()).prop_map(|(e, t)| format!("module app(shop) -- [x] #{{timeout => {e}, purge => {{soft, brutal}}}}{t}")),
+        1 => (step.clone(), expression(), tail.clone()).prop_map(|(s, e, t)| format!("before {s}{t} -> {e}")),
+        1 => (step, tail).prop_map(|(s, t)| format!("insert {{apply, {{m, f, []}}}} after {s}{t}")),
+        1 => expression().prop_map(|e| format!("on failure -> m:page(Reason, {e})")),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn generated_plans_obey_the_laws(text in plan_text()) {
+        laws(&text);
+    }
+
+    /// The formatter is the printer of plans: what it prints is read as the same plan.
+    #[test]
+    fn statements_of_every_kind_obey_the_laws(all in prop::collection::vec(any_statement(), 1..6)) {
+        let text = all.join(".\n% a comment\n") + ".\n";
+        let parsed = parse_plan(&text, 0);
+        prop_assert!(parsed.diagnostics.is_empty(), "{text}\n{:#?}", parsed.diagnostics);
+        prop_assert_eq!(parsed.statements.len(), all.len());
         laws(&text);
     }
 }

@@ -273,3 +273,72 @@ fn a_body_says_no_more_than_a_mebibyte() {
         assert!(bytes <= 1 << 20, "{text}");
     }
 }
+
+#[test]
+fn constants_may_use_the_environment_and_patterns() {
+    let loaded = load(
+        &[(
+            "plan.updo",
+            "Home = env(\"HOME\"). None = env(\"UPDO_NO_SUCH_THING\"). \
+             param Stage :: string = \"eu-1\". Eu = matches(Stage, \"eu*\").",
+        )],
+        &[],
+    );
+    let plan = loaded
+        .plan
+        .unwrap_or_else(|| panic!("{:#?}", loaded.diagnostics));
+    assert_eq!(plan.constants.get("Eu"), Some(&Term::atom("true")));
+    assert_eq!(plan.constants.get("None"), Some(&Term::atom("undefined")));
+    assert!(plan.constants.get("Home").is_some());
+    // Facts are for guards and subjects: each expression belongs to one moment.
+    for text in [
+        "X = otp().",
+        "X = app(shop).",
+        "X = m:f().",
+        "X = sleep(1).",
+        "deadline otp().",
+        "plan \"x\" #{owner => node()}.",
+        "target t #{nodes => [node()]}.",
+        "exclude info(\"x\").",
+        "exclude a when sleep(1).",
+        "module a #{timeout => m:f()}.",
+        "exclude a when whereis(x) =:= undefined.",
+    ] {
+        assert_eq!(
+            codes(&load(&[("plan.updo", text)], &[])),
+            ["E210"],
+            "{text}"
+        );
+    }
+    // What functions of the plan come to without a node is known when the plan is read.
+    let wrong = "two() -> 2. exclude a when two().";
+    assert_eq!(codes(&load(&[("plan.updo", wrong)], &[])), ["E704"]);
+    let wrong = "name(a) -> b. exclude name(c).";
+    assert_eq!(codes(&load(&[("plan.updo", wrong)], &[])), ["E701"]);
+}
+
+#[test]
+fn a_mistake_in_an_included_file_is_shown_there() {
+    let loaded = load(
+        &[
+            ("plan.updo", "include \"inner.updo\".\ndeadline x."),
+            ("inner.updo", "\n\nexclude lenght(x)."),
+        ],
+        &[],
+    );
+    let places: Vec<String> = loaded
+        .diagnostics
+        .iter()
+        .filter(|d| d.is_error())
+        .filter_map(|d| loaded.sources.place(d.labels.first()?.span))
+        .map(|p| {
+            format!(
+                "{}:{}:{}",
+                p.file.rsplit('/').next().unwrap_or(""),
+                p.line,
+                p.column
+            )
+        })
+        .collect();
+    assert_eq!(places, ["plan.updo:2:10", "inner.updo:3:9"]);
+}

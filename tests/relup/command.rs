@@ -438,3 +438,20 @@ fn an_appup_needs_two_versions_of_one_application() {
     assert_eq!(out.status.code(), Some(1));
     assert!(said.contains("E214"), "{said}");
 }
+
+#[test]
+fn a_module_that_the_specification_does_not_list_is_told() {
+    let site = compiled();
+    let (_, modules) = SOURCES
+        .iter()
+        .find(|(version, _)| *version == "new")
+        .expect("there is a new version");
+    let listed: Vec<&str> = modules.split(' ').filter(|m| *m != "extra").collect();
+    site.app("a", "2", &format!("[{}]", listed.join(",")), "[kernel]");
+    let out = site.updo(&["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"]);
+    let said = String::from_utf8(out.stderr).expect("text");
+    assert!(
+        said.contains("W417") && said.contains("the new .app file does not list `extra`"),
+        "{said}"
+    );
+}

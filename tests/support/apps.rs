@@ -79,6 +79,20 @@ pub fn mill() -> &'static Versions {
     })
 }
 
+/// A post office: the floors' supervisors change their children.
+pub fn post() -> &'static Versions {
+    static POST: OnceLock<Versions> = OnceLock::new();
+    POST.get_or_init(|| {
+        let folder = fixtures("post");
+        let all = listed(&folder, "erl");
+        let app = |number: u32| folder.join(format!("post-{number}.app"));
+        Versions {
+            one: erlang("post", &all, &[], Some((&app(1), "post.app"))),
+            two: erlang("post", &all, &["-DTWO"], Some((&app(2), "post.app"))),
+        }
+    })
+}
+
 /// Two versions of a GenServer in Elixir.
 pub fn kiosk() -> &'static Versions {
     static KIOSK: OnceLock<Versions> = OnceLock::new();

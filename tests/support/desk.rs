@@ -203,6 +203,27 @@ impl Running {
         self.child.wait().expect("it ends");
     }
 
+    /// Sends it a signal: `-INT`, `-TERM`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status();
+        assert!(status.expect("kill starts").success());
+    }
+
+    /// Waits until it has said something on standard error.
+    pub fn await_says(&mut self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        let file = self.output.path().join("err");
+        while !fs::read_to_string(&file).unwrap_or_default().contains(text) {
+            assert!(
+                Instant::now() < until && !self.has_ended(),
+                "does not say `{text}`: {}",
+                self.ran()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child

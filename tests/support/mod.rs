@@ -10,6 +10,7 @@
 pub mod apps;
 pub mod desk;
 pub mod events;
+pub mod invented;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

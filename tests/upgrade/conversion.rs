@@ -151,7 +151,8 @@ fn the_connection_is_cut_in_the_middle() {
         .wait()
         .exits(23)
         .says(&["E608", "it goes on by itself"]);
-    node.await_true("witness:lock() =:= free");
+    node.await_true("witness:lock() =:= kept");
+    node.eval("updo_run ! updo_settle");
     is(node, Is::New, &pids);
 }
 

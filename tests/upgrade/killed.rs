@@ -9,7 +9,7 @@ use crate::support::desk::Desk;
 
 /// Waits until the agent, left alone, is through. It keeps its result for somebody to fetch; that holds no lock.
 /// Without an agent, waits until none is being brought to life any more.
-fn await_alone(node: &TestNode) {
+pub fn await_alone(node: &TestNode) {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         // In this order: a call that has ended has brought the agent to life or never will.
@@ -64,7 +64,7 @@ fn and_the_next_run_finds_the_way_free() {
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
     running.kill();
-    node.await_true("witness:lock() =:= free");
+    node.await_true("witness:lock() =:= kept");
     assert_eq!(look(node), Is::New);
     let plan = Plan::back("fine").on(&desk);
     desk.on(node, &["run", &plan, "--yes"]).run().exits(0);

@@ -110,13 +110,18 @@ fn events(text: &str) {
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
     assert_eq!(lines[0]["type"], "stream");
-    // The head says what was known; what happens is numbered.
-    let head = lines
-        .iter()
-        .take_while(|line| line["seq"].is_null())
-        .count();
-    for (at, line) in lines.iter().skip(head).enumerate() {
-        assert_eq!(line["seq"], at + 1, "{line}");
+    let head = lines.iter().filter(|line| line.get("seq").is_none());
+    let head = head.count();
+    for kind in ["plan", "facts", "script", "graph"] {
+        assert!(
+            lines[..head].iter().any(|line| line["type"] == kind),
+            "{kind}"
+        );
+    }
+    for (at, line) in lines.iter().enumerate().skip(1) {
+        if at >= head {
+            assert_eq!(line["seq"], at - head + 1, "{line}");
+        }
         assert!(
             line["message"]
                 .as_str()

@@ -54,7 +54,9 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
             replay(Pid, Log, 0),
             G1 = watch(Pid, G),
             Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            tell_watchers(G1),
             guardian(G1);
+        updo_abort -> guardian(abort_run(G));
         {updo_run, Job2} when Phase =:= idle, is_map(Job2) ->
             Job = maps:merge(maps:get(job, G), Job2),
             Exec ! {updo_run, Job},
@@ -65,6 +67,9 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         updo_settle when Phase =:= idle ->
             Exec ! updo_settle,
             guardian(G#{phase := settling, seen => true});
+        {updo_settle, persist} when Phase =:= idle ->
+            Exec ! {updo_settle, persist},
+            guardian(G#{phase := settling, seen => true, persist => true});
         {updo_idle, Exec} -> guardian(alone(G#{phase := idle}));
         {updo_settled, Exec} -> guardian_settled(G#{phase := settled});
         updo_deadline -> guardian(deadline(G));
@@ -72,6 +77,7 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {'DOWN', Mon, process, _, _} when is_map_key(Mon, Ws) ->
             G1 = G#{watchers := maps:remove(Mon, Ws)},
             Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            tell_watchers(G1),
             guardian(alone(G1));
         _ -> guardian(G)
     end.
@@ -90,6 +96,11 @@ replay(Pid, #{events := Es}, From) ->
     #{run := Run} = get(updo_info),
     lists:foreach(fun({Seq, E}) when Seq > From -> Pid ! {updo, Run, Seq, E}; (_) -> ok end, lists:reverse(Es)).
 
+%% Who is alone must decide; who is not leaves it to the others. Not part of the log, hence 0.
+tell_watchers(#{watchers := Ws}) ->
+    #{run := Run} = get(updo_info),
+    lists:foreach(fun(W) -> W ! {updo, Run, 0, {watchers, map_size(Ws)}} end, maps:values(Ws)).
+
 %% Finished and nobody there to decide anything: settle.
 alone(#{phase := idle, watchers := Ws, exec := Exec} = G) when map_size(Ws) =:= 0 ->
     Exec ! updo_settle,
@@ -103,6 +114,14 @@ deadline(#{phase := running, log := #{undoing := false, resuming := false, way :
     G#{late := {deadline, Step}};
 deadline(G) -> G.
 
+%% Somebody wants it called off. Only while nothing is switched: later the run goes on to its end. Should the executor
+%% be faster by one step, its successor undoes the switch: old in any case.
+abort_run(#{phase := running, exec := Exec, late := undefined,
+            log := #{undoing := false, resuming := false, switching := [], on_load := [], windows := 0, way := there, step := Step}} = G) ->
+    exit(Exec, kill),
+    G#{late := {aborted, Step}};
+abort_run(G) -> G.
+
 executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := Phase} = G) ->
     kill_all(Workers),
     Reason = case Late of undefined -> {executor_died, text(Why)}; _ -> Late end,
@@ -112,7 +131,9 @@ executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := 
         true ->
             G1 = start_executor({recover, Reason}, G#{lives := Lives - 1, late := undefined}),
             case Phase of
-                settling -> maps:get(exec, G1) ! updo_settle, G1;
+                settling ->
+                    maps:get(exec, G1) ! case maps:get(persist, G, false) of true -> {updo_settle, persist}; false -> updo_settle end,
+                    G1;
                 _ -> G1
             end
     end.
@@ -135,7 +156,7 @@ kill_all(Pids) ->
 
 %% Everything is done. When nobody has asked for the end, keep the result for a while.
 guardian_settled(#{job := Job, log := Log} = G) ->
-    case maps:get(seen, G, false) of
+    case maps:get(seen, G, false) orelse nothing_to_tell(Log) of
         true -> ok;
         false ->
             say_who(Job, kept),
@@ -145,9 +166,17 @@ guardian_settled(#{job := Job, log := Log} = G) ->
     cleaner(Job, [self(), maps:get(exec, G) | maps:get(workers, G)]),
     exit(normal).
 
+%% Nobody was there from the beginning, so nothing was begun.
+nothing_to_tell(#{events := Es}) ->
+    lists:any(fun({_, {finished, _, #{reason := unattended}}}) -> true; (_) -> false end, Es).
+
 guardian_kept(Log, Until) ->
     receive
-        {updo_attach, Pid} when is_pid(Pid) -> replay(Pid, Log, 0), guardian_kept(Log, Until);
+        {updo_attach, Pid} when is_pid(Pid) ->
+            replay(Pid, Log, 0),
+            #{run := Run} = get(updo_info),
+            Pid ! {updo, Run, 0, {watchers, 0}},
+            guardian_kept(Log, Until);
         updo_settle -> ok;
         updo_give_way -> ok;
         _ -> guardian_kept(Log, Until)

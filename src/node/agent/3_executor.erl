@@ -48,9 +48,9 @@ idle_loop() ->
             event({started, #{guardian => get(guardian), executor => self()}}),
             run(once),
             idle();
-        updo_settle ->
+        Settle when Settle =:= updo_settle; Settle =:= {updo_settle, persist} ->
             put(phase, settling),
-            settle(),
+            settle(Settle =/= updo_settle),
             get(guardian) ! {updo_settled, self()},
             wait_stragglers(),
             lists:foreach(fun(W) -> unlink(W), exit(W, kill) end, get(workers)),
@@ -316,6 +316,7 @@ step(Id, {hook, Ms}) ->
     log({add, applied, Id}),
     event({hook, Id}),
     answered(Id, now_ms() + Ms);
+step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
 step(_, Other) -> fail({unknown_step, text(Other)}).
 
 %% A hook of the plan is evaluated by who watches. When nobody is there to answer, the safe answer is no.

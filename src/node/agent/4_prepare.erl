@@ -9,6 +9,7 @@ prepare(How) ->
     New = [M || #{new := B} = M <- Ms, is_binary(B)],
     sticky(Ms),
     named_right(New),
+    How =:= again orelse can_persist(),
     Mine = [name(M) || M <- Ms],
     Steps = job(steps, []),
     Todo = case How of

@@ -29,6 +29,48 @@ wait_lates(Late, Until) ->
                   {D + D1, F1 ++ F, [{Ref, P} || P <- T1] ++ T}
               end, {0, [], []}, ByRef).
 
+%% ---------------------------------------------------------------------------------------------------------------
+%% Children of supervisors, which run again. What cannot be done is told and no reason to fail: the switch is behind us.
+
+children({What, Sup, Id}) ->
+    Pids = lists:usort([P || {M, Parts} <- log_get(converted), M =:= Sup, Part <- tuple_to_list(Parts), P <- Part,
+                             is_process_alive(P)]),
+    Failed = case Pids of
+        [] -> [<<"no process of it was converted">>];
+        _ -> [text(Why) || P <- Pids, {error, Why} <- [child(What, P, Id)]]
+    end,
+    [#{what => What, supervisor => Sup, child => Id, reason => Why} || Why <- Failed].
+
+%% In a process of its own: a child that hangs in its init must not take the executor along.
+child(What, Sup, Id) ->
+    {Pid, Mon} = spawn_monitor(fun() -> exit({done, child_done(What, Sup, Id)}) end),
+    receive
+        {'DOWN', Mon, process, _, {done, Answer}} -> Answer;
+        {'DOWN', Mon, process, _, Why} -> {error, no_args(Why)}
+    after 30000 ->
+        demonitor(Mon, [flush]),
+        exit(Pid, kill),
+        {error, no_answer}
+    end.
+
+%% Repeating does no harm.
+child_done(start, Sup, Id) ->
+    case supervisor:restart_child(Sup, Id) of
+        {error, running} -> ok;
+        {error, _} = Error -> Error;
+        _ -> ok
+    end;
+child_done(stop, Sup, Id) ->
+    case supervisor:terminate_child(Sup, Id) of
+        ok ->
+            case supervisor:delete_child(Sup, Id) of
+                {error, not_found} -> ok;
+                Answer -> Answer
+            end;
+        {error, not_found} -> ok;
+        Error -> Error
+    end.
+
 %% On the way back: everybody, also those who have not yet answered the suspend; then look whether they really run.
 %% {processes, [{Ref, Pid} still inside something]}
 resume_everybody(Op) ->
@@ -153,7 +195,7 @@ straggler_down(Mon) ->
 %% ---------------------------------------------------------------------------------------------------------------
 %% Settle: after everything, with nobody suspended
 
-settle() ->
+settle(Persist) ->
     #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} = get(log),
     Erase = {erase, erase_fun(), get(nobody)},
     lists:foreach(fun({_, Parts}) -> do(make_ref(), settle, Erase, Parts, 0) end, Converted),
@@ -161,7 +203,7 @@ settle() ->
     Policies = maps:from_list([{M, P} || #{name := M, purge := P} <- job(modules, [])]),
     Policy = fun(M) -> maps:get(M, Policies, soft) end,
     Stay = [M || M <- Mine, erlang:check_old_code(M), not purged({M, Policy(M)}, now_ms())],
-    event({settled, #{lingering => lingering(Stay)}}).
+    event({settled, (persist(Persist))#{lingering => lingering(Stay)}}).
 
 lingering([]) -> [];
 lingering(Ms) ->

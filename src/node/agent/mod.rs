@@ -20,6 +20,7 @@ pub const SOURCE: &str = concat!(
     include_str!("6_switch.erl"),
     include_str!("7_back.erl"),
     include_str!("8_workers.erl"),
+    include_str!("9_persist.erl"),
 );
 
 /// The expressions that bring the source to life on the node.
@@ -70,39 +71,70 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
     }
 }
 
+/// Asks the agent of a node to call its run off; it does so as long as nothing is switched.
+///
+/// # Errors
+/// When the connection is lost.
+pub fn abort(session: &Session) -> std::result::Result<(), CallError> {
+    session.send_named("updo_run", Term::atom("updo_abort"))
+}
+
+/// Asks the agent of a node for further steps under the same lock.
+///
+/// # Errors
+/// When the connection is lost.
+pub fn run(session: &Session, job: Term) -> std::result::Result<(), CallError> {
+    session.send_named("updo_run", Term::tuple([Term::atom("updo_run"), job]))
+}
+
+/// What a node's agent says of itself.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// Its guardian.
+    pub agent: Agent,
+    /// Four hexadecimal digits.
+    pub run: String,
+    /// Whether the run is over and only its result is kept.
+    pub kept: bool,
+    /// Who runs it and since when, in words.
+    pub words: String,
+}
+
 impl Agent {
+    /// Asks for all events, from the first, and those to come.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub fn attach(&self, session: &Session, watcher: &Pid) -> std::result::Result<(), CallError> {
+        let ask = Term::tuple([Term::atom("updo_attach"), Term::Pid(watcher.clone())]);
+        session.send_named("updo_run", ask)
+    }
+
     /// The process that holds the lock.
     pub fn guardian(&self) -> &Pid {
         &self.guardian
     }
 
-    /// Asks for further steps under the same lock.
+    /// Says that a kept result has been seen. To this very agent: another run may hold the lock by now.
     ///
     /// # Errors
     /// When the connection is lost.
-    pub fn run(&self, session: &Session, job: Term) -> std::result::Result<(), CallError> {
-        session.send_named("updo_run", Term::tuple([Term::atom("updo_run"), job]))
+    pub fn let_go(&self, session: &Session) -> std::result::Result<(), CallError> {
+        session.send(&self.guardian, Term::atom("updo_settle"))
     }
 
-    /// Answers the hook of a step: go on, or go back.
+    /// Asks for the end: purge what nobody runs, write the beams if `persist`, unlock, go.
     ///
     /// # Errors
     /// When the connection is lost.
-    pub fn answer(
-        &self,
-        session: &Session,
-        step: u32,
-        ok: bool,
-    ) -> std::result::Result<(), CallError> {
-        answer(session, step, ok)
-    }
-
-    /// Asks for the end: purge what nobody runs, unlock, go.
-    ///
-    /// # Errors
-    /// When the connection is lost.
-    pub fn settle(&self, session: &Session) -> std::result::Result<(), CallError> {
-        session.send_named("updo_run", Term::atom("updo_settle"))
+    pub fn settle(&self, session: &Session, persist: bool) -> std::result::Result<(), CallError> {
+        let word = Term::atom("updo_settle");
+        let message = if persist {
+            Term::tuple([word, Term::atom("persist")])
+        } else {
+            word
+        };
+        session.send_named("updo_run", message)
     }
 }
 
@@ -121,11 +153,24 @@ pub fn answer(session: &Session, step: u32, ok: bool) -> std::result::Result<(),
 /// # Errors
 /// When the connection is lost, or the node does not answer in time.
 pub fn lock_holder(session: &Session) -> std::result::Result<Option<String>, CallError> {
+    Ok(present(session)?
+        .filter(|holder| !holder.kept)
+        .map(|holder| holder.words))
+}
+
+/// The agent that is on a node, be it at work or only keeping a result; `None` when there is none.
+///
+/// # Errors
+/// When the connection is lost, or the node does not answer in time.
+pub fn present(session: &Session) -> std::result::Result<Option<Holder>, CallError> {
     const TIMEOUT: Duration = Duration::from_secs(10);
     let guardian = session.call("erlang", "whereis", vec![Term::atom("updo_run")], TIMEOUT)?;
-    if !matches!(guardian, Term::Pid(_)) {
+    let Term::Pid(pid) = &guardian else {
         return Ok(None);
-    }
+    };
+    let agent = Agent {
+        guardian: pid.clone(),
+    };
     let ask = vec![guardian, Term::atom("dictionary")];
     let answer = session.call("erlang", "process_info", ask, TIMEOUT)?;
     let Some([_, dictionary]) = answer.as_tuple() else {
@@ -136,10 +181,12 @@ pub fn lock_holder(session: &Session) -> std::result::Result<Option<String>, Cal
         [key, info] if key.is_atom("updo_info") => Some(info),
         _ => None,
     });
-    let kept = info
-        .and_then(|info| info.get("state"))
-        .is_some_and(|state| state.is_atom("kept"));
-    Ok(info.filter(|_| !kept).map(holder))
+    Ok(info.map(|info| Holder {
+        agent,
+        run: info.get("run").and_then(Term::to_text).unwrap_or_default(),
+        kept: info.get("state").is_some_and(|state| state.is_atom("kept")),
+        words: holder(info),
+    }))
 }
 
 /// E505: another run holds the lock of a node.

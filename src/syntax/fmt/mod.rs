@@ -28,7 +28,7 @@ pub fn format_plan(text: &str, base: usize) -> Result<String, Vec<Diagnostic>> {
     if parsed.diagnostics.iter().any(Diagnostic::is_error) {
         return Err(parsed.diagnostics);
     }
-    let formatted = lay_out(text);
+    let formatted = settled(text);
     let again = parse_plan(&formatted, 0);
     if again.diagnostics.is_empty() && same(&parsed.statements, &again.statements) {
         return Ok(formatted);
@@ -59,6 +59,22 @@ fn bare(tree: &str) -> String {
         rest = place.find('}').map_or("", |end| &place[end + 1..]);
     }
     out + rest
+}
+
+/// A bracket that breaks ends in a comma from then on, and so is known to break: the line before it may have room
+/// that was kept for the whole bracket. Laying out again until nothing moves takes that room; two rounds do.
+const ROUNDS: usize = 6;
+
+fn settled(text: &str) -> String {
+    let mut formatted = lay_out(text);
+    for _ in 0..ROUNDS {
+        let again = lay_out(&formatted);
+        if again == formatted {
+            break;
+        }
+        formatted = again;
+    }
+    formatted
 }
 
 fn lay_out(text: &str) -> String {

@@ -1,0 +1,129 @@
+//! `updo attach`: rejoins a recorded run that still goes on, or tells how it ended; `--abort` calls it off as long as
+//! nothing is switched.
+
+use super::args::Attach;
+use super::eval::connect;
+use super::run::show_event;
+use super::signals::Signals;
+use super::{Context, Exit};
+use crate::diag::SourceMap;
+use crate::engine::{Connection, Engine};
+use crate::exec::{Outcome, State};
+use crate::report::paint;
+use crate::report::record::{Records, Summary};
+
+pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
+    let mut settings = context.settings();
+    settings.no_verify = args.no_verify;
+    let records = Records::new(&settings.state_dir);
+    let Some(summary) = records.find(Some(&args.run)) else {
+        return context.usage("there is no such run", "`updo log` lists the recorded runs");
+    };
+    if !matches!(summary.state.as_str(), "running" | "unknown") {
+        return ended(context, &summary);
+    }
+    let signals = Signals::listen(&settings.interrupt);
+    let (Some(engine), whole) = Engine::of_run(&summary, settings) else {
+        return context.usage(
+            "the plan of the run cannot be read",
+            "`updo status` looks at the node",
+        );
+    };
+    let sources = &engine.plan.sources;
+    let connection = match reach(context, &engine, &summary, whole) {
+        Ok(connection) => connection,
+        Err(diagnostic) => return context.fail(*diagnostic, sources),
+    };
+    let ui = &context.ui;
+    ui.status(&format!(
+        "run {} of {}: {} on {}",
+        summary.run,
+        super::log::time(summary.began),
+        summary.title,
+        summary.node
+    ));
+    if !whole && summary.goal == "new" {
+        ui.status("the plan's file is not what it was: `verify` and hooks are not asked");
+    }
+    signals.begin();
+    let mut run = summary.run.clone();
+    let attached = connection.attach(&summary, args.abort, &mut |event| {
+        if ui.json {
+            ui.data(&format!("{}\n", crate::report::json::event(event, sources)));
+        }
+        show_event(
+            ui,
+            event,
+            sources,
+            &summary.title,
+            &mut run,
+            summary.goal == "old",
+        );
+    });
+    match attached {
+        Ok(attached) => {
+            if attached.by_code {
+                by_code(context, &summary, &attached.outcome);
+            }
+            exit(&summary, &attached.outcome)
+        }
+        Err(diagnostic) => context.fail(*diagnostic, sources),
+    }
+}
+
+fn exit(summary: &Summary, outcome: &Outcome) -> Exit {
+    if summary.goal == "old" {
+        Exit::of_rollback(outcome)
+    } else {
+        Exit::of_run(outcome)
+    }
+}
+
+/// Connects as the plan says, or by the usual rules when there is no plan any more.
+fn reach<'e>(
+    context: &Context<'_>,
+    engine: &'e Engine,
+    summary: &Summary,
+    whole: bool,
+) -> crate::diag::Result<Connection<'e>> {
+    if whole {
+        return engine.connect(&summary.node);
+    }
+    Ok(engine.over(connect(context, &summary.node)?))
+}
+
+/// The record knows it already.
+fn ended(context: &Context<'_>, summary: &Summary) -> Exit {
+    let (words, exit) = match (summary.state.as_str(), summary.goal.as_str()) {
+        ("new", "new") => ("is new", Exit::Done),
+        ("old", "old") => ("is as it was before the run that was undone", Exit::Done),
+        ("undone", _) => ("was new, and the run was undone later", Exit::Done),
+        ("old" | "new", _) => ("is as it was before", Exit::RolledBack),
+        _ => ("is neither old nor new: it needs a person", Exit::Broken),
+    };
+    let done = exit == Exit::Done;
+    let mark = paint::mark(context.ui.style, done);
+    context.ui.error_line(&format!(
+        "{mark} run {} has ended: {} {words}",
+        summary.run, summary.node
+    ));
+    exit
+}
+
+/// Only the node's code still tells how it ended.
+fn by_code(context: &Context<'_>, summary: &Summary, outcome: &Outcome) {
+    let words = match outcome.state {
+        State::New => "runs the new code",
+        State::Old => "runs the old code",
+        State::Mixed | State::Unknown => {
+            context
+                .ui
+                .diagnostics(&outcome.errors, &SourceMap::default());
+            return;
+        }
+    };
+    context.ui.error_line(&format!(
+        "run {} is over, its result is not kept any more: {} {words}",
+        summary.run, summary.node
+    ));
+}

@@ -1,0 +1,48 @@
+//! Ctrl-C and SIGTERM in commands that change a node.
+//!
+//! Until the run begins, a signal ends the program: nothing was changed. From then on the run itself decides what
+//! the first and the second mean; the third ends the program whatever it is doing, for the node needs nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::Exit;
+use crate::exec::Interrupt;
+
+/// Requests after which nothing is waited for any more.
+const ENOUGH: u32 = 3;
+
+/// Signals of one command.
+#[derive(Debug)]
+pub(super) struct Signals {
+    begun: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Begins to listen. Where that is not possible, signals do what they always did: end the program.
+    pub(super) fn listen(interrupt: &Interrupt) -> Self {
+        let begun = Arc::new(AtomicBool::new(false));
+        let (seen, interrupt) = (Arc::clone(&begun), interrupt.clone());
+        if let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
+            std::thread::spawn(move || {
+                for _ in signals.forever() {
+                    if !seen.load(Ordering::SeqCst) {
+                        eprintln!("\ninterrupted; nothing was changed");
+                        std::process::exit(Exit::Aborted as i32);
+                    }
+                    if interrupt.press() >= ENOUGH {
+                        std::process::exit(Exit::Lost as i32);
+                    }
+                }
+            });
+        }
+        Self { begun }
+    }
+
+    /// The run begins.
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,190 @@
+//! Earlier runs, known by their records: rejoining one that still goes on, and undoing one that is over.
+
+use super::{Connection, Engine, now, owner, run_id};
+use crate::diag::{Code, Diagnostic, Result};
+use crate::exec::attach::{self, Begun, Rejoin};
+use crate::exec::back::{self, WayBack};
+use crate::exec::{Event, Outcome, State};
+use crate::facts::change::ChangeSet;
+use crate::facts::live;
+use crate::node::{Session, agent};
+use crate::report::json;
+use crate::report::record::{Records, Summary};
+use crate::rules::view::View;
+
+/// How rejoining went.
+#[derive(Debug)]
+pub struct Attached {
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// Whether that is only known from the code that the node runs now: its result is not kept any more.
+    pub by_code: bool,
+}
+
+impl Engine {
+    /// The engine of a recorded run: its plan as long as the file is as it was, otherwise one without any checks.
+    /// Says whether it is the plan.
+    pub fn of_run(summary: &Summary, settings: super::Settings) -> (Option<Self>, bool) {
+        let records = Records::new(&settings.state_dir);
+        let text = records.plan(&summary.run).unwrap_or_default();
+        let now = std::fs::read_to_string(&summary.plan).ok();
+        if summary.goal == "new" && now.is_some_and(|now| now == text) {
+            let opened = Self::open(&summary.plan, settings.clone());
+            if opened.engine.is_some() {
+                return (opened.engine, true);
+            }
+        }
+        let bare = format!("plan {:?}.", summary.title);
+        (Self::open_text(&bare, settings).engine, false)
+    }
+}
+
+impl Connection<'_> {
+    /// Rejoins a recorded run, or tells how it ended. With `abort` it is called off, as long as nothing is switched.
+    ///
+    /// # Errors
+    /// E505 when another run is going on, E602 when the record does not say what the run was to do, E508 when the
+    /// node does not answer.
+    pub fn attach(
+        &self,
+        summary: &Summary,
+        abort: bool,
+        sink: &mut dyn FnMut(&Event),
+    ) -> Result<Attached> {
+        let settings = &self.engine.settings;
+        let records = Records::new(&settings.state_dir);
+        let begun = records.script(&summary.run);
+        let begun = begun.as_ref().and_then(Begun::read).ok_or_else(|| {
+            let title = format!("the record of run {} is not complete", summary.run);
+            Diagnostic::new(Code::E802, title).help("look at the node: updo status PLAN")
+        })?;
+        let goal = if summary.goal == "old" {
+            State::Old
+        } else {
+            State::New
+        };
+        let present = agent::present(&self.session)
+            .map_err(|error| error.diagnostic("asking who is at work"))?;
+        let facts = live::gather(&self.session)?;
+        let holder = match present {
+            Some(holder) if holder.run == summary.run => holder,
+            Some(other) if !other.kept => {
+                return Err(Box::new(agent::locked(&self.session, other.words)));
+            }
+            _ => {
+                let now = |module: &_| facts.loaded.get(module).map(|loaded| loaded.md5);
+                let state = begun.judge(goal, &now);
+                return Ok(self.judged(summary, goal, state));
+            }
+        };
+        let way = records.back(&summary.run).as_ref().and_then(WayBack::read);
+        let changes = ChangeSet::default();
+        let rejoin = Rejoin {
+            session: &self.session,
+            holder: &holder,
+            begun: &begun,
+            back: way.as_ref(),
+            goal,
+            plan: &self.engine.plan,
+            view: View {
+                node: self.session.node(),
+                target: self.target(),
+                facts: &facts,
+                changes: &changes,
+            },
+            verify: !settings.no_verify,
+            abort,
+            interrupt: &settings.interrupt,
+        };
+        let sources = &self.engine.plan.sources;
+        let mut record = records.resume(summary).ok();
+        if let Some(record) = &mut record {
+            record.event(&json::stream(&summary.plan.display().to_string()));
+        }
+        let outcome = attach::attach(&rejoin, &mut |event| {
+            if let Some(record) = &mut record {
+                record.event(&json::event(event, sources));
+            }
+            sink(event);
+        });
+        if let Some(record) = record {
+            record.finish(&outcome.state.to_string());
+        }
+        Ok(Attached {
+            outcome,
+            by_code: false,
+        })
+    }
+
+    /// The result is not on the node any more; its code is.
+    fn judged(&self, summary: &Summary, goal: State, state: State) -> Attached {
+        let records = Records::new(&self.engine.settings.state_dir);
+        if state != State::Mixed
+            && let Ok(record) = records.resume(summary)
+        {
+            record.finish(&state.to_string());
+        }
+        let mut outcome = Outcome::new(state);
+        // Whether something was switched and switched back cannot be told any more: look first.
+        outcome.touched = state != goal;
+        if state == State::Mixed {
+            let title = format!(
+                "{} runs neither the code before run {} nor that after it",
+                summary.node, summary.run
+            );
+            let told = Diagnostic::new(Code::E602, title)
+                .note("the run is over, its result is not kept any more")
+                .help("was there another upgrade since? `updo status PLAN` says what differs");
+            outcome.errors.push(told);
+        }
+        Attached {
+            outcome,
+            by_code: true,
+        }
+    }
+}
+
+/// Goes back on a node by the record of a run. A run of its own: recorded, and to be rejoined like any other.
+pub fn undo(
+    settings: &super::Settings,
+    session: &Session,
+    summary: &Summary,
+    way: &WayBack,
+    sink: &mut dyn FnMut(&Event),
+) -> (String, Outcome) {
+    let records = Records::new(&settings.state_dir);
+    let run = run_id(&records);
+    let this = Summary {
+        run: run.clone(),
+        title: format!("undo of run {}", summary.run),
+        owner: owner(),
+        began: now(),
+        state: "running".to_owned(),
+        goal: "old".to_owned(),
+        ..summary.clone()
+    };
+    let mut record = records.begin(&this, "", None, Some(&way.begun)).ok();
+    let sources = crate::diag::SourceMap::default();
+    let outcome = back::back(
+        session,
+        &run,
+        &owner(),
+        way,
+        &settings.interrupt,
+        &mut |event| {
+            if let Some(record) = &mut record {
+                record.event(&json::event(event, &sources));
+            }
+            sink(event);
+        },
+    );
+    if let Some(record) = record {
+        record.finish(&outcome.state.to_string());
+    }
+    if outcome.state == State::Old
+        && let Ok(undone) = records.resume(summary)
+    {
+        undone.finish("undone");
+    }
+    (run, outcome)
+}

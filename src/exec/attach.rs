@@ -1,0 +1,237 @@
+//! Rejoining a run that goes on by itself, or hearing how it ended.
+//!
+//! The agent tells everything from the first event. As long as others watch as well, this side only looks on;
+//! who is alone decides as [`super::run`] does: `verify`, and the way back when the plan wants it. A run that ended
+//! with nobody there has settled by itself; then the checks are still asked, but going back is another run.
+
+use std::time::Duration;
+
+use super::back::WayBack;
+use super::check::Scene;
+use super::checks::Checks;
+use super::event::{Event, Kind, State};
+use super::failure;
+use super::interrupt::Interrupt;
+use super::job::{Back, Step};
+use super::run::not_good;
+use super::watch::{Outcome, Received, Watch};
+use crate::name::Module;
+use crate::node::agent::Holder;
+use crate::node::{Mail, Mailbox, Session};
+use crate::plan::Plan;
+use crate::rules::view::View;
+use crate::term::Term;
+
+/// Longest silence of a node that still answers ticks.
+const SILENCE: Duration = Duration::from_secs(3_600);
+
+/// The MD5 of a module's code; `None`: not loaded.
+pub type Md5 = Option<[u8; 16]>;
+
+/// What a record says about the steps of a run and its modules.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// The modules with the former and the new version.
+    pub modules: Vec<(Module, Md5, Md5)>,
+}
+
+impl Begun {
+    /// Reads what [`super::job::begun_record`] wrote; `None` when it is something else.
+    pub fn read(record: &Term) -> Option<Self> {
+        let steps = super::job::read_steps(record.get("steps")?)?;
+        let md5 = |term: &Term| term.as_bytes().and_then(|bytes| bytes.try_into().ok());
+        let module = |entry: &Term| {
+            let [name, old, new] = entry.as_tuple()? else {
+                return None;
+            };
+            Some((Module::new(name.as_atom()?.as_str()), md5(old), md5(new)))
+        };
+        let modules = record.get("modules")?.as_list()?.iter().map(module);
+        Some(Self {
+            steps,
+            modules: modules.collect::<Option<_>>()?,
+        })
+    }
+
+    /// What a node is by the MD5 of its modules alone; `goal` is what success makes of it.
+    pub fn judge(&self, goal: State, now: &dyn Fn(&Module) -> Md5) -> State {
+        let all = |which: fn(&(Module, Md5, Md5)) -> Md5| {
+            self.modules
+                .iter()
+                .all(|entry| now(&entry.0) == which(entry))
+        };
+        if all(|(_, _, new)| *new) {
+            goal
+        } else if all(|(_, old, _)| *old) {
+            other(goal)
+        } else {
+            State::Mixed
+        }
+    }
+}
+
+fn other(goal: State) -> State {
+    if goal == State::Old {
+        State::New
+    } else {
+        State::Old
+    }
+}
+
+/// All that rejoining needs.
+pub struct Rejoin<'a> {
+    /// The connection.
+    pub session: &'a Session,
+    /// The agent on the node, which says that it is this run's.
+    pub holder: &'a Holder,
+    /// What its record says.
+    pub begun: &'a Begun,
+    /// Its way back, if there is one.
+    pub back: Option<&'a WayBack>,
+    /// What success makes of the node.
+    pub goal: State,
+    /// The plan, for `verify` and the policy; one without checks decides nothing.
+    pub plan: &'a Plan,
+    /// The node's facts.
+    pub view: View<'a>,
+    /// Whether `verify` is asked.
+    pub verify: bool,
+    /// Whether to call the run off, as long as nothing is switched.
+    pub abort: bool,
+    /// Who may ask for the end.
+    pub interrupt: &'a Interrupt,
+}
+
+/// Rejoins a run. Every event goes to `sink`, those of the past first.
+pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
+    let explain = |reason: &Term| failure::of(reason);
+    let run = what.holder.run.as_str();
+    let mut watch = Watch::new(what.session, run, what.interrupt, &explain, sink);
+    watch.outcome.state = other(what.goal);
+    watch.abort = what.abort;
+    let mut checks = Checks {
+        scene: Scene::new(what.plan, what.session, what.view),
+        watch,
+        verify: what.verify,
+    };
+    checks.watch.tell(Kind::Started {
+        run: run.to_owned(),
+        title: what.plan.title.clone(),
+    });
+    let mailbox = what.session.mailbox();
+    let agent = &what.holder.agent;
+    // One that is gone already is told as `Mail::Down`.
+    let _ = mailbox.monitor(agent.guardian());
+    match agent.attach(what.session, &mailbox.pid()) {
+        Ok(()) => follow(what, &mut checks, &mailbox),
+        Err(why) => {
+            checks.watch.unattended(&why.to_string());
+        }
+    }
+    checks.watch.finished(what.begun.modules.len());
+    checks.watch.outcome
+}
+
+impl Rejoin<'_> {
+    /// Whether beams are to be written: by the plan, or by the record of the run that is undone.
+    fn persist(&self) -> bool {
+        self.plan.persist || self.goal == State::Old
+    }
+}
+
+fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
+    let agent = &what.holder.agent;
+    checks.watch.outcome.state = checks.watch.until_finished(mailbox, &what.begun.steps);
+    let mut settled = false;
+    loop {
+        if checks.watch.outcome.state == State::Unknown {
+            return;
+        }
+        match checks.watch.watchers {
+            // Over, and nobody has decided: the result was only kept.
+            Some(0) if settled => {
+                kept(what, checks);
+                let _ = agent.let_go(what.session);
+                return;
+            }
+            Some(1) if !settled => {
+                decide(what, checks, mailbox);
+                if checks.watch.outcome.state != State::Unknown {
+                    let good = checks.watch.outcome.errors.is_empty();
+                    checks.watch.settle(agent, mailbox, what.persist() && good);
+                }
+                return;
+            }
+            _ => {}
+        }
+        match checks.watch.next(mailbox, SILENCE) {
+            Received::Left => {
+                checks.watch.left();
+            }
+            Received::Is(Ok(Mail::Message(message))) => {
+                match checks.watch.news(&message, mailbox) {
+                    Some((tag, parts)) if tag == "settled" => {
+                        settled = true;
+                        checks.watch.settled(parts.first());
+                    }
+                    // Somebody else was not content and takes it back.
+                    Some((tag, _)) if tag == "started" => {
+                        checks.watch.tell(Kind::RollbackStarted);
+                        let steps = what.back.map_or(&[][..], |back| &back.steps);
+                        checks.watch.outcome.state = checks.watch.until_finished(mailbox, steps);
+                    }
+                    _ => {}
+                }
+            }
+            // The guardian goes when all is done; one that dies is followed by another, which tells so.
+            Received::Is(Ok(Mail::Down { .. })) if settled => return,
+            Received::Is(Ok(Mail::Down { .. })) => {}
+            Received::Is(Err(why)) => {
+                checks.watch.unattended(&why.to_string());
+            }
+        }
+    }
+}
+
+/// As a run does when it has finished.
+fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
+    let ended = checks.watch.outcome.state;
+    if what.goal == State::New && ended == State::New {
+        if !checks.content(None) {
+            let back = what.back.map(|way| Back {
+                term: way.job.clone(),
+                steps: way.steps.clone(),
+            });
+            let back = back.ok_or("the run has recorded no way back");
+            not_good(checks, back, mailbox);
+        }
+    } else if matches!(ended, State::Old | State::Mixed) && !checks.watch.outcome.errors.is_empty()
+    {
+        checks.failed();
+    }
+}
+
+/// The run has settled alone: what is new is looked at, but the lock is free and others may have come.
+fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
+    let ended = checks.watch.outcome.state;
+    if what.goal == State::New && ended == State::New {
+        let checked = !what.plan.verifies.is_empty() || !what.plan.hooks.is_empty();
+        if what.plan.persist && checked {
+            let text = "nobody was there to verify: the beams were not written to the node's disk";
+            let text = text.to_owned();
+            checks.watch.tell(Kind::Log { warn: true, text });
+        }
+        if !checks.content(None) && checks.watch.outcome.state != State::Unknown {
+            checks.failed();
+            let text = format!(
+                "the run is over; to go back: updo rollback {}",
+                what.holder.run
+            );
+            checks.watch.tell(Kind::Log { warn: true, text });
+        }
+    } else if !checks.watch.outcome.errors.is_empty() {
+        checks.failed();
+    }
+}

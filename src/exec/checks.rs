@@ -1,0 +1,215 @@
+//! The plan's own words around a run: `require` and hooks before, `after upgrade` and `verify` when the agent has
+//! said `new`, `on failure`. Evaluated here, with their calls running on the node.
+//!
+//! Used by a run and by whoever rejoins one. Tells everything through the [`Watch`]; decides nothing about the
+//! node, only whether the plan is content.
+
+use std::time::Instant;
+
+use super::check::{Scene, not_held};
+use super::event::{Kind, State};
+use super::job::Step;
+use super::watch::{Turn, Watch};
+use crate::diag::{Code, Diagnostic};
+use crate::node::Mailbox;
+use crate::plan::{Check, When};
+use crate::rules::view::Said;
+use crate::term::Term;
+
+/// A plan's checks and hooks over a watched run.
+pub(super) struct Checks<'a, 'b> {
+    pub(super) scene: Scene<'a>,
+    pub(super) watch: Watch<'a, 'b>,
+    /// Whether `verify` is asked at all.
+    pub(super) verify: bool,
+}
+
+impl Checks<'_, '_> {
+    /// `require` and `before upgrade`: nothing on the node has been touched by updo yet.
+    pub(super) fn preconditions(&mut self) -> bool {
+        for check in &self.scene.plan.requires {
+            if !self.check(check, false, None) {
+                return false;
+            }
+        }
+        self.hooks(When::Before, &[]) && !self.stopped()
+    }
+
+    /// Whether somebody asked for the end before the node was touched; that is told.
+    fn stopped(&mut self) -> bool {
+        if self.watch.interrupt.count() == 0 {
+            return false;
+        }
+        let told = Diagnostic::new(Code::E611, "interrupted before anything was begun");
+        self.watch.fail(told);
+        true
+    }
+
+    /// Decides one check; reports it, and what is wrong if it does not hold.
+    fn check(&mut self, check: &Check, verify: bool, until: Option<Instant>) -> bool {
+        match self.scene.holds(&check.tail) {
+            Ok(true) => {}
+            Ok(false) => return true,
+            Err(diagnostic) => {
+                self.watch.fail(*diagnostic);
+                return false;
+            }
+        }
+        // A precondition is given up at the first request; what is upgraded is looked at until the second.
+        let enough = if verify { 2 } else { 1 };
+        if !verify && self.stopped() {
+            return false;
+        }
+        let verdict = self
+            .scene
+            .decide(check, until, self.watch.interrupt, enough);
+        if verify {
+            self.watch.heed();
+        }
+        let ok = verdict.failure.is_none();
+        if !ok && self.gone(verify) {
+            return false;
+        }
+        let (name, tries, took) = (check.name.clone(), verdict.tries, verdict.took);
+        self.said(&verdict.said);
+        self.watch.tell(Kind::Check {
+            verify,
+            name,
+            ok,
+            tries,
+            took,
+        });
+        if let Some(cause) = &verdict.failure {
+            self.watch.fail(not_held(verify, check, &verdict, cause));
+        }
+        ok
+    }
+
+    /// Whether a check failed only because nobody listens any more: the connection is lost, or we were asked to
+    /// leave. That is told.
+    fn gone(&mut self, verify: bool) -> bool {
+        let lost = self.scene.session.is_lost();
+        match (verify, lost) {
+            (false, Some(why)) => {
+                let title = format!("the connection to {} was lost", self.scene.session.node());
+                let told = Diagnostic::new(Code::E508, title).note(why);
+                self.watch.fail(told.note("nothing was changed"));
+                true
+            }
+            (false, None) => self.stopped(),
+            (true, Some(why)) => {
+                self.watch.unattended(&why);
+                true
+            }
+            (true, None) if self.watch.interrupt.count() > 1 => {
+                self.watch.left();
+                true
+            }
+            (true, None) => false,
+        }
+    }
+
+    /// Lines of `info` and `warn`.
+    fn said(&mut self, said: &[Said]) {
+        for Said { warn, text } in said {
+            self.watch.tell(Kind::Log {
+                warn: *warn,
+                text: text.clone(),
+            });
+        }
+    }
+
+    /// Watches a run to its end, and evaluates the hooks at its steps: the node waits for each answer. What a hook
+    /// reports stands beside its step.
+    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
+        self.watch.begin();
+        loop {
+            match self.watch.turn(mailbox, steps) {
+                Turn::Hook(step) => self.step_hook(&step),
+                Turn::Ended(state) => return state,
+            }
+        }
+    }
+
+    fn step_hook(&mut self, step: &Step) {
+        let mut said = Vec::new();
+        let plan = self.scene.plan;
+        let hook = step.hook.as_ref();
+        let hook = hook.and_then(|(number, name)| Some((plan.hooks.get(*number)?, name)));
+        let result = match hook {
+            Some((hook, _)) => self.scene.hook(&hook.body, &[], &mut said).map(drop),
+            None => Ok(()),
+        };
+        self.said(&said);
+        if let Err(diagnostic) = &result {
+            let name = hook.map_or("", |(_, name)| name.as_str());
+            let told = (**diagnostic).clone();
+            self.watch.hook_failed = Some(told.note(format!("in a hook `{name}`")));
+        }
+        self.watch.answer(step.id, result.is_ok());
+    }
+
+    /// Runs the hooks of a moment; `false` when one failed.
+    pub(super) fn hooks(&mut self, when: When, more: &[(&str, Term)]) -> bool {
+        let name = match when {
+            When::Before => "before upgrade",
+            When::After => "after upgrade",
+            When::Failure => "on failure",
+            When::Step => return true,
+        };
+        let plan = self.scene.plan;
+        for hook in plan.hooks.iter().filter(|hook| hook.when == when) {
+            match self.scene.holds(&hook.tail) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(diagnostic) => {
+                    self.watch.fail(*diagnostic);
+                    return false;
+                }
+            }
+            let began = Instant::now();
+            let mut said = Vec::new();
+            let result = self.scene.hook(&hook.body, more, &mut said);
+            self.said(&said);
+            self.watch.tell(Kind::Hook {
+                name,
+                ok: result.is_ok(),
+                took: began.elapsed(),
+            });
+            if let Err(mut diagnostic) = result {
+                if when == When::After && self.gone(true) {
+                    return false;
+                }
+                diagnostic.notes.push(format!("in a hook `{name}`"));
+                self.watch.fail(*diagnostic);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether what the node has told so far is good, and the plan is content with it.
+    pub(super) fn content(&mut self, until: Option<Instant>) -> bool {
+        self.watch.outcome.errors.is_empty() && self.good(until)
+    }
+
+    /// `after upgrade` and `verify`.
+    fn good(&mut self, until: Option<Instant>) -> bool {
+        if !self.hooks(When::After, &[]) {
+            return false;
+        }
+        let plan = self.scene.plan;
+        !self.verify
+            || plan
+                .verifies
+                .iter()
+                .all(|check| self.check(check, true, until))
+    }
+
+    /// `on failure`, with the first error as its `Reason`.
+    pub(super) fn failed(&mut self) {
+        let first = self.watch.outcome.errors.first();
+        let reason = first.map_or(Term::atom("failed"), |error| Term::string(&error.title));
+        self.hooks(When::Failure, &[("Reason", reason)]);
+    }
+}

@@ -1,0 +1,622 @@
+//! What Tab offers and what is hinted at behind the cursor.
+//!
+//! Takes the line and the place of the cursor, gives candidates. What runs on the node is asked there, with little
+//! patience and a memory of a few seconds, because somebody is typing; a node that does not answer costs the
+//! candidates, nothing else. No question loads code: exports are asked of loaded modules only.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::command::{Takes, WORDS, find};
+use super::help::STATEMENTS;
+use super::session::Session;
+use crate::diag::Code;
+use crate::eval::{builtin_names, is_builtin};
+use crate::name::Module;
+use crate::node::Session as Node;
+use crate::syntax::token::{Sort, Token, tokens};
+use crate::term::Term;
+
+/// How long the node may take for an answer.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// How long an answer is good.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// Function and arity; whether only the new version has it.
+type Export = (String, u32, bool);
+
+/// One thing that would fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// As it is listed.
+    pub shown: String,
+    /// What is put into the line.
+    pub text: String,
+}
+
+impl Candidate {
+    fn plain(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self {
+            shown: text.clone(),
+            text,
+        }
+    }
+}
+
+/// What is known while somebody types.
+#[derive(Default)]
+pub struct Knowledge {
+    node: Option<Node>,
+    /// Modules that take part, as they are written.
+    changed: BTreeSet<String>,
+    /// Exports of new versions.
+    new: BTreeMap<Module, BTreeSet<(String, u32)>>,
+    variables: BTreeSet<String>,
+    parameters: BTreeSet<String>,
+    functions: BTreeSet<(String, usize)>,
+    apps: BTreeSet<String>,
+    nodes: BTreeSet<String>,
+    answers: RefCell<Answers>,
+}
+
+/// What the node has answered lately.
+#[derive(Default)]
+struct Answers {
+    modules: Option<(Instant, BTreeSet<Module>)>,
+    exports: BTreeMap<Module, (Instant, Vec<(String, u32)>)>,
+}
+
+impl Knowledge {
+    /// Takes over what the session knows now.
+    pub fn refresh(&mut self, session: &Session) {
+        let node = session.node();
+        if self
+            .node
+            .as_ref()
+            .is_none_or(|known| known.local_name() != node.local_name())
+        {
+            self.answers = RefCell::default();
+        }
+        self.node = Some(node.clone());
+        let plan = &session.engine().plan;
+        self.variables = session
+            .variables
+            .iter()
+            .chain(plan.constants.iter())
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        self.parameters = session
+            .parameters()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        self.functions = plan.functions.keys().cloned().collect();
+        let nodes = plan.targets.iter().flat_map(|target| &target.nodes);
+        self.nodes = nodes.map(|node| node.as_str().to_owned()).collect();
+        let Some(upgrade) = &session.upgrade else {
+            self.changed.clear();
+            self.new.clear();
+            return;
+        };
+        self.changed = upgrade
+            .rules
+            .modules
+            .keys()
+            .map(ToString::to_string)
+            .collect();
+        self.apps = upgrade
+            .facts
+            .apps
+            .keys()
+            .map(|app| app.as_str().to_owned())
+            .collect();
+        self.new = upgrade
+            .changes
+            .modules
+            .iter()
+            .filter_map(|(module, changed)| {
+                let exports = &changed.new.as_ref()?.facts.exports;
+                let exports = exports
+                    .iter()
+                    .map(|(name, arity)| (name.to_string(), *arity));
+                Some((module.clone(), exports.collect()))
+            })
+            .collect();
+    }
+
+    /// Candidates for what ends at `at`, and where that begins.
+    pub fn complete(&self, line: &str, at: usize) -> (usize, Vec<Candidate>) {
+        let before = line.get(..at).unwrap_or(line);
+        let trimmed = before.trim_start();
+        if let Some(command) = trimmed.strip_prefix(':') {
+            let start = before.len() - command.len();
+            let Some((word, args)) = command.split_once(char::is_whitespace) else {
+                let words = WORDS.iter().filter(|w| w.name.starts_with(command));
+                let fits = words.map(|word| {
+                    let gap = if word.args.is_empty() { "" } else { " " };
+                    Candidate {
+                        shown: format!(":{} {}", word.name, word.args)
+                            .trim_end()
+                            .to_owned(),
+                        text: format!("{}{gap}", word.name),
+                    }
+                });
+                return (start, fits.collect());
+            };
+            return match find(word) {
+                Some(word) => self.argument(word.takes, word.name, before, args),
+                None => (at, Vec::new()),
+            };
+        }
+        self.expression(before)
+    }
+
+    /// What may follow a command.
+    fn argument(
+        &self,
+        takes: Takes,
+        name: &str,
+        before: &str,
+        args: &str,
+    ) -> (usize, Vec<Candidate>) {
+        let word = args.rsplit(char::is_whitespace).next().unwrap_or_default();
+        let start = before.len() - word.len();
+        let starting = |all: &mut dyn Iterator<Item = String>| {
+            let fits = all.filter(|text| text.starts_with(word));
+            (start, fits.map(Candidate::plain).collect())
+        };
+        let earlier = args.split_whitespace().count() - usize::from(!word.is_empty());
+        match takes {
+            Takes::Nothing => (start, Vec::new()),
+            Takes::Changed if name == "why" && earlier == 1 => {
+                starting(&mut ["before ".to_owned()].into_iter())
+            }
+            Takes::Changed => starting(&mut self.changed.iter().cloned()),
+            Takes::Module => {
+                let loaded = self.modules();
+                let all: BTreeSet<String> = loaded.iter().map(ToString::to_string).collect();
+                starting(&mut all.into_iter())
+            }
+            Takes::App => starting(&mut self.apps.iter().cloned()),
+            Takes::Node => starting(&mut self.nodes.iter().cloned()),
+            Takes::Parameter if earlier == 0 => {
+                starting(&mut self.parameters.iter().map(|name| format!("{name} = ")))
+            }
+            Takes::Parameter => (start, Vec::new()),
+            Takes::OneOf(words) => starting(&mut words.iter().map(|word| (*word).to_owned())),
+            Takes::Topic => {
+                let commands = WORDS.iter().map(|word| word.name);
+                let statements = STATEMENTS.iter().map(|statement| statement.word);
+                let codes = Code::ALL.iter().map(|code| code.as_str());
+                let all: BTreeSet<&str> = commands.chain(statements).chain(codes).collect();
+                starting(&mut all.into_iter().map(str::to_owned))
+            }
+            Takes::File => {
+                let path = args.trim_start();
+                (before.len() - path.len(), files(path))
+            }
+            Takes::Expression => self.expression(before),
+        }
+    }
+
+    /// Candidates inside of an expression or a statement.
+    fn expression(&self, before: &str) -> (usize, Vec<Candidate>) {
+        let all = tokens(before);
+        if let Some(open) = open_string(before, &all) {
+            return (open, files(&before[open..]));
+        }
+        let start = word_start(before);
+        let word = &before[start..];
+        if let Some((module, prefix)) = word.rsplit_once(':') {
+            let at = before.len() - prefix.len();
+            return (at, self.functions_of(&Module::typed(module), prefix));
+        }
+        let earlier: Vec<&str> = all
+            .iter()
+            .filter(|token| token.range.end <= start)
+            .map(|token| &before[token.range.clone()])
+            .collect();
+        if let Some(options) = options(&earlier) {
+            let fits = options.iter().filter(|option| option.starts_with(word));
+            let fits = fits.map(|option| Candidate {
+                shown: (*option).to_owned(),
+                text: format!("{option} => "),
+            });
+            return (start, fits.collect());
+        }
+        let mut found = BTreeMap::new();
+        let mut offer = |shown: &str, text: String| {
+            if shown.starts_with(word) {
+                found.insert(shown.to_owned(), text);
+            }
+        };
+        let verbs = [
+            "depends on",
+            "does not depend on",
+            "loads before",
+            "loads after",
+        ];
+        let is_verb = |word: &str| matches!(word, "depends" | "depend" | "loads");
+        let is_rule = earlier.iter().any(|word| is_verb(word))
+            || matches!(earlier.first(), Some(&("module" | "exclude" | "only")));
+        match earlier.len() {
+            0 => {
+                for statement in STATEMENTS.iter().filter(|s| !s.form.starts_with("S ")) {
+                    offer(statement.word, format!("{} ", statement.word));
+                }
+            }
+            1 => verbs
+                .iter()
+                .for_each(|verb| offer(verb, format!("{verb} "))),
+            _ if is_rule => offer("because", "because \"".to_owned()),
+            _ => {}
+        }
+        for module in &self.changed {
+            offer(module, module.clone());
+        }
+        // Without a letter there would be too much of everything.
+        if !word.is_empty() && !is_rule {
+            for name in &self.variables {
+                offer(name, name.clone());
+            }
+            for (name, _) in &self.functions {
+                offer(name, format!("{name}("));
+            }
+            for name in builtin_names() {
+                offer(name, format!("{name}("));
+            }
+        }
+        if !word.is_empty() {
+            for module in self.modules() {
+                let name = module.to_string();
+                offer(&name, name.clone());
+            }
+        }
+        let found = found
+            .into_iter()
+            .map(|(shown, text)| Candidate { shown, text });
+        (start, found.collect())
+    }
+
+    /// `total/1` and its like.
+    fn functions_of(&self, module: &Module, prefix: &str) -> Vec<Candidate> {
+        let fits = self.exports(module);
+        let fits = fits
+            .into_iter()
+            .filter(|(name, ..)| name.starts_with(prefix));
+        let mut found: Vec<Candidate> = fits
+            .map(|(name, arity, new)| {
+                let quoted = Term::atom(&name).to_string();
+                Candidate {
+                    shown: format!("{quoted}/{arity}{}", if new { " (new)" } else { "" }),
+                    text: format!("{quoted}({}", if arity == 0 { ")" } else { "" }),
+                }
+            })
+            .collect();
+        // `module_info` is everywhere and seldom wanted.
+        if prefix.is_empty() {
+            found.retain(|candidate| !candidate.shown.starts_with("module_info/"));
+        }
+        found
+    }
+
+    /// What is hinted at behind the cursor, and what of it the right arrow takes.
+    pub fn hint(&self, line: &str, at: usize) -> Option<(String, bool)> {
+        if at < line.len() || line.trim().is_empty() {
+            return None;
+        }
+        if let Some(command) = line.trim_start().strip_prefix(':') {
+            if command.contains(char::is_whitespace) || command.is_empty() {
+                return None;
+            }
+            let mut fits = WORDS.iter().filter(|word| word.name.starts_with(command));
+            let (word, None) = (fits.next()?, fits.next()) else {
+                return None;
+            };
+            let rest = word.name.strip_prefix(command)?;
+            if rest.is_empty() {
+                return (!word.args.is_empty()).then(|| (format!(" {}", word.args), false));
+            }
+            return Some((rest.to_owned(), true));
+        }
+        let all = tokens(line);
+        if open_string(line, &all).is_some() {
+            return None;
+        }
+        if let Some(called) = line.strip_suffix('(') {
+            return self.arities(&called[word_start(called)..], true);
+        }
+        let word = &line[word_start(line)..];
+        let (module, prefix) = word.rsplit_once(':')?;
+        if prefix.is_empty() {
+            return None;
+        }
+        if let Some(hint) = self.arities(word, false) {
+            return Some(hint);
+        }
+        let exports = self.exports(&Module::typed(module));
+        let names: BTreeSet<&String> = exports
+            .iter()
+            .map(|(name, ..)| name)
+            .filter(|name| name.starts_with(prefix))
+            .collect();
+        match names.into_iter().collect::<Vec<_>>().as_slice() {
+            [only] => Some((only[prefix.len()..].to_owned(), true)),
+            _ => None,
+        }
+    }
+
+    /// The arities of a function that is written out.
+    fn arities(&self, word: &str, called: bool) -> Option<(String, bool)> {
+        let (name, arities): (&str, Vec<u32>) = match word.rsplit_once(':') {
+            Some((module, name)) => {
+                let exports = self.exports(&Module::typed(module));
+                let of_name = exports.into_iter().filter(|(known, ..)| known == name);
+                (name, of_name.map(|(_, arity, _)| arity).collect())
+            }
+            None => {
+                let planned = self.functions.iter().filter(|(known, _)| known == word);
+                let planned = planned.filter_map(|(_, arity)| u32::try_from(*arity).ok());
+                let builtin = (0..5u32).filter(|arity| is_builtin(word, *arity as usize));
+                (word, planned.chain(builtin).collect())
+            }
+        };
+        if arities.is_empty() || name.is_empty() {
+            return None;
+        }
+        let shown: Vec<String> = arities.iter().map(|arity| format!("/{arity}")).collect();
+        let gap = if called { "  " } else { "" };
+        let shown = if called {
+            shown.iter().map(|arity| format!("{name}{arity}")).collect()
+        } else {
+            shown
+        };
+        Some((format!("{gap}{}", shown.join(", ")), false))
+    }
+
+    /// The modules that are loaded on the node.
+    fn modules(&self) -> BTreeSet<Module> {
+        let mut answers = self.answers.borrow_mut();
+        if let Some((when, modules)) = &answers.modules
+            && when.elapsed() < FRESH
+        {
+            return modules.clone();
+        }
+        let Some(node) = &self.node else {
+            return BTreeSet::new();
+        };
+        let answer = node.call("erlang", "loaded", vec![], PATIENCE);
+        let modules: BTreeSet<Module> = answer
+            .ok()
+            .iter()
+            .flat_map(|list| list.as_list().unwrap_or_default())
+            .filter_map(|module| Some(Module::new(module.as_atom()?.as_str())))
+            .collect();
+        answers.modules = Some((Instant::now(), modules.clone()));
+        modules
+    }
+
+    /// The exports of a module as it runs, and those that its new version adds.
+    fn exports(&self, module: &Module) -> Vec<Export> {
+        let running = self.running_exports(module);
+        let mut all: BTreeMap<(String, u32), bool> =
+            running.into_iter().map(|export| (export, false)).collect();
+        for export in self.new.get(module).into_iter().flatten() {
+            all.entry(export.clone()).or_insert(true);
+        }
+        all.into_iter()
+            .map(|((name, arity), new)| (name, arity, new))
+            .collect()
+    }
+
+    fn running_exports(&self, module: &Module) -> Vec<(String, u32)> {
+        if let Some((when, exports)) = self.answers.borrow().exports.get(module)
+            && when.elapsed() < FRESH
+        {
+            return exports.clone();
+        }
+        if !self.modules().contains(module) {
+            return Vec::new();
+        }
+        let Some(node) = &self.node else {
+            return Vec::new();
+        };
+        let args = vec![Term::atom("exports")];
+        let answer = node.call(module.as_str(), "module_info", args, PATIENCE);
+        let exports: Vec<(String, u32)> = answer
+            .ok()
+            .iter()
+            .flat_map(|list| list.as_list().unwrap_or_default())
+            .filter_map(|pair| match pair.as_tuple()? {
+                [Term::Atom(name), arity] => Some((
+                    name.as_str().to_owned(),
+                    u32::try_from(arity.as_i64()?).ok()?,
+                )),
+                _ => None,
+            })
+            .collect();
+        self.answers
+            .borrow_mut()
+            .exports
+            .insert(module.clone(), (Instant::now(), exports.clone()));
+        exports
+    }
+}
+
+/// Where the word that ends here begins: names, with module and alias in front.
+fn word_start(before: &str) -> usize {
+    before
+        .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '@' | '.' | ':' | '\'')))
+        .map_or(0, |at| {
+            at + before[at..].chars().next().map_or(1, char::len_utf8)
+        })
+}
+
+/// Where the text of a string begins that is still open.
+fn open_string(before: &str, all: &[Token]) -> Option<usize> {
+    let last = all.last().filter(|token| token.sort == Sort::Text)?;
+    let text = &before[last.range.clone()];
+    let is_open = text.starts_with('"') && (text.len() == 1 || !text.ends_with('"'));
+    (is_open && last.range.end == before.len()).then_some(last.range.start + 1)
+}
+
+/// The options that fit: inside of `#{` of a statement that has some, where a key is due.
+fn options(earlier: &[&str]) -> Option<&'static [&'static str]> {
+    let mut open: Vec<&str> = Vec::new();
+    for word in earlier {
+        match *word {
+            "(" | "[" | "{" | "#{" | "<<" => open.push(word),
+            ")" | "]" | "}" | ">>" => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    let due = matches!(earlier.last(), Some(&("#{" | ",")));
+    if open.as_slice() != ["#{"] || !due {
+        return None;
+    }
+    let statement = STATEMENTS.iter().find(|s| s.word == earlier[0])?;
+    (!statement.options.is_empty()).then_some(statement.options)
+}
+
+/// Files whose path begins so; folders end in a slash.
+fn files(path: &str) -> Vec<Candidate> {
+    const MOST: usize = 500;
+    let (folder, name) = match path.rfind('/') {
+        Some(at) => path.split_at(at + 1),
+        None => ("", path),
+    };
+    let look = if folder.is_empty() { "." } else { folder };
+    let Ok(entries) = std::fs::read_dir(look) else {
+        return Vec::new();
+    };
+    let mut found: Vec<Candidate> = entries
+        .take(MOST)
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let file = entry.file_name().into_string().ok()?;
+            let hidden = file.starts_with('.') && !name.starts_with('.');
+            if hidden || !file.starts_with(name) {
+                return None;
+            }
+            let slash = if entry.path().is_dir() { "/" } else { "" };
+            Some(Candidate {
+                shown: format!("{file}{slash}"),
+                text: format!("{folder}{file}{slash}"),
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| a.shown.cmp(&b.shown));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knowledge() -> Knowledge {
+        let text = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
+        let exports = [("total", 1), ("total", 2), ("version", 0)];
+        let exports = exports.map(|(name, arity)| (name.to_owned(), arity));
+        Knowledge {
+            changed: text(&["shop_cart", "shop_cart_server", "Shop.Cart"]),
+            new: [(Module::new("shop_cart"), exports.into())].into(),
+            variables: text(&["Total", "Tax"]),
+            parameters: text(&["Batch"]),
+            ..Knowledge::default()
+        }
+    }
+
+    fn offered(line: &str) -> Vec<String> {
+        let (start, found) = knowledge().complete(line, line.len());
+        let whole = |candidate: Candidate| format!("{}{}", &line[..start], candidate.text);
+        found.into_iter().map(whole).collect()
+    }
+
+    #[test]
+    fn commands_and_what_they_take() {
+        assert_eq!(offered(":scr"), [":script "]);
+        assert_eq!(offered(":script "), [":script low"]);
+        assert_eq!(
+            offered(":why shop_cart"),
+            [":why shop_cart", ":why shop_cart_server"]
+        );
+        assert_eq!(offered(":why shop_cart b"), [":why shop_cart before "]);
+        assert_eq!(offered(":set B"), [":set Batch = "]);
+        assert_eq!(
+            offered(":help E30"),
+            [
+                ":help E301",
+                ":help E302",
+                ":help E303",
+                ":help E304",
+                ":help E306"
+            ]
+        );
+        assert!(offered(":load src/repl/compl").contains(&":load src/repl/complete.rs".to_owned()));
+    }
+
+    #[test]
+    fn expressions() {
+        assert_eq!(
+            offered("X = shop_cart:tot"),
+            ["X = shop_cart:total(", "X = shop_cart:total("]
+        );
+        assert_eq!(offered("shop_cart:v"), ["shop_cart:version()"]);
+        assert_eq!(offered("1 + Tot"), ["1 + Total"]);
+        assert_eq!(offered("{Shop.C"), ["{Shop.Cart"]);
+        assert_eq!(offered("lists:nothing_known"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn statements() {
+        assert_eq!(offered("exc"), ["exclude "]);
+        assert_eq!(offered("shop_cart dep"), ["shop_cart depends on "]);
+        assert!(
+            offered("shop_cart depends on ").contains(&"shop_cart depends on Shop.Cart".to_owned())
+        );
+        assert_eq!(
+            offered("module shop_cart #{ti"),
+            ["module shop_cart #{timeout => "]
+        );
+        assert_eq!(
+            offered("module shop_cart #{timeout => 3s, pu"),
+            ["module shop_cart #{timeout => 3s, purge => "]
+        );
+        assert!(offered("include \"src/re").contains(&"include \"src/repl/".to_owned()));
+    }
+
+    #[test]
+    fn hints_tell_arities() {
+        let hint = |line: &str| knowledge().hint(line, line.len());
+        assert_eq!(hint("shop_cart:total"), Some(("/1, /2".to_owned(), false)));
+        assert_eq!(
+            hint("X = shop_cart:total("),
+            Some(("  total/1, total/2".to_owned(), false))
+        );
+        assert_eq!(hint("shop_cart:ver"), Some(("sion".to_owned(), true)));
+        assert_eq!(hint(":cyc"), Some(("les".to_owned(), true)));
+        assert_eq!(hint(":why"), Some((" X [before Y]".to_owned(), false)));
+        assert_eq!(hint("\"shop_cart:total"), None);
+        assert_eq!(hint("length("), Some(("  length/1".to_owned(), false)));
+    }
+
+    #[test]
+    fn any_text_is_survived() {
+        let knowledge = knowledge();
+        for line in [
+            "", ":", "::", "é:", "\"", "'", "#{", "ü:ä(", "a:b:c", "(", ": :", "X\u{301}",
+        ] {
+            for at in 0..=line.len() {
+                if line.is_char_boundary(at) {
+                    knowledge.complete(line, at);
+                    knowledge.hint(line, at);
+                }
+            }
+        }
+    }
+}

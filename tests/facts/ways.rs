@@ -1,0 +1,74 @@
+//! Ways that lead in one direction only: conversions that nothing turns round (W314), processes that a purge kills (W406).
+
+use updo::diag::Code;
+
+use crate::world::{World, build, one, said};
+
+/// Version 1 runs; version 2 of this kind lies in its place.
+fn converting(kind: &str) -> World {
+    let world = World::new();
+    build("fx_way", &["SAME"], &world.path("fx/ebin"));
+    world.node.eval("{ok, _} = fx_way:start()");
+    build("fx_way", &["V2", kind], &world.path("fx/ebin"));
+    world
+}
+
+#[test]
+fn a_conversion_without_a_clause_for_down_is_told() {
+    for kind in ["UP", "MAPS"] {
+        let told = one(&converting(kind).look(), Code::W314);
+        assert!(told.contains("`fx_way` cannot be undone"), "{kind}: {told}");
+    }
+    // One that hands the state back, one that knows both ways, one that asks somebody else.
+    for kind in ["SAME", "DOWN", "ASK"] {
+        let upgrade = converting(kind).look();
+        assert!(
+            said(&upgrade, Code::W314).is_empty(),
+            "{kind}: {:?}",
+            upgrade.diagnostics
+        );
+    }
+}
+
+#[test]
+fn who_gives_up_the_way_back_needs_none() {
+    let world = converting("UP");
+    for plan in [
+        "code on_disk. rollback never.",
+        "code on_disk. module fx_way #{change => soft} because \"x\".",
+    ] {
+        let upgrade = world.prepare(plan).expect("facts");
+        assert!(
+            said(&upgrade, Code::W314).is_empty(),
+            "{plan}: {:?}",
+            upgrade.diagnostics
+        );
+    }
+}
+
+#[test]
+fn whom_a_brutal_purge_kills_is_told() {
+    let world = World::new();
+    world.have(&["fx_loop", "fx_srv"]);
+    world
+        .node
+        .eval("[fx_loop:start() || _ <- [1, 2, 3]], {ok, _} = fx_srv:start()");
+    world.replace(&["fx_loop", "fx_srv"]);
+    let with = |purge: &str| {
+        let plan =
+            format!("code on_disk. module [fx_loop, fx_srv] #{{purge => {purge}}} because \"x\".");
+        world.prepare(&plan).expect("facts")
+    };
+    for purge in ["brutal", "{soft, brutal}"] {
+        // The server is suspended in the loop of its behaviour: it lives.
+        let told = one(&with(purge), Code::W406);
+        assert!(
+            told.starts_with("brutal purge will kill 3 processes"),
+            "{told}"
+        );
+        assert!(told.contains("`fx_loop`"), "{told}");
+    }
+    for purge in ["soft", "{brutal, soft}", "{soft, {wait, 1s}}"] {
+        assert!(said(&with(purge), Code::W406).is_empty(), "{purge}");
+    }
+}

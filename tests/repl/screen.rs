@@ -1,0 +1,169 @@
+//! Somebody at a terminal: updo behind a real pseudo-terminal, with an emulator that keeps the screen as a person
+//! would see it. Every wait is for something on the screen and bounded in time.
+
+use std::io::{ErrorKind, Write};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use expectrl::Session;
+use expectrl::session::OsSession;
+
+use crate::support::desk::{Desk, UPDO};
+use crate::support::{PATIENCE, TestNode};
+
+/// Lines and columns.
+const SIZE: (u16, u16) = (40, 100);
+
+pub const CTRL_C: &str = "\x03";
+pub const CTRL_D: &str = "\x04";
+pub const TAB: &str = "\t";
+pub const ENTER: &str = "\r";
+pub const UP: &str = "\x1b[A";
+
+/// updo in a terminal.
+pub struct Terminal {
+    session: OsSession,
+    screen: vt100::Parser,
+    prompt: String,
+}
+
+impl Terminal {
+    /// `updo repl` on a node, waiting for its first input.
+    pub fn repl(desk: &Desk, node: &TestNode, args: &[&str]) -> Self {
+        let mut command = desk.command(UPDO);
+        command
+            .arg("repl")
+            .args(args)
+            .env("UPDO_EPMD_PORT", node.epmd_port().to_string())
+            .env("UPDO_TARGET", node.name());
+        Self::start(command, node)
+    }
+
+    /// Any command that shows the prompt of a node.
+    pub fn start(mut command: Command, node: &TestNode) -> Self {
+        command.env("TERM", "xterm-256color").env_remove("COLUMNS");
+        let mut session = Session::spawn(command).expect("a pseudo-terminal");
+        let process = session.get_process_mut();
+        process.set_window_size(SIZE.1, SIZE.0).expect("its size");
+        let mut terminal = Self {
+            session,
+            screen: vt100::Parser::new(SIZE.0, SIZE.1, 0),
+            prompt: format!("{}>", node.short()),
+        };
+        terminal.await_prompt();
+        terminal
+    }
+
+    /// Waits until the prompt is the last thing on the screen.
+    #[track_caller]
+    pub fn await_prompt(&mut self) -> String {
+        let prompt = self.prompt.clone();
+        self.await_screen("prompt", |screen| screen.trim_end().ends_with(&prompt))
+    }
+
+    /// Presses Ctrl-C and waits for an empty line. What is typed together with it is lost, as with every reader
+    /// of lines.
+    #[track_caller]
+    pub fn interrupt(&mut self) {
+        self.keys(CTRL_C);
+        self.await_prompt();
+    }
+
+    /// The colour of the prompt.
+    pub fn prompt_colour(&self) -> vt100::Color {
+        self.colour_of(&self.prompt)
+    }
+
+    /// Presses keys.
+    pub fn keys(&mut self, keys: &str) {
+        self.session.write_all(keys.as_bytes()).expect("it reads");
+        self.session.flush().expect("it reads");
+    }
+
+    /// Types a line and waits until something is on the screen behind it.
+    pub fn line(&mut self, line: &str, then: &str) -> String {
+        self.keys(line);
+        self.keys(ENTER);
+        self.await_text(then)
+    }
+
+    /// Takes what has been written; `false` when there will be no more.
+    fn read(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        match self.session.try_read(&mut buffer) {
+            Ok(0) => false,
+            Ok(n) => {
+                self.screen.process(&buffer[..n]);
+                true
+            }
+            Err(why) if why.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(5));
+                true
+            }
+            // Linux says EIO when the other side is closed.
+            Err(_) => false,
+        }
+    }
+
+    /// The screen as text.
+    pub fn text(&self) -> String {
+        self.screen.screen().contents()
+    }
+
+    /// Waits until a text is on the screen; gives the screen.
+    #[track_caller]
+    pub fn await_text(&mut self, text: &str) -> String {
+        self.await_screen(&format!("`{text}`"), |screen| screen.contains(text))
+    }
+
+    /// Waits until the screen is as it should be.
+    #[track_caller]
+    pub fn await_screen(&mut self, what: &str, is: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let open = self.read();
+            let screen = self.text();
+            if is(&screen) {
+                return screen;
+            }
+            assert!(
+                open && Instant::now() < until,
+                "no {what} on the screen:\n{screen}"
+            );
+        }
+    }
+
+    /// Clears the screen, so that nothing old is found on it.
+    pub fn clear(&mut self) {
+        self.keys("\x0c");
+        self.await_screen("empty screen", |screen| screen.trim().lines().count() == 1);
+    }
+
+    /// The colour of the first character of the line that holds a text.
+    fn colour_of(&self, text: &str) -> vt100::Color {
+        let screen = self.screen.screen();
+        let row = screen
+            .rows(0, SIZE.1)
+            .position(|row| row.contains(text))
+            .unwrap_or_else(|| panic!("no `{text}` on the screen"));
+        let row = u16::try_from(row).expect("a row of the screen");
+        screen.cell(row, 0).expect("a cell").fgcolor()
+    }
+
+    /// Waits for the end; the exit status as text.
+    #[track_caller]
+    pub fn end(&mut self) -> String {
+        let until = Instant::now() + PATIENCE;
+        while self.read() {
+            assert!(Instant::now() < until, "does not end:\n{}", self.text());
+        }
+        let status = self.session.get_process().wait().expect("it has ended");
+        format!("{status:?}")
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.session.get_process_mut().exit(true);
+    }
+}

@@ -1,0 +1,211 @@
+//! Leaving a run and coming back to it: on purpose, because the connection was cut, because the client was killed.
+
+use crate::bank::{Is, Plan, await_standing, is, nothing_left, replaced, who};
+use crate::killed::await_alone;
+use crate::support::TestNode;
+use crate::support::desk::{Desk, Ran};
+
+/// A `verify` that does not come true in version 2.
+const NEVER: &str = "verify \"the rate is three\" -> 3 = bank_rate:rate().\n";
+
+/// The run that a record says was the last, and how it stands there.
+fn last(desk: &Desk, node: &TestNode) -> (String, String) {
+    let log = desk.on(node, &["--json", "log"]).run().exits(0).json();
+    let log = log.as_array().expect("a list");
+    let last = log.last().expect("a run is recorded");
+    let text = |key: &str| last[key].as_str().expect("a text").to_owned();
+    (text("run"), text("state"))
+}
+
+fn attach(desk: &Desk, node: &TestNode, run: &str) -> Ran {
+    desk.on(node, &["attach", run]).run()
+}
+
+/// Ends the connection of everybody but the test.
+fn cut(node: &TestNode) {
+    let mine = node.session().local_name().to_owned();
+    node.eval(&format!(
+        "[erlang:disconnect_node(N) || N <- nodes(hidden), N =/= '{mine}']"
+    ));
+}
+
+#[test]
+fn detached_and_rejoined_at_once() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 1500}")
+        .with("verify \"the rate is two\" -> 2 = bank_rate:rate().\n")
+        .on(&desk);
+    let ran = desk
+        .on(node, &["run", &plan, "--yes", "--detach"])
+        .run()
+        .exits(23);
+    let (run, state) = last(&desk, node);
+    assert_eq!(state, "unknown");
+    ran.says(&[&format!("updo attach {run}")]);
+    await_standing(node);
+    attach(&desk, node, &run).exits(0).says(&[
+        "suspend",
+        "convert",
+        "verify",
+        "the rate is two",
+        "done",
+    ]);
+    is(node, Is::New, &pids);
+    assert_eq!(last(&desk, node), (run.clone(), "new".to_owned()));
+    // The record knows it now.
+    attach(&desk, node, &run)
+        .exits(0)
+        .says(&["has ended", "is new"]);
+    // What went by while nobody looked is in the record as well.
+    let events = desk.read(&format!("state/runs/{run}/events.jsonl"));
+    assert!(events.contains("\"step\":\"convert\""), "{events}");
+    for line in events.lines() {
+        serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+    }
+    desk.on(node, &["rollback", &run, "--yes"]).run().exits(0);
+    is(node, Is::Old, &pids);
+    attach(&desk, node, &run).exits(0).says(&["undone"]);
+}
+
+#[test]
+fn the_result_waits_for_somebody() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let detached = |extra: &str, more: &str| {
+        let plan = Plan::on_disk(extra).with(more).on(&desk);
+        desk.on(node, &["run", &plan, "--yes", "--detach"])
+            .run()
+            .exits(23);
+        node.await_true("witness:lock() =:= kept");
+        last(&desk, node).0
+    };
+    // It failed, and the node is old: the reason is told later as well.
+    let run = detached("{fail, 5, error}", "");
+    attach(&desk, node, &run)
+        .exits(20)
+        .says(&["E604", "cannot_convert", "is as before"]);
+    is(node, Is::Old, &pids);
+    assert_eq!(last(&desk, node), (run, "old".to_owned()));
+
+    // It went through, but is not good. By now the lock is free: going back is another run.
+    let run = detached("fine", NEVER);
+    let ran = attach(&desk, node, &run).exits(21);
+    ran.says(&["E606", &format!("updo rollback {run}")]);
+    is(node, Is::New, &pids);
+    desk.on(node, &["rollback", &run, "--yes"]).run().exits(0);
+    is(node, Is::Old, &pids);
+
+    // Nobody came in time: only the code tells.
+    let run = detached("fine", "");
+    node.eval("updo_run ! updo_settle");
+    node.await_true("witness:lock() =:= free");
+    attach(&desk, node, &run)
+        .exits(0)
+        .says(&["not kept any more", "runs the new code"]);
+    is(node, Is::New, &pids);
+    assert_eq!(last(&desk, node), (run, "new".to_owned()));
+    attach(&desk, node, "0000x").exits(2);
+}
+
+/// Whoever rejoins alone decides as the run would have: not good, so back, under the same lock.
+#[test]
+fn who_rejoins_verifies() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 1500}").with(NEVER).on(&desk);
+    desk.on(node, &["run", &plan, "--yes", "--detach"])
+        .run()
+        .exits(23);
+    let (run, _) = last(&desk, node);
+    attach(&desk, node, &run)
+        .exits(20)
+        .says(&["E606", "rollback", "is as before"]);
+    is(node, Is::Old, &pids);
+    assert_eq!(last(&desk, node), (run, "old".to_owned()));
+}
+
+#[test]
+fn the_connection_was_cut() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 1500}").on(&desk);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    await_standing(node);
+    cut(node);
+    let ran = running.wait().exits(23);
+    let (run, state) = last(&desk, node);
+    assert_eq!(state, "unknown");
+    ran.says(&["E608", &format!("updo attach {run}")]);
+    attach(&desk, node, &run).exits(0).says(&["done"]);
+    is(node, Is::New, &pids);
+
+    // A rollback is a run like any other.
+    let running = desk.on(node, &["rollback", &run, "--yes"]).start();
+    node.await_true("witness:lock() =/= free");
+    cut(node);
+    let ran = running.wait();
+    let (back, _) = last(&desk, node);
+    assert_ne!(back, run);
+    if ran.code == Some(23) {
+        ran.says(&[&format!("updo attach {back}")]);
+        let ran = attach(&desk, node, &back);
+        assert!(matches!(ran.code, Some(0 | 14)), "{ran}");
+    }
+    // Cut while the agent was brought to life: it may have ended alone.
+    await_alone(node);
+    nothing_left(node);
+}
+
+#[test]
+fn the_client_was_killed() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 1000}").on(&desk);
+    let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
+    await_standing(node);
+    running.kill();
+    let (run, state) = last(&desk, node);
+    assert_eq!(state, "running");
+    attach(&desk, node, &run).exits(0).says(&["done"]);
+    is(node, Is::New, &pids);
+    assert_eq!(last(&desk, node).1, "new");
+}
+
+#[test]
+fn called_off_from_elsewhere() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    // Before anything is switched: the run waits for a busy account.
+    let plan = Plan::on_disk("{slow, 1500}")
+        .account("timeout => 30s")
+        .on(&desk);
+    node.eval("bank_account:busy(3, 60000)");
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    await_standing(node);
+    let (run, _) = last(&desk, node);
+    desk.on(node, &["attach", &run, "--abort"])
+        .run()
+        .exits(14)
+        .says(&["calling off", "E611", "is as before"]);
+    running.wait().exits(14).says(&["E611"]);
+    node.eval("bank_account_3 ! enough");
+    is(node, Is::Old, &pids);
+
+    // Later it is too late, and said so. The first client is there and decides; the other only looks on.
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    node.await_true("erlang:module_loaded(bank_fee)");
+    let (run, _) = last(&desk, node);
+    desk.on(node, &["attach", &run, "--abort"])
+        .run()
+        .exits(0)
+        .says(&["past the point of no return", "done"]);
+    running.wait().exits(0);
+    is(node, Is::New, &pids);
+}

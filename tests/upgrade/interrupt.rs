@@ -1,0 +1,113 @@
+//! Ctrl-C: before the point of no return everybody is resumed; later the node finishes; twice, and we leave.
+
+use crate::bank::{Is, Plan, await_standing, is, replaced, who};
+use crate::support::desk::{Desk, UPDO, Updo};
+
+/// Whoever asks by signal before anything is switched gets the node back as it was.
+#[test]
+fn before_the_switch_it_is_called_off() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("fine").account("timeout => 30s").on(&desk);
+    for signal in ["-INT", "-TERM"] {
+        node.eval("bank_account:busy(3, 60000)");
+        let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
+        await_standing(node);
+        running.signal(signal);
+        running.await_says("calling off");
+        running
+            .wait()
+            .exits(14)
+            .says(&["E611", "everybody was resumed", "is as before"]);
+        node.eval("bank_account_3 ! enough");
+        is(node, Is::Old, &pids);
+    }
+    // While a precondition is waited for: nothing was begun.
+    let text = "require \"soon\" #{within => 60s, every => 100ms} -> 2 = bank_rate:rate().\n";
+    let plan = Plan::on_disk("fine").with(text).on(&desk);
+    let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
+    running.await_says("(--yes)");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    running.signal("-INT");
+    running.wait().exits(14).says(&["E611", "is as before"]);
+    is(node, Is::Old, &pids);
+}
+
+#[test]
+fn behind_the_switch_the_node_finishes() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 1500}").on(&desk);
+    let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
+    node.await_true("erlang:module_loaded(bank_fee)");
+    running.await_says("load");
+    running.signal("-INT");
+    running.await_says("past the point of no return");
+    running.wait().exits(0).says(&["done"]);
+    is(node, Is::New, &pids);
+}
+
+#[test]
+fn twice_leaves() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 2000}").on(&desk);
+    let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
+    node.await_true("erlang:module_loaded(bank_fee)");
+    running.signal("-INT");
+    running.await_says("once more");
+    running.signal("-INT");
+    let ran = running.wait().exits(23);
+    let run = ran.stderr.rsplit("run ").next().map(str::trim);
+    let run = run.expect("the run's name").to_owned();
+    ran.says(&["E608", "left", &format!("updo attach {run}")]);
+    desk.on(node, &["attach", &run]).run().exits(0);
+    is(node, Is::New, &pids);
+}
+
+/// The new code runs and is being looked at: the first request is answered, the second leaves it at that.
+#[test]
+fn during_verify() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let text = "verify \"some day\" #{within => 60s, every => 100ms} -> 3 = bank_rate:rate().\n";
+    let plan = Plan::on_disk("fine").with(text).on(&desk);
+    let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
+    running.await_says("resume");
+    running.signal("-INT");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!running.has_ended());
+    running.signal("-INT");
+    running.wait().exits(23).says(&["E608", "updo attach"]);
+    node.await_true("witness:lock() =:= kept");
+    node.eval("updo_run ! updo_settle");
+    is(node, Is::New, &pids);
+}
+
+/// At the question, on a pseudo-terminal where the key itself is typed.
+#[test]
+fn at_the_question() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("fine").on(&desk);
+    let script = format!(
+        "touch screen; (until grep -q 'Type yes' screen; do sleep 0.05; done; printf '\\003'; sleep 1) \
+         | script -qec \"exec {UPDO} run {plan} -t {}\" /dev/null > screen; code=$?; cat screen; exit $code",
+        node.name()
+    );
+    let mut command = desk.command("bash");
+    command
+        .args(["-c", &format!("set -o pipefail; {script}")])
+        .env("UPDO_EPMD_PORT", node.epmd_port().to_string())
+        .env("TERM", "dumb");
+    Updo::of(&desk, command)
+        .run()
+        .exits(14)
+        .prints(&["nothing was changed"]);
+    is(node, Is::Old, &pids);
+}

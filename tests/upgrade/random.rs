@@ -1,0 +1,134 @@
+//! Upgrades of applications that a seed has made up, under load: afterwards the MD5 of every module and the state of
+//! every process are as they should be, after the way back as well, and no call was lost. Where OTP's release handler
+//! can do the same upgrade, it ends the same.
+//!
+//! `UPDO_SEED` is the first seed, `UPDO_COUNT` how many: `make sweep`.
+
+use crate::support::apps::Deployed;
+use crate::support::desk::Desk;
+use crate::support::invented::{Invented, root};
+use crate::support::{Options, TestNode};
+use crate::sweep::number;
+
+const START: &str = "{ok, _} = application:ensure_all_started(r)";
+
+/// `[{Version, Calls}]` of all targets.
+fn told(node: &TestNode, app: &Invented) -> String {
+    node.eval_text(&format!("[witness:told(T) || T <- {}]", app.targets))
+}
+
+/// The MD5 of modules on the node, and of the beams of a version.
+#[track_caller]
+fn code_is(node: &TestNode, app: &Invented, ebin: &std::path::Path) {
+    let wanted = node.eval_text(&format!(
+        "[{{M, case beam_lib:md5({ebin:?} ++ \"/\" ++ atom_to_list(M)) of {{ok, {{_, Md5}}}} -> Md5; _ -> none end}} || M <- {}]",
+        app.changed
+    ));
+    let found = node.eval_text(&format!("witness:md5s({})", app.changed));
+    assert_eq!(found, wanted, "{}", app.about);
+}
+
+/// Ends the load: nobody failed, and every state has counted every call.
+fn counted(node: &TestNode, app: &Invented, versions: &[u32]) -> u64 {
+    let text = format!(
+        "Load = witness:unload(),
+         [] = [bad || {{_, _, Failed}} <- Load, Failed =/= []],
+         {{lists:sum([N || {{_, N, _}} <- Load]),
+           [{{V, N}} || T <- {}, {{_, N, _}} <- [lists:keyfind(T, 1, Load)], {{V, M}} <- [witness:told(T)], M =:= N]}}",
+        app.targets
+    );
+    let told = node.eval(&text);
+    let fields = told.as_tuple().expect("a pair");
+    let pairs = fields[1].as_list().expect("a list");
+    let found: Vec<i64> = pairs
+        .iter()
+        .filter_map(|pair| pair.as_tuple()?.first()?.as_i64())
+        .collect();
+    let wanted: Vec<i64> = versions.iter().map(|v| i64::from(*v)).collect();
+    assert_eq!(
+        found, wanted,
+        "a call is lost, or a state is wrong: {}",
+        app.about
+    );
+    fields[0]
+        .as_i64()
+        .and_then(|n| u64::try_from(n).ok())
+        .expect("a number")
+}
+
+#[test]
+fn applications_made_up_by_a_seed() {
+    let first = number("UPDO_SEED").unwrap_or(1);
+    let count = number("UPDO_COUNT").map_or(4, |count| (count / 10).max(1));
+    let (mut calls, mut same, mut refused) = (0, 0, 0);
+    for seed in first..first + count {
+        let app = Invented::new(seed);
+        let ours = Deployed::new(&app.one, Options::default(), START);
+        let node = &ours.node;
+        let desk = Desk::new();
+        let text = format!(
+            "plan \"Made up\".\ncode push [{:?}].\nold from {:?}.\n",
+            app.two, app.one
+        );
+        desk.write("r.updo", &text);
+        let low = desk
+            .on(node, &["preview", "r.updo", "--low"])
+            .run()
+            .exits(0);
+        desk.write("low", &low.stdout);
+
+        // Up and back under load.
+        node.eval(&format!("witness:load({})", app.targets));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let ran = desk.on(node, &["run", "r.updo", "--yes"]).run();
+        assert_eq!(ran.code, Some(0), "{}: {ran}", app.about);
+        code_is(node, &app, &app.two);
+        let run = ran.stderr.rsplit("run ").next().map(str::trim);
+        let run = run.expect("the run's name").to_owned();
+        calls += counted(node, &app, &app.versions);
+
+        // Counting goes on from where it is: each is asked as often as it was.
+        let before = told(node, &app);
+        let ran = desk.on(node, &["rollback", &run, "--yes"]).run();
+        assert_eq!(ran.code, Some(0), "{}: {ran}", app.about);
+        code_is(node, &app, &app.one);
+        let after = told(node, &app);
+        assert_eq!(after, before.replace("{2,", "{1,"), "{}", app.about);
+        assert_eq!(node.eval_text("witness:troubled()"), "[]", "{}", app.about);
+        assert_eq!(
+            node.eval_text("witness:left_to(3000)"),
+            "[]",
+            "{}",
+            app.about
+        );
+
+        // The same script by OTP.
+        let theirs = Deployed::new(&app.one, Options::default(), START);
+        let node = &theirs.node;
+        node.eval(&format!("[witness:bump(T) || T <- {}]", app.targets));
+        let done = node.eval_text(&format!(
+            "(catch witness:eval_script({:?}, r, {{\"1.0.0\", {:?}}}))",
+            desk.path().join("low"),
+            root(&app)
+        ));
+        if done.starts_with("{ok,") {
+            code_is(node, &app, &app.two);
+            let wanted: Vec<String> = app.versions.iter().map(|v| format!("{{{v},1}}")).collect();
+            assert_eq!(
+                told(node, &app),
+                format!("[{}]", wanted.join(",")),
+                "{}",
+                app.about
+            );
+            same += 1;
+        } else {
+            println!("{}: the release handler: {done}", app.about);
+            refused += 1;
+        }
+        println!("{}", app.about);
+    }
+    println!(
+        "{count} applications, {calls} calls under load, none lost; the release handler ended the same {same} times, failed {refused} times"
+    );
+    assert!(calls > 0 && same > 0);
+}
