@@ -535,6 +535,7 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
                 parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
             ),
             "apply" => (StepKind::Apply, Vec::new()),
+            "hook" => (StepKind::Hook, Vec::new()),
             "children" => {
                 let second = |term: &Term| atom(term.as_tuple()?.get(1)?);
                 let mut names: Vec<Module> =

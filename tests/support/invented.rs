@@ -146,6 +146,7 @@ impl Invented {
             let handlers = processes.iter().filter(|p| p.kind == Kind::Handler);
             let handlers: Vec<&str> = handlers.map(|p| p.name.as_str()).collect();
             write("r_mgr", manager(&handlers));
+            #[allow(clippy::needless_range_loop)] // the number is in every name
             for at in 0..=supervisors {
                 let name = format!("r_sup_{at}");
                 let mut children: Vec<String> = Vec::new();

@@ -123,7 +123,16 @@ fn the_client_is_killed_in_a_hook() {
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     node.await_true("erlang:module_loaded(mill_toll)");
     running.kill();
-    node.await_true("witness:lock() =/= running");
+    node.await_true("witness:lock() =:= kept");
+    // What happened is kept for who asks.
+    let run = node.eval_text(
+        "maps:get(run, element(2, lists:keyfind(updo_info, 1, element(2, process_info(whereis(updo_run), dictionary)))))",
+    );
+    let run = run.trim_matches(['<', '>', '"']);
+    desk.on(node, &["attach", run])
+        .run()
+        .exits(20)
+        .says(&["nobody answered for the hook", "is as before"]);
     is(node, Is::Old, 2, &pids);
 }
 
