@@ -166,7 +166,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             }
             _ => {}
         }
-        match checks.watch.next(mailbox, SILENCE) {
+        match checks.watch.received(mailbox, SILENCE) {
             Received::Left => {
                 checks.watch.left();
             }

@@ -119,42 +119,13 @@ impl Checks<'_, '_> {
         }
     }
 
-    /// Watches a run to its end, and evaluates the hooks at its steps: the node waits for each answer. What a hook
-    /// reports stands beside its step.
-    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
-        self.watch.begin();
-        loop {
-            match self.watch.turn(mailbox, steps) {
-                Turn::Hook(step) => self.step_hook(&step),
-                Turn::Ended(state) => return state,
-            }
-        }
-    }
-
-    fn step_hook(&mut self, step: &Step) {
-        let mut said = Vec::new();
-        let plan = self.scene.plan;
-        let hook = step.hook.as_ref();
-        let hook = hook.and_then(|(number, name)| Some((plan.hooks.get(*number)?, name)));
-        let result = match hook {
-            Some((hook, _)) => self.scene.hook(&hook.body, &[], &mut said).map(drop),
-            None => Ok(()),
-        };
-        self.said(&said);
-        if let Err(diagnostic) = &result {
-            let name = hook.map_or("", |(_, name)| name.as_str());
-            let told = (**diagnostic).clone();
-            self.watch.hook_failed = Some(told.note(format!("in a hook `{name}`")));
-        }
-        self.watch.answer(step.id, result.is_ok());
-    }
-
     /// Runs the hooks of a moment; `false` when one failed.
     pub(super) fn hooks(&mut self, when: When, more: &[(&str, Term)]) -> bool {
         let name = match when {
             When::Before => "before upgrade",
             When::After => "after upgrade",
             When::Failure => "on failure",
+            // The node asks for these.
             When::Step => return true,
         };
         let plan = self.scene.plan;
@@ -186,6 +157,39 @@ impl Checks<'_, '_> {
             }
         }
         true
+    }
+
+    /// Watches the agent until it says how it ended, and evaluates the hooks at steps that it asks for.
+    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
+        self.watch.begin();
+        loop {
+            match self.watch.next(mailbox, steps) {
+                Turn::Hook(step) => self.step_hook(&step),
+                Turn::Ended(state) => return state,
+            }
+        }
+    }
+
+    /// A hook at a step: the node waits for the answer. What it reports stands beside the step. A hook that is not in
+    /// our plan cannot be answered with yes.
+    fn step_hook(&mut self, step: &Step) {
+        let mut said = Vec::new();
+        let plan = self.scene.plan;
+        let hook = step.hook.as_ref();
+        let result = match hook.and_then(|(number, _)| plan.hooks.get(*number)) {
+            Some(hook) => self.scene.hook(&hook.body, &[], &mut said).map(drop),
+            None => Err(Box::new(Diagnostic::new(
+                Code::E612,
+                "the node waits for a hook that the plan does not have",
+            ))),
+        };
+        self.said(&said);
+        if let Err(diagnostic) = &result {
+            let name = hook.map_or("", |(_, name)| name.as_str());
+            let told = (**diagnostic).clone();
+            self.watch.hook_failed = Some(told.note(format!("in a hook `{name}`")));
+        }
+        self.watch.answer(step.id, result.is_ok());
     }
 
     /// Whether what the node has told so far is good, and the plan is content with it.

@@ -37,10 +37,10 @@ pub enum StepKind {
     Resume,
     /// A function is called.
     Apply,
-    /// The node waits for a hook of the plan.
-    Hook,
     /// Children of supervisors are stopped and started.
     Children,
+    /// The node waits for a hook of the plan.
+    Hook,
 }
 
 impl StepKind {
@@ -53,8 +53,8 @@ impl StepKind {
         Self::Convert,
         Self::Resume,
         Self::Apply,
-        Self::Hook,
         Self::Children,
+        Self::Hook,
     ];
 }
 
@@ -68,8 +68,8 @@ impl fmt::Display for StepKind {
             Self::Convert => "convert",
             Self::Resume => "resume",
             Self::Apply => "apply",
-            Self::Hook => "hook",
             Self::Children => "children",
+            Self::Hook => "hook",
         })
     }
 }

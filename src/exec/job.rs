@@ -18,11 +18,10 @@ use crate::term::{Pid, Term};
 /// Default patience of a suspension, as OTP's.
 pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a node waits for the answer to a hook before it goes back.
-pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// How long the node keeps a result that nobody has seen, for `updo attach`.
 pub const KEEP: Duration = Duration::from_secs(15 * 60);
+/// How long a node waits for the answer to a hook before it goes back.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One step as the agent gets it, and what it is to the screen.
 #[derive(Clone, Debug)]
@@ -123,7 +122,11 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 push(&mut steps, StepKind::Apply, Vec::new(), term);
             }
             Low::Hook { number, name } => {
-                let term = Term::tuple([Term::atom("hook"), millis(HOOK_TIMEOUT)]);
+                let which = Term::tuple([
+                    Term::Int(i64::try_from(*number).unwrap_or(i64::MAX)),
+                    Term::binary(name.as_str()),
+                ]);
+                let term = Term::tuple([Term::atom("hook"), millis(HOOK_TIMEOUT), which]);
                 push(&mut steps, StepKind::Hook, Vec::new(), term);
                 if let Some(step) = steps.last_mut() {
                     step.hook = Some((*number, name.clone()));
@@ -546,11 +549,17 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
             _ => return None,
         };
         let id = u32::try_from(id.as_i64()?).ok()?;
+        let hook = match (kind, parts.get(2).and_then(Term::as_tuple)) {
+            (StepKind::Hook, Some([number, name])) => {
+                Some((usize::try_from(number.as_i64()?).ok()?, name.to_text()?))
+            }
+            _ => None,
+        };
         Some(Step {
             id,
             kind,
             modules,
-            hook: None,
+            hook,
             term: term.clone(),
         })
     };

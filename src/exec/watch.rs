@@ -33,15 +33,6 @@ pub struct Outcome {
     pub locked: bool,
 }
 
-/// What the agent wants next.
-#[derive(Debug)]
-pub(super) enum Turn {
-    /// A hook of the plan evaluated, and an answer.
-    Hook(Step),
-    /// Nothing any more.
-    Ended(State),
-}
-
 impl Outcome {
     /// An outcome of which nothing is known but the state.
     pub fn new(state: State) -> Self {
@@ -65,6 +56,15 @@ pub(super) enum Received {
     Left,
 }
 
+/// What the agent wants next.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// A hook of the plan evaluated, and an answer.
+    Hook(Step),
+    /// Nothing any more.
+    Ended(State),
+}
+
 /// Where events go.
 pub type Sink<'s> = dyn FnMut(&Event) + 's;
 
@@ -84,8 +84,6 @@ pub(super) struct Watch<'a, 'b> {
     answered: Option<(u32, bool)>,
     /// Whether closed windows are gone through backwards: that counts for nothing.
     turned: bool,
-    /// Since when.
-    turned_at: Option<Instant>,
     /// Who may ask for the end.
     pub(super) interrupt: &'a Interrupt,
     /// Whether the first request has been answered.
@@ -94,6 +92,8 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) abort: bool,
     /// How many watch the run, when the agent has told; 0 when it is over.
     pub(super) watchers: Option<i64>,
+    /// Since when.
+    turned_at: Option<Instant>,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
 }
@@ -215,7 +215,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// The next mail; requests to stop are answered meanwhile, and after the second nothing is waited for.
-    pub(super) fn next(&mut self, mailbox: &Mailbox, patience: Duration) -> Received {
+    pub(super) fn received(&mut self, mailbox: &Mailbox, patience: Duration) -> Received {
         let until = Instant::now() + patience;
         loop {
             self.heed();
@@ -294,11 +294,12 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
     }
 
-    /// Translates the agent's events until it says how it ended; a script without hooks.
+    /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: who rejoins a run
+    /// cannot tell those that are waited for from those that were answered long ago.
     pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
         self.begin();
         loop {
-            if let Turn::Ended(state) = self.turn(mailbox, steps) {
+            if let Turn::Ended(state) = self.next(mailbox, steps) {
                 return state;
             }
         }
@@ -318,14 +319,14 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// Translates the agent's events until it wants something, or says how it ended.
-    pub(super) fn turn(&mut self, mailbox: &Mailbox, steps: &[Step]) -> Turn {
+    pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> Turn {
         // Silence is broken by the connection or the guardian ending, both of which are reported.
         const SILENCE: Duration = Duration::from_secs(3_600);
         // A guardian that dies is replaced by the executor within moments.
         const SUCCESSION: Duration = Duration::from_secs(10);
         let mut patience = SILENCE;
         loop {
-            let message = match self.next(mailbox, patience) {
+            let message = match self.received(mailbox, patience) {
                 Received::Left => return Turn::Ended(self.left()),
                 Received::Is(Ok(Mail::Message(message))) => message,
                 Received::Is(Ok(Mail::Down { .. })) => {

@@ -196,8 +196,8 @@ pub struct Manual {
     pub only: Vec<Selection>,
     /// `exclude`.
     pub exclude: Vec<Selection>,
-    /// `insert` and hooks at steps, in the order of the text.
-    pub insertions: Vec<Insertion>,
     /// Whether rules of included files that do nothing are told too.
     pub warn_unused_everywhere: bool,
+    /// `insert` and hooks at steps, in the order of the text.
+    pub insertions: Vec<Insertion>,
 }

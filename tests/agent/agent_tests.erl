@@ -357,7 +357,7 @@ await_event(Is, Keep, Kept) ->
 hooks() ->
     {V1, V2} = {server(t_hk, 1), server(t_hk, 2)},
     [S, L, C, R] = window([t_hk], []),
-    Steps = [S, {h1, {hook, 300}}, L, {h2, {hook, 300}}, C, R],
+    Steps = [S, {h1, {hook, 300, {0, <<"h">>}}}, L, {h2, {hook, 300, {0, <<"h">>}}}, C, R],
     [begin
         load(V1),
         P = start(t_hk, 1),
@@ -390,7 +390,7 @@ hooks() ->
     load(V1),
     P = start(t_hk, 1),
     Watcher = spawn(fun() -> receive {updo, _, _, {hook, _}} -> ok end end),
-    {ok, _} = boot_fast(job([module(V2, V1)], [S, {h1, {hook, 60000}}, L, C, R], #{watcher => Watcher, keep => 0})),
+    {ok, _} = boot_fast(job([module(V2, V1)], [S, {h1, {hook, 60000, {0, <<"h">>}}}, L, C, R], #{watcher => Watcher, keep => 0})),
     settle_until_gone(),
     is_now(V1),
     {1, 1} = ask(P).

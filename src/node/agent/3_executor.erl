@@ -181,7 +181,7 @@ skip(Id, Step) ->
     #{done := Done, wdone := WDone, applied := Applied, resuming := Resuming} = get(log),
     case {lists:member(Id, Done), lists:member(Id, WDone), Step} of
         {true, _, _} -> true;
-        {_, _, {What, _}} when What =:= apply; What =:= hook -> lists:member(Id, Applied);
+        _ when element(1, Step) =:= apply; element(1, Step) =:= hook -> lists:member(Id, Applied);
         {_, true, _} when Resuming -> true;
         _ -> false
     end.
@@ -312,11 +312,11 @@ step(Id, {apply, {M, F, A}}) ->
     catch
         Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text({Class, Reason, no_args(Stack)})}})
     end;
-step(Id, {hook, Ms}) ->
+step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
+step(Id, {hook, Ms, _}) ->
     log({add, applied, Id}),
     event({hook, Id}),
     answered(Id, now_ms() + Ms);
-step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
 step(_, Other) -> fail({unknown_step, text(Other)}).
 
 %% A hook of the plan is evaluated by who watches. When nobody is there to answer, the safe answer is no.
