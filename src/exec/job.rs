@@ -633,13 +633,14 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     Back { term, steps }
 }
 
-/// The steps of a script window by window, the last window first, without its calls and hooks: those are
+/// The steps of a script window by window, the last window first, without calls, hooks and children: those are
 /// not repeated.
 fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
     let ends = |step: &Step| step.kind == StepKind::Resume;
     let mut windows: Vec<Vec<Step>> = Vec::new();
     for window in steps.split_inclusive(ends) {
-        let once = |step: &Step| matches!(step.kind, StepKind::Apply | StepKind::Hook);
+        use StepKind::{Apply, Children, Hook};
+        let once = |step: &Step| matches!(step.kind, Apply | Children | Hook);
         let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();
         match windows.last_mut() {

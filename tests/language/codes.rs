@@ -31,7 +31,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W403", "tests/upgrade/insert.rs"),
     ("E404", "tests/language/codes.rs"),
     ("W406", "tests/facts/ways.rs"),
-    ("W417", "tests/relup/command.rs"),
     ("E501", "tests/session/connect.rs"),
     ("E502", "tests/session/connect.rs"),
     ("E504", "tests/session/connect.rs"),

@@ -183,7 +183,7 @@ skip(Id, Step) ->
     #{done := Done, wdone := WDone, applied := Applied, resuming := Resuming} = get(log),
     case {lists:member(Id, Done), lists:member(Id, WDone), Step} of
         {true, _, _} -> true;
-        {_, _, {What, _}} when What =:= apply; What =:= hook -> lists:member(Id, Applied);
+        _ when element(1, Step) =:= apply; element(1, Step) =:= hook -> lists:member(Id, Applied);
         {_, true, _} when Resuming -> true;
         _ -> false
     end.
