@@ -36,7 +36,7 @@ use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
 use crate::plan::ENVIRONMENT;
-use crate::plan::{CodeFrom, CookieFrom, Plan};
+use crate::plan::{CodeFrom, CookieFrom, Executing, Plan, Windows};
 use crate::report::head;
 use crate::report::json;
 use crate::report::preview::Shown;
@@ -44,7 +44,7 @@ use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
 use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
-use crate::script::{check, high, insert, lower};
+use crate::script::{check, high, insert, lower, release_handler};
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
@@ -349,14 +349,12 @@ impl Connection<'_> {
         let mut seen = Seen::open(&self.engine.settings.state_dir, self.session.node());
         let changes = compare::compare(&self.session, &facts, new, old, &mut seen)?;
         let strict = self.engine.settings.strict;
-        Ok(decide(
-            plan,
-            self.session.node(),
-            &self.target,
-            facts,
-            changes,
-            strict,
-        ))
+        let node = self.session.node();
+        let mut upgrade = decide(plan, node, &self.target, facts, changes, strict);
+        let missing =
+            exec::release_handler::missing(&self.session, plan, &upgrade.changes, &upgrade.script)?;
+        upgrade.diagnostics.splice(0..0, missing);
+        Ok(upgrade)
     }
 
     /// Looks whether another run is going on: until it has ended nobody can say what the node will be.
@@ -505,12 +503,17 @@ pub fn decide(
         rules.env = specs::new_keys(&changes.specs);
     }
     let high = high::high(&changes, &rules);
-    let script = lower::lower(&changes, &rules, high.clone(), plan.windows);
+    let windows = match plan.engine {
+        Executing::Updo => plan.windows,
+        Executing::ReleaseHandler(_) => Windows::Otp,
+    };
+    let script = lower::lower(&changes, &rules, high.clone(), windows);
     let mut script = script.unwrap_or_else(|refused| {
         diagnostics.push(*refused);
         lower::single(&changes, &rules, high)
     });
     diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
+    diagnostics.extend(release_handler::set(plan, &changes, &mut script));
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
     diagnostics.extend(children::advice(&changes, &rules));

@@ -9,7 +9,8 @@ pub mod event;
 pub mod failure;
 pub mod interrupt;
 pub mod job;
-pub mod run;
+pub mod release_handler;
+mod run;
 mod watch;
 pub mod ways;
 
