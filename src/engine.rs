@@ -32,6 +32,7 @@ use crate::facts::live::{self, NodeFacts};
 use crate::facts::seen::Seen;
 use crate::facts::specs;
 use crate::facts::store::Store;
+use crate::facts::written::{Unwritten, unwritten};
 use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
@@ -311,6 +312,8 @@ pub struct Upgrade {
     pub script: Script,
     /// What there is to say.
     pub diagnostics: Vec<Diagnostic>,
+    /// What the plan wants on the node's disk, and is not there although it runs.
+    pub unwritten: Unwritten,
 }
 
 impl Upgrade {
@@ -321,7 +324,7 @@ impl Upgrade {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.script.is_empty()
+        self.script.is_empty() && self.unwritten.is_empty()
     }
 }
 
@@ -354,6 +357,13 @@ impl Connection<'_> {
         let missing =
             exec::release_handler::missing(&self.session, plan, &upgrade.changes, &upgrade.script)?;
         upgrade.diagnostics.splice(0..0, missing);
+        if let (CodeFrom::Push(from), true) = (&plan.code, plan.persist) {
+            let (facts, changes) = (&upgrade.facts, &upgrade.changes);
+            let (patterns, base) = (&from.patterns, &from.base);
+            let found = unwritten(&self.session, facts, changes, patterns, base, &mut seen)?;
+            upgrade.diagnostics.extend(found.diagnostics(&self.session));
+            upgrade.unwritten = found;
+        }
         Ok(upgrade)
     }
 
@@ -380,7 +390,11 @@ impl Connection<'_> {
         let records = Records::new(&self.engine.settings.state_dir);
         let run = run_id(&records);
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
-        let mut record = self.begin_record(&records, &run, upgrade);
+        let mut record = match upgrade.script.is_empty() {
+            true => None,
+            false => self.begin_record(&records, &run, upgrade),
+        };
+        let unwritten = [&upgrade.unwritten.modules[..], &upgrade.unwritten.beside].concat();
         let plan = &self.engine.plan;
         let job = Job {
             session: &self.session,
@@ -392,9 +406,14 @@ impl Connection<'_> {
             script: &upgrade.script,
             verify: !self.engine.settings.no_verify,
             detach: self.engine.settings.detach,
+            also: exec::persist::also(&unwritten),
             interrupt: &self.engine.settings.interrupt,
         };
-        let outcome = exec::upgrade(&job, &mut |event| {
+        let begin = match upgrade.script.is_empty() {
+            true => exec::persist::only,
+            false => exec::upgrade,
+        };
+        let outcome = begin(&job, &mut |event| {
             if let Some(record) = &mut record {
                 record.event(&json::event(event, &plan.sources));
             }
@@ -531,6 +550,7 @@ pub fn decide(
         rules,
         script,
         diagnostics,
+        unwritten: Unwritten::default(),
     }
 }
 

@@ -163,6 +163,9 @@ codes! {
     W342,
     /// A supervisor's new version specifies other children, and nobody starts or stops them.
     W343,
+    /// The plan wants beams on the node's disk, and they are not there although they run; or a crash has left files of
+    /// an earlier writing.
+    W344,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.

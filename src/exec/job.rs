@@ -341,6 +341,8 @@ pub struct Terms<'a> {
     pub deadline: Option<Duration>,
     /// Whether the beams are written to the node's disk after success.
     pub persist: Persist,
+    /// Modules that are only written ([`super::persist::also`]).
+    pub also: Vec<Term>,
 }
 
 /// The whole job; `ways` are the ways back through its windows ([`ways::ways`]).
@@ -385,7 +387,10 @@ pub fn job(
         key("run", Term::binary(terms.run)),
         key("owner", Term::binary(terms.owner)),
         key("watcher", watcher_term(terms.watcher.clone())),
-        key("modules", Term::list(modules)),
+        key(
+            "modules",
+            Term::list(modules.chain(terms.also.iter().cloned())),
+        ),
         key("handlers", handlers_term(changes, rules)),
         key("processes", processes_term(changes, rules)),
         key("steps", steps_term(steps)),

@@ -9,6 +9,7 @@ pub mod event;
 pub mod failure;
 pub mod interrupt;
 pub mod job;
+pub mod persist;
 pub mod release_handler;
 mod run;
 mod watch;
