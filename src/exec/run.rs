@@ -43,6 +43,8 @@ pub struct Upgrade<'a> {
     pub verify: bool,
     /// Whether the node is left to itself as soon as it has taken the job (`--detach`).
     pub detach: bool,
+    /// Modules that are only written to the disk ([`super::persist::also`]).
+    pub also: Vec<Term>,
     /// Who may ask for the end.
     pub interrupt: &'a Interrupt,
 }
@@ -87,6 +89,7 @@ impl Run<'_, '_> {
             watcher: (!what.detach).then(|| mailbox.pid()),
             deadline: what.plan.deadline,
             persist: self.persist(),
+            also: what.also.clone(),
         };
         let ways = ways::ways(what.view.changes, what.rules, what.script, steps.len() + 1);
         let job = job::job(&terms, what.view.changes, what.rules, &steps, &ways);

@@ -454,7 +454,10 @@ impl<'a, 'b> Watch<'a, 'b> {
                 });
             }
             ("step_started", Some(step)) => {
-                let switches = matches!(step.kind, StepKind::Load | StepKind::Delete);
+                let switches = matches!(
+                    step.kind,
+                    StepKind::Load | StepKind::Delete | StepKind::ReleaseHandler
+                );
                 if switches && self.heeded && !self.outcome.touched {
                     let text = "too late: the node was past the point of no return, and finishes";
                     let text = text.to_owned();
@@ -480,6 +483,11 @@ impl<'a, 'b> Watch<'a, 'b> {
                     _ if self.turned => {}
                     StepKind::Suspend => self.outcome.processes += processes.unwrap_or(0),
                     StepKind::Convert => self.outcome.converted += processes.unwrap_or(0),
+                    StepKind::ReleaseHandler => {
+                        let converted = parts.get(2).and_then(|info| count(info.get("converted")));
+                        self.outcome.processes += processes.unwrap_or(0);
+                        self.outcome.converted += converted.unwrap_or(0);
+                    }
                     _ => {}
                 }
                 let failed = parts.get(2).and_then(|info| info.get("failed")).cloned();
@@ -608,6 +616,18 @@ impl<'a, 'b> Watch<'a, 'b> {
                 "going back failed: the node is neither old nor new",
             )
             .help("run these expressions on the node");
+            if let Some(switched) = info.and_then(|i| i.get("switched")) {
+                told.title =
+                    "the release handler has stopped half way: the node is neither old nor new"
+                        .to_owned();
+                told = told
+                    .note("it undoes nothing and resumes nobody")
+                    .note(format!("new code: {switched}; everything else is old"))
+                    .help(
+                        "run these expressions on the node: who is suspended goes on, under the code that is loaded now;\n\
+                         then run the plan again without `engine release_handler`, or restart the node",
+                    );
+            }
             if let Some(new) = info.and_then(|i| i.get("new")) {
                 told = told
                     .note(format!("the windows of {new} are new, everything else is old"))
