@@ -191,11 +191,6 @@ fn globbed(pattern: &str, base: &Path, found: &mut Vec<PathBuf>) -> Result<(), F
     };
     for path in glob::glob(&whole).map_err(|error| wrong(error.msg))? {
         match path {
-            Ok(path) if goes_in_a_circle(&path) => {
-                let error =
-                    std::io::Error::other("a symbolic link leads back to a folder above it");
-                return Err(FileError::Io { path, error });
-            }
             Ok(path) => add(path, found)?,
             Err(error) => {
                 return Err(FileError::Io {
@@ -206,19 +201,6 @@ fn globbed(pattern: &str, base: &Path, found: &mut Vec<PathBuf>) -> Result<(), F
         }
     }
     Ok(())
-}
-
-/// Whether one folder stands twice on the way to a path. `**` follows links, and two that lead back would be walked
-/// in all 2^40 orders; the first of these ways is deep, so only deep ones are looked at.
-fn goes_in_a_circle(path: &Path) -> bool {
-    const DEEP: usize = 32;
-    if path.components().count() < DEEP {
-        return false;
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    path.ancestors()
-        .filter_map(|folder| folder.canonicalize().ok())
-        .any(|folder| !seen.insert(folder))
 }
 
 /// Adds a beam file, or the beam files of a folder or an archive. Anything else is passed over.
