@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
@@ -72,7 +73,7 @@ pub struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Never ask; fail instead
-    #[arg(long, global = true, env = "UPDO_NO_INPUT")]
+    #[arg(long, global = true, env = "UPDO_NO_INPUT", value_parser = FalseyValueParser::new())]
     pub no_input: bool,
     /// Start in this folder
     #[arg(short = 'C', global = true, value_name = "DIR")]
@@ -313,7 +314,7 @@ pub struct Run {
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// Do not ask
-    #[arg(short, long, env = "UPDO_YES")]
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
     /// Skip `verify` (said in the report)
     #[arg(long)]
@@ -444,7 +445,7 @@ pub struct Rollback {
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
     /// Do not ask
-    #[arg(short, long, env = "UPDO_YES")]
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
 }
 
