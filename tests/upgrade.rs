@@ -41,6 +41,8 @@ mod release_handler;
 mod report;
 #[path = "upgrade/rollback.rs"]
 mod rollback;
+#[path = "upgrade/screen.rs"]
+mod screen;
 #[path = "upgrade/shop.rs"]
 mod shop;
 #[path = "upgrade/suspend.rs"]

@@ -321,6 +321,9 @@ pub struct Run {
     /// Write the report, one HTML file, when it is over
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Write checks and steps as test cases, JUnit XML, when it is over
+    #[arg(long, value_name = "FILE")]
+    pub report_junit: Option<PathBuf>,
     /// Leave as soon as the node has taken the job; exit code 23. `updo attach` rejoins, and asks `verify`
     #[arg(long)]
     pub detach: bool,

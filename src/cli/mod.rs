@@ -12,6 +12,7 @@ mod exit;
 mod explain;
 mod fmt;
 mod graph;
+mod keys;
 mod log;
 mod man;
 mod new;
@@ -21,6 +22,7 @@ mod repl;
 mod report;
 mod rollback;
 mod run;
+mod screen;
 mod signals;
 mod status;
 mod stream;
@@ -54,7 +56,7 @@ pub fn main() -> Exit {
         return Exit::Usage;
     }
     let mut ui = Ui::new(global.color, global.no_unicode, global.width);
-    ui.quiet = global.quiet;
+    ui.set_quiet(global.quiet);
     ui.verbose = global.verbose;
     ui.json = global.json;
     ui.no_input |= global.no_input;
