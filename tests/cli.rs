@@ -20,5 +20,7 @@ mod graph;
 mod people;
 #[path = "cli/preview.rs"]
 mod preview;
+#[path = "cli/reference.rs"]
+mod reference;
 #[path = "cli/waiting.rs"]
 mod waiting;

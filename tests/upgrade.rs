@@ -45,6 +45,8 @@ mod rollback;
 mod screen;
 #[path = "upgrade/shop.rs"]
 mod shop;
+#[path = "upgrade/snapshots.rs"]
+mod snapshots;
 #[path = "upgrade/suspend.rs"]
 mod suspend;
 #[path = "upgrade/sweep.rs"]
