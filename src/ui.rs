@@ -114,6 +114,14 @@ impl Ui {
         }
     }
 
+    /// Says more. What goes over the connection is told at any time, so nothing is drawn anew below it.
+    pub fn set_verbose(&mut self, verbose: u8) {
+        self.verbose = verbose;
+        if verbose > 1 && self.look == Look::Live {
+            self.look = Look::Lines;
+        }
+    }
+
     /// Says less, or not.
     pub fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;

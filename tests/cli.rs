@@ -16,6 +16,8 @@ mod eval;
 mod explain;
 #[path = "cli/graph.rs"]
 mod graph;
+#[path = "cli/loud.rs"]
+mod loud;
 #[path = "cli/people.rs"]
 mod people;
 #[path = "cli/preview.rs"]

@@ -68,9 +68,12 @@ pub struct Global {
     /// Say less
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more
+    /// Say more: advice as well; twice: what goes over the connection, without contents
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Append what goes over the connection to a file, without contents
+    #[arg(long, global = true, value_name = "FILE", env = "UPDO_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
     /// Never ask; fail instead
     #[arg(long, global = true, env = "UPDO_NO_INPUT")]
     pub no_input: bool,

@@ -26,6 +26,7 @@ mod screen;
 mod signals;
 mod status;
 mod stream;
+mod trace;
 
 pub use exit::Exit;
 
@@ -57,10 +58,13 @@ pub fn main() -> Exit {
     }
     let mut ui = Ui::new(global.color, global.no_unicode, global.width);
     ui.set_quiet(global.quiet);
-    ui.verbose = global.verbose;
+    ui.set_verbose(global.verbose);
     ui.json = global.json;
     ui.no_input |= global.no_input;
     let context = Context { ui, global };
+    if let Err(diagnostic) = trace::begin(&context) {
+        return context.fail(*diagnostic, &SourceMap::default());
+    }
     match &args.command {
         Command::Check(args) => check::run(&context, args),
         Command::Fmt(args) => fmt::run(&context, args),
