@@ -69,9 +69,12 @@ pub struct Global {
     /// Say less
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more
+    /// Say more: advice as well; twice: what goes over the connection, without contents
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Append what goes over the connection to a file, without contents
+    #[arg(long, global = true, value_name = "FILE", env = "UPDO_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
     /// Never ask; fail instead
     #[arg(long, global = true, env = "UPDO_NO_INPUT", value_parser = FalseyValueParser::new())]
     pub no_input: bool,
@@ -322,6 +325,9 @@ pub struct Run {
     /// Write the report, one HTML file, when it is over
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Write checks and steps as test cases, JUnit XML, when it is over
+    #[arg(long, value_name = "FILE")]
+    pub report_junit: Option<PathBuf>,
     /// Leave as soon as the node has taken the job; exit code 23. `updo attach` rejoins, and asks `verify`
     #[arg(long)]
     pub detach: bool,

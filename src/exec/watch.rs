@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::event::{Event, Kind, State, StepKind};
+use super::event::{Event, Kind, Slow, State, StepKind};
 use super::interrupt::{Interrupt, LOOK};
 use super::job::Step;
 use crate::diag::{Code, Diagnostic};
@@ -475,7 +475,13 @@ impl<'a, 'b> Watch<'a, 'b> {
                     count(parts.get(1)).unwrap_or(0),
                     count(parts.get(2)).unwrap_or(0),
                 );
-                self.tell(Kind::StepProgress { id, done, total });
+                let slowest = slowest(parts.get(3));
+                self.tell(Kind::StepProgress {
+                    id,
+                    done,
+                    total,
+                    slowest,
+                });
             }
             ("step_finished", Some(step)) => {
                 let number = |key| parts.get(2).and_then(|info| count(info.get(key)));
@@ -692,4 +698,18 @@ fn agent_event(message: &Term, run: &str) -> Option<(i64, String, Vec<Term>)> {
     };
     let name = name.as_atom()?.as_str().to_owned();
     Some((seq.as_i64()?, name, parts.to_vec()))
+}
+
+/// Whom a step waits for, as the agent tells it.
+fn slowest(list: Option<&Term>) -> Vec<Slow> {
+    let all = list.and_then(Term::as_list).unwrap_or_default();
+    let slow = |entry: &Term| {
+        let ms = u64::try_from(entry.get("ms")?.as_i64()?).ok()?;
+        Some(Slow {
+            pid: entry.get("pid")?.to_text()?,
+            at: entry.get("at")?.to_text()?,
+            took: Duration::from_millis(ms),
+        })
+    };
+    all.iter().filter_map(slow).collect()
 }
