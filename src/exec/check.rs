@@ -23,25 +23,31 @@ impl Remote for OnNode<'_> {
         args: Vec<Term>,
         timeout: Duration,
     ) -> Result<Term, RemoteError> {
-        self.0
-            .call(module.as_str(), function.as_str(), args, timeout)
-            .map_err(|error| match error {
-                CallError::Raised {
-                    class,
-                    reason,
-                    stack,
-                } => RemoteError::Raised {
-                    class,
-                    reason,
-                    stack,
-                },
-                CallError::Timeout => RemoteError::Timeout,
-                CallError::Lost(why) => RemoteError::Lost(why),
-                CallError::Undecodable(why) => {
-                    raised(Term::tuple([Term::atom("undecodable"), Term::string(&why)]))
-                }
-                CallError::TooLarge => raised(Term::atom("system_limit")),
+        let pending = self.0.start_call(module.as_str(), function.as_str(), args);
+        let answer = pending.and_then(|mut pending| {
+            // A call that is given up must not go on unseen on the node.
+            pending.poll(timeout).unwrap_or_else(|| {
+                pending.kill();
+                Err(CallError::Timeout)
             })
+        });
+        answer.map_err(|error| match error {
+            CallError::Raised {
+                class,
+                reason,
+                stack,
+            } => RemoteError::Raised {
+                class,
+                reason,
+                stack,
+            },
+            CallError::Timeout => RemoteError::Timeout,
+            CallError::Lost(why) => RemoteError::Lost(why),
+            CallError::Undecodable(why) => {
+                raised(Term::tuple([Term::atom("undecodable"), Term::string(&why)]))
+            }
+            CallError::TooLarge => raised(Term::atom("system_limit")),
+        })
     }
 }
 

@@ -614,7 +614,8 @@ impl<'a, 'b> Watch<'a, 'b> {
                     .collect::<Vec<_>>()
                     .join(", "),
             )
-            .note("nobody can tell which code made their states; they were not converted");
+            .note("nobody can tell which code made their states; they were not converted")
+            .help("look at each with `sys:get_state(c:pid(A, B, C))`; one with an old state is started anew by `exit(c:pid(A, B, C), kill)`");
         self.tell(Kind::Diagnostic(Box::new(told)));
     }
 

@@ -96,6 +96,7 @@ impl Remote for Live<'_> {
                 return Err(stopped());
             }
             if left.is_zero() {
+                pending.kill();
                 return Err(RemoteError::Timeout);
             }
         }

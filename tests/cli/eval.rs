@@ -62,3 +62,15 @@ fn from_standard_input() {
         .exits(2)
         .says(&["this is a statement"]);
 }
+
+/// A call that is given up does not go on, unseen, on the node.
+#[test]
+fn a_call_that_takes_too_long_ends_on_the_node_too() {
+    let node = TestNode::start();
+    let desk = Desk::new();
+    let sleepers = "[P || P <- processes(), {current_function, {timer, sleep, 1}} =:= process_info(P, current_function)]";
+    let told = desk.eval(&node, "timer:sleep(infinity)").run();
+    assert_ne!(told.code, Some(0));
+    told.says(&["E705"]);
+    node.await_true(&format!("[] =:= {sleepers}"));
+}
