@@ -184,7 +184,10 @@ impl Resolver<'_> {
                         self.plan.persist = self.switch("persist", pair);
                         continue;
                     }
-                    if !["persist", "replace"].iter().any(|known| pair.key.value == *known) {
+                    if !["persist", "replace"]
+                        .iter()
+                        .any(|known| pair.key.value == *known)
+                    {
                         continue; // said already
                     }
                     self.said.push(unsupported(
