@@ -32,11 +32,12 @@ use crate::facts::live::{self, NodeFacts};
 use crate::facts::seen::Seen;
 use crate::facts::specs;
 use crate::facts::store::Store;
+use crate::facts::written::{Unwritten, unwritten};
 use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
 use crate::plan::ENVIRONMENT;
-use crate::plan::{CodeFrom, CookieFrom, Plan};
+use crate::plan::{CodeFrom, CookieFrom, Executing, Plan, Windows};
 use crate::report::head;
 use crate::report::json;
 use crate::report::preview::Shown;
@@ -44,7 +45,7 @@ use crate::report::record::{Record, Records, Summary};
 use crate::rules::view::View;
 use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
-use crate::script::{check, high, insert, lower};
+use crate::script::{check, high, insert, lower, release_handler};
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
@@ -311,6 +312,8 @@ pub struct Upgrade {
     pub script: Script,
     /// What there is to say.
     pub diagnostics: Vec<Diagnostic>,
+    /// What the plan wants on the node's disk, and is not there although it runs.
+    pub unwritten: Unwritten,
 }
 
 impl Upgrade {
@@ -321,7 +324,7 @@ impl Upgrade {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.script.is_empty()
+        self.script.is_empty() && self.unwritten.is_empty()
     }
 }
 
@@ -349,14 +352,19 @@ impl Connection<'_> {
         let mut seen = Seen::open(&self.engine.settings.state_dir, self.session.node());
         let changes = compare::compare(&self.session, &facts, new, old, &mut seen)?;
         let strict = self.engine.settings.strict;
-        Ok(decide(
-            plan,
-            self.session.node(),
-            &self.target,
-            facts,
-            changes,
-            strict,
-        ))
+        let node = self.session.node();
+        let mut upgrade = decide(plan, node, &self.target, facts, changes, strict);
+        let missing =
+            exec::release_handler::missing(&self.session, plan, &upgrade.changes, &upgrade.script)?;
+        upgrade.diagnostics.splice(0..0, missing);
+        if let (CodeFrom::Push(from), true) = (&plan.code, plan.persist) {
+            let (facts, changes) = (&upgrade.facts, &upgrade.changes);
+            let (patterns, base) = (&from.patterns, &from.base);
+            let found = unwritten(&self.session, facts, changes, patterns, base, &mut seen)?;
+            upgrade.diagnostics.extend(found.diagnostics(&self.session));
+            upgrade.unwritten = found;
+        }
+        Ok(upgrade)
     }
 
     /// Looks whether another run is going on: until it has ended nobody can say what the node will be.
@@ -381,8 +389,16 @@ impl Connection<'_> {
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
         let records = Records::new(&self.engine.settings.state_dir);
         let run = run_id(&records);
+        // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
-        let mut record = self.begin_record(&records, &run, upgrade);
+        let (mut record, told) = match upgrade.script.is_empty() {
+            true => (None, None),
+            false => match self.begin_record(&records, &run, upgrade) {
+                Ok(record) => (Some(record), None),
+                Err(why) => (None, Some(self.unrecorded(&run, &why))),
+            },
+        };
+        let unwritten = [&upgrade.unwritten.modules[..], &upgrade.unwritten.beside].concat();
         let plan = &self.engine.plan;
         let job = Job {
             session: &self.session,
@@ -394,9 +410,15 @@ impl Connection<'_> {
             script: &upgrade.script,
             verify: !self.engine.settings.no_verify,
             detach: self.engine.settings.detach,
+            also: exec::persist::also(&unwritten),
             interrupt: &self.engine.settings.interrupt,
+            told,
         };
-        let outcome = exec::upgrade(&job, &mut |event| {
+        let begin = match upgrade.script.is_empty() {
+            true => exec::persist::only,
+            false => exec::upgrade,
+        };
+        let outcome = begin(&job, &mut |event| {
             if let Some(record) = &mut record {
                 record.event(&json::event(event, &plan.sources));
             }
@@ -408,7 +430,12 @@ impl Connection<'_> {
         outcome
     }
 
-    fn begin_record(&self, records: &Records, run: &str, upgrade: &Upgrade) -> Option<Record> {
+    fn begin_record(
+        &self,
+        records: &Records,
+        run: &str,
+        upgrade: &Upgrade,
+    ) -> std::io::Result<Record> {
         let plan = &self.engine.plan;
         let summary = Summary {
             run: run.to_owned(),
@@ -441,14 +468,21 @@ impl Connection<'_> {
             .map_or("", |source| &source.text);
         let steps = exec::job::every(&upgrade.changes, &upgrade.rules, &upgrade.script);
         let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
-        let mut record = records
-            .begin(&summary, text, back.as_ref(), Some(&script))
-            .ok()?;
+        let mut record = records.begin(&summary, text, back.as_ref(), Some(&script))?;
         record.event(&json::stream(&plan.path.display().to_string()));
         for line in self.head(upgrade) {
             record.event(&line);
         }
-        Some(record)
+        Ok(record)
+    }
+
+    /// Nobody finds a run again that is nowhere written down: said before it begins.
+    fn unrecorded(&self, run: &str, why: &std::io::Error) -> Diagnostic {
+        let folder = self.engine.settings.state_dir.display();
+        Diagnostic::new(Code::W615, format!("run {run} is not recorded"))
+            .note(format!("{folder}: {why}"))
+            .note("updo rollback, attach, log and report will not know it")
+            .help("give it a folder that it can write: UPDO_STATE_DIR=FOLDER")
     }
 
     /// The lines that stand at the head of this node's events: plan, facts, script, graph, what was said.
@@ -505,12 +539,17 @@ pub fn decide(
         rules.env = specs::new_keys(&changes.specs);
     }
     let high = high::high(&changes, &rules);
-    let script = lower::lower(&changes, &rules, high.clone(), plan.windows);
+    let windows = match plan.engine {
+        Executing::Updo => plan.windows,
+        Executing::ReleaseHandler(_) => Windows::Otp,
+    };
+    let script = lower::lower(&changes, &rules, high.clone(), windows);
     let mut script = script.unwrap_or_else(|refused| {
         diagnostics.push(*refused);
         lower::single(&changes, &rules, high)
     });
     diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
+    diagnostics.extend(release_handler::set(plan, &changes, &mut script));
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
     diagnostics.extend(children::advice(&changes, &rules));
@@ -528,6 +567,7 @@ pub fn decide(
         rules,
         script,
         diagnostics,
+        unwritten: Unwritten::default(),
     }
 }
 

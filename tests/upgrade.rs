@@ -51,6 +51,8 @@ mod snapshots;
 mod suspend;
 #[path = "upgrade/sweep.rs"]
 mod sweep;
+#[path = "upgrade/unusual.rs"]
+mod unusual;
 #[path = "upgrade/way_back.rs"]
 mod way_back;
 #[path = "upgrade/windows.rs"]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
@@ -75,7 +76,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "UPDO_LOG_FILE")]
     pub log_file: Option<PathBuf>,
     /// Never ask; fail instead
-    #[arg(long, global = true, env = "UPDO_NO_INPUT")]
+    #[arg(long, global = true, env = "UPDO_NO_INPUT", value_parser = FalseyValueParser::new())]
     pub no_input: bool,
     /// Start in this folder
     #[arg(short = 'C', global = true, value_name = "DIR")]
@@ -316,7 +317,7 @@ pub struct Run {
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// Do not ask
-    #[arg(short, long, env = "UPDO_YES")]
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
     /// Skip `verify` (said in the report)
     #[arg(long)]
@@ -450,7 +451,7 @@ pub struct Rollback {
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
     /// Do not ask
-    #[arg(short, long, env = "UPDO_YES")]
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
 }
 

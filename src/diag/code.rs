@@ -163,6 +163,9 @@ codes! {
     W342,
     /// A supervisor's new version specifies other children, and nobody starts or stops them.
     W343,
+    /// The plan wants beams on the node's disk, and they are not there although they run; or a crash has left files of
+    /// an earlier writing.
+    W344,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.
@@ -185,6 +188,11 @@ codes! {
     E414,
     /// A version is given as a regular expression that is none, or that only PCRE could follow.
     E415,
+    /// `engine release_handler` cannot run this upgrade here: no SASL on the node, the new code does not lie on its disk, or
+    /// the plan wants what the release handler has no word for.
+    E418,
+    /// `engine release_handler` undoes nothing and resumes nobody when something fails.
+    W419,
     /// Something about a release that OTP only warns of: another run-time system, an appup for another version.
     W416,
     /// An inferred appup needs a look: modules that need each other's new version, or that an `.app` file does not list.
@@ -232,8 +240,14 @@ codes! {
     E612,
     /// The new beams were not written to the node's disk, as `persist` wants.
     E614,
+    /// OTP's release handler refused the script, or gave up in the middle of it.
+    E615,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
+    /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.
+    W615,
+    /// Processes died between suspending and resuming: their states were not converted but lost.
+    W616,
     /// A match failed: the value on the right does not have the form on the left. Both are shown side by side.
     E701,
     /// The node has no such function: look for a typing error in its name or its number of arguments.

@@ -43,11 +43,13 @@ pub enum StepKind {
     Children,
     /// The node waits for a hook of the plan.
     Hook,
+    /// OTP's release handler carries out all of the script.
+    ReleaseHandler,
 }
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -58,6 +60,7 @@ impl StepKind {
         Self::Env,
         Self::Children,
         Self::Hook,
+        Self::ReleaseHandler,
     ];
 }
 
@@ -74,6 +77,7 @@ impl fmt::Display for StepKind {
             Self::Env => "env",
             Self::Children => "children",
             Self::Hook => "hook",
+            Self::ReleaseHandler => "otp",
         })
     }
 }

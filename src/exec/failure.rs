@@ -86,6 +86,17 @@ pub fn of(reason: &Term) -> Diagnostic {
             Code::E611,
             "the client had gone before the first step: nothing was begun",
         ),
+        "release_handler_refused" => Diagnostic::new(
+            Code::E615,
+            "the release handler refused the script before its point of no return",
+        )
+        .note(text(&about))
+        .note("nobody was suspended and no code was loaded"),
+        "release_handler_failed" => Diagnostic::new(
+            Code::E615,
+            "the release handler gave up behind its point of no return",
+        )
+        .note(text(&about)),
         "executor_died" => Diagnostic::new(
             Code::E612,
             "the process that ran the script died on the node",
@@ -144,7 +155,7 @@ fn conversion_failed(about: &Term) -> Diagnostic {
         told = told.note(line);
     }
     told = told.note(format!("old vsn {}, extra {}", show("vsn"), show("extra")));
-    told.help("correct code_change and run again; old code and states were put back")
+    told.help("correct code_change and run again")
 }
 
 fn not_loadable(tag: &str, about: &Term) -> Diagnostic {

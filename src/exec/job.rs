@@ -12,7 +12,7 @@ use crate::facts::change::{Beam, ChangeSet};
 use crate::name::Module;
 use crate::rules::{Change, Purge, Ruleset, Timeout};
 use crate::script::low::Low;
-use crate::script::lower::{Ranks, Script, switched};
+use crate::script::lower::{By, Library, Ranks, Script, switched};
 use crate::term::{Pid, Term};
 
 /// Default patience of a suspension, as OTP's.
@@ -71,6 +71,17 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let is_switch = |i: &Low| matches!(i, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_));
     let ranks = Ranks::of(rules, script);
     environment(&mut steps, rules, false);
+    if let By::ReleaseHandler(libraries) = &script.by {
+        let modules = script.modules().cloned().collect();
+        push(
+            &mut steps,
+            StepKind::ReleaseHandler,
+            modules,
+            eval_script_term(script, libraries),
+        );
+        children(&mut steps, rules, false);
+        return steps;
+    }
     let mut rest = script.low.as_slice();
     while let Some((instruction, behind)) = rest.split_first() {
         let mut next = behind;
@@ -138,6 +149,23 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     }
     children(&mut steps, rules, false);
     steps
+}
+
+/// All of a script in the hands of OTP's release handler.
+fn eval_script_term(script: &Script, libraries: &[Library]) -> Term {
+    let instructions = script.low.iter().map(Low::to_term);
+    let libraries = libraries.iter().map(|library| {
+        Term::tuple([
+            Term::atom(library.app.as_str()),
+            Term::string(&library.vsn),
+            Term::string(&library.folder),
+        ])
+    });
+    Term::tuple([
+        Term::atom("release_handler"),
+        Term::list(instructions),
+        Term::list(libraries),
+    ])
 }
 
 /// Keys that are new in `.app` files: set before anything else, so that new code finds them; old code does not look.
@@ -313,6 +341,8 @@ pub struct Terms<'a> {
     pub deadline: Option<Duration>,
     /// Whether the beams are written to the node's disk after success.
     pub persist: Persist,
+    /// Modules that are only written ([`super::persist::also`]).
+    pub also: Vec<Term>,
 }
 
 /// The whole job; `ways` are the ways back through its windows ([`ways::ways`]).
@@ -357,7 +387,10 @@ pub fn job(
         key("run", Term::binary(terms.run)),
         key("owner", Term::binary(terms.owner)),
         key("watcher", watcher_term(terms.watcher.clone())),
-        key("modules", Term::list(modules)),
+        key(
+            "modules",
+            Term::list(modules.chain(terms.also.iter().cloned())),
+        ),
         key("handlers", handlers_term(changes, rules)),
         key("processes", processes_term(changes, rules)),
         key("steps", steps_term(steps)),
@@ -557,6 +590,7 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
                 parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
             ),
             "apply" => (StepKind::Apply, Vec::new()),
+            "release_handler" => (StepKind::ReleaseHandler, Vec::new()),
             "hook" => (StepKind::Hook, Vec::new()),
             "env" => (StepKind::Env, Vec::new()),
             "children" => {

@@ -9,7 +9,9 @@ pub mod event;
 pub mod failure;
 pub mod interrupt;
 pub mod job;
-pub mod run;
+pub mod persist;
+pub mod release_handler;
+mod run;
 mod watch;
 pub mod ways;
 

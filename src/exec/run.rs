@@ -43,8 +43,12 @@ pub struct Upgrade<'a> {
     pub verify: bool,
     /// Whether the node is left to itself as soon as it has taken the job (`--detach`).
     pub detach: bool,
+    /// Modules that are only written to the disk ([`super::persist::also`]).
+    pub also: Vec<Term>,
     /// Who may ask for the end.
     pub interrupt: &'a Interrupt,
+    /// What is told first, before anything is asked or touched: that the run cannot be recorded.
+    pub told: Option<Diagnostic>,
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
@@ -63,6 +67,11 @@ pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
         run: what.run.to_owned(),
         title: what.plan.title.clone(),
     });
+    if let Some(told) = &what.told {
+        run.checks
+            .watch
+            .tell(Kind::Diagnostic(Box::new(told.clone())));
+    }
     if run.checks.preconditions() {
         run.transaction();
     }
@@ -87,6 +96,7 @@ impl Run<'_, '_> {
             watcher: (!what.detach).then(|| mailbox.pid()),
             deadline: what.plan.deadline,
             persist: self.persist(),
+            also: what.also.clone(),
         };
         let ways = ways::ways(what.view.changes, what.rules, what.script, steps.len() + 1);
         let job = job::job(&terms, what.view.changes, what.rules, &steps, &ways);

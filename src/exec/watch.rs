@@ -454,7 +454,10 @@ impl<'a, 'b> Watch<'a, 'b> {
                 });
             }
             ("step_started", Some(step)) => {
-                let switches = matches!(step.kind, StepKind::Load | StepKind::Delete);
+                let switches = matches!(
+                    step.kind,
+                    StepKind::Load | StepKind::Delete | StepKind::ReleaseHandler
+                );
                 if switches && self.heeded && !self.outcome.touched {
                     let text = "too late: the node was past the point of no return, and finishes";
                     let text = text.to_owned();
@@ -481,11 +484,19 @@ impl<'a, 'b> Watch<'a, 'b> {
                 });
             }
             ("step_finished", Some(step)) => {
-                let processes = parts.get(2).and_then(|info| count(info.get("processes")));
+                let number = |key| parts.get(2).and_then(|info| count(info.get(key)));
+                let (processes, dead) = (number("processes"), number("dead").unwrap_or(0));
                 match step.kind {
                     _ if self.turned => {}
                     StepKind::Suspend => self.outcome.processes += processes.unwrap_or(0),
-                    StepKind::Convert => self.outcome.converted += processes.unwrap_or(0),
+                    StepKind::Convert => {
+                        self.outcome.converted += processes.unwrap_or(0).saturating_sub(dead);
+                    }
+                    StepKind::ReleaseHandler => {
+                        let converted = parts.get(2).and_then(|info| count(info.get("converted")));
+                        self.outcome.processes += processes.unwrap_or(0);
+                        self.outcome.converted += converted.unwrap_or(0);
+                    }
                     _ => {}
                 }
                 let failed = parts.get(2).and_then(|info| info.get("failed")).cloned();
@@ -503,6 +514,9 @@ impl<'a, 'b> Watch<'a, 'b> {
                     processes,
                 });
                 self.born(born.as_ref());
+                if step == StepKind::Convert {
+                    self.died(dead);
+                }
                 self.children(failed.as_ref());
             }
             ("step_failed", Some(step)) => {
@@ -525,10 +539,12 @@ impl<'a, 'b> Watch<'a, 'b> {
                 self.tell(Kind::RollbackStarted);
             }
             ("undo_finished", _) => {
-                self.tell(Kind::RollbackFinished {
-                    ok: true,
-                    took: micros(parts.first()),
-                });
+                let left = |key| {
+                    let list = parts.get(1).and_then(|info| info.get(key)?.as_list());
+                    list.is_some_and(|list| !list.is_empty())
+                };
+                let (ok, took) = (!left("late") && !left("lost"), micros(parts.first()));
+                self.tell(Kind::RollbackFinished { ok, took });
             }
             ("finished", _) => {
                 let state = self.ended(parts);
@@ -574,6 +590,17 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
     }
 
+    /// Processes that did not live to see their conversion: their states are lost, whoever restarts them.
+    fn died(&mut self, dead: u64) {
+        if dead > 0 {
+            let title = format!("{dead} of the processes to convert died: their states are lost");
+            let told = Diagnostic::new(Code::W616, title)
+                .note("while they were suspended or inside code_change")
+                .note("supervisors start them anew, with the code that runs now");
+            self.tell(Kind::Diagnostic(Box::new(told)));
+        }
+    }
+
     /// Processes that came to life in the very moment of the switch.
     fn born(&mut self, born: Option<&Term>) {
         let Some(born) = born.and_then(Term::as_list).filter(|list| !list.is_empty()) else {
@@ -614,6 +641,18 @@ impl<'a, 'b> Watch<'a, 'b> {
                 "going back failed: the node is neither old nor new",
             )
             .help("run these expressions on the node");
+            if let Some(switched) = info.and_then(|i| i.get("switched")) {
+                told.title =
+                    "the release handler has stopped half way: the node is neither old nor new"
+                        .to_owned();
+                told = told
+                    .note("it undoes nothing and resumes nobody")
+                    .note(format!("new code: {switched}; everything else is old"))
+                    .help(
+                        "run these expressions on the node: who is suspended goes on, under the code that is loaded now;\n\
+                         then run the plan again without `engine release_handler`, or restart the node",
+                    );
+            }
             if let Some(new) = info.and_then(|i| i.get("new")) {
                 told = told
                     .note(format!("the windows of {new} are new, everything else is old"))

@@ -38,3 +38,4 @@ pub mod specs;
 mod starts;
 pub mod store;
 mod walk;
+pub mod written;

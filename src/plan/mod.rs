@@ -129,6 +129,16 @@ pub enum Rollback {
     Never,
 }
 
+/// `engine`: who carries a script out on the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Executing {
+    /// updo's own agent: a transaction.
+    #[default]
+    Updo,
+    /// OTP's `release_handler_1:eval_script/5`, with the statement that asks for it.
+    ReleaseHandler(Span),
+}
+
 /// `window`: how a script is grouped. A window is what lies between suspending and resuming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Windows {
@@ -199,8 +209,10 @@ pub struct Plan {
     pub rollback: Rollback,
     /// Whether rules of included files that do nothing are told too.
     pub warn_unused_everywhere: bool,
-    /// `window`.
+    /// `window`; with `engine release_handler` always `otp`.
     pub windows: Windows,
+    /// `engine`: who carries the script out.
+    pub engine: Executing,
 }
 
 impl Plan {

@@ -9,7 +9,7 @@ use super::load::Located;
 use super::offline::Offline;
 use super::options::{attribute, constant, duration, known, unsupported, value, wrong};
 use super::scope::{self, Names};
-use super::{Check, CodeFrom, Hook, Patterns, Plan, Rollback, Rule, When, Windows};
+use super::{Check, CodeFrom, Executing, Hook, Patterns, Plan, Rollback, Rule, When, Windows};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
@@ -51,6 +51,7 @@ pub(super) fn resolve(
         rollback: Rollback::default(),
         warn_unused_everywhere: false,
         windows: Windows::default(),
+        engine: Executing::default(),
     };
     let nothing = Functions::new();
     let mut resolver = Resolver {
@@ -76,6 +77,7 @@ pub(super) fn resolve(
     for located in statements {
         resolver.statement(located);
     }
+    resolver.engine_and_window();
     let Resolver { mut plan, said, .. } = resolver;
     plan.functions = functions;
     (plan, said)
@@ -100,6 +102,25 @@ impl Resolver<'_> {
             );
         } else {
             self.once.insert(what.to_owned(), span);
+        }
+    }
+
+    /// The release handler knows OTP's windows only.
+    fn engine_and_window(&mut self) {
+        let Executing::ReleaseHandler(engine) = self.plan.engine else {
+            return;
+        };
+        if let Some(window) = self
+            .once
+            .get("window")
+            .filter(|_| self.plan.windows != Windows::Otp)
+        {
+            let title = format!(
+                "`engine release_handler` runs `window otp`, not `{}`",
+                self.plan.windows
+            );
+            let told = Diagnostic::new(Code::E205, title).label(*window, "does not go with");
+            self.said.push(told.label(engine, "this engine"));
         }
     }
 
@@ -255,9 +276,7 @@ impl Resolver<'_> {
                 self.once("engine", span);
                 match word.value.as_str() {
                     "updo" => {}
-                    "release_handler" => self
-                        .said
-                        .push(unsupported(span, "`engine release_handler`")),
+                    "release_handler" => self.plan.engine = Executing::ReleaseHandler(span),
                     _ => self
                         .said
                         .push(choice("engine", word, &["updo", "release_handler"])),

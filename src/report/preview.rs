@@ -15,7 +15,7 @@ use crate::plan::{Plan, Windows};
 use crate::rules::{Change, Class, Origin, Ruleset};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
-use crate::script::lower::{Ranks, Script, processes, running, suspended, switched};
+use crate::script::lower::{By, Ranks, Script, processes, running, suspended, switched};
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Copy, Debug)]
@@ -227,6 +227,17 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
     windows(out, shown, style);
+    if let By::ReleaseHandler(libraries) = &shown.script.by {
+        let folders: Vec<String> = libraries
+            .iter()
+            .map(|l| format!("{}/ebin", l.folder))
+            .collect();
+        let _ = writeln!(
+            out,
+            "  engine   release_handler: OTP's release_handler_1:eval_script/5 runs this on the node, with the beams in {}",
+            folders.join(", ")
+        );
+    }
     for (low, origin) in &shown.script.inserted {
         let (line, because) = match origin {
             Origin::Plan { span, because } => (place(shown.sources(), *span), because.as_deref()),
@@ -342,6 +353,12 @@ fn names(modules: &[Module]) -> String {
 }
 
 fn undo(shown: &Shown<'_>, style: Style) -> String {
+    if let By::ReleaseHandler(_) = shown.script.by {
+        return look(
+            style,
+            "none when it fails: the release handler leaves code and processes as they are then",
+        );
+    }
     let missing: Vec<String> = shown
         .rules
         .modules
@@ -448,6 +465,10 @@ pub fn json(shown: &Shown<'_>) -> Value {
         "modules": modules.collect::<Vec<_>>(),
         "low": shown.script.low.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "window": shown.script.kind.to_string(),
+        "engine": match shown.script.by {
+            By::Updo => "updo",
+            By::ReleaseHandler(_) => "release_handler",
+        },
         "windows": shown.script.windows().iter().map(|window| {
             let (load, delete) = switched(window);
             let names = |modules: Vec<Module>| modules.iter().map(|m| m.as_str().to_owned()).collect::<Vec<_>>();

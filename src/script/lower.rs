@@ -17,6 +17,26 @@ use crate::name::{App, Module};
 use crate::plan::Windows;
 use crate::rules::{Change, Class, Origin, Ruleset};
 
+/// Who carries a script out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The agent, as a transaction.
+    Updo,
+    /// OTP's `release_handler_1:eval_script/5`, which reads object code from these folders.
+    ReleaseHandler(Vec<Library>),
+}
+
+/// A library as `eval_script` wants it: beams lie in `FOLDER/ebin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// The application; `undefined` for modules outside of all.
+    pub app: App,
+    /// Its version after the upgrade.
+    pub vsn: String,
+    /// The folder on the node.
+    pub folder: String,
+}
+
 /// A script ready to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
@@ -26,6 +46,8 @@ pub struct Script {
     pub low: Vec<Low>,
     /// How they are grouped.
     pub kind: Windows,
+    /// Who carries them out.
+    pub by: By,
     /// Those of the low-level instructions that the plan has inserted, with their statements.
     pub inserted: Vec<(Low, Origin)>,
 }
@@ -142,6 +164,7 @@ pub fn lower(
         high,
         low,
         kind,
+        by: By::Updo,
         inserted: Vec::new(),
     })
 }
@@ -156,6 +179,7 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
         high,
         low,
         kind: Windows::Single,
+        by: By::Updo,
         inserted: Vec::new(),
     }
 }

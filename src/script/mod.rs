@@ -14,6 +14,7 @@ pub mod lower;
 mod merge;
 pub mod otp;
 pub mod read;
+pub mod release_handler;
 pub mod translate;
 
 use crate::name::{App, Module};

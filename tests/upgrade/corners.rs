@@ -11,7 +11,7 @@ use crate::support::desk::Desk;
 use crate::support::{Options, TestNode};
 
 /// Sources by name, compiled into a folder.
-fn compiled(folder: &Path, sources: &[(String, String)]) -> PathBuf {
+pub fn compiled(folder: &Path, sources: &[(String, String)]) -> PathBuf {
     let ebin = folder.join("ebin");
     std::fs::create_dir_all(&ebin).expect("a folder");
     let mut erlc = Command::new("erlc");
@@ -33,7 +33,7 @@ fn module(name: &str, version: u32) -> (String, String) {
 }
 
 /// A node that has loaded everything in a folder.
-fn node_with(ebin: &Path) -> TestNode {
+pub fn node_with(ebin: &Path) -> TestNode {
     let node = Options::default().path(ebin).path(witness()).start();
     node.eval(&format!(
         "[{{module, _}} = code:load_file(list_to_atom(filename:basename(F, \".beam\"))) || F <- [\"witness\" | filelib:wildcard({:?})]]",

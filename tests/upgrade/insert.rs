@@ -191,6 +191,26 @@ fn what_breaks_the_laws_is_refused() {
             "does not carry out",
         ),
         (
+            "insert {start, [mill_front]} at end.",
+            "E401",
+            "does not carry out `start`",
+        ),
+        (
+            "insert restart_emulator at end.",
+            "E401",
+            "does not carry out `restart_emulator`",
+        ),
+        (
+            "insert restart_new_emulator at end.",
+            "E401",
+            "does not carry out `restart_new_emulator`",
+        ),
+        (
+            "insert {sync_nodes, mill, [other@host]} at end.",
+            "E401",
+            "does not carry out `sync_nodes`",
+        ),
+        (
             "insert {aply, {a, b, []}} at end.",
             "E401",
             "Bad instruction",

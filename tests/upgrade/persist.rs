@@ -184,3 +184,78 @@ fn the_node_dies_between_two_writes() {
         "never behind the last: {seen:?}"
     );
 }
+
+/// What runs already and is not on the disk is told, and written by a run that has nothing else to do. It is no run to
+/// undo: the one before stays the last.
+#[test]
+fn what_the_disk_lacks_is_written_later() {
+    let bank_1 = Deployed::bank();
+    let node = &bank_1.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let unsaved = Plan::up("fine").on(&desk);
+    desk.on(node, &["run", &unsaved, "--yes"]).run().exits(0);
+    assert_eq!(beams(&bank_1.ebin), beams(&bank().one));
+    // Without `persist` nobody asked for it.
+    let ran = desk.on(node, &["run", &unsaved, "--yes"]).run().exits(0);
+    assert!(!ran.stderr.contains("W344"), "{ran}");
+    let path = plan("").on(&desk);
+    for command in [&["preview", &path][..], &["status", &path]] {
+        let ran = desk.on(node, command).run().exits(0);
+        ran.says(&[
+            "W344",
+            "a restart would lose it",
+            "bank_rate.beam",
+            "bank_fee.beam",
+        ]);
+    }
+    desk.on(node, &["run", &path, "--yes"])
+        .run()
+        .exits(0)
+        .says(&["3 beams written"]);
+    assert_eq!(beams(&bank_1.ebin), beams(&bank().two));
+    is(node, Is::New, &pids);
+    let ran = desk.on(node, &["run", &path, "--yes"]).run().exits(0);
+    assert!(!ran.stderr.contains("W344"), "{ran}");
+    ran.says(&["nothing to do"]);
+    desk.on(node, &["rollback", "--yes"]).run().exits(0);
+    is(node, Is::Old, &pids);
+}
+
+/// A writing that went down between two renames is told, and finished by a run that has nothing else to do.
+#[test]
+fn what_a_crash_has_left_is_finished() {
+    let bank_1 = Deployed::bank();
+    let node = &bank_1.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let path = plan("").on(&desk);
+    desk.on(node, &["run", &path, "--yes"]).run().exits(0);
+    assert_eq!(beams(&bank_1.ebin), beams(&bank().two));
+    let left = |old: bool| {
+        let file = bank_1.ebin.join("bank_rate.beam");
+        let beside = bank_1.ebin.join("bank_rate.beam.updo-abcd");
+        if old {
+            fs::rename(&file, &beside).expect("renamed");
+            fs::copy(bank().one.join("bank_rate.beam"), &file).expect("copied");
+        }
+        let text = format!("{{updo_persist,[{{{beside:?},{file:?}}}],[]}}.\n");
+        fs::write(bank_1.ebin.join(".updo-abcd"), text).expect("a journal");
+    };
+    // Before the last rename, and behind it.
+    for old in [true, false] {
+        left(old);
+        desk.on(node, &["status", &path]).run().exits(0).says(&[
+            "W344",
+            "interrupted while it wrote",
+            ".updo-abcd",
+        ]);
+        desk.on(node, &["run", &path, "--yes"])
+            .run()
+            .exits(0)
+            .says(&["beams written"]);
+        assert_eq!(beams(&bank_1.ebin), beams(&bank().two), "{old}");
+        let ran = desk.on(node, &["run", &path, "--yes"]).run().exits(0);
+        assert!(!ran.stderr.contains("W344"), "{ran}");
+    }
+    is(node, Is::New, &pids);
+    assert_eq!(look(&restarted(&bank_1.ebin)), Is::New);
+}

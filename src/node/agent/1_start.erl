@@ -98,7 +98,7 @@ new_window(Log) ->
 
 new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined, t1 => undefined, before => #{},
-                    step => undefined}).
+                    step => undefined, foreign => undefined}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
 log_entry({set, K, V}, L) -> L#{K => V};

@@ -109,7 +109,7 @@ alone(G) -> G.
 
 %% The time is up: whatever the executor is in (a hanging on_load, an apply), its successor undoes. What is already
 %% being undone or resumed is left alone.
-deadline(#{phase := running, log := #{undoing := false, resuming := false, way := there, step := Step}, exec := Exec} = G) ->
+deadline(#{phase := running, log := #{undoing := false, resuming := false, way := there, foreign := undefined, step := Step}, exec := Exec} = G) ->
     exit(Exec, kill),
     G#{late := {deadline, Step}};
 deadline(G) -> G.
@@ -117,7 +117,7 @@ deadline(G) -> G.
 %% Somebody wants it called off. Only while nothing is switched: later the run goes on to its end. Should the executor
 %% be faster by one step, its successor undoes the switch: old in any case.
 abort_run(#{phase := running, exec := Exec, late := undefined,
-            log := #{undoing := false, resuming := false, switching := [], on_load := [], windows := 0, way := there, step := Step}} = G) ->
+            log := #{undoing := false, resuming := false, switching := [], on_load := [], windows := 0, way := there, foreign := undefined, step := Step}} = G) ->
     exit(Exec, kill),
     G#{late := {aborted, Step}};
 abort_run(G) -> G.
@@ -139,12 +139,12 @@ executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := 
     end.
 
 %% Executors die as fast as they are made: at least nobody stays suspended.
-last_resort(Reason, #{log := #{found := Found, switching := S, on_load := O, converting := C, outcome := Outcome}} = G) ->
+last_resort(Reason, #{log := #{found := Found, switching := S, on_load := O, converting := C, outcome := Outcome, foreign := Foreign}} = G) ->
     lists:foreach(fun(P) -> P ! {system, {self(), make_ref()}, resume} end,
                   [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
     if
         Outcome =/= undefined -> G;
-        S =:= [], O =:= [], C =:= [] -> logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
+        S =:= [], O =:= [], C =:= [], Foreign =:= undefined -> logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
         true ->
             Text = <<"% the executor died too often; everybody was resumed, but code and states may not fit">>,
             logged({event, {finished, mixed, #{reason => Reason, suspended_us => 0, by_hand => [Text]}}}, G)

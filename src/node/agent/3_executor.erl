@@ -97,7 +97,7 @@ new_guardian() ->
             event({guardian_replaced, #{guardian => G}});
         {Ref, false} ->
             case Log of
-                #{undoing := false, resuming := false, windows := 0} when Phase =:= running -> fail({lock_lost, holder()});
+                #{undoing := false, resuming := false, windows := 0, foreign := undefined} when Phase =:= running -> fail({lock_lost, holder()});
                 _ -> ok
             end;
         {'DOWN', Mon, process, _, _} -> new_guardian()
@@ -183,7 +183,7 @@ skip(Id, Step) ->
     #{done := Done, wdone := WDone, applied := Applied, resuming := Resuming} = get(log),
     case {lists:member(Id, Done), lists:member(Id, WDone), Step} of
         {true, _, _} -> true;
-        _ when element(1, Step) =:= apply; element(1, Step) =:= hook -> lists:member(Id, Applied);
+        _ when element(1, Step) =:= apply; element(1, Step) =:= hook; element(1, Step) =:= release_handler -> lists:member(Id, Applied);
         {_, true, _} when Resuming -> true;
         _ -> false
     end.
@@ -215,11 +215,13 @@ as_map(R) -> #{reason => R}.
 recover(Why) ->
     put(recovered, true),
     event({executor_replaced, #{executor => self(), why => Why}}),
-    #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O, way := Way} = get(log),
+    #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O, way := Way,
+      foreign := Foreign} = get(log),
     code_server_idle(),
     Late = is_tuple(Why) andalso element(1, Why) =:= deadline,
     if
         Outcome =/= undefined -> ok;
+        Foreign =/= undefined -> foreign_again(Foreign);
         Undoing -> back(Why);
         Resuming -> run(again);
         Way =/= there -> again_back(S ++ O);
@@ -248,8 +250,9 @@ code_server_idle() -> code:delete(updo_run), ok.
 
 back(Why) ->
     try
-        #{switching := S, on_load := O, windows := N} = get(log),
+        #{switching := S, on_load := O, windows := N, foreign := Foreign} = get(log),
         case {S ++ O, cannot_undo()} of
+            _ when Foreign =/= undefined -> half_way(Why, Foreign);
             {[], _} -> abort(Why, N);
             {_, []} -> undo(Why, N);
             {_, Ms} -> give_up(Why, Ms)
@@ -323,6 +326,7 @@ step(_, {env, Keys}) ->
                           end
                   end, Keys),
     #{};
+step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
 step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
 step(Id, {hook, Ms, _}) ->
     log({add, applied, Id}),

@@ -51,7 +51,7 @@ bad_beam(M, B) ->
 
 %% Two versions fit into the VM, so the old slot must be free before anything is loaded.
 purge_ahead(Ms) ->
-    Old = [{M, maps:get(purge, Map, soft)} || #{name := M} = Map <- Ms, erlang:check_old_code(M)],
+    Old = [{M, maps:get(purge, Map, soft)} || #{name := M} = Map <- Ms, maps:get(purge, Map, soft) =/= keep, erlang:check_old_code(M)],
     Stay = [M || {M, _} = Policy <- Old, not purged(Policy, now_ms())],
     Stay =:= [] orelse fail({old_code_in_use, [{M, users_of_old(M)} || M <- Stay]}).
 

@@ -158,3 +158,120 @@ portable(Text, Bindings) ->
     Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(), Bindings),
     {value, Fun, _} = erl_eval:exprs(Exprs, Bs),
     Fun.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Everything at once by OTP's own release handler: no window of ours, no undo. It runs in a process of its own, which
+%% neither executor nor guardian take along, and says by its exit reason how it ended.
+
+foreign(Id, Script, Libs) ->
+    log({add, applied, Id}),
+    Me = self(),
+    Stood = standing(),
+    Counts = concerned(Script),
+    {Pid, Mon} = spawn_monitor(fun() -> foreign_init(Me, Script, Libs) end),
+    log({set, foreign, {Pid, Id, Stood}}),
+    check_guardian(),
+    %% At most so long somebody stood still.
+    Stand = maps:get(processes, Counts) > 0,
+    Stand andalso log({set, t0, now_us()}),
+    Pid ! {go, Me},
+    How = await_foreign(Mon),
+    Stand andalso log({set, t1, now_us()}),
+    maps:merge(foreign_ended(How, Id, Stood), Counts).
+
+%% How many processes the script is about, as this agent finds them: OTP tells nothing.
+concerned(Script) ->
+    Modules = fun(L) -> [case X of {M, _} -> M; M -> M end || X <- L] end,
+    Want = maps:from_list([{M, true} || {suspend, L} <- Script, M <- Modules(L)]),
+    {Found, _} = find(Want, []),
+    Convert = [M || {code_change, _, L} <- Script, M <- Modules(L)],
+    #{processes => found_size(Found), converted => found_size(maps:with(Convert, Found))}.
+
+foreign_init(Exec, Script, Libs) ->
+    Mon = monitor(process, Exec),
+    receive
+        {go, Exec} ->
+            demonitor(Mon, [flush]),
+            exit({updo_done, eval_script(Script, Libs)});
+        {'DOWN', Mon, process, _, _} -> exit({updo_done, {refused, <<"it was not begun">>}})
+    end.
+
+eval_script(Script, Libs) ->
+    try release_handler_1:eval_script(Script, [], Libs, [], []) of
+        {ok, _} -> ok;
+        {error, Why} -> {refused, text(no_args(Why))};
+        {'EXIT', Why} -> {half, text(no_args(Why))};
+        Other -> {half, text(no_args(Other))}
+    catch
+        Class:Why:Stack -> {half, text({Class, Why, no_args(Stack)})}
+    end.
+
+await_foreign(Mon) ->
+    GMon = get(gmon),
+    receive
+        {'DOWN', Mon, process, _, {updo_done, How}} -> How;
+        {'DOWN', Mon, process, _, Why} -> {half, text(Why)};
+        {updo_watchers, Ws} -> put(watchers, Ws), await_foreign(Mon);
+        {'DOWN', GMon, process, _, _} -> new_guardian(), await_foreign(Mon)
+    end.
+
+%% The executor before this one died. Nobody could tell how it ended when it had ended before: the code tells no more
+%% than what is loaded, so that is not called a success.
+foreign_again({done, Id, Stood, How}) -> foreign_on(How, Id, Stood);
+foreign_again({Pid, Id, Stood}) ->
+    Mon = monitor(process, Pid),
+    foreign_on(await_foreign(Mon), Id, Stood).
+
+foreign_on(How, Id, Stood) ->
+    try foreign_ended(How, Id, Stood) of
+        Info ->
+            lists:member(Id, log_get(wdone)) orelse
+                begin log({add, wdone, Id}), event({step_finished, Id, 0, Info}) end,
+            run(again)
+    catch
+        throw:{updo_fail, Reason} -> failed(Reason)
+    end.
+
+foreign_ended({refused, Why}, _, _) ->
+    log({set, foreign, undefined}),
+    fail({release_handler_refused, Why});
+foreign_ended(How, Id, Stood) ->
+    log({set, foreign, {done, Id, Stood, How}}),
+    Ms = [M || #{name := M} <- job(modules, [])],
+    case {How, [M || #{name := M} = Map <- job(modules, []), not is_new(Map)]} of
+        {ok, []} -> log({set, loaded, Ms}), #{modules => length(Ms)};
+        {ok, Other} -> fail({release_handler_failed, text_of("it loaded other code than was shown: ~tp", [Other])});
+        {{half, Why}, _} -> fail({release_handler_failed, Why})
+    end.
+
+%% What is left behind, and how to get everybody going.
+half_way(Why, Foreign) ->
+    Stood = element(3, Foreign),
+    Stay = standing() -- Stood,
+    Shown = lists:sublist(Stay, 5 * named()),
+    More = case length(Stay) - length(Shown) of
+        0 -> [];
+        N -> [text_of("% and ~b more: [sys:resume(P) || P <- processes(), {_, {sys, _, _}} <- [process_info(P, current_function)]].", [N])]
+    end,
+    New = [M || #{name := M} = Map <- job(modules, []), is_new(Map)],
+    finished(mixed, #{reason => Why, switched => New, suspended => length(Stay),
+                      by_hand => [text_of("sys:resume(~s).", [pid_text(P)]) || P <- Shown] ++ More}).
+
+%% Everybody who is suspended. One that hibernates as well is asked, when it is a process of the job's modules.
+standing() ->
+    Ms = [M || #{name := M} <- job(modules, [])],
+    [P || P <- processes(), P =/= self(), stands(process_info(P, [current_function, dictionary]), P, Ms)].
+
+stands([{current_function, {sys, _, _}} | _], _, _) -> true;
+stands([{current_function, {erlang, hibernate, 3}}, {dictionary, D}], P, Ms) ->
+    case lists:keyfind('$initial_call', 1, D) of
+        {_, {M, _, _}} ->
+            lists:member(M, Ms) andalso
+                try sys:get_status(P, 500) of
+                    {status, _, _, [_, suspended | _]} -> true;
+                    _ -> false
+                catch _:_ -> false
+                end;
+        _ -> false
+    end;
+stands(_, _, _) -> false.

@@ -194,8 +194,8 @@ text_of(Format, Args) ->
         _ -> <<"(not printable)">>
     end.
 
-%% As the shell takes it: pid(0,84,0).
-pid_text(P) -> "pid(" ++ [case C of $. -> $,; _ -> C end || C <- pid_to_list(P), C =/= $<, C =/= $>] ++ ")".
+%% As the shell, `updo eval` and a remote call take it: c:pid(0,84,0).
+pid_text(P) -> "c:pid(" ++ [case C of $. -> $,; _ -> C end || C <- pid_to_list(P), C =/= $<, C =/= $>] ++ ")".
 
 stack_text(Stack) -> text(no_args(Stack)).
 

@@ -88,7 +88,14 @@ persist_rename([{Beside, _, File, _} = Write | Rest], Done) ->
 
 %% What the file held before.
 persist_back({Beside, M, File, _}) ->
-    case maps:get(old, module_map(M), undefined) of
+    case module_map(M) of
+        %% What it held is not known, and what it holds is what runs.
+        #{purge := keep} -> ok;
+        Map -> persist_back(Beside, File, maps:get(old, Map, undefined))
+    end.
+
+persist_back(Beside, File, Before) ->
+    case Before of
         Old when is_binary(Old) ->
             try write_synced(Beside, Old, File), file:rename(Beside, File) catch throw:_ -> file:delete(Beside) end;
         _ -> file:delete(File)

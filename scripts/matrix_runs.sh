@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# Upgrades of the tests' applications on a node of another OTP release: several windows, children of supervisors, beams
+# that are written to the disk, leaving a run and rejoining it, OTP's own release handler where SASL is there.
+#
+#   scripts/matrix_runs.sh RELEASE          called by scripts/matrix.sh, which sets what connects; UPDO_BIN is the binary
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+release=$1 updo=$UPDO_BIN
+inside=$(sh "$root/scripts/otp.sh" root "$release")
+room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
+seen=/tmp/$(basename "$room")
+node=runs${release}_$$@localhost
+pid=''
+clean_up() {
+    local status=$?
+    trap - EXIT
+    [ -z "$pid" ] || { kill -9 "$pid" && wait "$pid"; } 2>/dev/null || true
+    rm -rf "$room"
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+
+# Both versions of each application; what is new in version 2 is not in version 1.
+build() {
+    local app=$1 new=${2:-} version flags
+    for version in 1 2; do
+        mkdir -p "$room/$app-$version/ebin" "$room/src/$app-$version"
+        cp "$root/tests/fixtures/apps/$app"/*.erl "$room/src/$app-$version"
+        [ "$version" = 2 ] || [ -z "$new" ] || rm "$room/src/$app-1/$new.erl"
+        cp "$root/tests/fixtures/apps/$app/$app-$version.app" "$room/$app-$version/ebin/$app.app"
+        flags=
+        [ "$version" = 1 ] || flags=-DTWO
+        sh "$root/scripts/otp.sh" run "$release" sh -c \
+            "cd $seen/src/$app-$version && erlc $flags +debug_info -o $seen/$app-$version/ebin *.erl" >"$room/erlc.log" 2>&1 ||
+            { cat "$room/erlc.log"; exit 1; }
+    done
+    mkdir -p "$room/$app/ebin"
+    cp "$room/$app-1/ebin"/* "$room/$app/ebin"
+}
+
+start() {
+    setsid sh "$root/scripts/otp.sh" node "$release" "$node" -noinput \
+        -pa "$seen/mill/ebin" "$seen/post/ebin" "$seen/bank/ebin" \
+        -eval '[{ok, _} = application:ensure_all_started(A) || A <- [mill, post, bank]],
+               [code:load_file(M) || M <- [mill_rate, bank_rate, bank_account]].' \
+        </dev/null >"$room/node.log" 2>&1 &
+    pid=$!
+    for _ in $(seq 50); do
+        "$updo" eval "$node" '[_ | _] = [ok || {bank, _, _} <- application:which_applications()]' >/dev/null 2>&1 && return
+        sleep 0.2
+    done
+    cat "$room/node.log"
+    exit 1
+}
+
+stop() {
+    kill -9 "$pid"
+    wait "$pid" 2>/dev/null || true
+    sleep 0.3
+}
+
+# `is EXPRESSION VALUE`: what the node says.
+is() {
+    local found
+    found=$("$updo" eval "$node" "$1" | tr -d ' \n')
+    [ "$found" = "$2" ] || { echo "OTP $release: $1 is $found, not $2"; exit 1; }
+}
+
+plan() {
+    printf 'plan "%s".\n%s\n' "$1" "$2" >"$room/plan.updo"
+}
+
+run() {
+    local code=$1 status=0
+    shift
+    "$updo" "$@" >"$room/run.log" 2>&1 || status=$?
+    [ "$status" = "$code" ] || { echo "OTP $release: updo $* ends with $status"; cat "$room/run.log"; exit 1; }
+}
+
+# Nobody suspended, and the agent gone; it takes its leave right after it has said that all is done.
+nobody_left() {
+    local left="lists:member(updo_run, registered()) orelse
+        [M || {M, _} <- code:all_loaded(), string:prefix(atom_to_list(M), \"updo_agent\") =/= nomatch]"
+    is '[P || P <- processes(), {_, {sys, _, _}} <- [process_info(P, current_function)]]' '[]'
+    for _ in $(seq 15); do
+        [ "$("$updo" eval "$node" "$left")" != '[]' ] || return 0
+        sleep 0.2
+    done
+    is "$left" '[]'
+}
+
+build mill mill_toll
+build post
+build bank bank_fee
+start
+
+# Two windows, up and back.
+is 'mill_front:sack(100)' '{1,1,{1,100,1},1}'
+plan Windows "code push [\"$room/mill-2/ebin\"]. old from \"$room/mill-1/ebin\". window minimal."
+run 0 run "$room/plan.updo" -t "$node" --yes
+is 'mill_front:sack(100)' '{2,2,{2,200,2},10}'
+nobody_left
+run 0 rollback -t "$node" --yes
+is 'mill_front:sack(100)' '{1,3,{1,300,1},1}'
+nobody_left
+
+# Children of supervisors without names.
+desks='[lists:sort([I || {I, P, _, _} <- supervisor:which_children(S), is_pid(P)]) || {_, S, _, _} <- supervisor:which_children(post_sup)]'
+plan Children "code push [\"$room/post-2/ebin\"]. old from \"$room/post-1/ebin\".
+module post_floor #{children => #{start => [parcels], stop => [fax]}} because \"nobody sends faxes\"."
+run 0 run "$room/plan.updo" -t "$node" --yes
+is "$desks" '[[letters,parcels],[letters,parcels]]'
+nobody_left
+
+# Left alone and rejoined, and the disk has it: a restart keeps it. The beams of the node lie in its chroot.
+plan Persist "code push [\"$room/bank-2/ebin\"] #{persist => true}. old from \"$room/bank-1/ebin\".
+module bank_account #{change => {advanced, {slow, 200}}} because \"time to leave\"."
+run 23 run "$room/plan.updo" -t "$node" --yes --detach
+name=$(sed -n 's/.*updo attach \([0-9a-f]\{4\}\).*/\1/p' "$room/run.log" | head -n 1)
+run 0 attach "$name"
+is '{maps:get(version, bank_account:ask(3)), maps:get(fee, bank_account:ask(3))}' '{2,3}'
+nobody_left
+cmp "$room/bank/ebin/bank_account.beam" "$room/bank-2/ebin/bank_account.beam"
+stop
+start
+is 'maps:get(version, bank_account:ask(3))' '2'
+
+# OTP's own engine, where SASL is there; where it is not, that is said.
+is 'mill_front:sack(100)' '{1,1,{1,100,1},1}'
+cp "$room/mill-2/ebin"/* "$room/mill/ebin"
+plan Otp "code on_disk. old from \"$room/mill-1/ebin\". engine release_handler."
+if [ "$("$updo" eval "$node" 'code:which(release_handler_1)')" = non_existing ]; then
+    run 1 run "$room/plan.updo" -t "$node" --yes
+    grep -q E418 "$room/run.log"
+    otp=', no release handler there'
+else
+    run 0 run "$room/plan.updo" -t "$node" --yes
+    is 'mill_front:sack(100)' '{2,2,{2,200,2},10}'
+    otp=', release handler'
+fi
+nobody_left
+echo "windows, children, persist, detach and attach$otp"

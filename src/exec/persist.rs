@@ -1,0 +1,55 @@
+//! Writing what a node runs already to its disk: a run without steps, under the same lock and by the same agent, that
+//! only settles. It has no record: there is nothing to undo in what runs.
+
+use super::event::{Kind, State};
+use super::failure;
+use super::job::{self, Persist};
+use super::run::Upgrade;
+use super::watch::{Outcome, Watch};
+use crate::facts::change::Beam;
+use crate::name::Module;
+use crate::term::Term;
+
+/// Modules that take part in the writing and in nothing else, as the agent's maps.
+pub fn also(modules: &[(Module, Beam)]) -> Vec<Term> {
+    let key = |name: &str, value: Term| (Term::atom(name), value);
+    let one = |(module, beam): &(Module, Beam)| {
+        Term::map([
+            key("name", Term::atom(module.as_str())),
+            key("file", Term::string(&beam.file)),
+            key("new", Term::binary(&*beam.bytes)),
+            key("loaded", Term::boolean(true)),
+            key("purge", Term::atom("keep")),
+        ])
+    };
+    modules.iter().map(one).collect()
+}
+
+/// Writes, and nothing else. Every event goes to `sink`.
+pub fn only(what: &Upgrade<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outcome {
+    let explain = |reason: &Term| failure::diagnostic(reason, what.rules, what.plan);
+    let mut watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
+    watch.tell(Kind::Started {
+        run: what.run.to_owned(),
+        title: what.plan.title.clone(),
+    });
+    let mailbox = what.session.mailbox();
+    let terms = job::Terms {
+        run: what.run,
+        owner: what.owner,
+        watcher: Some(mailbox.pid()),
+        deadline: what.plan.deadline,
+        persist: Persist::Asked,
+        also: what.also.clone(),
+    };
+    let job = job::job(&terms, what.view.changes, what.rules, &[], &[]);
+    if let Some(agent) = watch.start(&mailbox, &job) {
+        watch.outcome.state = watch.until_finished(&mailbox, &[]);
+        if watch.outcome.state != State::Unknown {
+            let good = watch.outcome.errors.is_empty();
+            watch.settle(&agent, &mailbox, good);
+        }
+    }
+    watch.finished(0);
+    watch.outcome
+}

@@ -1,0 +1,103 @@
+//! `engine release_handler`: what a script needs so that OTP's `release_handler_1:eval_script/5` can carry it out.
+//!
+//! Takes the plan, the changes and the finished script of `window otp`; sets who carries it out and from which folders
+//! of the node it reads the object code. Gives what does not go with this engine (E418) and what the engine does not do
+//! (W419). Asks no node: whether OTP's module and the files are there is asked in `exec::release_handler`.
+
+use std::path::Path;
+
+use super::low::Low;
+use super::lower::{By, Library, Script};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::facts::change::ChangeSet;
+use crate::name::Module;
+use crate::plan::{CodeFrom, Executing, Plan};
+
+/// Hands the script to the release handler when the plan says so.
+pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnostic> {
+    let Executing::ReleaseHandler(span) = plan.engine else {
+        return Vec::new();
+    };
+    if script.is_empty() {
+        return Vec::new();
+    }
+    let mut said = Vec::new();
+    let hook = |i: &&Low| matches!(i, Low::Hook { .. });
+    if let Some(Low::Hook { name, .. }) = script.low.iter().find(hook) {
+        let title = format!("the release handler cannot wait for the hook {name}");
+        said.push(refused(title, span).help("delete the hook, or the `engine` statement"));
+    }
+    let mut libraries = Vec::new();
+    for instruction in &script.low {
+        let Low::LoadObjectCode { app, vsn, modules } = instruction else {
+            continue;
+        };
+        match folder(changes, modules) {
+            Ok(folder) => libraries.push(Library {
+                app: app.clone(),
+                vsn: vsn.clone(),
+                folder,
+            }),
+            Err(why) => {
+                let title = format!("the release handler cannot read the new code of {app}");
+                let told = refused(title, span).note(why);
+                said.push(
+                    told.help(
+                        "it reads `FOLDER/ebin/MODULE.beam`, one folder for each application",
+                    ),
+                );
+            }
+        }
+    }
+    script.by = By::ReleaseHandler(libraries);
+    said.push(warning(plan, script, span));
+    said
+}
+
+/// E418 at the `engine` statement.
+pub fn refused(title: impl Into<String>, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::E418, title).label(span, "asked for here")
+}
+
+/// The one folder whose `ebin` has the new beams of some modules.
+fn folder(changes: &ChangeSet, modules: &[Module]) -> Result<String, String> {
+    let mut found: Option<String> = None;
+    for module in modules {
+        let beam = changes.modules.get(module).and_then(|c| c.new.as_ref());
+        let Some(beam) = beam else { continue };
+        let file = Path::new(&beam.file);
+        let ebin = file.parent().filter(|ebin| ebin.ends_with("ebin"));
+        let named = file.file_stem().is_some_and(|stem| stem == module.as_str());
+        let folder = ebin.and_then(Path::parent).and_then(Path::to_str);
+        let Some(folder) = folder.filter(|folder| named && !folder.is_empty()) else {
+            return Err(format!("{module} lies in {}", beam.file));
+        };
+        match &found {
+            Some(other) if other != folder => {
+                return Err(format!("beams lie in {other}/ebin and in {folder}/ebin"));
+            }
+            _ => found = Some(folder.to_owned()),
+        }
+    }
+    found.ok_or_else(|| "no beam of it is there".to_owned())
+}
+
+/// W419: what this engine does not do.
+fn warning(plan: &Plan, script: &Script, span: Span) -> Diagnostic {
+    let mut told = Diagnostic::new(
+        Code::W419,
+        "OTP's release handler runs this script: it undoes nothing and resumes nobody when something fails",
+    )
+    .label(span, "asked for here")
+    .note("a busy process is left out in silence: it goes on with its old state under the new code");
+    let converts = |i: &Low| matches!(i, Low::CodeChange { .. });
+    if plan.code == CodeFrom::OnDisk && script.low.iter().any(converts) {
+        told = told.note(
+            "code_change gets the version of the file on the disk as OldVsn, and that file is the new one already",
+        );
+    }
+    if plan.deadline.is_some() {
+        told = told.note("the deadline ends nothing once the release handler has begun");
+    }
+    told.help("without `engine release_handler` the same script runs as a transaction")
+}
