@@ -149,6 +149,7 @@ fn in_a_pipeline() {
     let ran = desk
         .on(node, &args)
         .env("GITHUB_ACTIONS", "true")
+        .arg("--log-file=t.log")
         .env(
             "GITHUB_STEP_SUMMARY",
             &desk.write("summary.md", "before\n").display().to_string(),
@@ -183,6 +184,10 @@ fn in_a_pipeline() {
         .map(|c| if c.is_ascii_digit() { '0' } else { *c })
         .collect();
     assert_eq!(shape, "00:00:00Z");
+    // The trace has the messages, without what they say.
+    let trace = desk.read("t.log");
+    assert!(trace.contains("] message {updo,_,"), "{trace}");
+    assert!(trace.contains("step_progress") && !trace.contains("slowly"), "{trace}");
     // The slow one is in the stream as well.
     assert!(
         desk.read("e.jsonl")
