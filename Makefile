@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node translation pause sweep fuzz grammar fmt lint doc
+.PHONY: help setup build test demo matrix bench start node translation pause look sweep fuzz grammar fmt lint doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ translation: setup ## relup scripts, beside systools_rc (minutes: cubic in OTP)
 
 pause: setup ## the pause that clients feel, beside OTP's release handler (minutes)
 	@$(CARGO) bench --quiet --locked --bench pause
+
+look: build ## a report and a graph in headless Chromium, asserted on, and as pictures in target/look
+	@bash scripts/look.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
 
 fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each (needs a C++ compiler)
 	@CARGO="$(CARGO)" fuzz/run.sh $(or $(SECONDS),30)

@@ -389,10 +389,14 @@ impl Connection<'_> {
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
         let records = Records::new(&self.engine.settings.state_dir);
         let run = run_id(&records);
+        // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
-        let mut record = match upgrade.script.is_empty() {
-            true => None,
-            false => self.begin_record(&records, &run, upgrade),
+        let (mut record, told) = match upgrade.script.is_empty() {
+            true => (None, None),
+            false => match self.begin_record(&records, &run, upgrade) {
+                Ok(record) => (Some(record), None),
+                Err(why) => (None, Some(self.unrecorded(&run, &why))),
+            },
         };
         let unwritten = [&upgrade.unwritten.modules[..], &upgrade.unwritten.beside].concat();
         let plan = &self.engine.plan;
@@ -408,6 +412,7 @@ impl Connection<'_> {
             detach: self.engine.settings.detach,
             also: exec::persist::also(&unwritten),
             interrupt: &self.engine.settings.interrupt,
+            told,
         };
         let begin = match upgrade.script.is_empty() {
             true => exec::persist::only,
@@ -425,7 +430,12 @@ impl Connection<'_> {
         outcome
     }
 
-    fn begin_record(&self, records: &Records, run: &str, upgrade: &Upgrade) -> Option<Record> {
+    fn begin_record(
+        &self,
+        records: &Records,
+        run: &str,
+        upgrade: &Upgrade,
+    ) -> std::io::Result<Record> {
         let plan = &self.engine.plan;
         let summary = Summary {
             run: run.to_owned(),
@@ -458,14 +468,21 @@ impl Connection<'_> {
             .map_or("", |source| &source.text);
         let steps = exec::job::every(&upgrade.changes, &upgrade.rules, &upgrade.script);
         let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
-        let mut record = records
-            .begin(&summary, text, back.as_ref(), Some(&script))
-            .ok()?;
+        let mut record = records.begin(&summary, text, back.as_ref(), Some(&script))?;
         record.event(&json::stream(&plan.path.display().to_string()));
         for line in self.head(upgrade) {
             record.event(&line);
         }
-        Some(record)
+        Ok(record)
+    }
+
+    /// Nobody finds a run again that is nowhere written down: said before it begins.
+    fn unrecorded(&self, run: &str, why: &std::io::Error) -> Diagnostic {
+        let folder = self.engine.settings.state_dir.display();
+        Diagnostic::new(Code::W615, format!("run {run} is not recorded"))
+            .note(format!("{folder}: {why}"))
+            .note("updo rollback, attach, log and report will not know it")
+            .help("give it a folder that it can write: UPDO_STATE_DIR=FOLDER")
     }
 
     /// The lines that stand at the head of this node's events: plan, facts, script, graph, what was said.

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::diag::render::{self, Style};
 use crate::diag::{Diagnostic, Severity, SourceMap};
+use crate::report::github;
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -18,6 +19,29 @@ pub enum Colour {
     Always,
     /// Never.
     Never,
+}
+
+/// How a run is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// On a terminal: lines, and a block below them that is drawn anew.
+    Live,
+    /// On a terminal that cannot go back: lines.
+    Lines,
+    /// On no terminal: the lines of a log, with clock and heartbeat.
+    Log,
+    /// What went wrong, and the last line.
+    Quiet,
+}
+
+/// Columns of the terminal that standard error or standard output is.
+pub fn columns() -> Option<usize> {
+    let columns = |size: rustix::termios::Winsize| usize::from(size.ws_col);
+    rustix::termios::tcgetwinsize(io::stderr())
+        .or_else(|_| rustix::termios::tcgetwinsize(io::stdout()))
+        .ok()
+        .map(columns)
+        .filter(|columns| *columns > 0)
 }
 
 /// How to talk.
@@ -35,6 +59,12 @@ pub struct Ui {
     pub json: bool,
     /// Never ask.
     pub no_input: bool,
+    /// How a run is shown.
+    pub look: Look,
+    /// The width that was asked for; otherwise it is the terminal's.
+    pub given_width: Option<usize>,
+    /// Whether GitHub Actions reads what we write.
+    pub github: bool,
 }
 
 impl Ui {
@@ -58,10 +88,10 @@ impl Ui {
             .replace('-', "")
             .contains("utf8");
         let unicode = !no_unicode && (utf8 || io::stderr().is_terminal());
-        let width = width
+        let given_width = width
             .or_else(|| env("COLUMNS")?.parse().ok())
-            .unwrap_or(100)
-            .clamp(40, 400);
+            .map(|width| width.clamp(40, 400));
+        let width = given_width.or_else(columns).unwrap_or(100).clamp(40, 400);
         let style = |terminal| Style {
             color: wants(terminal),
             unicode,
@@ -74,6 +104,29 @@ impl Ui {
             verbose: 0,
             json: false,
             no_input: !io::stdin().is_terminal(),
+            look: match io::stderr().is_terminal() {
+                true if dumb => Look::Lines,
+                true => Look::Live,
+                false => Look::Log,
+            },
+            given_width,
+            github: env("GITHUB_ACTIONS").is_some_and(|value| value == "true"),
+        }
+    }
+
+    /// Says more. What goes over the connection is told at any time, so nothing is drawn anew below it.
+    pub fn set_verbose(&mut self, verbose: u8) {
+        self.verbose = verbose;
+        if verbose > 1 && self.look == Look::Live {
+            self.look = Look::Lines;
+        }
+    }
+
+    /// Says less, or not.
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+        if quiet {
+            self.look = Look::Quiet;
         }
     }
 
@@ -107,6 +160,11 @@ impl Ui {
             };
             if shown {
                 self.error_line(&render::render(diagnostic, sources, self.style));
+                if self.github {
+                    for line in github::annotations(diagnostic, sources) {
+                        self.error_line(&line);
+                    }
+                }
             }
         }
     }

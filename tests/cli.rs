@@ -16,9 +16,13 @@ mod eval;
 mod explain;
 #[path = "cli/graph.rs"]
 mod graph;
+#[path = "cli/loud.rs"]
+mod loud;
 #[path = "cli/people.rs"]
 mod people;
 #[path = "cli/preview.rs"]
 mod preview;
+#[path = "cli/reference.rs"]
+mod reference;
 #[path = "cli/waiting.rs"]
 mod waiting;

@@ -2,8 +2,6 @@
 
 mod support;
 
-#[path = "repl/screen.rs"]
-mod screen;
 #[path = "repl/scripts.rs"]
 mod scripts;
 #[path = "repl/terminal.rs"]

@@ -41,8 +41,12 @@ mod release_handler;
 mod report;
 #[path = "upgrade/rollback.rs"]
 mod rollback;
+#[path = "upgrade/screen.rs"]
+mod screen;
 #[path = "upgrade/shop.rs"]
 mod shop;
+#[path = "upgrade/snapshots.rs"]
+mod snapshots;
 #[path = "upgrade/suspend.rs"]
 mod suspend;
 #[path = "upgrade/sweep.rs"]

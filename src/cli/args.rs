@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 
@@ -68,11 +69,14 @@ pub struct Global {
     /// Say less
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more
+    /// Say more: advice as well; twice: what goes over the connection, without contents
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Append what goes over the connection to a file, without contents
+    #[arg(long, global = true, value_name = "FILE", env = "UPDO_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
     /// Never ask; fail instead
-    #[arg(long, global = true, env = "UPDO_NO_INPUT")]
+    #[arg(long, global = true, env = "UPDO_NO_INPUT", value_parser = FalseyValueParser::new())]
     pub no_input: bool,
     /// Start in this folder
     #[arg(short = 'C', global = true, value_name = "DIR")]
@@ -313,7 +317,7 @@ pub struct Run {
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// Do not ask
-    #[arg(short, long, env = "UPDO_YES")]
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
     /// Skip `verify` (said in the report)
     #[arg(long)]
@@ -321,6 +325,9 @@ pub struct Run {
     /// Write the report, one HTML file, when it is over
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Write checks and steps as test cases, JUnit XML, when it is over
+    #[arg(long, value_name = "FILE")]
+    pub report_junit: Option<PathBuf>,
     /// Leave as soon as the node has taken the job; exit code 23. `updo attach` rejoins, and asks `verify`
     #[arg(long)]
     pub detach: bool,
@@ -444,7 +451,7 @@ pub struct Rollback {
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
     /// Do not ask
-    #[arg(short, long, env = "UPDO_YES")]
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
 }
 

@@ -3,7 +3,7 @@
 
 use super::args::Attach;
 use super::eval::connect;
-use super::run::show_event;
+use super::screen::{Ending, Head, Screen};
 use super::signals::Signals;
 use super::{Context, Exit};
 use crate::diag::SourceMap;
@@ -46,20 +46,22 @@ pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
         ui.status("the plan's file is not what it was: `verify` and hooks are not asked");
     }
     signals.begin();
-    let mut run = summary.run.clone();
+    let back = summary.goal == "old";
+    let head = Head {
+        node: &summary.node,
+        title: &summary.title,
+        steps: None,
+        deadline: None,
+        ending: if back { Ending::Back } else { Ending::Run },
+    };
+    let mut screen = Screen::open(ui, &head);
     let attached = connection.attach(&summary, args.abort, &mut |event| {
         if ui.json {
             ui.data(&format!("{}\n", crate::report::json::event(event, sources)));
         }
-        show_event(
-            ui,
-            event,
-            sources,
-            &summary.title,
-            &mut run,
-            summary.goal == "old",
-        );
+        screen.event(event, sources);
     });
+    drop(screen);
     match attached {
         Ok(attached) => {
             if attached.by_code {

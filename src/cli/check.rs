@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::plan::offline::Offline;
 use crate::report::paint;
 use crate::syntax::ast::Tail;
-use crate::syntax::walk::tail;
+use crate::syntax::walk::{tail, variables};
 
 /// How many conditional statements are listed.
 const LISTED: usize = 10;
@@ -98,9 +98,11 @@ fn open_questions(context: &Context<'_>, plan: &Plan) {
     let open: Vec<&(Span, &Tail)> = guarded
         .iter()
         .filter(|(_, tail)| {
+            // All constants for each guard would be a square.
+            let names = tail.when.iter().flat_map(variables);
             let truth = Evaluator::new(Moment::Facts, &functions)
                 .with_world(&mut Offline)
-                .guard(&tail.when, &mut plan.constants.clone());
+                .guard(&tail.when, &mut plan.constants.only(names));
             matches!(truth, Ok(Truth::Unknown(_)))
         })
         .collect();

@@ -96,6 +96,28 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What it says of the world, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Done => "done, or nothing to do",
+            Self::Plan => "the plan has errors, nothing was changed",
+            Self::Usage => "wrong usage, nothing was changed",
+            Self::Pending => "there is something to do",
+            Self::Connect => "cannot connect, nothing was changed",
+            Self::Precondition => "a precondition failed, nothing was changed",
+            Self::Changed => "the node has changed meanwhile, nothing was changed",
+            Self::Locked => "another run holds the lock, nothing was changed",
+            Self::Aborted => "called off before anything was switched",
+            Self::RolledBack => "failed, rolled back completely",
+            Self::Broken => "failed and not rolled back: needs a person",
+            Self::Partly => "some nodes are new, the rest old, each consistent",
+            Self::Lost => "connection lost, the node goes on by itself",
+            Self::Bug => "a bug in updo",
+        }
+    }
+}
+
 impl std::process::Termination for Exit {
     fn report(self) -> std::process::ExitCode {
         std::process::ExitCode::from(self as u8)

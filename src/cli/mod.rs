@@ -12,6 +12,7 @@ mod exit;
 mod explain;
 mod fmt;
 mod graph;
+mod keys;
 mod log;
 mod man;
 mod new;
@@ -21,9 +22,11 @@ mod repl;
 mod report;
 mod rollback;
 mod run;
+mod screen;
 mod signals;
 mod status;
 mod stream;
+mod trace;
 
 pub use exit::Exit;
 
@@ -54,11 +57,14 @@ pub fn main() -> Exit {
         return Exit::Usage;
     }
     let mut ui = Ui::new(global.color, global.no_unicode, global.width);
-    ui.quiet = global.quiet;
-    ui.verbose = global.verbose;
+    ui.set_quiet(global.quiet);
+    ui.set_verbose(global.verbose);
     ui.json = global.json;
     ui.no_input |= global.no_input;
     let context = Context { ui, global };
+    if let Err(diagnostic) = trace::begin(&context) {
+        return context.fail(*diagnostic, &SourceMap::default());
+    }
     match &args.command {
         Command::Check(args) => check::run(&context, args),
         Command::Fmt(args) => fmt::run(&context, args),

@@ -2,6 +2,7 @@
 
 use super::args::Rollback;
 use super::eval::connect;
+use super::screen::{Ending, Head, Screen};
 use super::signals::Signals;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
@@ -9,8 +10,8 @@ use crate::engine::{Engine, earlier};
 use crate::exec::back::WayBack;
 use crate::facts::live;
 use crate::node::Session;
+use crate::report::paint;
 use crate::report::record::{Records, Summary};
-use crate::report::{lines, paint};
 
 pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
     match prepare(context, args) {
@@ -96,11 +97,18 @@ fn go(
     }
     signals.begin();
     let sources = SourceMap::default();
+    let head = Head {
+        node: &summary.node,
+        title: &summary.title,
+        steps: None,
+        deadline: None,
+        ending: Ending::None,
+    };
+    let mut screen = Screen::open(ui, &head);
     let (run, outcome) = earlier::undo(&settings, session, summary, way, &mut |event| {
-        if let Some(line) = lines::line(event, &sources, ui.style) {
-            ui.status(&line);
-        }
+        screen.event(event, &sources);
     });
+    drop(screen);
     let exit = Exit::of_rollback(&outcome);
     if exit == Exit::Lost {
         ui.error_line(&format!(

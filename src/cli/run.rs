@@ -2,15 +2,16 @@
 
 use super::args::Run;
 use super::preview::{nothing, shown};
+use super::screen::{Ending, Head, Screen};
 use super::signals::Signals;
 use super::stream::Stream;
 use super::{Context, Exit};
-use crate::diag::{Result, SourceMap};
+use crate::diag::Result;
 use crate::engine::{Connection, Engine, Upgrade};
-use crate::exec::{Event, Kind};
-use crate::report::{lines, paint, preview};
+use crate::exec::{Event, job};
+use crate::name::NodeName;
+use crate::report::{paint, preview};
 use crate::script::lower::processes;
-use crate::ui::Ui;
 
 pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
     let mut settings = context.settings();
@@ -39,6 +40,20 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
         Ok(stream) => stream,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
+    let exit = all(context, args, &engine, &nodes, &signals, &mut stream);
+    stream.end(context, &engine.plan.title, exit);
+    exit
+}
+
+/// All nodes, one after the other.
+fn all(
+    context: &Context<'_>,
+    args: &Run,
+    engine: &Engine,
+    nodes: &[NodeName],
+    signals: &Signals,
+    stream: &mut Stream,
+) -> Exit {
     let prepared: Result<Vec<(Connection<'_>, Upgrade)>> = nodes
         .iter()
         .map(|node| {
@@ -52,7 +67,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
         Ok(prepared) => prepared,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
-    if let Some(exit) = show(context, args, &engine, &prepared) {
+    if let Some(exit) = show(context, args, engine, &prepared) {
         return exit;
     }
     signals.begin();
@@ -68,7 +83,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
                 .error_line(&format!("stopped before {}", connection.session.node()));
             return Exit::Partly;
         }
-        let exit = one(context, &engine, connection, upgrade, &mut stream);
+        let exit = one(context, engine, connection, upgrade, stream);
         if exit != Exit::Done {
             // Nodes before this one are new, those after it old, each consistent.
             return if done > 0 && exit != Exit::Broken && exit != Exit::Lost {
@@ -148,43 +163,21 @@ fn one(
     upgrade: &Upgrade,
     stream: &mut Stream,
 ) -> Exit {
-    let ui = &context.ui;
     let sources = &engine.plan.sources;
-    let mut run = String::new();
     stream.head(context, &connection.head(upgrade));
+    let steps = job::steps(&upgrade.script, &upgrade.rules).len() + 1;
+    let head = Head {
+        node: connection.session.node(),
+        title: &engine.plan.title,
+        steps: Some(steps),
+        deadline: engine.plan.deadline,
+        ending: Ending::Run,
+    };
+    let mut screen = Screen::open(&context.ui, &head);
     let outcome = connection.run(upgrade, &mut |event: &Event| {
         stream.write(context, engine, event);
-        show_event(ui, event, sources, &engine.plan.title, &mut run, false);
+        screen.event(event, sources);
     });
-    stream.report(context);
+    drop(screen);
     Exit::of_run(&outcome)
-}
-
-/// One event on the screen; `back` when old is the goal.
-pub(super) fn show_event(
-    ui: &Ui,
-    event: &Event,
-    sources: &SourceMap,
-    title: &str,
-    run: &mut String,
-    back: bool,
-) {
-    if let Kind::Started { run: name, .. } = &event.kind {
-        run.clone_from(name);
-    }
-    let line = if back {
-        lines::last_back(event, run, ui.style)
-    } else {
-        lines::last(event, title, run, ui.style)
-    };
-    match (line, lines::line(event, sources, ui.style)) {
-        (Some(last), _) => ui.error_line(&format!("\n{last}")),
-        (None, Some(line))
-            if matches!(event.kind, Kind::Diagnostic(_) | Kind::Interrupt { .. }) =>
-        {
-            ui.error_line(&line);
-        }
-        (None, Some(line)) => ui.status(&line),
-        (None, None) => {}
-    }
 }

@@ -33,6 +33,7 @@ impl Signals {
                         std::process::exit(Exit::Aborted as i32);
                     }
                     if interrupt.press() >= ENOUGH {
+                        super::keys::restore();
                         std::process::exit(Exit::Lost as i32);
                     }
                 }

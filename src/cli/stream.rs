@@ -1,24 +1,30 @@
 //! Where the events of a run go besides the screen: standard output with `--json`, a file with `--events`, and in the
-//! end the report of `--report`.
+//! end the report of `--report`, the test cases of `--report-junit` and the summary of GitHub Actions.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::Context;
 use super::args::Run;
+use super::{Context, Exit};
+use crate::diag::render::{Style, render};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::Engine;
-use crate::exec::Event;
-use crate::report::{html, json};
+use crate::exec::{Event, Kind};
+use crate::report::junit::Junit;
+use crate::report::{github, html, json};
 
 pub(super) struct Stream {
     file: Option<File>,
     report: Option<PathBuf>,
     /// All lines, when a report is wanted.
     kept: Vec<Value>,
+    junit: Option<(PathBuf, Junit)>,
+    /// How nodes ended, with the name of the run.
+    ends: Vec<(String, Event)>,
+    run: String,
 }
 
 impl Stream {
@@ -36,10 +42,19 @@ impl Stream {
         if let Some(path) = &args.report {
             create(path)?;
         }
+        if let Some(path) = &args.report_junit {
+            create(path)?;
+        }
         let mut stream = Self {
             file: args.events.as_ref().map(create).transpose()?,
             report: args.report.clone(),
             kept: Vec::new(),
+            junit: args
+                .report_junit
+                .clone()
+                .map(|path| (path, Junit::default())),
+            ends: Vec::new(),
+            run: String::new(),
         };
         let first = json::stream(&engine.plan.path.display().to_string());
         stream.line(context, first);
@@ -58,10 +73,47 @@ impl Stream {
         if self.file.is_some() || self.report.is_some() || context.ui.json {
             self.line(context, json::event(event, &engine.plan.sources));
         }
+        match &event.kind {
+            Kind::Started { run, .. } => self.run.clone_from(run),
+            Kind::Finished { .. } => self.ends.push((self.run.clone(), event.clone())),
+            _ => {}
+        }
+        if let Some((_, junit)) = &mut self.junit {
+            let text = match &event.kind {
+                Kind::Diagnostic(told) => {
+                    Some(render(told, &engine.plan.sources, Style::default()))
+                }
+                _ => None,
+            };
+            junit.event(event, text.as_deref());
+        }
+    }
+
+    /// What is written when all is over: the reports, and GitHub's summary.
+    pub fn end(&self, context: &Context<'_>, title: &str, exit: Exit) {
+        self.report(context);
+        let words = format!("exit {}: {}", exit as i32, exit.words());
+        if let Some((path, junit)) = &self.junit {
+            let ended = (exit != Exit::Done).then_some(words.as_str());
+            if let Err(told) = super::report::write(path, &junit.document(title, ended)) {
+                context.ui.diagnostics(&[told], &SourceMap::default());
+            }
+        }
+        let summary = std::env::var_os("GITHUB_STEP_SUMMARY");
+        if let (true, Some(path)) = (context.ui.github, summary) {
+            let text = github::summary(title, &self.ends, &words);
+            let file = OpenOptions::new().append(true).create(true).open(&path);
+            if let Err(why) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
+                let path = PathBuf::from(path);
+                let title = format!("cannot write `{}`", path.display());
+                let told = Diagnostic::new(Code::E802, title).note(why.to_string());
+                context.ui.diagnostics(&[told], &SourceMap::default());
+            }
+        }
     }
 
     /// Writes the report of everything so far.
-    pub fn report(&self, context: &Context<'_>) {
+    fn report(&self, context: &Context<'_>) {
         let (Some(path), Some(page)) = (&self.report, html::html(&self.kept)) else {
             return;
         };

@@ -244,6 +244,10 @@ codes! {
     E615,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
+    /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.
+    W615,
+    /// Processes died between suspending and resuming: their states were not converted but lost.
+    W616,
     /// A match failed: the value on the right does not have the form on the left. Both are shown side by side.
     E701,
     /// The node has no such function: look for a typing error in its name or its number of arguments.

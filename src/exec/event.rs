@@ -106,6 +106,17 @@ impl fmt::Display for State {
     }
 }
 
+/// A process that a step waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// As the node prints it.
+    pub pid: String,
+    /// The innermost function that is not OTP's own: `bank_account:code_change/3`.
+    pub at: String,
+    /// How long it has been at it.
+    pub took: Duration,
+}
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Kind {
@@ -162,6 +173,8 @@ pub enum Kind {
         done: u64,
         /// Processes in all.
         total: u64,
+        /// Some of those that are waited for, when only slow ones are left; at most three.
+        slowest: Vec<Slow>,
     },
     /// A step ended.
     StepFinished {

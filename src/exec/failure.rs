@@ -155,7 +155,7 @@ fn conversion_failed(about: &Term) -> Diagnostic {
         told = told.note(line);
     }
     told = told.note(format!("old vsn {}, extra {}", show("vsn"), show("extra")));
-    told.help("correct code_change and run again; old code and states were put back")
+    told.help("correct code_change and run again")
 }
 
 fn not_loadable(tag: &str, about: &Term) -> Diagnostic {

@@ -15,7 +15,7 @@ mod run;
 mod watch;
 pub mod ways;
 
-pub use event::{Event, Kind, State, StepKind};
+pub use event::{Event, Kind, Slow, State, StepKind};
 pub use interrupt::Interrupt;
 pub use run::{Upgrade, upgrade};
 pub use watch::{Outcome, Sink};

@@ -47,6 +47,8 @@ pub struct Upgrade<'a> {
     pub also: Vec<Term>,
     /// Who may ask for the end.
     pub interrupt: &'a Interrupt,
+    /// What is told first, before anything is asked or touched: that the run cannot be recorded.
+    pub told: Option<Diagnostic>,
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
@@ -65,6 +67,11 @@ pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
         run: what.run.to_owned(),
         title: what.plan.title.clone(),
     });
+    if let Some(told) = &what.told {
+        run.checks
+            .watch
+            .tell(Kind::Diagnostic(Box::new(told.clone())));
+    }
     if run.checks.preconditions() {
         run.transaction();
     }

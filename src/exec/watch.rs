@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::event::{Event, Kind, State, StepKind};
+use super::event::{Event, Kind, Slow, State, StepKind};
 use super::interrupt::{Interrupt, LOOK};
 use super::job::Step;
 use crate::diag::{Code, Diagnostic};
@@ -475,14 +475,23 @@ impl<'a, 'b> Watch<'a, 'b> {
                     count(parts.get(1)).unwrap_or(0),
                     count(parts.get(2)).unwrap_or(0),
                 );
-                self.tell(Kind::StepProgress { id, done, total });
+                let slowest = slowest(parts.get(3));
+                self.tell(Kind::StepProgress {
+                    id,
+                    done,
+                    total,
+                    slowest,
+                });
             }
             ("step_finished", Some(step)) => {
-                let processes = parts.get(2).and_then(|info| count(info.get("processes")));
+                let number = |key| parts.get(2).and_then(|info| count(info.get(key)));
+                let (processes, dead) = (number("processes"), number("dead").unwrap_or(0));
                 match step.kind {
                     _ if self.turned => {}
                     StepKind::Suspend => self.outcome.processes += processes.unwrap_or(0),
-                    StepKind::Convert => self.outcome.converted += processes.unwrap_or(0),
+                    StepKind::Convert => {
+                        self.outcome.converted += processes.unwrap_or(0).saturating_sub(dead);
+                    }
                     StepKind::ReleaseHandler => {
                         let converted = parts.get(2).and_then(|info| count(info.get("converted")));
                         self.outcome.processes += processes.unwrap_or(0);
@@ -505,6 +514,9 @@ impl<'a, 'b> Watch<'a, 'b> {
                     processes,
                 });
                 self.born(born.as_ref());
+                if step == StepKind::Convert {
+                    self.died(dead);
+                }
                 self.children(failed.as_ref());
             }
             ("step_failed", Some(step)) => {
@@ -527,10 +539,12 @@ impl<'a, 'b> Watch<'a, 'b> {
                 self.tell(Kind::RollbackStarted);
             }
             ("undo_finished", _) => {
-                self.tell(Kind::RollbackFinished {
-                    ok: true,
-                    took: micros(parts.first()),
-                });
+                let left = |key| {
+                    let list = parts.get(1).and_then(|info| info.get(key)?.as_list());
+                    list.is_some_and(|list| !list.is_empty())
+                };
+                let (ok, took) = (!left("late") && !left("lost"), micros(parts.first()));
+                self.tell(Kind::RollbackFinished { ok, took });
             }
             ("finished", _) => {
                 let state = self.ended(parts);
@@ -573,6 +587,17 @@ impl<'a, 'b> Watch<'a, 'b> {
             self.fail(
                 told.help("the new code runs; correct the child, or its identifier in the plan"),
             );
+        }
+    }
+
+    /// Processes that did not live to see their conversion: their states are lost, whoever restarts them.
+    fn died(&mut self, dead: u64) {
+        if dead > 0 {
+            let title = format!("{dead} of the processes to convert died: their states are lost");
+            let told = Diagnostic::new(Code::W616, title)
+                .note("while they were suspended or inside code_change")
+                .note("supervisors start them anew, with the code that runs now");
+            self.tell(Kind::Diagnostic(Box::new(told)));
         }
     }
 
@@ -673,4 +698,18 @@ fn agent_event(message: &Term, run: &str) -> Option<(i64, String, Vec<Term>)> {
     };
     let name = name.as_atom()?.as_str().to_owned();
     Some((seq.as_i64()?, name, parts.to_vec()))
+}
+
+/// Whom a step waits for, as the agent tells it.
+fn slowest(list: Option<&Term>) -> Vec<Slow> {
+    let all = list.and_then(Term::as_list).unwrap_or_default();
+    let slow = |entry: &Term| {
+        let ms = u64::try_from(entry.get("ms")?.as_i64()?).ok()?;
+        Some(Slow {
+            pid: entry.get("pid")?.to_text()?,
+            at: entry.get("at")?.to_text()?,
+            took: Duration::from_millis(ms),
+        })
+    };
+    all.iter().filter_map(slow).collect()
 }

@@ -13,6 +13,7 @@ use super::control::{self, Payload};
 use super::session::Session;
 use super::state::{key, lock};
 use super::stream::Deadline;
+use super::trace;
 use crate::term::{Atom, Pid, Reference, Term};
 
 /// Most messages that wait in one mailbox, and most bytes of them.
@@ -178,7 +179,10 @@ impl Mailbox {
         match self.queue.take(timeout)? {
             Entry::Message(payload) => payload
                 .decode()
-                .map(Mail::Message)
+                .map(|message| {
+                    trace::tell(|| format!("message {}", trace::shape(&message)));
+                    Mail::Message(message)
+                })
                 .map_err(RecvError::Undecodable),
             Entry::Down(reference, payload) => {
                 // That it ended matters more than why.

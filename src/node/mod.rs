@@ -22,6 +22,7 @@ pub mod rpc;
 pub mod session;
 mod state;
 mod stream;
+pub mod trace;
 mod wire;
 
 pub use cookie::Cookie;

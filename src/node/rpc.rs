@@ -7,11 +7,12 @@
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::control::{self, Payload};
 use super::session::Session;
 use super::state::{Call, Outcome, Shared, Then};
+use super::trace;
 use crate::diag::{Code, Diagnostic};
 use crate::term::{Atom, Reference, Term};
 
@@ -88,6 +89,8 @@ pub struct Pending {
     result: Reference,
     outcome: Receiver<Outcome>,
     settled: bool,
+    /// What was called and when, for who listens.
+    traced: Option<(String, Instant)>,
 }
 
 impl fmt::Debug for Pending {
@@ -119,11 +122,21 @@ impl Pending {
             ),
         };
         self.settled = true;
-        Some(match outcome {
+        let result = match outcome {
             Outcome::Down(reason) => interpret(reason, &self.result),
             Outcome::Refused(reason) => Err(raised("error", erpc(reason))),
             Outcome::Lost(why) => Err(CallError::Lost(why)),
-        })
+        };
+        if let Some((what, since)) = &self.traced {
+            let how = match &result {
+                Ok(_) => "returned".to_owned(),
+                // Not the reason: it may hold arguments.
+                Err(CallError::Raised { class, .. }) => format!("raised {class}"),
+                Err(other) => other.to_string(),
+            };
+            trace::tell(|| format!("answer  {what}: {how} in {:.1?}", since.elapsed()));
+        }
+        Some(result)
     }
 
     /// Gives the call up and kills the process that runs it.
@@ -175,6 +188,7 @@ pub(crate) fn start(
     let shared: &Shared = session.shared();
     let (reference, result) = (shared.ids.reference(), shared.ids.reference());
     let mfa = (Term::atom(module), Term::atom(function), args);
+    let what = format!("{module}:{function}/{}", mfa.2.len());
     let frame = control::call(&shared.us, &reference, &result, mfa).ok_or(CallError::TooLarge)?;
     let (sender, outcome) = channel();
     let call = Call {
@@ -187,6 +201,7 @@ pub(crate) fn start(
         .map_err(CallError::Lost)?
         .calls
         .insert(reference.clone(), call);
+    trace::tell(|| format!("call    {what}, {} bytes", frame.len()));
     // On failure everybody, this call too, has been told already.
     shared.write(&frame).map_err(CallError::Lost)?;
     Ok(Pending {
@@ -195,6 +210,7 @@ pub(crate) fn start(
         result,
         outcome,
         settled: false,
+        traced: trace::is_on().then(|| (what, Instant::now())),
     })
 }
 

@@ -19,7 +19,7 @@ use super::name::{Address, default_local};
 use super::rpc::{self, CallError, Pending};
 use super::state::{Shared, lock};
 use super::stream::{Deadline, Stream, Tcp, resolve};
-use super::{keeper, reader};
+use super::{keeper, reader, trace};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::NodeName;
 use crate::term::{Atom, Pid, Term};
@@ -103,6 +103,7 @@ impl Session {
             creation: random.creation,
         };
         let names = (&target, &who);
+        trace::tell(|| format!("connect {target} as {local}"));
         let peer = shake(
             &mut stream,
             Framing::Two,
@@ -110,7 +111,14 @@ impl Session {
             &what.cookie,
             random.challenge,
             deadline,
-        )?;
+        )
+        .inspect_err(|told| trace::tell(|| format!("refused {target}: {}", told.code)))?;
+        trace::tell(|| {
+            let Peer {
+                creation, flags, ..
+            } = &peer;
+            format!("connected to {target}, creation {creation}, flags {flags:#x}")
+        });
         let ids = Ids::new(Atom::new(&local), random.creation, random.salt);
         Self::serve(Box::new(stream), (what.node.clone(), local), ids, peer)
     }
@@ -184,11 +192,13 @@ impl Session {
     /// Sends a message to a process. As in Erlang, nobody tells whether it is there.
     pub fn send(&self, to: &Pid, message: Term) -> std::result::Result<(), CallError> {
         let frame = control::send(to, &message).ok_or(CallError::TooLarge)?;
+        trace::tell(|| format!("send    {}, {} bytes", trace::shape(&message), frame.len()));
         self.shared().write(&frame).map_err(CallError::Lost)
     }
 
     /// Sends a message to a registered name on the node.
     pub fn send_named(&self, to: &str, message: Term) -> std::result::Result<(), CallError> {
+        trace::tell(|| format!("send    {} to {to}", trace::shape(&message)));
         let frame = control::send_named(&self.shared().us, &Atom::new(to), &message);
         self.shared()
             .write(&frame.ok_or(CallError::TooLarge)?)
@@ -290,7 +300,9 @@ fn open(target: &Address, what: &Connect, deadline: Deadline) -> Result<Tcp> {
                 Some(port) => port,
                 None => epmd::port_from_env(&|name| std::env::var(name).ok())?,
             };
-            let found = epmd::lookup(target, epmd_port, deadline)?;
+            let found = epmd::lookup(target, epmd_port, deadline)
+                .inspect_err(|told| trace::tell(|| format!("epmd    {target}: {}", told.code)))?;
+            trace::tell(|| format!("epmd    {target} at {:?}", found.addresses));
             if found.highest < 6 {
                 return Err(Box::new(
                     Diagnostic::new(Code::E506, format!("{target} is older than OTP 23"))

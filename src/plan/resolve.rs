@@ -205,6 +205,12 @@ impl Resolver<'_> {
                         self.plan.persist = self.switch("persist", pair);
                         continue;
                     }
+                    if !["persist", "replace"]
+                        .iter()
+                        .any(|known| pair.key.value == *known)
+                    {
+                        continue; // said already
+                    }
                     self.said.push(unsupported(
                         pair.key.span,
                         &format!("`code … {}`", pair.key.value.as_str()),

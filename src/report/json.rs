@@ -72,10 +72,21 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             "step.started",
             json!({ "id": id, "step": step.to_string(), "what": what }),
         ),
-        Kind::StepProgress { id, done, total } => (
-            "step.progress",
-            json!({ "id": id, "done": done, "total": total }),
-        ),
+        Kind::StepProgress {
+            id,
+            done,
+            total,
+            slowest,
+        } => {
+            let slowest: Vec<Value> = slowest
+                .iter()
+                .map(|slow| json!({ "pid": slow.pid, "at": slow.at, "ms": ms(slow.took) }))
+                .collect();
+            (
+                "step.progress",
+                json!({ "id": id, "done": done, "total": total, "slowest": slowest }),
+            )
+        }
         Kind::StepFinished {
             id,
             step,

@@ -77,7 +77,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             let what = if *ok {
                 "old code back, everybody resumed"
             } else {
-                "not possible"
+                "not complete"
             };
             Some(step(style, "rollback", *ok, &time(*took), what))
         }

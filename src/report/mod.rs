@@ -3,12 +3,16 @@
 //! Text only, but for [`record`], which keeps it.
 
 pub mod diff;
+pub mod github;
 pub mod head;
 pub mod html;
 pub mod json;
+pub mod junit;
 pub mod lines;
 pub mod paint;
+pub mod plain;
 pub mod preview;
+pub mod progress;
 pub mod record;
 pub mod replay;
 pub mod roff;

@@ -76,19 +76,12 @@ impl Records {
         self.forget(KEPT.saturating_sub(1));
         let folder = self.folder.join(&summary.run);
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("plan.updo"), plan)?;
-        for (name, term) in [("back.etf", back), ("script.etf", script)] {
-            if let Some(term) = term {
-                replace(&folder.join(name), &etf::encode(term))?;
-            }
+        let begun = begin(folder.clone(), summary, plan, back, script);
+        if begun.is_err() {
+            // What cannot be read again must not stand there as a run.
+            let _ = fs::remove_dir_all(folder);
         }
-        let record = Record {
-            events: journal(&folder.join("events.jsonl"))?.0,
-            folder,
-            summary: summary.clone(),
-        };
-        record.meta()?;
-        Ok(record)
+        begun
     }
 
     /// Removes the oldest finished runs until so many are left. What cannot be removed stays.
@@ -169,6 +162,29 @@ impl Records {
         let bytes = fs::read(self.folder.join(plain(run)?).join(name)).ok()?;
         etf::decode(&bytes).ok()
     }
+}
+
+/// Writes what a record begins with.
+fn begin(
+    folder: PathBuf,
+    summary: &Summary,
+    plan: &str,
+    back: Option<&Term>,
+    script: Option<&Term>,
+) -> io::Result<Record> {
+    fs::write(folder.join("plan.updo"), plan)?;
+    for (name, term) in [("back.etf", back), ("script.etf", script)] {
+        if let Some(term) = term {
+            replace(&folder.join(name), &etf::encode(term))?;
+        }
+    }
+    let record = Record {
+        events: journal(&folder.join("events.jsonl"))?.0,
+        folder,
+        summary: summary.clone(),
+    };
+    record.meta()?;
+    Ok(record)
 }
 
 /// A run's name, if it is one: nothing that leads out of the folder.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::diag::{Code, Diagnostic};
-use crate::exec::{Event, Kind, State, StepKind};
+use crate::exec::{Event, Kind, Slow, State, StepKind};
 use crate::name::NodeName;
 
 /// The event of a line; `None` for the head of a stream and for what a newer updo has added.
@@ -72,6 +72,7 @@ fn kind(line: &Value) -> Option<Kind> {
             id: id()?,
             done: number("done")?,
             total: number("total")?,
+            slowest: slowest(line.get("slowest")),
         },
         "step.finished" => Kind::StepFinished {
             id: id()?,
@@ -152,6 +153,19 @@ pub fn texts(list: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Streams of 0.1 before this was added have none.
+fn slowest(list: Option<&Value>) -> Vec<Slow> {
+    let all = list.and_then(Value::as_array).into_iter().flatten();
+    let slow = |entry: &Value| {
+        Some(Slow {
+            pid: entry.get("pid")?.as_str()?.to_owned(),
+            at: entry.get("at")?.as_str()?.to_owned(),
+            took: millis(entry.get("ms")?)?,
+        })
+    };
+    all.filter_map(slow).collect()
+}
+
 fn took(line: &Value) -> Option<Duration> {
     millis(line.get("took_ms")?)
 }
@@ -214,6 +228,11 @@ mod tests {
                 id: 2,
                 done: 1,
                 total: 9,
+                slowest: vec![Slow {
+                    pid: "<0.1.0>".into(),
+                    at: "shop:f/1".into(),
+                    took: ms(7),
+                }],
             },
             Kind::Interrupt { text: "x".into() },
             Kind::Persisted { files: 3 },

@@ -537,7 +537,7 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Di
             .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
             .help(
                 "say where the old beams are: `old from \"PATH/ebin\".`\n\
-                 or let updo keep copies before the files are replaced: updo status --save\n\
+                 or let updo keep copies before the files are replaced: updo status PLAN --save\n\
                  or give up the way back: `rollback never.`",
             ),
     );

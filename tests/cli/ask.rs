@@ -26,6 +26,28 @@ fn without_a_terminal_it_does_not_even_connect() {
     }
 }
 
+/// Scripts say `1`, as everywhere.
+#[test]
+fn switches_of_the_environment_are_words_or_numbers() {
+    let desk = desk();
+    for (name, value) in [
+        ("UPDO_NO_INPUT", "1"),
+        ("UPDO_NO_INPUT", "0"),
+        ("UPDO_YES", "1"),
+    ] {
+        desk.updo(&["check", "shop.updo"])
+            .env(name, value)
+            .run()
+            .exits(0);
+    }
+    let port = free_port().to_string();
+    desk.updo(&["run", "shop.updo", "-t", "shop@localhost"])
+        .env("UPDO_EPMD_PORT", &port)
+        .env("UPDO_YES", "1")
+        .run()
+        .exits(10);
+}
+
 #[test]
 fn no_input_on_a_terminal() {
     let (deployed, desk) = (waiting(), desk());

@@ -54,6 +54,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E610", "tests/upgrade/children.rs"),
     ("W343", "tests/upgrade/children.rs"),
     ("E614", "tests/upgrade/persist.rs"),
+    ("W615", "tests/upgrade/rollback.rs"),
+    ("W616", "tests/upgrade/conversion.rs"),
     ("E611", "tests/upgrade/interrupt.rs"),
     ("E701", "src/eval/tests/told.rs"),
     ("E703", "src/eval/tests/told.rs"),

@@ -1,8 +1,8 @@
 //! Sessions at a terminal: what a person types and sees.
 
-use crate::screen::{CTRL_C, CTRL_D, ENTER, TAB, Terminal, UP};
 use crate::support::TestNode;
 use crate::support::desk::Desk;
+use crate::support::terminal::{CTRL_C, CTRL_D, ENTER, TAB, Terminal, UP};
 use crate::waiting::{desk, untouched, waiting};
 
 #[test]

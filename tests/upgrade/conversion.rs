@@ -51,6 +51,19 @@ fn every_way_to_fail() {
     is(node, Is::New, &pids);
 }
 
+/// Whoever dies inside `code_change` is not counted among the converted, and it is said.
+#[test]
+fn one_that_dies_is_told() {
+    let bank = replaced();
+    let node = &bank.node;
+    let desk = Desk::new();
+    let fifth = node.eval_text("whereis(bank_account_5)");
+    let plan = Plan::on_disk("{fail, 5, die}").on(&desk);
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
+    ran.says(&["W616", "1 of the processes to convert died"]);
+    assert_ne!(fifth, node.eval_text("whereis(bank_account_5)"));
+}
+
 #[test]
 fn failing_when_pushed() {
     let bank = Deployed::bank();
@@ -110,8 +123,12 @@ fn one_that_never_returns() {
         began.elapsed()
     );
     let pid = fifth.trim_matches(['<', '>']).replace('.', ",");
-    let by_hand = format!("exit(pid({pid}), kill).");
-    ran.says(&["E609", "E604", &fifth, &by_hand]);
+    let by_hand = format!("exit(c:pid({pid}), kill).");
+    let ran = ran.says(&["E609", "E604", &fifth, &by_hand, "not complete"]);
+    // It is still inside code_change: nothing may claim the contrary.
+    for claim in ["everybody resumed", "were put back"] {
+        assert!(!ran.stderr.contains(claim), "{}", ran.stderr);
+    }
     assert_eq!(
         node.eval_text("length(witness:troubled())"),
         "1",

@@ -73,3 +73,24 @@ fn a_run_without_a_way_back_says_so() {
         .says(&["E317", "has no way back"]);
     assert_eq!(who(node), pids);
 }
+
+/// A run that nobody can find again says so before it begins, and leaves no half record.
+#[test]
+fn a_run_that_cannot_be_recorded_says_so() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    desk.write("file", "not a folder");
+    let nowhere = desk.path().join("file/state");
+    let plan = Plan::on_disk("fine").on(&desk);
+    let ran = desk
+        .on(node, &["run", &plan, "--yes"])
+        .env("UPDO_STATE_DIR", &nowhere.display().to_string())
+        .run()
+        .exits(0);
+    let ran = ran.says(&["W615", "is not recorded", "file/state", "updo rollback"]);
+    let (told, begun) = (ran.stderr.find("W615"), ran.stderr.find("prepare"));
+    assert!(told < begun, "{}", ran.stderr);
+    is(node, Is::New, &pids);
+    nothing_left(node);
+}

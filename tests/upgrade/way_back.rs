@@ -18,7 +18,12 @@ fn no_way_back_until_copies_are_kept() {
     deployed.replace(&bank().two);
     for command in [&["run", &plan, "--yes"][..], &["preview", &plan]] {
         let ran = desk.on(node, command).run().exits(1);
-        ran.says(&["E317", "`bank_account`", "old from", "updo status --save"]);
+        ran.says(&[
+            "E317",
+            "`bank_account`",
+            "old from",
+            "updo status PLAN --save",
+        ]);
     }
     is(node, Is::Old, &pids);
 

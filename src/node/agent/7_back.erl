@@ -102,7 +102,7 @@ undo(Why, N) ->
     T = now_us(),
     {Killed, Lost} = reload_old(),
     {Count, Late} = resume_everybody(case Lost of [] -> back_op(); _ -> resume end),
-    event({undo_finished, now_us() - T, #{processes => Count, killed => Killed, late => [P || {_, P} <- Late]}}),
+    event({undo_finished, now_us() - T, #{processes => Count, killed => Killed, late => [P || {_, P} <- Late], lost => [M || {M, _} <- Lost]}}),
     case {Lost, Late} of
         {[], []} -> finished_old(Why, N, #{killed => Killed});
         {[], _} ->
@@ -162,7 +162,7 @@ give_up(Why, Ms) ->
     T = now_us(),
     Todo = by_hand_convert(Why),
     {Count, _} = resume_everybody(resume),
-    event({undo_finished, now_us() - T, #{processes => Count}}),
+    event({undo_finished, now_us() - T, #{processes => Count, lost => Ms}}),
     finished(mixed, #{reason => Why, no_old_code => Ms, by_hand => Todo}).
 
 by_hand_convert({conversion_failed, #{pid := P}}) -> [text_of("exit(~s, kill).", [pid_text(P)])];

@@ -11,6 +11,7 @@ owner(P) ->
 do(Ref, Id, Op, Parts, Total) ->
     Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
     lists:foreach(fun({W, Ps}) -> W ! {do, Ref, Op, Ps} end, Jobs),
+    put(doing, {Id, Total, now_ms(), now_ms()}),
     collect(Ref, Id, length(Jobs), 0, [], [], {0, Total}).
 
 collect(_, _, 0, Dead, Slow, Failed, _) -> {Dead, Slow, Failed};
@@ -45,6 +46,7 @@ late(Ref) ->
 %% {dead, failed, timed out}; What: `first` stops at the first failure.
 wait_late(_, Slow, _, Dead, _) when map_size(Slow) =:= 0 -> {Dead, [], []};
 wait_late(Ref, Slow, Until, Dead, What) ->
+    tell_slow(Slow, get(doing)),
     case late(Ref) of
         {Pid, {error, Why}} when What =:= first -> {Dead, [{Pid, Why}], []};
         {Pid, _} -> wait_late(Ref, maps:remove(Pid, Slow), Until, Dead, What);
@@ -55,6 +57,26 @@ wait_late(Ref, Slow, Until, Dead, What) ->
                 true -> {Dead + length(Gone), [], maps:keys(Slow1)};
                 false -> wait_late(Ref, Slow1, Until, Dead + length(Gone), What)
             end
+    end.
+
+%% Once a second: how many are done, and where three of the others are.
+tell_slow(Slow, {Id, Total, Since, Told}) when is_integer(Id) ->
+    case now_ms() of
+        Now when Now - Told >= 1000 ->
+            put(doing, {Id, Total, Since, Now}),
+            Who = [#{pid => text(P), at => whereabouts(P), ms => Now - Since} || P <- lists:sublist(maps:keys(Slow), 3)],
+            event({step_progress, Id, max(0, Total - map_size(Slow)), Total, Who});
+        _ -> ok
+    end;
+tell_slow(_, _) -> ok.
+
+%% The innermost function that is not OTP's own: timer:sleep/1 tells nobody anything.
+whereabouts(P) ->
+    case process_info(P, current_stacktrace) of
+        {_, [_ | _] = Stack} ->
+            [{M, F, A, _} | _] = [Frame || {M, _, _, _} = Frame <- Stack, not code:is_sticky(M)] ++ Stack,
+            text_of("~tp:~tp/~tp", [M, F, if is_list(A) -> length(A); true -> A end]);
+        _ -> <<"?">>
     end.
 
 %% Nobody sends anything any more when this returns.
@@ -75,8 +97,11 @@ worker(E, Slow) ->
             Special = {restore, Portable, Portable, Nobody},
             lists:foreach(fun(P) -> send(Special, {self(), {Ref, P}}, P) end, Those),
             Slow1 = maps:merge(Slow, maps:from_list([{{Ref, P}, true} || P <- Those])),
+            put(told, now_ms()),
             pump(E, Ref, Op, Others, #{}, 0, Slow1, Those, 0);
-        {do, Ref, Op, Pids} -> pump(E, Ref, Op, Pids, #{}, 0, Slow, [], 0);
+        {do, Ref, Op, Pids} ->
+            put(told, now_ms()),
+            pump(E, Ref, Op, Pids, #{}, 0, Slow, [], 0);
         {again, Ref, Op, P} ->
             send(Op, {self(), {Ref, P}}, P),
             worker(E, Slow#{{Ref, P} => true});
@@ -123,8 +148,13 @@ pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
         pump(E, Ref, Op, Ps, #{}, Dead + length(Gone), Slow1, Alive ++ Late, K)
     end.
 
-progress(E, Ref, 5000) -> E ! {progress, Ref, 5000}, 0;
-progress(_, _, K) -> K.
+%% Every 5000 answers, and after a second with fewer.
+progress(E, Ref, K) ->
+    Now = now_ms(),
+    case K >= 5000 orelse Now - get(told) >= 1000 of
+        true -> put(told, Now), E ! {progress, Ref, K}, 0;
+        false -> K
+    end.
 
 %% On the way out there is no failure that could stop anything.
 answer(suspend, Answer) -> answer(Answer);
@@ -164,8 +194,8 @@ text_of(Format, Args) ->
         _ -> <<"(not printable)">>
     end.
 
-%% As the shell takes it: pid(0,84,0).
-pid_text(P) -> "pid(" ++ [case C of $. -> $,; _ -> C end || C <- pid_to_list(P), C =/= $<, C =/= $>] ++ ")".
+%% As the shell, `updo eval` and a remote call take it: c:pid(0,84,0).
+pid_text(P) -> "c:pid(" ++ [case C of $. -> $,; _ -> C end || C <- pid_to_list(P), C =/= $<, C =/= $>] ++ ")".
 
 stack_text(Stack) -> text(no_args(Stack)).
 

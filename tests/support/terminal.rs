@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use expectrl::Session;
 use expectrl::session::OsSession;
 
-use crate::support::desk::{Desk, UPDO};
-use crate::support::{PATIENCE, TestNode};
+use super::desk::{Desk, UPDO};
+use super::{PATIENCE, TestNode};
 
 /// Lines and columns.
 const SIZE: (u16, u16) = (40, 100);
@@ -25,6 +25,8 @@ pub struct Terminal {
     session: OsSession,
     screen: vt100::Parser,
     prompt: String,
+    /// Everything that was written, as it was written.
+    pub raw: Vec<u8>,
 }
 
 impl Terminal {
@@ -40,18 +42,25 @@ impl Terminal {
     }
 
     /// Any command that shows the prompt of a node.
-    pub fn start(mut command: Command, node: &TestNode) -> Self {
-        command.env("TERM", "xterm-256color").env_remove("COLUMNS");
+    pub fn start(command: Command, node: &TestNode) -> Self {
+        let mut terminal = Self::watch(command, "xterm-256color");
+        terminal.prompt = format!("{}>", node.short());
+        terminal.await_prompt();
+        terminal
+    }
+
+    /// Any command, in a terminal that calls itself so.
+    pub fn watch(mut command: Command, term: &str) -> Self {
+        command.env("TERM", term).env_remove("COLUMNS");
         let mut session = Session::spawn(command).expect("a pseudo-terminal");
         let process = session.get_process_mut();
         process.set_window_size(SIZE.1, SIZE.0).expect("its size");
-        let mut terminal = Self {
+        Self {
             session,
             screen: vt100::Parser::new(SIZE.0, SIZE.1, 0),
-            prompt: format!("{}>", node.short()),
-        };
-        terminal.await_prompt();
-        terminal
+            prompt: String::new(),
+            raw: Vec::new(),
+        }
     }
 
     /// Waits until the prompt is the last thing on the screen.
@@ -94,6 +103,7 @@ impl Terminal {
             Ok(0) => false,
             Ok(n) => {
                 self.screen.process(&buffer[..n]);
+                self.raw.extend_from_slice(&buffer[..n]);
                 true
             }
             Err(why) if why.kind() == ErrorKind::WouldBlock => {

@@ -1,0 +1,81 @@
+//! Keys while a run goes on: the terminal gives them one by one and without echo, and is put back afterwards.
+//!
+//! Only a terminal that is ours to use is touched: a command in the background would be stopped for it. Ctrl-C stays
+//! a signal. A program that is ended by [`super::signals`] puts the terminal back by [`restore`].
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+
+/// How the terminal was before us.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Keys one by one, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Keys(());
+
+impl Keys {
+    /// `None` where there are no keys to be had.
+    pub(super) fn open() -> Option<Self> {
+        if !ours() {
+            return None;
+        }
+        let before = termios::tcgetattr(io::stdin()).ok()?;
+        let mut now = before.clone();
+        now.local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO);
+        now.special_codes[SpecialCodeIndex::VMIN] = 1;
+        now.special_codes[SpecialCodeIndex::VTIME] = 0;
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        let set = termios::tcsetattr(io::stdin(), OptionalActions::Now, &now);
+        set.is_ok().then_some(Self(()))
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Puts the terminal back, if it is not as it was.
+pub(super) fn restore() {
+    let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(before) = before.filter(|_| ours()) {
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &before);
+    }
+}
+
+/// The keys of the next moment; after `time` at the latest. An error when there will never be any.
+pub(super) fn next(time: Duration) -> io::Result<Vec<u8>> {
+    if !ours() {
+        std::thread::sleep(time);
+        return Ok(Vec::new());
+    }
+    let stdin = io::stdin();
+    let mut wanted = [PollFd::new(&stdin, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: 0,
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    match poll(&mut wanted, Some(&limit)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+        Ok(_) => {}
+        Err(why) => return Err(why.into()),
+    }
+    let mut bytes = [0; 16];
+    match rustix::io::read(&stdin, &mut bytes) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => Ok(bytes[..count].to_vec()),
+        Err(rustix::io::Errno::INTR) => Ok(Vec::new()),
+        Err(why) => Err(why.into()),
+    }
+}
+
+/// Whether standard input is a terminal, and we are in its foreground.
+fn ours() -> bool {
+    termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
+}

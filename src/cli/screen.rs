@@ -1,0 +1,347 @@
+//! The screen of a run: events become lines that stay, and in a terminal a block below them that is drawn anew.
+//!
+//! Takes the events of one run on one node and writes to standard error only. Four looks: a terminal; a terminal that
+//! cannot go back (`TERM=dumb`): lines only; no terminal: lines of a log with a heartbeat; `--quiet`: what went wrong
+//! and the last line. Nothing here decides anything about the run; a screen that cannot be written is nobody's error.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use unicode_width::UnicodeWidthChar;
+
+use super::keys::{self, Keys};
+use crate::diag::SourceMap;
+use crate::diag::render::{Style, render};
+use crate::exec::{Event, Kind};
+use crate::name::NodeName;
+use crate::report::progress::Progress;
+use crate::report::{github, lines, plain};
+use crate::ui::{Look, Ui};
+
+/// How often the block is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Which words a run ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// New was the goal.
+    Run,
+    /// Old was the goal.
+    Back,
+    /// Somebody else says it.
+    None,
+}
+
+/// What there is to know before the first event.
+pub(super) struct Head<'a> {
+    pub node: &'a NodeName,
+    pub title: &'a str,
+    pub steps: Option<usize>,
+    pub deadline: Option<Duration>,
+    pub ending: Ending,
+}
+
+/// The screen of one run.
+pub(super) struct Screen<'a> {
+    ui: &'a Ui,
+    title: String,
+    ending: Ending,
+    run: String,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    keys: Option<Keys>,
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What both the run and the ticker write.
+struct Inner {
+    progress: Progress,
+    node: String,
+    look: Look,
+    style: Style,
+    width: Option<usize>,
+    keys: bool,
+    taskbar: bool,
+    /// What the taskbar shows.
+    shown: Option<String>,
+    /// Time of the last event: since the run began, and by our clock.
+    last: (Duration, Instant),
+    /// Lines of the block that stand on the screen.
+    drawn: usize,
+    /// The step that was told to stand still.
+    still: Option<u32>,
+    /// The step that has a heartbeat, and how many beats there were.
+    beats: (u32, u64),
+}
+
+impl<'a> Screen<'a> {
+    pub(super) fn open(ui: &'a Ui, head: &Head<'_>) -> Self {
+        let live = ui.look == Look::Live;
+        let keys = if live { Keys::open() } else { None };
+        let shared = Arc::new(Shared {
+            inner: Mutex::new(Inner {
+                progress: Progress::new(head.node.clone(), head.steps, head.deadline),
+                node: head.node.to_string(),
+                look: ui.look,
+                style: ui.style,
+                width: ui.given_width,
+                keys: keys.is_some(),
+                taskbar: live && taskbar(),
+                shown: None,
+                last: (Duration::ZERO, Instant::now()),
+                drawn: 0,
+                still: None,
+                beats: (u32::MAX, 0),
+            }),
+            stop: AtomicBool::new(false),
+        });
+        let ticks = matches!(ui.look, Look::Live | Look::Log);
+        let (ticker, with_keys) = (Arc::clone(&shared), keys.is_some());
+        let thread = ticks.then(|| std::thread::spawn(move || tick(&ticker, with_keys)));
+        Self {
+            ui,
+            title: head.title.to_owned(),
+            ending: head.ending,
+            run: String::new(),
+            shared,
+            thread,
+            keys,
+        }
+    }
+
+    /// The next event.
+    pub(super) fn event(&mut self, event: &Event, sources: &SourceMap) {
+        if let Kind::Started { run, .. } = &event.kind {
+            self.run.clone_from(run);
+        }
+        let text = self.text(event, sources);
+        let mut inner = self.shared.lock();
+        inner.progress.event(event);
+        inner.last = (event.at, Instant::now());
+        inner.above(text.as_deref());
+    }
+
+    /// What stays on the screen of an event.
+    fn text(&self, event: &Event, sources: &SourceMap) -> Option<String> {
+        let (style, log) = (self.ui.style, self.ui.look == Look::Log);
+        let last = match self.ending {
+            Ending::Run => lines::last(event, &self.title, &self.run, style),
+            Ending::Back => lines::last_back(event, &self.run, style),
+            Ending::None => None,
+        };
+        let group = |text: &str| (log && self.ui.github).then(|| text.to_owned());
+        match &event.kind {
+            Kind::Finished { .. } => {
+                let last = last.map(|last| format!("\n{last}"));
+                match (group(github::ENDGROUP), last) {
+                    (Some(end), Some(last)) => Some(format!("{end}{last}")),
+                    (end, last) => end.or(last),
+                }
+            }
+            Kind::Started { .. } => group(&github::group(event.node.as_str())),
+            Kind::Diagnostic(told) => {
+                let mut text = format!("\n{}", render(told, sources, style));
+                if self.ui.github {
+                    for line in github::annotations(told, sources) {
+                        text += &format!("\n{line}");
+                    }
+                }
+                Some(text)
+            }
+            kind if self.ui.quiet && !matches!(kind, Kind::Interrupt { .. }) => None,
+            _ if log => plain::line(event, &plain::clock(SystemTime::now())),
+            _ => lines::line(event, sources, style),
+        }
+    }
+}
+
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to tell, and a screen is nothing to fail for.
+            let _ = thread.join();
+        }
+        self.shared.lock().close();
+        self.keys = None;
+    }
+}
+
+fn tick(shared: &Shared, mut keys: bool) {
+    while !shared.stop.load(Ordering::SeqCst) {
+        let mut asked = false;
+        if keys {
+            match keys::next(TICK) {
+                Ok(typed) => asked = typed.iter().any(|key| matches!(key, b's' | b'S')),
+                Err(_) => keys = false,
+            }
+        } else {
+            std::thread::sleep(TICK);
+        }
+        if shared.stop.load(Ordering::SeqCst) {
+            return;
+        }
+        shared.lock().tick(asked);
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Duration {
+        self.last.0 + self.last.1.elapsed()
+    }
+
+    /// Time goes by.
+    fn tick(&mut self, asked: bool) {
+        let now = self.now();
+        match self.look {
+            Look::Live if asked => {
+                let text = self.progress.status(now, self.style).join("\n");
+                self.above(Some(&text));
+            }
+            Look::Live => match self.progress.still_words(now) {
+                Some((step, words)) if self.still != Some(step) => {
+                    self.still = Some(step);
+                    self.above(Some(&words));
+                }
+                _ => self.above(None),
+            },
+            Look::Log => self.beat(now),
+            Look::Lines | Look::Quiet => {}
+        }
+    }
+
+    fn beat(&mut self, now: Duration) {
+        let Some(current) = self.progress.current() else {
+            return;
+        };
+        let beats = now.saturating_sub(current.since).as_secs() / plain::HEARTBEAT.as_secs();
+        if (current.id, beats) == self.beats || beats == 0 {
+            return;
+        }
+        self.beats = (current.id, beats);
+        let clock = plain::clock(SystemTime::now());
+        let line = plain::running(&self.node, &self.progress, now, &clock);
+        self.above(line.as_deref());
+    }
+
+    /// Writes what stays, and the block below it, at one go.
+    fn above(&mut self, text: Option<&str>) {
+        let mut out = String::new();
+        if self.look == Look::Live {
+            self.erase(&mut out);
+        }
+        if let Some(text) = text {
+            out += text;
+            out.push('\n');
+        }
+        if self.look == Look::Live && !self.progress.ended() {
+            self.draw(&mut out);
+        }
+        write(&out);
+    }
+
+    fn erase(&mut self, out: &mut String) {
+        if self.drawn > 0 {
+            out.push('\r');
+            if self.drawn > 1 {
+                *out += &format!("\x1b[{}A", self.drawn - 1);
+            }
+            *out += "\x1b[J";
+            self.drawn = 0;
+        }
+    }
+
+    /// The cursor stays behind the last line of the block.
+    fn draw(&mut self, out: &mut String) {
+        let width = self.width.or_else(crate::ui::columns);
+        let width = width.unwrap_or(self.style.width).max(20);
+        let block = self.progress.block(self.now(), self.style, self.keys);
+        for (at, line) in block.iter().enumerate() {
+            if at > 0 {
+                out.push('\n');
+            }
+            // A line that reached the last column would be two lines in some terminals.
+            *out += &cut(line, width - 1);
+        }
+        self.drawn = block.len();
+        if self.taskbar {
+            let now = match self.progress.percent() {
+                Some(percent) => format!("1;{percent}"),
+                None => "3;0".to_owned(),
+            };
+            if self.shown.as_ref() != Some(&now) {
+                *out += &format!("\x1b]9;4;{now}\x1b\\");
+                self.shown = Some(now);
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        let mut out = String::new();
+        self.erase(&mut out);
+        if self.shown.take().is_some() {
+            out += "\x1b]9;4;0;0\x1b\\";
+        }
+        write(&out);
+    }
+}
+
+fn write(text: &str) {
+    if !text.is_empty() {
+        let mut err = std::io::stderr().lock();
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+}
+
+/// Terminals known to show progress for OSC 9;4. Others may take it for a notification.
+fn taskbar() -> bool {
+    let env = |name: &str| std::env::var(name).unwrap_or_default();
+    !env("WT_SESSION").is_empty()
+        || env("ConEmuANSI") == "ON"
+        || matches!(env("TERM_PROGRAM").as_str(), "WezTerm" | "ghostty")
+}
+
+/// So much of a line as fits; escape sequences take no room, and those that end a colour are kept.
+fn cut(line: &str, width: usize) -> String {
+    let (mut out, mut used, mut escape) = (String::new(), 0, false);
+    for c in line.chars() {
+        if escape || c == '\x1b' {
+            escape = c == '\x1b' || !c.is_ascii_alphabetic();
+            out.push(c);
+            continue;
+        }
+        used += c.width().unwrap_or(0);
+        if used <= width && !c.is_control() {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_and_colours_end() {
+        assert_eq!(cut("abc", 5), "abc");
+        assert_eq!(cut("abcdef", 4), "abcd");
+        assert_eq!(cut("ab\x1b[2mcdef\x1b[0m", 3), "ab\x1b[2mc\x1b[0m");
+        // Wide characters take two columns; control characters none, and are not written.
+        assert_eq!(cut("日本語", 5), "日本");
+        assert_eq!(cut("a\rb\nc", 9), "abc");
+    }
+}

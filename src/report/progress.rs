@@ -1,0 +1,394 @@
+//! What is going on right now, out of the events so far: the block at the bottom of a terminal, the answer to `s`,
+//! the heartbeat of a log.
+//!
+//! Takes events in order and the time since the run began, gives lines of text. It knows no terminal and no clock, and
+//! says only what the events said.
+
+use std::time::Duration;
+
+use super::paint::{bad, faint, look, time};
+use crate::diag::render::Style;
+use crate::exec::{Event, Kind, Slow, StepKind};
+use crate::name::NodeName;
+
+/// After so long without a process more a step counts as standing still.
+pub const STILL: Duration = Duration::from_secs(5);
+
+/// Cells of the bar.
+const BAR: usize = 20;
+
+/// The step that is being taken.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// Its number in the job.
+    pub id: u32,
+    /// What it is.
+    pub step: StepKind,
+    /// The modules concerned, in words.
+    pub what: String,
+    /// When it began, counted from the beginning of the run.
+    pub since: Duration,
+    /// When it last came further.
+    pub moved: Duration,
+    /// Processes done, and processes in all, as far as that was told.
+    pub count: Option<(u64, u64)>,
+    /// Whom it waits for.
+    pub slowest: Vec<Slow>,
+}
+
+/// A run on one node as it stands.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    node: NodeName,
+    /// Steps in all, where that is known.
+    steps: Option<usize>,
+    deadline: Option<Duration>,
+    begun: usize,
+    current: Option<Current>,
+    back: bool,
+    /// Since when processes stand still.
+    standing: Option<Duration>,
+    /// How long they have stood still in windows that are over.
+    stood: Duration,
+    ended: bool,
+}
+
+impl Progress {
+    /// Before the first event. `deadline` counts from the first event.
+    pub fn new(node: NodeName, steps: Option<usize>, deadline: Option<Duration>) -> Self {
+        Self {
+            node,
+            steps,
+            deadline,
+            begun: 0,
+            current: None,
+            back: false,
+            standing: None,
+            stood: Duration::ZERO,
+            ended: false,
+        }
+    }
+
+    /// The next event.
+    pub fn event(&mut self, event: &Event) {
+        match &event.kind {
+            Kind::StepStarted { id, step, what } => {
+                self.begun += 1;
+                if *step == StepKind::Suspend {
+                    self.standing.get_or_insert(event.at);
+                }
+                self.current = Some(Current {
+                    id: *id,
+                    step: *step,
+                    what: what.clone(),
+                    since: event.at,
+                    moved: event.at,
+                    count: None,
+                    slowest: Vec::new(),
+                });
+            }
+            Kind::StepProgress {
+                id,
+                done,
+                total,
+                slowest,
+            } => {
+                if let Some(current) = self.current.as_mut().filter(|step| step.id == *id) {
+                    let now = Some((*done, *total));
+                    if current
+                        .count
+                        .is_none_or(|(before, of)| before != *done || of != *total)
+                        && (*done > 0 || current.count.is_some())
+                    {
+                        current.moved = event.at;
+                    }
+                    current.count = now;
+                    current.slowest.clone_from(slowest);
+                }
+            }
+            Kind::StepFinished { step, .. } => {
+                self.current = None;
+                if *step == StepKind::Resume {
+                    self.moving(event.at);
+                }
+            }
+            Kind::RollbackStarted => {
+                self.back = true;
+                self.current = None;
+            }
+            Kind::RollbackFinished { .. } => self.moving(event.at),
+            Kind::Finished { .. } => {
+                self.moving(event.at);
+                self.ended = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn moving(&mut self, at: Duration) {
+        if let Some(since) = self.standing.take() {
+            self.stood += at.saturating_sub(since);
+        }
+    }
+
+    /// The step that is being taken.
+    pub fn current(&self) -> Option<&Current> {
+        self.current.as_ref()
+    }
+
+    /// Whether the run is over.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// How far it is, in percent: of the steps, and of the step's processes. `None` when nobody can tell.
+    pub fn percent(&self) -> Option<u32> {
+        let steps = self.steps.filter(|steps| *steps > 0 && !self.back)?;
+        let begun = self.begun.min(steps);
+        let within = match self.current.as_ref().map(|current| current.count) {
+            Some(Some((done, total))) if total > 0 => done.min(total) as f64 / total as f64,
+            Some(_) => 0.0,
+            None => 1.0,
+        };
+        let before = begun.saturating_sub(1) as f64;
+        Some((100.0 * (before + within) / steps as f64).clamp(0.0, 100.0) as u32)
+    }
+
+    /// How long the step has not come further, when that is long; `now` since the run began.
+    pub fn still(&self, now: Duration) -> Option<(&Current, Duration)> {
+        let current = self.current.as_ref()?;
+        let still = now.saturating_sub(current.moved);
+        (still >= STILL).then_some((current, still))
+    }
+
+    /// The block: what is being done, whom it waits for, and how the run stands.
+    pub fn block(&self, now: Duration, style: Style, keys: bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        let going = if style.unicode { "▸" } else { ">" };
+        match &self.current {
+            Some(current) => {
+                let took = time(now.saturating_sub(current.since));
+                let mut line = format!(
+                    "{:>12}  {going}  {took:<7} {}",
+                    current.step.to_string(),
+                    current.what
+                );
+                if let Some((done, total)) = current.count {
+                    line += &format!("  {done}/{total}  {}", bar(done, total, style));
+                }
+                lines.push(line);
+                if let Some(slow) = current.slowest.first() {
+                    let pad = " ".repeat(25);
+                    lines.push(format!("{pad}slowest {}", words(slow, now, current)));
+                }
+                if let Some((_, still)) = self.still(now) {
+                    let text = format!("{:>25}no progress for {}", "", time(still));
+                    lines.push(look(style, &text));
+                }
+            }
+            None if self.back => lines.push(format!("{:>12}  {going}", "rollback")),
+            None => lines.push(format!("{:>12}  {going}", "checks")),
+        }
+        let keys = if keys { "s=status  " } else { "" };
+        let hint = faint(style, &format!("{keys}Ctrl-C=stop"));
+        lines.push(format!("  {}      {hint}", self.standing_words(now, style)));
+        lines
+    }
+
+    /// The answer to `s`.
+    pub fn status(&self, now: Duration, style: Style) -> Vec<String> {
+        let mut lines = vec![format!(
+            "{:>12}     {}",
+            "status",
+            self.standing_words(now, style)
+        )];
+        let mut more = |text: String| lines.push(format!("{:>17}{text}", ""));
+        match &self.current {
+            Some(current) => {
+                let count = match current.count {
+                    Some((done, total)) => format!(": {done} of {total} processes done"),
+                    None => String::new(),
+                };
+                let took = time(now.saturating_sub(current.since));
+                more(format!(
+                    "{} {} for {took}{count}",
+                    current.step, current.what
+                ));
+                for slow in &current.slowest {
+                    more(words(slow, now, current));
+                }
+                if let Some((_, still)) = self.still(now) {
+                    more(format!("no progress for {}", time(still)));
+                }
+            }
+            None if self.back => more("going back".to_owned()),
+            None => more("between the steps: checks and hooks of the plan".to_owned()),
+        }
+        lines
+    }
+
+    /// What is told once when a step stands still.
+    pub fn still_words(&self, now: Duration) -> Option<(u32, String)> {
+        let (current, still) = self.still(now)?;
+        let who = match current.slowest.first() {
+            Some(slow) => format!(", slowest {}", words(slow, now, current)),
+            None => String::new(),
+        };
+        let text = format!(
+            "{:>12}     no progress for {}: {}{who}",
+            current.step.to_string(),
+            time(still),
+            current.what
+        );
+        Some((current.id, text))
+    }
+
+    fn standing_words(&self, now: Duration, style: Style) -> String {
+        let dot = if style.unicode { "·" } else { "-" };
+        let mut text = self.node.to_string();
+        match self.steps {
+            _ if self.back => text += "  going back",
+            Some(steps) if self.begun > 0 && self.begun <= steps => {
+                text += &format!("  step {}/{steps}", self.begun);
+            }
+            _ if self.begun > 0 => text += &format!("  step {}", self.begun),
+            _ => text += &format!("  for {}", time(now)),
+        }
+        let standing = self.standing.map(|since| now.saturating_sub(since));
+        let stood = self.stood + standing.unwrap_or_default();
+        if !stood.is_zero() {
+            text += &format!(" {dot} suspended {}", time(stood));
+        }
+        if let Some(deadline) = self.deadline.filter(|_| !self.back) {
+            let left = deadline.saturating_sub(now);
+            text += &if left.is_zero() {
+                format!(" {dot} {}", bad(style, "deadline over"))
+            } else {
+                format!(" {dot} deadline {}", time(left))
+            };
+        }
+        text
+    }
+}
+
+/// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as the report is, and older by now.
+fn words(slow: &Slow, now: Duration, current: &Current) -> String {
+    let took = slow.took.max(now.saturating_sub(current.since));
+    format!("{} {} in {}", slow.pid, time(took), slow.at)
+}
+
+/// `████▌···` or `[####....]`
+fn bar(done: u64, total: u64, style: Style) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let total = total.max(1);
+    let eighths = u128::from(done.min(total)) * (BAR as u128 * 8) / u128::from(total);
+    let (full, part) = ((eighths / 8) as usize, (eighths % 8) as usize);
+    if style.unicode {
+        let part = EIGHTHS[part];
+        let rest = BAR - full - usize::from(!part.is_empty());
+        format!("{}{part}{}", "█".repeat(full), "·".repeat(rest))
+    } else {
+        format!("[{}{}]", "#".repeat(full), ".".repeat(BAR - full))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASCII: Style = Style {
+        color: false,
+        unicode: false,
+        width: 80,
+    };
+
+    fn at(progress: &mut Progress, ms: u64, kind: Kind) {
+        progress.event(&Event {
+            seq: 1,
+            node: NodeName::new("shop@h"),
+            at: Duration::from_millis(ms),
+            kind,
+        });
+    }
+
+    fn started(id: u32, step: StepKind) -> Kind {
+        let what = "shop".to_owned();
+        Kind::StepStarted { id, step, what }
+    }
+
+    fn told(id: u32, done: u64) -> Kind {
+        Kind::StepProgress {
+            id,
+            done,
+            total: 400,
+            slowest: vec![Slow {
+                pid: "<0.8.0>".into(),
+                at: "shop_db:migrate/2".into(),
+                took: Duration::from_secs(1),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_block_tells_what_is_going_on() {
+        let node = NodeName::new("shop@h");
+        let mut progress = Progress::new(node, Some(5), Some(Duration::from_secs(120)));
+        assert!(progress.block(Duration::from_secs(1), ASCII, true)[0].contains("checks"));
+        at(&mut progress, 1000, started(1, StepKind::Suspend));
+        at(&mut progress, 1000, started(2, StepKind::Convert));
+        at(&mut progress, 2000, told(2, 100));
+        let block = progress.block(Duration::from_secs(3), ASCII, true);
+        assert_eq!(
+            block,
+            [
+                "     convert  >  2.0s    shop  100/400  [#####...............]",
+                "                         slowest <0.8.0> 2.0s in shop_db:migrate/2",
+                "  shop@h  step 2/5 - suspended 2.0s - deadline 1m57s      s=status  Ctrl-C=stop",
+            ]
+        );
+        assert_eq!(progress.percent(), Some(25));
+        assert!(progress.still_words(Duration::from_secs(3)).is_none());
+        // The same count again is no progress.
+        at(&mut progress, 6000, told(2, 100));
+        let (id, words) = progress.still_words(Duration::from_secs(8)).expect("still");
+        assert_eq!(id, 2);
+        assert!(
+            words.contains("no progress for 6.0s: shop, slowest <0.8.0> 7.0s in shop_db:migrate/2"),
+            "{words}"
+        );
+        let status = progress.status(Duration::from_secs(8), ASCII).join("\n");
+        for part in ["suspended 7.0s", "100 of 400", "<0.8.0>", "no progress"] {
+            assert!(status.contains(part), "{part}: {status}");
+        }
+        at(&mut progress, 9000, Kind::RollbackStarted);
+        let block = progress
+            .block(Duration::from_secs(10), ASCII, false)
+            .join("\n");
+        assert!(
+            block.contains("rollback") && block.contains("going back"),
+            "{block}"
+        );
+        assert_eq!(progress.percent(), None);
+    }
+
+    #[test]
+    fn bars_are_as_long_as_they_should_be() {
+        let unicode = Style {
+            unicode: true,
+            ..ASCII
+        };
+        for (done, total) in [
+            (0, 0),
+            (0, 1),
+            (1, 3),
+            (399, 400),
+            (400, 400),
+            (9, 4),
+            (u64::MAX, u64::MAX),
+        ] {
+            assert_eq!(bar(done, total, unicode).chars().count(), BAR);
+            assert_eq!(bar(done, total, ASCII).chars().count(), BAR + 2);
+        }
+        assert!(bar(1, 2, unicode).starts_with("██████████·"));
+    }
+}
