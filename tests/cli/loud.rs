@@ -14,13 +14,20 @@ const WRONG: &str = "code on_disk.\nfrobnicate the_whole_shop_and_everything_in_
 fn levels() {
     let desk = Desk::new();
     desk.write("p.updo", ADVICE);
-    let told = |args: &[&str]| desk.updo(&[&["check", "p.updo"], args].concat()).run().exits(0);
+    let told = |args: &[&str]| {
+        desk.updo(&[&["check", "p.updo"], args].concat())
+            .run()
+            .exits(0)
+    };
     assert!(!told(&[]).stderr.contains("A311"));
     assert!(told(&["-v"]).stderr.contains("A311"));
     assert_eq!(told(&["-q"]).stderr, "");
     // Errors are told always.
     desk.write("w.updo", WRONG);
-    desk.updo(&["check", "-q", "w.updo"]).run().exits(1).says(&["E10"]);
+    desk.updo(&["check", "-q", "w.updo"])
+        .run()
+        .exits(1)
+        .says(&["E10"]);
 }
 
 /// `-vv` and `--log-file`: connections, calls and answers; no value, no cookie.
@@ -37,17 +44,25 @@ fn the_trace() {
         "trace  call    lists:sum/1, ",
         "trace  answer  lists:sum/1: returned in ",
     ]);
-    assert!(!loud.stderr.contains("4711") && !loud.stderr.contains("9422"), "{loud}");
+    assert!(
+        !loud.stderr.contains("4711") && !loud.stderr.contains("9422"),
+        "{loud}"
+    );
     let once = eval("1 + 1.").arg("-v").run().exits(0);
     assert!(!once.stderr.contains("trace"), "{once}");
 
     // The file is added to, and says when and who.
     for _ in 0..2 {
-        let ran = eval("lists:sum([4711]).").arg("--log-file=t.log").run().exits(0);
+        let ran = eval("lists:sum([4711]).")
+            .arg("--log-file=t.log")
+            .run()
+            .exits(0);
         assert!(!ran.stderr.contains("trace"), "{ran}");
     }
     let log = desk.read("t.log");
-    let calls = log.lines().filter(|line| line.contains("] call    lists:sum/1"));
+    let calls = log
+        .lines()
+        .filter(|line| line.contains("] call    lists:sum/1"));
     assert_eq!(calls.count(), 2, "{log}");
     assert!(log.lines().all(|line| line.contains("Z [")), "{log}");
     assert!(!log.contains("4711") && !log.contains(COOKIE), "{log}");
@@ -56,7 +71,10 @@ fn the_trace() {
     crate::support::write_cookie(&path, "some_other_cookie");
     let path = path.display().to_string();
     let args = ["--log-file=wrong.log", "--cookie-file", &path];
-    let refused = args.iter().fold(eval("1."), |updo, arg| updo.arg(arg)).run();
+    let refused = args
+        .iter()
+        .fold(eval("1."), |updo, arg| updo.arg(arg))
+        .run();
     refused.exits(10);
     let log = desk.read("wrong.log");
     assert!(log.contains("refused") && log.contains("E502"), "{log}");
@@ -67,7 +85,11 @@ fn the_trace() {
 }
 
 fn widest(ran: &Ran) -> usize {
-    ran.stderr.lines().map(|line| line.chars().count()).max().unwrap_or(0)
+    ran.stderr
+        .lines()
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap_or(0)
 }
 
 #[test]
@@ -81,12 +103,18 @@ fn width() {
     let narrow = check(&["--width", "60"]).run().exits(1);
     let wide = check(&["--width", "200"]).run().exits(1);
     assert_ne!(narrow.stderr, wide.stderr);
-    assert!(narrow.stderr.lines().count() >= wide.stderr.lines().count(), "{narrow}");
+    assert!(
+        narrow.stderr.lines().count() >= wide.stderr.lines().count(),
+        "{narrow}"
+    );
     assert!(widest(&wide) >= widest(&narrow), "{wide}");
     // The flag is stronger than the environment, which is stronger than nothing.
     let by_env = check(&[]).env("COLUMNS", "60").run().exits(1);
     assert_eq!(by_env.stderr, narrow.stderr);
-    let by_flag = check(&["--width", "200"]).env("COLUMNS", "60").run().exits(1);
+    let by_flag = check(&["--width", "200"])
+        .env("COLUMNS", "60")
+        .run()
+        .exits(1);
     assert_eq!(by_flag.stderr, wide.stderr);
     // Nonsense is bounded.
     check(&["--width", "0"]).run().exits(1);
@@ -99,14 +127,19 @@ fn colours() {
     desk.write("w.updo", WRONG);
     let coloured = |args: &[&str], env: &[(&str, &str)]| {
         let updo = desk.updo(&[&["check", "w.updo"], args].concat());
-        let updo = env.iter().fold(updo, |updo: Updo, (name, value)| updo.env(name, value));
+        let updo = env
+            .iter()
+            .fold(updo, |updo: Updo, (name, value)| updo.env(name, value));
         updo.run().exits(1).stderr.contains("\x1b[")
     };
     assert!(!coloured(&[], &[]));
     assert!(coloured(&["--color=always"], &[]));
     assert!(coloured(&[], &[("CLICOLOR_FORCE", "1")]));
     assert!(!coloured(&[], &[("CLICOLOR_FORCE", "0")]));
-    assert!(!coloured(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+    assert!(!coloured(
+        &[],
+        &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]
+    ));
     // An empty NO_COLOR is none (no-color.org).
     assert!(coloured(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")]));
     assert!(coloured(&["--color=always"], &[("NO_COLOR", "1")]));
@@ -117,7 +150,11 @@ fn colours() {
         command.args(["check", "w.updo"]).envs(env.iter().copied());
         let mut terminal = Terminal::watch(command, term);
         terminal.end();
-        assert!(terminal.text().contains("frobnicate"), "{}", terminal.text());
+        assert!(
+            terminal.text().contains("frobnicate"),
+            "{}",
+            terminal.text()
+        );
         terminal.raw.windows(2).any(|two| two == b"\x1b[")
     };
     assert!(in_terminal("xterm", &[]));
