@@ -150,7 +150,7 @@ fn a_failing_conversion_is_left_as_it_is_and_told() {
     for pid in &stay {
         let pid = pid.trim_matches(['<', '>']).replace('.', ",");
         assert!(
-            ran.stderr.contains(&format!("sys:resume(pid({pid})).")),
+            ran.stderr.contains(&format!("sys:resume(c:pid({pid})).")),
             "{ran}"
         );
     }
