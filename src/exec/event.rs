@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::diag::Diagnostic;
 use crate::name::NodeName;
+use crate::term::Term;
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -115,6 +116,22 @@ pub struct Slow {
     pub at: String,
     /// How long it has been at it.
     pub took: Duration,
+}
+
+impl Slow {
+    /// Whom a step waits for, as the agent tells it.
+    pub(super) fn all(list: Option<&Term>) -> Vec<Self> {
+        let all = list.and_then(Term::as_list).unwrap_or_default();
+        let slow = |entry: &Term| {
+            let ms = u64::try_from(entry.get("ms")?.as_i64()?).ok()?;
+            Some(Slow {
+                pid: entry.get("pid")?.to_text()?,
+                at: entry.get("at")?.to_text()?,
+                took: Duration::from_millis(ms),
+            })
+        };
+        all.iter().filter_map(slow).collect()
+    }
 }
 
 /// What happened.

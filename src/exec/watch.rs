@@ -471,11 +471,9 @@ impl<'a, 'b> Watch<'a, 'b> {
                 });
             }
             ("step_progress", Some(_)) => {
-                let (done, total) = (
-                    count(parts.get(1)).unwrap_or(0),
-                    count(parts.get(2)).unwrap_or(0),
-                );
-                let slowest = slowest(parts.get(3));
+                let number = |at| count(parts.get(at)).unwrap_or(0);
+                let (done, total) = (number(1), number(2));
+                let slowest = Slow::all(parts.get(3));
                 self.tell(Kind::StepProgress {
                     id,
                     done,
@@ -699,18 +697,4 @@ fn agent_event(message: &Term, run: &str) -> Option<(i64, String, Vec<Term>)> {
     };
     let name = name.as_atom()?.as_str().to_owned();
     Some((seq.as_i64()?, name, parts.to_vec()))
-}
-
-/// Whom a step waits for, as the agent tells it.
-fn slowest(list: Option<&Term>) -> Vec<Slow> {
-    let all = list.and_then(Term::as_list).unwrap_or_default();
-    let slow = |entry: &Term| {
-        let ms = u64::try_from(entry.get("ms")?.as_i64()?).ok()?;
-        Some(Slow {
-            pid: entry.get("pid")?.to_text()?,
-            at: entry.get("at")?.to_text()?,
-            took: Duration::from_millis(ms),
-        })
-    };
-    all.iter().filter_map(slow).collect()
 }

@@ -187,7 +187,10 @@ fn in_a_pipeline() {
     // The trace has the messages, without what they say.
     let trace = desk.read("t.log");
     assert!(trace.contains("] message {updo,_,"), "{trace}");
-    assert!(trace.contains("step_progress") && !trace.contains("slowly"), "{trace}");
+    assert!(
+        trace.contains("step_progress") && !trace.contains("slowly"),
+        "{trace}"
+    );
     // The slow one is in the stream as well.
     assert!(
         desk.read("e.jsonl")
