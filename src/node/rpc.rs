@@ -167,7 +167,8 @@ impl Pending {
             &self.reference,
         ));
         if kill {
-            shared.post(&control::exit2(&shared.us, &pid, &Term::atom("kill")));
+            // Not left to somebody else: the program may end before they come to it.
+            let _ = shared.write(&control::exit2(&shared.us, &pid, &Term::atom("kill")));
         }
     }
 }
