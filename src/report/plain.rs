@@ -69,7 +69,7 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             let what = if *ok {
                 "old code back, everybody resumed"
             } else {
-                "not possible"
+                "not complete"
             };
             format!("{head} rollback {} {} {what}", mark(*ok), seconds(took))
         }
