@@ -1,7 +1,7 @@
 //! Rejoining a run that goes on by itself, or hearing how it ended.
 //!
 //! The agent tells everything from the first event. As long as others watch as well, this side only looks on;
-//! who is alone decides as [`super::run`] does: `verify`, and the way back when the plan wants it. A run that ended
+//! who is alone decides as a run does: `verify`, and the way back when the plan wants it. A run that ended
 //! with nobody there has settled by itself; then the checks are still asked, but going back is another run.
 
 use std::time::Duration;
