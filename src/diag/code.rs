@@ -166,6 +166,8 @@ codes! {
     /// The plan wants beams on the node's disk, and they are not there although they run; or a crash has left files of
     /// an earlier writing.
     W344,
+    /// A gen_statem changes its callback mode, which an undo does not put back.
+    W345,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.

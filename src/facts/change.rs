@@ -59,6 +59,22 @@ impl Changed {
         self.old.as_ref().map(|beam| &beam.facts)
     }
 
+    /// Whether this is a gen_statem whose callback mode differs, as far as exports tell: `handle_event/4` is exported by
+    /// one version only.
+    pub fn turns_callback_mode(&self) -> bool {
+        let (Some(old), Some(new)) = (&self.old, &self.new) else {
+            return false;
+        };
+        let is_statem = |facts: &BeamFacts| {
+            let behaviours = &facts.behaviours;
+            behaviours.iter().any(|b| b.as_str() == "gen_statem")
+        };
+        let by_event = |facts: &BeamFacts| facts.exports("handle_event", 4);
+        is_statem(&old.facts)
+            && is_statem(&new.facts)
+            && by_event(&old.facts) != by_event(&new.facts)
+    }
+
     /// Whether the running version exports a function.
     pub fn had(&self, function: &Mfa) -> bool {
         self.loaded.as_ref().is_some_and(|l| {

@@ -366,6 +366,15 @@ fn undo(shown: &Shown<'_>, style: Style) -> String {
         .filter(|m| shown.changes.modules.get(*m).is_some_and(is_one_way))
         .map(ToString::to_string)
         .collect();
+    let turned = shown.rules.modules.keys().filter(|module| {
+        let changed = shown.changes.modules.get(*module);
+        changed.is_some_and(Changed::turns_callback_mode)
+    });
+    let turned: Vec<String> = turned.map(ToString::to_string).collect();
+    if !turned.is_empty() && missing.is_empty() {
+        let text = format!("exact but for the callback mode of {}", turned.join(", "));
+        return look(style, &text);
+    }
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();
     }

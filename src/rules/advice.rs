@@ -28,6 +28,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
             continue;
         };
         special(module, changed, &decided.class.origin, &mut said);
+        callback_mode(module, changed, &mut said);
         let class = decided.class.value;
         found_one_way(module, changed, class, &mut said);
         contradiction(changes, module, changed, class, &mut said);
@@ -503,6 +504,18 @@ fn wrapper(
             )
             .note("no child specification says which of them, so it is taken as plain: loaded, nobody suspended")
             .help(format!("give the child specifications `modules => [{module}]`, and restart the supervisors that have them")),
+        );
+    }
+}
+
+/// W345: what an undo does not put back.
+fn callback_mode(module: &Module, changed: &Changed, said: &mut Vec<Diagnostic>) {
+    if changed.turns_callback_mode() {
+        let title =
+            format!("an undo would leave `{module}` with the callback mode of the new version");
+        said.push(
+            Diagnostic::new(Code::W345, title)
+                .note("the way there is fine; should the upgrade fail, its processes fail at their next event and are started anew"),
         );
     }
 }

@@ -72,3 +72,26 @@ fn whom_a_brutal_purge_kills_is_told() {
         assert!(said(&with(purge), Code::W406).is_empty(), "{purge}");
     }
 }
+
+#[test]
+fn a_callback_mode_that_an_undo_would_not_put_back_is_told() {
+    let world = World::new();
+    world.have(&["fx_mode", "fx_machine"]);
+    build("fx_mode", &[], &world.path("old"));
+    world.node.eval("{ok, _} = fx_mode:start()");
+    world.replace(&["fx_mode"]);
+    let plan = format!(
+        "code on_disk. old from {:?}.",
+        crate::world::text(&world.path("old"))
+    );
+    let upgrade = world.prepare(&plan).expect("facts");
+    let told = one(&upgrade, Code::W345);
+    assert!(
+        told.starts_with("an undo would leave `fx_mode` with the callback mode of the new version"),
+        "{told}"
+    );
+    // The way there is fine.
+    assert_eq!(world.run(&plan).state, updo::exec::State::New);
+    let answer = "[gen_statem:call(P, x) || P <- processes(), {fx_mode, init, 1} =:= proc_lib:translate_initial_call(P)]";
+    assert_eq!(world.node.eval_text(answer), "[{two,1}]");
+}

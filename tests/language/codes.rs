@@ -39,6 +39,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E507", "tests/cli/connect.rs"),
     ("E508", "tests/session/loss.rs"),
     ("W344", "tests/upgrade/persist.rs"),
+    ("W345", "tests/facts/ways.rs"),
     ("E418", "tests/upgrade/release_handler.rs"),
     ("W419", "tests/upgrade/release_handler.rs"),
     ("E615", "tests/upgrade/release_handler.rs"),
