@@ -686,7 +686,7 @@ no_old_mixed() ->
     Ps = [start(t_no, I) || I <- lists:seq(1, 5)],
     P = lists:nth(3, Ps),
     {mixed, #{no_old_code := [t_no], by_hand := [Text]}, _} = upgrade(job([module(V2, V1)], window([t_no], []), #{undo => none})),
-    <<"exit(pid(", _/binary>> = Text,
+    <<"exit(c:pid(", _/binary>> = Text,
     is_now(V2),
     [] = suspended(),
     true = is_process_alive(P).
