@@ -466,7 +466,7 @@ impl Connection<'_> {
             .sources()
             .first()
             .map_or("", |source| &source.text);
-        let steps = exec::job::every(&upgrade.changes, &upgrade.rules, &upgrade.script);
+        let steps = exec::steps::every(&upgrade.changes, &upgrade.rules, &upgrade.script);
         let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
         let mut record = records.begin(&summary, text, back.as_ref(), Some(&script))?;
         record.event(&json::stream(&plan.path.display().to_string()));

@@ -8,7 +8,7 @@ use super::stream::Stream;
 use super::{Context, Exit};
 use crate::diag::Result;
 use crate::engine::{Connection, Engine, Upgrade};
-use crate::exec::{Event, job};
+use crate::exec::{Event, steps};
 use crate::name::NodeName;
 use crate::report::{paint, preview};
 use crate::script::lower::processes;
@@ -165,7 +165,7 @@ fn one(
 ) -> Exit {
     let sources = &engine.plan.sources;
     stream.head(context, &connection.head(upgrade));
-    let steps = job::steps(&upgrade.script, &upgrade.rules).len() + 1;
+    let steps = steps::steps(&upgrade.script, &upgrade.rules).len() + 1;
     let head = Head {
         node: connection.session.node(),
         title: &engine.plan.title,

@@ -12,8 +12,9 @@ use super::checks::Checks;
 use super::event::{Event, Kind, State};
 use super::failure;
 use super::interrupt::Interrupt;
-use super::job::{Back, Step};
+use super::job::Back;
 use super::run::not_good;
+use super::steps::{Step, read_steps};
 use super::watch::{Outcome, Received, Watch};
 use crate::name::Module;
 use crate::node::agent::Holder;
@@ -40,7 +41,7 @@ pub struct Begun {
 impl Begun {
     /// Reads what [`super::job::begun_record`] wrote; `None` when it is something else.
     pub fn read(record: &Term) -> Option<Self> {
-        let steps = super::job::read_steps(record.get("steps")?)?;
+        let steps = read_steps(record.get("steps")?)?;
         let md5 = |term: &Term| term.as_bytes().and_then(|bytes| bytes.try_into().ok());
         let module = |entry: &Term| {
             let [name, old, new] = entry.as_tuple()? else {

@@ -8,7 +8,8 @@ use std::time::Instant;
 use super::event::{Event, Kind, State};
 use super::failure;
 use super::interrupt::Interrupt;
-use super::job::{self, Step};
+use super::job;
+use super::steps::{Step, read_steps};
 use super::watch::{Outcome, Watch};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::store::hex;
@@ -33,11 +34,11 @@ impl WayBack {
     /// Reads what [`job::Back::record`] wrote; `None` when it is something else.
     pub fn read(record: &Term) -> Option<Self> {
         let job = record.get("job")?.clone();
-        let mut steps = job::read_steps(job.get("steps")?)?;
+        let mut steps = read_steps(job.get("steps")?)?;
         // Should the way back fail in a later window; not in the records of older versions.
         let forward = job.get("back").and_then(Term::as_list).unwrap_or_default();
         for window in forward.iter().filter(|window| window.as_list().is_some()) {
-            steps.extend(job::read_steps(window)?);
+            steps.extend(read_steps(window)?);
         }
         let expected = record.get("expected")?.as_list()?.iter().map(|pair| {
             let [module, md5] = pair.as_tuple()? else {

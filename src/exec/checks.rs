@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::check::{Scene, not_held};
 use super::event::{Kind, State};
-use super::job::Step;
+use super::steps::Step;
 use super::watch::{Turn, Watch};
 use crate::diag::{Code, Diagnostic};
 use crate::node::Mailbox;

@@ -12,6 +12,8 @@ pub mod job;
 pub mod persist;
 pub mod release_handler;
 mod run;
+pub mod steps;
+mod translate;
 mod watch;
 pub mod ways;
 

@@ -12,6 +12,7 @@ use super::event::{Event, Kind, State};
 use super::failure;
 use super::interrupt::Interrupt;
 use super::job::{self, Back, Persist};
+use super::steps;
 use super::watch::{Outcome, Watch};
 use super::ways;
 use crate::diag::{Code, Diagnostic};
@@ -88,7 +89,7 @@ impl Run<'_, '_> {
     /// The part in the node's hands.
     fn transaction(&mut self) {
         let what = self.what;
-        let steps = job::steps(what.script, what.rules);
+        let steps = steps::steps(what.script, what.rules);
         let mailbox = what.session.mailbox();
         let terms = job::Terms {
             run: what.run,

@@ -1,13 +1,13 @@
-//! Watching a transaction: starts the agent, turns its events into ours, lets it settle.
+//! Watching a transaction: starts the agent, receives its events, passes on requests to stop, lets it settle.
 //!
-//! Knows neither plan nor rules: what a reason means is told by a function that is handed in. The agent
-//! alone decides what happens on the node; this side only listens.
+//! Knows neither plan nor rules: what a reason means is told by a function that is handed in, what an event means
+//! stands in [`translate`](super::translate). The agent alone decides what happens on the node; this side listens.
 
 use std::time::{Duration, Instant};
 
-use super::event::{Event, Kind, Slow, State, StepKind};
+use super::event::{Event, Kind, State, StepKind};
 use super::interrupt::{Interrupt, LOOK};
-use super::job::Step;
+use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
 use crate::name::NodeName;
 use crate::node::agent::{self, Agent, StartError};
@@ -70,9 +70,9 @@ pub type Sink<'s> = dyn FnMut(&Event) + 's;
 
 /// A transaction as it is seen from here.
 pub(super) struct Watch<'a, 'b> {
-    session: &'a Session,
+    pub(super) session: &'a Session,
     run: &'a str,
-    explain: &'b dyn Fn(&Term) -> Diagnostic,
+    pub(super) explain: &'b dyn Fn(&Term) -> Diagnostic,
     sink: &'b mut Sink<'b>,
     began: Instant,
     seq: u64,
@@ -83,17 +83,17 @@ pub(super) struct Watch<'a, 'b> {
     /// The last answer to a hook.
     answered: Option<(u32, bool)>,
     /// Whether closed windows are gone through backwards: that counts for nothing.
-    turned: bool,
+    pub(super) turned: bool,
+    /// Since when.
+    pub(super) turned_at: Option<Instant>,
     /// Who may ask for the end.
     pub(super) interrupt: &'a Interrupt,
     /// Whether the first request has been answered.
-    heeded: bool,
+    pub(super) heeded: bool,
     /// Whether to ask for the end as soon as all that has happened so far is known.
     pub(super) abort: bool,
     /// How many watch the run, when the agent has told; 0 when it is over.
     pub(super) watchers: Option<i64>,
-    /// Since when.
-    turned_at: Option<Instant>,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
 }
@@ -258,42 +258,6 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
     }
 
-    /// What is told at the very end: whether the disk has the beams, and who still runs old code.
-    pub(super) fn settled(&mut self, info: Option<&Term>) {
-        let part = |key| info.and_then(|info| info.get(key));
-        if let Some(why) = part("not_persisted") {
-            let title = format!(
-                "the beams were not written to the disk of {}",
-                self.session.node()
-            );
-            let why = why.to_text().unwrap_or_else(|| why.to_string());
-            let told = Diagnostic::new(Code::E614, title).note(why);
-            self.fail(told.help("all is well until the node restarts: copy the beams by hand"));
-        } else if let Some(files) = part("persisted").and_then(Term::as_i64) {
-            let files = usize::try_from(files).unwrap_or(0);
-            self.tell(Kind::Persisted { files });
-        }
-        self.lingering(info);
-    }
-
-    /// Who still runs old code after everything.
-    fn lingering(&mut self, info: Option<&Term>) {
-        let entries = info
-            .and_then(|info| info.get("lingering"))
-            .and_then(Term::as_list);
-        let processes: Vec<String> = entries
-            .unwrap_or_default()
-            .iter()
-            .map(|entry| {
-                let show = |key: &str| entry.get(key).map(ToString::to_string).unwrap_or_default();
-                format!("{} still runs the old {}", show("pid"), show("module"))
-            })
-            .collect();
-        if !processes.is_empty() {
-            self.tell(Kind::Lingering { processes });
-        }
-    }
-
     /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: who rejoins a run
     /// cannot tell those that are waited for from those that were answered long ago.
     pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
@@ -414,272 +378,6 @@ impl<'a, 'b> Watch<'a, 'b> {
         self.fail(told.help(help));
         self.outcome.state = State::Unknown;
         State::Unknown
-    }
-
-    /// One event of the agent; the state when it was the last.
-    fn translate(&mut self, tag: &str, parts: &[Term], steps: &[Step]) -> Option<State> {
-        let micros = |term: Option<&Term>| {
-            Duration::from_micros(
-                term.and_then(Term::as_i64)
-                    .and_then(|us| u64::try_from(us).ok())
-                    .unwrap_or(0),
-            )
-        };
-        let count = |term: Option<&Term>| {
-            term.and_then(Term::as_i64)
-                .and_then(|n| u64::try_from(n).ok())
-        };
-        let id = count(parts.first())
-            .and_then(|id| u32::try_from(id).ok())
-            .unwrap_or(0);
-        let step = steps.iter().find(|step| step.id == id);
-        match (tag, step) {
-            ("turning_back", _) => {
-                self.turned = true;
-                self.turned_at = Some(Instant::now());
-                self.tell(Kind::RollbackStarted);
-            }
-            ("prepared", _) if self.turned => {}
-            ("prepared", _) => {
-                let took = micros(parts.first());
-                let what = "object code accepted, lock taken".to_owned();
-                let step = StepKind::Prepare;
-                self.tell(Kind::StepFinished {
-                    id: 0,
-                    step,
-                    ok: true,
-                    took,
-                    what,
-                    processes: None,
-                });
-            }
-            ("step_started", Some(step)) => {
-                let switches = matches!(
-                    step.kind,
-                    StepKind::Load | StepKind::Delete | StepKind::ReleaseHandler
-                );
-                if switches && self.heeded && !self.outcome.touched {
-                    let text = "too late: the node was past the point of no return, and finishes";
-                    let text = text.to_owned();
-                    self.tell(Kind::Interrupt { text });
-                }
-                self.outcome.touched |= switches;
-                self.tell(Kind::StepStarted {
-                    id,
-                    step: step.kind,
-                    what: step.what(),
-                });
-            }
-            ("step_progress", Some(_)) => {
-                let number = |at| count(parts.get(at)).unwrap_or(0);
-                let (done, total) = (number(1), number(2));
-                let slowest = Slow::all(parts.get(3));
-                self.tell(Kind::StepProgress {
-                    id,
-                    done,
-                    total,
-                    slowest,
-                });
-            }
-            ("step_finished", Some(step)) => {
-                let number = |key| parts.get(2).and_then(|info| count(info.get(key)));
-                let (processes, dead) = (number("processes"), number("dead").unwrap_or(0));
-                match step.kind {
-                    _ if self.turned => {}
-                    StepKind::Suspend => self.outcome.processes += processes.unwrap_or(0),
-                    StepKind::Convert => {
-                        self.outcome.converted += processes.unwrap_or(0).saturating_sub(dead);
-                    }
-                    StepKind::ReleaseHandler => {
-                        let converted = parts.get(2).and_then(|info| count(info.get("converted")));
-                        self.outcome.processes += processes.unwrap_or(0);
-                        self.outcome.converted += converted.unwrap_or(0);
-                    }
-                    _ => {}
-                }
-                let failed = parts.get(2).and_then(|info| info.get("failed")).cloned();
-                let born = parts.get(2).and_then(|info| info.get("born")).cloned();
-                let (took, what, step) = (micros(parts.get(1)), step.what(), step.kind);
-                self.tell(Kind::StepFinished {
-                    id,
-                    step,
-                    ok: failed
-                        .as_ref()
-                        .and_then(Term::as_list)
-                        .is_none_or(<[_]>::is_empty),
-                    took,
-                    what,
-                    processes,
-                });
-                self.born(born.as_ref());
-                if step == StepKind::Convert {
-                    self.died(dead);
-                }
-                self.children(failed.as_ref());
-            }
-            ("step_failed", Some(step)) => {
-                let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
-                self.tell(Kind::StepFinished {
-                    id,
-                    step,
-                    ok: false,
-                    took,
-                    what,
-                    processes: None,
-                });
-            }
-            ("undo_started", _) => {
-                match (self.hook_failed.take(), parts.first()) {
-                    (Some(told), _) => self.fail(told),
-                    (None, Some(why)) => self.fail((self.explain)(why)),
-                    (None, None) => {}
-                }
-                self.tell(Kind::RollbackStarted);
-            }
-            ("undo_finished", _) => {
-                let left = |key| {
-                    let list = parts.get(1).and_then(|info| info.get(key)?.as_list());
-                    list.is_some_and(|list| !list.is_empty())
-                };
-                let (ok, took) = (!left("late") && !left("lost"), micros(parts.first()));
-                self.tell(Kind::RollbackFinished { ok, took });
-            }
-            ("finished", _) => {
-                let state = self.ended(parts);
-                if let Some(began) = self.turned.then_some(self.turned_at).flatten() {
-                    let (ok, took) = (state != State::Mixed, began.elapsed());
-                    self.tell(Kind::RollbackFinished { ok, took });
-                }
-                return Some(state);
-            }
-            _ => {}
-        }
-        None
-    }
-
-    /// Children that were not started or stopped.
-    fn children(&mut self, failed: Option<&Term>) {
-        let failed = failed.and_then(Term::as_list).unwrap_or_default();
-        if let Some(first) = failed.first() {
-            let show = |entry: &Term, key: &str| {
-                let value = entry.get(key);
-                value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()))
-            };
-            let words = |entry: &Term| {
-                let part = |key| show(entry, key).unwrap_or_default();
-                format!(
-                    "{} {} of {}: {}",
-                    part("what"),
-                    part("child"),
-                    part("supervisor"),
-                    part("reason")
-                )
-            };
-            let name = first
-                .get("child")
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let title = format!("a child was not started or stopped: {name}");
-            let mut told = Diagnostic::new(Code::E610, title);
-            told.notes = failed.iter().take(8).map(words).collect();
-            self.fail(
-                told.help("the new code runs; correct the child, or its identifier in the plan"),
-            );
-        }
-    }
-
-    /// Processes that did not live to see their conversion: their states are lost, whoever restarts them.
-    fn died(&mut self, dead: u64) {
-        if dead > 0 {
-            let title = format!("{dead} of the processes to convert died: their states are lost");
-            let told = Diagnostic::new(Code::W616, title)
-                .note("while they were suspended or inside code_change")
-                .note("supervisors start them anew, with the code that runs now");
-            self.tell(Kind::Diagnostic(Box::new(told)));
-        }
-    }
-
-    /// Processes that came to life in the very moment of the switch.
-    fn born(&mut self, born: Option<&Term>) {
-        let Some(born) = born.and_then(Term::as_list).filter(|list| !list.is_empty()) else {
-            return;
-        };
-        let title = format!("{} born while the modules were switched", count(born.len()));
-        let told = Diagnostic::new(Code::W613, title)
-            .note(
-                born.iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            )
-            .note("nobody can tell which code made their states; they were not converted")
-            .help("look at each with `sys:get_state(c:pid(A, B, C))`; one with an old state is started anew by `exit(c:pid(A, B, C), kill)`");
-        self.tell(Kind::Diagnostic(Box::new(told)));
-    }
-
-    fn ended(&mut self, parts: &[Term]) -> State {
-        let info = parts.get(1);
-        if let Some(us) = info
-            .and_then(|info| info.get("suspended_us"))
-            .and_then(Term::as_i64)
-        {
-            self.outcome.suspended += Duration::from_micros(u64::try_from(us).unwrap_or(0));
-        }
-        let state = match parts
-            .first()
-            .and_then(Term::as_atom)
-            .map(crate::term::Atom::as_str)
-        {
-            Some("new") => State::New,
-            Some("old") => State::Old,
-            _ => State::Mixed,
-        };
-        if state == State::Mixed {
-            let mut told = Diagnostic::new(
-                Code::E609,
-                "going back failed: the node is neither old nor new",
-            )
-            .help("run these expressions on the node");
-            if let Some(switched) = info.and_then(|i| i.get("switched")) {
-                told.title =
-                    "the release handler has stopped half way: the node is neither old nor new"
-                        .to_owned();
-                told = told
-                    .note("it undoes nothing and resumes nobody")
-                    .note(format!("new code: {switched}; everything else is old"))
-                    .help(
-                        "run these expressions on the node: who is suspended goes on, under the code that is loaded now;\n\
-                         then run the plan again without `engine release_handler`, or restart the node",
-                    );
-            }
-            if let Some(new) = info.and_then(|i| i.get("new")) {
-                told = told
-                    .note(format!("the windows of {new} are new, everything else is old"))
-                    .help("nobody is suspended; correct the plan and run again, or run the expressions above");
-            }
-            for line in info
-                .and_then(|i| i.get("by_hand"))
-                .and_then(Term::as_list)
-                .unwrap_or_default()
-            {
-                told = told.note(line.to_text().unwrap_or_else(|| line.to_string()));
-            }
-            if let Some(reason) = info.and_then(|i| i.get("reason"))
-                && self.outcome.errors.is_empty()
-            {
-                self.fail((self.explain)(reason));
-            }
-            self.fail(told);
-        }
-        state
-    }
-}
-
-fn count(processes: usize) -> String {
-    if processes == 1 {
-        "1 process was".to_owned()
-    } else {
-        format!("{processes} processes were")
     }
 }
 

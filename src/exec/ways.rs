@@ -5,7 +5,7 @@
 //! and supervisors after it (OTP's appup rules). A call of the script is not undone: nobody knows how.
 
 use super::event::StepKind;
-use super::job::{Step, convert_term, push, suspend_term, switch};
+use super::steps::{Step, atoms, convert_term, push, steps_term, suspend_term, switch};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Class, Kind, Ruleset};
@@ -53,7 +53,7 @@ pub fn whole(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step>
 pub fn term(ways: &[Option<Vec<Step>>]) -> Term {
     Term::list(ways.iter().map(|way| {
         way.as_deref()
-            .map_or_else(|| Term::atom("none"), super::job::steps_term)
+            .map_or_else(|| Term::atom("none"), steps_term)
     }))
 }
 
@@ -110,7 +110,7 @@ fn way(changes: &ChangeSet, rules: &Ruleset, ranks: &Ranks, window: &[Low]) -> O
     convert(&mut steps, after);
     if !stood.is_empty() {
         let resumed: Vec<Module> = stood.into_iter().rev().collect();
-        let term = Term::tuple([Term::atom("resume"), super::job::atoms(&resumed)]);
+        let term = Term::tuple([Term::atom("resume"), atoms(&resumed)]);
         push(&mut steps, StepKind::Resume, resumed, term);
     }
     Some(steps)

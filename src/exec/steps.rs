@@ -1,0 +1,390 @@
+//! The steps of a run: what the agent does, one after the other, each as its term and in the words of the screen.
+//!
+//! Takes a script and what was decided beside it (new keys, children), gives [`Step`]s. `src/node/agent/PROTOCOL.md`
+//! says what each term means. Recorded steps are read again by whoever rejoins a run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::event::StepKind;
+use super::ways;
+use crate::facts::change::ChangeSet;
+use crate::name::Module;
+use crate::rules::{Change, Ruleset, Timeout};
+use crate::script::low::Low;
+use crate::script::lower::{By, Library, Ranks, Script, switched};
+use crate::term::Term;
+
+/// How long a node waits for the answer to a hook before it goes back.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One step as the agent gets it, and what it is to the screen.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its number, from 1.
+    pub id: u32,
+    /// What it is.
+    pub kind: StepKind,
+    /// The modules concerned.
+    pub modules: Vec<Module>,
+    /// For a hook: its number among the plan's hooks, and its place in the plan's words.
+    pub hook: Option<(usize, String)>,
+    /// The agent's term, without the number.
+    pub(super) term: Term,
+}
+
+impl Step {
+    /// The modules in words: all of them, or the first few and how many more.
+    pub fn what(&self) -> String {
+        const SHOWN: usize = 4;
+        if let Some((_, name)) = &self.hook {
+            return name.clone();
+        }
+        if let Some([_, Term::Tuple(call)]) = self.term.as_tuple()
+            && let [module, function, args] = call.as_slice()
+            && self.kind == StepKind::Apply
+        {
+            let arity = args.as_list().unwrap_or_default().len();
+            return format!("{module}:{function}/{arity}");
+        }
+        let names: Vec<String> = self
+            .modules
+            .iter()
+            .take(SHOWN)
+            .map(ToString::to_string)
+            .collect();
+        match self.modules.len().saturating_sub(SHOWN) {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
+        }
+    }
+}
+
+/// The steps of a script.
+pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let is_switch = |i: &Low| matches!(i, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_));
+    let ranks = Ranks::of(rules, script);
+    environment(&mut steps, rules, false);
+    if let By::ReleaseHandler(libraries) = &script.by {
+        let modules = script.modules().cloned().collect();
+        push(
+            &mut steps,
+            StepKind::ReleaseHandler,
+            modules,
+            eval_script_term(script, libraries),
+        );
+        children(&mut steps, rules, false);
+        return steps;
+    }
+    let mut rest = script.low.as_slice();
+    while let Some((instruction, behind)) = rest.split_first() {
+        let mut next = behind;
+        match instruction {
+            Low::LoadObjectCode { .. } | Low::PointOfNoReturn => {}
+            Low::Suspend(modules) => {
+                let names: Vec<Module> = modules.iter().map(|(m, _)| m.clone()).collect();
+                let term = suspend_term(modules, &ranks);
+                push(&mut steps, StepKind::Suspend, names, term);
+            }
+            // What follows each other is switched at one instant. Purging is for later, when everybody runs.
+            Low::Load { .. } | Low::Remove { .. } | Low::Purge(_) => {
+                let many = rest.iter().take_while(|i| is_switch(i)).count();
+                let (loads, removes) = switched(&rest[..many]);
+                switch(&mut steps, loads, removes);
+                next = &rest[many..];
+            }
+            Low::CodeChange { down, modules } => {
+                let names = modules.iter().map(|(module, _)| module.clone()).collect();
+                push(
+                    &mut steps,
+                    StepKind::Convert,
+                    names,
+                    convert_term(*down, modules),
+                );
+            }
+            // Those that follow each other end one window.
+            Low::Resume(_) => {
+                let resumed = |i: &Low| match i {
+                    Low::Resume(modules) => Some(modules.clone()),
+                    _ => None,
+                };
+                let lists: Vec<_> = rest.iter().map_while(resumed).collect();
+                next = &rest[lists.len()..];
+                let modules = lists.concat();
+                let term = Term::tuple([Term::atom("resume"), atoms(&modules)]);
+                push(&mut steps, StepKind::Resume, modules, term);
+            }
+            Low::Apply {
+                module,
+                function,
+                args,
+            } => {
+                let mfa = Term::tuple([
+                    Term::Atom(module.clone()),
+                    Term::Atom(function.clone()),
+                    Term::List(args.clone()),
+                ]);
+                let term = Term::tuple([Term::atom("apply"), mfa]);
+                push(&mut steps, StepKind::Apply, Vec::new(), term);
+            }
+            Low::Hook { number, name } => {
+                let which = Term::tuple([
+                    Term::Int(i64::try_from(*number).unwrap_or(i64::MAX)),
+                    Term::binary(name.as_str()),
+                ]);
+                let term = Term::tuple([Term::atom("hook"), millis(HOOK_TIMEOUT), which]);
+                push(&mut steps, StepKind::Hook, Vec::new(), term);
+                if let Some(step) = steps.last_mut() {
+                    step.hook = Some((*number, name.clone()));
+                }
+            }
+        }
+        rest = next;
+    }
+    children(&mut steps, rules, false);
+    steps
+}
+
+/// All of a script in the hands of OTP's release handler.
+fn eval_script_term(script: &Script, libraries: &[Library]) -> Term {
+    let instructions = script.low.iter().map(Low::to_term);
+    let libraries = libraries.iter().map(|library| {
+        Term::tuple([
+            Term::atom(library.app.as_str()),
+            Term::string(&library.vsn),
+            Term::string(&library.folder),
+        ])
+    });
+    Term::tuple([
+        Term::atom("release_handler"),
+        Term::list(instructions),
+        Term::list(libraries),
+    ])
+}
+
+/// Keys that are new in `.app` files: set before anything else, so that new code finds them; old code does not look.
+/// `back` takes them away.
+pub(super) fn environment(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
+    let keys = rules.env.iter().map(|(app, key, value)| {
+        let (app, key) = (Term::atom(app.as_str()), Term::Atom(key.clone()));
+        if back {
+            Term::tuple([app, key])
+        } else {
+            Term::tuple([app, key, value.clone()])
+        }
+    });
+    let keys: Vec<Term> = keys.collect();
+    if !keys.is_empty() {
+        let term = Term::tuple([Term::atom("env"), Term::list(keys)]);
+        push(steps, StepKind::Env, Vec::new(), term);
+    }
+}
+
+/// Children of supervisors: after everybody has resumed, stopped first. `back` does the opposite in opposite order.
+pub(super) fn children(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
+    let mut supervisors = Vec::new();
+    let mut all = Vec::new();
+    for (module, decided) in &rules.modules {
+        let children = &decided.children.value;
+        if children.is_empty() {
+            continue;
+        }
+        supervisors.push(module.clone());
+        let (stop, start) = if back {
+            ("start", "stop")
+        } else {
+            ("stop", "start")
+        };
+        for (word, ids) in [(stop, &children.stop), (start, &children.start)] {
+            all.extend(ids.iter().map(|id| {
+                Term::tuple([Term::atom(word), Term::atom(module.as_str()), id.clone()])
+            }));
+        }
+    }
+    if back {
+        all.reverse();
+    }
+    if !all.is_empty() {
+        let term = Term::tuple([Term::atom("children"), Term::list(all)]);
+        push(steps, StepKind::Children, supervisors, term);
+    }
+}
+
+pub(super) fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term) {
+    let id = u32::try_from(steps.len() + 1).unwrap_or(u32::MAX);
+    steps.push(Step {
+        id,
+        kind,
+        modules,
+        hook: None,
+        term,
+    });
+}
+
+/// All loads are one step, and so are all deletions.
+pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Module>) {
+    if !loads.is_empty() {
+        let term = Term::tuple([Term::atom("load"), atoms(&loads)]);
+        push(steps, StepKind::Load, loads, term);
+    }
+    if !removes.is_empty() {
+        let term = Term::tuple([Term::atom("delete"), atoms(&removes)]);
+        push(steps, StepKind::Delete, removes, term);
+    }
+}
+
+/// Suspending in ranks, callers first.
+pub(super) fn suspend_term(modules: &[(Module, Timeout)], ranks: &Ranks) -> Term {
+    let patience: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
+    let rank = |modules: Vec<Module>| {
+        Term::list(modules.into_iter().map(|module| {
+            let timeout = patience.get(&module).copied().unwrap_or(Timeout::Default);
+            Term::tuple([Term::atom(module.as_str()), timeout_term(timeout)])
+        }))
+    };
+    let modules = modules.iter().map(|(module, _)| module.clone());
+    Term::tuple([
+        Term::atom("suspend"),
+        Term::list(ranks.split(modules).into_iter().map(rank)),
+    ])
+}
+
+pub(super) fn convert_term(down: bool, modules: &[(Module, Change)]) -> Term {
+    let each = modules.iter().map(|(module, change)| {
+        let change = match change {
+            Change::Soft => Term::atom("soft"),
+            Change::Advanced(extra) => Term::tuple([Term::atom("advanced"), extra.clone()]),
+            Change::Convert { module, function } => {
+                let target =
+                    Term::tuple([Term::atom(module.as_str()), Term::Atom(function.clone())]);
+                Term::tuple([Term::atom("convert"), target])
+            }
+        };
+        Term::tuple([Term::atom(module.as_str()), change])
+    });
+    let direction = Term::atom(if down { "down" } else { "up" });
+    Term::tuple([Term::atom("code_change"), direction, Term::list(each)])
+}
+
+fn timeout_term(timeout: Timeout) -> Term {
+    match timeout {
+        Timeout::Default => Term::atom("default"),
+        Timeout::Infinity => Term::atom("infinity"),
+        Timeout::After(time) => millis(time),
+    }
+}
+
+pub(super) fn millis(time: Duration) -> Term {
+    Term::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
+
+pub(super) fn atoms(modules: &[Module]) -> Term {
+    Term::list(modules.iter().map(|module| Term::atom(module.as_str())))
+}
+
+/// The steps of a script and of the ways back through its windows: all that the agent may tell about.
+pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
+    let steps = steps(script, rules);
+    let ways = ways::ways(changes, rules, script, steps.len() + 1);
+    steps
+        .into_iter()
+        .chain(ways.into_iter().flatten().flatten())
+        .collect()
+}
+
+/// The steps as the agent's list.
+pub fn steps_term(steps: &[Step]) -> Term {
+    Term::list(
+        steps
+            .iter()
+            .map(|step| Term::tuple([Term::Int(i64::from(step.id)), step.term.clone()])),
+    )
+}
+
+/// Steps from the agent's list.
+pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
+    let atom = |term: &Term| Some(Module::new(term.as_atom()?.as_str()));
+    let first = |term: &Term| atom(term.as_tuple()?.first()?);
+    let read = |step: &Term| {
+        let [id, term] = step.as_tuple()? else {
+            return None;
+        };
+        let parts = term.as_tuple()?;
+        let (kind, modules): (StepKind, Vec<Module>) = match parts.first()?.as_atom()?.as_str() {
+            "suspend" => {
+                let ranks = parts.get(1)?.as_list()?.iter().filter_map(Term::as_list);
+                (
+                    StepKind::Suspend,
+                    ranks.flatten().filter_map(first).collect(),
+                )
+            }
+            "load" => (
+                StepKind::Load,
+                parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
+            ),
+            "delete" => (
+                StepKind::Delete,
+                parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
+            ),
+            "code_change" => (
+                StepKind::Convert,
+                parts.get(2)?.as_list()?.iter().filter_map(first).collect(),
+            ),
+            "resume" => (
+                StepKind::Resume,
+                parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
+            ),
+            "apply" => (StepKind::Apply, Vec::new()),
+            "release_handler" => (StepKind::ReleaseHandler, Vec::new()),
+            "hook" => (StepKind::Hook, Vec::new()),
+            "env" => (StepKind::Env, Vec::new()),
+            "children" => {
+                let second = |term: &Term| atom(term.as_tuple()?.get(1)?);
+                let mut names: Vec<Module> =
+                    parts.get(1)?.as_list()?.iter().filter_map(second).collect();
+                names.dedup();
+                (StepKind::Children, names)
+            }
+            _ => return None,
+        };
+        let id = u32::try_from(id.as_i64()?).ok()?;
+        let hook = match (kind, parts.get(2).and_then(Term::as_tuple)) {
+            (StepKind::Hook, Some([number, name])) => {
+                Some((usize::try_from(number.as_i64()?).ok()?, name.to_text()?))
+            }
+            _ => None,
+        };
+        Some(Step {
+            id,
+            kind,
+            modules,
+            hook,
+            term: term.clone(),
+        })
+    };
+    list.as_list()?.iter().map(read).collect()
+}
+
+/// The steps of a script window by window, the last window first, without calls, hooks and children: those are
+/// not repeated.
+pub(super) fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
+    let ends = |step: &Step| step.kind == StepKind::Resume;
+    let mut windows: Vec<Vec<Step>> = Vec::new();
+    for window in steps.split_inclusive(ends) {
+        use StepKind::{Apply, Children, Hook};
+        let once = |step: &Step| matches!(step.kind, Apply | Children | Hook);
+        let steps = window.iter().filter(|step| !once(step));
+        let steps = steps.cloned();
+        match windows.last_mut() {
+            // On the way back what stands behind the last window belongs to it: nobody is resumed in between.
+            Some(last) if !window.last().is_some_and(ends) => last.extend(steps),
+            _ => windows.push(steps.collect()),
+        }
+    }
+    windows.reverse();
+    for (at, step) in windows.iter_mut().flatten().enumerate() {
+        step.id = u32::try_from(first + at).unwrap_or(u32::MAX);
+    }
+    windows.into_iter().map(Some).collect()
+}
