@@ -47,6 +47,8 @@ mod screen;
 mod shop;
 #[path = "upgrade/snapshots.rs"]
 mod snapshots;
+#[path = "upgrade/statem.rs"]
+mod statem;
 #[path = "upgrade/suspend.rs"]
 mod suspend;
 #[path = "upgrade/sweep.rs"]

@@ -249,6 +249,9 @@ impl Watch<'_, '_> {
                     .note(format!("the windows of {new} are new, everything else is old"))
                     .help("nobody is suspended; correct the plan and run again, or run the expressions above");
             }
+            if let Some(unasked) = info.and_then(|i| i.get("unasked")?.as_list()) {
+                told = unkept(told, unasked);
+            }
             for line in info
                 .and_then(|i| i.get("by_hand"))
                 .and_then(Term::as_list)
@@ -301,6 +304,26 @@ impl Watch<'_, '_> {
             self.tell(Kind::Lingering { processes });
         }
     }
+}
+
+/// gen_statem processes of the old code with the callback mode of the new one.
+fn unkept(mut told: Diagnostic, processes: &[Term]) -> Diagnostic {
+    told.title = "the code is old again, the callback mode of these processes is not".to_owned();
+    for process in processes {
+        let show = |key: &str| {
+            let value = process.get(key);
+            value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()))
+        };
+        let part = |key| show(key).unwrap_or_default();
+        let why = part("why");
+        let first = why.lines().next().unwrap_or_default();
+        told.notes.push(format!(
+            "{} of {}: its old code_change/4 fails: {first}",
+            part("pid"),
+            part("module")
+        ));
+    }
+    told.help("they fail at their next event; end them by these expressions, their supervisors start them anew")
 }
 
 fn count(processes: usize) -> String {

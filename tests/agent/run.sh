@@ -4,6 +4,6 @@ set -e
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-erlc -o "$out" "$here/agent_tests.erl"
+erlc -o "$out" "$here"/*.erl
 erl +P 500000 -noshell -noinput -pa "$out" -kernel logger_level none \
     -eval "agent_tests:main(\"$here/../../src/node/agent\", [$(echo "$*" | tr ' ' ',')])." -s init stop

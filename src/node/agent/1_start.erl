@@ -16,7 +16,7 @@
 %% This text is compiled on the node or, without a compiler, interpreted by erl_eval. Therefore: no macros, no
 %% records, no `fun name/arity`, no comprehension newer than OTP 23, only documented functions of kernel and stdlib.
 -module(updo_agent).
--export([start/1]).
+-export([start/1, undefined_function/3, undefined_lambda/3]).
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Constants
@@ -93,7 +93,7 @@ new_log(Job) ->
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
-    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], resuming => false, undoing => false,
+    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], resuming => false, undoing => false,
                       wdone => [], resumed => []}).
 
 new_run(Log) ->

@@ -59,6 +59,8 @@ idle_loop() ->
         {updo_watchers, Ws} -> put(watchers, Ws), idle_loop();
         {'DOWN', GMon, process, _, _} -> new_guardian(), get(guardian) ! {updo_idle, self()}, idle_loop();
         {'DOWN', Mon, process, _, _} -> straggler_down(Mon), idle_loop();
+        {unasked, P, Why} -> put({unasked, P}, Why), idle_loop();
+        {asked, P} -> put({asked, P}, true), idle_loop();
         _ -> idle_loop()
     end.
 

@@ -14,7 +14,13 @@ load(Id, Ms) ->
         {error, What} -> fail({load_failed, What})
     end,
     lists:foreach(fun(M) -> load_on_load(M) end, OnLoad),
-    #{modules => length(Ms), born => late_born(Id)}.
+    Turned = turned(Ms),
+    log({set, turned, lists:usort(Turned ++ log_get(turned))}),
+    Born = late_born(Id),
+    %% Whom code_change reaches in a later step is asked by that.
+    Later = [M || {_, {code_change, up, L}} <- job(steps, []), {M, How} <- L, How =/= soft],
+    lists:foreach(fun(M) -> ask_mode(Id, M) end, Turned -- Later),
+    #{modules => length(Ms), born => Born}.
 
 %% One by one, after the others; the VM runs the module's on_load function in a process of its own.
 load_on_load(M) ->
@@ -68,6 +74,15 @@ change(Id, M, How, Vsn) ->
         {advanced, Extra} -> {change, M, Vsn, Extra, Save, get(nobody)};
         {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(nobody)}
     end,
+    Sum = for_all(Id, M, Op, How, Vsn),
+    case How of
+        {convert, _} -> lists:member(M, log_get(turned)) andalso ask_mode(Id, M);
+        _ -> ok
+    end,
+    Sum.
+
+%% One operation that may fail, for all processes of a module: {processes, dead among them}.
+for_all(Id, M, Op, How, Vsn) ->
     Ref = make_ref(),
     T0 = now_ms(),
     {Totals, Dead, Slow, Failed} = lists:foldl(
@@ -127,28 +142,35 @@ convert_fun(From, M, Mod, Fun, Handler) ->
 
 tell({Pid, Tag}, Answer) -> Pid ! {Tag, Answer}.
 
-%% Puts the saved state back.
-restore_fun(Stamp, Handlers) ->
-    fun(S) ->
+%% Puts the saved state back. Asks: whether the callback mode will be asked for again.
+restore_fun(Stamp, Handlers, Asks) ->
+    fun(S0) ->
+        S = case erase('$updo_asking') of
+            {Before, none} -> Before;
+            {Before, H0} -> process_flag(error_handler, H0), Before;
+            undefined -> S0
+        end,
         K = case S of
             {H, I, _} when is_map_key(H, Handlers) -> case get({'$updo_saved', H, I}) of undefined -> '$updo_saved'; _ -> {'$updo_saved', H, I} end;
             _ -> '$updo_saved'
         end,
-        case get(K) of {Stamp, _, Old} -> erase(K), Old; _ -> S end
+        case get(K) of {Stamp, _, Old} -> erase(K), Asks andalso put('$updo_asked', Stamp), Old; _ -> S end
     end.
 
 %% The same for one that hangs in code_change: it may get there long after the agent's module is gone.
-portable_restore_fun(Stamp, Handlers) ->
-    portable("fun(S) -> "
+portable_restore_fun(Stamp, Handlers, Asks) ->
+    portable("fun(S0) -> "
+             "S = case erase('$updo_asking') of {B, none} -> B; {B, E} -> process_flag(error_handler, E), B; undefined -> S0 end, "
              "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso get({'$updo_saved', H, I}) of"
              "      {Stamp, _, _} -> {'$updo_saved', H, I}; _ -> '$updo_saved' end;"
              "    _ -> '$updo_saved' end, "
-             "case get(K) of {Stamp, _, Old} -> erase(K), Old; _ -> S end end.",
-             [{'Stamp', Stamp}, {'Handlers', Handlers}]).
+             "case get(K) of {Stamp, _, Old} -> erase(K), Asks andalso put('$updo_asked', Stamp), Old; _ -> S end end.",
+             [{'Stamp', Stamp}, {'Handlers', Handlers}, {'Asks', Asks}]).
 
 erase_fun() ->
     fun(S) ->
-        lists:foreach(fun('$updo_saved' = K) -> erase(K); ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()),
+        lists:foreach(fun('$updo_saved' = K) -> erase(K); ('$updo_asked' = K) -> erase(K);
+                         ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()),
         S
     end.
 
