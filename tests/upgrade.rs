@@ -9,6 +9,8 @@ mod support;
 mod attach;
 #[path = "upgrade/bank.rs"]
 mod bank;
+#[path = "upgrade/births.rs"]
+mod births;
 #[path = "upgrade/children.rs"]
 mod children;
 #[path = "upgrade/conversion.rs"]

@@ -246,6 +246,10 @@ codes! {
     E615,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
+    /// The code is what it should be; of processes born at the switch nobody knows which version made their states.
+    E617,
+    /// Processes born while a version was left were ended: their states fit that version only.
+    W618,
     /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.
     W615,
     /// Processes died between suspending and resuming: their states were not converted but lost.

@@ -89,7 +89,7 @@ new_log(Job) ->
     Until = case maps:get(deadline, Job, infinity) of infinity -> infinity; Ms -> now_ms() + Ms end,
     #{seq => 0, events => [], until => Until,
       nworkers => max(1, erlang:system_info(schedulers_online)),
-      runs => 1, outcome => undefined, converted => [], loaded => [], way => there, forward => []}.
+      runs => 1, outcome => undefined, converted => [], loaded => [], way => there, forward => [], held => []}.
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
@@ -98,7 +98,7 @@ new_window(Log) ->
 
 new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined, t1 => undefined, before => #{},
-                    step => undefined, foreign => undefined}).
+                    step => undefined, foreign => undefined, unsure => []}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
 log_entry({set, K, V}, L) -> L#{K => V};

@@ -6,6 +6,7 @@
 %% The point of no return. Everything slow has been done before.
 load(Id, Ms) ->
     {Prepared, OnLoad} = maps:get(Id, get(prepared)),
+    last_look(Id),
     log({set, switching, lists:usort((Ms -- OnLoad) ++ log_get(switching))}),
     check_guardian(),
     case Prepared =:= none orelse code:finish_loading(Prepared) of
@@ -13,14 +14,19 @@ load(Id, Ms) ->
         ok -> ok;
         {error, What} -> fail({load_failed, What})
     end,
+    %% What runs when a module is loaded may need its supervisor.
+    OnLoad =:= [] orelse release(),
     lists:foreach(fun(M) -> load_on_load(M) end, OnLoad),
     Turned = turned(Ms),
     log({set, turned, lists:usort(Turned ++ log_get(turned))}),
-    Born = late_born(Id),
+    {Unsure, Ended, Taken} = born_meanwhile(Id),
+    release(),
+    log({set, unsure, Unsure ++ log_get(unsure)}),
     %% Whom code_change reaches in a later step is asked by that.
     Later = [M || {_, {code_change, up, L}} <- job(steps, []), {M, How} <- L, How =/= soft],
     lists:foreach(fun(M) -> ask_mode(Id, M) end, Turned -- Later),
-    #{modules => length(Ms), born => Born}.
+    #{modules => length(Ms), born => lists:sublist(Unsure, named()), taken => Taken,
+      ended => [#{module => M, pid => P} || {M, P} <- Ended]}.
 
 %% One by one, after the others; the VM runs the module's on_load function in a process of its own.
 load_on_load(M) ->
@@ -29,23 +35,6 @@ load_on_load(M) ->
     case code:load_binary(M, File, B) of
         {module, M} -> ok;
         {error, What} -> fail({load_failed, [{M, What}]})
-    end.
-
-%% Born between the last look and the switch. Who is still inside the old init has an old state for certain and is
-%% taken along; for the others nobody can tell, they are named.
-late_born(Id) ->
-    case get(want) of
-        undefined -> [];
-        Want ->
-            {Found, Seen} = find(Want, get(seen)),
-            put(seen, Seen),
-            All = [{M, P} || {M, Parts} <- maps:to_list(Found), Part <- tuple_to_list(Parts), P <- Part],
-            N = log_get(nworkers),
-            Empty = list_to_tuple(lists:duplicate(N, [])),
-            Old = [{M, P} || {M, P} <- All, erlang:check_process_code(P, M)],
-            Take = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, #{}, Old),
-            Old =:= [] orelse suspend_found(Id, [maps:keys(Take)], Take, now_ms()),
-            lists:sublist([P || {_, P} <- All -- Old], named())
     end.
 
 %% ---------------------------------------------------------------------------------------------------------------
@@ -68,13 +57,16 @@ old_vsn(down, M) ->
 
 change(Id, M, How, Vsn) ->
     log({add, converting, M}),
+    change(Id, M, How, Vsn, parts_of(M)).
+
+change(Id, M, How, Vsn, All) ->
     Handler = is_map_key(M, handlers()),
     Save = save_fun(stamp(), get(pass), Handler),
     Op = case How of
         {advanced, Extra} -> {change, M, Vsn, Extra, Save, get(nobody)};
         {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(nobody)}
     end,
-    Sum = for_all(Id, M, Op, How, Vsn),
+    Sum = for_all(Id, M, Op, How, Vsn, All),
     case How of
         {convert, _} -> lists:member(M, log_get(turned)) andalso ask_mode(Id, M);
         _ -> ok
@@ -82,7 +74,7 @@ change(Id, M, How, Vsn) ->
     Sum.
 
 %% One operation that may fail, for all processes of a module: {processes, dead among them}.
-for_all(Id, M, Op, How, Vsn) ->
+for_all(Id, M, Op, How, Vsn, All) ->
     Ref = make_ref(),
     T0 = now_ms(),
     {Totals, Dead, Slow, Failed} = lists:foldl(
@@ -90,7 +82,7 @@ for_all(Id, M, Op, How, Vsn) ->
                 {D1, S1, F1} = do(Ref, Id, Op, Parts, parts_size(Parts)),
                 {T + parts_size(Parts), D + D1, S1 ++ S, F1};
            (_, Acc) -> Acc
-        end, {0, 0, [], []}, parts_of(M)),
+        end, {0, 0, [], []}, All),
     Until = case limit(M) of infinity -> infinity; Ms -> T0 + Ms end,
     {Dead1, Failed1, TimedOut} = case Failed of
         [] -> wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), Until, 0, first);

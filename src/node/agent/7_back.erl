@@ -100,9 +100,14 @@ still_suspended(Pids, N) ->
 undo(Why, N) ->
     event({undo_started, Why}),
     T = now_us(),
+    Newborn = newborn(),
     {Killed, Lost} = reload_old(),
+    {Ended, Unsure} = newborn_after(Newborn),
+    release(),
+    log({set, unsure, Unsure}),
     {Count, Late} = resume_everybody(case Lost of [] -> back_op(); _ -> resume end),
-    event({undo_finished, now_us() - T, #{processes => Count, killed => Killed, late => [P || {_, P} <- Late], lost => [M || {M, _} <- Lost]}}),
+    event({undo_finished, now_us() - T, #{processes => Count, killed => Killed, late => [P || {_, P} <- Late], lost => [M || {M, _} <- Lost],
+                                                    ended => [#{module => M, pid => P} || {M, P} <- Ended]}}),
     case {Lost, Late} of
         {[], []} -> unasked(Why, N, #{killed => Killed});
         {[], _} ->

@@ -33,7 +33,7 @@ ask_mode(Id, M) ->
                                                  <<"there is no code_change/4, and without it gen_statem does not ask for its callback mode">>, 1)}),
             Vsn = loaded_vsn(M),
             {Stash, Unstash} = ask_funs(Handler, stamp(), none),
-            for_all(Id, M, {ask, M, Vsn, Stash, Unstash, get(nobody)}, callback_mode, Vsn)
+            for_all(Id, M, {ask, M, Vsn, Stash, Unstash, get(nobody)}, callback_mode, Vsn, parts_of(M))
     end.
 
 %% The module to which calls of what does not exist go. Interpreted there is none.

@@ -53,6 +53,7 @@ wait_late(Ref, Slow, Until, Dead, What) ->
         quiet ->
             Gone = [P || P <- maps:keys(Slow), not is_process_alive(P)],
             Slow1 = maps:without(Gone, Slow),
+            release_for(maps:keys(Slow1)),
             case Until =/= infinity andalso now_ms() >= Until of
                 true -> {Dead + length(Gone), [], maps:keys(Slow1)};
                 false -> wait_late(Ref, Slow1, Until, Dead + length(Gone), What)
