@@ -203,9 +203,9 @@ impl Watch<'_, '_> {
             return;
         };
         let title = format!("{} born while the modules were switched", count(born.len()));
-        let told = Diagnostic::new(Code::W613, title)
-            .note(listed(born))
-            .note("somebody else traces new processes, so nobody can tell which code made their states");
+        let told = Diagnostic::new(Code::W613, title).note(listed(born)).note(
+            "somebody else traces new processes, so nobody can tell which code made their states",
+        );
         self.tell(Kind::Diagnostic(Box::new(told)));
     }
 
@@ -215,7 +215,10 @@ impl Watch<'_, '_> {
         let Some(ended) = ended.filter(|list| !list.is_empty()) else {
             return;
         };
-        let title = format!("{} ended: born with a state of the version that is left", count(ended.len()));
+        let title = format!(
+            "{} ended: born with a state of the version that is left",
+            count(ended.len())
+        );
         let words = |entry: &Term| {
             let part = |key| entry.get(key).map(ToString::to_string).unwrap_or_default();
             format!("{} of {}", part("pid"), part("module"))
@@ -225,7 +228,8 @@ impl Watch<'_, '_> {
         if ended.len() > 8 {
             told.notes.push(format!("and {} more", ended.len() - 8));
         }
-        let told = told.note("they were born while the modules were switched; supervisors start them anew");
+        let told = told
+            .note("they were born while the modules were switched; supervisors start them anew");
         self.tell(Kind::Diagnostic(Box::new(told)));
     }
 

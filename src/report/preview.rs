@@ -372,7 +372,10 @@ fn undo(shown: &Shown<'_>, style: Style) -> String {
     });
     let turned: Vec<String> = turned.map(ToString::to_string).collect();
     if !turned.is_empty() && missing.is_empty() {
-        let text = format!("exact if code_change/4 of the old {} takes its own states", turned.join(", "));
+        let text = format!(
+            "exact if code_change/4 of the old {} takes its own states",
+            turned.join(", ")
+        );
         return look(style, &text);
     }
     if missing.is_empty() && shown.script.windows().len() < 2 {

@@ -99,9 +99,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 const RESERVED: &[&str] = &["E503"];
 
 /// Told by the sources, and brought about by no test of this repository yet. The list may only get shorter.
-const UNPROVEN: &[(&str, &str)] = &[
-    ("E612", "src/exec/failure.rs"),
-];
+const UNPROVEN: &[(&str, &str)] = &[("E612", "src/exec/failure.rs")];
 
 /// `shop_a` calls `shop_b` calls `shop_c`; `shop_x` and `shop_y` call each other; `shop_s` is a server;
 /// `shop_user` needs a function that is new in `shop_new`.

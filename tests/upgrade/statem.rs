@@ -97,7 +97,8 @@ impl Crossing {
         assert_eq!(self.node.eval_text("witness:troubled()"), "[]");
         let left = "[K || P <- processes(), {_, D} <- [process_info(P, dictionary)], {K, _} <- D, is_atom(K), lists:prefix(\"$updo\", atom_to_list(K))]";
         assert_eq!(self.node.eval_text(left), "[]");
-        let handlers = "lists:usort([H || P <- processes(), {_, H} <- [process_info(P, error_handler)]])";
+        let handlers =
+            "lists:usort([H || P <- processes(), {_, H} <- [process_info(P, error_handler)]])";
         assert_eq!(self.node.eval_text(handlers), "[error_handler]");
     }
 }
@@ -105,11 +106,7 @@ impl Crossing {
 fn all(version: &str) -> String {
     let mut text = String::from("[");
     for n in 1..=5 {
-        let (state, data) = if n <= 3 {
-            ("green", n + 1)
-        } else {
-            ("red", n)
-        };
+        let (state, data) = if n <= 3 { ("green", n + 1) } else { ("red", n) };
         let comma = if n == 1 { "" } else { "," };
         write!(text, "{comma}{{{version},{state},{data}}}").expect("a text");
     }
@@ -160,12 +157,13 @@ fn who_cannot_be_asked_is_named() {
         .run()
         .exits(0)
         .says(&["W345", "light:code_change/4"]);
-    crossing.run().exits(21).says(&[
-        "E609",
-        "callback mode",
-        "function_clause",
-        "exit(c:pid(",
-    ]);
+    crossing
+        .run()
+        .exits(21)
+        .says(&["E609", "callback mode", "function_clause", "exit(c:pid("]);
     assert_eq!(crossing.node.eval_text("witness:troubled()"), "[]");
-    assert_eq!(crossing.node.eval_text("gen_server:call(clerk, x)"), "{1,bad}");
+    assert_eq!(
+        crossing.node.eval_text("gen_server:call(clerk, x)"),
+        "{1,bad}"
+    );
 }
