@@ -250,6 +250,8 @@ codes! {
     E617,
     /// Processes born while a version was left were ended: their states fit that version only.
     W618,
+    /// An earlier run has left this node half done, and none has put it right since.
+    W619,
     /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.
     W615,
     /// Processes died between suspending and resuming: their states were not converted but lost.

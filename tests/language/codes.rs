@@ -58,6 +58,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W613", "tests/upgrade/births.rs"),
     ("E617", "tests/upgrade/births.rs"),
     ("W618", "tests/upgrade/births.rs"),
+    ("W619", "tests/upgrade/windows.rs"),
     ("W615", "tests/upgrade/rollback.rs"),
     ("W616", "tests/upgrade/conversion.rs"),
     ("E611", "tests/upgrade/interrupt.rs"),
