@@ -35,14 +35,17 @@ impl Junit {
     /// The next event; `diagnostic` is its text when it is one.
     pub fn event(&mut self, event: &Event, diagnostic: Option<&str>) {
         let name = event.node.as_str();
-        if matches!(event.kind, Kind::Started { .. }) || self.suites.is_empty() {
+        // Nodes of a rollout come interleaved.
+        let known = self.suites.iter().rposition(|suite| suite.name == name);
+        if matches!(event.kind, Kind::Started { .. }) || known.is_none() {
             self.suites.push(Suite {
                 name: name.to_owned(),
                 took: Duration::ZERO,
                 cases: Vec::new(),
             });
         }
-        let Some(suite) = self.suites.last_mut() else {
+        let at = self.suites.iter().rposition(|suite| suite.name == name);
+        let Some(suite) = at.map(|at| &mut self.suites[at]) else {
             return;
         };
         suite.took = event.at;
