@@ -124,7 +124,7 @@ impl Exit {
                 true => Self::Broken,
             };
         }
-        match (walked.new(), old) {
+        match (walked.done(), old) {
             _ if worst(Self::Broken) => Self::Broken,
             _ if worst(Self::Lost) => Self::Lost,
             (_, 0) => Self::Done,

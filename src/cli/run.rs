@@ -250,7 +250,7 @@ impl Way {
 fn finished(context: &Context<'_>, stream: &mut Stream, walked: &Walked, took: Duration) {
     let fields = json!({
         "nodes": walked.ends.len(),
-        "new": walked.new(),
+        "new": walked.done(),
         "untouched": walked.untouched(),
         "took_ms": json::ms(took),
     });
@@ -261,7 +261,7 @@ fn finished(context: &Context<'_>, stream: &mut Stream, walked: &Walked, took: D
 
 /// E618: why no further node was begun, and how to go on.
 fn ended_early(engine: &Engine, walked: &Walked, dot: &str) -> Option<Diagnostic> {
-    if !walked.errors.is_empty() || (walked.new() == 0 && walked.untouched() == 0) {
+    if !walked.errors.is_empty() || (walked.done() == 0 && walked.untouched() == 0) {
         return None;
     }
     let failed = walked.count(|end| !crate::exec::rollout::is_good(end));

@@ -86,16 +86,16 @@ impl Stream {
             }
             _ => {}
         }
-        self.junit(engine, event);
+        self.junit(engine, event, false);
     }
 
     /// One event that is about the whole rollout.
     pub fn whole(&mut self, context: &Context<'_>, engine: &Engine, rollout: &str, event: &Event) {
         self.line(context, json::whole(event, rollout, &engine.plan.sources));
-        self.junit(engine, event);
+        self.junit(engine, event, true);
     }
 
-    fn junit(&mut self, engine: &Engine, event: &Event) {
+    fn junit(&mut self, engine: &Engine, event: &Event, whole: bool) {
         if let Some((_, junit)) = &mut self.junit {
             let text = match &event.kind {
                 Kind::Diagnostic(told) => {
@@ -103,7 +103,10 @@ impl Stream {
                 }
                 _ => None,
             };
-            junit.event(event, text.as_deref());
+            match whole {
+                true => junit.whole(event, text.as_deref()),
+                false => junit.event(event, text.as_deref()),
+            }
         }
     }
 

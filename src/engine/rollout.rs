@@ -270,6 +270,9 @@ struct Walk<'e, 'w> {
     walked: Walked,
 }
 
+/// Before, or after.
+type Asking = fn(&Around<'_>, &mut dyn FnMut(&Event)) -> Vec<Diagnostic>;
+
 /// What a node's thread tells.
 enum News {
     Event(Box<Event>),
@@ -278,11 +281,7 @@ enum News {
 
 impl<'e> Walk<'e, '_> {
     /// Asks what the plan says around the whole, on the first node.
-    fn whole(
-        &mut self,
-        turns: &[Turn<'e>],
-        ask: fn(&Around<'_>, &mut dyn FnMut(&Event)) -> Vec<Diagnostic>,
-    ) {
+    fn whole(&mut self, turns: &[Turn<'e>], ask: Asking) {
         let Some(first) = turns.first() else { return };
         let settings = &self.engine.settings;
         let around = Around {

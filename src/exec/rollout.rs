@@ -87,7 +87,7 @@ impl Walked {
     }
 
     /// How many nodes are new, and good.
-    pub fn new(&self) -> usize {
+    pub fn done(&self) -> usize {
         self.count(is_good)
     }
 

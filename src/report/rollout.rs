@@ -333,7 +333,7 @@ pub fn stages(rollout: &Rollout, stages: &[Stage], nodes: &[NodeName], style: St
 pub fn last(walked: &Walked, title: &str, modules: usize, took: Duration, style: Style) -> String {
     let dot = if style.unicode { "·" } else { "-" };
     let all = walked.ends.len();
-    let new = walked.new();
+    let new = walked.done();
     let mut stood: Vec<Duration> = walked
         .ends
         .iter()
@@ -366,7 +366,7 @@ pub fn last(walked: &Walked, title: &str, modules: usize, took: Duration, style:
 
 /// `3 of 7 nodes new · 1 rolled back · 3 not touched`
 pub fn numbers(walked: &Walked, dot: &str) -> String {
-    let mut text = format!("{} of {} nodes new", walked.new(), walked.ends.len());
+    let mut text = format!("{} of {} nodes new", walked.done(), walked.ends.len());
     let mut more = |number: usize, words: &str| {
         if number > 0 {
             text += &format!(" {dot} {number} {words}");
