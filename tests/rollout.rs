@@ -5,6 +5,7 @@ mod rollout {
 
     mod failures;
     mod pauses;
+    mod screens;
     mod stages;
 }
 mod support;

@@ -29,8 +29,12 @@ pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
             "mixed" => paint::bad(style, &state),
             _ => paint::look(style, &state),
         };
+        let rollout = match &run.rollout {
+            Some(rollout) => format!("  rollout {rollout}"),
+            None => String::new(),
+        };
         let line = format!(
-            "{}  {}  {state}  {}  {}  {}\n",
+            "{}  {}  {state}  {}  {}  {}{rollout}\n",
             run.run,
             time(run.began),
             run.node,
@@ -45,6 +49,7 @@ pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
 fn document(run: &Summary) -> Value {
     json!({
         "run": run.run,
+        "rollout": run.rollout,
         "node": run.node.as_str(),
         "title": run.title,
         "plan": run.plan.display().to_string(),

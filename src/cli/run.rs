@@ -304,9 +304,34 @@ fn show(context: &Context<'_>, engine: &Engine, turns: &[Turn<'_>]) -> bool {
                 ui.error_line(&format!("  the same on {}", others.join(", ")));
             }
         }
-        ui.diagnostics(&upgrade.diagnostics, &engine.plan.sources);
     }
+    ui.diagnostics(&said(turns), &engine.plan.sources);
     turns.iter().any(|turn| turn.upgrade.is_refused())
+}
+
+/// What there is to say. What several nodes have in common is told once, with their names.
+fn said(turns: &[Turn<'_>]) -> Vec<Diagnostic> {
+    let mut all: Vec<(Diagnostic, Vec<&NodeName>)> = Vec::new();
+    for turn in turns {
+        for told in &turn.upgrade.diagnostics {
+            let same =
+                |one: &&mut (Diagnostic, _)| one.0.code == told.code && one.0.title == told.title;
+            match all.iter_mut().find(same) {
+                Some((_, nodes)) => nodes.push(node(turn)),
+                None => all.push((told.clone(), vec![node(turn)])),
+            }
+        }
+    }
+    let named = |(told, nodes): (Diagnostic, Vec<&NodeName>)| match nodes.as_slice() {
+        _ if turns.len() == 1 => told,
+        [one] => told.note(format!("on {one}")),
+        [first, others @ ..] => {
+            let others = paint::count(others.len(), "more node", "more nodes");
+            told.note(format!("on {first} and {others}"))
+        }
+        [] => told,
+    };
+    all.into_iter().map(named).collect()
 }
 
 /// The numbers, and the question; an exit code when it ends here.
