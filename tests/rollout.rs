@@ -5,6 +5,7 @@ mod rollout {
 
     mod failures;
     mod pauses;
+    mod saved;
     mod screens;
     mod stages;
 }

@@ -33,8 +33,12 @@ pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
             Some(rollout) => format!("  rollout {rollout}"),
             None => String::new(),
         };
+        let note = match &run.note {
+            Some(note) => format!("  {}", note.escape_debug()),
+            None => String::new(),
+        };
         let line = format!(
-            "{}  {}  {state}  {}  {}  {}{rollout}\n",
+            "{}  {}  {state}  {}  {}  {}{rollout}{note}\n",
             run.run,
             time(run.began),
             run.node,
@@ -50,6 +54,7 @@ fn document(run: &Summary) -> Value {
     json!({
         "run": run.run,
         "rollout": run.rollout,
+        "note": run.note,
         "node": run.node.as_str(),
         "title": run.title,
         "plan": run.plan.display().to_string(),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exec::Interrupt;
-use crate::plan::ENVIRONMENT;
+use crate::plan::{ENVIRONMENT, Plan};
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,10 @@ pub struct Settings {
     pub no_verify: bool,
     /// Whether a node is left to itself as soon as it has taken the job.
     pub detach: bool,
+    /// Who wants a run, or why: kept with its record.
+    pub message: Option<String>,
+    /// How long to wait for another run to end.
+    pub lock_timeout: Duration,
     /// Who may ask for the end of a run.
     pub interrupt: Interrupt,
     /// How long connecting may take.
@@ -39,6 +43,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The parameters that a plan has; others in the environment may be meant for other plans, and are nobody's
+    /// business.
+    pub fn sets_of(&self, plan: &Plan) -> BTreeMap<String, String> {
+        let of = |name: &str| {
+            let name = name.strip_prefix(ENVIRONMENT).unwrap_or(name);
+            plan.constants
+                .iter()
+                .any(|(known, _)| known.eq_ignore_ascii_case(name))
+        };
+        let mut sets = self.sets.clone();
+        sets.retain(|name, _| of(name));
+        sets
+    }
+
     /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_SET_…`.
     pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
