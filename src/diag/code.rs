@@ -216,6 +216,9 @@ codes! {
     E507,
     /// The connection to the node was lost, or a call did not come back in time.
     E508,
+    /// A certificate or key for TLS cannot be used: no file, a key readable by others, no PEM, or a key that belongs to
+    /// another certificate.
+    E509,
     /// A precondition (`require`) does not hold. Nothing was changed.
     E601,
     /// The node has changed since the preview.
