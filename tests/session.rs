@@ -12,3 +12,5 @@ mod hostile;
 mod loss;
 #[path = "session/mail.rs"]
 mod mail;
+#[path = "session/tls.rs"]
+mod tls;

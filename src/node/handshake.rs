@@ -297,8 +297,14 @@ impl Talk<'_> {
             Framing::Four(_) => "look at the node's log: it may have refused our certificate",
         };
         Box::new(
-            Diagnostic::new(Code::E506, format!("{} does not speak the distribution protocol as expected: {why}", self.target))
-                .help(help),
+            Diagnostic::new(
+                Code::E506,
+                format!(
+                    "{} does not speak the distribution protocol as expected: {why}",
+                    self.target
+                ),
+            )
+            .help(help),
         )
     }
 

@@ -108,8 +108,10 @@ impl Session {
         let (mut stream, framing): (Box<dyn Stream>, _) = match &what.tls {
             None => (Box::new(tcp), Framing::Two),
             Some(tls) => {
-                let secured = Secured::connect(tcp, tls, &target, deadline)
-                    .inspect_err(|told| trace::tell(|| format!("tls     {target}: {}", told.code)))?;
+                let secured =
+                    Secured::connect(tcp, tls, &target, deadline).inspect_err(|told| {
+                        trace::tell(|| format!("tls     {target}: {}", told.code))
+                    })?;
                 trace::tell(|| format!("tls     {target}: {}", secured.terms()));
                 terms = Some(secured.terms());
                 (Box::new(secured), Framing::Four(tls))

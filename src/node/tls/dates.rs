@@ -74,7 +74,9 @@ fn time(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 fn two(digits: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(digits.get(..2)?).ok()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then_some(())?;
     text.parse().ok()
 }
 
@@ -111,7 +113,10 @@ mod tests {
         assert_eq!(time(&utc), Some((2_524_607_999, &b"x"[..])));
         let long = [&[GENERALIZED_TIME, 15][..], b"20500101000000Z"].concat();
         assert_eq!(time(&long), Some((2_524_608_000, &b""[..])));
-        assert_eq!(time(&[&[UTC_TIME, 13][..], b"49123123595+Z"].concat()), None);
+        assert_eq!(
+            time(&[&[UTC_TIME, 13][..], b"49123123595+Z"].concat()),
+            None
+        );
     }
 
     #[test]

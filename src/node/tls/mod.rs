@@ -132,10 +132,14 @@ impl Tls {
             Some(cert) => {
                 let key = options.key.as_ref().unwrap_or(cert);
                 let (chain, secret) = identity(cert, key, env)?;
-                config.with_client_auth_cert(chain, secret).map_err(|error| {
-                    bad(format!("the certificate {cert} does not go with the key {key}: {error}"))
+                config
+                    .with_client_auth_cert(chain, secret)
+                    .map_err(|error| {
+                        bad(format!(
+                            "the certificate {cert} does not go with the key {key}: {error}"
+                        ))
                         .help("name the key that the certificate was made for: `key => \"FILE\"`")
-                })?
+                    })?
             }
         };
         // Every connection is a new one; tickets would only pile up.
@@ -205,8 +209,12 @@ fn read(
             Some(path) => PathBuf::from(path),
             None => {
                 return Err(Box::new(
-                    bad(format!("{what} is to come from env {name}, which is not set"))
-                        .help(format!("export {name}: the PEM text, or the path of a file")),
+                    bad(format!(
+                        "{what} is to come from env {name}, which is not set"
+                    ))
+                    .help(format!(
+                        "export {name}: the PEM text, or the path of a file"
+                    )),
                 ));
             }
         },

@@ -84,8 +84,12 @@ impl Secured {
             _ => "TLS",
         };
         let cipher = self.connection.negotiated_cipher_suite();
-        let cipher = cipher.and_then(|suite| suite.suite().as_str()).unwrap_or_default();
-        format!("{version}, {cipher}").trim_end_matches(", ").to_owned()
+        let cipher = cipher
+            .and_then(|suite| suite.suite().as_str())
+            .unwrap_or_default();
+        format!("{version}, {cipher}")
+            .trim_end_matches(", ")
+            .to_owned()
     }
 
     /// Takes in what comes; how many bytes there were, 0 at the end.

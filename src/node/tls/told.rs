@@ -100,7 +100,8 @@ fn certificate(target: &Address, tls: &Tls, why: &CertificateError) -> Diagnosti
             told(&format!("does not hold before {}", date(*not_before)))
                 .help("look at the clocks of both machines")
         }
-        CertificateError::UnknownIssuer => told(&format!("was signed by nobody that {ca} has"))
+        // An authority that was made anew under its old name has another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => told(&format!("was signed by nobody that {ca} has"))
             .help("`ca` wants the certificate of the authority that signed the node's, or that very certificate; what the node shows: `openssl s_client -connect HOST:PORT -showcerts`"),
         CertificateError::NotValidForNameContext { presented, .. } => {
             let wanted = match &tls.options.name {
@@ -158,7 +159,11 @@ fn alerted(target: &Address, tls: &Tls, alert: AlertDescription) -> Diagnostic {
 fn date(at: UnixTime) -> String {
     match UNIX_EPOCH.checked_add(Duration::from_secs(at.as_secs())) {
         // Beyond the year 9999 it cannot be written.
-        Some(at) if at.duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_secs() < 253_402_300_800) => {
+        Some(at)
+            if at
+                .duration_since(UNIX_EPOCH)
+                .is_ok_and(|since| since.as_secs() < 253_402_300_800) =>
+        {
             humantime::format_rfc3339_seconds(at).to_string()
         }
         _ => "a day after the year 9999".to_owned(),
