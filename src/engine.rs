@@ -17,92 +17,36 @@
 //! }
 //! ```
 
+mod decide;
 pub mod earlier;
+mod settings;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+pub use decide::{Upgrade, decide};
+pub use settings::Settings;
+
+use std::path::Path;
 
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
-use crate::exec::{self, Event, Interrupt, Outcome, Upgrade as Job};
-use crate::facts::change::ChangeSet;
+use crate::exec::{self, Event, Outcome, Upgrade as Job};
 use crate::facts::compare::{self, NewCode, OldCode};
-use crate::facts::live::{self, NodeFacts};
+use crate::facts::live::{self};
 use crate::facts::seen::Seen;
-use crate::facts::specs;
 use crate::facts::store::Store;
-use crate::facts::written::{Unwritten, unwritten};
-use crate::graph::Graph;
+use crate::facts::written::unwritten;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
-use crate::plan::ENVIRONMENT;
-use crate::plan::{CodeFrom, CookieFrom, Executing, Plan, Windows};
+use crate::plan::{CodeFrom, CookieFrom, Plan};
 use crate::report::head;
 use crate::report::json;
 use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
+use crate::rules::Change;
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
-use crate::script::lower::Script;
-use crate::script::{check, high, insert, lower, release_handler};
-
-/// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// Parameters: `Name` for `--set Name=value`, `UPDO_SET_NAME` for those of the environment, which may be meant
-    /// for other plans.
-    pub sets: BTreeMap<String, String>,
-    /// `--cookie-file`.
-    pub cookie_file: Option<PathBuf>,
-    /// `--name`: the local node name.
-    pub local_name: Option<String>,
-    /// epmd's port.
-    pub epmd_port: Option<u16>,
-    /// Where runs and copies of beams are kept.
-    pub state_dir: PathBuf,
-    /// Whether advice is an error and undeclared cycles are.
-    pub strict: bool,
-    /// Whether rules of included files that do nothing are told too (W310).
-    pub warn_unused_everywhere: bool,
-    /// Whether `verify` is skipped.
-    pub no_verify: bool,
-    /// Whether a node is left to itself as soon as it has taken the job.
-    pub detach: bool,
-    /// Who may ask for the end of a run.
-    pub interrupt: Interrupt,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-}
+use crate::script::insert;
 
 /// How many overrides without a reason are shown when there has to be one.
 const SHOWN_WITHOUT_REASON: usize = 5;
-
-impl Settings {
-    /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_SET_…`.
-    pub fn from_env() -> Self {
-        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let sets = std::env::vars()
-            .filter(|(name, _)| name.starts_with(ENVIRONMENT))
-            .collect();
-        let home = text("HOME").map(PathBuf::from).unwrap_or_default();
-        let state = text("UPDO_STATE_DIR")
-            .map(PathBuf::from)
-            .unwrap_or_else(|| {
-                let base = text("XDG_STATE_HOME").map(PathBuf::from);
-                base.unwrap_or_else(|| home.join(".local/state"))
-                    .join("updo")
-            });
-        Self {
-            sets,
-            local_name: text("UPDO_NAME"),
-            epmd_port: text("UPDO_EPMD_PORT").and_then(|port| port.parse().ok()),
-            state_dir: state,
-            connect_timeout: Duration::from_secs(10),
-            ..Self::default()
-        }
-    }
-}
 
 /// What opening a plan gives: the engine when the plan has no errors, and everything said about it.
 #[derive(Debug)]
@@ -213,15 +157,6 @@ impl Engine {
         Err(Box::new(told))
     }
 
-    /// This engine over a session that was made otherwise.
-    pub fn over(&self, session: Session) -> Connection<'_> {
-        Connection {
-            engine: self,
-            session,
-            target: String::new(),
-        }
-    }
-
     /// Connects to a node as a hidden node.
     ///
     /// # Errors
@@ -295,37 +230,6 @@ pub struct Connection<'a> {
     /// The session.
     pub session: Session,
     target: String,
-}
-
-/// Everything known and decided about the upgrade of one node.
-#[derive(Debug)]
-pub struct Upgrade {
-    /// The node's facts.
-    pub facts: NodeFacts,
-    /// What differs.
-    pub changes: ChangeSet,
-    /// The inferred graph, before the plan's rules.
-    pub inferred: Graph,
-    /// What is decided.
-    pub rules: Ruleset,
-    /// The instructions.
-    pub script: Script,
-    /// What there is to say.
-    pub diagnostics: Vec<Diagnostic>,
-    /// What the plan wants on the node's disk, and is not there although it runs.
-    pub unwritten: Unwritten,
-}
-
-impl Upgrade {
-    /// Whether a diagnostic is an error: then the upgrade cannot run.
-    pub fn is_refused(&self) -> bool {
-        self.diagnostics.iter().any(Diagnostic::is_error)
-    }
-
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.script.is_empty() && self.unwritten.is_empty()
-    }
 }
 
 impl Connection<'_> {
@@ -512,62 +416,6 @@ impl Connection<'_> {
             facts: &upgrade.facts,
             changes: &upgrade.changes,
         }
-    }
-}
-
-/// From facts to script: infers, merges the plan, compiles. Asks nobody.
-pub fn decide(
-    plan: &Plan,
-    node: &NodeName,
-    target: &str,
-    facts: NodeFacts,
-    changes: ChangeSet,
-    strict: bool,
-) -> Upgrade {
-    let inferred = crate::graph::build::build(&changes);
-    let view = View {
-        node,
-        target,
-        facts: &facts,
-        changes: &changes,
-    };
-    let (manual, mut diagnostics) = resolve::resolve(plan, &view);
-    let merged = merge::merge(&changes, &inferred, &manual);
-    diagnostics.extend(merged.diagnostics);
-    let mut rules = merged.rules;
-    if plan.env {
-        rules.env = specs::new_keys(&changes.specs);
-    }
-    let high = high::high(&changes, &rules);
-    let windows = match plan.engine {
-        Executing::Updo => plan.windows,
-        Executing::ReleaseHandler(_) => Windows::Otp,
-    };
-    let script = lower::lower(&changes, &rules, high.clone(), windows);
-    let mut script = script.unwrap_or_else(|refused| {
-        diagnostics.push(*refused);
-        lower::single(&changes, &rules, high)
-    });
-    diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
-    diagnostics.extend(release_handler::set(plan, &changes, &mut script));
-    diagnostics.extend(check::check(&script));
-    diagnostics.extend(advice::advice(plan, &changes, &rules));
-    diagnostics.extend(children::advice(&changes, &rules));
-    diagnostics.extend(shared::shared_records(&changes, &rules));
-    if strict {
-        for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
-            cycle.code = Code::E306;
-        }
-    }
-    diagnostics.sort_by_key(|d| std::cmp::Reverse(d.severity()));
-    Upgrade {
-        facts,
-        changes,
-        inferred,
-        rules,
-        script,
-        diagnostics,
-        unwritten: Unwritten::default(),
     }
 }
 

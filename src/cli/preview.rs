@@ -4,7 +4,7 @@ use super::args::Preview;
 use super::{Context, Exit};
 use crate::diag::Result;
 use crate::engine::{Connection, Engine, Upgrade};
-use crate::report::preview::{self, Shown};
+use crate::report::preview;
 use crate::script::instruction::Instruction;
 use crate::script::otp;
 use crate::term::{Term, pretty};
@@ -47,7 +47,7 @@ fn print(
     connection: &Connection<'_>,
     upgrade: &Upgrade,
 ) -> bool {
-    let shown = shown(engine, connection, upgrade);
+    let shown = connection.shown(upgrade);
     let ui = &context.ui;
     let mut printed = true;
     if ui.json {
@@ -99,22 +99,4 @@ pub(super) fn nothing(upgrade: &Upgrade, connection: &Connection<'_>) -> String 
         connection.session.node(),
         upgrade.changes.compared
     )
-}
-
-/// An upgrade as the preview shows it.
-pub(super) fn shown<'a>(
-    engine: &'a Engine,
-    connection: &'a Connection<'_>,
-    upgrade: &'a Upgrade,
-) -> Shown<'a> {
-    Shown {
-        node: connection.session.node(),
-        otp: upgrade.facts.otp,
-        plan: &engine.plan,
-        changes: &upgrade.changes,
-        inferred: &upgrade.inferred,
-        rules: &upgrade.rules,
-        script: &upgrade.script,
-        diagnostics: &upgrade.diagnostics,
-    }
 }

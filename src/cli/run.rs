@@ -1,7 +1,7 @@
 //! `updo run`: preview, ask, upgrade, verify. Node by node; the first failure stops.
 
 use super::args::Run;
-use super::preview::{nothing, shown};
+use super::preview::nothing;
 use super::screen::{Ending, Head, Screen};
 use super::signals::Signals;
 use super::stream::Stream;
@@ -109,7 +109,7 @@ fn show(
         if upgrade.is_empty() {
             ui.status(nothing(upgrade, connection).trim_end());
         } else if !ui.quiet {
-            ui.error_line(preview::text(&shown(engine, connection, upgrade), ui.style).trim_end());
+            ui.error_line(preview::text(&connection.shown(upgrade), ui.style).trim_end());
         }
         ui.diagnostics(&upgrade.diagnostics, &engine.plan.sources);
     }
