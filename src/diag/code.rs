@@ -93,6 +93,10 @@ codes! {
     E214,
     /// An application file (`.app`) cannot be used: not readable, no `{application, Name, [...]}`, or a key with a value of the wrong kind.
     E215,
+    /// The plan connects over TLS and checks no certificate (`verify => verify_none`).
+    W216,
+    /// The seed of a target knows no node that matches.
+    E217,
     /// The plan both adds and removes one dependency.
     E301,
     /// Two statements of equal rank give one module different values.
