@@ -20,39 +20,7 @@ const EXAMPLE: &str = "tls => #{ca => \"ca.pem\", cert => \"updo.pem\", key => \
 impl Resolver<'_> {
     /// The value of `tls`; `None` for `false` and for what is wrong.
     pub(super) fn tls(&mut self, expr: &Expr, folder: &Path) -> Option<Options> {
-        let ExprKind::Map(None, pairs) = &expr.kind else {
-            let term = constant(expr, &self.plan.constants, &mut self.said)?;
-            if term.is_atom("false") {
-                return None;
-            }
-            let told = wrong("tls", "a map, or `false`", expr, &term);
-            self.said.push(match term.is_atom("true") {
-                true => told
-                    .note(
-                        "the authorities that a system knows do not sign the certificates of nodes",
-                    )
-                    .help(format!("say whom to believe: `{EXAMPLE}`")),
-                false => told.help(format!("`{EXAMPLE}`")),
-            });
-            return None;
-        };
-        let mut options = Vec::new();
-        for pair in pairs {
-            match pair.key.as_literal() {
-                Some(Term::Atom(key)) => options.push(OptionPair {
-                    key: Spanned {
-                        value: key,
-                        span: pair.key.span,
-                    },
-                    value: pair.value.clone(),
-                }),
-                _ => self.said.push(
-                    Diagnostic::new(Code::E204, "an option of `tls` is an atom")
-                        .label(pair.key.span, "none")
-                        .help(format!("options: {}", WORDS.join(", "))),
-                ),
-            }
-        }
+        let options = self.pairs(expr)?;
         known(&options, "tls", &WORDS, &mut self.said);
         let before = self.said.len();
         let mut pem = |word: &str| {
@@ -94,6 +62,56 @@ impl Resolver<'_> {
             key,
             name,
         })
+    }
+
+    /// The options of the map, when it is one. One that is known without computing anything has no places inside.
+    fn pairs(&mut self, expr: &Expr) -> Option<Vec<OptionPair>> {
+        let pairs: Vec<(Option<Term>, Expr)> = match &expr.kind {
+            ExprKind::Map(None, pairs) => pairs
+                .iter()
+                .map(|pair| (pair.key.as_literal(), pair.value.clone()))
+                .collect(),
+            _ => {
+                let term = constant(expr, &self.plan.constants, &mut self.said)?;
+                let Term::Map(pairs) = term else {
+                    self.said.extend(no_map(&term, expr.span));
+                    return None;
+                };
+                let value = |term| Expr {
+                    kind: ExprKind::Literal(term),
+                    span: expr.span,
+                };
+                pairs
+                    .into_iter()
+                    .map(|(key, term)| (Some(key), value(term)))
+                    .collect()
+            }
+        };
+        let mut options = Vec::new();
+        for (key, value) in pairs {
+            let span = value.span;
+            match key {
+                Some(Term::Atom(key)) if known_to_ssl(key.as_str()).is_some() => {
+                    let ours = known_to_ssl(key.as_str()).unwrap_or_default();
+                    let title = format!("unknown option `{}` for `tls`", key.as_str());
+                    self.said.push(
+                        Diagnostic::new(Code::E204, title)
+                            .label(span, "ssl's name for it")
+                            .help(format!("write `{ours}`")),
+                    );
+                }
+                Some(Term::Atom(key)) => options.push(OptionPair {
+                    key: Spanned { value: key, span },
+                    value,
+                }),
+                _ => self.said.push(
+                    Diagnostic::new(Code::E204, "an option of `tls` is an atom")
+                        .label(span, "has none")
+                        .help(format!("options: {}", WORDS.join(", "))),
+                ),
+            }
+        }
+        Some(options)
     }
 
     /// `"FILE"`, `file("FILE")` or `env("NAME")`.
@@ -172,4 +190,31 @@ fn secret(word: &str, span: Span) -> Diagnostic {
         .help(format!(
             "write `{word} => \"PATH\"` or `{word} => env(\"NAME\")`"
         ))
+}
+
+/// What an option of OTP's ssl is called here.
+fn known_to_ssl(option: &str) -> Option<&'static str> {
+    match option {
+        "cacertfile" | "cacerts" => Some("ca"),
+        "certfile" => Some("cert"),
+        "keyfile" => Some("key"),
+        "server_name_indication" => Some("server_name"),
+        _ => None,
+    }
+}
+
+/// What stands where a map should; nothing for `false`. The value is not repeated: it may be a key.
+fn no_map(term: &Term, span: Span) -> Option<Diagnostic> {
+    if term.is_atom("false") {
+        return None;
+    }
+    let told = Diagnostic::new(Code::E205, "`tls` wants a map, or `false`")
+        .label(span, "neither")
+        .help(format!("say whom to believe: `{EXAMPLE}`"));
+    Some(match term.is_atom("true") {
+        true => {
+            told.note("the authorities that a system knows do not sign the certificates of nodes")
+        }
+        false => told,
+    })
 }
