@@ -207,7 +207,7 @@ codes! {
     E501,
     /// The node refused the cookie.
     E502,
-    /// The TLS handshake failed. Look at the certificate's name, its authority, and its last day.
+    /// The TLS handshake failed: a certificate's name, authority or dates, or only one side speaks TLS.
     E503,
     /// Short and long node names do not mix.
     E504,

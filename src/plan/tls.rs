@@ -90,26 +90,29 @@ impl Resolver<'_> {
         let mut options = Vec::new();
         for (key, value) in pairs {
             let span = value.span;
-            match key {
-                Some(Term::Atom(key)) if known_to_ssl(key.as_str()).is_some() => {
-                    let ours = known_to_ssl(key.as_str()).unwrap_or_default();
-                    let title = format!("unknown option `{}` for `tls`", key.as_str());
-                    self.said.push(
-                        Diagnostic::new(Code::E204, title)
-                            .label(span, "ssl's name for it")
-                            .help(format!("write `{ours}`")),
-                    );
-                }
-                Some(Term::Atom(key)) => options.push(OptionPair {
-                    key: Spanned { value: key, span },
-                    value,
-                }),
-                _ => self.said.push(
+            let Some(Term::Atom(key)) = key else {
+                self.said.push(
                     Diagnostic::new(Code::E204, "an option of `tls` is an atom")
                         .label(span, "has none")
                         .help(format!("options: {}", WORDS.join(", "))),
-                ),
+                );
+                continue;
+            };
+            if let Some(ours) = known_to_ssl(key.as_str()) {
+                let title = format!("unknown option `{}` for `tls`", key.as_str());
+                self.said.push(
+                    Diagnostic::new(Code::E204, title)
+                        .label(span, "ssl's name for it")
+                        .help(format!("write `{ours}`")),
+                );
+                continue;
             }
+            // The last of two counts, as in every map; W111 has told.
+            options.retain(|pair: &OptionPair| pair.key.value != key);
+            options.push(OptionPair {
+                key: Spanned { value: key, span },
+                value,
+            });
         }
         Some(options)
     }

@@ -83,7 +83,7 @@ fn what_tls_refuses() {
             Code::E204,
             "an atom",
         ),
-        ("#{ca => \"a\", ca => Folder}", Code::E209, "given twice"),
+        ("#{ca => \"a\", ca => Folder}", Code::W111, "stands twice"),
         ("#{ca => 7}", Code::E205, "`ca` wants a path"),
         ("#{ca => \"\"}", Code::E205, "`ca` wants a path"),
         ("#{ca => Nobody}", Code::E206, "Nobody"),
