@@ -20,6 +20,7 @@
 mod decide;
 pub mod earlier;
 mod reach;
+pub mod rollout;
 mod settings;
 
 pub use decide::{Upgrade, decide};
@@ -28,6 +29,7 @@ pub use settings::Settings;
 
 use std::path::Path;
 
+use self::rollout::Walking;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
 use crate::exec::{self, Event, Outcome, Upgrade as Job};
@@ -38,7 +40,7 @@ use crate::facts::store::Store;
 use crate::facts::written::unwritten;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
-use crate::plan::{CodeFrom, CookieFrom, Plan};
+use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
 use crate::report::head;
 use crate::report::json;
 use crate::report::preview::Shown;
@@ -159,6 +161,17 @@ impl Engine {
             told = told.help(format!("did you mean `{close}`?"));
         }
         Err(Box::new(told))
+    }
+
+    /// How the nodes of a target are walked through: the plan's `rollout` for it, or the one for any target.
+    pub fn rollout(&self, target: Option<&str>, nodes: &[NodeName]) -> Rollout {
+        let named = target.filter(|name| self.plan.targets.iter().any(|t| t.name == *name));
+        let target = named.or_else(|| Some(self.target_of(nodes.first()?)?.name.as_str()));
+        let all = || self.plan.rollouts.iter().map(|(rollout, _)| rollout);
+        let found =
+            all().find(|rollout| rollout.target.is_some() && rollout.target.as_deref() == target);
+        let any = || all().find(|rollout| rollout.target.is_none());
+        found.or_else(any).cloned().unwrap_or_default()
     }
 
     /// Connects to a node as a hidden node.
@@ -296,13 +309,23 @@ impl Connection<'_> {
     /// Runs a prepared upgrade. Keeps copies of both versions and a record of the run, so that there is a
     /// way back: a store that cannot be written costs that way back, not this run.
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
+        self.run_in(upgrade, &Walking::alone(self.engine), sink)
+    }
+
+    /// The same as part of a rollout.
+    fn run_in(
+        &self,
+        upgrade: &Upgrade,
+        walking: &Walking<'_>,
+        sink: &mut dyn FnMut(&Event),
+    ) -> Outcome {
         let records = Records::new(&self.engine.settings.state_dir);
         let run = run_id(&records);
         // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
         let (mut record, told) = match upgrade.script.is_empty() {
             true => (None, None),
-            false => match self.begin_record(&records, &run, upgrade) {
+            false => match self.begin_record(&records, &run, walking.rollout, upgrade) {
                 Ok(record) => (Some(record), None),
                 Err(why) => (None, Some(self.unrecorded(&run, &why))),
             },
@@ -320,8 +343,9 @@ impl Connection<'_> {
             verify: !self.engine.settings.no_verify,
             detach: self.engine.settings.detach,
             also: exec::persist::also(&unwritten),
-            interrupt: &self.engine.settings.interrupt,
+            interrupt: walking.interrupt,
             told,
+            stale: walking.stale.clone(),
         };
         let begin = match upgrade.script.is_empty() {
             true => exec::persist::only,
@@ -343,11 +367,13 @@ impl Connection<'_> {
         &self,
         records: &Records,
         run: &str,
+        rollout: Option<&str>,
         upgrade: &Upgrade,
     ) -> std::io::Result<Record> {
         let plan = &self.engine.plan;
         let summary = Summary {
             run: run.to_owned(),
+            rollout: rollout.map(str::to_owned),
             node: self.session.node().clone(),
             title: plan.title.clone(),
             plan: plan
@@ -358,6 +384,7 @@ impl Connection<'_> {
             began: now(),
             state: "running".to_owned(),
             goal: "new".to_owned(),
+            keep: now().saturating_add(plan.keep_old.as_secs()),
         };
         let one_way = upgrade
             .rules

@@ -161,6 +161,8 @@ pub fn undo(
         began: now(),
         state: "running".to_owned(),
         goal: "old".to_owned(),
+        rollout: None,
+        keep: 0,
         ..summary.clone()
     };
     let mut record = records.begin(&this, "", None, Some(&way.begun)).ok();

@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::constants::constants;
 use super::load::Located;
 use super::offline::Offline;
-use super::options::{attribute, constant, duration, known, unsupported, value, wrong};
+use super::options::{attribute, constant, duration, known, unsupported, wrong};
 use super::scope::{self, Names};
-use super::{Check, CodeFrom, Executing, Hook, Patterns, Plan, Rollback, Rule, When, Windows};
+use super::{CodeFrom, Executing, Failing, Patterns, Plan, Rollback, Rule, Windows};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
 use crate::syntax::ast::{
-    Expr, ExprKind, Moment as HookMoment, OptionPair, Options, Place, Spanned, Statement,
-    StatementKind, Tail,
+    Expr, ExprKind, Moment as HookMoment, OptionPair, Place, Spanned, Statement, StatementKind,
+    Tail,
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
@@ -49,6 +49,9 @@ pub(super) fn resolve(
         hooks: Vec::new(),
         deadline: None,
         rollback: Rollback::default(),
+        rollback_on: Failing::ALL.to_vec(),
+        keep_old: Duration::ZERO,
+        rollouts: Vec::new(),
         warn_unused_everywhere: false,
         windows: Windows::default(),
         engine: Executing::default(),
@@ -78,6 +81,7 @@ pub(super) fn resolve(
         resolver.statement(located);
     }
     resolver.engine_and_window();
+    resolver.rollout_targets();
     let Resolver { mut plan, said, .. } = resolver;
     plan.functions = functions;
     (plan, said)
@@ -87,7 +91,7 @@ pub(super) struct Resolver<'a> {
     pub(super) plan: Plan,
     pub(super) said: Vec<Diagnostic>,
     once: BTreeMap<String, Span>,
-    names: Names,
+    pub(super) names: Names,
     scripts: &'a Functions<'a>,
 }
 
@@ -294,7 +298,12 @@ impl Resolver<'_> {
                 self.guard(tail);
                 self.rule(statement, layer);
             }
-            StatementKind::Rollout { .. } => self.said.push(unsupported(span, "`rollout`")),
+            StatementKind::Rollout {
+                target, options, ..
+            } => {
+                let target = target.as_ref().map(|target| target.value.as_str());
+                self.rollout(target, options, span);
+            }
             StatementKind::Hook {
                 moment,
                 options,
@@ -325,21 +334,7 @@ impl Resolver<'_> {
                 policy, options, ..
             } => {
                 self.once("rollback", span);
-                known(options, "rollback", &["on", "keep_old"], &mut self.said);
-                for pair in options {
-                    let what = format!("`rollback … {}`", pair.key.value.as_str());
-                    self.said.push(unsupported(pair.key.span, &what));
-                }
-                match policy.value.as_str() {
-                    "automatic" => self.plan.rollback = Rollback::Automatic,
-                    "manual" => self.plan.rollback = Rollback::Manual,
-                    "never" => self.plan.rollback = Rollback::Never,
-                    _ => self.said.push(choice(
-                        "rollback",
-                        policy,
-                        &["automatic", "manual", "never"],
-                    )),
-                }
+                self.rollback(policy, options);
             }
         }
     }
@@ -408,7 +403,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn guard(&mut self, tail: &Tail) {
+    pub(super) fn guard(&mut self, tail: &Tail) {
         for condition in &tail.when {
             if let Some(value) = self.early(condition)
                 && !value.is_atom("true")
@@ -539,91 +534,6 @@ impl Resolver<'_> {
             }
         }
     }
-
-    fn hook(
-        &mut self,
-        moment: &HookMoment,
-        options: &Options,
-        tail: &Tail,
-        body: &[Expr],
-        span: Span,
-    ) {
-        known(options, "before", &[], &mut self.said);
-        let when = match moment {
-            HookMoment::BeforeUpgrade => When::Before,
-            HookMoment::AfterUpgrade => When::After,
-            HookMoment::OnFailure => When::Failure,
-            HookMoment::BeforeRollout | HookMoment::AfterRollout => {
-                return self.said.push(unsupported(span, "a hook around `rollout`"));
-            }
-            HookMoment::Before(_) | HookMoment::After(_) => When::Step,
-        };
-        let given: &[&str] = if when == When::Failure {
-            &["Reason"]
-        } else {
-            &[]
-        };
-        scope::hook(&self.names, body, given, &mut self.said);
-        self.guard(tail);
-        self.plan.hooks.push(Hook {
-            when,
-            body: body.to_vec(),
-            tail: tail.clone(),
-            span,
-        });
-    }
-
-    fn check(
-        &mut self,
-        verify: bool,
-        name: &Spanned<String>,
-        options: &Options,
-        tail: &Tail,
-        body: &[Expr],
-        span: Span,
-    ) {
-        let word = if verify { "verify" } else { "require" };
-        known(
-            options,
-            word,
-            &["within", "every", "each", "after"],
-            &mut self.said,
-        );
-        if let Some(expr) = value(options, "each") {
-            match constant(expr, &self.plan.constants, &mut self.said) {
-                Some(term) if term.is_atom("node") => {}
-                Some(term) if term.is_atom("rollout") => {
-                    self.said.push(unsupported(expr.span, "`each => rollout`"));
-                }
-                Some(term) => self
-                    .said
-                    .push(wrong("each", "`node` or `rollout`", expr, &term)),
-                None => {}
-            }
-        }
-        scope::check(&self.names, body, &mut self.said);
-        self.guard(tail);
-        let mut time = |word: &str, default| match value(options, word) {
-            Some(expr) => {
-                duration(word, expr, &self.plan.constants, &mut self.said).unwrap_or(default)
-            }
-            None => default,
-        };
-        let check = Check {
-            name: name.value.clone(),
-            body: body.to_vec(),
-            tail: tail.clone(),
-            within: time("within", Duration::ZERO),
-            every: time("every", Duration::from_millis(500)),
-            after: time("after", Duration::ZERO),
-            span,
-        };
-        if verify {
-            self.plan.verifies.push(check)
-        } else {
-            self.plan.requires.push(check)
-        }
-    }
 }
 
 fn located_patterns(patterns: &[Spanned<String>], base: PathBuf) -> Patterns {
@@ -634,7 +544,11 @@ fn located_patterns(patterns: &[Spanned<String>], base: PathBuf) -> Patterns {
 }
 
 /// E205 for a word that is none of a few.
-fn choice(statement: &str, word: &Spanned<crate::term::Atom>, words: &[&str]) -> Diagnostic {
+pub(super) fn choice(
+    statement: &str,
+    word: &Spanned<crate::term::Atom>,
+    words: &[&str],
+) -> Diagnostic {
     let got = word.value.as_str();
     let mut told = Diagnostic::new(
         Code::E205,

@@ -73,7 +73,7 @@ impl Resolver<'_> {
         };
         let nodes: Option<Vec<NodeName>> = term
             .as_list()
-            .and_then(|list| list.iter().map(node).collect());
+            .and_then(|list| list.iter().map(node_name).collect());
         nodes.unwrap_or_else(|| {
             self.said.push(wrong(
                 "nodes",
@@ -103,7 +103,7 @@ impl Resolver<'_> {
         let seed = match seed {
             Some(expr) => {
                 let term = constant(expr, &self.plan.constants, &mut self.said)?;
-                let Some(node) = node(&term) else {
+                let Some(node) = node_name(&term) else {
                     let wants = "a node name such as `'shop@host'`";
                     self.said.push(wrong("seed", wants, expr, &term));
                     return None;
@@ -208,8 +208,8 @@ impl Resolver<'_> {
     }
 }
 
-/// A node's name: an atom with something on both sides of the `@`.
-fn node(term: &Term) -> Option<NodeName> {
+/// A term that names a node: an atom with a name and a host.
+pub(super) fn node_name(term: &Term) -> Option<NodeName> {
     let text = term.as_atom()?.as_str();
     let (short, host) = text.split_once('@')?;
     (!short.is_empty() && !host.is_empty()).then(|| NodeName::new(text))

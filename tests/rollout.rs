@@ -1,0 +1,10 @@
+//! Rollouts over several real nodes: stages, failures, pauses, going back as a whole.
+
+mod rollout {
+    pub mod fleet;
+
+    mod failures;
+    mod pauses;
+    mod stages;
+}
+mod support;
