@@ -14,3 +14,5 @@ mod loss;
 mod mail;
 #[path = "session/tls.rs"]
 mod tls;
+#[path = "session/tls_hostile.rs"]
+mod tls_hostile;

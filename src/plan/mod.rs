@@ -29,6 +29,7 @@ pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 pub use rollout::Rollout;
+pub use tls::TLS_OPTIONS;
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]

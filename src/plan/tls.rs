@@ -12,7 +12,8 @@ use crate::node::tls::{Name, Options, Pem};
 use crate::syntax::ast::{Expr, ExprKind, OptionPair, Spanned};
 use crate::term::Term;
 
-const WORDS: [&str; 5] = ["ca", "cert", "key", "verify", "server_name"];
+/// The options of `tls`.
+pub const TLS_OPTIONS: &[&str] = &["ca", "cert", "key", "verify", "server_name"];
 
 /// What a whole one looks like.
 const EXAMPLE: &str = "tls => #{ca => \"ca.pem\", cert => \"updo.pem\", key => \"updo.key\"}";
@@ -21,7 +22,7 @@ impl Resolver<'_> {
     /// The value of `tls`; `None` for `false` and for what is wrong.
     pub(super) fn tls(&mut self, expr: &Expr, folder: &Path) -> Option<Options> {
         let options = self.pairs(expr)?;
-        known(&options, "tls", &WORDS, &mut self.said);
+        known(&options, "tls", TLS_OPTIONS, &mut self.said);
         let before = self.said.len();
         let mut pem = |word: &str| {
             let expr = value(&options, word)?;
@@ -94,7 +95,7 @@ impl Resolver<'_> {
                 self.said.push(
                     Diagnostic::new(Code::E204, "an option of `tls` is an atom")
                         .label(span, "has none")
-                        .help(format!("options: {}", WORDS.join(", "))),
+                        .help(format!("options: {}", TLS_OPTIONS.join(", "))),
                 );
                 continue;
             };

@@ -3,9 +3,7 @@
 //! The nodes are real ones with `-proto_dist inet_tls`; certificates are made for each test.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use updo::diag::{Code, Diagnostic};
@@ -14,7 +12,7 @@ use updo::node::{CallError, Session, Tls};
 use updo::term::Term;
 
 use crate::support::certs::{Certs, Holds, load};
-use crate::support::{PATIENCE, TestNode, server};
+use crate::support::{PATIENCE, TestNode};
 
 const VERSIONS: [(&str, &str); 2] = [
     ("{versions,['tlsv1.2']}", "TLS 1.2, TLS_ECDHE_ECDSA_WITH_"),
@@ -40,7 +38,7 @@ fn refused(node: &TestNode, tls: Option<Tls>) -> Diagnostic {
 }
 
 #[track_caller]
-fn says(told: &Diagnostic, code: Code, words: &[&str]) {
+pub fn says(told: &Diagnostic, code: Code, words: &[&str]) {
     let text = format!("{} {:?} {:?}", told.title, told.notes, told.help);
     assert_eq!(told.code, code, "{text}");
     for word in words {
@@ -523,60 +521,4 @@ fn files_that_cannot_be_used() {
         },
         &["open to others"],
     );
-}
-
-/// What servers may answer that are no nodes and mean harm: never a panic, never a hang, little memory.
-#[test]
-fn nonsense_instead_of_tls() {
-    let certs = Certs::new();
-    let node = TestNode::shared();
-    let record = |kind: u8, length: u16, body: &[u8]| {
-        let length = length.to_be_bytes();
-        [&[kind, 3, 3, length[0], length[1]], body].concat()
-    };
-    let answers: Vec<Vec<u8>> = vec![
-        Vec::new(),
-        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-        b"\0\x03sok".to_vec(),
-        record(0x15, 2, &[2, 40]),
-        record(0x15, 2, &[2, 70]),
-        record(0x15, 2, &[1, 0]),
-        record(0x16, 0xffff, &[0xff; 200]),
-        // A handshake message of 16 MB, begun and never ended.
-        record(0x16, 4, &[2, 0xff, 0xff, 0xff]).repeat(4000),
-        record(0x16, 0, &[]).repeat(20_000),
-        record(0x17, 100, &[7; 100]).repeat(1000),
-        (0..4000u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
-            .collect(),
-    ];
-    for answer in answers {
-        let bytes = Arc::new(answer);
-        let port = server({
-            let bytes = Arc::clone(&bytes);
-            move |stream| {
-                let _ = stream.read(&mut [0; 4096]);
-                let _ = stream.write_all(&bytes);
-            }
-        });
-        let mut connect = node.connect();
-        connect.tls = Some(certs.tls());
-        connect.port = Some(port);
-        let started = Instant::now();
-        let told = Session::connect(&connect).expect_err("nonsense");
-        assert_eq!(told.code, Code::E503, "{told:?}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{told:?}");
-    }
-    // One that takes the connection and says nothing costs the timeout, no more.
-    let port = server(|stream| {
-        let _ = stream.read_to_end(&mut Vec::new());
-    });
-    let mut connect = node.connect();
-    connect.tls = Some(certs.tls());
-    connect.port = Some(port);
-    connect.timeout = Duration::from_millis(700);
-    let started = Instant::now();
-    let told = Session::connect(&connect).expect_err("silence");
-    says(&told, Code::E503, &["did not go on in time"]);
-    assert!(started.elapsed() < Duration::from_secs(3));
 }
