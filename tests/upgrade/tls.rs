@@ -115,6 +115,17 @@ fn without_a_plan_the_environment_says_it() {
             "{ran}"
         );
     }
+    // A plan made so says so.
+    with(&["new", node.name(), "-o", "new.updo"])
+        .env("UPDO_TLS_KEY", "tls/client.key")
+        .run()
+        .exits(0);
+    let text = desk.read("new.updo");
+    assert!(text.contains("key => env(\"UPDO_TLS_KEY\")"), "{text}");
+    with(&["preview", "new.updo"])
+        .env("UPDO_TLS_KEY", "tls/client.key")
+        .run()
+        .exits(0);
     with(&["eval", node.name(), "1"])
         .run()
         .exits(10)
