@@ -122,7 +122,7 @@ fn without_a_plan_the_environment_says_it() {
         .exits(0);
     let text = desk.read("new.updo");
     assert!(text.contains("key => env(\"UPDO_TLS_KEY\")"), "{text}");
-    with(&["preview", "new.updo"])
+    with(&["doctor", "new.updo"])
         .env("UPDO_TLS_KEY", "tls/client.key")
         .run()
         .exits(0);
