@@ -21,6 +21,7 @@ mod decide;
 pub mod earlier;
 mod reach;
 pub mod rollout;
+pub mod saved;
 mod settings;
 
 pub use decide::{Upgrade, decide};
@@ -28,6 +29,7 @@ pub use reach::tls;
 pub use settings::Settings;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use self::rollout::Walking;
 use crate::diag::suggest::suggest;
@@ -48,6 +50,9 @@ use crate::report::record::{Record, Records, Summary};
 use crate::rules::Change;
 use crate::rules::view::View;
 use crate::script::insert;
+
+/// How often a locked node is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// How many overrides without a reason are shown when there has to be one.
 const SHOWN_WITHOUT_REASON: usize = 5;
@@ -301,6 +306,26 @@ impl Connection<'_> {
         }
     }
 
+    /// The same, and waits for the end of the other run as long as the settings say.
+    ///
+    /// # Errors
+    /// As [`Connection::unlocked`].
+    pub fn await_unlocked(&self) -> Result<()> {
+        let settings = &self.engine.settings;
+        let began = Instant::now();
+        loop {
+            let looked = self.unlocked();
+            let left = settings.lock_timeout.saturating_sub(began.elapsed());
+            match &looked {
+                Err(told) if told.code == Code::E505 && !left.is_zero() => {}
+                _ => return looked,
+            }
+            if settings.interrupt.sleep(left.min(AGAIN), 1) {
+                return looked;
+            }
+        }
+    }
+
     /// The name of the plan's target that this node belongs to; empty when it belongs to none.
     pub fn target(&self) -> &str {
         &self.target
@@ -384,6 +409,7 @@ impl Connection<'_> {
             began: now(),
             state: "running".to_owned(),
             goal: "new".to_owned(),
+            note: self.engine.settings.message.clone(),
             keep: now().saturating_add(plan.keep_old.as_secs()),
         };
         let one_way = upgrade
@@ -423,7 +449,8 @@ impl Connection<'_> {
 
     /// The lines that stand at the head of this node's events: plan, facts, script, graph, what was said.
     pub fn head(&self, upgrade: &Upgrade) -> Vec<serde_json::Value> {
-        head::head(&self.shown(upgrade), &owner())
+        let note = self.engine.settings.message.as_deref();
+        head::head(&self.shown(upgrade), &owner(), note)
     }
 
     /// What a preview shows of an upgrade.

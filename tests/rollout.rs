@@ -5,6 +5,8 @@ mod rollout {
 
     mod failures;
     mod pauses;
+    mod saved;
+    mod screens;
     mod stages;
 }
 mod support;

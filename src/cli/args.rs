@@ -3,6 +3,7 @@
 use crate::plan::rollout::{Pause, Share, share};
 use crate::term::Term;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
@@ -304,6 +305,9 @@ pub struct Preview {
     /// What OTP makes of that script, as in a relup: one term
     #[arg(long, conflicts_with_all = ["low", "terms", "appup"])]
     pub relup: bool,
+    /// Save the script, with fingerprints of what runs: `updo run FILE.script` does that or nothing
+    #[arg(short, long, value_name = "FILE.script", conflicts_with_all = ["low", "terms", "appup", "relup"])]
+    pub output: Option<PathBuf>,
     /// Exit code 3 if there is something to do
     #[arg(long)]
     pub exit_code: bool,
@@ -315,12 +319,24 @@ pub struct Preview {
 /// `updo run`
 #[derive(Debug, clap::Args)]
 pub struct Run {
-    /// The plan
-    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
+    /// The plan, or a script that `preview -o` has saved
+    #[arg(value_name = "PLAN | FILE.script", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
+    /// Show what would happen, and end there
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Who wants it, or why: kept with the record, and in the report
+    #[arg(long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// The plan's `deadline` for each node, instead of what the plan says
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub deadline: Option<Duration>,
+    /// Wait so long for another run to end, instead of not at all
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub lock_timeout: Option<Duration>,
     /// Skip `verify` (said in the report)
     #[arg(long)]
     pub no_verify: bool,

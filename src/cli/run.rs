@@ -11,9 +11,10 @@ use super::signals::Signals;
 use super::stream::Stream;
 use super::walk::Walking;
 use super::{Context, Exit};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::Engine;
 use crate::engine::rollout::{Said, Turn, Watcher, walk};
+use crate::engine::saved::Saved;
 use crate::exec::rollout::{Around, Walked};
 use crate::exec::{Event, steps};
 use crate::name::NodeName;
@@ -27,11 +28,42 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
     settings.strict = args.strict;
     settings.no_verify = args.no_verify;
     settings.detach = args.detach;
+    settings.message.clone_from(&args.message);
+    settings.lock_timeout = args.lock_timeout.unwrap_or_default();
     let signals = Signals::listen(&settings.interrupt);
-    let Some(engine) = context.open(&args.plan, settings) else {
+    let saved = match Saved::is(&args.plan)
+        .then(|| Saved::read(&args.plan))
+        .transpose()
+    {
+        Ok(saved) => saved,
+        Err(told) => return context.fail(*told, &SourceMap::default()),
+    };
+    let mut plan = &args.plan;
+    if let Some(saved) = &saved {
+        if context.global.target.is_some() || !context.global.set.is_empty() {
+            let title = "a saved script has its nodes and parameters";
+            return context.usage(
+                title,
+                "leave out --target and --set, or preview again with -o",
+            );
+        }
+        settings.sets.clone_from(&saved.sets);
+        plan = &saved.plan;
+    }
+    let Some(mut engine) = context.open(plan, settings) else {
         return Exit::Plan;
     };
-    let target = context.global.target.as_deref();
+    if let Some(deadline) = args.deadline {
+        engine.plan.deadline = Some(deadline);
+    }
+    if let Some(Err(told)) = saved.as_ref().map(|saved| saved.same_plan(&engine.plan)) {
+        return context.fail(*told, &engine.plan.sources);
+    }
+    let names = saved.as_ref().map(|saved| {
+        let names: Vec<&str> = saved.nodes.iter().map(|(node, _)| node.as_str()).collect();
+        names.join(",")
+    });
+    let target = names.as_deref().or(context.global.target.as_deref());
     let all = match engine.nodes(target) {
         Ok(nodes) => nodes,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
@@ -51,7 +83,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
     }
     // Without a terminal nobody can be asked: say so before a node is bothered.
     if context.ui.no_input {
-        if !args.yes {
+        if !args.yes && !args.dry_run {
             return context.usage(
                 "nobody can be asked: standard input is no terminal",
                 "look at `updo preview` first, then add --yes",
@@ -68,7 +100,14 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
         Ok(stream) => stream,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
-    let exit = walking.go(context, args, &engine, &signals, &mut stream);
+    let exit = walking.go(
+        context,
+        args,
+        &engine,
+        saved.as_ref(),
+        &signals,
+        &mut stream,
+    );
     stream.end(context, &engine.plan.title, exit);
     exit
 }
@@ -137,6 +176,7 @@ impl Way {
         context: &Context<'_>,
         args: &Run,
         engine: &Engine,
+        saved: Option<&Saved>,
         signals: &Signals,
         stream: &mut Stream,
     ) -> Exit {
@@ -148,6 +188,16 @@ impl Way {
             }
         };
         let refused = show(context, engine, &turns);
+        let not_shown = |turn: &Turn<'_>| saved?.same_node(node(turn), &turn.upgrade).err();
+        let stale: Vec<Diagnostic> = turns
+            .iter()
+            .filter_map(not_shown)
+            .map(|told| *told)
+            .collect();
+        if !stale.is_empty() {
+            context.ui.diagnostics(&stale, &engine.plan.sources);
+            return Exit::Changed;
+        }
         turns.retain(|turn| !turn.upgrade.is_empty());
         if refused {
             return Exit::Plan;
@@ -164,6 +214,9 @@ impl Way {
         if turns.len() > 1 {
             let words = rollout::stages(&self.rollout, &stages, &nodes, context.ui.style);
             context.ui.status(&format!("\n{words}"));
+        }
+        if args.dry_run {
+            return Exit::Done;
         }
         if let Some(exit) = ask(context, args, &turns) {
             return exit;
@@ -285,7 +338,7 @@ fn node<'a>(turn: &'a Turn<'_>) -> &'a NodeName {
 /// once.
 fn show(context: &Context<'_>, engine: &Engine, turns: &[Turn<'_>]) -> bool {
     let ui = &context.ui;
-    let contents: Vec<_> = turns.iter().map(Turn::content).collect();
+    let contents: Vec<_> = turns.iter().map(|turn| turn.upgrade.content()).collect();
     for (at, turn) in turns.iter().enumerate() {
         let (connection, upgrade) = (&turn.connection, &turn.upgrade);
         if upgrade.is_empty() {
@@ -304,9 +357,34 @@ fn show(context: &Context<'_>, engine: &Engine, turns: &[Turn<'_>]) -> bool {
                 ui.error_line(&format!("  the same on {}", others.join(", ")));
             }
         }
-        ui.diagnostics(&upgrade.diagnostics, &engine.plan.sources);
     }
+    ui.diagnostics(&said(turns), &engine.plan.sources);
     turns.iter().any(|turn| turn.upgrade.is_refused())
+}
+
+/// What there is to say. What several nodes have in common is told once, with their names.
+fn said(turns: &[Turn<'_>]) -> Vec<Diagnostic> {
+    let mut all: Vec<(Diagnostic, Vec<&NodeName>)> = Vec::new();
+    for turn in turns {
+        for told in &turn.upgrade.diagnostics {
+            let same =
+                |one: &&mut (Diagnostic, _)| one.0.code == told.code && one.0.title == told.title;
+            match all.iter_mut().find(same) {
+                Some((_, nodes)) => nodes.push(node(turn)),
+                None => all.push((told.clone(), vec![node(turn)])),
+            }
+        }
+    }
+    let named = |(told, nodes): (Diagnostic, Vec<&NodeName>)| match nodes.as_slice() {
+        _ if turns.len() == 1 => told,
+        [one] => told.note(format!("on {one}")),
+        [first, others @ ..] => {
+            let others = paint::count(others.len(), "more node", "more nodes");
+            told.note(format!("on {first} and {others}"))
+        }
+        [] => told,
+    };
+    all.into_iter().map(named).collect()
 }
 
 /// The numbers, and the question; an exit code when it ends here.

@@ -4,6 +4,7 @@
 //! touches nothing: the same facts give the same upgrade.
 
 use crate::diag::{Code, Diagnostic};
+use crate::exec::{job, steps};
 use crate::facts::change::ChangeSet;
 use crate::facts::live::NodeFacts;
 use crate::facts::specs;
@@ -15,6 +16,7 @@ use crate::rules::view::View;
 use crate::rules::{Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, insert, lower, release_handler};
+use crate::term::Term;
 
 /// Everything known and decided about the upgrade of one node.
 #[derive(Debug)]
@@ -39,6 +41,13 @@ impl Upgrade {
     /// Whether a diagnostic is an error: then the upgrade cannot run.
     pub fn is_refused(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// What is to happen: the versions before and after, and the steps. By this two nodes, or two looks at one, are
+    /// compared.
+    pub fn content(&self) -> Term {
+        let steps = steps::every(&self.changes, &self.rules, &self.script);
+        job::begun_record(&self.changes, &self.rules, &steps)
     }
 
     /// Whether there is nothing to do.

@@ -163,6 +163,7 @@ pub fn undo(
         goal: "old".to_owned(),
         rollout: None,
         keep: 0,
+        note: None,
         ..summary.clone()
     };
     let mut record = records.begin(&this, "", None, Some(&way.begun)).ok();

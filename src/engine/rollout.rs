@@ -12,13 +12,12 @@ use super::{Connection, Engine, Upgrade, earlier, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::back::WayBack;
 use crate::exec::rollout::{Around, Walked, is_good, is_grave};
-use crate::exec::{Event, Interrupt, Kind, Outcome, job, steps};
+use crate::exec::{Event, Interrupt, Kind, Outcome};
 use crate::facts::live;
 use crate::name::{Module, NodeName};
 use crate::plan::rollout::{Pause, Stage};
 use crate::plan::{Failing, Rollback, Rollout};
 use crate::report::record::{Records, Summary};
-use crate::term::Term;
 
 /// How often a look is taken for requests to stop.
 const LOOK: Duration = Duration::from_millis(50);
@@ -64,7 +63,7 @@ impl<'e> Turn<'e> {
     /// As [`Engine::connect`], [`Connection::unlocked`] and [`Connection::prepare`].
     pub fn prepare(engine: &'e Engine, node: &NodeName) -> Result<Self> {
         let connection = engine.connect(node)?;
-        connection.unlocked()?;
+        connection.await_unlocked()?;
         let upgrade = connection.prepare()?;
         Ok(Self {
             connection,
@@ -111,14 +110,6 @@ impl<'e> Turn<'e> {
         self.connection.session.node()
     }
 
-    /// What the run would do: the versions before and after, and the steps. By this two nodes, or two looks at one,
-    /// are compared.
-    pub fn content(&self) -> Term {
-        let (changes, rules) = (&self.upgrade.changes, &self.upgrade.rules);
-        let steps = steps::every(changes, rules, &self.upgrade.script);
-        job::begun_record(changes, rules, &steps)
-    }
-
     /// Makes sure, when time has gone by, that the node is there and what it was when it was shown. A connection that
     /// broke meanwhile is made anew.
     fn refresh(&mut self, engine: &'e Engine) -> Option<Diagnostic> {
@@ -131,7 +122,7 @@ impl<'e> Turn<'e> {
                 Ok(anew) => anew,
                 Err(told) => return Some(*told),
             };
-            let same = anew.content() == self.content();
+            let same = anew.upgrade.content() == self.upgrade.content();
             *self = anew;
             return (!same).then(|| self.changed(Vec::new()));
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::exec::Interrupt;
 use crate::node::tls::{self, Name, Pem};
-use crate::plan::ENVIRONMENT;
+use crate::plan::{ENVIRONMENT, Plan};
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,10 @@ pub struct Settings {
     pub no_verify: bool,
     /// Whether a node is left to itself as soon as it has taken the job.
     pub detach: bool,
+    /// Who wants a run, or why: kept with its record.
+    pub message: Option<String>,
+    /// How long to wait for another run to end.
+    pub lock_timeout: Duration,
     /// Who may ask for the end of a run.
     pub interrupt: Interrupt,
     /// How long connecting may take.
@@ -42,6 +46,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The parameters that a plan has; others in the environment may be meant for other plans, and are nobody's
+    /// business.
+    pub fn sets_of(&self, plan: &Plan) -> BTreeMap<String, String> {
+        let of = |name: &str| {
+            let name = name.strip_prefix(ENVIRONMENT).unwrap_or(name);
+            plan.constants
+                .iter()
+                .any(|(known, _)| known.eq_ignore_ascii_case(name))
+        };
+        let mut sets = self.sets.clone();
+        sets.retain(|name, _| of(name));
+        sets
+    }
+
     /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`,
     /// `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`, `UPDO_SET_…`.
     pub fn from_env() -> Self {

@@ -51,6 +51,8 @@ pub struct Summary {
     pub state: String,
     /// What success makes of the node: `new`, or `old` for a rollback.
     pub goal: String,
+    /// What was said about it when it began (`--message`).
+    pub note: Option<String>,
     /// Until when it is not forgotten, in seconds since 1970 (`rollback … #{keep_old => D}`).
     pub keep: u64,
 }
@@ -240,6 +242,7 @@ impl Record {
             "run": summary.run,
             "rollout": summary.rollout,
             "keep": summary.keep,
+            "note": summary.note,
             "node": summary.node.as_str(),
             "title": summary.title,
             "plan": summary.plan.display().to_string(),
@@ -286,6 +289,7 @@ fn read(folder: &Path) -> Option<Summary> {
     Some(Summary {
         run: field("run")?,
         rollout: field("rollout"),
+        note: field("note"),
         keep: meta.get("keep").and_then(Value::as_u64).unwrap_or(0),
         node: NodeName::new(field("node")?),
         title: field("title")?,
@@ -310,6 +314,7 @@ mod tests {
                 run: format!("000{number}"),
                 rollout: None,
                 keep: 0,
+                note: None,
                 node: NodeName::new("shop@localhost"),
                 title: "Taxes".to_owned(),
                 plan: PathBuf::from("/plans/shop.updo"),
@@ -337,6 +342,7 @@ mod tests {
             run: "7f2a".to_owned(),
             rollout: None,
             keep: 0,
+            note: None,
             node: NodeName::new("shop@localhost"),
             title: String::new(),
             plan: PathBuf::new(),
@@ -370,6 +376,7 @@ mod tests {
             run: "7f2a".to_owned(),
             rollout: None,
             keep: 0,
+            note: None,
             node: NodeName::new("shop@localhost"),
             title: "Taxes".to_owned(),
             plan: PathBuf::from("/plans/shop.updo"),

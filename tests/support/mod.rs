@@ -12,6 +12,7 @@ pub mod certs;
 pub mod desk;
 pub mod events;
 pub mod invented;
+pub mod screens;
 pub mod terminal;
 
 use std::fs;

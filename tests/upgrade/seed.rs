@@ -156,7 +156,13 @@ fn a_cluster_over_tls() {
         file("client.key")
     );
     assert!(Path::new(&file("ca.pem")).is_absolute());
-    desk.write("banks.updo", &format!("{}rollout banks #{{canary => 1}}.\n", plan(a.node.name(), "bank*", &more)));
+    desk.write(
+        "banks.updo",
+        &format!(
+            "{}rollout banks #{{canary => 1}}.\n",
+            plan(a.node.name(), "bank*", &more)
+        ),
+    );
     on(&desk, &a.node, &["run", "banks.updo", "--yes"])
         .run()
         .exits(0);
