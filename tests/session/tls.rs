@@ -113,6 +113,26 @@ fn long_names_and_an_idle_session() {
 }
 
 #[test]
+fn over_ipv6() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("this machine has no IPv6");
+        return;
+    }
+    let certs = Certs::new();
+    certs.issue("six", &["::1"], Holds::Now);
+    let mut options = certs.node("six", "", certs.tls());
+    options.ipv6 = true;
+    for arg in &mut options.args {
+        *arg = arg.replace("inet_tls", "inet6_tls");
+    }
+    let node = options.start();
+    let session = node.connected();
+    assert!(session.tls().is_some());
+    let name = session.call("erlang", "node", vec![], PATIENCE);
+    assert_eq!(name, Ok(Term::atom(node.name())));
+}
+
+#[test]
 fn closing_and_being_cut() {
     let certs = Certs::new();
     for (version, _) in VERSIONS {

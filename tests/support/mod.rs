@@ -386,7 +386,10 @@ fn command_line(options: &Options, name: &str) -> Vec<String> {
     } else {
         "sname"
     };
-    let network = if options.ipv6 {
+    let network = if options.ipv6 && options.tls.is_some() {
+        // Which protocol stands among the arguments.
+        "-kernel inet_dist_use_interface {0,0,0,0,0,0,0,1}"
+    } else if options.ipv6 {
         "-proto_dist inet6_tcp -kernel inet_dist_use_interface {0,0,0,0,0,0,0,1}"
     } else {
         "-kernel inet_dist_use_interface {127,0,0,1}"

@@ -133,4 +133,23 @@ mod tests {
             assert_eq!(of(bytes), None, "{bytes:?}");
         }
     }
+
+    proptest::proptest! {
+        /// Whatever stands there: dates or nothing.
+        #[test]
+        fn any_bytes(mut bytes: Vec<u8>, at: usize, flip: u8) {
+            let _ = of(&bytes);
+            // Something that comes far, with one byte changed.
+            bytes = vec![SEQUENCE, 44, SEQUENCE, 42, VERSION, 1, 0, INTEGER, 1, 1];
+            bytes.extend([SEQUENCE, 0, SEQUENCE, 0, SEQUENCE, 30]);
+            for year in [b"260101000000Z", b"270101000000Z"] {
+                bytes.extend([UTC_TIME, 13]);
+                bytes.extend(year);
+            }
+            proptest::prop_assert_eq!(of(&bytes), Some((1_767_225_600, 1_798_761_600)));
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            let _ = of(&bytes);
+        }
+    }
 }
