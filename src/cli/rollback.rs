@@ -151,7 +151,7 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     let head = Head {
         node: &summary.node,
         title: &summary.title,
-        steps: None,
+        steps: Some(undo.way.taken + 1),
         deadline: None,
         ending: Ending::None,
     };

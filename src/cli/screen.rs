@@ -48,6 +48,8 @@ pub(super) struct Screen<'a> {
     title: String,
     ending: Ending,
     run: String,
+    /// Whether something was wrong.
+    wrong: bool,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     keys: Option<Keys>,
@@ -108,6 +110,7 @@ impl<'a> Screen<'a> {
             title: head.title.to_owned(),
             ending: head.ending,
             run: String::new(),
+            wrong: false,
             shared,
             thread,
             keys,
@@ -116,8 +119,10 @@ impl<'a> Screen<'a> {
 
     /// The next event.
     pub(super) fn event(&mut self, event: &Event, sources: &SourceMap) {
-        if let Kind::Started { run, .. } = &event.kind {
-            self.run.clone_from(run);
+        match &event.kind {
+            Kind::Started { run, .. } => self.run.clone_from(run),
+            Kind::Diagnostic(told) => self.wrong |= told.is_error(),
+            _ => {}
         }
         let text = self.text(event, sources);
         let mut inner = self.shared.lock();
@@ -130,7 +135,7 @@ impl<'a> Screen<'a> {
     fn text(&self, event: &Event, sources: &SourceMap) -> Option<String> {
         let (style, log) = (self.ui.style, self.ui.look == Look::Log);
         let last = match self.ending {
-            Ending::Run => lines::last(event, &self.title, &self.run, style),
+            Ending::Run => lines::last(event, &self.title, &self.run, self.wrong, style),
             Ending::Back => lines::last_back(event, &self.run, style),
             Ending::None => None,
         };

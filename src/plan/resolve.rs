@@ -14,8 +14,8 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
 use crate::syntax::ast::{
-    Expr, ExprKind, Moment as HookMoment, OptionPair, Place, Spanned, Statement, StatementKind,
-    Tail,
+    Expr, ExprKind, Moment as HookMoment, OptionPair, Options, Place, Spanned, Statement,
+    StatementKind, Tail,
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
@@ -193,37 +193,7 @@ impl Resolver<'_> {
                 options,
                 tail,
             } => {
-                self.once("code", span);
-                known(
-                    options,
-                    "code",
-                    &["env", "persist", "replace"],
-                    &mut self.said,
-                );
-                for pair in options {
-                    if pair.key.value == "env" {
-                        self.plan.env = self.switch("env", pair);
-                        continue;
-                    }
-                    if pair.key.value == "persist" && push.is_some() {
-                        self.plan.persist = self.switch("persist", pair);
-                        continue;
-                    }
-                    if !["persist", "replace"]
-                        .iter()
-                        .any(|known| pair.key.value == *known)
-                    {
-                        continue; // said already
-                    }
-                    self.said.push(unsupported(
-                        pair.key.span,
-                        &format!("`code … {}`", pair.key.value.as_str()),
-                    ));
-                }
-                self.no_guard(tail, "code");
-                if let Some(patterns) = push {
-                    self.plan.code = CodeFrom::Push(located_patterns(patterns, folder));
-                }
+                self.code(push.as_deref(), options, tail, folder, span);
             }
             StatementKind::OldFrom { patterns, tail } => {
                 self.no_guard(tail, "old from");
@@ -336,6 +306,40 @@ impl Resolver<'_> {
                 self.once("rollback", span);
                 self.rollback(policy, options);
             }
+        }
+    }
+
+    /// `code on_disk` and `code push […]`: where the new code comes from.
+    fn code(
+        &mut self,
+        push: Option<&[Spanned<String>]>,
+        options: &Options,
+        tail: &Tail,
+        folder: PathBuf,
+        span: Span,
+    ) {
+        self.once("code", span);
+        known(
+            options,
+            "code",
+            &["env", "persist", "replace"],
+            &mut self.said,
+        );
+        for pair in options {
+            match pair.key.value.as_str() {
+                "env" => self.plan.env = self.switch("env", pair),
+                "persist" if push.is_some() => self.plan.persist = self.switch("persist", pair),
+                word @ ("persist" | "replace") => {
+                    let what = format!("`code … {word}`");
+                    self.said.push(unsupported(pair.key.span, &what));
+                }
+                // E204 was told.
+                _ => {}
+            }
+        }
+        self.no_guard(tail, "code");
+        if let Some(patterns) = push {
+            self.plan.code = CodeFrom::Push(located_patterns(patterns, folder));
         }
     }
 

@@ -134,3 +134,26 @@ fn nodes_that_cannot_be_reached_are_all_named() {
         );
     }
 }
+
+/// New, and the plan is not content with it: nothing that is kept says "done".
+#[test]
+fn what_is_not_good_is_not_called_done() {
+    let fleet = Fleet::new(1);
+    fleet.plan("rollback manual.\nverify \"never\" -> 3 = fleet_rate:version().");
+    let ran = fleet.run(&["--report", "report.html"]).run().exits(21);
+    let ran = ran.says(&[
+        "not good  ",
+        "is new, and not as it should be",
+        "updo rollback ",
+    ]);
+    assert!(!ran.stderr.contains("done  "), "{ran}");
+    assert!(
+        fleet
+            .desk
+            .read("report.html")
+            .contains("is new, and not as it should be")
+    );
+    let replay = fleet.updo(&["replay"]).run().exits(0);
+    let replay = replay.prints(&["is new, and not as it should be"]);
+    assert!(!replay.stdout.contains("done  "), "{replay}");
+}
