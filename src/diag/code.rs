@@ -93,6 +93,10 @@ codes! {
     E214,
     /// An application file (`.app`) cannot be used: not readable, no `{application, Name, [...]}`, or a key with a value of the wrong kind.
     E215,
+    /// The plan connects over TLS and checks no certificate (`verify => verify_none`).
+    W216,
+    /// The seed of a target knows no node that matches.
+    E217,
     /// The plan both adds and removes one dependency.
     E301,
     /// Two statements of equal rank give one module different values.
@@ -203,7 +207,7 @@ codes! {
     E501,
     /// The node refused the cookie.
     E502,
-    /// The TLS handshake failed. Look at the certificate's name, its authority, and its last day.
+    /// The TLS handshake failed: a certificate's name, authority or dates, or only one side speaks TLS.
     E503,
     /// Short and long node names do not mix.
     E504,
@@ -216,6 +220,9 @@ codes! {
     E507,
     /// The connection to the node was lost, or a call did not come back in time.
     E508,
+    /// A certificate or key for TLS cannot be used: no file, a key readable by others, no PEM, or a key that belongs to
+    /// another certificate.
+    E509,
     /// A precondition (`require`) does not hold. Nothing was changed.
     E601,
     /// The node has changed since the preview.
@@ -244,6 +251,10 @@ codes! {
     E614,
     /// OTP's release handler refused the script, or gave up in the middle of it.
     E615,
+    /// A rollout was ended early: some nodes are new, the others as before, each consistent.
+    E618,
+    /// Nobody has verified the whole rollout: the connection was lost, or nobody waited for it. All nodes are new.
+    E619,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
     /// The code is what it should be; of processes born at the switch nobody knows which version made their states.

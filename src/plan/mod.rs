@@ -3,14 +3,17 @@
 //! [`load()`] reads files and gives a [`Plan`]; what depends on a node (subjects, guards) stays as
 //! expressions and is decided per node by `rules::manual`. Reading a plan asks nobody anything.
 
+mod checks;
 mod constants;
 mod include;
 pub mod load;
 pub mod offline;
 mod options;
 mod resolve;
+pub mod rollout;
 mod scope;
 mod target;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,6 +28,8 @@ use crate::term::Term;
 pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
+pub use rollout::Rollout;
+pub use tls::TLS_OPTIONS;
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +47,38 @@ pub enum CookieFrom {
 pub struct Target {
     /// Its name.
     pub name: String,
-    /// The nodes.
+    /// The nodes; none where a seed knows them.
     pub nodes: Vec<NodeName>,
+    /// `seed` and `match`: the nodes are found when they are needed.
+    pub seed: Option<Seed>,
     /// Where the cookie comes from.
     pub cookie: Option<CookieFrom>,
+    /// `tls`: how to speak to nodes that were started with `-proto_dist inet_tls`.
+    pub tls: Option<crate::node::tls::Options>,
     /// `name`: the local node name.
     pub local_name: Option<String>,
     /// `epmd_port`.
     pub epmd_port: Option<u16>,
     /// The statement.
     pub span: Span,
+}
+
+impl Target {
+    /// Whether a node belongs to it: named, or of a name that its seed may find.
+    pub fn has(&self, node: &NodeName) -> bool {
+        let seed = self.seed.as_ref();
+        self.nodes.contains(node)
+            || seed.is_some_and(|seed| seed.node == *node || seed.pattern.matches(node.as_str()))
+    }
+}
+
+/// `seed => N, match => "glob"`: a node that knows the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// Who is asked.
+    pub node: NodeName,
+    /// Which of those that it knows, itself included, belong to the target.
+    pub pattern: glob::Pattern,
 }
 
 /// Patterns of files, and what they are relative to.
@@ -87,6 +114,8 @@ pub struct Check {
     pub every: Duration,
     /// How long to wait before the first try.
     pub after: Duration,
+    /// `each => rollout`: asked once, on the first node, before or after all of them.
+    pub rollout: bool,
     /// The statement.
     pub span: Span,
 }
@@ -102,6 +131,10 @@ pub enum When {
     Failure,
     /// At a step of the script.
     Step,
+    /// `before rollout`: once, on the first node.
+    BeforeRollout,
+    /// `after rollout`: once, on the first node.
+    AfterRollout,
 }
 
 /// `before upgrade -> …`, `after upgrade -> …`, `on failure -> …`, `before load S -> …`
@@ -127,6 +160,31 @@ pub enum Rollback {
     Manual,
     /// Go on.
     Never,
+}
+
+/// What may turn out to be wrong when a node is new already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    /// A `verify`.
+    Verify,
+    /// A hook `after upgrade`.
+    After,
+    /// A `verify` or a hook of the whole rollout: then all of its nodes go back.
+    Rollout,
+}
+
+impl Failing {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Verify, Self::After, Self::Rollout];
+
+    /// The word of the plan.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::After => "after",
+            Self::Rollout => "rollout",
+        }
+    }
 }
 
 /// `engine`: who carries a script out on the node.
@@ -207,6 +265,12 @@ pub struct Plan {
     pub deadline: Option<Duration>,
     /// `rollback`.
     pub rollback: Rollback,
+    /// `rollback automatic #{on => […]}`: after which failures the way back is gone by itself.
+    pub rollback_on: Vec<Failing>,
+    /// `rollback … #{keep_old => D}`: how long the way back of a run is kept at least.
+    pub keep_old: Duration,
+    /// `rollout`, with the statements: at most one per target, and one for any.
+    pub rollouts: Vec<(Rollout, Span)>,
     /// Whether rules of included files that do nothing are told too.
     pub warn_unused_everywhere: bool,
     /// `window`; with `engine release_handler` always `otp`.
