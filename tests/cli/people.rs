@@ -19,6 +19,7 @@ fn the_doctor_goes_step_by_step() {
         "node",
         "helpers",
         "lock",
+        "last run",
         "round trip",
     ] {
         let line = told
@@ -44,7 +45,7 @@ fn the_doctor_goes_step_by_step() {
         .run()
         .exits(0);
     let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!(document[0]["steps"].as_array().map(Vec::len), Some(9));
+    assert_eq!(document[0]["steps"].as_array().map(Vec::len), Some(10));
 }
 
 #[test]
