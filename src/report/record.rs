@@ -21,13 +21,15 @@ use serde_json::{Value, json};
 use crate::name::NodeName;
 use crate::term::{Term, etf};
 
-/// How many runs are kept; the oldest go first, those that may still be going on never.
+/// How many runs are kept when nobody says otherwise; the oldest go first, those that may still be going on never.
 const KEPT: usize = 200;
 
 /// All records of a state folder.
 #[derive(Clone, Debug)]
 pub struct Records {
     folder: PathBuf,
+    /// How many are kept.
+    kept: usize,
 }
 
 /// What is known of a run from its record.
@@ -62,6 +64,16 @@ impl Records {
     pub fn new(state: &Path) -> Self {
         Self {
             folder: state.join("runs"),
+            kept: KEPT,
+        }
+    }
+
+    /// The same, with so many kept.
+    #[must_use]
+    pub fn keeping(self, kept: Option<usize>) -> Self {
+        Self {
+            kept: kept.unwrap_or(KEPT),
+            ..self
         }
     }
 
@@ -92,7 +104,7 @@ impl Records {
         back: Option<&Term>,
         script: Option<&Term>,
     ) -> io::Result<Record> {
-        self.forget(KEPT.saturating_sub(1));
+        self.forget(self.kept.saturating_sub(1));
         let folder = self.folder.join(&summary.run);
         fs::create_dir_all(&folder)?;
         let begun = begin(folder.clone(), summary, plan, back, script);
