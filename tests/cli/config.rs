@@ -7,15 +7,15 @@ use crate::waiting::{desk, untouched, waiting};
 fn own_settings_are_heard_last() {
     let (deployed, desk) = (waiting(), desk());
     let node = &deployed.node;
-    write_cookie(&desk.path().join("mine"), COOKIE);
+    std::fs::create_dir(desk.path().join("own")).expect("a folder");
+    write_cookie(&desk.path().join("own/cookie"), COOKIE);
     write_cookie(&desk.path().join("other"), "notthecookieofthatnode");
     std::fs::create_dir_all(desk.path().join(".config/updo")).expect("a folder");
-    let mine =
-        "color = \"always\"\nunicode = false\nruns = 3\nhistory = 10\ncookie_file = \"~/mine\"\n";
+    let mine = "color = \"always\"\nunicode = false\nruns = 3\nhistory = 10\ncookie_file = \"~/own/cookie\"\n";
     desk.write(".config/updo/config.toml", mine);
     let on = |args: &[&str]| desk.on(node, args).env("UPDO_COOKIE_FILE", "");
     let doctor = on(&["doctor", node.name()]).run().exits(0).prints(&[
-        "/mine",
+        "/own/cookie",
         ".config/updo/config.toml: color, cookie_file, history, runs, unicode",
     ]);
     assert!(
@@ -37,17 +37,20 @@ fn own_settings_are_heard_last() {
     on(&["doctor", node.name()]).run().exits(10);
     let eval = ["eval", node.name(), "1 + 1."];
     on(&eval).run().exits(10);
-    on(&eval).env("UPDO_COOKIE_FILE", "mine").run().exits(0);
+    on(&eval)
+        .env("UPDO_COOKIE_FILE", "own/cookie")
+        .run()
+        .exits(0);
     let plan = desk.read("shop.updo");
     let target = format!(
-        "target shop #{{nodes => ['{}'], cookie => file(\"mine\")}}.\n",
+        "target shop #{{nodes => ['{}'], cookie => file(\"own/cookie\")}}.\n",
         node.name()
     );
     desk.write("own.updo", &format!("{plan}\n{target}"));
     on(&["preview", "own.updo"]).run().exits(0);
     // Another file, or none.
     let config = |name: &str| on(&eval).env("UPDO_CONFIG", name);
-    desk.write("mine.toml", "cookie_file = \"mine\"\n");
+    desk.write("mine.toml", "cookie_file = \"own/cookie\"\n");
     config("mine.toml").run().exits(0);
     config("missing.toml")
         .run()
