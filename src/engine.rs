@@ -17,92 +17,43 @@
 //! }
 //! ```
 
+mod decide;
 pub mod earlier;
+pub mod rollout;
+pub mod saved;
+mod settings;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+pub use decide::{Upgrade, decide};
+pub use settings::Settings;
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use self::rollout::Walking;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
-use crate::exec::{self, Event, Interrupt, Outcome, Upgrade as Job};
-use crate::facts::change::ChangeSet;
+use crate::exec::{self, Event, Outcome, Upgrade as Job};
 use crate::facts::compare::{self, NewCode, OldCode};
-use crate::facts::live::{self, NodeFacts};
+use crate::facts::live::{self};
 use crate::facts::seen::Seen;
-use crate::facts::specs;
 use crate::facts::store::Store;
-use crate::facts::written::{Unwritten, unwritten};
-use crate::graph::Graph;
+use crate::facts::written::unwritten;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
-use crate::plan::ENVIRONMENT;
-use crate::plan::{CodeFrom, CookieFrom, Executing, Plan, Windows};
+use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
 use crate::report::head;
 use crate::report::json;
 use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
+use crate::rules::Change;
 use crate::rules::view::View;
-use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
-use crate::script::lower::Script;
-use crate::script::{check, high, insert, lower, release_handler};
+use crate::script::insert;
 
-/// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// Parameters: `Name` for `--set Name=value`, `UPDO_SET_NAME` for those of the environment, which may be meant
-    /// for other plans.
-    pub sets: BTreeMap<String, String>,
-    /// `--cookie-file`.
-    pub cookie_file: Option<PathBuf>,
-    /// `--name`: the local node name.
-    pub local_name: Option<String>,
-    /// epmd's port.
-    pub epmd_port: Option<u16>,
-    /// Where runs and copies of beams are kept.
-    pub state_dir: PathBuf,
-    /// Whether advice is an error and undeclared cycles are.
-    pub strict: bool,
-    /// Whether rules of included files that do nothing are told too (W310).
-    pub warn_unused_everywhere: bool,
-    /// Whether `verify` is skipped.
-    pub no_verify: bool,
-    /// Whether a node is left to itself as soon as it has taken the job.
-    pub detach: bool,
-    /// Who may ask for the end of a run.
-    pub interrupt: Interrupt,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-}
+/// How often a locked node is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// How many overrides without a reason are shown when there has to be one.
 const SHOWN_WITHOUT_REASON: usize = 5;
-
-impl Settings {
-    /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_SET_…`.
-    pub fn from_env() -> Self {
-        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let sets = std::env::vars()
-            .filter(|(name, _)| name.starts_with(ENVIRONMENT))
-            .collect();
-        let home = text("HOME").map(PathBuf::from).unwrap_or_default();
-        let state = text("UPDO_STATE_DIR")
-            .map(PathBuf::from)
-            .unwrap_or_else(|| {
-                let base = text("XDG_STATE_HOME").map(PathBuf::from);
-                base.unwrap_or_else(|| home.join(".local/state"))
-                    .join("updo")
-            });
-        Self {
-            sets,
-            local_name: text("UPDO_NAME"),
-            epmd_port: text("UPDO_EPMD_PORT").and_then(|port| port.parse().ok()),
-            state_dir: state,
-            connect_timeout: Duration::from_secs(10),
-            ..Self::default()
-        }
-    }
-}
 
 /// What opening a plan gives: the engine when the plan has no errors, and everything said about it.
 #[derive(Debug)]
@@ -213,13 +164,15 @@ impl Engine {
         Err(Box::new(told))
     }
 
-    /// This engine over a session that was made otherwise.
-    pub fn over(&self, session: Session) -> Connection<'_> {
-        Connection {
-            engine: self,
-            session,
-            target: String::new(),
-        }
+    /// How the nodes of a target are walked through: the plan's `rollout` for it, or the one for any target.
+    pub fn rollout(&self, target: Option<&str>, nodes: &[NodeName]) -> Rollout {
+        let named = target.filter(|name| self.plan.targets.iter().any(|t| t.name == *name));
+        let target = named.or_else(|| Some(self.target_of(nodes.first()?)?.name.as_str()));
+        let all = || self.plan.rollouts.iter().map(|(rollout, _)| rollout);
+        let found =
+            all().find(|rollout| rollout.target.is_some() && rollout.target.as_deref() == target);
+        let any = || all().find(|rollout| rollout.target.is_none());
+        found.or_else(any).cloned().unwrap_or_default()
     }
 
     /// Connects to a node as a hidden node.
@@ -297,37 +250,6 @@ pub struct Connection<'a> {
     target: String,
 }
 
-/// Everything known and decided about the upgrade of one node.
-#[derive(Debug)]
-pub struct Upgrade {
-    /// The node's facts.
-    pub facts: NodeFacts,
-    /// What differs.
-    pub changes: ChangeSet,
-    /// The inferred graph, before the plan's rules.
-    pub inferred: Graph,
-    /// What is decided.
-    pub rules: Ruleset,
-    /// The instructions.
-    pub script: Script,
-    /// What there is to say.
-    pub diagnostics: Vec<Diagnostic>,
-    /// What the plan wants on the node's disk, and is not there although it runs.
-    pub unwritten: Unwritten,
-}
-
-impl Upgrade {
-    /// Whether a diagnostic is an error: then the upgrade cannot run.
-    pub fn is_refused(&self) -> bool {
-        self.diagnostics.iter().any(Diagnostic::is_error)
-    }
-
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.script.is_empty() && self.unwritten.is_empty()
-    }
-}
-
 impl Connection<'_> {
     /// Gathers facts, infers, merges the plan, compiles the script. Reads only.
     ///
@@ -379,6 +301,26 @@ impl Connection<'_> {
         }
     }
 
+    /// The same, and waits for the end of the other run as long as the settings say.
+    ///
+    /// # Errors
+    /// As [`Connection::unlocked`].
+    pub fn await_unlocked(&self) -> Result<()> {
+        let settings = &self.engine.settings;
+        let began = Instant::now();
+        loop {
+            let looked = self.unlocked();
+            let left = settings.lock_timeout.saturating_sub(began.elapsed());
+            match &looked {
+                Err(told) if told.code == Code::E505 && !left.is_zero() => {}
+                _ => return looked,
+            }
+            if settings.interrupt.sleep(left.min(AGAIN), 1) {
+                return looked;
+            }
+        }
+    }
+
     /// The name of the plan's target that this node belongs to; empty when it belongs to none.
     pub fn target(&self) -> &str {
         &self.target
@@ -387,13 +329,23 @@ impl Connection<'_> {
     /// Runs a prepared upgrade. Keeps copies of both versions and a record of the run, so that there is a
     /// way back: a store that cannot be written costs that way back, not this run.
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
+        self.run_in(upgrade, &Walking::alone(self.engine), sink)
+    }
+
+    /// The same as part of a rollout.
+    fn run_in(
+        &self,
+        upgrade: &Upgrade,
+        walking: &Walking<'_>,
+        sink: &mut dyn FnMut(&Event),
+    ) -> Outcome {
         let records = Records::new(&self.engine.settings.state_dir);
         let run = run_id(&records);
         // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
         let (mut record, told) = match upgrade.script.is_empty() {
             true => (None, None),
-            false => match self.begin_record(&records, &run, upgrade) {
+            false => match self.begin_record(&records, &run, walking.rollout, upgrade) {
                 Ok(record) => (Some(record), None),
                 Err(why) => (None, Some(self.unrecorded(&run, &why))),
             },
@@ -411,8 +363,9 @@ impl Connection<'_> {
             verify: !self.engine.settings.no_verify,
             detach: self.engine.settings.detach,
             also: exec::persist::also(&unwritten),
-            interrupt: &self.engine.settings.interrupt,
+            interrupt: walking.interrupt,
             told,
+            stale: walking.stale.clone(),
         };
         let begin = match upgrade.script.is_empty() {
             true => exec::persist::only,
@@ -434,11 +387,13 @@ impl Connection<'_> {
         &self,
         records: &Records,
         run: &str,
+        rollout: Option<&str>,
         upgrade: &Upgrade,
     ) -> std::io::Result<Record> {
         let plan = &self.engine.plan;
         let summary = Summary {
             run: run.to_owned(),
+            rollout: rollout.map(str::to_owned),
             node: self.session.node().clone(),
             title: plan.title.clone(),
             plan: plan
@@ -449,6 +404,8 @@ impl Connection<'_> {
             began: now(),
             state: "running".to_owned(),
             goal: "new".to_owned(),
+            note: self.engine.settings.message.clone(),
+            keep: now().saturating_add(plan.keep_old.as_secs()),
         };
         let one_way = upgrade
             .rules
@@ -487,7 +444,8 @@ impl Connection<'_> {
 
     /// The lines that stand at the head of this node's events: plan, facts, script, graph, what was said.
     pub fn head(&self, upgrade: &Upgrade) -> Vec<serde_json::Value> {
-        head::head(&self.shown(upgrade), &owner())
+        let note = self.engine.settings.message.as_deref();
+        head::head(&self.shown(upgrade), &owner(), note)
     }
 
     /// What a preview shows of an upgrade.
@@ -512,62 +470,6 @@ impl Connection<'_> {
             facts: &upgrade.facts,
             changes: &upgrade.changes,
         }
-    }
-}
-
-/// From facts to script: infers, merges the plan, compiles. Asks nobody.
-pub fn decide(
-    plan: &Plan,
-    node: &NodeName,
-    target: &str,
-    facts: NodeFacts,
-    changes: ChangeSet,
-    strict: bool,
-) -> Upgrade {
-    let inferred = crate::graph::build::build(&changes);
-    let view = View {
-        node,
-        target,
-        facts: &facts,
-        changes: &changes,
-    };
-    let (manual, mut diagnostics) = resolve::resolve(plan, &view);
-    let merged = merge::merge(&changes, &inferred, &manual);
-    diagnostics.extend(merged.diagnostics);
-    let mut rules = merged.rules;
-    if plan.env {
-        rules.env = specs::new_keys(&changes.specs);
-    }
-    let high = high::high(&changes, &rules);
-    let windows = match plan.engine {
-        Executing::Updo => plan.windows,
-        Executing::ReleaseHandler(_) => Windows::Otp,
-    };
-    let script = lower::lower(&changes, &rules, high.clone(), windows);
-    let mut script = script.unwrap_or_else(|refused| {
-        diagnostics.push(*refused);
-        lower::single(&changes, &rules, high)
-    });
-    diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
-    diagnostics.extend(release_handler::set(plan, &changes, &mut script));
-    diagnostics.extend(check::check(&script));
-    diagnostics.extend(advice::advice(plan, &changes, &rules));
-    diagnostics.extend(children::advice(&changes, &rules));
-    diagnostics.extend(shared::shared_records(&changes, &rules));
-    if strict {
-        for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
-            cycle.code = Code::E306;
-        }
-    }
-    diagnostics.sort_by_key(|d| std::cmp::Reverse(d.severity()));
-    Upgrade {
-        facts,
-        changes,
-        inferred,
-        rules,
-        script,
-        diagnostics,
-        unwritten: Unwritten::default(),
     }
 }
 

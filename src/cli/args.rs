@@ -1,6 +1,9 @@
 //! The arguments, as they were typed.
 
+use crate::plan::rollout::{Pause, Share, share};
+use crate::term::Term;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand};
@@ -302,6 +305,9 @@ pub struct Preview {
     /// What OTP makes of that script, as in a relup: one term
     #[arg(long, conflicts_with_all = ["low", "terms", "appup"])]
     pub relup: bool,
+    /// Save the script, with fingerprints of what runs: `updo run FILE.script` does that or nothing
+    #[arg(short, long, value_name = "FILE.script", conflicts_with_all = ["low", "terms", "appup", "relup"])]
+    pub output: Option<PathBuf>,
     /// Exit code 3 if there is something to do
     #[arg(long)]
     pub exit_code: bool,
@@ -313,12 +319,24 @@ pub struct Preview {
 /// `updo run`
 #[derive(Debug, clap::Args)]
 pub struct Run {
-    /// The plan
-    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
+    /// The plan, or a script that `preview -o` has saved
+    #[arg(value_name = "PLAN | FILE.script", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
+    /// Show what would happen, and end there
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Who wants it, or why: kept with the record, and in the report
+    #[arg(long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// The plan's `deadline` for each node, instead of what the plan says
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub deadline: Option<Duration>,
+    /// Wait so long for another run to end, instead of not at all
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub lock_timeout: Option<Duration>,
     /// Skip `verify` (said in the report)
     #[arg(long)]
     pub no_verify: bool,
@@ -328,6 +346,21 @@ pub struct Run {
     /// Write checks and steps as test cases, JUnit XML, when it is over
     #[arg(long, value_name = "FILE")]
     pub report_junit: Option<PathBuf>,
+    /// Only this node of the target
+    #[arg(long, value_name = "NODE", conflicts_with = "from")]
+    pub only_node: Option<String>,
+    /// Begin with this node and without a canary, to go on with a rollout that was stopped
+    #[arg(long, value_name = "NODE")]
+    pub from: Option<String>,
+    /// End after the canary of the plan's `rollout`
+    #[arg(long, conflicts_with_all = ["only_node", "from"])]
+    pub canary_only: bool,
+    /// How many nodes are a stage, instead of what the plan says: `2`, `25%`, `1,3,50%`
+    #[arg(long, value_name = "N|P%", value_parser = batches)]
+    pub batch: Option<Batches>,
+    /// What happens between stages, instead of what the plan says: `30s`, or `confirm`
+    #[arg(long, value_name = "TIME|confirm", value_parser = pause)]
+    pub pause: Option<Pause>,
     /// Leave as soon as the node has taken the job; exit code 23. `updo attach` rejoins, and asks `verify`
     #[arg(long)]
     pub detach: bool,
@@ -337,6 +370,33 @@ pub struct Run {
     /// Undeclared cycles and overrides without a reason are errors
     #[arg(long)]
     pub strict: bool,
+}
+
+/// Sizes of stages.
+#[derive(Clone, Debug)]
+pub struct Batches(pub Vec<Share>);
+
+fn batches(text: &str) -> Result<Batches, String> {
+    let one = |part: &str| {
+        let term = match part.trim().parse::<i64>() {
+            Ok(number) => Term::Int(number),
+            Err(_) => Term::string(part.trim()),
+        };
+        share(&term)
+    };
+    let all: Option<Vec<Share>> = text.split(',').map(one).collect();
+    all.map(Batches).ok_or_else(|| {
+        "numbers of nodes or shares such as 25%, with commas between them".to_owned()
+    })
+}
+
+fn pause(text: &str) -> Result<Pause, String> {
+    if text == "confirm" {
+        return Ok(Pause::Confirm);
+    }
+    humantime::parse_duration(text)
+        .map(Pause::For)
+        .map_err(|why| format!("a time such as `30s`, or `confirm`: {why}"))
 }
 
 /// `updo graph`

@@ -91,7 +91,7 @@ fn reach<'e>(
     if whole {
         return engine.connect(&summary.node);
     }
-    Ok(engine.over(connect(context, &summary.node)?))
+    Ok(engine.continued(connect(context, &summary.node)?))
 }
 
 /// The record knows it already.

@@ -2,6 +2,7 @@
 //! 10 to 19: safe to retry. 20 to 29: look first. The list only grows.
 
 use crate::diag::Code;
+use crate::exec::rollout::Walked;
 use crate::exec::{Outcome, State};
 
 /// How a command ends.
@@ -75,6 +76,7 @@ impl Exit {
             (State::Old, Some(error)) => match Self::of(error.code) {
                 Self::Precondition => Self::Precondition,
                 Self::Connect => Self::Connect,
+                Self::Changed => Self::Changed,
                 _ => Self::Aborted,
             },
             (State::Old, None) => Self::Aborted,
@@ -92,6 +94,42 @@ impl Exit {
             (State::New, _) if outcome.locked => Self::Locked,
             (State::New, _) if outcome.touched => Self::RolledBack,
             (State::New, _) => Self::Aborted,
+        }
+    }
+}
+
+impl Exit {
+    /// The exit code of a rollout.
+    pub fn of_walk(walked: &Walked) -> Self {
+        let ends = || walked.ends.iter().flatten();
+        // What was found before anything was begun.
+        let early = |codes: &[crate::diag::Diagnostic]| match codes
+            .first()
+            .map_or(Self::Aborted, |error| Self::of(error.code))
+        {
+            kept @ (Self::Precondition | Self::Connect | Self::Changed) => kept,
+            _ => Self::Aborted,
+        };
+        if ends().next().is_none() {
+            return match (walked.errors.is_empty(), walked.stopped) {
+                (true, false) => Self::Done,
+                _ => early(&walked.errors),
+            };
+        }
+        let worst = |exit| ends().any(|end| Self::of_run(end) == exit);
+        let old = walked.count(|end| end.state == State::Old) + walked.untouched();
+        if !walked.errors.is_empty() {
+            return match ends().any(|end| end.state != State::Old) {
+                false => Self::RolledBack,
+                true => Self::Broken,
+            };
+        }
+        match (walked.done(), old) {
+            _ if worst(Self::Broken) => Self::Broken,
+            _ if worst(Self::Lost) => Self::Lost,
+            (_, 0) => Self::Done,
+            (0, _) => ends().next().map_or(Self::Aborted, Self::of_run),
+            _ => Self::Partly,
         }
     }
 }

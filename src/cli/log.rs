@@ -29,8 +29,16 @@ pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
             "mixed" => paint::bad(style, &state),
             _ => paint::look(style, &state),
         };
+        let rollout = match &run.rollout {
+            Some(rollout) => format!("  rollout {rollout}"),
+            None => String::new(),
+        };
+        let note = match &run.note {
+            Some(note) => format!("  {}", note.escape_debug()),
+            None => String::new(),
+        };
         let line = format!(
-            "{}  {}  {state}  {}  {}  {}\n",
+            "{}  {}  {state}  {}  {}  {}{rollout}{note}\n",
             run.run,
             time(run.began),
             run.node,
@@ -45,6 +53,8 @@ pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
 fn document(run: &Summary) -> Value {
     json!({
         "run": run.run,
+        "rollout": run.rollout,
+        "note": run.note,
         "node": run.node.as_str(),
         "title": run.title,
         "plan": run.plan.display().to_string(),

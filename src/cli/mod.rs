@@ -3,6 +3,7 @@
 mod appup;
 pub mod args;
 mod attach;
+mod block;
 mod check;
 mod complete;
 mod diff;
@@ -27,6 +28,7 @@ mod signals;
 mod status;
 mod stream;
 mod trace;
+mod walk;
 
 pub use exit::Exit;
 

@@ -1,10 +1,14 @@
 //! `updo preview`: what would happen, on every node of the target. Changes nothing.
 
+use std::path::Path;
+
 use super::args::Preview;
 use super::{Context, Exit};
 use crate::diag::Result;
+use crate::engine::saved::Saved;
 use crate::engine::{Connection, Engine, Upgrade};
-use crate::report::preview::{self, Shown};
+use crate::name::NodeName;
+use crate::report::preview;
 use crate::script::instruction::Instruction;
 use crate::script::otp;
 use crate::term::{Term, pretty};
@@ -20,6 +24,7 @@ pub(super) fn run(context: &Context<'_>, args: &Preview) -> Exit {
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
     let mut exit = Exit::Done;
+    let mut all = Vec::new();
     for node in nodes {
         let prepared = engine.connect(&node).and_then(|connection| {
             let upgrade = connection.prepare()?;
@@ -35,8 +40,45 @@ pub(super) fn run(context: &Context<'_>, args: &Preview) -> Exit {
         } else if args.exit_code && !upgrade.is_empty() && exit == Exit::Done {
             exit = Exit::Pending;
         }
+        all.push((node, upgrade));
     }
-    exit
+    match &args.output {
+        Some(file) if exit != Exit::Plan => save(context, &engine, &all, file).unwrap_or(exit),
+        _ => exit,
+    }
+}
+
+/// Saves what was shown; an exit code when that cannot be.
+fn save(
+    context: &Context<'_>,
+    engine: &Engine,
+    all: &[(NodeName, Upgrade)],
+    file: &Path,
+) -> Option<Exit> {
+    if !Saved::is(file) {
+        return Some(context.usage(
+            "a saved script is called something.script",
+            "-o upgrade.script",
+        ));
+    }
+    let path = &engine.plan.path;
+    let print = |(node, upgrade): &(NodeName, Upgrade)| (node.clone(), Saved::fingerprint(upgrade));
+    let saved = Saved {
+        plan: path.canonicalize().unwrap_or_else(|_| path.clone()),
+        digest: Saved::digest(&engine.plan),
+        sets: engine.settings.sets_of(&engine.plan),
+        nodes: all.iter().map(print).collect(),
+    };
+    let upgrades: Vec<&Upgrade> = all.iter().map(|(_, upgrade)| upgrade).collect();
+    match super::report::write(file, &saved.text(&upgrades)) {
+        Ok(()) => {
+            context
+                .ui
+                .status(&format!("saved  updo run {}", file.display()));
+            None
+        }
+        Err(told) => Some(context.fail(told, &engine.plan.sources)),
+    }
 }
 
 /// Prints what was asked for; `false` when OTP has no words for it.
@@ -47,7 +89,7 @@ fn print(
     connection: &Connection<'_>,
     upgrade: &Upgrade,
 ) -> bool {
-    let shown = shown(engine, connection, upgrade);
+    let shown = connection.shown(upgrade);
     let ui = &context.ui;
     let mut printed = true;
     if ui.json {
@@ -99,22 +141,4 @@ pub(super) fn nothing(upgrade: &Upgrade, connection: &Connection<'_>) -> String 
         connection.session.node(),
         upgrade.changes.compared
     )
-}
-
-/// An upgrade as the preview shows it.
-pub(super) fn shown<'a>(
-    engine: &'a Engine,
-    connection: &'a Connection<'_>,
-    upgrade: &'a Upgrade,
-) -> Shown<'a> {
-    Shown {
-        node: connection.session.node(),
-        otp: upgrade.facts.otp,
-        plan: &engine.plan,
-        changes: &upgrade.changes,
-        inferred: &upgrade.inferred,
-        rules: &upgrade.rules,
-        script: &upgrade.script,
-        diagnostics: &upgrade.diagnostics,
-    }
 }

@@ -1,5 +1,6 @@
 //! `updo report`, `updo replay` and `updo schema`: what recorded events can be turned into. No node is asked.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use super::args::{Replay, Report, Schema};
 use super::{Context, Exit};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
-use crate::exec::Kind;
+use crate::exec::{Event, Kind};
+use crate::name::NodeName;
 use crate::report::record::Records;
 use crate::report::{html, lines, replay};
 
@@ -71,18 +73,32 @@ pub(super) fn replayed(context: &Context<'_>, args: &Replay) -> Exit {
         .find(|line| line["type"] == "plan")
         .and_then(|line| line["title"].as_str())
         .unwrap_or_default();
-    let (mut run, mut at) = (String::new(), Duration::ZERO);
-    for event in all.iter().filter_map(replay::read) {
+    let events: Vec<Event> = all.iter().filter_map(replay::read).collect();
+    let several = events.iter().any(|event| event.node != events[0].node);
+    // Nodes of a rollout come interleaved: of each the name of its run, and whether something was wrong.
+    let mut nodes: BTreeMap<NodeName, (String, bool)> = BTreeMap::new();
+    let (mut at, mut before) = (Duration::ZERO, None);
+    for event in events {
         if let Some(speed) = args.speed {
             std::thread::sleep(event.at.saturating_sub(at).div_f64(speed));
             at = event.at;
         }
-        if let Kind::Started { run: name, .. } = &event.kind {
-            run.clone_from(name);
+        let (run, wrong) = nodes.entry(event.node.clone()).or_default();
+        match &event.kind {
+            Kind::Started { run: name, .. } => {
+                run.clone_from(name);
+                *wrong = false;
+            }
+            Kind::Diagnostic(told) => *wrong |= told.is_error(),
+            _ => {}
         }
-        let last = lines::last(&event, title, &run, style).map(|last| format!("\n{last}"));
+        let last = lines::last(&event, title, run, *wrong, style).map(|last| format!("\n{last}"));
         if let Some(line) = last.or_else(|| lines::line(&event, &sources, style)) {
+            if several && before.as_ref() != Some(&event.node) {
+                context.ui.data(&format!("{}\n", event.node));
+            }
             context.ui.data(&format!("{line}\n"));
+            before = Some(event.node);
         }
     }
     Exit::Done

@@ -6,27 +6,58 @@ use super::screen::{Ending, Head, Screen};
 use super::signals::Signals;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
-use crate::engine::{Engine, earlier};
+use crate::engine::{Engine, Settings, earlier};
 use crate::exec::back::WayBack;
 use crate::facts::live;
 use crate::node::Session;
 use crate::report::paint;
 use crate::report::record::{Records, Summary};
 
+/// A node that is to go back: connected, the run that is undone, and the way.
+struct Undo {
+    session: Session,
+    summary: Summary,
+    way: WayBack,
+}
+
 pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
-    match prepare(context, args) {
-        Ok(Some((session, summary, way))) => go(context, args, &session, &summary, &way),
-        Ok(None) => context.usage("there is no such run", "`updo log` lists the recorded runs"),
+    let records = Records::new(&context.settings().state_dir);
+    let runs = wanted(&records, args.run.as_deref());
+    if runs.is_empty() {
+        return context.usage("there is no such run", "`updo log` lists the recorded runs");
+    }
+    let all: Result<Vec<Undo>> = runs
+        .into_iter()
+        .map(|run| prepare(context, &records, run))
+        .collect();
+    match all {
+        Ok(all) => go(context, args, &all),
         Err(diagnostic) => context.fail(*diagnostic, &SourceMap::default()),
     }
 }
 
-/// Finds the run, connects, and makes sure that the node still is what the run left.
-fn prepare(context: &Context<'_>, args: &Rollback) -> Result<Option<(Session, Summary, WayBack)>> {
-    let records = Records::new(&context.settings().state_dir);
-    let Some(summary) = records.find(args.run.as_deref()) else {
-        return Ok(None);
+/// The runs that are meant, in the order in which they are undone: one, or those of a rollout that went through, the
+/// last node first. The newest of all when nothing is named.
+fn wanted(records: &Records, name: Option<&str>) -> Vec<Summary> {
+    let whole = |rollout: &str| {
+        let mut runs = records.rollout(rollout);
+        runs.retain(|run| run.state == "new");
+        runs.reverse();
+        runs
     };
+    match (records.find(name), name) {
+        (Some(run), None) => match &run.rollout {
+            Some(rollout) => whole(rollout),
+            None => vec![run],
+        },
+        (Some(run), Some(_)) => vec![run],
+        (None, Some(rollout)) => whole(rollout),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// Connects, and makes sure that the node still is what the run left.
+fn prepare(context: &Context<'_>, records: &Records, summary: Summary) -> Result<Undo> {
     let way = records
         .back(&summary.run)
         .as_ref()
@@ -39,7 +70,11 @@ fn prepare(context: &Context<'_>, args: &Rollback) -> Result<Option<(Session, Su
     let facts = live::gather(&session)?;
     let differing = way.differing(&|module| facts.loaded.get(module).map(|loaded| loaded.md5));
     if differing.is_empty() {
-        return Ok(Some((session, summary, way)));
+        return Ok(Undo {
+            session,
+            summary,
+            way,
+        });
     }
     let title = format!("{} has changed since run {}", summary.node, summary.run);
     let mut told = Diagnostic::new(Code::E602, title)
@@ -58,29 +93,26 @@ fn reach(context: &Context<'_>, summary: &Summary) -> Result<Session> {
     }
 }
 
-fn go(
-    context: &Context<'_>,
-    args: &Rollback,
-    session: &Session,
-    summary: &Summary,
-    way: &WayBack,
-) -> Exit {
+/// Shows what is undone, asks, and undoes: node after node, the first failure ends it.
+fn go(context: &Context<'_>, args: &Rollback, all: &[Undo]) -> Exit {
     let ui = &context.ui;
     let settings = context.settings();
     let signals = Signals::listen(&settings.interrupt);
-    let names: Vec<String> = way
-        .expected
-        .iter()
-        .map(|(module, _)| module.to_string())
-        .collect();
-    ui.status(&format!(
-        "undo run {} of {}: {} on {}\n  {}",
-        summary.run,
-        super::log::time(summary.began),
-        paint::count(names.len(), "module", "modules"),
-        summary.node,
-        names.join(", ")
-    ));
+    for Undo { summary, way, .. } in all {
+        let names: Vec<String> = way
+            .expected
+            .iter()
+            .map(|(module, _)| module.to_string())
+            .collect();
+        ui.status(&format!(
+            "undo run {} of {}: {} on {}\n  {}",
+            summary.run,
+            super::log::time(summary.began),
+            paint::count(names.len(), "module", "modules"),
+            summary.node,
+            names.join(", ")
+        ));
+    }
     if args.yes {
         ui.status("(--yes)");
     } else {
@@ -96,16 +128,36 @@ fn go(
         }
     }
     signals.begin();
+    for (at, undo) in all.iter().enumerate() {
+        let exit = if settings.interrupt.count() > 0 {
+            ui.error_line(&format!("stopped before {}", undo.summary.node));
+            Exit::Aborted
+        } else {
+            one(context, &settings, undo)
+        };
+        if exit != Exit::Done {
+            // Those before it are old again, those after it as the rollout left them.
+            let whole = matches!(exit, Exit::Broken | Exit::Lost) || at == 0;
+            return if whole { exit } else { Exit::Partly };
+        }
+    }
+    Exit::Done
+}
+
+/// Undoes one run on one node.
+fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
+    let (ui, summary) = (&context.ui, &undo.summary);
     let sources = SourceMap::default();
     let head = Head {
         node: &summary.node,
         title: &summary.title,
-        steps: None,
+        steps: Some(undo.way.taken + 1),
         deadline: None,
         ending: Ending::None,
     };
     let mut screen = Screen::open(ui, &head);
-    let (run, outcome) = earlier::undo(&settings, session, summary, way, &mut |event| {
+    let (session, way) = (&undo.session, &undo.way);
+    let (run, outcome) = earlier::undo(settings, session, summary, way, &mut |event| {
         screen.event(event, &sources);
     });
     drop(screen);

@@ -1,16 +1,26 @@
-//! `updo run`: preview, ask, upgrade, verify. Node by node; the first failure stops.
+//! `updo run`: preview, ask, upgrade, verify. Over the nodes of a target as the plan's `rollout` says.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use super::args::Run;
-use super::preview::{nothing, shown};
+use super::preview::nothing;
 use super::screen::{Ending, Head, Screen};
 use super::signals::Signals;
 use super::stream::Stream;
+use super::walk::Walking;
 use super::{Context, Exit};
-use crate::diag::Result;
-use crate::engine::{Connection, Engine, Upgrade};
+use crate::diag::{Code, Diagnostic, SourceMap};
+use crate::engine::Engine;
+use crate::engine::rollout::{Said, Turn, Watcher, walk};
+use crate::engine::saved::Saved;
+use crate::exec::rollout::{Around, Walked};
 use crate::exec::{Event, steps};
 use crate::name::NodeName;
-use crate::report::{paint, preview};
+use crate::plan::Rollout;
+use crate::plan::rollout::{Canary, Pause, Stage};
+use crate::report::{json, paint, preview, rollout};
 use crate::script::lower::processes;
 
 pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
@@ -18,127 +28,381 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
     settings.strict = args.strict;
     settings.no_verify = args.no_verify;
     settings.detach = args.detach;
+    settings.message.clone_from(&args.message);
+    settings.lock_timeout = args.lock_timeout.unwrap_or_default();
     let signals = Signals::listen(&settings.interrupt);
-    let Some(engine) = context.open(&args.plan, settings) else {
+    let saved = match Saved::is(&args.plan)
+        .then(|| Saved::read(&args.plan))
+        .transpose()
+    {
+        Ok(saved) => saved,
+        Err(told) => return context.fail(*told, &SourceMap::default()),
+    };
+    let mut plan = &args.plan;
+    if let Some(saved) = &saved {
+        if context.global.target.is_some() || !context.global.set.is_empty() {
+            let title = "a saved script has its nodes and parameters";
+            return context.usage(
+                title,
+                "leave out --target and --set, or preview again with -o",
+            );
+        }
+        settings.sets.clone_from(&saved.sets);
+        plan = &saved.plan;
+    }
+    let Some(mut engine) = context.open(plan, settings) else {
         return Exit::Plan;
     };
-    let nodes = match engine.nodes(context.global.target.as_deref()) {
+    if let Some(deadline) = args.deadline {
+        engine.plan.deadline = Some(deadline);
+    }
+    if let Some(Err(told)) = saved.as_ref().map(|saved| saved.same_plan(&engine.plan)) {
+        return context.fail(*told, &engine.plan.sources);
+    }
+    let names = saved.as_ref().map(|saved| {
+        let names: Vec<&str> = saved.nodes.iter().map(|(node, _)| node.as_str()).collect();
+        names.join(",")
+    });
+    let target = names.as_deref().or(context.global.target.as_deref());
+    let all = match engine.nodes(target) {
         Ok(nodes) => nodes,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
-    if args.detach && nodes.len() > 1 {
-        return context.usage("--detach is for one node at a time", "name it: -t NODE");
+    let walking = match Way::new(&engine, args, target, &all) {
+        Ok(way) => way,
+        Err(told) => return context.fail(told, &engine.plan.sources),
+    };
+    if args.detach {
+        if walking.nodes.len() > 1 {
+            return context.usage("--detach is for one node at a time", "name it: -t NODE");
+        }
+        if Around::is_said_after(&engine.plan) {
+            let title = "with --detach nobody would ask what the plan says after the rollout";
+            return context.usage(title, "leave --detach out");
+        }
     }
     // Without a terminal nobody can be asked: say so before a node is bothered.
-    if !args.yes && context.ui.no_input {
-        return context.usage(
-            "nobody can be asked: standard input is no terminal",
-            "look at `updo preview` first, then add --yes",
-        );
+    if context.ui.no_input {
+        if !args.yes && !args.dry_run {
+            return context.usage(
+                "nobody can be asked: standard input is no terminal",
+                "look at `updo preview` first, then add --yes",
+            );
+        }
+        if walking.rollout.pause == Pause::Confirm && walking.nodes.len() > 1 {
+            return context.usage(
+                "nobody can be asked between the stages: standard input is no terminal",
+                "give a time instead: --pause 5m",
+            );
+        }
     }
     let mut stream = match Stream::open(context, args, &engine) {
         Ok(stream) => stream,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
-    let exit = all(context, args, &engine, &nodes, &signals, &mut stream);
+    let exit = walking.go(
+        context,
+        args,
+        &engine,
+        saved.as_ref(),
+        &signals,
+        &mut stream,
+    );
     stream.end(context, &engine.plan.title, exit);
     exit
 }
 
-/// All nodes, one after the other.
-fn all(
-    context: &Context<'_>,
-    args: &Run,
-    engine: &Engine,
-    nodes: &[NodeName],
-    signals: &Signals,
-    stream: &mut Stream,
-) -> Exit {
-    let prepared: Result<Vec<(Connection<'_>, Upgrade)>> = nodes
-        .iter()
-        .map(|node| {
-            let connection = engine.connect(node)?;
-            connection.unlocked()?;
-            let upgrade = connection.prepare()?;
-            Ok((connection, upgrade))
-        })
-        .collect();
-    let prepared = match prepared {
-        Ok(prepared) => prepared,
-        Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
-    };
-    if let Some(exit) = show(context, args, engine, &prepared) {
-        return exit;
-    }
-    signals.begin();
-    let interrupt = &engine.settings.interrupt;
-    let mut done = 0;
-    for (connection, upgrade) in &prepared {
-        if upgrade.is_empty() {
-            continue;
-        }
-        if done > 0 && interrupt.count() > 0 {
-            context
-                .ui
-                .error_line(&format!("stopped before {}", connection.session.node()));
-            return Exit::Partly;
-        }
-        let exit = one(context, engine, connection, upgrade, stream);
-        if exit != Exit::Done {
-            // Nodes before this one are new, those after it old, each consistent.
-            return if done > 0 && exit != Exit::Broken && exit != Exit::Lost {
-                Exit::Partly
-            } else {
-                exit
-            };
-        }
-        done += 1;
-    }
-    Exit::Done
+/// Which nodes, and how they are walked through.
+struct Way {
+    rollout: Rollout,
+    nodes: Vec<NodeName>,
+    /// How many nodes the target has.
+    whole: usize,
 }
 
-/// Shows what will happen and asks; an exit code when it ends here.
-fn show(
-    context: &Context<'_>,
-    args: &Run,
-    engine: &Engine,
-    prepared: &[(Connection<'_>, Upgrade)],
-) -> Option<Exit> {
+impl Way {
+    /// What the plan says, and what was said instead.
+    fn new(
+        engine: &Engine,
+        args: &Run,
+        target: Option<&str>,
+        all: &[NodeName],
+    ) -> Result<Self, Diagnostic> {
+        let mut rollout = engine.rollout(target, all);
+        if let Some(batches) = &args.batch {
+            rollout.batches.clone_from(&batches.0);
+        }
+        if let Some(pause) = args.pause {
+            rollout.pause = pause;
+        }
+        if args.canary_only && rollout.canary == Canary::First(0) {
+            let title = "the plan's rollout has no canary";
+            let help = "add `rollout #{canary => 1}.`, or name a node: --only-node NODE";
+            return Err(Diagnostic::new(Code::E801, title).help(help));
+        }
+        let mut nodes = rollout.ordered(all);
+        let place = |name: &str| {
+            let found = nodes.iter().position(|node| node.as_str() == name);
+            found.ok_or_else(|| {
+                let title = format!("`{name}` is none of the target's nodes");
+                let told = Diagnostic::new(Code::E211, title);
+                let names = nodes.iter().map(NodeName::as_str);
+                match crate::diag::suggest::suggest(name, names.clone()) {
+                    Some(close) => told.help(format!("did you mean `{close}`?")),
+                    None => told.help(format!(
+                        "there are: {}",
+                        names.collect::<Vec<_>>().join(", ")
+                    )),
+                }
+            })
+        };
+        if let Some(name) = &args.only_node {
+            nodes = vec![nodes[place(name)?].clone()];
+        } else if let Some(name) = &args.from {
+            let at = place(name)?;
+            nodes.drain(..at);
+            rollout.canary = Canary::First(0);
+        }
+        Ok(Self {
+            rollout,
+            nodes,
+            whole: all.len(),
+        })
+    }
+
+    /// Looks at all nodes, shows, asks, and walks.
+    fn go(
+        &self,
+        context: &Context<'_>,
+        args: &Run,
+        engine: &Engine,
+        saved: Option<&Saved>,
+        signals: &Signals,
+        stream: &mut Stream,
+    ) -> Exit {
+        let mut turns = match Turn::prepare_all(engine, &self.nodes) {
+            Ok(turns) => turns,
+            Err(all) => {
+                context.ui.diagnostics(&all, &engine.plan.sources);
+                return all.first().map_or(Exit::Bug, |first| Exit::of(first.code));
+            }
+        };
+        let refused = show(context, engine, &turns);
+        let not_shown = |turn: &Turn<'_>| saved?.same_node(node(turn), &turn.upgrade).err();
+        let stale: Vec<Diagnostic> = turns
+            .iter()
+            .filter_map(not_shown)
+            .map(|told| *told)
+            .collect();
+        if !stale.is_empty() {
+            context.ui.diagnostics(&stale, &engine.plan.sources);
+            return Exit::Changed;
+        }
+        turns.retain(|turn| !turn.upgrade.is_empty());
+        if refused {
+            return Exit::Plan;
+        }
+        if turns.is_empty() {
+            return Exit::Done;
+        }
+        let nodes: Vec<NodeName> = turns.iter().map(node).cloned().collect();
+        let mut stages = self.rollout.stages(&nodes, self.whole);
+        if args.canary_only {
+            stages.truncate(1);
+            turns.truncate(stages[0].nodes.len());
+        }
+        if turns.len() > 1 {
+            let words = rollout::stages(&self.rollout, &stages, &nodes, context.ui.style);
+            context.ui.status(&format!("\n{words}"));
+        }
+        if args.dry_run {
+            return Exit::Done;
+        }
+        if let Some(exit) = ask(context, args, &turns) {
+            return exit;
+        }
+        signals.begin();
+        let exit = match turns.as_mut_slice() {
+            [_] => self.alone(context, engine, &mut turns, &stages, stream),
+            _ => self.walk(context, engine, &mut turns, &stages, stream),
+        };
+        let left = nodes.get(turns.len());
+        if let (Exit::Done, Some(next)) = (exit, left) {
+            context.ui.status(&format!(
+                "{} left: updo run {} --from {next}",
+                paint::count(nodes.len() - turns.len(), "node is", "nodes are"),
+                args.plan.display()
+            ));
+        }
+        exit
+    }
+
+    /// One node: all of the screen is for it.
+    fn alone<'e>(
+        &self,
+        context: &Context<'_>,
+        engine: &'e Engine,
+        turns: &mut [Turn<'e>],
+        stages: &[Stage],
+        stream: &mut Stream,
+    ) -> Exit {
+        let turn = &turns[0];
+        let steps = steps::steps(&turn.upgrade.script, &turn.upgrade.rules).len() + 1;
+        let node = node(turn).clone();
+        let head = Head {
+            node: &node,
+            title: &engine.plan.title,
+            steps: Some(steps),
+            deadline: engine.plan.deadline,
+            ending: Ending::Run,
+        };
+        let mut one = One {
+            context,
+            engine,
+            head: turn.connection.head(&turn.upgrade),
+            rollout: String::new(),
+            screen: Screen::open(&context.ui, &head),
+            stream,
+        };
+        let walked = walk(engine, turns, &self.rollout, stages, &mut one);
+        drop(one);
+        Exit::of_walk(&walked)
+    }
+
+    /// Several nodes: a line for each.
+    fn walk<'e>(
+        &self,
+        context: &Context<'_>,
+        engine: &'e Engine,
+        turns: &mut [Turn<'e>],
+        stages: &[Stage],
+        stream: &mut Stream,
+    ) -> Exit {
+        let began = Instant::now();
+        let mut walking = Walking::open(context, engine, stream, turns, stages);
+        let walked = walk(engine, turns, &self.rollout, stages, &mut walking);
+        drop(walking);
+        let took = began.elapsed();
+        let exit = Exit::of_walk(&walked);
+        finished(context, stream, &walked, took);
+        let ui = &context.ui;
+        if exit != Exit::Done {
+            let dot = if ui.style.unicode { "·" } else { "-" };
+            let stop = ended_early(engine, &walked, dot);
+            ui.diagnostics(&stop.into_iter().collect::<Vec<_>>(), &engine.plan.sources);
+        }
+        let modules = turns.iter().map(|turn| turn.upgrade.script.high.len());
+        let title = &engine.plan.title;
+        let last = rollout::last(&walked, title, modules.max().unwrap_or(0), took, ui.style);
+        ui.error_line(&format!("\n{last}"));
+        exit
+    }
+}
+
+/// The last line of the stream.
+fn finished(context: &Context<'_>, stream: &mut Stream, walked: &Walked, took: Duration) {
+    let fields = json!({
+        "nodes": walked.ends.len(),
+        "new": walked.done(),
+        "untouched": walked.untouched(),
+        "took_ms": json::ms(took),
+    });
+    let message = rollout::numbers(walked, "·");
+    let line = json::rollout("run.finished", &walked.rollout, &message, fields);
+    stream.line(context, line);
+}
+
+/// E618: why no further node was begun, and how to go on.
+fn ended_early(engine: &Engine, walked: &Walked, dot: &str) -> Option<Diagnostic> {
+    if !walked.errors.is_empty() || (walked.done() == 0 && walked.untouched() == 0) {
+        return None;
+    }
+    let failed = walked.count(|end| !crate::exec::rollout::is_good(end));
+    let why = match failed {
+        0 => "it was asked to stop".to_owned(),
+        _ => format!("after {}", paint::count(failed, "failure", "failures")),
+    };
+    let title = format!("rollout stopped {why}: {}", rollout::numbers(walked, dot));
+    let title = title.replace("stopped it was", "stopped, it was");
+    let plan = engine.plan.path.display();
+    let told = Diagnostic::new(Code::E618, title)
+        .note("every node is wholly old or wholly new; nodes that are new have nothing to do in another run");
+    Some(told.help(format!("to go on: updo run {plan}")))
+}
+
+fn node<'a>(turn: &'a Turn<'_>) -> &'a NodeName {
+    turn.connection.session.node()
+}
+
+/// Shows what will happen on every node; whether it is refused somewhere. Nodes where the same will happen are shown
+/// once.
+fn show(context: &Context<'_>, engine: &Engine, turns: &[Turn<'_>]) -> bool {
     let ui = &context.ui;
-    for (connection, upgrade) in prepared {
+    let contents: Vec<_> = turns.iter().map(|turn| turn.upgrade.content()).collect();
+    for (at, turn) in turns.iter().enumerate() {
+        let (connection, upgrade) = (&turn.connection, &turn.upgrade);
         if upgrade.is_empty() {
             ui.status(nothing(upgrade, connection).trim_end());
+        } else if contents[..at].contains(&contents[at]) {
+            // Shown with the first of them.
         } else if !ui.quiet {
-            ui.error_line(preview::text(&shown(engine, connection, upgrade), ui.style).trim_end());
+            let text = preview::text(&connection.shown(upgrade), ui.style);
+            ui.error_line(text.trim_end());
+            let same = |other: &usize| contents[*other] == contents[at];
+            let others: Vec<&str> = (at + 1..turns.len())
+                .filter(same)
+                .map(|other| node(&turns[other]).as_str())
+                .collect();
+            if !others.is_empty() {
+                ui.error_line(&format!("  the same on {}", others.join(", ")));
+            }
         }
-        ui.diagnostics(&upgrade.diagnostics, &engine.plan.sources);
     }
-    if prepared.iter().any(|(_, upgrade)| upgrade.is_refused()) {
-        return Some(Exit::Plan);
+    ui.diagnostics(&said(turns), &engine.plan.sources);
+    turns.iter().any(|turn| turn.upgrade.is_refused())
+}
+
+/// What there is to say. What several nodes have in common is told once, with their names.
+fn said(turns: &[Turn<'_>]) -> Vec<Diagnostic> {
+    let mut all: Vec<(Diagnostic, Vec<&NodeName>)> = Vec::new();
+    for turn in turns {
+        for told in &turn.upgrade.diagnostics {
+            let same =
+                |one: &&mut (Diagnostic, _)| one.0.code == told.code && one.0.title == told.title;
+            match all.iter_mut().find(same) {
+                Some((_, nodes)) => nodes.push(node(turn)),
+                None => all.push((told.clone(), vec![node(turn)])),
+            }
+        }
     }
-    let wanted: Vec<_> = prepared
+    let named = |(told, nodes): (Diagnostic, Vec<&NodeName>)| match nodes.as_slice() {
+        _ if turns.len() == 1 => told,
+        [one] => told.note(format!("on {one}")),
+        [first, others @ ..] => {
+            let others = paint::count(others.len(), "more node", "more nodes");
+            told.note(format!("on {first} and {others}"))
+        }
+        [] => told,
+    };
+    all.into_iter().map(named).collect()
+}
+
+/// The numbers, and the question; an exit code when it ends here.
+fn ask(context: &Context<'_>, args: &Run, turns: &[Turn<'_>]) -> Option<Exit> {
+    let ui = &context.ui;
+    let modules = turns.iter().map(|turn| turn.upgrade.script.high.len());
+    let standing: usize = turns
         .iter()
-        .filter(|(_, upgrade)| !upgrade.is_empty())
-        .collect();
-    if wanted.is_empty() {
-        return Some(Exit::Done);
-    }
-    let modules: usize = wanted
-        .iter()
-        .map(|(_, upgrade)| upgrade.script.high.len())
-        .max()
-        .unwrap_or(0);
-    let standing: usize = wanted
-        .iter()
-        .map(|(_, u)| processes(&u.changes, &u.rules, &u.script))
+        .map(|turn| &turn.upgrade)
+        .map(|u| processes(&u.changes, &u.rules, &u.script))
         .sum();
-    let node = match wanted.as_slice() {
-        [(connection, _)] => connection.session.node().to_string(),
+    let what = match turns {
+        [turn] => node(turn).to_string(),
         many => paint::count(many.len(), "node", "nodes"),
     };
     let numbers = format!(
-        "{node}: {} switched, {} suspended.",
-        paint::count(modules, "module", "modules"),
+        "{what}: {} switched, {} suspended.",
+        paint::count(modules.max().unwrap_or(0), "module", "modules"),
         paint::count(standing, "process", "processes")
     );
     if args.yes {
@@ -155,29 +419,40 @@ fn show(
     }
 }
 
-/// Runs one node.
-fn one(
-    context: &Context<'_>,
-    engine: &Engine,
-    connection: &Connection<'_>,
-    upgrade: &Upgrade,
-    stream: &mut Stream,
-) -> Exit {
-    let sources = &engine.plan.sources;
-    stream.head(context, &connection.head(upgrade));
-    let steps = steps::steps(&upgrade.script, &upgrade.rules).len() + 1;
-    let head = Head {
-        node: connection.session.node(),
-        title: &engine.plan.title,
-        steps: Some(steps),
-        deadline: engine.plan.deadline,
-        ending: Ending::Run,
-    };
-    let mut screen = Screen::open(&context.ui, &head);
-    let outcome = connection.run(upgrade, &mut |event: &Event| {
-        stream.write(context, engine, event);
-        screen.event(event, sources);
-    });
-    drop(screen);
-    Exit::of_run(&outcome)
+/// Watches a rollout of one node.
+struct One<'a> {
+    context: &'a Context<'a>,
+    engine: &'a Engine,
+    head: Vec<serde_json::Value>,
+    rollout: String,
+    screen: Screen<'a>,
+    stream: &'a mut Stream,
+}
+
+impl One<'_> {
+    fn event(&mut self, event: &Event, whole: bool) {
+        match whole {
+            true => self
+                .stream
+                .whole(self.context, self.engine, &self.rollout, event),
+            false => self.stream.write(self.context, self.engine, event),
+        }
+        self.screen.event(event, &self.engine.plan.sources);
+    }
+}
+
+impl Watcher for One<'_> {
+    fn said(&mut self, said: Said<'_>) {
+        match said {
+            Said::Began(rollout) => rollout.clone_into(&mut self.rollout),
+            Said::Turn(_) => self.stream.head(self.context, &self.head),
+            Said::Node { event, .. } => self.event(event, false),
+            Said::Whole(event) => self.event(event, true),
+            _ => {}
+        }
+    }
+
+    fn pause(&mut self, _pause: Pause, _next: usize) -> bool {
+        true
+    }
 }

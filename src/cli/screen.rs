@@ -4,14 +4,12 @@
 //! cannot go back (`TERM=dumb`): lines only; no terminal: lines of a log with a heartbeat; `--quiet`: what went wrong
 //! and the last line. Nothing here decides anything about the run; a screen that cannot be written is nobody's error.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use unicode_width::UnicodeWidthChar;
-
+use super::block::Block;
 use super::keys::{self, Keys};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
@@ -50,6 +48,8 @@ pub(super) struct Screen<'a> {
     title: String,
     ending: Ending,
     run: String,
+    /// Whether something was wrong.
+    wrong: bool,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     keys: Option<Keys>,
@@ -74,13 +74,9 @@ struct Inner {
     style: Style,
     width: Option<usize>,
     keys: bool,
-    taskbar: bool,
-    /// What the taskbar shows.
-    shown: Option<String>,
     /// Time of the last event: since the run began, and by our clock.
     last: (Duration, Instant),
-    /// Lines of the block that stand on the screen.
-    drawn: usize,
+    block: Block,
     /// The step that was told to stand still.
     still: Option<u32>,
     /// The step that has a heartbeat, and how many beats there were.
@@ -99,10 +95,8 @@ impl<'a> Screen<'a> {
                 style: ui.style,
                 width: ui.given_width,
                 keys: keys.is_some(),
-                taskbar: live && taskbar(),
-                shown: None,
                 last: (Duration::ZERO, Instant::now()),
-                drawn: 0,
+                block: Block::default(),
                 still: None,
                 beats: (u32::MAX, 0),
             }),
@@ -116,6 +110,7 @@ impl<'a> Screen<'a> {
             title: head.title.to_owned(),
             ending: head.ending,
             run: String::new(),
+            wrong: false,
             shared,
             thread,
             keys,
@@ -124,8 +119,10 @@ impl<'a> Screen<'a> {
 
     /// The next event.
     pub(super) fn event(&mut self, event: &Event, sources: &SourceMap) {
-        if let Kind::Started { run, .. } = &event.kind {
-            self.run.clone_from(run);
+        match &event.kind {
+            Kind::Started { run, .. } => self.run.clone_from(run),
+            Kind::Diagnostic(told) => self.wrong |= told.is_error(),
+            _ => {}
         }
         let text = self.text(event, sources);
         let mut inner = self.shared.lock();
@@ -138,7 +135,7 @@ impl<'a> Screen<'a> {
     fn text(&self, event: &Event, sources: &SourceMap) -> Option<String> {
         let (style, log) = (self.ui.style, self.ui.look == Look::Log);
         let last = match self.ending {
-            Ending::Run => lines::last(event, &self.title, &self.run, style),
+            Ending::Run => lines::last(event, &self.title, &self.run, self.wrong, style),
             Ending::Back => lines::last_back(event, &self.run, style),
             Ending::None => None,
         };
@@ -175,7 +172,7 @@ impl Drop for Screen<'_> {
             // It has nothing to tell, and a screen is nothing to fail for.
             let _ = thread.join();
         }
-        self.shared.lock().close();
+        self.shared.lock().block.close();
         self.keys = None;
     }
 }
@@ -239,109 +236,13 @@ impl Inner {
 
     /// Writes what stays, and the block below it, at one go.
     fn above(&mut self, text: Option<&str>) {
-        let mut out = String::new();
-        if self.look == Look::Live {
-            self.erase(&mut out);
+        if self.look != Look::Live || self.progress.ended() {
+            return self.block.write(text, &[], 0);
         }
-        if let Some(text) = text {
-            out += text;
-            out.push('\n');
-        }
-        if self.look == Look::Live && !self.progress.ended() {
-            self.draw(&mut out);
-        }
-        write(&out);
-    }
-
-    fn erase(&mut self, out: &mut String) {
-        if self.drawn > 0 {
-            out.push('\r');
-            if self.drawn > 1 {
-                *out += &format!("\x1b[{}A", self.drawn - 1);
-            }
-            *out += "\x1b[J";
-            self.drawn = 0;
-        }
-    }
-
-    /// The cursor stays behind the last line of the block.
-    fn draw(&mut self, out: &mut String) {
         let width = self.width.or_else(crate::ui::columns);
-        let width = width.unwrap_or(self.style.width).max(20);
-        let block = self.progress.block(self.now(), self.style, self.keys);
-        for (at, line) in block.iter().enumerate() {
-            if at > 0 {
-                out.push('\n');
-            }
-            // A line that reached the last column would be two lines in some terminals.
-            *out += &cut(line, width - 1);
-        }
-        self.drawn = block.len();
-        if self.taskbar {
-            let now = match self.progress.percent() {
-                Some(percent) => format!("1;{percent}"),
-                None => "3;0".to_owned(),
-            };
-            if self.shown.as_ref() != Some(&now) {
-                *out += &format!("\x1b]9;4;{now}\x1b\\");
-                self.shown = Some(now);
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        let mut out = String::new();
-        self.erase(&mut out);
-        if self.shown.take().is_some() {
-            out += "\x1b]9;4;0;0\x1b\\";
-        }
-        write(&out);
-    }
-}
-
-fn write(text: &str) {
-    if !text.is_empty() {
-        let mut err = std::io::stderr().lock();
-        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
-    }
-}
-
-/// Terminals known to show progress for OSC 9;4. Others may take it for a notification.
-fn taskbar() -> bool {
-    let env = |name: &str| std::env::var(name).unwrap_or_default();
-    !env("WT_SESSION").is_empty()
-        || env("ConEmuANSI") == "ON"
-        || matches!(env("TERM_PROGRAM").as_str(), "WezTerm" | "ghostty")
-}
-
-/// So much of a line as fits; escape sequences take no room, and those that end a colour are kept.
-fn cut(line: &str, width: usize) -> String {
-    let (mut out, mut used, mut escape) = (String::new(), 0, false);
-    for c in line.chars() {
-        if escape || c == '\x1b' {
-            escape = c == '\x1b' || !c.is_ascii_alphabetic();
-            out.push(c);
-            continue;
-        }
-        used += c.width().unwrap_or(0);
-        if used <= width && !c.is_control() {
-            out.push(c);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_cut_and_colours_end() {
-        assert_eq!(cut("abc", 5), "abc");
-        assert_eq!(cut("abcdef", 4), "abcd");
-        assert_eq!(cut("ab\x1b[2mcdef\x1b[0m", 3), "ab\x1b[2mc\x1b[0m");
-        // Wide characters take two columns; control characters none, and are not written.
-        assert_eq!(cut("日本語", 5), "日本");
-        assert_eq!(cut("a\rb\nc", 9), "abc");
+        let width = width.unwrap_or(self.style.width);
+        let lines = self.progress.block(self.now(), self.style, self.keys);
+        self.block.write(text, &lines, width);
+        self.block.taskbar(self.progress.percent());
     }
 }

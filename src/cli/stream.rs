@@ -1,6 +1,7 @@
 //! Where the events of a run go besides the screen: standard output with `--json`, a file with `--events`, and in the
 //! end the report of `--report`, the test cases of `--report-junit` and the summary of GitHub Actions.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::diag::render::{Style, render};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::Engine;
 use crate::exec::{Event, Kind};
+use crate::name::NodeName;
 use crate::report::junit::Junit;
 use crate::report::{github, html, json};
 
@@ -24,7 +26,8 @@ pub(super) struct Stream {
     junit: Option<(PathBuf, Junit)>,
     /// How nodes ended, with the name of the run.
     ends: Vec<(String, Event)>,
-    run: String,
+    /// The names of the nodes' runs.
+    runs: BTreeMap<NodeName, String>,
 }
 
 impl Stream {
@@ -54,7 +57,7 @@ impl Stream {
                 .clone()
                 .map(|path| (path, Junit::default())),
             ends: Vec::new(),
-            run: String::new(),
+            runs: BTreeMap::new(),
         };
         let first = json::stream(&engine.plan.path.display().to_string());
         stream.line(context, first);
@@ -74,10 +77,25 @@ impl Stream {
             self.line(context, json::event(event, &engine.plan.sources));
         }
         match &event.kind {
-            Kind::Started { run, .. } => self.run.clone_from(run),
-            Kind::Finished { .. } => self.ends.push((self.run.clone(), event.clone())),
+            Kind::Started { run, .. } => {
+                self.runs.insert(event.node.clone(), run.clone());
+            }
+            Kind::Finished { .. } => {
+                let run = self.runs.get(&event.node).cloned().unwrap_or_default();
+                self.ends.push((run, event.clone()));
+            }
             _ => {}
         }
+        self.junit(engine, event, false);
+    }
+
+    /// One event that is about the whole rollout.
+    pub fn whole(&mut self, context: &Context<'_>, engine: &Engine, rollout: &str, event: &Event) {
+        self.line(context, json::whole(event, rollout, &engine.plan.sources));
+        self.junit(engine, event, true);
+    }
+
+    fn junit(&mut self, engine: &Engine, event: &Event, whole: bool) {
         if let Some((_, junit)) = &mut self.junit {
             let text = match &event.kind {
                 Kind::Diagnostic(told) => {
@@ -85,7 +103,10 @@ impl Stream {
                 }
                 _ => None,
             };
-            junit.event(event, text.as_deref());
+            match whole {
+                true => junit.whole(event, text.as_deref()),
+                false => junit.event(event, text.as_deref()),
+            }
         }
     }
 
@@ -123,7 +144,8 @@ impl Stream {
         }
     }
 
-    fn line(&mut self, context: &Context<'_>, line: Value) {
+    /// One line, ready to be written.
+    pub fn line(&mut self, context: &Context<'_>, line: Value) {
         if context.ui.json {
             context.ui.data(&format!("{line}\n"));
         }

@@ -244,6 +244,10 @@ codes! {
     E614,
     /// OTP's release handler refused the script, or gave up in the middle of it.
     E615,
+    /// A rollout was ended early: some nodes are new, the others as before, each consistent.
+    E618,
+    /// Nobody has verified the whole rollout: the connection was lost, or nobody waited for it. All nodes are new.
+    E619,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
     /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.

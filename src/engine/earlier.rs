@@ -161,6 +161,9 @@ pub fn undo(
         began: now(),
         state: "running".to_owned(),
         goal: "old".to_owned(),
+        rollout: None,
+        keep: 0,
+        note: None,
         ..summary.clone()
     };
     let mut record = records.begin(&this, "", None, Some(&way.begun)).ok();

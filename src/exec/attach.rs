@@ -112,11 +112,11 @@ pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let mut watch = Watch::new(what.session, run, what.interrupt, &explain, sink);
     watch.outcome.state = other(what.goal);
     watch.abort = what.abort;
-    let mut checks = Checks {
-        scene: Scene::new(what.plan, what.session, what.view),
+    let mut checks = Checks::new(
+        Scene::new(what.plan, what.session, what.view),
         watch,
-        verify: what.verify,
-    };
+        what.verify,
+    );
     checks.watch.tell(Kind::Started {
         run: run.to_owned(),
         title: what.plan.title.clone(),

@@ -24,8 +24,10 @@ pub struct WayBack {
     pub job: Term,
     /// What is recorded when it begins.
     pub begun: Term,
-    /// Its steps.
+    /// Its steps, and those that lead forward again should it fail in a later window.
     pub steps: Vec<Step>,
+    /// How many of them are taken when all goes well.
+    pub taken: usize,
     /// The modules, and the MD5 that each must have now (`None`: not loaded).
     pub expected: Vec<(Module, Option<[u8; 16]>)>,
 }
@@ -35,6 +37,7 @@ impl WayBack {
     pub fn read(record: &Term) -> Option<Self> {
         let job = record.get("job")?.clone();
         let mut steps = read_steps(job.get("steps")?)?;
+        let taken = steps.len();
         // Should the way back fail in a later window; not in the records of older versions.
         let forward = job.get("back").and_then(Term::as_list).unwrap_or_default();
         for window in forward.iter().filter(|window| window.as_list().is_some()) {
@@ -52,6 +55,7 @@ impl WayBack {
             begun: record.get("begun")?.clone(),
             job,
             steps,
+            taken,
         })
     }
 

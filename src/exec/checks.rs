@@ -12,7 +12,7 @@ use super::steps::Step;
 use super::watch::{Turn, Watch};
 use crate::diag::{Code, Diagnostic};
 use crate::node::Mailbox;
-use crate::plan::{Check, When};
+use crate::plan::{Check, Failing, When};
 use crate::rules::view::Said;
 use crate::term::Term;
 
@@ -22,17 +22,36 @@ pub(super) struct Checks<'a, 'b> {
     pub(super) watch: Watch<'a, 'b>,
     /// Whether `verify` is asked at all.
     pub(super) verify: bool,
+    /// What the plan was not content with, when the node was new.
+    pub(super) failing: Option<Failing>,
+    /// Whether this is about a whole rollout: there is no job on the node that could be left to itself.
+    pub(super) whole: bool,
 }
 
-impl Checks<'_, '_> {
+impl<'a, 'b> Checks<'a, 'b> {
+    pub(super) fn new(scene: Scene<'a>, watch: Watch<'a, 'b>, verify: bool) -> Self {
+        Self {
+            scene,
+            watch,
+            verify,
+            failing: None,
+            whole: false,
+        }
+    }
+
     /// `require` and `before upgrade`: nothing on the node has been touched by updo yet.
     pub(super) fn preconditions(&mut self) -> bool {
-        for check in &self.scene.plan.requires {
-            if !self.check(check, false, None) {
-                return false;
-            }
-        }
-        self.hooks(When::Before, &[]) && !self.stopped()
+        self.required(false) && self.hooks(When::Before, &[]) && !self.stopped()
+    }
+
+    /// The same for a whole rollout, before its first node is begun.
+    pub(super) fn rollout_preconditions(&mut self) -> bool {
+        self.required(true) && self.hooks(When::BeforeRollout, &[]) && !self.stopped()
+    }
+
+    fn required(&mut self, rollout: bool) -> bool {
+        let mut requires = self.scene.plan.requires.iter();
+        requires.all(|check| check.rollout != rollout || self.check(check, false, None))
     }
 
     /// Whether somebody asked for the end before the node was touched; that is told.
@@ -63,7 +82,7 @@ impl Checks<'_, '_> {
         let verdict = self
             .scene
             .decide(check, until, self.watch.interrupt, enough);
-        if verify {
+        if verify && !self.whole {
             self.watch.heed();
         }
         let ok = verdict.failure.is_none();
@@ -97,8 +116,19 @@ impl Checks<'_, '_> {
                 true
             }
             (false, None) => self.stopped(),
+            (true, Some(why)) if self.whole => {
+                let title = format!("the connection to {} was lost", self.scene.session.node());
+                let told = Diagnostic::new(Code::E619, title).note(why);
+                self.watch.fail(told);
+                true
+            }
             (true, Some(why)) => {
                 self.watch.unattended(&why);
+                true
+            }
+            (true, None) if self.whole && self.watch.interrupt.count() > 1 => {
+                let title = "interrupted before the rollout was verified";
+                self.watch.fail(Diagnostic::new(Code::E619, title));
                 true
             }
             (true, None) if self.watch.interrupt.count() > 1 => {
@@ -125,6 +155,8 @@ impl Checks<'_, '_> {
             When::Before => "before upgrade",
             When::After => "after upgrade",
             When::Failure => "on failure",
+            When::BeforeRollout => "before rollout",
+            When::AfterRollout => "after rollout",
             // The node asks for these.
             When::Step => return true,
         };
@@ -148,7 +180,7 @@ impl Checks<'_, '_> {
                 took: began.elapsed(),
             });
             if let Err(mut diagnostic) = result {
-                if when == When::After && self.gone(true) {
+                if matches!(when, When::After | When::AfterRollout) && self.gone(true) {
                     return false;
                 }
                 diagnostic.notes.push(format!("in a hook `{name}`"));
@@ -200,14 +232,25 @@ impl Checks<'_, '_> {
     /// `after upgrade` and `verify`.
     fn good(&mut self, until: Option<Instant>) -> bool {
         if !self.hooks(When::After, &[]) {
+            self.failing = Some(Failing::After);
             return false;
         }
-        let plan = self.scene.plan;
+        let verified = self.verified(false, until);
+        if !verified {
+            self.failing = Some(Failing::Verify);
+        }
+        verified
+    }
+
+    /// `after rollout` and what must hold when all nodes are new.
+    pub(super) fn rollout_content(&mut self) -> bool {
+        self.hooks(When::AfterRollout, &[]) && self.verified(true, None)
+    }
+
+    fn verified(&mut self, rollout: bool, until: Option<Instant>) -> bool {
+        let mut verifies = self.scene.plan.verifies.iter();
         !self.verify
-            || plan
-                .verifies
-                .iter()
-                .all(|check| self.check(check, true, until))
+            || verifies.all(|check| check.rollout != rollout || self.check(check, true, until))
     }
 
     /// `on failure`, with the first error as its `Reason`.

@@ -26,7 +26,7 @@ impl Interrupt {
     }
 
     /// Sleeps so long, or until there have been `enough` requests: then `true`.
-    pub(crate) fn sleep(&self, time: Duration, enough: u32) -> bool {
+    pub fn sleep(&self, time: Duration, enough: u32) -> bool {
         let until = Instant::now() + time;
         loop {
             if self.count() >= enough {

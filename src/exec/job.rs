@@ -1,6 +1,6 @@
 //! The job: what the agent is given, as one Erlang term.
 //!
-//! `src/node/agent/PROTOCOL.md` says what each key means, [`steps`](super::steps) has the steps. Everything that can be
+//! `src/node/agent/PROTOCOL.md` says what each key means, [`steps`](mod@super::steps) has the steps. Everything that can be
 //! prepared here is: the agent looks for processes and runs the steps, it decides nothing about order.
 
 use std::time::Duration;
@@ -17,6 +17,7 @@ pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the node keeps a result that nobody has seen, for `updo attach`.
 pub const KEEP: Duration = Duration::from_secs(15 * 60);
+
 /// Whether the node writes the new beams to its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persist {

@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod job;
 pub mod persist;
 pub mod release_handler;
+pub mod rollout;
 mod run;
 pub mod steps;
 mod translate;

@@ -50,6 +50,8 @@ pub struct Upgrade<'a> {
     pub interrupt: &'a Interrupt,
     /// What is told first, before anything is asked or touched: that the run cannot be recorded.
     pub told: Option<Diagnostic>,
+    /// That the node is not any more what it was when this was decided: then nothing is asked or touched.
+    pub stale: Option<Diagnostic>,
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
@@ -58,11 +60,11 @@ pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     let mut run = Run {
         what,
-        checks: Checks {
-            scene: Scene::new(what.plan, what.session, what.view),
+        checks: Checks::new(
+            Scene::new(what.plan, what.session, what.view),
             watch,
-            verify: what.verify,
-        },
+            what.verify,
+        ),
     };
     run.checks.watch.tell(Kind::Started {
         run: what.run.to_owned(),
@@ -73,7 +75,9 @@ pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
             .watch
             .tell(Kind::Diagnostic(Box::new(told.clone())));
     }
-    if run.checks.preconditions() {
+    if let Some(stale) = &what.stale {
+        run.checks.watch.fail(stale.clone());
+    } else if run.checks.preconditions() {
         run.transaction();
     }
     run.checks.watch.finished(what.rules.modules.len());
@@ -133,7 +137,7 @@ impl Run<'_, '_> {
     /// A node that is left alone may write its beams when there is nothing else to be content with.
     fn persist(&self) -> Persist {
         let plan = self.what.plan;
-        let more = self.what.verify && !plan.verifies.is_empty();
+        let more = self.what.verify && plan.verifies.iter().any(|check| !check.rollout);
         match plan.persist {
             false => Persist::No,
             true if more || plan.hooks.iter().any(|hook| hook.when == When::After) => {
@@ -170,9 +174,11 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
         return;
     }
     checks.failed();
-    match checks.scene.plan.rollback {
-        Rollback::Automatic => {}
-        Rollback::Manual | Rollback::Never => return,
+    let plan = checks.scene.plan;
+    let wanted = |failing| plan.rollback_on.contains(&failing);
+    match plan.rollback {
+        Rollback::Automatic if checks.failing.is_none_or(wanted) => {}
+        Rollback::Automatic | Rollback::Manual | Rollback::Never => return,
     }
     let watch = &mut checks.watch;
     let back = match back {

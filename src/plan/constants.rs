@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::load::Located;
-use super::offline::Offline;
+use super::options::evaluate;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::eval::{Bindings, Evaluator, Moment};
+use crate::eval::Bindings;
 use crate::syntax::ast::{Expr, ExprKind, Spanned, StatementKind};
 use crate::syntax::walk::variables;
 use crate::term::Term;
@@ -180,17 +180,7 @@ fn value(
     let known = used
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.clone())));
-    let mut bindings: Bindings = known.collect();
-    match Evaluator::pure(Moment::Static)
-        .with_world(&mut Offline)
-        .eval(std::slice::from_ref(expr), &mut bindings)
-    {
-        Ok(term) => Some(term),
-        Err(failure) => {
-            said.push(*failure.diagnostic);
-            None
-        }
-    }
+    evaluate(expr, known.collect(), said)
 }
 
 fn ring(names: &[&str], open: &BTreeMap<&str, Open<'_>>) -> Diagnostic {

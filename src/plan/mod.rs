@@ -3,12 +3,14 @@
 //! [`load()`] reads files and gives a [`Plan`]; what depends on a node (subjects, guards) stays as
 //! expressions and is decided per node by `rules::manual`. Reading a plan asks nobody anything.
 
+mod checks;
 mod constants;
 mod include;
 pub mod load;
 pub mod offline;
 mod options;
 mod resolve;
+pub mod rollout;
 mod scope;
 mod target;
 
@@ -25,6 +27,7 @@ use crate::term::Term;
 pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
+pub use rollout::Rollout;
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,8 @@ pub struct Check {
     pub every: Duration,
     /// How long to wait before the first try.
     pub after: Duration,
+    /// `each => rollout`: asked once, on the first node, before or after all of them.
+    pub rollout: bool,
     /// The statement.
     pub span: Span,
 }
@@ -102,6 +107,10 @@ pub enum When {
     Failure,
     /// At a step of the script.
     Step,
+    /// `before rollout`: once, on the first node.
+    BeforeRollout,
+    /// `after rollout`: once, on the first node.
+    AfterRollout,
 }
 
 /// `before upgrade -> …`, `after upgrade -> …`, `on failure -> …`, `before load S -> …`
@@ -127,6 +136,31 @@ pub enum Rollback {
     Manual,
     /// Go on.
     Never,
+}
+
+/// What may turn out to be wrong when a node is new already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    /// A `verify`.
+    Verify,
+    /// A hook `after upgrade`.
+    After,
+    /// A `verify` or a hook of the whole rollout: then all of its nodes go back.
+    Rollout,
+}
+
+impl Failing {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Verify, Self::After, Self::Rollout];
+
+    /// The word of the plan.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::After => "after",
+            Self::Rollout => "rollout",
+        }
+    }
 }
 
 /// `engine`: who carries a script out on the node.
@@ -207,6 +241,12 @@ pub struct Plan {
     pub deadline: Option<Duration>,
     /// `rollback`.
     pub rollback: Rollback,
+    /// `rollback automatic #{on => […]}`: after which failures the way back is gone by itself.
+    pub rollback_on: Vec<Failing>,
+    /// `rollback … #{keep_old => D}`: how long the way back of a run is kept at least.
+    pub keep_old: Duration,
+    /// `rollout`, with the statements: at most one per target, and one for any.
+    pub rollouts: Vec<(Rollout, Span)>,
     /// Whether rules of included files that do nothing are told too.
     pub warn_unused_everywhere: bool,
     /// `window`; with `engine release_handler` always `otp`.

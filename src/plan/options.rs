@@ -158,20 +158,23 @@ pub(super) fn constant(
     constants: &Bindings,
     said: &mut Vec<Diagnostic>,
 ) -> Option<Term> {
-    if let Some(term) = expr.as_literal() {
-        return Some(term);
+    match expr.as_literal() {
+        Some(term) => Some(term),
+        None => evaluate(expr, constants.only(variables(expr)), said),
     }
-    let mut bindings = constants.only(variables(expr));
-    match Evaluator::pure(Moment::Static)
+}
+
+/// The value of an expression with these bindings and no node; what is wrong with it is told.
+pub(super) fn evaluate(
+    expr: &Expr,
+    mut bindings: Bindings,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Term> {
+    Evaluator::pure(Moment::Static)
         .with_world(&mut Offline)
         .eval(std::slice::from_ref(expr), &mut bindings)
-    {
-        Ok(term) => Some(term),
-        Err(failure) => {
-            said.push(*failure.diagnostic);
-            None
-        }
-    }
+        .map_err(|failure| said.push(*failure.diagnostic))
+        .ok()
 }
 
 /// A duration option in its place: `30s`, or milliseconds.

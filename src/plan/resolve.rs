@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::constants::constants;
 use super::load::Located;
 use super::offline::Offline;
-use super::options::{attribute, constant, duration, known, unsupported, value, wrong};
+use super::options::{attribute, constant, duration, known, unsupported, wrong};
 use super::scope::{self, Names};
-use super::{Check, CodeFrom, Executing, Hook, Patterns, Plan, Rollback, Rule, When, Windows};
+use super::{CodeFrom, Executing, Failing, Patterns, Plan, Rollback, Rule, Windows};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
@@ -49,6 +49,9 @@ pub(super) fn resolve(
         hooks: Vec::new(),
         deadline: None,
         rollback: Rollback::default(),
+        rollback_on: Failing::ALL.to_vec(),
+        keep_old: Duration::ZERO,
+        rollouts: Vec::new(),
         warn_unused_everywhere: false,
         windows: Windows::default(),
         engine: Executing::default(),
@@ -78,6 +81,7 @@ pub(super) fn resolve(
         resolver.statement(located);
     }
     resolver.engine_and_window();
+    resolver.rollout_targets();
     let Resolver { mut plan, said, .. } = resolver;
     plan.functions = functions;
     (plan, said)
@@ -87,7 +91,7 @@ pub(super) struct Resolver<'a> {
     pub(super) plan: Plan,
     pub(super) said: Vec<Diagnostic>,
     once: BTreeMap<String, Span>,
-    names: Names,
+    pub(super) names: Names,
     scripts: &'a Functions<'a>,
 }
 
@@ -189,37 +193,7 @@ impl Resolver<'_> {
                 options,
                 tail,
             } => {
-                self.once("code", span);
-                known(
-                    options,
-                    "code",
-                    &["env", "persist", "replace"],
-                    &mut self.said,
-                );
-                for pair in options {
-                    if pair.key.value == "env" {
-                        self.plan.env = self.switch("env", pair);
-                        continue;
-                    }
-                    if pair.key.value == "persist" && push.is_some() {
-                        self.plan.persist = self.switch("persist", pair);
-                        continue;
-                    }
-                    if !["persist", "replace"]
-                        .iter()
-                        .any(|known| pair.key.value == *known)
-                    {
-                        continue; // said already
-                    }
-                    self.said.push(unsupported(
-                        pair.key.span,
-                        &format!("`code … {}`", pair.key.value.as_str()),
-                    ));
-                }
-                self.no_guard(tail, "code");
-                if let Some(patterns) = push {
-                    self.plan.code = CodeFrom::Push(located_patterns(patterns, folder));
-                }
+                self.code(push.as_deref(), options, tail, folder, span);
             }
             StatementKind::OldFrom { patterns, tail } => {
                 self.no_guard(tail, "old from");
@@ -294,7 +268,12 @@ impl Resolver<'_> {
                 self.guard(tail);
                 self.rule(statement, layer);
             }
-            StatementKind::Rollout { .. } => self.said.push(unsupported(span, "`rollout`")),
+            StatementKind::Rollout {
+                target, options, ..
+            } => {
+                let target = target.as_ref().map(|target| target.value.as_str());
+                self.rollout(target, options, span);
+            }
             StatementKind::Hook {
                 moment,
                 options,
@@ -325,22 +304,42 @@ impl Resolver<'_> {
                 policy, options, ..
             } => {
                 self.once("rollback", span);
-                known(options, "rollback", &["on", "keep_old"], &mut self.said);
-                for pair in options {
-                    let what = format!("`rollback … {}`", pair.key.value.as_str());
+                self.rollback(policy, options);
+            }
+        }
+    }
+
+    /// `code on_disk` and `code push […]`: where the new code comes from.
+    fn code(
+        &mut self,
+        push: Option<&[Spanned<String>]>,
+        options: &Options,
+        tail: &Tail,
+        folder: PathBuf,
+        span: Span,
+    ) {
+        self.once("code", span);
+        known(
+            options,
+            "code",
+            &["env", "persist", "replace"],
+            &mut self.said,
+        );
+        for pair in options {
+            match pair.key.value.as_str() {
+                "env" => self.plan.env = self.switch("env", pair),
+                "persist" if push.is_some() => self.plan.persist = self.switch("persist", pair),
+                word @ ("persist" | "replace") => {
+                    let what = format!("`code … {word}`");
                     self.said.push(unsupported(pair.key.span, &what));
                 }
-                match policy.value.as_str() {
-                    "automatic" => self.plan.rollback = Rollback::Automatic,
-                    "manual" => self.plan.rollback = Rollback::Manual,
-                    "never" => self.plan.rollback = Rollback::Never,
-                    _ => self.said.push(choice(
-                        "rollback",
-                        policy,
-                        &["automatic", "manual", "never"],
-                    )),
-                }
+                // E204 was told.
+                _ => {}
             }
+        }
+        self.no_guard(tail, "code");
+        if let Some(patterns) = push {
+            self.plan.code = CodeFrom::Push(located_patterns(patterns, folder));
         }
     }
 
@@ -408,7 +407,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn guard(&mut self, tail: &Tail) {
+    pub(super) fn guard(&mut self, tail: &Tail) {
         for condition in &tail.when {
             if let Some(value) = self.early(condition)
                 && !value.is_atom("true")
@@ -539,91 +538,6 @@ impl Resolver<'_> {
             }
         }
     }
-
-    fn hook(
-        &mut self,
-        moment: &HookMoment,
-        options: &Options,
-        tail: &Tail,
-        body: &[Expr],
-        span: Span,
-    ) {
-        known(options, "before", &[], &mut self.said);
-        let when = match moment {
-            HookMoment::BeforeUpgrade => When::Before,
-            HookMoment::AfterUpgrade => When::After,
-            HookMoment::OnFailure => When::Failure,
-            HookMoment::BeforeRollout | HookMoment::AfterRollout => {
-                return self.said.push(unsupported(span, "a hook around `rollout`"));
-            }
-            HookMoment::Before(_) | HookMoment::After(_) => When::Step,
-        };
-        let given: &[&str] = if when == When::Failure {
-            &["Reason"]
-        } else {
-            &[]
-        };
-        scope::hook(&self.names, body, given, &mut self.said);
-        self.guard(tail);
-        self.plan.hooks.push(Hook {
-            when,
-            body: body.to_vec(),
-            tail: tail.clone(),
-            span,
-        });
-    }
-
-    fn check(
-        &mut self,
-        verify: bool,
-        name: &Spanned<String>,
-        options: &Options,
-        tail: &Tail,
-        body: &[Expr],
-        span: Span,
-    ) {
-        let word = if verify { "verify" } else { "require" };
-        known(
-            options,
-            word,
-            &["within", "every", "each", "after"],
-            &mut self.said,
-        );
-        if let Some(expr) = value(options, "each") {
-            match constant(expr, &self.plan.constants, &mut self.said) {
-                Some(term) if term.is_atom("node") => {}
-                Some(term) if term.is_atom("rollout") => {
-                    self.said.push(unsupported(expr.span, "`each => rollout`"));
-                }
-                Some(term) => self
-                    .said
-                    .push(wrong("each", "`node` or `rollout`", expr, &term)),
-                None => {}
-            }
-        }
-        scope::check(&self.names, body, &mut self.said);
-        self.guard(tail);
-        let mut time = |word: &str, default| match value(options, word) {
-            Some(expr) => {
-                duration(word, expr, &self.plan.constants, &mut self.said).unwrap_or(default)
-            }
-            None => default,
-        };
-        let check = Check {
-            name: name.value.clone(),
-            body: body.to_vec(),
-            tail: tail.clone(),
-            within: time("within", Duration::ZERO),
-            every: time("every", Duration::from_millis(500)),
-            after: time("after", Duration::ZERO),
-            span,
-        };
-        if verify {
-            self.plan.verifies.push(check)
-        } else {
-            self.plan.requires.push(check)
-        }
-    }
 }
 
 fn located_patterns(patterns: &[Spanned<String>], base: PathBuf) -> Patterns {
@@ -634,7 +548,11 @@ fn located_patterns(patterns: &[Spanned<String>], base: PathBuf) -> Patterns {
 }
 
 /// E205 for a word that is none of a few.
-fn choice(statement: &str, word: &Spanned<crate::term::Atom>, words: &[&str]) -> Diagnostic {
+pub(super) fn choice(
+    statement: &str,
+    word: &Spanned<crate::term::Atom>,
+    words: &[&str],
+) -> Diagnostic {
     let got = word.value.as_str();
     let mut told = Diagnostic::new(
         Code::E205,

@@ -69,14 +69,9 @@ impl Resolver<'_> {
         let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
             return Vec::new();
         };
-        let name = |term: &Term| {
-            let text = term.as_atom()?.as_str();
-            let (short, host) = text.split_once('@')?;
-            (!short.is_empty() && !host.is_empty()).then(|| NodeName::new(text))
-        };
         let nodes: Option<Vec<NodeName>> = term
             .as_list()
-            .and_then(|list| list.iter().map(name).collect());
+            .and_then(|list| list.iter().map(node_name).collect());
         nodes.unwrap_or_else(|| {
             self.said.push(wrong(
                 "nodes",
@@ -127,4 +122,11 @@ impl Resolver<'_> {
         );
         None
     }
+}
+
+/// A term that names a node: an atom with a name and a host.
+pub(super) fn node_name(term: &Term) -> Option<NodeName> {
+    let text = term.as_atom()?.as_str();
+    let (short, host) = text.split_once('@')?;
+    (!short.is_empty() && !host.is_empty()).then(|| NodeName::new(text))
 }

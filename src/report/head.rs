@@ -14,10 +14,11 @@ use crate::facts::store::hex;
 use crate::graph::draw;
 use crate::script::high::High;
 
-/// The lines, without those of [`json`](super::json) that follow while it runs.
-pub fn head(shown: &Shown<'_>, owner: &str) -> Vec<Value> {
+/// The lines, without those of [`json`](super::json) that follow while it runs. `owner` is who runs it, `note` what they said
+/// about it (`--message`).
+pub fn head(shown: &Shown<'_>, owner: &str, note: Option<&str>) -> Vec<Value> {
     let mut lines = vec![
-        plan(shown, owner),
+        plan(shown, owner, note),
         facts(shown),
         script(shown),
         graph(shown),
@@ -34,7 +35,7 @@ pub fn head(shown: &Shown<'_>, owner: &str) -> Vec<Value> {
     lines
 }
 
-fn plan(shown: &Shown<'_>, owner: &str) -> Value {
+fn plan(shown: &Shown<'_>, owner: &str, note: Option<&str>) -> Value {
     let plan = shown.plan;
     let source = plan
         .sources
@@ -54,6 +55,7 @@ fn plan(shown: &Shown<'_>, owner: &str) -> Value {
         "metadata": Value::Object(metadata.collect()),
         "source": source,
         "owner": owner,
+        "note": note,
         "message": format!("plan {}", plan.path.display()),
     })
 }

@@ -98,6 +98,7 @@ fn facts(run: &Run<'_>) -> Markup {
         dl.facts {
             @if let Some(time) = text(stream, "time") { div { dt { "began" } dd { (time) } } }
             @if let Some(owner) = text(plan, "owner") { div { dt { "by" } dd { (owner) } } }
+            @if let Some(note) = text(plan, "note") { div { dt { "for" } dd { (note) } } }
             @if let Some(file) = text(plan, "file") { div { dt { "plan" } dd { code { (file) } } } }
             @if let Some(hash) = text(plan, "sha256") {
                 div { dt { "sha256" } dd { code title=(hash) { (hash.get(..16).unwrap_or(hash)) "…" } } }

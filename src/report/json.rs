@@ -43,7 +43,31 @@ pub fn event(event: &Event, sources: &SourceMap) -> Value {
     line
 }
 
-fn ms(duration: Duration) -> f64 {
+/// A line about a whole rollout; `fields` are what its type has besides.
+pub fn rollout(kind: &str, rollout: &str, message: &str, fields: Value) -> Value {
+    let mut line = json!({
+        "type": kind,
+        "rollout": rollout,
+        "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        "message": message,
+    });
+    if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+        line.extend(fields);
+    }
+    line
+}
+
+/// An event that is about a whole rollout, asked on one of its nodes.
+pub fn whole(event: &Event, rollout: &str, sources: &SourceMap) -> Value {
+    let mut line = self::event(event, sources);
+    if let Value::Object(line) = &mut line {
+        line.insert("rollout".to_owned(), Value::from(rollout));
+    }
+    line
+}
+
+/// Milliseconds with three places.
+pub fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 

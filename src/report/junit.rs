@@ -34,15 +34,26 @@ pub struct Junit {
 impl Junit {
     /// The next event; `diagnostic` is its text when it is one.
     pub fn event(&mut self, event: &Event, diagnostic: Option<&str>) {
-        let name = event.node.as_str();
-        if matches!(event.kind, Kind::Started { .. }) || self.suites.is_empty() {
+        self.case(event.node.as_str(), event, diagnostic);
+    }
+
+    /// The next event that is about a whole rollout: these are a suite of their own.
+    pub fn whole(&mut self, event: &Event, diagnostic: Option<&str>) {
+        self.case("rollout", event, diagnostic);
+    }
+
+    fn case(&mut self, name: &str, event: &Event, diagnostic: Option<&str>) {
+        // Nodes of a rollout come interleaved.
+        let known = self.suites.iter().rposition(|suite| suite.name == name);
+        if matches!(event.kind, Kind::Started { .. }) || known.is_none() {
             self.suites.push(Suite {
                 name: name.to_owned(),
                 took: Duration::ZERO,
                 cases: Vec::new(),
             });
         }
-        let Some(suite) = self.suites.last_mut() else {
+        let at = self.suites.iter().rposition(|suite| suite.name == name);
+        let Some(suite) = at.map(|at| &mut self.suites[at]) else {
             return;
         };
         suite.took = event.at;

@@ -4,6 +4,7 @@ use super::paint::{bad, count, good, hint, look, mark, name, time};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
 use crate::exec::{Event, Kind, State};
+use crate::name::NodeName;
 
 /// The line (or lines) of an event; `None` for one that needs none.
 pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> {
@@ -111,30 +112,17 @@ pub fn last_back(event: &Event, run: &str, style: Style) -> Option<String> {
     let Kind::Finished { state, .. } = &event.kind else {
         return None;
     };
-    let (dot, node) = (if style.unicode { "·" } else { "-" }, &event.node);
-    Some(match state {
-        State::Old => format!(
-            "{}  {node} is as it was {dot} run {run}",
-            good(style, "undone")
-        ),
-        State::New => format!(
-            "{}  {node} is as before this rollback {dot} run {run}",
-            look(style, "not undone")
-        ),
-        State::Mixed => format!(
-            "{}  {node} needs a person {dot} run {run}",
-            bad(style, "half done")
-        ),
-        State::Unknown => format!(
-            "{}  {node} goes on by itself {dot} {} {dot} run {run}",
-            look(style, "lost sight"),
-            hint(style, &format!("updo attach {run}")),
-        ),
-    })
+    let node = &event.node;
+    let (word, what) = match state {
+        State::Old => (good(style, "undone"), "is as it was"),
+        State::New => (look(style, "not undone"), "is as before this rollback"),
+        _ => return Some(neither(*state, node, run, style)),
+    };
+    Some(format!("{word}  {node} {what} {} run {run}", dot(style)))
 }
 
-/// The last line of a run.
-pub fn last(event: &Event, title: &str, run: &str, style: Style) -> Option<String> {
+/// The last line of a run. `wrong`: something was wrong with it, so that a node that is new is not as it should be.
+pub fn last(event: &Event, title: &str, run: &str, wrong: bool, style: Style) -> Option<String> {
     let Kind::Finished {
         state,
         suspended,
@@ -145,12 +133,16 @@ pub fn last(event: &Event, title: &str, run: &str, style: Style) -> Option<Strin
     else {
         return None;
     };
-    let dot = if style.unicode { "·" } else { "-" };
-    let node = &event.node;
+    let (dot, node) = (dot(style), &event.node);
     let number = |n: &u64, one: &str, many: &str| {
         count(usize::try_from(*n).unwrap_or(usize::MAX), one, many)
     };
     Some(match state {
+        State::New if wrong => format!(
+            "{}  {node} is new, and not as it should be {dot} {} {dot} run {run}",
+            bad(style, "not good"),
+            hint(style, &format!("updo rollback {run}")),
+        ),
         State::New => format!(
             "{}  {} {dot} {node} {dot} {} {dot} {} suspended {} {dot} {} converted {dot} {} {dot} run {run}",
             good(style, "done"),
@@ -165,14 +157,24 @@ pub fn last(event: &Event, title: &str, run: &str, style: Style) -> Option<Strin
             "{}  {node} is as before {dot} run {run}",
             look(style, "not upgraded")
         ),
-        State::Mixed => format!(
-            "{}  {node} needs a person {dot} run {run}",
-            bad(style, "half done")
-        ),
-        State::Unknown => format!(
-            "{}  {node} goes on by itself {dot} {} {dot} run {run}",
-            look(style, "lost sight"),
-            hint(style, &format!("updo attach {run}")),
-        ),
+        State::Mixed | State::Unknown => neither(*state, node, run, style),
     })
+}
+
+/// The last line for a node that is neither wholly old nor wholly new, as far as we know.
+fn neither(state: State, node: &NodeName, run: &str, style: Style) -> String {
+    let dot = dot(style);
+    if state == State::Unknown {
+        let help = hint(style, &format!("updo attach {run}"));
+        let word = look(style, "lost sight");
+        return format!("{word}  {node} goes on by itself {dot} {help} {dot} run {run}");
+    }
+    format!(
+        "{}  {node} needs a person {dot} run {run}",
+        bad(style, "half done")
+    )
+}
+
+fn dot(style: Style) -> &'static str {
+    if style.unicode { "·" } else { "-" }
 }

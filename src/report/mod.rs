@@ -16,3 +16,4 @@ pub mod progress;
 pub mod record;
 pub mod replay;
 pub mod roff;
+pub mod rollout;

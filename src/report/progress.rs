@@ -195,6 +195,28 @@ impl Progress {
         lines
     }
 
+    /// What is being done, in a few words.
+    pub fn short(&self, now: Duration) -> String {
+        match &self.current {
+            _ if self.back => "rollback".to_owned(),
+            Some(current) => {
+                let took = time(now.saturating_sub(current.since));
+                match (current.count, current.slowest.first()) {
+                    (Some((done, total)), Some(slow)) => {
+                        format!(
+                            "{} {done}/{total}, slowest {}",
+                            current.step,
+                            words(slow, now, current)
+                        )
+                    }
+                    (Some((done, total)), None) => format!("{} {done}/{total}", current.step),
+                    (None, _) => format!("{} {took}", current.step),
+                }
+            }
+            None => "checks".to_owned(),
+        }
+    }
+
     /// The answer to `s`.
     pub fn status(&self, now: Duration, style: Style) -> Vec<String> {
         let mut lines = vec![format!(

@@ -15,6 +15,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 use crate::name::NodeName;
@@ -34,6 +36,8 @@ pub struct Records {
 pub struct Summary {
     /// Four hexadecimal digits.
     pub run: String,
+    /// The rollout that it is part of, named like a run; `None` when it is a run of its own.
+    pub rollout: Option<String>,
     /// The node.
     pub node: NodeName,
     /// The plan's title.
@@ -48,6 +52,10 @@ pub struct Summary {
     pub state: String,
     /// What success makes of the node: `new`, or `old` for a rollback.
     pub goal: String,
+    /// What was said about it when it began (`--message`).
+    pub note: Option<String>,
+    /// Until when it is not forgotten, in seconds since 1970 (`rollback … #{keep_old => D}`).
+    pub keep: u64,
 }
 
 impl Records {
@@ -58,9 +66,20 @@ impl Records {
         }
     }
 
-    /// Whether a run of this name is recorded.
+    /// Whether a run or a rollout of this name is recorded.
     pub fn has(&self, run: &str) -> bool {
         self.folder.join(run).exists()
+            || self
+                .all()
+                .iter()
+                .any(|one| one.rollout.as_deref() == Some(run))
+    }
+
+    /// The runs of a rollout, the oldest first; none when there is no such rollout.
+    pub fn rollout(&self, rollout: &str) -> Vec<Summary> {
+        let mut all = self.all();
+        all.retain(|run| run.rollout.as_deref() == Some(rollout));
+        all
     }
 
     /// Begins a record.
@@ -91,9 +110,11 @@ impl Records {
     /// Removes the oldest finished runs until so many are left. What cannot be removed stays.
     fn forget(&self, left: usize) {
         let all = self.all();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs());
         let finished = all
             .iter()
-            .filter(|run| !matches!(run.state.as_str(), "running" | "unknown"));
+            .filter(|run| run.keep <= now && !matches!(run.state.as_str(), "running" | "unknown"));
         for run in finished.take(all.len().saturating_sub(left)) {
             // First what makes it a record: a crash in between leaves a folder that nobody lists.
             let folder = self.folder.join(&run.run);
@@ -228,6 +249,9 @@ impl Record {
         let meta = json!({
             "schema": "updo.run/1.0",
             "run": summary.run,
+            "rollout": summary.rollout,
+            "keep": summary.keep,
+            "note": summary.note,
             "node": summary.node.as_str(),
             "title": summary.title,
             "plan": summary.plan.display().to_string(),
@@ -276,6 +300,9 @@ fn read(folder: &Path) -> Option<(Summary, u64)> {
     let moment = meta.get("moment").and_then(Value::as_u64).unwrap_or(0);
     let summary = Summary {
         run: field("run")?,
+        rollout: field("rollout"),
+        note: field("note"),
+        keep: meta.get("keep").and_then(Value::as_u64).unwrap_or(0),
         node: NodeName::new(field("node")?),
         title: field("title")?,
         plan: PathBuf::from(field("plan")?),
@@ -298,6 +325,9 @@ mod tests {
         for number in 0..6_u64 {
             let summary = Summary {
                 run: format!("000{number}"),
+                rollout: None,
+                keep: 0,
+                note: None,
                 node: NodeName::new("shop@localhost"),
                 title: "Taxes".to_owned(),
                 plan: PathBuf::from("/plans/shop.updo"),
@@ -352,6 +382,9 @@ mod tests {
         let records = Records::new(folder.path());
         let summary = Summary {
             run: "7f2a".to_owned(),
+            rollout: None,
+            keep: 0,
+            note: None,
             node: NodeName::new("shop@localhost"),
             title: String::new(),
             plan: PathBuf::new(),
@@ -383,6 +416,9 @@ mod tests {
         assert_eq!(records.all(), []);
         let summary = Summary {
             run: "7f2a".to_owned(),
+            rollout: None,
+            keep: 0,
+            note: None,
             node: NodeName::new("shop@localhost"),
             title: "Taxes".to_owned(),
             plan: PathBuf::from("/plans/shop.updo"),

@@ -30,7 +30,10 @@ pub fn lines(text: &str) -> Vec<Value> {
             continue;
         };
         if line["type"] == "node.started" {
-            all.retain(|other| other.get("seq").is_none() || other["node"] != line["node"]);
+            all.retain(|other| {
+                let of_run = other.get("seq").is_some() && other.get("rollout").is_none();
+                !of_run || other["node"] != line["node"]
+            });
         }
         all.push(line);
     }

@@ -93,6 +93,18 @@ pub fn post() -> &'static Versions {
     })
 }
 
+/// A fleet: a server and a module on each of several nodes.
+pub fn fleet() -> &'static Versions {
+    static FLEET: OnceLock<Versions> = OnceLock::new();
+    FLEET.get_or_init(|| {
+        let all = listed(&fixtures("fleet"), "erl");
+        Versions {
+            one: erlang("fleet", &all, &[], None),
+            two: erlang("fleet", &all, &["-DTWO"], None),
+        }
+    })
+}
+
 /// Two versions of a GenServer in Elixir.
 pub fn kiosk() -> &'static Versions {
     static KIOSK: OnceLock<Versions> = OnceLock::new();

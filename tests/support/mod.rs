@@ -11,6 +11,7 @@ pub mod apps;
 pub mod desk;
 pub mod events;
 pub mod invented;
+pub mod screens;
 pub mod terminal;
 
 use std::fs;

@@ -29,9 +29,16 @@ impl<'a> Node<'a> {
             .filter(move |line| line["type"] == kind)
     }
 
-    /// `new`, `old`, `mixed`, `unknown`, or `unfinished`.
+    /// `new`, `not good` when it is new and something was wrong, `old`, `mixed`, `unknown`, or `unfinished`.
     pub fn state(&self) -> &'a str {
-        text(self.of("node.finished").last(), "state").unwrap_or("unfinished")
+        // Warnings before the run have no number.
+        let wrong =
+            |line: &Value| line.get("seq").is_some() && line["diagnostic"]["severity"] == "error";
+        match text(self.of("node.finished").last(), "state") {
+            Some("new") if self.of("diagnostic").any(wrong) => "not good",
+            Some(state) => state,
+            None => "unfinished",
+        }
     }
 
     fn number(&self, key: &str) -> Option<f64> {
@@ -51,6 +58,7 @@ pub(super) fn ms(ms: f64) -> String {
 fn meaning(state: &str) -> (&'static str, &'static str) {
     match state {
         "new" => ("good", "runs the new version"),
+        "not good" => ("bad", "is new, and not as it should be"),
         "old" => ("look", "is as before"),
         "mixed" => ("bad", "needs a person"),
         "unknown" => ("look", "was lost from sight"),

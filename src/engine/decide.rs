@@ -1,0 +1,113 @@
+//! From facts to script: what is known and decided about the upgrade of one node.
+//!
+//! Takes the plan, a node's facts and its changes; infers, merges the plan's rules, compiles. Asks nobody and
+//! touches nothing: the same facts give the same upgrade.
+
+use crate::diag::{Code, Diagnostic};
+use crate::exec::{job, steps};
+use crate::facts::change::ChangeSet;
+use crate::facts::live::NodeFacts;
+use crate::facts::specs;
+use crate::facts::written::Unwritten;
+use crate::graph::Graph;
+use crate::name::NodeName;
+use crate::plan::{Executing, Plan, Windows};
+use crate::rules::view::View;
+use crate::rules::{Ruleset, advice, children, merge, resolve, shared};
+use crate::script::lower::Script;
+use crate::script::{check, high, insert, lower, release_handler};
+use crate::term::Term;
+
+/// Everything known and decided about the upgrade of one node.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The node's facts.
+    pub facts: NodeFacts,
+    /// What differs.
+    pub changes: ChangeSet,
+    /// The inferred graph, before the plan's rules.
+    pub inferred: Graph,
+    /// What is decided.
+    pub rules: Ruleset,
+    /// The instructions.
+    pub script: Script,
+    /// What there is to say.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What the plan wants on the node's disk, and is not there although it runs.
+    pub unwritten: Unwritten,
+}
+
+impl Upgrade {
+    /// Whether a diagnostic is an error: then the upgrade cannot run.
+    pub fn is_refused(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// What is to happen: the versions before and after, and the steps. By this two nodes, or two looks at one, are
+    /// compared.
+    pub fn content(&self) -> Term {
+        let steps = steps::every(&self.changes, &self.rules, &self.script);
+        job::begun_record(&self.changes, &self.rules, &steps)
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.script.is_empty() && self.unwritten.is_empty()
+    }
+}
+
+/// From facts to script: infers, merges the plan, compiles. Asks nobody.
+pub fn decide(
+    plan: &Plan,
+    node: &NodeName,
+    target: &str,
+    facts: NodeFacts,
+    changes: ChangeSet,
+    strict: bool,
+) -> Upgrade {
+    let inferred = crate::graph::build::build(&changes);
+    let view = View {
+        node,
+        target,
+        facts: &facts,
+        changes: &changes,
+    };
+    let (manual, mut diagnostics) = resolve::resolve(plan, &view);
+    let merged = merge::merge(&changes, &inferred, &manual);
+    diagnostics.extend(merged.diagnostics);
+    let mut rules = merged.rules;
+    if plan.env {
+        rules.env = specs::new_keys(&changes.specs);
+    }
+    let high = high::high(&changes, &rules);
+    let windows = match plan.engine {
+        Executing::Updo => plan.windows,
+        Executing::ReleaseHandler(_) => Windows::Otp,
+    };
+    let script = lower::lower(&changes, &rules, high.clone(), windows);
+    let mut script = script.unwrap_or_else(|refused| {
+        diagnostics.push(*refused);
+        lower::single(&changes, &rules, high)
+    });
+    diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
+    diagnostics.extend(release_handler::set(plan, &changes, &mut script));
+    diagnostics.extend(check::check(&script));
+    diagnostics.extend(advice::advice(plan, &changes, &rules));
+    diagnostics.extend(children::advice(&changes, &rules));
+    diagnostics.extend(shared::shared_records(&changes, &rules));
+    if strict {
+        for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
+            cycle.code = Code::E306;
+        }
+    }
+    diagnostics.sort_by_key(|d| std::cmp::Reverse(d.severity()));
+    Upgrade {
+        facts,
+        changes,
+        inferred,
+        rules,
+        script,
+        diagnostics,
+        unwritten: Unwritten::default(),
+    }
+}

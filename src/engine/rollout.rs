@@ -1,0 +1,452 @@
+//! A rollout: the nodes of a target, stage after stage, each with a script of its own.
+//!
+//! It takes nodes that are prepared and shown, and runs them as the plan's `rollout` says. What it promises: every
+//! node ends fully new or fully old, or is named; after a failure no further node is begun; who asks for the end gets
+//! it after the nodes that are being upgraded. What happens is told to a [`Watcher`], which also decides at a pause.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Connection, Engine, Upgrade, earlier, run_id};
+use crate::diag::{Code, Diagnostic, Result};
+use crate::exec::back::WayBack;
+use crate::exec::rollout::{Around, Walked, is_good, is_grave};
+use crate::exec::{Event, Interrupt, Kind, Outcome};
+use crate::facts::live;
+use crate::name::{Module, NodeName};
+use crate::plan::rollout::{Pause, Stage};
+use crate::plan::{Failing, Rollback, Rollout};
+use crate::report::record::{Records, Summary};
+
+/// How often a look is taken for requests to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// After so long a node is looked at again before its turn.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How many nodes are prepared at the same time.
+const PREPARING: usize = 8;
+
+/// What one run knows of the rollout that it is part of.
+pub(super) struct Walking<'a> {
+    pub(super) rollout: Option<&'a str>,
+    pub(super) interrupt: &'a Interrupt,
+    /// That the node has changed since it was shown.
+    pub(super) stale: Option<Diagnostic>,
+}
+
+impl<'a> Walking<'a> {
+    /// A run of its own.
+    pub(super) fn alone(engine: &'a Engine) -> Self {
+        Self {
+            rollout: None,
+            interrupt: &engine.settings.interrupt,
+            stale: None,
+        }
+    }
+}
+
+/// A node of a rollout: connected, and what is to be done there.
+pub struct Turn<'e> {
+    /// The node.
+    pub connection: Connection<'e>,
+    /// What is to be done.
+    pub upgrade: Upgrade,
+    prepared: Instant,
+}
+
+impl<'e> Turn<'e> {
+    /// Connects to a node and decides what is to be done there. Reads only.
+    ///
+    /// # Errors
+    /// As [`Engine::connect`], [`Connection::unlocked`] and [`Connection::prepare`].
+    pub fn prepare(engine: &'e Engine, node: &NodeName) -> Result<Self> {
+        let connection = engine.connect(node)?;
+        connection.await_unlocked()?;
+        let upgrade = connection.prepare()?;
+        Ok(Self {
+            connection,
+            upgrade,
+            prepared: Instant::now(),
+        })
+    }
+
+    /// All nodes, several at a time; in their order.
+    ///
+    /// # Errors
+    /// What is wrong with each node that cannot be prepared.
+    pub fn prepare_all(
+        engine: &'e Engine,
+        nodes: &[NodeName],
+    ) -> std::result::Result<Vec<Self>, Vec<Diagnostic>> {
+        let mut prepared = Vec::with_capacity(nodes.len());
+        for some in nodes.chunks(PREPARING) {
+            thread::scope(|scope| {
+                let all: Vec<_> = some
+                    .iter()
+                    .map(|node| scope.spawn(|| Self::prepare(engine, node)))
+                    .collect();
+                for one in all {
+                    // A panic there is a panic here.
+                    prepared.push(
+                        one.join()
+                            .unwrap_or_else(|why| std::panic::resume_unwind(why)),
+                    );
+                }
+            });
+        }
+        let (good, bad): (Vec<_>, Vec<_>) = prepared.into_iter().partition(|one| one.is_ok());
+        match bad.is_empty() {
+            true => Ok(good.into_iter().flatten().collect()),
+            false => Err(bad
+                .into_iter()
+                .filter_map(|one| Some(*one.err()?))
+                .collect()),
+        }
+    }
+
+    fn node(&self) -> &NodeName {
+        self.connection.session.node()
+    }
+
+    /// Makes sure, when time has gone by, that the node is there and what it was when it was shown. A connection that
+    /// broke meanwhile is made anew.
+    fn refresh(&mut self, engine: &'e Engine) -> Option<Diagnostic> {
+        let lost = self.connection.session.is_lost().is_some();
+        if !lost && self.prepared.elapsed() < FRESH {
+            return None;
+        }
+        if lost {
+            let anew = match Self::prepare(engine, &self.node().clone()) {
+                Ok(anew) => anew,
+                Err(told) => return Some(*told),
+            };
+            let same = anew.upgrade.content() == self.upgrade.content();
+            *self = anew;
+            return (!same).then(|| self.changed(Vec::new()));
+        }
+        let facts = match live::gather(&self.connection.session) {
+            Ok(facts) => facts,
+            Err(told) => return Some(*told),
+        };
+        let md5 = |module: &Module| facts.loaded.get(module).map(|loaded| loaded.md5);
+        let differing: Vec<String> = self
+            .upgrade
+            .changes
+            .modules
+            .iter()
+            .filter(|(module, _)| self.upgrade.rules.modules.contains_key(*module))
+            .filter(|(module, was)| was.loaded.as_ref().map(|was| was.md5) != md5(module))
+            .map(|(module, _)| format!("{module} is not the version it was"))
+            .collect();
+        (!differing.is_empty()).then(|| self.changed(differing))
+    }
+
+    fn changed(&self, notes: Vec<String>) -> Diagnostic {
+        let title = format!("{} has changed since it was looked at", self.node());
+        let mut told =
+            Diagnostic::new(Code::E602, title).help("run it again: it is looked at and shown anew");
+        told.notes = notes;
+        told.note("nothing was changed on this node")
+    }
+}
+
+/// What happens in a rollout.
+#[derive(Debug)]
+pub enum Said<'a> {
+    /// It begins: its name, four hexadecimal digits.
+    Began(&'a str),
+    /// A stage begins.
+    StageStarted {
+        /// Its number, from 0.
+        stage: usize,
+    },
+    /// A node's turn begins: its position.
+    Turn(usize),
+    /// Something happens on a node.
+    Node {
+        /// Its position.
+        at: usize,
+        /// What.
+        event: &'a Event,
+    },
+    /// A node's turn is over.
+    Ended {
+        /// Its position.
+        at: usize,
+        /// How.
+        outcome: &'a Outcome,
+    },
+    /// A check or a hook of the whole rollout, on its first node.
+    Whole(&'a Event),
+    /// A stage is over.
+    StageFinished {
+        /// Its number, from 0.
+        stage: usize,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Somebody asked for the end: what follows from it.
+    Stopping(String),
+    /// All nodes go back because the plan is not content with the whole.
+    Back,
+}
+
+/// Whoever watches a rollout.
+pub trait Watcher {
+    /// Something happened.
+    fn said(&mut self, said: Said<'_>);
+    /// Between two stages. `false` ends the rollout here; so does a request to stop meanwhile.
+    fn pause(&mut self, pause: Pause, next: usize) -> bool;
+}
+
+/// Walks through prepared nodes. `stages` divides them: [`Rollout::stages`].
+pub fn walk<'e>(
+    engine: &'e Engine,
+    turns: &mut [Turn<'e>],
+    rollout: &Rollout,
+    stages: &[Stage],
+    watcher: &mut dyn Watcher,
+) -> Walked {
+    let records = Records::new(&engine.settings.state_dir);
+    let mut walk = Walk {
+        engine,
+        rollout,
+        watcher,
+        heeded: false,
+        halted: false,
+        runs: vec![None; turns.len()],
+        walked: Walked {
+            rollout: run_id(&records),
+            ends: turns.iter().map(|_| None).collect(),
+            errors: Vec::new(),
+            stopped: false,
+        },
+    };
+    if stages.is_empty() {
+        return walk.walked;
+    }
+    walk.watcher.said(Said::Began(&walk.walked.rollout));
+    walk.whole(turns, |around, sink| around.before(sink));
+    if walk.walked.errors.is_empty() {
+        walk.stages(turns, stages);
+        let failed = walk.walked.count(|end| !is_good(end));
+        if !walk.walked.stopped && failed == 0 {
+            walk.whole(turns, |around, sink| around.after(sink));
+            // Not asked to the end is not the same as not content.
+            let asked = walk
+                .walked
+                .errors
+                .iter()
+                .all(|told| told.code != Code::E619);
+            if !walk.walked.errors.is_empty() && asked {
+                walk.all_back(turns, &records);
+            }
+        }
+    }
+    walk.walked
+}
+
+struct Walk<'e, 'w> {
+    engine: &'e Engine,
+    rollout: &'w Rollout,
+    watcher: &'w mut dyn Watcher,
+    /// Whether the first request to stop was answered.
+    heeded: bool,
+    /// Whether no further node is begun.
+    halted: bool,
+    /// The names of the nodes' runs.
+    runs: Vec<Option<String>>,
+    walked: Walked,
+}
+
+/// Before, or after.
+type Asking = fn(&Around<'_>, &mut dyn FnMut(&Event)) -> Vec<Diagnostic>;
+
+/// What a node's thread tells.
+enum News {
+    Event(Box<Event>),
+    Ended(Box<Outcome>),
+}
+
+impl<'e> Walk<'e, '_> {
+    /// Asks what the plan says around the whole, on the first node.
+    fn whole(&mut self, turns: &[Turn<'e>], ask: Asking) {
+        let Some(first) = turns.first() else { return };
+        let settings = &self.engine.settings;
+        let around = Around {
+            session: &first.connection.session,
+            rollout: &self.walked.rollout,
+            plan: &self.engine.plan,
+            view: first.connection.view(&first.upgrade),
+            verify: !settings.no_verify,
+            interrupt: &settings.interrupt,
+        };
+        let watcher = &mut *self.watcher;
+        self.walked.errors = ask(&around, &mut |event| watcher.said(Said::Whole(event)));
+    }
+
+    fn stages(&mut self, turns: &mut [Turn<'e>], stages: &[Stage]) {
+        for (number, stage) in stages.iter().enumerate() {
+            if number > 0 && !self.goes_on(number) {
+                self.walked.stopped = true;
+                return;
+            }
+            let stale: Vec<_> = stage
+                .nodes
+                .iter()
+                .map(|at| turns[*at].refresh(self.engine))
+                .collect();
+            let began = Instant::now();
+            self.watcher.said(Said::StageStarted { stage: number });
+            self.stage(turns, stage, stale);
+            self.watcher.said(Said::StageFinished {
+                stage: number,
+                took: began.elapsed(),
+            });
+            if self.halted {
+                self.walked.stopped = self.walked.untouched() > 0;
+                return;
+            }
+        }
+    }
+
+    /// The pause before a stage; whether it is begun.
+    fn goes_on(&mut self, next: usize) -> bool {
+        let interrupt = &self.engine.settings.interrupt;
+        interrupt.count() == 0
+            && (self.rollout.pause == Pause::None || self.watcher.pause(self.rollout.pause, next))
+            && interrupt.count() == 0
+    }
+
+    /// All nodes of a stage, so many at a time.
+    fn stage(&mut self, turns: &[Turn<'e>], stage: &Stage, stale: Vec<Option<Diagnostic>>) {
+        let most = self.rollout.parallel.unwrap_or(usize::MAX);
+        // Requests to stop reach a node only when there are more of them: the first one ends the walk, not the run.
+        let interrupts: Vec<Interrupt> = stage.nodes.iter().map(|_| Interrupt::default()).collect();
+        let name = (turns.len() > 1).then(|| self.walked.rollout.clone());
+        thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            let mut waiting = stage.nodes.iter().copied().zip(&interrupts).zip(stale);
+            let mut running = 0;
+            loop {
+                while running < most
+                    && !self.halted
+                    && let Some(((at, interrupt), stale)) = waiting.next()
+                {
+                    self.watcher.said(Said::Turn(at));
+                    running += 1;
+                    let (turn, sender, name) = (&turns[at], sender.clone(), name.as_deref());
+                    scope.spawn(move || {
+                        let walking = Walking {
+                            rollout: name,
+                            interrupt,
+                            stale,
+                        };
+                        let upgrade = &turn.upgrade;
+                        // Nobody listens only when the walk itself has ended in a panic.
+                        let outcome = turn.connection.run_in(upgrade, &walking, &mut |event| {
+                            let _ = sender.send((at, News::Event(Box::new(event.clone()))));
+                        });
+                        let _ = sender.send((at, News::Ended(Box::new(outcome))));
+                    });
+                }
+                if running == 0 {
+                    return;
+                }
+                match receiver.recv_timeout(LOOK) {
+                    Ok((at, News::Event(event))) => {
+                        if let Kind::Started { run, .. } = &event.kind {
+                            self.runs[at] = Some(run.clone());
+                        }
+                        self.watcher.said(Said::Node { at, event: &event });
+                    }
+                    Ok((at, News::Ended(outcome))) => {
+                        running -= 1;
+                        self.ended(at, *outcome);
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    // We hold a sender ourselves.
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                self.heed(&interrupts, turns.len() > 1, running);
+            }
+        });
+    }
+
+    /// Passes on requests to stop. With one node there is nothing else that the first could mean.
+    fn heed(&mut self, interrupts: &[Interrupt], several: bool, running: usize) {
+        let pressed = self.engine.settings.interrupt.count();
+        if pressed == 0 {
+            return;
+        }
+        self.halted = true;
+        if several && !self.heeded && running > 0 {
+            self.heeded = true;
+            let text =
+                "no further node is begun; those at work are finished (once more: call them off)";
+            self.watcher.said(Said::Stopping(text.to_owned()));
+        }
+        let passed = if several { pressed - 1 } else { pressed };
+        for interrupt in interrupts {
+            while interrupt.count() < passed {
+                interrupt.press();
+            }
+        }
+    }
+
+    fn ended(&mut self, at: usize, outcome: Outcome) {
+        self.watcher.said(Said::Ended {
+            at,
+            outcome: &outcome,
+        });
+        let grave = is_grave(&outcome);
+        self.walked.ends[at] = Some(outcome);
+        let failed = self.walked.count(|end| !is_good(end));
+        self.halted |= grave || failed >= self.rollout.abort_after;
+    }
+
+    /// The plan is not content with the whole: all nodes go back, the last one first, if the plan wants it.
+    fn all_back(&mut self, turns: &[Turn<'e>], records: &Records) {
+        let plan = &self.engine.plan;
+        if plan.rollback != Rollback::Automatic || !plan.rollback_on.contains(&Failing::Rollout) {
+            return;
+        }
+        self.watcher.said(Said::Back);
+        for at in (0..turns.len()).rev() {
+            let turn = &turns[at];
+            let way = || {
+                let run = self.runs[at].as_deref()?;
+                let summary = records.find(Some(run))?;
+                let way = WayBack::read(&records.back(run)?)?;
+                Some((summary, way))
+            };
+            let Some((summary, way)): Option<(Summary, WayBack)> = way() else {
+                let title = format!("{} cannot go back", turn.node());
+                let told = Diagnostic::new(Code::E609, title)
+                    .note(
+                        "a conversion has no way down, or no copy of the former version was found",
+                    )
+                    .help("it runs the new version; correct it forward");
+                self.walked.errors.push(told);
+                continue;
+            };
+            let watcher = &mut *self.watcher;
+            let (_, mut outcome) = earlier::undo(
+                &self.engine.settings,
+                &turn.connection.session,
+                &summary,
+                &way,
+                &mut |event| watcher.said(Said::Node { at, event }),
+            );
+            // It was new for a while.
+            outcome.touched = true;
+            self.watcher.said(Said::Ended {
+                at,
+                outcome: &outcome,
+            });
+            self.walked.ends[at] = Some(outcome);
+        }
+    }
+}

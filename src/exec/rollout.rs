@@ -1,0 +1,108 @@
+//! The plan's own words around a whole rollout: `require` and `verify` with `each => rollout`, hooks `before rollout`
+//! and `after rollout`. Asked once, on the first node.
+//!
+//! Takes a session and its facts, tells events of that node, and gives what went wrong. Decides nothing about any
+//! node: what follows from it is the walk's business.
+
+use super::check::Scene;
+use super::checks::Checks;
+use super::event::{Event, State};
+use super::interrupt::Interrupt;
+use super::watch::{Outcome, Watch};
+use crate::diag::{Code, Diagnostic};
+use crate::node::Session;
+use crate::plan::{Plan, When};
+use crate::rules::view::View;
+use crate::term::Term;
+
+/// What is needed to ask.
+pub struct Around<'a> {
+    /// The first node.
+    pub session: &'a Session,
+    /// The rollout: four hexadecimal digits.
+    pub rollout: &'a str,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The node's facts.
+    pub view: View<'a>,
+    /// Whether `verify` is asked at all.
+    pub verify: bool,
+    /// Who may ask for the end.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Around<'_> {
+    /// Whether the plan says anything after a rollout.
+    pub fn is_said_after(plan: &Plan) -> bool {
+        let hooks = plan
+            .hooks
+            .iter()
+            .any(|hook| hook.when == When::AfterRollout);
+        hooks || plan.verifies.iter().any(|check| check.rollout)
+    }
+
+    /// Before any node is begun: what is wrong, if anything.
+    pub fn before(&self, sink: &mut dyn FnMut(&Event)) -> Vec<Diagnostic> {
+        self.ask(sink, |checks| checks.rollout_preconditions())
+    }
+
+    /// When all nodes are new: what the plan is not content with, if anything.
+    pub fn after(&self, sink: &mut dyn FnMut(&Event)) -> Vec<Diagnostic> {
+        self.ask(sink, |checks| checks.rollout_content())
+    }
+
+    fn ask(
+        &self,
+        sink: &mut dyn FnMut(&Event),
+        question: fn(&mut Checks<'_, '_>) -> bool,
+    ) -> Vec<Diagnostic> {
+        // No agent speaks here, so there are no reasons of its to explain.
+        let explain = |reason: &Term| Diagnostic::new(Code::E612, reason.to_string());
+        let watch = Watch::new(self.session, self.rollout, self.interrupt, &explain, sink);
+        let scene = Scene::new(self.plan, self.session, self.view);
+        let mut checks = Checks::new(scene, watch, self.verify);
+        checks.whole = true;
+        question(&mut checks);
+        checks.watch.outcome.errors
+    }
+}
+
+/// How a rollout ended.
+#[derive(Debug)]
+pub struct Walked {
+    /// Its name: four hexadecimal digits.
+    pub rollout: String,
+    /// Per node how it ended; `None` for one that was never begun.
+    pub ends: Vec<Option<Outcome>>,
+    /// What is wrong with the whole.
+    pub errors: Vec<Diagnostic>,
+    /// Whether it was ended before all nodes were begun.
+    pub stopped: bool,
+}
+
+impl Walked {
+    /// How many nodes ended so.
+    pub fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
+        self.ends.iter().flatten().filter(|end| is(end)).count()
+    }
+
+    /// How many nodes are new, and good.
+    pub fn done(&self) -> usize {
+        self.count(is_good)
+    }
+
+    /// How many nodes were never begun.
+    pub fn untouched(&self) -> usize {
+        self.ends.iter().filter(|end| end.is_none()).count()
+    }
+}
+
+/// Whether a node is new, and nothing is wrong with it.
+pub fn is_good(end: &Outcome) -> bool {
+    end.state == State::New && end.errors.is_empty()
+}
+
+/// Whether nobody can say any more that the node is consistent and as it should be.
+pub fn is_grave(end: &Outcome) -> bool {
+    matches!(end.state, State::Mixed | State::Unknown) || (end.state == State::New && !is_good(end))
+}

@@ -1,0 +1,142 @@
+//! `require`, `verify`, hooks and `rollback`: what a plan says around an upgrade.
+
+use std::time::Duration;
+
+use super::options::{constant, duration, known, value, wrong};
+use super::resolve::{Resolver, choice};
+use super::{Check, Failing, Hook, Rollback, When, scope};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::syntax::ast::{Expr, Moment as HookMoment, Options, Spanned, Tail};
+use crate::term::{Atom, Term};
+
+impl Resolver<'_> {
+    pub(super) fn hook(
+        &mut self,
+        moment: &HookMoment,
+        options: &Options,
+        tail: &Tail,
+        body: &[Expr],
+        span: Span,
+    ) {
+        known(options, "before", &[], &mut self.said);
+        let when = match moment {
+            HookMoment::BeforeUpgrade => When::Before,
+            HookMoment::AfterUpgrade => When::After,
+            HookMoment::OnFailure => When::Failure,
+            HookMoment::BeforeRollout => When::BeforeRollout,
+            HookMoment::AfterRollout => When::AfterRollout,
+            HookMoment::Before(_) | HookMoment::After(_) => When::Step,
+        };
+        let given: &[&str] = if when == When::Failure {
+            &["Reason"]
+        } else {
+            &[]
+        };
+        scope::hook(&self.names, body, given, &mut self.said);
+        self.guard(tail);
+        self.plan.hooks.push(Hook {
+            when,
+            body: body.to_vec(),
+            tail: tail.clone(),
+            span,
+        });
+    }
+
+    pub(super) fn check(
+        &mut self,
+        verify: bool,
+        name: &Spanned<String>,
+        options: &Options,
+        tail: &Tail,
+        body: &[Expr],
+        span: Span,
+    ) {
+        let word = if verify { "verify" } else { "require" };
+        known(
+            options,
+            word,
+            &["within", "every", "each", "after"],
+            &mut self.said,
+        );
+        let mut rollout = false;
+        if let Some(expr) = value(options, "each")
+            && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
+        {
+            rollout = term.is_atom("rollout");
+            if !rollout && !term.is_atom("node") {
+                self.said
+                    .push(wrong("each", "`node` or `rollout`", expr, &term));
+            }
+        }
+        scope::check(&self.names, body, &mut self.said);
+        self.guard(tail);
+        let mut time = |word: &str, default| match value(options, word) {
+            Some(expr) => {
+                duration(word, expr, &self.plan.constants, &mut self.said).unwrap_or(default)
+            }
+            None => default,
+        };
+        let check = Check {
+            name: name.value.clone(),
+            body: body.to_vec(),
+            tail: tail.clone(),
+            within: time("within", Duration::ZERO),
+            every: time("every", Duration::from_millis(500)),
+            after: time("after", Duration::ZERO),
+            rollout,
+            span,
+        };
+        if verify {
+            self.plan.verifies.push(check)
+        } else {
+            self.plan.requires.push(check)
+        }
+    }
+
+    /// `rollback Policy #{…}`
+    pub(super) fn rollback(&mut self, policy: &Spanned<Atom>, options: &Options) {
+        known(options, "rollback", &["on", "keep_old"], &mut self.said);
+        match policy.value.as_str() {
+            "automatic" => self.plan.rollback = Rollback::Automatic,
+            "manual" => self.plan.rollback = Rollback::Manual,
+            "never" => self.plan.rollback = Rollback::Never,
+            _ => {
+                let words = ["automatic", "manual", "never"];
+                self.said.push(choice("rollback", policy, &words));
+            }
+        }
+        if let Some(expr) = value(options, "keep_old") {
+            let time = duration("keep_old", expr, &self.plan.constants, &mut self.said);
+            self.plan.keep_old = time.unwrap_or_default();
+        }
+        let Some(expr) = value(options, "on") else {
+            return;
+        };
+        if self.plan.rollback != Rollback::Automatic {
+            let title = format!(
+                "`on` goes with `rollback automatic`, not `{}`",
+                policy.value
+            );
+            let told = Diagnostic::new(Code::E205, title).label(expr.span, "never asked");
+            return self.said.push(told);
+        }
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
+            return;
+        };
+        let of = |word: &_| {
+            Failing::ALL
+                .into_iter()
+                .find(|f| Term::is_atom(word, f.word()))
+        };
+        let list = term.as_list().filter(|list| !list.is_empty());
+        match list.and_then(|list| list.iter().map(of).collect::<Option<Vec<_>>>()) {
+            Some(on) => self.plan.rollback_on = on,
+            None => self.said.push(wrong(
+                "on",
+                "a list of `verify`, `after` and `rollout`",
+                expr,
+                &term,
+            )),
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! A rollout as people see it: a line per node, what goes on right now, and the last lines.
+//!
+//! Takes what the walk says and gives lines of text. It knows no terminal. What a line of a log begins with never
+//! changes, so that it can be searched for.
+
+use std::time::{Duration, Instant};
+
+use super::paint::{bad, count, faint, good, hint, look, mark, name, time};
+use super::progress::Progress;
+use crate::diag::render::Style;
+use crate::exec::rollout::Walked;
+use crate::exec::{Event, Kind, Outcome, State};
+use crate::name::NodeName;
+use crate::plan::Rollout;
+use crate::plan::rollout::{Pause, Stage};
+
+/// Most running nodes of the block.
+const MOST: usize = 12;
+
+/// The nodes of a rollout, as they stand.
+#[derive(Debug)]
+pub struct Board {
+    rows: Vec<Row>,
+    stages: Vec<Stage>,
+    /// What goes on between two stages: what, its next stage, until when.
+    pause: Option<(Pause, usize, Instant)>,
+    back: bool,
+    /// The column of node names.
+    wide: usize,
+}
+
+#[derive(Debug)]
+struct Row {
+    node: NodeName,
+    stage: usize,
+    state: Place,
+    /// The name of its run.
+    run: String,
+    verified: bool,
+}
+
+#[derive(Debug)]
+enum Place {
+    Waiting,
+    Running(Box<Progress>, Instant),
+    Over { good: bool },
+}
+
+impl Board {
+    /// Before anything begins.
+    pub fn new(nodes: &[NodeName], stages: &[Stage]) -> Self {
+        let stage = |at| stages.iter().position(|stage| stage.nodes.contains(&at));
+        let row = |(at, node): (usize, &NodeName)| Row {
+            node: node.clone(),
+            stage: stage(at).unwrap_or(0),
+            state: Place::Waiting,
+            run: String::new(),
+            verified: false,
+        };
+        Self {
+            rows: nodes.iter().enumerate().map(row).collect(),
+            stages: stages.to_vec(),
+            pause: None,
+            back: false,
+            wide: nodes
+                .iter()
+                .map(|n| n.as_str().chars().count())
+                .max()
+                .unwrap_or(0),
+        }
+    }
+
+    /// A stage begins.
+    pub fn stage(&mut self) {
+        self.pause = None;
+    }
+
+    /// All go back.
+    pub fn back(&mut self) {
+        self.back = true;
+    }
+
+    /// A pause begins before a stage.
+    pub fn pause(&mut self, pause: Pause, next: usize, now: Instant) {
+        let until = match pause {
+            Pause::For(time) => now.checked_add(time).unwrap_or(now),
+            _ => now,
+        };
+        self.pause = Some((pause, next, until));
+    }
+
+    /// The name of a stage.
+    pub fn stage_name(&self, stage: usize) -> &str {
+        self.stages.get(stage).map_or("", |stage| &stage.name)
+    }
+
+    /// How many nodes a stage has.
+    pub fn stage_size(&self, stage: usize) -> usize {
+        self.stages.get(stage).map_or(0, |stage| stage.nodes.len())
+    }
+
+    /// The next event of a node.
+    pub fn event(&mut self, at: usize, event: &Event, now: Instant) {
+        let Some(row) = self.rows.get_mut(at) else {
+            return;
+        };
+        match &event.kind {
+            Kind::Started { run, .. } => {
+                row.run.clone_from(run);
+                row.verified = false;
+                let progress = Progress::new(row.node.clone(), None, None);
+                row.state = Place::Running(Box::new(progress), now);
+            }
+            Kind::Check {
+                verify: true, ok, ..
+            } => row.verified = *ok,
+            _ => {}
+        }
+        if let Place::Running(progress, _) = &mut row.state {
+            progress.event(event);
+        }
+    }
+
+    /// A node's turn is over: the line that stays.
+    pub fn ended(&mut self, at: usize, outcome: &Outcome, now: Instant, style: Style) -> String {
+        let (wide, back) = (self.wide, self.back);
+        let Some(row) = self.rows.get_mut(at) else {
+            return String::new();
+        };
+        let took = row.took(now);
+        let stage = match back {
+            true => "back",
+            false => self.stages.get(row.stage).map_or("", |stage| &stage.name),
+        };
+        let wished = match back {
+            true => outcome.state == State::Old,
+            false => outcome.state == State::New && outcome.errors.is_empty(),
+        };
+        let dot = if style.unicode { "·" } else { "-" };
+        let words = match outcome.state {
+            _ if back && wished => "as before".to_owned(),
+            State::New if wished => {
+                let verified = if row.verified {
+                    format!(" {dot} verified")
+                } else {
+                    String::new()
+                };
+                format!("suspended {}{verified}", time(outcome.suspended))
+            }
+            _ => meaning(outcome, &row.run),
+        };
+        let line = format!(
+            "{stage:>10}  {:<wide$}  {} {:<7} {words}",
+            row.node.to_string(),
+            mark(style, wished),
+            time(took),
+        );
+        row.state = Place::Over {
+            good: wished && !back,
+        };
+        line
+    }
+
+    /// The same for a log.
+    pub fn ended_plain(
+        &mut self,
+        at: usize,
+        outcome: &Outcome,
+        now: Instant,
+        clock: &str,
+    ) -> String {
+        let took = self
+            .rows
+            .get(at)
+            .map_or(Duration::ZERO, |row| row.took(now));
+        // For what it does to the row.
+        self.ended(at, outcome, now, Style::default());
+        let Some(row) = self.rows.get(at) else {
+            return String::new();
+        };
+        let ok = if outcome.errors.is_empty() {
+            "ok"
+        } else {
+            "FAIL"
+        };
+        format!(
+            "{clock} {} {} {ok} {:.3}s suspended={:.3}s run={}",
+            row.node,
+            outcome.state,
+            took.as_secs_f64(),
+            outcome.suspended.as_secs_f64(),
+            row.run
+        )
+    }
+
+    /// The block: who is at work, what waits, and how many of each there are.
+    pub fn block(&self, now: Instant, style: Style, keys: bool) -> Vec<String> {
+        let going = if style.unicode { "▸" } else { ">" };
+        let dot = if style.unicode { "·" } else { "-" };
+        let mut lines = Vec::new();
+        let mut last = usize::MAX;
+        let running = self
+            .rows
+            .iter()
+            .filter(|row| matches!(row.state, Place::Running(..)));
+        let many = running.clone().count();
+        for row in running.take(MOST) {
+            let Place::Running(progress, began) = &row.state else {
+                continue;
+            };
+            let stage = match (self.back, last == row.stage) {
+                (true, _) => "back",
+                (false, true) => "",
+                (false, false) => self.stage_name(row.stage),
+            };
+            last = row.stage;
+            let doing = progress.short(now.saturating_duration_since(*began));
+            lines.push(format!(
+                "{stage:>10}  {:<wide$}  {going} {doing}",
+                row.node.to_string(),
+                wide = self.wide
+            ));
+        }
+        if many > MOST {
+            lines.push(format!("{:>12}{} more at work", "", many - MOST));
+        }
+        if let Some((pause, next, until)) = &self.pause {
+            let stop = if keys {
+                "p=proceed  Ctrl-C=stop here"
+            } else {
+                "Ctrl-C=stop here"
+            };
+            if let Pause::For(whole) = pause {
+                lines.push(format!(
+                    "{:>10}  {} of {} left before {}      {}",
+                    "pause",
+                    time(until.saturating_duration_since(now)),
+                    time(*whole),
+                    self.stage_name(*next),
+                    faint(style, stop)
+                ));
+            }
+        }
+        for (number, stage) in self.stages.iter().enumerate().filter(|_| !self.back) {
+            let waiting = stage
+                .nodes
+                .iter()
+                .filter(|at| matches!(self.rows[**at].state, Place::Waiting));
+            let waiting = waiting.count();
+            if waiting > 0 && waiting == stage.nodes.len() && (number > 0 || many > 0) {
+                let nodes = count(waiting, "node waits", "nodes wait");
+                lines.push(faint(style, &format!("{:>10}  {nodes}", stage.name)));
+                // Those after it wait too.
+                break;
+            }
+        }
+        let of = |is: fn(&Place) -> bool| self.rows.iter().filter(|row| is(&row.state)).count();
+        let stop = if self.pause.is_none() {
+            faint(style, "      Ctrl-C=stop")
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "  {} done {dot} {many} running {dot} {} waiting {dot} {} failed{stop}",
+            of(|state| matches!(state, Place::Over { good: true })),
+            of(|state| matches!(state, Place::Waiting)),
+            of(|state| matches!(state, Place::Over { good: false })),
+        ));
+        lines
+    }
+}
+
+impl Row {
+    fn took(&self, now: Instant) -> Duration {
+        match &self.state {
+            Place::Running(_, began) => now.saturating_duration_since(*began),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// What a node that is not as wished is now.
+fn meaning(outcome: &Outcome, run: &str) -> String {
+    match outcome.state {
+        State::New => format!("new, and not as it should be: updo rollback {run}"),
+        State::Old if outcome.touched => "rolled back, as before".to_owned(),
+        State::Old => "not upgraded, as before".to_owned(),
+        State::Mixed => "needs a person".to_owned(),
+        State::Unknown => format!("goes on by itself: updo attach {run}"),
+    }
+}
+
+/// How the nodes will be walked through: for the preview.
+pub fn stages(rollout: &Rollout, stages: &[Stage], nodes: &[NodeName], style: Style) -> String {
+    /// Names of one stage that are written out.
+    const NAMED: usize = 4;
+    let mut text = String::new();
+    for (number, stage) in stages.iter().enumerate() {
+        let word = if number == 0 { "rollout" } else { "" };
+        let named: Vec<&str> = stage
+            .nodes
+            .iter()
+            .take(NAMED)
+            .map(|at| nodes[*at].as_str())
+            .collect();
+        let more = stage.nodes.len() - named.len();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        text += &format!("  {word:<8} {:<9} {}{more}\n", stage.name, named.join(", "));
+    }
+    let mut words = Vec::new();
+    match rollout.pause {
+        Pause::For(pause) if stages.len() > 1 => {
+            words.push(format!("a pause of {} between stages", time(pause)))
+        }
+        Pause::Confirm if stages.len() > 1 => words.push("asks between stages".to_owned()),
+        _ => {}
+    }
+    words.push(match rollout.parallel {
+        Some(1) => "one node at a time".to_owned(),
+        Some(many) => format!("up to {many} nodes at a time"),
+        None => "all nodes of a stage at a time".to_owned(),
+    });
+    let failed = count(rollout.abort_after, "failed node", "failed nodes");
+    words.push(format!("ends after {failed}"));
+    text + &faint(style, &format!("  {:<8} {}", "", words.join(", ")))
+}
+
+/// The last lines of a rollout; `modules`: how many were switched.
+pub fn last(walked: &Walked, title: &str, modules: usize, took: Duration, style: Style) -> String {
+    let dot = if style.unicode { "·" } else { "-" };
+    let all = walked.ends.len();
+    let new = walked.done();
+    let mut stood: Vec<Duration> = walked
+        .ends
+        .iter()
+        .flatten()
+        .map(|end| end.suspended)
+        .collect();
+    stood.sort();
+    let median = stood.get(stood.len() / 2).copied().unwrap_or_default();
+    let most = stood.last().copied().unwrap_or_default();
+    let title = name(style, title);
+    let end = format!("{} {dot} rollout {}", time(took), walked.rollout);
+    if new == all && walked.errors.is_empty() {
+        return format!(
+            "{}  {title} {dot} {new} of {all} nodes {dot} {} {dot} suspended {} median, {} max {dot} {end}\n      undo: {}",
+            good(style, "done"),
+            count(modules, "module", "modules"),
+            time(median),
+            time(most),
+            hint(style, &format!("updo rollback {}", walked.rollout)),
+        );
+    }
+    let grave = walked.count(|end| matches!(end.state, State::Mixed | State::Unknown)) > 0;
+    let word = match (grave, new == all) {
+        (true, _) => bad(style, "stopped"),
+        (false, true) => look(style, "not verified"),
+        (false, false) => look(style, "stopped"),
+    };
+    format!("{word}  {title} {dot} {} {dot} {end}", numbers(walked, dot))
+}
+
+/// `3 of 7 nodes new · 1 rolled back · 3 not touched`
+pub fn numbers(walked: &Walked, dot: &str) -> String {
+    let mut text = format!("{} of {} nodes new", walked.done(), walked.ends.len());
+    let mut more = |number: usize, words: &str| {
+        if number > 0 {
+            text += &format!(" {dot} {number} {words}");
+        }
+    };
+    let bad_new = walked.count(|end| end.state == State::New && !end.errors.is_empty());
+    more(bad_new, "new and not as they should be");
+    more(
+        walked.count(|end| end.state == State::Old && end.touched),
+        "rolled back",
+    );
+    more(
+        walked.count(|end| end.state == State::Old && !end.touched),
+        "not upgraded",
+    );
+    more(
+        walked.count(|end| end.state == State::Mixed),
+        "in need of a person",
+    );
+    more(
+        walked.count(|end| end.state == State::Unknown),
+        "out of sight",
+    );
+    more(walked.untouched(), "not touched");
+    text
+}

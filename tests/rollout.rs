@@ -1,0 +1,12 @@
+//! Rollouts over several real nodes: stages, failures, pauses, going back as a whole.
+
+mod rollout {
+    pub mod fleet;
+
+    mod failures;
+    mod pauses;
+    mod saved;
+    mod screens;
+    mod stages;
+}
+mod support;

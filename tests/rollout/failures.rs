@@ -1,0 +1,159 @@
+//! A node that fails ends the walk; every node stays wholly old or wholly new.
+
+use super::fleet::Fleet;
+
+#[test]
+fn the_first_failure_stops() {
+    let fleet = Fleet::new(4);
+    fleet.plan("rollout #{canary => 1, batch => 1}.");
+    fleet.nodes[1]
+        .node
+        .eval("application:set_env(kernel, fleet, fail)");
+    fleet.run(&[]).run().exits(22).says(&[
+        "E604",
+        "E618",
+        "rollout stopped after 1 failure: 1 of 4 nodes new · 1 rolled back · 2 not touched",
+        "updo run plan.updo",
+        "stopped  Fleet · 1 of 4 nodes new",
+    ]);
+    assert_eq!(fleet.versions(), [2, 1, 1, 1]);
+    // When it is put right, the same command goes on.
+    fleet.nodes[1]
+        .node
+        .eval("application:unset_env(kernel, fleet)");
+    fleet.run(&[]).run().exits(0).says(&["3 of 3 nodes"]);
+    assert_eq!(fleet.versions(), [2; 4]);
+}
+
+#[test]
+fn the_canary_fails_and_nobody_else_is_touched() {
+    let fleet = Fleet::new(3);
+    fleet.plan("rollout #{canary => 1}.");
+    fleet.nodes[0]
+        .node
+        .eval("application:set_env(kernel, fleet, fail)");
+    fleet
+        .run(&[])
+        .run()
+        .exits(20)
+        .says(&["0 of 3 nodes new · 1 rolled back · 2 not touched"]);
+    assert_eq!(fleet.versions(), [1; 3]);
+    // What is wrong with the whole is found before anybody is touched.
+    fleet.plan("require \"no\" #{each => rollout} -> 2 = fleet_rate:version().");
+    fleet.run(&[]).run().exits(11).says(&["E601"]);
+    fleet.plan("before rollout -> ok = fleet_rate:version().");
+    fleet.run(&[]).run().exits(14);
+    assert_eq!(fleet.versions(), [1; 3]);
+}
+
+#[test]
+fn more_failures_may_be_borne() {
+    let fleet = Fleet::new(4);
+    fleet.plan("rollout #{batch => 2, parallel => all, abort_after => 2}.");
+    fleet.nodes[0]
+        .node
+        .eval("application:set_env(kernel, fleet, fail)");
+    fleet
+        .run(&[])
+        .run()
+        .exits(22)
+        .says(&["3 of 4 nodes new · 1 rolled back"]);
+    assert_eq!(fleet.versions(), [1, 2, 2, 2]);
+}
+
+#[test]
+fn what_is_wrong_with_the_whole_takes_all_back() {
+    let fleet = Fleet::new(3);
+    let verify = "verify \"whole\" #{each => rollout} -> 1 = fleet_rate:version().\n";
+    fleet.plan(&format!("rollout #{{canary => 1, batch => 2}}.\n{verify}"));
+    fleet.run(&[]).run().exits(20).says(&[
+        "E606",
+        "all nodes go back",
+        "0 of 3 nodes new · 3 rolled back",
+    ]);
+    assert_eq!(fleet.versions(), [1; 3]);
+    // Not if the plan wants that for other failures only, or never.
+    fleet.plan(&format!(
+        "rollback automatic #{{on => [verify]}}.\n{verify}"
+    ));
+    fleet
+        .run(&[])
+        .run()
+        .exits(21)
+        .says(&["not verified", "3 of 3 nodes new"]);
+    assert_eq!(fleet.versions(), [2; 3]);
+    fleet.updo(&["rollback", "--yes"]).run().exits(0);
+    assert_eq!(fleet.versions(), [1; 3]);
+    fleet.plan(&format!("rollback manual.\n{verify}"));
+    fleet.run(&[]).run().exits(21);
+    assert_eq!(fleet.versions(), [2; 3]);
+}
+
+/// `on` chooses among the failures of one node, too.
+#[test]
+fn on_chooses_after_which_failures_a_node_goes_back() {
+    let fleet = Fleet::new(1);
+    let wrong = "verify \"never\" -> 3 = fleet_rate:version().\n";
+    fleet.plan(&format!(
+        "rollback automatic #{{on => ['after', rollout]}}.\n{wrong}"
+    ));
+    fleet.run(&[]).run().exits(21).says(&["E606"]);
+    assert_eq!(fleet.versions(), [2]);
+    fleet.updo(&["rollback", "--yes"]).run().exits(0);
+    fleet.plan(&format!(
+        "rollback automatic #{{on => [verify], keep_old => 1h}}.\n{wrong}"
+    ));
+    fleet.run(&[]).run().exits(20).says(&["E606"]);
+    assert_eq!(fleet.versions(), [1]);
+    fleet.plan(
+        "rollback automatic #{on => [verify]}.\nafter upgrade -> ok = fleet_rate:version().\n",
+    );
+    fleet.run(&[]).run().exits(21);
+    assert_eq!(fleet.versions(), [2]);
+}
+
+#[test]
+fn nodes_that_cannot_be_reached_are_all_named() {
+    let fleet = Fleet::new(3);
+    fleet.plan("rollout #{canary => 1}.");
+    fleet.nodes[1].node.kill();
+    let gone = "gone@localhost";
+    let text = fleet
+        .desk
+        .read("plan.updo")
+        .replace("']", &format!("', '{gone}']"));
+    fleet.desk.write("plan.updo", &text);
+    fleet.run(&[]).run().exits(10).says(&[
+        &format!("no node `{}`", fleet.nodes[1].node.short()),
+        "no node `gone`",
+    ]);
+    for at in [0, 2] {
+        assert_eq!(
+            fleet.nodes[at].node.eval_text("fleet_ship:look()"),
+            "{1,1,10}"
+        );
+    }
+}
+
+/// New, and the plan is not content with it: nothing that is kept says "done".
+#[test]
+fn what_is_not_good_is_not_called_done() {
+    let fleet = Fleet::new(1);
+    fleet.plan("rollback manual.\nverify \"never\" -> 3 = fleet_rate:version().");
+    let ran = fleet.run(&["--report", "report.html"]).run().exits(21);
+    let ran = ran.says(&[
+        "not good  ",
+        "is new, and not as it should be",
+        "updo rollback ",
+    ]);
+    assert!(!ran.stderr.contains("done  "), "{ran}");
+    assert!(
+        fleet
+            .desk
+            .read("report.html")
+            .contains("is new, and not as it should be")
+    );
+    let replay = fleet.updo(&["replay"]).run().exits(0);
+    let replay = replay.prints(&["is new, and not as it should be"]);
+    assert!(!replay.stdout.contains("done  "), "{replay}");
+}

@@ -1,0 +1,87 @@
+//! Several nodes with a ship on each, a desk, and plans for them.
+
+use crate::support::Options;
+use crate::support::apps::{Deployed, fleet};
+use crate::support::desk::{Desk, Updo};
+
+/// Nodes, in the order of the plan's target.
+pub struct Fleet {
+    pub nodes: Vec<Deployed>,
+    pub desk: Desk,
+}
+
+impl Fleet {
+    /// So many nodes with version 1.
+    pub fn new(size: usize) -> Self {
+        let start = "{ok, _} = fleet_ship:start()";
+        let one = || Deployed::new(&fleet().one, Options::default(), start);
+        let nodes = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..size).map(|_| scope.spawn(one)).collect();
+            all.into_iter()
+                .map(|node| node.join().expect("it starts"))
+                .collect()
+        });
+        Self {
+            nodes,
+            desk: Desk::new(),
+        }
+    }
+
+    /// The name of a node.
+    pub fn name(&self, at: usize) -> &str {
+        self.nodes[at].node.name()
+    }
+
+    /// Writes a plan for all nodes with more statements.
+    pub fn plan(&self, more: &str) {
+        let names: Vec<String> = (0..self.nodes.len())
+            .map(|at| format!("'{}'", self.name(at)))
+            .collect();
+        let text = format!(
+            "plan \"Fleet\".\ntarget fleet #{{nodes => [{}]}}.\ncode push [{:?}].\nold from {:?}.\n{more}\n",
+            names.join(", "),
+            fleet().two,
+            fleet().one
+        );
+        self.desk.write("plan.updo", &text);
+    }
+
+    /// updo, with this plan's nodes in reach.
+    pub fn updo(&self, args: &[&str]) -> Updo<'_> {
+        let port = self.nodes[0].node.epmd_port().to_string();
+        self.desk.updo(args).env("UPDO_EPMD_PORT", &port)
+    }
+
+    /// `run plan.updo --yes`, its events in a file.
+    pub fn run(&self, more: &[&str]) -> Updo<'_> {
+        let args = ["run", "plan.updo", "--yes", "--events", "events.jsonl"];
+        self.updo(&[&args[..], more].concat())
+    }
+
+    /// The versions of the nodes, each wholly of one: its state, its code and what it calls.
+    #[track_caller]
+    pub fn versions(&self) -> Vec<u32> {
+        let version = |node: &Deployed| match &*node.node.eval_text("fleet_ship:look()") {
+            "{1,1,10}" => 1,
+            "{2,2,12}" => 2,
+            other => panic!("{} is a mix: {other}", node.node.name()),
+        };
+        let versions = self.nodes.iter().map(version).collect();
+        for node in &self.nodes {
+            let standing =
+                "[P || P <- processes(), {status, suspended} =:= process_info(P, status)]";
+            assert_eq!(node.node.eval_text(standing), "[]", "{}", node.node.name());
+        }
+        versions
+    }
+
+    /// The events of the last run, those of a type.
+    pub fn events(&self, kinds: &[&str]) -> Vec<serde_json::Value> {
+        self.desk
+            .read("events.jsonl")
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+            .filter(|line| kinds.iter().any(|kind| line["type"] == *kind))
+            .collect()
+    }
+}

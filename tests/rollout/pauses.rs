@@ -1,0 +1,139 @@
+//! Between stages: time, a question, Ctrl-C; and what may have happened to a node meanwhile.
+
+use super::fleet::Fleet;
+use crate::support::apps::fleet as beams;
+use crate::support::desk::UPDO;
+use crate::support::terminal::{CTRL_C, Terminal};
+
+fn terminal(fleet: &Fleet) -> Terminal {
+    let mut command = fleet.desk.command(UPDO);
+    command.args(["run", "plan.updo", "--yes"]).env(
+        "UPDO_EPMD_PORT",
+        fleet.nodes[0].node.epmd_port().to_string(),
+    );
+    Terminal::watch(command, "xterm-256color")
+}
+
+#[test]
+fn a_pause_is_cut_short_by_p_and_ended_by_ctrl_c() {
+    let fleet = Fleet::new(3);
+    fleet.plan("rollout #{canary => 1, batch => 1, pause => 10m}.");
+    let mut screen = terminal(&fleet);
+    screen.await_text("of 10m00s left before batch 1");
+    assert_eq!(fleet.versions(), [2, 1, 1]);
+    screen.keys("p");
+    screen.await_text("left before batch 2");
+    assert_eq!(fleet.versions(), [2, 2, 1]);
+    screen.keys(CTRL_C);
+    screen.await_text("2 of 3 nodes new · 1 not touched");
+    let ended = screen.end();
+    assert!(ended.contains("22"), "{ended}");
+    assert_eq!(fleet.versions(), [2, 2, 1]);
+}
+
+#[test]
+fn ctrl_c_ends_the_walk_after_the_nodes_at_work() {
+    let fleet = Fleet::new(4);
+    fleet.plan("rollout #{batch => 2}.");
+    for node in &fleet.nodes {
+        node.node
+            .eval("application:set_env(kernel, fleet, {slow, 1500})");
+    }
+    let mut running = fleet.run(&[]).start();
+    running.await_says("load ok");
+    running.signal("-INT");
+    running.await_says("no further node is begun");
+    running
+        .wait()
+        .exits(22)
+        .says(&["it was asked to stop: 2 of 4 nodes new · 2 not touched"]);
+    assert_eq!(fleet.versions(), [2, 2, 1, 1]);
+    // Twice: those at work are called off where that is still possible.
+    fleet.nodes[2]
+        .node
+        .eval("sys:suspend(fleet_ship), application:set_env(kernel, fleet, fine)");
+    fleet.plan("rollout #{batch => 1}.\nmodule fleet_ship #{timeout => 30s}.");
+    fleet.nodes[2].node.eval("sys:resume(fleet_ship)");
+    fleet.nodes[2].node.eval("spawn(fun() -> sys:replace_state(fleet_ship, fun(S) -> timer:sleep(5000), S end, infinity) end)");
+    let mut running = fleet.run(&[]).start();
+    running.await_says("prepare ok");
+    running.signal("-INT");
+    running.await_says("no further node is begun");
+    running.signal("-INT");
+    running.wait().exits(14).says(&[
+        "calling off",
+        "0 of 2 nodes new · 1 not upgraded · 1 not touched",
+    ]);
+    assert_eq!(fleet.versions(), [2, 2, 1, 1]);
+}
+
+#[test]
+fn nobody_can_be_asked_without_a_terminal() {
+    let fleet = Fleet::new(2);
+    fleet.plan("rollout #{canary => 1, pause => confirm}.");
+    fleet
+        .run(&[])
+        .run()
+        .exits(2)
+        .says(&["nobody can be asked", "--pause 5m"]);
+    assert_eq!(fleet.versions(), [1, 1]);
+    fleet
+        .run(&["--pause", "1s"])
+        .run()
+        .exits(0)
+        .says(&["rollout pause 1.0s before batch 1"]);
+    assert_eq!(fleet.versions(), [2, 2]);
+}
+
+/// Somebody else changes a node while the rollout waits: what was shown is not what would happen.
+#[test]
+fn a_node_that_has_changed_meanwhile_is_left_alone() {
+    let fleet = Fleet::new(3);
+    fleet.plan("rollout #{canary => 1, batch => 1, pause => 3s}.");
+    let mut running = fleet.run(&[]).start();
+    running.await_says("rollout pause");
+    let file = beams().two.join("fleet_rate");
+    fleet.nodes[1].node.eval(&format!(
+        "code:purge(fleet_rate), {{module, _}} = code:load_abs({file:?})"
+    ));
+    running
+        .wait()
+        .exits(22)
+        .says(&["E602", "has changed since it was looked at", "fleet_rate"]);
+    assert_eq!(
+        fleet.nodes[1].node.eval_text("fleet_ship:look()"),
+        "{1,1,12}"
+    );
+    assert_eq!(
+        fleet.nodes[2].node.eval_text("fleet_ship:look()"),
+        "{1,1,10}"
+    );
+}
+
+#[test]
+fn a_connection_that_broke_meanwhile_is_made_anew() {
+    let fleet = Fleet::new(2);
+    fleet.plan("rollout #{canary => 1, pause => 2s}.");
+    let mut running = fleet.run(&[]).start();
+    running.await_says("rollout pause");
+    fleet.nodes[1].node.eval("[erlang:disconnect_node(N) || N <- nodes(hidden), lists:prefix(\"updo-\", atom_to_list(N)), N =/= node(group_leader())], ok");
+    running.wait().exits(0);
+    assert_eq!(fleet.versions(), [2, 2]);
+}
+
+/// Nobody waits for the verification of the whole: the nodes stay new, and that is said.
+#[test]
+fn nobody_waits_for_the_whole_to_be_verified() {
+    let fleet = Fleet::new(2);
+    fleet.plan("verify \"some day\" #{each => rollout, within => 10m, every => 100ms} -> 3 = fleet_rate:version().");
+    let mut running = fleet.run(&[]).start();
+    running.await_says(&format!("{} new ok", fleet.name(1)));
+    running.signal("-INT");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    running.signal("-INT");
+    running
+        .wait()
+        .exits(21)
+        .says(&["E619", "not verified", "2 of 2 nodes new"]);
+    assert_eq!(fleet.versions(), [2, 2]);
+}

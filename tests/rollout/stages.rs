@@ -1,0 +1,175 @@
+//! Who comes when, how many at a time, and what is said once for the whole.
+
+use super::fleet::Fleet;
+use crate::support::desk::UPDO;
+use crate::support::terminal::Terminal;
+
+#[test]
+fn canary_batches_and_the_words_around_the_whole() {
+    let fleet = Fleet::new(5);
+    fleet.plan(
+        "rollout fleet #{canary => 1, batch => [1, \"60%\"], parallel => 2}.\n\
+         require \"harbour is open\" #{each => rollout} -> true = fleet_ship:tell(required) =:= ok.\n\
+         before rollout -> ok = fleet_ship:tell(begins).\n\
+         before upgrade -> ok = fleet_ship:tell(before).\n\
+         after upgrade -> ok = fleet_ship:tell('after').\n\
+         after rollout -> ok = fleet_ship:tell(ends).\n\
+         verify \"each\" -> 2 = fleet_rate:version().\n\
+         verify \"all\" #{each => rollout} -> ok = fleet_ship:tell(verified).\n",
+    );
+    for node in &fleet.nodes {
+        node.node
+            .eval("application:set_env(kernel, fleet, {slow, 300})");
+    }
+    let ran = fleet
+        .run(&["--report", "report.html", "--report-junit", "junit.xml"])
+        .run()
+        .exits(0);
+    let names: Vec<&str> = (0..5).map(|at| fleet.name(at)).collect();
+    ran.says(&[
+        &format!("the same on {}", names[1..].join(", ")),
+        &format!("rollout  canary    {}", names[0]),
+        &format!("batch 2   {}", names[2..].join(", ")),
+        "up to 2 nodes at a time, ends after 1 failed node",
+        "rollout canary begins nodes=1",
+        "rollout batch 2 begins nodes=3",
+        "done  Fleet · 5 of 5 nodes · 2 modules · suspended",
+        "undo: updo rollback ",
+    ]);
+    assert_eq!(fleet.versions(), [2; 5]);
+    // The whole speaks once, on the first node; everybody for itself.
+    let told = |at: usize| fleet.nodes[at].node.eval_text("fleet_ship:told()");
+    assert_eq!(told(0), "[required,begins,before,'after',ends,verified]");
+    assert_eq!(
+        (1..5).map(told).collect::<Vec<_>>(),
+        ["[before,'after']"; 4]
+    );
+    // Two at a time, and never a node of the next stage before the last one is over.
+    let (mut running, mut most, mut stages) = (0, 0, Vec::new());
+    for event in fleet.events(&[
+        "batch.started",
+        "batch.finished",
+        "node.started",
+        "node.finished",
+    ]) {
+        match event["type"].as_str().expect("a type") {
+            "node.started" => running += 1,
+            "node.finished" => running -= 1,
+            _ => {
+                assert_eq!(running, 0, "{event}");
+                stages.push(event["name"].as_str().expect("a name").to_owned());
+            }
+        }
+        most = most.max(running);
+    }
+    assert_eq!(most, 2);
+    assert_eq!(
+        stages,
+        [
+            "canary", "canary", "batch 1", "batch 1", "batch 2", "batch 2"
+        ]
+    );
+    let end = fleet.events(&["run.finished"]).remove(0);
+    assert_eq!(
+        (&end["nodes"], &end["new"], &end["untouched"]),
+        (&5.into(), &5.into(), &0.into())
+    );
+    let report = fleet.desk.read("report.html");
+    for name in &names {
+        assert!(report.contains(name), "{name} is not in the report");
+    }
+    assert!(report.contains("all 5 nodes run the new version"));
+    let junit = fleet.desk.read("junit.xml");
+    assert_eq!(junit.matches("<testsuite ").count(), 6, "{junit}");
+    assert_eq!(junit.matches("name=\"rollout\"").count(), 1, "{junit}");
+    // Once more: nothing to do. Then all of it back, by the rollout's name, the last node first.
+    fleet.run(&[]).run().exits(0).says(&["nothing to do"]);
+    let rollout = end["rollout"].as_str().expect("a name");
+    let back = fleet.updo(&["rollback", rollout, "--yes"]).run().exits(0);
+    let place = |name: &str| {
+        back.stderr
+            .find(&format!("{name} is as it was"))
+            .expect("told")
+    };
+    assert!(place(names[4]) < place(names[0]), "{back}");
+    assert_eq!(fleet.versions(), [1; 5]);
+}
+
+#[test]
+fn flags_choose_nodes_and_stages() {
+    let fleet = Fleet::new(4);
+    fleet.plan("rollout #{canary => 1, batch => 1, order => name}.");
+    let mut names: Vec<String> = (0..4).map(|at| fleet.name(at).to_owned()).collect();
+    names.sort();
+    let new = || {
+        let versions = fleet.versions();
+        let new = (0..4)
+            .filter(|at| versions[*at] == 2)
+            .map(|at| fleet.name(at).to_owned());
+        let mut new: Vec<String> = new.collect();
+        new.sort();
+        new
+    };
+    fleet.run(&["--canary-only"]).run().exits(0).says(&[
+        "3 nodes are left",
+        &format!("updo run plan.updo --from {}", names[1]),
+    ]);
+    assert_eq!(new(), names[..1]);
+    fleet.run(&["--only-node", &names[3]]).run().exits(0);
+    assert_eq!(new(), [names[0].clone(), names[3].clone()]);
+    let told = fleet.run(&["--only-node", "ship@nowhere"]).run().exits(1);
+    told.says(&["E211", "none of the target's nodes"]);
+    fleet
+        .run(&["--from", &names[2], "--batch", "100%", "--pause", "1ms"])
+        .run()
+        .exits(0);
+    assert_eq!(
+        new(),
+        [names[0].clone(), names[2].clone(), names[3].clone()]
+    );
+    for wrong in [["--batch", "0"], ["--batch", "120%"], ["--pause", "soon"]] {
+        fleet.run(&wrong).run().exits(2);
+    }
+    fleet.plan("");
+    fleet
+        .run(&["--canary-only"])
+        .run()
+        .exits(2)
+        .says(&["has no canary"]);
+    // Without the statement: one after the other.
+    fleet.run(&[]).run().exits(0);
+    assert_eq!(new(), names);
+}
+
+#[test]
+fn on_a_terminal_every_node_has_a_line() {
+    let fleet = Fleet::new(3);
+    fleet.plan("rollout #{canary => 1, batch => 2, pause => confirm}.\nverify \"v\" -> 2 = fleet_rate:version().\n");
+    for node in &fleet.nodes {
+        node.node
+            .eval("application:set_env(kernel, fleet, {slow, 1500})");
+    }
+    let mut command = fleet.desk.command(UPDO);
+    command.args(["run", "plan.updo", "--width", "100"]).env(
+        "UPDO_EPMD_PORT",
+        fleet.nodes[0].node.epmd_port().to_string(),
+    );
+    let mut screen = Terminal::watch(command, "xterm-256color");
+    screen.await_text("Type yes:");
+    screen.keys("yes\r");
+    screen.await_text("0 done · 1 running · 2 waiting · 0 failed");
+    screen.await_text("convert 0/1");
+    screen.await_text("go on with batch 1, 2 nodes? Type yes:");
+    let text = screen.text();
+    assert!(
+        text.contains(&format!("    canary  {}", fleet.name(0))),
+        "{text}"
+    );
+    assert!(text.contains("verified"), "{text}");
+    screen.keys("yes\r");
+    screen.await_text("1 done · 2 running · 0 waiting · 0 failed");
+    let text = screen.await_text("done  Fleet · 3 of 3 nodes");
+    assert!(!text.contains("running"), "{text}");
+    assert_eq!(fleet.versions(), [2; 3]);
+    screen.end();
+}
