@@ -5,8 +5,9 @@
 //! reader, so a damaged store is an empty store.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
+
+use crate::disk;
 
 /// A folder of beams.
 #[derive(Clone, Debug)]
@@ -43,11 +44,7 @@ impl Store {
         }
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;
-        let beside = folder.join(format!(".{}.{}", hex(md5), std::process::id()));
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
+        disk::replace(&path, bytes)
     }
 }
 

@@ -15,10 +15,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use std::time::SystemTime;
-
 use serde_json::{Value, json};
 
+use crate::disk::replace;
 use crate::name::NodeName;
 use crate::term::{Term, etf};
 
@@ -280,18 +279,6 @@ fn journal(path: &Path) -> io::Result<(File, bool)> {
     }
 }
 
-/// Writes beside, syncs, renames: a crash leaves the old file or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    // The name is on the disk when its folder is.
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-}
-
 /// What is known of a run, and the moment it began; 0 in the records of older versions.
 fn read(folder: &Path) -> Option<(Summary, u64)> {
     let text = fs::read_to_string(folder.join("meta.json")).ok()?;
@@ -362,6 +349,9 @@ mod tests {
                 plan: PathBuf::from("/plans/shop.updo"),
                 owner: "anna@ops1".to_owned(),
                 began: 7,
+                keep: 0,
+                note: None,
+                rollout: None,
                 state: "running".to_owned(),
                 goal: "new".to_owned(),
             };
