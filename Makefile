@@ -24,6 +24,7 @@ demo: setup build ## upgrade a small shop under load, with every promise checked
 	@UPDO_BIN="$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}" bash demo/run.sh
 
 matrix: setup build ## the same on nodes of OTP 23, 27 and 29 (needs root; makes chroots)
+	@sh scripts/setup.sh openssl
 	@bash scripts/matrix.sh
 
 # `make bench pause` measures the pause only, and so on.

@@ -1,4 +1,5 @@
-//! What starting costs: `updo --version` and `updo check` of a small plan beside an empty Rust process.
+//! What starting costs: `updo --version` and `updo check` beside an empty Rust process; plans that are small, deep
+//! (200 brackets) and long (5,000 statements of all kinds).
 //!
 //! Whole processes, in turns; the best and the median of many, because other work only ever adds. Prints a table and
 //! judges nothing. `make bench start` runs it.
@@ -27,7 +28,15 @@ fn main() {
     let updo = Path::new(env!("CARGO_BIN_EXE_updo"));
     let plan = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans/demo.updo");
     let plan = plan.to_str().expect("UTF-8");
-    let commands: [(&str, &Path, &[&str]); 3] = [
+    let written = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("can be written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let (deep, long) = (written("deep.updo", deep()), written("long.updo", long()));
+    let commands: [(&str, &Path, &[&str]); 5] = [
+        ("check of 200 nested brackets", updo, &["check", &deep]),
+        ("check of 5,000 statements", updo, &["check", &long]),
         ("an empty Rust process", &empty, &[]),
         ("updo --version", updo, &["--version"]),
         ("updo check plans/demo.updo", updo, &["check", plan]),
@@ -41,7 +50,7 @@ fn main() {
     for times in &mut times {
         times.sort_unstable();
     }
-    let base = times[0][ROUNDS / 2].as_secs_f64();
+    let base = times[2][ROUNDS / 2].as_secs_f64();
     println!("{:<30} {:>10} {:>10}", "start-up", "best", "median");
     for ((title, ..), times) in commands.iter().zip(&times) {
         let ms = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1000.0);
@@ -53,6 +62,33 @@ fn main() {
             median.as_secs_f64() / base
         );
     }
+}
+
+fn deep() -> String {
+    format!(
+        "Deep = {}1{}.\nexclude a when Deep =:= 1.\n",
+        "[".repeat(200),
+        "]".repeat(200)
+    )
+}
+
+/// Constants, overrides with guards and reasons, functions and checks, in turn.
+fn long() -> String {
+    let statement = |n: usize| match n % 5 {
+        0 => format!("Limit{n} = {n} * 2 + length([a, b, {{c, \"{n}\"}}]).\n"),
+        1 => format!(
+            "mod_{n} depends on mod_{} when otp() >= 25 because \"reason {n}\".\n",
+            n + 1
+        ),
+        2 => format!(
+            "module mod_{n} #{{timeout => {n}s, purge => {{wait, 2s}}}} because \"slow {n}\".\n"
+        ),
+        3 => format!("healthy_{n}(Min) -> #{{rooms := N}} = chat:report({n}), N >= Min.\n"),
+        _ => format!(
+            "verify \"check {n}\" #{{within => 10s}} -> {{ok, [_ | T]}} = shop:look(mod_{n}), length(T) < {n}.\n"
+        ),
+    };
+    (0..5_000).map(statement).collect()
 }
 
 fn once(program: &Path, args: &[&str]) -> Duration {

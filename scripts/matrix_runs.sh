@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Upgrades of the tests' applications on a node of another OTP release: several windows, children of supervisors, beams
-# that are written to the disk, leaving a run and rejoining it, OTP's own release handler where SASL is there.
+# that are written to the disk, leaving a run and rejoining it, OTP's own release handler where SASL is there, TLS.
 #
 #   scripts/matrix_runs.sh RELEASE          called by scripts/matrix.sh, which sets what connects; UPDO_BIN is the binary
 set -euo pipefail
@@ -44,7 +44,7 @@ start() {
     setsid sh "$root/scripts/otp.sh" node "$release" "$node" -noinput \
         -pa "$seen/mill/ebin" "$seen/post/ebin" "$seen/bank/ebin" \
         -eval '[{ok, _} = application:ensure_all_started(A) || A <- [mill, post, bank]],
-               [code:load_file(M) || M <- [mill_rate, bank_rate, bank_account]].' \
+               [code:load_file(M) || M <- [mill_rate, bank_rate, bank_account]].' "$@" \
         </dev/null >"$room/node.log" 2>&1 &
     pid=$!
     for _ in $(seq 50); do
@@ -141,4 +141,40 @@ else
     otp=', release handler'
 fi
 nobody_left
-echo "windows, children, persist, detach and attach$otp"
+stop
+
+# The same over TLS, both versions of it: certificates on both sides, those of the node with an RSA key.
+certificate() {
+    local name=$1 key=$2 names=$3
+    openssl req -newkey "$key" -pkeyopt "$4" -nodes -keyout "$room/tls/$name.key" -out "$room/tls/$name.csr" -subj "/CN=$name"
+    openssl x509 -req -in "$room/tls/$name.csr" -CA "$room/tls/ca.pem" -CAkey "$room/tls/ca.key" -CAcreateserial -days 30 \
+        -extfile <(printf 'subjectAltName=%s\n' "$names") -out "$room/tls/$name.pem"
+}
+mkdir -p "$room/tls"
+{
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=matrix \
+        -keyout "$room/tls/ca.key" -out "$room/tls/ca.pem"
+    certificate node rsa DNS:localhost rsa_keygen_bits:2048
+    certificate updo ec DNS:updo ec_paramgen_curve:P-256
+} >"$room/openssl.log" 2>&1 || { cat "$room/openssl.log"; exit 1; }
+chmod 400 "$room"/tls/*.key
+export UPDO_TLS_CA=$room/tls/ca.pem UPDO_TLS_CERT=$room/tls/updo.pem UPDO_TLS_KEY=$room/tls/updo.key
+spoken=
+for version in tlsv1.2 tlsv1.3; do
+    own="{certfile, \"$seen/tls/node.pem\"}, {keyfile, \"$seen/tls/node.key\"}, {cacertfile, \"$seen/tls/ca.pem\"}, {verify, verify_peer}"
+    printf '[{server, [%s, {fail_if_no_peer_cert, true}, {versions, [\x27%s\x27]}]}, {client, [%s]}].\n' \
+        "$own" "$version" "$own" >"$room/tls/dist.config"
+    cp "$room/mill-1/ebin"/* "$room/mill/ebin"
+    start -proto_dist inet_tls -ssl_dist_optfile "$seen/tls/dist.config"
+    is 'mill_front:sack(100)' '{1,1,{1,100,1},1}'
+    plan Tls "code push [\"$room/mill-2/ebin\"]. old from \"$room/mill-1/ebin\"."
+    run 0 run "$room/plan.updo" -t "$node" --yes
+    is 'mill_front:sack(100)' '{2,2,{2,200,2},10}'
+    nobody_left
+    run 0 doctor "$node"
+    spoken="$spoken, $(grep -o 'TLS 1\.[23]' "$room/run.log")"
+    UPDO_TLS_CERT='' UPDO_TLS_KEY='' run 10 doctor "$node"
+    grep -q E503 "$room/run.log"
+    stop
+done
+echo "windows, children, persist, detach and attach$otp$spoken"

@@ -19,11 +19,13 @@
 
 mod decide;
 pub mod earlier;
+mod reach;
 pub mod rollout;
 pub mod saved;
 mod settings;
 
 pub use decide::{Upgrade, decide};
+pub use reach::tls;
 pub use settings::Settings;
 
 use std::path::Path;
@@ -128,15 +130,17 @@ impl Engine {
         }
     }
 
-    /// The nodes of a target: by its name, as node names joined by commas, or the plan's only target.
+    /// The nodes of a target: by its name, as node names joined by commas, or the plan's only target. A target with
+    /// a seed is asked for them: this connects to the seed.
     ///
     /// # Errors
-    /// E211 when there is no such target, or several and none is named.
+    /// E211 when there is no such target, several and none is named, or one without nodes; E217 when a seed knows none;
+    /// E501 to E509 when it cannot be asked.
     pub fn nodes(&self, target: Option<&str>) -> Result<Vec<NodeName>> {
         let known: Vec<&str> = self.plan.targets.iter().map(|t| t.name.as_str()).collect();
         let Some(wanted) = target else {
             return match self.plan.targets.as_slice() {
-                [one] => Ok(one.nodes.clone()),
+                [one] => self.nodes_of(one),
                 [] => Err(Box::new(
                     Diagnostic::new(Code::E211, "the plan has no target").help(
                         "add `target shop #{nodes => ['shop@host']}.` or pass `-t shop@host`",
@@ -149,7 +153,7 @@ impl Engine {
             };
         };
         if let Some(found) = self.plan.targets.iter().find(|t| t.name == wanted) {
-            return Ok(found.nodes.clone());
+            return self.nodes_of(found);
         }
         if wanted.split(',').all(|node| node.contains('@')) {
             return Ok(wanted
@@ -178,7 +182,7 @@ impl Engine {
     /// Connects to a node as a hidden node.
     ///
     /// # Errors
-    /// E501 to E507.
+    /// E501 to E509.
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
         let target = self.target_of(node);
         let from_plan = target.and_then(|target| target.cookie.clone());
@@ -193,6 +197,7 @@ impl Engine {
             .settings
             .epmd_port
             .or_else(|| target.and_then(|t| t.epmd_port));
+        connect.tls = reach::tls(&self.settings, target.and_then(|t| t.tls.as_ref()))?;
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;
         }
@@ -210,9 +215,9 @@ impl Engine {
     }
 
     /// The target that a node belongs to; that of a plan with only one is meant for any node.
-    fn target_of(&self, node: &NodeName) -> Option<&crate::plan::Target> {
+    pub(crate) fn target_of(&self, node: &NodeName) -> Option<&crate::plan::Target> {
         let targets = &self.plan.targets;
-        let named = targets.iter().find(|t| t.nodes.contains(node));
+        let named = targets.iter().find(|t| t.has(node));
         named.or(match targets.as_slice() {
             [one] => Some(one),
             _ => None,

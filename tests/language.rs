@@ -18,5 +18,7 @@ mod order;
 mod plans;
 #[path = "language/synthetic.rs"]
 mod synthetic;
+#[path = "language/targets.rs"]
+mod targets;
 #[path = "language/windows.rs"]
 mod windows;

@@ -12,3 +12,7 @@ mod hostile;
 mod loss;
 #[path = "session/mail.rs"]
 mod mail;
+#[path = "session/tls.rs"]
+mod tls;
+#[path = "session/tls_hostile.rs"]
+mod tls_hostile;

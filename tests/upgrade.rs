@@ -43,6 +43,8 @@ mod report;
 mod rollback;
 #[path = "upgrade/screen.rs"]
 mod screen;
+#[path = "upgrade/seed.rs"]
+mod seed;
 #[path = "upgrade/shop.rs"]
 mod shop;
 #[path = "upgrade/snapshots.rs"]
@@ -51,6 +53,8 @@ mod snapshots;
 mod suspend;
 #[path = "upgrade/sweep.rs"]
 mod sweep;
+#[path = "upgrade/tls.rs"]
+mod tls;
 #[path = "upgrade/unusual.rs"]
 mod unusual;
 #[path = "upgrade/way_back.rs"]

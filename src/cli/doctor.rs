@@ -13,8 +13,8 @@ use super::{Context, Exit};
 use crate::diag::{Result, SourceMap};
 use crate::engine::{self, Engine, Settings};
 use crate::name::NodeName;
+use crate::node::tls::Options;
 use crate::node::{Address, Session, agent, epmd};
-use crate::plan::CookieFrom;
 use crate::report::paint;
 use crate::term::Term;
 
@@ -95,14 +95,25 @@ impl Visit<'_> {
         })?;
         self.step("epmd", |visit| visit.epmd(&address))?;
         self.step("cookie", |visit| visit.cookie())?;
+        let planned = self.engine.target_of(node).and_then(|t| t.tls.clone());
+        // Nothing is said of what nobody asked for.
+        if planned.is_some() || settings.tls != Options::default() {
+            self.step("tls", |visit| {
+                let tls = engine::tls(&visit.engine.settings, planned.as_ref())?;
+                Ok(tls.map_or_else(String::new, |tls| tls.to_string().replace("; ", "\n")))
+            })?;
+        }
         let connection = self.keep("handshake", |visit| {
             let began = Instant::now();
             let connection = visit.engine.connect(visit.node)?;
-            let said = format!(
+            let mut said = format!(
                 "as hidden node {}, {}",
                 connection.session.local_name(),
                 paint::time(began.elapsed())
             );
+            if let Some(terms) = connection.session.tls() {
+                said.push_str(&format!("\n{terms}"));
+            }
             Ok((connection, said))
         })?;
         let session = &connection.session;
@@ -153,10 +164,8 @@ impl Visit<'_> {
     }
 
     fn epmd(&self, address: &Address) -> Result<String> {
-        let target = self.engine.plan.targets.iter();
-        let planned = target
-            .filter(|target| target.nodes.contains(self.node))
-            .find_map(|target| target.epmd_port);
+        let target = self.engine.target_of(self.node);
+        let planned = target.and_then(|target| target.epmd_port);
         let env = |name: &str| std::env::var(name).ok();
         let port = match (self.engine.settings.epmd_port, planned) {
             (Some(port), _) | (None, Some(port)) => port,
@@ -177,11 +186,8 @@ impl Visit<'_> {
     }
 
     fn cookie(&self) -> Result<String> {
-        let targets = &self.engine.plan.targets;
-        let planned: Option<&CookieFrom> = targets
-            .iter()
-            .find(|target| target.nodes.contains(self.node))
-            .and_then(|target| target.cookie.as_ref());
+        let target = self.engine.target_of(self.node);
+        let planned = target.and_then(|target| target.cookie.as_ref());
         let cookie = engine::cookie(self.engine.settings.cookie_file.as_deref(), planned)?;
         Ok(format!("from {}", cookie.source()))
     }

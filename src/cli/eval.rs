@@ -75,6 +75,7 @@ pub(super) fn connect(context: &Context<'_>, node: &NodeName) -> crate::diag::Re
     let settings = context.settings();
     let cookie = crate::engine::cookie(settings.cookie_file.as_deref(), None)?;
     let mut connect = Connect::new(node.clone(), cookie);
+    connect.tls = crate::engine::tls(&settings, None)?;
     connect.local_name = settings.local_name;
     connect.epmd_port = settings.epmd_port;
     Session::connect(&connect)

@@ -49,7 +49,8 @@ impl Exit {
             | Code::E504
             | Code::E506
             | Code::E507
-            | Code::E508 => Self::Connect,
+            | Code::E508
+            | Code::E509 => Self::Connect,
             Code::E505 => Self::Locked,
             Code::E602 => Self::Changed,
             Code::E601 | Code::E317 => Self::Precondition,

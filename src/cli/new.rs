@@ -9,6 +9,7 @@ use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::{Engine, Upgrade};
 use crate::name::{Module, NodeName};
+use crate::node::tls::{Name, Options, Pem};
 use crate::rules::{Class, Origin};
 use crate::syntax::fmt::format_plan;
 use crate::term::Term;
@@ -46,8 +47,9 @@ pub(super) fn run(context: &Context<'_>, args: &New) -> Exit {
 }
 
 fn text(context: &Context<'_>, args: &New) -> Result<String> {
-    let head = head(args);
-    let mut opened = Engine::open_text(&head, context.settings());
+    let settings = context.settings();
+    let head = head(args, &settings.tls);
+    let mut opened = Engine::open_text(&head, settings);
     let Some(engine) = opened.engine else {
         let bug = || Diagnostic::new(Code::E900, "the starter plan has errors");
         return Err(Box::new(opened.diagnostics.pop().unwrap_or_else(bug)));
@@ -61,14 +63,15 @@ fn text(context: &Context<'_>, args: &New) -> Result<String> {
 }
 
 /// What every plan needs: title, target, where the code comes from.
-fn head(args: &New) -> String {
+fn head(args: &New, tls: &Options) -> String {
     let name = args.node.split('@').next().unwrap_or_default();
     let mut out = format!("plan {}.\n\n", Term::string(&format!("Upgrade of {name}")));
     let _ = writeln!(
         out,
-        "target {} #{{nodes => [{}]}}.",
+        "target {} #{{nodes => [{}]{}}}.",
         Term::atom(name),
-        Term::atom(&args.node)
+        Term::atom(&args.node),
+        over_tls(tls)
     );
     if args.push.is_empty() {
         out.push_str("code on_disk.\n");
@@ -81,6 +84,31 @@ fn head(args: &New) -> String {
         let _ = writeln!(out, "code push [{}].", globs.join(", "));
     }
     out
+}
+
+/// The option `tls`, where the environment made the connection so.
+fn over_tls(tls: &Options) -> String {
+    let given = [("ca", &tls.ca), ("cert", &tls.cert), ("key", &tls.key)];
+    let mut options: Vec<String> = given
+        .into_iter()
+        .filter_map(|(word, from)| match from {
+            Some(Pem::Env(name)) => Some(format!("{word} => env({})", Term::string(name))),
+            Some(Pem::File(path)) => {
+                let path = path.display().to_string();
+                Some(format!("{word} => {}", Term::string(&path)))
+            }
+            None => None,
+        })
+        .collect();
+    match &tls.name {
+        Name::Host => {}
+        Name::Other(name) => options.push(format!("server_name => {}", Term::string(name))),
+        Name::Any => options.push("server_name => disable".to_owned()),
+    }
+    match options.is_empty() {
+        true => String::new(),
+        false => format!(", tls => #{{{}}}", options.join(", ")),
+    }
 }
 
 /// The plan: statements that are certain, and as comments those that a person must decide.

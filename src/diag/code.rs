@@ -93,6 +93,10 @@ codes! {
     E214,
     /// An application file (`.app`) cannot be used: not readable, no `{application, Name, [...]}`, or a key with a value of the wrong kind.
     E215,
+    /// The plan connects over TLS and checks no certificate (`verify => verify_none`).
+    W216,
+    /// The seed of a target knows no node that matches.
+    E217,
     /// The plan both adds and removes one dependency.
     E301,
     /// Two statements of equal rank give one module different values.
@@ -203,7 +207,7 @@ codes! {
     E501,
     /// The node refused the cookie.
     E502,
-    /// The TLS handshake failed. Look at the certificate's name, its authority, and its last day.
+    /// The TLS handshake failed: a certificate's name, authority or dates, or only one side speaks TLS.
     E503,
     /// Short and long node names do not mix.
     E504,
@@ -216,6 +220,9 @@ codes! {
     E507,
     /// The connection to the node was lost, or a call did not come back in time.
     E508,
+    /// A certificate or key for TLS cannot be used: no file, a key readable by others, no PEM, or a key that belongs to
+    /// another certificate.
+    E509,
     /// A precondition (`require`) does not hold. Nothing was changed.
     E601,
     /// The node has changed since the preview.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exec::Interrupt;
+use crate::node::tls::{self, Name, Pem};
 use crate::plan::{ENVIRONMENT, Plan};
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
@@ -22,6 +23,8 @@ pub struct Settings {
     pub local_name: Option<String>,
     /// epmd's port.
     pub epmd_port: Option<u16>,
+    /// Where the PEM texts of TLS are; what is not given here comes from the plan.
+    pub tls: tls::Options,
     /// Where runs and copies of beams are kept.
     pub state_dir: PathBuf,
     /// Whether advice is an error and undeclared cycles are.
@@ -57,12 +60,15 @@ impl Settings {
         sets
     }
 
-    /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_SET_…`.
+    /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`,
+    /// `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`, `UPDO_SET_…`.
     pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let sets = std::env::vars()
             .filter(|(name, _)| name.starts_with(ENVIRONMENT))
             .collect();
+        let pem = |name: &str| text(name).map(|_| Pem::Env(name.to_owned()));
+        let server_name = text("UPDO_TLS_SERVER_NAME");
         let home = text("HOME").map(PathBuf::from).unwrap_or_default();
         let state = text("UPDO_STATE_DIR")
             .map(PathBuf::from)
@@ -75,6 +81,16 @@ impl Settings {
             sets,
             local_name: text("UPDO_NAME"),
             epmd_port: text("UPDO_EPMD_PORT").and_then(|port| port.parse().ok()),
+            tls: tls::Options {
+                ca: pem("UPDO_TLS_CA"),
+                cert: pem("UPDO_TLS_CERT"),
+                key: pem("UPDO_TLS_KEY"),
+                name: match server_name {
+                    None => Name::Host,
+                    Some(name) if name == "disable" => Name::Any,
+                    Some(name) => Name::Other(name),
+                },
+            },
             state_dir: state,
             connect_timeout: Duration::from_secs(10),
             ..Self::default()

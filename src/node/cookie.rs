@@ -5,12 +5,11 @@
 //! `Display`, and `Debug` shows the source only. The rules for files are those of kernel's `auth`.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
+use super::private;
 use crate::diag::{Code, Diagnostic, Result};
 
 /// Longest cookie: the atom that a node makes of it has at most 255 characters.
@@ -57,8 +56,7 @@ impl fmt::Debug for Cookie {
 
 impl Drop for Cookie {
     fn drop(&mut self) {
-        self.value.fill(0);
-        std::hint::black_box(&self.value);
+        private::forget(&mut self.value);
     }
 }
 
@@ -179,58 +177,19 @@ impl Cookie {
     }
 
     fn read(path: &Path, source: Source) -> Result<Self> {
-        let shown = path.display();
-        let bad = |why: String| Diagnostic::new(Code::E507, why);
-        let unreadable = |error: std::io::Error| {
-            let text = bad(format!(
-                "cannot read the cookie file {shown}: {}",
-                plain(&error)
-            ));
-            Box::new(if error.kind() == std::io::ErrorKind::NotFound {
-                text.help("name the file with --cookie-file, or set UPDO_COOKIE")
-            } else {
-                text
-            })
+        let file = private::File {
+            what: "the cookie file",
+            code: Code::E507,
+            limit: 4 * MAX_COOKIE,
         };
-        // Looked at before it is opened: opening a FIFO would wait for its other end.
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(Box::new(bad(format!(
-                "the cookie file {shown} is not a regular file"
-            ))));
-        }
-        let file = File::open(path).map_err(unreadable)?;
-        check_owner_only(path, &file.metadata().map_err(unreadable)?)?;
-        let mut value = Vec::with_capacity(4 * MAX_COOKIE);
-        file.take(4 * MAX_COOKIE as u64)
-            .read_to_end(&mut value)
-            .map_err(unreadable)?;
+        let mut value = file.read(path).map_err(|told| match path.exists() {
+            true => told,
+            false => Box::new(told.help("name the file with --cookie-file, or set UPDO_COOKIE")),
+        })?;
         let cookie = Self::new(&value, source);
-        value.fill(0);
-        std::hint::black_box(&value);
+        private::forget(&mut value);
         cookie
     }
-}
-
-#[cfg(unix)]
-fn check_owner_only(path: &Path, meta: &std::fs::Metadata) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = meta.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let shown = path.display();
-    Err(Box::new(
-        Diagnostic::new(
-            Code::E507,
-            format!("the cookie file {shown} is open to others than its owner (mode {mode:04o})"),
-        )
-        .help(format!("chmod 400 {shown}")),
-    ))
-}
-
-#[cfg(not(unix))]
-fn check_owner_only(_path: &Path, _meta: &std::fs::Metadata) -> Result<()> {
-    Ok(())
 }
 
 /// The system's words without Rust's `(os error 2)`.

@@ -1,30 +1,43 @@
 //! The handshake of protocol version 6, from the side that connects.
 //!
 //! Takes a fresh stream, our name and the cookie; gives what the node says of itself, or a diagnostic
-//! that tells a wrong cookie (E502) from a wrong name (E504) and from a peer that is no node (E506,
-//! E508). Follows "Erlang Distribution Protocol, Distribution Handshake" and kernel's `dist_util`.
+//! that tells a wrong cookie (E502) from a wrong name (E504), from a node that wants TLS or does not like our
+//! certificate (E503) and from a peer that is no node (E506, E508). Follows "Erlang Distribution Protocol, Distribution Handshake" and kernel's `dist_util`.
 //! Both sides prove that they know the cookie; it never travels.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 
 use super::cookie::{Cookie, plain};
 use super::flags;
 use super::name::Address;
 use super::stream::{Deadline, Stream};
+use super::tls::{self, Tls};
 use crate::diag::{Code, Diagnostic, Result};
 
 /// Longest handshake message: what the two-byte length of plain TCP can say.
 const MAX_MESSAGE: usize = 0xffff;
 
 /// Width of the length before a handshake message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Framing {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Framing<'a> {
     /// Plain TCP.
     Two,
     /// TLS, where all of the connection has four.
-    #[allow(dead_code)] // used by the TLS stream
-    Four,
+    Four(&'a Tls),
 }
+
+/// The answer begins as an alert of TLS does.
+#[derive(Debug)]
+struct SpeaksTls;
+
+impl fmt::Display for SpeaksTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it answers in TLS")
+    }
+}
+
+impl std::error::Error for SpeaksTls {}
 
 /// Who we say we are.
 #[derive(Clone, Debug)]
@@ -43,7 +56,7 @@ pub(crate) struct Peer {
 /// Goes through the handshake. `challenge` must be random.
 pub(crate) fn shake(
     stream: &mut dyn Stream,
-    framing: Framing,
+    framing: Framing<'_>,
     (target, local): (&Address, &Local),
     cookie: &Cookie,
     challenge: u32,
@@ -65,7 +78,7 @@ pub(crate) fn shake(
 
 struct Talk<'a> {
     stream: &'a mut dyn Stream,
-    framing: Framing,
+    framing: Framing<'a>,
     target: &'a Address,
     deadline: Deadline,
 }
@@ -220,7 +233,7 @@ impl Talk<'_> {
         let length = message.len() as u32;
         let mut bytes = match self.framing {
             Framing::Two => (length as u16).to_be_bytes().to_vec(),
-            Framing::Four => length.to_be_bytes().to_vec(),
+            Framing::Four(_) => length.to_be_bytes().to_vec(),
         };
         bytes.extend_from_slice(message);
         self.stream
@@ -235,9 +248,15 @@ impl Talk<'_> {
 
     fn receive_raw(&mut self) -> io::Result<Vec<u8>> {
         let mut head = [0; 4];
-        let width = if self.framing == Framing::Two { 2 } else { 4 };
+        let width = match self.framing {
+            Framing::Two => 2,
+            Framing::Four(_) => 4,
+        };
         self.stream
             .read_exact(&mut head[4 - width..], self.deadline)?;
+        if width == 2 && tls::is_alert(&head[2..]) {
+            return Err(io::Error::other(SpeaksTls));
+        }
         let length = u32::from_be_bytes(head) as usize;
         if length > MAX_MESSAGE {
             return Err(io::Error::other("a handshake message too long to be one"));
@@ -249,6 +268,13 @@ impl Talk<'_> {
 
     fn failed(&self, error: &io::Error, what: &str) -> Box<Diagnostic> {
         let target = self.target;
+        if error.get_ref().is_some_and(|inner| inner.is::<SpeaksTls>()) {
+            return tls::speaks_tls(target);
+        }
+        // A node that speaks TLS 1.3 looks at our certificate when its own side is ready: it refuses it here.
+        if let (Framing::Four(ours), Some(cause)) = (self.framing, tls::cause(error)) {
+            return tls::refused(target, ours, cause);
+        }
         if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) {
             return Box::new(
                 Diagnostic::new(Code::E508, format!("{target} did not finish the handshake in time (waiting for {what})"))
@@ -264,9 +290,21 @@ impl Talk<'_> {
     }
 
     fn strange(&self, why: &str) -> Box<Diagnostic> {
+        let help = match self.framing {
+            Framing::Two => {
+                "if the node was started with `-proto_dist inet_tls`, the plan's target needs `tls`; otherwise look at the node's log"
+            }
+            Framing::Four(_) => "look at the node's log: it may have refused our certificate",
+        };
         Box::new(
-            Diagnostic::new(Code::E506, format!("{} does not speak the distribution protocol as expected: {why}", self.target))
-                .help("if the node was started with `-proto_dist inet_tls`, the plan's target needs `tls`; otherwise look at the node's log"),
+            Diagnostic::new(
+                Code::E506,
+                format!(
+                    "{} does not speak the distribution protocol as expected: {why}",
+                    self.target
+                ),
+            )
+            .help(help),
         )
     }
 

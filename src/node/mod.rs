@@ -17,11 +17,13 @@ mod io;
 mod keeper;
 pub mod mailbox;
 pub mod name;
+mod private;
 mod reader;
 pub mod rpc;
 pub mod session;
 mod state;
 mod stream;
+pub mod tls;
 pub mod trace;
 mod wire;
 
@@ -31,3 +33,4 @@ pub use mailbox::{Mail, Mailbox, RecvError};
 pub use name::Address;
 pub use rpc::{CallError, Pending};
 pub use session::{Connect, Session};
+pub use tls::Tls;

@@ -19,6 +19,7 @@ use super::name::{Address, default_local};
 use super::rpc::{self, CallError, Pending};
 use super::state::{Shared, lock};
 use super::stream::{Deadline, Stream, Tcp, resolve};
+use super::tls::{Secured, Tls};
 use super::{keeper, reader, trace};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::NodeName;
@@ -40,6 +41,8 @@ pub struct Connect {
     pub epmd_port: Option<u16>,
     /// The port that the node listens on, if that is known: then epmd is not asked.
     pub port: Option<u16>,
+    /// TLS, for a node that was started with `-proto_dist inet_tls`.
+    pub tls: Option<Tls>,
     /// For all of it: finding the node, connecting, the handshake.
     pub timeout: Duration,
 }
@@ -54,6 +57,7 @@ impl Connect {
             local_name: None,
             epmd_port: None,
             port: None,
+            tls: None,
             timeout,
         }
     }
@@ -68,6 +72,8 @@ pub struct Session {
 struct Owner {
     shared: Arc<Shared>,
     peer: Peer,
+    /// Version and cipher of TLS.
+    terms: Option<String>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -90,14 +96,27 @@ impl fmt::Debug for Session {
 impl Session {
     /// Connects as a hidden node.
     ///
-    /// E501 (not found), E502 (cookie), E504 (other name), E506 (refused, or no node), E508 (no answer
-    /// in time).
+    /// E501 (not found), E502 (cookie), E503 (TLS), E504 (other name), E506 (refused, or no node), E508 (no
+    /// answer in time).
     pub fn connect(what: &Connect) -> Result<Session> {
         let deadline = Deadline::after(what.timeout);
         let target = Address::parse(&what.node)?;
-        let mut stream = open(&target, what, deadline)?;
+        let tcp = open(&target, what, deadline)?;
         let random = Random::new()?;
-        let local = local_name(&target, what, &stream, &random)?;
+        let local = local_name(&target, what, &tcp, &random)?;
+        let mut terms = None;
+        let (mut stream, framing): (Box<dyn Stream>, _) = match &what.tls {
+            None => (Box::new(tcp), Framing::Two),
+            Some(tls) => {
+                let secured =
+                    Secured::connect(tcp, tls, &target, deadline).inspect_err(|told| {
+                        trace::tell(|| format!("tls     {target}: {}", told.code))
+                    })?;
+                trace::tell(|| format!("tls     {target}: {}", secured.terms()));
+                terms = Some(secured.terms());
+                (Box::new(secured), Framing::Four(tls))
+            }
+        };
         let who = Local {
             name: local.clone(),
             creation: random.creation,
@@ -105,8 +124,8 @@ impl Session {
         let names = (&target, &who);
         trace::tell(|| format!("connect {target} as {local}"));
         let peer = shake(
-            &mut stream,
-            Framing::Two,
+            &mut *stream,
+            framing,
             names,
             &what.cookie,
             random.challenge,
@@ -120,14 +139,14 @@ impl Session {
             format!("connected to {target}, creation {creation}, flags {flags:#x}")
         });
         let ids = Ids::new(Atom::new(&local), random.creation, random.salt);
-        Self::serve(Box::new(stream), (what.node.clone(), local), ids, peer)
+        Self::serve(stream, (what.node.clone(), local), ids, (peer, terms))
     }
 
     fn serve(
         stream: Box<dyn Stream>,
         names: (NodeName, String),
         ids: Ids,
-        peer: Peer,
+        (peer, terms): (Peer, Option<String>),
     ) -> Result<Session> {
         let node = names.0.clone();
         let failed = |error: std::io::Error| {
@@ -141,6 +160,7 @@ impl Session {
         let mut owner = Owner {
             shared: Arc::clone(&shared),
             peer,
+            terms,
             threads: Vec::new(),
         };
         let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -218,6 +238,11 @@ impl Session {
     /// The incarnation of the node: another number after a restart.
     pub fn creation(&self) -> u32 {
         self.owner.peer.creation
+    }
+
+    /// Version and cipher, when the connection goes over TLS.
+    pub fn tls(&self) -> Option<&str> {
+        self.owner.terms.as_deref()
     }
 
     /// Why the connection is lost, if it is.

@@ -1,7 +1,7 @@
 //! The byte stream under a connection, and the deadline over its making.
 //!
 //! Takes addresses, gives a [`Stream`]: read and written under a [`Deadline`] while the handshake
-//! lasts, then split into a reading and a writing half. TCP is the only kind today; everything above
+//! lasts, then split into a reading and a writing half. TCP is here, TLS over it in `tls`; everything above
 //! sees the trait. No operation here may outlive its deadline.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -68,6 +68,13 @@ impl Tcp {
         stream.set_nodelay(true)?;
         Ok(Self(stream))
     }
+
+    /// The socket for two threads: reading waits for ever, writing for a moment.
+    pub(super) fn for_threads(self) -> io::Result<TcpStream> {
+        self.0.set_read_timeout(None)?;
+        self.0.set_write_timeout(Some(WRITE_SLICE))?;
+        Ok(self.0)
+    }
 }
 
 impl Stream for Tcp {
@@ -112,9 +119,7 @@ impl Stream for Tcp {
     }
 
     fn split(self: Box<Self>) -> io::Result<Halves> {
-        let stream = self.0;
-        stream.set_read_timeout(None)?;
-        stream.set_write_timeout(Some(WRITE_SLICE))?;
+        let stream = self.for_threads()?;
         let writer = stream.try_clone()?;
         let closing = stream.try_clone()?;
         Ok(Halves {

@@ -13,6 +13,7 @@ mod resolve;
 pub mod rollout;
 mod scope;
 mod target;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 pub use rollout::Rollout;
+pub use tls::TLS_OPTIONS;
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,16 +47,38 @@ pub enum CookieFrom {
 pub struct Target {
     /// Its name.
     pub name: String,
-    /// The nodes.
+    /// The nodes; none where a seed knows them.
     pub nodes: Vec<NodeName>,
+    /// `seed` and `match`: the nodes are found when they are needed.
+    pub seed: Option<Seed>,
     /// Where the cookie comes from.
     pub cookie: Option<CookieFrom>,
+    /// `tls`: how to speak to nodes that were started with `-proto_dist inet_tls`.
+    pub tls: Option<crate::node::tls::Options>,
     /// `name`: the local node name.
     pub local_name: Option<String>,
     /// `epmd_port`.
     pub epmd_port: Option<u16>,
     /// The statement.
     pub span: Span,
+}
+
+impl Target {
+    /// Whether a node belongs to it: named, or of a name that its seed may find.
+    pub fn has(&self, node: &NodeName) -> bool {
+        let seed = self.seed.as_ref();
+        self.nodes.contains(node)
+            || seed.is_some_and(|seed| seed.node == *node || seed.pattern.matches(node.as_str()))
+    }
+}
+
+/// `seed => N, match => "glob"`: a node that knows the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// Who is asked.
+    pub node: NodeName,
+    /// Which of those that it knows, itself included, belong to the target.
+    pub pattern: glob::Pattern,
 }
 
 /// Patterns of files, and what they are relative to.

@@ -1,13 +1,13 @@
-//! `target Name #{…}`: which nodes, and where their cookie comes from.
+//! `target Name #{…}`: which nodes, or who knows them, and where their cookie comes from.
 //!
 //! It takes the options and gives a [`Target`]; what is wrong with them goes to the resolver's diagnostics. No cookie
 //! is read here, and one that stands in the plan is neither used nor repeated.
 
 use std::path::Path;
 
-use super::options::{constant, known, unsupported, value, wrong};
+use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
-use super::{CookieFrom, Target};
+use super::{CookieFrom, Seed, Target};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, ExprKind, Options};
@@ -28,16 +28,15 @@ impl Resolver<'_> {
             "hidden",
         ];
         known(options, "target", &words, &mut self.said);
-        for word in ["seed", "match", "tls", "hidden"] {
-            if let Some(expr) = value(options, word) {
-                self.said
-                    .push(unsupported(expr.span, &format!("`target … {word}`")));
-            }
+        if let Some(expr) = value(options, "hidden") {
+            self.hidden(expr);
         }
         let mut target = Target {
             name: name.to_owned(),
             nodes: Vec::new(),
+            seed: self.seed(options, span),
             cookie: None,
+            tls: None,
             local_name: None,
             epmd_port: None,
             span,
@@ -47,6 +46,9 @@ impl Resolver<'_> {
         }
         if let Some(expr) = value(options, "cookie") {
             target.cookie = self.cookie(expr, folder);
+        }
+        if let Some(expr) = value(options, "tls") {
+            target.tls = self.tls(expr, folder);
         }
         if let Some(expr) = value(options, "name")
             && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
@@ -81,6 +83,88 @@ impl Resolver<'_> {
             ));
             Vec::new()
         })
+    }
+
+    /// `seed => N, match => "glob"`: both or none, and not beside `nodes`.
+    fn seed(&mut self, options: &Options, span: Span) -> Option<Seed> {
+        let (seed, pattern) = (value(options, "seed"), value(options, "match"));
+        if let (Some(expr), Some(nodes)) = (seed.or(pattern), value(options, "nodes")) {
+            self.said.push(
+                Diagnostic::new(
+                    Code::E205,
+                    "a target has `nodes`, or a `seed` that knows them",
+                )
+                .label(expr.span, "asks a node")
+                .label(nodes.span, "names them")
+                .help("delete one of them; `-t NODE` runs on single nodes of either"),
+            );
+            return None;
+        }
+        let seed = match seed {
+            Some(expr) => {
+                let term = constant(expr, &self.plan.constants, &mut self.said)?;
+                let Some(node) = node_name(&term) else {
+                    let wants = "a node name such as `'shop@host'`";
+                    self.said.push(wrong("seed", wants, expr, &term));
+                    return None;
+                };
+                Some(node)
+            }
+            None => None,
+        };
+        let pattern = match pattern {
+            Some(expr) => {
+                let term = constant(expr, &self.plan.constants, &mut self.said)?;
+                let text = term.to_text().filter(|text| !text.is_empty());
+                let Some(pattern) = text.and_then(|text| glob::Pattern::new(&text).ok()) else {
+                    let wants = "a pattern of node names such as `\"shop*@*\"`";
+                    self.said.push(wrong("match", wants, expr, &term));
+                    return None;
+                };
+                Some(pattern)
+            }
+            None => None,
+        };
+        match (seed, pattern) {
+            (Some(node), Some(pattern)) => Some(Seed { node, pattern }),
+            (None, None) => None,
+            (Some(node), None) => {
+                let short = node.as_str().split('@').next().unwrap_or_default();
+                self.said.push(
+                    Diagnostic::new(Code::E205, "a `seed` needs a `match`")
+                        .label(span, "which of the nodes that it knows?")
+                        .help(format!(
+                            "for those of the same name: `match => \"{short}@*\"`"
+                        )),
+                );
+                None
+            }
+            (None, Some(_)) => {
+                self.said.push(
+                    Diagnostic::new(Code::E205, "a `match` needs a `seed`")
+                        .label(span, "which node is to be asked for the others?")
+                        .help("`seed => 'shop@host'`: a node that is connected with all others"),
+                );
+                None
+            }
+        }
+    }
+
+    /// A run is no part of the cluster.
+    fn hidden(&mut self, expr: &Expr) {
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
+            return;
+        };
+        if term.is_atom("true") {
+            return;
+        }
+        self.said.push(match term.is_atom("false") {
+            false => wrong("hidden", "`true`", expr, &term),
+            true => Diagnostic::new(Code::E205, "updo connects as a hidden node only")
+                .label(expr.span, "not possible")
+                .note("a visible node becomes a member of the cluster: `global` synchronizes with it, all others connect to it as well, and everybody who monitors nodes sees it come and go")
+                .help("delete `hidden`; a node that restricts who may connect lets hidden nodes in by the same rules"),
+        });
     }
 
     fn cookie(&mut self, expr: &Expr, folder: &Path) -> Option<CookieFrom> {

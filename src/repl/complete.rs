@@ -304,22 +304,28 @@ fn open_string(before: &str, all: &[Token]) -> Option<usize> {
 
 /// The options that fit: inside of `#{` of a statement that has some, where a key is due.
 fn options(earlier: &[&str]) -> Option<&'static [&'static str]> {
-    let mut open: Vec<&str> = Vec::new();
-    for word in earlier {
+    let mut open: Vec<usize> = Vec::new();
+    for (at, word) in earlier.iter().enumerate() {
         match *word {
-            "(" | "[" | "{" | "#{" | "<<" => open.push(word),
+            "(" | "[" | "{" | "#{" | "<<" => open.push(at),
             ")" | "]" | "}" | ">>" => {
                 open.pop();
             }
             _ => {}
         }
     }
-    let due = matches!(earlier.last(), Some(&("#{" | ",")));
-    if open.as_slice() != ["#{"] || !due {
+    if !matches!(earlier.last(), Some(&("#{" | ","))) || open.iter().any(|at| earlier[*at] != "#{")
+    {
         return None;
     }
     let statement = STATEMENTS.iter().find(|s| s.word == earlier[0])?;
-    (!statement.options.is_empty()).then_some(statement.options)
+    match open.as_slice() {
+        [_] => (!statement.options.is_empty()).then_some(statement.options),
+        [_, inner] if statement.word == "target" && earlier[..*inner].ends_with(&["tls", "=>"]) => {
+            Some(crate::plan::TLS_OPTIONS)
+        }
+        _ => None,
+    }
 }
 
 /// Files whose path begins so; folders end in a slash.
@@ -425,6 +431,15 @@ mod tests {
         assert_eq!(
             offered("module shop_cart #{timeout => 3s, pu"),
             ["module shop_cart #{timeout => 3s, purge => "]
+        );
+        assert_eq!(
+            offered("target shop #{nodes => ['a@b'], tls => #{ca => x, ke"),
+            ["target shop #{nodes => ['a@b'], tls => #{ca => x, key => "]
+        );
+        assert!(offered("target shop #{nodes => #{ke").is_empty());
+        assert_eq!(
+            offered("target shop #{tls => #{ca => x}, epm"),
+            ["target shop #{tls => #{ca => x}, epmd_port => "]
         );
         assert!(offered("include \"src/re").contains(&"include \"src/repl/".to_owned()));
     }

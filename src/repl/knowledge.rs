@@ -33,16 +33,16 @@ pub struct Knowledge {
     pub(super) variables: BTreeSet<String>,
     pub(super) parameters: BTreeSet<String>,
     /// Length of the plan that they were read from.
-    read: Option<usize>,
+    pub(super) read: Option<usize>,
     pub(super) functions: BTreeSet<(String, usize)>,
     pub(super) apps: BTreeSet<String>,
     pub(super) nodes: BTreeSet<String>,
-    answers: RefCell<Answers>,
+    pub(super) answers: RefCell<Answers>,
 }
 
 /// What the node has answered lately.
 #[derive(Default)]
-struct Answers {
+pub(super) struct Answers {
     modules: Option<(Instant, BTreeSet<Module>)>,
     exports: BTreeMap<Module, (Instant, Vec<(String, u32)>)>,
 }
@@ -72,7 +72,10 @@ impl Knowledge {
             self.parameters = parameters.map(|(name, _)| name).collect();
         }
         self.functions = plan.functions.keys().cloned().collect();
-        let nodes = plan.targets.iter().flat_map(|target| &target.nodes);
+        let nodes = plan.targets.iter().flat_map(|target| {
+            let seed = target.seed.as_ref().map(|seed| &seed.node);
+            target.nodes.iter().chain(seed)
+        });
         self.nodes = nodes.map(|node| node.as_str().to_owned()).collect();
         let Some(upgrade) = &session.upgrade else {
             self.changed.clear();

@@ -101,11 +101,7 @@ impl Session {
     }
 
     fn cookie_source(&self) -> String {
-        let targets = &self.engine.plan.targets;
-        let target = targets
-            .iter()
-            .find(|t| t.nodes.contains(self.node.node()))
-            .or(targets.first());
+        let target = self.engine.target_of(self.node.node());
         let from = target.and_then(|target| target.cookie.as_ref());
         let file = self.engine.settings.cookie_file.as_deref();
         match crate::engine::cookie(file, from) {
@@ -119,14 +115,25 @@ impl Session {
         let mut out = String::new();
         for target in &self.engine.plan.targets {
             let _ = writeln!(out, "target {}", target.name);
+            let here = self.node.node();
             for node in &target.nodes {
-                let here = if node == self.node.node() { "*" } else { " " };
-                let _ = writeln!(out, "  {here} {node}");
+                let mark = if node == here { "*" } else { " " };
+                let _ = writeln!(out, "  {mark} {node}");
+            }
+            if let Some(seed) = &target.seed {
+                if target.has(here) {
+                    let _ = writeln!(out, "  * {here}");
+                }
+                let _ = writeln!(
+                    out,
+                    "    those that {} knows as {}",
+                    seed.node, seed.pattern
+                );
             }
         }
         let targets = &self.engine.plan.targets;
         let here = self.node.node();
-        if !targets.iter().any(|target| target.nodes.contains(here)) {
+        if !targets.iter().any(|target| target.has(here)) {
             let _ = writeln!(out, "of no target\n  * {here}");
         }
         let connected = self.ask("erlang", "nodes", vec![])?;

@@ -19,6 +19,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E213", "tests/language/codes.rs"),
     ("E214", "tests/upgrade/conversion.rs"),
     ("E215", "src/facts/app.rs"),
+    ("W216", "tests/language/targets.rs"),
+    ("E217", "tests/upgrade/seed.rs"),
     ("W314", "tests/facts/ways.rs"),
     ("W315", "tests/language/codes.rs"),
     ("E317", "tests/upgrade/way_back.rs"),
@@ -32,11 +34,13 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W406", "tests/facts/ways.rs"),
     ("E501", "tests/session/connect.rs"),
     ("E502", "tests/session/connect.rs"),
+    ("E503", "tests/session/tls.rs"),
     ("E504", "tests/session/connect.rs"),
     ("E505", "tests/upgrade/lock.rs"),
     ("E506", "tests/session/hostile.rs"),
     ("E507", "tests/cli/connect.rs"),
     ("E508", "tests/session/loss.rs"),
+    ("E509", "tests/session/tls.rs"),
     ("W344", "tests/upgrade/persist.rs"),
     ("W345", "tests/facts/ways.rs"),
     ("E418", "tests/upgrade/release_handler.rs"),
@@ -94,7 +98,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Codes that are reserved: nothing in the sources tells them yet. One that is told must leave this list.
-const RESERVED: &[&str] = &["E503"];
+const RESERVED: &[&str] = &[];
 
 /// Told by the sources, and brought about by no test of this repository yet. The list may only get shorter.
 const UNPROVEN: &[(&str, &str)] = &[

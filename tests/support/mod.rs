@@ -8,6 +8,7 @@
 #![allow(dead_code)] // every test binary uses its own part of this
 
 pub mod apps;
+pub mod certs;
 pub mod desk;
 pub mod events;
 pub mod invented;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use updo::name::NodeName;
 use updo::node::cookie::Source;
-use updo::node::{Connect, Cookie, Session};
+use updo::node::{Connect, Cookie, Session, Tls};
 use updo::term::Term;
 
 /// The cookie of all test nodes.
@@ -160,6 +161,8 @@ pub struct Options {
     pub args: Vec<String>,
     /// Beginning of the name, `x` by default.
     pub prefix: Option<String>,
+    /// How to connect to a node whose arguments make it speak TLS.
+    pub tls: Option<Tls>,
 }
 
 impl Options {
@@ -190,6 +193,7 @@ pub struct TestNode {
     home: TempDir,
     session: OnceLock<Session>,
     epmd: Arc<Epmd>,
+    tls: Option<Tls>,
 }
 
 impl TestNode {
@@ -228,6 +232,7 @@ impl TestNode {
             home,
             session: OnceLock::new(),
             epmd,
+            tls: options.tls.clone(),
         };
         node.await_up();
         node
@@ -297,6 +302,7 @@ impl TestNode {
     pub fn connect(&self) -> Connect {
         let mut connect = Connect::new(NodeName::new(&self.name), cookie(COOKIE));
         connect.epmd_port = Some(self.epmd.port);
+        connect.tls.clone_from(&self.tls);
         connect
     }
 
@@ -380,7 +386,10 @@ fn command_line(options: &Options, name: &str) -> Vec<String> {
     } else {
         "sname"
     };
-    let network = if options.ipv6 {
+    let network = if options.ipv6 && options.tls.is_some() {
+        // Which protocol stands among the arguments.
+        "-kernel inet_dist_use_interface {0,0,0,0,0,0,0,1}"
+    } else if options.ipv6 {
         "-proto_dist inet6_tcp -kernel inet_dist_use_interface {0,0,0,0,0,0,0,1}"
     } else {
         "-kernel inet_dist_use_interface {127,0,0,1}"
