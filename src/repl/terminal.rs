@@ -18,8 +18,8 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
 
-use super::complete::Knowledge;
 use super::highlight::coloured;
+use super::knowledge::Knowledge;
 use super::session::{Reply, Session};
 use super::value::rest;
 use crate::diag::Code;
