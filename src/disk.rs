@@ -42,6 +42,12 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 fn target(path: &Path) -> io::Result<PathBuf> {
     /// As many links as Linux follows.
     const LINKS: usize = 40;
+    match path.canonicalize() {
+        Ok(real) => return Ok(real),
+        // A file that is open and has no name any more (`/proc/self/fd/3`) has no place that could be taken.
+        Err(nameless) if path.exists() => return Err(nameless),
+        Err(_) => {}
+    }
     let mut path = path.to_owned();
     for _ in 0..LINKS {
         match fs::read_link(&path) {
