@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
@@ -42,28 +42,20 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 fn target(path: &Path) -> io::Result<PathBuf> {
     /// As many links as Linux follows.
     const LINKS: usize = 40;
-    let mut target = path.to_owned();
+    match path.canonicalize() {
+        Ok(real) => return Ok(real),
+        // A file that is open and has no name any more (`/proc/self/fd/3`) has no place that could be taken.
+        Err(nameless) if path.exists() => return Err(nameless),
+        Err(_) => {}
+    }
+    let mut path = path.to_owned();
     for _ in 0..LINKS {
-        match fs::read_link(&target) {
-            Ok(link) => target = target.parent().unwrap_or(Path::new("")).join(link),
-            Err(_) if is_other(path, &target) => {
-                return Err(io::Error::other("the file has no name any more"));
-            }
-            Err(_) => return Ok(target),
+        match fs::read_link(&path) {
+            Ok(link) => path = path.parent().unwrap_or(Path::new("")).join(link),
+            Err(_) => return Ok(path),
         }
     }
     Err(io::Error::other("too many symbolic links"))
-}
-
-/// Whether a path leads to another file than the name that it was followed to: below `/proc`, to one whose name was
-/// removed.
-fn is_other(path: &Path, target: &Path) -> bool {
-    let which = |path: &Path| {
-        fs::metadata(path)
-            .ok()
-            .map(|found| (found.dev(), found.ino()))
-    };
-    which(path).is_some_and(|meant| which(target) != Some(meant))
 }
 
 #[cfg(test)]
