@@ -9,6 +9,8 @@ mod support;
 mod attach;
 #[path = "upgrade/bank.rs"]
 mod bank;
+#[path = "upgrade/births.rs"]
+mod births;
 #[path = "upgrade/children.rs"]
 mod children;
 #[path = "upgrade/conversion.rs"]
@@ -49,6 +51,8 @@ mod seed;
 mod shop;
 #[path = "upgrade/snapshots.rs"]
 mod snapshots;
+#[path = "upgrade/statem.rs"]
+mod statem;
 #[path = "upgrade/suspend.rs"]
 mod suspend;
 #[path = "upgrade/sweep.rs"]

@@ -13,6 +13,7 @@ use super::config::Config;
 use super::{Context, Exit};
 use crate::diag::{Result, SourceMap};
 use crate::engine::{self, Engine, Settings};
+use crate::facts::live;
 use crate::name::NodeName;
 use crate::node::tls::Options;
 use crate::node::{Address, Session, agent, epmd};
@@ -127,6 +128,17 @@ impl Visit<'_> {
             Ok(Some(who)) => Err(Box::new(agent::locked(session, who))),
             Err(error) => Err(error.diagnostic("asking for the lock")),
         })?;
+        let left = live::gather(session).map(|facts| connection.half_done(&facts))?;
+        self.step("last run", |_| {
+            Ok(left
+                .as_ref()
+                .map_or("nothing left half done".to_owned(), |told| {
+                    told.title.clone()
+                }))
+        })?;
+        if let Some(told) = left {
+            self.context.ui.diagnostics(&[told], &SourceMap::default());
+        }
         self.step("round trip", |_| {
             let began = Instant::now();
             ask(session, "erlang", "node", vec![])?;

@@ -78,7 +78,10 @@ fn one(
         ));
         return Ok(());
     }
-    let upgrade = connection.prepare()?;
+    let mut upgrade = connection.prepare()?;
+    upgrade
+        .diagnostics
+        .splice(0..0, connection.half_done(&upgrade.facts));
     for (module, changed) in &upgrade.changes.modules {
         let word = if changed.is_new() {
             "new    "

@@ -252,11 +252,17 @@ codes! {
     /// OTP's release handler refused the script, or gave up in the middle of it.
     E615,
     /// A rollout was ended early: some nodes are new, the others as before, each consistent.
-    E618,
+    E620,
     /// Nobody has verified the whole rollout: the connection was lost, or nobody waited for it. All nodes are new.
-    E619,
+    E621,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
+    /// The code is what it should be; of processes born at the switch nobody knows which version made their states.
+    E617,
+    /// Processes born while a version was left were ended: their states fit that version only.
+    W618,
+    /// An earlier run has left this node half done, and none has put it right since.
+    W619,
     /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.
     W615,
     /// Processes died between suspending and resuming: their states were not converted but lost.

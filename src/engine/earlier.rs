@@ -6,11 +6,14 @@ use crate::exec::attach::{self, Begun, Rejoin};
 use crate::exec::back::{self, WayBack};
 use crate::exec::{Event, Outcome, State};
 use crate::facts::change::ChangeSet;
-use crate::facts::live;
+use crate::facts::live::{self, NodeFacts};
 use crate::node::{Session, agent};
 use crate::report::json;
 use crate::report::record::{Records, Summary};
 use crate::rules::view::View;
+
+/// How many modules of a half done run are named one by one.
+const HALF_DONE: usize = 8;
 
 /// How rejoining went.
 #[derive(Debug)]
@@ -40,6 +43,55 @@ impl Engine {
 }
 
 impl Connection<'_> {
+    /// W619: the last recorded run has left this node half done. Which of its modules are new and which are old is told
+    /// by what the node has loaded now.
+    pub fn half_done(&self, facts: &NodeFacts) -> Option<Diagnostic> {
+        let records = Records::new(&self.engine.settings.state_dir);
+        let all = records.all();
+        let last = all.iter().rev().find(|run| {
+            run.node == *self.session.node()
+                && matches!(run.state.as_str(), "new" | "old" | "mixed")
+        })?;
+        if last.state != "mixed" {
+            return None;
+        }
+        let title = format!("run {} has left this node half done", last.run);
+        let mut told = Diagnostic::new(Code::W619, title);
+        let begun = records.script(&last.run);
+        for (module, old, new) in begun
+            .as_ref()
+            .and_then(Begun::read)
+            .map_or(Vec::new(), |begun| begun.modules)
+        {
+            let now = facts.loaded.get(&module).map(|loaded| loaded.md5);
+            let (old, new) = if last.goal == "old" {
+                (new, old)
+            } else {
+                (old, new)
+            };
+            told.notes.push(match now {
+                _ if now == new => format!("{module} is new"),
+                _ if now == old => format!("{module} is old"),
+                None => format!("{module} is not loaded"),
+                Some(_) => format!("{module} is neither what it was nor what it was to be"),
+            });
+        }
+        let more = told.notes.len().saturating_sub(HALF_DONE);
+        told.notes.truncate(HALF_DONE);
+        if more > 0 {
+            told.notes.push(format!("and {more} more"));
+        }
+        Some(
+            told.note("nobody has put it right since, as far as the records here tell")
+                .help(format!(
+                    "what it said has to be done by hand: updo log {}\n\
+             what is still old is upgraded by: updo run {}",
+                    last.run,
+                    last.plan.display()
+                )),
+        )
+    }
+
     /// Rejoins a recorded run, or tells how it ended. With `abort` it is called off, as long as nothing is switched.
     ///
     /// # Errors

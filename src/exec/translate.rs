@@ -108,6 +108,7 @@ impl Watch<'_, '_> {
                     processes,
                 });
                 self.born(born.as_ref());
+                self.ended_newborn(parts.get(2));
                 if step == StepKind::Convert {
                     self.died(dead);
                 }
@@ -139,6 +140,7 @@ impl Watch<'_, '_> {
                 };
                 let (ok, took) = (!left("late") && !left("lost"), micros(parts.first()));
                 self.tell(Kind::RollbackFinished { ok, took });
+                self.ended_newborn(parts.get(1));
             }
             ("finished", _) => {
                 let state = self.ended(parts);
@@ -195,21 +197,39 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// Processes that came to life in the very moment of the switch.
+    /// Processes that came to life in the very moment of the switch, when births could not be watched.
     fn born(&mut self, born: Option<&Term>) {
         let Some(born) = born.and_then(Term::as_list).filter(|list| !list.is_empty()) else {
             return;
         };
         let title = format!("{} born while the modules were switched", count(born.len()));
-        let told = Diagnostic::new(Code::W613, title)
-            .note(
-                born.iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            )
-            .note("nobody can tell which code made their states; they were not converted")
-            .help("look at each with `sys:get_state(c:pid(A, B, C))`; one with an old state is started anew by `exit(c:pid(A, B, C), kill)`");
+        let told = Diagnostic::new(Code::W613, title).note(listed(born)).note(
+            "somebody else traces new processes, so nobody can tell which code made their states",
+        );
+        self.tell(Kind::Diagnostic(Box::new(told)));
+    }
+
+    /// Newborn processes with a state of the version that is left, which nobody can convert any more.
+    fn ended_newborn(&mut self, info: Option<&Term>) {
+        let ended = info.and_then(|info| info.get("ended")?.as_list());
+        let Some(ended) = ended.filter(|list| !list.is_empty()) else {
+            return;
+        };
+        let title = format!(
+            "{} ended: born with a state of the version that is left",
+            count(ended.len())
+        );
+        let words = |entry: &Term| {
+            let part = |key| entry.get(key).map(ToString::to_string).unwrap_or_default();
+            format!("{} of {}", part("pid"), part("module"))
+        };
+        let mut told = Diagnostic::new(Code::W618, title);
+        told.notes = ended.iter().take(8).map(words).collect();
+        if ended.len() > 8 {
+            told.notes.push(format!("and {} more", ended.len() - 8));
+        }
+        let told = told
+            .note("they were born while the modules were switched; supervisors start them anew");
         self.tell(Kind::Diagnostic(Box::new(told)));
     }
 
@@ -226,7 +246,15 @@ impl Watch<'_, '_> {
             Some("old") => State::Old,
             _ => State::Mixed,
         };
-        if state == State::Mixed {
+        if let Some(unsure) = info.and_then(|info| info.get("unsure")?.as_list()) {
+            let goal = info.and_then(|info| info.get("goal")?.to_text());
+            if let Some(reason) = info.and_then(|info| info.get("reason"))
+                && self.outcome.errors.is_empty()
+            {
+                self.fail((self.explain)(reason));
+            }
+            self.fail(undecided(unsure, &goal.unwrap_or_default()));
+        } else if state == State::Mixed {
             let mut told = Diagnostic::new(
                 Code::E609,
                 "going back failed: the node is neither old nor new",
@@ -248,6 +276,9 @@ impl Watch<'_, '_> {
                 told = told
                     .note(format!("the windows of {new} are new, everything else is old"))
                     .help("nobody is suspended; correct the plan and run again, or run the expressions above");
+            }
+            if let Some(unasked) = info.and_then(|i| i.get("unasked")?.as_list()) {
+                told = unkept(told, unasked);
             }
             for line in info
                 .and_then(|i| i.get("by_hand"))
@@ -301,6 +332,45 @@ impl Watch<'_, '_> {
             self.tell(Kind::Lingering { processes });
         }
     }
+}
+
+/// E617: the code is that of one version, and of these processes nobody knows which made their states.
+fn undecided(processes: &[Term], code: &str) -> Diagnostic {
+    let title = format!(
+        "the code is {code}; nobody knows whether these processes are: {}",
+        listed(processes)
+    );
+    Diagnostic::new(Code::E617, title)
+        .note("they were born in the moment of the switch; everybody else is what the code is")
+        .help(
+            "look at each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is started anew by\n\
+             `exit(c:pid(A,B,C), kill).`",
+        )
+}
+
+fn listed(processes: &[Term]) -> String {
+    let processes: Vec<String> = processes.iter().map(ToString::to_string).collect();
+    processes.join(", ")
+}
+
+/// gen_statem processes of the old code with the callback mode of the new one.
+fn unkept(mut told: Diagnostic, processes: &[Term]) -> Diagnostic {
+    told.title = "the code is old again, the callback mode of these processes is not".to_owned();
+    for process in processes {
+        let show = |key: &str| {
+            let value = process.get(key);
+            value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()))
+        };
+        let part = |key| show(key).unwrap_or_default();
+        let why = part("why");
+        let first = why.lines().next().unwrap_or_default();
+        told.notes.push(format!(
+            "{} of {}: its old code_change/4 fails: {first}",
+            part("pid"),
+            part("module")
+        ));
+    }
+    told.help("they fail at their next event; end them by these expressions, their supervisors start them anew")
 }
 
 fn count(processes: usize) -> String {

@@ -75,6 +75,12 @@ impl Changed {
             && by_event(&old.facts) != by_event(&new.facts)
     }
 
+    /// Whether an undo needs the old `code_change/4`: gen_statem asks for the callback mode only after it.
+    pub fn undo_asks_code_change(&self) -> bool {
+        let old = self.old.as_ref();
+        self.turns_callback_mode() && old.is_some_and(|old| old.facts.exports("code_change", 4))
+    }
+
     /// Whether the running version exports a function.
     pub fn had(&self, function: &Mfa) -> bool {
         self.loaded.as_ref().is_some_and(|l| {

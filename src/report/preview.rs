@@ -368,11 +368,14 @@ fn undo(shown: &Shown<'_>, style: Style) -> String {
         .collect();
     let turned = shown.rules.modules.keys().filter(|module| {
         let changed = shown.changes.modules.get(*module);
-        changed.is_some_and(Changed::turns_callback_mode)
+        changed.is_some_and(Changed::undo_asks_code_change)
     });
     let turned: Vec<String> = turned.map(ToString::to_string).collect();
     if !turned.is_empty() && missing.is_empty() {
-        let text = format!("exact but for the callback mode of {}", turned.join(", "));
+        let text = format!(
+            "exact if code_change/4 of the old {} takes its own states",
+            turned.join(", ")
+        );
         return look(style, &text);
     }
     if missing.is_empty() && shown.script.windows().len() < 2 {

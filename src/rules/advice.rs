@@ -508,14 +508,14 @@ fn wrapper(
     }
 }
 
-/// W345: what an undo does not put back.
+/// W345: what an undo depends on.
 fn callback_mode(module: &Module, changed: &Changed, said: &mut Vec<Diagnostic>) {
-    if changed.turns_callback_mode() {
-        let title =
-            format!("an undo would leave `{module}` with the callback mode of the new version");
+    if changed.undo_asks_code_change() {
+        let title = format!("an undo would call `{module}:code_change/4` of the running version");
         said.push(
             Diagnostic::new(Code::W345, title)
-                .note("the way there is fine; should the upgrade fail, its processes fail at their next event and are started anew"),
+                .note("the callback mode differs, and gen_statem asks for it after code_change/4 only; what that returns is thrown away")
+                .note("one that does not take the states of its own version leaves its processes with the new mode: they would be named"),
         );
     }
 }

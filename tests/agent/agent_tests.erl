@@ -11,7 +11,7 @@ main(Dir, Only) ->
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Boot)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     persistent_term:put(boot, {Source, Exprs}),
-    Tests = case Only of [] -> tests(); _ -> Only end,
+    Tests = case Only of [] -> tests() ++ mode_tests:tests() ++ births_tests:tests(); _ -> Only end,
     Results = [run_test(T) || T <- Tests],
     Failed = length([x || failed <- Results]),
     io:format("~b passed, ~b failed~n", [length(Results) - Failed, Failed]),
@@ -20,7 +20,7 @@ main(Dir, Only) ->
 run_test(T) ->
     T0 = erlang:monotonic_time(millisecond),
     Before = processes(),
-    {Pid, Mon} = spawn_monitor(fun() -> ?MODULE:T(), clean(), exit(passed) end),
+    {Pid, Mon} = spawn_monitor(fun() -> (of_module(T)):T(), clean(), exit(passed) end),
     Result = receive {'DOWN', Mon, process, Pid, R} -> R after 300000 -> exit(Pid, kill), timeout end,
     Ms = erlang:monotonic_time(millisecond) - T0,
     case Result of passed -> ok; _ -> unlock() end,
@@ -30,6 +30,8 @@ run_test(T) ->
         passed -> io:format("ok      ~s (~b ms)~n", [T, Ms]), passed;
         _ -> io:format("FAILED  ~s: ~tP~n", [T, Result, 40]), failed
     end.
+
+of_module(T) -> hd([M || M <- [?MODULE, mode_tests, births_tests], {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
 
 unlock() ->
     case whereis(updo_run) of undefined -> ok; P -> exit(P, kill), timer:sleep(200), unlock() end.

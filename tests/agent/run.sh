@@ -5,7 +5,7 @@ set -e
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-erlc -o "$out" "$here/agent_tests.erl"
+erlc -o "$out" "$here"/*.erl
 
 # On a new node: the tests of an expression.
 node() {
@@ -17,10 +17,10 @@ if [ $# -gt 0 ]; then
     node "[$(echo "$*" | tr ' ' ',')]"
     exit
 fi
-node "[kill_any_time]" >"$out/log" 2>&1 &
+node "[kill_any_time | births_tests:tests()]" >"$out/log" 2>&1 &
 other=$!
 failed=0
-node "agent_tests:tests() -- [kill_any_time]" || failed=1
+node "(agent_tests:tests() ++ mode_tests:tests()) -- [kill_any_time]" || failed=1
 wait $other || failed=1
 cat "$out/log"
 exit $failed

@@ -74,7 +74,7 @@ fn whom_a_brutal_purge_kills_is_told() {
 }
 
 #[test]
-fn a_callback_mode_that_an_undo_would_not_put_back_is_told() {
+fn an_old_code_change_that_an_undo_would_call_is_told() {
     let world = World::new();
     world.have(&["fx_mode", "fx_machine"]);
     build("fx_mode", &[], &world.path("old"));
@@ -87,7 +87,7 @@ fn a_callback_mode_that_an_undo_would_not_put_back_is_told() {
     let upgrade = world.prepare(&plan).expect("facts");
     let told = one(&upgrade, Code::W345);
     assert!(
-        told.starts_with("an undo would leave `fx_mode` with the callback mode of the new version"),
+        told.starts_with("an undo would call `fx_mode:code_change/4` of the running version"),
         "{told}"
     );
     // The way there is fine.

@@ -138,6 +138,28 @@ fn the_second_fails_and_so_does_the_way_back() {
     assert_eq!(who(node), pids);
     // Neither old nor new, but everybody answers: the new stone works with the old front.
     assert_eq!(node.eval_text("mill_front:sack(100)"), "{1,2,{2,200,2},2}");
+
+    // Whoever looks next is told what the node is, and what to do.
+    let half = [
+        "W619",
+        "has left this node half done",
+        "mill_stone is new",
+        "mill_front is old",
+        "updo log ",
+    ];
+    let looked = desk.on(node, &["preview", &plan]).run().exits(0);
+    looked.says(&half);
+    let status = desk.on(node, &["status", &plan]).run().exits(0);
+    status.says(&half);
+    let doctor = desk.on(node, &["doctor", node.name()]).run().exits(0);
+    doctor.prints(&["half done"]).says(&half);
+
+    // What is still old is upgraded, and nothing is left of it.
+    let good = self::plan(&desk, "minimal", "fine", "fine", "");
+    desk.on(node, &["run", &good, "--yes"]).run().exits(0);
+    let doctor = desk.on(node, &["doctor", node.name()]).run().exits(0);
+    let doctor = doctor.prints(&["nothing left half done"]);
+    assert!(!doctor.stderr.contains("W619"), "{doctor}");
 }
 
 const NEVER: &str = "verify \"never\" -> 3 = mill_rate:rate().\n";

@@ -16,7 +16,7 @@
 %% This text is compiled on the node or, without a compiler, interpreted by erl_eval. Therefore: no macros, no
 %% records, no `fun name/arity`, no comprehension newer than OTP 23, only documented functions of kernel and stdlib.
 -module(updo_agent).
--export([start/1]).
+-export([start/1, undefined_function/3, undefined_lambda/3]).
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Constants
@@ -89,16 +89,16 @@ new_log(Job) ->
     Until = case maps:get(deadline, Job, infinity) of infinity -> infinity; Ms -> now_ms() + Ms end,
     #{seq => 0, events => [], until => Until,
       nworkers => max(1, erlang:system_info(schedulers_online)),
-      runs => 1, outcome => undefined, converted => [], loaded => [], way => there, forward => []}.
+      runs => 1, outcome => undefined, converted => [], loaded => [], way => there, forward => [], held => []}.
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
-    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], resuming => false, undoing => false,
+    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], resuming => false, undoing => false,
                       wdone => [], resumed => []}).
 
 new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined, t1 => undefined, before => #{},
-                    step => undefined, foreign => undefined}).
+                    step => undefined, foreign => undefined, unsure => []}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
 log_entry({set, K, V}, L) -> L#{K => V};

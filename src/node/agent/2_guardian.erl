@@ -139,9 +139,9 @@ executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := 
     end.
 
 %% Executors die as fast as they are made: at least nobody stays suspended.
-last_resort(Reason, #{log := #{found := Found, switching := S, on_load := O, converting := C, outcome := Outcome, foreign := Foreign}} = G) ->
+last_resort(Reason, #{log := #{found := Found, held := Held, switching := S, on_load := O, converting := C, outcome := Outcome, foreign := Foreign}} = G) ->
     lists:foreach(fun(P) -> P ! {system, {self(), make_ref()}, resume} end,
-                  [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
+                  Held ++ [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
     if
         Outcome =/= undefined -> G;
         S =:= [], O =:= [], C =:= [], Foreign =:= undefined -> logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);

@@ -59,6 +59,8 @@ idle_loop() ->
         {updo_watchers, Ws} -> put(watchers, Ws), idle_loop();
         {'DOWN', GMon, process, _, _} -> new_guardian(), get(guardian) ! {updo_idle, self()}, idle_loop();
         {'DOWN', Mon, process, _, _} -> straggler_down(Mon), idle_loop();
+        {unasked, P, Why} -> put({unasked, P}, Why), idle_loop();
+        {asked, P} -> put({asked, P}, true), idle_loop();
         _ -> idle_loop()
     end.
 
@@ -140,7 +142,7 @@ run(How) ->
         log_get(runs) > 1 orelse How =:= again orelse attended(),
         steps(job(steps, []), How),
         end_window(),
-        finished(job(goal, new), case log_get(way) of {back, _, Why} -> #{reason => Why}; there -> #{} end)
+        finished_new(job(goal, new), case log_get(way) of {back, _, Why} -> #{reason => Why}; there -> #{} end)
     catch
         throw:{updo_fail, Reason} -> failed(Reason);
         Class:Reason:Stack -> failed({agent_error, text({Class, Reason, no_args(Stack)})})
@@ -152,6 +154,14 @@ attended() ->
     case job(watcher, none) of
         W when is_pid(W), node(W) =/= node() -> lists:member(node(W), nodes(connected)) orelse fail(unattended);
         _ -> true
+    end.
+
+%% New, unless nobody knows what some of those are that were born meanwhile.
+finished_new(Outcome, Info) ->
+    case [P || P <- log_get(unsure), is_process_alive(P)] of
+        [] -> finished(Outcome, Info);
+        Pids -> finished(mixed, Info#{unsure => lists:sublist(Pids, named()), goal => Outcome,
+                                      by_hand => [text_of("sys:get_state(~s).", [pid_text(P)]) || P <- lists:sublist(Pids, named())]})
     end.
 
 finished(Outcome, Info) ->
@@ -194,6 +204,7 @@ end_window() ->
         #{found := [], switching := [], on_load := []} -> ok;
         _ ->
             resume_all([]),
+            births_off(),
             put(want, undefined),
             log(window_closed)
     end.
@@ -218,6 +229,8 @@ recover(Why) ->
     #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O, way := Way,
       foreign := Foreign} = get(log),
     code_server_idle(),
+    release(),
+    births_forgotten([M || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks, {M, _} <- Rank]),
     Late = is_tuple(Why) andalso element(1, Why) =:= deadline,
     if
         Outcome =/= undefined -> ok;
@@ -249,6 +262,8 @@ again_back(_) ->
 code_server_idle() -> code:delete(updo_run), ok.
 
 back(Why) ->
+    release(),
+    births_off(),
     try
         #{switching := S, on_load := O, windows := N, foreign := Foreign} = get(log),
         case {S ++ O, cannot_undo()} of
@@ -274,7 +289,7 @@ abort(Why, N) ->
 %% code_change, for their processes have run since. Where that cannot be, it is a mix.
 finished_old(Why, N, Info) ->
     case {log_get(way), N} of
-        {there, 0} -> finished(other(job(goal, new)), Info#{reason => Why});
+        {there, 0} -> finished_new(other(job(goal, new)), Info#{reason => Why});
         {there, _} ->
             case can_turn(N) of
                 true ->

@@ -21,7 +21,7 @@ prepare(How) ->
     case How of
         once ->
             Conv = lists:usort([M || {_, {code_change, _, L}} <- Steps, {M, _} <- L]),
-            Before = maps:from_list([{M, #{md5 => current_md5(M), vsn => loaded_vsn(M), file => current_file(M)}}
+            Before = maps:from_list([{M, #{md5 => current_md5(M), vsn => loaded_vsn(M), file => current_file(M), mode => callback_mode(M)}}
                                      || M <- lists:usort(Mine ++ Conv)]),
             log({set, before, Before});
         again -> ok

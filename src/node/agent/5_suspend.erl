@@ -8,6 +8,7 @@ suspend(Id, Ranks) ->
     Order = [[M || {M, _} <- Rank] || Rank <- Ranks],
     put(limits, maps:merge(case get(limits) of undefined -> #{}; L -> L end, Limits)),
     Want = maps:map(fun(_, _) -> true end, Limits),
+    births_on(maps:keys(Want)),
     %% Found by an executor that died since: already logged, perhaps suspended.
     Known = [F || F <- [maps:with(maps:keys(Want), F) || F <- log_get(found)], map_size(F) > 0],
     KnownPids = lists:usort([P || F <- Known, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
@@ -19,9 +20,16 @@ suspend(Id, Ranks) ->
     First = suspend_found(Id, Order, Found, now_ms()),
     sweep(Id, Order, Want, First, 1).
 
-%% Again for those born meanwhile, until there are none.
-sweep(_, _, _, Info, 20) -> Info#{sweeps => 20};
+%% Again for those born meanwhile, until there are none. Where births are watched three times will do: the few who are
+%% born later are known at the switch.
 sweep(Id, Order, Want, Info, N) ->
+    case N >= case get(births) of none -> 20; _ -> 3 end of
+        true -> Info#{sweeps => N};
+        false -> sweep_once(Id, Order, Want, Info, N)
+    end.
+
+sweep_once(Id, Order, Want, Info, N) ->
+    put(looked, now_ms()),
     {Found, Seen} = find(Want, get(seen)),
     put(seen, Seen),
     case map_size(Found) of
@@ -70,6 +78,7 @@ wait_suspended(Ref, Slow, LetGo, T0) ->
                                         end, {[], LetGo}, LetGo),
             lists:foreach(fun(Q) -> owner(Q) ! {again, Ref, suspend, Q} end, Freed),
             Slow2 = maps:merge(Slow1, maps:from_list([{Q, true} || Q <- Freed])),
+            release_for(maps:keys(Slow2)),
             over_time(Slow2, LetGo1, T0),
             Held = held(Slow2, LetGo1),
             LetGo2 = lists:foldl(fun(P, Acc) -> let_go(P, Held, Acc) end, LetGo1,
@@ -149,6 +158,7 @@ find(Want, Seen) ->
     Empty = list_to_tuple(lists:duplicate(N, [])),
     Fast = can_ask_for_one_key(),
     {Found0, Unborn, Managers} = scan(ordsets:subtract(Pids, Seen), Want, Fast, N, Empty, #{}, [], []),
+    put(unborn, length(Unborn)),
     Found1 = case map_size(Handlers) of
         0 -> Found0;
         _ -> lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found0,

@@ -6,6 +6,7 @@
 %% The point of no return. Everything slow has been done before.
 load(Id, Ms) ->
     {Prepared, OnLoad} = maps:get(Id, get(prepared)),
+    last_look(Id),
     log({set, switching, lists:usort((Ms -- OnLoad) ++ log_get(switching))}),
     check_guardian(),
     case Prepared =:= none orelse code:finish_loading(Prepared) of
@@ -13,8 +14,19 @@ load(Id, Ms) ->
         ok -> ok;
         {error, What} -> fail({load_failed, What})
     end,
+    %% What runs when a module is loaded may need its supervisor.
+    OnLoad =:= [] orelse release(),
     lists:foreach(fun(M) -> load_on_load(M) end, OnLoad),
-    #{modules => length(Ms), born => late_born(Id)}.
+    Turned = turned(Ms),
+    log({set, turned, lists:usort(Turned ++ log_get(turned))}),
+    {Unsure, Ended, Taken} = born_meanwhile(Id),
+    release(),
+    log({set, unsure, Unsure ++ log_get(unsure)}),
+    %% Whom code_change reaches in a later step is asked by that.
+    Later = [M || {_, {code_change, up, L}} <- job(steps, []), {M, How} <- L, How =/= soft],
+    lists:foreach(fun(M) -> ask_mode(Id, M) end, Turned -- Later),
+    #{modules => length(Ms), born => lists:sublist(Unsure, named()), taken => Taken,
+      ended => [#{module => M, pid => P} || {M, P} <- Ended]}.
 
 %% One by one, after the others; the VM runs the module's on_load function in a process of its own.
 load_on_load(M) ->
@@ -23,23 +35,6 @@ load_on_load(M) ->
     case code:load_binary(M, File, B) of
         {module, M} -> ok;
         {error, What} -> fail({load_failed, [{M, What}]})
-    end.
-
-%% Born between the last look and the switch. Who is still inside the old init has an old state for certain and is
-%% taken along; for the others nobody can tell, they are named.
-late_born(Id) ->
-    case get(want) of
-        undefined -> [];
-        Want ->
-            {Found, Seen} = find(Want, get(seen)),
-            put(seen, Seen),
-            All = [{M, P} || {M, Parts} <- maps:to_list(Found), Part <- tuple_to_list(Parts), P <- Part],
-            N = log_get(nworkers),
-            Empty = list_to_tuple(lists:duplicate(N, [])),
-            Old = [{M, P} || {M, P} <- All, erlang:check_process_code(P, M)],
-            Take = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, #{}, Old),
-            Old =:= [] orelse suspend_found(Id, [maps:keys(Take)], Take, now_ms()),
-            lists:sublist([P || {_, P} <- All -- Old], named())
     end.
 
 %% ---------------------------------------------------------------------------------------------------------------
@@ -62,12 +57,24 @@ old_vsn(down, M) ->
 
 change(Id, M, How, Vsn) ->
     log({add, converting, M}),
+    change(Id, M, How, Vsn, parts_of(M)).
+
+change(Id, M, How, Vsn, All) ->
     Handler = is_map_key(M, handlers()),
     Save = save_fun(stamp(), get(pass), Handler),
     Op = case How of
         {advanced, Extra} -> {change, M, Vsn, Extra, Save, get(nobody)};
         {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(nobody)}
     end,
+    Sum = for_all(Id, M, Op, How, Vsn, All),
+    case How of
+        {convert, _} -> lists:member(M, log_get(turned)) andalso ask_mode(Id, M);
+        _ -> ok
+    end,
+    Sum.
+
+%% One operation that may fail, for all processes of a module: {processes, dead among them}.
+for_all(Id, M, Op, How, Vsn, All) ->
     Ref = make_ref(),
     T0 = now_ms(),
     {Totals, Dead, Slow, Failed} = lists:foldl(
@@ -75,7 +82,7 @@ change(Id, M, How, Vsn) ->
                 {D1, S1, F1} = do(Ref, Id, Op, Parts, parts_size(Parts)),
                 {T + parts_size(Parts), D + D1, S1 ++ S, F1};
            (_, Acc) -> Acc
-        end, {0, 0, [], []}, parts_of(M)),
+        end, {0, 0, [], []}, All),
     Until = case limit(M) of infinity -> infinity; Ms -> T0 + Ms end,
     {Dead1, Failed1, TimedOut} = case Failed of
         [] -> wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), Until, 0, first);
@@ -127,28 +134,35 @@ convert_fun(From, M, Mod, Fun, Handler) ->
 
 tell({Pid, Tag}, Answer) -> Pid ! {Tag, Answer}.
 
-%% Puts the saved state back.
-restore_fun(Stamp, Handlers) ->
-    fun(S) ->
+%% Puts the saved state back. Asks: whether the callback mode will be asked for again.
+restore_fun(Stamp, Handlers, Asks) ->
+    fun(S0) ->
+        S = case erase('$updo_asking') of
+            {Before, none} -> Before;
+            {Before, H0} -> process_flag(error_handler, H0), Before;
+            undefined -> S0
+        end,
         K = case S of
             {H, I, _} when is_map_key(H, Handlers) -> case get({'$updo_saved', H, I}) of undefined -> '$updo_saved'; _ -> {'$updo_saved', H, I} end;
             _ -> '$updo_saved'
         end,
-        case get(K) of {Stamp, _, Old} -> erase(K), Old; _ -> S end
+        case get(K) of {Stamp, _, Old} -> erase(K), Asks andalso put('$updo_asked', Stamp), Old; _ -> S end
     end.
 
 %% The same for one that hangs in code_change: it may get there long after the agent's module is gone.
-portable_restore_fun(Stamp, Handlers) ->
-    portable("fun(S) -> "
+portable_restore_fun(Stamp, Handlers, Asks) ->
+    portable("fun(S0) -> "
+             "S = case erase('$updo_asking') of {B, none} -> B; {B, E} -> process_flag(error_handler, E), B; undefined -> S0 end, "
              "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso get({'$updo_saved', H, I}) of"
              "      {Stamp, _, _} -> {'$updo_saved', H, I}; _ -> '$updo_saved' end;"
              "    _ -> '$updo_saved' end, "
-             "case get(K) of {Stamp, _, Old} -> erase(K), Old; _ -> S end end.",
-             [{'Stamp', Stamp}, {'Handlers', Handlers}]).
+             "case get(K) of {Stamp, _, Old} -> erase(K), Asks andalso put('$updo_asked', Stamp), Old; _ -> S end end.",
+             [{'Stamp', Stamp}, {'Handlers', Handlers}, {'Asks', Asks}]).
 
 erase_fun() ->
     fun(S) ->
-        lists:foreach(fun('$updo_saved' = K) -> erase(K); ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()),
+        lists:foreach(fun('$updo_saved' = K) -> erase(K); ('$updo_asked' = K) -> erase(K);
+                         ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()),
         S
     end.
 

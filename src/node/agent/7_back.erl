@@ -78,7 +78,7 @@ resume_everybody(Op) ->
     Found = found_modules(),
     Ms = [M || M <- Order, lists:member(M, Found)] ++ (Found -- Order),
     Wait = case Op of resume -> 50; _ -> job(grace, grace()) end,
-    Sums = [resume(M, Op) || M <- Ms],
+    Sums = [resume(M, back_op(M, Op)) || M <- Ms],
     {_, _, Late} = wait_lates(lists:append([S || {_, S} <- Sums]), now_ms() + Wait),
     log({set, t1, now_us()}),
     still_suspended(maps:keys(maps:without([P || {_, P} <- Late], all_found())), 50),
@@ -100,11 +100,16 @@ still_suspended(Pids, N) ->
 undo(Why, N) ->
     event({undo_started, Why}),
     T = now_us(),
+    Newborn = newborn(),
     {Killed, Lost} = reload_old(),
+    {Ended, Unsure} = newborn_after(Newborn),
+    release(),
+    log({set, unsure, Unsure}),
     {Count, Late} = resume_everybody(case Lost of [] -> back_op(); _ -> resume end),
-    event({undo_finished, now_us() - T, #{processes => Count, killed => Killed, late => [P || {_, P} <- Late], lost => [M || {M, _} <- Lost]}}),
+    event({undo_finished, now_us() - T, #{processes => Count, killed => Killed, late => [P || {_, P} <- Late], lost => [M || {M, _} <- Lost],
+                                                    ended => [#{module => M, pid => P} || {M, P} <- Ended]}}),
     case {Lost, Late} of
-        {[], []} -> finished_old(Why, N, #{killed => Killed});
+        {[], []} -> unasked(Why, N, #{killed => Killed});
         {[], _} ->
             put(stragglers, maps:from_list([{L, monitor(process, P)} || {_, P} = L <- Late])),
             put(straggling, {Why, N}),
@@ -115,15 +120,29 @@ undo(Why, N) ->
                               by_hand => [text_of("code:load_file(~p).", [M]) || {M, _} <- Lost]})
     end.
 
+%% Old, unless somebody could not be asked for the callback mode of the old version.
+unasked(Why, N, Info) ->
+    case asked_in_vain() of
+        [] -> finished_old(Why, N, Info);
+        Unasked ->
+            Shown = lists:sublist(Unasked, named()),
+            finished(mixed, Info#{reason => Why, unasked => [(describe(P, #{}))#{why => W} || {P, W} <- Shown],
+                                  by_hand => [text_of("exit(~s, kill).", [pid_text(P)]) || {P, _} <- Shown]})
+    end.
+
 back_op() ->
     case log_get(converting) of
         [] -> resume;
         _ ->
-            Portable = portable_restore_fun(stamp(), handlers()),
-            %% Of those whom a dead executor asked for something nobody knows who hangs.
-            Fun = case get(recovered) of true -> Portable; _ -> restore_fun(stamp(), handlers()) end,
-            {restore, Fun, Portable, get(nobody)}
+            restore_op(false, none)
     end.
+
+%% Asks: whether the callback mode is asked for as well.
+restore_op(Asks, Ask) ->
+    Portable = portable_restore_fun(stamp(), handlers(), Asks),
+    %% Of those whom a dead executor asked for something nobody knows who hangs.
+    Fun = case get(recovered) of true -> Portable; _ -> restore_fun(stamp(), handlers(), Asks) end,
+    {restore, Fun, Portable, get(nobody), Ask}.
 
 %% {killed processes, [{Module, Why not}]}. The slot needed for the old code is the one that the old code itself
 %% still occupies; whoever executes it cannot survive.
@@ -180,7 +199,7 @@ straggler(Ref, Pid) ->
             put(stragglers, Left),
             {Why, N} = get(straggling),
             case N of
-                0 -> finished_old(Why, N, #{});
+                0 -> unasked(Why, N, #{});
                 %% The client was told already that it is a mix.
                 _ -> mixed(Why, #{}, log_get(loaded))
             end;

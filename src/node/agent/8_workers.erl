@@ -53,6 +53,7 @@ wait_late(Ref, Slow, Until, Dead, What) ->
         quiet ->
             Gone = [P || P <- maps:keys(Slow), not is_process_alive(P)],
             Slow1 = maps:without(Gone, Slow),
+            release_for(maps:keys(Slow1)),
             case Until =/= infinity andalso now_ms() >= Until of
                 true -> {Dead + length(Gone), [], maps:keys(Slow1)};
                 false -> wait_late(Ref, Slow1, Until, Dead + length(Gone), What)
@@ -91,10 +92,10 @@ stop_workers() ->
 %% Slow: requests that were not answered quickly; their answers are passed on when they come.
 worker(E, Slow) ->
     receive
-        {do, Ref, {restore, _, Portable, Nobody} = Op, Pids} when map_size(Slow) > 0 ->
+        {do, Ref, {restore, _, Portable, Nobody, Ask} = Op, Pids} when map_size(Slow) > 0 ->
             Hanging = maps:from_list([{P, true} || {_, P} <- maps:keys(Slow)]),
             {Those, Others} = lists:partition(fun(P) -> is_map_key(P, Hanging) end, Pids),
-            Special = {restore, Portable, Portable, Nobody},
+            Special = {restore, Portable, Portable, Nobody, case Ask of {M, Vsn, _, Later} -> {M, Vsn, Later, Later}; none -> none end},
             lists:foreach(fun(P) -> send(Special, {self(), {Ref, P}}, P) end, Those),
             Slow1 = maps:merge(Slow, maps:from_list([{{Ref, P}, true} || P <- Those])),
             put(told, now_ms()),
@@ -109,6 +110,7 @@ worker(E, Slow) ->
             send(Op, {self(), {nobody, P}}, P),
             worker(E, Slow);
         {sync, Ref} -> E ! {synced, Ref}, worker(E, Slow);
+        {{ask, P}, Answer} -> unasked_one(E, P, Answer), worker(E, Slow);
         {{Ref, P} = Tag, Answer} when is_map_key(Tag, Slow) ->
             E ! {late, Ref, P, answer(Answer)},
             worker(E, maps:remove(Tag, Slow));
@@ -140,6 +142,7 @@ pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
         {{R, P} = Tag, Answer} when is_map_key(Tag, Slow) ->
             E ! {late, R, P, answer(Answer)},
             pump(E, Ref, Op, Ps, Out, Dead, maps:remove(Tag, Slow), Late, K);
+        {{ask, P}, Answer} -> unasked_one(E, P, Answer), pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K);
         {stop, Ref} -> pump(E, Ref, Op, [], Out, Dead, Slow, Late, K);
         stop -> pump(E, Ref, Op, [], Out, Dead, Slow, Late, K)
     after quiet() ->
@@ -147,6 +150,9 @@ pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
         Slow1 = lists:foldl(fun(P, Acc) -> Acc#{{Ref, P} => true} end, Slow, Alive),
         pump(E, Ref, Op, Ps, #{}, Dead + length(Gone), Slow1, Alive ++ Late, K)
     end.
+
+unasked_one(E, P, Answer) ->
+    case answer(Answer) of ok -> ok; {error, Why} -> E ! {unasked, P, Why} end.
 
 %% Every 5000 answers, and after a second with fewer.
 progress(E, Ref, K) ->
@@ -158,7 +164,7 @@ progress(E, Ref, K) ->
 
 %% On the way out there is no failure that could stop anything.
 answer(suspend, Answer) -> answer(Answer);
-answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert -> answer(Answer);
+answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert; element(1, Op) =:= ask -> answer(Answer);
 answer(_, _) -> ok.
 
 answer(ok) -> ok;
@@ -174,8 +180,16 @@ send({change, M, Vsn, Extra, Save, Nobody}, From, P) ->
 send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},
     P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
-send({restore, Restore, _, Nobody}, From, P) ->
+send({ask, M, Vsn, Stash, Unstash, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Stash}},
+    P ! {system, From, {change_code, M, Vsn, callback_mode}},
+    P ! {system, {Nobody, Nobody}, {replace_state, Unstash}};
+send({restore, Restore, _, Nobody, Ask}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Restore}},
+    case Ask of
+        {M, Vsn, {Stash, Unstash}, _} -> send({ask, M, Vsn, Stash, Unstash, Nobody}, {self(), {ask, P}}, P);
+        none -> ok
+    end,
     P ! {system, From, resume};
 %% The answer to an empty change of debug options says that the process has come past the erasing.
 send({erase, Erase, Nobody}, From, P) ->
