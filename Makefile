@@ -15,8 +15,9 @@ setup: ## install Erlang and Elixir when they are missing (Debian packages)
 build: ## the release binary
 	$(CARGO) build --release --locked
 
+# Most tests wait for nodes: more of them at a time than processors.
 test: setup ## all tests; starts real nodes on 127.0.0.1
-	$(CARGO) test --locked
+	RUST_TEST_THREADS="$${RUST_TEST_THREADS:-$$(n=$$(nproc); echo $$((n > 2 ? 2 * n : 4)))}" $(CARGO) test --locked
 	@if [ -e tests/agent/run.sh ]; then sh tests/agent/run.sh; fi
 
 demo: setup build ## upgrade a small shop under load, with every promise checked

@@ -186,7 +186,7 @@ impl Engine {
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
         let target = self.target_of(node);
         let from_plan = target.and_then(|target| target.cookie.clone());
-        let cookie = cookie(self.settings.cookie_file.as_deref(), from_plan.as_ref())?;
+        let cookie = cookie(&self.settings, from_plan.as_ref())?;
         let mut connect = Connect::new(node.clone(), cookie);
         connect.local_name = self
             .settings
@@ -225,13 +225,15 @@ impl Engine {
     }
 }
 
-/// The cookie by the usual precedence: file, environment, plan, home.
+/// The cookie by the usual precedence: file, environment, plan, a person's own setting, home.
 ///
 /// # Errors
 /// E507 when the first that is there cannot be used.
-pub fn cookie(file: Option<&Path>, plan: Option<&CookieFrom>) -> Result<Cookie> {
+pub fn cookie(settings: &Settings, plan: Option<&CookieFrom>) -> Result<Cookie> {
     let env = |name: &str| std::env::var(name).ok();
-    let from_plan = plan.map(|from| {
+    let file = settings.cookie_file.as_deref();
+    let own = settings.cookie_default.clone().map(CookieFrom::File);
+    let from_plan = plan.or(own.as_ref()).map(|from| {
         move || match from {
             CookieFrom::File(path) => Cookie::from_file(path),
             CookieFrom::Env(name) => Cookie::from_env(name, std::env::var(name).ok().as_deref()),
@@ -344,7 +346,7 @@ impl Connection<'_> {
         walking: &Walking<'_>,
         sink: &mut dyn FnMut(&Event),
     ) -> Outcome {
-        let records = Records::new(&self.engine.settings.state_dir);
+        let records = self.engine.settings.records();
         let run = run_id(&records);
         // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);

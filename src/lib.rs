@@ -19,6 +19,7 @@ extern crate alloc;
 
 pub mod cli;
 pub mod diag;
+pub mod disk;
 pub mod engine;
 pub mod eval;
 pub mod exec;

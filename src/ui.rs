@@ -68,8 +68,13 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// By flags and environment (`NO_COLOR`, `CLICOLOR_FORCE`, `TERM`, the locale).
-    pub fn new(colour: Colour, no_unicode: bool, width: Option<usize>) -> Self {
+    /// By flags, environment and what a person has set (`own_width`; `NO_COLOR`, `CLICOLOR_FORCE`, `TERM`, the locale).
+    pub fn new(
+        colour: Colour,
+        no_unicode: bool,
+        width: Option<usize>,
+        own_width: Option<usize>,
+    ) -> Self {
         let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let dumb = env("TERM").is_some_and(|term| term == "dumb");
         let wants = |terminal: bool| match colour {
@@ -90,6 +95,7 @@ impl Ui {
         let unicode = !no_unicode && (utf8 || io::stderr().is_terminal());
         let given_width = width
             .or_else(|| env("COLUMNS")?.parse().ok())
+            .or(own_width)
             .map(|width| width.clamp(40, 400));
         let width = given_width.or_else(columns).unwrap_or(100).clamp(40, 400);
         let style = |terminal| Style {

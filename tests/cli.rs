@@ -6,6 +6,8 @@ mod support;
 mod ask;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/config.rs"]
+mod config;
 #[path = "cli/connect.rs"]
 mod connect;
 #[path = "cli/embed.rs"]

@@ -58,8 +58,8 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NODE")]
     pub name: Option<String>,
     /// Colours
-    #[arg(long, global = true, value_enum, default_value_t, env = "UPDO_COLOR")]
-    pub color: Colour,
+    #[arg(long, global = true, value_enum, env = "UPDO_COLOR")]
+    pub color: Option<Colour>,
     /// ASCII only
     #[arg(long, global = true)]
     pub no_unicode: bool,

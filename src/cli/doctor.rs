@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::args::Doctor;
+use super::config::Config;
 use super::{Context, Exit};
 use crate::diag::{Result, SourceMap};
 use crate::engine::{self, Engine, Settings};
@@ -86,7 +87,9 @@ struct Visit<'a> {
 impl Visit<'_> {
     fn all(&mut self) -> Result<()> {
         let settings = &self.engine.settings;
-        self.step("settings", |_| Ok(settings_of(settings)))?;
+        self.step("settings", |visit| {
+            Ok(settings_of(settings, &visit.context.config))
+        })?;
         let node = self.node;
         let address = self.keep("name", |_| {
             let address = Address::parse(node)?;
@@ -200,13 +203,13 @@ impl Visit<'_> {
     fn cookie(&self) -> Result<String> {
         let target = self.engine.target_of(self.node);
         let planned = target.and_then(|target| target.cookie.as_ref());
-        let cookie = engine::cookie(self.engine.settings.cookie_file.as_deref(), planned)?;
+        let cookie = engine::cookie(&self.engine.settings, planned)?;
         Ok(format!("from {}", cookie.source()))
     }
 }
 
 /// What holds, and where it comes from.
-fn settings_of(settings: &Settings) -> String {
+fn settings_of(settings: &Settings, config: &Config) -> String {
     let from = |flag: bool, names: &[&str], otherwise: &str| -> String {
         let set = names
             .iter()
@@ -225,8 +228,16 @@ fn settings_of(settings: &Settings) -> String {
         ),
         None => "made up for each run (default)".to_owned(),
     };
+    let own = match &config.path {
+        Some(path) => format!(
+            "\nown settings {}: {}",
+            path.display(),
+            config.says().join(", ")
+        ),
+        None => String::new(),
+    };
     format!(
-        "state folder {} ({state})\nour name {name}",
+        "state folder {} ({state})\nour name {name}{own}",
         settings.state_dir.display()
     )
 }

@@ -73,7 +73,7 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
 /// Connects to a node that no plan describes.
 pub(super) fn connect(context: &Context<'_>, node: &NodeName) -> crate::diag::Result<Session> {
     let settings = context.settings();
-    let cookie = crate::engine::cookie(settings.cookie_file.as_deref(), None)?;
+    let cookie = crate::engine::cookie(&settings, None)?;
     let mut connect = Connect::new(node.clone(), cookie);
     connect.tls = crate::engine::tls(&settings, None)?;
     connect.local_name = settings.local_name;

@@ -2,11 +2,12 @@
 //! alone and its errors are told.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::Fmt;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, SourceMap};
+use crate::disk;
 use crate::plan::load::read_text;
 use crate::report::paint;
 use crate::syntax::fmt::format_plan;
@@ -64,7 +65,7 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
         return Exit::Done;
     }
     if differs {
-        if let Err(why) = replace(file, &formatted) {
+        if let Err(why) = disk::replace(file, formatted.as_bytes()) {
             let title = format!("cannot write `{}`", file.display());
             let told = Diagnostic::new(Code::E802, title).note(why.to_string());
             return context.fail(told, &sources);
@@ -84,20 +85,4 @@ fn from_stdin() -> Result<String, String> {
         .take(16 << 20)
         .read_to_string(&mut text);
     read.map(|_| text).map_err(|why| why.to_string())
-}
-
-/// Writes beside the file and renames, so that there is never half a plan. A link stays a link.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
-    let file = file.canonicalize()?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let beside: PathBuf = file.with_file_name(format!(".{name}.updo-{}", std::process::id()));
-    let written = std::fs::write(&beside, text)
-        .and_then(|()| std::fs::set_permissions(&beside, std::fs::metadata(&file)?.permissions()))
-        .and_then(|()| std::fs::File::open(&beside)?.sync_all())
-        .and_then(|()| std::fs::rename(&beside, &file));
-    if written.is_err() {
-        // Whatever of it is there is of no use.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
 }

@@ -6,6 +6,7 @@ mod attach;
 mod block;
 mod check;
 mod complete;
+mod config;
 mod diff;
 mod doctor;
 mod eval;
@@ -38,6 +39,7 @@ use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::{Engine, Settings};
 use crate::ui::Ui;
 use args::{Args, Command, Global};
+use config::Config;
 
 /// Parses the arguments, runs the command, gives the exit code.
 pub fn main() -> Exit {
@@ -58,12 +60,23 @@ pub fn main() -> Exit {
         eprintln!("updo: cannot start in {}: {why}", folder.display());
         return Exit::Usage;
     }
-    let mut ui = Ui::new(global.color, global.no_unicode, global.width);
+    // What is wrong with it is said in the look that the flags want.
+    let config = Config::read(&|name| std::env::var(name).ok());
+    let (config, wrong) = match config {
+        Ok(config) => (config, None),
+        Err(told) => (Config::default(), Some(told)),
+    };
+    let colour = global.color.or(config.color).unwrap_or_default();
+    let no_unicode = global.no_unicode || config.unicode == Some(false);
+    let mut ui = Ui::new(colour, no_unicode, global.width, config.width);
     ui.set_quiet(global.quiet);
     ui.set_verbose(global.verbose);
     ui.json = global.json;
     ui.no_input |= global.no_input;
-    let context = Context { ui, global };
+    let context = Context { ui, global, config };
+    if let Some(told) = wrong {
+        return context.fail(*told, &SourceMap::default());
+    }
     if let Err(diagnostic) = trace::begin(&context) {
         return context.fail(*diagnostic, &SourceMap::default());
     }
@@ -97,6 +110,7 @@ pub fn main() -> Exit {
 pub(crate) struct Context<'a> {
     pub ui: Ui,
     pub global: &'a Global,
+    pub config: Config,
 }
 
 impl Context<'_> {
@@ -110,6 +124,8 @@ impl Context<'_> {
                 .insert(name.trim().to_owned(), value.to_owned());
         }
         settings.cookie_file.clone_from(&self.global.cookie_file);
+        settings.cookie_default.clone_from(&self.config.cookie_file);
+        settings.runs = self.config.runs;
         if self.global.name.is_some() {
             settings.local_name.clone_from(&self.global.name);
         }

@@ -50,6 +50,7 @@ pub(super) fn run(context: &Context<'_>, args: &Repl) -> Exit {
             );
             let places = Places {
                 history: &history,
+                lines: context.config.history,
                 edited: &edited,
             };
             terminal::interactive(&mut session, &context.ui, places, &interrupt)
@@ -167,7 +168,7 @@ fn leave(context: &Context<'_>, session: &Session, began_on: &NodeName) -> Exit 
     if let Some(width) = global.width {
         command.arg("--width").arg(width.to_string());
     }
-    if let Some(colour) = global.color.to_possible_value() {
+    if let Some(colour) = global.color.and_then(|colour| colour.to_possible_value()) {
         command.args(["--color", colour.get_name()]);
     }
     for (is_set, flag) in [

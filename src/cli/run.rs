@@ -312,7 +312,7 @@ fn finished(context: &Context<'_>, stream: &mut Stream, walked: &Walked, took: D
     stream.line(context, line);
 }
 
-/// E618: why no further node was begun, and how to go on.
+/// E620: why no further node was begun, and how to go on.
 fn ended_early(engine: &Engine, walked: &Walked, dot: &str) -> Option<Diagnostic> {
     if !walked.errors.is_empty() || (walked.done() == 0 && walked.untouched() == 0) {
         return None;
@@ -325,7 +325,7 @@ fn ended_early(engine: &Engine, walked: &Walked, dot: &str) -> Option<Diagnostic
     let title = format!("rollout stopped {why}: {}", rollout::numbers(walked, dot));
     let title = title.replace("stopped it was", "stopped, it was");
     let plan = engine.plan.path.display();
-    let told = Diagnostic::new(Code::E618, title)
+    let told = Diagnostic::new(Code::E620, title)
         .note("every node is wholly old or wholly new; nodes that are new have nothing to do in another run");
     Some(told.help(format!("to go on: updo run {plan}")))
 }

@@ -48,7 +48,7 @@ fn one(
             .values()
             .filter_map(|module| match &module.origin {
                 Origin::File(file)
-                    if !file.starts_with(&facts.otp_lib) && store.get(&module.md5).is_none() =>
+                    if !file.starts_with(&facts.otp_lib) && !store.want(&module.md5) =>
                 {
                     Some((file.clone(), module.md5))
                 }
@@ -70,6 +70,7 @@ fn one(
                 kept += 1;
             }
         }
+        store.forget();
         context.ui.data(&format!(
             "kept {} of {}\n",
             kept,

@@ -252,9 +252,9 @@ codes! {
     /// OTP's release handler refused the script, or gave up in the middle of it.
     E615,
     /// A rollout was ended early: some nodes are new, the others as before, each consistent.
-    E618,
+    E620,
     /// Nobody has verified the whole rollout: the connection was lost, or nobody waited for it. All nodes are new.
-    E619,
+    E621,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
     /// The code is what it should be; of processes born at the switch nobody knows which version made their states.

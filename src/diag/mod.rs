@@ -4,6 +4,7 @@
 //! its [`Code`] comes from one closed list, so that a diagnostic without a code does not compile.
 
 pub mod code;
+mod cut;
 pub mod render;
 pub mod source;
 pub mod suggest;

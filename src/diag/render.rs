@@ -13,6 +13,7 @@ use miette::{
 };
 use serde_json::{Value, json};
 
+use super::cut::Cut;
 use super::{Diagnostic, Label, Severity, SourceMap, Span};
 
 /// How a report looks.
@@ -40,10 +41,10 @@ impl Default for Style {
 /// A report: the code, the title, the snippets, the notes, the help.
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> String {
     let width = style.width.max(20);
+    let marker = if style.unicode { "…" } else { "..." };
     let adapter = Adapter {
         diagnostic,
-        sources,
-        labels: labels(diagnostic, sources),
+        shown: Cut::new(labels(diagnostic, sources), sources, marker),
     };
     let mut out = String::new();
     let handler = GraphicalReportHandler::new_themed(theme(style))
@@ -209,8 +210,7 @@ fn labels(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<Label> {
 /// A diagnostic as miette wants it. The help is not handed over, so that notes may come before it.
 struct Adapter<'a> {
     diagnostic: &'a Diagnostic,
-    sources: &'a SourceMap,
-    labels: Vec<Label>,
+    shown: Cut<'a>,
 }
 
 impl fmt::Debug for Adapter<'_> {
@@ -241,11 +241,11 @@ impl miette::Diagnostic for Adapter<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        (!self.labels.is_empty()).then_some(self as &dyn SourceCode)
+        (!self.shown.labels.is_empty()).then_some(self as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let spans = self.labels.iter().enumerate().map(|(index, label)| {
+        let spans = self.shown.labels.iter().enumerate().map(|(index, label)| {
             let span = (label.span.start, label.span.end - label.span.start);
             let text = (!label.text.is_empty()).then(|| label.text.clone());
             if index == 0 {
@@ -266,7 +266,8 @@ impl SourceCode for Adapter<'_> {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let source = self
+        let shown = &self.shown;
+        let source = shown
             .sources
             .source_at(span.offset())
             .ok_or(MietteError::OutOfBounds)?;
@@ -276,12 +277,14 @@ impl SourceCode for Adapter<'_> {
         }
         let found = source.text.as_str().read_span(&local, before, after)?;
         let global = SourceSpan::from((found.span().offset() + source.base, found.span().len()));
+        // What stands above the snippet is the place in the file, not in what is shown of it.
+        let column = shown.column(span.offset()).filter(|_| before == 0);
         let contents = MietteSpanContents::new_named(
             source.name.clone(),
             found.data(),
             global,
             found.line(),
-            found.column(),
+            column.unwrap_or(found.column()),
             found.line_count(),
         );
         Ok(Box::new(contents))

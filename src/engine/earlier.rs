@@ -204,7 +204,7 @@ pub fn undo(
     way: &WayBack,
     sink: &mut dyn FnMut(&Event),
 ) -> (String, Outcome) {
-    let records = Records::new(&settings.state_dir);
+    let records = settings.records();
     let run = run_id(&records);
     let this = Summary {
         run: run.clone(),

@@ -239,7 +239,7 @@ pub fn walk<'e>(
                 .walked
                 .errors
                 .iter()
-                .all(|told| told.code != Code::E619);
+                .all(|told| told.code != Code::E621);
             if !walk.walked.errors.is_empty() && asked {
                 walk.all_back(turns, &records);
             }

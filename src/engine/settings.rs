@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::exec::Interrupt;
 use crate::node::tls::{self, Name, Pem};
 use crate::plan::{ENVIRONMENT, Plan};
+use crate::report::record::Records;
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,10 @@ pub struct Settings {
     pub sets: BTreeMap<String, String>,
     /// `--cookie-file`.
     pub cookie_file: Option<PathBuf>,
+    /// Where the cookie is when neither flag nor environment nor plan say it; a person's own setting.
+    pub cookie_default: Option<PathBuf>,
+    /// How many recorded runs are kept; `None` for the usual number.
+    pub runs: Option<usize>,
     /// `--name`: the local node name.
     pub local_name: Option<String>,
     /// epmd's port.
@@ -46,6 +51,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The recorded runs.
+    pub fn records(&self) -> Records {
+        Records::new(&self.state_dir).keeping(self.runs)
+    }
+
     /// The parameters that a plan has; others in the environment may be meant for other plans, and are nobody's
     /// business.
     pub fn sets_of(&self, plan: &Plan) -> BTreeMap<String, String> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::bindings::Bindings;
 use super::comprehension::Sink;
 use super::failure::{Failure, Fault, Kind};
+use super::functions::{Functions, NOTHING};
 use super::limits::{Budget, Exceeded, Limits};
 use super::pattern::Mismatch;
 use super::show;
@@ -17,62 +18,10 @@ use crate::diag::{Code, Diagnostic, Span, suggest};
 use crate::syntax::ast::{Clause, Expr, ExprKind, FunClause, MapPair, Spanned};
 use crate::term::{Atom, Term};
 
-/// The functions a plan defines, by name and arity, and the constants that they see.
-#[derive(Clone, Debug, Default)]
-pub struct Functions<'a> {
-    table: BTreeMap<(Atom, usize), &'a [FunClause]>,
-    constants: Option<&'a Bindings>,
-}
-
-impl<'a> Functions<'a> {
-    /// No functions.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a function; its arity is that of its first clause. Gives the clauses it replaces.
-    pub fn insert(
-        &mut self,
-        name: impl AsRef<str>,
-        clauses: &'a [FunClause],
-    ) -> Option<&'a [FunClause]> {
-        let arity = clauses.first()?.args.len();
-        self.table.insert((Atom::new(name), arity), clauses)
-    }
-
-    /// The clauses of a function.
-    pub fn get(&self, name: &Atom, arity: usize) -> Option<&'a [FunClause]> {
-        self.table.get(&(name.clone(), arity)).copied()
-    }
-
-    /// Lets the functions see the plan's constants and parameters, behind their own variables.
-    #[must_use]
-    pub fn with_constants(mut self, constants: &'a Bindings) -> Self {
-        self.constants = Some(constants);
-        self
-    }
-
-    /// The value of a constant.
-    fn constant(&self, name: &str) -> Option<&'a Term> {
-        self.constants.and_then(|constants| constants.get(name))
-    }
-
-    /// Names and arities.
-    pub fn names(&self) -> impl Iterator<Item = (&Atom, usize)> {
-        self.table.keys().map(|(name, arity)| (name, *arity))
-    }
-}
-
 /// Stack that one expression may use by itself: patterns and values recurse too, within their bounds.
 const SPARE: usize = 768 * 1024;
 /// Stack taken when there is less.
 const SEGMENT: usize = 4 * 1024 * 1024;
-
-/// What an evaluator without functions knows.
-static NOTHING: Functions<'static> = Functions {
-    table: BTreeMap::new(),
-    constants: None,
-};
 
 /// Evaluates expressions. One at a time; bindings belong to the caller and outlive it.
 pub struct Evaluator<'a> {

@@ -10,8 +10,7 @@ use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero};
 use super::failure::Fault;
 use crate::term::{BigInt, Term};
 
-/// The biggest integer: 2^20 bits (OTP's own bound is higher).
-pub(super) const MAX_BITS: u64 = 1 << 20;
+pub(super) use crate::term::number::MAX_BITS;
 
 type Outcome = Result<Term, Fault>;
 

@@ -31,23 +31,28 @@ impl Remote for OnNode<'_> {
                 Err(CallError::Timeout)
             })
         });
-        answer.map_err(|error| match error {
-            CallError::Raised {
-                class,
-                reason,
-                stack,
-            } => RemoteError::Raised {
-                class,
-                reason,
-                stack,
-            },
-            CallError::Timeout => RemoteError::Timeout,
-            CallError::Lost(why) => RemoteError::Lost(why),
-            CallError::Undecodable(why) => {
-                raised(Term::tuple([Term::atom("undecodable"), Term::string(&why)]))
-            }
-            CallError::TooLarge => raised(Term::atom("system_limit")),
-        })
+        answer.map_err(remote_error)
+    }
+}
+
+/// A call that gave no value, as the language sees it: what came and cannot be read is an exception of the call.
+pub(crate) fn remote_error(error: CallError) -> RemoteError {
+    match error {
+        CallError::Raised {
+            class,
+            reason,
+            stack,
+        } => RemoteError::Raised {
+            class,
+            reason,
+            stack,
+        },
+        CallError::Timeout => RemoteError::Timeout,
+        CallError::Lost(why) => RemoteError::Lost(why),
+        CallError::Undecodable(why) => {
+            raised(Term::tuple([Term::atom("undecodable"), Term::string(&why)]))
+        }
+        CallError::TooLarge => raised(Term::atom("system_limit")),
     }
 }
 

@@ -118,7 +118,7 @@ impl<'a, 'b> Checks<'a, 'b> {
             (false, None) => self.stopped(),
             (true, Some(why)) if self.whole => {
                 let title = format!("the connection to {} was lost", self.scene.session.node());
-                let told = Diagnostic::new(Code::E619, title).note(why);
+                let told = Diagnostic::new(Code::E621, title).note(why);
                 self.watch.fail(told);
                 true
             }
@@ -128,7 +128,7 @@ impl<'a, 'b> Checks<'a, 'b> {
             }
             (true, None) if self.whole && self.watch.interrupt.count() > 1 => {
                 let title = "interrupted before the rollout was verified";
-                self.watch.fail(Diagnostic::new(Code::E619, title));
+                self.watch.fail(Diagnostic::new(Code::E621, title));
                 true
             }
             (true, None) if self.watch.interrupt.count() > 1 => {

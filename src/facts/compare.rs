@@ -382,7 +382,8 @@ pub(super) fn unusable(file: &str, why: &str) -> Box<Diagnostic> {
     )
 }
 
-/// Keeps copies of every version that a change set knows, the running and the new ones.
+/// Keeps copies of every version that a change set knows, the running and the new ones, and forgets what nobody has wanted
+/// for long.
 ///
 /// # Errors
 /// When the store cannot be written.
@@ -394,6 +395,7 @@ pub fn keep(store: &Store, set: &ChangeSet) -> std::io::Result<usize> {
             kept += 1;
         }
     }
+    store.forget();
     Ok(kept)
 }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::archive::{self, Archives};
 use super::beam::{BeamError, BeamFacts};
 use super::chunk::MAX_BEAM;
+use super::wild;
 use crate::diag::{Code, Diagnostic};
 use crate::name::Module;
 
@@ -189,16 +190,12 @@ fn globbed(pattern: &str, base: &Path, found: &mut Vec<PathBuf>) -> Result<(), F
         let base = glob::Pattern::escape(if base.is_empty() { "." } else { base });
         format!("{base}/{pattern}")
     };
-    for path in glob::glob(&whole).map_err(|error| wrong(error.msg))? {
-        match path {
-            Ok(path) => add(path, found)?,
-            Err(error) => {
-                return Err(FileError::Io {
-                    path: error.path().to_owned(),
-                    error: error.into(),
-                });
-            }
-        }
+    let matching = wild::paths(&whole).map_err(|error| wrong(error.msg))?;
+    if let Some((path, error)) = matching.failed.into_iter().next() {
+        return Err(FileError::Io { path, error });
+    }
+    for path in matching.paths {
+        add(path, found)?;
     }
     Ok(())
 }

@@ -38,4 +38,5 @@ pub mod specs;
 mod starts;
 pub mod store;
 mod walk;
+pub mod wild;
 pub mod written;

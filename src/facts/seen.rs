@@ -6,7 +6,6 @@
 //! Losing the whole of it costs one slower look, nothing else: what cannot be read is taken for empty.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::store::hex;
@@ -164,11 +163,7 @@ impl Seen {
         ]));
         let folder = path.parent().unwrap_or(path);
         std::fs::create_dir_all(folder)?;
-        let beside = path.with_extension(format!("{}.new", std::process::id()));
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)?;
+        crate::disk::replace(path, &bytes)?;
         self.changed = false;
         Ok(())
     }

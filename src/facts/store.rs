@@ -2,11 +2,20 @@
 //!
 //! One file per version: `<state>/beams/<first two digits>/<md5>.beam`, written beside and renamed, so that
 //! a crash leaves a whole file or none. What is read back is checked against the MD5 by the caller's
-//! reader, so a damaged store is an empty store.
+//! reader, so a damaged store is an empty store. A copy's time says when it was last wanted; [`Store::forget`] takes
+//! away what nobody has wanted for long when there are many.
 
 use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::disk;
+
+/// How many copies are always kept: the last five versions of a thousand modules.
+const KEPT: usize = 5_000;
+
+/// How long a copy is kept at least after it was last wanted: a node may run for long what nobody has saved again.
+const WANTED: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// A folder of beams.
 #[derive(Clone, Debug)]
@@ -32,23 +41,62 @@ impl Store {
         fs::read(self.path(md5)).ok()
     }
 
-    /// Keeps a copy.
+    /// Whether there is a copy; it counts as wanted now.
+    pub fn want(&self, md5: &[u8; 16]) -> bool {
+        match fs::File::options().append(true).open(self.path(md5)) {
+            Ok(copy) => {
+                // One whose time cannot be set is there all the same.
+                let _ = copy.set_modified(SystemTime::now());
+                true
+            }
+            Err(_) => self.path(md5).exists(),
+        }
+    }
+
+    /// Keeps a copy; one that is there counts as wanted now.
     ///
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn put(&self, md5: &[u8; 16], bytes: &[u8]) -> std::io::Result<()> {
-        let path = self.path(md5);
-        if path.exists() {
+        if self.want(md5) {
             return Ok(());
         }
+        let path = self.path(md5);
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;
-        let beside = folder.join(format!(".{}.{}", hex(md5), std::process::id()));
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
+        disk::replace(&path, bytes)
     }
+
+    /// Takes away the copies that nobody has wanted for 90 days, the oldest first, until 5,000 are left. The number of
+    /// those that are gone; what cannot be removed stays.
+    pub fn forget(&self) -> usize {
+        let before = SystemTime::now().checked_sub(WANTED);
+        before.map_or(0, |before| self.forget_but(KEPT, before))
+    }
+
+    fn forget_but(&self, left: usize, before: SystemTime) -> usize {
+        let folders = entries(&self.folder);
+        let files: Vec<PathBuf> = folders.iter().flat_map(|folder| entries(folder)).collect();
+        if files.len() <= left {
+            return 0;
+        }
+        let wanted = |file: &Path| fs::symlink_metadata(file).and_then(|known| known.modified());
+        let mut old: Vec<(SystemTime, &PathBuf)> = files
+            .iter()
+            .filter_map(|file| Some((wanted(file).ok().filter(|at| *at < before)?, file)))
+            .collect();
+        old.sort_unstable();
+        let surplus = files.len() - left;
+        let gone = old.iter().take(surplus);
+        gone.filter(|(_, file)| fs::remove_file(file).is_ok())
+            .count()
+    }
+}
+
+/// What is in a folder; nothing when it cannot be read.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 /// Lowercase hexadecimal.
@@ -58,7 +106,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Store;
+    use super::*;
 
     #[test]
     fn what_is_put_can_be_got() {
@@ -75,5 +123,38 @@ mod tests {
                 .count(),
             1
         );
+    }
+
+    /// Many that are old: the oldest go, never one that was wanted lately.
+    #[test]
+    fn what_nobody_wants_is_forgotten() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::new(folder.path());
+        assert_eq!(store.forget(), 0, "an empty store");
+        let now = SystemTime::now();
+        let days = |days: u64| now - Duration::from_secs(days * 24 * 3600);
+        for number in 0..8_u8 {
+            store.put(&[number; 16], &[number]).expect("can write");
+            let copy = fs::File::options()
+                .append(true)
+                .open(store.path(&[number; 16]));
+            let age = days(200 - u64::from(number));
+            copy.expect("is there").set_modified(age).expect("its time");
+        }
+        assert_eq!(store.forget(), 0, "few are kept, however old");
+        // The two oldest are wanted again: by a run that has put one, by a node that was looked at.
+        store.put(&[0; 16], b"?").expect("is there");
+        assert!(store.want(&[1; 16]));
+        assert!(!store.want(&[9; 16]));
+        assert_eq!(store.get(&[0; 16]).as_deref(), Some(&[0][..]));
+        let left = |store: &Store| -> Vec<u8> {
+            (0..8).filter(|n| store.get(&[*n; 16]).is_some()).collect()
+        };
+        assert_eq!(store.forget_but(5, days(90)), 3);
+        assert_eq!(left(&store), [0, 1, 5, 6, 7]);
+        assert_eq!(store.forget_but(5, days(90)), 0);
+        // Fewer than wanted lately are never left.
+        assert_eq!(store.forget_but(0, days(90)), 3);
+        assert_eq!(left(&store), [0, 1]);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::facts::wild;
+
 use super::error::{Refusal, ReleaseError};
 
 /// Folders, in order, each once.
@@ -22,11 +24,11 @@ impl SearchPath {
                 folders.push(plain);
                 continue;
             }
-            let found = glob::glob(pattern).map_err(|why| {
+            let found = wild::paths(pattern).map_err(|why| {
                 Refusal::from(ReleaseError::BadPath(pattern.to_owned(), why.to_string()))
             })?;
             // What may not be looked into is as good as not there.
-            folders.extend(found.filter_map(Result::ok).filter(|path| path.is_dir()));
+            folders.extend(found.paths.into_iter().filter(|path| path.is_dir()));
         }
         let mut seen = std::collections::BTreeSet::new();
         folders.retain(|folder| seen.insert(folder.clone()));

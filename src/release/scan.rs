@@ -4,7 +4,8 @@
 //! not looked at, as OTP does not look at it either.
 
 use crate::diag::Span;
-use crate::term::{BigInt, Term};
+use crate::term::Term;
+use crate::term::number::{self, NotInteger};
 
 /// A token.
 #[derive(Clone, Debug, PartialEq)]
@@ -201,10 +202,7 @@ impl Scanner<'_> {
             if (2..=36).contains(&radix) {
                 self.at += 1;
                 let digits = self.digits(radix);
-                return match BigInt::parse_bytes(digits.as_bytes(), radix) {
-                    Some(value) => Ok(Kind::Number(Term::integer(value))),
-                    None => self.bad(start, "not a number"),
-                };
+                return self.integer(start, &digits, radix);
             }
             return self.bad(start, "a base is 2 to 36");
         }
@@ -228,9 +226,14 @@ impl Scanner<'_> {
                 _ => self.bad(start, "does not fit a float"),
             };
         }
-        match BigInt::parse_bytes(text.as_bytes(), 10) {
-            Some(value) => Ok(Kind::Number(Term::integer(value))),
-            None => self.bad(start, "not a number"),
+        self.integer(start, &text, 10)
+    }
+
+    fn integer(&self, start: usize, digits: &str, base: u32) -> Result<Kind, Bad> {
+        match number::parse(digits.as_bytes(), base) {
+            Ok(value) => Ok(Kind::Number(Term::integer(value))),
+            Err(NotInteger::Malformed) => self.bad(start, "not a number"),
+            Err(NotInteger::TooBig) => self.bad(start, "a number with more than 2^20 bits"),
         }
     }
 

@@ -1,31 +1,18 @@
 //! What Tab offers and what is hinted at behind the cursor.
 //!
-//! Takes the line and the place of the cursor, gives candidates. What runs on the node is asked there, with little
-//! patience and a memory of a few seconds, because somebody is typing; a node that does not answer costs the
-//! candidates, nothing else. No question loads code: exports are asked of loaded modules only.
+//! Takes the line, the place of the cursor and what is known (`knowledge`), gives candidates and hints. It asks nobody
+//! itself, and any text is survived.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
 use super::command::{Takes, WORDS, find};
 use super::help::STATEMENTS;
-use super::session::Session;
+use super::knowledge::Knowledge;
 use crate::diag::Code;
 use crate::eval::{builtin_names, is_builtin};
 use crate::name::Module;
-use crate::node::Session as Node;
 use crate::syntax::token::{Sort, Token, tokens};
 use crate::term::Term;
-
-/// How long the node may take for an answer.
-const PATIENCE: Duration = Duration::from_millis(400);
-
-/// How long an answer is good.
-const FRESH: Duration = Duration::from_secs(10);
-
-/// Function and arity; whether only the new version has it.
-type Export = (String, u32, bool);
 
 /// One thing that would fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,92 +33,7 @@ impl Candidate {
     }
 }
 
-/// What is known while somebody types.
-#[derive(Default)]
-pub struct Knowledge {
-    node: Option<Node>,
-    /// Modules that take part, as they are written.
-    changed: BTreeSet<String>,
-    /// Exports of new versions.
-    new: BTreeMap<Module, BTreeSet<(String, u32)>>,
-    variables: BTreeSet<String>,
-    parameters: BTreeSet<String>,
-    /// Length of the plan that they were read from.
-    read: Option<usize>,
-    functions: BTreeSet<(String, usize)>,
-    apps: BTreeSet<String>,
-    nodes: BTreeSet<String>,
-    answers: RefCell<Answers>,
-}
-
-/// What the node has answered lately.
-#[derive(Default)]
-struct Answers {
-    modules: Option<(Instant, BTreeSet<Module>)>,
-    exports: BTreeMap<Module, (Instant, Vec<(String, u32)>)>,
-}
-
 impl Knowledge {
-    /// Takes over what the session knows now.
-    pub fn refresh(&mut self, session: &Session) {
-        let node = session.node();
-        if self
-            .node
-            .as_ref()
-            .is_none_or(|known| known.local_name() != node.local_name())
-        {
-            self.answers = RefCell::default();
-        }
-        self.node = Some(node.clone());
-        let plan = &session.engine().plan;
-        self.variables = session
-            .variables
-            .iter()
-            .chain(plan.constants.iter())
-            .map(|(name, _)| name.to_owned())
-            .collect();
-        let length = plan.sources.sources().iter().map(|s| s.text.len()).sum();
-        if self.read.replace(length) != Some(length) {
-            let parameters = session.parameters().into_iter();
-            self.parameters = parameters.map(|(name, _)| name).collect();
-        }
-        self.functions = plan.functions.keys().cloned().collect();
-        let nodes = plan.targets.iter().flat_map(|target| {
-            let seed = target.seed.as_ref().map(|seed| &seed.node);
-            target.nodes.iter().chain(seed)
-        });
-        self.nodes = nodes.map(|node| node.as_str().to_owned()).collect();
-        let Some(upgrade) = &session.upgrade else {
-            self.changed.clear();
-            self.new.clear();
-            return;
-        };
-        self.changed = upgrade
-            .rules
-            .modules
-            .keys()
-            .map(ToString::to_string)
-            .collect();
-        self.apps = upgrade
-            .facts
-            .apps
-            .keys()
-            .map(|app| app.as_str().to_owned())
-            .collect();
-        self.new = upgrade
-            .changes
-            .modules
-            .iter()
-            .filter_map(|(module, changed)| {
-                let exports = &changed.new.as_ref()?.facts.exports;
-                let exports = exports
-                    .iter()
-                    .map(|(name, arity)| (name.to_string(), *arity));
-                Some((module.clone(), exports.collect()))
-            })
-            .collect();
-    }
-
     /// Candidates for what ends at `at`, and where that begins.
     pub fn complete(&self, line: &str, at: usize) -> (usize, Vec<Candidate>) {
         let before = line.get(..at).unwrap_or(line);
@@ -380,74 +282,6 @@ impl Knowledge {
             shown
         };
         Some((format!("{gap}{}", shown.join(", ")), false))
-    }
-
-    /// The modules that are loaded on the node.
-    fn modules(&self) -> BTreeSet<Module> {
-        let mut answers = self.answers.borrow_mut();
-        if let Some((when, modules)) = &answers.modules
-            && when.elapsed() < FRESH
-        {
-            return modules.clone();
-        }
-        let Some(node) = &self.node else {
-            return BTreeSet::new();
-        };
-        let answer = node.call("erlang", "loaded", vec![], PATIENCE);
-        let modules: BTreeSet<Module> = answer
-            .ok()
-            .iter()
-            .flat_map(|list| list.as_list().unwrap_or_default())
-            .filter_map(|module| Some(Module::new(module.as_atom()?.as_str())))
-            .collect();
-        answers.modules = Some((Instant::now(), modules.clone()));
-        modules
-    }
-
-    /// The exports of a module as it runs, and those that its new version adds.
-    fn exports(&self, module: &Module) -> Vec<Export> {
-        let running = self.running_exports(module);
-        let mut all: BTreeMap<(String, u32), bool> =
-            running.into_iter().map(|export| (export, false)).collect();
-        for export in self.new.get(module).into_iter().flatten() {
-            all.entry(export.clone()).or_insert(true);
-        }
-        all.into_iter()
-            .map(|((name, arity), new)| (name, arity, new))
-            .collect()
-    }
-
-    fn running_exports(&self, module: &Module) -> Vec<(String, u32)> {
-        if let Some((when, exports)) = self.answers.borrow().exports.get(module)
-            && when.elapsed() < FRESH
-        {
-            return exports.clone();
-        }
-        if !self.modules().contains(module) {
-            return Vec::new();
-        }
-        let Some(node) = &self.node else {
-            return Vec::new();
-        };
-        let args = vec![Term::atom("exports")];
-        let answer = node.call(module.as_str(), "module_info", args, PATIENCE);
-        let exports: Vec<(String, u32)> = answer
-            .ok()
-            .iter()
-            .flat_map(|list| list.as_list().unwrap_or_default())
-            .filter_map(|pair| match pair.as_tuple()? {
-                [Term::Atom(name), arity] => Some((
-                    name.as_str().to_owned(),
-                    u32::try_from(arity.as_i64()?).ok()?,
-                )),
-                _ => None,
-            })
-            .collect();
-        self.answers
-            .borrow_mut()
-            .exports
-            .insert(module.clone(), (Instant::now(), exports.clone()));
-        exports
     }
 }
 

@@ -103,8 +103,7 @@ impl Session {
     fn cookie_source(&self) -> String {
         let target = self.engine.target_of(self.node.node());
         let from = target.and_then(|target| target.cookie.as_ref());
-        let file = self.engine.settings.cookie_file.as_deref();
-        match crate::engine::cookie(file, from) {
+        match crate::engine::cookie(&self.engine.settings, from) {
             Ok(cookie) => cookie.source().to_string(),
             Err(told) => told.title.clone(),
         }

@@ -12,6 +12,7 @@ mod files;
 pub mod harmless;
 mod help;
 mod highlight;
+pub mod knowledge;
 mod live;
 mod marks;
 pub mod session;

@@ -405,7 +405,8 @@ impl Session {
         Ok(match command {
             Command::Order => self.views.marked("order", &show::order(upgrade), style),
             Command::Script { low } => {
-                let shown = self.shown(upgrade);
+                let connection = self.engine.continued(self.node.clone());
+                let shown = connection.shown(upgrade);
                 if *low {
                     self.views
                         .marked("low", &show::keyed(&preview::low(&shown)), style)
@@ -451,19 +452,6 @@ impl Session {
             Command::Gaps => show::gaps(upgrade, &self.engine.plan.sources, style),
             _ => String::new(),
         })
-    }
-
-    fn shown<'s>(&'s self, upgrade: &'s Upgrade) -> preview::Shown<'s> {
-        preview::Shown {
-            node: self.node.node(),
-            otp: upgrade.facts.otp,
-            plan: &self.engine.plan,
-            changes: &upgrade.changes,
-            inferred: &upgrade.inferred,
-            rules: &upgrade.rules,
-            script: &upgrade.script,
-            diagnostics: &upgrade.diagnostics,
-        }
     }
 }
 

@@ -18,8 +18,8 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
 
-use super::complete::Knowledge;
 use super::highlight::coloured;
+use super::knowledge::Knowledge;
 use super::session::{Reply, Session};
 use super::value::rest;
 use crate::diag::Code;
@@ -46,6 +46,8 @@ pub enum End {
 pub struct Places<'a> {
     /// The file of the history.
     pub history: &'a Path,
+    /// How many lines of it are kept, when somebody has said so.
+    pub lines: Option<usize>,
     /// The file that `:edit` edits.
     pub edited: &'a Path,
 }
@@ -112,7 +114,7 @@ pub fn interactive(
     }
     let colour = ui.out_style.color;
     let config = Config::builder()
-        .max_history_size(HISTORY)
+        .max_history_size(places.lines.unwrap_or(HISTORY))
         .and_then(|config| config.history_ignore_dups(true));
     let config = match config {
         Ok(config) => config

@@ -13,7 +13,8 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{
     Bindings, Evaluator, Limits, Moment, Remote, RemoteError, World, WorldError, needs,
 };
-use crate::node::{CallError, Session as Node};
+use crate::exec::check::remote_error;
+use crate::node::Session as Node;
 use crate::report::paint;
 use crate::rules::view::{NoFacts, Said};
 use crate::syntax::ast::Expr;
@@ -84,12 +85,12 @@ impl Remote for Live<'_> {
         let mut pending = self
             .node
             .start_call(module.as_str(), function.as_str(), args)
-            .map_err(remote)?;
+            .map_err(remote_error)?;
         let began = Instant::now();
         loop {
             let left = timeout.saturating_sub(began.elapsed());
             if let Some(outcome) = pending.poll(left.min(LOOK)) {
-                return outcome.map_err(remote);
+                return outcome.map_err(remote_error);
             }
             if self.interrupted() {
                 pending.kill();
@@ -100,31 +101,6 @@ impl Remote for Live<'_> {
                 return Err(RemoteError::Timeout);
             }
         }
-    }
-}
-
-fn remote(error: CallError) -> RemoteError {
-    let raised = |reason| RemoteError::Raised {
-        class: Atom::new("error"),
-        reason,
-        stack: Term::List(Vec::new()),
-    };
-    match error {
-        CallError::Raised {
-            class,
-            reason,
-            stack,
-        } => RemoteError::Raised {
-            class,
-            reason,
-            stack,
-        },
-        CallError::Timeout => RemoteError::Timeout,
-        CallError::Lost(why) => RemoteError::Lost(why),
-        CallError::Undecodable(why) => {
-            raised(Term::tuple([Term::atom("undecodable"), Term::string(&why)]))
-        }
-        CallError::TooLarge => raised(Term::atom("system_limit")),
     }
 }
 

@@ -13,21 +13,23 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::disk::replace;
 use crate::name::NodeName;
 use crate::term::{Term, etf};
 
-/// How many runs are kept; the oldest go first, those that may still be going on never.
+/// How many runs are kept when nobody says otherwise; the oldest go first, those that may still be going on never.
 const KEPT: usize = 200;
 
 /// All records of a state folder.
 #[derive(Clone, Debug)]
 pub struct Records {
     folder: PathBuf,
+    /// How many are kept.
+    kept: usize,
 }
 
 /// What is known of a run from its record.
@@ -62,6 +64,16 @@ impl Records {
     pub fn new(state: &Path) -> Self {
         Self {
             folder: state.join("runs"),
+            kept: KEPT,
+        }
+    }
+
+    /// The same, with so many kept.
+    #[must_use]
+    pub fn keeping(self, kept: Option<usize>) -> Self {
+        Self {
+            kept: kept.unwrap_or(KEPT),
+            ..self
         }
     }
 
@@ -92,10 +104,13 @@ impl Records {
         back: Option<&Term>,
         script: Option<&Term>,
     ) -> io::Result<Record> {
-        self.forget(KEPT.saturating_sub(1));
+        self.forget(self.kept.saturating_sub(1));
         let folder = self.folder.join(&summary.run);
         fs::create_dir_all(&folder)?;
-        let begun = begin(folder.clone(), summary, plan, back, script);
+        let moment = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos() as u64);
+        let begun = begin(folder.clone(), (summary, moment), plan, back, script);
         if begun.is_err() {
             // What cannot be read again must not stand there as a run.
             let _ = fs::remove_dir_all(folder);
@@ -124,17 +139,18 @@ impl Records {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return Vec::new();
         };
-        let mut all: Vec<Summary> = entries
+        let mut all: Vec<(Summary, u64)> = entries
             .filter_map(|entry| read(&entry.ok()?.path()))
             .collect();
-        all.sort_by(|a, b| (a.began, &a.run).cmp(&(b.began, &b.run)));
-        all
+        // Names are made by chance, and two runs may well begin in one second.
+        all.sort_by(|(a, at), (b, bt)| (a.began, at, &a.run).cmp(&(b.began, bt, &b.run)));
+        all.into_iter().map(|(summary, _)| summary).collect()
     }
 
     /// One run: by its name, or the newest that went through on any node.
     pub fn find(&self, run: Option<&str>) -> Option<Summary> {
         match run {
-            Some(run) => read(&self.folder.join(plain(run)?)),
+            Some(run) => Some(read(&self.folder.join(plain(run)?))?.0),
             None => self.all().into_iter().rfind(|s| s.state == "new"),
         }
     }
@@ -159,6 +175,7 @@ impl Records {
         }
         Ok(Record {
             events,
+            moment: read(&folder).map_or(0, |(_, moment)| moment),
             folder,
             summary: summary.clone(),
         })
@@ -188,7 +205,7 @@ impl Records {
 /// Writes what a record begins with.
 fn begin(
     folder: PathBuf,
-    summary: &Summary,
+    (summary, moment): (&Summary, u64),
     plan: &str,
     back: Option<&Term>,
     script: Option<&Term>,
@@ -203,6 +220,7 @@ fn begin(
         events: journal(&folder.join("events.jsonl"))?.0,
         folder,
         summary: summary.clone(),
+        moment,
     };
     record.meta()?;
     Ok(record)
@@ -219,6 +237,8 @@ pub struct Record {
     folder: PathBuf,
     events: File,
     summary: Summary,
+    /// When it began, in nanoseconds since 1970: what order runs of one second have.
+    moment: u64,
 }
 
 impl Record {
@@ -248,6 +268,7 @@ impl Record {
             "plan": summary.plan.display().to_string(),
             "owner": summary.owner,
             "began": summary.began,
+            "moment": self.moment,
             "state": summary.state,
             "goal": summary.goal,
         });
@@ -270,23 +291,13 @@ fn journal(path: &Path) -> io::Result<(File, bool)> {
     }
 }
 
-/// Writes beside, syncs, renames: a crash leaves the old file or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    // The name is on the disk when its folder is.
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-}
-
-fn read(folder: &Path) -> Option<Summary> {
+/// What is known of a run, and the moment it began; 0 in the records of older versions.
+fn read(folder: &Path) -> Option<(Summary, u64)> {
     let text = fs::read_to_string(folder.join("meta.json")).ok()?;
     let meta: Value = serde_json::from_str(&text).ok()?;
     let field = |name: &str| Some(meta.get(name)?.as_str()?.to_owned());
-    Some(Summary {
+    let moment = meta.get("moment").and_then(Value::as_u64).unwrap_or(0);
+    let summary = Summary {
         run: field("run")?,
         rollout: field("rollout"),
         note: field("note"),
@@ -298,7 +309,8 @@ fn read(folder: &Path) -> Option<Summary> {
         began: meta.get("began")?.as_u64()?,
         state: field("state")?,
         goal: field("goal").unwrap_or_else(|| "new".to_owned()),
-    })
+    };
+    Some((summary, moment))
 }
 
 #[cfg(test)]
@@ -332,6 +344,38 @@ mod tests {
         let left: Vec<String> = records.all().into_iter().map(|s| s.run).collect();
         assert_eq!(left, ["0001", "0004", "0005"]);
         assert!(!folder.path().join("runs/0000").exists());
+    }
+
+    /// Their names say nothing: the newest is the one that began last, also after it was finished later than another.
+    #[test]
+    fn runs_of_one_second_stand_in_their_order() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = Records::new(folder.path());
+        let names = ["7f2a", "00ff", "c0de", "beef"];
+        let mut begun = Vec::new();
+        for run in names {
+            let summary = Summary {
+                run: run.to_owned(),
+                node: NodeName::new("shop@localhost"),
+                title: "Taxes".to_owned(),
+                plan: PathBuf::from("/plans/shop.updo"),
+                owner: "anna@ops1".to_owned(),
+                began: 7,
+                keep: 0,
+                note: None,
+                rollout: None,
+                state: "running".to_owned(),
+                goal: "new".to_owned(),
+            };
+            begun.push(records.begin(&summary, "", None, None).expect("can write"));
+        }
+        for record in begun.into_iter().rev() {
+            record.finish("unknown");
+        }
+        let first = records.find(Some("7f2a")).expect("it is recorded");
+        records.resume(&first).expect("can write").finish("new");
+        let found: Vec<String> = records.all().into_iter().map(|s| s.run).collect();
+        assert_eq!(found, names);
     }
 
     #[test]

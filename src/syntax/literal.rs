@@ -3,8 +3,11 @@
 //! It takes the text of one token that the grammar accepted and gives a term or E106 with the exact place.
 //! Escapes are Erlang's (Reference Manual, "Data Types"); triple-quoted strings and sigils are OTP 27's.
 
+use std::borrow::Cow;
+
 use crate::diag::{Code, Diagnostic, Result, Span};
-use crate::term::{BigInt, Term};
+use crate::term::Term;
+use crate::term::number::{self, NotInteger};
 
 /// E106 at a place.
 pub(super) fn malformed(
@@ -21,15 +24,34 @@ pub(super) fn malformed(
     })
 }
 
+/// The beginning of a literal, which may be of any length; what a message says of it.
+fn short(text: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 40;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 /// `17`, `1_000`.
 pub(super) fn integer(text: &str, span: Span) -> Result<Term> {
-    let digits = text.replace('_', "");
-    match BigInt::parse_bytes(digits.as_bytes(), 10) {
-        Some(value) => Ok(Term::integer(value)),
-        None => Err(malformed(
+    digits(text, 10, span)
+}
+
+/// The integer of digits and underscores.
+fn digits(text: &str, base: u32, span: Span) -> Result<Term> {
+    match number::parse(text.replace('_', "").as_bytes(), base) {
+        Ok(value) => Ok(Term::integer(value)),
+        Err(NotInteger::Malformed) => Err(malformed(
             span,
-            format!("malformed number `{text}`"),
+            format!("malformed number `{}`", short(text)),
             "not a number",
+            "",
+        )),
+        Err(NotInteger::TooBig) => Err(malformed(
+            span,
+            "a number with more than 2^20 bits",
+            "too big to compute with",
             "",
         )),
     }
@@ -37,18 +59,18 @@ pub(super) fn integer(text: &str, span: Span) -> Result<Term> {
 
 /// `16#ff`: a base from 2 to 36.
 pub(super) fn based(text: &str, span: Span) -> Result<Term> {
-    let (base, digits) = text.split_once('#').unwrap_or((text, ""));
+    let (base, behind) = text.split_once('#').unwrap_or((text, ""));
     let radix = base.parse::<u32>().ok().filter(|r| (2..=36).contains(r));
     let Some(radix) = radix else {
         let span = Span::new(span.start, span.start + base.len());
         return Err(malformed(
             span,
-            format!("there is no base {base}"),
+            format!("there is no base {}", short(base)),
             "a base is 2 to 36",
             "",
         ));
     };
-    if let Some((at, digit)) = digits
+    if let Some((at, digit)) = behind
         .char_indices()
         .find(|(_, c)| *c != '_' && !c.is_digit(radix))
     {
@@ -61,15 +83,7 @@ pub(super) fn based(text: &str, span: Span) -> Result<Term> {
             "",
         ));
     }
-    match BigInt::parse_bytes(digits.replace('_', "").as_bytes(), radix) {
-        Some(value) => Ok(Term::integer(value)),
-        None => Err(malformed(
-            span,
-            format!("malformed number `{text}`"),
-            "not a number",
-            "",
-        )),
-    }
+    digits(behind, radix, span)
 }
 
 /// `1.5`, `1.0e-3`.
@@ -78,7 +92,7 @@ pub(super) fn float(text: &str, span: Span) -> Result<Term> {
         Ok(value) if value.is_finite() => Ok(Term::Float(value)),
         _ => Err(malformed(
             span,
-            format!("`{text}` does not fit a float"),
+            format!("`{}` does not fit a float", short(text)),
             "too large",
             "",
         )),
@@ -107,7 +121,7 @@ pub(super) fn duration(text: &str, span: Span) -> Result<u64> {
         .ok_or_else(|| {
             malformed(
                 span,
-                format!("the duration `{text}` is too long"),
+                format!("the duration `{}` is too long", short(text)),
                 "more than ten years",
                 "write `infinity` if it shall never end",
             )

@@ -9,6 +9,7 @@
 //! [`etf::MAX_DEPTH`] deep, and whoever builds terms from other input keeps to the same bound.
 
 pub mod etf;
+pub mod number;
 mod order;
 mod print;
 

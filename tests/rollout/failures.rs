@@ -11,7 +11,7 @@ fn the_first_failure_stops() {
         .eval("application:set_env(kernel, fleet, fail)");
     fleet.run(&[]).run().exits(22).says(&[
         "E604",
-        "E618",
+        "E620",
         "rollout stopped after 1 failure: 1 of 4 nodes new · 1 rolled back · 2 not touched",
         "updo run plan.updo",
         "stopped  Fleet · 1 of 4 nodes new",

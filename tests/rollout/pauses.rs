@@ -134,6 +134,6 @@ fn nobody_waits_for_the_whole_to_be_verified() {
     running
         .wait()
         .exits(21)
-        .says(&["E619", "not verified", "2 of 2 nodes new"]);
+        .says(&["E621", "not verified", "2 of 2 nodes new"]);
     assert_eq!(fleet.versions(), [2, 2]);
 }

@@ -342,7 +342,7 @@ fn a_frame_that_is_announced_and_never_comes() {
 fn a_peer_that_never_reads() {
     let port = node(|stream| {
         let _ = stream.write_all(&[0; 4]);
-        std::thread::sleep(Duration::from_secs(20));
+        std::thread::sleep(Duration::from_secs(5));
     });
     let session = connect(|c| c.port = Some(port)).expect("connected");
     let writing = {

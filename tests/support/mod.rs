@@ -395,6 +395,10 @@ fn command_line(options: &Options, name: &str) -> Vec<String> {
         "-kernel inet_dist_use_interface {127,0,0,1}"
     };
     let mut erl: Vec<String> = network.split(' ').map(str::to_owned).collect();
+    // Schedulers with nothing to do sleep at once: spinning takes the processors from the other tests.
+    for kind in ["+sbwt", "+sbwtdcpu", "+sbwtdio"] {
+        erl.extend([kind.to_owned(), "none".to_owned()]);
+    }
     for path in options.paths.iter().rev() {
         erl.extend(["-pa".to_owned(), path.display().to_string()]);
     }

@@ -166,3 +166,27 @@ fn odd_spans_do_not_break_the_report() {
         to_json(&diagnostic, &sources);
     }
 }
+
+/// Of a line of a megabyte what lies around the label is shown, with the column it really has.
+#[test]
+fn a_very_long_line_is_cut_around_its_labels() {
+    let long = "taxes, ".repeat(150_000);
+    let before = format!("module a #{{purge => brutal}} because \"{long}\" ");
+    let text = format!("plan \"Taxes\".\n{before}becuse \"x\".\n% {long}\n");
+    for unicode in [true, false] {
+        let style = Style {
+            unicode,
+            ..Style::default()
+        };
+        let told = reports(&text, style);
+        assert!(told.len() < 3_000, "{} bytes", told.len());
+        let marker = if unicode { "…" } else { "..." };
+        let shown = format!("{marker}s, taxes, taxes, taxes, taxes, taxes, \" becuse \"x\".");
+        assert!(told.contains(&shown), "{told}");
+        assert!(
+            told.contains(&format!(":2:{}]", before.len() + 1)),
+            "{told}"
+        );
+        assert!(unicode || told.is_ascii(), "{told}");
+    }
+}

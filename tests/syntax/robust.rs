@@ -220,6 +220,46 @@ fn a_large_plan_is_read_as_its_parts_are() {
     assert_eq!(told.len(), 4, "{told:?}");
 }
 
+/// A number of a mebibyte in every notation, and the longest that is read. Nobody is told all of its digits.
+#[test]
+fn huge_numbers_are_answered_at_once() {
+    let digits = "1".repeat(1 << 20);
+    for (number, fits) in [
+        (digits.clone(), false),
+        (format!("-{digits}"), false),
+        (format!("2#{digits}"), true),
+        (format!("16#{digits}"), false),
+        (format!("36#{digits}"), false),
+        (format!("1.{digits}"), true),
+        (format!("{digits}.0"), false),
+        (format!("1.0e{digits}"), false),
+        (format!("{digits}s"), false),
+        (digits[..315_000].to_owned(), true),
+    ] {
+        let begin = Instant::now();
+        let plan = parse_plan(&format!("X = {number}.\n"), 0);
+        let term = parse_term(&number);
+        let _ = term.as_ref().map(ToString::to_string);
+        let took = begin.elapsed();
+        let start = &number[..12];
+        assert_eq!(term.is_ok(), fits, "{start}");
+        let told = plan.diagnostics.iter().any(|told| told.code == Code::E106);
+        assert_eq!(
+            told,
+            !fits,
+            "{start}: {:?}",
+            plan.diagnostics.first().map(|d| &d.title)
+        );
+        for told in &plan.diagnostics {
+            let mut texts = vec![&told.title];
+            texts.extend(told.labels.iter().map(|label| &label.text));
+            texts.extend(told.notes.iter().chain(&told.help));
+            assert!(texts.iter().all(|text| text.len() < 500), "{start}");
+        }
+        assert!(took < Duration::from_secs(8), "{start}: {took:?}");
+    }
+}
+
 #[test]
 fn a_long_file_of_errors_ends_soon() {
     for line in [

@@ -1,5 +1,9 @@
 //! Going back needs the old beams: without them nothing is begun, with kept copies all is well.
 
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
 use crate::bank::{Is, Plan, is, who};
 use crate::support::apps::{Deployed, bank};
 use crate::support::desk::{Desk, walk};
@@ -27,6 +31,18 @@ fn no_way_back_until_copies_are_kept() {
     }
     is(node, Is::Old, &pids);
 
+    // Copies from long ago, more than are kept.
+    let long_ago = SystemTime::now() - Duration::from_secs(100 * 24 * 3600);
+    for number in 0..5_020_u32 {
+        let folder = desk
+            .path()
+            .join(format!("state/beams/{:02x}", number % 256));
+        fs::create_dir_all(&folder).expect("a folder");
+        let copy = fs::File::create(folder.join(format!("{number:032x}.beam")));
+        let copy = copy.expect("a file can be written");
+        copy.set_modified(long_ago).expect("its time can be set");
+    }
+
     // The deployment is taken back, copies are kept, the deployment is made again.
     deployed.replace(&bank().one);
     desk.on(node, &["status", &plan, "--save"])
@@ -35,14 +51,11 @@ fn no_way_back_until_copies_are_kept() {
         .prints(&["kept 5 of 5 beams"]);
     let mut files = Vec::new();
     walk(&desk.path().join("state"), &mut files);
-    assert!(
-        files
-            .iter()
-            .filter(|file| file.extension().is_some_and(|e| e == "beam"))
-            .count()
-            >= 4,
-        "{files:?}"
-    );
+    let is_copy = |file: &&PathBuf| file.extension().is_some_and(|e| e == "beam");
+    let copies: Vec<&PathBuf> = files.iter().filter(is_copy).collect();
+    assert_eq!(copies.len(), 5_000, "the oldest are forgotten");
+    let whole = |file: &&&PathBuf| fs::metadata(file).is_ok_and(|known| known.len() > 0);
+    assert_eq!(copies.iter().filter(whole).count(), 5, "not the new ones");
     deployed.replace(&bank().two);
     desk.on(node, &["run", &plan, "--yes"])
         .run()

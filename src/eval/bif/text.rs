@@ -8,10 +8,8 @@ use super::Outcome;
 use crate::eval::failure::Fault;
 use crate::eval::limits::Budget;
 use crate::eval::number;
-use crate::term::{BigInt, Term};
-
-/// The longest text of an integer that is read: as many digits as the biggest one has in base 2.
-const MAX_DIGITS: usize = number::MAX_BITS as usize;
+use crate::term::Term;
+use crate::term::number::{self as integer, NotInteger};
 
 pub(super) fn call(name: &str, args: &[Term], budget: &mut Budget) -> Option<Outcome> {
     Some(match (name, args) {
@@ -33,10 +31,10 @@ pub(super) fn call(name: &str, args: &[Term], budget: &mut Budget) -> Option<Out
         }
         ("integer_to_binary", [value]) => written(value, &Term::Int(10), budget).map(Term::binary),
         ("integer_to_binary", [value, base]) => written(value, base, budget).map(Term::binary),
-        ("list_to_integer", [Term::List(points)]) => read_list(points, &Term::Int(10)),
-        ("list_to_integer", [Term::List(points), base]) => read_list(points, base),
-        ("binary_to_integer", [Term::Binary(bytes)]) => read(bytes, &Term::Int(10)),
-        ("binary_to_integer", [Term::Binary(bytes), base]) => read(bytes, base),
+        ("list_to_integer", [Term::List(points)]) => read_list(points, &Term::Int(10), budget),
+        ("list_to_integer", [Term::List(points), base]) => read_list(points, base, budget),
+        ("binary_to_integer", [Term::Binary(bytes)]) => read(bytes, &Term::Int(10), budget),
+        ("binary_to_integer", [Term::Binary(bytes), base]) => read(bytes, base, budget),
         (
             "atom_to_list"
             | "atom_to_binary"
@@ -115,16 +113,16 @@ fn written(value: &Term, base: &Term, budget: &mut Budget) -> Result<String, Fau
     Ok(number.to_str_radix(base).to_ascii_uppercase())
 }
 
-fn read_list(points: &[Term], base: &Term) -> Outcome {
+fn read_list(points: &[Term], base: &Term, budget: &mut Budget) -> Outcome {
     let bytes: Option<Vec<u8>> = points
         .iter()
         .map(|point| u8::try_from(point.as_i64()?).ok())
         .collect();
-    read(&bytes.ok_or(Fault::BadArg)?, base)
+    read(&bytes.ok_or(Fault::BadArg)?, base, budget)
 }
 
 /// An optional sign and digits, nothing else.
-fn read(bytes: &[u8], base: &Term) -> Outcome {
+fn read(bytes: &[u8], base: &Term, budget: &mut Budget) -> Outcome {
     let base = radix(base)?;
     let (sign, digits) = match bytes.split_first() {
         Some((b'-', digits)) => (Sign::Minus, digits),
@@ -135,11 +133,11 @@ fn read(bytes: &[u8], base: &Term) -> Outcome {
     if digits.is_empty() || !valid {
         return Err(Fault::BadArg);
     }
-    if digits.len() > MAX_DIGITS {
-        return Err(Fault::SystemLimit);
-    }
-    let number = BigInt::parse_bytes(digits, base).ok_or(Fault::BadArg)?;
-    number::bounded(number.bits())?;
+    budget.pay(digits.len() as u64)?;
+    let number = integer::parse(digits, base).map_err(|why| match why {
+        NotInteger::Malformed => Fault::BadArg,
+        NotInteger::TooBig => Fault::SystemLimit,
+    })?;
     Ok(Term::integer(if sign == Sign::Minus {
         -number
     } else {
