@@ -293,6 +293,8 @@ impl Connection<'_> {
             upgrade.diagnostics.extend(found.diagnostics(&self.session));
             upgrade.unwritten = found;
         }
+        let left = self.half_done(&upgrade.facts);
+        upgrade.diagnostics.splice(0..0, left);
         Ok(upgrade)
     }
 

@@ -27,9 +27,7 @@ pub(super) fn run(context: &Context<'_>, args: &Preview) -> Exit {
     let mut all = Vec::new();
     for node in nodes {
         let prepared = engine.connect(&node).and_then(|connection| {
-            let mut upgrade = connection.prepare()?;
-            let left = connection.half_done(&upgrade.facts);
-            upgrade.diagnostics.splice(0..0, left);
+            let upgrade = connection.prepare()?;
             Ok((connection, upgrade))
         });
         let (connection, upgrade) = match prepared {

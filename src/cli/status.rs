@@ -78,10 +78,7 @@ fn one(
         ));
         return Ok(());
     }
-    let mut upgrade = connection.prepare()?;
-    upgrade
-        .diagnostics
-        .splice(0..0, connection.half_done(&upgrade.facts));
+    let upgrade = connection.prepare()?;
     for (module, changed) in &upgrade.changes.modules {
         let word = if changed.is_new() {
             "new    "

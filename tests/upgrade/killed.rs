@@ -165,3 +165,17 @@ fn before_anything_was_touched() {
     assert!(early > 0, "never killed in time");
     assert_eq!(who(node), pids);
 }
+
+/// The process that runs the script dies while states are converted: its successor puts everything back, and says so.
+#[test]
+fn the_executor_dies_while_it_converts() {
+    let bank = crate::bank::replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 3000}").on(&desk);
+    node.eval("witness:strike(executor, 3, 200)");
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(20);
+    ran.says(&["E612", "died on the node", "killed", "is as before"]);
+    assert_eq!(node.eval_text("witness:struck()"), "{executor,3}");
+    crate::bank::is(node, Is::Old, &pids);
+}
