@@ -167,7 +167,9 @@ find(Want, Seen) ->
     Extra = [{M, P} || {M, Ps} <- job(processes, []), is_map_key(M, Want), P <- Ps, is_process_alive(P),
                        not ordsets:is_element({extra, P}, Seen)],
     Found2 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found1, Extra),
-    {Found2, ordsets:union(ordsets:subtract(Pids, lists:sort(Unborn)), lists:sort([{extra, P} || {_, P} <- Extra]))}.
+    %% Whom the job names is taken once, however often it is looked.
+    Named = [E || {extra, _} = E <- Seen],
+    {Found2, ordsets:union([ordsets:subtract(Pids, lists:sort(Unborn)), Named, lists:usort([{extra, P} || {_, P} <- Extra])])}.
 
 scan([], _, _, _, _, Found, Unborn, Managers) -> {Found, Unborn, Managers};
 scan([P | Ps], Want, Fast, N, Empty, Found, Unborn, Managers) ->
