@@ -28,6 +28,7 @@ pub use decide::{Upgrade, decide};
 pub use reach::tls;
 pub use settings::Settings;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -156,10 +157,8 @@ impl Engine {
             return self.nodes_of(found);
         }
         if wanted.split(',').all(|node| node.contains('@')) {
-            return Ok(wanted
-                .split(',')
-                .map(|node| NodeName::new(node.trim()))
-                .collect());
+            let all = wanted.split(',').map(|node| NodeName::new(node.trim()));
+            return Ok(each_once(all));
         }
         let mut told = Diagnostic::new(Code::E211, format!("no target `{wanted}` in the plan"));
         if let Some(close) = suggest(wanted, known.iter().copied()) {
@@ -223,6 +222,17 @@ impl Engine {
             _ => None,
         })
     }
+}
+
+/// Nodes in their order, each once.
+fn each_once(nodes: impl IntoIterator<Item = NodeName>) -> Vec<NodeName> {
+    let mut once: Vec<NodeName> = Vec::new();
+    for node in nodes {
+        if !once.contains(&node) {
+            once.push(node);
+        }
+    }
+    once
 }
 
 /// The cookie by the usual precedence: file, environment, plan, a person's own setting, home.
@@ -349,12 +359,12 @@ impl Connection<'_> {
         sink: &mut dyn FnMut(&Event),
     ) -> Outcome {
         let records = self.engine.settings.records();
-        let run = run_id(&records);
+        let mut run = run_id(&records);
         // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
         let (mut record, told) = match upgrade.script.is_empty() {
             true => (None, None),
-            false => match self.begin_record(&records, &run, walking.rollout, upgrade) {
+            false => match self.claimed_record(&records, &mut run, walking.rollout, upgrade) {
                 Ok(record) => (Some(record), None),
                 Err(why) => (None, Some(self.unrecorded(&run, &why))),
             },
@@ -390,6 +400,24 @@ impl Connection<'_> {
             record.finish(&outcome.state.to_string());
         }
         outcome
+    }
+
+    /// The record, under another name when another run has just taken this one.
+    fn claimed_record(
+        &self,
+        records: &Records,
+        run: &mut String,
+        rollout: Option<&str>,
+        upgrade: &Upgrade,
+    ) -> std::io::Result<Record> {
+        const TRIES: usize = 16;
+        for _ in 0..TRIES {
+            match self.begin_record(records, run, rollout, upgrade) {
+                Err(why) if why.kind() == ErrorKind::AlreadyExists => *run = run_id(records),
+                other => return other,
+            }
+        }
+        self.begin_record(records, run, rollout, upgrade)
     }
 
     fn begin_record(

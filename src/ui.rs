@@ -180,9 +180,18 @@ impl Ui {
         if self.no_input {
             return None;
         }
+        self.question(question);
+        self.answer()
+    }
+
+    /// Writes a question, without waiting for the answer.
+    pub fn question(&self, question: &str) {
         let mut err = io::stderr().lock();
         let _ = write!(err, "{question} Type yes: ").and_then(|()| err.flush());
-        drop(err);
+    }
+
+    /// Reads the answer to a question; only the word `yes` is a yes.
+    pub fn answer(&self) -> Option<bool> {
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer.trim() == "yes")

@@ -120,15 +120,22 @@ impl Exit {
         let worst = |exit| ends().any(|end| Self::of_run(end) == exit);
         let old = walked.count(|end| end.state == State::Old) + walked.untouched();
         if !walked.errors.is_empty() {
-            return match ends().any(|end| end.state != State::Old) {
-                false => Self::RolledBack,
-                true => Self::Broken,
+            // Those that went back are as wished only when nothing went wrong on the way.
+            let back = |end: &Outcome| end.state == State::Old && end.errors.is_empty();
+            return match (
+                ends().any(|end| end.state == State::Unknown),
+                ends().all(back),
+            ) {
+                (true, _) => Self::Lost,
+                (false, true) => Self::RolledBack,
+                (false, false) => Self::Broken,
             };
         }
         match (walked.done(), old) {
             _ if worst(Self::Broken) => Self::Broken,
             _ if worst(Self::Lost) => Self::Lost,
             (_, 0) => Self::Done,
+            (0, _) if ends().any(|end| end.touched) => Self::RolledBack,
             (0, _) => ends().next().map_or(Self::Aborted, Self::of_run),
             _ => Self::Partly,
         }

@@ -75,6 +75,28 @@ pub(super) fn next(time: Duration) -> io::Result<Vec<u8>> {
     }
 }
 
+/// Throws away what was typed before anybody was asked.
+pub(super) fn forget() {
+    if ours() {
+        let _ = termios::tcflush(io::stdin(), termios::QueueSelector::IFlush);
+    }
+}
+
+/// Whether there is a line to be read, within `time`. An error when there will never be one.
+pub(super) fn ready(time: Duration) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut wanted = [PollFd::new(&stdin, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: 0,
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    match poll(&mut wanted, Some(&limit)) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(why) => Err(why.into()),
+    }
+}
+
 /// Whether standard input is a terminal, and we are in its foreground.
 fn ours() -> bool {
     termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())

@@ -26,12 +26,25 @@ pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
     if runs.is_empty() {
         return context.usage("there is no such run", "`updo log` lists the recorded runs");
     }
+    let unclear = unclear(&records, &runs);
     let all: Result<Vec<Undo>> = runs
         .into_iter()
         .map(|run| prepare(context, &records, run))
         .collect();
     match all {
-        Ok(all) => go(context, args, &all),
+        Ok(all) => match go(context, args, &all) {
+            Exit::Done if !unclear.is_empty() => {
+                for run in unclear {
+                    let line = format!(
+                        "run {} of {} is {}: look at it",
+                        run.run, run.node, run.state
+                    );
+                    context.ui.error_line(&line);
+                }
+                Exit::Partly
+            }
+            exit => exit,
+        },
         Err(diagnostic) => context.fail(*diagnostic, &SourceMap::default()),
     }
 }
@@ -54,6 +67,17 @@ fn wanted(records: &Records, name: Option<&str>) -> Vec<Summary> {
         (None, Some(rollout)) => whole(rollout),
         (None, None) => Vec::new(),
     }
+}
+
+/// Runs of the same rollout of which nobody knows how they ended, or that need a person.
+fn unclear(records: &Records, runs: &[Summary]) -> Vec<Summary> {
+    let rollout = runs
+        .iter()
+        .find_map(|run| run.rollout.as_deref())
+        .filter(|_| runs.len() > 1);
+    let mut all = rollout.map_or_else(Vec::new, |rollout| records.rollout(rollout));
+    all.retain(|run| !matches!(run.state.as_str(), "new" | "old" | "undone"));
+    all
 }
 
 /// Connects, and makes sure that the node still is what the run left.

@@ -19,7 +19,7 @@ use crate::exec::rollout::{Around, Walked};
 use crate::exec::{Event, steps};
 use crate::name::NodeName;
 use crate::plan::Rollout;
-use crate::plan::rollout::{Canary, Pause, Stage};
+use crate::plan::rollout::{Canary, Order, Pause, Stage};
 use crate::report::{json, paint, preview, rollout};
 use crate::script::lower::processes;
 
@@ -118,6 +118,8 @@ struct Way {
     nodes: Vec<NodeName>,
     /// How many nodes the target has.
     whole: usize,
+    /// Whether all of them are new when it is over.
+    all: bool,
 }
 
 impl Way {
@@ -139,6 +141,19 @@ impl Way {
             let title = "the plan's rollout has no canary";
             let help = "add `rollout #{canary => 1}.`, or name a node: --only-node NODE";
             return Err(Diagnostic::new(Code::E801, title).help(help));
+        }
+        let named = |what: &str, nodes: &[NodeName]| match nodes.iter().find(|n| !all.contains(n)) {
+            Some(node) => {
+                let title = format!("`{what}` names `{node}`, which is none of the target's nodes");
+                Err(Diagnostic::new(Code::E211, title))
+            }
+            None => Ok(()),
+        };
+        if let Canary::Nodes(nodes) = &rollout.canary {
+            named("canary", nodes)?;
+        }
+        if let Order::First(nodes) = &rollout.order {
+            named("order", nodes)?;
         }
         let mut nodes = rollout.ordered(all);
         let place = |name: &str| {
@@ -167,6 +182,7 @@ impl Way {
             rollout,
             nodes,
             whole: all.len(),
+            all: args.only_node.is_none() && !args.canary_only,
         })
     }
 
@@ -205,11 +221,31 @@ impl Way {
         if turns.is_empty() {
             return Exit::Done;
         }
-        let nodes: Vec<NodeName> = turns.iter().map(node).cloned().collect();
+        let mut nodes: Vec<NodeName> = turns.iter().map(node).cloned().collect();
+        let left = nodes.clone();
+        if args.canary_only {
+            // Those of the whole target, whether or not there is anything left to do there.
+            let first = self
+                .rollout
+                .stages(&self.nodes, self.whole)
+                .into_iter()
+                .next();
+            let first = first.map_or_else(Vec::new, |stage| stage.nodes);
+            turns.retain(|turn| first.iter().any(|at| self.nodes[*at] == *node(turn)));
+            nodes = turns.iter().map(node).cloned().collect();
+            if turns.is_empty() {
+                context
+                    .ui
+                    .status("nothing to do: the canary is new already");
+                return Exit::Done;
+            }
+        }
         let mut stages = self.rollout.stages(&nodes, self.whole);
         if args.canary_only {
-            stages.truncate(1);
-            turns.truncate(stages[0].nodes.len());
+            stages = vec![Stage {
+                name: "canary".to_owned(),
+                nodes: (0..nodes.len()).collect(),
+            }];
         }
         if turns.len() > 1 {
             let words = rollout::stages(&self.rollout, &stages, &nodes, context.ui.style);
@@ -221,16 +257,19 @@ impl Way {
         if let Some(exit) = ask(context, args, &turns) {
             return exit;
         }
-        signals.begin();
-        let exit = match turns.as_mut_slice() {
-            [_] => self.alone(context, engine, &mut turns, &stages, stream),
-            _ => self.walk(context, engine, &mut turns, &stages, stream),
+        match turns.len() {
+            1 => signals.begin(),
+            _ => signals.begin_several(),
+        }
+        let exit = match turns.as_slice() {
+            [_] => self.alone(context, engine, &turns, &stages, stream),
+            _ => self.walk(context, engine, &turns, &stages, stream),
         };
-        let left = nodes.get(turns.len());
-        if let (Exit::Done, Some(next)) = (exit, left) {
+        let mut left = left.iter().filter(|node| !nodes.contains(node));
+        if let (Exit::Done, Some(next)) = (exit, left.next()) {
             context.ui.status(&format!(
                 "{} left: updo run {} --from {next}",
-                paint::count(nodes.len() - turns.len(), "node is", "nodes are"),
+                paint::count(1 + left.count(), "node is", "nodes are"),
                 args.plan.display()
             ));
         }
@@ -242,7 +281,7 @@ impl Way {
         &self,
         context: &Context<'_>,
         engine: &'e Engine,
-        turns: &mut [Turn<'e>],
+        turns: &[Turn<'e>],
         stages: &[Stage],
         stream: &mut Stream,
     ) -> Exit {
@@ -264,7 +303,7 @@ impl Way {
             screen: Screen::open(&context.ui, &head),
             stream,
         };
-        let walked = walk(engine, turns, &self.rollout, stages, &mut one);
+        let walked = walk(engine, turns, &self.rollout, stages, self.all, &mut one);
         drop(one);
         Exit::of_walk(&walked)
     }
@@ -274,13 +313,13 @@ impl Way {
         &self,
         context: &Context<'_>,
         engine: &'e Engine,
-        turns: &mut [Turn<'e>],
+        turns: &[Turn<'e>],
         stages: &[Stage],
         stream: &mut Stream,
     ) -> Exit {
         let began = Instant::now();
         let mut walking = Walking::open(context, engine, stream, turns, stages);
-        let walked = walk(engine, turns, &self.rollout, stages, &mut walking);
+        let walked = walk(engine, turns, &self.rollout, stages, self.all, &mut walking);
         drop(walking);
         let took = began.elapsed();
         let exit = Exit::of_walk(&walked);
@@ -288,7 +327,7 @@ impl Way {
         let ui = &context.ui;
         if exit != Exit::Done {
             let dot = if ui.style.unicode { "·" } else { "-" };
-            let stop = ended_early(engine, &walked, dot);
+            let stop = ended_early(&walked, dot);
             ui.diagnostics(&stop.into_iter().collect::<Vec<_>>(), &engine.plan.sources);
         }
         let modules = turns.iter().map(|turn| turn.upgrade.script.high.len());
@@ -313,7 +352,7 @@ fn finished(context: &Context<'_>, stream: &mut Stream, walked: &Walked, took: D
 }
 
 /// E620: why no further node was begun, and how to go on.
-fn ended_early(engine: &Engine, walked: &Walked, dot: &str) -> Option<Diagnostic> {
+fn ended_early(walked: &Walked, dot: &str) -> Option<Diagnostic> {
     if !walked.errors.is_empty() || (walked.done() == 0 && walked.untouched() == 0) {
         return None;
     }
@@ -324,10 +363,12 @@ fn ended_early(engine: &Engine, walked: &Walked, dot: &str) -> Option<Diagnostic
     };
     let title = format!("rollout stopped {why}: {}", rollout::numbers(walked, dot));
     let title = title.replace("stopped it was", "stopped, it was");
-    let plan = engine.plan.path.display();
-    let told = Diagnostic::new(Code::E620, title)
-        .note("every node is wholly old or wholly new; nodes that are new have nothing to do in another run");
-    Some(told.help(format!("to go on: updo run {plan}")))
+    let told = Diagnostic::new(Code::E620, title);
+    let told = match walked.count(crate::exec::rollout::is_grave) {
+        0 => told.note("every node is wholly old or wholly new"),
+        _ => told.note("look at those that need a person or are out of sight first: what is said of them stands above"),
+    };
+    Some(told.help("the same command goes on: nodes that are new have nothing to do then"))
 }
 
 fn node<'a>(turn: &'a Turn<'_>) -> &'a NodeName {

@@ -221,7 +221,23 @@ impl<'a> Walking<'a> {
         // The block must not be drawn over the question.
         let mut inner = self.shared.lock();
         inner.block.close();
-        self.context.ui.confirm(&question) == Some(true)
+        let ui = &self.context.ui;
+        if ui.no_input {
+            return false;
+        }
+        keys::forget();
+        ui.question(&question);
+        loop {
+            if self.interrupt.count() > 0 {
+                ui.error_line("");
+                return false;
+            }
+            match keys::ready(TICK) {
+                Ok(false) => {}
+                Ok(true) => return ui.answer() == Some(true),
+                Err(_) => return false,
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! touches nothing: the same facts give the same upgrade.
 
 use crate::diag::{Code, Diagnostic};
-use crate::exec::{job, steps};
+use crate::exec::{job, persist, steps};
 use crate::facts::change::ChangeSet;
 use crate::facts::live::NodeFacts;
 use crate::facts::specs;
@@ -43,11 +43,15 @@ impl Upgrade {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
-    /// What is to happen: the versions before and after, and the steps. By this two nodes, or two looks at one, are
+    /// What is to happen: the versions before and after, the steps, and what is written to the disk. By this two nodes, or two looks at one, are
     /// compared.
     pub fn content(&self) -> Term {
         let steps = steps::every(&self.changes, &self.rules, &self.script);
-        job::begun_record(&self.changes, &self.rules, &steps)
+        let unwritten = [&self.unwritten.modules[..], &self.unwritten.beside].concat();
+        Term::tuple([
+            job::begun_record(&self.changes, &self.rules, &steps),
+            Term::list(persist::also(&unwritten)),
+        ])
     }
 
     /// Whether there is nothing to do.

@@ -67,7 +67,7 @@ impl Engine {
     pub(super) fn nodes_of(&self, target: &Target) -> Result<Vec<NodeName>> {
         let nodes = match &target.seed {
             Some(seed) => self.found(seed)?,
-            None => target.nodes.clone(),
+            None => super::each_once(target.nodes.iter().cloned()),
         };
         if nodes.is_empty() {
             let title = format!("the target `{}` has no nodes", target.name);

@@ -4,17 +4,19 @@
 //! node ends fully new or fully old, or is named; after a failure no further node is begun; who asks for the end gets
 //! it after the nodes that are being upgraded. What happens is told to a [`Watcher`], which also decides at a pause.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Connection, Engine, Upgrade, earlier, run_id};
+use super::{Connection, Engine, Settings, Upgrade, earlier, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::back::WayBack;
 use crate::exec::rollout::{Around, Walked, is_good, is_grave};
-use crate::exec::{Event, Interrupt, Kind, Outcome};
+use crate::exec::{Event, Interrupt, Kind, Outcome, State};
 use crate::facts::live;
 use crate::name::{Module, NodeName};
+use crate::node::Session;
 use crate::plan::rollout::{Pause, Stage};
 use crate::plan::{Failing, Rollback, Rollout};
 use crate::report::record::{Records, Summary};
@@ -111,25 +113,24 @@ impl<'e> Turn<'e> {
     }
 
     /// Makes sure, when time has gone by, that the node is there and what it was when it was shown. A connection that
-    /// broke meanwhile is made anew.
-    fn refresh(&mut self, engine: &'e Engine) -> Option<Diagnostic> {
+    /// broke meanwhile is made anew: then that is what counts.
+    ///
+    /// # Errors
+    /// E602 when something else would happen than was shown; what is wrong with the connection.
+    fn refresh(&self, engine: &'e Engine) -> Result<Option<Self>> {
         let lost = self.connection.session.is_lost().is_some();
         if !lost && self.prepared.elapsed() < FRESH {
-            return None;
+            return Ok(None);
         }
         if lost {
-            let anew = match Self::prepare(engine, &self.node().clone()) {
-                Ok(anew) => anew,
-                Err(told) => return Some(*told),
-            };
+            let anew = Self::prepare(engine, self.node())?;
             let same = anew.upgrade.content() == self.upgrade.content();
-            *self = anew;
-            return (!same).then(|| self.changed(Vec::new()));
+            return match same && !anew.upgrade.is_refused() {
+                true => Ok(Some(anew)),
+                false => Err(Box::new(self.changed(Vec::new()))),
+            };
         }
-        let facts = match live::gather(&self.connection.session) {
-            Ok(facts) => facts,
-            Err(told) => return Some(*told),
-        };
+        let facts = live::gather(&self.connection.session)?;
         let md5 = |module: &Module| facts.loaded.get(module).map(|loaded| loaded.md5);
         let differing: Vec<String> = self
             .upgrade
@@ -140,7 +141,32 @@ impl<'e> Turn<'e> {
             .filter(|(module, was)| was.loaded.as_ref().map(|was| was.md5) != md5(module))
             .map(|(module, _)| format!("{module} is not the version it was"))
             .collect();
-        (!differing.is_empty()).then(|| self.changed(differing))
+        match differing.is_empty() {
+            true => Ok(None),
+            false => Err(Box::new(self.changed(differing))),
+        }
+    }
+
+    /// The node's turn.
+    fn run(
+        &self,
+        engine: &'e Engine,
+        rollout: Option<&str>,
+        interrupt: &Interrupt,
+        tell: &dyn Fn(&Event),
+    ) -> Outcome {
+        let (anew, stale) = match self.refresh(engine) {
+            Ok(anew) => (anew, None),
+            Err(told) => (None, Some(*told)),
+        };
+        let turn = anew.as_ref().unwrap_or(self);
+        let walking = Walking {
+            rollout,
+            interrupt,
+            stale,
+        };
+        turn.connection
+            .run_in(&turn.upgrade, &walking, &mut |event| tell(event))
     }
 
     fn changed(&self, notes: Vec<String>) -> Diagnostic {
@@ -201,12 +227,14 @@ pub trait Watcher {
     fn pause(&mut self, pause: Pause, next: usize) -> bool;
 }
 
-/// Walks through prepared nodes. `stages` divides them: [`Rollout::stages`].
+/// Walks through prepared nodes. `stages` divides them: [`Rollout::stages`]. `whole`: whether all nodes of the target are
+/// new when it is over, so that the plan can be asked about the whole.
 pub fn walk<'e>(
     engine: &'e Engine,
-    turns: &mut [Turn<'e>],
+    turns: &[Turn<'e>],
     rollout: &Rollout,
     stages: &[Stage],
+    whole: bool,
     watcher: &mut dyn Watcher,
 ) -> Walked {
     let records = Records::new(&engine.settings.state_dir);
@@ -232,7 +260,7 @@ pub fn walk<'e>(
     if walk.walked.errors.is_empty() {
         walk.stages(turns, stages);
         let failed = walk.walked.count(|end| !is_good(end));
-        if !walk.walked.stopped && failed == 0 {
+        if whole && !walk.walked.stopped && failed == 0 {
             walk.whole(turns, |around, sink| around.after(sink));
             // Not asked to the end is not the same as not content.
             let asked = walk
@@ -287,20 +315,15 @@ impl<'e> Walk<'e, '_> {
         self.walked.errors = ask(&around, &mut |event| watcher.said(Said::Whole(event)));
     }
 
-    fn stages(&mut self, turns: &mut [Turn<'e>], stages: &[Stage]) {
+    fn stages(&mut self, turns: &[Turn<'e>], stages: &[Stage]) {
         for (number, stage) in stages.iter().enumerate() {
             if number > 0 && !self.goes_on(number) {
                 self.walked.stopped = true;
                 return;
             }
-            let stale: Vec<_> = stage
-                .nodes
-                .iter()
-                .map(|at| turns[*at].refresh(self.engine))
-                .collect();
             let began = Instant::now();
             self.watcher.said(Said::StageStarted { stage: number });
-            self.stage(turns, stage, stale);
+            self.stage(turns, stage);
             self.watcher.said(Said::StageFinished {
                 stage: number,
                 took: began.elapsed(),
@@ -321,34 +344,33 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// All nodes of a stage, so many at a time.
-    fn stage(&mut self, turns: &[Turn<'e>], stage: &Stage, stale: Vec<Option<Diagnostic>>) {
+    fn stage(&mut self, turns: &[Turn<'e>], stage: &Stage) {
         let most = self.rollout.parallel.unwrap_or(usize::MAX);
         // Requests to stop reach a node only when there are more of them: the first one ends the walk, not the run.
         let interrupts: Vec<Interrupt> = stage.nodes.iter().map(|_| Interrupt::default()).collect();
         let name = (turns.len() > 1).then(|| self.walked.rollout.clone());
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
-            let mut waiting = stage.nodes.iter().copied().zip(&interrupts).zip(stale);
+            let mut waiting = stage.nodes.iter().copied().zip(&interrupts);
             let mut running = 0;
             loop {
+                self.heed(&interrupts, turns.len() > 1, running);
                 while running < most
                     && !self.halted
-                    && let Some(((at, interrupt), stale)) = waiting.next()
+                    && let Some((at, interrupt)) = waiting.next()
                 {
                     self.watcher.said(Said::Turn(at));
                     running += 1;
                     let (turn, sender, name) = (&turns[at], sender.clone(), name.as_deref());
+                    let engine = self.engine;
                     scope.spawn(move || {
-                        let walking = Walking {
-                            rollout: name,
-                            interrupt,
-                            stale,
-                        };
-                        let upgrade = &turn.upgrade;
                         // Nobody listens only when the walk itself has ended in a panic.
-                        let outcome = turn.connection.run_in(upgrade, &walking, &mut |event| {
+                        let tell = |event: &Event| {
                             let _ = sender.send((at, News::Event(Box::new(event.clone()))));
-                        });
+                        };
+                        let run = AssertUnwindSafe(|| turn.run(engine, name, interrupt, &tell));
+                        // Whatever happens here, the walk must hear of an end.
+                        let outcome = catch_unwind(run).unwrap_or_else(|_| lost_sight());
                         let _ = sender.send((at, News::Ended(Box::new(outcome))));
                     });
                 }
@@ -370,7 +392,6 @@ impl<'e> Walk<'e, '_> {
                     // We hold a sender ourselves.
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
-                self.heed(&interrupts, turns.len() > 1, running);
             }
         });
     }
@@ -414,32 +435,43 @@ impl<'e> Walk<'e, '_> {
             return;
         }
         self.watcher.said(Said::Back);
-        for at in (0..turns.len()).rev() {
+        // A request to stop that ended the walk is none to stay half way back.
+        let settings = Settings {
+            interrupt: Interrupt::default(),
+            ..self.engine.settings.clone()
+        };
+        // All of them before the first: every run that is begun may cost the oldest record.
+        let ways: Vec<Option<(Summary, WayBack)>> = self
+            .runs
+            .iter()
+            .map(|run| {
+                let run = run.as_deref()?;
+                Some((
+                    records.find(Some(run))?,
+                    WayBack::read(&records.back(run)?)?,
+                ))
+            })
+            .collect();
+        for (at, way) in ways.iter().enumerate().rev() {
             let turn = &turns[at];
-            let way = || {
-                let run = self.runs[at].as_deref()?;
-                let summary = records.find(Some(run))?;
-                let way = WayBack::read(&records.back(run)?)?;
-                Some((summary, way))
+            let ready = match way {
+                Some((summary, way)) => ready(self.engine, turn, way).map(|session| (summary, way, session)),
+                None => Err(Box::new(
+                    Diagnostic::new(Code::E609, format!("{} cannot go back", turn.node()))
+                        .note("a conversion has no way down, or no copy of the former version was found")
+                        .help("it runs the new version; correct it forward"),
+                )),
             };
-            let Some((summary, way)): Option<(Summary, WayBack)> = way() else {
-                let title = format!("{} cannot go back", turn.node());
-                let told = Diagnostic::new(Code::E609, title)
-                    .note(
-                        "a conversion has no way down, or no copy of the former version was found",
-                    )
-                    .help("it runs the new version; correct it forward");
-                self.walked.errors.push(told);
-                continue;
+            let (summary, way, session) = match ready {
+                Ok(ready) => ready,
+                Err(told) => {
+                    self.not_back(turn, *told);
+                    continue;
+                }
             };
             let watcher = &mut *self.watcher;
-            let (_, mut outcome) = earlier::undo(
-                &self.engine.settings,
-                &turn.connection.session,
-                &summary,
-                &way,
-                &mut |event| watcher.said(Said::Node { at, event }),
-            );
+            let tell = &mut |event: &Event| watcher.said(Said::Node { at, event });
+            let (_, mut outcome) = earlier::undo(&settings, &session, summary, way, tell);
             // It was new for a while.
             outcome.touched = true;
             self.watcher.said(Said::Ended {
@@ -449,4 +481,44 @@ impl<'e> Walk<'e, '_> {
             self.walked.ends[at] = Some(outcome);
         }
     }
+
+    /// A node stays new although all were to go back.
+    fn not_back(&mut self, turn: &Turn<'e>, told: Diagnostic) {
+        let event = Event {
+            seq: 1,
+            node: turn.node().clone(),
+            at: Duration::ZERO,
+            kind: Kind::Diagnostic(Box::new(told.clone())),
+        };
+        self.watcher.said(Said::Whole(&event));
+        self.walked.errors.push(told);
+    }
+}
+
+/// A session over which a node can go back: made anew where it was lost, and the node is what its run has left.
+fn ready(engine: &Engine, turn: &Turn<'_>, way: &WayBack) -> Result<Session> {
+    let session = match turn.connection.session.is_lost() {
+        Some(_) => engine.connect(turn.node())?.session,
+        None => turn.connection.session.clone(),
+    };
+    let facts = live::gather(&session)?;
+    let differing = way.differing(&|module| facts.loaded.get(module).map(|loaded| loaded.md5));
+    if differing.is_empty() {
+        return Ok(session);
+    }
+    let title = format!("{} has changed since its upgrade", turn.node());
+    let mut told =
+        Diagnostic::new(Code::E602, title).help("it stays as it is: somebody else has been there");
+    told.notes = differing;
+    Err(Box::new(told))
+}
+
+/// What is left to say when a node's thread has come to a bad end.
+fn lost_sight() -> Outcome {
+    let mut outcome = Outcome::new(State::Unknown);
+    let told = Diagnostic::new(Code::E900, "the run was lost from sight by a bug in updo");
+    outcome
+        .errors
+        .push(told.help("the node goes on by itself: updo status PLAN"));
+    outcome
 }

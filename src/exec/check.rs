@@ -163,8 +163,12 @@ impl<'a> Scene<'a> {
             tries += 1;
             let (failure, said) = self.attempt(&check.body);
             let over = failure.is_none()
-                || began.elapsed() + check.every > check.within + check.after
-                || until.is_some_and(|until| Instant::now() + check.every > until)
+                || began.elapsed().saturating_add(check.every)
+                    > check.within.saturating_add(check.after)
+                || until.is_some_and(|until| {
+                    let next = Instant::now().checked_add(check.every);
+                    next.is_none_or(|next| next > until)
+                })
                 || self.session.is_lost().is_some()
                 || interrupt.count() >= enough;
             if over {

@@ -27,12 +27,12 @@ impl Interrupt {
 
     /// Sleeps so long, or until there have been `enough` requests: then `true`.
     pub fn sleep(&self, time: Duration, enough: u32) -> bool {
-        let until = Instant::now() + time;
+        let began = Instant::now();
         loop {
             if self.count() >= enough {
                 return true;
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = time.saturating_sub(began.elapsed());
             if left.is_zero() {
                 return false;
             }

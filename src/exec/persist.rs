@@ -33,6 +33,11 @@ pub fn only(what: &Upgrade<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outcome 
         run: what.run.to_owned(),
         title: what.plan.title.clone(),
     });
+    if let Some(stale) = &what.stale {
+        watch.fail(stale.clone());
+        watch.finished(0);
+        return watch.outcome;
+    }
     let mailbox = what.session.mailbox();
     let terms = job::Terms {
         run: what.run,

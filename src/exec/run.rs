@@ -117,7 +117,10 @@ impl Run<'_, '_> {
             watch.outcome.state = State::Unknown;
             return;
         }
-        let until = what.plan.deadline.map(|deadline| Instant::now() + deadline);
+        let until = what
+            .plan
+            .deadline
+            .and_then(|deadline| Instant::now().checked_add(deadline));
         let ended = self.checks.until_finished(&mailbox, &steps);
         self.checks.watch.outcome.state = ended;
         if ended == State::New && !self.checks.content(until) {

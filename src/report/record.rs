@@ -104,9 +104,11 @@ impl Records {
         back: Option<&Term>,
         script: Option<&Term>,
     ) -> io::Result<Record> {
-        self.forget(self.kept.saturating_sub(1));
+        self.forget(self.kept.saturating_sub(1), summary.rollout.as_deref());
         let folder = self.folder.join(&summary.run);
-        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(&self.folder)?;
+        // Two that have made up the same name at once: one of them gets it.
+        fs::create_dir(&folder)?;
         let moment = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos() as u64);
@@ -118,14 +120,17 @@ impl Records {
         begun
     }
 
-    /// Removes the oldest finished runs until so many are left. What cannot be removed stays.
-    fn forget(&self, left: usize) {
+    /// Removes the oldest finished runs until so many are left, but none of a rollout that is going on. What cannot be
+    /// removed stays.
+    fn forget(&self, left: usize, rollout: Option<&str>) {
         let all = self.all();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs());
-        let finished = all
-            .iter()
-            .filter(|run| run.keep <= now && !matches!(run.state.as_str(), "running" | "unknown"));
+        let finished = all.iter().filter(|run| {
+            (rollout.is_none() || run.rollout.as_deref() != rollout)
+                && run.keep <= now
+                && !matches!(run.state.as_str(), "running" | "unknown")
+        });
         for run in finished.take(all.len().saturating_sub(left)) {
             // First what makes it a record: a crash in between leaves a folder that nobody lists.
             let folder = self.folder.join(&run.run);
@@ -151,7 +156,10 @@ impl Records {
     pub fn find(&self, run: Option<&str>) -> Option<Summary> {
         match run {
             Some(run) => Some(read(&self.folder.join(plain(run)?))?.0),
-            None => self.all().into_iter().rfind(|s| s.state == "new"),
+            None => self
+                .all()
+                .into_iter()
+                .rfind(|s| s.state == "new" && s.goal == "new"),
         }
     }
 
@@ -340,7 +348,7 @@ mod tests {
                 record.finish("new");
             }
         }
-        records.forget(3);
+        records.forget(3, None);
         let left: Vec<String> = records.all().into_iter().map(|s| s.run).collect();
         assert_eq!(left, ["0001", "0004", "0005"]);
         assert!(!folder.path().join("runs/0000").exists());

@@ -1,6 +1,7 @@
 //! A node that fails ends the walk; every node stays wholly old or wholly new.
 
 use super::fleet::Fleet;
+use crate::support::apps::fleet as beams;
 
 #[test]
 fn the_first_failure_stops() {
@@ -13,7 +14,7 @@ fn the_first_failure_stops() {
         "E604",
         "E620",
         "rollout stopped after 1 failure: 1 of 4 nodes new · 1 rolled back · 2 not touched",
-        "updo run plan.updo",
+        "the same command goes on",
         "stopped  Fleet · 1 of 4 nodes new",
     ]);
     assert_eq!(fleet.versions(), [2, 1, 1, 1]);
@@ -156,4 +157,73 @@ fn what_is_not_good_is_not_called_done() {
     let replay = fleet.updo(&["replay"]).run().exits(0);
     let replay = replay.prints(&["is new, and not as it should be"]);
     assert!(!replay.stdout.contains("done  "), "{replay}");
+}
+
+/// Whatever was changed and put back is told by the exit code, also when another node was refused before.
+#[test]
+fn a_node_that_was_rolled_back_counts_more_than_one_that_was_refused() {
+    let fleet = Fleet::new(2);
+    fleet.plan(
+        "rollout #{batch => 2, parallel => 1, abort_after => 2}.\n\
+         require \"fine\" -> undefined = application:get_env(kernel, refuse, undefined).",
+    );
+    fleet.nodes[0]
+        .node
+        .eval("application:set_env(kernel, refuse, true)");
+    fleet.nodes[1]
+        .node
+        .eval("application:set_env(kernel, fleet, fail)");
+    let ran = fleet.run(&[]).run().exits(20);
+    ran.says(&["0 of 2 nodes new · 1 rolled back · 1 not upgraded"]);
+    assert_eq!(fleet.versions(), [1, 1]);
+}
+
+/// Somebody else has upgraded a node while the whole was looked at: it is not touched, and named.
+#[test]
+fn a_node_that_somebody_else_has_changed_does_not_go_back() {
+    let fleet = Fleet::new(2);
+    fleet.plan("rollout #{batch => 2}.\nverify \"never\" #{each => rollout, within => 4s, every => 200ms} -> 3 = fleet_rate:version().");
+    let mut running = fleet.run(&[]).start();
+    running.await_says(&format!("{} new ok", fleet.name(1)));
+    fleet.nodes[1].node.await_true("fleet_rate:version() =:= 2");
+    let file = beams().one.join("fleet_rate");
+    fleet.nodes[1].node.eval(&format!(
+        "code:purge(fleet_rate), {{module, _}} = code:load_abs({file:?})"
+    ));
+    let ran = running.wait().exits(21);
+    ran.says(&[
+        "E602",
+        &format!("{} has changed since its upgrade", fleet.name(1)),
+        "fleet_rate",
+    ]);
+    assert_eq!(
+        fleet.nodes[0].node.eval_text("fleet_ship:look()"),
+        "{1,1,10}"
+    );
+    assert_eq!(
+        fleet.nodes[1].node.eval_text("fleet_ship:look()"),
+        "{2,2,10}"
+    );
+}
+
+/// A request to stop that came too late to stop anything does not keep the nodes from going back.
+#[test]
+fn an_old_request_to_stop_does_not_stop_the_way_back() {
+    let fleet = Fleet::new(2);
+    fleet.plan(
+        "rollout #{batch => 2}.\nverify \"never\" #{each => rollout} -> 3 = fleet_rate:version().",
+    );
+    for node in &fleet.nodes {
+        node.node
+            .eval("application:set_env(kernel, fleet, {slow, 1500})");
+    }
+    let mut running = fleet.run(&[]).start();
+    running.await_says("load ok");
+    running.signal("-INT");
+    running.await_says("no further node is begun");
+    running
+        .wait()
+        .exits(20)
+        .says(&["all nodes go back", "2 rolled back"]);
+    assert_eq!(fleet.versions(), [1, 1]);
 }

@@ -137,3 +137,40 @@ fn nobody_waits_for_the_whole_to_be_verified() {
         .says(&["E621", "not verified", "2 of 2 nodes new"]);
     assert_eq!(fleet.versions(), [2, 2]);
 }
+
+/// The same within a stage: the node that comes second is looked at when it is its turn.
+#[test]
+fn a_node_is_looked_at_when_it_is_its_turn() {
+    let fleet = Fleet::new(2);
+    fleet.plan("");
+    fleet.nodes[0]
+        .node
+        .eval("application:set_env(kernel, fleet, {slow, 3000})");
+    let mut running = fleet.run(&[]).start();
+    running.await_says("load ok");
+    let file = beams().two.join("fleet_rate");
+    fleet.nodes[1].node.eval(&format!(
+        "code:purge(fleet_rate), {{module, _}} = code:load_abs({file:?})"
+    ));
+    running
+        .wait()
+        .exits(22)
+        .says(&["E602", "fleet_rate is not the version it was"]);
+    assert_eq!(
+        fleet.nodes[1].node.eval_text("fleet_ship:look()"),
+        "{1,1,12}"
+    );
+}
+
+#[test]
+fn ctrl_c_answers_the_question_between_stages() {
+    let fleet = Fleet::new(2);
+    fleet.plan("rollout #{canary => 1, pause => confirm}.");
+    let mut screen = terminal(&fleet);
+    screen.await_text("go on with batch 1, 1 node? Type yes:");
+    screen.keys(CTRL_C);
+    screen.await_text("1 of 2 nodes new · 1 not touched");
+    let ended = screen.end();
+    assert!(ended.contains("22"), "{ended}");
+    assert_eq!(fleet.versions(), [2, 1]);
+}

@@ -115,6 +115,10 @@ fn flags_choose_nodes_and_stages() {
         &format!("updo run plan.updo --from {}", names[1]),
     ]);
     assert_eq!(new(), names[..1]);
+    // Once more: the canary is new, and nobody else is one.
+    let again = fleet.run(&["--canary-only"]).run().exits(0);
+    again.says(&["the canary is new already"]);
+    assert_eq!(new(), names[..1]);
     fleet.run(&["--only-node", &names[3]]).run().exits(0);
     assert_eq!(new(), [names[0].clone(), names[3].clone()]);
     let told = fleet.run(&["--only-node", "ship@nowhere"]).run().exits(1);
