@@ -57,7 +57,14 @@ pub(super) fn wrong(word: &str, wants: &str, expr: &Expr, got: &Term) -> Diagnos
 
 /// E205 for the value of an option; quotes around something that would fit are told apart.
 pub fn wrong_value(word: &str, wants: &str, span: Span, got: &Term) -> Diagnostic {
-    let told = Diagnostic::new(Code::E205, format!("`{word}` wants {wants}, got `{got}`"))
+    /// So much of a value is enough to find it again.
+    const ENOUGH: usize = 200;
+    let mut shown: String = got.to_string();
+    if let Some((end, _)) = shown.char_indices().nth(ENOUGH) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    let told = Diagnostic::new(Code::E205, format!("`{word}` wants {wants}, got `{shown}`"))
         .label(span, format!("not {wants}"));
     match got
         .as_list()

@@ -190,3 +190,18 @@ fn seeds() {
         );
     }
 }
+
+/// A value that is far too long is not printed whole.
+#[test]
+fn a_long_wrong_value_is_cut() {
+    let stars = "*".repeat(100_000);
+    let text = format!("target t #{{nodes => \"{stars}\"}}.");
+    let loaded = load_text(Path::new("plan.updo"), &text, &Default::default());
+    let told = &loaded.diagnostics[0];
+    assert_eq!(told.code, Code::E205);
+    assert!(
+        told.title.contains("***…") && told.title.len() < 400,
+        "{}",
+        told.title.len()
+    );
+}
