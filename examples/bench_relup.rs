@@ -4,7 +4,6 @@
 //! third power on chains, so it is asked for at most 1,000 modules.
 
 #[path = "../tests/relup/oracle.rs"]
-#[allow(dead_code)] // made for tests, which use all of it
 mod oracle;
 
 use std::time::{Duration, Instant};

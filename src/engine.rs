@@ -32,7 +32,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use self::rollout::Walking;
+use self::rollout::Part;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
 use crate::exec::{self, Event, Outcome, Upgrade as Job};
@@ -348,23 +348,18 @@ impl Connection<'_> {
     /// Runs a prepared upgrade. Keeps copies of both versions and a record of the run, so that there is a
     /// way back: a store that cannot be written costs that way back, not this run.
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
-        self.run_in(upgrade, &Walking::alone(self.engine), sink)
+        self.run_in(upgrade, &Part::alone(self.engine), sink)
     }
 
     /// The same as part of a rollout.
-    fn run_in(
-        &self,
-        upgrade: &Upgrade,
-        walking: &Walking<'_>,
-        sink: &mut dyn FnMut(&Event),
-    ) -> Outcome {
+    fn run_in(&self, upgrade: &Upgrade, part: &Part<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
         let records = self.engine.settings.records();
         let mut run = run_id(&records);
         // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
         let (mut record, told) = match upgrade.script.is_empty() {
             true => (None, None),
-            false => match self.claimed_record(&records, &mut run, walking.rollout, upgrade) {
+            false => match self.claimed_record(&records, &mut run, part.rollout, upgrade) {
                 Ok(record) => (Some(record), None),
                 Err(why) => (None, Some(self.unrecorded(&run, &why))),
             },
@@ -382,9 +377,9 @@ impl Connection<'_> {
             verify: !self.engine.settings.no_verify,
             detach: self.engine.settings.detach,
             also: exec::persist::also(&unwritten),
-            interrupt: walking.interrupt,
+            interrupt: part.interrupt,
             told,
-            stale: walking.stale.clone(),
+            stale: part.stale.clone(),
         };
         let begin = match upgrade.script.is_empty() {
             true => exec::persist::only,

@@ -20,5 +20,15 @@ mod scenarios;
 #[path = "relup/scripts.rs"]
 mod scripts;
 #[path = "term_oracle/generate.rs"]
-#[allow(dead_code)] // made for another test, which uses all of it
 mod terms;
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use oracle::Oracle;
+
+/// One for all who ask little; it ends with the test, when nobody is there to ask.
+fn shared() -> MutexGuard<'static, Oracle> {
+    static SHARED: OnceLock<Mutex<Oracle>> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| Mutex::new(Oracle::start()));
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -5,6 +5,8 @@
 
 #[path = "term_oracle/generate.rs"]
 mod generate;
+#[path = "term_oracle/neighbour.rs"]
+mod neighbour;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

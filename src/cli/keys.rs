@@ -55,19 +55,11 @@ pub(super) fn next(time: Duration) -> io::Result<Vec<u8>> {
         std::thread::sleep(time);
         return Ok(Vec::new());
     }
-    let stdin = io::stdin();
-    let mut wanted = [PollFd::new(&stdin, PollFlags::IN)];
-    let limit = Timespec {
-        tv_sec: 0,
-        tv_nsec: time.subsec_nanos().into(),
-    };
-    match poll(&mut wanted, Some(&limit)) {
-        Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
-        Ok(_) => {}
-        Err(why) => return Err(why.into()),
+    if !ready(time)? {
+        return Ok(Vec::new());
     }
     let mut bytes = [0; 16];
-    match rustix::io::read(&stdin, &mut bytes) {
+    match rustix::io::read(io::stdin(), &mut bytes) {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(count) => Ok(bytes[..count].to_vec()),
         Err(rustix::io::Errno::INTR) => Ok(Vec::new()),
@@ -82,7 +74,7 @@ pub(super) fn forget() {
     }
 }
 
-/// Whether there is a line to be read, within `time`. An error when there will never be one.
+/// Whether there is something to be read, within `time` (less than a second). An error when there will never be.
 pub(super) fn ready(time: Duration) -> io::Result<bool> {
     let stdin = io::stdin();
     let mut wanted = [PollFd::new(&stdin, PollFlags::IN)];

@@ -28,6 +28,7 @@ mod screen;
 mod signals;
 mod status;
 mod stream;
+mod ticker;
 mod trace;
 mod walk;
 

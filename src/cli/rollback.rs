@@ -8,7 +8,6 @@ use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::{Engine, Settings, earlier};
 use crate::exec::back::WayBack;
-use crate::facts::live;
 use crate::node::Session;
 use crate::report::paint;
 use crate::report::record::{Records, Summary};
@@ -91,20 +90,14 @@ fn prepare(context: &Context<'_>, records: &Records, summary: Summary) -> Result
                 .note("a conversion has no way down, or a copy of the former version was missing")
         })?;
     let session = reach(context, &summary)?;
-    let facts = live::gather(&session)?;
-    let differing = way.differing(&|module| facts.loaded.get(module).map(|loaded| loaded.md5));
-    if differing.is_empty() {
-        return Ok(Undo {
-            session,
-            summary,
-            way,
-        });
-    }
     let title = format!("{} has changed since run {}", summary.node, summary.run);
-    let mut told = Diagnostic::new(Code::E602, title)
-        .help("an older run can only be undone after the newer ones");
-    told.notes = differing;
-    Err(Box::new(told))
+    let help = "an older run can only be undone after the newer ones";
+    earlier::unchanged(&session, &way, title, help)?;
+    Ok(Undo {
+        session,
+        summary,
+        way,
+    })
 }
 
 /// Connects as the plan of the run would, if it is still there.

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::engine::rollout::{Said, Turn, Watcher, walk};
 use crate::engine::saved::Saved;
 use crate::exec::rollout::{Around, Walked};
-use crate::exec::{Event, steps};
+use crate::exec::{Event, Outcome, steps};
 use crate::name::NodeName;
 use crate::plan::Rollout;
 use crate::plan::rollout::{Canary, Order, Pause, Stage};
@@ -356,15 +356,14 @@ fn ended_early(walked: &Walked, dot: &str) -> Option<Diagnostic> {
     if !walked.errors.is_empty() || (walked.done() == 0 && walked.untouched() == 0) {
         return None;
     }
-    let failed = walked.count(|end| !crate::exec::rollout::is_good(end));
+    let failed = walked.count(|end| !end.is_good());
     let why = match failed {
-        0 => "it was asked to stop".to_owned(),
-        _ => format!("after {}", paint::count(failed, "failure", "failures")),
+        0 => ", it was asked to stop".to_owned(),
+        _ => format!(" after {}", paint::count(failed, "failure", "failures")),
     };
-    let title = format!("rollout stopped {why}: {}", rollout::numbers(walked, dot));
-    let title = title.replace("stopped it was", "stopped, it was");
+    let title = format!("rollout stopped{why}: {}", rollout::numbers(walked, dot));
     let told = Diagnostic::new(Code::E620, title);
-    let told = match walked.count(crate::exec::rollout::is_grave) {
+    let told = match walked.count(Outcome::is_grave) {
         0 => told.note("every node is wholly old or wholly new"),
         _ => told.note("look at those that need a person or are out of sight first: what is said of them stands above"),
     };

@@ -5,12 +5,12 @@
 //! and the last line. Nothing here decides anything about the run; a screen that cannot be written is nobody's error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::block::Block;
 use super::keys::{self, Keys};
+use super::ticker::{Ticker, lock};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
 use crate::exec::{Event, Kind};
@@ -50,20 +50,9 @@ pub(super) struct Screen<'a> {
     run: String,
     /// Whether something was wrong.
     wrong: bool,
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    shared: Arc<Mutex<Inner>>,
+    ticker: Option<Ticker>,
     keys: Option<Keys>,
-}
-
-struct Shared {
-    inner: Mutex<Inner>,
-    stop: AtomicBool,
-}
-
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What both the run and the ticker write.
@@ -87,24 +76,21 @@ impl<'a> Screen<'a> {
     pub(super) fn open(ui: &'a Ui, head: &Head<'_>) -> Self {
         let live = ui.look == Look::Live;
         let keys = if live { Keys::open() } else { None };
-        let shared = Arc::new(Shared {
-            inner: Mutex::new(Inner {
-                progress: Progress::new(head.node.clone(), head.steps, head.deadline),
-                node: head.node.to_string(),
-                look: ui.look,
-                style: ui.style,
-                width: ui.given_width,
-                keys: keys.is_some(),
-                last: (Duration::ZERO, Instant::now()),
-                block: Block::default(),
-                still: None,
-                beats: (u32::MAX, 0),
-            }),
-            stop: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Mutex::new(Inner {
+            progress: Progress::new(head.node.clone(), head.steps, head.deadline),
+            node: head.node.to_string(),
+            look: ui.look,
+            style: ui.style,
+            width: ui.given_width,
+            keys: keys.is_some(),
+            last: (Duration::ZERO, Instant::now()),
+            block: Block::default(),
+            still: None,
+            beats: (u32::MAX, 0),
+        }));
         let ticks = matches!(ui.look, Look::Live | Look::Log);
-        let (ticker, with_keys) = (Arc::clone(&shared), keys.is_some());
-        let thread = ticks.then(|| std::thread::spawn(move || tick(&ticker, with_keys)));
+        let (drawn, with_keys) = (Arc::clone(&shared), keys.is_some());
+        let ticker = ticks.then(|| Ticker::start(move |stop| tick(&drawn, with_keys, stop)));
         Self {
             ui,
             title: head.title.to_owned(),
@@ -112,7 +98,7 @@ impl<'a> Screen<'a> {
             run: String::new(),
             wrong: false,
             shared,
-            thread,
+            ticker,
             keys,
         }
     }
@@ -125,7 +111,7 @@ impl<'a> Screen<'a> {
             _ => {}
         }
         let text = self.text(event, sources);
-        let mut inner = self.shared.lock();
+        let mut inner = lock(&self.shared);
         inner.progress.event(event);
         inner.last = (event.at, Instant::now());
         inner.above(text.as_deref());
@@ -167,18 +153,14 @@ impl<'a> Screen<'a> {
 
 impl Drop for Screen<'_> {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            // It has nothing to tell, and a screen is nothing to fail for.
-            let _ = thread.join();
-        }
-        self.shared.lock().block.close();
+        self.ticker = None;
+        lock(&self.shared).block.close();
         self.keys = None;
     }
 }
 
-fn tick(shared: &Shared, mut keys: bool) {
-    while !shared.stop.load(Ordering::SeqCst) {
+fn tick(inner: &Mutex<Inner>, mut keys: bool, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
         let mut asked = false;
         if keys {
             match keys::next(TICK) {
@@ -188,10 +170,10 @@ fn tick(shared: &Shared, mut keys: bool) {
         } else {
             std::thread::sleep(TICK);
         }
-        if shared.stop.load(Ordering::SeqCst) {
+        if stop.load(Ordering::SeqCst) {
             return;
         }
-        shared.lock().tick(asked);
+        lock(inner).tick(asked);
     }
 }
 

@@ -3,9 +3,8 @@
 //!
 //! Takes what the walk says and passes every event on to the [`Stream`]. It decides one thing: whether a pause is over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
@@ -14,6 +13,7 @@ use super::Context;
 use super::block::Block;
 use super::keys::{self, Keys};
 use super::stream::Stream;
+use super::ticker::{Ticker, lock};
 use crate::diag::render::{Style, render};
 use crate::engine::Engine;
 use crate::engine::rollout::{Said, Turn, Watcher};
@@ -38,13 +38,8 @@ pub(super) struct Walking<'a> {
     stages: Value,
     /// What stands at the head of each node's events.
     heads: Vec<Vec<Value>>,
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    inner: Mutex<Inner>,
-    stop: AtomicBool,
+    shared: Arc<Mutex<Inner>>,
+    ticker: Option<Ticker>,
 }
 
 struct Inner {
@@ -68,12 +63,6 @@ impl Inner {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl<'a> Walking<'a> {
     pub(super) fn open(
         context: &'a Context<'a>,
@@ -92,24 +81,21 @@ impl<'a> Walking<'a> {
             let nodes: Vec<&str> = stage.nodes.iter().map(|at| nodes[*at].as_str()).collect();
             json!({ "name": stage.name, "nodes": nodes })
         });
-        let shared = Arc::new(Shared {
-            inner: Mutex::new(Inner {
-                board: Board::new(&nodes, stages),
-                block: Block::default(),
-                look: ui.look,
-                style: ui.style,
-                width: ui.given_width,
-                keys: false,
-            }),
-            stop: AtomicBool::new(false),
-        });
-        let ticker = Arc::clone(&shared);
-        let thread = (ui.look == Look::Live).then(|| {
-            std::thread::spawn(move || {
-                while !ticker.stop.load(Ordering::SeqCst) {
+        let shared = Arc::new(Mutex::new(Inner {
+            board: Board::new(&nodes, stages),
+            block: Block::default(),
+            look: ui.look,
+            style: ui.style,
+            width: ui.given_width,
+            keys: false,
+        }));
+        let drawn = Arc::clone(&shared);
+        let ticker = (ui.look == Look::Live).then(|| {
+            Ticker::start(move |stop| {
+                while !stop.load(Ordering::SeqCst) {
                     std::thread::sleep(TICK);
-                    if !ticker.stop.load(Ordering::SeqCst) {
-                        ticker.lock().above(None);
+                    if !stop.load(Ordering::SeqCst) {
+                        lock(&drawn).above(None);
                     }
                 }
             })
@@ -123,7 +109,7 @@ impl<'a> Walking<'a> {
             stages: stages_told.collect(),
             heads: heads.collect(),
             shared,
-            thread,
+            ticker,
         }
     }
 
@@ -138,7 +124,7 @@ impl<'a> Walking<'a> {
     }
 
     fn above(&self, text: &str) {
-        self.shared.lock().above(Some(text));
+        lock(&self.shared).above(Some(text));
     }
 
     /// A line about the whole.
@@ -186,7 +172,7 @@ impl<'a> Walking<'a> {
             Look::Live => Keys::open(),
             _ => None,
         };
-        self.shared.lock().keys = keys.is_some();
+        lock(&self.shared).keys = keys.is_some();
         let began = Instant::now();
         let on = loop {
             let left = time.saturating_sub(began.elapsed());
@@ -208,7 +194,7 @@ impl<'a> Walking<'a> {
                 break true;
             }
         };
-        self.shared.lock().keys = false;
+        lock(&self.shared).keys = false;
         on
     }
 
@@ -219,7 +205,7 @@ impl<'a> Walking<'a> {
             paint::count(nodes, "node", "nodes")
         );
         // The block must not be drawn over the question.
-        let mut inner = self.shared.lock();
+        let mut inner = lock(&self.shared);
         inner.block.close();
         let ui = &self.context.ui;
         if ui.no_input {
@@ -253,7 +239,7 @@ impl Watcher for Walking<'_> {
             }
             Said::StageStarted { stage } => {
                 let (name, size) = {
-                    let mut inner = self.shared.lock();
+                    let mut inner = lock(&self.shared);
                     inner.board.stage();
                     let board = &inner.board;
                     (board.stage_name(stage).to_owned(), board.stage_size(stage))
@@ -273,7 +259,7 @@ impl Watcher for Walking<'_> {
             }
             Said::Node { at, event } => {
                 self.stream.write(self.context, self.engine, event);
-                self.shared.lock().board.event(at, event, now);
+                lock(&self.shared).board.event(at, event, now);
                 if let Some(text) = self.text(event, false) {
                     self.above(&text);
                 }
@@ -287,7 +273,7 @@ impl Watcher for Walking<'_> {
             }
             Said::Ended { at, outcome } => {
                 let log = self.log();
-                let mut inner = self.shared.lock();
+                let mut inner = lock(&self.shared);
                 let line = match log {
                     true => {
                         let clock = plain::clock(SystemTime::now());
@@ -300,7 +286,7 @@ impl Watcher for Walking<'_> {
                 }
             }
             Said::StageFinished { stage, took } => {
-                let name = self.shared.lock().board.stage_name(stage).to_owned();
+                let name = lock(&self.shared).board.stage_name(stage).to_owned();
                 let fields = json!({ "name": name, "took_ms": json::ms(took) });
                 self.told("batch.finished", &format!("{name} is over"), fields);
             }
@@ -310,7 +296,7 @@ impl Watcher for Walking<'_> {
                 self.whole(&format!("{:>10}  {line}", "stop"), &format!("stop {text}"));
             }
             Said::Back => {
-                self.shared.lock().board.back();
+                lock(&self.shared).board.back();
                 let text = "the whole is not as it should be: all nodes go back";
                 self.told("rollout.back", text, json!({}));
                 self.whole(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
@@ -320,7 +306,7 @@ impl Watcher for Walking<'_> {
 
     fn pause(&mut self, pause: Pause, next: usize) -> bool {
         let (name, size) = {
-            let mut inner = self.shared.lock();
+            let mut inner = lock(&self.shared);
             inner.board.pause(pause, next, Instant::now());
             (
                 inner.board.stage_name(next).to_owned(),
@@ -350,11 +336,7 @@ impl Watcher for Walking<'_> {
 
 impl Drop for Walking<'_> {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            // It has nothing to tell, and a screen is nothing to fail for.
-            let _ = thread.join();
-        }
-        self.shared.lock().block.close();
+        self.ticker = None;
+        lock(&self.shared).block.close();
     }
 }

@@ -196,6 +196,21 @@ impl Connection<'_> {
     }
 }
 
+/// Whether a node still is what the run left that a way leads back from. `title` and `help` are the words otherwise.
+///
+/// # Errors
+/// E602 with the modules that differ; E508 when the node does not answer.
+pub fn unchanged(session: &Session, way: &WayBack, title: String, help: &str) -> Result<()> {
+    let facts = live::gather(session)?;
+    let differing = way.differing(&|module| facts.loaded.get(module).map(|loaded| loaded.md5));
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let mut told = Diagnostic::new(Code::E602, title).help(help);
+    told.notes = differing;
+    Err(Box::new(told))
+}
+
 /// Goes back on a node by the record of a run. A run of its own: recorded, and to be rejoined like any other.
 pub fn undo(
     settings: &super::Settings,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::{Connection, Engine, Settings, Upgrade, earlier, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::back::WayBack;
-use crate::exec::rollout::{Around, Walked, is_good, is_grave};
+use crate::exec::rollout::{Around, Walked};
 use crate::exec::{Event, Interrupt, Kind, Outcome, State};
 use crate::facts::live;
 use crate::name::{Module, NodeName};
@@ -30,15 +30,15 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How many nodes are prepared at the same time.
 const PREPARING: usize = 8;
 
-/// What one run knows of the rollout that it is part of.
-pub(super) struct Walking<'a> {
+/// What one run knows of the rollout that it is a part of.
+pub(super) struct Part<'a> {
     pub(super) rollout: Option<&'a str>,
     pub(super) interrupt: &'a Interrupt,
     /// That the node has changed since it was shown.
     pub(super) stale: Option<Diagnostic>,
 }
 
-impl<'a> Walking<'a> {
+impl<'a> Part<'a> {
     /// A run of its own.
     pub(super) fn alone(engine: &'a Engine) -> Self {
         Self {
@@ -160,13 +160,13 @@ impl<'e> Turn<'e> {
             Err(told) => (None, Some(*told)),
         };
         let turn = anew.as_ref().unwrap_or(self);
-        let walking = Walking {
+        let part = Part {
             rollout,
             interrupt,
             stale,
         };
         turn.connection
-            .run_in(&turn.upgrade, &walking, &mut |event| tell(event))
+            .run_in(&turn.upgrade, &part, &mut |event| tell(event))
     }
 
     fn changed(&self, notes: Vec<String>) -> Diagnostic {
@@ -259,7 +259,7 @@ pub fn walk<'e>(
     walk.whole(turns, |around, sink| around.before(sink));
     if walk.walked.errors.is_empty() {
         walk.stages(turns, stages);
-        let failed = walk.walked.count(|end| !is_good(end));
+        let failed = walk.walked.count(|end| !end.is_good());
         if whole && !walk.walked.stopped && failed == 0 {
             walk.whole(turns, |around, sink| around.after(sink));
             // Not asked to the end is not the same as not content.
@@ -422,9 +422,9 @@ impl<'e> Walk<'e, '_> {
             at,
             outcome: &outcome,
         });
-        let grave = is_grave(&outcome);
+        let grave = outcome.is_grave();
         self.walked.ends[at] = Some(outcome);
-        let failed = self.walked.count(|end| !is_good(end));
+        let failed = self.walked.count(|end| !end.is_good());
         self.halted |= grave || failed >= self.rollout.abort_after;
     }
 
@@ -501,16 +501,14 @@ fn ready(engine: &Engine, turn: &Turn<'_>, way: &WayBack) -> Result<Session> {
         Some(_) => engine.connect(turn.node())?.session,
         None => turn.connection.session.clone(),
     };
-    let facts = live::gather(&session)?;
-    let differing = way.differing(&|module| facts.loaded.get(module).map(|loaded| loaded.md5));
-    if differing.is_empty() {
-        return Ok(session);
-    }
     let title = format!("{} has changed since its upgrade", turn.node());
-    let mut told =
-        Diagnostic::new(Code::E602, title).help("it stays as it is: somebody else has been there");
-    told.notes = differing;
-    Err(Box::new(told))
+    earlier::unchanged(
+        &session,
+        way,
+        title,
+        "it stays as it is: somebody else has been there",
+    )?;
+    Ok(session)
 }
 
 /// What is left to say when a node's thread has come to a bad end.

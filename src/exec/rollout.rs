@@ -6,7 +6,7 @@
 
 use super::check::Scene;
 use super::checks::Checks;
-use super::event::{Event, State};
+use super::event::Event;
 use super::interrupt::Interrupt;
 use super::watch::{Outcome, Watch};
 use crate::diag::{Code, Diagnostic};
@@ -88,21 +88,11 @@ impl Walked {
 
     /// How many nodes are new, and good.
     pub fn done(&self) -> usize {
-        self.count(is_good)
+        self.count(Outcome::is_good)
     }
 
     /// How many nodes were never begun.
     pub fn untouched(&self) -> usize {
         self.ends.iter().filter(|end| end.is_none()).count()
     }
-}
-
-/// Whether a node is new, and nothing is wrong with it.
-pub fn is_good(end: &Outcome) -> bool {
-    end.state == State::New && end.errors.is_empty()
-}
-
-/// Whether nobody can say any more that the node is consistent and as it should be.
-pub fn is_grave(end: &Outcome) -> bool {
-    matches!(end.state, State::Mixed | State::Unknown) || (end.state == State::New && !is_good(end))
 }

@@ -46,6 +46,20 @@ impl Outcome {
             locked: false,
         }
     }
+
+    /// Whether the node is new, and nothing is wrong with it.
+    pub fn is_good(&self) -> bool {
+        self.state == State::New && self.errors.is_empty()
+    }
+
+    /// Whether nobody can say any more that the node is consistent and as it should be.
+    pub fn is_grave(&self) -> bool {
+        match self.state {
+            State::New => !self.is_good(),
+            State::Old => false,
+            State::Mixed | State::Unknown => true,
+        }
+    }
 }
 
 /// What waiting for mail came to.

@@ -47,7 +47,16 @@ pub(crate) struct Halves {
 /// A connected stream.
 pub(crate) trait Stream: Send {
     /// Fills the buffer before the deadline.
-    fn read_exact(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<()>;
+    fn read_exact(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            match self.read_some(&mut bytes[done..], deadline)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                n => done += n,
+            }
+        }
+        Ok(())
+    }
     /// Reads what is there, at most the buffer, at least a byte; 0 at the end.
     fn read_some(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<usize>;
     /// Writes all before the deadline.
@@ -78,17 +87,6 @@ impl Tcp {
 }
 
 impl Stream for Tcp {
-    fn read_exact(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<()> {
-        let mut done = 0;
-        while done < bytes.len() {
-            match self.read_some(&mut bytes[done..], deadline)? {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
-                n => done += n,
-            }
-        }
-        Ok(())
-    }
-
     fn read_some(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<usize> {
         loop {
             self.0.set_read_timeout(Some(deadline.left()?))?;

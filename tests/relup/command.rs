@@ -7,8 +7,6 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 use updo::term::Term;
 
-use crate::oracle::Oracle;
-
 /// A folder with releases `old` and `new`, of kernel, stdlib and sasl stubs and what a test adds.
 struct Site(TempDir);
 
@@ -81,7 +79,7 @@ impl Site {
     /// What both `updo relup` and `systools` give, `Err` with the message when both refuse.
     fn both(&self) -> Result<String, String> {
         let ours = self.relup(&[]);
-        let mut oracle = Oracle::shared();
+        let mut oracle = crate::shared();
         let text = |file: &str| Term::string(self.root().join(file).to_str().expect("UTF-8"));
         let path = Term::tuple([Term::atom("path"), Term::list([text("lib/*/ebin")])]);
         let answer = oracle.ask(&Term::tuple([

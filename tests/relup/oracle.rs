@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -22,13 +21,6 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// One for all who ask little; it ends with the test, when nobody is there to ask.
-    pub fn shared() -> MutexGuard<'static, Self> {
-        static SHARED: OnceLock<Mutex<Oracle>> = OnceLock::new();
-        let shared = SHARED.get_or_init(|| Mutex::new(Oracle::start()));
-        shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();

@@ -9,7 +9,6 @@ use updo::script::translate::{Application, Mode, Refused, translate};
 use updo::syntax::parse_term;
 use updo::term::Term;
 
-use crate::oracle::Oracle;
 use crate::scripts::app_term;
 
 fn term(text: &str) -> Term {
@@ -27,7 +26,7 @@ pub fn app(name: &str, vsn: &str, start: StartType, modules: &str) -> Applicatio
 }
 
 fn otp(mode: Mode, scripts: &Term, to: &[Application], from: &[Application]) -> Term {
-    let mut oracle = Oracle::shared();
+    let mut oracle = crate::shared();
     oracle.ask(&Term::tuple([
         Term::atom("translate"),
         Term::atom(if mode == Mode::Up { "up" } else { "dn" }),

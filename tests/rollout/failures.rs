@@ -7,9 +7,7 @@ use crate::support::apps::fleet as beams;
 fn the_first_failure_stops() {
     let fleet = Fleet::new(4);
     fleet.plan("rollout #{canary => 1, batch => 1}.");
-    fleet.nodes[1]
-        .node
-        .eval("application:set_env(kernel, fleet, fail)");
+    fleet.on(1, "fail");
     fleet.run(&[]).run().exits(22).says(&[
         "E604",
         "E620",
@@ -30,9 +28,7 @@ fn the_first_failure_stops() {
 fn the_canary_fails_and_nobody_else_is_touched() {
     let fleet = Fleet::new(3);
     fleet.plan("rollout #{canary => 1}.");
-    fleet.nodes[0]
-        .node
-        .eval("application:set_env(kernel, fleet, fail)");
+    fleet.on(0, "fail");
     fleet
         .run(&[])
         .run()
@@ -51,9 +47,7 @@ fn the_canary_fails_and_nobody_else_is_touched() {
 fn more_failures_may_be_borne() {
     let fleet = Fleet::new(4);
     fleet.plan("rollout #{batch => 2, parallel => all, abort_after => 2}.");
-    fleet.nodes[0]
-        .node
-        .eval("application:set_env(kernel, fleet, fail)");
+    fleet.on(0, "fail");
     fleet
         .run(&[])
         .run()
@@ -129,10 +123,7 @@ fn nodes_that_cannot_be_reached_are_all_named() {
         "no node `gone`",
     ]);
     for at in [0, 2] {
-        assert_eq!(
-            fleet.nodes[at].node.eval_text("fleet_ship:look()"),
-            "{1,1,10}"
-        );
+        assert_eq!(fleet.look(at), "{1,1,10}");
     }
 }
 
@@ -170,9 +161,7 @@ fn a_node_that_was_rolled_back_counts_more_than_one_that_was_refused() {
     fleet.nodes[0]
         .node
         .eval("application:set_env(kernel, refuse, true)");
-    fleet.nodes[1]
-        .node
-        .eval("application:set_env(kernel, fleet, fail)");
+    fleet.on(1, "fail");
     let ran = fleet.run(&[]).run().exits(20);
     ran.says(&["0 of 2 nodes new · 1 rolled back · 1 not upgraded"]);
     assert_eq!(fleet.versions(), [1, 1]);
@@ -186,24 +175,15 @@ fn a_node_that_somebody_else_has_changed_does_not_go_back() {
     let mut running = fleet.run(&[]).start();
     running.await_says(&format!("{} new ok", fleet.name(1)));
     fleet.nodes[1].node.await_true("fleet_rate:version() =:= 2");
-    let file = beams().one.join("fleet_rate");
-    fleet.nodes[1].node.eval(&format!(
-        "code:purge(fleet_rate), {{module, _}} = code:load_abs({file:?})"
-    ));
+    fleet.load_rate(1, &beams().one);
     let ran = running.wait().exits(21);
     ran.says(&[
         "E602",
         &format!("{} has changed since its upgrade", fleet.name(1)),
         "fleet_rate",
     ]);
-    assert_eq!(
-        fleet.nodes[0].node.eval_text("fleet_ship:look()"),
-        "{1,1,10}"
-    );
-    assert_eq!(
-        fleet.nodes[1].node.eval_text("fleet_ship:look()"),
-        "{2,2,10}"
-    );
+    assert_eq!(fleet.look(0), "{1,1,10}");
+    assert_eq!(fleet.look(1), "{2,2,10}");
 }
 
 /// A request to stop that came too late to stop anything does not keep the nodes from going back.
@@ -213,10 +193,7 @@ fn an_old_request_to_stop_does_not_stop_the_way_back() {
     fleet.plan(
         "rollout #{batch => 2}.\nverify \"never\" #{each => rollout} -> 3 = fleet_rate:version().",
     );
-    for node in &fleet.nodes {
-        node.node
-            .eval("application:set_env(kernel, fleet, {slow, 1500})");
-    }
+    fleet.everywhere("{slow, 1500}");
     let mut running = fleet.run(&[]).start();
     running.await_says("load ok");
     running.signal("-INT");

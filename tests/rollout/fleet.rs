@@ -1,5 +1,7 @@
 //! Several nodes with a ship on each, a desk, and plans for them.
 
+use std::path::Path;
+
 use crate::support::Options;
 use crate::support::apps::{Deployed, fleet};
 use crate::support::desk::{Desk, Updo};
@@ -44,6 +46,31 @@ impl Fleet {
             fleet().one
         );
         self.desk.write("plan.updo", &text);
+    }
+
+    /// How the conversion goes on every node from now on.
+    pub fn everywhere(&self, how: &str) {
+        for at in 0..self.nodes.len() {
+            self.on(at, how);
+        }
+    }
+
+    /// How the conversion goes on one node from now on.
+    pub fn on(&self, at: usize, how: &str) {
+        let set = format!("application:set_env(kernel, fleet, {how})");
+        self.nodes[at].node.eval(&set);
+    }
+
+    /// Somebody else loads a version of `fleet_rate` on a node.
+    pub fn load_rate(&self, at: usize, version: &Path) {
+        let file = version.join("fleet_rate");
+        let load = format!("code:purge(fleet_rate), {{module, _}} = code:load_abs({file:?})");
+        self.nodes[at].node.eval(&load);
+    }
+
+    /// What the ship on a node is.
+    pub fn look(&self, at: usize) -> String {
+        self.nodes[at].node.eval_text("fleet_ship:look()")
     }
 
     /// updo, with this plan's nodes in reach.

@@ -35,10 +35,7 @@ fn a_pause_is_cut_short_by_p_and_ended_by_ctrl_c() {
 fn ctrl_c_ends_the_walk_after_the_nodes_at_work() {
     let fleet = Fleet::new(4);
     fleet.plan("rollout #{batch => 2}.");
-    for node in &fleet.nodes {
-        node.node
-            .eval("application:set_env(kernel, fleet, {slow, 1500})");
-    }
+    fleet.everywhere("{slow, 1500}");
     let mut running = fleet.run(&[]).start();
     running.await_says("load ok");
     running.signal("-INT");
@@ -92,22 +89,13 @@ fn a_node_that_has_changed_meanwhile_is_left_alone() {
     fleet.plan("rollout #{canary => 1, batch => 1, pause => 3s}.");
     let mut running = fleet.run(&[]).start();
     running.await_says("rollout pause");
-    let file = beams().two.join("fleet_rate");
-    fleet.nodes[1].node.eval(&format!(
-        "code:purge(fleet_rate), {{module, _}} = code:load_abs({file:?})"
-    ));
+    fleet.load_rate(1, &beams().two);
     running
         .wait()
         .exits(22)
         .says(&["E602", "has changed since it was looked at", "fleet_rate"]);
-    assert_eq!(
-        fleet.nodes[1].node.eval_text("fleet_ship:look()"),
-        "{1,1,12}"
-    );
-    assert_eq!(
-        fleet.nodes[2].node.eval_text("fleet_ship:look()"),
-        "{1,1,10}"
-    );
+    assert_eq!(fleet.look(1), "{1,1,12}");
+    assert_eq!(fleet.look(2), "{1,1,10}");
 }
 
 #[test]
@@ -143,23 +131,15 @@ fn nobody_waits_for_the_whole_to_be_verified() {
 fn a_node_is_looked_at_when_it_is_its_turn() {
     let fleet = Fleet::new(2);
     fleet.plan("");
-    fleet.nodes[0]
-        .node
-        .eval("application:set_env(kernel, fleet, {slow, 3000})");
+    fleet.on(0, "{slow, 3000}");
     let mut running = fleet.run(&[]).start();
     running.await_says("load ok");
-    let file = beams().two.join("fleet_rate");
-    fleet.nodes[1].node.eval(&format!(
-        "code:purge(fleet_rate), {{module, _}} = code:load_abs({file:?})"
-    ));
+    fleet.load_rate(1, &beams().two);
     running
         .wait()
         .exits(22)
         .says(&["E602", "fleet_rate is not the version it was"]);
-    assert_eq!(
-        fleet.nodes[1].node.eval_text("fleet_ship:look()"),
-        "{1,1,12}"
-    );
+    assert_eq!(fleet.look(1), "{1,1,12}");
 }
 
 #[test]

@@ -61,23 +61,14 @@ fn a_saved_script_does_what_was_shown_or_nothing() {
     run(&[]).exits(12).says(&["E602", "the plan has changed"]);
     fleet.plan(more);
     // A node is another one.
-    let load = |version: &std::path::Path| {
-        let file = version.join("fleet_rate");
-        fleet.nodes[1].node.eval(&format!(
-            "code:purge(fleet_rate), {{module, _}} = code:load_abs({file:?})"
-        ));
-    };
-    load(&beams().two);
+    fleet.load_rate(1, &beams().two);
     run(&[]).exits(12).says(&[
         "E602",
         &format!("{} is not what it was", fleet.name(1)),
         "nothing was changed",
     ]);
-    assert_eq!(
-        fleet.nodes[0].node.eval_text("fleet_ship:look()"),
-        "{1,1,10}"
-    );
-    load(&beams().one);
+    assert_eq!(fleet.look(0), "{1,1,10}");
+    fleet.load_rate(1, &beams().one);
     run(&[]).exits(0).says(&["batch 1   ", "3 of 3 nodes"]);
     assert_eq!(fleet.versions(), [2; 3]);
     // What is done is done.
@@ -98,9 +89,7 @@ fn what_else_a_run_can_be_told() {
         .exits(0);
     dry.says(&["2 of ", "fleet_ship", "suspend fleet_ship"]);
     assert_eq!(fleet.versions(), [1]);
-    fleet.nodes[0]
-        .node
-        .eval("application:set_env(kernel, fleet, {slow, 5000})");
+    fleet.on(0, "{slow, 5000}");
     fleet
         .run(&["--deadline", "500ms"])
         .run()
@@ -108,9 +97,7 @@ fn what_else_a_run_can_be_told() {
         .says(&["E607"]);
     assert_eq!(fleet.versions(), [1]);
     // Another run holds the lock: refused, or waited for.
-    fleet.nodes[0]
-        .node
-        .eval("application:set_env(kernel, fleet, {slow, 2000})");
+    fleet.on(0, "{slow, 2000}");
     let mut slow = fleet.run(&["--message", "ticket\n17"]).start();
     slow.await_says("suspend ok");
     let another = ["run", "plan.updo", "--yes"];

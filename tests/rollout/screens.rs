@@ -23,9 +23,7 @@ fn every_screen_of_a_rollout() {
     known.push((r"run=[0-9a-f]{4}\b".to_owned(), "run=RUN"));
     let mut screens = Screens::new(&fleet.desk, "plan.updo", &known);
     let args = ["run", "plan.updo", "--yes"];
-    fleet.nodes[2]
-        .node
-        .eval("application:set_env(kernel, fleet, fail)");
+    fleet.on(2, "fail");
     screens.shows("rollout-stopped", fleet.updo(&args), &args, 22);
     let back = ["rollback", "--yes"];
     fleet.updo(&back).run().exits(0);

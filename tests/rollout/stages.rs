@@ -17,10 +17,7 @@ fn canary_batches_and_the_words_around_the_whole() {
          verify \"each\" -> 2 = fleet_rate:version().\n\
          verify \"all\" #{each => rollout} -> ok = fleet_ship:tell(verified).\n",
     );
-    for node in &fleet.nodes {
-        node.node
-            .eval("application:set_env(kernel, fleet, {slow, 300})");
-    }
+    fleet.everywhere("{slow, 300}");
     let ran = fleet
         .run(&["--report", "report.html", "--report-junit", "junit.xml"])
         .run()
@@ -149,10 +146,7 @@ fn flags_choose_nodes_and_stages() {
 fn on_a_terminal_every_node_has_a_line() {
     let fleet = Fleet::new(3);
     fleet.plan("rollout #{canary => 1, batch => 2, pause => confirm}.\nverify \"v\" -> 2 = fleet_rate:version().\n");
-    for node in &fleet.nodes {
-        node.node
-            .eval("application:set_env(kernel, fleet, {slow, 1500})");
-    }
+    fleet.everywhere("{slow, 1500}");
     let mut command = fleet.desk.command(UPDO);
     command.args(["run", "plan.updo", "--width", "100"]).env(
         "UPDO_EPMD_PORT",

@@ -151,17 +151,6 @@ fn invalid(error: rustls::Error) -> io::Error {
 }
 
 impl Stream for Secured {
-    fn read_exact(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<()> {
-        let mut done = 0;
-        while done < bytes.len() {
-            match self.read_some(&mut bytes[done..], deadline)? {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
-                n => done += n,
-            }
-        }
-        Ok(())
-    }
-
     fn read_some(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<usize> {
         loop {
             match self.connection.reader().read(bytes) {

@@ -1,0 +1,221 @@
+//! What a call shows: whom it reaches by name, starts, registers, or sends to.
+//!
+//! The second half of the reader: it is handed calls and built tuples, looks at the registers, and notes what follows.
+
+use std::sync::Arc;
+
+use crate::facts::flow::{Tail, Value};
+use crate::facts::starts::{ModuleArgument, NameForm};
+use crate::facts::walk::{Instruction, Operand};
+use crate::name::Module;
+use crate::term::Atom;
+
+use super::reader::Reader;
+use super::{CallSite, DynamicCall, Evidence, MAX_ENTRIES};
+
+impl Reader<'_> {
+    pub(super) fn external_call(&mut self, instruction: &Instruction) {
+        let Some(index) = instruction.number(1).map(|index| index as usize) else {
+            return;
+        };
+        let (Some(to), Some(meaning)) = (
+            self.imports.get(index).cloned(),
+            self.meanings.get(index).copied(),
+        ) else {
+            return;
+        };
+        if self.facts.call_sites.len() < MAX_ENTRIES {
+            self.facts.call_sites.push(CallSite {
+                from: self.here(),
+                to,
+            });
+        } else {
+            self.full = true;
+        }
+        if let Some(argument) = meaning.module {
+            self.module_argument(argument);
+        }
+        if let Some(position) = meaning.sends {
+            let to = self.registers.x(position).clone();
+            self.send(&to);
+        }
+        if let Some((position, form)) = meaning.registers {
+            let name = self.registered(&self.registers.x(position).clone(), form);
+            self.facts.registers.extend(name);
+        }
+    }
+
+    /// A call that takes a module as an argument.
+    fn module_argument(&mut self, argument: ModuleArgument) {
+        let (position, arity) = match argument {
+            ModuleArgument::Callback(position) => {
+                if let Some(module) = self.atom(self.registers.x(position)) {
+                    self.hide(
+                        Some(self.here()),
+                        Module::from(module),
+                        None,
+                        Evidence::StartCall,
+                    );
+                }
+                return;
+            }
+            ModuleArgument::MfaEither => {
+                let at_zero = [0, 1]
+                    .iter()
+                    .all(|at| self.atom(self.registers.x(*at)).is_some());
+                let position = usize::from(!at_zero);
+                (position, self.length(self.registers.x(position + 2)))
+            }
+            ModuleArgument::Mfa(position) => {
+                (position, self.length(self.registers.x(position + 2)))
+            }
+            ModuleArgument::Mfarity(position) => match self.registers.x(position + 2) {
+                Value::Integer(arity) => (position, u32::try_from(*arity).ok()),
+                _ => (position, None),
+            },
+        };
+        self.called(position, arity);
+    }
+
+    /// Module and function of a call stand in X registers `position` and `position + 1`.
+    fn called(&mut self, position: usize, arity: Option<u32>) {
+        let function = self
+            .atom(self.registers.x(position + 1))
+            .map(|function| (function, arity));
+        match self.registers.x(position) {
+            Value::Atom(module) => {
+                let Some(module) = self.atoms.get(*module).cloned() else {
+                    return;
+                };
+                self.hide(
+                    Some(self.here()),
+                    Module::from(module),
+                    function,
+                    Evidence::StartCall,
+                );
+            }
+            Value::Unknown if self.facts.dynamic_calls.len() < MAX_ENTRIES => {
+                let from = self.here();
+                self.facts
+                    .dynamic_calls
+                    .push(DynamicCall { from, function });
+            }
+            Value::Unknown => self.full = true,
+            _ => {}
+        }
+    }
+
+    /// `Mod:Fun(Args)`: module and function follow the arguments.
+    pub(super) fn apply(&mut self, instruction: &Instruction) {
+        if let Some(arity) = instruction.number(0).filter(|arity| *arity <= 255) {
+            self.called(arity as usize, Some(arity));
+        }
+    }
+
+    pub(super) fn send(&mut self, to: &Value) {
+        let name = match to {
+            Value::Atom(_) => self.atom(to),
+            // `{Name, Node}`
+            Value::Tuple(elements, _) if elements.len() == 2 => self.atom(&elements[0]),
+            Value::Literal(literal) => self
+                .literals
+                .get(*literal as usize)
+                .and_then(|literal| literal.tuple.as_ref())
+                .map(|(name, _)| Arc::from(name.as_str())),
+            _ => None,
+        };
+        let Some(name) = name.filter(|name| !matches!(&**name, "global" | "via")) else {
+            return;
+        };
+        if self.facts.sends_to.len() < MAX_ENTRIES {
+            let from = self.here();
+            self.facts.sends_to.push((Atom::from(name), from));
+        } else {
+            self.full = true;
+        }
+    }
+
+    fn registered(&self, value: &Value, form: NameForm) -> Option<Atom> {
+        let pair = |key: &str, value: &Value| -> Option<Atom> {
+            match value {
+                Value::Tuple(elements, _)
+                    if elements.len() == 2 && *self.atom(&elements[0])? == *key =>
+                {
+                    self.atom(&elements[1]).map(Atom::from)
+                }
+                Value::Literal(index) => match &self.literals.get(*index as usize)?.tuple {
+                    Some((first, Some(second))) if first == key => Some(second.clone()),
+                    _ => None,
+                },
+                _ => None,
+            }
+        };
+        let name = match form {
+            NameForm::Plain => self.atom(value).map(Atom::from),
+            NameForm::Local => pair("local", value),
+            NameForm::Keyword => match value {
+                Value::Literal(index) => self.literals.get(*index as usize)?.keyword_name.clone(),
+                Value::List(cells, tail, _) => cells
+                    .iter()
+                    .find_map(|cell| pair("name", cell))
+                    .or_else(|| {
+                        let Tail::Literal(index) = tail else {
+                            return None;
+                        };
+                        self.literals.get(*index as usize)?.keyword_name.clone()
+                    }),
+                _ => None,
+            },
+        };
+        name.filter(|name| name != "nil" && name != "undefined")
+    }
+
+    /// A tuple `{m, f, Args}` whose module and function are constants.
+    pub(super) fn built_tuple(&mut self, elements: &[Operand]) {
+        let [module, function, last] = elements else {
+            return;
+        };
+        let (module, function) = (
+            self.registers.value(*module),
+            self.registers.value(*function),
+        );
+        let (Some(module), Some(function)) = (self.atom(&module), self.atom(&function)) else {
+            return;
+        };
+        let arity = match self.registers.value(*last) {
+            Value::Integer(arity) => u32::try_from(arity).ok().filter(|arity| *arity <= 255),
+            list => self.length(&list),
+        };
+        // Without a list or an arity it is more likely `{reply, ok, State}` than a function.
+        if arity.is_none() {
+            return;
+        }
+        self.hide(
+            Some(self.here()),
+            Module::from(module),
+            Some((function, arity)),
+            Evidence::MfaLiteral,
+        );
+    }
+
+    fn atom(&self, value: &Value) -> Option<Arc<str>> {
+        match value {
+            Value::Atom(index) => self.atoms.get(*index).cloned(),
+            _ => None,
+        }
+    }
+
+    /// The length of a list.
+    fn length(&self, value: &Value) -> Option<u32> {
+        let literal = |index: &u32| self.literals.get(*index as usize)?.length;
+        match value {
+            Value::Nil => Some(0),
+            Value::Literal(index) => literal(index),
+            Value::List(cells, Tail::Nil, _) => u32::try_from(cells.len()).ok(),
+            Value::List(cells, Tail::Literal(index), _) => {
+                literal(index)?.checked_add(u32::try_from(cells.len()).ok()?)
+            }
+            _ => None,
+        }
+    }
+}
