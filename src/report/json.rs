@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::lines;
+use super::{lines, progress};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, to_json};
 use crate::exec::{Event, Kind};
@@ -170,7 +170,18 @@ fn sentence(event: &Event, sources: &SourceMap) -> String {
     match &event.kind {
         Kind::Started { title, .. } => format!("{title} begins on {}", event.node),
         Kind::StepStarted { step, what, .. } => format!("{step} {what}"),
-        Kind::StepProgress { done, total, .. } => format!("{done} of {total}"),
+        Kind::StepProgress {
+            done,
+            total,
+            slowest,
+            ..
+        } => match slowest.first() {
+            Some(slow) => {
+                let slow = progress::slowest(slow, Duration::ZERO);
+                format!("{done} of {total}, slowest {slow}")
+            }
+            None => format!("{done} of {total}"),
+        },
         Kind::RollbackStarted => "going back".to_owned(),
         Kind::Diagnostic(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
         Kind::Finished { state, .. } => format!("{} is {state}", event.node),

@@ -34,6 +34,8 @@ pub struct Current {
     pub count: Option<(u64, u64)>,
     /// Whom it waits for.
     pub slowest: Vec<Slow>,
+    /// When that was told.
+    pub told: Duration,
 }
 
 /// A run on one node as it stands.
@@ -85,6 +87,7 @@ impl Progress {
                     moved: event.at,
                     count: None,
                     slowest: Vec::new(),
+                    told: event.at,
                 });
             }
             Kind::StepProgress {
@@ -104,6 +107,7 @@ impl Progress {
                     }
                     current.count = now;
                     current.slowest.clone_from(slowest);
+                    current.told = event.at;
                 }
             }
             Kind::StepFinished { step, .. } => {
@@ -293,9 +297,14 @@ impl Progress {
     }
 }
 
-/// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as the report is, and older by now.
+/// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as it was when that was told, and older by now.
 fn words(slow: &Slow, now: Duration, current: &Current) -> String {
-    let took = slow.took.max(now.saturating_sub(current.since));
+    slowest(slow, now.saturating_sub(current.told))
+}
+
+/// The same, so long after it was told.
+pub(super) fn slowest(slow: &Slow, since: Duration) -> String {
+    let took = slow.took.saturating_add(since);
     format!("{} {} in {}", slow.pid, time(took), slow.at)
 }
 
@@ -338,7 +347,7 @@ mod tests {
         Kind::StepStarted { id, step, what }
     }
 
-    fn told(id: u32, done: u64) -> Kind {
+    fn told(id: u32, done: u64, took: u64) -> Kind {
         Kind::StepProgress {
             id,
             done,
@@ -346,7 +355,7 @@ mod tests {
             slowest: vec![Slow {
                 pid: "<0.8.0>".into(),
                 at: "shop_db:migrate/2".into(),
-                took: Duration::from_secs(1),
+                took: Duration::from_millis(took),
             }],
         }
     }
@@ -358,7 +367,7 @@ mod tests {
         assert!(progress.block(Duration::from_secs(1), ASCII, true)[0].contains("checks"));
         at(&mut progress, 1000, started(1, StepKind::Suspend));
         at(&mut progress, 1000, started(2, StepKind::Convert));
-        at(&mut progress, 2000, told(2, 100));
+        at(&mut progress, 2000, told(2, 100, 1000));
         let block = progress.block(Duration::from_secs(3), ASCII, true);
         assert_eq!(
             block,
@@ -371,7 +380,7 @@ mod tests {
         assert_eq!(progress.percent(), Some(25));
         assert!(progress.still_words(Duration::from_secs(3)).is_none());
         // The same count again is no progress.
-        at(&mut progress, 6000, told(2, 100));
+        at(&mut progress, 6000, told(2, 100, 5000));
         let (id, words) = progress.still_words(Duration::from_secs(8)).expect("still");
         assert_eq!(id, 2);
         assert!(

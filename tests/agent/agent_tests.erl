@@ -160,7 +160,7 @@ failure(Es) -> hd([R || {step_failed, _, R} <- Es]).
 tests() ->
     [happy_gen_server, happy_statem, happy_supervisor, happy_event, happy_special, happy_soft, happy_cycle, happy_convert,
      vsn_values, two_windows, turned_back, turned_back_killed, hooks, rollback_down, fails_one_of_50, fails_in_convert_fun, hangs_in_code_change, hangs_long, busy_aborts,
-     hundred_busy, calling_each_other, chain_of_calls, dies_meanwhile, born_meanwhile, watcher_dies, watcher_attaches,
+     hundred_busy, busy_is_named, calling_each_other, chain_of_calls, dies_meanwhile, born_meanwhile, watcher_dies, watcher_attaches,
      locked, on_load_ok, on_load_fails, not_loadable, lingering_refused, lingering_brutal, lingering_reported,
      new_module_undone, delete_undone, no_old_mixed, apply_fails, deadline_in_apply, no_states_in_events, kill_executor, kill_executor_failing,
      kill_guardian, kill_executor_no_old, kill_any_time, kill_always, interpreted_happy, interpreted_fails, interpreted_kill, interpreted_many, many].
@@ -483,6 +483,27 @@ hundred_busy() ->
     [B ! go_on || B <- Busy],
     settle(),
     [{1, _} = ask(P) || P <- Ps].
+
+%% While a suspend waits, it is told once a second for whom, and first who keeps the others waiting. Quick ones are not told.
+busy_is_named() ->
+    [Q1, Q2, S1, S2] = [server(M, V) || M <- [t_bq, t_bs], V <- [1, 2]],
+    [load(X) || X <- [Q1, S1]],
+    Quick = [start(t_bq, I) || I <- lists:seq(1, 3)],
+    [A | _] = Slow = [start(t_bs, I) || I <- lists:seq(1, 5)],
+    B = lists:last(Slow),
+    Steps = [{1, {suspend, [[{t_bq, 10000}], [{t_bs, 10000}]]}} | tl(window([t_bq, t_bs], []))],
+    gen_server:cast(B, fun agent_tests:busy/0),
+    gen_server:cast(A, fun() -> {1, 5} = gen_server:call(B, state, 20000) end),
+    timer:send_after(2500, B, go_on),
+    {new, _, Es} = upgrade(job([module(Q2, Q1), module(S2, S1)], Steps)),
+    Told = [{Done, Total, Who} || {step_progress, 1, Done, Total, Who} <- Es],
+    true = lists:member(length(Told), [1, 2]),
+    [PidB, PidA] = [list_to_binary(pid_to_list(P)) || P <- [B, A]],
+    [{6, 8, [#{pid := PidB, at := <<"agent_tests:busy/0">>, ms := Ms}, #{pid := PidA, at := At}]} | _] = Told,
+    true = Ms >= 1000 andalso Ms < 2000,
+    true = binary:match(At, <<"busy_is_named">>) =/= nomatch,
+    [] = [Id || {step_progress, Id, _, _, _} <- Es, Id =/= 1],
+    [{2, _, _} = ask(P) || P <- Quick ++ Slow].
 
 %% In a callback until the test says otherwise.
 busy() -> receive go_on -> ok after 60000 -> ok end.

@@ -76,6 +76,70 @@ fn in_a_terminal() {
     is(node, Is::New, &pids);
 }
 
+/// A server that is busy while the suspension waits: named with what it does, in the block, to `s` and in the stream.
+#[test]
+fn a_suspension_that_waits() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let busy = node.eval_text("whereis(bank_account_3)");
+    let plan = Plan::on_disk("fine").account("timeout => 30s").on(&desk);
+    node.eval("bank_account:busy(3, 4000)");
+    let args = ["run", &plan, "--yes", "--events", "e.jsonl"];
+    let mut terminal = Terminal::watch(command(&desk, node, &args), "xterm-256color");
+    let screen = terminal.await_text("slowest");
+    let block: Vec<&str> = screen.trim_end().lines().rev().take(3).collect();
+    assert!(block[2].contains("suspend  ▸"), "{screen}");
+    assert!(block[2].contains("bank_account  7/8  ███"), "{screen}");
+    assert!(block[1].contains(&format!("slowest {busy} ")), "{screen}");
+    assert!(
+        block[1].contains("in bank_account:count_coins/1"),
+        "{screen}"
+    );
+    terminal.keys("s");
+    let screen = terminal.await_text("7 of 8 processes done");
+    let told = screen.find("7 of 8").expect("told");
+    let named = format!("{busy} ");
+    assert!(screen[told..].contains(&named), "{screen}");
+    assert!(terminal.end().ends_with(", 0)"), "{}", terminal.text());
+    let progress: Vec<serde_json::Value> = desk
+        .read("e.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .filter(|line: &serde_json::Value| line["type"] == "step.progress")
+        .collect();
+    // Once a second, in those seconds only in which it was waited for.
+    assert!((1..=4).contains(&progress.len()), "{progress:?}");
+    for line in &progress {
+        assert_eq!((&line["done"], &line["total"]), (&7.into(), &8.into()));
+        assert_eq!(line["slowest"][0]["pid"], busy.as_str());
+        assert_eq!(line["slowest"][0]["at"], "bank_account:count_coins/1");
+        let message = line["message"].as_str().expect("text");
+        assert!(
+            message.contains(&format!("7 of 8, slowest {busy} ")),
+            "{message}"
+        );
+    }
+    is(node, Is::New, &pids);
+}
+
+/// The heartbeat of a log names it as well.
+#[test]
+fn a_suspension_that_waits_in_a_pipeline() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let busy = node.eval_text("whereis(bank_account_3)");
+    let plan = Plan::on_disk("fine").account("timeout => 30s").on(&desk);
+    node.eval("bank_account:busy(3, 12000)");
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
+    let beat = format!(
+        " suspend running 10s bank_account 7/8 slowest={busy} in bank_account:count_coins/1\n"
+    );
+    assert!(ran.stderr.contains(&beat), "{ran}");
+    is(node, Is::New, &pids);
+}
+
 /// Ctrl-C is still one, and the terminal is as it was before.
 #[test]
 fn interrupted_in_a_terminal() {

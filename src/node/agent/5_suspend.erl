@@ -45,13 +45,19 @@ suspend_found(Id, Order, Found, T0) ->
 
 suspend_ranks(Id, Order, Found, T0) ->
     Total = found_size(Found),
-    Sums = [suspend_rank(Id, [M || M <- Rank, is_map_key(M, Found)], Found, Total, T0) || Rank <- Order],
+    {Sums, _} = lists:mapfoldl(fun(Rank, Done) ->
+                                   case [maps:get(M, Found) || M <- Rank, is_map_key(M, Found)] of
+                                       [] -> {{0, 0}, Done};
+                                       All ->
+                                           Parts = merge_parts(All),
+                                           {suspend_rank(Id, Parts, Done, Total, T0), Done + parts_size(Parts)}
+                                   end
+                               end, 0, Order),
     #{processes => Total, dead => lists:sum([D || {D, _} <- Sums]), waited_for => lists:sum([S || {_, S} <- Sums])}.
 
-suspend_rank(_, [], _, _, _) -> {0, 0};
-suspend_rank(Id, Ms, Found, Total, T0) ->
+suspend_rank(Id, Parts, Done, Total, T0) ->
     Ref = make_ref(),
-    {Dead, Slow, Failed} = do(Ref, Id, suspend, merge_parts([maps:get(M, Found) || M <- Ms]), Total),
+    {Dead, Slow, Failed} = do(Ref, Id, suspend, Parts, Done, Total),
     Failed =:= [] orelse fail({not_suspended, [(describe(P, #{}))#{reason => Why} || {P, Why} <- Failed]}),
     More = wait_suspended(Ref, maps:from_list([{P, true} || P <- Slow]), #{}, T0),
     {Dead + More, length(Slow)}.
@@ -59,6 +65,7 @@ suspend_rank(Id, Ms, Found, Total, T0) ->
 %% Those who have not answered: whom do they wait for? LetGo: processes of ours that run again for somebody's sake.
 wait_suspended(_, Slow, _, _) when map_size(Slow) =:= 0 -> 0;
 wait_suspended(Ref, Slow, LetGo, T0) ->
+    tell_slow(Slow, get(doing)),
     case late(Ref) of
         {Pid, _} when is_map_key(Pid, Slow) ->
             {Back, LetGo1} = maps:fold(fun(Q, For, {B, Acc}) when For =:= Pid -> {[Q | B], maps:remove(Q, Acc)};

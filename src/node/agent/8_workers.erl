@@ -8,11 +8,14 @@ owner(P) ->
     lists:nth(erlang:phash2(P, length(Ws)) + 1, Ws).
 
 %% One operation for many processes. {dead, [Pid who has not answered yet], [{Pid, Why}]}
-do(Ref, Id, Op, Parts, Total) ->
+do(Ref, Id, Op, Parts, Total) -> do(Ref, Id, Op, Parts, 0, Total).
+
+%% Before: how many of Total were done before these.
+do(Ref, Id, Op, Parts, Before, Total) ->
     Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
     lists:foreach(fun({W, Ps}) -> W ! {do, Ref, Op, Ps} end, Jobs),
-    put(doing, {Id, Total, now_ms(), now_ms()}),
-    collect(Ref, Id, length(Jobs), 0, [], [], {0, Total}).
+    put(doing, {Id, min(Total, Before + parts_size(Parts)), Total, now_ms(), now_ms()}),
+    collect(Ref, Id, length(Jobs), 0, [], [], {Before, Total}).
 
 collect(_, _, 0, Dead, Slow, Failed, _) -> {Dead, Slow, Failed};
 collect(Ref, Id, N, Dead, Slow, Failed, {Done, Total}) ->
@@ -60,16 +63,23 @@ wait_late(Ref, Slow, Until, Dead, What) ->
             end
     end.
 
-%% Once a second: how many are done, and where three of the others are.
-tell_slow(Slow, {Id, Total, Since, Told}) when is_integer(Id) ->
+%% Once a second: how many are done, and where three of the others are. So many are done when nobody is slow any more.
+tell_slow(Slow, {Id, Most, Total, Since, Told}) when is_integer(Id) ->
     case now_ms() of
         Now when Now - Told >= 1000 ->
-            put(doing, {Id, Total, Since, Now}),
-            Who = [#{pid => text(P), at => whereabouts(P), ms => Now - Since} || P <- lists:sublist(maps:keys(Slow), 3)],
-            event({step_progress, Id, max(0, Total - map_size(Slow)), Total, Who});
+            put(doing, {Id, Most, Total, Since, Now}),
+            Who = [#{pid => text(P), at => whereabouts(P), ms => Now - Since} || P <- slowest(Slow)],
+            event({step_progress, Id, max(0, Most - map_size(Slow)), Total, Who});
         _ -> ok
     end;
 tell_slow(_, _) -> ok.
+
+%% Three; first those for whom others of them wait, for these only wait.
+slowest(Slow) ->
+    Some = lists:sublist(maps:keys(Slow), 100),
+    Busy = lists:usort([T || P <- Some, {monitors, Ms} <- [process_info(P, monitors)],
+                             T <- lists:append([target(M) || M <- lists:sublist(Ms, 64)]), T =/= P, is_map_key(T, Slow)]),
+    lists:sublist(Busy ++ (Some -- Busy), 3).
 
 %% The innermost function that is not OTP's own: timer:sleep/1 tells nobody anything.
 whereabouts(P) ->
