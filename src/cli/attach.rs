@@ -1,6 +1,8 @@
 //! `updo attach`: rejoins a recorded run that still goes on, or tells how it ended; `--abort` calls it off as long as
 //! nothing is switched.
 
+use std::time::{Duration, SystemTime};
+
 use super::args::Attach;
 use super::eval::connect;
 use super::screen::{Ending, Head, Screen};
@@ -8,6 +10,7 @@ use super::signals::Signals;
 use super::{Context, Exit};
 use crate::diag::SourceMap;
 use crate::engine::{Connection, Engine};
+use crate::exec::attach::Begun;
 use crate::exec::{Outcome, State};
 use crate::report::paint;
 use crate::report::record::{Records, Summary};
@@ -47,11 +50,16 @@ pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
     }
     signals.begin();
     let back = summary.goal == "old";
+    let begun = records.script(&summary.run);
+    let begun = begun.as_ref().and_then(Begun::read);
     let head = Head {
         node: &summary.node,
         title: &summary.title,
-        steps: None,
-        deadline: None,
+        steps: begun.as_ref().and_then(|begun| Some(begun.taken? + 1)),
+        deadline: begun
+            .as_ref()
+            .and_then(|begun| left(begun.deadline?, &summary)),
+        rejoined: true,
         ending: if back { Ending::Back } else { Ending::Run },
     };
     let mut screen = Screen::open(ui, &head);
@@ -71,6 +79,13 @@ pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
         }
         Err(diagnostic) => context.fail(*diagnostic, sources),
     }
+}
+
+/// What is left of a deadline, to the second: more is not recorded.
+fn left(deadline: Duration, summary: &Summary) -> Option<Duration> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let gone = now.ok()?.as_secs().saturating_sub(summary.began);
+    Some(deadline.saturating_sub(Duration::from_secs(gone)))
 }
 
 fn exit(summary: &Summary, outcome: &Outcome) -> Exit {

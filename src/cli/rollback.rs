@@ -171,6 +171,7 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
         steps: Some(undo.way.taken + 1),
         deadline: None,
         ending: Ending::None,
+        rejoined: false,
     };
     let mut screen = Screen::open(ui, &head);
     let (session, way) = (&undo.session, &undo.way);

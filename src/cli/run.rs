@@ -294,6 +294,7 @@ impl Way {
             steps: Some(steps),
             deadline: engine.plan.deadline,
             ending: Ending::Run,
+            rejoined: false,
         };
         let mut one = One {
             context,

@@ -40,6 +40,8 @@ pub(super) struct Head<'a> {
     pub steps: Option<usize>,
     pub deadline: Option<Duration>,
     pub ending: Ending,
+    /// Whether the run had begun before.
+    pub rejoined: bool,
 }
 
 /// The screen of one run.
@@ -76,8 +78,13 @@ impl<'a> Screen<'a> {
     pub(super) fn open(ui: &'a Ui, head: &Head<'_>) -> Self {
         let live = ui.look == Look::Live;
         let keys = if live { Keys::open() } else { None };
+        let progress = Progress::new(head.node.clone(), head.steps, head.deadline);
         let shared = Arc::new(Mutex::new(Inner {
-            progress: Progress::new(head.node.clone(), head.steps, head.deadline),
+            progress: if head.rejoined {
+                progress.rejoined()
+            } else {
+                progress
+            },
             node: head.node.to_string(),
             look: ui.look,
             style: ui.style,

@@ -32,8 +32,12 @@ pub type Md5 = Option<[u8; 16]>;
 /// What a record says about the steps of a run and its modules.
 #[derive(Clone, Debug)]
 pub struct Begun {
-    /// The steps.
+    /// The steps, with those of the ways back.
     pub steps: Vec<Step>,
+    /// How many of them are taken when all goes well; `None` in the records of older versions.
+    pub taken: Option<usize>,
+    /// The deadline, from the beginning of the run.
+    pub deadline: Option<Duration>,
     /// The modules with the former and the new version.
     pub modules: Vec<(Module, Md5, Md5)>,
 }
@@ -50,8 +54,13 @@ impl Begun {
             Some((Module::new(name.as_atom()?.as_str()), md5(old), md5(new)))
         };
         let modules = record.get("modules")?.as_list()?.iter().map(module);
+        let number = |key| record.get(key).and_then(Term::as_i64);
         Some(Self {
             steps,
+            taken: number("taken").and_then(|taken| usize::try_from(taken).ok()),
+            deadline: number("deadline")
+                .and_then(|ms| u64::try_from(ms).ok())
+                .map(Duration::from_millis),
             modules: modules.collect::<Option<_>>()?,
         })
     }
@@ -204,6 +213,7 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             let back = what.back.map(|way| Back {
                 term: way.job.clone(),
                 steps: way.steps.clone(),
+                taken: way.taken,
             });
             let back = back.ok_or("the run has recorded no way back");
             not_good(checks, back, mailbox);

@@ -129,6 +129,18 @@ pub fn begun_record(changes: &ChangeSet, rules: &Ruleset, steps: &[Step]) -> Ter
     ])
 }
 
+/// What is recorded besides, for whoever rejoins the run: how many of its steps are taken when all goes well, and the
+/// deadline. Records of older versions are without.
+pub fn with_outlook(begun: Term, taken: usize, deadline: Option<Duration>) -> Term {
+    let mut begun = begun;
+    if let Term::Map(pairs) = &mut begun {
+        let taken = Term::Int(i64::try_from(taken).unwrap_or(i64::MAX));
+        pairs.extend([key("taken", taken)]);
+        pairs.extend(deadline.map(|deadline| key("deadline", millis(deadline))));
+    }
+    begun
+}
+
 /// The modules that take part, with the MD5 of the running version and of the new one.
 fn md5s<'a>(
     changes: &'a ChangeSet,
@@ -198,8 +210,10 @@ fn purge_term(purge: Purge) -> Term {
 pub struct Back {
     /// What the agent's `updo_run` message carries.
     pub term: Term,
-    /// Its steps.
+    /// Its steps, and those that lead forward again should it fail in a later window.
     pub steps: Vec<Step>,
+    /// How many of them are taken when all goes well.
+    pub taken: usize,
 }
 
 impl Back {
@@ -222,6 +236,7 @@ impl Back {
             key("steps", steps_term(&self.steps)),
             key("modules", Term::list(way)),
         ]);
+        let begun = with_outlook(begun, self.taken, None);
         let mut job = self.term.clone();
         if let Term::Map(pairs) = &mut job
             && let Some(Term::List(modules)) = pairs.get_mut(&Term::atom("modules"))
@@ -296,9 +311,10 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
         key("goal", Term::atom("old")),
         key("undo", Term::atom("exact")),
     ]);
+    let taken = steps.len();
     let steps = steps
         .into_iter()
         .chain(forward.into_iter().flatten().flatten())
         .collect();
-    Back { term, steps }
+    Back { term, steps, taken }
 }

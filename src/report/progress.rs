@@ -53,6 +53,8 @@ pub struct Progress {
     /// How long they have stood still in windows that are over.
     stood: Duration,
     ended: bool,
+    /// Whether the run had begun before anybody looked: what took so long has taken longer.
+    rejoined: bool,
 }
 
 impl Progress {
@@ -68,6 +70,16 @@ impl Progress {
             standing: None,
             stood: Duration::ZERO,
             ended: false,
+            rejoined: false,
+        }
+    }
+
+    /// The run has begun before this: its events are told again, all of the past at once.
+    #[must_use]
+    pub fn rejoined(self) -> Self {
+        Self {
+            rejoined: true,
+            ..self
         }
     }
 
@@ -112,6 +124,8 @@ impl Progress {
             }
             Kind::StepFinished { step, .. } => {
                 self.current = None;
+                // Whoever rejoins a run hears of its preparation only that it is over.
+                self.begun = self.begun.max(1);
                 if *step == StepKind::Resume {
                     self.moving(event.at);
                 }
@@ -171,7 +185,7 @@ impl Progress {
         let going = if style.unicode { "▸" } else { ">" };
         match &self.current {
             Some(current) => {
-                let took = time(now.saturating_sub(current.since));
+                let took = self.at_least(now.saturating_sub(current.since));
                 let mut line = format!(
                     "{:>12}  {going}  {took:<7} {}",
                     current.step.to_string(),
@@ -235,7 +249,7 @@ impl Progress {
                     Some((done, total)) => format!(": {done} of {total} processes done"),
                     None => String::new(),
                 };
-                let took = time(now.saturating_sub(current.since));
+                let took = self.at_least(now.saturating_sub(current.since));
                 more(format!(
                     "{} {} for {took}{count}",
                     current.step, current.what
@@ -269,6 +283,11 @@ impl Progress {
         Some((current.id, text))
     }
 
+    fn at_least(&self, duration: Duration) -> String {
+        let more = if self.rejoined { ">" } else { "" };
+        format!("{more}{}", time(duration))
+    }
+
     fn standing_words(&self, now: Duration, style: Style) -> String {
         let dot = if style.unicode { "·" } else { "-" };
         let mut text = self.node.to_string();
@@ -283,7 +302,7 @@ impl Progress {
         let standing = self.standing.map(|since| now.saturating_sub(since));
         let stood = self.stood + standing.unwrap_or_default();
         if !stood.is_zero() {
-            text += &format!(" {dot} suspended {}", time(stood));
+            text += &format!(" {dot} suspended {}", self.at_least(stood));
         }
         if let Some(deadline) = self.deadline.filter(|_| !self.back) {
             let left = deadline.saturating_sub(now);

@@ -3,7 +3,8 @@
 use crate::bank::{Is, Plan, await_standing, is, nothing_left, replaced, who};
 use crate::killed::await_alone;
 use crate::support::TestNode;
-use crate::support::desk::{Desk, Ran};
+use crate::support::desk::{Desk, Ran, UPDO};
+use crate::support::terminal::Terminal;
 
 /// A `verify` that does not come true in version 2.
 const NEVER: &str = "verify \"the rate is three\" -> 3 = bank_rate:rate().\n";
@@ -175,6 +176,56 @@ fn the_client_was_killed() {
     attach(&desk, node, &run).exits(0).says(&["done"]);
     is(node, Is::New, &pids);
     assert_eq!(last(&desk, node).1, "new");
+}
+
+/// Rejoins in a terminal: the screen has these parts before the run ends well.
+fn rejoined(desk: &Desk, node: &TestNode, run: &str, parts: &[&str]) {
+    let mut command = desk.command(UPDO);
+    command
+        .args(["attach", run])
+        .env("UPDO_EPMD_PORT", node.epmd_port().to_string());
+    let mut terminal = Terminal::watch(command, "xterm-256color");
+    let screen = terminal.await_text("7/8");
+    for part in parts {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+    assert!(terminal.end().ends_with(", 0)"), "{}", terminal.text());
+}
+
+/// Who rejoins sees how far the run is, as who began it: the steps of the way back do not count.
+#[test]
+fn how_far_it_is_for_who_rejoins() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 4, 3000}")
+        .account("timeout => 30s")
+        .with("deadline 2m.\n")
+        .on(&desk);
+    let ran = desk.on(node, &["run", &plan, "--yes", "--detach"]).run();
+    ran.exits(23);
+    let (run, _) = last(&desk, node);
+    // prepare, suspend, load, convert, resume
+    rejoined(
+        &desk,
+        node,
+        &run,
+        &[
+            "convert  ▸  >",
+            " step 4/5 · suspended >",
+            " · deadline 1m5",
+        ],
+    );
+    is(node, Is::New, &pids);
+    // The way back is a run of its own: prepare, suspend, convert, load, delete, resume.
+    node.eval("bank_account:busy(4, 3000)");
+    let back = desk.on(node, &["rollback", "--yes", &run]).start();
+    await_standing(node);
+    let (undo, _) = last(&desk, node);
+    let parts = ["suspend  ▸  >", "count_coins", " step 2/6 · suspended >"];
+    rejoined(&desk, node, &undo, &parts);
+    back.wait().exits(0);
+    is(node, Is::Old, &pids);
 }
 
 #[test]
