@@ -20,6 +20,8 @@ mod explain;
 mod graph;
 #[path = "cli/loud.rs"]
 mod loud;
+#[path = "cli/pager.rs"]
+mod pager;
 #[path = "cli/people.rs"]
 mod people;
 #[path = "cli/preview.rs"]

@@ -66,6 +66,9 @@ pub struct Global {
     /// Width of the screen in columns
     #[arg(long, global = true, value_name = "N")]
     pub width: Option<usize>,
+    /// Long texts go to the terminal as they are, not through UPDO_PAGER, PAGER or less
+    #[arg(long, global = true)]
+    pub no_pager: bool,
     /// Machine output on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -305,6 +308,9 @@ pub struct Preview {
     /// What OTP makes of that script, as in a relup: one term
     #[arg(long, conflicts_with_all = ["low", "terms", "appup"])]
     pub relup: bool,
+    /// All evidence for every line, and the modules that were compared and are the same
+    #[arg(long, conflicts_with_all = ["low", "terms", "appup", "relup"])]
+    pub full: bool,
     /// Save the script, with fingerprints of what runs: `updo run FILE.script` does that or nothing
     #[arg(short, long, value_name = "FILE.script", conflicts_with_all = ["low", "terms", "appup", "relup"])]
     pub output: Option<PathBuf>,

@@ -18,10 +18,11 @@ use crate::ui::Colour;
 const MOST: u64 = 64 * 1024;
 
 /// What may stand in it.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "color",
     "cookie_file",
     "history",
+    "pager",
     "runs",
     "unicode",
     "width",
@@ -38,6 +39,8 @@ pub(crate) struct Config {
     pub cookie_file: Option<PathBuf>,
     /// `history = 5000`: lines of the REPL that are kept.
     pub history: Option<usize>,
+    /// `pager = "less -R"`; `""` for none.
+    pub pager: Option<String>,
     /// `runs = 200`: how many recorded runs are kept.
     pub runs: Option<usize>,
     /// `unicode = true`
@@ -78,6 +81,7 @@ impl Config {
             self.color.is_some(),
             self.cookie_file.is_some(),
             self.history.is_some(),
+            self.pager.is_some(),
             self.runs.is_some(),
             self.unicode.is_some(),
             self.width.is_some(),
@@ -135,6 +139,10 @@ impl Config {
                 });
             }
             "history" => self.history = Some(number(0, 1_000_000)?),
+            "pager" => {
+                let pager = value.as_str().ok_or_else(|| wants("a command"))?;
+                self.pager = Some(pager.to_owned());
+            }
             "runs" => self.runs = Some(number(1, 100_000)?),
             "unicode" => {
                 self.unicode = Some(value.as_bool().ok_or_else(|| wants("true or false"))?);
@@ -184,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_setting_is_read() {
-        let text = "color = \"never\"\ncookie_file = \"~/.secrets/c\"\nhistory = 7\nruns = 9\nunicode = false\nwidth = 80\n";
+        let text = "color = \"never\"\ncookie_file = \"~/.secrets/c\"\nhistory = 7\npager = \"less\"\nruns = 9\nunicode = false\nwidth = 80\n";
         let config = parse(text).expect("it is fine");
         assert_eq!(
             config,
@@ -193,6 +201,7 @@ mod tests {
                 color: Some(Colour::Never),
                 cookie_file: Some("/home/anna/.secrets/c".into()),
                 history: Some(7),
+                pager: Some("less".to_owned()),
                 runs: Some(9),
                 unicode: Some(false),
                 width: Some(80),
@@ -209,6 +218,7 @@ mod tests {
         for (text, what) in [
             ("colour = \"never\"", "did you mean `color`?"),
             ("color = \"green\"", "`color` wants"),
+            ("pager = true", "`pager` wants"),
             ("runs = 0", "a number from 1"),
             ("runs = \"many\"", "a number from 1"),
             ("width = 80\nwidth = 90", "line 2"),

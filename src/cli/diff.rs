@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::Diff;
-use super::{Context, Exit};
+use super::{Context, Exit, pager};
 use crate::diag::suggest::suggest;
 use crate::diag::{Diagnostic, SourceMap};
 use crate::facts::app::AppSpec;
@@ -106,11 +106,14 @@ fn show(
     } else if !args.all {
         shown.modules.retain(|known| known.kind != Kind::Same);
     }
-    context.ui.data(&if context.ui.json {
-        format!("{:#}\n", json(&shown))
-    } else {
-        text(&shown, args.all || !wanted.is_empty(), context.ui.out_style)
-    });
+    let style = context.ui.out_style;
+    match context.ui.json {
+        true => context.ui.data(&format!("{:#}\n", json(&shown))),
+        false => pager::show(
+            context,
+            &text(&shown, args.all || !wanted.is_empty(), style),
+        ),
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::Explain;
-use super::{Context, Exit};
+use super::{Context, Exit, pager};
 use crate::diag::Code;
 use crate::diag::suggest::suggest;
 use crate::name::Module;
@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context<'_>, args: &Explain) -> Exit {
 fn explain_code(context: &Context<'_>, text: &str) -> Exit {
     match Code::parse(text) {
         Some(code) => {
-            context.ui.data(code.page());
+            pager::show(context, code.page());
             Exit::Done
         }
         None => {
@@ -74,6 +74,6 @@ fn on_node(context: &Context<'_>, plan: &str, modules: &[&str]) -> Exit {
         [first, then] => why_before(&upgrade, first, then),
         _ => String::new(),
     };
-    context.ui.data(&text);
+    pager::show(context, &text);
     Exit::Done
 }

@@ -18,6 +18,7 @@ mod keys;
 mod log;
 mod man;
 mod new;
+mod pager;
 mod preview;
 mod relup;
 mod repl;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::Preview;
-use super::{Context, Exit};
+use super::{Context, Exit, pager};
 use crate::diag::Result;
 use crate::engine::saved::Saved;
 use crate::engine::{Connection, Engine, Upgrade};
@@ -90,10 +90,14 @@ fn print(
     upgrade: &Upgrade,
 ) -> bool {
     let shown = connection.shown(upgrade);
+    let detail = match args.full {
+        true => preview::Detail::Full,
+        false => preview::Detail::Usual,
+    };
     let ui = &context.ui;
     let mut printed = true;
     if ui.json {
-        ui.data(&format!("{:#}\n", preview::json(&shown)));
+        ui.data(&format!("{:#}\n", preview::json(&shown, detail)));
         return printed;
     }
     if args.appup || args.relup {
@@ -105,7 +109,7 @@ fn print(
             }
         }
     } else if args.low {
-        ui.data(&preview::low(&shown));
+        pager::show(context, &preview::low(&shown));
     } else if args.terms {
         let lines: Vec<String> = upgrade
             .script
@@ -113,11 +117,12 @@ fn print(
             .iter()
             .map(|s| format!(" {}", s.instruction))
             .collect();
-        ui.data(&format!("[{}].\n", lines.join(",\n").trim_start()));
+        let terms = format!("[{}].\n", lines.join(",\n").trim_start());
+        pager::show(context, &terms);
     } else if upgrade.is_empty() {
         ui.data(&nothing(upgrade, connection));
     } else {
-        ui.data(&preview::text(&shown, ui.out_style));
+        pager::show(context, &preview::text(&shown, ui.out_style, detail));
     }
     ui.diagnostics(&upgrade.diagnostics, &engine.plan.sources);
     printed

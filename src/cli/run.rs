@@ -387,7 +387,7 @@ fn show(context: &Context<'_>, engine: &Engine, turns: &[Turn<'_>]) -> bool {
         } else if contents[..at].contains(&contents[at]) {
             // Shown with the first of them.
         } else if !ui.quiet {
-            let text = preview::text(&connection.shown(upgrade), ui.style);
+            let text = preview::text(&connection.shown(upgrade), ui.style, preview::Detail::Usual);
             ui.error_line(text.trim_end());
             let same = |other: &usize| contents[*other] == contents[at];
             let others: Vec<&str> = (at + 1..turns.len())

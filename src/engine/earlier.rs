@@ -84,7 +84,7 @@ impl Connection<'_> {
         Some(
             told.note("nobody has put it right since, as far as the records here tell")
                 .help(format!(
-                    "what it said has to be done by hand: updo log {}\n\
+                    "what it said has to be done by hand: updo replay {}\n\
              what is still old is upgraded by: updo run {}",
                     last.run,
                     last.plan.display()

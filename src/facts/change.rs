@@ -233,6 +233,8 @@ pub struct ChangeSet {
     pub gone: Vec<Gone>,
     /// How many modules were compared.
     pub compared: usize,
+    /// Those of them that are what they were.
+    pub same: Vec<Module>,
     /// Version of each application that runs.
     pub app_vsn: BTreeMap<App, String>,
     /// What is worth a word.

@@ -54,6 +54,7 @@ fn changed_files(look: &mut Look<'_>) -> Result<BTreeMap<Module, String>> {
                 return Err(unusable(&file, &why));
             }
             OnDisk::Beam(known) if known.md5 == md5 => {
+                look.set.same.push(module.clone());
                 if look.disk.seen.lines_moved(&file, creation, &known) {
                     moved.push(module.clone());
                 }

@@ -38,6 +38,7 @@ pub(super) fn pushed(
     for (module, file) in files {
         let running = look.facts.loaded.get(&module);
         if running.is_some_and(|loaded| loaded.md5 == file.facts.md5) {
+            look.set.same.push(module);
             same.push(file);
             continue;
         }

@@ -411,7 +411,7 @@ impl Session {
                     self.views
                         .marked("low", &show::keyed(&preview::low(&shown)), style)
                 } else {
-                    let text = preview::text(&shown, style);
+                    let text = preview::text(&shown, style, preview::Detail::Usual);
                     self.views.marked("script", &show::keyed(&text), style)
                 }
             }

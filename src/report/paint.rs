@@ -67,6 +67,13 @@ pub fn time(duration: Duration) -> String {
     }
 }
 
+/// A time that somebody has written: `30s`, `2m`, `1m30s`.
+pub fn said(duration: Duration) -> String {
+    humantime::format_duration(duration)
+        .to_string()
+        .replace(' ', "")
+}
+
 /// `1 process`, `412 processes`.
 pub fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 {

@@ -1,21 +1,26 @@
 //! The preview: what will happen, line by line, with the reason for every line.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use super::paint::{count, faint, hint, look, name};
-use crate::diag::render::{Style, to_json};
+use super::paint::{count, faint, hint, name, said};
+use crate::diag::render::Style;
 use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::compare::short;
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
-use crate::plan::{Plan, Windows};
-use crate::rules::{Change, Class, Origin, Ruleset};
+use crate::plan::{Check, Failing, Hook, Plan, Rollback, When};
+use crate::rules::{Change, Class, Origin, Purge, Ruleset, Timeout};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
-use crate::script::lower::{By, Ranks, Script, processes, running, suspended, switched};
+use crate::script::lower::{By, Script};
+
+mod below;
+mod document;
+
+pub use document::{json, low};
+pub(super) use document::{undo_of, why_json};
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +49,30 @@ impl<'a> Shown<'a> {
     }
 }
 
+/// How much is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// For each edge its strongest evidence, a few of them for each instruction.
+    Usual,
+    /// All evidence, and which modules were compared and are the same.
+    Full,
+}
+
+/// Reasons that were found, for one instruction, until the rest is only counted. The plan's own are always told.
+const REASONS: usize = 8;
+
 /// The screen.
-pub fn text(shown: &Shown<'_>, style: Style) -> String {
+pub fn text(shown: &Shown<'_>, style: Style, detail: Detail) -> String {
     let mut out = String::new();
     head(&mut out, shown, style);
     for (at, step) in shown.script.high.iter().enumerate() {
         instruction(&mut out, shown, at + 1, step, style);
+        reasons(&mut out, shown, step, style, detail);
     }
     tail(&mut out, shown, style);
+    if detail == Detail::Full {
+        same(&mut out, shown, style);
+    }
     out
 }
 
@@ -70,7 +91,8 @@ fn head(out: &mut String, shown: &Shown<'_>, style: Style) {
         "plan    {}{ticket}    {path}",
         name(style, &plan.title)
     );
-    let apps: Vec<String> = apps(shown.changes);
+    let arrow = if style.unicode { "→" } else { "->" };
+    let apps = apps(shown.changes, arrow);
     let apps = if apps.is_empty() {
         String::new()
     } else {
@@ -104,17 +126,20 @@ fn head(out: &mut String, shown: &Shown<'_>, style: Style) {
     );
 }
 
-/// Applications with changed modules, and their running versions.
-fn apps(changes: &ChangeSet) -> Vec<String> {
+/// Applications with changed modules, the versions that run and those to come.
+fn apps(changes: &ChangeSet, arrow: &str) -> Vec<String> {
     let mut apps: Vec<String> = changes
         .modules
         .values()
         .filter_map(|changed| changed.app.as_ref())
         .map(|app| {
-            format!(
-                "{app} {}",
-                changes.app_vsn.get(app).map_or("", String::as_str)
-            )
+            let old = changes.app_vsn.get(app).map_or("", String::as_str);
+            let new = changes.new_vsn(app);
+            if old == new || new.is_empty() {
+                format!("{app} {old}")
+            } else {
+                format!("{app} {old} {arrow} {new}")
+            }
         })
         .collect();
     apps.sort();
@@ -147,11 +172,15 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
     let shown_name = format!("{:<28}", module.to_string());
     let _ = writeln!(
         out,
-        "{number:>3}  {word}  {}  {class}{who}",
-        name(style, shown_name.as_str())
+        "{number:>3}  {word}  {}  {class}{who}{}",
+        name(style, shown_name.as_str()),
+        purges(&step.instruction)
     );
     if let High::Update {
-        change, supervisor, ..
+        change,
+        supervisor,
+        timeout,
+        ..
     } = &step.instruction
     {
         let what = match change {
@@ -162,7 +191,12 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
                 format!("convert states with fun {module}:{}/1", function.as_str())
             }
         };
-        let _ = writeln!(out, "       {what}");
+        let within = match timeout {
+            Timeout::Default => String::new(),
+            Timeout::After(limit) => format!("  timeout {}", said(*limit)),
+            Timeout::Infinity => "  no timeout".to_owned(),
+        };
+        let _ = writeln!(out, "       {what}{within}");
     }
     if let Some(rules) = shown.rules.modules.get(module) {
         let children = &rules.children.value;
@@ -172,18 +206,106 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
             }
         }
     }
+}
+
+/// What becomes of those who still run the old code, when it is not the usual.
+fn purges(instruction: &High) -> String {
+    let (pre, post) = match instruction {
+        High::Update { pre, post, .. } | High::LoadModule { pre, post, .. } => (*pre, *post),
+        High::AddModule { .. } | High::DeleteModule { .. } => return String::new(),
+    };
+    let words = |purge| match purge {
+        Purge::Soft => "soft".to_owned(),
+        Purge::Brutal => "brutal".to_owned(),
+        Purge::Wait(limit) => format!("wait {}", said(limit)),
+    };
+    match (words(pre), words(post)) {
+        _ if (pre, post) == (Purge::Soft, Purge::Soft) => String::new(),
+        (pre, post) if pre == post => format!("  purge {pre}"),
+        (pre, post) => format!("  purge {pre} before, {post} after"),
+    }
+}
+
+/// Why an instruction is there, and stands where it does.
+fn reasons(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style, detail: Detail) {
+    let full = detail == Detail::Full;
+    let mut found = 0;
     for why in &step.why {
+        if !matches!(why.origin, Origin::Plan { .. }) {
+            found += 1;
+            if found > REASONS && !full {
+                continue;
+            }
+        }
         let line = match &why.origin {
             Origin::Plan { span, because } => {
                 let place = place(shown.sources(), *span);
+                // An edge says after whom.
+                let after = why.text.split_once(": ").map(|(after, _)| after);
+                let after = after.filter(|text| text.starts_with("after "));
+                let after = after.map_or_else(String::new, |text| format!("{text} "));
                 match because {
-                    Some(because) => format!("because \"{because}\"  {}", hint(style, &place)),
+                    Some(because) => {
+                        format!("{after}because \"{because}\"  {}", hint(style, &place))
+                    }
                     None => format!("{}  {}", why.text, hint(style, &place)),
                 }
             }
             _ => faint(style, &why.text),
         };
         let _ = writeln!(out, "       {line}");
+    }
+    let more = found.saturating_sub(REASONS);
+    if more > 0 && !full {
+        let more = count(more, "more reason", "more reasons");
+        let _ = writeln!(
+            out,
+            "       and {more}: {}",
+            hint(style, "updo preview --full")
+        );
+    }
+    if full {
+        evidence(out, shown, step, style);
+    }
+}
+
+/// What else speaks for each edge.
+fn evidence(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style) {
+    let module = step.instruction.module();
+    for (to, edge) in shown.rules.graph.dependencies(module) {
+        for reason in edge.reasons.iter().skip(1) {
+            let line = format!("after {to}: {}", reason.sentence(module, to));
+            let _ = writeln!(out, "       {}", faint(style, &line));
+        }
+    }
+}
+
+/// The modules that were compared and are what they were.
+fn unchanged<'a>(shown: &Shown<'a>) -> BTreeSet<&'a str> {
+    let same = shown.changes.same.iter();
+    same.filter(|module| !shown.changes.modules.contains_key(*module))
+        .map(Module::as_str)
+        .collect()
+}
+
+/// The same for people.
+fn same(out: &mut String, shown: &Shown<'_>, style: Style) {
+    let same = unchanged(shown);
+    let number = count(same.len(), "module", "modules");
+    let _ = writeln!(out, "\n  same     {number}");
+    let mut line = String::new();
+    for name in same {
+        if !line.is_empty() && 11 + line.chars().count() + 2 + name.chars().count() > style.width {
+            let _ = writeln!(out, "           {line},");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line += ", ";
+        }
+        line += name;
+    }
+    if !line.is_empty() {
+        let _ = writeln!(out, "           {line}");
     }
 }
 
@@ -226,7 +348,7 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         };
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
-    windows(out, shown, style);
+    below::windows(out, shown, style);
     if let By::ReleaseHandler(libraries) = &shown.script.by {
         let folders: Vec<String> = libraries
             .iter()
@@ -251,12 +373,12 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         };
         let _ = writeln!(out, "  {what}{because}  {}", hint(style, &line));
     }
-    let names = |checks: &[crate::plan::Check]| -> String {
-        checks
-            .iter()
-            .map(|check| check.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
+    let names = |checks: &[Check]| -> String {
+        let name = |check: &Check| match check.within {
+            Duration::ZERO => check.name.clone(),
+            within => format!("{} (within {})", check.name, said(within)),
+        };
+        checks.iter().map(name).collect::<Vec<_>>().join(", ")
     };
     if !plan.requires.is_empty() {
         let _ = writeln!(out, "  before   require {}", names(&plan.requires));
@@ -264,6 +386,24 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
     if !plan.verifies.is_empty() {
         let _ = writeln!(out, "  after    verify {}", names(&plan.verifies));
     }
+    let hook = |hook: &Hook| {
+        let when = match hook.when {
+            When::Before => "before upgrade",
+            When::After => "after upgrade",
+            When::Failure => "on failure",
+            When::BeforeRollout => "before rollout",
+            When::AfterRollout => "after rollout",
+            // It stands above, where the script has it.
+            When::Step => return None,
+        };
+        let place = hint(style, &place(shown.sources(), hook.span));
+        Some(format!("{when}  {place}"))
+    };
+    for (at, line) in plan.hooks.iter().filter_map(hook).enumerate() {
+        let word = if at == 0 { "hooks" } else { "" };
+        let _ = writeln!(out, "  {word:<8} {line}");
+    }
+    let _ = writeln!(out, "  on fail  {}", on_failure(plan, style));
     if plan.persist {
         let mut folders: Vec<&str> = shown
             .rules
@@ -276,240 +416,27 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         folders.dedup();
         let _ = writeln!(out, "  persist  in {}", folders.join(", "));
     }
-    let _ = writeln!(out, "  undo     {}", undo(shown, style));
+    let _ = writeln!(out, "  undo     {}", below::undo(shown, style));
 }
 
-/// Who stands still, and when.
-fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
-    let script = shown.script;
-    let arrow = if style.unicode { " → " } else { " -> " };
-    let ranks = Ranks::of(shown.rules, script);
-    let suspends = |window: &[Low]| -> Option<String> {
-        let modules: Vec<_> = suspended(window).cloned().collect();
-        let ranks = ranks
-            .split(modules)
-            .iter()
-            .map(|rank| names(rank))
-            .collect::<Vec<_>>();
-        (!ranks.is_empty()).then(|| ranks.join(arrow))
-    };
-    let count_of = |window: &[Low]| {
-        let number = running(shown.changes, shown.rules, suspended(window));
-        count(number, "process", "processes")
-    };
-    let changes = |module: &Module| shown.rules.modules.contains_key(module);
-    let kind = script.kind;
-    let windows = script.windows();
-    if kind == Windows::Single || windows.len() < 2 {
-        let line = match suspends(&script.low) {
-            None => "nobody is suspended; all modules switch at one instant".to_owned(),
-            Some(ranks) => format!(
-                "{} stand still while all modules switch at one instant\n           suspend {ranks}",
-                count_of(&script.low)
-            ),
-        };
-        let _ = writeln!(out, "  window   {kind}: {line}");
-        return;
-    }
-    let number = windows.iter().filter(|w| suspends(w).is_some()).count();
-    let standing = count(number, "window", "windows");
-    let _ = writeln!(
-        out,
-        "  window   {kind}: {standing}, one after the other; in between processes see a mix"
-    );
-    for (at, window) in windows.iter().enumerate() {
-        let mut what = Vec::new();
-        for part in window.chunk_by(|one, next| is_switch(one) && is_switch(next)) {
-            let (loads, removes) = switched(part);
-            for (word, modules) in [("load", loads), ("delete", removes)] {
-                if !modules.is_empty() {
-                    what.push(format!("{word} {}", names(&modules)));
-                }
-            }
-            match (suspends(part), part) {
-                (Some(ranks), _) if suspended(part).all(changes) => {
-                    what.push(format!("suspend {ranks} ({})", count_of(part)));
-                }
-                (Some(ranks), _) => what.push(format!("suspend {ranks}")),
-                (None, [call @ Low::Apply { .. }]) => what.push(call.to_string()),
-                (None, [Low::Hook { name, .. }]) => what.push(format!("hook {name}")),
-                _ => {}
-            }
+/// What happens when the new node is not as it should be, and when it takes too long.
+fn on_failure(plan: &Plan, style: Style) -> String {
+    let mut text = match plan.rollback {
+        Rollback::Automatic if plan.rollback_on == Failing::ALL => "rollback automatic".to_owned(),
+        Rollback::Automatic => {
+            let words: Vec<&str> = plan.rollback_on.iter().map(|on| on.word()).collect();
+            format!("rollback automatic on {}", words.join(", "))
         }
-        let _ = writeln!(out, "       {:>3} {}", at + 1, what.join("; "));
+        Rollback::Manual => "rollback manual: what is new and not good stays so".to_owned(),
+        Rollback::Never => "rollback never: what is new and not good stays so".to_owned(),
+    };
+    if let Some(deadline) = plan.deadline {
+        let dot = if style.unicode { "·" } else { "-" };
+        text += &format!(" {dot} deadline {}", said(deadline));
     }
-}
-
-fn is_switch(instruction: &Low) -> bool {
-    matches!(
-        instruction,
-        Low::Load { .. } | Low::Remove { .. } | Low::Purge(_)
-    )
-}
-
-fn names(modules: &[Module]) -> String {
-    let names: Vec<String> = modules.iter().map(ToString::to_string).collect();
-    names.join(", ")
-}
-
-fn undo(shown: &Shown<'_>, style: Style) -> String {
-    if let By::ReleaseHandler(_) = shown.script.by {
-        return look(
-            style,
-            "none when it fails: the release handler leaves code and processes as they are then",
-        );
-    }
-    let missing: Vec<String> = shown
-        .rules
-        .modules
-        .keys()
-        .filter(|m| shown.changes.modules.get(*m).is_some_and(is_one_way))
-        .map(ToString::to_string)
-        .collect();
-    let turned = shown.rules.modules.keys().filter(|module| {
-        let changed = shown.changes.modules.get(*module);
-        changed.is_some_and(Changed::undo_asks_code_change)
-    });
-    let turned: Vec<String> = turned.map(ToString::to_string).collect();
-    if !turned.is_empty() && missing.is_empty() {
-        let text = format!(
-            "exact if code_change/4 of the old {} takes its own states",
-            turned.join(", ")
-        );
-        return look(style, &text);
-    }
-    if missing.is_empty() && shown.script.windows().len() < 2 {
-        return "exact: old code and old states of every process".to_owned();
-    }
-    // A closed window whose conversion has no way down.
-    let windows = shown.script.windows();
-    let closed = windows
-        .split_last()
-        .map_or(&windows[..], |(_, before)| before);
-    let stuck: Vec<String> = closed
-        .iter()
-        .flat_map(|window| window.iter())
-        .filter_map(|instruction| match instruction {
-            Low::CodeChange { modules, .. } => Some(modules),
-            _ => None,
-        })
-        .flatten()
-        .filter(|(_, change)| matches!(change, Change::Convert { .. }))
-        .map(|(module, _)| module.to_string())
-        .collect();
-    if missing.is_empty() && !stuck.is_empty() {
-        return look(
-            style,
-            &format!(
-                "exact in the window that fails; impossible behind that of {}: converted by a function",
-                stuck.join(", ")
-            ),
-        );
-    }
-    if missing.is_empty() {
-        return "exact in the window that fails; closed ones are converted back by code_change"
-            .to_owned();
-    }
-    look(
-        style,
-        &format!(
-            "impossible for {}: no copy of the running version",
-            missing.join(", ")
-        ),
-    )
+    text
 }
 
 fn is_one_way(changed: &Changed) -> bool {
     changed.loaded.is_some() && changed.old.is_none()
-}
-
-/// What undoing means for a module: `exact` or `impossible`.
-pub(super) fn undo_of(changed: &Changed) -> &'static str {
-    if is_one_way(changed) {
-        "impossible"
-    } else {
-        "exact"
-    }
-}
-
-/// The low-level script as a term that a relup would have; hooks are none of OTP's instructions and left out.
-pub fn low(shown: &Shown<'_>) -> String {
-    let lines: Vec<String> = shown
-        .script
-        .low
-        .iter()
-        .filter(|instruction| !matches!(instruction, Low::Hook { .. }))
-        .map(|instruction| format!(" {instruction}"))
-        .collect();
-    format!("[{}].\n", lines.join(",\n").trim_start())
-}
-
-/// The preview as a document.
-pub fn json(shown: &Shown<'_>) -> Value {
-    let modules = shown.script.high.iter().map(|step| {
-        let module = step.instruction.module();
-        let changed = &shown.changes.modules[module];
-        let rules = &shown.rules.modules[module];
-        json!({
-            "module": module.as_str(),
-            "class": rules.class.value.to_string(),
-            "app": changed.app.as_ref().map(|app| app.as_str()),
-            "md5": {
-                "old": changed.loaded.as_ref().map(|l| short(&l.md5)),
-                "new": changed.new.as_ref().map(|n| short(&n.facts.md5)),
-            },
-            "processes": changed.processes,
-            "children": {
-                "start": rules.children.value.start.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "stop": rules.children.value.stop.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            },
-            "undo": undo_of(changed),
-            "instruction": step.instruction.to_string(),
-            "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),
-        })
-    });
-    json!({
-        "schema": "updo.preview/1.0",
-        "plan": { "title": shown.plan.title, "file": shown.plan.path.display().to_string() },
-        "node": shown.node.as_str(),
-        "otp": shown.otp,
-        "compared": shown.changes.compared,
-        "modules": modules.collect::<Vec<_>>(),
-        "low": shown.script.low.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "window": shown.script.kind.to_string(),
-        "engine": match shown.script.by {
-            By::Updo => "updo",
-            By::ReleaseHandler(_) => "release_handler",
-        },
-        "windows": shown.script.windows().iter().map(|window| {
-            let (load, delete) = switched(window);
-            let names = |modules: Vec<Module>| modules.iter().map(|m| m.as_str().to_owned()).collect::<Vec<_>>();
-            json!({
-                "suspend": names(suspended(window).cloned().collect()),
-                "load": names(load),
-                "delete": names(delete),
-            })
-        }).collect::<Vec<_>>(),
-        "suspended": processes(shown.changes, shown.rules, shown.script),
-        "left_out": shown.rules.left_out.iter().map(|(m, _)| m.as_str()).collect::<Vec<_>>(),
-        "diagnostics": shown.diagnostics.iter().map(|d| to_json(d, shown.sources())).collect::<Vec<_>>(),
-    })
-}
-
-/// A reason as a document.
-pub(super) fn why_json(shown: &Shown<'_>, why: &crate::script::Why) -> Value {
-    match &why.origin {
-        Origin::Plan { span, because } => {
-            let place = shown.sources().place(*span);
-            json!({
-                "kind": "plan",
-                "text": why.text,
-                "because": because,
-                "file": place.as_ref().map(|p| p.file.clone()),
-                "line": place.as_ref().map(|p| p.line),
-            })
-        }
-        Origin::Inferred(_) => json!({ "kind": "inferred", "text": why.text }),
-        Origin::Default => json!({ "kind": "default", "text": why.text }),
-    }
 }

@@ -27,6 +27,49 @@ fn the_screen_goes_to_standard_output() {
     untouched(&deployed);
 }
 
+/// In full: each piece of evidence, and what was compared and is the same.
+#[test]
+fn the_screen_in_full() {
+    let (deployed, desk) = (waiting(), desk());
+    let usual = desk.on(&deployed.node, &["preview", "shop.updo"]).run();
+    let usual = usual.exits(0).prints(&[
+        "· shop 1.0.0 → 2.0.0 ",
+        "convert states with {advanced, {rounding,half_even}}  timeout 30s",
+        "plain  1 process  purge wait 2s",
+        "after shop_tax because \"the tax module is chosen at run time",
+        "(within 10s)",
+        "on fail  rollback automatic · deadline 30s",
+    ]);
+    let full = desk.on(&deployed.node, &["preview", "shop.updo", "--full"]);
+    let full = full.run().exits(0).prints(&["  same     "]);
+    // The second reason why shop_promo comes after shop_price.
+    let second = "after shop_price: shop_promo:discount/2 (line 9) calls shop_price:threshold/1";
+    assert!(full.stdout.contains(second), "{full}");
+    assert!(!usual.stdout.contains(second), "{usual}");
+    let (_, same) = full.stdout.split_once("  same     ").expect("a list");
+    let names: Vec<&str> = same
+        .split([',', ' ', '\n'])
+        .filter(|n| !n.is_empty())
+        .collect();
+    for (module, is) in [
+        ("shop_load", true),
+        ("gen_server", true),
+        ("shop_price", false),
+    ] {
+        assert_eq!(names.contains(&module), is, "{module}: {same}");
+    }
+    assert_eq!(
+        names[0].parse::<usize>().ok(),
+        Some(names.len() - 2),
+        "{same}"
+    );
+    let args = ["--json", "preview", "shop.updo", "--full"];
+    let document = desk.on(&deployed.node, &args).run().exits(0).json();
+    let same = document["same"].as_array().expect("a list");
+    assert_eq!(same.len(), names.len() - 2);
+    untouched(&deployed);
+}
+
 #[test]
 fn the_low_level_script_is_a_term() {
     let (deployed, desk) = (waiting(), desk());

@@ -145,7 +145,7 @@ fn the_second_fails_and_so_does_the_way_back() {
         "has left this node half done",
         "mill_stone is new",
         "mill_front is old",
-        "updo log ",
+        "updo replay ",
     ];
     let looked = desk.on(node, &["preview", &plan]).run().exits(0);
     looked.says(&half);

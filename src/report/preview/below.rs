@@ -1,0 +1,156 @@
+//! What stands below the instructions: who stands still and when, and what undoing means.
+//!
+//! Takes what a preview shows, gives lines; judges nothing that is not in the script.
+
+use std::fmt::Write;
+
+use super::super::paint::{count, look};
+use super::{Shown, is_one_way};
+use crate::diag::render::Style;
+use crate::facts::change::Changed;
+use crate::name::Module;
+use crate::plan::Windows;
+use crate::rules::Change;
+use crate::script::low::Low;
+use crate::script::lower::{By, Ranks, running, suspended, switched};
+
+/// Who stands still, and when.
+pub(super) fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
+    let script = shown.script;
+    let arrow = if style.unicode { " → " } else { " -> " };
+    let ranks = Ranks::of(shown.rules, script);
+    let suspends = |window: &[Low]| -> Option<String> {
+        let modules: Vec<_> = suspended(window).cloned().collect();
+        let ranks = ranks
+            .split(modules)
+            .iter()
+            .map(|rank| names(rank))
+            .collect::<Vec<_>>();
+        (!ranks.is_empty()).then(|| ranks.join(arrow))
+    };
+    let count_of = |window: &[Low]| {
+        let number = running(shown.changes, shown.rules, suspended(window));
+        count(number, "process", "processes")
+    };
+    let changes = |module: &Module| shown.rules.modules.contains_key(module);
+    let kind = script.kind;
+    let windows = script.windows();
+    if kind == Windows::Single || windows.len() < 2 {
+        let line = match suspends(&script.low) {
+            None => "nobody is suspended; all modules switch at one instant".to_owned(),
+            Some(ranks) => format!(
+                "{} stand still while all modules switch at one instant\n           suspend {ranks}",
+                count_of(&script.low)
+            ),
+        };
+        let _ = writeln!(out, "  window   {kind}: {line}");
+        return;
+    }
+    let number = windows.iter().filter(|w| suspends(w).is_some()).count();
+    let standing = count(number, "window", "windows");
+    let _ = writeln!(
+        out,
+        "  window   {kind}: {standing}, one after the other; in between processes see a mix"
+    );
+    for (at, window) in windows.iter().enumerate() {
+        let mut what = Vec::new();
+        for part in window.chunk_by(|one, next| is_switch(one) && is_switch(next)) {
+            let (loads, removes) = switched(part);
+            for (word, modules) in [("load", loads), ("delete", removes)] {
+                if !modules.is_empty() {
+                    what.push(format!("{word} {}", names(&modules)));
+                }
+            }
+            match (suspends(part), part) {
+                (Some(ranks), _) if suspended(part).all(changes) => {
+                    what.push(format!("suspend {ranks} ({})", count_of(part)));
+                }
+                (Some(ranks), _) => what.push(format!("suspend {ranks}")),
+                (None, [call @ Low::Apply { .. }]) => what.push(call.to_string()),
+                (None, [Low::Hook { name, .. }]) => what.push(format!("hook {name}")),
+                _ => {}
+            }
+        }
+        let _ = writeln!(out, "       {:>3} {}", at + 1, what.join("; "));
+    }
+}
+
+fn is_switch(instruction: &Low) -> bool {
+    matches!(
+        instruction,
+        Low::Load { .. } | Low::Remove { .. } | Low::Purge(_)
+    )
+}
+
+fn names(modules: &[Module]) -> String {
+    let names: Vec<String> = modules.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+/// How exactly a failure is undone.
+pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
+    if let By::ReleaseHandler(_) = shown.script.by {
+        return look(
+            style,
+            "none when it fails: the release handler leaves code and processes as they are then",
+        );
+    }
+    let missing: Vec<String> = shown
+        .rules
+        .modules
+        .keys()
+        .filter(|m| shown.changes.modules.get(*m).is_some_and(is_one_way))
+        .map(ToString::to_string)
+        .collect();
+    let turned = shown.rules.modules.keys().filter(|module| {
+        let changed = shown.changes.modules.get(*module);
+        changed.is_some_and(Changed::undo_asks_code_change)
+    });
+    let turned: Vec<String> = turned.map(ToString::to_string).collect();
+    if !turned.is_empty() && missing.is_empty() {
+        let text = format!(
+            "exact if code_change/4 of the old {} takes its own states",
+            turned.join(", ")
+        );
+        return look(style, &text);
+    }
+    if missing.is_empty() && shown.script.windows().len() < 2 {
+        return "exact: old code and old states of every process".to_owned();
+    }
+    // A closed window whose conversion has no way down.
+    let windows = shown.script.windows();
+    let closed = windows
+        .split_last()
+        .map_or(&windows[..], |(_, before)| before);
+    let stuck: Vec<String> = closed
+        .iter()
+        .flat_map(|window| window.iter())
+        .filter_map(|instruction| match instruction {
+            Low::CodeChange { modules, .. } => Some(modules),
+            _ => None,
+        })
+        .flatten()
+        .filter(|(_, change)| matches!(change, Change::Convert { .. }))
+        .map(|(module, _)| module.to_string())
+        .collect();
+    if missing.is_empty() && !stuck.is_empty() {
+        return look(
+            style,
+            &format!(
+                "exact in the window that fails; impossible behind that of {}: converted by a function",
+                stuck.join(", ")
+            ),
+        );
+    }
+    if missing.is_empty() {
+        return "exact in the window that fails; closed ones are converted back by code_change"
+            .to_owned();
+    }
+    look(
+        style,
+        &format!(
+            "impossible for {}: no copy of the running version",
+            missing.join(", ")
+        ),
+    )
+}

@@ -1,0 +1,107 @@
+//! A preview for machines: as a document, and the script as terms of OTP.
+
+use serde_json::{Value, json};
+
+use super::{Detail, Shown, is_one_way};
+use crate::diag::render::to_json;
+use crate::facts::change::Changed;
+use crate::facts::compare::short;
+use crate::name::Module;
+use crate::rules::Origin;
+use crate::script::low::Low;
+use crate::script::lower::{By, processes, suspended, switched};
+
+/// What undoing means for a module: `exact` or `impossible`.
+pub(in crate::report) fn undo_of(changed: &Changed) -> &'static str {
+    if is_one_way(changed) {
+        "impossible"
+    } else {
+        "exact"
+    }
+}
+
+/// The low-level script as a term that a relup would have; hooks are none of OTP's instructions and left out.
+pub fn low(shown: &Shown<'_>) -> String {
+    let lines: Vec<String> = shown
+        .script
+        .low
+        .iter()
+        .filter(|instruction| !matches!(instruction, Low::Hook { .. }))
+        .map(|instruction| format!(" {instruction}"))
+        .collect();
+    format!("[{}].\n", lines.join(",\n").trim_start())
+}
+
+/// The preview as a document; the modules that are the same stand in it only in full.
+pub fn json(shown: &Shown<'_>, detail: Detail) -> Value {
+    let modules = shown.script.high.iter().map(|step| {
+        let module = step.instruction.module();
+        let changed = &shown.changes.modules[module];
+        let rules = &shown.rules.modules[module];
+        json!({
+            "module": module.as_str(),
+            "class": rules.class.value.to_string(),
+            "app": changed.app.as_ref().map(|app| app.as_str()),
+            "md5": {
+                "old": changed.loaded.as_ref().map(|l| short(&l.md5)),
+                "new": changed.new.as_ref().map(|n| short(&n.facts.md5)),
+            },
+            "processes": changed.processes,
+            "children": {
+                "start": rules.children.value.start.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "stop": rules.children.value.stop.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            },
+            "undo": undo_of(changed),
+            "instruction": step.instruction.to_string(),
+            "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),
+        })
+    });
+    let mut document = json!({
+        "schema": "updo.preview/1.0",
+        "plan": { "title": shown.plan.title, "file": shown.plan.path.display().to_string() },
+        "node": shown.node.as_str(),
+        "otp": shown.otp,
+        "compared": shown.changes.compared,
+        "modules": modules.collect::<Vec<_>>(),
+        "low": shown.script.low.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "window": shown.script.kind.to_string(),
+        "engine": match shown.script.by {
+            By::Updo => "updo",
+            By::ReleaseHandler(_) => "release_handler",
+        },
+        "windows": shown.script.windows().iter().map(|window| {
+            let (load, delete) = switched(window);
+            let names = |modules: Vec<Module>| modules.iter().map(|m| m.as_str().to_owned()).collect::<Vec<_>>();
+            json!({
+                "suspend": names(suspended(window).cloned().collect()),
+                "load": names(load),
+                "delete": names(delete),
+            })
+        }).collect::<Vec<_>>(),
+        "suspended": processes(shown.changes, shown.rules, shown.script),
+        "left_out": shown.rules.left_out.iter().map(|(m, _)| m.as_str()).collect::<Vec<_>>(),
+        "diagnostics": shown.diagnostics.iter().map(|d| to_json(d, shown.sources())).collect::<Vec<_>>(),
+    });
+    if detail == Detail::Full {
+        document["same"] = json!(super::unchanged(shown));
+    }
+    document
+}
+
+/// A reason as a document.
+pub(in crate::report) fn why_json(shown: &Shown<'_>, why: &crate::script::Why) -> Value {
+    match &why.origin {
+        Origin::Plan { span, because } => {
+            let place = shown.sources().place(*span);
+            json!({
+                "kind": "plan",
+                "text": why.text,
+                "because": because,
+                "file": place.as_ref().map(|p| p.file.clone()),
+                "line": place.as_ref().map(|p| p.line),
+            })
+        }
+        Origin::Inferred(_) => json!({ "kind": "inferred", "text": why.text }),
+        Origin::Default => json!({ "kind": "default", "text": why.text }),
+    }
+}
