@@ -48,7 +48,6 @@ use crate::report::head;
 use crate::report::json;
 use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
-use crate::rules::Change;
 use crate::rules::view::View;
 use crate::script::insert;
 
@@ -439,13 +438,7 @@ impl Connection<'_> {
             note: self.engine.settings.message.clone(),
             keep: now().saturating_add(plan.keep_old.as_secs()),
         };
-        let one_way = upgrade
-            .rules
-            .modules
-            .values()
-            .any(|rules| matches!(rules.change.value, Change::Convert { .. }));
-        let exact = upgrade.changes.undo_is_exact(upgrade.rules.modules.keys());
-        let back = (exact && !one_way).then(|| {
+        let back = upgrade.has_way_back().then(|| {
             exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
                 .persisting(plan.persist)
                 .record(&upgrade.changes, &upgrade.rules)

@@ -60,6 +60,7 @@ pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
             .as_ref()
             .and_then(|begun| left(begun.deadline?, &summary)),
         rejoined: true,
+        undo: !back && records.back(&summary.run).is_some(),
         ending: if back { Ending::Back } else { Ending::Run },
     };
     let mut screen = Screen::open(ui, &head);

@@ -11,8 +11,9 @@ use super::args::{Replay, Report, Schema};
 use super::{Context, Exit};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
-use crate::exec::{Event, Kind};
+use crate::exec::Event;
 use crate::name::NodeName;
+use crate::report::lines::Course;
 use crate::report::record::Records;
 use crate::report::{html, lines, replay};
 
@@ -76,23 +77,16 @@ pub(super) fn replayed(context: &Context<'_>, args: &Replay) -> Exit {
     let events: Vec<Event> = all.iter().filter_map(replay::read).collect();
     let several = events.iter().any(|event| event.node != events[0].node);
     // Nodes of a rollout come interleaved: of each the name of its run, and whether something was wrong.
-    let mut nodes: BTreeMap<NodeName, (String, bool)> = BTreeMap::new();
+    let mut nodes: BTreeMap<NodeName, Course> = BTreeMap::new();
     let (mut at, mut before) = (Duration::ZERO, None);
     for event in events {
         if let Some(speed) = args.speed {
             std::thread::sleep(event.at.saturating_sub(at).div_f64(speed));
             at = event.at;
         }
-        let (run, wrong) = nodes.entry(event.node.clone()).or_default();
-        match &event.kind {
-            Kind::Started { run: name, .. } => {
-                run.clone_from(name);
-                *wrong = false;
-            }
-            Kind::Diagnostic(told) => *wrong |= told.is_error(),
-            _ => {}
-        }
-        let last = lines::last(&event, title, run, *wrong, style).map(|last| format!("\n{last}"));
+        let course = nodes.entry(event.node.clone()).or_default();
+        course.event(&event);
+        let last = lines::last(&event, title, course, style).map(|last| format!("\n{last}"));
         if let Some(line) = last.or_else(|| lines::line(&event, &sources, style)) {
             if several && before.as_ref() != Some(&event.node) {
                 context.ui.data(&format!("{}\n", event.node));

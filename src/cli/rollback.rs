@@ -172,6 +172,7 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
         deadline: None,
         ending: Ending::None,
         rejoined: false,
+        undo: false,
     };
     let mut screen = Screen::open(ui, &head);
     let (session, way) = (&undo.session, &undo.way);

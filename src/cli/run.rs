@@ -295,6 +295,7 @@ impl Way {
             deadline: engine.plan.deadline,
             ending: Ending::Run,
             rejoined: false,
+            undo: turn.upgrade.has_way_back(),
         };
         let mut one = One {
             context,

@@ -13,8 +13,10 @@ use super::keys::{self, Keys};
 use super::ticker::{Ticker, lock};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
-use crate::exec::{Event, Kind};
+use crate::exec::{Event, Kind, State};
 use crate::name::NodeName;
+use crate::report::lines::Course;
+use crate::report::paint::hint;
 use crate::report::progress::Progress;
 use crate::report::{github, lines, plain};
 use crate::ui::{Look, Ui};
@@ -42,6 +44,8 @@ pub(super) struct Head<'a> {
     pub ending: Ending,
     /// Whether the run had begun before.
     pub rejoined: bool,
+    /// Whether the run can be undone when it is over.
+    pub undo: bool,
 }
 
 /// The screen of one run.
@@ -49,9 +53,9 @@ pub(super) struct Screen<'a> {
     ui: &'a Ui,
     title: String,
     ending: Ending,
-    run: String,
-    /// Whether something was wrong.
-    wrong: bool,
+    course: Course,
+    /// Whether there is a way back to tell of.
+    undo: bool,
     shared: Arc<Mutex<Inner>>,
     ticker: Option<Ticker>,
     keys: Option<Keys>,
@@ -102,8 +106,8 @@ impl<'a> Screen<'a> {
             ui,
             title: head.title.to_owned(),
             ending: head.ending,
-            run: String::new(),
-            wrong: false,
+            course: Course::default(),
+            undo: head.undo,
             shared,
             ticker,
             keys,
@@ -112,11 +116,7 @@ impl<'a> Screen<'a> {
 
     /// The next event.
     pub(super) fn event(&mut self, event: &Event, sources: &SourceMap) {
-        match &event.kind {
-            Kind::Started { run, .. } => self.run.clone_from(run),
-            Kind::Diagnostic(told) => self.wrong |= told.is_error(),
-            _ => {}
-        }
+        self.course.event(event);
         let text = self.text(event, sources);
         let mut inner = lock(&self.shared);
         inner.progress.event(event);
@@ -124,12 +124,34 @@ impl<'a> Screen<'a> {
         inner.above(text.as_deref());
     }
 
+    /// The last line, and below it what can be done next.
+    fn last(&self, event: &Event) -> Option<String> {
+        let style = self.ui.style;
+        let last = lines::last(event, &self.title, &self.course, style)?;
+        let Kind::Finished { state, .. } = &event.kind else {
+            return Some(last);
+        };
+        if self.ui.quiet || *state != State::New || self.course.wrong {
+            return Some(last);
+        }
+        let run = &self.course.run;
+        let undo = match self.undo {
+            true => format!(
+                "undo: {}     ",
+                hint(style, &format!("updo rollback {run}"))
+            ),
+            false => String::new(),
+        };
+        let report = hint(style, &format!("updo report {run} -o report.html"));
+        Some(format!("{last}\n      {undo}report: {report}"))
+    }
+
     /// What stays on the screen of an event.
     fn text(&self, event: &Event, sources: &SourceMap) -> Option<String> {
         let (style, log) = (self.ui.style, self.ui.look == Look::Log);
         let last = match self.ending {
-            Ending::Run => lines::last(event, &self.title, &self.run, self.wrong, style),
-            Ending::Back => lines::last_back(event, &self.run, style),
+            Ending::Run => self.last(event),
+            Ending::Back => lines::last_back(event, &self.course.run, style),
             Ending::None => None,
         };
         let group = |text: &str| (log && self.ui.github).then(|| text.to_owned());

@@ -13,7 +13,7 @@ use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::plan::{Executing, Plan, Windows};
 use crate::rules::view::View;
-use crate::rules::{Ruleset, advice, children, merge, resolve, shared};
+use crate::rules::{Change, Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, insert, lower, release_handler};
 use crate::term::Term;
@@ -52,6 +52,14 @@ impl Upgrade {
             job::begun_record(&self.changes, &self.rules, &steps),
             Term::list(persist::also(&unwritten)),
         ])
+    }
+
+    /// Whether a run of it can be undone later: there are copies of all running versions, and every conversion has a
+    /// way down.
+    pub fn has_way_back(&self) -> bool {
+        let mut modules = self.rules.modules.values();
+        let one_way = modules.any(|rules| matches!(rules.change.value, Change::Convert { .. }));
+        !one_way && self.changes.undo_is_exact(self.rules.modules.keys())
     }
 
     /// Whether there is nothing to do.

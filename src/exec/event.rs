@@ -216,6 +216,8 @@ pub enum Kind {
         ok: bool,
         /// How long it took on the node.
         took: Duration,
+        /// How many processes were resumed, where that is known.
+        processes: Option<u64>,
     },
     /// Somebody asked for the end: what follows from it, told before it is done.
     Interrupt {

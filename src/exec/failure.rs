@@ -155,7 +155,20 @@ fn conversion_failed(about: &Term) -> Diagnostic {
         told = told.note(line);
     }
     told = told.note(format!("old vsn {}, extra {}", show("vsn"), show("extra")));
-    told.help("correct code_change and run again")
+    match about.get("failed").and_then(Term::as_i64) {
+        Some(failed) if failed > 1 => {
+            told = told.note(format!(
+                "it was one of {failed}, until the others were stopped"
+            ));
+        }
+        _ => {}
+    }
+    let pid = show("pid").replace('.', ",");
+    let pid = pid.trim_matches(['<', '>']);
+    told.help(format!(
+        "correct code_change and run again; the old state, once it is back:\n\
+         updo eval NODE 'sys:get_state(c:pid({pid}))'"
+    ))
 }
 
 fn not_loadable(tag: &str, about: &Term) -> Diagnostic {

@@ -199,5 +199,6 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
     watch.tell(Kind::RollbackFinished {
         ok: ended == State::Old,
         took: began.elapsed(),
+        processes: None,
     });
 }

@@ -139,14 +139,23 @@ impl Watch<'_, '_> {
                     list.is_some_and(|list| !list.is_empty())
                 };
                 let (ok, took) = (!left("late") && !left("lost"), micros(parts.first()));
-                self.tell(Kind::RollbackFinished { ok, took });
+                let processes = count(parts.get(1).and_then(|info| info.get("processes")));
+                self.tell(Kind::RollbackFinished {
+                    ok,
+                    took,
+                    processes,
+                });
                 self.ended_newborn(parts.get(1));
             }
             ("finished", _) => {
                 let state = self.ended(parts);
                 if let Some(began) = self.turned.then_some(self.turned_at).flatten() {
                     let (ok, took) = (state != State::Mixed, began.elapsed());
-                    self.tell(Kind::RollbackFinished { ok, took });
+                    self.tell(Kind::RollbackFinished {
+                        ok,
+                        took,
+                        processes: None,
+                    });
                 }
                 return Some(state);
             }

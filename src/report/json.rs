@@ -130,9 +130,13 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             }),
         ),
         Kind::RollbackStarted => ("rollback.started", json!({})),
-        Kind::RollbackFinished { ok, took } => (
+        Kind::RollbackFinished {
+            ok,
+            took,
+            processes,
+        } => (
             "rollback.finished",
-            json!({ "ok": ok, "took_ms": ms(*took) }),
+            json!({ "ok": ok, "took_ms": ms(*took), "processes": processes }),
         ),
         Kind::Interrupt { text } => ("interrupt", json!({ "text": text })),
         Kind::Diagnostic(diagnostic) => {

@@ -85,7 +85,7 @@ impl Junit {
                 what,
                 ..
             } => case("step", format!("{step} {what}"), *ok, *took),
-            Kind::RollbackFinished { ok, took } => {
+            Kind::RollbackFinished { ok, took, .. } => {
                 case("rollback", "rollback".to_owned(), *ok, *took);
             }
             Kind::Diagnostic(told) if told.is_error() => {

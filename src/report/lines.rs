@@ -3,7 +3,7 @@
 use super::paint::{bad, count, good, hint, look, mark, name, time};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
-use crate::exec::{Event, Kind, State};
+use crate::exec::{Event, Kind, State, StepKind};
 use crate::name::NodeName;
 
 /// The line (or lines) of an event; `None` for one that needs none.
@@ -74,13 +74,13 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             ))
         }
         Kind::RollbackStarted => None,
-        Kind::RollbackFinished { ok, took } => {
-            let what = if *ok {
-                "old code back, everybody resumed"
-            } else {
-                "not complete"
-            };
-            Some(step(style, "rollback", *ok, &time(*took), what))
+        Kind::RollbackFinished {
+            ok,
+            took,
+            processes,
+        } => {
+            let what = went_back(*ok, *processes);
+            Some(step(style, "rollback", *ok, &time(*took), &what))
         }
         Kind::Interrupt { text } => Some(format!("{:>12}     {}", "stop", look(style, text))),
         Kind::Diagnostic(diagnostic) => Some(format!("\n{}", render(diagnostic, sources, style))),
@@ -103,6 +103,50 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
     }
 }
 
+/// What a way back came to.
+pub(super) fn went_back(ok: bool, processes: Option<u64>) -> String {
+    match processes {
+        _ if !ok => "not complete".to_owned(),
+        Some(number) => {
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
+            let who = count(number, "process", "processes");
+            format!("old code back, {who} resumed")
+        }
+        None => "old code back, everybody resumed".to_owned(),
+    }
+}
+
+/// What the last line has to know of all events before it.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// The name of the run.
+    pub run: String,
+    /// Whether something was wrong.
+    pub wrong: bool,
+    /// Whether code was switched, perhaps to be switched back.
+    pub touched: bool,
+}
+
+impl Course {
+    /// The next event.
+    pub fn event(&mut self, event: &Event) {
+        match &event.kind {
+            Kind::Started { run, .. } => {
+                *self = Self {
+                    run: run.clone(),
+                    ..Self::default()
+                };
+            }
+            Kind::Diagnostic(told) => self.wrong |= told.is_error(),
+            Kind::StepStarted { step, .. } => {
+                use StepKind::{Delete, Load, ReleaseHandler};
+                self.touched |= matches!(step, Load | Delete | ReleaseHandler);
+            }
+            _ => {}
+        }
+    }
+}
+
 fn step(style: Style, word: &str, ok: bool, took: &str, what: &str) -> String {
     format!("{word:>12}  {}  {took:<7} {what}", mark(style, ok))
 }
@@ -121,8 +165,9 @@ pub fn last_back(event: &Event, run: &str, style: Style) -> Option<String> {
     Some(format!("{word}  {node} {what} {} run {run}", dot(style)))
 }
 
-/// The last line of a run. `wrong`: something was wrong with it, so that a node that is new is not as it should be.
-pub fn last(event: &Event, title: &str, run: &str, wrong: bool, style: Style) -> Option<String> {
+/// The last line of a run. A node that is new is not as it should be when something was wrong.
+pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option<String> {
+    let run = &course.run;
     let Kind::Finished {
         state,
         suspended,
@@ -138,7 +183,7 @@ pub fn last(event: &Event, title: &str, run: &str, wrong: bool, style: Style) ->
         count(usize::try_from(*n).unwrap_or(usize::MAX), one, many)
     };
     Some(match state {
-        State::New if wrong => format!(
+        State::New if course.wrong => format!(
             "{}  {node} is new, and not as it should be {dot} {} {dot} run {run}",
             bad(style, "not good"),
             hint(style, &format!("updo rollback {run}")),
@@ -153,10 +198,18 @@ pub fn last(event: &Event, title: &str, run: &str, wrong: bool, style: Style) ->
             number(converted, "state", "states"),
             time(event.at),
         ),
-        State::Old => format!(
-            "{}  {node} is as before {dot} run {run}",
-            look(style, "not upgraded")
-        ),
+        State::Old => {
+            let word = match course.touched {
+                true => "rolled back",
+                false => "not upgraded",
+            };
+            let stood = match suspended.is_zero() {
+                true => String::new(),
+                false => format!(" {dot} suspended {}", time(*suspended)),
+            };
+            let word = look(style, word);
+            format!("{word}  {node} is as before{stood} {dot} run {run}")
+        }
         State::Mixed | State::Unknown => neither(*state, node, run, style),
     })
 }

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::lines::went_back;
 use super::progress::Progress;
 use crate::exec::{Event, Kind};
 
@@ -65,12 +66,12 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             }
         }
         Kind::RollbackStarted => format!("{head} rollback begins"),
-        Kind::RollbackFinished { ok, took } => {
-            let what = if *ok {
-                "old code back, everybody resumed"
-            } else {
-                "not complete"
-            };
+        Kind::RollbackFinished {
+            ok,
+            took,
+            processes,
+        } => {
+            let what = went_back(*ok, *processes);
             format!("{head} rollback {} {} {what}", mark(*ok), seconds(took))
         }
         Kind::Interrupt { text } => format!("{head} stop {text}"),

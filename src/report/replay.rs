@@ -95,6 +95,7 @@ fn kind(line: &Value) -> Option<Kind> {
         "rollback.finished" => Kind::RollbackFinished {
             ok: ok()?,
             took: took(line)?,
+            processes: number("processes"),
         },
         "diagnostic" => Kind::Diagnostic(Box::new(diagnostic(line.get("diagnostic")?)?)),
         "lingering" => Kind::Lingering {
@@ -243,6 +244,7 @@ mod tests {
             Kind::RollbackFinished {
                 ok: true,
                 took: ms(31),
+                processes: Some(7),
             },
             Kind::Lingering {
                 processes: vec!["<0.1.0>".into()],

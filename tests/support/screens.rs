@@ -33,6 +33,7 @@ fn filters(desk: &Desk, known: &[(String, &str)]) -> Vec<(Regex, String)> {
         ),
         (r"\d\d:\d\d:\d\dZ".to_owned(), "CLOCK"),
         (r"<\d+\.\d+\.\d+>".to_owned(), "<PID>"),
+        (r"c:pid\(\d+,\d+,\d+\)".to_owned(), "c:pid(PID)"),
         (
             r"\b\d+m\d\ds\b|\b\d+(\.\d+)?(ms|s)\b(?! of )( *(?=  ))?".to_owned(),
             "TIME",
@@ -40,7 +41,7 @@ fn filters(desk: &Desk, known: &[(String, &str)]) -> Vec<(Regex, String)> {
         (r"\brun [0-9a-f]{4}\b".to_owned(), "run RUN"),
         (r"(?m)^[0-9a-f]{4}\b(?=  )".to_owned(), "RUN "),
         (
-            r"updo (attach|rollback) [0-9a-f]{4}".to_owned(),
+            r"updo (attach|rollback|report) [0-9a-f]{4}\b".to_owned(),
             "updo $1 RUN",
         ),
         (r"runs/[0-9a-f]{4}".to_owned(), "runs/RUN"),
@@ -58,11 +59,6 @@ fn filters(desk: &Desk, known: &[(String, &str)]) -> Vec<(Regex, String)> {
         (r"\d+ modules(?= compared|:|,)".to_owned(), "N modules"),
         (r"for \d+ s\b".to_owned(), "for TIME"),
         (r"(?<=  )[0-9a-f]{8}(?=  )".to_owned(), "MD5"),
-        (
-            r"(\n  note: +\{(gen_server|sys|proc_lib|gen),[^\n]*(\n  note: +\[\{file[^\n]*)?)+"
-                .to_owned(),
-            "\n  note: OTP'S FRAMES",
-        ),
         (r"of \d+ modules".to_owned(), "of N modules"),
         (r"\d+ applications?".to_owned(), "N applications"),
         (r"updo-\d+-[0-9a-z]+@[^\s,)]+".to_owned(), "updo-US@host"),

@@ -12,11 +12,14 @@ fn every_way_to_fail() {
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
     let fifth = node.eval_text("whereis(bank_account_5)");
+    let pid = fifth.trim_matches(['<', '>']).replace('.', ",");
+    let state = format!("sys:get_state(c:pid({pid}))");
+    let error = "error:cannot_convert in bank_account:convert/3 (bank_account.erl, line 58)";
     for (how, reason) in [
-        ("error", "cannot_convert"),
-        ("throw", "cannot_convert"),
-        ("exit", "cannot_convert"),
-        ("bad_return", "cannot_convert"),
+        ("error", error),
+        ("throw", "note: cannot_convert"),
+        ("exit", "exit:cannot_convert"),
+        ("bad_return", "{cannot_convert,"),
     ] {
         let trouble = format!("{{fail, 5, {how}}}");
         let on_disk = Plan::on_disk(&trouble).on(&desk);
@@ -33,6 +36,7 @@ fn every_way_to_fail() {
             &fifth,
             reason,
             "{advanced,{fail,5,",
+            &format!("updo eval NODE '{state}'"),
             "is as before",
             "rollback",
         ]);
@@ -42,6 +46,9 @@ fn every_way_to_fail() {
         );
         assert!(desk.read("events.jsonl").contains("\"code\":\"E604\""));
         is(node, Is::Old, &pids);
+        // What the help says is true.
+        let eval = desk.on(node, &["eval", node.name(), &state]).run();
+        eval.exits(0).prints(&["{account,5,500}"]);
     }
     // Everybody fails: one is named, the others are not forgotten.
     let all = Plan::on_disk("surprise")

@@ -85,7 +85,9 @@ fn a_suspension_that_waits() {
     let busy = node.eval_text("whereis(bank_account_3)");
     let plan = Plan::on_disk("fine").account("timeout => 30s").on(&desk);
     node.eval("bank_account:busy(3, 4000)");
-    let args = ["run", &plan, "--yes", "--events", "e.jsonl"];
+    let args = [
+        "run", &plan, "--yes", "--events", "e.jsonl", "--report", "r.html",
+    ];
     let mut terminal = Terminal::watch(command(&desk, node, &args), "xterm-256color");
     let screen = terminal.await_text("slowest");
     let block: Vec<&str> = screen.trim_end().lines().rev().take(3).collect();
@@ -108,6 +110,12 @@ fn a_suspension_that_waits() {
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .filter(|line: &serde_json::Value| line["type"] == "step.progress")
         .collect();
+    // The report says it below its picture.
+    let named = format!(
+        "suspend waited for <code>&lt;{}&gt; ",
+        busy.trim_matches(['<', '>'])
+    );
+    assert!(desk.read("r.html").contains(&named));
     // Once a second, in those seconds only in which it was waited for.
     assert!((1..=4).contains(&progress.len()), "{progress:?}");
     for line in &progress {

@@ -179,8 +179,30 @@ answer(_, _) -> ok.
 
 answer(ok) -> ok;
 answer({ok, _}) -> ok;
-answer({error, Why}) -> {error, text(no_args(Why))};
+answer({error, Why}) -> {error, why(Why)};
 answer(Other) -> {error, text(Other)}.
+
+%% What was raised, and where: `error:badarg in m:f/1 (m.erl, line 7)`, with those who called it below, OTP's own left out.
+why({'EXIT', {Reason, [{_, _, _, _} | _] = Stack}}) -> raised(error, Reason, Stack);
+why({'EXIT', Reason}) -> raised(exit, Reason, []);
+why({Class, Reason, [{_, _, _, _} | _] = Stack}) when Class =:= error; Class =:= exit; Class =:= throw -> raised(Class, Reason, Stack);
+why(Other) -> text(no_args(Other)).
+
+raised(Class, Reason, Stack) ->
+    Ours = [F || {M, _, _, _} = F <- Stack, not code:is_sticky(M)],
+    Where = case {Ours, Stack} of
+        {[], []} -> [];
+        {[], [F | _]} -> [" in ", frame(F)];
+        {[F | Callers], _} -> [" in ", frame(F) | [["\ncalled by ", frame(C)] || C <- lists:sublist(Callers, 5)]]
+    end,
+    text_of("~w:~tP~ts", [Class, no_args(Reason), 30, Where]).
+
+frame({M, F, A, Place}) ->
+    Line = case {proplists:get_value(file, Place), proplists:get_value(line, Place)} of
+        {[_ | _] = File, N} when is_integer(N) -> io_lib:format(" (~ts, line ~b)", [filename:basename(File), N]);
+        _ -> ""
+    end,
+    io_lib:format("~tw:~tw/~w~ts", [M, F, if is_list(A) -> length(A); true -> A end, Line]).
 
 send(suspend, From, P) -> P ! {system, From, suspend};
 send(resume, From, P) -> P ! {system, From, resume};

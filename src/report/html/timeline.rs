@@ -18,6 +18,8 @@ struct Bar<'a> {
     from: f64,
     took: f64,
     ok: bool,
+    /// Whom it waited for longest, where that was told.
+    slowest: Option<String>,
 }
 
 /// The picture; a sentence when no step was taken.
@@ -51,13 +53,21 @@ pub(super) fn picture(node: &Node<'_>) -> Markup {
                     text x=(px(LEFT - 12.0)) y=(px(y + 13.0)) text-anchor="end" { (bar.name) }
                     rect class={ "bar " (if bar.ok { "good" } else { "bad" }) } x=(px(x(bar.from))) y=(px(y + 2.0))
                         width=(px((bar.took * scale).max(2.0))) height="14" rx="2" {
-                        title { (bar.name) " " (bar.what) ": " (ms(bar.took)) }
+                        title {
+                            (bar.name) " " (bar.what) ": " (ms(bar.took))
+                            @if let Some(slowest) = &bar.slowest { "; slowest " (slowest) }
+                        }
                     }
                     text.small x=(px(x(bar.from) + (bar.took * scale).max(2.0) + 6.0)) y=(px(y + 13.0)) { (ms(bar.took)) }
                 }
                 line.axis x1=(px(LEFT)) y1=(px(bottom + 6.0)) x2=(px(WIDTH - RIGHT)) y2=(px(bottom + 6.0)) {}
                 text.small x=(px(LEFT)) y=(px(bottom + 22.0)) { (ms(start)) }
                 text.small x=(px(WIDTH - RIGHT)) y=(px(bottom + 22.0)) text-anchor="end" { (ms(end)) " on the node" }
+            }
+        }
+        @for bar in &bars {
+            @if let Some(slowest) = &bar.slowest {
+                p.soft { (bar.name) " waited for " code { (slowest) } }
             }
         }
     }
@@ -84,11 +94,22 @@ fn bars<'a>(node: &Node<'a>) -> Vec<Bar<'a>> {
             from,
             took,
             ok: line["ok"].as_bool().unwrap_or(true),
+            slowest: slowest(node, &line["id"]),
         };
         from += took;
         Some(bar)
     };
     node.lines.iter().copied().filter_map(bar).collect()
+}
+
+/// The last that was told of whom a step waits for.
+fn slowest(node: &Node<'_>, step: &Value) -> Option<String> {
+    let told = |line: &&&Value| {
+        line["type"] == "step.progress" && line["id"] == *step && line["slowest"][0].is_object()
+    };
+    let slow = &node.lines.iter().rev().find(told)?["slowest"][0];
+    let (pid, at) = (slow["pid"].as_str()?, slow["at"].as_str()?);
+    Some(format!("{pid} {} in {at}", ms(slow["ms"].as_f64()?)))
 }
 
 /// From the beginning of each suspend to the end of the resume after it.

@@ -39,8 +39,12 @@ pub(super) fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
         let line = match suspends(&script.low) {
             None => "nobody is suspended; all modules switch at one instant".to_owned(),
             Some(ranks) => format!(
-                "{} stand still while all modules switch at one instant\n           suspend {ranks}",
-                count_of(&script.low)
+                "{} still while all modules switch at one instant\n           suspend {ranks}",
+                count(
+                    running(shown.changes, shown.rules, suspended(&script.low)),
+                    "process stands",
+                    "processes stand"
+                )
             ),
         };
         let _ = writeln!(out, "  window   {kind}: {line}");
