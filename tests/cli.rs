@@ -28,5 +28,7 @@ mod people;
 mod preview;
 #[path = "cli/reference.rs"]
 mod reference;
+#[path = "cli/twins.rs"]
+mod twins;
 #[path = "cli/waiting.rs"]
 mod waiting;

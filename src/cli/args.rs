@@ -23,6 +23,7 @@ use crate::ui::Colour;
 )]
 #[command(
     after_help = "Nothing but `run`, `rollback`, `attach --abort` and `eval` changes anything on a node.\n\
+    Every flag has a twin in the environment that counts less: --no-verify is UPDO_NO_VERIFY.\n\
     Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first."
 )]
 pub struct Args {

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::args::Doctor;
-use super::config::Config;
-use super::{Context, Exit};
+use super::{Context, Exit, pager};
 use crate::diag::{Result, SourceMap};
 use crate::engine::{self, Engine, Settings};
 use crate::facts::live;
 use crate::name::NodeName;
 use crate::node::tls::Options;
 use crate::node::{Address, Session, agent, epmd};
+use crate::plan::ENVIRONMENT;
 use crate::report::paint;
 use crate::term::Term;
 
@@ -30,7 +30,9 @@ pub(super) fn run(context: &Context<'_>, args: &Doctor) -> Exit {
     let engine = if is_plan {
         context.open(Path::new(&args.what), context.settings())
     } else {
-        Engine::open_text("", context.settings()).engine
+        let opened = Engine::open_text("", context.settings());
+        context.ui.diagnostics(&opened.diagnostics, &opened.sources);
+        opened.engine
     };
     let Some(engine) = engine else {
         return Exit::Plan;
@@ -87,9 +89,7 @@ struct Visit<'a> {
 impl Visit<'_> {
     fn all(&mut self) -> Result<()> {
         let settings = &self.engine.settings;
-        self.step("settings", |visit| {
-            Ok(settings_of(settings, &visit.context.config))
-        })?;
+        self.step("settings", |visit| Ok(settings_of(visit.context, settings)))?;
         let node = self.node;
         let address = self.keep("name", |_| {
             let address = Address::parse(node)?;
@@ -182,21 +182,26 @@ impl Visit<'_> {
         let target = self.engine.target_of(self.node);
         let planned = target.and_then(|target| target.epmd_port);
         let env = |name: &str| std::env::var(name).ok();
-        let port = match (self.engine.settings.epmd_port, planned) {
-            (Some(port), _) | (None, Some(port)) => port,
-            (None, None) => epmd::port_from_env(&env)?,
+        let (port, by) = match (self.engine.settings.epmd_port, planned) {
+            (Some(port), _) => (port, "env UPDO_EPMD_PORT"),
+            (None, Some(port)) => (port, "plan"),
+            (None, None) => {
+                let set = env("ERL_EPMD_PORT").is_some_and(|port| !port.is_empty());
+                let by = if set { "env ERL_EPMD_PORT" } else { "default" };
+                (epmd::port_from_env(&env)?, by)
+            }
         };
         let known = epmd::names(address.host(), port, PATIENCE)?;
         let names: Vec<&str> = known.iter().map(|node| node.name.as_str()).collect();
         match known.iter().find(|node| node.name == address.name()) {
             Some(found) => Ok(format!(
-                "on port {port}, knows {}; {} listens on port {}",
+                "on port {port} ({by}), knows {}; {} listens on port {}",
                 names.join(", "),
                 found.name,
                 found.port
             )),
             // Connecting says what to do about it.
-            None => Ok(format!("on port {port}, knows {}", names.join(", "))),
+            None => Ok(format!("on port {port} ({by}), knows {}", names.join(", "))),
         }
     }
 
@@ -208,38 +213,86 @@ impl Visit<'_> {
     }
 }
 
-/// What holds, and where it comes from.
-fn settings_of(settings: &Settings, config: &Config) -> String {
-    let from = |flag: bool, names: &[&str], otherwise: &str| -> String {
-        let set = names
-            .iter()
-            .find(|name| std::env::var(name).is_ok_and(|value| !value.is_empty()));
-        match (flag, set) {
-            (true, _) => "flag".to_owned(),
-            (false, Some(name)) => format!("env {name}"),
-            (false, None) => otherwise.to_owned(),
+/// What holds, and who said so: a flag, the environment, the person's own settings, or nobody.
+fn settings_of(context: &Context<'_>, settings: &Settings) -> String {
+    let (global, config, given) = (context.global, &context.config, &context.given);
+    let env = |names: &[&str]| {
+        let set = |name: &&&str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+        names.iter().find(set).map(|name| format!("env {name}"))
+    };
+    // What nobody may set in a file of their own has no third place to come from.
+    let by = |flag: &str, names: &[&str], own: bool| -> String {
+        let said = given.get(flag).cloned().or_else(|| env(names));
+        said.unwrap_or_else(|| if own { "own settings" } else { "default" }.to_owned())
+    };
+    let mut lines = vec![format!(
+        "state folder {} ({})",
+        settings.state_dir.display(),
+        by("", &["UPDO_STATE_DIR", "XDG_STATE_HOME"], false)
+    )];
+    let name = settings.local_name.as_deref();
+    lines.push(format!(
+        "our name {} ({})",
+        name.unwrap_or("made up for each run"),
+        by("name", &["UPDO_NAME"], false)
+    ));
+    if let Some(target) = &global.target {
+        lines.push(format!("target {target} ({})", by("target", &[], false)));
+    }
+    for name in settings.sets.keys() {
+        // Values may be secrets.
+        lines.push(match name.strip_prefix(ENVIRONMENT) {
+            Some(short) => format!("parameter {short} (env {name})"),
+            None => format!("parameter {name} (flag)"),
+        });
+    }
+    let color = global.color.or(config.color).unwrap_or_default();
+    let color = format!("{color:?}").to_ascii_lowercase();
+    let color_by = by(
+        "color",
+        &["NO_COLOR", "CLICOLOR_FORCE"],
+        config.color.is_some(),
+    );
+    lines.push(format!("color {color} ({color_by})"));
+    let unicode = if context.ui.style.unicode {
+        "yes"
+    } else {
+        "no"
+    };
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"];
+    let unicode_by = match config.unicode {
+        Some(false) if !given.contains_key("no-unicode") => "own settings".to_owned(),
+        _ => by("no-unicode", &locale, false),
+    };
+    lines.push(format!("unicode {unicode} ({unicode_by})"));
+    let width = context.ui.style.width;
+    let width_by = match context.ui.given_width {
+        None if crate::ui::columns().is_some() => "terminal".to_owned(),
+        _ => by("width", &["COLUMNS"], config.width.is_some()),
+    };
+    lines.push(format!("width {width} ({width_by})"));
+    let (pager, pager_by) = pager::choice(context, &|name| std::env::var(name).ok());
+    lines.push(format!(
+        "pager {} ({pager_by})",
+        pager.as_deref().unwrap_or("none")
+    ));
+    if let Some(path) = &global.log_file {
+        let log_by = by("log-file", &[], false);
+        lines.push(format!("log file {} ({log_by})", path.display()));
+    }
+    for (key, what, number) in [
+        ("runs", "recorded runs kept", config.runs),
+        ("history", "lines of history kept", config.history),
+    ] {
+        if let Some(number) = number {
+            lines.push(format!("{what} {number} (own settings: {key})"));
         }
-    };
-    let state = from(false, &["UPDO_STATE_DIR", "XDG_STATE_HOME"], "default");
-    let name = match &settings.local_name {
-        Some(name) => format!(
-            "{name} ({})",
-            from(std::env::var("UPDO_NAME").is_err(), &["UPDO_NAME"], "flag")
-        ),
-        None => "made up for each run (default)".to_owned(),
-    };
-    let own = match &config.path {
-        Some(path) => format!(
-            "\nown settings {}: {}",
-            path.display(),
-            config.says().join(", ")
-        ),
-        None => String::new(),
-    };
-    format!(
-        "state folder {} ({state})\nour name {name}{own}",
-        settings.state_dir.display()
-    )
+    }
+    if let Some(path) = &config.path {
+        let says = config.says().join(", ");
+        lines.push(format!("own settings {}: {says}", path.display()));
+    }
+    lines.join("\n")
 }
 
 fn ask(session: &Session, module: &str, function: &str, args: Vec<Term>) -> Result<Term> {

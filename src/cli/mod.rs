@@ -31,23 +31,22 @@ mod status;
 mod stream;
 mod ticker;
 mod trace;
+mod twins;
 mod walk;
 
 pub use exit::Exit;
 
-use clap::Parser;
-
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::{Engine, Settings};
 use crate::ui::Ui;
-use args::{Args, Command, Global};
+use args::{Command, Global};
 use config::Config;
 
 /// Parses the arguments, runs the command, gives the exit code.
 pub fn main() -> Exit {
     complete::answer();
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    let (args, given) = match twins::parse() {
+        Ok(parsed) => parsed,
         Err(error) => {
             let help = !error.use_stderr();
             // clap's own text says what is wrong and what would be right.
@@ -75,7 +74,12 @@ pub fn main() -> Exit {
     ui.set_verbose(global.verbose);
     ui.json = global.json;
     ui.no_input |= global.no_input;
-    let context = Context { ui, global, config };
+    let context = Context {
+        ui,
+        global,
+        given,
+        config,
+    };
     if let Some(told) = wrong {
         return context.fail(*told, &SourceMap::default());
     }
@@ -112,6 +116,8 @@ pub fn main() -> Exit {
 pub(crate) struct Context<'a> {
     pub ui: Ui,
     pub global: &'a Global,
+    /// Who gave the flags.
+    pub given: twins::Given,
     pub config: Config,
 }
 
