@@ -325,7 +325,7 @@ impl Way {
         drop(walking);
         let took = began.elapsed();
         let exit = Exit::of_walk(&walked);
-        finished(context, stream, &walked, took);
+        finished(stream, &walked, took);
         let ui = &context.ui;
         if exit != Exit::Done {
             let dot = if ui.style.unicode { "·" } else { "-" };
@@ -341,7 +341,7 @@ impl Way {
 }
 
 /// The last line of the stream.
-fn finished(context: &Context<'_>, stream: &mut Stream, walked: &Walked, took: Duration) {
+fn finished(stream: &mut Stream, walked: &Walked, took: Duration) {
     let fields = json!({
         "nodes": walked.ends.len(),
         "new": walked.done(),
@@ -349,8 +349,12 @@ fn finished(context: &Context<'_>, stream: &mut Stream, walked: &Walked, took: D
         "took_ms": json::ms(took),
     });
     let message = rollout::numbers(walked, "·");
-    let line = json::rollout("run.finished", &walked.rollout, &message, fields);
-    stream.line(context, line);
+    stream.walked(json::rollout(
+        "run.finished",
+        &walked.rollout,
+        &message,
+        fields,
+    ));
 }
 
 /// E620: why no further node was begun, and how to go on.

@@ -28,6 +28,8 @@ pub(super) struct Stream {
     ends: Vec<(String, Event)>,
     /// The names of the nodes' runs.
     runs: BTreeMap<NodeName, String>,
+    /// What a rollout says in the end.
+    walked: Option<Value>,
 }
 
 impl Stream {
@@ -58,6 +60,7 @@ impl Stream {
                 .map(|path| (path, Junit::default())),
             ends: Vec::new(),
             runs: BTreeMap::new(),
+            walked: None,
         };
         let first = json::stream(&engine.plan.path.display().to_string());
         stream.line(context, first);
@@ -110,8 +113,20 @@ impl Stream {
         }
     }
 
-    /// What is written when all is over: the reports, and GitHub's summary.
-    pub fn end(&self, context: &Context<'_>, title: &str, exit: Exit) {
+    /// What a rollout over several nodes came to: kept for the last line.
+    pub fn walked(&mut self, line: Value) {
+        self.walked = Some(line);
+    }
+
+    /// What is written when all is over: the last line, the reports, and GitHub's summary.
+    pub fn end(&mut self, context: &Context<'_>, title: &str, exit: Exit) {
+        let mut last = json::ended(exit as u8, exit.words());
+        if let (Some(walked), Some(last)) = (self.walked.take(), last.as_object_mut())
+            && let Value::Object(walked) = walked
+        {
+            last.extend(walked);
+        }
+        self.line(context, last);
         self.report(context);
         let words = format!("exit {}: {}", exit as i32, exit.words());
         if let Some((path, junit)) = &self.junit {

@@ -99,6 +99,9 @@ fn facts(run: &Run<'_>) -> Markup {
             @if let Some(time) = text(stream, "time") { div { dt { "began" } dd { (time) } } }
             @if let Some(owner) = text(plan, "owner") { div { dt { "by" } dd { (owner) } } }
             @if let Some(note) = text(plan, "note") { div { dt { "for" } dd { (note) } } }
+            @if let Some(end) = run.lines.iter().rev().find(|line| line["type"] == "run.finished") {
+                @if let Some(exit) = end["exit"].as_u64() { div { dt { "exit" } dd { (exit) } } }
+            }
             @if let Some(file) = text(plan, "file") { div { dt { "plan" } dd { code { (file) } } } }
             @if let Some(hash) = text(plan, "sha256") {
                 div { dt { "sha256" } dd { code title=(hash) { (hash.get(..16).unwrap_or(hash)) "…" } } }

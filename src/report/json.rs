@@ -57,6 +57,17 @@ pub fn rollout(kind: &str, rollout: &str, message: &str, fields: Value) -> Value
     line
 }
 
+/// The last line of a stream: the exit code, which says what the world is now.
+pub fn ended(exit: u8, words: &str) -> Value {
+    json!({
+        "type": "run.finished",
+        "ok": exit == 0,
+        "exit": exit,
+        "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        "message": format!("exit {exit}: {words}"),
+    })
+}
+
 /// An event that is about a whole rollout, asked on one of its nodes.
 pub fn whole(event: &Event, rollout: &str, sources: &SourceMap) -> Value {
     let mut line = self::event(event, sources);

@@ -293,19 +293,31 @@ fn same(out: &mut String, shown: &Shown<'_>, style: Style) {
     let same = unchanged(shown);
     let number = count(same.len(), "module", "modules");
     let _ = writeln!(out, "\n  same     {number}");
-    let mut line = String::new();
-    for name in same {
-        if !line.is_empty() && 11 + line.chars().count() + 2 + name.chars().count() > style.width {
-            let _ = writeln!(out, "           {line},");
-            line.clear();
+    let names: Vec<String> = same.into_iter().map(str::to_owned).collect();
+    listed(out, "           ", &names, style);
+}
+
+/// Names with commas between them, in as many lines as the width asks for; `head` stands before the first.
+fn listed(out: &mut String, head: &str, names: &[String], style: Style) {
+    let indent = " ".repeat(head.chars().count().min(style.width / 2));
+    let mut line = head.to_owned();
+    let mut fresh = true;
+    for (at, name) in names.iter().enumerate() {
+        let comma = if at + 1 < names.len() { "," } else { "" };
+        let wide = line.chars().count() + 1 + name.chars().count() + comma.len();
+        if !fresh && wide > style.width {
+            let _ = writeln!(out, "{line}");
+            line.clone_from(&indent);
+            fresh = true;
         }
-        if !line.is_empty() {
-            line += ", ";
+        if !fresh {
+            line += " ";
         }
-        line += name;
+        line = line + name + comma;
+        fresh = false;
     }
-    if !line.is_empty() {
-        let _ = writeln!(out, "           {line}");
+    if !names.is_empty() {
+        let _ = writeln!(out, "{line}");
     }
 }
 
@@ -373,19 +385,15 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         };
         let _ = writeln!(out, "  {what}{because}  {}", hint(style, &line));
     }
-    let names = |checks: &[Check]| -> String {
+    let names = |checks: &[Check]| -> Vec<String> {
         let name = |check: &Check| match check.within {
             Duration::ZERO => check.name.clone(),
             within => format!("{} (within {})", check.name, said(within)),
         };
-        checks.iter().map(name).collect::<Vec<_>>().join(", ")
+        checks.iter().map(name).collect()
     };
-    if !plan.requires.is_empty() {
-        let _ = writeln!(out, "  before   require {}", names(&plan.requires));
-    }
-    if !plan.verifies.is_empty() {
-        let _ = writeln!(out, "  after    verify {}", names(&plan.verifies));
-    }
+    listed(out, "  before   require ", &names(&plan.requires), style);
+    listed(out, "  after    verify ", &names(&plan.verifies), style);
     let hook = |hook: &Hook| {
         let when = match hook.when {
             When::Before => "before upgrade",

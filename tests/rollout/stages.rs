@@ -71,6 +71,7 @@ fn canary_batches_and_the_words_around_the_whole() {
         (&end["nodes"], &end["new"], &end["untouched"]),
         (&5.into(), &5.into(), &0.into())
     );
+    assert_eq!((&end["exit"], &end["ok"]), (&0.into(), &true.into()));
     let report = fleet.desk.read("report.html");
     for name in &names {
         assert!(report.contains(name), "{name} is not in the report");

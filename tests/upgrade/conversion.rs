@@ -44,7 +44,15 @@ fn every_way_to_fail() {
             ran.stderr.contains("this conversion"),
             "the plan's line is shown: {ran}"
         );
-        assert!(desk.read("events.jsonl").contains("\"code\":\"E604\""));
+        let events = desk.read("events.jsonl");
+        assert!(events.contains("\"code\":\"E604\""));
+        // The last line says what the exit code says.
+        let last = events.lines().last().expect("a line");
+        let last: serde_json::Value = serde_json::from_str(last).expect("JSON");
+        assert_eq!(
+            (&last["type"], &last["exit"]),
+            (&"run.finished".into(), &20.into())
+        );
         is(node, Is::Old, &pids);
         // What the help says is true.
         let eval = desk.on(node, &["eval", node.name(), &state]).run();

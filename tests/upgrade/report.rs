@@ -33,6 +33,8 @@ fn a_run_is_reported_and_replayed_from_its_events() {
         "<h2>Who waits for whom</h2>",
         "shop_cart_server",
         "id=\"L1\"",
+        "<dt>exit</dt><dd>0</dd>",
+        "after shop_tax because “",
         "application/json",
         "prefers-color-scheme: dark",
         "@media print",

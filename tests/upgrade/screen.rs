@@ -323,6 +323,8 @@ fn a_failure_in_a_pipeline() {
         "--yes",
         "--report-junit",
         "j.xml",
+        "--events",
+        "e.jsonl",
         "-t",
         "nobody@127.0.0.1",
     ];
@@ -332,6 +334,7 @@ fn a_failure_in_a_pipeline() {
         .exits(10);
     well_formed(&desk, "j.xml");
     assert!(desk.read("j.xml").contains("exit 10: cannot connect"));
+    assert!(desk.read("e.jsonl").contains("\"ok\":false,\"exit\":10,"));
     // Without --yes nobody can be asked.
     desk.on(node, &["run", &plan])
         .run()

@@ -105,10 +105,15 @@ fn upgraded_under_load(code: &str, on_disk: bool) {
 
 /// The stream of events is whole: a head, numbers without gaps, an end.
 fn events(text: &str) {
-    let lines: Vec<serde_json::Value> = text
+    let mut lines: Vec<serde_json::Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
+    let end = lines.pop().expect("an end");
+    assert_eq!(
+        (&end["type"], &end["exit"]),
+        (&"run.finished".into(), &0.into())
+    );
     assert_eq!(lines[0]["type"], "stream");
     let head = lines.iter().filter(|line| line.get("seq").is_none());
     let head = head.count();

@@ -171,8 +171,13 @@ fn instructions(node: &Node<'_>) -> Markup {
 fn reason(why: &Value) -> Markup {
     let words = why["text"].as_str().unwrap_or_default();
     html! {
+        // An edge says after whom.
+        @let after = why["text"].as_str().and_then(|text| Some(text.split_once(": ")?.0));
+        @let after = after.filter(|text| text.starts_with("after "));
         @match (why["because"].as_str(), why["line"].as_u64()) {
-            (Some(because), Some(line)) => { "because “" (because) "” " a href={ "#L" (line) } { "plan, line " (line) } }
+            (Some(because), Some(line)) => {
+                @if let Some(after) = after { (after) " " }
+                "because “" (because) "” " a href={ "#L" (line) } { "plan, line " (line) } }
             (None, Some(line)) => { (words) " " a href={ "#L" (line) } { "plan, line " (line) } }
             _ => (words),
         }
