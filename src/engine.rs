@@ -36,6 +36,7 @@ use self::rollout::Part;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
 use crate::exec::{self, Event, Outcome, Upgrade as Job};
+use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
 use crate::facts::live::{self};
 use crate::facts::seen::Seen;
@@ -48,8 +49,8 @@ use crate::report::head;
 use crate::report::json;
 use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
-use crate::rules::Change;
 use crate::rules::view::View;
+use crate::rules::{Change, removal};
 use crate::script::insert;
 
 /// How often a locked node is asked again.
@@ -289,9 +290,19 @@ impl Connection<'_> {
             CodeFrom::Push(patterns) => NewCode::Push(&patterns.patterns, &patterns.base),
         };
         let mut seen = Seen::open(&self.engine.settings.state_dir, self.session.node());
-        let changes = compare::compare(&self.session, &facts, new, old, &mut seen)?;
-        let strict = self.engine.settings.strict;
         let node = self.session.node();
+        let going = |changes: &ChangeSet| {
+            let target = &self.target;
+            let view = View {
+                node,
+                target,
+                facts: &facts,
+                changes,
+            };
+            removal::going(plan, &view).into_keys().collect()
+        };
+        let changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
+        let strict = self.engine.settings.strict;
         let mut upgrade = decide(plan, node, &self.target, facts, changes, strict);
         let missing =
             exec::release_handler::missing(&self.session, plan, &upgrade.changes, &upgrade.script)?;

@@ -39,6 +39,8 @@ mod policy;
 mod random;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
+#[path = "upgrade/removal.rs"]
+mod removal;
 #[path = "upgrade/report.rs"]
 mod report;
 #[path = "upgrade/rollback.rs"]

@@ -12,7 +12,7 @@ use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Ruleset, Timeout};
 use crate::script::low::Low;
-use crate::script::lower::{By, Library, Ranks, Script, switched};
+use crate::script::lower::{By, Library, Ranks, Script, leaving, switched};
 use crate::term::Term;
 
 /// How long a node waits for the answer to a hook before it goes back.
@@ -77,7 +77,9 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
         children(&mut steps, rules, false);
         return steps;
     }
-    let mut rest = script.low.as_slice();
+    // Children that are stopped may run what goes.
+    let (stay, go) = script.low.split_at(script.low.len() - leaving(&script.low));
+    let mut rest = stay;
     while let Some((instruction, behind)) = rest.split_first() {
         let mut next = behind;
         match instruction {
@@ -120,12 +122,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 function,
                 args,
             } => {
-                let mfa = Term::tuple([
-                    Term::Atom(module.clone()),
-                    Term::Atom(function.clone()),
-                    Term::List(args.clone()),
-                ]);
-                let term = Term::tuple([Term::atom("apply"), mfa]);
+                let term = apply_term(module.as_str(), function.as_str(), args.clone());
                 push(&mut steps, StepKind::Apply, Vec::new(), term);
             }
             Low::Hook { number, name } => {
@@ -143,6 +140,8 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
         rest = next;
     }
     children(&mut steps, rules, false);
+    let (loads, removes) = switched(go);
+    switch(&mut steps, loads, removes);
     steps
 }
 
@@ -179,6 +178,43 @@ pub(super) fn environment(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
         let term = Term::tuple([Term::atom("env"), Term::list(keys)]);
         push(steps, StepKind::Env, Vec::new(), term);
     }
+}
+
+/// Applications that the plan starts or removes, the other way round. They are started `temporary`: one that is permanent
+/// and fails to start takes the node along.
+pub(super) fn applications_back(steps: &mut Vec<Step>, script: &Script) {
+    let call = |function: &str, app: &Term, args: &[&str]| {
+        let args = std::iter::once(app.clone()).chain(args.iter().map(|arg| Term::atom(arg)));
+        apply_term("application", function, args.collect())
+    };
+    let mut terms = Vec::new();
+    for instruction in script.low.iter().rev() {
+        let Low::Apply {
+            module,
+            function,
+            args,
+        } = instruction
+        else {
+            continue;
+        };
+        let (true, Some(app)) = (*module == "application", args.first()) else {
+            continue;
+        };
+        match function.as_str() {
+            "start" => terms.extend([call("stop", app, &[]), call("unload", app, &[])]),
+            "load" => terms.push(call("unload", app, &[])),
+            "stop" => terms.push(call("start", app, &["temporary"])),
+            _ => {}
+        }
+    }
+    for term in terms {
+        push(steps, StepKind::Apply, Vec::new(), term);
+    }
+}
+
+fn apply_term(module: &str, function: &str, args: Vec<Term>) -> Term {
+    let mfa = Term::tuple([Term::atom(module), Term::atom(function), Term::List(args)]);
+    Term::tuple([Term::atom("apply"), mfa])
 }
 
 /// Children of supervisors: after everybody has resumed, stopped first. `back` does the opposite in opposite order.

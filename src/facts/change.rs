@@ -128,7 +128,7 @@ pub enum Untouched {
     Core,
 }
 
-/// A loaded module that the new version does not have any more.
+/// A loaded module that the new version does not have any more, or that the plan removes: then it takes part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gone {
     /// The module.
@@ -146,6 +146,8 @@ pub enum GoneHow {
     File(String),
     /// The new specification of its application does not list it.
     Unlisted(App),
+    /// The plan removes it; its file may be there.
+    Plan,
 }
 
 /// A module that calls what is not there any more.

@@ -226,7 +226,9 @@ impl Resolver<'_> {
                 known(
                     options,
                     "module",
-                    &["class", "type", "change", "timeout", "purge", "children"],
+                    &[
+                        "class", "type", "change", "timeout", "purge", "children", "remove",
+                    ],
                     &mut self.said,
                 );
                 for pair in options {

@@ -41,7 +41,7 @@ pub(super) const STATEMENTS: &[Statement] = &[
     statement("does", "S does not depend on S because \"…\"", "an inferred edge is false", &[]),
     statement("loads", "S loads before S, S loads after S", "an order without a dependency", &[]),
     statement("cycle", "cycle [M, …]: together, cycle [M, …]: break A -> B", "a ring of modules that is known", &[]),
-    statement("module", "module S #{…} because \"…\"", "what is known of modules", &["class", "type", "change", "timeout", "purge", "children"]),
+    statement("module", "module S #{…} because \"…\"", "what is known of modules", &["class", "type", "change", "timeout", "purge", "children", "remove"]),
     statement("exclude", "exclude S", "changed modules that take no part", &[]),
     statement("only", "only S", "the only modules that take part", &[]),
     statement("require", "require \"text\" #{…} -> Body", "must hold before anything is touched", CHECK),

@@ -274,7 +274,31 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
             .collect();
         folders.sort_unstable();
         folders.dedup();
-        let _ = writeln!(out, "  persist  in {}", folders.join(", "));
+        let gone: Vec<Module> = shown
+            .rules
+            .modules
+            .keys()
+            .filter(|module| {
+                let changed = shown.changes.modules.get(*module);
+                changed.is_some_and(|changed| changed.new.is_none())
+            })
+            .cloned()
+            .collect();
+        if !folders.is_empty() {
+            let _ = writeln!(out, "  persist  in {}", folders.join(", "));
+        }
+        if !gone.is_empty() {
+            let files = if gone.len() == 1 {
+                "the file"
+            } else {
+                "the files"
+            };
+            let _ = writeln!(
+                out,
+                "  persist  {files} of {} will be deleted",
+                self::names(&gone)
+            );
+        }
     }
     let _ = writeln!(out, "  undo     {}", undo(shown, style));
 }

@@ -2,7 +2,7 @@
 //!
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
-use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset};
+use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset, removal};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
@@ -13,13 +13,15 @@ use crate::plan::{CodeFrom, Plan, Rollback};
 use crate::term::Term;
 
 /// How many modules or processes a diagnostic names one by one.
-const NAMED: usize = 5;
+pub(super) const NAMED: usize = 5;
 
 /// Everything there is to say, in no particular order.
 pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
     let mut said: Vec<Diagnostic> = Vec::new();
     said.extend(changes.untouched.iter().map(|(m, why)| untouched(m, why)));
-    said.extend(changes.gone.iter().map(gone));
+    let stays = |gone: &&Gone| !rules.modules.contains_key(&gone.module);
+    said.extend(changes.gone.iter().filter(stays).map(gone));
+    removal::advice(plan, changes, rules, &mut said);
     said.extend(changes.notices.iter().map(notice));
     said.extend(changes.specs.iter().map(|s| specification(plan, s)));
     unresolved_calls(changes, rules, &mut said);
@@ -29,18 +31,22 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         };
         special(module, changed, &decided.class.origin, &mut said);
         callback_mode(module, changed, &mut said);
+        killed(module, changed, decided, &mut said);
+        // How processes get along with the new version is no question of what goes.
+        if changed.new.is_none() {
+            continue;
+        }
         let class = decided.class.value;
         found_one_way(module, changed, class, &mut said);
         contradiction(changes, module, changed, class, &mut said);
         one_way(plan, module, changed, decided, &mut said);
-        killed(module, changed, decided, &mut said);
     }
     way_back(plan, changes, rules, &mut said);
     said
 }
 
 /// `1 process`, `3 processes`.
-fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
@@ -51,7 +57,7 @@ fn names<'a>(modules: impl IntoIterator<Item = &'a Module>) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-fn example(example: &Example) -> String {
+pub(super) fn example(example: &Example) -> String {
     format!("{} ({})", Term::Pid(example.pid.clone()), example.call)
 }
 
@@ -89,11 +95,14 @@ fn gone(gone: &Gone) -> Diagnostic {
     let title = match &gone.how {
         GoneHow::File(_) => format!("the file of `{module}` is gone"),
         GoneHow::Unlisted(app) => format!("the new {app}.app does not list `{module}` any more"),
+        GoneHow::Plan => format!("`{module}` is not removed"),
     };
     let mut told = Diagnostic::new(Code::W319, title).note("the module stays loaded and callable");
     if let GoneHow::File(file) = &gone.how {
         told = told.note(format!("it was {file}"));
     }
+    let remove = format!("to remove it: `module {module} #{{remove => true}} because \"…\".`");
+    told = told.help(remove);
     if gone.callers.is_empty() {
         return told.note("no loaded module calls it in its code");
     }
@@ -103,7 +112,7 @@ fn gone(gone: &Gone) -> Diagnostic {
     told
 }
 
-fn calls(caller: &Caller) -> String {
+pub(super) fn calls(caller: &Caller) -> String {
     let functions: Vec<String> = caller
         .functions
         .iter()

@@ -9,6 +9,7 @@ pub mod children;
 pub mod infer;
 pub mod manual;
 pub mod merge;
+pub mod removal;
 pub mod resolve;
 pub mod shared;
 pub mod view;
@@ -179,4 +180,6 @@ pub struct Ruleset {
     pub left_out: Vec<(Module, Origin)>,
     /// Keys that are new in `.app` files and that the plan wants set, with their defaults.
     pub env: Vec<(App, Atom, Term)>,
+    /// Applications that are removed, with the statement.
+    pub removed_apps: BTreeMap<App, Origin>,
 }

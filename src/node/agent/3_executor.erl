@@ -328,6 +328,9 @@ step(_, {resume, Ms}) ->
 step(Id, {apply, {M, F, A}}) ->
     log({add, applied, Id}),
     try apply(M, F, A) of
+        {error, {already_started, _}} -> #{};
+        %% OTP's own runs do not look at what this answers, and go on without the application.
+        {error, Why} when M =:= application, F =:= start -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text(no_args(Why))}});
         _ -> #{}
     catch
         Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text({Class, Reason, no_args(Stack)})}})
