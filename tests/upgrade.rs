@@ -25,6 +25,8 @@ mod insert;
 mod interrupt;
 #[path = "upgrade/killed.rs"]
 mod killed;
+#[path = "upgrade/libraries.rs"]
+mod libraries;
 #[path = "upgrade/lock.rs"]
 mod lock;
 #[path = "upgrade/many.rs"]

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::steps::{
-    self, Step, applications_back, children, environment, forward, millis, steps_term,
+    self, Step, applications_back, children, configured, environment, forward, millis, steps_term,
 };
 use super::ways;
 use crate::facts::change::{Beam, ChangeSet};
@@ -263,6 +263,7 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     children(&mut steps, rules, true);
     applications_back(&mut steps, script);
     environment(&mut steps, rules, true);
+    configured(&mut steps, rules, true);
     let forward = forward(&steps::steps(script, rules), steps.len() + 1);
     let modules = changes
         .modules

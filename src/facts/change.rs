@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::beam::BeamFacts;
 use super::live::Nature;
+use super::moves::Move;
 use super::procs::Crew;
 use super::specs::SpecChange;
 use crate::name::{App, Mfa, Module};
@@ -239,6 +240,8 @@ pub struct ChangeSet {
     pub app_vsn: BTreeMap<App, String>,
     /// What is worth a word.
     pub notices: Vec<Notice>,
+    /// Applications whose code path is switched.
+    pub moves: Vec<Move>,
     /// Specifications that differ.
     pub specs: Vec<SpecChange>,
     /// What the behaviours are that changed modules declare, and that do not take part themselves.

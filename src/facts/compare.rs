@@ -14,6 +14,7 @@ use super::change::{Beam, Caller, ChangeSet, Changed, Gone, GoneHow, Loaded, Not
 use super::disk::{Disk, folder_of};
 use super::files::{self, BeamFile};
 use super::live::{self, NodeFacts, Origin};
+use super::moves::{self, Libraries};
 use super::natures;
 use super::procs::{self, Crew, Question};
 use super::protocols;
@@ -29,6 +30,8 @@ use crate::node::Session;
 pub enum NewCode<'a> {
     /// The node's own files.
     OnDisk,
+    /// The same, with the new version of some applications in other folders.
+    Elsewhere(&'a Libraries),
     /// Local beams: patterns with their places, relative to a folder.
     Push(&'a [(String, Span)], &'a Path),
 }
@@ -51,6 +54,8 @@ pub(super) struct Look<'a> {
     pub(super) facts: &'a NodeFacts,
     pub(super) disk: Disk<'a>,
     pub(super) set: ChangeSet,
+    /// Folders that others take the place of.
+    pub(super) left: BTreeMap<String, String>,
     /// Whether the new beams come from here, and the node's files are not the new version.
     pub(super) pushed: bool,
 }
@@ -88,6 +93,7 @@ pub fn compare_on<'a>(
         session,
         facts,
         disk,
+        left: BTreeMap::new(),
         pushed: matches!(new, NewCode::Push(..)),
         set: ChangeSet {
             app_vsn: app_vsn.map(|(a, r)| (a.clone(), r.vsn.clone())).collect(),
@@ -95,7 +101,15 @@ pub fn compare_on<'a>(
         },
     };
     let beams = match new {
-        NewCode::OnDisk => on_disk::on_disk(&mut look)?,
+        NewCode::OnDisk => {
+            look.left = moves::left(facts, &[]);
+            on_disk::on_disk(&mut look)?
+        }
+        NewCode::Elsewhere(libraries) => {
+            look.set.moves = moves::moves(&mut look, libraries)?;
+            look.left = moves::left(facts, &look.set.moves);
+            on_disk::on_disk(&mut look)?
+        }
         NewCode::Push(patterns, base) => pushed::pushed(&mut look, patterns, base)?,
     };
     let beams = look.leave_alone(beams)?;
@@ -220,7 +234,7 @@ impl Look<'_> {
         let folder = folder_of(file);
         let mut apps = self.facts.apps.keys();
         listed.or_else(|| {
-            apps.find(|app| folder.is_some() && self.facts.folder_of_app(app) == folder)
+            apps.find(|app| folder.is_some() && self.new_folder(app) == folder)
                 .cloned()
         })
     }

@@ -54,7 +54,7 @@ pub(super) const STATEMENTS: &[Statement] = &[
     statement("include", "include \"path.updo\"", "statements of another file", &[]),
     statement("param", "param Name :: type = Default", "a value from outside: `:set Name = V`", &[]),
     statement("target", "target Name #{nodes => [N, …]}", "where", &["nodes", "seed", "match", "cookie", "tls", "name", "epmd_port", "hidden"]),
-    statement("code", "code on_disk, code push [\"glob\", …]", "where the new code comes from", &["env", "persist", "replace"]),
+    statement("code", "code on_disk, code push [\"glob\", …]", "where the new code comes from", &["env", "from", "newest", "persist", "replace", "update_paths"]),
     statement("old", "old from \"glob\"", "where the beams of the running version are kept", &[]),
     statement("window", "window single | minimal | otp", "how the script is grouped", &[]),
     statement("engine", "engine updo | release_handler", "who executes it", &[]),

@@ -7,7 +7,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
 use crate::facts::procs::{Example, Start};
-use crate::facts::specs::SpecChange;
+use crate::facts::specs::{EnvChange, SpecChange};
 use crate::name::Module;
 use crate::plan::{CodeFrom, Plan, Rollback};
 use crate::term::Term;
@@ -148,8 +148,9 @@ fn notice(notice: &Notice) -> Diagnostic {
             Code::W331,
             format!("{app} {newer} is installed beside {running}, which runs"),
         )
+        .note(format!("it is in {folder}"))
         .note("`code on_disk` compares with the folder that the running code came from")
-        .help(format!("to upgrade to it: `code push [\"{folder}\"].` (where updo can read that folder)")),
+        .help(format!("to upgrade to it, code path and all: `code on_disk #{{newest => [{app}]}}.`")),
         Notice::SeveralInPath {
             module,
             taken,
@@ -210,7 +211,7 @@ fn notice(notice: &Notice) -> Diagnostic {
 fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     let app = &spec.app;
     let title = if plan.env && !spec.env.is_empty() {
-        format!("of the new {app}.app only the new keys are taken over")
+        format!("of the new {app}.app only the configuration is taken over")
     } else {
         format!("the new {app}.app is not taken over")
     };
@@ -226,13 +227,8 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     if !spec.removed.is_empty() {
         told = told.note(format!("modules removed: {}", names(&spec.removed)));
     }
-    for (key, value) in &spec.env {
-        let key = Term::Atom(key.clone());
-        told = told.note(if plan.env {
-            format!("env: `{key}` is new and will be set to {value}, as the plan says")
-        } else {
-            format!("env: `{key}` is new (default {value}); new code reads `undefined`")
-        });
+    for change in &spec.env {
+        told = told.note(format!("env: {}", env_change(change, plan.env)));
     }
     told =
         told.note("OTP has no documented way to change the specification of a running application");
@@ -244,8 +240,29 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
         CodeFrom::Push(_) => "code push […] #{env => true}.",
     };
     told.help(format!(
-        "to have new keys set before the new code reads them, and taken away should it fail: `{code}`"
+        "to have the configuration follow before the new code reads it, and put back should it fail: `{code}`"
     ))
+}
+
+/// What becomes of a key, whether the plan wants it or not.
+fn env_change(change: &EnvChange, wanted: bool) -> String {
+    let key = Term::Atom(change.key.clone());
+    match (&change.was, &change.new, wanted) {
+        (None, Some(new), true) => {
+            format!("`{key}` is new and will be set to {new}, as the plan says")
+        }
+        (None, Some(new), false) => {
+            format!("`{key}` is new (default {new}); new code reads `undefined`")
+        }
+        (Some(was), Some(new), true) => {
+            format!("the default of `{key}` is {new} now; {was} will be replaced, as the plan says")
+        }
+        (Some(was), Some(new), false) => {
+            format!("the default of `{key}` is {new} now; new code reads {was}")
+        }
+        (_, None, true) => format!("`{key}` is gone and will be taken away, as the plan says"),
+        (_, None, false) => format!("`{key}` is gone; it stays set"),
+    }
 }
 
 /// W315: calls that only a plan rule can account for.

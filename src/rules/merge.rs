@@ -46,6 +46,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             cycles,
             left_out,
             env: Vec::new(),
+            moves: changes.moves.clone(),
             removed_apps: removal::applications(manual),
         },
         diagnostics: said,

@@ -30,7 +30,7 @@ const NO_FAX: &str = "module depot_fax #{remove => true} because \"nobody sends 
 module depot_sup #{children => #{stop => [fax]}} because \"nobody sends faxes\".";
 
 /// The run's name, from its last line.
-fn name(said: &str) -> String {
+pub fn name(said: &str) -> String {
     let run = said.rsplit("run ").next().map(str::trim);
     run.expect("the run's name").to_owned()
 }
