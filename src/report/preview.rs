@@ -372,6 +372,7 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
             folders.join(", ")
         );
     }
+    below::settings(out, shown.rules, style);
     for (low, origin) in &shown.script.inserted {
         let (line, because) = match origin {
             Origin::Plan { span, because } => (place(shown.sources(), *span), because.as_deref()),
@@ -422,7 +423,28 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
             .collect();
         folders.sort_unstable();
         folders.dedup();
-        let _ = writeln!(out, "  persist  in {}", folders.join(", "));
+        let gone: Vec<Module> = shown
+            .rules
+            .modules
+            .keys()
+            .filter(|module| {
+                let changed = shown.changes.modules.get(*module);
+                changed.is_some_and(|changed| changed.new.is_none())
+            })
+            .cloned()
+            .collect();
+        if !folders.is_empty() {
+            let _ = writeln!(out, "  persist  in {}", folders.join(", "));
+        }
+        if !gone.is_empty() {
+            let files = if gone.len() == 1 {
+                "the file"
+            } else {
+                "the files"
+            };
+            let names = below::names(&gone);
+            let _ = writeln!(out, "  persist  {files} of {names} will be deleted");
+        }
     }
     let _ = writeln!(out, "  undo     {}", below::undo(shown, style));
 }

@@ -84,12 +84,12 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
 
 logged(Entry, #{log := Log, watchers := Ws, job := Job} = G) ->
     Log1 = log_entry(Entry, Log),
-    case Entry of
-        {event, E} ->
-            Msg = {updo, maps:get(run, Job), maps:get(seq, Log1), E},
-            lists:foreach(fun(W) -> W ! Msg end, maps:values(Ws));
-        _ -> ok
-    end,
+    Event = case Entry of {event, E} -> E; {finished, _, _} -> Entry; _ -> none end,
+    Event =:= none orelse
+        begin
+            Msg = {updo, maps:get(run, Job), maps:get(seq, Log1), Event},
+            lists:foreach(fun(W) -> W ! Msg end, maps:values(Ws))
+        end,
     G#{log := Log1}.
 
 replay(Pid, #{events := Es}, From) ->

@@ -10,9 +10,10 @@ use crate::diag::render::Style;
 use crate::facts::change::Changed;
 use crate::name::Module;
 use crate::plan::Windows;
-use crate::rules::Change;
+use crate::rules::{Change, Ruleset};
 use crate::script::low::Low;
 use crate::script::lower::{By, Ranks, running, suspended, switched};
+use crate::term::Term;
 
 /// Who stands still, and when.
 pub(super) fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
@@ -86,7 +87,7 @@ fn is_switch(instruction: &Low) -> bool {
     )
 }
 
-fn names(modules: &[Module]) -> String {
+pub(super) fn names(modules: &[Module]) -> String {
     let names: Vec<String> = modules.iter().map(ToString::to_string).collect();
     names.join(", ")
 }
@@ -157,4 +158,31 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
             missing.join(", ")
         ),
     )
+}
+
+/// Where code and configuration will come from.
+pub(super) fn settings(out: &mut String, rules: &Ruleset, style: Style) {
+    let arrow = if style.unicode { "→" } else { "->" };
+    for one in &rules.moves {
+        let _ = writeln!(
+            out,
+            "  paths    {}: {} {arrow} {}",
+            one.app, one.from, one.to
+        );
+    }
+    for configured in &rules.env {
+        let keys: Vec<String> = configured
+            .keys
+            .iter()
+            .map(|change| {
+                let key = Term::Atom(change.key.clone());
+                match (&change.was, &change.new) {
+                    (None, Some(new)) => format!("{key} = {new} (new)"),
+                    (Some(was), Some(new)) => format!("{key} = {was} {arrow} {new}"),
+                    (_, None) => format!("{key} goes"),
+                }
+            })
+            .collect();
+        let _ = writeln!(out, "  env      {}: {}", configured.app, keys.join(", "));
+    }
 }
