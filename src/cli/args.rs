@@ -139,6 +139,8 @@ pub enum Command {
     Completions(Completions),
     /// Manual pages
     Man(Man),
+    /// The version
+    Version,
 }
 
 /// `updo report`
@@ -503,9 +505,9 @@ pub struct Repl {
 /// `updo status`
 #[derive(Debug, clap::Args)]
 pub struct Status {
-    /// The plan that names target and code
+    /// The plan that names target and code; with --target a node alone will do, and what lies on its disk
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
-    pub plan: PathBuf,
+    pub plan: Option<PathBuf>,
     /// Keep copies of the running beams, so that a later upgrade can be undone
     #[arg(long)]
     pub save: bool,
@@ -526,7 +528,7 @@ pub struct Rollback {
 #[derive(Debug, clap::Args)]
 pub struct Attach {
     /// The run: four hexadecimal digits, as its last line says
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: String,
     /// Call it off, as long as nothing is switched
     #[arg(long)]

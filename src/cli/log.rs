@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
     Exit::Done
 }
 
-fn document(run: &Summary) -> Value {
+pub(super) fn document(run: &Summary) -> Value {
     json!({
         "run": run.run,
         "rollout": run.rollout,

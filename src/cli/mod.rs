@@ -48,6 +48,14 @@ pub fn main() -> Exit {
     let (args, given) = match twins::parse() {
         Ok(parsed) => parsed,
         Err(error) => {
+            if let Some(plan) = bare_plan(&error) {
+                let title = "a plan alone says nothing about what to do with it";
+                let told = Diagnostic::new(Code::E801, title);
+                let told = told.help(format!("updo preview {plan}"));
+                let ui = Ui::new(crate::ui::Colour::Auto, false, None, None);
+                ui.diagnostics(&[told], &SourceMap::default());
+                return Exit::Usage;
+            }
             let help = !error.use_stderr();
             // clap's own text says what is wrong and what would be right.
             let _ = error.print();
@@ -109,6 +117,23 @@ pub fn main() -> Exit {
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Completions(args) => complete::run(&context, args),
         Command::Man(args) => man::run(&context, args),
+        Command::Version => {
+            let version = env!("CARGO_PKG_VERSION");
+            context.ui.data(&match context.ui.json {
+                true => format!("{:#}\n", serde_json::json!({ "updo": version })),
+                false => format!("updo {version}\n"),
+            });
+            Exit::Done
+        }
+    }
+}
+
+/// `updo plan.updo`: never a run.
+fn bare_plan(error: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) if word.ends_with(".updo") => Some(word.clone()),
+        _ => None,
     }
 }
 

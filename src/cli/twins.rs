@@ -35,8 +35,8 @@ pub(super) fn parse() -> Result<(Args, Given), Box<clap::Error>> {
         .collect();
     let mut without = Vec::new();
     let (matches, mut command) = loop {
-        let command = with_twins(&without);
-        match command.clone().try_get_matches_from(std::env::args_os()) {
+        let mut command = with_twins(&without);
+        match command.try_get_matches_from_mut(std::env::args_os()) {
             Ok(matches) => break (matches, command),
             Err(error) => match outdone(&error, &command, &words, &without) {
                 Some(variable) => without.push(variable),

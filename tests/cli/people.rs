@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::desk::Desk;
 use crate::support::{Options, TestNode};
+use crate::waiting::{desk, untouched, waiting};
 
 #[test]
 fn the_doctor_goes_step_by_step() {
@@ -46,6 +47,54 @@ fn the_doctor_goes_step_by_step() {
         .exits(0);
     let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
     assert_eq!(document[0]["steps"].as_array().map(Vec::len), Some(10));
+}
+
+/// A node alone, and for machines.
+#[test]
+fn the_status_of_a_node() {
+    let (deployed, desk) = (waiting(), desk());
+    let node = deployed.node.name();
+    let told = desk.on(&deployed.node, &["status"]).run().exits(0);
+    told.prints(&[
+        &format!("{node}: OTP "),
+        "  lock     free\n",
+        "  changed  shop_price  no way back\n",
+        "  new      shop_round\n",
+    ]);
+    // With the plan there is a way back.
+    let args = ["status", "shop.updo", "--json"];
+    let told = desk.on(&deployed.node, &args).run().exits(0).json();
+    assert_eq!(told[0]["lock"], "free");
+    assert_eq!(told[0]["last"], serde_json::Value::Null);
+    let changes = told[0]["changes"].as_array().expect("a list");
+    assert_eq!(changes.len(), 9);
+    assert!(
+        changes.iter().all(|change| change["way_back"] == true),
+        "{told}"
+    );
+    desk.updo(&["status"])
+        .run()
+        .exits(2)
+        .says(&["updo status -t NODE"]);
+    untouched(&deployed);
+}
+
+#[test]
+fn a_plan_alone_is_no_command() {
+    let desk = desk();
+    let ran = desk.updo(&["--width", "80", "shop.updo"]).run().exits(2);
+    ran.says(&["E801", "updo preview shop.updo"]);
+    desk.updo(&["shop.upd"])
+        .run()
+        .exits(2)
+        .says(&["unrecognized"]);
+    let version = desk.updo(&["version"]).run().exits(0);
+    assert_eq!(
+        version.stdout,
+        concat!("updo ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    let version = desk.updo(&["version", "--json"]).run().exits(0).json();
+    assert_eq!(version["updo"], env!("CARGO_PKG_VERSION"));
 }
 
 #[test]

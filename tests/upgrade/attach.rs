@@ -44,8 +44,16 @@ fn detached_and_rejoined_at_once() {
         .exits(23);
     let (run, state) = last(&desk, node);
     assert_eq!(state, "unknown");
-    ran.says(&[&format!("updo attach {run}")]);
+    let rejoin = format!("updo attach {run}");
+    ran.says(&[&rejoin]);
     await_standing(node);
+    let status = desk.on(node, &["status"]).run().exits(0);
+    status.prints(&[
+        "  lock     ",
+        &rejoin,
+        &format!("  last     run {run}  "),
+        "  unknown  Bank 2",
+    ]);
     attach(&desk, node, &run).exits(0).says(&[
         "suspend",
         "convert",
