@@ -838,7 +838,7 @@ interpreted_kill() -> interpreted(fun() -> kill_all_over(executor, fun(V) -> ser
 killed_at_the_end() ->
     interpreted(fun() ->
         {V1, V2} = {server(t_ke, 1), server(t_ke, 2)},
-        [kill_at(10, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- lists:seq(0, 30)],
+        [kill_at(10, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- lists:seq(0, 30, 2)],
         %% Killed as soon as it has told the end, and asked to settle in the same instant.
         [kill_at(11, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- [0, 0, 0, 0, 1, 1, 2, 2]]
     end).
