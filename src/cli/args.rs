@@ -135,6 +135,19 @@ pub enum Command {
     Completions(Completions),
     /// Manual pages
     Man(Man),
+    /// The language server for plan files: editors start it
+    Lsp(Lsp),
+}
+
+/// `updo lsp`
+#[derive(Debug, clap::Args)]
+pub struct Lsp {
+    /// Standard input and output, which it always speaks on; editors like to say so
+    #[arg(long)]
+    pub stdio: bool,
+    /// Overrides without a reason are errors
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `updo report`

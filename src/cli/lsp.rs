@@ -1,0 +1,16 @@
+//! `updo lsp`: the language server for plan files, on standard input and output.
+
+use super::args::Lsp;
+use super::{Context, Exit};
+use crate::lsp::{Options, serve};
+
+pub(super) fn run(context: &Context<'_>, args: &Lsp) -> Exit {
+    let mut settings = context.settings();
+    settings.strict = args.strict;
+    let options = Options { settings };
+    match serve(std::io::stdin(), std::io::stdout(), options) {
+        true => Exit::Done,
+        // The protocol's own code for an editor that leaves without a word.
+        false => Exit::Plan,
+    }
+}

@@ -1,0 +1,12 @@
+//! The language server as an editor meets it: the real binary, over pipes.
+
+mod support;
+
+#[path = "lsp/client.rs"]
+mod client;
+#[path = "lsp/hostile.rs"]
+mod hostile;
+#[path = "lsp/life.rs"]
+mod life;
+#[path = "lsp/sync.rs"]
+mod sync;

@@ -1,0 +1,247 @@
+//! Whatever comes, the server answers the next sensible message, or ends.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::Editor;
+use crate::support::desk::Desk;
+
+/// It still works.
+fn works(editor: &mut Editor, version: i32) {
+    let name = format!("untitled:good{version}");
+    editor.open(&name, version, "deadline soon.");
+    assert_eq!(editor.diagnostics(&name, Some(version)).len(), 1);
+}
+
+/// Megabytes of memory that the server has had at most.
+fn peak(editor: &Editor) -> u64 {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", editor.pid())).expect("it runs");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .expect("the peak");
+    let kilobytes: u64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
+    kilobytes / 1024
+}
+
+#[test]
+fn messages_that_are_none() {
+    let desk = Desk::new();
+    let mut editor = Editor::new(&desk);
+    let deep = "[".repeat(1_000_000);
+    let nested = format!(
+        r#"{{"id":"deep","method":"textDocument/hover","params":{}{}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    let bad = [
+        "{",
+        "nonsense",
+        "[]",
+        "{}",
+        "\u{0}",
+        "\"text\"",
+        &deep,
+        r#"{"id":{},"method":"x"}"#,
+    ];
+    for body in bad {
+        editor.body(body);
+        let answer = editor.await_answer(&Value::Null);
+        assert!(
+            answer["error"]["code"]
+                .as_i64()
+                .is_some_and(|code| code < -32000),
+            "{answer}"
+        );
+    }
+    editor.raw(b"Content-Length: 3\r\n\r\n\xff\xfe\xfd");
+    assert_eq!(editor.await_answer(&Value::Null)["error"]["code"], -32700);
+    editor.body(&nested);
+    assert!(editor.await_answer(&json!("deep"))["error"].is_object());
+    works(&mut editor, 1);
+    editor.leave();
+}
+
+#[test]
+fn parameters_that_are_wrong() {
+    let desk = Desk::new();
+    let mut editor = Editor::new(&desk);
+    let wrong = [
+        json!(null),
+        json!([]),
+        json!("x"),
+        json!({"textDocument": 1}),
+        json!({"textDocument": {"uri": 3, "version": 1, "text": "", "languageId": ""}}),
+        json!({"textDocument": {"uri": "::::", "version": 1, "text": "", "languageId": ""}}),
+        json!({"textDocument": {"uri": "file:///x", "version": 1e300}, "contentChanges": 7}),
+        json!({"textDocument": {"uri": "file:///never/opened.updo", "version": 1},
+            "contentChanges": [{"text": "x"}], "position": {"line": 0, "character": 0}}),
+        json!({"textDocument": {"uri": "untitled:good1", "version": 1},
+            "position": {"line": 4_294_967_295_u32, "character": 4_294_967_295_u32}}),
+        json!({"textDocument": {"uri": "untitled:good1", "version": 1},
+            "position": {"line": -1, "character": 0}, "newName": {}, "options": 3,
+            "range": {"start": {"line": 9, "character": 9}, "end": {"line": 0, "character": 0}},
+            "context": {"diagnostics": [{"code": "E101"}]}}),
+    ];
+    works(&mut editor, 1);
+    for method in [
+        "textDocument/didOpen",
+        "textDocument/didChange",
+        "textDocument/didClose",
+        "textDocument/didSave",
+        "workspace/didChangeWatchedFiles",
+        "$/cancelRequest",
+        "initialized",
+    ] {
+        for params in &wrong {
+            editor.tell(method, params.clone());
+        }
+    }
+    for method in REQUESTS {
+        for params in &wrong {
+            // Answered, in whatever way.
+            editor.request(method, params.clone());
+        }
+    }
+    works(&mut editor, 2);
+    editor.leave();
+}
+
+/// What editors ask.
+const REQUESTS: &[&str] = &[
+    "textDocument/hover",
+    "textDocument/completion",
+    "completionItem/resolve",
+    "textDocument/definition",
+    "textDocument/references",
+    "textDocument/documentHighlight",
+    "textDocument/documentSymbol",
+    "textDocument/codeAction",
+    "textDocument/codeLens",
+    "textDocument/inlayHint",
+    "textDocument/formatting",
+    "textDocument/prepareRename",
+    "textDocument/rename",
+    "workspace/executeCommand",
+];
+
+#[test]
+fn headers_that_lie() {
+    let desk = Desk::new();
+    for bytes in [
+        &b"Content-Length: 18446744073709551615\r\n\r\n{}"[..],
+        b"Content-Length: -5\r\n\r\n{}",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x00\x01\x02\x03\n",
+    ] {
+        let mut editor = Editor::new(&desk);
+        editor.raw(bytes);
+        assert_eq!(editor.exit_code(), 1, "{bytes:?}");
+    }
+    // More is promised than comes: nothing is reserved for it.
+    let mut editor = Editor::new(&desk);
+    editor.raw(b"Content-Length: 33000000\r\n\r\n{");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(peak(&editor) < 200, "{} MB", peak(&editor));
+    editor.hang_up();
+    assert_eq!(editor.exit_code(), 1);
+}
+
+#[test]
+fn documents_that_are_too_much() {
+    let desk = Desk::new();
+    let mut editor = Editor::new(&desk);
+    let began = Instant::now();
+    // Larger than any plan may be: said, not read.
+    let large = "a depends on b.\n".repeat((17 << 20) / 16);
+    let said = editor.opened("file:///nowhere/large.updo", &large);
+    assert!(
+        said[0]["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("larger than")),
+        "{said:?}"
+    );
+    editor.tell(
+        "textDocument/didClose",
+        json!({"textDocument": {"uri": "file:///nowhere/large.updo"}}),
+    );
+    // Larger than any message may be: skipped, and said.
+    editor.body(&format!("\"{}\"", "x".repeat(40 << 20)));
+    assert_eq!(editor.await_answer(&Value::Null)["error"]["code"], -32600);
+    // Nested deeper than anything, one line of a megabyte, thousands of mistakes.
+    let deep = format!("X = {}{}.", "[".repeat(200_000), "]".repeat(200_000));
+    assert_eq!(editor.opened("untitled:deep", &deep)[0]["code"], "E105");
+    let line = format!("X = \"{}\". Y = Z.", "€".repeat(1 << 20));
+    assert_eq!(
+        editor.opened("untitled:line", &line)[0]["range"]["start"]["character"],
+        (1 << 20) + 12
+    );
+    let many = "x depends on y.\n".repeat(20_000);
+    assert_eq!(editor.opened("untitled:many", &many).len(), 500);
+    let chain = format!("X = 1{}.", " + 1".repeat(50_000));
+    editor.opened("untitled:chain", &chain);
+    // A text that many changes at once would move for minutes.
+    let some = "% comment\n".repeat(800_000);
+    editor.opened("untitled:some", &some);
+    let at = json!({"line": 0, "character": 0});
+    let change = json!({"range": {"start": at, "end": at}, "text": "%"});
+    editor.edit("untitled:some", 2, Value::Array(vec![change; 10_000]));
+    let said = editor.find(|message| {
+        message["method"] == "window/logMessage"
+            && message["params"]["message"]
+                .as_str()
+                .is_some_and(|m| m.contains("too many changes"))
+    });
+    assert!(said.is_object());
+    works(&mut editor, 1);
+    assert!(peak(&editor) < 1500, "{} MB", peak(&editor));
+    assert!(
+        began.elapsed() < Duration::from_secs(120),
+        "{:?}",
+        began.elapsed()
+    );
+    editor.leave();
+}
+
+#[test]
+fn a_flood_of_documents() {
+    let desk = Desk::new();
+    let mut editor = Editor::new(&desk);
+    for number in 0..1100 {
+        editor.open(&format!("untitled:{number}"), 1, "deadline 1m.");
+    }
+    let refused = editor.find(|message| message["method"] == "window/logMessage");
+    assert!(
+        refused["params"]["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("too much is open"))
+    );
+    editor.tell(
+        "textDocument/didClose",
+        json!({"textDocument": {"uri": "untitled:1"}}),
+    );
+    works(&mut editor, 1);
+    editor.leave();
+}
+
+#[test]
+fn an_editor_that_does_not_read_for_a_while() {
+    let desk = Desk::new();
+    let mut editor = Editor::new(&desk);
+    // Thousands of answers are under way before the first is taken.
+    for id in 0..3000 {
+        editor
+            .body(&json!({"jsonrpc": "2.0", "id": format!("q{id}"), "method": "x/y"}).to_string());
+    }
+    for id in 0..3000 {
+        let answer = editor.await_answer(&json!(format!("q{id}")));
+        assert_eq!(answer["error"]["code"], -32601);
+    }
+    editor.leave();
+}
