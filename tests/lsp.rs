@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "lsp/asked.rs"]
+mod asked;
 #[path = "lsp/client.rs"]
 mod client;
 #[path = "lsp/hostile.rs"]

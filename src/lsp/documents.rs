@@ -19,7 +19,7 @@ const MAX_OPEN: usize = 128 << 20;
 const MAX_DOCUMENTS: usize = 1000;
 
 /// So many bytes may be moved for the changes of one message.
-const MAX_WORK: usize = 1 << 30;
+const MAX_WORK: usize = 512 << 20;
 
 /// A document.
 #[derive(Debug)]

@@ -13,13 +13,21 @@ use lsp_types as lsp;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::answers;
+use super::complete::completion;
 use super::documents::Documents;
+use super::fixes::{Asked, fixes};
+use super::here::Here;
+use super::hover::hover;
 use super::publish;
+use super::shape;
 use super::text::Encoding;
 use super::uri;
 use super::wire::{self, Incoming, Outgoing};
-use super::worlds::Worlds;
+use super::worlds::{World, Worlds};
+use crate::diag::Diagnostic;
 use crate::engine::Settings;
+use crate::repl::knowledge::Knowledge;
 
 /// Messages that were read and not yet looked at.
 const AHEAD: usize = 16;
@@ -62,6 +70,7 @@ pub fn serve(
         published: BTreeMap::new(),
         stale: None,
         watches: false,
+        versioned: false,
         options,
         out: Outgoing::new(output),
     };
@@ -95,6 +104,8 @@ pub(super) struct Server {
     stale: Option<Instant>,
     /// Whether the editor tells of files that change.
     watches: bool,
+    /// Whether it takes edits with versions.
+    versioned: bool,
     pub(super) options: Options,
     out: Outgoing,
 }
@@ -195,6 +206,8 @@ impl Server {
         };
         self.watches = capability("workspace/didChangeWatchedFiles/dynamicRegistration")
             .is_some_and(|value| value == true);
+        self.versioned = capability("workspace/workspaceEdit/documentChanges")
+            .is_some_and(|value| value == true);
         let folder = said
             .pointer("/workspaceFolders/0/uri")
             .or_else(|| said.get("rootUri"))
@@ -210,17 +223,141 @@ impl Server {
                     "change": 2,
                     "save": {"includeText": false},
                 },
+                "hoverProvider": true,
+                "completionProvider": {"triggerCharacters": [":", "\"", "/", "{"]},
+                "definitionProvider": true,
+                "referencesProvider": true,
+                "documentHighlightProvider": true,
+                "documentSymbolProvider": true,
+                "documentFormattingProvider": true,
+                "codeActionProvider": {"codeActionKinds": ["quickfix"]},
+                "renameProvider": {"prepareProvider": true},
             },
             "serverInfo": {"name": "updo", "version": env!("CARGO_PKG_VERSION")},
         }))
     }
 
     /// Answers a request of an editor that has said who it is.
-    fn answer(&mut self, method: &str, _params: Option<&RawValue>) -> Result<Value, Fault> {
-        Err((
-            wire::METHOD_NOT_FOUND,
-            format!("`{method}` is not answered here"),
-        ))
+    fn answer(&mut self, method: &str, params: Option<&RawValue>) -> Result<Value, Fault> {
+        // What is asked is asked of the text as it is now.
+        self.worlds.refresh(&self.documents, &self.options.settings);
+        match method {
+            "textDocument/hover" => {
+                let params: lsp::HoverParams = taken(params)?;
+                let place = params.text_document_position_params;
+                let found = self.here(&place);
+                let hover = found.map(|here| hover(&here, &self.told(here.world), None));
+                Ok(hover.unwrap_or(Value::Null))
+            }
+            "textDocument/completion" => {
+                let params: lsp::TextDocumentPositionParams = taken(params)?;
+                let found = self.here(&params);
+                let items = found.map(|here| completion(&here, self.knowledge(here.world)));
+                Ok(items.unwrap_or(Value::Null))
+            }
+            "textDocument/definition" => {
+                let params: lsp::GotoDefinitionParams = taken(params)?;
+                let found = self.here(&params.text_document_position_params);
+                Ok(found.map_or(Value::Null, |here| answers::definition(&here).into()))
+            }
+            "textDocument/references" => {
+                let params: lsp::ReferenceParams = taken(params)?;
+                let found = self.here(&params.text_document_position);
+                let all = params.context.include_declaration;
+                Ok(found.map_or(Value::Null, |here| answers::references(&here, all).into()))
+            }
+            "textDocument/documentHighlight" => {
+                let params: lsp::DocumentHighlightParams = taken(params)?;
+                let found = self.here(&params.text_document_position_params);
+                Ok(found.map_or(Value::Null, |here| answers::highlights(&here).into()))
+            }
+            "textDocument/prepareRename" => {
+                let params: lsp::TextDocumentPositionParams = taken(params)?;
+                let found = self.here(&params);
+                Ok(found.map_or(Value::Null, |here| answers::prepare_rename(&here)))
+            }
+            "textDocument/rename" => self.rename(taken(params)?),
+            "textDocument/documentSymbol" => {
+                let params: lsp::DocumentSymbolParams = taken(params)?;
+                let uri = params.text_document.uri.as_str();
+                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
+                Ok(file.map_or(Value::Null, |file| shape::symbols(file, self.encoding)))
+            }
+            "textDocument/formatting" => {
+                let params: lsp::DocumentFormattingParams = taken(params)?;
+                let uri = params.text_document.uri.as_str();
+                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
+                Ok(file.map_or(Value::Null, |file| shape::formatting(file, self.encoding)))
+            }
+            "textDocument/codeAction" => {
+                let params: CodeActions = taken(params)?;
+                Ok(self.fixes(params.text_document.uri.as_str(), params.range))
+            }
+            _ => Err((
+                wire::METHOD_NOT_FOUND,
+                format!("`{method}` is not answered here"),
+            )),
+        }
+    }
+
+    /// A place in the first of the worlds that count for its document.
+    fn here(&self, place: &lsp::TextDocumentPositionParams) -> Option<Here<'_>> {
+        let uri = place.text_document.uri.as_str();
+        let worlds = self.worlds.of(uri).into_iter();
+        worlds
+            .filter_map(|world| Here::new(world, uri, place.position, self.encoding))
+            .next()
+    }
+
+    /// Everything that is said about a plan.
+    fn told(&self, world: &World) -> Vec<Diagnostic> {
+        world.opened.diagnostics.clone()
+    }
+
+    /// What is known beyond a plan's text.
+    fn knowledge(&self, _world: &World) -> Knowledge {
+        Knowledge::default()
+    }
+
+    /// Renames in all worlds that have the name: a file may be part of several plans.
+    fn rename(&self, params: lsp::RenameParams) -> Result<Value, Fault> {
+        let place = params.text_document_position;
+        let uri = place.text_document.uri.as_str();
+        let mut all = answers::Edits::new();
+        for world in self.worlds.of(uri) {
+            let Some(here) = Here::new(world, uri, place.position, self.encoding) else {
+                continue;
+            };
+            for (uri, (version, edits)) in answers::rename(&here, &params.new_name)? {
+                let (_, list) = all.entry(uri).or_insert((version, Vec::new()));
+                for edit in edits {
+                    if !list.contains(&edit) {
+                        list.push(edit);
+                    }
+                }
+            }
+        }
+        match all.is_empty() {
+            true => Ok(Value::Null),
+            false => Ok(answers::workspace_edit(all, self.versioned)),
+        }
+    }
+
+    fn fixes(&self, uri: &str, range: lsp::Range) -> Value {
+        let worlds = self.worlds.of(uri).into_iter();
+        let Some((world, file)) = worlds.filter_map(|w| Some((w, w.file(uri)?))).next() else {
+            return Value::Null;
+        };
+        fixes(&Asked {
+            world,
+            file,
+            range,
+            told: &self.told(world),
+            documents: &self.documents,
+            settings: &self.options.settings,
+            encoding: self.encoding,
+            versioned: self.versioned,
+        })
     }
 
     fn notification(&mut self, method: &str, params: Option<&RawValue>) {
@@ -342,6 +479,14 @@ impl Server {
         self.out
             .notify("window/logMessage", json!({"type": 2, "message": text}));
     }
+}
+
+/// What of a request for fixes matters; the diagnostics that it repeats are looked up anew.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CodeActions {
+    text_document: lsp::TextDocumentIdentifier,
+    range: lsp::Range,
 }
 
 /// The parameters of a message, as they must be.

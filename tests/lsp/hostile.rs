@@ -186,6 +186,21 @@ fn documents_that_are_too_much() {
     assert_eq!(editor.opened("untitled:many", &many).len(), 500);
     let chain = format!("X = 1{}.", " + 1".repeat(50_000));
     editor.opened("untitled:chain", &chain);
+    // And everything can be asked about each of them.
+    for name in ["deep", "line", "many", "chain"] {
+        for method in REQUESTS {
+            let place = json!({"line": 0, "character": 7});
+            let params = json!({
+                "textDocument": {"uri": format!("untitled:{name}")},
+                "position": place,
+                "range": {"start": place, "end": place},
+                "newName": "Y",
+                "options": {"tabSize": 4, "insertSpaces": true},
+                "context": {"diagnostics": [], "includeDeclaration": true},
+            });
+            editor.request(method, params);
+        }
+    }
     // A text that many changes at once would move for minutes.
     let some = "% comment\n".repeat(800_000);
     editor.opened("untitled:some", &some);
