@@ -128,7 +128,10 @@ fn look(session: &Session, seen: &mut Seen, far: bool, state: &Path) {
     if far {
         disk.assume_remote();
     }
-    let set = compare_on(disk, session, &facts, NewCode::OnDisk, old).expect("a change set");
+    let set = compare_on(disk, session, &facts, NewCode::OnDisk, old, &|_| {
+        Default::default()
+    })
+    .expect("a change set");
     assert_eq!(set.modules.len(), CHANGED);
 }
 
@@ -145,7 +148,8 @@ fn push(session: &Session, ebin: &Path, state: &Path) {
     disk.assume_remote();
     let patterns = [(ebin.to_str().expect("UTF-8").to_owned(), Span::new(0, 0))];
     let new = NewCode::Push(&patterns, Path::new("/"));
-    let set = compare_on(disk, session, &facts, new, old).expect("a change set");
+    let set =
+        compare_on(disk, session, &facts, new, old, &|_| Default::default()).expect("a change set");
     assert_eq!(set.modules.len(), CHANGED);
 }
 

@@ -36,8 +36,10 @@ use self::rollout::Part;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
 use crate::exec::{self, Event, Outcome, Upgrade as Job};
+use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
 use crate::facts::live::{self};
+use crate::facts::moves::Libraries;
 use crate::facts::seen::Seen;
 use crate::facts::store::Store;
 use crate::facts::written::unwritten;
@@ -49,8 +51,8 @@ use crate::report::head;
 use crate::report::json;
 use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
-use crate::rules::Change;
 use crate::rules::view::View;
+use crate::rules::{Change, removal};
 use crate::script::insert;
 
 /// How often a locked node is asked again.
@@ -292,13 +294,24 @@ impl Connection<'_> {
             store: &self.engine.store,
         };
         let new = match &plan.code {
-            CodeFrom::OnDisk => NewCode::OnDisk,
+            CodeFrom::OnDisk if plan.libraries == Libraries::default() => NewCode::OnDisk,
+            CodeFrom::OnDisk => NewCode::Elsewhere(&plan.libraries),
             CodeFrom::Push(patterns) => NewCode::Push(&patterns.patterns, &patterns.base),
         };
         let mut seen = Seen::open(&self.engine.settings.state_dir, self.session.node());
-        let changes = compare::compare(&self.session, &facts, new, old, &mut seen)?;
-        let strict = self.engine.settings.strict;
         let node = self.session.node();
+        let going = |changes: &ChangeSet| {
+            let target = &self.target;
+            let view = View {
+                node,
+                target,
+                facts: &facts,
+                changes,
+            };
+            removal::going(plan, &view).into_keys().collect()
+        };
+        let changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
+        let strict = self.engine.settings.strict;
         let mut upgrade = decide(plan, node, &self.target, facts, changes, strict);
         let missing =
             exec::release_handler::missing(&self.session, plan, &upgrade.changes, &upgrade.script)?;
@@ -364,9 +377,9 @@ impl Connection<'_> {
         let mut run = run_id(&records);
         // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
-        let (mut record, told) = match upgrade.script.is_empty() {
-            true => (None, None),
-            false => match self.claimed_record(&records, &mut run, part.rollout, upgrade) {
+        let (mut record, told) = match upgrade.has_steps() {
+            false => (None, None),
+            true => match self.claimed_record(&records, &mut run, part.rollout, upgrade) {
                 Ok(record) => (Some(record), None),
                 Err(why) => (None, Some(self.unrecorded(&run, &why))),
             },
@@ -388,9 +401,9 @@ impl Connection<'_> {
             told,
             stale: part.stale.clone(),
         };
-        let begin = match upgrade.script.is_empty() {
-            true => exec::persist::only,
-            false => exec::upgrade,
+        let begin = match upgrade.has_steps() {
+            false => exec::persist::only,
+            true => exec::upgrade,
         };
         let outcome = begin(&job, &mut |event| {
             if let Some(record) = &mut record {

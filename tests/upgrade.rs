@@ -25,6 +25,8 @@ mod insert;
 mod interrupt;
 #[path = "upgrade/killed.rs"]
 mod killed;
+#[path = "upgrade/libraries.rs"]
+mod libraries;
 #[path = "upgrade/lock.rs"]
 mod lock;
 #[path = "upgrade/many.rs"]
@@ -39,6 +41,8 @@ mod policy;
 mod random;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
+#[path = "upgrade/removal.rs"]
+mod removal;
 #[path = "upgrade/report.rs"]
 mod report;
 #[path = "upgrade/rollback.rs"]

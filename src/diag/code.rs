@@ -172,6 +172,10 @@ codes! {
     W344,
     /// A gen_statem changes its callback mode, which an undo does not put back.
     W345,
+    /// A module that the plan removes is still run or called by others.
+    W346,
+    /// A module is removed from the node, and its file is not.
+    W347,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.

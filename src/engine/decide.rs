@@ -7,13 +7,12 @@ use crate::diag::{Code, Diagnostic};
 use crate::exec::{job, persist, steps};
 use crate::facts::change::ChangeSet;
 use crate::facts::live::NodeFacts;
-use crate::facts::specs;
 use crate::facts::written::Unwritten;
 use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::plan::{Executing, Plan, Windows};
 use crate::rules::view::View;
-use crate::rules::{Ruleset, advice, children, merge, resolve, shared};
+use crate::rules::{Configured, Ruleset, advice, children, merge, resolve, shared};
 use crate::script::lower::Script;
 use crate::script::{check, high, insert, lower, release_handler};
 use crate::term::Term;
@@ -56,7 +55,13 @@ impl Upgrade {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.script.is_empty() && self.unwritten.is_empty()
+        !self.has_steps() && self.unwritten.is_empty()
+    }
+
+    /// Whether there is anything to do but writing files.
+    pub fn has_steps(&self) -> bool {
+        let rules = &self.rules;
+        !self.script.is_empty() || !rules.env.is_empty() || !rules.moves.is_empty()
     }
 }
 
@@ -81,7 +86,13 @@ pub fn decide(
     diagnostics.extend(merged.diagnostics);
     let mut rules = merged.rules;
     if plan.env {
-        rules.env = specs::new_keys(&changes.specs);
+        let changed = changes.specs.iter().filter(|spec| !spec.env.is_empty());
+        let configured = changed.map(|spec| Configured {
+            app: spec.app.clone(),
+            callback: spec.callback.clone(),
+            keys: spec.env.clone(),
+        });
+        rules.env = configured.collect();
     }
     let high = high::high(&changes, &rules);
     let windows = match plan.engine {

@@ -38,8 +38,12 @@ pub enum StepKind {
     Resume,
     /// A function is called.
     Apply,
-    /// New keys of applications are set.
+    /// The configuration of applications follows their new specifications.
     Env,
+    /// The code path leads to other folders.
+    Paths,
+    /// Applications are told that their configuration has changed.
+    Config,
     /// Children of supervisors are stopped and started.
     Children,
     /// The node waits for a hook of the plan.
@@ -50,7 +54,7 @@ pub enum StepKind {
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -59,6 +63,8 @@ impl StepKind {
         Self::Resume,
         Self::Apply,
         Self::Env,
+        Self::Paths,
+        Self::Config,
         Self::Children,
         Self::Hook,
         Self::ReleaseHandler,
@@ -76,6 +82,8 @@ impl fmt::Display for StepKind {
             Self::Resume => "resume",
             Self::Apply => "apply",
             Self::Env => "env",
+            Self::Paths => "paths",
+            Self::Config => "config",
             Self::Children => "children",
             Self::Hook => "hook",
             Self::ReleaseHandler => "otp",

@@ -62,6 +62,8 @@ pub fn of(reason: &Term) -> Diagnostic {
         "apply_failed" => {
             Diagnostic::new(Code::E703, "a call of the script raised").note(about.to_string())
         }
+        "path_failed" => Diagnostic::new(Code::E703, "the code path could not be switched")
+            .note(about.to_string()),
         "hook_unattended" => {
             let title = format!("nobody answered for the hook of step {about}");
             Diagnostic::new(Code::E608, title)

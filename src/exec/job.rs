@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use super::steps::{self, Step, children, environment, forward, millis, steps_term};
+use super::steps::{
+    self, Step, applications_back, children, configured, environment, forward, millis, steps_term,
+};
 use super::ways;
 use crate::facts::change::{Beam, ChangeSet};
 use crate::rules::{Purge, Ruleset};
@@ -74,11 +76,9 @@ pub fn job(
             .old
             .as_ref()
             .is_some_and(|beam| beam.facts.code.on_load);
-        let file = changed
-            .new
-            .as_ref()
-            .or(changed.old.as_ref())
-            .map_or("", |beam| beam.file.as_str());
+        let running = changed.loaded.as_ref().map(|loaded| loaded.file.as_str());
+        let new = changed.new.as_ref().map(|beam| beam.file.as_str());
+        let file = new.or(running).unwrap_or_default();
         Some(Term::map([
             key("name", Term::atom(module.as_str())),
             key("file", Term::string(file)),
@@ -261,7 +261,9 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
 pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let mut steps = ways::whole(changes, rules, script);
     children(&mut steps, rules, true);
+    applications_back(&mut steps, script);
     environment(&mut steps, rules, true);
+    configured(&mut steps, rules, true);
     let forward = forward(&steps::steps(script, rules), steps.len() + 1);
     let modules = changes
         .modules

@@ -12,7 +12,7 @@ use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Ruleset, Timeout};
 use crate::script::low::Low;
-use crate::script::lower::{By, Library, Ranks, Script, switched};
+use crate::script::lower::{By, Library, Ranks, Script, leaving, switched};
 use crate::term::Term;
 
 /// How long a node waits for the answer to a hook before it goes back.
@@ -34,6 +34,26 @@ pub struct Step {
 }
 
 impl Step {
+    /// For a step about applications: their names, or what is called.
+    fn named(&self) -> Option<String> {
+        let [_, list] = self.term.as_tuple()? else {
+            return None;
+        };
+        let first = |each: &Term| each.as_tuple()?.first().cloned();
+        let mut names: Vec<String> = Vec::new();
+        for each in list.as_list()?.iter().filter_map(first) {
+            let name = match self.kind {
+                StepKind::Env | StepKind::Paths => each.to_string(),
+                StepKind::Config => format!("{each}:config_change/3"),
+                _ => return None,
+            };
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Some(names.join(", "))
+    }
+
     /// The modules in words: all of them, or the first few and how many more.
     pub fn what(&self) -> String {
         const SHOWN: usize = 4;
@@ -46,6 +66,9 @@ impl Step {
         {
             let arity = args.as_list().unwrap_or_default().len();
             return format!("{module}:{function}/{arity}");
+        }
+        if let Some(named) = self.named() {
+            return named;
         }
         let names: Vec<String> = self
             .modules
@@ -74,10 +97,13 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             modules,
             eval_script_term(script, libraries),
         );
+        configured(&mut steps, rules, false);
         children(&mut steps, rules, false);
         return steps;
     }
-    let mut rest = script.low.as_slice();
+    // Children that are stopped may run what goes.
+    let (stay, go) = script.low.split_at(script.low.len() - leaving(&script.low));
+    let mut rest = stay;
     while let Some((instruction, behind)) = rest.split_first() {
         let mut next = behind;
         match instruction {
@@ -120,12 +146,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 function,
                 args,
             } => {
-                let mfa = Term::tuple([
-                    Term::Atom(module.clone()),
-                    Term::Atom(function.clone()),
-                    Term::List(args.clone()),
-                ]);
-                let term = Term::tuple([Term::atom("apply"), mfa]);
+                let term = apply_term(module.as_str(), function.as_str(), args.clone());
                 push(&mut steps, StepKind::Apply, Vec::new(), term);
             }
             Low::Hook { number, name } => {
@@ -142,7 +163,10 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
         }
         rest = next;
     }
+    configured(&mut steps, rules, false);
     children(&mut steps, rules, false);
+    let (loads, removes) = switched(go);
+    switch(&mut steps, loads, removes);
     steps
 }
 
@@ -163,22 +187,111 @@ fn eval_script_term(script: &Script, libraries: &[Library]) -> Term {
     ])
 }
 
-/// Keys that are new in `.app` files: set before anything else, so that new code finds them; old code does not look.
-/// `back` takes them away.
+/// The configuration and the code path: before anything else, so that new code finds them; old code does not look.
+/// `back` puts them back.
 pub(super) fn environment(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
-    let keys = rules.env.iter().map(|(app, key, value)| {
-        let (app, key) = (Term::atom(app.as_str()), Term::Atom(key.clone()));
-        if back {
-            Term::tuple([app, key])
-        } else {
-            Term::tuple([app, key, value.clone()])
-        }
+    let keys = rules.env.iter().flat_map(|configured| {
+        let app = Term::atom(configured.app.as_str());
+        configured.keys.iter().map(move |change| {
+            let key = Term::Atom(change.key.clone());
+            let (was, new) = match back {
+                false => (&change.was, &change.new),
+                true => (&change.new, &change.was),
+            };
+            match (was, new) {
+                (_, None) => Term::tuple([app.clone(), key]),
+                (None, Some(new)) => Term::tuple([app.clone(), key, new.clone()]),
+                (Some(was), Some(new)) => Term::tuple([app.clone(), key, was.clone(), new.clone()]),
+            }
+        })
     });
     let keys: Vec<Term> = keys.collect();
     if !keys.is_empty() {
         let term = Term::tuple([Term::atom("env"), Term::list(keys)]);
         push(steps, StepKind::Env, Vec::new(), term);
     }
+    let paths = rules.moves.iter().map(|one| {
+        let (from, to) = match back {
+            false => (&one.from, &one.to),
+            true => (&one.to, &one.from),
+        };
+        Term::tuple([
+            Term::atom(one.name.as_str()),
+            Term::string(from),
+            Term::string(to),
+        ])
+    });
+    let paths: Vec<Term> = paths.collect();
+    if !paths.is_empty() {
+        let term = Term::tuple([Term::atom("paths"), Term::list(paths)]);
+        push(steps, StepKind::Paths, Vec::new(), term);
+    }
+}
+
+/// Applications whose configuration has changed are told, once, when everybody runs again (OTP: application(3),
+/// `Module:config_change/3`).
+pub(super) fn configured(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
+    let told = rules.env.iter().filter_map(|configured| {
+        let callback = Term::atom(configured.callback.as_ref()?.as_str());
+        let (mut changed, mut added, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        for change in &configured.keys {
+            let key = Term::Atom(change.key.clone());
+            let (was, new) = match back {
+                false => (&change.was, &change.new),
+                true => (&change.new, &change.was),
+            };
+            match (was, new) {
+                (_, None) => removed.push(key),
+                (None, Some(new)) => added.push(Term::tuple([key, new.clone()])),
+                (Some(_), Some(new)) => changed.push(Term::tuple([key, new.clone()])),
+            }
+        }
+        let lists = [changed, added, removed].map(Term::List);
+        let [changed, added, removed] = lists;
+        Some(Term::tuple([callback, changed, added, removed]))
+    });
+    let told: Vec<Term> = told.collect();
+    if !told.is_empty() {
+        let term = Term::tuple([Term::atom("config_change"), Term::list(told)]);
+        push(steps, StepKind::Config, Vec::new(), term);
+    }
+}
+
+/// Applications that the plan starts or removes, the other way round. They are started `temporary`: one that is permanent
+/// and fails to start takes the node along.
+pub(super) fn applications_back(steps: &mut Vec<Step>, script: &Script) {
+    let call = |function: &str, app: &Term, args: &[&str]| {
+        let args = std::iter::once(app.clone()).chain(args.iter().map(|arg| Term::atom(arg)));
+        apply_term("application", function, args.collect())
+    };
+    let mut terms = Vec::new();
+    for instruction in script.low.iter().rev() {
+        let Low::Apply {
+            module,
+            function,
+            args,
+        } = instruction
+        else {
+            continue;
+        };
+        let (true, Some(app)) = (*module == "application", args.first()) else {
+            continue;
+        };
+        match function.as_str() {
+            "start" => terms.extend([call("stop", app, &[]), call("unload", app, &[])]),
+            "load" => terms.push(call("unload", app, &[])),
+            "stop" => terms.push(call("start", app, &["temporary"])),
+            _ => {}
+        }
+    }
+    for term in terms {
+        push(steps, StepKind::Apply, Vec::new(), term);
+    }
+}
+
+fn apply_term(module: &str, function: &str, args: Vec<Term>) -> Term {
+    let mfa = Term::tuple([Term::atom(module), Term::atom(function), Term::List(args)]);
+    Term::tuple([Term::atom("apply"), mfa])
 }
 
 /// Children of supervisors: after everybody has resumed, stopped first. `back` does the opposite in opposite order.
@@ -339,6 +452,8 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
             "release_handler" => (StepKind::ReleaseHandler, Vec::new()),
             "hook" => (StepKind::Hook, Vec::new()),
             "env" => (StepKind::Env, Vec::new()),
+            "paths" => (StepKind::Paths, Vec::new()),
+            "config_change" => (StepKind::Config, Vec::new()),
             "children" => {
                 let second = |term: &Term| atom(term.as_tuple()?.get(1)?);
                 let mut names: Vec<Module> =
@@ -372,8 +487,8 @@ pub(super) fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
     let ends = |step: &Step| step.kind == StepKind::Resume;
     let mut windows: Vec<Vec<Step>> = Vec::new();
     for window in steps.split_inclusive(ends) {
-        use StepKind::{Apply, Children, Hook};
-        let once = |step: &Step| matches!(step.kind, Apply | Children | Hook);
+        use StepKind::{Apply, Children, Config, Hook};
+        let once = |step: &Step| matches!(step.kind, Apply | Children | Config | Hook);
         let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();
         match windows.last_mut() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::beam::BeamFacts;
 use super::live::Nature;
+use super::moves::Move;
 use super::procs::Crew;
 use super::specs::SpecChange;
 use crate::name::{App, Mfa, Module};
@@ -128,7 +129,7 @@ pub enum Untouched {
     Core,
 }
 
-/// A loaded module that the new version does not have any more.
+/// A loaded module that the new version does not have any more, or that the plan removes: then it takes part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gone {
     /// The module.
@@ -146,6 +147,8 @@ pub enum GoneHow {
     File(String),
     /// The new specification of its application does not list it.
     Unlisted(App),
+    /// The plan removes it; its file may be there.
+    Plan,
 }
 
 /// A module that calls what is not there any more.
@@ -237,6 +240,8 @@ pub struct ChangeSet {
     pub app_vsn: BTreeMap<App, String>,
     /// What is worth a word.
     pub notices: Vec<Notice>,
+    /// Applications whose code path is switched.
+    pub moves: Vec<Move>,
     /// Specifications that differ.
     pub specs: Vec<SpecChange>,
     /// What the behaviours are that changed modules declare, and that do not take part themselves.

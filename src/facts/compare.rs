@@ -9,11 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::beam::BeamFacts;
-use super::callers::{Going, callers};
-use super::change::{Beam, Caller, ChangeSet, Changed, Loaded, Notice, Untouched};
+use super::callers::{self, callers};
+use super::change::{Beam, Caller, ChangeSet, Changed, Gone, GoneHow, Loaded, Notice, Untouched};
 use super::disk::{Disk, folder_of};
 use super::files::{self, BeamFile};
 use super::live::{self, NodeFacts, Origin};
+use super::moves::{self, Libraries};
 use super::natures;
 use super::procs::{self, Crew, Question};
 use super::protocols;
@@ -29,6 +30,8 @@ use crate::node::Session;
 pub enum NewCode<'a> {
     /// The node's own files.
     OnDisk,
+    /// The same, with the new version of some applications in other folders.
+    Elsewhere(&'a Libraries),
     /// Local beams: patterns with their places, relative to a folder.
     Push(&'a [(String, Span)], &'a Path),
 }
@@ -42,12 +45,17 @@ pub struct OldCode<'a> {
     pub store: &'a Store,
 }
 
+/// Which loaded modules are to be removed, asked when it is known what differs.
+pub type Going<'a> = &'a dyn Fn(&ChangeSet) -> BTreeSet<Module>;
+
 /// What a comparison works with.
 pub(super) struct Look<'a> {
     pub(super) session: &'a Session,
     pub(super) facts: &'a NodeFacts,
     pub(super) disk: Disk<'a>,
     pub(super) set: ChangeSet,
+    /// Folders that others take the place of.
+    pub(super) left: BTreeMap<String, String>,
     /// Whether the new beams come from here, and the node's files are not the new version.
     pub(super) pushed: bool,
 }
@@ -61,9 +69,10 @@ pub fn compare<'a>(
     facts: &'a NodeFacts,
     new: NewCode<'_>,
     old: OldCode<'a>,
+    going: Going<'_>,
     seen: &'a mut Seen,
 ) -> Result<ChangeSet> {
-    compare_on(Disk::new(session, seen), session, facts, new, old)
+    compare_on(Disk::new(session, seen), session, facts, new, old, going)
 }
 
 /// The same with a disk of the caller's choice: to measure what a far node costs.
@@ -76,6 +85,7 @@ pub fn compare_on<'a>(
     facts: &'a NodeFacts,
     new: NewCode<'_>,
     old: OldCode<'a>,
+    going: Going<'_>,
 ) -> Result<ChangeSet> {
     disk.keep(old.store, facts.loaded.values().map(|l| l.md5).collect());
     let app_vsn = facts.apps.iter();
@@ -83,6 +93,7 @@ pub fn compare_on<'a>(
         session,
         facts,
         disk,
+        left: BTreeMap::new(),
         pushed: matches!(new, NewCode::Push(..)),
         set: ChangeSet {
             app_vsn: app_vsn.map(|(a, r)| (a.clone(), r.vsn.clone())).collect(),
@@ -90,12 +101,25 @@ pub fn compare_on<'a>(
         },
     };
     let beams = match new {
-        NewCode::OnDisk => on_disk::on_disk(&mut look)?,
+        NewCode::OnDisk => {
+            look.left = moves::left(facts, &[]);
+            on_disk::on_disk(&mut look)?
+        }
+        NewCode::Elsewhere(libraries) => {
+            look.set.moves = moves::moves(&mut look, libraries)?;
+            look.left = moves::left(facts, &look.set.moves);
+            on_disk::on_disk(&mut look)?
+        }
         NewCode::Push(patterns, base) => pushed::pushed(&mut look, patterns, base)?,
     };
     let beams = look.leave_alone(beams)?;
     look.take(beams, old)?;
     look.people()?;
+    let going = going(&look.set);
+    if !going.is_empty() {
+        look.remove(going, old)?;
+        look.people()?;
+    }
     look.consolidation()?;
     look.callers()?;
     // What cannot be remembered is looked at again the next time.
@@ -108,16 +132,9 @@ impl Look<'_> {
     fn leave_alone(&mut self, mut beams: BTreeMap<Module, Beam>) -> Result<BTreeMap<Module, Beam>> {
         let names: Vec<Module> = beams.keys().cloned().collect();
         let sticky = live::sticky(self.session, self.facts, &names)?;
-        let core: BTreeSet<&Module> = self.facts.core().collect();
         for module in names {
-            let why = match self.facts.loaded.get(&module).map(|loaded| &loaded.origin) {
-                Some(Origin::Preloaded) => Some(Untouched::Preloaded),
-                Some(Origin::Cover) => Some(Untouched::Cover),
-                Some(Origin::Memory) => Some(Untouched::NoFile),
-                _ if core.contains(&module) => Some(Untouched::Core),
-                _ if sticky.contains(&module) => Some(Untouched::Sticky),
-                _ => None,
-            };
+            let known = self.untouchable(&module);
+            let why = known.or_else(|| sticky.contains(&module).then_some(Untouched::Sticky));
             if let Some(why) = why {
                 beams.remove(&module);
                 self.set.untouched.push((module, why));
@@ -152,13 +169,72 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// Lets modules go: they take part without a new version.
+    fn remove(&mut self, going: BTreeSet<Module>, old: OldCode<'_>) -> Result<()> {
+        let mut names: Vec<Module> = Vec::new();
+        for module in going {
+            if let Some(why) = self.untouchable(&module) {
+                if !self.set.untouched.iter().any(|(known, _)| *known == module) {
+                    self.set.untouched.push((module, why));
+                }
+            } else {
+                names.push(module);
+            }
+        }
+        for sticky in live::sticky(self.session, self.facts, &names)? {
+            names.retain(|module| *module != sticky);
+            self.set.untouched.push((sticky, Untouched::Sticky));
+        }
+        let mut loaded = live::loaded_versions(self.session, self.facts, &names)?;
+        let mut copies = self.old_copies(&loaded, &BTreeMap::new(), old)?;
+        let wanted: BTreeSet<Module> = names.iter().cloned().collect();
+        for copy in copies.values_mut() {
+            copy.facts = whole(copy, &wanted)?;
+        }
+        for module in names {
+            let Some(running) = loaded.remove(&module) else {
+                self.set.modules.remove(&module); // was to be loaded for the first time
+                continue;
+            };
+            let listed = self.set.gone.iter().any(|gone| gone.module == module);
+            if !listed {
+                self.set.gone.push(Gone {
+                    module: module.clone(),
+                    how: GoneHow::Plan,
+                    callers: Vec::new(),
+                });
+            }
+            let changed = Changed {
+                app: self.app_of(&module, &running.file),
+                loaded: Some(running),
+                old: copies.remove(&module),
+                new: None,
+                processes: 0,
+                crew: Crew::default(),
+            };
+            self.set.modules.insert(module, changed);
+        }
+        Ok(())
+    }
+
+    /// Why a loaded module must not be touched, as far as it is known without asking.
+    fn untouchable(&self, module: &Module) -> Option<Untouched> {
+        match self.facts.loaded.get(module).map(|loaded| &loaded.origin) {
+            Some(Origin::Preloaded) => Some(Untouched::Preloaded),
+            Some(Origin::Cover) => Some(Untouched::Cover),
+            Some(Origin::Memory) => Some(Untouched::NoFile),
+            _ if self.facts.core().any(|core| core == module) => Some(Untouched::Core),
+            _ => None,
+        }
+    }
+
     /// The application of a module: the one that lists it, or the one whose modules its folder holds.
     fn app_of(&self, module: &Module, file: &str) -> Option<App> {
         let listed = self.facts.app_of(module).cloned();
         let folder = folder_of(file);
         let mut apps = self.facts.apps.keys();
         listed.or_else(|| {
-            apps.find(|app| folder.is_some() && self.facts.folder_of_app(app) == folder)
+            apps.find(|app| folder.is_some() && self.new_folder(app) == folder)
                 .cloned()
         })
     }
@@ -212,6 +288,9 @@ impl Look<'_> {
             .silent
             .into_iter()
             .map(|name| Notice::Silent { name });
+        self.set
+            .notices
+            .retain(|notice| !matches!(notice, Notice::Silent { .. }));
         self.set.notices.extend(silent);
         Ok(())
     }
@@ -243,12 +322,13 @@ impl Look<'_> {
 
     /// Who calls what goes.
     fn callers(&mut self) -> Result<()> {
-        let mut going: Going = self
+        let mut going: callers::Going = self
             .set
             .gone
             .iter()
             .map(|gone| (gone.module.clone(), None))
             .collect();
+        // Those that go by the plan are told with their callers, as those whose file has gone.
         for (module, changed) in &self.set.modules {
             let (Some(loaded), Some(new)) = (&changed.loaded, &changed.new) else {
                 continue;

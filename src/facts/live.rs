@@ -93,7 +93,8 @@ impl NodeFacts {
         }
     }
 
-    /// The folder that the running modules of an application come from; that of most, if they come from several.
+    /// The folder of beams of a running application: where most of its modules come from, as long as the code path
+    /// leads there; else where it leads (an upgrade loads changed modules only, the others keep the file they had).
     pub fn folder_of_app(&self, app: &App) -> Option<&str> {
         let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
         let files = self.apps.get(app)?.modules.iter();
@@ -101,7 +102,13 @@ impl NodeFacts {
             *folders.entry(folder).or_default() += 1;
         }
         let most = folders.into_iter().max_by_key(|(_, count)| *count);
-        most.map(|(folder, _)| folder)
+        let (most, _) = most?;
+        let path = || self.path.iter().map(String::as_str);
+        if path().any(|folder| folder == most) {
+            return Some(most);
+        }
+        let named = path().find(|folder| super::moves::name_of(folder) == Some(app.as_str()));
+        Some(named.unwrap_or(most))
     }
 }
 

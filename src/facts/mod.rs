@@ -26,6 +26,7 @@ mod flow;
 pub mod light;
 mod literal;
 pub mod live;
+pub mod moves;
 pub mod natures;
 mod on_disk;
 mod opcode;

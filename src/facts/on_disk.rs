@@ -11,15 +11,16 @@ use super::change::{Beam, Gone, GoneHow, Notice, Untouched};
 use super::compare::{Look, unusable};
 use super::disk::{OnDisk, folder_of};
 use super::live::{self, CORE, Origin};
+use super::moves;
 use super::places::Places;
-use super::specs::{Spec, compare_versions, versioned};
+use super::specs::Spec;
 use crate::diag::Result;
 use crate::name::{App, Module};
 
 /// The beams of the node's disk that differ from what runs.
 pub(super) fn on_disk(look: &mut Look<'_>) -> Result<BTreeMap<Module, Beam>> {
     let mut wanted = changed_files(look)?;
-    let places = Places::look(look.facts, &mut look.disk)?;
+    let places = Places::look(look.facts, &look.left, &mut look.disk)?;
     doubles(look, &places, &mut wanted)?;
     let specs = specifications(look, &places)?;
     unloaded(look, &places, &specs, &mut wanted);
@@ -36,7 +37,7 @@ fn changed_files(look: &mut Look<'_>) -> Result<BTreeMap<Module, String>> {
         .iter()
         .filter_map(|(module, loaded)| match &loaded.origin {
             Origin::File(file) if file.ends_with(".beam") && file.starts_with('/') => {
-                Some((module, file.clone(), loaded.md5))
+                Some((module, look.moved(file), loaded.md5))
             }
             _ => None,
         })
@@ -83,19 +84,19 @@ fn doubles(
 ) -> Result<()> {
     let mut doubtful = Vec::new();
     for (module, spots) in places.all() {
-        let Some(file) = look.facts.file_of(module) else {
+        let Some(file) = look.facts.file_of(module).map(|file| look.moved(file)) else {
             continue;
         };
         let mut path = spots.iter().filter(|spot| spot.in_path);
         let Some(first) = path.next() else { continue };
         if first.file != file {
-            doubtful.push((module.clone(), file.to_owned(), first.file.clone()));
+            doubtful.push((module.clone(), file, first.file.clone()));
         } else if wanted.contains_key(module) && !first.folder.ends_with("/consolidated") {
             let others: Vec<String> = path.map(|spot| spot.file.clone()).collect();
             if !others.is_empty() {
                 look.set.notices.push(Notice::SeveralInPath {
                     module: module.clone(),
-                    taken: file.to_owned(),
+                    taken: file,
                     others,
                 });
             }
@@ -135,7 +136,7 @@ fn specifications(look: &mut Look<'_>, places: &Places) -> Result<BTreeMap<App, 
         .keys()
         .filter(|app| !CORE.contains(&app.as_str()))
         .filter_map(|app| {
-            let file = format!("{}/{app}.app", facts.folder_of_app(app)?);
+            let file = format!("{}/{app}.app", look.new_folder(app)?);
             places.has_spec(&file).then(|| (app.clone(), file))
         })
         .collect();
@@ -164,9 +165,13 @@ pub(super) fn compare_specs(
             Err(why) => look.set.notices.push(Notice::BadSpec { file, why }),
         }
     }
+    let mut old = running_specs(look, &specs)?;
     let with_env: Vec<App> = specs
         .iter()
-        .filter(|(_, _, spec)| !spec.env.is_empty())
+        .filter(|(app, _, spec)| {
+            let had = old.get(app).is_some_and(|old| !old.env.is_empty());
+            had || !spec.env.is_empty()
+        })
         .map(|(app, _, _)| app.clone())
         .collect();
     let environments = live::environments(look.session, &with_env)?;
@@ -175,14 +180,34 @@ pub(super) fn compare_specs(
     for (app, file, spec) in &specs {
         let env = environments.get(app).unwrap_or(&none);
         let running = look.facts.apps.get(app);
-        look.set
-            .specs
-            .extend(running.and_then(|running| spec.against(app, file, running, env)));
+        look.set.specs.extend(
+            running.and_then(|running| spec.against(app, file, running, env, old.remove(app))),
+        );
     }
     Ok(specs
         .into_iter()
         .map(|(app, _, spec)| (app, spec))
         .collect())
+}
+
+/// The specifications that the applications were started with, where those are still there: beside the code that runs,
+/// when the new ones are in other files.
+fn running_specs(look: &mut Look<'_>, new: &[(App, String, Spec)]) -> Result<BTreeMap<App, Spec>> {
+    let files: Vec<(&App, String)> = new
+        .iter()
+        .filter_map(|(app, file, _)| {
+            let running = format!("{}/{app}.app", look.facts.folder_of_app(app)?);
+            (running != *file).then_some((app, running))
+        })
+        .collect();
+    let paths: Vec<String> = files.iter().map(|(_, file)| file.clone()).collect();
+    let texts = look.disk.read(&paths)?;
+    let specs = files.into_iter().zip(texts).filter_map(|((app, _), text)| {
+        let spec = Spec::read(&text?).ok()?;
+        let runs = look.facts.apps.get(app)?.vsn == spec.vsn;
+        (runs && spec.app.as_ref() == Some(app)).then(|| (app.clone(), spec))
+    });
+    Ok(specs.collect())
 }
 
 /// Files of modules that are not loaded: new ones, and those that the node loads when they are called.
@@ -198,10 +223,10 @@ fn unloaded(
         .filter_map(|file| folder_of(file))
         .map(str::to_owned)
         .collect();
-    let owners: BTreeMap<&str, &App> = facts
+    let owners: BTreeMap<String, &App> = facts
         .apps
         .keys()
-        .filter_map(|app| Some((facts.folder_of_app(app)?, app)))
+        .filter_map(|app| Some((look.new_folder(app)?.to_owned(), app)))
         .collect();
     let mut on_demand: BTreeMap<Option<App>, Vec<Module>> = BTreeMap::new();
     for (module, spots) in places.all() {
@@ -245,48 +270,13 @@ fn covered(look: &mut Look<'_>, places: &Places) {
 
 /// Newer versions of running applications in `NAME-VSN` folders beside theirs.
 fn beside(look: &mut Look<'_>) -> Result<()> {
-    let facts = look.facts;
-    let mut roots: BTreeMap<&str, Vec<(&App, &str, &str)>> = BTreeMap::new();
-    for app in facts.apps.keys() {
-        if CORE.contains(&app.as_str()) {
-            continue;
-        }
-        let place = facts
-            .folder_of_app(app)
-            .and_then(|folder| folder.strip_suffix("/ebin"))
-            .and_then(|folder| folder.rsplit_once('/'));
-        if let Some((root, folder)) = place
-            && let Some((name, vsn)) = versioned(folder)
-        {
-            roots.entry(root).or_default().push((app, name, vsn));
-        }
-    }
-    let folders: Vec<String> = roots.keys().map(|root| (*root).to_owned()).collect();
-    let mut found = Vec::new();
-    for (names, (root, apps)) in look.disk.list(&folders)?.iter().zip(&roots) {
-        for (app, name, vsn) in apps {
-            let newest = names
-                .iter()
-                .filter_map(|folder| versioned(folder))
-                .filter(|(other, newer)| other == name && compare_versions(newer, vsn).is_gt())
-                .max_by(|(_, a), (_, b)| compare_versions(a, b));
-            if let Some((_, newer)) = newest {
-                let folder = format!("{root}/{name}-{newer}/ebin");
-                found.push(((*app).clone(), (*vsn).to_owned(), newer.to_owned(), folder));
-            }
-        }
-    }
-    let folders: Vec<String> = found.iter().map(|(.., folder)| folder.clone()).collect();
-    let listings = look.disk.list(&folders)?;
-    for ((app, running, newer, folder), names) in found.into_iter().zip(listings) {
-        if names.iter().any(|name| name.ends_with(".beam")) {
-            look.set.notices.push(Notice::NewerBeside {
-                app,
-                running,
-                newer,
-                folder,
-            });
-        }
+    for (app, running, newer, folder) in moves::beside(look)? {
+        look.set.notices.push(Notice::NewerBeside {
+            app,
+            running,
+            newer,
+            folder,
+        });
     }
     Ok(())
 }

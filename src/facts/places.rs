@@ -29,13 +29,23 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Lists the folders that matter on a node.
-    pub(super) fn look(facts: &NodeFacts, disk: &mut Disk<'_>) -> Result<Self> {
-        let folders = folders(facts);
+    /// Lists the folders that matter on a node; instead of those that are `left`, those that take their place.
+    pub(super) fn look(
+        facts: &NodeFacts,
+        left: &BTreeMap<String, String>,
+        disk: &mut Disk<'_>,
+    ) -> Result<Self> {
+        let mut seen = BTreeSet::new();
+        let (here, folders): (Vec<String>, Vec<String>) = folders(facts)
+            .into_iter()
+            .map(|folder| (left.get(&folder).unwrap_or(&folder).clone(), folder))
+            .filter(|(shown, _)| seen.insert(shown.clone()))
+            .map(|(shown, folder)| (folder, shown))
+            .unzip();
         let listings = disk.list(&folders)?;
         let path: BTreeSet<&str> = facts.path.iter().map(String::as_str).collect();
         let mut places = Self::default();
-        for (folder, names) in folders.iter().zip(listings) {
+        for ((folder, was), names) in folders.iter().zip(&here).zip(listings) {
             for name in names {
                 let file = format!("{folder}/{name}");
                 if name.ends_with(".app") {
@@ -43,7 +53,7 @@ impl Places {
                 } else if let Some(module) = name.strip_suffix(".beam") {
                     let spot = Spot {
                         folder: folder.clone(),
-                        in_path: path.contains(folder.as_str()),
+                        in_path: path.contains(was.as_str()),
                         file,
                     };
                     places

@@ -25,6 +25,8 @@ pub struct Spec {
     pub modules: Option<BTreeSet<Module>>,
     /// `env`.
     pub env: BTreeMap<Atom, Term>,
+    /// The module of `mod`.
+    pub callback: Option<Module>,
 }
 
 /// How a new specification differs from the running application.
@@ -40,17 +42,21 @@ pub struct SpecChange {
     pub added: Vec<Module>,
     /// Modules that only the running one lists.
     pub removed: Vec<Module>,
-    /// Keys of `env` that the running application does not have, with their defaults.
-    pub env: Vec<(Atom, Term)>,
+    /// What would become of the keys of `env`.
+    pub env: Vec<EnvChange>,
+    /// The callback module of the application, which is told when `env` changes.
+    pub callback: Option<Module>,
 }
 
-/// The keys of `env` that are new, of all applications, with their defaults.
-pub fn new_keys(specs: &[SpecChange]) -> Vec<(App, Atom, Term)> {
-    let all = specs.iter().flat_map(|spec| {
-        let pairs = spec.env.iter();
-        pairs.map(|(key, value)| (spec.app.clone(), key.clone(), value.clone()))
-    });
-    all.collect()
+/// A key of an application's `env` that a new specification changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnvChange {
+    /// The key.
+    pub key: Atom,
+    /// What it is now; `None` for a key that is new.
+    pub was: Option<Term>,
+    /// The new default; `None` for a key that goes.
+    pub new: Option<Term>,
 }
 
 impl Spec {
@@ -89,6 +95,10 @@ impl Spec {
             app: Some(App::new(name.as_str())),
             vsn: value("vsn").and_then(Term::to_text).unwrap_or_default(),
             modules,
+            callback: match value("mod").and_then(Term::as_tuple) {
+                Some([module, _]) => module.as_atom().map(|name| Module::new(name.as_str())),
+                _ => None,
+            },
             env: env
                 .iter()
                 .filter_map(|pair| match pair.as_tuple()? {
@@ -105,13 +115,39 @@ impl Spec {
     }
 
     /// What differs from the running application; `None` when nothing does.
+    ///
+    /// A key that the node has is left alone, unless its value is still the default of the specification that the
+    /// application was started with (`old`, where that is known): nobody has set it to anything, so it follows the
+    /// new default, or goes when the new specification has no such key. This is what OTP's release handler does.
     pub fn against(
         &self,
         app: &App,
         file: &str,
         running: &RunningApp,
         env: &BTreeMap<Atom, Term>,
+        old: Option<Spec>,
     ) -> Option<SpecChange> {
+        let defaults = old.map(|old| old.env).unwrap_or_default();
+        let untouched = |key: &Atom| {
+            defaults
+                .get(key)
+                .is_some_and(|value| env.get(key) == Some(value))
+        };
+        let mut keys: BTreeSet<&Atom> = self.env.keys().collect();
+        keys.extend(defaults.keys());
+        let env = keys.into_iter().filter_map(|key| {
+            let (was, new) = (env.get(key), self.env.get(key));
+            let changes = match was {
+                None => new.is_some(),
+                Some(_) => was != new && untouched(key),
+            };
+            changes.then(|| EnvChange {
+                key: key.clone(),
+                was: was.cloned(),
+                new: new.cloned(),
+            })
+        });
+        let env: Vec<EnvChange> = env.collect();
         let old: BTreeSet<&Module> = running.modules.iter().collect();
         let new: Option<BTreeSet<&Module>> = self.modules.as_ref().map(|m| m.iter().collect());
         let only = |these: &BTreeSet<&Module>, those: &BTreeSet<&Module>| -> Vec<Module> {
@@ -123,12 +159,8 @@ impl Spec {
             vsn: (self.vsn != running.vsn).then(|| (running.vsn.clone(), self.vsn.clone())),
             added: new.as_ref().map_or_else(Vec::new, |new| only(new, &old)),
             removed: new.as_ref().map_or_else(Vec::new, |new| only(&old, new)),
-            env: self
-                .env
-                .iter()
-                .filter(|(key, _)| !env.contains_key(*key))
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect(),
+            env,
+            callback: self.callback.clone(),
         };
         let nothing = change.vsn.is_none()
             && change.added.is_empty()

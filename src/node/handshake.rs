@@ -53,6 +53,14 @@ pub(crate) struct Peer {
     pub(crate) flags: u64,
 }
 
+/// How a handshake ended that nobody refused for good.
+pub(crate) enum Shaken {
+    /// We are connected.
+    Peer(Peer),
+    /// The node is still busy with another connection of our name: told, unless a later try gets through.
+    Busy(Box<Diagnostic>),
+}
+
 /// Goes through the handshake. `challenge` must be random.
 pub(crate) fn shake(
     stream: &mut dyn Stream,
@@ -61,7 +69,7 @@ pub(crate) fn shake(
     cookie: &Cookie,
     challenge: u32,
     deadline: Deadline,
-) -> Result<Peer> {
+) -> Result<Shaken> {
     let mut talk = Talk {
         stream,
         framing,
@@ -69,11 +77,13 @@ pub(crate) fn shake(
         deadline,
     };
     talk.send_name(local)?;
-    talk.receive_status(local)?;
+    if let Some(busy) = talk.receive_status(local)? {
+        return Ok(Shaken::Busy(busy));
+    }
     let (peer, theirs) = talk.receive_challenge()?;
     talk.send_reply(challenge, &cookie.digest(theirs))?;
     talk.receive_ack(cookie, challenge)?;
-    Ok(peer)
+    Ok(Shaken::Peer(peer))
 }
 
 struct Talk<'a> {
@@ -95,7 +105,8 @@ impl Talk<'_> {
         self.send(&message)
     }
 
-    fn receive_status(&mut self, local: &Local) -> Result<()> {
+    /// `Some` when the node asks for another try.
+    fn receive_status(&mut self, local: &Local) -> Result<Option<Box<Diagnostic>>> {
         let message = self.receive("its status")?;
         let Some((b's', status)) = message.split_first().map(|(tag, rest)| (*tag, rest)) else {
             return Err(self.strange("it does not answer our name with a status"));
@@ -105,14 +116,13 @@ impl Talk<'_> {
             Err(Box::new(Diagnostic::new(Code::E506, title).help(help)))
         };
         match status {
-            b"ok" | b"ok_simultaneous" => Ok(()),
-            b"nok" => refuse(
-                format!(
-                    "{target} is just connecting to {} itself and refused us",
-                    local.name
-                ),
-                "try again; each try goes by a new name unless --name is given",
-            ),
+            b"ok" | b"ok_simultaneous" => Ok(None),
+            b"nok" => {
+                let title = format!("{target} is just connecting to {} itself", local.name);
+                let help = "try again; each try goes by a new name unless --name is given";
+                let told = Diagnostic::new(Code::E506, title).help(help);
+                Ok(Some(Box::new(told)))
+            }
             b"not_allowed" => refuse(
                 format!("{target} does not allow a connection from {}", local.name),
                 "the node restricts who may connect (`net_kernel:allow/1`), or it needs distribution flags of a newer updo; pass an allowed name with --name",

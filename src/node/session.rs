@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::control;
 use super::cookie::{Cookie, plain};
 use super::epmd;
-use super::handshake::{Framing, Local, Peer, shake};
+use super::handshake::{Framing, Local, Peer, Shaken, shake};
 use super::ids::Ids;
 use super::mailbox::Mailbox;
 use super::name::{Address, default_local};
@@ -63,6 +63,10 @@ impl Connect {
     }
 }
 
+/// How often a node is asked that is busy with another connection of our name, and how long apart.
+const TRIES: u32 = 4;
+const AGAIN: Duration = Duration::from_millis(150);
+
 /// A connection to a node. Clones share it.
 #[derive(Clone)]
 pub struct Session {
@@ -100,6 +104,22 @@ impl Session {
     /// answer in time).
     pub fn connect(what: &Connect) -> Result<Session> {
         let deadline = Deadline::after(what.timeout);
+        let mut tries = 1;
+        loop {
+            match Self::once(what, deadline)? {
+                Ok(session) => return Ok(session),
+                // A name that was used a moment ago: the node has not yet noted that the other connection is up, or gone.
+                Err(_) if tries < TRIES => {
+                    std::thread::sleep(AGAIN);
+                    tries += 1;
+                }
+                Err(busy) => return Err(busy),
+            }
+        }
+    }
+
+    /// One try; `Ok(Err(…))` when another one may get through.
+    fn once(what: &Connect, deadline: Deadline) -> Result<Result<Session>> {
         let target = Address::parse(&what.node)?;
         let tcp = open(&target, what, deadline)?;
         let random = Random::new()?;
@@ -123,7 +143,7 @@ impl Session {
         };
         let names = (&target, &who);
         trace::tell(|| format!("connect {target} as {local}"));
-        let peer = shake(
+        let shaken = shake(
             &mut *stream,
             framing,
             names,
@@ -132,6 +152,10 @@ impl Session {
             deadline,
         )
         .inspect_err(|told| trace::tell(|| format!("refused {target}: {}", told.code)))?;
+        let peer = match shaken {
+            Shaken::Peer(peer) => peer,
+            Shaken::Busy(told) => return Ok(Err(told)),
+        };
         trace::tell(|| {
             let Peer {
                 creation, flags, ..
@@ -139,7 +163,7 @@ impl Session {
             format!("connected to {target}, creation {creation}, flags {flags:#x}")
         });
         let ids = Ids::new(Atom::new(&local), random.creation, random.salt);
-        Self::serve(stream, (what.node.clone(), local), ids, (peer, terms))
+        Self::serve(stream, (what.node.clone(), local), ids, (peer, terms)).map(Ok)
     }
 
     fn serve(

@@ -4,6 +4,7 @@
 //! expressions and is decided per node by `rules::manual`. Reading a plan asks nobody anything.
 
 mod checks;
+mod code;
 mod constants;
 mod include;
 pub mod load;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use crate::diag::{SourceMap, Span};
 use crate::eval::{Bindings, Functions};
+use crate::facts::moves::Libraries;
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
@@ -243,8 +245,10 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// `code`; on disk when the plan says nothing.
     pub code: CodeFrom,
-    /// `code … #{env => true}`: whether keys that are new in `.app` files are set.
+    /// `code … #{env => true}`: whether the configuration follows new `.app` files.
     pub env: bool,
+    /// `code on_disk #{newest => …, from => …, update_paths => …}`: applications whose new version is in another folder.
+    pub libraries: Libraries,
     /// `code push … #{persist => true}`: whether the beams are written to the node's disk as well.
     pub persist: bool,
     /// `old from`.

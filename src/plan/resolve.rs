@@ -13,9 +13,10 @@ use super::{CodeFrom, Executing, Failing, Patterns, Plan, Rollback, Rule, Window
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
+use crate::facts::moves::Libraries;
 use crate::syntax::ast::{
-    Expr, ExprKind, Moment as HookMoment, OptionPair, Options, Place, Spanned, Statement,
-    StatementKind, Tail,
+    Expr, ExprKind, Moment as HookMoment, OptionPair, Place, Spanned, Statement, StatementKind,
+    Tail,
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
@@ -39,6 +40,7 @@ pub(super) fn resolve(
         targets: Vec::new(),
         code: CodeFrom::OnDisk,
         env: false,
+        libraries: Libraries::default(),
         persist: false,
         old_from: Vec::new(),
         constants: Bindings::new(),
@@ -309,46 +311,6 @@ impl Resolver<'_> {
         }
     }
 
-    /// `code on_disk` and `code push […]`: where the new code comes from.
-    fn code(
-        &mut self,
-        push: Option<&[Spanned<String>]>,
-        options: &Options,
-        tail: &Tail,
-        folder: PathBuf,
-        span: Span,
-    ) {
-        self.once("code", span);
-        known(options, "code", &words::words(words::CODE), &mut self.said);
-        for pair in options {
-            match pair.key.value.as_str() {
-                "env" => self.plan.env = self.switch("env", pair),
-                "persist" if push.is_some() => self.plan.persist = self.switch("persist", pair),
-                word @ ("persist" | "replace") => {
-                    let what = format!("`code … {word}`");
-                    self.said.push(unsupported(pair.key.span, &what));
-                }
-                // E204 was told.
-                _ => {}
-            }
-        }
-        self.no_guard(tail, "code");
-        if let Some(patterns) = push {
-            self.plan.code = CodeFrom::Push(located_patterns(patterns, folder));
-        }
-    }
-
-    /// An option that is `true` or `false`.
-    fn switch(&mut self, name: &str, pair: &OptionPair) -> bool {
-        let value = constant(&pair.value, &self.plan.constants, &mut self.said);
-        let Some(value) = value else { return false };
-        if !value.is_atom("true") && !value.is_atom("false") {
-            self.said
-                .push(wrong(name, "`true` or `false`", &pair.value, &value));
-        }
-        value.is_atom("true")
-    }
-
     /// Keeps a statement that is decided per node; an override without a reason is worth a word.
     fn rule(&mut self, statement: Statement, layer: usize) {
         let (StatementKind::Relation { tail, .. }
@@ -505,7 +467,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn no_guard(&mut self, tail: &Tail, what: &str) {
+    pub(super) fn no_guard(&mut self, tail: &Tail, what: &str) {
         if let Some(first) = tail.when.first() {
             self.said
                 .push(unsupported(first.span, &format!("`{what} … when`")));
@@ -535,7 +497,7 @@ impl Resolver<'_> {
     }
 }
 
-fn located_patterns(patterns: &[Spanned<String>], base: PathBuf) -> Patterns {
+pub(super) fn located_patterns(patterns: &[Spanned<String>], base: PathBuf) -> Patterns {
     Patterns {
         patterns: patterns.iter().map(|p| (p.value.clone(), p.span)).collect(),
         base,

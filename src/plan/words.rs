@@ -61,6 +61,7 @@ pub const MODULE: &[Opt] = &[
     opt("timeout", "patience when suspending and converting: a duration or `infinity`", &["infinity", "default"]),
     opt("purge", "`soft` (nobody is killed), `brutal`, `{wait, D}`; or a pair, before and after the switch", &["soft", "brutal"]),
     opt("children", "for supervisors: `#{start => [Id], stop => [Id]}`, children that are started and stopped when everybody has resumed", &[]),
+    opt("remove", "`true`: the module is taken off the node, last of all", SWITCH),
 ];
 
 /// Options of `require` and `verify`.
@@ -98,7 +99,10 @@ pub const TLS: &[Opt] = &[
 /// Options of `code`.
 #[rustfmt::skip]
 pub const CODE: &[Opt] = &[
-    opt("env", "`true`: keys that are new in `.app` files are set to their defaults", SWITCH),
+    opt("env", "`true`: the configuration follows new `.app` files", SWITCH),
+    opt("newest", "on disk: the newest `NAME-VSN` beside the running one; a list of applications, or `all`", &["all"]),
+    opt("from", "on disk: another folder of applications on the node", &[]),
+    opt("update_paths", "with `from`, `true`: the code path of applications in which nothing differs is switched too", SWITCH),
     opt("persist", "with `push`, `true`: the beams are also written to the node's disk after success", SWITCH),
     opt("replace", "not carried out (E110)", SWITCH),
 ];

@@ -16,6 +16,7 @@ use crate::rules::{Change, Class, Origin, Ruleset};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
 use crate::script::lower::{By, Ranks, Script, processes, running, suspended, switched};
+use crate::term::Term;
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Copy, Debug)]
@@ -238,6 +239,7 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
             folders.join(", ")
         );
     }
+    settings(out, shown.rules, style);
     for (low, origin) in &shown.script.inserted {
         let (line, because) = match origin {
             Origin::Plan { span, because } => (place(shown.sources(), *span), because.as_deref()),
@@ -274,9 +276,60 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
             .collect();
         folders.sort_unstable();
         folders.dedup();
-        let _ = writeln!(out, "  persist  in {}", folders.join(", "));
+        let gone: Vec<Module> = shown
+            .rules
+            .modules
+            .keys()
+            .filter(|module| {
+                let changed = shown.changes.modules.get(*module);
+                changed.is_some_and(|changed| changed.new.is_none())
+            })
+            .cloned()
+            .collect();
+        if !folders.is_empty() {
+            let _ = writeln!(out, "  persist  in {}", folders.join(", "));
+        }
+        if !gone.is_empty() {
+            let files = if gone.len() == 1 {
+                "the file"
+            } else {
+                "the files"
+            };
+            let _ = writeln!(
+                out,
+                "  persist  {files} of {} will be deleted",
+                self::names(&gone)
+            );
+        }
     }
     let _ = writeln!(out, "  undo     {}", undo(shown, style));
+}
+
+/// Where code and configuration will come from.
+fn settings(out: &mut String, rules: &Ruleset, style: Style) {
+    let arrow = if style.unicode { "→" } else { "->" };
+    for one in &rules.moves {
+        let _ = writeln!(
+            out,
+            "  paths    {}: {} {arrow} {}",
+            one.app, one.from, one.to
+        );
+    }
+    for configured in &rules.env {
+        let keys: Vec<String> = configured
+            .keys
+            .iter()
+            .map(|change| {
+                let key = Term::Atom(change.key.clone());
+                match (&change.was, &change.new) {
+                    (None, Some(new)) => format!("{key} = {new} (new)"),
+                    (Some(was), Some(new)) => format!("{key} = {was} {arrow} {new}"),
+                    (_, None) => format!("{key} goes"),
+                }
+            })
+            .collect();
+        let _ = writeln!(out, "  env      {}: {}", configured.app, keys.join(", "));
+    }
 }
 
 /// Who stands still, and when.

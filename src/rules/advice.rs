@@ -2,24 +2,26 @@
 //!
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
-use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset};
+use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset, removal};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
 use crate::facts::procs::{Example, Start};
-use crate::facts::specs::SpecChange;
+use crate::facts::specs::{EnvChange, SpecChange};
 use crate::name::Module;
 use crate::plan::{CodeFrom, Plan, Rollback};
 use crate::term::Term;
 
 /// How many modules or processes a diagnostic names one by one.
-const NAMED: usize = 5;
+pub(super) const NAMED: usize = 5;
 
 /// Everything there is to say, in no particular order.
 pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
     let mut said: Vec<Diagnostic> = Vec::new();
     said.extend(changes.untouched.iter().map(|(m, why)| untouched(m, why)));
-    said.extend(changes.gone.iter().map(gone));
+    let stays = |gone: &&Gone| !rules.modules.contains_key(&gone.module);
+    said.extend(changes.gone.iter().filter(stays).map(gone));
+    removal::advice(plan, changes, rules, &mut said);
     said.extend(changes.notices.iter().map(notice));
     said.extend(changes.specs.iter().map(|s| specification(plan, s)));
     unresolved_calls(changes, rules, &mut said);
@@ -29,18 +31,22 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         };
         special(module, changed, &decided.class.origin, &mut said);
         callback_mode(module, changed, &mut said);
+        killed(module, changed, decided, &mut said);
+        // How processes get along with the new version is no question of what goes.
+        if changed.new.is_none() {
+            continue;
+        }
         let class = decided.class.value;
         found_one_way(module, changed, class, &mut said);
         contradiction(changes, module, changed, class, &mut said);
         one_way(plan, module, changed, decided, &mut said);
-        killed(module, changed, decided, &mut said);
     }
     way_back(plan, changes, rules, &mut said);
     said
 }
 
 /// `1 process`, `3 processes`.
-fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
@@ -51,7 +57,7 @@ fn names<'a>(modules: impl IntoIterator<Item = &'a Module>) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-fn example(example: &Example) -> String {
+pub(super) fn example(example: &Example) -> String {
     format!("{} ({})", Term::Pid(example.pid.clone()), example.call)
 }
 
@@ -89,11 +95,14 @@ fn gone(gone: &Gone) -> Diagnostic {
     let title = match &gone.how {
         GoneHow::File(_) => format!("the file of `{module}` is gone"),
         GoneHow::Unlisted(app) => format!("the new {app}.app does not list `{module}` any more"),
+        GoneHow::Plan => format!("`{module}` is not removed"),
     };
     let mut told = Diagnostic::new(Code::W319, title).note("the module stays loaded and callable");
     if let GoneHow::File(file) = &gone.how {
         told = told.note(format!("it was {file}"));
     }
+    let remove = format!("to remove it: `module {module} #{{remove => true}} because \"…\".`");
+    told = told.help(remove);
     if gone.callers.is_empty() {
         return told.note("no loaded module calls it in its code");
     }
@@ -103,7 +112,7 @@ fn gone(gone: &Gone) -> Diagnostic {
     told
 }
 
-fn calls(caller: &Caller) -> String {
+pub(super) fn calls(caller: &Caller) -> String {
     let functions: Vec<String> = caller
         .functions
         .iter()
@@ -139,8 +148,9 @@ fn notice(notice: &Notice) -> Diagnostic {
             Code::W331,
             format!("{app} {newer} is installed beside {running}, which runs"),
         )
+        .note(format!("it is in {folder}"))
         .note("`code on_disk` compares with the folder that the running code came from")
-        .help(format!("to upgrade to it: `code push [\"{folder}\"].` (where updo can read that folder)")),
+        .help(format!("to upgrade to it, code path and all: `code on_disk #{{newest => [{app}]}}.`")),
         Notice::SeveralInPath {
             module,
             taken,
@@ -201,7 +211,7 @@ fn notice(notice: &Notice) -> Diagnostic {
 fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     let app = &spec.app;
     let title = if plan.env && !spec.env.is_empty() {
-        format!("of the new {app}.app only the new keys are taken over")
+        format!("of the new {app}.app only the configuration is taken over")
     } else {
         format!("the new {app}.app is not taken over")
     };
@@ -217,13 +227,8 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     if !spec.removed.is_empty() {
         told = told.note(format!("modules removed: {}", names(&spec.removed)));
     }
-    for (key, value) in &spec.env {
-        let key = Term::Atom(key.clone());
-        told = told.note(if plan.env {
-            format!("env: `{key}` is new and will be set to {value}, as the plan says")
-        } else {
-            format!("env: `{key}` is new (default {value}); new code reads `undefined`")
-        });
+    for change in &spec.env {
+        told = told.note(format!("env: {}", env_change(change, plan.env)));
     }
     told =
         told.note("OTP has no documented way to change the specification of a running application");
@@ -235,8 +240,29 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
         CodeFrom::Push(_) => "code push […] #{env => true}.",
     };
     told.help(format!(
-        "to have new keys set before the new code reads them, and taken away should it fail: `{code}`"
+        "to have the configuration follow before the new code reads it, and put back should it fail: `{code}`"
     ))
+}
+
+/// What becomes of a key, whether the plan wants it or not.
+fn env_change(change: &EnvChange, wanted: bool) -> String {
+    let key = Term::Atom(change.key.clone());
+    match (&change.was, &change.new, wanted) {
+        (None, Some(new), true) => {
+            format!("`{key}` is new and will be set to {new}, as the plan says")
+        }
+        (None, Some(new), false) => {
+            format!("`{key}` is new (default {new}); new code reads `undefined`")
+        }
+        (Some(was), Some(new), true) => {
+            format!("the default of `{key}` is {new} now; {was} will be replaced, as the plan says")
+        }
+        (Some(was), Some(new), false) => {
+            format!("the default of `{key}` is {new} now; new code reads {was}")
+        }
+        (_, None, true) => format!("`{key}` is gone and will be taken away, as the plan says"),
+        (_, None, false) => format!("`{key}` is gone; it stays set"),
+    }
 }
 
 /// W315: calls that only a plan rule can account for.

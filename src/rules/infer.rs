@@ -27,7 +27,7 @@ fn rules(changes: &ChangeSet, changed: &Changed) -> ModuleRules {
             (class, change)
         }
         None => (
-            Ruled::inferred(Class::Plain, "deleted in the new version"),
+            Ruled::inferred(Class::Plain, "goes: the plan removes it"),
             Ruled::default(Change::Soft),
         ),
     };

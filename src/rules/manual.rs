@@ -57,6 +57,8 @@ pub enum Attribute {
     Purge(Purge, Purge),
     /// `children`.
     Children(Children),
+    /// `remove`: whether the module goes.
+    Remove(bool),
 }
 
 impl Attribute {
@@ -69,6 +71,7 @@ impl Attribute {
             Self::Timeout(_) => "timeout",
             Self::Purge(..) => "purge",
             Self::Children(_) => "children",
+            Self::Remove(_) => "remove",
         }
     }
 }

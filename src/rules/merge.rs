@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::manual::{Attribute, AttributeRule, EdgeRule, Manual, Selection, Source};
-use super::{Change, Class, Cycle, ModuleRules, Origin, Ruled, Ruleset, infer};
+use super::{Change, Class, Cycle, ModuleRules, Origin, Ruled, Ruleset, infer, removal};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::graph::{Edge, Graph, Reason};
@@ -32,6 +32,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     let mut graph = graph.without(&gone);
     merge_edges(&mut graph, manual, &mut said);
     merge_attributes(&mut modules, manual, &mut said);
+    removed(changes, &mut modules, manual);
     conversions_exist(changes, &modules, &mut said);
     let mut rings = contradictions(&graph, &mut said);
     rings.extend(impossible_orders(&graph, manual, &mut said));
@@ -45,6 +46,8 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             cycles,
             left_out,
             env: Vec::new(),
+            moves: changes.moves.clone(),
+            removed_apps: removal::applications(manual),
         },
         diagnostics: said,
     }
@@ -346,6 +349,26 @@ fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
             rules.post_purge = ruled(*post, origin);
         }
         Attribute::Children(children) => rules.children = ruled(children.clone(), origin),
+        // Decided before the facts were complete: what goes has no new version.
+        Attribute::Remove(_) => {}
+    }
+}
+
+/// Who says that a module goes.
+fn removed(changes: &ChangeSet, modules: &mut BTreeMap<Module, ModuleRules>, manual: &Manual) {
+    let by_name = removal::by_name(manual);
+    let apps = removal::applications(manual);
+    for (module, rules) in modules {
+        let Some(changed) = changes.modules.get(module).filter(|c| c.new.is_none()) else {
+            continue;
+        };
+        let with_app = changed.app.as_ref().and_then(|app| apps.get(app));
+        if let Some(origin) = by_name.get(module).or(with_app) {
+            rules.class = Ruled {
+                value: Class::Plain,
+                origin: origin.clone(),
+            };
+        }
     }
 }
 

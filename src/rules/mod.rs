@@ -9,6 +9,7 @@ pub mod children;
 pub mod infer;
 pub mod manual;
 pub mod merge;
+pub mod removal;
 pub mod resolve;
 pub mod shared;
 pub mod view;
@@ -17,6 +18,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::facts::moves::Move;
+use crate::facts::specs::EnvChange;
 pub use children::Children;
 
 use crate::diag::Span;
@@ -164,6 +167,17 @@ pub struct Cycle {
     pub declared: Option<Origin>,
 }
 
+/// The keys of an application's `env` that change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configured {
+    /// The application.
+    pub app: App,
+    /// Its callback module: `config_change/3` is called there, if it is exported.
+    pub callback: Option<Module>,
+    /// The keys.
+    pub keys: Vec<EnvChange>,
+}
+
 /// Everything decided: the input of the script.
 #[derive(Clone, Debug)]
 pub struct Ruleset {
@@ -177,6 +191,10 @@ pub struct Ruleset {
     pub cycles: Vec<Cycle>,
     /// Changed modules that the plan leaves out, and by which statement.
     pub left_out: Vec<(Module, Origin)>,
-    /// Keys that are new in `.app` files and that the plan wants set, with their defaults.
-    pub env: Vec<(App, Atom, Term)>,
+    /// How the configuration of applications follows their new `.app` files, when the plan wants that.
+    pub env: Vec<Configured>,
+    /// Applications whose code path is switched.
+    pub moves: Vec<Move>,
+    /// Applications that are removed, with the statement.
+    pub removed_apps: BTreeMap<App, Origin>,
 }

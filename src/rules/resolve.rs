@@ -113,10 +113,14 @@ impl Resolver<'_> {
                 if !self.holds(tail) {
                     return;
                 }
-                let Some(modules) = self.subject(subject) else {
-                    return;
-                };
                 let values = self.attributes(options);
+                // What is removed may have gone already: a plan that is run again says nothing wrong.
+                let goes = |(value, _): &(Attribute, _)| *value == Attribute::Remove(true);
+                let modules = match values.iter().any(goes) {
+                    true => self.names(subject),
+                    false => self.subject(subject),
+                };
+                let Some(modules) = modules else { return };
                 let by_name = names_one_by_one(subject);
                 self.manual.attributes.push(AttributeRule {
                     modules,
@@ -245,8 +249,8 @@ impl Resolver<'_> {
         })
     }
 
-    /// The modules of a subject; a name that nobody knows is an error.
-    fn subject(&mut self, expr: &Expr) -> Option<Vec<Module>> {
+    /// The modules that a subject names, known or not.
+    fn names(&mut self, expr: &Expr) -> Option<Vec<Module>> {
         let term = self.value(expr)?;
         let names: Option<Vec<Module>> = match &term {
             Term::Atom(atom) => Some(vec![Module::new(atom.as_str())]),
@@ -256,14 +260,19 @@ impl Resolver<'_> {
                 .collect(),
             _ => None,
         };
-        let Some(names) = names else {
+        if names.is_none() {
             let title = format!("a subject wants modules, got `{term}`");
             self.said.push(
                 Diagnostic::new(Code::E205, title)
                     .label(expr.span, "not a module or a list of modules"),
             );
-            return None;
-        };
+        }
+        names
+    }
+
+    /// The modules of a subject; a name that nobody knows is an error.
+    fn subject(&mut self, expr: &Expr) -> Option<Vec<Module>> {
+        let names = self.names(expr)?;
         let mut fine = true;
         for name in &names {
             if !self.view.knows(name) {
@@ -294,6 +303,7 @@ impl Resolver<'_> {
                     "timeout" => timeout(&term).map(Attribute::Timeout),
                     "purge" => purge(&term),
                     "children" => Children::read(&term).map(Attribute::Children),
+                    "remove" => Some(Attribute::Remove(term.is_atom("true"))),
                     _ => None, // E204 was told when the plan was read
                 }?;
                 Some((value, pair.key.span.to(pair.value.span)))

@@ -191,7 +191,7 @@ pub(super) fn change_term(change: &Change) -> Term {
     }
 }
 
-/// The appup instructions of a ruleset, dependencies first.
+/// The appup instructions of a ruleset, dependencies first; what goes comes last.
 pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
     let mut steps = Vec::with_capacity(rules.modules.len());
     for module in rules.order.iter().flat_map(|component| &component.modules) {
@@ -243,6 +243,7 @@ pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
             why: why(changes, rules, &module),
         });
     }
+    steps.sort_by_key(|step| matches!(step.instruction, High::DeleteModule { .. }));
     steps
 }
 
@@ -298,7 +299,7 @@ fn what_changed(changed: &Changed) -> String {
                 short(&new.facts.md5)
             )
         }
-        (_, None) => "deleted in the new version".to_owned(),
+        (_, None) => "goes: the plan removes it".to_owned(),
     }
 }
 

@@ -6,9 +6,10 @@
 use super::error::ScriptError;
 use super::instruction::{Instruction, StartType};
 use super::low::Low;
-use super::lower::Script;
+use super::lower::{Script, leaving};
 use super::{app_term, otp, read};
 use crate::diag::{Code, Diagnostic};
+use crate::facts::live::CORE;
 use crate::name::{App, Module};
 use crate::plan::Plan;
 use crate::rules::manual::{Inserted, Insertion, Place, StepWord};
@@ -111,7 +112,17 @@ fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Low>, Diagnostic> {
                 "say how with `module … #{…}`, and when with `depends on` or `loads after`",
             )
         }
-        Instruction::AddApplication { app, start } => Ok(started(app, *start)),
+        Instruction::AddApplication { app, start } => {
+            let said = term.as_tuple().is_some_and(|parts| parts.len() > 2);
+            Ok(started(
+                app,
+                if said { *start } else { StartType::Temporary },
+            ))
+        }
+        Instruction::RemoveApplication(app) if CORE.contains(&app.as_str()) => refuse(
+            format!("{app} cannot be removed: the node stands on it"),
+            "take the statement out",
+        ),
         Instruction::RemoveApplication(app) => Ok(vec![
             application("stop", vec![app_term(app)]),
             application("unload", vec![app_term(app)]),
@@ -152,7 +163,8 @@ fn application(function: &str, args: Vec<Term>) -> Low {
     }
 }
 
-/// The modules of an application that is new take part by themselves.
+/// The modules of an application that is new take part by themselves. Without a type it is started `temporary`, where OTP
+/// says `permanent`: a permanent application that fails to start takes the whole node along.
 fn started(app: &App, start: StartType) -> Vec<Low> {
     match start {
         StartType::None => Vec::new(),
@@ -166,7 +178,8 @@ fn gap(low: &[Low], place: &Place) -> Option<usize> {
     let point = low.iter().position(|i| matches!(i, Low::PointOfNoReturn));
     let (after, word, modules) = match place {
         Place::Start => return Some(point.unwrap_or(0)),
-        Place::End => return Some(low.len()),
+        // What goes is needed until then.
+        Place::End => return Some(low.len() - leaving(low)),
         Place::Step {
             after,
             word,

@@ -3,7 +3,8 @@
 //! A window is what lies between suspending and resuming. A single one (the default): all servers concerned are
 //! suspended (callers first), *all* modules are switched at one instant, states are converted (dependencies first),
 //! everybody is resumed (dependencies first). A cycle costs nothing, no process ever sees a mix, and going back is
-//! exact, because nobody has run in between. Several (`minimal`): the same for each set of modules that must change
+//! exact, because nobody has run in between. Modules that go are deleted last of all, when everybody runs the new code and
+//! nobody needs them any more. Several (`minimal`): the same for each set of modules that must change
 //! together, one after the other. `otp`: what `systools_rc` makes of the same instructions ([`super::otp`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,6 +176,7 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
     low.push(Low::PointOfNoReturn);
     let ranks = Ranks::new(rules, servers(&high));
     window(rules, &ranks, &high.iter().collect::<Vec<_>>(), &mut low);
+    removals(rules, &high, &mut low);
     Script {
         high,
         low,
@@ -200,7 +202,28 @@ fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Low> 
         let steps: Vec<&HighStep> = places.into_iter().map(|at| &high[at]).collect();
         window(rules, &ranks, &steps, &mut low);
     }
+    removals(rules, high, &mut low);
     low
+}
+
+/// What goes: with nobody suspended, behind everything that might still need it.
+fn removals(rules: &Ruleset, high: &[HighStep], low: &mut Vec<Low>) {
+    for step in high {
+        if let High::DeleteModule { module, .. } = &step.instruction {
+            let decided = &rules.modules[module];
+            low.push(Low::Remove {
+                module: module.clone(),
+                pre: decided.pre_purge.value,
+                post: decided.post_purge.value,
+            });
+        }
+    }
+}
+
+/// How many instructions at the end of a script remove modules.
+pub fn leaving(low: &[Low]) -> usize {
+    let removes = |i: &&Low| matches!(i, Low::Remove { .. } | Low::Purge(_));
+    low.iter().rev().take_while(removes).count()
 }
 
 /// Suspend, switch, convert, resume.
@@ -221,10 +244,9 @@ fn window(rules: &Ruleset, ranks: &Ranks, high: &[&HighStep], low: &mut Vec<Low>
         let module = step.instruction.module().clone();
         let decided = &rules.modules[&module];
         let (pre, post) = (decided.pre_purge.value, decided.post_purge.value);
-        low.push(match &step.instruction {
-            High::DeleteModule { .. } => Low::Remove { module, pre, post },
-            _ => Low::Load { module, pre, post },
-        });
+        if !matches!(step.instruction, High::DeleteModule { .. }) {
+            low.push(Low::Load { module, pre, post });
+        }
     }
     let conversions: Vec<_> = high
         .iter()

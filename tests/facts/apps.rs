@@ -66,7 +66,7 @@ fn new_keys_are_set_when_the_plan_says_so_and_taken_away_with_the_new_version() 
     );
     let told = one(&world.prepare(&plan).expect("facts"), Code::W332);
     assert!(
-        told.starts_with("of the new fx.app only the new keys are taken over"),
+        told.starts_with("of the new fx.app only the configuration is taken over"),
         "{told}"
     );
     assert!(

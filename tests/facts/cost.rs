@@ -84,7 +84,10 @@ fn a_far_node_gives_the_same_change_set() {
             patterns: &[],
             store: &store,
         };
-        let set = compare_on(disk, &session, &facts, NewCode::OnDisk, old).expect("a change set");
+        let set = compare_on(disk, &session, &facts, NewCode::OnDisk, old, &|_| {
+            Default::default()
+        })
+        .expect("a change set");
         let modules: Vec<String> = set.modules.keys().map(ToString::to_string).collect();
         (modules, set.gone, set.notices, set.untouched, set.specs)
     };

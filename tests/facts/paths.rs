@@ -78,11 +78,14 @@ fn a_newer_version_installed_beside_is_told_with_the_way_to_take_it() {
         "{told}"
     );
     let newer = text(&world.path("lib/fx-1.10/ebin"));
-    assert!(
-        told.contains(&format!("code push [\"{newer}\"].")),
-        "{told}"
-    );
-    // What it says works.
+    assert!(told.contains(&format!("it is in {newer}")), "{told}");
+    assert!(told.contains("`code on_disk #{newest => [fx]}.`"), "{told}");
+    // What it says works; so does sending it.
+    let upgrade = world
+        .prepare("code on_disk #{newest => [fx]}.")
+        .expect("facts");
+    assert_eq!(names(&upgrade), ["fx_plain"]);
+    assert!(said(&upgrade, Code::W331).is_empty());
     let upgrade = world.push("lib/fx-1.10/ebin");
     assert_eq!(names(&upgrade), ["fx_plain"]);
 }

@@ -43,6 +43,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E509", "tests/session/tls.rs"),
     ("W344", "tests/upgrade/persist.rs"),
     ("W345", "tests/facts/ways.rs"),
+    ("W346", "tests/upgrade/removal.rs"),
+    ("W347", "tests/upgrade/removal.rs"),
     ("E418", "tests/upgrade/release_handler.rs"),
     ("W419", "tests/upgrade/release_handler.rs"),
     ("E615", "tests/upgrade/release_handler.rs"),

@@ -93,6 +93,25 @@ pub fn post() -> &'static Versions {
     })
 }
 
+/// A depot: a server, a loop of its own, a server that version 2 does not have any more.
+pub fn depot() -> &'static Versions {
+    static DEPOT: OnceLock<Versions> = OnceLock::new();
+    DEPOT.get_or_init(|| {
+        let folder = fixtures("depot");
+        let all = listed(&folder, "erl");
+        let second: Vec<PathBuf> = all
+            .iter()
+            .filter(|file| !file.ends_with("depot_fax.erl"))
+            .cloned()
+            .collect();
+        let app = |number: u32| folder.join(format!("depot-{number}.app"));
+        Versions {
+            one: erlang("depot", &all, &[], Some((&app(1), "depot.app"))),
+            two: erlang("depot", &second, &["-DTWO"], Some((&app(2), "depot.app"))),
+        }
+    })
+}
+
 /// A fleet: a server and a module on each of several nodes.
 pub fn fleet() -> &'static Versions {
     static FLEET: OnceLock<Versions> = OnceLock::new();

@@ -103,7 +103,7 @@ new_run(Log) ->
 log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
 log_entry({set, K, V}, L) -> L#{K => V};
 log_entry({add, K, V}, L) -> L#{K => [V | maps:get(K, L, [])]};
-log_entry(new_run, #{runs := N} = L) -> new_run(L#{outcome := undefined, runs := N + 1, way := there});
+log_entry(new_run, #{runs := N} = L) -> new_run(L#{outcome := undefined, runs := N + 1, way := there, env => [], paths => []});
 %% The windows that are closed are gone through again, the last first, backwards.
 log_entry({turn_back, Why}, #{runs := N, windows := Windows, loaded := Loaded, stood := Us} = L) ->
     (new_run(L#{runs := N + 1, way := {back, Windows, Why}, forward := Loaded, loaded := []}))#{stood := Us};

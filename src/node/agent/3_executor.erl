@@ -165,10 +165,16 @@ finished_new(Outcome, Info) ->
     end.
 
 finished(Outcome, Info) ->
-    %% Keys that this run has set are of no use to the old version, and not its own.
-    Outcome =:= old andalso lists:foreach(fun({A, K}) -> application:unset_env(A, K) end, maps:get(env, get(log), [])),
+    %% Keys and paths that this run has set are of no use to the version that it began with, and not its own.
+    Outcome =:= other(maps:get(goal, get(job), new)) andalso settings_back(),
     log({set, outcome, Outcome}),
     event({finished, Outcome, Info#{suspended_us => stood(get(log))}}).
+
+settings_back() ->
+    lists:foreach(fun({A, K}) -> application:unset_env(A, K);
+                     ({A, K, Was}) -> application:set_env(A, K, Was)
+                  end, maps:get(env, get(log), [])),
+    lists:foreach(fun({Name, Was}) -> code:replace_path(Name, Was) end, maps:get(paths, get(log), [])).
 
 steps([], _) -> ok;
 steps([{Id, Step} | Rest], How) ->
@@ -193,7 +199,7 @@ skip(Id, Step) ->
     #{done := Done, wdone := WDone, applied := Applied, resuming := Resuming} = get(log),
     case {lists:member(Id, Done), lists:member(Id, WDone), Step} of
         {true, _, _} -> true;
-        _ when element(1, Step) =:= apply; element(1, Step) =:= hook; element(1, Step) =:= release_handler -> lists:member(Id, Applied);
+        _ when element(1, Step) =:= apply; element(1, Step) =:= hook; element(1, Step) =:= config_change; element(1, Step) =:= release_handler -> lists:member(Id, Applied);
         {_, true, _} when Resuming -> true;
         _ -> false
     end.
@@ -328,18 +334,28 @@ step(_, {resume, Ms}) ->
 step(Id, {apply, {M, F, A}}) ->
     log({add, applied, Id}),
     try apply(M, F, A) of
+        {error, {already_started, _}} -> #{};
+        %% OTP's own runs do not look at what this answers, and go on without the application.
+        {error, Why} when M =:= application, F =:= start -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text(no_args(Why))}});
         _ -> #{}
     catch
         Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text({Class, Reason, no_args(Stack)})}})
     end;
 step(_, {env, Keys}) ->
-    lists:foreach(fun({A, K}) -> application:unset_env(A, K);
-                     ({A, K, V}) ->
-                          case application:get_env(A, K) of
-                              undefined -> log({add, env, {A, K}}), application:set_env(A, K, V);
-                              _ -> ok
-                          end
-                  end, Keys),
+    lists:foreach(fun(Key) -> env(Key, application:get_env(element(1, Key), element(2, Key))) end, Keys),
+    #{};
+step(_, {paths, Moves}) ->
+    lists:foreach(fun({Name, Was, Dir}) ->
+                      log({add, paths, {Name, Was}}),
+                      case code:replace_path(Name, Dir) of
+                          true -> ok;
+                          {error, Why} -> fail({path_failed, #{folder => unicode:characters_to_binary(Dir), reason => text(Why)}})
+                      end
+                  end, Moves),
+    #{};
+step(Id, {config_change, Told}) ->
+    log({add, applied, Id}),
+    lists:foreach(fun config_change/1, Told),
     #{};
 step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
 step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
@@ -348,6 +364,27 @@ step(Id, {hook, Ms, _}) ->
     event({hook, Id}),
     answered(Id, now_ms() + Ms);
 step(_, Other) -> fail({unknown_step, text(Other)}).
+
+%% What somebody else has set in the meantime stays.
+env({A, K}, {ok, Was}) -> log({add, env, {A, K, Was}}), application:unset_env(A, K);
+env({A, K, V}, undefined) -> log({add, env, {A, K}}), application:set_env(A, K, V);
+env({A, K, Was, V}, {ok, Was}) -> log({add, env, {A, K, Was}}), application:set_env(A, K, V);
+env(_, _) -> ok.
+
+%% As OTP's application controller does it, but what goes wrong is not swallowed.
+config_change({M, Changed, New, Removed}) ->
+    code:ensure_loaded(M),
+    case erlang:function_exported(M, config_change, 3) of
+        false -> ok;
+        true ->
+            try M:config_change(Changed, New, Removed) of
+                ok -> ok;
+                Other -> fail({apply_failed, #{mfa => {M, config_change, 3}, reason => text(Other)}})
+            catch
+                throw:{updo_fail, _} = Fail -> throw(Fail);
+                Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, config_change, 3}, reason => text({Class, Reason, no_args(Stack)})}})
+            end
+    end.
 
 %% A hook of the plan is evaluated by who watches. When nobody is there to answer, the safe answer is no.
 answered(Id, Until) ->
