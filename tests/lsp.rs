@@ -10,5 +10,9 @@ mod client;
 mod hostile;
 #[path = "lsp/life.rs"]
 mod life;
+#[path = "lsp/node.rs"]
+mod node;
 #[path = "lsp/sync.rs"]
 mod sync;
+#[path = "cli/waiting.rs"]
+mod waiting;

@@ -148,6 +148,12 @@ pub struct Lsp {
     /// Overrides without a reason are errors
     #[arg(long)]
     pub strict: bool,
+    /// Never connect, even if a target is given
+    #[arg(long)]
+    pub offline: bool,
+    /// With a target: how long a look at its nodes may take [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub patience: Option<Duration>,
 }
 
 /// `updo report`

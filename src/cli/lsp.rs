@@ -7,7 +7,12 @@ use crate::lsp::{Options, serve};
 pub(super) fn run(context: &Context<'_>, args: &Lsp) -> Exit {
     let mut settings = context.settings();
     settings.strict = args.strict;
-    let options = Options { settings };
+    let target = context.global.target.clone().filter(|_| !args.offline);
+    let options = Options {
+        settings,
+        target,
+        patience: args.patience,
+    };
     match serve(std::io::stdin(), std::io::stdout(), options) {
         true => Exit::Done,
         // The protocol's own code for an editor that leaves without a word.

@@ -17,8 +17,8 @@ const OFFERED: usize = 500;
 /// Statements whose strings are paths.
 const PATHS: [&str; 4] = ["include", "code", "old", "target"];
 
-/// Items for a place. `knowledge` is what is known of the node; what the plan says is added here.
-pub(super) fn completion(here: &Here<'_>, mut knowledge: Knowledge) -> Value {
+/// Items for a place. `knowledge` is what is known of the node; what the plan says is put in here.
+pub(super) fn completion(here: &Here<'_>, knowledge: &mut Knowledge) -> Value {
     let local = here.local();
     let before = &here.file.text[..local];
     let all = tokens(before);
@@ -37,6 +37,9 @@ pub(super) fn completion(here: &Here<'_>, mut knowledge: Knowledge) -> Value {
     if text && !PATHS.contains(&word) {
         return Value::Null;
     }
+    knowledge.variables.clear();
+    knowledge.functions.clear();
+    knowledge.targets.clear();
     for place in names::places(here.world) {
         match place.name {
             Name::Value(name) => {

@@ -3,30 +3,28 @@
 //! Takes messages in their order and answers each request once. Changes are followed as they come; what they mean is
 //! looked at when nothing more is waiting, so that no version is checked that is old already.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use lsp_types as lsp;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::answers;
-use super::complete::completion;
 use super::documents::Documents;
-use super::fixes::{Asked, fixes};
-use super::here::Here;
-use super::hover::hover;
+use super::facts::{Looked, Question};
+use super::lens;
+use super::looks::Looks;
 use super::publish;
-use super::shape;
 use super::text::Encoding;
 use super::uri;
 use super::wire::{self, Incoming, Outgoing};
 use super::worlds::{World, Worlds};
-use crate::diag::Diagnostic;
 use crate::engine::Settings;
+use crate::name::NodeName;
 use crate::repl::knowledge::Knowledge;
 
 /// Messages that were read and not yet looked at.
@@ -43,6 +41,18 @@ const MAX_INITIALIZE: usize = 4 << 20;
 pub struct Options {
     /// Parameters and how nodes are reached.
     pub settings: Settings,
+    /// A target of the plans, or nodes: then they are looked at, too. It is only read there.
+    pub target: Option<String>,
+    /// How long a look at a node may take; 30 seconds if nobody says.
+    pub patience: Option<Duration>,
+}
+
+/// What the server hears.
+pub(super) enum Event {
+    /// From the editor.
+    Read(Incoming),
+    /// A look at a node is over: the plan, its number, what was seen.
+    Looked(String, u64, Option<Box<Looked>>),
 }
 
 /// Speaks with an editor until it leaves; whether it left as it should, with `shutdown` before `exit`.
@@ -52,12 +62,13 @@ pub fn serve(
     options: Options,
 ) -> bool {
     let (send, receive) = sync_channel(AHEAD);
+    let looks = Looks::new(send.clone(), options.patience);
     std::thread::spawn(move || {
         let mut input = BufReader::new(input);
         loop {
             let message = wire::read(&mut input);
             let over = matches!(message, Incoming::Closed | Incoming::Broken(_));
-            if send.send(message).is_err() || over {
+            if send.send(Event::Read(message)).is_err() || over {
                 return;
             }
         }
@@ -71,6 +82,9 @@ pub fn serve(
         stale: None,
         watches: false,
         versioned: false,
+        refreshes: Vec::new(),
+        knowledge: RefCell::default(),
+        looks,
         options,
         out: Outgoing::new(output),
     };
@@ -105,44 +119,48 @@ pub(super) struct Server {
     /// Whether the editor tells of files that change.
     watches: bool,
     /// Whether it takes edits with versions.
-    versioned: bool,
+    pub(super) versioned: bool,
+    /// What the editor asks again when it is told to.
+    refreshes: Vec<&'static str>,
+    /// What the node has answered lately, for completion.
+    pub(super) knowledge: RefCell<(Option<NodeName>, Knowledge)>,
+    pub(super) looks: Looks,
     pub(super) options: Options,
-    out: Outgoing,
+    pub(super) out: Outgoing,
 }
 
 impl Server {
     /// Until the editor leaves; whether it left as it should.
-    fn listen(&mut self, receive: &Receiver<Incoming>) -> bool {
+    fn listen(&mut self, receive: &Receiver<Event>) -> bool {
         loop {
-            let message = match receive.try_recv() {
-                Ok(message) => message,
+            let event = match receive.try_recv() {
+                Ok(event) => event,
                 Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => {
                     self.look();
-                    match receive.recv() {
-                        Ok(message) => message,
-                        Err(_) => return false,
+                    match self.wait(receive) {
+                        Ok(event) => event,
+                        Err(RecvTimeoutError::Disconnected) => return false,
+                        Err(RecvTimeoutError::Timeout) => {
+                            if self.looks.give_up() {
+                                self.news();
+                            }
+                            continue;
+                        }
                     }
                 }
             };
-            match message {
-                Incoming::Request(id, method, params) => {
-                    let result = self.request(&method, params.as_deref());
-                    self.out.answer(id, result);
-                }
-                Incoming::Notification(method, params) => {
-                    if method == "exit" {
-                        return self.phase == Phase::ShutDown;
+            let left = match event {
+                Event::Read(message) => self.hear(message),
+                Event::Looked(uri, number, looked) => {
+                    if self.looks.take(&uri, number, looked) {
+                        self.news();
                     }
-                    self.notification(&method, params.as_deref());
+                    None
                 }
-                Incoming::Response => {}
-                Incoming::Malformed(code, why) => self.out.answer(Value::Null, Err((code, why))),
-                Incoming::Broken(why) => {
-                    self.out.answer(Value::Null, Err((wire::PARSE_ERROR, why)));
-                    return false;
-                }
-                Incoming::Closed => return false,
+            };
+            if let Some(left) = left {
+                return left;
             }
             if self.out.gone {
                 return false;
@@ -150,6 +168,45 @@ impl Server {
             if self.stale.is_some_and(|since| since.elapsed() > LATEST) {
                 self.look();
             }
+        }
+    }
+
+    fn wait(&self, receive: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
+        match self.looks.patience() {
+            Some(patience) => receive.recv_timeout(patience),
+            None => receive.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Takes a message; says how the editor has left, if it has.
+    fn hear(&mut self, message: Incoming) -> Option<bool> {
+        match message {
+            Incoming::Request(id, method, params) => {
+                let result = self.request(&method, params.as_deref());
+                self.out.answer(id, result);
+            }
+            Incoming::Notification(method, params) => {
+                if method == "exit" {
+                    return Some(self.phase == Phase::ShutDown);
+                }
+                self.notification(&method, params.as_deref());
+            }
+            Incoming::Response => {}
+            Incoming::Malformed(code, why) => self.out.answer(Value::Null, Err((code, why))),
+            Incoming::Broken(why) => {
+                self.out.answer(Value::Null, Err((wire::PARSE_ERROR, why)));
+                return Some(false);
+            }
+            Incoming::Closed => return Some(false),
+        }
+        None
+    }
+
+    /// A look is over: what it has shown is shown.
+    fn news(&mut self) {
+        self.is_stale();
+        for method in self.refreshes.clone() {
+            self.out.ask(method, Value::Null);
         }
     }
 
@@ -208,6 +265,20 @@ impl Server {
             .is_some_and(|value| value == true);
         self.versioned = capability("workspace/workspaceEdit/documentChanges")
             .is_some_and(|value| value == true);
+        self.refreshes = [
+            (
+                "workspace/codeLens/refreshSupport",
+                "workspace/codeLens/refresh",
+            ),
+            (
+                "workspace/inlayHint/refreshSupport",
+                "workspace/inlayHint/refresh",
+            ),
+        ]
+        .into_iter()
+        .filter(|(can, _)| capability(can).is_some_and(|value| value == true))
+        .map(|(_, method)| method)
+        .collect();
         let folder = said
             .pointer("/workspaceFolders/0/uri")
             .or_else(|| said.get("rootUri"))
@@ -232,132 +303,12 @@ impl Server {
                 "documentFormattingProvider": true,
                 "codeActionProvider": {"codeActionKinds": ["quickfix"]},
                 "renameProvider": {"prepareProvider": true},
+                "codeLensProvider": {"resolveProvider": false},
+                "inlayHintProvider": true,
+                "executeCommandProvider": {"commands": [lens::WHY]},
             },
             "serverInfo": {"name": "updo", "version": env!("CARGO_PKG_VERSION")},
         }))
-    }
-
-    /// Answers a request of an editor that has said who it is.
-    fn answer(&mut self, method: &str, params: Option<&RawValue>) -> Result<Value, Fault> {
-        // What is asked is asked of the text as it is now.
-        self.worlds.refresh(&self.documents, &self.options.settings);
-        match method {
-            "textDocument/hover" => {
-                let params: lsp::HoverParams = taken(params)?;
-                let place = params.text_document_position_params;
-                let found = self.here(&place);
-                let hover = found.map(|here| hover(&here, &self.told(here.world), None));
-                Ok(hover.unwrap_or(Value::Null))
-            }
-            "textDocument/completion" => {
-                let params: lsp::TextDocumentPositionParams = taken(params)?;
-                let found = self.here(&params);
-                let items = found.map(|here| completion(&here, self.knowledge(here.world)));
-                Ok(items.unwrap_or(Value::Null))
-            }
-            "textDocument/definition" => {
-                let params: lsp::GotoDefinitionParams = taken(params)?;
-                let found = self.here(&params.text_document_position_params);
-                Ok(found.map_or(Value::Null, |here| answers::definition(&here).into()))
-            }
-            "textDocument/references" => {
-                let params: lsp::ReferenceParams = taken(params)?;
-                let found = self.here(&params.text_document_position);
-                let all = params.context.include_declaration;
-                Ok(found.map_or(Value::Null, |here| answers::references(&here, all).into()))
-            }
-            "textDocument/documentHighlight" => {
-                let params: lsp::DocumentHighlightParams = taken(params)?;
-                let found = self.here(&params.text_document_position_params);
-                Ok(found.map_or(Value::Null, |here| answers::highlights(&here).into()))
-            }
-            "textDocument/prepareRename" => {
-                let params: lsp::TextDocumentPositionParams = taken(params)?;
-                let found = self.here(&params);
-                Ok(found.map_or(Value::Null, |here| answers::prepare_rename(&here)))
-            }
-            "textDocument/rename" => self.rename(taken(params)?),
-            "textDocument/documentSymbol" => {
-                let params: lsp::DocumentSymbolParams = taken(params)?;
-                let uri = params.text_document.uri.as_str();
-                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
-                Ok(file.map_or(Value::Null, |file| shape::symbols(file, self.encoding)))
-            }
-            "textDocument/formatting" => {
-                let params: lsp::DocumentFormattingParams = taken(params)?;
-                let uri = params.text_document.uri.as_str();
-                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
-                Ok(file.map_or(Value::Null, |file| shape::formatting(file, self.encoding)))
-            }
-            "textDocument/codeAction" => {
-                let params: CodeActions = taken(params)?;
-                Ok(self.fixes(params.text_document.uri.as_str(), params.range))
-            }
-            _ => Err((
-                wire::METHOD_NOT_FOUND,
-                format!("`{method}` is not answered here"),
-            )),
-        }
-    }
-
-    /// A place in the first of the worlds that count for its document.
-    fn here(&self, place: &lsp::TextDocumentPositionParams) -> Option<Here<'_>> {
-        let uri = place.text_document.uri.as_str();
-        let worlds = self.worlds.of(uri).into_iter();
-        worlds
-            .filter_map(|world| Here::new(world, uri, place.position, self.encoding))
-            .next()
-    }
-
-    /// Everything that is said about a plan.
-    fn told(&self, world: &World) -> Vec<Diagnostic> {
-        world.opened.diagnostics.clone()
-    }
-
-    /// What is known beyond a plan's text.
-    fn knowledge(&self, _world: &World) -> Knowledge {
-        Knowledge::default()
-    }
-
-    /// Renames in all worlds that have the name: a file may be part of several plans.
-    fn rename(&self, params: lsp::RenameParams) -> Result<Value, Fault> {
-        let place = params.text_document_position;
-        let uri = place.text_document.uri.as_str();
-        let mut all = answers::Edits::new();
-        for world in self.worlds.of(uri) {
-            let Some(here) = Here::new(world, uri, place.position, self.encoding) else {
-                continue;
-            };
-            for (uri, (version, edits)) in answers::rename(&here, &params.new_name)? {
-                let (_, list) = all.entry(uri).or_insert((version, Vec::new()));
-                for edit in edits {
-                    if !list.contains(&edit) {
-                        list.push(edit);
-                    }
-                }
-            }
-        }
-        match all.is_empty() {
-            true => Ok(Value::Null),
-            false => Ok(answers::workspace_edit(all, self.versioned)),
-        }
-    }
-
-    fn fixes(&self, uri: &str, range: lsp::Range) -> Value {
-        let worlds = self.worlds.of(uri).into_iter();
-        let Some((world, file)) = worlds.filter_map(|w| Some((w, w.file(uri)?))).next() else {
-            return Value::Null;
-        };
-        fixes(&Asked {
-            world,
-            file,
-            range,
-            told: &self.told(world),
-            documents: &self.documents,
-            settings: &self.options.settings,
-            encoding: self.encoding,
-            versioned: self.versioned,
-        })
     }
 
     fn notification(&mut self, method: &str, params: Option<&RawValue>) {
@@ -376,6 +327,10 @@ impl Server {
                 // Files on the disk are others now, and any plan may include them.
                 self.worlds.forget();
                 self.is_stale();
+                if method == "textDocument/didSave" {
+                    let open = self.documents.all();
+                    open.for_each(|open| self.looks.want(&open.uri));
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -391,6 +346,7 @@ impl Server {
         let uri = document.uri.as_str();
         self.worlds.forget();
         self.is_stale();
+        self.looks.want(uri);
         let opened = self.documents.open(uri, document.version, document.text);
         opened.map_err(|why| (wire::REQUEST_FAILED, why))
     }
@@ -434,7 +390,13 @@ impl Server {
             return;
         }
         self.worlds.refresh(&self.documents, &self.options.settings);
-        let mut shown = publish::all(&self.worlds, self.encoding, &|_| Vec::new());
+        self.begin_looks();
+        let looks = &self.looks;
+        let node = |world: &World| {
+            let looked = looks.of(&world.uri);
+            looked.map_or(Vec::new(), |looked| looked.told(world))
+        };
+        let mut shown = publish::all(&self.worlds, self.encoding, &node);
         // What was shown and is no more: taken away.
         for (uri, (_, old)) in &self.published {
             if !shown.contains_key(uri) && !old.is_empty() {
@@ -458,6 +420,34 @@ impl Server {
         self.published = shown;
     }
 
+    /// Begins the looks at nodes that are due.
+    fn begin_looks(&mut self) {
+        let Some(target) = &self.options.target else {
+            return;
+        };
+        let documents = &self.documents;
+        self.looks.keep(|uri| documents.get(uri).is_some());
+        while let Some(uri) = self.looks.due() {
+            let root = self.worlds.roots().find(|(root, ..)| *root == uri);
+            let (Some(_), Some(document)) = (root, documents.get(&uri)) else {
+                // Part of another plan, which is looked at.
+                self.looks.drop_wish(&uri);
+                continue;
+            };
+            let unsaved = documents
+                .all()
+                .map(|open| (open.identity.clone(), open.text.clone()));
+            let question = Question {
+                plan: document.path.clone(),
+                unsaved: unsaved.collect(),
+                settings: self.options.settings.clone(),
+                target: target.clone(),
+                sessions: BTreeMap::new(),
+            };
+            self.looks.begin(&uri, question);
+        }
+    }
+
     /// Asks the editor to tell when plans change on the disk.
     fn watch(&mut self) {
         if !self.watches {
@@ -479,14 +469,6 @@ impl Server {
         self.out
             .notify("window/logMessage", json!({"type": 2, "message": text}));
     }
-}
-
-/// What of a request for fixes matters; the diagnostics that it repeats are looked up anew.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CodeActions {
-    text_document: lsp::TextDocumentIdentifier,
-    range: lsp::Range,
 }
 
 /// The parameters of a message, as they must be.

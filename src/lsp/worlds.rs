@@ -57,7 +57,9 @@ impl File {
 /// A plan and what it includes.
 #[derive(Debug)]
 pub(super) struct World {
-    /// The plan.
+    /// The plan, as the editor calls it.
+    pub uri: String,
+    /// What it really is.
     pub root: PathBuf,
     /// Its version.
     pub version: i32,
@@ -104,6 +106,7 @@ impl World {
             });
         }
         Self {
+            uri: plan.uri.clone(),
             root: plan.identity.clone(),
             version: plan.version,
             opened,

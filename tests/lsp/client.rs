@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::desk::{Desk, UPDO};
+use crate::support::{PATIENCE, TestNode};
 
 /// An editor with one server.
 pub struct Editor {
@@ -66,6 +66,48 @@ impl Editor {
         );
         editor.tell("initialized", json!({}));
         editor
+    }
+
+    /// Starts it aimed at a node, as an editor that draws everything anew when it is told to.
+    pub fn on(desk: &Desk, node: &TestNode, args: &[&str]) -> Self {
+        let mut command = desk.command(UPDO);
+        command
+            .args(["lsp", "-t", node.name()])
+            .args(args)
+            .env("UPDO_EPMD_PORT", node.epmd_port().to_string());
+        let mut editor = Self::start(command);
+        let refresh = json!({"refreshSupport": true});
+        let workspace = json!({"codeLens": refresh, "inlayHint": refresh});
+        editor.ask(
+            "initialize",
+            json!({"capabilities": {"workspace": workspace}}),
+        );
+        editor.tell("initialized", json!({}));
+        editor
+    }
+
+    /// Waits until a look at the node is over.
+    pub fn await_look(&mut self) {
+        self.find(|message| message["method"] == "workspace/codeLens/refresh");
+    }
+
+    /// The diagnostics of a document, as soon as they are as they should be.
+    pub fn await_diagnostics(&mut self, uri: &str, good: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let is_ours = |message: &Value| {
+            message["method"] == "textDocument/publishDiagnostics"
+                && message["params"]["uri"] == uri
+        };
+        let list = |message: &Value| {
+            message["params"]["diagnostics"]
+                .as_array()
+                .expect("an array")
+                .clone()
+        };
+        let message = self.find(|message| is_ours(message) && good(&list(message)));
+        // What was shown before counts no more.
+        let found = list(&message);
+        self.kept.retain(|message| !is_ours(message));
+        found
     }
 
     /// The same with none.
