@@ -1,10 +1,17 @@
 //! `updo lsp`: the language server for plan files, on standard input and output.
 
+use std::io::IsTerminal;
+
 use super::args::Lsp;
 use super::{Context, Exit};
 use crate::lsp::{Options, serve};
 
 pub(super) fn run(context: &Context<'_>, args: &Lsp) -> Exit {
+    if std::io::stdin().is_terminal() {
+        let hint =
+            "speaking with an editor on standard input; how editors start it: docs/editors.md";
+        context.ui.status(hint);
+    }
     let mut settings = context.settings();
     settings.strict = args.strict;
     let target = context.global.target.clone().filter(|_| !args.offline);

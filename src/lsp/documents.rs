@@ -54,8 +54,8 @@ impl Documents {
             .filter(|document| document.uri != uri)
             .map(|document| document.text.len())
             .sum();
+        self.open.remove(uri);
         if others.saturating_add(text.len()) > MAX_OPEN || self.open.len() >= MAX_DOCUMENTS {
-            self.open.remove(uri);
             return Err(format!("{uri}: too much is open, it is not looked at"));
         }
         let path = uri::path(uri).unwrap_or_else(|| {

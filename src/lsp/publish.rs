@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use lsp_types::Range;
 use serde_json::{Value, json};
 
 use super::place::{location, range};
@@ -70,7 +69,7 @@ pub(super) fn diagnostic_value(world: &World, told: &Diagnostic, encoding: Encod
         })
         .collect();
     let mut value = json!({
-        "range": place.unwrap_or_else(Range::default),
+        "range": place.unwrap_or_default(),
         "severity": match told.severity() {
             Severity::Error => 1,
             Severity::Warning => 2,

@@ -327,7 +327,7 @@ impl Server {
                 // Files on the disk are others now, and any plan may include them.
                 self.worlds.forget();
                 self.is_stale();
-                if method == "textDocument/didSave" {
+                if method == "textDocument/didSave" && self.options.target.is_some() {
                     let open = self.documents.all();
                     open.for_each(|open| self.looks.want(&open.uri));
                 }
@@ -346,7 +346,9 @@ impl Server {
         let uri = document.uri.as_str();
         self.worlds.forget();
         self.is_stale();
-        self.looks.want(uri);
+        if self.options.target.is_some() {
+            self.looks.want(uri);
+        }
         let opened = self.documents.open(uri, document.version, document.text);
         opened.map_err(|why| (wire::REQUEST_FAILED, why))
     }

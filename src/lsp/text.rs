@@ -169,7 +169,7 @@ mod tests {
                 _ => false,
             })
             .map(|(i, _)| i + 1)
-            .last()
+            .next_back()
             .unwrap_or(0);
         let column = match encoding {
             Encoding::Utf8 => at - start,

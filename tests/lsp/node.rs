@@ -211,6 +211,46 @@ fn a_mistake_stays_at_its_place_and_is_mended() {
 }
 
 #[test]
+fn what_the_node_misses_is_written_for_you() {
+    let (deployed, desk) = (waiting(), beside_a_node());
+    let name = uri(&desk.path().join("short.updo"));
+    let text = format!("old from {:?}.", crate::support::apps::shop().one);
+    let mut editor = Editor::on(&desk, &deployed.node, &[]);
+    editor.open(&name, 1, &text);
+    let said = editor.await_diagnostics(&name, |said| codes(said).contains(&"W307"));
+    let told = said
+        .iter()
+        .find(|d| d["code"] == "W307")
+        .expect("it was said");
+    let params = json!({"textDocument": {"uri": name}, "range": told["range"], "context": {"diagnostics": []}});
+    let actions = editor.ask("textDocument/codeAction", params);
+    let action = actions
+        .as_array()
+        .and_then(|all| {
+            all.iter()
+                .find(|action| action["diagnostics"][0]["code"] == "W307")
+        })
+        .unwrap_or_else(|| panic!("{actions}"));
+    let edits = action["edit"]["changes"][&name]
+        .as_array()
+        .expect("edits")
+        .clone();
+    let more = edited(&text, &edits);
+    assert_eq!(
+        more,
+        format!("{text}\ncycle [shop_price, shop_promo]: together.\n")
+    );
+    editor.change(&name, 2, &more);
+    editor.tell(
+        "textDocument/didSave",
+        json!({"textDocument": {"uri": name}}),
+    );
+    editor.await_diagnostics(&name, |said| !codes(said).contains(&"W307"));
+    editor.leave();
+    untouched(&deployed);
+}
+
+#[test]
 fn an_editor_does_not_wait_for_a_node() {
     let desk = Desk::new();
     let deployed = Deployed::bank();
