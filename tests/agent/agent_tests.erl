@@ -163,7 +163,7 @@ tests() ->
      hundred_busy, calling_each_other, chain_of_calls, dies_meanwhile, born_meanwhile, watcher_dies, watcher_attaches,
      locked, on_load_ok, on_load_fails, not_loadable, lingering_refused, lingering_brutal, lingering_reported,
      new_module_undone, delete_undone, no_old_mixed, apply_fails, deadline_in_apply, no_states_in_events, kill_executor, kill_executor_failing,
-     kill_guardian, kill_executor_no_old, kill_any_time, kill_always, interpreted_happy, interpreted_fails, interpreted_kill, interpreted_many, many].
+     kill_guardian, kill_executor_no_old, kill_any_time, kill_always, interpreted_happy, interpreted_fails, interpreted_kill, killed_at_the_end, interpreted_many, many].
 
 happy_gen_server() ->
     {V1, V2} = {server(t_srv, 1), server(t_srv, 2)},
@@ -833,6 +833,15 @@ interpreted(F) ->
 interpreted_happy() -> interpreted(fun() -> happy_gen_server(), clean(), happy_event(), clean(), happy_supervisor(), happy_convert(), chain_of_calls() end).
 interpreted_fails() -> interpreted(fun() -> fails_one_of_50(), busy_aborts(), hangs_in_code_change(), locked_interpreted() end).
 interpreted_kill() -> interpreted(fun() -> kill_all_over(executor, fun(V) -> server(t_ik, V) end, [new, old], exact, [0, 10]) end).
+
+%% Between what the log says of the outcome and the event that tells it there is nothing: who waits for that hears it.
+killed_at_the_end() ->
+    interpreted(fun() ->
+        {V1, V2} = {server(t_ke, 1), server(t_ke, 2)},
+        [kill_at(10, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- lists:seq(0, 30)],
+        %% Killed as soon as it has told the end, and asked to settle in the same instant.
+        [kill_at(11, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- [0, 0, 0, 0, 1, 1, 2, 2]]
+    end).
 
 locked_interpreted() ->
     clean(),

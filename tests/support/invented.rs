@@ -76,8 +76,10 @@ pub struct Invented {
     pub targets: String,
     /// The version of each target's state after the upgrade, in the same order.
     pub versions: Vec<u32>,
-    /// The modules that differ or are new, as an Erlang list.
+    /// The modules that differ, are new or go, as an Erlang list.
     pub changed: String,
+    /// The module that version 2 does not have, if there is one.
+    pub gone: Option<&'static str>,
     /// What it is made of, for a message.
     pub about: String,
     _folder: TempDir,
@@ -191,6 +193,7 @@ impl Invented {
                     .then(|| "r_new".to_owned())
                     .filter(|_| lib_changed[0]),
             )
+            .chain(has_gone.then(|| "r_gone".to_owned()))
             .chain(
                 processes
                     .iter()
@@ -226,6 +229,7 @@ impl Invented {
                 changed.len()
             ),
             changed: format!("[{}]", changed.join(",")),
+            gone: has_gone.then_some("r_gone"),
             _folder: folder,
         }
     }

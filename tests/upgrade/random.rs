@@ -66,8 +66,11 @@ fn applications_made_up_by_a_seed() {
         let ours = Deployed::new(&app.one, Options::default(), START);
         let node = &ours.node;
         let desk = Desk::new();
+        let gone = app.gone.map_or_else(String::new, |module| {
+            format!("module {module} #{{remove => true}} because \"nobody calls it any more\".\n")
+        });
         let text = format!(
-            "plan \"Made up\".\ncode push [{:?}].\nold from {:?}.\n",
+            "plan \"Made up\".\ncode push [{:?}].\nold from {:?}.\n{gone}",
             app.two, app.one
         );
         desk.write("r.updo", &text);

@@ -101,6 +101,8 @@ new_run(Log) ->
                     step => undefined, foreign => undefined, unsure => []}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
+%% One entry: whoever dies behind it has told how the run ended, whoever dies before it leaves that to the next.
+log_entry({finished, Outcome, _} = E, L) -> log_entry({event, E}, L#{outcome => Outcome});
 log_entry({set, K, V}, L) -> L#{K => V};
 log_entry({add, K, V}, L) -> L#{K => [V | maps:get(K, L, [])]};
 log_entry(new_run, #{runs := N} = L) -> new_run(L#{outcome := undefined, runs := N + 1, way := there, env => [], paths => []});

@@ -167,8 +167,8 @@ finished_new(Outcome, Info) ->
 finished(Outcome, Info) ->
     %% Keys and paths that this run has set are of no use to the version that it began with, and not its own.
     Outcome =:= other(maps:get(goal, get(job), new)) andalso settings_back(),
-    log({set, outcome, Outcome}),
-    event({finished, Outcome, Info#{suspended_us => stood(get(log))}}).
+    log({finished, Outcome, Info#{suspended_us => stood(get(log))}}),
+    check_guardian().
 
 settings_back() ->
     lists:foreach(fun({A, K}) -> application:unset_env(A, K);
