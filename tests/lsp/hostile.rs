@@ -260,3 +260,133 @@ fn an_editor_that_does_not_read_for_a_while() {
     }
     editor.leave();
 }
+
+/// Numbers that are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit.max(1)
+    }
+}
+
+#[test]
+fn plans_that_are_cut_and_torn() {
+    const PIECES: &[&str] = &[
+        "",
+        "\"",
+        "'",
+        "#{",
+        "}",
+        "(",
+        "->",
+        ".",
+        ":",
+        "𝄞",
+        "\r",
+        "%",
+        "because ",
+        " when ",
+        "=> ",
+        "~",
+        "$",
+        "[",
+        "Ä",
+        "0",
+        "include \"\".",
+        "E306",
+        "`",
+        "\u{0}",
+        "depends on",
+    ];
+    let desk = Desk::new();
+    let mut editor = Editor::new(&desk);
+    let mut dice = Dice(7);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+    let mut plans: Vec<String> = std::fs::read_dir(&folder)
+        .expect("plans/ is there")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "updo"))
+        .map(|path| std::fs::read_to_string(path).expect("readable"))
+        .collect();
+    plans.sort();
+    assert!(plans.len() >= 5);
+    let place = |text: &str, at: usize| {
+        let before = &text[..at];
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before[start..].encode_utf16().count();
+        json!({"line": before.matches('\n').count(), "character": column})
+    };
+    let mut version = 0;
+    for plan in &plans {
+        for _ in 0..25 {
+            let mut text = plan.clone();
+            let mut at = 0;
+            for _ in 0..3 {
+                let mut floor = |text: &str| {
+                    let at = dice.below(text.len() + 1);
+                    (0..=at)
+                        .rev()
+                        .find(|at| text.is_char_boundary(*at))
+                        .unwrap_or(0)
+                };
+                let (one, other) = (floor(&text), floor(&text));
+                let piece = PIECES[dice.below(PIECES.len())];
+                let end = if dice.below(3) == 0 {
+                    one.max(other)
+                } else {
+                    one
+                };
+                text.replace_range(one.min(end)..end, piece);
+                at = one.min(end);
+            }
+            let at = (0..=at.min(text.len()))
+                .rev()
+                .find(|at| text.is_char_boundary(*at))
+                .unwrap_or(0);
+            version += 1;
+            // As an edit of what stood there before, so that following changes is tried as well.
+            if version == 1 {
+                editor.open("untitled:torn", version, &text);
+            } else {
+                let whole = json!({"start": {"line": 0, "character": 0}, "end": {"line": 100_000, "character": 0}});
+                let (front, back) = text.split_at(at);
+                let end = place(front, front.len());
+                editor.edit(
+                    "untitled:torn",
+                    version,
+                    json!([
+                        {"range": whole, "text": front},
+                        {"range": {"start": end, "end": end}, "text": back},
+                    ]),
+                );
+            }
+            let place = place(&text, at);
+            for method in REQUESTS {
+                let params = json!({
+                    "textDocument": {"uri": "untitled:torn"},
+                    "position": place,
+                    "range": {"start": place, "end": place},
+                    "newName": "Other",
+                    "options": {"tabSize": 4, "insertSpaces": true},
+                    "context": {"diagnostics": [], "includeDeclaration": true},
+                    "command": "updo.why",
+                    "arguments": ["untitled:torn", "m"],
+                });
+                editor.request(method, params);
+            }
+        }
+    }
+    // It is still there, and counts as before.
+    editor.change("untitled:torn", version + 1, "% 𝄞\ndeadline soon.");
+    let said = editor.diagnostics("untitled:torn", Some(version + 1));
+    assert_eq!(
+        said[0]["range"]["start"],
+        json!({"line": 1, "character": 9})
+    );
+    editor.leave();
+}
