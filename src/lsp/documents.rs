@@ -113,7 +113,7 @@ impl Documents {
         Ok(())
     }
 
-    /// A document is closed; whether it was open.
+    /// A document is closed: what it was, if it was open.
     pub fn close(&mut self, uri: &str) -> Option<Document> {
         self.open.remove(uri)
     }

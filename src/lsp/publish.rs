@@ -26,14 +26,22 @@ pub(super) fn all(
 ) -> BTreeMap<String, Shown> {
     let mut found: BTreeMap<String, Shown> = BTreeMap::new();
     for (root, version, world) in worlds.roots() {
-        found.entry(root.to_owned()).or_default().0 = Some(version);
-        for file in &world.files {
+        // Of a plan that is not open only the files are shown that are.
+        let shown =
+            |uri: &str| version.is_some() || world.file(uri).is_some_and(|f| f.version.is_some());
+        if version.is_some() {
+            found.entry(root.to_owned()).or_default().0 = version;
+        }
+        for file in world.files.iter().filter(|file| shown(&file.uri)) {
             found.entry(file.uri.clone()).or_default().0 = file.version;
         }
         for diagnostic in world.opened.diagnostics.iter().chain(&more(world)) {
             let label = diagnostic.labels.first();
             let file = label.and_then(|label| world.file_at(label.span.start));
             let uri = file.map_or(root, |file| &file.uri);
+            if !shown(uri) {
+                continue;
+            }
             let (_, list) = found.entry(uri.to_owned()).or_default();
             if list.len() >= SHOWN {
                 continue;

@@ -344,12 +344,15 @@ impl Server {
         let params: lsp::DidOpenTextDocumentParams = taken(params)?;
         let document = params.text_document;
         let uri = document.uri.as_str();
-        self.worlds.forget();
         self.is_stale();
         if self.options.target.is_some() {
             self.looks.want(uri);
         }
         let opened = self.documents.open(uri, document.version, document.text);
+        match self.documents.get(uri).map(|open| open.identity.clone()) {
+            Some(identity) => self.worlds.appeared(&identity),
+            None => self.worlds.forget(),
+        }
         opened.map_err(|why| (wire::REQUEST_FAILED, why))
     }
 

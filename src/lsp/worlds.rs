@@ -2,19 +2,20 @@
 //!
 //! Takes the open documents, gives for each a [`World`]: everything that `updo check` would say, and the files with their
 //! texts. A file that an open plan includes belongs to that plan's world: what it says alone does not count, because the
-//! names that it uses may be defined there. Nothing is read again before it is asked for.
+//! names that it uses may be defined there. When no open plan does, one beside it that includes it counts, open or not.
+//! Nothing is read again before it is asked for.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::documents::{Document, Documents};
 use super::text::Lines;
 use super::uri;
-use crate::diag::Span;
+use crate::diag::{Code, Span};
 use crate::engine::{Engine, Opened, Settings};
 use crate::plan::load::{identity, read_text};
-use crate::syntax::ast::Statement;
+use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse_plan;
 
 /// A file of a world.
@@ -61,8 +62,8 @@ pub(super) struct World {
     pub uri: String,
     /// What it really is.
     pub root: PathBuf,
-    /// Its version.
-    pub version: i32,
+    /// Its version; nothing when it is not open itself, but a file that it includes is.
+    pub version: Option<i32>,
     /// What there is to say.
     pub opened: Opened,
     /// The files, the plan first.
@@ -70,12 +71,21 @@ pub(super) struct World {
 }
 
 impl World {
-    fn new(plan: &Document, documents: &Documents, settings: &Settings) -> Self {
+    /// The world of a document.
+    fn of(plan: &Document, documents: &Documents, settings: &Settings) -> Self {
+        let mut world = Self::new(&plan.path, documents, settings);
+        world.uri.clone_from(&plan.uri);
+        world.version = Some(plan.version);
+        world
+    }
+
+    fn new(path: &Path, documents: &Documents, settings: &Settings) -> Self {
+        let root = identity(path);
         let unsaved = |identity: &Path| {
             let document = documents.by_identity(identity)?;
             Some(document.text.clone())
         };
-        let opened = Engine::open_over(&plan.path, &unsaved, settings.clone());
+        let opened = Engine::open_over(path, &unsaved, settings.clone());
         let mut files = Vec::new();
         for source in opened.sources.sources() {
             let path = Path::new(&source.name);
@@ -106,9 +116,9 @@ impl World {
             });
         }
         Self {
-            uri: plan.uri.clone(),
-            root: plan.identity.clone(),
-            version: plan.version,
+            uri: uri::of(&root),
+            root,
+            version: None,
             opened,
             files,
         }
@@ -129,6 +139,8 @@ impl World {
 #[derive(Debug, Default)]
 pub(super) struct Worlds {
     all: BTreeMap<String, World>,
+    /// Plans beside open files that include them.
+    beside: BTreeMap<PathBuf, Option<PathBuf>>,
 }
 
 impl Worlds {
@@ -139,31 +151,84 @@ impl Worlds {
         });
     }
 
-    /// Everything must be read again: files have come or gone.
+    /// A document is open now, or no longer: what has it on the disk, or missed it there, must be read again.
+    pub fn appeared(&mut self, identity: &Path) {
+        self.changed(identity);
+        let misses = |world: &World| {
+            world
+                .opened
+                .diagnostics
+                .iter()
+                .any(|told| told.code == Code::E109)
+        };
+        self.all.retain(|_, world| !misses(world));
+    }
+
+    /// Everything must be read again: files on the disk are others.
     pub fn forget(&mut self) {
         self.all.clear();
+        self.beside.clear();
     }
 
-    /// Reads what is missing; whether anything was.
-    pub fn refresh(&mut self, documents: &Documents, settings: &Settings) -> bool {
-        let mut news = false;
-        self.all.retain(|uri, _| documents.get(uri).is_some());
+    /// Reads what is missing.
+    pub fn refresh(&mut self, documents: &Documents, settings: &Settings) {
+        let is_open = |file: &File| documents.by_identity(&file.identity).is_some();
+        self.all.retain(|uri, world| {
+            documents.get(uri).is_some()
+                || world.version.is_none() && world.files.iter().any(is_open)
+        });
         for document in documents.all() {
             if !self.all.contains_key(&document.uri) {
-                let world = World::new(document, documents, settings);
+                let world = World::of(document, documents, settings);
                 self.all.insert(document.uri.clone(), world);
-                news = true;
             }
         }
-        news
+        let hidden: BTreeSet<String> = self.hidden().into_iter().map(str::to_owned).collect();
+        for document in documents.all() {
+            if hidden.contains(&document.uri) {
+                continue;
+            }
+            let beside = self
+                .beside
+                .entry(document.identity.clone())
+                .or_insert_with(|| includer(&document.identity));
+            if let Some(path) = beside
+                && !self.all.contains_key(&uri::of(path))
+            {
+                let world = World::new(path, documents, settings);
+                self.all.insert(world.uri.clone(), world);
+            }
+        }
     }
 
-    /// The worlds that count for a document: those of open plans that include it, else its own.
+    /// The documents that are part of a plan other than themselves. Of those that include each other the first is the plan.
+    fn hidden(&self) -> BTreeSet<&str> {
+        let mut hidden = BTreeSet::new();
+        for (plan, world) in &self.all {
+            let others = world.files.iter().filter(|file| file.uri != *plan);
+            hidden.extend(
+                others
+                    .map(|file| file.uri.as_str())
+                    .filter(|uri| self.hides(plan, uri)),
+            );
+        }
+        hidden
+    }
+
+    /// Whether a plan that includes a document stands above it.
+    fn hides(&self, plan: &str, uri: &str) -> bool {
+        let own = self.all.get(uri);
+        let ring = own.is_some_and(|world| world.file(plan).is_some());
+        !ring || plan < uri
+    }
+
+    /// The worlds that count for a document: those of plans that include it, else its own.
     pub fn of(&self, uri: &str) -> Vec<&World> {
         let others: Vec<&World> = self
             .all
             .iter()
-            .filter(|(root, world)| *root != uri && world.file(uri).is_some())
+            .filter(|(plan, world)| *plan != uri && world.file(uri).is_some())
+            .filter(|(plan, _)| self.hides(plan, uri))
             .map(|(_, world)| world)
             .collect();
         match (others.is_empty(), self.all.get(uri)) {
@@ -172,14 +237,47 @@ impl Worlds {
         }
     }
 
-    /// The worlds of the plans that no other open plan includes, with the URIs and versions of these.
-    pub fn roots(&self) -> impl Iterator<Item = (&str, i32, &World)> {
+    /// The worlds of the plans that no other one includes, with the URIs and versions of these.
+    pub fn roots(&self) -> impl Iterator<Item = (&str, Option<i32>, &World)> {
+        let hidden = self.hidden();
         self.all
             .iter()
-            .filter(|(uri, world)| {
-                let included = self.of(uri);
-                included.iter().any(|other| std::ptr::eq(*other, *world))
-            })
+            .filter(move |(uri, _)| !hidden.contains(uri.as_str()))
             .map(|(uri, world)| (uri.as_str(), world.version, world))
     }
+}
+
+/// A plan that includes a file and lies beside it, or in the folder above: the first by name.
+fn includer(file: &Path) -> Option<PathBuf> {
+    /// So many files are looked into.
+    const MOST: usize = 64;
+    /// Plans are short; what is not is not looked into.
+    const MAX_BYTES: u64 = 256 << 10;
+    let folders = file.ancestors().skip(1).take(2);
+    let mut plans: Vec<PathBuf> = folders
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flat_map(|entries| entries.take(MOST * 8).flatten())
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "updo") && path != file)
+        .take(MOST)
+        .collect();
+    plans.sort();
+    plans.into_iter().find(|plan| {
+        let short = plan
+            .metadata()
+            .is_ok_and(|it| it.is_file() && it.len() <= MAX_BYTES);
+        let text = short
+            .then(|| read_text(plan).ok())
+            .flatten()
+            .unwrap_or_default();
+        let folder = plan.parent().unwrap_or(Path::new("/"));
+        // Most plans include nothing: seen without reading them.
+        text.contains("include")
+            && parse_plan(&text, 0).statements.iter().any(|statement| {
+                let StatementKind::Include { path, .. } = &statement.kind else {
+                    return false;
+                };
+                identity(&folder.join(&path.value)) == file
+            })
+    })
 }

@@ -234,3 +234,67 @@ fn parameters_come_from_the_command_line() {
     assert_eq!(codes(&said), ["E207"]);
     editor.leave();
 }
+
+#[test]
+fn a_file_opened_alone_is_part_of_the_plan_beside_it() {
+    let desk = Desk::new();
+    desk.write("a.updo", "% no plan of it: include \"common.updo\"\n");
+    desk.write(
+        "plan.updo",
+        "include \"sub/common.updo\".\nLimit = 3.\ndeadline \"soon\".\n",
+    );
+    std::fs::create_dir(desk.path().join("sub")).expect("a folder");
+    let common = desk.write("sub/common.updo", "X = Limit + 1.\n");
+    let mut editor = Editor::new(&desk);
+    let name = uri(&common);
+    assert!(editor.opened(&name, "X = Limit + 1.\n").is_empty());
+    editor.change(&name, 2, "X = Limt + 1.\n");
+    assert_eq!(codes(&editor.diagnostics(&name, Some(2))), ["E206"]);
+    // Mistakes of a plan that is not open are not shown; its names are known, and renamed with the others.
+    let said =
+        editor.drain(|message| message["params"]["uri"] == uri(&desk.path().join("plan.updo")));
+    assert!(said.is_empty(), "{said:?}");
+    editor.change(&name, 3, "X = Limit + 1.\n");
+    let place = json!({"textDocument": {"uri": name}, "position": {"line": 0, "character": 5}});
+    let found = editor.ask("textDocument/definition", place.clone());
+    assert_eq!(found[0]["uri"], uri(&desk.path().join("plan.updo")));
+    let mut rename = place;
+    rename["newName"] = "Most".into();
+    let edits = editor.ask("textDocument/rename", rename);
+    assert_eq!(
+        edits["changes"].as_object().map(serde_json::Map::len),
+        Some(2),
+        "{edits}"
+    );
+    // Opened as well, the plan says what is wrong with it; closed again, it says it no more.
+    let plan = uri(&desk.path().join("plan.updo"));
+    assert_eq!(
+        codes(&editor.opened(&plan, &desk.read("plan.updo"))),
+        ["E205"]
+    );
+    editor.tell(
+        "textDocument/didClose",
+        json!({"textDocument": {"uri": plan}}),
+    );
+    assert!(editor.diagnostics(&plan, None).is_empty());
+    editor.leave();
+}
+
+#[test]
+fn files_that_include_each_other_say_so() {
+    let desk = Desk::new();
+    let one = desk.write("one.updo", "include \"two.updo\".\n");
+    let two = desk.write("two.updo", "include \"one.updo\".\nX = Y.\n");
+    let mut editor = Editor::new(&desk);
+    for (path, name) in [(&two, "two.updo"), (&one, "one.updo")] {
+        editor.opened(&uri(path), &desk.read(name));
+    }
+    editor.change(&uri(&two), 2, "include \"one.updo\".\nX = Z.\n");
+    assert_eq!(
+        codes(&editor.diagnostics(&uri(&two), Some(2))),
+        ["E109", "E206"]
+    );
+    editor.change(&uri(&two), 3, "X = 1.\n");
+    assert!(editor.diagnostics(&uri(&two), Some(3)).is_empty());
+    editor.leave();
+}
