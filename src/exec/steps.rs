@@ -264,7 +264,7 @@ pub(super) fn configured(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
 /// and fails to start takes the node along.
 pub(super) fn applications_back(steps: &mut Vec<Step>, script: &Script) {
     let call = |function: &str, app: &Term, args: &[&str]| {
-        let args = std::iter::once(app.clone()).chain(args.iter().map(Term::atom));
+        let args = std::iter::once(app.clone()).chain(args.iter().copied().map(Term::atom));
         apply_term("application", function, args.collect())
     };
     let mut terms = Vec::new();
