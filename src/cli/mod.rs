@@ -16,6 +16,7 @@ mod fmt;
 mod graph;
 mod keys;
 mod log;
+mod lsp;
 mod man;
 mod new;
 mod preview;
@@ -104,6 +105,7 @@ pub fn main() -> Exit {
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Completions(args) => complete::run(&context, args),
         Command::Man(args) => man::run(&context, args),
+        Command::Lsp(args) => lsp::run(&context, args),
     }
 }
 
