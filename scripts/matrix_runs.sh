@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Upgrades of the tests' applications on a node of another OTP release: several windows, children of supervisors, beams
+# Upgrades of the tests' applications on a node of another OTP release: several windows, children of supervisors, a new
+# version in a folder of its own with its configuration and a module that goes, beams
 # that are written to the disk, leaving a run and rejoining it, OTP's own release handler where SASL is there, TLS.
 #
 #   scripts/matrix_runs.sh RELEASE          called by scripts/matrix.sh, which sets what connects; UPDO_BIN is the binary
@@ -94,6 +95,7 @@ nobody_left() {
 build mill mill_toll
 build post
 build bank bank_fee
+build depot
 start
 
 # Two windows, up and back.
@@ -112,6 +114,26 @@ plan Children "code push [\"$room/post-2/ebin\"]. old from \"$room/post-1/ebin\"
 module post_floor #{children => #{start => [parcels], stop => [fax]}} because \"nobody sends faxes\"."
 run 0 run "$room/plan.updo" -t "$node" --yes
 is "$desks" '[[letters,parcels],[letters,parcels]]'
+nobody_left
+
+# A new version in a folder of its own: modules, one that goes, code path, configuration; and back.
+depot='{depot_stock:state(), filename:basename(code:lib_dir(depot)), lists:sort(application:get_all_env(depot)), erlang:module_loaded(depot_fax)}'
+mkdir -p "$room/lib"
+cp -r "$room/depot-1" "$room/depot-2" "$room/lib"
+rm "$room/lib/depot-2/ebin/depot_fax.beam"
+"$updo" eval "$node" "code:add_patha(\"$seen/lib/depot-1/ebin\")" >"$room/run.log"
+"$updo" eval "$node" "[{ok, _} = application:ensure_all_started(depot), [code:ensure_loaded(M) || M <- [depot_fax, depot_gate, depot_stock]]]" >"$room/run.log"
+old='{{stock,7},"depot-1",[{colour,red},{doors,2},{limit,10}],true}'
+is "$depot" "$old"
+plan Libraries 'code on_disk #{newest => [depot], env => true}. exclude depot_gate because "its loop does not move".
+module depot_fax #{remove => true} because "nobody sends faxes".
+module depot_sup #{children => #{stop => [fax]}} because "nobody sends faxes".'
+run 0 run "$room/plan.updo" -t "$node" --yes
+is "$depot" '{{stock,7,crates},"depot-2",[{colour,red},{limit,20},{shelves,3}],false}'
+is 'depot_app:told()' '[{[{limit,20}],[{shelves,3}],[doors]}]'
+nobody_left
+run 0 rollback -t "$node" --yes
+is "$depot" "$old"
 nobody_left
 
 # Left alone and rejoined, and the disk has it: a restart keeps it. The beams of the node lie in its chroot.
@@ -177,4 +199,4 @@ for version in tlsv1.2 tlsv1.3; do
     grep -q E503 "$room/run.log"
     stop
 done
-echo "windows, children, persist, detach and attach$otp$spoken"
+echo "windows, children, libraries, persist, detach and attach$otp$spoken"

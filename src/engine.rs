@@ -45,6 +45,7 @@ use crate::facts::store::Store;
 use crate::facts::written::unwritten;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
+use crate::plan::load::{Unsaved, load_over};
 use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
 use crate::report::head;
 use crate::report::json;
@@ -98,6 +99,12 @@ impl Engine {
     /// includes are relative to.
     pub fn open_as(path: &Path, text: &str, settings: Settings) -> Opened {
         let loaded = crate::plan::load_text(path, text, &settings.sets);
+        Self::opened(loaded, settings)
+    }
+
+    /// The same for files of which some are as an editor has them.
+    pub fn open_over(path: &Path, unsaved: Unsaved<'_>, settings: Settings) -> Opened {
+        let loaded = load_over(path, &settings.sets, unsaved);
         Self::opened(loaded, settings)
     }
 

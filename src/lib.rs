@@ -25,6 +25,7 @@ pub mod eval;
 pub mod exec;
 pub mod facts;
 pub mod graph;
+pub mod lsp;
 pub mod name;
 pub mod node;
 pub mod plan;

@@ -24,6 +24,7 @@ const ORDER: &[&[&str]] = &[
     &["engine"],
     &["ui"],
     &["repl"],
+    &["lsp"],
     &["cli"],
 ];
 

@@ -141,6 +141,25 @@ pub enum Command {
     Man(Man),
     /// The version
     Version,
+    /// The language server for plan files: editors start it
+    Lsp(Lsp),
+}
+
+/// `updo lsp`
+#[derive(Debug, clap::Args)]
+pub struct Lsp {
+    /// Standard input and output, which it always speaks on; editors like to say so
+    #[arg(long)]
+    pub stdio: bool,
+    /// Overrides without a reason are errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Never connect, even if a target is given
+    #[arg(long)]
+    pub offline: bool,
+    /// With a target: how long a look at its nodes may take [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub patience: Option<Duration>,
 }
 
 /// `updo report`

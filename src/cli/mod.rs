@@ -16,6 +16,7 @@ mod fmt;
 mod graph;
 mod keys;
 mod log;
+mod lsp;
 mod man;
 mod new;
 mod pager;
@@ -125,6 +126,7 @@ pub fn main() -> Exit {
             });
             Exit::Done
         }
+        Command::Lsp(args) => lsp::run(&context, args),
     }
 }
 

@@ -21,11 +21,11 @@ struct Undo {
 
 pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
     let records = Records::new(&context.settings().state_dir);
-    let runs = wanted(&records, args.run.as_deref());
+    let (runs, rollout) = wanted(&records, args.run.as_deref());
     if runs.is_empty() {
         return context.usage("there is no such run", "`updo log` lists the recorded runs");
     }
-    let unclear = unclear(&records, &runs);
+    let unclear = rollout.map_or_else(Vec::new, |rollout| unclear(&records, &rollout));
     let all: Result<Vec<Undo>> = runs
         .into_iter()
         .map(|run| prepare(context, &records, run))
@@ -49,32 +49,28 @@ pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
 }
 
 /// The runs that are meant, in the order in which they are undone: one, or those of a rollout that went through, the
-/// last node first. The newest of all when nothing is named.
-fn wanted(records: &Records, name: Option<&str>) -> Vec<Summary> {
+/// last node first, with its name. The newest of all when nothing is named.
+fn wanted(records: &Records, name: Option<&str>) -> (Vec<Summary>, Option<String>) {
     let whole = |rollout: &str| {
         let mut runs = records.rollout(rollout);
         runs.retain(|run| run.state == "new");
         runs.reverse();
-        runs
+        (runs, Some(rollout.to_owned()))
     };
     match (records.find(name), name) {
         (Some(run), None) => match &run.rollout {
             Some(rollout) => whole(rollout),
-            None => vec![run],
+            None => (vec![run], None),
         },
-        (Some(run), Some(_)) => vec![run],
+        (Some(run), Some(_)) => (vec![run], None),
         (None, Some(rollout)) => whole(rollout),
-        (None, None) => Vec::new(),
+        (None, None) => (Vec::new(), None),
     }
 }
 
 /// Runs of the same rollout of which nobody knows how they ended, or that need a person.
-fn unclear(records: &Records, runs: &[Summary]) -> Vec<Summary> {
-    let rollout = runs
-        .iter()
-        .find_map(|run| run.rollout.as_deref())
-        .filter(|_| runs.len() > 1);
-    let mut all = rollout.map_or_else(Vec::new, |rollout| records.rollout(rollout));
+fn unclear(records: &Records, rollout: &str) -> Vec<Summary> {
+    let mut all = records.rollout(rollout);
     all.retain(|run| !matches!(run.state.as_str(), "new" | "old" | "undone"));
     all
 }

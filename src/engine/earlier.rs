@@ -48,9 +48,9 @@ impl Connection<'_> {
     pub fn half_done(&self, facts: &NodeFacts) -> Option<Diagnostic> {
         let records = Records::new(&self.engine.settings.state_dir);
         let all = records.all();
+        // A run that ended as it began, refused or taken back, has put nothing right.
         let last = all.iter().rev().find(|run| {
-            run.node == *self.session.node()
-                && matches!(run.state.as_str(), "new" | "old" | "mixed")
+            run.node == *self.session.node() && (run.state == "mixed" || run.state == run.goal)
         })?;
         if last.state != "mixed" {
             return None;

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Upgrade;
 use crate::diag::{Code, Diagnostic, Result};
+use crate::exec::steps;
 use crate::facts::store::hex;
 use crate::name::NodeName;
 use crate::plan::Plan;
@@ -79,6 +80,10 @@ impl Saved {
                 pair(
                     "instructions",
                     Term::list(high.map(|step| step.instruction.to_term())),
+                ),
+                pair(
+                    "steps",
+                    steps::steps_term(&steps::steps(&upgrade.script, &upgrade.rules)),
                 ),
             ])
         };

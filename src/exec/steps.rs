@@ -36,16 +36,19 @@ pub struct Step {
 impl Step {
     /// For a step about applications: their names, or what is called.
     fn named(&self) -> Option<String> {
+        use StepKind::{Config, Env, Paths};
         let [_, list] = self.term.as_tuple()? else {
             return None;
         };
+        if !matches!(self.kind, Config | Env | Paths) {
+            return None;
+        }
         let first = |each: &Term| each.as_tuple()?.first().cloned();
         let mut names: Vec<String> = Vec::new();
         for each in list.as_list()?.iter().filter_map(first) {
             let name = match self.kind {
-                StepKind::Env | StepKind::Paths => each.to_string(),
-                StepKind::Config => format!("{each}:config_change/3"),
-                _ => return None,
+                Config => format!("{each}:config_change/3"),
+                _ => each.to_string(),
             };
             if !names.contains(&name) {
                 names.push(name);
@@ -261,7 +264,7 @@ pub(super) fn configured(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
 /// and fails to start takes the node along.
 pub(super) fn applications_back(steps: &mut Vec<Step>, script: &Script) {
     let call = |function: &str, app: &Term, args: &[&str]| {
-        let args = std::iter::once(app.clone()).chain(args.iter().map(|arg| Term::atom(arg)));
+        let args = std::iter::once(app.clone()).chain(args.iter().copied().map(Term::atom));
         apply_term("application", function, args.collect())
     };
     let mut terms = Vec::new();

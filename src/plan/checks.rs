@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::options::{constant, duration, known, value, wrong};
 use super::resolve::{Resolver, choice};
-use super::{Check, Failing, Hook, Rollback, When, scope};
+use super::{Check, Failing, Hook, Rollback, When, scope, words};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::syntax::ast::{Expr, Moment as HookMoment, Options, Spanned, Tail};
 use crate::term::{Atom, Term};
@@ -52,12 +52,7 @@ impl Resolver<'_> {
         span: Span,
     ) {
         let word = if verify { "verify" } else { "require" };
-        known(
-            options,
-            word,
-            &["within", "every", "each", "after"],
-            &mut self.said,
-        );
+        known(options, word, &words::words(words::CHECK), &mut self.said);
         let mut rollout = false;
         if let Some(expr) = value(options, "each")
             && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
@@ -95,7 +90,12 @@ impl Resolver<'_> {
 
     /// `rollback Policy #{…}`
     pub(super) fn rollback(&mut self, policy: &Spanned<Atom>, options: &Options) {
-        known(options, "rollback", &["on", "keep_old"], &mut self.said);
+        known(
+            options,
+            "rollback",
+            &words::words(words::ROLLBACK),
+            &mut self.said,
+        );
         match policy.value.as_str() {
             "automatic" => self.plan.rollback = Rollback::Automatic,
             "manual" => self.plan.rollback = Rollback::Manual,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::CodeFrom;
 use super::options::{constant, known, unsupported, wrong};
 use super::resolve::{Resolver, located_patterns};
+use super::words;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::moves::Which;
 use crate::name::App;
@@ -22,19 +23,7 @@ impl Resolver<'_> {
         span: Span,
     ) {
         self.once("code", span);
-        known(
-            options,
-            "code",
-            &[
-                "env",
-                "from",
-                "newest",
-                "persist",
-                "replace",
-                "update_paths",
-            ],
-            &mut self.said,
-        );
+        known(options, "code", &words::words(words::CODE), &mut self.said);
         for pair in options {
             match pair.key.value.as_str() {
                 "env" => self.plan.env = self.switch("env", pair),

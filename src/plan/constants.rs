@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::load::Located;
 use super::options::evaluate;
+use super::words::TYPES;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::Bindings;
@@ -213,11 +214,6 @@ fn no_value(name: &Spanned<String>) -> Diagnostic {
         name.value
     ))
 }
-
-/// The types of parameters.
-const TYPES: &[&str] = &[
-    "string", "atom", "node", "integer", "float", "boolean", "duration", "term",
-];
 
 /// E205 for a type that there is not.
 fn known_type(kind: Option<&Expr>, said: &mut Vec<Diagnostic>) {

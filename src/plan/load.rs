@@ -35,22 +35,42 @@ pub(super) struct Located {
     pub when: Option<Expr>,
 }
 
+/// The text of a file as it is in an editor and not (yet) on the disk, by its [`identity`].
+pub type Unsaved<'a> = &'a dyn Fn(&Path) -> Option<String>;
+
 /// Reads, parses and resolves a plan. `sets` are the parameters given from outside (`--set Name=value`).
 pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
-    let mut reader = Reader::default();
+    load_over(path, sets, &|_| None)
+}
+
+/// The same, where some files are as an editor has them.
+pub fn load_over(path: &Path, sets: &BTreeMap<String, String>, unsaved: Unsaved<'_>) -> Loaded {
+    let mut reader = Reader::new(unsaved);
     reader.read(path, None, &mut Vec::new());
     finish(reader, path, sets)
 }
 
 /// The same for a text at hand; `path` is only its name and what includes are relative to.
 pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Loaded {
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(&|_| None);
     reader.files.push((path.to_owned(), None));
     reader.statements(path, text.to_owned(), 0, &mut Vec::new());
     finish(reader, path, sets)
 }
 
-fn finish(mut reader: Reader, path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
+/// What a path really is: without links and `..`, also when the file itself is not there (yet).
+pub fn identity(path: &Path) -> PathBuf {
+    if let Ok(whole) = path.canonicalize() {
+        return whole;
+    }
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
     let statements = reader.located();
     let Reader {
         mut sources,
@@ -80,8 +100,8 @@ fn finish(mut reader: Reader, path: &Path, sets: &BTreeMap<String, String>) -> L
     }
 }
 
-#[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    unsaved: Unsaved<'a>,
     sources: SourceMap,
     /// Each statement with the number of its file.
     statements: Vec<(usize, Statement)>,
@@ -93,7 +113,19 @@ struct Reader {
     inclusions: Vec<Inclusion>,
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
+    fn new(unsaved: Unsaved<'a>) -> Self {
+        Self {
+            unsaved,
+            sources: SourceMap::default(),
+            statements: Vec::new(),
+            diagnostics: Vec::new(),
+            files: Vec::new(),
+            numbers: BTreeMap::new(),
+            inclusions: Vec::new(),
+        }
+    }
+
     /// The statements with what `include` makes of them.
     fn located(&mut self) -> Vec<Located> {
         let statements = std::mem::take(&mut self.statements);
@@ -126,7 +158,7 @@ impl Reader {
 
     /// Reads a file, unless it was read before; gives its number, if it can be included.
     fn read(&mut self, path: &Path, at: Option<Span>, chain: &mut Vec<PathBuf>) -> Option<usize> {
-        let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let identity = identity(path);
         if chain.contains(&identity) {
             let names: Vec<String> = chain
                 .iter()
@@ -156,7 +188,7 @@ impl Reader {
             });
             return None;
         }
-        let text = match read_text(path) {
+        let text = match (self.unsaved)(&identity).map_or_else(|| read_text(path), bounded) {
             Ok(text) => text,
             Err(why) => {
                 let mut told = Diagnostic::new(
@@ -214,16 +246,54 @@ pub fn read_text(path: &Path) -> Result<String, String> {
         return Err("not a regular file".to_owned());
     }
     if size.len() > MAX_BYTES {
-        return Err(format!("larger than {MAX_BYTES} bytes"));
+        return Err(too_large());
     }
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     String::from_utf8(bytes)
         .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
 }
 
+fn bounded(text: String) -> Result<String, String> {
+    match text.len() as u64 > MAX_BYTES {
+        true => Err(too_large()),
+        false => Ok(text),
+    }
+}
+
+fn too_large() -> String {
+    format!("larger than {MAX_BYTES} bytes")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_saved_counts_in_included_files_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(
+            path("a.updo"),
+            "include \"b.updo\".\ninclude \"sub/../new.updo\".\n",
+        )
+        .expect("can write");
+        std::fs::create_dir(path("sub")).expect("a folder can be made");
+        std::fs::write(path("b.updo"), "Limit = 1.\n").expect("can write");
+        let open = |file: &Path| match file.file_name()?.to_str()? {
+            "b.updo" => Some("Limit = 2.\n".to_owned()),
+            "new.updo" => Some("More = Limit + 1.\n".to_owned()),
+            _ => None,
+        };
+        let loaded = load_over(&path("a.updo"), &BTreeMap::new(), &open);
+        let plan = loaded
+            .plan
+            .unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+        let more = plan.constants.iter().find(|(name, _)| *name == "More");
+        assert_eq!(
+            more.map(|(_, value)| value.to_string()),
+            Some("3".to_owned())
+        );
+    }
 
     #[test]
     fn a_cookie_in_a_plan_is_shown_by_nobody() {

@@ -15,6 +15,7 @@ pub mod rollout;
 mod scope;
 mod target;
 mod tls;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,7 +32,6 @@ pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 pub use rollout::Rollout;
-pub use tls::TLS_OPTIONS;
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]

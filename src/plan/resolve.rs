@@ -9,7 +9,7 @@ use super::load::Located;
 use super::offline::Offline;
 use super::options::{attribute, constant, duration, known, unsupported, wrong};
 use super::scope::{self, Names};
-use super::{CodeFrom, Executing, Failing, Patterns, Plan, Rollback, Rule, Windows};
+use super::{CodeFrom, Executing, Failing, Patterns, Plan, Rollback, Rule, Windows, words};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
@@ -228,9 +228,7 @@ impl Resolver<'_> {
                 known(
                     options,
                     "module",
-                    &[
-                        "class", "type", "change", "timeout", "purge", "children", "remove",
-                    ],
+                    &words::words(words::MODULE),
                     &mut self.said,
                 );
                 for pair in options {

@@ -7,21 +7,12 @@ use std::time::Duration;
 
 use super::options::{constant, duration, known, value, wrong};
 use super::resolve::Resolver;
+use super::words;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, Options};
 use crate::term::Term;
-
-/// What the statement may say.
-const WORDS: [&str; 6] = [
-    "canary",
-    "batch",
-    "parallel",
-    "pause",
-    "abort_after",
-    "order",
-];
 
 /// `rollout [Target] #{…}`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +175,12 @@ impl Resolver<'_> {
             },
             span,
         );
-        known(options, "rollout", &WORDS, &mut self.said);
+        known(
+            options,
+            "rollout",
+            &words::words(words::ROLLOUT),
+            &mut self.said,
+        );
         let mut rollout = Rollout {
             target: target.map(str::to_owned),
             parallel: None,

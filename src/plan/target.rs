@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
-use super::{CookieFrom, Seed, Target};
+use super::{CookieFrom, Seed, Target, words};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, ExprKind, Options};
@@ -17,17 +17,12 @@ impl Resolver<'_> {
     /// `target Name #{…}`.
     pub(super) fn target(&mut self, name: &str, options: &Options, span: Span, folder: &Path) {
         self.once(&format!("target {name}"), span);
-        let words = [
-            "nodes",
-            "seed",
-            "match",
-            "cookie",
-            "tls",
-            "name",
-            "epmd_port",
-            "hidden",
-        ];
-        known(options, "target", &words, &mut self.said);
+        known(
+            options,
+            "target",
+            &words::words(words::TARGET),
+            &mut self.said,
+        );
         if let Some(expr) = value(options, "hidden") {
             self.hidden(expr);
         }

@@ -7,13 +7,11 @@ use std::path::Path;
 
 use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
+use super::words;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::node::tls::{Name, Options, Pem};
 use crate::syntax::ast::{Expr, ExprKind, OptionPair, Spanned};
 use crate::term::Term;
-
-/// The options of `tls`.
-pub const TLS_OPTIONS: &[&str] = &["ca", "cert", "key", "verify", "server_name"];
 
 /// What a whole one looks like.
 const EXAMPLE: &str = "tls => #{ca => \"ca.pem\", cert => \"updo.pem\", key => \"updo.key\"}";
@@ -22,7 +20,7 @@ impl Resolver<'_> {
     /// The value of `tls`; `None` for `false` and for what is wrong.
     pub(super) fn tls(&mut self, expr: &Expr, folder: &Path) -> Option<Options> {
         let options = self.pairs(expr)?;
-        known(&options, "tls", TLS_OPTIONS, &mut self.said);
+        known(&options, "tls", &words::words(words::TLS), &mut self.said);
         let before = self.said.len();
         let mut pem = |word: &str| {
             let expr = value(&options, word)?;
@@ -95,7 +93,7 @@ impl Resolver<'_> {
                 self.said.push(
                     Diagnostic::new(Code::E204, "an option of `tls` is an atom")
                         .label(span, "has none")
-                        .help(format!("options: {}", TLS_OPTIONS.join(", "))),
+                        .help(format!("options: {}", words::words(words::TLS).join(", "))),
                 );
                 continue;
             };

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Takes, WORDS, find};
-use super::help::STATEMENTS;
 use super::knowledge::Knowledge;
 use crate::diag::Code;
 use crate::eval::{builtin_names, is_builtin};
 use crate::name::Module;
+use crate::plan::words::{Due, FUNCTIONS, STATEMENTS, TYPES, due};
 use crate::syntax::token::{Sort, Token, tokens};
 use crate::term::Term;
 
@@ -21,14 +21,45 @@ pub struct Candidate {
     pub shown: String,
     /// What is put into the line.
     pub text: String,
+    /// What it is.
+    pub kind: Kind,
+    /// What there is to say about it.
+    pub what: &'static str,
+}
+
+/// What a candidate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A word of the language or of the REPL.
+    Word,
+    /// The key of an option.
+    Key,
+    /// One of few words.
+    Value,
+    /// A module.
+    Module,
+    /// A function.
+    Function,
+    /// A constant, a parameter, a variable.
+    Variable,
+    /// A name that the plan gives: a target.
+    Name,
+    /// A file or a folder.
+    File,
 }
 
 impl Candidate {
     fn plain(text: impl Into<String>) -> Self {
         let text = text.into();
+        Self::new(Kind::Word, text.clone(), text, "")
+    }
+
+    fn new(kind: Kind, shown: impl Into<String>, text: String, what: &'static str) -> Self {
         Self {
-            shown: text.clone(),
+            shown: shown.into(),
             text,
+            kind,
+            what,
         }
     }
 }
@@ -44,12 +75,9 @@ impl Knowledge {
                 let words = WORDS.iter().filter(|w| w.name.starts_with(command));
                 let fits = words.map(|word| {
                     let gap = if word.args.is_empty() { "" } else { " " };
-                    Candidate {
-                        shown: format!(":{} {}", word.name, word.args)
-                            .trim_end()
-                            .to_owned(),
-                        text: format!("{}{gap}", word.name),
-                    }
+                    let shown = format!(":{} {}", word.name, word.args);
+                    let text = format!("{}{gap}", word.name);
+                    Candidate::new(Kind::Word, shown.trim_end(), text, word.what)
                 });
                 return (start, fits.collect());
             };
@@ -103,17 +131,17 @@ impl Knowledge {
             }
             Takes::File => {
                 let path = args.trim_start();
-                (before.len() - path.len(), files(path))
+                (before.len() - path.len(), self.files(path))
             }
             Takes::Expression => self.expression(before),
         }
     }
 
-    /// Candidates inside of an expression or a statement.
-    fn expression(&self, before: &str) -> (usize, Vec<Candidate>) {
+    /// Candidates inside of an expression or a statement, whose text so far is `before`.
+    pub fn expression(&self, before: &str) -> (usize, Vec<Candidate>) {
         let all = tokens(before);
         if let Some(open) = open_string(before, &all) {
-            return (open, files(&before[open..]));
+            return (open, self.files(&before[open..]));
         }
         let start = word_start(before);
         let word = &before[start..];
@@ -126,66 +154,133 @@ impl Knowledge {
             .filter(|token| token.range.end <= start)
             .map(|token| &before[token.range.clone()])
             .collect();
-        if let Some(options) = options(&earlier) {
-            let fits = options.iter().filter(|option| option.starts_with(word));
-            let fits = fits.map(|option| Candidate {
-                shown: (*option).to_owned(),
-                text: format!("{option} => "),
-            });
-            return (start, fits.collect());
-        }
         let mut found = BTreeMap::new();
-        let mut offer = |shown: &str, text: String| {
+        let mut offer = |kind: Kind, shown: &str, text: String, what: &'static str| {
             if shown.starts_with(word) {
-                found.insert(shown.to_owned(), text);
+                let candidate = Candidate::new(kind, shown, text, what);
+                found.entry(shown.to_owned()).or_insert(candidate);
             }
         };
-        let verbs = [
-            "depends on",
-            "does not depend on",
-            "loads before",
-            "loads after",
-        ];
+        match due(&earlier) {
+            Some(Due::Key(options)) => {
+                let fits = options
+                    .iter()
+                    .filter(|option| option.word.starts_with(word));
+                let fits = fits.map(|option| {
+                    let text = format!("{} => ", option.word);
+                    Candidate::new(Kind::Key, option.word, text, option.what)
+                });
+                return (start, fits.collect());
+            }
+            Some(Due::Value(option)) => {
+                for value in option.values {
+                    offer(Kind::Value, value, (*value).to_owned(), option.what);
+                }
+            }
+            None => {}
+        }
+        let statement = match earlier.as_slice() {
+            [first] => STATEMENTS.iter().find(|known| known.word == *first),
+            _ => None,
+        };
+        for next in statement.map_or(&[][..], |statement| statement.then) {
+            offer(Kind::Value, next, (*next).to_owned(), "");
+        }
         let is_verb = |word: &str| matches!(word, "depends" | "depend" | "loads");
         let is_rule = earlier.iter().any(|word| is_verb(word))
             || matches!(earlier.first(), Some(&("module" | "exclude" | "only")));
         match earlier.len() {
             0 => {
                 for statement in STATEMENTS.iter().filter(|s| !s.form.starts_with("S ")) {
-                    offer(statement.word, format!("{} ", statement.word));
+                    let text = format!("{} ", statement.word);
+                    offer(Kind::Word, statement.word, text, statement.what);
                 }
             }
-            1 => verbs
-                .iter()
-                .for_each(|verb| offer(verb, format!("{verb} "))),
-            _ if is_rule => offer("because", "because \"".to_owned()),
+            // A module of that name would need quotes there.
+            1 if statement.is_none() => {
+                for (verb, what) in VERBS {
+                    offer(Kind::Word, verb, format!("{verb} "), what);
+                }
+            }
+            _ if is_rule => {
+                offer(Kind::Word, "because", "because \"".to_owned(), "the reason");
+                offer(Kind::Word, "when", "when ".to_owned(), "a guard");
+            }
             _ => {}
         }
+        if earlier.first() == Some(&"param") && matches!(earlier[1..], [_, "::"] | [_, "::", "["]) {
+            for kind in TYPES {
+                offer(Kind::Value, kind, (*kind).to_owned(), "a type");
+            }
+        }
+        if earlier == ["rollout"] {
+            for target in &self.targets {
+                offer(Kind::Name, target, target.clone(), "a target");
+            }
+        }
         for module in &self.changed {
-            offer(module, module.clone());
+            offer(
+                Kind::Module,
+                module,
+                module.clone(),
+                "a module that changes",
+            );
         }
         // Without a letter there would be too much of everything.
-        if !word.is_empty() && !is_rule {
+        if !word.is_empty() && (!is_rule || self.in_editor) {
             for name in &self.variables {
-                offer(name, name.clone());
+                offer(Kind::Variable, name, name.clone(), "");
             }
             for (name, _) in &self.functions {
-                offer(name, format!("{name}("));
+                offer(
+                    Kind::Function,
+                    name,
+                    format!("{name}("),
+                    "a function of the plan",
+                );
+            }
+            for (name, _, what) in FUNCTIONS {
+                offer(Kind::Function, name, format!("{name}("), what);
             }
             for name in builtin_names() {
-                offer(name, format!("{name}("));
+                offer(Kind::Function, name, format!("{name}("), "");
             }
         }
         if !word.is_empty() {
             for module in self.modules() {
                 let name = module.to_string();
-                offer(&name, name.clone());
+                offer(Kind::Module, &name, name.clone(), "a module of the node");
             }
         }
-        let found = found
-            .into_iter()
-            .map(|(shown, text)| Candidate { shown, text });
-        (start, found.collect())
+        (start, found.into_values().collect())
+    }
+
+    /// Files whose path begins so; folders end in a slash.
+    fn files(&self, path: &str) -> Vec<Candidate> {
+        const MOST: usize = 500;
+        let (folder, name) = match path.rfind('/') {
+            Some(at) => path.split_at(at + 1),
+            None => ("", path),
+        };
+        let Ok(entries) = std::fs::read_dir(self.folder.join(folder)) else {
+            return Vec::new();
+        };
+        let mut found: Vec<Candidate> = entries
+            .take(MOST)
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let file = entry.file_name().into_string().ok()?;
+                let hidden = file.starts_with('.') && !name.starts_with('.');
+                if hidden || !file.starts_with(name) {
+                    return None;
+                }
+                let slash = if entry.path().is_dir() { "/" } else { "" };
+                let (shown, text) = (format!("{file}{slash}"), format!("{folder}{file}{slash}"));
+                Some(Candidate::new(Kind::File, shown, text, ""))
+            })
+            .collect();
+        found.sort_by(|a, b| a.shown.cmp(&b.shown));
+        found
     }
 
     /// `total/1` and its like.
@@ -197,10 +292,10 @@ impl Knowledge {
         let mut found: Vec<Candidate> = fits
             .map(|(name, arity, new)| {
                 let quoted = Term::atom(&name).to_string();
-                Candidate {
-                    shown: format!("{quoted}/{arity}{}", if new { " (new)" } else { "" }),
-                    text: format!("{quoted}({}", if arity == 0 { ")" } else { "" }),
-                }
+                let shown = format!("{quoted}/{arity}{}", if new { " (new)" } else { "" });
+                let text = format!("{quoted}({}", if arity == 0 { ")" } else { "" });
+                let what = if new { "only in the new version" } else { "" };
+                Candidate::new(Kind::Function, shown, text, what)
             })
             .collect();
         // `module_info` is everywhere and seldom wanted.
@@ -302,62 +397,13 @@ fn open_string(before: &str, all: &[Token]) -> Option<usize> {
     (is_open && last.range.end == before.len()).then_some(last.range.start + 1)
 }
 
-/// The options that fit: inside of `#{` of a statement that has some, where a key is due.
-fn options(earlier: &[&str]) -> Option<&'static [&'static str]> {
-    let mut open: Vec<usize> = Vec::new();
-    for (at, word) in earlier.iter().enumerate() {
-        match *word {
-            "(" | "[" | "{" | "#{" | "<<" => open.push(at),
-            ")" | "]" | "}" | ">>" => {
-                open.pop();
-            }
-            _ => {}
-        }
-    }
-    if !matches!(earlier.last(), Some(&("#{" | ","))) || open.iter().any(|at| earlier[*at] != "#{")
-    {
-        return None;
-    }
-    let statement = STATEMENTS.iter().find(|s| s.word == earlier[0])?;
-    match open.as_slice() {
-        [_] => (!statement.options.is_empty()).then_some(statement.options),
-        [_, inner] if statement.word == "target" && earlier[..*inner].ends_with(&["tls", "=>"]) => {
-            Some(crate::plan::TLS_OPTIONS)
-        }
-        _ => None,
-    }
-}
-
-/// Files whose path begins so; folders end in a slash.
-fn files(path: &str) -> Vec<Candidate> {
-    const MOST: usize = 500;
-    let (folder, name) = match path.rfind('/') {
-        Some(at) => path.split_at(at + 1),
-        None => ("", path),
-    };
-    let look = if folder.is_empty() { "." } else { folder };
-    let Ok(entries) = std::fs::read_dir(look) else {
-        return Vec::new();
-    };
-    let mut found: Vec<Candidate> = entries
-        .take(MOST)
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let file = entry.file_name().into_string().ok()?;
-            let hidden = file.starts_with('.') && !name.starts_with('.');
-            if hidden || !file.starts_with(name) {
-                return None;
-            }
-            let slash = if entry.path().is_dir() { "/" } else { "" };
-            Some(Candidate {
-                shown: format!("{file}{slash}"),
-                text: format!("{folder}{file}{slash}"),
-            })
-        })
-        .collect();
-    found.sort_by(|a, b| a.shown.cmp(&b.shown));
-    found
-}
+/// What stands between two subjects.
+const VERBS: [(&str, &str); 4] = [
+    ("depends on", "the right side is loaded first"),
+    ("does not depend on", "an inferred edge is false"),
+    ("loads before", "an order without a dependency"),
+    ("loads after", "an order without a dependency"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::session::Session;
@@ -23,21 +24,49 @@ const FRESH: Duration = Duration::from_secs(10);
 pub(super) type Export = (String, u32, bool);
 
 /// What is known while somebody types.
-#[derive(Default)]
 pub struct Knowledge {
-    pub(super) node: Option<Node>,
+    /// The node that is asked.
+    pub node: Option<Node>,
     /// Modules that take part, as they are written.
-    pub(super) changed: BTreeSet<String>,
+    pub changed: BTreeSet<String>,
     /// Exports of new versions.
-    pub(super) new: BTreeMap<Module, BTreeSet<(String, u32)>>,
-    pub(super) variables: BTreeSet<String>,
+    pub new: BTreeMap<Module, BTreeSet<(String, u32)>>,
+    /// Constants, parameters, variables.
+    pub variables: BTreeSet<String>,
     pub(super) parameters: BTreeSet<String>,
     /// Length of the plan that they were read from.
     pub(super) read: Option<usize>,
-    pub(super) functions: BTreeSet<(String, usize)>,
+    /// Functions of the plan.
+    pub functions: BTreeSet<(String, usize)>,
     pub(super) apps: BTreeSet<String>,
     pub(super) nodes: BTreeSet<String>,
+    /// Targets of the plan.
+    pub targets: BTreeSet<String>,
+    /// What paths are relative to.
+    pub folder: PathBuf,
+    /// In an editor names of the plan are offered in rules as well: a list can be narrowed there.
+    pub in_editor: bool,
     pub(super) answers: RefCell<Answers>,
+}
+
+impl Default for Knowledge {
+    fn default() -> Self {
+        Self {
+            node: None,
+            changed: BTreeSet::new(),
+            new: BTreeMap::new(),
+            variables: BTreeSet::new(),
+            parameters: BTreeSet::new(),
+            read: None,
+            functions: BTreeSet::new(),
+            apps: BTreeSet::new(),
+            nodes: BTreeSet::new(),
+            targets: BTreeSet::new(),
+            folder: PathBuf::from("."),
+            in_editor: false,
+            answers: RefCell::default(),
+        }
+    }
 }
 
 /// What the node has answered lately.
@@ -72,6 +101,8 @@ impl Knowledge {
             self.parameters = parameters.map(|(name, _)| name).collect();
         }
         self.functions = plan.functions.keys().cloned().collect();
+        let targets = plan.targets.iter().map(|target| target.name.clone());
+        self.targets = targets.collect();
         let nodes = plan.targets.iter().flat_map(|target| {
             let seed = target.seed.as_ref().map(|seed| &seed.node);
             target.nodes.iter().chain(seed)
@@ -109,7 +140,7 @@ impl Knowledge {
     }
 
     /// The modules that are loaded on the node.
-    pub(super) fn modules(&self) -> BTreeSet<Module> {
+    pub fn modules(&self) -> BTreeSet<Module> {
         let mut answers = self.answers.borrow_mut();
         if let Some((when, modules)) = &answers.modules
             && when.elapsed() < FRESH

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::manual::{Attribute, AttributeRule, EdgeRule, Manual, Selection, Source};
+use super::manual::{Attribute, EdgeRule, Manual, Selection, Source};
 use super::{Change, Class, Cycle, ModuleRules, Origin, Ruled, Ruleset, infer, removal};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
 use crate::graph::{Edge, Graph, Reason};
 use crate::name::Module;
@@ -240,36 +240,48 @@ fn outside(graph: &Graph, rule: &EdgeRule) -> Vec<Module> {
         .collect()
 }
 
-/// Who said a value, for telling conflicts.
-struct Said {
-    rank: (std::cmp::Reverse<usize>, bool),
-    value: Attribute,
-    span: crate::diag::Span,
-}
+/// What was said about one option of a module: how strongly, what, where.
+type Said<'a> = ((std::cmp::Reverse<usize>, bool), &'a Attribute, Span);
 
 fn merge_attributes(
     modules: &mut BTreeMap<Module, ModuleRules>,
     manual: &Manual,
     said: &mut Vec<Diagnostic>,
 ) {
-    let mut winners: BTreeMap<(Module, &'static str), Said> = BTreeMap::new();
+    let mut all: BTreeMap<(Module, &'static str), Vec<Said<'_>>> = BTreeMap::new();
     for rule in &manual.attributes {
-        if !rule
-            .modules
-            .iter()
-            .any(|module| modules.contains_key(module))
-        {
+        let rank = (std::cmp::Reverse(rule.source.layer), rule.by_name);
+        let known = rule.modules.iter().filter(|m| modules.contains_key(*m));
+        let known: Vec<&Module> = known.collect();
+        if known.is_empty() {
             unused(manual, &rule.source, &rule.modules, said);
         }
-        for module in rule
-            .modules
-            .iter()
-            .filter(|module| modules.contains_key(*module))
-        {
+        for module in known {
             for (value, span) in &rule.values {
-                put(&mut winners, module, rule, value, *span, said);
+                let key = (module.clone(), value.word());
+                all.entry(key).or_default().push((rank, value, *span));
             }
         }
+    }
+    let mut winners: BTreeMap<(Module, &'static str), Span> = BTreeMap::new();
+    for (key, mut said_of) in all {
+        let strongest = said_of.iter().map(|(rank, ..)| *rank).max();
+        said_of.retain(|(rank, ..)| Some(*rank) == strongest);
+        let Some((_, value, span)) = said_of.first().copied() else {
+            continue;
+        };
+        // However many disagree, and in whichever order: told once.
+        if let Some((.., other)) = said_of.iter().find(|(_, other, _)| *other != value) {
+            let (module, word) = &key;
+            let title = format!("two rules disagree about the `{word}` of `{module}`");
+            said.push(
+                Diagnostic::new(Code::E302, title)
+                    .label(span, "one value here")
+                    .label(*other, "another one here")
+                    .help("delete one of them"),
+            );
+        }
+        winners.insert(key, span);
     }
     for rule in &manual.attributes {
         for module in &rule.modules {
@@ -279,49 +291,11 @@ fn merge_attributes(
             for (value, span) in &rule.values {
                 if winners
                     .get(&(module.clone(), value.word()))
-                    .is_some_and(|w| w.span == *span)
+                    .is_some_and(|winner| winner == span)
                 {
                     apply(rules, value, &origin(&rule.source));
                 }
             }
-        }
-    }
-}
-
-fn put(
-    winners: &mut BTreeMap<(Module, &'static str), Said>,
-    module: &Module,
-    rule: &AttributeRule,
-    value: &Attribute,
-    span: crate::diag::Span,
-    said: &mut Vec<Diagnostic>,
-) {
-    let rank = (std::cmp::Reverse(rule.source.layer), rule.by_name);
-    let key = (module.clone(), value.word());
-    match winners.get(&key) {
-        Some(winner) if winner.rank > rank => {}
-        Some(winner) if winner.rank == rank && winner.value != *value => {
-            let title = format!(
-                "two rules disagree about the `{}` of `{module}`",
-                value.word()
-            );
-            said.push(
-                Diagnostic::new(Code::E302, title)
-                    .label(winner.span, "one value here")
-                    .label(span, "another one here")
-                    .help("delete one of them"),
-            );
-        }
-        Some(winner) if winner.rank == rank => {}
-        _ => {
-            winners.insert(
-                key,
-                Said {
-                    rank,
-                    value: value.clone(),
-                    span,
-                },
-            );
         }
     }
 }
@@ -434,7 +408,7 @@ fn impossible_orders(
     said: &mut Vec<Diagnostic>,
 ) -> Vec<Vec<Module>> {
     let mut rings = Vec::new();
-    let told: BTreeSet<crate::diag::Span> = said
+    let told: BTreeSet<Span> = said
         .iter()
         .filter(|d| d.code == Code::E303)
         .flat_map(|d| d.labels.iter().map(|label| label.span))
@@ -545,7 +519,7 @@ fn merge_cycles(
 /// A `cycle` statement names exactly the modules of the cycle.
 fn membership(
     graph: &Graph,
-    span: crate::diag::Span,
+    span: Span,
     cycle: &[Module],
     named: &[Module],
     said: &mut Vec<Diagnostic>,

@@ -280,6 +280,8 @@ pub enum Moment {
 /// One clause of a plan function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FunClause {
+    /// Where its name stands.
+    pub name: Span,
     /// Patterns.
     pub args: Vec<Expr>,
     /// Guard conditions, joined by comma.

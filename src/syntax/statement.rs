@@ -127,13 +127,17 @@ impl Builder {
         let whole = pair.clone();
         let mut name = None;
         let mut clause = FunClause {
+            name: self.span(&whole),
             args: Vec::new(),
             when: Vec::new(),
             body: Vec::new(),
         };
         for part in inner(pair) {
             match part.as_rule() {
-                Rule::atom => name = Some(self.name(&part)?),
+                Rule::atom => {
+                    clause.name = self.span(&part);
+                    name = Some(self.name(&part)?);
+                }
                 Rule::call_args => clause.args = self.many(part)?,
                 Rule::when => {
                     for conj in inner(part) {

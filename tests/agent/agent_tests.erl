@@ -11,7 +11,7 @@ main(Dir, Only) ->
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Boot)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     persistent_term:put(boot, {Source, Exprs}),
-    Tests = case Only of [] -> tests() ++ mode_tests:tests() ++ births_tests:tests(); _ -> Only end,
+    Tests = case Only of [] -> tests() ++ mode_tests:tests() ++ births_tests:tests() ++ settings_tests:tests(); _ -> Only end,
     Results = [run_test(T) || T <- Tests],
     Failed = length([x || failed <- Results]),
     io:format("~b passed, ~b failed~n", [length(Results) - Failed, Failed]),
@@ -31,7 +31,7 @@ run_test(T) ->
         _ -> io:format("FAILED  ~s: ~tP~n", [T, Result, 40]), failed
     end.
 
-of_module(T) -> hd([M || M <- [?MODULE, mode_tests, births_tests], {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
+of_module(T) -> hd([M || M <- [?MODULE, mode_tests, births_tests, settings_tests], {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
 
 unlock() ->
     case whereis(updo_run) of undefined -> ok; P -> exit(P, kill), timer:sleep(200), unlock() end.
@@ -860,7 +860,9 @@ interpreted_kill() -> interpreted(fun() -> kill_all_over(executor, fun(V) -> ser
 killed_at_the_end() ->
     interpreted(fun() ->
         {V1, V2} = {server(t_ke, 1), server(t_ke, 2)},
-        [kill_at(10, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- lists:seq(0, 30)]
+        [kill_at(10, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- lists:seq(0, 30, 2)],
+        %% Killed as soon as it has told the end, and asked to settle in the same instant.
+        [kill_at(11, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- [0, 0, 0, 0, 1, 1, 2, 2]]
     end).
 
 locked_interpreted() ->

@@ -195,3 +195,29 @@ proptest! {
         }
     }
 }
+
+/// More than two that disagree are told once, whichever comes first; what a stronger one overrides is told by nobody.
+#[test]
+fn three_rules_that_disagree() {
+    let lines = [
+        "module Mine ++ [m2] #{class => server} when changed(m1)",
+        "module [m5, m2] #{class => plain} when otp() > 24",
+        "module app(shop) -- [m3] #{class => plain} when changed(m1)",
+        "module glob(\"m[12]\") #{class => supervisor}",
+        "module m1 #{class => plain}",
+    ];
+    let mut told = BTreeSet::new();
+    for first in 0..lines.len() {
+        for second in (0..lines.len()).filter(|at| *at != first) {
+            let rest = (0..lines.len()).filter(|at| ![first, second].contains(at));
+            let order = [first, second].into_iter().chain(rest);
+            let mut plan: Vec<String> = order.map(|at| lines[at].to_owned()).collect();
+            plan.push("Mine = [m1, m6]".to_owned());
+            plan.push("plan \"three\"".to_owned());
+            let (plan, _) = read(&join(&plan));
+            let upgrade = world().decide(&plan);
+            told.insert(result(&upgrade).0);
+        }
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+}

@@ -310,3 +310,29 @@ fn an_application_that_does_not_take_its_configuration() {
     assert_eq!(after, before);
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
 }
+
+/// The plan of the documentation, up and back.
+#[test]
+fn the_documented_release() {
+    let site = Site::new();
+    let (node, desk) = (&site.node, Desk::new());
+    let before = node.eval_text(&format!("{{{ENV}, code:get_path(), {LOADED}}}"));
+    site.install("lib/depot-2", &depot().two, "2");
+    desk.write("release.updo", include_str!("../../plans/release.updo"));
+    let shown = desk.on(node, &["preview", "release.updo"]).run().exits(0);
+    shown.prints(&["delete  depot_fax", "paths    depot", "env      depot"]);
+    let ran = desk
+        .on(node, &["run", "release.updo", "--yes"])
+        .run()
+        .exits(0);
+    site.is_in("lib/depot-2");
+    assert_eq!(node.eval_text("whereis(depot_fax)"), "undefined");
+    assert_eq!(node.eval_text("erlang:module_loaded(depot_fax)"), "false");
+    desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+        .run()
+        .exits(0);
+    let after = node.eval_text(&format!("{{{ENV}, code:get_path(), {LOADED}}}"));
+    assert_eq!(after, before);
+    assert_eq!(node.eval_text("depot_fax:send(page)"), "{sent,1}");
+    assert_eq!(node.eval_text("witness:troubled()"), "[]");
+}

@@ -154,6 +154,13 @@ fn the_second_fails_and_so_does_the_way_back() {
     let doctor = desk.on(node, &["doctor", node.name()]).run().exits(0);
     doctor.prints(&["half done"]).says(&half);
 
+    // A run that changes nothing has put nothing right.
+    let refused = self::plan(&desk, "minimal", "fine", "fine", "require \"no\" -> false.");
+    let ran = desk.on(node, &["run", &refused, "--yes"]).run().exits(11);
+    ran.says(&["W619"]);
+    let doctor = desk.on(node, &["doctor", node.name()]).run().exits(0);
+    doctor.prints(&["half done"]).says(&half);
+
     // What is still old is upgraded, and nothing is left of it.
     let good = self::plan(&desk, "minimal", "fine", "fine", "");
     desk.on(node, &["run", &good, "--yes"]).run().exits(0);

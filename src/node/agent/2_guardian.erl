@@ -70,7 +70,10 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {updo_settle, persist} when Phase =:= idle ->
             Exec ! {updo_settle, persist},
             guardian(G#{phase := settling, seen => true, persist => true});
-        {updo_idle, Exec} -> guardian(alone(G#{phase := idle}));
+        {updo_idle, Exec} ->
+            %% Whoever was told how it ended and answered at once is heard now.
+            [self() ! Asked || {ok, Asked} <- [maps:find(asked, G)]],
+            guardian(alone_unless_asked(maps:remove(asked, G#{phase := idle}), G));
         {updo_settled, Exec} -> guardian_settled(G#{phase := settled});
         updo_deadline -> guardian(deadline(G));
         {'DOWN', ExecMon, process, _, Why} -> guardian(executor_down(Why, G));
@@ -79,8 +82,18 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
             Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
             tell_watchers(G1),
             guardian(alone(G1));
+        Asked when Phase =:= running -> guardian(ended(Log, Asked, G));
         _ -> guardian(G)
     end.
+
+%% It has ended, and the executor (or the next, if that one has just died) has not yet said that it is idle.
+ended(#{outcome := undefined}, _, G) -> G;
+ended(_, Asked, G) when Asked =:= updo_settle; Asked =:= {updo_settle, persist} -> G#{asked => Asked};
+ended(_, {updo_run, Job} = Asked, G) when is_map(Job) -> G#{asked => Asked};
+ended(_, _, G) -> G.
+
+alone_unless_asked(G, #{asked := _}) -> G;
+alone_unless_asked(G, _) -> alone(G).
 
 logged(Entry, #{log := Log, watchers := Ws, job := Job} = G) ->
     Log1 = log_entry(Entry, Log),

@@ -355,7 +355,7 @@ step(_, {paths, Moves}) ->
     #{};
 step(Id, {config_change, Told}) ->
     log({add, applied, Id}),
-    lists:foreach(fun config_change/1, Told),
+    lists:foreach(fun(One) -> config_change(One) end, Told),
     #{};
 step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
 step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};

@@ -1,0 +1,28 @@
+//! `updo lsp`: the language server for plan files, on standard input and output.
+
+use std::io::IsTerminal;
+
+use super::args::Lsp;
+use super::{Context, Exit};
+use crate::lsp::{Options, serve};
+
+pub(super) fn run(context: &Context<'_>, args: &Lsp) -> Exit {
+    if std::io::stdin().is_terminal() {
+        let hint =
+            "speaking with an editor on standard input; how editors start it: docs/editors.md";
+        context.ui.status(hint);
+    }
+    let mut settings = context.settings();
+    settings.strict = args.strict;
+    let target = context.global.target.clone().filter(|_| !args.offline);
+    let options = Options {
+        settings,
+        target,
+        patience: args.patience,
+    };
+    match serve(std::io::stdin(), std::io::stdout(), options) {
+        true => Exit::Done,
+        // The protocol's own code for an editor that leaves without a word.
+        false => Exit::Plan,
+    }
+}

@@ -1,0 +1,233 @@
+//! What a node had to say about a plan, as plain data: what is said, and what is known of each module.
+//!
+//! Takes a plan as the editor has it and a target; connects, looks as `updo preview` does, and gives [`Looked`]. It reads
+//! only, and it is called where it may take its time. What it gives belongs to the text that was looked at; `told` finds
+//! the places again in a text that was edited since, and leaves out what was edited itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::worlds::World;
+use crate::diag::{Diagnostic, Label, Result, Span};
+use crate::engine::{Engine, Settings, Upgrade};
+use crate::name::{Module, NodeName};
+use crate::node::Session;
+use crate::plan::load::identity;
+use crate::repl::session::why_here;
+use crate::rules::Origin;
+
+/// So many nodes of a target are looked at.
+const NODES: usize = 8;
+
+/// So many callers are named.
+const CALLERS: usize = 12;
+
+/// What is to be looked at.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// The plan.
+    pub plan: PathBuf,
+    /// The files that the editor has, by what they really are.
+    pub unsaved: BTreeMap<PathBuf, String>,
+    /// Parameters, and how nodes are reached.
+    pub settings: Settings,
+    /// A target of the plan, or nodes.
+    pub target: String,
+    /// Connections of an earlier look.
+    pub sessions: BTreeMap<NodeName, Session>,
+}
+
+/// A module that takes part.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// `supervisor`, `server`, `plain`.
+    pub class: String,
+    /// How that was inferred; nothing when the plan says it.
+    pub inferred: Option<String>,
+    /// Its place in the order, from 1.
+    pub place: usize,
+    /// Processes that run it.
+    pub processes: usize,
+    /// Who has to wait for it.
+    pub callers: Vec<String>,
+    /// Why it is here.
+    pub why: String,
+}
+
+/// What a look has shown.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// The texts looked at: what the file really is, where it began, the text.
+    files: Vec<(PathBuf, usize, String)>,
+    diagnostics: Vec<Diagnostic>,
+    /// Modules that take part on the first node.
+    pub modules: BTreeMap<Module, Known>,
+    /// Exports of their new versions.
+    pub new: BTreeMap<Module, BTreeSet<(String, u32)>>,
+    /// The connections.
+    pub sessions: BTreeMap<NodeName, Session>,
+    /// The first node.
+    pub node: Option<NodeName>,
+    /// When.
+    pub at: Option<Instant>,
+}
+
+/// Looks; nothing when the plan has errors, which are told without a node.
+pub(super) fn look(question: Question) -> Option<Looked> {
+    let unsaved = |identity: &Path| question.unsaved.get(identity).cloned();
+    let opened = Engine::open_over(&question.plan, &unsaved, question.settings);
+    let engine = opened.engine?;
+    let mut looked = Looked {
+        sessions: question.sessions,
+        at: Some(Instant::now()),
+        ..Looked::default()
+    };
+    for source in opened.sources.sources() {
+        let identity = identity(Path::new(&source.name));
+        // A secret may be covered there, by as many bytes.
+        let text = unsaved(&identity).unwrap_or_else(|| source.text.clone());
+        looked.files.push((identity, source.base, text));
+    }
+    looked
+        .sessions
+        .retain(|_, session| session.is_lost().is_none());
+    let nodes = match engine.nodes(Some(&question.target)) {
+        Ok(nodes) => nodes,
+        Err(told) => {
+            looked.diagnostics.push(*told);
+            return Some(looked);
+        }
+    };
+    let several = nodes.len() > 1;
+    for node in nodes.into_iter().take(NODES) {
+        match on_node(&engine, &node, &mut looked) {
+            Ok(upgrade) => {
+                if looked.node.is_none() {
+                    looked.node = Some(node.clone());
+                    looked.know(&upgrade);
+                }
+                looked.say(upgrade.diagnostics, several.then_some(&node));
+            }
+            Err(told) => looked.say(vec![*told], several.then_some(&node)),
+        }
+    }
+    Some(looked)
+}
+
+fn on_node(engine: &Engine, node: &NodeName, looked: &mut Looked) -> Result<Upgrade> {
+    let connection = match looked.sessions.get(node) {
+        Some(session) => engine.continued(session.clone()),
+        None => {
+            let connection = engine.connect(node)?;
+            let session = connection.session.clone();
+            looked.sessions.insert(node.clone(), session);
+            connection
+        }
+    };
+    connection.prepare()
+}
+
+impl Looked {
+    /// What nobody has said yet; who said it, when there are several.
+    fn say(&mut self, told: Vec<Diagnostic>, node: Option<&NodeName>) {
+        for mut one in told {
+            if let Some(node) = node {
+                one.notes.push(format!("on {node}"));
+            }
+            let known = self.diagnostics.iter().any(|known| {
+                known.code == one.code && known.title == one.title && known.labels == one.labels
+            });
+            if !known {
+                self.diagnostics.push(one);
+            }
+        }
+    }
+
+    fn know(&mut self, upgrade: &Upgrade) {
+        let mut callers: BTreeMap<&Module, Vec<String>> = BTreeMap::new();
+        for (from, to, _) in upgrade.rules.graph.edges() {
+            let list = callers.entry(to).or_default();
+            if list.len() < CALLERS {
+                list.push(from.to_string());
+            }
+        }
+        for (at, module) in upgrade.rules.graph.order_flat().iter().enumerate() {
+            let Some(rules) = upgrade.rules.modules.get(module) else {
+                continue;
+            };
+            let changed = upgrade.changes.modules.get(module);
+            let known = Known {
+                class: rules.class.value.to_string(),
+                inferred: match &rules.class.origin {
+                    Origin::Default => Some("nothing says otherwise".to_owned()),
+                    Origin::Inferred(how) => Some(how.clone()),
+                    Origin::Plan { .. } => None,
+                },
+                place: at + 1,
+                processes: changed.map_or(0, |changed| changed.processes),
+                callers: callers.remove(module).unwrap_or_default(),
+                why: why_here(upgrade, module),
+            };
+            self.modules.insert(module.clone(), known);
+        }
+        for (module, changed) in &upgrade.changes.modules {
+            let Some(new) = &changed.new else { continue };
+            let exports = new.facts.exports.iter();
+            let exports = exports.map(|(name, arity)| (name.to_string(), *arity));
+            self.new.insert(module.clone(), exports.collect());
+        }
+    }
+
+    /// A diagnostic of its own: it took too long.
+    pub fn add(&mut self, told: Diagnostic) {
+        self.diagnostics.push(told);
+    }
+
+    /// What was said, with places in the texts as they are now.
+    pub fn told(&self, world: &World) -> Vec<Diagnostic> {
+        let all = self.diagnostics.iter();
+        all.filter_map(|told| {
+            let mut told = told.clone();
+            let first = told.labels.first().map(|label| label.span);
+            let labels = std::mem::take(&mut told.labels);
+            told.labels = labels
+                .into_iter()
+                .filter_map(|label| {
+                    let span = self.found_again(world, label.span)?;
+                    Some(Label { span, ..label })
+                })
+                .collect();
+            // Without its place it would stand at the beginning of the file.
+            let place = first.map(|span| self.found_again(world, span));
+            (place != Some(None)).then_some(told)
+        })
+        .collect()
+    }
+
+    /// Where a piece of the text that was looked at is now, if it was not edited.
+    fn found_again(&self, world: &World, span: Span) -> Option<Span> {
+        let (identity, base, old) = self
+            .files
+            .iter()
+            .find(|(_, base, text)| (*base..=base + text.len()).contains(&span.start))?;
+        let file = world.files.iter().find(|file| file.identity == *identity)?;
+        let (from, to) = (span.start - base, span.end.checked_sub(*base)?);
+        let new = &file.text;
+        let same = |a: &mut dyn Iterator<Item = u8>, b: &mut dyn Iterator<Item = u8>| {
+            a.zip(b).take_while(|(a, b)| a == b).count()
+        };
+        let before = same(&mut old.bytes(), &mut new.bytes());
+        if to <= before {
+            return Some(Span::new(file.base + from, file.base + to));
+        }
+        let behind = same(&mut old.bytes().rev(), &mut new.bytes().rev());
+        let left = old.len().checked_sub(from)?;
+        let length = to.checked_sub(from)?;
+        if left <= behind {
+            let start = file.base + new.len() - left;
+            return Some(Span::new(start, start + length));
+        }
+        None
+    }
+}

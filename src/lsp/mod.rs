@@ -1,0 +1,32 @@
+//! The language server for plan files: what `updo lsp` speaks with an editor.
+//!
+//! Takes messages of the Language Server Protocol (version 3.17) from a stream and answers them on another; [`serve`] is
+//! all there is to call. Everything that it knows of plans it has from the stages before it: `syntax`, `plan`, `engine`,
+//! and from `repl` what is known while somebody types.
+//!
+//! The parts: `wire` cuts the stream into messages, `server` holds the conversation, `documents` what is open in the
+//! editor, `text` the places in it, `worlds` what plans and their files say together; `facts` what a node says about
+//! it; the others answer questions. It must never change a file or a
+//! node, and no message may make it panic, wait for ever or grow without bound.
+
+mod answers;
+mod complete;
+mod documents;
+mod facts;
+mod fixes;
+mod here;
+mod hover;
+mod lens;
+mod looks;
+mod names;
+mod place;
+mod publish;
+mod requests;
+mod server;
+mod shape;
+mod text;
+mod uri;
+mod wire;
+mod worlds;
+
+pub use server::{Options, serve};

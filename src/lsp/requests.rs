@@ -1,0 +1,238 @@
+//! The requests: which there are, and who answers each.
+//!
+//! Takes the parameters of a request, finds the document, the world and the place that it is about, and hands them on.
+//! A document that nobody has opened is no error: there is nothing to say about it.
+
+use lsp_types as lsp;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::answers;
+use super::complete::completion;
+use super::facts::Looked;
+use super::fixes::{Asked, fixes};
+use super::here::Here;
+use super::hover::hover;
+use super::lens;
+use super::server::{Fault, Server, taken};
+use super::shape;
+use super::wire;
+use super::worlds::{File, World};
+use crate::diag::Diagnostic;
+use crate::repl::knowledge::Knowledge;
+
+/// What of a request for fixes matters; the diagnostics that it repeats are looked up anew.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CodeActions {
+    text_document: lsp::TextDocumentIdentifier,
+    range: lsp::Range,
+}
+
+impl Server {
+    /// Answers a request of an editor that has said who it is.
+    pub(super) fn answer(
+        &mut self,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Result<Value, Fault> {
+        // What is asked is asked of the text as it is now.
+        self.worlds.refresh(&self.documents, &self.options.settings);
+        match method {
+            "textDocument/hover" => {
+                let params: lsp::HoverParams = taken(params)?;
+                let place = params.text_document_position_params;
+                let found = self.here(&place);
+                let hover = found.map(|here| {
+                    let module = lens::module_at(&here);
+                    let looked = self.looked(here.world);
+                    let about = module.and_then(|module| lens::about(&module, looked?));
+                    hover(&here, &self.told(here.world), about)
+                });
+                Ok(hover.unwrap_or(Value::Null))
+            }
+            "textDocument/completion" => {
+                let params: lsp::TextDocumentPositionParams = taken(params)?;
+                let found = self.here(&params);
+                Ok(found.map_or(Value::Null, |here| self.completion(&here)))
+            }
+            "textDocument/definition" => {
+                let params: lsp::GotoDefinitionParams = taken(params)?;
+                let found = self.here(&params.text_document_position_params);
+                Ok(found.map_or(Value::Null, |here| answers::definition(&here).into()))
+            }
+            "textDocument/references" => {
+                let params: lsp::ReferenceParams = taken(params)?;
+                let found = self.here(&params.text_document_position);
+                let all = params.context.include_declaration;
+                Ok(found.map_or(Value::Null, |here| answers::references(&here, all).into()))
+            }
+            "textDocument/documentHighlight" => {
+                let params: lsp::DocumentHighlightParams = taken(params)?;
+                let found = self.here(&params.text_document_position_params);
+                Ok(found.map_or(Value::Null, |here| answers::highlights(&here).into()))
+            }
+            "textDocument/prepareRename" => {
+                let params: lsp::TextDocumentPositionParams = taken(params)?;
+                let found = self.here(&params);
+                Ok(found.map_or(Value::Null, |here| answers::prepare_rename(&here)))
+            }
+            "textDocument/rename" => self.rename(taken(params)?),
+            "textDocument/documentSymbol" => {
+                let params: lsp::DocumentSymbolParams = taken(params)?;
+                let uri = params.text_document.uri.as_str();
+                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
+                Ok(file.map_or(Value::Null, |file| shape::symbols(file, self.encoding)))
+            }
+            "textDocument/formatting" => {
+                let params: lsp::DocumentFormattingParams = taken(params)?;
+                let uri = params.text_document.uri.as_str();
+                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
+                Ok(file.map_or(Value::Null, |file| shape::formatting(file, self.encoding)))
+            }
+            "textDocument/codeAction" => {
+                let params: CodeActions = taken(params)?;
+                Ok(self.fixes(params.text_document.uri.as_str(), params.range))
+            }
+            "textDocument/codeLens" => {
+                let params: lsp::CodeLensParams = taken(params)?;
+                let uri = params.text_document.uri.as_str();
+                let found = self
+                    .known(uri)
+                    .map(|(plan, file, looked)| lens::lenses(file, plan, looked, self.encoding));
+                Ok(found.unwrap_or(Value::Null))
+            }
+            "textDocument/inlayHint" => {
+                let params: lsp::InlayHintParams = taken(params)?;
+                let uri = params.text_document.uri.as_str();
+                let lines = params.range.start.line..=params.range.end.line;
+                let found = self
+                    .known(uri)
+                    .map(|(_, file, looked)| lens::hints(file, lines, looked, self.encoding));
+                Ok(found.unwrap_or(Value::Null))
+            }
+            "workspace/executeCommand" => self.execute(taken(params)?),
+            _ => Err((
+                wire::METHOD_NOT_FOUND,
+                format!("`{method}` is not answered here"),
+            )),
+        }
+    }
+
+    /// A place in the first of the worlds that count for its document.
+    fn here(&self, place: &lsp::TextDocumentPositionParams) -> Option<Here<'_>> {
+        let uri = place.text_document.uri.as_str();
+        let worlds = self.worlds.of(uri).into_iter();
+        worlds
+            .filter_map(|world| Here::new(world, uri, place.position, self.encoding))
+            .next()
+    }
+
+    /// Everything that is said about a plan.
+    fn told(&self, world: &World) -> Vec<Diagnostic> {
+        let mut all = world.opened.diagnostics.clone();
+        all.extend(
+            self.looked(world)
+                .map_or(Vec::new(), |looked| looked.told(world)),
+        );
+        all
+    }
+
+    /// What the node says about a plan.
+    fn looked(&self, world: &World) -> Option<&Looked> {
+        self.looks.of(&world.uri)
+    }
+
+    /// The plan of a document, the document, and what the node says about them.
+    fn known(&self, uri: &str) -> Option<(&str, &File, &Looked)> {
+        let worlds = self.worlds.of(uri).into_iter();
+        worlds
+            .filter_map(|world| Some((world.uri.as_str(), world.file(uri)?, self.looked(world)?)))
+            .next()
+    }
+
+    /// Items for a place, with what is known of the node.
+    fn completion(&self, here: &Here<'_>) -> Value {
+        let mut kept = self.knowledge.borrow_mut();
+        let (of, knowledge) = &mut *kept;
+        let looked = self.looked(here.world);
+        let node = looked.and_then(|looked| looked.node.clone());
+        if *of != node {
+            // Another node: what the last one has answered does not count.
+            *knowledge = Knowledge::default();
+            *of = node;
+        }
+        if let Some(looked) = looked {
+            let session = looked
+                .node
+                .as_ref()
+                .and_then(|node| looked.sessions.get(node));
+            knowledge.node = session.cloned();
+            knowledge.changed = looked.modules.keys().map(ToString::to_string).collect();
+            knowledge.new.clone_from(&looked.new);
+        }
+        completion(here, knowledge)
+    }
+
+    /// `updo.why`: says why a module is where it is.
+    fn execute(&mut self, params: lsp::ExecuteCommandParams) -> Result<Value, Fault> {
+        let [plan, module] = params.arguments.as_slice() else {
+            return Err((wire::INVALID_PARAMS, "a plan and a module".to_owned()));
+        };
+        let (plan, module) = (plan.as_str(), module.as_str());
+        let looked = plan.and_then(|plan| self.looks.of(plan));
+        let why = looked
+            .zip(module)
+            .and_then(|(looked, module)| looked.modules.get(module))
+            .map(|known| known.why.clone());
+        if params.command != lens::WHY {
+            let told = format!("`{}` is no command of updo", params.command);
+            return Err((wire::INVALID_PARAMS, told));
+        }
+        let why = why.unwrap_or_else(|| "nothing is known of it".to_owned());
+        let shown = json!({"type": 3, "message": why});
+        self.out.notify("window/showMessage", shown);
+        Ok(why.into())
+    }
+
+    /// Renames in all worlds that have the name: a file may be part of several plans.
+    fn rename(&self, params: lsp::RenameParams) -> Result<Value, Fault> {
+        let place = params.text_document_position;
+        let uri = place.text_document.uri.as_str();
+        let mut all = answers::Edits::new();
+        for world in self.worlds.of(uri) {
+            let Some(here) = Here::new(world, uri, place.position, self.encoding) else {
+                continue;
+            };
+            for (uri, (version, edits)) in answers::rename(&here, &params.new_name)? {
+                let (_, list) = all.entry(uri).or_insert((version, Vec::new()));
+                for edit in edits {
+                    if !list.contains(&edit) {
+                        list.push(edit);
+                    }
+                }
+            }
+        }
+        match all.is_empty() {
+            true => Ok(Value::Null),
+            false => Ok(answers::workspace_edit(all, self.versioned)),
+        }
+    }
+
+    fn fixes(&self, uri: &str, range: lsp::Range) -> Value {
+        let worlds = self.worlds.of(uri).into_iter();
+        let Some((world, file)) = worlds.filter_map(|w| Some((w, w.file(uri)?))).next() else {
+            return Value::Null;
+        };
+        fixes(&Asked {
+            world,
+            file,
+            range,
+            told: &self.told(world),
+            documents: &self.documents,
+            settings: &self.options.settings,
+            encoding: self.encoding,
+            versioned: self.versioned,
+        })
+    }
+}

@@ -1,0 +1,316 @@
+//! With a node: what it says about a plan, and what it knows.
+
+use serde_json::{Value, json};
+
+use crate::asked::{cursor, edited};
+use crate::client::{Editor, codes, uri};
+use crate::support::apps::Deployed;
+use crate::support::desk::Desk;
+use crate::waiting::{desk as beside_a_node, untouched, waiting};
+
+/// Hover, completion and their like at the cursor of a text that is put into a document.
+fn at(editor: &mut Editor, name: &str, version: i32, method: &str, marked: &str) -> Value {
+    let (text, position) = cursor(marked);
+    editor.change(name, version, &text);
+    let params = json!({"textDocument": {"uri": name}, "position": position});
+    editor.ask(&format!("textDocument/{method}"), params)
+}
+
+fn labels(answer: &Value) -> Vec<&str> {
+    let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+    items
+        .iter()
+        .filter_map(|item| item["label"].as_str())
+        .collect()
+}
+
+#[test]
+fn the_node_says_what_it_says_to_check() {
+    let (deployed, desk) = (waiting(), beside_a_node());
+    let text = format!("{}\nexclude shop_gate.\n", desk.read("shop.updo"));
+    let path = desk.write("shop.updo", &text);
+    let checked = desk
+        .on(&deployed.node, &["check", "--json", "shop.updo"])
+        .run();
+    let checked = checked.json();
+    let mut expected = codes(checked.as_array().expect("an array"));
+    expected.sort_unstable();
+    let mut editor = Editor::on(&desk, &deployed.node, &[]);
+    editor.open(&uri(&path), 1, &text);
+    let enough = expected.len();
+    let said = editor.await_diagnostics(&uri(&path), |said| said.len() >= enough);
+    let mut found = codes(&said);
+    found.sort_unstable();
+    assert_eq!(found, expected, "{said:#?}");
+    assert!(
+        found.iter().any(|code| *code != "A311"),
+        "the node has nothing to say: {found:?}"
+    );
+    editor.leave();
+    untouched(&deployed);
+}
+
+#[test]
+fn modules_are_known() {
+    let (deployed, desk) = (waiting(), beside_a_node());
+    let text = desk.read("shop.updo");
+    let name = uri(&desk.path().join("shop.updo"));
+    let mut editor = Editor::on(&desk, &deployed.node, &[]);
+    editor.open(&name, 1, &text);
+    editor.await_look();
+    // Above statements, and behind names.
+    let lenses = editor.ask(
+        "textDocument/codeLens",
+        json!({"textDocument": {"uri": name}}),
+    );
+    let first = &lenses[0]["command"];
+    let title = first["title"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{lenses}"));
+    assert!(
+        title.starts_with("order: ") && title.ends_with(" · why"),
+        "{title}"
+    );
+    let asked = json!({"command": first["command"], "arguments": first["arguments"]});
+    let why = editor.ask("workspace/executeCommand", asked);
+    assert!(why.as_str().is_some_and(|why| why.contains("md5")), "{why}");
+    let shown = editor.find(|message| message["method"] == "window/showMessage");
+    assert_eq!(shown["params"]["message"], why);
+    let range = json!({"start": {"line": 0, "character": 0}, "end": {"line": 99, "character": 0}});
+    let asked = json!({"textDocument": {"uri": name}, "range": range});
+    let hints = editor.ask("textDocument/inlayHint", asked);
+    let hints: Vec<&str> = hints
+        .as_array()
+        .expect("hints")
+        .iter()
+        .filter_map(|h| h["label"].as_str())
+        .collect();
+    assert!(
+        hints.contains(&": server") && hints.contains(&": plain"),
+        "{hints:?}"
+    );
+    // A module: its class, who waits for it, when that was seen.
+    let told = at(
+        &mut editor,
+        &name,
+        2,
+        "hover",
+        &format!("{text}exclude shop_pri‸ce because \"x\".\n"),
+    );
+    let told = told["contents"]["value"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    for part in [
+        "`shop_price`: plain, inferred",
+        "callers that wait for it: ",
+        "md5",
+        deployed.node.name(),
+        "s ago",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // Modules of the node that do not change, exports of the running and of the new version.
+    let mut complete = |version: i32, more: &str| {
+        at(
+            &mut editor,
+            &name,
+            version,
+            "completion",
+            &format!("{text}{more}"),
+        )
+    };
+    assert!(labels(&complete(3, "exclude shop_loa‸")).contains(&"shop_load"));
+    assert!(
+        labels(&complete(4, "verify \"x\" -> application_cont‸"))
+            .contains(&"application_controller")
+    );
+    let found = complete(5, "verify \"x\" -> shop_stock:lev‸");
+    assert_eq!(labels(&found), ["level/1"]);
+    let (typed, _) = cursor("verify \"x\" -> shop_stock:lev‸");
+    let edit = found["items"][0]["textEdit"].clone();
+    assert!(edited(&format!("{text}{typed}"), &[edit]).ends_with("shop_stock:level("));
+    assert_eq!(
+        labels(&complete(6, "verify \"x\" -> shop_promo:disc‸")),
+        ["discount/1", "discount/2 (new)"]
+    );
+    editor.leave();
+    untouched(&deployed);
+}
+
+#[test]
+fn a_mistake_stays_at_its_place_and_is_mended() {
+    let (deployed, desk) = (waiting(), beside_a_node());
+    let name = uri(&desk.path().join("typo.updo"));
+    let text = "deadline 1m.\nexclude shop_prcie because \"x\".\n";
+    let mut editor = Editor::on(&desk, &deployed.node, &[]);
+    let typo = |said: &[Value]| said.iter().any(|d| d["code"] == "E202");
+    editor.open(&name, 1, text);
+    editor.await_diagnostics(&name, typo);
+    // Lines come above it: it goes with its statement, although nobody has looked again.
+    let at = json!({"line": 0, "character": 0});
+    editor.edit(
+        &name,
+        2,
+        json!([{"range": {"start": at, "end": at}, "text": "% ä\n% b\n"}]),
+    );
+    let said = editor.await_diagnostics(&name, typo);
+    let told = said
+        .iter()
+        .find(|d| d["code"] == "E202")
+        .expect("it was said");
+    assert_eq!(told["range"]["start"], json!({"line": 3, "character": 8}));
+    let params = json!({"textDocument": {"uri": name}, "range": told["range"], "context": {"diagnostics": []}});
+    let actions = editor.ask("textDocument/codeAction", params);
+    let edits = actions[0]["edit"]["changes"][&name]
+        .as_array()
+        .unwrap_or_else(|| panic!("{actions}"))
+        .clone();
+    let mended = edited(&format!("% ä\n% b\n{text}"), &edits);
+    assert!(
+        mended.ends_with("exclude shop_price because \"x\".\n"),
+        "{mended}"
+    );
+    // Where it stood is edited: it is said no more, and the next look says what is right then.
+    editor.change(&name, 3, &mended);
+    editor.await_diagnostics(&name, |said| !typo(said));
+    editor.tell(
+        "textDocument/didSave",
+        json!({"textDocument": {"uri": name}}),
+    );
+    editor.await_look();
+    editor.await_look();
+    // A rule that does nothing can go.
+    let idle = format!("{mended}exclude shop_load\n    because \"y\".\nwindow single.\n");
+    editor.change(&name, 4, &idle);
+    editor.tell(
+        "textDocument/didSave",
+        json!({"textDocument": {"uri": name}}),
+    );
+    let said = editor.await_diagnostics(&name, |said| codes(said).contains(&"W310"));
+    let told = said
+        .iter()
+        .find(|d| d["code"] == "W310")
+        .expect("it was said");
+    assert_eq!(told["tags"], json!([1]));
+    let params = json!({"textDocument": {"uri": name}, "range": told["range"], "context": {"diagnostics": []}});
+    let actions = editor.ask("textDocument/codeAction", params);
+    let edits = actions
+        .as_array()
+        .and_then(|all| {
+            all.iter()
+                .find(|action| action["title"] == "delete the statement")
+        })
+        .unwrap_or_else(|| panic!("{actions}"))["edit"]["changes"][&name]
+        .as_array()
+        .expect("edits")
+        .clone();
+    assert_eq!(edited(&idle, &edits), format!("{mended}window single.\n"));
+    editor.leave();
+    untouched(&deployed);
+}
+
+#[test]
+fn what_the_node_misses_is_written_for_you() {
+    let (deployed, desk) = (waiting(), beside_a_node());
+    let name = uri(&desk.path().join("short.updo"));
+    let text = format!("old from {:?}.", crate::support::apps::shop().one);
+    let mut editor = Editor::on(&desk, &deployed.node, &[]);
+    editor.open(&name, 1, &text);
+    let said = editor.await_diagnostics(&name, |said| codes(said).contains(&"W307"));
+    let told = said
+        .iter()
+        .find(|d| d["code"] == "W307")
+        .expect("it was said");
+    let params = json!({"textDocument": {"uri": name}, "range": told["range"], "context": {"diagnostics": []}});
+    let actions = editor.ask("textDocument/codeAction", params);
+    let action = actions
+        .as_array()
+        .and_then(|all| {
+            all.iter()
+                .find(|action| action["diagnostics"][0]["code"] == "W307")
+        })
+        .unwrap_or_else(|| panic!("{actions}"));
+    let edits = action["edit"]["changes"][&name]
+        .as_array()
+        .expect("edits")
+        .clone();
+    let more = edited(&text, &edits);
+    assert_eq!(
+        more,
+        format!("{text}\ncycle [shop_price, shop_promo]: together.\n")
+    );
+    editor.change(&name, 2, &more);
+    editor.tell(
+        "textDocument/didSave",
+        json!({"textDocument": {"uri": name}}),
+    );
+    editor.await_diagnostics(&name, |said| !codes(said).contains(&"W307"));
+    editor.leave();
+    untouched(&deployed);
+}
+
+#[test]
+fn an_editor_does_not_wait_for_a_node() {
+    let desk = Desk::new();
+    let deployed = Deployed::bank();
+    let name = uri(&desk.path().join("bank.updo"));
+    let mut editor = Editor::on(&desk, &deployed.node, &["--patience", "2s"]);
+    let late = |said: &[Value]| said.iter().any(|d| d["code"] == "E508");
+    deployed.node.signal("-STOP");
+    editor.open(&name, 1, "deadline 1m.\n");
+    // Meanwhile it answers as ever.
+    for version in 2..20 {
+        editor.change(&name, version, &format!("deadline {version}m.\n"));
+        let place = json!({"textDocument": {"uri": name}, "position": {"line": 0, "character": 2}});
+        assert!(editor.ask("textDocument/hover", place)["contents"].is_object());
+    }
+    let said = editor.await_diagnostics(&name, late);
+    assert!(
+        said[0]["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("no facts within 2 s")),
+        "{said:?}"
+    );
+    deployed.node.signal("-CONT");
+    editor.tell(
+        "textDocument/didSave",
+        json!({"textDocument": {"uri": name}}),
+    );
+    editor.await_diagnostics(&name, |said| !late(said));
+    // A node that goes away is said, and so is that it came to nothing.
+    deployed.node.kill();
+    editor.tell(
+        "textDocument/didSave",
+        json!({"textDocument": {"uri": name}}),
+    );
+    let said = editor.await_diagnostics(&name, |said| !said.is_empty());
+    assert!(codes(&said)[0].starts_with("E50"), "{said:?}");
+    editor.leave();
+}
+
+#[test]
+fn nobody_connects_who_was_told_not_to() {
+    let (deployed, desk) = (waiting(), beside_a_node());
+    let mut command = desk.command(crate::support::desk::UPDO);
+    command
+        .args(["lsp", "--offline"])
+        .env("UPDO_TARGET", deployed.node.name())
+        .env("UPDO_EPMD_PORT", deployed.node.epmd_port().to_string());
+    let mut editor = Editor::start(command);
+    editor.ask("initialize", json!({"capabilities": {}}));
+    let name = uri(&desk.path().join("typo.updo"));
+    assert!(
+        editor
+            .opened(&name, "exclude shop_prcie because \"x\".\n")
+            .is_empty()
+    );
+    editor.tell(
+        "textDocument/didSave",
+        json!({"textDocument": {"uri": name}}),
+    );
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let said = editor.drain(|message| message["method"] == "textDocument/publishDiagnostics");
+    assert!(said.is_empty(), "{said:?}");
+    editor.leave();
+}
