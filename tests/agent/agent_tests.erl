@@ -495,13 +495,15 @@ busy_is_named() ->
     Steps = [{1, {suspend, [[{t_bq, 10000}], [{t_bs, 10000}]]}} | tl(window([t_bq, t_bs], []))],
     gen_server:cast(B, fun agent_tests:busy/0),
     gen_server:cast(A, fun() -> {1, 5} = gen_server:call(B, state, 20000) end),
-    timer:send_after(2500, B, go_on),
+    timer:send_after(4000, B, go_on),
+    T0 = erlang:monotonic_time(millisecond),
     {new, _, Es} = upgrade(job([module(Q2, Q1), module(S2, S1)], Steps)),
     Told = [{Done, Total, Who} || {step_progress, 1, Done, Total, Who} <- Es],
-    true = lists:member(length(Told), [1, 2]),
+    %% On a busy machine seconds are long; more than one a second is never told.
+    true = length(Told) >= 1 andalso length(Told) =< 1 + (erlang:monotonic_time(millisecond) - T0) div 1000,
     [PidB, PidA] = [list_to_binary(pid_to_list(P)) || P <- [B, A]],
     [{6, 8, [#{pid := PidB, at := <<"agent_tests:busy/0">>, ms := Ms}, #{pid := PidA, at := At}]} | _] = Told,
-    true = Ms >= 1000 andalso Ms < 2000,
+    true = Ms >= 1000,
     true = binary:match(At, <<"busy_is_named">>) =/= nomatch,
     [] = [Id || {step_progress, Id, _, _, _} <- Es, Id =/= 1],
     [{2, _, _} = ask(P) || P <- Quick ++ Slow].
