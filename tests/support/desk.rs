@@ -294,6 +294,17 @@ impl std::fmt::Display for Ran {
 }
 
 impl Ran {
+    /// The name of the run that it was, from its last line about one.
+    #[track_caller]
+    pub fn name(&self) -> String {
+        let named = self.stderr.lines().rev().find_map(|line| {
+            let (_, name) = line.rsplit_once("run ")?;
+            let is_name = name.len() == 4 && name.bytes().all(|b| b.is_ascii_hexdigit());
+            is_name.then(|| name.to_owned())
+        });
+        named.unwrap_or_else(|| panic!("names no run: {self}"))
+    }
+
     /// Insists on an exit code.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {

@@ -62,8 +62,7 @@ fn started_and_stopped_when_the_plan_says_so() {
     assert_eq!(floors(node), OLD);
 
     let ran = desk.on(node, &["run", &path, "--yes"]).run().exits(0);
-    let run = ran.stderr.rsplit("run ").next().map(str::trim);
-    let run = run.expect("the run's name").to_owned();
+    let run = ran.name();
     assert_eq!(floors(node), NEW);
     assert_eq!(letters(node), stays, "who stays is the same process");
     assert_eq!(node.eval_text("witness:troubled()"), "[]");

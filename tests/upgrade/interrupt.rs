@@ -61,8 +61,7 @@ fn twice_leaves() {
     running.await_says("once more");
     running.signal("-INT");
     let ran = running.wait().exits(23);
-    let run = ran.stderr.rsplit("run ").next().map(str::trim);
-    let run = run.expect("the run's name").to_owned();
+    let run = ran.name();
     ran.says(&["E608", "left", &format!("updo attach {run}")]);
     desk.on(node, &["attach", &run]).run().exits(0);
     is(node, Is::New, &pids);

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::removal::name;
 use crate::support::apps::{depot, witness};
 use crate::support::desk::Desk;
 use crate::support::{Options, TestNode};
@@ -116,7 +115,7 @@ fn a_new_version_without_changed_modules() {
         let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
         site.is_in("lib/depot-1.1");
         assert_eq!(node.eval_text(LOADED), before, "no module is loaded again");
-        desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+        desk.on(node, &["rollback", &ran.name(), "--yes"])
             .run()
             .exits(0);
         site.is_in("lib/depot-1");
@@ -144,7 +143,7 @@ fn a_change_behind_a_move() {
         node.eval_text("code:which(depot_stock)"),
         format!("{file:?}")
     );
-    desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+    desk.on(node, &["rollback", &ran.name(), "--yes"])
         .run()
         .exits(0);
     assert_eq!(site.state(), "{stock,7}");
@@ -188,7 +187,7 @@ fn a_new_version_with_its_modules_and_back() {
     assert_eq!(site.state(), "{stock,7,crates}");
     assert_eq!(node.eval_text(which), "\"depot-1.10\"");
     // The old version is still on the disk: nothing had to be kept for the way back.
-    desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+    desk.on(node, &["rollback", &ran.name(), "--yes"])
         .run()
         .exits(0);
     assert_eq!(site.state(), "{stock,7}");
@@ -279,7 +278,7 @@ fn the_application_is_told_once_how_its_configuration_changed() {
         node.eval_text(TOLD),
         "[{[{limit,20}],[{shelves,3}],[doors]}]"
     );
-    desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+    desk.on(node, &["rollback", &ran.name(), "--yes"])
         .run()
         .exits(0);
     assert_eq!(node.eval_text(ENV), before);
@@ -328,7 +327,7 @@ fn the_documented_release() {
     site.is_in("lib/depot-2");
     assert_eq!(node.eval_text("whereis(depot_fax)"), "undefined");
     assert_eq!(node.eval_text("erlang:module_loaded(depot_fax)"), "false");
-    desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+    desk.on(node, &["rollback", &ran.name(), "--yes"])
         .run()
         .exits(0);
     let after = node.eval_text(&format!("{{{ENV}, code:get_path(), {LOADED}}}"));

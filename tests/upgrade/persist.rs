@@ -56,8 +56,7 @@ fn a_restart_keeps_the_upgrade() {
         .prints(&[&format!("persist  in {ebin}")]);
     assert_eq!(beams(&bank_1.ebin), beams(&bank().one));
     let ran = desk.on(node, &["run", &path, "--yes"]).run().exits(0);
-    let run = ran.stderr.rsplit("run ").next().map(str::trim);
-    let run = run.expect("the run's name").to_owned();
+    let run = ran.name();
     ran.says(&["persist", "3 beams written"]);
     is(node, Is::New, &pids);
     assert_eq!(beams(&bank_1.ebin), beams(&bank().two));

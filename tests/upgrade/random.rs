@@ -86,8 +86,7 @@ fn applications_made_up_by_a_seed() {
         let ran = desk.on(node, &["run", "r.updo", "--yes"]).run();
         assert_eq!(ran.code, Some(0), "{}: {ran}", app.about);
         code_is(node, &app, &app.two);
-        let run = ran.stderr.rsplit("run ").next().map(str::trim);
-        let run = run.expect("the run's name").to_owned();
+        let run = ran.name();
         calls += counted(node, &app, &app.versions);
 
         // Counting goes on from where it is: each is asked as often as it was.

@@ -29,12 +29,6 @@ const REST: &str = "[depot_app,depot_gate,depot_stock,depot_sup]";
 const NO_FAX: &str = "module depot_fax #{remove => true} because \"nobody sends faxes\".
 module depot_sup #{children => #{stop => [fax]}} because \"nobody sends faxes\".";
 
-/// The run's name, from its last line.
-pub fn name(said: &str) -> String {
-    let run = said.rsplit("run ").next().map(str::trim);
-    run.expect("the run's name").to_owned()
-}
-
 #[test]
 fn a_server_goes_with_its_module_and_comes_back() {
     let deployed = deployed();
@@ -88,7 +82,7 @@ fn a_server_goes_with_its_module_and_comes_back() {
     let again = desk.on(node, &["run", &path, "--yes"]).run().exits(0);
     again.says(&["W310", "nothing to do"]);
 
-    desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+    desk.on(node, &["rollback", &ran.name(), "--yes"])
         .run()
         .exits(0);
     assert_eq!(loaded(node), ALL);
@@ -224,7 +218,7 @@ fn a_whole_application() {
         "[]"
     );
 
-    desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+    desk.on(node, &["rollback", &ran.name(), "--yes"])
         .run()
         .exits(0);
     assert_eq!(loaded(node), ALL);
@@ -294,7 +288,7 @@ fn an_application_that_starts_and_one_that_does_not() {
     let ran = desk.on(node, &["run", &path, "--yes"]).run().exits(0);
     assert_eq!(node.eval_text(known), "{[annex],[annex]}");
     assert_eq!(node.eval_text("depot_stock:state()"), "{stock,7,crates}");
-    desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+    desk.on(node, &["rollback", &ran.name(), "--yes"])
         .run()
         .exits(0);
     assert_eq!(node.eval_text(known), "{[],[]}");
@@ -326,7 +320,7 @@ fn the_file_goes_too_when_the_plan_writes_the_disk() {
         node.eval_text("code:load_file(depot_fax)"),
         "{error,nofile}"
     );
-    desk.on(node, &["rollback", &name(&ran.stderr), "--yes"])
+    desk.on(node, &["rollback", &ran.name(), "--yes"])
         .run()
         .exits(0);
     assert_eq!(std::fs::read(&file).expect("it is there again"), before);

@@ -16,13 +16,7 @@ fn a_run_is_undone_and_only_while_it_is_the_last() {
     let plan = Plan::on_disk("fine").on(&desk);
     let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
     is(node, Is::New, &pids);
-    let name = ran
-        .stderr
-        .rsplit("run ")
-        .next()
-        .map(str::trim)
-        .unwrap_or_default()
-        .to_owned();
+    let name = ran.name();
 
     // It is recorded, for people and for machines.
     desk.on(node, &["log"])
