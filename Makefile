@@ -69,4 +69,5 @@ doc: ## the library's documentation, warnings are errors
 
 sweep: setup ## long tests by chance: against OTP, faults during upgrades, random upgrades (UPDO_SEED, UPDO_COUNT)
 	UPDO_COUNT="$${UPDO_FAULTS:-300}" $(CARGO) test --locked --test upgrade -- sweep:: random:: --nocapture --test-threads=1
+	UPDO_KILLS="$${UPDO_KILLS:-500}" sh tests/agent/run.sh kill_any_time
 	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test relup -- --nocapture --test-threads=2

@@ -754,7 +754,7 @@ kill_executor_failing() ->
 %% Without old binaries the successor goes forward instead.
 kill_executor_no_old() -> kill_all_over(executor, fun(V) -> server(t_kn, V) end, [new, old], none, [0, 1, 2]).
 
-%% At any time at all: 200 random moments each.
+%% At any time at all: so many random moments each (UPDO_KILLS).
 kill_any_time() ->
     [kill_random(Whom, Undo) || {Whom, Undo} <- [{executor, exact}, {executor, none}, {guardian, exact}, {twice, exact}]].
 
@@ -767,7 +767,7 @@ kill_random(Whom, Undo) ->
     [exit(P, kill) || P <- Ps],
     clean(),
     flush(),
-    Outcomes = [kill_at({random, rand:uniform(Us)}, 0, Whom, t_kr, V1, V2, Undo, [new, old]) || _ <- lists:seq(1, 200)],
+    Outcomes = [kill_at({random, rand:uniform(Us)}, 0, Whom, t_kr, V1, V2, Undo, [new, old]) || _ <- lists:seq(1, list_to_integer(os:getenv("UPDO_KILLS", "100")))],
     io:format("        ~p ~p: ~p~n", [Whom, Undo, [{O, length([x || P <- Outcomes, P =:= O])} || O <- lists:usort(Outcomes)]]).
 
 %% Even when every executor is killed, nobody stays suspended.
