@@ -293,7 +293,12 @@ fn merge_attributes(
                     .get(&(module.clone(), value.word()))
                     .is_some_and(|winner| winner == span)
                 {
-                    apply(rules, value, &origin(&rule.source));
+                    // The option itself is the place, not the whole statement.
+                    let origin = Origin::Plan {
+                        span: *span,
+                        because: rule.source.because.clone(),
+                    };
+                    apply(rules, value, &origin);
                 }
             }
         }
