@@ -767,7 +767,7 @@ kill_random(Whom, Undo) ->
     [exit(P, kill) || P <- Ps],
     clean(),
     flush(),
-    Outcomes = [kill_at({random, rand:uniform(Us)}, 0, Whom, t_kr, V1, V2, Undo, [new, old]) || _ <- lists:seq(1, list_to_integer(os:getenv("UPDO_KILLS", "100")))],
+    Outcomes = [kill_at({random, rand:uniform(Us)}, 0, Whom, t_kr, V1, V2, Undo, [new, old]) || _ <- lists:seq(1, list_to_integer(os:getenv("UPDO_KILLS", "60")))],
     io:format("        ~p ~p: ~p~n", [Whom, Undo, [{O, length([x || P <- Outcomes, P =:= O])} || O <- lists:usort(Outcomes)]]).
 
 %% Even when every executor is killed, nobody stays suspended.

@@ -59,7 +59,7 @@ fn counted(node: &TestNode, app: &Invented, versions: &[u32]) -> u64 {
 #[test]
 fn applications_made_up_by_a_seed() {
     let first = number("UPDO_SEED").unwrap_or(1);
-    let count = number("UPDO_COUNT").map_or(4, |count| (count / 10).max(1));
+    let count = number("UPDO_COUNT").map_or(3, |count| (count / 10).max(1));
     let (mut calls, mut same, mut refused) = (0, 0, 0);
     for seed in first..first + count {
         let app = Invented::new(seed);
