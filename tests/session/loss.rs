@@ -87,7 +87,7 @@ fn dropping_the_session_closes_it() {
     let session = node.connected();
     let us = session.local_name().to_owned();
     let present = format!("lists:member('{us}', nodes(hidden))");
-    assert!(node.eval(&present).is_atom("true"));
+    node.await_true(&present);
     let (clone, mailbox) = (session.clone(), session.mailbox());
     drop(session);
     drop(clone);
@@ -112,11 +112,17 @@ fn a_session_that_the_node_cuts() {
     let pending = session
         .start_call("timer", "sleep", vec![Term::atom("infinity")])
         .expect("started");
-    node.call(
+    // The node takes note of a connection a moment after it has shaken hands.
+    node.await_true(&format!(
+        "lists:member('{}', nodes(hidden))",
+        session.local_name()
+    ));
+    let cut = node.call(
         "erlang",
         "disconnect_node",
         vec![Term::atom(session.local_name())],
     );
+    assert!(cut.is_atom("true"), "{cut}");
     assert!(matches!(pending.wait(PATIENCE), Err(CallError::Lost(_))));
 }
 

@@ -138,8 +138,11 @@ fn closing_and_being_cut() {
     for (version, _) in VERSIONS {
         let node = certs.node("node", version, certs.tls()).start();
         let session = node.connected();
-        let present = format!("lists:member('{}', nodes(hidden))", session.local_name());
-        assert_eq!(node.eval_text(&present), "true");
+        // The node takes note of a connection a moment after it has shaken hands.
+        let present =
+            |session: &Session| format!("lists:member('{}', nodes(hidden))", session.local_name());
+        let first = present(&session);
+        node.await_true(&first);
         let started = Instant::now();
         drop(session);
         assert!(
@@ -147,17 +150,19 @@ fn closing_and_being_cut() {
             "{:?}",
             started.elapsed()
         );
-        node.await_true(&format!("not {present}"));
+        node.await_true(&format!("not {first}"));
 
         let session = node.connected();
         let pending = session
             .start_call("timer", "sleep", vec![Term::atom("infinity")])
             .expect("started");
-        node.call(
+        node.await_true(&present(&session));
+        let cut = node.call(
             "erlang",
             "disconnect_node",
             vec![Term::atom(session.local_name())],
         );
+        assert!(cut.is_atom("true"), "{cut}");
         assert!(matches!(pending.wait(PATIENCE), Err(CallError::Lost(_))));
 
         let session = node.connected();
