@@ -1,0 +1,193 @@
+//! Flags of the commands that look at nodes, upgrade them, or ask about earlier runs.
+
+use super::super::complete;
+use crate::plan::rollout::{Pause, Share, share};
+use crate::term::Term;
+use clap::builder::FalseyValueParser;
+use clap_complete::engine::ArgValueCompleter;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `updo preview`
+#[derive(Debug, clap::Args)]
+pub struct Preview {
+    /// The plan
+    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
+    pub plan: PathBuf,
+    /// The low-level script, as a relup would have it
+    #[arg(long)]
+    pub low: bool,
+    /// The high-level instructions as terms
+    #[arg(long, conflicts_with = "low")]
+    pub terms: bool,
+    /// The instructions as a script of an appup: one term
+    #[arg(long, conflicts_with_all = ["low", "terms"])]
+    pub appup: bool,
+    /// What OTP makes of that script, as in a relup: one term
+    #[arg(long, conflicts_with_all = ["low", "terms", "appup"])]
+    pub relup: bool,
+    /// All evidence for every line, and the modules that were compared and are the same
+    #[arg(long, conflicts_with_all = ["low", "terms", "appup", "relup"])]
+    pub full: bool,
+    /// Save the script, with fingerprints of what runs: `updo run FILE.script` does that or nothing
+    #[arg(short, long, value_name = "FILE.script", conflicts_with_all = ["low", "terms", "appup", "relup"])]
+    pub output: Option<PathBuf>,
+    /// Exit code 3 if there is something to do
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Undeclared cycles and overrides without a reason are errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `updo run`
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// The plan, or a script that `preview -o` has saved
+    #[arg(value_name = "PLAN | FILE.script", add = ArgValueCompleter::new(complete::plans))]
+    pub plan: PathBuf,
+    /// Do not ask
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
+    /// Show what would happen, and end there
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Who wants it, or why: kept with the record, and in the report
+    #[arg(long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// The plan's `deadline` for each node, instead of what the plan says
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub deadline: Option<Duration>,
+    /// Wait so long for another run to end, instead of not at all
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub lock_timeout: Option<Duration>,
+    /// Skip `verify` (said in the report)
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Write the report, one HTML file, when it is over
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Write checks and steps as test cases, JUnit XML, when it is over
+    #[arg(long, value_name = "FILE")]
+    pub report_junit: Option<PathBuf>,
+    /// Only this node of the target
+    #[arg(long, value_name = "NODE", conflicts_with = "from")]
+    pub only_node: Option<String>,
+    /// Begin with this node and without a canary, to go on with a rollout that was stopped
+    #[arg(long, value_name = "NODE")]
+    pub from: Option<String>,
+    /// End after the canary of the plan's `rollout`
+    #[arg(long, conflicts_with_all = ["only_node", "from"])]
+    pub canary_only: bool,
+    /// How many nodes are a stage, instead of what the plan says: `2`, `25%`, `1,3,50%`
+    #[arg(long, value_name = "N|P%", value_parser = batches)]
+    pub batch: Option<Batches>,
+    /// What happens between stages, instead of what the plan says: `30s`, or `confirm`
+    #[arg(long, value_name = "TIME|confirm", value_parser = pause)]
+    pub pause: Option<Pause>,
+    /// Leave as soon as the node has taken the job; exit code 23. `updo attach` rejoins, and asks `verify`
+    #[arg(long)]
+    pub detach: bool,
+    /// Write the stream of events to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Undeclared cycles and overrides without a reason are errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Sizes of stages.
+#[derive(Clone, Debug)]
+pub struct Batches(pub Vec<Share>);
+
+fn batches(text: &str) -> Result<Batches, String> {
+    let one = |part: &str| {
+        let term = match part.trim().parse::<i64>() {
+            Ok(number) => Term::Int(number),
+            Err(_) => Term::string(part.trim()),
+        };
+        share(&term)
+    };
+    let all: Option<Vec<Share>> = text.split(',').map(one).collect();
+    all.map(Batches).ok_or_else(|| {
+        "numbers of nodes or shares such as 25%, with commas between them".to_owned()
+    })
+}
+
+fn pause(text: &str) -> Result<Pause, String> {
+    if text == "confirm" {
+        return Ok(Pause::Confirm);
+    }
+    humantime::parse_duration(text)
+        .map(Pause::For)
+        .map_err(|why| format!("a time such as `30s`, or `confirm`: {why}"))
+}
+
+/// `updo eval`
+#[derive(Debug, clap::Args)]
+pub struct Eval {
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// The expression; `-` reads it from standard input
+    #[arg(value_name = "EXPR")]
+    pub expression: String,
+}
+
+/// `updo repl`
+#[derive(Debug, clap::Args)]
+pub struct Repl {
+    /// The plan
+    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
+    pub plan: Option<PathBuf>,
+    /// Evaluates the lines of a file and stops at the first error
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Calls only functions that change nothing
+    #[arg(long)]
+    pub read_only: bool,
+}
+
+/// `updo status`
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// The plan that names target and code; with --target a node alone will do, and what lies on its disk
+    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
+    pub plan: Option<PathBuf>,
+    /// Keep copies of the running beams, so that a later upgrade can be undone
+    #[arg(long)]
+    pub save: bool,
+}
+
+/// `updo rollback`
+#[derive(Debug, clap::Args)]
+pub struct Rollback {
+    /// The run: four hexadecimal digits, as its last line says
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub run: Option<String>,
+    /// Do not ask
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
+}
+
+/// `updo attach`
+#[derive(Debug, clap::Args)]
+pub struct Attach {
+    /// The run: four hexadecimal digits, as its last line says
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub run: String,
+    /// Call it off, as long as nothing is switched
+    #[arg(long)]
+    pub abort: bool,
+    /// Skip `verify`
+    #[arg(long)]
+    pub no_verify: bool,
+}
+
+/// `updo log`
+#[derive(Debug, clap::Args)]
+pub struct Log {
+    /// Only the last so many
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+}
