@@ -24,6 +24,7 @@
 quiet() -> 5.               % ms without any answer after which a worker stops to count the unanswered ones
 patience() -> 25.           % ms after which the executor looks at those who have not answered
 grace() -> 5000.            % ms that an undo waits for processes that are still inside code_change
+leave() -> 5000.            % ms that processes have to leave old code before a way back, with nobody suspended
 keep() -> 300000.           % ms that the result is kept when nobody has seen it
 named() -> 20.              % processes described one by one in a reason
 max_text() -> 4000.         % characters of a text in an event
@@ -93,7 +94,7 @@ new_log(Job) ->
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
-    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], resuming => false, undoing => false,
+    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], resuming => false, undoing => false, stays => false,
                       wdone => [], resumed => []}).
 
 new_run(Log) ->

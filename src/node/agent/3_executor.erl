@@ -126,9 +126,10 @@ job(K, Default) ->
     end.
 
 turned(steps, _, Job, N, _) -> lists:append(lists:reverse(lists:sublist(maps:get(back, Job, []), N)));
+turned(leave, _, Job, _, _) -> maps:get(leave, Job, leave());
 turned(goal, _, Job, _, _) -> other(maps:get(goal, Job, new));
 turned(modules, _, Job, _, New) ->
-    [M#{new := O, old := N, loaded := is_binary(N), purge => brutal}
+    [M#{new := O, old := N, loaded := is_binary(N)}
      || #{name := Name, new := N, old := O} = M <- maps:get(modules, Job, []), lists:member(Name, New)];
 turned(K, Default, Job, _, _) -> maps:get(K, Job, Default).
 
@@ -261,6 +262,7 @@ again_back(_) ->
             resume_everybody(back_op()),
             log(window_undone),
             run(again);
+        {stuck, Ms} -> mixed(log_get(way), #{not_restored => [{M, old_code_in_use} || M <- Ms]}, log_get(forward) -- log_get(loaded));
         {_, Lost} -> mixed(log_get(way), #{not_restored => Lost}, log_get(forward) -- log_get(loaded))
     end.
 

@@ -49,34 +49,6 @@ bad_beam(M, B) ->
         {error, beam_lib, Why} -> [text(Why)]
     end.
 
-%% Two versions fit into the VM, so the old slot must be free before anything is loaded.
-purge_ahead(Ms) ->
-    Old = [{M, maps:get(purge, Map, soft)} || #{name := M} = Map <- Ms, maps:get(purge, Map, soft) =/= keep, erlang:check_old_code(M)],
-    Stay = [M || {M, _} = Policy <- Old, not purged(Policy, now_ms())],
-    Stay =:= [] orelse fail({old_code_in_use, [{M, users_of_old(M)} || M <- Stay]}).
-
-purged({M, soft}, _) -> code:soft_purge(M);
-purged({M, brutal}, _) ->
-    case code:soft_purge(M) of
-        true -> true;
-        false ->
-            event({purging, #{module => M, killed => users_of_old(M)}}),
-            code:purge(M),
-            true
-    end;
-purged({M, {wait, Ms}} = Policy, Since) ->
-    case code:soft_purge(M) of
-        true -> true;
-        false ->
-            case now_ms() - Since > Ms of
-                true -> false;
-                false -> receive after 50 -> purged(Policy, Since) end
-            end
-    end.
-
-users_of_old(M) ->
-    lists:sublist([P || P <- processes(), P =/= self(), erlang:check_process_code(P, M)], named()).
-
 module_map(M) ->
     case [Map || #{name := N} = Map <- job(modules, []), N =:= M] of
         [Map | _] -> Map;

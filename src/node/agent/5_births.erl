@@ -316,6 +316,10 @@ newborn_after({Ms, Vsns, Seen, Left, Unknown}) ->
     end_them([P || {_, P} <- Ended]),
     {Ended, Unknown ++ case Known of unknown -> [P || {M, P} <- All -- Gone, not Soft(M)]; _ -> [] end}.
 
+%% The old code does not come back: [P] of which it is not known what their states fit.
+newborn_stays(none) -> [];
+newborn_stays({_, _, _, Left, Unknown}) -> [P || {_, P} <- Left] ++ Unknown.
+
 converted_after(M, P, Vsn) ->
     case how(M) of
         {_, {advanced, Extra}} = How ->

@@ -100,8 +100,25 @@ still_suspended(Pids, N) ->
 undo(Why, N) ->
     event({undo_started, Why}),
     T = now_us(),
+    Stays = case log_get(stays) of
+        false -> may_not_end(in_the_way(switched_now()));
+        Known -> Known
+    end,
+    case map_size(Stays) of
+        0 -> undo(Why, N, T);
+        _ -> stay(Why, T, Stays)
+    end.
+
+undo(Why, N, T) ->
     Newborn = newborn(),
-    {Killed, Lost} = reload_old(),
+    case reload_old() of
+        {stuck, Stuck} ->
+            log({set, unsure, newborn_stays(Newborn) ++ log_get(unsure)}),
+            stay(Why, T, maps:from_list([{M, all_users(M)} || M <- Stuck]));
+        {Killed, Lost} -> undone(Why, N, T, Newborn, Killed, Lost)
+    end.
+
+undone(Why, N, T, Newborn, Killed, Lost) ->
     {Ended, Unsure} = newborn_after(Newborn),
     release(),
     log({set, unsure, Unsure}),
@@ -144,15 +161,24 @@ restore_op(Asks, Ask) ->
     Fun = case get(recovered) of true -> Portable; _ -> restore_fun(stamp(), handlers(), Asks) end,
     {restore, Fun, Portable, get(nobody), Ask}.
 
-%% {killed processes, [{Module, Why not}]}. The slot needed for the old code is the one that the old code itself
-%% still occupies; whoever executes it cannot survive.
-reload_old() ->
+%% The modules of this window that are new now.
+switched_now() ->
     #{switching := S, on_load := O, before := Before} = get(log),
     Md5 = fun(M) -> maps:get(md5, maps:get(M, Before, #{}), none) end,
-    Changed = [M || M <- lists:usort(S ++ O), lists:member(M, O) orelse current_md5(M) =/= Md5(M)],
-    {Gone, Back} = lists:partition(fun(M) -> Md5(M) =:= none end, Changed),
-    Killed = lists:append([free_old_slot(M) || M <- Changed]),
-    lists:foreach(fun(M) -> code:delete(M), code:purge(M) end, Gone),
+    [M || M <- lists:usort(S ++ O), lists:member(M, O) orelse current_md5(M) =/= Md5(M)].
+
+%% {killed processes, [{Module, Why not}]} | {stuck, [Module]}. The place needed for the old code is the one that the
+%% old code itself still occupies; what executes it would have to be ended, and the policy decides about that.
+reload_old() ->
+    Changed = switched_now(),
+    {Gone, Back} = lists:partition(fun(M) -> maps:get(md5, maps:get(M, log_get(before), #{}), none) =:= none end, Changed),
+    case free_old_slots(Changed) of
+        {Killed, []} -> reload_old(Gone, Back, Killed);
+        {_, Stuck} -> {stuck, Stuck}
+    end.
+
+reload_old(Gone, Back, Killed) ->
+    lists:foreach(fun(M) -> code:delete(M), code:soft_purge(M) end, Gone),
     {Names, Prepared, OnLoad} = case get(prepared_old) of
         {Known, _, _} = Ready when Known =:= Back -> Ready;
         _ -> prepare_old(Back)
@@ -166,14 +192,58 @@ reload_old() ->
                           {error, What} <- [code:load_binary(M, old_file(module_map(M)), maps:get(old, module_map(M)))]],
     {Killed, Lost1 ++ Lost2}.
 
-free_old_slot(M) ->
-    case erlang:check_old_code(M) andalso not code:soft_purge(M) of
-        false -> [];
-        true ->
-            Users = users_of_old(M),
-            code:purge(M),
-            [{M, Users}]
+%% ---------------------------------------------------------------------------------------------------------------
+%% Processes execute the old code and may not be ended: the new code stays
+
+%% Every state that can be is converted, so that as little as possible does not fit; what could not is named.
+stay(Why, T, Stays) ->
+    log({set, stays, Stays}),
+    release(),
+    births_off(),
+    Left = convert_rest(),
+    {Count, _} = resume_everybody(resume),
+    event({undo_finished, now_us() - T, #{processes => Count, killed => [], late => [], lost => [], ended => [],
+                                          stays => maps:keys(Stays)}}),
+    Pids = lists:usort(lists:append(maps:values(Stays))),
+    finished(mixed, #{reason => Why, new => lists:usort(log_get(loaded) ++ switched_now()),
+                      stays => #{processes => length(Pids),
+                                 named => [(describe(P, #{}))#{module => M}
+                                           || {M, Ps} <- maps:to_list(Stays), P <- lists:sublist(Ps, named())]},
+                      unconverted => [#{pid => P, module => M, reason => Text} || {M, P, Text} <- lists:sublist(Left, named())],
+                      by_hand => []}).
+
+%% [{M, Pid, Why}]: processes that keep a state of the version before.
+convert_rest() ->
+    stop_workers(),
+    Todo = [{M, How} || {_, {code_change, up, L}} <- job(steps, []), {M, How} <- L, How =/= soft],
+    lists:append([convert_rest(M, How, P) || {M, How} <- Todo, Parts <- parts_of(M), P <- lists:append(tuple_to_list(Parts)),
+                                             is_process_alive(P)]).
+
+convert_rest(M, How, P) ->
+    case saved_state(P, M) of
+        %% A state that was put aside and is the same still is tried again.
+        converted -> [];
+        not_converted ->
+            Handler = is_map_key(M, handlers()),
+            Save = save_fun(stamp(), get(pass), Handler),
+            Op = case How of
+                {advanced, Extra} -> {change, M, old_vsn(up, M), Extra, Save, get(nobody)};
+                {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(nobody)}
+            end,
+            case converted_one(P, Op) of true -> []; false -> [{M, P, <<"its conversion failed">>}] end
     end.
+
+saved_state(P, M) ->
+    Ref = make_ref(),
+    Me = self(),
+    Stamp = stamp(),
+    Look = fun(Key, S) -> Me ! {Ref, case get(Key) of {Stamp, _, Old} when Old =/= S -> converted; _ -> not_converted end}, S end,
+    Fun = case is_map_key(M, handlers()) of
+        true -> fun({H, I, _} = S) when H =:= M -> Look({'$updo_saved', H, I}, S); (S) -> S end;
+        false -> fun(S) -> Look('$updo_saved', S) end
+    end,
+    P ! {system, {get(nobody), get(nobody)}, {replace_state, Fun}},
+    receive {Ref, Answer} -> Answer after 1000 -> not_converted end.
 
 %% Switched, failed, and no old binaries: leave nobody suspended and say what is left to do.
 give_up(Why, Ms) ->
@@ -219,14 +289,13 @@ settle(Persist) ->
     Erase = {erase, erase_fun(), get(nobody)},
     lists:foreach(fun({_, Parts}) -> do(make_ref(), settle, Erase, Parts, 0) end, Converted),
     Mine = lists:usort(Loaded ++ Forward ++ S ++ O),
-    Policies = maps:from_list([{M, P} || #{name := M, purge := P} <- job(modules, [])]),
-    Policy = fun(M) -> maps:get(M, Policies, soft) end,
-    Stay = [M || M <- Mine, erlang:check_old_code(M), not purged({M, Policy(M)}, now_ms())],
-    event({settled, (persist(Persist))#{lingering => lingering(Stay)}}).
+    {Stay, Held} = purge_after(Mine),
+    event({settled, (persist(Persist))#{lingering => lingering(Stay), held => lists:sublist(Held, named())}}).
 
+%% Processes that execute old code of these modules, as far as their stacks show it.
 lingering([]) -> [];
 lingering(Ms) ->
-    Users = [{M, P} || P <- processes(), P =/= self(), M <- Ms, erlang:check_process_code(P, M)],
+    Users = [{M, P} || {M, Ps} <- maps:to_list(users_by_stack(Ms, fun(_) -> false end)), P <- Ps],
     [#{module => M, pid => P, initial_call => initial_call(P),
        stack => case process_info(P, current_stacktrace) of {_, S} -> stack_text(S); undefined -> <<>> end}
-     || {M, P} <- lists:sublist(Users, 100)].
+     || {M, P} <- lists:sublist(lists:sort(Users), 100)].

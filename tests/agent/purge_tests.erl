@@ -1,0 +1,210 @@
+%% Old code that has to go, before loading, on the way back and after a run; and funs of it that are kept as data.
+%% Part of agent_tests.erl, which runs them.
+-module(purge_tests).
+-compile([export_all, nowarn_export_all]).
+-import(agent_tests, [compile/1, load/1, module/2, job/2, job/3, run/1, upgrade/1, settle/0, is_now/1, plain/2, server/2,
+                      server/3, start/2, ask/1, window/2, clean/0]).
+
+tests() ->
+    [deferred, purged_after, undo_waits, undo_ends_as_said, undo_stays, undo_stays_for_callers, back_waits, back_refused,
+     held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back].
+
+%% A library with a call that takes a while, and funs.
+lib(M, V) ->
+    compile(io_lib:format("-module(~s). -vsn(\"~b\"). -export([v/0,slow/1,f/1,ask/1,loop/1]). v() -> ~b. "
+        "slow(Ms) -> timer:sleep(Ms), {done,v()}. f(X) -> fun() -> {X,v()} end. ask(P) -> {asked,gen_server:call(P,state,infinity)}. "
+        "loop(S) -> receive {get,P} -> P ! {self(),S}, loop(S); stop -> ok end.", [M, V, V])).
+
+job_text() -> {ok, B} = file:read_file(filename:join([persistent_term:get(agent_dir), "..", "..", "facts", "old_code.erlexpr"])), B.
+
+job_with(Modules, Steps, More) -> job(Modules, Steps, maps:merge(#{old_code => job_text()}, More)).
+
+%% The old version stays until the next upgrade of the module, and its funs work as long.
+deferred() ->
+    [V1, V2] = [lib(t_df, V) || V <- [1, 2]],
+    load(V1),
+    F = t_df:f(x),
+    {new, _, _} = upgrade(job_with([module(V2, V1)], [{1, {load, [t_df]}}], #{})),
+    2 = t_df:v(),
+    {x, 1} = F(),
+    true = erlang:check_old_code(t_df).
+
+purged_after() ->
+    [V1, V2] = [lib(t_pa, V) || V <- [1, 2]],
+    load(V1),
+    {new, _, _} = upgrade(job_with([(module(V2, V1))#{purge_after => soft}], [{1, {load, [t_pa]}}], #{})),
+    false = erlang:check_old_code(t_pa).
+
+%% A failing conversion: calls in the old code are waited for.
+failing(M, Lib, Policy, More) ->
+    [L1, L2] = [lib(Lib, V) || V <- [1, 2]],
+    {V1, V2} = {server(M, 1), server(M, 2, "code_change(_,_,_) -> timer:sleep(100), {error,no};")},
+    load(L1),
+    load(V1),
+    P = start(M, 1),
+    Job = job_with([(module(L2, L1))#{purge => Policy}, module(V2, V1)], window([M], [Lib]), More),
+    {P, L1, V1, L2, V2, Job}.
+
+calls(Lib, Ms) ->
+    Me = self(),
+    [spawn_monitor(fun() -> Me ! {answer, Lib:slow(Ms)} end) || _ <- lists:seq(1, 20)].
+
+undo_waits() ->
+    {P, L1, V1, _, _, Job} = failing(t_uw, t_uw_lib, soft, #{}),
+    Calls = calls(t_uw_lib, 500),
+    {old, #{reason := {conversion_failed, _}}, Es} = upgrade(Job),
+    [receive {'DOWN', Mon, process, Pid, Why} -> normal = Why end || {Pid, Mon} <- Calls],
+    [] = [E || {purging, _} = E <- Es],
+    is_now(L1),
+    is_now(V1),
+    {1, 1} = ask(P).
+
+undo_ends_as_said() ->
+    {P, L1, _, _, _, Job} = failing(t_ue, t_ue_lib, brutal, #{}),
+    Calls = calls(t_ue_lib, 60000),
+    {old, _, Es} = upgrade(Job),
+    [receive {'DOWN', Mon, process, Pid, Why} -> killed = Why end || {Pid, Mon} <- Calls],
+    [#{module := t_ue_lib, processes := 20, killed := Named}] = [I || {purging, I} <- Es],
+    [] = [X || #{pid := X} <- Named] -- [Pid || {Pid, _} <- Calls],
+    is_now(L1),
+    {1, 1} = ask(P).
+
+%% They do not leave and may not be ended: the new code stays, and what could not be converted is named.
+undo_stays() ->
+    {P, _, _, L2, V2, Job} = failing(t_us, t_us_lib, soft, #{}),
+    Calls = calls(t_us_lib, 60000),
+    {mixed, #{stays := #{processes := 20, named := [#{module := t_us_lib} | _]}, unconverted := [#{pid := P}], new := New}, _} = upgrade(Job),
+    [t_us, t_us_lib] = New,
+    [true = is_process_alive(Pid) || {Pid, _} <- Calls],
+    is_now(L2),
+    is_now(V2),
+    [] = agent_tests:suspended(),
+    [exit(Pid, kill) || {Pid, _} <- Calls],
+    exit(P, kill).
+
+%% Callers of a suspended server, from code that changes: waiting any longer is of no use, for they wait for the server.
+undo_stays_for_callers() ->
+    {P, _, _, _, _, Job} = failing(t_uc, t_uc_lib, soft, #{}),
+    Q = start(t_uc, 2),
+    sys:suspend(Q),
+    sys:resume(Q),
+    Me = self(),
+    Caller = spawn(fun() -> receive go -> ok end, Me ! {answer, t_uc_lib:ask(P)} end),
+    spawn(fun() -> agent_tests:wait(fun() -> agent_tests:suspended() =/= [] end, suspended), Caller ! go end),
+    {Outcome, _, _} = upgrade(Job),
+    true = lists:member(Outcome, [old, mixed]),
+    [exit(X, kill) || X <- [P, Q]],
+    receive {answer, _} -> ok after 100 -> ok end.
+
+%% The way back after the run: nobody is suspended while processes leave.
+back_job(M, V1, V2, Policy) ->
+    #{modules => [(module(V1, V2))#{purge => Policy}], steps => [{11, {load, [M]}}], back => [], goal => old, leave => 700}.
+
+back_waits() ->
+    [V1, V2] = [lib(t_bw, V) || V <- [1, 2]],
+    load(V1),
+    Calls = calls(t_bw, 400),
+    timer:sleep(20),
+    {new, _, _} = run(job_with([module(V2, V1)], [{1, {load, [t_bw]}}], #{})),
+    whereis(updo_run) ! {updo_run, back_job(t_bw, V1, V2, soft)},
+    {old, Info, _} = agent_tests:until_finished([]),
+    [] = [Info || maps:is_key(reason, Info)],
+    settle(),
+    is_now(V1),
+    [receive {'DOWN', Mon, process, Pid, Why} -> normal = Why end || {Pid, Mon} <- Calls].
+
+back_refused() ->
+    [V1, V2] = [lib(t_br, V) || V <- [1, 2]],
+    load(V1),
+    Loop = spawn(fun() -> t_br:loop(x) end),
+    timer:sleep(20),
+    {new, _, _} = run(job_with([module(V2, V1)], [{1, {load, [t_br]}}], #{})),
+    whereis(updo_run) ! {updo_run, back_job(t_br, V1, V2, soft)},
+    {new, #{reason := {old_code_in_use, [{t_br, [Loop]}]}}, _} = agent_tests:until_finished([]),
+    settle(),
+    is_now(V2),
+    true = is_process_alive(Loop),
+    Loop ! stop.
+
+%% Two upgrades; what the first version made is kept in different places.
+second(M, Keep, Policy) ->
+    [V1, V2, V3] = [lib(M, V) || V <- [1, 2, 3]],
+    load(V1),
+    Held = Keep(M:f(x)),
+    load(V2),
+    R = upgrade(job_with([(module(V3, V2))#{purge => Policy}], [{1, {load, [M]}}], #{})),
+    clean(),
+    {R, Held}.
+
+held_state() ->
+    Keep = fun(F) -> P = start_holder(t_hs_s, #{f => F}), P end,
+    {{old, #{reason := {funs_held, #{holders := Holders}}}, _}, P} = second(t_hs, Keep, soft),
+    [{t_hs, {state, P}}] = Holders,
+    {x, 1} = (maps:get(f, sys:get_state(P)))(),
+    exit(P, kill).
+
+start_holder(M, State) ->
+    load(compile(io_lib:format("-module(~s). -export([init/1,handle_call/3,handle_cast/2]). init(S) -> {ok,S}. "
+                               "handle_call(_,_,S) -> {reply,ok,S}. handle_cast(_,S) -> {noreply,S,hibernate}.", [M]))),
+    start(M, State).
+
+held_kinds() ->
+    Me = self(),
+    Sleeper = fun() -> receive stop -> ok end end,
+    Kinds =
+        [{dictionary, fun(F) -> P = spawn(fun() -> put(k, [F]), Me ! ready, Sleeper() end), receive ready -> P end end},
+         {messages, fun(F) -> P = spawn(Sleeper), P ! {later, F}, P end},
+         {persistent_term, fun(F) -> persistent_term:put(t_hk_key, {F}), t_hk_key end},
+         {ets, fun(F) -> P = spawn(fun() -> ets:new(t_hk_table, [named_table]), ets:insert(t_hk_table, {1, F}), Me ! ready, Sleeper() end),
+                         receive ready -> put(owner, P), t_hk_table end end},
+         {env, fun(F) -> application:load(sasl), application:set_env(sasl, t_hk, F), sasl end},
+         {state, fun(F) -> P = start_holder(t_hk_s, F), gen_server:cast(P, x), timer:sleep(20), P end}],
+    [begin
+         M = list_to_atom("t_hk_" ++ atom_to_list(Kind)),
+         {{old, #{reason := {funs_held, #{holders := Holders}}}, _}, Where} = second(M, Keep, soft),
+         {Kind, [{M, {Kind, Where}}]} = {Kind, Holders}
+     end || {Kind, Keep} <- Kinds],
+    persistent_term:erase(t_hk_key),
+    application:unset_env(sasl, t_hk),
+    exit(get(owner), kill).
+
+held_brutal() ->
+    Keep = fun(F) -> persistent_term:put(t_hb_key, F), t_hb_key end,
+    {{new, _, Es}, _} = second(t_hb, Keep, brutal),
+    [#{module := t_hb, processes := 0, funs := [{persistent_term, t_hb_key}]}] = [I || {purging, I} <- Es],
+    persistent_term:erase(t_hb_key).
+
+%% After the switch `soft` keeps old code that funs need, and says so.
+held_after() ->
+    [V1, V2] = [lib(t_ha, V) || V <- [1, 2]],
+    load(V1),
+    persistent_term:put(t_ha_key, t_ha:f(x)),
+    {new, _, _} = run(job_with([(module(V2, V1))#{purge_after => soft}], [{1, {load, [t_ha]}}], #{})),
+    #{held := [{t_ha, {persistent_term, t_ha_key}}]} = settle(),
+    {x, 1} = (persistent_term:get(t_ha_key))(),
+    persistent_term:erase(t_ha_key).
+
+%% An actor whose handler is a fun in the arguments of a loop of another module, as gleam_otp has them.
+held_by_closure_loop() ->
+    load(compile("-module(t_cl_actor). -export([start/1,loop/1]). start(H) -> spawn(t_cl_actor,loop,[{actor,H,0}]). "
+                 "loop({actor,H,S}) -> receive {msg,P} -> P ! H(), loop({actor,H,S+1}); stop -> ok end.")),
+    Keep = fun(F) -> P = t_cl_actor:start(F), timer:sleep(20), P end,
+    {{old, #{reason := {funs_held, #{holders := [{t_cl, {state, P}}]}}}, _}, P} = second(t_cl, Keep, soft),
+    P ! {msg, self()},
+    receive {x, 1} -> ok after 1000 -> error(no_answer) end,
+    P ! stop.
+
+%% The version that comes back brings its funs with it: going back refuses none and breaks none.
+funs_of_the_way_back() ->
+    [V1, V2] = [lib(t_fw, V) || V <- [1, 2]],
+    load(V1),
+    F1 = t_fw:f(x),
+    persistent_term:put(t_fw_key, F1),
+    {new, _, _} = run(job_with([module(V2, V1)], [{1, {load, [t_fw]}}], #{})),
+    F2 = t_fw:f(y),
+    whereis(updo_run) ! {updo_run, back_job(t_fw, V1, V2, soft)},
+    {old, _, _} = agent_tests:until_finished([]),
+    settle(),
+    {x, 1} = F1(),
+    {y, 2} = F2(),
+    persistent_term:erase(t_fw_key).
