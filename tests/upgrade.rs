@@ -33,6 +33,8 @@ mod lock;
 mod many;
 #[path = "upgrade/nodes.rs"]
 mod nodes;
+#[path = "upgrade/old_code.rs"]
+mod old_code;
 #[path = "upgrade/persist.rs"]
 mod persist;
 #[path = "upgrade/policy.rs"]

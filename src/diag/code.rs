@@ -267,6 +267,16 @@ codes! {
     W618,
     /// An earlier run has left this node half done, and none has put it right since.
     W619,
+    /// Funs of the version that has to go are kept as data: purging it would break them.
+    E626,
+    /// Processes execute the version before the running one, which has to go first.
+    W629,
+    /// Processes execute code that is replaced: as long as they do, there is no way back.
+    W630,
+    /// Funs of the version before the running one are kept as data; it has to go first.
+    W631,
+    /// Old code was purged that processes executed, or of which funs are kept: `purge => brutal`.
+    W632,
     /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.
     W615,
     /// Processes died between suspending and resuming: their states were not converted but lost.
@@ -301,6 +311,11 @@ impl Code {
             b'W' => Severity::Warning,
             _ => Severity::Advice,
         }
+    }
+
+    /// Whether it says that processes have ended which would have gone on without the run.
+    pub fn ends_processes(self) -> bool {
+        matches!(self, Code::W616 | Code::W618 | Code::W632)
     }
 
     /// The code with this name, in either case.

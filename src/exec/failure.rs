@@ -1,5 +1,6 @@
 //! The agent's reasons as diagnostics.
 
+use super::old_code;
 use crate::diag::{Code, Diagnostic};
 use crate::plan::Plan;
 use crate::rules::{Origin, Ruleset};
@@ -50,6 +51,7 @@ pub fn of(reason: &Term) -> Diagnostic {
         "conversion_timeout" => conversion_failed(&about).note("it did not answer in time"),
         "not_loadable" | "old_not_loadable" => not_loadable(&tag, &about),
         "old_code_in_use" => old_code_in_use(&about),
+        "funs_held" => old_code::funs_held(&about),
         "sticky" => Diagnostic::new(
             Code::E605,
             format!("modules in a sticky directory: {about}"),

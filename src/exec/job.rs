@@ -10,12 +10,16 @@ use super::steps::{
 };
 use super::ways;
 use crate::facts::change::{Beam, ChangeSet};
+use crate::facts::old_code;
 use crate::rules::{Purge, Ruleset};
 use crate::script::lower::Script;
 use crate::term::{Pid, Term};
 
 /// Default patience of a suspension, as OTP's.
 pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long processes have to leave old code before a way back; they run on meanwhile.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// How long the node keeps a result that nobody has seen, for `updo attach`.
 pub const KEEP: Duration = Duration::from_secs(15 * 60);
@@ -87,6 +91,7 @@ pub fn job(
             key("loaded", Term::boolean(changed.loaded.is_some())),
             key("on_load", Term::boolean(new_on_load || old_on_load)),
             key("purge", purge_term(decided.pre_purge.value)),
+            key("purge_after", purge_term(decided.post_purge.value)),
         ]))
     });
     let undo = if changes.undo_is_exact(rules.modules.keys()) {
@@ -116,6 +121,7 @@ pub fn job(
         key("undo", Term::atom(undo)),
         key("keep", millis(KEEP)),
         key("persist", terms.persist.term()),
+        key("old_code", Term::binary(old_code::TEXT)),
     ])
 }
 
@@ -199,6 +205,7 @@ fn beam_term(beam: Option<&Beam>) -> Term {
 
 fn purge_term(purge: Purge) -> Term {
     match purge {
+        Purge::Defer => Term::atom("defer"),
         Purge::Soft => Term::atom("soft"),
         Purge::Brutal => Term::atom("brutal"),
         Purge::Wait(time) => Term::tuple([Term::atom("wait"), millis(time)]),
@@ -264,6 +271,7 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
             key("owner", Term::binary(owner)),
             key("watcher", watcher_term(watcher)),
             key("keep", millis(KEEP)),
+            key("old_code", Term::binary(old_code::TEXT)),
             key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
             key("deadline", Term::atom("infinity")),
         ]);
@@ -300,7 +308,7 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
             key("old", beam_term(changed.new.as_ref())),
             key("loaded", Term::boolean(changed.new.is_some())),
             key("on_load", Term::boolean(on_load)),
-            key("purge", Term::atom("brutal")),
+            key("purge", purge_term(rules.modules[module].pre_purge.value)),
         ])
     });
     let term = Term::map([
@@ -310,6 +318,7 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
         // A recorded way back is all that a later rollback has.
         key("handlers", handlers_term(changes, rules)),
         key("processes", processes_term(changes, rules)),
+        key("leave", millis(LEAVE)),
         key("goal", Term::atom("old")),
         key("undo", Term::atom("exact")),
     ]);

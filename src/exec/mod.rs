@@ -9,6 +9,7 @@ pub mod event;
 pub mod failure;
 pub mod interrupt;
 pub mod job;
+mod old_code;
 pub mod persist;
 pub mod release_handler;
 pub mod rollout;

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::event::{Kind, Slow, State, StepKind};
+use super::old_code;
 use super::steps::Step;
 use super::watch::Watch;
 use crate::diag::{Code, Diagnostic};
@@ -48,6 +49,16 @@ impl Watch<'_, '_> {
                     what,
                     processes: None,
                 });
+            }
+            ("purging", _) => {
+                if let Some(info) = parts.first() {
+                    self.tell(Kind::Diagnostic(Box::new(old_code::purged(info))));
+                }
+            }
+            ("leaving", _) => {
+                let number = count(parts.first()).unwrap_or(0);
+                let text = old_code::leaving(number);
+                self.tell(Kind::Log { warn: false, text });
             }
             ("step_started", Some(step)) => {
                 let switches = matches!(
@@ -138,7 +149,10 @@ impl Watch<'_, '_> {
                     let list = parts.get(1).and_then(|info| info.get(key)?.as_list());
                     list.is_some_and(|list| !list.is_empty())
                 };
-                let (ok, took) = (!left("late") && !left("lost"), micros(parts.first()));
+                let (ok, took) = (
+                    !left("late") && !left("lost") && !left("stays"),
+                    micros(parts.first()),
+                );
                 let processes = count(parts.get(1).and_then(|info| info.get("processes")));
                 self.tell(Kind::RollbackFinished {
                     ok,
@@ -281,7 +295,9 @@ impl Watch<'_, '_> {
                          then run the plan again without `engine release_handler`, or restart the node",
                     );
             }
-            if let Some(new) = info.and_then(|i| i.get("new")) {
+            if let Some(stays) = info.and_then(|i| i.get("stays")) {
+                told = old_code::stays(stays, info.and_then(|i| i.get("unconverted")));
+            } else if let Some(new) = info.and_then(|i| i.get("new")) {
                 told = told
                     .note(format!("the windows of {new} are new, everything else is old"))
                     .help("nobody is suspended; correct the plan and run again, or run the expressions above");
@@ -322,6 +338,9 @@ impl Watch<'_, '_> {
             self.tell(Kind::Persisted { files });
         }
         self.lingering(info);
+        if let Some(kept) = part("held").and_then(old_code::kept) {
+            self.tell(Kind::Diagnostic(Box::new(kept)));
+        }
     }
 
     /// Who still runs old code after everything.

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub converted: u64,
     /// Whether anything on the node was switched at any time (and perhaps switched back).
     pub touched: bool,
+    /// Whether processes ended on the way that would have gone on without the run.
+    pub lost: bool,
     /// Whether somebody else holds the node's lock.
     pub locked: bool,
 }
@@ -43,6 +45,7 @@ impl Outcome {
             processes: 0,
             converted: 0,
             touched: false,
+            lost: false,
             locked: false,
         }
     }
@@ -143,6 +146,9 @@ impl<'a, 'b> Watch<'a, 'b> {
 
     pub(super) fn tell(&mut self, kind: Kind) {
         self.seq += 1;
+        if let Kind::Diagnostic(diagnostic) = &kind {
+            self.outcome.lost |= diagnostic.code.ends_processes();
+        }
         let node: NodeName = self.session.node().clone();
         (self.sink)(&Event {
             seq: self.seq,

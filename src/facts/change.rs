@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::beam::BeamFacts;
 use super::live::Nature;
 use super::moves::Move;
+use super::old_code::OldCode;
 use super::procs::Crew;
 use super::specs::SpecChange;
 use crate::name::{App, Mfa, Module};
@@ -248,6 +249,8 @@ pub struct ChangeSet {
     pub specs: Vec<SpecChange>,
     /// What the behaviours are that changed modules declare, and that do not take part themselves.
     pub natures: BTreeMap<Module, Nature>,
+    /// What of the versions that have to go is in use.
+    pub old_code: OldCode,
 }
 
 impl ChangeSet {

@@ -20,7 +20,7 @@ use super::procs::{self, Crew, Question};
 use super::protocols;
 use super::seen::Seen;
 use super::store::{Store, hex};
-use super::{on_disk, pushed};
+use super::{old_code, on_disk, pushed};
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::name::{App, Module};
 use crate::node::Session;
@@ -122,6 +122,7 @@ pub fn compare_on<'a>(
     }
     look.consolidation()?;
     look.callers()?;
+    look.set.old_code = old_code::inspect(session, &look.set)?;
     // What cannot be remembered is looked at again the next time.
     let _ = look.disk.seen.save();
     Ok(look.set)

@@ -28,6 +28,7 @@ mod literal;
 pub mod live;
 pub mod moves;
 pub mod natures;
+pub mod old_code;
 mod on_disk;
 mod opcode;
 mod places;

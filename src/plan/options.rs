@@ -115,7 +115,7 @@ pub fn attribute(word: &str, term: &Term) -> Result<(), &'static str> {
                 matches!(term.as_tuple(), Some([pre, post]) if is_purge(pre) && is_purge(post));
             (
                 is_purge(term) || both,
-                "`soft`, `brutal`, `{wait, 2s}` or a pair of these",
+                "`defer`, `soft`, `brutal`, `{wait, 2s}` or a pair of these",
             )
         }
         "children" => (is_children(term), "`#{start => [Id], stop => [Id]}`"),
@@ -143,7 +143,8 @@ fn is_change(term: &Term) -> bool {
 }
 
 fn is_purge(term: &Term) -> bool {
-    term.is_atom("soft")
+    term.is_atom("defer")
+        || term.is_atom("soft")
         || term.is_atom("brutal")
         || matches!(term.as_tuple(), Some([word, time]) if word.is_atom("wait") && term_duration(time).is_some())
 }

@@ -59,7 +59,7 @@ pub const MODULE: &[Opt] = &[
     opt("type", "which code converts on the way down, as in OTP's appups", &["static", "dynamic"]),
     opt("change", "`soft`: suspended, not converted; `{advanced, Extra}`: `code_change` with this extra; `{convert, fun m:f/1}`: the state is mapped by a function of another module", &["soft"]),
     opt("timeout", "patience when suspending and converting: a duration or `infinity`", &["infinity", "default"]),
-    opt("purge", "`soft` (nobody is killed), `brutal`, `{wait, D}`; or a pair, before and after the switch", &["soft", "brutal"]),
+    opt("purge", "`defer` (the default: old code stays until the next upgrade), `soft`, `brutal` (ends processes), `{wait, D}`; or a pair, before and after the switch", &["defer", "soft", "brutal"]),
     opt("children", "for supervisors: `#{start => [Id], stop => [Id]}`, children that are started and stopped when everybody has resumed", &[]),
     opt("remove", "`true`: the module is taken off the node, last of all", SWITCH),
 ];

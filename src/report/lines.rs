@@ -125,6 +125,8 @@ pub struct Course {
     pub wrong: bool,
     /// Whether code was switched, perhaps to be switched back.
     pub touched: bool,
+    /// Whether processes ended on the way that would have gone on without the run.
+    pub lost: bool,
 }
 
 impl Course {
@@ -137,7 +139,10 @@ impl Course {
                     ..Self::default()
                 };
             }
-            Kind::Diagnostic(told) => self.wrong |= told.is_error(),
+            Kind::Diagnostic(told) => {
+                self.wrong |= told.is_error();
+                self.lost |= told.code.ends_processes();
+            }
             Kind::StepStarted { step, .. } => {
                 use StepKind::{Delete, Load, ReleaseHandler};
                 self.touched |= matches!(step, Load | Delete | ReleaseHandler);
@@ -208,7 +213,11 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
                 false => format!(" {dot} suspended {}", time(*suspended)),
             };
             let word = look(style, word);
-            format!("{word}  {node} is as before{stood} {dot} run {run}")
+            let what = match course.lost {
+                true => "has its old code and states back, without the processes named above",
+                false => "is as before",
+            };
+            format!("{word}  {node} {what}{stood} {dot} run {run}")
         }
         State::Mixed | State::Unknown => neither(*state, node, run, style),
     })

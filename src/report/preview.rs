@@ -215,12 +215,13 @@ fn purges(instruction: &High) -> String {
         High::AddModule { .. } | High::DeleteModule { .. } => return String::new(),
     };
     let words = |purge| match purge {
+        Purge::Defer => "defer".to_owned(),
         Purge::Soft => "soft".to_owned(),
         Purge::Brutal => "brutal".to_owned(),
         Purge::Wait(limit) => format!("wait {}", said(limit)),
     };
     match (words(pre), words(post)) {
-        _ if (pre, post) == (Purge::Soft, Purge::Soft) => String::new(),
+        _ if (pre, post) == (Purge::Defer, Purge::Defer) => String::new(),
         (pre, post) if pre == post => format!("  purge {pre}"),
         (pre, post) => format!("  purge {pre} before, {post} after"),
     }

@@ -283,6 +283,9 @@ impl Row {
 fn meaning(outcome: &Outcome, run: &str) -> String {
     match outcome.state {
         State::New => format!("new, and not as it should be: updo rollback {run}"),
+        State::Old if outcome.lost => {
+            "rolled back: old code and states, some processes ended".to_owned()
+        }
         State::Old if outcome.touched => "rolled back, as before".to_owned(),
         State::Old => "not upgraded, as before".to_owned(),
         State::Mixed => "needs a person".to_owned(),

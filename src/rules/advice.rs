@@ -2,7 +2,7 @@
 //!
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
-use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset, removal};
+use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset, old_code, removal};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
@@ -42,6 +42,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         one_way(plan, module, changed, decided, &mut said);
     }
     way_back(plan, changes, rules, &mut said);
+    old_code::advice(changes, rules, &mut said);
     said
 }
 

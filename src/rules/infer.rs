@@ -36,8 +36,8 @@ fn rules(changes: &ChangeSet, changed: &Changed) -> ModuleRules {
         change,
         kind: Ruled::default(Kind::Dynamic),
         timeout: Ruled::default(Timeout::Default),
-        pre_purge: Ruled::default(Purge::Soft),
-        post_purge: Ruled::default(Purge::Soft),
+        pre_purge: Ruled::default(Purge::Defer),
+        post_purge: Ruled::default(Purge::Defer),
         children: Ruled::default(Children::default()),
     }
 }

@@ -9,6 +9,7 @@ pub mod children;
 pub mod infer;
 pub mod manual;
 pub mod merge;
+mod old_code;
 pub mod removal;
 pub mod resolve;
 pub mod shared;
@@ -131,7 +132,9 @@ pub enum Timeout {
 /// What happens to processes that still run old code when it must go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purge {
-    /// They live; the old code stays, and they are listed.
+    /// They go on. After a switch the old code stays until the next upgrade of the module, and its funs with it.
+    Defer,
+    /// They go on. After a switch old code that is not executed is purged at once, unless funs of it are kept.
     Soft,
     /// They are killed.
     Brutal,

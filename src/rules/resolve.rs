@@ -371,6 +371,9 @@ const CLASSES: [(&str, Class); 3] = [
 const KINDS: [(&str, Kind); 2] = [("static", Kind::Static), ("dynamic", Kind::Dynamic)];
 
 fn one_purge(term: &Term) -> Option<Purge> {
+    if term.is_atom("defer") {
+        return Some(Purge::Defer);
+    }
     if term.is_atom("soft") {
         return Some(Purge::Soft);
     }

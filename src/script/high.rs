@@ -162,7 +162,7 @@ impl fmt::Display for High {
 /// `soft_purge` or `brutal_purge`; a patient purge is soft to OTP.
 pub(super) fn purge_term(purge: Purge) -> Term {
     Term::atom(match purge {
-        Purge::Soft | Purge::Wait(_) => "soft_purge",
+        Purge::Defer | Purge::Soft | Purge::Wait(_) => "soft_purge",
         Purge::Brutal => "brutal_purge",
     })
 }

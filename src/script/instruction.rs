@@ -484,7 +484,7 @@ impl Instruction {
     pub fn from_high(high: &High) -> Option<Self> {
         let purging = |purge: &Purge| match purge {
             Purge::Brutal => Purging::Brutal,
-            Purge::Soft | Purge::Wait(_) => Purging::Soft,
+            Purge::Defer | Purge::Soft | Purge::Wait(_) => Purging::Soft,
         };
         Some(match high {
             High::AddModule { module, deps } => Self::AddModule {

@@ -59,7 +59,7 @@ fn meaning(state: &str) -> (&'static str, &'static str) {
     match state {
         "new" => ("good", "runs the new version"),
         "not good" => ("bad", "is new, and not as it should be"),
-        "old" => ("look", "is as before"),
+        "old" => ("look", "runs the old version"),
         "mixed" => ("bad", "needs a person"),
         "unknown" => ("look", "was lost from sight"),
         _ => ("look", "has no end in this record"),

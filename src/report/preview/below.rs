@@ -119,6 +119,21 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
         );
         return look(style, &text);
     }
+    let staying: usize = shown
+        .changes
+        .old_code
+        .current
+        .iter()
+        .filter(|executing| shown.rules.modules.contains_key(&executing.module))
+        .map(|executing| executing.count)
+        .sum();
+    if missing.is_empty() && shown.script.windows().len() < 2 && staying > 0 {
+        let number = count(staying, "process has", "processes have");
+        return look(
+            style,
+            &format!("exact as soon as {number} left the code that is replaced (W630)"),
+        );
+    }
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();
     }

@@ -1,0 +1,154 @@
+//! What the agent reports about old code that has to go: processes that it waits for or ends, funs that are kept.
+
+use crate::diag::{Code, Diagnostic};
+use crate::facts::old_code::{holders_of, not_searched, place};
+use crate::term::Term;
+
+/// How many processes or places a diagnostic names one by one.
+const NAMED: usize = 8;
+
+/// E626: purging would break funs that are kept as data.
+pub(super) fn funs_held(about: &Term) -> Diagnostic {
+    let holders = about
+        .get("holders")
+        .and_then(holders_of)
+        .unwrap_or_default();
+    let title =
+        "funs of the version before the running one are kept as data: purging it would break them";
+    let mut diagnostic = Diagnostic::new(Code::E626, title);
+    let words = holders
+        .iter()
+        .map(|holder| format!("{}: {}", holder.module, holder.place));
+    diagnostic.notes = words.take(NAMED).collect();
+    if holders.len() > NAMED {
+        diagnostic
+            .notes
+            .push(format!("and {} more", holders.len() - NAMED));
+    }
+    let unsearched = about
+        .get("unsearched")
+        .map(not_searched)
+        .unwrap_or_default();
+    if !unsearched.is_empty() {
+        diagnostic
+            .notes
+            .push(format!("not searched: {}", unsearched.join(", ")));
+    }
+    let module = holders.first().map_or("M", |holder| holder.module.as_str());
+    diagnostic.note("nothing was changed").help(format!(
+        "let new code replace these funs first, or give them up: `module {module} #{{purge => brutal}} because \"…\".`"
+    ))
+}
+
+/// W632: what a `brutal` purge ended and broke.
+pub(super) fn purged(info: &Term) -> Diagnostic {
+    let module = show(info, "module");
+    let number = info.get("processes").and_then(Term::as_i64).unwrap_or(0);
+    let funs = info.get("funs").and_then(Term::as_list).unwrap_or_default();
+    let title = match (number, funs.len()) {
+        (0, _) => format!("purging old `{module}` broke funs that are kept as data"),
+        (1, _) => format!("purging old `{module}` ends 1 process"),
+        (n, _) => format!("purging old `{module}` ends {n} processes"),
+    };
+    let mut diagnostic = Diagnostic::new(Code::W632, title);
+    let killed = info
+        .get("killed")
+        .and_then(Term::as_list)
+        .unwrap_or_default();
+    let words = |entry: &Term| {
+        let call = match entry.get("initial_call").and_then(Term::as_tuple) {
+            Some([module, function, arity]) => format!(" ({module}:{function}/{arity})"),
+            _ => String::new(),
+        };
+        format!("{}{call} in {}", show(entry, "pid"), show(entry, "at"))
+    };
+    diagnostic.notes = killed.iter().take(NAMED).map(words).collect();
+    let named = diagnostic.notes.len();
+    if let Some(more) = usize::try_from(number)
+        .ok()
+        .and_then(|n| n.checked_sub(named))
+        && more > 0
+    {
+        diagnostic.notes.push(format!("and {more} more"));
+    }
+    for fun in funs.iter().take(NAMED).filter_map(place) {
+        diagnostic
+            .notes
+            .push(format!("a fun in {fun} raises `badfun` from now on"));
+    }
+    diagnostic.note("they executed the version that has to go; `purge => brutal` ends them")
+}
+
+/// What is waited for.
+pub(super) fn leaving(number: u64) -> String {
+    match number {
+        1 => "waiting for 1 process to leave old code".to_owned(),
+        n => format!("waiting for {n} processes to leave old code"),
+    }
+}
+
+/// E609: the way back is occupied by processes that may not be ended.
+pub(super) fn stays(about: &Term, unconverted: Option<&Term>) -> Diagnostic {
+    let number = about.get("processes").and_then(Term::as_i64).unwrap_or(0);
+    let (who, verb) = match number {
+        1 => ("1 process".to_owned(), "executes"),
+        n => (format!("{n} processes"), "execute"),
+    };
+    let title =
+        format!("the new code stays: {who} still {verb} the version that would have to come back");
+    let mut diagnostic = Diagnostic::new(Code::E609, title);
+    let named = about
+        .get("named")
+        .and_then(Term::as_list)
+        .unwrap_or_default();
+    for process in named.iter().take(NAMED) {
+        diagnostic.notes.push(format!(
+            "{} executes old {}: {}",
+            show(process, "pid"),
+            show(process, "module"),
+            at(process)
+        ));
+    }
+    let unconverted = unconverted.and_then(Term::as_list).unwrap_or_default();
+    for process in unconverted.iter().take(NAMED) {
+        diagnostic.notes.push(format!(
+            "{} of {} has its old state: {}",
+            show(process, "pid"),
+            show(process, "module"),
+            show(process, "reason")
+        ));
+    }
+    diagnostic
+        .note("all modules are new, no process is suspended, and none was ended; every state that could be was converted")
+        .help(
+            "processes with an old state fail at their next event: correct their state with `sys:replace_state/2`, or restart \
+             them under their supervisor.\nTo let an undo end such processes: `module M #{purge => brutal}.`",
+        )
+}
+
+/// W631: old code that stays after the run, because funs of it are kept.
+pub(super) fn kept(held: &Term) -> Option<Diagnostic> {
+    let holders = holders_of(held).filter(|holders| !holders.is_empty())?;
+    let title = "old code was not purged: funs of it are kept as data";
+    let mut diagnostic = Diagnostic::new(Code::W631, title);
+    let words = holders
+        .iter()
+        .map(|holder| format!("{}: {}", holder.module, holder.place));
+    diagnostic.notes = words.take(NAMED).collect();
+    Some(diagnostic.note("they go on working; the next upgrade of the module needs its place"))
+}
+
+/// Where a process is.
+fn at(process: &Term) -> String {
+    match process.get("current_function").and_then(Term::as_tuple) {
+        Some([module, function, arity]) => format!("in {module}:{function}/{arity}"),
+        _ => "somewhere".to_owned(),
+    }
+}
+
+fn show(entry: &Term, key: &str) -> String {
+    entry
+        .get(key)
+        .map(|value| value.to_text().unwrap_or_else(|| value.to_string()))
+        .unwrap_or_default()
+}

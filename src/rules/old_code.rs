@@ -1,0 +1,153 @@
+//! What old versions that are still in use mean for an upgrade and for the way back, as diagnostics.
+
+use super::advice::{NAMED, count};
+use super::{Purge, Ruleset};
+use crate::diag::{Code, Diagnostic};
+use crate::facts::change::ChangeSet;
+use crate::facts::old_code::{Executing, OldCode};
+use crate::name::Module;
+use crate::term::{Pid, Term};
+
+/// Everything that there is to report about old code, for the modules that take part.
+pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnostic>) {
+    let old = &changes.old_code;
+    let policy = |module: &Module| {
+        let decided = rules.modules.get(module);
+        decided.map(|decided| decided.pre_purge.value)
+    };
+    for executing in &old.old {
+        if let Some(policy) = policy(&executing.module) {
+            out.push(old_in_use(executing, policy));
+        }
+    }
+    held(old, &policy, out);
+    way_back(old, &policy, out);
+}
+
+/// W629: processes execute the version that has to go before the new one can be loaded.
+fn old_in_use(executing: &Executing, policy: Purge) -> Diagnostic {
+    let (module, number) = (&executing.module, executing.count);
+    let verb = if number == 1 { "executes" } else { "execute" };
+    let diagnostic = Diagnostic::new(
+        Code::W629,
+        format!(
+            "{} still {verb} the version of `{module}` before the running one",
+            count(number, "process", "processes")
+        ),
+    )
+    .note(pids(&executing.pids, number));
+    match policy {
+        Purge::Defer | Purge::Soft => diagnostic
+            .note("two versions fit into a node: the run refuses (E605) as long as they do")
+            .help(format!(
+                "let them end, or write `module {module} #{{purge => brutal}}.` to end them, or `{{wait, 10s}}`"
+            )),
+        Purge::Wait(_) => diagnostic.note("the run waits for them, and refuses (E605) when they stay"),
+        Purge::Brutal => diagnostic.note("`purge => brutal`: the run ends them before anything is loaded"),
+    }
+}
+
+/// W631: funs of the version that has to go are kept as data.
+fn held(old: &OldCode, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut Vec<Diagnostic>) {
+    let mut modules: Vec<&Module> = old.holders.iter().map(|holder| &holder.module).collect();
+    modules.dedup();
+    for module in modules {
+        let Some(policy) = policy(module) else {
+            continue;
+        };
+        let title =
+            format!("funs of the version of `{module}` before the running one are kept as data");
+        let mut diagnostic = Diagnostic::new(Code::W631, title);
+        let holders = old.holders.iter().filter(|holder| holder.module == *module);
+        diagnostic.notes = holders
+            .take(NAMED)
+            .map(|holder| holder.place.clone())
+            .collect();
+        if old.held > old.holders.len() || diagnostic.notes.len() == NAMED {
+            diagnostic
+                .notes
+                .push(format!("{} in all", count(old.held, "place", "places")));
+        }
+        out.push(if policy == Purge::Brutal {
+            diagnostic.note("`purge => brutal`: they raise `badfun` from then on, whenever they are called")
+        } else {
+            diagnostic
+                .note("that version goes before the new one is loaded, and its funs would raise `badfun`: the run refuses (E626)")
+                .help(format!(
+                    "let new code replace them first, or write `module {module} #{{purge => brutal}}.` to give them up"
+                ))
+        });
+    }
+    let concerned = old
+        .holders
+        .iter()
+        .any(|holder| policy(&holder.module).is_some());
+    if let (true, Some(last)) = (concerned && !old.unsearched.is_empty(), out.last_mut()) {
+        last.notes
+            .push(format!("not searched: {}", old.unsearched.join(", ")));
+    }
+}
+
+/// W630: processes that stay in the code that is left, and would be in the way of going back.
+fn way_back(old: &OldCode, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut Vec<Diagnostic>) {
+    let all: Vec<(&Executing, Purge)> = old
+        .current
+        .iter()
+        .filter_map(|executing| Some((executing, policy(&executing.module)?)))
+        .collect();
+    let part = |brutal: bool| {
+        let those = all
+            .iter()
+            .filter(move |(_, policy)| (*policy == Purge::Brutal) == brutal);
+        those.map(|(executing, _)| *executing).collect::<Vec<_>>()
+    };
+    let sum = |those: &[&Executing]| those.iter().map(|executing| executing.count).sum::<usize>();
+    let notes = |those: &[&Executing]| {
+        let note = |executing: &&Executing| {
+            format!(
+                "in `{}`: {}",
+                executing.module,
+                pids(&executing.pids, executing.count)
+            )
+        };
+        those.iter().take(NAMED).map(note).collect::<Vec<_>>()
+    };
+    let ended = part(true);
+    if !ended.is_empty() {
+        let number = count(sum(&ended), "process", "processes");
+        let title = format!("going back after the switch would end {number}: `purge => brutal`");
+        let mut diagnostic = Diagnostic::new(Code::W630, title);
+        diagnostic.notes = notes(&ended);
+        out.push(
+            diagnostic
+                .note("they execute the running version now; those that still do so then are ended")
+                .help("use `purge => defer`, or give them time: `purge => {wait, 10s}`"),
+        );
+    }
+    let waited = part(false);
+    if !waited.is_empty() {
+        let number = sum(&waited);
+        let verb = if number == 1 { "executes" } else { "execute" };
+        let title = format!(
+            "{} {verb} code that is replaced",
+            count(number, "process", "processes")
+        );
+        let mut diagnostic = Diagnostic::new(Code::W630, title);
+        diagnostic.notes = notes(&waited);
+        out.push(diagnostic.note(
+            "going back waits until they have left the old code and ends none of them; with one that stays the node stays new (21)",
+        ));
+    }
+}
+
+fn pids(pids: &[Pid], all: usize) -> String {
+    let shown: Vec<String> = pids
+        .iter()
+        .take(NAMED)
+        .map(|pid| Term::Pid(pid.clone()).to_string())
+        .collect();
+    match all.saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

@@ -1,0 +1,252 @@
+//! Old code that has to go: calls in flight, loops and funs that an upgrade, its undo and the next upgrade meet. What is
+//! ended is said, what may not be ended is not, and funs that are kept as data go on working.
+
+use tempfile::TempDir;
+
+use crate::corners::{compiled, node_with};
+use crate::support::TestNode;
+use crate::support::desk::{Desk, Ran};
+
+/// A server whose conversion fails after a moment, and a library with slow calls, loops and funs.
+struct Desks {
+    node: TestNode,
+    desk: Desk,
+    folders: Vec<String>,
+    _folder: TempDir,
+}
+
+fn version(number: u32) -> Vec<(String, String)> {
+    let server = format!(
+        "-module(oc_server).\n-behaviour(gen_server).\n\
+         -export([init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+         init(X) -> {{ok, {{{number}, X}}}}.\n\
+         handle_call(_, _, S) -> {{reply, S, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n\
+         code_change(_, S, fails) -> timer:sleep(100), {{error, {{no, S}}}};\n\
+         code_change({{down, _}}, {{V, X}}, _) -> {{ok, {{V - 1, X}}}};\n\
+         code_change(_, {{V, X}}, _) -> {{ok, {{V + 1, X}}}}.\n"
+    );
+    let library = format!(
+        "-module(oc_lib).\n-export([v/0, slow/1, loop/0, own/0, f/0]).\n\
+         v() -> {number}.\n\
+         slow(Ms) -> timer:sleep(Ms), {{done, v()}}.\n\
+         loop() -> receive {{ask, P}} -> P ! {{self(), {number}}}, ?MODULE:loop() end.\n\
+         own() -> receive stop -> ok after 30 -> ok end, ?MODULE:own().\n\
+         f() -> fun() -> {{made, {number}}} end.\n"
+    );
+    vec![
+        ("oc_server".to_owned(), server),
+        ("oc_lib".to_owned(), library),
+    ]
+}
+
+impl Desks {
+    fn new() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let folders: Vec<String> = (1..=3)
+            .map(|number| {
+                let ebin = compiled(&folder.path().join(number.to_string()), &version(number));
+                ebin.display().to_string()
+            })
+            .collect();
+        let node = node_with(std::path::Path::new(&folders[0]));
+        node.eval("{ok, P} = gen_server:start({local, oc}, oc_server, x, []), oc_lib:v(), P");
+        Self {
+            node,
+            desk: Desk::new(),
+            folders,
+            _folder: folder,
+        }
+    }
+
+    /// From the version that runs (from 0) to the next.
+    fn upgrade(&self, command: &str, from: usize, more: &str) -> Ran {
+        let text = format!(
+            "plan \"Old code\".\ncode push [{:?}].\nold from {:?}.\n{more}\n",
+            self.folders[from + 1],
+            self.folders[from]
+        );
+        self.desk.write("p.updo", &text);
+        let mut args = vec![command, "p.updo"];
+        if command == "run" {
+            args.push("--yes");
+        }
+        self.desk.on(&self.node, &args).run()
+    }
+
+    /// The versions of library and server, and the server's state.
+    fn versions(&self) -> String {
+        self.node.eval_text("{oc_lib:v(), gen_server:call(oc, x)}")
+    }
+
+    /// Starts processes under names `oc_1` and so on that run an expression.
+    fn start(&self, number: usize, expression: &str) {
+        self.node.eval(&format!(
+            "[register(list_to_atom(\"oc_\" ++ integer_to_list(I)), spawn(fun() -> {expression} end)) || I <- lists:seq(1, {number})],
+             timer:sleep(50), ok"
+        ));
+    }
+
+    fn alive(&self, number: usize) -> String {
+        self.node.eval_text(&format!(
+            "length([I || I <- lists:seq(1, {number}), is_pid(whereis(list_to_atom(\"oc_\" ++ integer_to_list(I))))])"
+        ))
+    }
+}
+
+const FAILS: &str = "module oc_server #{change => {advanced, fails}}.";
+
+/// Calls in flight and loops that come back to the module by its name leave the old code by themselves: the undo waits.
+#[test]
+fn an_undo_waits_for_calls_and_loops() {
+    let d = Desks::new();
+    d.node.eval("ets:new(oc_done, [named_table, public]), register(oc_owner, spawn(fun() -> ets:new(oc_answers, [named_table, public, bag]), receive stop -> ok end end)), timer:sleep(20), ok");
+    d.start(20, "ets:insert(oc_answers, {oc_lib:slow(700), self()})");
+    d.node.eval("[register(list_to_atom(\"oc_own_\" ++ integer_to_list(I)), spawn(oc_lib, own, [])) || I <- lists:seq(1, 20)], ok");
+    d.upgrade("run", 0, FAILS).exits(20).says(&["is as before"]);
+    assert_eq!(d.versions(), "{1,{1,x}}");
+    d.node.await_true("ets:info(oc_answers, size) =:= 20");
+    assert_eq!(
+        d.node
+            .eval_text("lists:usort([A || {A, _} <- ets:tab2list(oc_answers)])"),
+        "[{done,1}]"
+    );
+    let own = "length([I || I <- lists:seq(1, 20), is_pid(whereis(list_to_atom(\"oc_own_\" ++ integer_to_list(I))))])";
+    assert_eq!(d.node.eval_text(own), "20");
+}
+
+/// One that stays is not ended: the new code stays, with exit code 21 and names, and nothing claims "as before".
+#[test]
+fn an_undo_ends_none_that_stays() {
+    for policy in ["", "module oc_lib #{purge => soft}."] {
+        let d = Desks::new();
+        d.start(3, "oc_lib:loop()");
+        d.upgrade("preview", 0, FAILS).exits(0).says(&[
+            "W630",
+            "3 processes execute code that is replaced",
+            "exact as soon as 3 processes have left",
+            "`oc_lib`",
+        ]);
+        let ran = d
+            .upgrade("run", 0, &format!("{FAILS}\n{policy}"))
+            .exits(21)
+            .says(&[
+                "E609",
+                "the new code stays: 3 processes",
+                "old oc_lib",
+                "old state",
+            ]);
+        assert!(!ran.stderr.contains("is as before"), "{ran}");
+        assert_eq!(d.alive(3), "3");
+        assert_eq!(d.versions(), "{2,{1,x}}");
+        assert_eq!(d.node.eval_text("witness:troubled()"), "[]");
+        // They come to new code as ever.
+        assert_eq!(
+            d.node
+                .eval_text("oc_1 ! {ask, self()}, receive {_, N} -> N after 2000 -> none end"),
+            "1"
+        );
+    }
+}
+
+/// `brutal` says before and afterwards what it ends.
+#[test]
+fn an_undo_that_may_end_processes_names_them() {
+    let d = Desks::new();
+    d.start(3, "oc_lib:loop()");
+    let policy = format!("{FAILS}\nmodule oc_lib #{{purge => brutal}}.");
+    d.upgrade("preview", 0, &policy)
+        .exits(0)
+        .says(&["W630", "going back after the switch would end 3 processes"]);
+    let ran = d.upgrade("run", 0, &policy).exits(20).says(&[
+        "W632",
+        "purging old `oc_lib` ends 3 processes",
+        "oc_lib:loop/0",
+    ]);
+    assert!(!ran.stderr.contains("is as before"), "{ran}");
+    assert_eq!(d.alive(3), "0");
+    assert_eq!(d.versions(), "{1,{1,x}}");
+    assert_eq!(d.node.eval_text("witness:troubled()"), "[]");
+}
+
+/// A way back after the run waits for what executes old code, and is refused when it stays.
+#[test]
+fn going_back_after_a_failed_verify_ends_none() {
+    let d = Desks::new();
+    d.start(3, "oc_lib:slow(1500)");
+    d.upgrade("run", 0, "verify \"never\" -> false.").exits(20);
+    assert_eq!(d.versions(), "{1,{1,x}}");
+    d.start(3, "oc_lib:loop()");
+    d.upgrade("run", 0, "verify \"never\" -> false.")
+        .exits(21)
+        .says(&["E605", "waiting for 3 processes to leave old code"]);
+    assert_eq!(d.alive(3), "3");
+    assert_eq!(d.versions(), "{2,{2,x}}");
+}
+
+/// Funs of a changed module go on working after an upgrade; the next one refuses to break them, and the preview knows.
+#[test]
+fn funs_that_are_kept_as_data_are_not_broken_unsaid() {
+    let d = Desks::new();
+    d.node.eval("persistent_term:put(oc_kept, oc_lib:f()), ok");
+    let kept = "(persistent_term:get(oc_kept))()";
+    d.upgrade("run", 0, "").exits(0);
+    assert_eq!(d.node.eval_text(kept), "{made,1}");
+    d.upgrade("preview", 1, "")
+        .exits(0)
+        .says(&["W631", "the persistent term oc_kept"]);
+    d.upgrade("run", 1, "").exits(14).says(&[
+        "E626",
+        "the persistent term oc_kept",
+        "purge => brutal",
+    ]);
+    assert_eq!(d.node.eval_text(kept), "{made,1}");
+    assert_eq!(d.versions(), "{2,{2,x}}");
+    let brutal = "module oc_lib #{purge => brutal}.";
+    d.upgrade("preview", 1, brutal)
+        .exits(0)
+        .says(&["W631", "they raise `badfun` from then on"]);
+    d.upgrade("run", 1, brutal).exits(0).says(&[
+        "W632",
+        "a fun in the persistent term oc_kept raises `badfun` from now on",
+    ]);
+    assert_eq!(d.versions(), "{3,{3,x}}");
+    assert_eq!(
+        d.node
+            .eval_text("element(1, catch (persistent_term:get(oc_kept))())"),
+        "'EXIT'"
+    );
+}
+
+/// `purge => soft` is as before: purged after the run, unless that would break a fun.
+#[test]
+fn a_soft_purge_after_the_run_keeps_what_funs_need() {
+    let d = Desks::new();
+    let soft = "module [oc_lib, oc_server] #{purge => soft}.";
+    d.upgrade("run", 0, soft).exits(0);
+    assert_eq!(d.node.eval_text("erlang:check_old_code(oc_lib)"), "false");
+    d.node.eval("persistent_term:put(oc_kept, oc_lib:f()), ok");
+    d.upgrade("run", 1, soft)
+        .exits(0)
+        .says(&["W631", "old code was not purged"]);
+    assert_eq!(
+        d.node.eval_text("(persistent_term:get(oc_kept))()"),
+        "{made,2}"
+    );
+}
+
+/// What will be refused for old code in use is known beforehand.
+#[test]
+fn old_code_in_use_is_in_the_preview() {
+    let d = Desks::new();
+    d.start(2, "oc_lib:loop()");
+    d.upgrade("run", 0, "")
+        .exits(0)
+        .says(&["still runs the old oc_lib"]);
+    d.upgrade("preview", 1, "").exits(0).says(&[
+        "W629",
+        "2 processes still execute the version of `oc_lib` before the running one",
+        "E605",
+    ]);
+    d.upgrade("run", 1, "").exits(14).says(&["E605"]);
+    assert_eq!(d.alive(2), "2");
+}
