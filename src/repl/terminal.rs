@@ -137,7 +137,11 @@ pub fn interactive(
         }
     };
     if let Some(folder) = places.history.parent() {
-        let _ = std::fs::create_dir_all(folder);
+        let _ = crate::disk::private_folders(folder);
+    }
+    // Whatever was typed may be in it, so that it is there before the editor makes one for everybody.
+    if let Ok(file) = crate::disk::append_private(places.history) {
+        let _ = crate::disk::make_private(&file);
     }
     // The first session has no history yet, and one that cannot be kept is no reason to complain.
     let _ = editor.load_history(places.history);
@@ -264,9 +268,9 @@ fn edit(session: &mut Session, ui: &Ui, path: &Path, text: &str) {
     let editor = name("VISUAL").or_else(|| name("EDITOR"));
     let editor = editor.unwrap_or_else(|| "vi".to_owned());
     if let Some(folder) = path.parent() {
-        let _ = std::fs::create_dir_all(folder);
+        let _ = crate::disk::private_folders(folder);
     }
-    if let Err(why) = std::fs::write(path, text) {
+    if let Err(why) = crate::disk::replace_private(path, text.as_bytes()) {
         return ui.error_line(&format!("cannot write {}: {why}", path.display()));
     }
     // The variable may have arguments in it, as git and others take it.

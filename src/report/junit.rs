@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::diag::safe;
 use crate::exec::{Event, Kind, State};
 
 /// A case.
@@ -173,7 +174,7 @@ fn seconds(time: Duration) -> String {
 
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in safe::text(text).chars() {
         match c {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
