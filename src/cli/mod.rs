@@ -59,7 +59,11 @@ pub fn main() -> Exit {
             }
             let help = !error.use_stderr();
             // clap's own text says what is wrong and what would be right.
-            let _ = error.print();
+            let text = error.render().to_string();
+            match safe::text(&text) {
+                std::borrow::Cow::Borrowed(_) => drop(error.print()),
+                std::borrow::Cow::Owned(text) => eprintln!("{}", text.trim_end()),
+            }
             return if help { Exit::Done } else { Exit::Usage };
         }
     };

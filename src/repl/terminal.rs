@@ -22,7 +22,7 @@ use super::highlight::coloured;
 use super::knowledge::Knowledge;
 use super::session::{Reply, Session};
 use super::value::rest;
-use crate::diag::Code;
+use crate::diag::{Code, safe};
 use crate::report::paint;
 use crate::syntax::{InputError, parse_input};
 use crate::ui::Ui;
@@ -158,7 +158,7 @@ pub fn interactive(
             typing.knowledge.refresh(session);
             typing.risky = session.is_risky();
         }
-        let line = match editor.readline(&session.prompt()) {
+        let line = match editor.readline(safe::line(&session.prompt()).as_ref()) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => {
@@ -309,12 +309,20 @@ impl Completer for Typing {
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (start, found) = self.knowledge.complete(line, pos);
-        let pairs = found.into_iter().map(|candidate| Pair {
+        // The editor writes by itself; a name that must not be written raw is not offered.
+        let found = found
+            .into_iter()
+            .filter(|candidate| is_safe(&candidate.shown) && is_safe(&candidate.text));
+        let pairs = found.map(|candidate| Pair {
             display: candidate.shown,
             replacement: candidate.text,
         });
         Ok((start, pairs.collect()))
     }
+}
+
+fn is_safe(text: &str) -> bool {
+    matches!(safe::line(text), Cow::Borrowed(_))
 }
 
 /// Text behind the cursor.
@@ -338,7 +346,7 @@ impl Hinter for Typing {
 
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Behind> {
         let (text, taken) = self.knowledge.hint(line, pos)?;
-        Some(Behind { text, taken })
+        is_safe(&text).then_some(Behind { text, taken })
     }
 }
 
