@@ -233,7 +233,7 @@ mod tests {
         for part in [
             "<testsuites name=\"t\" tests=\"2\" failures=\"2\" time=\"0.250\">",
             "name=\"a &quot;b&quot; &lt;c&gt; &amp; &apos;d&apos;\" time=\"0.004\">",
-            "<failure message=\"E601: no\">the &lt;whole&gt; text\u{fffd}[31m</failure>",
+            "<failure message=\"E601: no\">the &lt;whole&gt; text\\e[31m</failure>",
             "<failure message=\"E604: more\">",
         ] {
             assert!(xml.contains(part), "{part}: {xml}");

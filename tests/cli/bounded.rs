@@ -32,7 +32,7 @@ fn large_values_are_printed_within_bounds() {
         if begins.is_empty() {
             // More values than are decoded.
             assert_ne!(ran.code, Some(0), "{expression}");
-            ran.says(&["E508", "more than 4194304 values in one term"]);
+            ran.says(&["E703", "more than 4194304 values in one term"]);
         } else {
             assert_eq!(ran.code, Some(0), "{expression}: {}", ran.stderr);
             assert!(ran.stdout.starts_with(begins) && ran.stdout.ends_with("...\n"));
@@ -53,7 +53,7 @@ fn large_values_are_printed_within_bounds() {
 fn large_values_in_passing() {
     let (node, desk) = (TestNode::shared(), Desk::new());
     let lines = "X = binary:copy(<<0>>, 20971520)\nb()\nbyte_size(X)\n";
-    let repl = desk.on(&node, &["repl", node.name()]).input(lines);
+    let repl = desk.on(&node, &["repl"]).input(lines);
     let (ran, peak) = repl.start().wait_with_peak();
     assert!(peak < 220, "{peak} MiB");
     assert!(ran.stdout.contains("20971520"), "{}", ran.stderr);
@@ -81,7 +81,7 @@ fn a_state_folder_of_others_is_refused() {
         for args in [
             &["log"][..],
             &["rollback"],
-            &["attach"],
+            &["attach", "7f2a"],
             &["replay"],
             &["report", "-o", "r.html"],
             &["preview", "p.updo"],

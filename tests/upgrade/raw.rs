@@ -41,10 +41,11 @@ fn both(what: &str, ran: &Ran, colours: bool) {
 }
 
 fn evil_plan() -> String {
-    let text = plan("code on_disk.").replace("plan \"", &format!("plan \"{EVIL} "));
+    let text = plan("code on_disk.")
+        .replace("plan \"", &format!("plan \"{EVIL} "))
+        .replace("grew a field", &format!("grew {EVIL} a field"));
     format!(
-        "{text}\nmodule shop_cart_server #{{timeout => 9s}} because \"why {EVIL}\".\n\
-         require \"r {EVIL}\" -> info(\"~ts\", [persistent_term:get(evil)]), true.\n\
+        "{text}\nrequire \"r {EVIL}\" -> info(\"~ts\", [persistent_term:get(evil)]), true.\n\
          verify \"v {EVIL}\" -> warn(\"~ts\", [persistent_term:get(evil)]), true.\n\
          after upgrade -> info(\"hook {EVIL}\").\n"
     )
@@ -205,8 +206,10 @@ fn hostile_values_and_mistakes() {
         let args = ["--color", colour, "preview", "no\u{1b}[2J\u{202e}such.updo"];
         both("preview", &desk.updo(&args).run(), colour == "always");
         let input = format!("{atom}.\ninfo(\"~ts\", [{ON_NODE}]).\nA = {ON_NODE}.\n\u{202e}\n");
-        let repl = desk.on(&node, &["--color", colour, "repl", node.name()]);
-        both("repl", &repl.input(&input).run(), colour == "always");
+        let repl = desk.on(&node, &["--color", colour, "repl"]);
+        let ran = repl.input(&input).run();
+        both("repl", &ran, colour == "always");
+        assert!(ran.stdout.contains("x{202e}"), "{ran}");
     }
     // What Erlang reads again is still Erlang.
     let ran = desk
