@@ -3,13 +3,119 @@
 //! Takes a path and its new content. It writes beside the file, waits until that is on the disk, and renames; after a crash
 //! at any instant the file holds all of the old content or all of the new. The rights of the old file are kept, a symbolic
 //! link stays one and its target is replaced. A failure leaves nothing behind. It makes no folders.
+//! What says who runs what, and how it went, is only its owner's: files of 0600 in folders of 0700, whatever the umask.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
+
+use crate::diag::{Code, Diagnostic};
+
+/// The rights of a file that only its owner may read.
+const PRIVATE: u32 = 0o600;
+
+/// Opens a file to be written anew. When it is not there, it is made for its owner alone; one that is there keeps the
+/// rights that somebody has given it.
+///
+/// # Errors
+/// Those of opening it.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(PRIVATE)
+        .open(path)
+}
+
+/// The same, to be appended to.
+///
+/// # Errors
+/// Those of opening it.
+pub fn append_private(path: &Path) -> io::Result<File> {
+    File::options()
+        .append(true)
+        .create(true)
+        .mode(PRIVATE)
+        .open(path)
+}
+
+/// Makes an open file its owner's alone.
+///
+/// # Errors
+/// When it is somebody else's.
+pub fn make_private(file: &File) -> io::Result<()> {
+    let known = file.metadata()?;
+    match known.is_file() && known.permissions().mode() & 0o777 != PRIVATE {
+        true => file.set_permissions(Permissions::from_mode(PRIVATE)),
+        false => Ok(()),
+    }
+}
+
+/// Makes a folder that only its owner may enter.
+///
+/// # Errors
+/// When it is there already, or cannot be made.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Makes such a folder and those above it that are missing; what is there stays as it is.
+///
+/// # Errors
+/// When one cannot be made.
+pub fn private_folders(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(path)
+}
+
+/// Refuses a folder of updo's own in which others may put things, or one of its folders: what is in them decides what
+/// code a node is given back. One that is not there yet is fine.
+///
+/// # Errors
+/// E803, with what mends it.
+pub fn check_owned(folder: &Path) -> Result<(), Box<Diagnostic>> {
+    check_one(folder)?;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            check_one(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_one(folder: &Path) -> Result<(), Box<Diagnostic>> {
+    let Ok(known) = fs::metadata(folder) else {
+        return Ok(());
+    };
+    let (mode, shown) = (known.permissions().mode() & 0o7777, folder.display());
+    let us = rustix::process::geteuid().as_raw();
+    let refused = |title: String, help: String| {
+        let why = "what is kept there decides what code a node gets back";
+        Err(Box::new(
+            Diagnostic::new(Code::E803, title).note(why).help(help),
+        ))
+    };
+    if known.uid() != us && known.uid() != 0 {
+        let title = format!(
+            "the state folder {shown} belongs to another user (uid {})",
+            known.uid()
+        );
+        let help = "set UPDO_STATE_DIR to a folder of your own, and `chmod 700` it".to_owned();
+        return refused(title, help);
+    }
+    if mode & 0o022 != 0 {
+        let title = format!(
+            "the state folder {shown} may be written by others than its owner (mode {mode:04o})"
+        );
+        return refused(title, format!("chmod 700 {shown}"));
+    }
+    Ok(())
+}
 
 /// What begins the names of files that are not finished: `.updo-`. One is left behind only when updo is killed.
 pub const UNFINISHED: &str = ".updo-";
@@ -19,6 +125,18 @@ pub const UNFINISHED: &str = ".updo-";
 /// # Errors
 /// When its folder is not there or cannot be written, or the disk is full; the file is as it was.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    put(path, content, None)
+}
+
+/// The same for what is only its owner's business, whatever the umask and the rights of the old file.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    put(path, content, Some(PRIVATE))
+}
+
+fn put(path: &Path, content: &[u8], mode: Option<u32>) -> io::Result<()> {
     let target = target(path)?;
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -26,10 +144,14 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     };
     let mut beside = Builder::new()
         .prefix(UNFINISHED)
-        .permissions(Permissions::from_mode(0o666))
+        .permissions(Permissions::from_mode(mode.unwrap_or(0o666)))
         .tempfile_in(folder)?;
     beside.write_all(content)?;
-    if let Ok(known) = fs::metadata(&target) {
+    if let Some(mode) = mode {
+        beside
+            .as_file()
+            .set_permissions(Permissions::from_mode(mode))?;
+    } else if let Ok(known) = fs::metadata(&target) {
         beside.as_file().set_permissions(known.permissions())?;
     }
     beside.as_file().sync_all()?;
@@ -110,6 +232,62 @@ mod tests {
             ["new", "one", "ordinary", "plans", "round", "three", "two"]
         );
         assert_eq!(names(&at("plans")), ["a", "b"]);
+    }
+
+    /// What is the owner's alone is so from its first byte on, also where an older file was not.
+    #[test]
+    fn private_is_private_whatever_was_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        replace_private(&at("new"), b"1").expect("written");
+        fs::write(at("open"), b"").expect("written");
+        fs::set_permissions(at("open"), Permissions::from_mode(0o666)).expect("changed");
+        replace_private(&at("open"), b"2").expect("written");
+        append_private(&at("log")).expect("made");
+        create_private(&at("report")).expect("made");
+        for name in ["new", "open", "log", "report"] {
+            assert_eq!(mode(&at(name)), 0o600, "{name}");
+        }
+        fs::set_permissions(at("log"), Permissions::from_mode(0o644)).expect("changed");
+        make_private(&append_private(&at("log")).expect("opened")).expect("ours");
+        assert_eq!(mode(&at("log")), 0o600);
+        private_folders(&at("a/b")).expect("made");
+        private_folder(&at("a/b/c")).expect("made");
+        for name in ["a", "a/b", "a/b/c"] {
+            assert_eq!(mode(&at(name)), 0o700, "{name}");
+        }
+        assert!(private_folder(&at("a")).is_err());
+        private_folders(&at("a/b")).expect("it is there");
+    }
+
+    /// A folder of updo's own, or one in it, in which others may write is refused with what mends it.
+    #[test]
+    fn folders_that_others_may_write_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (state, runs) = (
+            folder.path().join("state"),
+            folder.path().join("state/runs"),
+        );
+        assert!(check_owned(&state).is_ok(), "not there yet");
+        private_folders(&runs).expect("made");
+        for (path, open) in [
+            (&state, 0o770),
+            (&state, 0o707),
+            (&runs, 0o720),
+            (&runs, 0o1777),
+        ] {
+            fs::set_permissions(path, Permissions::from_mode(open)).expect("changed");
+            let told = check_owned(&state).expect_err("others may write");
+            assert_eq!(told.code, Code::E803);
+            assert_eq!(told.help, Some(format!("chmod 700 {}", path.display())));
+            assert!(
+                told.title.contains(&format!("{open:04o}")),
+                "{}",
+                told.title
+            );
+            fs::set_permissions(path, Permissions::from_mode(0o755)).expect("changed");
+            assert!(check_owned(&state).is_ok());
+        }
     }
 
     #[test]

@@ -192,6 +192,7 @@ impl Engine {
     /// # Errors
     /// E501 to E509.
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
+        crate::disk::check_owned(&self.settings.state_dir)?;
         let target = self.target_of(node);
         let from_plan = target.and_then(|target| target.cookie.clone());
         let cookie = cookie(&self.settings, from_plan.as_ref())?;

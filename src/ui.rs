@@ -1,4 +1,5 @@
-//! The terminal: the only place that writes to standard output and error, or asks a question.
+//! The terminal: the only place that writes to standard output and error, or asks a question. All it writes goes through
+//! [`safe`]: no text from outside reaches a terminal raw.
 //!
 //! Data goes to standard output, everything else to standard error. A closed pipe is the reader's wish
 //! and no error.
@@ -6,7 +7,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::diag::render::{self, Style};
-use crate::diag::{Diagnostic, Severity, SourceMap};
+use crate::diag::{Diagnostic, Severity, SourceMap, safe};
 use crate::report::github;
 
 /// When to use colour.
@@ -136,8 +137,26 @@ impl Ui {
         }
     }
 
-    /// Writes data.
+    /// Writes data; what must not reach a terminal raw is [escaped](safe::terminal), also where none is: what is piped
+    /// into a file is looked at later.
     pub fn data(&self, text: &str) {
+        self.exact(&safe::terminal(text));
+    }
+
+    /// Writes a JSON document.
+    pub fn json(&self, document: &str) {
+        self.exact(&safe::json(document));
+    }
+
+    /// Writes a file's content as it is, unless a terminal would get it.
+    pub fn content(&self, text: &str) {
+        match io::stdout().is_terminal() {
+            true => self.data(text),
+            false => self.exact(text),
+        }
+    }
+
+    fn exact(&self, text: &str) {
         let mut out = io::stdout().lock();
         // The reader has gone: nothing left to do for it.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -153,7 +172,7 @@ impl Ui {
     /// Writes one line to standard error.
     pub fn error_line(&self, line: &str) {
         let mut err = io::stderr().lock();
-        let _ = writeln!(err, "{line}");
+        let _ = writeln!(err, "{}", safe::terminal(line));
     }
 
     /// Writes diagnostics: errors always, warnings unless quiet, advice when verbose.
@@ -187,6 +206,7 @@ impl Ui {
     /// Writes a question, without waiting for the answer.
     pub fn question(&self, question: &str) {
         let mut err = io::stderr().lock();
+        let question = safe::terminal(question);
         let _ = write!(err, "{question} Type yes: ").and_then(|()| err.flush());
     }
 

@@ -4,6 +4,8 @@ mod support;
 
 #[path = "cli/ask.rs"]
 mod ask;
+#[path = "cli/bounded.rs"]
+mod bounded;
 #[path = "cli/check.rs"]
 mod check;
 #[path = "cli/config.rs"]

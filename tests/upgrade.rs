@@ -41,6 +41,8 @@ mod persist;
 mod policy;
 #[path = "upgrade/random.rs"]
 mod random;
+#[path = "upgrade/raw.rs"]
+mod raw;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
 #[path = "upgrade/removal.rs"]

@@ -66,7 +66,7 @@ pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
     let mut screen = Screen::open(ui, &head);
     let attached = connection.attach(&summary, args.abort, &mut |event| {
         if ui.json {
-            ui.data(&format!("{}\n", crate::report::json::event(event, sources)));
+            ui.json(&format!("{}\n", crate::report::json::event(event, sources)));
         }
         screen.event(event, sources);
     });

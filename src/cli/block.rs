@@ -7,6 +7,8 @@ use std::io::Write;
 
 use unicode_width::UnicodeWidthChar;
 
+use crate::diag::safe;
+
 /// A block, nothing of which is on the screen yet.
 #[derive(Debug, Default)]
 pub(super) struct Block {
@@ -22,7 +24,7 @@ impl Block {
         let mut out = String::new();
         self.erase(&mut out);
         if let Some(text) = stays {
-            out += text;
+            out += &safe::terminal(text);
             out.push('\n');
         }
         // The cursor stays behind the last line of the block.
@@ -31,7 +33,7 @@ impl Block {
                 out.push('\n');
             }
             // A line that reached the last column would be two lines in some terminals.
-            out += &cut(line, width.max(20) - 1);
+            out += &cut(&safe::terminal(line), width.max(20) - 1);
         }
         self.drawn = lines.len();
         write(&out);

@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context<'_>, args: &Check) -> Exit {
         }
     }
     if context.ui.json {
-        context.ui.data(&format!("{:#}\n", Value::Array(all)));
+        context.ui.json(&format!("{:#}\n", Value::Array(all)));
     }
     exit
 }

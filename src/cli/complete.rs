@@ -4,6 +4,7 @@
 //! here answer: from files only, never from a node, and never with a message of any kind on the terminal. A plan that
 //! cannot be read offers nothing.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use clap_complete::env::Shells;
 
 use super::args::{Args, Completions};
 use super::{Context, Exit, log};
-use crate::diag::Code;
+use crate::diag::{Code, safe};
 use crate::engine::Settings;
 use crate::report::record::Records;
 use crate::syntax::ast::{Statement, StatementKind};
@@ -141,7 +142,7 @@ pub(super) fn codes_and_plans(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 fn candidate(value: String, said: &str) -> CompletionCandidate {
-    let help = (!said.is_empty()).then(|| said.to_owned().into());
+    let help = (!said.is_empty()).then(|| safe::line(said).into_owned().into());
     CompletionCandidate::new(value).help(help)
 }
 
@@ -150,8 +151,12 @@ fn starting(
     all: impl Iterator<Item = CompletionCandidate>,
 ) -> Vec<CompletionCandidate> {
     let typed = current.to_string_lossy();
-    all.filter(|one| one.get_value().to_string_lossy().starts_with(&*typed))
-        .collect()
+    let is_offered = |one: &CompletionCandidate| {
+        let value = one.get_value().to_string_lossy();
+        // A shell writes it as it is.
+        value.starts_with(&*typed) && matches!(safe::line(&value), Cow::Borrowed(_))
+    };
+    all.filter(is_offered).collect()
 }
 
 /// Names in a folder, and whether each is a folder itself; sorted.

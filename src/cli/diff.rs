@@ -108,7 +108,7 @@ fn show(
     }
     let style = context.ui.out_style;
     match context.ui.json {
-        true => context.ui.data(&format!("{:#}\n", json(&shown))),
+        true => context.ui.json(&format!("{:#}\n", json(&shown))),
         false => pager::show(
             context,
             &text(&shown, args.all || !wanted.is_empty(), style),

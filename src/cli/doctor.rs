@@ -73,7 +73,7 @@ pub(super) fn run(context: &Context<'_>, args: &Doctor) -> Exit {
         }
     }
     if context.ui.json {
-        context.ui.data(&format!("{:#}\n", Value::Array(all)));
+        context.ui.json(&format!("{:#}\n", Value::Array(all)));
     }
     exit
 }
@@ -89,7 +89,10 @@ struct Visit<'a> {
 impl Visit<'_> {
     fn all(&mut self) -> Result<()> {
         let settings = &self.engine.settings;
-        self.step("settings", |visit| Ok(settings_of(visit.context, settings)))?;
+        self.step("settings", |visit| {
+            crate::disk::check_owned(&settings.state_dir)?;
+            Ok(settings_of(visit.context, settings))
+        })?;
         let node = self.node;
         let address = self.keep("name", |_| {
             let address = Address::parse(node)?;

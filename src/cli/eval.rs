@@ -4,13 +4,14 @@ use std::io::Read;
 
 use super::args::Eval;
 use super::{Context, Exit};
-use crate::diag::{Code, SourceMap};
+use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::eval::{Bindings, Evaluator, Functions, Moment};
 use crate::exec::check::OnNode;
 use crate::name::NodeName;
 use crate::node::{Connect, Session};
 use crate::rules::view::NoFacts;
 use crate::syntax::{Input, InputError, parse_body, parse_input};
+use crate::term::{CUT, MAX_PRINTED, pretty_within};
 
 /// The largest expression that is read from standard input.
 const MAX_BYTES: u64 = 1 << 20;
@@ -57,9 +58,16 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
         .eval(&body, &mut bindings)
     {
         Ok(value) => {
-            context
-                .ui
-                .data(&format!("{}\n", crate::term::pretty(&value, 80)));
+            let (text, is_whole) = pretty_within(&value, 80, MAX_PRINTED);
+            context.ui.data(&text);
+            context.ui.data("\n");
+            if !is_whole {
+                let title = format!("the value is longer than {} MiB of text", MAX_PRINTED >> 20);
+                let told = Diagnostic::new(Code::W620, title)
+                    .note(format!("what is printed ends in `{CUT}`: it is no term"))
+                    .help("ask for a part of it, for its size or for a hash of it");
+                context.ui.diagnostics(&[told], &sources);
+            }
             Exit::Done
         }
         Err(failure) => {

@@ -64,7 +64,7 @@ impl Exit {
             Code::E604 | Code::E606 => Self::RolledBack,
             Code::E609 => Self::Broken,
             Code::E608 => Self::Lost,
-            Code::E801 | Code::E802 => Self::Usage,
+            Code::E801 | Code::E802 | Code::E803 => Self::Usage,
             Code::E900 => Self::Bug,
             _ => Self::Plan,
         }

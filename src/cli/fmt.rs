@@ -61,7 +61,7 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
         return Exit::Done;
     }
     if stdin {
-        context.ui.data(&formatted);
+        context.ui.content(&formatted);
         return Exit::Done;
     }
     if differs {

@@ -15,7 +15,7 @@ pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
     let shown = &all[skipped..];
     if context.ui.json {
         let lines: Vec<Value> = shown.iter().map(document).collect();
-        context.ui.data(&format!("{:#}\n", Value::Array(lines)));
+        context.ui.json(&format!("{:#}\n", Value::Array(lines)));
         return Exit::Done;
     }
     if shown.is_empty() {

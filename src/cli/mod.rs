@@ -37,7 +37,7 @@ mod walk;
 
 pub use exit::Exit;
 
-use crate::diag::{Code, Diagnostic, SourceMap};
+use crate::diag::{Code, Diagnostic, SourceMap, safe};
 use crate::engine::{Engine, Settings};
 use crate::ui::Ui;
 use args::{Command, Global};
@@ -59,7 +59,11 @@ pub fn main() -> Exit {
             }
             let help = !error.use_stderr();
             // clap's own text says what is wrong and what would be right.
-            let _ = error.print();
+            let text = error.render().to_string();
+            match safe::text(&text) {
+                std::borrow::Cow::Borrowed(_) => drop(error.print()),
+                std::borrow::Cow::Owned(text) => eprintln!("{}", text.trim_end()),
+            }
             return if help { Exit::Done } else { Exit::Usage };
         }
     };
@@ -67,7 +71,8 @@ pub fn main() -> Exit {
     if let Some(folder) = &global.directory
         && let Err(why) = std::env::set_current_dir(folder)
     {
-        eprintln!("updo: cannot start in {}: {why}", folder.display());
+        let folder = folder.display().to_string();
+        eprintln!("updo: cannot start in {}: {why}", safe::line(&folder));
         return Exit::Usage;
     }
     // What is wrong with it is said in the look that the flags want.
@@ -94,6 +99,11 @@ pub fn main() -> Exit {
     }
     if let Err(diagnostic) = trace::begin(&context) {
         return context.fail(*diagnostic, &SourceMap::default());
+    }
+    if uses_state(&args.command)
+        && let Err(refused) = crate::disk::check_owned(&context.settings().state_dir)
+    {
+        return context.fail(*refused, &SourceMap::default());
     }
     match &args.command {
         Command::Check(args) => check::run(&context, args),
@@ -128,6 +138,28 @@ pub fn main() -> Exit {
         }
         Command::Lsp(args) => lsp::run(&context, args),
     }
+}
+
+/// Whether a command believes what is in the state folder.
+fn uses_state(command: &Command) -> bool {
+    use Command::{
+        Attach, Diff, Explain, Graph, Log, Preview, Repl, Replay, Report, Rollback, Run, Status,
+    };
+    matches!(
+        command,
+        Attach(_)
+            | Diff(_)
+            | Explain(_)
+            | Graph(_)
+            | Log(_)
+            | Preview(_)
+            | Repl(_)
+            | Replay(_)
+            | Report(_)
+            | Rollback(_)
+            | Run(_)
+            | Status(_)
+    )
 }
 
 /// `updo plan.updo`: never a run.

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::SIGINT;
 
 use super::Context;
+use crate::diag::safe;
 
 /// What `sh` says about a program that does not exist.
 const NOT_FOUND: i32 = 127;
@@ -93,7 +94,7 @@ fn through(program: &str, text: &str) -> bool {
     let ended = command.spawn().and_then(|mut child| {
         if let Some(mut input) = child.stdin.take() {
             // Somebody who has seen enough closes it.
-            let _ = input.write_all(text.as_bytes());
+            let _ = input.write_all(safe::terminal(text).as_bytes());
         }
         child.wait()
     });

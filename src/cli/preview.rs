@@ -97,7 +97,7 @@ fn print(
     let ui = &context.ui;
     let mut printed = true;
     if ui.json {
-        ui.data(&format!("{:#}\n", preview::json(&shown, detail)));
+        ui.json(&format!("{:#}\n", preview::json(&shown, detail)));
         return printed;
     }
     if args.appup || args.relup {

@@ -1,7 +1,7 @@
 //! `updo report`, `updo replay` and `updo schema`: what recorded events can be turned into. No node is asked.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::args::{Replay, Report, Schema};
 use super::{Context, Exit};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
+use crate::disk;
 use crate::exec::Event;
 use crate::name::NodeName;
 use crate::report::lines::Course;
@@ -47,9 +48,10 @@ pub(super) fn report(context: &Context<'_>, args: &Report) -> Exit {
     }
 }
 
-/// Writes a file, or says why it cannot be.
+/// Writes a file that only its owner may read when it is new, or says why it cannot be written.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
-    std::fs::write(path, text).map_err(|why| {
+    let written = disk::create_private(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|why| {
         Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
             .note(why.to_string())
     })

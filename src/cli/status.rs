@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context<'_>, args: &Status) -> Exit {
         }
     }
     if context.ui.json {
-        context.ui.data(&format!("{:#}\n", Value::Array(all)));
+        context.ui.json(&format!("{:#}\n", Value::Array(all)));
     }
     Exit::Done
 }

@@ -2,7 +2,7 @@
 //! end the report of `--report`, the test cases of `--report-junit` and the summary of GitHub Actions.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::args::Run;
 use super::{Context, Exit};
 use crate::diag::render::{Style, render};
-use crate::diag::{Code, Diagnostic, Result, SourceMap};
+use crate::diag::{Code, Diagnostic, Result, SourceMap, safe};
+use crate::disk;
 use crate::engine::Engine;
 use crate::exec::{Event, Kind};
 use crate::name::NodeName;
@@ -39,7 +40,7 @@ impl Stream {
     /// E802 when a file cannot be written: better now than after the run.
     pub fn open(context: &Context<'_>, args: &Run, engine: &Engine) -> Result<Self> {
         let create = |path: &PathBuf| {
-            File::create(path).map_err(|why| {
+            disk::create_private(path).map_err(|why| {
                 Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
                     .note(why.to_string())
             })
@@ -138,7 +139,7 @@ impl Stream {
         let summary = std::env::var_os("GITHUB_STEP_SUMMARY");
         if let (true, Some(path)) = (context.ui.github, summary) {
             let text = github::summary(title, &self.ends, &words);
-            let file = OpenOptions::new().append(true).create(true).open(&path);
+            let file = disk::append_private(path.as_ref());
             if let Err(why) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
                 let path = PathBuf::from(path);
                 let title = format!("cannot write `{}`", path.display());
@@ -162,11 +163,11 @@ impl Stream {
     /// One line, ready to be written.
     pub fn line(&mut self, context: &Context<'_>, line: Value) {
         if context.ui.json {
-            context.ui.data(&format!("{line}\n"));
+            context.ui.json(&format!("{line}\n"));
         }
         if let Some(file) = &mut self.file {
             // A full disk must not stop a run that is on its way.
-            let _ = writeln!(file, "{line}");
+            let _ = file.write_all(safe::json(&format!("{line}\n")).as_bytes());
         }
         if self.report.is_some() {
             self.kept.push(line);

@@ -2,13 +2,13 @@
 //!
 //! A line that cannot be written (a full disk) is lost; it must not stop a run that is on its way.
 
-use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::Context;
-use crate::diag::{Code, Diagnostic, Result};
+use crate::diag::{Code, Diagnostic, Result, safe};
+use crate::disk;
 use crate::node::trace;
 use crate::report::paint::faint;
 
@@ -20,7 +20,7 @@ pub(super) fn begin(context: &Context<'_>) -> Result<()> {
     let loud = context.ui.verbose > 1;
     let file = match &context.global.log_file {
         Some(path) => {
-            let file = OpenOptions::new().append(true).create(true).open(path);
+            let file = disk::append_private(path);
             Some(Mutex::new(file.map_err(|why| {
                 let title = format!("cannot write `{}`", path.display());
                 Diagnostic::new(Code::E802, title).note(why.to_string())
@@ -39,6 +39,7 @@ pub(super) fn begin(context: &Context<'_>) -> Result<()> {
         if let Some(file) = &file {
             let now = humantime::format_rfc3339_millis(SystemTime::now());
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let text = safe::line(text);
             let _ = writeln!(file, "{now} [{}] {text}", std::process::id());
         }
     });

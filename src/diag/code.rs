@@ -281,6 +281,8 @@ codes! {
     W615,
     /// Processes died between suspending and resuming: their states were not converted but lost.
     W616,
+    /// A value is longer as text than what is printed: it is cut.
+    W620,
     /// A match failed: the value on the right does not have the form on the left. Both are shown side by side.
     E701,
     /// The node has no such function: look for a typing error in its name or its number of arguments.
@@ -299,6 +301,8 @@ codes! {
     E801,
     /// A file of updo's own cannot be read or written.
     E802,
+    /// Others than its owner may write in the state folder: what is there decides what code a node gets back.
+    E803,
     /// A bug in updo. Report it with the text of the diagnostic and what you did.
     E900,
 }

@@ -6,6 +6,8 @@
 pub mod code;
 mod cut;
 pub mod render;
+pub mod safe;
+mod shown;
 pub mod source;
 pub mod suggest;
 

@@ -3,8 +3,10 @@
 //! It takes a [`Diagnostic`] and the [`SourceMap`] its spans point into, and gives a report with snippets (laid
 //! out by miette) or a JSON object. All sources share one address space, so labels in several files appear
 //! each under its own file with its own line numbers. It never prints anything itself, and a label that
-//! points outside of every source is left out rather than guessed.
+//! points outside of every source is left out rather than guessed. Texts from outside are made [safe] here; colours are
+//! sealed for [`safe::terminal`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use miette::{
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::cut::Cut;
 use super::{Diagnostic, Label, Severity, SourceMap, Span};
+use super::{safe, shown};
 
 /// How a report looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +45,12 @@ impl Default for Style {
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> String {
     let width = style.width.max(20);
     let marker = if style.unicode { "…" } else { "..." };
+    let labels = labels(diagnostic, sources);
+    let (labels, sources) = shown::safe(labels, sources);
     let adapter = Adapter {
         diagnostic,
-        shown: Cut::new(labels(diagnostic, sources), sources, marker),
+        title: safe::line(&diagnostic.title),
+        shown: Cut::new(labels, &sources, marker),
     };
     let mut out = String::new();
     let handler = GraphicalReportHandler::new_themed(theme(style))
@@ -52,13 +58,16 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> Str
         .with_links(false);
     if handler.render_report(&mut out, &adapter).is_err() {
         // A snippet that cannot be laid out must not hide the message.
-        out = format!("{}\n\n  {}\n", diagnostic.code, diagnostic.title);
+        out = format!("{}\n\n  {}\n", diagnostic.code, adapter.title);
+    }
+    if style.color {
+        out = safe::sealed(&out);
     }
     for note in &diagnostic.notes {
-        footer(&mut out, "note", note, width, style);
+        footer(&mut out, "note", &safe::text(note), width, style);
     }
     if let Some(help) = &diagnostic.help {
-        footer(&mut out, "help", help, width, style);
+        footer(&mut out, "help", &safe::text(help), width, style);
     }
     if style.unicode { out } else { ascii(&out) }
 }
@@ -121,9 +130,9 @@ fn theme(style: Style) -> GraphicalTheme {
 /// `  help: …`, every line of it as it is: a help is there to be pasted, so only sentences are wrapped.
 fn footer(out: &mut String, name: &str, text: &str, width: usize, style: Style) {
     let (on, off) = if style.color {
-        ("\u{1b}[36m", "\u{1b}[0m")
+        (safe::sgr("36"), safe::sgr("0"))
     } else {
-        ("", "")
+        (String::new(), String::new())
     };
     let mut head = format!("  {on}{name}:{off} ");
     for line in text.lines() {
@@ -201,7 +210,7 @@ fn labels(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<Label> {
         );
         Some(Label {
             span,
-            text: label.text.clone(),
+            text: safe::line(&label.text).into_owned(),
         })
     });
     visible.collect()
@@ -210,6 +219,7 @@ fn labels(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<Label> {
 /// A diagnostic as miette wants it. The help is not handed over, so that notes may come before it.
 struct Adapter<'a> {
     diagnostic: &'a Diagnostic,
+    title: Cow<'a, str>,
     shown: Cut<'a>,
 }
 
@@ -221,7 +231,7 @@ impl fmt::Debug for Adapter<'_> {
 
 impl fmt::Display for Adapter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.diagnostic.title)
+        f.write_str(&self.title)
     }
 }
 

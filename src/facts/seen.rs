@@ -162,8 +162,8 @@ impl Seen {
             Term::list(firsts),
         ]));
         let folder = path.parent().unwrap_or(path);
-        std::fs::create_dir_all(folder)?;
-        crate::disk::replace(path, &bytes)?;
+        crate::disk::private_folders(folder)?;
+        crate::disk::replace_private(path, &bytes)?;
         self.changed = false;
         Ok(())
     }

@@ -63,8 +63,8 @@ impl Store {
         }
         let path = self.path(md5);
         let folder = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(folder)?;
-        disk::replace(&path, bytes)
+        disk::private_folders(folder)?;
+        disk::replace_private(&path, bytes)
     }
 
     /// Takes away the copies that nobody has wanted for 90 days, the oldest first, until 5,000 are left. The number of

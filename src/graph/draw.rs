@@ -12,6 +12,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::Graph;
+use crate::diag::safe;
 use crate::facts::light::CallGraph;
 use crate::name::Module;
 
@@ -44,14 +45,15 @@ pub fn draw(graph: &Graph, format: Format) -> String {
 
 /// Draws the graph, and in a picture what belongs together.
 pub fn draw_with(graph: &Graph, format: Format, clusters: &Clusters) -> String {
-    match format {
+    let drawn = match format {
         Format::Svg => svg::svg(graph, clusters),
         Format::Text => text(graph),
         Format::Edges => edges(graph),
         Format::Dot => dot(graph),
         Format::Mermaid => mermaid(graph),
-        Format::Json => format!("{:#}\n", to_json(graph)),
-    }
+        Format::Json => return safe::json(&format!("{:#}\n", to_json(graph))).into_owned(),
+    };
+    safe::text(&drawn).into_owned()
 }
 
 fn text(graph: &Graph) -> String {

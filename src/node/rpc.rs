@@ -14,7 +14,10 @@ use super::session::Session;
 use super::state::{Call, Outcome, Shared, Then};
 use super::trace;
 use crate::diag::{Code, Diagnostic};
-use crate::term::{Atom, Reference, Term};
+use crate::term::{Atom, Reference, Term, line_within};
+
+/// Bytes that are shown of a reason or of a frame of a stack.
+const MAX_REASON: usize = 4_096;
 
 /// Why a call has no value.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,7 +45,12 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Raised { class, reason, .. } => {
-                write!(f, "exception {}: {reason}", class.as_str())
+                write!(
+                    f,
+                    "exception {}: {}",
+                    class,
+                    line_within(reason, MAX_REASON)
+                )
             }
             Self::Timeout => f.write_str("no answer in time"),
             Self::Lost(why) => write!(f, "connection lost: {why}"),
@@ -73,10 +81,9 @@ impl CallError {
             Self::Raised {
                 stack: Term::List(frames),
                 ..
-            } => frames
-                .iter()
-                .take(8)
-                .fold(text, |text, frame| text.note(format!("at {frame}"))),
+            } => frames.iter().take(8).fold(text, |text, frame| {
+                text.note(format!("at {}", line_within(frame, MAX_REASON)))
+            }),
             _ => text,
         })
     }

@@ -22,7 +22,7 @@ use super::highlight::coloured;
 use super::knowledge::Knowledge;
 use super::session::{Reply, Session};
 use super::value::rest;
-use crate::diag::Code;
+use crate::diag::{Code, safe};
 use crate::report::paint;
 use crate::syntax::{InputError, parse_input};
 use crate::ui::Ui;
@@ -137,7 +137,11 @@ pub fn interactive(
         }
     };
     if let Some(folder) = places.history.parent() {
-        let _ = std::fs::create_dir_all(folder);
+        let _ = crate::disk::private_folders(folder);
+    }
+    // Whatever was typed may be in it, so that it is there before the editor makes one for everybody.
+    if let Ok(file) = crate::disk::append_private(places.history) {
+        let _ = crate::disk::make_private(&file);
     }
     // The first session has no history yet, and one that cannot be kept is no reason to complain.
     let _ = editor.load_history(places.history);
@@ -154,7 +158,7 @@ pub fn interactive(
             typing.knowledge.refresh(session);
             typing.risky = session.is_risky();
         }
-        let line = match editor.readline(&session.prompt()) {
+        let line = match editor.readline(safe::line(&session.prompt()).as_ref()) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => {
@@ -264,9 +268,9 @@ fn edit(session: &mut Session, ui: &Ui, path: &Path, text: &str) {
     let editor = name("VISUAL").or_else(|| name("EDITOR"));
     let editor = editor.unwrap_or_else(|| "vi".to_owned());
     if let Some(folder) = path.parent() {
-        let _ = std::fs::create_dir_all(folder);
+        let _ = crate::disk::private_folders(folder);
     }
-    if let Err(why) = std::fs::write(path, text) {
+    if let Err(why) = crate::disk::replace_private(path, text.as_bytes()) {
         return ui.error_line(&format!("cannot write {}: {why}", path.display()));
     }
     // The variable may have arguments in it, as git and others take it.
@@ -305,12 +309,20 @@ impl Completer for Typing {
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (start, found) = self.knowledge.complete(line, pos);
-        let pairs = found.into_iter().map(|candidate| Pair {
+        // The editor writes by itself; a name that must not be written raw is not offered.
+        let found = found
+            .into_iter()
+            .filter(|candidate| is_safe(&candidate.shown) && is_safe(&candidate.text));
+        let pairs = found.map(|candidate| Pair {
             display: candidate.shown,
             replacement: candidate.text,
         });
         Ok((start, pairs.collect()))
     }
+}
+
+fn is_safe(text: &str) -> bool {
+    matches!(safe::line(text), Cow::Borrowed(_))
 }
 
 /// Text behind the cursor.
@@ -334,7 +346,7 @@ impl Hinter for Typing {
 
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Behind> {
         let (text, taken) = self.knowledge.hint(line, pos)?;
-        Some(Behind { text, taken })
+        is_safe(&text).then_some(Behind { text, taken })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::rules::view::{NoFacts, Said};
 use crate::syntax::ast::Expr;
 use crate::syntax::token::{Sort, tokens};
 use crate::syntax::{Input, parse_input};
-use crate::term::{Atom, Term, pretty};
+use crate::term::{Atom, MAX_PRINTED, Term, pretty_within};
 
 /// The variable that holds the last value.
 const IT: &str = "It";
@@ -308,7 +308,7 @@ impl Session {
         }
         let style = self.manner.style;
         let width = self.screen.1.min(WIDTH);
-        let value = pretty(&valued.value, width);
+        let (value, _) = pretty_within(&valued.value, width, MAX_PRINTED);
         out += &value;
         if !detailed {
             return out;
@@ -373,7 +373,8 @@ impl Session {
 
 /// A value on one line, cut.
 fn brief(value: &Term, most: usize, unicode: bool) -> String {
-    let text = pretty(value, 10_000);
+    // Blanks may be many: what is left of them is cut once more.
+    let (text, _) = pretty_within(value, 10_000, most.saturating_mul(8).max(4_096));
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(most) {
         None => line,

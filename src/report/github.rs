@@ -3,7 +3,7 @@
 //! Takes diagnostics and how nodes ended, gives text. A workflow command is one line; what would end it or be read as
 //! part of it is escaped as GitHub's toolkit does (`packages/core/src/command.ts`).
 
-use crate::diag::{Diagnostic, Severity, SourceMap};
+use crate::diag::{Diagnostic, Severity, SourceMap, safe};
 use crate::exec::{Event, Kind};
 use crate::report::paint::time;
 
@@ -77,7 +77,7 @@ pub fn summary(title: &str, ends: &[(String, Event)], words: &str) -> String {
 /// Text that is neither markup nor the end of a cell.
 fn cell(text: &str) -> String {
     let mut out = String::new();
-    for c in text.chars() {
+    for c in safe::text(text).chars() {
         match c {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
@@ -94,7 +94,8 @@ fn cell(text: &str) -> String {
 }
 
 fn data(text: &str) -> String {
-    text.replace('%', "%25")
+    safe::text(text)
+        .replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
 }

@@ -2,7 +2,7 @@
 //!
 //! Takes the lines of a stream (a record, or what `run --events` wrote) and nothing else, so that it can be made
 //! years later on another machine; the lines are in the file again, as data. maud escapes everything that comes from
-//! outside. Parts: `sections` are the chapters, `timeline` the picture of time.
+//! outside, and [`safe`] what a browser would obey. Parts: `sections` are the chapters, `timeline` the picture of time.
 
 mod sections;
 mod timeline;
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
+use crate::diag::safe;
 use sections::Node;
 
 /// Everything about one run, by node in the order in which they were begun.
@@ -51,7 +52,8 @@ impl<'a> Run<'a> {
 
 /// The report; `None` when the lines tell of no node.
 pub fn html(lines: &[Value]) -> Option<String> {
-    let run = Run::of(lines);
+    let shown: Vec<Value> = lines.iter().map(safe::value).collect();
+    let run = Run::of(&shown);
     if run.nodes.is_empty() {
         return None;
     }
@@ -82,7 +84,7 @@ pub fn html(lines: &[Value]) -> Option<String> {
                     (source(&run))
                     (environment(&run))
                 }
-                script type="application/json" id="events" { (PreEscaped(embedded(run.lines))) }
+                script type="application/json" id="events" { (PreEscaped(embedded(lines))) }
             }
         }
     };
@@ -148,7 +150,7 @@ fn environment(run: &Run<'_>) -> Markup {
 /// The events as data; `</script` cannot stand in it.
 fn embedded(lines: &[Value]) -> String {
     let all: Vec<String> = lines.iter().map(ToString::to_string).collect();
-    format!("[{}]", all.join(",\n"))
+    safe::json(&format!("[{}]", all.join(",\n")))
         .replace("</", "<\\/")
         .replace("<!--", "<\\u0021--")
 }

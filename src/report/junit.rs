@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::diag::safe;
 use crate::exec::{Event, Kind, State};
 
 /// A case.
@@ -173,7 +174,7 @@ fn seconds(time: Duration) -> String {
 
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in safe::text(text).chars() {
         match c {
             '&' => out += "&amp;",
             '<' => out += "&lt;",
@@ -232,7 +233,7 @@ mod tests {
         for part in [
             "<testsuites name=\"t\" tests=\"2\" failures=\"2\" time=\"0.250\">",
             "name=\"a &quot;b&quot; &lt;c&gt; &amp; &apos;d&apos;\" time=\"0.004\">",
-            "<failure message=\"E601: no\">the &lt;whole&gt; text\u{fffd}[31m</failure>",
+            "<failure message=\"E601: no\">the &lt;whole&gt; text\\e[31m</failure>",
             "<failure message=\"E604: more\">",
         ] {
             assert!(xml.contains(part), "{part}: {xml}");

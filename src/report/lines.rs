@@ -1,8 +1,8 @@
 //! A run as lines: one per finished step, the failure loud, the last line enough for a chat message.
 
 use super::paint::{bad, count, good, hint, look, mark, name, time};
-use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
+use crate::diag::{SourceMap, safe};
 use crate::exec::{Event, Kind, State, StepKind};
 use crate::name::NodeName;
 
@@ -28,16 +28,18 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
                 word,
                 *ok,
                 &time(*took),
-                &format!("{name}{again}"),
+                &format!("{}{again}", safe::line(name)),
             ))
         }
-        Kind::Hook { name, ok, took } => Some(step(style, "hook", *ok, &time(*took), name)),
+        Kind::Hook { name, ok, took } => {
+            Some(step(style, "hook", *ok, &time(*took), &safe::line(name)))
+        }
         Kind::Log { warn, text } => {
-            let text = text.trim_end();
+            let text = safe::text(text.trim_end());
             let text = if *warn {
-                look(style, text)
+                look(style, &text)
             } else {
-                text.to_owned()
+                text.into_owned()
             };
             Some(format!(
                 "{:>12}     {text}",
@@ -70,7 +72,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
                 &kind.to_string(),
                 *ok,
                 &took,
-                &format!("{who}{what}"),
+                &format!("{who}{}", safe::line(what)),
             ))
         }
         Kind::RollbackStarted => None,
@@ -196,7 +198,7 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
         State::New => format!(
             "{}  {} {dot} {node} {dot} {} {dot} {} suspended {} {dot} {} converted {dot} {} {dot} run {run}",
             good(style, "done"),
-            name(style, title),
+            name(style, &safe::line(title)),
             count(*modules, "module", "modules"),
             number(processes, "process", "processes"),
             time(*suspended),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::diag::render::Style;
+use crate::diag::safe::sgr;
 
 /// Green: done.
 pub fn good(style: Style, text: &str) -> String {
@@ -36,7 +37,7 @@ pub fn faint(style: Style, text: &str) -> String {
 
 fn coloured(style: Style, code: &str, text: &str) -> String {
     if style.color && !text.is_empty() {
-        format!("\x1b[{code}m{text}\x1b[0m")
+        format!("{}{text}{}", sgr(code), sgr("0"))
     } else {
         text.to_owned()
     }

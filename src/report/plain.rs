@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::lines::went_back;
 use super::progress::Progress;
+use crate::diag::safe;
 use crate::exec::{Event, Kind};
 
 /// How often a running step says that it still runs.
@@ -42,11 +43,17 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             }
         }
         Kind::Hook { name, ok, took } => {
-            format!("{head} hook {} {} \"{name}\"", mark(*ok), seconds(took))
+            format!(
+                "{head} hook {} {} \"{}\"",
+                mark(*ok),
+                seconds(took),
+                safe::line(name)
+            )
         }
         Kind::Log { warn, text } => {
             let word = if *warn { "warn" } else { "info" };
-            let mut lines = text.trim_end().lines();
+            let text = safe::text(text.trim_end());
+            let mut lines = text.lines();
             let first = format!("{head} {word} {}", lines.next().unwrap_or_default());
             lines.fold(first, |all, line| format!("{all}\n    {line}"))
         }
@@ -59,6 +66,7 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             ..
         } => {
             let took = if *ok { seconds(took) } else { "-".to_owned() };
+            let what = safe::line(what);
             let line = format!("{head} {step} {} {took} {what}", mark(*ok));
             match processes {
                 Some(processes) => format!("{line} processes={processes}"),

@@ -17,7 +17,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::disk::replace;
+use crate::diag::safe;
+use crate::disk::{self, replace_private};
 use crate::name::NodeName;
 use crate::term::{Term, etf};
 
@@ -106,9 +107,9 @@ impl Records {
     ) -> io::Result<Record> {
         self.forget(self.kept.saturating_sub(1), summary.rollout.as_deref());
         let folder = self.folder.join(&summary.run);
-        fs::create_dir_all(&self.folder)?;
+        disk::private_folders(&self.folder)?;
         // Two that have made up the same name at once: one of them gets it.
-        fs::create_dir(&folder)?;
+        disk::private_folder(&folder)?;
         let moment = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos() as u64);
@@ -218,10 +219,10 @@ fn begin(
     back: Option<&Term>,
     script: Option<&Term>,
 ) -> io::Result<Record> {
-    fs::write(folder.join("plan.updo"), plan)?;
+    replace_private(&folder.join("plan.updo"), plan.as_bytes())?;
     for (name, term) in [("back.etf", back), ("script.etf", script)] {
         if let Some(term) = term {
-            replace(&folder.join(name), &etf::encode(term))?;
+            replace_private(&folder.join(name), &etf::encode(term))?;
         }
     }
     let record = Record {
@@ -253,7 +254,9 @@ impl Record {
     /// Appends an event.
     pub fn event(&mut self, line: &Value) {
         // In one piece. A full disk must not stop a run that is on its way.
-        let _ = self.events.write_all(format!("{line}\n").as_bytes());
+        let _ = self
+            .events
+            .write_all(safe::json(&format!("{line}\n")).as_bytes());
     }
 
     /// Says how it ended.
@@ -280,9 +283,9 @@ impl Record {
             "state": summary.state,
             "goal": summary.goal,
         });
-        replace(
+        replace_private(
             &self.folder.join("meta.json"),
-            format!("{meta:#}\n").as_bytes(),
+            safe::json(&format!("{meta:#}\n")).as_bytes(),
         )
     }
 }
@@ -290,7 +293,9 @@ impl Record {
 /// The file of events, to be appended to, and whether it is ours: two may watch the same run, and then the one who
 /// was first writes. The other gets a file that forgets.
 fn journal(path: &Path) -> io::Result<(File, bool)> {
-    let file = File::options().create(true).append(true).open(path)?;
+    let file = disk::append_private(path)?;
+    // One of an earlier version may be open to others.
+    disk::make_private(&file)?;
     match file.try_lock() {
         Ok(()) | Err(TryLockError::Error(_)) => Ok((file, true)),
         Err(TryLockError::WouldBlock) => {

@@ -26,10 +26,19 @@ pub use encode::encode;
 pub const MAX_DEPTH: usize = 512;
 
 /// Most bytes a compressed term may inflate to.
-pub const MAX_INFLATED: usize = 256 * 1024 * 1024;
+pub const MAX_INFLATED: usize = 64 * 1024 * 1024;
 
-/// Most values in one term; each element of a string counts, because it becomes a value of its own.
-pub const MAX_VALUES: u64 = 8 * 1024 * 1024;
+/// Most bytes that one compressed byte may inflate to. zlib itself goes up to a thousand, for one byte over and over: what
+/// no node has to say.
+pub const MAX_RATIO: usize = 100;
+
+/// Bytes that a compressed term may inflate to whatever the ratio.
+const INFLATED_ANYWAY: usize = 1024 * 1024;
+
+/// Most values in one term; each element of a string counts, because it becomes a value of its own, and a pair of a map
+/// for four. While it is decoded a value takes about 128 bytes, so that a term takes half a gigabyte at most besides the
+/// bytes of its binaries, however few bytes it came in.
+pub const MAX_VALUES: u64 = 4 * 1024 * 1024;
 
 /// Most bytes of an integer: 157,827 decimal digits. Larger ones would take too long to print.
 pub const MAX_INTEGER_BYTES: usize = 64 * 1024;
@@ -84,6 +93,13 @@ pub enum EtfError {
         /// The size it claims.
         bytes: usize,
     },
+    /// A compressed term that would inflate to more than [`MAX_RATIO`] times its bytes.
+    InflatedTooMuch {
+        /// The size it claims.
+        bytes: usize,
+        /// The compressed bytes there are.
+        from: usize,
+    },
     /// Compressed bytes that do not inflate to what they claim.
     Inflate,
     /// Something else is wrong with the value at this place.
@@ -129,6 +145,10 @@ impl fmt::Display for EtfError {
             Self::InflatedTooLong { bytes } => write!(
                 f,
                 "a compressed term of {bytes} bytes, at most {MAX_INFLATED} are accepted"
+            ),
+            Self::InflatedTooMuch { bytes, from } => write!(
+                f,
+                "a compressed term of {bytes} bytes in {from}, at most {MAX_RATIO} times as many are accepted"
             ),
             Self::Inflate => write!(f, "a compressed term does not inflate to its stated size"),
             Self::Malformed { what, at } => write!(f, "{what} at byte {at}"),
@@ -200,6 +220,10 @@ fn inflate(bytes: &[u8]) -> Result<(Vec<u8>, usize), EtfError> {
     if size > MAX_INFLATED {
         return Err(EtfError::InflatedTooLong { bytes: size });
     }
+    let from = bytes.len() - 6;
+    if size > INFLATED_ANYWAY && size / MAX_RATIO > from {
+        return Err(EtfError::InflatedTooMuch { bytes: size, from });
+    }
     let mut decoder = flate2::bufread::ZlibDecoder::new(&bytes[6..]);
     let mut body = vec![VERSION];
     // One byte more than stated: it makes a wrong size visible, and lets a right one reach the checksum.
@@ -215,25 +239,27 @@ fn inflate(bytes: &[u8]) -> Result<(Vec<u8>, usize), EtfError> {
 }
 
 /// Makes the term out of bytes the scan has accepted.
-fn build(bytes: &[u8], scan: &Scan) -> Result<Term, EtfError> {
-    let bytes = scan.patched(bytes);
+fn build(whole: &[u8], scan: &Scan) -> Result<Term, EtfError> {
+    let bytes = scan.patched(whole);
+    let large: Vec<&[u8]> = scan.large.iter().map(|at| &whole[at.clone()]).collect();
+    let run = || run(&bytes, scan.pairs, &large);
     if scan.depth <= SHALLOW {
-        return run(&bytes, scan.pairs);
+        return run();
     }
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .name("etf".to_owned())
             .stack_size(DEEP_STACK)
-            .spawn_scoped(scope, || run(&bytes, scan.pairs))
+            .spawn_scoped(scope, run)
             .map_err(|error| EtfError::Decoder(error.to_string()))?
             .join()
             .unwrap_or_else(|_| Err(EtfError::Decoder("the decoder crashed".to_owned())))
     })
 }
 
-fn run(bytes: &[u8], pairs: u64) -> Result<Term, EtfError> {
+fn run(bytes: &[u8], pairs: u64, large: &[&[u8]]) -> Result<Term, EtfError> {
     let wire = eetf::Term::decode(bytes).map_err(|error| EtfError::Decoder(error.to_string()))?;
-    convert::convert(wire, pairs)
+    convert::convert(wire, pairs, large)
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 pub use num_bigint::BigInt;
 pub use order::compare_loose;
-pub use print::{pretty, pretty_from, write, write_to};
+pub use print::{
+    CUT, MAX_PRINTED, line_within, pretty, pretty_from, pretty_within, write, write_to,
+};
 
 /// An atom: its text, at most 255 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,21 +9,48 @@
 //! more than 32 keys keep Erlang's key order here; a node prints them in the order of its hashes. In
 //! funs, `erl` shows the UTF-8 bytes of names that are not ASCII; here they are characters.
 //!
-//! Recurses as deep as the term is.
+//! Recurses as deep as the term is. Nothing is collected on the way: what a value takes while it is printed is the text
+//! that has been made, and [`pretty_within`] and [`line_within`] stop making it where their limit is.
 
 mod layout;
+mod sink;
 mod text;
 
 use std::fmt::{self, Write};
 
 use super::{Atom, Fun, Term};
 
-pub use layout::{pretty, pretty_from};
+pub use layout::{pretty, pretty_from, pretty_within};
+
+use sink::{Limited, Sink, Whole};
+
+/// Most bytes of text that are shown of one value. What is longer ends in [`CUT`].
+pub const MAX_PRINTED: usize = 8 << 20;
+
+/// What ends a text that was not made to its end; no Erlang term ends so.
+pub const CUT: &str = "...";
 
 impl fmt::Display for Term {
+    /// At most [`MAX_PRINTED`] bytes and [`CUT`]; what must be whole is made by [`write_to`] or [`pretty`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        line(f, self, true)
+        let mut out = Limited::new(&mut *f, MAX_PRINTED);
+        let made = line(&mut out, self, true);
+        if out.is_full() {
+            return f.write_str(CUT);
+        }
+        made
     }
+}
+
+/// A term on one line as `~0tp` writes it, but no more than `limit` bytes and then [`CUT`].
+pub fn line_within(term: &Term, limit: usize) -> String {
+    let mut text = String::new();
+    let mut out = Limited::new(&mut text, limit);
+    let _ = line(&mut out, term, true);
+    if out.is_full() {
+        text.push_str(CUT);
+    }
+    text
 }
 
 impl fmt::Display for Atom {
@@ -66,7 +93,7 @@ impl fmt::Display for Fun {
 /// A term on one line as `~tw` writes it: lists of characters stay lists.
 pub fn write(term: &Term) -> String {
     let mut out = String::new();
-    line(&mut out, term, false).expect("a string takes everything");
+    line(&mut Whole(&mut out), term, false).expect("a string takes everything");
     out
 }
 
@@ -75,11 +102,11 @@ pub fn write(term: &Term) -> String {
 /// # Errors
 /// Those of the writer.
 pub fn write_to(f: &mut impl Write, term: &Term) -> fmt::Result {
-    line(f, term, false)
+    line(&mut Whole(f), term, false)
 }
 
 /// Writes a term on one line; with `strings`, text that looks like text appears as such.
-fn line(f: &mut impl Write, term: &Term, strings: bool) -> fmt::Result {
+fn line(f: &mut impl Sink, term: &Term, strings: bool) -> fmt::Result {
     match term {
         Term::Tuple(elements) => {
             f.write_char('{')?;
@@ -99,7 +126,7 @@ fn line(f: &mut impl Write, term: &Term, strings: bool) -> fmt::Result {
             f.write_char('}')
         }
         Term::List(elements) => {
-            if strings && text::printable_list(elements) {
+            if strings && elements.len() < f.room() && text::printable_list(elements) {
                 return text::string(f, elements);
             }
             f.write_char('[')?;
@@ -114,17 +141,18 @@ fn line(f: &mut impl Write, term: &Term, strings: bool) -> fmt::Result {
             f.write_char(']')
         }
         Term::Binary(bytes) => {
-            if strings && text::binary_text(f, bytes)? {
+            // A character takes two bytes at most, so what is longer does not fit either way.
+            if strings && bytes.len() / 2 < f.room() && text::binary_text(f, bytes)? {
                 return Ok(());
             }
-            write!(f, "<<{}>>", segments(bytes, 8).join(","))
+            bits(f, bytes, 8)
         }
-        Term::Bits(bytes, used) => write!(f, "<<{}>>", segments(bytes, *used).join(",")),
+        Term::Bits(bytes, used) => bits(f, bytes, *used),
         _ => atomic(f, term),
     }
 }
 
-fn comma_separated(f: &mut impl Write, elements: &[Term], strings: bool) -> fmt::Result {
+fn comma_separated(f: &mut impl Sink, elements: &[Term], strings: bool) -> fmt::Result {
     for (i, element) in elements.iter().enumerate() {
         if i > 0 {
             f.write_char(',')?;
@@ -155,16 +183,27 @@ fn atomic(f: &mut impl Write, term: &Term) -> fmt::Result {
     }
 }
 
-/// `1`, `2`, `5:3`: the segments of a bitstring of whose last byte `used` bits count.
-fn segments(bytes: &[u8], used: u8) -> Vec<String> {
-    let unused = 8 - u32::from(used.min(8));
-    let mut segments: Vec<String> = bytes.iter().map(u8::to_string).collect();
-    if let (Some(byte), Some(segment)) = (bytes.last(), segments.last_mut())
-        && unused > 0
-    {
-        *segment = format!("{}:{used}", byte.checked_shr(unused).unwrap_or(0));
+/// `<<1,2,5:3>>`: a bitstring of whose last byte `used` bits count.
+fn bits(f: &mut impl Write, bytes: &[u8], used: u8) -> fmt::Result {
+    f.write_str("<<")?;
+    for at in 0..bytes.len() {
+        if at > 0 {
+            f.write_char(',')?;
+        }
+        segment(f, bytes, used, at)?;
     }
-    segments
+    f.write_str(">>")
+}
+
+/// `1` or, at the end, `5:3`: one segment of a bitstring.
+fn segment(f: &mut impl Write, bytes: &[u8], used: u8, at: usize) -> fmt::Result {
+    let unused = 8 - u32::from(used.min(8));
+    let byte = bytes.get(at).copied().unwrap_or_default();
+    if unused > 0 && at + 1 == bytes.len() {
+        write!(f, "{}:{used}", byte.checked_shr(unused).unwrap_or(0))
+    } else {
+        write!(f, "{byte}")
+    }
 }
 
 #[cfg(test)]

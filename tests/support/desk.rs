@@ -245,6 +245,24 @@ impl Running {
         self.ran()
     }
 
+    /// The same, and the most memory it has had resident, in MiB.
+    pub fn wait_with_peak(mut self) -> (Ran, u64) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let (mut peak, until) = (0, Instant::now() + PATIENCE);
+        loop {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            peak = peak.max(kib.unwrap_or(0) / 1024);
+            if self.has_ended() {
+                assert!(peak > 0, "nothing was measured");
+                return (self.ran(), peak);
+            }
+            assert!(Instant::now() < until, "does not end: {}", self.line);
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    }
+
     fn ran(&mut self) -> Ran {
         let status = self.child.wait().expect("it has ended");
         let text = |name: &str| {

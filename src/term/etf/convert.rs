@@ -9,9 +9,13 @@ use std::sync::Arc;
 use super::EtfError;
 use crate::term::{Atom, Closure, Fun, Pid, Port, Reference, Term};
 
-/// Converts a term whose maps have `pairs` pairs in all.
-pub(super) fn convert(wire: eetf::Term, pairs: u64) -> Result<Term, EtfError> {
-    let mut converter = Converter::default();
+/// Converts a term whose maps have `pairs` pairs in all; `large` are the binaries that have a stand-in.
+pub(super) fn convert(wire: eetf::Term, pairs: u64, large: &[&[u8]]) -> Result<Term, EtfError> {
+    let mut converter = Converter {
+        pairs: 0,
+        atoms: HashMap::new(),
+        large,
+    };
     let term = converter.term(wire)?;
     if converter.pairs == pairs {
         Ok(term)
@@ -20,14 +24,15 @@ pub(super) fn convert(wire: eetf::Term, pairs: u64) -> Result<Term, EtfError> {
     }
 }
 
-#[derive(Default)]
-struct Converter {
+struct Converter<'a> {
     pairs: u64,
     /// Atoms met so far: a large term repeats a few, and they need to be in memory only once.
     atoms: HashMap<String, Atom>,
+    /// The bytes of binaries that were not handed to `eetf`.
+    large: &'a [&'a [u8]],
 }
 
-impl Converter {
+impl Converter<'_> {
     fn term(&mut self, wire: eetf::Term) -> Result<Term, EtfError> {
         Ok(match wire {
             eetf::Term::Atom(x) => Term::Atom(self.atom(x)),
@@ -122,8 +127,14 @@ impl Converter {
                 pid: self.pid(pid),
                 free: self.terms(free_vars)?,
             })))),
-            // The scan lets none of these through.
-            eetf::InternalFun::Old { .. } => Err(EtfError::Tag { tag: 117, at: 0 }),
+            // The scan lets none of these through; it makes them.
+            eetf::InternalFun::Old { index, .. } => {
+                let number = usize::try_from(index).unwrap_or(usize::MAX);
+                let bytes = self.large.get(number).copied();
+                bytes
+                    .map(|bytes| Term::Binary(Arc::from(bytes)))
+                    .ok_or(EtfError::Tag { tag: 117, at: 0 })
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! allocating more than a fixed multiple of the input.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::{EtfError, MAX_DEPTH, MAX_INTEGER_BYTES, MAX_VALUES};
 
@@ -18,6 +19,9 @@ const NEW_FLOAT_EXT: u8 = 70;
 /// Longest atom, in characters.
 const MAX_ATOM: usize = 255;
 
+/// A binary of more bytes is not handed to `eetf`, which would copy it: a stand-in with its number is.
+const LARGE: usize = 64 << 10;
+
 /// What the scan found out.
 pub(super) struct Scan {
     /// The byte after the term.
@@ -27,6 +31,9 @@ pub(super) struct Scan {
     /// Pairs in all maps together. `eetf` drops one of two pairs with equal keys without a word; when
     /// fewer arrive, that has happened.
     pub pairs: u64,
+    /// Where the bytes of large binaries are, by the number of their stand-in: the index of a fun of the old kind, which
+    /// no term can have that the scan has accepted.
+    pub large: Vec<Range<usize>>,
     patches: Vec<Patch>,
 }
 
@@ -43,7 +50,9 @@ impl Scan {
         if self.patches.is_empty() {
             return Cow::Borrowed(bytes);
         }
-        let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 4);
+        let left_out: usize = self.large.iter().map(ExactSizeIterator::len).sum();
+        let rest = bytes.len() - left_out;
+        let mut out = Vec::with_capacity(rest + rest / 4);
         let mut from = 0;
         for patch in &self.patches {
             out.extend_from_slice(&bytes[from..patch.at]);
@@ -62,6 +71,7 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Scan, EtfError> {
         at: start,
         values: 0,
         pairs: 0,
+        large: Vec::new(),
         patches: Vec::new(),
     };
     // How many elements are still to come, for every container that is open.
@@ -85,6 +95,7 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Scan, EtfError> {
                         end: reader.at,
                         depth,
                         pairs: reader.pairs,
+                        large: reader.large,
                         patches: reader.patches,
                     });
                 }
@@ -105,6 +116,7 @@ struct Reader<'a> {
     at: usize,
     values: u64,
     pairs: u64,
+    large: Vec<Range<usize>>,
     patches: Vec<Patch>,
 }
 
@@ -177,11 +189,17 @@ impl<'a> Reader<'a> {
             116 => {
                 let pairs = self.u32()? as u64;
                 self.pairs += pairs;
+                // Twice as much besides the key and the value: two trees are made of them, one after the other.
+                self.count(pairs * 2)?;
                 self.elements(pairs * 2)
             }
             109 => {
                 let len = self.u32()?;
-                self.skip(len)
+                self.skip(len)?;
+                if len > LARGE {
+                    self.stand_in(at, len);
+                }
+                Ok(0)
             }
             77 => self.bits(at),
             110 => {
@@ -209,6 +227,21 @@ impl<'a> Reader<'a> {
     fn skip(&mut self, len: usize) -> Result<u64, EtfError> {
         self.take(len)?;
         Ok(0)
+    }
+
+    /// Puts a fun of the old kind (`FUN_EXT`) in the place of the binary at `at`, whose bytes have just been read.
+    fn stand_in(&mut self, at: usize, len: usize) {
+        let number = i32::try_from(self.large.len()).expect("each takes 64 KiB");
+        let mut bytes = vec![117, 0, 0, 0, 0, 103, 119, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend_from_slice(&[119, 0, 98]);
+        bytes.extend_from_slice(&number.to_be_bytes());
+        bytes.extend_from_slice(&[98, 0, 0, 0, 0]);
+        self.large.push(self.at - len..self.at);
+        self.patches.push(Patch {
+            at,
+            len: self.at - at,
+            bytes,
+        });
     }
 
     /// Every element takes a byte at least, so there can be no more than bytes are left.

@@ -184,16 +184,71 @@ fn compressed_bytes_are_bounded() {
     let inner = compressed(&[106]);
     let nested = compressed(&inner[1..]);
     assert_eq!(decode(&nested), Err(EtfError::Tag { tag: 80, at: 1 }));
-    // A list of nine million nils in nine thousand bytes.
-    let count = 9_000_000u32;
-    let mut body = vec![108];
-    body.extend_from_slice(&count.to_be_bytes());
-    body.extend(std::iter::repeat_n(106, count as usize + 1));
+    // What one byte may become is bounded before anything is inflated: 20 MB of zeros in 20 kB.
+    let mut body = vec![109];
+    body.extend_from_slice(&20_000_000u32.to_be_bytes());
+    body.resize(20_000_005, 0);
     let bomb = decode(&compressed(&body));
     assert!(
-        matches!(bomb, Err(EtfError::TooManyValues { .. })),
+        matches!(
+            bomb,
+            Err(EtfError::InflatedTooMuch {
+                bytes: 20_000_005,
+                ..
+            })
+        ),
         "{bomb:?}"
     );
+    // A little may be as regular as it likes.
+    let zeros = [&[109, 0, 0, 1, 0][..], &[0; 256]].concat();
+    assert_eq!(decode(&compressed(&zeros)), Ok(Term::binary([0; 256])));
+}
+
+/// Few bytes may not be many values: one that takes one byte on the wire takes a hundred here.
+#[test]
+fn values_are_bounded() {
+    let nils = |count: u32| {
+        let mut body = vec![131, 108];
+        body.extend_from_slice(&count.to_be_bytes());
+        body.extend(std::iter::repeat_n(106, count as usize + 1));
+        body
+    };
+    assert!(decode(&nils(1_000_000)).is_ok());
+    assert_eq!(
+        decode(&nils(5_000_000)),
+        Err(EtfError::TooManyValues {
+            at: 6 + MAX_VALUES as usize
+        })
+    );
+    let mut map = vec![131, 116];
+    map.extend_from_slice(&2_200_000u32.to_be_bytes());
+    map.resize(6_000_006, 106);
+    assert!(matches!(
+        decode(&map),
+        Err(EtfError::TooManyValues { at: 6 })
+    ));
+}
+
+/// Binaries that are long enough to be handed around the decoder come out as they are, in every place.
+#[test]
+fn long_binaries_stay_in_their_places() {
+    let long = |byte: u8| Term::binary(vec![byte; 100_000]);
+    round(long(1));
+    round(Term::tuple([long(1), Term::Int(5), long(2), long(1)]));
+    round(Term::cons(vec![long(3)], long(4)));
+    round(Term::map([
+        (long(1), long(2)),
+        (long(2), Term::binary([0; 70_000])),
+        (Term::atom("å"), Term::list([long(9), Term::Float(1.5)])),
+    ]));
+    let mut twice = encode(&Term::map([
+        (long(1), Term::Int(1)),
+        (long(2), Term::Int(2)),
+    ]));
+    // The second key's bytes, before `97, 2`.
+    let at = twice.len() - 2 - 100_000;
+    twice[at..at + 100_000].fill(1);
+    assert_eq!(decode(&twice), Err(EtfError::DuplicateKey));
 }
 
 #[test]

@@ -7,11 +7,20 @@
 //! Lengths are characters. `io_lib_pretty` counts grapheme clusters in atoms with characters beyond
 //! Latin-1, so lines may break elsewhere where an atom has combining characters.
 
-mod piece;
+//!
+//! Parts are measured where they are placed, and only as far as a line could be: nothing is kept of them, so that a page
+//! takes no more memory than its text. A page with a limit ends where its text has come to it.
+
+mod measure;
 mod probe;
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::sink::{Limited, Sink, Whole};
+use super::{CUT, line, segment};
 use crate::term::Term;
-use piece::{Kind, Pair, Piece};
+use measure::{Ruler, Shape, shape};
 use probe::Probe;
 
 /// A term as `io_lib:format("~<width>tp")` writes it; plain `~tp` is 80. A width of 0 means one line.
@@ -21,26 +30,51 @@ pub fn pretty(term: &Term, width: usize) -> String {
 
 /// The same when `before` characters of text already stand on the first line.
 pub fn pretty_from(term: &Term, width: usize, before: usize) -> String {
-    let piece = Piece::new(term);
-    let start = At::after_text(i64::try_from(before).map_or(i64::MAX / 4, |n| n.min(i64::MAX / 4)));
-    let mut page = Page {
-        limits: Limits {
-            width: i64::try_from(width).map_or(i64::MAX / 4, |w| w.min(i64::MAX / 4)),
-            most: piece.len,
-        },
-        tag_indent: -1,
-        out: String::new(),
-    };
-    if width == 0 || piece.len < page.limits.width - start.col {
-        piece.flat(&mut page.out);
-        return page.out;
+    let mut out = String::new();
+    lay_out(&mut Whole(&mut out), term, width, before).expect("a string takes everything");
+    out
+}
+
+/// The same as [`pretty`], but no more than `limit` bytes of text are made; then it ends in [`CUT`]. Says whether it is
+/// whole.
+pub fn pretty_within(term: &Term, width: usize, limit: usize) -> (String, bool) {
+    let mut text = String::new();
+    let mut out = Limited::new(&mut text, limit);
+    let _ = lay_out(&mut out, term, width, 0);
+    let whole = !out.is_full();
+    if !whole {
+        text.push_str(CUT);
     }
-    page.tag_indent = [-1, 4]
+    (text, whole)
+}
+
+fn lay_out(out: &mut impl Sink, term: &Term, width: usize, before: usize) -> fmt::Result {
+    let columns = |n: usize| i64::try_from(n).map_or(i64::MAX / 4, |n| n.min(i64::MAX / 4));
+    let start = At::after_text(columns(before));
+    let ruler = Ruler::new(columns(width), columns(before));
+    let most = ruler.len(term);
+    let limits = Limits {
+        width: columns(width),
+        most: if ruler.is_beyond(most) {
+            i64::MAX / 4
+        } else {
+            most
+        },
+    };
+    if width == 0 || most < limits.width - start.col {
+        return line(out, term, true);
+    }
+    let tag_indent = [-1, 4]
         .into_iter()
-        .find(|indent| Probe::new(page.limits, *indent).fits(&piece, start))
+        .find(|indent| Probe::new(limits, ruler, *indent).fits(term, start))
         .unwrap_or(1);
-    page.piece(&piece, start);
-    page.out
+    let mut page = Page {
+        limits,
+        ruler,
+        tag_indent,
+        out,
+    };
+    page.term(term, start)
 }
 
 /// What bounds a line.
@@ -69,8 +103,8 @@ impl Limits {
     }
 
     /// Whether a tail that is not a list fits at the end of a line.
-    fn fits_tail(self, tail: &Piece, col: i64, after: i64, used: i64) -> bool {
-        tail.is_text() && self.fits(tail.len + 1, col, after + 1, used)
+    fn fits_tail(self, tail: &Term, len: i64, col: i64, after: i64, used: i64) -> bool {
+        self.fits(len + 1, col, after + 1, used) && measure::is_text(tail)
     }
 
     /// Whether an indentation leaves half of the width, or enough for everything.
@@ -118,185 +152,212 @@ fn closing(is_last: bool, after: i64) -> i64 {
     if is_last { after + 1 } else { 0 }
 }
 
-struct Page {
+struct Page<'a, S> {
     limits: Limits,
+    ruler: Ruler,
     /// How far the elements of a tagged tuple are indented; -1: past the tag.
     tag_indent: i64,
-    out: String,
+    out: &'a mut S,
 }
 
-impl Page {
-    fn new_line(&mut self, indent: i64) {
-        self.out.push('\n');
+impl<S: Sink> Page<'_, S> {
+    fn new_line(&mut self, indent: i64) -> fmt::Result {
+        self.out.write_char('\n')?;
         for _ in 0..indent {
-            self.out.push(' ');
+            self.out.write_char(' ')?;
         }
+        Ok(())
     }
 
-    fn piece(&mut self, piece: &Piece, at: At) {
-        if self.limits.fits(piece.len, at.col, at.after, at.used) {
-            return piece.flat(&mut self.out);
+    fn flat(&mut self, term: &Term) -> fmt::Result {
+        line(self.out, term, true)
+    }
+
+    fn term(&mut self, term: &Term, at: At) -> fmt::Result {
+        let len = self.ruler.part(term);
+        if self.limits.fits(len, at.col, at.after, at.used) {
+            return self.flat(term);
         }
-        match &piece.kind {
-            Kind::List(elements, tail) => {
-                self.out.push('[');
-                self.elements(elements, tail.as_deref(), at.moved(1, at.used + 1));
-                self.out.push(']');
+        match shape(term) {
+            Shape::List(elements, tail) => {
+                self.out.write_char('[')?;
+                self.elements(elements, tail, at.moved(1, at.used + 1))?;
+                self.out.write_char(']')
             }
-            Kind::Tuple(tagged, elements) => {
-                self.out.push('{');
+            Shape::Tuple(tagged, elements) => {
+                self.out.write_char('{')?;
                 match elements.split_first() {
-                    Some((tag, rest)) if *tagged => self.tagged(tag, rest, at),
-                    _ => self.elements(elements, None, at.moved(1, at.used + 1)),
+                    Some((tag, rest)) if tagged => self.tagged(tag, rest, at)?,
+                    _ => self.elements(elements, None, at.moved(1, at.used + 1))?,
                 }
-                self.out.push('}');
+                self.out.write_char('}')
             }
-            Kind::Map(pairs) => {
-                self.out.push_str("#{");
-                self.pairs(pairs, at.moved(2, at.used + 1));
-                self.out.push('}');
+            Shape::Map(pairs) => {
+                self.out.write_str("#{")?;
+                self.pairs(pairs, at.moved(2, at.used + 1))?;
+                self.out.write_char('}')
             }
-            Kind::Segments(segments) => {
-                self.out.push_str("<<");
-                self.segments(segments, at.moved(2, at.used));
-                self.out.push_str(">>");
+            Shape::Segments(bytes, used) => {
+                self.out.write_str("<<")?;
+                self.segments(bytes, used, at.moved(2, at.used))?;
+                self.out.write_str(">>")
             }
-            Kind::Text(text) => self.out.push_str(text),
+            Shape::Text => self.flat(term),
         }
     }
 
-    fn tagged(&mut self, tag: &Piece, rest: &[Piece], at: At) {
-        tag.flat(&mut self.out);
-        let past = tag.len + 2;
+    fn tagged(&mut self, tag: &Term, rest: &[Term], at: At) -> fmt::Result {
+        self.flat(tag)?;
+        let tag = self.ruler.len(tag);
+        let past = tag + 2;
         if self.tag_indent > 0 && past > self.tag_indent {
-            let line = at.moved(self.tag_indent, at.used + 1 + tag.len);
-            self.more(rest, None, line, at.col + past);
+            let line = at.moved(self.tag_indent, at.used + 1 + tag);
+            self.more(rest, None, line, at.col + past)
         } else {
-            self.out.push(',');
-            self.elements(rest, None, at.moved(past, at.used + 1 + tag.len + 1));
+            self.out.write_char(',')?;
+            self.elements(rest, None, at.moved(past, at.used + 1 + tag + 1))
         }
     }
 
     /// The elements of a list or tuple. `at` is where the first goes and all lines start.
-    fn elements(&mut self, elements: &[Piece], tail: Option<&Piece>, at: At) {
+    fn elements(&mut self, elements: &[Term], tail: Option<&Term>, at: At) -> fmt::Result {
         let Some((first, rest)) = elements.split_first() else {
-            return;
+            return Ok(());
         };
         let after = closing(rest.is_empty(), at.after);
-        let used = self.element(first, At { after, ..at });
+        let used = self.element(first, At { after, ..at })?;
         let line = At {
             used: at.used + used,
             ..at
         };
-        self.more(rest, tail, line, at.col + used);
+        self.more(rest, tail, line, at.col + used)
     }
 
     /// The elements after the first; `col` is where the text stands, `at.col` where lines start.
-    fn more(&mut self, elements: &[Piece], tail: Option<&Piece>, at: At, mut col: i64) {
+    fn more(
+        &mut self,
+        elements: &[Term],
+        tail: Option<&Term>,
+        at: At,
+        mut col: i64,
+    ) -> fmt::Result {
         let mut used = at.used;
         for (i, element) in elements.iter().enumerate() {
             let after = closing(i + 1 == elements.len(), at.after);
-            self.out.push(',');
-            if element.is_text() && self.limits.fills(element.len, col, after, used) {
-                element.flat(&mut self.out);
-                col += element.len + 1;
-                used += element.len + 1;
+            self.out.write_char(',')?;
+            let len = self.ruler.part(element);
+            if self.limits.fills(len, col, after, used) && measure::is_text(element) {
+                self.flat(element)?;
+                col += len + 1;
+                used += len + 1;
             } else {
-                self.new_line(at.indent);
+                self.new_line(at.indent)?;
                 let start = At {
                     after,
                     used: 0,
                     ..at
                 };
-                used = self.element(element, start);
+                used = self.element(element, start)?;
                 col = at.col + used;
             }
         }
-        if let Some(tail) = tail {
-            self.out.push('|');
-            if self.limits.fits_tail(tail, col, at.after, used) {
-                tail.flat(&mut self.out);
-            } else {
-                self.new_line(at.indent);
-                let after = at.after + 1;
-                self.piece(
-                    tail,
-                    At {
-                        after,
-                        used: 0,
-                        ..at
-                    },
-                );
-            }
+        let Some(tail) = tail else { return Ok(()) };
+        self.out.write_char('|')?;
+        let len = self.ruler.part(tail);
+        if self.limits.fits_tail(tail, len, col, at.after, used) {
+            return self.flat(tail);
         }
+        self.new_line(at.indent)?;
+        let after = at.after + 1;
+        self.term(
+            tail,
+            At {
+                after,
+                used: 0,
+                ..at
+            },
+        )
     }
 
     /// Writes an element and says how much of the line it took: all of it, if others must not follow.
-    fn element(&mut self, element: &Piece, at: At) -> i64 {
-        self.piece(element, at);
-        let fits = self.limits.fits(element.len, at.col, at.after, at.used);
-        if fits && element.is_text() {
-            element.len
+    fn element(&mut self, element: &Term, at: At) -> Result<i64, fmt::Error> {
+        self.term(element, at)?;
+        let len = self.ruler.part(element);
+        let fits = self.limits.fits(len, at.col, at.after, at.used);
+        Ok(if fits && measure::is_text(element) {
+            len
         } else {
             self.limits.width
-        }
+        })
     }
 
-    fn pairs(&mut self, pairs: &[Pair], at: At) {
+    fn pairs(&mut self, pairs: &BTreeMap<Term, Term>, at: At) -> fmt::Result {
         let (mut col, mut used) = (at.col, at.used);
         for (i, pair) in pairs.iter().enumerate() {
             let after = closing(i + 1 == pairs.len(), at.after);
             if i > 0 {
-                self.out.push(',');
-                if pair.is_text() && self.limits.fills(pair.len, col, after, used) {
-                    pair.flat(&mut self.out);
-                    col += pair.len + 1;
-                    used += pair.len + 1;
+                self.out.write_char(',')?;
+                let len = self.ruler.pair(pair);
+                if self.limits.fills(len, col, after, used) && measure::is_text_pair(pair) {
+                    self.flat_pair(pair)?;
+                    col += len + 1;
+                    used += len + 1;
                     continue;
                 }
-                self.new_line(at.indent);
+                self.new_line(at.indent)?;
                 used = 0;
             }
-            used = self.pair(pair, At { after, used, ..at });
+            used = self.pair(pair, At { after, used, ..at })?;
             col = at.col + used;
         }
+        Ok(())
+    }
+
+    fn flat_pair(&mut self, (key, value): (&Term, &Term)) -> fmt::Result {
+        self.flat(key)?;
+        self.out.write_str(" => ")?;
+        self.flat(value)
     }
 
     /// Writes a pair and says how much of the line it took, as [`Self::element`] does.
-    fn pair(&mut self, pair: &Pair, at: At) -> i64 {
-        if self.limits.fits(pair.len, at.col, at.after, at.used) {
-            pair.flat(&mut self.out);
-            return if pair.is_text() {
-                pair.len
+    fn pair(&mut self, pair: (&Term, &Term), at: At) -> Result<i64, fmt::Error> {
+        let len = self.ruler.pair(pair);
+        if self.limits.fits(len, at.col, at.after, at.used) {
+            self.flat_pair(pair)?;
+            return Ok(if measure::is_text_pair(pair) {
+                len
             } else {
                 self.limits.width
-            };
+            });
         }
-        self.piece(&pair.key, at);
-        self.out.push_str(" =>");
+        self.term(pair.0, at)?;
+        self.out.write_str(" =>")?;
         let value = at.moved(value_indent(self.tag_indent), 0);
-        self.new_line(value.indent);
-        self.piece(&pair.value, value);
-        self.limits.width
+        self.new_line(value.indent)?;
+        self.term(pair.1, value)?;
+        Ok(self.limits.width)
     }
 
-    fn segments(&mut self, segments: &[String], at: At) {
+    fn segments(&mut self, bytes: &[u8], used: u8, at: At) -> fmt::Result {
         let room = (self.limits.width - at.col).min(self.limits.most - 4 - at.used) - at.after;
         let room = room.max(8);
         let mut left = room;
-        for (i, segment) in segments.iter().enumerate() {
-            let comma = i + 1 < segments.len();
-            let len = segment.len() as i64 + i64::from(comma);
+        let mut text = String::new();
+        for i in 0..bytes.len() {
+            text.clear();
+            segment(&mut text, bytes, used, i)?;
+            if i + 1 < bytes.len() {
+                text.push(',');
+            }
+            let len = text.len() as i64;
             if len > left {
-                self.new_line(at.indent);
+                self.new_line(at.indent)?;
                 left = room;
             }
             left -= len;
-            self.out.push_str(segment);
-            if comma {
-                self.out.push(',');
-            }
+            self.out.write_str(&text)?;
         }
+        Ok(())
     }
 }
 

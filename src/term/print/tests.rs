@@ -106,3 +106,44 @@ fn funs_show_their_old_index() {
     assert_eq!(external("m", "end"), "fun m:end/2");
     assert_eq!(external("Elixir.A", "b@c"), "fun 'Elixir.A':'b@c'/2");
 }
+
+/// What is made ends where the limit is, in the middle of whatever it may be, and is the beginning of the whole.
+#[test]
+fn text_is_made_up_to_its_limit() {
+    let deep = (0..200).fold(Term::Int(7), |inner, n| {
+        Term::tuple([Term::atom("tag"), Term::Int(n), inner])
+    });
+    let terms = [
+        Term::binary(vec![200; 5_000]),
+        Term::binary("å".repeat(3_000)),
+        Term::string(&"text ".repeat(800)),
+        Term::list((0..2_000).map(Term::Int)),
+        Term::map((0..900).map(|n| {
+            (
+                Term::Int(n),
+                Term::list([Term::atom("a"), Term::Float(0.5)]),
+            )
+        })),
+        deep,
+    ];
+    for term in terms {
+        let whole = pretty(&term, 80);
+        assert_eq!(pretty_within(&term, 80, whole.len()), (whole.clone(), true));
+        for limit in [0, 1, 17, 500, whole.len() - 1] {
+            let (text, is_whole) = pretty_within(&term, 80, limit);
+            let made = text.strip_suffix(CUT).expect("it says that it is cut");
+            assert!(!is_whole && made.len() <= limit && made.len() + 2 > limit);
+            assert!(whole.starts_with(made), "{limit}: {text}");
+        }
+        let line = term.to_string();
+        assert_eq!(line_within(&term, line.len()), line);
+        let made = line_within(&term, 300);
+        assert!(made.len() <= 303 && line.starts_with(made.trim_end_matches(CUT)));
+    }
+    let huge = Term::binary(vec![1; 5 << 20]);
+    assert_eq!(huge.to_string().len(), MAX_PRINTED + CUT.len());
+    assert!(
+        write(&huge).ends_with(",1>>"),
+        "what must be whole is whole"
+    );
+}

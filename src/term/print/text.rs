@@ -103,19 +103,21 @@ fn quoted(f: &mut impl Write, text: impl Iterator<Item = char>) -> fmt::Result {
     f.write_char('"')
 }
 
+/// Whether a binary is shown as text.
+pub(super) fn is_binary_text(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && match std::str::from_utf8(bytes) {
+            Ok(text) => text.chars().all(printable),
+            Err(_) => bytes.iter().all(|b| printable(char::from(*b))),
+        }
+}
+
 /// Writes a binary as `<<"text">>` or `<<"text"/utf8>>`, or writes nothing and says `false`.
 pub(super) fn binary_text(f: &mut impl Write, bytes: &[u8]) -> Result<bool, fmt::Error> {
-    if bytes.is_empty() {
+    if !is_binary_text(bytes) {
         return Ok(false);
     }
     let utf8 = std::str::from_utf8(bytes).ok();
-    let is_text = match utf8 {
-        Some(text) => text.chars().all(printable),
-        None => bytes.iter().all(|b| printable(char::from(*b))),
-    };
-    if !is_text {
-        return Ok(false);
-    }
     f.write_str("<<")?;
     match utf8 {
         Some(text) => quoted(f, text.chars())?,

@@ -1,49 +1,58 @@
 //! Tries an indentation for tagged tuples without writing anything.
 //!
-//! Takes a term in pieces and an indentation, says whether some tuple in it would start its lines in the
+//! Takes a term and an indentation, says whether some tuple in it would start its lines in the
 //! right half of the page. Keeps `io_lib_pretty`'s own arithmetic, which is not quite that of writing: a
 //! map's opening counts two characters here, and the tail of an improper list starts where the last
 //! element ended.
 
-use super::{At, Kind, Limits, Pair, Piece, closing, value_indent};
+use std::collections::BTreeMap;
+
+use super::measure::{Ruler, Shape, is_text, is_text_pair, shape};
+use super::{At, Limits, closing, value_indent};
+use crate::term::Term;
 
 /// An attempt; `None` is "does not fit" throughout.
 pub(super) struct Probe {
     limits: Limits,
+    ruler: Ruler,
     tag_indent: i64,
 }
 
 impl Probe {
-    pub fn new(limits: Limits, tag_indent: i64) -> Self {
-        Self { limits, tag_indent }
+    pub fn new(limits: Limits, ruler: Ruler, tag_indent: i64) -> Self {
+        Self {
+            limits,
+            ruler,
+            tag_indent,
+        }
     }
 
     /// Whether the whole term can be laid out from a place on.
-    pub fn fits(&self, piece: &Piece, start: At) -> bool {
-        self.piece(piece, start).is_some()
+    pub fn fits(&self, term: &Term, start: At) -> bool {
+        self.term(term, start).is_some()
     }
 
-    fn piece(&self, piece: &Piece, at: At) -> Option<()> {
-        if self.limits.fits(piece.len, at.col, at.after, at.used) {
+    fn term(&self, term: &Term, at: At) -> Option<()> {
+        let len = self.ruler.part(term);
+        if self.limits.fits(len, at.col, at.after, at.used) {
             return Some(());
         }
-        match &piece.kind {
-            Kind::List(elements, tail) => {
-                self.elements(elements, tail.as_deref(), at.moved(1, at.used + 1))
-            }
-            Kind::Tuple(tagged, elements) => match elements.split_first() {
-                Some((tag, rest)) if *tagged => self.tagged(tag, rest, at),
+        match shape(term) {
+            Shape::List(elements, tail) => self.elements(elements, tail, at.moved(1, at.used + 1)),
+            Shape::Tuple(tagged, elements) => match elements.split_first() {
+                Some((tag, rest)) if tagged => self.tagged(tag, rest, at),
                 _ => self.elements(elements, None, at.moved(1, at.used + 1)),
             },
-            Kind::Map(pairs) => self.pairs(pairs, at.moved(2, at.used + 2)),
-            Kind::Segments(_) | Kind::Text(_) => Some(()),
+            Shape::Map(pairs) => self.pairs(pairs, at.moved(2, at.used + 2)),
+            Shape::Segments(..) | Shape::Text => Some(()),
         }
     }
 
-    fn tagged(&self, tag: &Piece, rest: &[Piece], at: At) -> Option<()> {
-        let past = tag.len + 2;
+    fn tagged(&self, tag: &Term, rest: &[Term], at: At) -> Option<()> {
+        let tag = self.ruler.len(tag);
+        let past = tag + 2;
         let col = at.col + past;
-        let used = at.used + 1 + tag.len;
+        let used = at.used + 1 + tag;
         if self.tag_indent > 0 && past > self.tag_indent {
             let line = at.moved(self.tag_indent, used);
             if !self.limits.bears(line.col) {
@@ -57,7 +66,7 @@ impl Probe {
         None
     }
 
-    fn elements(&self, elements: &[Piece], tail: Option<&Piece>, at: At) -> Option<()> {
+    fn elements(&self, elements: &[Term], tail: Option<&Term>, at: At) -> Option<()> {
         let Some((first, rest)) = elements.split_first() else {
             return Some(());
         };
@@ -70,13 +79,14 @@ impl Probe {
         self.more(rest, tail, line, at.col + used)
     }
 
-    fn more(&self, elements: &[Piece], tail: Option<&Piece>, at: At, mut col: i64) -> Option<()> {
+    fn more(&self, elements: &[Term], tail: Option<&Term>, at: At, mut col: i64) -> Option<()> {
         let mut used = at.used;
         for (i, element) in elements.iter().enumerate() {
             let after = closing(i + 1 == elements.len(), at.after);
-            if element.is_text() && self.limits.fills(element.len, col, after, used) {
-                col += element.len + 1;
-                used += element.len + 1;
+            let len = self.ruler.part(element);
+            if self.limits.fills(len, col, after, used) && is_text(element) {
+                col += len + 1;
+                used += len + 1;
             } else {
                 let start = At {
                     after,
@@ -88,9 +98,13 @@ impl Probe {
             }
         }
         match tail {
-            Some(tail) if !self.limits.fits_tail(tail, col, at.after, used) => {
+            Some(tail)
+                if !self
+                    .limits
+                    .fits_tail(tail, self.ruler.part(tail), col, at.after, used) =>
+            {
                 let after = at.after + 1;
-                self.piece(
+                self.term(
                     tail,
                     At {
                         col,
@@ -104,21 +118,23 @@ impl Probe {
         }
     }
 
-    fn element(&self, element: &Piece, at: At) -> Option<i64> {
-        if element.is_text() && self.limits.fits(element.len, at.col, at.after, at.used) {
-            return Some(element.len);
+    fn element(&self, element: &Term, at: At) -> Option<i64> {
+        let len = self.ruler.part(element);
+        if self.limits.fits(len, at.col, at.after, at.used) && is_text(element) {
+            return Some(len);
         }
-        self.piece(element, at)?;
+        self.term(element, at)?;
         Some(self.limits.width)
     }
 
-    fn pairs(&self, pairs: &[Pair], at: At) -> Option<()> {
+    fn pairs(&self, pairs: &BTreeMap<Term, Term>, at: At) -> Option<()> {
         let (mut col, mut used) = (at.col, at.used);
         for (i, pair) in pairs.iter().enumerate() {
             let after = closing(i + 1 == pairs.len(), at.after);
-            if i > 0 && pair.is_text() && self.limits.fills(pair.len, col, after, used) {
-                col += pair.len + 1;
-                used += pair.len + 1;
+            let len = self.ruler.pair(pair);
+            if i > 0 && self.limits.fills(len, col, after, used) && is_text_pair(pair) {
+                col += len + 1;
+                used += len + 1;
                 continue;
             }
             let before = if i > 0 { 0 } else { used };
@@ -134,16 +150,17 @@ impl Probe {
         Some(())
     }
 
-    fn pair(&self, pair: &Pair, at: At) -> Option<i64> {
-        if self.limits.fits(pair.len, at.col, at.after, at.used) {
-            return Some(if pair.is_text() {
-                pair.len
+    fn pair(&self, pair: (&Term, &Term), at: At) -> Option<i64> {
+        let len = self.ruler.pair(pair);
+        if self.limits.fits(len, at.col, at.after, at.used) {
+            return Some(if is_text_pair(pair) {
+                len
             } else {
                 self.limits.width
             });
         }
-        self.piece(&pair.key, at)?;
-        self.piece(&pair.value, at.moved(value_indent(self.tag_indent), 0))?;
+        self.term(pair.0, at)?;
+        self.term(pair.1, at.moved(value_indent(self.tag_indent), 0))?;
         Some(self.limits.width)
     }
 }
