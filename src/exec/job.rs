@@ -197,7 +197,7 @@ fn beam_term(beam: Option<&Beam>) -> Term {
     )
 }
 
-fn purge_term(purge: Purge) -> Term {
+pub(super) fn purge_term(purge: Purge) -> Term {
     match purge {
         Purge::Soft => Term::atom("soft"),
         Purge::Brutal => Term::atom("brutal"),

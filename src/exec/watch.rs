@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::acted::Acted;
 use super::event::{Event, Kind, State, StepKind};
 use super::interrupt::{Interrupt, LOOK};
 use super::steps::Step;
@@ -31,6 +32,10 @@ pub struct Outcome {
     pub touched: bool,
     /// Whether somebody else holds the node's lock.
     pub locked: bool,
+    /// The hooks that have acted, and whether that is undone.
+    pub acted: Acted,
+    /// Whether the old code is back and a hook `on rollback` failed.
+    pub hook_back_failed: bool,
 }
 
 impl Outcome {
@@ -44,6 +49,8 @@ impl Outcome {
             converted: 0,
             touched: false,
             locked: false,
+            acted: Acted::default(),
+            hook_back_failed: false,
         }
     }
 
@@ -143,6 +150,7 @@ impl<'a, 'b> Watch<'a, 'b> {
 
     pub(super) fn tell(&mut self, kind: Kind) {
         self.seq += 1;
+        self.outcome.acted.event(&kind);
         let node: NodeName = self.session.node().clone();
         (self.sink)(&Event {
             seq: self.seq,

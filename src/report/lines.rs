@@ -3,6 +3,7 @@
 use super::paint::{bad, count, good, hint, look, mark, name, time};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
+use crate::exec::acted::Acted;
 use crate::exec::{Event, Kind, State, StepKind};
 use crate::name::NodeName;
 
@@ -125,11 +126,14 @@ pub struct Course {
     pub wrong: bool,
     /// Whether code was switched, perhaps to be switched back.
     pub touched: bool,
+    /// The hooks that have acted, and whether that is undone.
+    pub acted: Acted,
 }
 
 impl Course {
     /// The next event.
     pub fn event(&mut self, event: &Event) {
+        self.acted.event(&event.kind);
         match &event.kind {
             Kind::Started { run, .. } => {
                 *self = Self {
@@ -208,7 +212,12 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
                 false => format!(" {dot} suspended {}", time(*suspended)),
             };
             let word = look(style, word);
-            format!("{word}  {node} is as before{stood} {dot} run {run}")
+            let left = course.touched.then(|| course.acted.words()).flatten();
+            let what = match left {
+                None => format!("{node} is as before"),
+                Some(left) => format!("{node}: old code and states are back {dot} {left}"),
+            };
+            format!("{word}  {what}{stood} {dot} run {run}")
         }
         State::Mixed | State::Unknown => neither(*state, node, run, style),
     })
