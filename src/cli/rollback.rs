@@ -222,9 +222,9 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     let (node, run) = (&summary.node, &summary.run);
     let back = outcome.state == State::Old;
     ui.error_line(&match outcome.acted.words().filter(|_| back) {
-        Some(left) => format!(
-            "\n{mark} {node}: old code and states of before run {run} are back; {left}"
-        ),
+        Some(left) => {
+            format!("\n{mark} {node}: old code and states of before run {run} are back; {left}")
+        }
         None if done => format!("\n{mark} {node} is as it was before run {run}"),
         None => format!("\n{mark} {node} is not as it was before run {run}"),
     });

@@ -23,7 +23,7 @@ const ARRIVAL: Duration = Duration::from_secs(600);
 /// How long it is waited for when its client is gone: it may be on its way.
 const UNDER_WAY: Duration = Duration::from_secs(3);
 
-/// How often is looked for it.
+/// How often it is looked for.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// How many modules of a half done run are named one by one.
@@ -317,7 +317,11 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
                 many.len()
             ),
         };
-        let shown: Vec<String> = names.iter().take(HALF_DONE).map(|m| m.to_string()).collect();
+        let shown: Vec<String> = names
+            .iter()
+            .take(HALF_DONE)
+            .map(|m| m.to_string())
+            .collect();
         let more = match names.len().saturating_sub(HALF_DONE) {
             0 => String::new(),
             more => format!(" and {more} more"),

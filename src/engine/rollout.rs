@@ -509,7 +509,13 @@ fn ready(
     };
     let title = format!("{} has changed since its upgrade", turn.node());
     let help = "it stays as it is: somebody else has been there";
-    Undo::ready(settings, session, summary.clone(), way.clone(), (title, help))
+    Undo::ready(
+        settings,
+        session,
+        summary.clone(),
+        way.clone(),
+        (title, help),
+    )
 }
 
 /// What is left to say when a node's thread has come to a bad end.

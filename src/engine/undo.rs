@@ -35,8 +35,8 @@ const NAMED: usize = 8;
 const QUESTION: Duration = Duration::from_secs(60);
 
 /// Processes in the code that has to go before old code can come back.
-const IN_OLD_CODE: &str = "[{M, P, case process_info(P, [initial_call, current_function, registered_name]) of
-    [{_, I}, {_, C}, {_, N}] -> {I, C, N}; _ -> gone end}
+const IN_OLD_CODE: &str = "[{M, P, case process_info(P, [current_function, registered_name]) of
+    [{_, C}, {_, N}] -> {proc_lib:translate_initial_call(P), C, N}; _ -> gone end}
  || M <- Modules, erlang:check_old_code(M), P <- processes(), P =/= self(), erlang:check_process_code(P, M)].";
 
 /// A recorded run that can be undone on a node as it is now.
@@ -83,9 +83,9 @@ impl Undo {
         let recorded = Engine::of_record(&summary, settings.clone());
         let readable = recorded.is_some();
         let bare = || Engine::open_text("plan \"without hooks\".", settings.clone()).engine;
-        let engine = recorded.or_else(bare).ok_or_else(|| {
-            Diagnostic::new(Code::E900, "a plan of one statement cannot be read")
-        })?;
+        let engine = recorded
+            .or_else(bare)
+            .ok_or_else(|| Diagnostic::new(Code::E900, "a plan of one statement cannot be read"))?;
         Ok(Self {
             acted: acted(&records, &summary.run),
             engine,
@@ -101,7 +101,8 @@ impl Undo {
     pub fn warning(&self) -> Option<Diagnostic> {
         let told = self.acted.warning()?;
         if !self.readable {
-            let why = "the recorded plan cannot be read any more; a hook `on rollback` of it is not run";
+            let why =
+                "the recorded plan cannot be read any more; a hook `on rollback` of it is not run";
             return Some(told.note(why).help(
                 "are its included files there? parameters without a value are given by --set Name=value",
             ));
@@ -269,10 +270,15 @@ fn lacking(session: &Session, facts: &NodeFacts, summary: &Summary, way: &WayBac
         match BeamFacts::read(beam) {
             Err(why) => lacks.push(format!("{module}: the recorded old beam: {why}")),
             Ok(facts) if facts.module != module => {
-                lacks.push(format!("{module}: the recorded old beam is of {}", facts.module));
+                lacks.push(format!(
+                    "{module}: the recorded old beam is of {}",
+                    facts.module
+                ));
             }
             Ok(facts) if md5.is_some_and(|md5| md5 != facts.md5) => {
-                lacks.push(format!("{module}: the recorded old beam is another version"));
+                lacks.push(format!(
+                    "{module}: the recorded old beam is another version"
+                ));
             }
             Ok(_) => {}
         }
@@ -283,7 +289,9 @@ fn lacking(session: &Session, facts: &NodeFacts, summary: &Summary, way: &WayBac
             .call("filelib", "is_dir", args, QUESTION)
             .map_err(|error| error.diagnostic("looking for folders of the code path"))?;
         if !there.is_atom("true") {
-            lacks.push(format!("the code path: {folder} is not a folder on the node"));
+            lacks.push(format!(
+                "the code path: {folder} is not a folder on the node"
+            ));
         }
     }
     let supervisors = way.supervisors();

@@ -51,11 +51,7 @@ pub(super) fn travels(args: &[Term], mfa: &str, span: Span) -> Option<Failure> {
         ))
         .note("nothing keeps it alive between two calls, and what comes back may be dead")
         .help("write the calls inside each other: then they run on the node in one go");
-    Some(Failure::refused(
-        Term::atom("resource"),
-        span,
-        diagnostic,
-    ))
+    Some(Failure::refused(Term::atom("resource"), span, diagnostic))
 }
 
 /// One call of several inside each other; those before it are among its arguments.
@@ -290,7 +286,10 @@ impl Making {
         );
         let what = form("tuple", [Term::list([class, reason, stack])]);
         let caught = form("clause", [Term::list([what]), nil(), Term::list([throw])]);
-        let code = form("try", [Term::list([call]), nil(), Term::list([caught]), nil()]);
+        let code = form(
+            "try",
+            [Term::list([call]), nil(), Term::list([caught]), nil()],
+        );
         self.body.push(form("match", [var("V"), code]));
         self.calls.push(Call {
             module,

@@ -191,8 +191,8 @@ fn hook(name: &str) -> &'static str {
     ]
     .map(When::words)
     .into_iter()
-        .find(|known| *known == name)
-        .unwrap_or("hook")
+    .find(|known| *known == name)
+    .unwrap_or("hook")
 }
 
 fn step(word: &str) -> Option<StepKind> {
