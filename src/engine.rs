@@ -23,6 +23,7 @@ mod reach;
 pub mod rollout;
 pub mod saved;
 mod settings;
+pub mod undo;
 
 pub use decide::{Upgrade, decide};
 pub use reach::tls;
@@ -326,6 +327,8 @@ impl Connection<'_> {
         }
         let left = self.half_done(&upgrade.facts);
         upgrade.diagnostics.splice(0..0, left);
+        let back = earlier::backwards(self.engine, node, &upgrade);
+        upgrade.diagnostics.splice(0..0, back);
         Ok(upgrade)
     }
 

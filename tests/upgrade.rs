@@ -19,6 +19,8 @@ mod conversion;
 mod corners;
 #[path = "upgrade/elixir.rs"]
 mod elixir;
+#[path = "upgrade/going_back.rs"]
+mod going_back;
 #[path = "upgrade/insert.rs"]
 mod insert;
 #[path = "upgrade/interrupt.rs"]

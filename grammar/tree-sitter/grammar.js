@@ -41,7 +41,7 @@ module.exports = grammar({
     insert: $ => seq('insert', choice($.tuple, $.variable, $.atom), $.place, ...tail($)),
     place: $ => choice(seq('at', choice('start', 'end')), seq(choice('before', 'after'), $.step)),
     step: $ => choice(prec(1, seq(choice('suspend', 'load', 'code_change', 'resume'), $.subject)), $.subject),
-    hook: $ => seq(choice(seq(choice('before', 'after'), choice('upgrade', 'rollout', $.step)), seq('on', 'failure')),
+    hook: $ => seq(choice(seq(choice('before', 'after'), choice('upgrade', 'rollout', $.step)), seq('on', choice('failure', 'rollback'))),
       optional($.options), ...tail($), '->', $._body),
     check: $ => seq(choice('require', 'verify'), $._strings, optional($.options), ...tail($), '->', $._body),
     deadline: $ => seq('deadline', $._expr),

@@ -73,6 +73,9 @@ pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
     drop(screen);
     match attached {
         Ok(attached) => {
+            if let Some(now) = &attached.ended {
+                return ended(context, now);
+            }
             if attached.by_code {
                 by_code(context, &summary, &attached.outcome);
             }

@@ -53,7 +53,7 @@ impl Exit {
             | Code::E509 => Self::Connect,
             Code::E505 => Self::Locked,
             Code::E602 => Self::Changed,
-            Code::E601 | Code::E317 => Self::Precondition,
+            Code::E601 | Code::E317 | Code::E627 => Self::Precondition,
             Code::E603
             | Code::E605
             | Code::E626
@@ -77,6 +77,7 @@ impl Exit {
             (State::New, Some(_)) | (State::Mixed, _) => Self::Broken,
             (State::Unknown, _) => Self::Lost,
             (State::Old, _) if outcome.locked => Self::Locked,
+            (State::Old, _) if outcome.hook_back_failed => Self::Broken,
             (State::Old, _) if outcome.touched => Self::RolledBack,
             (State::Old, Some(error)) => match Self::of(error.code) {
                 Self::Precondition => Self::Precondition,

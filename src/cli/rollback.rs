@@ -6,18 +6,17 @@ use super::screen::{Ending, Head, Screen};
 use super::signals::Signals;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
-use crate::engine::{Engine, Settings, earlier};
+use crate::engine::undo::Undo;
+use crate::engine::{Engine, Settings};
 use crate::exec::back::WayBack;
+use crate::exec::{Kind, State};
 use crate::node::Session;
 use crate::report::paint;
 use crate::report::record::{Records, Summary};
+use crate::rules::Purge;
 
-/// A node that is to go back: connected, the run that is undone, and the way.
-struct Undo {
-    session: Session,
-    summary: Summary,
-    way: WayBack,
-}
+/// How many processes are named one by one before the question.
+const SHOWN: usize = 20;
 
 pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
     let records = Records::new(&context.settings().state_dir);
@@ -28,7 +27,7 @@ pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
     let unclear = rollout.map_or_else(Vec::new, |rollout| unclear(&records, &rollout));
     let all: Result<Vec<Undo>> = runs
         .into_iter()
-        .map(|run| prepare(context, &records, run))
+        .map(|run| prepare(context, args, &records, run))
         .collect();
     match all {
         Ok(all) => match go(context, args, &all) {
@@ -76,7 +75,12 @@ fn unclear(records: &Records, rollout: &str) -> Vec<Summary> {
 }
 
 /// Connects, and makes sure that the node still is what the run left.
-fn prepare(context: &Context<'_>, records: &Records, summary: Summary) -> Result<Undo> {
+fn prepare(
+    context: &Context<'_>,
+    args: &Rollback,
+    records: &Records,
+    summary: Summary,
+) -> Result<Undo> {
     let way = records
         .back(&summary.run)
         .as_ref()
@@ -88,12 +92,10 @@ fn prepare(context: &Context<'_>, records: &Records, summary: Summary) -> Result
     let session = reach(context, &summary)?;
     let title = format!("{} has changed since run {}", summary.node, summary.run);
     let help = "an older run can only be undone after the newer ones";
-    earlier::unchanged(&session, &way, title, help)?;
-    Ok(Undo {
-        session,
-        summary,
-        way,
-    })
+    let settings = context.settings();
+    let mut undo = Undo::ready(&settings, session, summary, way, (title, help))?;
+    undo.way.purging(args.purge);
+    Ok(undo)
 }
 
 /// Connects as the plan of the run would, if it is still there.
@@ -111,7 +113,8 @@ fn go(context: &Context<'_>, args: &Rollback, all: &[Undo]) -> Exit {
     let ui = &context.ui;
     let settings = context.settings();
     let signals = Signals::listen(&settings.interrupt);
-    for Undo { summary, way, .. } in all {
+    for undo in all {
+        let Undo { summary, way, .. } = undo;
         let names: Vec<String> = way
             .expected
             .iter()
@@ -125,6 +128,12 @@ fn go(context: &Context<'_>, args: &Rollback, all: &[Undo]) -> Exit {
             summary.node,
             names.join(", ")
         ));
+        ui.diagnostics(undo.warning().as_slice(), &SourceMap::default());
+        if args.purge == Purge::Brutal
+            && let Err(told) = ending(context, undo)
+        {
+            return context.fail(*told, &SourceMap::default());
+        }
     }
     if args.yes {
         ui.status("(--yes)");
@@ -157,10 +166,31 @@ fn go(context: &Context<'_>, args: &Rollback, all: &[Undo]) -> Exit {
     Exit::Done
 }
 
+/// Says which processes `--purge brutal` would end: before anything is asked.
+fn ending(context: &Context<'_>, undo: &Undo) -> Result<()> {
+    let found = undo.in_the_way()?;
+    let ui = &context.ui;
+    if found.is_empty() {
+        ui.status("no process is in the code that has to go: --purge brutal ends none now");
+        return Ok(());
+    }
+    let head = format!(
+        "--purge brutal will end {}:",
+        paint::count(found.len(), "process", "processes")
+    );
+    ui.status(&paint::look(ui.style, &head));
+    for line in found.iter().take(SHOWN) {
+        ui.status(&format!("  {line}"));
+    }
+    if found.len() > SHOWN {
+        ui.status(&format!("  and {} more", found.len() - SHOWN));
+    }
+    Ok(())
+}
+
 /// Undoes one run on one node.
 fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     let (ui, summary) = (&context.ui, &undo.summary);
-    let sources = SourceMap::default();
     let head = Head {
         node: &summary.node,
         title: &summary.title,
@@ -171,9 +201,12 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
         undo: false,
     };
     let mut screen = Screen::open(ui, &head);
-    let (session, way) = (&undo.session, &undo.way);
-    let (run, outcome) = earlier::undo(settings, session, summary, way, &mut |event| {
-        screen.event(event, &sources);
+    let sources = &undo.engine.plan.sources;
+    let (run, outcome) = undo.undo(settings, &mut |event| {
+        // Said before the question.
+        if !matches!(&event.kind, Kind::Diagnostic(told) if told.code == Code::W621) {
+            screen.event(event, sources);
+        }
     });
     drop(screen);
     let exit = Exit::of_rollback(&outcome);
@@ -186,14 +219,14 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     }
     let done = exit == Exit::Done;
     let mark = paint::mark(ui.style, done);
-    let words = if done {
-        "is as it was before run"
-    } else {
-        "is not as it was before run"
-    };
-    ui.error_line(&format!(
-        "\n{mark} {} {words} {}",
-        summary.node, summary.run
-    ));
+    let (node, run) = (&summary.node, &summary.run);
+    let back = outcome.state == State::Old;
+    ui.error_line(&match outcome.acted.words().filter(|_| back) {
+        Some(left) => {
+            format!("\n{mark} {node}: old code and states of before run {run} are back; {left}")
+        }
+        None if done => format!("\n{mark} {node} is as it was before run {run}"),
+        None => format!("\n{mark} {node} is not as it was before run {run}"),
+    });
     exit
 }

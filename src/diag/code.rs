@@ -277,6 +277,14 @@ codes! {
     W631,
     /// Old code was purged that processes executed, or of which funs are kept: `purge => brutal`.
     W632,
+    /// A rollback lacks what it needs: a folder of the code path, a beam, the supervisor of a child. Nothing was changed.
+    E627,
+    /// The new beams are the earlier version of what runs: a recorded run has replaced them, and `updo rollback` leads back.
+    E628,
+    /// The new beams are the earlier version of what runs, and nothing is converted for them.
+    W622,
+    /// The old code is back, and what hooks of the run did is not undone: the plan has no hook `on rollback`, or it cannot be read any more.
+    W621,
     /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.
     W615,
     /// Processes died between suspending and resuming: their states were not converted but lost.
@@ -293,10 +301,12 @@ codes! {
     E704,
     /// An evaluation took too many steps or too long.
     E705,
-    /// A check ends with a value that is neither `true` nor a match.
+    /// A check ends with a value that is neither `true` nor a match, or an expression of a check or a hook is `false`.
     E706,
     /// The result of a comparison is not used.
     W707,
+    /// A value that cannot leave the node (a counter, a table without a name, a resource) was to be sent back to it.
+    E707,
     /// Wrong usage of the command line.
     E801,
     /// A file of updo's own cannot be read or written.

@@ -1,16 +1,30 @@
-//! Earlier runs, known by their records: rejoining one that still goes on, and undoing one that is over.
+//! Earlier runs, known by their records: rejoining one that still goes on, and what they say of a node. Undoing one that
+//! is over is another file's.
 
-use super::{Connection, Engine, now, owner, run_id};
+use std::time::{Duration, Instant};
+
+use super::{Connection, Engine, Upgrade};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::{self, Begun, Rejoin};
-use crate::exec::back::{self, WayBack};
+use crate::exec::back::WayBack;
 use crate::exec::{Event, Outcome, State};
 use crate::facts::change::ChangeSet;
 use crate::facts::live::{self, NodeFacts};
-use crate::node::{Session, agent};
+use crate::name::{Module, NodeName};
+use crate::node::agent::{self, Holder};
 use crate::report::json;
 use crate::report::record::{Records, Summary};
+use crate::rules::Change;
 use crate::rules::view::View;
+
+/// How long the agent of a run that has begun is waited for: what comes before it (`require`, hooks) may take a while.
+const ARRIVAL: Duration = Duration::from_secs(600);
+
+/// How long it is waited for when its client is gone: it may be on its way.
+const UNDER_WAY: Duration = Duration::from_secs(3);
+
+/// How often it is looked for.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How many modules of a half done run are named one by one.
 const HALF_DONE: usize = 8;
@@ -22,6 +36,8 @@ pub struct Attached {
     pub outcome: Outcome,
     /// Whether that is only known from the code that the node runs now: its result is not kept any more.
     pub by_code: bool,
+    /// What the record says, when the run has ended before its agent was ever there.
+    pub ended: Option<Summary>,
 }
 
 impl Engine {
@@ -37,8 +53,23 @@ impl Engine {
                 return (opened.engine, true);
             }
         }
+        // Only its hooks `on rollback` count.
+        if summary.goal == "old"
+            && let Some(engine) = Self::of_record(summary, settings.clone())
+        {
+            return (Some(engine), false);
+        }
         let bare = format!("plan {:?}.", summary.title);
         (Self::open_text(&bare, settings).engine, false)
+    }
+}
+
+impl Engine {
+    /// The engine of a recorded run as its plan was: for what is done later, whatever the file says by now. What it
+    /// includes is read as it is now, and parameters are those of the settings.
+    pub fn of_record(summary: &Summary, settings: super::Settings) -> Option<Self> {
+        let text = Records::new(&settings.state_dir).plan(&summary.run)?;
+        Self::open_as(&summary.plan, &text, settings).engine
     }
 }
 
@@ -115,8 +146,19 @@ impl Connection<'_> {
         } else {
             State::New
         };
-        let present = agent::present(&self.session)
-            .map_err(|error| error.diagnostic("asking who is at work"))?;
+        let present = self.arrived(&records, summary)?;
+        // While it was waited for, the run may have ended without an agent: its record knows how.
+        let now = records.find(Some(&summary.run));
+        let ended = now.filter(|now| present.is_none() && now.state != summary.state);
+        if let Some(now) = ended {
+            let state = [State::New, State::Old, State::Mixed];
+            let state = state.into_iter().find(|one| one.to_string() == now.state);
+            return Ok(Attached {
+                outcome: Outcome::new(state.unwrap_or(State::Unknown)),
+                by_code: false,
+                ended: Some(now),
+            });
+        }
         let facts = live::gather(&self.session)?;
         let holder = match present {
             Some(holder) if holder.run == summary.run => holder,
@@ -165,7 +207,36 @@ impl Connection<'_> {
         Ok(Attached {
             outcome,
             by_code: false,
+            ended: None,
         })
+    }
+
+    /// Who is at work on the node. A run has its record before its agent is there: as long as somebody writes the record,
+    /// and for a moment after, the agent is waited for. It is judged only then.
+    fn arrived(&self, records: &Records, summary: &Summary) -> Result<Option<Holder>> {
+        let interrupt = &self.engine.settings.interrupt;
+        let began = Instant::now();
+        let mut alone = None;
+        loop {
+            let present = agent::present(&self.session)
+                .map_err(|error| error.diagnostic("asking who is at work"))?;
+            if present.is_some() || began.elapsed() > ARRIVAL {
+                return Ok(present);
+            }
+            let now = records.find(Some(&summary.run));
+            let young = super::now().saturating_sub(summary.began) < ARRIVAL.as_secs();
+            if !young || now.is_none_or(|now| now.state != "running") {
+                return Ok(None);
+            }
+            if records.is_written(summary) {
+                alone = None;
+            } else if alone.get_or_insert_with(Instant::now).elapsed() > UNDER_WAY {
+                return Ok(None);
+            }
+            if interrupt.sleep(AGAIN, 1) {
+                return Ok(None);
+            }
+        }
     }
 
     /// The result is not on the node any more; its code is.
@@ -192,69 +263,79 @@ impl Connection<'_> {
         Attached {
             outcome,
             by_code: true,
+            ended: None,
         }
     }
 }
 
-/// Whether a node still is what the run left that a way leads back from. `title` and `help` are the words otherwise.
-///
-/// # Errors
-/// E602 with the modules that differ; E508 when the node does not answer.
-pub fn unchanged(session: &Session, way: &WayBack, title: String, help: &str) -> Result<()> {
-    let facts = live::gather(session)?;
-    let differing = way.differing(&|module| facts.loaded.get(module).map(|loaded| loaded.md5));
-    if differing.is_empty() {
-        return Ok(());
+/// E628 or W622: the new beams are what a recorded run has replaced by the running ones. Converting "up" to them asks
+/// `code_change` for what only `{down, _}` does; modules that nothing converts may well be taken back.
+pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> Option<Diagnostic> {
+    if engine.plan.earlier {
+        return None;
     }
-    let mut told = Diagnostic::new(Code::E602, title).help(help);
-    told.notes = differing;
-    Err(Box::new(told))
-}
-
-/// Goes back on a node by the record of a run. A run of its own: recorded, and to be rejoined like any other.
-pub fn undo(
-    settings: &super::Settings,
-    session: &Session,
-    summary: &Summary,
-    way: &WayBack,
-    sink: &mut dyn FnMut(&Event),
-) -> (String, Outcome) {
-    let records = settings.records();
-    let run = run_id(&records);
-    let this = Summary {
-        run: run.clone(),
-        title: format!("undo of run {}", summary.run),
-        owner: owner(),
-        began: now(),
-        state: "running".to_owned(),
-        goal: "old".to_owned(),
-        rollout: None,
-        keep: 0,
-        note: None,
-        ..summary.clone()
+    let records = Records::new(&engine.settings.state_dir);
+    let all = records.all();
+    let runs = all
+        .iter()
+        .rev()
+        .filter(|run| run.node == *node && run.goal == "new" && run.state == "new");
+    let taken = |module: &Module| {
+        let changed = upgrade.changes.modules.get(module)?;
+        let runs = changed.loaded.as_ref()?.md5;
+        let new = changed.new.as_ref()?.facts.md5;
+        Some((Some(new), Some(runs)))
     };
-    let mut record = records.begin(&this, "", None, Some(&way.begun)).ok();
-    let sources = crate::diag::SourceMap::default();
-    let outcome = back::back(
-        session,
-        &run,
-        &owner(),
-        way,
-        &settings.interrupt,
-        &mut |event| {
-            if let Some(record) = &mut record {
-                record.event(&json::event(event, &sources));
-            }
-            sink(event);
-        },
-    );
-    if let Some(record) = record {
-        record.finish(&outcome.state.to_string());
+    for run in runs {
+        let Some(begun) = records.script(&run.run).as_ref().and_then(Begun::read) else {
+            continue;
+        };
+        let back: Vec<&Module> = begun
+            .modules
+            .iter()
+            .filter(|(module, was, left)| taken(module) == Some((*was, *left)))
+            .map(|(module, ..)| module)
+            .filter(|module| upgrade.rules.modules.contains_key(*module))
+            .collect();
+        let converted: Vec<&Module> = back
+            .iter()
+            .copied()
+            .filter(|module| {
+                let rules = upgrade.rules.modules.get(*module);
+                rules.is_some_and(|rules| rules.change.value != Change::Soft)
+            })
+            .collect();
+        let (code, names) = match (converted.is_empty(), back.is_empty()) {
+            (_, true) => continue,
+            (true, false) => (Code::W622, back),
+            (false, false) => (Code::E628, converted),
+        };
+        let title = match names.as_slice() {
+            [one] => format!("the new beam of {one} is the earlier version of what runs"),
+            many => format!(
+                "the new beams of {} modules are the earlier versions of what runs",
+                many.len()
+            ),
+        };
+        let shown: Vec<String> = names
+            .iter()
+            .take(HALF_DONE)
+            .map(|m| m.to_string())
+            .collect();
+        let more = match names.len().saturating_sub(HALF_DONE) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let told = Diagnostic::new(code, title).note(format!(
+            "run {} has replaced it: {}{more}",
+            run.run,
+            shown.join(", ")
+        ));
+        return Some(told.help(format!(
+            "go back with: updo rollback {}\n\
+             if it is meant as a new version: `code … #{{earlier => true}}.`",
+            run.run
+        )));
     }
-    if outcome.state == State::Old
-        && let Ok(undone) = records.resume(summary)
-    {
-        undone.finish("undone");
-    }
-    (run, outcome)
+    None
 }

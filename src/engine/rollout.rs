@@ -9,14 +9,14 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Connection, Engine, Settings, Upgrade, earlier, run_id};
+use super::undo::Undo;
+use super::{Connection, Engine, Settings, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::back::WayBack;
 use crate::exec::rollout::{Around, Walked};
 use crate::exec::{Event, Interrupt, Kind, Outcome, State};
 use crate::facts::live;
 use crate::name::{Module, NodeName};
-use crate::node::Session;
 use crate::plan::rollout::{Pause, Stage};
 use crate::plan::{Failing, Rollback, Rollout};
 use crate::report::record::{Records, Summary};
@@ -455,14 +455,14 @@ impl<'e> Walk<'e, '_> {
         for (at, way) in ways.iter().enumerate().rev() {
             let turn = &turns[at];
             let ready = match way {
-                Some((summary, way)) => ready(self.engine, turn, way).map(|session| (summary, way, session)),
+                Some((summary, way)) => ready(self.engine, &settings, turn, summary, way),
                 None => Err(Box::new(
                     Diagnostic::new(Code::E609, format!("{} cannot go back", turn.node()))
                         .note("a conversion has no way down, or no copy of the former version was found")
                         .help("it runs the new version; correct it forward"),
                 )),
             };
-            let (summary, way, session) = match ready {
+            let ready = match ready {
                 Ok(ready) => ready,
                 Err(told) => {
                     self.not_back(turn, *told);
@@ -471,7 +471,7 @@ impl<'e> Walk<'e, '_> {
             };
             let watcher = &mut *self.watcher;
             let tell = &mut |event: &Event| watcher.said(Said::Node { at, event });
-            let (_, mut outcome) = earlier::undo(&settings, &session, summary, way, tell);
+            let (_, mut outcome) = ready.undo(&settings, tell);
             // It was new for a while.
             outcome.touched = true;
             self.watcher.said(Said::Ended {
@@ -496,19 +496,26 @@ impl<'e> Walk<'e, '_> {
 }
 
 /// A session over which a node can go back: made anew where it was lost, and the node is what its run has left.
-fn ready(engine: &Engine, turn: &Turn<'_>, way: &WayBack) -> Result<Session> {
+fn ready(
+    engine: &Engine,
+    settings: &Settings,
+    turn: &Turn<'_>,
+    summary: &Summary,
+    way: &WayBack,
+) -> Result<Undo> {
     let session = match turn.connection.session.is_lost() {
         Some(_) => engine.connect(turn.node())?.session,
         None => turn.connection.session.clone(),
     };
     let title = format!("{} has changed since its upgrade", turn.node());
-    earlier::unchanged(
-        &session,
-        way,
-        title,
-        "it stays as it is: somebody else has been there",
-    )?;
-    Ok(session)
+    let help = "it stays as it is: somebody else has been there";
+    Undo::ready(
+        settings,
+        session,
+        summary.clone(),
+        way.clone(),
+        (title, help),
+    )
 }
 
 /// What is left to say when a node's thread has come to a bad end.

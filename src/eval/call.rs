@@ -3,12 +3,15 @@
 //! `f(…)` is a plan function, else a built-in of Erlang's, else one of updo's names, else `erlang:f(…)` in
 //! the node. `m:f(…)` always runs in the node, and only in the live moment.
 
+use std::time::Duration;
+
 use super::bif;
 use super::bindings::Bindings;
 use super::failure::{Class, Failure, Fault, Kind};
 use super::guard::erlang_function;
 use super::limits::Exceeded;
 use super::machine::{Evaluator, Flow, Target};
+use super::nested::travels;
 use super::show;
 use super::world::{self, Moment, RemoteError, WorldError, needs};
 use crate::diag::{Code, Diagnostic, Span, suggest};
@@ -206,6 +209,9 @@ impl<'a> Evaluator<'a> {
         if self.moment < Moment::Live {
             return Err(self.too_early(&show::short_expression(expr), expr.span));
         }
+        if let Some(outcome) = self.nested(expr, args, bindings) {
+            return outcome;
+        }
         let parts: Vec<&Expr> = [module, function].into_iter().chain(args).collect();
         let mut values = self.eval_apart(&parts, bindings)?;
         let args = values.split_off(2);
@@ -243,6 +249,9 @@ impl<'a> Evaluator<'a> {
         span: Span,
     ) -> Result<Term, Failure> {
         let mfa = Mfa::of(module, function, args.len());
+        if let Some(failure) = travels(&args, &mfa.text, span) {
+            return Err(failure);
+        }
         let timeout = self.budget.limits.call.min(self.budget.remaining());
         let Some(remote) = self.remote.as_deref_mut() else {
             let diagnostic =
@@ -256,38 +265,39 @@ impl<'a> Evaluator<'a> {
         };
         let value = match remote.call(module, function, args, timeout) {
             Ok(value) => value,
-            Err(RemoteError::Raised {
+            Err(error) => return Err(self.no_answer(error, &mfa, timeout, span)),
+        };
+        self.pay_for(&value, span)?;
+        Ok(value)
+    }
+
+    /// A call that gave neither value nor exception.
+    pub(super) fn no_answer(
+        &self,
+        error: RemoteError,
+        mfa: &Mfa,
+        timeout: Duration,
+        span: Span,
+    ) -> Failure {
+        match error {
+            RemoteError::Raised {
                 class,
                 reason,
                 stack,
-            }) => {
-                return Err(raised(&mfa, &class, reason, stack, span));
-            }
-            Err(RemoteError::Timeout) => {
+            } => raised(mfa, &class, reason, stack, span),
+            RemoteError::Timeout => {
                 let title = format!("`{mfa}` did not return within {timeout:.1?}");
                 let diagnostic = Diagnostic::new(Code::E705, title).label(span, "still running");
-                return Err(Failure::new(
-                    Kind::Limit,
-                    Term::atom("timeout"),
-                    span,
-                    diagnostic,
-                ));
+                Failure::new(Kind::Limit, Term::atom("timeout"), span, diagnostic)
             }
-            Err(RemoteError::Lost(how)) => {
+            RemoteError::Lost(how) => {
                 let title = format!("the connection was lost during `{mfa}`");
                 let diagnostic = Diagnostic::new(Code::E608, title)
                     .label(span, "no answer")
                     .note(how);
-                return Err(Failure::new(
-                    Kind::Lost,
-                    Term::atom("noconnection"),
-                    span,
-                    diagnostic,
-                ));
+                Failure::new(Kind::Lost, Term::atom("noconnection"), span, diagnostic)
             }
-        };
-        self.pay_for(&value, span)?;
-        Ok(value)
+        }
     }
 
     /// E210.
@@ -337,12 +347,12 @@ impl<'a> Evaluator<'a> {
 }
 
 /// A function of the node, for messages.
-struct Mfa {
-    text: String,
+pub(super) struct Mfa {
+    pub(super) text: String,
 }
 
 impl Mfa {
-    fn of(module: &Atom, function: &Atom, arity: usize) -> Self {
+    pub(super) fn of(module: &Atom, function: &Atom, arity: usize) -> Self {
         let module = crate::name::Module::new(module.as_str());
         let function = Term::Atom(function.clone());
         Self {
@@ -358,7 +368,7 @@ impl std::fmt::Display for Mfa {
 }
 
 /// E702 if the called function itself does not exist, else E703 with the stack as notes.
-fn raised(mfa: &Mfa, class: &Atom, reason: Term, stack: Term, span: Span) -> Failure {
+pub(super) fn raised(mfa: &Mfa, class: &Atom, reason: Term, stack: Term, span: Span) -> Failure {
     let class = Class::from_atom(class);
     let frames = stack.as_list().unwrap_or_default();
     let missing = class == Class::Error

@@ -40,6 +40,11 @@ pub trait Remote {
         args: Vec<Term>,
         timeout: Duration,
     ) -> Result<Term, RemoteError>;
+
+    /// Whether calls inside each other may be handed over as one: code of the abstract format for `erl_eval:exprs/3`.
+    fn can_nest(&self) -> bool {
+        false
+    }
 }
 
 /// Why a call in the node gave no value.

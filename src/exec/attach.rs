@@ -218,8 +218,13 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             let back = back.ok_or("the run has recorded no way back");
             not_good(checks, back, mailbox);
         }
+    } else if what.goal == State::Old && ended == State::Old {
+        checks.went_back();
     } else if matches!(ended, State::Old | State::Mixed) && !checks.watch.outcome.errors.is_empty()
     {
+        if checks.watch.outcome.touched {
+            checks.went_back();
+        }
         checks.failed();
     }
 }
@@ -242,7 +247,12 @@ fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
             );
             checks.watch.tell(Kind::Log { warn: true, text });
         }
+    } else if what.goal == State::Old && ended == State::Old {
+        checks.went_back();
     } else if !checks.watch.outcome.errors.is_empty() {
+        if checks.watch.outcome.touched {
+            checks.went_back();
+        }
         checks.failed();
     }
 }

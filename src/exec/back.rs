@@ -3,8 +3,12 @@
 //! Only when the node still runs exactly what that run left: otherwise somebody has upgraded it since,
 //! and going back would undo more than was asked.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use super::acted::Acted;
+use super::check::Scene;
+use super::checks::Checks;
 use super::event::{Event, Kind, State};
 use super::failure;
 use super::interrupt::Interrupt;
@@ -15,7 +19,10 @@ use crate::diag::{Code, Diagnostic};
 use crate::facts::store::hex;
 use crate::name::Module;
 use crate::node::Session;
-use crate::term::Term;
+use crate::plan::Plan;
+use crate::rules::Purge;
+use crate::rules::view::View;
+use crate::term::{Pid, Term};
 
 /// A recorded way back.
 #[derive(Clone, Debug)]
@@ -59,6 +66,89 @@ impl WayBack {
         })
     }
 
+    /// The modules of the recorded job: name, the beam that comes back, its MD5 as it was recorded.
+    pub fn beams(&self) -> Vec<(Module, Option<&[u8]>, Option<[u8; 16]>)> {
+        let recorded = |name: &Term| {
+            let modules = self.begun.get("modules").and_then(Term::as_list);
+            let mut entries = modules.unwrap_or_default().iter();
+            entries.find_map(|entry| match entry.as_tuple() {
+                Some([module, _, old]) if module == name => old.as_bytes()?.try_into().ok(),
+                _ => None,
+            })
+        };
+        let modules = self.job.get("modules").and_then(Term::as_list);
+        let modules = modules.unwrap_or_default().iter().filter_map(|module| {
+            let name = module.get("name")?;
+            let beam = module.get("new").and_then(Term::as_bytes);
+            let md5 = recorded(name);
+            Some((Module::new(name.as_atom()?.as_str()), beam, md5))
+        });
+        modules.collect()
+    }
+
+    /// Folders of the code path that come back.
+    pub fn folders(&self) -> Vec<String> {
+        let lists = self.parts("paths");
+        let folders = lists.iter().filter_map(|one| match one.as_tuple() {
+            Some([_, _, folder]) => folder.to_text(),
+            _ => None,
+        });
+        folders.collect()
+    }
+
+    /// Supervisors whose children are started or stopped on the way.
+    pub fn supervisors(&self) -> BTreeSet<Module> {
+        let all = self.parts("children");
+        let names = all.iter().filter_map(|one| match one.as_tuple() {
+            Some([_, supervisor, _]) => Some(Module::new(supervisor.as_atom()?.as_str())),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// What the steps of one kind are about.
+    fn parts(&self, kind: &str) -> Vec<Term> {
+        let steps = self.job.get("steps").and_then(Term::as_list);
+        let steps = steps.unwrap_or_default().iter().filter_map(|step| {
+            let [_, term] = step.as_tuple()? else {
+                return None;
+            };
+            let [word, list] = term.as_tuple()? else {
+                return None;
+            };
+            word.is_atom(kind).then(|| list.as_list()).flatten()
+        });
+        steps.flatten().cloned().collect()
+    }
+
+    /// What happens to processes in code that has to go: instead of what is recorded.
+    pub fn purging(&mut self, purge: Purge) {
+        let Term::Map(job) = &mut self.job else {
+            return;
+        };
+        let Some(Term::List(modules)) = job.get_mut(&Term::atom("modules")) else {
+            return;
+        };
+        for module in modules {
+            if let Term::Map(module) = module {
+                module.insert(Term::atom("purge"), job::purge_term(purge));
+            }
+        }
+    }
+
+    /// The processes that the agent cannot find, as they are now: those that were recorded may be gone, or belong to
+    /// the node before its restart.
+    pub fn processes(&mut self, now: BTreeMap<Module, Vec<Pid>>) {
+        let Term::Map(job) = &mut self.job else {
+            return;
+        };
+        let each = now.into_iter().map(|(module, pids)| {
+            let pids = Term::list(pids.into_iter().map(Term::Pid));
+            Term::tuple([Term::atom(module.as_str()), pids])
+        });
+        job.insert(Term::atom("processes"), Term::list(each));
+    }
+
     /// The modules that are not what the run left, with what they are now.
     pub fn differing(&self, now: &dyn Fn(&Module) -> Option<[u8; 16]>) -> Vec<String> {
         let shown =
@@ -77,41 +167,62 @@ impl WayBack {
     }
 }
 
+/// A node that goes back now.
+pub struct Going<'a> {
+    /// The connection.
+    pub session: &'a Session,
+    /// The name of this run.
+    pub run: &'a str,
+    /// Who wants it.
+    pub owner: &'a str,
+    /// The run that is undone.
+    pub undone: &'a str,
+    /// The way.
+    pub way: &'a WayBack,
+    /// Its plan, with the hooks `on rollback`; one without any when it cannot be read.
+    pub plan: &'a Plan,
+    /// The node's facts.
+    pub view: View<'a>,
+    /// What hooks of the run that is undone have done.
+    pub acted: Acted,
+    /// Who may ask for the end.
+    pub interrupt: &'a Interrupt,
+}
+
 /// Goes back on a node. The outcome's state is `Old` after a success.
-pub fn back(
-    session: &Session,
-    run: &str,
-    owner: &str,
-    way: &WayBack,
-    interrupt: &Interrupt,
-    sink: &mut dyn FnMut(&Event),
-) -> Outcome {
-    let explain = |reason: &Term| failure::of(reason);
-    let mut watch = Watch::new(session, run, interrupt, &explain, sink);
-    let title = "going back".to_owned();
-    watch.tell(Kind::Started {
-        run: run.to_owned(),
-        title,
+pub fn back(what: &Going<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
+    let explain = |reason: &Term| failure::of_rollback(reason, what.undone);
+    let (session, way) = (what.session, what.way);
+    let watch = Watch::new(session, what.run, what.interrupt, &explain, sink);
+    let mut checks = Checks::new(Scene::new(what.plan, session, what.view), watch, false);
+    checks.watch.tell(Kind::Started {
+        run: what.run.to_owned(),
+        title: "going back".to_owned(),
     });
     let mailbox = session.mailbox();
-    let job = job::begun(&way.job, run, owner, Some(mailbox.pid()));
-    watch.outcome.state = State::New;
-    if let Some(agent) = watch.start(&mailbox, &job) {
+    let job = job::begun(&way.job, what.run, what.owner, Some(mailbox.pid()));
+    checks.watch.outcome.state = State::New;
+    checks.watch.outcome.acted = what.acted.clone();
+    if let Some(agent) = checks.watch.start(&mailbox, &job) {
         let began = Instant::now();
-        watch.outcome.state = watch.until_finished(&mailbox, &way.steps);
-        if watch.outcome.state == State::New && watch.outcome.errors.is_empty() {
+        checks.watch.outcome.state = checks.watch.until_finished(&mailbox, &way.steps);
+        if checks.watch.outcome.state == State::New && checks.watch.outcome.errors.is_empty() {
             let told = Diagnostic::new(Code::E609, "the node stayed as it was");
-            watch.fail(told.note(format!("after {:?}", began.elapsed())));
+            let told = told.note(format!("after {:?}", began.elapsed()));
+            checks.watch.fail(told);
         }
-        if watch.outcome.state != State::Unknown {
+        checks.went_back();
+        if checks.watch.outcome.state != State::Unknown {
             let wanted = way
                 .job
                 .get("persist")
                 .is_some_and(|word| word.is_atom("asked"));
-            let persist = wanted && watch.outcome.errors.is_empty();
-            watch.settle(&agent, &mailbox, persist);
+            // The old code runs, whatever a hook thinks of it: the disk must not differ from that.
+            let failed = !checks.watch.outcome.errors.is_empty();
+            let persist = wanted && (!failed || checks.watch.outcome.hook_back_failed);
+            checks.watch.settle(&agent, &mailbox, persist);
         }
     }
-    watch.finished(way.expected.len());
-    watch.outcome
+    checks.watch.finished(way.expected.len());
+    checks.watch.outcome
 }

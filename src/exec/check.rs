@@ -33,6 +33,10 @@ impl Remote for OnNode<'_> {
         });
         answer.map_err(remote_error)
     }
+
+    fn can_nest(&self) -> bool {
+        true
+    }
 }
 
 /// A call that gave no value, as the language sees it: what came and cannot be read is an exception of the call.
@@ -126,7 +130,7 @@ impl<'a> Scene<'a> {
         let result = Evaluator::new(Moment::Live, &self.functions)
             .with_world(&mut world)
             .with_remote(&mut remote)
-            .eval(body, &mut bindings)
+            .hook(body, &mut bindings)
             .map_err(|failure| failure.diagnostic);
         *said = world.said;
         result

@@ -151,15 +151,11 @@ impl<'a, 'b> Checks<'a, 'b> {
 
     /// Runs the hooks of a moment; `false` when one failed.
     pub(super) fn hooks(&mut self, when: When, more: &[(&str, Term)]) -> bool {
-        let name = match when {
-            When::Before => "before upgrade",
-            When::After => "after upgrade",
-            When::Failure => "on failure",
-            When::BeforeRollout => "before rollout",
-            When::AfterRollout => "after rollout",
-            // The node asks for these.
-            When::Step => return true,
-        };
+        // The node asks for those at steps.
+        if when == When::Step {
+            return true;
+        }
+        let name = when.words();
         let plan = self.scene.plan;
         for hook in plan.hooks.iter().filter(|hook| hook.when == when) {
             match self.scene.holds(&hook.tail) {
@@ -180,7 +176,8 @@ impl<'a, 'b> Checks<'a, 'b> {
                 took: began.elapsed(),
             });
             if let Err(mut diagnostic) = result {
-                if matches!(when, When::After | When::AfterRollout) && self.gone(true) {
+                use When::{After, AfterRollout, Rollback};
+                if matches!(when, After | AfterRollout | Rollback) && self.gone(true) {
                     return false;
                 }
                 diagnostic.notes.push(format!("in a hook `{name}`"));
@@ -251,6 +248,18 @@ impl<'a, 'b> Checks<'a, 'b> {
         let mut verifies = self.scene.plan.verifies.iter();
         !self.verify
             || verifies.all(|check| check.rollout != rollout || self.check(check, true, until))
+    }
+
+    /// `on rollback`: the node has gone back after the switch, and everybody runs again. What no hook undoes is told.
+    pub(super) fn went_back(&mut self) {
+        if self.watch.outcome.state != State::Old {
+            return;
+        }
+        if !self.hooks(When::Rollback, &[]) {
+            self.watch.outcome.hook_back_failed = self.watch.outcome.state == State::Old;
+        } else if let Some(told) = self.watch.outcome.acted.warning() {
+            self.watch.tell(Kind::Diagnostic(Box::new(told)));
+        }
     }
 
     /// `on failure`, with the first error as its `Reason`.

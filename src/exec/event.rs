@@ -167,7 +167,7 @@ pub enum Kind {
     },
     /// A hook ran.
     Hook {
-        /// `before upgrade`, `after upgrade`, `on failure`.
+        /// `before upgrade`, `after upgrade`, `on failure`, `on rollback`.
         name: &'static str,
         /// Whether it ran through.
         ok: bool,

@@ -33,6 +33,19 @@ pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
     }
 }
 
+/// The diagnostic for a reason in a rollback of a recorded run, which takes a flag and no line of a plan.
+pub fn of_rollback(reason: &Term, run: &str) -> Diagnostic {
+    let (tag, _) = parts(reason);
+    let told = of(reason);
+    if tag != "old_code_in_use" {
+        return told;
+    }
+    told.note("nothing was changed").help(format!(
+        "let them end and run it again, wait longer: `updo rollback {run} --purge 1m`,\n\
+         or end them: `updo rollback {run} --purge brutal`"
+    ))
+}
+
 /// A reason's tag and what it is about.
 fn parts(reason: &Term) -> (String, Term) {
     let reason = reason.get("reason").unwrap_or(reason);

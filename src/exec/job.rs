@@ -203,7 +203,7 @@ fn beam_term(beam: Option<&Beam>) -> Term {
     )
 }
 
-fn purge_term(purge: Purge) -> Term {
+pub(super) fn purge_term(purge: Purge) -> Term {
     match purge {
         Purge::Defer => Term::atom("defer"),
         Purge::Soft => Term::atom("soft"),

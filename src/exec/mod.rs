@@ -1,6 +1,7 @@
 //! Execution: hands the finished script and the object code to a process inside the node, then only
 //! watches. The client never drives suspend, load and resume itself, so that losing it loses nothing.
 
+pub mod acted;
 pub mod attach;
 pub mod back;
 pub mod check;

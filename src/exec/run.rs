@@ -128,6 +128,9 @@ impl Run<'_, '_> {
         } else if matches!(ended, State::Old | State::Mixed)
             && !self.checks.watch.outcome.errors.is_empty()
         {
+            if self.checks.watch.outcome.touched {
+                self.checks.went_back();
+            }
             self.checks.failed();
         }
         if self.checks.watch.outcome.state != State::Unknown {
@@ -201,4 +204,5 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
         took: began.elapsed(),
         processes: None,
     });
+    checks.went_back();
 }

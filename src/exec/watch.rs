@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::acted::Acted;
 use super::event::{Event, Kind, State, StepKind};
 use super::interrupt::{Interrupt, LOOK};
 use super::steps::Step;
@@ -33,6 +34,10 @@ pub struct Outcome {
     pub lost: bool,
     /// Whether somebody else holds the node's lock.
     pub locked: bool,
+    /// The hooks that have acted, and whether that is undone.
+    pub acted: Acted,
+    /// Whether the old code is back and a hook `on rollback` failed.
+    pub hook_back_failed: bool,
 }
 
 impl Outcome {
@@ -47,6 +52,8 @@ impl Outcome {
             touched: false,
             lost: false,
             locked: false,
+            acted: Acted::default(),
+            hook_back_failed: false,
         }
     }
 
@@ -149,6 +156,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         if let Kind::Diagnostic(diagnostic) = &kind {
             self.outcome.lost |= diagnostic.code.ends_processes();
         }
+        self.outcome.acted.event(&kind);
         let node: NodeName = self.session.node().clone();
         (self.sink)(&Event {
             seq: self.seq,

@@ -5,6 +5,7 @@
 //! [`app`] application files; [`diff`] compares two versions. `live` asks the node, one round trip per
 //! question. Both sides give the same [`beam::BeamFacts`] vocabulary, so that old and new can be compared.
 
+pub mod anew;
 pub mod app;
 mod archive;
 pub mod beam;

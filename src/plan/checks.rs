@@ -23,6 +23,7 @@ impl Resolver<'_> {
             HookMoment::BeforeUpgrade => When::Before,
             HookMoment::AfterUpgrade => When::After,
             HookMoment::OnFailure => When::Failure,
+            HookMoment::OnRollback => When::Rollback,
             HookMoment::BeforeRollout => When::BeforeRollout,
             HookMoment::AfterRollout => When::AfterRollout,
             HookMoment::Before(_) | HookMoment::After(_) => When::Step,

@@ -26,6 +26,7 @@ impl Resolver<'_> {
         known(options, "code", &words::words(words::CODE), &mut self.said);
         for pair in options {
             match pair.key.value.as_str() {
+                "earlier" => self.plan.earlier = self.switch("earlier", pair),
                 "env" => self.plan.env = self.switch("env", pair),
                 "newest" | "from" | "update_paths" if push.is_none() => self.libraries(pair),
                 "persist" if push.is_some() => self.plan.persist = self.switch("persist", pair),

@@ -131,6 +131,8 @@ pub enum When {
     After,
     /// `on failure`.
     Failure,
+    /// `on rollback`: the old code and states are back, and everybody runs again.
+    Rollback,
     /// At a step of the script.
     Step,
     /// `before rollout`: once, on the first node.
@@ -139,7 +141,22 @@ pub enum When {
     AfterRollout,
 }
 
-/// `before upgrade -> …`, `after upgrade -> …`, `on failure -> …`, `before load S -> …`
+impl When {
+    /// How the plan says it; a hook at a step is named by its step.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Before => "before upgrade",
+            Self::After => "after upgrade",
+            Self::Failure => "on failure",
+            Self::Rollback => "on rollback",
+            Self::Step => "at a step",
+            Self::BeforeRollout => "before rollout",
+            Self::AfterRollout => "after rollout",
+        }
+    }
+}
+
+/// `before upgrade -> …`, `after upgrade -> …`, `on failure -> …`, `on rollback -> …`, `before load S -> …`
 #[derive(Clone, Debug)]
 pub struct Hook {
     /// When.
@@ -251,6 +268,8 @@ pub struct Plan {
     pub libraries: Libraries,
     /// `code push … #{persist => true}`: whether the beams are written to the node's disk as well.
     pub persist: bool,
+    /// Whether beams of an earlier version of what runs are taken all the same (E628).
+    pub earlier: bool,
     /// `old from`.
     pub old_from: Vec<Patterns>,
     /// Constants and parameters.

@@ -42,6 +42,7 @@ pub(super) fn resolve(
         env: false,
         libraries: Libraries::default(),
         persist: false,
+        earlier: false,
         old_from: Vec::new(),
         constants: Bindings::new(),
         functions: BTreeMap::new(),

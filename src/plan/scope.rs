@@ -143,13 +143,13 @@ pub(super) fn check(names: &Names, exprs: &[Expr], said: &mut Vec<Diagnostic>) {
     Scope::new(names, Moment::Live, said).exprs(exprs);
 }
 
-/// Looks at the body of a hook; `more` are variables that it is given.
+/// Looks at the body of a hook, in which every expression is a condition too; `more` are variables that it is given.
 pub(super) fn hook(names: &Names, exprs: &[Expr], more: &[&str], said: &mut Vec<Diagnostic>) {
     let mut scope = Scope::new(names, Moment::Live, said);
     scope
         .bound
         .extend(more.iter().map(|name| (*name).to_owned()));
-    scope.sequence(exprs);
+    scope.exprs(exprs);
 }
 
 /// Looks at a function of the plan, which sees its arguments and the constants.

@@ -103,6 +103,7 @@ pub const CODE: &[Opt] = &[
     opt("newest", "on disk: the newest `NAME-VSN` beside the running one; a list of applications, or `all`", &["all"]),
     opt("from", "on disk: another folder of applications on the node", &[]),
     opt("update_paths", "with `from`, `true`: the code path of applications in which nothing differs is switched too", SWITCH),
+    opt("earlier", "`true`: beams of an earlier version of what runs are taken all the same", SWITCH),
     opt("persist", "with `push`, `true`: the beams are also written to the node's disk after success", SWITCH),
     opt("replace", "not carried out (E110)", SWITCH),
 ];
@@ -155,7 +156,7 @@ pub const STATEMENTS: &[Statement] = &[
     statement("verify", "verify \"text\" #{within => 10s} -> Body", "must hold afterwards", CHECK, &[]),
     statement("before", "before upgrade -> Body, before load S -> Body", "runs on the node before the upgrade or a step of it", &[], STEPS),
     statement("after", "after upgrade -> Body, after load S -> Body", "runs on the node after the upgrade or a step of it", &[], STEPS),
-    statement("on", "on failure -> Body", "runs after a failure; Reason is bound", &[], &["failure"]),
+    statement("on", "on failure -> Body, on rollback -> Body", "runs after a failure (Reason is bound), or when the old code is back", &[], &["failure", "rollback"]),
     statement("plan", "plan \"Title\" #{ticket => …, owner => …, risk => high}", "the title", PLAN, &[]),
     statement("updo", "updo \">= 0.1\"", "the version of updo that the plan needs", &[], &[]),
     statement("include", "include \"path.updo\"", "statements of another file", &[], &[]),

@@ -65,6 +65,11 @@ impl Live<'_> {
 }
 
 impl Remote for Live<'_> {
+    /// Which function of several gets which arguments is only known when they come one after the other.
+    fn can_nest(&self) -> bool {
+        !self.read_only
+    }
+
     fn call(
         &mut self,
         module: &Atom,

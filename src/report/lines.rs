@@ -3,6 +3,7 @@
 use super::paint::{bad, count, good, hint, look, mark, name, time};
 use crate::diag::render::{Style, render};
 use crate::diag::{SourceMap, safe};
+use crate::exec::acted::Acted;
 use crate::exec::{Event, Kind, State, StepKind};
 use crate::name::NodeName;
 
@@ -129,11 +130,14 @@ pub struct Course {
     pub touched: bool,
     /// Whether processes ended on the way that would have gone on without the run.
     pub lost: bool,
+    /// The hooks that have acted, and whether that is undone.
+    pub acted: Acted,
 }
 
 impl Course {
     /// The next event.
     pub fn event(&mut self, event: &Event) {
+        self.acted.event(&event.kind);
         match &event.kind {
             Kind::Started { run, .. } => {
                 *self = Self {
@@ -215,11 +219,17 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
                 false => format!(" {dot} suspended {}", time(*suspended)),
             };
             let word = look(style, word);
-            let what = match course.lost {
-                true => "has its old code and states back, without the processes named above",
-                false => "is as before",
+            let left = course.touched.then(|| course.acted.words()).flatten();
+            let back = "old code and states are back";
+            let what = match (course.lost, left) {
+                (false, None) => format!("{node} is as before"),
+                (false, Some(left)) => format!("{node}: {back} {dot} {left}"),
+                (true, None) => format!("{node}: {back}, without the processes named above"),
+                (true, Some(left)) => {
+                    format!("{node}: {back}, without the processes named above {dot} {left}")
+                }
             };
-            format!("{word}  {node} {what}{stood} {dot} run {run}")
+            format!("{word}  {what}{stood} {dot} run {run}")
         }
         State::Mixed | State::Unknown => neither(*state, node, run, style),
     })

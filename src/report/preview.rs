@@ -397,15 +397,8 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
     listed(out, "  before   require ", &names(&plan.requires), style);
     listed(out, "  after    verify ", &names(&plan.verifies), style);
     let hook = |hook: &Hook| {
-        let when = match hook.when {
-            When::Before => "before upgrade",
-            When::After => "after upgrade",
-            When::Failure => "on failure",
-            When::BeforeRollout => "before rollout",
-            When::AfterRollout => "after rollout",
-            // It stands above, where the script has it.
-            When::Step => return None,
-        };
+        // A hook at a step is above, where the script has it.
+        let when = (hook.when != When::Step).then(|| hook.when.words())?;
         let place = hint(style, &place(shown.sources(), hook.span));
         Some(format!("{when}  {place}"))
     };
@@ -448,6 +441,9 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         }
     }
     let _ = writeln!(out, "  undo     {}", below::undo(shown, style));
+    if let Some(text) = below::effects(shown, style) {
+        let _ = writeln!(out, "           {text}");
+    }
 }
 
 /// What happens when the new node is not as it should be, and when it takes too long.

@@ -190,6 +190,13 @@ impl Records {
         })
     }
 
+    /// Whether another updo is writing a record right now: its run is going on, wherever it has come to.
+    pub fn is_written(&self, summary: &Summary) -> bool {
+        let path = self.folder.join(&summary.run).join("events.jsonl");
+        let file = File::options().append(true).open(path);
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The way back of a run.
     pub fn back(&self, run: &str) -> Option<Term> {
         self.term(run, "back.etf")

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::diag::{Code, Diagnostic};
 use crate::exec::{Event, Kind, Slow, State, StepKind};
 use crate::name::NodeName;
+use crate::plan::When;
 
 /// The event of a line; `None` for the head of a stream and for what a newer updo has added.
 pub fn read(line: &Value) -> Option<Event> {
@@ -179,10 +180,19 @@ fn millis(value: &Value) -> Option<Duration> {
 }
 
 fn hook(name: &str) -> &'static str {
-    ["before upgrade", "after upgrade", "on failure"]
-        .into_iter()
-        .find(|known| *known == name)
-        .unwrap_or("hook")
+    use When::{After, AfterRollout, Before, BeforeRollout, Failure, Rollback};
+    [
+        Before,
+        After,
+        Failure,
+        Rollback,
+        BeforeRollout,
+        AfterRollout,
+    ]
+    .map(When::words)
+    .into_iter()
+    .find(|known| *known == name)
+    .unwrap_or("hook")
 }
 
 fn step(word: &str) -> Option<StepKind> {

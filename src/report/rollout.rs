@@ -138,7 +138,10 @@ impl Board {
         };
         let dot = if style.unicode { "·" } else { "-" };
         let words = match outcome.state {
-            _ if back && wished => "as before".to_owned(),
+            _ if back && wished => match outcome.acted.words() {
+                None => "as before".to_owned(),
+                Some(left) => format!("old code and states are back {dot} {left}"),
+            },
             State::New if wished => {
                 let verified = if row.verified {
                     format!(" {dot} verified")
@@ -286,7 +289,10 @@ fn meaning(outcome: &Outcome, run: &str) -> String {
         State::Old if outcome.lost => {
             "rolled back: old code and states, some processes ended".to_owned()
         }
-        State::Old if outcome.touched => "rolled back, as before".to_owned(),
+        State::Old if outcome.touched => match outcome.acted.words() {
+            None => "rolled back, as before".to_owned(),
+            Some(left) => format!("rolled back; {left}"),
+        },
         State::Old => "not upgraded, as before".to_owned(),
         State::Mixed => "needs a person".to_owned(),
         State::Unknown => format!("goes on by itself: updo attach {run}"),

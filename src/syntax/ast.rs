@@ -275,6 +275,8 @@ pub enum Moment {
     After(Step),
     /// `on failure`.
     OnFailure,
+    /// `on rollback`.
+    OnRollback,
 }
 
 /// One clause of a plan function.

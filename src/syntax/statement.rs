@@ -452,6 +452,7 @@ fn moment(words: &[Rule], step: Option<Step>) -> Moment {
         (Some(step), true) => Moment::Before(step),
         (Some(step), false) => Moment::After(step),
         (None, _) if has(Rule::kw_failure) => Moment::OnFailure,
+        (None, _) if has(Rule::kw_rollback) => Moment::OnRollback,
         (None, true) if has(Rule::kw_upgrade) => Moment::BeforeUpgrade,
         (None, false) if has(Rule::kw_upgrade) => Moment::AfterUpgrade,
         (None, true) => Moment::BeforeRollout,

@@ -74,3 +74,75 @@ fn a_call_that_takes_too_long_ends_on_the_node_too() {
     told.says(&["E705"]);
     node.await_true(&format!("[] =:= {sleepers}"));
 }
+
+/// Calls inside each other are carried out on the node in one process: what cannot leave it never does. What is raised is
+/// told of the call that raised it.
+#[test]
+fn calls_inside_each_other_stay_on_the_node() {
+    let (node, desk) = (TestNode::shared(), Desk::new());
+    for (expression, value) in [
+        ("counters:get(counters:new(3, []), 1)", "0"),
+        ("lists:nth(2, [x, ets:info(ets:new(t, []), size)])", "0"),
+        (
+            "maps:to_list(#{a => lists:seq(1, 2), lists:max([b]) => {lists:sum([1 + 1, 3])}})",
+            "[{a,[1,2]},{b,{5}}]",
+        ),
+        ("lists:seq(1, 1 + lists:max([1, 2]))", "[1,2,3]"),
+        (
+            "X = [1, 2], lists:append([lists:reverse(X) | lists:map(fun lists:reverse/1, [X])])",
+            "[2,1,2,1]",
+        ),
+        ("catch lists:last(lists:nthtail(1, [x]))", "{'EXIT',"),
+    ] {
+        let ran = desk.eval(&node, expression).run().exits(0);
+        assert!(ran.stdout.trim().starts_with(value), "{expression}: {ran}");
+    }
+    for (expression, texts) in [
+        (
+            "lists:append([lists:seq(1, 2), lists:nth(9, lists:seq(1, 3))])",
+            ["E703", "`lists:nth/2` raised"],
+        ),
+        (
+            "lists:no_such(lists:seq(1, 3))",
+            ["E702", "`lists:no_such/1` is undefined"],
+        ),
+        (
+            "lists:sum(erlang:throw(lists:max([no])))",
+            ["E703", "`erlang:throw/1` raised `throw:no`"],
+        ),
+    ] {
+        let ran = desk.eval(&node, expression).run();
+        assert_ne!(ran.code, Some(0), "{ran}");
+        let ran = ran.says(&texts);
+        assert!(!ran.stderr.contains("erl_eval"), "{ran}");
+    }
+}
+
+/// References into the node's memory are told apart from all others, on this node as it is.
+#[test]
+fn a_value_that_cannot_leave_the_node_is_refused() {
+    let (node, desk) = (TestNode::shared(), Desk::new());
+    for resource in [
+        "counters:new(1, [])",
+        "counters:new(1, [write_concurrency])",
+        "atomics:new(1, [])",
+        "ets:new(t, [])",
+        "zlib:open()",
+    ] {
+        let text = format!("R = {resource}, erlang:phash2(R)");
+        let ran = desk.eval(&node, &text).run();
+        assert_ne!(ran.code, Some(0), "{ran}");
+        ran.says(&["E707", "`erlang:phash2/1`", "inside each other"]);
+        let text = format!("erlang:is_integer(erlang:phash2({resource}))");
+        desk.eval(&node, &text).run().exits(0).prints(&["true"]);
+    }
+    for ordinary in [
+        "erlang:make_ref()",
+        "erlang:send_after(100000, whereis, x)",
+        "erlang:monitor(process, init)",
+        "[erlang:make_ref() || _ <- lists:seq(1, 50)]",
+    ] {
+        let text = format!("R = {ordinary}, is_integer(erlang:phash2(R))");
+        desk.eval(&node, &text).run().exits(0).prints(&["true"]);
+    }
+}

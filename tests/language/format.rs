@@ -256,6 +256,7 @@ fn any_statement() -> impl Strategy<Value = String> {
         1 => (step.clone(), expression(), tail.clone()).prop_map(|(s, e, t)| format!("before {s}{t} -> {e}")),
         1 => (step, tail).prop_map(|(s, t)| format!("insert {{apply, {{m, f, []}}}} after {s}{t}")),
         1 => expression().prop_map(|e| format!("on failure -> m:page(Reason, {e})")),
+        1 => expression().prop_map(|e| format!("on rollback -> m:put({e})")),
     ]
 }
 

@@ -161,6 +161,8 @@ pub struct Options {
     pub args: Vec<String>,
     /// Beginning of the name, `x` by default.
     pub prefix: Option<String>,
+    /// The whole name: that of a node that has ended, to start it again.
+    pub name: Option<String>,
     /// How to connect to a node whose arguments make it speak TLS.
     pub tls: Option<Tls>,
 }
@@ -215,7 +217,8 @@ impl TestNode {
             Options { long: true, .. } => "127.0.0.1",
             _ => "localhost",
         };
-        let name = format!("{prefix}{}n{number}@{host}", std::process::id());
+        let fresh = || format!("{prefix}{}n{number}@{host}", std::process::id());
+        let name = options.name.clone().unwrap_or_else(fresh);
         let command = command_line(options, &name);
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let port = epmd.port.to_string();

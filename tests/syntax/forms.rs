@@ -360,6 +360,7 @@ fn relations_places_and_moments() {
         Moment::AfterRollout
     );
     assert_eq!(moment("on failure"), Moment::OnFailure);
+    assert_eq!(moment("on rollback"), Moment::OnRollback);
     assert!(
         matches!(moment("after code_change [a, b]"), Moment::After(step) if step.kind.is_some())
     );

@@ -43,9 +43,14 @@ impl Plan {
         Self::push(&bank().two, &bank().one, extra)
     }
 
-    /// Version 1 is pushed over version 2.
+    /// Version 1 is pushed over version 2: a new version that happens to be the earlier one.
     pub fn back(extra: &str) -> Self {
-        Self::push(&bank().one, &bank().two, extra)
+        let (one, two) = (&bank().one, &bank().two);
+        let code = format!("code push [{one:?}] #{{earlier => true}}. old from {two:?}.");
+        Self {
+            code,
+            ..Self::on_disk(extra)
+        }
     }
 
     /// Another option of the accounts.

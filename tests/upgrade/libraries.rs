@@ -335,3 +335,39 @@ fn the_documented_release() {
     assert_eq!(node.eval_text("depot_fax:send(page)"), "{sent,1}");
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
 }
+
+/// A folder that is gone cannot come back: told before anything is touched.
+#[test]
+fn a_rollback_wants_its_folder() {
+    let site = Site::new();
+    let (node, desk) = (&site.node, Desk::new());
+    site.install("lib/depot-2", &depot().two, "2");
+    let plan = site.plan(
+        &desk,
+        "newest => all",
+        "module depot_sup #{children => #{stop => [fax]}} because \"nobody sends faxes\".",
+    );
+    let run = desk
+        .on(node, &["run", &plan, "--yes"])
+        .run()
+        .exits(0)
+        .name();
+    site.is_in("lib/depot-2");
+    let (one, aside) = (
+        site.dir.path().join("lib/depot-1"),
+        site.dir.path().join("aside"),
+    );
+    fs::rename(&one, &aside).expect("it can be moved");
+    let before = node.eval_text(LOADED);
+    let gone = format!("the code path: {}/ebin is not a folder", one.display());
+    desk.on(node, &["rollback", &run, "--yes"])
+        .run()
+        .exits(11)
+        .says(&["E627", &gone, "nothing was changed"]);
+    assert_eq!(node.eval_text(LOADED), before);
+    assert_eq!(site.state(), "{stock,7,crates}");
+    fs::rename(&aside, &one).expect("it can be moved back");
+    desk.on(node, &["rollback", &run, "--yes"]).run().exits(0);
+    site.is_in("lib/depot-1");
+    assert_eq!(site.state(), "{stock,7}");
+}

@@ -2,6 +2,7 @@
 
 use super::super::complete;
 use crate::plan::rollout::{Pause, Share, share};
+use crate::rules::Purge;
 use crate::term::Term;
 use clap::builder::FalseyValueParser;
 use clap_complete::engine::ArgValueCompleter;
@@ -168,6 +169,19 @@ pub struct Rollback {
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
+    /// Processes in code that has to go: wait so long for them, `soft` for not at all, `brutal` to end them
+    #[arg(long, value_name = "soft|brutal|TIME", default_value = "5s", value_parser = purge)]
+    pub purge: Purge,
+}
+
+fn purge(text: &str) -> Result<Purge, String> {
+    match text {
+        "soft" => Ok(Purge::Soft),
+        "brutal" => Ok(Purge::Brutal),
+        _ => humantime::parse_duration(text)
+            .map(Purge::Wait)
+            .map_err(|why| format!("`soft`, `brutal` or a time such as `30s`: {why}")),
+    }
 }
 
 /// `updo attach`

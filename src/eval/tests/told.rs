@@ -98,3 +98,23 @@ fn patterns_and_guards_refuse_what_they_cannot_hold() {
         "a"
     );
 }
+
+/// Counters, atomics, tables and other resources: nothing keeps them alive while they are here.
+#[test]
+fn what_cannot_leave_the_node_is_not_sent_back() {
+    for text in [
+        "R = shop:counter(), shop:echo(R)",
+        "R = shop:counter(), shop:echo([#{a => {1, R}} | x])",
+        "C = [shop:counter() || _ <- [1, 2]], shop:echo(C)",
+    ] {
+        let failure = failure(text);
+        assert_eq!(failure.diagnostic.code.as_str(), "E707", "{text}");
+        let title = &failure.diagnostic.title;
+        assert!(title.contains("`shop:echo/1`"), "{title}");
+        // The plan is wrong, not the node.
+        assert_ne!(failure.kind, Kind::Raised);
+    }
+    // Ordinary references survive the way.
+    let echoed = value("R = shop:timer(), [R] = shop:echo(R), is_reference(R)");
+    assert_eq!(echoed, "true");
+}

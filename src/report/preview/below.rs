@@ -9,7 +9,7 @@ use super::{Shown, is_one_way};
 use crate::diag::render::Style;
 use crate::facts::change::Changed;
 use crate::name::Module;
-use crate::plan::Windows;
+use crate::plan::{When, Windows};
 use crate::rules::{Change, Ruleset};
 use crate::script::low::Low;
 use crate::script::lower::{By, Ranks, running, suspended, switched};
@@ -173,6 +173,37 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
             missing.join(", ")
         ),
     )
+}
+
+/// Hooks whose effects no way back would undo: those that act, when the plan has no `on rollback`.
+pub(super) fn effects(shown: &Shown<'_>, style: Style) -> Option<String> {
+    let hooks = &shown.plan.hooks;
+    if hooks.iter().any(|hook| hook.when == When::Rollback) {
+        return None;
+    }
+    let around = hooks
+        .iter()
+        .filter(|hook| matches!(hook.when, When::Before | When::After))
+        .map(|hook| hook.when.words());
+    let steps = shown
+        .script
+        .inserted
+        .iter()
+        .filter_map(|(low, _)| match low {
+            Low::Hook { name, .. } => Some(name.as_str()),
+            _ => None,
+        });
+    let mut names: Vec<&str> = Vec::new();
+    for name in around.chain(steps) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let text = format!(
+        "not undone: what hooks do ({}); the plan has no `on rollback`",
+        names.join(", ")
+    );
+    (!names.is_empty()).then(|| look(style, &text))
 }
 
 /// Where code and configuration will come from.

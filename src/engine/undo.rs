@@ -1,0 +1,326 @@
+//! Undoing a recorded run: what is looked at before anything is asked, and the run that goes back.
+//!
+//! Takes a record and a connection. Everything that a way back needs is checked first: the code that the node runs,
+//! the beams that come back, folders of the code path, supervisors of children. What lacks is told, and nothing is
+//! touched.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Engine, Settings, now, owner, run_id};
+use crate::diag::{Code, Diagnostic, Result};
+use crate::exec::acted::Acted;
+use crate::exec::back::{self, Going, WayBack};
+use crate::exec::{Event, Outcome, State};
+use crate::facts::anew;
+use crate::facts::beam::BeamFacts;
+use crate::facts::change::ChangeSet;
+use crate::facts::live::{self, NodeFacts};
+use crate::name::Module;
+use crate::node::{Session, agent, evaluate};
+use crate::plan::When;
+use crate::report::record::{Records, Summary};
+use crate::report::{json, replay};
+use crate::rules::Purge;
+use crate::rules::view::View;
+use crate::term::Term;
+
+/// How long processes may take to leave the code that has to go, when nobody says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many things are named one by one.
+const NAMED: usize = 8;
+
+/// How long a question about processes may take.
+const QUESTION: Duration = Duration::from_secs(60);
+
+/// Processes in the code that has to go before old code can come back.
+const IN_OLD_CODE: &str = "[{M, P, case process_info(P, [current_function, registered_name]) of
+    [{_, C}, {_, N}] -> {proc_lib:translate_initial_call(P), C, N}; _ -> gone end}
+ || M <- Modules, erlang:check_old_code(M), P <- processes(), P =/= self(), erlang:check_process_code(P, M)].";
+
+/// A recorded run that can be undone on a node as it is now.
+pub struct Undo {
+    /// The connection.
+    pub session: Session,
+    /// The run that is undone.
+    pub summary: Summary,
+    /// The way back.
+    pub way: WayBack,
+    /// The node's facts.
+    pub facts: NodeFacts,
+    /// What hooks of the run have done.
+    pub acted: Acted,
+    /// The plan as it was recorded, with its hooks `on rollback`; one without any when it cannot be read any more.
+    pub engine: Engine,
+    /// Whether it is the recorded plan.
+    pub readable: bool,
+}
+
+impl Undo {
+    /// Looks whether a node can go back: nobody else is at work, it is what the run has left, and everything that the
+    /// way back needs is there. `changed` are title and help when the node is something else.
+    ///
+    /// # Errors
+    /// E505 when a run is going on, E602 with the modules that differ, E627 with what lacks; E508 when the node does not
+    /// answer.
+    pub fn ready(
+        settings: &Settings,
+        session: Session,
+        summary: Summary,
+        way: WayBack,
+        changed: (String, &str),
+    ) -> Result<Self> {
+        let mut way = way;
+        let records = settings.records();
+        unlocked(&records, &session, &summary)?;
+        let facts = live::gather(&session)?;
+        unchanged(&session, &facts, &way, changed)?;
+        lacking(&session, &facts, &summary, &way)?;
+        let modules: BTreeSet<Module> = way.expected.iter().map(|(m, _)| m.clone()).collect();
+        way.processes(anew::wrapped(&session, &facts, &modules)?);
+        way.purging(Purge::Wait(PATIENCE));
+        let recorded = Engine::of_record(&summary, settings.clone());
+        let readable = recorded.is_some();
+        let bare = || Engine::open_text("plan \"without hooks\".", settings.clone()).engine;
+        let engine = recorded
+            .or_else(bare)
+            .ok_or_else(|| Diagnostic::new(Code::E900, "a plan of one statement cannot be read"))?;
+        Ok(Self {
+            acted: acted(&records, &summary.run),
+            engine,
+            readable,
+            session,
+            summary,
+            way,
+            facts,
+        })
+    }
+
+    /// W621: hooks of the run whose effects will not be undone. Told before anything is asked.
+    pub fn warning(&self) -> Option<Diagnostic> {
+        let told = self.acted.warning()?;
+        if !self.readable {
+            let why =
+                "the recorded plan cannot be read any more; a hook `on rollback` of it is not run";
+            return Some(told.note(why).help(
+                "are its included files there? parameters without a value are given by --set Name=value",
+            ));
+        }
+        let hooks = &self.engine.plan.hooks;
+        let undone = hooks.iter().any(|hook| hook.when == When::Rollback);
+        (!undone).then_some(told)
+    }
+
+    /// Processes that a brutal purge would end: each in words.
+    ///
+    /// # Errors
+    /// E508 when the node does not answer.
+    pub fn in_the_way(&self) -> Result<Vec<String>> {
+        let modules = self.way.expected.iter();
+        let modules = modules.map(|(module, _)| Term::atom(module.as_str()));
+        let bindings = [("Modules", Term::list(modules))];
+        let found = evaluate(&self.session, IN_OLD_CODE, &bindings, QUESTION)
+            .map_err(|error| error.diagnostic("looking for processes in old code"))?;
+        let words = |one: &Term| {
+            let [module, pid, about] = one.as_tuple()? else {
+                return None;
+            };
+            let mut text = format!("{pid} in old {module}");
+            if let Some([started, at, name]) = about.as_tuple() {
+                if name.as_atom().is_some() {
+                    text = format!("{name} {text}");
+                }
+                text += &format!(", started in {}, now in {}", mfa(started), mfa(at));
+            }
+            Some(text)
+        };
+        let found = found.as_list().unwrap_or_default();
+        Ok(found.iter().filter_map(words).collect())
+    }
+
+    /// Goes back. A run of its own: recorded, and to be rejoined like any other.
+    pub fn undo(&self, settings: &Settings, sink: &mut dyn FnMut(&Event)) -> (String, Outcome) {
+        let records = settings.records();
+        let run = run_id(&records);
+        let this = Summary {
+            run: run.clone(),
+            title: format!("undo of run {}", self.summary.run),
+            owner: owner(),
+            began: now(),
+            state: "running".to_owned(),
+            goal: "old".to_owned(),
+            rollout: None,
+            keep: 0,
+            note: None,
+            ..self.summary.clone()
+        };
+        let text = records.plan(&self.summary.run).unwrap_or_default();
+        let begun = Some(&self.way.begun);
+        let mut record = records.begin(&this, &text, None, begun).ok();
+        let plan = &self.engine.plan;
+        let target = self.engine.target_of(self.session.node());
+        let changes = ChangeSet::default();
+        let going = Going {
+            session: &self.session,
+            run: &run,
+            owner: &owner(),
+            undone: &self.summary.run,
+            way: &self.way,
+            plan,
+            view: View {
+                node: self.session.node(),
+                target: target.map_or("", |target| target.name.as_str()),
+                facts: &self.facts,
+                changes: &changes,
+            },
+            acted: self.acted.clone(),
+            interrupt: &settings.interrupt,
+        };
+        let outcome = back::back(&going, &mut |event| {
+            if let Some(record) = &mut record {
+                record.event(&json::event(event, &plan.sources));
+            }
+            sink(event);
+        });
+        if let Some(record) = record {
+            record.finish(&outcome.state.to_string());
+        }
+        if outcome.state == State::Old
+            && let Ok(undone) = records.resume(&self.summary)
+        {
+            undone.finish("undone");
+        }
+        (run, outcome)
+    }
+}
+
+/// What hooks of a recorded run have done, by its events.
+fn acted(records: &Records, run: &str) -> Acted {
+    let mut acted = Acted::default();
+    let text = records
+        .events(run)
+        .and_then(|path| std::fs::read_to_string(path).ok());
+    for line in replay::lines(&text.unwrap_or_default()) {
+        if let Some(event) = replay::read(&line) {
+            acted.event(&event.kind);
+        }
+    }
+    acted
+}
+
+/// Nobody else is at work on the node; not even the run itself, which may not have come there yet.
+fn unlocked(records: &Records, session: &Session, summary: &Summary) -> Result<()> {
+    let present =
+        agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
+    if let Some(holder) = present.filter(|holder| !holder.kept) {
+        return Err(Box::new(agent::locked(session, holder.words)));
+    }
+    if summary.state == "running" && records.is_written(summary) {
+        let words = format!("run {} is still going on", summary.run);
+        let told = agent::locked(session, words);
+        return Err(Box::new(
+            told.help(format!("wait for its end: updo attach {}", summary.run)),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the node still is what the run has left. What is not loaded is looked for on the node's disk: in
+/// interactive mode a node that was restarted loads it from there.
+fn unchanged(
+    session: &Session,
+    facts: &NodeFacts,
+    way: &WayBack,
+    (title, help): (String, &str),
+) -> Result<()> {
+    let asleep: Vec<Module> = way
+        .expected
+        .iter()
+        .filter(|(module, md5)| md5.is_some() && !facts.loaded.contains_key(module))
+        .map(|(module, _)| module.clone())
+        .collect();
+    let on_path = match facts.embedded {
+        true => Default::default(),
+        false => anew::on_path(session, &asleep)?,
+    };
+    let now = |module: &Module| {
+        let loaded = facts.loaded.get(module).map(|loaded| loaded.md5);
+        loaded.or_else(|| on_path.get(module).copied())
+    };
+    let differing = way.differing(&now);
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let mut told = Diagnostic::new(Code::E602, title).help(help);
+    told.notes = differing;
+    Err(Box::new(told))
+}
+
+/// E627: what the way back needs and does not find.
+fn lacking(session: &Session, facts: &NodeFacts, summary: &Summary, way: &WayBack) -> Result<()> {
+    let mut lacks = Vec::new();
+    for (module, beam, md5) in way.beams() {
+        let Some(beam) = beam else {
+            if md5.is_some() {
+                lacks.push(format!("{module}: the record has no copy of the old beam"));
+            }
+            continue;
+        };
+        match BeamFacts::read(beam) {
+            Err(why) => lacks.push(format!("{module}: the recorded old beam: {why}")),
+            Ok(facts) if facts.module != module => {
+                lacks.push(format!(
+                    "{module}: the recorded old beam is of {}",
+                    facts.module
+                ));
+            }
+            Ok(facts) if md5.is_some_and(|md5| md5 != facts.md5) => {
+                lacks.push(format!(
+                    "{module}: the recorded old beam is another version"
+                ));
+            }
+            Ok(_) => {}
+        }
+    }
+    for folder in way.folders() {
+        let args = vec![Term::string(&folder)];
+        let there = session
+            .call("filelib", "is_dir", args, QUESTION)
+            .map_err(|error| error.diagnostic("looking for folders of the code path"))?;
+        if !there.is_atom("true") {
+            lacks.push(format!(
+                "the code path: {folder} is not a folder on the node"
+            ));
+        }
+    }
+    let supervisors = way.supervisors();
+    let running = anew::running(session, facts, &supervisors)?;
+    for supervisor in supervisors.iter().filter(|s| !running.contains_key(*s)) {
+        lacks.push(format!(
+            "children of {supervisor}: no process runs this supervisor"
+        ));
+    }
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    let title = format!("run {} cannot be undone as it is recorded", summary.run);
+    let mut told = Diagnostic::new(Code::E627, title);
+    let more = lacks.len().saturating_sub(NAMED);
+    lacks.truncate(NAMED);
+    told.notes = lacks;
+    if more > 0 {
+        told.notes.push(format!("and {more} more"));
+    }
+    Err(Box::new(told.note("nothing was changed").help(
+        "bring back what is missing and run it again, or correct the node forward: updo run PLAN",
+    )))
+}
+
+/// `m:f/a`.
+fn mfa(term: &Term) -> String {
+    match term.as_tuple() {
+        Some([module, function, arity]) => format!("{module}:{function}/{arity}"),
+        _ => term.to_string(),
+    }
+}
