@@ -275,6 +275,8 @@ codes! {
     W630,
     /// Funs of the version before the running one are kept as data; it has to go first.
     W631,
+    /// Processes keep funs of the running version and go on calling it after the switch.
+    W633,
     /// Old code was purged that processes executed, or of which funs are kept: `purge => brutal`.
     W632,
     /// A rollback lacks what it needs: a folder of the code path, a beam, the supervisor of a child. Nothing was changed.

@@ -65,6 +65,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W630", "tests/upgrade/old_code.rs"),
     ("W631", "tests/upgrade/old_code.rs"),
     ("W632", "tests/upgrade/old_code.rs"),
+    ("W633", "tests/upgrade/old_code.rs"),
     ("W613", "tests/upgrade/births.rs"),
     ("E617", "tests/upgrade/births.rs"),
     ("W618", "tests/upgrade/births.rs"),
