@@ -10,7 +10,7 @@
 children(Ops) ->
     Me = self(),
     Tag = make_ref(),
-    Todo = [{Op, supervisors(Sup)} || {_, Sup, _} = Op <- Ops],
+    Todo = [{Op, concerned_by(Op)} || Op <- Ops],
     {_, Mon} = spawn_opt(fun() -> lists:foreach(fun({Op, Pids}) -> Me ! {Tag, Op, tend(Op, Pids)} end, Todo) end, [link, monitor]),
     Until = case log_get(resuming) andalso found_modules() -- log_get(resumed) of
         [_ | _] -> now_ms() + child_pause();
@@ -46,6 +46,13 @@ with_early(Info) ->
 
 %% A step that resumes some of the window's processes before the others.
 ahead(Ms) -> resume_these([M || M <- Ms, lists:member(M, found_modules()), not lists:member(M, log_get(resumed))]).
+
+%% `added`: only where the upgrade that is gone back from has added the child.
+concerned_by({added, M, Id}) ->
+    Md5s = [md5(B) || #{name := N, new := B} <- job(modules, []), N =:= M, is_binary(B)],
+    [P || P <- supervisors(M), {dictionary, D} <- [process_info(P, dictionary)], {{updo, specifications}, All} <- D,
+          lists:any(fun({_, Md5, #{added := Ids}}) -> lists:member(Md5, Md5s) andalso lists:member(Id, Ids); (_) -> false end, All)];
+concerned_by({_, M, _}) -> supervisors(M).
 
 %% Those of this run, converted; a way back begins with its children, before anything is suspended.
 supervisors(M) ->
@@ -86,6 +93,7 @@ child_done(stop, Sup, Id) ->
         Error -> Error
     end;
 %% The specification stays: started anew, or put back by the way back.
+child_done(added, Sup, Id) -> child_done(halt, Sup, Id);
 child_done(halt, Sup, Id) -> not_there(supervisor:terminate_child(Sup, Id));
 child_done(forget, Sup, Id) -> not_there(supervisor:delete_child(Sup, Id)).
 
@@ -96,6 +104,7 @@ not_there(Answer) -> Answer.
 children_back() ->
     Ops = lists:append([case Op of
                             {halt, Sup, Id} -> [{start, Sup, Id}];
+                            {added, Sup, Id} -> [{start, Sup, Id}];
                             {start, Sup, Id} -> [{halt, Sup, Id}];
                             _ -> []
                         end || Op <- maps:get(tended, get(log), [])]),
