@@ -302,8 +302,12 @@ impl Watch<'_, '_> {
             {
                 self.fail((self.explain)(reason));
             }
-            self.fail(told);
-            if let Some(left) = info.and_then(effects) {
+            let left = info.and_then(effects);
+            // That code and states are back needs no diagnostic of its own.
+            if left.is_none() || !told.notes.is_empty() {
+                self.fail(told);
+            }
+            if let Some(left) = left {
                 self.fail(left);
             }
         }
@@ -372,7 +376,7 @@ fn remains(mut told: Diagnostic, info: &Term) -> Diagnostic {
 /// E624: what conversions did outside of their states and nothing has undone.
 fn effects(info: &Term) -> Option<Diagnostic> {
     let left = listed_under(info, "effects");
-    let title = "what conversions did outside of their states is not undone";
+    let title = "code and states are back; what conversions did elsewhere is not undone";
     let mut told = Diagnostic::new(Code::E624, title);
     told.notes.extend(left.iter().map(|entry| {
         let why = in_words(entry, "why");

@@ -107,6 +107,7 @@ impl Bodies {
         let mut walk = Walk::new(chunks.get(b"Code")?)?;
         let mut instruction = Instruction::default();
         let (mut here, mut line, mut entered) = (None, None, false);
+        let mut myself = false;
         loop {
             match walk.step(&mut instruction) {
                 Step::Instruction => {}
@@ -121,7 +122,7 @@ impl Bodies {
                         }
                         _ => None,
                     };
-                    (entered, line) = (false, None);
+                    entered = false;
                 }
                 op::LABEL if !entered => {
                     if let (Some(function), Some(label)) = (&here, instruction.number(0)) {
@@ -136,6 +137,19 @@ impl Bodies {
                 }
                 _ => {}
             }
+            let is = |name: &str, index: Option<u32>| {
+                let import = index.and_then(|index| imports.get(index as usize));
+                import.is_some_and(|f| f.module.as_str() == "erlang" && &*f.function == name)
+            };
+            // Whether `x0` holds `self()`: `exit(self(), Reason)` reaches no other process.
+            let (opcode, to) = (instruction.opcode, instruction.operands.last().copied());
+            let was_myself = myself;
+            myself = match opcode {
+                op::BIF0 if to == Some(Operand::X(0)) => is("self", instruction.number(0)),
+                op::MOVE if to == Some(Operand::X(0)) => false,
+                op::MOVE | op::LINE | op::ALLOCATE | op::DEALLOCATE | op::TEST_HEAP => myself,
+                _ => false,
+            };
             let Some(body) = here.as_ref().and_then(|f| self.bodies.get_mut(f)) else {
                 continue;
             };
@@ -148,6 +162,9 @@ impl Bodies {
                 }
                 op::CALL_EXT | op::CALL_EXT_LAST | op::CALL_EXT_ONLY => {
                     let to = instruction.number(1);
+                    if was_myself && is("exit", to) {
+                        continue;
+                    }
                     if let Some(to) = to.and_then(|index| imports.get(index as usize)) {
                         body.remote.push((line, to.clone()));
                     }

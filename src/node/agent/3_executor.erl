@@ -288,6 +288,7 @@ back(Why) ->
 abort(Why, N) ->
     event({undo_started, Why}),
     T = now_us(),
+    effects(down),
     {Count, _} = resume_everybody(back_op()),
     event({undo_finished, now_us() - T, #{processes => Count}}),
     finished_old(Why, N, #{}).
