@@ -263,6 +263,12 @@ codes! {
     W613,
     /// The code is what it should be; of processes born at the switch nobody knows which version made their states.
     E617,
+    /// A supervisor's `init/1` acts, and an upgrade runs it once more.
+    W624,
+    /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
+    W625,
+    /// Going back has put code and states back, and not what a conversion did outside of its state.
+    E624,
     /// Processes born while a version was left were ended: their states fit that version only.
     W618,
     /// An earlier run has left this node half done, and none has put it right since.

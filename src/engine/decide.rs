@@ -12,7 +12,9 @@ use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::plan::{Executing, Plan, Windows};
 use crate::rules::view::View;
-use crate::rules::{Change, Configured, Ruleset, advice, children, merge, resolve, shared};
+use crate::rules::{
+    Change, Configured, Ruleset, advice, children, effects, merge, resolve, shared,
+};
 use crate::script::lower::Script;
 use crate::script::{check, high, insert, lower, release_handler};
 use crate::term::Term;
@@ -117,6 +119,7 @@ pub fn decide(
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
     diagnostics.extend(children::advice(&changes, &rules));
+    diagnostics.extend(effects::advice(&changes, &rules));
     diagnostics.extend(shared::shared_records(&changes, &rules));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {

@@ -6,6 +6,7 @@ pub mod attach;
 pub mod back;
 pub mod check;
 mod checks;
+mod children;
 pub mod event;
 pub mod failure;
 pub mod interrupt;

@@ -203,9 +203,7 @@ impl Watch<'_, '_> {
             let title = format!("a child was not started or stopped: {name}");
             let mut told = Diagnostic::new(Code::E610, title);
             told.notes = failed.iter().take(8).map(words).collect();
-            self.fail(
-                told.help("the new code runs; correct the child, or its identifier in the plan"),
-            );
+            self.fail(told.help("correct the child, or its identifier in the plan"));
         }
     }
 
@@ -302,6 +300,9 @@ impl Watch<'_, '_> {
                     .note(format!("the windows of {new} are new, everything else is old"))
                     .help("nobody is suspended; correct the plan and run again, or run the expressions above");
             }
+            if let Some(info) = info {
+                told = remains(told, info);
+            }
             if let Some(unasked) = info.and_then(|i| i.get("unasked")?.as_list()) {
                 told = unkept(told, unasked);
             }
@@ -317,7 +318,14 @@ impl Watch<'_, '_> {
             {
                 self.fail((self.explain)(reason));
             }
-            self.fail(told);
+            let left = info.and_then(effects);
+            // That code and states are back needs no diagnostic of its own.
+            if left.is_none() || !told.notes.is_empty() {
+                self.fail(told);
+            }
+            if let Some(left) = left {
+                self.fail(left);
+            }
         }
         state
     }
@@ -360,6 +368,55 @@ impl Watch<'_, '_> {
             self.tell(Kind::Lingering { processes });
         }
     }
+}
+
+/// The code is what it was; children are not, or what conversions did elsewhere.
+fn remains(mut told: Diagnostic, info: &Term) -> Diagnostic {
+    let children = listed_under(info, "children");
+    if children.is_empty() && listed_under(info, "effects").is_empty() {
+        return told;
+    }
+    if let Some(code) = info.get("code") {
+        told.title = format!("the code is {code} again, and not everything is as it was");
+        told.help = None;
+    }
+    told.notes.extend(children.iter().map(|child| {
+        let id = child.get("child").map(ToString::to_string);
+        let part = |key| in_words(child, key);
+        let (what, supervisor, why) = (part("what"), part("supervisor"), part("reason"));
+        format!(
+            "not done: {what} {} of {supervisor}: {why}",
+            id.unwrap_or_default()
+        )
+    }));
+    told
+}
+
+/// E624: what conversions did outside of their states and nothing has undone.
+fn effects(info: &Term) -> Option<Diagnostic> {
+    let left = listed_under(info, "effects");
+    let title = "code and states are back; what conversions did elsewhere is not undone";
+    let mut told = Diagnostic::new(Code::E624, title);
+    told.notes.extend(left.iter().map(|entry| {
+        let why = in_words(entry, "why");
+        let why = why.lines().next().unwrap_or_default();
+        let (pid, module) = (in_words(entry, "pid"), in_words(entry, "module"));
+        format!("{pid} of {module}: {why}")
+    }));
+    let help = "compare what these processes write elsewhere (tables, files) with what the code that runs expects";
+    (!left.is_empty()).then(|| told.help(help))
+}
+
+fn listed_under<'t>(info: &'t Term, key: &str) -> &'t [Term] {
+    let list = info.get(key).and_then(Term::as_list);
+    list.unwrap_or_default()
+}
+
+fn in_words(entry: &Term, key: &str) -> String {
+    let value = entry.get(key);
+    value.map_or_else(String::new, |v| {
+        v.to_text().unwrap_or_else(|| v.to_string())
+    })
 }
 
 /// E617: the code is that of one version, and of these processes nobody knows which made their states.

@@ -14,7 +14,7 @@ mod callers;
 pub mod change;
 pub mod children;
 pub mod chunk;
-mod code;
+pub mod code;
 pub mod compare;
 mod cursor;
 pub mod debug;

@@ -6,6 +6,7 @@
 
 pub mod advice;
 pub mod children;
+pub mod effects;
 pub mod infer;
 pub mod manual;
 pub mod merge;

@@ -94,12 +94,13 @@ new_log(Job) ->
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
-    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], resuming => false, undoing => false, stays => false,
+    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], changed => [], resuming => false, undoing => false, stays => false,
                       wdone => [], resumed => []}).
 
 new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined, t1 => undefined, before => #{},
-                    step => undefined, foreign => undefined, unsure => []}).
+                    step => undefined, foreign => undefined, unsure => [],
+                    tended => [], unchildren => [], effects => []}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
 %% One entry: whoever dies behind it has told how the run ended, whoever dies before it leaves that to the next.

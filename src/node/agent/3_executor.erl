@@ -168,7 +168,8 @@ finished_new(Outcome, Info) ->
 finished(Outcome, Info) ->
     %% Keys and paths that this run has set are of no use to the version that it began with, and not its own.
     Outcome =:= other(maps:get(goal, get(job), new)) andalso settings_back(),
-    log({finished, Outcome, Info#{suspended_us => stood(get(log))}}),
+    {Told, More} = remains(Outcome, Info),
+    log({finished, Told, More#{suspended_us => stood(get(log))}}),
     check_guardian().
 
 settings_back() ->
@@ -289,6 +290,7 @@ back(Why) ->
 abort(Why, N) ->
     event({undo_started, Why}),
     T = now_us(),
+    effects(down),
     {Count, _} = resume_everybody(back_op()),
     event({undo_finished, now_us() - T, #{processes => Count}}),
     finished_old(Why, N, #{}).
@@ -331,8 +333,8 @@ step(_, {delete, Ms}) ->
     Kept =:= [] orelse fail({delete_failed, Kept}),
     #{modules => length(Ms)};
 step(Id, {code_change, Mode, Changes}) -> code_change(Id, Mode, Changes);
-step(_, {resume, Ms}) ->
-    resume_all(Ms);
+step(_, {resume, Ms}) -> with_early(resume_all(Ms));
+step(_, {ahead, Ms}) -> ahead(Ms);
 step(Id, {apply, {M, F, A}}) ->
     log({add, applied, Id}),
     try apply(M, F, A) of
@@ -360,7 +362,7 @@ step(Id, {config_change, Told}) ->
     lists:foreach(fun(One) -> config_change(One) end, Told),
     #{};
 step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
-step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
+step(_, {children, Ops}) -> children(Ops);
 step(Id, {hook, Ms, _}) ->
     log({add, applied, Id}),
     event({hook, Id}),

@@ -5,13 +5,15 @@
 
 %% From the first resume on there is only one way: forward.
 resume_all(Order) ->
+    resume_these([M || M <- Order ++ (found_modules() -- Order), not lists:member(M, log_get(resumed))]).
+
+resume_these(Ms) ->
     log({set, resuming, true}),
     check_guardian(),
-    Ms = [M || M <- Order ++ (found_modules() -- Order), not lists:member(M, log_get(resumed))],
     Sums = [begin R = resume(M, resume), log({add, resumed, M}), R end || M <- Ms],
     Late = lists:append([S || {_, S} <- Sums]),
     {Dead, _, Unsure} = wait_lates(Late, now_ms() + 1000),
-    log({set, t1, now_us()}),
+    Ms =:= [] orelse log({set, t1, now_us()}),
     #{processes => lists:sum([N || {N, _} <- Sums]), dead => Dead, unconfirmed => length(Unsure)}.
 
 %% {number of processes, [{Ref, Pid} who have not answered yet]}
@@ -28,48 +30,6 @@ wait_lates(Late, Until) ->
                   {D1, F1, T1} = wait_late(Ref, maps:from_list([{P, true} || P <- Ps]), Until, 0, all),
                   {D + D1, F1 ++ F, [{Ref, P} || P <- T1] ++ T}
               end, {0, [], []}, ByRef).
-
-%% ---------------------------------------------------------------------------------------------------------------
-%% Children of supervisors, which run again. What cannot be done is told and no reason to fail: the switch is behind us.
-
-children({What, Sup, Id}) ->
-    Pids = lists:usort([P || {M, Parts} <- log_get(converted), M =:= Sup, Part <- tuple_to_list(Parts), P <- Part,
-                             is_process_alive(P)]),
-    Failed = case Pids of
-        [] -> [<<"no process of it was converted">>];
-        _ -> [text(Why) || P <- Pids, {error, Why} <- [child(What, P, Id)]]
-    end,
-    [#{what => What, supervisor => Sup, child => Id, reason => Why} || Why <- Failed].
-
-%% In a process of its own: a child that hangs in its init must not take the executor along.
-child(What, Sup, Id) ->
-    {Pid, Mon} = spawn_monitor(fun() -> exit({done, child_done(What, Sup, Id)}) end),
-    receive
-        {'DOWN', Mon, process, _, {done, Answer}} -> Answer;
-        {'DOWN', Mon, process, _, Why} -> {error, no_args(Why)}
-    after 30000 ->
-        demonitor(Mon, [flush]),
-        exit(Pid, kill),
-        {error, no_answer}
-    end.
-
-%% Repeating does no harm.
-child_done(start, Sup, Id) ->
-    case supervisor:restart_child(Sup, Id) of
-        {error, running} -> ok;
-        {error, _} = Error -> Error;
-        _ -> ok
-    end;
-child_done(stop, Sup, Id) ->
-    case supervisor:terminate_child(Sup, Id) of
-        ok ->
-            case supervisor:delete_child(Sup, Id) of
-                {error, not_found} -> ok;
-                Answer -> Answer
-            end;
-        {error, not_found} -> ok;
-        Error -> Error
-    end.
 
 %% On the way back: everybody, also those who have not yet answered the suspend; then look whether they really run.
 %% {processes, [{Ref, Pid} still inside something]}
@@ -110,6 +70,7 @@ undo(Why, N) ->
     end.
 
 undo(Why, N, T) ->
+    effects(up),
     Newborn = newborn(),
     case reload_old() of
         {stuck, Stuck} ->
@@ -119,6 +80,7 @@ undo(Why, N, T) ->
     end.
 
 undone(Why, N, T, Newborn, Killed, Lost) ->
+    effects(down),
     {Ended, Unsure} = newborn_after(Newborn),
     release(),
     log({set, unsure, Unsure}),

@@ -174,7 +174,8 @@ progress(E, Ref, K) ->
 
 %% On the way out there is no failure that could stop anything.
 answer(suspend, Answer) -> answer(Answer);
-answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert; element(1, Op) =:= ask -> answer(Answer);
+answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert; element(1, Op) =:= ask;
+                   element(1, Op) =:= renew; element(1, Op) =:= revert -> answer(Answer);
 answer(_, _) -> ok.
 
 answer(ok) -> ok;
@@ -209,6 +210,13 @@ send(resume, From, P) -> P ! {system, From, resume};
 send({change, M, Vsn, Extra, Save, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},
     P ! {system, From, {change_code, M, Vsn, Extra}};
+send({renew, M, Vsn, Extra, Save, Keep, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
+    P ! {system, From, {change_code, M, Vsn, Extra}},
+    P ! {system, {Nobody, Nobody}, {replace_state, Keep}};
+send({revert, What, Save, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
+    P ! {system, {Nobody, Nobody}, {replace_state, revert_fun(From, What)}};
 send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},
     P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};

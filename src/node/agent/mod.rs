@@ -21,6 +21,8 @@ pub const SOURCE: &str = concat!(
     include_str!("5_suspend.erl"),
     include_str!("6_switch.erl"),
     include_str!("7_back.erl"),
+    include_str!("7_children.erl"),
+    include_str!("7_effects.erl"),
     include_str!("7_mode.erl"),
     include_str!("8_workers.erl"),
     include_str!("9_persist.erl"),
