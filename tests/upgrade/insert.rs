@@ -131,10 +131,11 @@ fn the_client_is_killed_in_a_hook() {
         .split_whitespace()
         .next()
         .expect("a recorded run");
-    desk.on(node, &["attach", run])
-        .run()
-        .exits(20)
-        .says(&["E608", "is as before"]);
+    desk.on(node, &["attach", run]).run().exits(20).says(&[
+        "E608",
+        "old code and states are back",
+        "what the hook `after load mill_front` did",
+    ]);
     is(node, Is::Old, 2, &pids);
 }
 
