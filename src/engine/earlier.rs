@@ -279,7 +279,6 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
     let runs = all
         .iter()
         .filter(|run| run.node == *node && run.goal == "new");
-    let runs = runs.filter(|run| matches!(run.state.as_str(), "new" | "undone"));
     let runs: Vec<(&Summary, Begun)> = runs
         .filter_map(|run| Some((run, Begun::read(&records.script(&run.run)?)?)))
         .collect();
@@ -289,7 +288,8 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
         let new = changed.new.as_ref()?.facts.md5;
         Some((Some(new), Some(runs)))
     };
-    // Of two versions the one that was there first is the earlier one, however often they have changed since.
+    // Of two versions the one that was there first is the earlier one, however often they have changed since, and
+    // however those runs have ended.
     let is_up = |module: &Module, new, running| {
         let entries = runs.iter().flat_map(|(_, begun)| &begun.modules);
         let mut ways = entries.filter(|(name, ..)| name == module);
