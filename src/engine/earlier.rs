@@ -278,22 +278,31 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
     let all = records.all();
     let runs = all
         .iter()
-        .rev()
-        .filter(|run| run.node == *node && run.goal == "new" && run.state == "new");
+        .filter(|run| run.node == *node && run.goal == "new");
+    let runs: Vec<(&Summary, Begun)> = runs
+        .filter_map(|run| Some((run, Begun::read(&records.script(&run.run)?)?)))
+        .collect();
     let taken = |module: &Module| {
         let changed = upgrade.changes.modules.get(module)?;
         let runs = changed.loaded.as_ref()?.md5;
         let new = changed.new.as_ref()?.facts.md5;
         Some((Some(new), Some(runs)))
     };
-    for run in runs {
-        let Some(begun) = records.script(&run.run).as_ref().and_then(Begun::read) else {
-            continue;
-        };
+    // Of two versions the one that was there first is the earlier one, however often they have changed since, and
+    // however those runs have ended.
+    let is_up = |module: &Module, new, running| {
+        let entries = runs.iter().flat_map(|(_, begun)| &begun.modules);
+        let mut ways = entries.filter(|(name, ..)| name == module);
+        let first =
+            ways.find(|(_, was, left)| [(new, running), (running, new)].contains(&(*was, *left)));
+        first.is_some_and(|(_, was, _)| *was == running)
+    };
+    for (run, begun) in runs.iter().rev().filter(|(run, _)| run.state == "new") {
         let back: Vec<&Module> = begun
             .modules
             .iter()
             .filter(|(module, was, left)| taken(module) == Some((*was, *left)))
+            .filter(|(module, was, left)| !is_up(module, *was, *left))
             .map(|(module, ..)| module)
             .filter(|module| upgrade.rules.modules.contains_key(*module))
             .collect();
