@@ -16,11 +16,13 @@ pub const SOURCE: &str = concat!(
     include_str!("2_guardian.erl"),
     include_str!("3_executor.erl"),
     include_str!("4_prepare.erl"),
+    include_str!("5_asked.erl"),
     include_str!("5_births.erl"),
     include_str!("5_suspend.erl"),
     include_str!("6_switch.erl"),
     include_str!("7_back.erl"),
     include_str!("7_mode.erl"),
+    include_str!("8_survivors.erl"),
     include_str!("8_workers.erl"),
     include_str!("9_persist.erl"),
 );
