@@ -174,6 +174,7 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
         processes,
         converted,
         modules,
+        living,
     } = &event.kind
     else {
         return None;
@@ -182,14 +183,18 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
     let number = |n: &u64, one: &str, many: &str| {
         count(usize::try_from(*n).unwrap_or(usize::MAX), one, many)
     };
+    let lives = match living {
+        Some((live, of)) => format!(" {dot} {live} of {of} live"),
+        None => String::new(),
+    };
     Some(match state {
         State::New if course.wrong => format!(
-            "{}  {node} is new, and not as it should be {dot} {} {dot} run {run}",
+            "{}  {node} is new, and not as it should be{lives} {dot} {} {dot} run {run}",
             bad(style, "not good"),
             hint(style, &format!("updo rollback {run}")),
         ),
         State::New => format!(
-            "{}  {} {dot} {node} {dot} {} {dot} {} suspended {} {dot} {} converted {dot} {} {dot} run {run}",
+            "{}  {} {dot} {node} {dot} {} {dot} {} suspended {} {dot} {} converted{lives} {dot} {} {dot} run {run}",
             good(style, "done"),
             name(style, title),
             count(*modules, "module", "modules"),
@@ -208,7 +213,12 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
                 false => format!(" {dot} suspended {}", time(*suspended)),
             };
             let word = look(style, word);
-            format!("{word}  {node} is as before{stood} {dot} run {run}")
+            // What died is not as before.
+            let what = match living {
+                Some((live, of)) if live < of => "runs the old version again",
+                _ => "is as before",
+            };
+            format!("{word}  {node} {what}{stood}{lives} {dot} run {run}")
         }
         State::Mixed | State::Unknown => neither(*state, node, run, style),
     })

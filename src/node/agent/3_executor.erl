@@ -366,11 +366,7 @@ step(Id, {config_change, Told}) ->
     lists:foreach(fun(One) -> config_change(One) end, Told),
     #{};
 step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
-step(_, {children, Ops}) ->
-    tell_survivors({killing, true}),
-    Failed = lists:append([children(Op) || Op <- Ops]),
-    tell_survivors({killing, false}),
-    #{failed => Failed};
+step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
 step(Id, {soak, Ms}) -> soak(Id, Ms);
 step(Id, {hook, Ms, _}) ->
     log({add, applied, Id}),

@@ -18,7 +18,6 @@ survivors(Exec, Mon, S) ->
             To ! {Ref, ok},
             survivors(Exec, Mon, S#{waiting := More, seen := lists:foldl(fun({P, _}, Acc) -> Acc#{P => true} end, Seen, Fresh)});
         resumed -> survivors(Exec, Mon, S#{waiting := #{}, watched := maps:merge(Watched, Waiting)});
-        {killing, Killing} -> survivors(Exec, Mon, S#{killing := Killing});
         {survey, To, Ref} ->
             To ! {Ref, survivors_told(S)},
             survivors(Exec, Mon, S);
@@ -36,8 +35,8 @@ survivors(Exec, Mon, S) ->
         _ -> survivors(Exec, Mon, S)
     end.
 
-survivor_died(Exec, P, M, Why, #{ended := Ended, crashed := Crashed, died := Died, killing := Killing} = S) ->
-    case is_crash(Why, Killing) of
+survivor_died(Exec, P, M, Why, #{ended := Ended, crashed := Crashed, died := Died} = S) ->
+    case is_crash(Why) of
         false -> S#{ended := Ended + 1};
         true when Crashed < 20 ->
             One = #{pid => P, module => M, reason => why({'EXIT', Why})},
@@ -46,13 +45,13 @@ survivor_died(Exec, P, M, Why, #{ended := Ended, crashed := Crashed, died := Die
         true -> S#{ended := Ended + 1, crashed := Crashed + 1}
     end.
 
-%% A supervisor that stops a child by the plan's wish may kill it.
-is_crash(normal, _) -> false;
-is_crash(shutdown, _) -> false;
-is_crash({shutdown, _}, _) -> false;
-is_crash(noconnection, _) -> false;
-is_crash(killed, Killing) -> not Killing;
-is_crash(_, _) -> true.
+%% Whoever is killed did not fail by its code: supervisors and people end processes so. It does not live any more.
+is_crash(normal) -> false;
+is_crash(shutdown) -> false;
+is_crash({shutdown, _}) -> false;
+is_crash(killed) -> false;
+is_crash(noconnection) -> false;
+is_crash(_) -> true.
 
 survivors_told(#{watched := Watched, ended := Ended, crashed := Crashed, died := Died}) ->
     Live = map_size(Watched),
@@ -75,7 +74,7 @@ survivors_pid() ->
             Exec = self(),
             P = spawn(fun() ->
                     survivors(Exec, monitor(process, Exec), #{waiting => #{}, watched => #{}, seen => #{}, ended => 0, crashed => 0,
-                                                              died => [], killing => false})
+                                                              died => []})
                 end),
             log({set, survivors, P}),
             P
@@ -115,27 +114,23 @@ soak(Id, Ms) ->
     check_guardian(),
     Until = min(now_ms() + Ms, case log_get(until) of infinity -> now_ms() + Ms; U -> U end),
     case survivors() of
-        #{watched := N} when N > 0 -> soaking(Id, Until, now_ms() + 500);
+        #{watched := N} when N > 0 -> soaking(Id, now_ms(), Until, now_ms() + 500);
         _ -> ok
     end,
     Told = survivors(),
     #{processes => maps:get(watched, Told, 0), live => maps:get(live, Told, 0), crashed => maps:get(crashed, Told, 0)}.
 
-soaking(Id, Until, Next) ->
+%% Its progress is the time: milliseconds done, and in all.
+soaking(Id, Since, Until, Next) ->
     GMon = get(gmon),
     receive
-        {died, One} -> event({died, One}), soaking(Id, Until, Next);
-        {updo_watchers, Ws} -> put(watchers, Ws), soaking(Id, Until, Next);
-        {'DOWN', GMon, process, _, _} -> new_guardian(), soaking(Id, Until, Next)
+        {died, One} -> event({died, One}), soaking(Id, Since, Until, Next);
+        {updo_watchers, Ws} -> put(watchers, Ws), soaking(Id, Since, Until, Next);
+        {'DOWN', GMon, process, _, _} -> new_guardian(), soaking(Id, Since, Until, Next)
     after max(0, min(Until, Next) - now_ms()) ->
-        case now_ms() >= Until of
-            true -> told_deaths();
-            false ->
-                case survivors() of
-                    #{live := Live, watched := N} -> event({step_progress, Id, Live, N});
-                    _ -> ok
-                end,
-                soaking(Id, Until, now_ms() + 500)
+        case now_ms() of
+            Now when Now >= Until -> told_deaths();
+            Now -> event({step_progress, Id, Now - Since, Until - Since}), soaking(Id, Since, Until, Now + 500)
         end
     end.
 

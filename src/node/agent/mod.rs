@@ -91,6 +91,14 @@ pub fn run(session: &Session, job: Term) -> std::result::Result<(), CallError> {
     session.send_named("updo_run", Term::tuple([Term::atom("updo_run"), job]))
 }
 
+/// Asks the agent of a node who lives, and whether the code is still that of its run; once the run has finished.
+///
+/// # Errors
+/// When the connection is lost.
+pub fn survey(session: &Session) -> std::result::Result<(), CallError> {
+    session.send_named("updo_run", Term::atom("updo_survey"))
+}
+
 /// What a node's agent says of itself.
 #[derive(Clone, Debug)]
 pub struct Holder {
