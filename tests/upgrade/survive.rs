@@ -99,7 +99,7 @@ fn a_crash_in_the_soak_counts_as_a_failed_verify() {
 
     // The plan says that nobody goes back: new, and a person is needed. One that ends well has not crashed.
     shop.node.eval("ticker:start(a, on)");
-    let text = "rollback manual.\nafter upgrade -> ok = gen_server:cast(b, stop).\nverify \"later\" #{after => 300ms} -> true.\n";
+    let text = "rollback manual.\nafter upgrade -> ok = gen_server:cast(b, stop).\nverify \"later\" #{within => 5s, every => 100ms} -> undefined = erlang:whereis(a).\n";
     shop.run(text, &[])
         .exits(21)
         .says(&["E618", "1 process died", "1 of 3 live", "not good"]);
