@@ -50,7 +50,9 @@ may_switch(M) ->
         {[], _} -> [unknown];
         _ -> Job
     end,
-    lists:any(fun(B) -> B =:= unknown orelse names_switch(beam_lib:chunks(B, ["AtU8", "LitT"], [allow_missing_chunks])) end, Beams).
+    lists:any(fun(unknown) -> true;
+                 (B) -> names_switch(beam_lib:chunks(B, ["AtU8", "LitT"], [allow_missing_chunks]))
+              end, Beams).
 
 %% An atom of a constant tuple is in the chunk of literals only, which is compressed before OTP 28.
 names_switch({ok, {_, Chunks}}) ->
@@ -60,7 +62,8 @@ names_switch({ok, {_, Chunks}}) ->
                  {_, missing_chunk} -> <<>>;
                  {_, Atoms} -> Atoms
              end || Chunk <- Chunks],
-    lists:any(fun(T) -> binary:match(T, [<<"change_callback_module">>, <<"push_callback_module">>]) =/= nomatch end, Texts);
+    Names = [<<"change_callback_module">>, <<"push_callback_module">>],
+    lists:any(fun(T) -> binary:match(T, Names) =/= nomatch end, Texts);
 names_switch(_) -> true.
 
 %% The callback module as the process itself knows it; `none`: no gen_statem.
@@ -84,8 +87,8 @@ note_found(Found, First) ->
     Left =:= [] orelse log({set, left, lists:usort(Left ++ log_get(left))}),
     watch_survivors(Found, First).
 
-%% Those that somebody else has suspended: converted like the others, and never resumed by a run. One that hibernates
-%% has to be asked; where there are very many of these nobody is.
+%% Suspended by something else: converted like the others, and never resumed by a run. One that hibernates has to be
+%% asked for its status; where there are very many of these, none is.
 suspended_before(Pids) ->
     {Left, Sleeping} = lists:foldl(
         fun(P, {L, S}) ->
@@ -94,7 +97,8 @@ suspended_before(Pids) ->
     case length(Sleeping) > most_asleep() of
         true -> Left;
         false ->
-            {Answers, _} = ask_all([{P, fun(Q) -> is_suspended(sys:get_status(Q, infinity)) end} || P <- Sleeping], 500),
+            Ask = fun(P) -> is_suspended(sys:get_status(P, infinity)) end,
+            {Answers, _} = ask_all([{P, Ask} || P <- Sleeping], 500),
             [P || {P, true} <- Answers] ++ Left
     end.
 
@@ -117,6 +121,7 @@ without_left(Parts) ->
     case log_get(left) of
         [] -> {Parts, none};
         Left ->
-            Split = [lists:partition(fun(P) -> not ordsets:is_element(P, Left) end, Part) || Part <- tuple_to_list(Parts)],
+            IsMine = fun(P) -> not ordsets:is_element(P, Left) end,
+            Split = [lists:partition(IsMine, Part) || Part <- tuple_to_list(Parts)],
             {list_to_tuple([Mine || {Mine, _} <- Split]), list_to_tuple([Theirs || {_, Theirs} <- Split])}
     end.

@@ -16,7 +16,8 @@ survivors(Exec, Mon, S) ->
             Fresh = [{P, M} || {M, Ps} <- New, P <- Ps, not is_map_key(P, Seen)],
             More = lists:foldl(fun({P, M}, Acc) -> Acc#{monitor(process, P) => M} end, Waiting, Fresh),
             To ! {Ref, ok},
-            survivors(Exec, Mon, S#{waiting := More, seen := lists:foldl(fun({P, _}, Acc) -> Acc#{P => true} end, Seen, Fresh)});
+            Also = maps:from_list([{P, true} || {P, _} <- Fresh]),
+            survivors(Exec, Mon, S#{waiting := More, seen := maps:merge(Seen, Also)});
         resumed -> survivors(Exec, Mon, S#{waiting := #{}, watched := maps:merge(Watched, Waiting)});
         {survey, To, Ref} ->
             To ! {Ref, survivors_told(S)},
@@ -28,7 +29,8 @@ survivors(Exec, Mon, S) ->
             %% Its successor says so at once; when there is none, all is over.
             receive {executor, Next} -> survivors(Next, monitor(process, Next), S) after 10000 -> ok end;
         {'DOWN', M, process, P, Why} when is_map_key(M, Watched) ->
-            survivors(Exec, Mon, survivor_died(Exec, P, maps:get(M, Watched), Why, S#{watched := maps:remove(M, Watched)}));
+            Rest = S#{watched := maps:remove(M, Watched)},
+            survivors(Exec, Mon, survivor_died(Exec, P, maps:get(M, Watched), Why, Rest));
         {'DOWN', M, process, _, _} when is_map_key(M, Waiting) ->
             survivors(Exec, Mon, S#{waiting := maps:remove(M, Waiting)});
         stop -> ok;
@@ -45,7 +47,7 @@ survivor_died(Exec, P, M, Why, #{ended := Ended, crashed := Crashed, died := Die
         true -> S#{ended := Ended + 1, crashed := Crashed + 1}
     end.
 
-%% Whoever is killed did not fail by its code: supervisors and people end processes so. It does not live any more.
+%% A process that is killed did not fail by its code: supervisors and people end processes so. It only does not live.
 is_crash(normal) -> false;
 is_crash(shutdown) -> false;
 is_crash({shutdown, _}) -> false;
@@ -72,10 +74,8 @@ survivors_pid() ->
         P when is_pid(P) -> P;
         none ->
             Exec = self(),
-            P = spawn(fun() ->
-                    survivors(Exec, monitor(process, Exec), #{waiting => #{}, watched => #{}, seen => #{}, ended => 0, crashed => 0,
-                                                              died => []})
-                end),
+            Empty = #{waiting => #{}, watched => #{}, seen => #{}, ended => 0, crashed => 0, died => []},
+            P = spawn(fun() -> survivors(Exec, monitor(process, Exec), Empty) end),
             log({set, survivors, P}),
             P
     end.
@@ -87,7 +87,7 @@ tell_survivors(What) ->
         P -> P ! What, ok
     end.
 
-%% #{watched, live, crashed, died}; empty when nothing was suspended, or when nobody knows.
+%% #{watched, live, crashed, died}; empty when nothing was suspended, or when it cannot be known.
 survivors() ->
     case maps:get(survivors, get(log), none) of
         none -> #{};
@@ -101,7 +101,7 @@ survivors() ->
             end
     end.
 
-%% At the end of a run: who lives, and which modules somebody else has loaded since.
+%% At the end of a run: who lives, and which modules something else has loaded since.
 survey() -> #{survivors => survivors(), replaced => replaced()}.
 
 %% ---------------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ told_deaths() ->
     receive {died, One} -> event({died, One}), told_deaths() after 0 -> ok end.
 
 %% ---------------------------------------------------------------------------------------------------------------
-%% Code that somebody else has loaded
+%% Code that something else has loaded
 
 expected_md5(M) ->
     case get({expected, M}) of
@@ -148,20 +148,22 @@ expected_md5(M) ->
     end.
 
 %% Modules that are not what this run has made of them: after a success what it has loaded, after an undo what was
-%% there before; of a mix nobody can say.
+%% there before; of a mix that cannot be said.
 replaced() ->
     #{outcome := Outcome, before := Before, loaded := Loaded, switching := S, on_load := O} = get(log),
     Goal = job(goal, new),
     Expected = case Outcome of
         _ when Outcome =:= undefined; Outcome =:= Goal ->
-            [{M, expected_md5(M)} || M <- lists:usort(Loaded ++ S ++ O), #{new := New} <- [module_map(M)], is_binary(New)];
+            [{M, expected_md5(M)} || M <- lists:usort(Loaded ++ S ++ O),
+                                     #{new := New} <- [module_map(M)], is_binary(New)];
         mixed -> [];
         _ -> [{M, Md5} || #{name := M} <- job(modules, []), #{M := #{md5 := Md5}} <- [Before], Md5 =/= none]
     end,
     [M || {M, Md5} <- Expected, current_md5(M) =/= Md5].
 
-%% Right before modules are loaded: whoever has loaded one since the run began had a reason.
+%% Right before modules are loaded: code that was loaded since the run began is not overwritten.
 unchanged(Ms) ->
     Before = log_get(before),
-    Other = [M || M <- Ms, #{M := #{md5 := Was}} <- [Before], Is <- [current_md5(M)], Is =/= Was, Is =/= expected_md5(M)],
+    Other = [M || M <- Ms, #{M := #{md5 := Was}} <- [Before], Is <- [current_md5(M)],
+                  Is =/= Was, Is =/= expected_md5(M)],
     Other =:= [] orelse fail({replaced, Other}).
