@@ -2,7 +2,7 @@
 //!
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
-use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset, removal};
+use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset, left, removal};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
@@ -198,44 +198,14 @@ fn notice(notice: &Notice) -> Diagnostic {
         Notice::BadSpec { file, why } => {
             Diagnostic::new(Code::W332, format!("{file} cannot be read")).note(why.clone())
         }
-        Notice::SuspendedBefore { module, pids } => {
-            let (number, them) = match pids.len() {
-                1 => ("1 process".to_owned(), "it is"),
-                n => (format!("{n} processes"), "they are"),
-            };
-            let title = format!("{number} of `{module}` suspended already");
-            Diagnostic::new(Code::W626, title)
-                .note(some(pids))
-                .note(format!("{them} converted like the others, and suspended after the run as before it"))
-                .help("to let one run again: `sys:resume(c:pid(A,B,C)).` on the node")
-        }
-        Notice::Traced { module, functions } => {
-            let title = format!("`{module}` is traced: loading it ends that");
-            Diagnostic::new(Code::W627, title)
-                .note(some(functions))
-                .note("breakpoints and call counts belong to the loaded code; they are not set again")
-                .help("set the trace patterns anew after the run")
-        }
+        Notice::SuspendedBefore { module, pids } => left::suspended(module, pids),
+        Notice::Traced { module, functions } => left::traced(module, functions),
         Notice::Silent { name } => Diagnostic::new(
             Code::W336,
             format!("{name} does not say which children or handlers it has"),
         )
         .note("it did not answer in time: busy, or suspended")
         .note("its processes were looked for by what they are only"),
-    }
-}
-
-/// The first few, and how many more.
-fn some(names: &[String]) -> String {
-    let shown = names
-        .iter()
-        .take(NAMED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    match names.len().saturating_sub(NAMED) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
     }
 }
 

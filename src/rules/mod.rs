@@ -7,6 +7,7 @@
 pub mod advice;
 pub mod children;
 pub mod infer;
+mod left;
 pub mod manual;
 pub mod merge;
 pub mod removal;
