@@ -65,6 +65,8 @@ mod shop;
 mod snapshots;
 #[path = "upgrade/statem.rs"]
 mod statem;
+#[path = "upgrade/survive.rs"]
+mod survive;
 #[path = "upgrade/suspend.rs"]
 mod suspend;
 #[path = "upgrade/sweep.rs"]

@@ -269,6 +269,14 @@ codes! {
     W625,
     /// Going back has put code and states back, and not what a conversion did outside of its state.
     E624,
+    /// Processes that were suspended died after the resume; that counts as a `verify` that does not come true.
+    E618,
+    /// Processes that take part are suspended already: they are converted and stay suspended.
+    W626,
+    /// Functions of a module that takes part are traced, or their calls are counted: loading the module ends that.
+    W627,
+    /// Something else has loaded other code during the run: what runs is neither the old version nor the new one.
+    E619,
     /// Processes born while a version was left were ended: their states fit that version only.
     W618,
     /// An earlier run has left this node half done, and none has put it right since.

@@ -3,6 +3,8 @@
 //! Takes the plan, a node's facts and its changes; infers, merges the plan's rules, compiles. Asks nobody and
 //! touches nothing: the same facts give the same upgrade.
 
+use std::time::Duration;
+
 use crate::diag::{Code, Diagnostic};
 use crate::exec::{job, persist, steps};
 use crate::facts::change::ChangeSet;
@@ -47,7 +49,9 @@ impl Upgrade {
     /// What is to happen: the versions before and after, the steps, and what is written to the disk. By this two nodes, or two looks at one, are
     /// compared.
     pub fn content(&self) -> Term {
-        let steps = steps::every(&self.changes, &self.rules, &self.script);
+        // How long is looked afterwards is no part of what happens.
+        let soak = Duration::ZERO;
+        let steps = steps::every(&self.changes, &self.rules, &self.script, soak);
         let unwritten = [&self.unwritten.modules[..], &self.unwritten.beside].concat();
         Term::tuple([
             job::begun_record(&self.changes, &self.rules, &steps),

@@ -186,6 +186,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                         settled = true;
                         checks.watch.settled(parts.first());
                     }
+                    Some((tag, parts)) if tag == "died" => checks.watch.crashed(parts.first()),
                     // Somebody else was not content and takes it back.
                     Some((tag, _)) if tag == "started" => {
                         checks.watch.tell(Kind::RollbackStarted);
@@ -209,7 +210,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
 fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
     let ended = checks.watch.outcome.state;
     if what.goal == State::New && ended == State::New {
-        if !checks.content(None) {
+        if !checks.content(None, Some(mailbox)) {
             let back = what.back.map(|way| Back {
                 term: way.job.clone(),
                 steps: way.steps.clone(),
@@ -239,7 +240,7 @@ fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
             let text = text.to_owned();
             checks.watch.tell(Kind::Log { warn: true, text });
         }
-        if !checks.content(None) && checks.watch.outcome.state != State::Unknown {
+        if !checks.content(None, None) && checks.watch.outcome.state != State::Unknown {
             checks.failed();
             let text = format!(
                 "the run is over; to go back: updo rollback {}",

@@ -17,6 +17,7 @@ pub mod release_handler;
 pub mod rollout;
 mod run;
 pub mod steps;
+mod survivors;
 mod translate;
 mod watch;
 pub mod ways;

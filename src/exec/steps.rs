@@ -70,6 +70,11 @@ impl Step {
             let arity = args.as_list().unwrap_or_default().len();
             return format!("{module}:{function}/{arity}");
         }
+        if let (StepKind::Soak, Some([_, ms])) = (self.kind, self.term.as_tuple()) {
+            let ms = ms.as_i64().and_then(|ms| u64::try_from(ms).ok());
+            let time = Duration::from_millis(ms.unwrap_or(0));
+            return format!("watched for {}", humantime::format_duration(time));
+        }
         if let Some(named) = self.named() {
             return named;
         }
@@ -168,6 +173,17 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     children::outside(&mut steps, rules, script, false);
     let (loads, removes) = switched(go);
     switch(&mut steps, loads, removes);
+    steps
+}
+
+/// The same, and what was suspended is watched for a while afterwards.
+pub fn soaked(script: &Script, rules: &Ruleset, soak: Duration) -> Vec<Step> {
+    let mut steps = steps(script, rules);
+    let suspends = |step: &Step| matches!(step.kind, StepKind::Suspend | StepKind::ReleaseHandler);
+    if !soak.is_zero() && steps.iter().any(suspends) {
+        let term = Term::tuple([Term::atom("soak"), millis(soak)]);
+        push(&mut steps, StepKind::Soak, Vec::new(), term);
+    }
     steps
 }
 
@@ -368,8 +384,8 @@ pub(super) fn atoms(modules: &[Module]) -> Term {
 }
 
 /// The steps of a script and of the ways back through its windows: all that the agent may tell about.
-pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
-    let steps = steps(script, rules);
+pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script, soak: Duration) -> Vec<Step> {
+    let steps = soaked(script, rules, soak);
     let ways = ways::ways(changes, rules, script, steps.len() + 1);
     steps
         .into_iter()
@@ -425,6 +441,7 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
             "env" => (StepKind::Env, Vec::new()),
             "paths" => (StepKind::Paths, Vec::new()),
             "config_change" => (StepKind::Config, Vec::new()),
+            "soak" => (StepKind::Soak, Vec::new()),
             "children" => {
                 let second = |term: &Term| atom(term.as_tuple()?.get(1)?);
                 let mut names: Vec<Module> =
@@ -462,9 +479,9 @@ pub(super) fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
     let ends = |step: &Step| is(step, "resume");
     let mut windows: Vec<Vec<Step>> = Vec::new();
     for window in steps.split_inclusive(ends) {
-        use StepKind::{Apply, Children, Config, Hook};
+        use StepKind::{Apply, Children, Config, Hook, Soak};
         let once = |step: &Step| {
-            matches!(step.kind, Apply | Children | Config | Hook) || is(step, "ahead")
+            matches!(step.kind, Apply | Children | Config | Hook | Soak) || is(step, "ahead")
         };
         let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();

@@ -31,6 +31,7 @@ impl Watch<'_, '_> {
             .unwrap_or(0);
         let step = steps.iter().find(|step| step.id == id);
         match (tag, step) {
+            ("died", _) => self.crashed(parts.first()),
             ("turning_back", _) => {
                 self.turned = true;
                 self.turned_at = Some(Instant::now());
@@ -106,7 +107,13 @@ impl Watch<'_, '_> {
                 }
                 let failed = parts.get(2).and_then(|info| info.get("failed")).cloned();
                 let born = parts.get(2).and_then(|info| info.get("born")).cloned();
-                let (took, what, step) = (micros(parts.get(1)), step.what(), step.kind);
+                let (took, step, what) = (micros(parts.get(1)), step.kind, step.what());
+                let (processes, what) = match (step, number("live"), processes) {
+                    (StepKind::Soak, Some(live), Some(of)) => {
+                        (None, format!("{live} of {of} live"))
+                    }
+                    _ => (processes, what),
+                };
                 self.tell(Kind::StepFinished {
                     id,
                     step,
@@ -275,6 +282,11 @@ impl Watch<'_, '_> {
                 self.fail((self.explain)(reason));
             }
             self.fail(undecided(unsure, &goal.unwrap_or_default()));
+        } else if let (Some(reason), Some(_)) = (
+            info.and_then(|info| info.get("reason")),
+            info.and_then(|info| info.get("replaced")),
+        ) {
+            self.fail((self.explain)(reason));
         } else if state == State::Mixed {
             let mut told = Diagnostic::new(
                 Code::E609,
@@ -345,6 +357,8 @@ impl Watch<'_, '_> {
             let files = usize::try_from(files).unwrap_or(0);
             self.tell(Kind::Persisted { files });
         }
+        self.surveyed(info);
+        self.crashes();
         self.lingering(info);
         if let Some(kept) = part("held").and_then(old_code::kept) {
             self.tell(Kind::Diagnostic(Box::new(kept)));

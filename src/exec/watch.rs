@@ -9,6 +9,7 @@ use super::acted::Acted;
 use super::event::{Event, Kind, State, StepKind};
 use super::interrupt::{Interrupt, LOOK};
 use super::steps::Step;
+use super::survivors::Survivors;
 use crate::diag::{Code, Diagnostic};
 use crate::name::NodeName;
 use crate::node::agent::{self, Agent, StartError};
@@ -118,6 +119,8 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) abort: bool,
     /// How many watch the run, when the agent has told; 0 when it is over.
     pub(super) watchers: Option<i64>,
+    /// Which processes live.
+    pub(super) survivors: Survivors,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
 }
@@ -147,6 +150,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             heeded: false,
             abort: false,
             watchers: None,
+            survivors: Survivors::default(),
             outcome: Outcome::new(State::Old),
         }
     }
@@ -180,6 +184,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             processes: outcome.processes,
             converted: outcome.converted,
             modules,
+            living: self.survivors.living,
         };
         self.tell(kind);
     }
@@ -236,6 +241,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 "guardian_replaced" => {
                     let _ = agent.settle(self.session, persist);
                 }
+                "died" => self.crashed(parts.first()),
                 "settled" => return self.settled(parts.first()),
                 _ => {}
             }

@@ -20,6 +20,7 @@ mod cursor;
 pub mod debug;
 pub mod diff;
 pub mod disk;
+mod disturbed;
 pub mod edges;
 mod error;
 pub mod files;

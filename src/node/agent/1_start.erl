@@ -94,8 +94,8 @@ new_log(Job) ->
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
-    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], changed => [], resuming => false, undoing => false, stays => false,
-                      wdone => [], resumed => []}).
+    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], changed => [], resuming => false,
+                      undoing => false, stays => false, wdone => [], resumed => [], left => []}).
 
 new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined, t1 => undefined, before => #{},

@@ -64,6 +64,9 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {updo_hook, _, _} = Answer when Phase =:= running ->
             Exec ! Answer,
             guardian(G);
+        updo_survey when Phase =:= idle ->
+            Exec ! updo_survey,
+            guardian(G);
         updo_settle when Phase =:= idle ->
             Exec ! updo_settle,
             guardian(G#{phase := settling, seen => true});
@@ -89,6 +92,7 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
 %% It has ended, and the executor (or the next, if that one has just died) has not yet said that it is idle.
 ended(#{outcome := undefined}, _, G) -> G;
 ended(_, Asked, G) when Asked =:= updo_settle; Asked =:= {updo_settle, persist} -> G#{asked => Asked};
+ended(_, updo_survey, G) -> G#{asked => updo_survey};
 ended(_, {updo_run, Job} = Asked, G) when is_map(Job) -> G#{asked => Asked};
 ended(_, _, G) -> G.
 
@@ -152,9 +156,10 @@ executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := 
     end.
 
 %% Executors die as fast as they are made: at least nobody stays suspended.
-last_resort(Reason, #{log := #{found := Found, held := Held, switching := S, on_load := O, converting := C, outcome := Outcome, foreign := Foreign}} = G) ->
+last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switching := S, on_load := O, converting := C, outcome := Outcome,
+                               foreign := Foreign}} = G) ->
     lists:foreach(fun(P) -> P ! {system, {self(), make_ref()}, resume} end,
-                  Held ++ [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
+                  Held ++ [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part, not ordsets:is_element(P, Left)]),
     if
         Outcome =/= undefined -> G;
         S =:= [], O =:= [], C =:= [], Foreign =:= undefined -> logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);

@@ -16,6 +16,7 @@ executor(G, Job, Log, Watchers, Mode) ->
     Workers = [spawn_opt(fun() -> worker(Me, #{}) end, [link]) || _ <- lists:seq(1, maps:get(nworkers, Log))],
     put(workers, Workers),
     G ! {updo_workers, self(), Workers},
+    tell_survivors({executor, self()}),
     case Mode of
         run -> first_run(Job);
         {recover, Why} -> recover(Why)
@@ -51,10 +52,13 @@ idle_loop() ->
         Settle when Settle =:= updo_settle; Settle =:= {updo_settle, persist} ->
             put(phase, settling),
             settle(Settle =/= updo_settle),
+            tell_survivors(stop),
             get(guardian) ! {updo_settled, self()},
             wait_stragglers(),
             lists:foreach(fun(W) -> unlink(W), exit(W, kill) end, get(workers)),
             last_watch(get(gmon));
+        updo_survey -> told_deaths(), event({surveyed, survey()}), idle_loop();
+        {died, One} -> event({died, One}), idle_loop();
         {late, Ref, Pid, _} -> straggler(Ref, Pid), idle_loop();
         {updo_watchers, Ws} -> put(watchers, Ws), idle_loop();
         {'DOWN', GMon, process, _, _} -> new_guardian(), get(guardian) ! {updo_idle, self()}, idle_loop();
@@ -143,7 +147,11 @@ run(How) ->
         log_get(runs) > 1 orelse How =:= again orelse attended(),
         steps(job(steps, []), How),
         end_window(),
-        finished_new(job(goal, new), case log_get(way) of {back, _, Why} -> #{reason => Why}; there -> #{} end)
+        Because = case log_get(way) of {back, _, Why} -> #{reason => Why}; there -> #{} end,
+        case replaced() of
+            [] -> finished_new(job(goal, new), Because);
+            Other -> finished(mixed, #{reason => {replaced, Other}, replaced => Other, by_hand => []})
+        end
     catch
         throw:{updo_fail, Reason} -> failed(Reason);
         Class:Reason:Stack -> failed({agent_error, text({Class, Reason, no_args(Stack)})})
@@ -363,6 +371,7 @@ step(Id, {config_change, Told}) ->
     #{};
 step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
 step(_, {children, Ops}) -> children(Ops);
+step(Id, {soak, Ms}) -> soak(Id, Ms);
 step(Id, {hook, Ms, _}) ->
     log({add, applied, Id}),
     event({hook, Id}),

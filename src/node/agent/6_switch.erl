@@ -7,6 +7,7 @@
 load(Id, Ms) ->
     {Prepared, OnLoad} = maps:get(Id, get(prepared)),
     last_look(Id),
+    unchanged(Ms),
     log({set, switching, lists:usort((Ms -- OnLoad) ++ log_get(switching))}),
     check_guardian(),
     case Prepared =:= none orelse code:finish_loading(Prepared) of
@@ -205,6 +206,7 @@ foreign(Id, Script, Libs) ->
     Pid ! {go, Me},
     How = await_foreign(Mon),
     Stand andalso log({set, t1, now_us()}),
+    tell_survivors(resumed),
     maps:merge(foreign_ended(How, Id, Stood), Counts).
 
 %% How many processes the script is about, as this agent finds them: OTP tells nothing.
@@ -212,6 +214,7 @@ concerned(Script) ->
     Modules = fun(L) -> [case X of {M, _} -> M; M -> M end || X <- L] end,
     Want = maps:from_list([{M, true} || {suspend, L} <- Script, M <- Modules(L)]),
     {Found, _} = find(Want, []),
+    watch_survivors(Found, true),
     Convert = [M || {code_change, _, L} <- Script, M <- Modules(L)],
     #{processes => found_size(Found), converted => found_size(maps:with(Convert, Found))}.
 

@@ -224,17 +224,23 @@ send({ask, M, Vsn, Stash, Unstash, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Stash}},
     P ! {system, From, {change_code, M, Vsn, callback_mode}},
     P ! {system, {Nobody, Nobody}, {replace_state, Unstash}};
-send({restore, Restore, _, Nobody, Ask}, From, P) ->
+send({restore, _, _, _, _} = Op, From, P) ->
+    send_restore(Op, P),
+    P ! {system, From, resume};
+%% The answer to a change of debug options that changes none says that all before it is done.
+send({stay, Op}, From, P) ->
+    send_restore(Op, P),
+    P ! {system, From, {debug, {remove, {updo_agent, none}}}};
+send({erase, Erase, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Erase}},
+    P ! {system, From, {debug, {remove, {updo_agent, none}}}}.
+
+send_restore({restore, Restore, _, Nobody, Ask}, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Restore}},
     case Ask of
         {M, Vsn, {Stash, Unstash}, _} -> send({ask, M, Vsn, Stash, Unstash, Nobody}, {self(), {ask, P}}, P);
         none -> ok
-    end,
-    P ! {system, From, resume};
-%% The answer to an empty change of debug options says that the process has come past the erasing.
-send({erase, Erase, Nobody}, From, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, Erase}},
-    P ! {system, From, {debug, {remove, {updo_agent, none}}}}.
+    end.
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Texts: bounded, and no arguments of functions, for those are the users' states
