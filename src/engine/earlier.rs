@@ -1,6 +1,6 @@
 //! Earlier runs, known by their records: rejoining one that still goes on, and undoing one that is over.
 
-use super::{Connection, Engine, now, owner, run_id};
+use super::{Connection, Engine, leftovers, now, owner, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::{self, Begun, Rejoin};
 use crate::exec::back::{self, WayBack};
@@ -124,6 +124,16 @@ impl Connection<'_> {
                 return Err(Box::new(agent::locked(&self.session, other.words)));
             }
             _ => {
+                if let Some(told) = leftovers::look(&self.session, &records)?
+                    .and_then(|traces| traces.diagnostic())
+                {
+                    let mut outcome = Outcome::new(State::Mixed);
+                    outcome.errors.push(told);
+                    return Ok(Attached {
+                        outcome,
+                        by_code: true,
+                    });
+                }
                 let now = |module: &_| facts.loaded.get(module).map(|loaded| loaded.md5);
                 let state = begun.judge(goal, &now);
                 return Ok(self.judged(summary, goal, state));

@@ -32,7 +32,7 @@ pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
     }
 }
 
-/// A reason's tag and what it is about.
+/// A reason's tag and what it is about; no tag when the reason is a word by itself.
 fn parts(reason: &Term) -> (String, Term) {
     let reason = reason.get("reason").unwrap_or(reason);
     match reason.as_tuple() {
@@ -88,6 +88,11 @@ pub fn of(reason: &Term) -> Diagnostic {
             Code::E611,
             "the client had gone before the first step: nothing was begun",
         ),
+        _ if about.is_atom("agent_killed") => Diagnostic::new(
+            Code::E622,
+            "all processes of the run were killed on the node at once",
+        )
+        .note("the watchdog has resumed whatever was suspended"),
         "release_handler_refused" => Diagnostic::new(
             Code::E615,
             "the release handler refused the script before its point of no return",

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod interrupt;
 pub mod job;
 pub mod persist;
+mod quiet;
 pub mod release_handler;
 pub mod rollout;
 mod run;

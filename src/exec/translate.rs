@@ -281,6 +281,9 @@ impl Watch<'_, '_> {
                          then run the plan again without `engine release_handler`, or restart the node",
                     );
             }
+            if let Some(code) = info.and_then(|i| i.get("switched_code")) {
+                told = self.abandoned(told, info, code);
+            }
             if let Some(new) = info.and_then(|i| i.get("new")) {
                 told = told
                     .note(format!("the windows of {new} are new, everything else is old"))
@@ -306,6 +309,26 @@ impl Watch<'_, '_> {
         state
     }
 
+    /// The agent was killed after the switch: its watchdog has only resumed.
+    fn abandoned(&self, mut told: Diagnostic, info: Option<&Term>, code: &Term) -> Diagnostic {
+        let part = |key| info.and_then(|info| info.get(key));
+        let node = self.session.node();
+        told.title = "the node is neither old nor new".to_owned();
+        told = told.note(format!("code of this run: {code}"));
+        if let Some(former) = part("former_code") {
+            told = told.note(format!("code as before: {former}"));
+        }
+        if let Some(resumed) = part("resumed").and_then(Term::as_i64) {
+            told = told.note(format!(
+                "{resumed} processes were resumed, some with states of the other version"
+            ));
+        }
+        if let Some(left) = part("left").and_then(Term::as_i64).filter(|n| *n > 0) {
+            told = told.note(format!("{left} processes are still suspended"));
+        }
+        told.help(format!("updo mend {node}"))
+    }
+
     /// What is told at the very end: whether the disk has the beams, and who still runs old code.
     pub(super) fn settled(&mut self, info: Option<&Term>) {
         let part = |key| info.and_then(|info| info.get(key));
@@ -320,6 +343,9 @@ impl Watch<'_, '_> {
         } else if let Some(files) = part("persisted").and_then(Term::as_i64) {
             let files = usize::try_from(files).unwrap_or(0);
             self.tell(Kind::Persisted { files });
+        }
+        if part("killed").is_some() {
+            self.unsettled(false);
         }
         self.lingering(info);
     }

@@ -78,7 +78,7 @@ killed_at(Us, {M, _} = V1, V2) ->
         %% Switched, not all converted: what is said of the code is true, and who was converted has the key to tell it.
         mixed ->
             is_now(V2),
-            #{switched := [M], before := [], left := 0} = Info,
+            #{switched_code := [M], former_code := [], left := 0} = Info,
             [case sys:get_state(P) of {2, _, _} -> ['$updo_saved'] = keys(P); {1, _} -> ok end || P <- Ps]
     end,
     over(),
