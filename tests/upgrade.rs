@@ -17,6 +17,8 @@ mod children;
 mod conversion;
 #[path = "upgrade/corners.rs"]
 mod corners;
+#[path = "upgrade/dead.rs"]
+mod dead;
 #[path = "upgrade/elixir.rs"]
 mod elixir;
 #[path = "upgrade/insert.rs"]

@@ -54,9 +54,13 @@ impl Exit {
             Code::E505 => Self::Locked,
             Code::E602 => Self::Changed,
             Code::E601 | Code::E317 => Self::Precondition,
-            Code::E603 | Code::E605 | Code::E607 | Code::E611 | Code::E612 | Code::E614 | Code::E622 => {
-                Self::Aborted
-            }
+            Code::E603
+            | Code::E605
+            | Code::E607
+            | Code::E611
+            | Code::E612
+            | Code::E614
+            | Code::E622 => Self::Aborted,
             Code::E604 | Code::E606 => Self::RolledBack,
             Code::E609 | Code::E623 => Self::Broken,
             Code::E608 => Self::Lost,

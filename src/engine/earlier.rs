@@ -124,8 +124,8 @@ impl Connection<'_> {
                 return Err(Box::new(agent::locked(&self.session, other.words)));
             }
             _ => {
-                if let Some(told) = leftovers::look(&self.session, &records)?
-                    .and_then(|traces| traces.diagnostic())
+                if let Some(told) =
+                    leftovers::look(&self.session, &records)?.and_then(|traces| traces.diagnostic())
                 {
                     let mut outcome = Outcome::new(State::Mixed);
                     outcome.errors.push(told);

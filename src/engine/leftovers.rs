@@ -256,9 +256,8 @@ impl Traces {
     /// E508 when the node does not answer; E505 when a run has begun meanwhile.
     pub fn mend(&self, session: &Session, records: &Records) -> Result<Traces> {
         leftovers::mend(session, &self.mending())?;
-        let mut after = look(session, records)?.ok_or_else(|| {
-            agent::locked(session, "a run has begun meanwhile".to_owned())
-        })?;
+        let mut after = look(session, records)?
+            .ok_or_else(|| agent::locked(session, "a run has begun meanwhile".to_owned()))?;
         // It is resumed and looks like any other; its state is still that of the former code.
         after.unconverted.clone_from(&self.unconverted);
         if let Some(last) = &self.last
@@ -287,7 +286,10 @@ impl Traces {
 fn by_module(these: &[&Touched]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for one in these {
-        let name = one.module.as_ref().map_or("no known module", Module::as_str);
+        let name = one
+            .module
+            .as_ref()
+            .map_or("no known module", Module::as_str);
         *counts.entry(name).or_default() += 1;
     }
     let more = counts.len().saturating_sub(NAMED);

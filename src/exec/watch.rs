@@ -428,7 +428,9 @@ impl<'a, 'b> Watch<'a, 'b> {
             self.session.node()
         );
         let told = Diagnostic::new(Code::W623, title)
-            .note("old code was not purged; what the run has left is taken away by the command below")
+            .note(
+                "old code was not purged; what the run has left is taken away by the command below",
+            )
             .help(format!("updo mend {}", self.session.node()));
         self.tell(Kind::Diagnostic(Box::new(told)));
         if persist {

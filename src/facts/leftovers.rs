@@ -91,7 +91,8 @@ pub fn look(session: &Session, mine: &[Module]) -> Result<Leftovers> {
     };
     let processes = answer.get("processes").and_then(Term::as_list);
     let processes = processes.ok_or_else(|| {
-        Diagnostic::new(Code::E508, "the node gave no answer that makes sense").note(answer.to_string())
+        Diagnostic::new(Code::E508, "the node gave no answer that makes sense")
+            .note(answer.to_string())
     })?;
     Ok(Leftovers {
         processes: processes.iter().filter_map(process).collect(),
