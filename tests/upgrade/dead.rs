@@ -2,7 +2,7 @@
 //! one direction. The client ends in time, says what is true, and the node can be put right.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,9 +19,17 @@ fn kill(node: &TestNode, watchdog: bool) {
     } else {
         ""
     };
+    // All at once, and again for those who were born as successors in between.
     node.eval(&format!(
-        "{watchdogs} [exit(P, kill) || P <- processes(), {{_, S}} <- [process_info(P, current_stacktrace)],
-            lists:any(fun({{M, _, _, _}}) -> lists:prefix(\"updo_agent_\", atom_to_list(M)) end, S)]"
+        "{watchdogs}
+        Kill = fun Kill(0) -> ok;
+                   Kill(N) ->
+                       Ps = [P || P <- processes(), {{_, S}} <- [process_info(P, current_stacktrace)],
+                                  lists:any(fun({{M, _, _, _}}) -> lists:prefix(\"updo_agent_\", atom_to_list(M)) end, S)],
+                       [exit(P, kill) || P <- Ps],
+                       Kill(N - 1)
+               end,
+        Kill(5)"
     ));
 }
 
@@ -242,7 +250,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, stopped: &AtomicBool) {
     let mut bytes = [0; 65_536];
     loop {
         match from.read(&mut bytes) {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => {
+                let _ = to.shutdown(Shutdown::Both);
+                return;
+            }
             Ok(_) if stopped.load(Ordering::SeqCst) => {}
             Ok(n) => {
                 if to.write_all(&bytes[..n]).is_err() {
