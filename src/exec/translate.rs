@@ -255,6 +255,14 @@ impl Watch<'_, '_> {
             Some("old") => State::Old,
             _ => State::Mixed,
         };
+        // No step has failed: nobody was left to say so.
+        if let Some(reason) = info.and_then(|info| info.get("reason"))
+            && state == State::Old
+            && reason.is_atom("agent_killed")
+            && self.outcome.errors.is_empty()
+        {
+            self.fail((self.explain)(reason));
+        }
         if let Some(unsure) = info.and_then(|info| info.get("unsure")?.as_list()) {
             let goal = info.and_then(|info| info.get("goal")?.to_text());
             if let Some(reason) = info.and_then(|info| info.get("reason"))

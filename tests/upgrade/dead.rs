@@ -14,22 +14,16 @@ use crate::support::{TestNode, server};
 
 /// Kills whatever runs in the agent's module; and the watchdog.
 fn kill(node: &TestNode, watchdog: bool) {
-    let watchdogs = if watchdog {
-        "[exit(whereis(N), kill) || N <- registered(), lists:prefix(\"updo_watchdog_\", atom_to_list(N))],"
-    } else {
-        ""
-    };
-    // All at once, and again for those who were born as successors in between.
+    // All are stopped first, so that none has a successor.
     node.eval(&format!(
-        "{watchdogs}
-        Kill = fun Kill(0) -> ok;
-                   Kill(N) ->
-                       Ps = [P || P <- processes(), {{_, S}} <- [process_info(P, current_stacktrace)],
-                                  lists:any(fun({{M, _, _, _}}) -> lists:prefix(\"updo_agent_\", atom_to_list(M)) end, S)],
-                       [exit(P, kill) || P <- Ps],
-                       Kill(N - 1)
-               end,
-        Kill(5)"
+        "Frame = fun(P) ->
+             {{_, S}} = process_info(P, current_stacktrace),
+             lists:any(fun({{M, _, _, _}}) -> lists:prefix(\"updo_agent_\", atom_to_list(M)) end, S)
+         end,
+         Dogs = [whereis(N) || {watchdog}, N <- registered(), lists:prefix(\"updo_watchdog_\", atom_to_list(N))],
+         Ps = Dogs ++ [P || P <- processes(), is_process_alive(P), Frame(P)],
+         [erlang:suspend_process(P) || P <- Ps],
+         [exit(P, kill) || P <- Ps]"
     ));
 }
 
