@@ -88,7 +88,7 @@ fn all_of_them_were_killed() {
     node.eval("true = register(alien, element(2, gen_event:start())), sys:suspend(alien)");
     let plan = busy(&desk, node);
     let running = desk.on(node, &["run", &plan, "--yes"]).start();
-    await_standing(node);
+    node.await_true("witness:standing() > 1");
     std::thread::sleep(Duration::from_millis(200));
     let began = Instant::now();
     kill(node, true);
