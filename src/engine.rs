@@ -19,6 +19,7 @@
 
 mod decide;
 pub mod earlier;
+pub mod leftovers;
 mod reach;
 pub mod rollout;
 pub mod saved;

@@ -17,6 +17,8 @@ mod children;
 mod conversion;
 #[path = "upgrade/corners.rs"]
 mod corners;
+#[path = "upgrade/dead.rs"]
+mod dead;
 #[path = "upgrade/effects.rs"]
 mod effects;
 #[path = "upgrade/elixir.rs"]

@@ -259,6 +259,12 @@ codes! {
     E620,
     /// Nobody has verified the whole rollout: the connection was lost, or nobody waited for it. All nodes are new.
     E621,
+    /// All processes of the run were killed on the node at once. Nobody stays suspended, unless the watchdog was killed too.
+    E622,
+    /// A run has left something on the node: suspended processes, saved states, code of its own. `updo mend` ends that.
+    E623,
+    /// The processes of a run were killed after its result was known: old code was not purged.
+    W623,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
     /// The code is what it should be; of processes born at the switch nobody knows which version made their states.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, Engine, Upgrade};
+use super::{Connection, Engine, Upgrade, leftovers};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::{self, Begun, Rejoin};
 use crate::exec::back::WayBack;
@@ -166,6 +166,17 @@ impl Connection<'_> {
                 return Err(Box::new(agent::locked(&self.session, other.words)));
             }
             _ => {
+                if let Some(told) =
+                    leftovers::look(&self.session, &records)?.and_then(|traces| traces.diagnostic())
+                {
+                    let mut outcome = Outcome::new(State::Mixed);
+                    outcome.errors.push(told);
+                    return Ok(Attached {
+                        outcome,
+                        by_code: true,
+                        ended: None,
+                    });
+                }
                 let now = |module: &_| facts.loaded.get(module).map(|loaded| loaded.md5);
                 let state = begun.judge(goal, &now);
                 return Ok(self.judged(summary, goal, state));

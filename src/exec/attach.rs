@@ -23,9 +23,6 @@ use crate::plan::Plan;
 use crate::rules::view::View;
 use crate::term::Term;
 
-/// Longest silence of a node that still answers ticks.
-const SILENCE: Duration = Duration::from_secs(3_600);
-
 /// The MD5 of a module's code; `None`: not loaded.
 pub type Md5 = Option<[u8; 16]>;
 
@@ -134,6 +131,7 @@ pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let agent = &what.holder.agent;
     // One that is gone already is told as `Mail::Down`.
     let _ = mailbox.monitor(agent.guardian());
+    checks.watch.quiet.follow(agent.guardian());
     match agent.attach(what.session, &mailbox.pid()) {
         Ok(()) => follow(what, &mut checks, &mailbox),
         Err(why) => {
@@ -176,9 +174,12 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             }
             _ => {}
         }
-        match checks.watch.received(mailbox, SILENCE) {
+        match checks.watch.received(mailbox) {
             Received::Left => {
                 checks.watch.left();
+            }
+            Received::Ended(end) => {
+                checks.watch.given_up(end);
             }
             Received::Is(Ok(Mail::Message(message))) => {
                 match checks.watch.news(&message, mailbox) {

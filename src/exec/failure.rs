@@ -46,7 +46,7 @@ pub fn of_rollback(reason: &Term, run: &str) -> Diagnostic {
     ))
 }
 
-/// A reason's tag and what it is about.
+/// A reason's tag and what it is about; no tag when the reason is a word by itself.
 fn parts(reason: &Term) -> (String, Term) {
     let reason = reason.get("reason").unwrap_or(reason);
     match reason.as_tuple() {
@@ -104,6 +104,11 @@ pub fn of(reason: &Term) -> Diagnostic {
             Code::E611,
             "the client had gone before the first step: nothing was begun",
         ),
+        _ if about.is_atom("agent_killed") => Diagnostic::new(
+            Code::E622,
+            "all processes of the run were killed on the node at once",
+        )
+        .note("the watchdog has resumed whatever was suspended"),
         "release_handler_refused" => Diagnostic::new(
             Code::E615,
             "the release handler refused the script before its point of no return",

@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod job;
 mod old_code;
 pub mod persist;
+mod quiet;
 pub mod release_handler;
 pub mod rollout;
 mod run;

@@ -113,6 +113,7 @@ impl Run<'_, '_> {
         let Some(agent) = watch.start(&mailbox, &job) else {
             return;
         };
+        watch.quiet.until(what.plan.deadline);
         if what.detach {
             watch.outcome.state = State::Unknown;
             return;

@@ -274,6 +274,14 @@ impl Watch<'_, '_> {
             Some("old") => State::Old,
             _ => State::Mixed,
         };
+        // No step has failed: nobody was left to say so.
+        if let Some(reason) = info.and_then(|info| info.get("reason"))
+            && state == State::Old
+            && reason.is_atom("agent_killed")
+            && self.outcome.errors.is_empty()
+        {
+            self.fail((self.explain)(reason));
+        }
         if let Some(unsure) = info.and_then(|info| info.get("unsure")?.as_list()) {
             let goal = info.and_then(|info| info.get("goal")?.to_text());
             if let Some(reason) = info.and_then(|info| info.get("reason"))
@@ -304,6 +312,9 @@ impl Watch<'_, '_> {
                         "run these expressions on the node: who is suspended goes on, under the code that is loaded now;\n\
                          then run the plan again without `engine release_handler`, or restart the node",
                     );
+            }
+            if let Some(code) = info.and_then(|i| i.get("switched_code")) {
+                told = self.abandoned(told, info, code);
             }
             if let Some(stays) = info.and_then(|i| i.get("stays")) {
                 told = old_code::stays(stays, info.and_then(|i| i.get("unconverted")));
@@ -342,6 +353,26 @@ impl Watch<'_, '_> {
         state
     }
 
+    /// The agent was killed after the switch: its watchdog has only resumed.
+    fn abandoned(&self, mut told: Diagnostic, info: Option<&Term>, code: &Term) -> Diagnostic {
+        let part = |key| info.and_then(|info| info.get(key));
+        let node = self.session.node();
+        told.title = "the node is neither old nor new".to_owned();
+        told = told.note(format!("code of this run: {code}"));
+        if let Some(former) = part("former_code") {
+            told = told.note(format!("code as before: {former}"));
+        }
+        if let Some(resumed) = part("resumed").and_then(Term::as_i64) {
+            told = told.note(format!(
+                "{resumed} processes were resumed, some with states of the other version"
+            ));
+        }
+        if let Some(left) = part("left").and_then(Term::as_i64).filter(|n| *n > 0) {
+            told = told.note(format!("{left} processes are still suspended"));
+        }
+        told.help(format!("updo mend {node}"))
+    }
+
     /// What is told at the very end: whether the disk has the beams, and who still runs old code.
     pub(super) fn settled(&mut self, info: Option<&Term>) {
         let part = |key| info.and_then(|info| info.get(key));
@@ -359,6 +390,9 @@ impl Watch<'_, '_> {
         }
         self.surveyed(info);
         self.crashes();
+        if part("killed").is_some() {
+            self.unsettled(false);
+        }
         self.lingering(info);
         if let Some(kept) = part("held").and_then(old_code::kept) {
             self.tell(Kind::Diagnostic(Box::new(kept)));

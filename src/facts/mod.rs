@@ -25,6 +25,7 @@ pub mod edges;
 mod error;
 pub mod files;
 mod flow;
+pub mod leftovers;
 pub mod light;
 mod literal;
 pub mod live;

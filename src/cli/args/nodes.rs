@@ -201,6 +201,17 @@ pub struct Attach {
     pub no_verify: bool,
 }
 
+/// `updo mend`
+#[derive(Debug, clap::Args)]
+pub struct Mend {
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Do not ask
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
+}
+
 /// `updo log`
 #[derive(Debug, clap::Args)]
 pub struct Log {

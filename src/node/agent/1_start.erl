@@ -4,9 +4,10 @@
 %% Takes a job (a map, see PROTOCOL.md), gives events to a watcher. Whatever happens, the node ends fully new
 %% or fully old, nobody stays suspended, or the last event says `mixed` and what to do by hand.
 %%
-%% Three kinds of processes, none linked to the connection:
+%% Four kinds of processes, none linked to the connection:
 %%   guardian   holds the lock (the name updo_run) and a copy of the log; starts a new executor when one dies
 %%   executor   takes the decisions; starts a new guardian when that one dies
+%%   watchdog   resumes whoever is suspended when both of the others are killed at once (9_watchdog.erl)
 %%   workers    one per scheduler, linked to the executor; every process of the node belongs to one worker (by
 %%              phash2), so that all system messages to it have one sender and arrive in the order of decision
 %%

@@ -10,9 +10,11 @@ guardian_init(Starter, Ref, Job0) ->
     case lock() of
         false -> Starter ! {Ref, locked};
         true ->
+            Log = new_run(new_log(Job)),
+            Dog = watchdog(Job, Log, none),
             Starter ! {Ref, started},
-            G = #{job => Job, log => new_run(new_log(Job)), watchers => #{}, workers => [], lives => max_lives(),
-                  phase => running, late => undefined},
+            G = #{job => Job, log => Log, watchers => #{}, workers => [], lives => max_lives(),
+                  phase => running, late => undefined, dog => Dog},
             guardian(set_deadline(start_executor(run, watch(maps:get(watcher, Job), G))))
     end.
 
@@ -23,7 +25,7 @@ guardian_again(Exec, Ref, Job, Log, Workers, Watchers, Phase) ->
     Got = lock(100),
     Exec ! {Ref, Got},
     G = #{job => Job, log => Log, watchers => #{}, workers => Workers, lives => max_lives(), phase => Phase,
-          late => undefined, seen => Watchers =/= [], exec => Exec, exec_mon => monitor(process, Exec)},
+          late => undefined, dog => watchdog(Job, Log, Exec), seen => Watchers =/= [], exec => Exec, exec_mon => monitor(process, Exec)},
     G1 = lists:foldl(fun(P, Acc) -> replay(P, Log, 0), watch(P, Acc) end, G, Watchers),
     guardian(set_deadline(G1)).
 
@@ -53,7 +55,7 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {updo_attach, Pid} when is_pid(Pid) ->
             replay(Pid, Log, 0),
             G1 = watch(Pid, G),
-            Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            tell_agents(G1),
             tell_watchers(G1),
             guardian(G1);
         updo_abort -> guardian(abort_run(G));
@@ -80,9 +82,10 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {updo_settled, Exec} -> guardian_settled(G#{phase := settled});
         updo_deadline -> guardian(deadline(G));
         {'DOWN', ExecMon, process, _, Why} -> guardian(executor_down(Why, G));
+        {'DOWN', Dog, process, _, _} when Dog =:= map_get(dog, G) -> guardian(tell_agents(G#{dog := watchdog(maps:get(job, G), Log, Exec)}));
         {'DOWN', Mon, process, _, _} when is_map_key(Mon, Ws) ->
             G1 = G#{watchers := maps:remove(Mon, Ws)},
-            Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            tell_agents(G1),
             tell_watchers(G1),
             guardian(alone(G1));
         Asked when Phase =:= running -> guardian(ended(Log, Asked, G));
@@ -112,6 +115,12 @@ logged(Entry, #{log := Log, watchers := Ws, job := Job} = G) ->
 replay(Pid, #{events := Es}, From) ->
     #{run := Run} = get(updo_info),
     lists:foreach(fun({Seq, E}) when Seq > From -> Pid ! {updo, Run, Seq, E}; (_) -> ok end, lists:reverse(Es)).
+
+%% Those of the agent who tell the watchers things themselves.
+tell_agents(#{exec := Exec, job := Job, watchers := Ws} = G) ->
+    Exec ! {updo_watchers, maps:values(Ws)},
+    watchdog_tell(Job, {updo_watchers, maps:values(Ws)}),
+    G.
 
 %% Who is alone must decide; who is not leaves it to the others. Not part of the log, hence 0.
 tell_watchers(#{watchers := Ws}) ->
@@ -181,6 +190,7 @@ guardian_settled(#{job := Job, log := Log} = G) ->
             guardian_kept(Log, erlang:monotonic_time(millisecond) + maps:get(keep, Job, keep()))
     end,
     catch unregister(updo_run),
+    watchdog_tell(Job, updo_done),
     cleaner(Job, [self(), maps:get(exec, G) | maps:get(workers, G)]),
     exit(normal).
 

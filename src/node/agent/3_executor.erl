@@ -10,6 +10,7 @@ executor(G, Job, Log, Watchers, Mode) ->
     put(phase, running),
     put(guardian, G),
     put(gmon, monitor(process, G)),
+    watchdog_tell({updo_watch, self()}),
     put(nobody, nobody()),
     put(pass, make_ref()),
     Me = self(),
@@ -87,7 +88,7 @@ wait_stragglers() ->
 last_watch(GMon) ->
     receive
         {'DOWN', GMon, process, _, normal} -> ok;
-        {'DOWN', GMon, process, _, _} -> cleaner(get(job), [self()])
+        {'DOWN', GMon, process, _, _} -> watchdog_tell(updo_done), cleaner(get(job), [self()])
     end.
 
 %% The guardian is dead: make another, which gets lock and log. Whoever took the lock in between has a right to
@@ -115,6 +116,7 @@ check_guardian() ->
 
 log(Entry) ->
     put(log, log_entry(Entry, get(log))),
+    watchdog_hears(Entry),
     get(guardian) ! {updo_log, self(), Entry},
     ok.
 

@@ -28,6 +28,7 @@ pub const SOURCE: &str = concat!(
     include_str!("8_survivors.erl"),
     include_str!("8_workers.erl"),
     include_str!("9_persist.erl"),
+    include_str!("9_watchdog.erl"),
 );
 
 /// The expressions that bring the source to life on the node.
