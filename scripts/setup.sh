@@ -7,10 +7,10 @@
 # touches anything else. Ends with 0 when all is there, with 1 and the command to paste when it cannot help.
 set -eu
 
-PACKAGES="erlang-base erlang-dev erlang-tools erlang-src erlang-eunit erlang-crypto erlang-ssl erlang-public-key elixir"
+PACKAGES="erlang-base erlang-dev erlang-tools erlang-src erlang-eunit erlang-crypto erlang-ssl erlang-public-key erlang-xmerl elixir"
 MORE=$*
 # What of OTP is needed; in Debian all but the sources, the crypto family, tools and eunit come with erlang-base.
-APPLICATIONS="kernel stdlib compiler sasl crypto public_key ssl tools eunit erl_interface"
+APPLICATIONS="kernel stdlib compiler sasl crypto public_key ssl tools eunit xmerl erl_interface"
 
 # The folder above lib/ of the installed OTP.
 otp_root() {

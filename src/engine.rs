@@ -19,6 +19,7 @@
 
 mod decide;
 pub mod earlier;
+pub mod leftovers;
 mod reach;
 pub mod rollout;
 pub mod saved;
@@ -473,9 +474,10 @@ impl Connection<'_> {
             .sources()
             .first()
             .map_or("", |source| &source.text);
-        let steps = exec::steps::every(&upgrade.changes, &upgrade.rules, &upgrade.script);
+        let steps =
+            exec::steps::every(&upgrade.changes, &upgrade.rules, &upgrade.script, plan.soak);
         let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
-        let taken = exec::steps::steps(&upgrade.script, &upgrade.rules).len();
+        let taken = exec::steps::soaked(&upgrade.script, &upgrade.rules, plan.soak).len();
         let script = exec::job::with_outlook(script, taken, plan.deadline);
         let mut record = records.begin(&summary, text, back.as_ref(), Some(&script))?;
         record.event(&json::stream(&plan.path.display().to_string()));

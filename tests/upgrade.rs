@@ -17,6 +17,10 @@ mod children;
 mod conversion;
 #[path = "upgrade/corners.rs"]
 mod corners;
+#[path = "upgrade/dead.rs"]
+mod dead;
+#[path = "upgrade/effects.rs"]
+mod effects;
 #[path = "upgrade/elixir.rs"]
 mod elixir;
 #[path = "upgrade/going_back.rs"]
@@ -63,6 +67,8 @@ mod shop;
 mod snapshots;
 #[path = "upgrade/statem.rs"]
 mod statem;
+#[path = "upgrade/survive.rs"]
+mod survive;
 #[path = "upgrade/suspend.rs"]
 mod suspend;
 #[path = "upgrade/sweep.rs"]

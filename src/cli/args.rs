@@ -27,7 +27,7 @@ pub use plans::*;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Nothing but `run`, `rollback`, `attach --abort` and `eval` changes anything on a node.\n\
+    after_help = "Nothing but `run`, `rollback`, `attach --abort`, `mend` and `eval` changes anything on a node.\n\
     Every flag has a twin in the environment that counts less: --no-verify is UPDO_NO_VERIFY.\n\
     Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first."
 )]
@@ -124,6 +124,8 @@ pub enum Command {
     Rollback(Rollback),
     /// Rejoin a run that is still going, or see how it ended
     Attach(Attach),
+    /// What a run whose processes are dead has left on a node: shown, asked about, put right
+    Mend(Mend),
     /// Recorded runs
     Log(Log),
     /// What a node runs, and what differs; --save keeps copies of the running beams

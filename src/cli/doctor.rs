@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::args::Doctor;
 use super::{Context, Exit, pager};
 use crate::diag::{Result, SourceMap};
-use crate::engine::{self, Engine, Settings};
+use crate::engine::{self, Engine, Settings, leftovers};
 use crate::facts::live;
 use crate::name::NodeName;
 use crate::node::tls::Options;
@@ -130,6 +130,17 @@ impl Visit<'_> {
             Ok(None) => Ok("free".to_owned()),
             Ok(Some(who)) => Err(Box::new(agent::locked(session, who))),
             Err(error) => Err(error.diagnostic("asking for the lock")),
+        })?;
+        self.step("left", |visit| {
+            let records = visit.engine.settings.records();
+            let traces = leftovers::look(session, &records)?;
+            match traces.as_ref().and_then(leftovers::Traces::diagnostic) {
+                Some(told) => Err(Box::new(told)),
+                None => Ok(traces
+                    .map(|traces| traces.lines().join("\n"))
+                    .filter(|lines| !lines.is_empty())
+                    .unwrap_or_else(|| "nothing of any run, no process is suspended".to_owned())),
+            }
         })?;
         let left = live::gather(session).map(|facts| connection.half_done(&facts))?;
         self.step("last run", |_| {

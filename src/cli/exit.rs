@@ -56,13 +56,14 @@ impl Exit {
             Code::E601 | Code::E317 | Code::E627 => Self::Precondition,
             Code::E603
             | Code::E605
-            | Code::E626
             | Code::E607
             | Code::E611
             | Code::E612
-            | Code::E614 => Self::Aborted,
+            | Code::E614
+            | Code::E622
+            | Code::E626 => Self::Aborted,
             Code::E604 | Code::E606 => Self::RolledBack,
-            Code::E609 => Self::Broken,
+            Code::E609 | Code::E623 => Self::Broken,
             Code::E608 => Self::Lost,
             Code::E801 | Code::E802 | Code::E803 => Self::Usage,
             Code::E900 => Self::Bug,

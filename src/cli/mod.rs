@@ -18,6 +18,7 @@ mod keys;
 mod log;
 mod lsp;
 mod man;
+mod mend;
 mod new;
 mod pager;
 mod preview;
@@ -117,6 +118,7 @@ pub fn main() -> Exit {
         Command::Eval(args) => eval::run(&context, args),
         Command::Repl(args) => repl::run(&context, args),
         Command::Rollback(args) => rollback::run(&context, args),
+        Command::Mend(args) => mend::run(&context, args),
         Command::Attach(args) => attach::run(&context, args),
         Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),

@@ -56,6 +56,9 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
     if let Some(deadline) = args.deadline {
         engine.plan.deadline = Some(deadline);
     }
+    if let Some(soak) = args.soak {
+        engine.plan.soak = soak;
+    }
     if let Some(Err(told)) = saved.as_ref().map(|saved| saved.same_plan(&engine.plan)) {
         return context.fail(*told, &engine.plan.sources);
     }
@@ -286,7 +289,8 @@ impl Way {
         stream: &mut Stream,
     ) -> Exit {
         let turn = &turns[0];
-        let steps = steps::steps(&turn.upgrade.script, &turn.upgrade.rules).len() + 1;
+        let steps =
+            steps::soaked(&turn.upgrade.script, &turn.upgrade.rules, engine.plan.soak).len() + 1;
         let node = node(turn).clone();
         let head = Head {
             node: &node,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::args::Status;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::engine::Engine;
+use crate::engine::{Engine, leftovers};
 use crate::facts::live;
 use crate::facts::store::Store;
 use crate::facts::{beam::BeamFacts, live::Origin};
@@ -39,8 +39,9 @@ pub(super) fn run(context: &Context<'_>, args: &Status) -> Exit {
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
     let mut all = Vec::new();
+    let mut exit = Exit::Done;
     for node in nodes {
-        match one(context, &engine, &node, args.save) {
+        match one(context, &engine, &node, args.save, &mut exit) {
             Ok(document) => all.push(document),
             Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
         }
@@ -48,7 +49,7 @@ pub(super) fn run(context: &Context<'_>, args: &Status) -> Exit {
     if context.ui.json {
         context.ui.json(&format!("{:#}\n", Value::Array(all)));
     }
-    Exit::Done
+    exit
 }
 
 /// Who is at work on a node: in words, and the name of the run.
@@ -70,7 +71,13 @@ fn lock(session: &Session) -> Result<(String, Option<String>)> {
     })
 }
 
-fn one(context: &Context<'_>, engine: &Engine, node: &NodeName, save: bool) -> Result<Value> {
+fn one(
+    context: &Context<'_>,
+    engine: &Engine,
+    node: &NodeName,
+    save: bool,
+    exit: &mut Exit,
+) -> Result<Value> {
     let connection = engine.connect(node)?;
     let facts = live::gather(&connection.session)?;
     let (modules, apps) = (facts.loaded.len(), facts.apps.len());
@@ -93,7 +100,16 @@ fn one(context: &Context<'_>, engine: &Engine, node: &NodeName, save: bool) -> R
         let time = super::log::time(last.began);
         say(&format!("  last     run {run}  {time}  {state}  {title}\n"));
     }
+    let traces = leftovers::look(&connection.session, &engine.settings.records())?;
+    let lines = traces.as_ref().map(leftovers::Traces::lines);
+    for line in lines.iter().flatten() {
+        say(&format!("  left     {line}\n"));
+    }
+    if let Some(told) = traces.and_then(|traces| traces.diagnostic()) {
+        *exit = context.fail(told, &engine.plan.sources);
+    }
     let mut document = json!({
+        "left": lines,
         "node": node.as_str(),
         "otp": facts.otp,
         "modules": modules,

@@ -259,10 +259,30 @@ codes! {
     E620,
     /// Nobody has verified the whole rollout: the connection was lost, or nobody waited for it. All nodes are new.
     E621,
+    /// All processes of the run were killed on the node at once. Nobody stays suspended, unless the watchdog was killed too.
+    E622,
+    /// A run has left something on the node: suspended processes, saved states, code of its own. `updo mend` ends that.
+    E623,
+    /// The processes of a run were killed after its result was known: old code was not purged.
+    W623,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
     /// The code is what it should be; of processes born at the switch nobody knows which version made their states.
     E617,
+    /// A supervisor's `init/1` acts, and an upgrade runs it once more.
+    W624,
+    /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
+    W625,
+    /// Going back has put code and states back, and not what a conversion did outside of its state.
+    E624,
+    /// Processes that were suspended died after the resume; that counts as a `verify` that does not come true.
+    E618,
+    /// Processes that take part are suspended already: they are converted and stay suspended.
+    W626,
+    /// Functions of a module that takes part are traced, or their calls are counted: loading the module ends that.
+    W627,
+    /// Something else has loaded other code during the run: what runs is neither the old version nor the new one.
+    E619,
     /// Processes born while a version was left were ended: their states fit that version only.
     W618,
     /// An earlier run has left this node half done, and none has put it right since.
@@ -275,6 +295,8 @@ codes! {
     W630,
     /// Funs of the version before the running one are kept as data; it has to go first.
     W631,
+    /// Processes keep funs of the running version and go on calling it after the switch.
+    W633,
     /// Old code was purged that processes executed, or of which funs are kept: `purge => brutal`.
     W632,
     /// A rollback lacks what it needs: a folder of the code path, a beam, the supervisor of a child. Nothing was changed.

@@ -3,6 +3,8 @@
 //! Takes the plan, a node's facts and its changes; infers, merges the plan's rules, compiles. Asks nobody and
 //! touches nothing: the same facts give the same upgrade.
 
+use std::time::Duration;
+
 use crate::diag::{Code, Diagnostic};
 use crate::exec::{job, persist, steps};
 use crate::facts::change::ChangeSet;
@@ -12,7 +14,9 @@ use crate::graph::Graph;
 use crate::name::NodeName;
 use crate::plan::{Executing, Plan, Windows};
 use crate::rules::view::View;
-use crate::rules::{Change, Configured, Ruleset, advice, children, merge, resolve, shared};
+use crate::rules::{
+    Change, Configured, Ruleset, advice, children, effects, merge, resolve, shared,
+};
 use crate::script::lower::Script;
 use crate::script::{check, high, insert, lower, release_handler};
 use crate::term::Term;
@@ -45,7 +49,9 @@ impl Upgrade {
     /// What is to happen: the versions before and after, the steps, and what is written to the disk. By this two nodes, or two looks at one, are
     /// compared.
     pub fn content(&self) -> Term {
-        let steps = steps::every(&self.changes, &self.rules, &self.script);
+        // How long is looked afterwards is no part of what happens.
+        let soak = Duration::ZERO;
+        let steps = steps::every(&self.changes, &self.rules, &self.script, soak);
         let unwritten = [&self.unwritten.modules[..], &self.unwritten.beside].concat();
         Term::tuple([
             job::begun_record(&self.changes, &self.rules, &steps),
@@ -117,6 +123,7 @@ pub fn decide(
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));
     diagnostics.extend(children::advice(&changes, &rules));
+    diagnostics.extend(effects::advice(&changes, &rules));
     diagnostics.extend(shared::shared_records(&changes, &rules));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {

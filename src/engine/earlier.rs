@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, Engine, Upgrade};
+use super::{Connection, Engine, Upgrade, leftovers};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::{self, Begun, Rejoin};
 use crate::exec::back::WayBack;
@@ -166,6 +166,17 @@ impl Connection<'_> {
                 return Err(Box::new(agent::locked(&self.session, other.words)));
             }
             _ => {
+                if let Some(told) =
+                    leftovers::look(&self.session, &records)?.and_then(|traces| traces.diagnostic())
+                {
+                    let mut outcome = Outcome::new(State::Mixed);
+                    outcome.errors.push(told);
+                    return Ok(Attached {
+                        outcome,
+                        by_code: true,
+                        ended: None,
+                    });
+                }
                 let now = |module: &_| facts.loaded.get(module).map(|loaded| loaded.md5);
                 let state = begun.judge(goal, &now);
                 return Ok(self.judged(summary, goal, state));
@@ -278,22 +289,31 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
     let all = records.all();
     let runs = all
         .iter()
-        .rev()
-        .filter(|run| run.node == *node && run.goal == "new" && run.state == "new");
+        .filter(|run| run.node == *node && run.goal == "new");
+    let runs: Vec<(&Summary, Begun)> = runs
+        .filter_map(|run| Some((run, Begun::read(&records.script(&run.run)?)?)))
+        .collect();
     let taken = |module: &Module| {
         let changed = upgrade.changes.modules.get(module)?;
         let runs = changed.loaded.as_ref()?.md5;
         let new = changed.new.as_ref()?.facts.md5;
         Some((Some(new), Some(runs)))
     };
-    for run in runs {
-        let Some(begun) = records.script(&run.run).as_ref().and_then(Begun::read) else {
-            continue;
-        };
+    // Of two versions the one that was there first is the earlier one, however often they have changed since, and
+    // however those runs have ended.
+    let is_up = |module: &Module, new, running| {
+        let entries = runs.iter().flat_map(|(_, begun)| &begun.modules);
+        let mut ways = entries.filter(|(name, ..)| name == module);
+        let first =
+            ways.find(|(_, was, left)| [(new, running), (running, new)].contains(&(*was, *left)));
+        first.is_some_and(|(_, was, _)| *was == running)
+    };
+    for (run, begun) in runs.iter().rev().filter(|(run, _)| run.state == "new") {
         let back: Vec<&Module> = begun
             .modules
             .iter()
             .filter(|(module, was, left)| taken(module) == Some((*was, *left)))
+            .filter(|(module, was, left)| !is_up(module, *was, *left))
             .map(|(module, ..)| module)
             .filter(|module| upgrade.rules.modules.contains_key(*module))
             .collect();

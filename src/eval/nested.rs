@@ -259,7 +259,7 @@ impl Making {
     /// Binds the result of a call to a variable; what it raises says which call it was.
     fn call(&mut self, module: Atom, function: Atom, args: Vec<Term>, span: Span) -> Term {
         let number = self.calls.len();
-        let var = |letter: &str| form("var", [Term::atom(&format!("{letter}{number}"))]);
+        let var = |letter: &str| form("var", [Term::atom(format!("{letter}{number}"))]);
         let atom = |text: &str| form("atom", [Term::atom(text)]);
         let of = |module: Term, function: Term| form("remote", [module, function]);
         let arity = args.len();

@@ -23,9 +23,6 @@ use crate::plan::Plan;
 use crate::rules::view::View;
 use crate::term::Term;
 
-/// Longest silence of a node that still answers ticks.
-const SILENCE: Duration = Duration::from_secs(3_600);
-
 /// The MD5 of a module's code; `None`: not loaded.
 pub type Md5 = Option<[u8; 16]>;
 
@@ -134,6 +131,7 @@ pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let agent = &what.holder.agent;
     // One that is gone already is told as `Mail::Down`.
     let _ = mailbox.monitor(agent.guardian());
+    checks.watch.quiet.follow(agent.guardian());
     match agent.attach(what.session, &mailbox.pid()) {
         Ok(()) => follow(what, &mut checks, &mailbox),
         Err(why) => {
@@ -176,9 +174,12 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             }
             _ => {}
         }
-        match checks.watch.received(mailbox, SILENCE) {
+        match checks.watch.received(mailbox) {
             Received::Left => {
                 checks.watch.left();
+            }
+            Received::Ended(end) => {
+                checks.watch.given_up(end);
             }
             Received::Is(Ok(Mail::Message(message))) => {
                 match checks.watch.news(&message, mailbox) {
@@ -186,6 +187,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                         settled = true;
                         checks.watch.settled(parts.first());
                     }
+                    Some((tag, parts)) if tag == "died" => checks.watch.crashed(parts.first()),
                     // Somebody else was not content and takes it back.
                     Some((tag, _)) if tag == "started" => {
                         checks.watch.tell(Kind::RollbackStarted);
@@ -209,7 +211,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
 fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
     let ended = checks.watch.outcome.state;
     if what.goal == State::New && ended == State::New {
-        if !checks.content(None) {
+        if !checks.content(None, Some(mailbox)) {
             let back = what.back.map(|way| Back {
                 term: way.job.clone(),
                 steps: way.steps.clone(),
@@ -239,7 +241,7 @@ fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
             let text = text.to_owned();
             checks.watch.tell(Kind::Log { warn: true, text });
         }
-        if !checks.content(None) && checks.watch.outcome.state != State::Unknown {
+        if !checks.content(None, None) && checks.watch.outcome.state != State::Unknown {
             checks.failed();
             let text = format!(
                 "the run is over; to go back: updo rollback {}",

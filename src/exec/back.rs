@@ -24,6 +24,9 @@ use crate::rules::Purge;
 use crate::rules::view::View;
 use crate::term::{Pid, Term};
 
+/// A module of a recorded job: its name, the beam that comes back, the MD5 of that as it was recorded.
+pub type Returning<'w> = (Module, Option<&'w [u8]>, Option<[u8; 16]>);
+
 /// A recorded way back.
 #[derive(Clone, Debug)]
 pub struct WayBack {
@@ -66,8 +69,8 @@ impl WayBack {
         })
     }
 
-    /// The modules of the recorded job: name, the beam that comes back, its MD5 as it was recorded.
-    pub fn beams(&self) -> Vec<(Module, Option<&[u8]>, Option<[u8; 16]>)> {
+    /// The modules of the recorded job, with what comes back.
+    pub fn beams(&self) -> Vec<Returning<'_>> {
         let recorded = |name: &Term| {
             let modules = self.begun.get("modules").and_then(Term::as_list);
             let mut entries = modules.unwrap_or_default().iter();

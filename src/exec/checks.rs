@@ -222,8 +222,28 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Whether what the node has told so far is good, and the plan is content with it.
-    pub(super) fn content(&mut self, until: Option<Instant>) -> bool {
-        self.watch.outcome.errors.is_empty() && self.good(until)
+    /// The node is asked at last who lives and whether its code is still that of the run; not when the run has
+    /// settled by itself, which has told that.
+    pub(super) fn content(&mut self, until: Option<Instant>, mailbox: Option<&Mailbox>) -> bool {
+        if !self.watch.outcome.errors.is_empty() {
+            return false;
+        }
+        if self.watch.crashes() {
+            self.failing = Some(Failing::Verify);
+            return false;
+        }
+        let good = self.good(until);
+        if self.watch.outcome.state == State::Unknown {
+            return false;
+        }
+        if let Some(mailbox) = mailbox {
+            self.watch.survey(mailbox);
+        }
+        let crashed = self.watch.crashes();
+        if crashed && good {
+            self.failing = Some(Failing::Verify);
+        }
+        good && !crashed && self.watch.outcome.state == State::New
     }
 
     /// `after upgrade` and `verify`.

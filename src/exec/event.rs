@@ -50,11 +50,13 @@ pub enum StepKind {
     Hook,
     /// OTP's release handler carries out all of the script.
     ReleaseHandler,
+    /// What was suspended runs again, and is watched.
+    Soak,
 }
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -68,6 +70,7 @@ impl StepKind {
         Self::Children,
         Self::Hook,
         Self::ReleaseHandler,
+        Self::Soak,
     ];
 }
 
@@ -87,6 +90,7 @@ impl fmt::Display for StepKind {
             Self::Children => "children",
             Self::Hook => "hook",
             Self::ReleaseHandler => "otp",
+            Self::Soak => "soak",
         })
     }
 }
@@ -256,5 +260,7 @@ pub enum Kind {
         converted: u64,
         /// How many modules changed.
         modules: usize,
+        /// Of those that were suspended and resumed: how many live, and how many there were. Where that is known.
+        living: Option<(u64, u64)>,
     },
 }

@@ -46,7 +46,7 @@ pub fn of_rollback(reason: &Term, run: &str) -> Diagnostic {
     ))
 }
 
-/// A reason's tag and what it is about.
+/// A reason's tag and what it is about; no tag when the reason is a word by itself.
 fn parts(reason: &Term) -> (String, Term) {
     let reason = reason.get("reason").unwrap_or(reason);
     match reason.as_tuple() {
@@ -65,6 +65,7 @@ pub fn of(reason: &Term) -> Diagnostic {
         "not_loadable" | "old_not_loadable" => not_loadable(&tag, &about),
         "old_code_in_use" => old_code_in_use(&about),
         "funs_held" => old_code::funs_held(&about),
+        "replaced" => replaced(&about),
         "sticky" => Diagnostic::new(
             Code::E605,
             format!("modules in a sticky directory: {about}"),
@@ -103,6 +104,11 @@ pub fn of(reason: &Term) -> Diagnostic {
             Code::E611,
             "the client had gone before the first step: nothing was begun",
         ),
+        _ if about.is_atom("agent_killed") => Diagnostic::new(
+            Code::E622,
+            "all processes of the run were killed on the node at once",
+        )
+        .note("the watchdog has resumed whatever was suspended"),
         "release_handler_refused" => Diagnostic::new(
             Code::E615,
             "the release handler refused the script before its point of no return",
@@ -150,6 +156,30 @@ fn not_suspended(about: &Term) -> Diagnostic {
         ));
     }
     told
+}
+
+/// E619: modules that are neither what they were nor what the run has made of them.
+pub(super) fn replaced(modules: &Term) -> Diagnostic {
+    let names: Vec<String> = modules
+        .as_list()
+        .unwrap_or_default()
+        .iter()
+        .map(Term::to_string)
+        .collect();
+    let shown = names
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    Diagnostic::new(Code::E619, format!("something else has loaded other code during the run: {shown}{more}"))
+        .note("a compiler, a shell (`c:l(M)`) or another tool, between the first look and the end of the run")
+        .note("where the run is undone, the version from before the run is loaded again, and the other one is gone")
+        .help("see what runs: updo status --target NODE; then run again")
 }
 
 /// `{m,f,a}` as people read it.

@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
+use super::children;
 use super::steps::{
-    self, Step, applications_back, children, configured, environment, forward, millis, steps_term,
+    self, Step, applications_back, configured, environment, forward, millis, steps_term,
 };
 use super::ways;
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::old_code;
-use crate::rules::{Purge, Ruleset};
+use crate::name::Module;
+use crate::rules::effects::{self, Acts};
+use crate::rules::{Change, Class, Purge, Ruleset};
 use crate::script::lower::Script;
 use crate::term::{Pid, Term};
 
@@ -83,7 +86,7 @@ pub fn job(
         let running = changed.loaded.as_ref().map(|loaded| loaded.file.as_str());
         let new = changed.new.as_ref().map(|beam| beam.file.as_str());
         let file = new.or(running).unwrap_or_default();
-        Some(Term::map([
+        let pairs = [
             key("name", Term::atom(module.as_str())),
             key("file", Term::string(file)),
             key("new", beam_term(changed.new.as_ref())),
@@ -92,7 +95,10 @@ pub fn job(
             key("on_load", Term::boolean(new_on_load || old_on_load)),
             key("purge", purge_term(decided.pre_purge.value)),
             key("purge_after", purge_term(decided.post_purge.value)),
-        ]))
+        ];
+        Some(Term::map(
+            pairs.into_iter().chain(acts(changes, rules, module)),
+        ))
     });
     let undo = if changes.undo_is_exact(rules.modules.keys()) {
         "exact"
@@ -109,6 +115,7 @@ pub fn job(
         ),
         key("handlers", handlers_term(changes, rules)),
         key("processes", processes_term(changes, rules)),
+        key("supervisors", supervisors_term(rules)),
         key("steps", steps_term(steps)),
         key("back", ways::term(ways)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
@@ -176,6 +183,24 @@ fn handlers_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
         })
     });
     Term::list(handlers.map(|module| Term::atom(module.as_str())))
+}
+
+/// Whether a module's conversion acts outside of its state, and may be asked to take that back.
+fn acts(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Option<(Term, Term)> {
+    let word = match effects::acts(changes, rules, module)? {
+        Acts::Both => "both",
+        Acts::OneWay => "one_way",
+    };
+    Some(key("acts", Term::atom(word)))
+}
+
+/// Supervisors whose specifications are renewed, and put back on the way back.
+fn supervisors_term(rules: &Ruleset) -> Term {
+    let renewed = rules.modules.iter().filter(|(_, decided)| {
+        decided.class.value == Class::Supervisor
+            && matches!(decided.change.value, Change::Advanced(_))
+    });
+    Term::list(renewed.map(|(module, _)| Term::atom(module.as_str())))
 }
 
 /// Processes that the agent cannot find by their initial call: those of wrapping behaviours.
@@ -283,7 +308,7 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
 /// forward again.
 pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let mut steps = ways::whole(changes, rules, script);
-    children(&mut steps, rules, true);
+    children::outside(&mut steps, rules, script, true);
     applications_back(&mut steps, script);
     environment(&mut steps, rules, true);
     configured(&mut steps, rules, true);
@@ -298,7 +323,7 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
             .into_iter()
             .flatten()
             .any(|beam| beam.facts.code.on_load);
-        Term::map([
+        let pairs = [
             key("name", Term::atom(module.as_str())),
             key(
                 "file",
@@ -309,7 +334,8 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
             key("loaded", Term::boolean(changed.new.is_some())),
             key("on_load", Term::boolean(on_load)),
             key("purge", purge_term(rules.modules[module].pre_purge.value)),
-        ])
+        ];
+        Term::map(pairs.into_iter().chain(acts(changes, rules, module)))
     });
     let term = Term::map([
         key("modules", Term::list(modules)),
@@ -319,6 +345,7 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
         key("handlers", handlers_term(changes, rules)),
         key("processes", processes_term(changes, rules)),
         key("leave", millis(LEAVE)),
+        key("supervisors", supervisors_term(rules)),
         key("goal", Term::atom("old")),
         key("undo", Term::atom("exact")),
     ]);

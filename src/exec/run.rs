@@ -93,7 +93,7 @@ impl Run<'_, '_> {
     /// The part in the node's hands.
     fn transaction(&mut self) {
         let what = self.what;
-        let steps = steps::steps(what.script, what.rules);
+        let steps = steps::soaked(what.script, what.rules, what.plan.soak);
         let mailbox = what.session.mailbox();
         let terms = job::Terms {
             run: what.run,
@@ -113,6 +113,7 @@ impl Run<'_, '_> {
         let Some(agent) = watch.start(&mailbox, &job) else {
             return;
         };
+        watch.quiet.until(what.plan.deadline);
         if what.detach {
             watch.outcome.state = State::Unknown;
             return;
@@ -123,7 +124,7 @@ impl Run<'_, '_> {
             .and_then(|deadline| Instant::now().checked_add(deadline));
         let ended = self.checks.until_finished(&mailbox, &steps);
         self.checks.watch.outcome.state = ended;
-        if ended == State::New && !self.checks.content(until) {
+        if ended == State::New && !self.checks.content(until, Some(&mailbox)) {
             self.go_back(&mailbox);
         } else if matches!(ended, State::Old | State::Mixed)
             && !self.checks.watch.outcome.errors.is_empty()
@@ -180,6 +181,10 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
         return;
     }
     checks.failed();
+    // Code of something else: going back would undo more than this run.
+    if checks.watch.outcome.state == State::Mixed {
+        return;
+    }
     let plan = checks.scene.plan;
     let wanted = |failing| plan.rollback_on.contains(&failing);
     match plan.rollback {

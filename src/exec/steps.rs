@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::StepKind;
-use super::ways;
+use super::{children, ways};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Ruleset, Timeout};
@@ -70,6 +70,11 @@ impl Step {
             let arity = args.as_list().unwrap_or_default().len();
             return format!("{module}:{function}/{arity}");
         }
+        if let (StepKind::Soak, Some([_, ms])) = (self.kind, self.term.as_tuple()) {
+            let ms = ms.as_i64().and_then(|ms| u64::try_from(ms).ok());
+            let time = Duration::from_millis(ms.unwrap_or(0));
+            return format!("watched for {}", humantime::format_duration(time));
+        }
         if let Some(named) = self.named() {
             return named;
         }
@@ -101,7 +106,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             eval_script_term(script, libraries),
         );
         configured(&mut steps, rules, false);
-        children(&mut steps, rules, false);
+        children::all(&mut steps, rules);
         return steps;
     }
     // Children that are stopped may run what goes.
@@ -140,9 +145,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 };
                 let lists: Vec<_> = rest.iter().map_while(resumed).collect();
                 next = &rest[lists.len()..];
-                let modules = lists.concat();
-                let term = Term::tuple([Term::atom("resume"), atoms(&modules)]);
-                push(&mut steps, StepKind::Resume, modules, term);
+                children::resume(&mut steps, lists.concat(), children::up(rules));
             }
             Low::Apply {
                 module,
@@ -167,9 +170,20 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
         rest = next;
     }
     configured(&mut steps, rules, false);
-    children(&mut steps, rules, false);
+    children::outside(&mut steps, rules, script, false);
     let (loads, removes) = switched(go);
     switch(&mut steps, loads, removes);
+    steps
+}
+
+/// The same, and what was suspended is watched for a while afterwards.
+pub fn soaked(script: &Script, rules: &Ruleset, soak: Duration) -> Vec<Step> {
+    let mut steps = steps(script, rules);
+    let suspends = |step: &Step| matches!(step.kind, StepKind::Suspend | StepKind::ReleaseHandler);
+    if !soak.is_zero() && steps.iter().any(suspends) {
+        let term = Term::tuple([Term::atom("soak"), millis(soak)]);
+        push(&mut steps, StepKind::Soak, Vec::new(), term);
+    }
     steps
 }
 
@@ -297,36 +311,6 @@ fn apply_term(module: &str, function: &str, args: Vec<Term>) -> Term {
     Term::tuple([Term::atom("apply"), mfa])
 }
 
-/// Children of supervisors: after everybody has resumed, stopped first. `back` does the opposite in opposite order.
-pub(super) fn children(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
-    let mut supervisors = Vec::new();
-    let mut all = Vec::new();
-    for (module, decided) in &rules.modules {
-        let children = &decided.children.value;
-        if children.is_empty() {
-            continue;
-        }
-        supervisors.push(module.clone());
-        let (stop, start) = if back {
-            ("start", "stop")
-        } else {
-            ("stop", "start")
-        };
-        for (word, ids) in [(stop, &children.stop), (start, &children.start)] {
-            all.extend(ids.iter().map(|id| {
-                Term::tuple([Term::atom(word), Term::atom(module.as_str()), id.clone()])
-            }));
-        }
-    }
-    if back {
-        all.reverse();
-    }
-    if !all.is_empty() {
-        let term = Term::tuple([Term::atom("children"), Term::list(all)]);
-        push(steps, StepKind::Children, supervisors, term);
-    }
-}
-
 pub(super) fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term) {
     let id = u32::try_from(steps.len() + 1).unwrap_or(u32::MAX);
     steps.push(Step {
@@ -400,8 +384,8 @@ pub(super) fn atoms(modules: &[Module]) -> Term {
 }
 
 /// The steps of a script and of the ways back through its windows: all that the agent may tell about.
-pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
-    let steps = steps(script, rules);
+pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script, soak: Duration) -> Vec<Step> {
+    let steps = soaked(script, rules, soak);
     let ways = ways::ways(changes, rules, script, steps.len() + 1);
     steps
         .into_iter()
@@ -447,7 +431,7 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
                 StepKind::Convert,
                 parts.get(2)?.as_list()?.iter().filter_map(first).collect(),
             ),
-            "resume" => (
+            "resume" | "ahead" => (
                 StepKind::Resume,
                 parts.get(1)?.as_list()?.iter().filter_map(atom).collect(),
             ),
@@ -457,6 +441,7 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
             "env" => (StepKind::Env, Vec::new()),
             "paths" => (StepKind::Paths, Vec::new()),
             "config_change" => (StepKind::Config, Vec::new()),
+            "soak" => (StepKind::Soak, Vec::new()),
             "children" => {
                 let second = |term: &Term| atom(term.as_tuple()?.get(1)?);
                 let mut names: Vec<Module> =
@@ -487,11 +472,17 @@ pub fn read_steps(list: &Term) -> Option<Vec<Step>> {
 /// The steps of a script window by window, the last window first, without calls, hooks and children: those are
 /// not repeated.
 pub(super) fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
-    let ends = |step: &Step| step.kind == StepKind::Resume;
+    let is = |step: &Step, word| {
+        let tag = step.term.as_tuple().and_then(<[Term]>::first);
+        tag.is_some_and(|tag| tag.is_atom(word))
+    };
+    let ends = |step: &Step| is(step, "resume");
     let mut windows: Vec<Vec<Step>> = Vec::new();
     for window in steps.split_inclusive(ends) {
-        use StepKind::{Apply, Children, Config, Hook};
-        let once = |step: &Step| matches!(step.kind, Apply | Children | Config | Hook);
+        use StepKind::{Apply, Children, Config, Hook, Soak};
+        let once = |step: &Step| {
+            matches!(step.kind, Apply | Children | Config | Hook | Soak) || is(step, "ahead")
+        };
         let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();
         match windows.last_mut() {

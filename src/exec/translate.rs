@@ -31,6 +31,7 @@ impl Watch<'_, '_> {
             .unwrap_or(0);
         let step = steps.iter().find(|step| step.id == id);
         match (tag, step) {
+            ("died", _) => self.crashed(parts.first()),
             ("turning_back", _) => {
                 self.turned = true;
                 self.turned_at = Some(Instant::now());
@@ -106,7 +107,13 @@ impl Watch<'_, '_> {
                 }
                 let failed = parts.get(2).and_then(|info| info.get("failed")).cloned();
                 let born = parts.get(2).and_then(|info| info.get("born")).cloned();
-                let (took, what, step) = (micros(parts.get(1)), step.what(), step.kind);
+                let (took, step, what) = (micros(parts.get(1)), step.kind, step.what());
+                let (processes, what) = match (step, number("live"), processes) {
+                    (StepKind::Soak, Some(live), Some(of)) => {
+                        (None, format!("{live} of {of} live"))
+                    }
+                    _ => (processes, what),
+                };
                 self.tell(Kind::StepFinished {
                     id,
                     step,
@@ -203,9 +210,7 @@ impl Watch<'_, '_> {
             let title = format!("a child was not started or stopped: {name}");
             let mut told = Diagnostic::new(Code::E610, title);
             told.notes = failed.iter().take(8).map(words).collect();
-            self.fail(
-                told.help("the new code runs; correct the child, or its identifier in the plan"),
-            );
+            self.fail(told.help("correct the child, or its identifier in the plan"));
         }
     }
 
@@ -269,6 +274,14 @@ impl Watch<'_, '_> {
             Some("old") => State::Old,
             _ => State::Mixed,
         };
+        // No step has failed: nobody was left to say so.
+        if let Some(reason) = info.and_then(|info| info.get("reason"))
+            && state == State::Old
+            && reason.is_atom("agent_killed")
+            && self.outcome.errors.is_empty()
+        {
+            self.fail((self.explain)(reason));
+        }
         if let Some(unsure) = info.and_then(|info| info.get("unsure")?.as_list()) {
             let goal = info.and_then(|info| info.get("goal")?.to_text());
             if let Some(reason) = info.and_then(|info| info.get("reason"))
@@ -277,6 +290,11 @@ impl Watch<'_, '_> {
                 self.fail((self.explain)(reason));
             }
             self.fail(undecided(unsure, &goal.unwrap_or_default()));
+        } else if let (Some(reason), Some(_)) = (
+            info.and_then(|info| info.get("reason")),
+            info.and_then(|info| info.get("replaced")),
+        ) {
+            self.fail((self.explain)(reason));
         } else if state == State::Mixed {
             let mut told = Diagnostic::new(
                 Code::E609,
@@ -295,12 +313,18 @@ impl Watch<'_, '_> {
                          then run the plan again without `engine release_handler`, or restart the node",
                     );
             }
+            if let Some(code) = info.and_then(|i| i.get("switched_code")) {
+                told = self.abandoned(told, info, code);
+            }
             if let Some(stays) = info.and_then(|i| i.get("stays")) {
                 told = old_code::stays(stays, info.and_then(|i| i.get("unconverted")));
             } else if let Some(new) = info.and_then(|i| i.get("new")) {
                 told = told
                     .note(format!("the windows of {new} are new, everything else is old"))
                     .help("nobody is suspended; correct the plan and run again, or run the expressions above");
+            }
+            if let Some(info) = info {
+                told = remains(told, info);
             }
             if let Some(unasked) = info.and_then(|i| i.get("unasked")?.as_list()) {
                 told = unkept(told, unasked);
@@ -317,9 +341,36 @@ impl Watch<'_, '_> {
             {
                 self.fail((self.explain)(reason));
             }
-            self.fail(told);
+            let left = info.and_then(effects);
+            // That code and states are back needs no diagnostic of its own.
+            if left.is_none() || !told.notes.is_empty() {
+                self.fail(told);
+            }
+            if let Some(left) = left {
+                self.fail(left);
+            }
         }
         state
+    }
+
+    /// The agent was killed after the switch: its watchdog has only resumed.
+    fn abandoned(&self, mut told: Diagnostic, info: Option<&Term>, code: &Term) -> Diagnostic {
+        let part = |key| info.and_then(|info| info.get(key));
+        let node = self.session.node();
+        told.title = "the node is neither old nor new".to_owned();
+        told = told.note(format!("code of this run: {code}"));
+        if let Some(former) = part("former_code") {
+            told = told.note(format!("code as before: {former}"));
+        }
+        if let Some(resumed) = part("resumed").and_then(Term::as_i64) {
+            told = told.note(format!(
+                "{resumed} processes were resumed, some with states of the other version"
+            ));
+        }
+        if let Some(left) = part("left").and_then(Term::as_i64).filter(|n| *n > 0) {
+            told = told.note(format!("{left} processes are still suspended"));
+        }
+        told.help(format!("updo mend {node}"))
     }
 
     /// What is told at the very end: whether the disk has the beams, and who still runs old code.
@@ -336,6 +387,11 @@ impl Watch<'_, '_> {
         } else if let Some(files) = part("persisted").and_then(Term::as_i64) {
             let files = usize::try_from(files).unwrap_or(0);
             self.tell(Kind::Persisted { files });
+        }
+        self.surveyed(info);
+        self.crashes();
+        if part("killed").is_some() {
+            self.unsettled(false);
         }
         self.lingering(info);
         if let Some(kept) = part("held").and_then(old_code::kept) {
@@ -360,6 +416,55 @@ impl Watch<'_, '_> {
             self.tell(Kind::Lingering { processes });
         }
     }
+}
+
+/// The code is what it was; children are not, or what conversions did elsewhere.
+fn remains(mut told: Diagnostic, info: &Term) -> Diagnostic {
+    let children = listed_under(info, "children");
+    if children.is_empty() && listed_under(info, "effects").is_empty() {
+        return told;
+    }
+    if let Some(code) = info.get("code") {
+        told.title = format!("the code is {code} again, and not everything is as it was");
+        told.help = None;
+    }
+    told.notes.extend(children.iter().map(|child| {
+        let id = child.get("child").map(ToString::to_string);
+        let part = |key| in_words(child, key);
+        let (what, supervisor, why) = (part("what"), part("supervisor"), part("reason"));
+        format!(
+            "not done: {what} {} of {supervisor}: {why}",
+            id.unwrap_or_default()
+        )
+    }));
+    told
+}
+
+/// E624: what conversions did outside of their states and nothing has undone.
+fn effects(info: &Term) -> Option<Diagnostic> {
+    let left = listed_under(info, "effects");
+    let title = "code and states are back; what conversions did elsewhere is not undone";
+    let mut told = Diagnostic::new(Code::E624, title);
+    told.notes.extend(left.iter().map(|entry| {
+        let why = in_words(entry, "why");
+        let why = why.lines().next().unwrap_or_default();
+        let (pid, module) = (in_words(entry, "pid"), in_words(entry, "module"));
+        format!("{pid} of {module}: {why}")
+    }));
+    let help = "compare what these processes write elsewhere (tables, files) with what the code that runs expects";
+    (!left.is_empty()).then(|| told.help(help))
+}
+
+fn listed_under<'t>(info: &'t Term, key: &str) -> &'t [Term] {
+    let list = info.get(key).and_then(Term::as_list);
+    list.unwrap_or_default()
+}
+
+fn in_words(entry: &Term, key: &str) -> String {
+    let value = entry.get(key);
+    value.map_or_else(String::new, |v| {
+        v.to_text().unwrap_or_else(|| v.to_string())
+    })
 }
 
 /// E617: the code is that of one version, and of these processes nobody knows which made their states.

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use super::acted::Acted;
 use super::event::{Event, Kind, State, StepKind};
 use super::interrupt::{Interrupt, LOOK};
+use super::quiet::{End, Quiet};
 use super::steps::Step;
+use super::survivors::Survivors;
 use crate::diag::{Code, Diagnostic};
 use crate::name::NodeName;
 use crate::node::agent::{self, Agent, StartError};
@@ -78,6 +80,8 @@ pub(super) enum Received {
     Is(Result<Mail, RecvError>),
     /// Somebody asked twice for the end.
     Left,
+    /// Nothing will come any more.
+    Ended(End),
 }
 
 /// What the agent wants next.
@@ -118,8 +122,12 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) abort: bool,
     /// How many watch the run, when the agent has told; 0 when it is over.
     pub(super) watchers: Option<i64>,
+    /// Which processes live.
+    pub(super) survivors: Survivors,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
+    /// Whether the run still speaks.
+    pub(super) quiet: Quiet,
 }
 
 impl<'a, 'b> Watch<'a, 'b> {
@@ -147,7 +155,9 @@ impl<'a, 'b> Watch<'a, 'b> {
             heeded: false,
             abort: false,
             watchers: None,
+            survivors: Survivors::default(),
             outcome: Outcome::new(State::Old),
+            quiet: Quiet::new(),
         }
     }
 
@@ -180,6 +190,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             processes: outcome.processes,
             converted: outcome.converted,
             modules,
+            living: self.survivors.living,
         };
         self.tell(kind);
     }
@@ -190,6 +201,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             Ok(agent) => {
                 // A guardian that is gone already is told as `Mail::Down`.
                 let _ = mailbox.monitor(agent.guardian());
+                self.quiet.follow(agent.guardian());
                 let what = "object code, lock".to_owned();
                 let step = StepKind::Prepare;
                 self.tell(Kind::StepStarted { id: 0, step, what });
@@ -218,7 +230,15 @@ impl<'a, 'b> Watch<'a, 'b> {
         while self.interrupt.count() < 2 && Instant::now() < until {
             let mail = match mailbox.recv(LOOK) {
                 Ok(mail) => mail,
-                Err(RecvError::Timeout) => continue,
+                Err(RecvError::Timeout) => match self.quiet.look(self.session) {
+                    None => continue,
+                    Some(End::Gone) => return self.unsettled(persist),
+                    Some(_) if persist => {
+                        self.unattended("the node says nothing any more");
+                        return;
+                    }
+                    Some(_) => return,
+                },
                 // Whether the disk has the beams is part of how it ended.
                 Err(why) if persist => {
                     self.unattended(&why.to_string());
@@ -226,8 +246,17 @@ impl<'a, 'b> Watch<'a, 'b> {
                 }
                 Err(_) => return,
             };
-            let Mail::Message(message) = mail else {
-                continue;
+            let message = match mail {
+                Mail::Message(message) => {
+                    self.quiet.heard();
+                    message
+                }
+                // It had settled before it was asked to.
+                Mail::Down { reason, .. } if reason.is_atom("normal") && !persist => return,
+                Mail::Down { .. } => {
+                    self.quiet.down();
+                    continue;
+                }
             };
             let Some((tag, parts)) = self.news(&message, mailbox) else {
                 continue;
@@ -236,6 +265,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 "guardian_replaced" => {
                     let _ = agent.settle(self.session, persist);
                 }
+                "died" => self.crashed(parts.first()),
                 "settled" => return self.settled(parts.first()),
                 _ => {}
             }
@@ -243,17 +273,25 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// The next mail; requests to stop are answered meanwhile, and after the second nothing is waited for.
-    pub(super) fn received(&mut self, mailbox: &Mailbox, patience: Duration) -> Received {
-        let until = Instant::now() + patience;
+    pub(super) fn received(&mut self, mailbox: &Mailbox) -> Received {
         loop {
             self.heed();
             if self.interrupt.count() > 1 {
                 return Received::Left;
             }
-            let left = until.saturating_duration_since(Instant::now());
-            match mailbox.recv(left.min(LOOK)) {
-                Err(RecvError::Timeout) if !left.is_zero() => {}
-                other => return Received::Is(other),
+            match mailbox.recv(LOOK) {
+                Err(RecvError::Timeout) => {}
+                other => {
+                    match &other {
+                        Ok(Mail::Down { .. }) => self.quiet.down(),
+                        Ok(Mail::Message(_)) => self.quiet.heard(),
+                        Err(_) => {}
+                    }
+                    return Received::Is(other);
+                }
+            }
+            if let Some(end) = self.quiet.look(self.session) {
+                return Received::Ended(end);
             }
         }
     }
@@ -312,33 +350,20 @@ impl<'a, 'b> Watch<'a, 'b> {
 
     /// Translates the agent's events until it wants something, or says how it ended.
     pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> Turn {
-        // Silence is broken by the connection or the guardian ending, both of which are reported.
-        const SILENCE: Duration = Duration::from_secs(3_600);
-        // A guardian that dies is replaced by the executor within moments.
-        const SUCCESSION: Duration = Duration::from_secs(10);
-        let mut patience = SILENCE;
         loop {
-            let message = match self.received(mailbox, patience) {
+            let message = match self.received(mailbox) {
                 Received::Left => return Turn::Ended(self.left()),
                 Received::Is(Ok(Mail::Message(message))) => message,
-                Received::Is(Ok(Mail::Down { .. })) => {
-                    patience = SUCCESSION;
-                    continue;
+                // It is replaced within moments; `quiet` knows when not.
+                Received::Is(Ok(Mail::Down { .. })) => continue,
+                Received::Is(Err(why)) => {
+                    return Turn::Ended(self.unattended(&why.to_string()));
                 }
-                Received::Is(Err(RecvError::Lost(why))) => {
-                    return Turn::Ended(self.unattended(&why));
-                }
-                Received::Is(Err(RecvError::Timeout)) if patience == SUCCESSION => {
-                    return Turn::Ended(self.unattended("the agent's guardian ended"));
-                }
-                Received::Is(Err(_)) => {
-                    return Turn::Ended(self.unattended("the node says nothing any more"));
-                }
+                Received::Ended(end) => return Turn::Ended(self.given_up(end)),
             };
             let Some((tag, parts)) = self.news(&message, mailbox) else {
                 continue;
             };
-            patience = SILENCE;
             if tag == "hook" {
                 let step = parts.first().and_then(Term::as_i64);
                 let step = step.and_then(|id| u32::try_from(id).ok());
@@ -363,6 +388,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             // It counts anew, and tells again what came before.
             if let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian")) {
                 let _ = mailbox.monitor(guardian);
+                self.quiet.follow(guardian);
             }
             // The old one may have died with our answer.
             if let Some((step, ok)) = self.answered {
@@ -390,6 +416,51 @@ impl<'a, 'b> Watch<'a, 'b> {
             self.session.node()
         );
         self.out_of_sight(Diagnostic::new(Code::E608, title).note(why))
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn given_up(&mut self, end: End) -> State {
+        match end {
+            End::Lost(why) => self.unattended(&why),
+            End::Silent => {
+                let title = format!("{} does not answer any more", self.session.node());
+                let told = Diagnostic::new(Code::E608, title)
+                    .note("it may be stopped, or the connection is dead in one direction")
+                    .note("when it runs, it goes on by itself");
+                self.out_of_sight(told)
+            }
+            End::Gone => {
+                let title = format!(
+                    "the processes of the run on {} were killed, and none has followed them",
+                    self.session.node()
+                );
+                let told = Diagnostic::new(Code::E622, title)
+                    .note("nobody on the node has said how the run ended");
+                self.out_of_sight(told)
+            }
+        }
+    }
+
+    /// W623: the result is known, what comes after it is not.
+    pub(super) fn unsettled(&mut self, persist: bool) {
+        let title = format!(
+            "the processes of the run on {} were killed before they had cleaned up",
+            self.session.node()
+        );
+        let told = Diagnostic::new(Code::W623, title)
+            .note(
+                "old code was not purged; what the run has left is taken away by the command below",
+            )
+            .help(format!("updo mend {}", self.session.node()));
+        self.tell(Kind::Diagnostic(Box::new(told)));
+        if persist {
+            let title = format!(
+                "the beams were not written to the disk of {}",
+                self.session.node()
+            );
+            let told = Diagnostic::new(Code::E614, title);
+            self.fail(told.help("all is well until the node restarts: copy the beams by hand"));
+        }
     }
 
     /// Somebody asked twice for the end.

@@ -5,8 +5,9 @@
 //! and supervisors after it (OTP's appup rules). A call of the script is not undone: nobody knows
 //! how; but for applications, whose starting and stopping is undone with the whole ([`super::steps`]).
 
+use super::children;
 use super::event::StepKind;
-use super::steps::{Step, atoms, convert_term, push, steps_term, suspend_term, switch};
+use super::steps::{Step, convert_term, push, steps_term, suspend_term, switch};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Class, Kind, Ruleset};
@@ -96,6 +97,8 @@ fn way(changes: &ChangeSet, rules: &Ruleset, ranks: &Ranks, window: &[Low]) -> O
         .cloned()
         .collect();
     let stood: Vec<Module> = suspended(window).cloned().collect();
+    // A child is stopped in the code that it runs, before that goes.
+    children::before(&mut steps, changes, rules, &stood);
     if !stood.is_empty() {
         let term = suspend_term(&patience, ranks);
         push(&mut steps, StepKind::Suspend, stood.clone(), term);
@@ -111,8 +114,7 @@ fn way(changes: &ChangeSet, rules: &Ruleset, ranks: &Ranks, window: &[Low]) -> O
     convert(&mut steps, after);
     if !stood.is_empty() {
         let resumed: Vec<Module> = stood.into_iter().rev().collect();
-        let term = Term::tuple([Term::atom("resume"), atoms(&resumed)]);
-        push(&mut steps, StepKind::Resume, resumed, term);
+        children::resume(&mut steps, resumed, children::down(rules));
     }
     Some(steps)
 }

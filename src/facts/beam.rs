@@ -37,6 +37,8 @@ pub struct BeamFacts {
     pub behaviours: Vec<Module>,
     /// Whether it calls `erlang:load_nif/2`.
     pub nif: bool,
+    /// How many funs it makes that are not external ones.
+    pub funs: usize,
     /// What the code shows; empty and [`Walked::Not`] after [`BeamFacts::read`].
     pub code: CodeFacts,
     /// Size of the file in bytes.
@@ -116,9 +118,16 @@ fn tables(chunks: &Chunks<'_>, atoms: &Atoms<'_>, size: usize) -> Result<BeamFac
             .iter()
             .any(|f| f.module.as_str() == "erlang" && &*f.function == "load_nif" && f.arity == 2),
         imports: imports.into_iter().collect(),
+        funs: chunks.get(b"FunT").map_or(0, count_of),
         code: CodeFacts::default(),
         size,
     })
+}
+
+/// The number of entries that a table begins with.
+fn count_of(table: &[u8]) -> usize {
+    let head = table.first_chunk::<4>();
+    head.map_or(0, |head| u32::from_be_bytes(*head) as usize)
 }
 
 /// The module's MD5: the chunks of `beam_lib:md5_chunks/0` in its order, with `OldUniq` of each fun

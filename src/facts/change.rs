@@ -219,6 +219,20 @@ pub enum Notice {
         /// What is wrong with it.
         why: String,
     },
+    /// Processes that are suspended already.
+    SuspendedBefore {
+        /// The module that they run.
+        module: Module,
+        /// The processes.
+        pids: Vec<String>,
+    },
+    /// Functions that are traced, or whose calls are counted.
+    Traced {
+        /// The module.
+        module: Module,
+        /// The functions: `quote/1`.
+        functions: Vec<String>,
+    },
     /// A supervisor or event manager that did not answer in time.
     Silent {
         /// Registered name or pid.

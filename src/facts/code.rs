@@ -3,9 +3,12 @@
 //! Takes the chunks of a beam and gives [`CodeFacts`]: where imported functions are called, which
 //! modules are named as constants where a call or a start will use them, which calls cannot be known,
 //! which names are registered and sent to. Everything carries the function and line it was seen in.
+//! What a function of the module may do to the world is asked of [`effects`].
 //! It must never fail because of code it does not understand: it then says [`Walked::Partly`].
 
 mod calls;
+pub mod effects;
+mod known;
 mod reader;
 
 use std::collections::BTreeSet;

@@ -12,6 +12,7 @@ use super::beam::BeamFacts;
 use super::callers::{self, callers};
 use super::change::{Beam, Caller, ChangeSet, Changed, Gone, GoneHow, Loaded, Notice, Untouched};
 use super::disk::{Disk, folder_of};
+use super::disturbed;
 use super::files::{self, BeamFile};
 use super::live::{self, NodeFacts, Origin};
 use super::moves::{self, Libraries};
@@ -293,6 +294,14 @@ impl Look<'_> {
             .notices
             .retain(|notice| !matches!(notice, Notice::Silent { .. }));
         self.set.notices.extend(silent);
+        self.set.notices.retain(|notice| {
+            !matches!(
+                notice,
+                Notice::SuspendedBefore { .. } | Notice::Traced { .. }
+            )
+        });
+        let disturbed = disturbed::look(self.session, &mut self.set.modules)?;
+        self.set.notices.extend(disturbed);
         Ok(())
     }
 

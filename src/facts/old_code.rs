@@ -57,6 +57,11 @@ pub struct OldCode {
     pub holders: Vec<Holder>,
     /// How many such places were found.
     pub held: usize,
+    /// Processes that have funs of the running version on their stacks: in the arguments of their loops, in states. They
+    /// go on calling that version after the switch. At most twenty.
+    pub keepers: Vec<Holder>,
+    /// How many such processes were found.
+    pub kept: usize,
     /// What was not searched for funs, in words.
     pub unsearched: Vec<String>,
 }
@@ -92,12 +97,18 @@ pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCode> {
     let servers = servers
         .into_iter()
         .map(|module| (Term::atom(module.as_str()), Term::boolean(true)));
+    let has_funs = |(module, changed): (&Module, &super::change::Changed)| {
+        let running = changed.old.as_ref().or(changed.new.as_ref())?;
+        (running.facts.funs > 0).then(|| Term::atom(module.as_str()))
+    };
+    let running: Vec<Term> = changes.modules.iter().filter_map(has_funs).collect();
     let purged = Term::list(loaded.iter().map(|(module, _)| module.clone()));
     let bindings = [
         ("Ask", Term::boolean(false)),
         ("Changed", Term::map(loaded)),
         ("Most", Term::Int(NAMED)),
         ("Purged", purged),
+        ("Running", Term::list(running)),
         ("Servers", Term::map(servers)),
         ("Skip", Term::list([])),
         (
@@ -111,10 +122,10 @@ pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCode> {
 }
 
 fn read(answer: &Term) -> Option<OldCode> {
-    let [old, current, held, unsearched] = answer.as_tuple()? else {
+    let [old, current, held, running, unsearched] = answer.as_tuple()? else {
         return None;
     };
-    let [count, holders] = held.as_tuple()? else {
+    let ([count, holders], [running, keepers]) = (held.as_tuple()?, running.as_tuple()?) else {
         return None;
     };
     Some(OldCode {
@@ -122,6 +133,8 @@ fn read(answer: &Term) -> Option<OldCode> {
         current: executing(current)?,
         holders: holders_of(holders)?,
         held: usize::try_from(count.as_i64()?).ok()?,
+        keepers: holders_of(keepers)?,
+        kept: usize::try_from(running.as_i64()?).ok()?,
         unsearched: not_searched(unsearched),
     })
 }

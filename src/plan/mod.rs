@@ -286,6 +286,8 @@ pub struct Plan {
     pub hooks: Vec<Hook>,
     /// `deadline`: from first suspend to last verify.
     pub deadline: Option<Duration>,
+    /// `soak`: how long the processes that were suspended are watched after the resume, before anything is verified.
+    pub soak: Duration,
     /// `rollback`.
     pub rollback: Rollback,
     /// `rollback automatic #{on => […]}`: after which failures the way back is gone by itself.

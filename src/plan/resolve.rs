@@ -21,6 +21,9 @@ use crate::syntax::ast::{
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
 
+/// How long is watched after the resume when the plan says nothing.
+const SOAK: Duration = Duration::from_secs(2);
+
 /// Resolves statements; the plan is only to be used when no diagnostic is an error.
 pub(super) fn resolve(
     path: &Path,
@@ -51,6 +54,7 @@ pub(super) fn resolve(
         verifies: Vec::new(),
         hooks: Vec::new(),
         deadline: None,
+        soak: SOAK,
         rollback: Rollback::default(),
         rollback_on: Failing::ALL.to_vec(),
         keep_old: Duration::ZERO,
@@ -302,6 +306,11 @@ impl Resolver<'_> {
                 self.once("deadline", span);
                 self.plan.deadline =
                     duration("deadline", expr, &self.plan.constants, &mut self.said);
+            }
+            StatementKind::Soak(expr) => {
+                self.once("soak", span);
+                let soak = duration("soak", expr, &self.plan.constants, &mut self.said);
+                self.plan.soak = soak.unwrap_or(self.plan.soak);
             }
             StatementKind::Rollback {
                 policy, options, ..

@@ -162,6 +162,7 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             processes,
             converted,
             modules,
+            living,
         } => (
             "node.finished",
             json!({
@@ -170,6 +171,8 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
                 "processes": processes,
                 "converted": converted,
                 "modules": modules,
+                "live": living.map(|(live, _)| live),
+                "watched": living.map(|(_, watched)| watched),
             }),
         ),
     }

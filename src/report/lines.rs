@@ -185,6 +185,7 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
         processes,
         converted,
         modules,
+        living,
     } = &event.kind
     else {
         return None;
@@ -193,14 +194,18 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
     let number = |n: &u64, one: &str, many: &str| {
         count(usize::try_from(*n).unwrap_or(usize::MAX), one, many)
     };
+    let lives = match living {
+        Some((live, of)) => format!(" {dot} {live} of {of} live"),
+        None => String::new(),
+    };
     Some(match state {
         State::New if course.wrong => format!(
-            "{}  {node} is new, and not as it should be {dot} {} {dot} run {run}",
+            "{}  {node} is new, and not as it should be{lives} {dot} {} {dot} run {run}",
             bad(style, "not good"),
             hint(style, &format!("updo rollback {run}")),
         ),
         State::New => format!(
-            "{}  {} {dot} {node} {dot} {} {dot} {} suspended {} {dot} {} converted {dot} {} {dot} run {run}",
+            "{}  {} {dot} {node} {dot} {} {dot} {} suspended {} {dot} {} converted{lives} {dot} {} {dot} run {run}",
             good(style, "done"),
             name(style, &safe::line(title)),
             count(*modules, "module", "modules"),
@@ -221,7 +226,8 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
             let word = look(style, word);
             let left = course.touched.then(|| course.acted.words()).flatten();
             let back = "old code and states are back";
-            let what = match (course.lost, left) {
+            let died = living.is_some_and(|(live, of)| live < of);
+            let what = match (course.lost || died, left) {
                 (false, None) => format!("{node} is as before"),
                 (false, Some(left)) => format!("{node}: {back} {dot} {left}"),
                 (true, None) => format!("{node}: {back}, without the processes named above"),
@@ -229,7 +235,7 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
                     format!("{node}: {back}, without the processes named above {dot} {left}")
                 }
             };
-            format!("{word}  {what}{stood} {dot} run {run}")
+            format!("{word}  {what}{stood}{lives} {dot} run {run}")
         }
         State::Mixed | State::Unknown => neither(*state, node, run, style),
     })

@@ -200,10 +200,26 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
     }
     if let Some(rules) = shown.rules.modules.get(module) {
         let children = &rules.children.value;
-        for (word, ids) in [("stop", &children.stop), ("start", &children.start)] {
-            for id in ids {
-                let _ = writeln!(out, "       {word} child {id} when everybody has resumed");
-            }
+        for id in &children.stop {
+            let word = if children.start.contains(id) {
+                "restart"
+            } else {
+                "stop"
+            };
+            let _ = writeln!(
+                out,
+                "       {word} child {id} before those that call it are resumed"
+            );
+        }
+        for id in children
+            .start
+            .iter()
+            .filter(|id| !children.stop.contains(id))
+        {
+            let _ = writeln!(
+                out,
+                "       start child {id} before those that call it are resumed"
+            );
         }
     }
 }

@@ -192,7 +192,8 @@ impl Progress {
                     current.what
                 );
                 if let Some((done, total)) = current.count {
-                    line += &format!("  {done}/{total}  {}", bar(done, total, style));
+                    let counted = counted(current, done, total);
+                    line += &format!("  {counted}  {}", bar(done, total, style));
                 }
                 lines.push(line);
                 if let Some(slow) = current.slowest.first() {
@@ -227,7 +228,9 @@ impl Progress {
                             words(slow, now, current)
                         )
                     }
-                    (Some((done, total)), None) => format!("{} {done}/{total}", current.step),
+                    (Some((done, total)), None) => {
+                        format!("{} {}", current.step, counted(current, done, total))
+                    }
                     (None, _) => format!("{} {took}", current.step),
                 }
             }
@@ -246,6 +249,7 @@ impl Progress {
         match &self.current {
             Some(current) => {
                 let count = match current.count {
+                    Some(_) if current.step == StepKind::Soak => String::new(),
                     Some((done, total)) => format!(": {done} of {total} processes done"),
                     None => String::new(),
                 };
@@ -313,6 +317,17 @@ impl Progress {
             };
         }
         text
+    }
+}
+
+/// How far a step is: processes, or of a soak the time.
+fn counted(current: &Current, done: u64, total: u64) -> String {
+    match current.step {
+        StepKind::Soak => {
+            let [done, total] = [done, total].map(|ms| time(Duration::from_millis(ms)));
+            format!("{done}/{total}")
+        }
+        _ => format!("{done}/{total}"),
     }
 }
 

@@ -108,6 +108,7 @@ fn kind(line: &Value) -> Option<Kind> {
             processes: number("processes")?,
             converted: number("converted")?,
             modules: usize::try_from(number("modules")?).ok()?,
+            living: number("live").zip(number("watched")),
         },
         _ => return None,
     })
@@ -286,6 +287,7 @@ mod tests {
                 processes: 4,
                 converted: 2,
                 modules: 5,
+                living: (state != State::Unknown).then_some((3, 4)),
             });
         }
         let sources = SourceMap::default();

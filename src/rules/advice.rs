@@ -2,7 +2,7 @@
 //!
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
-use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset, old_code, removal};
+use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset, left, old_code, removal};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
@@ -199,6 +199,8 @@ fn notice(notice: &Notice) -> Diagnostic {
         Notice::BadSpec { file, why } => {
             Diagnostic::new(Code::W332, format!("{file} cannot be read")).note(why.clone())
         }
+        Notice::SuspendedBefore { module, pids } => left::suspended(module, pids),
+        Notice::Traced { module, functions } => left::traced(module, functions),
         Notice::Silent { name } => Diagnostic::new(
             Code::W336,
             format!("{name} does not say which children or handlers it has"),

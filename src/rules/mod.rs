@@ -6,7 +6,9 @@
 
 pub mod advice;
 pub mod children;
+pub mod effects;
 pub mod infer;
+mod left;
 pub mod manual;
 pub mod merge;
 mod old_code;

@@ -21,6 +21,7 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnos
         }
     }
     held(old, &policy, out);
+    kept(old, changes, &policy, out);
     way_back(old, &policy, out);
 }
 
@@ -85,6 +86,44 @@ fn held(old: &OldCode, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut Vec<
     if let (true, Some(last)) = (concerned && !old.unsearched.is_empty(), out.last_mut()) {
         last.notes
             .push(format!("not searched: {}", old.unsearched.join(", ")));
+    }
+}
+
+/// W633: processes that go on calling the version that is replaced, by funs of it that they have at hand.
+fn kept(
+    old: &OldCode,
+    changes: &ChangeSet,
+    policy: &dyn Fn(&Module) -> Option<Purge>,
+    out: &mut Vec<Diagnostic>,
+) {
+    let mut modules: Vec<&Module> = old.keepers.iter().map(|holder| &holder.module).collect();
+    modules.dedup();
+    for module in modules {
+        // New modules have no old funs, and those that go are asked about elsewhere.
+        let replaced = changes
+            .modules
+            .get(module)
+            .is_some_and(|changed| changed.new.is_some());
+        if policy(module).is_none() || !replaced {
+            continue;
+        }
+        let title = format!(
+            "processes keep funs of `{module}`, and go on calling the version that is replaced"
+        );
+        let mut diagnostic = Diagnostic::new(Code::W633, title);
+        let holders = old.keepers.iter().filter(|holder| holder.module == *module);
+        diagnostic.notes = holders
+            .take(NAMED)
+            .map(|holder| holder.place.clone())
+            .collect();
+        if diagnostic.notes.len() == NAMED {
+            diagnostic
+                .notes
+                .push(format!("{} in all", count(old.kept, "place", "places")));
+        }
+        out.push(diagnostic.note(
+            "no upgrade reaches code inside of a fun: it works on, until the process gets another one or restarts",
+        ));
     }
 }
 

@@ -178,6 +178,7 @@ fn form(word: &str) -> Option<&'static str> {
         "require" => "require \"text\" -> 0 = m:f().",
         "verify" => "verify \"text\" #{within => 10s} -> ok = m:f().",
         "deadline" => "deadline 2m.",
+        "soak" => "soak 10s.",
         "rollback" => "rollback automatic.",
         "rollout" => "rollout shop #{canary => 1, batch => 2}.",
         _ => return None,

@@ -414,6 +414,7 @@ fn assemble(rule: Rule, parts: &mut Parts) -> Result<Option<StatementKind>> {
             })
         }
         Rule::deadline_stmt => exprs.next().map(StatementKind::Deadline),
+        Rule::soak_stmt => exprs.next().map(StatementKind::Soak),
         Rule::rollback_stmt => {
             closed(parts.name.take(), &["automatic", "manual", "never"])?.map(|policy| {
                 StatementKind::Rollback {

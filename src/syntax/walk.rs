@@ -89,7 +89,8 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
         | StatementKind::Module { subject: one, .. }
         | StatementKind::Exclude { subject: one, .. }
         | StatementKind::Only { subject: one, .. }
-        | StatementKind::Deadline(one) => see(one),
+        | StatementKind::Deadline(one)
+        | StatementKind::Soak(one) => see(one),
         StatementKind::Insert {
             instruction, place, ..
         } => {

@@ -34,6 +34,7 @@ fn facts(name: &str, given: &Given) -> BeamFacts {
     BeamFacts {
         module: Module::new(name),
         md5: [1; 16],
+        funs: 0,
         line_md5: [0; 16],
         attributes: Vec::new(),
         compile_info_etf: Box::default(),

@@ -56,6 +56,8 @@ impl Desk {
             .env("LC_ALL", "C.UTF-8")
             .env("COLUMNS", "400")
             .env("USER", "anna")
+            // Two seconds for each run of each test would be most of their time; those about it ask for it.
+            .env("UPDO_SOAK", "0s")
             .env("UPDO_COOKIE_FILE", self.path().join("cookie"))
             .env("UPDO_STATE_DIR", self.path().join("state"))
             .current_dir(self.path());

@@ -226,7 +226,7 @@ fn how_far_it_is_for_who_rejoins() {
     );
     is(node, Is::New, &pids);
     // The way back is a run of its own: prepare, suspend, convert, load, delete, resume.
-    node.eval("bank_account:busy(4, 3000)");
+    node.eval("bank_account:busy(4, 6000)");
     let back = desk.on(node, &["rollback", "--yes", &run]).start();
     await_standing(node);
     let (undo, _) = last(&desk, node);

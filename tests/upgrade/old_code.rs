@@ -33,9 +33,13 @@ fn version(number: u32) -> Vec<(String, String)> {
          own() -> receive stop -> ok after 30 -> ok end, ?MODULE:own().\n\
          f() -> fun() -> {{made, {number}}} end.\n"
     );
+    let actor = "-module(oc_actor).\n-export([start/1, loop/1]).\n\
+         start(F) -> spawn(oc_actor, loop, [F]).\n\
+         loop(F) -> receive {ask, P} -> P ! {self(), F()}, loop(F) end.\n";
     vec![
         ("oc_server".to_owned(), server),
         ("oc_lib".to_owned(), library),
+        ("oc_actor".to_owned(), actor.to_owned()),
     ]
 }
 
@@ -249,4 +253,26 @@ fn old_code_in_use_is_in_the_preview() {
     ]);
     d.upgrade("run", 1, "").exits(14).says(&["E605"]);
     assert_eq!(d.alive(2), "2");
+}
+
+/// An actor whose behaviour is a fun in the arguments of a loop of another module, as gleam_otp has them: said before it is
+/// left behind, working afterwards, and in the way of the next upgrade.
+#[test]
+fn an_actor_that_is_a_fun_goes_on_with_its_version() {
+    let d = Desks::new();
+    d.node
+        .eval("register(oc_actor, oc_actor:start(oc_lib:f())), timer:sleep(50), ok");
+    let ask = "oc_actor ! {ask, self()}, receive {_, N} -> N after 2000 -> none end";
+    d.upgrade("preview", 0, "").exits(0).says(&[
+        "W633",
+        "processes keep funs of `oc_lib`",
+        "the state of <",
+    ]);
+    d.upgrade("run", 0, "").exits(0);
+    assert_eq!(d.node.eval_text(ask), "{made,1}");
+    assert_eq!(d.versions(), "{2,{2,x}}");
+    d.upgrade("run", 1, "")
+        .exits(14)
+        .says(&["E626", "the state of <"]);
+    assert_eq!(d.node.eval_text(ask), "{made,1}");
 }

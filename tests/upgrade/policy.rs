@@ -55,7 +55,8 @@ fn what_the_plan_says_is_done() {
         "E606",
         "verification failed after 3 tries: the rate is three",
         "rollback",
-        "is as before",
+        "old code and states are back",
+        "not undone: what the hooks `before upgrade`, `after upgrade` did",
     ]);
     assert!(!ran.stderr.contains("E609"), "{ran}");
     let text = marks(node);
@@ -137,7 +138,11 @@ fn deadlines_and_hooks_that_fail() {
 
     let ran = run(Plan::on_disk("fine").with("after upgrade -> bank_rate:no_such_function().\n"))
         .exits(20);
-    ran.says(&["E702", "after upgrade", "is as before"]);
+    ran.says(&[
+        "E702",
+        "old code and states are back",
+        "what the hook `after upgrade` did",
+    ]);
     is(node, Is::Old, &pids);
 
     // A failing `on failure` does not keep the node from going back.

@@ -59,6 +59,9 @@ pub struct Run {
     /// The plan's `deadline` for each node, instead of what the plan says
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub deadline: Option<Duration>,
+    /// How long the processes are watched after the resume, instead of what the plan says; `0s`: until `verify` is over
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub soak: Option<Duration>,
     /// Wait so long for another run to end, instead of not at all
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub lock_timeout: Option<Duration>,
@@ -196,6 +199,17 @@ pub struct Attach {
     /// Skip `verify`
     #[arg(long)]
     pub no_verify: bool,
+}
+
+/// `updo mend`
+#[derive(Debug, clap::Args)]
+pub struct Mend {
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Do not ask
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
 }
 
 /// `updo log`

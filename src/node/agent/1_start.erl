@@ -4,9 +4,10 @@
 %% Takes a job (a map, see PROTOCOL.md), gives events to a watcher. Whatever happens, the node ends fully new
 %% or fully old, nobody stays suspended, or the last event says `mixed` and what to do by hand.
 %%
-%% Three kinds of processes, none linked to the connection:
+%% Four kinds of processes, none linked to the connection:
 %%   guardian   holds the lock (the name updo_run) and a copy of the log; starts a new executor when one dies
 %%   executor   takes the decisions; starts a new guardian when that one dies
+%%   watchdog   resumes whoever is suspended when both of the others are killed at once (9_watchdog.erl)
 %%   workers    one per scheduler, linked to the executor; every process of the node belongs to one worker (by
 %%              phash2), so that all system messages to it have one sender and arrive in the order of decision
 %%
@@ -94,12 +95,13 @@ new_log(Job) ->
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
-    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], resuming => false, undoing => false, stays => false,
-                      wdone => [], resumed => []}).
+    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], changed => [], resuming => false,
+                      undoing => false, stays => false, wdone => [], resumed => [], left => []}).
 
 new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined, t1 => undefined, before => #{},
-                    step => undefined, foreign => undefined, unsure => []}).
+                    step => undefined, foreign => undefined, unsure => [],
+                    tended => [], unchildren => [], effects => []}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
 %% One entry: whoever dies behind it has told how the run ended, whoever dies before it leaves that to the next.

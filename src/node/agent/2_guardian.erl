@@ -10,9 +10,11 @@ guardian_init(Starter, Ref, Job0) ->
     case lock() of
         false -> Starter ! {Ref, locked};
         true ->
+            Log = new_run(new_log(Job)),
+            Dog = watchdog(Job, Log, none),
             Starter ! {Ref, started},
-            G = #{job => Job, log => new_run(new_log(Job)), watchers => #{}, workers => [], lives => max_lives(),
-                  phase => running, late => undefined},
+            G = #{job => Job, log => Log, watchers => #{}, workers => [], lives => max_lives(),
+                  phase => running, late => undefined, dog => Dog},
             guardian(set_deadline(start_executor(run, watch(maps:get(watcher, Job), G))))
     end.
 
@@ -23,7 +25,7 @@ guardian_again(Exec, Ref, Job, Log, Workers, Watchers, Phase) ->
     Got = lock(100),
     Exec ! {Ref, Got},
     G = #{job => Job, log => Log, watchers => #{}, workers => Workers, lives => max_lives(), phase => Phase,
-          late => undefined, seen => Watchers =/= [], exec => Exec, exec_mon => monitor(process, Exec)},
+          late => undefined, dog => watchdog(Job, Log, Exec), seen => Watchers =/= [], exec => Exec, exec_mon => monitor(process, Exec)},
     G1 = lists:foldl(fun(P, Acc) -> replay(P, Log, 0), watch(P, Acc) end, G, Watchers),
     guardian(set_deadline(G1)).
 
@@ -53,7 +55,7 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {updo_attach, Pid} when is_pid(Pid) ->
             replay(Pid, Log, 0),
             G1 = watch(Pid, G),
-            Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            tell_agents(G1),
             tell_watchers(G1),
             guardian(G1);
         updo_abort -> guardian(abort_run(G));
@@ -63,6 +65,9 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
             guardian(G#{job := Job, phase := running});
         {updo_hook, _, _} = Answer when Phase =:= running ->
             Exec ! Answer,
+            guardian(G);
+        updo_survey when Phase =:= idle ->
+            Exec ! updo_survey,
             guardian(G);
         updo_settle when Phase =:= idle ->
             Exec ! updo_settle,
@@ -77,9 +82,10 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {updo_settled, Exec} -> guardian_settled(G#{phase := settled});
         updo_deadline -> guardian(deadline(G));
         {'DOWN', ExecMon, process, _, Why} -> guardian(executor_down(Why, G));
+        {'DOWN', Dog, process, _, _} when Dog =:= map_get(dog, G) -> guardian(tell_agents(G#{dog := watchdog(maps:get(job, G), Log, Exec)}));
         {'DOWN', Mon, process, _, _} when is_map_key(Mon, Ws) ->
             G1 = G#{watchers := maps:remove(Mon, Ws)},
-            Exec ! {updo_watchers, maps:values(maps:get(watchers, G1))},
+            tell_agents(G1),
             tell_watchers(G1),
             guardian(alone(G1));
         Asked when Phase =:= running -> guardian(ended(Log, Asked, G));
@@ -89,6 +95,7 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
 %% It has ended, and the executor (or the next, if that one has just died) has not yet said that it is idle.
 ended(#{outcome := undefined}, _, G) -> G;
 ended(_, Asked, G) when Asked =:= updo_settle; Asked =:= {updo_settle, persist} -> G#{asked => Asked};
+ended(_, updo_survey, G) -> G#{asked => updo_survey};
 ended(_, {updo_run, Job} = Asked, G) when is_map(Job) -> G#{asked => Asked};
 ended(_, _, G) -> G.
 
@@ -108,6 +115,12 @@ logged(Entry, #{log := Log, watchers := Ws, job := Job} = G) ->
 replay(Pid, #{events := Es}, From) ->
     #{run := Run} = get(updo_info),
     lists:foreach(fun({Seq, E}) when Seq > From -> Pid ! {updo, Run, Seq, E}; (_) -> ok end, lists:reverse(Es)).
+
+%% Those of the agent who tell the watchers things themselves.
+tell_agents(#{exec := Exec, job := Job, watchers := Ws} = G) ->
+    Exec ! {updo_watchers, maps:values(Ws)},
+    watchdog_tell(Job, {updo_watchers, maps:values(Ws)}),
+    G.
 
 %% Who is alone must decide; who is not leaves it to the others. Not part of the log, hence 0.
 tell_watchers(#{watchers := Ws}) ->
@@ -152,9 +165,10 @@ executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := 
     end.
 
 %% Executors die as fast as they are made: at least nobody stays suspended.
-last_resort(Reason, #{log := #{found := Found, held := Held, switching := S, on_load := O, converting := C, outcome := Outcome, foreign := Foreign}} = G) ->
+last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switching := S, on_load := O, converting := C, outcome := Outcome,
+                               foreign := Foreign}} = G) ->
     lists:foreach(fun(P) -> P ! {system, {self(), make_ref()}, resume} end,
-                  Held ++ [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
+                  Held ++ [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part, not ordsets:is_element(P, Left)]),
     if
         Outcome =/= undefined -> G;
         S =:= [], O =:= [], C =:= [], Foreign =:= undefined -> logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
@@ -176,6 +190,7 @@ guardian_settled(#{job := Job, log := Log} = G) ->
             guardian_kept(Log, erlang:monotonic_time(millisecond) + maps:get(keep, Job, keep()))
     end,
     catch unregister(updo_run),
+    watchdog_tell(Job, updo_done),
     cleaner(Job, [self(), maps:get(exec, G) | maps:get(workers, G)]),
     exit(normal).
 

@@ -10,12 +10,14 @@ executor(G, Job, Log, Watchers, Mode) ->
     put(phase, running),
     put(guardian, G),
     put(gmon, monitor(process, G)),
+    watchdog_tell({updo_watch, self()}),
     put(nobody, nobody()),
     put(pass, make_ref()),
     Me = self(),
     Workers = [spawn_opt(fun() -> worker(Me, #{}) end, [link]) || _ <- lists:seq(1, maps:get(nworkers, Log))],
     put(workers, Workers),
     G ! {updo_workers, self(), Workers},
+    tell_survivors({executor, self()}),
     case Mode of
         run -> first_run(Job);
         {recover, Why} -> recover(Why)
@@ -51,10 +53,13 @@ idle_loop() ->
         Settle when Settle =:= updo_settle; Settle =:= {updo_settle, persist} ->
             put(phase, settling),
             settle(Settle =/= updo_settle),
+            tell_survivors(stop),
             get(guardian) ! {updo_settled, self()},
             wait_stragglers(),
             lists:foreach(fun(W) -> unlink(W), exit(W, kill) end, get(workers)),
             last_watch(get(gmon));
+        updo_survey -> told_deaths(), event({surveyed, survey()}), idle_loop();
+        {died, One} -> event({died, One}), idle_loop();
         {late, Ref, Pid, _} -> straggler(Ref, Pid), idle_loop();
         {updo_watchers, Ws} -> put(watchers, Ws), idle_loop();
         {'DOWN', GMon, process, _, _} -> new_guardian(), get(guardian) ! {updo_idle, self()}, idle_loop();
@@ -83,7 +88,7 @@ wait_stragglers() ->
 last_watch(GMon) ->
     receive
         {'DOWN', GMon, process, _, normal} -> ok;
-        {'DOWN', GMon, process, _, _} -> cleaner(get(job), [self()])
+        {'DOWN', GMon, process, _, _} -> watchdog_tell(updo_done), cleaner(get(job), [self()])
     end.
 
 %% The guardian is dead: make another, which gets lock and log. Whoever took the lock in between has a right to
@@ -111,6 +116,7 @@ check_guardian() ->
 
 log(Entry) ->
     put(log, log_entry(Entry, get(log))),
+    watchdog_hears(Entry),
     get(guardian) ! {updo_log, self(), Entry},
     ok.
 
@@ -143,7 +149,11 @@ run(How) ->
         log_get(runs) > 1 orelse How =:= again orelse attended(),
         steps(job(steps, []), How),
         end_window(),
-        finished_new(job(goal, new), case log_get(way) of {back, _, Why} -> #{reason => Why}; there -> #{} end)
+        Because = case log_get(way) of {back, _, Why} -> #{reason => Why}; there -> #{} end,
+        case replaced() of
+            [] -> finished_new(job(goal, new), Because);
+            Other -> finished(mixed, #{reason => {replaced, Other}, replaced => Other, by_hand => []})
+        end
     catch
         throw:{updo_fail, Reason} -> failed(Reason);
         Class:Reason:Stack -> failed({agent_error, text({Class, Reason, no_args(Stack)})})
@@ -168,7 +178,8 @@ finished_new(Outcome, Info) ->
 finished(Outcome, Info) ->
     %% Keys and paths that this run has set are of no use to the version that it began with, and not its own.
     Outcome =:= other(maps:get(goal, get(job), new)) andalso settings_back(),
-    log({finished, Outcome, Info#{suspended_us => stood(get(log))}}),
+    {Told, More} = remains(Outcome, Info),
+    log({finished, Told, More#{suspended_us => stood(get(log))}}),
     check_guardian().
 
 settings_back() ->
@@ -289,6 +300,7 @@ back(Why) ->
 abort(Why, N) ->
     event({undo_started, Why}),
     T = now_us(),
+    effects(down),
     {Count, _} = resume_everybody(back_op()),
     event({undo_finished, now_us() - T, #{processes => Count}}),
     finished_old(Why, N, #{}).
@@ -331,8 +343,8 @@ step(_, {delete, Ms}) ->
     Kept =:= [] orelse fail({delete_failed, Kept}),
     #{modules => length(Ms)};
 step(Id, {code_change, Mode, Changes}) -> code_change(Id, Mode, Changes);
-step(_, {resume, Ms}) ->
-    resume_all(Ms);
+step(_, {resume, Ms}) -> with_early(resume_all(Ms));
+step(_, {ahead, Ms}) -> ahead(Ms);
 step(Id, {apply, {M, F, A}}) ->
     log({add, applied, Id}),
     try apply(M, F, A) of
@@ -360,7 +372,8 @@ step(Id, {config_change, Told}) ->
     lists:foreach(fun(One) -> config_change(One) end, Told),
     #{};
 step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
-step(_, {children, Ops}) -> #{failed => lists:append([children(Op) || Op <- Ops])};
+step(_, {children, Ops}) -> children(Ops);
+step(Id, {soak, Ms}) -> soak(Id, Ms);
 step(Id, {hook, Ms, _}) ->
     log({add, applied, Id}),
     event({hook, Id}),

@@ -43,7 +43,7 @@ named_right(New) ->
 
 bad_beam(M, B) ->
     case beam_lib:md5(B) of
-        {ok, {M, _}} -> [];
+        {ok, {M, Md5}} -> put({expected, M}, Md5), [];
         {ok, {Other, _}} -> [{is_module, Other}];
         {error, beam_lib, {What, _}} -> [What];
         {error, beam_lib, Why} -> [text(Why)]

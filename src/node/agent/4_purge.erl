@@ -73,7 +73,7 @@ held_funs(Ms) ->
         {[], _} -> {[], []};
         {_, none} -> {[], [{everything, 1}]};
         {Some, Text} ->
-            {_, _, {_, Held}, Unsearched} = old_code(Text, Some, true, 1000000),
+            {_, _, {_, Held}, _, Unsearched} = old_code(Text, Some, true, 1000000),
             {Held, Unsearched}
     end.
 
@@ -86,7 +86,7 @@ old_code(Text, Purged, Ask, Most) ->
            end,
     Servers = [{M, true} || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks, {M, _} <- Rank],
     Bindings = [{'Ask', Ask}, {'Changed', maps:from_list([Kept(Map) || Map <- job(modules, [])])}, {'Most', Most},
-                {'Purged', Purged}, {'Servers', maps:from_list(Servers)},
+                {'Purged', Purged}, {'Running', []}, {'Servers', maps:from_list(Servers)},
                 {'Skip', [get(guardian) | get(workers)]}, {'Within', job(search, 3000)}],
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Text)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),

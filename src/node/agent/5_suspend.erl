@@ -12,12 +12,14 @@ suspend(Id, Ranks) ->
     %% Found by an executor that died since: already logged, perhaps suspended.
     Known = [F || F <- [maps:with(maps:keys(Want), F) || F <- log_get(found)], map_size(F) > 0],
     KnownPids = lists:usort([P || F <- Known, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
-    {Found, Seen} = find(Want, KnownPids),
+    {Found, Seen} = find(Want, KnownPids, patient),
     put(seen, ordsets:union(Seen, KnownPids)),
     put(want, maps:merge(case get(want) of undefined -> #{}; Others -> Others end, Want)),
+    note_found(Found, log_get(t0) =:= undefined),
     case log_get(t0) of undefined -> log({set, t0, now_us()}); _ -> ok end,
     lists:foreach(fun(F) -> suspend_ranks(Id, Order, F, now_ms()) end, Known),
-    First = suspend_found(Id, Order, Found, now_ms()),
+    log({set, found, [Found | log_get(found)]}),
+    First = suspend_ranks(Id, Order, Found, now_ms()),
     sweep(Id, Order, Want, First, 1).
 
 %% Again for those born meanwhile, until there are none. Where births are watched three times will do: the few who are
@@ -40,6 +42,7 @@ sweep_once(Id, Order, Want, Info, N) ->
     end.
 
 suspend_found(Id, Order, Found, T0) ->
+    note_found(Found, false),
     log({set, found, [Found | log_get(found)]}),
     suspend_ranks(Id, Order, Found, T0).
 
@@ -100,7 +103,8 @@ held(Slow, LetGo) ->
         _ -> all_found()
     end,
     put(held, {length(log_get(found)), All}),
-    fun(P) -> is_map_key(P, All) andalso not is_map_key(P, Slow) andalso not is_map_key(P, LetGo) end.
+    Left = log_get(left),
+    fun(P) -> not ordsets:is_element(P, Left) andalso is_map_key(P, All) andalso not is_map_key(P, Slow) andalso not is_map_key(P, LetGo) end.
 
 let_go(P, Held, LetGo) ->
     lists:foldl(fun(Q, Acc) when is_map_key(Q, Acc) -> Acc;
@@ -158,19 +162,19 @@ describe(P, LetGo) ->
 
 %% {#{Module => Parts}, all pids seen}. Parts: a tuple with the pids of each worker. Those already seen are not
 %% looked at again, except the ones that were just being born.
-find(Want, Seen) ->
+%% How: `patient` waits for those that have to be asked as long as for their suspension, and fails; otherwise a second.
+find(Want, Seen) -> find(Want, Seen, brief).
+
+find(Want, Seen, How) ->
     Pids = lists:sort(processes()),
     N = log_get(nworkers),
     Handlers = maps:with(job(handlers, []), Want),
     Empty = list_to_tuple(lists:duplicate(N, [])),
     Fast = can_ask_for_one_key(),
-    {Found0, Unborn, Managers} = scan(ordsets:subtract(Pids, Seen), Want, Fast, N, Empty, #{}, [], []),
+    Statems = lists:any(fun(M) -> erlang:function_exported(M, callback_mode, 0) end, maps:keys(Want)),
+    {Found0, Unborn, ToAsk} = scan(ordsets:subtract(Pids, Seen), {Want, Statems}, Fast, N, Empty, #{}, [], []),
     put(unborn, length(Unborn)),
-    Found1 = case map_size(Handlers) of
-        0 -> Found0;
-        _ -> lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found0,
-                         handlers_of(Managers, Handlers))
-    end,
+    Found1 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found0, asked(ToAsk, Want, Handlers, How)),
     Extra = [{M, P} || {M, Ps} <- job(processes, []), is_map_key(M, Want), P <- Ps, is_process_alive(P),
                        not ordsets:is_element({extra, P}, Seen)],
     Found2 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found1, Extra),
@@ -178,18 +182,34 @@ find(Want, Seen) ->
     Named = [E || {extra, _} = E <- Seen],
     {Found2, ordsets:union([ordsets:subtract(Pids, lists:sort(Unborn)), Named, lists:usort([{extra, P} || {_, P} <- Extra])])}.
 
-scan([], _, _, _, _, Found, Unborn, Managers) -> {Found, Unborn, Managers};
-scan([P | Ps], Want, Fast, N, Empty, Found, Unborn, Managers) ->
+scan([], _, _, _, _, Found, Unborn, ToAsk) -> {Found, Unborn, ToAsk};
+scan([P | Ps], {Modules, Statems} = Want, Fast, N, Empty, Found, Unborn, ToAsk) ->
     case initial_module(P, Fast) of
-        {M, Kind, Look} when is_map_key(M, Want) ->
-            case may_suspend(P, M, Kind, Look) of
-                true -> scan(Ps, Want, Fast, N, Empty, add_found(M, P, N, Empty, Found), Unborn, Managers);
-                false -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, Managers)
+        {M, Kind, Look} when is_map_key(M, Modules); Statems, M =/= gen_event ->
+            Switches = Statems andalso switches(M),
+            case (Switches orelse is_map_key(M, Modules)) andalso may_suspend(P, M, Kind, Look) of
+                true when Switches -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, [{M, P} | ToAsk]);
+                true -> scan(Ps, Want, Fast, N, Empty, add_found(M, P, N, Empty, Found), Unborn, ToAsk);
+                false -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, ToAsk)
             end;
-        {gen_event, _, _} -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, [P | Managers]);
-        unborn -> scan(Ps, Want, Fast, N, Empty, Found, [P | Unborn], Managers);
-        _ -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, Managers)
+        {gen_event, _, _} -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, [{gen_event, P} | ToAsk]);
+        unborn -> scan(Ps, Want, Fast, N, Empty, Found, [P | Unborn], ToAsk);
+        _ -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, ToAsk)
     end.
+
+%% What the managers of events and the gen_statems say of themselves: [{Module, Pid}].
+asked(ToAsk, Want, Handlers, How) ->
+    Questions = [{P, case M of gen_event -> fun(Q) -> handlers_of(Q) end; _ -> fun(Q) -> live_module(Q) end end}
+                 || {M, P} <- ToAsk, M =/= gen_event orelse map_size(Handlers) > 0],
+    Patience = case How of patient -> lists:max([limit(M) || M <- maps:keys(Want)]); brief -> 1000 end,
+    {Answers, Silent} = ask_all(Questions, Patience),
+    Began = maps:from_list([{P, M} || {M, P} <- ToAsk]),
+    Silent =:= [] orelse How =:= brief orelse
+        fail({not_suspended, [(describe(P, #{}))#{module => maps:get(P, Began)} || P <- lists:sublist(Silent, named())]}),
+    lists:usort([{M, P} || {P, Ms} <- Answers, is_list(Ms), M <- Ms, is_map_key(M, Handlers)] ++
+                [{M, P} || {P, Live} <- Answers, is_atom(Live), M <- [case Live of none -> maps:get(P, Began); _ -> Live end],
+                           is_map_key(M, Want)] ++
+                [{M, P} || P <- Silent, M <- [maps:get(P, Began)], is_map_key(M, Want)]).
 
 add_found(M, P, N, Empty, Found) ->
     Parts = maps:get(M, Found, Empty),
@@ -239,23 +259,6 @@ speaks_sys(P, M) ->
     case process_info(P, current_stacktrace) of
         {_, Stack} -> lists:any(fun({Mod, _, _, _}) -> lists:member(Mod, [gen_server, gen_statem, gen_event, sys]) end, Stack);
         undefined -> false
-    end.
-
-%% Ask all event managers at once which handlers they have; one that does not answer in a second has none for us.
-handlers_of(Managers, Handlers) ->
-    Asked = [{P, spawn_monitor(fun() -> exit({handlers, gen_event:which_handlers(P)}) end)} || P <- Managers],
-    Tag = make_ref(),
-    Timer = erlang:send_after(1000, self(), Tag),
-    Answers = lists:append([handler_answer(P, Pid, Mon, Tag) || {P, {Pid, Mon}} <- Asked]),
-    erlang:cancel_timer(Timer),
-    receive Tag -> ok after 0 -> ok end,
-    lists:usort([{M, P} || {P, H} <- Answers, M <- [case H of {Mod, _} -> Mod; _ -> H end], is_map_key(M, Handlers)]).
-
-handler_answer(P, Pid, Mon, Tag) ->
-    receive
-        {'DOWN', Mon, process, _, {handlers, Hs}} -> [{P, H} || H <- Hs];
-        {'DOWN', Mon, process, _, _} -> [];
-        Tag -> self() ! Tag, exit(Pid, kill), demonitor(Mon, [flush]), []
     end.
 
 merge_parts([Parts]) -> Parts;

@@ -7,6 +7,7 @@
 load(Id, Ms) ->
     {Prepared, OnLoad} = maps:get(Id, get(prepared)),
     last_look(Id),
+    unchanged(Ms),
     log({set, switching, lists:usort((Ms -- OnLoad) ++ log_get(switching))}),
     check_guardian(),
     case Prepared =:= none orelse code:finish_loading(Prepared) of
@@ -42,7 +43,9 @@ load_on_load(M) ->
 
 code_change(Id, Mode, Changes) ->
     Sums = [change(Id, M, How, old_vsn(Mode, M)) || {M, How} <- Changes, How =/= soft],
-    #{processes => lists:sum([T || {T, _} <- Sums]), dead => lists:sum([D || {_, D} <- Sums])}.
+    Again = init_again(),
+    maps:merge(#{processes => lists:sum([T || {T, _} <- Sums]), dead => lists:sum([D || {_, D} <- Sums])},
+               maps:from_list([{init_again, lists:sublist(Again, named())} || Again =/= []])).
 
 old_vsn(up, M) ->
     case log_get(before) of
@@ -57,7 +60,9 @@ old_vsn(down, M) ->
 
 change(Id, M, How, Vsn) ->
     log({add, converting, M}),
-    change(Id, M, How, Vsn, parts_of(M)).
+    Sum = change(Id, M, How, Vsn, parts_of(M)),
+    log({add, changed, M}),
+    Sum.
 
 change(Id, M, How, Vsn, All) ->
     Handler = is_map_key(M, handlers()),
@@ -66,7 +71,14 @@ change(Id, M, How, Vsn, All) ->
         {advanced, Extra} -> {change, M, Vsn, Extra, Save, get(nobody)};
         {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(nobody)}
     end,
-    Sum = for_all(Id, M, Op, How, Vsn, All),
+    Sum = case How of
+        {advanced, Arg} ->
+            {Sups, Others} = by_kind(M, All),
+            {T1, D1} = case Sups of [] -> {0, 0}; _ -> for_all(Id, M, renew_op(M, Vsn, Arg, Save), How, Vsn, Sups) end,
+            {T2, D2} = for_all(Id, M, Op, How, Vsn, Others),
+            {T1 + T2, D1 + D2};
+        _ -> for_all(Id, M, Op, How, Vsn, All)
+    end,
     case How of
         {convert, _} -> lists:member(M, log_get(turned)) andalso ask_mode(Id, M);
         _ -> ok
@@ -88,6 +100,7 @@ for_all(Id, M, Op, How, Vsn, All) ->
         [] -> wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), Until, 0, first);
         _ -> {0, Failed, []}
     end,
+    put(unconverted, {M, Failed1 ++ [{P, <<"no answer">>} || P <- TimedOut]}),
     case {Failed1, TimedOut} of
         {[], []} -> {Totals, Dead + Dead1};
         {[{P, Why} | _], _} -> fail({conversion_failed, failure(P, M, Vsn, How, Why, length(Failed1))});
@@ -137,6 +150,7 @@ tell({Pid, Tag}, Answer) -> Pid ! {Tag, Answer}.
 %% Puts the saved state back. Asks: whether the callback mode will be asked for again.
 restore_fun(Stamp, Handlers, Asks) ->
     fun(S0) ->
+        forget_kept(),
         S = case erase('$updo_asking') of
             {Before, none} -> Before;
             {Before, H0} -> process_flag(error_handler, H0), Before;
@@ -151,7 +165,7 @@ restore_fun(Stamp, Handlers, Asks) ->
 
 %% The same for one that hangs in code_change: it may get there long after the agent's module is gone.
 portable_restore_fun(Stamp, Handlers, Asks) ->
-    portable("fun(S0) -> "
+    portable("fun(S0) -> " ++ portable_forget_kept() ++
              "S = case erase('$updo_asking') of {B, none} -> B; {B, E} -> process_flag(error_handler, E), B; undefined -> S0 end, "
              "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso get({'$updo_saved', H, I}) of"
              "      {Stamp, _, _} -> {'$updo_saved', H, I}; _ -> '$updo_saved' end;"
@@ -161,6 +175,7 @@ portable_restore_fun(Stamp, Handlers, Asks) ->
 
 erase_fun() ->
     fun(S) ->
+        forget_kept(),
         lists:foreach(fun('$updo_saved' = K) -> erase(K); ('$updo_asked' = K) -> erase(K);
                          ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()),
         S
@@ -191,6 +206,7 @@ foreign(Id, Script, Libs) ->
     Pid ! {go, Me},
     How = await_foreign(Mon),
     Stand andalso log({set, t1, now_us()}),
+    tell_survivors(resumed),
     maps:merge(foreign_ended(How, Id, Stood), Counts).
 
 %% How many processes the script is about, as this agent finds them: OTP tells nothing.
@@ -198,6 +214,7 @@ concerned(Script) ->
     Modules = fun(L) -> [case X of {M, _} -> M; M -> M end || X <- L] end,
     Want = maps:from_list([{M, true} || {suspend, L} <- Script, M <- Modules(L)]),
     {Found, _} = find(Want, []),
+    watch_survivors(Found, true),
     Convert = [M || {code_change, _, L} <- Script, M <- Modules(L)],
     #{processes => found_size(Found), converted => found_size(maps:with(Convert, Found))}.
 

@@ -5,22 +5,37 @@
 
 %% From the first resume on there is only one way: forward.
 resume_all(Order) ->
+    resume_these([M || M <- Order ++ (found_modules() -- Order), not lists:member(M, log_get(resumed))]).
+
+resume_these(Ms) ->
+    %% Code that is neither the old nor the new one: the window can still be undone.
+    log_get(resuming) orelse replaced() =:= [] orelse fail({replaced, replaced()}),
     log({set, resuming, true}),
     check_guardian(),
-    Ms = [M || M <- Order ++ (found_modules() -- Order), not lists:member(M, log_get(resumed))],
+    tell_survivors(resumed),
     Sums = [begin R = resume(M, resume), log({add, resumed, M}), R end || M <- Ms],
     Late = lists:append([S || {_, S} <- Sums]),
     {Dead, _, Unsure} = wait_lates(Late, now_ms() + 1000),
-    log({set, t1, now_us()}),
+    Ms =:= [] orelse log({set, t1, now_us()}),
     #{processes => lists:sum([N || {N, _} <- Sums]), dead => Dead, unconfirmed => length(Unsure)}.
 
 %% {number of processes, [{Ref, Pid} who have not answered yet]}
 resume(M, Op) ->
     lists:foldl(fun(Parts, {N, Acc}) ->
                     Ref = make_ref(),
-                    {_, Slow, _} = do(Ref, resume, Op, Parts, parts_size(Parts)),
-                    {N + parts_size(Parts), [{Ref, P} || P <- Slow] ++ Acc}
+                    {Mine, Left} = without_left(Parts),
+                    {_, Slow, _} = do(Ref, resume, Op, Mine, parts_size(Mine)),
+                    stay_suspended(Op, Left),
+                    {N + parts_size(Mine), [{Ref, P} || P <- Slow] ++ Acc}
                 end, {0, []}, parts_of(M)).
+
+%% Processes that were suspended before the run get their states back and stay suspended.
+stay_suspended({restore, _, Portable, Nobody, Ask}, Left) when is_tuple(Left) ->
+    Ref = make_ref(),
+    Later = case Ask of {M, Vsn, _, Then} -> {M, Vsn, Then, Then}; none -> none end,
+    {_, Slow, _} = do(Ref, resume, {stay, {restore, Portable, Portable, Nobody, Later}}, Left, parts_size(Left)),
+    wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + job(grace, grace()), 0, all);
+stay_suspended(_, _) -> ok.
 
 wait_lates(Late, Until) ->
     ByRef = lists:foldl(fun({Ref, P}, Acc) -> Acc#{Ref => [P | maps:get(Ref, Acc, [])]} end, #{}, Late),
@@ -29,48 +44,6 @@ wait_lates(Late, Until) ->
                   {D + D1, F1 ++ F, [{Ref, P} || P <- T1] ++ T}
               end, {0, [], []}, ByRef).
 
-%% ---------------------------------------------------------------------------------------------------------------
-%% Children of supervisors, which run again. What cannot be done is told and no reason to fail: the switch is behind us.
-
-children({What, Sup, Id}) ->
-    Pids = lists:usort([P || {M, Parts} <- log_get(converted), M =:= Sup, Part <- tuple_to_list(Parts), P <- Part,
-                             is_process_alive(P)]),
-    Failed = case Pids of
-        [] -> [<<"no process of it was converted">>];
-        _ -> [text(Why) || P <- Pids, {error, Why} <- [child(What, P, Id)]]
-    end,
-    [#{what => What, supervisor => Sup, child => Id, reason => Why} || Why <- Failed].
-
-%% In a process of its own: a child that hangs in its init must not take the executor along.
-child(What, Sup, Id) ->
-    {Pid, Mon} = spawn_monitor(fun() -> exit({done, child_done(What, Sup, Id)}) end),
-    receive
-        {'DOWN', Mon, process, _, {done, Answer}} -> Answer;
-        {'DOWN', Mon, process, _, Why} -> {error, no_args(Why)}
-    after 30000 ->
-        demonitor(Mon, [flush]),
-        exit(Pid, kill),
-        {error, no_answer}
-    end.
-
-%% Repeating does no harm.
-child_done(start, Sup, Id) ->
-    case supervisor:restart_child(Sup, Id) of
-        {error, running} -> ok;
-        {error, _} = Error -> Error;
-        _ -> ok
-    end;
-child_done(stop, Sup, Id) ->
-    case supervisor:terminate_child(Sup, Id) of
-        ok ->
-            case supervisor:delete_child(Sup, Id) of
-                {error, not_found} -> ok;
-                Answer -> Answer
-            end;
-        {error, not_found} -> ok;
-        Error -> Error
-    end.
-
 %% On the way back: everybody, also those who have not yet answered the suspend; then look whether they really run.
 %% {processes, [{Ref, Pid} still inside something]}
 resume_everybody(Op) ->
@@ -78,10 +51,11 @@ resume_everybody(Op) ->
     Found = found_modules(),
     Ms = [M || M <- Order, lists:member(M, Found)] ++ (Found -- Order),
     Wait = case Op of resume -> 50; _ -> job(grace, grace()) end,
+    tell_survivors(resumed),
     Sums = [resume(M, back_op(M, Op)) || M <- Ms],
     {_, _, Late} = wait_lates(lists:append([S || {_, S} <- Sums]), now_ms() + Wait),
     log({set, t1, now_us()}),
-    still_suspended(maps:keys(maps:without([P || {_, P} <- Late], all_found())), 50),
+    still_suspended(maps:keys(maps:without([P || {_, P} <- Late] ++ log_get(left), all_found())), 50),
     {lists:sum([N || {N, _} <- Sums]), [L || {_, P} = L <- Late, is_process_alive(P)]}.
 
 %% Signals of a dead worker might in theory arrive after those of its successor.
@@ -110,6 +84,7 @@ undo(Why, N) ->
     end.
 
 undo(Why, N, T) ->
+    effects(up),
     Newborn = newborn(),
     case reload_old() of
         {stuck, Stuck} ->
@@ -119,6 +94,7 @@ undo(Why, N, T) ->
     end.
 
 undone(Why, N, T, Newborn, Killed, Lost) ->
+    effects(down),
     {Ended, Unsure} = newborn_after(Newborn),
     release(),
     log({set, unsure, Unsure}),
@@ -258,7 +234,7 @@ by_hand_convert({conversion_failed, #{pid := P}}) -> [text_of("exit(~s, kill).",
 by_hand_convert(_) -> [].
 
 by_hand_resume() ->
-    [text_of("sys:resume(~s).", [pid_text(P)]) || P <- lists:sublist(maps:keys(all_found()), 1000), is_process_alive(P),
+    [text_of("sys:resume(~s).", [pid_text(P)]) || P <- lists:sublist(maps:keys(maps:without(log_get(left), all_found())), 1000), is_process_alive(P),
                                         {_, {sys, _, _}} <- [process_info(P, current_function)]].
 
 %% One who was inside code_change during the undo has come out, restored itself and runs on, or has died.
@@ -285,12 +261,14 @@ straggler_down(Mon) ->
 %% Settle: after everything, with nobody suspended
 
 settle(Persist) ->
+    told_deaths(),
+    Survey = survey(),
     #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} = get(log),
     Erase = {erase, erase_fun(), get(nobody)},
     lists:foreach(fun({_, Parts}) -> do(make_ref(), settle, Erase, Parts, 0) end, Converted),
     Mine = lists:usort(Loaded ++ Forward ++ S ++ O),
     {Stay, Held} = purge_after(Mine),
-    event({settled, (persist(Persist))#{lingering => lingering(Stay), held => lists:sublist(Held, named())}}).
+    event({settled, maps:merge(Survey, (persist(Persist))#{lingering => lingering(Stay), held => lists:sublist(Held, named())})}).
 
 %% Processes that execute old code of these modules, as far as their stacks show it.
 lingering([]) -> [];

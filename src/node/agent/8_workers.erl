@@ -174,7 +174,8 @@ progress(E, Ref, K) ->
 
 %% On the way out there is no failure that could stop anything.
 answer(suspend, Answer) -> answer(Answer);
-answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert; element(1, Op) =:= ask -> answer(Answer);
+answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert; element(1, Op) =:= ask;
+                   element(1, Op) =:= renew; element(1, Op) =:= revert -> answer(Answer);
 answer(_, _) -> ok.
 
 answer(ok) -> ok;
@@ -209,6 +210,13 @@ send(resume, From, P) -> P ! {system, From, resume};
 send({change, M, Vsn, Extra, Save, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},
     P ! {system, From, {change_code, M, Vsn, Extra}};
+send({renew, M, Vsn, Extra, Save, Keep, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
+    P ! {system, From, {change_code, M, Vsn, Extra}},
+    P ! {system, {Nobody, Nobody}, {replace_state, Keep}};
+send({revert, What, Save, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
+    P ! {system, {Nobody, Nobody}, {replace_state, revert_fun(From, What)}};
 send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},
     P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
@@ -216,17 +224,23 @@ send({ask, M, Vsn, Stash, Unstash, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Stash}},
     P ! {system, From, {change_code, M, Vsn, callback_mode}},
     P ! {system, {Nobody, Nobody}, {replace_state, Unstash}};
-send({restore, Restore, _, Nobody, Ask}, From, P) ->
+send({restore, _, _, _, _} = Op, From, P) ->
+    send_restore(Op, P),
+    P ! {system, From, resume};
+%% The answer to a change of debug options that changes none says that all before it is done.
+send({stay, Op}, From, P) ->
+    send_restore(Op, P),
+    P ! {system, From, {debug, {remove, {updo_agent, none}}}};
+send({erase, Erase, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, Erase}},
+    P ! {system, From, {debug, {remove, {updo_agent, none}}}}.
+
+send_restore({restore, Restore, _, Nobody, Ask}, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Restore}},
     case Ask of
         {M, Vsn, {Stash, Unstash}, _} -> send({ask, M, Vsn, Stash, Unstash, Nobody}, {self(), {ask, P}}, P);
         none -> ok
-    end,
-    P ! {system, From, resume};
-%% The answer to an empty change of debug options says that the process has come past the erasing.
-send({erase, Erase, Nobody}, From, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, Erase}},
-    P ! {system, From, {debug, {remove, {updo_agent, none}}}}.
+    end.
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Texts: bounded, and no arguments of functions, for those are the users' states

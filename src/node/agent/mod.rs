@@ -17,13 +17,18 @@ pub const SOURCE: &str = concat!(
     include_str!("3_executor.erl"),
     include_str!("4_prepare.erl"),
     include_str!("4_purge.erl"),
+    include_str!("5_asked.erl"),
     include_str!("5_births.erl"),
     include_str!("5_suspend.erl"),
     include_str!("6_switch.erl"),
     include_str!("7_back.erl"),
+    include_str!("7_children.erl"),
+    include_str!("7_effects.erl"),
     include_str!("7_mode.erl"),
+    include_str!("8_survivors.erl"),
     include_str!("8_workers.erl"),
     include_str!("9_persist.erl"),
+    include_str!("9_watchdog.erl"),
 );
 
 /// The expressions that bring the source to life on the node.
@@ -88,6 +93,14 @@ pub fn abort(session: &Session) -> std::result::Result<(), CallError> {
 /// When the connection is lost.
 pub fn run(session: &Session, job: Term) -> std::result::Result<(), CallError> {
     session.send_named("updo_run", Term::tuple([Term::atom("updo_run"), job]))
+}
+
+/// Asks the agent of a node who lives, and whether the code is still that of its run; once the run has finished.
+///
+/// # Errors
+/// When the connection is lost.
+pub fn survey(session: &Session) -> std::result::Result<(), CallError> {
+    session.send_named("updo_run", Term::atom("updo_survey"))
 }
 
 /// What a node's agent says of itself.

@@ -10,7 +10,7 @@ use crate::diag::render::Style;
 use crate::facts::change::Changed;
 use crate::name::Module;
 use crate::plan::{When, Windows};
-use crate::rules::{Change, Ruleset};
+use crate::rules::{Change, Ruleset, effects};
 use crate::script::low::Low;
 use crate::script::lower::{By, Ranks, running, suspended, switched};
 use crate::term::Term;
@@ -92,6 +92,13 @@ pub(super) fn names(modules: &[Module]) -> String {
     names.join(", ")
 }
 
+/// The modules whose conversion acts outside of its state.
+fn outside(shown: &Shown<'_>) -> Vec<String> {
+    let modules = shown.rules.modules.keys();
+    let acts = modules.filter(|m| effects::acts(shown.changes, shown.rules, m).is_some());
+    acts.map(ToString::to_string).collect()
+}
+
 /// How exactly a failure is undone.
 pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
     if let By::ReleaseHandler(_) = shown.script.by {
@@ -127,12 +134,21 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
         .filter(|executing| shown.rules.modules.contains_key(&executing.module))
         .map(|executing| executing.count)
         .sum();
-    if missing.is_empty() && shown.script.windows().len() < 2 && staying > 0 {
+    let whole = missing.is_empty() && shown.script.windows().len() < 2;
+    if whole && staying > 0 {
         let number = count(staying, "process has", "processes have");
         return look(
             style,
             &format!("exact as soon as {number} left the code that is replaced (W630)"),
         );
+    }
+    let asked = outside(shown);
+    if whole && !asked.is_empty() {
+        let text = format!(
+            "exact for code and states; what {} writes elsewhere is undone by code_change",
+            asked.join(", ")
+        );
+        return look(style, &text);
     }
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();

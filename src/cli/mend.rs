@@ -1,0 +1,80 @@
+//! `updo mend`: what runs have left on a node whose processes are dead: shown, asked about, put right.
+
+use serde_json::json;
+
+use super::args::Mend;
+use super::eval::connect;
+use super::{Context, Exit};
+use crate::diag::SourceMap;
+use crate::engine::leftovers;
+use crate::name::NodeName;
+use crate::node::agent;
+use crate::report::paint;
+
+pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
+    let ui = &context.ui;
+    let none = SourceMap::default();
+    let node = NodeName::new(&args.node);
+    let session = match connect(context, &node) {
+        Ok(session) => session,
+        Err(diagnostic) => return context.fail(*diagnostic, &none),
+    };
+    let records = context.settings().records();
+    let traces = match leftovers::look(&session, &records) {
+        Ok(Some(traces)) => traces,
+        Ok(None) => {
+            let who = agent::lock_holder(&session).ok().flatten();
+            let told = agent::locked(&session, who.unwrap_or_default());
+            return context.fail(told, &none);
+        }
+        Err(diagnostic) => return context.fail(*diagnostic, &none),
+    };
+    let say = |mended: bool, left: &[String]| {
+        if ui.json {
+            let document = json!({ "node": node.as_str(), "mended": mended, "left": left });
+            ui.data(&format!("{document:#}\n"));
+        }
+    };
+    for line in traces.lines() {
+        ui.status(&format!("  {line}"));
+    }
+    if traces.is_clean() {
+        say(false, &[]);
+        ui.error_line(&format!(
+            "{} no run has left anything on {node}",
+            paint::mark(ui.style, true)
+        ));
+        return Exit::Done;
+    }
+    if args.yes {
+        ui.status("(--yes)");
+    } else {
+        match ui.confirm("Resume, put back or forget saved states, take the rest away?") {
+            Some(true) => {}
+            Some(false) => return Exit::Broken,
+            None => {
+                return context.usage(
+                    "nobody can be asked: standard input is no terminal",
+                    "add --yes",
+                );
+            }
+        }
+    }
+    let after = match traces.mend(&session, &records) {
+        Ok(after) => after,
+        Err(diagnostic) => return context.fail(*diagnostic, &none),
+    };
+    let whole = after.is_clean() && after.unconverted.is_empty();
+    let left = if whole { Vec::new() } else { after.lines() };
+    say(true, &left);
+    for line in &left {
+        ui.error_line(&format!("  {line}"));
+    }
+    let words = if whole {
+        "nothing is left of it"
+    } else {
+        "this is left: it needs a person"
+    };
+    ui.error_line(&format!("{} {node}: {words}", paint::mark(ui.style, whole)));
+    if whole { Exit::Done } else { Exit::Broken }
+}

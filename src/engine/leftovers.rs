@@ -1,0 +1,302 @@
+//! What is left on a node of runs whose processes are dead, judged by their records; and putting it right.
+//!
+//! Ours is a process with a key of a run in its dictionary, and a suspended one of a module of the last recorded run
+//! when that did not end well. Any other suspended process is somebody else's: it is counted and left alone.
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Code, Diagnostic, Result};
+use crate::exec::attach::{Begun, Md5};
+use crate::exec::{State, StepKind};
+use crate::facts::leftovers::{self, Leftovers, Mending, Touched};
+use crate::facts::live;
+use crate::name::{Module, NodeName};
+use crate::node::{Session, agent};
+use crate::report::record::{Records, Summary};
+
+/// Modules that are named one by one.
+const NAMED: usize = 8;
+
+/// The code of a module by its MD5, against a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// As before the run.
+    Former,
+    /// As the run would have it.
+    New,
+    /// Neither, or no record says.
+    Other,
+}
+
+/// A recorded run.
+#[derive(Debug)]
+struct Known {
+    summary: Summary,
+    begun: Option<Begun>,
+}
+
+/// What is left of runs.
+#[derive(Debug)]
+pub struct Traces {
+    node: NodeName,
+    /// What was seen.
+    pub seen: Leftovers,
+    /// The last run on this node.
+    last: Option<Known>,
+    /// The runs of which there are saved states.
+    runs: BTreeMap<String, Known>,
+    loaded: BTreeMap<Module, [u8; 16]>,
+    /// Processes that were to be converted, and were not, under the new code.
+    pub unconverted: Vec<Touched>,
+}
+
+impl Known {
+    fn read(records: &Records, summary: Summary) -> Self {
+        let script = records.script(&summary.run);
+        Self {
+            begun: script.as_ref().and_then(Begun::read),
+            summary,
+        }
+    }
+
+    fn modules(&self) -> Vec<Module> {
+        let begun = self.begun.iter().flat_map(|begun| &begun.modules);
+        begun.map(|(module, _, _)| module.clone()).collect()
+    }
+
+    fn unfinished(&self) -> bool {
+        matches!(self.summary.state.as_str(), "running" | "unknown" | "mixed")
+    }
+
+    fn code(&self, module: &Module, now: Md5) -> Runs {
+        let begun = self.begun.iter().flat_map(|begun| &begun.modules);
+        let mut found = begun.filter(|(name, _, _)| name == module);
+        match found.next() {
+            Some((_, _, new)) if *new == now => Runs::New,
+            Some((_, old, _)) if *old == now => Runs::Former,
+            _ => Runs::Other,
+        }
+    }
+
+    fn converts(&self, module: &Module) -> bool {
+        let steps = self.begun.iter().flat_map(|begun| &begun.steps);
+        let mut converting = steps.filter(|step| step.kind == StepKind::Convert);
+        converting.any(|step| step.modules.contains(module))
+    }
+}
+
+/// Looks at a node; `None` while a run is at work there.
+///
+/// # Errors
+/// E508 when the node does not answer.
+pub fn look(session: &Session, records: &Records) -> Result<Option<Traces>> {
+    let present =
+        agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
+    let kept = match present {
+        Some(holder) if !holder.kept => return Ok(None),
+        holder => holder.is_some(),
+    };
+    let node = session.node().clone();
+    let last = records.all().into_iter().rfind(|run| run.node == node);
+    let last = last.map(|summary| Known::read(records, summary));
+    let mine = last.as_ref().map(Known::modules).unwrap_or_default();
+    let mut seen = leftovers::look(session, &mine)?;
+    if kept {
+        // Its code goes with its result.
+        seen.agents.clear();
+        seen.watchdogs.clear();
+    }
+    let mut runs = BTreeMap::new();
+    for run in seen.processes.iter().filter_map(|one| one.run.as_ref()) {
+        if let Some(summary) = records.find(Some(run)) {
+            let known = || Known::read(records, summary);
+            runs.entry(run.clone()).or_insert_with(known);
+        }
+    }
+    let loaded = if seen.processes.is_empty() {
+        BTreeMap::new()
+    } else {
+        let facts = live::gather(session)?;
+        let loaded = facts.loaded.into_iter();
+        loaded.map(|(name, module)| (name, module.md5)).collect()
+    };
+    let mut traces = Traces {
+        node,
+        seen,
+        last,
+        runs,
+        loaded,
+        unconverted: Vec::new(),
+    };
+    let unconverted = traces.seen.processes.iter().filter(|one| {
+        one.run.is_none() && traces.is_mine(one) && {
+            let module = one.module.as_ref();
+            let last = traces.last.as_ref();
+            module.zip(last).is_some_and(|(module, last)| {
+                last.converts(module) && traces.code(one) == Runs::New
+            })
+        }
+    });
+    traces.unconverted = unconverted.cloned().collect();
+    Ok(Some(traces))
+}
+
+impl Traces {
+    fn is_mine(&self, one: &Touched) -> bool {
+        one.run.is_some()
+            || one.suspended
+                && self.last.as_ref().is_some_and(|last| {
+                    let modules = last.modules();
+                    last.unfinished() && one.module.as_ref().is_some_and(|m| modules.contains(m))
+                })
+    }
+
+    fn known(&self, one: &Touched) -> Option<&Known> {
+        match &one.run {
+            Some(run) => self.runs.get(run),
+            None => self.last.as_ref(),
+        }
+    }
+
+    /// The code that a process runs.
+    fn code(&self, one: &Touched) -> Runs {
+        match (self.known(one), &one.module) {
+            (Some(known), Some(module)) => known.code(module, self.loaded.get(module).copied()),
+            _ => Runs::Other,
+        }
+    }
+
+    fn mine(&self) -> impl Iterator<Item = &Touched> {
+        self.seen.processes.iter().filter(|one| self.is_mine(one))
+    }
+
+    /// Whether nothing of a run is left.
+    pub fn is_clean(&self) -> bool {
+        self.mine().next().is_none()
+            && self.seen.agents.is_empty()
+            && self.seen.breakpoints.is_empty()
+    }
+
+    /// What there is, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let some = |these: Vec<&Touched>| (!these.is_empty()).then(|| by_module(&these));
+        if let Some(whose) = some(self.mine().filter(|one| one.suspended).collect()) {
+            lines.push(format!("suspended: {whose}"));
+        }
+        if let Some(whose) = some(self.mine().filter(|one| one.run.is_some()).collect()) {
+            lines.push(format!("with the state before their conversion: {whose}"));
+        }
+        if let Some(whose) = some(self.unconverted.iter().collect()) {
+            lines.push(format!("not converted, under the new code: {whose}"));
+        }
+        let mut modules: Vec<&Touched> = self.mine().collect();
+        modules.sort_by(|a, b| a.module.cmp(&b.module));
+        modules.dedup_by(|a, b| a.module == b.module);
+        for one in modules.iter().take(NAMED) {
+            let Some(module) = &one.module else { continue };
+            lines.push(match self.code(one) {
+                Runs::Former => format!("{module} has its former code"),
+                Runs::New => format!("{module} has its new code"),
+                Runs::Other => format!("{module} has code that no record here knows"),
+            });
+        }
+        if modules.len() > NAMED {
+            lines.push(format!("and {} more modules", modules.len() - NAMED));
+        }
+        for agent in &self.seen.agents {
+            lines.push(format!("{agent}: the code of the run's own processes"));
+        }
+        for module in &self.seen.breakpoints {
+            lines.push(format!("a breakpoint on {module}:init/1"));
+        }
+        let others = self.seen.processes.iter();
+        if let Some(whose) = some(others.filter(|one| !self.is_mine(one)).collect()) {
+            lines.push(format!(
+                "suspended, by no run that is recorded here, and left alone: {whose}"
+            ));
+        }
+        lines
+    }
+
+    /// E623, when something is left.
+    pub fn diagnostic(&self) -> Option<Diagnostic> {
+        if self.is_clean() {
+            return None;
+        }
+        let title = format!("a run has left something on {}", self.node);
+        let mut told = Diagnostic::new(Code::E623, title);
+        told.notes = self.lines();
+        Some(told.help(format!("updo mend {}", self.node)))
+    }
+
+    /// What would put it right. Saved states of runs that no record tells of stay as they are.
+    pub fn mending(&self) -> Mending {
+        let saved = |code| {
+            let with = self.mine().filter(move |one| one.run.is_some());
+            let with = with.filter(|one| self.code(one) == code);
+            with.map(|one| one.pid.clone()).collect()
+        };
+        Mending {
+            restore: saved(Runs::Former),
+            forget: saved(Runs::New),
+            resume: self
+                .mine()
+                .filter(|one| one.suspended)
+                .map(|one| one.pid.clone())
+                .collect(),
+            agents: self.seen.agents.clone(),
+            breakpoints: self.seen.breakpoints.clone(),
+        }
+    }
+
+    /// Puts it right, looks again, and says in the record of the last run what the node is now.
+    ///
+    /// # Errors
+    /// E508 when the node does not answer; E505 when a run has begun meanwhile.
+    pub fn mend(&self, session: &Session, records: &Records) -> Result<Traces> {
+        leftovers::mend(session, &self.mending())?;
+        let mut after = look(session, records)?
+            .ok_or_else(|| agent::locked(session, "a run has begun meanwhile".to_owned()))?;
+        // It is resumed and looks like any other; its state is still that of the former code.
+        after.unconverted.clone_from(&self.unconverted);
+        if let Some(last) = &self.last
+            && last.unfinished()
+            && let Some(begun) = &last.begun
+            && let Ok(record) = records.resume(&last.summary)
+        {
+            let goal = if last.summary.goal == "old" {
+                State::Old
+            } else {
+                State::New
+            };
+            let facts = live::gather(session)?;
+            let now = |module: &_| facts.loaded.get(module).map(|loaded| loaded.md5);
+            let state = match begun.judge(goal, &now) {
+                _ if !self.unconverted.is_empty() => State::Mixed,
+                state => state,
+            };
+            record.finish(&state.to_string());
+        }
+        Ok(after)
+    }
+}
+
+/// `3 of bank_account, 1 of bank_rate`.
+fn by_module(these: &[&Touched]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in these {
+        let name = one
+            .module
+            .as_ref()
+            .map_or("no known module", Module::as_str);
+        *counts.entry(name).or_default() += 1;
+    }
+    let more = counts.len().saturating_sub(NAMED);
+    let shown = counts.iter().take(NAMED);
+    let mut shown: Vec<String> = shown.map(|(name, n)| format!("{n} of {name}")).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more modules"));
+    }
+    shown.join(", ")
+}

@@ -1,0 +1,147 @@
+//! Which of the suspended processes survive a run, and whether the code is still what the run has made of it.
+//!
+//! The agent tells each crash when it happens, and gives the whole account when it is asked for it and when it
+//! settles. Here it is kept, and said once.
+
+use std::time::{Duration, Instant};
+
+use super::event::State;
+use super::failure;
+use super::interrupt::LOOK;
+use super::watch::Watch;
+use crate::diag::{Code, Diagnostic};
+use crate::node::agent;
+use crate::node::{Mail, Mailbox, RecvError};
+use crate::term::Term;
+
+/// How many crashes are described one by one.
+const NAMED: usize = 8;
+
+/// What is known so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Survivors {
+    /// Crashed processes, as the agent describes them; not all of very many.
+    died: Vec<Term>,
+    /// How many crashed.
+    crashed: u64,
+    /// How many live, and how many there were.
+    pub(super) living: Option<(u64, u64)>,
+    /// How many crashes have been said.
+    said: u64,
+}
+
+impl Survivors {
+    fn died(&mut self, one: &Term) {
+        let is = |other: &Term| other.get("pid") == one.get("pid");
+        if !self.died.iter().any(is) {
+            self.died.push(one.clone());
+            self.crashed = self.crashed.max(self.died.len() as u64);
+        }
+    }
+
+    fn told(&mut self, info: &Term) {
+        let number = |key| info.get(key).and_then(Term::as_i64);
+        let number = |key| number(key).and_then(|n| u64::try_from(n).ok());
+        if let (Some(live), Some(watched @ 1..)) = (number("live"), number("watched")) {
+            self.living = Some((live, watched));
+        }
+        for one in info.get("died").and_then(Term::as_list).unwrap_or_default() {
+            self.died(one);
+        }
+        self.crashed = self.crashed.max(number("crashed").unwrap_or(0));
+    }
+
+    /// What has not been said yet.
+    fn crash(&mut self) -> Option<Diagnostic> {
+        let new = self.crashed.saturating_sub(self.said);
+        if new == 0 {
+            return None;
+        }
+        let before = usize::try_from(self.said).unwrap_or(usize::MAX);
+        self.said = self.crashed;
+        let title = match new {
+            1 => "1 process died after the resume: its state is lost".to_owned(),
+            n => format!("{n} processes died after the resume: their states are lost"),
+        };
+        let mut told = Diagnostic::new(Code::E618, title);
+        let text = |one: &Term, key| {
+            let value = one.get(key);
+            let text = value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()));
+            text.unwrap_or_default()
+        };
+        for one in self.died.iter().skip(before).take(NAMED) {
+            let (pid, module, reason) =
+                (text(one, "pid"), text(one, "module"), text(one, "reason"));
+            let mut lines = reason.lines();
+            let first = lines.next().unwrap_or_default();
+            told = told.note(format!("{pid} of {module}: {first}"));
+            told.notes
+                .extend(lines.take(6).map(|line| format!("  {line}")));
+        }
+        let shown = self.died.len().saturating_sub(before).min(NAMED) as u64;
+        if new > shown {
+            told = told.note(format!("and {} more", new - shown));
+        }
+        Some(told.help("supervisors start them anew, with the code that runs then; the node's log has the reports"))
+    }
+}
+
+impl Watch<'_, '_> {
+    /// A crash that the agent tells.
+    pub(super) fn crashed(&mut self, one: Option<&Term>) {
+        if let Some(one) = one {
+            self.survivors.died(one);
+        }
+    }
+
+    /// Says the crashes that have not been said; whether there are any.
+    pub(super) fn crashes(&mut self) -> bool {
+        let crash = self.survivors.crash();
+        let any = crash.is_some();
+        if let Some(told) = crash {
+            self.fail(told);
+        }
+        any
+    }
+
+    /// The agent's account: who lives, and which modules are not what the run has made of them.
+    pub(super) fn surveyed(&mut self, info: Option<&Term>) {
+        if let Some(survivors) = info.and_then(|info| info.get("survivors")) {
+            self.survivors.told(survivors);
+        }
+        let replaced = info.and_then(|info| info.get("replaced")?.as_list());
+        if replaced.is_some_and(|list| !list.is_empty()) && self.outcome.state != State::Mixed {
+            let modules = Term::list(replaced.unwrap_or_default().iter().cloned());
+            self.outcome.state = State::Mixed;
+            self.fail(failure::replaced(&modules));
+        }
+    }
+
+    /// Asks the agent for its account, before anything is decided by it.
+    pub(super) fn survey(&mut self, mailbox: &Mailbox) {
+        const PATIENCE: Duration = Duration::from_secs(15);
+        if agent::survey(self.session).is_err() {
+            return;
+        }
+        let until = Instant::now() + PATIENCE;
+        while self.interrupt.count() < 2 && Instant::now() < until {
+            let message = match mailbox.recv(LOOK) {
+                Ok(Mail::Message(message)) => message,
+                Ok(Mail::Down { .. }) | Err(RecvError::Timeout) => continue,
+                // Settling says what follows from that.
+                Err(_) => return,
+            };
+            let Some((tag, parts)) = self.news(&message, mailbox) else {
+                continue;
+            };
+            match tag.as_str() {
+                "died" => self.crashed(parts.first()),
+                "guardian_replaced" => {
+                    let _ = agent::survey(self.session);
+                }
+                "surveyed" => return self.surveyed(parts.first()),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+%% Who survives: every process that a run suspends is monitored, from before the pause until the run is settled. A
+%% crash after the resume is an event; how many live is asked at the end.
+%%
+%% The monitors belong to a process of their own: it outlives an executor, and setting a hundred thousand monitors is
+%% no part of the pause.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% The process that monitors
+
+%% waiting: monitors of processes that no resume has reached; those that die there are told by the steps.
+%% watched: those resumed. Ended: how many of them do not live any more; crashed: how many of these by a crash.
+survivors(Exec, Mon, S) ->
+    #{waiting := Waiting, watched := Watched, seen := Seen} = S,
+    receive
+        {watch, To, Ref, New} ->
+            Fresh = [{P, M} || {M, Ps} <- New, P <- Ps, not is_map_key(P, Seen)],
+            More = lists:foldl(fun({P, M}, Acc) -> Acc#{monitor(process, P) => M} end, Waiting, Fresh),
+            To ! {Ref, ok},
+            Also = maps:from_list([{P, true} || {P, _} <- Fresh]),
+            survivors(Exec, Mon, S#{waiting := More, seen := maps:merge(Seen, Also)});
+        resumed -> survivors(Exec, Mon, S#{waiting := #{}, watched := maps:merge(Watched, Waiting)});
+        {survey, To, Ref} ->
+            To ! {Ref, survivors_told(S)},
+            survivors(Exec, Mon, S);
+        {executor, Next} ->
+            demonitor(Mon, [flush]),
+            survivors(Next, monitor(process, Next), S);
+        {'DOWN', Mon, process, _, _} ->
+            %% Its successor says so at once; when there is none, all is over.
+            receive {executor, Next} -> survivors(Next, monitor(process, Next), S) after 10000 -> ok end;
+        {'DOWN', M, process, P, Why} when is_map_key(M, Watched) ->
+            Rest = S#{watched := maps:remove(M, Watched)},
+            survivors(Exec, Mon, survivor_died(Exec, P, maps:get(M, Watched), Why, Rest));
+        {'DOWN', M, process, _, _} when is_map_key(M, Waiting) ->
+            survivors(Exec, Mon, S#{waiting := maps:remove(M, Waiting)});
+        stop -> ok;
+        _ -> survivors(Exec, Mon, S)
+    end.
+
+survivor_died(Exec, P, M, Why, #{ended := Ended, crashed := Crashed, died := Died} = S) ->
+    case is_crash(Why) of
+        false -> S#{ended := Ended + 1};
+        true when Crashed < 20 ->
+            One = #{pid => P, module => M, reason => why({'EXIT', Why})},
+            Exec ! {died, One},
+            S#{ended := Ended + 1, crashed := Crashed + 1, died := [One | Died]};
+        true -> S#{ended := Ended + 1, crashed := Crashed + 1}
+    end.
+
+%% A process that is killed did not fail by its code: supervisors and people end processes so. It only does not live.
+is_crash(normal) -> false;
+is_crash(shutdown) -> false;
+is_crash({shutdown, _}) -> false;
+is_crash(killed) -> false;
+is_crash(noconnection) -> false;
+is_crash(_) -> true.
+
+survivors_told(#{watched := Watched, ended := Ended, crashed := Crashed, died := Died}) ->
+    Live = map_size(Watched),
+    #{watched => Live + Ended, live => Live, crashed => Crashed, died => lists:reverse(Died)}.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Executor: what it asks of that process
+
+%% The first time before the pause, which waits for the monitors then.
+watch_survivors(Found, Wait) ->
+    Ref = make_ref(),
+    survivors_pid() ! {watch, case Wait of true -> self(); false -> get(nobody) end, Ref,
+                       [{M, lists:append(tuple_to_list(Parts))} || {M, Parts} <- maps:to_list(Found)]},
+    case Wait of true -> receive {Ref, ok} -> ok after 5000 -> ok end; false -> ok end.
+
+survivors_pid() ->
+    case maps:get(survivors, get(log), none) of
+        P when is_pid(P) -> P;
+        none ->
+            Exec = self(),
+            Empty = #{waiting => #{}, watched => #{}, seen => #{}, ended => 0, crashed => 0, died => []},
+            P = spawn(fun() -> survivors(Exec, monitor(process, Exec), Empty) end),
+            log({set, survivors, P}),
+            P
+    end.
+
+%% What is to be said to it; nothing when no process was ever suspended.
+tell_survivors(What) ->
+    case maps:get(survivors, get(log), none) of
+        none -> ok;
+        P -> P ! What, ok
+    end.
+
+%% #{watched, live, crashed, died}; empty when nothing was suspended, or when it cannot be known.
+survivors() ->
+    case maps:get(survivors, get(log), none) of
+        none -> #{};
+        P ->
+            Mon = monitor(process, P),
+            P ! {survey, self(), Mon},
+            receive
+                {Mon, Told} -> demonitor(Mon, [flush]), Told;
+                {'DOWN', Mon, process, _, _} -> #{}
+            after 10000 -> demonitor(Mon, [flush]), #{}
+            end
+    end.
+
+%% At the end of a run: who lives, and which modules something else has loaded since.
+survey() -> #{survivors => survivors(), replaced => replaced()}.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Step: soak
+
+%% Everything runs again, so there is only one way: neither the deadline nor a request to stop undoes anything; the
+%% deadline ends the waiting.
+soak(Id, Ms) ->
+    log({set, resuming, true}),
+    check_guardian(),
+    Until = min(now_ms() + Ms, case log_get(until) of infinity -> now_ms() + Ms; U -> U end),
+    case survivors() of
+        #{watched := N} when N > 0 -> soaking(Id, now_ms(), Until, now_ms() + 500);
+        _ -> ok
+    end,
+    Told = survivors(),
+    #{processes => maps:get(watched, Told, 0), live => maps:get(live, Told, 0), crashed => maps:get(crashed, Told, 0)}.
+
+%% Its progress is the time: milliseconds done, and in all.
+soaking(Id, Since, Until, Next) ->
+    GMon = get(gmon),
+    receive
+        {died, One} -> event({died, One}), soaking(Id, Since, Until, Next);
+        {updo_watchers, Ws} -> put(watchers, Ws), soaking(Id, Since, Until, Next);
+        {'DOWN', GMon, process, _, _} -> new_guardian(), soaking(Id, Since, Until, Next)
+    after max(0, min(Until, Next) - now_ms()) ->
+        case now_ms() of
+            Now when Now >= Until -> told_deaths();
+            Now -> event({step_progress, Id, Now - Since, Until - Since}), soaking(Id, Since, Until, Now + 500)
+        end
+    end.
+
+%% Deaths that were told and have not become events yet.
+told_deaths() ->
+    receive {died, One} -> event({died, One}), told_deaths() after 0 -> ok end.
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Code that something else has loaded
+
+expected_md5(M) ->
+    case get({expected, M}) of
+        undefined -> #{new := New} = module_map(M), md5(New);
+        Md5 -> Md5
+    end.
+
+%% Modules that are not what this run has made of them: after a success what it has loaded, after an undo what was
+%% there before; of a mix that cannot be said.
+replaced() ->
+    #{outcome := Outcome, before := Before, loaded := Loaded, switching := S, on_load := O} = get(log),
+    Goal = job(goal, new),
+    Expected = case Outcome of
+        _ when Outcome =:= undefined; Outcome =:= Goal ->
+            [{M, expected_md5(M)} || M <- lists:usort(Loaded ++ S ++ O),
+                                     #{new := New} <- [module_map(M)], is_binary(New)];
+        mixed -> [];
+        _ -> [{M, Md5} || #{name := M} <- job(modules, []), #{M := #{md5 := Md5}} <- [Before], Md5 =/= none]
+    end,
+    [M || {M, Md5} <- Expected, current_md5(M) =/= Md5].
+
+%% Right before modules are loaded: code that was loaded since the run began is not overwritten.
+unchanged(Ms) ->
+    Before = log_get(before),
+    Other = [M || M <- Ms, #{M := #{md5 := Was}} <- [Before], Is <- [current_md5(M)],
+                  Is =/= Was, Is =/= expected_md5(M)],
+    Other =:= [] orelse fail({replaced, Other}).

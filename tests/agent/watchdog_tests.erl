@@ -1,0 +1,149 @@
+%% Executor, guardian and workers killed in the same instant: nobody stays suspended, and what the watchdog says of the
+%% node is true. Part of agent_tests.erl, which runs them.
+-module(watchdog_tests).
+-compile([export_all, nowarn_export_all]).
+-import(agent_tests, [load/1, module/2, job/2, job/3, window/2, server/2, server/3, start/2, ask/1, clean/0, boot_fast/1,
+                      is_now/1, flush/0, wait/2, suspended/0, interpreted/1]).
+
+tests() -> [all_killed, all_killed_failing, all_killed_settings, all_killed_later, watchdog_replaced, all_killed_interpreted].
+
+rounds() -> list_to_integer(os:getenv("UPDO_KILLS", "12")).
+
+%% Everything with a frame of the agent's module.
+agents() ->
+    [P || P <- processes(), {_, Stack} <- [process_info(P, current_stacktrace)],
+          lists:any(fun({M, _, _, _}) -> lists:prefix("updo_agent_", atom_to_list(M)) end, Stack)].
+
+watchdogs() -> [whereis(N) || N <- registered(), lists:prefix("updo_watchdog_", atom_to_list(N))].
+
+kill_all() -> [exit(P, kill) || P <- agents()].
+
+finished(Es) ->
+    receive
+        {updo, <<"7f2a">>, Seq, {finished, O, Info}} -> {O, Info, Seq, Es};
+        {updo, <<"7f2a">>, _, E} -> finished([E | Es])
+    after 10000 -> error({no_finish, Es})
+    end.
+
+over() ->
+    wait(fun() ->
+             case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
+             agents() =:= [] andalso watchdogs() =:= []
+         end, agent_left),
+    clean(),
+    flush().
+
+keys(P) ->
+    {_, D} = process_info(P, dictionary),
+    [K || {K, _} <- D, case K of '$updo_saved' -> true; {'$updo_saved', _, _} -> true; '$updo_asking' -> true; _ -> false end].
+
+%% At any moment of a run that goes well.
+all_killed() -> outcomes(fun(V) -> server(t_wd, V) end, rounds()).
+
+%% At any moment of one that is undone.
+all_killed_failing() -> outcomes(fun(V) -> server(t_wf, V, "code_change(_,{1,25},_) -> error({no,good});") end, rounds()).
+
+all_killed_interpreted() -> interpreted(fun() -> outcomes(fun(V) -> server(t_wi, V) end, 4) end).
+
+outcomes(Make, Rounds) ->
+    {{M, _} = V1, V2} = {Make(1), Make(2)},
+    load(V1),
+    Ps = [start(M, I) || I <- lists:seq(1, 300)],
+    {ok, _} = boot_fast(job([module(V2, V1)], window([M], []))),
+    {Us, _} = timer:tc(fun() -> finished([]) end),
+    over(),
+    [exit(P, kill) || P <- Ps],
+    All = [killed_at(rand:uniform(Us), V1, V2) || _ <- lists:seq(1, Rounds)],
+    io:format("        ~p~n", [[{O, length([x || X <- All, X =:= O])} || O <- lists:usort(All)]]).
+
+killed_at(Us, {M, _} = V1, V2) ->
+    load(V1),
+    Ps = [start(M, I) || I <- lists:seq(1, 300)],
+    {ok, _} = boot_fast(job([module(V2, V1)], window([M], []))),
+    agent_tests:spin(Us),
+    kill_all(),
+    {O, Info, _, _} = finished([]),
+    wait(fun() -> suspended() =:= [] end, suspended),
+    case O of
+        old ->
+            is_now(V1),
+            [{1, I} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 300), Ps)],
+            [[] = keys(P) || P <- Ps];
+        new ->
+            is_now(V2),
+            [{2, I, _} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 300), Ps)],
+            %% One of them may have been born while the others were killed: then they go on as ever.
+            maps:get(reason, Info, none) =:= agent_killed orelse (whereis(updo_run) ! updo_settle),
+            wait(fun() -> lists:all(fun(P) -> keys(P) =:= [] end, Ps) end, keys);
+        %% Switched, not all converted: what is said of the code is true, and who was converted has the key to tell it.
+        mixed ->
+            is_now(V2),
+            #{switched_code := [M], former_code := [], left := 0} = Info,
+            [case sys:get_state(P) of {2, _, _} -> ['$updo_saved'] = keys(P); {1, _} -> ok end || P <- Ps]
+    end,
+    over(),
+    [exit(P, kill) || P <- Ps],
+    O.
+
+%% What the run has set before the switch is put back.
+all_killed_settings() ->
+    {V1, V2} = {server(t_ws, 1), server(t_ws, 2)},
+    load(V1),
+    P = start(t_ws, 1),
+    application:set_env(kernel, updo_kept, 1),
+    Steps = [{1, {env, [{kernel, updo_new, 2}, {kernel, updo_kept, 1, 3}]}}, {2, {suspend, [[{t_ws, default}]]}},
+             {3, {apply, {timer, sleep, [5000]}}}, {4, {load, [t_ws]}}, {5, {resume, [t_ws]}}],
+    {ok, _} = boot_fast(job([module(V2, V1)], Steps)),
+    wait(fun() -> suspended() =:= [P] end, not_suspended),
+    {ok, 3} = application:get_env(kernel, updo_kept),
+    kill_all(),
+    {old, #{resumed := 1, reason := agent_killed}, _, _} = finished([]),
+    {1, 1} = ask(P),
+    {undefined, {ok, 1}} = {application:get_env(kernel, updo_new), application:get_env(kernel, updo_kept)},
+    over(),
+    application:unset_env(kernel, updo_kept),
+    exit(P, kill).
+
+%% After the result is known and before it is settled: the keys go, the result can be had.
+all_killed_later() ->
+    {V1, V2} = {server(t_wl, 1), server(t_wl, 2)},
+    load(V1),
+    Ps = [start(t_wl, I) || I <- lists:seq(1, 50)],
+    {ok, _} = boot_fast(job([module(V2, V1)], window([t_wl], []))),
+    {new, _, First, _} = finished([]),
+    kill_all(),
+    {new, #{reason := agent_killed}, Second, _} = finished([]),
+    true = Second > First,
+    [{2, I, _} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 50), Ps)],
+    wait(fun() -> lists:all(fun(P) -> keys(P) =:= [] end, Ps) end, keys),
+    wait(fun() -> code:is_loaded(updo_agent_7f2a) =:= false end, module_left),
+    flush(),
+    updo_run ! {updo_attach, self()},
+    {new, #{reason := agent_killed}, Second, []} = finished([]),
+    receive {updo, _, _, {settled, #{killed := true}}} -> ok after 1000 -> error(no_settled) end,
+    receive {updo, _, 0, {watchers, 0}} -> ok after 1000 -> error(no_watchers) end,
+    over(),
+    [exit(P, kill) || P <- Ps].
+
+%% A watchdog that is killed alone is replaced by one that knows the same.
+watchdog_replaced() ->
+    {V1, V2} = {server(t_wr, 1), server(t_wr, 2)},
+    load(V1),
+    Ps = [start(t_wr, I) || I <- lists:seq(1, 50)],
+    Steps = [{1, {suspend, [[{t_wr, default}]]}}, {2, {hook, 20000, wait}}, {3, {load, [t_wr]}}, {4, {resume, [t_wr]}}],
+    {ok, G} = boot_fast(job([module(V2, V1)], Steps)),
+    wait(fun() -> length(suspended()) =:= 50 end, not_suspended),
+    [Dog] = watchdogs(),
+    exit(Dog, kill),
+    wait(fun() -> case watchdogs() of [Other] -> Other =/= Dog; [] -> false end end, not_replaced),
+    %% A guardian that follows another is known to it as well.
+    exit(G, kill),
+    wait(fun() -> case whereis(updo_run) of undefined -> false; Other -> Other =/= G end end, no_guardian),
+    timer:sleep(700),
+    50 = length(suspended()),
+    kill_all(),
+    {old, #{resumed := 50}, _, _} = finished([]),
+    [] = suspended(),
+    [{1, I} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 50), Ps)],
+    over(),
+    [exit(P, kill) || P <- Ps].

@@ -1,0 +1,259 @@
+//! All processes of a run are killed together, with the watchdog or without; the node stops, or the connection dies in
+//! one direction. The client ends in time, says what is true, and the node can be put right.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::bank::{Is, Plan, await_standing, is, look, nothing_left, replaced, who};
+use crate::killed::await_alone;
+use crate::support::desk::Desk;
+use crate::support::{TestNode, server};
+
+/// Kills whatever runs in the agent's module; and the watchdog.
+fn kill(node: &TestNode, watchdog: bool) {
+    // All are stopped first, so that none has a successor.
+    node.eval(&format!(
+        "Frame = fun(P) ->
+             {{_, S}} = process_info(P, current_stacktrace),
+             lists:any(fun({{M, _, _, _}}) -> lists:prefix(\"updo_agent_\", atom_to_list(M)) end, S)
+         end,
+         Dogs = [whereis(N) || {watchdog}, N <- registered(), lists:prefix(\"updo_watchdog_\", atom_to_list(N))],
+         Ps = Dogs ++ [P || P <- processes(), is_process_alive(P), Frame(P)],
+         [erlang:suspend_process(P) || P <- Ps],
+         [exit(P, kill) || P <- Ps]"
+    ));
+}
+
+/// A plan whose suspend waits for a busy account, and everybody else is suspended.
+fn busy(desk: &Desk, node: &TestNode) -> String {
+    node.eval("bank_account:busy(3, 60000)");
+    Plan::on_disk("fine").account("timeout => 50s").on(desk)
+}
+
+/// The node by its name alone, as it is given on the command line.
+fn target(node: &TestNode) -> &str {
+    node.name()
+}
+
+#[test]
+fn the_watchdog_resumes() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = busy(&desk, node);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    await_standing(node);
+    std::thread::sleep(Duration::from_millis(200));
+    let began = Instant::now();
+    kill(node, false);
+    running.wait().exits(14).says(&["E622", "is as before"]);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    node.eval("bank_account_3 ! enough");
+    is(node, Is::Old, &pids);
+    await_alone(node);
+    nothing_left(node);
+}
+
+#[test]
+fn behind_the_switch_it_says_what_the_node_is() {
+    let bank = replaced();
+    let node = &bank.node;
+    let desk = Desk::new();
+    let plan = Plan::on_disk("{slow, 800}").on(&desk);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    node.await_true("erlang:module_loaded(bank_fee)");
+    kill(node, false);
+    let mend = format!("updo mend {}", node.name());
+    let ran = running.wait().exits(21);
+    ran.says(&["E622", "neither old nor new", "bank_account", &mend]);
+    assert_eq!(node.eval_text("witness:troubled()"), "[]");
+    // What the keys tell of the states is forgotten with them.
+    desk.on(node, &["mend", target(node), "--yes"])
+        .run()
+        .exits(0);
+    let status = desk.on(node, &["status"]).run();
+    assert!(!status.to_string().contains("E623"), "{status}");
+}
+
+#[test]
+fn all_of_them_were_killed() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    // Somebody else's, of no module of the run: it stays as it is.
+    node.eval("true = register(alien, element(2, gen_event:start())), sys:suspend(alien)");
+    let plan = busy(&desk, node);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    node.await_true("witness:standing() > 1");
+    std::thread::sleep(Duration::from_millis(200));
+    let began = Instant::now();
+    kill(node, true);
+    let ran = running.wait().exits(23);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let log = desk.on(node, &["--json", "log"]).run().exits(0).json();
+    let run = log[0]["run"].as_str().expect("a run").to_owned();
+    ran.says(&["E622", &format!("updo attach {run}")]);
+    let mend = format!("updo mend {}", node.name());
+    let says = ["E623", "suspended: ", " of bank_account", &mend];
+    desk.on(node, &["attach", &run]).run().exits(21).says(&says);
+    desk.on(node, &["status"]).run().exits(21).says(&says);
+    desk.on(node, &["doctor", target(node)])
+        .run()
+        .exits(21)
+        .says(&says);
+    // Nobody is asked, so nothing is done.
+    desk.on(node, &["mend", target(node)])
+        .run()
+        .exits(2)
+        .says(&["suspended: ", "1 of gen_event", "--yes"]);
+    assert_ne!(node.eval_text("witness:troubled()"), "[]");
+    desk.on(node, &["mend", target(node), "--yes"])
+        .run()
+        .exits(0)
+        .says(&["nothing is left"]);
+    node.eval("bank_account_3 ! enough");
+    is(node, Is::Old, &pids);
+    assert_eq!(
+        node.eval_text("element(1, element(2, process_info(whereis(alien), current_function)))"),
+        "sys"
+    );
+    node.eval("exit(whereis(alien), kill)");
+    nothing_left(node);
+    desk.on(node, &["status"]).run().exits(0);
+    desk.on(node, &["mend", target(node)])
+        .run()
+        .exits(0)
+        .says(&["no run has left anything"]);
+}
+
+/// Half converted: where the former code is loaded again states are put back, where the new one is they are kept.
+#[test]
+fn saved_states_follow_the_code() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("fine")
+        .with("verify \"later\" -> ok = timer:sleep(1500).\n")
+        .on(&desk);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    node.await_true("erlang:module_loaded(bank_fee) andalso witness:standing() =:= 0");
+    kill(node, true);
+    running.wait().exits(0).says(&["W623", "done"]);
+    desk.on(node, &["status"]).run().exits(21).says(&[
+        "with the state before their conversion",
+        "bank_account has its new code",
+    ]);
+    desk.on(node, &["mend", target(node), "--yes"])
+        .run()
+        .exits(0);
+    is(node, Is::New, &pids);
+    nothing_left(node);
+}
+
+#[test]
+fn the_node_stands_still() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("{slow, 2500}")
+        .with("deadline 4s.\n")
+        .on(&desk);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    await_standing(node);
+    let began = Instant::now();
+    node.signal("-STOP");
+    let ran = running.wait();
+    let took = began.elapsed();
+    node.signal("-CONT");
+    ran.exits(23)
+        .says(&["E608", "does not answer any more", "updo attach "]);
+    assert!(took < Duration::from_secs(25), "{took:?}");
+    await_alone(node);
+    assert!(matches!(look(node), Is::Old | Is::New));
+    assert_eq!(who(node), pids);
+    nothing_left(node);
+}
+
+/// The connection stays open and carries nothing any more, in neither direction.
+#[test]
+fn the_connection_is_half_open() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let (port, stopped) = proxy(node);
+    let plan = Plan::on_disk("{slow, 2500}")
+        .with("deadline 4s.\n")
+        .on(&desk);
+    let running = desk
+        .on(node, &["run", &plan, "--yes"])
+        .env("UPDO_EPMD_PORT", &port.to_string())
+        .start();
+    await_standing(node);
+    stopped.store(true, Ordering::SeqCst);
+    let began = Instant::now();
+    running.wait().exits(23).says(&["E608", "updo attach "]);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(25), "{took:?}");
+    await_alone(node);
+    is(node, Is::New, &pids);
+    nothing_left(node);
+}
+
+/// An epmd that knows one node, behind a relay that can be stopped; its port.
+fn proxy(node: &TestNode) -> (u16, Arc<AtomicBool>) {
+    let known = updo::node::epmd::names("127.0.0.1", node.epmd_port(), Duration::from_secs(5));
+    let known = known.unwrap_or_else(|error| panic!("{error:?}"));
+    let real = known.iter().find(|one| one.name == node.short());
+    let real = real.expect("epmd knows the node").port;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&stopped);
+    let relay = server(move |client| {
+        let node = TcpStream::connect((Ipv4Addr::LOCALHOST, real)).expect("the node listens");
+        let from_node = (node.try_clone(), client.try_clone());
+        let (Ok(from), Ok(to)) = from_node else {
+            return;
+        };
+        let flag = Arc::clone(&stop);
+        std::thread::spawn(move || pass(from, to, &flag));
+        if let Ok(client) = client.try_clone() {
+            pass(client, node, &stop);
+        }
+    });
+    let short = node.short().to_owned();
+    let epmd = server(move |stream| {
+        let mut request = [0; 512];
+        let _ = stream.read(&mut request);
+        let mut answer = vec![119, 0];
+        answer.extend(relay.to_be_bytes());
+        answer.extend([77, 0, 0, 6, 0, 5]);
+        answer.extend((short.len() as u16).to_be_bytes());
+        answer.extend(short.as_bytes());
+        answer.extend([0, 0]);
+        let _ = stream.write_all(&answer);
+    });
+    (epmd, stopped)
+}
+
+/// Passes on until it is stopped; then holds both ends open.
+fn pass(mut from: TcpStream, mut to: TcpStream, stopped: &AtomicBool) {
+    let mut bytes = [0; 65_536];
+    loop {
+        match from.read(&mut bytes) {
+            Ok(0) | Err(_) => {
+                let _ = to.shutdown(Shutdown::Both);
+                return;
+            }
+            Ok(_) if stopped.load(Ordering::SeqCst) => {}
+            Ok(n) => {
+                if to.write_all(&bytes[..n]).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
