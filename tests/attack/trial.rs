@@ -284,7 +284,7 @@ impl Trial {
         };
         let ran = patient(desk.on(node, &["attach", &run]).start());
         story.push_str(&format!("{ran}\n"));
-        let line = ran.stderr.trim().lines().last().unwrap_or("").to_owned();
+        let line = last_line(&ran);
         let (goal, origin) = if self.backwards {
             (Said::Old, Said::New)
         } else {
@@ -325,7 +325,8 @@ impl Trial {
             Said::New => "new",
             Said::Old => "old",
             Said::Broken(line) if line.contains("is new") => "new",
-            Said::Broken(_) if code == "old" || code == "new" || self.fault.may_break => &code,
+            // Half done may be anything, as long as every process fits its code.
+            Said::Broken(_) if code == "old" || code == "new" || self.may_break() => &code,
             Said::Broken(_) => "old or new",
             Said::Nothing if code == "old" || code == "new" => &code,
             Said::Nothing => "old or new",
@@ -409,51 +410,50 @@ enum Said {
     Nothing,
 }
 
-/// What the exit code says, and that the last line says the same.
-fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
+/// How last lines begin, or what is in them, by what they say.
+const WORDS: [(&str, &[&str]); 6] = [
+    ("new", &["done  "]),
+    ("old", &["rolled back  ", "not upgraded  "]),
+    ("broken", &["not good  ", "half done  "]),
+    ("lost", &["lost sight", "goes on by itself"]),
+    ("back", &[" is as it was before run ", " are back"]),
+    ("not back", &[" is not as it was before run "]),
+];
+
+/// The last line that is no hint below one.
+fn last_line(ran: &Ran) -> String {
     let line = ran
         .stderr
-        .trim_end()
         .lines()
-        .last()
-        .unwrap_or("")
-        .to_owned();
-    let begins = |words: &[&str]| words.iter().any(|word| line.trim_start().starts_with(word));
+        .rev()
+        .find(|line| !line.is_empty() && !line.starts_with(' '));
+    line.unwrap_or_default().to_owned()
+}
+
+/// What the exit code says, and that the last line says the same.
+fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
+    let line = last_line(ran);
+    let begins = |words: &[&str]| words.iter().any(|word| line.contains(word));
     let (goal, origin) = if backwards {
         (Said::Old, Said::New)
     } else {
         (Said::New, Said::Old)
     };
-    let all = [
-        "done",
-        "undone",
-        "not undone",
-        "not good",
-        "rolled back",
-        "not upgraded",
-        "half done",
-        "lost sight",
-    ];
+    let all: Vec<&str> = WORDS
+        .iter()
+        .flat_map(|(_, words)| *words)
+        .copied()
+        .collect();
+    let words = |kind: &str| {
+        let found = WORDS.iter().find(|(of, _)| *of == kind);
+        found.map_or(&[][..], |(_, words)| words)
+    };
     let (said, wanted): (Said, &[&str]) = match ran.code {
-        Some(0) => (goal, if backwards { &["undone"] } else { &["done"] }),
-        Some(14) => (
-            origin,
-            if backwards {
-                &["not undone"]
-            } else {
-                &["not upgraded"]
-            },
-        ),
-        Some(20) => (
-            origin,
-            if backwards {
-                &["not undone"]
-            } else {
-                &["rolled back"]
-            },
-        ),
-        Some(21) => (Said::Broken(line.clone()), &["not good", "half done"]),
-        Some(23) => (Said::Nothing, &["lost sight"]),
+        Some(0) => (goal, words(if backwards { "back" } else { "new" })),
+        Some(14 | 20) => (origin, words(if backwards { "not back" } else { "old" })),
+        Some(21) if backwards => (Said::Broken(line.clone()), words("not back")),
+        Some(21) => (Said::Broken(line.clone()), words("broken")),
+        Some(23) => (Said::Nothing, words("lost")),
         // Before anything was begun there is no run to speak of.
         Some(10..=13) => (origin, &[]),
         Some(code) => {
@@ -463,8 +463,8 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
         None => return Said::Nothing,
     };
     // What was found before a run has begun has no last line about one.
-    let early = matches!(ran.code, Some(14)) && !begins(&all) && ran.stderr.contains("E6");
-    if !early && !(wanted.is_empty() && !begins(&all)) && !begins(wanted) {
+    let early = matches!(ran.code, Some(14)) && !begins(&all[..]) && ran.stderr.contains("E6");
+    if !early && !(wanted.is_empty() && !begins(&all[..])) && !begins(wanted) {
         problems.push(format!(
             "exit code {:?} and the last line: {line}",
             ran.code
