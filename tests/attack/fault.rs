@@ -56,12 +56,14 @@ pub struct Fault {
     pub allow: &'static [&'static str],
     /// Whether exit code 21 may come of it.
     pub may_break: bool,
+    /// Whether all that could have put things right may be dead.
+    pub no_agent: bool,
     /// Whether the node is not used again.
     pub fresh: bool,
 }
 
 /// All kinds.
-pub const KINDS: [&str; 45] = [
+pub const KINDS: [&str; 48] = [
     "nothing",
     "client killed",
     "client stopped",
@@ -78,6 +80,9 @@ pub const KINDS: [&str; 45] = [
     "worker killed",
     "three agents killed",
     "guardian and executor killed",
+    "all agents killed",
+    "all agents and the watchdog killed",
+    "watchdog killed",
     "agents get an exit signal",
     "agents linked to one that dies",
     "agents get junk",
@@ -109,6 +114,15 @@ pub const KINDS: [&str; 45] = [
     "machine busy",
 ];
 
+/// Those after which nobody may be left to put things right.
+const NO_AGENT: [&str; 5] = [
+    "guardian and executor killed",
+    "all agents killed",
+    "all agents and the watchdog killed",
+    "agents get an exit signal",
+    "agents linked to one that dies",
+];
+
 impl Fault {
     /// One of a kind, the rest by chance.
     pub fn new(name: &'static str, dice: &mut Dice) -> Self {
@@ -122,6 +136,7 @@ impl Fault {
         };
         let gap = [0, 1, 5][dice.below(3)];
         let (mut allow, mut may_break, mut fresh): (&[&str], _, _) = (&[], false, false);
+        let no_agent = NO_AGENT.contains(&name);
         let act = match name {
             "client killed" => Act::Client(Client::Kill),
             "client stopped" => Act::Client(Client::Stop([500, 1500, 4000][dice.below(3)])),
@@ -135,20 +150,14 @@ impl Fault {
             "run called off" => Act::Client(Client::Abort),
             "guardian killed" => node("{kill, [guardian], 0}"),
             "executor killed" => node("{kill, [executor], 0}"),
+            "watchdog killed" => node("{kill, [watchdog], 0}"),
             "worker killed" => node("{kill, [worker], 0}"),
             "three agents killed" => Act::Node(format!("{{kill, [any, any, any], {gap}}}")),
-            "guardian and executor killed" => {
-                may_break = true;
-                node("{kill, [executor, guardian], 0}")
-            }
-            "agents get an exit signal" => {
-                may_break = true;
-                node("{exit, boom}")
-            }
-            "agents linked to one that dies" => {
-                may_break = true;
-                node("{link, boom}")
-            }
+            "guardian and executor killed" => node("{kill, [executor, guardian], 0}"),
+            "all agents killed" => node("{kill, [all], 0}"),
+            "all agents and the watchdog killed" => node("{kill, [all, watchdog], 0}"),
+            "agents get an exit signal" => node("{exit, boom}"),
+            "agents linked to one that dies" => node("{link, boom}"),
             "agents get junk" => node("{junk, 200}"),
             "processes killed" => node("{fell_one, [crane, truck, lock, pilot]}"),
             "a tenth killed" => node("{fell, 10}"),
@@ -244,7 +253,8 @@ impl Fault {
             moment,
             delay,
             allow,
-            may_break,
+            may_break: may_break || no_agent,
+            no_agent,
             fresh,
         }
     }
