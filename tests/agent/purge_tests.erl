@@ -7,7 +7,7 @@
 
 tests() ->
     [deferred, purged_after, undo_waits, undo_ends_as_said, undo_stays, undo_stays_for_callers, back_waits, back_refused,
-     held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back].
+     held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back, no_funs].
 
 %% A library with a call that takes a while, and funs.
 lib(M, V) ->
@@ -208,3 +208,13 @@ funs_of_the_way_back() ->
     {x, 1} = F1(),
     {y, 2} = F2(),
     persistent_term:erase(t_fw_key).
+
+%% Names of modules in data are no funs, whatever lies before them.
+no_funs() ->
+    [V1, V2] = [lib(t_nf, V) || V <- [1, 2]],
+    load(V1),
+    load(V2),
+    P = spawn(fun() -> [put({binary:copy(<<"p">>, N), t_nf, init}, 1) || N <- lists:seq(1, 60)], receive stop -> ok end end),
+    {new, _, _} = upgrade(job_with([module(V1, V2)], [{1, {load, [t_nf]}}], #{})),
+    is_now(V1),
+    P ! stop.

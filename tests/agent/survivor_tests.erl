@@ -8,7 +8,7 @@
 
 tests() -> [crash_in_soak, crash_after_soak, crash_outlives_executor, left_suspended, left_suspended_undone, left_asleep, debug_options_kept,
             loaded_in_window, loaded_before_switch, loaded_after_resume, loaded_before_the_end, manager_is_waited_for, manager_silent,
-            statem_moved, statem_moved_undone].
+            statem_moved, statem_moved_undone, back_in_two_windows].
 
 %% Version 2 goes without a clause for the message of an old timer.
 fragile(1) -> compile("-module(t_frag). -vsn(1). -export([init/1,handle_call/3,handle_cast/2,handle_info/2]). init(X) -> {ok,X}. "
@@ -258,3 +258,18 @@ statem_moved_undone() ->
     {old, #{reason := {conversion_failed, #{pid := P, module := t_mb}}}, _} =
         upgrade(job([module(statem(t_mb, 3), statem(t_mb, 1))], window([t_mb], []))),
     {b, 1, on, 1} = gen_statem:call(P, x).
+
+%% Going back window by window: what is still new when the first of them resumes was loaded by this run, not by others.
+back_in_two_windows() ->
+    [A1, A2, B1, B2] = [server(M, V) || M <- [t_bwa, t_bwb], V <- [1, 2]],
+    [load(X) || X <- [A1, B1]],
+    [A, B] = [start(M, 1) || M <- [t_bwa, t_bwb]],
+    {new, _, _} = run(job([module(A2, A1), module(B2, B1)], window([t_bwa], []) ++ [{I + 10, S} || {I, S} <- window([t_bwb], [])])),
+    Back = fun(M, I) ->
+        [{I, {suspend, [[{M, default}]]}}, {I + 1, {code_change, down, [{M, {advanced, extra}}]}}, {I + 2, {load, [M]}}, {I + 3, {resume, [M]}}]
+    end,
+    whereis(updo_run) ! {updo_run, #{modules => [module(A1, A2), module(B1, B2)], steps => Back(t_bwb, 21) ++ Back(t_bwa, 31), goal => old}},
+    {old, _, _} = agent_tests:until_finished([]),
+    settle(),
+    [is_now(X) || X <- [A1, B1]],
+    [{1, 1} = ask(P) || P <- [A, B]].

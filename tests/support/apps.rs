@@ -141,6 +141,21 @@ pub fn kiosk() -> &'static Versions {
     })
 }
 
+/// A harbour with a process of every kind: its modules, and those of the tests that build, load, harm and check it.
+pub fn harbour() -> &'static Versions {
+    static HARBOUR: OnceLock<Versions> = OnceLock::new();
+    HARBOUR.get_or_init(|| {
+        let all = listed(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/attack"),
+            "erl",
+        );
+        Versions {
+            one: erlang("harbour", &all, &[], None),
+            two: erlang("harbour", &all, &["-DTWO"], None),
+        }
+    })
+}
+
 /// The folder with the beam of the tests' eyes on a node.
 pub fn witness() -> &'static Path {
     static WITNESS: OnceLock<PathBuf> = OnceLock::new();

@@ -108,7 +108,10 @@ log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, eve
 log_entry({finished, Outcome, _} = E, L) -> log_entry({event, E}, L#{outcome => Outcome});
 log_entry({set, K, V}, L) -> L#{K => V};
 log_entry({add, K, V}, L) -> L#{K => [V | maps:get(K, L, [])]};
-log_entry(new_run, #{runs := N} = L) -> new_run(L#{outcome := undefined, runs := N + 1, way := there, env => [], paths => []});
+%% What the run before has loaded this one has not, though it has the same modules; in the end it is settled all the same.
+log_entry(new_run, #{runs := N, loaded := Loaded, forward := Forward} = L) ->
+    new_run(L#{outcome := undefined, runs := N + 1, way := there, env => [], paths => [],
+               loaded := [], forward := lists:usort(Loaded ++ Forward)});
 %% The windows that are closed are gone through again, the last first, backwards.
 log_entry({turn_back, Why}, #{runs := N, windows := Windows, loaded := Loaded, stood := Us} = L) ->
     (new_run(L#{runs := N + 1, way := {back, Windows, Why}, forward := Loaded, loaded := []}))#{stood := Us};

@@ -1,0 +1,98 @@
+//! Trials by seed. `UPDO_SEED` is the first, `UPDO_COUNT` how many, `UPDO_FAULT` names one kind for all of them:
+//! `make sweep`. Without a count, a few that have every part of the node and of the client attacked.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use crate::support::apps::Deployed;
+use crate::trial::{Report, Trial, deploy};
+
+/// Seeds of `make test`: those of faults found once, and some of each sort.
+const SEEDS: [u64; 12] = [0, 1, 7, 11, 12, 18, 22, 25, 29, 31, 37, 50];
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn whatever_happens_to_a_run() {
+    let first = number("UPDO_SEED").unwrap_or(1);
+    let wanted = std::env::var("UPDO_FAULT").ok();
+    let seeds: Vec<u64> = match (number("UPDO_COUNT"), number("UPDO_SEED")) {
+        (None, None) => SEEDS.to_vec(),
+        (count, _) => (first..first + count.unwrap_or(1)).collect(),
+    };
+    let began = Instant::now();
+    let mut node: Option<Deployed> = None;
+    let mut counts: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
+    let (mut calls, mut failed) = (0, Vec::new());
+    for seed in &seeds {
+        let trial = Trial::new(*seed, wanted.as_deref());
+        let about = trial.about();
+        let at = Instant::now();
+        let fresh = trial.fault.fresh;
+        let deployed = match node.take() {
+            Some(node) if !fresh => node,
+            _ => deploy(fresh),
+        };
+        let report = std::panic::catch_unwind(AssertUnwindSafe(|| trial.on(&deployed)));
+        let report = report.unwrap_or_else(|why| {
+            let why = why
+                .downcast_ref::<String>()
+                .cloned()
+                .unwrap_or_else(|| "a panic".to_owned());
+            Report {
+                fault: trial.fault.name.to_owned(),
+                end: "panic".to_owned(),
+                calls: 0,
+                problems: vec![why],
+                story: deployed.node.log(),
+            }
+        });
+        println!(
+            "{} {:>5} ms  {} {about}",
+            if report.problems.is_empty() {
+                "ok  "
+            } else {
+                "FAIL"
+            },
+            at.elapsed().as_millis(),
+            report.end
+        );
+        calls += report.calls;
+        *counts
+            .entry(report.fault)
+            .or_default()
+            .entry(report.end)
+            .or_default() += 1;
+        if report.problems.is_empty() {
+            node = (!fresh).then_some(deployed);
+        } else {
+            let kind = wanted
+                .as_ref()
+                .map_or(String::new(), |kind| format!("UPDO_FAULT={kind:?} "));
+            println!(
+                "    {}\n    again: {kind}UPDO_SEED={seed} UPDO_COUNT=1 cargo test --test attack -- --nocapture\n{}",
+                report.problems.join("\n    "),
+                report.story
+            );
+            failed.push(*seed);
+        }
+    }
+    println!(
+        "{} trials, {} with a fault found, {calls} acknowledged calls, {} s",
+        seeds.len(),
+        failed.len(),
+        began.elapsed().as_secs()
+    );
+    for (fault, ends) in &counts {
+        let ends: Vec<String> = ends
+            .iter()
+            .map(|(end, count)| format!("{count} {end}"))
+            .collect();
+        println!("  {fault:<32} {}", ends.join(", "));
+    }
+    assert!(failed.is_empty(), "seeds {failed:?}: see above");
+    assert!(calls > 0, "nobody was called");
+}
