@@ -37,8 +37,9 @@ missing() {
     done
     root=$(otp_root) || return 0
     for application in $APPLICATIONS; do
-        # erl_interface is C: it has no ebin worth speaking of.
-        exists "$root/lib/$application"-*/ebin || exists "$root/lib/$application"-*/include || echo "$application"
+        # erl_interface is C: it has no ebin worth speaking of. Of others the package with the sources has the headers.
+        exists "$root/lib/$application"-*/ebin ||
+            { [ "$application" = erl_interface ] && exists "$root/lib/$application"-*/include; } || echo "$application"
     done
     exists "$root"/lib/sasl-*/ebin/release_handler_1.beam || echo release_handler_1
     exists "$root"/lib/stdlib-*/src/gen_server.erl || echo otp-sources

@@ -163,7 +163,8 @@ fn the_connection_was_cut() {
     if ran.code == Some(23) {
         ran.says(&[&format!("updo attach {back}")]);
         let ran = attach(&desk, node, &back);
-        assert!(matches!(ran.code, Some(0 | 14)), "{ran}");
+        // 20: neither side knows any more whether anything was switched before it ended as it began.
+        assert!(matches!(ran.code, Some(0 | 14 | 20)), "{ran}");
     }
     // Cut while the agent was brought to life: it may have ended alone.
     await_alone(node);

@@ -117,12 +117,12 @@ fn all_of_them_were_killed() {
         .exits(0)
         .says(&["nothing is left"]);
     node.eval("bank_account_3 ! enough");
-    is(node, Is::Old, &pids);
     assert_eq!(
         node.eval_text("element(1, element(2, process_info(whereis(alien), current_function)))"),
         "sys"
     );
     node.eval("exit(whereis(alien), kill)");
+    is(node, Is::Old, &pids);
     nothing_left(node);
     desk.on(node, &["status"]).run().exits(0);
     desk.on(node, &["mend", target(node)])

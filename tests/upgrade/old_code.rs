@@ -124,12 +124,14 @@ fn an_undo_ends_none_that_stays() {
     for policy in ["", "module oc_lib #{purge => soft}."] {
         let d = Desks::new();
         d.start(3, "oc_lib:loop()");
-        d.upgrade("preview", 0, FAILS).exits(0).says(&[
-            "W630",
-            "3 processes execute code that is replaced",
-            "exact as soon as 3 processes have left",
-            "`oc_lib`",
-        ]);
+        d.upgrade("preview", 0, FAILS)
+            .exits(0)
+            .says(&[
+                "W630",
+                "3 processes execute code that is replaced",
+                "`oc_lib`",
+            ])
+            .prints(&["exact as soon as 3 processes have left"]);
         let ran = d
             .upgrade("run", 0, &format!("{FAILS}\n{policy}"))
             .exits(21)

@@ -147,9 +147,14 @@ free_by_policy(M, _, Killed, Stuck) -> {Killed, [M | Stuck]}.
 %% ---------------------------------------------------------------------------------------------------------------
 %% After the run
 
+%% A module that has gone has no next upgrade that would purge it.
+policy_after(#{new := undefined} = Map) ->
+    case maps:get(purge_after, Map, defer) of defer -> soft; Policy -> Policy end;
+policy_after(Map) -> maps:get(purge_after, Map, defer).
+
 %% {modules whose old code stays, [{Module, {What, Where}}] that keep it}.
 purge_after(Mine) ->
-    Policies = maps:from_list([{M, maps:get(purge_after, Map, defer)} || #{name := M} = Map <- job(modules, [])]),
+    Policies = maps:from_list([{M, policy_after(Map)} || #{name := M} = Map <- job(modules, [])]),
     Due = [{M, Policy} || M <- Mine, Policy <- [maps:get(M, Policies, defer)], Policy =/= defer, Policy =/= keep, erlang:check_old_code(M)],
     {Held, _} = held_funs([M || {M, _} <- Due]),
     Free = [{M, Policy} || {M, Policy} <- Due, Policy =:= brutal orelse not lists:keymember(M, 1, Held)],
