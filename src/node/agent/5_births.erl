@@ -35,6 +35,8 @@ births_session(T) ->
 
 %% A special process begins anywhere in its module.
 births_patterns({Session, _, _}, Ms) ->
+    %% These outlive everybody: known before they are there.
+    Session =:= all andalso log({set, breakpoints, lists:usort(Ms ++ maps:get(breakpoints, get(log), []))}),
     lists:foreach(fun(M) ->
         births_pattern(Session, {M, init, 1}, true),
         speaks(M) andalso births_pattern(Session, {M, '_', '_'}, true)
