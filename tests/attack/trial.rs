@@ -467,6 +467,9 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
         Some(21) => (Said::Broken(line.clone()), words("broken")),
         Some(23) => (Said::Nothing, words("lost")),
         // Before anything was begun there is no run to speak of.
+        Some(10..=13) if begins(words(if backwards { "not back" } else { "old" })) => {
+            return origin;
+        }
         Some(10..=13) => (origin, &[]),
         Some(code) => {
             problems.push(format!("exit code {code}"));
