@@ -31,7 +31,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         };
         special(module, changed, &decided.class.origin, &mut said);
         callback_mode(module, changed, &mut said);
-        killed(module, changed, decided, &mut said);
+        killed(module, changes, changed, decided, &mut said);
         // How processes get along with the new version is no question of what goes.
         if changed.new.is_none() {
             continue;
@@ -419,7 +419,7 @@ fn contradiction(
                 number,
                 shown,
                 "run loops of their own",
-                "they stay in the old code until they call the module by its name; the upgrade after this one would have to kill them",
+                "they stay in the old code until they call the module by its name; until then the next upgrade of the module is refused",
             ),
             (Class::Plain, Start::Other) if shown.in_behaviour() && !shown.in_fun => say(
                 number,
@@ -481,34 +481,33 @@ fn one_way(
     said.push(told);
 }
 
-/// W406: processes that a brutal purge after the switch finds in the old code.
-fn killed(module: &Module, changed: &Changed, decided: &ModuleRules, said: &mut Vec<Diagnostic>) {
+/// W406: processes that a brutal purge after the switch finds in the old code, however they were started.
+fn killed(
+    module: &Module,
+    changes: &ChangeSet,
+    changed: &Changed,
+    decided: &ModuleRules,
+    said: &mut Vec<Diagnostic>,
+) {
     if decided.post_purge.value != Purge::Brutal || changed.is_new() {
         return;
     }
-    let kinds = changed.crew.kinds.iter();
-    let lingering = kinds.filter(|(start, (_, shown))| stays_in_old_code(**start, shown, module));
-    let (number, shown) = lingering.fold((0, None), |(sum, first), (_, (number, shown))| {
-        (sum + number, first.or(Some(shown)))
-    });
-    let Some(shown) = shown else { return };
-    let processes = count(number, "process", "processes");
+    let mut current = changes.old_code.current.iter();
+    let Some(executing) = current.find(|executing| executing.module == *module) else {
+        return;
+    };
+    let processes = count(executing.count, "process", "processes");
     let mut told = Diagnostic::new(
         Code::W406,
         format!("brutal purge will kill {processes} that will still run old `{module}`"),
     )
-    .note(example(shown))
-    .note("they run a loop of their own and stay in the old code until they call the module by its name")
-    .help("use `purge => soft`, or give them time: `purge => {soft, {wait, 10s}}`");
+    .note(old_code::pids(&executing.pids, executing.count))
+    .note("they execute it now, and stay in the old code until they return or call the module by its name")
+    .help("use `purge => defer`, or give them time: `purge => {defer, {wait, 10s}}`");
     if let Origin::Plan { span, .. } = decided.post_purge.origin {
         told = told.label(span, "kills them");
     }
     said.push(told);
-}
-
-/// Whether processes are in a loop of the module itself, so that suspending others does not bring them into new code.
-fn stays_in_old_code(start: Start, shown: &Example, module: &Module) -> bool {
-    matches!(start, Start::Init | Start::Other) && shown.is_inside(module) && !shown.in_behaviour()
 }
 
 /// W342: a behaviour that runs servers itself, and nothing that says which of them run the module.

@@ -179,7 +179,8 @@ fn way_back(old: &OldCode, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut 
     }
 }
 
-fn pids(pids: &[Pid], all: usize) -> String {
+/// Some processes, and how many more there are.
+pub(super) fn pids(pids: &[Pid], all: usize) -> String {
     let shown: Vec<String> = pids
         .iter()
         .take(NAMED)

@@ -21,6 +21,7 @@ fn the_doctor_goes_step_by_step() {
         "helpers",
         "lock",
         "last run",
+        "left",
         "round trip",
     ] {
         let line = told
@@ -46,7 +47,7 @@ fn the_doctor_goes_step_by_step() {
         .run()
         .exits(0);
     let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!(document[0]["steps"].as_array().map(Vec::len), Some(10));
+    assert_eq!(document[0]["steps"].as_array().map(Vec::len), Some(11));
 }
 
 /// A node alone, and for machines.
