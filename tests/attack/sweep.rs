@@ -26,7 +26,7 @@ fn whatever_happens_to_a_run() {
     let began = Instant::now();
     let mut node: Option<Deployed> = None;
     let mut counts: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
-    let (mut calls, mut failed) = (0, Vec::new());
+    let (mut calls, mut gap, mut failed) = (0, 0, Vec::new());
     for seed in &seeds {
         let trial = Trial::new(*seed, wanted.as_deref());
         let about = trial.about();
@@ -46,6 +46,7 @@ fn whatever_happens_to_a_run() {
                 fault: trial.fault.name.to_owned(),
                 end: "panic".to_owned(),
                 calls: 0,
+                gap: 0,
                 problems: vec![why],
                 story: deployed.node.log(),
             }
@@ -61,6 +62,7 @@ fn whatever_happens_to_a_run() {
             report.end
         );
         calls += report.calls;
+        gap += report.gap;
         *counts
             .entry(report.fault)
             .or_default()
@@ -81,7 +83,7 @@ fn whatever_happens_to_a_run() {
         }
     }
     println!(
-        "{} trials, {} with a fault found, {calls} acknowledged calls, {} s",
+        "{} trials, {} with a fault found, {calls} acknowledged calls, {gap} processes in the known gap, {} s",
         seeds.len(),
         failed.len(),
         began.elapsed().as_secs()

@@ -35,6 +35,8 @@ pub struct Report {
     pub end: String,
     /// Acknowledged calls.
     pub calls: i64,
+    /// Processes that have called a fun in the moment in which none of its version is loaded.
+    pub gap: i64,
     /// Everything that is not as it should be.
     pub problems: Vec<String>,
     /// All that is known, for a person.
@@ -179,6 +181,9 @@ impl Trial {
             .code
             .map_or("killed".to_owned(), |code| code.to_string());
         let mut report = self.report(&format!("exit {code}"), calls, problems, story);
+        report.gap = eval(node, "harbour_yard:setting(gap, 0)")
+            .as_i64()
+            .unwrap_or(0);
         if struck == "never" || struck == "no" {
             report.fault = format!("({}, too late)", report.fault);
         }
@@ -190,6 +195,7 @@ impl Trial {
             fault: self.fault.name.to_owned(),
             end: end.to_owned(),
             calls,
+            gap: 0,
             problems,
             story,
         }
@@ -356,6 +362,10 @@ impl Trial {
         let mut allow = self.fault.allow.to_vec();
         if self.fault.no_agent && matches!(end, Said::Broken(_)) {
             allow.extend(["mixed", "misfit"]);
+        }
+        let went_back = self.backwards || end != Said::New;
+        if went_back && app.changed.contains(&"harbour_tide") {
+            allow.push(if app.single { "gap" } else { "any_gap" });
         }
         let allow = allow.join(",");
         let found = eval(
