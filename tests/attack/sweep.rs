@@ -68,6 +68,10 @@ fn whatever_happens_to_a_run() {
             .or_default()
             .entry(report.end)
             .or_default() += 1;
+        // One that is repeated tells everything.
+        if seeds.len() == 1 && report.problems.is_empty() {
+            println!("{}", report.story);
+        }
         if report.problems.is_empty() {
             node = (!fresh).then_some(deployed);
         } else {

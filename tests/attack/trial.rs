@@ -138,6 +138,7 @@ impl Trial {
         ));
         let link = matches!(self.fault.act, Act::Client(Client::Cut | Client::Stall(_)))
             .then(|| Link::to(node));
+        let began = Instant::now();
         let mut running = updo(&desk, node, &args, link.as_ref());
         let mut others = String::new();
         if let Act::Client(client) = self.fault.act {
@@ -150,16 +151,15 @@ impl Trial {
             );
         }
         let ran = patient(running);
+        let ended = began.elapsed();
         story.push_str(&format!("{ran}\n{others}"));
         let mut problems = Vec::new();
         let said = says(&ran, self.backwards, &mut problems);
         // The agent comes to its end, and the fault as well.
-        if matches!(self.fault.act, Act::Node(_) | Act::Client(_)) {
-            eval(
-                node,
-                "case whereis(harbour_fault) of undefined -> ok; _ -> harbour_yard:setting(struck, no) =:= no andalso exit(whereis(harbour_fault), kill) end",
-            );
-        }
+        eval(
+            node,
+            "case whereis(harbour_fault) of undefined -> ok; _ -> harbour_yard:setting(struck, no) =:= no andalso exit(whereis(harbour_fault), kill) end",
+        );
         let struck = await_struck(node, &mut problems);
         let mut end = said;
         let alone = matches!(ran.code, None | Some(23));
@@ -176,7 +176,11 @@ impl Trial {
             }
         }
         let calls = self.look(node, &ran, end, &mut story, &mut problems);
-        story.push_str(&format!("struck: {struck}\n"));
+        story.push_str(&format!(
+            "struck: {struck}; the command took {} ms, all of it {} ms\n",
+            ended.as_millis(),
+            began.elapsed().as_millis()
+        ));
         let code = ran
             .code
             .map_or("killed".to_owned(), |code| code.to_string());
