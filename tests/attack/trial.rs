@@ -439,11 +439,17 @@ enum Said {
 /// How last lines begin, or what is in them, by what they say.
 const WORDS: [(&str, &[&str]); 6] = [
     ("new", &["done  "]),
-    ("old", &["rolled back  ", "not upgraded  "]),
+    (
+        "old",
+        &["rolled back  ", "not upgraded  ", "nothing was changed"],
+    ),
     ("broken", &["not good  ", "half done  "]),
     ("lost", &["lost sight", "goes on by itself"]),
     ("back", &[" is as it was before run ", " are back"]),
-    ("not back", &[" is not as it was before run "]),
+    (
+        "not back",
+        &[" is not as it was before run ", "nothing was changed"],
+    ),
 ];
 
 /// The last line that is no hint below one.
