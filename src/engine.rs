@@ -212,7 +212,10 @@ impl Engine {
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;
         }
-        Ok(self.continued(Session::connect(&connect)?))
+        let agents = crate::node::agent::ready::place(&self.settings.state_dir, &connect.cookie);
+        let session = Session::connect(&connect)?;
+        session.keep_agents(agents);
+        Ok(self.continued(session))
     }
 
     /// A connection over a session that is there already, for the plan as it is now.

@@ -49,6 +49,8 @@ mod policy;
 mod random;
 #[path = "upgrade/raw.rs"]
 mod raw;
+#[path = "upgrade/ready.rs"]
+mod ready;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
 #[path = "upgrade/removal.rs"]

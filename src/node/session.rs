@@ -5,7 +5,8 @@
 //! (and the last mailbox and pending call) is gone, the socket is closed and both have ended.
 
 use std::fmt;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ struct Owner {
     peer: Peer,
     /// Version and cipher of TLS.
     terms: Option<String>,
+    /// Where compiled agents for this node are kept, when somewhere.
+    agents: OnceLock<PathBuf>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -185,6 +188,7 @@ impl Session {
             shared: Arc::clone(&shared),
             peer,
             terms,
+            agents: OnceLock::new(),
             threads: Vec::new(),
         };
         let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -252,6 +256,16 @@ impl Session {
     /// The node.
     pub fn node(&self) -> &NodeName {
         &self.shared().node
+    }
+
+    /// Says where compiled agents for nodes like this one are kept ([`agent::ready`](super::agent::ready)). Once.
+    pub(crate) fn keep_agents(&self, place: PathBuf) {
+        let _ = self.owner.agents.set(place);
+    }
+
+    /// Where compiled agents for nodes like this one are kept.
+    pub(crate) fn agents(&self) -> Option<&Path> {
+        self.owner.agents.get().map(PathBuf::as_path)
     }
 
     /// What we are called there.

@@ -110,8 +110,8 @@ boot(Job) -> boot(Job, updo_agent_7f2a).
 boot(Job, Name) ->
     {Source, Exprs} = persistent_term:get(boot),
     Mode = case persistent_term:get(interpret, false) of true -> Job#{interpret => true}; false -> Job end,
-    {value, V, _} = erl_eval:exprs(Exprs, [{'Job', Mode}, {'Name', Name}, {'Source', Source}]),
-    V.
+    {value, V, _} = erl_eval:exprs(Exprs, [{'Beam', none}, {'Job', Mode}, {'Name', Name}, {'Source', Source}]),
+    case V of {ok, G, Beam} when is_binary(Beam) -> {ok, G}; _ -> V end.
 
 %% The same without compiling the agent each time.
 boot_fast(Job) ->

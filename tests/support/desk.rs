@@ -26,7 +26,15 @@ impl Desk {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         write_cookie(&folder.path().join("cookie"), COOKIE);
-        Self { folder }
+        let desk = Self { folder };
+        // Compiling the agent is the longest part of a short run: what a run of an earlier test has kept is taken along.
+        copy_agents(&shared_agents(), &desk.agents());
+        desk
+    }
+
+    /// Where updo keeps compiled agents.
+    pub fn agents(&self) -> PathBuf {
+        self.path().join("state/agents")
     }
 
     /// The folder.
@@ -91,6 +99,7 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            copy_agents(&self.agents(), &shared_agents());
             let mut files = Vec::new();
             walk(self.path(), &mut files);
             for file in files.iter().filter(|file| !file.ends_with("cookie")) {
@@ -103,6 +112,30 @@ impl Drop for Desk {
                     super::events::valid(&String::from_utf8_lossy(&bytes), file);
                 }
             }
+        }
+    }
+}
+
+/// Compiled agents of all tests.
+fn shared_agents() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("agents")
+}
+
+/// Copies what is there and not yet here, each file at once.
+fn copy_agents(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).into_iter().flatten().flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let finished = source.extension().is_some_and(|end| end == "beam");
+        if !finished || target.exists() || updo::disk::private_folders(to).is_err() {
+            continue;
+        }
+        let beside = to.join(format!(
+            "{}.{}",
+            entry.file_name().display(),
+            std::process::id()
+        ));
+        if fs::copy(&source, &beside).is_ok() {
+            let _ = fs::rename(&beside, &target);
         }
     }
 }

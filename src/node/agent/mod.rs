@@ -10,6 +10,8 @@ use crate::diag::{Code, Diagnostic};
 use crate::node::{CallError, Session};
 use crate::term::{Pid, Term};
 
+pub mod ready;
+
 /// The agent's source: one Erlang module, kept in parts that can be read in one sitting each.
 pub const SOURCE: &str = concat!(
     include_str!("1_start.erl"),
@@ -57,18 +59,29 @@ pub enum StartError {
 /// # Errors
 /// [`StartError::Locked`] when another run is going on: then nothing of this one stays on the node.
 pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Agent, StartError> {
-    let name = Term::atom(format!("updo_agent_{run}"));
-    let bindings = [
-        ("Source", Term::binary(SOURCE)),
-        ("Name", name),
-        ("Job", job.clone()),
-    ];
-    let answer = crate::node::evaluate(session, BOOTSTRAP, &bindings, PATIENCE)
-        .map_err(|error| StartError::Other(refused(&error)))?;
+    let kept = session.agents().and_then(|place| {
+        let asked = vec![Term::atom("otp_release")];
+        let otp = session
+            .call("erlang", "system_info", asked, PATIENCE)
+            .ok()?;
+        Some((place, otp.to_text()?))
+    });
+    let beam = kept
+        .as_ref()
+        .and_then(|(place, otp)| ready::load(place, otp, run));
+    let mut answer = bring(session, run, job, beam.as_deref())?;
+    if beam.is_some() && not_taken(&answer) {
+        answer = bring(session, run, job, None)?;
+    }
     match answer.as_tuple() {
-        Some([ok, Term::Pid(guardian)]) if ok.is_atom("ok") => Ok(Agent {
-            guardian: guardian.clone(),
-        }),
+        Some([ok, Term::Pid(guardian), rest @ ..]) if ok.is_atom("ok") => {
+            if let (Some((place, otp)), [Term::Binary(compiled)]) = (&kept, rest) {
+                ready::keep(place, otp, compiled);
+            }
+            Ok(Agent {
+                guardian: guardian.clone(),
+            })
+        }
         Some([_, reason]) => match reason.as_tuple() {
             Some([locked, info]) if locked.is_atom("locked") => {
                 Err(StartError::Locked(holder(info)))
@@ -77,6 +90,30 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
         },
         _ => Err(StartError::Other(odd(&answer))),
     }
+}
+
+/// Has the node evaluate the bootstrap: with the agent as a beam, or as text.
+fn bring(
+    session: &Session,
+    run: &str,
+    job: &Term,
+    beam: Option<&[u8]>,
+) -> std::result::Result<Term, StartError> {
+    let source = if beam.is_some() { "" } else { SOURCE };
+    let bindings = [
+        ("Beam", beam.map_or(Term::atom("none"), Term::binary)),
+        ("Job", job.clone()),
+        ("Name", Term::atom(format!("updo_agent_{run}"))),
+        ("Source", Term::binary(source)),
+    ];
+    crate::node::evaluate(session, BOOTSTRAP, &bindings, PATIENCE)
+        .map_err(|error| StartError::Other(refused(&error)))
+}
+
+/// Whether the node could not load a beam.
+fn not_taken(answer: &Term) -> bool {
+    let reason = answer.as_tuple().and_then(|parts| parts.get(1)?.as_tuple());
+    reason.is_some_and(|reason| reason.first().is_some_and(|word| word.is_atom("beam")))
 }
 
 /// Asks the agent of a node to call its run off; it does so as long as nothing is switched.

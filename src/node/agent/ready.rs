@@ -1,0 +1,130 @@
+//! The agent ready made: compiled once per OTP release, kept in the state folder, sent as a beam afterwards.
+//!
+//! A node compiles the agent in about a second of one processor, which is most of what a short run costs it. So the
+//! first run fetches the beam that the node made, and later ones send it. Where none is kept, or the node does not take
+//! it, the text is sent and compiled as ever.
+//!
+//! A beam that one node made runs on others: those that have the same cookie, for its hash is part of the name of the
+//! file. Any node that has the cookie can run what it likes on all of them anyway, so a beam of one of them gives it
+//! nothing new; a node of another cookie never gets it. The folder is the owner's alone (E803), and each file ends in
+//! the digest of what is before it, so a torn one is taken for none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::SOURCE;
+use crate::disk;
+use crate::node::cookie::Cookie;
+
+/// Bytes of a digest.
+const DIGEST: usize = 32;
+
+/// No agent is larger: it has 160 kB.
+const LARGEST: u64 = 4 << 20;
+
+/// The cookie's digest as for a challenge of the handshake; mixed with the source it answers no challenge.
+const SALT: u32 = 0;
+
+/// What the names of the agent's modules begin with; four hexadecimal digits follow.
+const PREFIX: &[u8] = b"updo_agent_";
+
+/// Where the agents for nodes of a cookie are kept: the path of a file but for the OTP release.
+pub fn place(state: &Path, cookie: &Cookie) -> PathBuf {
+    let mut hash = Sha256::new();
+    hash.update(SOURCE);
+    hash.update([0]);
+    hash.update(cookie.digest(SALT));
+    let name: String = hash.finalize()[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    state.join("agents").join(name)
+}
+
+fn file(place: &Path, otp: &str) -> PathBuf {
+    place.with_extension(format!("otp{otp}.beam"))
+}
+
+/// The agent for an OTP release, under the name of a run; `None` when none is kept, or what is kept is not whole.
+pub fn load(place: &Path, otp: &str, run: &str) -> Option<Vec<u8>> {
+    let path = file(place, otp);
+    if fs::metadata(&path).ok()?.len() > LARGEST {
+        return None;
+    }
+    let mut bytes = fs::read(path).ok()?;
+    let digest = bytes.split_off(bytes.len().checked_sub(DIGEST)?);
+    if Sha256::digest(&bytes)[..] != digest[..] {
+        return None;
+    }
+    renamed(bytes, run)
+}
+
+/// Keeps an agent that a node has compiled. What cannot be kept is compiled again the next time.
+pub fn keep(place: &Path, otp: &str, beam: &[u8]) {
+    let path = file(place, otp);
+    let digest = Sha256::digest(beam);
+    if let Some(folder) = path.parent()
+        && disk::private_folders(folder).is_ok()
+    {
+        let _ = disk::replace_private(&path, &[beam, &digest[..]].concat());
+    }
+}
+
+/// The same beam under the name of another run: the first atom, which is as long. `None` when it is not there.
+fn renamed(mut beam: Vec<u8>, run: &str) -> Option<Vec<u8>> {
+    let table = beam.windows(4).position(|id| id == b"AtU8")?;
+    // Behind the chunk's head: the number of atoms, then the length of the first in one byte, in both formats.
+    let at = table + 4 + 4 + 4 + 1;
+    let name = beam.get_mut(at..at + PREFIX.len() + 4)?;
+    if !name.starts_with(PREFIX) || run.len() != 4 {
+        return None;
+    }
+    name[PREFIX.len()..].copy_from_slice(run.as_bytes());
+    Some(beam)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beam(name: &str) -> Vec<u8> {
+        let mut bytes = b"FOR1\0\0\0\0BEAMAtU8\0\0\0\x1c\0\0\0\x02".to_vec();
+        bytes.push(15);
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(b"\x04more");
+        bytes
+    }
+
+    #[test]
+    fn kept_and_given_under_another_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("agents").join("x");
+        assert_eq!(load(&place, "25", "beef"), None);
+        keep(&place, "25", &beam("updo_agent_0a1b"));
+        assert_eq!(load(&place, "25", "beef"), Some(beam("updo_agent_beef")));
+        assert_eq!(load(&place, "27", "beef"), None);
+        assert_eq!(load(&place, "25", "toolong"), None);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("x");
+        keep(&place, "25", &beam("updo_agent_0a1b"));
+        let path = file(&place, "25");
+        let whole = fs::read(&path).expect("kept");
+        for cut in [0, 10, 31, whole.len() - 1] {
+            fs::write(&path, &whole[..cut]).expect("written");
+            assert_eq!(load(&place, "25", "beef"), None, "{cut}");
+        }
+        let mut other = whole;
+        other[30] ^= 1;
+        fs::write(&path, other).expect("written");
+        assert_eq!(load(&place, "25", "beef"), None);
+        // Not an agent at all.
+        keep(&place, "25", b"FOR1");
+        assert_eq!(load(&place, "25", "beef"), None);
+    }
+}
