@@ -67,7 +67,8 @@ lint: ## formatting and clippy, warnings are errors
 doc: ## the library's documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
-sweep: setup ## long tests by chance: against OTP, faults during upgrades, random upgrades (UPDO_SEED, UPDO_COUNT)
+sweep: setup ## long tests by chance: attacks on upgrades, faults at every step, against OTP (UPDO_SEED, UPDO_ATTACKS, UPDO_COUNT)
+	UPDO_COUNT="$${UPDO_ATTACKS:-1000}" $(CARGO) test --locked --test attack -- --nocapture --test-threads=1
 	UPDO_COUNT="$${UPDO_FAULTS:-300}" $(CARGO) test --locked --test upgrade -- sweep:: random:: --nocapture --test-threads=1
 	UPDO_KILLS="$${UPDO_KILLS:-500}" sh tests/agent/run.sh kill_any_time
 	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test relup -- --nocapture --test-threads=2

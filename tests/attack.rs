@@ -9,6 +9,8 @@ mod fault;
 mod harbour;
 #[path = "attack/link.rs"]
 mod link;
+#[path = "attack/promise.rs"]
+mod promise;
 #[path = "attack/sweep.rs"]
 mod sweep;
 #[path = "attack/trial.rs"]

@@ -232,7 +232,8 @@ impl Inner {
     }
 
     fn beat(&mut self, now: Duration) {
-        let Some(current) = self.progress.current() else {
+        // Nothing is said behind the last line, though a step that was lost sight of never ended.
+        let Some(current) = self.progress.current().filter(|_| !self.progress.ended()) else {
             return;
         };
         let beats = now.saturating_sub(current.since).as_secs() / plain::HEARTBEAT.as_secs();

@@ -392,6 +392,10 @@ impl Watch<'_, '_> {
         self.crashes();
         if part("killed").is_some() {
             self.unsettled(false);
+            // The watchdog keeps this for whoever comes; it came after what was sent to the processes before it.
+            let _ = self
+                .session
+                .send_named("updo_run", Term::atom("updo_settle"));
         }
         self.lingering(info);
         if let Some(kept) = part("held").and_then(old_code::kept) {

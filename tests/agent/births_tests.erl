@@ -6,8 +6,8 @@
 -import(agent_tests, [compile/1, load/1, module/2, job/2, job/3, window/2, run/1, upgrade/1, settle/0, until_finished/1, is_now/1,
                       server/2, server/3, server/4, start/2, ask/1, clean/0, boot_fast/1, settle_until_gone/0, flush/0, wait/2]).
 
-tests() -> [births_up, births_undone, births_undone_no_way_down, births_down, births_soft, births_traced_by_another, births_special,
-            births_that_ask, births_killed, births_interpreted].
+tests() -> [births_up, births_undone, births_undone_no_way_down, births_down, births_soft, births_traced_by_another,
+            births_tracer_comes_later, births_special, births_that_ask, births_killed, births_interpreted].
 
 rounds() -> case os:getenv("UPDO_ROUNDS") of false -> 5; N -> list_to_integer(N) end.
 
@@ -161,6 +161,27 @@ births_traced_by_another() ->
             erlang:trace(new_processes, false, [procs]),
             exit(T, kill),
             io:format("        somebody else traces: undecided in round ~b, ~b of them with the old state, all named~n", [Rounds, Wrong])
+    end.
+
+%% One who begins to trace in the middle of a run takes that from us, and keeps it.
+births_tracer_comes_later() ->
+    {V1, V2} = {server(t_bl, 1), server(t_bl, 2, "code_change(_,{1,X},_) -> timer:sleep(400), {ok,{2,X,x}};")},
+    case list_to_integer(erlang:system_info(otp_release)) >= 27 of
+        true -> ok;
+        false ->
+            load(V1),
+            P = start(t_bl, 1),
+            T = spawn(fun() -> receive stop -> ok end end),
+            {ok, _} = boot_fast(job([module(V2, V1)], window([t_bl], []))),
+            agent_tests:wait(fun() -> erlang:trace_info({t_bl, init, 1}, traced) =/= {traced, false} end, watched),
+            erlang:trace(new_processes, true, [procs, {tracer, T}]),
+            {_, _, _} = until_finished([]),
+            settle(),
+            {tracer, T} = erlang:trace_info(new_processes, tracer),
+            {flags, Flags} = erlang:trace_info(new_processes, flags),
+            true = lists:member(procs, Flags),
+            erlang:trace(new_processes, false, [all]),
+            [exit(X, kill) || X <- [P, T]]
     end.
 
 %% Until somebody was born in that moment.

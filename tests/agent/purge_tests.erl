@@ -7,7 +7,7 @@
 
 tests() ->
     [deferred, purged_after, undo_waits, undo_ends_as_said, undo_stays, undo_stays_for_callers, back_waits, back_refused,
-     held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back, no_funs].
+     held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back, no_funs, funs_called_on_the_way_back].
 
 %% A library with a call that takes a while, and funs.
 lib(M, V) ->
@@ -218,3 +218,26 @@ no_funs() ->
     {new, _, _} = upgrade(job_with([module(V1, V2)], [{1, {load, [t_nf]}}], #{})),
     is_now(V1),
     P ! stop.
+
+%% A server that calls a fun of the version that comes back, all the time: it is suspended while that is loaded again.
+funs_called_on_the_way_back() ->
+    [V1, V2] = [lib(t_fc, V) || V <- [1, 2]],
+    [S1, S2] = [compile(io_lib:format("-module(t_fcs). -vsn(~b). -export([init/1,handle_call/3,handle_cast/2,handle_info/2,code_change/3]). "
+                                      "init(F) -> self() ! go, {ok,{~b,F}}. handle_call(_,_,S={V,_}) -> {reply,V,S}. handle_cast(_,S) -> {noreply,S}. "
+                                      "handle_info(go,{_,F}=S) -> {x,_} = F(), self() ! go, {noreply,S}. "
+                                      "code_change({down,_},{_,F},_) -> {ok,{1,F}}; code_change(_,{_,F},_) -> {ok,{~b,F}}.", [V, V, V]))
+                || V <- [1, 2]],
+    [load(X) || X <- [V1, S1]],
+    {ok, P} = gen_server:start(t_fcs, t_fc:f(x), []),
+    Mon = monitor(process, P),
+    {new, _, _} = run(job_with([module(V2, V1), module(S2, S1)], window([t_fcs], [t_fc]), #{})),
+    2 = gen_server:call(P, which),
+    Busy = [spawn(fun() -> receive stop -> ok end end) || _ <- lists:seq(1, 5000)],
+    whereis(updo_run) ! {updo_run, #{modules => [module(V1, V2), module(S1, S2)], goal => old, back => [],
+                                     steps => [{11, {suspend, [[{t_fcs, default}]]}}, {12, {code_change, down, [{t_fcs, {advanced, x}}]}},
+                                               {13, {load, [t_fc, t_fcs]}}, {14, {resume, [t_fcs]}}]}},
+    {old, _, _} = agent_tests:until_finished([]),
+    settle(),
+    1 = gen_server:call(P, which),
+    receive {'DOWN', Mon, process, P, Why} -> error(Why) after 0 -> ok end,
+    [exit(X, kill) || X <- [P | Busy]].

@@ -5,7 +5,7 @@
 -import(agent_tests, [load/1, module/2, job/2, job/3, window/2, server/2, server/3, start/2, ask/1, clean/0, boot_fast/1,
                       is_now/1, flush/0, wait/2, suspended/0, interpreted/1]).
 
-tests() -> [all_killed, all_killed_failing, all_killed_settings, all_killed_later, watchdog_replaced, all_killed_interpreted].
+tests() -> [all_killed, all_killed_failing, all_killed_settings, all_killed_later, watchdog_replaced, all_killed_interpreted, all_killed_early].
 
 rounds() -> list_to_integer(os:getenv("UPDO_KILLS", "12")).
 
@@ -147,3 +147,27 @@ watchdog_replaced() ->
     [{1, I} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 50), Ps)],
     over(),
     [exit(P, kill) || P <- Ps].
+
+%% Before OTP 27, killed when breakpoints have been set and nobody is known to be suspended yet: they go all the same.
+all_killed_early() ->
+    {{M, _} = V1, V2} = {server(t_wk, 1), server(t_wk, 2)},
+    load(V1),
+    Ps = [start(M, I) || I <- lists:seq(1, 300)],
+    {ok, _} = boot_fast(job([module(V2, V1)], window([M], []))),
+    case list_to_integer(erlang:system_info(otp_release)) < 27 of
+        true -> at_breakpoint(M, 20000);
+        false -> ok
+    end,
+    kill_all(),
+    {O, _, _, _} = finished([]),
+    true = lists:member(O, [old, new, mixed]),
+    wait(fun() -> erlang:trace_info({M, init, 1}, traced) =:= {traced, false} end, breakpoint),
+    over(),
+    [exit(P, kill) || P <- Ps].
+
+at_breakpoint(M, N) when N > 0 ->
+    case erlang:trace_info({M, init, 1}, traced) of
+        {traced, false} -> erlang:yield(), at_breakpoint(M, N - 1);
+        _ -> ok
+    end;
+at_breakpoint(_, _) -> ok.

@@ -20,8 +20,19 @@ purge_ahead(Old, Users) ->
     {Held, Unsearched} = held_funs([M || {M, _} <- Old]),
     Safe = [H || {M, _} = H <- Held, lists:keyfind(M, 1, Old) =/= {M, brutal}],
     Safe =:= [] orelse fail({funs_held, #{holders => lists:sublist(Safe, named()), unsearched => Unsearched}}),
-    Late = [M || {M, Policy} <- Old, not purge_now(M, Policy, Users, Held)],
-    Late =:= [] orelse fail({old_code_in_use, [{M, users_of_old(M)} || M <- Late]}).
+    %% Funs of what a way back loads fail from the purge to the load: that is done at once then, with everybody suspended.
+    Held0 = [M || {M, _} <- Held],
+    AtLoad = [M || {M, _} <- Old, job(goal, new) =:= old, may_have_funs(M), not is_map_key(M, Users), not lists:member(M, Held0)],
+    put(purge_at_load, AtLoad),
+    stuck([M || {M, Policy} <- Old, not lists:member(M, AtLoad), not purge_now(M, Policy, Users, Held)]).
+
+stuck([]) -> ok;
+stuck(Ms) -> fail({old_code_in_use, [{M, users_of_old(M)} || M <- Ms]}).
+
+%% Right before the load.
+purge_at_load(Ms) ->
+    Due = case get(purge_at_load) of undefined -> []; All -> [M || M <- Ms, lists:member(M, All)] end,
+    stuck([M || M <- Due, erlang:check_old_code(M), not code:soft_purge(M)]).
 
 purge_now(M, Policy, Users, Held) ->
     Broken = [What || {N, What} <- Held, N =:= M],
@@ -135,7 +146,12 @@ free_old_slots(Ms) ->
                         false -> {Killed, Stuck};
                         true -> free_by_policy(M, maps:get(purge, module_map(M), soft), Killed, Stuck)
                     end
-                end, {[], []}, Ms).
+                end, {[], []}, fun_modules_last(Ms)).
+
+%% Funs of what is loaded next fail from here on until it is: that time is kept short.
+fun_modules_last(Ms) ->
+    Last = [M || M <- Ms, may_have_funs(M)],
+    (Ms -- Last) ++ Last.
 
 free_by_policy(M, brutal, Killed, Stuck) ->
     Pids = all_users(M),

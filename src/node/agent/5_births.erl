@@ -35,6 +35,8 @@ births_session(T) ->
 
 %% A special process begins anywhere in its module.
 births_patterns({Session, _, _}, Ms) ->
+    %% These outlive everybody: known before they are there.
+    Session =:= all andalso log({set, breakpoints, lists:usort(Ms ++ maps:get(breakpoints, get(log), []))}),
     lists:foreach(fun(M) ->
         births_pattern(Session, {M, init, 1}, true),
         speaks(M) andalso births_pattern(Session, {M, '_', '_'}, true)
@@ -57,7 +59,7 @@ births_tracer(Old) ->
 
 %% {known, those who have called init in the code that was loaded} | unknown
 births_known() ->
-    case get(births) of
+    case births_ours(get(births)) andalso get(births) of
         {Session, T, _} ->
             Ref = case Session of all -> erlang:trace_delivered(all); _ -> trace:delivered(Session, all) end,
             receive
@@ -70,10 +72,14 @@ births_known() ->
         _ -> unknown
     end.
 
+%% Before OTP 27 whoever traces new processes takes that from whoever did before.
+births_ours({all, T, _}) -> erlang:trace_info(new_processes, tracer) =:= {tracer, T};
+births_ours(_) -> true.
+
 births_off() ->
     case erase(births) of
-        {all, T, Ms} ->
-            erlang:trace(new_processes, false, [call, arity]),
+        {all, T, Ms} = Births ->
+            births_ours(Births) andalso erlang:trace(new_processes, false, [call, arity]),
             births_forgotten(Ms),
             unlink(T),
             exit(T, kill);

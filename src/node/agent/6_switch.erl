@@ -8,6 +8,7 @@ load(Id, Ms) ->
     {Prepared, OnLoad} = maps:get(Id, get(prepared)),
     last_look(Id),
     unchanged(Ms),
+    purge_at_load(Ms),
     log({set, switching, lists:usort((Ms -- OnLoad) ++ log_get(switching))}),
     check_guardian(),
     case Prepared =:= none orelse code:finish_loading(Prepared) of

@@ -148,17 +148,17 @@ switched_now() ->
 reload_old() ->
     Changed = switched_now(),
     {Gone, Back} = lists:partition(fun(M) -> maps:get(md5, maps:get(M, log_get(before), #{}), none) =:= none end, Changed),
-    case free_old_slots(Changed) of
-        {Killed, []} -> reload_old(Gone, Back, Killed);
-        {_, Stuck} -> {stuck, Stuck}
-    end.
-
-reload_old(Gone, Back, Killed) ->
-    lists:foreach(fun(M) -> code:delete(M), code:soft_purge(M) end, Gone),
+    %% From the freeing to the load funs of the old code fail: nothing else is done in between.
     {Names, Prepared, OnLoad} = case get(prepared_old) of
         {Known, _, _} = Ready when Known =:= Back -> Ready;
         _ -> prepare_old(Back)
     end,
+    case free_old_slots(Changed) of
+        {Killed, []} -> reload_old(Gone, Back, Names, Prepared, OnLoad, Killed);
+        {_, Stuck} -> {stuck, Stuck}
+    end.
+
+reload_old(Gone, Back, Names, Prepared, OnLoad, Killed) ->
     Lost1 = case Prepared =:= none orelse code:finish_loading(Prepared) of
         true -> [];
         ok -> [];
@@ -166,6 +166,7 @@ reload_old(Gone, Back, Killed) ->
     end,
     Lost2 = [{M, What} || M <- OnLoad, lists:member(M, Back),
                           {error, What} <- [code:load_binary(M, old_file(module_map(M)), maps:get(old, module_map(M)))]],
+    lists:foreach(fun(M) -> code:delete(M), code:soft_purge(M) end, Gone),
     {Killed, Lost1 ++ Lost2}.
 
 %% ---------------------------------------------------------------------------------------------------------------

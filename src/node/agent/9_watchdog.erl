@@ -29,7 +29,8 @@ watchdog_known(Job, #{found := Found, held := Held, before := Before, outcome :=
      updo_resumed,
      {updo_suspending, [{M, parts_pids(Parts) -- maps:get(left, Log, [])} || F <- Found, {M, Parts} <- maps:to_list(F)]},
      {updo_suspending, [{undefined, Held}]},
-     {updo_settings, maps:get(env, Log, []), maps:get(paths, Log, [])}] ++
+     {updo_settings, maps:get(env, Log, []), maps:get(paths, Log, [])},
+     {updo_breakpoints, maps:get(breakpoints, Log, [])}] ++
         [{updo_ended, Outcome} || Outcome =/= undefined].
 
 %% By the executor, with every entry of the log and before it does what the entry says. What was suspended before the run
@@ -38,6 +39,7 @@ watchdog_hears({set, found, [New | _]}) ->
     watchdog_tell({updo_suspending, [{M, parts_pids(Parts) -- log_get(left)} || {M, Parts} <- maps:to_list(New)]});
 watchdog_hears({set, held, [_ | _] = Held}) -> watchdog_tell({updo_suspending, [{undefined, Held}]});
 watchdog_hears({set, before, Before}) -> watchdog_tell({updo_modules, watchdog_modules(job(modules, []), Before), job(goal, new)});
+watchdog_hears({set, breakpoints, Ms}) -> watchdog_tell({updo_breakpoints, Ms});
 watchdog_hears({set, foreign, {Pid, _, _}}) when is_pid(Pid) -> watchdog_tell({updo_watch, Pid});
 watchdog_hears({add, Key, _}) when Key =:= env; Key =:= paths ->
     watchdog_tell({updo_settings, maps:get(env, get(log), []), maps:get(paths, get(log), [])});
@@ -71,12 +73,11 @@ watchdog_modules(Modules, Before) ->
 watchdog_spawn(Job) ->
     {ok, Tokens, _} = erl_scan:string(watchdog_text()),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
-    Legacy = list_to_integer(erlang:system_info(otp_release)) < 27,
     Handlers = maps:from_list([{M, true} || M <- maps:get(handlers, Job, [])]),
     Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(),
                      [{'Run', maps:get(run, Job)}, {'MyName', watchdog_name(Job)}, {'Owner', maps:get(owner, Job, undefined)},
                       {'Since', maps:get(since, Job, 0)}, {'Keep', maps:get(keep, Job, keep())},
-                      {'Agent', maps:get(agent, Job, undefined)}, {'Legacy', Legacy},
+                      {'Agent', maps:get(agent, Job, undefined)},
                       {'Restore', watchdog_state(true, Handlers)}, {'Erase', watchdog_state(false, Handlers)},
                       {'Watchers', [W || W <- [maps:get(watcher, Job, none)], is_pid(W)]}]),
     spawn(erl_eval, exprs, [Exprs, Bs]).
@@ -135,7 +136,8 @@ watchdog_text() ->
     "    after max(0, Until - erlang:monotonic_time(millisecond)) -> ok "
     "    end "
     "end, "
-    "Act = fun(#{now := Now, past := Past, modules := Modules, goal := Goal, ended := Ended, settings := {Env, Paths}, watchers := Ws}) -> "
+    "Act = fun(#{now := Now, past := Past, modules := Modules, goal := Goal, ended := Ended, settings := {Env, Paths}, points := Points, "
+    "            watchers := Ws}) -> "
     "    Other = case Goal of new -> old; old -> new end, "
     "    Loaded = fun(M) -> case erlang:module_loaded(M) of true -> M:module_info(md5); false -> none end end, "
     "    Is = maps:from_list([{M, case Loaded(M) of Md5 -> before; _ -> switched end} || {M, Md5} <- Modules]), "
@@ -156,8 +158,8 @@ watchdog_text() ->
     "    [Send(P, resume) || P <- Standing], "
     "    Left = Resume(Standing, 100), "
     %% Breakpoints outlive the tracer; trace sessions do not.
-    "    Legacy andalso Standing =/= [] andalso "
-    "        [erlang:trace_pattern({M, F, A}, false, [global]) || {M, _} <- Modules, erlang:module_loaded(M), {F, A} <- [{init, 1}, {'_', '_'}]], "
+    "    Ended =:= undefined andalso "
+    "        [erlang:trace_pattern({M, F, A}, false, [global]) || M <- Points, erlang:module_loaded(M), {F, A} <- [{init, 1}, {'_', '_'}]], "
     "    State =:= Other andalso "
     "        begin "
     "            [case One of {A, K} -> application:unset_env(A, K); {A, K, Was} -> application:set_env(A, K, Was) end || One <- Env], "
@@ -182,6 +184,7 @@ watchdog_text() ->
     "        {updo_suspending, New} -> Watch(S#{now := New ++ Now}); "
     "        updo_resumed -> Watch(S#{now := [], past := Now ++ Past}); "
     "        {updo_modules, Modules, Goal} -> Watch(S#{modules := Modules, goal := Goal}); "
+    "        {updo_breakpoints, Points} -> Watch(S#{points := Points}); "
     "        {updo_settings, Env, Paths} -> Watch(S#{settings := {Env, Paths}}); "
     "        {updo_watchers, Ws} -> Watch(S#{watchers := Ws}); "
     "        {updo_ended, undefined} -> Watch(S#{ended := undefined}); "
@@ -193,4 +196,4 @@ watchdog_text() ->
     "    after case map_size(Live) of 0 -> 500; _ -> infinity end -> Act(S) "
     "    end "
     "end, "
-    "Watch(#{live => #{}, now => [], past => [], modules => [], goal => new, ended => undefined, settings => {[], []}, watchers => Watchers}).".
+    "Watch(#{live => #{}, now => [], past => [], modules => [], goal => new, ended => undefined, settings => {[], []}, points => [], watchers => Watchers}).".
