@@ -209,7 +209,8 @@ impl Fault {
             }
             "suspended by the machine" => node("{vm_suspend, 3, 600}"),
             "foreign load" => {
-                (may_break, allow) = (true, &["mixed", "loaded"]);
+                // Nobody converts states down for one who loads code by hand.
+                (may_break, allow) = (true, &["mixed", "misfit", "loaded"]);
                 node("{load, harbour_crane}")
             }
             "foreign load of a library" => {

@@ -168,7 +168,7 @@ impl Trial {
             end = self.rejoin(&desk, node, lock, &mut story, &mut problems);
         }
         // What dead agents have left is put right by one command, which is what the screen says.
-        if matches!(end, Said::Broken(_)) {
+        if self.fault.no_agent && matches!(end, Said::Broken(_)) {
             let mend = patient(desk.on(node, &["mend", node.name(), "--yes"]).start());
             story.push_str(&format!("{mend}\n"));
             // States of the other version are said, and stay: converting them is for a person.
@@ -335,7 +335,7 @@ impl Trial {
         problems: &mut Vec<String>,
     ) -> i64 {
         let app = &self.harbour;
-        let left = eval_text(node, "harbour_check:left(15000)");
+        let left = eval_text(node, "harbour_check:left(45000)");
         if left != "[]" {
             problems.push(format!("left on the node: {left}"));
         }
