@@ -135,6 +135,10 @@ impl WayBack {
         for module in modules {
             if let Term::Map(module) = module {
                 module.insert(Term::atom("purge"), job::purge_term(purge));
+                if purge == Purge::Brutal {
+                    // One that a supervisor has started again before the load runs the version that is left.
+                    module.insert(Term::atom("purge_after"), job::purge_term(purge));
+                }
             }
         }
     }
