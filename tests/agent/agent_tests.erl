@@ -496,7 +496,8 @@ busy_is_named() ->
     Steps = [{1, {suspend, [[{t_bq, 10000}], [{t_bs, 10000}]]}} | tl(window([t_bq, t_bs], []))],
     gen_server:cast(B, fun agent_tests:busy/0),
     gen_server:cast(A, fun() -> {1, 5} = gen_server:call(B, state, 20000) end),
-    timer:send_after(4000, B, go_on),
+    %% From when the others are suspended: bringing the agent to life takes long on a busy machine.
+    spawn(fun() -> wait(fun() -> length(suspended()) >= 6 end, not_suspended, 6000), timer:send_after(3500, B, go_on) end),
     T0 = erlang:monotonic_time(millisecond),
     {new, _, Es} = upgrade(job([module(Q2, Q1), module(S2, S1)], Steps)),
     Told = [{Done, Total, Who} || {step_progress, 1, Done, Total, Who} <- Es],
@@ -614,7 +615,7 @@ locked() ->
     {new, _, _} = run(job([module(V2, V1)], window([t_lock], []))),
     {Source, Exprs} = persistent_term:get(boot),
     {value, {error, {locked, #{run := <<"7f2a">>, owner := <<"anna@ops1">>, since := S}}}, _} =
-        erl_eval:exprs(Exprs, [{'Job', job([], [], #{run => <<"0001">>})}, {'Name', updo_agent_0001}, {'Source', Source}]),
+        erl_eval:exprs(Exprs, [{'Beam', none}, {'Job', job([], [], #{run => <<"0001">>})}, {'Name', updo_agent_0001}, {'Source', Source}]),
     true = is_integer(S),
     false = code:is_loaded(updo_agent_0001),
     settle(),

@@ -26,10 +26,7 @@ impl Desk {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         write_cookie(&folder.path().join("cookie"), COOKIE);
-        let desk = Self { folder };
-        // Compiling the agent is the longest part of a short run: what a run of an earlier test has kept is taken along.
-        copy_agents(&shared_agents(), &desk.agents());
-        desk
+        Self { folder }
     }
 
     /// Where updo keeps compiled agents.
@@ -85,6 +82,8 @@ impl Desk {
 
     /// updo with arguments, aimed at a node.
     pub fn on(&self, node: &TestNode, args: &[&str]) -> Updo<'_> {
+        // Compiling the agent is the longest part of a short run: what a run of an earlier test has kept is taken along.
+        copy_agents(&shared_agents(), &self.agents());
         self.updo(args)
             .env("UPDO_EPMD_PORT", &node.epmd_port().to_string())
             .env("UPDO_TARGET", node.name())
