@@ -548,7 +548,7 @@ const TABLE: &[Line] = &[
         "F25",
         "processes are found in one pass",
         &[
-            "tests/facts/people.rs a_hundred_thousand_processes_are_found_in_less_than_a_second_without_a_message",
+            "tests/facts/people.rs a_hundred_thousand_processes_are_found_soon_and_without_a_message",
         ],
     ),
     (
