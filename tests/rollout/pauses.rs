@@ -51,7 +51,7 @@ fn ctrl_c_ends_the_walk_after_the_nodes_at_work() {
         .eval("sys:suspend(fleet_ship), application:set_env(kernel, fleet, fine)");
     fleet.plan("rollout #{batch => 1}.\nmodule fleet_ship #{timeout => 30s}.");
     fleet.nodes[2].node.eval("sys:resume(fleet_ship)");
-    fleet.nodes[2].node.eval("spawn(fun() -> sys:replace_state(fleet_ship, fun(S) -> timer:sleep(8000), S end, infinity) end)");
+    fleet.nodes[2].node.eval("spawn(fun() -> sys:replace_state(fleet_ship, fun(S) -> receive go_on -> S after 30000 -> S end end, infinity) end)");
     let mut running = fleet.run(&[]).start();
     running.await_says("prepare ok");
     running.signal("-INT");
@@ -61,6 +61,7 @@ fn ctrl_c_ends_the_walk_after_the_nodes_at_work() {
         "calling off",
         "0 of 2 nodes new · 1 not upgraded · 1 not touched",
     ]);
+    fleet.nodes[2].node.eval("fleet_ship ! go_on");
     assert_eq!(fleet.versions(), [2, 2, 1, 1]);
 }
 
