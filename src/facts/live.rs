@@ -420,6 +420,10 @@ impl Ask<'_> {
                 continue;
             };
             let Some(name) = name.as_atom() else { continue };
+            // The agent of a run takes itself away at any moment, and is no part of the node.
+            if name.as_str().starts_with("updo_agent_") {
+                continue;
+            }
             modules.push(Module::new(name.as_str()));
             origins.push(match file {
                 Term::Atom(atom) if atom == "preloaded" => Origin::Preloaded,

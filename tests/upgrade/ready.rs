@@ -16,19 +16,25 @@ fn an_agent_is_compiled_once_and_taken_again_only_when_it_is_whole() {
     let bank_1 = replaced();
     let (node, desk) = (&bank_1.node, Desk::new());
     let pids = who(node);
-    let _ = fs::remove_dir_all(desk.agents());
+    // Not where the agents of other tests are put.
+    let own = desk.path().join("own");
+    let agents = own.join("agents");
+    let own = own.display().to_string();
     let (up, back) = (Plan::up("fine"), Plan::back("fine"));
     let work = || node.eval_text(WORK).parse::<u64>().expect("a number");
     let run = |plan: Plan, state| {
         let plan = plan.on(&desk);
         let before = work();
-        desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
+        desk.on(node, &["run", &plan, "--yes"])
+            .env("UPDO_STATE_DIR", &own)
+            .run()
+            .exits(0);
         assert_eq!((look(node), who(node)), (state, pids.clone()));
         nothing_left(node);
         work() - before
     };
     let cold = run(up, Is::New);
-    let kept: Vec<_> = fs::read_dir(desk.agents())
+    let kept: Vec<_> = fs::read_dir(&agents)
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())
         .collect();

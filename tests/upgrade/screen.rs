@@ -84,7 +84,7 @@ fn a_suspension_that_waits() {
     let (desk, pids) = (Desk::new(), who(node));
     let busy = node.eval_text("whereis(bank_account_3)");
     let plan = Plan::on_disk("fine").account("timeout => 30s").on(&desk);
-    node.eval("bank_account:busy(3, 4000)");
+    node.eval("bank_account:busy(3, 9000)");
     let args = [
         "run", &plan, "--yes", "--events", "e.jsonl", "--report", "r.html",
     ];
@@ -117,7 +117,7 @@ fn a_suspension_that_waits() {
     );
     assert!(desk.read("r.html").contains(&named));
     // Once a second, in those seconds only in which it was waited for.
-    assert!((1..=4).contains(&progress.len()), "{progress:?}");
+    assert!((1..=9).contains(&progress.len()), "{progress:?}");
     for line in &progress {
         assert_eq!((&line["done"], &line["total"]), (&7.into(), &8.into()));
         assert_eq!(line["slowest"][0]["pid"], busy.as_str());
@@ -139,7 +139,7 @@ fn a_suspension_that_waits_in_a_pipeline() {
     let (desk, pids) = (Desk::new(), who(node));
     let busy = node.eval_text("whereis(bank_account_3)");
     let plan = Plan::on_disk("fine").account("timeout => 30s").on(&desk);
-    node.eval("bank_account:busy(3, 12000)");
+    node.eval("bank_account:busy(3, 16000)");
     let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
     let beat = format!(
         " suspend running 10s bank_account 7/8 slowest={busy} in bank_account:count_coins/1\n"
