@@ -172,7 +172,9 @@ births_tracer_comes_later() ->
             load(V1),
             P = start(t_bl, 1),
             T = spawn(fun() -> receive stop -> ok end end),
-            {ok, _} = boot_fast(job([module(V2, V1)], window([t_bl], []))),
+            %% Watched from the suspension to the load: a moment, made longer.
+            [Suspend | Rest] = window([t_bl], []),
+            {ok, _} = boot_fast(job([module(V2, V1)], [Suspend, {9, {apply, {timer, sleep, [400]}}} | Rest])),
             agent_tests:wait(fun() -> erlang:trace_info({t_bl, init, 1}, traced) =/= {traced, false} end, watched),
             erlang:trace(new_processes, true, [procs, {tracer, T}]),
             {_, _, _} = until_finished([]),

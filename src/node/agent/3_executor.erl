@@ -338,6 +338,7 @@ other(old) -> new.
 step(Id, {suspend, Ranks}) -> suspend(Id, Ranks);
 step(Id, {load, Ms}) -> load(Id, Ms);
 step(_, {delete, Ms}) ->
+    purge_at_load(Ms),
     log({set, switching, Ms ++ log_get(switching)}),
     Kept = [M || M <- Ms, erlang:module_loaded(M), not code:delete(M)],
     Kept =:= [] orelse fail({delete_failed, Kept}),

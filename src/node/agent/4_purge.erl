@@ -32,7 +32,14 @@ stuck(Ms) -> fail({old_code_in_use, [{M, users_of_old(M)} || M <- Ms]}).
 %% Right before the load.
 purge_at_load(Ms) ->
     Due = case get(purge_at_load) of undefined -> []; All -> [M || M <- Ms, lists:member(M, All)] end,
-    stuck([M || M <- Due, erlang:check_old_code(M), not code:soft_purge(M)]).
+    stuck([M || M <- Due, erlang:check_old_code(M), not soft_purge(M, 20)]).
+
+%% A process that only calls a fun of it is through in a moment.
+soft_purge(M, N) ->
+    case code:soft_purge(M) of
+        false when N > 0 -> receive after 2 -> soft_purge(M, N - 1) end;
+        Purged -> Purged
+    end.
 
 purge_now(M, Policy, Users, Held) ->
     Broken = [What || {N, What} <- Held, N =:= M],
