@@ -108,6 +108,7 @@ window(Servers, Plain) ->
 
 boot(Job) -> boot(Job, updo_agent_7f2a).
 boot(Job, Name) ->
+    free(Name, 500),
     {Source, Exprs} = persistent_term:get(boot),
     Mode = case persistent_term:get(interpret, false) of true -> Job#{interpret => true}; false -> Job end,
     %% Compiled once for all tests of a node, as for all runs: that is most of the time of a short one.
@@ -119,12 +120,22 @@ boot(Job, Name) ->
     {value, V, _} = erl_eval:exprs(Exprs, [{'Beam', Beam0}, {'Job', Mode}, {'Name', Name}, {'Source', Source}]),
     case V of {ok, G, Beam} when is_binary(Beam) -> {ok, G}; _ -> V end.
 
+%% The agent of the run before unloads itself a moment after it has said its last word. A client takes another name
+%% then; the tests have one name and wait.
+free(_, 0) -> ok;
+free(Name, N) ->
+    case code:is_loaded(Name) =:= false andalso persistent_term:get(Name, none) =:= none of
+        true -> ok;
+        false -> timer:sleep(10), free(Name, N - 1)
+    end.
+
 %% The same without compiling the agent each time.
 boot_fast(Job) ->
     case persistent_term:get(interpret, false) of
         true -> boot(Job);
         false ->
             Name = updo_agent_7f2a,
+            free(Name, 500),
             {module, Name} = code:load_binary(Name, "updo", agent_binary()),
             Name:start(Job#{agent => {module, Name}})
     end.
