@@ -208,7 +208,7 @@ impl Traces {
             lines.push(format!("{agent}: the code of the run's own processes"));
         }
         for module in &self.seen.breakpoints {
-            lines.push(format!("a breakpoint on {module}:init/1"));
+            lines.push(format!("breakpoints in {module}"));
         }
         let others = self.seen.processes.iter();
         if let Some(whose) = some(others.filter(|one| !self.is_mine(one)).collect()) {

@@ -252,8 +252,8 @@ pub enum Kind {
     Finished {
         /// What it is now.
         state: State,
-        /// From the first suspension to the last resumption.
-        suspended: Duration,
+        /// From the first suspension to the last resumption; none where what could say it was killed.
+        suspended: Option<Duration>,
         /// How many processes stood still.
         processes: u64,
         /// How many states were converted.

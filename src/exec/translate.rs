@@ -263,12 +263,11 @@ impl Watch<'_, '_> {
 
     fn ended(&mut self, parts: &[Term]) -> State {
         let info = parts.get(1);
-        if let Some(us) = info
-            .and_then(|info| info.get("suspended_us"))
-            .and_then(Term::as_i64)
-        {
-            self.outcome.suspended += Duration::from_micros(u64::try_from(us).unwrap_or(0));
-        }
+        let us = info.and_then(|info| info.get("suspended_us")?.as_i64());
+        let us = us.and_then(|us| u64::try_from(us).ok());
+        self.outcome.suspended = us
+            .map(Duration::from_micros)
+            .and_then(|more| Some(self.outcome.suspended? + more));
         let state = match parts.first().and_then(Term::as_atom).map(Atom::as_str) {
             Some("new") => State::New,
             Some("old") => State::Old,

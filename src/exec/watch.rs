@@ -24,8 +24,8 @@ pub struct Outcome {
     pub state: State,
     /// What went wrong, the most important first; empty after a success.
     pub errors: Vec<Diagnostic>,
-    /// From the first suspension to the last resumption.
-    pub suspended: Duration,
+    /// From the first suspension to the last resumption; none where what could say it was killed.
+    pub suspended: Option<Duration>,
     /// How many processes stood still.
     pub processes: u64,
     /// How many states were converted.
@@ -48,7 +48,7 @@ impl Outcome {
         Self {
             state,
             errors: Vec::new(),
-            suspended: Duration::ZERO,
+            suspended: Some(Duration::ZERO),
             processes: 0,
             converted: 0,
             touched: false,
@@ -186,7 +186,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         let outcome = &self.outcome;
         let kind = Kind::Finished {
             state: outcome.state,
-            suspended: outcome.suspended,
+            suspended: outcome.suspended.filter(|_| outcome.state != State::Unknown),
             processes: outcome.processes,
             converted: outcome.converted,
             modules,

@@ -66,7 +66,7 @@ pub fn summary(title: &str, ends: &[(String, Event)], words: &str) -> String {
         text += &format!(
             "| {} | {state} | {} | {processes} | {converted} | {} | {} |\n",
             cell(event.node.as_str()),
-            time(*suspended),
+            suspended.map_or("unknown".to_owned(), time),
             time(event.at),
             cell(run)
         );

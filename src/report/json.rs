@@ -167,7 +167,7 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             "node.finished",
             json!({
                 "state": state.to_string(),
-                "suspended_ms": ms(*suspended),
+                "suspended_ms": suspended.map(ms),
                 "processes": processes,
                 "converted": converted,
                 "modules": modules,

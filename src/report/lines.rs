@@ -205,12 +205,12 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
             hint(style, &format!("updo rollback {run}")),
         ),
         State::New => format!(
-            "{}  {} {dot} {node} {dot} {} {dot} {} suspended {} {dot} {} converted{lives} {dot} {} {dot} run {run}",
+            "{}  {} {dot} {node} {dot} {} {dot} {} suspended{} {dot} {} converted{lives} {dot} {} {dot} run {run}",
             good(style, "done"),
             name(style, &safe::line(title)),
             count(*modules, "module", "modules"),
             number(processes, "process", "processes"),
-            time(*suspended),
+            suspended.map_or(String::new(), |at_most| format!(" {}", time(at_most))),
             number(converted, "state", "states"),
             time(event.at),
         ),
@@ -219,9 +219,9 @@ pub fn last(event: &Event, title: &str, course: &Course, style: Style) -> Option
                 true => "rolled back",
                 false => "not upgraded",
             };
-            let stood = match suspended.is_zero() {
-                true => String::new(),
-                false => format!(" {dot} suspended {}", time(*suspended)),
+            let stood = match suspended.filter(|stood| !stood.is_zero()) {
+                None => String::new(),
+                Some(stood) => format!(" {dot} suspended {}", time(stood)),
             };
             let word = look(style, word);
             let left = course.touched.then(|| course.acted.words()).flatten();

@@ -104,7 +104,7 @@ fn kind(line: &Value) -> Option<Kind> {
         },
         "node.finished" => Kind::Finished {
             state: state(&text("state")?),
-            suspended: millis(line.get("suspended_ms")?)?,
+            suspended: millis(line.get("suspended_ms")?),
             processes: number("processes")?,
             converted: number("converted")?,
             modules: usize::try_from(number("modules")?).ok()?,
@@ -283,7 +283,7 @@ mod tests {
         for state in [State::New, State::Old, State::Mixed, State::Unknown] {
             kinds.push(Kind::Finished {
                 state,
-                suspended: ms(38),
+                suspended: (state != State::Unknown).then_some(ms(38)),
                 processes: 4,
                 converted: 2,
                 modules: 5,

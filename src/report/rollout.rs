@@ -148,7 +148,10 @@ impl Board {
                 } else {
                     String::new()
                 };
-                format!("suspended {}{verified}", time(outcome.suspended))
+                match outcome.suspended {
+                    Some(stood) => format!("suspended {}{verified}", time(stood)),
+                    None => format!("new{verified}"),
+                }
             }
             _ => meaning(outcome, &row.run),
         };
@@ -187,11 +190,13 @@ impl Board {
             "FAIL"
         };
         format!(
-            "{clock} {} {} {ok} {:.3}s suspended={:.3}s run={}",
+            "{clock} {} {} {ok} {:.3}s{} run={}",
             row.node,
             outcome.state,
             took.as_secs_f64(),
-            outcome.suspended.as_secs_f64(),
+            outcome.suspended.map_or(String::new(), |stood| {
+                format!(" suspended={:.3}s", stood.as_secs_f64())
+            }),
             row.run
         )
     }
@@ -347,7 +352,7 @@ pub fn last(walked: &Walked, title: &str, modules: usize, took: Duration, style:
         .ends
         .iter()
         .flatten()
-        .map(|end| end.suspended)
+        .filter_map(|end| end.suspended)
         .collect();
     stood.sort();
     let median = stood.get(stood.len() / 2).copied().unwrap_or_default();

@@ -8,7 +8,7 @@
 
 tests() -> [crash_in_soak, crash_after_soak, crash_outlives_executor, left_suspended, left_suspended_undone, left_asleep, debug_options_kept,
             loaded_in_window, loaded_before_switch, loaded_after_resume, loaded_before_the_end, manager_is_waited_for, manager_silent,
-            statem_moved, statem_moved_undone, back_in_two_windows].
+            statem_moved, statem_moved_undone, back_in_two_windows, busy_at_the_end].
 
 %% Version 2 goes without a clause for the message of an old timer.
 fragile(1) -> compile("-module(t_frag). -vsn(1). -export([init/1,handle_call/3,handle_cast/2,handle_info/2]). init(X) -> {ok,X}. "
@@ -102,6 +102,26 @@ left_suspended_undone() ->
     Slow ! go,
     true = suspended_now(A), false = suspended_now(B),
     sys:resume(A), {1, 1} = ask(A).
+
+%% It comes to the last requests of the run when the agent has gone long ago: nothing stays in it all the same.
+busy_at_the_end() ->
+    Check = fun() ->
+        {V1, V2} = {server(t_left, 1), server(t_left, 2)},
+        load(V1),
+        [A, B] = [start(t_left, N) || N <- [1, 2]],
+        {new, _, _} = run(job([module(V2, V1)], window([t_left], []))),
+        {_, [_ | _] = Kept} = process_info(A, dictionary),
+        {_, _} = lists:keyfind('$updo_saved', 1, Kept),
+        gen_server:cast(A, fun() -> receive go -> ok end end),
+        settle(),
+        clean(),
+        A ! go,
+        {2, 1, _} = ask(A),
+        [false, false] = [lists:keymember('$updo_saved', 1, element(2, process_info(P, dictionary))) || P <- [A, B]],
+        [exit(P, kill) || P <- [A, B]]
+    end,
+    Check(),
+    interpreted(Check).
 
 clean_but(Pids) ->
     wait(fun() -> whereis(updo_run) =:= undefined end, lock_left),

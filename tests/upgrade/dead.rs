@@ -156,6 +156,40 @@ fn saved_states_follow_the_code() {
     nothing_left(node);
 }
 
+/// The other half: states were converted, and the former code is what is loaded.
+#[test]
+fn saved_states_go_back_with_the_code() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let plan = Plan::on_disk("fine")
+        .with("verify \"later\" -> ok = timer:sleep(1500).\n")
+        .on(&desk);
+    let running = desk.on(node, &["run", &plan, "--yes"]).start();
+    node.await_true("erlang:module_loaded(bank_fee) andalso witness:standing() =:= 0");
+    kill(node, true);
+    running.wait().exits(0).says(&["W623"]);
+    node.eval(&format!(
+        "[begin
+              code:soft_purge(M),
+              {{ok, Beam}} = file:read_file(filename:join({:?}, atom_to_list(M) ++ \".beam\")),
+              {{module, M}} = code:load_binary(M, \"former\", Beam)
+          end || M <- [bank_account, bank_rate, bank_sup], filelib:is_file(filename:join({:?}, atom_to_list(M) ++ \".beam\"))],
+         code:purge(bank_fee), code:delete(bank_fee), code:purge(bank_fee)",
+        crate::support::apps::bank().one,
+        crate::support::apps::bank().one,
+    ));
+    desk.on(node, &["status"]).run().exits(21).says(&[
+        "with the state before their conversion",
+        "bank_account has its former code",
+    ]);
+    desk.on(node, &["mend", target(node), "--yes"])
+        .run()
+        .exits(0);
+    is(node, Is::Old, &pids);
+    nothing_left(node);
+}
+
 #[test]
 fn the_node_stands_still() {
     let bank = replaced();

@@ -182,6 +182,12 @@ erase_fun() ->
         S
     end.
 
+%% The same for one that is busy when a run ends: it may get there when the agent's module is gone.
+portable_erase_fun() ->
+    portable("fun(S) -> " ++ portable_forget_kept() ++
+             "lists:foreach(fun('$updo_saved' = K) -> erase(K); ('$updo_asked' = K) -> erase(K); "
+             "                 ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()), S end.", []).
+
 portable(Text, Bindings) ->
     {ok, Tokens, _} = erl_scan:string(Text),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),

@@ -265,7 +265,7 @@ settle(Persist) ->
     told_deaths(),
     Survey = survey(),
     #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} = get(log),
-    Erase = {erase, erase_fun(), get(nobody)},
+    Erase = {erase, erase_fun(), portable_erase_fun(), get(nobody)},
     lists:foreach(fun({_, Parts}) -> do(make_ref(), settle, Erase, Parts, 0) end, Converted),
     Mine = lists:usort(Loaded ++ Forward ++ S ++ O),
     {Stay, Held} = purge_after(Mine),

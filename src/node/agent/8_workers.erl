@@ -158,8 +158,14 @@ pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
     after quiet() ->
         {Alive, Gone} = lists:partition(fun(P) -> is_process_alive(P) end, maps:keys(Out)),
         Slow1 = lists:foldl(fun(P, Acc) -> Acc#{{Ref, P} => true} end, Slow, Alive),
+        outlast(Op, Alive),
         pump(E, Ref, Op, Ps, #{}, Dead + length(Gone), Slow1, Alive ++ Late, K)
     end.
+
+%% A busy process may come to the last request of a run when the agent's module is gone; a fun of it fails then.
+outlast({erase, _, Portable, Nobody}, Ps) ->
+    lists:foreach(fun(P) -> P ! {system, {Nobody, Nobody}, {replace_state, Portable}} end, Ps);
+outlast(_, _) -> ok.
 
 unasked_one(E, P, Answer) ->
     case answer(Answer) of ok -> ok; {error, Why} -> E ! {unasked, P, Why} end.
@@ -231,7 +237,7 @@ send({restore, _, _, _, _} = Op, From, P) ->
 send({stay, Op}, From, P) ->
     send_restore(Op, P),
     P ! {system, From, {debug, {remove, {updo_agent, none}}}};
-send({erase, Erase, Nobody}, From, P) ->
+send({erase, Erase, _, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Erase}},
     P ! {system, From, {debug, {remove, {updo_agent, none}}}}.
 

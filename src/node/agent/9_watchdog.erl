@@ -167,7 +167,7 @@ watchdog_text() ->
     "        end, "
     "    Parts = maps:from_list([{K, lists:sort([M || {M, Which} <- maps:to_list(Is), Which =:= W])} "
     "                            || {K, W} <- [{former_code, before}, {switched_code, switched}]]), "
-    "    Info = Parts#{reason => agent_killed, suspended_us => 0, resumed => length(Standing), left => Left}, "
+    "    Info = Parts#{reason => agent_killed, resumed => length(Standing), left => Left}, "
     "    Tell = fun(W) -> W ! {updo, Run, 1 bsl 50, {finished, State, Info}}, "
     "                     W ! {updo, Run, (1 bsl 50) + 1, {settled, #{lingering => [], killed => true}}} end, "
     "    erlang:put(updo_info, #{run => Run, owner => Owner, since => Since, state => kept}), "
