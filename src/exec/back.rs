@@ -124,6 +124,13 @@ impl WayBack {
         steps.flatten().cloned().collect()
     }
 
+    /// How long processes stay suspended because another one is busy: instead of what is recorded.
+    pub fn within(&mut self, budget: Option<Duration>) {
+        if let Term::Map(job) = &mut self.job {
+            job.insert(Term::atom("budget"), job::budget_term(budget));
+        }
+    }
+
     /// What happens to processes in code that has to go: instead of what is recorded.
     pub fn purging(&mut self, purge: Purge) {
         let Term::Map(job) = &mut self.job else {

@@ -185,11 +185,23 @@ note_left(#{busy := Busy, unsure := Unsure}) ->
 %% ---------------------------------------------------------------------------------------------------------------
 %% The time that is waited in an attempt
 
-%% It runs while something is waited for, and not while many processes are suspended one after the other.
-clock(Slow, Ago) ->
+%% It runs while one and the same process is waited for, and not while many processes are suspended one after the other.
+clock_starts(Since) ->
     case get(waiting) of
-        {Ms, Spent, idle} when map_size(Slow) > 0 -> put(waiting, {Ms, Spent, now_ms() - Ago});
-        {Ms, Spent, Since} when map_size(Slow) =:= 0, Since =/= idle -> put(waiting, {Ms, Spent + now_ms() - Since, idle});
+        {Ms, Spent, idle} -> put(waiting, {Ms, Spent, Since});
+        _ -> ok
+    end.
+
+clock_stops() ->
+    case get(waiting) of
+        {Ms, Spent, Since} when is_integer(Since) -> put(waiting, {Ms, Spent + now_ms() - Since, idle});
+        _ -> ok
+    end.
+
+%% While others are being suspended only the oldest of the requests counts.
+clock_at(Since) ->
+    case get(waiting) of
+        {Ms, Spent, _} -> put(waiting, {Ms, Spent, Since});
         _ -> ok
     end.
 
@@ -210,7 +222,7 @@ at_most(Ms) ->
     end.
 
 %% Suspends the processes of all workers: {dead, #{Pid => Ref} that have not answered, [{Pid, Why}], number of those that
-%% have been slow}. Ends early when the budget does.
+%% have been slow}. Ends early when the budget does, and then not all have been asked.
 take(Id, Parts, Before, Total, Began) ->
     Ref = make_ref(),
     Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
@@ -218,18 +230,22 @@ take(Id, Parts, Before, Total, Began) ->
     put(doing, {Id, min(Total, Before + parts_size(Parts)), Total, Began, told_at(Id)}),
     taking(Ref, Id, length(Jobs), {0, #{}, [], 0}, {Before, Total}, false).
 
-taking(_, _, 0, Taken, _, _) -> Taken;
+taking(Ref, _, 0, {Dead, Slow, Failed, K}, _, Stopped) ->
+    Asked = maps:map(fun(_, _) -> Ref end, Slow),
+    Stopped =:= postponed andalso throw({updo_postponed, Asked}),
+    {Dead, Asked, Failed, K};
 taking(Ref, Id, N, {Dead, Slow, Failed, K} = Taken, {Done, Total}, Stopped) ->
     GMon = get(gmon),
     receive
         {did, Ref, D, _} -> taking(Ref, Id, N - 1, {Dead + D, Slow, Failed, K}, {Done, Total}, Stopped);
         {slow, Ref, Pids} ->
-            Slow1 = maps:merge(Slow, maps:from_list([{P, Ref} || P <- Pids])),
-            clock(Slow1, quiet()),
+            Since = now_ms() - quiet(),
+            Slow1 = maps:merge(Slow, maps:from_list([{P, Since} || P <- Pids])),
+            clock_starts(Since),
             taking(Ref, Id, N, {Dead, Slow1, Failed, K + length(Pids)}, {Done, Total}, Stopped);
         {late, Ref, P, _} ->
             Slow1 = maps:remove(P, Slow),
-            clock(Slow1, 0),
+            map_size(Slow1) =:= 0 andalso clock_at(idle),
             taking(Ref, Id, N, {Dead, Slow1, Failed, K}, {Done, Total}, Stopped);
         {failed, Ref, Pid, Why} ->
             stop_taking(Ref),
@@ -239,9 +255,13 @@ taking(Ref, Id, N, {Dead, Slow, Failed, K} = Taken, {Done, Total}, Stopped) ->
             taking(Ref, Id, N, Taken, {Done + More, Total}, Stopped);
         {updo_watchers, Ws} -> put(watchers, Ws), taking(Ref, Id, N, Taken, {Done, Total}, Stopped);
         {'DOWN', GMon, process, _, _} -> new_guardian(), taking(Ref, Id, N, Taken, {Done, Total}, Stopped)
-    after case Stopped of true -> infinity; false -> budget_left() end ->
-        stop_taking(Ref),
-        taking(Ref, Id, N, Taken, {Done, Total}, true)
+    after case Stopped of false -> budget_left(); _ -> infinity end ->
+        %% The one that started the clock may have answered.
+        clock_at(lists:min(maps:values(Slow))),
+        case budget_left() of
+            0 -> stop_taking(Ref), taking(Ref, Id, N, Taken, {Done, Total}, postponed);
+            _ -> taking(Ref, Id, N, Taken, {Done, Total}, Stopped)
+        end
     end.
 
 stop_taking(Ref) -> lists:foreach(fun(W) -> W ! {stop, Ref} end, get(workers)).

@@ -8,7 +8,7 @@ suspend(Id, Ranks) ->
     put(limits, maps:merge(case get(limits) of undefined -> #{}; L -> L end, Limits)),
     Order = [[M || {M, _} <- Rank] || Rank <- Ranks],
     {Info, N} = within_budget(Id, fun() -> suspend_once(Id, Order, Limits) end, fun(Began) -> suspend_again(Id, Began) end),
-    Info#{attempts => N}.
+    Info#{attempts => N, us => now_us() - log_get(t0)}.
 
 suspend_once(Id, Order, Limits) ->
     Want = maps:map(fun(_, _) -> true end, Limits),
@@ -81,11 +81,9 @@ suspend_rank(Id, Parts, Done, Total, T0) ->
     {Dead + wait_suspended(Slow, #{}, T0), N}.
 
 %% Those who have not answered: whom do they wait for? LetGo: processes of ours that run again for somebody's sake.
-wait_suspended(Slow, LetGo, T0) ->
-    clock(Slow, 0),
-    wait_suspended(map_size(Slow), Slow, LetGo, T0).
+wait_suspended(Slow, LetGo, T0) -> wait_suspended(map_size(Slow), Slow, LetGo, T0).
 
-wait_suspended(0, _, _, _) -> 0;
+wait_suspended(0, _, _, _) -> clock_stops(), 0;
 wait_suspended(_, Slow, LetGo, T0) ->
     tell_slow(Slow, get(doing)),
     %% `infinity` is greater than any number.
