@@ -145,7 +145,7 @@ fn not_suspended(about: &Term) -> Diagnostic {
     };
     let mut told = Diagnostic::new(Code::E603, format!("{number} did not suspend in time"))
         .help(
-            "raise `timeout` for the module or `budget` (how long the others may be paused for it), or run again when it is less busy",
+            "raise `timeout` for the module, or `budget` when several are never free at the same time; or run again later",
         );
     for process in processes.iter().take(NAMED) {
         let show = |key: &str| process.get(key).map(text).unwrap_or_default();

@@ -167,7 +167,9 @@ impl Run<'_, '_> {
         let back = if one_way {
             Err("`{convert, F}` has no way down")
         } else if changes.undo_is_exact(what.rules.modules.keys()) {
-            Ok(job::back(changes, what.rules, what.script).persisting(what.plan.persist).within(what.plan.budget))
+            Ok(job::back(changes, what.rules, what.script)
+                .persisting(what.plan.persist)
+                .within(what.plan.budget))
         } else {
             Err("no copy of the running version was found")
         };

@@ -78,7 +78,9 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
                 _ => line,
             }
         }
-        Kind::StepPostponed { .. } => format!("{head} suspend postponed {}", postponed(&event.kind)),
+        Kind::StepPostponed { .. } => {
+            format!("{head} suspend postponed {}", postponed(&event.kind))
+        }
         Kind::RollbackStarted => format!("{head} rollback begins"),
         Kind::RollbackFinished {
             ok,

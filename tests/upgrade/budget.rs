@@ -14,7 +14,10 @@ const BUDGET: i64 = 100;
 fn desks(version: u32) -> Vec<(String, String)> {
     let (state, convert) = match version {
         1 => ("{one, 0}", ""),
-        _ => ("#{two => 0}", "code_change(_, {one, N}, _) -> {ok, #{two => N}};\ncode_change({down, _}, #{two := N}, _) -> {ok, {one, N}}."),
+        _ => (
+            "#{two => 0}",
+            "code_change(_, {one, N}, _) -> {ok, #{two => N}};\ncode_change({down, _}, #{two := N}, _) -> {ok, {one, N}}.",
+        ),
     };
     let convert = if convert.is_empty() {
         "code_change(_, S, _) -> {ok, S}."
@@ -82,7 +85,8 @@ impl Office {
     }
 
     fn busy(&self, ms: u32) {
-        self.node.eval(&format!("gen_server:cast(busy, {{busy, {ms}}})"));
+        self.node
+            .eval(&format!("gen_server:cast(busy, {{busy, {ms}}})"));
     }
 
     /// The longest call to one of the others, and what this machine has made anything wait; ms.
@@ -117,7 +121,13 @@ fn a_busy_server_does_not_keep_the_others_waiting() {
     office.busy(3_000);
     let (events, report) = ("events.jsonl", "report.html");
     let args = [
-        "run", &office.plan, "--yes", "--events", events, "--report", report,
+        "run",
+        &office.plan,
+        "--yes",
+        "--events",
+        events,
+        "--report",
+        report,
     ];
     let ran = office.desk.on(&office.node, &args).run().exits(0);
     office.nothing_else_waited();
@@ -130,10 +140,18 @@ fn a_busy_server_does_not_keep_the_others_waiting() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
-    let of = |kind: &str| lines.iter().filter(|line| line["type"] == kind).collect::<Vec<_>>();
+    let of = |kind: &str| {
+        lines
+            .iter()
+            .filter(|line| line["type"] == kind)
+            .collect::<Vec<_>>()
+    };
     let postponed = of("step.postponed");
     let first = postponed.first().expect("it was postponed");
-    assert_eq!((&first["attempt"], &first["waiting"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&first["attempt"], &first["waiting"]),
+        (&1.into(), &1.into())
+    );
     assert_eq!(first["processes"], 50);
     assert_eq!(first["slowest"][0]["pid"], busy.as_str());
     let finished = of("step.finished");
@@ -162,13 +180,20 @@ fn a_server_that_is_never_free_is_named_and_nothing_else_waits() {
         .run()
         .exits(14);
     office.nothing_else_waited();
-    ran.says(&["E603", "1 process did not suspend", &busy, "desk:wait/1", "budget"]);
+    ran.says(&[
+        "E603",
+        "1 process did not suspend",
+        &busy,
+        "desk:wait/1",
+        "budget",
+    ]);
     office.node.eval("busy ! enough");
     assert_eq!(office.states(), "[{one,0}]");
     assert_eq!(
-        office.node.eval_text("element(1, element(2, process_info(whereis(busy), current_function)))"),
+        office
+            .node
+            .eval_text("element(1, element(2, process_info(whereis(busy), current_function)))"),
         "gen_server",
-
         "its request is withdrawn"
     );
 }

@@ -62,7 +62,7 @@ pub struct Run {
     /// How long the processes are watched after the resume, instead of what the plan says; `0s`: until `verify` is over
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub soak: Option<Duration>,
-    /// How long processes stay suspended because another one is busy, instead of what the plan says; `infinity`: until its timeout
+    /// How long processes stay suspended for a busy one, instead of what the plan says; `infinity`: until its timeout
     #[arg(long, value_name = "TIME|infinity", value_parser = budget)]
     pub budget: Option<Budget>,
     /// Wait so long for another run to end, instead of not at all
@@ -178,7 +178,7 @@ pub struct Rollback {
     /// Processes in code that has to go: wait so long for them, `soft` for not at all, `brutal` to end them
     #[arg(long, value_name = "soft|brutal|TIME", default_value = "5s", value_parser = purge)]
     pub purge: Purge,
-    /// How long processes stay suspended because another one is busy, instead of what the run had; `infinity`: until its timeout
+    /// How long processes stay suspended for a busy one, instead of what the run had; `infinity`: until its timeout
     #[arg(long, value_name = "TIME|infinity", value_parser = budget)]
     pub budget: Option<Budget>,
 }
