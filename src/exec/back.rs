@@ -4,7 +4,7 @@
 //! and going back would undo more than was asked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::acted::Acted;
 use super::check::Scene;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::constants::constants;
 use super::load::Located;
 use super::offline::Offline;
-use super::options::{attribute, constant, duration, known, unsupported, wrong};
+use super::options::{attribute, budget, constant, duration, known, unsupported, wrong};
 use super::scope::{self, Names};
 use super::{CodeFrom, Executing, Failing, Patterns, Plan, Rollback, Rule, Windows, words};
 use crate::diag::suggest::suggest;

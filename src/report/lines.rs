@@ -142,7 +142,7 @@ pub(super) fn postponed(kind: &Kind) -> String {
     };
     let more = match waiting.saturating_sub(1) {
         0 => String::new(),
-        more if slowest.is_empty() => String::new(),
+        _ if slowest.is_empty() => String::new(),
         more => format!(" and {more} more"),
     };
     format!(
