@@ -4,9 +4,9 @@
 -import(agent_tests, [server/2, server/3, load/1, is_now/1, start/2, ask/1, module/2, job/2, job/3, window/2, run/1, upgrade/1, settle/0, boot/1,
                       until_finished/1, wait/2, wait/3]).
 
-tests() -> [others_go_on, never_free, never_free_in_a_nif_like_loop, budget_infinity, second_suspend, hook_between, two_take_turns, long_queue, caller_first,
+tests() -> [others_go_on, never_free, busy_computing, budget_infinity, second_suspend, hook_between, two_take_turns, long_queue, caller_first,
             busy_newborn, busy_dies, back_is_bounded, killed_between, guardian_killed_between, all_killed_between, aborted_between, deadline_between,
-            suspended_between, suspended_between_and_failed, busy_supervisor, interpreted_budget].
+            suspended_between, suspended_between_and_failed, killed_in_attempts, busy_supervisor, interpreted_budget].
 
 budget() -> 100.
 
@@ -93,7 +93,7 @@ never_free() ->
     [{1, _} = ask(P) || P <- Ps].
 
 %% Busy with computing, where looking at it takes a while.
-never_free_in_a_nif_like_loop() ->
+busy_computing() ->
     {V1, V2, [B | Ps]} = some(t_nl, 20),
     Callers = callers(Ps),
     gen_server:cast(B, fun() -> loop(erlang:monotonic_time(millisecond) + 2000) end),
@@ -315,6 +315,42 @@ suspended_between_and_failed() ->
     B ! go_on,
     settle(),
     [{1, _} = ask(P) || P <- [B, X | Ps]].
+
+%% At any moment, while two servers are free by turns: wholly old or wholly new, and everything runs.
+killed_in_attempts() ->
+    All = [killed_in_attempts(Which, rand:uniform(150)) || _ <- lists:seq(1, 8), Which <- [executor, guardian, all]],
+    io:format("        ~p~n", [[{O, length([x || X <- All, X =:= O])} || O <- lists:usort(All)]]).
+
+killed_in_attempts(Which, Ms) ->
+    {V1, V2, [A, B | _] = Ps} = some(t_ka, 30),
+    Feeders = [spawn(fun() -> feed(P, 70) end) || P <- [A, B]],
+    timer:sleep(30),
+    {ok, _} = agent_tests:boot_fast(job_of([module(V2, V1)], window([t_ka], []), #{budget => 30})),
+    Exec = receive {updo, _, _, {started, #{executor := E}}} -> E end,
+    receive {updo, _, _, {step_started, 1}} -> ok end,
+    timer:sleep(Ms),
+    case Which of
+        executor -> exit(Exec, kill);
+        guardian -> [exit(G, kill) || G <- [whereis(updo_run)], is_pid(G)];
+        all -> watchdog_tests:kill_all()
+    end,
+    {O, Info, _, _} = watchdog_tests:finished([]),
+    [exit(F, kill) || F <- Feeders],
+    wait(fun() -> agent_tests:suspended() =:= [] end, suspended),
+    %% Killed between the switch and the resume, the watchdog does not undo.
+    case O of
+        old -> is_now(V1), [{1, _} = ask(P) || P <- Ps];
+        new -> is_now(V2), [{2, _, _} = ask(P) || P <- Ps];
+        mixed when Which =:= all -> #{reason := agent_killed} = Info
+    end,
+    %% A watchdog that was left alone keeps the result under the name of the lock.
+    wait(fun() ->
+             [L ! updo_settle || L <- [whereis(updo_run)], is_pid(L)],
+             whereis(updo_run) =:= undefined andalso watchdog_tests:watchdogs() =:= []
+         end, lock_left),
+    watchdog_tests:over(),
+    [exit(P, kill) || P <- Ps],
+    O.
 
 %% A supervisor that starts a child which takes long, and other supervisors of the same module.
 busy_supervisor() ->
