@@ -125,6 +125,8 @@ impl Progress {
             Kind::StepPostponed {
                 id,
                 paused,
+                processes,
+                waiting,
                 slowest,
                 ..
             } => {
@@ -132,6 +134,7 @@ impl Progress {
                     self.stood += *paused;
                 }
                 if let Some(current) = self.current.as_mut().filter(|step| step.id == *id) {
+                    current.count = Some((0, processes + waiting));
                     current.slowest.clone_from(slowest);
                     current.told = event.at;
                 }

@@ -4,7 +4,7 @@
 -import(agent_tests, [server/2, server/3, load/1, is_now/1, start/2, ask/1, module/2, job/2, job/3, window/2, run/1, upgrade/1, settle/0, boot/1,
                       until_finished/1, wait/2, wait/3]).
 
-tests() -> [others_go_on, never_free, busy_computing, budget_infinity, second_suspend, hook_between, two_take_turns, long_queue, caller_first,
+tests() -> [others_go_on, never_free, busy_computing, budget_infinity, second_suspend, second_suspend_asks, hook_between, two_take_turns, long_queue, caller_first,
             busy_newborn, busy_dies, back_is_bounded, killed_between, guardian_killed_between, all_killed_between, aborted_between, deadline_between,
             suspended_between, suspended_between_and_failed, killed_in_attempts, busy_supervisor, interpreted_budget].
 
@@ -129,6 +129,26 @@ second_suspend() ->
     bounded(Callers),
     [#{processes := 39} | _] = postponed(Es),
     [{2, _, _} = ask(P) || P <- [B | As ++ Bs]].
+
+%% The processes of a second suspension have to be asked for their modules, while the first ones are suspended.
+second_suspend_asks() ->
+    {A1, A2, As} = some(t_m1, 20),
+    H = fun(V) -> agent_tests:compile(io_lib:format(
+        "-module(t_m2). -vsn(\"~b\"). -export([init/1, handle_event/2, handle_call/2, code_change/3]). init(X) -> {ok, X}. "
+        "handle_event(Ms, S) -> timer:sleep(Ms), {ok, S}. handle_call(_, S) -> {ok, {~b, S}, S}. code_change(_, S, _) -> {ok, S + 1}.", [V, V])) end,
+    {H1, H2} = {H(1), H(2)},
+    load(H1),
+    {ok, E} = gen_event:start(),
+    ok = gen_event:add_handler(E, t_m2, 7),
+    Callers = callers(As),
+    gen_event:notify(E, 1500),
+    Steps = [{0, {suspend, [[{t_m1, default}]]}}, {1, {suspend, [[{t_m2, default}]]}} | tl(window([t_m1, t_m2], []))],
+    {new, _, Es} = upgrade(job_of([module(A2, A1), module(H2, H1)], Steps, #{handlers => [t_m2]})),
+    bounded(Callers),
+    [#{processes := 20, waiting := 1, busy := [_]} | _] = postponed(Es),
+    {2, 8} = gen_event:call(E, t_m2, x),
+    exit(E, kill),
+    [{2, _, _} = ask(P) || P <- As].
 
 %% What happens between two suspensions relies on the first one.
 hook_between() ->

@@ -9,8 +9,8 @@
 %% ---------------------------------------------------------------------------------------------------------------
 %% Attempts
 
-%% First suspends, and throws {updo_postponed, Slow} when the budget is used up; Again(ms when the first attempt began) does the
-%% same with all processes of the window suspended anew. Where the window cannot be left for a while, there is no budget.
+%% First suspends, and throws {updo_postponed, Slow, Named} when the budget is used up; Again(Began) does the same with all
+%% processes of the window suspended anew, where Began is the ms when the first attempt began. Where the window cannot be left for a while, there is no budget.
 within_budget(Id, First, Again) ->
     case job(budget, budget()) of
         Ms when is_integer(Ms) ->
@@ -32,17 +32,17 @@ may_postpone(Id) ->
 
 attempt(Id, Run, Again, #{budget := Ms, attempts := N} = S) ->
     put(waiting, {Ms, 0, idle}),
-    Result = try {done, Run()} catch throw:{updo_postponed, Slow} -> {postponed, Slow} after erase(waiting) end,
+    Result = try {done, Run()} catch throw:{updo_postponed, Slow, Named} -> {postponed, Slow, Named} after erase(waiting) end,
     case Result of
         {done, Info} -> {Info, N};
-        {postponed, Busy} ->
-            S1 = gather(Id, Busy, #{}, #{}, postpone(Id, Busy, S)),
+        {postponed, Busy, Which} ->
+            S1 = gather(Id, Busy, #{}, #{}, postpone(Id, Busy, Which, S)),
             note_left(S1),
             attempt(Id, fun() -> Again(maps:get(began, S1)) end, Again, S1#{attempts := N + 1})
     end.
 
-%% Everything runs again, except what has not answered: its request stays.
-postpone(Id, Slow, #{attempts := N, busy := Busy} = S) ->
+%% Everything runs again, except what has not answered: its request stays. Named: whom it was postponed for.
+postpone(Id, Slow, Named, #{attempts := N, busy := Busy} = S) ->
     {Began, Told} = {get(began), told_at(Id)},
     Us = paused(),
     {Resumed, Unsure} = resume_without(maps:keys(Slow)),
@@ -50,7 +50,7 @@ postpone(Id, Slow, #{attempts := N, busy := Busy} = S) ->
     births_off(),
     log({set, called_off, log_get(called_off) + 1}),
     put(doing, {Id, 0, found_total(), Began, Told}),
-    tell_postponed(Id, Slow, #{attempt => N, us => Us, processes => Resumed},
+    tell_postponed(Id, Named, #{attempt => N, us => Us, processes => Resumed},
                    S#{began => Began, busy := lists:usort(maps:keys(Slow) ++ Busy), unsure => Unsure,
                       again => #{}, rest => now_ms() + Us div 1000}).
 
@@ -232,7 +232,7 @@ take(Id, Parts, Before, Total, Began) ->
 
 taking(Ref, _, 0, {Dead, Slow, Failed, K}, _, Stopped) ->
     Asked = maps:map(fun(_, _) -> Ref end, Slow),
-    Stopped =:= postponed andalso throw({updo_postponed, Asked}),
+    Stopped =:= postponed andalso throw({updo_postponed, Asked, Asked}),
     {Dead, Asked, Failed, K};
 taking(Ref, Id, N, {Dead, Slow, Failed, K} = Taken, {Done, Total}, Stopped) ->
     GMon = get(gmon),

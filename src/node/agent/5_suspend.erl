@@ -7,18 +7,14 @@ suspend(Id, Ranks) ->
     Limits = maps:from_list([{M, T} || Rank <- Ranks, {M, T} <- Rank]),
     put(limits, maps:merge(case get(limits) of undefined -> #{}; L -> L end, Limits)),
     Order = [[M || {M, _} <- Rank] || Rank <- Ranks],
-    {Info, N} = within_budget(Id, fun() -> suspend_once(Id, Order, Limits) end, fun(Began) -> suspend_again(Id, Began) end),
+    Want = maps:map(fun(_, _) -> true end, Limits),
+    put(to_find, Want),
+    {Info, N} = within_budget(Id, fun() -> suspend_once(Id, Order, Want) end, fun(Began) -> suspend_again(Id, Began) end),
     Info#{attempts => N, us => now_us() - log_get(t0)}.
 
-suspend_once(Id, Order, Limits) ->
-    Want = maps:map(fun(_, _) -> true end, Limits),
+suspend_once(Id, Order, Want) ->
     births_on(maps:keys(Want)),
-    %% Found by an executor that died since: already logged, perhaps suspended.
-    Known = [F || F <- [maps:with(maps:keys(Want), F) || F <- log_get(found)], map_size(F) > 0],
-    KnownPids = lists:usort([P || F <- Known, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
-    {Found, Seen} = find(Want, KnownPids, patient),
-    put(seen, ordsets:union(Seen, KnownPids)),
-    put(want, maps:merge(case get(want) of undefined -> #{}; Others -> Others end, Want)),
+    {Known, Found} = find_first(Want),
     note_found(Found, log_get(t0) =:= undefined),
     put(began, now_ms()),
     case log_get(t0) of undefined -> log({set, t0, now_us()}); _ -> ok end,
@@ -27,12 +23,30 @@ suspend_once(Id, Order, Limits) ->
     First = suspend_ranks(Id, Order, Found, now_ms()),
     sweep(Id, Order, Want, First, 1).
 
+%% {known before, found now} of the modules of a step.
+find_first(Want) ->
+    %% Found by an executor that died since: already logged, perhaps suspended.
+    Known = [F || F <- [maps:with(maps:keys(Want), F) || F <- log_get(found)], map_size(F) > 0],
+    KnownPids = lists:usort([P || F <- Known, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
+    {Found, Seen} = find(Want, KnownPids, patient),
+    put(seen, ordsets:union(Seen, KnownPids)),
+    put(want, maps:merge(case get(want) of undefined -> #{}; Others -> Others end, Want)),
+    erase(to_find),
+    {Known, Found}.
+
 %% After all were resumed: everything that the window has suspended, and what has been born since.
 suspend_again(Id, Began) ->
+    Due = get(to_find),
+    Mine = case Due of undefined -> #{}; _ -> Due end,
+    births_on(maps:keys(maps:merge(get(want), Mine))),
+    Found = case Due of
+        undefined ->
+            {New, Seen} = find(get(want), get(seen)),
+            put(seen, Seen),
+            New;
+        _ -> element(2, find_first(Due))
+    end,
     {Order, Want} = {window_order(Id), get(want)},
-    births_on(maps:keys(Want)),
-    {Found, Seen} = find(Want, get(seen)),
-    put(seen, Seen),
     note_found(Found, false),
     case log_get(t0) of undefined -> log({set, t0, now_us()}); _ -> ok end,
     map_size(Found) =:= 0 orelse log({set, found, [Found | log_get(found)]}),
@@ -99,7 +113,7 @@ wait_suspended(_, Slow, LetGo, T0) ->
             Slow1 = maps:merge(maps:without(Dead, Slow), maps:from_list([{Q, request(Q)} || Q <- Freed])),
             release_for(maps:keys(Slow1)),
             over_time(Slow1, LetGo1, T0),
-            map_size(Slow1) > 0 andalso budget_left() =:= 0 andalso throw({updo_postponed, Slow1}),
+            map_size(Slow1) > 0 andalso budget_left() =:= 0 andalso throw({updo_postponed, Slow1, Slow1}),
             Held = held(Slow1, LetGo1),
             LetGo2 = lists:foldl(fun(P, Acc) -> let_go(P, Held, Acc) end, LetGo1,
                                  lists:sublist(maps:keys(Slow1), 100)),
@@ -213,9 +227,13 @@ scan([P | Ps], {Modules, Statems} = Want, Fast, N, Empty, Found, Unborn, ToAsk) 
 asked(ToAsk, Want, Handlers, How) ->
     Questions = [{P, case M of gen_event -> fun(Q) -> handlers_of(Q) end; _ -> fun(Q) -> live_module(Q) end end}
                  || {M, P} <- ToAsk, M =/= gen_event orelse map_size(Handlers) > 0],
-    Patience = case How of patient -> lists:max([limit(M) || M <- maps:keys(Want)]); brief -> at_most(1000) end,
+    Limit = case How of patient -> lists:max([limit(M) || M <- maps:keys(Want)]); brief -> 1000 end,
+    Patience = at_most(Limit),
     {Answers, Silent} = ask_all(Questions, Patience),
     Began = maps:from_list([{P, M} || {M, P} <- ToAsk]),
+    %% Processes are suspended already: they are resumed, and the answer is waited for.
+    Silent =/= [] andalso How =:= patient andalso Patience < Limit andalso
+        throw({updo_postponed, #{}, maps:from_list([{P, asked} || P <- Silent])}),
     Silent =:= [] orelse How =:= brief orelse
         fail({not_suspended, [(describe(P, #{}))#{module => maps:get(P, Began)} || P <- lists:sublist(Silent, named())]}),
     lists:usort([{M, P} || {P, Ms} <- Answers, is_list(Ms), M <- Ms, is_map_key(M, Handlers)] ++
