@@ -10,7 +10,8 @@
 %% Attempts
 
 %% First suspends, and throws {updo_postponed, Slow, Named} when the budget is used up; Again(Began) does the same with all
-%% processes of the window suspended anew, where Began is the ms when the first attempt began. Where the window cannot be left for a while, there is no budget.
+%% processes of the window suspended anew, where Began is the ms when the first attempt began. Where the window cannot be
+%% left for a while, there is no budget.
 within_budget(Id, First, Again) ->
     case job(budget, budget()) of
         Ms when is_integer(Ms) ->
