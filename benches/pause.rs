@@ -3,7 +3,8 @@
 //! K servers of one `simple_one_for_one` supervisor get 5,000 calls a second, each call timed, while M modules are
 //! upgraded: the servers' own, whose state is converted, and M - 1 libraries in the same group. For every K and M two
 //! fresh nodes do the same upgrade, one by `release_handler_1:eval_script` with the script that `systools_rc` makes of
-//! such an appup, one by updo. Prints a table and writes a picture; judges nothing.
+//! such an appup, one by updo. Prints a table and writes a picture; judges nothing. A second table has one server more, which
+//! is busy for two seconds and not called: how long the others wait, with the default `budget` and without one.
 //!
 //! `make bench pause`, or `cargo bench --bench pause -- K…` for some numbers of servers only.
 
@@ -28,6 +29,8 @@ const SERVERS: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const MODULES: [usize; 2] = [2, 20];
 /// How long the load runs before the upgrade, and after it.
 const AROUND: Duration = Duration::from_millis(1_500);
+/// How long one server is busy in the second table, ms.
+const BUSY: u32 = 2_000;
 
 /// What clients felt during one upgrade. Microseconds.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +87,8 @@ fn main() {
             let mut otp = Vec::new();
             let mut updo = Vec::new();
             for _ in 0..rounds {
-                otp.push(measure(&code, count, modules, by_release_handler));
-                updo.push(measure(&code, count, modules, by_updo));
+                otp.push(measure(&code, count, modules, false, &by_release_handler));
+                updo.push(measure(&code, count, modules, false, &by_updo("")));
             }
             let row = Row {
                 servers: count,
@@ -97,10 +100,45 @@ fn main() {
             rows.push(row);
         }
     }
+    one_is_busy(&code, &wanted, rounds);
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let file = folder.join("pause.svg");
     fs::write(&file, picture::of(&rows)).expect("the picture can be written");
     println!("\npicture: {}", file.display());
+}
+
+/// The others of a window in which one server is busy.
+fn one_is_busy(code: &Code, wanted: &[usize], rounds: usize) {
+    println!(
+        "\nthe same with one server busy for {BUSY} ms: worst and mean latency of calls to the others, ms"
+    );
+    println!(
+        "{:>8} {:>21} {:>21}",
+        "servers", "budget 100ms", "budget infinity"
+    );
+    let servers = SERVERS.into_iter().filter(|k| *k <= 10_000);
+    for count in servers.filter(|k| wanted.is_empty() || wanted.contains(k)) {
+        let of = |budget: &str| {
+            let plan = format!("budget {budget}.\n");
+            let upgrade = by_updo(&plan);
+            median(
+                (0..rounds)
+                    .map(|_| measure(code, count, 2, true, &upgrade))
+                    .collect(),
+            )
+        };
+        println!(
+            "{count:>8} {} {}",
+            pair(&of("100ms")),
+            pair(&of("infinity"))
+        );
+    }
+}
+
+/// Worst and mean.
+fn pair(felt: &Felt) -> String {
+    let ms = |us: i64| format!("{:.1}", us as f64 / 1000.0);
+    format!("{:>11} {:>9}", ms(felt.worst), ms(felt.mean))
 }
 
 /// The round with the median of the worst latencies; failures of all rounds.
@@ -114,8 +152,6 @@ fn median(mut rounds: Vec<Felt>) -> Felt {
 }
 
 fn print(row: &Row) {
-    let ms = |us: i64| format!("{:.1}", us as f64 / 1000.0);
-    let pair = |felt: &Felt| format!("{:>11} {:>9}", ms(felt.worst), ms(felt.mean));
     let times = |felt: &Felt| format!("{:.0}", felt.took as f64 / 1000.0);
     println!(
         "{:>8} {:>8} {} {} {:>9} {:>15} {:>8}",
@@ -209,9 +245,9 @@ fn changed(modules: usize) -> Vec<String> {
         .collect()
 }
 
-type Upgrade = fn(&Code, &TestNode, &Path, usize) -> (i64, i64);
+type Upgrade<'a> = dyn Fn(&Code, &TestNode, &Path, usize) -> (i64, i64) + 'a;
 
-fn measure(code: &Code, servers: usize, modules: usize, upgrade: Upgrade) -> Felt {
+fn measure(code: &Code, servers: usize, modules: usize, busy: bool, upgrade: &Upgrade<'_>) -> Felt {
     let folder = code.deployed();
     let ebin = folder.path().join("ebin");
     let node = Options::default()
@@ -222,13 +258,17 @@ fn measure(code: &Code, servers: usize, modules: usize, upgrade: Upgrade) -> Fel
         "ok = application:start(sasl), ok = application:start(pause), {ok, Ms} = application:get_key(pause, modules), \
          ok = code:ensure_modules_loaded([release_handler_1, pause_load | Ms])",
     );
+    // The busy one is not called, so that every call is one to the others.
     node.eval(&format!(
-        "Load = pause_sup:many({servers}), pause_load:start(Load), garbage_collect()"
+        "[One | Load] = pause_sup:many({servers} + 1), true = register(pause_one, One), pause_load:start(Load), garbage_collect()"
     ));
     for module in changed(modules) {
         code.copy("2", &module, &ebin);
     }
     std::thread::sleep(AROUND);
+    if busy {
+        node.eval(&format!("gen_server:cast(pause_one, {{busy, {BUSY}}})"));
+    }
     let (since, until) = upgrade(code, &node, folder.path(), modules);
     std::thread::sleep(AROUND);
     let felt = node.eval(&format!("pause_load:stop({since}, {until})"));
@@ -274,12 +314,17 @@ fn by_release_handler(_: &Code, node: &TestNode, folder: &Path, modules: usize) 
     (mark(0), mark(1))
 }
 
-fn by_updo(code: &Code, node: &TestNode, folder: &Path, _: usize) -> (i64, i64) {
+/// By updo, with more in the plan.
+fn by_updo(more: &str) -> impl Fn(&Code, &TestNode, &Path, usize) -> (i64, i64) {
+    move |code, node, folder, _| with_plan(code, node, folder, more)
+}
+
+fn with_plan(code: &Code, node: &TestNode, folder: &Path, more: &str) -> (i64, i64) {
     let plan = folder.join("plan.updo");
     let old = code.dir.path().join("1/*");
     fs::write(
         &plan,
-        format!("plan \"pause\".\ncode on_disk.\nold from {old:?}.\ndeadline 5m.\n"),
+        format!("plan \"pause\".\ncode on_disk.\nold from {old:?}.\ndeadline 5m.\n{more}"),
     )
     .expect("can be written");
     let cookie = folder.join("cookie");

@@ -470,6 +470,7 @@ impl Connection<'_> {
         let back = upgrade.has_way_back().then(|| {
             exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
                 .persisting(plan.persist)
+                .within(plan.budget)
                 .record(&upgrade.changes, &upgrade.rules)
         });
         let text = plan

@@ -11,6 +11,8 @@ mod attach;
 mod bank;
 #[path = "upgrade/births.rs"]
 mod births;
+#[path = "upgrade/budget.rs"]
+mod budget;
 #[path = "upgrade/children.rs"]
 mod children;
 #[path = "upgrade/conversion.rs"]

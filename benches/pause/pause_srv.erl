@@ -4,6 +4,7 @@
 -export([start_link/1, init/1, handle_call/3, handle_cast/2, code_change/3]).
 
 start_link(I) -> gen_server:start_link(?MODULE, I, []).
+handle_cast({busy, Ms}, S) -> timer:sleep(Ms), {noreply, S};
 handle_cast(_, S) -> {noreply, S}.
 
 -ifdef(V2).

@@ -20,7 +20,7 @@ module.exports = grammar({
     comment: _ => token(seq('%', /[^\n]*/)),
 
     _statement: $ => choice($.plan, $.updo, $.include, $.param, $.target, $.code, $.module, $.exclude, $.only, $.cycle,
-      $.window, $.engine, $.old, $.insert, $.hook, $.check, $.deadline, $.soak, $.rollback, $.rollout, $.function,
+      $.window, $.engine, $.old, $.insert, $.hook, $.check, $.deadline, $.soak, $.budget, $.rollback, $.rollout, $.function,
       $.bind, $.relation),
 
     plan: $ => seq('plan', $._strings, optional($.options)),
@@ -46,6 +46,7 @@ module.exports = grammar({
     check: $ => seq(choice('require', 'verify'), $._strings, optional($.options), ...tail($), '->', $._body),
     deadline: $ => seq('deadline', $._expr),
     soak: $ => seq('soak', $._expr),
+    budget: $ => seq('budget', $._expr),
     rollback: $ => seq('rollback', $.atom, optional($.options), optional($.because)),
     rollout: $ => seq('rollout', optional($.atom), $.options, optional($.because)),
     function: $ => seq($.function_clause, repeat(seq(';', $.function_clause))),

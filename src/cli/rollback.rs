@@ -95,6 +95,9 @@ fn prepare(
     let settings = context.settings();
     let mut undo = Undo::ready(&settings, session, summary, way, (title, help))?;
     undo.way.purging(args.purge);
+    if let Some(budget) = args.budget {
+        undo.way.within(budget.0);
+    }
     Ok(undo)
 }
 

@@ -59,6 +59,9 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
     if let Some(soak) = args.soak {
         engine.plan.soak = soak;
     }
+    if let Some(budget) = args.budget {
+        engine.plan.budget = budget.0;
+    }
     if let Some(Err(told)) = saved.as_ref().map(|saved| saved.same_plan(&engine.plan)) {
         return context.fail(*told, &engine.plan.sources);
     }

@@ -4,7 +4,7 @@
 //! and going back would undo more than was asked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::acted::Acted;
 use super::check::Scene;
@@ -122,6 +122,13 @@ impl WayBack {
             word.is_atom(kind).then(|| list.as_list()).flatten()
         });
         steps.flatten().cloned().collect()
+    }
+
+    /// How long processes stay suspended because another one is busy: instead of what is recorded.
+    pub fn within(&mut self, budget: Option<Duration>) {
+        if let Term::Map(job) = &mut self.job {
+            job.insert(Term::atom("budget"), job::budget_term(budget));
+        }
     }
 
     /// What happens to processes in code that has to go: instead of what is recorded.

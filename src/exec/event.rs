@@ -205,6 +205,21 @@ pub enum Kind {
         /// Some of those that are waited for, when only slow ones are left; at most three.
         slowest: Vec<Slow>,
     },
+    /// Some processes of a suspension were busy: all others were resumed, and it is tried again.
+    StepPostponed {
+        /// Number of the step.
+        id: u32,
+        /// How many attempts there have been.
+        attempt: u64,
+        /// How long this one has lasted.
+        paused: Duration,
+        /// How many processes were resumed.
+        processes: u64,
+        /// How many are busy.
+        waiting: u64,
+        /// Some of these; at most three.
+        slowest: Vec<Slow>,
+    },
     /// A step ended.
     StepFinished {
         /// Number of the step.
@@ -219,6 +234,8 @@ pub enum Kind {
         what: String,
         /// Processes concerned, when the step is about processes.
         processes: Option<u64>,
+        /// How often a suspension was tried, and how long the last attempt took.
+        attempts: Option<(u64, Duration)>,
     },
     /// Going back begins.
     RollbackStarted,

@@ -144,7 +144,9 @@ fn not_suspended(about: &Term) -> Diagnostic {
         n => format!("{n} processes"),
     };
     let mut told = Diagnostic::new(Code::E603, format!("{number} did not suspend in time"))
-        .help("raise `timeout` for the module, or run again when it is less busy");
+        .help(
+            "raise `timeout` for the module, or `budget` when several are never free at the same time; or run again later",
+        );
     for process in processes.iter().take(NAMED) {
         let show = |key: &str| process.get(key).map(text).unwrap_or_default();
         told = told.note(format!(

@@ -59,6 +59,8 @@ pub struct Terms<'a> {
     pub watcher: Option<Pid>,
     /// From the first suspension to the last resumption.
     pub deadline: Option<Duration>,
+    /// How long processes stay suspended because another one is busy; without one, as long as that takes.
+    pub budget: Option<Duration>,
     /// Whether the beams are written to the node's disk after success.
     pub persist: Persist,
     /// Modules that are only written ([`super::persist::also`]).
@@ -125,6 +127,7 @@ pub fn job(
                 .deadline
                 .map_or_else(|| Term::atom("infinity"), millis),
         ),
+        key("budget", budget_term(terms.budget)),
         key("undo", Term::atom(undo)),
         key("keep", millis(KEEP)),
         key("persist", terms.persist.term()),
@@ -259,6 +262,15 @@ impl Back {
         self
     }
 
+    /// The plan's `budget` holds on the way back as well.
+    #[must_use]
+    pub fn within(mut self, budget: Option<Duration>) -> Self {
+        if let Term::Map(pairs) = &mut self.term {
+            pairs.extend([key("budget", budget_term(budget))]);
+        }
+        self
+    }
+
     /// What is kept of a way back, for a rollback later: by then the deferred purge is over, so nobody is
     /// killed for it, and every module must still be what this run left.
     pub fn record(&self, changes: &ChangeSet, rules: &Ruleset) -> Term {
@@ -285,6 +297,10 @@ impl Back {
             key("begun", begun),
         ])
     }
+}
+
+pub(super) fn budget_term(budget: Option<Duration>) -> Term {
+    budget.map_or_else(|| Term::atom("infinity"), millis)
 }
 
 /// A recorded job with what is new at every run: its name, who runs it, who listens.

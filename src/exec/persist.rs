@@ -44,6 +44,7 @@ pub fn only(what: &Upgrade<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outcome 
         owner: what.owner,
         watcher: Some(mailbox.pid()),
         deadline: what.plan.deadline,
+        budget: what.plan.budget,
         persist: Persist::Asked,
         also: what.also.clone(),
     };

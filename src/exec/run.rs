@@ -100,6 +100,7 @@ impl Run<'_, '_> {
             owner: what.owner,
             watcher: (!what.detach).then(|| mailbox.pid()),
             deadline: what.plan.deadline,
+            budget: what.plan.budget,
             persist: self.persist(),
             also: what.also.clone(),
         };
@@ -166,7 +167,9 @@ impl Run<'_, '_> {
         let back = if one_way {
             Err("`{convert, F}` has no way down")
         } else if changes.undo_is_exact(what.rules.modules.keys()) {
-            Ok(job::back(changes, what.rules, what.script).persisting(what.plan.persist))
+            Ok(job::back(changes, what.rules, what.script)
+                .persisting(what.plan.persist)
+                .within(what.plan.budget))
         } else {
             Err("no copy of the running version was found")
         };

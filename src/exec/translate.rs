@@ -49,6 +49,7 @@ impl Watch<'_, '_> {
                     took,
                     what,
                     processes: None,
+                    attempts: None,
                 });
             }
             ("purging", _) => {
@@ -89,9 +90,23 @@ impl Watch<'_, '_> {
                     slowest,
                 });
             }
+            ("suspend_postponed", Some(_)) => {
+                let info = parts.get(1);
+                let number = |key: &str| info.and_then(|info| count(info.get(key)));
+                self.tell(Kind::StepPostponed {
+                    id,
+                    attempt: number("attempt").unwrap_or(1),
+                    paused: micros(info.and_then(|info| info.get("us"))),
+                    processes: number("processes").unwrap_or(0),
+                    waiting: number("waiting").unwrap_or(0),
+                    slowest: Slow::all(info.and_then(|info| info.get("busy"))),
+                });
+            }
             ("step_finished", Some(step)) => {
                 let number = |key| parts.get(2).and_then(|info| count(info.get(key)));
                 let (processes, dead) = (number("processes"), number("dead").unwrap_or(0));
+                let paused = parts.get(2).and_then(|info| info.get("us"));
+                let attempts = number("attempts").map(|tried| (tried, micros(paused)));
                 match step.kind {
                     _ if self.turned => {}
                     StepKind::Suspend => self.outcome.processes += processes.unwrap_or(0),
@@ -124,6 +139,7 @@ impl Watch<'_, '_> {
                     took,
                     what,
                     processes,
+                    attempts,
                 });
                 self.born(born.as_ref());
                 self.ended_newborn(parts.get(2));
@@ -141,6 +157,7 @@ impl Watch<'_, '_> {
                     took,
                     what,
                     processes: None,
+                    attempts: None,
                 });
             }
             ("undo_started", _) => {

@@ -286,6 +286,10 @@ pub struct Plan {
     pub hooks: Vec<Hook>,
     /// `deadline`: from first suspend to last verify.
     pub deadline: Option<Duration>,
+    /// `budget`: how long processes stay suspended at most because another one does not answer; `None` is `infinity`.
+    pub budget: Option<Duration>,
+    /// Whether the plan says so itself.
+    pub budget_said: bool,
     /// `soak`: how long the processes that were suspended are watched after the resume, before anything is verified.
     pub soak: Duration,
     /// `rollback`.

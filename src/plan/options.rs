@@ -204,6 +204,31 @@ pub fn duration(
     found
 }
 
+/// A pause budget in its place: a duration above zero, or `infinity`, which is `None`.
+pub fn budget(
+    expr: &Expr,
+    constants: &Bindings,
+    said: &mut Vec<Diagnostic>,
+) -> Option<Option<Duration>> {
+    let term = match expr.kind {
+        ExprKind::Duration(ms) => Term::Int(i64::try_from(ms).unwrap_or(i64::MAX)),
+        _ => constant(expr, constants, said)?,
+    };
+    if term.is_atom("infinity") {
+        return Some(None);
+    }
+    let found = term_duration(&term).filter(|time| !time.is_zero());
+    if found.is_none() {
+        said.push(wrong(
+            "budget",
+            "a duration such as `100ms`, or `infinity`",
+            expr,
+            &term,
+        ));
+    }
+    found.map(Some)
+}
+
 /// A duration as a value: milliseconds, as OTP counts them.
 pub fn term_duration(term: &Term) -> Option<Duration> {
     term.as_i64()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::constants::constants;
 use super::load::Located;
 use super::offline::Offline;
-use super::options::{attribute, constant, duration, known, unsupported, wrong};
+use super::options::{attribute, budget, constant, duration, known, unsupported, wrong};
 use super::scope::{self, Names};
 use super::{CodeFrom, Executing, Failing, Patterns, Plan, Rollback, Rule, Windows, words};
 use crate::diag::suggest::suggest;
@@ -23,6 +23,9 @@ use crate::term::Term;
 
 /// How long is watched after the resume when the plan says nothing.
 const SOAK: Duration = Duration::from_secs(2);
+
+/// How long processes stay suspended because another one is busy, where the plan does not say.
+const BUDGET: Duration = Duration::from_millis(100);
 
 /// Resolves statements; the plan is only to be used when no diagnostic is an error.
 pub(super) fn resolve(
@@ -55,6 +58,8 @@ pub(super) fn resolve(
         hooks: Vec::new(),
         deadline: None,
         soak: SOAK,
+        budget: Some(BUDGET),
+        budget_said: false,
         rollback: Rollback::default(),
         rollback_on: Failing::ALL.to_vec(),
         keep_old: Duration::ZERO,
@@ -311,6 +316,12 @@ impl Resolver<'_> {
                 self.once("soak", span);
                 let soak = duration("soak", expr, &self.plan.constants, &mut self.said);
                 self.plan.soak = soak.unwrap_or(self.plan.soak);
+            }
+            StatementKind::Budget(expr) => {
+                self.once("budget", span);
+                let budget = budget(expr, &self.plan.constants, &mut self.said);
+                self.plan.budget = budget.unwrap_or(self.plan.budget);
+                self.plan.budget_said = true;
             }
             StatementKind::Rollback {
                 policy, options, ..

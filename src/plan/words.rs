@@ -168,6 +168,7 @@ pub const STATEMENTS: &[Statement] = &[
     statement("engine", "engine updo | release_handler", "who executes it", &[], &["updo", "release_handler"]),
     statement("insert", "insert Instr at start | at end | before Step | after Step", "a raw instruction", &[], &[]),
     statement("deadline", "deadline 2m", "from the first suspend to the last verify", &[], &[]),
+    statement("budget", "budget 100ms, budget infinity", "how long processes stay suspended because another one is busy; 100ms without it", &[], &["infinity"]),
     statement("soak", "soak 10s", "how long the processes are watched after the resume; 2s without it", &[], &[]),
     statement("rollback", "rollback automatic | manual | never", "what happens after a failure", ROLLBACK, &["automatic", "manual", "never"]),
     statement("rollout", "rollout #{…}", "the walk through the nodes", ROLLOUT, &[]),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{lines, progress};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, to_json};
-use crate::exec::{Event, Kind};
+use crate::exec::{Event, Kind, Slow};
 
 /// Name and version of the schema.
 pub const SCHEMA: &str = "updo.events/1.0";
@@ -113,10 +113,7 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             total,
             slowest,
         } => {
-            let slowest: Vec<Value> = slowest
-                .iter()
-                .map(|slow| json!({ "pid": slow.pid, "at": slow.at, "ms": ms(slow.took) }))
-                .collect();
+            let slowest = all_slow(slowest);
             (
                 "step.progress",
                 json!({ "id": id, "done": done, "total": total, "slowest": slowest }),
@@ -129,15 +126,38 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             took,
             what,
             processes,
-        } => (
-            "step.finished",
-            json!({
+            attempts,
+        } => {
+            let mut fields = json!({
                 "id": id,
                 "step": step.to_string(),
                 "ok": ok,
                 "took_ms": ms(*took),
                 "what": what,
                 "processes": processes,
+            });
+            if let Some((tried, paused)) = attempts {
+                fields["attempts"] = json!(tried);
+                fields["paused_ms"] = json!(ms(*paused));
+            }
+            ("step.finished", fields)
+        }
+        Kind::StepPostponed {
+            id,
+            attempt,
+            paused,
+            processes,
+            waiting,
+            slowest,
+        } => (
+            "step.postponed",
+            json!({
+                "id": id,
+                "attempt": attempt,
+                "paused_ms": ms(*paused),
+                "processes": processes,
+                "waiting": waiting,
+                "slowest": all_slow(slowest),
             }),
         ),
         Kind::RollbackStarted => ("rollback.started", json!({})),
@@ -176,6 +196,11 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             }),
         ),
     }
+}
+
+fn all_slow(slowest: &[Slow]) -> Vec<Value> {
+    let slow = |slow: &Slow| json!({ "pid": slow.pid, "at": slow.at, "ms": ms(slow.took) });
+    slowest.iter().map(slow).collect()
 }
 
 /// The human sentence of an event.

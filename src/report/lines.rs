@@ -1,6 +1,9 @@
 //! A run as lines: one per finished step, the failure loud, the last line enough for a chat message.
 
+use std::time::Duration;
+
 use super::paint::{bad, count, good, hint, look, mark, name, time};
+use super::progress;
 use crate::diag::render::{Style, render};
 use crate::diag::{SourceMap, safe};
 use crate::exec::acted::Acted;
@@ -53,6 +56,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             took,
             what,
             processes,
+            attempts,
             ..
         } => {
             let who = processes
@@ -73,8 +77,11 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
                 &kind.to_string(),
                 *ok,
                 &took,
-                &format!("{who}{}", safe::line(what)),
+                &format!("{who}{}{}", safe::line(what), tried(*attempts)),
             ))
+        }
+        Kind::StepPostponed { .. } => {
+            Some(format!("{:>12}     {}", "suspend", postponed(&event.kind)))
         }
         Kind::RollbackStarted => None,
         Kind::RollbackFinished {
@@ -104,6 +111,44 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
         }
         Kind::Finished { .. } => None,
     }
+}
+
+/// How often it was tried, when that is more than once.
+fn tried(attempts: Option<(u64, Duration)>) -> String {
+    match attempts {
+        Some((tried, _)) if tried > 1 => format!(" ({tried} attempts)"),
+        _ => String::new(),
+    }
+}
+
+/// An attempt to suspend that was called off.
+pub(super) fn postponed(kind: &Kind) -> String {
+    let Kind::StepPostponed {
+        attempt,
+        paused,
+        processes,
+        waiting,
+        slowest,
+        ..
+    } = kind
+    else {
+        return String::new();
+    };
+    let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let resumed = count(number(*processes), "process", "processes");
+    let busy = match slowest.first() {
+        Some(slow) => progress::slowest(slow, Duration::ZERO),
+        None => count(number(*waiting), "process", "processes"),
+    };
+    let more = match waiting.saturating_sub(1) {
+        0 => String::new(),
+        _ if slowest.is_empty() => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "attempt {attempt} called off after {}: {resumed} resumed, waiting for {busy}{more}",
+        time(*paused)
+    )
 }
 
 /// What a way back came to.

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::lines::went_back;
+use super::lines::{postponed, went_back};
 use super::progress::Progress;
 use crate::diag::safe;
 use crate::exec::{Event, Kind};
@@ -63,15 +63,23 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             took,
             what,
             processes,
+            attempts,
             ..
         } => {
             let took = if *ok { seconds(took) } else { "-".to_owned() };
             let what = safe::line(what);
             let line = format!("{head} {step} {} {took} {what}", mark(*ok));
-            match processes {
+            let line = match processes {
                 Some(processes) => format!("{line} processes={processes}"),
                 None => line,
+            };
+            match attempts {
+                Some((tried, _)) if *tried > 1 => format!("{line} attempts={tried}"),
+                _ => line,
             }
+        }
+        Kind::StepPostponed { .. } => {
+            format!("{head} suspend postponed {}", postponed(&event.kind))
         }
         Kind::RollbackStarted => format!("{head} rollback begins"),
         Kind::RollbackFinished {

@@ -122,8 +122,30 @@ impl Progress {
                     current.told = event.at;
                 }
             }
-            Kind::StepFinished { step, .. } => {
+            Kind::StepPostponed {
+                id,
+                paused,
+                processes,
+                waiting,
+                slowest,
+                ..
+            } => {
+                if self.standing.take().is_some() {
+                    self.stood += *paused;
+                }
+                if let Some(current) = self.current.as_mut().filter(|step| step.id == *id) {
+                    current.count = Some((0, processes + waiting));
+                    current.slowest.clone_from(slowest);
+                    current.told = event.at;
+                }
+            }
+            Kind::StepFinished { step, attempts, .. } => {
                 self.current = None;
+                if let (StepKind::Suspend, None, Some((_, paused))) =
+                    (step, self.standing, attempts)
+                {
+                    self.standing = Some(event.at.saturating_sub(*paused));
+                }
                 // Whoever rejoins a run hears of its preparation only that it is over.
                 self.begun = self.begun.max(1);
                 if *step == StepKind::Resume {

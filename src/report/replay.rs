@@ -85,6 +85,15 @@ fn kind(line: &Value) -> Option<Kind> {
             took: took(line)?,
             what: text("what")?,
             processes: number("processes"),
+            attempts: number("attempts").zip(line.get("paused_ms").and_then(millis)),
+        },
+        "step.postponed" => Kind::StepPostponed {
+            id: id()?,
+            attempt: number("attempt")?,
+            paused: millis(line.get("paused_ms")?)?,
+            processes: number("processes")?,
+            waiting: number("waiting")?,
+            slowest: slowest(line.get("slowest")),
         },
         "persisted" => Kind::Persisted {
             files: usize::try_from(number("files")?).ok()?,
@@ -249,6 +258,18 @@ mod tests {
                     took: ms(7),
                 }],
             },
+            Kind::StepPostponed {
+                id: 2,
+                attempt: 1,
+                paused: ms(101),
+                processes: 8,
+                waiting: 1,
+                slowest: vec![Slow {
+                    pid: "<0.1.0>".into(),
+                    at: "shop:f/1".into(),
+                    took: ms(101),
+                }],
+            },
             Kind::Interrupt { text: "x".into() },
             Kind::Persisted { files: 3 },
             Kind::RollbackStarted,
@@ -278,6 +299,7 @@ mod tests {
                 took: ms(4),
                 what,
                 processes: Some(7),
+                attempts: (step == StepKind::Suspend).then(|| (2, ms(3))),
             });
         }
         for state in [State::New, State::Old, State::Mixed, State::Unknown] {

@@ -99,5 +99,8 @@ fn warning(plan: &Plan, script: &Script, span: Span) -> Diagnostic {
     if plan.deadline.is_some() {
         told = told.note("the deadline ends nothing once the release handler has begun");
     }
+    if plan.budget_said {
+        told = told.note("`budget` has no effect: the release handler suspends in one attempt");
+    }
     told.help("without `engine release_handler` the same script runs as a transaction")
 }

@@ -194,6 +194,8 @@ pub enum StatementKind {
     },
     /// `deadline D.`
     Deadline(Expr),
+    /// `budget D.`, `budget infinity.`
+    Budget(Expr),
     /// `soak D.`
     Soak(Expr),
     /// `rollback automatic | manual | never #{…} …`

@@ -179,6 +179,7 @@ fn form(word: &str) -> Option<&'static str> {
         "verify" => "verify \"text\" #{within => 10s} -> ok = m:f().",
         "deadline" => "deadline 2m.",
         "soak" => "soak 10s.",
+        "budget" => "budget 100ms.",
         "rollback" => "rollback automatic.",
         "rollout" => "rollout shop #{canary => 1, batch => 2}.",
         _ => return None,

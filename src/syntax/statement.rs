@@ -415,6 +415,7 @@ fn assemble(rule: Rule, parts: &mut Parts) -> Result<Option<StatementKind>> {
         }
         Rule::deadline_stmt => exprs.next().map(StatementKind::Deadline),
         Rule::soak_stmt => exprs.next().map(StatementKind::Soak),
+        Rule::budget_stmt => exprs.next().map(StatementKind::Budget),
         Rule::rollback_stmt => {
             closed(parts.name.take(), &["automatic", "manual", "never"])?.map(|policy| {
                 StatementKind::Rollback {

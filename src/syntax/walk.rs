@@ -90,7 +90,8 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
         | StatementKind::Exclude { subject: one, .. }
         | StatementKind::Only { subject: one, .. }
         | StatementKind::Deadline(one)
-        | StatementKind::Soak(one) => see(one),
+        | StatementKind::Soak(one)
+        | StatementKind::Budget(one) => see(one),
         StatementKind::Insert {
             instruction, place, ..
         } => {

@@ -12,7 +12,7 @@ main(Dir, Only) ->
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Boot)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     persistent_term:put(boot, {Source, Exprs}),
-    Tests = case Only of [] -> tests() ++ mode_tests:tests() ++ births_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ survivor_tests:tests() ++ watchdog_tests:tests(); _ -> Only end,
+    Tests = case Only of [] -> tests() ++ mode_tests:tests() ++ births_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ survivor_tests:tests() ++ watchdog_tests:tests() ++ budget_tests:tests(); _ -> Only end,
     Results = [run_test(T) || T <- Tests],
     Failed = length([x || failed <- Results]),
     io:format("~b passed, ~b failed~n", [length(Results) - Failed, Failed]),
@@ -32,7 +32,7 @@ run_test(T) ->
         _ -> io:format("FAILED  ~s: ~tP~n", [T, Result, 40]), failed
     end.
 
-of_module(T) -> hd([M || M <- [?MODULE, mode_tests, births_tests, settings_tests, purge_tests, effects_tests, survivor_tests, watchdog_tests], {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
+of_module(T) -> hd([M || M <- [?MODULE, mode_tests, births_tests, settings_tests, purge_tests, effects_tests, survivor_tests, watchdog_tests, budget_tests], {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
 
 unlock() ->
     case whereis(updo_run) of undefined -> ok; P -> exit(P, kill), timer:sleep(200), unlock() end.
@@ -516,7 +516,7 @@ busy_is_named() ->
     %% From when the others are suspended: bringing the agent to life takes long on a busy machine.
     spawn(fun() -> wait(fun() -> length(suspended()) >= 6 end, not_suspended, 6000), timer:send_after(3500, B, go_on) end),
     T0 = erlang:monotonic_time(millisecond),
-    {new, _, Es} = upgrade(job([module(Q2, Q1), module(S2, S1)], Steps)),
+    {new, _, Es} = upgrade(job([module(Q2, Q1), module(S2, S1)], Steps, #{budget => infinity})),
     Told = [{Done, Total, Who} || {step_progress, 1, Done, Total, Who} <- Es],
     %% On a busy machine seconds are long; more than one a second is never told.
     true = length(Told) >= 1 andalso length(Told) =< 1 + (erlang:monotonic_time(millisecond) - T0) div 1000,

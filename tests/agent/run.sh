@@ -17,7 +17,7 @@ if [ $# -gt 0 ]; then
     node "[$(echo "$*" | tr ' ' ',')]"
     exit
 fi
-node "[kill_any_time | births_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ survivor_tests:tests() ++ watchdog_tests:tests()]" >"$out/log" 2>&1 &
+node "[kill_any_time | births_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ survivor_tests:tests() ++ watchdog_tests:tests() ++ budget_tests:tests()]" >"$out/log" 2>&1 &
 other=$!
 failed=0
 node "(agent_tests:tests() ++ mode_tests:tests()) -- [kill_any_time]" || failed=1

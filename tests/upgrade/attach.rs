@@ -209,7 +209,7 @@ fn how_far_it_is_for_who_rejoins() {
     let (desk, pids) = (Desk::new(), who(node));
     let plan = Plan::on_disk("{slow, 4, 3000}")
         .account("timeout => 30s")
-        .with("deadline 2m.\n")
+        .with("deadline 2m.\nbudget infinity.\n")
         .on(&desk);
     let ran = desk.on(node, &["run", &plan, "--yes", "--detach"]).run();
     ran.exits(23);
@@ -245,6 +245,7 @@ fn called_off_from_elsewhere() {
     // Before anything is switched: the run waits for a busy account.
     let plan = Plan::on_disk("{slow, 1500}")
         .account("timeout => 30s")
+        .with("budget infinity.\n")
         .on(&desk);
     node.eval("bank_account:busy(3, 60000)");
     let running = desk.on(node, &["run", &plan, "--yes"]).start();

@@ -30,7 +30,10 @@ fn kill(node: &TestNode, watchdog: bool) {
 /// A plan whose suspend waits for a busy account, and everybody else is suspended.
 fn busy(desk: &Desk, node: &TestNode) -> String {
     node.eval("bank_account:busy(3, 60000)");
-    Plan::on_disk("fine").account("timeout => 50s").on(desk)
+    Plan::on_disk("fine")
+        .account("timeout => 50s")
+        .with("budget infinity.\n")
+        .on(desk)
 }
 
 /// The node by its name alone, as it is given on the command line.

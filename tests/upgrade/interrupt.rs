@@ -9,7 +9,10 @@ fn before_the_switch_it_is_called_off() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
-    let plan = Plan::on_disk("fine").account("timeout => 30s").on(&desk);
+    let plan = Plan::on_disk("fine")
+        .account("timeout => 30s")
+        .with("budget infinity.\n")
+        .on(&desk);
     for signal in ["-INT", "-TERM"] {
         node.eval("bank_account:busy(3, 60000)");
         let mut running = desk.on(node, &["run", &plan, "--yes"]).start();

@@ -62,6 +62,9 @@ pub struct Run {
     /// How long the processes are watched after the resume, instead of what the plan says; `0s`: until `verify` is over
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub soak: Option<Duration>,
+    /// How long processes stay suspended for a busy one, instead of what the plan says; `infinity`: until its timeout
+    #[arg(long, value_name = "TIME|infinity", value_parser = budget)]
+    pub budget: Option<Budget>,
     /// Wait so long for another run to end, instead of not at all
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub lock_timeout: Option<Duration>,
@@ -175,6 +178,24 @@ pub struct Rollback {
     /// Processes in code that has to go: wait so long for them, `soft` for not at all, `brutal` to end them
     #[arg(long, value_name = "soft|brutal|TIME", default_value = "5s", value_parser = purge)]
     pub purge: Purge,
+    /// How long processes stay suspended for a busy one, instead of what the run had; `infinity`: until its timeout
+    #[arg(long, value_name = "TIME|infinity", value_parser = budget)]
+    pub budget: Option<Budget>,
+}
+
+/// A pause budget; `None` is `infinity`.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget(pub Option<Duration>);
+
+fn budget(text: &str) -> Result<Budget, String> {
+    if text == "infinity" {
+        return Ok(Budget(None));
+    }
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("more than nothing, or `infinity`".to_owned()),
+        Ok(time) => Ok(Budget(Some(time))),
+        Err(why) => Err(format!("`infinity` or a time such as `100ms`: {why}")),
+    }
 }
 
 fn purge(text: &str) -> Result<Purge, String> {

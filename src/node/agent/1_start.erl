@@ -24,6 +24,7 @@
 
 quiet() -> 5.               % ms without any answer after which a worker stops to count the unanswered ones
 patience() -> 25.           % ms after which the executor looks at those who have not answered
+budget() -> 100.            % ms for which processes stay suspended at most because another one does not answer
 grace() -> 5000.            % ms that an undo waits for processes that are still inside code_change
 leave() -> 5000.            % ms that processes have to leave old code before a way back, with nobody suspended
 keep() -> 300000.           % ms that the result is kept when nobody has seen it
@@ -91,7 +92,7 @@ new_log(Job) ->
     Until = case maps:get(deadline, Job, infinity) of infinity -> infinity; Ms -> now_ms() + Ms end,
     #{seq => 0, events => [], until => Until,
       nworkers => max(1, erlang:system_info(schedulers_online)),
-      runs => 1, outcome => undefined, converted => [], loaded => [], way => there, forward => [], held => []}.
+      runs => 1, outcome => undefined, converted => [], loaded => [], way => there, forward => [], held => [], called_off => 0}.
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
@@ -110,7 +111,7 @@ log_entry({set, K, V}, L) -> L#{K => V};
 log_entry({add, K, V}, L) -> L#{K => [V | maps:get(K, L, [])]};
 %% What the run before has loaded this one has not, though it has the same modules; in the end it is settled all the same.
 log_entry(new_run, #{runs := N, loaded := Loaded, forward := Forward} = L) ->
-    new_run(L#{outcome := undefined, runs := N + 1, way := there, env => [], paths => [],
+    new_run(L#{outcome := undefined, runs := N + 1, way := there, env => [], paths => [], called_off => 0,
                loaded := [], forward := lists:usort(Loaded ++ Forward)});
 %% The windows that are closed are gone through again, the last first, backwards.
 log_entry({turn_back, Why}, #{runs := N, windows := Windows, loaded := Loaded, stood := Us} = L) ->

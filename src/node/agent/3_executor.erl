@@ -179,7 +179,7 @@ finished(Outcome, Info) ->
     %% Keys and paths that this run has set are of no use to the version that it began with, and not its own.
     Outcome =:= other(maps:get(goal, get(job), new)) andalso settings_back(),
     {Told, More} = remains(Outcome, Info),
-    log({finished, Told, More#{suspended_us => stood(get(log))}}),
+    log({finished, Told, More#{suspended_us => stood(get(log)), called_off => log_get(called_off)}}),
     check_guardian().
 
 settings_back() ->

@@ -98,7 +98,7 @@ suspended_before(Pids) ->
         true -> Left;
         false ->
             Ask = fun(P) -> is_suspended(sys:get_status(P, infinity)) end,
-            {Answers, _} = ask_all([{P, Ask} || P <- Sleeping], 500),
+            {Answers, _} = ask_all([{P, Ask} || P <- Sleeping], at_most(500)),
             [P || {P, true} <- Answers] ++ Left
     end.
 

@@ -5,21 +5,52 @@
 
 suspend(Id, Ranks) ->
     Limits = maps:from_list([{M, T} || Rank <- Ranks, {M, T} <- Rank]),
-    Order = [[M || {M, _} <- Rank] || Rank <- Ranks],
     put(limits, maps:merge(case get(limits) of undefined -> #{}; L -> L end, Limits)),
+    Order = [[M || {M, _} <- Rank] || Rank <- Ranks],
     Want = maps:map(fun(_, _) -> true end, Limits),
+    put(to_find, Want),
+    {Info, N} = within_budget(Id, fun() -> suspend_once(Id, Order, Want) end, fun(Began) -> suspend_again(Id, Began) end),
+    Info#{attempts => N, us => now_us() - log_get(t0)}.
+
+suspend_once(Id, Order, Want) ->
     births_on(maps:keys(Want)),
+    {Known, Found} = find_first(Want),
+    note_found(Found, log_get(t0) =:= undefined),
+    put(began, now_ms()),
+    case log_get(t0) of undefined -> log({set, t0, now_us()}); _ -> ok end,
+    lists:foreach(fun(F) -> suspend_ranks(Id, Order, F, now_ms()) end, Known),
+    log({set, found, [Found | log_get(found)]}),
+    First = suspend_ranks(Id, Order, Found, now_ms()),
+    sweep(Id, Order, Want, First, 1).
+
+%% {known before, found now} of the modules of a step.
+find_first(Want) ->
     %% Found by an executor that died since: already logged, perhaps suspended.
     Known = [F || F <- [maps:with(maps:keys(Want), F) || F <- log_get(found)], map_size(F) > 0],
     KnownPids = lists:usort([P || F <- Known, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
     {Found, Seen} = find(Want, KnownPids, patient),
     put(seen, ordsets:union(Seen, KnownPids)),
     put(want, maps:merge(case get(want) of undefined -> #{}; Others -> Others end, Want)),
-    note_found(Found, log_get(t0) =:= undefined),
+    erase(to_find),
+    {Known, Found}.
+
+%% After all were resumed: everything that the window has suspended, and what has been born since.
+suspend_again(Id, Began) ->
+    Due = get(to_find),
+    Mine = case Due of undefined -> #{}; _ -> Due end,
+    births_on(maps:keys(maps:merge(get(want), Mine))),
+    Found = case Due of
+        undefined ->
+            {New, Seen} = find(get(want), get(seen)),
+            put(seen, Seen),
+            New;
+        _ -> element(2, find_first(Due))
+    end,
+    {Order, Want} = {window_order(Id), get(want)},
+    note_found(Found, false),
     case log_get(t0) of undefined -> log({set, t0, now_us()}); _ -> ok end,
-    lists:foreach(fun(F) -> suspend_ranks(Id, Order, F, now_ms()) end, Known),
-    log({set, found, [Found | log_get(found)]}),
-    First = suspend_ranks(Id, Order, Found, now_ms()),
+    map_size(Found) =:= 0 orelse log({set, found, [Found | log_get(found)]}),
+    First = suspend_ranks(Id, Order, found_together(), Began),
     sweep(Id, Order, Want, First, 1).
 
 %% Again for those born meanwhile, until there are none. Where births are watched three times will do: the few who are
@@ -59,41 +90,34 @@ suspend_ranks(Id, Order, Found, T0) ->
     #{processes => Total, dead => lists:sum([D || {D, _} <- Sums]), waited_for => lists:sum([S || {_, S} <- Sums])}.
 
 suspend_rank(Id, Parts, Done, Total, T0) ->
-    Ref = make_ref(),
-    {Dead, Slow, Failed} = do(Ref, Id, suspend, Parts, Done, Total),
+    {Dead, Slow, Failed, N} = take(Id, Parts, Done, Total, T0),
     Failed =:= [] orelse fail({not_suspended, [(describe(P, #{}))#{reason => Why} || {P, Why} <- Failed]}),
-    More = wait_suspended(Ref, maps:from_list([{P, true} || P <- Slow]), #{}, T0),
-    {Dead + More, length(Slow)}.
+    {Dead + wait_suspended(Slow, #{}, T0), N}.
 
 %% Those who have not answered: whom do they wait for? LetGo: processes of ours that run again for somebody's sake.
-wait_suspended(_, Slow, _, _) when map_size(Slow) =:= 0 -> 0;
-wait_suspended(Ref, Slow, LetGo, T0) ->
+wait_suspended(Slow, LetGo, T0) -> wait_suspended(map_size(Slow), Slow, LetGo, T0).
+
+wait_suspended(0, _, _, _) -> clock_stops(), 0;
+wait_suspended(_, Slow, LetGo, T0) ->
     tell_slow(Slow, get(doing)),
-    case late(Ref) of
-        {Pid, _} when is_map_key(Pid, Slow) ->
-            {Back, LetGo1} = maps:fold(fun(Q, For, {B, Acc}) when For =:= Pid -> {[Q | B], maps:remove(Q, Acc)};
-                                          (_, _, Acc) -> Acc end, {[], LetGo}, LetGo),
-            lists:foreach(fun(Q) -> owner(Q) ! {again, Ref, suspend, Q} end, Back),
-            Slow1 = maps:merge(maps:remove(Pid, Slow), maps:from_list([{Q, true} || Q <- Back])),
-            wait_suspended(Ref, Slow1, LetGo1, T0);
-        {_, _} -> wait_suspended(Ref, Slow, LetGo, T0);
+    %% `infinity` is greater than any number.
+    case late_within(min(patience(), budget_left())) of
+        {late, Pid, Ref} when map_get(Pid, Slow) =:= Ref ->
+            {Back, LetGo1} = back_from([Pid], LetGo),
+            Again = maps:from_list([{Q, request(Q)} || Q <- Back]),
+            wait_suspended(maps:merge(maps:remove(Pid, Slow), Again), LetGo1, T0);
+        {late, _, _} -> wait_suspended(Slow, LetGo, T0);
         quiet ->
             Dead = [P || P <- maps:keys(Slow), not is_process_alive(P)],
-            Slow1 = maps:without(Dead, Slow),
-            {Freed, LetGo1} = maps:fold(fun(Q, For, {B, Acc}) ->
-                                            case lists:member(For, Dead) of
-                                                true -> {[Q | B], maps:remove(Q, Acc)};
-                                                false -> {B, Acc}
-                                            end
-                                        end, {[], LetGo}, LetGo),
-            lists:foreach(fun(Q) -> owner(Q) ! {again, Ref, suspend, Q} end, Freed),
-            Slow2 = maps:merge(Slow1, maps:from_list([{Q, true} || Q <- Freed])),
-            release_for(maps:keys(Slow2)),
-            over_time(Slow2, LetGo1, T0),
-            Held = held(Slow2, LetGo1),
+            {Freed, LetGo1} = back_from(Dead, LetGo),
+            Slow1 = maps:merge(maps:without(Dead, Slow), maps:from_list([{Q, request(Q)} || Q <- Freed])),
+            release_for(maps:keys(Slow1)),
+            over_time(Slow1, LetGo1, T0),
+            map_size(Slow1) > 0 andalso budget_left() =:= 0 andalso throw({updo_postponed, Slow1, Slow1}),
+            Held = held(Slow1, LetGo1),
             LetGo2 = lists:foldl(fun(P, Acc) -> let_go(P, Held, Acc) end, LetGo1,
-                                 lists:sublist(maps:keys(Slow2), 100)),
-            length(Dead) + wait_suspended(Ref, Slow2, LetGo2, T0)
+                                 lists:sublist(maps:keys(Slow1), 100)),
+            length(Dead) + wait_suspended(Slow1, LetGo2, T0)
     end.
 
 %% Of all that were told to suspend those that did.
@@ -129,12 +153,14 @@ target({process, {Name, Node}}) when Node =:= node() -> case whereis(Name) of un
 target(_) -> [].
 
 over_time(Slow, LetGo, T0) ->
-    Passed = now_ms() - T0,
-    Late = maps:filter(fun(P, _) -> passed(Passed, limit(module_of(P))) end, Slow),
-    case map_size(Late) of
-        0 -> ok;
-        _ -> fail({not_suspended, [describe(P, LetGo) || P <- lists:sublist(maps:keys(Late), named())]})
+    case late_ones(Slow, T0) of
+        [] -> ok;
+        Late -> fail({not_suspended, [describe(P, LetGo) || P <- lists:sublist(Late, named())]})
     end.
+
+late_ones(Slow, T0) ->
+    Passed = now_ms() - T0,
+    [P || P <- maps:keys(Slow), passed(Passed, limit(module_of(P)))].
 
 passed(_, infinity) -> false;
 passed(Ms, Limit) -> Ms >= Limit.
@@ -201,9 +227,13 @@ scan([P | Ps], {Modules, Statems} = Want, Fast, N, Empty, Found, Unborn, ToAsk) 
 asked(ToAsk, Want, Handlers, How) ->
     Questions = [{P, case M of gen_event -> fun(Q) -> handlers_of(Q) end; _ -> fun(Q) -> live_module(Q) end end}
                  || {M, P} <- ToAsk, M =/= gen_event orelse map_size(Handlers) > 0],
-    Patience = case How of patient -> lists:max([limit(M) || M <- maps:keys(Want)]); brief -> 1000 end,
+    Limit = case How of patient -> lists:max([limit(M) || M <- maps:keys(Want)]); brief -> 1000 end,
+    Patience = at_most(Limit),
     {Answers, Silent} = ask_all(Questions, Patience),
     Began = maps:from_list([{P, M} || {M, P} <- ToAsk]),
+    %% Processes are suspended already: they are resumed, and the answer is waited for.
+    Silent =/= [] andalso How =:= patient andalso Patience < Limit andalso
+        throw({updo_postponed, #{}, maps:from_list([{P, asked} || P <- Silent])}),
     Silent =:= [] orelse How =:= brief orelse
         fail({not_suspended, [(describe(P, #{}))#{module => maps:get(P, Began)} || P <- lists:sublist(Silent, named())]}),
     lists:usort([{M, P} || {P, Ms} <- Answers, is_list(Ms), M <- Ms, is_map_key(M, Handlers)] ++

@@ -6,7 +6,7 @@
 %% The point of no return. Everything slow has been done before.
 load(Id, Ms) ->
     {Prepared, OnLoad} = maps:get(Id, get(prepared)),
-    last_look(Id),
+    within_budget(Id, fun() -> last_look(Id) end, fun(Began) -> suspend_again(Id, Began), last_look(Id) end),
     unchanged(Ms),
     purge_at_load(Ms),
     log({set, switching, lists:usort((Ms -- OnLoad) ++ log_get(switching))}),

@@ -68,11 +68,13 @@ tell_slow(Slow, {Id, Most, Total, Since, Told}) when is_integer(Id) ->
     case now_ms() of
         Now when Now - Told >= 1000 ->
             put(doing, {Id, Most, Total, Since, Now}),
-            Who = [#{pid => text(P), at => whereabouts(P), ms => Now - Since} || P <- slowest(Slow)],
-            event({step_progress, Id, max(0, Most - map_size(Slow)), Total, Who});
+            event({step_progress, Id, max(0, Most - map_size(Slow)), Total, describe_slow(Slow, Since, Now)});
         _ -> ok
     end;
 tell_slow(_, _) -> ok.
+
+describe_slow(Slow, Since, Now) ->
+    [#{pid => text(P), at => whereabouts(P), ms => Now - Since} || P <- slowest(Slow)].
 
 %% Three; first those for whom others of them wait, for these only wait.
 slowest(Slow) ->
@@ -159,6 +161,7 @@ pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
         {Alive, Gone} = lists:partition(fun(P) -> is_process_alive(P) end, maps:keys(Out)),
         Slow1 = lists:foldl(fun(P, Acc) -> Acc#{{Ref, P} => true} end, Slow, Alive),
         outlast(Op, Alive),
+        Op =:= take andalso Alive =/= [] andalso (E ! {slow, Ref, Alive}),
         pump(E, Ref, Op, Ps, #{}, Dead + length(Gone), Slow1, Alive ++ Late, K)
     end.
 
@@ -179,7 +182,7 @@ progress(E, Ref, K) ->
     end.
 
 %% On the way out there is no failure that could stop anything.
-answer(suspend, Answer) -> answer(Answer);
+answer(Op, Answer) when Op =:= suspend; Op =:= take -> answer(Answer);
 answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert; element(1, Op) =:= ask;
                    element(1, Op) =:= renew; element(1, Op) =:= revert -> answer(Answer);
 answer(_, _) -> ok.
@@ -211,7 +214,8 @@ frame({M, F, A, Place}) ->
     end,
     io_lib:format("~tw:~tw/~w~ts", [M, F, if is_list(A) -> length(A); true -> A end, Line]).
 
-send(suspend, From, P) -> P ! {system, From, suspend};
+%% `take` tells at once which processes are slow.
+send(Op, From, P) when Op =:= suspend; Op =:= take -> P ! {system, From, suspend};
 send(resume, From, P) -> P ! {system, From, resume};
 send({change, M, Vsn, Extra, Save, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},

@@ -20,6 +20,10 @@ struct Bar<'a> {
     ok: bool,
     /// Whom it waited for longest, where that was told.
     slowest: Option<String>,
+    /// How often a suspension was tried.
+    attempts: u64,
+    /// How long the processes have been paused, of `took`.
+    paused: f64,
 }
 
 /// The picture; a sentence when no step was taken.
@@ -65,6 +69,9 @@ pub(super) fn picture(node: &Node<'_>) -> Markup {
                 text.small x=(px(WIDTH - RIGHT)) y=(px(bottom + 22.0)) text-anchor="end" { (ms(end)) " on the node" }
             }
         }
+        @for bar in bars.iter().filter(|bar| bar.attempts > 1) {
+            p.soft { (bar.name) ": " (bar.attempts) " attempts; between them all processes were resumed" }
+        }
         @for bar in &bars {
             @if let Some(slowest) = &bar.slowest {
                 p.soft { (bar.name) " waited for " code { (slowest) } }
@@ -95,6 +102,8 @@ fn bars<'a>(node: &Node<'a>) -> Vec<Bar<'a>> {
             took,
             ok: line["ok"].as_bool().unwrap_or(true),
             slowest: slowest(node, &line["id"]),
+            attempts: line["attempts"].as_u64().unwrap_or(1),
+            paused: line["paused_ms"].as_f64().map_or(took, |ms| ms.min(took)),
         };
         from += took;
         Some(bar)
@@ -105,7 +114,8 @@ fn bars<'a>(node: &Node<'a>) -> Vec<Bar<'a>> {
 /// The last that was told of whom a step waits for.
 fn slowest(node: &Node<'_>, step: &Value) -> Option<String> {
     let told = |line: &&&Value| {
-        line["type"] == "step.progress" && line["id"] == *step && line["slowest"][0].is_object()
+        let waits = line["type"] == "step.progress" || line["type"] == "step.postponed";
+        waits && line["id"] == *step && line["slowest"][0].is_object()
     };
     let slow = &node.lines.iter().rev().find(told)?["slowest"][0];
     let (pid, at) = (slow["pid"].as_str()?, slow["at"].as_str()?);
@@ -118,6 +128,9 @@ fn standing(bars: &[Bar<'_>]) -> Vec<(f64, f64)> {
     let mut since = None;
     for bar in bars {
         match (bar.name, since) {
+            ("suspend", None) if bar.attempts > 1 => {
+                since = Some(bar.from + bar.took - bar.paused);
+            }
             ("suspend", None) => since = Some(bar.from),
             ("resume" | "rollback", Some(from)) => {
                 shades.push((from, bar.from + bar.took));
