@@ -304,7 +304,7 @@ child_stopped_in_its_own_code() ->
 %% What only the supervisor knows: children that are new in its specifications are started, those that the new init/1 is
 %% without stopped where they were shown; another server of the same name is started anew. Back again all of it.
 renewed(Stop, Restart) -> {children, [{renewed, t_es, #{start => all, stop => Stop, restart => Restart, tell => true}}]}.
-known(Start, Stop) -> #{start => Start, stop => Stop}.
+known(Start, Stop) -> #{start => Start, stop => Stop, restart => [moved]}.
 
 back_renewed(Start, Stop) ->
     [{1, {children, [{revoked, t_es, known(Start, Stop)}]}}, {2, {suspend, [[{t_es, default}]]}}, {3, {load, [t_es]}},

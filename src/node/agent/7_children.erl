@@ -61,12 +61,15 @@ concerned_by({renewed, M, Wanted}) ->
     [{P, renewed(Wanted, Kept)} || P <- supervisors(M), #{ran := _} = Kept <- [kept(P, M, Md5)]];
 concerned_by({revoked, M, Known}) ->
     [{P, #{halt => lists:reverse(case kept(P, M, returning(M)) of
-                                     #{starts := Ids, moved := Moved} -> Ids ++ [Id || Id <- Moved, not lists:member(Id, Ids)];
+                                     #{starts := Ids, moved := Moved} ->
+                                         Ids ++ [Id || Id <- Moved, lists:member(Id, maps:get(restart, Known))];
                                      none -> maps:get(start, Known)
                                  end)}} || P <- supervisors(M)];
 concerned_by({reinstated, M, Known}) ->
     [{P, case kept(P, M, returning(M)) of
-             #{ran := Ids} -> #{start => Ids};
+             #{ran := Ids} ->
+                 Ours = maps:get(stop, Known) ++ maps:get(restart, Known),
+                 #{start => [Id || Id <- Ids, lists:member(Id, Ours)]};
              none -> #{again => maps:get(stop, Known)}
          end} || P <- supervisors(M)];
 %% In records of earlier versions: only where the upgrade that is gone back from has added the child.
@@ -227,8 +230,10 @@ by_kind(M, All) ->
 renew_op(M, {down, _} = Vsn, Extra, Save) -> {revert, {M, current_md5(M), Vsn, Extra, self()}, Save, get(nobody)};
 renew_op(M, Vsn, Extra, Save) ->
     #{M := #{md5 := Md5}} = log_get(before),
-    Stops = [Id || {_, {children, Ops}} <- job(steps, []), {stop, Sup, Id} <- Ops, Sup =:= M],
-    {renew, M, Vsn, Extra, fun(S) -> marked(Save(S)) end, keep_fun(M, Md5, Stops), get(nobody)}.
+    Ops = lists:append([L || {_, {children, L}} <- job(steps, [])]),
+    Stops = [Id || {stop, Sup, Id} <- Ops, Sup =:= M],
+    Shown = lists:append([Ids || {renewed, Sup, #{stop := Ids}} <- Ops, Sup =:= M, is_list(Ids)]),
+    {renew, M, Vsn, Extra, fun(S) -> marked(Save(S)) end, keep_fun(M, Md5, {Stops, Shown}), get(nobody)}.
 
 %% OTP's {state, Name, Strategy, {Ids, #{Id => Child}}, ...}, whose children end in their `modules`.
 marked(S) when is_tuple(S) -> with_children(S, fun(Mods) -> case is_marked(Mods) of true -> Mods; false -> mark(Mods) end end);
@@ -277,7 +282,7 @@ keep_fun(M, Md5, Stops) ->
 %% What a conversion has changed, without pids. Nobody but init/1 has changed the state of a suspended process.
 difference(Old, New, _, _) when is_map(Old), is_map(New) ->
     #{keys => [{K, V, maps:get(K, New)} || {K, V} <- maps:to_list(Old), is_map_key(K, New), maps:get(K, New) =/= V]};
-difference(Old, New, Stops, Dropped) when is_tuple(Old), is_tuple(New), tuple_size(Old) =:= tuple_size(New) ->
+difference(Old, New, {Stops, Shown}, Dropped) when is_tuple(Old), is_tuple(New), tuple_size(Old) =:= tuple_size(New) ->
     Differ = [{I, element(I, Old), element(I, New)} || I <- lists:seq(1, tuple_size(Old))],
     case [{I, O, N} || {I, {L, O}, {K, N}} <- Differ, is_list(L), is_list(K), is_map(O), is_map(N)] of
         [{At, O, N}] ->
@@ -289,11 +294,13 @@ difference(Old, New, Stops, Dropped) when is_tuple(Old), is_tuple(New), tuple_si
             Drops = [Id || not Simple, Id <- Dropped],
             #{flags => [D || {I, A, B} = D <- Differ, I =/= At, A =/= B], at => At, order => Order,
               starts => Starts, moved => Moved, drops => Drops, new_order => lists:reverse(Ids),
-              ran => [Id || Id <- lists:reverse(Order), lists:member(Id, Drops ++ Moved), is_pid(element(2, maps:get(Id, O)))],
+              ran => [Id || Id <- lists:reverse(Order), lists:member(Id, Drops ++ Moved),
+                            is_pid(element(2, maps:get(Id, O)))],
               added => [Id || Id <- Ids, not is_map_key(Id, O)],
               changed => [{Id, spec(A), spec(maps:get(Id, N))}
                           || {Id, A} <- maps:to_list(O), is_map_key(Id, N), spec(A) =/= spec(maps:get(Id, N))],
-              gone => [{Id, spec(A)} || {Id, A} <- maps:to_list(O), not is_map_key(Id, N) orelse lists:member(Id, Stops ++ Drops)]};
+              gone => [{Id, spec(A)} || {Id, A} <- maps:to_list(O), not is_map_key(Id, N) orelse lists:member(Id, Stops)
+                           orelse lists:member(Id, Drops) andalso lists:member(Id, Shown)]};
         _ -> none
     end;
 difference(_, _, _, _) -> none.
