@@ -27,6 +27,8 @@ mod effects;
 mod elixir;
 #[path = "upgrade/going_back.rs"]
 mod going_back;
+#[path = "upgrade/inferred_children.rs"]
+mod inferred_children;
 #[path = "upgrade/insert.rs"]
 mod insert;
 #[path = "upgrade/interrupt.rs"]

@@ -165,7 +165,7 @@ codes! {
     A341,
     /// A changed module is a callback of a behaviour that runs servers, and nothing says which of them run it.
     W342,
-    /// A supervisor's new version specifies other children, and nobody starts or stops them.
+    /// The plan names some of the children that a supervisor's new version adds or no longer has, and not the others.
     W343,
     /// The plan wants beams on the node's disk, and they are not there although they run; or a crash has left files of
     /// an earlier writing.
@@ -203,7 +203,18 @@ codes! {
     E418,
     /// `engine release_handler` undoes nothing and resumes nobody when something fails.
     W419,
-    /// Something about a release that OTP only warns of: another run-time system, an appup for another version.
+    /// Children of a supervisor are stopped, because its new version does not have them any more.
+    W420,
+    /// Children of a supervisor go on with other arguments than its new version has for them.
+    W421,
+    /// An inferred appup cannot start or stop children of a supervisor that has no registered name.
+    W422,
+    /// Children run on that their supervisor's new version does not have: that was not known before the run.
+    W423,
+    /// The children that an application's module lists for its own supervisor differ, and none is started or stopped.
+    W424,
+    /// Something about a release that OTP only warns of, or does not: another run-time system, an appup for another version,
+    /// applications that are stopped below others that need them.
     W416,
     /// An inferred appup needs a look: modules that need each other's new version, or that an `.app` file does not list.
     W417,

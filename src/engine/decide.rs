@@ -18,7 +18,7 @@ use crate::rules::{
     Change, Configured, Ruleset, advice, children, effects, merge, resolve, shared,
 };
 use crate::script::lower::Script;
-use crate::script::{check, high, insert, lower, release_handler};
+use crate::script::{check, high, insert, lower, release_handler, removed};
 use crate::term::Term;
 
 /// Everything known and decided about the upgrade of one node.
@@ -119,6 +119,7 @@ pub fn decide(
         lower::single(&changes, &rules, high)
     });
     diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
+    diagnostics.extend(removed::advice(&script, &facts));
     diagnostics.extend(release_handler::set(plan, &changes, &mut script));
     diagnostics.extend(check::check(&script));
     diagnostics.extend(advice::advice(plan, &changes, &rules));

@@ -99,10 +99,12 @@ impl WayBack {
         folders.collect()
     }
 
-    /// Supervisors whose children are started or stopped on the way.
+    /// Supervisors whose children are started or stopped on the way, as the plan said.
     pub fn supervisors(&self) -> BTreeSet<Module> {
         let all = self.parts("children");
         let names = all.iter().filter_map(|one| match one.as_tuple() {
+            // What was inferred each supervisor knows itself.
+            Some([word, ..]) if word.is_atom("revoked") || word.is_atom("reinstated") => None,
             Some([_, supervisor, _]) => Some(Module::new(supervisor.as_atom()?.as_str())),
             _ => None,
         });

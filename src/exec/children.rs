@@ -9,31 +9,75 @@ use std::collections::BTreeSet;
 
 use super::event::StepKind;
 use super::steps::{Step, atoms, push};
-use crate::facts::change::ChangeSet;
-use crate::facts::children::specified;
 use crate::name::Module;
-use crate::rules::{Change, Class, Ruleset};
+use crate::rules::Ruleset;
+use crate::rules::children::Wanted;
 use crate::script::lower::Script;
 use crate::term::Term;
 
-/// What is to be done with the children of a supervisor: the word and the identifier, in order.
+/// What is to be done with the children of a supervisor: the word and the identifier, in order; for what is inferred the
+/// identifiers in a map.
 type Todo = Vec<(&'static str, Term)>;
 
 /// On the way there.
 pub(super) fn up(rules: &Ruleset) -> impl Fn(&Module) -> Todo + '_ {
     move |module| {
-        let Some(decided) = rules.modules.get(module) else {
-            return Todo::new();
-        };
-        let children = &decided.children.value;
-        let stop = children.stop.iter().map(|id| {
-            // Its specification is the new one already.
-            let again = children.start.contains(id);
-            (if again { "halt" } else { "stop" }, id.clone())
-        });
-        let start = children.start.iter().map(|id| ("start", id.clone()));
-        stop.chain(start).collect()
+        let mut todo = named(rules, module);
+        let decided = rules.modules.get(module);
+        if let Some((decided, wanted)) = decided.and_then(|d| Some((d, d.inferred_children()?))) {
+            // Those that the plan names are stopped before, and started behind.
+            let at = todo.iter().take_while(|(word, _)| *word != "start").count();
+            todo.insert(at, ("renewed", renewed(&wanted, decided.renewal.old_exact)));
+        }
+        todo
     }
+}
+
+/// What the plan names.
+fn named(rules: &Ruleset, module: &Module) -> Todo {
+    let Some(decided) = rules.modules.get(module) else {
+        return Todo::new();
+    };
+    let children = &decided.children.value;
+    let stop = children.stopped().iter().map(|id| {
+        // Its specification is the new one already.
+        let again = children.started().contains(id);
+        (if again { "halt" } else { "stop" }, id.clone())
+    });
+    let start = children.started().iter().map(|id| ("start", id.clone()));
+    stop.chain(start).collect()
+}
+
+/// `#{start => all | none, stop => [Id] | none, restart => [Id] | none, tell => boolean}`.
+fn renewed(wanted: &Wanted<'_>, all_known: bool) -> Term {
+    let none = || Term::atom("none");
+    let restart = wanted
+        .restart
+        .map(|restart| ids(restart.iter().map(|(id, ..)| id)));
+    Term::map([
+        (
+            Term::atom("start"),
+            Term::atom(if wanted.starts { "all" } else { "none" }),
+        ),
+        (Term::atom("stop"), wanted.stop.map_or_else(none, ids)),
+        (Term::atom("restart"), restart.unwrap_or_else(none)),
+        // Otherwise what runs and is not specified was started by hand.
+        (Term::atom("tell"), Term::boolean(!all_known)),
+    ])
+}
+
+/// `#{start => [Id], stop => [Id], restart => [Id]}`: what is known, for a supervisor that has kept nothing.
+fn known(wanted: &Wanted<'_>) -> Term {
+    let restart = wanted.restart.unwrap_or_default().iter().map(|(id, ..)| id);
+    Term::map([
+        (Term::atom("start"), ids(wanted.start)),
+        (Term::atom("stop"), ids(wanted.stop.unwrap_or_default())),
+        (Term::atom("restart"), ids(restart)),
+    ])
+}
+
+fn ids<'a>(ids: impl IntoIterator<Item = &'a Term>) -> Term {
+    Term::list(ids.into_iter().cloned())
 }
 
 /// On the way back, once the old specifications are there again.
@@ -43,52 +87,45 @@ pub(super) fn down(rules: &Ruleset) -> impl Fn(&Module) -> Todo + '_ {
             return Todo::new();
         };
         let children = &decided.children.value;
-        let start = children.stop.iter().rev();
+        let start = children.stopped().iter().rev();
         let start = start.map(|id| ("start", id.clone()));
-        let forget = children.start.iter().rev();
-        let forget = forget.filter(|id| !children.stop.contains(id));
+        let forget = children.started().iter().rev();
+        let forget = forget.filter(|id| !children.stopped().contains(id));
+        let wanted = decided.inferred_children();
+        let inferred = wanted.map(|wanted| ("reinstated", known(&wanted)));
         start
+            .chain(inferred)
             .chain(forget.map(|id| ("forget", id.clone())))
             .collect()
     }
 }
 
-/// Back, before a window in which these modules are suspended: what is new is stopped. `added` leaves a child alone that
-/// the supervisor had before: constants in the beams do not tell that for certain.
-pub(super) fn before(
-    steps: &mut Vec<Step>,
-    changes: &ChangeSet,
-    rules: &Ruleset,
-    suspended: &[Module],
-) {
+/// Back, before a window in which these modules are suspended: what is new is stopped, in the code that it runs. A child
+/// that the supervisor had before is left alone: it knows that itself.
+pub(super) fn before(steps: &mut Vec<Step>, rules: &Ruleset, suspended: &[Module]) {
     let stop = |module: &Module| -> Todo {
         let Some(decided) = rules.modules.get(module) else {
             return Todo::new();
         };
-        let renewed = decided.class.value == Class::Supervisor
-            && matches!(decided.change.value, Change::Advanced(_));
-        let started = &decided.children.value.start;
+        let started = decided.children.value.started();
         let halt = started.iter().rev().map(|id| ("halt", id.clone()));
-        let seen = added(changes, module).into_iter();
-        let seen = seen.filter(|id| renewed && !started.contains(id));
-        halt.chain(seen.map(|id| ("added", id))).collect()
+        let renews = decided.renews() && !decided.renewal.is_empty();
+        let wanted = decided.inferred_children().unwrap_or_default();
+        let inferred = renews.then(|| ("revoked", known(&wanted)));
+        halt.chain(inferred).collect()
     };
     step(steps, suspended.iter().rev(), &stop);
 }
 
-/// The children that the constants of the new beam show, and those of the old one do not.
-fn added(changes: &ChangeSet, module: &Module) -> Vec<Term> {
-    let changed = changes.modules.get(module);
-    let both = changed.and_then(|c| Some((c.old.as_ref()?, c.new.as_ref()?)));
-    both.map_or_else(Vec::new, |(old, new)| {
-        let (old, new) = (specified(&old.bytes), specified(&new.bytes));
-        new.difference(&old).cloned().collect()
-    })
-}
-
 /// The end of a window: all go on, the supervisors of new children first, and those children before their callers.
 pub(super) fn resume(steps: &mut Vec<Step>, modules: Vec<Module>, todo: impl Fn(&Module) -> Todo) {
-    let starts = |module: &&Module| todo(module).iter().any(|(word, _)| *word == "start");
+    let starts = |module: &&Module| {
+        let starts = |(word, id): &(&str, Term)| match *word {
+            "renewed" => id.get("start").is_some_and(|start| start.is_atom("all")),
+            word => word == "start" || word == "reinstated",
+        };
+        todo(module).iter().any(starts)
+    };
     let (ahead, others): (Vec<&Module>, Vec<&Module>) = modules.iter().partition(starts);
     if ahead.is_empty() || others.is_empty() {
         let term = Term::tuple([Term::atom("resume"), atoms(&modules)]);
@@ -113,19 +150,33 @@ pub(super) fn outside(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, b
     let modules: Vec<&Module> = modules.collect();
     if back {
         let opposite = |module: &Module| {
-            let todo = up(rules)(module).into_iter().rev();
+            let todo = named(rules, module).into_iter().rev();
             let word = |word| if word == "start" { "stop" } else { "start" };
             todo.map(|(each, id)| (word(each), id)).collect()
         };
         step(steps, modules.into_iter().rev(), &opposite);
     } else {
-        step(steps, modules.into_iter(), &up(rules));
+        step(steps, modules.into_iter(), &|module| named(rules, module));
     }
 }
 
-/// All children at the end, for a script that OTP's release handler carries out.
+/// All children at the end, for a script that OTP's release handler carries out: what it changes in a supervisor nobody
+/// sees, so of what is inferred it is those that are known before.
 pub(super) fn all(steps: &mut Vec<Step>, rules: &Ruleset) {
-    step(steps, rules.modules.keys(), &up(rules));
+    let todo = |module: &Module| {
+        let mut todo = named(rules, module);
+        let decided = rules.modules.get(module);
+        if let Some(wanted) = decided.and_then(|decided| decided.inferred_children()) {
+            let stop = wanted.stop.unwrap_or_default().iter();
+            todo.extend(stop.map(|id| ("stop", id.clone())));
+            let restart = wanted.restart.unwrap_or_default().iter();
+            todo.extend(restart.clone().map(|(id, ..)| ("halt", id.clone())));
+            todo.extend(restart.map(|(id, ..)| ("start", id.clone())));
+            todo.extend(wanted.start.iter().map(|id| ("start", id.clone())));
+        }
+        todo
+    };
+    step(steps, rules.modules.keys(), &todo);
 }
 
 fn step<'a>(

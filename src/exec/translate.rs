@@ -147,6 +147,7 @@ impl Watch<'_, '_> {
                     self.died(dead);
                 }
                 self.children(failed.as_ref());
+                self.left_running(parts.get(2));
             }
             ("step_failed", Some(step)) => {
                 let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
@@ -200,6 +201,31 @@ impl Watch<'_, '_> {
             _ => {}
         }
         None
+    }
+
+    /// W423: children that the new init/1 does not have, which was not known when the upgrade was shown.
+    fn left_running(&mut self, info: Option<&Term>) {
+        let left = info.map_or(&[][..], |info| listed_under(info, "left"));
+        if left.is_empty() {
+            return;
+        }
+        let title = "children run on that their supervisor would not start again";
+        let mut told = Diagnostic::new(Code::W423, title);
+        told.notes = left
+            .iter()
+            .map(|entry| {
+                let id = entry.get("child").map(ToString::to_string);
+                format!(
+                    "{} of {}",
+                    id.unwrap_or_default(),
+                    in_words(entry, "supervisor")
+                )
+            })
+            .collect();
+        let told = told
+            .note("its new init/1 does not have them: they were started by hand, or it computes what it has")
+            .help("to stop one: supervisor:terminate_child(Sup, Id), supervisor:delete_child(Sup, Id)");
+        self.tell(Kind::Diagnostic(Box::new(told)));
     }
 
     /// Children that were not started or stopped.

@@ -98,7 +98,7 @@ fn way(changes: &ChangeSet, rules: &Ruleset, ranks: &Ranks, window: &[Low]) -> O
         .collect();
     let stood: Vec<Module> = suspended(window).cloned().collect();
     // A child is stopped in the code that it runs, before that goes.
-    children::before(&mut steps, changes, rules, &stood);
+    children::before(&mut steps, rules, &stood);
     if !stood.is_empty() {
         let term = suspend_term(&patience, ranks);
         push(&mut steps, StepKind::Suspend, stood.clone(), term);

@@ -10,6 +10,7 @@ mod calls;
 pub mod effects;
 mod known;
 mod reader;
+pub mod symbolic;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -50,6 +50,8 @@ pub struct RunningApp {
     pub vsn: String,
     /// Its modules, as its specification lists them.
     pub modules: Vec<Module>,
+    /// The applications that it needs to run, as its specification lists them.
+    pub needs: Vec<App>,
 }
 
 /// What is true of a node as a whole.
@@ -459,28 +461,33 @@ impl Ask<'_> {
             names.push(name.clone());
             versions.push(vsn.to_text().unwrap_or_default());
         }
+        let each = |key| std::iter::repeat_n(Term::atom(key), names.len());
+        let twice = names.iter().chain(&names);
         let args = vec![
             function("application", "get_key", 2),
-            Term::list(names.iter().cloned().map(Term::Atom)),
-            Term::List(vec![Term::atom("modules"); names.len()]),
+            Term::list(twice.cloned().map(Term::Atom)),
+            Term::list(each("modules").chain(each("applications"))),
         ];
         let keys = self.call("lists", "zipwith", args)?;
         let keys = keys.as_list().unwrap_or_default();
-        let apps = names
-            .into_iter()
-            .zip(versions)
-            .zip(keys)
-            .map(|((name, vsn), key)| {
-                let modules = match key.as_tuple() {
-                    Some([_, modules]) => modules.as_list().unwrap_or_default(),
-                    _ => &[],
-                };
-                let modules = modules
-                    .iter()
-                    .filter_map(|m| Some(Module::new(m.as_atom()?.as_str())))
-                    .collect();
-                (App::new(name.as_str()), RunningApp { vsn, modules })
-            });
+        let (modules, needs) = keys.split_at(keys.len() / 2);
+        let atoms = |key: &Term| -> Vec<Atom> {
+            let listed = key.as_tuple().and_then(|pair| pair.get(1)?.as_list());
+            let listed = listed.unwrap_or_default().iter();
+            listed.filter_map(|one| one.as_atom().cloned()).collect()
+        };
+        let keys = modules.iter().zip(needs);
+        let apps = names.iter().zip(versions).zip(keys);
+        let apps = apps.map(|((name, vsn), (modules, needs))| {
+            let modules = atoms(modules).into_iter();
+            let needs = atoms(needs).into_iter();
+            let running = RunningApp {
+                vsn,
+                modules: modules.map(|name| Module::new(name.as_str())).collect(),
+                needs: needs.map(|name| App::new(name.as_str())).collect(),
+            };
+            (App::new(name.as_str()), running)
+        });
         Ok(apps.collect())
     }
 }

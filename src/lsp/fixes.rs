@@ -118,7 +118,7 @@ impl Asked<'_> {
             (Code::W305 | Code::A308 | Code::W309 | Code::W310, Some(span)) => {
                 self.deletion(span).into_iter().collect()
             }
-            (Code::W307 | Code::W343, _) => self.addition(help).into_iter().collect(),
+            (Code::W307 | Code::W420 | Code::W421, _) => self.addition(help).into_iter().collect(),
             (_, Some(span)) => self.replacements(help, span),
             _ => Vec::new(),
         }

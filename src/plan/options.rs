@@ -118,7 +118,10 @@ pub fn attribute(word: &str, term: &Term) -> Result<(), &'static str> {
                 "`defer`, `soft`, `brutal`, `{wait, 2s}` or a pair of these",
             )
         }
-        "children" => (is_children(term), "`#{start => [Id], stop => [Id]}`"),
+        "children" => (
+            is_children(term),
+            "`#{start => [Id] or none, stop => [Id] or none}`",
+        ),
         "remove" => (is_word(&["true", "false"]), "`true` or `false`"),
         // E204 was told.
         _ => return Ok(()),
@@ -130,7 +133,8 @@ fn is_children(term: &Term) -> bool {
     let Term::Map(pairs) = term else { return false };
     !pairs.is_empty()
         && pairs.iter().all(|(key, ids)| {
-            (key.is_atom("start") || key.is_atom("stop")) && ids.as_list().is_some()
+            (key.is_atom("start") || key.is_atom("stop"))
+                && (ids.as_list().is_some() || ids.is_atom("none"))
         })
 }
 

@@ -60,7 +60,7 @@ pub const MODULE: &[Opt] = &[
     opt("change", "`soft`: suspended, not converted; `{advanced, Extra}`: `code_change` with this extra; `{convert, fun m:f/1}`: the state is mapped by a function of another module", &["soft"]),
     opt("timeout", "patience when suspending and converting: a duration or `infinity`", &["infinity", "default"]),
     opt("purge", "`defer` (the default: old code stays until the next upgrade), `soft`, `brutal` (ends processes), `{wait, D}`; or a pair, before and after the switch", &["defer", "soft", "brutal"]),
-    opt("children", "for supervisors: `#{start => [Id], stop => [Id]}`, children that are started and stopped when everybody has resumed", &[]),
+    opt("children", "for supervisors: `#{start => [Id], stop => [Id]}`, over what is inferred: children that are started and stopped; `none` for either", &[]),
     opt("remove", "`true`: the module is taken off the node, last of all", SWITCH),
 ];
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::children;
 use super::consult::{Document, consult};
 use super::error::{Refusal, ReleaseError};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
@@ -75,15 +76,25 @@ pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Res
     let changes = change_set(&new_app, beams(old)?, beams(new)?);
     let graph = build::build(&changes);
     let merged = merge::merge(&changes, &graph, &Manual::default());
-    let mut up = Vec::new();
+    let (mut up, mut down) = (Vec::new(), Vec::new());
     for step in high::high(&changes, &merged.rules) {
         let module = step.instruction.module();
         let deps = dependencies(&merged.rules.graph, module, deps);
+        let calls = children::calls(&changes, &merged.rules, module);
+        up.extend(calls.up.0);
+        let mut back = calls.down.0;
         // `{convert, F}` comes from plans only, and there is none.
-        up.extend(Instruction::from_high(&step.instruction).map(|i| i.with_deps(deps)));
+        if let Some(main) = Instruction::from_high(&step.instruction).map(|i| i.with_deps(deps)) {
+            back.push(mirrored(&main));
+            up.push(main);
+        }
+        up.extend(calls.up.1);
+        back.extend(calls.down.1);
+        down.push(back);
     }
-    let down = up.iter().rev().map(mirrored).collect();
+    let down = down.into_iter().rev().flatten().collect();
     let mut diagnostics = warnings(merged.diagnostics);
+    diagnostics.extend(children::advice(&changes, &merged.rules));
     diagnostics.extend(unlisted(&changes, &old_app, &new_app));
     let rules = merged.rules;
     Ok(Appup {

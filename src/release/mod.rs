@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod appup;
+mod children;
 pub mod consult;
 pub mod error;
 pub mod infer;

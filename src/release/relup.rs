@@ -14,6 +14,7 @@ use super::rel::{Member, Release};
 use crate::diag::{Code, Diagnostic};
 use crate::name::App;
 use crate::script::instruction::Instruction;
+use crate::script::removed;
 use crate::script::translate::{Application, Mode, Tie, translate_with};
 use crate::term::Term;
 
@@ -37,6 +38,8 @@ pub enum Warning {
     ErtsChanged([(Term, Term); 2]),
     /// An appup is for another version than its `.app` file.
     BadVsn(Term, Term),
+    /// An application is stopped while another one that needs it, and is stopped later, runs.
+    RemovedEarly(App, App),
     /// From a release before R15, the emulator is restarted last.
     PreR15,
 }
@@ -140,6 +143,7 @@ impl Maker<'_> {
             scripts.push(Script::generated(Term::atom("restart_emulator")));
         }
         let low = translated(mode, scripts, to, from, tie)?;
+        self.removed_early(&low, from);
         let low = match mode {
             Mode::Up => self.before_r15(low, &base.release),
             Mode::Down => low,
@@ -167,6 +171,32 @@ impl Maker<'_> {
             self.warnings.push(warning);
         }
         Ok(Some(script))
+    }
+
+    /// OTP removes applications in the order of the release file, whatever needs them.
+    fn removed_early(&mut self, low: &[Instruction], from: &Complete) {
+        let stopped: Vec<App> = low
+            .iter()
+            .filter_map(|instruction| match instruction {
+                Instruction::Apply(call)
+                    if call.module == "application" && call.function == "stop" =>
+                {
+                    let app = call.args.as_list()?.first()?.as_atom()?;
+                    Some(App::new(app.as_str()))
+                }
+                _ => None,
+            })
+            .collect();
+        let needs = |app: &App| {
+            let file = from.apps.iter().find(|file| file.name == *app);
+            file.map_or_else(Vec::new, |file| file.uses.clone())
+        };
+        for (needed, needing) in removed::misordered(&stopped, &needs) {
+            let warning = Warning::RemovedEarly(needed, needing);
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
     }
 
     /// A release handler older than R15 cannot restart the emulator first.
@@ -246,6 +276,9 @@ impl fmt::Display for Warning {
             Self::BadVsn(appup, app) => {
                 write!(f, "{{bad_vsn,{}}}", Term::tuple([appup.clone(), app.clone()]))
             }
+            Self::RemovedEarly(needed, needing) => {
+                write!(f, "{needed} is stopped before {needing}, which needs it")
+            }
             Self::PreR15 => f.write_str(
                 "Upgrade from an OTP version earlier than R15. New code should be compiled with the old emulator.",
             ),
@@ -267,6 +300,9 @@ impl Warning {
                 Code::W416,
                 format!("the appup is for version {appup}, its .app file says {app}"),
             ),
+            Self::RemovedEarly(needed, needing) => removed::too_early(needed, needing)
+                .note("OTP removes applications in the order in which the old release lists them")
+                .help(format!("list `{needing}` before `{needed}` in the old .rel file, or stop them by `apply` in an appup")),
             Self::PreR15 => Diagnostic::new(Code::W416, self.to_string()),
         }
     }

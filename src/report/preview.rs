@@ -11,7 +11,7 @@ use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
 use crate::plan::{Check, Failing, Hook, Plan, Rollback, When};
-use crate::rules::{Change, Class, Origin, Purge, Ruleset, Timeout};
+use crate::rules::{Change, Class, ModuleRules, Origin, Purge, Ruleset, Timeout};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
 use crate::script::lower::{By, Script};
@@ -199,28 +199,55 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
         let _ = writeln!(out, "       {what}{within}");
     }
     if let Some(rules) = shown.rules.modules.get(module) {
-        let children = &rules.children.value;
-        for id in &children.stop {
-            let word = if children.start.contains(id) {
-                "restart"
-            } else {
-                "stop"
-            };
-            let _ = writeln!(
-                out,
-                "       {word} child {id} before those that call it are resumed"
-            );
+        children(out, rules, style);
+    }
+}
+
+/// What becomes of a supervisor's children.
+fn children(out: &mut String, rules: &ModuleRules, style: Style) {
+    let plan = &rules.children.value;
+    let mut line = |word: &str, id: &dyn std::fmt::Display, why: &str| {
+        let why = match why {
+            "" => String::new(),
+            why => format!("  {}", faint(style, why)),
+        };
+        let _ = writeln!(
+            out,
+            "       {word} child {id} before those that call it are resumed{why}"
+        );
+    };
+    for id in plan.stopped() {
+        let again = plan.started().contains(id);
+        line(if again { "restart" } else { "stop" }, id, "");
+    }
+    for id in plan.started() {
+        if !plan.stopped().contains(id) {
+            line("start", id, "");
         }
-        for id in children
-            .start
-            .iter()
-            .filter(|id| !children.stop.contains(id))
-        {
-            let _ = writeln!(
-                out,
-                "       start child {id} before those that call it are resumed"
-            );
-        }
+    }
+    let Some(wanted) = rules.inferred_children() else {
+        return;
+    };
+    for id in wanted.stop.unwrap_or_default() {
+        line("stop", id, "its new init/1 no longer has it");
+    }
+    for (id, was, is) in wanted.restart.unwrap_or_default() {
+        line(
+            "restart",
+            id,
+            &format!("a server of {is}, no longer of {was}"),
+        );
+    }
+    for id in wanted.start {
+        line("start", id, "only its new init/1 has it");
+    }
+    if wanted.starts && !rules.renewal.exact {
+        let why = "its init/1 computes them, which the node does when it is renewed";
+        let _ = writeln!(
+            out,
+            "       start what else is new among its children  {}",
+            faint(style, why)
+        );
     }
 }
 

@@ -1,33 +1,43 @@
-//! Children that a supervisor's new version adds or no longer has: W343, and what the plan's `children` may say.
+//! What becomes of a supervisor's children: those that only its new `init/1` specifies are started, those that it has no
+//! longer are stopped, as a restart would have it; the plan's `children` overrules.
 //!
-//! Renewing its specifications neither starts nor stops anybody (that is OTP's rule), and nobody can ask the new
-//! `init/1` without running it. What stands in both beams as constants is compared instead; the plan decides.
+//! Renewing its specifications starts and stops nobody (that is OTP's rule). What the new ones are is known for certain in
+//! the supervisor only, once it is converted; what the code tells is what the preview shows, and nothing is stopped that
+//! was not shown.
 
-use std::collections::BTreeSet;
-
-use super::{Change, Class, Origin, Ruleset};
+use super::{Change, Class, ModuleRules, Origin, Ruleset};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::change::ChangeSet;
-use crate::facts::children::specified;
+use crate::facts::change::{Beam, ChangeSet, Changed};
+use crate::facts::children::{Child, Listed, Specified, listed, specified};
 use crate::name::Module;
 use crate::term::Term;
 
-/// What the plan says about a supervisor's children.
+/// What the plan says about a supervisor's children; `None` where it leaves that to inference.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Children {
-    /// Identifiers of children that are started after the upgrade, in this order.
-    pub start: Vec<Term>,
+    /// Identifiers of children that are started, in this order.
+    pub start: Option<Vec<Term>>,
     /// Identifiers of children that are stopped and forgotten before that.
-    pub stop: Vec<Term>,
+    pub stop: Option<Vec<Term>>,
 }
 
 impl Children {
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
-        self.start.is_empty() && self.stop.is_empty()
+        self.start.is_none() && self.stop.is_none()
     }
 
-    /// Reads `#{start => [Id], stop => [Id]}`.
+    /// The children that the plan starts.
+    pub fn started(&self) -> &[Term] {
+        self.start.as_deref().unwrap_or_default()
+    }
+
+    /// The children that the plan stops.
+    pub fn stopped(&self) -> &[Term] {
+        self.stop.as_deref().unwrap_or_default()
+    }
+
+    /// Reads `#{start => [Id] | none, stop => [Id] | none}`.
     pub fn read(term: &Term) -> Option<Self> {
         let Term::Map(pairs) = term else { return None };
         let known = |key: &Term| key.is_atom("start") || key.is_atom("stop");
@@ -35,14 +45,166 @@ impl Children {
             return None;
         }
         let list = |key: &str| match term.get(key) {
-            None => Some(Vec::new()),
-            Some(ids) => ids.as_list().map(<[Term]>::to_vec),
+            None => Some(None),
+            Some(word) if word.is_atom("none") => Some(Some(Vec::new())),
+            Some(ids) => ids.as_list().map(|ids| Some(ids.to_vec())),
         };
         Some(Self {
             start: list("start")?,
             stop: list("stop")?,
         })
     }
+}
+
+/// How the children of a supervisor differ between its versions, as far as the code tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Renewal {
+    /// Identifiers that only the new `init/1` has, in the order in which it starts them.
+    pub start: Vec<Term>,
+    /// Identifiers that the new `init/1` has no longer.
+    pub stop: Vec<Term>,
+    /// The same identifier for another server: it, and the modules before and after.
+    pub restart: Vec<(Term, Module, Module)>,
+    /// Those that are started otherwise than the ones that run, which go on.
+    pub held: Vec<Term>,
+    /// The modules of the children that are stopped or started anew.
+    pub ended: Vec<Module>,
+    /// Whether this is all, whatever the node says.
+    pub exact: bool,
+    /// Whether everything that the running version specifies is known.
+    pub old_exact: bool,
+}
+
+impl Default for Renewal {
+    fn default() -> Self {
+        Self {
+            start: Vec::new(),
+            stop: Vec::new(),
+            restart: Vec::new(),
+            held: Vec::new(),
+            ended: Vec::new(),
+            exact: true,
+            old_exact: true,
+        }
+    }
+}
+
+impl Renewal {
+    /// Whether there is certainly nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.exact && self.start.is_empty() && self.stop.is_empty() && self.restart.is_empty()
+    }
+}
+
+/// What the plan leaves to inference, of one supervisor.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted<'a> {
+    /// Whether the children that are new are started: those known before, and those that the node computes.
+    pub starts: bool,
+    /// Those known before.
+    pub start: &'a [Term],
+    /// Those that are stopped; `None`: the plan says which.
+    pub stop: Option<&'a [Term]>,
+    /// Those that are started anew; `None`: the plan says which.
+    pub restart: Option<&'a [(Term, Module, Module)]>,
+}
+
+impl ModuleRules {
+    /// Whether the specifications of its supervisors are renewed.
+    pub fn renews(&self) -> bool {
+        self.class.value == Class::Supervisor && matches!(self.change.value, Change::Advanced(_))
+    }
+
+    /// What is inferred about children and not overruled; `None` when there is nothing to do.
+    pub fn inferred_children(&self) -> Option<Wanted<'_>> {
+        let (renewal, plan) = (&self.renewal, &self.children.value);
+        if !self.renews() || renewal.is_empty() {
+            return None;
+        }
+        let (starts, stops) = (plan.start.is_none(), plan.stop.is_none());
+        let wanted = Wanted {
+            starts,
+            start: if starts { &renewal.start } else { &[] },
+            stop: stops.then_some(&renewal.stop[..]),
+            restart: (starts && stops).then_some(&renewal.restart[..]),
+        };
+        let open = !renewal.exact && (starts || stops);
+        let known = !wanted.start.is_empty()
+            || wanted.stop.is_some_and(|ids| !ids.is_empty())
+            || wanted.restart.is_some_and(|ids| !ids.is_empty());
+        (open || known).then_some(wanted)
+    }
+}
+
+/// How the children of a module differ, should it be a supervisor.
+pub(super) fn renewal(changes: &ChangeSet, module: &Module, changed: &Changed) -> Renewal {
+    let (Some(_), Some(_)) = (&changed.loaded, &changed.new) else {
+        return Renewal::default();
+    };
+    let changed = |module: &Module| changes.modules.get(module);
+    let new = specified(module, &|module| {
+        changed(module)?.new.as_ref().map(|beam| &*beam.bytes)
+    });
+    let old = specified(module, &|module| {
+        changed(module)?.old.as_ref().map(|beam| &*beam.bytes)
+    });
+    if changes.modules[module].old.is_none() {
+        // What runs is not known: only the node can tell what is new.
+        return Renewal {
+            exact: false,
+            old_exact: false,
+            ..Renewal::default()
+        };
+    }
+    difference(&old, &new)
+}
+
+/// How two versions differ.
+pub(crate) fn difference(old: &Specified, new: &Specified) -> Renewal {
+    let mut found = Renewal {
+        // A supervisor that is started again might answer `ignore`; one that runs keeps what it has then.
+        exact: old.exact && new.exact && !new.ignores,
+        old_exact: old.exact,
+        ..Renewal::default()
+    };
+    for child in &new.children {
+        match old.get(&child.id) {
+            None => found.start.push(child.id.clone()),
+            Some(before) => match another(before, child) {
+                Some((was, is)) => found.restart.push((child.id.clone(), was, is)),
+                None if is_held(before, child) => found.held.push(child.id.clone()),
+                None => {}
+            },
+        }
+    }
+    if !new.ignores {
+        let gone = old
+            .children
+            .iter()
+            .filter(|child| new.get(&child.id).is_none());
+        found.stop = gone.map(|child| child.id.clone()).collect();
+    }
+    let ended = |child: &&Child| {
+        let restarted = found.restart.iter().any(|(id, ..)| *id == child.id);
+        restarted || found.stop.contains(&child.id)
+    };
+    let ended = old.children.iter().filter(ended);
+    let modules = ended.flat_map(|child| child.module.iter().chain(child.modules.iter().flatten()));
+    found.ended = modules.cloned().collect();
+    found
+}
+
+/// The modules of two servers under one identifier: what starts them differs, and what they run.
+fn another(old: &Child, new: &Child) -> Option<(Module, Module)> {
+    let (was, is) = (old.module.as_ref()?, new.module.as_ref()?);
+    let (before, after) = (old.modules.as_ref()?, new.modules.as_ref()?);
+    let shared = before.iter().any(|module| after.contains(module));
+    (was != is && !shared).then(|| (was.clone(), is.clone()))
+}
+
+/// Whether the one that runs was started otherwise than it would be now.
+fn is_held(old: &Child, new: &Child) -> bool {
+    matches!((&old.start, &new.start), (Some(old), Some(new)) if old != new)
 }
 
 /// What is to be said about the children of the supervisors of an upgrade.
@@ -56,32 +218,136 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             }
             continue;
         }
-        if decided.change.value == Change::Soft && !children.value.is_empty() {
+        if !decided.renews() && !children.value.is_empty() {
             let told = misplaced(module, &children.origin)
                 .note("with `change => soft` its specifications are not renewed");
             said.push(told);
             continue;
         }
-        let Some(changed) = changes.modules.get(module) else {
-            continue;
+        let running = changes
+            .modules
+            .get(module)
+            .is_some_and(|changed| changed.processes > 0);
+        if decided.renews() && running {
+            of_supervisor(module, decided, &mut said);
+        }
+    }
+    of_applications(changes, &mut said);
+    said
+}
+
+/// What the modules of applications list themselves, which no supervisor of the upgrade specifies.
+fn of_applications(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
+    for (module, changed) in &changes.modules {
+        let is_application = |beam: &Beam| {
+            let mut behaviours = beam.facts.behaviours.iter();
+            behaviours.any(|b| matches!(b.as_str(), "application" | "Elixir.Application"))
         };
         let (Some(old), Some(new)) = (&changed.old, &changed.new) else {
             continue;
         };
-        let (old, new) = (specified(&old.bytes), specified(&new.bytes));
-        let unsaid = |ids: &BTreeSet<Term>, others: &BTreeSet<Term>, named: &[Term]| -> Vec<Term> {
-            ids.difference(others)
-                .filter(|id| !named.contains(id))
-                .cloned()
-                .collect()
-        };
-        let added = unsaid(&new, &old, &children.value.start);
-        let removed = unsaid(&old, &new, &children.value.stop);
-        if !added.is_empty() || !removed.is_empty() {
-            said.push(unsettled(module, &added, &removed));
+        if !is_application(old) || !is_application(new) {
+            continue;
+        }
+        let beams = |module: &Module| changes.modules.get(module);
+        let old = listed(module, &|module| {
+            beams(module)?.old.as_ref().map(|beam| &*beam.bytes)
+        });
+        let new = listed(module, &|module| {
+            beams(module)?.new.as_ref().map(|beam| &*beam.bytes)
+        });
+        if let (Some(old), Some(new)) = (old, new) {
+            said.extend(relisted(module, &old, &new));
         }
     }
-    said
+}
+
+/// W424: the list of an application's own supervisor differs.
+fn relisted(module: &Module, old: &Listed, new: &Listed) -> Option<Diagnostic> {
+    let only = |one: &Listed, other: &Listed| -> Vec<(Term, Option<Term>)> {
+        let has = |id: &Term| other.children.iter().any(|(child, _)| child.id == *id);
+        let only = one.children.iter().filter(|(child, _)| !has(&child.id));
+        only.map(|(child, item)| (child.id.clone(), item.clone()))
+            .collect()
+    };
+    let (added, gone) = (only(new, old), only(old, new));
+    let dropped = if new.exact { &gone[..] } else { &[] };
+    if added.is_empty() && dropped.is_empty() {
+        return None;
+    }
+    let title =
+        format!("the children that `{module}` starts differ, and none is started or stopped");
+    let mut told = Diagnostic::new(Code::W424, title);
+    if !added.is_empty() {
+        told = told.note(format!("new: {}", list(added.iter().map(|(id, _)| id))));
+    }
+    if !dropped.is_empty() {
+        told = told.note(format!("gone: {}", list(dropped.iter().map(|(id, _)| id))));
+    }
+    told = told.note("its start/2 is run when the application starts, and its supervisor keeps what it was given then");
+    let Some(name) = &new.name else {
+        return Some(
+            told.help("start and stop them by supervisor:start_child/2 and terminate_child/2"),
+        );
+    };
+    let mut lines: Vec<String> = Vec::new();
+    let call = |module: &str, function: &str, argument: &Term| {
+        format!(
+            "insert {{apply, {{{module}, {function}, [{name}, {argument}]}}}} at end because \"…\"."
+        )
+    };
+    for (id, _) in dropped {
+        lines.push(call("supervisor", "terminate_child", id));
+        lines.push(call("supervisor", "delete_child", id));
+    }
+    for (_, item) in &added {
+        let item = item.as_ref();
+        lines.extend(item.map(|item| call("'Elixir.Supervisor'", "start_child", item)));
+    }
+    Some(match lines.is_empty() {
+        true => told.help(format!(
+            "start them by 'Elixir.Supervisor':start_child({name}, …)"
+        )),
+        false => told.help(lines.join("\n")),
+    })
+}
+
+fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnostic>) {
+    let (renewal, plan) = (&decided.renewal, &decided.children.value);
+    let unsaid = |ids: &[Term], said: Option<&Vec<Term>>| -> Vec<Term> {
+        // `none` says it of all.
+        let Some(named) = said.filter(|named| !named.is_empty()) else {
+            return Vec::new();
+        };
+        let others = ids.iter().filter(|id| !named.contains(id));
+        others.cloned().collect()
+    };
+    let added = unsaid(&renewal.start, plan.start.as_ref());
+    let removed = unsaid(&renewal.stop, plan.stop.as_ref());
+    if !added.is_empty() || !removed.is_empty() {
+        said.push(unsettled(module, &added, &removed));
+    }
+    let wanted = decided.inferred_children().unwrap_or_default();
+    let (stop, restart) = (
+        wanted.stop.unwrap_or_default(),
+        wanted.restart.unwrap_or_default(),
+    );
+    if !stop.is_empty() || !restart.is_empty() {
+        said.push(stopped(module, stop, restart));
+    }
+    let named = |id: &&Term| plan.started().contains(id) && plan.stopped().contains(id);
+    let held: Vec<&Term> = renewal.held.iter().filter(|id| !named(id)).collect();
+    if !held.is_empty() {
+        let ids = list(held.iter().copied());
+        let help = format!(
+            "module {module} #{{children => #{{start => [{ids}], stop => [{ids}]}}}} because \"…\"."
+        );
+        let told = goes_on(module, &held);
+        said.push(
+            told.note("to start them anew in the upgrade, the plan says so")
+                .help(help),
+        );
+    }
 }
 
 fn misplaced(module: &Module, origin: &Origin) -> Diagnostic {
@@ -95,24 +361,51 @@ fn misplaced(module: &Module, origin: &Origin) -> Diagnostic {
     }
 }
 
+/// Identifiers with commas between them.
+pub fn list<'a>(ids: impl IntoIterator<Item = &'a Term>) -> String {
+    let ids: Vec<String> = ids.into_iter().map(ToString::to_string).collect();
+    ids.join(", ")
+}
+
+/// W343: the plan names some of them.
 fn unsettled(module: &Module, added: &[Term], removed: &[Term]) -> Diagnostic {
-    let list = |ids: &[Term]| {
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        ids.join(", ")
-    };
-    let title = format!("the children of `{module}` differ, and nobody starts or stops them");
+    let title = format!("the plan leaves out children of `{module}`");
     let mut told = Diagnostic::new(Code::W343, title);
-    let mut wanted = Vec::new();
     if !added.is_empty() {
         told = told.note(format!("new, would not be started: {}", list(added)));
-        wanted.push(format!("start => [{}]", list(added)));
     }
     if !removed.is_empty() {
         told = told.note(format!("gone, would go on running: {}", list(removed)));
-        wanted.push(format!("stop => [{}]", list(removed)));
     }
-    told.help(format!(
-        "module {module} #{{children => #{{{}}}}} because \"…\".",
-        wanted.join(", ")
-    ))
+    told.help(
+        "name them too, or leave `start` or `stop` out of `children`: then it is inferred; `none` says that it is meant",
+    )
+}
+
+/// W420: what ends.
+fn stopped(module: &Module, stop: &[Term], restart: &[(Term, Module, Module)]) -> Diagnostic {
+    let title = format!("children of `{module}` are stopped");
+    let mut told = Diagnostic::new(Code::W420, title);
+    if !stop.is_empty() {
+        let text = format!("its new init/1 no longer has {}", list(stop));
+        told = told.note(text);
+    }
+    for (id, was, is) in restart {
+        let text =
+            format!("{id} was a server of {was}, and is one of {is} now: it is started anew");
+        told = told.note(text);
+    }
+    told.note("a restart would come to the same; the states of these children are lost")
+        .note("to let them go on, the plan says so")
+        .help(format!(
+            "module {module} #{{children => #{{stop => none}}}} because \"…\"."
+        ))
+}
+
+/// W421: what holds later.
+pub(crate) fn goes_on(module: &Module, held: &[&Term]) -> Diagnostic {
+    let ids = list(held.iter().copied());
+    let title = format!("children of `{module}` go on with the arguments of before: {ids}");
+    Diagnostic::new(Code::W421, title)
+        .note("the new start function or arguments hold from their next start")
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Children, Class, Kind, ModuleRules, Purge, Ruled, Timeout};
+use super::children::renewal;
+use super::{Change, Children, Class, Kind, ModuleRules, Purge, Renewal, Ruled, Timeout};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{ChangeSet, Changed};
 use crate::facts::natures::{Behaves, Runs, declared};
@@ -15,11 +16,11 @@ pub fn infer(changes: &ChangeSet) -> BTreeMap<Module, ModuleRules> {
     changes
         .modules
         .iter()
-        .map(|(module, changed)| (module.clone(), rules(changes, changed)))
+        .map(|(module, changed)| (module.clone(), rules(changes, module, changed)))
         .collect()
 }
 
-fn rules(changes: &ChangeSet, changed: &Changed) -> ModuleRules {
+fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules {
     let (class, change) = match &changed.new {
         Some(new) => {
             let class = class(changes, changed, &new.facts);
@@ -31,6 +32,10 @@ fn rules(changes: &ChangeSet, changed: &Changed) -> ModuleRules {
             Ruled::default(Change::Soft),
         ),
     };
+    let renewal = match class.value {
+        Class::Supervisor => renewal(changes, module, changed),
+        _ => Renewal::default(),
+    };
     ModuleRules {
         class,
         change,
@@ -39,6 +44,7 @@ fn rules(changes: &ChangeSet, changed: &Changed) -> ModuleRules {
         pre_purge: Ruled::default(Purge::Defer),
         post_purge: Ruled::default(Purge::Defer),
         children: Ruled::default(Children::default()),
+        renewal,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::manual::{Attribute, EdgeRule, Manual, Selection, Source};
-use super::{Change, Class, Cycle, ModuleRules, Origin, Ruled, Ruleset, infer, removal};
+use super::{Change, Class, Cycle, ModuleRules, Origin, Ruled, Ruleset, children, infer, removal};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
 use crate::graph::{Edge, Graph, Reason};
@@ -32,6 +32,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     let mut graph = graph.without(&gone);
     merge_edges(&mut graph, manual, &mut said);
     merge_attributes(&mut modules, manual, &mut said);
+    renewals(changes, &mut modules);
     removed(changes, &mut modules, manual);
     conversions_exist(changes, &modules, &mut said);
     let mut rings = contradictions(&graph, &mut said);
@@ -330,6 +331,19 @@ fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
         Attribute::Children(children) => rules.children = ruled(children.clone(), origin),
         // Decided before the facts were complete: what goes has no new version.
         Attribute::Remove(_) => {}
+    }
+}
+
+/// Modules that only the plan calls supervisors.
+fn renewals(changes: &ChangeSet, modules: &mut BTreeMap<Module, ModuleRules>) {
+    for (module, rules) in modules {
+        let by_plan = matches!(rules.class.origin, Origin::Plan { .. });
+        if let Some(changed) = changes.modules.get(module)
+            && by_plan
+            && rules.class.value == Class::Supervisor
+        {
+            rules.renewal = children::renewal(changes, module, changed);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::facts::moves::Move;
 use crate::facts::specs::EnvChange;
-pub use children::Children;
+pub use children::{Children, Renewal};
 
 use crate::diag::Span;
 use crate::graph::Graph;
@@ -159,8 +159,10 @@ pub struct ModuleRules {
     pub pre_purge: Ruled<Purge>,
     /// After the switch: what of the code just replaced.
     pub post_purge: Ruled<Purge>,
-    /// For a supervisor: whom to start and to stop.
+    /// For a supervisor: which children the plan starts and stops.
     pub children: Ruled<Children>,
+    /// For a supervisor: how its children differ between the versions.
+    pub renewal: Renewal,
 }
 
 /// A `cycle` statement as far as it concerns this upgrade.

@@ -99,7 +99,16 @@ pub(super) fn advice(
         let app = changed.app.as_ref();
         let app = app.and_then(|app| rules.removed_apps.get(app));
         // Its processes end with the application.
-        let running = if app.is_some() { 0 } else { changed.processes };
+        let stopped = rules.modules.values().any(|supervisor| {
+            let wanted = supervisor.inferred_children();
+            let ends = wanted.is_some_and(|wanted| wanted.stop.is_some());
+            ends && supervisor.renewal.ended.contains(&gone.module)
+        });
+        let running = if app.is_some() || stopped {
+            0
+        } else {
+            changed.processes
+        };
         said.extend(in_use(gone, changed, changes, running).map(at));
         if !deletes && !matches!(gone.how, GoneHow::File(_)) {
             let title = format!("`{}` is removed from memory, its file stays", gone.module);

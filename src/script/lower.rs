@@ -1,11 +1,12 @@
 //! From high-level to low-level instructions, in the windows that the plan wants.
 //!
 //! A window is what lies between suspending and resuming. A single one (the default): all servers concerned are
-//! suspended (callers first), *all* modules are switched at one instant, states are converted (dependencies first),
-//! everybody is resumed (dependencies first). A cycle costs nothing, no process ever sees a mix, and going back is
-//! exact, because nobody has run in between. Modules that go are deleted last of all, when everybody runs the new code and
-//! nobody needs them any more. Several (`minimal`): the same for each set of modules that must change
-//! together, one after the other. `otp`: what `systools_rc` makes of the same instructions ([`super::otp`]).
+//! suspended (callers first), *all* modules are switched at one instant, states are converted (supervisors first, as the
+//! application boots, then dependencies first), everybody is resumed (dependencies first). A cycle costs nothing, no
+//! process ever sees a mix, and going back is exact, because nobody has run in between. Modules that go are deleted last
+//! of all, when everybody runs the new code and nobody needs them any more. Several (`minimal`): the same for each set of
+//! modules that must change together, one after the other. `otp`: what `systools_rc` makes of the same instructions
+//! ([`super::otp`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -248,17 +249,20 @@ fn window(rules: &Ruleset, ranks: &Ranks, high: &[&HighStep], low: &mut Vec<Low>
             low.push(Low::Load { module, pre, post });
         }
     }
-    let conversions: Vec<_> = high
-        .iter()
-        .filter_map(|step| match &step.instruction {
-            High::Update {
-                change: Change::Soft,
-                ..
-            } => None,
-            High::Update { module, change, .. } => Some((module.clone(), change.clone())),
-            _ => None,
-        })
-        .collect();
+    let conversions = high.iter().filter_map(|step| match &step.instruction {
+        High::Update {
+            change: Change::Soft,
+            ..
+        } => None,
+        High::Update { module, change, .. } => Some((module.clone(), change.clone())),
+        _ => None,
+    });
+    // As the application boots: a supervisor's init/1, which may make what its children use, before these, and the
+    // supervisor that starts another one first.
+    let (mut conversions, others): (Vec<_>, Vec<_>) =
+        conversions.partition(|(module, _)| rules.modules[module].renews());
+    conversions.reverse();
+    conversions.extend(others);
     if !conversions.is_empty() {
         low.push(Low::CodeChange {
             down: false,

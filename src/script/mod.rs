@@ -15,6 +15,7 @@ mod merge;
 pub mod otp;
 pub mod read;
 pub mod release_handler;
+pub mod removed;
 pub mod translate;
 
 use crate::name::{App, Module};

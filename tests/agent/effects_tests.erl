@@ -9,6 +9,7 @@
 tests() -> [specs_undone_exactly, specs_put_back, specs_of_a_restarted_one, specs_twice_there_and_back, dynamic_flags_put_back, specs_interpreted,
             table_undone, table_not_undone, table_one_way, table_half_way, table_untouched, table_kept_on_the_way_back,
             child_before_its_callers, slow_child_keeps_nobody_waiting, child_restarted, child_stopped_in_its_own_code,
+            inferred_children_there_and_back, inferred_of_one_restarted, inferred_undone, inferred_interpreted,
             stopped_child_is_started_again, child_that_stays_is_no_return, children_executor_killed].
 
 %% ---------------------------------------------------------------------------------------------------------------
@@ -298,6 +299,83 @@ child_stopped_in_its_own_code() ->
     [{a, true}] = children(S),
     {1, 1} = ask(C),
     exit(C, kill),
+    done_with(S).
+
+%% What only the supervisor knows: children that are new in its specifications are started, those that the new init/1 is
+%% without stopped where they were shown; another server of the same name is started anew. Back again all of it.
+renewed(Stop, Restart) -> {children, [{renewed, t_es, #{start => all, stop => Stop, restart => Restart, tell => true}}]}.
+known(Start, Stop) -> #{start => Start, stop => Stop, restart => [moved]}.
+
+back_renewed(Start, Stop) ->
+    [{1, {children, [{revoked, t_es, known(Start, Stop)}]}}, {2, {suspend, [[{t_es, default}]]}}, {3, {load, [t_es]}},
+     {4, {code_change, down, [{t_es, {advanced, extra}}]}}, {5, {resume, [t_es]}}, {6, {children, [{reinstated, t_es, known(Start, Stop)}]}}].
+
+other_server() ->
+    load(compile("-module(t_x). -export([start_link/1,init/1,handle_call/3,handle_cast/2]). "
+                 "start_link(X) -> gen_server:start_link(t_x,X,[]). init(X) -> {ok,X}. handle_call(_,_,S) -> {reply,S,S}. handle_cast(_,S) -> {noreply,S}.")).
+
+inferred() ->
+    other_server(),
+    {sup(1, "intensity => 1", [child("a", "modules => [t_w]"), child("gone", "modules => dynamic"), child("kept"),
+                               "#{id => moved,start => {t_w,start,[m]}}"]),
+     sup(2, "intensity => 2", ["#{id => n1,start => {t_x,start_link,[a]}}", child("a", "modules => [t_w]"),
+                               "#{id => moved,start => {t_x,start_link,[m]}}", "#{id => n2,start => {t_x,start_link,[a]}}"])}.
+
+inferred_there_and_back(More) ->
+    {V1, V2} = inferred(),
+    log(),
+    load(compile("-module(t_w). -export([start/1,init/1,handle_call/3,handle_cast/2]). start(X) -> gen_server:start_link(t_w,X,[]). "
+                 "init(X) -> {ok,X}. handle_call(_,_,S) -> {reply,S,S}. handle_cast(_,S) -> {noreply,S}.")),
+    load(V1),
+    {ok, S} = supervisor:start_link(t_es, x),
+    {ok, Hand} = supervisor:start_child(S, #{id => by_hand, start => {t_w, start, [by_hand]}}),
+    {A, Kept, M} = {pid(a, S), pid(kept, S), pid(moved, S)},
+    {State, Order} = {sys:get_state(S), supervisor:which_children(S)},
+    Steps = window([t_es], []) ++ [{5, renewed([gone, no_such_child], [moved])}],
+    {new, _, Es} = upgrade(supervised([module(V2, V1)], Steps, More)),
+    [#{failed := [], started := Started, stopped := Stopped, left := Left}] = [I || {step_finished, 5, _, I} <- Es],
+    {[n1, moved, n2], [gone, moved]} = {[Id || #{child := Id} <- Started], [Id || #{child := Id} <- Stopped]},
+    [by_hand, kept] = lists:sort([Id || #{child := Id} <- Left]),
+    [{a, true}, {by_hand, true}, {kept, true}, {moved, true}, {n1, true}, {n2, true}] = children(S),
+    {A, Hand, Kept, true} = {pid(a, S), pid(by_hand, S), pid(kept, S), pid(moved, S) =/= M},
+    %% Nothing of ours is left in the specifications.
+    {ok, #{modules := [t_w]}} = supervisor:get_childspec(S, a),
+    {ok, #{modules := [t_w]}} = supervisor:get_childspec(S, by_hand),
+    {2, [[gen_server], [t_w], [t_w], [t_x], [t_x], [t_x]]} =
+        {count(init), lists:sort([Mods || {_, _, _, Mods} <- supervisor:which_children(S)])},
+    {old, _, _} = upgrade(supervised([module(V1, V2)], back_renewed([n1, n2], [gone]), More#{goal => old})),
+    Ids = [{Id, Mods} || {Id, _, _, Mods} <- Order],
+    Ids = [{Id, Mods} || {Id, P, _, Mods} <- supervisor:which_children(S), is_pid(P)],
+    {A, Hand, Kept, 2} = {pid(a, S), pid(by_hand, S), pid(kept, S), count(init)},
+    true = setelement(4, State, x) =:= setelement(4, sys:get_state(S), x),
+    [] = kept(S),
+    done_with(S).
+
+inferred_there_and_back() -> inferred_there_and_back(#{}).
+inferred_children_there_and_back() -> inferred_there_and_back().
+inferred_interpreted() -> inferred_there_and_back(#{interpret => true}).
+
+%% Restarted since: it has kept nothing, and what the client knows holds.
+inferred_of_one_restarted() ->
+    other_server(),
+    {V1, V2} = {sup(1, "intensity => 1", [child("a"), child("gone")]), sup(2, "intensity => 2", [child("a"), child("n")])},
+    S = begin_with(V2),
+    {old, _, _} = upgrade(supervised([module(V1, V2)], back_renewed([n, other], [gone, another]), #{goal => old})),
+    [{a, true}, {gone, true}, {n, false}] = children(S),
+    done_with(S).
+
+%% One that does not start is said; a later window fails: all is as it was.
+inferred_undone() ->
+    other_server(),
+    V1 = sup(1, "intensity => 1", [child("a"), child("gone")]),
+    V2 = sup(2, "intensity => 2", ["#{id => never,start => {t_nothing,start_link,[]}}", child("a"), child("n")]),
+    S = begin_with(V1),
+    {A, State} = {pid(a, S), sys:get_state(S)},
+    Steps = window([t_es], []) ++ [{5, renewed([gone], [])}, {6, {apply, {erlang, error, [no]}}}],
+    {old, _, Es} = upgrade(supervised([module(V2, V1)], Steps, #{back => [[{Id + 10, Step} || {Id, Step} <- back_renewed([n, never], [gone])]]})),
+    [[#{child := never, what := start}]] = [F || {step_finished, 5, _, #{failed := F}} <- Es],
+    {[{a, true}, {gone, true}], A} = {children(S), pid(a, S)},
+    true = setelement(4, State, x) =:= setelement(4, sys:get_state(S), x),
     done_with(S).
 
 %% The way back is given up before its switch: what it has stopped runs again.

@@ -184,6 +184,39 @@ fn a38_another_run_time_system() {
     assert!(said.contains("W416"), "{said}");
 }
 
+/// OTP removes applications as the old release lists them, whatever needs them: the relup is the same, and it is said.
+#[test]
+fn removed_against_the_order_of_dependencies() {
+    let site = upgraded("{\"2\",[{\"1\",[]}],[{\"1\",[]}]}.\n");
+    site.app("floor", "1", "[f1]", "[]")
+        .app("wall", "1", "[w1]", "[floor]")
+        .app("roof", "1", "[r1]", "[wall]")
+        .release(
+            "old",
+            "13",
+            "{floor,\"1\"},{wall,\"1\"},{roof,\"1\"},{a,\"1\"}",
+        );
+    let relup = site.both().expect("fine");
+    assert!(relup.contains("stop,[floor]"), "{relup}");
+    let said = String::from_utf8(site.relup(&[]).stderr).expect("text");
+    for text in [
+        "W416",
+        "`floor` is stopped while `wall`, which needs it, still runs",
+        "`wall` is stopped while `roof`",
+    ] {
+        assert!(said.contains(text), "{said}");
+    }
+    assert!(!said.contains("`roof` is stopped"), "{said}");
+    site.release(
+        "old",
+        "13",
+        "{roof,\"1\"},{wall,\"1\"},{floor,\"1\"},{a,\"1\"}",
+    );
+    site.both().expect("fine");
+    let said = String::from_utf8(site.relup(&[]).stderr).expect("text");
+    assert!(!said.contains("W416"), "{said}");
+}
+
 #[test]
 fn a39_only_the_app_file_has_changed() {
     let relup = upgraded("{\"2\",[{\"1\",[]}],[{\"1\",[]}]}.\n")
@@ -298,10 +331,14 @@ fn source(module: &str, version: &str) -> String {
 }
 
 fn compiled() -> Site {
+    compiled_from(&SOURCES, &source)
+}
+
+fn compiled_from(sources: &[(&str, &str); 2], source: &dyn Fn(&str, &str) -> String) -> Site {
     let site = Site::new();
-    for (version, modules) in SOURCES {
-        let folder = if version == "old" { "a-1" } else { "a-2" };
-        let vsn = if version == "old" { "1" } else { "2" };
+    for (version, modules) in sources {
+        let folder = if *version == "old" { "a-1" } else { "a-2" };
+        let vsn = if *version == "old" { "1" } else { "2" };
         let list = modules.replace(' ', ",");
         site.app("a", vsn, &format!("[{list}]"), "[kernel]");
         let mut command = Command::new("erlc");
@@ -389,6 +426,118 @@ fn an_appup_is_inferred_and_systools_takes_it() {
         let [old, new] = ["a-1", "a-2"].map(|app| format!("turned-{turn}/lib/{app}/ebin"));
         let again = site.updo(&["appup", "--old", &old, "--new", &new]);
         assert_eq!(String::from_utf8(again.stdout).expect("text"), text);
+    }
+}
+
+/// What a restart would start and what it would no longer have, as calls around the update; and back.
+#[test]
+fn children_of_supervisors_are_started_and_stopped() {
+    let source = |module: &str, version: &str| {
+        let old = version == "old";
+        let body = match module {
+            "top" | "bare" => {
+                let kid = |id, module, arg| {
+                    format!("#{{id => {id}, start => {{{module}, start_link, [{arg}]}}}}")
+                };
+                let kids = match old {
+                    true => [kid("fax", "fax", "0"), kid("desk", "desk", "0"), kid("safe", "desk", "1")],
+                    false => [kid("mail", "mail", "0"), kid("desk", "mail", "0"), kid("safe", "desk", "2")],
+                };
+                let name = if module == "top" { "{local, top_floor}, " } else { "" };
+                format!(
+                    "-behaviour(supervisor).\n-export([start_link/0, init/1]).\n\
+                     start_link() -> supervisor:start_link({name}?MODULE, []).\n\
+                     init([]) -> {{ok, {{#{{}}, [{}]}}}}.",
+                    kids.join(", ")
+                )
+            }
+            "lone" => "-behaviour(gen_server).\n-export([init/1, handle_call/3, handle_cast/2]).\n\
+                       init(S) -> {ok, S}.\nhandle_call(_, _, S) -> {reply, S, S}.\nhandle_cast(_, S) -> {noreply, S}."
+                .to_owned(),
+            _ => "-behaviour(gen_server).\n-export([start_link/1, init/1, handle_call/3, handle_cast/2]).\n\
+                  start_link(S) -> gen_server:start_link(?MODULE, S, []).\n\
+                  init(S) -> {ok, S}.\nhandle_call(_, _, S) -> {reply, S, S}.\nhandle_cast(_, S) -> {noreply, S}."
+                .to_owned(),
+        };
+        format!("-module({module}).\n{body}\n")
+    };
+    let site = compiled_from(
+        &[("old", "top fax desk lone"), ("new", "top mail desk")],
+        &source,
+    );
+    let args = ["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"];
+    let out = site.updo(&args);
+    let text = String::from_utf8(out.stdout).expect("text");
+    let said = String::from_utf8(out.stderr).expect("text");
+    let apply =
+        |function: &str, id: &str| format!("{{apply,{{supervisor,{function},[top_floor,{id}]}}}}");
+    let (up, down) = text.split_at(text.match_indices("{\"1\"").nth(1).expect("two ways").0);
+    for (way, lines) in [
+        (
+            up,
+            [
+                apply("terminate_child", "fax"),
+                apply("delete_child", "fax"),
+                apply("terminate_child", "desk"),
+                "{update,top,supervisor}".to_owned(),
+                apply("restart_child", "desk"),
+                apply("restart_child", "mail"),
+                "{delete_module,fax}".to_owned(),
+            ],
+        ),
+        (
+            down,
+            [
+                "{add_module,fax}".to_owned(),
+                apply("terminate_child", "mail"),
+                apply("delete_child", "mail"),
+                apply("terminate_child", "desk"),
+                "{update,top,supervisor}".to_owned(),
+                apply("restart_child", "desk"),
+                apply("restart_child", "fax"),
+            ],
+        ),
+    ] {
+        let flat: String = way.split_whitespace().collect();
+        let mut rest = flat.as_str();
+        for line in &lines {
+            let at = rest
+                .find(line.as_str())
+                .unwrap_or_else(|| panic!("{line} in {way}"));
+            rest = &rest[at + line.len()..];
+        }
+    }
+    // `fax` is stopped; of `lone` nobody knows.
+    assert_eq!(said.matches("W422").count(), 1, "{said}");
+    assert!(
+        said.contains("`lone` is deleted, and nothing stops processes"),
+        "{said}"
+    );
+    assert!(
+        said.contains("W421") && said.contains("arguments of before: safe"),
+        "{said}"
+    );
+    let written = site.updo(&[&args[..], &["-o", "lib/a-2/ebin/a.appup"]].concat());
+    assert_eq!(written.status.code(), Some(0));
+    site.both().expect("systools takes it");
+
+    // Without a name there is nothing to call.
+    let site = compiled_from(
+        &[("old", "bare fax desk"), ("new", "bare mail desk")],
+        &source,
+    );
+    let out = site.updo(&args);
+    let text = String::from_utf8(out.stdout).expect("text");
+    let said = String::from_utf8(out.stderr).expect("text");
+    assert!(!text.contains("apply"), "{text}");
+    for part in [
+        "children of `bare` are neither started nor stopped",
+        "new: mail",
+        "no longer there: fax",
+        "other servers: desk",
+        "`fax` is deleted, and nothing stops processes",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
     }
 }
 

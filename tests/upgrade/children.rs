@@ -45,15 +45,15 @@ fn started_and_stopped_when_the_plan_says_so() {
     let office = office();
     let (node, desk) = (&office.node, Desk::new());
     let stays = letters(node);
-    // Shown, and that nobody would do anything about it.
-    let path = plan(&desk, "");
-    let help = "module post_floor #{children => #{start => [parcels], stop => [fax]}}";
-    desk.on(node, &["preview", &path]).run().exits(0).says(&[
-        "W343",
-        "not be started: parcels",
-        "go on running: fax",
-        help,
-    ]);
+    // Shown, with what is left out.
+    let path = plan(
+        &desk,
+        "module post_floor #{children => #{start => [other], stop => none}} because \"x\".",
+    );
+    desk.on(node, &["preview", &path])
+        .run()
+        .exits(0)
+        .says(&["W343", "not be started: parcels"]);
 
     let path = plan(&desk, ALL);
     let ran = desk.on(node, &["preview", &path]).run().exits(0);
@@ -106,18 +106,35 @@ fn undone_with_the_rest() {
     assert_eq!(node.eval_text("witness:left_to(3000)"), "[]");
 }
 
-/// Without a word in the plan it is as OTP does it: the new one is specified and down, the old one runs.
+/// `none` in the plan, and it is as OTP does it: the new one is specified and down, the old one runs.
 #[test]
-fn without_a_word_nobody_is_touched() {
+fn without_consent_no_child_is_touched() {
     let office = office();
     let (node, desk) = (&office.node, Desk::new());
-    let path = plan(&desk, "");
+    let none = "module post_floor #{children => #{start => none, stop => none}} because \"x\".";
+    let path = plan(&desk, none);
     desk.on(node, &["run", &path, "--yes"]).run().exits(0);
     let floor = "[{fax,fax},{letters,letters},{parcels,undefined}]";
     assert_eq!(
         floors(node),
         format!("[{{ground,{floor}}},{{upper,{floor}}}]")
     );
+}
+
+/// Without a word in the plan it is as a restart would have it, in every process of the supervisor.
+#[test]
+fn without_a_word_it_is_inferred() {
+    let office = office();
+    let (node, desk) = (&office.node, Desk::new());
+    let stays = letters(node);
+    let path = plan(&desk, "");
+    desk.on(node, &["run", &path, "--yes"]).run().exits(0);
+    assert_eq!(floors(node), NEW);
+    assert_eq!(letters(node), stays, "who stays is the same process");
+    assert_eq!(node.eval_text("witness:troubled()"), "[]");
+    desk.on(node, &["rollback", "--yes"]).run().exits(0);
+    assert_eq!(floors(node), OLD);
+    assert_eq!(letters(node), stays);
 }
 
 #[test]
@@ -131,7 +148,7 @@ fn only_for_supervisors() {
         ),
         (
             "module post_floor #{children => [parcels]} because \"x\".",
-            "`#{start => [Id], stop => [Id]}`",
+            "`#{start => [Id] or none, stop => [Id] or none}`",
         ),
     ] {
         let path = plan(&desk, more);

@@ -9,7 +9,7 @@ use crate::corners::{compiled, node_with};
 use crate::support::TestNode;
 use crate::support::desk::Desk;
 
-fn source(name: &str, text: &str) -> (String, String) {
+pub fn source(name: &str, text: &str) -> (String, String) {
     (name.to_owned(), format!("-module({name}).\n{text}\n"))
 }
 
@@ -49,15 +49,16 @@ const BOTH: &str = "code_change({down, _}, N, _) -> write(N, 1), {ok, N};\ncode_
 const ONE_WAY: &str = "code_change(_, N, _) -> ets:insert(ledger, {N, 2}), {ok, N}.";
 const REFUSES: &str = "code_change({down, _}, _, _) -> exit(not_now);\ncode_change(_, N, _) -> ets:insert(ledger, {N, 2}), {ok, N}.";
 
-struct World {
+/// A node that runs one version of some modules, and a plan for the other.
+pub struct World {
     _folder: TempDir,
-    node: TestNode,
+    pub node: TestNode,
     desk: Desk,
     plan: String,
 }
 
 impl World {
-    fn new(
+    pub fn new(
         one: &[(String, String)],
         two: &[(String, String)],
         start: &str,
@@ -79,17 +80,22 @@ impl World {
         }
     }
 
-    fn preview(&self) -> crate::support::desk::Ran {
+    pub fn preview(&self) -> crate::support::desk::Ran {
         self.desk.on(&self.node, &["preview", &self.plan]).run()
     }
 
-    fn run(&self) -> crate::support::desk::Ran {
+    pub fn desk_preview(&self, more: &[&str]) -> crate::support::desk::Ran {
+        let args = [&["preview", &self.plan], more].concat();
+        self.desk.on(&self.node, &args).run()
+    }
+
+    pub fn run(&self) -> crate::support::desk::Ran {
         self.desk
             .on(&self.node, &["run", &self.plan, "--yes"])
             .run()
     }
 
-    fn rollback(&self) -> crate::support::desk::Ran {
+    pub fn rollback(&self) -> crate::support::desk::Ran {
         self.desk.on(&self.node, &["rollback", "--yes"]).run()
     }
 }

@@ -44,7 +44,9 @@ fn a_server_goes_with_its_module_and_comes_back() {
         .says(&["W319", "module depot_fax #{remove => true}"]);
 
     // Without stopping the server first it is told who would be hit.
-    let alone = plan(&desk, NO_FAX.lines().next().expect("a line"));
+    let first = NO_FAX.lines().next().expect("a line");
+    let stays = "module depot_sup #{children => #{stop => none}} because \"x\".";
+    let alone = plan(&desk, &format!("{first}\n{stays}"));
     let told = desk
         .on(node, &["preview", &alone])
         .run()

@@ -11,14 +11,21 @@ children(Ops) ->
     Me = self(),
     Tag = make_ref(),
     Todo = [{Op, concerned_by(Op)} || Op <- Ops],
-    {_, Mon} = spawn_opt(fun() -> lists:foreach(fun({Op, Pids}) -> Me ! {Tag, Op, tend(Op, Pids)} end, Todo) end, [link, monitor]),
+    {_, Mon} = spawn_opt(fun() -> lists:foreach(fun({Op, Pids}) -> Me ! {Tag, Op, tend_all(Op, Pids)} end, Todo) end, [link, monitor]),
     Until = case log_get(resuming) andalso found_modules() -- log_get(resumed) of
         [_ | _] -> now_ms() + child_pause();
         _ -> infinity
     end,
+    put(done_with, []),
     Failed = tended(Tag, Mon, Ops, [], Until),
     Failed =:= [] orelse log({set, unchildren, Failed ++ maps:get(unchildren, get(log), [])}),
-    #{failed => Failed}.
+    maps:merge(#{failed => Failed}, done_with(Todo, erase(done_with))).
+
+%% What was inferred and done, and the children that run on though their supervisor's init/1 has them no longer.
+done_with(Todo, Done) ->
+    Of = fun(Words) -> [#{supervisor => Sup, child => Id} || {What, Sup, Id, _} <- lists:reverse(Done), lists:member(What, Words)] end,
+    Left = [#{supervisor => Sup, child => Id} || {{renewed, Sup, _}, Ps} <- Todo, {_, #{left := Ids}} <- Ps, Id <- Ids],
+    maps:from_list([{K, lists:sublist(L, named())} || {K, L} <- [{started, Of([start])}, {stopped, Of([stop, halt])}, {left, Left}], L =/= []]).
 
 child_pause() -> 250.       % ms that new children may take while others are suspended
 
@@ -26,8 +33,9 @@ tended(_, Mon, [], Failed, _) -> demonitor(Mon, [flush]), lists:reverse(Failed);
 tended(Tag, Mon, [Op | Ops] = All, Failed, Until) ->
     GMon = get(gmon),
     receive
-        {Tag, Op, Bad} ->
-            Bad =:= [] andalso log({add, tended, Op}),
+        {Tag, Op, {Bad, Did}} ->
+            lists:foreach(fun(One) -> log({add, tended, One}) end, Did),
+            put(done_with, lists:reverse([One || {_, _, _, _} = One <- Did]) ++ get(done_with)),
             tended(Tag, Mon, Ops, lists:reverse(Bad) ++ Failed, Until);
         {updo_watchers, Ws} -> put(watchers, Ws), tended(Tag, Mon, All, Failed, Until);
         {'DOWN', GMon, process, _, _} -> new_guardian(), tended(Tag, Mon, All, Failed, Until);
@@ -47,12 +55,51 @@ with_early(Info) ->
 %% A step that resumes some of the window's processes before the others.
 ahead(Ms) -> resume_these([M || M <- Ms, lists:member(M, found_modules()), not lists:member(M, log_get(resumed))]).
 
-%% `added`: only where the upgrade that is gone back from has added the child.
+%% [Pid], for what is inferred [{Pid, What is to be done there}]: each supervisor knows what its conversion has changed.
+concerned_by({renewed, M, Wanted}) ->
+    Md5 = case log_get(before) of #{M := #{md5 := Was}} -> [Was]; _ -> [] end,
+    [{P, renewed(Wanted, Kept)} || P <- supervisors(M), #{ran := _} = Kept <- [kept(P, M, Md5)]];
+concerned_by({revoked, M, Known}) ->
+    [{P, #{halt => lists:reverse(case kept(P, M, returning(M)) of
+                                     #{starts := Ids, moved := Moved} ->
+                                         Ids ++ [Id || Id <- Moved, lists:member(Id, maps:get(restart, Known))];
+                                     none -> maps:get(start, Known)
+                                 end)}} || P <- supervisors(M)];
+concerned_by({reinstated, M, Known}) ->
+    [{P, case kept(P, M, returning(M)) of
+             #{ran := Ids} ->
+                 Ours = maps:get(stop, Known) ++ maps:get(restart, Known),
+                 #{start => [Id || Id <- Ids, lists:member(Id, Ours)]};
+             none -> #{again => maps:get(stop, Known)}
+         end} || P <- supervisors(M)];
+%% In records of earlier versions: only where the upgrade that is gone back from has added the child.
 concerned_by({added, M, Id}) ->
-    Md5s = [md5(B) || #{name := N, new := B} <- job(modules, []), N =:= M, is_binary(B)],
+    Md5s = returning(M),
     [P || P <- supervisors(M), {dictionary, D} <- [process_info(P, dictionary)], {{updo, specifications}, All} <- D,
           lists:any(fun({_, Md5, #{added := Ids}}) -> lists:member(Md5, Md5s) andalso lists:member(Id, Ids); (_) -> false end, All)];
 concerned_by({_, M, _}) -> supervisors(M).
+
+returning(M) -> [md5(B) || #{name := N, new := B} <- job(modules, []), N =:= M, is_binary(B)].
+
+%% What a supervisor has kept of the conversion that led away from one of these versions.
+kept(P, M, Md5s) ->
+    Of = fun(D) -> [K || {{updo, specifications}, All} <- D, {N, Md5, #{ran := _} = K} <- All, N =:= M, lists:member(Md5, Md5s)] end,
+    case process_info(P, dictionary) of
+        {dictionary, D} -> case Of(D) of [K | _] -> K; [] -> none end;
+        undefined -> none
+    end.
+
+%% Only what was shown is stopped; what a restart would start is started. Who is `left` is said.
+renewed(#{start := Start, stop := Stop, restart := Restart, tell := Tell},
+        #{starts := New, drops := Dropped, moved := Moved, new_order := Order, ran := Ran}) ->
+    Named = fun(Ids, Of) -> [Id || is_list(Of), Id <- Ids, lists:member(Id, Of)] end,
+    Again = Named(Moved, Restart),
+    Stopped = Named(Dropped, Stop),
+    #{stop => Stopped, halt => Again,
+      start => [Id || Id <- Order, lists:member(Id, Again) orelse Start =:= all andalso lists:member(Id, New)],
+      %% Where all that the old init/1 has is known, the others were started by hand.
+      left => [Id || Tell, is_list(Stop), Id <- Dropped -- Stopped, lists:member(Id, Ran)]
+              ++ [Id || is_list(Restart), Id <- Moved -- Again]}.
 
 %% Those of this run, converted; a way back begins with its children, before anything is suspended.
 supervisors(M) ->
@@ -62,6 +109,30 @@ supervisors(M) ->
         _ -> Mine
     end,
     lists:usort([P || Parts <- All, Part <- tuple_to_list(Parts), P <- Part, is_process_alive(P)]).
+
+%% {[What could not be done], [What was]}.
+tend_all({What, Sup, _}, Pids) when What =:= renewed; What =:= revoked; What =:= reinstated ->
+    Did = [{Word, Sup, Id, P, tend_one(Word, P, Id)}
+           || {P, Todo} <- Pids, {Word, Ids} <- [{W, maps:get(W, Todo, [])} || W <- [stop, halt, start, again]], Id <- Ids],
+    {lists:append([untended({word(Word), Sup, Id}, [text(Why)]) || {Word, _, Id, _, {error, Why}} <- Did]),
+     [{word(Word), Sup, Id, P} || {Word, _, Id, P, ok} <- Did]};
+tend_all(Op, Pids) ->
+    case tend(Op, Pids) of
+        [] -> {[], [Op]};
+        Bad -> {Bad, []}
+    end.
+
+word(again) -> start;
+word(Word) -> Word.
+
+%% `ok` only for what was done: that is what is undone.
+tend_one(start, P, Id) ->
+    case child(start_new, P, Id) of {error, running} -> running; Answer -> Answer end;
+tend_one(halt, P, Id) -> child(halt_running, P, Id);
+%% A supervisor that has been restarted since may have been given other children.
+tend_one(again, P, Id) ->
+    case child(start_new, P, Id) of {error, Why} when Why =:= running; Why =:= not_found -> Why; Answer -> Answer end;
+tend_one(Word, P, Id) -> child(Word, P, Id).
 
 tend({What, _, _} = Op, []) when What =:= start; What =:= stop -> untended(Op, [<<"no process of it was found">>]);
 tend({What, _, Id} = Op, Pids) -> untended(Op, [text(Why) || P <- Pids, {error, Why} <- [child(What, P, Id)]]).
@@ -82,8 +153,12 @@ child(What, Sup, Id) ->
 
 %% Repeating does no harm.
 child_done(start, Sup, Id) ->
-    case supervisor:restart_child(Sup, Id) of
+    case child_done(start_new, Sup, Id) of
         {error, running} -> ok;
+        Answer -> Answer
+    end;
+child_done(start_new, Sup, Id) ->
+    case supervisor:restart_child(Sup, Id) of
         {error, _} = Error -> Error;
         _ -> ok
     end;
@@ -94,6 +169,11 @@ child_done(stop, Sup, Id) ->
     end;
 %% The specification stays: started anew, or put back by the way back.
 child_done(added, Sup, Id) -> child_done(halt, Sup, Id);
+child_done(halt_running, Sup, Id) ->
+    case lists:keyfind(Id, 1, supervisor:which_children(Sup)) of
+        {_, Pid, _, _} when is_pid(Pid) -> child_done(halt, Sup, Id);
+        _ -> not_running
+    end;
 child_done(halt, Sup, Id) -> not_there(supervisor:terminate_child(Sup, Id));
 child_done(forget, Sup, Id) -> not_there(supervisor:delete_child(Sup, Id)).
 
@@ -103,13 +183,18 @@ not_there(Answer) -> Answer.
 %% The run has not ended as it was to: what it has done with children is undone, the last first. What cannot be.
 children_back() ->
     Ops = lists:append([case Op of
-                            {halt, Sup, Id} -> [{start, Sup, Id}];
-                            {added, Sup, Id} -> [{start, Sup, Id}];
-                            {start, Sup, Id} -> [{halt, Sup, Id}];
+                            {halt, Sup, Id} -> [{{start, Sup, Id}, all}];
+                            {added, Sup, Id} -> [{{start, Sup, Id}, all}];
+                            {start, Sup, Id} -> [{{halt, Sup, Id}, all}];
+                            {halt, Sup, Id, P} -> [{{start, Sup, Id}, P}];
+                            {start, Sup, Id, P} -> [{{halt, Sup, Id}, P}];
                             _ -> []
                         end || Op <- maps:get(tended, get(log), [])]),
     log({set, tended, []}),
-    lists:append([tend(Op, supervisors(Sup)) || {_, Sup, _} = Op <- Ops]).
+    lists:append([case P of
+                      all -> tend(Op, supervisors(Sup));
+                      _ -> tend(Op, [P || is_process_alive(P)])
+                  end || {{_, Sup, _} = Op, P} <- Ops]).
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Specifications
@@ -120,6 +205,9 @@ children_back() ->
 %% been restarted since, or another tool has upgraded it) init/1 runs again.
 %%
 %% {updo, specifications} => [{Module, Md5 of the version to which it leads back, Kept}], at most three.
+%%
+%% OTP keeps specifications that the new init/1 does not have any more, and does not say which. So while it renews them
+%% the old ones bear a mark behind their `modules`, which the new ones are without.
 
 %% {Parts of supervisors, parts of others}. Others than OTP's and Elixir's own are converted as servers are.
 by_kind(M, All) ->
@@ -142,13 +230,47 @@ by_kind(M, All) ->
 renew_op(M, {down, _} = Vsn, Extra, Save) -> {revert, {M, current_md5(M), Vsn, Extra, self()}, Save, get(nobody)};
 renew_op(M, Vsn, Extra, Save) ->
     #{M := #{md5 := Md5}} = log_get(before),
-    Stops = [Id || {_, {children, Ops}} <- job(steps, []), {stop, Sup, Id} <- Ops, Sup =:= M],
-    {renew, M, Vsn, Extra, Save, keep_fun(M, Md5, Stops), get(nobody)}.
+    Ops = lists:append([L || {_, {children, L}} <- job(steps, [])]),
+    Stops = [Id || {stop, Sup, Id} <- Ops, Sup =:= M],
+    Shown = lists:append([Ids || {renewed, Sup, #{stop := Ids}} <- Ops, Sup =:= M, is_list(Ids)]),
+    {renew, M, Vsn, Extra, fun(S) -> marked(Save(S)) end, keep_fun(M, Md5, {Stops, Shown}), get(nobody)}.
+
+%% OTP's {state, Name, Strategy, {Ids, #{Id => Child}}, ...}, whose children end in their `modules`.
+marked(S) when is_tuple(S) -> with_children(S, fun(Mods) -> case is_marked(Mods) of true -> Mods; false -> mark(Mods) end end);
+marked(S) -> S.
+
+mark(Mods) when is_list(Mods) -> Mods ++ ['$updo_old'];
+mark(dynamic) -> ['$updo_old_dynamic'];
+mark(Other) -> Other.
+
+is_marked(Mods) -> is_list(Mods) andalso (lists:member('$updo_old', Mods) orelse Mods =:= ['$updo_old_dynamic']).
+
+unmark(['$updo_old_dynamic']) -> dynamic;
+unmark(Mods) -> Mods -- ['$updo_old'].
+
+%% {State, [Id] that were marked still}.
+unmarked(S) when is_tuple(S) ->
+    Marked = [Id || {_, Db} <- children_of(S), {Id, Child} <- maps:to_list(Db), is_marked(modules_of(Child))],
+    {with_children(S, fun(Mods) -> case is_marked(Mods) of true -> unmark(Mods); false -> Mods end end), Marked};
+unmarked(S) -> {S, []}.
+
+children_of(S) -> [C || {Ids, Db} = C <- tuple_to_list(S), is_list(Ids), is_map(Db), are_children(maps:values(Db))].
+are_children(Children) -> lists:all(fun(C) -> is_tuple(C) andalso element(1, C) =:= child end, Children).
+modules_of(Child) -> element(tuple_size(Child), Child).
+
+with_children(S, Fun) ->
+    list_to_tuple([case lists:member(E, children_of(S)) of
+                       true ->
+                           {Ids, Db} = E,
+                           {Ids, maps:map(fun(_, C) -> setelement(tuple_size(C), C, Fun(modules_of(C))) end, Db)};
+                       false -> E
+                   end || E <- tuple_to_list(S)]).
 
 %% Runs inside the supervisor, right after its conversion.
 keep_fun(M, Md5, Stops) ->
-    fun(S) ->
-        Kept = case get('$updo_saved') of {_, _, Old} -> difference(Old, S, Stops); _ -> none end,
+    fun(Renewed) ->
+        {S, Dropped} = unmarked(Renewed),
+        Kept = case get('$updo_saved') of {_, _, Old} -> difference(Old, S, Stops, Dropped); _ -> none end,
         case get({updo, specifications}) of
             _ when Kept =:= none -> ok;
             undefined -> put({updo, specifications}, [{M, Md5, Kept}]);
@@ -158,22 +280,49 @@ keep_fun(M, Md5, Stops) ->
     end.
 
 %% What a conversion has changed, without pids. Nobody but init/1 has changed the state of a suspended process.
-difference(Old, New, _) when is_map(Old), is_map(New) ->
+difference(Old, New, _, _) when is_map(Old), is_map(New) ->
     #{keys => [{K, V, maps:get(K, New)} || {K, V} <- maps:to_list(Old), is_map_key(K, New), maps:get(K, New) =/= V]};
-difference(Old, New, Stops) when is_tuple(Old), is_tuple(New), tuple_size(Old) =:= tuple_size(New) ->
+difference(Old, New, {Stops, Shown}, Dropped) when is_tuple(Old), is_tuple(New), tuple_size(Old) =:= tuple_size(New) ->
     Differ = [{I, element(I, Old), element(I, New)} || I <- lists:seq(1, tuple_size(Old))],
     case [{I, O, N} || {I, {L, O}, {K, N}} <- Differ, is_list(L), is_list(K), is_map(O), is_map(N)] of
         [{At, O, N}] ->
             {Order, _} = element(At, Old),
             {Ids, _} = element(At, New),
+            Simple = lists:member(simple_one_for_one, tuple_to_list(Old) ++ tuple_to_list(New)),
+            Starts = [Id || not Simple, Id <- lists:reverse(Ids), not is_map_key(Id, O)],
+            Moved = [Id || not Simple, Id <- lists:reverse(Ids) -- Dropped, is_map_key(Id, O), moved(maps:get(Id, O), maps:get(Id, N))],
+            Drops = [Id || not Simple, Id <- Dropped],
             #{flags => [D || {I, A, B} = D <- Differ, I =/= At, A =/= B], at => At, order => Order,
+              starts => Starts, moved => Moved, drops => Drops, new_order => lists:reverse(Ids),
+              ran => [Id || Id <- lists:reverse(Order), lists:member(Id, Drops ++ Moved),
+                            is_pid(element(2, maps:get(Id, O)))],
               added => [Id || Id <- Ids, not is_map_key(Id, O)],
               changed => [{Id, spec(A), spec(maps:get(Id, N))}
                           || {Id, A} <- maps:to_list(O), is_map_key(Id, N), spec(A) =/= spec(maps:get(Id, N))],
-              gone => [{Id, spec(A)} || {Id, A} <- maps:to_list(O), not is_map_key(Id, N) orelse lists:member(Id, Stops)]};
+              gone => [{Id, spec(A)} || {Id, A} <- maps:to_list(O), not is_map_key(Id, N) orelse lists:member(Id, Stops)
+                           orelse lists:member(Id, Drops) andalso lists:member(Id, Shown)]};
         _ -> none
     end;
-difference(_, _, _) -> none.
+difference(_, _, _, _) -> none.
+
+%% The child of the same name is another one: its start and its `modules` are, and its process runs none of these.
+moved(Was, Is) ->
+    {{M1, _, _}, {M2, _, _}} = {element(4, Was), element(4, Is)},
+    {Old, New} = {modules_of(Was), modules_of(Is)},
+    M1 =/= M2 andalso is_list(Old) andalso is_list(New) andalso Old -- New =:= Old andalso
+        not lists:member(run_by(element(2, Was)), [M2 | New]).
+
+run_by(P) when is_pid(P) ->
+    case process_info(P, dictionary) of
+        {dictionary, D} ->
+            case lists:keyfind('$initial_call', 1, D) of
+                {_, {supervisor, M, _}} -> M;
+                {_, {M, _, _}} -> M;
+                _ -> undefined
+            end;
+        undefined -> undefined
+    end;
+run_by(_) -> undefined.
 
 %% A child without its process.
 spec(Child) -> setelement(2, Child, undefined).

@@ -73,7 +73,8 @@ asked_back(P, Op, Until) ->
 
 %% {Outcome, Info} as they are told.
 remains(Outcome, Info) ->
-    Undone = case Outcome =:= other(maps:get(goal, get(job), new)) of true -> children_back(); false -> [] end,
+    %% A way back through closed windows has steps of its own for the children.
+    Undone = case Outcome =:= other(job(goal, new)) of true -> children_back(); false -> [] end,
     Children = Undone ++ case Outcome of old -> maps:get(unchildren, get(log), []); _ -> [] end,
     Effects = maps:get(effects, get(log), []),
     More = maps:from_list([{children, Children} || Children =/= []] ++ [{effects, lists:sublist(Effects, named())} || Effects =/= []]),

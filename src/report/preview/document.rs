@@ -7,9 +7,10 @@ use crate::diag::render::to_json;
 use crate::facts::change::Changed;
 use crate::facts::compare::short;
 use crate::name::Module;
-use crate::rules::Origin;
+use crate::rules::{ModuleRules, Origin};
 use crate::script::low::Low;
 use crate::script::lower::{By, processes, suspended, switched};
+use crate::term::Term;
 
 /// What undoing means for a module: `exact` or `impossible`.
 pub(in crate::report) fn undo_of(changed: &Changed) -> &'static str {
@@ -47,10 +48,7 @@ pub fn json(shown: &Shown<'_>, detail: Detail) -> Value {
                 "new": changed.new.as_ref().map(|n| short(&n.facts.md5)),
             },
             "processes": changed.processes,
-            "children": {
-                "start": rules.children.value.start.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "stop": rules.children.value.stop.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            },
+            "children": children(rules),
             "undo": undo_of(changed),
             "instruction": step.instruction.to_string(),
             "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),
@@ -86,6 +84,27 @@ pub fn json(shown: &Shown<'_>, detail: Detail) -> Value {
         document["same"] = json!(super::unchanged(shown));
     }
     document
+}
+
+/// What becomes of a supervisor's children, by the plan or by inference.
+fn children(rules: &ModuleRules) -> Value {
+    let (plan, wanted) = (
+        &rules.children.value,
+        rules.inferred_children().unwrap_or_default(),
+    );
+    let text = |ids: Vec<&Term>| ids.into_iter().map(ToString::to_string).collect::<Vec<_>>();
+    let restart = wanted.restart.unwrap_or_default().iter().map(|(id, ..)| id);
+    let start = plan
+        .started()
+        .iter()
+        .chain(wanted.start)
+        .chain(restart.clone());
+    let stop = plan
+        .stopped()
+        .iter()
+        .chain(wanted.stop.unwrap_or_default())
+        .chain(restart);
+    json!({"start": text(start.collect()), "stop": text(stop.collect())})
 }
 
 /// A reason as a document.

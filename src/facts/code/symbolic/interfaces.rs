@@ -1,0 +1,217 @@
+//! Functions of OTP and Elixir that make child specifications and lists of them.
+
+use std::sync::Arc;
+
+use super::value::{MAX_LENGTH, Value, known};
+use super::{Machine, single};
+use crate::name::{Mfa, Module};
+use crate::term::Term;
+
+impl Machine<'_, '_> {
+    /// Calls a fun.
+    pub(super) fn apply(&mut self, fun: &Value, args: Vec<Value>, depth: usize) -> Vec<Value> {
+        match fun {
+            Value::Fun(module, label, free, _) => {
+                let Some(unit) = self.unit(module) else {
+                    return vec![Value::Unknown];
+                };
+                let args = args.into_iter().chain(free.iter().cloned()).collect();
+                self.run(&unit, *label, args, depth)
+            }
+            Value::Known(term) => match &**term {
+                Term::Fun(crate::term::Fun::External { module, name, .. }) => {
+                    let to = Mfa {
+                        module: Module::new(module.as_str()),
+                        function: Arc::from(name.as_str()),
+                        arity: u32::try_from(args.len()).unwrap_or(u32::MAX),
+                    };
+                    self.remote(&to, args, depth)
+                }
+                _ => vec![Value::Unknown],
+            },
+            _ => vec![Value::Unknown],
+        }
+    }
+
+    /// One answer of a fun, or an unknown one.
+    fn applied(&mut self, fun: &Value, args: Vec<Value>, depth: usize) -> Value {
+        single(self.apply(fun, args, depth))
+    }
+
+    pub(super) fn remote(&mut self, to: &Mfa, args: Vec<Value>, depth: usize) -> Vec<Value> {
+        let one = |value: Value| vec![value];
+        match (to.module.as_str(), &*to.function, args.as_slice()) {
+            ("erlang", "error" | "exit" | "throw" | "raise" | "nif_error", _) => Vec::new(),
+            ("erlang", "++", [left, right]) | ("lists", "append", [left, right]) => {
+                one(append(left, right))
+            }
+            ("lists", "append" | "flatten", [list]) | ("Elixir.List", "flatten", [list]) => {
+                one(flatten(list, &*to.function == "flatten"))
+            }
+            ("lists", "reverse", [list]) => {
+                let (items, whole) = list.items();
+                one(match whole {
+                    true => Value::list(items.into_iter().rev()),
+                    false => Value::Unknown,
+                })
+            }
+            ("lists", "map", [fun, list]) | ("Elixir.Enum", "map", [list, fun]) => {
+                let (items, whole) = list.items();
+                if !whole {
+                    return one(Value::Unknown);
+                }
+                let mut mapped = Vec::with_capacity(items.len());
+                for item in items {
+                    mapped.push(self.applied(fun, vec![item], depth));
+                }
+                one(Value::list(mapped.into_iter()))
+            }
+            ("Elixir.Supervisor", "init", [children, options]) => {
+                let (items, whole) = children.items();
+                let mut specs = Vec::with_capacity(items.len());
+                for item in items {
+                    specs.push(self.child_spec(&item, depth));
+                }
+                let list = match whole {
+                    true => Value::list(specs.into_iter()),
+                    false => {
+                        let cell = |tail, head| Value::cons(head, tail);
+                        specs.into_iter().rev().fold(Value::Unknown, cell)
+                    }
+                };
+                let flags = Value::tuple_of(vec![keyword(options, "strategy")]);
+                let inner = Value::tuple_of(vec![flags, list]);
+                one(Value::tuple_of(vec![Value::atom("ok"), inner]))
+            }
+            ("Elixir.Supervisor", "start_link", [children, options])
+                if children.as_atom().is_none() =>
+            {
+                let (items, whole) = children.items();
+                self.started.push((items, whole, options.clone()));
+                one(Value::Unknown)
+            }
+            ("Elixir.Supervisor", "child_spec", [spec, overrides]) => {
+                let spec = self.child_spec(spec, depth);
+                let (items, whole) = overrides.items();
+                let pairs = items.iter().map(|item| match item.tuple()?.as_slice() {
+                    [key, value] => Some((key.term()?, value.clone())),
+                    _ => None,
+                });
+                one(match pairs.collect::<Option<Vec<_>>>() {
+                    Some(pairs) if whole => spec.with(pairs),
+                    _ => Value::Unknown,
+                })
+            }
+            ("Elixir.DynamicSupervisor", "init", [_]) => one(Value::tuple_of(vec![
+                Value::atom("ok"),
+                known(&Term::map([])),
+            ])),
+            (_, function, _) => match self.call_at(&to.module, function, args.clone(), depth) {
+                Some(answers) => answers,
+                None if function == "child_spec" && args.len() == 1 => {
+                    one(assumed(&to.module, &args[0]))
+                }
+                None => one(Value::Unknown),
+            },
+        }
+    }
+
+    /// What Elixir makes of an element of a list of children: `Mod`, `{Mod, Arg}`, or a specification.
+    pub fn child_spec(&mut self, element: &Value, depth: usize) -> Value {
+        let (module, arg) = match (element.as_atom(), element.tuple().as_deref()) {
+            (Some(module), _) => (module, known(&Term::List(Vec::new()))),
+            (None, Some([module, arg])) => match module.as_atom() {
+                Some(module) => (module, arg.clone()),
+                None => return Value::Unknown,
+            },
+            _ => return element.clone(),
+        };
+        let to = Mfa {
+            module: Module::new(module.as_str()),
+            function: Arc::from("child_spec"),
+            arity: 1,
+        };
+        single(self.remote(&to, vec![arg], depth + 1))
+    }
+}
+
+/// The specification that `use GenServer` and its like write, and those that are named after their process.
+fn assumed(module: &Module, arg: &Value) -> Value {
+    let named = matches!(
+        module.as_str(),
+        "Elixir.Registry"
+            | "Elixir.DynamicSupervisor"
+            | "Elixir.Task.Supervisor"
+            | "Elixir.PartitionSupervisor"
+    );
+    let name = keyword(arg, "name");
+    let id = match (named, name.term()) {
+        (true, Some(name)) if name.is_atom("nil") => Value::atom(module.as_str()),
+        (true, Some(name)) if name.as_atom().is_some() => known(&name),
+        (true, _) => Value::Unknown,
+        _ => Value::atom(module.as_str()),
+    };
+    let start = [
+        Value::atom(module.as_str()),
+        Value::atom("start_link"),
+        Value::list([arg.clone()].into_iter()),
+    ];
+    let pairs = [
+        (Term::atom("id"), id),
+        (Term::atom("start"), Value::tuple_of(start.to_vec())),
+    ];
+    Value::map_of(pairs.to_vec(), true)
+}
+
+/// The value of a key in a keyword list: `nil` when it is not there.
+pub fn keyword(list: &Value, key: &str) -> Value {
+    let (items, whole) = list.items();
+    for item in items {
+        match item.tuple().as_deref() {
+            Some([name, value]) if name.as_atom().is_some_and(|name| name == key) => {
+                return value.clone();
+            }
+            Some([name, _]) if name.as_atom().is_some() => {}
+            _ => return Value::Unknown,
+        }
+    }
+    match whole {
+        true => Value::atom("nil"),
+        false => Value::Unknown,
+    }
+}
+
+fn append(left: &Value, right: &Value) -> Value {
+    let (items, whole) = left.items();
+    let tail = if whole { right.clone() } else { Value::Unknown };
+    let cell = |tail, head| Value::cons(head, tail);
+    items.into_iter().rev().fold(tail, cell)
+}
+
+/// The lists in a list as one; `deep`: of any depth.
+fn flatten(list: &Value, deep: bool) -> Value {
+    let (items, whole) = list.items();
+    let mut all = Vec::new();
+    let mut open: Vec<(Value, bool)> = items.into_iter().rev().map(|item| (item, true)).collect();
+    if !whole {
+        return Value::Unknown;
+    }
+    while let Some((item, inner)) = open.pop() {
+        let is_list = match &item {
+            Value::Cell(..) => true,
+            Value::Known(term) => matches!(**term, Term::List(_)),
+            Value::Unknown => return Value::Unknown,
+            _ => false,
+        };
+        if is_list && (deep || inner) {
+            let (items, whole) = item.items();
+            if !whole || open.len() + items.len() > MAX_LENGTH {
+                return Value::Unknown;
+            }
+            open.extend(items.into_iter().rev().map(|item| (item, false)));
+        } else {
+            all.push(item);
+        }
+    }
+    Value::list(all.into_iter())
+}

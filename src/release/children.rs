@@ -1,0 +1,132 @@
+//! Children of supervisors in an inferred appup: OTP's `update` of a supervisor starts and stops nobody, so what a restart
+//! would start and what it would no longer have is written as calls to `supervisor` around it, as OTP's own examples do.
+//!
+//! A call needs the registered name of the supervisor; what cannot be written is said.
+
+use std::collections::BTreeSet;
+
+use crate::diag::{Code, Diagnostic};
+use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::natures::declared;
+use crate::name::Module;
+use crate::rules::children::{goes_on, list};
+use crate::rules::{ModuleRules, Ruleset};
+use crate::script::instruction::{Call, Instruction};
+use crate::term::{Atom, Term};
+
+/// What is called before an instruction, and behind it.
+type Around = (Vec<Instruction>, Vec<Instruction>);
+
+/// The calls around the update of a supervisor, there and back.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    pub(super) up: Around,
+    pub(super) down: Around,
+}
+
+/// The calls around the instruction about a module: none, unless it is a supervisor whose children differ.
+pub(super) fn calls(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Calls {
+    let decided = rules.modules.get(module).filter(|decided| decided.renews());
+    let name = changes.modules.get(module).and_then(registered);
+    let (Some(decided), Some(name)) = (decided, name) else {
+        return Calls::default();
+    };
+    let renewal = &decided.renewal;
+    let call = |function: &str, id: &Term| {
+        Instruction::Apply(Call {
+            module: Atom::new("supervisor"),
+            function: Atom::new(function),
+            args: Term::list([Term::Atom(name.clone()), id.clone()]),
+        })
+    };
+    let restart: Vec<&Term> = renewal.restart.iter().map(|(id, ..)| id).collect();
+    let way = |gone: &[Term], new: &[Term]| -> Around {
+        let mut before = Vec::new();
+        for id in gone.iter().rev() {
+            before.extend([call("terminate_child", id), call("delete_child", id)]);
+        }
+        before.extend(restart.iter().map(|id| call("terminate_child", id)));
+        let after = restart.iter().copied().chain(new);
+        let after = after.map(|id| call("restart_child", id));
+        (before, after.collect())
+    };
+    Calls {
+        up: way(&renewal.stop, &renewal.start),
+        down: way(&renewal.start, &renewal.stop),
+    }
+}
+
+/// The name that a supervisor is registered with, when it is one.
+fn registered(changed: &Changed) -> Option<Atom> {
+    let names = |changed: &Changed| -> BTreeSet<Atom> {
+        let versions = [&changed.old, &changed.new].into_iter().flatten();
+        let names = versions.flat_map(|beam| beam.facts.code.registers.iter().cloned());
+        names.collect()
+    };
+    let mut names = names(changed).into_iter();
+    names.next().filter(|_| names.next().is_none())
+}
+
+/// What there is to say: what is not written, and what an author has to look at.
+pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
+    let mut said = Vec::new();
+    let mut ended: BTreeSet<&Module> = BTreeSet::new();
+    for (module, decided) in rules.modules.iter().filter(|(_, d)| d.renews()) {
+        let name = changes.modules.get(module).and_then(registered);
+        if name.is_some() {
+            ended.extend(&decided.renewal.ended);
+        }
+        said.extend(unwritten(module, decided, name.is_some()));
+        let held: Vec<&Term> = decided.renewal.held.iter().collect();
+        if !held.is_empty() {
+            said.push(goes_on(module, &held));
+        }
+    }
+    for (module, changed) in &changes.modules {
+        let (None, Some(old)) = (&changed.new, &changed.old) else {
+            continue;
+        };
+        let runs = declared(&old.facts, changes).next().is_some()
+            || old.facts.exports("system_code_change", 4);
+        if runs && !ended.contains(module) {
+            let title = format!("`{module}` is deleted, and nothing stops processes that run it");
+            let help = format!(
+                "stop them in front of `{{delete_module,{module}}}`: \
+                 {{apply,{{supervisor,terminate_child,[Sup,Id]}}}} and {{apply,{{supervisor,delete_child,[Sup,Id]}}}}"
+            );
+            said.push(Diagnostic::new(Code::W422, title).help(help));
+        }
+    }
+    said
+}
+
+/// W422: children that no call could be written for.
+fn unwritten(module: &Module, decided: &ModuleRules, named: bool) -> Option<Diagnostic> {
+    let renewal = &decided.renewal;
+    if renewal.is_empty() || named && renewal.exact {
+        return None;
+    }
+    let title = match renewal.exact {
+        true => format!("children of `{module}` are neither started nor stopped"),
+        false => format!("which children `{module}` has cannot be told from its code"),
+    };
+    let mut told = Diagnostic::new(Code::W422, title);
+    let restart = || renewal.restart.iter().map(|(id, ..)| id);
+    if !named {
+        for (what, ids) in [
+            ("new", list(&renewal.start)),
+            ("no longer there", list(&renewal.stop)),
+            ("other servers", list(restart())),
+        ] {
+            if !ids.is_empty() {
+                told = told.note(format!("{what}: {ids}"));
+            }
+        }
+        told =
+            told.note("no name is seen that it is registered with: calls to it cannot be written");
+    }
+    Some(told.help(format!(
+        "call supervisor:terminate_child/2, delete_child/2 and restart_child/2 around the update of `{module}`, \
+         or restart the application"
+    )))
+}
