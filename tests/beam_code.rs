@@ -180,6 +180,44 @@ fn lines_of_call_sites() {
     assert_eq!(site("spawn"), Some(line("spawn(shapes_spawned")));
 }
 
+/// `map.field` is no call, whatever else is done with the map; `module.function()` is one.
+#[test]
+fn fields_of_maps_in_elixir() {
+    let beam = "Elixir.Shapes.Fields.beam";
+    let facts = whole(&compiled("elixirc", &[], "fields.ex", beam), &[]);
+    let calls = facts.code.dynamic_calls.iter();
+    let calls: Vec<_> = calls.map(|call| place(&call.from)).collect();
+    let expected = [
+        "call/1",
+        "call_both/1",
+        "call_given/2",
+        "called_by_name/1",
+        "with_arguments/2",
+    ];
+    assert_eq!(calls, expected);
+}
+
+/// Elixir 1.10 wrote the same code for `map.field` and `module.field()`: these are in doubt.
+#[test]
+fn fields_of_maps_in_older_elixir() {
+    let beam = compiled("erlc", &[], "fields_10.erl", "fields_10.beam");
+    let facts = whole(&beam, &[]);
+    let calls = facts.code.dynamic_calls.iter();
+    let calls: Vec<_> = calls
+        .map(|call| (place(&call.from), call.or_field))
+        .collect();
+    let expected = [
+        ("one/1", true),
+        ("two/1", true),
+        ("two/1", true),
+        ("call/1", false),
+        ("another/1", false),
+        ("is_module/1", false),
+    ];
+    let expected = expected.map(|(place, doubt)| (place.to_owned(), doubt));
+    assert_eq!(calls, expected);
+}
+
 #[test]
 fn behaviours_in_both_spellings() {
     let facts = BeamFacts::read(&shapes(&[])).expect("a beam");

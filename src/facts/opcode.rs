@@ -77,6 +77,7 @@ opcodes! {
     LINE = 153,
     IS_MAP = 156,
     HAS_MAP_FIELDS = 157,
+    GET_MAP_ELEMENTS = 158,
     IS_TAGGED_TUPLE = 159,
     BUILD_STACKTRACE = 160,
     RAW_RAISE = 161,

@@ -378,6 +378,7 @@ fn what_differs_and_is_left_alone() {
                     line: Some(3),
                 },
                 function: None,
+                or_field: false,
             });
     }
     let facts = world.decide(&plan).facts;
