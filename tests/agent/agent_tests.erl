@@ -190,7 +190,7 @@ short() ->
             kill_any_time, kill_always, killed_at_the_end, interpreted_fails, interpreted_kill, interpreted_many, many,
             turned_back_killed, mode_killed, settings_executor_killed, settings_guardian_killed, settings_interpreted_killed],
     (tests() ++ mode_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++
-        survivor_tests:tests() ++ watchdog_tests:tests() ++ [births_up, births_undone, births_soft, births_special]) -- Long.
+        survivor_tests:tests() ++ watchdog_tests:tests() ++ [births_up, births_undone, births_special]) -- Long.
 
 happy_gen_server() ->
     {V1, V2} = {server(t_srv, 1), server(t_srv, 2)},
