@@ -98,6 +98,13 @@ build bank bank_fee
 build depot
 start
 
+# References into the memory of the node are told from others, and are not sent back.
+for made in 'counters:new(1, [])' 'atomics:new(1, [])' 'ets:new(t, [])' 'persistent_term:get(none, counters:new(1, []))'; do
+    ! "$updo" eval "$node" "R = $made, erlang:phash2(R)" >"$room/run.log" 2>&1 && grep -q E707 "$room/run.log" ||
+        { echo "OTP $release: $made is sent back"; exit 1; }
+done
+is 'R = erlang:make_ref(), T = erlang:send_after(60000, none, x), erlang:phash2({R, T}) >= 0' true
+
 # Two windows, up and back.
 is 'mill_front:sack(100)' '{1,1,{1,100,1},1}'
 plan Windows "code push [\"$room/mill-2/ebin\"]. old from \"$room/mill-1/ebin\". window minimal."

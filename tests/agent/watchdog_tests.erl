@@ -3,7 +3,7 @@
 -module(watchdog_tests).
 -compile([export_all, nowarn_export_all]).
 -import(agent_tests, [load/1, module/2, job/2, job/3, window/2, server/2, server/3, start/2, ask/1, clean/0, boot_fast/1,
-                      is_now/1, flush/0, wait/2, suspended/0, interpreted/1]).
+                      is_now/1, flush/0, wait/2, wait/3, suspended/0, interpreted/1]).
 
 tests() -> [all_killed, all_killed_failing, all_killed_settings, all_killed_later, watchdog_replaced, all_killed_interpreted, all_killed_early].
 
@@ -29,7 +29,7 @@ over() ->
     wait(fun() ->
              case whereis(updo_run) of undefined -> ok; G -> G ! updo_settle end,
              agents() =:= [] andalso watchdogs() =:= []
-         end, agent_left),
+         end, agent_left, 1000),
     clean(),
     flush().
 
