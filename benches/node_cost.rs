@@ -124,7 +124,7 @@ fn look(session: &Session, seen: &mut Seen, far: bool, state: &Path) {
         patterns: &[],
         store: &store,
     };
-    let mut disk = Disk::new(session, seen);
+    let mut disk = Disk::new(session, facts.otp, seen);
     if far {
         disk.assume_remote();
     }
@@ -144,7 +144,7 @@ fn push(session: &Session, ebin: &Path, state: &Path) {
         store: &store,
     };
     let mut seen = Seen::nothing();
-    let mut disk = Disk::new(session, &mut seen);
+    let mut disk = Disk::new(session, facts.otp, &mut seen);
     disk.assume_remote();
     let patterns = [(ebin.to_str().expect("UTF-8").to_owned(), Span::new(0, 0))];
     let new = NewCode::Push(&patterns, Path::new("/"));

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# updo against other OTP releases: for each, its beams are read and compared with what its own beam_lib and
-# xref say, random scripts are translated beside its systools_rc, and the demonstration's shop and
-# the tests' applications (scripts/matrix_runs.sh) are upgraded on nodes of it. Needs root (chroot); makes the chroots with scripts/otp.sh when they are missing.
+# updo against other OTP releases: for each, the agent's own tests are run in it, its beams are read and compared with
+# what its own beam_lib and xref say, random scripts are translated beside its systools_rc, and the demonstration's shop
+# and the tests' applications (scripts/matrix_runs.sh) are upgraded on nodes of it. Needs root (chroot); makes the
+# chroots with scripts/otp.sh when they are missing.
 #
 #   scripts/matrix.sh [23|27|29]…          all three by default; UPDO_BIN chooses the binary
 set -euo pipefail
@@ -37,6 +38,9 @@ for release in "$@"; do
     sh "$root/scripts/otp.sh" build "$release" 2>&1 | tail -n 1
     inside=$(sh "$root/scripts/otp.sh" root "$release")
 
+    sh "$root/tests/agent/run.sh" --in "$release" >"$work/agent.log" 2>&1 &&
+        tail -n 1 "$work/agent.log" | grep -q ', 0 failed$' || { grep -v '^ok ' "$work/agent.log"; exit 1; }
+    printf 'agent: %s\n' "$(tail -n 1 "$work/agent.log")"
     UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test beam_oracle 2>&1 |
         grep '^test result'
     UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test relup -- \

@@ -98,6 +98,13 @@ build bank bank_fee
 build depot
 start
 
+# References into the memory of the node are told from others, and are not sent back.
+for made in 'counters:new(1, [])' 'atomics:new(1, [])' 'ets:new(t, [])' 'persistent_term:get(none, counters:new(1, []))'; do
+    ! "$updo" eval "$node" "R = $made, erlang:phash2(R)" >"$room/run.log" 2>&1 && grep -q E707 "$room/run.log" ||
+        { echo "OTP $release: $made is sent back"; exit 1; }
+done
+is 'R = erlang:make_ref(), T = erlang:send_after(60000, none, x), erlang:phash2({R, T}) >= 0' true
+
 # Two windows, up and back.
 is 'mill_front:sack(100)' '{1,1,{1,100,1},1}'
 plan Windows "code push [\"$room/mill-2/ebin\"]. old from \"$room/mill-1/ebin\". window minimal."
@@ -108,12 +115,15 @@ run 0 rollback -t "$node" --yes
 is 'mill_front:sack(100)' '{1,3,{1,300,1},1}'
 nobody_left
 
-# Children of supervisors without names.
+# Children of supervisors without names; and back.
 desks='[lists:sort([I || {I, P, _, _} <- supervisor:which_children(S), is_pid(P)]) || {_, S, _, _} <- supervisor:which_children(post_sup)]'
 plan Children "code push [\"$room/post-2/ebin\"]. old from \"$room/post-1/ebin\".
 module post_floor #{children => #{start => [parcels], stop => [fax]}} because \"nobody sends faxes\"."
 run 0 run "$room/plan.updo" -t "$node" --yes
 is "$desks" '[[letters,parcels],[letters,parcels]]'
+nobody_left
+run 0 rollback -t "$node" --yes
+is "$desks" '[[fax,letters],[fax,letters]]'
 nobody_left
 
 # A new version in a folder of its own: modules, one that goes, code path, configuration; and back.
@@ -135,6 +145,30 @@ nobody_left
 run 0 rollback -t "$node" --yes
 is "$depot" "$old"
 nobody_left
+
+# Native records: the beam of what runs is known for it, and states of both definitions are shown.
+if [ "$release" -ge 29 ]; then
+    for version in 1 2; do
+        mkdir -p "$room/purse-$version"
+        fields='n = 0'
+        [ "$version" = 1 ] || fields='n = 0, owner = none'
+        printf '%s\n' '-module(purse). -behaviour(gen_server).' '-export([init/1, handle_call/3, handle_cast/2, code_change/3]).' \
+            "-record #coins{$fields}." 'init(N) -> {ok, #coins{n = N}}.' 'handle_call(n, _, S) -> {reply, S#coins.n, S}; handle_call(_, _, S) -> {reply, S, S}.' \
+            'handle_cast(_, S) -> {noreply, S}.' 'code_change(_, S, _) -> {ok, #coins{n = S#coins.n}}.' >"$room/src/purse.erl"
+        sh "$root/scripts/otp.sh" run "$release" erlc +debug_info +beam_debug_info -o "$seen/purse-$version" "$seen/src/purse.erl"
+    done
+    "$updo" eval "$node" "[true, {ok, _}] = [code:add_patha(\"$seen/purse-1\"), gen_server:start({local, purse}, purse, 7, [])]" >"$room/run.log"
+    is 'gen_server:call(purse, all)' '#purse:coins{n=7}'
+    plan Same "code push [\"$room/purse-1\"]."
+    run 0 run "$room/plan.updo" -t "$node" --yes
+    grep -q 'nothing to do' "$room/run.log"
+    plan Purse "code push [\"$room/purse-2\"]."
+    run 0 run "$room/plan.updo" -t "$node" --yes
+    is 'gen_server:call(purse, all)' '#purse:coins{n=7,owner=none}'
+    run 0 rollback -t "$node" --yes
+    is 'gen_server:call(purse, n)' 7
+    nobody_left
+fi
 
 # Left alone and rejoined, and the disk has it: a restart keeps it. The beams of the node lie in its chroot.
 plan Persist "code push [\"$room/bank-2/ebin\"] #{persist => true}. old from \"$room/bank-1/ebin\".

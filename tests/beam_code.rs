@@ -1,6 +1,7 @@
 //! What code shows: a module with one example of each kind of evidence, compiled here.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -178,6 +179,86 @@ fn lines_of_call_sites() {
     assert_eq!(site("cast"), Some(line("gen_server:cast(")));
     assert_eq!(site("map"), Some(line("lists:map(")));
     assert_eq!(site("spawn"), Some(line("spawn(shapes_spawned")));
+}
+
+/// The Elixirs of this machine: its own, and those beside it (`scripts/otp.sh`) as far as `chroot` is allowed.
+fn elixirs() -> Vec<Option<PathBuf>> {
+    let set = std::env::var_os("UPDO_OTP_DIR").map(PathBuf::from);
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/updo/otp"));
+    let roots = set
+        .or_else(usual)
+        .and_then(|folder| std::fs::read_dir(folder).ok());
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    let roots = roots
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|root| root.path());
+    let others = roots.filter(|root| is_root && root.join("usr/bin/elixirc").exists());
+    [None].into_iter().chain(others.map(Some)).collect()
+}
+
+/// `map.field` is no call, whatever else is done with the map; `module.function()` is one.
+#[test]
+fn fields_of_maps_in_elixir() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/beam_code/fields.ex");
+    for root in elixirs() {
+        let folder = match &root {
+            None => tempfile::tempdir(),
+            Some(root) => tempfile::tempdir_in(root.join("tmp")),
+        }
+        .expect("a folder");
+        std::fs::copy(&source, folder.path().join("fields.ex")).expect("can be copied");
+        let (inside, mut command) = match &root {
+            None => (folder.path().to_owned(), Command::new("elixirc")),
+            Some(root) => {
+                let mut command = Command::new("chroot");
+                command.arg(root).arg("elixirc");
+                let inside = folder.path().strip_prefix(root).expect("below the root");
+                (Path::new("/").join(inside), command)
+            }
+        };
+        command.arg("-o").arg(&inside).arg(inside.join("fields.ex"));
+        let output = command.env("LC_ALL", "C.UTF-8").output().expect("elixirc");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let beam = folder.path().join("Elixir.Shapes.Fields.beam");
+        let facts = whole(&std::fs::read(beam).expect("a beam"), &[]);
+        let calls = facts.code.dynamic_calls.iter();
+        let calls: Vec<_> = calls.map(|call| place(&call.from)).collect();
+        let expected = [
+            "call/1",
+            "call_both/1",
+            "call_given/2",
+            "called_by_name/1",
+            "with_arguments/2",
+        ];
+        assert_eq!(calls, expected, "{root:?}");
+    }
+}
+
+/// Elixir 1.10 wrote the same code for `map.field` and `module.field()`: these are in doubt.
+#[test]
+fn fields_of_maps_in_older_elixir() {
+    let beam = compiled("erlc", &[], "fields_10.erl", "fields_10.beam");
+    let facts = whole(&beam, &[]);
+    let calls = facts.code.dynamic_calls.iter();
+    let calls: Vec<_> = calls
+        .map(|call| (place(&call.from), call.or_field))
+        .collect();
+    let expected = [
+        ("one/1", true),
+        ("two/1", true),
+        ("two/1", true),
+        ("call/1", false),
+        ("another/1", false),
+        ("is_module/1", false),
+    ];
+    let expected = expected.map(|(place, doubt)| (place.to_owned(), doubt));
+    assert_eq!(calls, expected);
 }
 
 #[test]

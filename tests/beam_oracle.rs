@@ -10,11 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use oracle::{Answers, answers};
+use oracle::{Answers, answers, number, other_root, roots, run};
 use updo::facts::beam::{BeamFacts, Evidence, Walked};
+use updo::facts::chunk::Chunks;
+use updo::facts::debug::records;
+use updo::facts::digest::Digests;
 use updo::facts::edges::call_edges;
 use updo::facts::files::facts_of;
-use updo::term::Term;
+use updo::term::{Atom, Term};
 
 fn read_all(answers: &Answers) -> Vec<BeamFacts> {
     let paths: Vec<PathBuf> = answers.beams.iter().map(|beam| beam.path.clone()).collect();
@@ -53,6 +56,57 @@ fn tables_of_every_beam_agree_with_beam_lib() {
             beam.compile_info,
             "compile information of {at}"
         );
+    }
+}
+
+/// Beams that no compiler makes, on every OTP of this machine: chunks are missing, there twice, in another order, and of
+/// releases that the node does not know.
+#[test]
+fn digests_of_made_beams_are_those_of_the_node() {
+    let others = other_root().map_or_else(roots, |root| vec![root]);
+    for root in [None].into_iter().chain(others.iter().map(Some)) {
+        let (mut loadable, mut strange, mut native) = (0, 0, 0);
+        for answer in run("made.erl", root.map(|root| root.as_path())) {
+            let Some([otp, beam, lib, node]) = answer.as_tuple() else {
+                panic!("{answer:?}")
+            };
+            let (otp, beam) = (number(otp), beam.as_bytes().expect("a beam"));
+            let chunks = Chunks::parse(beam).expect("well-formed");
+            let names: Vec<_> = chunks.names().collect();
+            let told = || {
+                let names = names.iter().map(|id| id.escape_ascii().to_string());
+                format!("OTP {otp}: {:?}", names.collect::<Vec<_>>())
+            };
+            let digest = Digests::of(&chunks).on(otp);
+            if let Some(node) = node.as_bytes() {
+                assert_eq!(digest, node, "loader, {}", told());
+                loadable += 1;
+            }
+            // Of a chunk that is there twice `beam_lib` reads the first; the loader reads the last.
+            let doubled = names.iter().collect::<BTreeSet<_>>().len() < names.len();
+            if let (Some(lib), false) = (lib.as_bytes(), doubled || names.contains(&b"Atom")) {
+                assert_eq!(digest, lib, "beam_lib, {}", told());
+                strange += usize::from(names.iter().any(|id| [b"Recs", b"DbgB"].contains(id)));
+            }
+            // What OTP 29 compiles with a native record shows it as one.
+            let of_records = BeamFacts::read(beam).is_ok_and(|facts| facts.module.as_str() == "r");
+            if of_records && names.contains(&b"Dbgi") {
+                let records = records(beam).expect("a beam").expect("its forms");
+                let shown: Vec<_> = records
+                    .iter()
+                    .map(|r| (r.name.as_str(), &r.fields))
+                    .collect();
+                assert_eq!(shown, [("st", &vec![Atom::new("n")])], "{}", told());
+                native += 1;
+            }
+        }
+        assert_eq!(
+            native > 100,
+            root.is_some_and(|root| root.ends_with("29")),
+            "{native}"
+        );
+        assert!(loadable > 100, "{root:?}: only {loadable} can be loaded");
+        assert!(strange > 40, "{root:?}: only {strange} have new chunks");
     }
 }
 

@@ -7,6 +7,8 @@
 mod generate;
 #[path = "term_oracle/neighbour.rs"]
 mod neighbour;
+#[path = "term_oracle/records.rs"]
+mod records;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -59,9 +61,15 @@ struct Oracle {
 
 impl Oracle {
     fn start() -> Self {
+        Self::of(&["erl"])
+    }
+
+    /// The same with other words that start an `erl`.
+    fn of(words: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let mut node = Command::new("erl")
+        let mut node = Command::new(words[0])
+            .args(&words[1..])
             .args(["-noinput", "-noshell", "-oracle", &port.to_string()])
             .args(["-eval", SERVER])
             .stdin(Stdio::null())

@@ -148,7 +148,7 @@ fn gaps(upgrade: &Upgrade) -> String {
         else {
             continue;
         };
-        let calls = &new.facts.code.dynamic_calls;
+        let calls = upgrade.changes.unresolved(&new.facts);
         if calls.is_empty() {
             continue;
         }

@@ -139,7 +139,8 @@ fn one(
             .zip(live::read_files(&connection.session, &paths)?)
         {
             let Some(bytes) = bytes else { continue };
-            if BeamFacts::read(&bytes).is_ok_and(|facts| facts.md5 == *md5) {
+            let own = |beam: BeamFacts| beam.digests.on(facts.otp);
+            if BeamFacts::read(&bytes).is_ok_and(|beam| own(beam) == *md5) {
                 store.put(md5, &bytes).map_err(|why| {
                     Diagnostic::new(Code::E802, "the store of beams cannot be written")
                         .note(why.to_string())

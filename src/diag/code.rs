@@ -176,6 +176,8 @@ codes! {
     W346,
     /// A module is removed from the node, and its file is not.
     W347,
+    /// A function on the node has returned what updo does not take, or was to be given what no message holds.
+    E348,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.

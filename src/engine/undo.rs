@@ -269,13 +269,13 @@ fn lacking(session: &Session, facts: &NodeFacts, summary: &Summary, way: &WayBac
         };
         match BeamFacts::read(beam) {
             Err(why) => lacks.push(format!("{module}: the recorded old beam: {why}")),
-            Ok(facts) if facts.module != module => {
+            Ok(old) if old.module != module => {
                 lacks.push(format!(
                     "{module}: the recorded old beam is of {}",
-                    facts.module
+                    old.module
                 ));
             }
-            Ok(facts) if md5.is_some_and(|md5| md5 != facts.md5) => {
+            Ok(old) if md5.is_some_and(|md5| md5 != old.digests.on(facts.otp)) => {
                 lacks.push(format!(
                     "{module}: the recorded old beam is another version"
                 ));

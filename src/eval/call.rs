@@ -285,6 +285,13 @@ impl<'a> Evaluator<'a> {
                 reason,
                 stack,
             } => raised(mfa, &class, reason, stack, span),
+            RemoteError::Unreadable(why) => {
+                let title = format!("a value of `{mfa}` cannot travel: {why}");
+                let diagnostic = Diagnostic::new(Code::E348, title)
+                    .label(span, "called here")
+                    .help("ask for less: calls inside each other are evaluated on the node, as in `maps:size(m:f())`");
+                Failure::new(Kind::Limit, Term::atom("system_limit"), span, diagnostic)
+            }
             RemoteError::Timeout => {
                 let title = format!("`{mfa}` did not return within {timeout:.1?}");
                 let diagnostic = Diagnostic::new(Code::E705, title).label(span, "still running");

@@ -182,6 +182,11 @@ fn cells(value: &Term, nesting: usize) -> Result<u64, Exceeded> {
                 sum += cells(key, below)? + cells(value, below)?;
             }
         }
+        Term::Record(record) => {
+            for (_, value) in &record.fields {
+                sum += 1 + cells(value, below)?;
+            }
+        }
         Term::Binary(bytes) | Term::Bits(bytes, _) => sum += bytes.len() as u64 / 64,
         Term::Big(number) => sum += number.bits() / 512,
         _ => {}

@@ -34,6 +34,7 @@ fn magic(value: &Term) -> Option<&Reference> {
         Term::Tuple(parts) | Term::List(parts) => parts.iter().find_map(magic),
         Term::Improper(parts, tail) => parts.iter().chain([&**tail]).find_map(magic),
         Term::Map(pairs) => pairs.iter().flat_map(|(k, v)| [k, v]).find_map(magic),
+        Term::Record(record) => record.fields.iter().find_map(|(_, value)| magic(value)),
         Term::Fun(Fun::Closure(closure)) => closure.free.iter().find_map(magic),
         _ => None,
     }

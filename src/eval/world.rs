@@ -59,6 +59,8 @@ pub enum RemoteError {
         /// The stack trace as the node gave it.
         stack: Term,
     },
+    /// The result is there and cannot be had, or the arguments could not be sent; the text says which and why.
+    Unreadable(String),
     /// Nothing came back in time.
     Timeout,
     /// The connection is gone; the text says how.

@@ -39,7 +39,7 @@ impl Remote for OnNode<'_> {
     }
 }
 
-/// A call that gave no value, as the language sees it: what came and cannot be read is an exception of the call.
+/// A call that gave no value, as the language sees it.
 pub(crate) fn remote_error(error: CallError) -> RemoteError {
     match error {
         CallError::Raised {
@@ -53,18 +53,9 @@ pub(crate) fn remote_error(error: CallError) -> RemoteError {
         },
         CallError::Timeout => RemoteError::Timeout,
         CallError::Lost(why) => RemoteError::Lost(why),
-        CallError::Undecodable(why) => {
-            raised(Term::tuple([Term::atom("undecodable"), Term::string(&why)]))
+        CallError::Undecodable(_) | CallError::TooLarge => {
+            RemoteError::Unreadable(error.to_string())
         }
-        CallError::TooLarge => raised(Term::atom("system_limit")),
-    }
-}
-
-fn raised(reason: Term) -> RemoteError {
-    RemoteError::Raised {
-        class: Atom::new("error"),
-        reason,
-        stack: Term::List(Vec::new()),
     }
 }
 

@@ -12,7 +12,9 @@ use md5::{Digest, Md5};
 pub use super::code::{CallSite, CodeFacts, DynamicCall, Evidence, Function, HiddenRef, Walked};
 pub use super::error::BeamError;
 
+use super::bifs::NEWEST;
 use super::chunk::{Atoms, Chunks, triples, unpacked};
+use super::digest::Digests;
 use crate::name::{Mfa, Module};
 use crate::term::{Atom, Term, etf};
 
@@ -21,8 +23,10 @@ use crate::term::{Atom, Term, etf};
 pub struct BeamFacts {
     /// The module.
     pub module: Module,
-    /// The module's MD5, as `beam_lib:md5/1` and `module_info(md5)` give it.
+    /// The module's MD5, as `module_info(md5)` gives it on the newest OTP, or on the one of [`BeamFacts::on`].
     pub md5: [u8; 16],
+    /// The same for every release.
+    pub digests: Digests,
     /// MD5 of what the module MD5 leaves out and a stack trace shows (`Line`); zero if absent.
     pub line_md5: [u8; 16],
     /// The attributes chunk: `[{Name, [Value]}]` flattened to pairs, in order; one without values has none.
@@ -71,6 +75,12 @@ impl BeamFacts {
         Ok(facts)
     }
 
+    /// The facts on a node of an OTP release, which may count less in the MD5 than the newest.
+    pub fn on(mut self, otp: u32) -> Self {
+        self.md5 = self.digests.on(otp);
+        self
+    }
+
     /// Whether the module exports a function.
     pub fn exports(&self, name: &str, arity: u32) -> bool {
         self.exports.contains(&(Arc::from(name), arity))
@@ -104,9 +114,11 @@ fn tables(chunks: &Chunks<'_>, atoms: &Atoms<'_>, size: usize) -> Result<BeamFac
     let module = atoms.get(1).cloned().ok_or(BeamError::BadChunk("AtU8"))?;
     let imports = imports(chunks, atoms)?;
     let attributes = attributes(chunks);
+    let digests = Digests::of(chunks);
     Ok(BeamFacts {
         module: Module::from(module),
-        md5: module_md5(chunks),
+        md5: digests.on(NEWEST),
+        digests,
         line_md5: chunks
             .get(b"Line")
             .map_or([0; 16], |line| Md5::digest(line).into()),
@@ -128,34 +140,6 @@ fn tables(chunks: &Chunks<'_>, atoms: &Atoms<'_>, size: usize) -> Result<BeamFac
 fn count_of(table: &[u8]) -> usize {
     let head = table.first_chunk::<4>();
     head.map_or(0, |head| u32::from_be_bytes(*head) as usize)
-}
-
-/// The module's MD5: the chunks of `beam_lib:md5_chunks/0` in its order, with `OldUniq` of each fun
-/// zeroed, because that field depends on the compiler and not on the code.
-pub fn module_md5(chunks: &Chunks<'_>) -> [u8; 16] {
-    const ORDER: [&[u8; 4]; 9] = [
-        b"Atom", b"AtU8", b"Code", b"StrT", b"ImpT", b"ExpT", b"FunT", b"LitT", b"Meta",
-    ];
-    let mut md5 = Md5::new();
-    for id in ORDER {
-        match chunks.get(id) {
-            Some(data) if id == b"FunT" => funs_without_old_uniq(&mut md5, data),
-            Some(data) => md5.update(data),
-            None => {}
-        }
-    }
-    md5.finalize().into()
-}
-
-fn funs_without_old_uniq(md5: &mut Md5, data: &[u8]) {
-    let (count, rows) = data.split_at(data.len().min(4));
-    md5.update(count);
-    let (rows, tail) = rows.as_chunks::<24>();
-    for row in rows {
-        md5.update(&row[..20]);
-        md5.update([0; 4]);
-    }
-    md5.update(tail);
 }
 
 /// The import table in the order of the file, which is how `call_ext` counts.

@@ -54,7 +54,7 @@ pub(super) fn callers(
             continue;
         };
         let runs = facts.loaded.get(&beam.module).map(|loaded| loaded.md5);
-        if runs == Some(beam.md5) {
+        if runs == Some(beam.digests.on(facts.otp)) {
             add(&mut found, going, &beam.module, &beam, false);
         }
     }

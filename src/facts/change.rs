@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::beam::BeamFacts;
+use super::beam::{BeamFacts, DynamicCall};
 use super::live::Nature;
 use super::moves::Move;
 use super::old_code::OldCode;
@@ -268,6 +268,22 @@ pub struct ChangeSet {
 }
 
 impl ChangeSet {
+    /// The calls of a new version whose module is not known before run time. One that may as well be a field of a map
+    /// counts when a module that takes part exports such a function.
+    pub fn unresolved<'a>(&self, new: &'a BeamFacts) -> Vec<&'a DynamicCall> {
+        let is_there = |call: &DynamicCall| {
+            let Some((name, Some(arity))) = &call.function else {
+                return true;
+            };
+            let mut new = self.modules.values().filter_map(|c| c.new.as_ref());
+            new.any(|beam| beam.facts.exports(name, *arity))
+        };
+        let calls = new.code.dynamic_calls.iter();
+        calls
+            .filter(|call| !call.or_field || is_there(call))
+            .collect()
+    }
+
     /// Whether every one of these modules that runs now has a copy to go back to.
     pub fn undo_is_exact<'a>(&self, mut modules: impl Iterator<Item = &'a Module>) -> bool {
         modules.all(|module| {

@@ -82,11 +82,11 @@ impl<'a> Chunks<'a> {
         Ok(Self { found })
     }
 
-    /// The first chunk of this name.
+    /// The chunk of this name; of several the last, as the loader of a node has it.
     pub fn get(&self, id: &ChunkId) -> Option<&'a [u8]> {
         self.found
             .iter()
-            .find(|(name, _)| name == id)
+            .rfind(|(name, _)| name == id)
             .map(|(_, data)| *data)
     }
 

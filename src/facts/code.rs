@@ -8,6 +8,7 @@
 
 mod calls;
 pub mod effects;
+mod fields;
 mod known;
 mod reader;
 pub mod symbolic;
@@ -35,7 +36,7 @@ pub struct CodeFacts {
     pub hidden: Vec<HiddenRef>,
     /// Calls to imported functions with their place. Guard BIFs and operators are left out.
     pub call_sites: Vec<CallSite>,
-    /// Calls whose module is not known before run time.
+    /// Calls whose module is not known before run time; Elixir's `map.field` is none.
     pub dynamic_calls: Vec<DynamicCall>,
     /// Names given to `register`, in `{local, Name}` of start calls, as `name: Name` in Elixir.
     pub registers: BTreeSet<Atom>,
@@ -119,4 +120,6 @@ pub struct DynamicCall {
     pub from: Function,
     /// The function, when it is constant: `Mod:price/1`.
     pub function: Option<(Arc<str>, Option<u32>)>,
+    /// Whether it may as well be a field of a map (Elixir up to 1.12).
+    pub or_field: bool,
 }

@@ -73,7 +73,8 @@ pub fn compare<'a>(
     going: Going<'_>,
     seen: &'a mut Seen,
 ) -> Result<ChangeSet> {
-    compare_on(Disk::new(session, seen), session, facts, new, old, going)
+    let disk = Disk::new(session, facts.otp, seen);
+    compare_on(disk, session, facts, new, old, going)
 }
 
 /// The same with a disk of the caller's choice: to measure what a far node costs.
@@ -152,11 +153,11 @@ impl Look<'_> {
         let mut copies = self.old_copies(&loaded, &beams, old)?;
         let wanted: BTreeSet<Module> = names.into_iter().collect();
         for (module, mut beam) in beams {
-            beam.facts = whole(&beam, &wanted)?;
+            beam.facts = self.whole(&beam, &wanted)?;
             let app = self.app_of(&module, &beam.file);
             let mut old = copies.remove(&module);
             if let Some(old) = &mut old {
-                old.facts = whole(old, &wanted)?;
+                old.facts = self.whole(old, &wanted)?;
             }
             let changed = Changed {
                 loaded: loaded.remove(&module),
@@ -191,7 +192,7 @@ impl Look<'_> {
         let mut copies = self.old_copies(&loaded, &BTreeMap::new(), old)?;
         let wanted: BTreeSet<Module> = names.iter().cloned().collect();
         for copy in copies.values_mut() {
-            copy.facts = whole(copy, &wanted)?;
+            copy.facts = self.whole(copy, &wanted)?;
         }
         for module in names {
             let Some(running) = loaded.remove(&module) else {
@@ -378,10 +379,12 @@ impl Look<'_> {
             .map(|(module, version)| (version.md5, module))
             .collect();
         let mut copies = BTreeMap::new();
+        let otp = self.facts.otp;
         let mut take = |wanted: &mut BTreeMap<[u8; 16], &Module>, bytes: Vec<u8>| {
             let Ok(facts) = BeamFacts::read(&bytes) else {
                 return;
             };
+            let facts = facts.on(otp);
             if wanted
                 .get(&facts.md5)
                 .is_some_and(|module| **module == facts.module)
@@ -405,7 +408,7 @@ impl Look<'_> {
         }
         for (patterns, base) in old.patterns {
             if !wanted.is_empty() {
-                for file in local(patterns, base)? {
+                for file in local(patterns, base, otp)? {
                     take(&mut wanted, file.bytes);
                 }
             }
@@ -425,15 +428,17 @@ impl Look<'_> {
         }
         Ok(copies)
     }
+
+    /// The facts of a beam with its code, in which the names of changed modules are looked for.
+    fn whole(&self, beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
+        BeamFacts::read_whole(&beam.bytes, wanted)
+            .map(|facts| facts.on(self.facts.otp))
+            .map_err(|why| unusable(&beam.file, &why.to_string()))
+    }
 }
 
-/// The facts of a beam with its code, in which the names of changed modules are looked for.
-fn whole(beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
-    BeamFacts::read_whole(&beam.bytes, wanted).map_err(|why| unusable(&beam.file, &why.to_string()))
-}
-
-/// Local beams of patterns.
-pub(super) fn local(patterns: &[(String, Span)], base: &Path) -> Result<Vec<BeamFile>> {
+/// Local beams of patterns, as they are to a node of an OTP release.
+pub(super) fn local(patterns: &[(String, Span)], base: &Path, otp: u32) -> Result<Vec<BeamFile>> {
     let mut found = Vec::new();
     for (pattern, span) in patterns {
         let paths = files::beams_of(&[pattern.as_str()], base).map_err(|why| {
@@ -447,8 +452,9 @@ pub(super) fn local(patterns: &[(String, Span)], base: &Path) -> Result<Vec<Beam
             ));
         }
         for path in paths {
-            let file = files::read_beam_file(&path)
+            let mut file = files::read_beam_file(&path)
                 .map_err(|why| unusable(&path.display().to_string(), &why.to_string()))?;
+            file.facts = file.facts.on(otp);
             found.push(file);
         }
     }

@@ -143,12 +143,12 @@ fn mentions(code: &Term, made: bool, found: &mut BTreeSet<Atom>) {
     }
 }
 
-/// `{attribute, _, record, {Name, Fields}}`.
+/// `{attribute, _, record, {Name, Fields}}`; `native_record` for one of OTP 29.
 fn record(form: &Term) -> Option<Record> {
     let [tag, _, kind, value] = form.as_tuple()? else {
         return None;
     };
-    if !tag.is_atom("attribute") || !kind.is_atom("record") {
+    if !tag.is_atom("attribute") || !(kind.is_atom("record") || kind.is_atom("native_record")) {
         return None;
     }
     let [name, fields] = value.as_tuple()? else {

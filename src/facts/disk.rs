@@ -48,6 +48,8 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Disk<'a> {
     session: &'a Session,
+    /// The OTP release of the node.
+    otp: u32,
     /// What was seen before.
     pub seen: &'a mut Seen,
     /// Folders that are the same on this machine and on the node, as far as was asked.
@@ -64,10 +66,12 @@ pub struct Disk<'a> {
 }
 
 impl<'a> Disk<'a> {
-    /// The disk of a node. Asks nothing yet.
-    pub fn new(session: &'a Session, seen: &'a mut Seen) -> Self {
+    /// The disk of a node of an OTP release. Asks nothing yet.
+    pub fn new(session: &'a Session, otp: u32, seen: &'a mut Seen) -> Self {
+        seen.on(otp);
         Self {
             session,
+            otp,
             seen,
             same: BTreeMap::new(),
             neighbour: None,
@@ -123,7 +127,7 @@ impl<'a> Disk<'a> {
             }
         }
         let names: Vec<String> = unknown.iter().map(|(at, _)| files[*at].clone()).collect();
-        let (seen, now, kept) = (&mut *self.seen, self.now, &self.kept);
+        let (seen, now, kept, otp) = (&mut *self.seen, self.now, &self.kept, self.otp);
         let mut at_once = unknown.into_iter();
         self.tally.sent += names.len();
         let bytes = &mut self.tally.bytes;
@@ -136,7 +140,7 @@ impl<'a> Disk<'a> {
                 None if stat.is_none() => OnDisk::Missing,
                 None => OnDisk::Broken("the file cannot be read".to_owned()),
                 Some(content) => {
-                    let what = known(&content);
+                    let what = known(&content, otp);
                     if let (OnDisk::Beam(known), Some((store, runs))) = (&what, kept)
                         && !runs.contains(&known.md5)
                     {
@@ -275,7 +279,8 @@ impl<'a> Disk<'a> {
         let (store, _) = self.kept.as_ref()?;
         let md5 = self.looked.get(file)?;
         let content = store.get(md5)?;
-        matches!(known(&content), OnDisk::Beam(known) if known.md5 == *md5).then_some(content)
+        matches!(known(&content, self.otp), OnDisk::Beam(known) if known.md5 == *md5)
+            .then_some(content)
     }
 
     /// Finds out which folders of these files are the same here and there.
@@ -328,7 +333,7 @@ impl<'a> Disk<'a> {
             Ok(_) => {}
         }
         match read_local(file) {
-            Some(content) => known(&content),
+            Some(content) => known(&content, self.otp),
             None => OnDisk::Broken("the file cannot be read".to_owned()),
         }
     }
@@ -440,12 +445,12 @@ fn names_of(answer: &Term) -> Vec<String> {
     }
 }
 
-/// What a file's bytes are.
-fn known(content: &[u8]) -> OnDisk {
+/// What a file's bytes are to a node of an OTP release.
+fn known(content: &[u8], otp: u32) -> OnDisk {
     match BeamFacts::read(content) {
         Ok(facts) => OnDisk::Beam(Known {
             module: facts.module,
-            md5: facts.md5,
+            md5: facts.digests.on(otp),
             lines: facts.line_md5,
         }),
         Err(why) => OnDisk::Broken(why.to_string()),

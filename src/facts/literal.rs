@@ -94,6 +94,10 @@ pub(super) fn summary(
             Term::Map(pairs) => {
                 open.extend(pairs.iter().flat_map(|(k, v)| [k, v]).filter(|e| speaks(e)));
             }
+            Term::Record(record) => {
+                let values = record.fields.iter().map(|(_, value)| value);
+                open.extend(values.filter(|e| speaks(e)));
+            }
             _ => {}
         }
     }
@@ -116,6 +120,7 @@ fn speaks(term: &Term) -> bool {
             | Term::List(_)
             | Term::Improper(..)
             | Term::Map(_)
+            | Term::Record(_)
     )
 }
 

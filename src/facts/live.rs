@@ -196,7 +196,7 @@ fn vsn_of(attributes: &Term) -> Option<Term> {
 /// As [`gather`].
 pub fn read_files(session: &Session, files: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
     let mut nothing = super::seen::Seen::nothing();
-    let mut disk = super::disk::Disk::new(session, &mut nothing);
+    let mut disk = super::disk::Disk::new(session, super::bifs::NEWEST, &mut nothing);
     disk.assume_remote();
     disk.read(files)
 }

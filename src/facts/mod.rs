@@ -19,6 +19,7 @@ pub mod compare;
 mod cursor;
 pub mod debug;
 pub mod diff;
+pub mod digest;
 pub mod disk;
 mod disturbed;
 pub mod edges;

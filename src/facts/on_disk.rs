@@ -289,7 +289,9 @@ fn fetch(look: &mut Look<'_>, wanted: BTreeMap<Module, String>) -> Result<BTreeM
     let mut beams = BTreeMap::new();
     for ((module, file), bytes) in wanted.into_iter().zip(contents) {
         let bytes = bytes.ok_or_else(|| unusable(&file, "the file cannot be read"))?;
-        let facts = BeamFacts::read(&bytes).map_err(|why| unusable(&file, &why.to_string()))?;
+        let facts = BeamFacts::read(&bytes)
+            .map_err(|why| unusable(&file, &why.to_string()))?
+            .on(look.facts.otp);
         if facts.module != module {
             let why = format!("it holds the module {}", facts.module);
             return Err(unusable(&file, &why));

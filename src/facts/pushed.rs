@@ -24,7 +24,7 @@ pub(super) fn pushed(
     patterns: &[(String, Span)],
     base: &Path,
 ) -> Result<BTreeMap<Module, Beam>> {
-    let files = local(patterns, base)?;
+    let files = local(patterns, base, look.facts.otp)?;
     let folders: BTreeSet<PathBuf> = files
         .iter()
         .filter_map(|file| file.path.parent().map(Path::to_owned))

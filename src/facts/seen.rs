@@ -19,7 +19,7 @@ const MAX_FILE: u64 = 64 << 20;
 const SETTLED: i64 = 3;
 
 /// First element of the stored tuple. Another one is another format, and read as nothing.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// What tells one state of a file from another. Times are in seconds, of the node's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ struct Entry {
 #[derive(Debug)]
 pub struct Seen {
     path: Option<PathBuf>,
+    /// The OTP release that it is about: another one gives the same file another MD5.
+    otp: u32,
     entries: BTreeMap<String, Entry>,
     firsts: BTreeMap<String, FirstSight>,
     changed: bool,
@@ -78,9 +80,10 @@ impl Seen {
         let digest = <md5::Md5 as md5::Digest>::digest(node.as_str().as_bytes());
         let name = hex(&digest);
         let path = state.join("files").join(format!("{name}.seen"));
-        let (entries, firsts) = read(&path).unwrap_or_default();
+        let (otp, entries, firsts) = read(&path).unwrap_or_default();
         Self {
             path: Some(path),
+            otp,
             entries,
             firsts,
             changed: false,
@@ -91,9 +94,19 @@ impl Seen {
     pub fn nothing() -> Self {
         Self {
             path: None,
+            otp: 0,
             entries: BTreeMap::new(),
             firsts: BTreeMap::new(),
             changed: false,
+        }
+    }
+
+    /// Says which OTP release the node is of. What was seen under another one is forgotten.
+    pub fn on(&mut self, otp: u32) {
+        if self.otp != otp {
+            self.otp = otp;
+            self.entries.clear();
+            self.firsts.clear();
         }
     }
 
@@ -158,6 +171,7 @@ impl Seen {
         });
         let bytes = etf::encode(&Term::tuple([
             Term::Int(FORMAT),
+            Term::Int(i64::from(self.otp)),
             Term::list(entries),
             Term::list(firsts),
         ]));
@@ -181,7 +195,7 @@ fn term(file: &str, entry: &Entry) -> Term {
     ])
 }
 
-type Memory = (BTreeMap<String, Entry>, BTreeMap<String, FirstSight>);
+type Memory = (u32, BTreeMap<String, Entry>, BTreeMap<String, FirstSight>);
 
 fn read(path: &Path) -> Option<Memory> {
     if std::fs::metadata(path).ok()?.len() > MAX_FILE {
@@ -189,10 +203,15 @@ fn read(path: &Path) -> Option<Memory> {
     }
     let whole = etf::decode(&std::fs::read(path).ok()?).ok()?;
     match whole.as_tuple()? {
-        [Term::Int(FORMAT), Term::List(entries), Term::List(firsts)] => {
+        [
+            Term::Int(FORMAT),
+            Term::Int(otp),
+            Term::List(entries),
+            Term::List(firsts),
+        ] => {
             let entries: Option<_> = entries.iter().map(entry).collect();
             let firsts: Option<_> = firsts.iter().map(first_sight).collect();
-            Some((entries?, firsts?))
+            Some((u32::try_from(*otp).ok()?, entries?, firsts?))
         }
         _ => None,
     }

@@ -80,9 +80,9 @@ pub fn unwritten(
     base: &Path,
     seen: &mut Seen,
 ) -> Result<Unwritten> {
-    let mut disk = Disk::new(session, seen);
+    let mut disk = Disk::new(session, facts.otp, seen);
     let mut same = BTreeMap::new();
-    for file in local(patterns, base)? {
+    for file in local(patterns, base, facts.otp)? {
         let Some(loaded) = facts.loaded.get(&file.facts.module) else {
             continue;
         };

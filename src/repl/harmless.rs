@@ -171,6 +171,7 @@ fn has_fun(term: &Term) -> bool {
         Term::Tuple(elements) | Term::List(elements) => elements.iter().any(has_fun),
         Term::Improper(elements, tail) => elements.iter().any(has_fun) || has_fun(tail),
         Term::Map(pairs) => pairs.iter().any(|(k, v)| has_fun(k) || has_fun(v)),
+        Term::Record(record) => record.fields.iter().any(|(_, value)| has_fun(value)),
         _ => false,
     }
 }

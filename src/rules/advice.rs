@@ -274,7 +274,7 @@ fn unresolved_calls(changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnos
         let Some(new) = changes.modules.get(module).and_then(|c| c.new.as_ref()) else {
             continue;
         };
-        let calls = &new.facts.code.dynamic_calls;
+        let calls = changes.unresolved(&new.facts);
         if calls.is_empty() {
             continue;
         }

@@ -164,7 +164,6 @@ impl std::error::Error for EtfError {}
 /// The names of tags that exist and are refused.
 fn refused_tag(tag: u8) -> Option<&'static str> {
     match tag {
-        67 => Some("a native record, RECORD_EXT"),
         68 => Some("a distribution header, DIST_HEADER"),
         69 => Some("a fragment header, DIST_FRAG_HEADER"),
         80 => Some("a compressed term inside of a term, COMPRESSED"),
@@ -242,7 +241,7 @@ fn inflate(bytes: &[u8]) -> Result<(Vec<u8>, usize), EtfError> {
 fn build(whole: &[u8], scan: &Scan) -> Result<Term, EtfError> {
     let bytes = scan.patched(whole);
     let large: Vec<&[u8]> = scan.large.iter().map(|at| &whole[at.clone()]).collect();
-    let run = || run(&bytes, scan.pairs, &large);
+    let run = || run(&bytes, scan, &large);
     if scan.depth <= SHALLOW {
         return run();
     }
@@ -257,9 +256,9 @@ fn build(whole: &[u8], scan: &Scan) -> Result<Term, EtfError> {
     })
 }
 
-fn run(bytes: &[u8], pairs: u64, large: &[&[u8]]) -> Result<Term, EtfError> {
+fn run(bytes: &[u8], scan: &Scan, large: &[&[u8]]) -> Result<Term, EtfError> {
     let wire = eetf::Term::decode(bytes).map_err(|error| EtfError::Decoder(error.to_string()))?;
-    convert::convert(wire, pairs, large)
+    convert::convert(wire, scan, large)
 }
 
 #[cfg(test)]

@@ -141,6 +141,19 @@ pub struct Closure {
     pub free: Vec<Term>,
 }
 
+/// A native record (OTP 29): values under the names that its definition gave them.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The module that defines it.
+    pub module: Atom,
+    /// Its name.
+    pub name: Atom,
+    /// Whether the module exports the definition.
+    pub exported: bool,
+    /// Names and values, in the order of the definition.
+    pub fields: Vec<(Atom, Term)>,
+}
+
 /// Any Erlang term.
 #[derive(Clone, Debug)]
 pub enum Term {
@@ -162,6 +175,8 @@ pub enum Term {
     Pid(Pid),
     /// A tuple.
     Tuple(Vec<Term>),
+    /// A native record.
+    Record(Box<Record>),
     /// A map, in Erlang's key order (integers before floats, then term order).
     Map(BTreeMap<Term, Term>),
     /// A proper list; `[]` when empty.

@@ -1,4 +1,5 @@
-//! Erlang's term order: `number < atom < reference < fun < port < pid < tuple < map < nil < list < bitstring`.
+//! Erlang's term order: `number < atom < reference < fun < port < pid < tuple <
+//! native record < map < nil < list < bitstring`.
 //!
 //! Two orders, both of them Erlang's. [`Ord`] is the exact one, in which maps keep their keys
 //! (`erts_internal:cmp_term/2`): every integer comes before every float, and equal means `=:=`.
@@ -13,7 +14,7 @@ use std::cmp::Ordering;
 use num_bigint::{BigInt, Sign};
 use num_traits::FromPrimitive;
 
-use super::{Atom, Closure, Fun, Pid, Port, Reference, Term};
+use super::{Atom, Closure, Fun, Pid, Port, Record, Reference, Term};
 
 impl PartialEq for Term {
     fn eq(&self, other: &Self) -> bool {
@@ -55,6 +56,7 @@ fn compare(a: &Term, b: &Term, exact: bool) -> Ordering {
         (Term::Port(x), Term::Port(y)) => ports(x, y),
         (Term::Reference(x), Term::Reference(y)) => references(x, y),
         (Term::Fun(x), Term::Fun(y)) => funs(x, y, exact),
+        (Term::Record(x), Term::Record(y)) => records(x, y, exact),
         (Term::Map(x), Term::Map(y)) => x
             .len()
             .cmp(&y.len())
@@ -71,10 +73,14 @@ fn compare(a: &Term, b: &Term, exact: bool) -> Ordering {
 fn same_rank(a: &Term, b: &Term, exact: bool) -> Ordering {
     match rank(a) {
         0 => numbers(a, b, exact),
-        10 => bitstrings(a, b),
+        11 => bitstrings(a, b),
         _ => lists(a, b, exact),
     }
 }
+
+/// The ranks of `[]` and of other lists.
+const NIL: u8 = 9;
+const LIST: u8 = 10;
 
 fn rank(term: &Term) -> u8 {
     match term {
@@ -85,10 +91,11 @@ fn rank(term: &Term) -> u8 {
         Term::Port(_) => 4,
         Term::Pid(_) => 5,
         Term::Tuple(_) => 6,
-        Term::Map(_) => 7,
-        Term::List(elements) if elements.is_empty() => 8,
-        Term::List(_) | Term::Improper(..) => 9,
-        Term::Binary(_) | Term::Bits(..) => 10,
+        Term::Record(_) => 7,
+        Term::Map(_) => 8,
+        Term::List(elements) if elements.is_empty() => NIL,
+        Term::List(_) | Term::Improper(..) => LIST,
+        Term::Binary(_) | Term::Bits(..) => 11,
     }
 }
 
@@ -101,6 +108,23 @@ fn sequences<'a>(
         .map(|(x, y)| compare(x, y, exact))
         .find(|order| order.is_ne())
         .unwrap_or(Ordering::Equal)
+}
+
+/// What they are by definition comes before what they hold.
+fn records(a: &Record, b: &Record, exact: bool) -> Ordering {
+    let fields = || a.fields.iter().zip(&b.fields);
+    let names = || fields().map(|((x, _), (y, _))| x.cmp(y));
+    let values = || fields().map(|((_, x), (_, y))| compare(x, y, exact));
+    (a.module.cmp(&b.module))
+        .then_with(|| a.name.cmp(&b.name))
+        .then_with(|| a.exported.cmp(&b.exported))
+        .then_with(|| a.fields.len().cmp(&b.fields.len()))
+        .then_with(|| {
+            let mut orders = names().chain(values());
+            orders
+                .find(|order| order.is_ne())
+                .unwrap_or(Ordering::Equal)
+        })
 }
 
 fn floats(a: f64, b: f64) -> Ordering {
@@ -183,11 +207,11 @@ fn lists(a: &Term, b: &Term, exact: bool) -> Ordering {
         Ordering::Equal => match (x_tail, y_tail) {
             (None, None) => Ordering::Equal,
             (Some(x), Some(y)) => compare(x, y, exact),
-            (Some(x), None) => rank(x).cmp(&8),
-            (None, Some(y)) => 8.cmp(&rank(y)),
+            (Some(x), None) => rank(x).cmp(&NIL),
+            (None, Some(y)) => NIL.cmp(&rank(y)),
         },
-        Ordering::Less => x_tail.map_or(8, rank).cmp(&9),
-        Ordering::Greater => 9.cmp(&y_tail.map_or(8, rank)),
+        Ordering::Less => x_tail.map_or(NIL, rank).cmp(&LIST),
+        Ordering::Greater => LIST.cmp(&y_tail.map_or(NIL, rank)),
     })
 }
 
@@ -269,6 +293,18 @@ mod tests {
 
     const TWO_TO_53: i64 = 1 << 53;
 
+    fn record(name: &str, exported: bool, fields: &[(&str, Term)]) -> Term {
+        let fields = fields.iter();
+        Term::Record(Box::new(Record {
+            module: Atom::new("m"),
+            name: Atom::new(name),
+            exported,
+            fields: fields
+                .map(|(name, value)| (Atom::new(name), value.clone()))
+                .collect(),
+        }))
+    }
+
     #[test]
     fn one_and_one_point_zero() {
         let (int, float) = (Term::Int(1), Term::Float(1.0));
@@ -302,6 +338,11 @@ mod tests {
             Term::Float(0.5),
             Term::atom("z"),
             Term::tuple([]),
+            record("a", true, &[("x", Term::Int(2))]),
+            record("b", false, &[("y", Term::Int(2)), ("z", Term::Int(1))]),
+            record("b", true, &[("z", Term::Int(9))]),
+            record("b", true, &[("y", Term::Int(9)), ("x", Term::Int(0))]),
+            record("b", true, &[("y", Term::Int(9)), ("x", Term::Int(1))]),
             Term::map([]),
             Term::list([]),
             Term::list([Term::Int(1)]),

@@ -18,7 +18,7 @@ mod text;
 
 use std::fmt::{self, Write};
 
-use super::{Atom, Fun, Term};
+use super::{Atom, Fun, Record, Term};
 
 pub use layout::{pretty, pretty_from, pretty_within};
 
@@ -113,6 +113,18 @@ fn line(f: &mut impl Sink, term: &Term, strings: bool) -> fmt::Result {
             comma_separated(f, elements, strings)?;
             f.write_char('}')
         }
+        Term::Record(record) => {
+            record_head(f, record)?;
+            for (i, (name, value)) in record.fields.iter().enumerate() {
+                if i > 0 {
+                    f.write_char(',')?;
+                }
+                text::atom(f, name.as_str())?;
+                f.write_str(" = ")?;
+                line(f, value, strings)?;
+            }
+            f.write_char('}')
+        }
         Term::Map(pairs) => {
             f.write_str("#{")?;
             for (i, (key, value)) in pairs.iter().enumerate() {
@@ -150,6 +162,15 @@ fn line(f: &mut impl Sink, term: &Term, strings: bool) -> fmt::Result {
         Term::Bits(bytes, used) => bits(f, bytes, *used),
         _ => atomic(f, term),
     }
+}
+
+/// `#module:name{`.
+fn record_head(f: &mut impl Write, record: &Record) -> fmt::Result {
+    f.write_char('#')?;
+    text::atom(f, record.module.as_str())?;
+    f.write_char(':')?;
+    text::atom(f, record.name.as_str())?;
+    f.write_char('{')
 }
 
 fn comma_separated(f: &mut impl Sink, elements: &[Term], strings: bool) -> fmt::Result {

@@ -183,6 +183,15 @@ tests() ->
      new_module_undone, delete_undone, no_old_mixed, apply_fails, deadline_in_apply, no_states_in_events, kill_executor, kill_executor_failing,
      kill_guardian, kill_executor_no_old, kill_any_time, kill_always, interpreted_happy, interpreted_fails, interpreted_kill, killed_at_the_end, interpreted_many, many].
 
+%% What another release may do in another way: each kind of process, funs and what keeps them, births, supervisors; with a
+%% few of the tests that end something again and again.
+short() ->
+    Long = [fails_one_of_50, hangs_long, hundred_busy, kill_executor, kill_executor_failing, kill_guardian, kill_executor_no_old,
+            kill_any_time, kill_always, killed_at_the_end, interpreted_fails, interpreted_kill, interpreted_many, many,
+            turned_back_killed, mode_killed, settings_executor_killed, settings_guardian_killed, settings_interpreted_killed],
+    (tests() ++ mode_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++
+        survivor_tests:tests() ++ watchdog_tests:tests() ++ [births_up, births_undone, births_special]) -- Long.
+
 happy_gen_server() ->
     {V1, V2} = {server(t_srv, 1), server(t_srv, 2)},
     load(V1),

@@ -1,11 +1,27 @@
 #!/bin/sh
-# Runs the agent's own tests on plain Erlang nodes: no distribution, no Rust. Arguments: names of tests. Without any, all
-# of them, those that take longest on a node of their own.
+# Runs the agent's own tests on plain Erlang nodes: no distribution, no Rust.
+#
+#   tests/agent/run.sh               all of them, those that take longest on a node of their own
+#   tests/agent/run.sh NAME…         these
+#   tests/agent/run.sh --short       what another OTP release could break, without the tests of thousands of processes
+#   tests/agent/run.sh --in RELEASE  the same on a release of scripts/otp.sh; needs root
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
+if [ "${1:-}" = --in ]; then
+    inside=$(sh "$here/../../scripts/otp.sh" root "$2")
+    room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
+    trap 'rm -rf "$room"' EXIT
+    # The same folders, so that the tests find what belongs to the agent.
+    mkdir -p "$room/tests" "$room/src/node" "$room/src/facts"
+    cp -r "$here" "$room/tests"
+    cp -r "$here/../../src/node/agent" "$room/src/node"
+    cp "$here/../../src/facts"/*.erlexpr "$room/src/facts"
+    sh "$here/../../scripts/otp.sh" run "$2" env HOME=/tmp sh "/tmp/$(basename "$room")/tests/agent/run.sh" --short
+    exit
+fi
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-erlc -o "$out" "$here"/*.erl
+erlc -o "$out" "$here"/*.erl >"$out/erlc.log" 2>&1 || { cat "$out/erlc.log"; exit 1; }
 
 # On a new node: the tests of an expression.
 node() {
@@ -13,6 +29,10 @@ node() {
         -eval "agent_tests:main(\"$here/../../src/node/agent\", $1)." -s init stop
 }
 
+if [ "${1:-}" = --short ]; then
+    UPDO_ROUNDS=${UPDO_ROUNDS:-1} UPDO_KILLS=${UPDO_KILLS:-2} node "agent_tests:short()"
+    exit
+fi
 if [ $# -gt 0 ]; then
     node "[$(echo "$*" | tr ' ' ',')]"
     exit

@@ -1,6 +1,7 @@
 //! Runs the escript once for the whole test program and reads its answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -42,16 +43,34 @@ pub fn answers() -> &'static Answers {
 }
 
 /// The root of another system whose OTP is asked instead of this one's (`scripts/otp.sh root RELEASE`).
-fn other_root() -> Option<PathBuf> {
+pub fn other_root() -> Option<PathBuf> {
     std::env::var_os("UPDO_ORACLE_ROOT").map(PathBuf::from)
 }
 
-/// Runs the escript, here or in another root, and lets it write to a file of the folder given.
-fn escript(folder: &Path, out: &str) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/beam_oracle/oracle.erl");
-    let inside = folder.join("oracle.erl");
-    std::fs::copy(script, &inside).expect("the script can be copied");
-    let mut command = match other_root() {
+/// The systems beside this one whose OTP can be asked (`scripts/otp.sh`), as far as `chroot` is allowed.
+pub fn roots() -> Vec<PathBuf> {
+    let set = std::env::var_os("UPDO_OTP_DIR").map(PathBuf::from);
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/updo/otp"));
+    let releases = set.or_else(usual).map(std::fs::read_dir);
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    let releases = releases.into_iter().flatten().flatten().flatten();
+    releases
+        .map(|release| release.path())
+        .filter(|root| is_root && root.join("usr/bin/escript").exists())
+        .collect()
+}
+
+/// A folder that a root sees too, and the answers that a script writes there: terms, each behind its size.
+pub fn run(script: &str, root: Option<&Path>) -> Vec<Term> {
+    let folder = match root {
+        None => tempfile::tempdir(),
+        Some(root) => tempfile::tempdir_in(root.join("tmp")),
+    }
+    .expect("a folder");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/beam_oracle");
+    let (inside, out) = (folder.path().join(script), folder.path().join("answers"));
+    std::fs::copy(source.join(script), &inside).expect("the script can be copied");
+    let mut command = match root {
         None => Command::new("escript"),
         Some(root) => {
             let mut command = Command::new("chroot");
@@ -59,9 +78,13 @@ fn escript(folder: &Path, out: &str) {
             command
         }
     };
+    let seen_from_inside = |path: &Path| match root {
+        None => path.to_owned(),
+        Some(root) => Path::new("/").join(path.strip_prefix(root).expect("below the root")),
+    };
     let output = command
         .arg(seen_from_inside(&inside))
-        .arg(seen_from_inside(&folder.join(out)))
+        .arg(seen_from_inside(&out))
         .env("ERL_FLAGS", "+pc unicode")
         .env("LC_ALL", "C.UTF-8")
         .output()
@@ -72,13 +95,15 @@ fn escript(folder: &Path, out: &str) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-fn seen_from_inside(path: &Path) -> PathBuf {
-    match other_root() {
-        None => path.to_owned(),
-        Some(root) => Path::new("/").join(path.strip_prefix(root).expect("below the root")),
+    let bytes = std::fs::read(&out).expect("the script wrote its answers");
+    let mut rest = bytes.as_slice();
+    let mut answers = Vec::new();
+    while let Some((size, after)) = rest.split_first_chunk::<4>() {
+        let (term, after) = after.split_at(u32::from_be_bytes(*size) as usize);
+        rest = after;
+        answers.push(etf::decode(term).expect("a term"));
     }
+    answers
 }
 
 fn seen_from_outside(path: &str) -> PathBuf {
@@ -89,27 +114,15 @@ fn seen_from_outside(path: &str) -> PathBuf {
 }
 
 fn ask() -> Answers {
-    let folder = match other_root() {
-        None => tempfile::tempdir(),
-        Some(root) => tempfile::tempdir_in(root.join("tmp")),
-    }
-    .expect("a folder");
-    let out = folder.path().join("answers");
-    escript(folder.path(), "answers");
-    let bytes = std::fs::read(&out).expect("the script wrote its answers");
-    let mut rest = bytes.as_slice();
     let mut answers = Answers {
         otp: 0,
         beams: Vec::new(),
         edges: BTreeSet::new(),
     };
-    while let Some((size, after)) = rest.split_first_chunk::<4>() {
-        let (term, after) = after.split_at(u32::from_be_bytes(*size) as usize);
-        rest = after;
-        let term = etf::decode(term).expect("a term");
+    for term in run("oracle.erl", other_root().as_deref()) {
         match term.as_tuple().expect("a tuple") {
             [tag, otp, edges] if tag.is_atom("edges") => {
-                answers.otp = u32::try_from(otp.as_i64().expect("a release")).expect("small");
+                answers.otp = number(otp);
                 answers.edges = edges
                     .as_list()
                     .expect("edges")
@@ -207,7 +220,7 @@ fn text(term: &Term) -> String {
     term.as_atom().expect("an atom").as_str().to_owned()
 }
 
-fn number(term: &Term) -> u32 {
+pub fn number(term: &Term) -> u32 {
     u32::try_from(term.as_i64().expect("a number")).expect("small")
 }
 

@@ -30,6 +30,11 @@ fn values_and_errors() {
         ("{ok, 1} = {error, 1}", "E701", "{error,1}"),
         ("lists:sqe(1, 3)", "E702", "lists:sqe/2"),
         ("erlang:atom_to_list(1)", "E703", "badarg"),
+        (
+            "erlang:binary_to_term(iolist_to_binary([131, lists:duplicate(600, [108, 0, 0, 0, 1]), lists:duplicate(601, 106)]))",
+            "E348",
+            "deeper than 512",
+        ),
         ("1 + a", "E704", "+"),
         ("Unbound", "E206", "Unbound"),
         ("vsn(kernel)", "E210", "`vsn` needs a plan"),

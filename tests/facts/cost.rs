@@ -21,6 +21,7 @@ fn a_far_node_sends_each_file_once_and_a_near_one_none() {
     // What was written in the last seconds is not remembered.
     std::thread::sleep(Duration::from_secs(4));
     let session = world.node.connected();
+    let otp = live::gather(&session).expect("facts").otp;
     let state = world.path("state");
     let name = NodeName::new(world.node.name());
     let files: Vec<String> = ["fx_plain", "fx_lib"]
@@ -29,25 +30,25 @@ fn a_far_node_sends_each_file_once_and_a_near_one_none() {
         .collect();
 
     let mut seen = Seen::open(&state, &name);
-    let mut near = Disk::new(&session, &mut seen);
+    let mut near = Disk::new(&session, otp, &mut seen);
     let here = near.beams(&files).expect("an answer");
     assert_eq!((near.tally.here, near.tally.sent), (2, 0));
 
-    let mut far = Disk::new(&session, &mut seen);
+    let mut far = Disk::new(&session, otp, &mut seen);
     far.assume_remote();
     assert_eq!(far.beams(&files).expect("an answer"), here);
     assert_eq!((far.tally.sent, far.tally.known), (2, 0));
     seen.save().expect("can be written");
 
     let mut seen = Seen::open(&state, &name);
-    let mut far = Disk::new(&session, &mut seen);
+    let mut far = Disk::new(&session, otp, &mut seen);
     far.assume_remote();
     assert_eq!(far.beams(&files).expect("an answer"), here);
     assert_eq!((far.tally.sent, far.tally.known), (0, 2));
 
     // A change is seen, even with the same size.
     build("fx_plain", &["V2"], &world.path("fx/ebin"));
-    let mut far = Disk::new(&session, &mut seen);
+    let mut far = Disk::new(&session, otp, &mut seen);
     far.assume_remote();
     let changed = far.beams(&files).expect("an answer");
     assert_ne!(changed[0], here[0]);
@@ -76,7 +77,7 @@ fn a_far_node_gives_the_same_change_set() {
     let store = Store::new(world.path("state"));
     let look = |remote: bool| {
         let mut seen = Seen::nothing();
-        let mut disk = Disk::new(&session, &mut seen);
+        let mut disk = Disk::new(&session, facts.otp, &mut seen);
         if remote {
             disk.assume_remote();
         }

@@ -102,6 +102,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E705", "src/eval/tests/limits.rs"),
     ("E706", "src/eval/tests/checks.rs"),
     ("E707", "src/eval/tests/told.rs"),
+    ("E348", "src/eval/tests/told.rs"),
     ("E801", "tests/cli/eval.rs"),
     ("E802", "tests/language/codes.rs"),
     ("E803", "tests/cli/bounded.rs"),
@@ -383,6 +384,7 @@ fn what_differs_and_is_left_alone() {
                     line: Some(3),
                 },
                 function: None,
+                or_field: false,
             });
     }
     let facts = world.decide(&plan).facts;

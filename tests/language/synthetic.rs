@@ -7,6 +7,7 @@ use updo::diag::{Code, SourceMap};
 use updo::engine::{Upgrade, decide};
 use updo::facts::beam::{BeamFacts, CodeFacts};
 use updo::facts::change::{Beam, ChangeSet, Changed, Loaded};
+use updo::facts::digest::Digests;
 use updo::facts::live::{NodeFacts, RunningApp};
 use updo::name::{App, Mfa, Module, NodeName};
 use updo::plan::Plan;
@@ -34,6 +35,7 @@ fn facts(name: &str, given: &Given) -> BeamFacts {
     BeamFacts {
         module: Module::new(name),
         md5: [1; 16],
+        digests: Digests::default(),
         funs: 0,
         line_md5: [0; 16],
         attributes: Vec::new(),

@@ -97,6 +97,7 @@ impl Remote for Node {
                 frame("cart", "gone", 2),
             )),
             ("shop", "slow") => Err(RemoteError::Timeout),
+            ("shop", "huge") => Err(RemoteError::Unreadable("it is huge".to_owned())),
             ("shop", "lost") => Err(RemoteError::Lost("closed".to_owned())),
             ("erlang", "self") => Ok(Term::atom("self")),
             (module, function) => {

@@ -118,3 +118,15 @@ fn what_cannot_leave_the_node_is_not_sent_back() {
     let echoed = value("R = shop:timer(), [R] = shop:echo(R), is_reference(R)");
     assert_eq!(echoed, "true");
 }
+
+/// The function did return: nothing was raised that a `catch` could see.
+#[test]
+fn a_value_that_cannot_travel_is_no_exception() {
+    for text in ["shop:huge()", "catch shop:huge()"] {
+        let failure = failure(text);
+        assert_eq!(failure.diagnostic.code.as_str(), "E348", "{text}");
+        let title = &failure.diagnostic.title;
+        assert_eq!(title, "a value of `shop:huge/0` cannot travel: it is huge");
+        assert_eq!(failure.kind, Kind::Limit);
+    }
+}

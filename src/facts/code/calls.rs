@@ -96,9 +96,11 @@ impl Reader<'_> {
             }
             Value::Unknown if self.facts.dynamic_calls.len() < MAX_ENTRIES => {
                 let from = self.here();
-                self.facts
-                    .dynamic_calls
-                    .push(DynamicCall { from, function });
+                self.facts.dynamic_calls.push(DynamicCall {
+                    from,
+                    function,
+                    or_field: false,
+                });
             }
             Value::Unknown => self.full = true,
             _ => {}
@@ -107,8 +109,15 @@ impl Reader<'_> {
 
     /// `Mod:Fun(Args)`: module and function follow the arguments.
     pub(super) fn apply(&mut self, instruction: &Instruction) {
-        if let Some(arity) = instruction.number(0).filter(|arity| *arity <= 255) {
-            self.called(arity as usize, Some(arity));
+        let Some(arity) = instruction.number(0).filter(|arity| *arity <= 255) else {
+            return;
+        };
+        let known = self.facts.dynamic_calls.len();
+        self.called(arity as usize, Some(arity));
+        if let (0, Value::Atom(function)) = (arity, self.registers.x(1))
+            && self.facts.dynamic_calls.len() > known
+        {
+            self.fields.call(*function, known);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::facts::walk::{Instruction, Operand, Step, Walk};
 use crate::name::{Mfa, Module};
 use crate::term::Atom;
 
+use super::fields::Fields;
 use super::{CodeFacts, Evidence, Function, HiddenRef, MAX_ENTRIES, Walked};
 
 impl CodeFacts {
@@ -53,6 +54,7 @@ impl CodeFacts {
             registers: Registers::default(),
             function: None,
             conversion: Conversion::default(),
+            fields: Fields::default(),
             ordinal: 0,
             line: None,
             full: false,
@@ -83,6 +85,7 @@ pub(super) struct Reader<'a> {
     pub(super) registers: Registers,
     pub(super) function: Option<(Arc<str>, u32)>,
     pub(super) conversion: Conversion,
+    pub(super) fields: Fields,
     pub(super) ordinal: u32,
     pub(super) line: Option<u32>,
     pub(super) full: bool,
@@ -161,6 +164,16 @@ impl Reader<'_> {
         if self.full {
             self.facts.walked = Walked::Partly;
         }
+        let (fields, doubtful) = self.fields.finish();
+        for number in doubtful {
+            self.facts.dynamic_calls[number].or_field = true;
+        }
+        let mut numbers = 0..;
+        (self.facts.dynamic_calls).retain(|_| {
+            numbers
+                .next()
+                .is_none_or(|n| fields.binary_search(&n).is_err())
+        });
         let Conversion {
             tuples,
             works,
@@ -217,6 +230,7 @@ impl Reader<'_> {
                 self.constant(operand);
             }
         }
+        self.fields.step(instruction, self.atoms);
         self.registers.step(instruction);
     }
 

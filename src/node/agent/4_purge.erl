@@ -11,7 +11,7 @@
 purge_ahead(Ms) ->
     Old = [{M, maps:get(purge, Map, soft)}
            || #{name := M} = Map <- Ms, maps:get(purge, Map, soft) =/= keep, erlang:check_old_code(M)],
-    Old =:= [] orelse purge_ahead(Old, left(Old, now_ms() + job(leave, 0))).
+    Old =:= [] orelse purge_ahead(Old, left(Old, now_ms() + max(100, job(leave, 0)))).
 
 %% Processes first: while they are there nothing is purged, so that a refusal leaves everything as it was.
 purge_ahead(Old, Users) ->
@@ -59,7 +59,8 @@ purging(M, Pids, Funs) ->
                       killed => [#{pid => P, initial_call => initial_call(P), at => whereabouts(P)}
                                  || P <- lists:sublist(Pids, named())]}}).
 
-%% #{M => [Pid]}: what executes old code once it has had its time to leave. Nobody is suspended meanwhile.
+%% #{M => [Pid]}: what executes old code once it has had its time to leave. Nobody is suspended meanwhile. There is always
+%% a moment: a process that calls a fun again and again may be met in it, and is out of it at the next look.
 left(Old, Until) ->
     Users = maps:from_list([{M, Ps} || {M, _} <- Old, [_ | _] = Ps <- [all_users(M)]]),
     Longest = lists:max([Until | [now_ms() + Ms || {M, {wait, Ms}} <- Old, is_map_key(M, Users)]]),

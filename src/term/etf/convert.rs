@@ -7,17 +7,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::EtfError;
-use crate::term::{Atom, Closure, Fun, Pid, Port, Reference, Term};
+use super::scan::{Head, LARGE_BINARY, NATIVE_RECORD, Scan};
+use crate::term::{Atom, Closure, Fun, Pid, Port, Record, Reference, Term};
 
-/// Converts a term whose maps have `pairs` pairs in all; `large` are the binaries that have a stand-in.
-pub(super) fn convert(wire: eetf::Term, pairs: u64, large: &[&[u8]]) -> Result<Term, EtfError> {
+/// Converts a term that was scanned; `large` are the binaries that have a stand-in.
+pub(super) fn convert(wire: eetf::Term, scan: &Scan, large: &[&[u8]]) -> Result<Term, EtfError> {
     let mut converter = Converter {
         pairs: 0,
         atoms: HashMap::new(),
         large,
+        records: &scan.records,
     };
     let term = converter.term(wire)?;
-    if converter.pairs == pairs {
+    if converter.pairs == scan.pairs {
         Ok(term)
     } else {
         Err(EtfError::DuplicateKey)
@@ -30,6 +32,8 @@ struct Converter<'a> {
     atoms: HashMap<String, Atom>,
     /// The bytes of binaries that were not handed to `eetf`.
     large: &'a [&'a [u8]],
+    /// What native records are whose values have a stand-in.
+    records: &'a [Head],
 }
 
 impl Converter<'_> {
@@ -128,14 +132,42 @@ impl Converter<'_> {
                 free: self.terms(free_vars)?,
             })))),
             // The scan lets none of these through; it makes them.
-            eetf::InternalFun::Old { index, .. } => {
+            eetf::InternalFun::Old {
+                index,
+                uniq,
+                free_vars,
+                ..
+            } => {
                 let number = usize::try_from(index).unwrap_or(usize::MAX);
-                let bytes = self.large.get(number).copied();
-                bytes
-                    .map(|bytes| Term::Binary(Arc::from(bytes)))
-                    .ok_or(EtfError::Tag { tag: 117, at: 0 })
+                let found = match uniq {
+                    LARGE_BINARY => {
+                        let bytes = self.large.get(number).copied();
+                        bytes.map(|bytes| Term::Binary(Arc::from(bytes)))
+                    }
+                    NATIVE_RECORD => match self.records.get(number) {
+                        Some(head) => Some(self.record(head, free_vars)?),
+                        None => None,
+                    },
+                    _ => None,
+                };
+                found.ok_or(EtfError::Tag { tag: 117, at: 0 })
             }
         }
+    }
+
+    fn record(&mut self, head: &Head, values: Vec<eetf::Term>) -> Result<Term, EtfError> {
+        let values = self.terms(values)?;
+        let names = head
+            .fields
+            .iter()
+            .map(|name| self.atom(eetf::Atom::from(name.as_str())));
+        let fields = names.zip(values).collect();
+        Ok(Term::Record(Box::new(Record {
+            module: self.atom(eetf::Atom::from(head.module.as_str())),
+            name: self.atom(eetf::Atom::from(head.name.as_str())),
+            exported: head.exported,
+            fields,
+        })))
     }
 }
 

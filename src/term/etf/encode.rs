@@ -58,6 +58,18 @@ fn put(out: &mut Vec<u8>, term: &Term) {
                 put(out, element);
             }
         }
+        Term::Record(record) => {
+            tag_and_length(out, 67, record.fields.len());
+            out.push(u8::from(record.exported));
+            atom(out, &record.module);
+            atom(out, &record.name);
+            for (name, _) in &record.fields {
+                atom(out, name);
+            }
+            for (_, value) in &record.fields {
+                put(out, value);
+            }
+        }
         Term::Map(pairs) => {
             tag_and_length(out, 116, pairs.len());
             for (key, value) in pairs {

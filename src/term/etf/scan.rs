@@ -22,6 +22,10 @@ const MAX_ATOM: usize = 255;
 /// A binary of more bytes is not handed to `eetf`, which would copy it: a stand-in with its number is.
 const LARGE: usize = 64 << 10;
 
+/// What a fun of the old kind is the stand-in of, its `Uniq`.
+pub(super) const LARGE_BINARY: i32 = 0;
+pub(super) const NATIVE_RECORD: i32 = 1;
+
 /// What the scan found out.
 pub(super) struct Scan {
     /// The byte after the term.
@@ -34,7 +38,17 @@ pub(super) struct Scan {
     /// Where the bytes of large binaries are, by the number of their stand-in: the index of a fun of the old kind, which
     /// no term can have that the scan has accepted.
     pub large: Vec<Range<usize>>,
+    /// What native records are, by the number of their stand-in.
+    pub records: Vec<Head>,
     patches: Vec<Patch>,
+}
+
+/// A native record without its values.
+pub(super) struct Head {
+    pub module: String,
+    pub name: String,
+    pub exported: bool,
+    pub fields: Vec<String>,
 }
 
 /// A piece that `eetf` would read wrongly, and what to put in its place.
@@ -72,6 +86,7 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Scan, EtfError> {
         values: 0,
         pairs: 0,
         large: Vec::new(),
+        records: Vec::new(),
         patches: Vec::new(),
     };
     // How many elements are still to come, for every container that is open.
@@ -96,6 +111,7 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Scan, EtfError> {
                         depth,
                         pairs: reader.pairs,
                         large: reader.large,
+                        records: reader.records,
                         patches: reader.patches,
                     });
                 }
@@ -117,6 +133,7 @@ struct Reader<'a> {
     values: u64,
     pairs: u64,
     large: Vec<Range<usize>>,
+    records: Vec<Head>,
     patches: Vec<Patch>,
 }
 
@@ -210,6 +227,7 @@ impl<'a> Reader<'a> {
                 let len = self.u32()?;
                 self.integer(len, at)
             }
+            67 => self.record(at),
             113 => self.export(),
             112 => self.fun(),
             _ => Err(EtfError::Tag { tag, at }),
@@ -229,19 +247,47 @@ impl<'a> Reader<'a> {
         Ok(0)
     }
 
-    /// Puts a fun of the old kind (`FUN_EXT`) in the place of the binary at `at`, whose bytes have just been read.
+    /// Puts a stand-in in the place of the binary at `at`, whose bytes have just been read.
     fn stand_in(&mut self, at: usize, len: usize) {
-        let number = i32::try_from(self.large.len()).expect("each takes 64 KiB");
-        let mut bytes = vec![117, 0, 0, 0, 0, 103, 119, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        bytes.extend_from_slice(&[119, 0, 98]);
-        bytes.extend_from_slice(&number.to_be_bytes());
-        bytes.extend_from_slice(&[98, 0, 0, 0, 0]);
+        let bytes = fun_ext(0, self.large.len(), LARGE_BINARY);
         self.large.push(self.at - len..self.at);
-        self.patches.push(Patch {
-            at,
-            len: self.at - at,
-            bytes,
-        });
+        let len = self.at - at;
+        self.patches.push(Patch { at, len, bytes });
+    }
+
+    /// A native record (`RECORD_EXT`), which `eetf` does not know: the number of its fields, whether its definition is
+    /// exported, module, name, the names of all fields, and then the values, which become those of a stand-in.
+    fn record(&mut self, at: usize) -> Result<u64, EtfError> {
+        let count = self.u32()?;
+        let exported = match self.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(malformed("a native record with unknown flags", at)),
+        };
+        let (module, name) = (self.name()?, self.name()?);
+        self.elements(count as u64)?;
+        self.count(count as u64)?;
+        let fields = (0..count).map(|_| self.name()).collect::<Result<_, _>>()?;
+        let bytes = fun_ext(count, self.records.len(), NATIVE_RECORD);
+        let head = Head {
+            module,
+            name,
+            exported,
+            fields,
+        };
+        self.records.push(head);
+        let len = self.at - at;
+        self.patches.push(Patch { at, len, bytes });
+        self.elements(count as u64)
+    }
+
+    /// The text of an atom whose bytes are left out.
+    fn name(&mut self) -> Result<String, EtfError> {
+        let (text, utf8) = self.atom_text()?;
+        Ok(match utf8 {
+            true => String::from_utf8_lossy(text).into_owned(),
+            false => text.iter().map(|byte| char::from(*byte)).collect(),
+        })
     }
 
     /// Every element takes a byte at least, so there can be no more than bytes are left.
@@ -279,8 +325,8 @@ impl<'a> Reader<'a> {
         Ok(0)
     }
 
-    /// An atom of any of the four kinds; those in Latin-1 are rewritten in UTF-8 unless they are ASCII.
-    fn atom(&mut self) -> Result<u64, EtfError> {
+    /// The text of an atom of any of the four kinds, and whether it is UTF-8.
+    fn atom_text(&mut self) -> Result<(&'a [u8], bool), EtfError> {
         let at = self.at;
         let tag = self.u8()?;
         let len = match tag {
@@ -301,6 +347,13 @@ impl<'a> Reader<'a> {
         if characters > MAX_ATOM {
             return Err(malformed("an atom of more than 255 characters", at));
         }
+        Ok((text, utf8))
+    }
+
+    /// An atom; one in Latin-1 is rewritten in UTF-8 unless it is ASCII.
+    fn atom(&mut self) -> Result<u64, EtfError> {
+        let at = self.at;
+        let (text, utf8) = self.atom_text()?;
         if !utf8 && !text.is_ascii() {
             let text: String = text.iter().map(|b| char::from(*b)).collect();
             let mut bytes = vec![ATOM_UTF8_EXT];
@@ -379,6 +432,22 @@ impl<'a> Reader<'a> {
         };
         self.elements(free as u64)
     }
+}
+
+/// A fun of the old kind (`FUN_EXT`) with `free` values, which are to follow: the stand-in of what has a number.
+fn fun_ext(free: usize, number: usize, kind: i32) -> Vec<u8> {
+    let word = |number: usize| {
+        u32::try_from(number)
+            .expect("at most MAX_VALUES")
+            .to_be_bytes()
+    };
+    let mut bytes = vec![117];
+    bytes.extend_from_slice(&word(free));
+    bytes.extend_from_slice(&[103, 119, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 119, 0, 98]);
+    bytes.extend_from_slice(&word(number));
+    bytes.push(98);
+    bytes.extend_from_slice(&kind.to_be_bytes());
+    bytes
 }
 
 fn malformed(what: &'static str, at: usize) -> EtfError {

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::sink::{Limited, Sink, Whole};
-use super::{CUT, line, segment};
-use crate::term::Term;
+use super::{CUT, line, record_head, segment, text};
+use crate::term::{Atom, Record, Term};
 use measure::{Ruler, Shape, shape};
 use probe::Probe;
 
@@ -197,6 +197,8 @@ impl<S: Sink> Page<'_, S> {
                 self.pairs(pairs, at.moved(2, at.used + 1))?;
                 self.out.write_char('}')
             }
+            Shape::Record(record) if record.fields.is_empty() => self.flat(term),
+            Shape::Record(record) => self.record(record, at),
             Shape::Segments(bytes, used) => {
                 self.out.write_str("<<")?;
                 self.segments(bytes, used, at.moved(2, at.used))?;
@@ -336,6 +338,76 @@ impl<S: Sink> Page<'_, S> {
         self.new_line(value.indent)?;
         self.term(pair.1, value)?;
         Ok(self.limits.width)
+    }
+
+    fn record(&mut self, record: &Record, at: At) -> fmt::Result {
+        record_head(self.out, record)?;
+        let head = self.ruler.head(record);
+        let used = at.used + head;
+        let at = self.indented(head, At { used, ..at })?;
+        let (mut col, mut used) = (at.col, at.used);
+        for (i, (name, value)) in record.fields.iter().enumerate() {
+            let after = closing(i + 1 == record.fields.len(), at.after);
+            if i > 0 {
+                self.out.write_char(',')?;
+                let len = self.ruler.field(name) + self.ruler.part(value);
+                if self.limits.fills(len, col, after, used) && measure::is_text(value) {
+                    self.flat_field(name, value)?;
+                    col += len + 1;
+                    used += len + 1;
+                    continue;
+                }
+                self.new_line(at.indent)?;
+                used = 0;
+            }
+            let width = self.field(name, value, At { after, used, ..at })?;
+            used += width;
+            col = at.col + width;
+        }
+        self.out.write_char('}')
+    }
+
+    fn flat_field(&mut self, name: &Atom, value: &Term) -> fmt::Result {
+        text::atom(self.out, name.as_str())?;
+        self.out.write_str(" = ")?;
+        self.flat(value)
+    }
+
+    /// Writes a field and says how much of the line it took, as [`Self::element`] does.
+    fn field(&mut self, name: &Atom, value: &Term, at: At) -> Result<i64, fmt::Error> {
+        let past = self.ruler.field(name);
+        let len = past + self.ruler.part(value);
+        if self.limits.fits(len, at.col, at.after, at.used) {
+            self.flat_field(name, value)?;
+            return Ok(if measure::is_text(value) {
+                len
+            } else {
+                self.limits.width
+            });
+        }
+        text::atom(self.out, name.as_str())?;
+        self.out.write_str(" =")?;
+        let used = at.used + past;
+        if !self.breaks_behind(past) {
+            self.out.write_char(' ')?;
+        }
+        let at = self.indented(past, At { used, ..at })?;
+        self.term(value, at)?;
+        Ok(self.limits.width)
+    }
+
+    fn breaks_behind(&self, past: i64) -> bool {
+        self.tag_indent > 0 && past > self.tag_indent
+    }
+
+    /// Behind `past` characters, or on a new line.
+    fn indented(&mut self, past: i64, at: At) -> Result<At, fmt::Error> {
+        if !self.breaks_behind(past) {
+            return Ok(at.moved(past, at.used));
+        }
+        let at = at.moved(self.tag_indent, 0);
+        self.new_line(at.indent)?;
+        Ok(at)
     }
 
     fn segments(&mut self, bytes: &[u8], used: u8, at: At) -> fmt::Result {

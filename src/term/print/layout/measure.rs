@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::term::Term;
 use crate::term::print::sink::Count;
-use crate::term::print::{line, text};
+use crate::term::print::{line, record_head, text};
+use crate::term::{Atom, Record, Term};
 
 /// Characters up to which a whole term is measured, besides eight lines: beyond, its length bounds nothing.
 const WHOLE: i64 = 64 << 10;
@@ -44,6 +44,21 @@ impl Ruler {
         count(term, self.line)
     }
 
+    /// The opening of a native record, `#module:name{`.
+    pub fn head(self, record: &Record) -> i64 {
+        let mut count = Count {
+            seen: 0,
+            bound: usize::MAX,
+        };
+        let _ = record_head(&mut count, record);
+        i64::try_from(count.seen).unwrap_or(i64::MAX / 4)
+    }
+
+    /// The name of a field with its equals sign.
+    pub fn field(self, name: &Atom) -> i64 {
+        self.part(&Term::Atom(name.clone())) + 3
+    }
+
     /// The same of a pair, with the arrow.
     pub fn pair(self, (key, value): (&Term, &Term)) -> i64 {
         self.part(key) + 4 + self.part(value)
@@ -69,6 +84,8 @@ pub(super) enum Shape<'a> {
     /// Whether it starts with an atom and goes on; its elements.
     Tuple(bool, &'a [Term]),
     Map(&'a BTreeMap<Term, Term>),
+    /// Even one without fields is no text.
+    Record(&'a Record),
 }
 
 pub(super) fn shape(term: &Term) -> Shape<'_> {
@@ -82,6 +99,7 @@ pub(super) fn shape(term: &Term) -> Shape<'_> {
             Shape::Tuple(tagged, elements)
         }
         Term::Map(pairs) if !pairs.is_empty() => Shape::Map(pairs),
+        Term::Record(record) => Shape::Record(record),
         Term::Bits(bytes, used) => Shape::Segments(bytes, *used),
         Term::Binary(bytes) if !bytes.is_empty() && !text::is_binary_text(bytes) => {
             Shape::Segments(bytes, 8)

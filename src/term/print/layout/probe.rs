@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::measure::{Ruler, Shape, is_text, is_text_pair, shape};
 use super::{At, Limits, closing, value_indent};
-use crate::term::Term;
+use crate::term::{Atom, Record, Term};
 
 /// An attempt; `None` is "does not fit" throughout.
 pub(super) struct Probe {
@@ -44,6 +44,8 @@ impl Probe {
                 _ => self.elements(elements, None, at.moved(1, at.used + 1)),
             },
             Shape::Map(pairs) => self.pairs(pairs, at.moved(2, at.used + 2)),
+            Shape::Record(record) if record.fields.is_empty() => Some(()),
+            Shape::Record(record) => self.record(record, at),
             Shape::Segments(..) | Shape::Text => Some(()),
         }
     }
@@ -125,6 +127,69 @@ impl Probe {
         }
         self.term(element, at)?;
         Some(self.limits.width)
+    }
+
+    fn record(&self, record: &Record, at: At) -> Option<()> {
+        let head = self.ruler.head(record);
+        let at = self.indented(
+            head,
+            At {
+                used: at.used + head,
+                ..at
+            },
+        )?;
+        let (mut col, mut used) = (at.col, at.used);
+        for (i, (name, value)) in record.fields.iter().enumerate() {
+            let after = closing(i + 1 == record.fields.len(), at.after);
+            let len = self.ruler.field(name) + self.ruler.part(value);
+            if i > 0 && self.limits.fills(len, col, after, used) && is_text(value) {
+                col += len + 1;
+                used += len + 1;
+                continue;
+            }
+            let before = if i > 0 { 0 } else { used };
+            let start = At {
+                after,
+                used: before,
+                ..at
+            };
+            let width = self.field(name, value, start)?;
+            used = before + width;
+            col = at.col + width;
+        }
+        Some(())
+    }
+
+    fn field(&self, name: &Atom, value: &Term, at: At) -> Option<i64> {
+        let past = self.ruler.field(name);
+        let len = past + self.ruler.part(value);
+        if self.limits.fits(len, at.col, at.after, at.used) {
+            return Some(if is_text(value) {
+                len
+            } else {
+                self.limits.width
+            });
+        }
+        self.term(
+            value,
+            self.indented(
+                past,
+                At {
+                    used: at.used + past,
+                    ..at
+                },
+            )?,
+        )?;
+        Some(self.limits.width)
+    }
+
+    /// Behind `past` characters, or on a line of its own.
+    fn indented(&self, past: i64, at: At) -> Option<At> {
+        let at = match self.tag_indent > 0 && past > self.tag_indent {
+            true => at.moved(self.tag_indent, 0),
+            false => at.moved(past, at.used),
+        };
+        self.limits.bears(at.col).then_some(at)
     }
 
     fn pairs(&self, pairs: &BTreeMap<Term, Term>, at: At) -> Option<()> {
