@@ -43,9 +43,11 @@ pub struct LoadedModule {
     pub origin: Origin,
 }
 
-/// An application that runs.
+/// An application that runs, or that is loaded only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningApp {
+    /// Whether it was started.
+    pub is_started: bool,
     /// Its version.
     pub vsn: String,
     /// Its modules, as its specification lists them.
@@ -59,9 +61,9 @@ pub struct NodeFacts {
     pub otp: u32,
     /// Loaded modules.
     pub loaded: BTreeMap<Module, LoadedModule>,
-    /// Running applications.
+    /// Applications, those that run and those that are only loaded.
     pub apps: BTreeMap<App, RunningApp>,
-    /// The folder of OTP's own libraries; in a release, of all.
+    /// `code:lib_dir()`: the folder of OTP's own libraries, and of all others in a release with its own run-time system.
     pub otp_lib: String,
     /// The code path, in order.
     pub path: Vec<String>,
@@ -70,7 +72,15 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
-    /// The running application that lists a module.
+    /// Whether an application runs, or code of it is loaded.
+    pub fn is_in_use(&self, app: &App) -> bool {
+        self.apps.get(app).is_some_and(|app| {
+            let mut modules = app.modules.iter();
+            app.is_started || modules.any(|module| self.loaded.contains_key(module))
+        })
+    }
+
+    /// The application that lists a module.
     pub fn app_of(&self, module: &Module) -> Option<&App> {
         self.apps
             .iter()
@@ -93,8 +103,9 @@ impl NodeFacts {
         }
     }
 
-    /// The folder of beams of a running application: where most of its modules come from, as long as the code path
-    /// leads there; else where it leads (an upgrade loads changed modules only, the others keep the file they had).
+    /// The folder of beams of an application: where most of its modules come from, as long as the code path leads there;
+    /// else where it leads (an upgrade loads changed modules only, the others keep the file they had; of an application
+    /// that is only loaded there may be no module yet).
     pub fn folder_of_app(&self, app: &App) -> Option<&str> {
         let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
         let files = self.apps.get(app)?.modules.iter();
@@ -102,13 +113,13 @@ impl NodeFacts {
             *folders.entry(folder).or_default() += 1;
         }
         let most = folders.into_iter().max_by_key(|(_, count)| *count);
-        let (most, _) = most?;
+        let most = most.map(|(folder, _)| folder);
         let path = || self.path.iter().map(String::as_str);
-        if path().any(|folder| folder == most) {
-            return Some(most);
+        if most.is_some_and(|most| path().any(|folder| folder == most)) {
+            return most;
         }
         let named = path().find(|folder| super::moves::name_of(folder) == Some(app.as_str()));
-        Some(named.unwrap_or(most))
+        named.or(most)
     }
 }
 
@@ -449,38 +460,40 @@ impl Ask<'_> {
 
     fn apps(&self) -> Result<BTreeMap<App, RunningApp>> {
         let running = self.call("application", "which_applications", vec![])?;
-        let mut names = Vec::new();
-        let mut versions = Vec::new();
-        for app in running.as_list().unwrap_or_default() {
-            let Some([name, _, vsn]) = app.as_tuple() else {
-                continue;
-            };
-            let Some(name) = name.as_atom() else { continue };
-            names.push(name.clone());
-            versions.push(vsn.to_text().unwrap_or_default());
+        let loaded = self.call("application", "loaded_applications", vec![])?;
+        let mut apps: BTreeMap<Atom, (bool, String)> = BTreeMap::new();
+        for (list, is_started) in [(&loaded, false), (&running, true)] {
+            for app in list.as_list().unwrap_or_default() {
+                if let Some([Term::Atom(name), _, vsn]) = app.as_tuple() {
+                    let vsn = vsn.to_text().unwrap_or_default();
+                    apps.insert(name.clone(), (is_started, vsn));
+                }
+            }
         }
         let args = vec![
             function("application", "get_key", 2),
-            Term::list(names.iter().cloned().map(Term::Atom)),
-            Term::List(vec![Term::atom("modules"); names.len()]),
+            Term::list(apps.keys().cloned().map(Term::Atom)),
+            Term::List(vec![Term::atom("modules"); apps.len()]),
         ];
         let keys = self.call("lists", "zipwith", args)?;
         let keys = keys.as_list().unwrap_or_default();
-        let apps = names
-            .into_iter()
-            .zip(versions)
-            .zip(keys)
-            .map(|((name, vsn), key)| {
-                let modules = match key.as_tuple() {
-                    Some([_, modules]) => modules.as_list().unwrap_or_default(),
-                    _ => &[],
-                };
-                let modules = modules
-                    .iter()
-                    .filter_map(|m| Some(Module::new(m.as_atom()?.as_str())))
-                    .collect();
-                (App::new(name.as_str()), RunningApp { vsn, modules })
-            });
+        let apps = apps.into_iter().zip(keys);
+        let apps = apps.map(|((name, (is_started, vsn)), key)| {
+            let modules = match key.as_tuple() {
+                Some([_, modules]) => modules.as_list().unwrap_or_default(),
+                _ => &[],
+            };
+            let modules = modules
+                .iter()
+                .filter_map(|m| Some(Module::new(m.as_atom()?.as_str())))
+                .collect();
+            let app = RunningApp {
+                is_started,
+                vsn,
+                modules,
+            };
+            (App::new(name.as_str()), app)
+        });
         Ok(apps.collect())
     }
 }

@@ -89,6 +89,7 @@ impl World {
         let mut modules: Vec<Module> = self.0.iter().map(|(name, _)| Module::new(name)).collect();
         modules.push(Module::new("shop_same"));
         let shop = RunningApp {
+            is_started: true,
             vsn: "1.0".to_owned(),
             modules,
         };
