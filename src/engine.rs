@@ -27,7 +27,7 @@ mod settings;
 pub mod undo;
 
 pub use decide::{Upgrade, decide};
-pub use reach::tls;
+pub use reach::{release_node, tls};
 pub use settings::Settings;
 
 use std::io::ErrorKind;
@@ -142,7 +142,8 @@ impl Engine {
         }
     }
 
-    /// The nodes of a target: by its name, as node names joined by commas, or the plan's only target. A target with
+    /// The nodes of a target: by its name, as node names joined by commas, or the plan's only target; where the plan has
+    /// none, the node of `RELEASE_NODE`. A target with
     /// a seed is asked for them: this connects to the seed.
     ///
     /// # Errors
@@ -153,6 +154,7 @@ impl Engine {
         let Some(wanted) = target else {
             return match self.plan.targets.as_slice() {
                 [one] => self.nodes_of(one),
+                [] if release_node().is_some() => Ok(release_node().into_iter().collect()),
                 [] => Err(Box::new(
                     Diagnostic::new(Code::E211, "the plan has no target").help(
                         "add `target shop #{nodes => ['shop@host']}.` or pass `-t shop@host`",
@@ -213,9 +215,13 @@ impl Engine {
             connect.timeout = self.settings.connect_timeout;
         }
         let agents = crate::node::agent::ready::place(&self.settings.state_dir, &connect.cookie);
+        let warning = connect.cookie.warning().cloned();
         let session = Session::connect(&connect)?;
         session.keep_agents(agents);
-        Ok(self.continued(session))
+        Ok(Connection {
+            warning,
+            ..self.continued(session)
+        })
     }
 
     /// A connection over a session that is there already, for the plan as it is now.
@@ -225,6 +231,7 @@ impl Engine {
             engine: self,
             target: target.map(|target| target.name.clone()).unwrap_or_default(),
             session,
+            warning: None,
         }
     }
 
@@ -250,7 +257,7 @@ fn each_once(nodes: impl IntoIterator<Item = NodeName>) -> Vec<NodeName> {
     once
 }
 
-/// The cookie by the usual precedence: file, environment, plan, a person's own setting, home.
+/// The cookie by the usual precedence: file, environment, plan, a person's own setting, `RELEASE_COOKIE`, home.
 ///
 /// # Errors
 /// E507 when the first that is there cannot be used.
@@ -280,6 +287,8 @@ pub struct Connection<'a> {
     /// The session.
     pub session: Session,
     target: String,
+    /// What there is to say about the way to the node: W329.
+    pub warning: Option<Diagnostic>,
 }
 
 impl Connection<'_> {
@@ -322,6 +331,7 @@ impl Connection<'_> {
         let missing =
             exec::release_handler::missing(&self.session, plan, &upgrade.changes, &upgrade.script)?;
         upgrade.diagnostics.splice(0..0, missing);
+        upgrade.diagnostics.extend(self.warning.clone());
         if let (CodeFrom::Push(from), true) = (&plan.code, plan.persist) {
             let (facts, changes) = (&upgrade.facts, &upgrade.changes);
             let (patterns, base) = (&from.patterns, &from.base);

@@ -14,10 +14,16 @@ mod classes;
 mod cost;
 #[path = "facts/elixir.rs"]
 mod elixir;
+#[path = "facts/embedded.rs"]
+mod embedded;
+#[path = "facts/left_out.rs"]
+mod left_out;
 #[path = "facts/paths.rs"]
 mod paths;
 #[path = "facts/people.rs"]
 mod people;
+#[path = "facts/toolchain.rs"]
+mod toolchain;
 #[path = "facts/ways.rs"]
 mod ways;
 #[path = "facts/world.rs"]

@@ -57,6 +57,8 @@ mod raw;
 mod ready;
 #[path = "upgrade/release_handler.rs"]
 mod release_handler;
+#[path = "upgrade/releases.rs"]
+mod releases;
 #[path = "upgrade/removal.rs"]
 mod removal;
 #[path = "upgrade/report.rs"]

@@ -43,7 +43,7 @@ pub struct Args {
 /// Flags of every command.
 #[derive(Debug, clap::Args)]
 pub struct Global {
-    /// A target of the plan, or node names joined by commas
+    /// A target of the plan, or node names joined by commas (else the plan's only target, RELEASE_NODE)
     #[arg(
         short,
         long,
@@ -57,7 +57,7 @@ pub struct Global {
     #[arg(short, long, global = true, value_name = "NAME=VALUE",
           add = ArgValueCompleter::new(complete::parameters))]
     pub set: Vec<String>,
-    /// Reads the cookie from a file (else UPDO_COOKIE_FILE, UPDO_COOKIE, the plan, ~/.erlang.cookie)
+    /// Reads the cookie from a file (else UPDO_COOKIE_FILE, UPDO_COOKIE, the plan, RELEASE_COOKIE, ~/.erlang.cookie)
     #[arg(long, global = true, value_name = "FILE")]
     pub cookie_file: Option<PathBuf>,
     /// Our own node name; updo-PID-RANDOM@HOST by default, hidden

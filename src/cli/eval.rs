@@ -82,6 +82,11 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
 pub(super) fn connect(context: &Context<'_>, node: &NodeName) -> crate::diag::Result<Session> {
     let settings = context.settings();
     let cookie = crate::engine::cookie(&settings, None)?;
+    if let Some(told) = cookie.warning() {
+        context
+            .ui
+            .diagnostics(std::slice::from_ref(told), &SourceMap::default());
+    }
     let mut connect = Connect::new(node.clone(), cookie);
     connect.tls = crate::engine::tls(&settings, None)?;
     connect.local_name = settings.local_name;

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::args::Preview;
 use super::{Context, Exit, pager};
-use crate::diag::Result;
+use crate::diag::{Code, Result};
 use crate::engine::saved::Saved;
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::name::NodeName;
+use crate::report::paint::count;
 use crate::report::preview;
 use crate::script::instruction::Instruction;
 use crate::script::otp;
@@ -139,11 +140,28 @@ fn otp_script(upgrade: &Upgrade, low: bool) -> Result<Term> {
     Ok(Term::list(script.iter().map(Instruction::to_term)))
 }
 
-/// The sentence for a node that runs the new code already.
+/// The sentence for a node on which nothing is to be done: it runs the new code already, unless something was left alone.
 pub(super) fn nothing(upgrade: &Upgrade, connection: &Connection<'_>) -> String {
-    format!(
-        "nothing to do: {} runs the new code already ({} modules compared)\n",
-        connection.session.node(),
-        upgrade.changes.compared
-    )
+    let node = connection.session.node();
+    let compared = upgrade.changes.compared;
+    let codes: Vec<&str> = upgrade.left_alone().into_iter().map(Code::as_str).collect();
+    let left_out = match upgrade.rules.left_out.len() {
+        0 => String::new(),
+        number => format!(
+            "; the plan leaves out {}",
+            count(number, "module", "modules")
+        ),
+    };
+    match codes.as_slice() {
+        [] if left_out.is_empty() => {
+            format!(
+                "nothing to do: {node} runs the new code already ({compared} modules compared)\n"
+            )
+        }
+        [] => format!("nothing to do on {node} ({compared} modules compared){left_out}\n"),
+        codes => format!(
+            "nothing to do on {node} ({compared} modules compared): what differs is left alone, see {}{left_out}\n",
+            codes.join(", ")
+        ),
+    }
 }

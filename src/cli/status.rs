@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use super::args::Status;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::engine::{Engine, leftovers};
-use crate::facts::live;
+use crate::engine::{self, Engine, leftovers};
+use crate::facts::beam::BeamFacts;
+use crate::facts::disk;
+use crate::facts::live::{self, NodeFacts, Origin};
 use crate::facts::store::Store;
-use crate::facts::{beam::BeamFacts, live::Origin};
-use crate::name::NodeName;
+use crate::name::{Module, NodeName};
 use crate::node::{CallError, Session, agent};
 use crate::report::paint::count;
 use crate::report::record::Records;
@@ -18,7 +19,7 @@ use crate::report::record::Records;
 pub(super) fn run(context: &Context<'_>, args: &Status) -> Exit {
     let engine = match &args.plan {
         Some(plan) => context.open(plan, context.settings()),
-        None if context.global.target.is_none() => {
+        None if context.global.target.is_none() && engine::release_node().is_none() => {
             return context.usage(
                 "status wants a plan or a node",
                 "updo status PLAN, or updo status -t NODE",
@@ -71,6 +72,81 @@ fn lock(session: &Session) -> Result<(String, Option<String>)> {
     })
 }
 
+/// What `--save` has done.
+struct Kept {
+    /// Beams of which a copy was made.
+    now: usize,
+    /// Beams of which none was there.
+    wanted: usize,
+    /// Beams of which one was there already.
+    before: usize,
+    /// Modules whose file is not what runs.
+    replaced: Vec<Module>,
+}
+
+impl Kept {
+    /// W322: an undo will miss something.
+    fn diagnostic(&self, node: &NodeName) -> Option<Diagnostic> {
+        if !self.replaced.is_empty() {
+            let number = count(self.replaced.len(), "running module", "running modules");
+            let mut told = Diagnostic::new(Code::W322, format!("{number} of {node} cannot be kept"))
+                .note("their files are gone or hold another version already; a node cannot give back what it runs");
+            for module in self.replaced.iter().take(5) {
+                told = told.note(format!("`{module}`"));
+            }
+            return Some(told.help(
+                "say where the old beams are in plans that replace them: `old from \"PATH/ebin\".`",
+            ));
+        }
+        (self.wanted + self.before == 0).then(|| {
+            Diagnostic::new(Code::W322, format!("nothing of {node} was kept"))
+                .note("no loaded module has a file outside of OTP's own applications")
+        })
+    }
+}
+
+/// Keeps copies of the running beams; those of OTP's own applications are left out.
+fn keep(engine: &Engine, session: &Session, facts: &NodeFacts) -> Result<Kept> {
+    let store = Store::new(&engine.settings.state_dir);
+    let (mut wanted, mut before) = (Vec::new(), 0);
+    for (name, module) in &facts.loaded {
+        let Origin::File(file) = &module.origin else {
+            continue;
+        };
+        if disk::folder_of(file).is_some_and(|folder| facts.is_otp(folder)) {
+            continue;
+        }
+        if store.want(&module.md5) {
+            before += 1;
+        } else {
+            wanted.push((name, file.clone(), module.md5));
+        }
+    }
+    let paths: Vec<String> = wanted.iter().map(|(_, file, _)| file.clone()).collect();
+    let mut kept = Kept {
+        now: 0,
+        wanted: wanted.len(),
+        before,
+        replaced: Vec::new(),
+    };
+    for ((name, _, md5), bytes) in wanted.iter().zip(live::read_files(session, &paths)?) {
+        match bytes {
+            Some(bytes)
+                if BeamFacts::read(&bytes).is_ok_and(|beam| beam.digests.on(facts.otp) == *md5) =>
+            {
+                store.put(md5, &bytes).map_err(|why| {
+                    Diagnostic::new(Code::E802, "the store of beams cannot be written")
+                        .note(why.to_string())
+                })?;
+                kept.now += 1;
+            }
+            _ => kept.replaced.push((*name).clone()),
+        }
+    }
+    store.forget();
+    Ok(kept)
+}
+
 fn one(
     context: &Context<'_>,
     engine: &Engine,
@@ -80,7 +156,8 @@ fn one(
 ) -> Result<Value> {
     let connection = engine.connect(node)?;
     let facts = live::gather(&connection.session)?;
-    let (modules, apps) = (facts.loaded.len(), facts.apps.len());
+    let modules = facts.loaded.len();
+    let apps = facts.apps.values().filter(|app| app.is_started).count();
     let (held, run) = lock(&connection.session)?;
     let records = Records::new(&engine.settings.state_dir).all();
     let last = records.iter().rev().find(|run| run.node == *node);
@@ -119,42 +196,24 @@ fn one(
         "last": last.map(super::log::document),
     });
     if save {
-        let store = Store::new(&engine.settings.state_dir);
-        let files: Vec<(String, [u8; 16])> = facts
-            .loaded
-            .values()
-            .filter_map(|module| match &module.origin {
-                Origin::File(file)
-                    if !file.starts_with(&facts.otp_lib) && !store.want(&module.md5) =>
-                {
-                    Some((file.clone(), module.md5))
-                }
-                _ => None,
-            })
-            .collect();
-        let paths: Vec<String> = files.iter().map(|(file, _)| file.clone()).collect();
-        let mut kept = 0;
-        for ((_, md5), bytes) in files
-            .iter()
-            .zip(live::read_files(&connection.session, &paths)?)
-        {
-            let Some(bytes) = bytes else { continue };
-            let own = |beam: BeamFacts| beam.digests.on(facts.otp);
-            if BeamFacts::read(&bytes).is_ok_and(|beam| own(beam) == *md5) {
-                store.put(md5, &bytes).map_err(|why| {
-                    Diagnostic::new(Code::E802, "the store of beams cannot be written")
-                        .note(why.to_string())
-                })?;
-                kept += 1;
-            }
-        }
-        store.forget();
+        let kept = keep(engine, &connection.session, &facts)?;
         say(&format!(
-            "kept {} of {}\n",
-            kept,
-            count(files.len(), "beam", "beams")
+            "kept {} of {}",
+            kept.now,
+            count(kept.wanted, "beam", "beams")
         ));
-        document["kept"] = json!(kept);
+        say(&match kept.before {
+            0 => "\n".to_owned(),
+            before => format!(", {before} more were kept before\n"),
+        });
+        document["kept"] = json!(kept.now);
+        document["kept_before"] = json!(kept.before);
+        let said: Vec<Diagnostic> = kept
+            .diagnostic(node)
+            .into_iter()
+            .chain(connection.warning)
+            .collect();
+        context.ui.diagnostics(&said, &engine.plan.sources);
         return Ok(document);
     }
     let upgrade = connection.prepare()?;

@@ -139,6 +139,22 @@ codes! {
     W320,
     /// Several changed modules use one record, and its fields differ between the versions. Processes, messages in flight and tables may still hold the old form.
     W321,
+    /// `status --save` could not keep every running beam: files were replaced already, or none belongs to the applications.
+    W322,
+    /// Modules on the disk of a node that never loads code by itself stay unloaded: nothing lists or calls them.
+    W323,
+    /// A new version calls functions that its running version does not call, and that the node does not have.
+    W324,
+    /// New modules were compiled for another configuration (Elixir's `compile_env`) than the node has.
+    W325,
+    /// The release that the new beams belong to has another configuration than what runs.
+    W326,
+    /// A beam was compiled for a newer OTP than the node runs: it would refuse to load it.
+    E327,
+    /// The release that the new beams belong to was made with a newer Elixir or run-time system than the node runs.
+    W328,
+    /// The cookie file of a mix release (`releases/COOKIE`) is open to others than its owner.
+    W329,
     /// A changed module loads a NIF library. Reloading one can stop the node, so it has to be allowed: name the module's class in the plan.
     E330,
     /// A newer version of a running application is installed in a `NAME-VSN` folder beside it. Push that folder to take it.
@@ -233,7 +249,7 @@ codes! {
     /// The node does not speak the distribution protocol as expected, or refused the connection.
     E506,
     /// The cookie cannot be read: no file, readable by others, or empty. It comes from `--cookie-file`, `UPDO_COOKIE_FILE`,
-    /// `UPDO_COOKIE`, the plan or `~/.erlang.cookie`, the first of these that is given.
+    /// `UPDO_COOKIE`, the plan, `RELEASE_COOKIE` or `~/.erlang.cookie`, the first of these that is given.
     E507,
     /// The connection to the node was lost, or a call did not come back in time.
     E508,

@@ -15,7 +15,8 @@ use crate::name::NodeName;
 use crate::plan::{Executing, Plan, Windows};
 use crate::rules::view::View;
 use crate::rules::{
-    Change, Configured, Ruleset, advice, children, effects, merge, resolve, shared,
+    Change, Configured, Ruleset, advice, children, configuration, effects, merge, resolve, shared,
+    toolchain,
 };
 use crate::script::lower::Script;
 use crate::script::{check, high, insert, lower, release_handler, removed};
@@ -72,6 +73,14 @@ impl Upgrade {
         !self.has_steps() && self.unwritten.is_empty()
     }
 
+    /// The codes of what says that something differs and is left as it is, each once: without any the node runs the new
+    /// code already.
+    pub fn left_alone(&self) -> Vec<Code> {
+        const LEFT: [Code; 5] = [Code::W319, Code::W320, Code::W323, Code::W331, Code::W337];
+        let said = |code: &Code| self.diagnostics.iter().any(|told| told.code == *code);
+        LEFT.into_iter().filter(said).collect()
+    }
+
     /// Whether there is anything to do but writing files.
     pub fn has_steps(&self) -> bool {
         let rules = &self.rules;
@@ -126,6 +135,8 @@ pub fn decide(
     diagnostics.extend(children::advice(&changes, &rules));
     diagnostics.extend(effects::advice(&changes, &rules));
     diagnostics.extend(shared::shared_records(&changes, &rules));
+    diagnostics.extend(configuration::advice(plan, &changes, &rules));
+    diagnostics.extend(toolchain::advice(&changes, &rules, &facts));
     if strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
             cycle.code = Code::E306;

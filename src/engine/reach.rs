@@ -44,6 +44,22 @@ pub fn tls(settings: &Settings, plan: Option<&Options>) -> Result<Option<Tls>> {
     Tls::load(&both, &|name| std::env::var(name).ok()).map(Some)
 }
 
+/// The node that the start script of a mix release goes by: `RELEASE_NODE`. A name without a host is on this one, unless
+/// `RELEASE_DISTRIBUTION` wants long names: then nobody but the node's own resolver knows it.
+pub fn release_node() -> Option<NodeName> {
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let node = env("RELEASE_NODE")?;
+    if node.contains('@') {
+        return Some(NodeName::new(node));
+    }
+    if env("RELEASE_DISTRIBUTION").is_some_and(|kind| kind != "sname") {
+        return None;
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let short = host.trim().split('.').next()?;
+    (!short.is_empty()).then(|| NodeName::new(format!("{node}@{short}")))
+}
+
 fn merged(given: &Options, plan: &Options) -> Options {
     // A key goes with its certificate.
     let (cert, key) = match (&given.cert, &given.key) {

@@ -186,7 +186,9 @@ impl<'a, 'b> Watch<'a, 'b> {
         let outcome = &self.outcome;
         let kind = Kind::Finished {
             state: outcome.state,
-            suspended: outcome.suspended.filter(|_| outcome.state != State::Unknown),
+            suspended: outcome
+                .suspended
+                .filter(|_| outcome.state != State::Unknown),
             processes: outcome.processes,
             converted: outcome.converted,
             modules,

@@ -10,7 +10,8 @@ use super::live::Nature;
 use super::moves::Move;
 use super::old_code::OldCode;
 use super::procs::Crew;
-use super::specs::SpecChange;
+use super::releases::ReleaseChange;
+use super::specs::{CompileEnv, SpecChange};
 use crate::name::{App, Mfa, Module};
 use crate::term::Term;
 
@@ -193,6 +194,19 @@ pub enum Notice {
         /// The modules.
         modules: Vec<Module>,
     },
+    /// Modules beside running ones that are not loaded and that nothing lists or calls, on a node that never loads code
+    /// when it is called.
+    Unlisted {
+        /// The modules.
+        modules: Vec<Module>,
+    },
+    /// A new version calls functions that its running version does not call, and that the node does not have.
+    Missing {
+        /// The caller.
+        module: Module,
+        /// The functions.
+        functions: Vec<Mfa>,
+    },
     /// Same code, other line information.
     LinesMoved {
         /// The modules.
@@ -240,6 +254,26 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// The module that takes part which it is about, if it is about one.
+    pub fn module(&self) -> Option<&Module> {
+        match self {
+            Self::SeveralInPath { module, .. }
+            | Self::ImplementationUnseen { module, .. }
+            | Self::LostFunctions { module, .. }
+            | Self::Missing { module, .. }
+            | Self::SuspendedBefore { module, .. }
+            | Self::Traced { module, .. } => Some(module),
+            Self::NewerBeside { .. }
+            | Self::OnDemand { .. }
+            | Self::Unlisted { .. }
+            | Self::LinesMoved { .. }
+            | Self::BadSpec { .. }
+            | Self::Silent { .. } => None,
+        }
+    }
+}
+
 /// Everything that differs.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeSet {
@@ -261,6 +295,12 @@ pub struct ChangeSet {
     pub moves: Vec<Move>,
     /// Specifications that differ.
     pub specs: Vec<SpecChange>,
+    /// New modules that no specification lists, each with a changed module that calls it.
+    pub called: BTreeMap<Module, Module>,
+    /// What new versions were compiled with, where the node has something else.
+    pub compile_env: Vec<CompileEnv>,
+    /// What the release that the new beams belong to brings beside them.
+    pub release: Option<ReleaseChange>,
     /// What the behaviours are that changed modules declare, and that do not take part themselves.
     pub natures: BTreeMap<Module, Nature>,
     /// What of the versions that have to go is in use.

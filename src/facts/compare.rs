@@ -15,6 +15,7 @@ use super::disk::{Disk, folder_of};
 use super::disturbed;
 use super::files::{self, BeamFile};
 use super::live::{self, NodeFacts, Origin};
+use super::missing;
 use super::moves::{self, Libraries};
 use super::natures;
 use super::procs::{self, Crew, Question};
@@ -124,6 +125,7 @@ pub fn compare_on<'a>(
     }
     look.consolidation()?;
     look.callers()?;
+    missing::missing(&mut look)?;
     look.set.old_code = old_code::inspect(session, &look.set)?;
     // What cannot be remembered is looked at again the next time.
     let _ = look.disk.seen.save();

@@ -43,9 +43,11 @@ pub struct LoadedModule {
     pub origin: Origin,
 }
 
-/// An application that runs.
+/// An application that runs, or that is loaded only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningApp {
+    /// Whether it was started.
+    pub is_started: bool,
     /// Its version.
     pub vsn: String,
     /// Its modules, as its specification lists them.
@@ -61,9 +63,9 @@ pub struct NodeFacts {
     pub otp: u32,
     /// Loaded modules.
     pub loaded: BTreeMap<Module, LoadedModule>,
-    /// Running applications.
+    /// Applications, those that run and those that are only loaded.
     pub apps: BTreeMap<App, RunningApp>,
-    /// The folder of OTP's own libraries; in a release, of all.
+    /// `code:lib_dir()`: the folder of OTP's own libraries, and of all others in a release with its own run-time system.
     pub otp_lib: String,
     /// The code path, in order.
     pub path: Vec<String>,
@@ -72,7 +74,15 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
-    /// The running application that lists a module.
+    /// Whether an application runs, or code of it is loaded.
+    pub fn is_in_use(&self, app: &App) -> bool {
+        self.apps.get(app).is_some_and(|app| {
+            let mut modules = app.modules.iter();
+            app.is_started || modules.any(|module| self.loaded.contains_key(module))
+        })
+    }
+
+    /// The application that lists a module.
     pub fn app_of(&self, module: &Module) -> Option<&App> {
         self.apps
             .iter()
@@ -95,8 +105,9 @@ impl NodeFacts {
         }
     }
 
-    /// The folder of beams of a running application: where most of its modules come from, as long as the code path
-    /// leads there; else where it leads (an upgrade loads changed modules only, the others keep the file they had).
+    /// The folder of beams of an application: where most of its modules come from, as long as the code path leads there;
+    /// else where it leads (an upgrade loads changed modules only, the others keep the file they had; of an application
+    /// that is only loaded there may be no module yet).
     pub fn folder_of_app(&self, app: &App) -> Option<&str> {
         let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
         let files = self.apps.get(app)?.modules.iter();
@@ -104,13 +115,13 @@ impl NodeFacts {
             *folders.entry(folder).or_default() += 1;
         }
         let most = folders.into_iter().max_by_key(|(_, count)| *count);
-        let (most, _) = most?;
+        let most = most.map(|(folder, _)| folder);
         let path = || self.path.iter().map(String::as_str);
-        if path().any(|folder| folder == most) {
-            return Some(most);
+        if most.is_some_and(|most| path().any(|folder| folder == most)) {
+            return most;
         }
         let named = path().find(|folder| super::moves::name_of(folder) == Some(app.as_str()));
-        Some(named.unwrap_or(most))
+        named.or(most)
     }
 }
 
@@ -451,18 +462,18 @@ impl Ask<'_> {
 
     fn apps(&self) -> Result<BTreeMap<App, RunningApp>> {
         let running = self.call("application", "which_applications", vec![])?;
-        let mut names = Vec::new();
-        let mut versions = Vec::new();
-        for app in running.as_list().unwrap_or_default() {
-            let Some([name, _, vsn]) = app.as_tuple() else {
-                continue;
-            };
-            let Some(name) = name.as_atom() else { continue };
-            names.push(name.clone());
-            versions.push(vsn.to_text().unwrap_or_default());
+        let loaded = self.call("application", "loaded_applications", vec![])?;
+        let mut apps: BTreeMap<Atom, (bool, String)> = BTreeMap::new();
+        for (list, is_started) in [(&loaded, false), (&running, true)] {
+            for app in list.as_list().unwrap_or_default() {
+                if let Some([Term::Atom(name), _, vsn]) = app.as_tuple() {
+                    let vsn = vsn.to_text().unwrap_or_default();
+                    apps.insert(name.clone(), (is_started, vsn));
+                }
+            }
         }
-        let each = |key| std::iter::repeat_n(Term::atom(key), names.len());
-        let twice = names.iter().chain(&names);
+        let each = |key| std::iter::repeat_n(Term::atom(key), apps.len());
+        let twice = apps.keys().chain(apps.keys());
         let args = vec![
             function("application", "get_key", 2),
             Term::list(twice.cloned().map(Term::Atom)),
@@ -476,17 +487,17 @@ impl Ask<'_> {
             let listed = listed.unwrap_or_default().iter();
             listed.filter_map(|one| one.as_atom().cloned()).collect()
         };
-        let keys = modules.iter().zip(needs);
-        let apps = names.iter().zip(versions).zip(keys);
-        let apps = apps.map(|((name, vsn), (modules, needs))| {
+        let apps = apps.iter().zip(modules.iter().zip(needs));
+        let apps = apps.map(|((name, (is_started, vsn)), (modules, needs))| {
             let modules = atoms(modules).into_iter();
             let needs = atoms(needs).into_iter();
-            let running = RunningApp {
-                vsn,
+            let app = RunningApp {
+                is_started: *is_started,
+                vsn: vsn.clone(),
                 modules: modules.map(|name| Module::new(name.as_str())).collect(),
                 needs: needs.map(|name| App::new(name.as_str())).collect(),
             };
-            (App::new(name.as_str()), running)
+            (App::new(name.as_str()), app)
         });
         Ok(apps.collect())
     }

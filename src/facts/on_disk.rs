@@ -11,9 +11,11 @@ use super::change::{Beam, Gone, GoneHow, Notice, Untouched};
 use super::compare::{Look, unusable};
 use super::disk::{OnDisk, folder_of};
 use super::live::{self, CORE, Origin};
+use super::missing;
 use super::moves;
 use super::places::Places;
-use super::specs::Spec;
+use super::releases::{self, Place};
+use super::specs::{Spec, compiled_otherwise};
 use crate::diag::Result;
 use crate::name::{App, Module};
 
@@ -26,7 +28,68 @@ pub(super) fn on_disk(look: &mut Look<'_>) -> Result<BTreeMap<Module, Beam>> {
     unloaded(look, &places, &specs, &mut wanted);
     covered(look, &places);
     beside(look)?;
-    fetch(look, wanted)
+    let mut beams = fetch(look, wanted)?;
+    called(look, &places, &mut beams)?;
+    unlisted(look, &places, &beams);
+    let mut folders: BTreeSet<String> = beams
+        .values()
+        .filter_map(|beam| folder_of(&beam.file))
+        .map(str::to_owned)
+        .collect();
+    let own = look
+        .facts
+        .apps
+        .keys()
+        .filter_map(|app| look.new_folder(app));
+    folders.extend(own.filter(|f| !look.facts.is_otp(f)).map(str::to_owned));
+    releases::look_at(look, &Place::Node, &folders)?;
+    Ok(beams)
+}
+
+/// On a node that never loads code when it is called: modules that are not loaded and that only beams which take part
+/// call, whether a specification lists them or not.
+fn called(look: &mut Look<'_>, places: &Places, beams: &mut BTreeMap<Module, Beam>) -> Result<()> {
+    while look.facts.embedded {
+        let unloaded = places.all().filter(|(module, _)| {
+            !look.facts.loaded.contains_key(*module) && !beams.contains_key(*module)
+        });
+        let candidates: BTreeSet<Module> = unloaded.map(|(module, _)| module.clone()).collect();
+        let found = missing::called(beams, &candidates);
+        if found.is_empty() {
+            break;
+        }
+        let first = |module: &Module| Some(places.of(module).first()?.file.clone());
+        let files = found.keys();
+        let files = files.filter_map(|module| Some((module.clone(), first(module)?)));
+        beams.extend(fetch(look, files.collect())?);
+        look.set.called.extend(found);
+    }
+    Ok(())
+}
+
+/// Modules in folders that others were loaded from, which stay unloaded on a node that never loads code when it is called.
+fn unlisted(look: &mut Look<'_>, places: &Places, beams: &BTreeMap<Module, Beam>) {
+    if !look.facts.embedded {
+        return;
+    }
+    let files = look
+        .facts
+        .loaded
+        .keys()
+        .filter_map(|module| look.facts.file_of(module));
+    let used: BTreeSet<String> = files
+        .filter_map(|file| folder_of(&look.moved(file)).map(str::to_owned))
+        .collect();
+    let left = places.all().filter(|(module, spots)| {
+        let in_use = spots
+            .first()
+            .is_some_and(|spot| used.contains(&spot.folder));
+        in_use && !look.facts.loaded.contains_key(*module) && !beams.contains_key(*module)
+    });
+    let modules: Vec<Module> = left.map(|(module, _)| module.clone()).collect();
+    if !modules.is_empty() {
+        look.set.notices.push(Notice::Unlisted { modules });
+    }
 }
 
 /// Loaded modules whose file has another MD5.
@@ -175,8 +238,15 @@ pub(super) fn compare_specs(
         })
         .map(|(app, _, _)| app.clone())
         .collect();
+    let compiled = specs.iter().flat_map(|(_, _, spec)| &spec.compile_env);
+    let compiled = compiled.map(|(of, ..)| of.clone());
+    let with_env: BTreeSet<App> = with_env.into_iter().chain(compiled).collect();
+    let with_env: Vec<App> = with_env.into_iter().collect();
     let environments = live::environments(look.session, &with_env)?;
     let environments: BTreeMap<App, _> = with_env.into_iter().zip(environments).collect();
+    look.set
+        .compile_env
+        .extend(compiled_otherwise(&specs, &environments));
     let none = BTreeMap::new();
     for (app, file, spec) in &specs {
         let env = environments.get(app).unwrap_or(&none);
@@ -235,7 +305,8 @@ fn unloaded(
             continue;
         };
         let app = owners.get(spot.folder.as_str()).copied();
-        let listed = facts.app_of(module).is_some();
+        // Of an application that does not run it may be on purpose that nothing is loaded.
+        let listed = facts.app_of(module).is_some_and(|app| facts.is_in_use(app));
         let is_touched = touched.contains(&spot.folder);
         let newly_listed = app
             .and_then(|app| specs.get(app))

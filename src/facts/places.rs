@@ -97,10 +97,7 @@ fn folders(facts: &NodeFacts) -> Vec<String> {
         .keys()
         .filter_map(|app| facts.folder_of_app(app))
         .collect();
-    let outside = |folder: &&str| {
-        let in_otp = folder.strip_prefix(facts.otp_lib.as_str());
-        in_otp.is_none_or(|rest| !rest.starts_with('/')) && folder.starts_with('/')
-    };
+    let outside = |folder: &&str| folder.starts_with('/') && !facts.is_otp(folder);
     let path = facts.path.iter().map(String::as_str);
     let path = path.filter(|folder| outside(folder) || of_apps.contains(folder));
     let loaded = facts

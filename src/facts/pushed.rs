@@ -14,6 +14,7 @@ use super::files::BeamFile;
 use super::live::{self, Origin};
 use super::on_disk::compare_specs;
 use super::protocols::{is_consolidated, is_protocol};
+use super::releases::{self, Place};
 use super::specs::MAX_SPEC;
 use crate::diag::{Result, Span};
 use crate::name::{App, Module};
@@ -58,6 +59,11 @@ pub(super) fn pushed(
     unconsolidated(look, &mut beams)?;
     lines_moved(look, &same);
     specifications(look, &folders, &all)?;
+    let folders = folders.iter().map(|folder| {
+        let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        whole.display().to_string()
+    });
+    releases::look_at(look, &Place::Here, &folders.collect())?;
     Ok(beams)
 }
 
@@ -213,7 +219,7 @@ fn specifications(
     Ok(())
 }
 
-fn small_file(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn small_file(path: &Path) -> Option<Vec<u8>> {
     use std::io::Read;
     let is_file = std::fs::metadata(path).ok()?.is_file();
     let mut text = Vec::new();

@@ -27,6 +27,25 @@ pub struct Spec {
     pub env: BTreeMap<Atom, Term>,
     /// The module of `mod`.
     pub callback: Option<Module>,
+    /// `compile_env`, which Elixir writes: what was read of the configuration when the modules were compiled.
+    pub compile_env: Vec<(App, Vec<Term>, Option<Term>)>,
+}
+
+/// What modules of an application were compiled with, and the node does not have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompileEnv {
+    /// The application with the modules.
+    pub app: App,
+    /// Its specification.
+    pub file: String,
+    /// The application that is configured.
+    pub of: App,
+    /// The key, and those in its value.
+    pub path: Vec<Term>,
+    /// What it was; `None` where it was not set.
+    pub compiled: Option<Term>,
+    /// What it is on the node.
+    pub runs: Option<Term>,
 }
 
 /// How a new specification differs from the running application.
@@ -95,6 +114,12 @@ impl Spec {
             app: Some(App::new(name.as_str())),
             vsn: value("vsn").and_then(Term::to_text).unwrap_or_default(),
             modules,
+            compile_env: value("compile_env")
+                .and_then(Term::as_list)
+                .unwrap_or_default()
+                .iter()
+                .filter_map(compiled)
+                .collect(),
             callback: match value("mod").and_then(Term::as_tuple) {
                 Some([module, _]) => module.as_atom().map(|name| Module::new(name.as_str())),
                 _ => None,
@@ -160,7 +185,8 @@ impl Spec {
             added: new.as_ref().map_or_else(Vec::new, |new| only(new, &old)),
             removed: new.as_ref().map_or_else(Vec::new, |new| only(&old, new)),
             env,
-            callback: self.callback.clone(),
+            // One that does not run has nobody to be asked.
+            callback: self.callback.clone().filter(|_| running.is_started),
         };
         let nothing = change.vsn.is_none()
             && change.added.is_empty()
@@ -168,6 +194,67 @@ impl Spec {
             && change.env.is_empty();
         (!nothing).then_some(change)
     }
+}
+
+/// `{App, [Key | Path], {ok, Value} | error}`.
+fn compiled(entry: &Term) -> Option<(App, Vec<Term>, Option<Term>)> {
+    let [app, path, value] = entry.as_tuple()? else {
+        return None;
+    };
+    let value = match value.as_tuple() {
+        Some([ok, value]) if ok.is_atom("ok") => Some(value.clone()),
+        _ if value.is_atom("error") => None,
+        _ => return None,
+    };
+    let path = match path {
+        // A list of small numbers comes as text.
+        Term::List(path) if !path.is_empty() => path.clone(),
+        _ => return None,
+    };
+    Some((App::new(app.as_atom()?.as_str()), path, value))
+}
+
+/// What `compile_env` entries of specifications find on a node with these environments.
+pub fn compiled_otherwise(
+    specs: &[(App, String, Spec)],
+    environments: &BTreeMap<App, BTreeMap<Atom, Term>>,
+) -> Vec<CompileEnv> {
+    let mut found = Vec::new();
+    for (app, file, spec) in specs {
+        for (of, path, compiled) in &spec.compile_env {
+            let runs = environments.get(of).and_then(|env| inside(env, path));
+            if runs.as_ref() != compiled.as_ref() {
+                found.push(CompileEnv {
+                    app: app.clone(),
+                    file: file.clone(),
+                    of: of.clone(),
+                    path: path.clone(),
+                    compiled: compiled.clone(),
+                    runs,
+                });
+            }
+        }
+    }
+    found
+}
+
+/// A value of an environment, and in it: in keyword lists and maps, as Elixir's `Access` goes.
+fn inside(env: &BTreeMap<Atom, Term>, path: &[Term]) -> Option<Term> {
+    let (Term::Atom(key), rest) = path.split_first()? else {
+        return None;
+    };
+    let mut value = env.get(key)?;
+    for key in rest {
+        value = match value {
+            Term::Map(pairs) => pairs.get(key)?,
+            Term::List(pairs) => pairs.iter().find_map(|pair| match pair.as_tuple() {
+                Some([known, value]) if known == key => Some(value),
+                _ => None,
+            })?,
+            _ => return None,
+        };
+    }
+    Some(value.clone())
 }
 
 /// Compares version texts as people number them: number by number, then as text.
@@ -202,6 +289,42 @@ mod tests {
         assert_eq!(spec.env[&Atom::new("discount")], Term::Int(10));
         assert!(Spec::read(b"{application,shop").is_err());
         assert!(Spec::read(b"[1,2].").is_err());
+    }
+
+    #[test]
+    fn what_was_compiled_in_is_compared_with_what_runs() {
+        let text = b"{application,shop,[{vsn,\"1\"},{compile_env,[{shop,[codec],{ok,plain}},{shop,[web,port],{ok,80}},\
+                     {shop,[fresh],error},{logger,[level],{ok,info}},{shop,[gone],{ok,1}}]}]}.";
+        let spec = Spec::read(text).expect("a specification");
+        assert_eq!(spec.compile_env.len(), 5);
+        let specs = [(App::new("shop"), "shop.app".to_owned(), spec)];
+        let env = |text: &str| -> BTreeMap<Atom, Term> {
+            let term = parse_term(text).expect("a term");
+            let pairs = term.as_list().expect("a list").iter();
+            let pair = |pair: &Term| match pair.as_tuple() {
+                Some([Term::Atom(key), value]) => (key.clone(), value.clone()),
+                _ => panic!("{pair}"),
+            };
+            pairs.map(pair).collect()
+        };
+        let good = "[{codec,plain},{web,#{port => 80}},{gone,1}].";
+        let other = "[{codec,packed},{web,[{port,81}]},{fresh,true}].";
+        let differing = |shop: &str, logger: &str| -> Vec<String> {
+            let environments = [
+                (App::new("shop"), env(shop)),
+                (App::new("logger"), env(logger)),
+            ];
+            let found = compiled_otherwise(&specs, &environments.into_iter().collect());
+            let keys = found
+                .iter()
+                .map(|found| Term::list(found.path.clone()).to_string());
+            keys.collect()
+        };
+        assert!(differing(good, "[{level,info}].").is_empty());
+        assert_eq!(
+            differing(other, "[]."),
+            ["[codec]", "[web,port]", "[fresh]", "[level]", "[gone]"]
+        );
     }
 
     #[test]

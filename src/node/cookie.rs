@@ -46,6 +46,7 @@ impl fmt::Display for Source {
 pub struct Cookie {
     value: Box<[u8]>,
     source: Source,
+    warning: Option<Box<Diagnostic>>,
 }
 
 impl fmt::Debug for Cookie {
@@ -63,39 +64,65 @@ impl Drop for Cookie {
 impl Cookie {
     /// A cookie from bytes that somebody else read (a prompt, an embedding program).
     ///
-    /// Trailing blanks and line ends are cut off. E507 when nothing is left, or when it holds
-    /// characters that Erlang does not allow in a cookie, or more than 255.
+    /// What `erl` makes of it: line ends at the end are cut off, with blanks behind the first of them; blanks before
+    /// that belong to the cookie. A file holds ASCII; any other source may hold what Latin-1 has, in UTF-8, as
+    /// `-setcookie` takes it. E507 when nothing but blanks is left, for other characters, or for more than 255.
     pub fn new(value: impl AsRef<[u8]>, source: Source) -> Result<Self> {
         let value = value.as_ref();
-        let end = value
-            .iter()
-            .rposition(|byte| !b" \r\n".contains(byte))
-            .map_or(0, |at| at + 1);
-        let value = &value[..end];
         let bad = |why: &str| {
             Err(Box::new(Diagnostic::new(
                 Code::E507,
                 format!("the cookie from {source} {why}"),
             )))
         };
-        if value.is_empty() {
+        let end = value.iter().position(|byte| b"\r\n".contains(byte));
+        let (value, behind) = value.split_at(end.unwrap_or(value.len()));
+        if !behind.iter().all(|byte| b" \r\n".contains(byte)) {
+            return bad("has more than one line");
+        }
+        if value.iter().all(|byte| *byte == b' ') {
             return bad("is empty");
         }
-        if value.len() > MAX_COOKIE {
+        let printable = |byte: &u8| (b' '..=b'~').contains(byte);
+        let mut latin1: Vec<u8> = Vec::with_capacity(value.len());
+        if value.iter().all(printable) {
+            latin1.extend_from_slice(value);
+        } else if matches!(
+            source,
+            Source::File(_) | Source::EnvFile(..) | Source::Home(_)
+        ) {
+            return bad("contains characters that no cookie file may have (only printable ASCII)");
+        } else {
+            let text = std::str::from_utf8(value).unwrap_or("\0");
+            let bytes = text.chars().map(|c| u8::try_from(u32::from(c)).ok());
+            let good = |byte: &u8| printable(byte) || *byte >= 0xa0;
+            for byte in bytes {
+                match byte.filter(good) {
+                    Some(byte) => latin1.push(byte),
+                    None => {
+                        private::forget(&mut latin1);
+                        return bad(
+                            "contains characters that no cookie may have (only those of Latin-1)",
+                        );
+                    }
+                }
+            }
+        }
+        if latin1.len() > MAX_COOKIE {
+            private::forget(&mut latin1);
             return bad("is longer than 255 characters");
         }
-        if !value.iter().all(|byte| (b' '..=b'~').contains(byte)) {
-            return bad("contains characters that no cookie may have (only printable ASCII)");
-        }
         Ok(Self {
-            value: value.into(),
+            value: latin1.into(),
             source,
+            warning: None,
         })
     }
 
     /// A cookie from a file, which must be a regular file that only its owner may access.
     ///
-    /// E507 otherwise, as `erl` refuses it.
+    /// E507 otherwise, as `erl` refuses it. The `releases/COOKIE` of a mix release may be open to others: mix makes it
+    /// so, and its start script reads it; then there is a [`Cookie::warning`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::read(path, Source::File(path.to_owned()))
@@ -118,7 +145,8 @@ impl Cookie {
     /// The cookie by the usual precedence.
     ///
     /// `file` (`--cookie-file`), then env `UPDO_COOKIE_FILE`, then `UPDO_COOKIE`, then what the plan
-    /// says (`plan`, evaluated only if it gets that far), then `$HOME/.erlang.cookie`, or, as OTP 25 has it,
+    /// says (`plan`, evaluated only if it gets that far), then `RELEASE_COOKIE`, which the start script of a mix release
+    /// goes by, then `$HOME/.erlang.cookie`, or, as OTP 25 has it,
     /// `$XDG_CONFIG_HOME/erlang/.erlang.cookie` when that does not exist. An empty
     /// variable counts as not set. E507 when the first that is there cannot be used, or none is there.
     pub fn find(
@@ -142,6 +170,9 @@ impl Cookie {
         }
         if let Some(plan) = plan {
             return plan();
+        }
+        if let Some(value) = env("RELEASE_COOKIE") {
+            return Self::new(value, Source::Env("RELEASE_COOKIE".to_owned()));
         }
         match env("HOME") {
             Some(home) => {
@@ -168,6 +199,11 @@ impl Cookie {
         &self.source
     }
 
+    /// W329: its file lets others in.
+    pub fn warning(&self) -> Option<&Diagnostic> {
+        self.warning.as_deref()
+    }
+
     /// MD5 of the cookie followed by the challenge in decimal: the answer that the handshake wants.
     pub(crate) fn digest(&self, challenge: u32) -> [u8; 16] {
         let mut md5 = Md5::new();
@@ -182,14 +218,40 @@ impl Cookie {
             code: Code::E507,
             limit: 4 * MAX_COOKIE,
         };
-        let mut value = file.read(path).map_err(|told| match path.exists() {
+        let by_mix = is_of_release(path);
+        let read = match by_mix {
+            true => file.read_public(path),
+            false => file.read(path),
+        };
+        let mut value = read.map_err(|told| match path.exists() {
             true => told,
             false => Box::new(told.help("name the file with --cookie-file, or set UPDO_COOKIE")),
         })?;
         let cookie = Self::new(&value, source);
         private::forget(&mut value);
-        cookie
+        let mut cookie = cookie?;
+        let open = std::fs::metadata(path).ok();
+        if let Some(mode) = open.and_then(|meta| private::open_to_others(&meta))
+            && by_mix
+        {
+            let file = private::File {
+                code: Code::W329,
+                ..file
+            };
+            let told = file.is_open(path, mode);
+            cookie.warning = Some(Box::new(told.note(
+                "mix makes it so; whoever can read it can run any code on the nodes of this cookie",
+            )));
+        }
+        Ok(cookie)
     }
+}
+
+/// Whether this is the `releases/COOKIE` of a release.
+fn is_of_release(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name);
+    path.file_name().is_some_and(|name| name == "COOKIE")
+        && folder.is_some_and(|name| name == "releases")
 }
 
 /// The system's words without Rust's `(os error 2)`.
@@ -217,7 +279,17 @@ mod tests {
         let cookie = Cookie::from_env("UPDO_COOKIE", Some("geheim")).expect("cookie");
         assert_eq!(format!("{cookie:?}"), "Cookie(.. from env UPDO_COOKIE)");
         assert_eq!(cookie.source().to_string(), "env UPDO_COOKIE");
-        for value in ["", "\n", "  ", "gehe\u{1}im", "gehé", &"geheim".repeat(100)] {
+        let long = "geheim".repeat(100);
+        for value in [
+            "",
+            "\n",
+            "  ",
+            "gehe\u{1}im",
+            "gehe\u{85}im",
+            "geheж",
+            "geheim\nim",
+            &long,
+        ] {
             let error = Cookie::new(value, Source::Given).expect_err(value);
             assert_eq!(error.code, Code::E507);
             assert!(!format!("{error:?}").contains("gehe"));
@@ -230,6 +302,49 @@ mod tests {
         let expected = 0x7f97_a007_ca93_398b_1f00_8795_d7a9_7f9f_u128;
         let cookie = Cookie::new("kakor\n", Source::Given).expect("cookie");
         assert_eq!(cookie.digest(4711), expected.to_be_bytes());
+    }
+
+    #[test]
+    fn blanks_and_letters_are_those_of_erl() {
+        let file = || Source::File(PathBuf::from("c"));
+        let value = |value: &[u8], source| Cookie::new(value, source).map(|c| c.value.to_vec());
+        for (text, expected) in [
+            (&b"kakor"[..], &b"kakor"[..]),
+            (b"kakor\r\n", b"kakor"),
+            (b"kakor \n \n", b"kakor "),
+            (b" ka kor ", b" ka kor "),
+        ] {
+            for source in [file(), Source::Given] {
+                assert_eq!(value(text, source).expect("a cookie"), expected, "{text:?}");
+            }
+        }
+        let letters = "kàkor".as_bytes();
+        assert_eq!(value(letters, Source::Given).expect("Latin-1"), b"k\xe0kor");
+        assert!(value(letters, file()).is_err(), "erl refuses such a file");
+        assert!(value(b"k\xe0kor", Source::Given).is_err(), "no UTF-8");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_cookie_of_a_mix_release_is_a_warning() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("releases/COOKIE");
+        fs::create_dir(dir.path().join("releases")).expect("mkdir");
+        fs::write(&path, "kakor").expect("write");
+        let with = |mode: u32| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+            Cookie::from_file(&path).expect("a cookie")
+        };
+        let cookie = with(0o644);
+        let told = cookie.warning().expect("it is open");
+        assert_eq!(told.code, Code::W329);
+        assert!(
+            told.title.contains("releases/COOKIE is open"),
+            "{}",
+            told.title
+        );
+        assert!(with(0o400).warning().is_none());
     }
 
     #[cfg(unix)]
@@ -246,7 +361,8 @@ mod tests {
                     good && cookie
                         == Cookie {
                             value: (*b"kakor").into(),
-                            source: cookie.source.clone()
+                            source: cookie.source.clone(),
+                            warning: None,
                         }
                 ),
                 Err(error) => {
@@ -290,6 +406,11 @@ mod tests {
                 .title
                 .contains("/nowhere/.erlang.cookie")
         );
+        let release = |name: &str| (name == "RELEASE_COOKIE").then(|| "ghi".to_owned());
+        let found = Cookie::find(None, None, &release).expect("the release's");
+        assert_eq!(found.source().to_string(), "env RELEASE_COOKIE");
+        let found = Cookie::find(None, Some(&plan), &release).expect("the plan wins");
+        assert_eq!(found.source().to_string(), "env SHOP_COOKIE");
         let empty = |name: &str| (name == "UPDO_COOKIE").then(String::new);
         assert!(Cookie::find(None, None, &empty).is_err());
     }

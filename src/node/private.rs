@@ -48,7 +48,10 @@ impl File {
         }
         let file = std::fs::File::open(path).map_err(unreadable)?;
         if secret {
-            self.check_owner_only(path, &file.metadata().map_err(unreadable)?)?;
+            let mode = file.metadata().map_err(unreadable)?;
+            if let Some(open) = open_to_others(&mode) {
+                return Err(Box::new(self.is_open(path, open)));
+            }
         }
         // Room for all of it: growing would leave copies behind.
         let mut bytes = Vec::with_capacity(self.limit);
@@ -58,24 +61,25 @@ impl File {
         Ok(bytes)
     }
 
-    #[cfg(unix)]
-    fn check_owner_only(self, path: &Path, meta: &std::fs::Metadata) -> Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = meta.permissions().mode() & 0o777;
-        if mode & 0o077 == 0 {
-            return Ok(());
-        }
+    /// The diagnostic for a file that others than its owner may access.
+    pub(crate) fn is_open(self, path: &Path, mode: u32) -> Diagnostic {
         let (what, shown) = (self.what, path.display());
         let title = format!("{what} {shown} is open to others than its owner (mode {mode:04o})");
-        Err(Box::new(
-            Diagnostic::new(self.code, title).help(format!("chmod 400 {shown}")),
-        ))
+        Diagnostic::new(self.code, title).help(format!("chmod 400 {shown}"))
     }
+}
 
-    #[cfg(not(unix))]
-    fn check_owner_only(self, _path: &Path, _meta: &std::fs::Metadata) -> Result<()> {
-        Ok(())
-    }
+/// The mode of a file, when it lets others than the owner in.
+#[cfg(unix)]
+pub(crate) fn open_to_others(meta: &std::fs::Metadata) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = meta.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn open_to_others(_meta: &std::fs::Metadata) -> Option<u32> {
+    None
 }
 
 /// Overwrites a secret that is no longer needed.

@@ -1,5 +1,6 @@
 //! A run as lines: one per finished step, the failure loud, the last line enough for a chat message.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::paint::{bad, count, good, hint, look, mark, name, time};
@@ -102,11 +103,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             Some(step(style, "persist", true, "", &what))
         }
         Kind::Lingering { processes } => {
-            let head = format!(
-                "{} still running old code:",
-                count(processes.len(), "module is", "modules are")
-            );
-            let head = look(style, &head);
+            let head = look(style, &format!("{}:", lingering(processes)));
             Some(format!("{head}\n    {}", processes.join("\n    ")))
         }
         Kind::Finished { .. } => None,
@@ -149,6 +146,25 @@ pub(super) fn postponed(kind: &Kind) -> String {
         "attempt {attempt} called off after {}: {resumed} resumed, waiting for {busy}{more}",
         time(*paused)
     )
+}
+
+/// `3 processes are still running old code of job`, from the lines about each of them and each module.
+pub(super) fn lingering(lines: &[String]) -> String {
+    let parts = || {
+        lines
+            .iter()
+            .filter_map(|line| line.split_once(" still runs the old "))
+    };
+    let processes: BTreeSet<&str> = parts().map(|(process, _)| process).collect();
+    let modules: BTreeSet<&str> = parts().map(|(_, module)| module).collect();
+    let mut named: Vec<&str> = modules.iter().take(3).copied().collect();
+    let more = modules.len().saturating_sub(named.len());
+    let more = format!("{more} more");
+    if modules.len() > named.len() {
+        named.push(&more);
+    }
+    let number = count(processes.len(), "process is", "processes are");
+    format!("{number} still running old code of {}", named.join(", "))
 }
 
 /// What a way back came to.

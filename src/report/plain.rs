@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::lines::{postponed, went_back};
+use super::lines::{lingering, postponed, went_back};
 use super::progress::Progress;
 use crate::diag::safe;
 use crate::exec::{Event, Kind};
@@ -96,8 +96,7 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             format!("{head} persist ok - {beams} written to the node's disk")
         }
         Kind::Lingering { processes } => {
-            let many = super::paint::count(processes.len(), "module is", "modules are");
-            let first = format!("{head} lingering {many} still running old code");
+            let first = format!("{head} lingering {}", lingering(processes));
             processes
                 .iter()
                 .fold(first, |all, line| format!("{all}\n    {line}"))

@@ -2,9 +2,11 @@
 //!
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
-use super::{Change, Class, ModuleRules, Origin, Purge, Ruleset, left, old_code, removal};
+use super::{
+    Change, Class, ModuleRules, Origin, Purge, Ruleset, left, lost, old_code, removal, toolchain,
+};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
+use crate::facts::change::{ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
 use crate::facts::procs::{Example, Start};
 use crate::facts::specs::{EnvChange, SpecChange};
@@ -18,12 +20,34 @@ pub(super) const NAMED: usize = 5;
 /// Everything there is to say, in no particular order.
 pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
     let mut said: Vec<Diagnostic> = Vec::new();
-    said.extend(changes.untouched.iter().map(|(m, why)| untouched(m, why)));
+    // What the plan leaves out on purpose needs no word.
+    let left_out = |module: &Module| rules.left_out.iter().any(|(out, _)| out == module);
+    let differs = changes.untouched.iter().filter(|(m, _)| !left_out(m));
+    said.extend(differs.map(|(m, why)| untouched(m, why)));
     let stays = |gone: &&Gone| !rules.modules.contains_key(&gone.module);
-    said.extend(changes.gone.iter().filter(stays).map(gone));
+    let callers = |gone: &Gone| lost::of_gone(gone, changes, rules);
+    said.extend(
+        changes
+            .gone
+            .iter()
+            .filter(stays)
+            .map(|g| gone(g, &callers(g))),
+    );
     removal::advice(plan, changes, rules, &mut said);
-    said.extend(changes.notices.iter().map(notice));
-    said.extend(changes.specs.iter().map(|s| specification(plan, s)));
+    let wanted = changes
+        .notices
+        .iter()
+        .filter(|n| !n.module().is_some_and(left_out));
+    said.extend(wanted.filter_map(notice));
+    lost::advice(changes, rules, &mut said);
+    let untaken = |spec: &&SpecChange| !lost::is_left_out(spec, changes, rules);
+    said.extend(
+        changes
+            .specs
+            .iter()
+            .filter(untaken)
+            .map(|s| specification(plan, s)),
+    );
     unresolved_calls(changes, rules, &mut said);
     for (module, decided) in &rules.modules {
         let Some(changed) = changes.modules.get(module) else {
@@ -77,10 +101,17 @@ fn untouched(module: &Module, why: &Untouched) -> Diagnostic {
         .note("its code is an instrumented copy: whether its file is newer cannot be told")
         .help("stop the measurement first: `cover:stop()`"),
         Untouched::NoFile => told.note("it was loaded from memory, not from a file"),
-        Untouched::Elsewhere { loaded, path } => told
-            .note(format!("it was loaded from {loaded}"))
-            .note(format!("the code path has {path}, which the node would take after a restart"))
-            .help("remove one of the two, or push the one you mean: `code push [\"…\"].`"),
+        Untouched::Elsewhere { loaded, path } => {
+            let told = told
+                .note(format!("it was loaded from {loaded}"))
+                .note(format!("the code path has {path}, which the node would take after a restart"));
+            // A protocol has both files by right, and a node without one of them does not boot or dispatch as before.
+            if loaded.contains("/consolidated/") || path.contains("/consolidated/") {
+                told.help("a protocol has one file in its application and a consolidated one; to take the latter: `code push [\"…/consolidated\"].`")
+            } else {
+                told.help("remove one of the two, or push the one you mean: `code push [\"…\"].`")
+            }
+        }
         Untouched::Unconsolidated => told
             .note("it is an Elixir protocol that runs consolidated, and the beam offered is not")
             .help("push the consolidated beams too, in a release `releases/VSN/consolidated`, in a build `_build/prod/lib/APP/consolidated`"),
@@ -91,7 +122,7 @@ fn untouched(module: &Module, why: &Untouched) -> Diagnostic {
 }
 
 /// W319: a module that the new version does not have.
-fn gone(gone: &Gone) -> Diagnostic {
+fn gone(gone: &Gone, callers: &[lost::Remaining]) -> Diagnostic {
     let module = &gone.module;
     let title = match &gone.how {
         GoneHow::File(_) => format!("the file of `{module}` is gone"),
@@ -104,42 +135,17 @@ fn gone(gone: &Gone) -> Diagnostic {
     }
     let remove = format!("to remove it: `module {module} #{{remove => true}} because \"…\".`");
     told = told.help(remove);
-    if gone.callers.is_empty() {
+    if callers.is_empty() {
         return told.note("no loaded module calls it in its code");
     }
-    for caller in gone.callers.iter().take(NAMED) {
-        told = told.note(calls(caller));
+    for caller in callers.iter().take(NAMED) {
+        told = told.note(caller.sentence());
     }
     told
 }
 
-pub(super) fn calls(caller: &Caller) -> String {
-    let functions: Vec<String> = caller
-        .functions
-        .iter()
-        .take(3)
-        .map(ToString::to_string)
-        .collect();
-    let more = caller.functions.len().saturating_sub(3);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    let which = if caller.changed {
-        "in its new version"
-    } else {
-        "unchanged"
-    };
-    format!(
-        "{} ({which}) calls {}{more}",
-        caller.module,
-        functions.join(", ")
-    )
-}
-
-fn notice(notice: &Notice) -> Diagnostic {
-    match notice {
+fn notice(notice: &Notice) -> Option<Diagnostic> {
+    Some(match notice {
         Notice::NewerBeside {
             app,
             running,
@@ -187,15 +193,17 @@ fn notice(notice: &Notice) -> Diagnostic {
         )
         .note("it runs consolidated, and its consolidated beam does not take part in this upgrade")
         .help("push the consolidated beams too, in a release `releases/VSN/consolidated`, in a build `_build/prod/lib/APP/consolidated`"),
-        Notice::LostFunctions { module, callers } => {
-            let title = format!("`{module}` lost functions that are still called");
-            callers
-                .iter()
-                .take(NAMED)
-                .fold(Diagnostic::new(Code::W318, title), |told, caller| {
-                    told.note(calls(caller))
-                })
+        Notice::Unlisted { modules } => {
+            let number = count(modules.len(), "module", "modules");
+            let title = format!("{number} on the disk stay unloaded");
+            Diagnostic::new(Code::W323, title)
+                .note(names(modules))
+                .note("this node loads nothing when it is called first; no specification lists them, and no new version calls them")
+                .help("list them in the `.app` file, or push them: `code push [\"…\"].`")
         }
+        Notice::Missing { module, functions } => toolchain::missing(module, functions),
+        // Its callers depend on what takes part.
+        Notice::LostFunctions { .. } => return None,
         Notice::BadSpec { file, why } => {
             Diagnostic::new(Code::W332, format!("{file} cannot be read")).note(why.clone())
         }
@@ -207,7 +215,7 @@ fn notice(notice: &Notice) -> Diagnostic {
         )
         .note("it did not answer in time: busy, or suspended")
         .note("its processes were looked for by what they are only"),
-    }
+    })
 }
 
 /// W332: a specification that differs from the running application.
@@ -578,7 +586,7 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Di
             .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
             .help(
                 "say where the old beams are: `old from \"PATH/ebin\".`\n\
-                 or let updo keep copies before the files are replaced: updo status PLAN --save\n\
+                 or, the next time, let updo keep copies before the files are replaced: updo status PLAN --save\n\
                  or give up the way back: `rollback never.`",
             ),
     );

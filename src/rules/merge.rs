@@ -25,10 +25,11 @@ pub struct Merged {
 pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     let mut said = Vec::new();
     let mut modules = infer::infer(changes);
-    let left_out = select(&modules, manual, &mut said);
+    let mut left_out = select(changes, &modules, manual, &mut said);
     let gone: BTreeSet<Module> = left_out.iter().map(|(module, _)| module.clone()).collect();
     excluded_but_needed(graph, &gone, &left_out, &mut said);
     modules.retain(|module, _| !gone.contains(module));
+    left_out.extend(excluded_untouched(changes, manual));
     let mut graph = graph.without(&gone);
     merge_edges(&mut graph, manual, &mut said);
     merge_attributes(&mut modules, manual, &mut said);
@@ -80,8 +81,22 @@ fn unused(manual: &Manual, source: &Source, modules: &[Module], said: &mut Vec<D
     );
 }
 
+/// Modules that differ, cannot be taken, and are excluded anyway.
+fn excluded_untouched(changes: &ChangeSet, manual: &Manual) -> BTreeMap<Module, Origin> {
+    let mut found = BTreeMap::new();
+    for rule in &manual.exclude {
+        for (module, _) in &changes.untouched {
+            if rule.modules.contains(module) {
+                found.insert(module.clone(), origin(&rule.source));
+            }
+        }
+    }
+    found
+}
+
 /// `only`, then `exclude`.
 fn select(
+    changes: &ChangeSet,
     modules: &BTreeMap<Module, ModuleRules>,
     manual: &Manual,
     said: &mut Vec<Diagnostic>,
@@ -108,7 +123,11 @@ fn select(
         source,
     } in manual.only.iter().chain(&manual.exclude)
     {
-        if !named.iter().any(|module| modules.contains_key(module)) {
+        let differs = |module: &Module| {
+            let mut untouched = changes.untouched.iter();
+            modules.contains_key(module) || untouched.any(|(known, _)| known == module)
+        };
+        if !named.iter().any(differs) {
             unused(manual, source, named, said);
         }
     }

@@ -6,15 +6,18 @@
 
 pub mod advice;
 pub mod children;
+pub mod configuration;
 pub mod effects;
 pub mod infer;
 mod left;
+mod lost;
 pub mod manual;
 pub mod merge;
 mod old_code;
 pub mod removal;
 pub mod resolve;
 pub mod shared;
+pub mod toolchain;
 pub mod view;
 
 use std::collections::BTreeMap;

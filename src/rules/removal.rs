@@ -6,12 +6,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::advice::{NAMED, calls, count, example};
+use super::advice::{NAMED, count, example};
 use super::manual::{Attribute, Inserted, Insertion, Manual, Source};
 use super::view::View;
-use super::{Origin, Ruleset, resolve};
+use super::{Origin, Ruleset, lost, resolve};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow};
+use crate::facts::change::{ChangeSet, Changed, Gone, GoneHow};
 use crate::name::{App, Module};
 use crate::plan::{CodeFrom, Plan};
 
@@ -109,7 +109,7 @@ pub(super) fn advice(
         } else {
             changed.processes
         };
-        said.extend(in_use(gone, changed, changes, running).map(at));
+        said.extend(in_use(gone, changed, changes, rules, running).map(at));
         if !deletes && !matches!(gone.how, GoneHow::File(_)) {
             let title = format!("`{}` is removed from memory, its file stays", gone.module);
             let told = Diagnostic::new(Code::W347, title)
@@ -124,14 +124,16 @@ fn in_use(
     gone: &Gone,
     changed: &Changed,
     changes: &ChangeSet,
+    rules: &Ruleset,
     running: usize,
 ) -> Option<Diagnostic> {
     let module = &gone.module;
-    let goes = |caller: &&Caller| {
-        let taking_part = changes.modules.get(&caller.module);
+    let goes = |module: &Module| {
+        let taking_part = changes.modules.get(module);
         taking_part.is_some_and(|changed| changed.new.is_none())
     };
-    let callers: Vec<&Caller> = gone.callers.iter().filter(|c| !goes(c)).collect();
+    let mut callers = lost::of_gone(gone, changes, rules);
+    callers.retain(|caller| !goes(&caller.module));
     let title = match (running, callers.len()) {
         (0, 0) => return None,
         (0, number) => {
@@ -153,7 +155,7 @@ fn in_use(
         callers
             .iter()
             .take(NAMED)
-            .fold(told, |told, caller| told.note(calls(caller))),
+            .fold(told, |told, caller| told.note(caller.sentence())),
     )
 }
 

@@ -255,6 +255,11 @@ fn why(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Vec<Why> {
         let origin = crate::rules::Origin::Inferred(text.clone());
         why.push(Why { text, origin });
     }
+    if let Some(caller) = changes.called.get(module) {
+        let text = format!("`{caller}` calls it or names it, and no specification lists it");
+        let origin = crate::rules::Origin::Inferred(text.clone());
+        why.push(Why { text, origin });
+    }
     let mut say = |word: &str, origin: &crate::rules::Origin| {
         use crate::rules::Origin;
         let text = match origin {

@@ -92,6 +92,7 @@ impl World {
         modules.push(Module::new("shop_same"));
         let shop = RunningApp {
             needs: Vec::new(),
+            is_started: true,
             vsn: "1.0".to_owned(),
             modules,
         };

@@ -141,6 +141,53 @@ pub fn kiosk() -> &'static Versions {
     })
 }
 
+/// Two versions of an Elixir project as `mix release` makes them: whole releases, not folders of beams.
+pub fn ferry() -> &'static Versions {
+    static FERRY: OnceLock<Versions> = OnceLock::new();
+    FERRY.get_or_init(|| Versions {
+        one: mix_release("0.1.0", true),
+        two: mix_release("0.2.0", true),
+    })
+}
+
+/// The same, version 1, to be run by the Erlang that is installed.
+pub fn ferry_without_erts() -> PathBuf {
+    mix_release("0.1.0", false)
+}
+
+fn mix_release(vsn: &str, with_erts: bool) -> PathBuf {
+    let folder = fixtures("ferry");
+    let mut sources = Vec::new();
+    super::desk::walk(&folder, &mut sources);
+    sources.sort();
+    let erts = if with_erts { "yes" } else { "no" };
+    built("ferry", &sources, &[vsn, erts], |release| {
+        let project = tempfile::tempdir().expect("a temporary folder");
+        for source in &sources {
+            let inside = source.strip_prefix(&folder).expect("it is below");
+            let target = project.path().join(inside);
+            fs::create_dir_all(target.parent().expect("it has one")).expect("a folder");
+            fs::copy(source, target).expect("a file can be copied");
+        }
+        succeed(
+            Command::new("mix")
+                .args(["release", "--quiet", "--overwrite", "--path"])
+                .arg(release)
+                .current_dir(project.path())
+                .env("HOME", project.path())
+                .env("MIX_ENV", "prod")
+                .env("LC_ALL", "C.UTF-8")
+                .env("FERRY_VSN", vsn)
+                .env("FERRY_ERTS", erts),
+        );
+    })
+}
+
+/// A copy of a folder with everything in it: files, folders, rights.
+pub fn copy_whole(from: &Path, to: &Path) {
+    succeed(Command::new("cp").arg("-a").arg(from.join(".")).arg(to));
+}
+
 /// A harbour with a process of every kind: its modules, and those of the tests that build, load, harm and check it.
 pub fn harbour() -> &'static Versions {
     static HARBOUR: OnceLock<Versions> = OnceLock::new();

@@ -165,6 +165,8 @@ pub struct Options {
     pub name: Option<String>,
     /// How to connect to a node whose arguments make it speak TLS.
     pub tls: Option<Tls>,
+    /// A folder with a release, started by its own script.
+    pub release: Option<PathBuf>,
 }
 
 impl Options {
@@ -222,12 +224,21 @@ impl TestNode {
         let command = command_line(options, &name);
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let port = epmd.port.to_string();
-        let env = [
+        let mut env = vec![
             ("HOME", home.path().to_str().expect("UTF-8")),
             ("ERL_EPMD_PORT", &port),
             ("ERL_EPMD_ADDRESS", "127.0.0.1"),
             ("LC_ALL", "C.UTF-8"),
         ];
+        if options.release.is_some() {
+            let flags = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none";
+            env.extend([
+                ("RELEASE_NODE", name.as_str()),
+                ("RELEASE_COOKIE", COOKIE),
+                ("RELEASE_DISTRIBUTION", "sname"),
+                ("ERL_AFLAGS", flags),
+            ]);
+        }
         let process = Mutex::new(Guarded::start(&command, &home.path().join("log"), &env));
         let node = Self {
             name,
@@ -384,6 +395,10 @@ impl TestNode {
 }
 
 fn command_line(options: &Options, name: &str) -> Vec<String> {
+    if let Some(release) = &options.release {
+        let script = release.join("bin/ferry").display().to_string();
+        return vec![script, "start".to_owned()];
+    }
     let style = if options.long || options.ipv6 {
         "name"
     } else {
