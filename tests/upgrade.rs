@@ -31,6 +31,8 @@ mod insert;
 mod interrupt;
 #[path = "upgrade/killed.rs"]
 mod killed;
+#[path = "upgrade/kinds.rs"]
+mod kinds;
 #[path = "upgrade/libraries.rs"]
 mod libraries;
 #[path = "upgrade/lock.rs"]

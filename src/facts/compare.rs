@@ -276,6 +276,7 @@ impl Look<'_> {
                 }
             }
         }
+        question.loops = self.set.loops();
         let mut answer = procs::who(self.session, self.facts.otp, &question)?;
         for (module, changed) in &mut self.set.modules {
             let Some(mut crew) = answer.crews.remove(module) else {

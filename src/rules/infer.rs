@@ -110,7 +110,7 @@ fn of_processes(crew: &Crew, new: &BeamFacts) -> Option<Ruled<Class>> {
         let kind = crew.kinds.get(&start);
         kind.filter(|(_, example)| example.in_behaviour())
     };
-    if let Some((_, example)) = looping(Start::Init) {
+    if let Some((_, example)) = looping(Start::Init).or_else(|| looping(Start::Entered)) {
         return said(Class::Server, "its processes are servers", example);
     }
     // An Elixir agent sits in the same loop and started in a function of a module that is no server.

@@ -7,6 +7,7 @@
 pub mod advice;
 pub mod children;
 pub mod effects;
+mod found;
 pub mod infer;
 mod left;
 pub mod manual;
@@ -15,6 +16,7 @@ mod old_code;
 pub mod removal;
 pub mod resolve;
 pub mod shared;
+mod unresolved;
 pub mod view;
 
 use std::collections::BTreeMap;
