@@ -9,6 +9,8 @@ mod support;
 mod attach;
 #[path = "upgrade/bank.rs"]
 mod bank;
+#[path = "upgrade/behaviour.rs"]
+mod behaviour;
 #[path = "upgrade/births.rs"]
 mod births;
 #[path = "upgrade/children.rs"]

@@ -9,7 +9,7 @@ use super::steps::{
     self, Step, applications_back, configured, environment, forward, millis, steps_term,
 };
 use super::ways;
-use super::children;
+use super::{children, restarts};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::old_code;
 use crate::facts::procs::LOOPS;
@@ -323,8 +323,14 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
 /// The way back through all windows, for when everybody has run on; and what to do should that fail on the way:
 /// forward again.
 pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
-    let mut steps = ways::whole(changes, rules, script);
+    let mut steps = Vec::new();
+    restarts::terminate(&mut steps, &rules.restarts);
+    steps.extend(ways::whole(changes, rules, script));
+    for (at, step) in steps.iter_mut().enumerate() {
+        step.id = u32::try_from(at + 1).unwrap_or(u32::MAX);
+    }
     children::outside(&mut steps, rules, script, true);
+    restarts::start(&mut steps, &rules.restarts);
     applications_back(&mut steps, script);
     environment(&mut steps, rules, true);
     configured(&mut steps, rules, true);

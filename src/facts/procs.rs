@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use super::behaviour::Child;
 use super::live::{PATIENCE, failed, odd};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::Module;
@@ -104,6 +105,8 @@ pub struct Crew {
     pub also: Vec<Pid>,
     /// Where those started.
     pub wrapped_in: Option<Module>,
+    /// Of a module that changes its behaviour: which supervisor can start each of its processes anew.
+    pub parents: Vec<Option<Child>>,
     /// The processes that are the module's by the loop in which they are: those that started elsewhere, and its own
     /// special processes.
     pub by_loop: Vec<Pid>,
@@ -264,6 +267,7 @@ fn read(answer: &Term) -> Option<Answer> {
             also: Vec::new(),
             wrapped_in: None,
             by_loop: pids(by_loop)?,
+            parents: Vec::new(),
         };
         crews.insert(module_of(module)?, crew);
     }

@@ -119,6 +119,7 @@ pub fn attribute(word: &str, term: &Term) -> Result<(), &'static str> {
             )
         }
         "children" => (is_children(term), "`#{start => [Id], stop => [Id]}`"),
+        "restart" => (is_word(&["true", "false"]), "`true` or `false`"),
         "remove" => (is_word(&["true", "false"]), "`true` or `false`"),
         // E204 was told.
         _ => return Ok(()),

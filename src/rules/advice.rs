@@ -3,10 +3,11 @@
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
 use super::{
-    Change, Class, ModuleRules, Origin, Purge, Ruleset, found, left, old_code, removal,
+    Change, Class, ModuleRules, Origin, Purge, Ruleset, behaviour, found, left, old_code, removal,
     unresolved,
 };
 use crate::diag::{Code, Diagnostic};
+use crate::facts::behaviour::turn;
 use crate::facts::change::{Caller, ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
 use crate::facts::procs::{Example, Start};
@@ -41,6 +42,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         if changed.new.is_none() {
             continue;
         }
+        behaviour::advice(changes, module, changed, decided, &mut said);
         let class = decided.class.value;
         found::foreign(module, changed, class, &mut said);
         contradiction(changes, module, changed, class, &mut said);
@@ -320,9 +322,12 @@ fn contradiction(
     };
     let new = changed.new.as_ref();
     let speaks_sys = new.is_some_and(|new| new.facts.exports("system_continue", 3));
+    // Of a module that changes its behaviour that is all there is to say.
+    let turns = turn(changes, changed).is_some();
     for (start, (number, shown)) in &changed.crew.kinds {
         let number = *number;
         match (class, start) {
+            (_, start) if turns && *start != Start::Loop => {}
             (Class::Plain, Start::Supervisor) => say(
                 number,
                 shown,
@@ -446,7 +451,7 @@ fn wrapper(
     if class != Class::Plain || changed.crew.wrapped_in.is_some() {
         return;
     }
-    if let Some((_)) = declared(&new.facts, changes).find(|(_, found)| found.wraps) {
+    if let Some((behaviour, _)) = declared(&new.facts, changes).find(|(_, found)| found.wraps) {
         said.push(
             Diagnostic::new(
                 Code::W342,

@@ -39,6 +39,7 @@ fn rules(changes: &ChangeSet, changed: &Changed) -> ModuleRules {
         pre_purge: Ruled::default(Purge::Defer),
         post_purge: Ruled::default(Purge::Defer),
         children: Ruled::default(Children::default()),
+        restart: Ruled::default(false),
     }
 }
 

@@ -5,6 +5,7 @@
 //! where it comes from.
 
 pub mod advice;
+pub mod behaviour;
 pub mod children;
 pub mod effects;
 mod found;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::facts::behaviour::Child;
 use crate::facts::moves::Move;
 use crate::facts::specs::EnvChange;
 pub use children::Children;
@@ -163,6 +165,8 @@ pub struct ModuleRules {
     pub post_purge: Ruled<Purge>,
     /// For a supervisor: whom to start and to stop.
     pub children: Ruled<Children>,
+    /// Whether its processes are restarted with the switch, because its behaviour changes.
+    pub restart: Ruled<bool>,
 }
 
 /// A `cycle` statement as far as it concerns this upgrade.
@@ -204,4 +208,6 @@ pub struct Ruleset {
     pub moves: Vec<Move>,
     /// Applications that are removed, with the statement.
     pub removed_apps: BTreeMap<App, Origin>,
+    /// Children that are terminated before the switch and started after it: their modules change their behaviour.
+    pub restarts: Vec<Child>,
 }
