@@ -9,6 +9,8 @@ mod support;
 mod attach;
 #[path = "upgrade/bank.rs"]
 mod bank;
+#[path = "upgrade/behaviour.rs"]
+mod behaviour;
 #[path = "upgrade/births.rs"]
 mod births;
 #[path = "upgrade/budget.rs"]
@@ -35,6 +37,8 @@ mod insert;
 mod interrupt;
 #[path = "upgrade/killed.rs"]
 mod killed;
+#[path = "upgrade/kinds.rs"]
+mod kinds;
 #[path = "upgrade/libraries.rs"]
 mod libraries;
 #[path = "upgrade/lock.rs"]

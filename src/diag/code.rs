@@ -173,12 +173,20 @@ codes! {
     W337,
     /// Modules that are not loaded, on a node that loads code when it is called: they come from the disk by themselves.
     A338,
+    /// A changed module becomes the callback module of another behaviour, and processes run it. A process keeps its behaviour: restart it.
+    E338,
     /// Only line numbers changed: the module is not loaded again, and stack traces go on showing the old lines.
     A339,
+    /// Processes of a module that changes its behaviour are restarted by their supervisors, as the plan says. Their states are lost.
+    W339,
     /// A changed module has an `-on_load` function, which runs at the switch.
     A340,
+    /// The plan has processes restarted that no supervisor can restart by an identifier.
+    E340,
     /// Child specifications name a changed module without processes of its own (an Elixir agent's, a starter's).
     A341,
+    /// The plan has processes restarted of a module that keeps its behaviour: nothing is restarted.
+    W341,
     /// A changed module is a callback of a behaviour that runs servers, and nothing says which of them run it.
     W342,
     /// The plan names some of the children that a supervisor's new version adds or no longer has, and not the others.

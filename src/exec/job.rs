@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use super::children;
 use super::steps::{
     self, Step, applications_back, configured, environment, forward, millis, steps_term,
 };
 use super::ways;
+use super::{children, restarts};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::old_code;
+use crate::facts::procs::LOOPS;
 use crate::name::Module;
 use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Class, Purge, Ruleset};
@@ -118,6 +119,8 @@ pub fn job(
         key("handlers", handlers_term(changes, rules)),
         key("processes", processes_term(changes, rules)),
         key("supervisors", supervisors_term(rules)),
+        key("special", special_term(changes)),
+        key("loops", Term::binary(LOOPS.trim_end())),
         key("steps", steps_term(steps)),
         key("back", ways::term(ways)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
@@ -214,6 +217,18 @@ fn processes_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
         (!also.is_empty()).then(|| Term::tuple([Term::atom(module.as_str()), pids]))
     });
     Term::list(wrapped)
+}
+
+/// The loops of special processes: those that started in another module are found by what they execute.
+fn special_term(changes: &ChangeSet) -> Term {
+    let functions = |found: Vec<(String, u32)>| {
+        let pair = |(name, arity): (String, u32)| {
+            Term::tuple([Term::atom(name), Term::Int(i64::from(arity))])
+        };
+        Term::list(found.into_iter().map(pair))
+    };
+    let loops = changes.loops().into_iter();
+    Term::list(loops.map(|(m, found)| Term::tuple([Term::atom(m.as_str()), functions(found)])))
 }
 
 fn watcher_term(watcher: Option<Pid>) -> Term {
@@ -313,6 +328,7 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
             key("watcher", watcher_term(watcher)),
             key("keep", millis(KEEP)),
             key("old_code", Term::binary(old_code::TEXT)),
+            key("loops", Term::binary(LOOPS.trim_end())),
             key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
             key("deadline", Term::atom("infinity")),
         ]);
@@ -323,8 +339,14 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
 /// The way back through all windows, for when everybody has run on; and what to do should that fail on the way:
 /// forward again.
 pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
-    let mut steps = ways::whole(changes, rules, script);
+    let mut steps = Vec::new();
+    restarts::terminate(&mut steps, &rules.restarts);
+    steps.extend(ways::whole(changes, rules, script));
+    for (at, step) in steps.iter_mut().enumerate() {
+        step.id = u32::try_from(at + 1).unwrap_or(u32::MAX);
+    }
     children::outside(&mut steps, rules, script, true);
+    restarts::start(&mut steps, &rules.restarts);
     applications_back(&mut steps, script);
     environment(&mut steps, rules, true);
     configured(&mut steps, rules, true);
@@ -360,6 +382,7 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
         // A recorded way back is all that a later rollback has.
         key("handlers", handlers_term(changes, rules)),
         key("processes", processes_term(changes, rules)),
+        key("special", special_term(changes)),
         key("leave", millis(LEAVE)),
         key("supervisors", supervisors_term(rules)),
         key("goal", Term::atom("old")),

@@ -15,6 +15,7 @@ mod old_code;
 pub mod persist;
 mod quiet;
 pub mod release_handler;
+mod restarts;
 pub mod rollout;
 mod run;
 pub mod steps;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::StepKind;
-use super::{children, ways};
+use super::{children, restarts, ways};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Ruleset, Timeout};
@@ -97,6 +97,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let is_switch = |i: &Low| matches!(i, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_));
     let ranks = Ranks::of(rules, script);
     environment(&mut steps, rules, false);
+    restarts::terminate(&mut steps, &rules.restarts);
     if let By::ReleaseHandler(libraries) = &script.by {
         let modules = script.modules().cloned().collect();
         push(
@@ -107,6 +108,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
         );
         configured(&mut steps, rules, false);
         children::all(&mut steps, rules);
+        restarts::start(&mut steps, &rules.restarts);
         return steps;
     }
     // Children that are stopped may run what goes.
@@ -171,6 +173,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     }
     configured(&mut steps, rules, false);
     children::outside(&mut steps, rules, script, false);
+    restarts::start(&mut steps, &rules.restarts);
     let (loads, removes) = switched(go);
     switch(&mut steps, loads, removes);
     steps

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::beam::{BeamFacts, DynamicCall};
+use super::code::effects::loops;
 use super::live::Nature;
 use super::moves::Move;
 use super::old_code::OldCode;
@@ -331,6 +332,21 @@ impl ChangeSet {
                 .get(module)
                 .is_none_or(|changed| changed.loaded.is_none() || changed.old.is_some())
         })
+    }
+
+    /// The loops of special processes of the modules that run, by the running version as far as there is a copy of it.
+    pub fn loops(&self) -> BTreeMap<Module, Vec<(String, u32)>> {
+        let special = self.modules.iter().filter_map(|(module, changed)| {
+            changed.loaded.as_ref()?;
+            let beams = [&changed.old, &changed.new];
+            let beam = beams.into_iter().flatten().find(|beam| {
+                beam.facts.exports("system_code_change", 4)
+                    || beam.facts.exports("system_continue", 3)
+            })?;
+            let loops = loops(&beam.bytes);
+            (!loops.is_empty()).then(|| (module.clone(), loops))
+        });
+        special.collect()
     }
 
     /// The version that an application has after the upgrade: that of the specification beside the new beams, if there

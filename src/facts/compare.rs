@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::beam::BeamFacts;
+use super::behaviour;
 use super::callers::{self, callers};
 use super::change::{Beam, Caller, ChangeSet, Changed, Gone, GoneHow, Loaded, Notice, Untouched};
 use super::disk::{Disk, folder_of};
@@ -279,6 +280,7 @@ impl Look<'_> {
                 }
             }
         }
+        question.loops = self.set.loops();
         let mut answer = procs::who(self.session, self.facts.otp, &question)?;
         for (module, changed) in &mut self.set.modules {
             let Some(mut crew) = answer.crews.remove(module) else {
@@ -305,6 +307,11 @@ impl Look<'_> {
         });
         let disturbed = disturbed::look(self.session, &mut self.set.modules)?;
         self.set.notices.extend(disturbed);
+        for (module, parents) in behaviour::parents(self.session, &self.set)? {
+            if let Some(changed) = self.set.modules.get_mut(&module) {
+                changed.crew.parents = parents;
+            }
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ pub mod anew;
 pub mod app;
 mod archive;
 pub mod beam;
+pub mod behaviour;
 pub mod bifs;
 mod callers;
 pub mod change;

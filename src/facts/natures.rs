@@ -33,6 +33,9 @@ const SERVERS: &[(&str, u32)] = &[
     ("supervisor_bridge", 0),
 ];
 
+/// Those of them whose processes start in the behaviour itself and keep the callback module in their states.
+const WRAPPERS: &[&str] = &["Elixir.GenStage"];
+
 /// How many behaviours may stand on each other.
 const DEPTH: usize = 5;
 
@@ -75,7 +78,8 @@ fn follow(
     depth: usize,
 ) -> Option<Behaves> {
     if let Some(runs) = known(behaviour) {
-        return Some(Behaves { runs, wraps: false });
+        let wraps = WRAPPERS.contains(&behaviour.as_str());
+        return Some(Behaves { runs, wraps });
     }
     let nature = about(behaviour).filter(|_| depth > 0)?;
     let exports = |name: &str, arity| nature.exports.contains(&(Arc::from(name), arity));

@@ -103,9 +103,13 @@ pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCode> {
     };
     let running: Vec<Term> = changes.modules.iter().filter_map(has_funs).collect();
     let purged = Term::list(loaded.iter().map(|(module, _)| module.clone()));
+    let by_loop = changes.modules.values();
+    let by_loop = by_loop.flat_map(|changed| changed.crew.by_loop.iter().cloned());
+    let by_loop = Term::map(by_loop.map(|pid| (Term::Pid(pid), Term::boolean(true))));
     let bindings = [
         ("Ask", Term::boolean(false)),
         ("Changed", Term::map(loaded)),
+        ("ByLoop", by_loop),
         ("Most", Term::Int(NAMED)),
         ("Purged", purged),
         ("Running", Term::list(running)),

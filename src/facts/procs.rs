@@ -1,7 +1,7 @@
 //! Which processes run the modules under upgrade, found two ways and compared.
 //!
-//! By what they are: the initial call that `proc_lib` keeps (`proc_lib:translate_initial_call/1`), for all processes
-//! of the node and without a message to any. And by the supervisors: every live one is asked for its children, all
+//! By what they are: the initial call that `proc_lib` keeps (`proc_lib:translate_initial_call/1`) as far as the loop
+//! in which a process is does not contradict it, for all processes of the node and without a message to any. And by the supervisors: every live one is asked for its children, all
 //! at the same time and within a common deadline, so that a busy or suspended one costs its own answer only. Managers
 //! of events are asked for their handlers when a handler module takes part. The comparison is made on the node; what
 //! travels is one line per module.
@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use super::behaviour::Child;
 use super::live::{PATIENCE, failed, odd};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::Module;
@@ -18,6 +19,9 @@ use crate::term::{Pid, Term};
 /// `who.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them.
 static WHO: LazyLock<Option<Term>> =
     LazyLock::new(|| crate::syntax::parse_term(include_str!("who.forms")).ok());
+
+/// Finds the callback module of a server in a part of its backtrace: a regular expression. The agent is given it too.
+pub const LOOPS: &str = include_str!("loops.regex");
 
 /// How long supervisors and event managers may take, all together: milliseconds, in steps. Half a second.
 const WAITS: [i64; 11] = [1, 1, 2, 4, 8, 16, 32, 64, 100, 128, 144];
@@ -35,6 +39,12 @@ pub enum Start {
     Other,
     /// As an event manager that has the module as a handler.
     Handler,
+    /// In a function of any module, from which it entered the loop of a server of this one (`enter_loop`).
+    Entered,
+    /// In another module, and executes the loop of this one, which is a special process's.
+    Special,
+    /// In no function of the module that is known, and executes a loop of the module that answers no system message.
+    Loop,
 }
 
 /// One process to show for many.
@@ -95,12 +105,19 @@ pub struct Crew {
     pub also: Vec<Pid>,
     /// Where those started.
     pub wrapped_in: Option<Module>,
+    /// Of a module that changes its behaviour: which supervisor can start each of its processes anew.
+    pub parents: Vec<Option<Child>>,
+    /// The processes that are the module's by the loop in which they are: those that started elsewhere, and its own
+    /// special processes.
+    pub by_loop: Vec<Pid>,
 }
 
 impl Crew {
-    /// How many processes run the module.
+    /// How many processes run the module; plain loops are none that take part.
     pub fn count(&self) -> usize {
-        let started: usize = self.kinds.values().map(|(count, _)| count).sum();
+        let kinds = self.kinds.iter();
+        let taking_part = kinds.filter(|(start, _)| **start != Start::Loop);
+        let started: usize = taking_part.map(|(_, (count, _))| count).sum();
         started + self.also.len()
     }
 
@@ -140,6 +157,8 @@ pub struct Question {
     pub wrapped: BTreeSet<Module>,
     /// Modules that are handlers of events.
     pub handlers: BTreeSet<Module>,
+    /// Functions from which special processes handle system messages: their loops.
+    pub loops: BTreeMap<Module, Vec<(String, u32)>>,
 }
 
 /// What is known about the processes.
@@ -166,9 +185,21 @@ pub fn who(session: &Session, otp: u32, question: &Question) -> Result<Answer> {
                 .map(|m| (Term::atom(m.as_str()), Term::boolean(true))),
         )
     };
+    let loops = question.loops.iter().flat_map(|(module, functions)| {
+        functions.iter().map(move |(name, arity)| {
+            let function = [
+                Term::atom(module.as_str()),
+                Term::atom(name.as_str()),
+                Term::Int(i64::from(*arity)),
+            ];
+            (Term::tuple(function), Term::boolean(true))
+        })
+    });
     let bindings = [
         ("Asked", set(&question.supervisors)),
         ("Handlers", set(&question.handlers)),
+        ("Loops", Term::map(loops)),
+        ("Pattern", Term::binary(LOOPS.trim_end())),
         ("Waits", Term::list(WAITS.map(Term::Int))),
         ("Wanted", set(&question.modules)),
         ("Wrapped", set(&question.wrapped)),
@@ -216,7 +247,7 @@ fn read(answer: &Term) -> Option<Answer> {
     let examples: BTreeMap<Term, Example> = examples?.into_iter().collect();
     let mut crews = BTreeMap::new();
     for line in modules.as_list()? {
-        let [module, kinds, unnamed, foreign] = line.as_tuple()? else {
+        let [module, kinds, unnamed, foreign, by_loop] = line.as_tuple()? else {
             return None;
         };
         let [unnamed, loose] = unnamed.as_tuple()? else {
@@ -235,6 +266,8 @@ fn read(answer: &Term) -> Option<Answer> {
                 .collect::<Option<_>>()?,
             also: Vec::new(),
             wrapped_in: None,
+            by_loop: pids(by_loop)?,
+            parents: Vec::new(),
         };
         crews.insert(module_of(module)?, crew);
     }
@@ -260,6 +293,9 @@ fn kind(term: &Term, examples: &BTreeMap<Term, Example>) -> Option<(Start, (usiz
         "init" => Start::Init,
         "other" => Start::Other,
         "handler" => Start::Handler,
+        "entered" => Start::Entered,
+        "special" => Start::Special,
+        "loop" => Start::Loop,
         _ => return None,
     };
     Some((start, (count(number)?, examples.get(pid)?.clone())))
@@ -286,6 +322,11 @@ fn example(term: &Term) -> Option<Example> {
             .map_or_else(|| "somebody unknown".to_owned(), Term::to_string),
         stack: stack.as_list()?.iter().filter_map(module_of).collect(),
     })
+}
+
+fn pids(term: &Term) -> Option<Vec<Pid>> {
+    let pids = term.as_list()?.iter().map(|pid| pid.as_pid().cloned());
+    pids.collect()
 }
 
 fn strangers(term: &Term) -> Option<Foreign> {

@@ -122,6 +122,7 @@ pub fn attribute(word: &str, term: &Term) -> Result<(), &'static str> {
             is_children(term),
             "`#{start => [Id] or none, stop => [Id] or none}`",
         ),
+        "restart" => (is_word(&["true", "false"]), "`true` or `false`"),
         "remove" => (is_word(&["true", "false"]), "`true` or `false`"),
         // E204 was told.
         _ => return Ok(()),

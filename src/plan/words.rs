@@ -61,6 +61,7 @@ pub const MODULE: &[Opt] = &[
     opt("timeout", "patience when suspending and converting: a duration or `infinity`", &["infinity", "default"]),
     opt("purge", "`defer` (the default: old code stays until the next upgrade), `soft`, `brutal` (ends processes), `{wait, D}`; or a pair, before and after the switch", &["defer", "soft", "brutal"]),
     opt("children", "for supervisors: `#{start => [Id], stop => [Id]}`, over what is inferred: children that are started and stopped; `none` for either", &[]),
+    opt("restart", "`true`: for a module that changes its behaviour, its supervisors restart its processes with the switch", SWITCH),
     opt("remove", "`true`: the module is taken off the node, last of all", SWITCH),
 ];
 

@@ -294,6 +294,9 @@ fn words(start: Start) -> &'static str {
         Start::Init => "started in init",
         Start::Other => "started in another function",
         Start::Handler => "with it as an event handler",
+        Start::Entered => "in the loop of a server that was entered",
+        Start::Special => "in its loop, started elsewhere",
+        Start::Loop => "in a plain loop",
     }
 }
 

@@ -3,9 +3,11 @@
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
 use super::{
-    Change, Class, ModuleRules, Origin, Purge, Ruleset, left, lost, old_code, removal, toolchain,
+    Change, Class, ModuleRules, Origin, Purge, Ruleset, behaviour, found, left, lost, old_code,
+    removal, toolchain, unresolved,
 };
 use crate::diag::{Code, Diagnostic};
+use crate::facts::behaviour::turn;
 use crate::facts::change::{ChangeSet, Changed, Gone, GoneHow, Notice, Untouched};
 use crate::facts::natures::declared;
 use crate::facts::procs::{Example, Start};
@@ -39,6 +41,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         .iter()
         .filter(|n| !n.module().is_some_and(left_out));
     said.extend(wanted.filter_map(notice));
+    found::silent(changes, &mut said);
     lost::advice(changes, rules, &mut said);
     let untaken = |spec: &&SpecChange| !lost::is_left_out(spec, changes, rules);
     said.extend(
@@ -48,7 +51,8 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
             .filter(untaken)
             .map(|s| specification(plan, s)),
     );
-    unresolved_calls(changes, rules, &mut said);
+    unresolved::advice(changes, rules, &mut said);
+    found::unnamed(changes, rules, &mut said);
     for (module, decided) in &rules.modules {
         let Some(changed) = changes.modules.get(module) else {
             continue;
@@ -60,8 +64,9 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         if changed.new.is_none() {
             continue;
         }
+        behaviour::advice(changes, module, changed, decided, &mut said);
         let class = decided.class.value;
-        found_one_way(module, changed, class, &mut said);
+        found::foreign(module, changed, class, &mut said);
         contradiction(changes, module, changed, class, &mut said);
         one_way(plan, module, changed, decided, &mut said);
     }
@@ -144,6 +149,7 @@ fn gone(gone: &Gone, callers: &[lost::Remaining]) -> Diagnostic {
     told
 }
 
+/// What a notice says; those that are reported together elsewhere say nothing here.
 fn notice(notice: &Notice) -> Option<Diagnostic> {
     Some(match notice {
         Notice::NewerBeside {
@@ -209,12 +215,7 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
         }
         Notice::SuspendedBefore { module, pids } => left::suspended(module, pids),
         Notice::Traced { module, functions } => left::traced(module, functions),
-        Notice::Silent { name } => Diagnostic::new(
-            Code::W336,
-            format!("{name} does not say which children or handlers it has"),
-        )
-        .note("it did not answer in time: busy, or suspended")
-        .note("its processes were looked for by what they are only"),
+        Notice::Silent { .. } => return None,
     })
 }
 
@@ -276,56 +277,6 @@ fn env_change(change: &EnvChange, wanted: bool) -> String {
     }
 }
 
-/// W315: calls that only a plan rule can account for.
-fn unresolved_calls(changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
-    for module in rules.modules.keys() {
-        let Some(new) = changes.modules.get(module).and_then(|c| c.new.as_ref()) else {
-            continue;
-        };
-        let calls = changes.unresolved(&new.facts);
-        if calls.is_empty() {
-            continue;
-        }
-        let covered = rules.graph.dependencies(module).any(|(_, edge)| {
-            edge.reasons
-                .iter()
-                .any(|r| matches!(r, crate::graph::Reason::Plan { .. }))
-        });
-        if covered {
-            continue;
-        }
-        let number = if calls.len() == 1 {
-            "1 call".to_owned()
-        } else {
-            format!("{} calls", calls.len())
-        };
-        let mut told = Diagnostic::new(
-            Code::W315,
-            format!("{number} of `{module}` cannot be resolved"),
-        )
-        .help(format!(
-            "if one goes to a changed module X, say so: `{module} depends on X because \"…\".`"
-        ));
-        for call in calls.iter().take(5) {
-            let line = call
-                .from
-                .line
-                .map(|line| format!(" line {line}"))
-                .unwrap_or_default();
-            let what = match &call.function {
-                Some((name, Some(arity))) => format!("Mod:{name}/{arity}"),
-                Some((name, None)) => format!("Mod:{name}"),
-                None => "a function known at run time only".to_owned(),
-            };
-            told = told.note(format!(
-                "{module}:{}/{}{line}: {what}",
-                call.from.name, call.from.arity
-            ));
-        }
-        said.push(told);
-    }
-}
-
 /// E330, A340: modules whose loading does more than loading.
 fn special(module: &Module, changed: &Changed, class: &Origin, said: &mut Vec<Diagnostic>) {
     let Some(new) = &changed.new else { return };
@@ -353,39 +304,8 @@ fn special(module: &Module, changed: &Changed, class: &Origin, said: &mut Vec<Di
     }
 }
 
-/// W316, W335, A341: processes that only one of the two ways finds.
-fn found_one_way(module: &Module, changed: &Changed, class: Class, said: &mut Vec<Diagnostic>) {
-    let crew = &changed.crew;
-    if class != Class::Plain && crew.unnamed > 0 {
-        let number = count(crew.unnamed, "process", "processes");
-        let title = format!("{number} of `{module}` found by no child specification");
-        let mut told = Diagnostic::new(Code::W316, title)
-            .note("they take part: updo finds processes by what they are; OTP's own tools would miss them");
-        if let Some(shown) = &crew.unnamed_example {
-            told = told.note(format!("{}, started by {}", example(shown), shown.parent));
-        }
-        said.push(told);
-    }
-    for foreign in &crew.foreign {
-        let number = count(foreign.count, "process", "processes");
-        let pid = Term::Pid(foreign.example.clone());
-        let other = &foreign.started_in;
-        let code = if class == Class::Plain {
-            Code::A341
-        } else {
-            Code::W335
-        };
-        let verb = if foreign.count == 1 { "runs" } else { "run" };
-        said.push(
-            Diagnostic::new(
-                code,
-                format!("child specifications say `{module}`, and {number} {verb} `{other}`"),
-            )
-            .note(format!("for instance {pid}"))
-            .note(format!("they take part only if `{other}` does")),
-        );
-    }
-}
+/// What becomes of processes in loops that answer no system message.
+const STAYS: &str = "they stay in the old code until they call the module by its name; until then the next upgrade of the module is refused";
 
 /// W334: processes that are not what the class says.
 fn contradiction(
@@ -408,27 +328,32 @@ fn contradiction(
     };
     let new = changed.new.as_ref();
     let speaks_sys = new.is_some_and(|new| new.facts.exports("system_continue", 3));
+    // Of a module that changes its behaviour that is all there is to say.
+    let turns = turn(changes, changed).is_some();
     for (start, (number, shown)) in &changed.crew.kinds {
         let number = *number;
         match (class, start) {
+            (_, start) if turns && *start != Start::Loop => {}
             (Class::Plain, Start::Supervisor) => say(
                 number,
                 shown,
                 "are supervisors",
                 "they keep their old specifications",
             ),
-            (Class::Plain, Start::Init | Start::Bridge) if shown.in_behaviour() => say(
-                number,
-                shown,
-                "are servers",
-                "they are not suspended: new code meets their state as it is",
-            ),
-            (Class::Plain, Start::Init | Start::Other) if shown.is_inside(module) => say(
-                number,
-                shown,
-                "run loops of their own",
-                "they stay in the old code until they call the module by its name; until then the next upgrade of the module is refused",
-            ),
+            (Class::Plain, Start::Init | Start::Bridge | Start::Entered)
+                if shown.in_behaviour() =>
+            {
+                say(
+                    number,
+                    shown,
+                    "are servers",
+                    "they are not suspended: new code meets their state as it is",
+                )
+            }
+            (Class::Plain, Start::Init | Start::Other) if shown.is_inside(module) => {
+                say(number, shown, "run loops of their own", STAYS);
+            }
+            (_, Start::Loop) => say(number, shown, "run loops of their own", STAYS),
             (Class::Plain, Start::Other) if shown.in_behaviour() && !shown.in_fun => say(
                 number,
                 shown,

@@ -45,6 +45,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
         post_purge: Ruled::default(Purge::Defer),
         children: Ruled::default(Children::default()),
         renewal,
+        restart: Ruled::default(false),
     }
 }
 
@@ -116,7 +117,7 @@ fn of_processes(crew: &Crew, new: &BeamFacts) -> Option<Ruled<Class>> {
         let kind = crew.kinds.get(&start);
         kind.filter(|(_, example)| example.in_behaviour())
     };
-    if let Some((_, example)) = looping(Start::Init) {
+    if let Some((_, example)) = looping(Start::Init).or_else(|| looping(Start::Entered)) {
         return said(Class::Server, "its processes are servers", example);
     }
     // An Elixir agent sits in the same loop and started in a function of a module that is no server.

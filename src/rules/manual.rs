@@ -57,6 +57,8 @@ pub enum Attribute {
     Purge(Purge, Purge),
     /// `children`.
     Children(Children),
+    /// `restart`: whether processes are restarted.
+    Restart(bool),
     /// `remove`: whether the module goes.
     Remove(bool),
 }
@@ -71,6 +73,7 @@ impl Attribute {
             Self::Timeout(_) => "timeout",
             Self::Purge(..) => "purge",
             Self::Children(_) => "children",
+            Self::Restart(_) => "restart",
             Self::Remove(_) => "remove",
         }
     }

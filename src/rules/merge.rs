@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::manual::{Attribute, EdgeRule, Manual, Selection, Source};
-use super::{Change, Class, Cycle, ModuleRules, Origin, Ruled, Ruleset, children, infer, removal};
+use super::{
+    Change, Class, Cycle, ModuleRules, Origin, Ruled, Ruleset, behaviour, children, infer, removal,
+};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
 use crate::graph::{Edge, Graph, Reason};
@@ -40,6 +42,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     rings.extend(impossible_orders(&graph, manual, &mut said));
     let cycles = merge_cycles(&mut graph, manual, &rings, &mut said);
     let order = graph.order();
+    let restarts = behaviour::restarts(changes, &modules);
     Merged {
         rules: Ruleset {
             modules,
@@ -50,6 +53,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             env: Vec::new(),
             moves: changes.moves.clone(),
             removed_apps: removal::applications(manual),
+            restarts,
         },
         diagnostics: said,
     }
@@ -346,6 +350,13 @@ fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
         Attribute::Purge(pre, post) => {
             rules.pre_purge = ruled(*pre, origin);
             rules.post_purge = ruled(*post, origin);
+        }
+        Attribute::Restart(restart) => {
+            // What is restarted has no state to convert.
+            if *restart && !matches!(rules.change.origin, Origin::Plan { .. }) {
+                rules.change = ruled(Change::Soft, origin);
+            }
+            rules.restart = ruled(*restart, origin);
         }
         Attribute::Children(children) => rules.children = ruled(children.clone(), origin),
         // Decided before the facts were complete: what goes has no new version.

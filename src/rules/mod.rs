@@ -5,9 +5,11 @@
 //! where it comes from.
 
 pub mod advice;
+pub mod behaviour;
 pub mod children;
 pub mod configuration;
 pub mod effects;
+mod found;
 pub mod infer;
 mod left;
 mod lost;
@@ -18,12 +20,14 @@ pub mod removal;
 pub mod resolve;
 pub mod shared;
 pub mod toolchain;
+mod unresolved;
 pub mod view;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::facts::behaviour::Child;
 use crate::facts::moves::Move;
 use crate::facts::specs::EnvChange;
 pub use children::{Children, Renewal};
@@ -166,6 +170,8 @@ pub struct ModuleRules {
     pub children: Ruled<Children>,
     /// For a supervisor: how its children differ between the versions.
     pub renewal: Renewal,
+    /// Whether its processes are restarted with the switch, because its behaviour changes.
+    pub restart: Ruled<bool>,
 }
 
 /// A `cycle` statement as far as it concerns this upgrade.
@@ -207,4 +213,6 @@ pub struct Ruleset {
     pub moves: Vec<Move>,
     /// Applications that are removed, with the statement.
     pub removed_apps: BTreeMap<App, Origin>,
+    /// Children that are terminated before the switch and started after it: their modules change their behaviour.
+    pub restarts: Vec<Child>,
 }

@@ -303,6 +303,7 @@ impl Resolver<'_> {
                     "timeout" => timeout(&term).map(Attribute::Timeout),
                     "purge" => purge(&term),
                     "children" => Children::read(&term).map(Attribute::Children),
+                    "restart" => Some(Attribute::Restart(term.is_atom("true"))),
                     "remove" => Some(Attribute::Remove(term.is_atom("true"))),
                     _ => None, // E204 was told when the plan was read
                 }?;

@@ -38,22 +38,57 @@ fn children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees() {
     assert_eq!(changed(&upgrade, "fx_behind").processes, 1);
     assert_eq!(changed(&upgrade, "fx_worker").processes, 3);
 
-    let told = said(&upgrade, Code::W316);
-    let about = |module: &str| {
-        let found = told.iter().find(|t| t.contains(&format!("`{module}`")));
-        found
-            .unwrap_or_else(|| panic!("{module}: {told:?}"))
-            .clone()
-    };
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(about("fx_srv").starts_with("1 process of `fx_srv`"));
-    assert!(about("fx_behind").contains("started by fx_top"));
-    assert!(about("fx_worker").starts_with("3 processes of `fx_worker`"));
+    // One diagnostic for all of them.
+    let told = one(&upgrade, Code::W316);
+    assert!(
+        told.starts_with("5 processes of 3 modules found by no child specification"),
+        "{told}"
+    );
+    for about in [
+        "1 of `fx_srv`",
+        "1 of `fx_behind`",
+        "started by fx_top",
+        "3 of `fx_worker`",
+    ] {
+        assert!(told.contains(about), "{about}: {told}");
+    }
     // And the other way round: the specification names the starter, which runs nothing.
     let other = one(&upgrade, Code::A341);
     assert!(
         other.contains("child specifications say `fx_starter`, and 1 process runs `fx_behind`"),
         "{other}"
+    );
+}
+
+/// What somebody has started by hand is no surprise to them.
+#[test]
+fn what_a_shell_has_started_is_not_reported() {
+    let world = shop();
+    // A shell that reads its expressions from a process.
+    world.node.eval(
+        "Io = fun Io(Lines) ->
+             receive
+                 {io_request, From, As, {get_until, _, _, M, F, A}} when Lines =/= [] ->
+                     {done, Answer, _} = apply(M, F, [[], hd(Lines) | A]),
+                     From ! {io_reply, As, Answer},
+                     Io(tl(Lines));
+                 {io_request, _, _, {get_until, _, _, _, _, _}} -> Io([]);
+                 {io_request, From, As, getopts} -> From ! {io_reply, As, [{encoding, unicode}]}, Io(Lines);
+                 {io_request, From, As, _} -> From ! {io_reply, As, ok}, Io(Lines);
+                 _ -> Io(Lines)
+             end
+         end,
+         Group = spawn(fun() -> Io([\"{ok, P} = fx_srv:start().\\n\", \"register(by_hand, P).\\n\"]) end),
+         spawn(fun() -> group_leader(Group, self()), shell:start() end),
+         (fun Wait(0) -> error(no_shell); Wait(N) -> case whereis(by_hand) of undefined -> timer:sleep(20), Wait(N - 1); _ -> ok end end)(500)",
+    );
+    world.replace(&["fx_srv"]);
+    let upgrade = world.look();
+    assert_eq!(changed(&upgrade, "fx_srv").processes, 2);
+    assert!(
+        said(&upgrade, Code::W316).is_empty(),
+        "{:?}",
+        upgrade.diagnostics
     );
 }
 

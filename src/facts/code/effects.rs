@@ -190,6 +190,36 @@ impl Bodies {
     }
 }
 
+/// The functions of a module that lead to its calls of `sys:handle_system_msg`, by local calls and funs that they make:
+/// a special process that is waiting or working is in one of them. Empty for a module that calls it nowhere.
+pub fn loops(beam: &[u8]) -> Vec<(String, u32)> {
+    let bodies = Bodies::read(beam);
+    let handles = |to: &Mfa| to.module.as_str() == "sys" && &*to.function == "handle_system_msg";
+    let mut found: BTreeSet<(String, u32)> = bodies
+        .bodies
+        .iter()
+        .filter(|(_, body)| body.remote.iter().any(|(_, to)| handles(to)))
+        .map(|(function, _)| function.clone())
+        .collect();
+    loop {
+        let calls = |label: &u32| {
+            bodies
+                .by_label
+                .get(label)
+                .is_some_and(|f| found.contains(f))
+        };
+        let more = bodies
+            .bodies
+            .iter()
+            .filter(|(function, body)| !found.contains(*function) && body.local.iter().any(calls));
+        let more: Vec<_> = more.map(|(function, _)| function.clone()).collect();
+        if more.is_empty() {
+            return found.into_iter().collect();
+        }
+        found.extend(more);
+    }
+}
+
 /// The entry labels of the funs of a module.
 fn funs(chunk: Option<&[u8]>) -> Vec<u32> {
     let mut found = Vec::new();

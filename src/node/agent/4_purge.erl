@@ -104,7 +104,7 @@ old_code(Text, Purged, Ask, Most) ->
                {M, [Md5 || Md5 <- [current_md5(M) | [md5(New) || is_binary(New)]], is_binary(Md5)]}
            end,
     Servers = [{M, true} || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks, {M, _} <- Rank],
-    Bindings = [{'Ask', Ask}, {'Changed', maps:from_list([Kept(Map) || Map <- job(modules, [])])}, {'Most', Most},
+    Bindings = [{'Ask', Ask}, {'ByLoop', #{}}, {'Changed', maps:from_list([Kept(Map) || Map <- job(modules, [])])}, {'Most', Most},
                 {'Purged', Purged}, {'Running', []}, {'Servers', maps:from_list(Servers)},
                 {'Skip', [get(guardian) | get(workers)]}, {'Within', job(search, 3000)}],
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Text)),

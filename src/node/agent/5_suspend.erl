@@ -198,7 +198,9 @@ find(Want, Seen, How) ->
     Empty = list_to_tuple(lists:duplicate(N, [])),
     Fast = can_ask_for_one_key(),
     Statems = lists:any(fun(M) -> erlang:function_exported(M, callback_mode, 0) end, maps:keys(Want)),
-    {Found0, Unborn, ToAsk} = scan(ordsets:subtract(Pids, Seen), {Want, Statems}, Fast, N, Empty, #{}, [], []),
+    {Calls, Bare, Unborn} = begun(ordsets:subtract(Pids, Seen), Fast, #{}, [], []),
+    {Found0, ToAsk} = maps:fold(fun(Call, Ps, Acc) -> scan(Call, Ps, {Want, Statems}, Fast, N, Empty, Acc) end,
+                                {take(owned_bare(Bare, Want), Fast, N, Empty, #{}), []}, Calls),
     put(unborn, length(Unborn)),
     Found1 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found0, asked(ToAsk, Want, Handlers, How)),
     Extra = [{M, P} || {M, Ps} <- job(processes, []), is_map_key(M, Want), P <- Ps, is_process_alive(P),
@@ -208,20 +210,23 @@ find(Want, Seen, How) ->
     Named = [E || {extra, _} = E <- Seen],
     {Found2, ordsets:union([ordsets:subtract(Pids, lists:sort(Unborn)), Named, lists:usort([{extra, P} || {_, P} <- Extra])])}.
 
-scan([], _, _, _, _, Found, Unborn, ToAsk) -> {Found, Unborn, ToAsk};
-scan([P | Ps], {Modules, Statems} = Want, Fast, N, Empty, Found, Unborn, ToAsk) ->
-    case initial_module(P, Fast) of
-        {M, Kind, Look} when is_map_key(M, Modules); Statems, M =/= gen_event ->
-            Switches = Statems andalso switches(M),
-            case (Switches orelse is_map_key(M, Modules)) andalso may_suspend(P, M, Kind, Look) of
-                true when Switches -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, [{M, P} | ToAsk]);
-                true -> scan(Ps, Want, Fast, N, Empty, add_found(M, P, N, Empty, Found), Unborn, ToAsk);
-                false -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, ToAsk)
-            end;
-        {gen_event, _, _} -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, [{gen_event, P} | ToAsk]);
-        unborn -> scan(Ps, Want, Fast, N, Empty, Found, [P | Unborn], ToAsk);
-        _ -> scan(Ps, Want, Fast, N, Empty, Found, Unborn, ToAsk)
-    end.
+%% Those of one initial call.
+scan({gen_event, init_it, _}, Ps, _, _, _, _, {Found, ToAsk}) -> {Found, [{gen_event, P} || P <- Ps] ++ ToAsk};
+scan({M, init, 1} = Call, Ps, {Want, Statems}, Fast, N, Empty, {Found, ToAsk}) ->
+    case Statems andalso switches(M) of
+        true -> {Found, [{M, P} || P <- Ps, may_suspend(P, M, behaviour, look(P, Fast))] ++ ToAsk};
+        false -> {take(owned(Call, Ps, Want), Fast, N, Empty, Found), ToAsk}
+    end;
+scan(Call, Ps, {Want, _}, Fast, N, Empty, {Found, ToAsk}) ->
+    {take(owned(Call, Ps, Want), Fast, N, Empty, Found), ToAsk}.
+
+take(Owned, Fast, N, Empty, Found) ->
+    lists:foldl(fun({M, Kind, P}, Acc) ->
+                    case may_suspend(P, M, Kind, look(P, Fast)) of
+                        true -> add_found(M, P, N, Empty, Acc);
+                        false -> Acc
+                    end
+                end, Found, Owned).
 
 %% What the managers of events and the gen_statems say of themselves: [{Module, Pid}].
 asked(ToAsk, Want, Handlers, How) ->
@@ -250,22 +255,7 @@ add_found(M, P, N, Empty, Found) ->
 can_ask_for_one_key() ->
     try process_info(self(), {dictionary, '$initial_call'}) of _ -> true catch error:badarg -> false end.
 
-%% {Module, behaviour | other, Look} | unborn | none, like proc_lib:translate_initial_call but asking nobody.
-%% Look: what is needed to see more of the dictionary.
-initial_module(P, Fast) ->
-    Look = look(P, Fast),
-    case in_dictionary('$initial_call', Look) of
-        {Sup, M, 1} when Sup =:= supervisor; Sup =:= supervisor_bridge -> {M, behaviour, Look};
-        {gen_event, init_it, _} -> {gen_event, behaviour, Look};
-        {M, init, 1} -> {M, behaviour, Look};
-        {M, _, _} -> {M, other, Look};
-        _ ->
-            case process_info(P, initial_call) of
-                {initial_call, {proc_lib, init_p, _}} -> unborn;
-                _ -> none
-            end
-    end.
-
+%% What is needed to see more of the dictionary.
 look(P, true) -> P;
 look(P, false) -> case process_info(P, dictionary) of {_, Dict} -> Dict; undefined -> [] end.
 
@@ -282,7 +272,7 @@ may_suspend(P, M, Kind, Look) ->
     Ancestors = in_dictionary('$ancestors', Look),
     not (is_list(Ancestors) andalso lists:member(kernel_sup, Ancestors))
         andalso P =/= group_leader() andalso P =/= whereis(user)
-        andalso (Kind =:= behaviour orelse speaks_sys(P, M)).
+        andalso (Kind =/= other orelse speaks_sys(P, M)).
 
 speaks_sys(P, M) ->
     erlang:function_exported(M, system_continue, 3) orelse erlang:function_exported(M, system_code_change, 4) orelse

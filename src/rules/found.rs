@@ -1,0 +1,98 @@
+//! Processes that only one of the two ways finds, by what they are or by child specifications: W316, W335, A341, W336.
+//!
+//! One diagnostic for each kind, however many modules and processes it is about.
+
+use super::advice::{NAMED, count, example};
+use super::{Class, Ruleset};
+use crate::diag::{Code, Diagnostic};
+use crate::facts::change::{ChangeSet, Changed, Notice};
+use crate::facts::procs::Crew;
+use crate::name::Module;
+use crate::term::Term;
+
+/// W316: processes that no child specification mentions.
+pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnostic>) {
+    let taking_part = rules.modules.iter().filter_map(|(module, decided)| {
+        let changed = changes.modules.get(module)?;
+        let concerned = changed.new.is_some() && decided.class.value != Class::Plain;
+        (concerned && changed.crew.unnamed > 0).then_some((module, &changed.crew))
+    });
+    let found: Vec<(&Module, &Crew)> = taking_part.collect();
+    let Some((first, _)) = found.first() else {
+        return;
+    };
+    let number: usize = found.iter().map(|(_, crew)| crew.unnamed).sum();
+    let number = count(number, "process", "processes");
+    let whose = match found.len() {
+        1 => format!("`{first}`"),
+        many => format!("{many} modules"),
+    };
+    let title = format!("{number} of {whose} found by no child specification");
+    let mut told = Diagnostic::new(Code::W316, title).note(
+        "they take part: updo finds processes by what they are; OTP's own tools would miss them",
+    );
+    for (module, crew) in found.iter().take(NAMED) {
+        let Some(shown) = &crew.unnamed_example else {
+            continue;
+        };
+        let shown = format!("{}, started by {}", example(shown), shown.parent);
+        told = told.note(match found.len() {
+            1 => shown,
+            _ => format!("{} of `{module}`, such as {shown}", crew.unnamed),
+        });
+    }
+    if found.len() > NAMED {
+        told = told.note(format!("and {} more modules", found.len() - NAMED));
+    }
+    out.push(told);
+}
+
+/// W335, A341: processes that child specifications say are a module's, and that run another one.
+pub(super) fn foreign(module: &Module, changed: &Changed, class: Class, out: &mut Vec<Diagnostic>) {
+    for foreign in &changed.crew.foreign {
+        let number = count(foreign.count, "process", "processes");
+        let pid = Term::Pid(foreign.example.clone());
+        let other = &foreign.started_in;
+        let code = if class == Class::Plain {
+            Code::A341
+        } else {
+            Code::W335
+        };
+        let verb = if foreign.count == 1 { "runs" } else { "run" };
+        out.push(
+            Diagnostic::new(
+                code,
+                format!("child specifications say `{module}`, and {number} {verb} `{other}`"),
+            )
+            .note(format!("for instance {pid}"))
+            .note(format!("they take part only if `{other}` does")),
+        );
+    }
+}
+
+/// W336: supervisors and event managers that did not answer in time.
+pub(super) fn silent(changes: &ChangeSet, out: &mut Vec<Diagnostic>) {
+    let names = changes.notices.iter().filter_map(|notice| match notice {
+        Notice::Silent { name } => Some(name.as_str()),
+        _ => None,
+    });
+    let names: Vec<&str> = names.collect();
+    let title = match names.as_slice() {
+        [] => return,
+        [name] => format!("{name} does not say which children or handlers it has"),
+        many => format!(
+            "{} supervisors or event managers do not say which children or handlers they have",
+            many.len()
+        ),
+    };
+    let mut told = Diagnostic::new(Code::W336, title);
+    if names.len() > 1 {
+        let more = if names.len() > NAMED { ", …" } else { "" };
+        let shown: Vec<&str> = names.iter().take(NAMED).copied().collect();
+        told = told.note(format!("{}{more}", shown.join(", ")));
+    }
+    out.push(
+        told.note("no answer came in time: busy, or suspended")
+            .note("their processes were looked for by what they are only"),
+    );
+}

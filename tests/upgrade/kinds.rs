@@ -1,0 +1,397 @@
+//! What a process is: told by the loop in which it is, whatever its initial call says.
+//!
+//! Elixir's agents and tasks write the function that they were started with over their initial call, `enter_loop` leaves
+//! the call of somebody else behind, and special processes run the loop of another module than the one that started them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::bank::nothing_left;
+use crate::corners::{compiled, node_with};
+use crate::support::apps::witness;
+use crate::support::desk::Desk;
+use crate::support::{Options, TestNode};
+
+/// Compiles a text in Elixir.
+fn elixir(folder: &Path, text: &str) -> PathBuf {
+    let ebin = folder.join("ebin");
+    std::fs::create_dir_all(&ebin).expect("a folder");
+    let source = folder.join("source.ex");
+    std::fs::write(&source, text).expect("a source");
+    let mut command = Command::new("elixirc");
+    command.env("LC_ALL", "C.UTF-8").arg("-o").arg(&ebin);
+    let output = command.arg(&source).output().expect("elixirc starts");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    ebin
+}
+
+/// A counter that starts agents and tasks, in two versions; the conversion takes states of its own only.
+fn counter(version: u32) -> String {
+    let change = match version {
+        1 => "",
+        _ => {
+            "  def code_change({:down, _}, {2, x}, []), do: {:ok, {1, x}}\n\
+               def code_change(_, {1, x}, []), do: {:ok, {2, x}}\n"
+        }
+    };
+    format!(
+        "defmodule Counter do
+           use GenServer
+           @vsn \"{version}\"
+           def start(x), do: GenServer.start(__MODULE__, x)
+           def init(x), do: {{:ok, {{{version}, x}}}}
+           def handle_call(:look, _, s), do: {{:reply, {{{version}, s}}, s}}
+           {change}
+           def agent_of_a_fun(), do: Agent.start(fn -> %{{kept_by: __MODULE__}} end, name: __MODULE__)
+           def agent_of_a_function(), do: Agent.start(__MODULE__, :first, [7])
+           def agent_of_init(), do: Agent.start(__MODULE__, :init, [8])
+           def first(x), do: {{:first, x}}
+           def task(), do: Task.start(fn -> Process.sleep(:infinity) end)
+           def task_of_a_function(), do: Task.start(__MODULE__, :wait, [])
+           def wait(), do: Process.sleep(:infinity)
+           def entered(), do: {{:ok, :proc_lib.spawn(fn -> :gen_server.enter_loop(__MODULE__, [], {{1, 9}}) end)}}
+         end\n"
+    )
+}
+
+const OTHERS: &str = "defmodule Other do
+   def supervised() do
+     {:ok, s} = Task.Supervisor.start_link()
+     Process.unlink(s)
+     Task.Supervisor.start_child(s, Counter, :wait, [])
+   end
+   def dynamic() do
+     {:ok, s} = DynamicSupervisor.start_link(strategy: :one_for_one)
+     Process.unlink(s)
+     DynamicSupervisor.start_child(s, %{id: :c, start: {GenServer, :start_link, [Counter, 3]}})
+   end
+   def registry() do
+     {:ok, r} = Registry.start_link(keys: :unique, name: Names)
+     Process.unlink(r)
+     GenServer.start(Counter, 4, name: {:via, Registry, {Names, Counter}})
+   end
+ end\n";
+
+#[test]
+fn agents_and_tasks_are_no_processes_of_the_module_whose_functions_they_began_with() {
+    let folder = TempDir::new().expect("a folder");
+    let one = elixir(&folder.path().join("one"), &(counter(1) + OTHERS));
+    let two = elixir(&folder.path().join("two"), &counter(2));
+    let options = Options {
+        elixir: true,
+        ..Options::default()
+    };
+    let node = options.path(&one).path(witness()).start();
+    node.eval(
+        "Start = fun(K, M, F, A) -> {ok, P} = apply(M, F, A), true = is_process_alive(P), persistent_term:put({kind, K}, P) end,
+         Start(server, 'Elixir.Counter', start, [1]),
+         [Start(F, 'Elixir.Counter', F, []) || F <- [agent_of_a_fun, agent_of_a_function, agent_of_init, task, task_of_a_function, entered]],
+         [Start(F, 'Elixir.Other', F, []) || F <- [supervised, dynamic, registry]], ok",
+    );
+    let desk = Desk::new();
+    let text = format!("plan \"Kinds\".\ncode push [{two:?}].\nold from {one:?}.\n");
+    desk.write("p.updo", &text);
+    let servers = "[sys:get_state(persistent_term:get({kind, K})) || K <- [server, entered, dynamic, registry]]";
+    let agents = "[sys:get_state(persistent_term:get({kind, K})) || K <- [agent_of_a_fun, agent_of_a_function, agent_of_init]]";
+    let kept = "[#{kept_by => 'Elixir.Counter'},{first,7},{ok,{1,8}}]";
+    assert_eq!(node.eval_text(agents), kept);
+    desk.on(&node, &["preview", "p.updo"])
+        .run()
+        .exits(0)
+        .prints(&["4 processes"]);
+    let run = desk.on(&node, &["run", "p.updo", "--yes"]).run().exits(0);
+    let run = run.says(&["done", "4 states converted"]);
+    assert!(
+        !run.stderr.contains("W334"),
+        "tasks are no processes of it: {run}"
+    );
+    assert_eq!(node.eval_text(servers), "[{2,1},{2,9},{2,3},{2,4}]");
+    assert_eq!(node.eval_text(agents), kept, "nobody asks an agent");
+    desk.on(&node, &["rollback", "--yes"]).run().exits(0);
+    assert_eq!(node.eval_text(servers), "[{1,1},{1,9},{1,3},{1,4}]");
+    assert_eq!(node.eval_text(agents), kept);
+    let alive = "lists:all(fun(K) -> is_process_alive(persistent_term:get({kind, K})) end, [task, task_of_a_function, supervised])";
+    assert_eq!(node.eval_text(alive), "true");
+    nothing_left(&node);
+}
+
+/// A wrapper in the way of GenStage: its own server, the callback module in its state.
+#[test]
+fn a_stage_is_converted_through_its_wrapper() {
+    let stage = |version: u32| {
+        format!(
+            "defmodule Press do
+               @behaviour GenStage
+               @vsn \"{version}\"
+               def start_link(x), do: GenStage.start_link(__MODULE__, x)
+               def init(x), do: {{:producer, x}}
+               def code_change({{:down, _}}, x, _), do: {{:ok, x - 100}}
+               def code_change(_, x, _), do: {{:ok, x + 100}}
+               def version(), do: {version}
+             end\n"
+        )
+    };
+    let wrapper = "defmodule GenStage do
+           @callback init(term) :: term
+           def start_link(mod, x), do: :gen_server.start_link(GenStage, {mod, x}, [])
+           def init({mod, x}) do
+             {:producer, state} = mod.init(x)
+             {:ok, %{mod: mod, state: state}}
+           end
+           def handle_call(_, _, s), do: {:reply, s.state, s}
+           def handle_cast(_, s), do: {:noreply, s}
+           def code_change(vsn, %{mod: mod, state: state} = s, extra) do
+             {:ok, state} = mod.code_change(vsn, state, extra)
+             {:ok, %{s | state: state}}
+           end
+         end\n";
+    let folder = TempDir::new().expect("a folder");
+    let one = elixir(
+        &folder.path().join("one"),
+        &(wrapper.to_owned() + &stage(1)),
+    );
+    let two = elixir(
+        &folder.path().join("two"),
+        &(wrapper.to_owned() + &stage(2)),
+    );
+    std::fs::remove_file(two.join("Elixir.GenStage.beam")).expect("is there");
+    let options = Options {
+        elixir: true,
+        ..Options::default()
+    };
+    let node = options.path(&one).path(witness()).start();
+    node.eval(
+        "{ok, S} = 'Elixir.Supervisor':start_link([#{id => press, start => {'Elixir.Press', start_link, [1]}}], [{strategy, one_for_one}]),
+         unlink(S), [{press, P, _, _}] = supervisor:which_children(S), register(press, P)",
+    );
+    let desk = Desk::new();
+    let text = format!("plan \"Stages\".\ncode push [{two:?}].\nold from {one:?}.\n");
+    desk.write("p.updo", &text);
+    desk.on(&node, &["run", "p.updo", "--yes"])
+        .run()
+        .exits(0)
+        .says(&["1 state converted"]);
+    assert_eq!(node.eval_text("gen_server:call(press, look)"), "101");
+    desk.on(&node, &["rollback", "--yes"]).run().exits(0);
+    assert_eq!(node.eval_text("gen_server:call(press, look)"), "1");
+    nothing_left(&node);
+}
+
+/// A door: a gen_server whose conversion takes its own states only.
+fn door(version: u32) -> (String, String) {
+    let (export, change) = match version {
+        1 => ("", ""),
+        _ => (
+            "-export([code_change/3]).\n",
+            "code_change({down, _}, {2, X}, []) -> {ok, {1, X}};\ncode_change(_, {1, X}, []) -> {ok, {2, X}}.\n",
+        ),
+    };
+    let text = format!(
+        "-module(kin_door).\n-behaviour(gen_server).\n-export([start/1, init/1, handle_call/3, handle_cast/2]).\n{export}\
+         start(X) -> gen_server:start(?MODULE, X, []).\ninit(X) -> {{ok, {{{version}, X}}}}.\n\
+         handle_call({{wait, P}}, _, S) -> P ! inside, receive go -> ok end, {{reply, ok, S}};\n\
+         handle_call(_, _, {{{version}, X}} = S) -> {{reply, X, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n{change}"
+    );
+    ("kin_door".to_owned(), text)
+}
+
+/// A porter: starts processes that become doors, and has a conversion of its own that takes none of their states.
+fn porter(version: u32) -> (String, String) {
+    let text = format!(
+        "-module(kin_porter).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
+         -export([start/1, by_fun/1, by_function/1, by_init/1, enter/2, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+         start(X) -> gen_server:start(?MODULE, {{own, X}}, []).\n\
+         by_fun(X) -> {{ok, proc_lib:spawn(fun() -> gen_server:enter_loop(kin_door, [], {{1, X}}) end)}}.\n\
+         by_function(X) -> proc_lib:start(?MODULE, enter, [self(), X]).\n\
+         enter(P, X) -> proc_lib:init_ack(P, {{ok, self()}}), gen_server:enter_loop(kin_door, [], {{1, X}}).\n\
+         by_init(X) -> Me = self(), spawn(fun() -> gen_server:start(?MODULE, {{door, Me, X}}, []) end), receive {{door, P}} -> {{ok, P}} end.\n\
+         init({{own, X}}) -> {{ok, {{porter, X}}}};\n\
+         init({{door, P, X}}) -> P ! {{door, self()}}, gen_server:enter_loop(kin_door, [], {{1, X}}).\n\
+         handle_call(_, _, S) -> {{reply, S, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n\
+         code_change(_, {{porter, X}}, []) -> {{ok, {{porter, X + {version}}}}}.\n"
+    );
+    ("kin_porter".to_owned(), text)
+}
+
+#[test]
+fn who_enters_the_loop_of_another_module_is_a_process_of_that_module() {
+    let folder = TempDir::new().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let one = compiled(&path("one"), &[door(1), porter(1)]);
+    let doors = compiled(&path("doors"), &[door(2)]);
+    let both = compiled(&path("both"), &[door(2), porter(2)]);
+    let porters = compiled(&path("porters"), &[porter(2)]);
+    let states = "[sys:get_state(P) || P <- persistent_term:get(kin)]";
+    for (new, after) in [
+        (doors, "[{2,1},{2,2},{2,3},{2,4},{porter,5}]"),
+        (both, "[{2,1},{2,2},{2,3},{2,4},{porter,7}]"),
+        (porters, "[{1,1},{1,2},{1,3},{1,4},{porter,7}]"),
+    ] {
+        let (node, desk) = (node_with(&one), Desk::new());
+        node.eval(
+            "persistent_term:put(kin, [begin {ok, P} = M:F(X), P end || {M, F, X} <-
+                 [{kin_door, start, 1}, {kin_porter, by_fun, 2}, {kin_porter, by_function, 3}, {kin_porter, by_init, 4}, {kin_porter, start, 5}]])",
+        );
+        let text = format!("plan \"Doors\".\ncode push [{new:?}].\nold from {one:?}.\n");
+        desk.write("p.updo", &text);
+        let run = desk.on(&node, &["run", "p.updo", "--yes"]).run();
+        run.exits(0).says(&["done"]);
+        assert_eq!(node.eval_text(states), after);
+        nothing_left(&node);
+    }
+}
+
+/// One that is busy, and so shows no idle loop, is told as well.
+#[test]
+fn a_busy_process_is_told_by_its_loop() {
+    let folder = TempDir::new().expect("a folder");
+    let one = compiled(&folder.path().join("one"), &[door(1), porter(1)]);
+    let two = compiled(&folder.path().join("two"), &[door(2)]);
+    let (node, desk) = (node_with(&one), Desk::new());
+    node.eval(
+        "{ok, P} = kin_porter:by_init(6), register(kin, P), Me = self(), spawn(fun() -> gen_server:call(P, {wait, Me}, infinity) end),
+         receive inside -> ok end, spawn(fun() -> timer:sleep(2500), P ! go end)",
+    );
+    let text = format!("plan \"Doors\".\ncode push [{two:?}].\nold from {one:?}.\n");
+    desk.write("p.updo", &text);
+    desk.on(&node, &["run", "p.updo", "--yes"])
+        .run()
+        .exits(0)
+        .says(&["1 state converted"]);
+    assert_eq!(node.eval_text("sys:get_state(kin)"), "{2,6}");
+    nothing_left(&node);
+}
+
+/// A lane: a special process's loop, and a gate that starts it.
+fn lane(version: u32) -> (String, String) {
+    let text = format!(
+        "-module(kin_lane).\n-export([loop/2, system_continue/3, system_terminate/4, system_code_change/4, compute/1]).\n\
+         -export([system_get_state/1, system_replace_state/2]).\n\
+         loop(P, S) -> receive M -> handle(M, P, S) end.\n\
+         handle({{system, From, R}}, P, S) -> sys:handle_system_msg(R, From, P, ?MODULE, [], S);\n\
+         handle({{look, From}}, P, S) -> From ! {{lane, {version}, S}}, loop(P, S);\n\
+         handle(_, P, S) -> loop(P, S).\n\
+         compute(P) -> P ! computing, receive stop -> ok end.\n\
+         system_continue(P, _, S) -> loop(P, S).\nsystem_terminate(R, _, _, _) -> exit(R).\n\
+         system_get_state(S) -> {{ok, S}}.\nsystem_replace_state(F, S) -> N = F(S), {{ok, N, N}}.\n\
+         system_code_change({{1, N}}, _, V, _) when element(1, {{V}}) =/= down -> {{ok, {{2, N}}}};\n\
+         system_code_change({{2, N}}, _, _, _) -> {{ok, {{1, N}}}}.\n"
+    );
+    ("kin_lane".to_owned(), text)
+}
+
+fn gate() -> (String, String) {
+    let text = "-module(kin_gate).\n-export([start/1, connection/2]).\n\
+        start(N) -> proc_lib:start(?MODULE, connection, [self(), N]).\n\
+        connection(P, N) -> proc_lib:init_ack(P, {ok, self()}), kin_lane:loop(P, {1, N}).\n";
+    ("kin_gate".to_owned(), text.to_owned())
+}
+
+#[test]
+fn special_processes_are_found_by_the_loop_that_they_execute() {
+    let folder = TempDir::new().expect("a folder");
+    let one = compiled(&folder.path().join("one"), &[lane(1), gate()]);
+    let two = compiled(&folder.path().join("two"), &[lane(2)]);
+    let (node, desk) = (node_with(&one), Desk::new());
+    // A worker that only calls a function of the module answers no system message, and is not waited for.
+    node.eval(
+        "Me = self(), persistent_term:put(lanes, [begin {ok, P} = kin_gate:start(N), P end || N <- [1, 2, 3]]),
+         register(worker, proc_lib:spawn(fun() -> kin_lane:compute(Me), receive never -> ok end end)), receive computing -> ok end",
+    );
+    let text = format!("plan \"Lanes\".\ncode push [{two:?}].\nold from {one:?}.\n");
+    desk.write("p.updo", &text);
+    let preview = desk.on(&node, &["preview", "p.updo"]).run().exits(0);
+    let preview = preview.prints(&["kin_lane", "3 processes"]).to_string();
+    // Of all that executes the module only the worker stays in the old code.
+    assert!(
+        preview.contains("1 process executes code that is replaced"),
+        "{preview}"
+    );
+    let look = "[begin P ! {look, self()}, receive {lane, V, S} -> {V, S} after 2000 -> none end end || P <- persistent_term:get(lanes)]";
+    assert_eq!(node.eval_text(look), "[{1,{1,1}},{1,{1,2}},{1,{1,3}}]");
+    desk.on(&node, &["run", "p.updo", "--yes"])
+        .run()
+        .exits(0)
+        .says(&["3 processes suspended", "3 states converted"]);
+    assert_eq!(node.eval_text(look), "[{2,{2,1}},{2,{2,2}},{2,{2,3}}]");
+    node.eval("worker ! stop");
+    desk.on(&node, &["rollback", "--yes"]).run().exits(0);
+    assert_eq!(node.eval_text(look), "[{1,{1,1}},{1,{1,2}},{1,{1,3}}]");
+    nothing_left(&node);
+}
+
+/// A pump: loops by local calls, in every way of starting one.
+fn pump(version: u32) -> (String, String) {
+    let text = format!(
+        "-module(kin_pump).\n-export([start/0, loop/1, v/0]).\n\
+         start() -> [spawn(fun() -> loop(0) end), spawn(?MODULE, loop, [0]), element(1, spawn_monitor(fun() -> ok = loop(0) end)),\n\
+           proc_lib:spawn(fun() -> loop(0) end)].\n\
+         loop(N) -> receive stop -> ok after 20 -> loop(N + 1) end.\nv() -> {version}.\n"
+    );
+    ("kin_pump".to_owned(), text)
+}
+
+fn valve() -> (String, String) {
+    let text = "-module(kin_valve).\n-export([start/0, open/0]).\n\
+        start() -> [proc_lib:spawn(?MODULE, open, [])].\nopen() -> kin_pump:loop(0).\n";
+    ("kin_valve".to_owned(), text.to_owned())
+}
+
+#[test]
+fn plain_loops_are_reported_however_they_were_started() {
+    let folder = TempDir::new().expect("a folder");
+    let one = compiled(&folder.path().join("one"), &[pump(1), valve()]);
+    let two = compiled(&folder.path().join("two"), &[pump(2)]);
+    let (node, desk) = (node_with(&one), Desk::new());
+    let text = format!("plan \"Pumps\".\ncode push [{two:?}].\nold from {one:?}.\n");
+    desk.write("p.updo", &text);
+    let all = "persistent_term:get(pumps)";
+    node.eval("persistent_term:put(pumps, kin_pump:start() ++ kin_valve:start())");
+    let preview = desk
+        .on(&node, &["preview", "p.updo"])
+        .run()
+        .exits(0)
+        .to_string();
+    for text in [
+        "W334",
+        "run loops of their own (4 processes)",
+        "kin_pump:loop/1",
+        "run loops of their own (1 process)",
+    ] {
+        assert!(preview.contains(text), "does not say `{text}`: {preview}");
+    }
+    // Of one that is no loop of the module nothing is said.
+    node.eval(&format!("[P ! stop || P <- {all}], ok"));
+    node.eval("register(caller, spawn(fun() -> receive go -> kin_pump:v() end end))");
+    let preview = desk.on(&node, &["preview", "p.updo"]).run().to_string();
+    assert!(!preview.contains("W334"), "{preview}");
+    nothing_left(&node);
+}
+
+#[test]
+fn an_agent_in_the_middle_of_a_call_is_no_process_of_the_module() {
+    let folder = TempDir::new().expect("a folder");
+    let one = elixir(&folder.path().join("one"), &counter(1));
+    let two = elixir(&folder.path().join("two"), &counter(2));
+    let options = Options {
+        elixir: true,
+        ..Options::default()
+    };
+    let node: TestNode = options.path(&one).path(witness()).start();
+    node.eval(
+        "{ok, S} = 'Elixir.Counter':start(1), register(server, S), {ok, A} = 'Elixir.Counter':agent_of_a_fun(), Me = self(),
+         spawn(fun() -> 'Elixir.Agent':get(A, fun(X) -> Me ! inside, receive after 60000 -> X end end, infinity) end), receive inside -> ok end",
+    );
+    let desk = Desk::new();
+    let text = format!("plan \"Busy\".\ncode push [{two:?}].\nold from {one:?}.\n");
+    desk.write("p.updo", &text);
+    desk.on(&node, &["run", "p.updo", "--yes"])
+        .run()
+        .exits(0)
+        .says(&["1 process suspended", "1 state converted"]);
+    assert_eq!(node.eval_text("sys:get_state(server)"), "{2,1}");
+    nothing_left(&node);
+}
