@@ -29,7 +29,7 @@ pub(super) fn test(unit: &Unit, path: &Path, instruction: &Instruction) -> Optio
                 if !matches!(first, Value::Unknown)
                     && !matches!(value(2), Value::Unknown)
                     && !matches!(&*other, Term::Tuple(_) | Term::Map(_))
-                    && !other.as_list().is_some_and(|list| !list.is_empty()) =>
+                    && other.as_list().is_none_or(<[_]>::is_empty) =>
             {
                 Some(false)
             }
