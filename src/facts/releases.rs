@@ -184,7 +184,7 @@ fn before(look: &mut Look<'_>, running: &str, folder: &str) -> Result<Option<Str
     for root in roots {
         if look
             .disk
-            .list(&[root.clone()])?
+            .list(std::slice::from_ref(&root))?
             .iter()
             .flatten()
             .any(|vsn| vsn == running)
