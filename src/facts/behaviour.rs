@@ -87,7 +87,7 @@ pub fn turn(changes: &ChangeSet, changed: &Changed) -> Option<Turn> {
             Start::Init if shown.stack.is_empty() => declared(&["gen_server", "gen_statem"]),
             Start::Init | Start::Entered => ["gen_server", "gen_statem"]
                 .into_iter()
-                .find(|m| in_loop(&m)),
+                .find(|m| in_loop(m)),
             Start::Handler => Some("gen_event"),
             _ => None,
         }
