@@ -170,6 +170,43 @@ if [ "$release" -ge 29 ]; then
     nobody_left
 fi
 
+# Processes of every kind: entered loops, special processes that another module starts; agents and tasks where Elixir is.
+build kin
+"$updo" eval "$node" "code:add_patha(\"$seen/kin/ebin\")" >"$room/run.log"
+"$updo" eval "$node" '[begin code:ensure_loaded(M) end || M <- [kin_door, kin_gate, kin_lane, kin_porter]]' >"$room/run.log"
+"$updo" eval "$node" 'persistent_term:put(kin, kin_porter:start())' >"$room/run.log"
+kin='[sys:get_state(P) || P <- persistent_term:get(kin)]'
+plan Kinds "code push [\"$room/kin-2/ebin\"]. old from \"$room/kin-1/ebin\"."
+run 0 run "$room/plan.updo" -t "$node" --yes
+is "$kin" '[{2,1},{2,2},{2,3},{2,4},{2,5}]'
+nobody_left
+run 0 rollback -t "$node" --yes
+is "$kin" '[{1,1},{1,2},{1,3},{1,4},{1,5}]'
+nobody_left
+elixir=''
+if [ -e "$inside/usr/lib/elixir/lib/elixir/ebin" ]; then
+    elixir=', Elixir'
+    for version in 1 2; do
+        mkdir -p "$room/counter-$version/ebin"
+        cp "$root/tests/fixtures/apps/kin/counter.ex" "$room/src"
+        sh "$root/scripts/otp.sh" run "$release" env LC_ALL=C.UTF-8 KIN_VERSION=$version \
+            elixirc -o "$seen/counter-$version/ebin" "$seen/src/counter.ex" >"$room/elixirc.log" 2>&1 ||
+            { cat "$room/elixirc.log"; exit 1; }
+    done
+    for folder in /usr/lib/elixir/lib/elixir/ebin /usr/lib/elixir/lib/logger/ebin "$seen/counter-1/ebin"; do
+        "$updo" eval "$node" "code:add_patha(\"$folder\")" >"$room/run.log"
+    done
+    "$updo" eval "$node" '{ok, _} = application:ensure_all_started(elixir)' >"$room/run.log"
+    "$updo" eval "$node" "persistent_term:put(kin, 'Elixir.Kin.Counter':start())" >"$room/run.log"
+    plan Agents "code push [\"$room/counter-2/ebin\"]. old from \"$room/counter-1/ebin\"."
+    run 0 run "$room/plan.updo" -t "$node" --yes
+    is "$kin" "[{2,1},#{kept_by=>'Elixir.Kin.Counter'},3,{ok,{1,4}}]"
+    nobody_left
+    run 0 rollback -t "$node" --yes
+    is "$kin" "[{1,1},#{kept_by=>'Elixir.Kin.Counter'},3,{ok,{1,4}}]"
+    nobody_left
+fi
+
 # Left alone and rejoined, and the disk has it: a restart keeps it. The beams of the node lie in its chroot.
 plan Persist "code push [\"$room/bank-2/ebin\"] #{persist => true}. old from \"$room/bank-1/ebin\".
 module bank_account #{change => {advanced, {slow, 200}}} because \"time to leave\"."
@@ -233,4 +270,4 @@ for version in tlsv1.2 tlsv1.3; do
     grep -q E503 "$room/run.log"
     stop
 done
-echo "windows, children, libraries, persist, detach and attach$otp$spoken"
+echo "windows, children, libraries, kinds of processes$elixir, persist, detach and attach$otp$spoken"
