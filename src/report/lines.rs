@@ -82,7 +82,8 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             ))
         }
         Kind::StepPostponed { .. } => {
-            Some(format!("{:>12}     {}", "suspend", postponed(&event.kind)))
+            let text = postponed(&event.kind);
+            Some(format!("{:>12}     {}", "suspend", safe::line(&text)))
         }
         Kind::RollbackStarted => None,
         Kind::RollbackFinished {

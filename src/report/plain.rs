@@ -79,7 +79,8 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             }
         }
         Kind::StepPostponed { .. } => {
-            format!("{head} suspend postponed {}", postponed(&event.kind))
+            let text = postponed(&event.kind);
+            format!("{head} suspend postponed {}", safe::line(&text))
         }
         Kind::RollbackStarted => format!("{head} rollback begins"),
         Kind::RollbackFinished {
