@@ -174,7 +174,7 @@ fn init_runs_once_for_an_upgrade_and_not_for_the_way_back() {
         &[busy_sup(1, HELPER), helper("helper", "")],
         &[busy_sup(2, &new), helper("extra", "")],
         &format!("{RUNS}, busy_sup:start()"),
-        "",
+        "module busy_sup #{children => #{start => none}} because \"it is started by hand\".",
     );
     let runs = || world.node.eval_text("ets:lookup_element(runs, init, 2)");
     let children = || {

@@ -58,26 +58,30 @@ ahead(Ms) -> resume_these([M || M <- Ms, lists:member(M, found_modules()), not l
 %% [Pid], for what is inferred [{Pid, What is to be done there}]: each supervisor knows what its conversion has changed.
 concerned_by({renewed, M, Wanted}) ->
     Md5 = case log_get(before) of #{M := #{md5 := Was}} -> [Was]; _ -> [] end,
-    [{P, renewed(Wanted, Kept)} || P <- supervisors(M), #{ran := _} = Kept <- [kept(P, M, Md5)]];
+    [{P, renewed(Wanted, Kept)} || P <- of_otp(M), #{ran := _} = Kept <- [kept(P, M, Md5)]];
 concerned_by({revoked, M, Known}) ->
     [{P, #{halt => lists:reverse(case kept(P, M, returning(M)) of
                                      #{starts := Ids, moved := Moved} ->
                                          Ids ++ [Id || Id <- Moved, lists:member(Id, maps:get(restart, Known))];
                                      none -> maps:get(start, Known)
-                                 end)}} || P <- supervisors(M)];
+                                 end)}} || P <- of_otp(M)];
 concerned_by({reinstated, M, Known}) ->
     [{P, case kept(P, M, returning(M)) of
              #{ran := Ids} ->
                  Ours = maps:get(stop, Known) ++ maps:get(restart, Known),
                  #{start => [Id || Id <- Ids, lists:member(Id, Ours)]};
              none -> #{again => maps:get(stop, Known)}
-         end} || P <- supervisors(M)];
+         end} || P <- of_otp(M)];
 %% In records of earlier versions: only where the upgrade that is gone back from has added the child.
 concerned_by({added, M, Id}) ->
     Md5s = returning(M),
     [P || P <- supervisors(M), {dictionary, D} <- [process_info(P, dictionary)], {{updo, specifications}, All} <- D,
           lists:any(fun({_, Md5, #{added := Ids}}) -> lists:member(Md5, Md5s) andalso lists:member(Id, Ids); (_) -> false end, All)];
 concerned_by({_, M, _}) -> supervisors(M).
+
+%% A fun of the module may be what another process began with, an Elixir agent for one.
+of_otp(M) -> [P || P <- supervisors(M), {dictionary, D} <- [process_info(P, dictionary)],
+                    {_, {supervisor, N, _}} <- [lists:keyfind('$initial_call', 1, D)], N =:= M].
 
 returning(M) -> [md5(B) || #{name := N, new := B} <- job(modules, []), N =:= M, is_binary(B)].
 
