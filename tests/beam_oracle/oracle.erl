@@ -31,7 +31,8 @@ beam(File) ->
     {beam_file, Module, _, _, _, Code} = beam_disasm:file(File),
     Functions = [{{F, A}, Body} || {function, F, A, _, Body} <- Code],
     Sites = lists:usort([{F, M} || {F, Body} <- Functions, I <- Body, M <- called(I)]),
-    Applies = [{F, N} || {F, Body} <- Functions, N <- [applies(Body, Module, [], 0)], N > 0],
+    %% Elixir's `map.field` is an apply without arguments beside an error {badkey, Field, _}, and no call for updo.
+    Applies = [{F, N} || {F, Body} <- Functions, N <- [applies(without_fields(Body), Module, [], 0)], N > 0],
     OnLoad = lists:any(fun({_, Body}) -> lists:member(on_load, Body) end, Functions),
     Atoms = lists:usort(lists:append([atoms(I) || {_, Body} <- Functions, I <- Body])),
     {beam, unicode:characters_to_binary(File), Module, Md5, Version, Is, Es, As, C, Sites, Applies,
@@ -43,6 +44,12 @@ called({call_ext_only, _, {extfunc, M, F, A}}) -> [{M, F, A}];
 called(_) -> [].
 
 %% Calls through registers, except those that are seen to call the module itself.
+without_fields(Body) ->
+    case [x || {put_tuple2, _, {list, [{atom, badkey}, {atom, _}, _]}} <- Body] of
+        [] -> Body;
+        _ -> [I || I <- Body, case I of {apply, 0} -> false; {apply_last, 0, _} -> false; _ -> true end]
+    end.
+
 applies([], _, _, N) -> N;
 applies([{move, {atom, Own}, {x, X}} | Is], Own, Xs, N) -> applies(Is, Own, [X | Xs], N);
 applies([{move, _, {x, X}} | Is], Own, Xs, N) -> applies(Is, Own, lists:delete(X, Xs), N);

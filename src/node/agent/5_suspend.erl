@@ -200,7 +200,7 @@ find(Want, Seen, How) ->
     Statems = lists:any(fun(M) -> erlang:function_exported(M, callback_mode, 0) end, maps:keys(Want)),
     {Calls, Bare, Unborn} = begun(ordsets:subtract(Pids, Seen), Fast, #{}, [], []),
     {Found0, ToAsk} = maps:fold(fun(Call, Ps, Acc) -> scan(Call, Ps, {Want, Statems}, Fast, N, Empty, Acc) end,
-                                {take(owned_bare(Bare, Want), Fast, N, Empty, #{}), []}, Calls),
+                                {assign(owned_bare(Bare, Want), Fast, N, Empty, #{}), []}, Calls),
     put(unborn, length(Unborn)),
     Found1 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found0, asked(ToAsk, Want, Handlers, How)),
     Extra = [{M, P} || {M, Ps} <- job(processes, []), is_map_key(M, Want), P <- Ps, is_process_alive(P),
@@ -215,12 +215,12 @@ scan({gen_event, init_it, _}, Ps, _, _, _, _, {Found, ToAsk}) -> {Found, [{gen_e
 scan({M, init, 1} = Call, Ps, {Want, Statems}, Fast, N, Empty, {Found, ToAsk}) ->
     case Statems andalso switches(M) of
         true -> {Found, [{M, P} || P <- Ps, may_suspend(P, M, behaviour, look(P, Fast))] ++ ToAsk};
-        false -> {take(owned(Call, Ps, Want), Fast, N, Empty, Found), ToAsk}
+        false -> {assign(owned(Call, Ps, Want), Fast, N, Empty, Found), ToAsk}
     end;
 scan(Call, Ps, {Want, _}, Fast, N, Empty, {Found, ToAsk}) ->
-    {take(owned(Call, Ps, Want), Fast, N, Empty, Found), ToAsk}.
+    {assign(owned(Call, Ps, Want), Fast, N, Empty, Found), ToAsk}.
 
-take(Owned, Fast, N, Empty, Found) ->
+assign(Owned, Fast, N, Empty, Found) ->
     lists:foldl(fun({M, Kind, P}, Acc) ->
                     case may_suspend(P, M, Kind, look(P, Fast)) of
                         true -> add_found(M, P, N, Empty, Acc);
