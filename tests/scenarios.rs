@@ -205,7 +205,7 @@ const TABLE: &[Line] = &[
         "a new child",
         &[
             "tests/upgrade/children.rs started_and_stopped_when_the_plan_says_so",
-            "tests/upgrade/children.rs without_a_word_nobody_is_touched",
+            "tests/upgrade/children.rs without_a_word_it_is_inferred",
         ],
     ),
     (
@@ -213,7 +213,7 @@ const TABLE: &[Line] = &[
         "a child that is gone",
         &[
             "tests/upgrade/children.rs started_and_stopped_when_the_plan_says_so",
-            "tests/upgrade/children.rs without_a_word_nobody_is_touched",
+            "tests/upgrade/children.rs without_a_word_it_is_inferred",
         ],
     ),
     (
