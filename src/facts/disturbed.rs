@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::change::{Changed, Notice};
 use super::live::{PATIENCE, odd};
-use super::procs::{Example, Start};
+use super::procs::{Example, LOOPS, Start};
 use crate::diag::Result;
 use crate::name::Module;
 use crate::node::{CallError, Session, evaluate};
@@ -49,6 +49,7 @@ pub(super) fn look(
     let wanted = wanted.map(|(module, _)| (Term::atom(module.as_str()), Term::boolean(true)));
     let bindings = [
         ("Wanted", Term::map(wanted)),
+        ("Pattern", Term::binary(LOOPS.trim_end())),
         ("Statem", Term::boolean(statem)),
         ("Most", Term::Int(MOST)),
         ("Waits", Term::list(WAITS.map(Term::Int))),
