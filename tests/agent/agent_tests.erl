@@ -795,7 +795,7 @@ kill_random(Whom, Undo) ->
     [exit(P, kill) || P <- Ps],
     clean(),
     flush(),
-    Outcomes = [kill_at({random, rand:uniform(Us)}, 0, Whom, t_kr, V1, V2, Undo, [new, old]) || _ <- lists:seq(1, list_to_integer(os:getenv("UPDO_KILLS", "60")))],
+    Outcomes = [kill_at({random, rand:uniform(Us)}, 0, Whom, t_kr, V1, V2, Undo, [new, old]) || _ <- lists:seq(1, list_to_integer(os:getenv("UPDO_KILLS", "20")))],
     io:format("        ~p ~p: ~p~n", [Whom, Undo, [{O, length([x || P <- Outcomes, P =:= O])} || O <- lists:usort(Outcomes)]]).
 
 %% Even when every executor is killed, nobody stays suspended.
@@ -901,7 +901,7 @@ locked_interpreted() ->
     {error, {locked, _}} = boot(job([], [])),
     unregister(updo_run).
 
-interpreted_many() -> interpreted(fun() -> many(5000) end).
+interpreted_many() -> interpreted(fun() -> many(2000) end).
 many() -> many(100000).
 many(N) ->
     {V1, V2} = {server(t_many, 1), server(t_many, 2)},

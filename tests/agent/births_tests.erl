@@ -9,7 +9,7 @@
 tests() -> [births_up, births_undone, births_undone_no_way_down, births_down, births_soft, births_traced_by_another,
             births_tracer_comes_later, births_special, births_that_ask, births_killed, births_interpreted].
 
-rounds() -> case os:getenv("UPDO_ROUNDS") of false -> 5; N -> list_to_integer(N) end.
+rounds() -> case os:getenv("UPDO_ROUNDS") of false -> 3; N -> list_to_integer(N) end.
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Spawners: two ask a supervisor, two start servers themselves; one of each speaks to the newborn at once, and so stands
