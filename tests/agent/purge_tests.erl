@@ -79,6 +79,7 @@ undo_stays() ->
     is_now(L2),
     is_now(V2),
     [] = agent_tests:suspended(),
+    agent_tests:wait(fun() -> not lists:keymember('$updo_saved', 1, element(2, process_info(P, dictionary))) end, saved_state),
     [exit(Pid, kill) || {Pid, _} <- Calls],
     exit(P, kill).
 

@@ -266,7 +266,9 @@ settle(Persist) ->
     Survey = survey(),
     #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} = get(log),
     Erase = {erase, erase_fun(), portable_erase_fun(), get(nobody)},
-    lists:foreach(fun({_, Parts}) -> do(make_ref(), settle, Erase, Parts, 0) end, Converted),
+    %% A window that could not be undone has not been closed either: its states are those that stay.
+    Open = case log_get(stays) of false -> []; _ -> [One || F <- log_get(found), One <- maps:to_list(F)] end,
+    lists:foreach(fun({_, Parts}) -> do(make_ref(), settle, Erase, Parts, 0) end, Open ++ Converted),
     Mine = lists:usort(Loaded ++ Forward ++ S ++ O),
     {Stay, Held} = purge_after(Mine),
     event({settled, maps:merge(Survey, (persist(Persist))#{lingering => lingering(Stay), held => lists:sublist(Held, named())})}).
