@@ -98,7 +98,7 @@ build bank bank_fee
 build depot
 start
 
-# References into the memory of the node are told from others, and are not sent back.
+# References into the memory of the node are recognised, and are not sent back.
 for made in 'counters:new(1, [])' 'atomics:new(1, [])' 'ets:new(t, [])' 'persistent_term:get(none, counters:new(1, []))'; do
     ! "$updo" eval "$node" "R = $made, erlang:phash2(R)" >"$room/run.log" 2>&1 && grep -q E707 "$room/run.log" ||
         { echo "OTP $release: $made is sent back"; exit 1; }

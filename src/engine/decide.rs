@@ -77,7 +77,11 @@ impl Upgrade {
     /// code already.
     pub fn left_alone(&self) -> Vec<Code> {
         const LEFT: [Code; 5] = [Code::W319, Code::W320, Code::W323, Code::W331, Code::W337];
-        let said = |code: &Code| self.diagnostics.iter().any(|told| told.code == *code);
+        let said = |code: &Code| {
+            self.diagnostics
+                .iter()
+                .any(|diagnostic| diagnostic.code == *code)
+        };
         LEFT.into_iter().filter(said).collect()
     }
 

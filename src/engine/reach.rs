@@ -45,7 +45,7 @@ pub fn tls(settings: &Settings, plan: Option<&Options>) -> Result<Option<Tls>> {
 }
 
 /// The node that the start script of a mix release goes by: `RELEASE_NODE`. A name without a host is on this one, unless
-/// `RELEASE_DISTRIBUTION` wants long names: then nobody but the node's own resolver knows it.
+/// `RELEASE_DISTRIBUTION` wants long names: then only the node's own resolver knows it.
 pub fn release_node() -> Option<NodeName> {
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let node = env("RELEASE_NODE")?;

@@ -160,7 +160,7 @@ pub(super) fn outside(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, b
     }
 }
 
-/// All children at the end, for a script that OTP's release handler carries out: what it changes in a supervisor nobody
+/// All children at the end, for a script that OTP's release handler carries out: what it changes in a supervisor no step
 /// sees, so of what is inferred it is those that are known before.
 pub(super) fn all(steps: &mut Vec<Step>, rules: &Ruleset) {
     let todo = |module: &Module| {

@@ -163,7 +163,7 @@ impl Watch<'_, '_> {
             }
             ("undo_started", _) => {
                 match (self.hook_failed.take(), parts.first()) {
-                    (Some(told), _) => self.fail(told),
+                    (Some(diagnostic), _) => self.fail(diagnostic),
                     (None, Some(why)) => self.fail((self.explain)(why)),
                     (None, None) => {}
                 }
@@ -210,8 +210,8 @@ impl Watch<'_, '_> {
             return;
         }
         let title = "children run on that their supervisor would not start again";
-        let mut told = Diagnostic::new(Code::W423, title);
-        told.notes = left
+        let mut diagnostic = Diagnostic::new(Code::W423, title);
+        diagnostic.notes = left
             .iter()
             .map(|entry| {
                 let id = entry.get("child").map(ToString::to_string);
@@ -222,10 +222,10 @@ impl Watch<'_, '_> {
                 )
             })
             .collect();
-        let told = told
+        let diagnostic = diagnostic
             .note("its new init/1 does not have them: they were started by hand, or it computes what it has")
             .help("to stop one: supervisor:terminate_child(Sup, Id), supervisor:delete_child(Sup, Id)");
-        self.tell(Kind::Diagnostic(Box::new(told)));
+        self.tell(Kind::Diagnostic(Box::new(diagnostic)));
     }
 
     /// Children that were not started or stopped.
@@ -251,9 +251,9 @@ impl Watch<'_, '_> {
                 .map(ToString::to_string)
                 .unwrap_or_default();
             let title = format!("a child was not started or stopped: {name}");
-            let mut told = Diagnostic::new(Code::E610, title);
-            told.notes = failed.iter().take(8).map(words).collect();
-            self.fail(told.help("correct the child, or its identifier in the plan"));
+            let mut diagnostic = Diagnostic::new(Code::E610, title);
+            diagnostic.notes = failed.iter().take(8).map(words).collect();
+            self.fail(diagnostic.help("correct the child, or its identifier in the plan"));
         }
     }
 
@@ -261,10 +261,10 @@ impl Watch<'_, '_> {
     fn died(&mut self, dead: u64) {
         if dead > 0 {
             let title = format!("{dead} of the processes to convert died: their states are lost");
-            let told = Diagnostic::new(Code::W616, title)
+            let diagnostic = Diagnostic::new(Code::W616, title)
                 .note("while they were suspended or inside code_change")
                 .note("supervisors start them anew, with the code that runs now");
-            self.tell(Kind::Diagnostic(Box::new(told)));
+            self.tell(Kind::Diagnostic(Box::new(diagnostic)));
         }
     }
 
@@ -274,10 +274,10 @@ impl Watch<'_, '_> {
             return;
         };
         let title = format!("{} born while the modules were switched", count(born.len()));
-        let told = Diagnostic::new(Code::W613, title).note(listed(born)).note(
+        let diagnostic = Diagnostic::new(Code::W613, title).note(listed(born)).note(
             "somebody else traces new processes, so nobody can tell which code made their states",
         );
-        self.tell(Kind::Diagnostic(Box::new(told)));
+        self.tell(Kind::Diagnostic(Box::new(diagnostic)));
     }
 
     /// Newborn processes with a state of the version that is left, which nobody can convert any more.
@@ -294,14 +294,16 @@ impl Watch<'_, '_> {
             let part = |key| entry.get(key).map(ToString::to_string).unwrap_or_default();
             format!("{} of {}", part("pid"), part("module"))
         };
-        let mut told = Diagnostic::new(Code::W618, title);
-        told.notes = ended.iter().take(8).map(words).collect();
+        let mut diagnostic = Diagnostic::new(Code::W618, title);
+        diagnostic.notes = ended.iter().take(8).map(words).collect();
         if ended.len() > 8 {
-            told.notes.push(format!("and {} more", ended.len() - 8));
+            diagnostic
+                .notes
+                .push(format!("and {} more", ended.len() - 8));
         }
-        let told = told
+        let diagnostic = diagnostic
             .note("they were born while the modules were switched; supervisors start them anew");
-        self.tell(Kind::Diagnostic(Box::new(told)));
+        self.tell(Kind::Diagnostic(Box::new(diagnostic)));
     }
 
     fn ended(&mut self, parts: &[Term]) -> State {
@@ -338,16 +340,16 @@ impl Watch<'_, '_> {
         ) {
             self.fail((self.explain)(reason));
         } else if state == State::Mixed {
-            let mut told = Diagnostic::new(
+            let mut diagnostic = Diagnostic::new(
                 Code::E609,
                 "going back failed: the node is neither old nor new",
             )
             .help("run these expressions on the node");
             if let Some(switched) = info.and_then(|i| i.get("switched")) {
-                told.title =
+                diagnostic.title =
                     "the release handler has stopped half way: the node is neither old nor new"
                         .to_owned();
-                told = told
+                diagnostic = diagnostic
                     .note("it undoes nothing and resumes nobody")
                     .note(format!("new code: {switched}; everything else is old"))
                     .help(
@@ -356,27 +358,27 @@ impl Watch<'_, '_> {
                     );
             }
             if let Some(code) = info.and_then(|i| i.get("switched_code")) {
-                told = self.abandoned(told, info, code);
+                diagnostic = self.abandoned(diagnostic, info, code);
             }
             if let Some(stays) = info.and_then(|i| i.get("stays")) {
-                told = old_code::stays(stays, info.and_then(|i| i.get("unconverted")));
+                diagnostic = old_code::stays(stays, info.and_then(|i| i.get("unconverted")));
             } else if let Some(new) = info.and_then(|i| i.get("new")) {
-                told = told
+                diagnostic = diagnostic
                     .note(format!("the windows of {new} are new, everything else is old"))
                     .help("nobody is suspended; correct the plan and run again, or run the expressions above");
             }
             if let Some(info) = info {
-                told = remains(told, info);
+                diagnostic = remains(diagnostic, info);
             }
             if let Some(unasked) = info.and_then(|i| i.get("unasked")?.as_list()) {
-                told = unkept(told, unasked);
+                diagnostic = unkept(diagnostic, unasked);
             }
             for line in info
                 .and_then(|i| i.get("by_hand"))
                 .and_then(Term::as_list)
                 .unwrap_or_default()
             {
-                told = told.note(line.to_text().unwrap_or_else(|| line.to_string()));
+                diagnostic = diagnostic.note(line.to_text().unwrap_or_else(|| line.to_string()));
             }
             if let Some(reason) = info.and_then(|i| i.get("reason"))
                 && self.outcome.errors.is_empty()
@@ -385,8 +387,8 @@ impl Watch<'_, '_> {
             }
             let left = info.and_then(effects);
             // That code and states are back needs no diagnostic of its own.
-            if left.is_none() || !told.notes.is_empty() {
-                self.fail(told);
+            if left.is_none() || !diagnostic.notes.is_empty() {
+                self.fail(diagnostic);
             }
             if let Some(left) = left {
                 self.fail(left);
@@ -396,23 +398,28 @@ impl Watch<'_, '_> {
     }
 
     /// The agent was killed after the switch: its watchdog has only resumed.
-    fn abandoned(&self, mut told: Diagnostic, info: Option<&Term>, code: &Term) -> Diagnostic {
+    fn abandoned(
+        &self,
+        mut diagnostic: Diagnostic,
+        info: Option<&Term>,
+        code: &Term,
+    ) -> Diagnostic {
         let part = |key| info.and_then(|info| info.get(key));
         let node = self.session.node();
-        told.title = "the node is neither old nor new".to_owned();
-        told = told.note(format!("code of this run: {code}"));
+        diagnostic.title = "the node is neither old nor new".to_owned();
+        diagnostic = diagnostic.note(format!("code of this run: {code}"));
         if let Some(former) = part("former_code") {
-            told = told.note(format!("code as before: {former}"));
+            diagnostic = diagnostic.note(format!("code as before: {former}"));
         }
         if let Some(resumed) = part("resumed").and_then(Term::as_i64) {
-            told = told.note(format!(
+            diagnostic = diagnostic.note(format!(
                 "{resumed} processes were resumed, some with states of the other version"
             ));
         }
         if let Some(left) = part("left").and_then(Term::as_i64).filter(|n| *n > 0) {
-            told = told.note(format!("{left} processes are still suspended"));
+            diagnostic = diagnostic.note(format!("{left} processes are still suspended"));
         }
-        told.help(format!("updo mend {node}"))
+        diagnostic.help(format!("updo mend {node}"))
     }
 
     /// What is told at the very end: whether the disk has the beams, and who still runs old code.
@@ -424,8 +431,10 @@ impl Watch<'_, '_> {
                 self.session.node()
             );
             let why = why.to_text().unwrap_or_else(|| why.to_string());
-            let told = Diagnostic::new(Code::E614, title).note(why);
-            self.fail(told.help("all is well until the node restarts: copy the beams by hand"));
+            let diagnostic = Diagnostic::new(Code::E614, title).note(why);
+            self.fail(
+                diagnostic.help("all is well until the node restarts: copy the beams by hand"),
+            );
         } else if let Some(files) = part("persisted").and_then(Term::as_i64) {
             let files = usize::try_from(files).unwrap_or(0);
             self.tell(Kind::Persisted { files });
@@ -465,16 +474,16 @@ impl Watch<'_, '_> {
 }
 
 /// The code is what it was; children are not, or what conversions did elsewhere.
-fn remains(mut told: Diagnostic, info: &Term) -> Diagnostic {
+fn remains(mut diagnostic: Diagnostic, info: &Term) -> Diagnostic {
     let children = listed_under(info, "children");
     if children.is_empty() && listed_under(info, "effects").is_empty() {
-        return told;
+        return diagnostic;
     }
     if let Some(code) = info.get("code") {
-        told.title = format!("the code is {code} again, and not everything is as it was");
-        told.help = None;
+        diagnostic.title = format!("the code is {code} again, and not everything is as it was");
+        diagnostic.help = None;
     }
-    told.notes.extend(children.iter().map(|child| {
+    diagnostic.notes.extend(children.iter().map(|child| {
         let id = child.get("child").map(ToString::to_string);
         let part = |key| in_words(child, key);
         let (what, supervisor, why) = (part("what"), part("supervisor"), part("reason"));
@@ -483,22 +492,22 @@ fn remains(mut told: Diagnostic, info: &Term) -> Diagnostic {
             id.unwrap_or_default()
         )
     }));
-    told
+    diagnostic
 }
 
 /// E624: what conversions did outside of their states and nothing has undone.
 fn effects(info: &Term) -> Option<Diagnostic> {
     let left = listed_under(info, "effects");
     let title = "code and states are back; what conversions did elsewhere is not undone";
-    let mut told = Diagnostic::new(Code::E624, title);
-    told.notes.extend(left.iter().map(|entry| {
+    let mut diagnostic = Diagnostic::new(Code::E624, title);
+    diagnostic.notes.extend(left.iter().map(|entry| {
         let why = in_words(entry, "why");
         let why = why.lines().next().unwrap_or_default();
         let (pid, module) = (in_words(entry, "pid"), in_words(entry, "module"));
         format!("{pid} of {module}: {why}")
     }));
     let help = "compare what these processes write elsewhere (tables, files) with what the code that runs expects";
-    (!left.is_empty()).then(|| told.help(help))
+    (!left.is_empty()).then(|| diagnostic.help(help))
 }
 
 fn listed_under<'t>(info: &'t Term, key: &str) -> &'t [Term] {
@@ -533,8 +542,9 @@ fn listed(processes: &[Term]) -> String {
 }
 
 /// gen_statem processes of the old code with the callback mode of the new one.
-fn unkept(mut told: Diagnostic, processes: &[Term]) -> Diagnostic {
-    told.title = "the code is old again, the callback mode of these processes is not".to_owned();
+fn unkept(mut diagnostic: Diagnostic, processes: &[Term]) -> Diagnostic {
+    diagnostic.title =
+        "the code is old again, the callback mode of these processes is not".to_owned();
     for process in processes {
         let show = |key: &str| {
             let value = process.get(key);
@@ -543,13 +553,13 @@ fn unkept(mut told: Diagnostic, processes: &[Term]) -> Diagnostic {
         let part = |key| show(key).unwrap_or_default();
         let why = part("why");
         let first = why.lines().next().unwrap_or_default();
-        told.notes.push(format!(
+        diagnostic.notes.push(format!(
             "{} of {}: its old code_change/4 fails: {first}",
             part("pid"),
             part("module")
         ));
     }
-    told.help("they fail at their next event; end them by these expressions, their supervisors start them anew")
+    diagnostic.help("they fail at their next event; end them by these expressions, their supervisors start them anew")
 }
 
 fn count(processes: usize) -> String {

@@ -83,7 +83,7 @@ pub fn specified<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]
 /// `Supervisor.start_link/2` with a list).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listed {
-    /// The children, and what stands in the list for each, when all of that is known.
+    /// The children, and their entries in the list, when all of that is known.
     pub children: Vec<(Child, Option<Term>)>,
     /// The name of the supervisor.
     pub name: Option<Term>,

@@ -3,7 +3,7 @@
 //! Applications of a release lie in `ROOT/lib`, what is true of the whole in `ROOT/releases/VSN`: `sys.config`,
 //! `runtime.exs`, `NAME.rel`. A running node has read the former two when it booted; new code is loaded beside a
 //! configuration that it may not have been written for. Takes the folders of the new beams, gives the differences.
-//! The files are read as terms and never evaluated; of `runtime.exs` only what its lines begin with is told.
+//! The files are read as terms and never evaluated; of `runtime.exs` only what its lines begin with is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -185,7 +185,7 @@ impl Spec {
             added: new.as_ref().map_or_else(Vec::new, |new| only(new, &old)),
             removed: new.as_ref().map_or_else(Vec::new, |new| only(&old, new)),
             env,
-            // One that does not run has nobody to be asked.
+            // One that does not run has no process to ask.
             callback: self.callback.clone().filter(|_| running.is_started),
         };
         let nothing = change.vsn.is_none()

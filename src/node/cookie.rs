@@ -223,9 +223,11 @@ impl Cookie {
             true => file.read_public(path),
             false => file.read(path),
         };
-        let mut value = read.map_err(|told| match path.exists() {
-            true => told,
-            false => Box::new(told.help("name the file with --cookie-file, or set UPDO_COOKIE")),
+        let mut value = read.map_err(|diagnostic| match path.exists() {
+            true => diagnostic,
+            false => {
+                Box::new(diagnostic.help("name the file with --cookie-file, or set UPDO_COOKIE"))
+            }
         })?;
         let cookie = Self::new(&value, source);
         private::forget(&mut value);
@@ -238,9 +240,9 @@ impl Cookie {
                 code: Code::W329,
                 ..file
             };
-            let told = file.is_open(path, mode);
-            cookie.warning = Some(Box::new(told.note(
-                "mix makes it so; whoever can read it can run any code on the nodes of this cookie",
+            let diagnostic = file.is_open(path, mode);
+            cookie.warning = Some(Box::new(diagnostic.note(
+                "mix makes it so; any user that can read it can run any code on the nodes of this cookie",
             )));
         }
         Ok(cookie)
@@ -337,12 +339,12 @@ mod tests {
             Cookie::from_file(&path).expect("a cookie")
         };
         let cookie = with(0o644);
-        let told = cookie.warning().expect("it is open");
-        assert_eq!(told.code, Code::W329);
+        let diagnostic = cookie.warning().expect("it is open");
+        assert_eq!(diagnostic.code, Code::W329);
         assert!(
-            told.title.contains("releases/COOKIE is open"),
+            diagnostic.title.contains("releases/COOKIE is open"),
             "{}",
-            told.title
+            diagnostic.title
         );
         assert!(with(0o400).warning().is_none());
     }

@@ -1,4 +1,4 @@
-//! Children of supervisors in an inferred appup: OTP's `update` of a supervisor starts and stops nobody, so what a restart
+//! Children of supervisors in an inferred appup: OTP's `update` of a supervisor starts and stops no child, so what a restart
 //! would start and what it would no longer have is written as calls to `supervisor` around it, as OTP's own examples do.
 //!
 //! A call needs the registered name of the supervisor; what cannot be written is said.
@@ -108,9 +108,9 @@ fn unwritten(module: &Module, decided: &ModuleRules, named: bool) -> Option<Diag
     }
     let title = match renewal.exact {
         true => format!("children of `{module}` are neither started nor stopped"),
-        false => format!("which children `{module}` has cannot be told from its code"),
+        false => format!("which children `{module}` has cannot be seen in its code"),
     };
-    let mut told = Diagnostic::new(Code::W422, title);
+    let mut diagnostic = Diagnostic::new(Code::W422, title);
     let restart = || renewal.restart.iter().map(|(id, ..)| id);
     if !named {
         for (what, ids) in [
@@ -119,13 +119,13 @@ fn unwritten(module: &Module, decided: &ModuleRules, named: bool) -> Option<Diag
             ("other servers", list(restart())),
         ] {
             if !ids.is_empty() {
-                told = told.note(format!("{what}: {ids}"));
+                diagnostic = diagnostic.note(format!("{what}: {ids}"));
             }
         }
-        told =
-            told.note("no name is seen that it is registered with: calls to it cannot be written");
+        diagnostic = diagnostic
+            .note("no name is seen that it is registered with: calls to it cannot be written");
     }
-    Some(told.help(format!(
+    Some(diagnostic.help(format!(
         "call supervisor:terminate_child/2, delete_child/2 and restart_child/2 around the update of `{module}`, \
          or restart the application"
     )))

@@ -93,35 +93,35 @@ pub(super) fn example(example: &Example) -> String {
 
 /// W320: what differs and is left alone.
 fn untouched(module: &Module, why: &Untouched) -> Diagnostic {
-    let told = Diagnostic::new(Code::W320, format!("`{module}` differs and is left alone"));
+    let diagnostic = Diagnostic::new(Code::W320, format!("`{module}` differs and is left alone"));
     match why {
-        Untouched::Sticky => told
+        Untouched::Sticky => diagnostic
             .note("it is in a sticky directory")
             .help("if it has to change: eval `code:unstick_mod(…)` or `code:unstick_dir(…)` on the node first"),
-        Untouched::Preloaded => told.note("it is preloaded into the emulator"),
+        Untouched::Preloaded => diagnostic.note("it is preloaded into the emulator"),
         Untouched::Cover => Diagnostic::new(
             Code::W320,
             format!("`{module}` is cover compiled and left alone"),
         )
         .note("its code is an instrumented copy: whether its file is newer cannot be told")
         .help("stop the measurement first: `cover:stop()`"),
-        Untouched::NoFile => told.note("it was loaded from memory, not from a file"),
+        Untouched::NoFile => diagnostic.note("it was loaded from memory, not from a file"),
         Untouched::Elsewhere { loaded, path } => {
-            let told = told
+            let diagnostic = diagnostic
                 .note(format!("it was loaded from {loaded}"))
                 .note(format!("the code path has {path}, which the node would take after a restart"));
             // A protocol has both files by right, and a node without one of them does not boot or dispatch as before.
             if loaded.contains("/consolidated/") || path.contains("/consolidated/") {
-                told.help("a protocol has one file in its application and a consolidated one; to take the latter: `code push [\"…/consolidated\"].`")
+                diagnostic.help("a protocol has one file in its application and a consolidated one; to take the latter: `code push [\"…/consolidated\"].`")
             } else {
-                told.help("remove one of the two, or push the one you mean: `code push [\"…\"].`")
+                diagnostic.help("remove one of the two, or push the one you mean: `code push [\"…\"].`")
             }
         }
-        Untouched::Unconsolidated => told
+        Untouched::Unconsolidated => diagnostic
             .note("it is an Elixir protocol that runs consolidated, and the beam offered is not")
             .help("push the consolidated beams too, in a release `releases/VSN/consolidated`, in a build `_build/prod/lib/APP/consolidated`"),
         Untouched::Core => {
-            told.note("it belongs to kernel or stdlib, on which the upgrade itself stands")
+            diagnostic.note("it belongs to kernel or stdlib, on which the upgrade itself stands")
         }
     }
 }
@@ -134,19 +134,20 @@ fn gone(gone: &Gone, callers: &[lost::Remaining]) -> Diagnostic {
         GoneHow::Unlisted(app) => format!("the new {app}.app does not list `{module}` any more"),
         GoneHow::Plan => format!("`{module}` is not removed"),
     };
-    let mut told = Diagnostic::new(Code::W319, title).note("the module stays loaded and callable");
+    let mut diagnostic =
+        Diagnostic::new(Code::W319, title).note("the module stays loaded and callable");
     if let GoneHow::File(file) = &gone.how {
-        told = told.note(format!("it was {file}"));
+        diagnostic = diagnostic.note(format!("it was {file}"));
     }
     let remove = format!("to remove it: `module {module} #{{remove => true}} because \"…\".`");
-    told = told.help(remove);
+    diagnostic = diagnostic.help(remove);
     if callers.is_empty() {
-        return told.note("no loaded module calls it in its code");
+        return diagnostic.note("no loaded module calls it in its code");
     }
     for caller in callers.iter().take(NAMED) {
-        told = told.note(caller.sentence());
+        diagnostic = diagnostic.note(caller.sentence());
     }
-    told
+    diagnostic
 }
 
 /// What a notice says; those that are reported together elsewhere say nothing here.
@@ -170,11 +171,11 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
             others,
         } => {
             let title = format!("the code path has several files of `{module}`");
-            let told = Diagnostic::new(Code::W333, title).note(format!("taken: {taken}"));
+            let diagnostic = Diagnostic::new(Code::W333, title).note(format!("taken: {taken}"));
             others
                 .iter()
                 .take(NAMED)
-                .fold(told, |told, other| told.note(format!("hidden behind it: {other}")))
+                .fold(diagnostic, |diagnostic, other| diagnostic.note(format!("hidden behind it: {other}")))
         }
         Notice::OnDemand { app, modules } => {
             let whose = app
@@ -227,31 +228,31 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     } else {
         format!("the new {app}.app is not taken over")
     };
-    let mut told = Diagnostic::new(Code::W332, title).note(spec.file.clone());
+    let mut diagnostic = Diagnostic::new(Code::W332, title).note(spec.file.clone());
     if let Some((old, new)) = &spec.vsn {
-        told = told.note(format!(
+        diagnostic = diagnostic.note(format!(
             "vsn: the application goes on calling itself {old}, the file says {new}"
         ));
     }
     if !spec.added.is_empty() {
-        told = told.note(format!("modules added: {}", names(&spec.added)));
+        diagnostic = diagnostic.note(format!("modules added: {}", names(&spec.added)));
     }
     if !spec.removed.is_empty() {
-        told = told.note(format!("modules removed: {}", names(&spec.removed)));
+        diagnostic = diagnostic.note(format!("modules removed: {}", names(&spec.removed)));
     }
     for change in &spec.env {
-        told = told.note(format!("env: {}", env_change(change, plan.env)));
+        diagnostic = diagnostic.note(format!("env: {}", env_change(change, plan.env)));
     }
-    told =
-        told.note("OTP has no documented way to change the specification of a running application");
+    diagnostic = diagnostic
+        .note("OTP has no documented way to change the specification of a running application");
     if spec.env.is_empty() || plan.env {
-        return told;
+        return diagnostic;
     }
     let code = match plan.code {
         CodeFrom::OnDisk => "code on_disk #{env => true}.",
         CodeFrom::Push(_) => "code push […] #{env => true}.",
     };
-    told.help(format!(
+    diagnostic.help(format!(
         "to have the configuration follow before the new code reads it, and put back should it fail: `{code}`"
     ))
 }
@@ -402,16 +403,16 @@ fn one_way(
     if !converts || !one_way || plan.rollback == Rollback::Never {
         return;
     }
-    let mut told = Diagnostic::new(
+    let mut diagnostic = Diagnostic::new(
         Code::W314,
         format!("the conversion of `{module}` cannot be undone: `code_change` has no clause for `{{down, _}}`"),
     )
     .note("a run that fails puts the states back as they were; `updo rollback` after it would ask `code_change` to convert them down")
     .help("add a clause for `{down, _}`, or say that there is no way back: `rollback never.`");
     if let Origin::Plan { span, .. } = decided.change.origin {
-        told = told.label(span, "asks for the conversion");
+        diagnostic = diagnostic.label(span, "asks for the conversion");
     }
-    said.push(told);
+    said.push(diagnostic);
 }
 
 /// W406: processes that a brutal purge after the switch finds in the old code, however they were started.
@@ -430,7 +431,7 @@ fn killed(
         return;
     };
     let processes = count(executing.count, "process", "processes");
-    let mut told = Diagnostic::new(
+    let mut diagnostic = Diagnostic::new(
         Code::W406,
         format!("brutal purge will kill {processes} that will still run old `{module}`"),
     )
@@ -438,9 +439,9 @@ fn killed(
     .note("they execute it now, and stay in the old code until they return or call the module by its name")
     .help("use `purge => defer`, or give them time: `purge => {defer, {wait, 10s}}`");
     if let Origin::Plan { span, .. } = decided.post_purge.origin {
-        told = told.label(span, "kills them");
+        diagnostic = diagnostic.label(span, "kills them");
     }
-    said.push(told);
+    said.push(diagnostic);
 }
 
 /// W342: a behaviour that runs servers itself, and nothing that says which of them run the module.

@@ -1,8 +1,8 @@
 //! What becomes of a supervisor's children: those that only its new `init/1` specifies are started, those that it has no
 //! longer are stopped, as a restart would have it; the plan's `children` overrules.
 //!
-//! Renewing its specifications starts and stops nobody (that is OTP's rule). What the new ones are is known for certain in
-//! the supervisor only, once it is converted; what the code tells is what the preview shows, and nothing is stopped that
+//! Renewing its specifications starts and stops no child (that is OTP's rule). What the new ones are is known for certain in
+//! the supervisor only, once it is converted; what the code shows is what the preview has, and nothing is stopped that
 //! was not shown.
 
 use super::{Change, Class, ModuleRules, Origin, Ruleset};
@@ -56,7 +56,7 @@ impl Children {
     }
 }
 
-/// How the children of a supervisor differ between its versions, as far as the code tells.
+/// How the children of a supervisor differ between its versions, as far as the code shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Renewal {
     /// Identifiers that only the new `init/1` has, in the order in which it starts them.
@@ -219,9 +219,9 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             continue;
         }
         if !decided.renews() && !children.value.is_empty() {
-            let told = misplaced(module, &children.origin)
+            let diagnostic = misplaced(module, &children.origin)
                 .note("with `change => soft` its specifications are not renewed");
-            said.push(told);
+            said.push(diagnostic);
             continue;
         }
         let running = changes
@@ -277,17 +277,18 @@ fn relisted(module: &Module, old: &Listed, new: &Listed) -> Option<Diagnostic> {
     }
     let title =
         format!("the children that `{module}` starts differ, and none is started or stopped");
-    let mut told = Diagnostic::new(Code::W424, title);
+    let mut diagnostic = Diagnostic::new(Code::W424, title);
     if !added.is_empty() {
-        told = told.note(format!("new: {}", list(added.iter().map(|(id, _)| id))));
+        diagnostic = diagnostic.note(format!("new: {}", list(added.iter().map(|(id, _)| id))));
     }
     if !dropped.is_empty() {
-        told = told.note(format!("gone: {}", list(dropped.iter().map(|(id, _)| id))));
+        diagnostic = diagnostic.note(format!("gone: {}", list(dropped.iter().map(|(id, _)| id))));
     }
-    told = told.note("its start/2 is run when the application starts, and its supervisor keeps what it was given then");
+    diagnostic = diagnostic.note("its start/2 is run when the application starts, and its supervisor keeps what it was given then");
     let Some(name) = &new.name else {
         return Some(
-            told.help("start and stop them by supervisor:start_child/2 and terminate_child/2"),
+            diagnostic
+                .help("start and stop them by supervisor:start_child/2 and terminate_child/2"),
         );
     };
     let mut lines: Vec<String> = Vec::new();
@@ -305,10 +306,10 @@ fn relisted(module: &Module, old: &Listed, new: &Listed) -> Option<Diagnostic> {
         lines.extend(item.map(|item| call("'Elixir.Supervisor'", "start_child", item)));
     }
     Some(match lines.is_empty() {
-        true => told.help(format!(
+        true => diagnostic.help(format!(
             "start them by 'Elixir.Supervisor':start_child({name}, …)"
         )),
-        false => told.help(lines.join("\n")),
+        false => diagnostic.help(lines.join("\n")),
     })
 }
 
@@ -342,9 +343,10 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnost
         let help = format!(
             "module {module} #{{children => #{{start => [{ids}], stop => [{ids}]}}}} because \"…\"."
         );
-        let told = goes_on(module, &held);
+        let diagnostic = goes_on(module, &held);
         said.push(
-            told.note("to start them anew in the upgrade, the plan says so")
+            diagnostic
+                .note("to start them anew in the upgrade, the plan says so")
                 .help(help),
         );
     }
@@ -354,10 +356,10 @@ fn misplaced(module: &Module, origin: &Origin) -> Diagnostic {
     let title = format!(
         "`children` is for supervisors whose specifications are renewed, not for `{module}`"
     );
-    let told = Diagnostic::new(Code::E205, title);
+    let diagnostic = Diagnostic::new(Code::E205, title);
     match origin {
-        Origin::Plan { span, .. } => told.label(*span, "in this statement"),
-        _ => told,
+        Origin::Plan { span, .. } => diagnostic.label(*span, "in this statement"),
+        _ => diagnostic,
     }
 }
 
@@ -370,14 +372,14 @@ pub fn list<'a>(ids: impl IntoIterator<Item = &'a Term>) -> String {
 /// W343: the plan names some of them.
 fn unsettled(module: &Module, added: &[Term], removed: &[Term]) -> Diagnostic {
     let title = format!("the plan leaves out children of `{module}`");
-    let mut told = Diagnostic::new(Code::W343, title);
+    let mut diagnostic = Diagnostic::new(Code::W343, title);
     if !added.is_empty() {
-        told = told.note(format!("new, would not be started: {}", list(added)));
+        diagnostic = diagnostic.note(format!("new, would not be started: {}", list(added)));
     }
     if !removed.is_empty() {
-        told = told.note(format!("gone, would go on running: {}", list(removed)));
+        diagnostic = diagnostic.note(format!("gone, would go on running: {}", list(removed)));
     }
-    told.help(
+    diagnostic.help(
         "name them too, or leave `start` or `stop` out of `children`: then it is inferred; `none` says that it is meant",
     )
 }
@@ -385,17 +387,18 @@ fn unsettled(module: &Module, added: &[Term], removed: &[Term]) -> Diagnostic {
 /// W420: what ends.
 fn stopped(module: &Module, stop: &[Term], restart: &[(Term, Module, Module)]) -> Diagnostic {
     let title = format!("children of `{module}` are stopped");
-    let mut told = Diagnostic::new(Code::W420, title);
+    let mut diagnostic = Diagnostic::new(Code::W420, title);
     if !stop.is_empty() {
         let text = format!("its new init/1 no longer has {}", list(stop));
-        told = told.note(text);
+        diagnostic = diagnostic.note(text);
     }
     for (id, was, is) in restart {
         let text =
             format!("{id} was a server of {was}, and is one of {is} now: it is started anew");
-        told = told.note(text);
+        diagnostic = diagnostic.note(text);
     }
-    told.note("a restart would come to the same; the states of these children are lost")
+    diagnostic
+        .note("a restart would come to the same; the states of these children are lost")
         .note("to let them go on, the plan says so")
         .help(format!(
             "module {module} #{{children => #{{stop => none}}}} because \"…\"."

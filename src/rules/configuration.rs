@@ -58,7 +58,7 @@ fn compiled(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic
 
 fn otherwise(app: &App, entries: &[&CompileEnv]) -> Diagnostic {
     let title = format!("the new {app} was compiled for another configuration than the node has");
-    let mut told = Diagnostic::new(Code::W325, title);
+    let mut diagnostic = Diagnostic::new(Code::W325, title);
     for entry in entries.iter().take(NAMED) {
         let keys: Vec<String> = entry.path.iter().map(Term::to_string).collect();
         let what = match (&entry.compiled, &entry.runs) {
@@ -66,12 +66,12 @@ fn otherwise(app: &App, entries: &[&CompileEnv]) -> Diagnostic {
             (None, _) => "is set on the node, and was not when it was compiled",
             _ => "has another value on the node",
         };
-        told = told.note(format!("{}: `{}` {what}", entry.of, keys.join(" ")));
+        diagnostic = diagnostic.note(format!("{}: `{}` {what}", entry.of, keys.join(" ")));
     }
     if entries.len() > NAMED {
-        told = told.note(format!("and {} more", entries.len() - NAMED));
+        diagnostic = diagnostic.note(format!("and {} more", entries.len() - NAMED));
     }
-    told.note("the code goes by the values that it was compiled with; Elixir compares them when a release boots, and refuses to")
+    diagnostic.note("the code goes by the values that it was compiled with; Elixir compares them when a release boots, and refuses to")
         .help("see to it that the node boots with the configuration that the new version was built for; or build it with the node's")
 }
 
@@ -81,7 +81,8 @@ fn configured(release: &ReleaseChange) -> Diagnostic {
         "the configuration of the release {} differs from what runs",
         release.vsn
     );
-    let mut told = Diagnostic::new(Code::W326, title).note(format!("it is in {}", release.folder));
+    let mut diagnostic =
+        Diagnostic::new(Code::W326, title).note(format!("it is in {}", release.folder));
     for (app, keys) in release.config.iter().take(NAMED) {
         let mut shown: Vec<String> = keys
             .iter()
@@ -91,21 +92,22 @@ fn configured(release: &ReleaseChange) -> Diagnostic {
         if keys.len() > shown.len() {
             shown.push(format!("and {} more", keys.len() - shown.len()));
         }
-        told = told.note(format!("sys.config: {app}: {}", shown.join(", ")));
+        diagnostic = diagnostic.note(format!("sys.config: {app}: {}", shown.join(", ")));
     }
     if release.config.len() > NAMED {
         let more = release.config.len() - NAMED;
-        told = told.note(format!("sys.config: {more} more applications"));
+        diagnostic = diagnostic.note(format!("sys.config: {more} more applications"));
     }
     if let Some(why) = &release.unread {
-        told = told.note(format!("sys.config cannot be compared key by key: {why}"));
+        diagnostic = diagnostic.note(format!("sys.config cannot be compared key by key: {why}"));
     }
     match release.runtime.as_deref() {
-        Some([]) => told = told.note("runtime.exs differs"),
+        Some([]) => diagnostic = diagnostic.note("runtime.exs differs"),
         Some(keys) => {
             let shown: Vec<&str> = keys.iter().take(NAMED).map(String::as_str).collect();
             let more = if keys.len() > NAMED { ", …" } else { "" };
-            told = told.note(format!("runtime.exs differs: {}{more}", shown.join(", ")));
+            diagnostic =
+                diagnostic.note(format!("runtime.exs differs: {}{more}", shown.join(", ")));
         }
         None => {}
     }
@@ -114,7 +116,7 @@ fn configured(release: &ReleaseChange) -> Diagnostic {
         .iter()
         .find_map(|(app, keys)| Some((app.as_str(), keys.first()?.as_str())))
         .unwrap_or(("APP", "key"));
-    told.note("a node reads it when it boots: until then the new code goes by the configuration that runs")
+    diagnostic.note("a node reads it when it boots: until then the new code goes by the configuration that runs")
         .help(format!(
             "to set a key before the new code reads it: `before upgrade -> ok = application:set_env({}, {}, …).`, \
              and `on rollback -> …` for the way back",
@@ -135,10 +137,13 @@ fn newer(release: &ReleaseChange) -> Diagnostic {
         release.vsn,
         all.join(" and ")
     );
-    let told = Diagnostic::new(Code::W328, title);
-    let told = release.newer.iter().fold(told, |told, (name, _, runs)| {
-        told.note(format!("the node runs {name} {runs}"))
-    });
-    told.note("its modules may call what the node does not have, or keep states in forms that it does not know")
+    let diagnostic = Diagnostic::new(Code::W328, title);
+    let diagnostic = release
+        .newer
+        .iter()
+        .fold(diagnostic, |diagnostic, (name, _, runs)| {
+            diagnostic.note(format!("the node runs {name} {runs}"))
+        });
+    diagnostic.note("its modules may call what the node does not have, or keep states in forms that it does not know")
         .help("build with the versions that the node runs, or upgrade by a restart")
 }

@@ -28,7 +28,7 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
         many => format!("{many} modules"),
     };
     let title = format!("{number} of {whose} found by no child specification");
-    let mut told = Diagnostic::new(Code::W316, title).note(
+    let mut diagnostic = Diagnostic::new(Code::W316, title).note(
         "they take part: updo finds processes by what they are; OTP's own tools would miss them",
     );
     for (module, crew) in found.iter().take(NAMED) {
@@ -36,15 +36,15 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
             continue;
         };
         let shown = format!("{}, started by {}", example(shown), shown.parent);
-        told = told.note(match found.len() {
+        diagnostic = diagnostic.note(match found.len() {
             1 => shown,
             _ => format!("{} of `{module}`, such as {shown}", crew.unnamed),
         });
     }
     if found.len() > NAMED {
-        told = told.note(format!("and {} more modules", found.len() - NAMED));
+        diagnostic = diagnostic.note(format!("and {} more modules", found.len() - NAMED));
     }
-    out.push(told);
+    out.push(diagnostic);
 }
 
 /// W335, A341: processes that child specifications say are a module's, and that run another one.
@@ -85,14 +85,15 @@ pub(super) fn silent(changes: &ChangeSet, out: &mut Vec<Diagnostic>) {
             many.len()
         ),
     };
-    let mut told = Diagnostic::new(Code::W336, title);
+    let mut diagnostic = Diagnostic::new(Code::W336, title);
     if names.len() > 1 {
         let more = if names.len() > NAMED { ", …" } else { "" };
         let shown: Vec<&str> = names.iter().take(NAMED).copied().collect();
-        told = told.note(format!("{}{more}", shown.join(", ")));
+        diagnostic = diagnostic.note(format!("{}{more}", shown.join(", ")));
     }
     out.push(
-        told.note("no answer came in time: busy, or suspended")
+        diagnostic
+            .note("no answer came in time: busy, or suspended")
             .note("their processes were looked for by what they are only"),
     );
 }

@@ -117,8 +117,8 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset, diagnostics: &mut Vec
             callers
                 .iter()
                 .take(NAMED)
-                .fold(Diagnostic::new(Code::W318, title), |told, caller| {
-                    told.note(caller.sentence())
+                .fold(Diagnostic::new(Code::W318, title), |diagnostic, caller| {
+                    diagnostic.note(caller.sentence())
                 }),
         );
     }

@@ -92,9 +92,9 @@ pub(super) fn advice(
         let Some((changed, decided)) = changed.zip(rules.modules.get(&gone.module)) else {
             continue;
         };
-        let at = |told: Diagnostic| match decided.class.origin {
-            Origin::Plan { span, .. } => told.label(span, "removes it"),
-            _ => told,
+        let at = |diagnostic: Diagnostic| match decided.class.origin {
+            Origin::Plan { span, .. } => diagnostic.label(span, "removes it"),
+            _ => diagnostic,
         };
         let app = changed.app.as_ref();
         let app = app.and_then(|app| rules.removed_apps.get(app));
@@ -112,9 +112,9 @@ pub(super) fn advice(
         said.extend(in_use(gone, changed, changes, rules, running).map(at));
         if !deletes && !matches!(gone.how, GoneHow::File(_)) {
             let title = format!("`{}` is removed from memory, its file stays", gone.module);
-            let told = Diagnostic::new(Code::W347, title)
+            let diagnostic = Diagnostic::new(Code::W347, title)
                 .note("whoever calls it on a node that loads code on demand gets it back, and every restart does");
-            said.push(at(told));
+            said.push(at(diagnostic));
         }
     }
 }
@@ -145,9 +145,9 @@ fn in_use(
             format!("`{module}` is removed while {who} it")
         }
     };
-    let mut told = Diagnostic::new(Code::W346, title);
+    let mut diagnostic = Diagnostic::new(Code::W346, title);
     if let Some((_, shown)) = changed.crew.kinds.values().next().filter(|_| running > 0) {
-        told = told.note(example(shown)).help(
+        diagnostic = diagnostic.note(example(shown)).help(
             "stop them in the same plan: `module SUP #{children => #{stop => [ID]}}`, or with their application",
         );
     }
@@ -155,7 +155,9 @@ fn in_use(
         callers
             .iter()
             .take(NAMED)
-            .fold(told, |told, caller| told.note(caller.sentence())),
+            .fold(diagnostic, |diagnostic, caller| {
+                diagnostic.note(caller.sentence())
+            }),
     )
 }
 

@@ -48,7 +48,7 @@ fn too_old(node: u32, otp: Option<u32>, modules: &[(&Module, Needs, String)]) ->
             format!("{number} a newer OTP than {node}, which the node runs")
         }
     };
-    let mut told = Diagnostic::new(Code::E327, title);
+    let mut diagnostic = Diagnostic::new(Code::E327, title);
     for (module, needs, version) in modules.iter().take(NAMED) {
         let what = match needs {
             Needs::Instruction(highest) => format!("uses the instruction {highest}"),
@@ -59,12 +59,12 @@ fn too_old(node: u32, otp: Option<u32>, modules: &[(&Module, Needs, String)]) ->
             "" => String::new(),
             version => format!(", compiled by compiler {version}"),
         };
-        told = told.note(format!("`{module}` {what}{by}"));
+        diagnostic = diagnostic.note(format!("`{module}` {what}{by}"));
     }
     if modules.len() > NAMED {
-        told = told.note(format!("and {} more", modules.len() - NAMED));
+        diagnostic = diagnostic.note(format!("and {} more", modules.len() - NAMED));
     }
-    told.note("code:prepare_loading/1 would refuse it: a node runs what its own release or an older one has compiled")
+    diagnostic.note("code:prepare_loading/1 would refuse it: a node runs what its own release or an older one has compiled")
         .help(format!(
             "compile with OTP {node}; a newer run-time system comes with a restart, not with an upgrade"
         ))
@@ -74,15 +74,17 @@ fn too_old(node: u32, otp: Option<u32>, modules: &[(&Module, Needs, String)]) ->
 pub(super) fn missing(module: &Module, functions: &[Mfa]) -> Diagnostic {
     let number = count(functions.len(), "function", "functions");
     let title = format!("`{module}` calls {number} that the node does not have");
-    let told = Diagnostic::new(Code::W324, title);
-    let told = functions
+    let diagnostic = Diagnostic::new(Code::W324, title);
+    let diagnostic = functions
         .iter()
         .take(NAMED)
-        .fold(told, |told, function| told.note(function.to_string()));
-    let told = match functions.len().saturating_sub(NAMED) {
-        0 => told,
-        more => told.note(format!("and {more} more")),
+        .fold(diagnostic, |diagnostic, function| {
+            diagnostic.note(function.to_string())
+        });
+    let diagnostic = match functions.len().saturating_sub(NAMED) {
+        0 => diagnostic,
+        more => diagnostic.note(format!("and {more} more")),
     };
-    told.note("its running version does not call them; a call ends in `undef`")
+    diagnostic.note("its running version does not call them; a call ends in `undef`")
         .help("let what has them take part too; or build with the OTP, Elixir and libraries that the node runs")
 }

@@ -31,14 +31,14 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnos
         [(module, _)] => (format!("of `{module}`"), module.to_string()),
         many => (format!("in {} modules", many.len()), "M".to_owned()),
     };
-    let mut told = Diagnostic::new(Code::W315, format!("{number} {whose} cannot be resolved"))
-        .help(format!(
+    let mut diagnostic =
+        Diagnostic::new(Code::W315, format!("{number} {whose} cannot be resolved")).help(format!(
             "if one goes to a changed module X, say so: `{subject} depends on X because \"…\".`"
         ));
     match found.as_slice() {
         [(module, calls)] => {
             for call in calls.iter().take(NAMED) {
-                told = told.note(site(module, call));
+                diagnostic = diagnostic.note(site(module, call));
             }
         }
         many => {
@@ -48,17 +48,17 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnos
             for (module, calls) in many.iter().take(NAMED) {
                 let first = calls.first().map(|call| site(module, call));
                 let first = first.unwrap_or_default();
-                told = told.note(match calls.len() {
+                diagnostic = diagnostic.note(match calls.len() {
                     1 => first,
                     more => format!("{more} of `{module}`, the first in {first}"),
                 });
             }
             if many.len() > NAMED {
-                told = told.note(format!("and {} more modules", many.len() - NAMED));
+                diagnostic = diagnostic.note(format!("and {} more modules", many.len() - NAMED));
             }
         }
     }
-    out.push(told);
+    out.push(diagnostic);
 }
 
 /// `shop_cart:total/2 line 31: Mod:tax/1`

@@ -40,9 +40,9 @@ pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnos
             }),
             Err(why) => {
                 let title = format!("the release handler cannot read the new code of {app}");
-                let told = refused(title, span).note(why);
+                let diagnostic = refused(title, span).note(why);
                 said.push(
-                    told.help(
+                    diagnostic.help(
                         "it reads `FOLDER/ebin/MODULE.beam`, one folder for each application",
                     ),
                 );
@@ -84,7 +84,7 @@ fn folder(changes: &ChangeSet, modules: &[Module]) -> Result<String, String> {
 
 /// W419: what this engine does not do.
 fn warning(plan: &Plan, script: &Script, span: Span) -> Diagnostic {
-    let mut told = Diagnostic::new(
+    let mut diagnostic = Diagnostic::new(
         Code::W419,
         "OTP's release handler runs this script: it undoes nothing and resumes nobody when something fails",
     )
@@ -92,15 +92,17 @@ fn warning(plan: &Plan, script: &Script, span: Span) -> Diagnostic {
     .note("a busy process is left out in silence: it goes on with its old state under the new code");
     let converts = |i: &Low| matches!(i, Low::CodeChange { .. });
     if plan.code == CodeFrom::OnDisk && script.low.iter().any(converts) {
-        told = told.note(
+        diagnostic = diagnostic.note(
             "code_change gets the version of the file on the disk as OldVsn, and that file is the new one already",
         );
     }
     if plan.deadline.is_some() {
-        told = told.note("the deadline ends nothing once the release handler has begun");
+        diagnostic =
+            diagnostic.note("the deadline ends nothing once the release handler has begun");
     }
     if plan.budget_said {
-        told = told.note("`budget` has no effect: the release handler suspends in one attempt");
+        diagnostic =
+            diagnostic.note("`budget` has no effect: the release handler suspends in one attempt");
     }
-    told.help("without `engine release_handler` the same script runs as a transaction")
+    diagnostic.help("without `engine release_handler` the same script runs as a transaction")
 }

@@ -1,6 +1,6 @@
 //! The order in which applications are stopped: one that others need, last.
 //!
-//! OTP's `remove_application` stops an application where it stands in the script, whatever still runs above it.
+//! OTP's `remove_application` stops an application at its place in the script, whatever still runs above it.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ fn reaches(from: &App, to: &App, needs: &dyn Fn(&App) -> Vec<App>) -> bool {
 pub fn too_early(needed: &App, needing: &App) -> Diagnostic {
     let title = format!("`{needed}` is stopped while `{needing}`, which needs it, still runs");
     Diagnostic::new(Code::W416, title)
-        .note("`remove_application` stops an application where it stands; its processes are gone for those above it")
+        .note("`remove_application` stops an application at that point; its processes are gone for those above it")
 }
 
 /// What there is to say about the applications that a plan stops.
@@ -71,19 +71,19 @@ pub fn advice(script: &Script, facts: &NodeFacts) -> Vec<Diagnostic> {
         running.map_or_else(Vec::new, |running| running.needs.clone())
     };
     let wrong = misordered(&apps, &needs);
-    let told = wrong.iter().map(|(needed, needing)| {
-        let mut told = too_early(needed, needing).help(format!(
+    let diagnostic = wrong.iter().map(|(needed, needing)| {
+        let mut diagnostic = too_early(needed, needing).help(format!(
             "remove `{needing}` first: its statement before the one of `{needed}`"
         ));
         for (app, text) in [(needed, "stopped first"), (needing, "stopped behind it")] {
             let place = stopped.iter().find(|(one, _)| one == app);
             if let Some((_, Origin::Plan { span, .. })) = place {
-                told = told.label(*span, text);
+                diagnostic = diagnostic.label(*span, text);
             }
         }
-        told
+        diagnostic
     });
-    told.collect()
+    diagnostic.collect()
 }
 
 #[cfg(test)]

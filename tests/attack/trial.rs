@@ -420,7 +420,7 @@ impl Trial {
     }
 
     /// Whether exit code 21 can be right.
-    /// The client had left, the node went through with it, and whoever came afterwards found that a check fails: the lock
+    /// The client had left, the node went through with it, and `attach` found afterwards that a check fails: the lock
     /// was free by then, so nothing is taken back without being asked for. It says so, with the command.
     fn ended_alone(&self, line: &str, story: &str) -> bool {
         matches!(self.harbour.course, Course::Verify | Course::After)

@@ -66,12 +66,12 @@ fn functions_that_nobody_has_are_reported() {
         started(&world);
         // The same module from this side, without what it calls.
         build("fx_lib", &["V2"], &world.path("new"));
-        let told = one(&world.push("new"), Code::W324);
+        let diagnostic = one(&world.push("new"), Code::W324);
         assert!(
-            told.starts_with(
+            diagnostic.starts_with(
                 "`fx_lib` calls 1 function that the node does not have\nfx_new:value/0"
             ),
-            "{told}"
+            "{diagnostic}"
         );
         build("fx_new", &[], &world.path("new"));
         assert!(said(&world.push("new"), Code::W324).is_empty());
@@ -100,10 +100,10 @@ fn files_that_nothing_lists_or_calls_are_not_passed_over_in_silence() {
     world.have(&["fx_plain"]);
     let upgrade = world.look();
     assert_eq!(names(&upgrade), Vec::<&str>::new());
-    let told = one(&upgrade, Code::W323);
+    let diagnostic = one(&upgrade, Code::W323);
     assert!(
-        told.starts_with("1 module on the disk stay unloaded\n`fx_plain`"),
-        "{told}"
+        diagnostic.starts_with("1 module on the disk stay unloaded\n`fx_plain`"),
+        "{diagnostic}"
     );
     assert_eq!(upgrade.left_alone(), [Code::W323]);
     // Where code comes when it is called, nothing has to be said.
@@ -148,15 +148,18 @@ fn an_application_that_is_loaded_only_takes_part() {
         &modules,
         ", {env, [{known, 1}, {more, 2}]}",
     );
-    let told = one(&world.look(), Code::W331);
-    assert!(told.starts_with("fx 2 is installed beside 1"), "{told}");
+    let diagnostic = one(&world.look(), Code::W331);
+    assert!(
+        diagnostic.starts_with("fx 2 is installed beside 1"),
+        "{diagnostic}"
+    );
     let plan = "code on_disk #{newest => [fx], env => true}.";
     let upgrade = world.prepare(plan).expect("facts");
     assert_eq!(names(&upgrade), ["fx_gone", "fx_lib", "fx_new", "fx_plain"]);
-    let told = one(&upgrade, Code::W332);
+    let diagnostic = one(&upgrade, Code::W332);
     assert!(
-        told.contains("`more` is new and will be set to 2"),
-        "{told}"
+        diagnostic.contains("`more` is new and will be set to 2"),
+        "{diagnostic}"
     );
     assert_eq!(world.run(plan).state, updo::exec::State::New);
     assert_eq!(world.node.eval_text("fx_lib:value()"), "{two,new,gone}");

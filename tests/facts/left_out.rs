@@ -37,14 +37,14 @@ fn a_caller_that_is_left_out_goes_on_calling_what_is_lost() {
         "exclude fx_user because \"x\".",
         "only fx_lib because \"x\".",
     ] {
-        let told = one(&with(&world, plan), Code::W318);
+        let diagnostic = one(&with(&world, plan), Code::W318);
         assert!(
-            told.starts_with("`fx_lib` lost functions that are still called\n"),
-            "{plan}: {told}"
+            diagnostic.starts_with("`fx_lib` lost functions that are still called\n"),
+            "{plan}: {diagnostic}"
         );
         assert!(
-            told.contains("fx_user (left out) calls fx_lib:old/0"),
-            "{plan}: {told}"
+            diagnostic.contains("fx_user (left out) calls fx_lib:old/0"),
+            "{plan}: {diagnostic}"
         );
     }
 }
@@ -54,10 +54,10 @@ fn a_module_that_is_left_out_loses_nothing() {
     let world = world();
     // Its caller is as it was.
     build("fx_user", &[], &world.path("fx/ebin"));
-    let told = one(&with(&world, ""), Code::W318);
+    let diagnostic = one(&with(&world, ""), Code::W318);
     assert!(
-        told.contains("fx_user (unchanged) calls fx_lib:old/0"),
-        "{told}"
+        diagnostic.contains("fx_user (unchanged) calls fx_lib:old/0"),
+        "{diagnostic}"
     );
     let upgrade = with(&world, "exclude fx_lib because \"x\".");
     assert!(upgrade.is_empty());
@@ -95,15 +95,18 @@ fn what_cannot_be_taken_and_is_excluded_needs_no_word() {
 fn callers_of_what_is_gone_are_those_that_stay() {
     let world = world();
     std::fs::remove_file(world.path("fx/ebin/fx_gone.beam")).expect("is there");
-    let told = one(&with(&world, ""), Code::W319);
+    let diagnostic = one(&with(&world, ""), Code::W319);
     assert!(
-        told.contains("fx_lib (in its new version) calls fx_gone:value/0"),
-        "{told}"
+        diagnostic.contains("fx_lib (in its new version) calls fx_gone:value/0"),
+        "{diagnostic}"
     );
-    let told = one(&with(&world, "exclude fx_lib because \"x\"."), Code::W319);
+    let diagnostic = one(&with(&world, "exclude fx_lib because \"x\"."), Code::W319);
     assert!(
-        told.contains("fx_lib (left out) calls fx_gone:value/0"),
-        "{told}"
+        diagnostic.contains("fx_lib (left out) calls fx_gone:value/0"),
+        "{diagnostic}"
     );
-    assert!(!told.contains("in its new version) calls fx_lib"), "{told}");
+    assert!(
+        !diagnostic.contains("in its new version) calls fx_lib"),
+        "{diagnostic}"
+    );
 }

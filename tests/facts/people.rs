@@ -39,10 +39,10 @@ fn children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees() {
     assert_eq!(changed(&upgrade, "fx_worker").processes, 3);
 
     // One diagnostic for all of them.
-    let told = one(&upgrade, Code::W316);
+    let diagnostic = one(&upgrade, Code::W316);
     assert!(
-        told.starts_with("5 processes of 3 modules found by no child specification"),
-        "{told}"
+        diagnostic.starts_with("5 processes of 3 modules found by no child specification"),
+        "{diagnostic}"
     );
     for about in [
         "1 of `fx_srv`",
@@ -50,7 +50,7 @@ fn children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees() {
         "started by fx_top",
         "3 of `fx_worker`",
     ] {
-        assert!(told.contains(about), "{about}: {told}");
+        assert!(diagnostic.contains(about), "{about}: {diagnostic}");
     }
     // And the other way round: the specification names the starter, which runs nothing.
     let other = one(&upgrade, Code::A341);
@@ -60,7 +60,7 @@ fn children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees() {
     );
 }
 
-/// What somebody has started by hand is no surprise to them.
+/// What was started in a shell is not reported.
 #[test]
 fn what_a_shell_has_started_is_not_reported() {
     let world = shop();
@@ -99,14 +99,14 @@ fn a_specification_that_names_another_server_is_a_warning() {
         "{ok, _} = supervisor:start_child(fx_top, #{id => odd, start => {fx_worker, start_link, []}, modules => [fx_srv]})",
     );
     world.replace(&["fx_srv"]);
-    let told = one(&world.look(), Code::W335);
+    let diagnostic = one(&world.look(), Code::W335);
     assert!(
-        told.starts_with("child specifications say `fx_srv`, and 1 process runs `fx_worker`"),
-        "{told}"
+        diagnostic.starts_with("child specifications say `fx_srv`, and 1 process runs `fx_worker`"),
+        "{diagnostic}"
     );
     assert!(
-        told.contains("they take part only if `fx_worker` does"),
-        "{told}"
+        diagnostic.contains("they take part only if `fx_worker` does"),
+        "{diagnostic}"
     );
 }
 
@@ -118,8 +118,11 @@ fn a_suspended_supervisor_costs_its_own_answer_only() {
     let began = Instant::now();
     let upgrade = world.look();
     assert!(began.elapsed() < Duration::from_secs(10));
-    let told = one(&upgrade, Code::W336);
-    assert!(told.starts_with("fx_top does not say"), "{told}");
+    let diagnostic = one(&upgrade, Code::W336);
+    assert!(
+        diagnostic.starts_with("fx_top does not say"),
+        "{diagnostic}"
+    );
     assert_eq!(changed(&upgrade, "fx_srv").processes, 1);
     assert_eq!(changed(&upgrade, "fx_worker").processes, 3);
     // Nobody is left behind who still waits for it.

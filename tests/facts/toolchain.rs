@@ -58,19 +58,19 @@ fn a_beam_of_a_newer_otp_is_reported_before_anything_is_sent() {
     );
     let upgrade = world.push("new");
     assert!(upgrade.is_refused());
-    let told = one(&upgrade, Code::E327);
+    let diagnostic = one(&upgrade, Code::E327);
     let expected = match oldest {
         Some(oldest) => format!("`fx_plain` needs OTP {oldest}, and the node runs OTP {otp}"),
         None => format!("`fx_plain` needs a newer OTP than {otp}"),
     };
-    assert!(told.starts_with(&expected), "{told}");
+    assert!(diagnostic.starts_with(&expected), "{diagnostic}");
     assert!(
-        told.contains(&format!(
+        diagnostic.contains(&format!(
             "uses the instruction {instruction}, compiled by compiler "
         )),
-        "{told}"
+        "{diagnostic}"
     );
-    assert!(!told.contains("fx_lib"), "{told}");
+    assert!(!diagnostic.contains("fx_lib"), "{diagnostic}");
     // What the plan leaves out is no obstacle.
     let plan = format!(
         "code push [{:?}]. exclude fx_plain because \"x\".",
@@ -113,9 +113,10 @@ fn a_release_made_with_newer_tools_is_reported() {
     let same = world.node.eval("erlang:system_info(version)");
     assert!(release(&same.to_text().expect("text")).is_empty());
     assert!(release("5.10").is_empty(), "an older one");
-    let told = release("99.1").join("\n");
+    let diagnostic = release("99.1").join("\n");
     assert!(
-        told.starts_with("the release 2 was made with ERTS 99.1, newer than what the node runs"),
-        "{told}"
+        diagnostic
+            .starts_with("the release 2 was made with ERTS 99.1, newer than what the node runs"),
+        "{diagnostic}"
     );
 }

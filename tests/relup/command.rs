@@ -507,7 +507,7 @@ fn children_of_supervisors_are_started_and_stopped() {
             rest = &rest[at + line.len()..];
         }
     }
-    // `fax` is stopped; of `lone` nobody knows.
+    // `fax` is stopped; of `lone` nothing is known.
     assert_eq!(said.matches("W422").count(), 1, "{said}");
     assert!(
         said.contains("`lone` is deleted, and nothing stops processes"),

@@ -14,7 +14,7 @@ use crate::support::Options;
 use crate::support::apps::witness;
 use crate::support::desk::Desk;
 
-/// A server that is registered as it is told and says what it was started with.
+/// A server that is registered by the name that it is given and says what it was started with.
 fn worker(name: &str) -> (String, String) {
     source(
         name,

@@ -1,7 +1,7 @@
-//! What a process is: told by the loop in which it is, whatever its initial call says.
+//! What a process is, by the loop in which it is, whatever its initial call says.
 //!
 //! Elixir's agents and tasks write the function that they were started with over their initial call, `enter_loop` leaves
-//! the call of somebody else behind, and special processes run the loop of another module than the one that started them.
+//! the call of another module, and special processes run the loop of another module than the one that started them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -109,7 +109,7 @@ fn agents_and_tasks_are_no_processes_of_the_module_whose_functions_they_began_wi
         "tasks are no processes of it: {run}"
     );
     assert_eq!(node.eval_text(servers), "[{2,1},{2,9},{2,3},{2,4}]");
-    assert_eq!(node.eval_text(agents), kept, "nobody asks an agent");
+    assert_eq!(node.eval_text(agents), kept, "no agent is asked");
     desk.on(&node, &["rollback", "--yes"]).run().exits(0);
     assert_eq!(node.eval_text(servers), "[{1,1},{1,9},{1,3},{1,4}]");
     assert_eq!(node.eval_text(agents), kept);
@@ -244,7 +244,7 @@ fn who_enters_the_loop_of_another_module_is_a_process_of_that_module() {
     }
 }
 
-/// One that is busy, and so shows no idle loop, is told as well.
+/// One that is busy, and so shows no idle loop, is recognised as well.
 #[test]
 fn a_busy_process_is_told_by_its_loop() {
     let folder = TempDir::new().expect("a folder");

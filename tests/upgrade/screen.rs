@@ -51,8 +51,8 @@ fn in_a_terminal() {
     terminal.keys("s");
     let screen = terminal.await_text("7 of 8 processes done");
     // What was typed is not shown, and the block stands below what was told.
-    let told = screen.find("7 of 8").expect("told");
-    assert!(screen[told..].contains("s=status"), "{screen}");
+    let diagnostic = screen.find("7 of 8").expect("told");
+    assert!(screen[diagnostic..].contains("s=status"), "{screen}");
     terminal.await_text("no progress for 5");
     assert!(terminal.end().ends_with(", 0)"), "{}", terminal.text());
     let screen = terminal.text();
@@ -100,9 +100,9 @@ fn a_suspension_that_waits() {
     );
     terminal.keys("s");
     let screen = terminal.await_text("0 of 8 processes done");
-    let told = screen.find("0 of 8").expect("told");
+    let diagnostic = screen.find("0 of 8").expect("told");
     let named = format!("{busy} ");
-    assert!(screen[told..].contains(&named), "{screen}");
+    assert!(screen[diagnostic..].contains(&named), "{screen}");
     assert!(terminal.end().ends_with(", 0)"), "{}", terminal.text());
     let progress: Vec<serde_json::Value> = desk
         .read("e.jsonl")

@@ -1,7 +1,7 @@
 //! Elixir's `map.field` when the map is an argument: a field of a map, or a call of `Module.field()`.
 //!
 //! Up to 1.14 the compiler leaves both ways in the code, with an error for a map that lacks the field. It looks like
-//! a call through a variable and nearly never is one; that nothing tells which module it calls means little for an
+//! a call through a variable and nearly never is one; that its module is not known means little for an
 //! upgrade. Later a function of Elixir's takes the second way, and there is no such call in the code.
 //!
 //! Takes the instructions of one function after the other, gives the calls that are such. Two forms, for a field `f`:
@@ -129,7 +129,7 @@ impl Fields {
     }
 }
 
-/// Where `false`, `nil` and `true` go, if these are what is told apart and all go the same way.
+/// Where `false`, `nil` and `true` go, if these are distinguished and all go the same way.
 fn constants(list: &[Operand], atoms: &Atoms<'_>) -> Option<u32> {
     let (pairs, rest) = list.as_chunks::<2>();
     let mut names = Vec::new();

@@ -1,4 +1,4 @@
-//! What a function answers, as far as its code tells: symbolic execution of generic BEAM code.
+//! What a function answers, as far as its code shows: symbolic execution of generic BEAM code.
 //!
 //! Takes beams and runs one function of them on values of which parts may be unknown, without a node and without
 //! effects: a call that is not in the given beams answers something unknown, and what decides about an unknown value

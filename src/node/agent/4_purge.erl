@@ -59,7 +59,7 @@ purging(M, Pids, Funs) ->
                       killed => [#{pid => P, initial_call => initial_call(P), at => whereabouts(P)}
                                  || P <- lists:sublist(Pids, named())]}}).
 
-%% #{M => [Pid]}: what executes old code once it has had its time to leave. Nobody is suspended meanwhile. There is always
+%% #{M => [Pid]}: what executes old code once it has had its time to leave. No process is suspended meanwhile. There is always
 %% a moment: a process that calls a fun again and again may be met in it, and is out of it at the next look.
 left(Old, Until) ->
     Users = maps:from_list([{M, Ps} || {M, _} <- Old, [_ | _] = Ps <- [all_users(M)]]),

@@ -42,7 +42,7 @@ attempt(Id, Run, Again, #{budget := Ms, attempts := N} = S) ->
             attempt(Id, fun() -> Again(maps:get(began, S1)) end, Again, S1#{attempts := N + 1})
     end.
 
-%% Everything runs again, except what has not answered: its request stays. Named: whom it was postponed for.
+%% Everything runs again, except what has not answered: its request stays. Named: the processes it was postponed for.
 postpone(Id, Slow, Named, #{attempts := N, busy := Busy} = S) ->
     {Began, Told} = {get(began), told_at(Id)},
     Us = paused(),

@@ -214,7 +214,7 @@ frame({M, F, A, Place}) ->
     end,
     io_lib:format("~tw:~tw/~w~ts", [M, F, if is_list(A) -> length(A); true -> A end, Line]).
 
-%% `take` tells at once which processes are slow.
+%% `take` reports at once which processes are slow.
 send(Op, From, P) when Op =:= suspend; Op =:= take -> P ! {system, From, suspend};
 send(resume, From, P) -> P ! {system, From, resume};
 send({change, M, Vsn, Extra, Save, Nobody}, From, P) ->

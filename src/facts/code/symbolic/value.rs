@@ -28,7 +28,7 @@ pub enum Value {
     Fun(Module, u32, Rc<[Value]>, Depth),
 }
 
-/// Whether there is such a part cannot be told.
+/// Whether there is such a part is not known.
 #[derive(Clone, Copy, Debug)]
 pub struct NotKnown;
 
@@ -152,7 +152,7 @@ impl Value {
         }
     }
 
-    /// The value under a key of a map; `Err` when that cannot be told, `Ok(None)` when there is none.
+    /// The value under a key of a map; `Err` when that is not known, `Ok(None)` when there is none.
     pub fn get(&self, key: &Term) -> Result<Option<Self>, NotKnown> {
         match self {
             Self::Known(term) => match &**term {
