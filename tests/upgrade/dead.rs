@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::bank::{Is, Plan, await_standing, is, look, nothing_left, replaced, who};
 use crate::killed::await_alone;
+use crate::support::apps::Deployed;
 use crate::support::desk::Desk;
 use crate::support::{TestNode, server};
 
@@ -135,9 +136,8 @@ fn all_of_them_were_killed() {
         .says(&["no run has left anything"]);
 }
 
-/// Half converted: where the former code is loaded again states are put back, where the new one is they are kept.
-#[test]
-fn saved_states_follow_the_code() {
+/// A bank that is new, with all saved states: everything of the run was killed before it settled.
+fn killed_while_it_verifies() -> (Deployed, Desk, String) {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
@@ -148,6 +148,14 @@ fn saved_states_follow_the_code() {
     node.await_true("erlang:module_loaded(bank_fee) andalso witness:standing() =:= 0");
     kill(node, true);
     running.wait().exits(0).says(&["W623", "done"]);
+    (bank, desk, pids)
+}
+
+/// Half converted: where the former code is loaded again states are put back, where the new one is they are kept.
+#[test]
+fn saved_states_follow_the_code() {
+    let (bank, desk, pids) = killed_while_it_verifies();
+    let node = &bank.node;
     desk.on(node, &["status"]).run().exits(21).says(&[
         "with the state before their conversion",
         "bank_account has its new code",
@@ -162,16 +170,8 @@ fn saved_states_follow_the_code() {
 /// The other half: states were converted, and the former code is what is loaded.
 #[test]
 fn saved_states_go_back_with_the_code() {
-    let bank = replaced();
+    let (bank, desk, pids) = killed_while_it_verifies();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
-    let plan = Plan::on_disk("fine")
-        .with("verify \"later\" -> ok = timer:sleep(1500).\n")
-        .on(&desk);
-    let running = desk.on(node, &["run", &plan, "--yes"]).start();
-    node.await_true("erlang:module_loaded(bank_fee) andalso witness:standing() =:= 0");
-    kill(node, true);
-    running.wait().exits(0).says(&["W623"]);
     node.eval(&format!(
         "[begin
               code:soft_purge(M),
