@@ -203,6 +203,9 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
     }
 }
 
+/// How many children of a supervisor are named in a preview, of those that are stopped, restarted and started.
+const CHILDREN: usize = 12;
+
 /// What becomes of a supervisor's children.
 fn children(out: &mut String, rules: &ModuleRules, style: Style) {
     let plan = &rules.children.value;
@@ -228,18 +231,32 @@ fn children(out: &mut String, rules: &ModuleRules, style: Style) {
     let Some(wanted) = rules.inferred_children() else {
         return;
     };
-    for id in wanted.stop.unwrap_or_default() {
+    let (stop, restart) = (
+        wanted.stop.unwrap_or_default(),
+        wanted.restart.unwrap_or_default(),
+    );
+    for id in stop.iter().take(CHILDREN) {
         line("stop", id, "its new init/1 no longer has it");
     }
-    for (id, was, is) in wanted.restart.unwrap_or_default() {
+    for (id, was, is) in restart.iter().take(CHILDREN) {
         line(
             "restart",
             id,
             &format!("a server of {is}, no longer of {was}"),
         );
     }
-    for id in wanted.start {
+    for id in wanted.start.iter().take(CHILDREN) {
         line("start", id, "only its new init/1 has it");
+    }
+    for (word, all) in [
+        ("stop", stop.len()),
+        ("restart", restart.len()),
+        ("start", wanted.start.len()),
+    ] {
+        if all > CHILDREN {
+            let more = count(all - CHILDREN, "more child", "more children");
+            let _ = writeln!(out, "       {word} {more}, {all} in all");
+        }
     }
     if wanted.starts && !rules.renewal.exact {
         let why = "its init/1 computes them, which the node does when it is renewed";
