@@ -202,6 +202,27 @@ fn what_the_node_computes() {
     assert_eq!(yard_has(&world), "[{gate,{hand,1}},{fax,{hand,1}}]");
 }
 
+/// Many of them are counted: a preview stays one that can be read.
+#[test]
+fn many_are_counted() {
+    let children: Vec<String> = (1..=40).map(|n| format!("child(pile_{n}, {n})")).collect();
+    let world = World::new(
+        &[yard(1, "[]"), worker("hand")],
+        &[yard(2, &format!("[{}]", children.join(", ")))],
+        "yard:start()",
+        "",
+    );
+    let shown = world.preview().exits(0);
+    assert!(!shown.stdout.contains("pile_13"), "{shown}");
+    shown.prints(&[
+        "start child pile_12 before",
+        "start 28 more children, 40 in all",
+    ]);
+    world.run().exits(0);
+    let number = "proplists:get_value(active, supervisor:count_children(yard))";
+    assert_eq!(world.node.eval_text(number), "40");
+}
+
 /// A supervisor that has the same children is only renewed, and one without processes has none to stop.
 #[test]
 fn nothing_to_do_is_nothing() {
