@@ -22,7 +22,14 @@ pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
     let records = Records::new(&context.settings().state_dir);
     let (runs, rollout) = wanted(&records, args.run.as_deref());
     if runs.is_empty() {
-        return context.usage("there is no such run", "`updo log` lists the recorded runs");
+        let title = match &args.run {
+            Some(run) => format!("there is no run {run}"),
+            None => "there is no run that could be rolled back".to_owned(),
+        };
+        return context.usage(
+            &title,
+            "`updo log` lists the recorded runs and how they ended",
+        );
     }
     let unclear = rollout.map_or_else(Vec::new, |rollout| unclear(&records, &rollout));
     let all: Result<Vec<Undo>> = runs

@@ -1,7 +1,7 @@
 //! Earlier runs, known by their records: rejoining one that still goes on, and what they say of a node. Undoing one that
 //! is over is another file's.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Connection, Engine, Upgrade, leftovers};
 use crate::diag::{Code, Diagnostic, Result};
@@ -12,6 +12,7 @@ use crate::facts::change::ChangeSet;
 use crate::facts::live::{self, NodeFacts};
 use crate::name::{Module, NodeName};
 use crate::node::agent::{self, Holder};
+use crate::node::evaluate;
 use crate::report::json;
 use crate::report::record::{Records, Summary};
 use crate::rules::Change;
@@ -25,6 +26,9 @@ const UNDER_WAY: Duration = Duration::from_secs(3);
 
 /// How often it is looked for.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// For how many seconds a node has been running.
+const UPTIME: &str = "erlang:convert_time_unit(erlang:monotonic_time() - erlang:system_info(start_time), native, second).";
 
 /// How many modules of a half done run are named one by one.
 const HALF_DONE: usize = 8;
@@ -83,7 +87,7 @@ impl Connection<'_> {
         let last = all.iter().rev().find(|run| {
             run.node == *self.session.node() && (run.state == "mixed" || run.state == run.goal)
         })?;
-        if last.state != "mixed" {
+        if last.state != "mixed" || self.has_restarted_since(last.began) {
             return None;
         }
         let title = format!("run {} has left this node half done", last.run);
@@ -121,6 +125,16 @@ impl Connection<'_> {
                     last.plan.display()
                 )),
         )
+    }
+
+    /// Whether the node has started after a moment, in seconds since 1970: all its processes were born with the code that
+    /// it has. Compared as durations, so that the clocks of the two machines may differ; `false` when it does not answer.
+    fn has_restarted_since(&self, moment: u64) -> bool {
+        let uptime = evaluate(&self.session, UPTIME, &[], UNDER_WAY);
+        let uptime = uptime.ok().and_then(|seconds| seconds.as_i64());
+        let ago = SystemTime::UNIX_EPOCH + Duration::from_secs(moment);
+        let ago = ago.elapsed().map_or(0, |ago| ago.as_secs());
+        uptime.is_some_and(|uptime| u64::try_from(uptime).is_ok_and(|uptime| uptime < ago))
     }
 
     /// Rejoins a recorded run, or tells how it ended. With `abort` it is called off, as long as nothing is switched.

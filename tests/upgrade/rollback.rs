@@ -11,7 +11,7 @@ fn a_run_is_undone_and_only_while_it_is_the_last() {
     desk.on(node, &["rollback", "--yes"])
         .run()
         .exits(2)
-        .says(&["there is no such run"]);
+        .says(&["there is no run that could be rolled back"]);
 
     let plan = Plan::on_disk("fine").on(&desk);
     let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(0);

@@ -2,9 +2,9 @@
 //! window, the whole node ends old or new, and what was done in between is not lost.
 
 use crate::bank::nothing_left;
-use crate::support::TestNode;
-use crate::support::apps::{Deployed, mill};
+use crate::support::apps::{Deployed, mill, witness};
 use crate::support::desk::Desk;
+use crate::support::{Options, TestNode};
 
 /// What a mill is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +167,30 @@ fn the_second_fails_and_so_does_the_way_back() {
     let doctor = desk.on(node, &["doctor", node.name()]).run().exits(0);
     let doctor = doctor.prints(&["nothing left half done"]);
     assert!(!doctor.stderr.contains("W619"), "{doctor}");
+}
+
+/// All its processes were born with the code that it has now.
+#[test]
+fn a_node_that_has_restarted_is_not_half_done() {
+    let deployed = replaced();
+    let desk = Desk::new();
+    let plan = plan(&desk, "minimal", "{fail, up}", "{fail, down}", "");
+    desk.on(&deployed.node, &["run", &plan, "--yes"])
+        .run()
+        .exits(21);
+    let status = desk.on(&deployed.node, &["status", &plan]).run().exits(0);
+    status.says(&["W619"]);
+    let name = deployed.node.name().to_owned();
+    // The node is younger than the run by more than the second in which both are counted.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    deployed.node.kill();
+    let options = Options {
+        name: Some(name),
+        ..Options::default()
+    };
+    let node = options.path(&deployed.ebin).path(witness()).start();
+    let status = desk.on(&node, &["status", &plan]).run();
+    assert!(!status.to_string().contains("W619"), "{status}");
 }
 
 const NEVER: &str = "verify \"never\" -> 3 = mill_rate:rate().\n";
