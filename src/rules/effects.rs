@@ -114,7 +114,17 @@ fn places(told: Diagnostic, found: &Verdict) -> Diagnostic {
 fn init_acts(module: &Module, found: &Verdict) -> Diagnostic {
     let title =
         format!("`init/1` of the supervisor `{module}` acts, and this upgrade runs it again");
-    places(Diagnostic::new(Code::W624, title), found)
+    let names = found
+        .acting()
+        .any(|place| matches!(place.what.as_str(), "ets:new/2" | "erlang:register/2"));
+    let warning = places(Diagnostic::new(Code::W624, title), found);
+    let warning = match names {
+        true => warning.note(
+            "a named table and a registered name are there already: making them again raises `badarg`, the conversion fails (E604), and the run is taken back",
+        ),
+        false => warning,
+    };
+    warning
         .note("OTP renews child specifications by running the new `init/1` in the supervisor")
         .note("an undo and a rollback put the specifications back without it, unless the supervisor was restarted since")
         .help(format!(

@@ -167,6 +167,30 @@ fn helper(name: &str, more: &str) -> (String, String) {
 const RUNS: &str = "spawn(fun() -> ets:new(runs, [named_table, public]), register(runs, self()), receive stop -> ok end end),
                     (fun Wait() -> case whereis(runs) of undefined -> timer:sleep(5), Wait(); _ -> ok end end)()";
 
+/// A table that the running `init/1` has made: said beforehand, and the line of the help mends it.
+#[test]
+fn a_named_table_of_init_is_known_beforehand() {
+    let keeper = |version: u32| {
+        source(
+            "keeper_sup",
+            &format!(
+                "-behaviour(supervisor).\n-export([start/0, init/1]).\n-vsn({version}).\n\
+                 start() -> {{ok, P}} = supervisor:start_link({{local, ?MODULE}}, ?MODULE, []), unlink(P).\n\
+                 init(_) -> ets:new(keeper, [named_table, public]), {{ok, {{#{{intensity => {version}}}, []}}}}."
+            ),
+        )
+    };
+    let world = |plan| World::new(&[keeper(1)], &[keeper(2)], "keeper_sup:start()", plan);
+    let failing = world("");
+    failing
+        .preview()
+        .exits(0)
+        .says(&["W624", "ets:new/2", "raises `badarg`"]);
+    failing.run().exits(20).says(&["E604", "is as before"]);
+    let soft = world("module keeper_sup #{change => soft} because \"it has its table\".");
+    soft.run().exits(0);
+}
+
 #[test]
 fn init_runs_once_for_an_upgrade_and_not_for_the_way_back() {
     let new = format!("{HELPER}, #{{id => extra, start => {{extra, start_link, []}}}}");
