@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::bank::nothing_left;
 use crate::corners::{compiled, node_with};
 use crate::support::TestNode;
-use crate::support::desk::Desk;
+use crate::support::desk::{Desk, Ran};
 
 fn source(name: &str, text: &str) -> (String, String) {
     (name.to_owned(), format!("-module({name}).\n{text}"))
@@ -61,6 +61,14 @@ impl Turned {
             desk,
             plan,
         }
+    }
+
+    /// Runs the plan with the restart of the hub, and more statements.
+    fn run_restarting(&self, more: &str) -> Ran {
+        let line = "module turn_hub #{restart => true} because \"a supervisor now\".\n";
+        let plan = format!("{}{line}{more}", self.plan);
+        self.desk.write("p.updo", &plan);
+        self.desk.on(&self.node, &["run", "p.updo", "--yes"]).run()
     }
 
     /// Adds the line of the help between backquotes to the plan.
@@ -143,14 +151,9 @@ fn a_changed_behaviour_is_refused_and_the_line_that_is_shown_restarts_the_child(
 #[test]
 fn a_restart_is_undone_with_the_run() {
     let turned = Turned::new(SERVER, SUPERVISOR);
-    let (node, desk) = (&turned.node, &turned.desk);
-    let plan = format!(
-        "{}module turn_hub #{{restart => true}} because \"a supervisor now\".\n\
-         verify \"never\" -> false = true.\n",
-        turned.plan
-    );
-    desk.write("p.updo", &plan);
-    desk.on(node, &["run", "p.updo", "--yes"]).run().exits(20);
+    let node = &turned.node;
+    let never = "verify \"never\" -> false = true.\n";
+    turned.run_restarting(never).exits(20);
     assert_eq!(node.eval_text("turn_hub:v()"), "{server,1}");
     nothing_left(node);
 }
@@ -164,13 +167,8 @@ fn what_no_supervisor_can_restart_is_refused() {
     alone
         .exits(1)
         .says(&["E338", "2 processes run it", "exclude turn_hub"]);
-    let plan = format!(
-        "{}module turn_hub #{{restart => true}} because \"x\".\n",
-        turned.plan
-    );
-    desk.write("p.updo", &plan);
-    desk.on(node, &["run", "p.updo", "--yes"])
-        .run()
+    turned
+        .run_restarting("")
         .exits(1)
         .says(&["E340", "1 process of `turn_hub` is not restarted"]);
     assert_eq!(node.eval_text("turn_hub:v()"), "{server,1}");
@@ -192,14 +190,9 @@ fn a_module_that_loses_its_behaviour_is_refused() {
 #[test]
 fn a_restart_without_a_change_of_behaviour_is_reported() {
     let turned = Turned::new(SERVER, &SERVER.replace("{server, S}", "{server, S + 1}"));
-    let (node, desk) = (&turned.node, &turned.desk);
-    let plan = format!(
-        "{}module turn_hub #{{restart => true}} because \"x\".\n",
-        turned.plan
-    );
-    desk.write("p.updo", &plan);
-    desk.on(node, &["run", "p.updo", "--yes"])
-        .run()
+    let node = &turned.node;
+    turned
+        .run_restarting("")
         .exits(0)
         .says(&["W341", "keeps its behaviour"]);
     assert_eq!(node.eval_text("turn_hub:v()"), "{server,2}");
