@@ -5,7 +5,7 @@
 -import(agent_tests, [load/1, module/2, job/2, job/3, window/2, server/2, server/3, start/2, ask/1, clean/0, boot_fast/1,
                       is_now/1, flush/0, wait/2, wait/3, suspended/0, interpreted/1]).
 
-tests() -> [all_killed, all_killed_failing, all_killed_settings, all_killed_later, watchdog_replaced, all_killed_interpreted, all_killed_early].
+tests() -> [all_killed, all_killed_failing, all_killed_settings, all_killed_later, watchdog_replaced, all_killed_interpreted, all_killed_early, all_killed_first].
 
 rounds() -> list_to_integer(os:getenv("UPDO_KILLS", "12")).
 
@@ -175,3 +175,23 @@ at_breakpoint(M, N) when N > 0 ->
         _ -> ok
     end;
 at_breakpoint(_, _) -> ok.
+
+%% Before anything is begun: the name of the lock is free again by itself, nobody has to fetch a result.
+all_killed_first() ->
+    {{M, _} = V1, V2} = {server(t_wo, 1), server(t_wo, 2)},
+    load(V1),
+    Ps = [start(M, I) || I <- lists:seq(1, 300)],
+    Times = [killed_first(job([module(V2, V1)], window([M], []))) || _ <- lists:seq(1, 5)],
+    true = lists:member(nothing, Times),
+    [exit(P, kill) || P <- Ps].
+
+killed_first(Job) ->
+    {ok, _} = boot_fast(Job),
+    kill_all(),
+    case finished([]) of
+        {old, #{resumed := 0}, _, _} ->
+            wait(fun() -> whereis(updo_run) =:= undefined andalso watchdogs() =:= [] end, free, 100),
+            over(),
+            nothing;
+        _ -> over(), begun
+    end.

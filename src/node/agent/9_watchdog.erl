@@ -175,7 +175,10 @@ watchdog_text() ->
     "    Locked = (catch erlang:register(updo_run, erlang:self())) =:= true, "
     "    [Tell(W) || W <- Ws], "
     "    Purge(50), "
-    "    Locked andalso Kept(Tell, erlang:monotonic_time(millisecond) + Keep), "
+    %% Killed before anything was begun: there is no result that somebody could come for.
+    "    Begun = Ended =/= undefined orelse {Env, Paths} =/= {[], []} orelse lists:member(switched, maps:values(Is)) "
+    "        orelse lists:any(fun({_, Ps}) -> Ps =/= [] end, Now ++ Past), "
+    "    Locked andalso Begun andalso Kept(Tell, erlang:monotonic_time(millisecond) + Keep), "
     "    Purge(50) "
     "end, "
     "Watch = fun Watch(#{live := Live, now := Now, past := Past} = S) -> "

@@ -71,7 +71,14 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
     let beam = kept
         .as_ref()
         .and_then(|(place, otp)| ready::load(place, otp, run));
-    let mut answer = bring(session, run, job, beam.as_deref())?;
+    let mut answer = match bring(session, run, job, beam.as_deref()) {
+        Ok(answer) => answer,
+        // Whoever kills the process that started the agent does not end the agent.
+        Err(error) => match present(session) {
+            Ok(Some(holder)) if holder.run == run && !holder.kept => return Ok(holder.agent),
+            _ => return Err(error),
+        },
+    };
     if beam.is_some() && not_taken(&answer) {
         answer = bring(session, run, job, None)?;
     }
@@ -290,7 +297,11 @@ fn refused(error: &CallError) -> Box<Diagnostic> {
         _ => Code::E612,
     };
     let cause = error.diagnostic(title);
-    let mut told = Diagnostic::new(code, title).note(cause.title);
-    told.notes.extend(cause.notes);
-    Box::new(told)
+    let why = cause
+        .title
+        .strip_prefix(&format!("{title}: "))
+        .unwrap_or(&cause.title);
+    let mut diagnostic = Diagnostic::new(code, title).note(why);
+    diagnostic.notes.extend(cause.notes);
+    Box::new(diagnostic)
 }
