@@ -7,6 +7,8 @@
 mod checked;
 #[path = "relup/command.rs"]
 mod command;
+#[path = "support/compiler.rs"]
+mod compiler;
 #[path = "relup/oracle.rs"]
 mod oracle;
 #[path = "relup/random.rs"]

@@ -68,16 +68,28 @@ impl CallError {
         matches!(self, Self::Raised { class, reason, .. } if class == "error" && reason.is_atom("undef"))
     }
 
-    /// As a diagnostic: E702 (no such function), E703 (exception) or E508. `what` is what was called,
-    /// as it should be shown.
+    /// Whether the node has no room for the process that would have made the call (`erpc` spawns one on the node).
+    pub fn is_full(&self) -> bool {
+        let Self::Raised { reason, .. } = self else {
+            return false;
+        };
+        matches!(reason.as_tuple(), Some([erpc, limit]) if erpc.is_atom("erpc") && limit.is_atom("system_limit"))
+    }
+
+    /// As a diagnostic: E702 (no such function), E703 (exception) or E508 (it was not made, or its answer did not
+    /// come). `what` is what was called, as it should be shown.
     pub fn diagnostic(&self, what: &str) -> Box<Diagnostic> {
         let code = match self {
             Self::Raised { .. } if self.is_undef() => Code::E702,
+            Self::Raised { .. } if self.is_full() => Code::E508,
             Self::Raised { .. } | Self::TooLarge => Code::E703,
             Self::Timeout | Self::Lost(_) | Self::Undecodable(_) => Code::E508,
         };
         let text = Diagnostic::new(code, format!("{what}: {self}"));
         Box::new(match self {
+            _ if self.is_full() => text
+                .note("the node's table of processes is full")
+                .help("try again later; `erl +P` sets how many processes a node may have"),
             Self::Raised {
                 stack: Term::List(frames),
                 ..

@@ -99,7 +99,7 @@ fn a_far_node_gives_the_same_change_set() {
     assert_eq!(look(true), near);
 }
 
-/// `who.forms` is what the node's own parser makes of `who.erlexpr`. `UPDO_BLESS=1` writes it.
+/// `who.etf` is what the node's own parser makes of `who.erlexpr`. `UPDO_BLESS=1` writes it.
 #[test]
 fn forms_are_what_the_node_would_parse() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/facts");
@@ -125,20 +125,14 @@ fn forms_are_what_the_node_would_parse() {
         {ok, Ts, _} = erl_scan:string(Source),
         {ok, Es} = erl_parse:parse_exprs(Ts),
         Forms = [Make(erl_parse:map_anno(fun(_) -> 0 end, E)) || E <- Es],
-        Lines = fun(L) -> ["[", lists:join(",\n", [io_lib:format("~tw", [X]) || X <- L]), "]"] end,
-        {text, lists:flatten(["{", Lines(Forms), ",\n", Lines(get(constants)), "}.\n"])}"#;
+        {Forms, get(constants)}"#;
     let source = format!("Source = {},", updo::term::Term::string(&source));
-    let parsed = node.eval_text(&format!("{source} {MAKE}"));
-    let term = updo::syntax::parse_term(&parsed).expect("a term");
-    let text = term.as_tuple().and_then(|pair| pair[1].to_text());
-    let text = format!(
-        "% Made of who.erlexpr: UPDO_BLESS=1 cargo test --test facts forms\n{}",
-        text.expect("a text")
-    );
-    let file = folder.join("who.forms");
+    let made = node.eval(&format!("{source} {MAKE}"));
+    let file = folder.join("who.etf");
     if std::env::var_os("UPDO_BLESS").is_some() {
-        std::fs::write(&file, &text).expect("can be written");
+        std::fs::write(&file, updo::term::etf::encode(&made)).expect("can be written");
     }
-    let kept = std::fs::read_to_string(&file).expect("is there");
-    assert_eq!(kept, text, "who.erlexpr and who.forms differ");
+    let kept = std::fs::read(&file).expect("is there");
+    let kept = updo::term::etf::decode(&kept).expect("a term");
+    assert!(kept == made, "who.erlexpr and who.etf differ: UPDO_BLESS=1");
 }

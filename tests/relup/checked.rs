@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+
 
 use updo::diag::SourceMap;
 use updo::plan::Windows;
@@ -14,6 +14,7 @@ use updo::script::translate::{Application, Mode, Tie, translate, translate_with}
 use updo::script::{high, lower};
 use updo::term::Term;
 
+use crate::compiler::compile;
 use crate::oracle::Oracle;
 use crate::random::{Random, setting};
 use crate::scenarios::app;
@@ -65,9 +66,7 @@ fn build(random: &mut Random, root: &Path) -> usize {
     for version in [1, 2] {
         let ebin = root.join(format!("a-{version}/ebin"));
         fs::create_dir_all(&ebin).expect("a folder");
-        let mut command = Command::new("erlc");
-        command.arg("-o").arg(&ebin);
-        let mut modules = Vec::new();
+        let (mut modules, mut files) = (Vec::new(), Vec::new());
         for i in 0..count {
             // One in eight is new, one in eight is deleted.
             if gone[i] == version {
@@ -88,15 +87,10 @@ fn build(random: &mut Random, root: &Path) -> usize {
             }
             let file = root.join(format!("{name}.erl"));
             fs::write(&file, source(&name, kinds[i], own, &calls)).expect("a file");
-            command.arg(file);
+            files.push(file);
             modules.push(name);
         }
-        let out = command.output().expect("erlc starts");
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stdout)
-        );
+        compile(&ebin, &[], &files);
         let app = format!(
             "{{application,a,[{{description,\"\"}},{{vsn,\"{version}\"}},{{modules,[{}]}},\
              {{registered,[]}},{{applications,[]}}]}}.\n",

@@ -1,11 +1,13 @@
 //! `updo relup` and `updo appup` as commands, on release folders: SCENARIOS A36 to A39, and what they print.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 use updo::term::Term;
+
+use crate::compiler::compile;
 
 /// A folder with releases `old` and `new`, of kernel, stdlib and sasl stubs and what a test adds.
 struct Site(TempDir);
@@ -341,21 +343,14 @@ fn compiled_from(sources: &[(&str, &str); 2], source: &dyn Fn(&str, &str) -> Str
         let vsn = if *version == "old" { "1" } else { "2" };
         let list = modules.replace(' ', ",");
         site.app("a", vsn, &format!("[{list}]"), "[kernel]");
-        let mut command = Command::new("erlc");
-        command
-            .arg("-o")
-            .arg(site.root().join(format!("lib/{folder}/ebin")));
-        for module in modules.split(' ') {
+        let file = |module: &str| {
             let file = format!("src-{version}/{module}.erl");
             site.write(&file, &source(module, version));
-            command.arg(site.root().join(file));
-        }
-        let out = command.output().expect("erlc starts");
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stdout)
-        );
+            site.root().join(file)
+        };
+        let files: Vec<PathBuf> = modules.split(' ').map(file).collect();
+        let ebin = site.root().join(format!("lib/{folder}/ebin"));
+        compile(&ebin, &[], &files);
     }
     site.release("old", "13", "{a,\"1\"}")
         .release("new", "13", "{a,\"2\"}");

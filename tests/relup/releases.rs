@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
@@ -14,6 +13,7 @@ use updo::release::relup::{Relup, Request, make, make_with};
 use updo::script::translate::{Mode, Tie};
 use updo::term::{Term, pretty};
 
+use crate::compiler::compile;
 use crate::oracle::Oracle;
 use crate::random::{Random, setting};
 use crate::scripts::places;
@@ -117,7 +117,7 @@ fn write_app(random: &mut Random, root: &Path, app: &App, odd: bool) {
     }
 }
 
-/// The beam of a module in a version; all of them are compiled once, by one `erlc` for each version.
+/// The beam of a module in a version; all of them are compiled once.
 fn beam(module: &str, vsn: &str) -> &'static [u8] {
     type Beams = BTreeMap<(String, String), Vec<u8>>;
     static BEAMS: OnceLock<Beams> = OnceLock::new();
@@ -127,17 +127,16 @@ fn beam(module: &str, vsn: &str) -> &'static [u8] {
         for vsn in ["1.1", "1.2", "2.0"] {
             let folder = root.path().join(vsn);
             fs::create_dir(&folder).expect("a folder");
-            let mut erlc = Command::new("erlc");
-            erlc.arg("-o").arg(&folder);
             let names = (0..5).flat_map(|app| (0..4).map(move |m| format!("app{app}_m{m}")));
             let names: Vec<String> = names.collect();
-            for name in &names {
+            let source = |name: &String| {
                 let file = folder.join(format!("{name}.erl"));
                 let text = format!("-module({name}).\n-export([v/0]).\nv() -> \"{vsn}\".\n");
                 fs::write(&file, text).expect("a file");
-                erlc.arg(file);
-            }
-            assert!(erlc.status().expect("erlc starts").success());
+                file
+            };
+            let files: Vec<PathBuf> = names.iter().map(source).collect();
+            compile(&folder, &[], &files);
             for name in names {
                 let bytes = fs::read(folder.join(format!("{name}.beam"))).expect("a beam");
                 beams.insert((name, vsn.to_owned()), bytes);

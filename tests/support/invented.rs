@@ -4,9 +4,10 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
+
+use super::compiler::compile;
 
 /// A generator of numbers (Knuth's constants).
 pub struct Dice(u64);
@@ -175,15 +176,8 @@ impl Invented {
             fs::create_dir_all(&ebin).expect("a folder");
             specification(&source, &ebin);
             let entries = fs::read_dir(&source).expect("it is there");
-            let sources = entries.map(|entry| entry.expect("an entry").path());
-            let output = Command::new("erlc")
-                .args(["+debug_info", "+nowarn_unused_function", "-o"])
-                .arg(&ebin)
-                .args(sources)
-                .output()
-                .expect("erlc starts");
-            let text = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success(), "seed {seed}: {text}");
+            let sources: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+            compile(&ebin, &["debug_info"], &sources);
         }
         let changed: Vec<String> = (0..libraries)
             .filter(|at| lib_changed[*at])

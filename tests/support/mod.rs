@@ -9,6 +9,7 @@
 
 pub mod apps;
 pub mod certs;
+pub mod compiler;
 pub mod desk;
 pub mod events;
 pub mod invented;

@@ -2,11 +2,11 @@
 //! folders in other scripts, what is done again.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::support::apps::{Deployed, post, witness};
+use crate::support::compiler::compile;
 use crate::support::desk::Desk;
 use crate::support::{Options, TestNode};
 
@@ -14,16 +14,13 @@ use crate::support::{Options, TestNode};
 pub fn compiled(folder: &Path, sources: &[(String, String)]) -> PathBuf {
     let ebin = folder.join("ebin");
     std::fs::create_dir_all(&ebin).expect("a folder");
-    let mut erlc = Command::new("erlc");
-    erlc.env("LC_ALL", "C.UTF-8").arg("-o").arg(&ebin);
-    for (name, text) in sources {
+    let file = |(name, text): &(String, String)| {
         let file = folder.join(format!("{name}.erl"));
         std::fs::write(&file, text).expect("a source");
-        erlc.arg(file);
-    }
-    let output = erlc.output().expect("erlc starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
+        file
+    };
+    let files: Vec<PathBuf> = sources.iter().map(file).collect();
+    compile(&ebin, &[], &files);
     ebin
 }
 
