@@ -373,6 +373,9 @@ impl Watch<'_, '_> {
             if let Some(unasked) = info.and_then(|i| i.get("unasked")?.as_list()) {
                 diagnostic = unkept(diagnostic, unasked);
             }
+            if let Some(why) = info.and_then(|i| i.get("undo_failed")?.to_text()) {
+                diagnostic = diagnostic.note(format!("what stopped it: {why}"));
+            }
             for line in info
                 .and_then(|i| i.get("by_hand"))
                 .and_then(Term::as_list)

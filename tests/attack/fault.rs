@@ -214,7 +214,8 @@ impl Fault {
                 node("{load, harbour_crane}")
             }
             "foreign load of a library" => {
-                (may_break, allow) = (true, &["loaded"]);
+                // It purges, and with that ends the funs of the code before.
+                (may_break, allow) = (true, &["loaded", "dead"]);
                 node("{load, harbour_tide}")
             }
             "tracer before" => {

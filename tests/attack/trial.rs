@@ -168,7 +168,8 @@ impl Trial {
             end = self.rejoin(&desk, node, lock, &mut story, &mut problems);
         }
         // What dead agents have left is put right by one command, which is what the screen says.
-        if self.fault.no_agent && matches!(end, Said::Broken(_)) {
+        let advised = ran.stderr.contains(&format!("updo mend {}", node.name()));
+        if self.fault.no_agent && (advised || matches!(end, Said::Broken(_))) {
             let mend = patient(desk.on(node, &["mend", node.name(), "--yes"]).start());
             story.push_str(&format!("{mend}\n"));
             // States of the other version are said, and stay: converting them is for a person.

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-
 use updo::diag::SourceMap;
 use updo::plan::Windows;
 use updo::release::infer::{Appup, Deps, appup};

@@ -176,7 +176,9 @@ impl Invented {
             fs::create_dir_all(&ebin).expect("a folder");
             specification(&source, &ebin);
             let entries = fs::read_dir(&source).expect("it is there");
-            let sources: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+            let sources: Vec<PathBuf> = entries
+                .map(|entry| entry.expect("an entry").path())
+                .collect();
             compile(&ebin, &["debug_info"], &sources);
         }
         let changed: Vec<String> = (0..libraries)

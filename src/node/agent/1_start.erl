@@ -126,5 +126,14 @@ log_entry(window_closed, #{wdone := W, done := D, windows := N, switching := S, 
 stood(#{stood := Us, t0 := T0, t1 := T1}) when is_integer(T0), is_integer(T1), T1 >= T0 -> Us + T1 - T0;
 stood(#{stood := Us}) -> Us.
 
+%% A process is started when the node's table of processes has room for it: whoever fails for that leaves others suspended.
+spawned(What, Options) -> spawned(What, Options, 500).
+
+spawned(What, Options, Tries) ->
+    try
+        case What of {M, F, Args} -> spawn_opt(M, F, Args, Options); Fun -> spawn_opt(Fun, Options) end
+    catch error:system_limit when Tries > 0 -> receive after 20 -> spawned(What, Options, Tries - 1) end
+    end.
+
 now_ms() -> erlang:monotonic_time(millisecond).
 now_us() -> erlang:monotonic_time(microsecond).

@@ -45,7 +45,7 @@ set_deadline(#{log := #{until := Until}} = G) ->
 
 start_executor(Mode, #{job := Job, log := Log, watchers := Ws} = G) ->
     Me = self(),
-    {Exec, Mon} = spawn_monitor(fun() -> executor(Me, Job, Log, maps:values(Ws), Mode) end),
+    {Exec, Mon} = spawned(fun() -> executor(Me, Job, Log, maps:values(Ws), Mode) end, [monitor]),
     G#{exec => Exec, exec_mon => Mon, workers := []}.
 
 guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, log := Log} = G) ->
@@ -224,4 +224,4 @@ cleaner(Job, Pids) ->
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(),
                      [{'Name', Name}, {'Pids', Pids}]),
-    spawn(erl_eval, exprs, [Exprs, Bs]).
+    spawned({erl_eval, exprs, [Exprs, Bs]}, []).

@@ -14,7 +14,7 @@ executor(G, Job, Log, Watchers, Mode) ->
     put(nobody, nobody()),
     put(pass, make_ref()),
     Me = self(),
-    Workers = [spawn_opt(fun() -> worker(Me, #{}) end, [link]) || _ <- lists:seq(1, maps:get(nworkers, Log))],
+    Workers = [spawned(fun() -> worker(Me, #{}) end, [link]) || _ <- lists:seq(1, maps:get(nworkers, Log))],
     put(workers, Workers),
     G ! {updo_workers, self(), Workers},
     tell_survivors({executor, self()}),
@@ -26,7 +26,7 @@ executor(G, Job, Log, Watchers, Mode) ->
 
 %% A pid that is certainly dead: answers sent to it are not even copied.
 nobody() ->
-    {P, Mon} = spawn_monitor(fun() -> ok end),
+    {P, Mon} = spawned(fun() -> ok end, [monitor]),
     receive {'DOWN', Mon, process, P, _} -> P end.
 
 first_run(Job) ->
@@ -96,7 +96,7 @@ last_watch(GMon) ->
 new_guardian() ->
     {Exec, Ref, Job, Log, Workers, Ws, Phase} =
         {self(), make_ref(), get(job), get(log), get(workers), get(watchers), get(phase)},
-    {G, Mon} = spawn_monitor(fun() -> guardian_again(Exec, Ref, Job, Log, Workers, Ws, Phase) end),
+    {G, Mon} = spawned(fun() -> guardian_again(Exec, Ref, Job, Log, Workers, Ws, Phase) end, [monitor]),
     put(guardian, G),
     put(gmon, Mon),
     receive

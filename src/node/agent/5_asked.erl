@@ -7,7 +7,7 @@
 %% Each in a process of its own. {[{Pid, Answer}], [Pid without an answer in time]}; the dead are in neither.
 ask_all([], _) -> {[], []};
 ask_all(Questions, Patience) ->
-    Asked = [{P, spawn_monitor(fun() -> exit({answer, Ask(P)}) end)} || {P, Ask} <- Questions],
+    Asked = [{P, spawned(fun() -> exit({answer, Ask(P)}) end, [monitor])} || {P, Ask} <- Questions],
     Tag = make_ref(),
     Timer = case Patience of infinity -> none; _ -> erlang:send_after(Patience, self(), Tag) end,
     Got = [{P, answer_of(Pid, Mon, Tag)} || {P, {Pid, Mon}} <- Asked],

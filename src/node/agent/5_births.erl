@@ -16,7 +16,7 @@ births_on(Ms) ->
     case get(births) of
         {_, _, Watched} = Births -> births_patterns(Births, Ms -- Watched), put(births, setelement(3, Births, lists:usort(Ms ++ Watched)));
         _ ->
-            T = spawn_opt(fun() -> births_tracer(#{}) end, [link]),
+            T = spawned(fun() -> births_tracer(#{}) end, [link]),
             case births_session(T) of
                 none -> unlink(T), exit(T, kill), put(births, none);
                 Session ->

@@ -204,7 +204,7 @@ foreign(Id, Script, Libs) ->
     Me = self(),
     Stood = standing(),
     Counts = concerned(Script),
-    {Pid, Mon} = spawn_monitor(fun() -> foreign_init(Me, Script, Libs) end),
+    {Pid, Mon} = spawned(fun() -> foreign_init(Me, Script, Libs) end, [monitor]),
     log({set, foreign, {Pid, Id, Stood}}),
     check_guardian(),
     %% At most so long somebody stood still.

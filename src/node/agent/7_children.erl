@@ -11,7 +11,7 @@ children(Ops) ->
     Me = self(),
     Tag = make_ref(),
     Todo = [{Op, concerned_by(Op)} || Op <- Ops],
-    {_, Mon} = spawn_opt(fun() -> lists:foreach(fun({Op, Pids}) -> Me ! {Tag, Op, tend_all(Op, Pids)} end, Todo) end, [link, monitor]),
+    {_, Mon} = spawned(fun() -> lists:foreach(fun({Op, Pids}) -> Me ! {Tag, Op, tend_all(Op, Pids)} end, Todo) end, [link, monitor]),
     Until = case log_get(resuming) andalso found_modules() -- log_get(resumed) of
         [_ | _] -> now_ms() + child_pause();
         _ -> infinity
@@ -145,7 +145,7 @@ untended({What, Sup, Id}, Whys) -> [#{what => What, supervisor => Sup, child => 
 
 %% In a process of its own: a child that hangs in its init must not take the executor along.
 child(What, Sup, Id) ->
-    {Pid, Mon} = spawn_monitor(fun() -> exit({done, child_done(What, Sup, Id)}) end),
+    {Pid, Mon} = spawned(fun() -> exit({done, child_done(What, Sup, Id)}) end, [monitor]),
     receive
         {'DOWN', Mon, process, _, {done, Answer}} -> Answer;
         {'DOWN', Mon, process, _, Why} -> {error, no_args(Why)}

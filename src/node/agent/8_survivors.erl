@@ -75,7 +75,7 @@ survivors_pid() ->
         none ->
             Exec = self(),
             Empty = #{waiting => #{}, watched => #{}, seen => #{}, ended => 0, crashed => 0, died => []},
-            P = spawn(fun() -> survivors(Exec, monitor(process, Exec), Empty) end),
+            P = spawned(fun() -> survivors(Exec, monitor(process, Exec), Empty) end, []),
             log({set, survivors, P}),
             P
     end.

@@ -80,7 +80,7 @@ watchdog_spawn(Job) ->
                       {'Agent', maps:get(agent, Job, undefined)},
                       {'Restore', watchdog_state(true, Handlers)}, {'Erase', watchdog_state(false, Handlers)},
                       {'Watchers', [W || W <- [maps:get(watcher, Job, none)], is_pid(W)]}]),
-    spawn(erl_eval, exprs, [Exprs, Bs]).
+    spawned({erl_eval, exprs, [Exprs, Bs]}, []).
 
 %% Runs inside a process: a question for the callback mode that was broken off is taken back; then the saved state
 %% is put back (Back), or forgotten.
@@ -104,7 +104,7 @@ watchdog_text() ->
     "end, "
     "Suspended = fun(Ps) -> [P || P <- Ps, {_, {sys, _, _}} <- [erlang:process_info(P, current_function)]] end, "
     %% Answers go to a process that is dead: this one's own past.
-    "Nobody = erlang:spawn(erlang, self, []), "
+    "Nobody = try erlang:spawn(erlang, self, []) catch error:system_limit -> erlang:self() end, "
     "Send = fun(P, Request) -> P ! {system, {Nobody, erlang:make_ref()}, Request} end, "
     %% A process that has not come out of its last call obeys later: a suspend and this are in its queue in order.
     "Resume = fun Resume(Ps, N) -> "
