@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use support::{Options, TestNode};
 use updo::diag::Span;
 use updo::facts::compare::{NewCode, OldCode, compare_on};
-use updo::facts::disk::Disk;
-use updo::facts::live;
-use updo::facts::procs::{Question, who};
-use updo::facts::seen::Seen;
+use updo::facts::file_cache::Seen;
+use updo::facts::node_facts;
+use updo::facts::node_files::Disk;
+use updo::facts::processes::{Question, who};
 use updo::facts::store::Store;
 use updo::name::{Module, NodeName};
 use updo::node::Session;
@@ -118,7 +118,7 @@ fn less(cost: Cost, base: Cost) -> Cost {
 }
 
 fn look(session: &Session, seen: &mut Seen, far: bool, state: &Path) {
-    let facts = live::gather(session).expect("facts");
+    let facts = node_facts::gather(session).expect("facts");
     let store = Store::new(state);
     let old = OldCode {
         patterns: &[],
@@ -137,7 +137,7 @@ fn look(session: &Session, seen: &mut Seen, far: bool, state: &Path) {
 
 /// `code push` of the whole folder, the node's own disk out of reach.
 fn push(session: &Session, ebin: &Path, state: &Path) {
-    let facts = live::gather(session).expect("facts");
+    let facts = node_facts::gather(session).expect("facts");
     let store = Store::new(state);
     let old = OldCode {
         patterns: &[],
@@ -158,7 +158,7 @@ type Part<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
 /// The parts of it, each by itself.
 fn parts(session: &Session) -> Vec<Part<'_>> {
-    let facts = live::gather(session).expect("facts");
+    let facts = node_facts::gather(session).expect("facts");
     let changed: Vec<Module> = (0..CHANGED).map(|n| Module::new(module(n))).collect();
     let question = Question {
         modules: changed.iter().cloned().collect(),
@@ -169,16 +169,18 @@ fn parts(session: &Session) -> Vec<Part<'_>> {
     vec![
         (
             "  what is loaded, applications",
-            Box::new(move || drop(live::gather(session).expect("facts"))),
+            Box::new(move || drop(node_facts::gather(session).expect("facts"))),
         ),
         (
             "  sticky folders",
-            Box::new(move || drop(live::sticky(session, &for_sticky, &names).expect("facts"))),
+            Box::new(move || {
+                drop(node_facts::sticky(session, &for_sticky, &names).expect("facts"))
+            }),
         ),
         (
             "  running versions of the changed",
             Box::new(move || {
-                drop(live::loaded_versions(session, &for_versions, &changed).expect("facts"));
+                drop(node_facts::loaded_versions(session, &for_versions, &changed).expect("facts"));
             }),
         ),
         (

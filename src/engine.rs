@@ -17,17 +17,17 @@
 //! }
 //! ```
 
-mod decide;
-pub mod earlier;
+mod discovery;
 pub mod leftovers;
-mod reach;
+pub mod past_runs;
+mod prepare;
 pub mod rollout;
-pub mod saved;
+pub mod saved_script;
 mod settings;
 pub mod undo;
 
-pub use decide::{Upgrade, decide};
-pub use reach::{release_node, tls};
+pub use discovery::{release_node, tls};
+pub use prepare::{Upgrade, decide};
 pub use settings::Settings;
 
 use std::io::ErrorKind;
@@ -40,25 +40,25 @@ use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
 use crate::exec::{self, Event, Outcome, Upgrade as Job};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldCode};
-use crate::facts::live::{self};
-use crate::facts::moves::Libraries;
-use crate::facts::seen::Seen;
+use crate::facts::file_cache::Seen;
+use crate::facts::library_versions::Libraries;
+use crate::facts::node_facts::{self};
+use crate::facts::persist_diff::unwritten;
 use crate::facts::store::Store;
-use crate::facts::written::unwritten;
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
 use crate::plan::load::{Unsaved, load_over};
 use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
-use crate::report::head;
+use crate::report::header;
 use crate::report::json;
 use crate::report::preview::Shown;
 use crate::report::record::{Record, Records, Summary};
+use crate::rules::node_view::View;
 use crate::rules::removal;
-use crate::rules::view::View;
 use crate::script::insert;
 
 /// How often a locked node is asked again.
-const AGAIN: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How many overrides without a reason are shown when there has to be one.
 const SHOWN_WITHOUT_REASON: usize = 5;
@@ -196,7 +196,7 @@ impl Engine {
     /// # Errors
     /// E501 to E509.
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
-        crate::disk::check_owned(&self.settings.state_dir)?;
+        crate::atomic_file::check_owned(&self.settings.state_dir)?;
         let target = self.target_of(node);
         let from_plan = target.and_then(|target| target.cookie.clone());
         let cookie = cookie(&self.settings, from_plan.as_ref())?;
@@ -210,7 +210,7 @@ impl Engine {
             .settings
             .epmd_port
             .or_else(|| target.and_then(|t| t.epmd_port));
-        connect.tls = reach::tls(&self.settings, target.and_then(|t| t.tls.as_ref()))?;
+        connect.tls = discovery::tls(&self.settings, target.and_then(|t| t.tls.as_ref()))?;
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;
         }
@@ -298,7 +298,7 @@ impl Connection<'_> {
     /// When the facts cannot be had: E2xx for beams, E5xx for the connection.
     pub fn prepare(&self) -> Result<Upgrade> {
         let plan = &self.engine.plan;
-        let facts = live::gather(&self.session)?;
+        let facts = node_facts::gather(&self.session)?;
         let old: Vec<_> = plan
             .old_from
             .iter()
@@ -341,7 +341,7 @@ impl Connection<'_> {
         }
         let left = self.half_done(&upgrade.facts);
         upgrade.diagnostics.splice(0..0, left);
-        let back = earlier::backwards(self.engine, node, &upgrade);
+        let back = past_runs::backwards(self.engine, node, &upgrade);
         upgrade.diagnostics.splice(0..0, back);
         Ok(upgrade)
     }
@@ -372,7 +372,7 @@ impl Connection<'_> {
                 Err(told) if told.code == Code::E505 && !left.is_zero() => {}
                 _ => return looked,
             }
-            if settings.interrupt.sleep(left.min(AGAIN), 1) {
+            if settings.interrupt.sleep(left.min(RETRY_INTERVAL), 1) {
                 return looked;
             }
         }
@@ -513,7 +513,7 @@ impl Connection<'_> {
     /// The lines that stand at the head of this node's events: plan, facts, script, graph, what was said.
     pub fn head(&self, upgrade: &Upgrade) -> Vec<serde_json::Value> {
         let note = self.engine.settings.message.as_deref();
-        head::head(&self.shown(upgrade), &owner(), note)
+        header::head(&self.shown(upgrade), &owner(), note)
     }
 
     /// What a preview shows of an upgrade.

@@ -5,7 +5,7 @@
 //! ```text
 //!  facts ──► graph ──► rules::infer ──┐
 //!  (node, beams)                      ├─► rules::merge ─► script::high ─► script::low ─► exec ─► report
-//!  syntax ─► plan ───► rules::manual ─┘                                      │
+//!  syntax ─► plan ───► rules::plan_rules ─┘                                      │
 //!                                                                         node (session)
 //! ```
 //!
@@ -17,9 +17,9 @@
 // What pest generates without its `std` feature names this crate.
 extern crate alloc;
 
+pub mod atomic_file;
 pub mod cli;
 pub mod diag;
-pub mod disk;
 pub mod engine;
 pub mod eval;
 pub mod exec;

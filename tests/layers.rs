@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// From upstream to downstream. Modules of one row may use each other.
 const ORDER: &[&[&str]] = &[
-    &["name", "diag", "disk", "term"],
+    &["name", "diag", "atomic_file", "term"],
     &["node"],
     &["syntax"],
     &["eval"],

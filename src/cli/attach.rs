@@ -12,8 +12,8 @@ use crate::diag::SourceMap;
 use crate::engine::{Connection, Engine};
 use crate::exec::attach::Begun;
 use crate::exec::{Outcome, State};
-use crate::report::paint;
 use crate::report::record::{Records, Summary};
+use crate::report::style;
 
 pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
     let mut settings = context.settings();
@@ -123,7 +123,7 @@ fn ended(context: &Context<'_>, summary: &Summary) -> Exit {
         _ => ("is neither old nor new: it needs a person", Exit::Broken),
     };
     let done = exit == Exit::Done;
-    let mark = paint::mark(context.ui.style, done);
+    let mark = style::mark(context.ui.style, done);
     context.ui.error_line(&format!(
         "{mark} run {} has ended: {} {words}",
         summary.run, summary.node

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::eval::{Evaluator, Moment, Truth};
 use crate::plan::Plan;
 use crate::plan::offline::Offline;
-use crate::report::paint;
+use crate::report::style;
 use crate::syntax::ast::Tail;
 use crate::syntax::walk::{tail, variables};
 
@@ -77,10 +77,10 @@ fn say(
 
 fn verdict(context: &Context<'_>, what: &str, said: &[Diagnostic]) {
     let errors = said.iter().filter(|d| d.is_error()).count();
-    let mark = paint::mark(context.ui.style, errors == 0);
+    let mark = style::mark(context.ui.style, errors == 0);
     let verdict = match errors {
         0 => "is fine as far as that can be said without a node".to_owned(),
-        n => format!("has {}", paint::count(n, "error", "errors")),
+        n => format!("has {}", style::count(n, "error", "errors")),
     };
     status(context, &format!("{mark} {what} {verdict}"));
 }
@@ -122,7 +122,7 @@ fn open_questions(context: &Context<'_>, plan: &Plan) {
     }
     if !plan.rules.is_empty() {
         let line = "  names of modules and applications were not looked up: pass a node with -t";
-        status(context, &paint::faint(context.ui.style, line));
+        status(context, &style::faint(context.ui.style, line));
     }
 }
 
@@ -167,10 +167,10 @@ fn nodes(context: &Context<'_>, engine: &Engine, target: &str, all: &mut Vec<Val
         };
         say(context, &upgrade.diagnostics, sources, Some(name), all);
         let errors = upgrade.diagnostics.iter().filter(|d| d.is_error()).count();
-        let mark = paint::mark(context.ui.style, errors == 0);
+        let mark = style::mark(context.ui.style, errors == 0);
         let verdict = match errors {
             0 => format!("is fine on {name}"),
-            n => format!("has {} on {name}", paint::count(n, "error", "errors")),
+            n => format!("has {} on {name}", style::count(n, "error", "errors")),
         };
         status(
             context,

@@ -12,16 +12,16 @@ use super::args::Doctor;
 use super::{Context, Exit, pager};
 use crate::diag::{Result, SourceMap};
 use crate::engine::{self, Engine, Settings, leftovers};
-use crate::facts::live;
+use crate::facts::node_facts;
 use crate::name::NodeName;
 use crate::node::tls::Options;
 use crate::node::{Address, Session, agent, epmd};
 use crate::plan::ENVIRONMENT;
-use crate::report::paint;
+use crate::report::style;
 use crate::term::Term;
 
 /// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn run(context: &Context<'_>, args: &Doctor) -> Exit {
     let is_plan = Path::new(&args.what)
@@ -90,7 +90,7 @@ impl Visit<'_> {
     fn all(&mut self) -> Result<()> {
         let settings = &self.engine.settings;
         self.step("settings", |visit| {
-            crate::disk::check_owned(&settings.state_dir)?;
+            crate::atomic_file::check_owned(&settings.state_dir)?;
             Ok(settings_of(visit.context, settings))
         })?;
         let node = self.node;
@@ -116,7 +116,7 @@ impl Visit<'_> {
             let mut said = format!(
                 "as hidden node {}, {}",
                 connection.session.local_name(),
-                paint::time(began.elapsed())
+                style::time(began.elapsed())
             );
             if let Some(terms) = connection.session.tls() {
                 said.push_str(&format!("\n{terms}"));
@@ -142,7 +142,7 @@ impl Visit<'_> {
                     .unwrap_or_else(|| "nothing of any run, no process is suspended".to_owned())),
             }
         })?;
-        let left = live::gather(session).map(|facts| connection.half_done(&facts))?;
+        let left = node_facts::gather(session).map(|facts| connection.half_done(&facts))?;
         self.step("last run", |_| {
             Ok(left
                 .as_ref()
@@ -156,7 +156,7 @@ impl Visit<'_> {
         self.step("round trip", |_| {
             let began = Instant::now();
             ask(session, "erlang", "node", vec![])?;
-            Ok(paint::time(began.elapsed()))
+            Ok(style::time(began.elapsed()))
         })
     }
 
@@ -177,7 +177,7 @@ impl Visit<'_> {
             Err(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
         };
         if !self.context.ui.json {
-            let mark = paint::mark(self.context.ui.out_style, done.is_ok());
+            let mark = style::mark(self.context.ui.out_style, done.is_ok());
             let mut lines = said.lines();
             let first = lines.next().unwrap_or_default();
             self.context
@@ -205,7 +205,7 @@ impl Visit<'_> {
                 (epmd::port_from_env(&env)?, by)
             }
         };
-        let known = epmd::names(address.host(), port, PATIENCE)?;
+        let known = epmd::names(address.host(), port, TIMEOUT)?;
         let names: Vec<&str> = known.iter().map(|node| node.name.as_str()).collect();
         match known.iter().find(|node| node.name == address.name()) {
             Some(found) => Ok(format!(
@@ -312,7 +312,7 @@ fn settings_of(context: &Context<'_>, settings: &Settings) -> String {
 fn ask(session: &Session, module: &str, function: &str, args: Vec<Term>) -> Result<Term> {
     let what = format!("{module}:{function}/{}", args.len());
     session
-        .call(module, function, args, PATIENCE)
+        .call(module, function, args, TIMEOUT)
         .map_err(|error| error.diagnostic(&what))
 }
 

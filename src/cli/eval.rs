@@ -6,10 +6,10 @@ use super::args::Eval;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::eval::{Bindings, Evaluator, Functions, Moment};
-use crate::exec::check::OnNode;
+use crate::exec::condition::OnNode;
 use crate::name::NodeName;
 use crate::node::{Connect, Session};
-use crate::rules::view::NoFacts;
+use crate::rules::node_view::NoFacts;
 use crate::syntax::{Input, InputError, parse_body, parse_input};
 use crate::term::{CUT, MAX_PRINTED, pretty_within};
 

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::args::Fmt;
 use super::{Context, Exit};
+use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, SourceMap};
-use crate::disk;
 use crate::plan::load::read_text;
-use crate::report::paint;
+use crate::report::style;
 use crate::syntax::fmt::format_plan;
 
 pub(super) fn run(context: &Context<'_>, args: &Fmt) -> Exit {
@@ -65,12 +65,12 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
         return Exit::Done;
     }
     if differs {
-        if let Err(why) = disk::replace(file, formatted.as_bytes()) {
+        if let Err(why) = atomic_file::replace(file, formatted.as_bytes()) {
             let title = format!("cannot write `{}`", file.display());
             let told = Diagnostic::new(Code::E802, title).note(why.to_string());
             return context.fail(told, &sources);
         }
-        let mark = paint::mark(context.ui.style, true);
+        let mark = style::mark(context.ui.style, true);
         context
             .ui
             .status(&format!("{mark} {} formatted", file.display()));

@@ -8,8 +8,8 @@ use super::{Context, Exit};
 use crate::diag::suggest::suggest;
 use crate::diag::{Diagnostic, SourceMap};
 use crate::facts::bifs;
+use crate::facts::call_graph;
 use crate::facts::files::{self, FileError};
-use crate::facts::light;
 use crate::graph::draw::{self, Clusters, Format, draw_with};
 use crate::graph::{self, build};
 use crate::name::Module;
@@ -113,7 +113,7 @@ fn of_beams(context: &Context<'_>, args: &Graph) -> Exit {
 
 /// The format that only needs to know who calls whom, for which there is a faster way to read.
 fn edges(context: &Context<'_>, args: &Graph, paths: &[PathBuf], otp: u32) -> Exit {
-    let calls = match light::call_graph(paths, otp) {
+    let calls = match call_graph::call_graph(paths, otp) {
         Ok(calls) => calls,
         Err(wrong) => return refuse(context, &wrong),
     };

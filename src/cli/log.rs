@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::args::Log;
 use super::{Context, Exit};
-use crate::report::paint;
 use crate::report::record::{Records, Summary};
+use crate::report::style;
 
 pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
     let all = Records::new(&context.settings().state_dir).all();
@@ -25,9 +25,9 @@ pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
     for run in shown {
         let state = format!("{:<8}", run.state);
         let state = match run.state.as_str() {
-            "new" => paint::good(style, &state),
-            "mixed" => paint::bad(style, &state),
-            _ => paint::look(style, &state),
+            "new" => style::good(style, &state),
+            "mixed" => style::bad(style, &state),
+            _ => style::look(style, &state),
         };
         let rollout = match &run.rollout {
             Some(rollout) => format!("  rollout {rollout}"),

@@ -9,7 +9,7 @@ use crate::diag::SourceMap;
 use crate::engine::leftovers;
 use crate::name::NodeName;
 use crate::node::agent;
-use crate::report::paint;
+use crate::report::style;
 
 pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
     let ui = &context.ui;
@@ -42,7 +42,7 @@ pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
         say(false, &[]);
         ui.error_line(&format!(
             "{} no run has left anything on {node}",
-            paint::mark(ui.style, true)
+            style::mark(ui.style, true)
         ));
         return Exit::Done;
     }
@@ -75,6 +75,6 @@ pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
     } else {
         "this is left: it needs a person"
     };
-    ui.error_line(&format!("{} {node}: {words}", paint::mark(ui.style, whole)));
+    ui.error_line(&format!("{} {node}: {words}", style::mark(ui.style, whole)));
     if whole { Exit::Done } else { Exit::Broken }
 }

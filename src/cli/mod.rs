@@ -3,18 +3,19 @@
 mod appup;
 pub mod args;
 mod attach;
-mod block;
 mod check;
 mod complete;
 mod config;
 mod diff;
 mod doctor;
+mod env_flags;
 mod eval;
 mod exit;
 mod explain;
 mod fmt;
 mod graph;
 mod keys;
+mod live_region;
 mod log;
 mod lsp;
 mod man;
@@ -26,6 +27,7 @@ mod relup;
 mod repl;
 mod report;
 mod rollback;
+mod rollout_screen;
 mod run;
 mod screen;
 mod signals;
@@ -33,8 +35,6 @@ mod status;
 mod stream;
 mod ticker;
 mod trace;
-mod twins;
-mod walk;
 
 pub use exit::Exit;
 
@@ -47,7 +47,7 @@ use config::Config;
 /// Parses the arguments, runs the command, gives the exit code.
 pub fn main() -> Exit {
     complete::answer();
-    let (args, given) = match twins::parse() {
+    let (args, given) = match env_flags::parse() {
         Ok(parsed) => parsed,
         Err(error) => {
             if let Some(plan) = bare_plan(&error) {
@@ -102,7 +102,7 @@ pub fn main() -> Exit {
         return context.fail(*diagnostic, &SourceMap::default());
     }
     if uses_state(&args.command)
-        && let Err(refused) = crate::disk::check_owned(&context.settings().state_dir)
+        && let Err(refused) = crate::atomic_file::check_owned(&context.settings().state_dir)
     {
         return context.fail(*refused, &SourceMap::default());
     }
@@ -178,7 +178,7 @@ pub(crate) struct Context<'a> {
     pub ui: Ui,
     pub global: &'a Global,
     /// Who gave the flags.
-    pub given: twins::Given,
+    pub given: env_flags::Given,
     pub config: Config,
 }
 

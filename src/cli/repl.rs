@@ -13,14 +13,14 @@ use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, Severity, SourceMap};
 use crate::name::NodeName;
 use crate::plan::load::read_text;
-use crate::repl::session::{Manner, Session};
+use crate::repl::session::{Session, SessionOptions};
 use crate::repl::terminal::{self, End, Places};
 use crate::ui::Ui;
 
 pub(super) fn run(context: &Context<'_>, args: &Repl) -> Exit {
     let interactive = args.file.is_none() && terminal::is_interactive();
     let interrupt = Arc::new(AtomicBool::new(false));
-    let manner = Manner {
+    let manner = SessionOptions {
         style: context.ui.out_style,
         interactive,
         read_only: args.read_only,
@@ -71,7 +71,7 @@ pub(super) fn run(context: &Context<'_>, args: &Repl) -> Exit {
 fn session(
     context: &Context<'_>,
     args: &Repl,
-    manner: Manner,
+    manner: SessionOptions,
 ) -> std::result::Result<Session, Exit> {
     let settings = context.settings();
     let Some(plan) = &args.plan else {
@@ -112,7 +112,7 @@ fn greet(session: &mut Session, ui: &Ui) {
                 (warnings, "warning", "warnings"),
             ] {
                 if number > 0 {
-                    line += &format!(", {}", crate::report::paint::count(number, one, many));
+                    line += &format!(", {}", crate::report::style::count(number, one, many));
                 }
             }
             if errors + warnings > 0 {

@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use super::args::{Replay, Report, Schema};
 use super::{Context, Exit};
+use crate::atomic_file;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
-use crate::disk;
 use crate::exec::Event;
 use crate::name::NodeName;
-use crate::report::lines::Course;
 use crate::report::record::Records;
-use crate::report::{html, lines, replay};
+use crate::report::terminal::RunSummary;
+use crate::report::{html, replay, terminal};
 
 /// The JSON Schema of the stream of events.
 const EVENTS: &str = include_str!("../../docs/schema/events-1.0.json");
@@ -50,7 +50,8 @@ pub(super) fn report(context: &Context<'_>, args: &Report) -> Exit {
 
 /// Writes a file that only its owner may read when it is new, or says why it cannot be written.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
-    let written = disk::create_private(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let written =
+        atomic_file::create_private(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|why| {
         Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
             .note(why.to_string())
@@ -79,7 +80,7 @@ pub(super) fn replayed(context: &Context<'_>, args: &Replay) -> Exit {
     let events: Vec<Event> = all.iter().filter_map(replay::read).collect();
     let several = events.iter().any(|event| event.node != events[0].node);
     // Nodes of a rollout come interleaved: of each the name of its run, and whether something was wrong.
-    let mut nodes: BTreeMap<NodeName, Course> = BTreeMap::new();
+    let mut nodes: BTreeMap<NodeName, RunSummary> = BTreeMap::new();
     let (mut at, mut before) = (Duration::ZERO, None);
     for event in events {
         if let Some(speed) = args.speed {
@@ -88,8 +89,8 @@ pub(super) fn replayed(context: &Context<'_>, args: &Replay) -> Exit {
         }
         let course = nodes.entry(event.node.clone()).or_default();
         course.event(&event);
-        let last = lines::last(&event, title, course, style).map(|last| format!("\n{last}"));
-        if let Some(line) = last.or_else(|| lines::line(&event, &sources, style)) {
+        let last = terminal::last(&event, title, course, style).map(|last| format!("\n{last}"));
+        if let Some(line) = last.or_else(|| terminal::line(&event, &sources, style)) {
             if several && before.as_ref() != Some(&event.node) {
                 context.ui.data(&format!("{}\n", event.node));
             }

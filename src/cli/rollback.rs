@@ -8,11 +8,11 @@ use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::undo::Undo;
 use crate::engine::{Engine, Settings};
-use crate::exec::back::WayBack;
+use crate::exec::rollback::WayBack;
 use crate::exec::{Kind, State};
 use crate::node::Session;
-use crate::report::paint;
 use crate::report::record::{Records, Summary};
+use crate::report::style;
 use crate::rules::Purge;
 
 /// How many processes are named one by one before the question.
@@ -134,7 +134,7 @@ fn go(context: &Context<'_>, args: &Rollback, all: &[Undo]) -> Exit {
             "undo run {} of {}: {} on {}\n  {}",
             summary.run,
             super::log::time(summary.began),
-            paint::count(names.len(), "module", "modules"),
+            style::count(names.len(), "module", "modules"),
             summary.node,
             names.join(", ")
         ));
@@ -186,9 +186,9 @@ fn ending(context: &Context<'_>, undo: &Undo) -> Result<()> {
     }
     let head = format!(
         "--purge brutal will end {}:",
-        paint::count(found.len(), "process", "processes")
+        style::count(found.len(), "process", "processes")
     );
-    ui.status(&paint::look(ui.style, &head));
+    ui.status(&style::look(ui.style, &head));
     for line in found.iter().take(SHOWN) {
         ui.status(&format!("  {line}"));
     }
@@ -228,7 +228,7 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
         return exit;
     }
     let done = exit == Exit::Done;
-    let mark = paint::mark(ui.style, done);
+    let mark = style::mark(ui.style, done);
     let (node, run) = (&summary.node, &summary.run);
     let back = outcome.state == State::Old;
     ui.error_line(&match outcome.acted.words().filter(|_| back) {

@@ -6,21 +6,21 @@ use serde_json::json;
 
 use super::args::Run;
 use super::preview::nothing;
+use super::rollout_screen::Walking;
 use super::screen::{Ending, Head, Screen};
 use super::signals::Signals;
 use super::stream::Stream;
-use super::walk::Walking;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::Engine;
 use crate::engine::rollout::{Said, Turn, Watcher, walk};
-use crate::engine::saved::Saved;
-use crate::exec::rollout::{Around, Walked};
+use crate::engine::saved_script::Saved;
+use crate::exec::rollout::{RolloutChecks, Walked};
 use crate::exec::{Event, Outcome, steps};
 use crate::name::NodeName;
 use crate::plan::Rollout;
 use crate::plan::rollout::{Canary, Order, Pause, Stage};
-use crate::report::{json, paint, preview, rollout};
+use crate::report::{json, preview, rollout, style};
 use crate::script::lower::processes;
 
 pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
@@ -74,7 +74,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
         Ok(nodes) => nodes,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
-    let walking = match Way::new(&engine, args, target, &all) {
+    let walking = match RolloutSelection::new(&engine, args, target, &all) {
         Ok(way) => way,
         Err(told) => return context.fail(told, &engine.plan.sources),
     };
@@ -82,7 +82,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
         if walking.nodes.len() > 1 {
             return context.usage("--detach is for one node at a time", "name it: -t NODE");
         }
-        if Around::is_said_after(&engine.plan) {
+        if RolloutChecks::is_said_after(&engine.plan) {
             let title = "with --detach nobody would ask what the plan says after the rollout";
             return context.usage(title, "leave --detach out");
         }
@@ -119,7 +119,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
 }
 
 /// Which nodes, and how they are walked through.
-struct Way {
+struct RolloutSelection {
     rollout: Rollout,
     nodes: Vec<NodeName>,
     /// How many nodes the target has.
@@ -128,7 +128,7 @@ struct Way {
     all: bool,
 }
 
-impl Way {
+impl RolloutSelection {
     /// What the plan says, and what was said instead.
     fn new(
         engine: &Engine,
@@ -275,7 +275,7 @@ impl Way {
         if let (Exit::Done, Some(next)) = (exit, left.next()) {
             context.ui.status(&format!(
                 "{} left: updo run {} --from {next}",
-                paint::count(1 + left.count(), "node is", "nodes are"),
+                style::count(1 + left.count(), "node is", "nodes are"),
                 args.plan.display()
             ));
         }
@@ -372,7 +372,7 @@ fn ended_early(walked: &Walked, dot: &str) -> Option<Diagnostic> {
     let failed = walked.count(|end| !end.is_good());
     let why = match failed {
         0 => ", it was asked to stop".to_owned(),
-        _ => format!(" after {}", paint::count(failed, "failure", "failures")),
+        _ => format!(" after {}", style::count(failed, "failure", "failures")),
     };
     let title = format!("rollout stopped{why}: {}", rollout::numbers(walked, dot));
     let told = Diagnostic::new(Code::E620, title);
@@ -432,7 +432,7 @@ fn said(turns: &[Turn<'_>]) -> Vec<Diagnostic> {
         _ if turns.len() == 1 => told,
         [one] => told.note(format!("on {one}")),
         [first, others @ ..] => {
-            let others = paint::count(others.len(), "more node", "more nodes");
+            let others = style::count(others.len(), "more node", "more nodes");
             told.note(format!("on {first} and {others}"))
         }
         [] => told,
@@ -451,12 +451,12 @@ fn ask(context: &Context<'_>, args: &Run, turns: &[Turn<'_>]) -> Option<Exit> {
         .sum();
     let what = match turns {
         [turn] => node(turn).to_string(),
-        many => paint::count(many.len(), "node", "nodes"),
+        many => style::count(many.len(), "node", "nodes"),
     };
     let numbers = format!(
         "{what}: {} switched, {} suspended.",
-        paint::count(modules.max().unwrap_or(0), "module", "modules"),
-        paint::count(standing, "process", "processes")
+        style::count(modules.max().unwrap_or(0), "module", "modules"),
+        style::count(standing, "process", "processes")
     );
     if args.yes {
         ui.status(&format!("\n{numbers} (--yes)\n"));

@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::block::Block;
 use super::keys::{self, Keys};
+use super::live_region::Block;
 use super::ticker::{Ticker, lock};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
 use crate::exec::{Event, Kind, State};
 use crate::name::NodeName;
-use crate::report::lines::Course;
-use crate::report::paint::hint;
 use crate::report::progress::Progress;
-use crate::report::{github, lines, plain};
+use crate::report::style::hint;
+use crate::report::terminal::RunSummary;
+use crate::report::{github, log, terminal};
 use crate::ui::{Look, Ui};
 
 /// How often the block is drawn.
@@ -53,7 +53,7 @@ pub(super) struct Screen<'a> {
     ui: &'a Ui,
     title: String,
     ending: Ending,
-    course: Course,
+    course: RunSummary,
     /// Whether there is a way back to tell of.
     undo: bool,
     shared: Arc<Mutex<Inner>>,
@@ -106,7 +106,7 @@ impl<'a> Screen<'a> {
             ui,
             title: head.title.to_owned(),
             ending: head.ending,
-            course: Course::default(),
+            course: RunSummary::default(),
             undo: head.undo,
             shared,
             ticker,
@@ -127,7 +127,7 @@ impl<'a> Screen<'a> {
     /// The last line, and below it what can be done next.
     fn last(&self, event: &Event) -> Option<String> {
         let style = self.ui.style;
-        let last = lines::last(event, &self.title, &self.course, style)?;
+        let last = terminal::last(event, &self.title, &self.course, style)?;
         let Kind::Finished { state, .. } = &event.kind else {
             return Some(last);
         };
@@ -151,7 +151,7 @@ impl<'a> Screen<'a> {
         let (style, log) = (self.ui.style, self.ui.look == Look::Log);
         let last = match self.ending {
             Ending::Run => self.last(event),
-            Ending::Back => lines::last_back(event, &self.course.run, style),
+            Ending::Back => terminal::last_back(event, &self.course.run, style),
             Ending::None => None,
         };
         let group = |text: &str| (log && self.ui.github).then(|| text.to_owned());
@@ -174,8 +174,8 @@ impl<'a> Screen<'a> {
                 Some(text)
             }
             kind if self.ui.quiet && !matches!(kind, Kind::Interrupt { .. }) => None,
-            _ if log => plain::line(event, &plain::clock(SystemTime::now())),
-            _ => lines::line(event, sources, style),
+            _ if log => log::line(event, &log::clock(SystemTime::now())),
+            _ => terminal::line(event, sources, style),
         }
     }
 }
@@ -236,13 +236,13 @@ impl Inner {
         let Some(current) = self.progress.current().filter(|_| !self.progress.ended()) else {
             return;
         };
-        let beats = now.saturating_sub(current.since).as_secs() / plain::HEARTBEAT.as_secs();
+        let beats = now.saturating_sub(current.since).as_secs() / log::HEARTBEAT.as_secs();
         if (current.id, beats) == self.beats || beats == 0 {
             return;
         }
         self.beats = (current.id, beats);
-        let clock = plain::clock(SystemTime::now());
-        let line = plain::running(&self.node, &self.progress, now, &clock);
+        let clock = log::clock(SystemTime::now());
+        let line = log::running(&self.node, &self.progress, now, &clock);
         self.above(line.as_deref());
     }
 

@@ -8,13 +8,13 @@ use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::engine::{self, Engine, leftovers};
 use crate::facts::beam::BeamFacts;
-use crate::facts::disk;
-use crate::facts::live::{self, NodeFacts, Origin};
+use crate::facts::node_facts::{self, NodeFacts, Origin};
+use crate::facts::node_files;
 use crate::facts::store::Store;
 use crate::name::{Module, NodeName};
 use crate::node::{CallError, Session, agent};
-use crate::report::paint::count;
 use crate::report::record::Records;
+use crate::report::style::count;
 
 pub(super) fn run(context: &Context<'_>, args: &Status) -> Exit {
     let engine = match &args.plan {
@@ -113,7 +113,7 @@ fn keep(engine: &Engine, session: &Session, facts: &NodeFacts) -> Result<Kept> {
         let Origin::File(file) = &module.origin else {
             continue;
         };
-        if disk::folder_of(file).is_some_and(|folder| facts.is_otp(folder)) {
+        if node_files::folder_of(file).is_some_and(|folder| facts.is_otp(folder)) {
             continue;
         }
         if store.want(&module.md5) {
@@ -129,7 +129,7 @@ fn keep(engine: &Engine, session: &Session, facts: &NodeFacts) -> Result<Kept> {
         before,
         replaced: Vec::new(),
     };
-    for ((name, _, md5), bytes) in wanted.iter().zip(live::read_files(session, &paths)?) {
+    for ((name, _, md5), bytes) in wanted.iter().zip(node_facts::read_files(session, &paths)?) {
         match bytes {
             Some(bytes)
                 if BeamFacts::read(&bytes).is_ok_and(|beam| beam.digests.on(facts.otp) == *md5) =>
@@ -155,7 +155,7 @@ fn one(
     exit: &mut Exit,
 ) -> Result<Value> {
     let connection = engine.connect(node)?;
-    let facts = live::gather(&connection.session)?;
+    let facts = node_facts::gather(&connection.session)?;
     let modules = facts.loaded.len();
     let apps = facts.apps.values().filter(|app| app.is_started).count();
     let (held, run) = lock(&connection.session)?;

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::args::Run;
 use super::{Context, Exit};
+use crate::atomic_file;
 use crate::diag::render::{Style, render};
 use crate::diag::{Code, Diagnostic, Result, SourceMap, safe};
-use crate::disk;
 use crate::engine::Engine;
 use crate::exec::{Event, Kind};
 use crate::name::NodeName;
@@ -40,7 +40,7 @@ impl Stream {
     /// E802 when a file cannot be written: better now than after the run.
     pub fn open(context: &Context<'_>, args: &Run, engine: &Engine) -> Result<Self> {
         let create = |path: &PathBuf| {
-            disk::create_private(path).map_err(|why| {
+            atomic_file::create_private(path).map_err(|why| {
                 Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
                     .note(why.to_string())
             })
@@ -139,7 +139,7 @@ impl Stream {
         let summary = std::env::var_os("GITHUB_STEP_SUMMARY");
         if let (true, Some(path)) = (context.ui.github, summary) {
             let text = github::summary(title, &self.ends, &words);
-            let file = disk::append_private(path.as_ref());
+            let file = atomic_file::append_private(path.as_ref());
             if let Err(why) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
                 let path = PathBuf::from(path);
                 let title = format!("cannot write `{}`", path.display());

@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::Context;
+use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, Result, safe};
-use crate::disk;
 use crate::node::trace;
-use crate::report::paint::faint;
+use crate::report::style::faint;
 
 /// Begins to listen, where that is wanted.
 ///
@@ -20,7 +20,7 @@ pub(super) fn begin(context: &Context<'_>) -> Result<()> {
     let loud = context.ui.verbose > 1;
     let file = match &context.global.log_file {
         Some(path) => {
-            let file = disk::append_private(path);
+            let file = atomic_file::append_private(path);
             Some(Mutex::new(file.map_err(|why| {
                 let title = format!("cannot write `{}`", path.display());
                 Diagnostic::new(Code::E802, title).note(why.to_string())

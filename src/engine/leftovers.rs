@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::{Begun, Md5};
 use crate::exec::{State, StepKind};
 use crate::facts::leftovers::{self, Leftovers, Mending, Touched};
-use crate::facts::live;
+use crate::facts::node_facts;
 use crate::name::{Module, NodeName};
 use crate::node::{Session, agent};
 use crate::report::record::{Records, Summary};
@@ -116,7 +116,7 @@ pub fn look(session: &Session, records: &Records) -> Result<Option<Traces>> {
     let loaded = if seen.processes.is_empty() {
         BTreeMap::new()
     } else {
-        let facts = live::gather(session)?;
+        let facts = node_facts::gather(session)?;
         let loaded = facts.loaded.into_iter();
         loaded.map(|(name, module)| (name, module.md5)).collect()
     };
@@ -270,7 +270,7 @@ impl Traces {
             } else {
                 State::New
             };
-            let facts = live::gather(session)?;
+            let facts = node_facts::gather(session)?;
             let now = |module: &_| facts.loaded.get(module).map(|loaded| loaded.md5);
             let state = match begun.judge(goal, &now) {
                 _ if !self.unconverted.is_empty() => State::Mixed,

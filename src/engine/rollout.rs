@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use super::undo::Undo;
 use super::{Connection, Engine, Settings, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::exec::back::WayBack;
-use crate::exec::rollout::{Around, Walked};
+use crate::exec::rollback::WayBack;
+use crate::exec::rollout::{RolloutChecks, Walked};
 use crate::exec::{Event, Interrupt, Kind, Outcome, State};
-use crate::facts::live;
+use crate::facts::node_facts;
 use crate::name::{Module, NodeName};
 use crate::plan::rollout::{Pause, Stage};
-use crate::plan::{Failing, Rollback, Rollout};
+use crate::plan::{Rollback, RollbackTrigger, Rollout};
 use crate::report::record::{Records, Summary};
 
 /// How often a look is taken for requests to stop.
@@ -130,7 +130,7 @@ impl<'e> Turn<'e> {
                 false => Err(Box::new(self.changed(Vec::new()))),
             };
         }
-        let facts = live::gather(&self.connection.session)?;
+        let facts = node_facts::gather(&self.connection.session)?;
         let md5 = |module: &Module| facts.loaded.get(module).map(|loaded| loaded.md5);
         let differing: Vec<String> = self
             .upgrade
@@ -290,7 +290,7 @@ struct Walk<'e, 'w> {
 }
 
 /// Before, or after.
-type Asking = fn(&Around<'_>, &mut dyn FnMut(&Event)) -> Vec<Diagnostic>;
+type Asking = fn(&RolloutChecks<'_>, &mut dyn FnMut(&Event)) -> Vec<Diagnostic>;
 
 /// What a node's thread tells.
 enum News {
@@ -303,7 +303,7 @@ impl<'e> Walk<'e, '_> {
     fn whole(&mut self, turns: &[Turn<'e>], ask: Asking) {
         let Some(first) = turns.first() else { return };
         let settings = &self.engine.settings;
-        let around = Around {
+        let around = RolloutChecks {
             session: &first.connection.session,
             rollout: &self.walked.rollout,
             plan: &self.engine.plan,
@@ -431,7 +431,9 @@ impl<'e> Walk<'e, '_> {
     /// The plan is not content with the whole: all nodes go back, the last one first, if the plan wants it.
     fn all_back(&mut self, turns: &[Turn<'e>], records: &Records) {
         let plan = &self.engine.plan;
-        if plan.rollback != Rollback::Automatic || !plan.rollback_on.contains(&Failing::Rollout) {
+        if plan.rollback != Rollback::Automatic
+            || !plan.rollback_on.contains(&RollbackTrigger::Rollout)
+        {
             return;
         }
         self.watcher.said(Said::Back);

@@ -10,23 +10,23 @@ use std::time::Duration;
 use super::{Engine, Settings, now, owner, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::acted::Acted;
-use crate::exec::back::{self, Going, WayBack};
+use crate::exec::rollback::{self, Going, WayBack};
 use crate::exec::{Event, Outcome, State};
 use crate::facts::anew;
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
-use crate::facts::live::{self, NodeFacts};
+use crate::facts::node_facts::{self, NodeFacts};
 use crate::name::Module;
 use crate::node::{Session, agent, evaluate};
 use crate::plan::When;
 use crate::report::record::{Records, Summary};
 use crate::report::{json, replay};
 use crate::rules::Purge;
-use crate::rules::view::View;
+use crate::rules::node_view::View;
 use crate::term::Term;
 
 /// How long processes may take to leave the code that has to go, when nobody says otherwise.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many things are named one by one.
 const NAMED: usize = 8;
@@ -74,12 +74,12 @@ impl Undo {
         let mut way = way;
         let records = settings.records();
         unlocked(&records, &session, &summary)?;
-        let facts = live::gather(&session)?;
+        let facts = node_facts::gather(&session)?;
         unchanged(&session, &facts, &way, changed)?;
         lacking(&session, &facts, &summary, &way)?;
         let modules: BTreeSet<Module> = way.expected.iter().map(|(m, _)| m.clone()).collect();
         way.processes(anew::wrapped(&session, &facts, &modules)?);
-        way.purging(Purge::Wait(PATIENCE));
+        way.purging(Purge::Wait(TIMEOUT));
         let recorded = Engine::of_record(&summary, settings.clone());
         let readable = recorded.is_some();
         let bare = || Engine::open_text("plan \"without hooks\".", settings.clone()).engine;
@@ -177,7 +177,7 @@ impl Undo {
             acted: self.acted.clone(),
             interrupt: &settings.interrupt,
         };
-        let outcome = back::back(&going, &mut |event| {
+        let outcome = rollback::back(&going, &mut |event| {
             if let Some(record) = &mut record {
                 record.event(&json::event(event, &plan.sources));
             }

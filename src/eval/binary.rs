@@ -5,8 +5,8 @@
 
 use super::bindings::Bindings;
 use super::bits::{View, Writer, f64_to_half};
+use super::evaluator::Evaluator;
 use super::failure::{Failure, Fault, Kind};
-use super::machine::Evaluator;
 use super::number;
 use crate::syntax::ast::{Expr, ExprKind, Segment, SegmentKind};
 use crate::term::Term;
@@ -16,7 +16,7 @@ const MAX_SEGMENT: i64 = 16 * 1024 * 1024 * 8;
 
 /// How a segment pattern met the bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Met {
+pub(super) enum SegmentMatch {
     Match,
     /// There were bits enough, but not these.
     Other,
@@ -125,7 +125,7 @@ impl Evaluator<'_> {
             return Ok(false);
         };
         let met = self.match_segments(segments, &mut view, bindings, floor, false)?;
-        Ok(met == Met::Match && view.left() == 0)
+        Ok(met == SegmentMatch::Match && view.left() == 0)
     }
 
     /// Matches segments from the front of `view`. With `flush`, goes on after a segment of another value,
@@ -137,12 +137,12 @@ impl Evaluator<'_> {
         bindings: &mut Bindings,
         floor: usize,
         flush: bool,
-    ) -> Result<Met, Failure> {
-        let mut met = Met::Match;
+    ) -> Result<SegmentMatch, Failure> {
+        let mut met = SegmentMatch::Match;
         for segment in segments {
             match self.match_segment(segment, view, bindings, floor)? {
-                Met::Match => {}
-                Met::Other if flush => met = Met::Other,
+                SegmentMatch::Match => {}
+                SegmentMatch::Other if flush => met = SegmentMatch::Other,
                 other => return Ok(other),
             }
         }
@@ -155,27 +155,27 @@ impl Evaluator<'_> {
         view: &mut View,
         bindings: &mut Bindings,
         floor: usize,
-    ) -> Result<Met, Failure> {
+    ) -> Result<SegmentMatch, Failure> {
         let bits = match &segment.size {
             None => None,
             Some(size) => match self.pattern_size(segment, size, bindings)? {
                 Some(bits) => Some(bits),
-                None => return Ok(Met::Short),
+                None => return Ok(SegmentMatch::Short),
             },
         };
         if let ExprKind::Literal(Term::List(characters)) = &segment.value.kind {
             for character in characters {
                 let Some(got) = self.read_value(segment, view, bits)? else {
-                    return Ok(Met::Short);
+                    return Ok(SegmentMatch::Short);
                 };
                 if got != *character {
-                    return Ok(Met::Other);
+                    return Ok(SegmentMatch::Other);
                 }
             }
-            return Ok(Met::Match);
+            return Ok(SegmentMatch::Match);
         }
         let Some(got) = self.read_value(segment, view, bits)? else {
-            return Ok(Met::Short);
+            return Ok(SegmentMatch::Short);
         };
         let matched = match (&segment.value.kind, kind(segment)) {
             (ExprKind::Literal(value @ (Term::Int(_) | Term::Big(_))), SegmentKind::Float) => {
@@ -183,7 +183,11 @@ impl Evaluator<'_> {
             }
             _ => self.matches(&segment.value, &got, bindings, floor)?,
         };
-        Ok(if matched { Met::Match } else { Met::Other })
+        Ok(if matched {
+            SegmentMatch::Match
+        } else {
+            SegmentMatch::Other
+        })
     }
 
     /// The bits that `size` says in a pattern; `None` when nothing can have that size.

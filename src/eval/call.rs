@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::bif;
 use super::bindings::Bindings;
+use super::evaluator::{Evaluator, Flow, Target};
 use super::failure::{Class, Failure, Fault, Kind};
 use super::guard::erlang_function;
+use super::host::{self, Moment, RemoteError, WorldError, needs};
 use super::limits::Exceeded;
-use super::machine::{Evaluator, Flow, Target};
 use super::nested::travels;
 use super::show;
-use super::world::{self, Moment, RemoteError, WorldError, needs};
 use crate::diag::{Code, Diagnostic, Span, suggest};
 use crate::syntax::ast::{Expr, FunClause, Spanned};
 use crate::term::{Atom, Term};
@@ -329,7 +329,7 @@ impl<'a> Evaluator<'a> {
 
     /// E702 for a name nobody answers to; before the live moment E210, if no name is like it.
     fn unknown(&self, name: &Atom, arity: usize, span: Span) -> Failure {
-        let mut known: Vec<&str> = bif::names().chain(world::names()).collect();
+        let mut known: Vec<&str> = bif::names().chain(host::names()).collect();
         known.extend(self.functions.names().map(|(name, _)| name.as_str()));
         let near = suggest::suggest(name.as_str(), known);
         if near.is_none() && needs(name.as_str()).is_none() {

@@ -5,8 +5,8 @@
 //! looks at nothing is how broken systems pass.
 
 use super::bindings::Bindings;
+use super::evaluator::Evaluator;
 use super::failure::Failure;
-use super::machine::Evaluator;
 use super::operator;
 use super::show;
 use crate::diag::{Code, Diagnostic};

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::binary::Met;
+use super::binary::SegmentMatch;
 use super::bindings::Bindings;
 use super::bits::{View, Writer};
+use super::evaluator::Evaluator;
 use super::failure::{Failure, Fault};
-use super::machine::Evaluator;
 use super::operator;
 use super::show;
 use crate::diag::{Code, Diagnostic, Span};
@@ -119,9 +119,9 @@ impl Evaluator<'_> {
             // A pattern without bits would match for ever, in Erlang too: the steps end it.
             self.step(pattern.span)?;
             match self.next_piece(pattern, &mut view, bindings, mark)? {
-                Met::Short => return Ok(()),
-                Met::Match => self.qualify(rest, sink, bindings)?,
-                Met::Other => {}
+                SegmentMatch::Short => return Ok(()),
+                SegmentMatch::Match => self.qualify(rest, sink, bindings)?,
+                SegmentMatch::Other => {}
             }
             bindings.truncate(mark);
         }
@@ -133,20 +133,20 @@ impl Evaluator<'_> {
         view: &mut View,
         bindings: &mut Bindings,
         floor: usize,
-    ) -> Result<Met, Failure> {
+    ) -> Result<SegmentMatch, Failure> {
         match &pattern.kind {
             ExprKind::Binary(segments) => {
                 self.match_segments(segments, view, bindings, floor, true)
             }
             ExprKind::Literal(literal) => match View::of(literal) {
                 Some(wanted) => Ok(match view.piece(wanted.left()) {
-                    Some(piece) if piece == *literal => Met::Match,
-                    Some(_) => Met::Other,
-                    None => Met::Short,
+                    Some(piece) if piece == *literal => SegmentMatch::Match,
+                    Some(_) => SegmentMatch::Other,
+                    None => SegmentMatch::Short,
                 }),
-                None => Ok(Met::Short),
+                None => Ok(SegmentMatch::Short),
             },
-            _ => Ok(Met::Short),
+            _ => Ok(SegmentMatch::Short),
         }
     }
 

@@ -5,11 +5,11 @@
 
 use super::bif;
 use super::bindings::Bindings;
+use super::evaluator::Evaluator;
 use super::failure::{Failure, Kind};
-use super::machine::Evaluator;
+use super::host::{Moment, needs};
 use super::operator;
 use super::show;
-use super::world::{Moment, needs};
 use crate::diag::{Code, Diagnostic};
 use crate::syntax::ast::{Expr, ExprKind};
 use crate::term::Term;

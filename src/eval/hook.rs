@@ -3,8 +3,8 @@
 //! `before upgrade -> shop_gate:is_closed().` is a condition: when it says `false`, the hook has failed (E706).
 
 use super::bindings::Bindings;
+use super::evaluator::Evaluator;
 use super::failure::Failure;
-use super::machine::Evaluator;
 use super::operator;
 use super::show;
 use crate::diag::{Code, Diagnostic};

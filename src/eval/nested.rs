@@ -10,9 +10,9 @@
 
 use super::bindings::Bindings;
 use super::call::{Mfa, raised};
+use super::evaluator::Evaluator;
 use super::failure::{Failure, Fault};
-use super::machine::Evaluator;
-use super::world::RemoteError;
+use super::host::RemoteError;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::syntax::ast::{Expr, ExprKind};
 use crate::syntax::walk;

@@ -5,9 +5,9 @@
 //! sizes of binaries see every variable. After a mismatch the bindings are as before.
 
 use super::bindings::Bindings;
+use super::evaluator::Evaluator;
 use super::failure::{Failure, Kind};
 use super::guard::is_constant;
-use super::machine::Evaluator;
 use super::show;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::syntax::ast::{Expr, ExprKind, MapPair};

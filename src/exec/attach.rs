@@ -6,21 +6,21 @@
 
 use std::time::Duration;
 
-use super::back::WayBack;
-use super::check::Scene;
-use super::checks::Checks;
+use super::agent_monitor::{Outcome, Received, Watch};
+use super::agent_reason;
+use super::condition::CheckContext;
 use super::event::{Event, Kind, State};
-use super::failure;
 use super::interrupt::Interrupt;
 use super::job::Back;
+use super::plan_checks::Checks;
+use super::rollback::WayBack;
 use super::run::not_good;
 use super::steps::{Step, read_steps};
-use super::watch::{Outcome, Received, Watch};
 use crate::name::Module;
 use crate::node::agent::Holder;
 use crate::node::{Mail, Mailbox, Session};
 use crate::plan::Plan;
-use crate::rules::view::View;
+use crate::rules::node_view::View;
 use crate::term::Term;
 
 /// The MD5 of a module's code; `None`: not loaded.
@@ -113,13 +113,13 @@ pub struct Rejoin<'a> {
 
 /// Rejoins a run. Every event goes to `sink`, those of the past first.
 pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
-    let explain = |reason: &Term| failure::of(reason);
+    let explain = |reason: &Term| agent_reason::of(reason);
     let run = what.holder.run.as_str();
     let mut watch = Watch::new(what.session, run, what.interrupt, &explain, sink);
     watch.outcome.state = other(what.goal);
     watch.abort = what.abort;
     let mut checks = Checks::new(
-        Scene::new(what.plan, what.session, what.view),
+        CheckContext::new(what.plan, what.session, what.view),
         watch,
         what.verify,
     );

@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
+use super::rollback_steps;
 use super::steps::{
     self, Step, applications_back, configured, environment, forward, millis, steps_term,
 };
-use super::ways;
 use super::{children, restarts};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::old_code;
-use crate::facts::procs::LOOPS;
+use crate::facts::processes::LOOPS;
 use crate::name::Module;
 use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Class, Purge, Ruleset};
@@ -68,7 +68,7 @@ pub struct Terms<'a> {
     pub also: Vec<Term>,
 }
 
-/// The whole job; `ways` are the ways back through its windows ([`ways::ways`]).
+/// The whole job; `ways` are the ways back through its windows ([`rollback_steps::ways`]).
 pub fn job(
     terms: &Terms<'_>,
     changes: &ChangeSet,
@@ -122,7 +122,7 @@ pub fn job(
         key("special", special_term(changes)),
         key("loops", Term::binary(LOOPS.trim_end())),
         key("steps", steps_term(steps)),
-        key("back", ways::term(ways)),
+        key("back", rollback_steps::term(ways)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
         key(
             "deadline",
@@ -341,7 +341,7 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
 pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let mut steps = Vec::new();
     restarts::terminate(&mut steps, &rules.restarts);
-    steps.extend(ways::whole(changes, rules, script));
+    steps.extend(rollback_steps::whole(changes, rules, script));
     for (at, step) in steps.iter_mut().enumerate() {
         step.id = u32::try_from(at + 1).unwrap_or(u32::MAX);
     }
@@ -378,7 +378,7 @@ pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let term = Term::map([
         key("modules", Term::list(modules)),
         key("steps", steps_term(&steps)),
-        key("back", ways::term(&forward)),
+        key("back", rollback_steps::term(&forward)),
         // A recorded way back is all that a later rollback has.
         key("handlers", handlers_term(changes, rules)),
         key("processes", processes_term(changes, rules)),

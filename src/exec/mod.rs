@@ -2,29 +2,29 @@
 //! watches. The client never drives suspend, load and resume itself, so that losing it loses nothing.
 
 pub mod acted;
+mod agent_events;
+mod agent_monitor;
+pub mod agent_reason;
 pub mod attach;
-pub mod back;
-pub mod check;
-mod checks;
 mod children;
+pub mod condition;
 pub mod event;
-pub mod failure;
 pub mod interrupt;
 pub mod job;
 mod old_code;
 pub mod persist;
+mod plan_checks;
 mod quiet;
 pub mod release_handler;
 mod restarts;
+pub mod rollback;
+pub mod rollback_steps;
 pub mod rollout;
 mod run;
 pub mod steps;
 mod survivors;
-mod translate;
-mod watch;
-pub mod ways;
 
+pub use agent_monitor::{Outcome, Sink};
 pub use event::{Event, Kind, Slow, State, StepKind};
 pub use interrupt::Interrupt;
 pub use run::{Upgrade, upgrade};
-pub use watch::{Outcome, Sink};

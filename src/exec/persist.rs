@@ -1,11 +1,11 @@
 //! Writing what a node runs already to its disk: a run without steps, under the same lock and by the same agent, that
 //! only settles. It has no record: there is nothing to undo in what runs.
 
+use super::agent_monitor::{Outcome, Watch};
+use super::agent_reason;
 use super::event::{Kind, State};
-use super::failure;
 use super::job::{self, Persist};
 use super::run::Upgrade;
-use super::watch::{Outcome, Watch};
 use crate::facts::change::Beam;
 use crate::name::Module;
 use crate::term::Term;
@@ -27,7 +27,7 @@ pub fn also(modules: &[(Module, Beam)]) -> Vec<Term> {
 
 /// Writes, and nothing else. Every event goes to `sink`.
 pub fn only(what: &Upgrade<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outcome {
-    let explain = |reason: &Term| failure::diagnostic(reason, what.rules, what.plan);
+    let explain = |reason: &Term| agent_reason::diagnostic(reason, what.rules, what.plan);
     let mut watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     watch.tell(Kind::Started {
         run: what.run.to_owned(),

@@ -14,7 +14,7 @@ use crate::script::release_handler::refused;
 use crate::term::{Atom, Fun, Term};
 
 /// How long the node may take to read the files.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How many modules a diagnostic names.
 const NAMED: usize = 8;
 
@@ -36,7 +36,7 @@ pub fn missing(
     let failed = |error: CallError| error.diagnostic("asking for the release handler");
     let name = Term::atom("release_handler_1");
     let which = session
-        .call("code", "which", vec![name], PATIENCE)
+        .call("code", "which", vec![name], TIMEOUT)
         .map_err(failed)?;
     if which.is_atom("non_existing") {
         let title = format!("{} has no release handler", session.node());
@@ -63,7 +63,7 @@ pub fn missing(
     });
     let files = Term::list(wanted.iter().map(|(_, file, _)| Term::string(file)));
     let answers = session
-        .call("lists", "map", vec![md5, files], PATIENCE)
+        .call("lists", "map", vec![md5, files], TIMEOUT)
         .map_err(failed)?;
     let answers = answers.as_list().unwrap_or_default();
     let other: Vec<String> = wanted

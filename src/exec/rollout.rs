@@ -4,19 +4,19 @@
 //! Takes a session and its facts, tells events of that node, and gives what went wrong. Decides nothing about any
 //! node: what follows from it is the walk's business.
 
-use super::check::Scene;
-use super::checks::Checks;
+use super::agent_monitor::{Outcome, Watch};
+use super::condition::CheckContext;
 use super::event::Event;
 use super::interrupt::Interrupt;
-use super::watch::{Outcome, Watch};
+use super::plan_checks::Checks;
 use crate::diag::{Code, Diagnostic};
 use crate::node::Session;
 use crate::plan::{Plan, When};
-use crate::rules::view::View;
+use crate::rules::node_view::View;
 use crate::term::Term;
 
 /// What is needed to ask.
-pub struct Around<'a> {
+pub struct RolloutChecks<'a> {
     /// The first node.
     pub session: &'a Session,
     /// The rollout: four hexadecimal digits.
@@ -31,7 +31,7 @@ pub struct Around<'a> {
     pub interrupt: &'a Interrupt,
 }
 
-impl Around<'_> {
+impl RolloutChecks<'_> {
     /// Whether the plan says anything after a rollout.
     pub fn is_said_after(plan: &Plan) -> bool {
         let hooks = plan
@@ -59,7 +59,7 @@ impl Around<'_> {
         // No agent speaks here, so there are no reasons of its to explain.
         let explain = |reason: &Term| Diagnostic::new(Code::E612, reason.to_string());
         let watch = Watch::new(self.session, self.rollout, self.interrupt, &explain, sink);
-        let scene = Scene::new(self.plan, self.session, self.view);
+        let scene = CheckContext::new(self.plan, self.session, self.view);
         let mut checks = Checks::new(scene, watch, self.verify);
         checks.whole = true;
         question(&mut checks);

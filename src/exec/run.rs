@@ -6,20 +6,20 @@
 
 use std::time::Instant;
 
-use super::check::Scene;
-use super::checks::Checks;
+use super::agent_monitor::{Outcome, Watch};
+use super::agent_reason;
+use super::condition::CheckContext;
 use super::event::{Event, Kind, State};
-use super::failure;
 use super::interrupt::Interrupt;
 use super::job::{self, Back, Persist};
+use super::plan_checks::Checks;
+use super::rollback_steps;
 use super::steps;
-use super::watch::{Outcome, Watch};
-use super::ways;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::node::{Mailbox, Session};
 use crate::plan::{Plan, Rollback, When};
-use crate::rules::view::View;
+use crate::rules::node_view::View;
 use crate::rules::{Change, Ruleset};
 use crate::script::lower::Script;
 use crate::term::Term;
@@ -56,12 +56,12 @@ pub struct Upgrade<'a> {
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
 pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
-    let explain = |reason: &Term| failure::diagnostic(reason, what.rules, what.plan);
+    let explain = |reason: &Term| agent_reason::diagnostic(reason, what.rules, what.plan);
     let watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     let mut run = Run {
         what,
         checks: Checks::new(
-            Scene::new(what.plan, what.session, what.view),
+            CheckContext::new(what.plan, what.session, what.view),
             watch,
             what.verify,
         ),
@@ -104,7 +104,8 @@ impl Run<'_, '_> {
             persist: self.persist(),
             also: what.also.clone(),
         };
-        let ways = ways::ways(what.view.changes, what.rules, what.script, steps.len() + 1);
+        let ways =
+            rollback_steps::ways(what.view.changes, what.rules, what.script, steps.len() + 1);
         let job = job::job(&terms, what.view.changes, what.rules, &steps, &ways);
         let steps: Vec<_> = steps
             .into_iter()

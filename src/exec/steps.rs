@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::StepKind;
-use super::{children, restarts, ways};
+use super::{children, restarts, rollback_steps};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Ruleset, Timeout};
 use crate::script::low::Low;
-use crate::script::lower::{By, Library, Ranks, Script, leaving, switched};
+use crate::script::lower::{By, Library, Script, SuspendOrder, leaving, switched};
 use crate::term::Term;
 
 /// How long a node waits for the answer to a hook before it goes back.
@@ -95,7 +95,7 @@ impl Step {
 pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let is_switch = |i: &Low| matches!(i, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_));
-    let ranks = Ranks::of(rules, script);
+    let ranks = SuspendOrder::of(rules, script);
     environment(&mut steps, rules, false);
     restarts::terminate(&mut steps, &rules.restarts);
     if let By::ReleaseHandler(libraries) = &script.by {
@@ -338,7 +338,7 @@ pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Mod
 }
 
 /// Suspending in ranks, callers first.
-pub(super) fn suspend_term(modules: &[(Module, Timeout)], ranks: &Ranks) -> Term {
+pub(super) fn suspend_term(modules: &[(Module, Timeout)], ranks: &SuspendOrder) -> Term {
     let patience: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
     let rank = |modules: Vec<Module>| {
         Term::list(modules.into_iter().map(|module| {
@@ -389,7 +389,7 @@ pub(super) fn atoms(modules: &[Module]) -> Term {
 /// The steps of a script and of the ways back through its windows: all that the agent may tell about.
 pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script, soak: Duration) -> Vec<Step> {
     let steps = soaked(script, rules, soak);
-    let ways = ways::ways(changes, rules, script, steps.len() + 1);
+    let ways = rollback_steps::ways(changes, rules, script, steps.len() + 1);
     steps
         .into_iter()
         .chain(ways.into_iter().flatten().flatten())

@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::agent_monitor::Watch;
+use super::agent_reason;
 use super::event::State;
-use super::failure;
 use super::interrupt::LOOK;
-use super::watch::Watch;
 use crate::diag::{Code, Diagnostic};
 use crate::node::agent;
 use crate::node::{Mail, Mailbox, RecvError};
@@ -113,17 +113,17 @@ impl Watch<'_, '_> {
         if replaced.is_some_and(|list| !list.is_empty()) && self.outcome.state != State::Mixed {
             let modules = Term::list(replaced.unwrap_or_default().iter().cloned());
             self.outcome.state = State::Mixed;
-            self.fail(failure::replaced(&modules));
+            self.fail(agent_reason::replaced(&modules));
         }
     }
 
     /// Asks the agent for its account, before anything is decided by it.
     pub(super) fn survey(&mut self, mailbox: &Mailbox) {
-        const PATIENCE: Duration = Duration::from_secs(15);
+        const TIMEOUT: Duration = Duration::from_secs(15);
         if agent::survey(self.session).is_err() {
             return;
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while self.interrupt.count() < 2 && Instant::now() < until {
             let message = match mailbox.recv(LOOK) {
                 Ok(Mail::Message(message)) => message,

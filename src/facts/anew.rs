@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::live::{NodeFacts, PATIENCE, failed, function, natures, odd};
-use super::natures;
-use super::procs::{self, Question};
+use super::behaviours;
+use super::node_facts::{NodeFacts, TIMEOUT, failed, function, natures, unexpected_reply};
+use super::processes::{self, Question};
 use crate::diag::Result;
 use crate::name::Module;
 use crate::node::Session;
@@ -25,9 +25,9 @@ pub fn on_path(session: &Session, modules: &[Module]) -> Result<BTreeMap<Module,
     let each = |what: &str, fun: Term, list: Vec<Term>| -> Result<Vec<Term>> {
         let many = list.len();
         let args = vec![fun, Term::List(list)];
-        match session.call("lists", "map", args, PATIENCE) {
+        match session.call("lists", "map", args, TIMEOUT) {
             Ok(Term::List(answers)) if answers.len() == many => Ok(answers),
-            Ok(other) => Err(odd(what, &other)),
+            Ok(other) => Err(unexpected_reply(what, &other)),
             Err(error) => Err(failed(what, error)),
         }
     };
@@ -67,22 +67,22 @@ pub fn wrapped(
 ) -> Result<BTreeMap<Module, Vec<Pid>>> {
     let declared = natures(session, facts, modules)?;
     let behaviours = declared.values().flat_map(|n| n.behaviours.iter().cloned());
-    let about = natures::ask(session, facts, behaviours.collect())?;
+    let about = behaviours::ask(session, facts, behaviours.collect())?;
     let mut question = Question::default();
     for (module, nature) in &declared {
         for behaviour in &nature.behaviours {
             let known = |name: &Module| about.get(name).cloned();
-            let Some(found) = natures::behaves(behaviour, &known).filter(|b| b.wraps) else {
+            let Some(found) = behaviours::behaves(behaviour, &known).filter(|b| b.wraps) else {
                 continue;
             };
             question.modules.insert(module.clone());
             question.wrapped.insert(module.clone());
-            if found.runs == natures::Runs::Supervisor {
+            if found.runs == behaviours::Runs::Supervisor {
                 question.supervisors.insert(behaviour.clone());
             }
         }
     }
-    let answer = procs::who(session, facts.otp, &question)?;
+    let answer = processes::who(session, facts.otp, &question)?;
     let crews = answer.crews.into_iter().filter_map(|(module, mut crew)| {
         crew.adopt(&declared.get(&module)?.behaviours);
         (!crew.also.is_empty()).then_some((module, crew.also))
@@ -103,7 +103,7 @@ pub fn running(
         modules: modules.clone(),
         ..Question::default()
     };
-    let answer = procs::who(session, facts.otp, &question)?;
+    let answer = processes::who(session, facts.otp, &question)?;
     let crews = answer.crews.into_iter();
     Ok(crews
         .map(|(module, crew)| (module, crew.count()))

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::beam::BeamFacts;
+use super::behaviours;
 use super::change::{ChangeSet, Changed};
-use super::live::{PATIENCE, failed, odd};
-use super::natures;
-use super::procs::Start;
+use super::node_facts::{TIMEOUT, failed, unexpected_reply};
+use super::processes::Start;
 use crate::diag::Result;
 use crate::name::Module;
 use crate::node::{CallError, Session, evaluate};
@@ -48,7 +48,7 @@ fn base(behaviour: &Module) -> Option<&'static str> {
 /// What a module declares, or exports the callbacks of; `None` when it may be anything.
 fn behaviours(changes: &ChangeSet, facts: &BeamFacts) -> Option<BTreeSet<&'static str>> {
     let mut found = BTreeSet::new();
-    for (behaviour, _) in natures::declared(facts, changes) {
+    for (behaviour, _) in behaviours::declared(facts, changes) {
         found.insert(base(behaviour)?);
     }
     if facts.exports("system_code_change", 4) || facts.exports("system_continue", 3) {
@@ -117,17 +117,17 @@ pub(super) fn parents(
     }
     let bindings = [("Wait", Term::Int(WAIT)), ("Wanted", turned)];
     let what = "looking for supervisors";
-    let answer = match evaluate(session, PARENTS, &bindings, PATIENCE) {
+    let answer = match evaluate(session, PARENTS, &bindings, TIMEOUT) {
         Ok(answer) => answer,
         Err(CallError::Raised { .. }) => return Ok(found),
         Err(error) => return Err(failed(what, error)),
     };
     let Some(rows) = answer.as_list() else {
-        return Err(odd(what, &answer));
+        return Err(unexpected_reply(what, &answer));
     };
     for row in rows {
         let Some([Term::Atom(module), child]) = row.as_tuple() else {
-            return Err(odd(what, &answer));
+            return Err(unexpected_reply(what, &answer));
         };
         let child = match child.as_tuple() {
             Some([Term::Atom(supervisor), id]) => {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::beam::BeamFacts;
 use super::change::{Caller, ChangeSet};
-use super::disk::Disk;
-use super::live::{NodeFacts, Origin};
+use super::node_facts::{NodeFacts, Origin};
+use super::node_files::Disk;
 use crate::diag::Result;
 use crate::name::{Mfa, Module};
 

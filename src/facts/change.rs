@@ -5,14 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::app_specs::{CompileEnv, SpecChange};
 use super::beam::{BeamFacts, DynamicCall};
 use super::code::effects::loops;
-use super::live::Nature;
-use super::moves::Move;
+use super::library_versions::PathSwitch;
+use super::node_facts::BehaviourInfo;
 use super::old_code::OldCode;
-use super::procs::Crew;
+use super::processes::ModuleProcesses;
 use super::releases::ReleaseChange;
-use super::specs::{CompileEnv, SpecChange};
 use crate::name::{App, Mfa, Module};
 use crate::term::Term;
 
@@ -54,7 +54,7 @@ pub struct Changed {
     /// How many processes run it.
     pub processes: usize,
     /// Those processes.
-    pub crew: Crew,
+    pub crew: ModuleProcesses,
 }
 
 impl Changed {
@@ -110,7 +110,7 @@ impl Changed {
 
 /// Why a module that differs is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Untouched {
+pub enum SkipReason {
     /// In a sticky directory.
     Sticky,
     /// Preloaded into the emulator.
@@ -134,18 +134,18 @@ pub enum Untouched {
 
 /// A loaded module that the new version does not have any more, or that the plan removes: then it takes part.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Gone {
+pub struct RemovedModule {
     /// The module.
     pub module: Module,
     /// How that is known.
-    pub how: GoneHow,
+    pub how: RemovalCause,
     /// Who still calls it, after the upgrade: changed modules in their new version, others as they run.
     pub callers: Vec<Caller>,
 }
 
 /// How a deletion is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GoneHow {
+pub enum RemovalCause {
     /// Its file is not there any more.
     File(String),
     /// The new specification of its application does not list it.
@@ -281,9 +281,9 @@ pub struct ChangeSet {
     /// The modules that take part, by name.
     pub modules: BTreeMap<Module, Changed>,
     /// Modules that differ and cannot be taken.
-    pub untouched: Vec<(Module, Untouched)>,
+    pub untouched: Vec<(Module, SkipReason)>,
     /// Loaded modules that the new version does not have.
-    pub gone: Vec<Gone>,
+    pub gone: Vec<RemovedModule>,
     /// How many modules were compared.
     pub compared: usize,
     /// Those of them that are what they were.
@@ -293,7 +293,7 @@ pub struct ChangeSet {
     /// What is worth a word.
     pub notices: Vec<Notice>,
     /// Applications whose code path is switched.
-    pub moves: Vec<Move>,
+    pub moves: Vec<PathSwitch>,
     /// Specifications that differ.
     pub specs: Vec<SpecChange>,
     /// New modules that no specification lists, each with a changed module that calls it.
@@ -303,7 +303,7 @@ pub struct ChangeSet {
     /// What the release that the new beams belong to brings beside them.
     pub release: Option<ReleaseChange>,
     /// What the behaviours are that changed modules declare, and that do not take part themselves.
-    pub natures: BTreeMap<Module, Nature>,
+    pub natures: BTreeMap<Module, BehaviourInfo>,
     /// What of the versions that have to go is in use.
     pub old_code: OldCode,
 }
@@ -361,9 +361,9 @@ impl ChangeSet {
     }
 
     /// What a behaviour is, whether it takes part or not.
-    pub fn nature(&self, behaviour: &Module) -> Option<Nature> {
+    pub fn nature(&self, behaviour: &Module) -> Option<BehaviourInfo> {
         let new = self.modules.get(behaviour).and_then(|c| c.new.as_ref());
-        let taking_part = new.map(|beam| Nature {
+        let taking_part = new.map(|beam| BehaviourInfo {
             behaviours: beam.facts.behaviours.clone(),
             exports: beam.facts.exports.clone(),
         });

@@ -1,7 +1,7 @@
 //! Makes the change set: the running code against the new beams.
 //!
 //! Everything is compared by MD5. A file that is no beam stops the comparison (it is never "unchanged"),
-//! and a module that must not be touched is named, not skipped. What is new is found by `on_disk` and `pushed`; this
+//! and a module that must not be touched is named, not skipped. What is new is found by `on_disk` and `push`; this
 //! file completes it: what may not be touched, the running versions, processes, callers of what goes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,20 +10,22 @@ use std::sync::Arc;
 
 use super::beam::BeamFacts;
 use super::behaviour;
+use super::behaviours;
 use super::callers::{self, callers};
-use super::change::{Beam, Caller, ChangeSet, Changed, Gone, GoneHow, Loaded, Notice, Untouched};
-use super::disk::{Disk, folder_of};
+use super::change::{
+    Beam, Caller, ChangeSet, Changed, Loaded, Notice, RemovalCause, RemovedModule, SkipReason,
+};
 use super::disturbed;
+use super::file_cache::Seen;
 use super::files::{self, BeamFile};
-use super::live::{self, NodeFacts, Origin};
+use super::library_versions::{self, Libraries};
 use super::missing;
-use super::moves::{self, Libraries};
-use super::natures;
-use super::procs::{self, Crew, Question};
+use super::node_facts::{self, NodeFacts, Origin};
+use super::node_files::{Disk, folder_of};
+use super::processes::{self, ModuleProcesses, Question};
 use super::protocols;
-use super::seen::Seen;
 use super::store::{Store, hex};
-use super::{old_code, on_disk, pushed};
+use super::{old_code, on_disk, push};
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::name::{App, Module};
 use crate::node::Session;
@@ -66,7 +68,7 @@ pub(super) struct Look<'a> {
 /// Compares a node with new code. What is learned of the node's files goes into `seen`.
 ///
 /// # Errors
-/// E213 when a pattern matches nothing, E214 for a file that is no usable beam, and what [`live`] gives.
+/// E213 when a pattern matches nothing, E214 for a file that is no usable beam, and what [`node_facts`] gives.
 pub fn compare<'a>(
     session: &'a Session,
     facts: &'a NodeFacts,
@@ -106,15 +108,15 @@ pub fn compare_on<'a>(
     };
     let beams = match new {
         NewCode::OnDisk => {
-            look.left = moves::left(facts, &[]);
+            look.left = library_versions::left(facts, &[]);
             on_disk::on_disk(&mut look)?
         }
         NewCode::Elsewhere(libraries) => {
-            look.set.moves = moves::moves(&mut look, libraries)?;
-            look.left = moves::left(facts, &look.set.moves);
+            look.set.moves = library_versions::moves(&mut look, libraries)?;
+            look.left = library_versions::left(facts, &look.set.moves);
             on_disk::on_disk(&mut look)?
         }
-        NewCode::Push(patterns, base) => pushed::pushed(&mut look, patterns, base)?,
+        NewCode::Push(patterns, base) => push::pushed(&mut look, patterns, base)?,
     };
     let beams = look.leave_alone(beams)?;
     look.take(beams, old)?;
@@ -137,10 +139,10 @@ impl Look<'_> {
     /// Takes out the modules that differ and must not be touched.
     fn leave_alone(&mut self, mut beams: BTreeMap<Module, Beam>) -> Result<BTreeMap<Module, Beam>> {
         let names: Vec<Module> = beams.keys().cloned().collect();
-        let sticky = live::sticky(self.session, self.facts, &names)?;
+        let sticky = node_facts::sticky(self.session, self.facts, &names)?;
         for module in names {
             let known = self.untouchable(&module);
-            let why = known.or_else(|| sticky.contains(&module).then_some(Untouched::Sticky));
+            let why = known.or_else(|| sticky.contains(&module).then_some(SkipReason::Sticky));
             if let Some(why) = why {
                 beams.remove(&module);
                 self.set.untouched.push((module, why));
@@ -152,7 +154,7 @@ impl Look<'_> {
     /// Puts the modules that take part into the change set, each with its running version.
     fn take(&mut self, beams: BTreeMap<Module, Beam>, old: OldCode<'_>) -> Result<()> {
         let names: Vec<Module> = beams.keys().cloned().collect();
-        let mut loaded = live::loaded_versions(self.session, self.facts, &names)?;
+        let mut loaded = node_facts::loaded_versions(self.session, self.facts, &names)?;
         let mut copies = self.old_copies(&loaded, &beams, old)?;
         let wanted: BTreeSet<Module> = names.into_iter().collect();
         for (module, mut beam) in beams {
@@ -168,7 +170,7 @@ impl Look<'_> {
                 new: Some(beam),
                 app,
                 processes: 0,
-                crew: Crew::default(),
+                crew: ModuleProcesses::default(),
             };
             self.set.modules.insert(module, changed);
         }
@@ -187,11 +189,11 @@ impl Look<'_> {
                 names.push(module);
             }
         }
-        for sticky in live::sticky(self.session, self.facts, &names)? {
+        for sticky in node_facts::sticky(self.session, self.facts, &names)? {
             names.retain(|module| *module != sticky);
-            self.set.untouched.push((sticky, Untouched::Sticky));
+            self.set.untouched.push((sticky, SkipReason::Sticky));
         }
-        let mut loaded = live::loaded_versions(self.session, self.facts, &names)?;
+        let mut loaded = node_facts::loaded_versions(self.session, self.facts, &names)?;
         let mut copies = self.old_copies(&loaded, &BTreeMap::new(), old)?;
         let wanted: BTreeSet<Module> = names.iter().cloned().collect();
         for copy in copies.values_mut() {
@@ -204,9 +206,9 @@ impl Look<'_> {
             };
             let listed = self.set.gone.iter().any(|gone| gone.module == module);
             if !listed {
-                self.set.gone.push(Gone {
+                self.set.gone.push(RemovedModule {
                     module: module.clone(),
-                    how: GoneHow::Plan,
+                    how: RemovalCause::Plan,
                     callers: Vec::new(),
                 });
             }
@@ -216,7 +218,7 @@ impl Look<'_> {
                 old: copies.remove(&module),
                 new: None,
                 processes: 0,
-                crew: Crew::default(),
+                crew: ModuleProcesses::default(),
             };
             self.set.modules.insert(module, changed);
         }
@@ -224,12 +226,12 @@ impl Look<'_> {
     }
 
     /// Why a loaded module must not be touched, as far as it is known without asking.
-    fn untouchable(&self, module: &Module) -> Option<Untouched> {
+    fn untouchable(&self, module: &Module) -> Option<SkipReason> {
         match self.facts.loaded.get(module).map(|loaded| &loaded.origin) {
-            Some(Origin::Preloaded) => Some(Untouched::Preloaded),
-            Some(Origin::Cover) => Some(Untouched::Cover),
-            Some(Origin::Memory) => Some(Untouched::NoFile),
-            _ if self.facts.core().any(|core| core == module) => Some(Untouched::Core),
+            Some(Origin::Preloaded) => Some(SkipReason::Preloaded),
+            Some(Origin::Cover) => Some(SkipReason::Cover),
+            Some(Origin::Memory) => Some(SkipReason::NoFile),
+            _ if self.facts.core().any(|core| core == module) => Some(SkipReason::Core),
             _ => None,
         }
     }
@@ -260,7 +262,7 @@ impl Look<'_> {
             .map(|(module, changed)| (module.clone(), beams(changed)))
             .collect();
         let unknown = declared.values().flatten().cloned().collect();
-        self.set.natures = natures::ask(self.session, self.facts, unknown)?;
+        self.set.natures = behaviours::ask(self.session, self.facts, unknown)?;
         let mut question = Question {
             modules: declared.keys().cloned().collect(),
             ..Question::default()
@@ -271,17 +273,17 @@ impl Look<'_> {
                     question.handlers.insert(module.clone());
                 }
                 let about = |name: &Module| self.set.nature(name);
-                let Some(found) = natures::behaves(behaviour, &about).filter(|b| b.wraps) else {
+                let Some(found) = behaviours::behaves(behaviour, &about).filter(|b| b.wraps) else {
                     continue;
                 };
                 question.wrapped.insert(module.clone());
-                if found.runs == natures::Runs::Supervisor {
+                if found.runs == behaviours::Runs::Supervisor {
                     question.supervisors.insert(behaviour.clone());
                 }
             }
         }
         question.loops = self.set.loops();
-        let mut answer = procs::who(self.session, self.facts.otp, &question)?;
+        let mut answer = processes::who(self.session, self.facts.otp, &question)?;
         for (module, changed) in &mut self.set.modules {
             let Some(mut crew) = answer.crews.remove(module) else {
                 continue;
@@ -330,7 +332,7 @@ impl Look<'_> {
             })
             .collect();
         let names: Vec<Module> = unseen.iter().map(|(_, p)| p.clone()).collect();
-        let answers = live::consolidated(self.session, &names)?;
+        let answers = node_facts::consolidated(self.session, &names)?;
         for ((module, protocol), consolidated) in unseen.into_iter().zip(answers) {
             if consolidated {
                 let notice = Notice::ImplementationUnseen { module, protocol };

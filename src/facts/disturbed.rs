@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::change::{Changed, Notice};
-use super::live::{PATIENCE, odd};
-use super::procs::{Example, LOOPS, Start};
+use super::node_facts::{TIMEOUT, unexpected_reply};
+use super::processes::{Example, LOOPS, Start};
 use crate::diag::Result;
 use crate::name::Module;
 use crate::node::{CallError, Session, evaluate};
@@ -54,10 +54,10 @@ pub(super) fn look(
         ("Most", Term::Int(MOST)),
         ("Waits", Term::list(WAITS.map(Term::Int))),
     ];
-    let answer = match evaluate(session, LOOK, &bindings, PATIENCE) {
+    let answer = match evaluate(session, LOOK, &bindings, TIMEOUT) {
         Ok(answer) => answer,
         Err(CallError::Raised { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(super::live::failed("looking at the processes", error)),
+        Err(error) => return Err(super::node_facts::failed("looking at the processes", error)),
     };
     let parts = answer.as_tuple().and_then(|parts| match parts {
         [suspended, traced, moved] => {
@@ -66,7 +66,7 @@ pub(super) fn look(
         _ => None,
     });
     let Some((suspended, traced, moved)) = parts else {
-        return Err(odd("looking at the processes", &answer));
+        return Err(unexpected_reply("looking at the processes", &answer));
     };
     for one in moved {
         let [Term::Atom(began), Term::Atom(live), Term::Pid(pid)] =

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::archive::{self, Archives};
 use super::beam::{BeamError, BeamFacts};
 use super::chunk::MAX_BEAM;
-use super::wild;
+use super::globs;
 use crate::diag::{Code, Diagnostic};
 use crate::name::Module;
 
@@ -190,7 +190,7 @@ fn globbed(pattern: &str, base: &Path, found: &mut Vec<PathBuf>) -> Result<(), F
         let base = glob::Pattern::escape(if base.is_empty() { "." } else { base });
         format!("{base}/{pattern}")
     };
-    let matching = wild::paths(&whole).map_err(|error| wrong(error.msg))?;
+    let matching = globs::paths(&whole).map_err(|error| wrong(error.msg))?;
     if let Some((path, error)) = matching.failed.into_iter().next() {
         return Err(FileError::Io { path, error });
     }

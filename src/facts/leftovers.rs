@@ -15,7 +15,7 @@ const LOOK: &str = include_str!("look.erlexpr");
 const MEND: &str = include_str!("mend.erlexpr");
 
 /// A node with a hundred thousand processes takes a few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A process that is suspended, or has a saved state.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +74,7 @@ fn names(term: Option<&Term>) -> Vec<Module> {
 /// # Errors
 /// E508 when the node does not answer.
 pub fn look(session: &Session, mine: &[Module]) -> Result<Leftovers> {
-    let answer = evaluate(session, LOOK, &[("Mine", atoms(mine))], PATIENCE)
+    let answer = evaluate(session, LOOK, &[("Mine", atoms(mine))], TIMEOUT)
         .map_err(|error| error.diagnostic("looking for what a run has left"))?;
     let process = |entry: &Term| {
         let [Term::Pid(pid), module, suspended, run] = entry.as_tuple()? else {
@@ -118,7 +118,7 @@ pub fn mend(session: &Session, what: &Mending) -> Result<()> {
         ("Agents", atoms(&what.agents)),
         ("Breakpoints", atoms(&what.breakpoints)),
     ];
-    evaluate(session, MEND, &bindings, PATIENCE)
+    evaluate(session, MEND, &bindings, TIMEOUT)
         .map_err(|error| error.diagnostic("taking away what a run has left"))?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::beam::{BeamFacts, Evidence};
 use super::change::{Beam, Notice};
 use super::compare::Look;
-use super::live::{self, function};
+use super::node_facts::{self, function};
 use crate::diag::Result;
 use crate::name::{Mfa, Module};
 use crate::term::Term;
@@ -39,7 +39,7 @@ pub(super) fn missing(look: &mut Look<'_>) -> Result<()> {
         .flat_map(|(_, calls)| calls.iter().map(|call| call.module.clone()))
         .filter(|callee| !look.set.modules.contains_key(callee))
         .collect();
-    let known = live::natures(look.session, look.facts, &called)?;
+    let known = node_facts::natures(look.session, look.facts, &called)?;
     let unloaded: Vec<&Module> = called.iter().filter(|m| !known.contains_key(*m)).collect();
     let nowhere = nowhere(look, &unloaded)?;
     for (module, calls) in calls {
@@ -75,8 +75,8 @@ fn nowhere(look: &Look<'_>, unloaded: &[&Module]) -> Result<BTreeSet<Module>> {
     let args = vec![function("code", "where_is_file", 1), Term::list(names)];
     let answer = look
         .session
-        .call("lists", "map", args, live::PATIENCE)
-        .map_err(|error| live::failed("code:where_is_file/1", error))?;
+        .call("lists", "map", args, node_facts::TIMEOUT)
+        .map_err(|error| node_facts::failed("code:where_is_file/1", error))?;
     let answers = answer.as_list().unwrap_or_default();
     let pairs = all.zip(answers);
     Ok(pairs

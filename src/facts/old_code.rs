@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::change::ChangeSet;
-use super::live::{PATIENCE, failed, odd};
-use super::procs::Start;
+use super::node_facts::{TIMEOUT, failed, unexpected_reply};
+use super::processes::Start;
 use crate::diag::Result;
 use crate::name::Module;
 use crate::node::Session;
@@ -87,7 +87,7 @@ pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCode> {
         .iter()
         .filter(|(_, changed)| {
             let mut kinds = changed.crew.kinds.iter();
-            let server = |(start, (_, shown)): (&Start, &(usize, super::procs::Example))| {
+            let server = |(start, (_, shown)): (&Start, &(usize, super::processes::Example))| {
                 *start == Start::Supervisor || shown.in_behaviour()
             };
             kinds.any(server)
@@ -120,9 +120,9 @@ pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCode> {
             Term::Int(i64::try_from(SEARCH.as_millis()).unwrap_or(i64::MAX)),
         ),
     ];
-    let answer = crate::node::evaluate(session, TEXT, &bindings, PATIENCE)
+    let answer = crate::node::evaluate(session, TEXT, &bindings, TIMEOUT)
         .map_err(|error| failed("looking for old code in use", error))?;
-    read(&answer).ok_or_else(|| odd("looking for old code in use", &answer))
+    read(&answer).ok_or_else(|| unexpected_reply("looking for old code in use", &answer))
 }
 
 fn read(answer: &Term) -> Option<OldCode> {

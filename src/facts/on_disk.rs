@@ -6,16 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::app_specs::{Spec, compiled_otherwise};
 use super::beam::BeamFacts;
-use super::change::{Beam, Gone, GoneHow, Notice, Untouched};
+use super::change::{Beam, Notice, RemovalCause, RemovedModule, SkipReason};
+use super::code_path::Places;
 use super::compare::{Look, unusable};
-use super::disk::{OnDisk, folder_of};
-use super::live::{self, CORE, Origin};
+use super::library_versions;
 use super::missing;
-use super::moves;
-use super::places::Places;
+use super::node_facts::{self, CORE, Origin};
+use super::node_files::{OnDisk, folder_of};
 use super::releases::{self, Place};
-use super::specs::{Spec, compiled_otherwise};
 use crate::diag::Result;
 use crate::name::{App, Module};
 
@@ -126,9 +126,9 @@ fn changed_files(look: &mut Look<'_>) -> Result<BTreeMap<Module, String>> {
             OnDisk::Beam(_) => {
                 wanted.insert(module.clone(), file);
             }
-            OnDisk::Missing => look.set.gone.push(Gone {
+            OnDisk::Missing => look.set.gone.push(RemovedModule {
                 module: module.clone(),
-                how: GoneHow::File(file),
+                how: RemovalCause::File(file),
                 callers: Vec::new(),
             }),
             OnDisk::Broken(why) => return Err(unusable(&file, &why)),
@@ -185,7 +185,7 @@ fn doubles(
         look.set.gone.retain(|gone| gone.module != module);
         wanted.remove(&module);
         if Some(other.md5) != runs {
-            let why = Untouched::Elsewhere { loaded, path };
+            let why = SkipReason::Elsewhere { loaded, path };
             look.set.untouched.push((module, why));
         }
     }
@@ -242,7 +242,7 @@ pub(super) fn compare_specs(
     let compiled = compiled.map(|(of, ..)| of.clone());
     let with_env: BTreeSet<App> = with_env.into_iter().chain(compiled).collect();
     let with_env: Vec<App> = with_env.into_iter().collect();
-    let environments = live::environments(look.session, &with_env)?;
+    let environments = node_facts::environments(look.session, &with_env)?;
     let environments: BTreeMap<App, _> = with_env.into_iter().zip(environments).collect();
     look.set
         .compile_env
@@ -335,14 +335,14 @@ fn unloaded(
 fn covered(look: &mut Look<'_>, places: &Places) {
     for (module, loaded) in &look.facts.loaded {
         if loaded.origin == Origin::Cover && !places.of(module).is_empty() {
-            look.set.untouched.push((module.clone(), Untouched::Cover));
+            look.set.untouched.push((module.clone(), SkipReason::Cover));
         }
     }
 }
 
 /// Newer versions of running applications in `NAME-VSN` folders beside theirs.
 fn beside(look: &mut Look<'_>) -> Result<()> {
-    for (app, running, newer, folder) in moves::beside(look)? {
+    for (app, running, newer, folder) in library_versions::beside(look)? {
         look.set.notices.push(Notice::NewerBeside {
             app,
             running,

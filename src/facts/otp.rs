@@ -3,7 +3,7 @@
 //! In a release with a run-time system of its own (the default of mix and rebar3) all applications lie below
 //! `code:lib_dir()`, so that only their names tell OTP's from others.
 
-use super::live::NodeFacts;
+use super::node_facts::NodeFacts;
 
 /// The applications that OTP 23 to 29 consist of, `erts` apart.
 const OTP_APPS: [&str; 38] = [
@@ -54,7 +54,7 @@ impl NodeFacts {
         let inside = folder.strip_prefix(&lib);
         let inside = inside.and_then(|rest| rest.strip_prefix('/')?.strip_suffix("/ebin"));
         inside.is_some_and(|app| {
-            let name = super::specs::versioned(app).map_or(app, |(name, _)| name);
+            let name = super::app_specs::versioned(app).map_or(app, |(name, _)| name);
             OTP_APPS.contains(&name)
         })
     }

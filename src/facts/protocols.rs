@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use super::beam::BeamFacts;
 use super::chunk::{Atoms, Chunks, unpacked};
+use super::instructions::{Instruction, Operand, Step, Walk};
 use super::opcode as op;
-use super::walk::{Instruction, Operand, Step, Walk};
 use crate::name::Module;
 use crate::term::Term;
 

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::app_specs::{MAX_SPEC, compare_versions};
 use super::compare::Look;
-use super::live::{self, PATIENCE, failed};
-use super::specs::{MAX_SPEC, compare_versions};
+use super::node_facts::{self, TIMEOUT, failed};
 use crate::diag::Result;
 use crate::name::App;
 use crate::syntax::parse_term;
@@ -67,7 +67,7 @@ impl Place {
         match self {
             Self::Node => look.disk.read(files),
             Self::Here => {
-                let read = |file: &String| super::pushed::small_file(std::path::Path::new(file));
+                let read = |file: &String| super::push::small_file(std::path::Path::new(file));
                 Ok(files.iter().map(read).collect())
             }
         }
@@ -129,7 +129,7 @@ pub(super) fn look_at(
 fn running(look: &Look<'_>) -> Result<String> {
     let id = look
         .session
-        .call("init", "script_id", vec![], PATIENCE)
+        .call("init", "script_id", vec![], TIMEOUT)
         .map_err(|error| failed("init:script_id/0", error))?;
     let vsn = id.as_tuple().and_then(|pair| pair.get(1)?.to_text());
     Ok(vsn.unwrap_or_default())
@@ -237,7 +237,7 @@ fn configured(
     };
     let old = old.and_then(|old| config(old).ok());
     let running: Vec<App> = look.facts.apps.keys().cloned().collect();
-    let environments = live::environments(look.session, &running)?;
+    let environments = node_facts::environments(look.session, &running)?;
     let environments: Config = running.into_iter().zip(environments).collect();
     let none = BTreeMap::new();
     let mut apps: BTreeSet<&App> = new.keys().collect();
@@ -347,7 +347,7 @@ fn newer(look: &Look<'_>, rel: &[u8], change: &mut ReleaseChange) -> Result<()> 
                 "erlang",
                 "system_info",
                 vec![Term::atom("version")],
-                PATIENCE,
+                TIMEOUT,
             )
             .map_err(|error| failed("erlang:system_info/1", error))?;
         note("ERTS", &vsn, &runs.to_text().unwrap_or_default());

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::disk;
+use crate::atomic_file;
 
 /// How many copies are always kept: the last five versions of a thousand modules.
 const KEPT: usize = 5_000;
@@ -63,8 +63,8 @@ impl Store {
         }
         let path = self.path(md5);
         let folder = path.parent().unwrap_or(&self.folder);
-        disk::private_folders(folder)?;
-        disk::replace_private(&path, bytes)
+        atomic_file::private_folders(folder)?;
+        atomic_file::replace_private(&path, bytes)
     }
 
     /// Takes away the copies that nobody has wanted for 90 days, the oldest first, until 5,000 are left. The number of

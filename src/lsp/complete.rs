@@ -5,10 +5,10 @@
 
 use serde_json::{Value, json};
 
-use super::here::Here;
+use super::cursor::Cursor;
 use super::names::{self, Name};
 use crate::repl::complete::Kind;
-use crate::repl::knowledge::Knowledge;
+use crate::repl::completion_data::Knowledge;
 use crate::syntax::token::{Sort, tokens};
 
 /// So many items are offered; an editor asks again when more is typed.
@@ -18,7 +18,7 @@ const OFFERED: usize = 500;
 const PATHS: [&str; 4] = ["include", "code", "old", "target"];
 
 /// Items for a place. `knowledge` is what is known of the node; what the plan says is put in here.
-pub(super) fn completion(here: &Here<'_>, knowledge: &mut Knowledge) -> Value {
+pub(super) fn completion(here: &Cursor<'_>, knowledge: &mut Knowledge) -> Value {
     let local = here.local();
     let before = &here.file.text[..local];
     let all = tokens(before);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::worlds::World;
+use super::workspace::World;
 use crate::diag::{Diagnostic, Label, Result, Span};
 use crate::engine::{Engine, Settings, Upgrade};
 use crate::name::{Module, NodeName};

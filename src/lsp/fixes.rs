@@ -9,12 +9,12 @@ use std::path::Path;
 use lsp_types::Range;
 use serde_json::{Value, json};
 
-use super::answers::{Edits, workspace_edit};
+use super::convert::range;
+use super::diagnostics::diagnostic_value;
 use super::documents::Documents;
-use super::place::range;
-use super::publish::diagnostic_value;
+use super::navigation::{Edits, workspace_edit};
 use super::text::Encoding;
-use super::worlds::{File, World};
+use super::workspace::{File, World};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::engine::{Engine, Settings};
 use crate::syntax::ast::{Statement, StatementKind};

@@ -4,18 +4,18 @@
 
 use serde_json::{Value, json};
 
-use super::here::Here;
+use super::convert::range;
+use super::cursor::Cursor;
 use super::names::{self, Name};
-use super::place::range;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::plan::words::{CONNECTING, Due, FUNCTIONS, Opt, STATEMENTS, due};
+use crate::plan::vocabulary::{CONNECTING, Due, FUNCTIONS, OptionSpec, STATEMENTS, due};
 use crate::syntax::ast::StatementKind;
 use crate::syntax::print::to_source;
 use crate::syntax::token::Token;
 use crate::term::Term;
 
 /// What is known of a place, as Markdown, and what it is about.
-pub(super) fn hover(here: &Here<'_>, told: &[Diagnostic], more: Option<String>) -> Value {
+pub(super) fn hover(here: &Cursor<'_>, told: &[Diagnostic], more: Option<String>) -> Value {
     let mut parts: Vec<String> = Vec::new();
     let places = names::places(here.world);
     let name = names::at(&places, here.at);
@@ -62,7 +62,7 @@ pub(super) fn hover(here: &Here<'_>, told: &[Diagnostic], more: Option<String>) 
 }
 
 /// A diagnostic code that is written somewhere, in a comment most likely.
-fn code_at(here: &Here<'_>) -> Option<Code> {
+fn code_at(here: &Cursor<'_>) -> Option<Code> {
     let (text, at) = (&here.file.text, here.local());
     let of_code = |c: &u8| c.is_ascii_alphanumeric();
     let bytes = text.as_bytes();
@@ -82,7 +82,7 @@ fn code_at(here: &Here<'_>) -> Option<Code> {
     Code::parse(text.get(start..end)?)
 }
 
-fn about_name(here: &Here<'_>, name: &Name) -> Option<String> {
+fn about_name(here: &Cursor<'_>, name: &Name) -> Option<String> {
     let all = here.world.files.iter().flat_map(|file| file.statements());
     match name {
         Name::Value(wanted) => all.into_iter().find_map(|statement| match &statement.kind {
@@ -138,7 +138,7 @@ fn about_name(here: &Here<'_>, name: &Name) -> Option<String> {
 }
 
 /// ` = value`, if it is known.
-fn value(here: &Here<'_>, name: &str) -> String {
+fn value(here: &Cursor<'_>, name: &str) -> String {
     /// So much of a value is enough.
     const SHOWN: usize = 400;
     let engine = here.world.opened.engine.as_ref();
@@ -160,7 +160,7 @@ fn fenced(text: &str) -> String {
 }
 
 /// A word of the language: one that begins a statement, an option's key, one that connects, a function of updo.
-fn about_word(here: &Here<'_>, words: &[Token], at: usize) -> Option<String> {
+fn about_word(here: &Cursor<'_>, words: &[Token], at: usize) -> Option<String> {
     let text = |token: &Token| &here.file.text[token.range.clone()];
     let earlier: Vec<&str> = words[..at].iter().map(text).collect();
     let word = text(&words[at]);
@@ -201,6 +201,6 @@ fn about_word(here: &Here<'_>, words: &[Token], at: usize) -> Option<String> {
     Some(format!("`{word}`: {what}"))
 }
 
-fn about_option(option: &Opt) -> String {
+fn about_option(option: &OptionSpec) -> String {
     format!("`{}`: {}", option.word, option.what)
 }

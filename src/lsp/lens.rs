@@ -4,11 +4,11 @@
 
 use serde_json::{Value, json};
 
+use super::convert::range;
+use super::cursor::Cursor;
 use super::facts::{Known, Looked};
-use super::here::Here;
-use super::place::range;
 use super::text::Encoding;
-use super::worlds::File;
+use super::workspace::File;
 use crate::diag::Span;
 use crate::name::Module;
 use crate::syntax::ast::{Expr, ExprKind, Place, Statement, StatementKind};
@@ -111,7 +111,7 @@ pub(super) fn hints(
 }
 
 /// The module that a place is in, if its name stands there.
-pub(super) fn module_at(here: &Here<'_>) -> Option<Module> {
+pub(super) fn module_at(here: &Cursor<'_>) -> Option<Module> {
     let (words, touched) = here.words();
     let token = &words[touched?];
     let text = &here.file.text[token.range.clone()];

@@ -5,28 +5,28 @@
 //! and from `repl` what is known while somebody types.
 //!
 //! The parts: `wire` cuts the stream into messages, `server` holds the conversation, `documents` what is open in the
-//! editor, `text` the places in it, `worlds` what plans and their files say together; `facts` what a node says about
+//! editor, `text` the places in it, `workspace` what plans and their files say together; `facts` what a node says about
 //! it; the others answer questions. It must never change a file or a
 //! node, and no message may make it panic, wait for ever or grow without bound.
 
-mod answers;
 mod complete;
+mod convert;
+mod cursor;
+mod diagnostics;
 mod documents;
 mod facts;
 mod fixes;
-mod here;
 mod hover;
 mod lens;
-mod looks;
 mod names;
-mod place;
-mod publish;
+mod navigation;
+mod node_queries;
 mod requests;
 mod server;
 mod shape;
 mod text;
 mod uri;
 mod wire;
-mod worlds;
+mod workspace;
 
 pub use server::{Options, serve};

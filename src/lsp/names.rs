@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::worlds::World;
+use super::workspace::World;
 use crate::diag::Span;
 use crate::syntax::ast::{Expr, ExprKind, FunClause, Moment, Qualifier, Statement, StatementKind};
 use crate::syntax::walk;

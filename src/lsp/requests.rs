@@ -7,19 +7,19 @@ use lsp_types as lsp;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::answers;
 use super::complete::completion;
+use super::cursor::Cursor;
 use super::facts::Looked;
 use super::fixes::{Asked, fixes};
-use super::here::Here;
 use super::hover::hover;
 use super::lens;
+use super::navigation;
 use super::server::{Fault, Server, taken};
 use super::shape;
 use super::wire;
-use super::worlds::{File, World};
+use super::workspace::{File, World};
 use crate::diag::Diagnostic;
-use crate::repl::knowledge::Knowledge;
+use crate::repl::completion_data::Knowledge;
 
 /// What of a request for fixes matters; the diagnostics that it repeats are looked up anew.
 #[derive(serde::Deserialize)]
@@ -59,23 +59,25 @@ impl Server {
             "textDocument/definition" => {
                 let params: lsp::GotoDefinitionParams = taken(params)?;
                 let found = self.here(&params.text_document_position_params);
-                Ok(found.map_or(Value::Null, |here| answers::definition(&here).into()))
+                Ok(found.map_or(Value::Null, |here| navigation::definition(&here).into()))
             }
             "textDocument/references" => {
                 let params: lsp::ReferenceParams = taken(params)?;
                 let found = self.here(&params.text_document_position);
                 let all = params.context.include_declaration;
-                Ok(found.map_or(Value::Null, |here| answers::references(&here, all).into()))
+                Ok(found.map_or(Value::Null, |here| {
+                    navigation::references(&here, all).into()
+                }))
             }
             "textDocument/documentHighlight" => {
                 let params: lsp::DocumentHighlightParams = taken(params)?;
                 let found = self.here(&params.text_document_position_params);
-                Ok(found.map_or(Value::Null, |here| answers::highlights(&here).into()))
+                Ok(found.map_or(Value::Null, |here| navigation::highlights(&here).into()))
             }
             "textDocument/prepareRename" => {
                 let params: lsp::TextDocumentPositionParams = taken(params)?;
                 let found = self.here(&params);
-                Ok(found.map_or(Value::Null, |here| answers::prepare_rename(&here)))
+                Ok(found.map_or(Value::Null, |here| navigation::prepare_rename(&here)))
             }
             "textDocument/rename" => self.rename(taken(params)?),
             "textDocument/documentSymbol" => {
@@ -120,11 +122,11 @@ impl Server {
     }
 
     /// A place in the first of the worlds that count for its document.
-    fn here(&self, place: &lsp::TextDocumentPositionParams) -> Option<Here<'_>> {
+    fn here(&self, place: &lsp::TextDocumentPositionParams) -> Option<Cursor<'_>> {
         let uri = place.text_document.uri.as_str();
         let worlds = self.worlds.of(uri).into_iter();
         worlds
-            .filter_map(|world| Here::new(world, uri, place.position, self.encoding))
+            .filter_map(|world| Cursor::new(world, uri, place.position, self.encoding))
             .next()
     }
 
@@ -152,7 +154,7 @@ impl Server {
     }
 
     /// Items for a place, with what is known of the node.
-    fn completion(&self, here: &Here<'_>) -> Value {
+    fn completion(&self, here: &Cursor<'_>) -> Value {
         let mut kept = self.knowledge.borrow_mut();
         let (of, knowledge) = &mut *kept;
         let looked = self.looked(here.world);
@@ -199,12 +201,12 @@ impl Server {
     fn rename(&self, params: lsp::RenameParams) -> Result<Value, Fault> {
         let place = params.text_document_position;
         let uri = place.text_document.uri.as_str();
-        let mut all = answers::Edits::new();
+        let mut all = navigation::Edits::new();
         for world in self.worlds.of(uri) {
-            let Some(here) = Here::new(world, uri, place.position, self.encoding) else {
+            let Some(here) = Cursor::new(world, uri, place.position, self.encoding) else {
                 continue;
             };
-            for (uri, (version, edits)) in answers::rename(&here, &params.new_name)? {
+            for (uri, (version, edits)) in navigation::rename(&here, &params.new_name)? {
                 let (_, list) = all.entry(uri).or_insert((version, Vec::new()));
                 for edit in edits {
                     if !list.contains(&edit) {
@@ -215,7 +217,7 @@ impl Server {
         }
         match all.is_empty() {
             true => Ok(Value::Null),
-            false => Ok(answers::workspace_edit(all, self.versioned)),
+            false => Ok(navigation::workspace_edit(all, self.versioned)),
         }
     }
 

@@ -14,18 +14,18 @@ use lsp_types as lsp;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::diagnostics;
 use super::documents::Documents;
 use super::facts::{Looked, Question};
 use super::lens;
-use super::looks::Looks;
-use super::publish;
+use super::node_queries::NodeQueries;
 use super::text::Encoding;
 use super::uri;
 use super::wire::{self, Incoming, Outgoing};
-use super::worlds::{World, Worlds};
+use super::workspace::{World, Worlds};
 use crate::engine::Settings;
 use crate::name::NodeName;
-use crate::repl::knowledge::Knowledge;
+use crate::repl::completion_data::Knowledge;
 
 /// Messages that were read and not yet looked at.
 const AHEAD: usize = 16;
@@ -62,7 +62,7 @@ pub fn serve(
     options: Options,
 ) -> bool {
     let (send, receive) = sync_channel(AHEAD);
-    let looks = Looks::new(send.clone(), options.patience);
+    let looks = NodeQueries::new(send.clone(), options.patience);
     std::thread::spawn(move || {
         let mut input = BufReader::new(input);
         loop {
@@ -113,7 +113,7 @@ pub(super) struct Server {
     pub(super) documents: Documents,
     pub(super) worlds: Worlds,
     /// What the editor shows.
-    published: BTreeMap<String, publish::Shown>,
+    published: BTreeMap<String, diagnostics::Shown>,
     /// Since when there is something that was not looked at.
     stale: Option<Instant>,
     /// Whether the editor tells of files that change.
@@ -124,7 +124,7 @@ pub(super) struct Server {
     refreshes: Vec<&'static str>,
     /// What the node has answered lately, for completion.
     pub(super) knowledge: RefCell<(Option<NodeName>, Knowledge)>,
-    pub(super) looks: Looks,
+    pub(super) looks: NodeQueries,
     pub(super) options: Options,
     pub(super) out: Outgoing,
 }
@@ -401,7 +401,7 @@ impl Server {
             let looked = looks.of(&world.uri);
             looked.map_or(Vec::new(), |looked| looked.told(world))
         };
-        let mut shown = publish::all(&self.worlds, self.encoding, &node);
+        let mut shown = diagnostics::all(&self.worlds, self.encoding, &node);
         // What was shown and is no more: taken away.
         for (uri, (_, old)) in &self.published {
             if !shown.contains_key(uri) && !old.is_empty() {

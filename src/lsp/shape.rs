@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::place::range;
+use super::convert::range;
 use super::text::Encoding;
-use super::worlds::File;
+use super::workspace::File;
 use crate::diag::Span;
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::fmt::format_plan;

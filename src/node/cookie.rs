@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
-use super::private;
+use super::secret_file;
 use crate::diag::{Code, Diagnostic, Result};
 
 /// Longest cookie: the atom that a node makes of it has at most 255 characters.
@@ -57,7 +57,7 @@ impl fmt::Debug for Cookie {
 
 impl Drop for Cookie {
     fn drop(&mut self) {
-        private::forget(&mut self.value);
+        secret_file::forget(&mut self.value);
     }
 }
 
@@ -100,7 +100,7 @@ impl Cookie {
                 match byte.filter(good) {
                     Some(byte) => latin1.push(byte),
                     None => {
-                        private::forget(&mut latin1);
+                        secret_file::forget(&mut latin1);
                         return bad(
                             "contains characters that no cookie may have (only those of Latin-1)",
                         );
@@ -109,7 +109,7 @@ impl Cookie {
             }
         }
         if latin1.len() > MAX_COOKIE {
-            private::forget(&mut latin1);
+            secret_file::forget(&mut latin1);
             return bad("is longer than 255 characters");
         }
         Ok(Self {
@@ -213,7 +213,7 @@ impl Cookie {
     }
 
     fn read(path: &Path, source: Source) -> Result<Self> {
-        let file = private::File {
+        let file = secret_file::File {
             what: "the cookie file",
             code: Code::E507,
             limit: 4 * MAX_COOKIE,
@@ -230,13 +230,13 @@ impl Cookie {
             }
         })?;
         let cookie = Self::new(&value, source);
-        private::forget(&mut value);
+        secret_file::forget(&mut value);
         let mut cookie = cookie?;
         let open = std::fs::metadata(path).ok();
-        if let Some(mode) = open.and_then(|meta| private::open_to_others(&meta))
+        if let Some(mode) = open.and_then(|meta| secret_file::open_to_others(&meta))
             && by_mix
         {
-            let file = private::File {
+            let file = secret_file::File {
                 code: Code::W329,
                 ..file
             };

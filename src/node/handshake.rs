@@ -54,7 +54,7 @@ pub(crate) struct Peer {
 }
 
 /// How a handshake ended that nobody refused for good.
-pub(crate) enum Shaken {
+pub(crate) enum Handshake {
     /// We are connected.
     Peer(Peer),
     /// The node is still busy with another connection of our name: told, unless a later try gets through.
@@ -69,7 +69,7 @@ pub(crate) fn shake(
     cookie: &Cookie,
     challenge: u32,
     deadline: Deadline,
-) -> Result<Shaken> {
+) -> Result<Handshake> {
     let mut talk = Talk {
         stream,
         framing,
@@ -78,12 +78,12 @@ pub(crate) fn shake(
     };
     talk.send_name(local)?;
     if let Some(busy) = talk.receive_status(local)? {
-        return Ok(Shaken::Busy(busy));
+        return Ok(Handshake::Busy(busy));
     }
     let (peer, theirs) = talk.receive_challenge()?;
     talk.send_reply(challenge, &cookie.digest(theirs))?;
     talk.receive_ack(cookie, challenge)?;
-    Ok(Shaken::Peer(peer))
+    Ok(Handshake::Peer(peer))
 }
 
 struct Talk<'a> {

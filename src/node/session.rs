@@ -13,15 +13,15 @@ use std::time::Duration;
 use super::control;
 use super::cookie::{Cookie, plain};
 use super::epmd;
-use super::handshake::{Framing, Local, Peer, Shaken, shake};
+use super::handshake::{Framing, Handshake, Local, Peer, shake};
 use super::ids::Ids;
 use super::mailbox::Mailbox;
 use super::name::{Address, default_local};
 use super::rpc::{self, CallError, Pending};
 use super::state::{Shared, lock};
 use super::stream::{Deadline, Stream, Tcp, resolve};
-use super::tls::{Secured, Tls};
-use super::{keeper, reader, trace};
+use super::tls::{Tls, TlsStream};
+use super::{heartbeat, reader, trace};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::NodeName;
 use crate::term::{Atom, Pid, Term};
@@ -66,7 +66,7 @@ impl Connect {
 
 /// How often a node is asked that is busy with another connection of our name, and how long apart.
 const TRIES: u32 = 4;
-const AGAIN: Duration = Duration::from_millis(150);
+const RETRY_INTERVAL: Duration = Duration::from_millis(150);
 
 /// A connection to a node. Clones share it.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ impl Session {
                 Ok(session) => return Ok(session),
                 // A name that was used a moment ago: the node has not yet noted that the other connection is up, or gone.
                 Err(_) if tries < TRIES => {
-                    std::thread::sleep(AGAIN);
+                    std::thread::sleep(RETRY_INTERVAL);
                     tries += 1;
                 }
                 Err(busy) => return Err(busy),
@@ -132,7 +132,7 @@ impl Session {
             None => (Box::new(tcp), Framing::Two),
             Some(tls) => {
                 let secured =
-                    Secured::connect(tcp, tls, &target, deadline).inspect_err(|told| {
+                    TlsStream::connect(tcp, tls, &target, deadline).inspect_err(|told| {
                         trace::tell(|| format!("tls     {target}: {}", told.code))
                     })?;
                 trace::tell(|| format!("tls     {target}: {}", secured.terms()));
@@ -156,8 +156,8 @@ impl Session {
         )
         .inspect_err(|told| trace::tell(|| format!("refused {target}: {}", told.code)))?;
         let peer = match shaken {
-            Shaken::Peer(peer) => peer,
-            Shaken::Busy(told) => return Ok(Err(told)),
+            Handshake::Peer(peer) => peer,
+            Handshake::Busy(told) => return Ok(Err(told)),
         };
         trace::tell(|| {
             let Peer {
@@ -200,7 +200,7 @@ impl Session {
         owner.threads.push(reading);
         owner.threads.push(
             start("updo-keeper")
-                .spawn(move || keeper::run(&for_keeper, keeper::Pace::default()))
+                .spawn(move || heartbeat::run(&for_keeper, heartbeat::TickConfig::default()))
                 .map_err(failed)?,
         );
         Ok(Session {

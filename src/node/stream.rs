@@ -37,7 +37,7 @@ impl Deadline {
 }
 
 /// What reads, what writes, and what makes both stop.
-pub(crate) struct Halves {
+pub(crate) struct SplitStream {
     pub(crate) reader: Box<dyn Read + Send>,
     /// Returns `WouldBlock` or `TimedOut` after a while without progress.
     pub(crate) writer: Box<dyn Write + Send>,
@@ -64,7 +64,7 @@ pub(crate) trait Stream: Send {
     /// Our own address.
     fn local_ip(&self) -> IpAddr;
     /// Goes over to two threads.
-    fn split(self: Box<Self>) -> io::Result<Halves>;
+    fn split(self: Box<Self>) -> io::Result<SplitStream>;
 }
 
 /// A TCP connection. Small messages leave at once (`TCP_NODELAY`): a call waits 44 ms otherwise.
@@ -116,11 +116,11 @@ impl Stream for Tcp {
             .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
     }
 
-    fn split(self: Box<Self>) -> io::Result<Halves> {
+    fn split(self: Box<Self>) -> io::Result<SplitStream> {
         let stream = self.for_threads()?;
         let writer = stream.try_clone()?;
         let closing = stream.try_clone()?;
-        Ok(Halves {
+        Ok(SplitStream {
             reader: Box::new(stream),
             writer: Box::new(writer),
             // An error means that the other side was faster: closed is closed.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::options::{constant, duration, known, value, wrong};
 use super::resolve::{Resolver, choice};
-use super::{Check, Failing, Hook, Rollback, When, scope, words};
+use super::{Check, Hook, Rollback, RollbackTrigger, When, scope, vocabulary};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::syntax::ast::{Expr, Moment as HookMoment, Options, Spanned, Tail};
 use crate::term::{Atom, Term};
@@ -53,7 +53,12 @@ impl Resolver<'_> {
         span: Span,
     ) {
         let word = if verify { "verify" } else { "require" };
-        known(options, word, &words::words(words::CHECK), &mut self.said);
+        known(
+            options,
+            word,
+            &vocabulary::words(vocabulary::CHECK),
+            &mut self.said,
+        );
         let mut rollout = false;
         if let Some(expr) = value(options, "each")
             && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
@@ -94,7 +99,7 @@ impl Resolver<'_> {
         known(
             options,
             "rollback",
-            &words::words(words::ROLLBACK),
+            &vocabulary::words(vocabulary::ROLLBACK),
             &mut self.said,
         );
         match policy.value.as_str() {
@@ -125,7 +130,7 @@ impl Resolver<'_> {
             return;
         };
         let of = |word: &_| {
-            Failing::ALL
+            RollbackTrigger::ALL
                 .into_iter()
                 .find(|f| Term::is_atom(word, f.word()))
         };

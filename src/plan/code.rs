@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::CodeFrom;
 use super::options::{constant, known, unsupported, wrong};
 use super::resolve::{Resolver, located_patterns};
-use super::words;
+use super::vocabulary;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::facts::moves::Which;
+use crate::facts::library_versions::Which;
 use crate::name::App;
 use crate::syntax::ast::{OptionPair, Options, Spanned, Tail};
 use crate::term::Term;
@@ -23,7 +23,12 @@ impl Resolver<'_> {
         span: Span,
     ) {
         self.once("code", span);
-        known(options, "code", &words::words(words::CODE), &mut self.said);
+        known(
+            options,
+            "code",
+            &vocabulary::words(vocabulary::CODE),
+            &mut self.said,
+        );
         for pair in options {
             match pair.key.value.as_str() {
                 "earlier" => self.plan.earlier = self.switch("earlier", pair),

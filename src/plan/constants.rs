@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::load::Located;
 use super::options::evaluate;
-use super::words::TYPES;
+use super::vocabulary::TYPES;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::Bindings;

@@ -24,7 +24,7 @@ pub(super) struct Inclusion {
 
 /// What is known of a file in the end.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct IncludeDepth {
     /// 0 for the plan, 1 for what it includes, and so on: a smaller number wins.
     pub layer: usize,
     /// When its statements apply; `None`: always.
@@ -33,7 +33,10 @@ pub(super) struct Standing {
 
 /// The standing of every file, or the number of one with more conditions than can be told apart. The inclusions form
 /// no ring.
-pub(super) fn standings(files: usize, inclusions: &[Inclusion]) -> Result<Vec<Standing>, usize> {
+pub(super) fn standings(
+    files: usize,
+    inclusions: &[Inclusion],
+) -> Result<Vec<IncludeDepth>, usize> {
     let layers = layers(files, inclusions);
     let mut open = vec![0_usize; files];
     for inclusion in inclusions {
@@ -70,7 +73,7 @@ pub(super) fn standings(files: usize, inclusions: &[Inclusion]) -> Result<Vec<St
     }
     let standings = layers.into_iter().zip(alternatives);
     Ok(standings
-        .map(|(layer, alternatives)| Standing {
+        .map(|(layer, alternatives)| IncludeDepth {
             layer,
             when: condition(alternatives),
         })
@@ -125,7 +128,7 @@ mod tests {
 
     fn told(files: usize, inclusions: &[Inclusion]) -> Vec<(usize, String)> {
         let standings = standings(files, inclusions).expect("few alternatives");
-        let text = |standing: Standing| {
+        let text = |standing: IncludeDepth| {
             let when = standing.when.as_ref().map(to_source);
             (standing.layer, when.unwrap_or_default())
         };

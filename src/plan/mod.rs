@@ -1,7 +1,7 @@
 //! A plan: its statements read, included, resolved as far as that goes without a node.
 //!
 //! [`load()`] reads files and gives a [`Plan`]; what depends on a node (subjects, guards) stays as
-//! expressions and is decided per node by `rules::manual`. Reading a plan asks nobody anything.
+//! expressions and is decided per node by `rules::plan_rules`. Reading a plan asks nobody anything.
 
 mod checks;
 mod code;
@@ -15,7 +15,7 @@ pub mod rollout;
 mod scope;
 mod target;
 mod tls;
-pub mod words;
+pub mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::diag::{SourceMap, Span};
 use crate::eval::{Bindings, Functions};
-use crate::facts::moves::Libraries;
+use crate::facts::library_versions::Libraries;
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
@@ -183,7 +183,7 @@ pub enum Rollback {
 
 /// What may turn out to be wrong when a node is new already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failing {
+pub enum RollbackTrigger {
     /// A `verify`.
     Verify,
     /// A hook `after upgrade`.
@@ -192,7 +192,7 @@ pub enum Failing {
     Rollout,
 }
 
-impl Failing {
+impl RollbackTrigger {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Verify, Self::After, Self::Rollout];
 
@@ -218,7 +218,7 @@ pub enum Executing {
 
 /// `window`: how a script is grouped. A window is what lies between suspending and resuming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Windows {
+pub enum WindowPolicy {
     /// Everything at one instant.
     #[default]
     Single,
@@ -228,7 +228,7 @@ pub enum Windows {
     Otp,
 }
 
-impl std::fmt::Display for Windows {
+impl std::fmt::Display for WindowPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::Single => "single",
@@ -295,7 +295,7 @@ pub struct Plan {
     /// `rollback`.
     pub rollback: Rollback,
     /// `rollback automatic #{on => […]}`: after which failures the way back is gone by itself.
-    pub rollback_on: Vec<Failing>,
+    pub rollback_on: Vec<RollbackTrigger>,
     /// `rollback … #{keep_old => D}`: how long the way back of a run is kept at least.
     pub keep_old: Duration,
     /// `rollout`, with the statements: at most one per target, and one for any.
@@ -303,7 +303,7 @@ pub struct Plan {
     /// Whether rules of included files that do nothing are told too.
     pub warn_unused_everywhere: bool,
     /// `window`; with `engine release_handler` always `otp`.
-    pub windows: Windows,
+    pub windows: WindowPolicy,
     /// `engine`: who carries the script out.
     pub engine: Executing,
 }

@@ -9,11 +9,13 @@ use super::load::Located;
 use super::offline::Offline;
 use super::options::{attribute, budget, constant, duration, known, unsupported, wrong};
 use super::scope::{self, Names};
-use super::{CodeFrom, Executing, Failing, Patterns, Plan, Rollback, Rule, Windows, words};
+use super::{
+    CodeFrom, Executing, Patterns, Plan, Rollback, RollbackTrigger, Rule, WindowPolicy, vocabulary,
+};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
-use crate::facts::moves::Libraries;
+use crate::facts::library_versions::Libraries;
 use crate::syntax::ast::{
     Expr, ExprKind, Moment as HookMoment, OptionPair, Place, Spanned, Statement, StatementKind,
     Tail,
@@ -61,11 +63,11 @@ pub(super) fn resolve(
         budget: Some(BUDGET),
         budget_said: false,
         rollback: Rollback::default(),
-        rollback_on: Failing::ALL.to_vec(),
+        rollback_on: RollbackTrigger::ALL.to_vec(),
         keep_old: Duration::ZERO,
         rollouts: Vec::new(),
         warn_unused_everywhere: false,
-        windows: Windows::default(),
+        windows: WindowPolicy::default(),
         engine: Executing::default(),
     };
     let nothing = Functions::new();
@@ -129,7 +131,7 @@ impl Resolver<'_> {
         if let Some(window) = self
             .once
             .get("window")
-            .filter(|_| self.plan.windows != Windows::Otp)
+            .filter(|_| self.plan.windows != WindowPolicy::Otp)
         {
             let title = format!(
                 "`engine release_handler` runs `window otp`, not `{}`",
@@ -238,7 +240,7 @@ impl Resolver<'_> {
                 known(
                     options,
                     "module",
-                    &words::words(words::MODULE),
+                    &vocabulary::words(vocabulary::MODULE),
                     &mut self.said,
                 );
                 for pair in options {
@@ -250,9 +252,9 @@ impl Resolver<'_> {
             StatementKind::Window(word) => {
                 self.once("window", span);
                 match word.value.as_str() {
-                    "single" => self.plan.windows = Windows::Single,
-                    "minimal" => self.plan.windows = Windows::Minimal,
-                    "otp" => self.plan.windows = Windows::Otp,
+                    "single" => self.plan.windows = WindowPolicy::Single,
+                    "minimal" => self.plan.windows = WindowPolicy::Minimal,
+                    "otp" => self.plan.windows = WindowPolicy::Otp,
                     _ => self
                         .said
                         .push(choice("window", word, &["single", "minimal", "otp"])),

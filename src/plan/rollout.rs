@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::options::{constant, duration, known, value, wrong};
 use super::resolve::Resolver;
-use super::words;
+use super::vocabulary;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::NodeName;
@@ -178,7 +178,7 @@ impl Resolver<'_> {
         known(
             options,
             "rollout",
-            &words::words(words::ROLLOUT),
+            &vocabulary::words(vocabulary::ROLLOUT),
             &mut self.said,
         );
         let mut rollout = Rollout {

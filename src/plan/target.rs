@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
-use super::{CookieFrom, Seed, Target, words};
+use super::{CookieFrom, Seed, Target, vocabulary};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, ExprKind, Options};
@@ -20,7 +20,7 @@ impl Resolver<'_> {
         known(
             options,
             "target",
-            &words::words(words::TARGET),
+            &vocabulary::words(vocabulary::TARGET),
             &mut self.said,
         );
         if let Some(expr) = value(options, "hidden") {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
-use super::words;
+use super::vocabulary;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::node::tls::{Name, Options, Pem};
 use crate::syntax::ast::{Expr, ExprKind, OptionPair, Spanned};
@@ -20,7 +20,12 @@ impl Resolver<'_> {
     /// The value of `tls`; `None` for `false` and for what is wrong.
     pub(super) fn tls(&mut self, expr: &Expr, folder: &Path) -> Option<Options> {
         let options = self.pairs(expr)?;
-        known(&options, "tls", &words::words(words::TLS), &mut self.said);
+        known(
+            &options,
+            "tls",
+            &vocabulary::words(vocabulary::TLS),
+            &mut self.said,
+        );
         let before = self.said.len();
         let mut pem = |word: &str| {
             let expr = value(&options, word)?;
@@ -93,7 +98,10 @@ impl Resolver<'_> {
                 self.said.push(
                     Diagnostic::new(Code::E204, "an option of `tls` is an atom")
                         .label(span, "has none")
-                        .help(format!("options: {}", words::words(words::TLS).join(", "))),
+                        .help(format!(
+                            "options: {}",
+                            vocabulary::words(vocabulary::TLS).join(", ")
+                        )),
                 );
                 continue;
             };

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use crate::diag::{Code, Diagnostic};
+use crate::facts::behaviours::declared;
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::natures::declared;
 use crate::name::Module;
 use crate::rules::children::{goes_on, list};
 use crate::rules::{ModuleRules, Ruleset};

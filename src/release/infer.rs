@@ -17,7 +17,7 @@ use crate::facts::change::{Beam, ChangeSet, Changed, Loaded};
 use crate::facts::files::{beams_of, read_beam_file};
 use crate::graph::{Edge, Graph, Reason, build};
 use crate::name::{App, Module};
-use crate::rules::manual::Manual;
+use crate::rules::plan_rules::Manual;
 use crate::rules::{Ruleset, merge};
 use crate::script::high;
 use crate::script::instruction::Instruction;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::facts::wild;
+use crate::facts::globs;
 
 use super::error::{Refusal, ReleaseError};
 
@@ -24,7 +24,7 @@ impl SearchPath {
                 folders.push(plain);
                 continue;
             }
-            let found = wild::paths(pattern).map_err(|why| {
+            let found = globs::paths(pattern).map_err(|why| {
                 Refusal::from(ReleaseError::BadPath(pattern.to_owned(), why.to_string()))
             })?;
             // What may not be looked into is as good as not there.

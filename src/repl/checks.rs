@@ -5,14 +5,14 @@
 use std::fmt::Write;
 use std::time::Instant;
 
+use super::evaluate::{Stop, rest};
 use super::session::{Fault, Session};
-use super::value::{Stop, rest};
 use crate::diag::render::render;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::eval::{CheckResult, Evaluator, Limits, Moment};
-use crate::exec::check::{Scene, Verdict, not_held};
+use crate::exec::condition::{CheckContext, Verdict, not_held};
 use crate::plan::Check;
-use crate::report::paint;
+use crate::report::style;
 
 /// How one check ended.
 enum Asked {
@@ -42,9 +42,9 @@ impl Session {
         let _ = write!(
             out,
             "{node}: {}, {}, {} of advice",
-            paint::count(errors, "error", "errors"),
-            paint::count(warnings, "warning", "warnings"),
-            paint::count(count(Severity::Advice), "word", "words"),
+            style::count(errors, "error", "errors"),
+            style::count(warnings, "warning", "warnings"),
+            style::count(count(Severity::Advice), "word", "words"),
         );
         match all.iter().find(|told| told.is_error()) {
             Some(first) => Err(Fault {
@@ -95,7 +95,7 @@ impl Session {
                 Asked::Failed(verdict, _) => (false, verdict),
                 Asked::Stopped(stop) => return Err(self.stopped(stop.clone())),
             };
-            let mark = paint::mark(style, ok);
+            let mark = style::mark(style, ok);
             let seconds = verdict.took.as_secs_f64();
             let _ = writeln!(out, "{mark}  {seconds:.3}s  {}", check.name);
             if let Asked::Failed(verdict, cause) = &asked {
@@ -122,7 +122,7 @@ impl Session {
         let plan = &self.engine.plan;
         let connection = self.engine.continued(self.node.clone());
         let view = connection.view(upgrade);
-        let holds = Scene::new(plan, &self.node, view).holds(&check.tail);
+        let holds = CheckContext::new(plan, &self.node, view).holds(&check.tail);
         if !holds.map_err(|told| self.fault_in(&told, &plan.sources))? {
             return Ok(None);
         }

@@ -1,16 +1,16 @@
 //! What Tab offers and what is hinted at behind the cursor.
 //!
-//! Takes the line, the place of the cursor and what is known (`knowledge`), gives candidates and hints. It asks nobody
+//! Takes the line, the place of the cursor and what is known (`completion_data`), gives candidates and hints. It asks nobody
 //! itself, and any text is survived.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Takes, WORDS, find};
-use super::knowledge::Knowledge;
+use super::completion_data::Knowledge;
 use crate::diag::Code;
 use crate::eval::{builtin_names, is_builtin};
 use crate::name::Module;
-use crate::plan::words::{Due, FUNCTIONS, STATEMENTS, TYPES, due};
+use crate::plan::vocabulary::{Due, FUNCTIONS, STATEMENTS, TYPES, due};
 use crate::syntax::token::{Sort, Token, tokens};
 use crate::term::Term;
 

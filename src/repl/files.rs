@@ -29,5 +29,5 @@ impl PlanFile {
 /// # Errors
 /// In words.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), String> {
-    crate::disk::replace(path, text.as_bytes()).map_err(|why| why.to_string())
+    crate::atomic_file::replace(path, text.as_bytes()).map_err(|why| why.to_string())
 }

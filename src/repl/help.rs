@@ -7,8 +7,8 @@ use super::session::Fault;
 use crate::diag::Code;
 use crate::diag::render::Style;
 use crate::diag::suggest::suggest;
-use crate::plan::words::STATEMENTS;
-use crate::report::paint;
+use crate::plan::vocabulary::STATEMENTS;
+use crate::report::style;
 
 /// The list, or what there is to say about a topic.
 pub(super) fn help(topic: Option<&str>, style: Style) -> Result<String, Fault> {
@@ -35,7 +35,7 @@ pub(super) fn help(topic: Option<&str>, style: Style) -> Result<String, Fault> {
         let _ = writeln!(
             out,
             "{}\n    {}",
-            paint::name(style, known.form),
+            style::name(style, known.form),
             known.what
         );
         for option in known.options {
@@ -65,7 +65,7 @@ fn list(style: Style) -> String {
         "An expression is evaluated on the node, a statement changes this session's plan. `it` is the last value.\n",
     );
     for group in Group::ALL {
-        let _ = writeln!(out, "\n{}", paint::name(style, group.title()));
+        let _ = writeln!(out, "\n{}", style::name(style, group.title()));
         for word in WORDS.iter().filter(|word| word.group == group) {
             let form = format!(":{} {}", word.name, word.args);
             let short: Vec<String> = word.short.iter().map(|s| format!(":{s}")).collect();
@@ -80,7 +80,7 @@ fn command(word: &Word, style: Style) -> String {
     let form = format!(":{} {}", word.name, word.args);
     let mut out = format!(
         "{}\n    {}\n",
-        paint::name(style, form.trim_end()),
+        style::name(style, form.trim_end()),
         word.what
     );
     if !word.short.is_empty() {

@@ -1,6 +1,6 @@
 //! Colours of the line being typed. They help to see an open string or a mistyped word, and carry no meaning alone.
 
-use crate::plan::words::STATEMENTS;
+use crate::plan::vocabulary::STATEMENTS;
 use crate::syntax::token::{Sort, tokens};
 
 /// Words between and behind subjects.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::command::{self, Command};
 use super::files::PlanFile;
-use super::marks::Views;
+use super::view_diff::Views;
 use super::{help, show};
 use crate::diag::render::{Style, render};
 use crate::diag::{Code, Diagnostic, Severity, SourceMap};
@@ -82,7 +82,7 @@ impl From<Result<String, Fault>> for Reply {
 
 /// How a session behaves.
 #[derive(Clone, Debug, Default)]
-pub struct Manner {
+pub struct SessionOptions {
     /// Look of the text.
     pub style: Style,
     /// Somebody sits there: long output is cut, bindings and times are shown, calls take as long as they take.
@@ -94,7 +94,7 @@ pub struct Manner {
 }
 
 /// What a change of the session's rules goes back to.
-pub(super) struct Past {
+pub(super) struct History {
     pub statements: Vec<String>,
     pub sets: BTreeMap<String, String>,
 }
@@ -109,11 +109,11 @@ pub struct Session {
     pub(super) upgrade: Option<Upgrade>,
     /// The session's own statements, each with its dot.
     pub(super) statements: Vec<String>,
-    pub(super) past: Vec<Past>,
+    pub(super) past: Vec<History>,
     pub(super) variables: Bindings,
     pub(super) sources: SourceMap,
     pub(super) views: Views,
-    pub(super) manner: Manner,
+    pub(super) manner: SessionOptions,
     /// What was cut and `:more` shows.
     rest: String,
     /// Lines and columns of the screen.
@@ -123,7 +123,7 @@ pub struct Session {
 impl Session {
     /// A session about the plan of an engine and one node. The text of the plan's file is read again from
     /// memory: what the engine was opened with.
-    pub fn new(engine: Engine, node: Node, manner: Manner) -> Self {
+    pub fn new(engine: Engine, node: Node, manner: SessionOptions) -> Self {
         let file = PlanFile::of(&engine.plan);
         Self::with(engine, node, file, manner)
     }
@@ -135,7 +135,7 @@ impl Session {
     pub fn without_plan(
         node: Node,
         settings: crate::engine::Settings,
-        manner: Manner,
+        manner: SessionOptions,
     ) -> crate::diag::Result<Self> {
         let opened = Engine::open_text("", settings);
         let Some(engine) = opened.engine else {
@@ -145,7 +145,7 @@ impl Session {
         Ok(Self::with(engine, node, None, manner))
     }
 
-    fn with(engine: Engine, node: Node, file: Option<PlanFile>, manner: Manner) -> Self {
+    fn with(engine: Engine, node: Node, file: Option<PlanFile>, manner: SessionOptions) -> Self {
         Self {
             node,
             engine,

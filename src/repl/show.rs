@@ -11,7 +11,7 @@ use crate::graph::Edge;
 use crate::name::Module;
 use crate::report::diff;
 
-use super::marks::Line;
+use super::view_diff::Line;
 
 /// Whether a module takes part.
 ///

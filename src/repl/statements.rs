@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::files::{PlanFile, replace};
-use super::session::{Fault, Past, Session, differ};
+use super::session::{Fault, History, Session, differ};
 use super::show::{moved, order};
 use crate::diag::render::render;
 use crate::diag::{Code, Diagnostic, SourceMap};
@@ -62,7 +62,7 @@ impl Session {
         let upgrade = self.prepared()?;
         let before = upgrade.rules.graph.order_flat();
         let shown = order(upgrade);
-        let past = Past {
+        let past = History {
             statements: self.statements.clone(),
             sets: self.engine.settings.sets.clone(),
         };

@@ -18,12 +18,12 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
 
+use super::completion_data::Knowledge;
+use super::evaluate::rest;
 use super::highlight::coloured;
-use super::knowledge::Knowledge;
 use super::session::{Reply, Session};
-use super::value::rest;
 use crate::diag::{Code, safe};
-use crate::report::paint;
+use crate::report::style;
 use crate::syntax::{InputError, parse_input};
 use crate::ui::Ui;
 
@@ -137,11 +137,11 @@ pub fn interactive(
         }
     };
     if let Some(folder) = places.history.parent() {
-        let _ = crate::disk::private_folders(folder);
+        let _ = crate::atomic_file::private_folders(folder);
     }
     // Whatever was typed may be in it, so that it is there before the editor makes one for everybody.
-    if let Ok(file) = crate::disk::append_private(places.history) {
-        let _ = crate::disk::make_private(&file);
+    if let Ok(file) = crate::atomic_file::append_private(places.history) {
+        let _ = crate::atomic_file::make_private(&file);
     }
     // The first session has no history yet, and one that cannot be kept is no reason to complain.
     let _ = editor.load_history(places.history);
@@ -241,7 +241,7 @@ fn watch(
     loop {
         match session.line(expression) {
             Reply::Text(text) => {
-                let time = paint::faint(ui.out_style, &paint::time(began.elapsed()));
+                let time = style::faint(ui.out_style, &style::time(began.elapsed()));
                 show(ui, &format!("{time}  {text}"));
             }
             Reply::Error(fault) => {
@@ -268,9 +268,9 @@ fn edit(session: &mut Session, ui: &Ui, path: &Path, text: &str) {
     let editor = name("VISUAL").or_else(|| name("EDITOR"));
     let editor = editor.unwrap_or_else(|| "vi".to_owned());
     if let Some(folder) = path.parent() {
-        let _ = crate::disk::private_folders(folder);
+        let _ = crate::atomic_file::private_folders(folder);
     }
-    if let Err(why) = crate::disk::replace_private(path, text.as_bytes()) {
+    if let Err(why) = crate::atomic_file::replace_private(path, text.as_bytes()) {
         return ui.error_line(&format!("cannot write {}: {why}", path.display()));
     }
     // The variable may have arguments in it, as git and others take it.

@@ -7,7 +7,7 @@ use std::fmt::{Display, Write};
 
 use serde_json::{Value, json};
 
-use super::paint;
+use super::style;
 use crate::diag::render::Style;
 use crate::facts::diff::{AppDiff, Delta, FieldsDiff, Kind, ModuleDiff, RecordDiff};
 use crate::facts::store::hex;
@@ -68,7 +68,7 @@ fn summary(out: &mut String, shown: &Shown, plain: &[&ModuleDiff]) {
     let _ = writeln!(
         out,
         "{}: {} changed, {} new, {} deleted, {} with other line numbers only",
-        paint::count(shown.compared, "module", "modules"),
+        style::count(shown.compared, "module", "modules"),
         number(Kind::Changed),
         number(Kind::New),
         number(Kind::Deleted),
@@ -88,7 +88,7 @@ fn word(kind: Kind) -> &'static str {
 
 fn one(out: &mut String, module: &ModuleDiff, style: Style) {
     let name = module.module.to_string();
-    let mut head = format!("{}  {}", paint::name(style, &name), word(module.kind));
+    let mut head = format!("{}  {}", style::name(style, &name), word(module.kind));
     let arrow = if style.unicode { "→" } else { "->" };
     let short = |md5: &[u8; 16]| hex(&md5[..4]);
     match (&module.md5.0, &module.md5.1) {
@@ -151,7 +151,7 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
     }
     if module.state_records().next().is_some() && !module.converts {
         let told = "the new version exports no code_change: running processes keep the old form";
-        line(out, "", &paint::look(style, told));
+        line(out, "", &style::look(style, told));
     }
     if let Some(changed) = &module.struct_fields {
         fields(out, "struct", "fields", changed, style);
@@ -164,10 +164,10 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
 fn unknown(out: &mut String, module: &ModuleDiff, style: Style) {
     if module.behaviours.is_none() {
         let told = "no copy of the old version: attributes and records are not compared";
-        line(out, "", &paint::faint(style, told));
+        line(out, "", &style::faint(style, told));
     } else if module.records.is_none() && !module.module.as_str().starts_with("Elixir.") {
         let told = "no debug information in both versions: records are not compared";
-        line(out, "", &paint::faint(style, told));
+        line(out, "", &style::faint(style, told));
     }
 }
 
@@ -204,11 +204,11 @@ fn signed<T: Display>(delta: &Delta<T>, style: Style) -> Vec<String> {
     let added = delta
         .added
         .iter()
-        .map(|x| paint::good(style, &format!("+{x}")));
+        .map(|x| style::good(style, &format!("+{x}")));
     let removed = delta
         .removed
         .iter()
-        .map(|x| paint::bad(style, &format!("-{x}")));
+        .map(|x| style::bad(style, &format!("-{x}")));
     removed.chain(added).collect()
 }
 
@@ -228,7 +228,7 @@ fn function((name, arity): &(std::sync::Arc<str>, u32)) -> String {
 
 fn application(out: &mut String, app: &AppDiff, style: Style) {
     let arrow = if style.unicode { "→" } else { "->" };
-    let name = paint::name(style, &format!("{}.app", app.name));
+    let name = style::name(style, &format!("{}.app", app.name));
     let _ = match (&app.vsn.0, &app.vsn.1) {
         (Some(old), Some(new)) if old == new => writeln!(out, "{name}  {old}"),
         (Some(old), Some(new)) => writeln!(out, "{name}  {old} {arrow} {new}"),
@@ -240,10 +240,10 @@ fn application(out: &mut String, app: &AppDiff, style: Style) {
     delta(out, "applications", &app.applications, style);
     delta(out, "registered", &app.registered, style);
     for (key, value) in &app.env_removed {
-        line(out, "env", &paint::bad(style, &format!("-{key}: {value}")));
+        line(out, "env", &style::bad(style, &format!("-{key}: {value}")));
     }
     for (key, value) in &app.env_added {
-        line(out, "env", &paint::good(style, &format!("+{key}: {value}")));
+        line(out, "env", &style::good(style, &format!("+{key}: {value}")));
     }
     for (key, old, new) in &app.env_changed {
         line(out, "env", &format!("{key}: {old} {arrow} {new}"));

@@ -5,7 +5,7 @@
 
 use crate::diag::{Diagnostic, Severity, SourceMap, safe};
 use crate::exec::{Event, Kind};
-use crate::report::paint::time;
+use crate::report::style::time;
 
 /// Annotations of a diagnostic: one per place in a file, one without a place when it has none.
 pub fn annotations(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::{lines, progress};
+use super::{progress, terminal};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, to_json};
 use crate::exec::{Event, Kind, Slow};
@@ -228,7 +228,7 @@ fn sentence(event: &Event, sources: &SourceMap) -> String {
         Kind::RollbackStarted => "going back".to_owned(),
         Kind::Diagnostic(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
         Kind::Finished { state, .. } => format!("{} is {state}", event.node),
-        _ => lines::line(event, sources, style)
+        _ => terminal::line(event, sources, style)
             .unwrap_or_default()
             .trim()
             .to_owned(),

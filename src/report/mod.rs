@@ -4,16 +4,16 @@
 
 pub mod diff;
 pub mod github;
-pub mod head;
+pub mod header;
 pub mod html;
 pub mod json;
 pub mod junit;
-pub mod lines;
-pub mod paint;
-pub mod plain;
+pub mod log;
 pub mod preview;
 pub mod progress;
 pub mod record;
 pub mod replay;
 pub mod roff;
 pub mod rollout;
+pub mod style;
+pub mod terminal;

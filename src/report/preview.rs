@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::paint::{count, faint, hint, name, said};
+use super::style::{count, faint, hint, name, said};
 use crate::diag::render::Style;
 use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
-use crate::plan::{Check, Failing, Hook, Plan, Rollback, When};
+use crate::plan::{Check, Hook, Plan, Rollback, RollbackTrigger, When};
 use crate::rules::{Change, Class, ModuleRules, Origin, Purge, Ruleset, Timeout};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
 use crate::script::lower::{By, Script};
 
-mod below;
 mod document;
+mod footer;
 
 pub use document::{json, low};
 pub(super) use document::{undo_of, why_json};
@@ -421,7 +421,7 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         };
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
-    below::windows(out, shown, style);
+    footer::windows(out, shown, style);
     if let By::ReleaseHandler(libraries) = &shown.script.by {
         let folders: Vec<String> = libraries
             .iter()
@@ -433,7 +433,7 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
             folders.join(", ")
         );
     }
-    below::settings(out, shown.rules, style);
+    footer::settings(out, shown.rules, style);
     for (low, origin) in &shown.script.inserted {
         let (line, because) = match origin {
             Origin::Plan { span, because } => (place(shown.sources(), *span), because.as_deref()),
@@ -496,12 +496,12 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
             } else {
                 "the files"
             };
-            let names = below::names(&gone);
+            let names = footer::names(&gone);
             let _ = writeln!(out, "  persist  {files} of {names} will be deleted");
         }
     }
-    let _ = writeln!(out, "  undo     {}", below::undo(shown, style));
-    if let Some(text) = below::effects(shown, style) {
+    let _ = writeln!(out, "  undo     {}", footer::undo(shown, style));
+    if let Some(text) = footer::effects(shown, style) {
         let _ = writeln!(out, "           {text}");
     }
 }
@@ -509,7 +509,9 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
 /// What happens when the new node is not as it should be, and when it takes too long.
 fn on_failure(plan: &Plan, style: Style) -> String {
     let mut text = match plan.rollback {
-        Rollback::Automatic if plan.rollback_on == Failing::ALL => "rollback automatic".to_owned(),
+        Rollback::Automatic if plan.rollback_on == RollbackTrigger::ALL => {
+            "rollback automatic".to_owned()
+        }
         Rollback::Automatic => {
             let words: Vec<&str> = plan.rollback_on.iter().map(|on| on.word()).collect();
             format!("rollback automatic on {}", words.join(", "))

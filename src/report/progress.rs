@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::paint::{bad, faint, look, time};
+use super::style::{bad, faint, look, time};
 use crate::diag::render::Style;
 use crate::exec::{Event, Kind, Slow, StepKind};
 use crate::name::NodeName;

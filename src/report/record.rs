@@ -17,8 +17,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::atomic_file::{self, replace_private};
 use crate::diag::safe;
-use crate::disk::{self, replace_private};
 use crate::name::NodeName;
 use crate::term::{Term, etf};
 
@@ -107,9 +107,9 @@ impl Records {
     ) -> io::Result<Record> {
         self.forget(self.kept.saturating_sub(1), summary.rollout.as_deref());
         let folder = self.folder.join(&summary.run);
-        disk::private_folders(&self.folder)?;
+        atomic_file::private_folders(&self.folder)?;
         // Two that have made up the same name at once: one of them gets it.
-        disk::private_folder(&folder)?;
+        atomic_file::private_folder(&folder)?;
         let moment = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos() as u64);
@@ -300,9 +300,9 @@ impl Record {
 /// The file of events, to be appended to, and whether it is ours: two may watch the same run, and then the one who
 /// was first writes. The other gets a file that forgets.
 fn journal(path: &Path) -> io::Result<(File, bool)> {
-    let file = disk::append_private(path)?;
+    let file = atomic_file::append_private(path)?;
     // One of an earlier version may be open to others.
-    disk::make_private(&file)?;
+    atomic_file::make_private(&file)?;
     match file.try_lock() {
         Ok(()) | Err(TryLockError::Error(_)) => Ok((file, true)),
         Err(TryLockError::WouldBlock) => {

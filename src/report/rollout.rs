@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::paint::{bad, count, faint, good, hint, look, mark, name, time};
 use super::progress::Progress;
+use super::style::{bad, count, faint, good, hint, look, mark, name, time};
 use crate::diag::render::Style;
 use crate::exec::rollout::Walked;
 use crate::exec::{Event, Kind, Outcome, State};
@@ -19,7 +19,7 @@ const MOST: usize = 12;
 
 /// The nodes of a rollout, as they stand.
 #[derive(Debug)]
-pub struct Board {
+pub struct RolloutScreen {
     rows: Vec<Row>,
     stages: Vec<Stage>,
     /// What goes on between two stages: what, its next stage, until when.
@@ -46,7 +46,7 @@ enum Place {
     Over { good: bool },
 }
 
-impl Board {
+impl RolloutScreen {
     /// Before anything begins.
     pub fn new(nodes: &[NodeName], stages: &[Stage]) -> Self {
         let stage = |at| stages.iter().position(|stage| stage.nodes.contains(&at));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::advice::count;
+use super::lints::count;
 use super::{ModuleRules, Origin};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::behaviour::{Child, Turn, turn};

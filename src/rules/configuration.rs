@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::Ruleset;
-use super::advice::NAMED;
+use super::lints::NAMED;
 use crate::diag::{Code, Diagnostic};
+use crate::facts::app_specs::CompileEnv;
 use crate::facts::change::ChangeSet;
 use crate::facts::releases::ReleaseChange;
-use crate::facts::specs::CompileEnv;
 use crate::name::App;
 use crate::plan::Plan;
 use crate::term::Term;

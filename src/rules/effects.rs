@@ -4,7 +4,7 @@
 //! ask `code_change` to take back, by `{down, _}`. A supervisor's conversion is its new `init/1`: what that does, it does
 //! once more on every upgrade.
 
-use super::advice::NAMED;
+use super::lints::NAMED;
 use super::{Change, Class, ModuleRules, Origin, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed};

@@ -2,11 +2,11 @@
 //!
 //! One diagnostic for each kind, however many modules and processes it is about.
 
-use super::advice::{NAMED, count, example};
+use super::lints::{NAMED, count, example};
 use super::{Class, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed, Notice};
-use crate::facts::procs::Crew;
+use crate::facts::processes::ModuleProcesses;
 use crate::name::Module;
 use crate::term::Term;
 
@@ -17,7 +17,7 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
         let concerned = changed.new.is_some() && decided.class.value != Class::Plain;
         (concerned && changed.crew.unnamed > 0).then_some((module, &changed.crew))
     });
-    let found: Vec<(&Module, &Crew)> = taking_part.collect();
+    let found: Vec<(&Module, &ModuleProcesses)> = taking_part.collect();
     let Some((first, _)) = found.first() else {
         return;
     };

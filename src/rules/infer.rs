@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::children::renewal;
-use super::{Change, Children, Class, Kind, ModuleRules, Purge, Renewal, Ruled, Timeout};
+use super::{Change, Children, Class, Kind, ModuleRules, Purge, Renewal, Timeout, WithOrigin};
 use crate::facts::beam::BeamFacts;
+use crate::facts::behaviours::{BehaviourKind, Runs, declared};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::natures::{Behaves, Runs, declared};
-use crate::facts::procs::{Crew, Example, Start};
+use crate::facts::processes::{Example, ModuleProcesses, Start};
 use crate::name::Module;
 use crate::term::Term;
 
@@ -28,8 +28,8 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
             (class, change)
         }
         None => (
-            Ruled::inferred(Class::Plain, "goes: the plan removes it"),
-            Ruled::default(Change::Soft),
+            WithOrigin::inferred(Class::Plain, "goes: the plan removes it"),
+            WithOrigin::default(Change::Soft),
         ),
     };
     let renewal = match class.value {
@@ -39,19 +39,19 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
     ModuleRules {
         class,
         change,
-        kind: Ruled::default(Kind::Dynamic),
-        timeout: Ruled::default(Timeout::Default),
-        pre_purge: Ruled::default(Purge::Defer),
-        post_purge: Ruled::default(Purge::Defer),
-        children: Ruled::default(Children::default()),
+        kind: WithOrigin::default(Kind::Dynamic),
+        timeout: WithOrigin::default(Timeout::Default),
+        pre_purge: WithOrigin::default(Purge::Defer),
+        post_purge: WithOrigin::default(Purge::Defer),
+        children: WithOrigin::default(Children::default()),
         renewal,
-        restart: Ruled::default(false),
+        restart: WithOrigin::default(false),
     }
 }
 
 /// The class of a module: from the new beam, else from the old one (its processes are still there), else from its
 /// processes, for those that say nothing of themselves.
-fn class(changes: &ChangeSet, changed: &Changed, new: &BeamFacts) -> Ruled<Class> {
+fn class(changes: &ChangeSet, changed: &Changed, new: &BeamFacts) -> WithOrigin<Class> {
     let crew = &changed.crew;
     if let Some(found) = of_beam(changes, crew, new) {
         return found;
@@ -60,18 +60,22 @@ fn class(changes: &ChangeSet, changed: &Changed, new: &BeamFacts) -> Ruled<Class
         .old_facts()
         .and_then(|old| of_beam(changes, crew, old))
     {
-        return Ruled::inferred(found.value, "its running version has processes of its own");
+        return WithOrigin::inferred(found.value, "its running version has processes of its own");
     }
     of_processes(crew, new)
-        .unwrap_or_else(|| Ruled::inferred(Class::Plain, "no behaviour with processes"))
+        .unwrap_or_else(|| WithOrigin::inferred(Class::Plain, "no behaviour with processes"))
 }
 
 /// What a beam declares or exports. A behaviour that wraps a server counts when processes show it.
-fn of_beam(changes: &ChangeSet, crew: &Crew, facts: &BeamFacts) -> Option<Ruled<Class>> {
-    let found: Vec<(&Module, Behaves)> = declared(facts, changes)
+fn of_beam(
+    changes: &ChangeSet,
+    crew: &ModuleProcesses,
+    facts: &BeamFacts,
+) -> Option<WithOrigin<Class>> {
+    let found: Vec<(&Module, BehaviourKind)> = declared(facts, changes)
         .filter(|(_, behaves)| !behaves.wraps || crew.wrapped_in.is_some())
         .collect();
-    let class = |behaves: &Behaves| match behaves.runs {
+    let class = |behaves: &BehaviourKind| match behaves.runs {
         Runs::Supervisor => Class::Supervisor,
         Runs::Server(_) => Class::Server,
     };
@@ -87,10 +91,10 @@ fn of_beam(changes: &ChangeSet, crew: &Crew, facts: &BeamFacts) -> Option<Ruled<
             }
             _ => format!("behaviour {behaviour}"),
         };
-        return Some(Ruled::inferred(class(behaves), how));
+        return Some(WithOrigin::inferred(class(behaves), how));
     }
     if facts.exports("system_code_change", 4) {
-        return Some(Ruled::inferred(
+        return Some(WithOrigin::inferred(
             Class::Server,
             "exports system_code_change/4",
         ));
@@ -98,14 +102,17 @@ fn of_beam(changes: &ChangeSet, crew: &Crew, facts: &BeamFacts) -> Option<Ruled<
     let like_a_server = facts.exports("init", 1)
         && (facts.exports("handle_call", 3) || facts.exports("callback_mode", 0))
         && (facts.exports("code_change", 3) || facts.exports("code_change", 4));
-    like_a_server.then(|| Ruled::inferred(Class::Server, "exports the callbacks of a server"))
+    like_a_server.then(|| WithOrigin::inferred(Class::Server, "exports the callbacks of a server"))
 }
 
 /// What the running processes show of a module that declares nothing.
-fn of_processes(crew: &Crew, new: &BeamFacts) -> Option<Ruled<Class>> {
+fn of_processes(crew: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Class>> {
     let said = |class, what: &str, example: &Example| {
         let pid = Term::Pid(example.pid.clone());
-        Some(Ruled::inferred(class, format!("{what}, such as {pid}")))
+        Some(WithOrigin::inferred(
+            class,
+            format!("{what}, such as {pid}"),
+        ))
     };
     if let Some((_, example)) = crew.kinds.get(&Start::Supervisor) {
         return said(Class::Supervisor, "its processes are supervisors", example);
@@ -136,14 +143,21 @@ fn of_processes(crew: &Crew, new: &BeamFacts) -> Option<Ruled<Class>> {
     said(Class::Server, "its processes became servers", example)
 }
 
-fn change(changes: &ChangeSet, changed: &Changed, class: Class, new: &BeamFacts) -> Ruled<Change> {
+fn change(
+    changes: &ChangeSet,
+    changed: &Changed,
+    class: Class,
+    new: &BeamFacts,
+) -> WithOrigin<Change> {
     let nothing = || Change::Advanced(Term::List(Vec::new()));
     match class {
-        Class::Plain => Ruled::default(Change::Soft),
-        Class::Supervisor => Ruled::inferred(nothing(), "supervisors renew their specifications"),
+        Class::Plain => WithOrigin::default(Change::Soft),
+        Class::Supervisor => {
+            WithOrigin::inferred(nothing(), "supervisors renew their specifications")
+        }
         Class::Server => match converter(changes, changed, new) {
-            Some(function) => Ruled::inferred(nothing(), format!("exports {function}")),
-            None => Ruled::inferred(
+            Some(function) => WithOrigin::inferred(nothing(), format!("exports {function}")),
+            None => WithOrigin::inferred(
                 Change::Soft,
                 match &changed.crew.wrapped_in {
                     Some(behaviour) if exports_code_change(new) => {

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use super::Ruleset;
-use super::advice::NAMED;
+use super::lints::NAMED;
 use crate::diag::{Code, Diagnostic};
-use crate::facts::change::{Caller, ChangeSet, Gone, Notice};
-use crate::facts::specs::SpecChange;
+use crate::facts::app_specs::SpecChange;
+use crate::facts::change::{Caller, ChangeSet, Notice, RemovedModule};
 use crate::name::{Mfa, Module};
 
 /// A caller of functions that are gone after the upgrade.
@@ -82,7 +82,11 @@ pub(super) fn remaining(
 }
 
 /// Callers of a module that is gone.
-pub(super) fn of_gone(gone: &Gone, changes: &ChangeSet, rules: &Ruleset) -> Vec<Remaining> {
+pub(super) fn of_gone(
+    gone: &RemovedModule,
+    changes: &ChangeSet,
+    rules: &Ruleset,
+) -> Vec<Remaining> {
     remaining(&gone.module, &|_| true, &gone.callers, changes, rules)
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::manual::{Attribute, EdgeRule, Manual, Selection, Source};
+use super::plan_rules::{Attribute, EdgeRule, Manual, Selection, Source};
 use super::{
-    Change, Class, Cycle, ModuleRules, Origin, Ruled, Ruleset, behaviour, children, infer, removal,
+    Change, Class, Cycle, ModuleRules, Origin, Ruleset, WithOrigin, behaviour, children, infer,
+    removal,
 };
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
@@ -330,8 +331,8 @@ fn merge_attributes(
 }
 
 fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
-    fn ruled<T>(value: T, origin: &Origin) -> Ruled<T> {
-        Ruled {
+    fn ruled<T>(value: T, origin: &Origin) -> WithOrigin<T> {
+        WithOrigin {
             value,
             origin: origin.clone(),
         }
@@ -387,7 +388,7 @@ fn removed(changes: &ChangeSet, modules: &mut BTreeMap<Module, ModuleRules>, man
         };
         let with_app = changed.app.as_ref().and_then(|app| apps.get(app));
         if let Some(origin) = by_name.get(module).or(with_app) {
-            rules.class = Ruled {
+            rules.class = WithOrigin {
                 value: Class::Plain,
                 origin: origin.clone(),
             };

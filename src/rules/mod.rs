@@ -1,10 +1,9 @@
 //! Rules: what was inferred, what the plan says, and both merged.
 //!
-//! [`infer`] judges facts, [`manual`] is what the plan's statements amount to on this node, [`merge`] puts
+//! [`infer`] judges facts, [`plan_rules`] is what the plan's statements amount to on this node, [`merge`] puts
 //! the second over the first. Every value keeps its [`Origin`], so that each line of the script can say
 //! where it comes from.
 
-pub mod advice;
 pub mod behaviour;
 pub mod children;
 pub mod configuration;
@@ -12,24 +11,25 @@ pub mod effects;
 mod found;
 pub mod infer;
 mod left;
+pub mod lints;
 mod lost;
-pub mod manual;
 pub mod merge;
+pub mod node_view;
 mod old_code;
+pub mod plan_rules;
 pub mod removal;
 pub mod resolve;
-pub mod shared;
+pub mod shared_records;
 pub mod toolchain;
 mod unresolved;
-pub mod view;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::facts::app_specs::EnvChange;
 use crate::facts::behaviour::Child;
-use crate::facts::moves::Move;
-use crate::facts::specs::EnvChange;
+use crate::facts::library_versions::PathSwitch;
 pub use children::{Children, Renewal};
 
 use crate::diag::Span;
@@ -56,14 +56,14 @@ pub enum Origin {
 
 /// A value and where it comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ruled<T> {
+pub struct WithOrigin<T> {
     /// The value.
     pub value: T,
     /// Where it comes from.
     pub origin: Origin,
 }
 
-impl<T> Ruled<T> {
+impl<T> WithOrigin<T> {
     /// The built-in value.
     pub fn default(value: T) -> Self {
         Self {
@@ -155,23 +155,23 @@ pub enum Purge {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModuleRules {
     /// Its class.
-    pub class: Ruled<Class>,
+    pub class: WithOrigin<Class>,
     /// Its type.
-    pub kind: Ruled<Kind>,
+    pub kind: WithOrigin<Kind>,
     /// Its conversion.
-    pub change: Ruled<Change>,
+    pub change: WithOrigin<Change>,
     /// Its patience.
-    pub timeout: Ruled<Timeout>,
+    pub timeout: WithOrigin<Timeout>,
     /// Before the switch: what of still older code.
-    pub pre_purge: Ruled<Purge>,
+    pub pre_purge: WithOrigin<Purge>,
     /// After the switch: what of the code just replaced.
-    pub post_purge: Ruled<Purge>,
+    pub post_purge: WithOrigin<Purge>,
     /// For a supervisor: which children the plan starts and stops.
-    pub children: Ruled<Children>,
+    pub children: WithOrigin<Children>,
     /// For a supervisor: how its children differ between the versions.
     pub renewal: Renewal,
     /// Whether its processes are restarted with the switch, because its behaviour changes.
-    pub restart: Ruled<bool>,
+    pub restart: WithOrigin<bool>,
 }
 
 /// A `cycle` statement as far as it concerns this upgrade.
@@ -185,7 +185,7 @@ pub struct Cycle {
 
 /// The keys of an application's `env` that change.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Configured {
+pub struct AppEnvChange {
     /// The application.
     pub app: App,
     /// Its callback module: `config_change/3` is called there, if it is exported.
@@ -208,9 +208,9 @@ pub struct Ruleset {
     /// Changed modules that the plan leaves out, and by which statement.
     pub left_out: Vec<(Module, Origin)>,
     /// How the configuration of applications follows their new `.app` files, when the plan wants that.
-    pub env: Vec<Configured>,
+    pub env: Vec<AppEnvChange>,
     /// Applications whose code path is switched.
-    pub moves: Vec<Move>,
+    pub moves: Vec<PathSwitch>,
     /// Applications that are removed, with the statement.
     pub removed_apps: BTreeMap<App, Origin>,
     /// Children that are terminated before the switch and started after it: their modules change their behaviour.

@@ -1,6 +1,6 @@
 //! What old versions that are still in use mean for an upgrade and for the way back, as diagnostics.
 
-use super::advice::{NAMED, count};
+use super::lints::{NAMED, count};
 use super::{Purge, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;

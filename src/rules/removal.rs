@@ -6,12 +6,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::advice::{NAMED, count, example};
-use super::manual::{Attribute, Inserted, Insertion, Manual, Source};
-use super::view::View;
+use super::lints::{NAMED, count, example};
+use super::node_view::View;
+use super::plan_rules::{Attribute, Inserted, Insertion, Manual, Source};
 use super::{Origin, Ruleset, lost, resolve};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::change::{ChangeSet, Changed, Gone, GoneHow};
+use crate::facts::change::{ChangeSet, Changed, RemovalCause, RemovedModule};
 use crate::name::{App, Module};
 use crate::plan::{CodeFrom, Plan};
 
@@ -110,7 +110,7 @@ pub(super) fn advice(
             changed.processes
         };
         said.extend(in_use(gone, changed, changes, rules, running).map(at));
-        if !deletes && !matches!(gone.how, GoneHow::File(_)) {
+        if !deletes && !matches!(gone.how, RemovalCause::File(_)) {
             let title = format!("`{}` is removed from memory, its file stays", gone.module);
             let diagnostic = Diagnostic::new(Code::W347, title)
                 .note("whoever calls it on a node that loads code on demand gets it back, and every restart does");
@@ -121,7 +121,7 @@ pub(super) fn advice(
 
 /// W346: processes that run it, and callers that stay.
 fn in_use(
-    gone: &Gone,
+    gone: &RemovedModule,
     changed: &Changed,
     changes: &ChangeSet,
     rules: &Ruleset,

@@ -1,10 +1,10 @@
 //! From the plan's statements to [`Manual`] rules on one node: subjects become names, guards are decided.
 
-use super::manual::{
+use super::node_view::View;
+use super::plan_rules::{
     Attribute, AttributeRule, CycleRule, EdgeRule, Inserted, Insertion, Manual, Place, Selection,
     Source, StepWord,
 };
-use super::view::View;
 use super::{Change, Children, Class, Kind, Purge, Timeout};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic};

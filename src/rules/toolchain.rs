@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Ruleset;
-use super::advice::{NAMED, count};
+use super::lints::{NAMED, count};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
-use crate::facts::live::NodeFacts;
+use crate::facts::node_facts::NodeFacts;
 use crate::facts::toolchain::{Needs, too_new};
 use crate::name::{Mfa, Module};
 use crate::term::Term;

@@ -1,7 +1,7 @@
 //! W315: calls that only a plan rule can account for, in one diagnostic, counted by module.
 
 use super::Ruleset;
-use super::advice::{NAMED, count};
+use super::lints::{NAMED, count};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::facts::code::DynamicCall;

@@ -13,7 +13,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::unionfind::UnionFind;
 
 use super::error::ScriptError;
-use super::instruction::{Conversion, Direction, Instruction, Patience, Purging};
+use super::instruction::{Conversion, Direction, Instruction, Purging, SuspendTimeout};
 use super::translate::{Application, Mode, Origin, Refused, Sourced, Tie};
 use crate::name::Module;
 use crate::rules::Kind;
@@ -254,12 +254,12 @@ fn lower(
 }
 
 /// Whom an instruction suspends.
-fn suspended(instruction: &Instruction) -> Option<(Module, Option<Patience>)> {
+fn suspended(instruction: &Instruction) -> Option<(Module, Option<SuspendTimeout>)> {
     match instruction {
         Instruction::Update {
             module, timeout, ..
         } => {
-            let own = (*timeout != Patience::Default).then(|| timeout.clone());
+            let own = (*timeout != SuspendTimeout::Default).then(|| timeout.clone());
             Some((module.clone(), own))
         }
         _ => None,

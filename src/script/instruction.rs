@@ -23,7 +23,7 @@ pub enum Purging {
 
 /// How long to wait for a process to suspend.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum SuspendTimeout {
     /// `default`.
     Default,
     /// `infinity`.
@@ -95,7 +95,7 @@ pub enum Instruction {
         /// Which code converts on the way down.
         kind: Kind,
         /// Patience when suspending.
-        timeout: Patience,
+        timeout: SuspendTimeout,
         /// What happens to the states.
         change: Conversion,
         /// Purging before the load.
@@ -173,7 +173,7 @@ pub enum Instruction {
     /// Old code goes, with those who run it.
     Purge(Vec<Module>),
     /// Processes stand still; with a patience of their own where one is written.
-    Suspend(Vec<(Module, Option<Patience>)>),
+    Suspend(Vec<(Module, Option<SuspendTimeout>)>),
     /// Processes go on.
     Resume(Vec<Module>),
     /// States are converted.
@@ -348,7 +348,7 @@ impl Instruction {
         };
         let word = Term::atom("update");
         let brutal = *pre == Purging::Brutal && *post == Purging::Brutal;
-        let usual = *timeout == Patience::Default;
+        let usual = *timeout == SuspendTimeout::Default;
         let nothing = Conversion::Advanced(Term::List(Vec::new()));
         match (kind, change) {
             (Kind::Dynamic, Conversion::Soft) if usual && brutal => short(word, module, deps),
@@ -411,7 +411,7 @@ impl Purging {
     }
 }
 
-impl Patience {
+impl SuspendTimeout {
     /// OTP's term.
     pub fn to_term(&self) -> Term {
         match self {
@@ -519,11 +519,11 @@ impl Instruction {
                 module: module.clone(),
                 kind: if *supervisor { Kind::Static } else { *kind },
                 timeout: match timeout {
-                    Timeout::Default => Patience::Default,
-                    Timeout::Infinity => Patience::Infinity,
+                    Timeout::Default => SuspendTimeout::Default,
+                    Timeout::Infinity => SuspendTimeout::Infinity,
                     // OTP takes no 0.
                     Timeout::After(time) => {
-                        Patience::Milliseconds(BigInt::from(time.as_millis().max(1)))
+                        SuspendTimeout::Milliseconds(BigInt::from(time.as_millis().max(1)))
                     }
                 },
                 change: match change {

@@ -16,7 +16,7 @@ use super::otp;
 use crate::diag::Result;
 use crate::facts::change::ChangeSet;
 use crate::name::{App, Module};
-use crate::plan::Windows;
+use crate::plan::WindowPolicy;
 use crate::rules::{Change, Class, Origin, Ruleset};
 
 /// Who carries a script out.
@@ -47,7 +47,7 @@ pub struct Script {
     /// The low-level instructions, as a relup would have them.
     pub low: Vec<Low>,
     /// How they are grouped.
-    pub kind: Windows,
+    pub kind: WindowPolicy,
     /// Who carries them out.
     pub by: By,
     /// Those of the low-level instructions that the plan has inserted, with their statements.
@@ -107,9 +107,9 @@ pub fn switched(low: &[Low]) -> (Vec<Module>, Vec<Module>) {
 /// In which ranks modules are suspended: callers first, each rank at once. Found once for a script, because each
 /// look at the graph costs as much as all of it.
 #[derive(Debug, Default)]
-pub struct Ranks(BTreeMap<Module, usize>);
+pub struct SuspendOrder(BTreeMap<Module, usize>);
 
-impl Ranks {
+impl SuspendOrder {
     /// The ranks of some modules.
     pub fn new(rules: &Ruleset, modules: impl IntoIterator<Item = Module>) -> Self {
         let modules: BTreeSet<Module> = modules.into_iter().collect();
@@ -155,12 +155,12 @@ pub fn lower(
     changes: &ChangeSet,
     rules: &Ruleset,
     high: Vec<HighStep>,
-    kind: Windows,
+    kind: WindowPolicy,
 ) -> Result<Script> {
     let low = match kind {
-        Windows::Single => return Ok(single(changes, rules, high)),
-        Windows::Minimal => minimal(changes, rules, &high),
-        Windows::Otp => otp::low(changes, &high)?,
+        WindowPolicy::Single => return Ok(single(changes, rules, high)),
+        WindowPolicy::Minimal => minimal(changes, rules, &high),
+        WindowPolicy::Otp => otp::low(changes, &high)?,
     };
     Ok(Script {
         high,
@@ -175,13 +175,13 @@ pub fn lower(
 pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Script {
     let mut low = object_code(changes, &high);
     low.push(Low::PointOfNoReturn);
-    let ranks = Ranks::new(rules, servers(&high));
+    let ranks = SuspendOrder::new(rules, servers(&high));
     window(rules, &ranks, &high.iter().collect::<Vec<_>>(), &mut low);
     removals(rules, &high, &mut low);
     Script {
         high,
         low,
-        kind: Windows::Single,
+        kind: WindowPolicy::Single,
         by: By::Updo,
         inserted: Vec::new(),
     }
@@ -196,7 +196,7 @@ fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Low> 
         .collect();
     let mut low = object_code(changes, high);
     low.push(Low::PointOfNoReturn);
-    let ranks = Ranks::new(rules, servers(high));
+    let ranks = SuspendOrder::new(rules, servers(high));
     for set in rules.graph.sets() {
         let mut places: Vec<usize> = set.iter().filter_map(|m| place.get(m).copied()).collect();
         places.sort_unstable();
@@ -228,7 +228,7 @@ pub fn leaving(low: &[Low]) -> usize {
 }
 
 /// Suspend, switch, convert, resume.
-fn window(rules: &Ruleset, ranks: &Ranks, high: &[&HighStep], low: &mut Vec<Low>) {
+fn window(rules: &Ruleset, ranks: &SuspendOrder, high: &[&HighStep], low: &mut Vec<Low>) {
     let suspended: Vec<_> = ranks
         .split(servers(high.iter().copied()))
         .into_iter()

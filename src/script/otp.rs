@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::high::HighStep;
-use super::instruction::{Instruction, Patience, Purging, StartType};
+use super::instruction::{Instruction, Purging, StartType, SuspendTimeout};
 use super::low::Low;
 use super::lower::app_of;
 use super::translate::{Application, Mode, translate};
@@ -100,9 +100,9 @@ pub(super) fn as_low(instruction: &Instruction) -> Option<Low> {
             list.iter()
                 .map(|(module, patience)| {
                     let timeout = match patience {
-                        None | Some(Patience::Default) => Timeout::Default,
-                        Some(Patience::Infinity) => Timeout::Infinity,
-                        Some(Patience::Milliseconds(time)) => {
+                        None | Some(SuspendTimeout::Default) => Timeout::Default,
+                        Some(SuspendTimeout::Infinity) => Timeout::Infinity,
+                        Some(SuspendTimeout::Milliseconds(time)) => {
                             let time = u64::try_from(time).unwrap_or(u64::from(u32::MAX));
                             Timeout::After(std::time::Duration::from_millis(time))
                         }

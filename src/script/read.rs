@@ -6,7 +6,7 @@
 
 use super::error::ScriptError;
 use super::instruction::{
-    Call, Conversion, Direction, Instruction, Nodes, Patience, Purging, StartType,
+    Call, Conversion, Direction, Instruction, Nodes, Purging, StartType, SuspendTimeout,
 };
 use crate::name::{App, Module};
 use crate::rules::Kind;
@@ -170,7 +170,7 @@ fn update(
             Some(kind) if kind.is_atom("static") => Kind::Static,
             Some(other) => return Err(ScriptError::BadModType(other.clone())),
         },
-        timeout: time.map_or(Ok(Patience::Default), patience)?,
+        timeout: time.map_or(Ok(SuspendTimeout::Default), patience)?,
         change: match change {
             Term::Atom(atom) if atom == "soft" => Conversion::Soft,
             Term::Tuple(pair) if pair.len() == 2 && pair[0].is_atom("advanced") => {
@@ -300,12 +300,14 @@ fn purging(term: &Term) -> Result<Purging, ScriptError> {
     }
 }
 
-fn patience(term: &Term) -> Result<Patience, ScriptError> {
+fn patience(term: &Term) -> Result<SuspendTimeout, ScriptError> {
     match term {
-        Term::Atom(atom) if atom == "default" => Ok(Patience::Default),
-        Term::Atom(atom) if atom == "infinity" => Ok(Patience::Infinity),
-        Term::Int(time) if *time > 0 => Ok(Patience::Milliseconds(BigInt::from(*time))),
-        Term::Big(time) if **time > BigInt::from(0) => Ok(Patience::Milliseconds((**time).clone())),
+        Term::Atom(atom) if atom == "default" => Ok(SuspendTimeout::Default),
+        Term::Atom(atom) if atom == "infinity" => Ok(SuspendTimeout::Infinity),
+        Term::Int(time) if *time > 0 => Ok(SuspendTimeout::Milliseconds(BigInt::from(*time))),
+        Term::Big(time) if **time > BigInt::from(0) => {
+            Ok(SuspendTimeout::Milliseconds((**time).clone()))
+        }
         other => Err(ScriptError::BadTimeout(other.clone())),
     }
 }

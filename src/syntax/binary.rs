@@ -7,7 +7,7 @@ use super::ast::{Endian, ExprKind, Segment, SegmentKind};
 use super::expr::{Builder, P, inner, is_mark, unexpected};
 use super::grammar::Rule;
 use super::operators::Row;
-use super::{habits, literal};
+use super::{foreign_syntax, literal};
 use crate::diag::{Result, Span};
 use crate::term::Term;
 
@@ -22,7 +22,7 @@ impl Builder {
                     Some(s) if s.size.is_none() && s.kind.is_none() && s.unit.is_none() => {
                         return Ok(ExprKind::BinComp(Box::new(s.value), qualifiers));
                     }
-                    Some(s) => return Err(Box::new(habits::bare_segment(s.span))),
+                    Some(s) => return Err(Box::new(foreign_syntax::bare_segment(s.span))),
                     None => {}
                 }
             } else {
@@ -101,7 +101,7 @@ impl Builder {
                 };
                 return Ok(());
             }
-            _ => return Err(Box::new(habits::unknown_segment_type(&word, span))),
+            _ => return Err(Box::new(foreign_syntax::unknown_segment_type(&word, span))),
         };
         if segment.kind.is_some_and(|k| k != kind) {
             return Err(literal::malformed(

@@ -5,8 +5,8 @@
 //! statement (E102, E110), an open bracket (E104), and otherwise E101 with what was expected.
 
 use super::expected;
+use super::foreign_syntax;
 use super::grammar::Failure;
-use super::habits;
 use super::lex::{Kind, Problem, Token};
 use crate::diag::{Code, Diagnostic, Span, suggest::suggest};
 
@@ -92,8 +92,8 @@ impl<'a> Site<'a> {
 
 /// One diagnostic for a statement that does not parse.
 pub(super) fn explain(site: &Site<'_>) -> Diagnostic {
-    habits::elixir(site)
-        .or_else(|| habits::erlang(site))
+    foreign_syntax::elixir(site)
+        .or_else(|| foreign_syntax::erlang(site))
         .or_else(|| malformed(site))
         .or_else(|| statement_word(site))
         .or_else(|| brackets(site))

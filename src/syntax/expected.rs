@@ -5,8 +5,8 @@
 //! statement as it is written.
 
 use super::error::{STATEMENTS, Site, VERB_WORDS, join};
+use super::foreign_syntax;
 use super::grammar::VERBS;
-use super::habits;
 use super::lex::Kind;
 use crate::diag::{Code, Diagnostic, suggest::suggest};
 
@@ -37,7 +37,7 @@ pub(super) fn unexpected(site: &Site<'_>) -> Diagnostic {
 /// A help for E101.
 fn hint(site: &Site<'_>, bad: &str) -> Option<String> {
     let before = site.bad.checked_sub(1).map_or("", |i| site.word(i));
-    if habits::is_reserved(bad) {
+    if foreign_syntax::is_reserved(bad) {
         let help =
             format!("`{bad}` is a reserved word of Erlang; as an atom it needs quotes: `'{bad}'`");
         return (bad != "end").then_some(help);
@@ -149,7 +149,7 @@ fn is_structural(token: &str, expression: bool, operator: bool) -> bool {
         "." => true,
         ":" | "++" | "--" | "=" if operator => false,
         ":" | "++" | "--" => false,
-        _ if operator && super::habits::is_operator(token) => false,
+        _ if operator && super::foreign_syntax::is_operator(token) => false,
         _ if token.contains("..") => false,
         "BUILTIN_RULE" => false,
         _ => token.chars().all(|c| c.is_ascii_graphic()),

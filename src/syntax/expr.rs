@@ -8,7 +8,7 @@ use pest::iterators::Pair;
 use super::ast::{Clause, Expr, ExprKind, MapPair, Qualifier, Spanned};
 use super::grammar::Rule;
 use super::operators::Row;
-use super::{habits, literal};
+use super::{foreign_syntax, literal};
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::term::{Atom, Fun, Term};
 
@@ -156,7 +156,7 @@ impl Builder {
                 },
                 self.many(args)?,
             )),
-            _ => Err(Box::new(habits::not_callable(&callee))),
+            _ => Err(Box::new(foreign_syntax::not_callable(&callee))),
         }
     }
 

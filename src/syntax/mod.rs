@@ -2,7 +2,7 @@
 //!
 //! The way of a text: `lex` cuts it into tokens and statements, `recover` parses each statement with
 //! the grammar (`grammar/updo.pest`), `statement` and `expr` build the tree (`ast`) with constants folded to
-//! terms, and `error`, `expected` and `habits` turn a failure into one diagnostic (E101 to E110).
+//! terms, and `error`, `expected` and `foreign_syntax` turn a failure into one diagnostic (E101 to E110).
 
 pub mod ast;
 
@@ -11,8 +11,8 @@ mod error;
 mod expected;
 mod expr;
 pub mod fmt;
+mod foreign_syntax;
 mod grammar;
-mod habits;
 mod lex;
 mod literal;
 mod operators;

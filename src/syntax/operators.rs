@@ -5,8 +5,8 @@
 
 use super::ast::{Expr, ExprKind};
 use super::expr::{Builder, P, unexpected};
+use super::foreign_syntax;
 use super::grammar::Rule;
-use super::habits;
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::term::{BigInt, Term};
 
@@ -74,7 +74,7 @@ impl<'i> Row<'i> {
                 break;
             }
             if alone == Some(strength) {
-                return Err(Box::new(habits::chained_comparison(
+                return Err(Box::new(foreign_syntax::chained_comparison(
                     &left,
                     self.builder.span(pair),
                 )));

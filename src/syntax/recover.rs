@@ -381,7 +381,8 @@ pub(super) fn bad_token(text: &str, tokens: &[Token], at: usize, failure: &Failu
     let blank = text[at..].starts_with(|c: char| c.is_whitespace() || c == '%');
     let longer = |t: &String| matches!(t.as_str(), "_" | "@" | "BUILTIN_RULE") || t.contains("..");
     let only_longer = failure.tokens.iter().all(longer);
-    let reserved = before.kind == Kind::Word && super::habits::is_reserved(word) && only_longer;
+    let reserved =
+        before.kind == Kind::Word && super::foreign_syntax::is_reserved(word) && only_longer;
     let dot = before.kind == Kind::Op && word == ".";
     if blank || reserved || dot {
         index - 1

@@ -9,7 +9,7 @@ use super::ast::{
 };
 use super::expr::{Builder, P, inner, unexpected};
 use super::grammar::Rule;
-use super::{habits, literal};
+use super::{foreign_syntax, literal};
 use crate::diag::{Result, Span};
 use crate::term::{Atom, Term};
 
@@ -107,7 +107,7 @@ impl Builder {
                     if first.value != clause_name.value || head.args.len() != clause.args.len() =>
                 {
                     let (before, after) = (head.args.len(), clause.args.len());
-                    return Err(Box::new(habits::head_mismatch(
+                    return Err(Box::new(foreign_syntax::head_mismatch(
                         first,
                         before,
                         &clause_name,
@@ -465,11 +465,9 @@ fn moment(words: &[Rule], step: Option<Step>) -> Moment {
 /// A word out of a closed list, or E101 with the list.
 fn closed(name: Option<Spanned<Atom>>, words: &[&'static str]) -> Result<Option<Spanned<Atom>>> {
     match name {
-        Some(name) if !words.contains(&name.value.as_str()) => Err(Box::new(habits::not_one_of(
-            name.value.as_str(),
-            name.span,
-            words,
-        ))),
+        Some(name) if !words.contains(&name.value.as_str()) => Err(Box::new(
+            foreign_syntax::not_one_of(name.value.as_str(), name.span, words),
+        )),
         other => Ok(other),
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use updo::facts::compare::{NewCode, OldCode, compare_on};
-use updo::facts::disk::Disk;
-use updo::facts::live;
-use updo::facts::seen::Seen;
+use updo::facts::file_cache::Seen;
+use updo::facts::node_facts;
+use updo::facts::node_files::Disk;
 use updo::facts::store::Store;
 use updo::name::NodeName;
 
@@ -21,7 +21,7 @@ fn a_far_node_sends_each_file_once_and_a_near_one_none() {
     // What was written in the last seconds is not remembered.
     std::thread::sleep(Duration::from_secs(4));
     let session = world.node.connected();
-    let otp = live::gather(&session).expect("facts").otp;
+    let otp = node_facts::gather(&session).expect("facts").otp;
     let state = world.path("state");
     let name = NodeName::new(world.node.name());
     let files: Vec<String> = ["fx_plain", "fx_lib"]
@@ -73,7 +73,7 @@ fn a_far_node_gives_the_same_change_set() {
     world.replace(&["fx_lib", "fx_new"]);
     std::fs::remove_file(world.path("fx/ebin/fx_gone.beam")).expect("is there");
     let session = world.node.connected();
-    let facts = live::gather(&session).expect("facts");
+    let facts = node_facts::gather(&session).expect("facts");
     let store = Store::new(world.path("state"));
     let look = |remote: bool| {
         let mut seen = Seen::nothing();

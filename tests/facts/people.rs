@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use updo::diag::Code;
-use updo::facts::procs::{Question, who};
+use updo::facts::processes::{Question, who};
 use updo::name::Module;
 
 use crate::support::Options;

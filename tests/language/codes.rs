@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use updo::diag::{Code, Diagnostic, SourceMap};
-use updo::facts::change::{Gone, GoneHow, Untouched};
+use updo::facts::change::{RemovalCause, RemovedModule, SkipReason};
 use updo::name::Module;
 
 use super::synthetic::{Given, World, calls};
@@ -375,10 +375,10 @@ fn what_differs_and_is_left_alone() {
     let mut changes = world.changes();
     changes
         .untouched
-        .push((Module::new("shop_odd"), Untouched::Sticky));
-    changes.gone.push(Gone {
+        .push((Module::new("shop_odd"), SkipReason::Sticky));
+    changes.gone.push(RemovedModule {
         module: Module::new("shop_gone"),
-        how: GoneHow::File("ebin/shop_gone.beam".to_owned()),
+        how: RemovalCause::File("ebin/shop_gone.beam".to_owned()),
         callers: Vec::new(),
     });
     if let Some(new) = changes

@@ -8,7 +8,7 @@ use updo::engine::Upgrade;
 use updo::eval::{Bindings, Evaluator, Moment, World as _};
 use updo::name::{Module, NodeName};
 use updo::plan::load::Loaded;
-use updo::rules::view::View;
+use updo::rules::node_view::View;
 use updo::syntax::parse_body;
 use updo::term::Term;
 
@@ -196,9 +196,9 @@ fn functions_see_constants_and_their_own_variables_first() {
 fn lib_names_the_modules_of_library_folders() {
     let (plan, _) = read("");
     let mut upgrade = world().decide(&plan);
-    let file = |path: &str| updo::facts::live::LoadedModule {
+    let file = |path: &str| updo::facts::node_facts::LoadedModule {
         md5: [0; 16],
-        origin: updo::facts::live::Origin::File(path.to_owned()),
+        origin: updo::facts::node_facts::Origin::File(path.to_owned()),
     };
     let loaded = &mut upgrade.facts.loaded;
     loaded.insert(

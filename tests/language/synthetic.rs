@@ -8,7 +8,7 @@ use updo::engine::{Upgrade, decide};
 use updo::facts::beam::{BeamFacts, CodeFacts};
 use updo::facts::change::{Beam, ChangeSet, Changed, Loaded};
 use updo::facts::digest::Digests;
-use updo::facts::live::{NodeFacts, RunningApp};
+use updo::facts::node_facts::{NodeFacts, RunningApp};
 use updo::name::{App, Mfa, Module, NodeName};
 use updo::plan::Plan;
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use updo::diag::SourceMap;
-use updo::plan::Windows;
+use updo::plan::WindowPolicy;
 use updo::release::infer::{Appup, Deps, appup};
 use updo::script::instruction::{Instruction, StartType};
 use updo::script::translate::{Application, Mode, Tie, translate, translate_with};
@@ -134,7 +134,7 @@ fn terms(low: &[Instruction]) -> Term {
     Term::list(low.iter().map(Instruction::to_term))
 }
 
-fn windows(appup: &Appup, kind: Windows) -> (Term, Term) {
+fn windows(appup: &Appup, kind: WindowPolicy) -> (Term, Term) {
     let high = high::high(&appup.changes, &appup.rules);
     let high_terms = Term::list(high.iter().map(|step| step.instruction.to_term()));
     let script = lower::lower(&appup.changes, &appup.rules, high, kind).expect("a script");
@@ -196,9 +196,13 @@ fn generated_applications_pass_the_check_of_release_handler() {
             scripts += 5;
             check(&mut oracle, terms(&up), "2", &ebin[1], &ebin[0]);
             check(&mut oracle, terms(&down), "1", &ebin[0], &ebin[1]);
-            for kind in [Windows::Single, Windows::Minimal, Windows::Otp] {
+            for kind in [
+                WindowPolicy::Single,
+                WindowPolicy::Minimal,
+                WindowPolicy::Otp,
+            ] {
                 let (high, low) = windows(&found, kind);
-                if kind == Windows::Otp {
+                if kind == WindowPolicy::Otp {
                     free += usize::from(as_systools(&mut oracle, &high, &low, &apps[1]));
                     otp += 1;
                 }

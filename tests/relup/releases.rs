@@ -448,7 +448,7 @@ fn otp(oracle: &mut Oracle) -> (Vec<(String, String)>, Vec<String>) {
 }
 
 #[derive(Debug, Default)]
-struct Tally {
+struct TransferStats {
     ok: usize,
     free: usize,
     warned: usize,
@@ -464,7 +464,7 @@ fn random_releases_give_the_relup_of_systools() {
     let mut random = Random::new(seed ^ 0xabcd);
     let mut oracle = Oracle::start();
     let (mandatory, folders) = otp(&mut oracle);
-    let mut tally = Tally::default();
+    let mut tally = TransferStats::default();
     for round in 0..count {
         let root = tempfile::tempdir().expect("a folder");
         let olds = folder(&mut random, root.path(), &mandatory);
@@ -524,7 +524,7 @@ fn random_releases_give_the_relup_of_systools() {
 
 #[allow(clippy::too_many_arguments)]
 fn one(
-    tally: &mut Tally,
+    tally: &mut TransferStats,
     oracle: &mut Oracle,
     root: &Path,
     olds: &[String],

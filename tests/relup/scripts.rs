@@ -17,7 +17,7 @@ use crate::random::{Random, setting};
 
 /// What was seen.
 #[derive(Debug, Default)]
-struct Tally {
+struct TransferStats {
     ok: usize,
     free: usize,
     refused: BTreeMap<String, usize>,
@@ -42,7 +42,7 @@ fn random_scripts_are_translated_as_systools_does() {
     let (seed, count) = (setting("UPDO_SEED", 1), setting("UPDO_COUNT", 1500));
     let mut oracle = Oracle::start();
     let mut random = Random::new(seed);
-    let mut tally = Tally::default();
+    let mut tally = TransferStats::default();
     for round in 0..count {
         let case = generate::case(&mut random);
         for mode in [Mode::Up, Mode::Down] {
@@ -78,7 +78,13 @@ fn random_scripts_are_translated_as_systools_does() {
     );
 }
 
-fn compare(tally: &mut Tally, mode: Mode, case: &generate::Case, theirs: &Term, context: &str) {
+fn compare(
+    tally: &mut TransferStats,
+    mode: Mode,
+    case: &generate::Case,
+    theirs: &Term,
+    context: &str,
+) {
     let scripts = match &case.scripts {
         Term::List(scripts) => scripts,
         _ => panic!("scripts are a list"),

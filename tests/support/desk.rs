@@ -125,7 +125,7 @@ fn copy_agents(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).into_iter().flatten().flatten() {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let finished = source.extension().is_some_and(|end| end == "beam");
-        if !finished || target.exists() || updo::disk::private_folders(to).is_err() {
+        if !finished || target.exists() || updo::atomic_file::private_folders(to).is_err() {
             continue;
         }
         let beside = to.join(format!(

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::facts::flow::{Tail, Value};
-use crate::facts::starts::{ModuleArgument, NameForm};
-use crate::facts::walk::{Instruction, Operand};
+use crate::facts::instructions::{Instruction, Operand};
+use crate::facts::known_calls::{ModuleArgument, NameForm};
+use crate::facts::registers::{Tail, Value};
 use crate::name::Module;
 use crate::term::Atom;
 

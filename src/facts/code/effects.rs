@@ -11,8 +11,8 @@ use std::fmt;
 use crate::facts::beam::imports;
 use crate::facts::chunk::{Atoms, Chunks, Lines, unpacked};
 use crate::facts::cursor::Cursor;
+use crate::facts::instructions::{Instruction, Operand, Step, Walk};
 use crate::facts::opcode as op;
-use crate::facts::walk::{Instruction, Operand, Step, Walk};
 use crate::name::{Mfa, Module};
 
 use super::Function;

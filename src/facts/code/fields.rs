@@ -14,8 +14,8 @@
 //! Everything else stays a call.
 
 use crate::facts::chunk::Atoms;
+use crate::facts::instructions::{Instruction, Operand};
 use crate::facts::opcode as op;
-use crate::facts::walk::{Instruction, Operand};
 
 /// What was seen of the function that is being walked.
 #[derive(Debug, Default)]

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use crate::facts::beam::imports;
 use crate::facts::chunk::{Atoms, Chunks, Lines, Literals};
 use crate::facts::error::BeamError;
-use crate::facts::flow::Registers;
+use crate::facts::instructions::{Instruction, Operand, Step, Walk};
+use crate::facts::known_calls::{Meaning, meaning};
 use crate::facts::literal::{Summary, summary};
 use crate::facts::opcode as op;
-use crate::facts::starts::{Meaning, meaning};
-use crate::facts::walk::{Instruction, Operand, Step, Walk};
+use crate::facts::registers::Registers;
 use crate::name::{Mfa, Module};
 use crate::term::Atom;
 

@@ -18,8 +18,8 @@ use std::sync::Arc;
 pub use interfaces::keyword;
 pub use value::Value;
 
+use crate::facts::instructions::{Instruction, Operand};
 use crate::facts::opcode as op;
-use crate::facts::walk::{Instruction, Operand};
 use crate::name::{Mfa, Module};
 use unit::{Path, Unit};
 

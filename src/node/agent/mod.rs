@@ -39,7 +39,7 @@ pub const SOURCE: &str = concat!(
 pub const BOOTSTRAP: &str = include_str!("bootstrap.erlexpr");
 
 /// Compiling takes a while on a busy node; nothing is suspended meanwhile.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running agent.
 #[derive(Clone, Debug)]
@@ -63,9 +63,7 @@ pub enum StartError {
 pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Agent, StartError> {
     let kept = session.agents().and_then(|place| {
         let asked = vec![Term::atom("otp_release")];
-        let otp = session
-            .call("erlang", "system_info", asked, PATIENCE)
-            .ok()?;
+        let otp = session.call("erlang", "system_info", asked, TIMEOUT).ok()?;
         Some((place, otp.to_text()?))
     });
     let beam = kept
@@ -95,9 +93,9 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
             Some([locked, info]) if locked.is_atom("locked") => {
                 Err(StartError::Locked(holder(info)))
             }
-            _ => Err(StartError::Other(odd(reason))),
+            _ => Err(StartError::Other(unexpected_reply(reason))),
         },
-        _ => Err(StartError::Other(odd(&answer))),
+        _ => Err(StartError::Other(unexpected_reply(&answer))),
     }
 }
 
@@ -115,7 +113,7 @@ fn bring(
         ("Name", Term::atom(format!("updo_agent_{run}"))),
         ("Source", Term::binary(source)),
     ];
-    crate::node::evaluate(session, BOOTSTRAP, &bindings, PATIENCE)
+    crate::node::evaluate(session, BOOTSTRAP, &bindings, TIMEOUT)
         .map_err(|error| StartError::Other(refused(&error)))
 }
 
@@ -225,8 +223,13 @@ pub fn lock_holder(session: &Session) -> std::result::Result<Option<String>, Cal
 /// # Errors
 /// When the connection is lost, or the node does not answer in time.
 pub fn present(session: &Session) -> std::result::Result<Option<Holder>, CallError> {
-    const TIMEOUT: Duration = Duration::from_secs(10);
-    let guardian = session.call("erlang", "whereis", vec![Term::atom("updo_run")], TIMEOUT)?;
+    const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+    let guardian = session.call(
+        "erlang",
+        "whereis",
+        vec![Term::atom("updo_run")],
+        LOCK_TIMEOUT,
+    )?;
     let Term::Pid(pid) = &guardian else {
         return Ok(None);
     };
@@ -234,7 +237,7 @@ pub fn present(session: &Session) -> std::result::Result<Option<Holder>, CallErr
         guardian: pid.clone(),
     };
     let ask = vec![guardian, Term::atom("dictionary")];
-    let answer = session.call("erlang", "process_info", ask, TIMEOUT)?;
+    let answer = session.call("erlang", "process_info", ask, LOCK_TIMEOUT)?;
     let Some([_, dictionary]) = answer.as_tuple() else {
         return Ok(None);
     };
@@ -286,7 +289,7 @@ fn holder(info: &Term) -> String {
     format!("held by {owner}{since}{run}")
 }
 
-fn odd(answer: &Term) -> Box<Diagnostic> {
+fn unexpected_reply(answer: &Term) -> Box<Diagnostic> {
     Box::new(Diagnostic::new(Code::E612, "the agent did not start").note(answer.to_string()))
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::SOURCE;
-use crate::disk;
+use crate::atomic_file;
 use crate::node::cookie::Cookie;
 
 /// Bytes of a digest.
@@ -66,9 +66,9 @@ pub fn keep(place: &Path, otp: &str, beam: &[u8]) {
     let path = file(place, otp);
     let digest = Sha256::digest(beam);
     if let Some(folder) = path.parent()
-        && disk::private_folders(folder).is_ok()
+        && atomic_file::private_folders(folder).is_ok()
     {
-        let _ = disk::replace_private(&path, &[beam, &digest[..]].concat());
+        let _ = atomic_file::replace_private(&path, &[beam, &digest[..]].concat());
     }
 }
 

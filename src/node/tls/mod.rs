@@ -4,9 +4,9 @@
 //! cannot be used. The other side is `-proto_dist inet_tls` (kernel's `inet_tls_dist`), where every handshake message has a
 //! length of four bytes. A key that others may read is refused, and a key's text is never part of a message.
 
-mod dates;
+mod error;
 mod stream;
-mod told;
+mod validity;
 mod verifier;
 
 use std::fmt;
@@ -19,11 +19,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use self::verifier::Verifier;
-use super::private;
+use super::secret_file;
 use crate::diag::{Code, Diagnostic, Result};
 
-pub(crate) use stream::Secured;
-pub(crate) use told::{cause, is_alert, refused, speaks_tls};
+pub(crate) use error::{cause, is_alert, refused, speaks_tls};
+pub(crate) use stream::TlsStream;
 
 /// Longest PEM text, in bytes: a whole system's authorities have a quarter of it.
 const MAX_PEM: usize = 1 << 20;
@@ -167,7 +167,7 @@ fn identity(
     };
     let found = PrivateKeyDer::from_pem_slice(&text);
     let encrypted = contains(&text, b"ENCRYPTED");
-    private::forget(&mut text);
+    secret_file::forget(&mut text);
     match found {
         Ok(secret) => Ok((chain, secret)),
         // What the reader says of the text may quote it.
@@ -219,7 +219,7 @@ fn read(
             }
         },
     };
-    let file = private::File {
+    let file = secret_file::File {
         what,
         code: Code::E509,
         limit: MAX_PEM,

@@ -12,11 +12,11 @@ use std::time::Duration;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
-use super::{Name, Tls, told};
+use super::{Name, Tls, error};
 use crate::diag::{Diagnostic, Result};
 use crate::node::name::Address;
 use crate::node::state::lock;
-use crate::node::stream::{Deadline, Halves, Stream, Tcp};
+use crate::node::stream::{Deadline, SplitStream, Stream, Tcp};
 
 /// How much is read from the network at once.
 const PIECE: usize = 32 << 10;
@@ -28,12 +28,12 @@ const PLAIN: usize = 32 << 10;
 const FAREWELL: Duration = Duration::from_millis(200);
 
 /// TLS over TCP, before it is split.
-pub(crate) struct Secured {
+pub(crate) struct TlsStream {
     tcp: Tcp,
     connection: ClientConnection,
 }
 
-impl Secured {
+impl TlsStream {
     /// Goes through the TLS handshake.
     ///
     /// # Errors
@@ -47,13 +47,13 @@ impl Secured {
         let name = name(tls, target)?;
         let config = Arc::clone(&tls.config);
         let connection = ClientConnection::new(config, name)
-            .map_err(|error| told::refused(target, tls, &error))?;
+            .map_err(|error| error::refused(target, tls, &error))?;
         let mut made = Self { tcp, connection };
         match made.shake(deadline) {
             Ok(()) => Ok(made),
-            Err((error, heard)) => Err(match told::cause(&error) {
-                Some(cause) => told::refused(target, tls, cause),
-                None => told::silent(target, &error, heard),
+            Err((error, heard)) => Err(match error::cause(&error) {
+                Some(cause) => error::refused(target, tls, cause),
+                None => error::silent(target, &error, heard),
             }),
         }
     }
@@ -118,7 +118,7 @@ impl Secured {
         loop {
             match self.hear(deadline) {
                 Ok(1..) => {}
-                Err(cause) if told::cause(&cause).is_some() => return cause,
+                Err(cause) if error::cause(&cause).is_some() => return cause,
                 _ => return error,
             }
         }
@@ -150,7 +150,7 @@ fn invalid(error: rustls::Error) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, error)
 }
 
-impl Stream for Secured {
+impl Stream for TlsStream {
     fn read_some(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<usize> {
         loop {
             match self.connection.reader().read(bytes) {
@@ -178,7 +178,7 @@ impl Stream for Secured {
         self.tcp.local_ip()
     }
 
-    fn split(self: Box<Self>) -> io::Result<Halves> {
+    fn split(self: Box<Self>) -> io::Result<SplitStream> {
         let socket = self.tcp.for_threads()?;
         let connection = Arc::new(Mutex::new(self.connection));
         let outgoing = Arc::new(Mutex::new(Outgoing::default()));
@@ -194,7 +194,7 @@ impl Stream for Secured {
             connection: Arc::clone(&connection),
             outgoing: Arc::clone(&outgoing),
         };
-        Ok(Halves {
+        Ok(SplitStream {
             reader: Box::new(reader),
             writer: Box::new(writer),
             closer: Box::new(move || close(&socket, &connection, &outgoing)),

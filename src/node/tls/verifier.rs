@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::{algorithms, dates};
+use super::{algorithms, validity};
 
 /// Who is believed.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 fn is_of_today(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
-    let (from, until) = dates::of(certificate).ok_or(CertificateError::BadEncoding)?;
+    let (from, until) = validity::of(certificate).ok_or(CertificateError::BadEncoding)?;
     let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
     if now.as_secs() < from {
         let not_before = at(from);

@@ -5,7 +5,7 @@
 //! dot moves behind it. The statement has been parsed before, so brackets are balanced and not too deep.
 
 use super::doc::{Doc, fill, group};
-use crate::syntax::habits::is_reserved;
+use crate::syntax::foreign_syntax::is_reserved;
 use crate::syntax::lex::{Kind, Token};
 
 /// A token or a comment, in the order of the text.

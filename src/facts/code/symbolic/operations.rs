@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::Next;
 use super::unit::{Path, Unit};
 use super::value::{Value, known};
+use crate::facts::instructions::{Instruction, Operand};
 use crate::facts::opcode as op;
-use crate::facts::walk::{Instruction, Operand};
 use crate::term::Term;
 
 pub(super) fn test(unit: &Unit, path: &Path, instruction: &Instruction) -> Option<bool> {

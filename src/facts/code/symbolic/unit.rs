@@ -8,8 +8,8 @@ use super::value::{Value, known};
 use crate::facts::beam::imports;
 use crate::facts::chunk::{Atoms, Chunks, Literals, unpacked};
 use crate::facts::cursor::Cursor;
+use crate::facts::instructions::{Instruction, Operand, Step, Walk};
 use crate::facts::opcode as op;
-use crate::facts::walk::{Instruction, Operand, Step, Walk};
 use crate::name::{Mfa, Module};
 use crate::term::{Atom, Term, etf};
 

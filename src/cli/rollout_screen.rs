@@ -1,0 +1,342 @@
+//! The screen of a rollout over several nodes: a line per node that stays, and in a terminal a block below with those
+//! at work, what waits, and the pause.
+//!
+//! Takes what the walk says and passes every event on to the [`Stream`]. It decides one thing: whether a pause is over.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::Context;
+use super::keys::{self, Keys};
+use super::live_region::Block;
+use super::stream::Stream;
+use super::ticker::{Ticker, lock};
+use crate::diag::render::{Style, render};
+use crate::engine::Engine;
+use crate::engine::rollout::{Said, Turn, Watcher};
+use crate::exec::{Event, Interrupt, Kind};
+use crate::plan::rollout::{Pause, Stage};
+use crate::report::rollout::RolloutScreen;
+use crate::report::{github, json, log, style, terminal};
+use crate::ui::Look;
+
+/// How often the block is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The screen of one rollout.
+pub(super) struct Walking<'a> {
+    context: &'a Context<'a>,
+    engine: &'a Engine,
+    stream: &'a mut Stream,
+    interrupt: Interrupt,
+    /// Its name.
+    rollout: String,
+    /// The stages, as the stream tells them.
+    stages: Value,
+    /// What stands at the head of each node's events.
+    heads: Vec<Vec<Value>>,
+    shared: Arc<Mutex<Inner>>,
+    ticker: Option<Ticker>,
+}
+
+struct Inner {
+    board: RolloutScreen,
+    block: Block,
+    look: Look,
+    style: Style,
+    width: Option<usize>,
+    keys: bool,
+}
+
+impl Inner {
+    fn above(&mut self, text: Option<&str>) {
+        if self.look != Look::Live {
+            return self.block.write(text, &[], 0);
+        }
+        let lines = self.board.block(Instant::now(), self.style, self.keys);
+        let width = self.width.or_else(crate::ui::columns);
+        self.block
+            .write(text, &lines, width.unwrap_or(self.style.width));
+    }
+}
+
+impl<'a> Walking<'a> {
+    pub(super) fn open(
+        context: &'a Context<'a>,
+        engine: &'a Engine,
+        stream: &'a mut Stream,
+        turns: &[Turn<'_>],
+        stages: &[Stage],
+    ) -> Self {
+        let ui = &context.ui;
+        let nodes: Vec<_> = turns
+            .iter()
+            .map(|turn| turn.connection.session.node().clone())
+            .collect();
+        let heads = turns.iter().map(|turn| turn.connection.head(&turn.upgrade));
+        let stages_told = stages.iter().map(|stage| {
+            let nodes: Vec<&str> = stage.nodes.iter().map(|at| nodes[*at].as_str()).collect();
+            json!({ "name": stage.name, "nodes": nodes })
+        });
+        let shared = Arc::new(Mutex::new(Inner {
+            board: RolloutScreen::new(&nodes, stages),
+            block: Block::default(),
+            look: ui.look,
+            style: ui.style,
+            width: ui.given_width,
+            keys: false,
+        }));
+        let drawn = Arc::clone(&shared);
+        let ticker = (ui.look == Look::Live).then(|| {
+            Ticker::start(move |stop| {
+                while !stop.load(Ordering::SeqCst) {
+                    std::thread::sleep(TICK);
+                    if !stop.load(Ordering::SeqCst) {
+                        lock(&drawn).above(None);
+                    }
+                }
+            })
+        });
+        Self {
+            context,
+            engine,
+            stream,
+            interrupt: engine.settings.interrupt.clone(),
+            rollout: String::new(),
+            stages: stages_told.collect(),
+            heads: heads.collect(),
+            shared,
+            ticker,
+        }
+    }
+
+    /// A line of the stream about the whole.
+    fn told(&mut self, kind: &str, message: &str, fields: Value) {
+        let line = json::rollout(kind, &self.rollout, message, fields);
+        self.stream.line(self.context, line);
+    }
+
+    fn log(&self) -> bool {
+        self.context.ui.look == Look::Log
+    }
+
+    fn above(&self, text: &str) {
+        lock(&self.shared).above(Some(text));
+    }
+
+    /// A line about the whole.
+    fn whole(&self, text: &str, words: &str) {
+        if self.context.ui.quiet {
+            return;
+        }
+        let line = match self.log() {
+            true => format!("{} rollout {words}", log::clock(SystemTime::now())),
+            false => text.to_owned(),
+        };
+        self.above(&line);
+    }
+
+    /// What stays on the screen of an event.
+    fn text(&self, event: &Event, whole: bool) -> Option<String> {
+        let (ui, sources) = (&self.context.ui, &self.engine.plan.sources);
+        match &event.kind {
+            Kind::Diagnostic(told) => {
+                let mut text = format!("\n{}\n{}", event.node, render(told, sources, ui.style));
+                if ui.github {
+                    for line in github::annotations(told, sources) {
+                        text += &format!("\n{line}");
+                    }
+                }
+                Some(text)
+            }
+            _ if ui.quiet => None,
+            _ if self.log() => log::line(event, &log::clock(SystemTime::now())),
+            // On a screen a node has a line of its own; what it says is told with its name.
+            Kind::Log { text, .. } if !whole => Some(format!("{:>10}  {}: {text}", "", event.node)),
+            Kind::Log { .. } => terminal::line(event, sources, ui.style),
+            Kind::Interrupt { text } => Some(format!("{:>10}  {}: {text}", "stop", event.node)),
+            Kind::Check { .. } | Kind::Hook { .. } if whole => {
+                terminal::line(event, sources, ui.style)
+            }
+            Kind::Lingering { .. } => terminal::line(event, sources, ui.style),
+            _ => None,
+        }
+    }
+
+    /// Waits for the end of a pause; `false` when somebody asked for the end of the rollout.
+    fn wait(&self, time: Duration) -> bool {
+        let keys = match self.context.ui.look {
+            Look::Live => Keys::open(),
+            _ => None,
+        };
+        lock(&self.shared).keys = keys.is_some();
+        let began = Instant::now();
+        let on = loop {
+            let left = time.saturating_sub(began.elapsed());
+            if self.interrupt.count() > 0 {
+                break false;
+            }
+            if left.is_zero() {
+                break true;
+            }
+            let slice = left.min(TICK);
+            let typed = match &keys {
+                Some(_) => keys::next(slice).unwrap_or_default(),
+                None => {
+                    std::thread::sleep(slice);
+                    Vec::new()
+                }
+            };
+            if typed.iter().any(|key| matches!(key, b'p' | b'P')) {
+                break true;
+            }
+        };
+        lock(&self.shared).keys = false;
+        on
+    }
+
+    /// Asks somebody.
+    fn ask(&self, next: &str, nodes: usize) -> bool {
+        let question = format!(
+            "go on with {next}, {}?",
+            style::count(nodes, "node", "nodes")
+        );
+        // The block must not be drawn over the question.
+        let mut inner = lock(&self.shared);
+        inner.block.close();
+        let ui = &self.context.ui;
+        if ui.no_input {
+            return false;
+        }
+        keys::forget();
+        ui.question(&question);
+        loop {
+            if self.interrupt.count() > 0 {
+                ui.error_line("");
+                return false;
+            }
+            match keys::ready(TICK) {
+                Ok(false) => {}
+                Ok(true) => return ui.answer() == Some(true),
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+impl Watcher for Walking<'_> {
+    fn said(&mut self, said: Said<'_>) {
+        let now = Instant::now();
+        let style = self.context.ui.style;
+        match said {
+            Said::Began(rollout) => {
+                rollout.clone_into(&mut self.rollout);
+                let fields = json!({ "stages": self.stages });
+                self.told("rollout.started", "the rollout begins", fields);
+            }
+            Said::StageStarted { stage } => {
+                let (name, size) = {
+                    let mut inner = lock(&self.shared);
+                    inner.board.stage();
+                    let board = &inner.board;
+                    (board.stage_name(stage).to_owned(), board.stage_size(stage))
+                };
+                self.told(
+                    "batch.started",
+                    &format!("{name} begins"),
+                    json!({ "name": name }),
+                );
+                if self.log() {
+                    self.whole("", &format!("{name} begins nodes={size}"));
+                }
+            }
+            Said::Turn(at) => {
+                let head = std::mem::take(&mut self.heads[at]);
+                self.stream.head(self.context, &head);
+            }
+            Said::Node { at, event } => {
+                self.stream.write(self.context, self.engine, event);
+                lock(&self.shared).board.event(at, event, now);
+                if let Some(text) = self.text(event, false) {
+                    self.above(&text);
+                }
+            }
+            Said::Whole(event) => {
+                self.stream
+                    .whole(self.context, self.engine, &self.rollout, event);
+                if let Some(text) = self.text(event, true) {
+                    self.above(&text);
+                }
+            }
+            Said::Ended { at, outcome } => {
+                let log = self.log();
+                let mut inner = lock(&self.shared);
+                let line = match log {
+                    true => {
+                        let clock = log::clock(SystemTime::now());
+                        inner.board.ended_plain(at, outcome, now, &clock)
+                    }
+                    false => inner.board.ended(at, outcome, now, style),
+                };
+                if !self.context.ui.quiet || !outcome.errors.is_empty() {
+                    inner.above(Some(&line));
+                }
+            }
+            Said::StageFinished { stage, took } => {
+                let name = lock(&self.shared).board.stage_name(stage).to_owned();
+                let fields = json!({ "name": name, "took_ms": json::ms(took) });
+                self.told("batch.finished", &format!("{name} is over"), fields);
+            }
+            Said::Stopping(text) => {
+                self.told("rollout.stopping", &text, json!({}));
+                let line = style::look(style, &text);
+                self.whole(&format!("{:>10}  {line}", "stop"), &format!("stop {text}"));
+            }
+            Said::Back => {
+                lock(&self.shared).board.back();
+                let text = "the whole is not as it should be: all nodes go back";
+                self.told("rollout.back", text, json!({}));
+                self.whole(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
+            }
+        }
+    }
+
+    fn pause(&mut self, pause: Pause, next: usize) -> bool {
+        let (name, size) = {
+            let mut inner = lock(&self.shared);
+            inner.board.pause(pause, next, Instant::now());
+            (
+                inner.board.stage_name(next).to_owned(),
+                inner.board.stage_size(next),
+            )
+        };
+        let time = match pause {
+            Pause::For(time) => Some(json::ms(time)),
+            _ => None,
+        };
+        let message = format!("a pause before {name}");
+        self.told("pause", &message, json!({ "before": name, "for_ms": time }));
+        match pause {
+            Pause::None => true,
+            Pause::For(time) => {
+                let words = format!("pause {} before {name}", style::time(time));
+                let line = format!("{:>10}  {} before {name}", "pause", style::time(time));
+                if self.context.ui.look != Look::Live {
+                    self.whole(&line, &words);
+                }
+                self.wait(time)
+            }
+            Pause::Confirm => self.ask(&name, size),
+        }
+    }
+}
+
+impl Drop for Walking<'_> {
+    fn drop(&mut self) {
+        self.ticker = None;
+        lock(&self.shared).block.close();
+    }
+}

@@ -1,0 +1,159 @@
+//! From facts to script: what is known and decided about the upgrade of one node.
+//!
+//! Takes the plan, a node's facts and its changes; infers, merges the plan's rules, compiles. Asks nobody and
+//! touches nothing: the same facts give the same upgrade.
+
+use std::time::Duration;
+
+use crate::diag::{Code, Diagnostic};
+use crate::exec::{job, persist, steps};
+use crate::facts::change::ChangeSet;
+use crate::facts::node_facts::NodeFacts;
+use crate::facts::persist_diff::UnpersistedFiles;
+use crate::graph::Graph;
+use crate::name::NodeName;
+use crate::plan::{Executing, Plan, WindowPolicy};
+use crate::rules::node_view::View;
+use crate::rules::{
+    AppEnvChange, Change, Ruleset, children, configuration, effects, lints, merge, resolve,
+    shared_records, toolchain,
+};
+use crate::script::lower::Script;
+use crate::script::{check, high, insert, lower, release_handler, removed};
+use crate::term::Term;
+
+/// Everything known and decided about the upgrade of one node.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The node's facts.
+    pub facts: NodeFacts,
+    /// What differs.
+    pub changes: ChangeSet,
+    /// The inferred graph, before the plan's rules.
+    pub inferred: Graph,
+    /// What is decided.
+    pub rules: Ruleset,
+    /// The instructions.
+    pub script: Script,
+    /// What there is to say.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What the plan wants on the node's disk, and is not there although it runs.
+    pub unwritten: UnpersistedFiles,
+}
+
+impl Upgrade {
+    /// Whether a diagnostic is an error: then the upgrade cannot run.
+    pub fn is_refused(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// What is to happen: the versions before and after, the steps, and what is written to the disk. By this two nodes, or two looks at one, are
+    /// compared.
+    pub fn content(&self) -> Term {
+        // How long is looked afterwards is no part of what happens.
+        let soak = Duration::ZERO;
+        let steps = steps::every(&self.changes, &self.rules, &self.script, soak);
+        let unwritten = [&self.unwritten.modules[..], &self.unwritten.beside].concat();
+        Term::tuple([
+            job::begun_record(&self.changes, &self.rules, &steps),
+            Term::list(persist::also(&unwritten)),
+        ])
+    }
+
+    /// Whether a run of it can be undone later: there are copies of all running versions, and every conversion has a
+    /// way down.
+    pub fn has_way_back(&self) -> bool {
+        let mut modules = self.rules.modules.values();
+        let one_way = modules.any(|rules| matches!(rules.change.value, Change::Convert { .. }));
+        !one_way && self.changes.undo_is_exact(self.rules.modules.keys())
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        !self.has_steps() && self.unwritten.is_empty()
+    }
+
+    /// The codes of what says that something differs and is left as it is, each once: without any the node runs the new
+    /// code already.
+    pub fn left_alone(&self) -> Vec<Code> {
+        const LEFT: [Code; 5] = [Code::W319, Code::W320, Code::W323, Code::W331, Code::W337];
+        let said = |code: &Code| {
+            self.diagnostics
+                .iter()
+                .any(|diagnostic| diagnostic.code == *code)
+        };
+        LEFT.into_iter().filter(said).collect()
+    }
+
+    /// Whether there is anything to do but writing files.
+    pub fn has_steps(&self) -> bool {
+        let rules = &self.rules;
+        !self.script.is_empty() || !rules.env.is_empty() || !rules.moves.is_empty()
+    }
+}
+
+/// From facts to script: infers, merges the plan, compiles. Asks nobody.
+pub fn decide(
+    plan: &Plan,
+    node: &NodeName,
+    target: &str,
+    facts: NodeFacts,
+    changes: ChangeSet,
+    strict: bool,
+) -> Upgrade {
+    let inferred = crate::graph::build::build(&changes);
+    let view = View {
+        node,
+        target,
+        facts: &facts,
+        changes: &changes,
+    };
+    let (manual, mut diagnostics) = resolve::resolve(plan, &view);
+    let merged = merge::merge(&changes, &inferred, &manual);
+    diagnostics.extend(merged.diagnostics);
+    let mut rules = merged.rules;
+    if plan.env {
+        let changed = changes.specs.iter().filter(|spec| !spec.env.is_empty());
+        let configured = changed.map(|spec| AppEnvChange {
+            app: spec.app.clone(),
+            callback: spec.callback.clone(),
+            keys: spec.env.clone(),
+        });
+        rules.env = configured.collect();
+    }
+    let high = high::high(&changes, &rules);
+    let windows = match plan.engine {
+        Executing::Updo => plan.windows,
+        Executing::ReleaseHandler(_) => WindowPolicy::Otp,
+    };
+    let script = lower::lower(&changes, &rules, high.clone(), windows);
+    let mut script = script.unwrap_or_else(|refused| {
+        diagnostics.push(*refused);
+        lower::single(&changes, &rules, high)
+    });
+    diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
+    diagnostics.extend(removed::advice(&script, &facts));
+    diagnostics.extend(release_handler::set(plan, &changes, &mut script));
+    diagnostics.extend(check::check(&script));
+    diagnostics.extend(lints::advice(plan, &changes, &rules));
+    diagnostics.extend(children::advice(&changes, &rules));
+    diagnostics.extend(effects::advice(&changes, &rules));
+    diagnostics.extend(shared_records::shared_records(&changes, &rules));
+    diagnostics.extend(configuration::advice(plan, &changes, &rules));
+    diagnostics.extend(toolchain::advice(&changes, &rules, &facts));
+    if strict {
+        for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
+            cycle.code = Code::E306;
+        }
+    }
+    diagnostics.sort_by_key(|d| std::cmp::Reverse(d.severity()));
+    Upgrade {
+        facts,
+        changes,
+        inferred,
+        rules,
+        script,
+        diagnostics,
+        unwritten: UnpersistedFiles::default(),
+    }
+}

@@ -1,0 +1,499 @@
+//! Watching a transaction: starts the agent, receives its events, passes on requests to stop, lets it settle.
+//!
+//! Knows neither plan nor rules: what a reason means is told by a function that is handed in, what an event means
+//! stands in [`agent_events`](super::agent_events). The agent alone decides what happens on the node; this side listens.
+
+use std::time::{Duration, Instant};
+
+use super::acted::Acted;
+use super::event::{Event, Kind, State, StepKind};
+use super::interrupt::{Interrupt, LOOK};
+use super::quiet::{End, Quiet};
+use super::steps::Step;
+use super::survivors::Survivors;
+use crate::diag::{Code, Diagnostic};
+use crate::name::NodeName;
+use crate::node::agent::{self, Agent, StartError};
+use crate::node::{Mail, Mailbox, RecvError, Session};
+use crate::term::Term;
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the node is now.
+    pub state: State,
+    /// What went wrong, the most important first; empty after a success.
+    pub errors: Vec<Diagnostic>,
+    /// From the first suspension to the last resumption; none where what could say it was killed.
+    pub suspended: Option<Duration>,
+    /// How many processes stood still.
+    pub processes: u64,
+    /// How many states were converted.
+    pub converted: u64,
+    /// Whether anything on the node was switched at any time (and perhaps switched back).
+    pub touched: bool,
+    /// Whether processes ended on the way that would have gone on without the run.
+    pub lost: bool,
+    /// Whether somebody else holds the node's lock.
+    pub locked: bool,
+    /// The hooks that have acted, and whether that is undone.
+    pub acted: Acted,
+    /// Whether the old code is back and a hook `on rollback` failed.
+    pub hook_back_failed: bool,
+}
+
+impl Outcome {
+    /// An outcome of which nothing is known but the state.
+    pub fn new(state: State) -> Self {
+        Self {
+            state,
+            errors: Vec::new(),
+            suspended: Some(Duration::ZERO),
+            processes: 0,
+            converted: 0,
+            touched: false,
+            lost: false,
+            locked: false,
+            acted: Acted::default(),
+            hook_back_failed: false,
+        }
+    }
+
+    /// Whether the node is new, and nothing is wrong with it.
+    pub fn is_good(&self) -> bool {
+        self.state == State::New && self.errors.is_empty()
+    }
+
+    /// Whether nobody can say any more that the node is consistent and as it should be.
+    pub fn is_grave(&self) -> bool {
+        match self.state {
+            State::New => !self.is_good(),
+            State::Old => false,
+            State::Mixed | State::Unknown => true,
+        }
+    }
+}
+
+/// What waiting for mail came to.
+pub(super) enum Received {
+    /// Mail, or why there is none.
+    Is(Result<Mail, RecvError>),
+    /// Somebody asked twice for the end.
+    Left,
+    /// Nothing will come any more.
+    Ended(End),
+}
+
+/// What the agent wants next.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// A hook of the plan evaluated, and an answer.
+    Hook(Step),
+    /// Nothing any more.
+    Ended(State),
+}
+
+/// Where events go.
+pub type Sink<'s> = dyn FnMut(&Event) + 's;
+
+/// A transaction as it is seen from here.
+pub(super) struct Watch<'a, 'b> {
+    pub(super) session: &'a Session,
+    run: &'a str,
+    pub(super) explain: &'b dyn Fn(&Term) -> Diagnostic,
+    sink: &'b mut Sink<'b>,
+    began: Instant,
+    seq: u64,
+    /// Number of the agent's last event.
+    seen: i64,
+    /// What is wrong with a hook, until the node says that it goes back for it.
+    pub(super) hook_failed: Option<Diagnostic>,
+    /// The last answer to a hook.
+    answered: Option<(u32, bool)>,
+    /// Whether closed windows are gone through backwards: that counts for nothing.
+    pub(super) turned: bool,
+    /// Since when.
+    pub(super) turned_at: Option<Instant>,
+    /// Who may ask for the end.
+    pub(super) interrupt: &'a Interrupt,
+    /// Whether the first request has been answered.
+    pub(super) heeded: bool,
+    /// Whether to ask for the end as soon as all that has happened so far is known.
+    pub(super) abort: bool,
+    /// How many watch the run, when the agent has told; 0 when it is over.
+    pub(super) watchers: Option<i64>,
+    /// Which processes live.
+    pub(super) survivors: Survivors,
+    /// What is known of the outcome so far.
+    pub(super) outcome: Outcome,
+    /// Whether the run still speaks.
+    pub(super) quiet: Quiet,
+}
+
+impl<'a, 'b> Watch<'a, 'b> {
+    /// A watch over a run that has not begun.
+    pub(super) fn new(
+        session: &'a Session,
+        run: &'a str,
+        interrupt: &'a Interrupt,
+        explain: &'b dyn Fn(&Term) -> Diagnostic,
+        sink: &'b mut Sink<'b>,
+    ) -> Self {
+        Self {
+            session,
+            run,
+            explain,
+            sink,
+            began: Instant::now(),
+            seq: 0,
+            seen: 0,
+            hook_failed: None,
+            answered: None,
+            turned: false,
+            turned_at: None,
+            interrupt,
+            heeded: false,
+            abort: false,
+            watchers: None,
+            survivors: Survivors::default(),
+            outcome: Outcome::new(State::Old),
+            quiet: Quiet::new(),
+        }
+    }
+
+    pub(super) fn tell(&mut self, kind: Kind) {
+        self.seq += 1;
+        if let Kind::Diagnostic(diagnostic) = &kind {
+            self.outcome.lost |= diagnostic.code.ends_processes();
+        }
+        self.outcome.acted.event(&kind);
+        let node: NodeName = self.session.node().clone();
+        (self.sink)(&Event {
+            seq: self.seq,
+            node,
+            at: self.began.elapsed(),
+            kind,
+        });
+    }
+
+    pub(super) fn fail(&mut self, diagnostic: Diagnostic) {
+        self.tell(Kind::Diagnostic(Box::new(diagnostic.clone())));
+        self.outcome.errors.push(diagnostic);
+    }
+
+    /// The last event: what the node is now.
+    pub(super) fn finished(&mut self, modules: usize) {
+        let outcome = &self.outcome;
+        let kind = Kind::Finished {
+            state: outcome.state,
+            suspended: outcome
+                .suspended
+                .filter(|_| outcome.state != State::Unknown),
+            processes: outcome.processes,
+            converted: outcome.converted,
+            modules,
+            living: self.survivors.living,
+        };
+        self.tell(kind);
+    }
+
+    /// Brings the agent to the node with its job; `None` when it did not start, which is told.
+    pub(super) fn start(&mut self, mailbox: &Mailbox, job: &Term) -> Option<Agent> {
+        match agent::start(self.session, self.run, job) {
+            Ok(agent) => {
+                // A guardian that is gone already is told as `Mail::Down`.
+                let _ = mailbox.monitor(agent.guardian());
+                self.quiet.follow(agent.guardian());
+                let what = "object code, lock".to_owned();
+                let step = StepKind::Prepare;
+                self.tell(Kind::StepStarted { id: 0, step, what });
+                Some(agent)
+            }
+            Err(StartError::Locked(who)) => {
+                self.outcome.locked = true;
+                self.fail(agent::locked(self.session, who));
+                None
+            }
+            Err(StartError::Other(diagnostic)) => {
+                self.fail(*diagnostic);
+                None
+            }
+        }
+    }
+
+    /// Purge, and the agent goes.
+    pub(super) fn settle(&mut self, agent: &Agent, mailbox: &Mailbox, persist: bool) {
+        const TIMEOUT: Duration = Duration::from_secs(120);
+        if agent.settle(self.session, persist).is_err() {
+            return;
+        }
+        let until = Instant::now() + TIMEOUT;
+        // All is decided: whoever asks for the end here gets it, the node needs nobody.
+        while self.interrupt.count() < 2 && Instant::now() < until {
+            let mail = match mailbox.recv(LOOK) {
+                Ok(mail) => mail,
+                Err(RecvError::Timeout) => match self.quiet.look(self.session) {
+                    None => continue,
+                    Some(End::Gone) => return self.unsettled(persist),
+                    Some(_) if persist => {
+                        self.unattended("the node says nothing any more");
+                        return;
+                    }
+                    Some(_) => return,
+                },
+                // Whether the disk has the beams is part of how it ended.
+                Err(why) if persist => {
+                    self.unattended(&why.to_string());
+                    return;
+                }
+                Err(_) => return,
+            };
+            let message = match mail {
+                Mail::Message(message) => {
+                    self.quiet.heard();
+                    message
+                }
+                // It had settled before it was asked to.
+                Mail::Down { reason, .. } if reason.is_atom("normal") && !persist => return,
+                Mail::Down { .. } => {
+                    self.quiet.down();
+                    continue;
+                }
+            };
+            let Some((tag, parts)) = self.news(&message, mailbox) else {
+                continue;
+            };
+            match tag.as_str() {
+                "guardian_replaced" => {
+                    let _ = agent.settle(self.session, persist);
+                }
+                "died" => self.crashed(parts.first()),
+                "settled" => return self.settled(parts.first()),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next mail; requests to stop are answered meanwhile, and after the second nothing is waited for.
+    pub(super) fn received(&mut self, mailbox: &Mailbox) -> Received {
+        loop {
+            self.heed();
+            if self.interrupt.count() > 1 {
+                return Received::Left;
+            }
+            match mailbox.recv(LOOK) {
+                Err(RecvError::Timeout) => {}
+                other => {
+                    match &other {
+                        Ok(Mail::Down { .. }) => self.quiet.down(),
+                        Ok(Mail::Message(_)) => self.quiet.heard(),
+                        Err(_) => {}
+                    }
+                    return Received::Is(other);
+                }
+            }
+            if let Some(end) = self.quiet.look(self.session) {
+                return Received::Ended(end);
+            }
+        }
+    }
+
+    /// Answers the first request to stop: says what follows from it, and does that.
+    pub(super) fn heed(&mut self) {
+        if self.heeded || self.interrupt.count() == 0 {
+            return;
+        }
+        self.heeded = true;
+        let leave = "once more: leave the node to itself";
+        if self.outcome.touched {
+            let text = format!(
+                "past the point of no return: {} finishes what is begun ({leave})",
+                self.session.node()
+            );
+            return self.tell(Kind::Interrupt { text });
+        }
+        let text = format!("calling off: whoever is suspended is resumed ({leave})");
+        self.tell(Kind::Interrupt { text });
+        // A connection that is gone is noticed by whoever waits for mail.
+        let _ = agent::abort(self.session);
+    }
+
+    /// Further steps under the same lock, to their end.
+    pub(super) fn further(&mut self, job: Term, mailbox: &Mailbox, steps: &[Step]) -> State {
+        match agent::run(self.session, job) {
+            Ok(()) => self.until_finished(mailbox, steps),
+            Err(why) => self.unattended(&why.to_string()),
+        }
+    }
+
+    /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: who rejoins a run
+    /// cannot tell those that are waited for from those that were answered long ago.
+    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
+        self.begin();
+        loop {
+            if let Turn::Ended(state) = self.next(mailbox, steps) {
+                return state;
+            }
+        }
+    }
+
+    /// Nothing is counted yet.
+    pub(super) fn begin(&mut self) {
+        (self.outcome.processes, self.outcome.converted) = (0, 0);
+        self.turned = false;
+    }
+
+    /// Tells the node how a hook ended.
+    pub(super) fn answer(&mut self, step: u32, ok: bool) {
+        self.answered = Some((step, ok));
+        // Lost connections are told by the next event.
+        let _ = agent::answer(self.session, step, ok);
+    }
+
+    /// Translates the agent's events until it wants something, or says how it ended.
+    pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> Turn {
+        loop {
+            let message = match self.received(mailbox) {
+                Received::Left => return Turn::Ended(self.left()),
+                Received::Is(Ok(Mail::Message(message))) => message,
+                // It is replaced within moments; `quiet` knows when not.
+                Received::Is(Ok(Mail::Down { .. })) => continue,
+                Received::Is(Err(why)) => {
+                    return Turn::Ended(self.unattended(&why.to_string()));
+                }
+                Received::Ended(end) => return Turn::Ended(self.given_up(end)),
+            };
+            let Some((tag, parts)) = self.news(&message, mailbox) else {
+                continue;
+            };
+            if tag == "hook" {
+                let step = parts.first().and_then(Term::as_i64);
+                let step = step.and_then(|id| u32::try_from(id).ok());
+                if let Some(step) = steps.iter().find(|one| Some(one.id) == step) {
+                    return Turn::Hook(step.clone());
+                }
+            }
+            if let Some(state) = self.translate(&tag, &parts, steps) {
+                return Turn::Ended(state);
+            }
+        }
+    }
+
+    /// An event of this run that was not seen before. A new guardian is watched like the old one.
+    pub(super) fn news(
+        &mut self,
+        message: &Term,
+        mailbox: &Mailbox,
+    ) -> Option<(String, Vec<Term>)> {
+        let (seq, tag, parts) = agent_event(message, self.run)?;
+        if tag == "guardian_replaced" {
+            // It counts anew, and tells again what came before.
+            if let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian")) {
+                let _ = mailbox.monitor(guardian);
+                self.quiet.follow(guardian);
+            }
+            // The old one may have died with our answer.
+            if let Some((step, ok)) = self.answered {
+                let _ = agent::answer(self.session, step, ok);
+            }
+        }
+        if tag == "watchers" {
+            self.watchers = parts.first().and_then(Term::as_i64);
+            if std::mem::take(&mut self.abort) && self.interrupt.count() == 0 {
+                self.interrupt.press();
+            }
+            return Some((tag, parts));
+        }
+        if seq <= self.seen {
+            return None;
+        }
+        self.seen = seq;
+        Some((tag, parts))
+    }
+
+    /// The connection is gone; the node is not.
+    pub(super) fn unattended(&mut self, why: &str) -> State {
+        let title = format!(
+            "the connection to {} was lost; it goes on by itself",
+            self.session.node()
+        );
+        self.out_of_sight(Diagnostic::new(Code::E608, title).note(why))
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn given_up(&mut self, end: End) -> State {
+        match end {
+            End::Lost(why) => self.unattended(&why),
+            End::Silent => {
+                let title = format!("{} does not answer any more", self.session.node());
+                let told = Diagnostic::new(Code::E608, title)
+                    .note("it may be stopped, or the connection is dead in one direction")
+                    .note("when it runs, it goes on by itself");
+                self.out_of_sight(told)
+            }
+            End::Gone => {
+                let title = format!(
+                    "the processes of the run on {} were killed, and none has followed them",
+                    self.session.node()
+                );
+                let told = Diagnostic::new(Code::E622, title)
+                    .note("nobody on the node has said how the run ended");
+                self.out_of_sight(told)
+            }
+        }
+    }
+
+    /// W623: the result is known, what comes after it is not.
+    pub(super) fn unsettled(&mut self, persist: bool) {
+        let title = format!(
+            "the processes of the run on {} were killed before they had cleaned up",
+            self.session.node()
+        );
+        let told = Diagnostic::new(Code::W623, title)
+            .note(
+                "old code was not purged; what the run has left is taken away by the command below",
+            )
+            .help(format!("updo mend {}", self.session.node()));
+        self.tell(Kind::Diagnostic(Box::new(told)));
+        if persist {
+            let title = format!(
+                "the beams were not written to the disk of {}",
+                self.session.node()
+            );
+            let told = Diagnostic::new(Code::E614, title);
+            self.fail(told.help("all is well until the node restarts: copy the beams by hand"));
+        }
+    }
+
+    /// Somebody asked twice for the end.
+    pub(super) fn left(&mut self) -> State {
+        let title = format!(
+            "left {} to itself in the middle of the run",
+            self.session.node()
+        );
+        self.out_of_sight(Diagnostic::new(Code::E608, title))
+    }
+
+    fn out_of_sight(&mut self, told: Diagnostic) -> State {
+        let help = format!("see how it ended: updo attach {}", self.run);
+        self.fail(told.help(help));
+        self.outcome.state = State::Unknown;
+        State::Unknown
+    }
+}
+
+/// `{updo, Run, Seq, Event}` of this run: its number, the event's tag and its other parts.
+fn agent_event(message: &Term, run: &str) -> Option<(i64, String, Vec<Term>)> {
+    let [tag, of, seq, event] = message.as_tuple()? else {
+        return None;
+    };
+    if !tag.is_atom("updo") || of.as_bytes() != Some(run.as_bytes()) {
+        return None;
+    }
+    let (name, parts) = match event {
+        Term::Tuple(parts) => parts.split_first()?,
+        single => (single, &[][..]),
+    };
+    let name = name.as_atom()?.as_str().to_owned();
+    Some((seq.as_i64()?, name, parts.to_vec()))
+}

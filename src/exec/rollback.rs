@@ -1,0 +1,248 @@
+//! The way back of an earlier run: its recorded steps, under a lock of their own.
+//!
+//! Only when the node still runs exactly what that run left: otherwise somebody has upgraded it since,
+//! and going back would undo more than was asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::acted::Acted;
+use super::agent_monitor::{Outcome, Watch};
+use super::agent_reason;
+use super::condition::CheckContext;
+use super::event::{Event, Kind, State};
+use super::interrupt::Interrupt;
+use super::job;
+use super::plan_checks::Checks;
+use super::steps::{Step, read_steps};
+use crate::diag::{Code, Diagnostic};
+use crate::facts::store::hex;
+use crate::name::Module;
+use crate::node::Session;
+use crate::plan::Plan;
+use crate::rules::Purge;
+use crate::rules::node_view::View;
+use crate::term::{Pid, Term};
+
+/// A module of a recorded job: its name, the beam that comes back, the MD5 of that as it was recorded.
+pub type Returning<'w> = (Module, Option<&'w [u8]>, Option<[u8; 16]>);
+
+/// A recorded way back.
+#[derive(Clone, Debug)]
+pub struct WayBack {
+    /// The job, without what is new at every run.
+    pub job: Term,
+    /// What is recorded when it begins.
+    pub begun: Term,
+    /// Its steps, and those that lead forward again should it fail in a later window.
+    pub steps: Vec<Step>,
+    /// How many of them are taken when all goes well.
+    pub taken: usize,
+    /// The modules, and the MD5 that each must have now (`None`: not loaded).
+    pub expected: Vec<(Module, Option<[u8; 16]>)>,
+}
+
+impl WayBack {
+    /// Reads what [`job::Back::record`] wrote; `None` when it is something else.
+    pub fn read(record: &Term) -> Option<Self> {
+        let job = record.get("job")?.clone();
+        let mut steps = read_steps(job.get("steps")?)?;
+        let taken = steps.len();
+        // Should the way back fail in a later window; not in the records of older versions.
+        let forward = job.get("back").and_then(Term::as_list).unwrap_or_default();
+        for window in forward.iter().filter(|window| window.as_list().is_some()) {
+            steps.extend(read_steps(window)?);
+        }
+        let expected = record.get("expected")?.as_list()?.iter().map(|pair| {
+            let [module, md5] = pair.as_tuple()? else {
+                return None;
+            };
+            let md5 = md5.as_bytes().and_then(|bytes| bytes.try_into().ok());
+            Some((Module::new(module.as_atom()?.as_str()), md5))
+        });
+        Some(Self {
+            expected: expected.collect::<Option<_>>()?,
+            begun: record.get("begun")?.clone(),
+            job,
+            steps,
+            taken,
+        })
+    }
+
+    /// The modules of the recorded job, with what comes back.
+    pub fn beams(&self) -> Vec<Returning<'_>> {
+        let recorded = |name: &Term| {
+            let modules = self.begun.get("modules").and_then(Term::as_list);
+            let mut entries = modules.unwrap_or_default().iter();
+            entries.find_map(|entry| match entry.as_tuple() {
+                Some([module, _, old]) if module == name => old.as_bytes()?.try_into().ok(),
+                _ => None,
+            })
+        };
+        let modules = self.job.get("modules").and_then(Term::as_list);
+        let modules = modules.unwrap_or_default().iter().filter_map(|module| {
+            let name = module.get("name")?;
+            let beam = module.get("new").and_then(Term::as_bytes);
+            let md5 = recorded(name);
+            Some((Module::new(name.as_atom()?.as_str()), beam, md5))
+        });
+        modules.collect()
+    }
+
+    /// Folders of the code path that come back.
+    pub fn folders(&self) -> Vec<String> {
+        let lists = self.parts("paths");
+        let folders = lists.iter().filter_map(|one| match one.as_tuple() {
+            Some([_, _, folder]) => folder.to_text(),
+            _ => None,
+        });
+        folders.collect()
+    }
+
+    /// Supervisors whose children are started or stopped on the way, as the plan said.
+    pub fn supervisors(&self) -> BTreeSet<Module> {
+        let all = self.parts("children");
+        let names = all.iter().filter_map(|one| match one.as_tuple() {
+            // What was inferred each supervisor knows itself.
+            Some([word, ..]) if word.is_atom("revoked") || word.is_atom("reinstated") => None,
+            Some([_, supervisor, _]) => Some(Module::new(supervisor.as_atom()?.as_str())),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// What the steps of one kind are about.
+    fn parts(&self, kind: &str) -> Vec<Term> {
+        let steps = self.job.get("steps").and_then(Term::as_list);
+        let steps = steps.unwrap_or_default().iter().filter_map(|step| {
+            let [_, term] = step.as_tuple()? else {
+                return None;
+            };
+            let [word, list] = term.as_tuple()? else {
+                return None;
+            };
+            word.is_atom(kind).then(|| list.as_list()).flatten()
+        });
+        steps.flatten().cloned().collect()
+    }
+
+    /// How long processes stay suspended because another one is busy: instead of what is recorded.
+    pub fn within(&mut self, budget: Option<Duration>) {
+        if let Term::Map(job) = &mut self.job {
+            job.insert(Term::atom("budget"), job::budget_term(budget));
+        }
+    }
+
+    /// What happens to processes in code that has to go: instead of what is recorded.
+    pub fn purging(&mut self, purge: Purge) {
+        let Term::Map(job) = &mut self.job else {
+            return;
+        };
+        let Some(Term::List(modules)) = job.get_mut(&Term::atom("modules")) else {
+            return;
+        };
+        for module in modules {
+            if let Term::Map(module) = module {
+                module.insert(Term::atom("purge"), job::purge_term(purge));
+                if purge == Purge::Brutal {
+                    // One that a supervisor has started again before the load runs the version that is left.
+                    module.insert(Term::atom("purge_after"), job::purge_term(purge));
+                }
+            }
+        }
+    }
+
+    /// The processes that the agent cannot find, as they are now: those that were recorded may be gone, or belong to
+    /// the node before its restart.
+    pub fn processes(&mut self, now: BTreeMap<Module, Vec<Pid>>) {
+        let Term::Map(job) = &mut self.job else {
+            return;
+        };
+        let each = now.into_iter().map(|(module, pids)| {
+            let pids = Term::list(pids.into_iter().map(Term::Pid));
+            Term::tuple([Term::atom(module.as_str()), pids])
+        });
+        job.insert(Term::atom("processes"), Term::list(each));
+    }
+
+    /// The modules that are not what the run left, with what they are now.
+    pub fn differing(&self, now: &dyn Fn(&Module) -> Option<[u8; 16]>) -> Vec<String> {
+        let shown =
+            |md5: Option<[u8; 16]>| md5.map_or("not loaded".to_owned(), |md5| hex(&md5[..4]));
+        self.expected
+            .iter()
+            .filter(|(module, md5)| now(module) != *md5)
+            .map(|(module, md5)| {
+                format!(
+                    "{module}: left as {}, is {}",
+                    shown(*md5),
+                    shown(now(module))
+                )
+            })
+            .collect()
+    }
+}
+
+/// A node that goes back now.
+pub struct Going<'a> {
+    /// The connection.
+    pub session: &'a Session,
+    /// The name of this run.
+    pub run: &'a str,
+    /// Who wants it.
+    pub owner: &'a str,
+    /// The run that is undone.
+    pub undone: &'a str,
+    /// The way.
+    pub way: &'a WayBack,
+    /// Its plan, with the hooks `on rollback`; one without any when it cannot be read.
+    pub plan: &'a Plan,
+    /// The node's facts.
+    pub view: View<'a>,
+    /// What hooks of the run that is undone have done.
+    pub acted: Acted,
+    /// Who may ask for the end.
+    pub interrupt: &'a Interrupt,
+}
+
+/// Goes back on a node. The outcome's state is `Old` after a success.
+pub fn back(what: &Going<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
+    let explain = |reason: &Term| agent_reason::of_rollback(reason, what.undone);
+    let (session, way) = (what.session, what.way);
+    let watch = Watch::new(session, what.run, what.interrupt, &explain, sink);
+    let mut checks = Checks::new(
+        CheckContext::new(what.plan, session, what.view),
+        watch,
+        false,
+    );
+    checks.watch.tell(Kind::Started {
+        run: what.run.to_owned(),
+        title: "going back".to_owned(),
+    });
+    let mailbox = session.mailbox();
+    let job = job::begun(&way.job, what.run, what.owner, Some(mailbox.pid()));
+    checks.watch.outcome.state = State::New;
+    checks.watch.outcome.acted = what.acted.clone();
+    if let Some(agent) = checks.watch.start(&mailbox, &job) {
+        let began = Instant::now();
+        checks.watch.outcome.state = checks.watch.until_finished(&mailbox, &way.steps);
+        if checks.watch.outcome.state == State::New && checks.watch.outcome.errors.is_empty() {
+            let told = Diagnostic::new(Code::E609, "the node stayed as it was");
+            let told = told.note(format!("after {:?}", began.elapsed()));
+            checks.watch.fail(told);
+        }
+        checks.went_back();
+        if checks.watch.outcome.state != State::Unknown {
+            let wanted = way
+                .job
+                .get("persist")
+                .is_some_and(|word| word.is_atom("asked"));
+            // The old code runs, whatever a hook thinks of it: the disk must not differ from that.
+            let failed = !checks.watch.outcome.errors.is_empty();
+            let persist = wanted && (!failed || checks.watch.outcome.hook_back_failed);
+            checks.watch.settle(&agent, &mailbox, persist);
+        }
+    }
+    checks.watch.finished(way.expected.len());
+    checks.watch.outcome
+}

@@ -1,0 +1,125 @@
+//! The way back, window by window: what the agent does when a later window fails, and when the result is not good.
+//!
+//! States have moved once a window is closed, so going back through it is a window of its own, mirrored: suspend,
+//! convert down, switch, resume. `dynamic` modules (the default) convert before the old code is loaded, `static` ones
+//! and supervisors after it (OTP's appup rules). A call of the script is not undone: nobody knows
+//! how; but for applications, whose starting and stopping is undone with the whole ([`super::steps`]).
+
+use super::children;
+use super::event::StepKind;
+use super::steps::{Step, convert_term, push, steps_term, suspend_term, switch};
+use crate::facts::change::ChangeSet;
+use crate::name::Module;
+use crate::rules::{Change, Class, Kind, Ruleset};
+use crate::script::low::Low;
+use crate::script::lower::{Script, SuspendOrder, suspended, switched};
+use crate::term::Term;
+
+/// The steps back through each window of a script, in the order of the windows; `None` where there is no way. The
+/// steps are numbered from `first`.
+pub fn ways(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    script: &Script,
+    first: usize,
+) -> Vec<Option<Vec<Step>>> {
+    let ranks = SuspendOrder::of(rules, script);
+    let mut number = first;
+    let mut numbered = |mut steps: Vec<Step>| {
+        for step in &mut steps {
+            step.id = u32::try_from(number).unwrap_or(u32::MAX);
+            number += 1;
+        }
+        steps
+    };
+    script
+        .windows()
+        .into_iter()
+        .map(|window| way(changes, rules, &ranks, window).map(&mut numbered))
+        .collect()
+}
+
+/// All windows backwards, the last one first; those without a way are left out.
+pub fn whole(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for way in ways(changes, rules, script, 1).into_iter().rev().flatten() {
+        steps.extend(way);
+    }
+    for (at, step) in steps.iter_mut().enumerate() {
+        step.id = u32::try_from(at + 1).unwrap_or(u32::MAX);
+    }
+    steps
+}
+
+/// Lists of steps as the agent's `back`.
+pub fn term(ways: &[Option<Vec<Step>>]) -> Term {
+    Term::list(ways.iter().map(|way| {
+        way.as_deref()
+            .map_or_else(|| Term::atom("none"), steps_term)
+    }))
+}
+
+/// Back through one window.
+fn way(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    ranks: &SuspendOrder,
+    window: &[Low],
+) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    let mut conversions: Vec<(Module, Change)> = Vec::new();
+    for instruction in window {
+        if let Low::CodeChange { modules, .. } = instruction {
+            conversions.extend(modules.iter().cloned());
+        }
+    }
+    if conversions
+        .iter()
+        .any(|(_, change)| matches!(change, Change::Convert { .. }))
+    {
+        return None;
+    }
+    conversions.reverse();
+    let late = |module: &Module| {
+        rules.modules.get(module).is_some_and(|decided| {
+            decided.class.value == Class::Supervisor || decided.kind.value == Kind::Static
+        })
+    };
+    let (after, before): (Vec<_>, Vec<_>) = conversions.into_iter().partition(|(m, _)| late(m));
+    let convert = |steps: &mut Vec<Step>, list: Vec<(Module, Change)>| {
+        if !list.is_empty() {
+            let names = list.iter().map(|(module, _)| module.clone()).collect();
+            push(steps, StepKind::Convert, names, convert_term(true, &list));
+        }
+    };
+    let patience: Vec<_> = window
+        .iter()
+        .filter_map(|instruction| match instruction {
+            Low::Suspend(modules) => Some(modules.as_slice()),
+            _ => None,
+        })
+        .flatten()
+        .cloned()
+        .collect();
+    let stood: Vec<Module> = suspended(window).cloned().collect();
+    // A child is stopped in the code that it runs, before that goes.
+    children::before(&mut steps, rules, &stood);
+    if !stood.is_empty() {
+        let term = suspend_term(&patience, ranks);
+        push(&mut steps, StepKind::Suspend, stood.clone(), term);
+    }
+    convert(&mut steps, before);
+    let (loads, removes) = switched(window);
+    let was = |module: &Module| {
+        let changed = changes.modules.get(module);
+        changed.is_some_and(|changed| changed.loaded.is_some())
+    };
+    let (old, new) = loads.into_iter().chain(removes).partition(was);
+    switch(&mut steps, old, new);
+    convert(&mut steps, after);
+    if !stood.is_empty() {
+        let resumed: Vec<Module> = stood.into_iter().rev().collect();
+        children::resume(&mut steps, resumed, children::down(rules));
+    }
+    Some(steps)
+}

@@ -1,0 +1,268 @@
+//! The words of the plan language for people who type them: every statement, its options, the words of closed lists,
+//! updo's own functions, each with a sentence.
+//!
+//! It is data, and one question: what is due behind the words typed so far. The resolver asks it which options there are,
+//! so what is offered and what is taken cannot differ; the REPL and the language server offer and explain it.
+
+/// An option of a statement.
+#[derive(Debug)]
+pub struct OptionSpec {
+    /// The key.
+    pub word: &'static str,
+    /// What it says.
+    pub what: &'static str,
+    /// The atoms that may be its value; not all of what may be.
+    pub values: &'static [&'static str],
+}
+
+const fn opt(
+    word: &'static str,
+    what: &'static str,
+    values: &'static [&'static str],
+) -> OptionSpec {
+    OptionSpec { word, what, values }
+}
+
+/// A statement: the word that begins it (or stands between its subjects), its form, its meaning, its options.
+#[derive(Debug)]
+pub struct Statement {
+    /// The word.
+    pub word: &'static str,
+    /// How it is written.
+    pub form: &'static str,
+    /// What it means.
+    pub what: &'static str,
+    /// Its options.
+    pub options: &'static [OptionSpec],
+    /// What may stand right behind the word.
+    pub then: &'static [&'static str],
+}
+
+const fn statement(
+    word: &'static str,
+    form: &'static str,
+    what: &'static str,
+    options: &'static [OptionSpec],
+    then: &'static [&'static str],
+) -> Statement {
+    Statement {
+        word,
+        form,
+        what,
+        options,
+        then,
+    }
+}
+
+const SWITCH: &[&str] = &["true", "false"];
+
+/// Options of `module`.
+#[rustfmt::skip]
+pub const MODULE: &[OptionSpec] = &[
+    opt("class", "what its processes are: `supervisor`, `server` or `plain` (none)", &["supervisor", "server", "plain"]),
+    opt("type", "which code converts on the way down, as in OTP's appups", &["static", "dynamic"]),
+    opt("change", "`soft`: suspended, not converted; `{advanced, Extra}`: `code_change` with this extra; `{convert, fun m:f/1}`: the state is mapped by a function of another module", &["soft"]),
+    opt("timeout", "patience when suspending and converting: a duration or `infinity`", &["infinity", "default"]),
+    opt("purge", "`defer` (the default: old code stays until the next upgrade), `soft`, `brutal` (ends processes), `{wait, D}`; or a pair, before and after the switch", &["defer", "soft", "brutal"]),
+    opt("children", "for supervisors: `#{start => [Id], stop => [Id]}`, over what is inferred: children that are started and stopped; `none` for either", &[]),
+    opt("restart", "`true`: for a module that changes its behaviour, its supervisors restart its processes with the switch", SWITCH),
+    opt("remove", "`true`: the module is taken off the node, last of all", SWITCH),
+];
+
+/// Options of `require` and `verify`.
+#[rustfmt::skip]
+pub const CHECK: &[OptionSpec] = &[
+    opt("within", "until when it is tried again; without it, once", &[]),
+    opt("every", "how long to wait between tries", &[]),
+    opt("each", "`node`, or `rollout`: once, on the first node, before or after all of them", &["node", "rollout"]),
+    opt("after", "how long to wait before the first try", &[]),
+];
+
+/// Options of `target`.
+#[rustfmt::skip]
+pub const TARGET: &[OptionSpec] = &[
+    opt("nodes", "the nodes: `['shop@host']`", &[]),
+    opt("seed", "a node that knows the others; with `match`", &[]),
+    opt("match", "which of them belong to the target: `\"shop*@*\"`", &[]),
+    opt("cookie", "where the cookie is: `file(\"PATH\")`, `env(\"NAME\")` or `prompt`", &["prompt"]),
+    opt("tls", "for nodes that speak TLS: `#{ca => \"PATH\", …}`", &[]),
+    opt("name", "our own node name", &[]),
+    opt("epmd_port", "the port of epmd", &[]),
+    opt("hidden", "always `true`: updo looks at a cluster and is no member of it", &["true"]),
+];
+
+/// Options of `tls` in a target.
+#[rustfmt::skip]
+pub const TLS: &[OptionSpec] = &[
+    opt("ca", "PEM file of the authority that signed the nodes' certificates, or those certificates", &[]),
+    opt("cert", "PEM file of our certificate", &[]),
+    opt("key", "PEM file of its key", &[]),
+    opt("verify", "`verify_peer`, or `verify_none`, which believes whoever answers", &["verify_peer", "verify_none"]),
+    opt("server_name", "the name that must stand in the node's certificate; `disable`: any", &["disable"]),
+];
+
+/// Options of `code`.
+#[rustfmt::skip]
+pub const CODE: &[OptionSpec] = &[
+    opt("env", "`true`: the configuration follows new `.app` files", SWITCH),
+    opt("newest", "on disk: the newest `NAME-VSN` beside the running one; a list of applications, or `all`", &["all"]),
+    opt("from", "on disk: another folder of applications on the node", &[]),
+    opt("update_paths", "with `from`, `true`: the code path of applications in which nothing differs is switched too", SWITCH),
+    opt("earlier", "`true`: beams of an earlier version of what runs are taken all the same", SWITCH),
+    opt("persist", "with `push`, `true`: the beams are also written to the node's disk after success", SWITCH),
+    opt("replace", "not carried out (E110)", SWITCH),
+];
+
+/// Options of `rollback`.
+#[rustfmt::skip]
+pub const ROLLBACK: &[OptionSpec] = &[
+    opt("on", "after which failures: a list of `verify`, `after`, `rollout`", &[]),
+    opt("keep_old", "how long the way back is kept at least", &[]),
+];
+
+/// Options of `rollout`.
+#[rustfmt::skip]
+pub const ROLLOUT: &[OptionSpec] = &[
+    opt("canary", "how many nodes go first, or a list of their names", &[]),
+    opt("batch", "how many nodes are a stage: a number, a share (`\"25%\"`), or a list of these", &[]),
+    opt("parallel", "how many nodes of a stage at the same time, or `all`", &["all"]),
+    opt("pause", "between two stages: a duration, or `confirm`", &["confirm"]),
+    opt("abort_after", "after so many failed nodes no further one is begun", &[]),
+    opt("order", "`given`, `name`, or a list of nodes that come first", &["given", "name"]),
+];
+
+/// Usual metadata of `plan`; any other is taken as well.
+const PLAN: &[OptionSpec] = &[
+    opt("ticket", "where it is discussed", &[]),
+    opt("owner", "whose upgrade it is", &[]),
+    opt("risk", "`high` makes the REPL's prompt red", &["high"]),
+];
+
+const STEPS: &[&str] = &[
+    "upgrade",
+    "rollout",
+    "load",
+    "suspend",
+    "code_change",
+    "resume",
+];
+
+/// Every statement of the language.
+#[rustfmt::skip]
+pub const STATEMENTS: &[Statement] = &[
+    statement("depends", "S depends on S because \"…\"", "the right side is loaded first", &[], &[]),
+    statement("does", "S does not depend on S because \"…\"", "an inferred edge is false", &[], &[]),
+    statement("loads", "S loads before S, S loads after S", "an order without a dependency", &[], &[]),
+    statement("cycle", "cycle [M, …]: together, cycle [M, …]: break A -> B", "a ring of modules that is known", &[], &[]),
+    statement("module", "module S #{…} because \"…\"", "what is known of modules", MODULE, &[]),
+    statement("exclude", "exclude S", "changed modules that take no part", &[], &[]),
+    statement("only", "only S", "the only modules that take part", &[], &[]),
+    statement("require", "require \"text\" #{…} -> Body", "must hold before anything is touched", CHECK, &[]),
+    statement("verify", "verify \"text\" #{within => 10s} -> Body", "must hold afterwards", CHECK, &[]),
+    statement("before", "before upgrade -> Body, before load S -> Body", "runs on the node before the upgrade or a step of it", &[], STEPS),
+    statement("after", "after upgrade -> Body, after load S -> Body", "runs on the node after the upgrade or a step of it", &[], STEPS),
+    statement("on", "on failure -> Body, on rollback -> Body", "runs after a failure (Reason is bound), or when the old code is back", &[], &["failure", "rollback"]),
+    statement("plan", "plan \"Title\" #{ticket => …, owner => …, risk => high}", "the title", PLAN, &[]),
+    statement("updo", "updo \">= 0.1\"", "the version of updo that the plan needs", &[], &[]),
+    statement("include", "include \"path.updo\"", "statements of another file", &[], &[]),
+    statement("param", "param Name :: type = Default", "a value from outside: `:set Name = V`, `--set Name=V`", &[], &[]),
+    statement("target", "target Name #{nodes => [N, …]}", "where", TARGET, &[]),
+    statement("code", "code on_disk, code push [\"glob\", …]", "where the new code comes from", CODE, &["on_disk", "push"]),
+    statement("old", "old from \"glob\"", "where the beams of the running version are kept", &[], &["from"]),
+    statement("window", "window single | minimal | otp", "how the script is grouped", &[], &["single", "minimal", "otp"]),
+    statement("engine", "engine updo | release_handler", "who executes it", &[], &["updo", "release_handler"]),
+    statement("insert", "insert Instr at start | at end | before Step | after Step", "a raw instruction", &[], &[]),
+    statement("deadline", "deadline 2m", "from the first suspend to the last verify", &[], &[]),
+    statement("budget", "budget 100ms, budget infinity", "how long processes stay suspended because another one is busy; 100ms without it", &[], &["infinity"]),
+    statement("soak", "soak 10s", "how long the processes are watched after the resume; 2s without it", &[], &[]),
+    statement("rollback", "rollback automatic | manual | never", "what happens after a failure", ROLLBACK, &["automatic", "manual", "never"]),
+    statement("rollout", "rollout #{…}", "the walk through the nodes", ROLLOUT, &[]),
+];
+
+/// Words that stand inside of statements.
+#[rustfmt::skip]
+pub const CONNECTING: &[(&str, &str)] = &[
+    ("when", "a guard: the statement applies where it holds. A comma is *and*"),
+    ("because", "the reason: it comes back in the preview, in `updo explain` and in the run"),
+    ("together", "the ring is switched as one"),
+    ("break", "edges of the ring that do not count for the order"),
+];
+
+/// The types of parameters.
+pub const TYPES: &[&str] = &[
+    "string", "atom", "node", "integer", "float", "boolean", "duration", "term",
+];
+
+/// updo's own functions, with their arguments and what they give.
+#[rustfmt::skip]
+pub const FUNCTIONS: &[(&str, &str, &str)] = &[
+    ("app", "app(Name)", "the modules of an application"),
+    ("behaviour", "behaviour(Name)", "the changed modules with this behaviour"),
+    ("changed", "changed(), changed(Module)", "the modules that change; whether one does"),
+    ("env", "env(\"NAME\")", "a variable of the environment in which updo runs"),
+    ("exports", "exports(Module, Function, Arity)", "whether a module exports a function"),
+    ("fail", "fail(Format, Args)", "ends a body with an error"),
+    ("file", "file(\"PATH\")", "a file, for `cookie` and `tls` only"),
+    ("glob", "glob(\"shop_*\")", "the modules whose names fit"),
+    ("info", "info(Format, Args)", "says a line under the running step"),
+    ("lib", "lib(\"shop-*\")", "the modules in library folders of that name"),
+    ("matches", "matches(Value, \"glob\")", "whether a text fits a pattern"),
+    ("node", "node()", "the node under upgrade"),
+    ("otp", "otp()", "its OTP release: a number"),
+    ("sleep", "sleep(Duration)", "waits"),
+    ("target", "target()", "the name of the target"),
+    ("vsn", "vsn(App)", "the version of a running application"),
+    ("warn", "warn(Format, Args)", "says a line under the running step, as a warning"),
+];
+
+/// The words of options.
+pub fn words(options: &[OptionSpec]) -> Vec<&'static str> {
+    options.iter().map(|option| option.word).collect()
+}
+
+/// What may stand somewhere.
+#[derive(Debug)]
+pub enum Due {
+    /// A key out of these.
+    Key(&'static [OptionSpec]),
+    /// The value of an option.
+    Value(&'static OptionSpec),
+}
+
+/// What is due behind the words of a statement, when that is a key or a value of its options.
+pub fn due(earlier: &[&str]) -> Option<Due> {
+    let mut open: Vec<usize> = Vec::new();
+    for (at, word) in earlier.iter().enumerate() {
+        match *word {
+            "(" | "[" | "{" | "#{" | "<<" => open.push(at),
+            ")" | "]" | "}" | ">>" => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    if open.iter().any(|at| earlier[*at] != "#{") {
+        return None;
+    }
+    let statement = STATEMENTS
+        .iter()
+        .find(|s| s.word == *earlier.first().unwrap_or(&""))?;
+    let options = match open.as_slice() {
+        [_] => statement.options,
+        [_, inner] if statement.word == "target" && earlier[..*inner].ends_with(&["tls", "=>"]) => {
+            TLS
+        }
+        _ => return None,
+    };
+    if options.is_empty() {
+        return None;
+    }
+    match earlier {
+        [.., "#{" | ","] => Some(Due::Key(options)),
+        [.., key, "=>"] => {
+            let option = options.iter().find(|option| option.word == *key)?;
+            Some(Due::Value(option))
+        }
+        _ => None,
+    }
+}

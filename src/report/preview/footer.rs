@@ -1,0 +1,250 @@
+//! What stands below the instructions: who stands still and when, and what undoing means.
+//!
+//! Takes what a preview shows, gives lines; judges nothing that is not in the script.
+
+use std::fmt::Write;
+
+use super::super::style::{count, look};
+use super::{Shown, is_one_way};
+use crate::diag::render::Style;
+use crate::facts::change::Changed;
+use crate::name::Module;
+use crate::plan::{When, WindowPolicy};
+use crate::rules::{Change, Ruleset, effects};
+use crate::script::low::Low;
+use crate::script::lower::{By, SuspendOrder, running, suspended, switched};
+use crate::term::Term;
+
+/// Who stands still, and when.
+pub(super) fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
+    let script = shown.script;
+    let arrow = if style.unicode { " → " } else { " -> " };
+    let ranks = SuspendOrder::of(shown.rules, script);
+    let suspends = |window: &[Low]| -> Option<String> {
+        let modules: Vec<_> = suspended(window).cloned().collect();
+        let ranks = ranks
+            .split(modules)
+            .iter()
+            .map(|rank| names(rank))
+            .collect::<Vec<_>>();
+        (!ranks.is_empty()).then(|| ranks.join(arrow))
+    };
+    let count_of = |window: &[Low]| {
+        let number = running(shown.changes, shown.rules, suspended(window));
+        count(number, "process", "processes")
+    };
+    let changes = |module: &Module| shown.rules.modules.contains_key(module);
+    let kind = script.kind;
+    let windows = script.windows();
+    if kind == WindowPolicy::Single || windows.len() < 2 {
+        let line = match suspends(&script.low) {
+            None => "nobody is suspended; all modules switch at one instant".to_owned(),
+            Some(ranks) => format!(
+                "{} still while all modules switch at one instant\n           suspend {ranks}",
+                count(
+                    running(shown.changes, shown.rules, suspended(&script.low)),
+                    "process stands",
+                    "processes stand"
+                )
+            ),
+        };
+        let _ = writeln!(out, "  window   {kind}: {line}");
+        return;
+    }
+    let number = windows.iter().filter(|w| suspends(w).is_some()).count();
+    let standing = count(number, "window", "windows");
+    let _ = writeln!(
+        out,
+        "  window   {kind}: {standing}, one after the other; in between processes see a mix"
+    );
+    for (at, window) in windows.iter().enumerate() {
+        let mut what = Vec::new();
+        for part in window.chunk_by(|one, next| is_switch(one) && is_switch(next)) {
+            let (loads, removes) = switched(part);
+            for (word, modules) in [("load", loads), ("delete", removes)] {
+                if !modules.is_empty() {
+                    what.push(format!("{word} {}", names(&modules)));
+                }
+            }
+            match (suspends(part), part) {
+                (Some(ranks), _) if suspended(part).all(changes) => {
+                    what.push(format!("suspend {ranks} ({})", count_of(part)));
+                }
+                (Some(ranks), _) => what.push(format!("suspend {ranks}")),
+                (None, [call @ Low::Apply { .. }]) => what.push(call.to_string()),
+                (None, [Low::Hook { name, .. }]) => what.push(format!("hook {name}")),
+                _ => {}
+            }
+        }
+        let _ = writeln!(out, "       {:>3} {}", at + 1, what.join("; "));
+    }
+}
+
+fn is_switch(instruction: &Low) -> bool {
+    matches!(
+        instruction,
+        Low::Load { .. } | Low::Remove { .. } | Low::Purge(_)
+    )
+}
+
+pub(super) fn names(modules: &[Module]) -> String {
+    let names: Vec<String> = modules.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+/// The modules whose conversion acts outside of its state.
+fn outside(shown: &Shown<'_>) -> Vec<String> {
+    let modules = shown.rules.modules.keys();
+    let acts = modules.filter(|m| effects::acts(shown.changes, shown.rules, m).is_some());
+    acts.map(ToString::to_string).collect()
+}
+
+/// How exactly a failure is undone.
+pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
+    if let By::ReleaseHandler(_) = shown.script.by {
+        return look(
+            style,
+            "none when it fails: the release handler leaves code and processes as they are then",
+        );
+    }
+    let missing: Vec<String> = shown
+        .rules
+        .modules
+        .keys()
+        .filter(|m| shown.changes.modules.get(*m).is_some_and(is_one_way))
+        .map(ToString::to_string)
+        .collect();
+    let turned = shown.rules.modules.keys().filter(|module| {
+        let changed = shown.changes.modules.get(*module);
+        changed.is_some_and(Changed::undo_asks_code_change)
+    });
+    let turned: Vec<String> = turned.map(ToString::to_string).collect();
+    if !turned.is_empty() && missing.is_empty() {
+        let text = format!(
+            "exact if code_change/4 of the old {} takes its own states",
+            turned.join(", ")
+        );
+        return look(style, &text);
+    }
+    let staying: usize = shown
+        .changes
+        .old_code
+        .current
+        .iter()
+        .filter(|executing| shown.rules.modules.contains_key(&executing.module))
+        .map(|executing| executing.count)
+        .sum();
+    let whole = missing.is_empty() && shown.script.windows().len() < 2;
+    if whole && staying > 0 {
+        let number = count(staying, "process has", "processes have");
+        return look(
+            style,
+            &format!("exact as soon as {number} left the code that is replaced (W630)"),
+        );
+    }
+    let asked = outside(shown);
+    if whole && !asked.is_empty() {
+        let text = format!(
+            "exact for code and states; what {} writes elsewhere is undone by code_change",
+            asked.join(", ")
+        );
+        return look(style, &text);
+    }
+    if missing.is_empty() && shown.script.windows().len() < 2 {
+        return "exact: old code and old states of every process".to_owned();
+    }
+    // A closed window whose conversion has no way down.
+    let windows = shown.script.windows();
+    let closed = windows
+        .split_last()
+        .map_or(&windows[..], |(_, before)| before);
+    let stuck: Vec<String> = closed
+        .iter()
+        .flat_map(|window| window.iter())
+        .filter_map(|instruction| match instruction {
+            Low::CodeChange { modules, .. } => Some(modules),
+            _ => None,
+        })
+        .flatten()
+        .filter(|(_, change)| matches!(change, Change::Convert { .. }))
+        .map(|(module, _)| module.to_string())
+        .collect();
+    if missing.is_empty() && !stuck.is_empty() {
+        return look(
+            style,
+            &format!(
+                "exact in the window that fails; impossible behind that of {}: converted by a function",
+                stuck.join(", ")
+            ),
+        );
+    }
+    if missing.is_empty() {
+        return "exact in the window that fails; closed ones are converted back by code_change"
+            .to_owned();
+    }
+    look(
+        style,
+        &format!(
+            "impossible for {}: no copy of the running version",
+            missing.join(", ")
+        ),
+    )
+}
+
+/// Hooks whose effects no way back would undo: those that act, when the plan has no `on rollback`.
+pub(super) fn effects(shown: &Shown<'_>, style: Style) -> Option<String> {
+    let hooks = &shown.plan.hooks;
+    if hooks.iter().any(|hook| hook.when == When::Rollback) {
+        return None;
+    }
+    let around = hooks
+        .iter()
+        .filter(|hook| matches!(hook.when, When::Before | When::After))
+        .map(|hook| hook.when.words());
+    let steps = shown
+        .script
+        .inserted
+        .iter()
+        .filter_map(|(low, _)| match low {
+            Low::Hook { name, .. } => Some(name.as_str()),
+            _ => None,
+        });
+    let mut names: Vec<&str> = Vec::new();
+    for name in around.chain(steps) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let text = format!(
+        "not undone: what hooks do ({}); the plan has no `on rollback`",
+        names.join(", ")
+    );
+    (!names.is_empty()).then(|| look(style, &text))
+}
+
+/// Where code and configuration will come from.
+pub(super) fn settings(out: &mut String, rules: &Ruleset, style: Style) {
+    let arrow = if style.unicode { "→" } else { "->" };
+    for one in &rules.moves {
+        let _ = writeln!(
+            out,
+            "  paths    {}: {} {arrow} {}",
+            one.app, one.from, one.to
+        );
+    }
+    for configured in &rules.env {
+        let keys: Vec<String> = configured
+            .keys
+            .iter()
+            .map(|change| {
+                let key = Term::Atom(change.key.clone());
+                match (&change.was, &change.new) {
+                    (None, Some(new)) => format!("{key} = {new} (new)"),
+                    (Some(was), Some(new)) => format!("{key} = {was} {arrow} {new}"),
+                    (_, None) => format!("{key} goes"),
+                }
+            })
+            .collect();
+        let _ = writeln!(out, "  env      {}: {}", configured.app, keys.join(", "));
+    }
+}

@@ -1,0 +1,322 @@
+//! A run as lines: one per finished step, the failure loud, the last line enough for a chat message.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::progress;
+use super::style::{bad, count, good, hint, look, mark, name, time};
+use crate::diag::render::{Style, render};
+use crate::diag::{SourceMap, safe};
+use crate::exec::acted::Acted;
+use crate::exec::{Event, Kind, State, StepKind};
+use crate::name::NodeName;
+
+/// The line (or lines) of an event; `None` for one that needs none.
+pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> {
+    match &event.kind {
+        Kind::Started { .. } | Kind::StepStarted { .. } | Kind::StepProgress { .. } => None,
+        Kind::Check {
+            verify,
+            name,
+            ok,
+            tries,
+            took,
+        } => {
+            let word = if *verify { "verify" } else { "require" };
+            let again = if *tries > 1 {
+                format!(" ({tries} tries)")
+            } else {
+                String::new()
+            };
+            Some(step(
+                style,
+                word,
+                *ok,
+                &time(*took),
+                &format!("{}{again}", safe::line(name)),
+            ))
+        }
+        Kind::Hook { name, ok, took } => {
+            Some(step(style, "hook", *ok, &time(*took), &safe::line(name)))
+        }
+        Kind::Log { warn, text } => {
+            let text = safe::text(text.trim_end());
+            let text = if *warn {
+                look(style, &text)
+            } else {
+                text.into_owned()
+            };
+            Some(format!(
+                "{:>12}     {text}",
+                if *warn { "warn" } else { "info" }
+            ))
+        }
+        Kind::StepFinished {
+            step: kind,
+            ok,
+            took,
+            what,
+            processes,
+            attempts,
+            ..
+        } => {
+            let who = processes
+                .map(|n| {
+                    format!(
+                        "{} of ",
+                        count(
+                            usize::try_from(n).unwrap_or(usize::MAX),
+                            "process",
+                            "processes"
+                        )
+                    )
+                })
+                .unwrap_or_default();
+            let took = if *ok { time(*took) } else { String::new() };
+            Some(step(
+                style,
+                &kind.to_string(),
+                *ok,
+                &took,
+                &format!("{who}{}{}", safe::line(what), tried(*attempts)),
+            ))
+        }
+        Kind::StepPostponed { .. } => {
+            let text = postponed(&event.kind);
+            Some(format!("{:>12}     {}", "suspend", safe::line(&text)))
+        }
+        Kind::RollbackStarted => None,
+        Kind::RollbackFinished {
+            ok,
+            took,
+            processes,
+        } => {
+            let what = went_back(*ok, *processes);
+            Some(step(style, "rollback", *ok, &time(*took), &what))
+        }
+        Kind::Interrupt { text } => Some(format!("{:>12}     {}", "stop", look(style, text))),
+        Kind::Diagnostic(diagnostic) => Some(format!("\n{}", render(diagnostic, sources, style))),
+        Kind::Persisted { files } => {
+            let what = format!(
+                "{} written to the node's disk",
+                count(*files, "beam", "beams")
+            );
+            Some(step(style, "persist", true, "", &what))
+        }
+        Kind::Lingering { processes } => {
+            let head = look(style, &format!("{}:", lingering(processes)));
+            Some(format!("{head}\n    {}", processes.join("\n    ")))
+        }
+        Kind::Finished { .. } => None,
+    }
+}
+
+/// How often it was tried, when that is more than once.
+fn tried(attempts: Option<(u64, Duration)>) -> String {
+    match attempts {
+        Some((tried, _)) if tried > 1 => format!(" ({tried} attempts)"),
+        _ => String::new(),
+    }
+}
+
+/// An attempt to suspend that was called off.
+pub(super) fn postponed(kind: &Kind) -> String {
+    let Kind::StepPostponed {
+        attempt,
+        paused,
+        processes,
+        waiting,
+        slowest,
+        ..
+    } = kind
+    else {
+        return String::new();
+    };
+    let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let resumed = count(number(*processes), "process", "processes");
+    let busy = match slowest.first() {
+        Some(slow) => progress::slowest(slow, Duration::ZERO),
+        None => count(number(*waiting), "process", "processes"),
+    };
+    let more = match waiting.saturating_sub(1) {
+        0 => String::new(),
+        _ if slowest.is_empty() => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "attempt {attempt} called off after {}: {resumed} resumed, waiting for {busy}{more}",
+        time(*paused)
+    )
+}
+
+/// `3 processes are still running old code of job`, from the lines about each of them and each module.
+pub(super) fn lingering(lines: &[String]) -> String {
+    let parts = || {
+        lines
+            .iter()
+            .filter_map(|line| line.split_once(" still runs the old "))
+    };
+    let processes: BTreeSet<&str> = parts().map(|(process, _)| process).collect();
+    let modules: BTreeSet<&str> = parts().map(|(_, module)| module).collect();
+    let mut named: Vec<&str> = modules.iter().take(3).copied().collect();
+    let more = modules.len().saturating_sub(named.len());
+    let more = format!("{more} more");
+    if modules.len() > named.len() {
+        named.push(&more);
+    }
+    let number = count(processes.len(), "process is", "processes are");
+    format!("{number} still running old code of {}", named.join(", "))
+}
+
+/// What a way back came to.
+pub(super) fn went_back(ok: bool, processes: Option<u64>) -> String {
+    match processes {
+        _ if !ok => "not complete".to_owned(),
+        Some(number) => {
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
+            let who = count(number, "process", "processes");
+            format!("old code back, {who} resumed")
+        }
+        None => "old code back, everybody resumed".to_owned(),
+    }
+}
+
+/// What the last line has to know of all events before it.
+#[derive(Clone, Debug, Default)]
+pub struct RunSummary {
+    /// The name of the run.
+    pub run: String,
+    /// Whether something was wrong.
+    pub wrong: bool,
+    /// Whether code was switched, perhaps to be switched back.
+    pub touched: bool,
+    /// Whether processes ended on the way that would have gone on without the run.
+    pub lost: bool,
+    /// The hooks that have acted, and whether that is undone.
+    pub acted: Acted,
+}
+
+impl RunSummary {
+    /// The next event.
+    pub fn event(&mut self, event: &Event) {
+        self.acted.event(&event.kind);
+        match &event.kind {
+            Kind::Started { run, .. } => {
+                *self = Self {
+                    run: run.clone(),
+                    ..Self::default()
+                };
+            }
+            Kind::Diagnostic(told) => {
+                self.wrong |= told.is_error();
+                self.lost |= told.code.ends_processes();
+            }
+            Kind::StepStarted { step, .. } => {
+                use StepKind::{Delete, Load, ReleaseHandler};
+                self.touched |= matches!(step, Load | Delete | ReleaseHandler);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn step(style: Style, word: &str, ok: bool, took: &str, what: &str) -> String {
+    format!("{word:>12}  {}  {took:<7} {what}", mark(style, ok))
+}
+
+/// The last line of a rollback that is a run of its own.
+pub fn last_back(event: &Event, run: &str, style: Style) -> Option<String> {
+    let Kind::Finished { state, .. } = &event.kind else {
+        return None;
+    };
+    let node = &event.node;
+    let (word, what) = match state {
+        State::Old => (good(style, "undone"), "is as it was"),
+        State::New => (look(style, "not undone"), "is as before this rollback"),
+        _ => return Some(neither(*state, node, run, style)),
+    };
+    Some(format!("{word}  {node} {what} {} run {run}", dot(style)))
+}
+
+/// The last line of a run. A node that is new is not as it should be when something was wrong.
+pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Option<String> {
+    let run = &course.run;
+    let Kind::Finished {
+        state,
+        suspended,
+        processes,
+        converted,
+        modules,
+        living,
+    } = &event.kind
+    else {
+        return None;
+    };
+    let (dot, node) = (dot(style), &event.node);
+    let number = |n: &u64, one: &str, many: &str| {
+        count(usize::try_from(*n).unwrap_or(usize::MAX), one, many)
+    };
+    let lives = match living {
+        Some((live, of)) => format!(" {dot} {live} of {of} live"),
+        None => String::new(),
+    };
+    Some(match state {
+        State::New if course.wrong => format!(
+            "{}  {node} is new, and not as it should be{lives} {dot} {} {dot} run {run}",
+            bad(style, "not good"),
+            hint(style, &format!("updo rollback {run}")),
+        ),
+        State::New => format!(
+            "{}  {} {dot} {node} {dot} {} {dot} {} suspended{} {dot} {} converted{lives} {dot} {} {dot} run {run}",
+            good(style, "done"),
+            name(style, &safe::line(title)),
+            count(*modules, "module", "modules"),
+            number(processes, "process", "processes"),
+            suspended.map_or(String::new(), |at_most| format!(" {}", time(at_most))),
+            number(converted, "state", "states"),
+            time(event.at),
+        ),
+        State::Old => {
+            let word = match course.touched {
+                true => "rolled back",
+                false => "not upgraded",
+            };
+            let stood = match suspended.filter(|stood| !stood.is_zero()) {
+                None => String::new(),
+                Some(stood) => format!(" {dot} suspended {}", time(stood)),
+            };
+            let word = look(style, word);
+            let left = course.touched.then(|| course.acted.words()).flatten();
+            let back = "old code and states are back";
+            let died = living.is_some_and(|(live, of)| live < of);
+            let what = match (course.lost || died, left) {
+                (false, None) => format!("{node} is as before"),
+                (false, Some(left)) => format!("{node}: {back} {dot} {left}"),
+                (true, None) => format!("{node}: {back}, without the processes named above"),
+                (true, Some(left)) => {
+                    format!("{node}: {back}, without the processes named above {dot} {left}")
+                }
+            };
+            format!("{word}  {what}{stood}{lives} {dot} run {run}")
+        }
+        State::Mixed | State::Unknown => neither(*state, node, run, style),
+    })
+}
+
+/// The last line for a node that is neither wholly old nor wholly new, as far as we know.
+fn neither(state: State, node: &NodeName, run: &str, style: Style) -> String {
+    let dot = dot(style);
+    if state == State::Unknown {
+        let help = hint(style, &format!("updo attach {run}"));
+        let word = look(style, "lost sight");
+        return format!("{word}  {node} goes on by itself {dot} {help} {dot} run {run}");
+    }
+    format!(
+        "{}  {node} needs a person {dot} run {run}",
+        bad(style, "half done")
+    )
+}
+
+fn dot(style: Style) -> &'static str {
+    if style.unicode { "·" } else { "-" }
+}
