@@ -194,7 +194,7 @@ impl Ui {
         }
     }
 
-    /// Asks a question; only the word `yes` is a yes. `None` when nobody can be asked.
+    /// Asks a question; only the word `yes` is a yes. `None` when standard input is not a terminal.
     pub fn confirm(&self, question: &str) -> Option<bool> {
         if self.no_input {
             return None;

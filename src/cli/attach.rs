@@ -120,7 +120,10 @@ fn ended(context: &Context<'_>, summary: &Summary) -> Exit {
         ("old", "old") => ("is as it was before the run that was undone", Exit::Done),
         ("undone", _) => ("was new, and the run was undone later", Exit::Done),
         ("old" | "new", _) => ("is as it was before", Exit::RolledBack),
-        _ => ("is neither old nor new: it needs a person", Exit::Broken),
+        _ => (
+            "is neither old nor new: it needs manual repair",
+            Exit::Broken,
+        ),
     };
     let done = exit == Exit::Done;
     let mark = style::mark(context.ui.style, done);

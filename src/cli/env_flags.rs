@@ -1,4 +1,4 @@
-//! Every flag has a twin in the environment: `--no-verify` is UPDO_NO_VERIFY. A flag counts more than any of them.
+//! Every flag has a variable of the environment: `--no-verify` is UPDO_NO_VERIFY. The flag takes precedence.
 //!
 //! Only variables that are set are looked at, so that starting costs nothing for those who use none. Four flags have
 //! their variables elsewhere: `--set` (UPDO_SET_NAME), `--name`, `--cookie-file`, `--no-pager` (UPDO_PAGER says more).

@@ -29,7 +29,7 @@ pub enum Exit {
     Aborted = 14,
     /// Failed afterwards, rolled back completely.
     RolledBack = 20,
-    /// Failed afterwards, not rolled back: needs a person.
+    /// Failed afterwards, not rolled back: needs manual repair.
     Broken = 21,
     /// Some nodes new, the rest old, each consistent.
     Partly = 22,
@@ -162,7 +162,7 @@ impl Exit {
             Self::Locked => "another run holds the lock, nothing was changed",
             Self::Aborted => "called off before anything was switched",
             Self::RolledBack => "failed, rolled back completely",
-            Self::Broken => "failed and not rolled back: needs a person",
+            Self::Broken => "failed and not rolled back: needs manual repair",
             Self::Partly => "some nodes are new, the rest old, each consistent",
             Self::Lost => "connection lost, the node goes on by itself",
             Self::Bug => "a bug in updo",

@@ -54,7 +54,7 @@ pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
             Some(false) => return Exit::Broken,
             None => {
                 return context.usage(
-                    "nobody can be asked: standard input is no terminal",
+                    "standard input is not a terminal: the question cannot be answered",
                     "add --yes",
                 );
             }
@@ -73,7 +73,7 @@ pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
     let words = if whole {
         "nothing is left of it"
     } else {
-        "this is left: it needs a person"
+        "this is left: it needs manual repair"
     };
     ui.error_line(&format!("{} {node}: {words}", style::mark(ui.style, whole)));
     if whole { Exit::Done } else { Exit::Broken }

@@ -267,6 +267,6 @@ fn conversions(upgrade: &Upgrade) -> String {
         return out;
     }
     format!(
-        "% States that are converted by code_change; change what it is told, or the patience:\n{out}"
+        "% States that are converted by code_change; change the extra argument, or the timeout:\n{out}"
     )
 }

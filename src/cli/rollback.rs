@@ -153,7 +153,7 @@ fn go(context: &Context<'_>, args: &Rollback, all: &[Undo]) -> Exit {
             Some(false) => return Exit::Aborted,
             None => {
                 return context.usage(
-                    "nobody can be asked: standard input is no terminal",
+                    "standard input is not a terminal: the question cannot be answered",
                     "add --yes",
                 );
             }

@@ -87,17 +87,17 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
             return context.usage(title, "leave --detach out");
         }
     }
-    // Without a terminal nobody can be asked: say so before a node is bothered.
+    // Without a terminal there is no answer: say so before a node is asked anything.
     if context.ui.no_input {
         if !args.yes && !args.dry_run {
             return context.usage(
-                "nobody can be asked: standard input is no terminal",
+                "standard input is not a terminal: the question cannot be answered",
                 "look at `updo preview` first, then add --yes",
             );
         }
         if walking.rollout.pause == Pause::Confirm && walking.nodes.len() > 1 {
             return context.usage(
-                "nobody can be asked between the stages: standard input is no terminal",
+                "standard input is not a terminal: the pauses between batches cannot be answered",
                 "give a time instead: --pause 5m",
             );
         }
@@ -468,7 +468,7 @@ fn ask(context: &Context<'_>, args: &Run, turns: &[Turn<'_>]) -> Option<Exit> {
             ui.status("not run: only the word yes runs it; nothing was changed");
             Some(Exit::Aborted)
         }
-        None => Some(context.usage("nobody can be asked", "add --yes")),
+        None => Some(context.usage("standard input is not a terminal", "add --yes")),
     }
 }
 

@@ -159,7 +159,7 @@ codes! {
     E330,
     /// A newer version of a running application is installed in a `NAME-VSN` folder beside it. Push that folder to take it.
     W331,
-    /// The specification (`.app`) beside the new beams differs from that of the running application, or cannot be read. It is not taken over.
+    /// The specification (`.app`) beside the new beams differs from that of the running application, or cannot be read. It is not applied.
     W332,
     /// The code path has several files of a changed module: the first one counts.
     W333,

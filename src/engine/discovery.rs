@@ -33,7 +33,7 @@ pub fn tls(settings: &Settings, plan: Option<&Options>) -> Result<Option<Tls>> {
             return Err(Box::new(
                 Diagnostic::new(
                     Code::E509,
-                    "the environment has settings for TLS, and does not say whom to believe",
+                    "the environment has settings for TLS and no trusted CA",
                 )
                 .help("export UPDO_TLS_CA: the file of the authority that signed the nodes' certificates; or unset UPDO_TLS_CERT, UPDO_TLS_KEY and UPDO_TLS_SERVER_NAME"),
             ));

@@ -220,7 +220,7 @@ fn no_map(term: &Term, span: Span) -> Option<Diagnostic> {
     }
     let told = Diagnostic::new(Code::E205, "`tls` wants a map, or `false`")
         .label(span, "neither")
-        .help(format!("say whom to believe: `{EXAMPLE}`"));
+        .help(format!("name the trusted CA: `{EXAMPLE}`"));
     Some(match term.is_atom("true") {
         true => {
             told.note("the authorities that a system knows do not sign the certificates of nodes")

@@ -177,7 +177,7 @@ pub(super) fn deps(upgrade: &Upgrade, module: &Module) -> String {
     out
 }
 
-/// Who waits for a module.
+/// What waits for a module.
 pub(super) fn rdeps(upgrade: &Upgrade, module: &Module) -> String {
     let mut out = String::new();
     for (from, to, edge) in upgrade

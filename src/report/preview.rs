@@ -516,8 +516,8 @@ fn on_failure(plan: &Plan, style: Style) -> String {
             let words: Vec<&str> = plan.rollback_on.iter().map(|on| on.word()).collect();
             format!("rollback automatic on {}", words.join(", "))
         }
-        Rollback::Manual => "rollback manual: what is new and not good stays so".to_owned(),
-        Rollback::Never => "rollback never: what is new and not good stays so".to_owned(),
+        Rollback::Manual => "rollback manual: on failure the new code stays".to_owned(),
+        Rollback::Never => "rollback never: on failure the new code stays".to_owned(),
     };
     if let Some(deadline) = plan.deadline {
         let dot = if style.unicode { "·" } else { "-" };

@@ -299,7 +299,7 @@ fn meaning(outcome: &Outcome, run: &str) -> String {
             Some(left) => format!("rolled back; {left}"),
         },
         State::Old => "not upgraded, as before".to_owned(),
-        State::Mixed => "needs a person".to_owned(),
+        State::Mixed => "needs manual repair".to_owned(),
         State::Unknown => format!("goes on by itself: updo attach {run}"),
     }
 }

@@ -308,11 +308,11 @@ fn neither(state: State, node: &NodeName, run: &str, style: Style) -> String {
     let dot = dot(style);
     if state == State::Unknown {
         let help = hint(style, &format!("updo attach {run}"));
-        let word = look(style, "lost sight");
+        let word = look(style, "connection lost");
         return format!("{word}  {node} goes on by itself {dot} {help} {dot} run {run}");
     }
     format!(
-        "{}  {node} needs a person {dot} run {run}",
+        "{}  {node} needs manual repair {dot} run {run}",
         bad(style, "half done")
     )
 }

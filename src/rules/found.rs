@@ -27,7 +27,7 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
         1 => format!("`{first}`"),
         many => format!("{many} modules"),
     };
-    let title = format!("{number} of {whose} found by no child specification");
+    let title = format!("{number} of {whose} not under any supervisor");
     let mut diagnostic = Diagnostic::new(Code::W316, title).note(
         "they take part: updo finds processes by what they are; OTP's own tools would miss them",
     );

@@ -228,7 +228,7 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     let title = if plan.env && !spec.env.is_empty() {
         format!("of the new {app}.app only the configuration is taken over")
     } else {
-        format!("the new {app}.app is not taken over")
+        format!("the new {app}.app is not applied")
     };
     let mut diagnostic = Diagnostic::new(Code::W332, title).note(spec.file.clone());
     if let Some((old, new)) = &spec.vsn {

@@ -443,7 +443,7 @@ impl Trial {
 enum Said {
     New,
     Old,
-    /// It needs a person.
+    /// It needs manual repair.
     Broken(String),
     Nothing,
 }
@@ -456,7 +456,7 @@ const WORDS: [(&str, &[&str]); 6] = [
         &["rolled back  ", "not upgraded  ", "nothing was changed"],
     ),
     ("broken", &["not good  ", "half done  "]),
-    ("lost", &["lost sight", "goes on by itself"]),
+    ("lost", &["connection lost", "goes on by itself"]),
     ("back", &[" is as it was before run ", " are back"]),
     (
         "not back",

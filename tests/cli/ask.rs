@@ -22,7 +22,7 @@ fn without_a_terminal_it_does_not_even_connect() {
         command
             .run()
             .exits(2)
-            .says(&["E801", "nobody can be asked", "--yes"]);
+            .says(&["E801", "standard input is not a terminal", "--yes"]);
     }
 }
 
@@ -52,7 +52,7 @@ fn switches_of_the_environment_are_words_or_numbers() {
 fn no_input_on_a_terminal() {
     let (deployed, desk) = (waiting(), desk());
     let ran = typed(&desk, &deployed, "run shop.updo --no-input", "yes\n").exits(2);
-    ran.prints(&["nobody can be asked"]);
+    ran.prints(&["standard input is not a terminal"]);
     untouched(&deployed);
 }
 

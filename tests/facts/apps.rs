@@ -36,7 +36,7 @@ fn a_new_specification_on_the_disk_is_told_key_by_key() {
     assert_eq!(names(&upgrade), ["fx_new", "fx_plain"]);
     let told = one(&upgrade, Code::W332);
     for line in [
-        "the new fx.app is not taken over",
+        "the new fx.app is not applied",
         "vsn: the application goes on calling itself 1, the file says 2",
         "modules added: `fx_new`",
         "modules removed: `fx_gone`",

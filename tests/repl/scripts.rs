@@ -249,8 +249,10 @@ fn exit_codes_say_what_kind_of_error_it_was() {
     repl("exclude shop_gate.\n:load shop.updo\n")
         .exits(2)
         .says(&["in this session only"]);
-    // What is run is what `updo run` would be: nobody can be asked here.
-    repl(":run\n").exits(2).says(&["nobody can be asked"]);
+    // What is run is what `updo run` would be: there is no terminal here.
+    repl(":run\n")
+        .exits(2)
+        .says(&["standard input is not a terminal"]);
     desk.write("lines", "1 + 1\n{\n  2\n}\n");
     let file = desk.on(&deployed.node, &["repl", "shop.updo", "--file", "lines"]);
     assert_eq!(file.run().exits(0).stdout, "2\n{2}\n");

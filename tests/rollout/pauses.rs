@@ -73,7 +73,7 @@ fn nobody_can_be_asked_without_a_terminal() {
         .run(&[])
         .run()
         .exits(2)
-        .says(&["nobody can be asked", "--pause 5m"]);
+        .says(&["standard input is not a terminal", "--pause 5m"]);
     assert_eq!(fleet.versions(), [1, 1]);
     fleet
         .run(&["--pause", "1s"])

@@ -30,7 +30,7 @@ fn a_run_is_reported_and_replayed_from_its_events() {
         "runs the new version",
         "<svg class=\"time\"",
         "processes stand still",
-        "<h2>Who waits for whom</h2>",
+        "<h2>Dependencies</h2>",
         "shop_cart_server",
         "id=\"L1\"",
         "<dt>exit</dt><dd>0</dd>",

@@ -338,7 +338,7 @@ fn a_failure_in_a_pipeline() {
     well_formed(&desk, "j.xml");
     assert!(desk.read("j.xml").contains("exit 10: cannot connect"));
     assert!(desk.read("e.jsonl").contains("\"ok\":false,\"exit\":10,"));
-    // Without --yes nobody can be asked.
+    // Without --yes and a terminal there is no answer.
     desk.on(node, &["run", &plan])
         .run()
         .exits(2)

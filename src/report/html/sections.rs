@@ -60,7 +60,7 @@ fn meaning(state: &str) -> (&'static str, &'static str) {
         "new" => ("good", "runs the new version"),
         "not good" => ("bad", "is new, and not as it should be"),
         "old" => ("look", "runs the old version"),
-        "mixed" => ("bad", "needs a person"),
+        "mixed" => ("bad", "needs manual repair"),
         "unknown" => ("look", "was lost from sight"),
         _ => ("look", "has no end in this record"),
     }
@@ -203,7 +203,7 @@ fn graph(node: &Node<'_>) -> Markup {
     let picture = draw_with(&graph, Format::Svg, &clusters);
     html! {
         section {
-            h2 { "Who waits for whom" }
+            h2 { "Dependencies" }
             // Our own drawing, which has escaped every name in it.
             div.picture { (PreEscaped(picture)) }
         }
@@ -252,7 +252,7 @@ fn said(node: &Node<'_>) -> Markup {
     html! {
         @if !diagnostics.is_empty() {
             section {
-                h2 { "What there was to say" }
+                h2 { "Warnings" }
                 @for told in diagnostics {
                     @let severity = told["severity"].as_str().unwrap_or_default();
                     @let class = match severity { "error" => "bad", "warning" => "look", _ => "soft" };
