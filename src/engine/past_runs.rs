@@ -30,6 +30,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// For how many seconds a node has been running.
 const UPTIME: &str = "erlang:convert_time_unit(erlang:monotonic_time() - erlang:system_info(start_time), native, second).";
 
+/// How often a run that ends while it is being rejoined is looked for again.
+const TRIES: usize = 5;
+
 /// How many modules of a half done run are named one by one.
 const HALF_DONE: usize = 8;
 
@@ -148,6 +151,16 @@ impl Connection<'_> {
         abort: bool,
         sink: &mut dyn FnMut(&Event),
     ) -> Result<Attached> {
+        self.attach_within(summary, abort, sink, TRIES)
+    }
+
+    fn attach_within(
+        &self,
+        summary: &Summary,
+        abort: bool,
+        sink: &mut dyn FnMut(&Event),
+        tries: usize,
+    ) -> Result<Attached> {
         let settings = &self.engine.settings;
         let records = Records::new(&settings.state_dir);
         let begun = records.script(&summary.run);
@@ -226,6 +239,18 @@ impl Connection<'_> {
             }
             sink(event);
         });
+        let Some(outcome) = outcome else {
+            // It has ended since it was found: now its record knows how.
+            drop(record);
+            if tries > 0 {
+                return self.attach_within(summary, abort, sink, tries - 1);
+            }
+            let title = format!(
+                "{} does not say how run {} ended",
+                summary.node, summary.run
+            );
+            return Err(Box::new(Diagnostic::new(Code::E508, title)));
+        };
         if let Some(record) = record {
             record.finish(&outcome.state.to_string());
         }

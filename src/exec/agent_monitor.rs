@@ -128,6 +128,8 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) outcome: Outcome,
     /// Whether the run still speaks.
     pub(super) quiet: Quiet,
+    /// Mail that has been received ahead of its turn.
+    pub(super) first: Option<Mail>,
 }
 
 impl<'a, 'b> Watch<'a, 'b> {
@@ -158,6 +160,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             survivors: Survivors::default(),
             outcome: Outcome::new(State::Old),
             quiet: Quiet::new(),
+            first: None,
         }
     }
 
@@ -281,7 +284,11 @@ impl<'a, 'b> Watch<'a, 'b> {
             if self.interrupt.count() > 1 {
                 return Received::Left;
             }
-            match mailbox.recv(LOOK) {
+            let mail = match self.first.take() {
+                Some(mail) => Ok(mail),
+                None => mailbox.recv(LOOK),
+            };
+            match mail {
                 Err(RecvError::Timeout) => {}
                 other => {
                     match &other {

@@ -111,8 +111,12 @@ pub struct Rejoin<'a> {
     pub interrupt: &'a Interrupt,
 }
 
-/// Rejoins a run. Every event goes to `sink`, those of the past first.
-pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
+/// How long a guardian may take to repeat its first event.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// Rejoins a run. Every event goes to `sink`, those of the past first. `None`: the run has ended, and its guardian was
+/// gone before it could be asked; nothing has been sent to `sink`.
+pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Option<Outcome> {
     let explain = |reason: &Term| agent_reason::of(reason);
     let run = what.holder.run.as_str();
     let mut watch = Watch::new(what.session, run, what.interrupt, &explain, sink);
@@ -123,23 +127,36 @@ pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
         watch,
         what.verify,
     );
+    let mailbox = what.session.mailbox();
+    let agent = &what.holder.agent;
+    // One that is gone already is reported as `Mail::Down`.
+    let _ = mailbox.monitor(agent.guardian());
+    checks.watch.quiet.follow(agent.guardian());
+    let asked = agent.attach(what.session, &mailbox.pid());
+    if asked.is_ok() {
+        match mailbox.recv(FIRST) {
+            Ok(Mail::Down { reason, .. }) if ends_well(&reason) => return None,
+            Ok(mail) => checks.watch.first = Some(mail),
+            Err(_) => {}
+        }
+    }
     checks.watch.tell(Kind::Started {
         run: run.to_owned(),
         title: what.plan.title.clone(),
     });
-    let mailbox = what.session.mailbox();
-    let agent = &what.holder.agent;
-    // One that is gone already is told as `Mail::Down`.
-    let _ = mailbox.monitor(agent.guardian());
-    checks.watch.quiet.follow(agent.guardian());
-    match agent.attach(what.session, &mailbox.pid()) {
+    match asked {
         Ok(()) => follow(what, &mut checks, &mailbox),
         Err(why) => {
             checks.watch.unattended(&why.to_string());
         }
     }
     checks.watch.finished(what.begun.modules.len());
-    checks.watch.outcome
+    Some(checks.watch.outcome)
+}
+
+/// Why a guardian is gone that has done all its work.
+fn ends_well(reason: &Term) -> bool {
+    reason.is_atom("normal") || reason.is_atom("noproc")
 }
 
 impl Rejoin<'_> {

@@ -75,7 +75,7 @@ fn behaviours(changes: &ChangeSet, facts: &BeamFacts) -> Option<BTreeSet<&'stati
 pub fn turn(changes: &ChangeSet, changed: &Changed) -> Option<Turn> {
     let new = behaviours(changes, &changed.new.as_ref()?.facts)?;
     let runs = changed.crew.kinds.iter().filter_map(|(start, (_, shown))| {
-        let in_loop = |module: &&'static str| shown.stack.iter().any(|m| m.as_str() == *module);
+        let of_server = ["gen_server", "gen_statem"];
         let declared = |of: &[&'static str]| {
             let behaviours = changed.old_facts()?.behaviours.iter();
             behaviours.filter_map(base).find(|name| of.contains(name))
@@ -83,11 +83,18 @@ pub fn turn(changes: &ChangeSet, changed: &Changed) -> Option<Turn> {
         match start {
             // Both sit in the loop of a gen_server: what its version declares.
             Start::Supervisor => declared(&["supervisor", "DynamicSupervisor"]),
-            // Of one that hibernates nothing is on the stack.
-            Start::Init if shown.stack.is_empty() => declared(&["gen_server", "gen_statem"]),
-            Start::Init | Start::Entered => ["gen_server", "gen_statem"]
-                .into_iter()
-                .find(|m| in_loop(m)),
+            // The loop is what is outermost; further in it may be calling a server of another kind. One that hibernates
+            // has nothing on its stack, and of a deep stack the node gives the inner part only.
+            Start::Init | Start::Entered => {
+                let bottom = shown.stack.last().map(Module::as_str);
+                let mut frames = shown.stack.iter().rev();
+                match bottom {
+                    Some("proc_lib") => frames
+                        .find_map(|frame| of_server.into_iter().find(|m| frame.as_str() == *m)),
+                    _ if *start == Start::Init => declared(&of_server),
+                    _ => None,
+                }
+            }
             Start::Handler => Some("gen_event"),
             _ => None,
         }

@@ -64,12 +64,14 @@ pub struct Example {
 }
 
 impl Example {
-    /// Whether it sits in the loop of a behaviour of OTP or a special process.
+    /// Whether its loop is that of a behaviour of OTP or of a suspended process: the outermost frame that is not of
+    /// `proc_lib`. Further in, any process may be calling a server.
     pub fn in_behaviour(&self) -> bool {
         const LOOPS: [&str; 5] = ["gen_server", "gen_statem", "gen_event", "gen_fsm", "sys"];
-        self.stack
-            .iter()
-            .any(|module| LOOPS.contains(&module.as_str()))
+        let mut frames = self.stack.iter().rev().map(Module::as_str);
+        frames
+            .find(|module| *module != "proc_lib")
+            .is_some_and(|module| LOOPS.contains(&module))
     }
 
     /// Whether it is executing functions of a module, here or further down its stack.

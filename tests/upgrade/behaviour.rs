@@ -35,6 +35,13 @@ const STATEM: &str = "-behaviour(gen_statem).\n-export([start_link/0, init/1, ca
     init([]) -> {ok, idle, 3}.\ncallback_mode() -> state_functions.\n\
     idle({call, F}, v, D) -> {keep_state_and_data, {reply, F, {statem, D}}}.\nv() -> gen_statem:call(?MODULE, v).\n";
 
+/// While it waits for a server, functions of gen_server are on its stack, further in than its loop.
+const CALLER: &str = "-behaviour(gen_statem).\n-export([start_link/0, init/1, callback_mode/0, idle/3, v/0]).\n\
+    start_link() -> gen_statem:start_link({local, ?MODULE}, ?MODULE, [], []).\n\
+    init([]) -> {ok, idle, 3}.\ncallback_mode() -> state_functions.\n\
+    idle(cast, wait, _) -> gen_server:call(turn_slow, wait, infinity), keep_state_and_data;\n\
+    idle({call, F}, v, D) -> {keep_state_and_data, {reply, F, {statem, D}}}.\nv() -> gen_statem:call(?MODULE, v).\n";
+
 const LIBRARY: &str = "-export([start_link/0, v/0]).\nstart_link() -> ignore.\nv() -> library.\n";
 
 /// A node with a hub under a supervisor, and a plan for its new version.
@@ -173,6 +180,21 @@ fn what_no_supervisor_can_restart_is_refused() {
         .says(&["E340", "1 process of `turn_hub` is not restarted"]);
     assert_eq!(node.eval_text("turn_hub:v()"), "{server,1}");
     nothing_left(node);
+}
+
+#[test]
+fn a_process_that_calls_a_server_of_another_kind_keeps_its_own() {
+    let turned = Turned::new(CALLER, &CALLER.replace("{statem, D}", "{statem, D + 1}"));
+    let node = &turned.node;
+    node.eval(
+        "register(turn_slow, spawn(fun() -> receive stop -> ok end end)), gen_statem:cast(turn_hub, wait)",
+    );
+    node.await_true(
+        "{_, S} = process_info(whereis(turn_hub), current_stacktrace), lists:keymember(gen_server, 1, S)",
+    );
+    let ran = turned.desk.on(node, &["preview", "p.updo"]).run().exits(0);
+    let ran = ran.prints(&["turn_hub", "server"]);
+    assert!(!ran.stderr.contains("E338"), "{ran}");
 }
 
 #[test]
