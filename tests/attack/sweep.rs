@@ -18,16 +18,32 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn whatever_happens_to_a_run() {
     let first = number("UPDO_SEED").unwrap_or(1);
+    match (number("UPDO_COUNT"), number("UPDO_SEED")) {
+        // A node for every processor.
+        (None, None) => std::thread::scope(|scope| {
+            let (one, other) = SEEDS.split_at(SEEDS.len() / 2);
+            let halves = [one, other].map(|half| scope.spawn(|| trials(half)));
+            for half in halves {
+                if let Err(panic) = half.join() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        }),
+        (count, _) => {
+            let seeds: Vec<u64> = (first..first + count.unwrap_or(1)).collect();
+            trials(&seeds);
+        }
+    }
+}
+
+/// Tries seeds one after the other, on one node as long as it is as it was.
+fn trials(seeds: &[u64]) {
     let wanted = std::env::var("UPDO_FAULT").ok();
-    let seeds: Vec<u64> = match (number("UPDO_COUNT"), number("UPDO_SEED")) {
-        (None, None) => SEEDS.to_vec(),
-        (count, _) => (first..first + count.unwrap_or(1)).collect(),
-    };
     let began = Instant::now();
     let mut node: Option<Deployed> = None;
     let mut counts: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
     let (mut calls, mut gap, mut failed) = (0, 0, Vec::new());
-    for seed in &seeds {
+    for seed in seeds {
         let trial = Trial::new(*seed, wanted.as_deref());
         let about = trial.about();
         let at = Instant::now();
