@@ -200,8 +200,22 @@ fn conversion_failed(about: &Term) -> Diagnostic {
         show("pid")
     );
     let mut told = Diagnostic::new(Code::E604, title);
-    for line in show("reason").lines().take(20) {
+    let reason = show("reason");
+    for line in reason.lines().take(20) {
         told = told.note(line);
+    }
+    // OTP's supervisors convert by running init/1 of the new version with what they were started with.
+    let module = show("module");
+    let in_init =
+        reason.contains(&format!(" in {module}:init/1 ")) && !reason.contains("code_change");
+    if in_init {
+        told.title = format!("init/1 of {module} failed in {}, a supervisor", show("pid"));
+        told = told
+            .note("a supervisor renews its specifications by the new init/1, with the argument that it was started with")
+            .help(format!(
+                "correct init/1 and run again, or leave its specifications as they are: \
+                 `module {module} #{{change => soft}} because \"…\".`"
+            ));
     }
     told = told.note(format!("old vsn {}, extra {}", show("vsn"), show("extra")));
     match about.get("failed").and_then(Term::as_i64) {
@@ -211,6 +225,9 @@ fn conversion_failed(about: &Term) -> Diagnostic {
             ));
         }
         _ => {}
+    }
+    if in_init {
+        return told;
     }
     let pid = show("pid").replace('.', ",");
     let pid = pid.trim_matches(['<', '>']);

@@ -72,17 +72,24 @@ impl Survivors {
         for one in self.died.iter().skip(before).take(NAMED) {
             let (pid, module, reason) =
                 (text(one, "pid"), text(one, "module"), text(one, "reason"));
-            let mut lines = reason.lines();
-            let first = lines.next().unwrap_or_default();
+            let lines: Vec<&str> = reason.lines().collect();
+            let first = lines.first().copied().unwrap_or_default();
             told = told.note(format!("{pid} of {module}: {first}"));
-            told.notes
-                .extend(lines.take(6).map(|line| format!("  {line}")));
+            // Of a long value the beginning; where it was raised is at the end.
+            let rest = lines.get(1..).unwrap_or_default();
+            let (head, tail) = match rest.len() {
+                0..=6 => (rest, &[][..]),
+                more => (&rest[..3], &rest[more - 2..]),
+            };
+            let cut = (!tail.is_empty()).then_some("…");
+            let shown = head.iter().copied().chain(cut).chain(tail.iter().copied());
+            told.notes.extend(shown.map(|line| format!("  {line}")));
         }
         let shown = self.died.len().saturating_sub(before).min(NAMED) as u64;
         if new > shown {
             told = told.note(format!("and {} more", new - shown));
         }
-        Some(told.help("supervisors start them anew, with the code that runs then; the node's log has the reports"))
+        Some(told.help("one that a supervisor starts anew has the code that runs then; look whether the service is there, and at the node's log"))
     }
 }
 

@@ -42,6 +42,9 @@ pub struct CodeFacts {
     pub registers: BTreeSet<Atom>,
     /// Literal names that `gen_server:call` and the like, `!` or `whereis` are given, with the function.
     pub sends_to: Vec<(Atom, Function)>,
+    /// Functions that wait for the answer of a server and go on afterwards: whoever is in there executes this version
+    /// until the server answers.
+    pub waits: Vec<Function>,
     /// Atoms in code operands and literals (the whole set, to look for names of changed modules).
     pub atoms: BTreeSet<Atom>,
     /// Fields of an Elixir struct defined by the module (`__struct__/0`), if it is one.

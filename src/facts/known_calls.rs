@@ -10,6 +10,8 @@ pub(super) struct Meaning {
     pub(super) module: Option<ModuleArgument>,
     /// Sends to the process that this argument names.
     pub(super) sends: Option<usize>,
+    /// Waits for the answer of a server.
+    pub(super) waits: bool,
     /// Registers a name.
     pub(super) registers: Option<(usize, NameForm)>,
 }
@@ -45,8 +47,23 @@ pub(super) fn meaning(module: &str, function: &str, arity: u32) -> Meaning {
         ..Meaning::default()
     };
     meaning.sends = sends(module, function, arity);
+    meaning.waits = waits(module, function, arity);
     meaning.registers = registers(module, function, arity);
     meaning
+}
+
+fn waits(module: &str, function: &str, arity: u32) -> bool {
+    matches!(
+        (module, function, arity),
+        (
+            "gen_server" | "gen_statem" | "Elixir.GenServer" | "Elixir.GenStage",
+            "call",
+            2 | 3
+        ) | ("gen_event", "call", 3 | 4)
+            | ("gen_event", "sync_notify", 2)
+            | ("gen", "call", 3 | 4)
+            | ("gen_server", "multi_call", 2..=4)
+    )
 }
 
 fn starts(module: &str, function: &str, arity: u32) -> Option<ModuleArgument> {

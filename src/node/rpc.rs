@@ -68,12 +68,14 @@ impl CallError {
         matches!(self, Self::Raised { class, reason, .. } if class == "error" && reason.is_atom("undef"))
     }
 
-    /// Whether the node has no room for the process that would have made the call (`erpc` spawns one on the node).
+    /// Whether the node has reached one of its limits, be it for the process that makes the call (`erpc` spawns one on
+    /// the node) or for what the call wanted: `system_limit`.
     pub fn is_full(&self) -> bool {
         let Self::Raised { reason, .. } = self else {
             return false;
         };
-        matches!(reason.as_tuple(), Some([erpc, limit]) if erpc.is_atom("erpc") && limit.is_atom("system_limit"))
+        reason.is_atom("system_limit")
+            || matches!(reason.as_tuple(), Some([erpc, limit]) if erpc.is_atom("erpc") && limit.is_atom("system_limit"))
     }
 
     /// As a diagnostic: E702 (no such function), E703 (exception) or E508 (it was not made, or its answer did not
@@ -88,7 +90,7 @@ impl CallError {
         let text = Diagnostic::new(code, format!("{what}: {self}"));
         Box::new(match self {
             _ if self.is_full() => text
-                .note("the node's table of processes is full")
+                .note("the node has reached a limit: of processes as a rule, else of ports, atoms or tables")
                 .help("try again later; `erl +P` sets how many processes a node may have"),
             Self::Raised {
                 stack: Term::List(frames),

@@ -501,7 +501,8 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         }
     }
     let _ = writeln!(out, "  undo     {}", footer::undo(shown, style));
-    if let Some(text) = footer::effects(shown, style) {
+    for text in [footer::waiting(shown, style), footer::effects(shown, style)] {
+        let Some(text) = text else { continue };
         let _ = writeln!(out, "           {text}");
     }
 }

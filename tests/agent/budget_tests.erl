@@ -6,7 +6,7 @@
 
 tests() -> [others_go_on, never_free, busy_computing, budget_infinity, second_suspend, second_suspend_asks, hook_between, two_take_turns, long_queue, caller_first,
             busy_newborn, busy_dies, back_is_bounded, killed_between, guardian_killed_between, all_killed_between, aborted_between, deadline_between,
-            suspended_between, suspended_between_and_failed, killed_in_attempts, busy_supervisor, interpreted_budget].
+            suspended_between, suspended_between_and_failed, killed_in_attempts, busy_supervisor, busy_behind_a_load, interpreted_budget].
 
 budget() -> 100.
 
@@ -404,3 +404,17 @@ longest_delay({[], Clock}) -> Clock ! stop, receive {longest, Clock, Ms} -> {0, 
 interpreted_budget() ->
     persistent_term:put(interpret, true),
     try others_go_on() after persistent_term:put(interpret, false) end.
+
+%% A library is new already when a server does not suspend: all is old again, for the server has been asked for nothing else.
+busy_behind_a_load() ->
+    {V1, V2, [B | _]} = some(t_bh, 3),
+    [L1, L2] = [agent_tests:plain(t_bhl, V) || V <- [1, 2]],
+    load(L1),
+    busy(B, 2000),
+    Steps = [{1, {load, [t_bhl]}}, {2, {suspend, [[{t_bh, 300}]]}}, {3, {load, [t_bh]}},
+             {4, {code_change, up, [{t_bh, {advanced, extra}}]}}, {5, {resume, [t_bh]}}],
+    {old, _, _} = run(job([module(L2, L1), module(V2, V1)], Steps, #{budget => infinity})),
+    settle(),
+    is_now(L1),
+    is_now(V1),
+    {1, 1} = ask(B).

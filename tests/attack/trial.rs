@@ -162,9 +162,14 @@ impl Trial {
         );
         let struck = await_struck(node, &mut problems);
         let mut end = said;
+        // With a link that breaks behind the last event the node may have settled alone, and keeps the result.
+        let linked = matches!(
+            self.fault.act,
+            Act::Client(Client::Cut | Client::Stall(_) | Client::Disconnect)
+        );
         let alone = matches!(ran.code, None | Some(23));
-        let lock = await_alone(node, alone, &mut problems);
-        if alone {
+        let lock = await_alone(node, alone || linked, &mut problems);
+        if alone || linked && lock == "kept" {
             end = self.rejoin(&desk, node, lock, &mut story, &mut problems);
         }
         // What dead agents have left is put right by one command, which is what the screen says.
@@ -373,6 +378,11 @@ impl Trial {
         if self.fault.no_agent && matches!(end, Said::Broken(_)) {
             allow.extend(["mixed", "misfit"]);
         }
+        // With nothing left to resume them, suspended children do not obey a supervisor that ends them: it kills them.
+        if self.fault.name == "all agents and the watchdog killed" && matches!(end, Said::Broken(_))
+        {
+            allow.push("dead");
+        }
         let went_back = self.backwards || end != Said::New;
         if went_back && app.changed.contains(&"harbour_tide") {
             allow.push(if app.single { "gap" } else { "any_gap" });
@@ -413,7 +423,8 @@ impl Trial {
         match app.course {
             _ if app.may_stay => None,
             Course::Fine => Some(0),
-            Course::Fails("hang") => None,
+            // One that dies in its conversion may have been ended by anybody: it is reported, and no reason to go back.
+            Course::Fails("hang" | "kill") => None,
             Course::Fails(_) => Some(20),
             Course::Verify | Course::After if app.manual => Some(21),
             Course::Verify | Course::After => Some(20),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::facts::instructions::{Instruction, Operand};
 use crate::facts::known_calls::{ModuleArgument, NameForm};
+use crate::facts::opcode as op;
 use crate::facts::registers::{Tail, Value};
 use crate::name::Module;
 use crate::term::Atom;
@@ -31,6 +32,15 @@ impl Reader<'_> {
             });
         } else {
             self.full = true;
+        }
+        if meaning.waits && instruction.opcode == op::CALL_EXT {
+            let here = self.here();
+            let known = self.facts.waits.last();
+            if !known.is_some_and(|one| one.name == here.name && one.arity == here.arity)
+                && self.facts.waits.len() < MAX_ENTRIES
+            {
+                self.facts.waits.push(here);
+            }
         }
         if let Some(argument) = meaning.module {
             self.module_argument(argument);

@@ -200,6 +200,11 @@ impl Reader<'_> {
                 self.conversion.works = true;
                 self.conversion.hands_on |= !known;
             }
+            // A function that is chosen at run time may look at the version.
+            op::APPLY | op::APPLY_LAST | op::CALL_FUN | op::CALL_FUN2 => {
+                self.conversion.works = true;
+                self.conversion.hands_on = true;
+            }
             _ => self.conversion.works = true,
         }
     }

@@ -98,7 +98,10 @@ undone(Why, N, T, Newborn, Killed, Lost) ->
     {Ended, Unsure} = newborn_after(Newborn),
     release(),
     log({set, unsure, Unsure}),
-    {Count, Late} = resume_everybody(case Lost of [] -> back_op(); _ -> resume end),
+    Op = case Lost of [] -> back_op(); _ -> resume end,
+    {Count, Unanswered} = resume_everybody(Op),
+    %% A process that was asked for nothing but a suspend finds that and the resume in its queue, in this order.
+    Late = case Op of resume -> []; _ -> Unanswered end,
     event({undo_finished, now_us() - T, #{processes => Count, killed => Killed, late => [P || {_, P} <- Late], lost => [M || {M, _} <- Lost],
                                                     ended => [#{module => M, pid => P} || {M, P} <- Ended]}}),
     case {Lost, Late} of

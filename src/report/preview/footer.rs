@@ -8,14 +8,20 @@ use super::super::style::{count, look};
 use super::{Shown, is_one_way};
 use crate::diag::render::Style;
 use crate::facts::change::Changed;
+use crate::facts::code::Function;
 use crate::name::Module;
 use crate::plan::{When, WindowPolicy};
-use crate::rules::{Change, Ruleset, effects};
+use crate::rules::Purge;
+use crate::rules::effects::{self, Acts};
+use crate::rules::{Change, Ruleset};
 use crate::script::low::Low;
 use crate::script::lower::{By, SuspendOrder, running, suspended, switched};
 use crate::term::Term;
 
-/// Who stands still, and when.
+/// Functions with waiting callers that are named; the others are counted.
+const WAITING: usize = 3;
+
+/// Which processes are suspended, and when.
 pub(super) fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
     let script = shown.script;
     let arrow = if style.unicode { " → " } else { " -> " };
@@ -92,10 +98,10 @@ pub(super) fn names(modules: &[Module]) -> String {
     names.join(", ")
 }
 
-/// The modules whose conversion acts outside of its state.
-fn outside(shown: &Shown<'_>) -> Vec<String> {
+/// The modules whose conversion acts outside of its state, in one way.
+fn outside(shown: &Shown<'_>, how: Acts) -> Vec<String> {
     let modules = shown.rules.modules.keys();
-    let acts = modules.filter(|m| effects::acts(shown.changes, shown.rules, m).is_some());
+    let acts = modules.filter(|m| effects::acts(shown.changes, shown.rules, m) == Some(how));
     acts.map(ToString::to_string).collect()
 }
 
@@ -142,7 +148,15 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
             &format!("exact as soon as {number} left the code that is replaced (W630)"),
         );
     }
-    let asked = outside(shown);
+    let never = outside(shown, Acts::OneWay);
+    if whole && !never.is_empty() {
+        let text = format!(
+            "exact for code and states; what code_change of {} writes elsewhere stays (W625)",
+            never.join(", ")
+        );
+        return look(style, &text);
+    }
+    let asked = outside(shown, Acts::Both);
     if whole && !asked.is_empty() {
         let text = format!(
             "exact for code and states; what {} writes elsewhere is undone by code_change",
@@ -189,6 +203,44 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
             missing.join(", ")
         ),
     )
+}
+
+fn place(module: &Module, function: &Function) -> String {
+    let line = function.line.map(|line| format!(" (line {line})"));
+    format!(
+        "{module}:{}/{}{}",
+        function.name,
+        function.arity,
+        line.unwrap_or_default()
+    )
+}
+
+/// Functions of code that is replaced in which callers wait for a server and go on afterwards. Who waits there for a
+/// process that is suspended cannot leave, and code that is executed cannot be taken away to make room for the old one.
+pub(super) fn waiting(shown: &Shown<'_>, style: Style) -> Option<String> {
+    let handler = matches!(shown.script.by, By::ReleaseHandler(_));
+    if handler || shown.script.suspended().next().is_none() {
+        return None;
+    }
+    let replaced = shown.rules.modules.iter().filter_map(|(module, rules)| {
+        let changed = shown.changes.modules.get(module)?;
+        let old = changed.old_facts().filter(|_| changed.loaded.is_some())?;
+        (rules.pre_purge.value != Purge::Brutal).then_some((module, &old.code.waits))
+    });
+    let all: Vec<String> = replaced
+        .flat_map(|(module, waits)| waits.iter().map(move |f| place(module, f)))
+        .collect();
+    let shown = all.iter().take(WAITING).cloned().collect::<Vec<_>>();
+    let more = all.len().saturating_sub(WAITING);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let text = format!(
+        "not while a caller waits in {}{more} for a suspended process: then the node stays new (21)",
+        shown.join(", ")
+    );
+    (!all.is_empty()).then(|| look(style, &text))
 }
 
 /// Hooks whose effects no way back would undo: those that act, when the plan has no `on rollback`.
