@@ -11,8 +11,11 @@ use crate::facts::change::{ChangeSet, Changed};
 use crate::name::Module;
 use crate::rules::children::{goes_on, list};
 use crate::rules::{ModuleRules, Ruleset};
+use crate::script::high::HighStep;
 use crate::script::instruction::{Call, Instruction};
 use crate::term::{Atom, Term};
+
+use super::infer::reach;
 
 /// What is called before an instruction, and behind it.
 type Around = (Vec<Instruction>, Vec<Instruction>);
@@ -22,6 +25,37 @@ type Around = (Vec<Instruction>, Vec<Instruction>);
 pub(super) struct Calls {
     pub(super) up: Around,
     pub(super) down: Around,
+}
+
+/// Supervisors with new children as early as can be: behind what their own init/1 needs and what these children run, and
+/// before everything else, which may call them. On the way down the order is the opposite.
+pub(super) fn early(mut steps: Vec<HighStep>, rules: &Ruleset) -> Vec<HighStep> {
+    let starting = rules.modules.iter().filter(|(_, decided)| {
+        decided.renews() && !decided.renewal.begun.is_empty() && decided.children.value.is_empty()
+    });
+    for (module, decided) in starting {
+        let hard = rules
+            .graph
+            .dependencies(module)
+            .filter(|(_, edge)| edge.is_hard());
+        let mut needed: BTreeSet<Module> = hard.map(|(to, _)| to.clone()).collect();
+        needed.extend(decided.renewal.begun.iter().cloned());
+        for one in needed.clone() {
+            needed.extend(reach(&rules.graph, &one));
+        }
+        let at = |module: &Module| {
+            let mut modules = steps.iter().map(|step| step.instruction.module());
+            modules.position(|one| one == module)
+        };
+        let Some(now) = at(module) else { continue };
+        let first = needed.iter().filter_map(at).map(|at| at + 1).max();
+        let first = first.unwrap_or(0);
+        if first < now {
+            let step = steps.remove(now);
+            steps.insert(first, step);
+        }
+    }
+    steps
 }
 
 /// The calls around the instruction about a module: none, unless it is a supervisor whose children differ.

@@ -77,9 +77,10 @@ pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Res
     let graph = build::build(&changes);
     let merged = merge::merge(&changes, &graph, &Manual::default());
     let (mut up, mut down) = (Vec::new(), Vec::new());
-    for step in high::high(&changes, &merged.rules) {
+    let steps = children::early(high::high(&changes, &merged.rules), &merged.rules);
+    for step in steps {
         let module = step.instruction.module();
-        let deps = dependencies(&merged.rules.graph, module, deps);
+        let deps = dependencies(&changes, &merged.rules.graph, module, deps);
         let calls = children::calls(&changes, &merged.rules, module);
         up.extend(calls.up.0);
         let mut back = calls.down.0;
@@ -250,17 +251,35 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
     set
 }
 
-/// What a module depends on.
-fn dependencies(graph: &Graph, module: &Module, deps: Deps) -> Vec<Module> {
+/// What a module depends on, other than by the order of the instructions: a module that is added, or deleted, is so before,
+/// or behind, whatever calls it. In one group with it everything would change at once, and no call could come between.
+fn dependencies(changes: &ChangeSet, graph: &Graph, module: &Module, deps: Deps) -> Vec<Module> {
+    let in_order = |to: &Module| {
+        let comes = |changed: &Changed| changed.loaded.is_none() || changed.new.is_none();
+        changes.modules.get(to).is_some_and(comes) && !reach(graph, to).contains(module)
+    };
     let counts = |edge: &Edge| {
         let calls = |reason: &Reason| matches!(reason, Reason::Calls { .. });
         edge.is_hard() || deps == Deps::Calls && edge.reasons.iter().any(calls)
     };
     graph
         .dependencies(module)
-        .filter(|(_, edge)| counts(edge))
+        .filter(|(to, edge)| counts(edge) && !in_order(to))
         .map(|(to, _)| to.clone())
         .collect()
+}
+
+/// All that a module depends on, directly or by way of others.
+pub(super) fn reach(graph: &Graph, module: &Module) -> BTreeSet<Module> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![module.clone()]);
+    while let Some(module) = open.pop() {
+        for (to, _) in graph.dependencies(&module) {
+            if found.insert(to.clone()) {
+                open.push(to.clone());
+            }
+        }
+    }
+    found
 }
 
 /// The same module on the way down.

@@ -67,6 +67,8 @@ pub struct Renewal {
     pub restart: Vec<(Term, Module, Module)>,
     /// Those that are started otherwise than the ones that run, which go on.
     pub held: Vec<Term>,
+    /// The modules of the children that are started.
+    pub begun: Vec<Module>,
     /// The modules of the children that are stopped or started anew.
     pub ended: Vec<Module>,
     /// Whether this is all, whatever the node says.
@@ -82,6 +84,7 @@ impl Default for Renewal {
             stop: Vec::new(),
             restart: Vec::new(),
             held: Vec::new(),
+            begun: Vec::new(),
             ended: Vec::new(),
             exact: true,
             old_exact: true,
@@ -169,7 +172,11 @@ pub(crate) fn difference(old: &Specified, new: &Specified) -> Renewal {
     };
     for child in &new.children {
         match old.get(&child.id) {
-            None => found.start.push(child.id.clone()),
+            None => {
+                found.start.push(child.id.clone());
+                let modules = child.module.iter().chain(child.modules.iter().flatten());
+                found.begun.extend(modules.cloned());
+            }
             Some(before) => match another(before, child) {
                 Some((was, is)) => found.restart.push((child.id.clone(), was, is)),
                 None if is_held(before, child) => found.held.push(child.id.clone()),
