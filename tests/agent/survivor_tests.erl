@@ -8,7 +8,7 @@
 
 tests() -> [crash_in_soak, crash_after_soak, crash_outlives_executor, left_suspended, left_suspended_undone, left_asleep, debug_options_kept,
             loaded_in_window, loaded_before_switch, loaded_after_resume, loaded_before_the_end, manager_is_waited_for, manager_silent,
-            statem_moved, statem_moved_undone, back_in_two_windows, busy_at_the_end].
+            statem_moved, statem_moved_undone, back_in_two_windows, busy_at_the_end, monitor_killed].
 
 %% Version 2 goes without a clause for the message of an old timer.
 fragile(1) -> compile("-module(t_frag). -vsn(1). -export([init/1,handle_call/3,handle_cast/2,handle_info/2]). init(X) -> {ok,X}. "
@@ -293,3 +293,23 @@ back_in_two_windows() ->
     settle(),
     [is_now(X) || X <- [A1, B1]],
     [{1, 1} = ask(P) || P <- [A, B]].
+
+%% The process that monitors is killed between two windows: another one takes over, with the processes of both, and the
+%% second window does not wait for the one that is gone.
+monitor_killed() ->
+    {A1, A2, B1, B2} = {server(t_ma, 1), server(t_ma, 2), server(t_mb, 1), server(t_mb, 2)},
+    load(A1), load(B1),
+    Ps = [start(M, I) || M <- [t_ma, t_mb], I <- [1, 2]],
+    [S, L, C, R] = [Step || {_, Step} <- window([t_mb], [])],
+    Steps = window([t_ma], []) ++ [{h, {hook, 5000, {0, <<"h">>}}}, {5, S}, {6, L}, {7, C}, {8, R}],
+    {ok, _} = agent_tests:boot_fast(job([module(A2, A1), module(B2, B1)], Steps)),
+    agent_tests:await_event(fun({hook, _}) -> true; (_) -> false end, fun(_) -> none end, none),
+    [Monitor] = [P || P <- processes(), {_, {_, survivors, 3}} <- [process_info(P, current_function)]],
+    exit(Monitor, kill),
+    T = erlang:monotonic_time(millisecond),
+    whereis(updo_run) ! {updo_hook, h, true},
+    {new, _, _} = agent_tests:until_finished([]),
+    true = erlang:monotonic_time(millisecond) - T < 3000,
+    #{survivors := #{watched := 4, live := 4, crashed := 0}} = settle(),
+    [exit(P, kill) || P <- Ps],
+    clean().

@@ -52,6 +52,7 @@ is_crash(normal) -> false;
 is_crash(shutdown) -> false;
 is_crash({shutdown, _}) -> false;
 is_crash(killed) -> false;
+is_crash(noproc) -> false;
 is_crash(noconnection) -> false;
 is_crash(_) -> true.
 
@@ -64,21 +65,39 @@ survivors_told(#{watched := Watched, ended := Ended, crashed := Crashed, died :=
 
 %% The first time before the pause, which waits for the monitors then.
 watch_survivors(Found, Wait) ->
-    Ref = make_ref(),
-    survivors_pid() ! {watch, case Wait of true -> self(); false -> get(nobody) end, Ref,
-                       [{M, lists:append(tuple_to_list(Parts))} || {M, Parts} <- maps:to_list(Found)]},
-    case Wait of true -> receive {Ref, ok} -> ok after 5000 -> ok end; false -> ok end.
+    P = survivors_pid(),
+    Mon = monitor(process, P),
+    P ! {watch, case Wait of true -> self(); false -> get(nobody) end, Mon, survivors_of(maps:to_list(Found))},
+    Killed = case Wait of
+        true -> receive {Mon, ok} -> false; {'DOWN', Mon, process, _, _} -> true after 5000 -> false end;
+        false -> false
+    end,
+    demonitor(Mon, [flush]),
+    Killed andalso watch_survivors(Found, Wait).
 
+survivors_of(All) -> [{M, lists:append(tuple_to_list(Parts))} || {M, Parts} <- All].
+
+%% One that was killed is followed by another, which begins with those of closed windows.
 survivors_pid() ->
     case maps:get(survivors, get(log), none) of
-        P when is_pid(P) -> P;
-        none ->
-            Exec = self(),
-            Empty = #{waiting => #{}, watched => #{}, seen => #{}, ended => 0, crashed => 0, died => []},
-            P = spawned(fun() -> survivors(Exec, monitor(process, Exec), Empty) end, []),
-            log({set, survivors, P}),
-            P
+        none -> survivors_new();
+        P ->
+            case is_process_alive(P) of
+                true -> P;
+                false ->
+                    Next = survivors_new(),
+                    Next ! {watch, get(nobody), make_ref(), survivors_of(log_get(converted))},
+                    Next ! resumed,
+                    Next
+            end
     end.
+
+survivors_new() ->
+    Exec = self(),
+    Empty = #{waiting => #{}, watched => #{}, seen => #{}, ended => 0, crashed => 0, died => []},
+    P = spawned(fun() -> survivors(Exec, monitor(process, Exec), Empty) end, []),
+    log({set, survivors, P}),
+    P.
 
 %% What is to be said to it; nothing when no process was ever suspended.
 tell_survivors(What) ->
