@@ -147,7 +147,8 @@ impl Traces {
             || one.suspended
                 && self.last.as_ref().is_some_and(|last| {
                     let modules = last.modules();
-                    last.unfinished() && one.module.as_ref().is_some_and(|m| modules.contains(m))
+                    let of_run = one.module.as_ref().is_some_and(|m| modules.contains(m));
+                    last.unfinished() && (of_run || self.seen.parents.contains(&one.pid))
                 })
     }
 
@@ -190,7 +191,8 @@ impl Traces {
         if let Some(whose) = some(self.unconverted.iter().collect()) {
             lines.push(format!("not converted, under the new code: {whose}"));
         }
-        let mut modules: Vec<&Touched> = self.mine().collect();
+        let own = |one: &&Touched| one.run.is_some() || !self.seen.parents.contains(&one.pid);
+        let mut modules: Vec<&Touched> = self.mine().filter(own).collect();
         modules.sort_by(|a, b| a.module.cmp(&b.module));
         modules.dedup_by(|a, b| a.module == b.module);
         for one in modules.iter().take(NAMED) {

@@ -35,6 +35,8 @@ pub struct Touched {
 pub struct Leftovers {
     /// Suspended processes, and those with a saved state.
     pub processes: Vec<Touched>,
+    /// Those of them that are supervisors of processes of the run.
+    pub parents: Vec<Pid>,
     /// Names of agents whose code is still there.
     pub agents: Vec<Module>,
     /// Names of watchdogs that are alive.
@@ -96,6 +98,16 @@ pub fn look(session: &Session, mine: &[Module]) -> Result<Leftovers> {
     })?;
     Ok(Leftovers {
         processes: processes.iter().filter_map(process).collect(),
+        parents: answer
+            .get("parents")
+            .and_then(Term::as_list)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|term| match term {
+                Term::Pid(pid) => Some(pid.clone()),
+                _ => None,
+            })
+            .collect(),
         agents: names(answer.get("agents")),
         watchdogs: names(answer.get("names"))
             .iter()

@@ -117,10 +117,16 @@ fn all_of_them_were_killed() {
         .exits(2)
         .says(&["suspended: ", "1 of gen_event", "--yes"]);
     assert_ne!(node.eval_text("witness:troubled()"), "[]");
+    // A run also suspends the supervisors of its processes while it switches, and has no mark on them.
+    node.eval("sys:suspend(bank_sup)");
     desk.on(node, &["mend", target(node), "--yes"])
         .run()
         .exits(0)
-        .says(&["nothing is left"]);
+        .says(&["1 of bank_sup", "nothing is left"]);
+    assert_eq!(
+        node.eval_text("element(1, element(2, process_info(whereis(bank_sup), current_function)))"),
+        "gen_server"
+    );
     node.eval("bank_account_3 ! enough");
     assert_eq!(
         node.eval_text("element(1, element(2, process_info(whereis(alien), current_function)))"),
