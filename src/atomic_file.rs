@@ -319,7 +319,7 @@ mod tests {
         for number in 0..12_u64 {
             let mut writer =
                 std::process::Command::new(std::env::current_exe().expect("this test"))
-                    .args(["disk::tests::killed_at_any_instant", "--exact"])
+                    .args(["atomic_file::tests::killed_at_any_instant", "--exact"])
                     .env("UPDO_TEST_WRITES", &path)
                     .stdout(std::process::Stdio::null())
                     .spawn()

@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(split("x/**"), ["x", ""]);
         assert_eq!(split("x/**/**/y/**/z"), ["x", "y", "z"]);
         assert_eq!(split("x/*"), ["x/*"]);
-        let here = paths("src/facts/**/wild.r?").expect("a pattern").paths;
+        let here = paths("src/facts/**/globs.r?").expect("a pattern").paths;
         assert!(here.contains(Path::new("src/facts/globs.rs")), "{here:?}");
         let here = paths("**/Cargo.tom?").expect("a pattern").paths;
         assert!(here.contains(Path::new("Cargo.toml")), "{here:?}");
