@@ -63,7 +63,9 @@ fn enter_ends_what_is_complete() {
     // Something unfinished is given up with a lone dot.
     terminal.clear();
     terminal.line("{1,", "{1,");
-    terminal.line(".", ">");
+    // The new prompt: what is typed before it is lost.
+    let name = node.name().split('@').next().expect("a name");
+    terminal.line(".", &format!("\n.\n{name}>"));
     terminal.line("given_up", "\ngiven_up");
     // Something wrong is said at once, however many brackets are open.
     terminal.line("{1 2", "E101");

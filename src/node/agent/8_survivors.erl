@@ -131,9 +131,10 @@ survey() -> #{survivors => survivors(), replaced => replaced()}.
 soak(Id, Ms) ->
     log({set, resuming, true}),
     check_guardian(),
-    Until = min(now_ms() + Ms, case log_get(until) of infinity -> now_ms() + Ms; U -> U end),
+    Since = now_ms(),
+    Until = min(Since + Ms, case log_get(until) of infinity -> Since + Ms; U -> U end),
     case survivors() of
-        #{watched := N} when N > 0 -> soaking(Id, now_ms(), Until, now_ms() + 500);
+        #{watched := N} when N > 0 -> soaking(Id, Since, Until, Since + 500);
         _ -> ok
     end,
     Told = survivors(),
