@@ -1,7 +1,7 @@
 //! Watching a transaction: starts the agent, receives its events, passes on requests to stop, lets it settle.
 //!
 //! Knows neither plan nor rules: what a reason means is told by a function that is handed in, what an event means
-//! stands in [`agent_events`](super::agent_events). The agent alone decides what happens on the node; this side listens.
+//! is in [`agent_events`](super::agent_events). The agent alone decides what happens on the node; this side listens.
 
 use std::time::{Duration, Instant};
 

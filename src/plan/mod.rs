@@ -1,7 +1,7 @@
 //! A plan: its statements read, included, resolved as far as that goes without a node.
 //!
 //! [`load()`] reads files and gives a [`Plan`]; what depends on a node (subjects, guards) stays as
-//! expressions and is decided per node by `rules::plan_rules`. Reading a plan asks nobody anything.
+//! expressions and is decided per node by `rules::plan_rules`. Reading a plan asks no node anything.
 
 mod checks;
 mod code;

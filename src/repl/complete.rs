@@ -1,6 +1,6 @@
 //! What Tab offers and what is hinted at behind the cursor.
 //!
-//! Takes the line, the place of the cursor and what is known (`completion_data`), gives candidates and hints. It asks nobody
+//! Takes the line, the place of the cursor and what is known (`completion_data`), gives candidates and hints. It asks no node
 //! itself, and any text is survived.
 
 use std::collections::{BTreeMap, BTreeSet};

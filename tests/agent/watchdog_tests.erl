@@ -176,7 +176,7 @@ at_breakpoint(M, N) when N > 0 ->
     end;
 at_breakpoint(_, _) -> ok.
 
-%% Before anything is begun: the name of the lock is free again by itself, nobody has to fetch a result.
+%% Before anything is begun: the name of the lock is free again by itself, with no result to be fetched.
 all_killed_first() ->
     {{M, _} = V1, V2} = {server(t_wo, 1), server(t_wo, 2)},
     load(V1),

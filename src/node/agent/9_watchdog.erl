@@ -175,7 +175,7 @@ watchdog_text() ->
     "    Locked = (catch erlang:register(updo_run, erlang:self())) =:= true, "
     "    [Tell(W) || W <- Ws], "
     "    Purge(50), "
-    %% Killed before anything was begun: there is no result that somebody could come for.
+    %% Killed before anything was begun: there is no result to be fetched.
     "    Begun = Ended =/= undefined orelse {Env, Paths} =/= {[], []} orelse lists:member(switched, maps:values(Is)) "
     "        orelse lists:any(fun({_, Ps}) -> Ps =/= [] end, Now ++ Past), "
     "    Locked andalso Begun andalso Kept(Tell, erlang:monotonic_time(millisecond) + Keep), "
