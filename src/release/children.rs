@@ -40,9 +40,7 @@ pub(super) fn early(mut steps: Vec<HighStep>, rules: &Ruleset) -> Vec<HighStep> 
             .filter(|(_, edge)| edge.is_hard());
         let mut needed: BTreeSet<Module> = hard.map(|(to, _)| to.clone()).collect();
         needed.extend(decided.renewal.begun.iter().cloned());
-        for one in needed.clone() {
-            needed.extend(reach(&rules.graph, &one));
-        }
+        needed.extend(reach(&rules.graph, needed.clone()));
         let at = |module: &Module| {
             let mut modules = steps.iter().map(|step| step.instruction.module());
             modules.position(|one| one == module)

@@ -77,10 +77,11 @@ pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Res
     let graph = build::build(&changes);
     let merged = merge::merge(&changes, &graph, &Manual::default());
     let (mut up, mut down) = (Vec::new(), Vec::new());
+    let groups = groups(&merged.rules);
     let steps = children::early(high::high(&changes, &merged.rules), &merged.rules);
     for step in steps {
         let module = step.instruction.module();
-        let deps = dependencies(&changes, &merged.rules.graph, module, deps);
+        let deps = dependencies(&changes, &merged.rules, &groups, module, deps);
         let calls = children::calls(&changes, &merged.rules, module);
         up.extend(calls.up.0);
         let mut back = calls.down.0;
@@ -253,25 +254,40 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
 
 /// What a module depends on, other than by the order of the instructions: a module that is added, or deleted, is so before,
 /// or behind, whatever calls it. In one group with it everything would change at once, and no call could come between.
-fn dependencies(changes: &ChangeSet, graph: &Graph, module: &Module, deps: Deps) -> Vec<Module> {
+fn dependencies(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    groups: &BTreeMap<Module, usize>,
+    module: &Module,
+    deps: Deps,
+) -> Vec<Module> {
     let in_order = |to: &Module| {
         let comes = |changed: &Changed| changed.loaded.is_none() || changed.new.is_none();
-        changes.modules.get(to).is_some_and(comes) && !reach(graph, to).contains(module)
+        changes.modules.get(to).is_some_and(comes) && groups.get(to) != groups.get(module)
     };
     let counts = |edge: &Edge| {
         let calls = |reason: &Reason| matches!(reason, Reason::Calls { .. });
         edge.is_hard() || deps == Deps::Calls && edge.reasons.iter().any(calls)
     };
-    graph
+    rules
+        .graph
         .dependencies(module)
         .filter(|(to, edge)| counts(edge) && !in_order(to))
         .map(|(to, _)| to.clone())
         .collect()
 }
 
-/// All that a module depends on, directly or by way of others.
-pub(super) fn reach(graph: &Graph, module: &Module) -> BTreeSet<Module> {
-    let (mut found, mut open) = (BTreeSet::new(), vec![module.clone()]);
+/// The cycle that a module is part of, as a number.
+fn groups(rules: &Ruleset) -> BTreeMap<Module, usize> {
+    let components = rules.order.iter().enumerate();
+    let members = components.flat_map(|(at, one)| one.modules.iter().map(move |m| (m.clone(), at)));
+    members.collect()
+}
+
+/// All that some modules depend on, directly or by way of others.
+pub(super) fn reach(graph: &Graph, modules: impl IntoIterator<Item = Module>) -> BTreeSet<Module> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<Module> = modules.into_iter().collect();
     while let Some(module) = open.pop() {
         for (to, _) in graph.dependencies(&module) {
             if found.insert(to.clone()) {
