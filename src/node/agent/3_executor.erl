@@ -243,6 +243,7 @@ as_map(R) -> #{reason => R}.
 %% The executor before this one died.
 recover(Why) ->
     put(recovered, true),
+    switcher_ended(),
     event({executor_replaced, #{executor => self(), why => Why}}),
     #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O, way := Way,
       foreign := Foreign} = get(log),
