@@ -27,7 +27,8 @@ children(Ops) ->
 done_with(Todo, Done) ->
     Of = fun(Words) -> [#{supervisor => Sup, child => shown_id(Op)} || {What, Sup, _, _} = Op <- lists:reverse(Done), lists:member(What, Words)] end,
     Left = [#{supervisor => Sup, child => Id} || {{renewed, Sup, _}, Ps} <- Todo, {_, #{left := Ids}} <- Ps, Id <- Ids],
-    maps:from_list([{K, lists:sublist(L, named())} || {K, L} <- [{started, Of([start, enlist])}, {stopped, Of([stop, halt, delist])}, {left, Left}], L =/= []]).
+    Unfound = [M || {{listed, M, #{strict := false}}, []} <- Todo],
+    maps:from_list([{K, lists:sublist(L, named())} || {K, L} <- [{started, Of([start, enlist])}, {stopped, Of([stop, halt, delist])}, {left, Left}, {unfound, Unfound}], L =/= []]).
 
 shown_id({delist, _, {Id, _, _}, _}) -> Id;
 shown_id({_, _, Id, _}) -> Id.

@@ -48,17 +48,14 @@ tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, M
     %% Which of them is the new one is not known before: what the new version lists stays.
     Goes = specs(P, lists:reverse((identified(Stop) -- (All -- New)) ++ asleep(P, New))),
     Comes = New -- (element(1, Before) -- [Id || {Id, _, _} <- Goes]),
-    case {Goes, Comes} of
-        {[], []} -> {[], []};
-        _ ->
-            %% Said before it is done: who repeats it does not know any more what there was.
-            Kept = #{started => Comes, stopped => Goes, order => element(1, Before)},
-            settled_in(P, [], [], {keep, M, Md5, Kept}),
-            {Bad1, Stopped} = delisted(M, P, Goes),
-            {Bad2, Started} = enlisted(M, P, Start),
-            settled_in(P, All, Started, {keep, M, Md5, Kept#{started := Started}}),
-            {Bad1 ++ Bad2, did(M, P, Before, Stopped, Started)}
-    end;
+    %% Said before it is done: who repeats it does not know any more what there was. Said also where nothing is to be done: what
+    %% was there before stays on the way back.
+    Kept = #{started => Comes, stopped => Goes, order => element(1, Before)},
+    settled_in(P, [], [], {keep, M, Md5, Kept}),
+    {Bad1, Stopped} = delisted(M, P, Goes),
+    {Bad2, Started} = enlisted(M, P, Start),
+    settled_in(P, All, Started, {keep, M, Md5, Kept#{started := Started}}),
+    {Bad1 ++ Bad2, did(M, P, Before, Stopped, Started)};
 %% On the way back, in the code that they run.
 tend_listed({unlisted, M, #{start := Start}}, [{P, Kept, _}]) ->
     Ids = case Kept of #{started := Started} -> Started; none -> identified(Start) end,
@@ -76,7 +73,6 @@ tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}]) -
     {Bad, did(M, P, Before, [], Started)}.
 
 %% Undone from the end: at last they are in the order in which they were.
-did(_, _, _, [], []) -> [];
 did(M, P, Before, Stopped, Started) ->
     [{arrange, M, Before, P}] ++ [{delist, M, One, P} || One <- Stopped] ++ [{enlist, M, Id, P} || Id <- Started].
 
@@ -159,6 +155,7 @@ one_identified({_, Id, _}) -> Id.
 %% What Elixir makes of an element of a list of children.
 spec_of(Mod) when is_atom(Mod) -> Mod:child_spec([]);
 spec_of({Mod, Arg}) when is_atom(Mod) -> Mod:child_spec(Arg);
+spec_of({'$child_spec', Item, Overrides}) -> apply('Elixir.Supervisor', child_spec, [Item, Overrides]);
 spec_of(Spec) -> Spec.
 
 id_of(#{id := Id}) -> Id;
