@@ -1,6 +1,8 @@
 //! Children that an Elixir application lists in its `start/2`: what a restart of the application would come to is shown,
 //! done, and undone with the rest, without a word in the plan.
 
+use std::path::Path;
+
 use tempfile::TempDir;
 
 use crate::inferred_children::elixir;
@@ -46,6 +48,21 @@ fn application(version: u32, children: &str, more: &str) -> String {
 
 const NAMED: &str = ", name: Pier.Supervisor";
 
+/// Its `.app` file, with the modules that are there.
+fn write_app(ebin: &Path, version: u32) {
+    let modules: Vec<String> = std::fs::read_dir(ebin)
+        .expect("a folder")
+        .filter_map(|file| file.ok()?.file_name().into_string().ok())
+        .filter_map(|file| Some(format!("'{}'", file.strip_suffix(".beam")?)))
+        .collect();
+    let app = format!(
+        "{{application, pier, [{{vsn, \"{version}\"}}, {{modules, [{}]}}, {{registered, []}},\n\
+         {{applications, [kernel, stdlib, elixir]}}, {{mod, {{'Elixir.Pier.Application', []}}}}]}}.\n",
+        modules.join(", ")
+    );
+    std::fs::write(ebin.join("pier.app"), app).expect("an .app file");
+}
+
 /// A node on which the application is started, and the plan for its other version.
 struct Pier {
     _folder: TempDir,
@@ -64,17 +81,7 @@ impl Pier {
         let version = |version, (children, more): (&str, &str)| {
             let ebin = folder.path().join(format!("pier-{version}/ebin"));
             elixir(&ebin, &application(version, children, more));
-            let modules: Vec<String> = std::fs::read_dir(&ebin)
-                .expect("a folder")
-                .filter_map(|file| Some(file.ok()?.file_name().into_string().ok()?))
-                .filter_map(|file| Some(format!("'{}'", file.strip_suffix(".beam")?)))
-                .collect();
-            let app = format!(
-                "{{application, pier, [{{vsn, \"{version}\"}}, {{modules, [{}]}}, {{registered, []}},\n\
-                 {{applications, [kernel, stdlib, elixir]}}, {{mod, {{'Elixir.Pier.Application', []}}}}]}}.\n",
-                modules.join(", ")
-            );
-            std::fs::write(ebin.join("pier.app"), app).expect("an .app file");
+            write_app(&ebin, version);
             ebin
         };
         let (one, two) = (version(1, one), version(2, two));
@@ -351,4 +358,79 @@ fn what_is_computed() {
     ]);
     pier.run().exits(0);
     assert_eq!(pier.has(), HAD);
+}
+
+/// In an appup they are calls around the module that lists them; what the code does not show is said.
+#[test]
+fn in_an_appup() {
+    let folder = TempDir::new().expect("a folder");
+    let desk = Desk::new();
+    let appup = |one: &str, two: &str, more: &str| {
+        let ebins = [(1, one), (2, two)].map(|(version, children)| {
+            let ebin = folder.path().join(version.to_string());
+            let _ = std::fs::remove_dir_all(&ebin);
+            elixir(&ebin, &application(version, children, more));
+            write_app(&ebin, version);
+            ebin.display().to_string()
+        });
+        desk.updo(&["appup", "--old", &ebins[0], "--new", &ebins[1]])
+            .run()
+            .exits(0)
+    };
+    let written = appup(ONE, TWO, NAMED);
+    assert!(!written.stderr.contains("W424"), "{written}");
+    let flat: String = written.stdout.split_whitespace().collect();
+    let call = |module: &str, function: &str, argument: &str| {
+        format!("{{apply,{{{module},{function},['Elixir.Pier.Supervisor',{argument}]}}}}")
+    };
+    let stop = |id: &str| {
+        [
+            call("supervisor", "terminate_child", id),
+            call("supervisor", "delete_child", id),
+        ]
+    };
+    let start = |entry: &str| call("'Elixir.Supervisor'", "start_child", entry);
+    let ([stop_fax, forget_fax], [stop_lamp, forget_lamp]) =
+        (stop("'Elixir.Pier.Fax'"), stop("'Elixir.Pier.Lamp'"));
+    let load = "{load_module,'Elixir.Pier.Application'".to_owned();
+    let order = [
+        "{add_module,'Elixir.Pier.Lamp'".to_owned(),
+        stop_fax,
+        forget_fax,
+        load.clone(),
+        start("{'Elixir.Pier.Lamp',[{size,10}]}"),
+        "{update,'Elixir.Pier.Gate'".to_owned(),
+        "{delete_module,'Elixir.Pier.Fax'".to_owned(),
+        // And back.
+        "{add_module,'Elixir.Pier.Fax'".to_owned(),
+        "{update,'Elixir.Pier.Gate'".to_owned(),
+        stop_lamp,
+        forget_lamp,
+        load,
+        start("{'Elixir.Pier.Fax',1}"),
+        "{delete_module,'Elixir.Pier.Lamp'".to_owned(),
+    ];
+    let mut rest = flat.as_str();
+    for part in &order {
+        let at = rest.find(part.as_str());
+        let at = at.unwrap_or_else(|| panic!("{part}: {written}"));
+        rest = &rest[at + part.len()..];
+    }
+
+    let unnamed = appup(ONE, TWO, "");
+    assert!(!unnamed.stdout.contains("apply"), "{unnamed}");
+    unnamed.says(&[
+        "W422",
+        "children that `Pier.Application` lists are neither started nor stopped",
+        "no longer there: 'Elixir.Pier.Fax'",
+    ]);
+    let computed = appup(
+        ONE,
+        "[Pier.Crane, {Pier.Lamp, Process.get(:size)}, Pier.Gate]",
+        NAMED,
+    );
+    computed.says(&[
+        "W422",
+        "children that `Pier.Application` starts are new, and not started",
+    ]);
 }
