@@ -27,6 +27,7 @@ pub const SOURCE: &str = concat!(
     include_str!("6_switch.erl"),
     include_str!("7_back.erl"),
     include_str!("7_children.erl"),
+    include_str!("7_listed.erl"),
     include_str!("7_effects.erl"),
     include_str!("7_mode.erl"),
     include_str!("8_survivors.erl"),
