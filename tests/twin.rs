@@ -6,6 +6,8 @@
 
 #[path = "twin/compute.rs"]
 mod compute;
+#[path = "twin/conversion.rs"]
+mod conversion;
 #[path = "twin/hostile.rs"]
 mod hostile;
 #[path = "twin/loading.rs"]

@@ -6,13 +6,14 @@
 //!
 //! What is a *name* changes, what is *data* stays: a `?MODULE` in a child specification, a `fun ?MODULE:f/1`, a module
 //! given to `spawn` mean the real module, since they end in states and messages. A call through such data reaches the
-//! version that runs. Literals are never touched.
+//! version that runs. Literals are never touched. [`conversion`] says what a conversion does when it is tried.
 //!
 //! A module with NIFs or `on_load` has no twin: its library or its function would really be run ([`NoTwin`]).
 
 mod atoms;
 mod chunks;
 mod code;
+pub mod conversion;
 mod encode;
 mod error;
 
