@@ -376,6 +376,7 @@ step(Id, {config_change, Told}) ->
 step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
 step(_, {twins_load, Ms}) -> twins_load(Ms);
 step(_, {twins_drop, Ms}) -> twins_drop(Ms);
+step(_, {rehearse, What}) -> rehearse(What);
 step(_, {children, Ops}) -> children(Ops);
 step(Id, {soak, Ms}) -> soak(Id, Ms);
 step(Id, {hook, Ms, _}) ->
