@@ -19,6 +19,8 @@ pub const SOURCE: &str = concat!(
     include_str!("3_executor.erl"),
     include_str!("4_prepare.erl"),
     include_str!("4_purge.erl"),
+    include_str!("4_rehearse.erl"),
+    include_str!("4_twins.erl"),
     include_str!("5_asked.erl"),
     include_str!("5_attempts.erl"),
     include_str!("5_births.erl"),
