@@ -104,22 +104,32 @@ pub struct Listed {
     pub exact: bool,
 }
 
-/// What the `start/2` of an application's module lists; `None` when it starts no supervisor so, or several.
+/// What the `start/2` of an application's module lists; `None` when it starts no supervisor so.
 pub fn listed<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]>) -> Option<Listed> {
     let mut machine = Machine::new(world);
     machine.call(module, "start", vec![Value::Unknown, Value::Unknown])?;
-    let mut started = std::mem::take(&mut machine.started).into_iter();
-    let ((items, whole, options), None) = (started.next()?, started.next()) else {
-        return None;
-    };
+    let started = std::mem::take(&mut machine.started).into_iter();
+    // One for each way through it: a value that is computed, `x || y` for one, makes two of them.
+    let lists =
+        started.map(|(items, whole, options)| of_list(&mut machine, items, whole, &options));
+    lists.reduce(either)
+}
+
+/// One list.
+fn of_list(
+    machine: &mut Machine<'_, '_>,
+    items: Vec<Value>,
+    whole: bool,
+    options: &Value,
+) -> Listed {
     let mut found = Listed {
-        name: keyword(&options, "name")
+        name: keyword(options, "name")
             .term()
             .filter(|name| !name.is_atom("nil")),
         exact: whole,
         ..Listed::default()
     };
-    for item in items {
+    for item in items.into_iter().take(MAX_CHILDREN) {
         machine.assumed = false;
         let Some(child) = child(&machine.child_spec(&item, 0)) else {
             found.exact = false;
@@ -141,7 +151,45 @@ pub fn listed<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]>) 
             guessed,
         });
     }
-    Some(found)
+    found
+}
+
+/// What two ways through a function have in common; children that only one has are there, and these are not all.
+fn either(one: Listed, other: Listed) -> Listed {
+    let same = |a: &ListedChild, b: &ListedChild| a.child.id == b.child.id;
+    let mut pairs = one.children.iter().zip(&other.children);
+    let alike = one.children.len() == other.children.len() && pairs.all(|(a, b)| same(a, b));
+    let mut both = Listed {
+        name: one.name.filter(|name| other.name.as_ref() == Some(name)),
+        exact: one.exact && other.exact && alike,
+        children: one.children,
+    };
+    for (at, there) in other.children.into_iter().enumerate() {
+        let known = match alike {
+            true => both.children.get_mut(at),
+            false => both.children.iter_mut().find(|here| same(here, &there)),
+        };
+        match known {
+            Some(here) if *here != there => {
+                if here.item != there.item {
+                    here.item = None;
+                }
+                here.guessed |= there.guessed;
+                if here.child.start != there.child.start {
+                    here.child.start = None;
+                }
+                if here.child.module != there.child.module {
+                    here.child.module = None;
+                }
+                if here.child.modules != there.child.modules {
+                    here.child.modules = None;
+                }
+            }
+            Some(_) => {}
+            None => both.children.push(there),
+        }
+    }
+    both
 }
 
 /// `{ok, {Flags, Children}}`; whether all of it was understood.

@@ -360,6 +360,31 @@ fn what_is_computed() {
     assert_eq!(pier.has(), HAD);
 }
 
+/// As Phoenix writes it: a value that is computed makes several ways through `start/2`, and is none of what differs.
+#[test]
+fn a_computed_value_of_a_child_that_stays() {
+    let with = |children: &str| {
+        format!(
+            "[{{Pier.Crane, size: Application.get_env(:pier, :size) || :none}}, {children}, Pier.Gate]"
+        )
+    };
+    let pier = Pier::new(&with("{Pier.Fax, 1}"), &with("Pier.Lamp"), "");
+    let shown = pier.preview().exits(0);
+    assert!(!shown.stderr.contains("W424"), "{shown}");
+    pier.run().exits(0);
+    assert_eq!(pier.has(), HAS);
+
+    // A child that is in one of the ways is not certain.
+    let two =
+        "if(arg == :all, do: [Pier.Lamp], else: []) ++ [Pier.Crane, {Pier.Fax, 1}, Pier.Gate]";
+    let pier = Pier::new(ONE, two, "");
+    pier.preview()
+        .exits(0)
+        .says(&["W424", "new: 'Elixir.Pier.Lamp'"]);
+    pier.run().exits(0);
+    assert_eq!(pier.has(), HAD);
+}
+
 /// In an appup they are calls around the module that lists them; what the code does not show is said.
 #[test]
 fn in_an_appup() {
