@@ -68,27 +68,31 @@ pub struct Twins {
 /// The twins of all modules of an upgrade, for a node of an OTP release.
 pub fn all<'a>(beams: impl IntoIterator<Item = (&'a Module, &'a [u8])>, otp: u32) -> Twins {
     let beams: BTreeMap<&Module, &[u8]> = beams.into_iter().collect();
-    let mut set: BTreeSet<Module> = beams.keys().map(|module| (*module).clone()).collect();
     let mut twins = Twins::default();
-    // Whether there is a twin does not depend on the others; whom it calls does. So a module that has none is taken out
-    // before any is kept.
+    // First alone: a module that has no twin for a reason of its own is none that others could fail for.
     for (module, beam) in &beams {
-        if let Err(refused) = twin(beam, &set, otp) {
-            twins.refused.insert((*module).clone(), refused);
+        if let Err(why) = twin(beam, &BTreeSet::new(), otp) {
+            twins.refused.insert((*module).clone(), why);
         }
     }
-    set.retain(|module| !twins.refused.contains_key(module));
-    for (module, beam) in &beams {
-        if set.contains(*module) {
-            match twin(beam, &set, otp) {
+    loop {
+        let refused = twins.refused.len();
+        let has_one = |module: &&&Module| !twins.refused.contains_key(**module);
+        let set: BTreeSet<Module> = beams.keys().filter(has_one).map(|m| (*m).clone()).collect();
+        twins.made.clear();
+        for module in &set {
+            match twin(beams[module], &set, otp) {
                 Ok(made) => twins.made.push(made),
-                Err(refused) => {
-                    twins.refused.insert((*module).clone(), refused);
+                Err(why) => {
+                    twins.refused.insert(module.clone(), why);
                 }
             }
         }
+        // Twins of one round agree on who has one.
+        if twins.refused.len() == refused {
+            return twins;
+        }
     }
-    twins
 }
 
 /// The twin of a module, whose calls to modules of `set` go to their twins; for a node of an OTP release.
@@ -175,8 +179,9 @@ pub fn twin(beam: &[u8], set: &BTreeSet<Module>, otp: u32) -> Result<Twin, NoTwi
     let mut built = Builder::default();
     built.chunk(table.id(), &new.encoded(table)?)?;
     built.chunk(b"Code", &code)?;
+    // Without `DbgB` a node that was started for debugging (`+D`, OTP 28 and later) refuses the code that refers to it.
     for id in [
-        b"StrT", b"LitT", b"Line", b"Type", b"Meta", b"Attr", b"CInf",
+        b"StrT", b"LitT", b"Line", b"Type", b"Meta", b"Attr", b"CInf", b"DbgB",
     ] {
         if let Some(data) = chunks.get(id) {
             built.chunk(id, data)?;

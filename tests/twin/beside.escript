@@ -41,6 +41,14 @@ run("compiled", [Source, To, Version]) ->
     Options = [binary, return_errors, {d, 'V', list_to_integer(Version)}],
     {ok, _, Beam} = compile:file(in(Source), Options),
     file:write_file(in(To), Beam);
+run("compiled_to_debug", [Source, To, Version]) ->
+    Options = [binary, return_errors, beam_debug_info, {d, 'V', list_to_integer(Version)}],
+    {ok, _, Beam} = compile:file(in(Source), Options),
+    file:write_file(in(To), Beam);
+run("all_compiled", []) ->
+    Sources = filelib:wildcard(in("*.erl")),
+    [{ok, _} = compile:file(F, [return_errors, {outdir, get(dir)}]) || F <- Sources],
+    ok;
 run("own", []) ->
     own();
 run("native", []) ->

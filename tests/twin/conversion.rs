@@ -12,21 +12,22 @@ use super::room::Room;
 struct World(BTreeMap<Module, Vec<u8>>);
 
 impl World {
-    fn new(sources: &[(&str, &str)]) -> Self {
+    fn new<S: AsRef<str>>(sources: &[(S, S)]) -> Self {
         let room = Room::new();
-        let mut beams = BTreeMap::new();
-        for (module, text) in sources {
-            let file = format!("{module}.erl");
-            let text =
-                format!("-module({module}).\n-compile([export_all, nowarn_export_all]).\n{text}");
-            fs::write(room.path().join(&file), text).expect("written");
-            let to = format!("{module}.beam");
-            let args = [file, to.clone(), "1".to_owned()];
-            assert!(room.run("compiled", &args).is_atom("ok"));
-            let beam = fs::read(room.path().join(to)).expect("compiled");
-            beams.insert(Module::new(module), beam);
+        let text = |(module, text): &(S, S)| (module.as_ref().to_owned(), text.as_ref().to_owned());
+        let sources: Vec<(String, String)> = sources.iter().map(text).collect();
+        for (module, text) in &sources {
+            let head = format!("-module({module}).\n-compile([export_all, nowarn_export_all]).");
+            let file = room.path().join(format!("{module}.erl"));
+            fs::write(file, format!("{head}\n{text}")).expect("written");
         }
-        Self(beams)
+        assert!(room.run("all_compiled", &[]).is_atom("ok"));
+        let beam = |module: &str| fs::read(room.path().join(format!("{module}.beam")));
+        let beams = sources.iter().map(|(module, _)| {
+            let beam = beam(module).expect("compiled");
+            (Module::new(module), beam)
+        });
+        Self(beams.collect())
     }
 
     fn of(&self, module: &str, kind: Kind) -> Conversion {
@@ -39,15 +40,33 @@ fn places<'a>(places: impl Iterator<Item = &'a updo::facts::code::effects::Place
     places.map(ToString::to_string).collect()
 }
 
-/// `code_change/3` with this body for the state `S`, in a module with these other functions.
-fn server(body: &str, more: &str) -> Conversion {
-    let text = format!("code_change(_, S, _) -> {body}.\n{more}");
-    World::new(&[("server", &text)]).of("server", Kind::Server)
+/// What `code_change/3` does with each of these bodies for the state `S`, in a module with these other functions.
+fn servers(cases: &[(&str, &str)]) -> Vec<Conversion> {
+    let source = |(number, (body, more)): (usize, &(&str, &str))| {
+        let text = format!("code_change(_, S, _) -> {body}.\n{more}");
+        (format!("server{number}"), text)
+    };
+    let sources: Vec<_> = cases.iter().enumerate().map(source).collect();
+    let world = World::new(&sources);
+    let of = |(module, _): &(String, String)| world.of(module, Kind::Server);
+    sources.iter().map(of).collect()
+}
+
+/// Places as text, whatever the number of the module is.
+fn shown<'a>(all: impl Iterator<Item = &'a updo::facts::code::effects::Place>) -> Vec<String> {
+    let name = |text: String| {
+        let mut parts = text.split("server");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| {
+            text + "server" + part.trim_start_matches(|c: char| c.is_ascii_digit())
+        })
+    };
+    places(all).into_iter().map(name).collect()
 }
 
 #[test]
 fn conversions_that_compute() {
-    for (body, more) in [
+    let cases = [
         ("{ok, S}", ""),
         ("{ok, {S, #{}}}", ""),
         ("{ok, maps:map(fun(_, V) -> {V, 0} end, S)}", ""),
@@ -60,8 +79,8 @@ fn conversions_that_compute() {
             "helper({a, X}) -> error(X); helper(X) -> X.",
         ),
         ("{ok, lists:keysort(1, S)}", ""),
-    ] {
-        let found = server(body, more);
+    ];
+    for ((body, _), found) in cases.iter().zip(servers(&cases)) {
         assert_eq!(found.effect, Effect::Pure, "{body}: {:?}", found.places);
         assert!(
             found.places.is_empty() && found.by_name.is_empty(),
@@ -73,7 +92,7 @@ fn conversions_that_compute() {
 
 #[test]
 fn conversions_that_read() {
-    for (body, place) in [
+    let cases = [
         (
             "{ok, ets:lookup(t, S)}",
             "ets:lookup/2 in server:code_change/3, line 3",
@@ -105,10 +124,11 @@ fn conversions_that_read() {
         ),
         ("{ok, [ets:lookup(t, X) || X <- S]}", "ets:lookup/2"),
         ("{ok, lists:map(fun os:getenv/1, S)}", "os:getenv/1"),
-    ] {
-        let found = server(body, "");
+    ];
+    let sources = cases.map(|(body, _)| (body, ""));
+    for ((body, place), found) in cases.iter().zip(servers(&sources)) {
         assert_eq!(found.effect, Effect::Reads, "{body}: {:?}", found.places);
-        let all = places(found.reading());
+        let all = shown(found.reading());
         assert!(
             all.iter().any(|one| one.starts_with(place)),
             "{body}: {all:?}"
@@ -120,7 +140,7 @@ fn conversions_that_read() {
 
 #[test]
 fn conversions_that_act_or_cannot_be_known() {
-    for (body, place) in [
+    let cases = [
         (
             "S ! new, {ok, S}",
             "sends a message in server:code_change/3",
@@ -156,18 +176,17 @@ fn conversions_that_act_or_cannot_be_known() {
             "application:stop/1",
         ),
         ("{ok, unknown:convert(S)}", "unknown:convert/1"),
-        ("{ok, apply(S, [])}", "erlang:apply/2"),
+        ("{ok, apply(S, [])}", "calls a fun"),
         (
             "{ok, deep(S)}",
             "erlang:send_after/3 in server:deeper/1, line 5",
         ),
-    ] {
-        let found = server(
-            body,
-            "deep(X) -> {deeper(X), 1}.\ndeeper(X) -> erlang:send_after(1, self(), X).",
-        );
+    ];
+    let more = "deep(X) -> {deeper(X), 1}.\ndeeper(X) -> erlang:send_after(1, self(), X).";
+    let sources = cases.map(|(body, _)| (body, more));
+    for ((body, place), found) in cases.iter().zip(servers(&sources)) {
         assert_eq!(found.effect, Effect::Acts, "{body}: {:?}", found.places);
-        let all = places(found.acting());
+        let all = shown(found.acting());
         assert!(
             all.iter().any(|one| one.starts_with(place)),
             "{body}: {all:?}"
@@ -210,17 +229,15 @@ fn each_kind_begins_where_its_processes_are_converted() {
 /// What a twin calls by a name that is data is the version that runs.
 #[test]
 fn calls_by_name_are_told() {
-    let found = server(
-        "{ok, lists:map(fun ?MODULE:one/1, lists:map(fun other:two/1, S))}",
-        "one(X) -> {X, 1}.",
-    );
+    let body = "{ok, lists:map(fun ?MODULE:one/1, lists:map(fun other:two/1, S))}";
+    let found = &servers(&[(body, "one(X) -> {X, 1}.")])[0];
     assert_eq!(
-        places(found.by_name.iter()),
+        shown(found.by_name.iter()),
         ["fun server:one/1 in server:code_change/3, line 3"]
     );
     // The module that is not given may do anything; the own one was looked at.
     assert_eq!(
-        places(found.acting()),
-        ["other:two/1 in server:code_change/3"].map(|one| format!("{one}, line 3"))
+        shown(found.acting()),
+        ["other:two/1 in server:code_change/3, line 3"]
     );
 }

@@ -18,12 +18,16 @@ fn source(name: &str) -> String {
 
 /// A room in which version 1 of a module is ready to run, and a twin of version 2.
 fn room(module: &str, source: &str) -> Room {
+    compiled_by("compiled", module, source)
+}
+
+fn compiled_by(how: &str, module: &str, source: &str) -> Room {
     let room = Room::new();
     let file = format!("{module}.erl");
     fs::write(room.path().join(&file), source).expect("written");
     for (to, version) in [("running.beam", "1"), ("new.beam", "2")] {
         let args = [&file, to, version].map(str::to_owned);
-        assert!(room.run("compiled", &args).is_atom("ok"));
+        assert!(room.run(how, &args).is_atom("ok"));
     }
     let path = room.path().join("new.beam");
     let new = fs::read(&path).expect("compiled");
@@ -37,6 +41,16 @@ fn the_own_name_as_data_means_the_running_module() {
     let facts = agreed(&room("own", &source("own.erl")).run("own", &[]));
     println!("twins: {facts} uses of a module's own name");
     assert!(facts > 25, "{facts}");
+}
+
+/// Compiled for a debugger and loaded by a node that was started for one: `scripts/matrix.sh` runs this on OTP 29.
+#[test]
+fn code_for_a_debugger_has_twins() {
+    if installed().otp < 28 {
+        return;
+    }
+    let room = compiled_by("compiled_to_debug", "own", &source("own.erl"));
+    assert!(agreed(&room.run_with("+D", "own", &[])) > 25);
 }
 
 /// Names behind more than 2,048 atoms are operands of three bytes instead of one.
@@ -136,7 +150,9 @@ fn a_name_needs_room_for_its_ending() {
 #[test]
 fn a_module_without_a_twin_is_called_by_its_own_name() {
     let room = Room::new();
+    let long = "n".repeat(251);
     let compiled = |module: &str, text: &str| -> (PathBuf, Module, Vec<u8>) {
+        let text = text.replace("LONG", &long);
         let file = format!("{module}.erl");
         fs::write(room.path().join(&file), text).expect("written");
         let to = format!("{module}.beam");
@@ -144,12 +160,14 @@ fn a_module_without_a_twin_is_called_by_its_own_name() {
         assert!(room.run("compiled", &args).is_atom("ok"));
         let path = room.path().join(to);
         let bytes = fs::read(&path).expect("compiled");
+        let module = if module == "long" { &*long } else { module };
         (path, Module::new(module), bytes)
     };
     let beams = [
+        compiled("long", "-module(LONG). -export([f/0]). f() -> ok."),
         compiled(
             "a",
-            "-module(a). -export([f/0]). f() -> [b:f(), n:f(), l:f(), lists:max([1])].",
+            "-module(a). -export([f/0]). f() -> [b:f(), n:f(), l:f(), LONG:f(), lists:max([1])].",
         ),
         compiled("b", "-module(b). -export([f/0]). f() -> a:f()."),
         compiled(
@@ -163,13 +181,14 @@ fn a_module_without_a_twin_is_called_by_its_own_name() {
         refused.into_iter().collect::<Vec<_>>(),
         [
             (Module::new("l"), NoTwin::OnLoad),
-            (Module::new("n"), NoTwin::Nif)
+            (Module::new("n"), NoTwin::Nif),
+            (Module::new(&*long), NoTwin::LongName),
         ]
     );
     let twin = fs::read(room.path().join("0.twin")).expect("the twin of a");
     let facts = BeamFacts::read(&twin).expect("a beam");
     let called: Vec<String> = facts.imports.iter().map(ToString::to_string).collect();
-    for name in ["b@updo", "n", "l", "lists"] {
+    for name in ["b@updo", "n", "l", "lists", &*long] {
         let start = format!("{}:", Module::new(name));
         assert!(
             called.iter().any(|to| to.starts_with(&start)),

@@ -139,6 +139,11 @@ impl Room {
 
     /// Runs a function of the script on this folder and gives its answer.
     pub fn run(&self, function: &str, args: &[String]) -> Term {
+        self.run_with("", function, args)
+    }
+
+    /// The same, in a node with more flags.
+    pub fn run_with(&self, flags: &str, function: &str, args: &[String]) -> Term {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/twin");
         let script = self.path().join("beside.escript");
         fs::copy(source.join("beside.escript"), &script).expect("copied");
@@ -154,7 +159,7 @@ impl Room {
             .args([inside(&script), inside(self.path())])
             .arg(function)
             .args(args)
-            .env("ERL_FLAGS", "+pc unicode +fnu")
+            .env("ERL_FLAGS", format!("+pc unicode +fnu {flags}"))
             .env("LC_ALL", "C.UTF-8")
             .env("ERL_CRASH_DUMP_SECONDS", "0")
             .output()
