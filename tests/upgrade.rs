@@ -29,6 +29,8 @@ mod effects;
 mod elixir;
 #[path = "upgrade/going_back.rs"]
 mod going_back;
+#[path = "upgrade/half_undone.rs"]
+mod half_undone;
 #[path = "upgrade/inferred_children.rs"]
 mod inferred_children;
 #[path = "upgrade/insert.rs"]
