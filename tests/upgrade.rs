@@ -93,5 +93,7 @@ mod tls;
 mod unusual;
 #[path = "upgrade/way_back.rs"]
 mod way_back;
+#[path = "upgrade/unloaded.rs"]
+mod unloaded;
 #[path = "upgrade/windows.rs"]
 mod windows;

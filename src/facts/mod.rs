@@ -51,3 +51,4 @@ mod registers;
 pub mod releases;
 pub mod store;
 pub mod toolchain;
+mod unloaded;

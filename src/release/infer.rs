@@ -250,6 +250,7 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
         set.modules.insert(module.clone(), changed);
     }
     set
+            unloaded: None,
 }
 
 /// What a module depends on, other than by the order of the instructions: a module that is added, or deleted, is so before,
