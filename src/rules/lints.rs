@@ -447,7 +447,7 @@ fn killed(
 }
 
 /// W342: a behaviour that runs servers itself, and nothing that says which of them run the module.
-fn wrapper(
+pub fn wrapper(
     changes: &ChangeSet,
     module: &Module,
     changed: &Changed,
