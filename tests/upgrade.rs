@@ -33,6 +33,8 @@ mod going_back;
 mod half_undone;
 #[path = "upgrade/inferred_children.rs"]
 mod inferred_children;
+#[path = "upgrade/init_argument.rs"]
+mod init_argument;
 #[path = "upgrade/insert.rs"]
 mod insert;
 #[path = "upgrade/interrupt.rs"]

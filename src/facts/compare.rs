@@ -152,7 +152,7 @@ impl Look<'_> {
     }
 
     /// Puts the modules that take part into the change set, each with its running version.
-    fn take(&mut self, beams: BTreeMap<Module, Beam>, old: OldCode<'_>) -> Result<()> {
+    fn take(&mut self, mut beams: BTreeMap<Module, Beam>, old: OldCode<'_>) -> Result<()> {
         let names: Vec<Module> = beams.keys().cloned().collect();
         let mut loaded = node_facts::loaded_versions(self.session, self.facts, &names)?;
         let mut copies = self.old_copies(&loaded, &beams, old)?;
@@ -312,6 +312,7 @@ impl Look<'_> {
         });
         let disturbed = disturbed::look(self.session, &mut self.set.modules)?;
         self.set.notices.extend(disturbed);
+        started_with::ask(self.session, &mut self.set)?;
         for (module, parents) in behaviour::parents(self.session, &self.set)? {
             if let Some(changed) = self.set.modules.get_mut(&module) {
                 changed.crew.parents = parents;
