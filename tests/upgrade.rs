@@ -51,6 +51,8 @@ mod lock;
 mod many;
 #[path = "upgrade/nodes.rs"]
 mod nodes;
+#[path = "upgrade/noise.rs"]
+mod noise;
 #[path = "upgrade/old_code.rs"]
 mod old_code;
 #[path = "upgrade/persist.rs"]
@@ -91,11 +93,11 @@ mod suspend;
 mod sweep;
 #[path = "upgrade/tls.rs"]
 mod tls;
+#[path = "upgrade/unloaded.rs"]
+mod unloaded;
 #[path = "upgrade/unusual.rs"]
 mod unusual;
 #[path = "upgrade/way_back.rs"]
 mod way_back;
-#[path = "upgrade/unloaded.rs"]
-mod unloaded;
 #[path = "upgrade/windows.rs"]
 mod windows;

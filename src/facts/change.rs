@@ -321,20 +321,25 @@ pub struct ChangeSet {
 }
 
 impl ChangeSet {
-    /// The calls of a new version whose module is not known before run time. One that may as well be a field of a map
-    /// counts when a module that takes part exports such a function.
+    /// The calls of a new version whose module is not known before run time, as far as another module that takes part can be
+    /// meant: one of which the function is known counts when such a module exports that, before or after.
     pub fn unresolved<'a>(&self, new: &'a BeamFacts) -> Vec<&'a DynamicCall> {
         let is_there = |call: &DynamicCall| {
             let Some((name, Some(arity))) = &call.function else {
                 return true;
             };
-            let mut new = self.modules.values().filter_map(|c| c.new.as_ref());
-            new.any(|beam| beam.facts.exports(name, *arity))
+            let mut others = self.modules.iter().filter(|(name, _)| **name != new.module);
+            others.any(|(module, changed)| {
+                let function = Mfa {
+                    module: module.clone(),
+                    function: name.clone(),
+                    arity: *arity,
+                };
+                changed.has(&function) || changed.had(&function)
+            })
         };
         let calls = new.code.dynamic_calls.iter();
-        calls
-            .filter(|call| !call.or_field || is_there(call))
-            .collect()
+        calls.filter(|call| is_there(call)).collect()
     }
 
     /// Whether every one of these modules that runs now has a copy to go back to.
