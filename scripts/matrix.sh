@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # updo against other OTP releases: for each, the agent's own tests are run in it, its beams are read and compared with
 # what its own beam_lib and xref say, random scripts are translated beside its systools_rc, and the demonstration's shop
-# and the tests' applications (scripts/matrix_runs.sh) are upgraded on nodes of it. Needs root (chroot); makes the
-# chroots with scripts/otp.sh when they are missing.
+# and the tests' applications (scripts/matrix_runs.sh, scripts/matrix_releases.sh) are upgraded on nodes of it. Needs root
+# (chroot); makes the chroots with scripts/otp.sh when they are missing.
 #
 #   scripts/matrix.sh [23|27|29]…          all three by default; UPDO_BIN chooses the binary
 set -euo pipefail
@@ -75,5 +75,6 @@ for release in "$@"; do
         [M || {M, _} <- code:all_loaded(), string:prefix(atom_to_list(M), "updo_agent") =/= nomatch]' |
         grep -qx '\[\]' || { echo "the agent is still there"; exit 1; }
     UPDO_BIN=$updo "$root/scripts/matrix_runs.sh" "$release"
+    UPDO_BIN=$updo "$root/scripts/matrix_releases.sh" "$release"
 done
 echo "== all as promised"
