@@ -1,13 +1,17 @@
 //! Runs that ended half done: what one command afterwards makes of the node, and that no state is converted down which
 //! was never converted up.
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 
 use crate::corners::{compiled, node_with};
+use crate::dead::kill;
 use crate::support::TestNode;
 use crate::support::desk::{Desk, Ran};
 
-/// A till that counts what is paid, with an interface whose callers execute its module while they wait; and a desk.
+/// A till that counts what is paid, with an interface whose callers execute its module while they wait; and a desk. A
+/// payment takes a moment, so that others always wait for theirs.
 fn version(number: u32) -> Vec<(String, String)> {
     let up = if number == 1 {
         "code_change(_, S, _) -> {ok, S}.\n".to_owned()
@@ -15,6 +19,7 @@ fn version(number: u32) -> Vec<(String, String)> {
         "code_change({down, _}, {2, X, N, new}, _) ->\n\
          case persistent_term:get(hu_down, fine) of stuck -> error(stuck); fine -> {ok, {1, X, N}} end;\n\
          code_change(_, {1, bad, _}, _) -> timer:sleep(300), error(bad);\n\
+         code_change(_, {1, X, N}, slow) -> timer:sleep(2000), {ok, {2, X, N, new}};\n\
          code_change(_, {1, X, N}, _) -> {ok, {2, X, N, new}}.\n"
             .to_owned()
     };
@@ -29,10 +34,10 @@ fn version(number: u32) -> Vec<(String, String)> {
          v() -> {number}.\n\
          start(X) -> gen_server:start({{local, X}}, ?MODULE, X, []).\n\
          pay(X) -> case gen_server:call(X, pay, infinity) of {{ok, N}} -> N end.\n\
-         client(X, T) -> receive stop -> ok after 0 -> hu_till:pay(X), ets:update_counter(T, X, 1), timer:sleep(1), ?MODULE:client(X, T) end.\n\
+         client(X, T) -> receive stop -> ok after 0 -> hu_till:pay(X), ets:update_counter(T, X, 1), ?MODULE:client(X, T) end.\n\
          init(X) -> {{ok, {first}}}.\n\
          handle_call(state, _, S) -> {{reply, S, S}};\n\
-         handle_call(pay, _, S) -> N = element(3, S) + 1, {{reply, {{ok, N}}, setelement(3, S, N)}}.\n\
+         handle_call(pay, _, S) -> timer:sleep(3), N = element(3, S) + 1, {{reply, {{ok, N}}, setelement(3, S, N)}}.\n\
          handle_cast(_, S) -> {{noreply, S}}.\n{up}"
     );
     let desk = format!(
@@ -228,4 +233,35 @@ fn a_window_that_stayed_new_is_undone_alone() {
     // There is nothing left of it.
     let again = tills.updo(&["rollback", &name, "--yes"]).exits(12);
     again.says(&["E602"]);
+}
+
+/// Everything of a run is killed between two conversions: mending resumes what is suspended and names what was not
+/// converted, and a rollback does not convert that down.
+#[test]
+fn what_a_killed_run_has_not_converted_goes_back_as_it_is() {
+    let tills = Tills::new("module hu_till #{change => {advanced, slow}}.");
+    let (node, md5s) = (&tills.node, tills.md5s());
+    node.eval("gen_server:stop(bad), ok");
+    let running = tills.desk.on(node, &["run", &tills.plan, "--yes"]).start();
+    node.await_true("hu_till:v() =:= 2");
+    std::thread::sleep(Duration::from_millis(300));
+    kill(node, true);
+    running.wait().exits(23);
+    // Both tills come out of their conversion, and stay suspended as the desk does.
+    std::thread::sleep(Duration::from_millis(2500));
+    let log = tills.updo(&["--json", "log"]).exits(0).json();
+    let command = format!("updo rollback {}", log[0]["run"].as_str().expect("a run"));
+    tills
+        .updo(&["mend", node.name(), "--yes"])
+        .exits(21)
+        .says(&["not converted, under the new code: 1 of hu_desk", &command]);
+    let states = "[element(1, gen_server:call(X, state)) || X <- [fine, third, hu_desk]]";
+    assert_eq!(node.eval_text(states), "[2,2,1]");
+    tills
+        .updo(&["rollback", "--yes"])
+        .exits(0)
+        .says(&["not converted, for run", "is as it was before"]);
+    assert_eq!(node.eval_text(states), "[1,1,1]");
+    assert_eq!(tills.md5s(), md5s);
+    assert_eq!(node.eval_text("witness:troubled()"), "[]");
 }
