@@ -328,6 +328,10 @@ impl ChangeSet {
             let Some((name, Some(arity))) = &call.function else {
                 return true;
             };
+            // Every module has it, in every version.
+            if &**name == "module_info" && *arity < 2 {
+                return false;
+            }
             let mut others = self.modules.iter().filter(|(name, _)| **name != new.module);
             others.any(|(module, changed)| {
                 let function = Mfa {

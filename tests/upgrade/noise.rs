@@ -49,6 +49,23 @@ fn a_call_that_can_go_to_no_changed_module_is_not_reported() {
     shown.says(&["W315", "nz_open:run/2"]);
 }
 
+/// Every module answers `module_info` in every version: nothing waits for that, and no ring is made of it.
+#[test]
+fn what_every_module_has_is_no_dependency() {
+    let shown = preview(&[
+        (
+            "nz_p",
+            "f/0, g/1",
+            "f() -> nz_q:f().\ng(M) -> M:module_info(md5), V.",
+        ),
+        ("nz_q", "f/0", "f() -> nz_p:module_info(attributes)."),
+    ]);
+    for code in ["W307", "W315"] {
+        assert!(!shown.stderr.contains(code), "{shown}");
+    }
+    shown.prints(&["1 edge inferred"]);
+}
+
 /// A function that a module has lost is one that a call may still go to.
 #[test]
 fn a_call_that_may_go_to_a_lost_function_is_reported() {
