@@ -63,7 +63,8 @@ for release in "$@"; do
     setsid sh "$root/scripts/otp.sh" node "$release" "$node" -noinput -pa "$seen/shop/ebin" \
         -eval '{ok, _} = application:ensure_all_started(shop), shop_load:start(5).' \
         </dev/null >"$work/node.log" 2>&1 &
-    pids="$pids $!"
+    shop=$!
+    pids="$pids $shop"
     for _ in $(seq 50); do
         "$updo" eval "$node" '#{calls := C} = shop_load:read(), true = C > 0' >/dev/null 2>&1 && break
         sleep 0.2
@@ -74,6 +75,8 @@ for release in "$@"; do
     "$updo" eval "$node" 'lists:member(updo_run, registered()) orelse
         [M || {M, _} <- code:all_loaded(), string:prefix(atom_to_list(M), "updo_agent") =/= nomatch]' |
         grep -qx '\[\]' || { echo "the agent is still there"; exit 1; }
+    # Under load all the time: it would slow down what follows.
+    { kill -9 "$shop" && wait "$shop"; } 2>/dev/null || true
     UPDO_BIN=$updo "$root/scripts/matrix_runs.sh" "$release"
     UPDO_BIN=$updo "$root/scripts/matrix_releases.sh" "$release"
 done
