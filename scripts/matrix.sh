@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # updo against other OTP releases: for each, the agent's own tests are run in it, its beams are read and compared with
-# what its own beam_lib and xref say, random scripts are translated beside its systools_rc, and the demonstration's shop
-# and the tests' applications (scripts/matrix_runs.sh, scripts/matrix_releases.sh) are upgraded on nodes of it. Needs root
-# (chroot); makes the chroots with scripts/otp.sh when they are missing.
+# what its own beam_lib and xref say, all of them are loaded as twins beside themselves, random scripts are translated
+# beside its systools_rc, and the demonstration's shop and the tests' applications (scripts/matrix_runs.sh,
+# scripts/matrix_releases.sh) are upgraded on nodes of it. Needs root (chroot); makes the chroots with scripts/otp.sh when
+# they are missing.
 #
 #   scripts/matrix.sh [23|27|29]…          all three by default; UPDO_BIN chooses the binary
 set -euo pipefail
@@ -45,6 +46,9 @@ for release in "$@"; do
         grep '^test result'
     UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test relup -- \
         --nocapture random_scripts | grep '^systools_rc'
+
+    UPDO_COUNT=2000 UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test twin -- \
+        --nocapture loading:: compute:: own_name:: 2>&1 | grep -oE 'twins: .*|^test result.*'
 
     room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
     rooms="$rooms $room"

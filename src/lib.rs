@@ -36,4 +36,5 @@ pub mod rules;
 pub mod script;
 pub mod syntax;
 pub mod term;
+pub mod twin;
 pub mod ui;

@@ -14,6 +14,7 @@ const ORDER: &[&[&str]] = &[
     &["syntax"],
     &["eval"],
     &["facts"],
+    &["twin"],
     &["graph"],
     &["plan"],
     &["rules"],

@@ -45,6 +45,8 @@ mod killed;
 mod kinds;
 #[path = "upgrade/libraries.rs"]
 mod libraries;
+#[path = "upgrade/listed_children.rs"]
+mod listed_children;
 #[path = "upgrade/lock.rs"]
 mod lock;
 #[path = "upgrade/many.rs"]

@@ -12,6 +12,7 @@ use crate::diag::SourceMap;
 use crate::engine::{Connection, Engine};
 use crate::exec::attach::Begun;
 use crate::exec::{Outcome, State};
+use crate::node::agent;
 use crate::report::record::{Records, Summary};
 use crate::report::style;
 
@@ -23,7 +24,9 @@ pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
         return context.usage("there is no such run", "`updo log` lists the recorded runs");
     };
     if !matches!(summary.state.as_str(), "running" | "unknown") {
-        return ended(context, &summary);
+        let exit = ended(context, &summary);
+        release_kept(context, &summary);
+        return exit;
     }
     let signals = Signals::listen(&settings.interrupt);
     let (Some(engine), whole) = Engine::of_run(&summary, settings) else {
@@ -132,6 +135,20 @@ fn ended(context: &Context<'_>, summary: &Summary) -> Exit {
         summary.run, summary.node
     ));
     exit
+}
+
+/// An agent whose client was cut off behind the last event keeps the result: it has been read now. A node that is not there
+/// has no agent either.
+fn release_kept(context: &Context<'_>, summary: &Summary) {
+    let Ok(session) = connect(context, &summary.node) else {
+        return;
+    };
+    if let Ok(Some(holder)) = agent::present(&session)
+        && holder.kept
+        && holder.run == summary.run
+    {
+        let _ = holder.agent.let_go(&session);
+    }
 }
 
 /// Only the node's code still tells how it ended.

@@ -243,6 +243,9 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
             format!("\n{mark} {node}: old code and states of before run {run} are back; {left}")
         }
         None if done => format!("\n{mark} {node} is as it was before run {run}"),
+        None if exit == Exit::Locked => {
+            format!("\n{mark} nothing was changed on {node} by this run: another one is at work")
+        }
         None => format!("\n{mark} {node} is not as it was before run {run}"),
     });
     exit

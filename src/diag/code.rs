@@ -237,7 +237,7 @@ codes! {
     W422,
     /// Children run on that their supervisor's new version does not have: that was not known before the run.
     W423,
-    /// The children that an application's module lists for its own supervisor differ, and none is started or stopped.
+    /// The children that an application's module lists for its own supervisor differ, and its code does not show all of them.
     W424,
     /// Something about a release that OTP only warns of, or does not: another run-time system, an appup for another version,
     /// applications that are stopped below others that need them.
@@ -344,6 +344,10 @@ codes! {
     E628,
     /// The new beams are the earlier version of what runs, and nothing is converted for them.
     W622,
+    /// The plan starts children of an application that the list in its `start/2` does not show.
+    E629,
+    /// The supervisor of an application whose list of children differs is not on the node: none was started or stopped.
+    W628,
     /// The old code is back, and what hooks of the run did is not undone: the plan has no hook `on rollback`, or it cannot be read any more.
     W621,
     /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.

@@ -148,6 +148,7 @@ impl Watch<'_, '_> {
                 }
                 self.children(failed.as_ref());
                 self.left_running(parts.get(2));
+                self.not_found(parts.get(2));
             }
             ("step_failed", Some(step)) => {
                 let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
@@ -226,6 +227,18 @@ impl Watch<'_, '_> {
             .note("its new init/1 does not have them: they were started by hand, or it computes what it has")
             .help("to stop one: supervisor:terminate_child(Sup, Id), supervisor:delete_child(Sup, Id)");
         self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+    }
+
+    /// W628: applications whose children differ and whose supervisor is not there.
+    fn not_found(&mut self, info: Option<&Term>) {
+        let unfound = info.map_or(&[][..], |info| listed_under(info, "unfound"));
+        for module in unfound {
+            let title = format!("children of {module} were neither started nor stopped");
+            let diagnostic = Diagnostic::new(Code::W628, title)
+                .note("no process of the supervisor was found that its start/2 gives them to")
+                .help("when the application is started, it has the new list");
+            self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+        }
     }
 
     /// Children that were not started or stopped.

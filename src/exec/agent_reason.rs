@@ -205,6 +205,12 @@ fn conversion_failed(about: &Term) -> Diagnostic {
         show("module"),
         show("pid")
     );
+    if about
+        .get("running")
+        .is_some_and(|running| running.is_atom("true"))
+    {
+        return resumed_by_others(&show("module"), &show("pid"));
+    }
     let mut told = Diagnostic::new(Code::E604, title);
     let reason = show("reason");
     for line in reason.lines().take(20) {
@@ -241,6 +247,16 @@ fn conversion_failed(about: &Term) -> Diagnostic {
         "correct code_change and run again; the old state, once it is back:\n\
          updo eval NODE 'sys:get_state(c:pid({pid}))'"
     ))
+}
+
+/// A process that something else resumed while the run had it suspended: its code_change was never run.
+fn resumed_by_others(module: &str, pid: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::E604,
+        format!("{pid} of {module} was not converted: something else resumed it during the run"),
+    )
+    .note("it was suspended for the switch, and ran again before its conversion: sys:resume/1 by a shell, a tool or another process")
+    .help("find what calls sys:resume/1, then run again")
 }
 
 fn not_loadable(tag: &str, about: &Term) -> Diagnostic {

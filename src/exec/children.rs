@@ -35,7 +35,9 @@ pub(super) fn up(rules: &Ruleset) -> impl Fn(&Module) -> Todo + '_ {
 
 /// What the plan names.
 fn named(rules: &Ruleset, module: &Module) -> Todo {
-    let Some(decided) = rules.modules.get(module) else {
+    let decided = rules.modules.get(module);
+    // What an application lists has steps of its own.
+    let Some(decided) = decided.filter(|decided| decided.lists().is_none()) else {
         return Todo::new();
     };
     let children = &decided.children.value;
@@ -83,7 +85,8 @@ fn ids<'a>(ids: impl IntoIterator<Item = &'a Term>) -> Term {
 /// On the way back, once the old specifications are there again.
 pub(super) fn down(rules: &Ruleset) -> impl Fn(&Module) -> Todo + '_ {
     move |module| {
-        let Some(decided) = rules.modules.get(module) else {
+        let decided = rules.modules.get(module);
+        let Some(decided) = decided.filter(|decided| decided.lists().is_none()) else {
             return Todo::new();
         };
         let children = &decided.children.value;
@@ -104,7 +107,8 @@ pub(super) fn down(rules: &Ruleset) -> impl Fn(&Module) -> Todo + '_ {
 /// that the supervisor had before is left alone: it knows that itself.
 pub(super) fn before(steps: &mut Vec<Step>, rules: &Ruleset, suspended: &[Module]) {
     let stop = |module: &Module| -> Todo {
-        let Some(decided) = rules.modules.get(module) else {
+        let decided = rules.modules.get(module);
+        let Some(decided) = decided.filter(|decided| decided.lists().is_none()) else {
             return Todo::new();
         };
         let started = decided.children.value.started();

@@ -9,7 +9,7 @@ use super::rollback_steps;
 use super::steps::{
     self, Step, applications_back, configured, environment, forward, millis, steps_term,
 };
-use super::{children, restarts};
+use super::{children, listing, restarts};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::old_code;
 use crate::facts::processes::LOOPS;
@@ -341,11 +341,13 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
 pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let mut steps = Vec::new();
     restarts::terminate(&mut steps, &rules.restarts);
+    listing::unlist(&mut steps, rules, script, false);
     steps.extend(rollback_steps::whole(changes, rules, script));
     for (at, step) in steps.iter_mut().enumerate() {
         step.id = u32::try_from(at + 1).unwrap_or(u32::MAX);
     }
     children::outside(&mut steps, rules, script, true);
+    listing::relist(&mut steps, rules, script, false);
     restarts::start(&mut steps, &rules.restarts);
     applications_back(&mut steps, script);
     environment(&mut steps, rules, true);

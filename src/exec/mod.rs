@@ -11,6 +11,7 @@ pub mod condition;
 pub mod event;
 pub mod interrupt;
 pub mod job;
+mod listing;
 mod old_code;
 pub mod persist;
 mod plan_checks;

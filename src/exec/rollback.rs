@@ -104,7 +104,13 @@ impl WayBack {
         let all = self.parts("children");
         let names = all.iter().filter_map(|one| match one.as_tuple() {
             // What was inferred each supervisor knows itself.
-            Some([word, ..]) if word.is_atom("revoked") || word.is_atom("reinstated") => None,
+            Some([word, ..])
+                if ["revoked", "reinstated", "unlisted", "relisted"]
+                    .iter()
+                    .any(|known| word.is_atom(known)) =>
+            {
+                None
+            }
             Some([_, supervisor, _]) => Some(Module::new(supervisor.as_atom()?.as_str())),
             _ => None,
         });

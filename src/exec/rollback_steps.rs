@@ -5,9 +5,9 @@
 //! and supervisors after it (OTP's appup rules). A call of the script is not undone: nobody knows
 //! how; but for applications, whose starting and stopping is undone with the whole ([`super::steps`]).
 
-use super::children;
 use super::event::StepKind;
 use super::steps::{Step, convert_term, push, steps_term, suspend_term, switch};
+use super::{children, listing};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Class, Kind, Ruleset};
@@ -32,11 +32,22 @@ pub fn ways(
         }
         steps
     };
-    script
-        .windows()
-        .into_iter()
-        .map(|window| way(changes, rules, &ranks, window).map(&mut numbered))
-        .collect()
+    let windows = script.windows();
+    let last = windows.iter().rposition(|w| suspended(w).next().is_some());
+    let way = |(at, window): (usize, &[Low])| {
+        let mut steps = Vec::new();
+        // The last one is gone back through first.
+        if last == Some(at) {
+            listing::unlist(&mut steps, rules, script, true);
+        }
+        let relist = |steps: &mut Vec<Step>| {
+            if at == 0 {
+                listing::relist(steps, rules, script, true);
+            }
+        };
+        way(steps, changes, rules, &ranks, window, &relist).map(&mut numbered)
+    };
+    windows.into_iter().enumerate().map(way).collect()
 }
 
 /// All windows backwards, the last one first; those without a way are left out.
@@ -61,12 +72,13 @@ pub fn term(ways: &[Option<Vec<Step>>]) -> Term {
 
 /// Back through one window.
 fn way(
+    mut steps: Vec<Step>,
     changes: &ChangeSet,
     rules: &Ruleset,
     ranks: &SuspendOrder,
     window: &[Low],
+    relist: &dyn Fn(&mut Vec<Step>),
 ) -> Option<Vec<Step>> {
-    let mut steps = Vec::new();
     let mut conversions: Vec<(Module, Change)> = Vec::new();
     for instruction in window {
         if let Low::CodeChange { modules, .. } = instruction {
@@ -117,6 +129,7 @@ fn way(
     let (old, new) = loads.into_iter().chain(removes).partition(was);
     switch(&mut steps, old, new);
     convert(&mut steps, after);
+    relist(&mut steps);
     if !stood.is_empty() {
         let resumed: Vec<Module> = stood.into_iter().rev().collect();
         children::resume(&mut steps, resumed, children::down(rules));

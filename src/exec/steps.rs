@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::StepKind;
-use super::{children, restarts, rollback_steps};
+use super::{children, listing, restarts, rollback_steps};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Ruleset, Timeout};
@@ -108,6 +108,8 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
         );
         configured(&mut steps, rules, false);
         children::all(&mut steps, rules);
+        listing::up(&mut steps, rules, script, true);
+        listing::up(&mut steps, rules, script, false);
         restarts::start(&mut steps, &rules.restarts);
         return steps;
     }
@@ -147,6 +149,9 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 };
                 let lists: Vec<_> = rest.iter().map_while(resumed).collect();
                 next = &rest[lists.len()..];
+                if listing::last_resume(next).is_none() {
+                    listing::up(&mut steps, rules, script, true);
+                }
                 children::resume(&mut steps, lists.concat(), children::up(rules));
             }
             Low::Apply {
@@ -173,6 +178,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     }
     configured(&mut steps, rules, false);
     children::outside(&mut steps, rules, script, false);
+    listing::up(&mut steps, rules, script, false);
     restarts::start(&mut steps, &rules.restarts);
     let (loads, removes) = switched(go);
     switch(&mut steps, loads, removes);

@@ -302,6 +302,8 @@ pub struct ChangeSet {
     pub same: Vec<Module>,
     /// Version of each application that runs.
     pub app_vsn: BTreeMap<App, String>,
+    /// Applications that are loaded and do not run.
+    pub not_started: BTreeSet<App>,
     /// What is worth a word.
     pub notices: Vec<Notice>,
     /// Applications whose code path is switched.

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::chunk::{Chunks, Literals, unpacked};
+pub use super::code::symbolic::UNSEEN;
 use super::code::symbolic::{Machine, Value, keyword};
 use crate::name::Module;
 use crate::term::{Term, etf};
@@ -79,12 +80,24 @@ pub fn specified<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]
     found
 }
 
+/// A child in a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedChild {
+    /// The child.
+    pub child: Child,
+    /// Its entry, when all of that is known: `Mod`, `{Mod, Arg}`, a specification, or `{'$child_spec', Entry, Overrides}`
+    /// for what `Supervisor.child_spec/2` makes of one.
+    pub item: Option<Term>,
+    /// Whether the identifier is the usual one, and only the module's `child_spec/1` can say which it is.
+    pub guessed: bool,
+}
+
 /// Children that the `start/2` of an application's module gives to a supervisor of its own (Elixir's
 /// `Supervisor.start_link/2` with a list).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listed {
-    /// The children, and their entries in the list, when all of that is known.
-    pub children: Vec<(Child, Option<Term>)>,
+    /// The children, in the order in which they are started.
+    pub children: Vec<ListedChild>,
     /// The name of the supervisor.
     pub name: Option<Term>,
     /// Whether these are certainly all.
@@ -107,10 +120,26 @@ pub fn listed<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]>) 
         ..Listed::default()
     };
     for item in items {
-        match child(&machine.child_spec(&item, 0)) {
-            Some(child) => found.children.push((child, item.term())),
-            None => found.exact = false,
-        }
+        machine.assumed = false;
+        let Some(child) = child(&machine.child_spec(&item, 0)) else {
+            found.exact = false;
+            continue;
+        };
+        let unseen = item.get(&Term::atom(UNSEEN)).ok().flatten();
+        let (item, guessed) = match unseen.as_ref().and_then(Value::tuple).as_deref() {
+            Some([entry, overrides]) => {
+                let call =
+                    Value::tuple_of(vec![Value::atom(UNSEEN), entry.clone(), overrides.clone()]);
+                let named = keyword(overrides, "id").term();
+                (call.term(), named.is_none_or(|id| id.is_atom("nil")))
+            }
+            _ => (item.term(), machine.assumed),
+        };
+        found.children.push(ListedChild {
+            child,
+            item,
+            guessed,
+        });
     }
     Some(found)
 }

@@ -95,6 +95,7 @@ pub fn compare_on<'a>(
 ) -> Result<ChangeSet> {
     disk.keep(old.store, facts.loaded.values().map(|l| l.md5).collect());
     let app_vsn = facts.apps.iter();
+    let not_started = facts.apps.iter().filter(|(_, app)| !app.is_started);
     let mut look = Look {
         session,
         facts,
@@ -103,6 +104,7 @@ pub fn compare_on<'a>(
         pushed: matches!(new, NewCode::Push(..)),
         set: ChangeSet {
             app_vsn: app_vsn.map(|(a, r)| (a.clone(), r.vsn.clone())).collect(),
+            not_started: not_started.map(|(app, _)| app.clone()).collect(),
             ..ChangeSet::default()
         },
     };

@@ -7,14 +7,14 @@
 
 /// A position in a slice.
 #[derive(Clone, Debug)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 /// The tag of a compact term: its lowest three bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tag {
+pub(crate) enum Tag {
     /// Unsigned number: counts, indices into tables.
     U,
     /// Integer.
@@ -35,22 +35,22 @@ pub(super) enum Tag {
 
 impl<'a> Cursor<'a> {
     /// A reader at the start of `bytes`.
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// How many bytes are left.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
 
     /// What is left.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
 
     /// The next `count` bytes.
-    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let end = self.at.checked_add(count)?;
         let found = self.bytes.get(self.at..end)?;
         self.at = end;
@@ -59,27 +59,27 @@ impl<'a> Cursor<'a> {
 
     /// The next byte.
     #[inline]
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         let found = *self.bytes.get(self.at)?;
         self.at += 1;
         Some(found)
     }
 
     /// The next four bytes, the most significant first.
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         let four: [u8; 4] = self.take(4)?.try_into().ok()?;
         Some(u32::from_be_bytes(four))
     }
 
     /// A count of things that take at least `each` bytes: `None` when fewer bytes are left than that.
-    pub(super) fn count(&mut self, each: usize) -> Option<usize> {
+    pub(crate) fn count(&mut self, each: usize) -> Option<usize> {
         let count = usize::try_from(self.u32()?).ok()?;
         (count.checked_mul(each)? <= self.left()).then_some(count)
     }
 
     /// A compact term: its tag and value. Values outside of 64 bits come as `None` inside.
     #[inline]
-    pub(super) fn compact(&mut self) -> Option<(Tag, Option<i64>)> {
+    pub(crate) fn compact(&mut self) -> Option<(Tag, Option<i64>)> {
         let first = self.u8()?;
         let tag = match first & 7 {
             0 => Tag::U,
@@ -130,7 +130,7 @@ impl<'a> Cursor<'a> {
 
     /// A compact unsigned number.
     #[inline]
-    pub(super) fn number(&mut self) -> Option<usize> {
+    pub(crate) fn number(&mut self) -> Option<usize> {
         match self.compact()? {
             (Tag::U, Some(value)) => usize::try_from(value).ok(),
             _ => None,

@@ -16,7 +16,7 @@ const ARITY: [u8; 191] = [
 
 /// The number of operands; `None` for an opcode that no compiler up to OTP 29 writes.
 #[inline]
-pub(super) fn arity(opcode: u8) -> Option<usize> {
+pub(crate) fn arity(opcode: u8) -> Option<usize> {
     ARITY
         .get(usize::from(opcode).checked_sub(1)?)
         .map(|arity| usize::from(*arity))
@@ -24,7 +24,7 @@ pub(super) fn arity(opcode: u8) -> Option<usize> {
 
 macro_rules! opcodes {
     ($($name:ident = $number:literal,)+) => {
-        $(pub(super) const $name: u8 = $number;)+
+        $(pub(crate) const $name: u8 = $number;)+
     };
 }
 
@@ -107,6 +107,7 @@ opcodes! {
     MAKE_FUN3 = 171,
     INIT_YREGS = 172,
     CALL_FUN2 = 178,
+    NIF_START = 179,
     BADRECORD = 180,
     EXECUTABLE_LINE = 183,
     DEBUG_LINE = 184,

@@ -32,6 +32,8 @@ pub(super) enum Value {
     Integer(i64),
     /// A literal, by index.
     Literal(u32),
+    /// A fun that is made here.
+    Fun,
     /// A tuple built here, and how deep it is.
     Tuple(Rc<[Value]>, u8),
     /// List cells built here, the tail behind them, and how deep it is.
@@ -112,6 +114,11 @@ impl Registers {
                 let tuple = self.tuple(instruction.list(1));
                 self.set(operand(0), tuple);
             }
+            op::MAKE_FUN2 => {
+                self.x.clear();
+                self.set(Operand::X(0), Value::Fun);
+            }
+            op::MAKE_FUN3 => self.set(operand(1), Value::Fun),
             op::ALLOCATE..=op::ALLOCATE_HEAP_ZERO | op::DEALLOCATE => self.y.clear(),
             op::TRIM => {
                 let gone = instruction
@@ -197,7 +204,6 @@ fn clears_x(opcode: u8) -> bool {
                 | op::SEND
                 | op::CATCH_END
                 | op::TRY_CASE
-                | op::MAKE_FUN2
                 | op::BS_INIT_WRITABLE
                 | op::BUILD_STACKTRACE
                 | op::RAW_RAISE

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::behaviours::declared;
 use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::children::{ListedChild, UNSEEN};
 use crate::name::Module;
 use crate::rules::children::{goes_on, list};
+use crate::rules::listing::Enlisted;
 use crate::rules::{ModuleRules, Ruleset};
 use crate::script::high::HighStep;
 use crate::script::instruction::{Call, Instruction};
@@ -30,16 +32,22 @@ pub(super) struct Calls {
 /// Supervisors with new children as early as can be: behind what their own init/1 needs and what these children run, and
 /// before everything else, which may call them. On the way down the order is the opposite.
 pub(super) fn early(mut steps: Vec<HighStep>, rules: &Ruleset) -> Vec<HighStep> {
-    let starting = rules.modules.iter().filter(|(_, decided)| {
-        decided.renews() && !decided.renewal.begun.is_empty() && decided.children.value.is_empty()
+    let starting = rules.modules.iter().filter_map(|(module, decided)| {
+        let begun = match listed(decided) {
+            Some(_) => decided.listing.as_ref().map(|l| &l.renewal.begun),
+            None => decided.renews().then_some(&decided.renewal.begun),
+        };
+        begun
+            .filter(|begun| !begun.is_empty())
+            .map(|begun| (module, begun))
     });
-    for (module, decided) in starting {
+    for (module, begun) in starting {
         let hard = rules
             .graph
             .dependencies(module)
             .filter(|(_, edge)| edge.is_hard());
         let mut needed: BTreeSet<Module> = hard.map(|(to, _)| to.clone()).collect();
-        needed.extend(decided.renewal.begun.iter().cloned());
+        needed.extend(begun.iter().cloned());
         needed.extend(reach(&rules.graph, needed.clone()));
         let at = |module: &Module| {
             let mut modules = steps.iter().map(|step| step.instruction.module());
@@ -58,6 +66,9 @@ pub(super) fn early(mut steps: Vec<HighStep>, rules: &Ruleset) -> Vec<HighStep> 
 
 /// The calls around the instruction about a module: none, unless it is a supervisor whose children differ.
 pub(super) fn calls(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Calls {
+    if let Some(calls) = rules.modules.get(module).and_then(listed) {
+        return calls;
+    }
     let decided = rules.modules.get(module).filter(|decided| decided.renews());
     let name = changes.modules.get(module).and_then(registered);
     let (Some(decided), Some(name)) = (decided, name) else {
@@ -88,6 +99,47 @@ pub(super) fn calls(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Ca
     }
 }
 
+/// The calls about the children that an application lists, when all of them can be written: its supervisor has a name, and
+/// the code shows each identifier and each entry.
+fn listed(decided: &ModuleRules) -> Option<Calls> {
+    let (listing, children) = (decided.listing.as_ref()?, decided.listed_children()?);
+    let [name] = listing.names.as_slice() else {
+        return None;
+    };
+    name.as_atom()?;
+    let seen = |one: &ListedChild| {
+        let unseen = |item: &Term| {
+            let parts = item.as_tuple().and_then(<[Term]>::first);
+            parts.is_some_and(|word| word.is_atom(UNSEEN))
+        };
+        !one.guessed && one.item.as_ref().is_some_and(|item| !unseen(item))
+    };
+    if !children.start.iter().chain(&children.stop).all(seen) {
+        return None;
+    }
+    let call = |module: &str, function: &str, argument: &Term| {
+        Instruction::Apply(Call {
+            module: Atom::new(module),
+            function: Atom::new(function),
+            args: Term::list([name.clone(), argument.clone()]),
+        })
+    };
+    let way = |gone: &[ListedChild], new: &[ListedChild]| -> Around {
+        let gone = gone.iter().rev().flat_map(|one| {
+            let stop = |function| call("supervisor", function, &one.child.id);
+            [stop("terminate_child"), stop("delete_child")]
+        });
+        // Elixir's own makes a specification of an entry.
+        let items = new.iter().filter_map(|one| one.item.as_ref());
+        let start = items.map(|item| call("Elixir.Supervisor", "start_child", item));
+        (gone.collect(), start.collect())
+    };
+    Some(Calls {
+        up: way(&children.stop, &children.start),
+        down: way(&children.start, &children.stop),
+    })
+}
+
 /// The name that a supervisor is registered with, when it is one.
 fn registered(changed: &Changed) -> Option<Atom> {
     let names = |changed: &Changed| -> BTreeSet<Atom> {
@@ -114,6 +166,26 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             said.push(goes_on(module, &held));
         }
     }
+    for (module, decided) in &rules.modules {
+        let Some(listing) = decided.lists() else {
+            continue;
+        };
+        if let Some(mut diagnostic) = listing.unread(module, &decided.children.value) {
+            diagnostic.code = Code::W422;
+            said.push(diagnostic.help(RESTART));
+        }
+        let Some(children) = decided.listed_children() else {
+            continue;
+        };
+        match listed(decided) {
+            Some(_) => ended.extend(&listing.renewal.ended),
+            None => said.push(unlisted(module, &children)),
+        }
+        let held: Vec<&Term> = listing.renewal.held.iter().collect();
+        if !held.is_empty() {
+            said.push(goes_on(module, &held));
+        }
+    }
     for (module, changed) in &changes.modules {
         let (None, Some(old)) = (&changed.new, &changed.old) else {
             continue;
@@ -130,6 +202,31 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
         }
     }
     said
+}
+
+/// What an author can do about children of an application.
+const RESTART: &str = "call supervisor:terminate_child/2 and delete_child/2 in front of its module, \
+     'Elixir.Supervisor':start_child/2 behind it, or restart the application";
+
+/// W422: children of an application that no call could be written for.
+fn unlisted(module: &Module, children: &Enlisted) -> Diagnostic {
+    let title = format!("children that `{module}` lists are neither started nor stopped");
+    let ids = |all: &[ListedChild]| {
+        let ids: Vec<String> = all.iter().map(|one| one.child.id.to_string()).collect();
+        ids.join(", ")
+    };
+    let mut diagnostic = Diagnostic::new(Code::W422, title);
+    for (what, ids) in [
+        ("new", ids(&children.start)),
+        ("no longer there", ids(&children.stop)),
+    ] {
+        if !ids.is_empty() {
+            diagnostic = diagnostic.note(format!("{what}: {ids}"));
+        }
+    }
+    diagnostic
+        .note("the name of their supervisor, their identifiers or their entries are not all seen in its start/2")
+        .help(RESTART)
 }
 
 /// W422: children that no call could be written for.

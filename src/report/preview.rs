@@ -11,11 +11,12 @@ use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
 use crate::plan::{Check, Hook, Plan, Rollback, RollbackTrigger, When};
-use crate::rules::{Change, Class, ModuleRules, Origin, Purge, Ruleset, Timeout};
+use crate::rules::{Change, Class, Origin, Purge, Ruleset, Timeout};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
 use crate::script::lower::{By, Script};
 
+mod children;
 mod document;
 mod footer;
 
@@ -199,72 +200,7 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
         let _ = writeln!(out, "       {what}{within}");
     }
     if let Some(rules) = shown.rules.modules.get(module) {
-        children(out, rules, style);
-    }
-}
-
-/// How many children of a supervisor are named in a preview, of those that are stopped, restarted and started.
-const CHILDREN: usize = 12;
-
-/// What becomes of a supervisor's children.
-fn children(out: &mut String, rules: &ModuleRules, style: Style) {
-    let plan = &rules.children.value;
-    let mut line = |word: &str, id: &dyn std::fmt::Display, why: &str| {
-        let why = match why {
-            "" => String::new(),
-            why => format!("  {}", faint(style, why)),
-        };
-        let _ = writeln!(
-            out,
-            "       {word} child {id} before those that call it are resumed{why}"
-        );
-    };
-    for id in plan.stopped() {
-        let again = plan.started().contains(id);
-        line(if again { "restart" } else { "stop" }, id, "");
-    }
-    for id in plan.started() {
-        if !plan.stopped().contains(id) {
-            line("start", id, "");
-        }
-    }
-    let Some(wanted) = rules.inferred_children() else {
-        return;
-    };
-    let (stop, restart) = (
-        wanted.stop.unwrap_or_default(),
-        wanted.restart.unwrap_or_default(),
-    );
-    for id in stop.iter().take(CHILDREN) {
-        line("stop", id, "its new init/1 no longer has it");
-    }
-    for (id, was, is) in restart.iter().take(CHILDREN) {
-        line(
-            "restart",
-            id,
-            &format!("a server of {is}, no longer of {was}"),
-        );
-    }
-    for id in wanted.start.iter().take(CHILDREN) {
-        line("start", id, "only its new init/1 has it");
-    }
-    for (word, all) in [
-        ("stop", stop.len()),
-        ("restart", restart.len()),
-        ("start", wanted.start.len()),
-    ] {
-        if all > CHILDREN {
-            let more = count(all - CHILDREN, "more child", "more children");
-            let _ = writeln!(out, "       {word} {more}, {all} in all");
-        }
-    }
-    if wanted.starts && !rules.renewal.exact {
-        let why = "its init/1 computes them, which the node does when it is renewed";
-        let _ = writeln!(
-            out,
-            "       start what else is new among its children  {}",
-            faint(style, why)
-        );
+        children::children(out, rules, style);
     }
 }
 

@@ -192,6 +192,8 @@ pub struct RunSummary {
     pub touched: bool,
     /// Whether processes ended on the way that would have gone on without the run.
     pub lost: bool,
+    /// Whether another run held the lock: what the node is then, that one says.
+    pub locked: bool,
     /// The hooks that have acted, and whether that is undone.
     pub acted: Acted,
 }
@@ -209,6 +211,7 @@ impl RunSummary {
             }
             Kind::Diagnostic(told) => {
                 self.wrong |= told.is_error();
+                self.locked |= told.code == crate::diag::Code::E505;
                 self.lost |= told.code.ends_processes();
             }
             Kind::StepStarted { step, .. } => {
@@ -290,6 +293,9 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
             let back = "old code and states are back";
             let died = living.is_some_and(|(live, of)| live < of);
             let what = match (course.lost || died, left) {
+                (false, None) if course.locked => {
+                    format!("nothing was changed on {node} by this run: another one is at work")
+                }
                 (false, None) => format!("{node} is as before"),
                 (false, Some(left)) => format!("{node}: {back} {dot} {left}"),
                 (true, None) => format!("{node}: {back}, without the processes named above"),

@@ -5,10 +5,10 @@
 //! the supervisor only, once it is converted; what the code shows is what the preview has, and nothing is stopped that
 //! was not shown.
 
-use super::{Change, Class, ModuleRules, Origin, Ruleset};
+use super::{Change, Class, ModuleRules, Origin, Ruleset, listing};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::change::{Beam, ChangeSet, Changed};
-use crate::facts::children::{Child, Listed, Specified, listed, specified};
+use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::children::{Child, Specified, specified};
 use crate::name::Module;
 use crate::term::Term;
 
@@ -202,7 +202,7 @@ pub(crate) fn difference(old: &Specified, new: &Specified) -> Renewal {
 }
 
 /// The modules of two servers under one identifier: what starts them differs, and what they run.
-fn another(old: &Child, new: &Child) -> Option<(Module, Module)> {
+pub(super) fn another(old: &Child, new: &Child) -> Option<(Module, Module)> {
     let (was, is) = (old.module.as_ref()?, new.module.as_ref()?);
     let (before, after) = (old.modules.as_ref()?, new.modules.as_ref()?);
     let shared = before.iter().any(|module| after.contains(module));
@@ -210,7 +210,7 @@ fn another(old: &Child, new: &Child) -> Option<(Module, Module)> {
 }
 
 /// Whether the one that runs was started otherwise than it would be now.
-fn is_held(old: &Child, new: &Child) -> bool {
+pub(super) fn is_held(old: &Child, new: &Child) -> bool {
     matches!((&old.start, &new.start), (Some(old), Some(new)) if old != new)
 }
 
@@ -220,7 +220,7 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
     for (module, decided) in &rules.modules {
         let children = &decided.children;
         if decided.class.value != Class::Supervisor {
-            if !children.value.is_empty() {
+            if !children.value.is_empty() && decided.listing.is_none() {
                 said.push(misplaced(module, &children.origin));
             }
             continue;
@@ -239,85 +239,8 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             of_supervisor(module, decided, &mut said);
         }
     }
-    of_applications(changes, &mut said);
+    listing::advice(rules, &mut said);
     said
-}
-
-/// What the modules of applications list themselves, which no supervisor of the upgrade specifies.
-fn of_applications(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
-    for (module, changed) in &changes.modules {
-        let is_application = |beam: &Beam| {
-            let mut behaviours = beam.facts.behaviours.iter();
-            behaviours.any(|b| matches!(b.as_str(), "application" | "Elixir.Application"))
-        };
-        let (Some(old), Some(new)) = (&changed.old, &changed.new) else {
-            continue;
-        };
-        if !is_application(old) || !is_application(new) {
-            continue;
-        }
-        let beams = |module: &Module| changes.modules.get(module);
-        let old = listed(module, &|module| {
-            beams(module)?.old.as_ref().map(|beam| &*beam.bytes)
-        });
-        let new = listed(module, &|module| {
-            beams(module)?.new.as_ref().map(|beam| &*beam.bytes)
-        });
-        if let (Some(old), Some(new)) = (old, new) {
-            said.extend(relisted(module, &old, &new));
-        }
-    }
-}
-
-/// W424: the list of an application's own supervisor differs.
-fn relisted(module: &Module, old: &Listed, new: &Listed) -> Option<Diagnostic> {
-    let only = |one: &Listed, other: &Listed| -> Vec<(Term, Option<Term>)> {
-        let has = |id: &Term| other.children.iter().any(|(child, _)| child.id == *id);
-        let only = one.children.iter().filter(|(child, _)| !has(&child.id));
-        only.map(|(child, item)| (child.id.clone(), item.clone()))
-            .collect()
-    };
-    let (added, gone) = (only(new, old), only(old, new));
-    let dropped = if new.exact { &gone[..] } else { &[] };
-    if added.is_empty() && dropped.is_empty() {
-        return None;
-    }
-    let title =
-        format!("the children that `{module}` starts differ, and none is started or stopped");
-    let mut diagnostic = Diagnostic::new(Code::W424, title);
-    if !added.is_empty() {
-        diagnostic = diagnostic.note(format!("new: {}", list(added.iter().map(|(id, _)| id))));
-    }
-    if !dropped.is_empty() {
-        diagnostic = diagnostic.note(format!("gone: {}", list(dropped.iter().map(|(id, _)| id))));
-    }
-    diagnostic = diagnostic.note("its start/2 is run when the application starts, and its supervisor keeps what it was given then");
-    let Some(name) = &new.name else {
-        return Some(
-            diagnostic
-                .help("start and stop them by supervisor:start_child/2 and terminate_child/2"),
-        );
-    };
-    let mut lines: Vec<String> = Vec::new();
-    let call = |module: &str, function: &str, argument: &Term| {
-        format!(
-            "insert {{apply, {{{module}, {function}, [{name}, {argument}]}}}} at end because \"…\"."
-        )
-    };
-    for (id, _) in dropped {
-        lines.push(call("supervisor", "terminate_child", id));
-        lines.push(call("supervisor", "delete_child", id));
-    }
-    for (_, item) in &added {
-        let item = item.as_ref();
-        lines.extend(item.map(|item| call("'Elixir.Supervisor'", "start_child", item)));
-    }
-    Some(match lines.is_empty() {
-        true => diagnostic.help(format!(
-            "start them by 'Elixir.Supervisor':start_child({name}, …)"
-        )),
-        false => diagnostic.help(lines.join("\n")),
-    })
 }
 
 fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnostic>) {
@@ -341,7 +264,7 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnost
         wanted.restart.unwrap_or_default(),
     );
     if !stop.is_empty() || !restart.is_empty() {
-        said.push(stopped(module, stop, restart));
+        said.push(stopped(module, "init/1", stop, restart));
     }
     let named = |id: &&Term| plan.started().contains(id) && plan.stopped().contains(id);
     let held: Vec<&Term> = renewal.held.iter().filter(|id| !named(id)).collect();
@@ -377,7 +300,7 @@ pub fn list<'a>(ids: impl IntoIterator<Item = &'a Term>) -> String {
 }
 
 /// W343: the plan names some of them.
-fn unsettled(module: &Module, added: &[Term], removed: &[Term]) -> Diagnostic {
+pub(super) fn unsettled(module: &Module, added: &[Term], removed: &[Term]) -> Diagnostic {
     let title = format!("the plan leaves out children of `{module}`");
     let mut diagnostic = Diagnostic::new(Code::W343, title);
     if !added.is_empty() {
@@ -392,11 +315,16 @@ fn unsettled(module: &Module, added: &[Term], removed: &[Term]) -> Diagnostic {
 }
 
 /// W420: what ends.
-fn stopped(module: &Module, stop: &[Term], restart: &[(Term, Module, Module)]) -> Diagnostic {
+pub(super) fn stopped(
+    module: &Module,
+    by: &str,
+    stop: &[Term],
+    restart: &[(Term, Module, Module)],
+) -> Diagnostic {
     let title = format!("children of `{module}` are stopped");
     let mut diagnostic = Diagnostic::new(Code::W420, title);
     if !stop.is_empty() {
-        let text = format!("its new init/1 no longer has {}", list(stop));
+        let text = format!("its new {by} no longer has {}", list(stop));
         diagnostic = diagnostic.note(text);
     }
     for (id, was, is) in restart {

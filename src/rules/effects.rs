@@ -84,18 +84,7 @@ fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Verdi
         let changed = changes.modules.get(module)?;
         changed.new.as_ref().map(|new| &new.bytes[..])
     };
-    let verdicts = entries
-        .iter()
-        .map(|(name, arity)| verdict(module, name, *arity, &world));
-    let mut all = Verdict {
-        doing: Doing::Pure,
-        places: Vec::new(),
-    };
-    for one in verdicts {
-        all.doing = all.doing.max(one.doing);
-        all.places.extend(one.places);
-    }
-    all
+    verdict(module, entries, &world)
 }
 
 fn places(told: Diagnostic, found: &Verdict) -> Diagnostic {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::children::renewal;
-use super::{Change, Children, Class, Kind, ModuleRules, Purge, Renewal, Timeout, WithOrigin};
+use super::{
+    Change, Children, Class, Kind, ModuleRules, Purge, Renewal, Timeout, WithOrigin, listing,
+};
 use crate::facts::beam::BeamFacts;
 use crate::facts::behaviours::{BehaviourKind, Runs, declared};
 use crate::facts::change::{ChangeSet, Changed};
@@ -36,6 +38,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
         Class::Supervisor => renewal(changes, module, changed),
         _ => Renewal::default(),
     };
+    let listing = listing::listing(changes, module, changed, class.value);
     ModuleRules {
         class,
         change,
@@ -45,6 +48,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
         post_purge: WithOrigin::default(Purge::Defer),
         children: WithOrigin::default(Children::default()),
         renewal,
+        listing,
         restart: WithOrigin::default(false),
     }
 }

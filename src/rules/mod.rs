@@ -13,6 +13,7 @@ pub mod infer;
 mod init_argument;
 mod left;
 pub mod lints;
+pub mod listing;
 mod lost;
 pub mod merge;
 pub mod node_view;
@@ -32,6 +33,7 @@ use crate::facts::app_specs::EnvChange;
 use crate::facts::behaviour::Child;
 use crate::facts::library_versions::PathSwitch;
 pub use children::{Children, Renewal};
+pub use listing::Listing;
 
 use crate::diag::Span;
 use crate::graph::Graph;
@@ -171,6 +173,8 @@ pub struct ModuleRules {
     pub children: WithOrigin<Children>,
     /// For a supervisor: how its children differ between the versions.
     pub renewal: Renewal,
+    /// For the module of an application: how the children differ that it lists for its supervisor.
+    pub listing: Option<Listing>,
     /// Whether its processes are restarted with the switch, because its behaviour changes.
     pub restart: WithOrigin<bool>,
 }

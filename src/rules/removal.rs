@@ -102,7 +102,12 @@ pub(super) fn advice(
         let stopped = rules.modules.values().any(|supervisor| {
             let wanted = supervisor.inferred_children();
             let ends = wanted.is_some_and(|wanted| wanted.stop.is_some());
-            ends && supervisor.renewal.ended.contains(&gone.module)
+            let by_list = supervisor.listing.as_ref().is_some_and(|listing| {
+                let stops = supervisor.listed_children();
+                stops.is_some_and(|children| !children.stop.is_empty())
+                    && listing.renewal.ended.contains(&gone.module)
+            });
+            by_list || ends && supervisor.renewal.ended.contains(&gone.module)
         });
         let running = if app.is_some() || stopped {
             0

@@ -12,7 +12,7 @@ main(Dir, Only) ->
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Boot)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     persistent_term:put(boot, {Source, Exprs}),
-    Tests = case Only of [] -> tests() ++ mode_tests:tests() ++ births_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ survivor_tests:tests() ++ watchdog_tests:tests() ++ budget_tests:tests(); _ -> Only end,
+    Tests = case Only of [] -> tests() ++ mode_tests:tests() ++ births_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ listed_tests:tests() ++ survivor_tests:tests() ++ watchdog_tests:tests() ++ budget_tests:tests() ++ twins_tests:tests() ++ rehearse_tests:tests(); _ -> Only end,
     Results = [run_test(T) || T <- Tests],
     Failed = length([x || failed <- Results]),
     io:format("~b passed, ~b failed~n", [length(Results) - Failed, Failed]),
@@ -32,7 +32,7 @@ run_test(T) ->
         _ -> io:format("FAILED  ~s: ~tP~n", [T, Result, 40]), failed
     end.
 
-of_module(T) -> hd([M || M <- [?MODULE, mode_tests, births_tests, settings_tests, purge_tests, effects_tests, survivor_tests, watchdog_tests, budget_tests], {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
+of_module(T) -> hd([M || M <- [?MODULE, mode_tests, births_tests, settings_tests, purge_tests, effects_tests, listed_tests, survivor_tests, watchdog_tests, budget_tests, twins_tests, rehearse_tests], {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
 
 unlock() ->
     case whereis(updo_run) of undefined -> ok; P -> exit(P, kill), timer:sleep(200), unlock() end.
@@ -189,8 +189,8 @@ short() ->
     Long = [fails_one_of_50, hangs_long, hundred_busy, kill_executor, kill_executor_failing, kill_guardian, kill_executor_no_old,
             kill_any_time, kill_always, killed_at_the_end, interpreted_fails, interpreted_kill, interpreted_many, many,
             turned_back_killed, mode_killed, settings_executor_killed, settings_guardian_killed, settings_interpreted_killed],
-    (tests() ++ mode_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++
-        survivor_tests:tests() ++ watchdog_tests:tests() ++ [births_up, births_undone, births_special]) -- Long.
+    (tests() ++ mode_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ listed_tests:tests() ++
+        survivor_tests:tests() ++ watchdog_tests:tests() ++ twins_tests:tests() ++ rehearse_tests:tests() ++ [births_up, births_undone, births_special]) -- Long.
 
 happy_gen_server() ->
     {V1, V2} = {server(t_srv, 1), server(t_srv, 2)},

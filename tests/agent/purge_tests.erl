@@ -6,8 +6,9 @@
                       server/3, start/2, ask/1, window/2, clean/0]).
 
 tests() ->
-    [deferred, purged_after, undo_waits, undo_ends_as_said, undo_stays, undo_stays_for_callers, back_after_it_stayed, back_waits, back_refused,
-     held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back, no_funs, funs_called_on_the_way_back].
+    [deferred, purged_after, undo_waits, undo_ends_as_said, undo_stays, undo_stays_for_callers, back_after_it_stayed, back_waits,
+     back_refused, held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back, no_funs,
+     funs_called_on_the_way_back, killed_on_the_way_back].
 
 %% A library with a call that takes a while, and funs.
 lib(M, V) ->
@@ -263,3 +264,38 @@ funs_called_on_the_way_back() ->
     1 = gen_server:call(P, which),
     receive {'DOWN', Mon, process, P, Why} -> error(Why) after 0 -> ok end,
     [exit(X, kill) || X <- [P | Busy]].
+
+%% The executor is killed while the version before is purged and loaded again: funs of it work whatever comes of the run.
+killed_on_the_way_back() ->
+    Busy = [spawn(fun() -> receive stop -> ok end end) || _ <- lists:seq(1, 4000)],
+    Libs = [list_to_atom("t_kb_lib" ++ integer_to_list(I)) || I <- lists:seq(1, 4)],
+    Pairs = [{lib(L, 1), lib(L, 2)} || L <- Libs],
+    Servers = {server(t_kb, 1), server(t_kb, 2)},
+    All = [killed_on_the_way_back(N, Libs, Pairs, Servers) || N <- [6, 12, 18, 24]],
+    io:format("        ~p~n", [[{O, length([x || X <- All, X =:= O])} || O <- lists:usort(All)]]),
+    [exit(X, kill) || X <- Busy].
+
+killed_on_the_way_back(N, Libs, Pairs, {V1, V2}) ->
+    [load(X) || X <- [V1 | [L1 || {L1, _} <- Pairs]]],
+    Funs = [L:f(x) || L <- Libs],
+    P = start(t_kb, 1),
+    {ok, _} = agent_tests:boot_fast(job_with([module(V2, V1) | [module(L2, L1) || {L1, L2} <- Pairs]], window([t_kb], Libs), #{})),
+    {new, _, _} = agent_tests:until_finished([]),
+    agent_tests:flush(),
+    whereis(updo_run) ! {updo_run, #{modules => [module(V1, V2) | [module(L1, L2) || {L1, L2} <- Pairs]], goal => old, back => [],
+                                     steps => [{11, {suspend, [[{t_kb, default}]]}}, {12, {code_change, down, [{t_kb, {advanced, x}}]}},
+                                               {13, {load, [t_kb | Libs]}}, {14, {resume, [t_kb]}}]}},
+    Exec = receive {updo, _, _, {started, #{executor := E}}} -> E end,
+    receive {updo, _, _, {step_started, 13}} -> ok end,
+    timer:sleep(N),
+    exit(Exec, kill),
+    {O, _, _} = agent_tests:until_finished([]),
+    [{x, 1} = F() || F <- Funs],
+    case O of
+        old -> is_now(V1), {1, 1} = ask(P);
+        new -> is_now(V2), {2, 1, _} = ask(P)
+    end,
+    settle(),
+    exit(P, kill),
+    clean(),
+    O.

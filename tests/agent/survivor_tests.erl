@@ -7,7 +7,7 @@
                       settle/0, upgrade/1, is_now/1, failure/1, interpreted/1, wait/2]).
 
 tests() -> [crash_in_soak, crash_after_soak, crash_outlives_executor, left_suspended, left_suspended_undone, left_asleep, debug_options_kept,
-            loaded_in_window, loaded_before_switch, loaded_after_resume, loaded_before_the_end, manager_is_waited_for, manager_silent,
+            resumed_by_others, loaded_in_window, loaded_before_switch, loaded_after_resume, loaded_before_the_end, manager_is_waited_for, manager_silent,
             statem_moved, statem_moved_undone, back_in_two_windows, busy_at_the_end, monitor_killed].
 
 %% Version 2 goes without a clause for the message of an old timer.
@@ -170,6 +170,34 @@ debug_options_kept() ->
     {messages_in, 3} = lists:keyfind(messages_in, 1, Stats).
 
 foreign(M, B) -> {apply, {code, load_binary, [M, atom_to_list(M) ++ ".beam", B]}}.
+
+%% Somebody resumes two of three in the window: these go on with their work, are not converted, and lose nothing of it.
+resumed_by_others() ->
+    [V1, V2] = [compile(io_lib:format("-module(t_ro). -vsn(~b). -export([init/1,handle_call/3,handle_cast/2,code_change/3]). "
+                                      "init(_) -> {ok,{~b,0}}. handle_call(bump,_,{V,N}) -> {reply,N+1,{V,N+1}}; handle_call(_,_,S) -> {reply,S,S}. "
+                                      "handle_cast(_,S) -> {noreply,S}. "
+                                      "code_change(_,{1,N},_) -> timer:sleep(100), {ok,{2,N}}.", [V, V])) || V <- [1, 2]],
+    load(V1),
+    [A, B, C] = Ps = [start(t_ro, x) || _ <- [1, 2, 3]],
+    [{1, {suspend, _} = S}, L, Change, R] = window([t_ro], []),
+    {ok, G} = agent_tests:boot(job([module(V2, V1)], [{1, S}, L, {h, {hook, 2000, {0, <<"h">>}}}, Change, R])),
+    receive {updo, _, _, {hook, h}} -> ok end,
+    [sys:resume(P) || P <- [A, B]],
+    Me = self(),
+    Callers = [spawn_link(fun() -> bump(P, Me, 0) end) || P <- [A, B]],
+    timer:sleep(20),
+    G ! {updo_hook, h, true},
+    {old, #{reason := {conversion_failed, #{running := true}}}, _} = agent_tests:until_finished([]),
+    settle(),
+    timer:sleep(20),
+    Counts = [begin K ! {stop, Me}, receive {K, P, N} -> {P, N} end end || K <- Callers],
+    [{1, N} = ask(P) || {P, N} <- Counts],
+    {1, 0} = ask(C),
+    is_now(V1),
+    [exit(P, kill) || P <- Ps].
+
+bump(P, To, N) ->
+    receive {stop, To} -> To ! {self(), P, N} after 0 -> bump(P, To, gen_server:call(P, bump)) end.
 
 %% Between switch and resume: undone where that can be; where it cannot, said.
 loaded_in_window() ->

@@ -169,6 +169,10 @@ impl Trial {
         );
         let alone = matches!(ran.code, None | Some(23));
         let lock = await_alone(node, alone || linked, &mut problems);
+        // The second may have come after the first: what it says holds then, and the code must only be one of the two.
+        if others.starts_with("the second") && others.contains("ended with Some(0)") {
+            end = Said::Nothing;
+        }
         if alone || linked && lock == "kept" {
             end = self.rejoin(&desk, node, lock, &mut story, &mut problems);
         }
@@ -520,11 +524,14 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
         Some(21) if backwards => (Said::Broken(line.clone()), words("not back")),
         Some(21) => (Said::Broken(line.clone()), words("broken")),
         Some(23) => (Said::Nothing, words("lost")),
+        // Another run is at work: what the node is then, that one says.
+        Some(13) if begins(&["by this run: another one is at work"]) => return Said::Nothing,
+        Some(13) => (Said::Nothing, &[]),
         // Before anything was begun there is no run to speak of.
-        Some(10..=13) if begins(words(if backwards { "not back" } else { "old" })) => {
+        Some(10..=12) if begins(words(if backwards { "not back" } else { "old" })) => {
             return origin;
         }
-        Some(10..=13) => (origin, &[]),
+        Some(10..=12) => (origin, &[]),
         Some(code) => {
             problems.push(format!("exit code {code}"));
             (Said::Nothing, &[])

@@ -330,7 +330,7 @@ fn what_a_function_may_do() {
         "walk_two" => Some(&two[..]),
         _ => None,
     };
-    let of = |name: &str, arity| verdict(&Module::new("walk_one"), name, arity, &world);
+    let of = |name: &str, arity| verdict(&Module::new("walk_one"), &[(name, arity)], &world);
     for (name, arity, doing) in [
         ("pure", 1, Doing::Pure),
         ("reads", 1, Doing::Reads),
@@ -358,5 +358,5 @@ fn what_a_function_may_do() {
     assert_eq!(places, ["file:write_file/2 in walk_two:go/1, line 3"]);
     // Damaged code is never harmless.
     let cut = |_: &Module| Some(&one[..one.len() - 40]);
-    let _ = verdict(&Module::new("walk_one"), "pure", 1, &cut);
+    let _ = verdict(&Module::new("walk_one"), &[("pure", 1)], &cut);
 }

@@ -361,7 +361,7 @@ fn applications_removed_against_their_dependencies() {
     assert_eq!(right.node.eval_text(left), "[]");
 }
 
-fn elixir(folder: &Path, source: &str) -> PathBuf {
+pub fn elixir(folder: &Path, source: &str) -> PathBuf {
     std::fs::create_dir_all(folder).expect("a folder");
     let file = folder.join("dock.ex");
     std::fs::write(&file, source).expect("a source");
@@ -449,58 +449,6 @@ fn specifications_in_elixir() {
     assert_eq!(has(), before);
     assert_eq!(crane(), stays);
     assert_eq!(node.eval_text("witness:left_to(3000)"), "[]");
-}
-
-/// The list of an Elixir application's own supervisor is in no `init/1`: said, with lines that do it.
-#[test]
-fn what_an_application_lists() {
-    let folder = TempDir::new().expect("a folder");
-    let app = |children: &str| {
-        format!(
-            "{}defmodule Dock.App do\n  use Application\n  def start(_, _) do\n    children = {children}\n\
-             \x20   Supervisor.start_link(children, strategy: :one_for_one, name: Dock.Top)\n  end\nend\n",
-            dock("[arg | []]", "")
-        )
-    };
-    let (one, two) = (
-        elixir(
-            &folder.path().join("one"),
-            &app("[Dock.Crane, {Dock.Fax, 1}]"),
-        ),
-        elixir(
-            &folder.path().join("two"),
-            &app("[Dock.Crane, {Dock.Lamp, [size: 10]}]"),
-        ),
-    );
-    let options = Options {
-        elixir: true,
-        ..Options::default()
-    };
-    let node = options.path(&one).path(witness()).start();
-    node.eval("{ok, P} = 'Elixir.Dock.App':start(normal, []), unlink(P)");
-    let (desk, text) = (
-        Desk::new(),
-        format!("code push [{two:?}].\nold from {one:?}.\n"),
-    );
-    let path = desk.write("dock.updo", &text).display().to_string();
-    let shown = desk.on(&node, &["preview", &path]).run().exits(0);
-    let lines = [
-        "insert {apply, {supervisor, terminate_child, ['Elixir.Dock.Top', 'Elixir.Dock.Fax']}} at end because \"…\".",
-        "insert {apply, {supervisor, delete_child, ['Elixir.Dock.Top', 'Elixir.Dock.Fax']}} at end because \"…\".",
-        "insert {apply, {'Elixir.Supervisor', start_child, ['Elixir.Dock.Top', {'Elixir.Dock.Lamp',[{size,10}]}]}} at end because \"…\".",
-    ];
-    shown
-        .says(&["W424", "new: 'Elixir.Dock.Lamp'", "gone: 'Elixir.Dock.Fax'"])
-        .says(&lines);
-    let path = desk.write("lines.updo", &format!("{text}{}\n", lines.join("\n")));
-    desk.on(&node, &["run", &path.display().to_string(), "--yes"])
-        .run()
-        .exits(0);
-    let has = "[Id || {Id, P, _, _} <- lists:reverse(supervisor:which_children('Elixir.Dock.Top')), is_pid(P)]";
-    assert_eq!(
-        node.eval_text(has),
-        "['Elixir.Dock.Crane','Elixir.Dock.Lamp']"
-    );
 }
 
 /// What is found in the code of `init/1`: constants, helpers, comprehensions, maps that are updated, several ways.

@@ -162,3 +162,24 @@ fn deadlines_and_hooks_that_fail() {
         .says(&["E601", "E702"]);
     is(node, Is::Old, &pids);
 }
+
+/// A process that something else resumes in the window is not converted. It is named, and its code_change is not blamed.
+#[test]
+fn a_process_that_something_else_resumes() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), who(node));
+    let resume = "before load bank_account -> lists:foreach(fun sys:resume/1, [P || P <- erlang:processes(), \
+                  {initial_call, {bank_account, init, 1}} =:= {initial_call, proc_lib:translate_initial_call(P)}]).\n";
+    let plan = Plan::on_disk("fine").with(resume).on(&desk);
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(20);
+    let ran = ran.says(&[
+        "E604",
+        "of bank_account was not converted: something else resumed it during the run",
+        "sys:resume/1",
+        "old code and states are back",
+    ]);
+    assert!(!ran.stderr.contains("correct code_change"), "{ran}");
+    is(node, Is::Old, &pids);
+    nothing_left(node);
+}

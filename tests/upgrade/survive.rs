@@ -296,3 +296,27 @@ fn a_gen_statem_is_converted_by_the_module_it_runs_now() {
         "[{door,1,[]},{gate,2,[{gate,2}]}]"
     );
 }
+
+/// The connection breaks behind the last event: the record has the end, and the agent keeps the result for minutes. `attach`
+/// has read it then, and the agent may go; one that keeps the result of another run stays.
+#[test]
+fn a_kept_result_goes_when_it_has_been_read() {
+    let shop = Shop::new(&[ticker(1)], &[ticker(2)], "ticker:start(a, off)");
+    let ran = shop.run("", &[]).exits(0);
+    let keeper = |run: &str| {
+        shop.node.eval(&format!(
+            "P = spawn(fun() -> register(updo_run, self()), put(updo_info, #{{run => <<\"{run}\">>, state => kept}}), \
+             receive updo_settle -> ok end end), (fun W() -> whereis(updo_run) =:= P orelse W() end)()"
+        ));
+        shop.desk
+            .on(&shop.node, &["attach", &ran.name()])
+            .run()
+            .exits(0)
+            .says(&["has ended", "is new"]);
+    };
+    keeper("0000");
+    shop.node.await_true("is_pid(whereis(updo_run))");
+    shop.node.eval("exit(whereis(updo_run), kill)");
+    keeper(&ran.name());
+    shop.node.await_true("whereis(updo_run) =:= undefined");
+}

@@ -2,21 +2,24 @@
 //!
 //! Takes beams and follows, from one function on, local calls, funs that are made, and calls between the given modules;
 //! every other call is looked up in a table of OTP's and Elixir's interfaces (`known.rs`). The answer is an upper bound: what is
-//! on no path that really runs counts as well. What cannot be followed (a fun that is handed in, a module that is not
-//! given) is [`Doing::Unknown`], never taken for harmless.
+//! on no path that really runs counts as well, and a `fun m:f/1` as a call. What cannot be followed (a fun that is handed
+//! in, also to a library function that calls it, a module that is not given) is [`Doing::Unknown`], never taken for
+//! harmless.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::facts::beam::imports;
-use crate::facts::chunk::{Atoms, Chunks, Lines, unpacked};
+use crate::facts::chunk::{Atoms, Chunks, Lines, Literals, unpacked};
 use crate::facts::cursor::Cursor;
 use crate::facts::instructions::{Instruction, Operand, Step, Walk};
+use crate::facts::literal::summary;
 use crate::facts::opcode as op;
+use crate::facts::registers::{Registers, Value};
 use crate::name::{Mfa, Module};
 
-use super::Function;
-use super::known::known;
+use super::known::{calls_a_fun, known};
+use super::{Evidence, Function};
 
 /// What code does, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +65,9 @@ pub struct Verdict {
     pub doing: Doing,
     /// What is more than computing; each once, in the order of modules and functions.
     pub places: Vec<Place>,
+    /// Where a module of the given ones is named as data: `fun m:f/1`. Whoever runs this code under another name calls
+    /// the module of that name all the same.
+    pub by_name: Vec<Place>,
 }
 
 impl Verdict {
@@ -78,6 +84,8 @@ struct Body {
     /// Functions of the module, by entry label.
     local: BTreeSet<u32>,
     remote: Vec<(Option<u32>, Mfa)>,
+    /// `fun m:f/1` as a constant.
+    named: Vec<(Option<u32>, Mfa)>,
 }
 
 /// The functions of one module, as far as they could be read.
@@ -104,7 +112,9 @@ impl Bodies {
         let atoms = Atoms::read(&chunks).ok()?;
         let imports = imports(&chunks, &atoms).ok()?;
         let (funs, lines) = (funs(chunks.get(b"FunT")), Lines::read(&chunks));
+        let constants = constant_funs(&chunks)?;
         let mut walk = Walk::new(chunks.get(b"Code")?)?;
+        let mut registers = Registers::default();
         let mut instruction = Instruction::default();
         let (mut here, mut line, mut entered) = (None, None, false);
         let mut myself = false;
@@ -150,9 +160,50 @@ impl Bodies {
                 op::MOVE | op::LINE | op::ALLOCATE | op::DEALLOCATE | op::TEST_HEAP => myself,
                 _ => false,
             };
+            // What registers hold before the instruction.
+            let is_fun = |value: &Value| match value {
+                Value::Fun => true,
+                Value::Literal(index) => constants
+                    .get(*index as usize)
+                    .is_some_and(|literal| literal.is_fun),
+                _ => false,
+            };
+            let given = |arity: u32| (0..arity).map(|x| registers.x(x as usize));
+            let calls_known_fun = match instruction.opcode {
+                op::CALL_FUN => {
+                    let at = instruction.number(0).unwrap_or(u32::MAX);
+                    is_fun(registers.x(at as usize))
+                }
+                op::CALL_FUN2 => is_fun(&registers.value(instruction.operand(2))),
+                _ => false,
+            };
+            let hands_on = |to: &Mfa| {
+                // Elixir's sorting takes an atom as well.
+                let sorts =
+                    |value: &Value| &*to.function == "sort" && matches!(value, Value::Atom(_));
+                calls_a_fun(to.module.as_str(), &to.function, to.arity)
+                    && !given(to.arity.min(255)).any(|value| is_fun(value) || sorts(value))
+            };
+            let handed_on = match instruction.opcode {
+                op::CALL_EXT | op::CALL_EXT_LAST | op::CALL_EXT_ONLY => {
+                    let to = instruction.number(1);
+                    let to = to.and_then(|index| imports.get(index as usize));
+                    to.filter(|to| hands_on(to))
+                }
+                _ => None,
+            };
+            registers.step(&instruction);
             let Some(body) = here.as_ref().and_then(|f| self.bodies.get_mut(f)) else {
                 continue;
             };
+            for operand in instruction.all() {
+                if let Operand::Literal(index) = operand
+                    && let Some(literal) = constants.get(index as usize)
+                {
+                    let funs = literal.funs.iter().map(|to| (line, to.clone()));
+                    body.named.extend(funs);
+                }
+            }
             let mut does = |what: &str, doing| body.does.push((line, what.to_owned(), doing));
             match instruction.opcode {
                 op::CALL..=op::CALL_ONLY => {
@@ -165,8 +216,32 @@ impl Bodies {
                     if was_myself && is("exit", to) {
                         continue;
                     }
+                    if let Some(to) = handed_on {
+                        let what = format!("calls a fun that it is given, by {to}");
+                        body.does.push((line, what, Doing::Unknown));
+                    }
                     if let Some(to) = to.and_then(|index| imports.get(index as usize)) {
                         body.remote.push((line, to.clone()));
+                    }
+                }
+                op::BIF0
+                | op::BIF1
+                | op::BIF2
+                | op::BIF3
+                | op::GC_BIF1
+                | op::GC_BIF2
+                | op::GC_BIF3 => {
+                    let at = match instruction.opcode {
+                        op::BIF0 => 0,
+                        op::BIF1 | op::BIF2 | op::BIF3 => 1,
+                        _ => 2,
+                    };
+                    let to = instruction.number(at);
+                    if let Some(to) = to.and_then(|index| imports.get(index as usize)) {
+                        let doing = known(to.module.as_str(), &to.function, to.arity);
+                        if doing != Doing::Pure {
+                            body.does.push((line, to.to_string(), doing));
+                        }
                     }
                 }
                 op::MAKE_FUN2 | op::MAKE_FUN3 => {
@@ -180,6 +255,7 @@ impl Bodies {
                 }
                 op::SEND => does("sends a message", Doing::Acts),
                 op::REMOVE_MESSAGE => does("receives a message", Doing::Acts),
+                op::CALL_FUN | op::CALL_FUN2 if calls_known_fun => {}
                 op::CALL_FUN | op::CALL_FUN2 => does("calls a fun", Doing::Unknown),
                 op::APPLY | op::APPLY_LAST => {
                     does("calls a function of a module in a variable", Doing::Unknown);
@@ -220,6 +296,44 @@ pub fn loops(beam: &[u8]) -> Vec<(String, u32)> {
     }
 }
 
+/// The functions that a literal names as funs, and whether it is one itself.
+struct Constant {
+    is_fun: bool,
+    funs: Vec<Mfa>,
+}
+
+fn constant_funs(chunks: &Chunks<'_>) -> Option<Vec<Constant>> {
+    let literals = Literals::read(chunks).ok()?;
+    let mut atoms = BTreeSet::new();
+    let constant = |encoded: &[u8]| {
+        // Version, then the tag of `fun m:f/a`; anything that holds one is looked into.
+        if !encoded.contains(&EXPORT_EXT) {
+            return Constant {
+                is_fun: false,
+                funs: Vec::new(),
+            };
+        }
+        let found = summary(encoded, &|_| false, &mut atoms);
+        let funs = found.references.into_iter();
+        let funs = funs.filter(|found| found.evidence == Evidence::ExternalFun);
+        Constant {
+            is_fun: encoded.get(1) == Some(&EXPORT_EXT),
+            funs: funs
+                .map(|found| Mfa {
+                    module: Module::new(found.module.as_str()),
+                    function: found.function,
+                    arity: found.arity.unwrap_or(0),
+                })
+                .collect(),
+        }
+    };
+    let all = (0..literals.len()).filter_map(|index| literals.get(index));
+    Some(all.map(constant).collect())
+}
+
+/// The tag of `fun m:f/a` in the external term format.
+const EXPORT_EXT: u8 = 113;
+
 /// The entry labels of the funs of a module.
 fn funs(chunk: Option<&[u8]>) -> Vec<u32> {
     let mut found = Vec::new();
@@ -242,19 +356,19 @@ fn funs(chunk: Option<&[u8]>) -> Vec<u32> {
     found
 }
 
-/// What `module:name/arity` does, calls between the modules of `world` included.
+/// What these functions of a module do, calls between the modules of `world` included.
 ///
 /// A function that the module does not have does nothing.
 pub fn verdict<'a>(
     module: &Module,
-    name: &str,
-    arity: u32,
+    entries: &[(&str, u32)],
     world: &dyn Fn(&Module) -> Option<&'a [u8]>,
 ) -> Verdict {
     let mut read: BTreeMap<Module, Option<Bodies>> = BTreeMap::new();
-    let mut places = BTreeSet::new();
+    let (mut places, mut by_name) = (BTreeSet::new(), BTreeSet::new());
     let mut seen: BTreeSet<(Module, String, u32)> = BTreeSet::new();
-    let mut open = vec![(module.clone(), name.to_owned(), arity)];
+    let entry = |(name, arity): &(&str, u32)| (module.clone(), (*name).to_owned(), *arity);
+    let mut open: Vec<_> = entries.iter().map(entry).collect();
     while let Some(at) = open.pop() {
         if !seen.insert(at.clone()) {
             continue;
@@ -289,7 +403,13 @@ pub fn verdict<'a>(
                 open.push((module.clone(), name.clone(), *arity));
             }
         }
-        for (line, to) in &body.remote {
+        for (line, to) in &body.named {
+            if world(&to.module).is_some() {
+                let what = format!("fun {to}");
+                by_name.insert(place(*line, what, Doing::Unknown));
+            }
+        }
+        for (line, to) in body.remote.iter().chain(&body.named) {
             let known = known(to.module.as_str(), &to.function, to.arity);
             if known == Doing::Pure {
                 continue;
@@ -305,5 +425,6 @@ pub fn verdict<'a>(
     Verdict {
         doing: places.iter().map(|p| p.doing).max().unwrap_or(Doing::Pure),
         places,
+        by_name: by_name.into_iter().collect(),
     }
 }

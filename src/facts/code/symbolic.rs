@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use interfaces::keyword;
+pub use interfaces::{UNSEEN, keyword};
 pub use value::Value;
 
 use crate::facts::instructions::{Instruction, Operand};
@@ -55,6 +55,8 @@ pub struct Machine<'w, 'b> {
     steps: usize,
     /// What Elixir's `Supervisor.start_link/2` was called with on the way: lists of children, and options.
     pub started: Vec<(Vec<Value>, bool, Value)>,
+    /// Whether a specification was assumed to be the usual one, because the beams do not have its `child_spec/1`.
+    pub assumed: bool,
 }
 
 impl<'w, 'b> Machine<'w, 'b> {
@@ -65,6 +67,7 @@ impl<'w, 'b> Machine<'w, 'b> {
             units: HashMap::new(),
             steps: 0,
             started: Vec::new(),
+            assumed: false,
         }
     }
 

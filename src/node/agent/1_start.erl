@@ -92,7 +92,7 @@ new_log(Job) ->
     Until = case maps:get(deadline, Job, infinity) of infinity -> infinity; Ms -> now_ms() + Ms end,
     #{seq => 0, events => [], until => Until,
       nworkers => max(1, erlang:system_info(schedulers_online)),
-      runs => 1, outcome => undefined, converted => [], loaded => [], way => there, forward => [], held => [], called_off => 0}.
+      runs => 1, outcome => undefined, converted => [], twins => [], loaded => [], way => there, forward => [], held => [], called_off => 0}.
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->

@@ -183,6 +183,7 @@ kill_all(Pids) ->
 
 %% Everything is done. When nobody has asked for the end, keep the result for a while.
 guardian_settled(#{job := Job, log := Log} = G) ->
+    twins_gone(maps:get(twins, Log, [])),
     case maps:get(seen, G, false) orelse nothing_to_tell(Log) of
         true -> ok;
         false ->

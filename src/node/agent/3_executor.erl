@@ -36,6 +36,7 @@ first_run(Job) ->
 
 %% Finished. Only now the client can ask for more steps, or for the end.
 idle() ->
+    twins_end(),
     put(phase, idle),
     get(guardian) ! {updo_idle, self()},
     idle_loop().
@@ -243,6 +244,7 @@ as_map(R) -> #{reason => R}.
 %% The executor before this one died.
 recover(Why) ->
     put(recovered, true),
+    switcher_ended(),
     event({executor_replaced, #{executor => self(), why => Why}}),
     #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O, way := Way,
       foreign := Foreign} = get(log),
@@ -373,6 +375,9 @@ step(Id, {config_change, Told}) ->
     lists:foreach(fun(One) -> config_change(One) end, Told),
     #{};
 step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
+step(_, {twins_load, Ms}) -> twins_load(Ms);
+step(_, {twins_drop, Ms}) -> twins_drop(Ms);
+step(_, {rehearse, What}) -> rehearse(What);
 step(_, {children, Ops}) -> children(Ops);
 step(Id, {soak, Ms}) -> soak(Id, Ms);
 step(Id, {hook, Ms, _}) ->

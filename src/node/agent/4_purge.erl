@@ -30,11 +30,29 @@ stuck([]) -> ok;
 stuck(Ms) -> fail({old_code_in_use, [{M, users_of_old(M)} || M <- Ms]}).
 
 %% Right before the load.
-purge_at_load(Ms) ->
-    Due = case get(purge_at_load) of undefined -> []; All -> [M || M <- Ms, lists:member(M, All)] end,
-    stuck([M || M <- Due, erlang:check_old_code(M), not soft_purge(M, 20)]).
+purge_at_load(Ms) -> stuck(purge_all(due_at_load(Ms))).
+
+due_at_load(Ms) ->
+    case get(purge_at_load) of
+        undefined -> [];
+        All -> [M || M <- Ms, lists:member(M, All), erlang:check_old_code(M)]
+    end.
+
+%% What could not be purged. One that stays is in the way of all: nothing is purged then.
+purge_all([]) -> [];
+purge_all(Ms) ->
+    case all_left(Ms, 20) of
+        [] -> [M || M <- Ms, not soft_purge(M, 20)];
+        Stuck -> Stuck
+    end.
 
 %% A process that only calls a fun of it is through in a moment.
+all_left(Ms, N) ->
+    case maps:keys(users_by_stack(Ms, fun(_) -> false end)) of
+        [_ | _] when N > 0 -> receive after 2 -> all_left(Ms, N - 1) end;
+        Stuck -> Stuck
+    end.
+
 soft_purge(M, N) ->
     case code:soft_purge(M) of
         false when N > 0 -> receive after 2 -> soft_purge(M, N - 1) end;

@@ -8,14 +8,7 @@ load(Id, Ms) ->
     {Prepared, OnLoad} = maps:get(Id, get(prepared)),
     within_budget(Id, fun() -> last_look(Id) end, fun(Began) -> suspend_again(Id, Began), last_look(Id) end),
     unchanged(Ms),
-    purge_at_load(Ms),
-    log({set, switching, lists:usort((Ms -- OnLoad) ++ log_get(switching))}),
-    check_guardian(),
-    case Prepared =:= none orelse code:finish_loading(Prepared) of
-        true -> ok;
-        ok -> ok;
-        {error, What} -> fail({load_failed, What})
-    end,
+    switch(Ms, Ms -- OnLoad, Prepared),
     %% What runs when a module is loaded may need its supervisor.
     OnLoad =:= [] orelse release(),
     lists:foreach(fun(M) -> load_on_load(M) end, OnLoad),
@@ -29,6 +22,52 @@ load(Id, Ms) ->
     lists:foreach(fun(M) -> ask_mode(Id, M) end, Turned -- Later),
     #{modules => length(Ms), born => lists:sublist(Unsure, named()), taken => Taken,
       ended => [#{module => M, pid => P} || {M, P} <- Ended]}.
+
+%% Funs of what comes back fail from the purge of their module to its load. A process of its own does both: with an agent
+%% that is killed in between they would fail for ever.
+switch(Ms, Names, Prepared) ->
+    Before = log_get(switching),
+    log({set, switching, lists:usort(Names ++ Before)}),
+    check_guardian(),
+    Answer = case due_at_load(Ms) of
+        [] -> finish_loading(Prepared);
+        Due ->
+            Me = self(),
+            {Pid, Mon} = spawned(fun() -> switcher(Me, Due, Prepared) end, [monitor]),
+            log({set, switcher, Pid}),
+            Pid ! {go, Me},
+            receive
+                {'DOWN', Mon, process, _, {updo_done, Done}} -> Done;
+                {'DOWN', Mon, process, _, Why} -> {error, [{M, Why} || M <- Due]}
+            end
+    end,
+    case Answer of
+        ok -> ok;
+        {error, What} -> fail({load_failed, What});
+        {stuck, Stuck} ->
+            log({set, switching, Before}),
+            stuck(Stuck)
+    end.
+
+switcher(Exec, Due, Prepared) ->
+    Mon = monitor(process, Exec),
+    receive
+        {go, Exec} ->
+            exit({updo_done, case purge_all(Due) of [] -> finish_loading(Prepared); Stuck -> {stuck, Stuck} end});
+        {'DOWN', Mon, process, _, _} -> ok
+    end.
+
+finish_loading(none) -> ok;
+finish_loading(Prepared) -> code:finish_loading(Prepared).
+
+%% The one of a dead executor has ended when this returns: what is switched is known then.
+switcher_ended() ->
+    case maps:get(switcher, get(log), none) of
+        none -> ok;
+        Pid ->
+            Mon = monitor(process, Pid),
+            receive {'DOWN', Mon, process, _, _} -> ok end
+    end.
 
 %% One by one, after the others; the VM runs the module's on_load function in a process of its own.
 load_on_load(M) ->
@@ -120,7 +159,17 @@ for_all(Id, M, Op, How, Vsn, All) ->
     end.
 
 failure(P, M, Vsn, How, Why, N) ->
-    #{pid => P, module => M, vsn => text(Vsn), extra => text(How), reason => Why, failed => N}.
+    #{pid => P, module => M, vsn => text(Vsn), extra => text(How), reason => Why, failed => N,
+      running => Why =:= was_running()}.
+
+%% Processes of which somebody else has had sys:resume/1 have converted nothing and gone on with their work: the state that was
+%% put aside is not theirs any more.
+forget_running() ->
+    Running = case get(unconverted) of
+        {_, Failed} -> [P || {P, Why} <- Failed, Why =:= was_running()];
+        undefined -> []
+    end,
+    lists:foreach(fun(P) -> owner(P) ! {cast, {erase, erase_fun(), none, get(nobody)}, P} end, Running).
 
 handlers() -> maps:from_list([{M, true} || M <- job(handlers, [])]).
 stamp() -> {job(run, <<>>), log_get(runs)}.

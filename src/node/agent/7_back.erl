@@ -127,6 +127,7 @@ unasked(Why, N, Info) ->
     end.
 
 back_op() ->
+    forget_running(),
     case log_get(converting) of
         [] -> resume;
         _ ->

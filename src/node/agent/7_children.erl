@@ -8,6 +8,8 @@
 %% have been resumed ahead. One that takes longer, perhaps because its init calls a suspended process, is not waited
 %% for in the window: all are resumed, then it is.
 children(Ops) ->
+    %% Those of an application's list begin while all others are suspended.
+    log_get(resuming) orelse found_modules() =:= [] orelse resume_these([]),
     Me = self(),
     Tag = make_ref(),
     Todo = [{Op, concerned_by(Op)} || Op <- Ops],
@@ -23,9 +25,13 @@ children(Ops) ->
 
 %% What was inferred and done, and the children that run on though their supervisor's init/1 has them no longer.
 done_with(Todo, Done) ->
-    Of = fun(Words) -> [#{supervisor => Sup, child => Id} || {What, Sup, Id, _} <- lists:reverse(Done), lists:member(What, Words)] end,
+    Of = fun(Words) -> [#{supervisor => Sup, child => shown_id(Op)} || {What, Sup, _, _} = Op <- lists:reverse(Done), lists:member(What, Words)] end,
     Left = [#{supervisor => Sup, child => Id} || {{renewed, Sup, _}, Ps} <- Todo, {_, #{left := Ids}} <- Ps, Id <- Ids],
-    maps:from_list([{K, lists:sublist(L, named())} || {K, L} <- [{started, Of([start])}, {stopped, Of([stop, halt])}, {left, Left}], L =/= []]).
+    Unfound = [M || {{listed, M, #{strict := false}}, []} <- Todo],
+    maps:from_list([{K, lists:sublist(L, named())} || {K, L} <- [{started, Of([start, enlist])}, {stopped, Of([stop, halt, delist])}, {left, Left}, {unfound, Unfound}], L =/= []]).
+
+shown_id({delist, _, {Id, _, _}, _}) -> Id;
+shown_id({_, _, Id, _}) -> Id.
 
 child_pause() -> 250.       % ms that new children may take while others are suspended
 
@@ -72,6 +78,11 @@ concerned_by({reinstated, M, Known}) ->
                  #{start => [Id || Id <- Ids, lists:member(Id, Ours)]};
              none -> #{again => maps:get(stop, Known)}
          end} || P <- of_otp(M)];
+concerned_by({listed, M, Known}) ->
+    Md5 = case log_get(before) of #{M := #{md5 := Was}} -> Was; _ -> none end,
+    [{P, Md5} || P <- listing(M, Known)];
+concerned_by({What, M, Known}) when What =:= unlisted; What =:= relisted ->
+    [{P, kept_listed(P, M, returning(M)), returning(M)} || P <- listing(M, Known)];
 %% In records of earlier versions: only where the upgrade that is gone back from has added the child.
 concerned_by({added, M, Id}) ->
     Md5s = returning(M),
@@ -120,6 +131,7 @@ tend_all({What, Sup, _}, Pids) when What =:= renewed; What =:= revoked; What =:=
            || {P, Todo} <- Pids, {Word, Ids} <- [{W, maps:get(W, Todo, [])} || W <- [stop, halt, start, again]], Id <- Ids],
     {lists:append([untended({word(Word), Sup, Id}, [text(Why)]) || {Word, _, Id, _, {error, Why}} <- Did]),
      [{word(Word), Sup, Id, P} || {Word, _, Id, P, ok} <- Did]};
+tend_all({What, _, _} = Op, Pids) when What =:= listed; What =:= unlisted; What =:= relisted -> tend_listed(Op, Pids);
 tend_all(Op, Pids) ->
     case tend(Op, Pids) of
         [] -> {[], [Op]};
@@ -179,7 +191,8 @@ child_done(halt_running, Sup, Id) ->
         _ -> not_running
     end;
 child_done(halt, Sup, Id) -> not_there(supervisor:terminate_child(Sup, Id));
-child_done(forget, Sup, Id) -> not_there(supervisor:delete_child(Sup, Id)).
+child_done(forget, Sup, Id) -> not_there(supervisor:delete_child(Sup, Id));
+child_done(What, Sup, One) -> listed_done(What, Sup, One).
 
 not_there({error, not_found}) -> ok;
 not_there(Answer) -> Answer.
@@ -192,13 +205,21 @@ children_back() ->
                             {start, Sup, Id} -> [{{halt, Sup, Id}, all}];
                             {halt, Sup, Id, P} -> [{{start, Sup, Id}, P}];
                             {start, Sup, Id, P} -> [{{halt, Sup, Id}, P}];
+                            {enlist, Sup, Id, P} -> [{{unlist, Sup, Id}, P}];
+                            {delist, Sup, One, P} -> [{{relist, Sup, One}, P}];
+                            {arrange, _, _, _} -> [{Op, element(4, Op)}];
                             _ -> []
                         end || Op <- maps:get(tended, get(log), [])]),
     log({set, tended, []}),
     lists:append([case P of
-                      all -> tend(Op, supervisors(Sup));
-                      _ -> tend(Op, [P || is_process_alive(P)])
-                  end || {{_, Sup, _} = Op, P} <- Ops]).
+                      all -> tend(Op, supervisors(element(2, Op)));
+                      _ -> tend_back(Op, [P || is_process_alive(P)])
+                  end || {Op, P} <- Ops]).
+
+tend_back({relist, Sup, {Id, _, _} = One}, Ps) -> untended({start, Sup, Id}, [text(Why) || P <- Ps, {error, Why} <- [child(relist, P, One)]]);
+tend_back({unlist, Sup, Id}, Ps) -> untended({stop, Sup, Id}, [text(Why) || P <- Ps, {error, Why} <- [child(unlist, P, Id)]]);
+tend_back({arrange, _, Before, _}, Ps) -> lists:foreach(fun(P) -> child(arrange, P, Before) end, Ps), [];
+tend_back(Op, Ps) -> tend(Op, Ps).
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Specifications

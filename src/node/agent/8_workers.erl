@@ -189,8 +189,12 @@ answer(_, _) -> ok.
 
 answer(ok) -> ok;
 answer({ok, _}) -> ok;
+answer({error, {unknown_system_msg, _}}) -> {error, was_running()};
 answer({error, Why}) -> {error, why(Why)};
 answer(Other) -> {error, text(Other)}.
+
+%% What only a suspended process does was asked of one that runs.
+was_running() -> <<"it was running: something else has resumed it">>.
 
 %% What was raised, and where: `error:badarg in m:f/1 (m.erl, line 7)`, with those who called it below, OTP's own left out.
 why({'EXIT', {Reason, [{_, _, _, _} | _] = Stack}}) -> raised(error, Reason, Stack);

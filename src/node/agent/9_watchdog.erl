@@ -30,6 +30,7 @@ watchdog_known(Job, #{found := Found, held := Held, before := Before, outcome :=
      {updo_suspending, [{M, parts_pids(Parts) -- maps:get(left, Log, [])} || F <- Found, {M, Parts} <- maps:to_list(F)]},
      {updo_suspending, [{undefined, Held}]},
      {updo_settings, maps:get(env, Log, []), maps:get(paths, Log, [])},
+     {updo_twins, maps:get(twins, Log, [])},
      {updo_breakpoints, maps:get(breakpoints, Log, [])}] ++
         [{updo_ended, Outcome} || Outcome =/= undefined].
 
@@ -39,6 +40,7 @@ watchdog_hears({set, found, [New | _]}) ->
     watchdog_tell({updo_suspending, [{M, parts_pids(Parts) -- log_get(left)} || {M, Parts} <- maps:to_list(New)]});
 watchdog_hears({set, held, [_ | _] = Held}) -> watchdog_tell({updo_suspending, [{undefined, Held}]});
 watchdog_hears({set, before, Before}) -> watchdog_tell({updo_modules, watchdog_modules(job(modules, []), Before), job(goal, new)});
+watchdog_hears({set, twins, Names}) -> watchdog_tell({updo_twins, Names});
 watchdog_hears({set, breakpoints, Ms}) -> watchdog_tell({updo_breakpoints, Ms});
 watchdog_hears({set, foreign, {Pid, _, _}}) when is_pid(Pid) -> watchdog_tell({updo_watch, Pid});
 watchdog_hears({add, Key, _}) when Key =:= env; Key =:= paths ->
@@ -127,6 +129,14 @@ watchdog_text() ->
     "        _ -> ok "
     "    end "
     "end, "
+    %% As twin_gone/2.
+    "Gone = fun Gone(N, Tries) -> "
+    "    case {code:soft_purge(N), erlang:module_loaded(N)} of "
+    "        {true, true} -> code:delete(N), Gone(N, Tries); "
+    "        {false, _} when Tries > 0 -> receive after 25 -> Gone(N, Tries - 1) end; "
+    "        _ -> ok "
+    "    end "
+    "end, "
     "Kept = fun Kept(Say, Until) -> "
     "    receive "
     "        {updo_attach, P} when is_pid(P) -> Say(P), P ! {updo, Run, 0, {watchers, 0}}, Kept(Say, Until); "
@@ -137,7 +147,7 @@ watchdog_text() ->
     "    end "
     "end, "
     "Act = fun(#{now := Now, past := Past, modules := Modules, goal := Goal, ended := Ended, settings := {Env, Paths}, points := Points, "
-    "            watchers := Ws}) -> "
+    "            twins := Twins, watchers := Ws}) -> "
     "    Other = case Goal of new -> old; old -> new end, "
     "    Loaded = fun(M) -> case erlang:module_loaded(M) of true -> M:module_info(md5); false -> none end end, "
     "    Is = maps:from_list([{M, case Loaded(M) of Md5 -> before; _ -> switched end} || {M, Md5} <- Modules]), "
@@ -174,6 +184,7 @@ watchdog_text() ->
     "    (catch erlang:unregister(MyName)), "
     "    Locked = (catch erlang:register(updo_run, erlang:self())) =:= true, "
     "    [Tell(W) || W <- Ws], "
+    "    [Gone(T, 200) || T <- Twins], "
     "    Purge(50), "
     %% Killed before anything was begun: there is no result to be fetched.
     "    Begun = Ended =/= undefined orelse {Env, Paths} =/= {[], []} orelse lists:member(switched, maps:values(Is)) "
@@ -188,6 +199,7 @@ watchdog_text() ->
     "        updo_resumed -> Watch(S#{now := [], past := Now ++ Past}); "
     "        {updo_modules, Modules, Goal} -> Watch(S#{modules := Modules, goal := Goal}); "
     "        {updo_breakpoints, Points} -> Watch(S#{points := Points}); "
+    "        {updo_twins, Names} -> Watch(S#{twins := Names}); "
     "        {updo_settings, Env, Paths} -> Watch(S#{settings := {Env, Paths}}); "
     "        {updo_watchers, Ws} -> Watch(S#{watchers := Ws}); "
     "        {updo_ended, undefined} -> Watch(S#{ended := undefined}); "
@@ -199,4 +211,4 @@ watchdog_text() ->
     "    after case map_size(Live) of 0 -> 500; _ -> infinity end -> Act(S) "
     "    end "
     "end, "
-    "Watch(#{live => #{}, now => [], past => [], modules => [], goal => new, ended => undefined, settings => {[], []}, points => [], watchers => Watchers}).".
+    "Watch(#{live => #{}, now => [], past => [], modules => [], goal => new, ended => undefined, settings => {[], []}, points => [], twins => [], watchers => Watchers}).".

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Detail, Shown, is_one_way};
 use crate::diag::render::to_json;
 use crate::facts::change::Changed;
+use crate::facts::children::ListedChild;
 use crate::facts::compare::short;
 use crate::name::Module;
 use crate::rules::{ModuleRules, Origin};
@@ -88,6 +89,13 @@ pub fn json(shown: &Shown<'_>, detail: Detail) -> Value {
 
 /// What becomes of a supervisor's children, by the plan or by inference.
 fn children(rules: &ModuleRules) -> Value {
+    if rules.lists().is_some() {
+        let children = rules.listed_children().unwrap_or_default();
+        let ids = |all: &[ListedChild]| -> Vec<String> {
+            all.iter().map(|one| one.child.id.to_string()).collect()
+        };
+        return json!({"start": ids(&children.start), "stop": ids(&children.stop)});
+    }
     let (plan, wanted) = (
         &rules.children.value,
         rules.inferred_children().unwrap_or_default(),

@@ -7,6 +7,9 @@ use super::{Machine, single};
 use crate::name::{Mfa, Module};
 use crate::term::Term;
 
+/// The key that a specification has whose `child_spec/1` was not seen: the element of the list, and the overrides.
+pub const UNSEEN: &str = "$child_spec";
+
 impl Machine<'_, '_> {
     /// Calls a fun.
     pub(super) fn apply(&mut self, fun: &Value, args: Vec<Value>, depth: usize) -> Vec<Value> {
@@ -113,8 +116,14 @@ impl Machine<'_, '_> {
                 self.started.push((items, whole, options.clone()));
                 one(Value::Unknown)
             }
-            ("Elixir.Supervisor", "child_spec", [spec, overrides]) => {
-                let spec = self.child_spec(spec, depth);
+            ("Elixir.Supervisor", "child_spec", [element, overrides]) => {
+                let before = std::mem::take(&mut self.assumed);
+                let mut spec = self.child_spec(element, depth);
+                if self.assumed {
+                    let call = Value::tuple_of(vec![element.clone(), overrides.clone()]);
+                    spec = spec.with(vec![(Term::atom(UNSEEN), call)]);
+                }
+                self.assumed = before;
                 let (items, whole) = overrides.items();
                 let pairs = items.iter().map(|item| match item.tuple()?.as_slice() {
                     [key, value] => Some((key.term()?, value.clone())),
@@ -132,6 +141,7 @@ impl Machine<'_, '_> {
             (_, function, _) => match self.call_at(&to.module, function, args.clone(), depth) {
                 Some(answers) => answers,
                 None if function == "child_spec" && args.len() == 1 => {
+                    self.assumed = true;
                     one(assumed(&to.module, &args[0]))
                 }
                 None => one(Value::Unknown),

@@ -1,0 +1,199 @@
+//! Twins: the new version of a module under a name of its own, loaded beside the version that runs.
+//!
+//! Takes the beam of a new version and the names of all modules of the upgrade, and gives a beam named `m@updo`, made
+//! from the file alone: no compiler, no debug information, no node. Twins of one upgrade call each other; everything
+//! else they call is what the node runs. So the new code can be tried on live states before anything is switched.
+//!
+//! What is a *name* changes, what is *data* stays: a `?MODULE` in a child specification, a `fun ?MODULE:f/1`, a module
+//! given to `spawn` mean the real module, since they end in states and messages. A call through such data reaches the
+//! version that runs. Literals are never touched. [`conversion`] says what a conversion does when it is tried.
+//!
+//! A module with NIFs or `on_load` has no twin: its library or its function would really be run ([`NoTwin`]).
+
+mod atoms;
+mod chunks;
+mod code;
+pub mod conversion;
+mod encode;
+mod error;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::facts::beam::BeamError;
+use crate::facts::bifs::bifs;
+use crate::facts::chunk::{Atoms, Chunks, triples, unpacked};
+use crate::name::Module;
+use atoms::{NewAtoms, Table};
+use chunks::{Builder, Rows};
+use code::Renaming;
+
+pub use error::NoTwin;
+
+/// What the name of a twin ends in.
+pub const SUFFIX: &str = "@updo";
+
+/// A twin, ready to be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twin {
+    /// The module it is a twin of.
+    pub module: Module,
+    /// Its own name.
+    pub name: Module,
+    /// The beam.
+    pub bytes: Vec<u8>,
+    /// How many funs it makes. From OTP 29 on a node keeps an entry for each of every version that it ever loaded.
+    pub funs: usize,
+}
+
+/// The name of a module's twin.
+pub fn name(module: &Module) -> Module {
+    Module::new(format!("{}{SUFFIX}", module.as_str()))
+}
+
+/// The module that a name is the twin of, if it is a twin's name: for stack traces and errors that say `m@updo`.
+pub fn original(name: &str) -> Option<&str> {
+    name.strip_suffix(SUFFIX)
+        .filter(|module| !module.is_empty())
+}
+
+/// Twins of a whole upgrade, and why some modules have none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Twins {
+    /// By module, in order.
+    pub made: Vec<Twin>,
+    /// The modules without a twin: the twins of the others call the version of these that runs.
+    pub refused: BTreeMap<Module, NoTwin>,
+}
+
+/// The twins of all modules of an upgrade, for a node of an OTP release.
+pub fn all<'a>(beams: impl IntoIterator<Item = (&'a Module, &'a [u8])>, otp: u32) -> Twins {
+    let beams: BTreeMap<&Module, &[u8]> = beams.into_iter().collect();
+    let mut set: BTreeSet<Module> = beams.keys().map(|module| (*module).clone()).collect();
+    let mut twins = Twins::default();
+    // Whether there is a twin does not depend on the others; whom it calls does. So a module that has none is taken out
+    // before any is kept.
+    for (module, beam) in &beams {
+        if let Err(refused) = twin(beam, &set, otp) {
+            twins.refused.insert((*module).clone(), refused);
+        }
+    }
+    set.retain(|module| !twins.refused.contains_key(module));
+    for (module, beam) in &beams {
+        if set.contains(*module) {
+            match twin(beam, &set, otp) {
+                Ok(made) => twins.made.push(made),
+                Err(refused) => {
+                    twins.refused.insert((*module).clone(), refused);
+                }
+            }
+        }
+    }
+    twins
+}
+
+/// The twin of a module, whose calls to modules of `set` go to their twins; for a node of an OTP release.
+///
+/// Functions that are built into the emulator have code in no beam: calls to them stay with the real module.
+///
+/// # Errors
+/// When the module can have none ([`NoTwin`]). Damaged and hostile bytes are refused, or give a beam that the loader
+/// judges; they never cost more than a few times their size.
+pub fn twin(beam: &[u8], set: &BTreeSet<Module>, otp: u32) -> Result<Twin, NoTwin> {
+    let plain = unpacked(beam)?;
+    let chunks = Chunks::parse(&plain)?;
+    let atoms = Atoms::read(&chunks)?;
+    let table = Table::of(&chunks)?;
+    let module = atoms.get(1).cloned().ok_or(BeamError::BadChunk("AtU8"))?;
+    let module = Module::from(module);
+    let twin_name = name(&module);
+    let mut new = NewAtoms::new(&atoms, &twin_name)?;
+    let built_in = bifs(otp).of_module(module.as_str());
+
+    let mut imports = Rows::read(&chunks, "ImpT", 12)?;
+    imports.each(|row| {
+        let [owner, function, arity] = row else {
+            return Err(BeamError::BadChunk("ImpT").into());
+        };
+        let owner_name = atoms.text(*owner).ok_or(BeamError::BadChunk("ImpT"))?;
+        let function_name = atoms.text(*function).ok_or(BeamError::BadChunk("ImpT"))?;
+        let own = owner_name == module.as_str();
+        let real = bifs(otp)
+            .of_module(owner_name)
+            .is_some_and(|known| known.contains(&(function_name, *arity)));
+        if function_name == "load_nif" && owner_name == "erlang" {
+            return Err(NoTwin::Nif);
+        }
+        *owner = match (own, real) {
+            (true, true) => new.own(),
+            (true, false) => 1,
+            (false, false) if set.contains(owner_name) => new.twin_of(*owner, owner_name)?,
+            (false, _) => *owner,
+        };
+        *function = new.data(*function);
+        Ok(())
+    })?;
+
+    // A function of this module that is built into the emulator is only a stub here: the twin's calls the real one.
+    let mut stubs = BTreeMap::new();
+    for [function, arity, _] in triples(&chunks, "ExpT")? {
+        let text = atoms.text(function).unwrap_or_default();
+        if built_in.is_some_and(|known| known.contains(&(text, arity))) {
+            let index = imports.push([new.own(), new.data(function), arity])?;
+            stubs.insert((function, arity), index);
+        }
+    }
+
+    let renaming = Renaming {
+        atoms: &atoms,
+        own: new.own(),
+        stubs: &stubs,
+    };
+    let code = chunks.get(b"Code").ok_or(BeamError::MissingChunk("Code"))?;
+    let code = renaming.code(code)?;
+    let records = match chunks.get(b"Recs") {
+        Some(records) => Some(renaming.records(records)?),
+        None => None,
+    };
+    let mut funs = 0;
+    let named = |id: &'static str, size| {
+        let mut rows = Rows::read(&chunks, id, size)?;
+        rows.each(|row| {
+            if atoms.text(row[0]).is_none() {
+                return Err(BeamError::BadChunk(id).into());
+            }
+            row[0] = new.data(row[0]);
+            Ok(())
+        })?;
+        Ok::<_, NoTwin>(rows)
+    };
+    let exports = named("ExpT", 12)?;
+    let lambdas = named("FunT", 24)?;
+    if lambdas.is_there() {
+        funs = lambdas.len();
+    }
+
+    let mut built = Builder::default();
+    built.chunk(table.id(), &new.encoded(table)?)?;
+    built.chunk(b"Code", &code)?;
+    for id in [
+        b"StrT", b"LitT", b"Line", b"Type", b"Meta", b"Attr", b"CInf",
+    ] {
+        if let Some(data) = chunks.get(id) {
+            built.chunk(id, data)?;
+        }
+    }
+    for rows in [imports, exports, lambdas] {
+        if rows.is_there() {
+            built.chunk(rows.id(), &rows.encoded())?;
+        }
+    }
+    if let Some(records) = records {
+        built.chunk(b"Recs", &records)?;
+    }
+    Ok(Twin {
+        module,
+        name: twin_name,
+        bytes: built.file()?,
+        funs,
+    })
+}

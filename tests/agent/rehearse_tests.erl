@@ -1,0 +1,113 @@
+%% Rehearsals: conversions tried on copies of live states. Part of agent_tests.erl, which runs them.
+-module(rehearse_tests).
+-compile([export_all, nowarn_export_all]).
+-import(agent_tests, [compile/1, load/1, job/3, server/2, start/2, ask/1, clean/0, upgrade/1, boot/1, interpreted/1, wait/2]).
+
+tests() -> [rehearsed_all, rehearsed_some_fail, rehearsed_endless, rehearsed_memory, rehearsed_busy, rehearsed_statem, rehearsed_event,
+            rehearsed_killed, rehearsed_interpreted].
+
+%% The twin of t_rh with these clauses of code_change.
+twin(Clauses) ->
+    {N, B} = compile("-module('t_rh@updo'). -export([code_change/3,code_change/4]). " ++ Clauses),
+    #{name => t_rh, twin => N, new => B, funs => 0}.
+
+ok3() -> "code_change(V,{1,X},E) -> {ok,{2,X,V,E}}. " ++ no4().
+no4() -> "code_change(_,_,_,_) -> no. ".
+
+limits() -> #{module => t_rh, twin => 't_rh@updo', kind => server, vsn => "1.0", extra => x, ms => 500, words => 1000000, wait => 200, most => 100000}.
+
+rehearse(Twin, Pids) -> rehearse(Twin, Pids, #{}).
+rehearse(Twin, Pids, More) ->
+    {Outcome, _, Es} = upgrade(job([], [{1, {twins_load, [t_rh]}}, {2, {rehearse, maps:merge((limits())#{processes => Pids}, More)}}], #{twins => [Twin]})),
+    new = Outcome,
+    [Info] = [I || {step_finished, 2, _, I} <- Es],
+    false = erlang:module_loaded('t_rh@updo'),
+    Info.
+
+servers(N) ->
+    load(server(t_rh, 1)),
+    [start(t_rh, I) || I <- lists:seq(1, N)].
+
+untouched(Ps) -> [{1, _} = ask(P) || P <- Ps], [] = agent_tests:suspended().
+
+rehearsed_all() ->
+    Ps = servers(50),
+    #{processes := 50, converted := 50, failed := 0, busy := 0, dead := 0, us := Us, shapes := Shapes} = rehearse(twin(ok3()), Ps),
+    50 = length(Us),
+    #{{tuple, 4} := 50} = Shapes,
+    untouched(Ps).
+
+%% Which, why, and of what shape the state is; no value of it.
+rehearsed_some_fail() ->
+    Ps = servers(9),
+    Dead = spawn(fun() -> ok end),
+    Twin = twin("code_change(_,{1,3},_) -> {ok,hidden_secret} = {error,hidden_secret}; code_change(_,{1,5},_) -> other; "
+                "code_change(_,{1,X},_) when X =/= 7 -> {ok,{2,X}}. " ++ no4()),
+    #{converted := 6, failed := 3, dead := 1, failures := Failed} = Info = rehearse(Twin, [Dead | Ps]),
+    [{A, <<"{error,{badmatch,{tuple,2,error}},{t_rh,code_change,3}}">>}, {B, <<"{returns,atom}">>},
+     {C, <<"{error,function_clause,{t_rh,code_change,3}}">>}] = [{P, Why} || #{pid := P, reason := Why} <- Failed],
+    [A, B, C] = [lists:nth(N, Ps) || N <- [3, 5, 7]],
+    [{tuple, 2}] = lists:usort([S || #{shape := S} <- Failed]),
+    nomatch = re:run(io_lib:format("~p", [Info]), "hidden_secret"),
+    untouched(Ps).
+
+rehearsed_endless() ->
+    Ps = servers(3),
+    Twin = twin("code_change(_,{1,2},_) -> loop(); code_change(_,S,_) -> {ok,S}. loop() -> receive never -> ok after 1 -> loop() end. " ++ no4()),
+    #{converted := 2, failed := 1, failures := [#{reason := <<"{takes_longer_than,150}">>}]} = rehearse(Twin, Ps, #{ms => 150}),
+    untouched(Ps).
+
+rehearsed_memory() ->
+    Ps = servers(3),
+    Twin = twin("code_change(_,{1,2},_) -> grow([]); code_change(_,S,_) -> {ok,S}. grow(L) -> grow([make_ref()|L]). " ++ no4()),
+    #{converted := 2, failed := 1, failures := [#{reason := <<"no_memory">>, shape := {tuple, 2}}]} = rehearse(Twin, Ps, #{ms => 20000}),
+    %% A large state is not copied at all.
+    Big = start(t_rh, lists:seq(1, 200000)),
+    #{converted := 2, failed := 1, big := 1} = rehearse(Twin, [Big | Ps], #{ms => 20000}),
+    untouched([Big | Ps]).
+
+%% Data, not failures; and the message that is read too late does nothing.
+rehearsed_busy() ->
+    [A, B] = servers(2),
+    gen_server:cast(A, fun() -> receive go -> ok end end),
+    Info = rehearse(twin(ok3()), [A, B]),
+    #{converted := 1, failed := 0, busy := 1} = Info,
+    A ! go,
+    untouched([A, B]).
+
+rehearsed_statem() ->
+    load(compile("-module(t_rh). -export([init/1,callback_mode/0,handle_event/4]). init(X) -> {ok,on,X}. callback_mode() -> handle_event_function. "
+                 "handle_event({call,F},_,S,D) -> {keep_state_and_data,[{reply,F,{S,D}}]}.")),
+    {ok, P} = gen_statem:start(t_rh, 7, []),
+    Twin = twin("code_change(_,_,_) -> no. code_change(V,on,7,E) -> {ok,off,{V,E}}. "),
+    #{converted := 1, shapes := #{{tuple, 2, off} := 1}} = rehearse(Twin, [P], #{kind => statem}),
+    {on, 7} = gen_statem:call(P, x),
+    exit(P, kill).
+
+rehearsed_event() ->
+    load(compile("-module(t_rh). -export([init/1,handle_event/2,handle_call/2]). init(X) -> {ok,X}. handle_event(_,S) -> {ok,S}. handle_call(_,S) -> {ok,S,S}.")),
+    load(compile("-module(t_rh2). -export([init/1,handle_event/2,handle_call/2]). init(X) -> {ok,X}. handle_event(_,S) -> {ok,S}. handle_call(_,S) -> {ok,S,S}.")),
+    {ok, P} = gen_event:start(),
+    [ok = gen_event:add_handler(P, M, X) || {M, X} <- [{t_rh2, other}, {t_rh, 7}, {{t_rh2, 1}, other}]],
+    Twin = twin("code_change(_,7,_) -> {ok,#{}}. " ++ no4()),
+    #{converted := 1, shapes := #{{map, 0} := 1}} = rehearse(Twin, [P], #{kind => event}),
+    [other, 7, other] = [gen_event:call(P, H, x) || H <- [t_rh2, t_rh, {t_rh2, 1}]],
+    exit(P, kill).
+
+%% Whoever tries an endless conversion dies with the executor; the twin goes.
+rehearsed_killed() ->
+    Ps = servers(2),
+    Twin = twin("code_change(_,_,_) -> loop(). loop() -> receive never -> ok after 1 -> loop() end. " ++ no4()),
+    What = (limits())#{processes => Ps, ms => 60000},
+    {ok, _} = boot(job([], [{1, {twins_load, [t_rh]}}, {2, {rehearse, What}}], #{twins => [Twin]})),
+    Exec = receive {updo, _, _, {started, #{executor := E}}} -> E end,
+    In = fun() -> [P || P <- processes(), {_, {'t_rh@updo', _, _}} <- [process_info(P, current_function)]] end,
+    wait(fun() -> length(In()) =:= 1 end, nobody_tries),
+    exit(Exec, kill),
+    receive {updo, _, _, {finished, old, _}} -> ok after 10000 -> error(not_finished) end,
+    [] = In(),
+    wait(fun() -> not erlang:module_loaded('t_rh@updo') end, twin_left),
+    agent_tests:settle(),
+    untouched(Ps).
+
+rehearsed_interpreted() -> interpreted(fun() -> rehearsed_some_fail(), clean(), rehearsed_endless(), clean(), rehearsed_memory() end).

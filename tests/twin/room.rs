@@ -1,0 +1,191 @@
+//! A folder that this process and an Erlang share, and the Erlang: of this machine, or of another root.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+use updo::facts::chunk::{Atoms, Chunks, unpacked};
+use updo::name::Module;
+use updo::term::{Term, etf};
+use updo::twin::{NoTwin, all};
+
+/// A number of the environment.
+pub fn setting(name: &str, usual: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().expect("a number"),
+        Err(_) => usual,
+    }
+}
+
+/// The root of another system, if one is asked for.
+pub fn root() -> Option<PathBuf> {
+    std::env::var_os("UPDO_ORACLE_ROOT").map(PathBuf::from)
+}
+
+/// Where OTP and Elixir are, as their Erlang sees it, and which release it is.
+pub struct Installed {
+    pub otp: u32,
+    folders: Vec<PathBuf>,
+}
+
+pub fn installed() -> &'static Installed {
+    static INSTALLED: OnceLock<Installed> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let room = Room::new();
+        let said = room.run("installed", &[]);
+        let said = said.as_tuple().expect("a tuple");
+        let text = |term: &Term| PathBuf::from(term.to_text().expect("a path"));
+        Installed {
+            otp: u32::try_from(said[0].as_i64().expect("a number")).expect("small"),
+            folders: said[1]
+                .as_list()
+                .expect("a list")
+                .iter()
+                .map(text)
+                .collect(),
+        }
+    })
+}
+
+/// The beams of an application, or of all (`*`): where they are, their modules and their bytes.
+pub fn beams(application: &str) -> Vec<(PathBuf, Module, Vec<u8>)> {
+    let mut found = Vec::new();
+    for folder in &installed().folders {
+        for entry in fs::read_dir(outside(folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let bare = name.split('-').next().unwrap_or_default();
+            if application == "*" || application == bare {
+                let ebin = entry.path().join("ebin");
+                for beam in fs::read_dir(ebin).into_iter().flatten().flatten() {
+                    let path = beam.path();
+                    if path.extension().is_some_and(|e| e == "beam") {
+                        let bytes = fs::read(&path).expect("readable");
+                        found.push((path, module(&bytes), bytes));
+                    }
+                }
+            }
+        }
+    }
+    found.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    found
+}
+
+fn module(beam: &[u8]) -> Module {
+    let plain = unpacked(beam).expect("a beam");
+    let chunks = Chunks::parse(&plain).expect("chunks");
+    let atoms = Atoms::read(&chunks).expect("atoms");
+    Module::new(atoms.text(1).expect("a name"))
+}
+
+fn outside(path: &Path) -> PathBuf {
+    match root() {
+        None => path.to_owned(),
+        Some(root) => root.join(path.strip_prefix("/").expect("absolute")),
+    }
+}
+
+fn inside(path: &Path) -> PathBuf {
+    match root() {
+        None => path.to_owned(),
+        Some(root) => Path::new("/").join(path.strip_prefix(root).expect("below the root")),
+    }
+}
+
+/// A shared folder.
+pub struct Room(TempDir);
+
+impl Room {
+    pub fn new() -> Self {
+        let folder = match root() {
+            None => tempfile::tempdir(),
+            Some(root) => tempfile::tempdir_in(root.join("tmp")),
+        };
+        Self(folder.expect("a folder"))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Makes the twins of a set and writes them here, with a list of them (`twins`) for the script.
+    pub fn twins(&self, beams: &[(PathBuf, Module, Vec<u8>)]) -> BTreeMap<Module, NoTwin> {
+        let set = beams.iter().map(|(_, module, bytes)| (module, &bytes[..]));
+        let twins = all(set, installed().otp);
+        let refused: BTreeSet<&Module> = twins.refused.keys().collect();
+        let paths: BTreeMap<_, _> = beams.iter().map(|(path, m, _)| (m, path)).collect();
+        let mut list = String::new();
+        for (number, twin) in twins.made.iter().enumerate() {
+            assert!(!refused.contains(&twin.module));
+            let file = self.path().join(format!("{number}.twin"));
+            fs::write(&file, &twin.bytes).expect("written");
+            list += &format!(
+                "{{{}, {}, {}, {}}}.\n",
+                Term::atom(twin.module.as_str()),
+                Term::atom(twin.name.as_str()),
+                text(&inside(&file)),
+                text(&inside(paths[&twin.module])),
+            );
+        }
+        fs::write(self.path().join("twins"), list).expect("written");
+        twins.refused
+    }
+
+    /// Runs a function of the script on this folder and gives its answer.
+    pub fn run(&self, function: &str, args: &[String]) -> Term {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/twin");
+        let script = self.path().join("beside.escript");
+        fs::copy(source.join("beside.escript"), &script).expect("copied");
+        let mut command = match root() {
+            None => Command::new("escript"),
+            Some(root) => {
+                let mut command = Command::new("chroot");
+                command.arg(root).arg("escript");
+                command
+            }
+        };
+        let output = command
+            .args([inside(&script), inside(self.path())])
+            .arg(function)
+            .args(args)
+            .env("ERL_FLAGS", "+pc unicode +fnu")
+            .env("LC_ALL", "C.UTF-8")
+            .env("ERL_CRASH_DUMP_SECONDS", "0")
+            .output()
+            .expect("these tests need Erlang: escript is not on the path");
+        assert!(
+            output.status.success(),
+            "{function}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let answer = fs::read(self.path().join("answer")).expect("the script answered");
+        etf::decode(&answer).expect("a term")
+    }
+}
+
+fn text(path: &Path) -> String {
+    Term::string(path.to_str().expect("a name in UTF-8")).to_string()
+}
+
+/// The number of cases in an answer `{Cases, [Difference]}`, of which there may be none.
+pub fn agreed(answer: &Term) -> i64 {
+    let [cases, differences] = answer.as_tuple().expect("a pair") else {
+        panic!("{answer}")
+    };
+    let differences = differences.as_list().expect("a list");
+    let shown: Vec<String> = differences.iter().take(5).map(Term::to_string).collect();
+    assert!(
+        differences.is_empty(),
+        "{} differences:\n{}",
+        differences.len(),
+        shown.join("\n")
+    );
+    cases.as_i64().expect("a number")
+}
