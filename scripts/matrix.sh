@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # updo against other OTP releases: for each, the agent's own tests are run in it, its beams are read and compared with
 # what its own beam_lib and xref say, all of them are loaded as twins beside themselves, random scripts are translated
-# beside its systools_rc, and the demonstration's shop and the tests' applications (scripts/matrix_runs.sh) are upgraded
-# on nodes of it. Needs root (chroot); makes the chroots with scripts/otp.sh when they are missing.
+# beside its systools_rc, and the demonstration's shop and the tests' applications (scripts/matrix_runs.sh,
+# scripts/matrix_releases.sh) are upgraded on nodes of it. Needs root (chroot); makes the chroots with scripts/otp.sh when
+# they are missing.
 #
 #   scripts/matrix.sh [23|27|29]…          all three by default; UPDO_BIN chooses the binary
 set -euo pipefail
@@ -66,7 +67,8 @@ for release in "$@"; do
     setsid sh "$root/scripts/otp.sh" node "$release" "$node" -noinput -pa "$seen/shop/ebin" \
         -eval '{ok, _} = application:ensure_all_started(shop), shop_load:start(5).' \
         </dev/null >"$work/node.log" 2>&1 &
-    pids="$pids $!"
+    shop=$!
+    pids="$pids $shop"
     for _ in $(seq 50); do
         "$updo" eval "$node" '#{calls := C} = shop_load:read(), true = C > 0' >/dev/null 2>&1 && break
         sleep 0.2
@@ -77,6 +79,9 @@ for release in "$@"; do
     "$updo" eval "$node" 'lists:member(updo_run, registered()) orelse
         [M || {M, _} <- code:all_loaded(), string:prefix(atom_to_list(M), "updo_agent") =/= nomatch]' |
         grep -qx '\[\]' || { echo "the agent is still there"; exit 1; }
+    # Under load all the time: it would slow down what follows.
+    { kill -9 "$shop" && wait "$shop"; } 2>/dev/null || true
     UPDO_BIN=$updo "$root/scripts/matrix_runs.sh" "$release"
+    UPDO_BIN=$updo "$root/scripts/matrix_releases.sh" "$release"
 done
 echo "== all as promised"

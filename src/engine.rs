@@ -430,6 +430,7 @@ impl Connection<'_> {
             sink(event);
         });
         if let Some(record) = record {
+            record.old_states(outcome.old_states.as_ref());
             record.finish(&outcome.state.to_string());
         }
         outcome

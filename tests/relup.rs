@@ -23,6 +23,8 @@ mod scenarios;
 mod scripts;
 #[path = "term_oracle/generate.rs"]
 mod terms;
+#[path = "relup/wrapped.rs"]
+mod wrapped;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 

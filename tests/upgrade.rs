@@ -29,8 +29,12 @@ mod effects;
 mod elixir;
 #[path = "upgrade/going_back.rs"]
 mod going_back;
+#[path = "upgrade/half_undone.rs"]
+mod half_undone;
 #[path = "upgrade/inferred_children.rs"]
 mod inferred_children;
+#[path = "upgrade/init_argument.rs"]
+mod init_argument;
 #[path = "upgrade/insert.rs"]
 mod insert;
 #[path = "upgrade/interrupt.rs"]
@@ -49,6 +53,8 @@ mod lock;
 mod many;
 #[path = "upgrade/nodes.rs"]
 mod nodes;
+#[path = "upgrade/noise.rs"]
+mod noise;
 #[path = "upgrade/old_code.rs"]
 mod old_code;
 #[path = "upgrade/persist.rs"]
@@ -89,6 +95,8 @@ mod suspend;
 mod sweep;
 #[path = "upgrade/tls.rs"]
 mod tls;
+#[path = "upgrade/unloaded.rs"]
+mod unloaded;
 #[path = "upgrade/unusual.rs"]
 mod unusual;
 #[path = "upgrade/way_back.rs"]

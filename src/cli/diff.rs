@@ -171,6 +171,7 @@ fn compare(old: &Version, new: &Version) -> Result<Vec<ModuleDiff>, Vec<Diagnost
         };
         let (before, after) = (beam(before)?, beam(after)?);
         let changed = Changed {
+            unloaded: None,
             loaded: before.as_ref().map(|beam| Loaded {
                 md5: beam.facts.md5,
                 file: beam.file.clone(),

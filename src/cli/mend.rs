@@ -70,6 +70,9 @@ pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
     for line in &left {
         ui.error_line(&format!("  {line}"));
     }
+    if let (false, Some(run)) = (whole, after.undoable(&records)) {
+        ui.error_line(&format!("  back to the old version: updo rollback {run}"));
+    }
     let words = if whole {
         "nothing is left of it"
     } else {

@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
 fn wanted(records: &Records, name: Option<&str>) -> (Vec<Summary>, Option<String>) {
     let whole = |rollout: &str| {
         let mut runs = records.rollout(rollout);
-        runs.retain(|run| run.state == "new");
+        runs.retain(|run| records.is_undoable(run));
         runs.reverse();
         (runs, Some(rollout.to_owned()))
     };
@@ -77,7 +77,7 @@ fn wanted(records: &Records, name: Option<&str>) -> (Vec<Summary>, Option<String
 /// Runs of the same rollout of which nobody knows how they ended, or that need a person.
 fn unclear(records: &Records, rollout: &str) -> Vec<Summary> {
     let mut all = records.rollout(rollout);
-    all.retain(|run| !matches!(run.state.as_str(), "new" | "old" | "undone"));
+    all.retain(|run| !matches!(run.state.as_str(), "old" | "undone") && !records.is_undoable(run));
     all
 }
 
@@ -138,6 +138,13 @@ fn go(context: &Context<'_>, args: &Rollback, all: &[Undo]) -> Exit {
             summary.node,
             names.join(", ")
         ));
+        if way.kept() > 0 {
+            ui.status(&format!(
+                "  not converted, for run {} has not converted them: {}",
+                summary.run,
+                style::count(way.kept(), "process", "processes")
+            ));
+        }
         ui.diagnostics(undo.warning().as_slice(), &SourceMap::default());
         if args.purge == Purge::Brutal
             && let Err(told) = ending(context, undo)

@@ -219,7 +219,7 @@ fn one(
     let upgrade = connection.prepare()?;
     let mut changes = Vec::new();
     for (module, changed) in &upgrade.changes.modules {
-        let word = if changed.is_new() {
+        let word = if changed.is_new() && changed.unloaded.is_none() {
             "new    "
         } else {
             "changed"

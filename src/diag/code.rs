@@ -308,6 +308,8 @@ codes! {
     E617,
     /// A supervisor's `init/1` acts, and an upgrade runs it once more.
     W624,
+    /// A supervisor's new `init/1` raises with the argument that the supervisor was started with.
+    W634,
     /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
     W625,
     /// Going back has put code and states back, and not what a conversion did outside of its state.

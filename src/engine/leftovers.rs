@@ -13,6 +13,7 @@ use crate::facts::node_facts;
 use crate::name::{Module, NodeName};
 use crate::node::{Session, agent};
 use crate::report::record::{Records, Summary};
+use crate::term::Term;
 
 /// Modules that are named one by one.
 const NAMED: usize = 8;
@@ -278,10 +279,36 @@ impl Traces {
                 _ if !self.unconverted.is_empty() => State::Mixed,
                 state => state,
             };
+            if !self.unconverted.is_empty() {
+                record.old_states(Some(&by_process(&self.unconverted)));
+            }
             record.finish(&state.to_string());
         }
         Ok(after)
     }
+
+    /// The run that a rollback can bring back although it has left states of the old version.
+    pub fn undoable(&self, records: &Records) -> Option<&str> {
+        let last = &self.last.as_ref()?.summary;
+        let known = records.find(Some(&last.run))?;
+        let back = records.is_undoable(&known) && records.back(&last.run).is_some();
+        back.then_some(&*last.run)
+    }
+}
+
+/// `[{Module, [Pid]}]`, as the agent takes it.
+fn by_process(these: &[Touched]) -> Term {
+    let mut pids: BTreeMap<&Module, Vec<Term>> = BTreeMap::new();
+    for one in these {
+        if let Some(module) = &one.module {
+            let of_module = pids.entry(module).or_default();
+            of_module.push(Term::Pid(one.pid.clone()));
+        }
+    }
+    let each = pids.into_iter();
+    Term::list(
+        each.map(|(module, pids)| Term::tuple([Term::atom(module.as_str()), Term::list(pids)])),
+    )
 }
 
 /// `3 of bank_account, 1 of bank_rate`.

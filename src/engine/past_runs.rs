@@ -119,15 +119,26 @@ impl Connection<'_> {
         if more > 0 {
             told.notes.push(format!("and {more} more"));
         }
-        Some(
-            told.note("nobody has put it right since, as far as the records here tell")
-                .help(format!(
-                    "what it said has to be done by hand: updo replay {}\n\
-             what is still old is upgraded by: updo run {}",
-                    last.run,
-                    last.plan.display()
-                )),
-        )
+        let back = records.is_undoable(last) && records.back(&last.run).is_some();
+        let mut help = Vec::new();
+        if back {
+            help.push(format!("updo rollback {}", last.run));
+        }
+        if !back
+            || told
+                .notes
+                .iter()
+                .any(|note| !note.ends_with(" is new") && !note.starts_with("and "))
+        {
+            help.push(format!(
+                "what it said has to be done by hand: updo replay {}",
+                last.run
+            ));
+            let plan = last.plan.display();
+            help.push(format!("what is still old is upgraded by: updo run {plan}"));
+        }
+        let told = told.note("no run has put it right since, as far as the records here tell");
+        Some(told.help(help.join("\n")))
     }
 
     /// Whether the node has started after a moment, in seconds since 1970: all its processes were born with the code that
@@ -252,6 +263,7 @@ impl Connection<'_> {
             return Err(Box::new(Diagnostic::new(Code::E508, title)));
         };
         if let Some(record) = record {
+            record.old_states(outcome.old_states.as_ref());
             record.finish(&outcome.state.to_string());
         }
         Ok(Attached {

@@ -75,6 +75,9 @@ impl Undo {
         let records = settings.records();
         unlocked(&records, &session, &summary)?;
         let facts = node_facts::gather(&session)?;
+        if summary.state == "mixed" {
+            half_undone(&facts, &records, &summary, &mut way)?;
+        }
         unchanged(&session, &facts, &way, changed)?;
         lacking(&session, &facts, &summary, &way)?;
         let modules: BTreeSet<Module> = way.expected.iter().map(|(m, _)| m.clone()).collect();
@@ -223,6 +226,40 @@ fn unlocked(records: &Records, session: &Session, summary: &Summary) -> Result<(
             told.help(format!("wait for its end: updo attach {}", summary.run)),
         ));
     }
+    Ok(())
+}
+
+/// A run that could not go back, or not through all of its windows: what is old already is left alone, and so are states
+/// that are still those of the old code.
+fn half_undone(
+    facts: &NodeFacts,
+    records: &Records,
+    summary: &Summary,
+    way: &mut WayBack,
+) -> Result<()> {
+    if let Some(kept) = records.old_states(&summary.run) {
+        way.unconverted(kept);
+    }
+    let now = |module: &Module| facts.loaded.get(module).map(|loaded| loaded.md5);
+    let returned = way.returned(&now);
+    if returned.is_empty() {
+        return Ok(());
+    }
+    if returned.len() == way.expected.len() {
+        let title = format!(
+            "{} runs the code of before run {} already",
+            summary.node, summary.run
+        );
+        return Err(Box::new(
+            Diagnostic::new(Code::E602, title)
+                .note("nothing was changed")
+                .help(format!(
+                    "what is left to do by hand, if anything: updo replay {}",
+                    summary.run
+                )),
+        ));
+    }
+    way.without(&returned);
     Ok(())
 }
 

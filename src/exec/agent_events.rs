@@ -353,6 +353,10 @@ impl Watch<'_, '_> {
         ) {
             self.fail((self.explain)(reason));
         } else if state == State::Mixed {
+            if info.is_some_and(|info| info.get("new").is_some()) {
+                let kept = info.and_then(|info| info.get("old_states")).cloned();
+                self.outcome.old_states = Some(kept.unwrap_or_else(|| Term::list([])));
+            }
             let mut diagnostic = Diagnostic::new(
                 Code::E609,
                 "going back failed: the node is neither old nor new",
@@ -374,7 +378,8 @@ impl Watch<'_, '_> {
                 diagnostic = self.abandoned(diagnostic, info, code);
             }
             if let Some(stays) = info.and_then(|i| i.get("stays")) {
-                diagnostic = old_code::stays(stays, info.and_then(|i| i.get("unconverted")));
+                diagnostic =
+                    old_code::stays(stays, info.and_then(|i| i.get("unconverted")), self.run());
             } else if let Some(new) = info.and_then(|i| i.get("new")) {
                 diagnostic = diagnostic
                     .note(format!("the windows of {new} are new, everything else is old"))

@@ -40,6 +40,9 @@ pub struct Outcome {
     pub acted: Acted,
     /// Whether the old code is back and a hook `on rollback` failed.
     pub hook_back_failed: bool,
+    /// Where the new code has stayed, wholly or in part: the processes that keep a state of the old one, by module, as
+    /// the agent takes them for a way back (`unconverted`).
+    pub old_states: Option<Term>,
 }
 
 impl Outcome {
@@ -56,6 +59,7 @@ impl Outcome {
             locked: false,
             acted: Acted::default(),
             hook_back_failed: false,
+            old_states: None,
         }
     }
 
@@ -177,6 +181,11 @@ impl<'a, 'b> Watch<'a, 'b> {
             at: self.began.elapsed(),
             kind,
         });
+    }
+
+    /// The name of the run.
+    pub(super) fn run(&self) -> &str {
+        self.run
     }
 
     pub(super) fn fail(&mut self, diagnostic: Diagnostic) {

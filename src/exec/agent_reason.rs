@@ -37,6 +37,12 @@ pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
 pub fn of_rollback(reason: &Term, run: &str) -> Diagnostic {
     let (tag, _) = parts(reason);
     let told = of(reason);
+    if tag == "conversion_failed" {
+        return told.help(
+            "it was asked of the version that runs, which has no way down for this state: correct its code_change and \
+             upgrade to that first: updo run PLAN",
+        );
+    }
     if tag != "old_code_in_use" {
         return told;
     }

@@ -88,7 +88,7 @@ pub(super) fn leaving(number: u64) -> String {
 }
 
 /// E609: the way back is occupied by processes that may not be ended.
-pub(super) fn stays(about: &Term, unconverted: Option<&Term>) -> Diagnostic {
+pub(super) fn stays(about: &Term, unconverted: Option<&Term>, run: &str) -> Diagnostic {
     let number = about.get("processes").and_then(Term::as_i64).unwrap_or(0);
     let (who, verb) = match number {
         1 => ("1 process".to_owned(), "executes"),
@@ -118,12 +118,23 @@ pub(super) fn stays(about: &Term, unconverted: Option<&Term>) -> Diagnostic {
             show(process, "reason")
         ));
     }
-    diagnostic
-        .note("all modules are new, no process is suspended, and none was ended; every state that could be was converted")
-        .help(
-            "processes with an old state fail at their next event: correct their state with `sys:replace_state/2`, or restart \
-             them under their supervisor.\nTo let an undo end such processes: `module M #{purge => brutal}.`",
-        )
+    let diagnostic = diagnostic
+        .note("all modules are new, no process is suspended, and none was ended; every state that could be was converted");
+    let back = about
+        .get("way_back")
+        .is_some_and(|word| word.is_atom("true"));
+    let brutal = "To let an undo end such processes: `module M #{purge => brutal}.`";
+    if back {
+        return diagnostic.help(format!(
+            "updo rollback {run}\n\
+             puts the old code back as soon as they have left it; converted states are converted down, old states stay as \
+             they are.\n{brutal}"
+        ));
+    }
+    diagnostic.help(format!(
+        "processes with an old state fail at their next event: correct their state with `sys:replace_state/2`, or restart \
+         them under their supervisor.\n{brutal}"
+    ))
 }
 
 /// W631: old code that stays after the run, because funs of it are kept.

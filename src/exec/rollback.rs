@@ -14,7 +14,7 @@ use super::event::{Event, Kind, State};
 use super::interrupt::Interrupt;
 use super::job;
 use super::plan_checks::Checks;
-use super::steps::{Step, read_steps};
+use super::steps::{Step, read_steps, steps_term};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::store::hex;
 use crate::name::Module;
@@ -158,6 +158,70 @@ impl WayBack {
         }
     }
 
+    /// The processes whose state is what the returning code expects, by module: an earlier run has not converted them,
+    /// and they are not converted down.
+    pub fn unconverted(&mut self, kept: Term) {
+        if let Term::Map(job) = &mut self.job {
+            job.insert(Term::atom("unconverted"), kept);
+        }
+    }
+
+    /// How many processes are not converted down because of that.
+    pub fn kept(&self) -> usize {
+        let lists = self.job.get("unconverted").and_then(Term::as_list);
+        let lists = lists.unwrap_or_default().iter();
+        let pids = lists.filter_map(|entry| entry.as_tuple()?.get(1)?.as_list());
+        pids.map(<[Term]>::len).sum()
+    }
+
+    /// The modules that run what would come back already: a run that was half undone has left them so.
+    pub fn returned(&self, now: &dyn Fn(&Module) -> Option<[u8; 16]>) -> BTreeSet<Module> {
+        let former = self.beams().into_iter();
+        let former: BTreeMap<Module, Option<[u8; 16]>> =
+            former.map(|(module, _, md5)| (module, md5)).collect();
+        let back = self.expected.iter().filter(|(module, left)| {
+            let now = now(module);
+            now != *left && former.get(module) == Some(&now)
+        });
+        back.map(|(module, _)| module.clone()).collect()
+    }
+
+    /// The way without some modules: what is old already is left alone.
+    pub fn without(&mut self, those: &BTreeSet<Module>) {
+        let is_left = |name: &Term| {
+            let name = name.as_atom();
+            name.is_none_or(|name| !those.contains(name.as_str()))
+        };
+        let entry = |term: &Term| match term.as_tuple() {
+            Some([module, ..]) => is_left(module),
+            _ => is_left(term),
+        };
+        self.expected.retain(|(module, _)| !those.contains(module));
+        self.steps.truncate(self.taken);
+        self.steps.retain_mut(|step| {
+            let had = !step.modules.is_empty();
+            step.modules.retain(|module| !those.contains(module));
+            step.term = narrowed(&step.term, &entry);
+            !(had && step.modules.is_empty())
+        });
+        self.taken = self.steps.len();
+        let steps = steps_term(&self.steps);
+        if let Term::Map(job) = &mut self.job {
+            job.insert(Term::atom("steps"), steps.clone());
+            // Forward again through a part of the windows: no such steps are recorded.
+            job.insert(Term::atom("back"), Term::list([]));
+            if let Some(Term::List(modules)) = job.get_mut(&Term::atom("modules")) {
+                modules.retain(|module| module.get("name").is_none_or(is_left));
+            }
+        }
+        if let Term::Map(begun) = &mut self.begun {
+            begun.insert(Term::atom("steps"), steps);
+            if let Some(Term::List(modules)) = begun.get_mut(&Term::atom("modules")) {
+                modules.retain(entry);
+            }
+        }
+    }
+
     /// The processes that the agent cannot find, as they are now: those that were recorded may be gone, or belong to
     /// the node before its restart.
     pub fn processes(&mut self, now: BTreeMap<Module, Vec<Pid>>) {
@@ -187,6 +251,36 @@ impl WayBack {
             })
             .collect()
     }
+}
+
+/// A step about fewer modules: lists of modules, or of tuples that begin with one, also in lists (ranks).
+fn narrowed(step: &Term, entry: &dyn Fn(&Term) -> bool) -> Term {
+    let Some([word, rest @ ..]) = step.as_tuple() else {
+        return step.clone();
+    };
+    let of_modules = [
+        "suspend",
+        "load",
+        "delete",
+        "code_change",
+        "resume",
+        "ahead",
+    ];
+    if !of_modules.iter().any(|known| word.is_atom(known)) {
+        return step.clone();
+    }
+    let list = |part: &Term| match part.as_list() {
+        Some(list) => Term::list(list.iter().filter(|one| entry(one)).cloned()),
+        None => part.clone(),
+    };
+    let ranks = |part: &Term| match part.as_list() {
+        Some(ranks) if word.is_atom("suspend") => {
+            let ranks = ranks.iter().map(list);
+            Term::list(ranks.filter(|rank| rank.as_list().is_none_or(|rank| !rank.is_empty())))
+        }
+        _ => list(part),
+    };
+    Term::tuple(std::iter::once(word.clone()).chain(rest.iter().map(ranks)))
 }
 
 /// A node that goes back now.

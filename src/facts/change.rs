@@ -49,6 +49,8 @@ pub struct Changed {
     pub new: Option<Beam>,
     /// A copy of the running version, proven by MD5, to go back to.
     pub old: Option<Beam>,
+    /// Of a module that is not loaded: the version that the node would load by itself.
+    pub unloaded: Option<Beam>,
     /// The application whose `modules` name it, if any.
     pub app: Option<App>,
     /// How many processes run it.
@@ -85,12 +87,22 @@ impl Changed {
         self.turns_callback_mode() && old.is_some_and(|old| old.facts.exports("code_change", 4))
     }
 
-    /// Whether the running version exports a function.
+    /// Facts of the version before: the running one, or that which the node would load.
+    pub fn former_facts(&self) -> Option<&BeamFacts> {
+        let former = self.old.as_ref().or(self.unloaded.as_ref());
+        former.map(|beam| &beam.facts)
+    }
+
+    /// Whether the version before exports a function.
     pub fn had(&self, function: &Mfa) -> bool {
-        self.loaded.as_ref().is_some_and(|l| {
-            l.exports
-                .contains(&(function.function.clone(), function.arity))
-        })
+        let name = (function.function.clone(), function.arity);
+        match &self.loaded {
+            Some(loaded) => loaded.exports.contains(&name),
+            None => self
+                .unloaded
+                .as_ref()
+                .is_some_and(|beam| beam.facts.exports.contains(&name)),
+        }
     }
 
     /// Whether the new version exports a function.
@@ -102,7 +114,7 @@ impl Changed {
         })
     }
 
-    /// Whether the module is not loaded yet.
+    /// Whether the module is not loaded yet, known to the node or not.
     pub fn is_new(&self) -> bool {
         self.loaded.is_none()
     }
@@ -311,20 +323,29 @@ pub struct ChangeSet {
 }
 
 impl ChangeSet {
-    /// The calls of a new version whose module is not known before run time. One that may as well be a field of a map
-    /// counts when a module that takes part exports such a function.
+    /// The calls of a new version whose module is not known before run time, as far as another module that takes part can be
+    /// meant: one of which the function is known counts when such a module exports that, before or after.
     pub fn unresolved<'a>(&self, new: &'a BeamFacts) -> Vec<&'a DynamicCall> {
         let is_there = |call: &DynamicCall| {
             let Some((name, Some(arity))) = &call.function else {
                 return true;
             };
-            let mut new = self.modules.values().filter_map(|c| c.new.as_ref());
-            new.any(|beam| beam.facts.exports(name, *arity))
+            // Every module has it, in every version.
+            if &**name == "module_info" && *arity < 2 {
+                return false;
+            }
+            let mut others = self.modules.iter().filter(|(name, _)| **name != new.module);
+            others.any(|(module, changed)| {
+                let function = Mfa {
+                    module: module.clone(),
+                    function: name.clone(),
+                    arity: *arity,
+                };
+                changed.has(&function) || changed.had(&function)
+            })
         };
         let calls = new.code.dynamic_calls.iter();
-        calls
-            .filter(|call| !call.or_field || is_there(call))
-            .collect()
+        calls.filter(|call| is_there(call)).collect()
     }
 
     /// Whether every one of these modules that runs now has a copy to go back to.

@@ -25,7 +25,7 @@ use super::node_files::{Disk, folder_of};
 use super::processes::{self, ModuleProcesses, Question};
 use super::protocols;
 use super::store::{Store, hex};
-use super::{old_code, on_disk, push};
+use super::{old_code, on_disk, push, started_with, unloaded};
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::name::{App, Module};
 use crate::node::Session;
@@ -154,10 +154,11 @@ impl Look<'_> {
     }
 
     /// Puts the modules that take part into the change set, each with its running version.
-    fn take(&mut self, beams: BTreeMap<Module, Beam>, old: OldCode<'_>) -> Result<()> {
+    fn take(&mut self, mut beams: BTreeMap<Module, Beam>, old: OldCode<'_>) -> Result<()> {
         let names: Vec<Module> = beams.keys().cloned().collect();
         let mut loaded = node_facts::loaded_versions(self.session, self.facts, &names)?;
         let mut copies = self.old_copies(&loaded, &beams, old)?;
+        let mut unloaded = unloaded::versions(self, &mut beams, old)?;
         let wanted: BTreeSet<Module> = names.into_iter().collect();
         for (module, mut beam) in beams {
             beam.facts = self.whole(&beam, &wanted)?;
@@ -169,6 +170,7 @@ impl Look<'_> {
             let changed = Changed {
                 loaded: loaded.remove(&module),
                 old,
+                unloaded: unloaded.remove(&module),
                 new: Some(beam),
                 app,
                 processes: 0,
@@ -218,6 +220,7 @@ impl Look<'_> {
                 app: self.app_of(&module, &running.file),
                 loaded: Some(running),
                 old: copies.remove(&module),
+                unloaded: None,
                 new: None,
                 processes: 0,
                 crew: ModuleProcesses::default(),
@@ -311,6 +314,7 @@ impl Look<'_> {
         });
         let disturbed = disturbed::look(self.session, &mut self.set.modules)?;
         self.set.notices.extend(disturbed);
+        started_with::ask(self.session, &mut self.set)?;
         for (module, parents) in behaviour::parents(self.session, &self.set)? {
             if let Some(changed) = self.set.modules.get_mut(&module) {
                 changed.crew.parents = parents;

@@ -140,22 +140,28 @@ impl ModuleDiff {
     /// Compares the versions of one module.
     pub fn of(module: &Module, changed: &Changed) -> Self {
         let (old, new) = (
-            changed.old.as_ref().map(|beam| &beam.facts),
+            changed.former_facts(),
             changed.new.as_ref().map(|beam| &beam.facts),
         );
-        let md5 = (
-            changed.loaded.as_ref().map(|loaded| loaded.md5),
-            new.map(|facts| facts.md5),
-        );
+        let unloaded = changed.unloaded.as_ref().map(|beam| &beam.facts);
+        let loaded = changed.loaded.as_ref();
+        let before = loaded.map(|loaded| loaded.md5);
+        let before = before.or(unloaded.map(|facts| facts.md5));
+        let md5 = (before, new.map(|facts| facts.md5));
         let none = BTreeSet::new();
-        let before = changed.loaded.as_ref().map_or(&none, |l| &l.exports);
+        let before = unloaded.map_or(&none, |facts| &facts.exports);
+        let before = loaded.map_or(before, |loaded| &loaded.exports);
         let after = new.map_or(&none, |facts| &facts.exports);
         let vsn = (
-            changed.loaded.as_ref().and_then(|l| l.vsn.clone()),
+            match loaded {
+                Some(loaded) => loaded.vsn.clone(),
+                None => unloaded.map(BeamFacts::vsn),
+            },
             new.map(BeamFacts::vsn),
         );
         let both = old.zip(new);
-        let bytes = changed.old.as_ref().zip(changed.new.as_ref());
+        let former = changed.old.as_ref().or(changed.unloaded.as_ref());
+        let bytes = former.zip(changed.new.as_ref());
         Self {
             module: module.clone(),
             kind: kind(md5, both),

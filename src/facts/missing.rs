@@ -27,7 +27,7 @@ pub(super) fn missing(look: &mut Look<'_>) -> Result<()> {
             if unknown || module.as_str().starts_with("Elixir.Mix.Tasks.") {
                 return None;
             }
-            let before = changed.old_facts().map(|old| &old.imports);
+            let before = changed.former_facts().map(|old| &old.imports);
             let calls = new.imports.iter().filter(|call| call.module != *module);
             let calls = calls.filter(|call| before.is_none_or(|before| !before.contains(*call)));
             Some((module.clone(), calls.cloned().collect()))

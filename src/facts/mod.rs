@@ -49,5 +49,7 @@ pub mod protocols;
 mod push;
 mod registers;
 pub mod releases;
+mod started_with;
 pub mod store;
 pub mod toolchain;
+mod unloaded;

@@ -110,6 +110,8 @@ pub struct ModuleProcesses {
     pub wrapped_in: Option<Module>,
     /// Of a module that changes its behaviour: which supervisor can start each of its processes anew.
     pub parents: Vec<Option<Child>>,
+    /// A supervisor of the module, and what it was started with.
+    pub started_with: Option<(Pid, Term)>,
     /// The processes that are the module's by the loop in which they are: those that started elsewhere, and its own
     /// special processes.
     pub by_loop: Vec<Pid>,
@@ -269,6 +271,7 @@ fn read(answer: &Term) -> Option<Answer> {
                 .collect::<Option<_>>()?,
             also: Vec::new(),
             wrapped_in: None,
+            started_with: None,
             by_loop: pids(by_loop)?,
             parents: Vec::new(),
         };

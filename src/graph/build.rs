@@ -47,9 +47,15 @@ pub fn of_beams(beams: &[BeamFacts], otp: u32) -> Graph {
     graph
 }
 
+/// `module_info/0,1`: the compiler writes it into every module.
+fn is_about_itself(callee: &Mfa) -> bool {
+    &*callee.function == "module_info" && callee.arity < 2
+}
+
 /// Call edges, and for each whether the callee's new version is needed.
 fn calls(graph: &mut Graph, changes: &ChangeSet, module: &Module, new: &BeamFacts) {
-    for callee in &new.imports {
+    // What every module answers in every version makes nothing wait.
+    for callee in new.imports.iter().filter(|callee| !is_about_itself(callee)) {
         let Some(other) = changes.modules.get(&callee.module) else {
             continue;
         };

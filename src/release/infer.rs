@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::children;
 use super::consult::{Document, consult};
 use super::error::{Refusal, ReleaseError};
+use super::wrapped;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Beam, ChangeSet, Changed, Loaded};
@@ -18,7 +19,7 @@ use crate::facts::files::{beams_of, read_beam_file};
 use crate::graph::{Edge, Graph, Reason, build};
 use crate::name::{App, Module};
 use crate::rules::plan_rules::Manual;
-use crate::rules::{Ruleset, merge};
+use crate::rules::{Ruleset, lints, merge};
 use crate::script::high;
 use crate::script::instruction::Instruction;
 use crate::term::Term;
@@ -98,6 +99,12 @@ pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Res
     let mut diagnostics = warnings(merged.diagnostics);
     diagnostics.extend(children::advice(&changes, &merged.rules));
     diagnostics.extend(unlisted(&changes, &old_app, &new_app));
+    for (module, changed) in &changes.modules {
+        if let Some(decided) = merged.rules.modules.get(module) {
+            let class = decided.class.value;
+            lints::wrapper(&changes, module, changed, class, &mut diagnostics);
+        }
+    }
     let rules = merged.rules;
     Ok(Appup {
         vsn: new_app.vsn,
@@ -181,7 +188,7 @@ impl Version {
     }
 }
 
-type Beams = BTreeMap<Module, Beam>;
+pub(super) type Beams = BTreeMap<Module, Beam>;
 
 /// The beams of a folder; a folder without any is fine.
 fn beams(folder: &Path) -> Result<Beams> {
@@ -210,6 +217,8 @@ fn beams(folder: &Path) -> Result<Beams> {
 
 /// What differs, by MD5; whoever takes part is read whole.
 fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
+    let natures = wrapped::natures(&old, &new);
+    let named = wrapped::named(&old, &new, &natures);
     let all: BTreeSet<Module> = old.keys().chain(new.keys()).cloned().collect();
     let md5 = |beams: &Beams, module: &Module| beams.get(module).map(|beam| beam.facts.md5);
     let changed: BTreeSet<Module> = all
@@ -229,6 +238,7 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
     let mut set = ChangeSet {
         compared: all.len(),
         app_vsn: BTreeMap::from([(app.name.clone(), app.vsn.to_text().unwrap_or_default())]),
+        natures,
         ..ChangeSet::default()
     };
     for module in &changed {
@@ -240,6 +250,7 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
             vsn: Some(beam.facts.vsn()),
         });
         let changed = Changed {
+            unloaded: None,
             loaded,
             new: whole(new.remove(module)),
             old,
@@ -249,6 +260,7 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
         };
         set.modules.insert(module.clone(), changed);
     }
+    wrapped::tell(&mut set, &named);
     set
 }
 

@@ -16,5 +16,6 @@ pub mod regexp;
 pub mod rel;
 pub mod relup;
 mod scan;
+mod wrapped;
 
 pub use error::{Refusal, ReleaseError};

@@ -71,7 +71,7 @@ pub(super) fn changed(upgrade: &Upgrade, pattern: Option<&str>) -> String {
         if pattern.as_ref().is_some_and(|p| !p.matches(&name)) {
             continue;
         }
-        let word = if changed.is_new() {
+        let word = if changed.is_new() && changed.unloaded.is_none() {
             "new"
         } else if changed.new.is_none() {
             "deleted"

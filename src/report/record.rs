@@ -7,6 +7,7 @@
 //! | `plan.updo` | the plan's text |
 //! | `script.etf` | the steps, and per module the MD5 before and after, for `updo attach` |
 //! | `back.etf` | the steps and beams of the way back, in the external term format |
+//! | `states.etf` | of a run that ended with new code and could not go back: the processes with a state of the old one |
 //!
 //! The only place of this stage that writes files. A record that cannot be written never stops a run.
 
@@ -153,15 +154,23 @@ impl Records {
         all.into_iter().map(|(summary, _)| summary).collect()
     }
 
-    /// One run: by its name, or the newest that went through on any node.
+    /// One run: by its name, or the newest that can be undone on any node.
     pub fn find(&self, run: Option<&str>) -> Option<Summary> {
         match run {
             Some(run) => Some(read(&self.folder.join(plain(run)?))?.0),
-            None => self
-                .all()
-                .into_iter()
-                .rfind(|s| s.state == "new" && s.goal == "new"),
+            None => self.all().into_iter().rfind(|run| self.is_undoable(run)),
         }
+    }
+
+    /// Whether a run has left new code: it went through, or it could not go back and says which states are old.
+    pub fn is_undoable(&self, run: &Summary) -> bool {
+        run.goal == "new"
+            && (run.state == "new" || run.state == "mixed" && self.old_states(&run.run).is_some())
+    }
+
+    /// The processes that have kept a state of the old version, by module; `None` where a run says nothing of them.
+    pub fn old_states(&self, run: &str) -> Option<Term> {
+        self.term(run, "states.etf")
     }
 
     /// The file with the events of a run.
@@ -264,6 +273,13 @@ impl Record {
         let _ = self
             .events
             .write_all(safe::json(&format!("{line}\n")).as_bytes());
+    }
+
+    /// Says which processes have kept a state of the old version, by module.
+    pub fn old_states(&self, kept: Option<&Term>) {
+        if let Some(kept) = kept {
+            let _ = replace_private(&self.folder.join("states.etf"), &etf::encode(kept));
+        }
     }
 
     /// Says how it ended.

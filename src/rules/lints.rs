@@ -3,8 +3,8 @@
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
 use super::{
-    Change, Class, ModuleRules, Origin, Purge, Ruleset, behaviour, found, left, lost, old_code,
-    removal, toolchain, unresolved,
+    Change, Class, ModuleRules, Origin, Purge, Ruleset, behaviour, found, init_argument, left,
+    lost, old_code, removal, toolchain, unresolved,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::facts::app_specs::{EnvChange, SpecChange};
@@ -65,6 +65,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
             continue;
         }
         behaviour::advice(changes, module, changed, decided, &mut said);
+        init_argument::advice(changes, module, changed, decided, &mut said);
         let class = decided.class.value;
         found::foreign(module, changed, class, &mut said);
         contradiction(changes, module, changed, class, &mut said);
@@ -447,7 +448,7 @@ fn killed(
 }
 
 /// W342: a behaviour that runs servers itself, and nothing that says which of them run the module.
-fn wrapper(
+pub fn wrapper(
     changes: &ChangeSet,
     module: &Module,
     changed: &Changed,

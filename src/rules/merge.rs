@@ -549,21 +549,24 @@ fn merge_cycles(
             }
         }
     }
-    found
+    let mut unsaid = Vec::new();
+    let cycles = found
         .into_iter()
         .map(|members| {
             let origin = declared.get(&members).cloned();
             // A ring that orders of the plan make is told as a contradiction (E303).
             let told = |ring: &Vec<Module>| ring.iter().all(|module| members.contains(module));
             if origin.is_none() && !contradicted.iter().any(told) {
-                said.push(undeclared(graph, &members));
+                unsaid.push(members.clone());
             }
             Cycle {
                 members,
                 declared: origin,
             }
         })
-        .collect()
+        .collect();
+    said.extend(undeclared(graph, &unsaid));
+    cycles
 }
 
 /// A `cycle` statement names exactly the modules of the cycle.
@@ -601,19 +604,48 @@ fn membership(
     }
 }
 
-fn undeclared(graph: &Graph, members: &[Module]) -> Diagnostic {
-    let names: Vec<String> = members.iter().map(ToString::to_string).collect();
-    let list = names.join(", ");
-    let mut told = Diagnostic::new(Code::W307, format!("undeclared cycle: {list}"))
-        .help(format!("switched at one instant, so harmless here; write `cycle [{list}]: together.` to say it is known"));
-    for (from, to, edge) in graph.edges() {
-        if members.contains(from)
-            && members.contains(to)
-            && told.notes.len() < 6
-            && let Some(reason) = edge.reasons.first()
-        {
-            told = told.note(reason.sentence(from, to));
+/// W307: all cycles that no statement names, in one diagnostic.
+fn undeclared(graph: &Graph, cycles: &[Vec<Module>]) -> Option<Diagnostic> {
+    let list = |members: &[Module]| {
+        let names: Vec<String> = members.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
+    let reasons = |members: &[Module], most: usize| -> Vec<String> {
+        let inside = graph
+            .edges()
+            .filter(|(from, to, _)| members.contains(from) && members.contains(to));
+        let first = inside.filter_map(|(from, to, edge)| {
+            let reason = edge.reasons.first()?;
+            Some(reason.sentence(from, to))
+        });
+        first.take(most).collect()
+    };
+    let statement = |members: &Vec<Module>| format!("`cycle [{}]: together.`", list(members));
+    let harmless = "switched at one instant, so harmless here";
+    match cycles {
+        [] => None,
+        [members] => {
+            let title = format!("undeclared cycle: {}", list(members));
+            let mut told = Diagnostic::new(Code::W307, title).help(format!(
+                "{harmless}; write {} to say it is known",
+                statement(members)
+            ));
+            told.notes = reasons(members, 6);
+            Some(told)
+        }
+        many => {
+            let title = format!("{} undeclared cycles", many.len());
+            let statements: Vec<String> = many.iter().map(statement).collect();
+            let mut told = Diagnostic::new(Code::W307, title).help(format!(
+                "{harmless}; to say that they are known:\n{}",
+                statements.join("\n")
+            ));
+            let line = |members: &Vec<Module>| {
+                let why = reasons(members, 1).pop().unwrap_or_default();
+                format!("{}: {why}", list(members))
+            };
+            told.notes = many.iter().map(line).collect();
+            Some(told)
         }
     }
-    told
 }

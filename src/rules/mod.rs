@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod effects;
 mod found;
 pub mod infer;
+mod init_argument;
 mod left;
 pub mod lints;
 pub mod listing;

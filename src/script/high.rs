@@ -296,7 +296,14 @@ fn why(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Vec<Why> {
 fn what_changed(changed: &Changed) -> String {
     use crate::facts::compare::short;
     match (&changed.loaded, &changed.new) {
-        (None, Some(_)) => "new: not loaded yet".to_owned(),
+        (None, Some(new)) => match &changed.unloaded {
+            Some(known) => format!(
+                "not loaded yet, and its file differs: md5 {} -> {}",
+                short(&known.facts.md5),
+                short(&new.facts.md5)
+            ),
+            None => "new: not loaded yet".to_owned(),
+        },
         (Some(old), Some(new)) => {
             format!(
                 "code differs: md5 {} -> {}",

@@ -6,9 +6,9 @@
                       server/3, start/2, ask/1, window/2, clean/0]).
 
 tests() ->
-    [deferred, purged_after, undo_waits, undo_ends_as_said, undo_stays, undo_stays_for_callers, back_waits, back_refused,
-     held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back, no_funs, funs_called_on_the_way_back,
-     killed_on_the_way_back].
+    [deferred, purged_after, undo_waits, undo_ends_as_said, undo_stays, undo_stays_for_callers, back_after_it_stayed, back_waits,
+     back_refused, held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back, no_funs,
+     funs_called_on_the_way_back, killed_on_the_way_back].
 
 %% A library with a call that takes a while, and funs.
 lib(M, V) ->
@@ -97,6 +97,27 @@ undo_stays_for_callers() ->
     true = lists:member(Outcome, [old, mixed]),
     [exit(X, kill) || X <- [P, Q]],
     receive {answer, _} -> ok after 100 -> ok end.
+
+%% What stayed new goes back later: converted states are converted down, and those that kept their state are not asked.
+back_after_it_stayed() ->
+    [L1, L2] = [lib(t_bs_lib, V) || V <- [1, 2]],
+    {V1, V2} = {server(t_bs, 1), server(t_bs, 2, "code_change(_,{1,bad},_) -> timer:sleep(100), {error,no};")},
+    load(L1),
+    load(V1),
+    [Fine, Bad, Third] = All = [start(t_bs, X) || X <- [fine, bad, third]],
+    Calls = calls(t_bs_lib, 60000),
+    Job = job_with([(module(L2, L1))#{purge => soft}, module(V2, V1)], window([t_bs], [t_bs_lib]), #{back => [[]]}),
+    {mixed, #{stays := #{way_back := true}, old_states := [{t_bs, [Bad]}] = Kept}, _} = upgrade(Job),
+    [is_now(V) || V <- [L2, V2]],
+    [{2, X, _} = ask(P) || {P, X} <- [{Fine, fine}, {Third, third}]],
+    [exit(Pid, kill) || {Pid, _} <- Calls],
+    Steps = [{1, {suspend, [[{t_bs, default}]]}}, {2, {code_change, down, [{t_bs, {advanced, extra}}]}},
+             {3, {load, [t_bs, t_bs_lib]}}, {4, {resume, [t_bs]}}],
+    {old, Info, _} = upgrade(job_with([module(L1, L2), module(V1, V2)], Steps, #{goal => old, unconverted => Kept})),
+    [] = [Info || is_map_key(reason, Info)],
+    [is_now(V) || V <- [L1, V1]],
+    [{1, fine}, {1, bad}, {1, third}] = [ask(P) || P <- All],
+    [exit(P, kill) || P <- All].
 
 %% The way back after the run: nobody is suspended while processes leave.
 back_job(M, V1, V2, Policy) ->

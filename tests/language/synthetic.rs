@@ -67,6 +67,7 @@ impl World {
             };
             let had = given.had.as_ref().unwrap_or(&given.exports);
             let changed = Changed {
+                unloaded: None,
                 loaded: Some(Loaded {
                     md5: [0; 16],
                     file: format!("/shop/{name}.beam"),

@@ -10,7 +10,7 @@ use updo::term::Term;
 use crate::compiler::compile;
 
 /// A folder with releases `old` and `new`, of kernel, stdlib and sasl stubs and what a test adds.
-struct Site(TempDir);
+pub(crate) struct Site(TempDir);
 
 impl Site {
     fn new() -> Self {
@@ -21,7 +21,7 @@ impl Site {
         site
     }
 
-    fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.0.path()
     }
 
@@ -56,7 +56,7 @@ impl Site {
         )
     }
 
-    fn updo(&self, args: &[&str]) -> Output {
+    pub(crate) fn updo(&self, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_updo"))
             .args(args)
             .env("COLUMNS", "100")
@@ -79,7 +79,7 @@ impl Site {
     }
 
     /// What both `updo relup` and `systools` give, `Err` with the message when both refuse.
-    fn both(&self) -> Result<String, String> {
+    pub(crate) fn both(&self) -> Result<String, String> {
         let ours = self.relup(&[]);
         let mut oracle = crate::shared();
         let text = |file: &str| Term::string(self.root().join(file).to_str().expect("UTF-8"));
@@ -336,7 +336,10 @@ fn compiled() -> Site {
     compiled_from(&SOURCES, &source)
 }
 
-fn compiled_from(sources: &[(&str, &str); 2], source: &dyn Fn(&str, &str) -> String) -> Site {
+pub(crate) fn compiled_from(
+    sources: &[(&str, &str); 2],
+    source: &dyn Fn(&str, &str) -> String,
+) -> Site {
     let site = Site::new();
     for (version, modules) in sources {
         let folder = if *version == "old" { "a-1" } else { "a-2" };

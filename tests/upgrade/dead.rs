@@ -14,7 +14,7 @@ use crate::support::desk::Desk;
 use crate::support::{TestNode, server};
 
 /// Kills whatever runs in the agent's module; and the watchdog.
-fn kill(node: &TestNode, watchdog: bool) {
+pub fn kill(node: &TestNode, watchdog: bool) {
     // All are stopped first, so that none has a successor.
     node.eval(&format!(
         "Frame = fun(P) ->

@@ -100,9 +100,17 @@ old_vsn(down, M) ->
 
 change(Id, M, How, Vsn) ->
     log({add, converting, M}),
-    Sum = change(Id, M, How, Vsn, parts_of(M)),
+    Sum = change(Id, M, How, Vsn, [parts_without(kept_state(M), Parts) || Parts <- parts_of(M)]),
     log({add, changed, M}),
     Sum.
+
+%% Processes whose state an earlier run has left as the version before it made it: on the way back from that run it is
+%% what the code that comes back expects.
+kept_state(M) -> ordsets:from_list(lists:append([Pids || {N, Pids} <- job(unconverted, []), N =:= M])).
+
+parts_without([], Parts) -> Parts;
+parts_without(Those, Parts) ->
+    list_to_tuple([[P || P <- Part, not ordsets:is_element(P, Those)] || Part <- tuple_to_list(Parts)]).
 
 change(Id, M, How, Vsn, All) ->
     Handler = is_map_key(M, handlers()),

@@ -187,11 +187,18 @@ stay(Why, T, Stays) ->
                                           stays => maps:keys(Stays)}}),
     Pids = lists:usort(lists:append(maps:values(Stays))),
     finished(mixed, #{reason => Why, new => lists:usort(log_get(loaded) ++ switched_now()),
-                      stays => #{processes => length(Pids),
+                      stays => #{processes => length(Pids), way_back => may_be_undone(),
                                  named => [(describe(P, #{}))#{module => M}
                                            || {M, Ps} <- maps:to_list(Stays), P <- lists:sublist(Ps, named())]},
                       unconverted => [#{pid => P, module => M, reason => Text} || {M, P, Text} <- lists:sublist(Left, named())],
+                      old_states => [{M, [P || {N, P, _} <- Left, N =:= M]} || M <- lists:usort([N || {N, _, _} <- Left])],
                       by_hand => []}).
+
+%% Whether a rollback can go back later, when nothing executes the old code any more.
+may_be_undone() ->
+    Back = job(back, []),
+    maps:get(goal, get(job), new) =:= new andalso log_get(way) =:= there andalso Back =/= [] andalso
+        lists:all(fun(Steps) -> is_list(Steps) end, Back).
 
 %% [{M, Pid, Why}]: processes that keep a state of the version before.
 convert_rest() ->

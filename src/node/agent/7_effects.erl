@@ -17,7 +17,8 @@ effects(Mode) ->
     Left =:= [] orelse log({set, effects, Left ++ maps:get(effects, get(log), [])}).
 
 effects(Mode, M, Acts, Extra) ->
-    All = [P || Parts <- parts_of(M), Part <- tuple_to_list(Parts), P <- Part, is_process_alive(P)],
+    Asked = [parts_without(kept_state(M), Parts) || Parts <- parts_of(M)],
+    All = [P || Parts <- Asked, Part <- tuple_to_list(Parts), P <- Part, is_process_alive(P)],
     {Failed, Done} = case {lists:member(M, maps:get(changed, get(log), [])), get(unconverted)} of
         {true, _} -> {[], All};
         {false, {M, Bad}} -> {Bad, [P || P <- All, not lists:keymember(P, 1, Bad), begun(P)]};

@@ -45,6 +45,29 @@ impl Machine<'_, '_> {
         let one = |value: Value| vec![value];
         match (to.module.as_str(), &*to.function, args.as_slice()) {
             ("erlang", "error" | "exit" | "throw" | "raise" | "nif_error", _) => Vec::new(),
+            // What was a list of options has become a map, or the other way round.
+            ("maps", "get" | "find" | "is_key", [_, map]) | ("maps", "get", [_, map, _])
+                if map.is_map() == Some(false) =>
+            {
+                Vec::new()
+            }
+            ("Elixir.Map", "get" | "fetch" | "fetch!", [map, _])
+            | ("Elixir.Map", "get", [map, _, _])
+                if map.is_map() == Some(false) =>
+            {
+                Vec::new()
+            }
+            ("proplists", "get_value", [_, list]) | ("proplists", "get_value", [_, list, _])
+                if list.is_map() == Some(true) =>
+            {
+                Vec::new()
+            }
+            ("Elixir.Keyword", "get" | "fetch" | "fetch!", [list, _])
+            | ("Elixir.Keyword", "get", [list, _, _])
+                if list.is_map() == Some(true) =>
+            {
+                Vec::new()
+            }
             ("erlang", "++", [left, right]) | ("lists", "append", [left, right]) => {
                 one(append(left, right))
             }

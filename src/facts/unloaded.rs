@@ -1,0 +1,86 @@
+//! Former versions of modules that take part and are not loaded: what the node would load by itself if they were called
+//! before the switch. Such a module is not new, and its callers do not have to wait for what it has had before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::beam::BeamFacts;
+use super::change::{Beam, Notice};
+use super::compare::{Look, OldCode, local};
+use super::node_facts::{self, function};
+use crate::diag::Result;
+use crate::name::Module;
+use crate::term::Term;
+
+/// Finds them, and takes out of `beams` what is not loaded and would not differ: on a node that loads on demand, by the
+/// file that its code path leads to when code is pushed, and in `old from` when that file is the new version.
+pub(super) fn versions(
+    look: &mut Look<'_>,
+    beams: &mut BTreeMap<Module, Beam>,
+    old: OldCode<'_>,
+) -> Result<BTreeMap<Module, Beam>> {
+    let asleep: Vec<Module> = beams
+        .keys()
+        .filter(|module| !look.facts.loaded.contains_key(*module))
+        .cloned()
+        .collect();
+    let mut found = BTreeMap::new();
+    if look.facts.embedded || asleep.is_empty() {
+        return Ok(found);
+    }
+    let otp = look.facts.otp;
+    if look.pushed {
+        let files = on_path(look, &asleep)?;
+        let paths: Vec<String> = files.iter().map(|(_, file)| file.clone()).collect();
+        for ((module, file), bytes) in files.into_iter().zip(look.disk.read(&paths)?) {
+            let Some(bytes) = bytes else { continue };
+            let facts = BeamFacts::read(&bytes).map(|facts| facts.on(otp));
+            if let Some(facts) = facts.ok().filter(|facts| facts.module == module) {
+                let bytes = Arc::from(bytes);
+                found.insert(module, Beam { bytes, file, facts });
+            }
+        }
+    } else {
+        for (patterns, base) in old.patterns {
+            for file in local(patterns, base, otp)? {
+                let module = file.facts.module.clone();
+                if asleep.contains(&module) {
+                    let beam = Beam {
+                        bytes: Arc::from(file.bytes),
+                        file: beams[&module].file.clone(),
+                        facts: file.facts,
+                    };
+                    found.entry(module).or_insert(beam);
+                }
+            }
+        }
+    }
+    let is_same = |module: &Module, beam: &Beam| beams[module].facts.md5 == beam.facts.md5;
+    let (same, differing): (BTreeMap<_, _>, _) =
+        found.into_iter().partition(|(m, beam)| is_same(m, beam));
+    // What `old from` has as the new version has does not say what the code path has.
+    if look.pushed && !same.is_empty() {
+        let modules: Vec<Module> = same.into_keys().collect();
+        beams.retain(|module, _| !modules.contains(module));
+        let app = None;
+        look.set.notices.push(Notice::OnDemand { app, modules });
+    }
+    Ok(differing)
+}
+
+/// The files of modules as the node would load them; without those that it has none of.
+fn on_path(look: &Look<'_>, modules: &[Module]) -> Result<Vec<(Module, String)>> {
+    let names = modules
+        .iter()
+        .map(|m| Term::string(&format!("{}.beam", m.as_str())));
+    let args = vec![function("code", "where_is_file", 1), Term::list(names)];
+    let answer = look
+        .session
+        .call("lists", "map", args, node_facts::TIMEOUT)
+        .map_err(|error| node_facts::failed("code:where_is_file/1", error))?;
+    let files = modules.iter().zip(answer.as_list().unwrap_or_default());
+    Ok(files
+        .filter(|(_, file)| file.as_atom().is_none())
+        .filter_map(|(module, file)| Some((module.clone(), file.to_text()?)))
+        .collect())
+}
