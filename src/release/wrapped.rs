@@ -45,7 +45,7 @@ pub(super) fn named(
             } else if beam.facts.exports("start", 2) {
                 let listed = listed(module, &world);
                 let children = listed.into_iter().flat_map(|listed| listed.children);
-                children.map(|(child, _)| child).collect()
+                children.map(|listed| listed.child).collect()
             } else {
                 Vec::new()
             };
