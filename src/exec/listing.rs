@@ -1,7 +1,7 @@
 //! Children that the `start/2` of an application lists, as steps: where they are started and stopped, there and back.
 //!
 //! Their supervisor takes no part. There, they are started and stopped when everything they run is switched, and before
-//! those who may call them are resumed: at the end of the last window, or behind all when modules are switched there. Back,
+//! those that may call them are resumed: at the end of the last window, or behind all when modules are switched there. Back,
 //! what was started is stopped first, in the code that it runs; what was stopped is started when the old code is there.
 
 use super::event::StepKind;

@@ -211,6 +211,9 @@ fn difference(old: Listed, new: Listed, class: Class) -> Listing {
     }
 }
 
+/// Whether an entry of the old list may be one of the new list.
+type Fits<'a> = dyn Fn(&ListedChild, &ListedChild) -> bool + 'a;
+
 /// Which entry of the old list is which of the new one. Where identifiers are guesses two entries of one module may have the
 /// same: those that are equal belong together, then those of one name, then those without.
 fn paired(old: &[ListedChild], new: &[ListedChild]) -> Vec<(usize, usize)> {
@@ -231,7 +234,7 @@ fn paired(old: &[ListedChild], new: &[ListedChild]) -> Vec<(usize, usize)> {
         |one: &ListedChild, other: &ListedChild| name(one).is_some() && name(one) == name(other);
     let open =
         |one: &ListedChild, other: &ListedChild| name(one).is_none() || name(other).is_none();
-    let rules: [&dyn Fn(&ListedChild, &ListedChild) -> bool; 3] = [&equal, &named, &open];
+    let rules: [&Fits<'_>; 3] = [&equal, &named, &open];
     for fits in rules {
         for (at, one) in old.iter().enumerate() {
             let taken = |now: usize| pairs.iter().any(|(_, new)| *new == now);

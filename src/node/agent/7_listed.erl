@@ -48,8 +48,8 @@ tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, M
     %% Which of them is the new one is not known before: what the new version lists stays.
     Goes = specs(P, lists:reverse((identified(Stop) -- (All -- New)) ++ asleep(P, New))),
     Comes = New -- (element(1, Before) -- [Id || {Id, _, _} <- Goes]),
-    %% Said before it is done: who repeats it does not know any more what there was. Said also where nothing is to be done: what
-    %% was there before stays on the way back.
+    %% Kept before it is done: an executor that repeats it cannot see any more what there was. Kept also where nothing is
+    %% to be done: what was there before stays on the way back.
     Kept = #{started => Comes, stopped => Goes, order => element(1, Before)},
     settled_in(P, [], [], {keep, M, Md5, Kept}),
     {Bad1, Stopped} = delisted(M, P, Goes),
@@ -62,7 +62,7 @@ tend_listed({unlisted, M, #{start := Start}}, [{P, Kept, _}]) ->
     Before = as_it_is(P),
     {Bad, Stopped} = delisted(M, P, specs(P, lists:reverse(Ids))),
     {Bad, did(M, P, Before, Stopped, [])};
-%% And when the version before is there again. Who has been restarted since has kept nothing.
+%% And when the version before is there again. A supervisor that has been restarted since has kept nothing.
 tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}]) ->
     Before = as_it_is(P),
     {{Bad, Started}, Was} = case Kept of
