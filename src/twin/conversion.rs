@@ -69,14 +69,14 @@ pub struct Conversion {
     pub effect: Effect,
     /// What is more than computing, in the order of modules, functions and lines.
     pub places: Vec<Place>,
-    /// Where a module of the upgrade is named as data: what is called by that name is the version that runs, also when a
-    /// twin does it. So a trial that comes to such a place does not show what the new version will do there.
+    /// Where a module of the upgrade is named as data: what is called by that name is the version that runs, also when
+    /// a twin does it. So a trial that comes to such a place does not show what the new version will do there.
     pub by_name: Vec<Place>,
 }
 
 impl Conversion {
-    /// What the conversion of a module does. `world` has the new beams of the upgrade, and those of other modules as far as
-    /// they are at hand.
+    /// What the conversion of a module does. `world` has the new beams of the upgrade, and those of other modules as far
+    /// as they are at hand.
     pub fn of<'a>(
         module: &Module,
         kind: Kind,

@@ -37,22 +37,25 @@ run("elixir", [Seed, Count]) ->
     {ok, _} = application:ensure_all_started(elixir),
     load_all(),
     elixir(list_to_integer(Seed), list_to_integer(Count));
-run("compiled", [Source, To, Version]) ->
-    Options = [binary, return_errors, {d, 'V', list_to_integer(Version)}],
-    {ok, _, Beam} = compile:file(in(Source), Options),
-    file:write_file(in(To), Beam);
-run("compiled_to_debug", [Source, To, Version]) ->
-    Options = [binary, return_errors, beam_debug_info, {d, 'V', list_to_integer(Version)}],
-    {ok, _, Beam} = compile:file(in(Source), Options),
-    file:write_file(in(To), Beam);
+run("compiled", [Source]) ->
+    versions(Source, []);
+run("compiled_to_debug", [Source]) ->
+    versions(Source, [beam_debug_info]);
 run("all_compiled", []) ->
-    Sources = filelib:wildcard(in("*.erl")),
-    [{ok, _} = compile:file(F, [return_errors, {outdir, get(dir)}]) || F <- Sources],
+    [compiled(F, filename:rootname(F) ++ ".beam", []) || F <- filelib:wildcard(in("*.erl"))],
     ok;
 run("own", []) ->
     own();
 run("native", []) ->
     native().
+
+versions(Source, Options) ->
+    compiled(in(Source), in("running.beam"), [{d, 'V', 1} | Options]),
+    compiled(in(Source), in("new.beam"), [{d, 'V', 2} | Options]).
+
+compiled(Source, To, Options) ->
+    {ok, _, Beam} = compile:file(Source, [binary, return_errors | Options]),
+    ok = file:write_file(To, Beam).
 
 twins() ->
     {ok, Twins} = file:consult(in("twins")),

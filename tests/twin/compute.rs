@@ -30,18 +30,18 @@ fn args(usual: u64, divisor: u64) -> [String; 2] {
 fn a_renamed_compiler_compiles_to_the_same_bytes() {
     let (room, modules, refused) = twins_of(&["compiler"]);
     assert!(refused.is_empty(), "{refused:?}");
-    let cases = agreed(&room.run("compile", &args(3, 500)));
+    let cases = agreed(&room.run("compile", &args(2, 500)));
     println!(
         "twins: OTP {}: a compiler of {modules} twins: {cases} compilations and passes the same",
         installed().otp
     );
-    assert!(modules > 50 && cases > 50, "{modules}, {cases}");
+    assert!(modules > 50 && cases > 30, "{modules}, {cases}");
 }
 
 #[test]
 fn a_renamed_stdlib_scans_parses_and_prints_the_same() {
     let (room, modules, _) = twins_of(&["stdlib"]);
-    let cases = agreed(&room.run("text", &args(3, 500)));
+    let cases = agreed(&room.run("text", &args(2, 500)));
     println!(
         "twins: OTP {}: a stdlib of {modules} twins: {cases} scans, parses and prints the same",
         installed().otp
@@ -68,7 +68,7 @@ fn a_renamed_elixir_parses_and_formats_the_same() {
         assert!(installed().otp < 25);
         return;
     }
-    let cases = agreed(&room.run("elixir", &args(3, 500)));
+    let cases = agreed(&room.run("elixir", &args(2, 500)));
     println!(
         "twins: OTP {}: an Elixir of {modules} twins: {cases} parses and prints the same",
         installed().otp

@@ -83,7 +83,7 @@ fn mutated(original: &[u8], places: &[(usize, usize)], random: &mut Random) -> V
 #[test]
 fn mutations_never_panic_and_stay_small() {
     let seed = setting("UPDO_SEED", 1);
-    let each = setting("UPDO_COUNT", 0).div_ceil(500).max(40);
+    let each = setting("UPDO_COUNT", 0).div_ceil(500).max(15);
     let mut random = Random(0x5EED_7A1B_0000_0001 ^ seed << 16);
     let (mut made, mut refused) = (0, 0);
     let set: BTreeSet<Module> = beams("stdlib").into_iter().map(|(_, m, _)| m).collect();

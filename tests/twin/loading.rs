@@ -21,7 +21,7 @@ fn drawn<T>(all: Vec<T>, usual: usize) -> Vec<T> {
 fn beams_of_otp_and_elixir_are_loaded_as_twins() {
     let all = beams("*");
     assert!(all.len() > 400, "only {} beams found", all.len());
-    let drawn = drawn(all, 120);
+    let drawn = drawn(all, 80);
     let room = Room::new();
     let refused = room.twins(&drawn);
     let answer = room.run("loads", &[]);
@@ -49,7 +49,7 @@ fn beams_of_otp_and_elixir_are_loaded_as_twins() {
 /// What is refused is asked of the loader: it says `on_load_not_allowed` itself.
 #[test]
 fn refusals_are_those_of_the_loader() {
-    let all = drawn(beams("*"), 120);
+    let all = drawn(beams("*"), 80);
     let room = Room::new();
     let refused = room.twins(&all);
     let list: String = all

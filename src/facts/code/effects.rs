@@ -1,10 +1,10 @@
 //! What a function may do to the world: compute, read, or act, and where.
 //!
 //! Takes beams and follows, from one function on, local calls, funs that are made, and calls between the given modules;
-//! every other call is looked up in a table of OTP's and Elixir's interfaces (`known.rs`). The answer is an upper bound: what is
-//! on no path that really runs counts as well, and a `fun m:f/1` as a call. What cannot be followed (a fun that is handed
-//! in, also to a library function that calls it, a module that is not given) is [`Doing::Unknown`], never taken for
-//! harmless.
+//! every other call is looked up in a table of OTP's and Elixir's interfaces (`known.rs`). The answer is an upper
+//! bound: what is on no path that really runs counts as well, and a `fun m:f/1` as a call. What cannot be followed (a fun
+//! that is handed in, also to a library function that calls it, a module that is not given) is [`Doing::Unknown`],
+//! never taken for harmless.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;

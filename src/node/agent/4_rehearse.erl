@@ -1,29 +1,38 @@
-%% Rehearsal: conversions of new versions, run by their twins on copies of live states. Nothing in the node changes.
+%% Rehearsal: conversions of new versions, run by their twins on copies of live states. Nothing in
+%% the node changes.
 %%
-%% One process after the other is asked for its state: by a system message whose fun hands a copy to a process of this
-%% agent and gives back what it got. The conversion runs in that process, which has limits of time and heap; so one that
-%% never ends or eats memory harms nothing but itself. Nobody is suspended. A process that does not read the message in
-%% time is busy: the fun then does nothing when it is read.
+%% One process after the other is asked for its state: by a system message whose fun hands a copy
+%% to a process of this agent and gives back what it got. The conversion runs in that process,
+%% which has limits of time and heap; so one that never ends or eats memory harms nothing but
+%% itself. Nobody is suspended. A process that does not read the message in time is busy: the fun
+%% then does nothing when it is read.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% ------------------------------------------------------------------------------------------------
 %% The step
 
 %% What: #{module, twin, kind => server, statem or event, vsn, extra, processes => [Pid],
-%%         ms => limit of a conversion, words => of its heap, wait => ms for a process to answer, most => words of its heap}
+%%         ms => limit of a conversion, words => of its heap,
+%%         wait => ms for a process to answer, most => words of its heap}
 rehearse(#{processes := Pids} = What) ->
     Exec = self(),
     Keeper = spawned(fun() -> trials_keeper(monitor(process, Exec), none) end, []),
-    try lists:foldl(fun(P, Acc) -> check_guardian(), rehearsed(P, rehearse_one(P, Keeper, What), Acc) end, none_rehearsed(length(Pids)), Pids)
-    after Keeper ! done
-    end.
+    One = fun(P, Acc) ->
+        check_guardian(),
+        rehearsed(P, rehearse_one(P, Keeper, What), Acc)
+    end,
+    try lists:foldl(One, none_rehearsed(length(Pids)), Pids) after Keeper ! done end.
 
-none_rehearsed(N) -> #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, us => [], failures => [], shapes => #{}}.
+none_rehearsed(N) ->
+    #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0,
+      us => [], failures => [], shapes => #{}}.
 
 rehearsed(P, {converted, Us, Shape}, #{converted := N, us := All, shapes := Shapes} = Acc) ->
-    Acc#{converted := N + 1, us := [{Us, P} | All], shapes := Shapes#{Shape => maps:get(Shape, Shapes, 0) + 1}};
+    Counted = Shapes#{Shape => maps:get(Shape, Shapes, 0) + 1},
+    Acc#{converted := N + 1, us := [{Us, P} | All], shapes := Counted};
 rehearsed(P, {failed, Reason, Shape}, #{failed := N, failures := Named} = Acc) ->
     One = #{pid => P, reason => text(Reason), shape => Shape},
-    Acc#{failed := N + 1, failures := case N < named() of true -> Named ++ [One]; false -> Named end};
+    Some = case N < named() of true -> Named ++ [One]; false -> Named end,
+    Acc#{failed := N + 1, failures := Some};
 rehearsed(_, Kind, Acc) -> maps:update_with(Kind, fun(N) -> N + 1 end, Acc).
 
 %% {converted, Us, Shape} | {failed, Reason, Shape} | busy | dead | big
@@ -33,8 +42,9 @@ rehearse_one(P, Keeper, #{words := Words, wait := Wait, ms := Ms, most := Most} 
         {_, Size} when Size > Most -> big;
         _ ->
             {Exec, Ref, Nobody} = {self(), make_ref(), get(nobody)},
+            Heap = #{size => Words, kill => true, error_logger => false},
             {T, Mon} = spawned(fun() -> trial(Exec, Ref, P, Nobody, What) end,
-                               [monitor, {max_heap_size, #{size => Words, kill => true, error_logger => false}}]),
+                               [monitor, {max_heap_size, Heap}]),
             Keeper ! {trial, T},
             T ! {Ref, go},
             Verdict = trial_begun(Ref, Mon, Wait + 1000, Ms),
@@ -69,7 +79,7 @@ trials_keeper(Mon, Trial) ->
         done -> ok
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% ------------------------------------------------------------------------------------------------
 %% The process that tries
 
 trial(Exec, Ref, P, Nobody, #{wait := Wait} = What) ->
@@ -86,12 +96,13 @@ trial(Exec, Ref, P, Nobody, #{wait := Wait} = What) ->
     after Wait -> Exec ! {Ref, busy}
     end.
 
-%% It may be read when the agent has gone: evaluated text has no frame of its module. Whatever happens in it, it gives
-%% back what it got. A manager of event handlers runs it for each.
+%% It may be read when the agent has gone: evaluated text has no frame of its module. Whatever
+%% happens in it, it gives back what it got. A manager of event handlers runs it for each.
 hands_over(Ref, Wait, What) ->
     Only = case What of #{kind := event, module := M} -> M; _ -> none end,
     portable("fun(S) -> "
-             "(catch case erlang:monotonic_time(millisecond) < Until andalso erlang:is_process_alive(To) of "
+             "(catch case erlang:monotonic_time(millisecond) < Until "
+             "     andalso erlang:is_process_alive(To) of "
              "     true when Only =:= none -> To ! {Ref, state, S}; "
              "     true -> case S of {Only, _, _} -> To ! {Ref, state, S}; _ -> other end; "
              "     false -> late end), "
@@ -104,7 +115,8 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
         {ok, New} -> {converted, now_us() - T, shape(New)};
         Other -> {failed, {returns, shape(Other)}, shape(State)}
     catch
-        Class:Reason:Stack -> {failed, {Class, unvalued(Reason), place(Stack, Twin, M)}, shape(State)}
+        Class:Reason:Stack ->
+            {failed, {Class, unvalued(Reason), place(Stack, Twin, M)}, shape(State)}
     end.
 
 tried(server, Twin, S, Vsn, Extra) -> Twin:code_change(Vsn, S, Extra);
@@ -121,10 +133,11 @@ place([{M, F, A, _} | _], _, _) when is_list(A) -> {M, F, length(A)};
 place([{M, F, A, _} | _], _, _) -> {M, F, A};
 place(_, _, _) -> unknown.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% ------------------------------------------------------------------------------------------------
 %% What leaves the node: shapes, never values
 
-shape(T) when is_tuple(T), tuple_size(T) > 0, is_atom(element(1, T)) -> {tuple, tuple_size(T), element(1, T)};
+shape(T) when is_tuple(T), tuple_size(T) > 0, is_atom(element(1, T)) ->
+    {tuple, tuple_size(T), element(1, T)};
 shape(T) when is_tuple(T) -> {tuple, tuple_size(T)};
 shape(#{'__struct__' := Name} = T) when is_atom(Name) -> {struct, map_size(T) - 1, Name};
 shape(T) when is_map(T) -> {map, map_size(T)};

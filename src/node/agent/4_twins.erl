@@ -1,14 +1,17 @@
-%% Twins: new versions under names of their own (`m@updo`), loaded beside what runs, so that the new code can be tried
-%% before anything is switched. The client makes their beams; nothing here knows how.
+%% Twins: new versions under names of their own (`m@updo`), loaded beside what runs, so that the
+%% new code can be tried before anything is switched. The client makes their beams; nothing here
+%% knows how.
 %%
-%% They are gone when the run ends, however it ends: a step drops them, the end of every run, the guardian when executors
-%% die too often, and the watchdog when both are killed. Purged softly only: a process that has come into a twin is not
-%% ended for that. What stays then goes when the next run loads its own.
+%% They are gone when the run ends, however it ends: a step drops them, the end of every run, the
+%% guardian when executors die too often, and the watchdog when both are killed. Purged softly
+%% only: a process that has come into a twin is not ended for that. What stays then goes when the
+%% next run loads its own.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% ------------------------------------------------------------------------------------------------
 %% Steps
 
-%% All or none. The log has the names first: whoever comes after a dead executor knows what may be there.
+%% All or none. The log has the names first: whoever comes after a dead executor knows what may be
+%% there.
 twins_load(Ms) ->
     Twins = [T || #{name := M} = T <- job(twins, []), lists:member(M, Ms)],
     Missing = Ms -- [M || #{name := M} <- Twins],
@@ -43,13 +46,14 @@ twins_end() ->
             Left =:= [] orelse event({twins_left, Left})
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% ------------------------------------------------------------------------------------------------
 %% Taking away
 
 %% Those that cannot be, because a process executes them.
 twins_gone(Names) -> [N || N <- Names, not twin_gone(N, 20)].
 
-%% What is current becomes old, and old code goes; there may be both of one that was left by an earlier run.
+%% What is current becomes old, and old code goes; there may be both of one that was left by an
+%% earlier run.
 twin_gone(N, Tries) ->
     case code:soft_purge(N) of
         true ->
@@ -61,11 +65,11 @@ twin_gone(N, Tries) ->
         false -> false
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% ------------------------------------------------------------------------------------------------
 %% Room
 
-%% From OTP 29 on a node keeps an entry for every fun of every version that it has ever loaded, in a table that ends the
-%% node when it is full. A tenth of it is left to the node's own upgrades.
+%% From OTP 29 on a node keeps an entry for every fun of every version that it has ever loaded, in
+%% a table that ends the node when it is full. A tenth of it is left to the node's own upgrades.
 fun_table_has_room(Funs) ->
     case fun_table() of
         {Entries, Limit} when Entries + Funs > Limit - Limit div 10 ->
@@ -74,13 +78,15 @@ fun_table_has_room(Funs) ->
     end.
 
 %% {Entries, Limit}, or none where the entries of what is purged are free again (before OTP 29).
-%% The question stops the node's schedulers for an instant, so it is not asked where the answer is known.
+%% The question stops the node's schedulers for an instant, so it is not asked where the answer is
+%% known.
 fun_table() -> fun_table(list_to_integer(erlang:system_info(otp_release))).
 
 fun_table(Otp) when Otp < 28 -> none;
 fun_table(_) ->
     Text = erlang:system_info(info),
-    case re:run(Text, "=index_table:fun\\w*\nsize: \\d+\nlimit: (\\d+)\nentries: (\\d+)", [{capture, all_but_first, list}]) of
+    Pattern = "=index_table:fun\\w*\nsize: \\d+\nlimit: (\\d+)\nentries: (\\d+)",
+    case re:run(Text, Pattern, [{capture, all_but_first, list}]) of
         {match, [Limit, Entries]} -> {list_to_integer(Entries), list_to_integer(Limit)};
         nomatch -> none
     end.
