@@ -80,6 +80,7 @@ fn measure(folder: &Path) -> Run {
         };
         let changed = Changed {
             loaded: None,
+            unloaded: None,
             old: None,
             new: Some(beam),
             app: None,

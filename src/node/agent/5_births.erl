@@ -23,7 +23,9 @@ births_on(Ms) ->
                     Births = {Session, T, Ms},
                     put(births, Births),
                     births_patterns(Births, Ms),
-                    births_flags(Births)
+                    %% Somebody else's tracer that has come meanwhile is left alone too.
+                    births_flags(Births) orelse
+                        begin births_forgotten(Ms), unlink(T), exit(T, kill), put(births, none) end
             end
     end.
 
@@ -47,8 +49,10 @@ speaks(M) -> erlang:function_exported(M, system_continue, 3) orelse erlang:funct
 births_pattern(all, Mfa, What) -> erlang:trace_pattern(Mfa, What, [global]);
 births_pattern(Session, Mfa, What) -> trace:function(Session, Mfa, What, []).
 
-births_flags({all, T, _}) -> erlang:trace(new_processes, true, [call, arity, {tracer, T}]);
-births_flags({Session, _, _}) -> trace:process(Session, new_processes, true, [call, arity]).
+births_flags({all, T, _}) ->
+    erlang:trace_info(new_processes, tracer) =:= {tracer, []} andalso
+        is_integer(erlang:trace(new_processes, true, [call, arity, {tracer, T}]));
+births_flags({Session, _, _}) -> is_integer(trace:process(Session, new_processes, true, [call, arity])).
 
 births_tracer(Old) ->
     receive
