@@ -236,7 +236,7 @@ mod tests {
 
     /// What is the owner's alone is so from its first byte on, also where an older file was not.
     #[test]
-    fn private_is_private_whatever_was_there() {
+    fn a_secret_file_is_private_even_when_it_existed() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         replace_private(&at("new"), b"1").expect("written");
@@ -277,13 +277,16 @@ mod tests {
             (&runs, 0o1777),
         ] {
             fs::set_permissions(path, Permissions::from_mode(open)).expect("changed");
-            let told = check_owned(&state).expect_err("others may write");
-            assert_eq!(told.code, Code::E803);
-            assert_eq!(told.help, Some(format!("chmod 700 {}", path.display())));
+            let diagnostic = check_owned(&state).expect_err("others may write");
+            assert_eq!(diagnostic.code, Code::E803);
+            assert_eq!(
+                diagnostic.help,
+                Some(format!("chmod 700 {}", path.display()))
+            );
             assert!(
-                told.title.contains(&format!("{open:04o}")),
+                diagnostic.title.contains(&format!("{open:04o}")),
                 "{}",
-                told.title
+                diagnostic.title
             );
             fs::set_permissions(path, Permissions::from_mode(0o755)).expect("changed");
             assert!(check_owned(&state).is_ok());

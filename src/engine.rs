@@ -34,12 +34,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use self::rollout::Part;
+use self::rollout::RunContext;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
-use crate::exec::{self, Event, Outcome, Upgrade as Job};
+use crate::exec::{self, Event, Outcome, RunRequest};
 use crate::facts::change::ChangeSet;
-use crate::facts::compare::{self, NewCode, OldCode};
+use crate::facts::compare::{self, NewCode, OldBeamSources};
 use crate::facts::file_cache::Seen;
 use crate::facts::library_versions::Libraries;
 use crate::facts::node_facts::{self};
@@ -51,9 +51,9 @@ use crate::plan::load::{Unsaved, load_over};
 use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
 use crate::report::header;
 use crate::report::json;
-use crate::report::preview::Shown;
-use crate::report::record::{Record, Records, Summary};
-use crate::rules::node_view::View;
+use crate::report::preview::PreviewInput;
+use crate::report::record::{RecordedRun, RunRecord, RunRecords};
+use crate::rules::node_view::NodeView;
 use crate::rules::removal;
 use crate::script::insert;
 
@@ -65,7 +65,7 @@ const SHOWN_WITHOUT_REASON: usize = 5;
 
 /// What opening a plan gives: the engine when the plan has no errors, and everything said about it.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedPlan {
     /// The engine; `None` when a diagnostic is an error.
     pub engine: Option<Engine>,
     /// Errors, warnings, advice.
@@ -86,31 +86,31 @@ pub struct Engine {
 
 impl Engine {
     /// Reads a plan. No network, nothing is asked.
-    pub fn open(path: &Path, settings: Settings) -> Opened {
+    pub fn open(path: &Path, settings: Settings) -> OpenedPlan {
         let loaded = crate::plan::load(path, &settings.sets);
         Self::opened(loaded, settings)
     }
 
     /// The same for a text that is in no file; what it includes is relative to the current folder.
-    pub fn open_text(text: &str, settings: Settings) -> Opened {
+    pub fn open_text(text: &str, settings: Settings) -> OpenedPlan {
         let loaded = crate::plan::load_text(Path::new("plan.updo"), text, &settings.sets);
         Self::opened(loaded, settings)
     }
 
     /// The same for what a file would say if somebody changed it so, as the REPL does: `path` is its name and what
     /// includes are relative to.
-    pub fn open_as(path: &Path, text: &str, settings: Settings) -> Opened {
+    pub fn open_as(path: &Path, text: &str, settings: Settings) -> OpenedPlan {
         let loaded = crate::plan::load_text(path, text, &settings.sets);
         Self::opened(loaded, settings)
     }
 
     /// The same for files of which some are as an editor has them.
-    pub fn open_over(path: &Path, unsaved: Unsaved<'_>, settings: Settings) -> Opened {
+    pub fn open_over(path: &Path, unsaved: Unsaved<'_>, settings: Settings) -> OpenedPlan {
         let loaded = load_over(path, &settings.sets, unsaved);
         Self::opened(loaded, settings)
     }
 
-    fn opened(loaded: crate::plan::load::Loaded, settings: Settings) -> Opened {
+    fn opened(loaded: crate::plan::load::LoadedPlan, settings: Settings) -> OpenedPlan {
         let store = Store::new(&settings.state_dir);
         let mut diagnostics = loaded.diagnostics;
         if let Some(plan) = &loaded.plan {
@@ -121,10 +121,13 @@ impl Engine {
             .filter_map(|d| d.labels.first().map(|label| label.span))
             .collect();
         if settings.strict && !places.is_empty() {
-            let told = Diagnostic::new(Code::E205, "with --strict every override needs a reason")
-                .help("add `because \"…\"`");
+            let diagnostic =
+                Diagnostic::new(Code::E205, "with --strict every override needs a reason")
+                    .help("add `because \"…\"`");
             let shown = places.iter().take(SHOWN_WITHOUT_REASON);
-            diagnostics.push(shown.fold(told, |told, span| told.label(*span, "why?")));
+            diagnostics.push(shown.fold(diagnostic, |diagnostic, span| {
+                diagnostic.label(*span, "why?")
+            }));
         }
         let wrong = diagnostics.iter().any(Diagnostic::is_error);
         let engine = loaded.plan.filter(|_| !wrong).map(|mut plan| {
@@ -135,7 +138,7 @@ impl Engine {
                 store,
             }
         });
-        Opened {
+        OpenedPlan {
             engine,
             diagnostics,
             sources: loaded.sources,
@@ -173,11 +176,12 @@ impl Engine {
             let all = wanted.split(',').map(|node| NodeName::new(node.trim()));
             return Ok(each_once(all));
         }
-        let mut told = Diagnostic::new(Code::E211, format!("no target `{wanted}` in the plan"));
+        let mut diagnostic =
+            Diagnostic::new(Code::E211, format!("no target `{wanted}` in the plan"));
         if let Some(close) = suggest(wanted, known.iter().copied()) {
-            told = told.help(format!("did you mean `{close}`?"));
+            diagnostic = diagnostic.help(format!("did you mean `{close}`?"));
         }
-        Err(Box::new(told))
+        Err(Box::new(diagnostic))
     }
 
     /// How the nodes of a target are walked through: the plan's `rollout` for it, or the one for any target.
@@ -220,12 +224,12 @@ impl Engine {
         session.keep_agents(agents);
         Ok(Connection {
             warning,
-            ..self.continued(session)
+            ..self.with_session(session)
         })
     }
 
     /// A connection over a session that is there already, for the plan as it is now.
-    pub fn continued(&self, session: Session) -> Connection<'_> {
+    pub fn with_session(&self, session: Session) -> Connection<'_> {
         let target = self.target_of(session.node());
         Connection {
             engine: self,
@@ -304,7 +308,7 @@ impl Connection<'_> {
             .iter()
             .map(|p| (p.patterns.clone(), p.base.clone()))
             .collect();
-        let old = OldCode {
+        let old = OldBeamSources {
             patterns: &old,
             store: &self.engine.store,
         };
@@ -317,7 +321,7 @@ impl Connection<'_> {
         let node = self.session.node();
         let going = |changes: &ChangeSet| {
             let target = &self.target;
-            let view = View {
+            let view = NodeView {
                 node,
                 target,
                 facts: &facts,
@@ -339,7 +343,7 @@ impl Connection<'_> {
             upgrade.diagnostics.extend(found.diagnostics(&self.session));
             upgrade.unwritten = found;
         }
-        let left = self.half_done(&upgrade.facts);
+        let left = self.incomplete_run(&upgrade.facts);
         upgrade.diagnostics.splice(0..0, left);
         let back = past_runs::backwards(self.engine, node, &upgrade);
         upgrade.diagnostics.splice(0..0, back);
@@ -350,10 +354,10 @@ impl Connection<'_> {
     ///
     /// # Errors
     /// E505 when there is one; E508 when the node does not answer.
-    pub fn unlocked(&self) -> Result<()> {
+    pub fn ensure_unlocked(&self) -> Result<()> {
         match agent::lock_holder(&self.session) {
             Ok(None) => Ok(()),
-            Ok(Some(who)) => Err(Box::new(agent::locked(&self.session, who))),
+            Ok(Some(holder)) => Err(Box::new(agent::locked(&self.session, holder))),
             Err(error) => Err(error.diagnostic("asking for the lock")),
         }
     }
@@ -366,14 +370,14 @@ impl Connection<'_> {
         let settings = &self.engine.settings;
         let began = Instant::now();
         loop {
-            let looked = self.unlocked();
+            let state = self.ensure_unlocked();
             let left = settings.lock_timeout.saturating_sub(began.elapsed());
-            match &looked {
-                Err(told) if told.code == Code::E505 && !left.is_zero() => {}
-                _ => return looked,
+            match &state {
+                Err(diagnostic) if diagnostic.code == Code::E505 && !left.is_zero() => {}
+                _ => return state,
             }
             if settings.interrupt.sleep(left.min(RETRY_INTERVAL), 1) {
-                return looked;
+                return state;
             }
         }
     }
@@ -386,16 +390,21 @@ impl Connection<'_> {
     /// Runs a prepared upgrade. Keeps copies of both versions and a record of the run, so that there is a
     /// way back: a store that cannot be written costs that way back, not this run.
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
-        self.run_in(upgrade, &Part::alone(self.engine), sink)
+        self.run_in(upgrade, &RunContext::alone(self.engine), sink)
     }
 
     /// The same as part of a rollout.
-    fn run_in(&self, upgrade: &Upgrade, part: &Part<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
+    fn run_in(
+        &self,
+        upgrade: &Upgrade,
+        part: &RunContext<'_>,
+        sink: &mut dyn FnMut(&Event),
+    ) -> Outcome {
         let records = self.engine.settings.records();
         let mut run = run_id(&records);
         // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
-        let (mut record, told) = match upgrade.has_steps() {
+        let (mut record, warning) = match upgrade.has_steps() {
             false => (None, None),
             true => match self.claimed_record(&records, &mut run, part.rollout, upgrade) {
                 Ok(record) => (Some(record), None),
@@ -404,7 +413,7 @@ impl Connection<'_> {
         };
         let unwritten = [&upgrade.unwritten.modules[..], &upgrade.unwritten.beside].concat();
         let plan = &self.engine.plan;
-        let job = Job {
+        let job = RunRequest {
             session: &self.session,
             run: &run,
             owner: &owner(),
@@ -416,7 +425,7 @@ impl Connection<'_> {
             detach: self.engine.settings.detach,
             also: exec::persist::also(&unwritten),
             interrupt: part.interrupt,
-            told,
+            warning,
             stale: part.stale.clone(),
         };
         let begin = match upgrade.has_steps() {
@@ -439,11 +448,11 @@ impl Connection<'_> {
     /// The record, under another name when another run has just taken this one.
     fn claimed_record(
         &self,
-        records: &Records,
+        records: &RunRecords,
         run: &mut String,
         rollout: Option<&str>,
         upgrade: &Upgrade,
-    ) -> std::io::Result<Record> {
+    ) -> std::io::Result<RunRecord> {
         const TRIES: usize = 16;
         for _ in 0..TRIES {
             match self.begin_record(records, run, rollout, upgrade) {
@@ -456,13 +465,13 @@ impl Connection<'_> {
 
     fn begin_record(
         &self,
-        records: &Records,
+        records: &RunRecords,
         run: &str,
         rollout: Option<&str>,
         upgrade: &Upgrade,
-    ) -> std::io::Result<Record> {
+    ) -> std::io::Result<RunRecord> {
         let plan = &self.engine.plan;
-        let summary = Summary {
+        let summary = RecordedRun {
             run: run.to_owned(),
             rollout: rollout.map(str::to_owned),
             node: self.session.node().clone(),
@@ -479,7 +488,7 @@ impl Connection<'_> {
             keep: now().saturating_add(plan.keep_old.as_secs()),
         };
         let back = upgrade.has_way_back().then(|| {
-            exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
+            exec::job::rollback_job(&upgrade.changes, &upgrade.rules, &upgrade.script)
                 .persisting(plan.persist)
                 .within(plan.budget)
                 .record(&upgrade.changes, &upgrade.rules)
@@ -511,15 +520,15 @@ impl Connection<'_> {
             .help("give it a folder that it can write: UPDO_STATE_DIR=FOLDER")
     }
 
-    /// The lines that stand at the head of this node's events: plan, facts, script, graph, what was said.
+    /// The lines that are at the head of this node's events: plan, facts, script, graph, what was reported.
     pub fn head(&self, upgrade: &Upgrade) -> Vec<serde_json::Value> {
         let note = self.engine.settings.message.as_deref();
-        header::head(&self.shown(upgrade), &owner(), note)
+        header::head(&self.preview(upgrade), &owner(), note)
     }
 
     /// What a preview shows of an upgrade.
-    pub fn shown<'u>(&'u self, upgrade: &'u Upgrade) -> Shown<'u> {
-        Shown {
+    pub fn preview<'u>(&'u self, upgrade: &'u Upgrade) -> PreviewInput<'u> {
+        PreviewInput {
             node: self.session.node(),
             otp: upgrade.facts.otp,
             plan: &self.engine.plan,
@@ -532,8 +541,8 @@ impl Connection<'_> {
     }
 
     /// The facts as plan expressions see them.
-    pub fn view<'u>(&'u self, upgrade: &'u Upgrade) -> View<'u> {
-        View {
+    pub fn view<'u>(&'u self, upgrade: &'u Upgrade) -> NodeView<'u> {
+        NodeView {
             node: self.session.node(),
             target: &self.target,
             facts: &upgrade.facts,
@@ -543,7 +552,7 @@ impl Connection<'_> {
 }
 
 /// A name for a run: four hexadecimal digits that no recorded run has.
-pub(crate) fn run_id(records: &Records) -> String {
+pub(crate) fn run_id(records: &RunRecords) -> String {
     const TRIES: usize = 64;
     let mut bytes = [0; 2];
     let mut name = String::new();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use oracle::{Answers, answers, number, other_root, roots, run};
-use updo::facts::beam::{BeamFacts, Evidence, Walked};
+use updo::facts::beam::{BeamFacts, Evidence, ReadExtent};
 use updo::facts::chunk::Chunks;
 use updo::facts::debug::records;
 use updo::facts::digest::Digests;
@@ -73,19 +73,19 @@ fn digests_of_made_beams_are_those_of_the_node() {
             let (otp, beam) = (number(otp), beam.as_bytes().expect("a beam"));
             let chunks = Chunks::parse(beam).expect("well-formed");
             let names: Vec<_> = chunks.names().collect();
-            let told = || {
+            let reported = || {
                 let names = names.iter().map(|id| id.escape_ascii().to_string());
                 format!("OTP {otp}: {:?}", names.collect::<Vec<_>>())
             };
             let digest = Digests::of(&chunks).on(otp);
             if let Some(node) = node.as_bytes() {
-                assert_eq!(digest, node, "loader, {}", told());
+                assert_eq!(digest, node, "loader, {}", reported());
                 loadable += 1;
             }
             // Of a chunk that is there twice `beam_lib` reads the first; the loader reads the last.
             let doubled = names.iter().collect::<BTreeSet<_>>().len() < names.len();
             if let (Some(lib), false) = (lib.as_bytes(), doubled || names.contains(&b"Atom")) {
-                assert_eq!(digest, lib, "beam_lib, {}", told());
+                assert_eq!(digest, lib, "beam_lib, {}", reported());
                 strange += usize::from(names.iter().any(|id| [b"Recs", b"DbgB"].contains(id)));
             }
             // What OTP 29 compiles with a native record shows it as one.
@@ -96,7 +96,7 @@ fn digests_of_made_beams_are_those_of_the_node() {
                     .iter()
                     .map(|r| (r.name.as_str(), &r.fields))
                     .collect();
-                assert_eq!(shown, [("st", &vec![Atom::new("n")])], "{}", told());
+                assert_eq!(shown, [("st", &vec![Atom::new("n")])], "{}", reported());
                 native += 1;
             }
         }
@@ -148,7 +148,7 @@ fn code_of_every_beam_agrees_with_beam_disasm() {
         let at = beam.path.display();
         let bytes = std::fs::read(&beam.path).expect("readable");
         let facts = BeamFacts::read_whole(&bytes, &BTreeSet::new()).expect("a beam");
-        assert_eq!(facts.code.walked, Walked::Whole, "{at}");
+        assert_eq!(facts.code.walked, ReadExtent::Whole, "{at}");
         assert_eq!(facts.code.on_load, beam.on_load, "on_load of {at}");
         let sites: BTreeSet<_> = facts
             .code

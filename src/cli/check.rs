@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
-use super::args::{Check, WarnUnused};
+use super::args::{CheckArgs, WarnUnused};
 use super::{Context, Exit};
 use crate::diag::render::to_json;
 use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::engine::Engine;
-use crate::eval::{Evaluator, Moment, Truth};
+use crate::eval::{Evaluator, Phase, Truth};
 use crate::plan::Plan;
 use crate::plan::offline::Offline;
 use crate::report::style;
@@ -18,7 +18,7 @@ use crate::syntax::walk::{tail, variables};
 /// How many conditional statements are listed.
 const LISTED: usize = 10;
 
-pub(super) fn run(context: &Context<'_>, args: &Check) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &CheckArgs) -> Exit {
     let mut exit = Exit::Done;
     let mut all: Vec<Value> = Vec::new();
     for plan in &args.plans {
@@ -58,15 +58,15 @@ pub(super) fn run(context: &Context<'_>, args: &Check) -> Exit {
 /// Shows diagnostics, or keeps them for the JSON array; `node` is where they come from.
 fn say(
     context: &Context<'_>,
-    said: &[Diagnostic],
+    diagnostics: &[Diagnostic],
     sources: &SourceMap,
     node: Option<&str>,
     all: &mut Vec<Value>,
 ) {
     if !context.ui.json {
-        return context.ui.diagnostics(said, sources);
+        return context.ui.diagnostics(diagnostics, sources);
     }
-    for diagnostic in said {
+    for diagnostic in diagnostics {
         let mut value = to_json(diagnostic, sources);
         if let Some(node) = node {
             value["node"] = node.into();
@@ -75,8 +75,8 @@ fn say(
     }
 }
 
-fn verdict(context: &Context<'_>, what: &str, said: &[Diagnostic]) {
-    let errors = said.iter().filter(|d| d.is_error()).count();
+fn verdict(context: &Context<'_>, what: &str, diagnostics: &[Diagnostic]) {
+    let errors = diagnostics.iter().filter(|d| d.is_error()).count();
     let mark = style::mark(context.ui.style, errors == 0);
     let verdict = match errors {
         0 => "is fine as far as that can be said without a node".to_owned(),
@@ -100,8 +100,8 @@ fn open_questions(context: &Context<'_>, plan: &Plan) {
         .filter(|(_, tail)| {
             // All constants for each guard would be a square.
             let names = tail.when.iter().flat_map(variables);
-            let truth = Evaluator::new(Moment::Facts, &functions)
-                .with_world(&mut Offline)
+            let truth = Evaluator::new(Phase::Facts, &functions)
+                .with_host(&mut Offline)
                 .guard(&tail.when, &mut plan.constants.only(names));
             matches!(truth, Ok(Truth::Unknown(_)))
         })

@@ -17,7 +17,7 @@ use crate::ui::Colour;
 /// A larger file is none that a person has written.
 const MOST: u64 = 64 * 1024;
 
-/// What may stand in it.
+/// What may be in it.
 const KEYS: [&str; 7] = [
     "color",
     "cookie_file",
@@ -149,10 +149,10 @@ impl Config {
             }
             "width" => self.width = Some(number(40, 400)?),
             _ => {
-                let told = wrong(path, &format!("there is no setting `{key}`"));
+                let diagnostic = wrong(path, &format!("there is no setting `{key}`"));
                 return Err(match suggest(key, KEYS) {
-                    Some(close) => Box::new((*told).help(format!("did you mean `{close}`?"))),
-                    None => Box::new((*told).help(format!("settings: {}", KEYS.join(", ")))),
+                    Some(close) => Box::new((*diagnostic).help(format!("did you mean `{close}`?"))),
+                    None => Box::new((*diagnostic).help(format!("settings: {}", KEYS.join(", ")))),
                 });
             }
         }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn errors_are_reported() {
         for (text, what) in [
             ("colour = \"never\"", "did you mean `color`?"),
             ("color = \"green\"", "`color` wants"),
@@ -225,8 +225,11 @@ mod tests {
             ("[cookie]\nvalue = 1", "no setting `cookie`"),
             ("a = = 1", "line 1"),
         ] {
-            let told = parse(text).expect_err(text);
-            let all = format!("{} {:?} {:?}", told.title, told.notes, told.help);
+            let diagnostic = parse(text).expect_err(text);
+            let all = format!(
+                "{} {:?} {:?}",
+                diagnostic.title, diagnostic.notes, diagnostic.help
+            );
             assert!(all.contains(what), "{text}: {all}");
         }
     }

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use super::args::Eval;
+use super::args::EvalArgs;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, SourceMap};
-use crate::eval::{Bindings, Evaluator, Functions, Moment};
+use crate::eval::{Bindings, Evaluator, Functions, Phase};
 use crate::exec::condition::OnNode;
 use crate::name::NodeName;
 use crate::node::{Connect, Session};
@@ -16,7 +16,7 @@ use crate::term::{CUT, MAX_PRINTED, pretty_within};
 /// The largest expression that is read from standard input.
 const MAX_BYTES: u64 = 1 << 20;
 
-pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &EvalArgs) -> Exit {
     let mut text = args.expression.clone();
     if text == "-" {
         text.clear();
@@ -49,11 +49,11 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
         Err(diagnostic) => return context.fail(*diagnostic, &sources),
     };
     let functions = Functions::new();
-    let mut world = NoFacts(session.node());
+    let mut host = NoFacts(session.node());
     let mut remote = OnNode(&session);
     let mut bindings = Bindings::new();
-    match Evaluator::new(Moment::Live, &functions)
-        .with_world(&mut world)
+    match Evaluator::new(Phase::Live, &functions)
+        .with_host(&mut host)
         .with_remote(&mut remote)
         .eval(&body, &mut bindings)
     {
@@ -63,10 +63,10 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
             context.ui.data("\n");
             if !is_whole {
                 let title = format!("the value is longer than {} MiB of text", MAX_PRINTED >> 20);
-                let told = Diagnostic::new(Code::W620, title)
+                let warning = Diagnostic::new(Code::W620, title)
                     .note(format!("what is printed ends in `{CUT}`: it is no term"))
                     .help("ask for a part of it, for its size or for a hash of it");
-                context.ui.diagnostics(&[told], &sources);
+                context.ui.diagnostics(&[warning], &sources);
             }
             Exit::Done
         }
@@ -82,10 +82,10 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
 pub(super) fn connect(context: &Context<'_>, node: &NodeName) -> crate::diag::Result<Session> {
     let settings = context.settings();
     let cookie = crate::engine::cookie(&settings, None)?;
-    if let Some(told) = cookie.warning() {
+    if let Some(warning) = cookie.warning() {
         context
             .ui
-            .diagnostics(std::slice::from_ref(told), &SourceMap::default());
+            .diagnostics(std::slice::from_ref(warning), &SourceMap::default());
     }
     let mut connect = Connect::new(node.clone(), cookie);
     connect.tls = crate::engine::tls(&settings, None)?;

@@ -1,10 +1,10 @@
 //! `updo fmt`: plans as they should look. A file is replaced as a whole or not at all; a broken plan is left
-//! alone and its errors are told.
+//! alone and its errors are reported.
 
 use std::io::Read;
 use std::path::Path;
 
-use super::args::Fmt;
+use super::args::FmtArgs;
 use super::{Context, Exit};
 use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, SourceMap};
@@ -12,7 +12,7 @@ use crate::plan::load::read_text;
 use crate::report::style;
 use crate::syntax::fmt::format_plan;
 
-pub(super) fn run(context: &Context<'_>, args: &Fmt) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &FmtArgs) -> Exit {
     let mut exit = Exit::Done;
     for file in &args.files {
         exit = worse(exit, one(context, file, args.check));
@@ -37,8 +37,8 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
         Ok(text) => text,
         Err(why) => {
             let title = format!("cannot read `{}`", file.display());
-            let told = Diagnostic::new(Code::E109, title).note(why);
-            return context.fail(told, &SourceMap::default());
+            let diagnostic = Diagnostic::new(Code::E109, title).note(why);
+            return context.fail(diagnostic, &SourceMap::default());
         }
     };
     let mut sources = SourceMap::default();
@@ -67,8 +67,8 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
     if differs {
         if let Err(why) = atomic_file::replace(file, formatted.as_bytes()) {
             let title = format!("cannot write `{}`", file.display());
-            let told = Diagnostic::new(Code::E802, title).note(why.to_string());
-            return context.fail(told, &sources);
+            let diagnostic = Diagnostic::new(Code::E802, title).note(why.to_string());
+            return context.fail(diagnostic, &sources);
         }
         let mark = style::mark(context.ui.style, true);
         context

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::args::Mend;
+use super::args::MendArgs;
 use super::eval::connect;
 use super::{Context, Exit};
 use crate::diag::SourceMap;
@@ -11,7 +11,7 @@ use crate::name::NodeName;
 use crate::node::agent;
 use crate::report::style;
 
-pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &MendArgs) -> Exit {
     let ui = &context.ui;
     let none = SourceMap::default();
     let node = NodeName::new(&args.node);
@@ -20,12 +20,12 @@ pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
         Err(diagnostic) => return context.fail(*diagnostic, &none),
     };
     let records = context.settings().records();
-    let traces = match leftovers::look(&session, &records) {
+    let traces = match leftovers::inspect(&session, &records) {
         Ok(Some(traces)) => traces,
         Ok(None) => {
-            let who = agent::lock_holder(&session).ok().flatten();
-            let told = agent::locked(&session, who.unwrap_or_default());
-            return context.fail(told, &none);
+            let holder = agent::lock_holder(&session).ok().flatten();
+            let locked = agent::locked(&session, holder.unwrap_or_default());
+            return context.fail(locked, &none);
         }
         Err(diagnostic) => return context.fail(*diagnostic, &none),
     };

@@ -1,20 +1,20 @@
-//! `updo new`: a starter plan for a node, from what updo finds there. What a person has to look at stands first:
+//! `updo new`: a starter plan for a node, from what updo finds there. What a person has to look at is first:
 //! calls that cannot be followed, cycles, classes in doubt, modules without a way back. It changes nothing
 //! on the node, and what it writes is a plan without errors.
 
 use std::fmt::Write as _;
 
-use super::args::New;
+use super::args::NewArgs;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::{Engine, Upgrade};
 use crate::name::{Module, NodeName};
-use crate::node::tls::{Name, Options, Pem};
+use crate::node::tls::{ExpectedName, Pem, TlsOptions};
 use crate::rules::{Class, Origin};
 use crate::syntax::fmt::format_plan;
 use crate::term::Term;
 
-pub(super) fn run(context: &Context<'_>, args: &New) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &NewArgs) -> Exit {
     let none = SourceMap::default();
     if let Some(path) = args.output.as_deref().filter(|path| path.exists()) {
         let title = format!("`{}` is there already", path.display());
@@ -36,8 +36,8 @@ pub(super) fn run(context: &Context<'_>, args: &New) -> Exit {
     };
     if let Err(why) = std::fs::write(path, text) {
         let title = format!("cannot write `{}`", path.display());
-        let told = Diagnostic::new(Code::E802, title).note(why.to_string());
-        return context.fail(told, &none);
+        let error = Diagnostic::new(Code::E802, title).note(why.to_string());
+        return context.fail(error, &none);
     }
     let path = path.display();
     context
@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context<'_>, args: &New) -> Exit {
     Exit::Done
 }
 
-fn text(context: &Context<'_>, args: &New) -> Result<String> {
+fn text(context: &Context<'_>, args: &NewArgs) -> Result<String> {
     let settings = context.settings();
     let head = head(args, &settings.tls);
     let mut opened = Engine::open_text(&head, settings);
@@ -56,14 +56,14 @@ fn text(context: &Context<'_>, args: &New) -> Result<String> {
     };
     let upgrade = engine.connect(&NodeName::new(&args.node))?.prepare()?;
     let text = starter(&head, &upgrade);
-    format_plan(&text, 0).map_err(|mut told| {
+    format_plan(&text, 0).map_err(|mut diagnostics| {
         let bug = Diagnostic::new(Code::E900, "the starter plan has errors");
-        Box::new(told.pop().unwrap_or(bug))
+        Box::new(diagnostics.pop().unwrap_or(bug))
     })
 }
 
 /// What every plan needs: title, target, where the code comes from.
-fn head(args: &New, tls: &Options) -> String {
+fn head(args: &NewArgs, tls: &TlsOptions) -> String {
     let name = args.node.split('@').next().unwrap_or_default();
     let mut out = format!("plan {}.\n\n", Term::string(&format!("Upgrade of {name}")));
     let _ = writeln!(
@@ -87,7 +87,7 @@ fn head(args: &New, tls: &Options) -> String {
 }
 
 /// The option `tls`, where the environment made the connection so.
-fn over_tls(tls: &Options) -> String {
+fn over_tls(tls: &TlsOptions) -> String {
     let given = [("ca", &tls.ca), ("cert", &tls.cert), ("key", &tls.key)];
     let mut options: Vec<String> = given
         .into_iter()
@@ -101,9 +101,9 @@ fn over_tls(tls: &Options) -> String {
         })
         .collect();
     match &tls.name {
-        Name::Host => {}
-        Name::Other(name) => options.push(format!("server_name => {}", Term::string(name))),
-        Name::Any => options.push("server_name => disable".to_owned()),
+        ExpectedName::Host => {}
+        ExpectedName::Other(name) => options.push(format!("server_name => {}", Term::string(name))),
+        ExpectedName::Any => options.push("server_name => disable".to_owned()),
     }
     match options.is_empty() {
         true => String::new(),
@@ -127,7 +127,7 @@ pub fn starter(head: &str, upgrade: &Upgrade) -> String {
     }
     out.push_str(
         "\n% What must hold before anything is touched, and what must come true afterwards:\n\
-         % require \"nobody is at it\" -> 0 = MODULE:busy().\n\
+         % require \"idle\" -> 0 = MODULE:busy().\n\
          % verify \"it answers\" #{within => 10s} -> {ok, _} = MODULE:ping().\n",
     );
     out
@@ -206,11 +206,11 @@ fn doubts(upgrade: &Upgrade) -> String {
             .map_or(0, |changed| changed.processes);
         let how = match &rules.class.origin {
             Origin::Inferred(how)
-                if !how.starts_with("behaviour") && rules.class.value != Class::Plain =>
+                if !how.starts_with("behaviour") && rules.class.value != Class::Library =>
             {
                 how.clone()
             }
-            _ if rules.class.value == Class::Plain && processes > 0 => {
+            _ if rules.class.value == Class::Library && processes > 0 => {
                 format!("no behaviour, and {processes} processes run it")
             }
             _ => continue,

@@ -1,7 +1,7 @@
 //! The screen of a rollout over several nodes: a line per node that stays, and in a terminal a block below with those
 //! at work, what waits, and the pause.
 //!
-//! Takes what the walk says and passes every event on to the [`Stream`]. It decides one thing: whether a pause is over.
+//! Takes what the walk says and passes every event on to the [`OutputStream`]. It decides one thing: whether a pause is over.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 use super::Context;
 use super::keys::{self, Keys};
 use super::live_region::Block;
-use super::stream::Stream;
+use super::stream::OutputStream;
 use super::ticker::{Ticker, lock};
 use crate::diag::render::{Style, render};
 use crate::engine::Engine;
-use crate::engine::rollout::{Said, Turn, Watcher};
-use crate::exec::{Event, Interrupt, Kind};
+use crate::engine::rollout::{PreparedNode, RolloutEvent, Watcher};
+use crate::exec::{Event, EventKind, Interrupt};
 use crate::plan::rollout::{Pause, Stage};
 use crate::report::rollout::RolloutScreen;
 use crate::report::{github, json, log, style, terminal};
-use crate::ui::Look;
+use crate::ui::DisplayMode;
 
 /// How often the block is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,13 +30,13 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Walking<'a> {
     context: &'a Context<'a>,
     engine: &'a Engine,
-    stream: &'a mut Stream,
+    stream: &'a mut OutputStream,
     interrupt: Interrupt,
     /// Its name.
     rollout: String,
     /// The stages, as the stream tells them.
     stages: Value,
-    /// What stands at the head of each node's events.
+    /// What is at the head of each node's events.
     heads: Vec<Vec<Value>>,
     shared: Arc<Mutex<Inner>>,
     ticker: Option<Ticker>,
@@ -45,7 +45,7 @@ pub(super) struct Walking<'a> {
 struct Inner {
     board: RolloutScreen,
     block: Block,
-    look: Look,
+    display: DisplayMode,
     style: Style,
     width: Option<usize>,
     keys: bool,
@@ -53,7 +53,7 @@ struct Inner {
 
 impl Inner {
     fn above(&mut self, text: Option<&str>) {
-        if self.look != Look::Live {
+        if self.display != DisplayMode::Live {
             return self.block.write(text, &[], 0);
         }
         let lines = self.board.block(Instant::now(), self.style, self.keys);
@@ -67,16 +67,18 @@ impl<'a> Walking<'a> {
     pub(super) fn open(
         context: &'a Context<'a>,
         engine: &'a Engine,
-        stream: &'a mut Stream,
-        turns: &[Turn<'_>],
+        stream: &'a mut OutputStream,
+        prepared_nodes: &[PreparedNode<'_>],
         stages: &[Stage],
     ) -> Self {
         let ui = &context.ui;
-        let nodes: Vec<_> = turns
+        let nodes: Vec<_> = prepared_nodes
             .iter()
-            .map(|turn| turn.connection.session.node().clone())
+            .map(|prepared| prepared.connection.session.node().clone())
             .collect();
-        let heads = turns.iter().map(|turn| turn.connection.head(&turn.upgrade));
+        let heads = prepared_nodes
+            .iter()
+            .map(|prepared| prepared.connection.head(&prepared.upgrade));
         let stages_told = stages.iter().map(|stage| {
             let nodes: Vec<&str> = stage.nodes.iter().map(|at| nodes[*at].as_str()).collect();
             json!({ "name": stage.name, "nodes": nodes })
@@ -84,13 +86,13 @@ impl<'a> Walking<'a> {
         let shared = Arc::new(Mutex::new(Inner {
             board: RolloutScreen::new(&nodes, stages),
             block: Block::default(),
-            look: ui.look,
+            display: ui.display,
             style: ui.style,
             width: ui.given_width,
             keys: false,
         }));
         let drawn = Arc::clone(&shared);
-        let ticker = (ui.look == Look::Live).then(|| {
+        let ticker = (ui.display == DisplayMode::Live).then(|| {
             Ticker::start(move |stop| {
                 while !stop.load(Ordering::SeqCst) {
                     std::thread::sleep(TICK);
@@ -114,13 +116,13 @@ impl<'a> Walking<'a> {
     }
 
     /// A line of the stream about the whole.
-    fn told(&mut self, kind: &str, message: &str, fields: Value) {
+    fn emit(&mut self, kind: &str, message: &str, fields: Value) {
         let line = json::rollout(kind, &self.rollout, message, fields);
         self.stream.line(self.context, line);
     }
 
     fn log(&self) -> bool {
-        self.context.ui.look == Look::Log
+        self.context.ui.display == DisplayMode::Log
     }
 
     fn above(&self, text: &str) {
@@ -128,7 +130,7 @@ impl<'a> Walking<'a> {
     }
 
     /// A line about the whole.
-    fn whole(&self, text: &str, words: &str) {
+    fn rollout_event(&self, text: &str, words: &str) {
         if self.context.ui.quiet {
             return;
         }
@@ -143,10 +145,14 @@ impl<'a> Walking<'a> {
     fn text(&self, event: &Event, whole: bool) -> Option<String> {
         let (ui, sources) = (&self.context.ui, &self.engine.plan.sources);
         match &event.kind {
-            Kind::Diagnostic(told) => {
-                let mut text = format!("\n{}\n{}", event.node, render(told, sources, ui.style));
+            EventKind::Diagnostic(diagnostic) => {
+                let mut text = format!(
+                    "\n{}\n{}",
+                    event.node,
+                    render(diagnostic, sources, ui.style)
+                );
                 if ui.github {
-                    for line in github::annotations(told, sources) {
+                    for line in github::annotations(diagnostic, sources) {
                         text += &format!("\n{line}");
                     }
                 }
@@ -154,22 +160,26 @@ impl<'a> Walking<'a> {
             }
             _ if ui.quiet => None,
             _ if self.log() => log::line(event, &log::clock(SystemTime::now())),
-            // On a screen a node has a line of its own; what it says is told with its name.
-            Kind::Log { text, .. } if !whole => Some(format!("{:>10}  {}: {text}", "", event.node)),
-            Kind::Log { .. } => terminal::line(event, sources, ui.style),
-            Kind::Interrupt { text } => Some(format!("{:>10}  {}: {text}", "stop", event.node)),
-            Kind::Check { .. } | Kind::Hook { .. } if whole => {
+            // On a screen a node has a line of its own; what it says is reported with its name.
+            EventKind::Log { text, .. } if !whole => {
+                Some(format!("{:>10}  {}: {text}", "", event.node))
+            }
+            EventKind::Log { .. } => terminal::line(event, sources, ui.style),
+            EventKind::Interrupt { text } => {
+                Some(format!("{:>10}  {}: {text}", "stop", event.node))
+            }
+            EventKind::Check { .. } | EventKind::Hook { .. } if whole => {
                 terminal::line(event, sources, ui.style)
             }
-            Kind::Lingering { .. } => terminal::line(event, sources, ui.style),
+            EventKind::Lingering { .. } => terminal::line(event, sources, ui.style),
             _ => None,
         }
     }
 
     /// Waits for the end of a pause; `false` when somebody asked for the end of the rollout.
     fn wait(&self, time: Duration) -> bool {
-        let keys = match self.context.ui.look {
-            Look::Live => Keys::open(),
+        let keys = match self.context.ui.display {
+            DisplayMode::Live => Keys::open(),
             _ => None,
         };
         lock(&self.shared).keys = keys.is_some();
@@ -228,50 +238,50 @@ impl<'a> Walking<'a> {
 }
 
 impl Watcher for Walking<'_> {
-    fn said(&mut self, said: Said<'_>) {
+    fn on_event(&mut self, rollout_event: RolloutEvent<'_>) {
         let now = Instant::now();
         let style = self.context.ui.style;
-        match said {
-            Said::Began(rollout) => {
+        match rollout_event {
+            RolloutEvent::Began(rollout) => {
                 rollout.clone_into(&mut self.rollout);
                 let fields = json!({ "stages": self.stages });
-                self.told("rollout.started", "the rollout begins", fields);
+                self.emit("rollout.started", "the rollout begins", fields);
             }
-            Said::StageStarted { stage } => {
+            RolloutEvent::StageStarted { stage } => {
                 let (name, size) = {
                     let mut inner = lock(&self.shared);
                     inner.board.stage();
                     let board = &inner.board;
                     (board.stage_name(stage).to_owned(), board.stage_size(stage))
                 };
-                self.told(
+                self.emit(
                     "batch.started",
                     &format!("{name} begins"),
                     json!({ "name": name }),
                 );
                 if self.log() {
-                    self.whole("", &format!("{name} begins nodes={size}"));
+                    self.rollout_event("", &format!("{name} begins nodes={size}"));
                 }
             }
-            Said::Turn(at) => {
+            RolloutEvent::Turn(at) => {
                 let head = std::mem::take(&mut self.heads[at]);
                 self.stream.head(self.context, &head);
             }
-            Said::Node { at, event } => {
+            RolloutEvent::Node { at, event } => {
                 self.stream.write(self.context, self.engine, event);
                 lock(&self.shared).board.event(at, event, now);
                 if let Some(text) = self.text(event, false) {
                     self.above(&text);
                 }
             }
-            Said::Whole(event) => {
+            RolloutEvent::Whole(event) => {
                 self.stream
-                    .whole(self.context, self.engine, &self.rollout, event);
+                    .rollout_event(self.context, self.engine, &self.rollout, event);
                 if let Some(text) = self.text(event, true) {
                     self.above(&text);
                 }
             }
-            Said::Ended { at, outcome } => {
+            RolloutEvent::Ended { at, outcome } => {
                 let log = self.log();
                 let mut inner = lock(&self.shared);
                 let line = match log {
@@ -285,21 +295,21 @@ impl Watcher for Walking<'_> {
                     inner.above(Some(&line));
                 }
             }
-            Said::StageFinished { stage, took } => {
+            RolloutEvent::StageFinished { stage, took } => {
                 let name = lock(&self.shared).board.stage_name(stage).to_owned();
                 let fields = json!({ "name": name, "took_ms": json::ms(took) });
-                self.told("batch.finished", &format!("{name} is over"), fields);
+                self.emit("batch.finished", &format!("{name} is over"), fields);
             }
-            Said::Stopping(text) => {
-                self.told("rollout.stopping", &text, json!({}));
-                let line = style::look(style, &text);
-                self.whole(&format!("{:>10}  {line}", "stop"), &format!("stop {text}"));
+            RolloutEvent::Stopping(text) => {
+                self.emit("rollout.stopping", &text, json!({}));
+                let line = style::attention(style, &text);
+                self.rollout_event(&format!("{:>10}  {line}", "stop"), &format!("stop {text}"));
             }
-            Said::Back => {
-                lock(&self.shared).board.back();
+            RolloutEvent::Back => {
+                lock(&self.shared).board.rolling_back();
                 let text = "the whole is not as it should be: all nodes go back";
-                self.told("rollout.back", text, json!({}));
-                self.whole(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
+                self.emit("rollout.back", text, json!({}));
+                self.rollout_event(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
             }
         }
     }
@@ -318,14 +328,14 @@ impl Watcher for Walking<'_> {
             _ => None,
         };
         let message = format!("a pause before {name}");
-        self.told("pause", &message, json!({ "before": name, "for_ms": time }));
+        self.emit("pause", &message, json!({ "before": name, "for_ms": time }));
         match pause {
             Pause::None => true,
             Pause::For(time) => {
                 let words = format!("pause {} before {name}", style::time(time));
                 let line = format!("{:>10}  {} before {name}", "pause", style::time(time));
-                if self.context.ui.look != Look::Live {
-                    self.whole(&line, &words);
+                if self.context.ui.display != DisplayMode::Live {
+                    self.rollout_event(&line, &words);
                 }
                 self.wait(time)
             }

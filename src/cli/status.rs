@@ -3,20 +3,20 @@
 
 use serde_json::{Value, json};
 
-use super::args::Status;
+use super::args::StatusArgs;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::engine::{self, Engine, leftovers};
 use crate::facts::beam::BeamFacts;
-use crate::facts::node_facts::{self, NodeFacts, Origin};
+use crate::facts::node_facts::{self, CodeOrigin, NodeFacts};
 use crate::facts::node_files;
 use crate::facts::store::Store;
 use crate::name::{Module, NodeName};
 use crate::node::{CallError, Session, agent};
-use crate::report::record::Records;
+use crate::report::record::RunRecords;
 use crate::report::style::count;
 
-pub(super) fn run(context: &Context<'_>, args: &Status) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
     let engine = match &args.plan {
         Some(plan) => context.open(plan, context.settings()),
         None if context.global.target.is_none() && engine::release_node().is_none() => {
@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context<'_>, args: &Status) -> Exit {
 
 /// Who is at work on a node: in words, and the name of the run.
 fn lock(session: &Session) -> Result<(String, Option<String>)> {
-    let asked = |error: CallError| error.diagnostic("asking who is at work");
+    let asked = |error: CallError| error.diagnostic("reading the lock holder");
     Ok(match agent::present(session).map_err(asked)? {
         Some(holder) if holder.kept => {
             let words = format!("free; run {} is over, its result is kept", holder.run);
@@ -66,7 +66,7 @@ fn lock(session: &Session) -> Result<(String, Option<String>)> {
             (words, Some(holder.run))
         }
         None => match agent::lock_holder(session).map_err(asked)? {
-            Some(who) => (who, None),
+            Some(holder) => (holder, None),
             None => ("free".to_owned(), None),
         },
     })
@@ -89,12 +89,12 @@ impl Kept {
     fn diagnostic(&self, node: &NodeName) -> Option<Diagnostic> {
         if !self.replaced.is_empty() {
             let number = count(self.replaced.len(), "running module", "running modules");
-            let mut told = Diagnostic::new(Code::W322, format!("{number} of {node} cannot be kept"))
+            let mut diagnostic = Diagnostic::new(Code::W322, format!("{number} of {node} cannot be kept"))
                 .note("their files are gone or hold another version already; a node cannot give back what it runs");
             for module in self.replaced.iter().take(5) {
-                told = told.note(format!("`{module}`"));
+                diagnostic = diagnostic.note(format!("`{module}`"));
             }
-            return Some(told.help(
+            return Some(diagnostic.help(
                 "say where the old beams are in plans that replace them: `old from \"PATH/ebin\".`",
             ));
         }
@@ -110,7 +110,7 @@ fn keep(engine: &Engine, session: &Session, facts: &NodeFacts) -> Result<Kept> {
     let store = Store::new(&engine.settings.state_dir);
     let (mut wanted, mut before) = (Vec::new(), 0);
     for (name, module) in &facts.loaded {
-        let Origin::File(file) = &module.origin else {
+        let CodeOrigin::File(file) = &module.origin else {
             continue;
         };
         if node_files::folder_of(file).is_some_and(|folder| facts.is_otp(folder)) {
@@ -159,7 +159,7 @@ fn one(
     let modules = facts.loaded.len();
     let apps = facts.apps.values().filter(|app| app.is_started).count();
     let (held, run) = lock(&connection.session)?;
-    let records = Records::new(&engine.settings.state_dir).all();
+    let records = RunRecords::new(&engine.settings.state_dir).all();
     let last = records.iter().rev().find(|run| run.node == *node);
     let say = |text: &str| {
         if !context.ui.json {
@@ -177,13 +177,13 @@ fn one(
         let time = super::log::time(last.began);
         say(&format!("  last     run {run}  {time}  {state}  {title}\n"));
     }
-    let traces = leftovers::look(&connection.session, &engine.settings.records())?;
+    let traces = leftovers::inspect(&connection.session, &engine.settings.records())?;
     let lines = traces.as_ref().map(leftovers::Traces::lines);
     for line in lines.iter().flatten() {
         say(&format!("  left     {line}\n"));
     }
-    if let Some(told) = traces.and_then(|traces| traces.diagnostic()) {
-        *exit = context.fail(told, &engine.plan.sources);
+    if let Some(diagnostic) = traces.and_then(|traces| traces.diagnostic()) {
+        *exit = context.fail(diagnostic, &engine.plan.sources);
     }
     let mut document = json!({
         "left": lines,
@@ -208,12 +208,12 @@ fn one(
         });
         document["kept"] = json!(kept.now);
         document["kept_before"] = json!(kept.before);
-        let said: Vec<Diagnostic> = kept
+        let diagnostics: Vec<Diagnostic> = kept
             .diagnostic(node)
             .into_iter()
             .chain(connection.warning)
             .collect();
-        context.ui.diagnostics(&said, &engine.plan.sources);
+        context.ui.diagnostics(&diagnostics, &engine.plan.sources);
         return Ok(document);
     }
     let upgrade = connection.prepare()?;

@@ -8,18 +8,18 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::args::Run;
+use super::args::RunArgs;
 use super::{Context, Exit};
 use crate::atomic_file;
 use crate::diag::render::{Style, render};
 use crate::diag::{Code, Diagnostic, Result, SourceMap, safe};
 use crate::engine::Engine;
-use crate::exec::{Event, Kind};
+use crate::exec::{Event, EventKind};
 use crate::name::NodeName;
 use crate::report::junit::Junit;
 use crate::report::{github, html, json};
 
-pub(super) struct Stream {
+pub(super) struct OutputStream {
     file: Option<File>,
     report: Option<PathBuf>,
     /// All lines, when a report is wanted.
@@ -33,12 +33,12 @@ pub(super) struct Stream {
     walked: Option<Value>,
 }
 
-impl Stream {
+impl OutputStream {
     /// Begins the stream.
     ///
     /// # Errors
     /// E802 when a file cannot be written: better now than after the run.
-    pub fn open(context: &Context<'_>, args: &Run, engine: &Engine) -> Result<Self> {
+    pub fn open(context: &Context<'_>, args: &RunArgs, engine: &Engine) -> Result<Self> {
         let create = |path: &PathBuf| {
             atomic_file::create_private(path).map_err(|why| {
                 Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
@@ -68,7 +68,7 @@ impl Stream {
         Ok(stream)
     }
 
-    /// What stands at the head of a node's events.
+    /// What is at the head of a node's events.
     pub fn head(&mut self, context: &Context<'_>, lines: &[Value]) {
         for line in lines {
             self.line(context, line.clone());
@@ -81,10 +81,10 @@ impl Stream {
             self.line(context, json::event(event, &engine.plan.sources));
         }
         match &event.kind {
-            Kind::Started { run, .. } => {
+            EventKind::Started { run, .. } => {
                 self.runs.insert(event.node.clone(), run.clone());
             }
-            Kind::Finished { .. } => {
+            EventKind::Finished { .. } => {
                 let run = self.runs.get(&event.node).cloned().unwrap_or_default();
                 self.ends.push((run, event.clone()));
             }
@@ -94,28 +94,37 @@ impl Stream {
     }
 
     /// One event that is about the whole rollout.
-    pub fn whole(&mut self, context: &Context<'_>, engine: &Engine, rollout: &str, event: &Event) {
-        self.line(context, json::whole(event, rollout, &engine.plan.sources));
+    pub fn rollout_event(
+        &mut self,
+        context: &Context<'_>,
+        engine: &Engine,
+        rollout: &str,
+        event: &Event,
+    ) {
+        self.line(
+            context,
+            json::rollout_event(event, rollout, &engine.plan.sources),
+        );
         self.junit(engine, event, true);
     }
 
     fn junit(&mut self, engine: &Engine, event: &Event, whole: bool) {
         if let Some((_, junit)) = &mut self.junit {
             let text = match &event.kind {
-                Kind::Diagnostic(told) => {
-                    Some(render(told, &engine.plan.sources, Style::default()))
+                EventKind::Diagnostic(diagnostic) => {
+                    Some(render(diagnostic, &engine.plan.sources, Style::default()))
                 }
                 _ => None,
             };
             match whole {
-                true => junit.whole(event, text.as_deref()),
+                true => junit.rollout_event(event, text.as_deref()),
                 false => junit.event(event, text.as_deref()),
             }
         }
     }
 
     /// What a rollout over several nodes came to: kept for the last line.
-    pub fn walked(&mut self, line: Value) {
+    pub fn rollout_ended(&mut self, line: Value) {
         self.walked = Some(line);
     }
 
@@ -132,8 +141,8 @@ impl Stream {
         let words = format!("exit {}: {}", exit as i32, exit.words());
         if let Some((path, junit)) = &self.junit {
             let ended = (exit != Exit::Done).then_some(words.as_str());
-            if let Err(told) = super::report::write(path, &junit.document(title, ended)) {
-                context.ui.diagnostics(&[told], &SourceMap::default());
+            if let Err(diagnostic) = super::report::write(path, &junit.document(title, ended)) {
+                context.ui.diagnostics(&[diagnostic], &SourceMap::default());
             }
         }
         let summary = std::env::var_os("GITHUB_STEP_SUMMARY");
@@ -143,8 +152,8 @@ impl Stream {
             if let Err(why) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
                 let path = PathBuf::from(path);
                 let title = format!("cannot write `{}`", path.display());
-                let told = Diagnostic::new(Code::E802, title).note(why.to_string());
-                context.ui.diagnostics(&[told], &SourceMap::default());
+                let diagnostic = Diagnostic::new(Code::E802, title).note(why.to_string());
+                context.ui.diagnostics(&[diagnostic], &SourceMap::default());
             }
         }
     }
@@ -156,7 +165,7 @@ impl Stream {
         };
         match super::report::write(path, &page) {
             Ok(()) => context.ui.status(&format!("report  {}", path.display())),
-            Err(told) => context.ui.diagnostics(&[told], &SourceMap::default()),
+            Err(diagnostic) => context.ui.diagnostics(&[diagnostic], &SourceMap::default()),
         }
     }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::{Begun, Md5};
-use crate::exec::{State, StepKind};
+use crate::exec::{NodeState, StepKind};
 use crate::facts::leftovers::{self, Leftovers, Mending, Touched};
 use crate::facts::node_facts;
 use crate::name::{Module, NodeName};
 use crate::node::{Session, agent};
-use crate::report::record::{Records, Summary};
+use crate::report::record::{RecordedRun, RunRecords};
 use crate::term::Term;
 
 /// Modules that are named one by one.
@@ -20,7 +20,7 @@ const NAMED: usize = 8;
 
 /// The code of a module by its MD5, against a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runs {
+pub enum LoadedCode {
     /// As before the run.
     Former,
     /// As the run would have it.
@@ -31,8 +31,8 @@ pub enum Runs {
 
 /// A recorded run.
 #[derive(Debug)]
-struct Known {
-    summary: Summary,
+struct KnownRun {
+    summary: RecordedRun,
     begun: Option<Begun>,
 }
 
@@ -43,16 +43,16 @@ pub struct Traces {
     /// What was seen.
     pub seen: Leftovers,
     /// The last run on this node.
-    last: Option<Known>,
+    last: Option<KnownRun>,
     /// The runs of which there are saved states.
-    runs: BTreeMap<String, Known>,
+    runs: BTreeMap<String, KnownRun>,
     loaded: BTreeMap<Module, [u8; 16]>,
     /// Processes that were to be converted, and were not, under the new code.
     pub unconverted: Vec<Touched>,
 }
 
-impl Known {
-    fn read(records: &Records, summary: Summary) -> Self {
+impl KnownRun {
+    fn read(records: &RunRecords, summary: RecordedRun) -> Self {
         let script = records.script(&summary.run);
         Self {
             begun: script.as_ref().and_then(Begun::read),
@@ -69,13 +69,13 @@ impl Known {
         matches!(self.summary.state.as_str(), "running" | "unknown" | "mixed")
     }
 
-    fn code(&self, module: &Module, now: Md5) -> Runs {
+    fn code(&self, module: &Module, now: Md5) -> LoadedCode {
         let begun = self.begun.iter().flat_map(|begun| &begun.modules);
         let mut found = begun.filter(|(name, _, _)| name == module);
         match found.next() {
-            Some((_, _, new)) if *new == now => Runs::New,
-            Some((_, old, _)) if *old == now => Runs::Former,
-            _ => Runs::Other,
+            Some((_, _, new)) if *new == now => LoadedCode::New,
+            Some((_, old, _)) if *old == now => LoadedCode::Former,
+            _ => LoadedCode::Other,
         }
     }
 
@@ -90,18 +90,18 @@ impl Known {
 ///
 /// # Errors
 /// E508 when the node does not answer.
-pub fn look(session: &Session, records: &Records) -> Result<Option<Traces>> {
+pub fn inspect(session: &Session, records: &RunRecords) -> Result<Option<Traces>> {
     let present =
-        agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
+        agent::present(session).map_err(|error| error.diagnostic("reading the lock holder"))?;
     let kept = match present {
         Some(holder) if !holder.kept => return Ok(None),
         holder => holder.is_some(),
     };
     let node = session.node().clone();
     let last = records.all().into_iter().rfind(|run| run.node == node);
-    let last = last.map(|summary| Known::read(records, summary));
-    let mine = last.as_ref().map(Known::modules).unwrap_or_default();
-    let mut seen = leftovers::look(session, &mine)?;
+    let last = last.map(|summary| KnownRun::read(records, summary));
+    let mine = last.as_ref().map(KnownRun::modules).unwrap_or_default();
+    let mut seen = leftovers::inspect(session, &mine)?;
     if kept {
         // Its code goes with its result.
         seen.agents.clear();
@@ -110,7 +110,7 @@ pub fn look(session: &Session, records: &Records) -> Result<Option<Traces>> {
     let mut runs = BTreeMap::new();
     for run in seen.processes.iter().filter_map(|one| one.run.as_ref()) {
         if let Some(summary) = records.find(Some(run)) {
-            let known = || Known::read(records, summary);
+            let known = || KnownRun::read(records, summary);
             runs.entry(run.clone()).or_insert_with(known);
         }
     }
@@ -134,7 +134,7 @@ pub fn look(session: &Session, records: &Records) -> Result<Option<Traces>> {
             let module = one.module.as_ref();
             let last = traces.last.as_ref();
             module.zip(last).is_some_and(|(module, last)| {
-                last.converts(module) && traces.code(one) == Runs::New
+                last.converts(module) && traces.code(one) == LoadedCode::New
             })
         }
     });
@@ -153,7 +153,7 @@ impl Traces {
                 })
     }
 
-    fn known(&self, one: &Touched) -> Option<&Known> {
+    fn known(&self, one: &Touched) -> Option<&KnownRun> {
         match &one.run {
             Some(run) => self.runs.get(run),
             None => self.last.as_ref(),
@@ -161,10 +161,10 @@ impl Traces {
     }
 
     /// The code that a process runs.
-    fn code(&self, one: &Touched) -> Runs {
+    fn code(&self, one: &Touched) -> LoadedCode {
         match (self.known(one), &one.module) {
             (Some(known), Some(module)) => known.code(module, self.loaded.get(module).copied()),
-            _ => Runs::Other,
+            _ => LoadedCode::Other,
         }
     }
 
@@ -183,14 +183,14 @@ impl Traces {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let some = |these: Vec<&Touched>| (!these.is_empty()).then(|| by_module(&these));
-        if let Some(whose) = some(self.mine().filter(|one| one.suspended).collect()) {
-            lines.push(format!("suspended: {whose}"));
+        if let Some(listed) = some(self.mine().filter(|one| one.suspended).collect()) {
+            lines.push(format!("suspended: {listed}"));
         }
-        if let Some(whose) = some(self.mine().filter(|one| one.run.is_some()).collect()) {
-            lines.push(format!("with the state before their conversion: {whose}"));
+        if let Some(listed) = some(self.mine().filter(|one| one.run.is_some()).collect()) {
+            lines.push(format!("with the state before their conversion: {listed}"));
         }
-        if let Some(whose) = some(self.unconverted.iter().collect()) {
-            lines.push(format!("not converted, under the new code: {whose}"));
+        if let Some(listed) = some(self.unconverted.iter().collect()) {
+            lines.push(format!("not converted, under the new code: {listed}"));
         }
         let own = |one: &&Touched| one.run.is_some() || !self.seen.parents.contains(&one.pid);
         let mut modules: Vec<&Touched> = self.mine().filter(own).collect();
@@ -199,9 +199,9 @@ impl Traces {
         for one in modules.iter().take(NAMED) {
             let Some(module) = &one.module else { continue };
             lines.push(match self.code(one) {
-                Runs::Former => format!("{module} has its former code"),
-                Runs::New => format!("{module} has its new code"),
-                Runs::Other => format!("{module} has code that no record here knows"),
+                LoadedCode::Former => format!("{module} has its former code"),
+                LoadedCode::New => format!("{module} has its new code"),
+                LoadedCode::Other => format!("{module} has code that no record here knows"),
             });
         }
         if modules.len() > NAMED {
@@ -214,9 +214,9 @@ impl Traces {
             lines.push(format!("breakpoints in {module}"));
         }
         let others = self.seen.processes.iter();
-        if let Some(whose) = some(others.filter(|one| !self.is_mine(one)).collect()) {
+        if let Some(listed) = some(others.filter(|one| !self.is_mine(one)).collect()) {
             lines.push(format!(
-                "suspended, by no run that is recorded here, and left alone: {whose}"
+                "suspended, by no run that is recorded here, and left alone: {listed}"
             ));
         }
         lines
@@ -228,9 +228,9 @@ impl Traces {
             return None;
         }
         let title = format!("a run has left something on {}", self.node);
-        let mut told = Diagnostic::new(Code::E623, title);
-        told.notes = self.lines();
-        Some(told.help(format!("updo mend {}", self.node)))
+        let mut diagnostic = Diagnostic::new(Code::E623, title);
+        diagnostic.notes = self.lines();
+        Some(diagnostic.help(format!("updo mend {}", self.node)))
     }
 
     /// What would put it right. Saved states of runs that no record tells of stay as they are.
@@ -241,8 +241,8 @@ impl Traces {
             with.map(|one| one.pid.clone()).collect()
         };
         Mending {
-            restore: saved(Runs::Former),
-            forget: saved(Runs::New),
+            restore: saved(LoadedCode::Former),
+            forget: saved(LoadedCode::New),
             resume: self
                 .mine()
                 .filter(|one| one.suspended)
@@ -257,9 +257,9 @@ impl Traces {
     ///
     /// # Errors
     /// E508 when the node does not answer; E505 when a run has begun meanwhile.
-    pub fn mend(&self, session: &Session, records: &Records) -> Result<Traces> {
+    pub fn mend(&self, session: &Session, records: &RunRecords) -> Result<Traces> {
         leftovers::mend(session, &self.mending())?;
-        let mut after = look(session, records)?
+        let mut after = inspect(session, records)?
             .ok_or_else(|| agent::locked(session, "a run has begun meanwhile".to_owned()))?;
         // It is resumed and looks like any other; its state is still that of the former code.
         after.unconverted.clone_from(&self.unconverted);
@@ -269,14 +269,14 @@ impl Traces {
             && let Ok(record) = records.resume(&last.summary)
         {
             let goal = if last.summary.goal == "old" {
-                State::Old
+                NodeState::Old
             } else {
-                State::New
+                NodeState::New
             };
             let facts = node_facts::gather(session)?;
             let now = |module: &_| facts.loaded.get(module).map(|loaded| loaded.md5);
             let state = match begun.judge(goal, &now) {
-                _ if !self.unconverted.is_empty() => State::Mixed,
+                _ if !self.unconverted.is_empty() => NodeState::Mixed,
                 state => state,
             };
             if !self.unconverted.is_empty() {
@@ -288,7 +288,7 @@ impl Traces {
     }
 
     /// The run that a rollback can bring back although it has left states of the old version.
-    pub fn undoable(&self, records: &Records) -> Option<&str> {
+    pub fn undoable(&self, records: &RunRecords) -> Option<&str> {
         let last = &self.last.as_ref()?.summary;
         let known = records.find(Some(&last.run))?;
         let back = records.is_undoable(&known) && records.back(&last.run).is_some();

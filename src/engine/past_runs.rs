@@ -7,16 +7,16 @@ use super::{Connection, Engine, Upgrade, leftovers};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::{self, Begun, Rejoin};
 use crate::exec::rollback::WayBack;
-use crate::exec::{Event, Outcome, State};
+use crate::exec::{Event, NodeState, Outcome};
 use crate::facts::change::ChangeSet;
 use crate::facts::node_facts::{self, NodeFacts};
 use crate::name::{Module, NodeName};
-use crate::node::agent::{self, Holder};
+use crate::node::agent::{self, LockHolder};
 use crate::node::evaluate;
 use crate::report::json;
-use crate::report::record::{Records, Summary};
+use crate::report::record::{RecordedRun, RunRecords};
 use crate::rules::Change;
-use crate::rules::node_view::View;
+use crate::rules::node_view::NodeView;
 
 /// How long the agent of a run that has begun is waited for: what comes before it (`require`, hooks) may take a while.
 const ARRIVAL: Duration = Duration::from_secs(600);
@@ -44,14 +44,14 @@ pub struct Attached {
     /// Whether that is only known from the code that the node runs now: its result is not kept any more.
     pub by_code: bool,
     /// What the record says, when the run has ended before its agent was ever there.
-    pub ended: Option<Summary>,
+    pub ended: Option<RecordedRun>,
 }
 
 impl Engine {
     /// The engine of a recorded run: its plan as long as the file is as it was, otherwise one without any checks.
     /// Says whether it is the plan.
-    pub fn of_run(summary: &Summary, settings: super::Settings) -> (Option<Self>, bool) {
-        let records = Records::new(&settings.state_dir);
+    pub fn of_run(summary: &RecordedRun, settings: super::Settings) -> (Option<Self>, bool) {
+        let records = RunRecords::new(&settings.state_dir);
         let text = records.plan(&summary.run).unwrap_or_default();
         let now = std::fs::read_to_string(&summary.plan).ok();
         if summary.goal == "new" && now.is_some_and(|now| now == text) {
@@ -74,8 +74,8 @@ impl Engine {
 impl Engine {
     /// The engine of a recorded run as its plan was: for what is done later, whatever the file says by now. What it
     /// includes is read as it is now, and parameters are those of the settings.
-    pub fn of_record(summary: &Summary, settings: super::Settings) -> Option<Self> {
-        let text = Records::new(&settings.state_dir).plan(&summary.run)?;
+    pub fn of_record(summary: &RecordedRun, settings: super::Settings) -> Option<Self> {
+        let text = RunRecords::new(&settings.state_dir).plan(&summary.run)?;
         Self::open_as(&summary.plan, &text, settings).engine
     }
 }
@@ -83,8 +83,8 @@ impl Engine {
 impl Connection<'_> {
     /// W619: the last recorded run has left this node half done. Which of its modules are new and which are old is told
     /// by what the node has loaded now.
-    pub fn half_done(&self, facts: &NodeFacts) -> Option<Diagnostic> {
-        let records = Records::new(&self.engine.settings.state_dir);
+    pub fn incomplete_run(&self, facts: &NodeFacts) -> Option<Diagnostic> {
+        let records = RunRecords::new(&self.engine.settings.state_dir);
         let all = records.all();
         // A run that ended as it began, refused or taken back, has put nothing right.
         let last = all.iter().rev().find(|run| {
@@ -94,7 +94,7 @@ impl Connection<'_> {
             return None;
         }
         let title = format!("run {} has left this node half done", last.run);
-        let mut told = Diagnostic::new(Code::W619, title);
+        let mut diagnostic = Diagnostic::new(Code::W619, title);
         let begun = records.script(&last.run);
         for (module, old, new) in begun
             .as_ref()
@@ -107,38 +107,39 @@ impl Connection<'_> {
             } else {
                 (old, new)
             };
-            told.notes.push(match now {
+            diagnostic.notes.push(match now {
                 _ if now == new => format!("{module} is new"),
                 _ if now == old => format!("{module} is old"),
                 None => format!("{module} is not loaded"),
                 Some(_) => format!("{module} is neither what it was nor what it was to be"),
             });
         }
-        let more = told.notes.len().saturating_sub(HALF_DONE);
-        told.notes.truncate(HALF_DONE);
+        let more = diagnostic.notes.len().saturating_sub(HALF_DONE);
+        diagnostic.notes.truncate(HALF_DONE);
         if more > 0 {
-            told.notes.push(format!("and {more} more"));
+            diagnostic.notes.push(format!("and {more} more"));
         }
-        let back = records.is_undoable(last) && records.back(&last.run).is_some();
+        let back = records.is_undoable(last) && records.rollback_term(&last.run).is_some();
         let mut help = Vec::new();
         if back {
             help.push(format!("updo rollback {}", last.run));
         }
         if !back
-            || told
+            || diagnostic
                 .notes
                 .iter()
                 .any(|note| !note.ends_with(" is new") && !note.starts_with("and "))
         {
             help.push(format!(
-                "what it said has to be done by hand: updo replay {}",
+                "what has to be done by hand: updo replay {}",
                 last.run
             ));
             let plan = last.plan.display();
             help.push(format!("what is still old is upgraded by: updo run {plan}"));
         }
-        let told = told.note("no run has put it right since, as far as the records here tell");
-        Some(told.help(help.join("\n")))
+        let diagnostic =
+            diagnostic.note("no run has put it right since, as far as the records here tell");
+        Some(diagnostic.help(help.join("\n")))
     }
 
     /// Whether the node has started after a moment, in seconds since 1970: all its processes were born with the code that
@@ -158,7 +159,7 @@ impl Connection<'_> {
     /// node does not answer.
     pub fn attach(
         &self,
-        summary: &Summary,
+        summary: &RecordedRun,
         abort: bool,
         sink: &mut dyn FnMut(&Event),
     ) -> Result<Attached> {
@@ -167,32 +168,32 @@ impl Connection<'_> {
 
     fn attach_within(
         &self,
-        summary: &Summary,
+        summary: &RecordedRun,
         abort: bool,
         sink: &mut dyn FnMut(&Event),
         tries: usize,
     ) -> Result<Attached> {
         let settings = &self.engine.settings;
-        let records = Records::new(&settings.state_dir);
+        let records = RunRecords::new(&settings.state_dir);
         let begun = records.script(&summary.run);
         let begun = begun.as_ref().and_then(Begun::read).ok_or_else(|| {
             let title = format!("the record of run {} is not complete", summary.run);
             Diagnostic::new(Code::E802, title).help("look at the node: updo status PLAN")
         })?;
         let goal = if summary.goal == "old" {
-            State::Old
+            NodeState::Old
         } else {
-            State::New
+            NodeState::New
         };
         let present = self.arrived(&records, summary)?;
         // While it was waited for, the run may have ended without an agent: its record knows how.
         let now = records.find(Some(&summary.run));
         let ended = now.filter(|now| present.is_none() && now.state != summary.state);
         if let Some(now) = ended {
-            let state = [State::New, State::Old, State::Mixed];
+            let state = [NodeState::New, NodeState::Old, NodeState::Mixed];
             let state = state.into_iter().find(|one| one.to_string() == now.state);
             return Ok(Attached {
-                outcome: Outcome::new(state.unwrap_or(State::Unknown)),
+                outcome: Outcome::new(state.unwrap_or(NodeState::Unknown)),
                 by_code: false,
                 ended: Some(now),
             });
@@ -204,11 +205,11 @@ impl Connection<'_> {
                 return Err(Box::new(agent::locked(&self.session, other.words)));
             }
             _ => {
-                if let Some(told) =
-                    leftovers::look(&self.session, &records)?.and_then(|traces| traces.diagnostic())
+                if let Some(diagnostic) = leftovers::inspect(&self.session, &records)?
+                    .and_then(|traces| traces.diagnostic())
                 {
-                    let mut outcome = Outcome::new(State::Mixed);
-                    outcome.errors.push(told);
+                    let mut outcome = Outcome::new(NodeState::Mixed);
+                    outcome.errors.push(diagnostic);
                     return Ok(Attached {
                         outcome,
                         by_code: true,
@@ -220,7 +221,10 @@ impl Connection<'_> {
                 return Ok(self.judged(summary, goal, state));
             }
         };
-        let way = records.back(&summary.run).as_ref().and_then(WayBack::read);
+        let way = records
+            .rollback_term(&summary.run)
+            .as_ref()
+            .and_then(WayBack::read);
         let changes = ChangeSet::default();
         let rejoin = Rejoin {
             session: &self.session,
@@ -229,7 +233,7 @@ impl Connection<'_> {
             back: way.as_ref(),
             goal,
             plan: &self.engine.plan,
-            view: View {
+            view: NodeView {
                 node: self.session.node(),
                 target: self.target(),
                 facts: &facts,
@@ -275,13 +279,13 @@ impl Connection<'_> {
 
     /// Who is at work on the node. A run has its record before its agent is there: as long as somebody writes the record,
     /// and for a moment after, the agent is waited for. It is judged only then.
-    fn arrived(&self, records: &Records, summary: &Summary) -> Result<Option<Holder>> {
+    fn arrived(&self, records: &RunRecords, summary: &RecordedRun) -> Result<Option<LockHolder>> {
         let interrupt = &self.engine.settings.interrupt;
         let began = Instant::now();
         let mut alone = None;
         loop {
             let present = agent::present(&self.session)
-                .map_err(|error| error.diagnostic("asking who is at work"))?;
+                .map_err(|error| error.diagnostic("reading the lock holder"))?;
             if present.is_some() || began.elapsed() > ARRIVAL {
                 return Ok(present);
             }
@@ -302,25 +306,25 @@ impl Connection<'_> {
     }
 
     /// The result is not on the node any more; its code is.
-    fn judged(&self, summary: &Summary, goal: State, state: State) -> Attached {
-        let records = Records::new(&self.engine.settings.state_dir);
-        if state != State::Mixed
+    fn judged(&self, summary: &RecordedRun, goal: NodeState, state: NodeState) -> Attached {
+        let records = RunRecords::new(&self.engine.settings.state_dir);
+        if state != NodeState::Mixed
             && let Ok(record) = records.resume(summary)
         {
             record.finish(&state.to_string());
         }
         let mut outcome = Outcome::new(state);
-        // Whether something was switched and switched back cannot be told any more: look first.
+        // Whether something was switched and switched back cannot be determined any more: look first.
         outcome.touched = state != goal;
-        if state == State::Mixed {
+        if state == NodeState::Mixed {
             let title = format!(
                 "{} runs neither the code before run {} nor that after it",
                 summary.node, summary.run
             );
-            let told = Diagnostic::new(Code::E602, title)
+            let diagnostic = Diagnostic::new(Code::E602, title)
                 .note("the run is over, its result is not kept any more")
                 .help("was there another upgrade since? `updo status PLAN` says what differs");
-            outcome.errors.push(told);
+            outcome.errors.push(diagnostic);
         }
         Attached {
             outcome,
@@ -336,12 +340,12 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
     if engine.plan.earlier {
         return None;
     }
-    let records = Records::new(&engine.settings.state_dir);
+    let records = RunRecords::new(&engine.settings.state_dir);
     let all = records.all();
     let runs = all
         .iter()
         .filter(|run| run.node == *node && run.goal == "new");
-    let runs: Vec<(&Summary, Begun)> = runs
+    let runs: Vec<(&RecordedRun, Begun)> = runs
         .filter_map(|run| Some((run, Begun::read(&records.script(&run.run)?)?)))
         .collect();
     let taken = |module: &Module| {
@@ -397,12 +401,12 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let told = Diagnostic::new(code, title).note(format!(
+        let diagnostic = Diagnostic::new(code, title).note(format!(
             "run {} has replaced it: {}{more}",
             run.run,
             shown.join(", ")
         ));
-        return Some(told.help(format!(
+        return Some(diagnostic.help(format!(
             "go back with: updo rollback {}\n\
              if it is meant as a new version: `code … #{{earlier => true}}.`",
             run.run

@@ -13,13 +13,13 @@ use super::undo::Undo;
 use super::{Connection, Engine, Settings, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::rollback::WayBack;
-use crate::exec::rollout::{RolloutChecks, Walked};
-use crate::exec::{Event, Interrupt, Kind, Outcome, State};
+use crate::exec::rollout::{RolloutChecks, RolloutOutcome};
+use crate::exec::{Event, EventKind, Interrupt, NodeState, Outcome};
 use crate::facts::node_facts;
 use crate::name::{Module, NodeName};
 use crate::plan::rollout::{Pause, Stage};
-use crate::plan::{Rollback, RollbackTrigger, Rollout};
-use crate::report::record::{Records, Summary};
+use crate::plan::{RollbackPolicy, RollbackTrigger, Rollout};
+use crate::report::record::{RecordedRun, RunRecords};
 
 /// How often a look is taken for requests to stop.
 const LOOK: Duration = Duration::from_millis(50);
@@ -31,14 +31,14 @@ const FRESH: Duration = Duration::from_secs(1);
 const PREPARING: usize = 8;
 
 /// What one run knows of the rollout that it is a part of.
-pub(super) struct Part<'a> {
+pub(super) struct RunContext<'a> {
     pub(super) rollout: Option<&'a str>,
     pub(super) interrupt: &'a Interrupt,
     /// That the node has changed since it was shown.
     pub(super) stale: Option<Diagnostic>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> RunContext<'a> {
     /// A run of its own.
     pub(super) fn alone(engine: &'a Engine) -> Self {
         Self {
@@ -50,15 +50,15 @@ impl<'a> Part<'a> {
 }
 
 /// A node of a rollout: connected, and what is to be done there.
-pub struct Turn<'e> {
+pub struct PreparedNode<'e> {
     /// The node.
     pub connection: Connection<'e>,
     /// What is to be done.
     pub upgrade: Upgrade,
-    prepared: Instant,
+    prepared_at: Instant,
 }
 
-impl<'e> Turn<'e> {
+impl<'e> PreparedNode<'e> {
     /// Connects to a node and decides what is to be done there. Reads only.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl<'e> Turn<'e> {
         Ok(Self {
             connection,
             upgrade,
-            prepared: Instant::now(),
+            prepared_at: Instant::now(),
         })
     }
 
@@ -119,14 +119,14 @@ impl<'e> Turn<'e> {
     /// E602 when something else would happen than was shown; what is wrong with the connection.
     fn refresh(&self, engine: &'e Engine) -> Result<Option<Self>> {
         let lost = self.connection.session.is_lost().is_some();
-        if !lost && self.prepared.elapsed() < FRESH {
+        if !lost && self.prepared_at.elapsed() < FRESH {
             return Ok(None);
         }
         if lost {
-            let anew = Self::prepare(engine, self.node())?;
-            let same = anew.upgrade.content() == self.upgrade.content();
-            return match same && !anew.upgrade.is_refused() {
-                true => Ok(Some(anew)),
+            let fresh = Self::prepare(engine, self.node())?;
+            let same = fresh.upgrade.content() == self.upgrade.content();
+            return match same && !fresh.upgrade.is_refused() {
+                true => Ok(Some(fresh)),
                 false => Err(Box::new(self.changed(Vec::new()))),
             };
         }
@@ -155,32 +155,33 @@ impl<'e> Turn<'e> {
         interrupt: &Interrupt,
         tell: &dyn Fn(&Event),
     ) -> Outcome {
-        let (anew, stale) = match self.refresh(engine) {
-            Ok(anew) => (anew, None),
-            Err(told) => (None, Some(*told)),
+        let (fresh, stale) = match self.refresh(engine) {
+            Ok(fresh) => (fresh, None),
+            Err(diagnostic) => (None, Some(*diagnostic)),
         };
-        let turn = anew.as_ref().unwrap_or(self);
-        let part = Part {
+        let prepared = fresh.as_ref().unwrap_or(self);
+        let part = RunContext {
             rollout,
             interrupt,
             stale,
         };
-        turn.connection
-            .run_in(&turn.upgrade, &part, &mut |event| tell(event))
+        prepared
+            .connection
+            .run_in(&prepared.upgrade, &part, &mut |event| tell(event))
     }
 
     fn changed(&self, notes: Vec<String>) -> Diagnostic {
         let title = format!("{} has changed since it was looked at", self.node());
-        let mut told =
+        let mut diagnostic =
             Diagnostic::new(Code::E602, title).help("run it again: it is looked at and shown anew");
-        told.notes = notes;
-        told.note("nothing was changed on this node")
+        diagnostic.notes = notes;
+        diagnostic.note("nothing was changed on this node")
     }
 }
 
 /// What happens in a rollout.
 #[derive(Debug)]
-pub enum Said<'a> {
+pub enum RolloutEvent<'a> {
     /// It begins: its name, four hexadecimal digits.
     Began(&'a str),
     /// A stage begins.
@@ -222,58 +223,59 @@ pub enum Said<'a> {
 /// Whoever watches a rollout.
 pub trait Watcher {
     /// Something happened.
-    fn said(&mut self, said: Said<'_>);
+    fn on_event(&mut self, rollout_event: RolloutEvent<'_>);
     /// Between two stages. `false` ends the rollout here; so does a request to stop meanwhile.
     fn pause(&mut self, pause: Pause, next: usize) -> bool;
 }
 
-/// Walks through prepared nodes. `stages` divides them: [`Rollout::stages`]. `whole`: whether all nodes of the target are
+/// Walks through prepared nodes. `stages` divides them: [`Rollout::stages`]. `overall_checks`: whether all nodes of the target are
 /// new when it is over, so that the plan can be asked about the whole.
-pub fn walk<'e>(
+pub fn run_rollout<'e>(
     engine: &'e Engine,
-    turns: &[Turn<'e>],
+    prepared_nodes: &[PreparedNode<'e>],
     rollout: &Rollout,
     stages: &[Stage],
     whole: bool,
     watcher: &mut dyn Watcher,
-) -> Walked {
-    let records = Records::new(&engine.settings.state_dir);
+) -> RolloutOutcome {
+    let records = RunRecords::new(&engine.settings.state_dir);
     let mut walk = Walk {
         engine,
         rollout,
         watcher,
         heeded: false,
         halted: false,
-        runs: vec![None; turns.len()],
-        walked: Walked {
+        runs: vec![None; prepared_nodes.len()],
+        rollout_outcome: RolloutOutcome {
             rollout: run_id(&records),
-            ends: turns.iter().map(|_| None).collect(),
+            ends: prepared_nodes.iter().map(|_| None).collect(),
             errors: Vec::new(),
             stopped: false,
         },
     };
     if stages.is_empty() {
-        return walk.walked;
+        return walk.rollout_outcome;
     }
-    walk.watcher.said(Said::Began(&walk.walked.rollout));
-    walk.whole(turns, |around, sink| around.before(sink));
-    if walk.walked.errors.is_empty() {
-        walk.stages(turns, stages);
-        let failed = walk.walked.count(|end| !end.is_good());
-        if whole && !walk.walked.stopped && failed == 0 {
-            walk.whole(turns, |around, sink| around.after(sink));
+    walk.watcher
+        .on_event(RolloutEvent::Began(&walk.rollout_outcome.rollout));
+    walk.overall_checks(prepared_nodes, |around, sink| around.before(sink));
+    if walk.rollout_outcome.errors.is_empty() {
+        walk.stages(prepared_nodes, stages);
+        let failed = walk.rollout_outcome.count(|end| !end.is_good());
+        if whole && !walk.rollout_outcome.stopped && failed == 0 {
+            walk.overall_checks(prepared_nodes, |around, sink| around.after(sink));
             // Not asked to the end is not the same as not content.
             let asked = walk
-                .walked
+                .rollout_outcome
                 .errors
                 .iter()
-                .all(|told| told.code != Code::E621);
-            if !walk.walked.errors.is_empty() && asked {
-                walk.all_back(turns, &records);
+                .all(|diagnostic| diagnostic.code != Code::E621);
+            if !walk.rollout_outcome.errors.is_empty() && asked {
+                walk.all_back(prepared_nodes, &records);
             }
         }
     }
-    walk.walked
+    walk.rollout_outcome
 }
 
 struct Walk<'e, 'w> {
@@ -286,7 +288,7 @@ struct Walk<'e, 'w> {
     halted: bool,
     /// The names of the nodes' runs.
     runs: Vec<Option<String>>,
-    walked: Walked,
+    rollout_outcome: RolloutOutcome,
 }
 
 /// Before, or after.
@@ -300,36 +302,41 @@ enum News {
 
 impl<'e> Walk<'e, '_> {
     /// Asks what the plan says around the whole, on the first node.
-    fn whole(&mut self, turns: &[Turn<'e>], ask: Asking) {
-        let Some(first) = turns.first() else { return };
+    fn overall_checks(&mut self, prepared_nodes: &[PreparedNode<'e>], ask: Asking) {
+        let Some(first) = prepared_nodes.first() else {
+            return;
+        };
         let settings = &self.engine.settings;
         let around = RolloutChecks {
             session: &first.connection.session,
-            rollout: &self.walked.rollout,
+            rollout: &self.rollout_outcome.rollout,
             plan: &self.engine.plan,
             view: first.connection.view(&first.upgrade),
             verify: !settings.no_verify,
             interrupt: &settings.interrupt,
         };
         let watcher = &mut *self.watcher;
-        self.walked.errors = ask(&around, &mut |event| watcher.said(Said::Whole(event)));
+        self.rollout_outcome.errors = ask(&around, &mut |event| {
+            watcher.on_event(RolloutEvent::Whole(event))
+        });
     }
 
-    fn stages(&mut self, turns: &[Turn<'e>], stages: &[Stage]) {
+    fn stages(&mut self, prepared_nodes: &[PreparedNode<'e>], stages: &[Stage]) {
         for (number, stage) in stages.iter().enumerate() {
             if number > 0 && !self.goes_on(number) {
-                self.walked.stopped = true;
+                self.rollout_outcome.stopped = true;
                 return;
             }
             let began = Instant::now();
-            self.watcher.said(Said::StageStarted { stage: number });
-            self.stage(turns, stage);
-            self.watcher.said(Said::StageFinished {
+            self.watcher
+                .on_event(RolloutEvent::StageStarted { stage: number });
+            self.stage(prepared_nodes, stage);
+            self.watcher.on_event(RolloutEvent::StageFinished {
                 stage: number,
                 took: began.elapsed(),
             });
             if self.halted {
-                self.walked.stopped = self.walked.untouched() > 0;
+                self.rollout_outcome.stopped = self.rollout_outcome.untouched() > 0;
                 return;
             }
         }
@@ -344,31 +351,32 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// All nodes of a stage, so many at a time.
-    fn stage(&mut self, turns: &[Turn<'e>], stage: &Stage) {
+    fn stage(&mut self, prepared_nodes: &[PreparedNode<'e>], stage: &Stage) {
         let most = self.rollout.parallel.unwrap_or(usize::MAX);
         // Requests to stop reach a node only when there are more of them: the first one ends the walk, not the run.
         let interrupts: Vec<Interrupt> = stage.nodes.iter().map(|_| Interrupt::default()).collect();
-        let name = (turns.len() > 1).then(|| self.walked.rollout.clone());
+        let name = (prepared_nodes.len() > 1).then(|| self.rollout_outcome.rollout.clone());
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             let mut waiting = stage.nodes.iter().copied().zip(&interrupts);
             let mut running = 0;
             loop {
-                self.heed(&interrupts, turns.len() > 1, running);
+                self.handle_interrupt(&interrupts, prepared_nodes.len() > 1, running);
                 while running < most
                     && !self.halted
                     && let Some((at, interrupt)) = waiting.next()
                 {
-                    self.watcher.said(Said::Turn(at));
+                    self.watcher.on_event(RolloutEvent::Turn(at));
                     running += 1;
-                    let (turn, sender, name) = (&turns[at], sender.clone(), name.as_deref());
+                    let (prepared, sender, name) =
+                        (&prepared_nodes[at], sender.clone(), name.as_deref());
                     let engine = self.engine;
                     scope.spawn(move || {
                         // Nobody listens only when the walk itself has ended in a panic.
                         let tell = |event: &Event| {
                             let _ = sender.send((at, News::Event(Box::new(event.clone()))));
                         };
-                        let run = AssertUnwindSafe(|| turn.run(engine, name, interrupt, &tell));
+                        let run = AssertUnwindSafe(|| prepared.run(engine, name, interrupt, &tell));
                         // Whatever happens here, the walk must hear of an end.
                         let outcome = catch_unwind(run).unwrap_or_else(|_| lost_sight());
                         let _ = sender.send((at, News::Ended(Box::new(outcome))));
@@ -379,10 +387,11 @@ impl<'e> Walk<'e, '_> {
                 }
                 match receiver.recv_timeout(LOOK) {
                     Ok((at, News::Event(event))) => {
-                        if let Kind::Started { run, .. } = &event.kind {
+                        if let EventKind::Started { run, .. } = &event.kind {
                             self.runs[at] = Some(run.clone());
                         }
-                        self.watcher.said(Said::Node { at, event: &event });
+                        self.watcher
+                            .on_event(RolloutEvent::Node { at, event: &event });
                     }
                     Ok((at, News::Ended(outcome))) => {
                         running -= 1;
@@ -397,7 +406,7 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// Passes on requests to stop. With one node there is nothing else that the first could mean.
-    fn heed(&mut self, interrupts: &[Interrupt], several: bool, running: usize) {
+    fn handle_interrupt(&mut self, interrupts: &[Interrupt], several: bool, running: usize) {
         let pressed = self.engine.settings.interrupt.count();
         if pressed == 0 {
             return;
@@ -407,7 +416,8 @@ impl<'e> Walk<'e, '_> {
             self.heeded = true;
             let text =
                 "no further node is begun; those at work are finished (once more: call them off)";
-            self.watcher.said(Said::Stopping(text.to_owned()));
+            self.watcher
+                .on_event(RolloutEvent::Stopping(text.to_owned()));
         }
         let passed = if several { pressed - 1 } else { pressed };
         for interrupt in interrupts {
@@ -418,82 +428,82 @@ impl<'e> Walk<'e, '_> {
     }
 
     fn ended(&mut self, at: usize, outcome: Outcome) {
-        self.watcher.said(Said::Ended {
+        self.watcher.on_event(RolloutEvent::Ended {
             at,
             outcome: &outcome,
         });
         let grave = outcome.is_grave();
-        self.walked.ends[at] = Some(outcome);
-        let failed = self.walked.count(|end| !end.is_good());
+        self.rollout_outcome.ends[at] = Some(outcome);
+        let failed = self.rollout_outcome.count(|end| !end.is_good());
         self.halted |= grave || failed >= self.rollout.abort_after;
     }
 
     /// The plan is not content with the whole: all nodes go back, the last one first, if the plan wants it.
-    fn all_back(&mut self, turns: &[Turn<'e>], records: &Records) {
+    fn all_back(&mut self, prepared_nodes: &[PreparedNode<'e>], records: &RunRecords) {
         let plan = &self.engine.plan;
-        if plan.rollback != Rollback::Automatic
+        if plan.rollback != RollbackPolicy::Automatic
             || !plan.rollback_on.contains(&RollbackTrigger::Rollout)
         {
             return;
         }
-        self.watcher.said(Said::Back);
+        self.watcher.on_event(RolloutEvent::Back);
         // A request to stop that ended the walk is none to stay half way back.
         let settings = Settings {
             interrupt: Interrupt::default(),
             ..self.engine.settings.clone()
         };
         // All of them before the first: every run that is begun may cost the oldest record.
-        let ways: Vec<Option<(Summary, WayBack)>> = self
+        let ways: Vec<Option<(RecordedRun, WayBack)>> = self
             .runs
             .iter()
             .map(|run| {
                 let run = run.as_deref()?;
                 Some((
                     records.find(Some(run))?,
-                    WayBack::read(&records.back(run)?)?,
+                    WayBack::read(&records.rollback_term(run)?)?,
                 ))
             })
             .collect();
         for (at, way) in ways.iter().enumerate().rev() {
-            let turn = &turns[at];
+            let prepared = &prepared_nodes[at];
             let ready = match way {
-                Some((summary, way)) => ready(self.engine, &settings, turn, summary, way),
+                Some((summary, way)) => ready(self.engine, &settings, prepared, summary, way),
                 None => Err(Box::new(
-                    Diagnostic::new(Code::E609, format!("{} cannot go back", turn.node()))
+                    Diagnostic::new(Code::E609, format!("{} cannot go back", prepared.node()))
                         .note("a conversion has no way down, or no copy of the former version was found")
                         .help("it runs the new version; correct it forward"),
                 )),
             };
             let ready = match ready {
                 Ok(ready) => ready,
-                Err(told) => {
-                    self.not_back(turn, *told);
+                Err(diagnostic) => {
+                    self.not_back(prepared, *diagnostic);
                     continue;
                 }
             };
             let watcher = &mut *self.watcher;
-            let tell = &mut |event: &Event| watcher.said(Said::Node { at, event });
+            let tell = &mut |event: &Event| watcher.on_event(RolloutEvent::Node { at, event });
             let (_, mut outcome) = ready.undo(&settings, tell);
             // It was new for a while.
             outcome.touched = true;
-            self.watcher.said(Said::Ended {
+            self.watcher.on_event(RolloutEvent::Ended {
                 at,
                 outcome: &outcome,
             });
-            self.walked.ends[at] = Some(outcome);
+            self.rollout_outcome.ends[at] = Some(outcome);
         }
     }
 
     /// A node stays new although all were to go back.
-    fn not_back(&mut self, turn: &Turn<'e>, told: Diagnostic) {
+    fn not_back(&mut self, prepared: &PreparedNode<'e>, diagnostic: Diagnostic) {
         let event = Event {
             seq: 1,
-            node: turn.node().clone(),
+            node: prepared.node().clone(),
             at: Duration::ZERO,
-            kind: Kind::Diagnostic(Box::new(told.clone())),
+            kind: EventKind::Diagnostic(Box::new(diagnostic.clone())),
         };
-        self.watcher.said(Said::Whole(&event));
-        self.walked.errors.push(told);
+        self.watcher.on_event(RolloutEvent::Whole(&event));
+        self.rollout_outcome.errors.push(diagnostic);
     }
 }
 
@@ -501,16 +511,16 @@ impl<'e> Walk<'e, '_> {
 fn ready(
     engine: &Engine,
     settings: &Settings,
-    turn: &Turn<'_>,
-    summary: &Summary,
+    prepared: &PreparedNode<'_>,
+    summary: &RecordedRun,
     way: &WayBack,
 ) -> Result<Undo> {
-    let session = match turn.connection.session.is_lost() {
-        Some(_) => engine.connect(turn.node())?.session,
-        None => turn.connection.session.clone(),
+    let session = match prepared.connection.session.is_lost() {
+        Some(_) => engine.connect(prepared.node())?.session,
+        None => prepared.connection.session.clone(),
     };
-    let title = format!("{} has changed since its upgrade", turn.node());
-    let help = "it stays as it is: somebody else has been there";
+    let title = format!("{} has changed since its upgrade", prepared.node());
+    let help = "it stays as it is: another run has changed it since";
     Undo::ready(
         settings,
         session,
@@ -522,10 +532,10 @@ fn ready(
 
 /// What is left to say when a node's thread has come to a bad end.
 fn lost_sight() -> Outcome {
-    let mut outcome = Outcome::new(State::Unknown);
-    let told = Diagnostic::new(Code::E900, "the run was lost from sight by a bug in updo");
+    let mut outcome = Outcome::new(NodeState::Unknown);
+    let diagnostic = Diagnostic::new(Code::E900, "the run was lost from sight by a bug in updo");
     outcome
         .errors
-        .push(told.help("the node goes on by itself: updo status PLAN"));
+        .push(diagnostic.help("the node goes on by itself: updo status PLAN"));
     outcome
 }

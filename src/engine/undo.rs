@@ -1,7 +1,7 @@
 //! Undoing a recorded run: what is looked at before anything is asked, and the run that goes back.
 //!
 //! Takes a record and a connection. Everything that a way back needs is checked first: the code that the node runs,
-//! the beams that come back, folders of the code path, supervisors of children. What lacks is told, and nothing is
+//! the beams that come back, folders of the code path, supervisors of children. What lacks is reported, and nothing is
 //! touched.
 
 use std::collections::BTreeSet;
@@ -10,19 +10,19 @@ use std::time::Duration;
 use super::{Engine, Settings, now, owner, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::acted::Acted;
-use crate::exec::rollback::{self, Going, WayBack};
-use crate::exec::{Event, Outcome, State};
-use crate::facts::anew;
+use crate::exec::rollback::{self, RollbackRequest, WayBack};
+use crate::exec::{Event, NodeState, Outcome};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
 use crate::facts::node_facts::{self, NodeFacts};
+use crate::facts::requery;
 use crate::name::Module;
 use crate::node::{Session, agent, evaluate};
 use crate::plan::When;
-use crate::report::record::{Records, Summary};
+use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::{json, replay};
 use crate::rules::Purge;
-use crate::rules::node_view::View;
+use crate::rules::node_view::NodeView;
 use crate::term::Term;
 
 /// How long processes may take to leave the code that has to go, when nobody says otherwise.
@@ -44,7 +44,7 @@ pub struct Undo {
     /// The connection.
     pub session: Session,
     /// The run that is undone.
-    pub summary: Summary,
+    pub summary: RecordedRun,
     /// The way back.
     pub way: WayBack,
     /// The node's facts.
@@ -58,7 +58,7 @@ pub struct Undo {
 }
 
 impl Undo {
-    /// Looks whether a node can go back: nobody else is at work, it is what the run has left, and everything that the
+    /// Looks whether a node can go back: no other is at work, it is what the run has left, and everything that the
     /// way back needs is there. `changed` are title and help when the node is something else.
     ///
     /// # Errors
@@ -67,13 +67,13 @@ impl Undo {
     pub fn ready(
         settings: &Settings,
         session: Session,
-        summary: Summary,
+        summary: RecordedRun,
         way: WayBack,
         changed: (String, &str),
     ) -> Result<Self> {
         let mut way = way;
         let records = settings.records();
-        unlocked(&records, &session, &summary)?;
+        ensure_unlocked(&records, &session, &summary)?;
         let facts = node_facts::gather(&session)?;
         if summary.state == "mixed" {
             half_undone(&facts, &records, &summary, &mut way)?;
@@ -81,7 +81,7 @@ impl Undo {
         unchanged(&session, &facts, &way, changed)?;
         lacking(&session, &facts, &summary, &way)?;
         let modules: BTreeSet<Module> = way.expected.iter().map(|(m, _)| m.clone()).collect();
-        way.processes(anew::wrapped(&session, &facts, &modules)?);
+        way.processes(requery::wrapped(&session, &facts, &modules)?);
         way.purging(Purge::Wait(TIMEOUT));
         let recorded = Engine::of_record(&summary, settings.clone());
         let readable = recorded.is_some();
@@ -102,17 +102,17 @@ impl Undo {
 
     /// W621: hooks of the run whose effects will not be undone. Told before anything is asked.
     pub fn warning(&self) -> Option<Diagnostic> {
-        let told = self.acted.warning()?;
+        let warning = self.acted.warning()?;
         if !self.readable {
             let why =
                 "the recorded plan cannot be read any more; a hook `on rollback` of it is not run";
-            return Some(told.note(why).help(
+            return Some(warning.note(why).help(
                 "are its included files there? parameters without a value are given by --set Name=value",
             ));
         }
         let hooks = &self.engine.plan.hooks;
         let undone = hooks.iter().any(|hook| hook.when == When::Rollback);
-        (!undone).then_some(told)
+        (!undone).then_some(warning)
     }
 
     /// Processes that a brutal purge would end: each in words.
@@ -146,7 +146,7 @@ impl Undo {
     pub fn undo(&self, settings: &Settings, sink: &mut dyn FnMut(&Event)) -> (String, Outcome) {
         let records = settings.records();
         let run = run_id(&records);
-        let this = Summary {
+        let this = RecordedRun {
             run: run.clone(),
             title: format!("undo of run {}", self.summary.run),
             owner: owner(),
@@ -164,14 +164,14 @@ impl Undo {
         let plan = &self.engine.plan;
         let target = self.engine.target_of(self.session.node());
         let changes = ChangeSet::default();
-        let going = Going {
+        let going = RollbackRequest {
             session: &self.session,
             run: &run,
             owner: &owner(),
             undone: &self.summary.run,
             way: &self.way,
             plan,
-            view: View {
+            view: NodeView {
                 node: self.session.node(),
                 target: target.map_or("", |target| target.name.as_str()),
                 facts: &self.facts,
@@ -180,7 +180,7 @@ impl Undo {
             acted: self.acted.clone(),
             interrupt: &settings.interrupt,
         };
-        let outcome = rollback::back(&going, &mut |event| {
+        let outcome = rollback::roll_back(&going, &mut |event| {
             if let Some(record) = &mut record {
                 record.event(&json::event(event, &plan.sources));
             }
@@ -189,7 +189,7 @@ impl Undo {
         if let Some(record) = record {
             record.finish(&outcome.state.to_string());
         }
-        if outcome.state == State::Old
+        if outcome.state == NodeState::Old
             && let Ok(undone) = records.resume(&self.summary)
         {
             undone.finish("undone");
@@ -199,7 +199,7 @@ impl Undo {
 }
 
 /// What hooks of a recorded run have done, by its events.
-fn acted(records: &Records, run: &str) -> Acted {
+fn acted(records: &RunRecords, run: &str) -> Acted {
     let mut acted = Acted::default();
     let text = records
         .events(run)
@@ -213,17 +213,17 @@ fn acted(records: &Records, run: &str) -> Acted {
 }
 
 /// Nobody else is at work on the node; not even the run itself, which may not have come there yet.
-fn unlocked(records: &Records, session: &Session, summary: &Summary) -> Result<()> {
+fn ensure_unlocked(records: &RunRecords, session: &Session, summary: &RecordedRun) -> Result<()> {
     let present =
-        agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
+        agent::present(session).map_err(|error| error.diagnostic("reading the lock holder"))?;
     if let Some(holder) = present.filter(|holder| !holder.kept) {
         return Err(Box::new(agent::locked(session, holder.words)));
     }
     if summary.state == "running" && records.is_written(summary) {
         let words = format!("run {} is still going on", summary.run);
-        let told = agent::locked(session, words);
+        let diagnostic = agent::locked(session, words);
         return Err(Box::new(
-            told.help(format!("wait for its end: updo attach {}", summary.run)),
+            diagnostic.help(format!("wait for its end: updo attach {}", summary.run)),
         ));
     }
     Ok(())
@@ -233,8 +233,8 @@ fn unlocked(records: &Records, session: &Session, summary: &Summary) -> Result<(
 /// that are still those of the old code.
 fn half_undone(
     facts: &NodeFacts,
-    records: &Records,
-    summary: &Summary,
+    records: &RunRecords,
+    summary: &RecordedRun,
     way: &mut WayBack,
 ) -> Result<()> {
     if let Some(kept) = records.old_states(&summary.run) {
@@ -279,7 +279,7 @@ fn unchanged(
         .collect();
     let on_path = match facts.embedded {
         true => Default::default(),
-        false => anew::on_path(session, &asleep)?,
+        false => requery::on_path(session, &asleep)?,
     };
     let now = |module: &Module| {
         let loaded = facts.loaded.get(module).map(|loaded| loaded.md5);
@@ -289,13 +289,18 @@ fn unchanged(
     if differing.is_empty() {
         return Ok(());
     }
-    let mut told = Diagnostic::new(Code::E602, title).help(help);
-    told.notes = differing;
-    Err(Box::new(told))
+    let mut diagnostic = Diagnostic::new(Code::E602, title).help(help);
+    diagnostic.notes = differing;
+    Err(Box::new(diagnostic))
 }
 
 /// E627: what the way back needs and does not find.
-fn lacking(session: &Session, facts: &NodeFacts, summary: &Summary, way: &WayBack) -> Result<()> {
+fn lacking(
+    session: &Session,
+    facts: &NodeFacts,
+    summary: &RecordedRun,
+    way: &WayBack,
+) -> Result<()> {
     let mut lacks = Vec::new();
     for (module, beam, md5) in way.beams() {
         let Some(beam) = beam else {
@@ -332,7 +337,7 @@ fn lacking(session: &Session, facts: &NodeFacts, summary: &Summary, way: &WayBac
         }
     }
     let supervisors = way.supervisors();
-    let running = anew::running(session, facts, &supervisors)?;
+    let running = requery::running(session, facts, &supervisors)?;
     for supervisor in supervisors.iter().filter(|s| !running.contains_key(*s)) {
         lacks.push(format!(
             "children of {supervisor}: no process runs this supervisor"
@@ -342,14 +347,14 @@ fn lacking(session: &Session, facts: &NodeFacts, summary: &Summary, way: &WayBac
         return Ok(());
     }
     let title = format!("run {} cannot be undone as it is recorded", summary.run);
-    let mut told = Diagnostic::new(Code::E627, title);
+    let mut diagnostic = Diagnostic::new(Code::E627, title);
     let more = lacks.len().saturating_sub(NAMED);
     lacks.truncate(NAMED);
-    told.notes = lacks;
+    diagnostic.notes = lacks;
     if more > 0 {
-        told.notes.push(format!("and {more} more"));
+        diagnostic.notes.push(format!("and {more} more"));
     }
-    Err(Box::new(told.note("nothing was changed").help(
+    Err(Box::new(diagnostic.note("nothing was changed").help(
         "bring back what is missing and run it again, or correct the node forward: updo run PLAN",
     )))
 }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::agent_monitor::Watch;
-use super::event::{Kind, Slow, State, StepKind};
+use super::event::{EventKind, NodeState, Slow, StepKind};
 use super::old_code;
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
@@ -14,7 +14,12 @@ use crate::term::{Atom, Term};
 
 impl Watch<'_, '_> {
     /// One event of the agent; the state when it was the last.
-    pub(super) fn translate(&mut self, tag: &str, parts: &[Term], steps: &[Step]) -> Option<State> {
+    pub(super) fn translate(
+        &mut self,
+        tag: &str,
+        parts: &[Term],
+        steps: &[Step],
+    ) -> Option<NodeState> {
         let micros = |term: Option<&Term>| {
             Duration::from_micros(
                 term.and_then(Term::as_i64)
@@ -35,14 +40,14 @@ impl Watch<'_, '_> {
             ("turning_back", _) => {
                 self.turned = true;
                 self.turned_at = Some(Instant::now());
-                self.tell(Kind::RollbackStarted);
+                self.tell(EventKind::RollbackStarted);
             }
             ("prepared", _) if self.turned => {}
             ("prepared", _) => {
                 let took = micros(parts.first());
                 let what = "object code accepted, lock taken".to_owned();
                 let step = StepKind::Prepare;
-                self.tell(Kind::StepFinished {
+                self.tell(EventKind::StepFinished {
                     id: 0,
                     step,
                     ok: true,
@@ -54,13 +59,13 @@ impl Watch<'_, '_> {
             }
             ("purging", _) => {
                 if let Some(info) = parts.first() {
-                    self.tell(Kind::Diagnostic(Box::new(old_code::purged(info))));
+                    self.tell(EventKind::Diagnostic(Box::new(old_code::purged(info))));
                 }
             }
             ("leaving", _) => {
                 let number = count(parts.first()).unwrap_or(0);
                 let text = old_code::leaving(number);
-                self.tell(Kind::Log { warn: false, text });
+                self.tell(EventKind::Log { warn: false, text });
             }
             ("step_started", Some(step)) => {
                 let switches = matches!(
@@ -70,10 +75,10 @@ impl Watch<'_, '_> {
                 if switches && self.heeded && !self.outcome.touched {
                     let text = "too late: the node was past the point of no return, and finishes";
                     let text = text.to_owned();
-                    self.tell(Kind::Interrupt { text });
+                    self.tell(EventKind::Interrupt { text });
                 }
                 self.outcome.touched |= switches;
-                self.tell(Kind::StepStarted {
+                self.tell(EventKind::StepStarted {
                     id,
                     step: step.kind,
                     what: step.what(),
@@ -83,7 +88,7 @@ impl Watch<'_, '_> {
                 let number = |at| count(parts.get(at)).unwrap_or(0);
                 let (done, total) = (number(1), number(2));
                 let slowest = Slow::all(parts.get(3));
-                self.tell(Kind::StepProgress {
+                self.tell(EventKind::StepProgress {
                     id,
                     done,
                     total,
@@ -93,7 +98,7 @@ impl Watch<'_, '_> {
             ("suspend_postponed", Some(_)) => {
                 let info = parts.get(1);
                 let number = |key: &str| info.and_then(|info| count(info.get(key)));
-                self.tell(Kind::StepPostponed {
+                self.tell(EventKind::StepPostponed {
                     id,
                     attempt: number("attempt").unwrap_or(1),
                     paused: micros(info.and_then(|info| info.get("us"))),
@@ -129,7 +134,7 @@ impl Watch<'_, '_> {
                     }
                     _ => (processes, what),
                 };
-                self.tell(Kind::StepFinished {
+                self.tell(EventKind::StepFinished {
                     id,
                     step,
                     ok: failed
@@ -152,7 +157,7 @@ impl Watch<'_, '_> {
             }
             ("step_failed", Some(step)) => {
                 let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
-                self.tell(Kind::StepFinished {
+                self.tell(EventKind::StepFinished {
                     id,
                     step,
                     ok: false,
@@ -168,7 +173,7 @@ impl Watch<'_, '_> {
                     (None, Some(why)) => self.fail((self.explain)(why)),
                     (None, None) => {}
                 }
-                self.tell(Kind::RollbackStarted);
+                self.tell(EventKind::RollbackStarted);
             }
             ("undo_finished", _) => {
                 let left = |key| {
@@ -180,7 +185,7 @@ impl Watch<'_, '_> {
                     micros(parts.first()),
                 );
                 let processes = count(parts.get(1).and_then(|info| info.get("processes")));
-                self.tell(Kind::RollbackFinished {
+                self.tell(EventKind::RollbackFinished {
                     ok,
                     took,
                     processes,
@@ -190,8 +195,8 @@ impl Watch<'_, '_> {
             ("finished", _) => {
                 let state = self.ended(parts);
                 if let Some(began) = self.turned.then_some(self.turned_at).flatten() {
-                    let (ok, took) = (state != State::Mixed, began.elapsed());
-                    self.tell(Kind::RollbackFinished {
+                    let (ok, took) = (state != NodeState::Mixed, began.elapsed());
+                    self.tell(EventKind::RollbackFinished {
                         ok,
                         took,
                         processes: None,
@@ -226,7 +231,7 @@ impl Watch<'_, '_> {
         let diagnostic = diagnostic
             .note("its new init/1 does not have them: they were started by hand, or it computes what it has")
             .help("to stop one: supervisor:terminate_child(Sup, Id), supervisor:delete_child(Sup, Id)");
-        self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
     /// W628: applications whose children differ and whose supervisor is not there.
@@ -237,7 +242,7 @@ impl Watch<'_, '_> {
             let diagnostic = Diagnostic::new(Code::W628, title)
                 .note("no process of the supervisor was found that its start/2 gives them to")
                 .help("when the application is started, it has the new list");
-            self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+            self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
         }
     }
 
@@ -277,7 +282,7 @@ impl Watch<'_, '_> {
             let diagnostic = Diagnostic::new(Code::W616, title)
                 .note("while they were suspended or inside code_change")
                 .note("supervisors start them anew, with the code that runs now");
-            self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+            self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
         }
     }
 
@@ -288,9 +293,9 @@ impl Watch<'_, '_> {
         };
         let title = format!("{} born while the modules were switched", count(born.len()));
         let diagnostic = Diagnostic::new(Code::W613, title).note(listed(born)).note(
-            "somebody else traces new processes, so nobody can tell which code made their states",
+            "another tracer traces new processes, so which code made their states is unknown",
         );
-        self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
     /// Newborn processes with a state of the version that is left, which nobody can convert any more.
@@ -316,10 +321,10 @@ impl Watch<'_, '_> {
         }
         let diagnostic = diagnostic
             .note("they were born while the modules were switched; supervisors start them anew");
-        self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
-    fn ended(&mut self, parts: &[Term]) -> State {
+    fn ended(&mut self, parts: &[Term]) -> NodeState {
         let info = parts.get(1);
         let us = info.and_then(|info| info.get("suspended_us")?.as_i64());
         let us = us.and_then(|us| u64::try_from(us).ok());
@@ -327,13 +332,13 @@ impl Watch<'_, '_> {
             .map(Duration::from_micros)
             .and_then(|more| Some(self.outcome.suspended? + more));
         let state = match parts.first().and_then(Term::as_atom).map(Atom::as_str) {
-            Some("new") => State::New,
-            Some("old") => State::Old,
-            _ => State::Mixed,
+            Some("new") => NodeState::New,
+            Some("old") => NodeState::Old,
+            _ => NodeState::Mixed,
         };
         // No step has failed: nobody was left to say so.
         if let Some(reason) = info.and_then(|info| info.get("reason"))
-            && state == State::Old
+            && state == NodeState::Old
             && reason.is_atom("agent_killed")
             && self.outcome.errors.is_empty()
         {
@@ -352,7 +357,7 @@ impl Watch<'_, '_> {
             info.and_then(|info| info.get("replaced")),
         ) {
             self.fail((self.explain)(reason));
-        } else if state == State::Mixed {
+        } else if state == NodeState::Mixed {
             if info.is_some_and(|info| info.get("new").is_some()) {
                 let kept = info.and_then(|info| info.get("old_states")).cloned();
                 self.outcome.old_states = Some(kept.unwrap_or_else(|| Term::list([])));
@@ -367,10 +372,10 @@ impl Watch<'_, '_> {
                     "the release handler has stopped half way: the node is neither old nor new"
                         .to_owned();
                 diagnostic = diagnostic
-                    .note("it undoes nothing and resumes nobody")
+                    .note("it undoes nothing and resumes no process")
                     .note(format!("new code: {switched}; everything else is old"))
                     .help(
-                        "run these expressions on the node: who is suspended goes on, under the code that is loaded now;\n\
+                        "run these expressions on the node: suspended processes resume under the code that is loaded now;\n\
                          then run the plan again without `engine release_handler`, or restart the node",
                     );
             }
@@ -383,7 +388,7 @@ impl Watch<'_, '_> {
             } else if let Some(new) = info.and_then(|i| i.get("new")) {
                 diagnostic = diagnostic
                     .note(format!("the windows of {new} are new, everything else is old"))
-                    .help("nobody is suspended; correct the plan and run again, or run the expressions above");
+                    .help("no process is suspended; correct the plan and run again, or run the expressions above");
             }
             if let Some(info) = info {
                 diagnostic = remains(diagnostic, info);
@@ -443,7 +448,7 @@ impl Watch<'_, '_> {
         diagnostic.help(format!("updo mend {node}"))
     }
 
-    /// What is told at the very end: whether the disk has the beams, and who still runs old code.
+    /// What is reported at the very end: whether the disk has the beams, and who still runs old code.
     pub(super) fn settled(&mut self, info: Option<&Term>) {
         let part = |key| info.and_then(|info| info.get(key));
         if let Some(why) = part("not_persisted") {
@@ -458,7 +463,7 @@ impl Watch<'_, '_> {
             );
         } else if let Some(files) = part("persisted").and_then(Term::as_i64) {
             let files = usize::try_from(files).unwrap_or(0);
-            self.tell(Kind::Persisted { files });
+            self.tell(EventKind::Persisted { files });
         }
         self.surveyed(info);
         self.crashes();
@@ -471,7 +476,7 @@ impl Watch<'_, '_> {
         }
         self.lingering(info);
         if let Some(kept) = part("held").and_then(old_code::kept) {
-            self.tell(Kind::Diagnostic(Box::new(kept)));
+            self.tell(EventKind::Diagnostic(Box::new(kept)));
         }
     }
 
@@ -489,7 +494,7 @@ impl Watch<'_, '_> {
             })
             .collect();
         if !processes.is_empty() {
-            self.tell(Kind::Lingering { processes });
+            self.tell(EventKind::Lingering { processes });
         }
     }
 }
@@ -546,11 +551,11 @@ fn in_words(entry: &Term, key: &str) -> String {
 /// E617: the code is that of one version, and of these processes nobody knows which made their states.
 fn undecided(processes: &[Term], code: &str) -> Diagnostic {
     let title = format!(
-        "the code is {code}; nobody knows whether these processes are: {}",
+        "the code is {code}; whether these processes are too is unknown: {}",
         listed(processes)
     );
     Diagnostic::new(Code::E617, title)
-        .note("they were born in the moment of the switch; everybody else is what the code is")
+        .note("they were spawned in the moment of the switch; all others match the code")
         .help(
             "look at each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is started anew by\n\
              `exit(c:pid(A,B,C), kill).`",

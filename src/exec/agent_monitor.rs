@@ -6,9 +6,9 @@
 use std::time::{Duration, Instant};
 
 use super::acted::Acted;
-use super::event::{Event, Kind, State, StepKind};
+use super::event::{Event, EventKind, NodeState, StepKind};
 use super::interrupt::{Interrupt, LOOK};
-use super::quiet::{End, Quiet};
+use super::liveness::{End, Liveness};
 use super::steps::Step;
 use super::survivors::Survivors;
 use crate::diag::{Code, Diagnostic};
@@ -21,7 +21,7 @@ use crate::term::Term;
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What the node is now.
-    pub state: State,
+    pub state: NodeState,
     /// What went wrong, the most important first; empty after a success.
     pub errors: Vec<Diagnostic>,
     /// From the first suspension to the last resumption; none where what could say it was killed.
@@ -47,7 +47,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// An outcome of which nothing is known but the state.
-    pub fn new(state: State) -> Self {
+    pub fn new(state: NodeState) -> Self {
         Self {
             state,
             errors: Vec::new(),
@@ -65,15 +65,15 @@ impl Outcome {
 
     /// Whether the node is new, and nothing is wrong with it.
     pub fn is_good(&self) -> bool {
-        self.state == State::New && self.errors.is_empty()
+        self.state == NodeState::New && self.errors.is_empty()
     }
 
     /// Whether nobody can say any more that the node is consistent and as it should be.
     pub fn is_grave(&self) -> bool {
         match self.state {
-            State::New => !self.is_good(),
-            State::Old => false,
-            State::Mixed | State::Unknown => true,
+            NodeState::New => !self.is_good(),
+            NodeState::Old => false,
+            NodeState::Mixed | NodeState::Unknown => true,
         }
     }
 }
@@ -90,22 +90,22 @@ pub(super) enum Received {
 
 /// What the agent wants next.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum MonitorResult {
     /// A hook of the plan evaluated, and an answer.
     Hook(Step),
     /// Nothing any more.
-    Ended(State),
+    Ended(NodeState),
 }
 
 /// Where events go.
-pub type Sink<'s> = dyn FnMut(&Event) + 's;
+pub type EventSink<'s> = dyn FnMut(&Event) + 's;
 
 /// A transaction as it is seen from here.
 pub(super) struct Watch<'a, 'b> {
     pub(super) session: &'a Session,
     run: &'a str,
     pub(super) explain: &'b dyn Fn(&Term) -> Diagnostic,
-    sink: &'b mut Sink<'b>,
+    sink: &'b mut EventSink<'b>,
     began: Instant,
     seq: u64,
     /// Number of the agent's last event.
@@ -124,14 +124,14 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) heeded: bool,
     /// Whether to ask for the end as soon as all that has happened so far is known.
     pub(super) abort: bool,
-    /// How many watch the run, when the agent has told; 0 when it is over.
+    /// How many watch the run, when the agent has reported; 0 when it is over.
     pub(super) watchers: Option<i64>,
     /// Which processes live.
     pub(super) survivors: Survivors,
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
     /// Whether the run still speaks.
-    pub(super) quiet: Quiet,
+    pub(super) liveness: Liveness,
     /// Mail that has been received ahead of its turn.
     pub(super) first: Option<Mail>,
 }
@@ -143,7 +143,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         run: &'a str,
         interrupt: &'a Interrupt,
         explain: &'b dyn Fn(&Term) -> Diagnostic,
-        sink: &'b mut Sink<'b>,
+        sink: &'b mut EventSink<'b>,
     ) -> Self {
         Self {
             session,
@@ -162,15 +162,15 @@ impl<'a, 'b> Watch<'a, 'b> {
             abort: false,
             watchers: None,
             survivors: Survivors::default(),
-            outcome: Outcome::new(State::Old),
-            quiet: Quiet::new(),
+            outcome: Outcome::new(NodeState::Old),
+            liveness: Liveness::new(),
             first: None,
         }
     }
 
-    pub(super) fn tell(&mut self, kind: Kind) {
+    pub(super) fn tell(&mut self, kind: EventKind) {
         self.seq += 1;
-        if let Kind::Diagnostic(diagnostic) = &kind {
+        if let EventKind::Diagnostic(diagnostic) = &kind {
             self.outcome.lost |= diagnostic.code.ends_processes();
         }
         self.outcome.acted.event(&kind);
@@ -189,18 +189,18 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     pub(super) fn fail(&mut self, diagnostic: Diagnostic) {
-        self.tell(Kind::Diagnostic(Box::new(diagnostic.clone())));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic.clone())));
         self.outcome.errors.push(diagnostic);
     }
 
     /// The last event: what the node is now.
     pub(super) fn finished(&mut self, modules: usize) {
         let outcome = &self.outcome;
-        let kind = Kind::Finished {
+        let kind = EventKind::Finished {
             state: outcome.state,
             suspended: outcome
                 .suspended
-                .filter(|_| outcome.state != State::Unknown),
+                .filter(|_| outcome.state != NodeState::Unknown),
             processes: outcome.processes,
             converted: outcome.converted,
             modules,
@@ -209,21 +209,21 @@ impl<'a, 'b> Watch<'a, 'b> {
         self.tell(kind);
     }
 
-    /// Brings the agent to the node with its job; `None` when it did not start, which is told.
+    /// Brings the agent to the node with its job; `None` when it did not start, which is reported.
     pub(super) fn start(&mut self, mailbox: &Mailbox, job: &Term) -> Option<Agent> {
         match agent::start(self.session, self.run, job) {
             Ok(agent) => {
-                // A guardian that is gone already is told as `Mail::Down`.
+                // A guardian that is gone already is reported as `Mail::Down`.
                 let _ = mailbox.monitor(agent.guardian());
-                self.quiet.follow(agent.guardian());
+                self.liveness.follow(agent.guardian());
                 let what = "object code, lock".to_owned();
                 let step = StepKind::Prepare;
-                self.tell(Kind::StepStarted { id: 0, step, what });
+                self.tell(EventKind::StepStarted { id: 0, step, what });
                 Some(agent)
             }
-            Err(StartError::Locked(who)) => {
+            Err(StartError::Locked(holder)) => {
                 self.outcome.locked = true;
-                self.fail(agent::locked(self.session, who));
+                self.fail(agent::locked(self.session, holder));
                 None
             }
             Err(StartError::Other(diagnostic)) => {
@@ -244,11 +244,11 @@ impl<'a, 'b> Watch<'a, 'b> {
         while self.interrupt.count() < 2 && Instant::now() < until {
             let mail = match mailbox.recv(LOOK) {
                 Ok(mail) => mail,
-                Err(RecvError::Timeout) => match self.quiet.look(self.session) {
+                Err(RecvError::Timeout) => match self.liveness.check(self.session) {
                     None => continue,
                     Some(End::Gone) => return self.unsettled(persist),
                     Some(_) if persist => {
-                        self.unattended("the node says nothing any more");
+                        self.unattended("the node no longer answers");
                         return;
                     }
                     Some(_) => return,
@@ -262,13 +262,13 @@ impl<'a, 'b> Watch<'a, 'b> {
             };
             let message = match mail {
                 Mail::Message(message) => {
-                    self.quiet.heard();
+                    self.liveness.heard();
                     message
                 }
                 // It had settled before it was asked to.
                 Mail::Down { reason, .. } if reason.is_atom("normal") && !persist => return,
                 Mail::Down { .. } => {
-                    self.quiet.down();
+                    self.liveness.down();
                     continue;
                 }
             };
@@ -289,7 +289,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// The next mail; requests to stop are answered meanwhile, and after the second nothing is waited for.
     pub(super) fn received(&mut self, mailbox: &Mailbox) -> Received {
         loop {
-            self.heed();
+            self.handle_interrupt();
             if self.interrupt.count() > 1 {
                 return Received::Left;
             }
@@ -301,21 +301,21 @@ impl<'a, 'b> Watch<'a, 'b> {
                 Err(RecvError::Timeout) => {}
                 other => {
                     match &other {
-                        Ok(Mail::Down { .. }) => self.quiet.down(),
-                        Ok(Mail::Message(_)) => self.quiet.heard(),
+                        Ok(Mail::Down { .. }) => self.liveness.down(),
+                        Ok(Mail::Message(_)) => self.liveness.heard(),
                         Err(_) => {}
                     }
                     return Received::Is(other);
                 }
             }
-            if let Some(end) = self.quiet.look(self.session) {
+            if let Some(end) = self.liveness.check(self.session) {
                 return Received::Ended(end);
             }
         }
     }
 
     /// Answers the first request to stop: says what follows from it, and does that.
-    pub(super) fn heed(&mut self) {
+    pub(super) fn handle_interrupt(&mut self) {
         if self.heeded || self.interrupt.count() == 0 {
             return;
         }
@@ -326,16 +326,16 @@ impl<'a, 'b> Watch<'a, 'b> {
                 "past the point of no return: {} finishes what is begun ({leave})",
                 self.session.node()
             );
-            return self.tell(Kind::Interrupt { text });
+            return self.tell(EventKind::Interrupt { text });
         }
-        let text = format!("calling off: whoever is suspended is resumed ({leave})");
-        self.tell(Kind::Interrupt { text });
+        let text = format!("aborting: suspended processes are resumed ({leave})");
+        self.tell(EventKind::Interrupt { text });
         // A connection that is gone is noticed by whoever waits for mail.
         let _ = agent::abort(self.session);
     }
 
     /// Further steps under the same lock, to their end.
-    pub(super) fn further(&mut self, job: Term, mailbox: &Mailbox, steps: &[Step]) -> State {
+    pub(super) fn further(&mut self, job: Term, mailbox: &Mailbox, steps: &[Step]) -> NodeState {
         match agent::run(self.session, job) {
             Ok(()) => self.until_finished(mailbox, steps),
             Err(why) => self.unattended(&why.to_string()),
@@ -344,10 +344,10 @@ impl<'a, 'b> Watch<'a, 'b> {
 
     /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: who rejoins a run
     /// cannot tell those that are waited for from those that were answered long ago.
-    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
+    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> NodeState {
         self.begin();
         loop {
-            if let Turn::Ended(state) = self.next(mailbox, steps) {
+            if let MonitorResult::Ended(state) = self.next(mailbox, steps) {
                 return state;
             }
         }
@@ -367,17 +367,17 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// Translates the agent's events until it wants something, or says how it ended.
-    pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> Turn {
+    pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> MonitorResult {
         loop {
             let message = match self.received(mailbox) {
-                Received::Left => return Turn::Ended(self.left()),
+                Received::Left => return MonitorResult::Ended(self.left()),
                 Received::Is(Ok(Mail::Message(message))) => message,
-                // It is replaced within moments; `quiet` knows when not.
+                // It is replaced within moments; `liveness` knows when not.
                 Received::Is(Ok(Mail::Down { .. })) => continue,
                 Received::Is(Err(why)) => {
-                    return Turn::Ended(self.unattended(&why.to_string()));
+                    return MonitorResult::Ended(self.unattended(&why.to_string()));
                 }
-                Received::Ended(end) => return Turn::Ended(self.given_up(end)),
+                Received::Ended(end) => return MonitorResult::Ended(self.given_up(end)),
             };
             let Some((tag, parts)) = self.news(&message, mailbox) else {
                 continue;
@@ -386,11 +386,11 @@ impl<'a, 'b> Watch<'a, 'b> {
                 let step = parts.first().and_then(Term::as_i64);
                 let step = step.and_then(|id| u32::try_from(id).ok());
                 if let Some(step) = steps.iter().find(|one| Some(one.id) == step) {
-                    return Turn::Hook(step.clone());
+                    return MonitorResult::Hook(step.clone());
                 }
             }
             if let Some(state) = self.translate(&tag, &parts, steps) {
-                return Turn::Ended(state);
+                return MonitorResult::Ended(state);
             }
         }
     }
@@ -406,7 +406,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             // It counts anew, and tells again what came before.
             if let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian")) {
                 let _ = mailbox.monitor(guardian);
-                self.quiet.follow(guardian);
+                self.liveness.follow(guardian);
             }
             // The old one may have died with our answer.
             if let Some((step, ok)) = self.answered {
@@ -428,7 +428,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// The connection is gone; the node is not.
-    pub(super) fn unattended(&mut self, why: &str) -> State {
+    pub(super) fn unattended(&mut self, why: &str) -> NodeState {
         let title = format!(
             "the connection to {} was lost; it goes on by itself",
             self.session.node()
@@ -437,24 +437,24 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// Nothing comes any more.
-    pub(super) fn given_up(&mut self, end: End) -> State {
+    pub(super) fn given_up(&mut self, end: End) -> NodeState {
         match end {
             End::Lost(why) => self.unattended(&why),
             End::Silent => {
                 let title = format!("{} does not answer any more", self.session.node());
-                let told = Diagnostic::new(Code::E608, title)
+                let diagnostic = Diagnostic::new(Code::E608, title)
                     .note("it may be stopped, or the connection is dead in one direction")
                     .note("when it runs, it goes on by itself");
-                self.out_of_sight(told)
+                self.out_of_sight(diagnostic)
             }
             End::Gone => {
                 let title = format!(
                     "the processes of the run on {} were killed, and none has followed them",
                     self.session.node()
                 );
-                let told = Diagnostic::new(Code::E622, title)
-                    .note("nobody on the node has said how the run ended");
-                self.out_of_sight(told)
+                let diagnostic = Diagnostic::new(Code::E622, title)
+                    .note("no process on the node has reported how the run ended");
+                self.out_of_sight(diagnostic)
             }
         }
     }
@@ -465,24 +465,26 @@ impl<'a, 'b> Watch<'a, 'b> {
             "the processes of the run on {} were killed before they had cleaned up",
             self.session.node()
         );
-        let told = Diagnostic::new(Code::W623, title)
+        let diagnostic = Diagnostic::new(Code::W623, title)
             .note(
                 "old code was not purged; what the run has left is taken away by the command below",
             )
             .help(format!("updo mend {}", self.session.node()));
-        self.tell(Kind::Diagnostic(Box::new(told)));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
         if persist {
             let title = format!(
                 "the beams were not written to the disk of {}",
                 self.session.node()
             );
-            let told = Diagnostic::new(Code::E614, title);
-            self.fail(told.help("all is well until the node restarts: copy the beams by hand"));
+            let diagnostic = Diagnostic::new(Code::E614, title);
+            self.fail(
+                diagnostic.help("all is well until the node restarts: copy the beams by hand"),
+            );
         }
     }
 
     /// Somebody asked twice for the end.
-    pub(super) fn left(&mut self) -> State {
+    pub(super) fn left(&mut self) -> NodeState {
         let title = format!(
             "left {} to itself in the middle of the run",
             self.session.node()
@@ -490,11 +492,11 @@ impl<'a, 'b> Watch<'a, 'b> {
         self.out_of_sight(Diagnostic::new(Code::E608, title))
     }
 
-    fn out_of_sight(&mut self, told: Diagnostic) -> State {
+    fn out_of_sight(&mut self, diagnostic: Diagnostic) -> NodeState {
         let help = format!("see how it ended: updo attach {}", self.run);
-        self.fail(told.help(help));
-        self.outcome.state = State::Unknown;
-        State::Unknown
+        self.fail(diagnostic.help(help));
+        self.outcome.state = NodeState::Unknown;
+        NodeState::Unknown
     }
 }
 

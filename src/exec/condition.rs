@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::interrupt::Interrupt;
 use crate::diag::{Code, Diagnostic};
-use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Moment, Remote, RemoteError};
+use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Phase, Remote, RemoteError};
 use crate::node::{CallError, Session};
 use crate::plan::{Check, Plan};
-use crate::rules::node_view::{Said, View};
+use crate::rules::node_view::{LogLine, NodeView};
 use crate::syntax::ast::{Expr, Tail};
 use crate::term::{Atom, Term};
 
@@ -66,13 +66,13 @@ pub struct CheckContext<'a> {
     /// The node.
     pub session: &'a Session,
     /// Its facts.
-    pub view: View<'a>,
+    pub view: NodeView<'a>,
     functions: Functions<'a>,
 }
 
 /// How a check ended.
 #[derive(Clone, Debug)]
-pub struct Verdict {
+pub struct CheckVerdict {
     /// How often it was tried.
     pub tries: u32,
     /// How long that took.
@@ -80,12 +80,12 @@ pub struct Verdict {
     /// Why it does not hold; `None` when it does.
     pub failure: Option<Box<Diagnostic>>,
     /// What `info` and `warn` said in the last try.
-    pub said: Vec<Said>,
+    pub log: Vec<LogLine>,
 }
 
 impl<'a> CheckContext<'a> {
     /// A scene for one node.
-    pub fn new(plan: &'a Plan, session: &'a Session, view: View<'a>) -> Self {
+    pub fn new(plan: &'a Plan, session: &'a Session, view: NodeView<'a>) -> Self {
         Self {
             plan,
             session,
@@ -97,7 +97,7 @@ impl<'a> CheckContext<'a> {
     /// Whether a `when` holds on this node.
     ///
     /// # Errors
-    /// As [`View::holds`].
+    /// As [`NodeView::holds`].
     pub fn holds(&self, tail: &Tail) -> crate::diag::Result<bool> {
         self.view.holds(self.plan, &self.functions, tail)
     }
@@ -110,36 +110,36 @@ impl<'a> CheckContext<'a> {
         &self,
         body: &[Expr],
         more: &[(&str, Term)],
-        said: &mut Vec<Said>,
+        log: &mut Vec<LogLine>,
     ) -> crate::diag::Result<Term> {
-        let mut world = self.view.world();
+        let mut host = self.view.host();
         let mut remote = OnNode(self.session);
         let mut bindings = self.plan.constants.clone();
         for (name, value) in more {
             bindings.set(name, value.clone());
         }
-        let result = Evaluator::new(Moment::Live, &self.functions)
-            .with_world(&mut world)
+        let result = Evaluator::new(Phase::Live, &self.functions)
+            .with_host(&mut host)
             .with_remote(&mut remote)
             .hook(body, &mut bindings)
             .map_err(|failure| failure.diagnostic);
-        *said = world.said;
+        *log = host.log;
         result
     }
 
-    fn attempt(&self, body: &[Expr]) -> (Option<Box<Diagnostic>>, Vec<Said>) {
-        let mut world = self.view.world();
+    fn attempt(&self, body: &[Expr]) -> (Option<Box<Diagnostic>>, Vec<LogLine>) {
+        let mut host = self.view.host();
         let mut remote = OnNode(self.session);
         let mut bindings: Bindings = self.plan.constants.clone();
-        let result = Evaluator::new(Moment::Live, &self.functions)
-            .with_world(&mut world)
+        let result = Evaluator::new(Phase::Live, &self.functions)
+            .with_host(&mut host)
             .with_remote(&mut remote)
             .check(body, &mut bindings);
         let failure = match result {
             CheckResult::Passed => None,
             CheckResult::Failed(diagnostic) => Some(diagnostic),
         };
-        (failure, world.said)
+        (failure, host.log)
     }
 
     /// Decides a check: tries until it holds, its time is over, the connection is lost, or there have been
@@ -150,13 +150,13 @@ impl<'a> CheckContext<'a> {
         until: Option<Instant>,
         interrupt: &Interrupt,
         enough: u32,
-    ) -> Verdict {
+    ) -> CheckVerdict {
         let began = Instant::now();
         interrupt.sleep(check.after, enough);
         let mut tries = 0;
         loop {
             tries += 1;
-            let (failure, said) = self.attempt(&check.body);
+            let (failure, log) = self.attempt(&check.body);
             let over = failure.is_none()
                 || began.elapsed().saturating_add(check.every)
                     > check.within.saturating_add(check.after)
@@ -167,11 +167,11 @@ impl<'a> CheckContext<'a> {
                 || self.session.is_lost().is_some()
                 || interrupt.count() >= enough;
             if over {
-                return Verdict {
+                return CheckVerdict {
                     tries,
                     took: began.elapsed(),
                     failure,
-                    said,
+                    log,
                 };
             }
             interrupt.sleep(check.every, enough);
@@ -180,7 +180,12 @@ impl<'a> CheckContext<'a> {
 }
 
 /// The diagnostic of a check that does not hold: the check's own line first, then what failed in it.
-pub fn not_held(verify: bool, check: &Check, verdict: &Verdict, cause: &Diagnostic) -> Diagnostic {
+pub fn not_held(
+    verify: bool,
+    check: &Check,
+    verdict: &CheckVerdict,
+    cause: &Diagnostic,
+) -> Diagnostic {
     let (code, title) = if verify {
         let tries = if verdict.tries == 1 {
             "1 try".to_owned()
@@ -194,16 +199,16 @@ pub fn not_held(verify: bool, check: &Check, verdict: &Verdict, cause: &Diagnost
     } else {
         (Code::E601, format!("precondition failed: {}", check.name))
     };
-    let mut told = Diagnostic::new(code, title);
-    told.labels.clone_from(&cause.labels);
-    if told.labels.is_empty() {
-        told = told.label(check.span, "this check");
+    let mut diagnostic = Diagnostic::new(code, title);
+    diagnostic.labels.clone_from(&cause.labels);
+    if diagnostic.labels.is_empty() {
+        diagnostic = diagnostic.label(check.span, "this check");
     }
-    told = told.note(format!("{}: {}", cause.code, cause.title));
-    told.notes.extend(cause.notes.iter().cloned());
-    told.help = cause.help.clone();
+    diagnostic = diagnostic.note(format!("{}: {}", cause.code, cause.title));
+    diagnostic.notes.extend(cause.notes.iter().cloned());
+    diagnostic.help = cause.help.clone();
     if !verify {
-        told = told.note("nothing was changed");
+        diagnostic = diagnostic.note("nothing was changed");
     }
-    told
+    diagnostic
 }

@@ -6,14 +6,14 @@
 
 use std::time::Instant;
 
-use super::agent_monitor::{Turn, Watch};
+use super::agent_monitor::{MonitorResult, Watch};
 use super::condition::{CheckContext, not_held};
-use super::event::{Kind, State};
+use super::event::{EventKind, NodeState};
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
 use crate::node::Mailbox;
 use crate::plan::{Check, RollbackTrigger, When};
-use crate::rules::node_view::Said;
+use crate::rules::node_view::LogLine;
 use crate::term::Term;
 
 /// A plan's checks and hooks over a watched run.
@@ -54,13 +54,13 @@ impl<'a, 'b> Checks<'a, 'b> {
         requires.all(|check| check.rollout != rollout || self.check(check, false, None))
     }
 
-    /// Whether somebody asked for the end before the node was touched; that is told.
+    /// Whether somebody asked for the end before the node was touched; that is reported.
     fn stopped(&mut self) -> bool {
         if self.watch.interrupt.count() == 0 {
             return false;
         }
-        let told = Diagnostic::new(Code::E611, "interrupted before anything was begun");
-        self.watch.fail(told);
+        let diagnostic = Diagnostic::new(Code::E611, "interrupted before anything was begun");
+        self.watch.fail(diagnostic);
         true
     }
 
@@ -83,15 +83,15 @@ impl<'a, 'b> Checks<'a, 'b> {
             .scene
             .decide(check, until, self.watch.interrupt, enough);
         if verify && !self.whole {
-            self.watch.heed();
+            self.watch.handle_interrupt();
         }
         let ok = verdict.failure.is_none();
         if !ok && self.gone(verify) {
             return false;
         }
         let (name, tries, took) = (check.name.clone(), verdict.tries, verdict.took);
-        self.said(&verdict.said);
-        self.watch.tell(Kind::Check {
+        self.report_log(&verdict.log);
+        self.watch.tell(EventKind::Check {
             verify,
             name,
             ok,
@@ -105,21 +105,21 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Whether a check failed only because nobody listens any more: the connection is lost, or we were asked to
-    /// leave. That is told.
+    /// leave. That is reported.
     fn gone(&mut self, verify: bool) -> bool {
         let lost = self.scene.session.is_lost();
         match (verify, lost) {
             (false, Some(why)) => {
                 let title = format!("the connection to {} was lost", self.scene.session.node());
-                let told = Diagnostic::new(Code::E508, title).note(why);
-                self.watch.fail(told.note("nothing was changed"));
+                let diagnostic = Diagnostic::new(Code::E508, title).note(why);
+                self.watch.fail(diagnostic.note("nothing was changed"));
                 true
             }
             (false, None) => self.stopped(),
             (true, Some(why)) if self.whole => {
                 let title = format!("the connection to {} was lost", self.scene.session.node());
-                let told = Diagnostic::new(Code::E621, title).note(why);
-                self.watch.fail(told);
+                let diagnostic = Diagnostic::new(Code::E621, title).note(why);
+                self.watch.fail(diagnostic);
                 true
             }
             (true, Some(why)) => {
@@ -140,9 +140,9 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Lines of `info` and `warn`.
-    fn said(&mut self, said: &[Said]) {
-        for Said { warn, text } in said {
-            self.watch.tell(Kind::Log {
+    fn report_log(&mut self, log: &[LogLine]) {
+        for LogLine { warn, text } in log {
+            self.watch.tell(EventKind::Log {
                 warn: *warn,
                 text: text.clone(),
             });
@@ -167,10 +167,10 @@ impl<'a, 'b> Checks<'a, 'b> {
                 }
             }
             let began = Instant::now();
-            let mut said = Vec::new();
-            let result = self.scene.hook(&hook.body, more, &mut said);
-            self.said(&said);
-            self.watch.tell(Kind::Hook {
+            let mut log = Vec::new();
+            let result = self.scene.hook(&hook.body, more, &mut log);
+            self.report_log(&log);
+            self.watch.tell(EventKind::Hook {
                 name,
                 ok: result.is_ok(),
                 took: began.elapsed(),
@@ -189,12 +189,12 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Watches the agent until it says how it ended, and evaluates the hooks at steps that it asks for.
-    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
+    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> NodeState {
         self.watch.begin();
         loop {
             match self.watch.next(mailbox, steps) {
-                Turn::Hook(step) => self.step_hook(&step),
-                Turn::Ended(state) => return state,
+                MonitorResult::Hook(step) => self.step_hook(&step),
+                MonitorResult::Ended(state) => return state,
             }
         }
     }
@@ -202,28 +202,28 @@ impl<'a, 'b> Checks<'a, 'b> {
     /// A hook at a step: the node waits for the answer. What it reports stands beside the step. A hook that is not in
     /// our plan cannot be answered with yes.
     fn step_hook(&mut self, step: &Step) {
-        let mut said = Vec::new();
+        let mut log = Vec::new();
         let plan = self.scene.plan;
         let hook = step.hook.as_ref();
         let result = match hook.and_then(|(number, _)| plan.hooks.get(*number)) {
-            Some(hook) => self.scene.hook(&hook.body, &[], &mut said).map(drop),
+            Some(hook) => self.scene.hook(&hook.body, &[], &mut log).map(drop),
             None => Err(Box::new(Diagnostic::new(
                 Code::E612,
                 "the node waits for a hook that the plan does not have",
             ))),
         };
-        self.said(&said);
+        self.report_log(&log);
         if let Err(diagnostic) = &result {
             let name = hook.map_or("", |(_, name)| name.as_str());
-            let told = (**diagnostic).clone();
-            self.watch.hook_failed = Some(told.note(format!("in a hook `{name}`")));
+            let hook_diagnostic = (**diagnostic).clone();
+            self.watch.hook_failed = Some(hook_diagnostic.note(format!("in a hook `{name}`")));
         }
         self.watch.answer(step.id, result.is_ok());
     }
 
-    /// Whether what the node has told so far is good, and the plan is content with it.
+    /// Whether what the node has reported so far is good, and the plan is content with it.
     /// The node is asked at last who lives and whether its code is still that of the run; not when the run has
-    /// settled by itself, which has told that.
+    /// settled by itself, which has reported that.
     pub(super) fn content(&mut self, until: Option<Instant>, mailbox: Option<&Mailbox>) -> bool {
         if !self.watch.outcome.errors.is_empty() {
             return false;
@@ -233,7 +233,7 @@ impl<'a, 'b> Checks<'a, 'b> {
             return false;
         }
         let good = self.good(until);
-        if self.watch.outcome.state == State::Unknown {
+        if self.watch.outcome.state == NodeState::Unknown {
             return false;
         }
         if let Some(mailbox) = mailbox {
@@ -243,7 +243,7 @@ impl<'a, 'b> Checks<'a, 'b> {
         if crashed && good {
             self.failing = Some(RollbackTrigger::Verify);
         }
-        good && !crashed && self.watch.outcome.state == State::New
+        good && !crashed && self.watch.outcome.state == NodeState::New
     }
 
     /// `after upgrade` and `verify`.
@@ -272,13 +272,13 @@ impl<'a, 'b> Checks<'a, 'b> {
 
     /// `on rollback`: the node has gone back after the switch, and everybody runs again. What no hook undoes is told.
     pub(super) fn went_back(&mut self) {
-        if self.watch.outcome.state != State::Old {
+        if self.watch.outcome.state != NodeState::Old {
             return;
         }
         if !self.hooks(When::Rollback, &[]) {
-            self.watch.outcome.hook_back_failed = self.watch.outcome.state == State::Old;
-        } else if let Some(told) = self.watch.outcome.acted.warning() {
-            self.watch.tell(Kind::Diagnostic(Box::new(told)));
+            self.watch.outcome.hook_back_failed = self.watch.outcome.state == NodeState::Old;
+        } else if let Some(diagnostic) = self.watch.outcome.acted.warning() {
+            self.watch.tell(EventKind::Diagnostic(Box::new(diagnostic)));
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::facts::change::ChangeSet;
 use crate::node::{CallError, Session};
-use crate::plan::{Executing, Plan};
-use crate::script::lower::{By, Script};
+use crate::plan::{ExecutionEngine, Plan};
+use crate::script::lower::{Executor, Script};
 use crate::script::release_handler::refused;
 use crate::term::{Atom, Fun, Term};
 
@@ -28,7 +28,7 @@ pub fn missing(
     changes: &ChangeSet,
     script: &Script,
 ) -> Result<Vec<Diagnostic>> {
-    let (Executing::ReleaseHandler(span), By::ReleaseHandler(libraries)) =
+    let (ExecutionEngine::ReleaseHandler(span), Executor::ReleaseHandler(libraries)) =
         (plan.engine, &script.by)
     else {
         return Ok(Vec::new());
@@ -81,8 +81,8 @@ pub fn missing(
     }
     let title =
         "the release handler reads object code from the node's disk, and the new code is not there";
-    let told = Diagnostic::new(Code::E418, title).label(span, "asked for here");
-    let told = other.iter().take(NAMED).fold(told, Diagnostic::note);
-    let told = told.help("copy the beams to the node's disk and write `code on_disk.`, or delete the `engine` statement");
-    Ok(vec![told])
+    let diagnostic = Diagnostic::new(Code::E418, title).label(span, "asked for here");
+    let diagnostic = other.iter().take(NAMED).fold(diagnostic, Diagnostic::note);
+    let diagnostic = diagnostic.help("copy the beams to the node's disk and write `code on_disk.`, or delete the `engine` statement");
+    Ok(vec![diagnostic])
 }

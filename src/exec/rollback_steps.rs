@@ -10,14 +10,14 @@ use super::steps::{Step, convert_term, push, steps_term, suspend_term, switch};
 use super::{children, listing};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
-use crate::rules::{Change, Class, Kind, Ruleset};
+use crate::rules::{Change, Class, ModuleType, Ruleset};
 use crate::script::low::Low;
 use crate::script::lower::{Script, SuspendOrder, suspended, switched};
 use crate::term::Term;
 
 /// The steps back through each window of a script, in the order of the windows; `None` where there is no way. The
 /// steps are numbered from `first`.
-pub fn ways(
+pub fn per_step(
     changes: &ChangeSet,
     rules: &Ruleset,
     script: &Script,
@@ -51,9 +51,13 @@ pub fn ways(
 }
 
 /// All windows backwards, the last one first; those without a way are left out.
-pub fn whole(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
+pub fn complete(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
     let mut steps = Vec::new();
-    for way in ways(changes, rules, script, 1).into_iter().rev().flatten() {
+    for way in per_step(changes, rules, script, 1)
+        .into_iter()
+        .rev()
+        .flatten()
+    {
         steps.extend(way);
     }
     for (at, step) in steps.iter_mut().enumerate() {
@@ -94,7 +98,7 @@ fn way(
     conversions.reverse();
     let late = |module: &Module| {
         rules.modules.get(module).is_some_and(|decided| {
-            decided.class.value == Class::Supervisor || decided.kind.value == Kind::Static
+            decided.class.value == Class::Supervisor || decided.kind.value == ModuleType::Static
         })
     };
     let (after, before): (Vec<_>, Vec<_>) = conversions.into_iter().partition(|(m, _)| late(m));
@@ -104,7 +108,7 @@ fn way(
             push(steps, StepKind::Convert, names, convert_term(true, &list));
         }
     };
-    let patience: Vec<_> = window
+    let timeouts: Vec<_> = window
         .iter()
         .filter_map(|instruction| match instruction {
             Low::Suspend(modules) => Some(modules.as_slice()),
@@ -117,7 +121,7 @@ fn way(
     // A child is stopped in the code that it runs, before that goes.
     children::before(&mut steps, rules, &stood);
     if !stood.is_empty() {
-        let term = suspend_term(&patience, ranks);
+        let term = suspend_term(&timeouts, ranks);
         push(&mut steps, StepKind::Suspend, stood.clone(), term);
     }
     convert(&mut steps, before);

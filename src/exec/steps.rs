@@ -12,7 +12,7 @@ use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Ruleset, Timeout};
 use crate::script::low::Low;
-use crate::script::lower::{By, Library, Script, SuspendOrder, leaving, switched};
+use crate::script::lower::{Executor, Library, Script, SuspendOrder, leaving, switched};
 use crate::term::Term;
 
 /// How long a node waits for the answer to a hook before it goes back.
@@ -98,7 +98,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let ranks = SuspendOrder::of(rules, script);
     environment(&mut steps, rules, false);
     restarts::terminate(&mut steps, &rules.restarts);
-    if let By::ReleaseHandler(libraries) = &script.by {
+    if let Executor::ReleaseHandler(libraries) = &script.by {
         let modules = script.modules().cloned().collect();
         push(
             &mut steps,
@@ -254,10 +254,10 @@ pub(super) fn environment(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
     }
 }
 
-/// Applications whose configuration has changed are told, once, when everybody runs again (OTP: application(3),
+/// Applications whose configuration has changed are notified, once, when all processes run again (OTP: application(3),
 /// `Module:config_change/3`).
 pub(super) fn configured(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
-    let told = rules.env.iter().filter_map(|configured| {
+    let entries = rules.env.iter().filter_map(|configured| {
         let callback = Term::atom(configured.callback.as_ref()?.as_str());
         let (mut changed, mut added, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         for change in &configured.keys {
@@ -276,9 +276,9 @@ pub(super) fn configured(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
         let [changed, added, removed] = lists;
         Some(Term::tuple([callback, changed, added, removed]))
     });
-    let told: Vec<Term> = told.collect();
-    if !told.is_empty() {
-        let term = Term::tuple([Term::atom("config_change"), Term::list(told)]);
+    let entries: Vec<Term> = entries.collect();
+    if !entries.is_empty() {
+        let term = Term::tuple([Term::atom("config_change"), Term::list(entries)]);
         push(steps, StepKind::Config, Vec::new(), term);
     }
 }
@@ -345,10 +345,10 @@ pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Mod
 
 /// Suspending in ranks, callers first.
 pub(super) fn suspend_term(modules: &[(Module, Timeout)], ranks: &SuspendOrder) -> Term {
-    let patience: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
+    let timeouts: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
     let rank = |modules: Vec<Module>| {
         Term::list(modules.into_iter().map(|module| {
-            let timeout = patience.get(&module).copied().unwrap_or(Timeout::Default);
+            let timeout = timeouts.get(&module).copied().unwrap_or(Timeout::Default);
             Term::tuple([Term::atom(module.as_str()), timeout_term(timeout)])
         }))
     };
@@ -395,7 +395,7 @@ pub(super) fn atoms(modules: &[Module]) -> Term {
 /// The steps of a script and of the ways back through its windows: all that the agent may tell about.
 pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script, soak: Duration) -> Vec<Step> {
     let steps = soaked(script, rules, soak);
-    let ways = rollback_steps::ways(changes, rules, script, steps.len() + 1);
+    let ways = rollback_steps::per_step(changes, rules, script, steps.len() + 1);
     steps
         .into_iter()
         .chain(ways.into_iter().flatten().flatten())
@@ -495,7 +495,7 @@ pub(super) fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
         let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();
         match windows.last_mut() {
-            // On the way back what stands behind the last window belongs to it: nobody is resumed in between.
+            // On the way back what is behind the last window belongs to it: nobody is resumed in between.
             Some(last) if !window.last().is_some_and(ends) => last.extend(steps),
             _ => windows.push(steps.collect()),
         }

@@ -33,7 +33,7 @@ pub struct AppSpec {
     pub included: Vec<App>,
     /// Applications that may be missing, of [`AppSpec::applications`].
     pub optional: Vec<App>,
-    /// Its environment. Of a key that stands there twice the last value counts, as in OTP.
+    /// Its environment. Of a key that is there twice the last value counts, as in OTP.
     pub env: BTreeMap<Atom, Term>,
     /// The callback module and its argument; `None` for a library.
     pub start: Option<(Module, Term)>,
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said_with_its_place() {
+    fn mismatches_are_reported_with_their_place() {
         for (text, code, place) in [
             ("{application, a, [{vsn, one}]}.", Code::E215, "vsn"),
             (
@@ -254,9 +254,9 @@ mod tests {
             ),
             ("{application, a, [}.", Code::E101, "}"),
         ] {
-            let told = AppSpec::parse(text, 0).expect_err(text);
-            assert_eq!(told.code, code, "{text}");
-            let span = told.labels.first().expect("a place").span;
+            let diagnostic = AppSpec::parse(text, 0).expect_err(text);
+            assert_eq!(diagnostic.code, code, "{text}");
+            let span = diagnostic.labels.first().expect("a place").span;
             assert_eq!(&text[span.start..span.end], place, "{text}");
         }
     }

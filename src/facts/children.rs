@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::chunk::{Chunks, Literals, unpacked};
 pub use super::code::symbolic::UNSEEN;
-use super::code::symbolic::{Machine, Value, keyword};
+use super::code::symbolic::{Machine, SymbolicValue, keyword};
 use crate::name::Module;
 use crate::term::{Term, etf};
 
@@ -55,8 +55,8 @@ impl Specified {
 /// What the `init/1` of a supervisor specifies; `world` has the beams that it may call.
 pub fn specified<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]>) -> Specified {
     let mut machine = Machine::new(world);
-    let answers = machine.call(module, "init", vec![Value::Unknown]);
-    let answers = answers.unwrap_or_else(|| vec![Value::Unknown]);
+    let answers = machine.call(module, "init", vec![SymbolicValue::Unknown]);
+    let answers = answers.unwrap_or_else(|| vec![SymbolicValue::Unknown]);
     let mut found = Specified {
         exact: answers.len() == 1,
         ..Specified::default()
@@ -107,7 +107,11 @@ pub struct Listed {
 /// What the `start/2` of an application's module lists; `None` when it starts no supervisor so.
 pub fn listed<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]>) -> Option<Listed> {
     let mut machine = Machine::new(world);
-    machine.call(module, "start", vec![Value::Unknown, Value::Unknown])?;
+    machine.call(
+        module,
+        "start",
+        vec![SymbolicValue::Unknown, SymbolicValue::Unknown],
+    )?;
     let started = std::mem::take(&mut machine.started).into_iter();
     // One for each way through it: a value that is computed, `x || y` for one, makes two of them.
     let lists =
@@ -118,9 +122,9 @@ pub fn listed<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]>) 
 /// One list.
 fn of_list(
     machine: &mut Machine<'_, '_>,
-    items: Vec<Value>,
+    items: Vec<SymbolicValue>,
     whole: bool,
-    options: &Value,
+    options: &SymbolicValue,
 ) -> Listed {
     let mut found = Listed {
         name: keyword(options, "name")
@@ -136,10 +140,13 @@ fn of_list(
             continue;
         };
         let unseen = item.get(&Term::atom(UNSEEN)).ok().flatten();
-        let (item, guessed) = match unseen.as_ref().and_then(Value::tuple).as_deref() {
+        let (item, guessed) = match unseen.as_ref().and_then(SymbolicValue::tuple).as_deref() {
             Some([entry, overrides]) => {
-                let call =
-                    Value::tuple_of(vec![Value::atom(UNSEEN), entry.clone(), overrides.clone()]);
+                let call = SymbolicValue::tuple_of(vec![
+                    SymbolicValue::atom(UNSEEN),
+                    entry.clone(),
+                    overrides.clone(),
+                ]);
                 let named = keyword(overrides, "id").term();
                 (call.term(), named.is_none_or(|id| id.is_atom("nil")))
             }
@@ -193,7 +200,7 @@ fn either(one: Listed, other: Listed) -> Listed {
 }
 
 /// `{ok, {Flags, Children}}`; whether all of it was understood.
-fn of_answer(answer: &Value, children: &mut Vec<Child>) -> bool {
+fn of_answer(answer: &SymbolicValue, children: &mut Vec<Child>) -> bool {
     let parts = answer.tuple();
     let Some([tag, inner]) = parts.as_deref() else {
         return false;
@@ -223,7 +230,7 @@ fn of_answer(answer: &Value, children: &mut Vec<Child>) -> bool {
 }
 
 /// Whether the strategy is `simple_one_for_one`, whose children have one specification for all.
-fn is_simple(flags: &Value) -> bool {
+fn is_simple(flags: &SymbolicValue) -> bool {
     let strategy = match flags.is_map() {
         Some(true) => flags.get(&Term::atom("strategy")).ok().flatten(),
         _ => flags.tuple().and_then(|parts| parts.first().cloned()),
@@ -234,14 +241,18 @@ fn is_simple(flags: &Value) -> bool {
 }
 
 /// `#{id => Id, start => {M, F, A}, …}` or `{Id, {M, F, A}, Restart, Shutdown, Type, Modules}`.
-fn child(value: &Value) -> Option<Child> {
+fn child(value: &SymbolicValue) -> Option<Child> {
     let (id, start, modules) = match value.tuple().as_deref() {
         Some([id, start, _, _, _, modules]) => (id.clone(), start.clone(), Some(modules.clone())),
         _ => {
             let key = |key| value.get(&Term::atom(key));
             let id = key("id").ok()??;
-            let start = key("start").ok()?.unwrap_or(Value::Unknown);
-            (id, start, key("modules").unwrap_or(Some(Value::Unknown)))
+            let start = key("start").ok()?.unwrap_or(SymbolicValue::Unknown);
+            (
+                id,
+                start,
+                key("modules").unwrap_or(Some(SymbolicValue::Unknown)),
+            )
         }
     };
     let first = start.tuple().and_then(|parts| parts.first()?.as_atom());
@@ -285,7 +296,7 @@ fn constants(beam: &[u8]) -> Vec<Child> {
             break;
         }
         if is_specification(&term) {
-            let child = child(&Value::Known(term.into()));
+            let child = child(&SymbolicValue::Known(term.into()));
             found.extend(child.filter(|child| seen.insert(child.id.clone())));
             continue;
         }

@@ -13,16 +13,17 @@ use super::behaviour;
 use super::behaviours;
 use super::callers::{self, callers};
 use super::change::{
-    Beam, Caller, ChangeSet, Changed, Loaded, Notice, RemovalCause, RemovedModule, SkipReason,
+    Beam, Caller, ChangeSet, Changed, Notice, RemovalCause, RemovedModule, RunningVersion,
+    SkipReason,
 };
 use super::disturbed;
 use super::file_cache::Seen;
 use super::files::{self, BeamFile};
 use super::library_versions::{self, Libraries};
 use super::missing;
-use super::node_facts::{self, NodeFacts, Origin};
+use super::node_facts::{self, CodeOrigin, NodeFacts};
 use super::node_files::{Disk, folder_of};
-use super::processes::{self, ModuleProcesses, Question};
+use super::processes::{self, ModuleProcesses, ProcessQuery};
 use super::protocols;
 use super::store::{Store, hex};
 use super::{old_code, on_disk, push, started_with, unloaded};
@@ -43,7 +44,7 @@ pub enum NewCode<'a> {
 
 /// Where copies of the running version may be found, beside the node's own files.
 #[derive(Clone, Copy, Debug)]
-pub struct OldCode<'a> {
+pub struct OldBeamSources<'a> {
     /// `old from` patterns, each list relative to a folder.
     pub patterns: &'a [(Vec<(String, Span)>, std::path::PathBuf)],
     /// updo's own store.
@@ -51,10 +52,10 @@ pub struct OldCode<'a> {
 }
 
 /// Which loaded modules are to be removed, asked when it is known what differs.
-pub type Going<'a> = &'a dyn Fn(&ChangeSet) -> BTreeSet<Module>;
+pub type RemovalSelector<'a> = &'a dyn Fn(&ChangeSet) -> BTreeSet<Module>;
 
 /// What a comparison works with.
-pub(super) struct Look<'a> {
+pub(super) struct Comparison<'a> {
     pub(super) session: &'a Session,
     pub(super) facts: &'a NodeFacts,
     pub(super) disk: Disk<'a>,
@@ -73,8 +74,8 @@ pub fn compare<'a>(
     session: &'a Session,
     facts: &'a NodeFacts,
     new: NewCode<'_>,
-    old: OldCode<'a>,
-    going: Going<'_>,
+    old: OldBeamSources<'a>,
+    going: RemovalSelector<'_>,
     seen: &'a mut Seen,
 ) -> Result<ChangeSet> {
     let disk = Disk::new(session, facts.otp, seen);
@@ -90,13 +91,13 @@ pub fn compare_on<'a>(
     session: &'a Session,
     facts: &'a NodeFacts,
     new: NewCode<'_>,
-    old: OldCode<'a>,
-    going: Going<'_>,
+    old: OldBeamSources<'a>,
+    going: RemovalSelector<'_>,
 ) -> Result<ChangeSet> {
     disk.keep(old.store, facts.loaded.values().map(|l| l.md5).collect());
     let app_vsn = facts.apps.iter();
     let not_started = facts.apps.iter().filter(|(_, app)| !app.is_started);
-    let mut look = Look {
+    let mut comparison = Comparison {
         session,
         facts,
         disk,
@@ -110,34 +111,34 @@ pub fn compare_on<'a>(
     };
     let beams = match new {
         NewCode::OnDisk => {
-            look.left = library_versions::left(facts, &[]);
-            on_disk::on_disk(&mut look)?
+            comparison.left = library_versions::left(facts, &[]);
+            on_disk::on_disk(&mut comparison)?
         }
         NewCode::Elsewhere(libraries) => {
-            look.set.moves = library_versions::moves(&mut look, libraries)?;
-            look.left = library_versions::left(facts, &look.set.moves);
-            on_disk::on_disk(&mut look)?
+            comparison.set.moves = library_versions::moves(&mut comparison, libraries)?;
+            comparison.left = library_versions::left(facts, &comparison.set.moves);
+            on_disk::on_disk(&mut comparison)?
         }
-        NewCode::Push(patterns, base) => push::pushed(&mut look, patterns, base)?,
+        NewCode::Push(patterns, base) => push::pushed(&mut comparison, patterns, base)?,
     };
-    let beams = look.leave_alone(beams)?;
-    look.take(beams, old)?;
-    look.people()?;
-    let going = going(&look.set);
+    let beams = comparison.leave_alone(beams)?;
+    comparison.take(beams, old)?;
+    comparison.collect_processes()?;
+    let going = going(&comparison.set);
     if !going.is_empty() {
-        look.remove(going, old)?;
-        look.people()?;
+        comparison.remove(going, old)?;
+        comparison.collect_processes()?;
     }
-    look.consolidation()?;
-    look.callers()?;
-    missing::missing(&mut look)?;
-    look.set.old_code = old_code::inspect(session, &look.set)?;
+    comparison.consolidation()?;
+    comparison.callers()?;
+    missing::missing(&mut comparison)?;
+    comparison.set.old_code = old_code::inspect(session, &comparison.set)?;
     // What cannot be remembered is looked at again the next time.
-    let _ = look.disk.seen.save();
-    Ok(look.set)
+    let _ = comparison.disk.seen.save();
+    Ok(comparison.set)
 }
 
-impl Look<'_> {
+impl Comparison<'_> {
     /// Takes out the modules that differ and must not be touched.
     fn leave_alone(&mut self, mut beams: BTreeMap<Module, Beam>) -> Result<BTreeMap<Module, Beam>> {
         let names: Vec<Module> = beams.keys().cloned().collect();
@@ -154,18 +155,18 @@ impl Look<'_> {
     }
 
     /// Puts the modules that take part into the change set, each with its running version.
-    fn take(&mut self, mut beams: BTreeMap<Module, Beam>, old: OldCode<'_>) -> Result<()> {
+    fn take(&mut self, mut beams: BTreeMap<Module, Beam>, old: OldBeamSources<'_>) -> Result<()> {
         let names: Vec<Module> = beams.keys().cloned().collect();
         let mut loaded = node_facts::loaded_versions(self.session, self.facts, &names)?;
         let mut copies = self.old_copies(&loaded, &beams, old)?;
         let mut unloaded = unloaded::versions(self, &mut beams, old)?;
         let wanted: BTreeSet<Module> = names.into_iter().collect();
         for (module, mut beam) in beams {
-            beam.facts = self.whole(&beam, &wanted)?;
+            beam.facts = self.read_with_code(&beam, &wanted)?;
             let app = self.app_of(&module, &beam.file);
             let mut old = copies.remove(&module);
             if let Some(old) = &mut old {
-                old.facts = self.whole(old, &wanted)?;
+                old.facts = self.read_with_code(old, &wanted)?;
             }
             let changed = Changed {
                 loaded: loaded.remove(&module),
@@ -182,7 +183,7 @@ impl Look<'_> {
     }
 
     /// Lets modules go: they take part without a new version.
-    fn remove(&mut self, going: BTreeSet<Module>, old: OldCode<'_>) -> Result<()> {
+    fn remove(&mut self, going: BTreeSet<Module>, old: OldBeamSources<'_>) -> Result<()> {
         let mut names: Vec<Module> = Vec::new();
         for module in going {
             if let Some(why) = self.untouchable(&module) {
@@ -201,7 +202,7 @@ impl Look<'_> {
         let mut copies = self.old_copies(&loaded, &BTreeMap::new(), old)?;
         let wanted: BTreeSet<Module> = names.iter().cloned().collect();
         for copy in copies.values_mut() {
-            copy.facts = self.whole(copy, &wanted)?;
+            copy.facts = self.read_with_code(copy, &wanted)?;
         }
         for module in names {
             let Some(running) = loaded.remove(&module) else {
@@ -233,9 +234,9 @@ impl Look<'_> {
     /// Why a loaded module must not be touched, as far as it is known without asking.
     fn untouchable(&self, module: &Module) -> Option<SkipReason> {
         match self.facts.loaded.get(module).map(|loaded| &loaded.origin) {
-            Some(Origin::Preloaded) => Some(SkipReason::Preloaded),
-            Some(Origin::Cover) => Some(SkipReason::Cover),
-            Some(Origin::Memory) => Some(SkipReason::NoFile),
+            Some(CodeOrigin::Preloaded) => Some(SkipReason::Preloaded),
+            Some(CodeOrigin::Cover) => Some(SkipReason::Cover),
+            Some(CodeOrigin::Memory) => Some(SkipReason::NoFile),
             _ if self.facts.core().any(|core| core == module) => Some(SkipReason::Core),
             _ => None,
         }
@@ -253,7 +254,7 @@ impl Look<'_> {
     }
 
     /// Finds the processes of the modules that take part.
-    fn people(&mut self) -> Result<()> {
+    fn collect_processes(&mut self) -> Result<()> {
         let beams = |changed: &Changed| -> Vec<Module> {
             let both = [&changed.old, &changed.new];
             let facts = both.into_iter().flatten().map(|beam| &beam.facts);
@@ -268,9 +269,9 @@ impl Look<'_> {
             .collect();
         let unknown = declared.values().flatten().cloned().collect();
         self.set.natures = behaviours::ask(self.session, self.facts, unknown)?;
-        let mut question = Question {
+        let mut question = ProcessQuery {
             modules: declared.keys().cloned().collect(),
-            ..Question::default()
+            ..ProcessQuery::default()
         };
         for (module, behaviours) in &declared {
             for behaviour in behaviours {
@@ -282,29 +283,29 @@ impl Look<'_> {
                     continue;
                 };
                 question.wrapped.insert(module.clone());
-                if found.runs == behaviours::Runs::Supervisor {
+                if found.runs == behaviours::ProcessKind::Supervisor {
                     question.supervisors.insert(behaviour.clone());
                 }
             }
         }
         question.loops = self.set.loops();
-        let mut answer = processes::who(self.session, self.facts.otp, &question)?;
+        let mut answer = processes::find_processes(self.session, self.facts.otp, &question)?;
         for (module, changed) in &mut self.set.modules {
             let Some(mut crew) = answer.crews.remove(module) else {
                 continue;
             };
             let behaviours = declared.get(module).map(Vec::as_slice).unwrap_or_default();
-            crew.adopt(behaviours);
+            crew.classify(behaviours);
             changed.processes = crew.count();
             changed.crew = crew;
         }
         let silent = answer
             .silent
             .into_iter()
-            .map(|name| Notice::Silent { name });
+            .map(|name| Notice::Unresponsive { name });
         self.set
             .notices
-            .retain(|notice| !matches!(notice, Notice::Silent { .. }));
+            .retain(|notice| !matches!(notice, Notice::Unresponsive { .. }));
         self.set.notices.extend(silent);
         self.set.notices.retain(|notice| {
             !matches!(
@@ -312,7 +313,7 @@ impl Look<'_> {
                 Notice::SuspendedBefore { .. } | Notice::Traced { .. }
             )
         });
-        let disturbed = disturbed::look(self.session, &mut self.set.modules)?;
+        let disturbed = disturbed::inspect(self.session, &mut self.set.modules)?;
         self.set.notices.extend(disturbed);
         started_with::ask(self.session, &mut self.set)?;
         for (module, parents) in behaviour::parents(self.session, &self.set)? {
@@ -350,13 +351,13 @@ impl Look<'_> {
 
     /// Who calls what goes.
     fn callers(&mut self) -> Result<()> {
-        let mut going: callers::Going = self
+        let mut going: callers::RemovedFunctions = self
             .set
             .gone
             .iter()
             .map(|gone| (gone.module.clone(), None))
             .collect();
-        // Those that go by the plan are told with their callers, as those whose file has gone.
+        // Those that go by the plan are reported with their callers, as those whose file has gone.
         for (module, changed) in &self.set.modules {
             let (Some(loaded), Some(new)) = (&changed.loaded, &changed.new) else {
                 continue;
@@ -387,9 +388,9 @@ impl Look<'_> {
     /// Copies of the running versions, each proven by MD5: the node's own file, `old from`, the store.
     fn old_copies(
         &mut self,
-        loaded: &BTreeMap<Module, Loaded>,
+        loaded: &BTreeMap<Module, RunningVersion>,
         new: &BTreeMap<Module, Beam>,
-        old: OldCode<'_>,
+        old: OldBeamSources<'_>,
     ) -> Result<BTreeMap<Module, Beam>> {
         let mut wanted: BTreeMap<[u8; 16], &Module> = loaded
             .iter()
@@ -447,7 +448,7 @@ impl Look<'_> {
     }
 
     /// The facts of a beam with its code, in which the names of changed modules are looked for.
-    fn whole(&self, beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
+    fn read_with_code(&self, beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
         BeamFacts::read_whole(&beam.bytes, wanted)
             .map(|facts| facts.on(self.facts.otp))
             .map_err(|why| unusable(&beam.file, &why.to_string()))
@@ -463,9 +464,9 @@ pub(super) fn local(patterns: &[(String, Span)], base: &Path, otp: u32) -> Resul
         })?;
         if paths.is_empty() {
             let title = format!("no beam matches `{pattern}`");
-            let told = Diagnostic::new(Code::E213, title).label(*span, "matches nothing");
+            let diagnostic = Diagnostic::new(Code::E213, title).label(*span, "matches nothing");
             return Err(Box::new(
-                told.help(format!("paths are relative to {}", shown(base))),
+                diagnostic.help(format!("paths are relative to {}", shown(base))),
             ));
         }
         for path in paths {

@@ -15,7 +15,7 @@ use crate::node::{CallError, Session, evaluate};
 use crate::term::{Pid, Term};
 
 /// The expression.
-const LOOK: &str = include_str!("disturbed.erlexpr");
+const INSPECT: &str = include_str!("disturbed.erlexpr");
 
 /// So many processes are asked for their status at most: those that hibernate, and the gen_statems.
 const MOST: i64 = 1_000;
@@ -28,7 +28,7 @@ const WAITS: [i64; 10] = [1, 1, 2, 4, 8, 16, 32, 64, 128, 244];
 /// # Errors
 /// When the node answers something else than OTP would. A look that fails on the node, because a module went in the
 /// meantime for instance, finds nothing.
-pub(super) fn look(
+pub(super) fn inspect(
     session: &Session,
     modules: &mut BTreeMap<Module, Changed>,
 ) -> Result<Vec<Notice>> {
@@ -54,10 +54,15 @@ pub(super) fn look(
         ("Most", Term::Int(MOST)),
         ("Waits", Term::list(WAITS.map(Term::Int))),
     ];
-    let answer = match evaluate(session, LOOK, &bindings, TIMEOUT) {
+    let answer = match evaluate(session, INSPECT, &bindings, TIMEOUT) {
         Ok(answer) => answer,
         Err(CallError::Raised { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(super::node_facts::failed("looking at the processes", error)),
+        Err(error) => {
+            return Err(super::node_facts::call_failed(
+                "looking at the processes",
+                error,
+            ));
+        }
     };
     let parts = answer.as_tuple().and_then(|parts| match parts {
         [suspended, traced, moved] => {

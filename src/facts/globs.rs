@@ -2,7 +2,7 @@
 //!
 //! Takes a pattern and gives the paths that are there, sorted. `**` means any number of folders, one in the other, through
 //! symbolic links too: those of a release or of a build lead to applications. It looks into no folder twice, however
-//! many ways lead there, so it ends where links go in circles; of several ways the one without links is told.
+//! many ways lead there, so it ends where links go in circles; of several ways the one without links is reported.
 //! Without `**` it is what the crate `glob` does. It never writes.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -16,7 +16,7 @@ const ANY: &str = "**";
 
 /// What was found, and what could not be looked into.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct GlobMatches {
     /// Paths that match, sorted, each once.
     pub paths: BTreeSet<PathBuf>,
     /// Folders that could not be read, with the reason of the operating system.
@@ -27,10 +27,10 @@ pub struct Found {
 ///
 /// # Errors
 /// When it is no pattern; the text says why.
-pub fn paths(pattern: &str) -> Result<Found, glob::PatternError> {
+pub fn paths(pattern: &str) -> Result<GlobMatches, glob::PatternError> {
     // Whether it is one is judged of the whole, so that the place in the error is right.
     glob::Pattern::new(pattern)?;
-    let mut found = Found::default();
+    let mut found = GlobMatches::default();
     let mut parts = split(pattern).into_iter();
     if let Some(first) = parts.next() {
         plain(&first, &mut found)?;
@@ -64,7 +64,7 @@ pub fn paths(pattern: &str) -> Result<Found, glob::PatternError> {
     Ok(found)
 }
 
-/// What stands before, between and behind the `**` of a pattern; several in a row are one.
+/// What is before, between and behind the `**` of a pattern; several in a row are one.
 fn split(pattern: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut part = Vec::new();
@@ -95,7 +95,7 @@ fn joined(components: &[&str], first: bool) -> String {
 }
 
 /// Adds what a pattern without `**` matches. An empty one is the current folder.
-fn plain(pattern: &str, found: &mut Found) -> Result<(), glob::PatternError> {
+fn plain(pattern: &str, found: &mut GlobMatches) -> Result<(), glob::PatternError> {
     if pattern.is_empty() {
         found.paths.insert(PathBuf::new());
         return Ok(());
@@ -260,7 +260,7 @@ mod tests {
             found(world.path(), "build/**/*.beam"),
             ["build/lib/a/ebin/x.beam", "build/lib/a/src/deep/y.beam"]
         );
-        // The name without a link is told when both are below.
+        // The name without a link is reported when both are below.
         assert_eq!(
             found(world.path(), "**/ebin"),
             [".hidden/ebin", "a/ebin", "b-1.0/ebin"]

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::beam::BeamFacts;
 use super::chunk::MAX_BEAM;
-use super::file_cache::{Known, Seen, Stat};
-use super::node_facts::{TIMEOUT, failed, function, unexpected_reply};
+use super::file_cache::{CachedBeam, Seen, Stat};
+use super::node_facts::{TIMEOUT, call_failed, function, unexpected_reply};
 use super::store::Store;
 use crate::diag::Result;
 use crate::node::{Session, evaluate};
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnDisk {
     /// A beam.
-    Beam(Known),
+    Beam(CachedBeam),
     /// There is no file.
     Missing,
     /// There is a file, and it is no beam; the text says why.
@@ -60,7 +60,7 @@ pub struct Disk<'a> {
     /// Where beams that were transferred are kept, and the versions that run, which need not be.
     kept: Option<(&'a Store, BTreeSet<[u8; 16]>)>,
     /// The MD5 of files that were looked at.
-    looked: BTreeMap<String, [u8; 16]>,
+    inspected: BTreeMap<String, [u8; 16]>,
     /// What it has cost so far.
     pub tally: TransferStats,
 }
@@ -77,7 +77,7 @@ impl<'a> Disk<'a> {
             neighbour: None,
             now: 0,
             kept: None,
-            looked: BTreeMap::new(),
+            inspected: BTreeMap::new(),
             tally: TransferStats::default(),
         }
     }
@@ -114,10 +114,10 @@ impl<'a> Disk<'a> {
         }
         for (at, stat) in far.into_iter().zip(self.stats(&names)?) {
             match stat {
-                Look::Missing => found[at] = Some(OnDisk::Missing),
-                Look::Failed(why) => found[at] = Some(OnDisk::Broken(why)),
-                Look::Archive => unknown.push((at, None)),
-                Look::At(stat) => match self.seen.get(&files[at], &stat) {
+                FileInfo::Missing => found[at] = Some(OnDisk::Missing),
+                FileInfo::Failed(why) => found[at] = Some(OnDisk::Broken(why)),
+                FileInfo::Archive => unknown.push((at, None)),
+                FileInfo::At(stat) => match self.seen.get(&files[at], &stat) {
                     Some(known) => {
                         self.tally.known += 1;
                         found[at] = Some(OnDisk::Beam(known.clone()));
@@ -161,7 +161,7 @@ impl<'a> Disk<'a> {
         let found: Vec<OnDisk> = found.collect();
         for (file, what) in files.iter().zip(&found) {
             if let OnDisk::Beam(known) = what {
-                self.looked.insert(file.clone(), known.md5);
+                self.inspected.insert(file.clone(), known.md5);
             }
         }
         Ok(found)
@@ -265,7 +265,7 @@ impl<'a> Disk<'a> {
                 ),
             ];
             let answer = evaluate(self.session, WHICH, &bindings, TIMEOUT)
-                .map_err(|error| failed("looking for callers", error))?;
+                .map_err(|error| call_failed("looking for callers", error))?;
             let answers = answer.as_list().unwrap_or_default();
             let named = far.iter().zip(answers).filter(|(_, a)| a.is_atom("true"));
             found.extend(named.map(|(at, _)| *at));
@@ -277,7 +277,7 @@ impl<'a> Disk<'a> {
     /// The copy of a file as it was looked at.
     fn copy(&self, file: &str) -> Option<Vec<u8>> {
         let (store, _) = self.kept.as_ref()?;
-        let md5 = self.looked.get(file)?;
+        let md5 = self.inspected.get(file)?;
         let content = store.get(md5)?;
         matches!(known(&content, self.otp), OnDisk::Beam(known) if known.md5 == *md5)
             .then_some(content)
@@ -295,8 +295,8 @@ impl<'a> Disk<'a> {
             .filter(|folder| !self.same.contains_key(*folder))
             .collect();
         let folders: Vec<String> = unknown.into_iter().map(str::to_owned).collect();
-        for (folder, look) in folders.iter().zip(self.stats(&folders)?) {
-            let same = matches!(look, Look::At(there) if local_stat(folder) == Some(there));
+        for (folder, info) in folders.iter().zip(self.stats(&folders)?) {
+            let same = matches!(info, FileInfo::At(there) if local_stat(folder) == Some(there));
             self.same.insert(folder.clone(), same);
         }
         Ok(())
@@ -339,7 +339,7 @@ impl<'a> Disk<'a> {
     }
 
     /// Size and times of files, in one call.
-    fn stats(&self, files: &[String]) -> Result<Vec<Look>> {
+    fn stats(&self, files: &[String]) -> Result<Vec<FileInfo>> {
         if files.is_empty() {
             return Ok(Vec::new());
         }
@@ -357,7 +357,11 @@ impl<'a> Disk<'a> {
             .as_list()
             .filter(|answers| answers.len() == files.len())
             .ok_or_else(|| unexpected_reply("file:read_file_info/2", &answer))?;
-        Ok(files.iter().zip(answers).map(|(f, a)| look(f, a)).collect())
+        Ok(files
+            .iter()
+            .zip(answers)
+            .map(|(f, a)| file_info(f, a))
+            .collect())
     }
 
     fn ask_time(&mut self) -> Result<()> {
@@ -374,12 +378,12 @@ impl<'a> Disk<'a> {
         let arity = args.len();
         self.session
             .call(module, function, args, TIMEOUT)
-            .map_err(|error| failed(&format!("{module}:{function}/{arity}"), error))
+            .map_err(|error| call_failed(&format!("{module}:{function}/{arity}"), error))
     }
 }
 
 /// What looking at a file of the node gives.
-enum Look {
+enum FileInfo {
     At(Stat),
     Missing,
     /// Inside of an archive, where `file` cannot look.
@@ -388,15 +392,17 @@ enum Look {
 }
 
 /// `#file_info{}` as file.hrl defines it: size, type, access, atime, mtime, ctime, mode, links, device, …, inode.
-fn look(file: &str, answer: &Term) -> Look {
+fn file_info(file: &str, answer: &Term) -> FileInfo {
     let info = match answer.as_tuple() {
         Some([ok, info]) if ok.is_atom("ok") => info.as_tuple().unwrap_or_default(),
-        Some([_, why]) if is_in_archive(file) && why.is_atom("enotdir") => return Look::Archive,
-        Some([_, why]) if why.is_atom("enoent") => return Look::Missing,
-        _ => return Look::Failed(answer.to_string()),
+        Some([_, why]) if is_in_archive(file) && why.is_atom("enotdir") => {
+            return FileInfo::Archive;
+        }
+        Some([_, why]) if why.is_atom("enoent") => return FileInfo::Missing,
+        _ => return FileInfo::Failed(answer.to_string()),
     };
     let number = |at: usize| info.get(at).and_then(Term::as_i64).unwrap_or(-1);
-    Look::At(Stat {
+    FileInfo::At(Stat {
         size: number(1),
         mtime: number(5),
         ctime: number(6),
@@ -450,7 +456,7 @@ fn names_of(answer: &Term) -> Vec<String> {
 /// What a file's bytes are to a node of an OTP release.
 fn known(content: &[u8], otp: u32) -> OnDisk {
     match BeamFacts::read(content) {
-        Ok(facts) => OnDisk::Beam(Known {
+        Ok(facts) => OnDisk::Beam(CachedBeam {
             module: facts.module,
             md5: facts.digests.on(otp),
             lines: facts.line_md5,
@@ -481,7 +487,7 @@ fn transfer(
         for call in pending {
             let answer = call
                 .and_then(|call| call.wait(TIMEOUT))
-                .map_err(|e| failed("file:read_file/1", e))?;
+                .map_err(|e| call_failed("file:read_file/1", e))?;
             take(match answer.as_tuple() {
                 Some([ok, bytes, ..]) if ok.is_atom("ok") => bytes.as_bytes().map(<[u8]>::to_vec),
                 _ => None,

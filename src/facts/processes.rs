@@ -9,17 +9,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::behaviour::Child;
-use super::node_facts::{TIMEOUT, failed, unexpected_reply};
+use super::behaviour::ChildId;
+use super::node_facts::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::Module;
 use crate::node::Session;
 use crate::term::{Pid, Term};
 
-/// `who.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them. In the
+/// `find_processes.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them. In the
 /// external term format: reading its text was a quarter of what the client does in a debug build.
 static WHO: LazyLock<Option<Term>> =
-    LazyLock::new(|| crate::term::etf::decode(include_bytes!("who.etf")).ok());
+    LazyLock::new(|| crate::term::etf::decode(include_bytes!("find_processes.etf")).ok());
 
 /// Finds the callback module of a server in a part of its backtrace: a regular expression. The agent is given it too.
 pub const LOOPS: &str = include_str!("loops.regex");
@@ -109,7 +109,7 @@ pub struct ModuleProcesses {
     /// Where those started.
     pub wrapped_in: Option<Module>,
     /// Of a module that changes its behaviour: which supervisor can start each of its processes anew.
-    pub parents: Vec<Option<Child>>,
+    pub parents: Vec<Option<ChildId>>,
     /// A supervisor of the module, and what it was started with.
     pub started_with: Option<(Pid, Term)>,
     /// The processes that are the module's by the loop in which they are: those that started elsewhere, and its own
@@ -128,7 +128,7 @@ impl ModuleProcesses {
 
     /// Counts processes that started in one of the behaviours of the module, or in a part of it (`B.Server`), and that
     /// a child specification says are the module's.
-    pub(super) fn adopt(&mut self, behaviours: &[Module]) {
+    pub(super) fn classify(&mut self, behaviours: &[Module]) {
         let is_part = |name: &Module| {
             behaviours.iter().any(|behaviour| {
                 name.as_str()
@@ -153,7 +153,7 @@ impl ModuleProcesses {
 
 /// What is asked about.
 #[derive(Clone, Debug, Default)]
-pub struct Question {
+pub struct ProcessQuery {
     /// The modules.
     pub modules: BTreeSet<Module>,
     /// Behaviours whose processes are supervisors, other than OTP's own: they are asked for their children too.
@@ -179,7 +179,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// E508 when the node does not answer, E506 when it answers something else than OTP would.
-pub fn who(session: &Session, otp: u32, question: &Question) -> Result<Answer> {
+pub fn find_processes(session: &Session, otp: u32, question: &ProcessQuery) -> Result<Answer> {
     if question.modules.is_empty() {
         return Ok(Answer::default());
     }
@@ -232,7 +232,7 @@ pub fn who(session: &Session, otp: u32, question: &Question) -> Result<Answer> {
     let args = vec![forms.clone(), bindings, Term::atom("none")];
     let answer = session
         .call("erl_eval", "exprs", args, TIMEOUT)
-        .map_err(|error| failed("looking for processes", error))?;
+        .map_err(|error| call_failed("looking for processes", error))?;
     let value = match answer.as_tuple() {
         Some([tag, value, _]) if tag.is_atom("value") => read(value),
         _ => None,
@@ -325,7 +325,7 @@ fn example(term: &Term) -> Option<Example> {
         parent: parent
             .as_list()?
             .first()
-            .map_or_else(|| "somebody unknown".to_owned(), Term::to_string),
+            .map_or_else(|| "an unknown process".to_owned(), Term::to_string),
         stack: stack.as_list()?.iter().filter_map(module_of).collect(),
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::beam::BeamFacts;
 use super::change::{Beam, Notice};
-use super::compare::{Look, OldCode, local};
+use super::compare::{Comparison, OldBeamSources, local};
 use super::node_facts::{self, function};
 use crate::diag::Result;
 use crate::name::Module;
@@ -15,24 +15,24 @@ use crate::term::Term;
 /// Finds them, and takes out of `beams` what is not loaded and would not differ: on a node that loads on demand, by the
 /// file that its code path leads to when code is pushed, and in `old from` when that file is the new version.
 pub(super) fn versions(
-    look: &mut Look<'_>,
+    comparison: &mut Comparison<'_>,
     beams: &mut BTreeMap<Module, Beam>,
-    old: OldCode<'_>,
+    old: OldBeamSources<'_>,
 ) -> Result<BTreeMap<Module, Beam>> {
     let asleep: Vec<Module> = beams
         .keys()
-        .filter(|module| !look.facts.loaded.contains_key(*module))
+        .filter(|module| !comparison.facts.loaded.contains_key(*module))
         .cloned()
         .collect();
     let mut found = BTreeMap::new();
-    if look.facts.embedded || asleep.is_empty() {
+    if comparison.facts.embedded || asleep.is_empty() {
         return Ok(found);
     }
-    let otp = look.facts.otp;
-    if look.pushed {
-        let files = on_path(look, &asleep)?;
+    let otp = comparison.facts.otp;
+    if comparison.pushed {
+        let files = on_path(comparison, &asleep)?;
         let paths: Vec<String> = files.iter().map(|(_, file)| file.clone()).collect();
-        for ((module, file), bytes) in files.into_iter().zip(look.disk.read(&paths)?) {
+        for ((module, file), bytes) in files.into_iter().zip(comparison.disk.read(&paths)?) {
             let Some(bytes) = bytes else { continue };
             let facts = BeamFacts::read(&bytes).map(|facts| facts.on(otp));
             if let Some(facts) = facts.ok().filter(|facts| facts.module == module) {
@@ -59,22 +59,25 @@ pub(super) fn versions(
     let (same, differing): (BTreeMap<_, _>, _) =
         found.into_iter().partition(|(m, beam)| is_same(m, beam));
     // What `old from` has as the new version has does not say what the code path has.
-    if look.pushed && !same.is_empty() {
+    if comparison.pushed && !same.is_empty() {
         let modules: Vec<Module> = same.into_keys().collect();
         beams.retain(|module, _| !modules.contains(module));
         let app = None;
-        look.set.notices.push(Notice::OnDemand { app, modules });
+        comparison
+            .set
+            .notices
+            .push(Notice::OnDemand { app, modules });
     }
     Ok(differing)
 }
 
 /// The files of modules as the node would load them; without those that it has none of.
-fn on_path(look: &Look<'_>, modules: &[Module]) -> Result<Vec<(Module, String)>> {
+fn on_path(comparison: &Comparison<'_>, modules: &[Module]) -> Result<Vec<(Module, String)>> {
     let names = modules
         .iter()
         .map(|m| Term::string(&format!("{}.beam", m.as_str())));
     let args = vec![function("code", "where_is_file", 1), Term::list(names)];
-    let answer = look
+    let answer = comparison
         .session
         .call("lists", "map", args, node_facts::TIMEOUT)
         .map_err(|error| node_facts::failed("code:where_is_file/1", error))?;

@@ -114,7 +114,7 @@ impl Reason {
                 ..
             } => format!("the plan: \"{because}\""),
             Self::Plan { because: None, .. } => {
-                format!("the plan says that {from} depends on {to}")
+                format!("the plan declares that {from} depends on {to}")
             }
         }
     }
@@ -163,7 +163,7 @@ mod tests {
     use crate::name::Module;
 
     #[test]
-    fn funs_are_named_by_the_function_they_stand_in() {
+    fn funs_are_named_by_their_enclosing_function() {
         let function = |name: &str| Function {
             name: name.into(),
             arity: 1,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_chain_is_told() {
+    fn the_shortest_chain_is_reported() {
         // a ─► b ─► c ─► d and a ─► d
         let names = ["a", "b", "c", "d"].map(Module::from);
         let mut graph = Graph::new(names.clone());
@@ -190,9 +190,9 @@ mod tests {
         let links = graph
             .why_before(&names[2], &names[0])
             .expect("c comes before a");
-        let told: Vec<_> = links.iter().map(ToString::to_string).collect();
+        let texts: Vec<_> = links.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            texts,
             ["a declares the behaviour b", "b declares the behaviour c"]
         );
         assert!(graph.why_before(&names[0], &names[3]).is_none());

@@ -1,14 +1,14 @@
-//! What a node had to say about a plan, as plain data: what is said, and what is known of each module.
+//! What a node had to say about a plan, as plain data: what is reported, and what is known of each module.
 //!
-//! Takes a plan as the editor has it and a target; connects, looks as `updo preview` does, and gives [`Looked`]. It reads
-//! only, and it is called where it may take its time. What it gives belongs to the text that was looked at; `told` finds
+//! Takes a plan as the editor has it and a target; connects, looks as `updo preview` does, and gives [`NodeFindings`]. It reads
+//! only, and it is called where it may take its time. What it gives belongs to the text that was looked at; `diagnostics` finds
 //! the places again in a text that was edited since, and leaves out what was edited itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::workspace::World;
+use super::workspace::PlanDocument;
 use crate::diag::{Diagnostic, Label, Result, Span};
 use crate::engine::{Engine, Settings, Upgrade};
 use crate::name::{Module, NodeName};
@@ -25,7 +25,7 @@ const CALLERS: usize = 12;
 
 /// What is to be looked at.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct FactsQuery {
     /// The plan.
     pub plan: PathBuf,
     /// The files that the editor has, by what they really are.
@@ -40,7 +40,7 @@ pub(super) struct Question {
 
 /// A module that takes part.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct ModuleSummary {
     /// `supervisor`, `server`, `plain`.
     pub class: String,
     /// How that was inferred; nothing when the plan says it.
@@ -57,12 +57,12 @@ pub(super) struct Known {
 
 /// What a look has shown.
 #[derive(Debug, Default)]
-pub(super) struct Looked {
+pub(super) struct NodeFindings {
     /// The texts looked at: what the file really is, where it began, the text.
     files: Vec<(PathBuf, usize, String)>,
     diagnostics: Vec<Diagnostic>,
     /// Modules that take part on the first node.
-    pub modules: BTreeMap<Module, Known>,
+    pub modules: BTreeMap<Module, ModuleSummary>,
     /// Exports of their new versions.
     pub new: BTreeMap<Module, BTreeSet<(String, u32)>>,
     /// The connections.
@@ -73,65 +73,65 @@ pub(super) struct Looked {
     pub at: Option<Instant>,
 }
 
-/// Looks; nothing when the plan has errors, which are told without a node.
-pub(super) fn look(question: Question) -> Option<Looked> {
+/// Looks; nothing when the plan has errors, which are reported without a node.
+pub(super) fn query(question: FactsQuery) -> Option<NodeFindings> {
     let unsaved = |identity: &Path| question.unsaved.get(identity).cloned();
     let opened = Engine::open_over(&question.plan, &unsaved, question.settings);
     let engine = opened.engine?;
-    let mut looked = Looked {
+    let mut findings = NodeFindings {
         sessions: question.sessions,
         at: Some(Instant::now()),
-        ..Looked::default()
+        ..NodeFindings::default()
     };
     for source in opened.sources.sources() {
         let identity = identity(Path::new(&source.name));
         // A secret may be covered there, by as many bytes.
         let text = unsaved(&identity).unwrap_or_else(|| source.text.clone());
-        looked.files.push((identity, source.base, text));
+        findings.files.push((identity, source.base, text));
     }
-    looked
+    findings
         .sessions
         .retain(|_, session| session.is_lost().is_none());
     let nodes = match engine.nodes(Some(&question.target)) {
         Ok(nodes) => nodes,
-        Err(told) => {
-            looked.diagnostics.push(*told);
-            return Some(looked);
+        Err(diagnostic) => {
+            findings.diagnostics.push(*diagnostic);
+            return Some(findings);
         }
     };
     let several = nodes.len() > 1;
     for node in nodes.into_iter().take(NODES) {
-        match on_node(&engine, &node, &mut looked) {
+        match on_node(&engine, &node, &mut findings) {
             Ok(upgrade) => {
-                if looked.node.is_none() {
-                    looked.node = Some(node.clone());
-                    looked.know(&upgrade);
+                if findings.node.is_none() {
+                    findings.node = Some(node.clone());
+                    findings.know(&upgrade);
                 }
-                looked.say(upgrade.diagnostics, several.then_some(&node));
+                findings.add_all(upgrade.diagnostics, several.then_some(&node));
             }
-            Err(told) => looked.say(vec![*told], several.then_some(&node)),
+            Err(diagnostic) => findings.add_all(vec![*diagnostic], several.then_some(&node)),
         }
     }
-    Some(looked)
+    Some(findings)
 }
 
-fn on_node(engine: &Engine, node: &NodeName, looked: &mut Looked) -> Result<Upgrade> {
-    let connection = match looked.sessions.get(node) {
-        Some(session) => engine.continued(session.clone()),
+fn on_node(engine: &Engine, node: &NodeName, findings: &mut NodeFindings) -> Result<Upgrade> {
+    let connection = match findings.sessions.get(node) {
+        Some(session) => engine.with_session(session.clone()),
         None => {
             let connection = engine.connect(node)?;
             let session = connection.session.clone();
-            looked.sessions.insert(node.clone(), session);
+            findings.sessions.insert(node.clone(), session);
             connection
         }
     };
     connection.prepare()
 }
 
-impl Looked {
+impl NodeFindings {
     /// What nobody has said yet; who said it, when there are several.
-    fn say(&mut self, told: Vec<Diagnostic>, node: Option<&NodeName>) {
-        for mut one in told {
+    fn add_all(&mut self, diagnostics: Vec<Diagnostic>, node: Option<&NodeName>) {
+        for mut one in diagnostics {
             if let Some(node) = node {
                 one.notes.push(format!("on {node}"));
             }
@@ -157,7 +157,7 @@ impl Looked {
                 continue;
             };
             let changed = upgrade.changes.modules.get(module);
-            let known = Known {
+            let known = ModuleSummary {
                 class: rules.class.value.to_string(),
                 inferred: match &rules.class.origin {
                     Origin::Default => Some("nothing says otherwise".to_owned()),
@@ -180,38 +180,41 @@ impl Looked {
     }
 
     /// A diagnostic of its own: it took too long.
-    pub fn add(&mut self, told: Diagnostic) {
-        self.diagnostics.push(told);
+    pub fn add(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
     }
 
-    /// What was said, with places in the texts as they are now.
-    pub fn told(&self, world: &World) -> Vec<Diagnostic> {
+    /// What was reported, with places in the texts as they are now.
+    pub fn diagnostics(&self, plan_document: &PlanDocument) -> Vec<Diagnostic> {
         let all = self.diagnostics.iter();
-        all.filter_map(|told| {
-            let mut told = told.clone();
-            let first = told.labels.first().map(|label| label.span);
-            let labels = std::mem::take(&mut told.labels);
-            told.labels = labels
+        all.filter_map(|diagnostic| {
+            let mut diagnostic = diagnostic.clone();
+            let first = diagnostic.labels.first().map(|label| label.span);
+            let labels = std::mem::take(&mut diagnostic.labels);
+            diagnostic.labels = labels
                 .into_iter()
                 .filter_map(|label| {
-                    let span = self.found_again(world, label.span)?;
+                    let span = self.found_again(plan_document, label.span)?;
                     Some(Label { span, ..label })
                 })
                 .collect();
-            // Without its place it would stand at the beginning of the file.
-            let place = first.map(|span| self.found_again(world, span));
-            (place != Some(None)).then_some(told)
+            // Without its place it would be at the beginning of the file.
+            let place = first.map(|span| self.found_again(plan_document, span));
+            (place != Some(None)).then_some(diagnostic)
         })
         .collect()
     }
 
     /// Where a piece of the text that was looked at is now, if it was not edited.
-    fn found_again(&self, world: &World, span: Span) -> Option<Span> {
+    fn found_again(&self, plan_document: &PlanDocument, span: Span) -> Option<Span> {
         let (identity, base, old) = self
             .files
             .iter()
             .find(|(_, base, text)| (*base..=base + text.len()).contains(&span.start))?;
-        let file = world.files.iter().find(|file| file.identity == *identity)?;
+        let file = plan_document
+            .files
+            .iter()
+            .find(|file| file.identity == *identity)?;
         let (from, to) = (span.start - base, span.end.checked_sub(*base)?);
         let new = &file.text;
         let same = |a: &mut dyn Iterator<Item = u8>, b: &mut dyn Iterator<Item = u8>| {

@@ -1,6 +1,6 @@
 //! Quick fixes: what a diagnostic proposes, as an edit.
 //!
-//! Takes what is said about a document, gives edits. What an edit of the text alone can mend is tried before it is
+//! Takes what is reported about a document, gives edits. What an edit of the text alone can mend is tried before it is
 //! offered, on a copy of the plan: only what makes the diagnostic go away, and brings no other error, is offered. What
 //! only a node can judge (rules that do nothing) is taken by its word.
 
@@ -14,7 +14,7 @@ use super::diagnostics::diagnostic_value;
 use super::documents::Documents;
 use super::navigation::{Edits, workspace_edit};
 use super::text::Encoding;
-use super::workspace::{File, World};
+use super::workspace::{PlanDocument, PlanText};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::engine::{Engine, Settings};
 use crate::syntax::ast::{Statement, StatementKind};
@@ -26,16 +26,16 @@ const LOOKED_AT: usize = 12;
 /// Larger plans are not tried out.
 const MAX_TRIED: usize = 256 << 10;
 
-/// Where fixes are wanted, and what is said there.
+/// Where fixes are wanted, and what is reported there.
 pub(super) struct Asked<'a> {
     /// The plan.
-    pub world: &'a World,
+    pub plan_document: &'a PlanDocument,
     /// The document.
-    pub file: &'a File,
+    pub file: &'a PlanText,
     /// The place in it.
     pub range: Range,
     /// Everything said about the plan.
-    pub told: &'a [Diagnostic],
+    pub diagnostics: &'a [Diagnostic],
     /// What is open.
     pub documents: &'a Documents,
     /// Parameters.
@@ -58,10 +58,13 @@ struct Proposal {
 /// The fixes for a range.
 pub(super) fn fixes(asked: &Asked<'_>) -> Value {
     let mut found = Vec::new();
-    let here = asked.told.iter().filter(|told| asked.concerns(told));
-    for told in here.take(LOOKED_AT) {
-        for proposal in asked.proposals(told) {
-            if proposal.tried && !asked.mends(told, &proposal) {
+    let here = asked
+        .diagnostics
+        .iter()
+        .filter(|diagnostic| asked.concerns(diagnostic));
+    for diagnostic in here.take(LOOKED_AT) {
+        for proposal in asked.proposals(diagnostic) {
+            if proposal.tried && !asked.mends(diagnostic, &proposal) {
                 continue;
             }
             let edit = json!({
@@ -74,7 +77,7 @@ pub(super) fn fixes(asked: &Asked<'_>) -> Value {
                 "title": proposal.title,
                 "kind": "quickfix",
                 "isPreferred": proposal.tried,
-                "diagnostics": [diagnostic_value(asked.world, told, asked.encoding)],
+                "diagnostics": [diagnostic_value(asked.plan_document, diagnostic, asked.encoding)],
                 "edit": workspace_edit(edits, asked.versioned),
             }));
             break;
@@ -84,15 +87,15 @@ pub(super) fn fixes(asked: &Asked<'_>) -> Value {
 }
 
 impl Asked<'_> {
-    /// Whether a diagnostic stands in the lines that are asked about.
-    fn concerns(&self, told: &Diagnostic) -> bool {
-        let place = match told.labels.first() {
+    /// Whether a diagnostic is in the lines that are asked about.
+    fn concerns(&self, diagnostic: &Diagnostic) -> bool {
+        let place = match diagnostic.labels.first() {
             Some(label) if self.file.has(label.span.start) => {
                 range(self.file, label.span, self.encoding)
             }
             Some(_) => return false,
             // Shown at the beginning of the plan.
-            None if self.file.identity == self.world.root => Range::default(),
+            None if self.file.identity == self.plan_document.root => Range::default(),
             None => return false,
         };
         place.start.line <= self.range.end.line && self.range.start.line <= place.end.line
@@ -104,10 +107,10 @@ impl Asked<'_> {
     }
 
     /// What might mend it, the likeliest first.
-    fn proposals(&self, told: &Diagnostic) -> Vec<Proposal> {
-        let help = told.help.as_deref().unwrap_or_default();
-        let label = told.labels.first().map(|label| label.span);
-        match (told.code, label) {
+    fn proposals(&self, diagnostic: &Diagnostic) -> Vec<Proposal> {
+        let help = diagnostic.help.as_deref().unwrap_or_default();
+        let label = diagnostic.labels.first().map(|label| label.span);
+        match (diagnostic.code, label) {
             (Code::A311, Some(span)) => self.because(span).into_iter().collect(),
             (Code::E103, Some(span)) => vec![Proposal {
                 title: "add `.`".to_owned(),
@@ -265,7 +268,7 @@ impl Asked<'_> {
     }
 
     /// Whether the diagnostic is gone when a proposal is followed, and nothing else is wrong then.
-    fn mends(&self, told: &Diagnostic, proposal: &Proposal) -> bool {
+    fn mends(&self, diagnostic: &Diagnostic, proposal: &Proposal) -> bool {
         let file = self.file;
         let (start, end) = (proposal.span.start, proposal.span.end);
         let (Some(from), Some(to)) = (start.checked_sub(file.base), end.checked_sub(file.base))
@@ -284,11 +287,11 @@ impl Asked<'_> {
                 Some(open.text.clone())
             }
         };
-        let then = Engine::open_over(&self.world.root, &unsaved, self.settings.clone());
-        let now = &self.world.opened.diagnostics;
+        let then = Engine::open_over(&self.plan_document.root, &unsaved, self.settings.clone());
+        let now = &self.plan_document.opened.diagnostics;
         let errors = |all: &[Diagnostic]| all.iter().filter(|d| d.is_error()).count();
         let same = |all: &[Diagnostic]| {
-            let same = |d: &&Diagnostic| d.code == told.code && d.title == told.title;
+            let same = |d: &&Diagnostic| d.code == diagnostic.code && d.title == diagnostic.title;
             all.iter().filter(same).count()
         };
         let then = &then.diagnostics;
@@ -297,12 +300,12 @@ impl Asked<'_> {
             return errors(then) <= errors(now);
         }
         // A statement that can be read again may show what could not be seen before.
-        let grammar = told.code.as_str().starts_with("E1");
+        let grammar = diagnostic.code.as_str().starts_with("E1");
         same(then) < same(now) && (grammar || errors(then) <= errors(now))
     }
 }
 
-/// What stands between backticks.
+/// What is between backticks.
 fn backticked(help: &str) -> Vec<&str> {
     help.split('`').skip(1).step_by(2).collect()
 }

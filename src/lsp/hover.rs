@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::convert::range;
 use super::cursor::Cursor;
-use super::names::{self, Name};
+use super::names::{self, Symbol};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::plan::vocabulary::{CONNECTING, Due, FUNCTIONS, OptionSpec, STATEMENTS, due};
 use crate::syntax::ast::StatementKind;
@@ -15,9 +15,9 @@ use crate::syntax::token::Token;
 use crate::term::Term;
 
 /// What is known of a place, as Markdown, and what it is about.
-pub(super) fn hover(here: &Cursor<'_>, told: &[Diagnostic], more: Option<String>) -> Value {
+pub(super) fn hover(here: &Cursor<'_>, diagnostic: &[Diagnostic], more: Option<String>) -> Value {
     let mut parts: Vec<String> = Vec::new();
-    let places = names::places(here.world);
+    let places = names::places(here.plan_document);
     let name = names::at(&places, here.at);
     let (words, touched) = here.words();
     let token = touched.map(|at| &words[at]);
@@ -31,8 +31,8 @@ pub(super) fn hover(here: &Cursor<'_>, told: &[Diagnostic], more: Option<String>
     if let Some(code) = code_at(here) {
         parts.push(code.page().to_owned());
     }
-    for told in told {
-        let label = told.labels.first().map(|label| label.span);
+    for diagnostic in diagnostic {
+        let label = diagnostic.labels.first().map(|label| label.span);
         let inside = label.is_some_and(|span| span.start <= here.at && here.at <= span.end);
         // A whole statement is no place to explain something at: only its first word is.
         let small = label.is_some_and(|span| {
@@ -40,7 +40,7 @@ pub(super) fn hover(here: &Cursor<'_>, told: &[Diagnostic], more: Option<String>
             !text.contains('\n') || here.at <= span.start + 20
         });
         if inside && small {
-            parts.push(told.code.page().to_owned());
+            parts.push(diagnostic.code.page().to_owned());
         }
     }
     parts.dedup();
@@ -82,10 +82,14 @@ fn code_at(here: &Cursor<'_>) -> Option<Code> {
     Code::parse(text.get(start..end)?)
 }
 
-fn about_name(here: &Cursor<'_>, name: &Name) -> Option<String> {
-    let all = here.world.files.iter().flat_map(|file| file.statements());
+fn about_name(here: &Cursor<'_>, name: &Symbol) -> Option<String> {
+    let all = here
+        .plan_document
+        .files
+        .iter()
+        .flat_map(|file| file.statements());
     match name {
-        Name::Value(wanted) => all.into_iter().find_map(|statement| match &statement.kind {
+        Symbol::Value(wanted) => all.into_iter().find_map(|statement| match &statement.kind {
             StatementKind::Param {
                 name, kind, tail, ..
             } if name.value == *wanted => {
@@ -108,7 +112,7 @@ fn about_name(here: &Cursor<'_>, name: &Name) -> Option<String> {
             }
             _ => None,
         }),
-        Name::Function(wanted, arity) => all.into_iter().find_map(|statement| {
+        Symbol::Function(wanted, arity) => all.into_iter().find_map(|statement| {
             let StatementKind::Function { name, clauses } = &statement.kind else {
                 return None;
             };
@@ -122,8 +126,8 @@ fn about_name(here: &Cursor<'_>, name: &Name) -> Option<String> {
             });
             ours.then(|| fenced(&heads.collect::<Vec<_>>().join(";\n")))
         }),
-        Name::Target(wanted) => {
-            let engine = here.world.opened.engine.as_ref()?;
+        Symbol::Target(wanted) => {
+            let engine = here.plan_document.opened.engine.as_ref()?;
             let target = engine.plan.targets.iter().find(|t| t.name == *wanted)?;
             let nodes: Vec<&str> = target.nodes.iter().map(|node| node.as_str()).collect();
             Some(match &target.seed {
@@ -141,7 +145,7 @@ fn about_name(here: &Cursor<'_>, name: &Name) -> Option<String> {
 fn value(here: &Cursor<'_>, name: &str) -> String {
     /// So much of a value is enough.
     const SHOWN: usize = 400;
-    let engine = here.world.opened.engine.as_ref();
+    let engine = here.plan_document.opened.engine.as_ref();
     let found = engine.and_then(|engine| {
         let mut constants = engine.plan.constants.iter();
         constants

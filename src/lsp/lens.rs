@@ -1,4 +1,4 @@
-//! What is known of a module where it stands in a plan: class, order, callers.
+//! What is known of a module where it is in a plan: class, order, callers.
 //!
 //! Takes what a look at the node has shown, gives lenses above statements, hints behind names, and text.
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::convert::range;
 use super::cursor::Cursor;
-use super::facts::{Known, Looked};
+use super::facts::{ModuleSummary, NodeFindings};
 use super::text::Encoding;
-use super::workspace::File;
+use super::workspace::PlanText;
 use crate::diag::Span;
 use crate::name::Module;
-use crate::syntax::ast::{Expr, ExprKind, Place, Statement, StatementKind};
+use crate::syntax::ast::{Expr, ExprKind, InsertAnchor, Statement, StatementKind};
 use crate::syntax::token::Sort;
 use crate::term::Term;
 
@@ -33,7 +33,7 @@ fn named(statement: &Statement) -> Vec<(Module, Span)> {
             members: subject, ..
         } => names(subject, &mut found),
         StatementKind::Insert {
-            place: Place::Before(step) | Place::After(step),
+            place: InsertAnchor::Before(step) | InsertAnchor::After(step),
             ..
         } => names(&step.subject, &mut found),
         _ => {}
@@ -56,14 +56,19 @@ fn names(expr: &Expr, found: &mut Vec<(Module, Span)>) {
 }
 
 /// `order: 4 of 9 · why` above each statement about a module that takes part.
-pub(super) fn lenses(file: &File, uri: &str, looked: &Looked, encoding: Encoding) -> Value {
-    let total = looked.modules.len();
+pub(super) fn lenses(
+    file: &PlanText,
+    uri: &str,
+    findings: &NodeFindings,
+    encoding: Encoding,
+) -> Value {
+    let total = findings.modules.len();
     let mut found: Vec<Value> = Vec::new();
     for statement in file.statements() {
         let named = named(statement);
         let known = named
             .iter()
-            .find_map(|(module, _)| Some((module, looked.modules.get(module)?)));
+            .find_map(|(module, _)| Some((module, findings.modules.get(module)?)));
         let Some((module, known)) = known else {
             continue;
         };
@@ -82,14 +87,14 @@ pub(super) fn lenses(file: &File, uri: &str, looked: &Looked, encoding: Encoding
 
 /// The inferred class behind the names of modules, in some lines.
 pub(super) fn hints(
-    file: &File,
+    file: &PlanText,
     lines: std::ops::RangeInclusive<u32>,
-    looked: &Looked,
+    findings: &NodeFindings,
     encoding: Encoding,
 ) -> Value {
     let mut found: Vec<Value> = Vec::new();
     for (module, span) in file.statements().iter().flat_map(named) {
-        let Some(known) = looked.modules.get(&module) else {
+        let Some(known) = findings.modules.get(&module) else {
             continue;
         };
         let place = range(file, span, encoding).end;
@@ -110,7 +115,7 @@ pub(super) fn hints(
     found.into()
 }
 
-/// The module that a place is in, if its name stands there.
+/// The module that a place is in, if its name is there.
 pub(super) fn module_at(here: &Cursor<'_>) -> Option<Module> {
     let (words, touched) = here.words();
     let token = &words[touched?];
@@ -122,10 +127,10 @@ pub(super) fn module_at(here: &Cursor<'_>) -> Option<Module> {
 }
 
 /// What is known of a module, as Markdown.
-pub(super) fn about(module: &Module, looked: &Looked) -> Option<String> {
-    let known = looked.modules.get(module)?;
-    let node = looked.node.as_ref()?;
-    let ago = looked.at.map_or(0, |at| at.elapsed().as_secs());
+pub(super) fn about(module: &Module, findings: &NodeFindings) -> Option<String> {
+    let known = findings.modules.get(module)?;
+    let node = findings.node.as_ref()?;
+    let ago = findings.at.map_or(0, |at| at.elapsed().as_secs());
     let class = match &known.inferred {
         Some(how) => format!("`{module}`: {}, inferred: {how}", known.class),
         None => format!("`{module}`: {}, as the plan says", known.class),
@@ -135,7 +140,7 @@ pub(super) fn about(module: &Module, looked: &Looked) -> Option<String> {
         format!(
             "order: {} of {}, {}",
             known.place,
-            looked.modules.len(),
+            findings.modules.len(),
             match known.processes {
                 1 => "1 process runs it".to_owned(),
                 n => format!("{n} processes run it"),
@@ -154,6 +159,6 @@ pub(super) fn about(module: &Module, looked: &Looked) -> Option<String> {
 }
 
 /// Why a module is here.
-pub(super) fn why(known: &Known) -> String {
+pub(super) fn why(known: &ModuleSummary) -> String {
     format!("```text\n{}\n```", known.why.trim_end())
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::convert::{location, range};
 use super::cursor::Cursor;
-use super::names::{self, Name, Place};
-use super::server::Fault;
+use super::names::{self, Occurrence, Symbol};
+use super::server::RequestError;
 use super::uri;
 use super::wire::{INVALID_PARAMS, REQUEST_FAILED};
 use crate::eval::is_builtin;
@@ -29,7 +29,7 @@ pub(super) fn definition(here: &Cursor<'_>) -> Vec<Value> {
         let folder = here.file.identity.parent().unwrap_or(Path::new("/"));
         let identity = crate::plan::load::identity(&folder.join(&path.value));
         let known = here
-            .world
+            .plan_document
             .files
             .iter()
             .find(|file| file.identity == identity);
@@ -37,7 +37,7 @@ pub(super) fn definition(here: &Cursor<'_>) -> Vec<Value> {
         let start = Position::default();
         return vec![json!({"uri": uri, "range": {"start": start, "end": start}})];
     }
-    let places = names::places(here.world);
+    let places = names::places(here.plan_document);
     let Some(name) = names::at(&places, here.at).map(|place| &place.name) else {
         return Vec::new();
     };
@@ -45,7 +45,7 @@ pub(super) fn definition(here: &Cursor<'_>) -> Vec<Value> {
         .iter()
         .filter(|place| place.defines && place.name == *name);
     defined
-        .filter_map(|place| location(here.world, place.span, here.encoding))
+        .filter_map(|place| location(here.plan_document, place.span, here.encoding))
         .collect()
 }
 
@@ -54,7 +54,7 @@ pub(super) fn references(here: &Cursor<'_>, declaration: bool) -> Vec<Value> {
     same(here)
         .iter()
         .filter(|place| declaration || !place.defines)
-        .filter_map(|place| location(here.world, place.span, here.encoding))
+        .filter_map(|place| location(here.plan_document, place.span, here.encoding))
         .collect()
 }
 
@@ -70,8 +70,8 @@ pub(super) fn highlights(here: &Cursor<'_>) -> Vec<Value> {
         .collect()
 }
 
-fn same(here: &Cursor<'_>) -> Vec<Place> {
-    let mut places = names::places(here.world);
+fn same(here: &Cursor<'_>) -> Vec<Occurrence> {
+    let mut places = names::places(here.plan_document);
     let name = names::at(&places, here.at).map(|place| place.name.clone());
     places.retain(|place| Some(&place.name) == name.as_ref());
     places
@@ -79,7 +79,7 @@ fn same(here: &Cursor<'_>) -> Vec<Place> {
 
 /// What would be renamed, and how it is called now.
 pub(super) fn prepare_rename(here: &Cursor<'_>) -> Value {
-    let places = names::places(here.world);
+    let places = names::places(here.plan_document);
     match names::at(&places, here.at) {
         Some(place) => {
             let now = here.file.slice(place.span).unwrap_or_default();
@@ -90,7 +90,7 @@ pub(super) fn prepare_rename(here: &Cursor<'_>) -> Value {
 }
 
 /// The edits that give the name at a place another one, by document.
-pub(super) fn rename(here: &Cursor<'_>, new: &str) -> Result<Edits, Fault> {
+pub(super) fn rename(here: &Cursor<'_>, new: &str) -> Result<Edits, RequestError> {
     let places = same(here);
     let Some(old) = places.first().map(|place| &place.name) else {
         return Err((
@@ -99,12 +99,12 @@ pub(super) fn rename(here: &Cursor<'_>, new: &str) -> Result<Edits, Fault> {
         ));
     };
     let (name, text) = renamed(old, new.trim())?;
-    if name != *old && names::is_used(here.world, &name) {
+    if name != *old && names::is_used(here.plan_document, &name) {
         return Err((REQUEST_FAILED, format!("`{text}` is there already")));
     }
     let mut edits = Edits::new();
     for place in &places {
-        if let Some(file) = here.world.file_at(place.span.start) {
+        if let Some(file) = here.plan_document.file_at(place.span.start) {
             let (_, list) = edits
                 .entry(file.uri.clone())
                 .or_insert((file.version, Vec::new()));
@@ -137,30 +137,30 @@ pub(super) fn workspace_edit(edits: Edits, versioned: bool) -> Value {
 }
 
 /// The new name, and how it is written.
-fn renamed(old: &Name, new: &str) -> Result<(Name, String), Fault> {
+fn renamed(old: &Symbol, new: &str) -> Result<(Symbol, String), RequestError> {
     let wrong = |wants: &str| (INVALID_PARAMS, format!("`{new}` is no {wants}"));
     match old {
-        Name::Value(_) => match parse_expression(new, 0).map(|expr| expr.kind) {
+        Symbol::Value(_) => match parse_expression(new, 0).map(|expr| expr.kind) {
             Ok(crate::syntax::ast::ExprKind::Var(name)) if name == new && name != "_" => {
-                Ok((Name::Value(name), new.to_owned()))
+                Ok((Symbol::Value(name), new.to_owned()))
             }
             _ => Err(wrong("variable: it begins with a capital letter")),
         },
-        Name::Function(_, arity) => match parse_term(new) {
+        Symbol::Function(_, arity) => match parse_term(new) {
             Ok(Term::Atom(name)) => {
                 let text = name.as_str().to_owned();
                 if is_builtin(&text, *arity) {
-                    let told = format!("`{text}/{arity}` is a function of Erlang");
-                    return Err((REQUEST_FAILED, told));
+                    let message = format!("`{text}/{arity}` is a function of Erlang");
+                    return Err((REQUEST_FAILED, message));
                 }
                 let written = Term::Atom(name).to_string();
-                Ok((Name::Function(text, *arity), written))
+                Ok((Symbol::Function(text, *arity), written))
             }
             _ => Err(wrong("name of a function")),
         },
-        Name::Target(_) => match parse_term(new) {
+        Symbol::Target(_) => match parse_term(new) {
             Ok(Term::Atom(name)) => {
-                let target = Name::Target(name.as_str().to_owned());
+                let target = Symbol::Target(name.as_str().to_owned());
                 Ok((target, Term::Atom(name).to_string()))
             }
             _ => Err(wrong("name of a target")),

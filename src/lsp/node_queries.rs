@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use super::facts::{Looked, Question, look};
-use super::server::Event;
+use super::facts::{FactsQuery, NodeFindings, query};
+use super::server::ServerEvent;
 use crate::diag::{Code, Diagnostic};
 
 /// How long a look may take.
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 4;
 
 /// The looks at the nodes of all plans.
 pub(super) struct NodeQueries {
-    send: SyncSender<Event>,
+    send: SyncSender<ServerEvent>,
     deadline: Duration,
     /// The number of the look, and when it began, by the URI of the plan.
     running: BTreeMap<String, (u64, Instant)>,
@@ -29,13 +29,13 @@ pub(super) struct NodeQueries {
     /// Plans that want another look.
     wanted: BTreeSet<String>,
     /// The last answers.
-    known: BTreeMap<String, Looked>,
+    known: BTreeMap<String, NodeFindings>,
     next: u64,
 }
 
 impl NodeQueries {
     /// Nothing was looked at yet; answers come by `send`.
-    pub fn new(send: SyncSender<Event>, deadline: Option<Duration>) -> Self {
+    pub fn new(send: SyncSender<ServerEvent>, deadline: Option<Duration>) -> Self {
         Self {
             send,
             deadline: deadline.unwrap_or(DEADLINE),
@@ -67,7 +67,7 @@ impl NodeQueries {
     }
 
     /// Begins a look.
-    pub fn begin(&mut self, uri: &str, mut question: Question) {
+    pub fn begin(&mut self, uri: &str, mut question: FactsQuery) {
         self.wanted.remove(uri);
         if let Some(known) = self.known.get(uri) {
             question.sessions.clone_from(&known.sessions);
@@ -81,8 +81,8 @@ impl NodeQueries {
             .spawn(move || {
                 // What a thread that panics leaves behind is an answer without anything in it.
                 let answer =
-                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(question)));
-                let _ = send.send(Event::Looked(
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| query(question)));
+                let _ = send.send(ServerEvent::Looked(
                     name,
                     number,
                     answer.unwrap_or(None).map(Box::new),
@@ -96,7 +96,7 @@ impl NodeQueries {
     }
 
     /// A thread has come back; whether its answer was still waited for.
-    pub fn take(&mut self, uri: &str, number: u64, looked: Option<Box<Looked>>) -> bool {
+    pub fn take(&mut self, uri: &str, number: u64, findings: Option<Box<NodeFindings>>) -> bool {
         self.threads = self.threads.saturating_sub(1);
         if self
             .running
@@ -106,8 +106,8 @@ impl NodeQueries {
             return false;
         }
         self.running.remove(uri);
-        if let Some(looked) = looked {
-            self.known.insert(uri.to_owned(), *looked);
+        if let Some(findings) = findings {
+            self.known.insert(uri.to_owned(), *findings);
         }
         true
     }
@@ -124,24 +124,24 @@ impl NodeQueries {
         for uri in &late {
             self.running.remove(uri);
             let seconds = deadline.as_secs();
-            let told = Diagnostic::new(Code::E508, format!("no facts within {seconds} s")).help(
+            let diagnostic = Diagnostic::new(Code::E508, format!("no facts within {seconds} s")).help(
                 "save the plan to look again; `updo doctor` goes the way to the node step by step",
             );
-            let mut looked = Looked::default();
-            looked.add(told);
-            self.known.insert(uri.clone(), looked);
+            let mut findings = NodeFindings::default();
+            findings.add(diagnostic);
+            self.known.insert(uri.clone(), findings);
         }
         !late.is_empty()
     }
 
     /// How long until something is given up.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn timeout(&self) -> Option<Duration> {
         let began = self.running.values().map(|(_, began)| began).min()?;
         Some(self.deadline.saturating_sub(began.elapsed()))
     }
 
     /// The last answer about a plan.
-    pub fn of(&self, uri: &str) -> Option<&Looked> {
+    pub fn of(&self, uri: &str) -> Option<&NodeFindings> {
         self.known.get(uri)
     }
 

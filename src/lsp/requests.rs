@@ -1,6 +1,6 @@
 //! The requests: which there are, and who answers each.
 //!
-//! Takes the parameters of a request, finds the document, the world and the place that it is about, and hands them on.
+//! Takes the parameters of a request, finds the plan document and the place that it is about, and hands them on.
 //! A document that nobody has opened is no error: there is nothing to say about it.
 
 use lsp_types as lsp;
@@ -9,15 +9,16 @@ use serde_json::{Value, json};
 
 use super::complete::completion;
 use super::cursor::Cursor;
-use super::facts::Looked;
+use super::facts::NodeFindings;
 use super::fixes::{Asked, fixes};
+use super::formatting;
 use super::hover::hover;
 use super::lens;
 use super::navigation;
-use super::server::{Fault, Server, taken};
-use super::shape;
+use super::server::{RequestError, Server, taken};
+use super::symbols;
 use super::wire;
-use super::workspace::{File, World};
+use super::workspace::{PlanDocument, PlanText};
 use crate::diag::Diagnostic;
 use crate::repl::completion_data::Knowledge;
 
@@ -35,9 +36,10 @@ impl Server {
         &mut self,
         method: &str,
         params: Option<&RawValue>,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, RequestError> {
         // What is asked is asked of the text as it is now.
-        self.worlds.refresh(&self.documents, &self.options.settings);
+        self.workspace
+            .refresh(&self.documents, &self.options.settings);
         match method {
             "textDocument/hover" => {
                 let params: lsp::HoverParams = taken(params)?;
@@ -45,9 +47,9 @@ impl Server {
                 let found = self.here(&place);
                 let hover = found.map(|here| {
                     let module = lens::module_at(&here);
-                    let looked = self.looked(here.world);
-                    let about = module.and_then(|module| lens::about(&module, looked?));
-                    hover(&here, &self.told(here.world), about)
+                    let findings = self.findings(here.plan_document);
+                    let about = module.and_then(|module| lens::about(&module, findings?));
+                    hover(&here, &self.diagnostics(here.plan_document), about)
                 });
                 Ok(hover.unwrap_or(Value::Null))
             }
@@ -83,14 +85,16 @@ impl Server {
             "textDocument/documentSymbol" => {
                 let params: lsp::DocumentSymbolParams = taken(params)?;
                 let uri = params.text_document.uri.as_str();
-                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
-                Ok(file.map_or(Value::Null, |file| shape::symbols(file, self.encoding)))
+                let file = self.workspace.of(uri).into_iter().find_map(|w| w.file(uri));
+                Ok(file.map_or(Value::Null, |file| symbols::symbols(file, self.encoding)))
             }
             "textDocument/formatting" => {
                 let params: lsp::DocumentFormattingParams = taken(params)?;
                 let uri = params.text_document.uri.as_str();
-                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
-                Ok(file.map_or(Value::Null, |file| shape::formatting(file, self.encoding)))
+                let file = self.workspace.of(uri).into_iter().find_map(|w| w.file(uri));
+                Ok(file.map_or(Value::Null, |file| {
+                    formatting::formatting(file, self.encoding)
+                }))
             }
             "textDocument/codeAction" => {
                 let params: CodeActions = taken(params)?;
@@ -99,9 +103,9 @@ impl Server {
             "textDocument/codeLens" => {
                 let params: lsp::CodeLensParams = taken(params)?;
                 let uri = params.text_document.uri.as_str();
-                let found = self
-                    .known(uri)
-                    .map(|(plan, file, looked)| lens::lenses(file, plan, looked, self.encoding));
+                let found = self.known(uri).map(|(plan, file, findings)| {
+                    lens::lenses(file, plan, findings, self.encoding)
+                });
                 Ok(found.unwrap_or(Value::Null))
             }
             "textDocument/inlayHint" => {
@@ -110,7 +114,7 @@ impl Server {
                 let lines = params.range.start.line..=params.range.end.line;
                 let found = self
                     .known(uri)
-                    .map(|(_, file, looked)| lens::hints(file, lines, looked, self.encoding));
+                    .map(|(_, file, findings)| lens::hints(file, lines, findings, self.encoding));
                 Ok(found.unwrap_or(Value::Null))
             }
             "workspace/executeCommand" => self.execute(taken(params)?),
@@ -121,35 +125,43 @@ impl Server {
         }
     }
 
-    /// A place in the first of the worlds that count for its document.
+    /// A place in the first of the plan documents that count for its document.
     fn here(&self, place: &lsp::TextDocumentPositionParams) -> Option<Cursor<'_>> {
         let uri = place.text_document.uri.as_str();
-        let worlds = self.worlds.of(uri).into_iter();
-        worlds
-            .filter_map(|world| Cursor::new(world, uri, place.position, self.encoding))
+        let workspace = self.workspace.of(uri).into_iter();
+        workspace
+            .filter_map(|plan_document| {
+                Cursor::new(plan_document, uri, place.position, self.encoding)
+            })
             .next()
     }
 
-    /// Everything that is said about a plan.
-    fn told(&self, world: &World) -> Vec<Diagnostic> {
-        let mut all = world.opened.diagnostics.clone();
+    /// Everything that is reported about a plan.
+    fn diagnostics(&self, plan_document: &PlanDocument) -> Vec<Diagnostic> {
+        let mut all = plan_document.opened.diagnostics.clone();
         all.extend(
-            self.looked(world)
-                .map_or(Vec::new(), |looked| looked.told(world)),
+            self.findings(plan_document)
+                .map_or(Vec::new(), |findings| findings.diagnostics(plan_document)),
         );
         all
     }
 
     /// What the node says about a plan.
-    fn looked(&self, world: &World) -> Option<&Looked> {
-        self.looks.of(&world.uri)
+    fn findings(&self, plan_document: &PlanDocument) -> Option<&NodeFindings> {
+        self.queries.of(&plan_document.uri)
     }
 
     /// The plan of a document, the document, and what the node says about them.
-    fn known(&self, uri: &str) -> Option<(&str, &File, &Looked)> {
-        let worlds = self.worlds.of(uri).into_iter();
-        worlds
-            .filter_map(|world| Some((world.uri.as_str(), world.file(uri)?, self.looked(world)?)))
+    fn known(&self, uri: &str) -> Option<(&str, &PlanText, &NodeFindings)> {
+        let workspace = self.workspace.of(uri).into_iter();
+        workspace
+            .filter_map(|plan_document| {
+                Some((
+                    plan_document.uri.as_str(),
+                    plan_document.file(uri)?,
+                    self.findings(plan_document)?,
+                ))
+            })
             .next()
     }
 
@@ -157,39 +169,39 @@ impl Server {
     fn completion(&self, here: &Cursor<'_>) -> Value {
         let mut kept = self.knowledge.borrow_mut();
         let (of, knowledge) = &mut *kept;
-        let looked = self.looked(here.world);
-        let node = looked.and_then(|looked| looked.node.clone());
+        let findings = self.findings(here.plan_document);
+        let node = findings.and_then(|findings| findings.node.clone());
         if *of != node {
             // Another node: what the last one has answered does not count.
             *knowledge = Knowledge::default();
             *of = node;
         }
-        if let Some(looked) = looked {
-            let session = looked
+        if let Some(findings) = findings {
+            let session = findings
                 .node
                 .as_ref()
-                .and_then(|node| looked.sessions.get(node));
+                .and_then(|node| findings.sessions.get(node));
             knowledge.node = session.cloned();
-            knowledge.changed = looked.modules.keys().map(ToString::to_string).collect();
-            knowledge.new.clone_from(&looked.new);
+            knowledge.changed = findings.modules.keys().map(ToString::to_string).collect();
+            knowledge.new.clone_from(&findings.new);
         }
         completion(here, knowledge)
     }
 
     /// `updo.why`: says why a module is where it is.
-    fn execute(&mut self, params: lsp::ExecuteCommandParams) -> Result<Value, Fault> {
+    fn execute(&mut self, params: lsp::ExecuteCommandParams) -> Result<Value, RequestError> {
         let [plan, module] = params.arguments.as_slice() else {
             return Err((wire::INVALID_PARAMS, "a plan and a module".to_owned()));
         };
         let (plan, module) = (plan.as_str(), module.as_str());
-        let looked = plan.and_then(|plan| self.looks.of(plan));
-        let why = looked
+        let findings = plan.and_then(|plan| self.queries.of(plan));
+        let why = findings
             .zip(module)
-            .and_then(|(looked, module)| looked.modules.get(module))
+            .and_then(|(findings, module)| findings.modules.get(module))
             .map(|known| known.why.clone());
         if params.command != lens::WHY {
-            let told = format!("`{}` is no command of updo", params.command);
-            return Err((wire::INVALID_PARAMS, told));
+            let message = format!("`{}` is no command of updo", params.command);
+            return Err((wire::INVALID_PARAMS, message));
         }
         let why = why.unwrap_or_else(|| "nothing is known of it".to_owned());
         let shown = json!({"type": 3, "message": why});
@@ -197,13 +209,13 @@ impl Server {
         Ok(why.into())
     }
 
-    /// Renames in all worlds that have the name: a file may be part of several plans.
-    fn rename(&self, params: lsp::RenameParams) -> Result<Value, Fault> {
+    /// Renames in all plan documents that have the name: a file may be part of several plans.
+    fn rename(&self, params: lsp::RenameParams) -> Result<Value, RequestError> {
         let place = params.text_document_position;
         let uri = place.text_document.uri.as_str();
         let mut all = navigation::Edits::new();
-        for world in self.worlds.of(uri) {
-            let Some(here) = Cursor::new(world, uri, place.position, self.encoding) else {
+        for plan_document in self.workspace.of(uri) {
+            let Some(here) = Cursor::new(plan_document, uri, place.position, self.encoding) else {
                 continue;
             };
             for (uri, (version, edits)) in navigation::rename(&here, &params.new_name)? {
@@ -222,15 +234,16 @@ impl Server {
     }
 
     fn fixes(&self, uri: &str, range: lsp::Range) -> Value {
-        let worlds = self.worlds.of(uri).into_iter();
-        let Some((world, file)) = worlds.filter_map(|w| Some((w, w.file(uri)?))).next() else {
+        let workspace = self.workspace.of(uri).into_iter();
+        let Some((plan_document, file)) = workspace.filter_map(|w| Some((w, w.file(uri)?))).next()
+        else {
             return Value::Null;
         };
         fixes(&Asked {
-            world,
+            plan_document,
             file,
             range,
-            told: &self.told(world),
+            diagnostics: &self.diagnostics(plan_document),
             documents: &self.documents,
             settings: &self.options.settings,
             encoding: self.encoding,

@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 
 use super::diagnostics;
 use super::documents::Documents;
-use super::facts::{Looked, Question};
+use super::facts::{FactsQuery, NodeFindings};
 use super::lens;
 use super::node_queries::NodeQueries;
 use super::text::Encoding;
 use super::uri;
 use super::wire::{self, Incoming, Outgoing};
-use super::workspace::{World, Worlds};
+use super::workspace::{PlanDocument, Workspace};
 use crate::engine::Settings;
 use crate::name::NodeName;
 use crate::repl::completion_data::Knowledge;
@@ -38,53 +38,53 @@ const MAX_INITIALIZE: usize = 4 << 20;
 
 /// What comes from outside of the conversation.
 #[derive(Debug, Default)]
-pub struct Options {
+pub struct ServerOptions {
     /// Parameters and how nodes are reached.
     pub settings: Settings,
     /// A target of the plans, or nodes: then they are looked at, too. It is only read there.
     pub target: Option<String>,
     /// How long a look at a node may take; 30 seconds if nobody says.
-    pub patience: Option<Duration>,
+    pub timeout: Option<Duration>,
 }
 
 /// What the server hears.
-pub(super) enum Event {
+pub(super) enum ServerEvent {
     /// From the editor.
     Read(Incoming),
     /// A look at a node is over: the plan, its number, what was seen.
-    Looked(String, u64, Option<Box<Looked>>),
+    Looked(String, u64, Option<Box<NodeFindings>>),
 }
 
 /// Speaks with an editor until it leaves; whether it left as it should, with `shutdown` before `exit`.
 pub fn serve(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    options: Options,
+    options: ServerOptions,
 ) -> bool {
     let (send, receive) = sync_channel(AHEAD);
-    let looks = NodeQueries::new(send.clone(), options.patience);
+    let queries = NodeQueries::new(send.clone(), options.timeout);
     std::thread::spawn(move || {
         let mut input = BufReader::new(input);
         loop {
             let message = wire::read(&mut input);
             let over = matches!(message, Incoming::Closed | Incoming::Broken(_));
-            if send.send(Event::Read(message)).is_err() || over {
+            if send.send(ServerEvent::Read(message)).is_err() || over {
                 return;
             }
         }
     });
     let mut server = Server {
-        phase: Phase::New,
+        phase: ServerPhase::New,
         encoding: Encoding::default(),
         documents: Documents::default(),
-        worlds: Worlds::default(),
+        workspace: Workspace::default(),
         published: BTreeMap::new(),
         stale: None,
         watches: false,
         versioned: false,
         refreshes: Vec::new(),
         knowledge: RefCell::default(),
-        looks,
+        queries,
         options,
         out: Outgoing::new(output),
     };
@@ -95,7 +95,7 @@ pub fn serve(
 
 /// How far the conversation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ServerPhase {
     /// Waiting for `initialize`.
     New,
     /// At work.
@@ -105,15 +105,15 @@ enum Phase {
 }
 
 /// Why a request has no result.
-pub(super) type Fault = (i32, String);
+pub(super) type RequestError = (i32, String);
 
 pub(super) struct Server {
-    phase: Phase,
+    phase: ServerPhase,
     pub(super) encoding: Encoding,
     pub(super) documents: Documents,
-    pub(super) worlds: Worlds,
+    pub(super) workspace: Workspace,
     /// What the editor shows.
-    published: BTreeMap<String, diagnostics::Shown>,
+    published: BTreeMap<String, diagnostics::PublishedDiagnostics>,
     /// Since when there is something that was not looked at.
     stale: Option<Instant>,
     /// Whether the editor tells of files that change.
@@ -124,25 +124,25 @@ pub(super) struct Server {
     refreshes: Vec<&'static str>,
     /// What the node has answered lately, for completion.
     pub(super) knowledge: RefCell<(Option<NodeName>, Knowledge)>,
-    pub(super) looks: NodeQueries,
-    pub(super) options: Options,
+    pub(super) queries: NodeQueries,
+    pub(super) options: ServerOptions,
     pub(super) out: Outgoing,
 }
 
 impl Server {
     /// Until the editor leaves; whether it left as it should.
-    fn listen(&mut self, receive: &Receiver<Event>) -> bool {
+    fn listen(&mut self, receive: &Receiver<ServerEvent>) -> bool {
         loop {
             let event = match receive.try_recv() {
                 Ok(event) => event,
                 Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => {
-                    self.look();
+                    self.publish();
                     match self.wait(receive) {
                         Ok(event) => event,
                         Err(RecvTimeoutError::Disconnected) => return false,
                         Err(RecvTimeoutError::Timeout) => {
-                            if self.looks.give_up() {
+                            if self.queries.give_up() {
                                 self.news();
                             }
                             continue;
@@ -151,9 +151,9 @@ impl Server {
                 }
             };
             let left = match event {
-                Event::Read(message) => self.hear(message),
-                Event::Looked(uri, number, looked) => {
-                    if self.looks.take(&uri, number, looked) {
+                ServerEvent::Read(message) => self.hear(message),
+                ServerEvent::Looked(uri, number, findings) => {
+                    if self.queries.take(&uri, number, findings) {
                         self.news();
                     }
                     None
@@ -166,14 +166,14 @@ impl Server {
                 return false;
             }
             if self.stale.is_some_and(|since| since.elapsed() > LATEST) {
-                self.look();
+                self.publish();
             }
         }
     }
 
-    fn wait(&self, receive: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
-        match self.looks.patience() {
-            Some(patience) => receive.recv_timeout(patience),
+    fn wait(&self, receive: &Receiver<ServerEvent>) -> Result<ServerEvent, RecvTimeoutError> {
+        match self.queries.timeout() {
+            Some(timeout) => receive.recv_timeout(timeout),
             None => receive.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
@@ -187,7 +187,7 @@ impl Server {
             }
             Incoming::Notification(method, params) => {
                 if method == "exit" {
-                    return Some(self.phase == Phase::ShutDown);
+                    return Some(self.phase == ServerPhase::ShutDown);
                 }
                 self.notification(&method, params.as_deref());
             }
@@ -211,47 +211,47 @@ impl Server {
     }
 
     /// Answers a request.
-    fn request(&mut self, method: &str, params: Option<&RawValue>) -> Result<Value, Fault> {
+    fn request(&mut self, method: &str, params: Option<&RawValue>) -> Result<Value, RequestError> {
         match (self.phase, method) {
-            (Phase::New, "initialize") => {
+            (ServerPhase::New, "initialize") => {
                 let result = self.initialize(params)?;
-                self.phase = Phase::Running;
+                self.phase = ServerPhase::Running;
                 Ok(result)
             }
-            (Phase::New, _) => Err((
+            (ServerPhase::New, _) => Err((
                 wire::NOT_INITIALIZED,
                 "the first request is `initialize`".to_owned(),
             )),
-            (Phase::Running, "initialize") => Err((
+            (ServerPhase::Running, "initialize") => Err((
                 wire::INVALID_REQUEST,
-                "`initialize` was said already".to_owned(),
+                "`initialize` was already received".to_owned(),
             )),
-            (Phase::Running, "shutdown") => {
-                self.phase = Phase::ShutDown;
+            (ServerPhase::Running, "shutdown") => {
+                self.phase = ServerPhase::ShutDown;
                 Ok(Value::Null)
             }
-            (Phase::ShutDown, _) => Err((
+            (ServerPhase::ShutDown, _) => Err((
                 wire::INVALID_REQUEST,
                 "nothing is answered after `shutdown`".to_owned(),
             )),
-            (Phase::Running, method) => self.answer(method, params),
+            (ServerPhase::Running, method) => self.answer(method, params),
         }
     }
 
-    fn initialize(&mut self, params: Option<&RawValue>) -> Result<Value, Fault> {
+    fn initialize(&mut self, params: Option<&RawValue>) -> Result<Value, RequestError> {
         let raw = params.map_or("{}", RawValue::get);
         // Only what matters is looked at: editors say a lot, and not all of it is in order.
-        let said = match raw.len() <= MAX_INITIALIZE {
+        let initialize_params = match raw.len() <= MAX_INITIALIZE {
             true => serde_json::from_str::<Value>(raw).ok(),
             false => None,
         };
-        let Some(said) = said.filter(Value::is_object) else {
+        let Some(initialize_params) = initialize_params.filter(Value::is_object) else {
             return Err((
                 wire::INVALID_PARAMS,
                 "`initialize` wants an object".to_owned(),
             ));
         };
-        let capability = |path: &str| said.pointer(&format!("/capabilities/{path}"));
+        let capability = |path: &str| initialize_params.pointer(&format!("/capabilities/{path}"));
         let encodings = capability("general/positionEncodings");
         let utf8 = encodings
             .and_then(Value::as_array)
@@ -279,9 +279,9 @@ impl Server {
         .filter(|(can, _)| capability(can).is_some_and(|value| value == true))
         .map(|(_, method)| method)
         .collect();
-        let folder = said
+        let folder = initialize_params
             .pointer("/workspaceFolders/0/uri")
-            .or_else(|| said.get("rootUri"))
+            .or_else(|| initialize_params.get("rootUri"))
             .and_then(Value::as_str)
             .and_then(uri::path);
         let here = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
@@ -312,7 +312,7 @@ impl Server {
     }
 
     fn notification(&mut self, method: &str, params: Option<&RawValue>) {
-        if self.phase != Phase::Running {
+        if self.phase != ServerPhase::Running {
             return;
         }
         let done = match method {
@@ -325,11 +325,11 @@ impl Server {
             "textDocument/didClose" => self.did_close(params),
             "textDocument/didSave" | "workspace/didChangeWatchedFiles" => {
                 // Files on the disk are others now, and any plan may include them.
-                self.worlds.forget();
+                self.workspace.forget();
                 self.is_stale();
                 if method == "textDocument/didSave" && self.options.target.is_some() {
                     let open = self.documents.all();
-                    open.for_each(|open| self.looks.want(&open.uri));
+                    open.for_each(|open| self.queries.want(&open.uri));
                 }
                 Ok(())
             }
@@ -340,29 +340,29 @@ impl Server {
         }
     }
 
-    fn did_open(&mut self, params: Option<&RawValue>) -> Result<(), Fault> {
+    fn did_open(&mut self, params: Option<&RawValue>) -> Result<(), RequestError> {
         let params: lsp::DidOpenTextDocumentParams = taken(params)?;
         let document = params.text_document;
         let uri = document.uri.as_str();
         self.is_stale();
         if self.options.target.is_some() {
-            self.looks.want(uri);
+            self.queries.want(uri);
         }
         let opened = self.documents.open(uri, document.version, document.text);
         match self.documents.get(uri).map(|open| open.identity.clone()) {
-            Some(identity) => self.worlds.appeared(&identity),
-            None => self.worlds.forget(),
+            Some(identity) => self.workspace.appeared(&identity),
+            None => self.workspace.forget(),
         }
         opened.map_err(|why| (wire::REQUEST_FAILED, why))
     }
 
-    fn did_change(&mut self, params: Option<&RawValue>) -> Result<(), Fault> {
+    fn did_change(&mut self, params: Option<&RawValue>) -> Result<(), RequestError> {
         let params: lsp::DidChangeTextDocumentParams = taken(params)?;
         let (document, changes) = (params.text_document, params.content_changes);
         let uri = document.uri.as_str();
         if let Some(open) = self.documents.get(uri) {
             let identity = open.identity.clone();
-            self.worlds.changed(&identity);
+            self.workspace.changed(&identity);
             self.is_stale();
         }
         let encoding = self.encoding;
@@ -372,14 +372,14 @@ impl Server {
         changed.map_err(|why| (wire::REQUEST_FAILED, why))
     }
 
-    fn did_close(&mut self, params: Option<&RawValue>) -> Result<(), Fault> {
+    fn did_close(&mut self, params: Option<&RawValue>) -> Result<(), RequestError> {
         let params: lsp::DidCloseTextDocumentParams = taken(params)?;
         if self
             .documents
             .close(params.text_document.uri.as_str())
             .is_some()
         {
-            self.worlds.forget();
+            self.workspace.forget();
             self.is_stale();
         }
         Ok(())
@@ -390,18 +390,19 @@ impl Server {
     }
 
     /// Reads what has changed and shows what there is to say, if anything has.
-    fn look(&mut self) {
+    fn publish(&mut self) {
         if self.stale.take().is_none() {
             return;
         }
-        self.worlds.refresh(&self.documents, &self.options.settings);
-        self.begin_looks();
-        let looks = &self.looks;
-        let node = |world: &World| {
-            let looked = looks.of(&world.uri);
-            looked.map_or(Vec::new(), |looked| looked.told(world))
+        self.workspace
+            .refresh(&self.documents, &self.options.settings);
+        self.begin_queries();
+        let queries = &self.queries;
+        let node = |plan_document: &PlanDocument| {
+            let findings = queries.of(&plan_document.uri);
+            findings.map_or(Vec::new(), |findings| findings.diagnostics(plan_document))
         };
-        let mut shown = diagnostics::all(&self.worlds, self.encoding, &node);
+        let mut shown = diagnostics::all(&self.workspace, self.encoding, &node);
         // What was shown and is no more: taken away.
         for (uri, (_, old)) in &self.published {
             if !shown.contains_key(uri) && !old.is_empty() {
@@ -426,30 +427,30 @@ impl Server {
     }
 
     /// Begins the looks at nodes that are due.
-    fn begin_looks(&mut self) {
+    fn begin_queries(&mut self) {
         let Some(target) = &self.options.target else {
             return;
         };
         let documents = &self.documents;
-        self.looks.keep(|uri| documents.get(uri).is_some());
-        while let Some(uri) = self.looks.due() {
-            let root = self.worlds.roots().find(|(root, ..)| *root == uri);
+        self.queries.keep(|uri| documents.get(uri).is_some());
+        while let Some(uri) = self.queries.due() {
+            let root = self.workspace.roots().find(|(root, ..)| *root == uri);
             let (Some(_), Some(document)) = (root, documents.get(&uri)) else {
                 // Part of another plan, which is looked at.
-                self.looks.drop_wish(&uri);
+                self.queries.drop_wish(&uri);
                 continue;
             };
             let unsaved = documents
                 .all()
                 .map(|open| (open.identity.clone(), open.text.clone()));
-            let question = Question {
+            let question = FactsQuery {
                 plan: document.path.clone(),
                 unsaved: unsaved.collect(),
                 settings: self.options.settings.clone(),
                 target: target.clone(),
                 sessions: BTreeMap::new(),
             };
-            self.looks.begin(&uri, question);
+            self.queries.begin(&uri, question);
         }
     }
 
@@ -468,7 +469,7 @@ impl Server {
         );
     }
 
-    /// A line for those who look for the cause of something.
+    /// A line for those that look for the cause of something.
     fn log(&mut self, text: &str) {
         let text: String = text.chars().take(500).collect();
         self.out
@@ -477,7 +478,9 @@ impl Server {
 }
 
 /// The parameters of a message, as they must be.
-pub(super) fn taken<T: serde::de::DeserializeOwned>(params: Option<&RawValue>) -> Result<T, Fault> {
+pub(super) fn taken<T: serde::de::DeserializeOwned>(
+    params: Option<&RawValue>,
+) -> Result<T, RequestError> {
     serde_json::from_str(params.map_or("null", RawValue::get)).map_err(|why| {
         (
             wire::INVALID_PARAMS,

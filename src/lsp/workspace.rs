@@ -1,7 +1,7 @@
 //! What each open plan says together with the files that it includes, as the editor has them.
 //!
-//! Takes the open documents, gives for each a [`World`]: everything that `updo check` would say, and the files with their
-//! texts. A file that an open plan includes belongs to that plan's world: what it says alone does not count, because the
+//! Takes the open documents, gives for each a [`PlanDocument`]: everything that `updo check` would say, and the files with their
+//! texts. A file that an open plan includes belongs to that plan's document: what it says alone does not count, because the
 //! names that it uses may be defined there. When no open plan does, one beside it that includes it counts, open or not.
 //! Nothing is read again before it is asked for.
 
@@ -10,17 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::documents::{Document, Documents};
-use super::text::Lines;
+use super::text::LineIndex;
 use super::uri;
 use crate::diag::{Code, Span};
-use crate::engine::{Engine, Opened, Settings};
+use crate::engine::{Engine, OpenedPlan, Settings};
 use crate::plan::load::{identity, read_text};
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse_plan;
 
-/// A file of a world.
+/// A file of a plan document.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct PlanText {
     /// What it really is.
     pub identity: PathBuf,
     /// As the editor calls it.
@@ -30,14 +30,14 @@ pub(super) struct File {
     /// Its text.
     pub text: String,
     /// Its places.
-    pub lines: Lines,
+    pub lines: LineIndex,
     /// Where it begins among the sources.
     pub base: usize,
     statements: OnceCell<Vec<Statement>>,
 }
 
-impl File {
-    /// What can be read of it; spans are those of the world.
+impl PlanText {
+    /// What can be read of it; spans are those of the plan document.
     pub fn statements(&self) -> &[Statement] {
         self.statements
             .get_or_init(|| parse_plan(&self.text, self.base).statements)
@@ -57,7 +57,7 @@ impl File {
 
 /// A plan and what it includes.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct PlanDocument {
     /// The plan, as the editor calls it.
     pub uri: String,
     /// What it really is.
@@ -65,18 +65,18 @@ pub(super) struct World {
     /// Its version; nothing when it is not open itself, but a file that it includes is.
     pub version: Option<i32>,
     /// What there is to say.
-    pub opened: Opened,
+    pub opened: OpenedPlan,
     /// The files, the plan first.
-    pub files: Vec<File>,
+    pub files: Vec<PlanText>,
 }
 
-impl World {
-    /// The world of a document.
+impl PlanDocument {
+    /// The plan document of a document.
     fn of(plan: &Document, documents: &Documents, settings: &Settings) -> Self {
-        let mut world = Self::new(&plan.path, documents, settings);
-        world.uri.clone_from(&plan.uri);
-        world.version = Some(plan.version);
-        world
+        let mut plan_document = Self::new(&plan.path, documents, settings);
+        plan_document.uri.clone_from(&plan.uri);
+        plan_document.version = Some(plan.version);
+        plan_document
     }
 
     fn new(path: &Path, documents: &Documents, settings: &Settings) -> Self {
@@ -101,11 +101,11 @@ impl World {
                         .ok()
                         .filter(|text| text.len() == source.text.len())
                         .unwrap_or_else(|| source.text.clone());
-                    let lines = Lines::new(&text);
+                    let lines = LineIndex::new(&text);
                     (uri::of(&identity), None, text, lines)
                 }
             };
-            files.push(File {
+            files.push(PlanText {
                 identity,
                 uri,
                 version,
@@ -125,43 +125,47 @@ impl World {
     }
 
     /// The file of a place among the sources.
-    pub fn file_at(&self, at: usize) -> Option<&File> {
+    pub fn file_at(&self, at: usize) -> Option<&PlanText> {
         self.files.iter().find(|file| file.has(at))
     }
 
     /// The file that is called so.
-    pub fn file(&self, uri: &str) -> Option<&File> {
+    pub fn file(&self, uri: &str) -> Option<&PlanText> {
         self.files.iter().find(|file| file.uri == uri)
     }
 }
 
-/// The worlds of all open documents, by their URIs.
+/// The plan documents of all open documents, by their URIs.
 #[derive(Debug, Default)]
-pub(super) struct Worlds {
-    all: BTreeMap<String, World>,
+pub(super) struct Workspace {
+    all: BTreeMap<String, PlanDocument>,
     /// Plans beside open files that include them.
     beside: BTreeMap<PathBuf, Option<PathBuf>>,
 }
 
-impl Worlds {
+impl Workspace {
     /// The text of a file has changed: what it is part of must be read again.
     pub fn changed(&mut self, identity: &Path) {
-        self.all.retain(|_, world| {
-            world.root != identity && world.files.iter().all(|file| file.identity != identity)
+        self.all.retain(|_, plan_document| {
+            plan_document.root != identity
+                && plan_document
+                    .files
+                    .iter()
+                    .all(|file| file.identity != identity)
         });
     }
 
     /// A document is open now, or no longer: what has it on the disk, or missed it there, must be read again.
     pub fn appeared(&mut self, identity: &Path) {
         self.changed(identity);
-        let misses = |world: &World| {
-            world
+        let misses = |plan_document: &PlanDocument| {
+            plan_document
                 .opened
                 .diagnostics
                 .iter()
-                .any(|told| told.code == Code::E109)
+                .any(|diagnostic| diagnostic.code == Code::E109)
         };
-        self.all.retain(|_, world| !misses(world));
+        self.all.retain(|_, plan_document| !misses(plan_document));
     }
 
     /// Everything must be read again: files on the disk are others.
@@ -172,15 +176,15 @@ impl Worlds {
 
     /// Reads what is missing.
     pub fn refresh(&mut self, documents: &Documents, settings: &Settings) {
-        let is_open = |file: &File| documents.by_identity(&file.identity).is_some();
-        self.all.retain(|uri, world| {
+        let is_open = |file: &PlanText| documents.by_identity(&file.identity).is_some();
+        self.all.retain(|uri, plan_document| {
             documents.get(uri).is_some()
-                || world.version.is_none() && world.files.iter().any(is_open)
+                || plan_document.version.is_none() && plan_document.files.iter().any(is_open)
         });
         for document in documents.all() {
             if !self.all.contains_key(&document.uri) {
-                let world = World::of(document, documents, settings);
-                self.all.insert(document.uri.clone(), world);
+                let plan_document = PlanDocument::of(document, documents, settings);
+                self.all.insert(document.uri.clone(), plan_document);
             }
         }
         let hidden: BTreeSet<String> = self.hidden().into_iter().map(str::to_owned).collect();
@@ -195,8 +199,8 @@ impl Worlds {
             if let Some(path) = beside
                 && !self.all.contains_key(&uri::of(path))
             {
-                let world = World::new(path, documents, settings);
-                self.all.insert(world.uri.clone(), world);
+                let plan_document = PlanDocument::new(path, documents, settings);
+                self.all.insert(plan_document.uri.clone(), plan_document);
             }
         }
     }
@@ -204,8 +208,8 @@ impl Worlds {
     /// The documents that are part of a plan other than themselves. Of those that include each other the first is the plan.
     fn hidden(&self) -> BTreeSet<&str> {
         let mut hidden = BTreeSet::new();
-        for (plan, world) in &self.all {
-            let others = world.files.iter().filter(|file| file.uri != *plan);
+        for (plan, plan_document) in &self.all {
+            let others = plan_document.files.iter().filter(|file| file.uri != *plan);
             hidden.extend(
                 others
                     .map(|file| file.uri.as_str())
@@ -215,21 +219,21 @@ impl Worlds {
         hidden
     }
 
-    /// Whether a plan that includes a document stands above it.
+    /// Whether a plan that includes a document is above it.
     fn hides(&self, plan: &str, uri: &str) -> bool {
         let own = self.all.get(uri);
-        let ring = own.is_some_and(|world| world.file(plan).is_some());
+        let ring = own.is_some_and(|plan_document| plan_document.file(plan).is_some());
         !ring || plan < uri
     }
 
-    /// The worlds that count for a document: those of plans that include it, else its own.
-    pub fn of(&self, uri: &str) -> Vec<&World> {
-        let others: Vec<&World> = self
+    /// The plan documents that count for a document: those of plans that include it, else its own.
+    pub fn of(&self, uri: &str) -> Vec<&PlanDocument> {
+        let others: Vec<&PlanDocument> = self
             .all
             .iter()
-            .filter(|(plan, world)| *plan != uri && world.file(uri).is_some())
+            .filter(|(plan, plan_document)| *plan != uri && plan_document.file(uri).is_some())
             .filter(|(plan, _)| self.hides(plan, uri))
-            .map(|(_, world)| world)
+            .map(|(_, plan_document)| plan_document)
             .collect();
         match (others.is_empty(), self.all.get(uri)) {
             (true, own) => own.into_iter().collect(),
@@ -237,13 +241,13 @@ impl Worlds {
         }
     }
 
-    /// The worlds of the plans that no other one includes, with the URIs and versions of these.
-    pub fn roots(&self) -> impl Iterator<Item = (&str, Option<i32>, &World)> {
+    /// The plan documents of the plans that no other one includes, with the URIs and versions of these.
+    pub fn roots(&self) -> impl Iterator<Item = (&str, Option<i32>, &PlanDocument)> {
         let hidden = self.hidden();
         self.all
             .iter()
             .filter(move |(uri, _)| !hidden.contains(uri.as_str()))
-            .map(|(uri, world)| (uri.as_str(), world.version, world))
+            .map(|(uri, plan_document)| (uri.as_str(), plan_document.version, plan_document))
     }
 }
 

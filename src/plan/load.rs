@@ -17,7 +17,7 @@ const MAX_CHAIN: usize = 64;
 
 /// A plan (when there was no error), everything there is to say about it, and its text.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedPlan {
     /// The plan; `None` when a diagnostic is an error.
     pub plan: Option<Plan>,
     /// Errors, warnings, advice.
@@ -26,7 +26,7 @@ pub struct Loaded {
     pub sources: SourceMap,
 }
 
-/// A statement, the folder its file stands in, how deep it was included, and when it applies.
+/// A statement, the folder its file is in, how deep it was included, and when it applies.
 pub(super) struct Located {
     pub statement: Statement,
     pub folder: PathBuf,
@@ -39,19 +39,19 @@ pub(super) struct Located {
 pub type Unsaved<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
 /// Reads, parses and resolves a plan. `sets` are the parameters given from outside (`--set Name=value`).
-pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
+pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> LoadedPlan {
     load_over(path, sets, &|_| None)
 }
 
 /// The same, where some files are as an editor has them.
-pub fn load_over(path: &Path, sets: &BTreeMap<String, String>, unsaved: Unsaved<'_>) -> Loaded {
+pub fn load_over(path: &Path, sets: &BTreeMap<String, String>, unsaved: Unsaved<'_>) -> LoadedPlan {
     let mut reader = Reader::new(unsaved);
     reader.read(path, None, &mut Vec::new());
     finish(reader, path, sets)
 }
 
 /// The same for a text at hand; `path` is only its name and what includes are relative to.
-pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Loaded {
+pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> LoadedPlan {
     let mut reader = Reader::new(&|_| None);
     reader.files.push((path.to_owned(), None));
     reader.statements(path, text.to_owned(), 0, &mut Vec::new());
@@ -70,7 +70,7 @@ pub fn identity(path: &Path) -> PathBuf {
     }
 }
 
-fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
+fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) -> LoadedPlan {
     let statements = reader.located();
     let Reader {
         mut sources,
@@ -78,14 +78,16 @@ fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) 
         ..
     } = reader;
     let broken = diagnostics.iter().any(Diagnostic::is_error);
-    let (mut plan, said) = resolve::resolve(path, statements, sets, sources.clone());
+    let (mut plan, found) = resolve::resolve(path, statements, sets, sources.clone());
     // What looks like a cookie is shown by nobody, not even in the line around another mistake.
-    let secrets = said.iter().filter(|told| told.code == Code::W212);
-    for label in secrets.flat_map(|told| &told.labels) {
+    let secrets = found
+        .iter()
+        .filter(|diagnostic| diagnostic.code == Code::W212);
+    for label in secrets.flat_map(|diagnostic| &diagnostic.labels) {
         sources.mask(label.span);
         plan.sources.mask(label.span);
     }
-    diagnostics.extend(said);
+    diagnostics.extend(found);
     // In the order of the text, whatever was looked at first; what has no place comes last.
     diagnostics.sort_by_key(|d| {
         d.labels
@@ -93,7 +95,7 @@ fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) 
             .map_or(usize::MAX, |label| label.span.start)
     });
     let failed = broken || diagnostics.iter().any(Diagnostic::is_error);
-    Loaded {
+    LoadedPlan {
         plan: (!failed).then_some(plan),
         diagnostics,
         sources,
@@ -134,11 +136,11 @@ impl<'a> Reader<'a> {
             Err(file) => {
                 let (path, at) = &self.files[file];
                 let title = format!("`{}` is included under too many conditions", path.display());
-                let told =
+                let diagnostic =
                     Diagnostic::new(Code::E109, title).help("include it once, with one guard");
                 self.diagnostics.push(match at {
-                    Some(span) => told.label(*span, "included here first"),
-                    None => told,
+                    Some(span) => diagnostic.label(*span, "included here first"),
+                    None => diagnostic,
                 });
                 return Vec::new();
             }
@@ -165,12 +167,12 @@ impl<'a> Reader<'a> {
                 .chain([&identity])
                 .map(|p| p.display().to_string())
                 .collect();
-            let mut told =
+            let mut diagnostic =
                 Diagnostic::new(Code::E109, "files include each other").note(names.join(" -> "));
             if let Some(span) = at {
-                told = told.label(span, "closes the ring");
+                diagnostic = diagnostic.label(span, "closes the ring");
             }
-            self.diagnostics.push(told);
+            self.diagnostics.push(diagnostic);
             return None;
         }
         if let Some(number) = self.numbers.get(&identity) {
@@ -181,26 +183,26 @@ impl<'a> Reader<'a> {
         self.files.push((path.to_owned(), at));
         if chain.len() >= MAX_CHAIN {
             let title = format!("files include each other more than {MAX_CHAIN} deep");
-            let told = Diagnostic::new(Code::E109, title);
+            let diagnostic = Diagnostic::new(Code::E109, title);
             self.diagnostics.push(match at {
-                Some(span) => told.label(span, "not read any more"),
-                None => told,
+                Some(span) => diagnostic.label(span, "not read any more"),
+                None => diagnostic,
             });
             return None;
         }
         let text = match (self.unsaved)(&identity).map_or_else(|| read_text(path), bounded) {
             Ok(text) => text,
             Err(why) => {
-                let mut told = Diagnostic::new(
+                let mut diagnostic = Diagnostic::new(
                     Code::E109,
                     format!("cannot read `{}`", path.display()),
                 )
                 .note(why)
                 .help("check the path; a path in `include` is relative to the file that has it");
                 if let Some(span) = at {
-                    told = told.label(span, "included here");
+                    diagnostic = diagnostic.label(span, "included here");
                 }
-                self.diagnostics.push(told);
+                self.diagnostics.push(diagnostic);
                 return None;
             }
         };
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_in_a_plan_is_shown_by_nobody() {
+    fn a_cookie_in_a_plan_is_never_printed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secret.updo");
         let text = "target t #{nodes => ['a@b'], cookie => \"tops€cret\"}.\nm depends on 5.\n";

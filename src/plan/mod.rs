@@ -33,7 +33,7 @@ pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 pub use rollout::Rollout;
 
-/// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.
+/// Where a cookie comes from, as the plan says it. The cookie itself never is in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CookieFrom {
     /// `file("path")`, relative to the plan.
@@ -56,7 +56,7 @@ pub struct Target {
     /// Where the cookie comes from.
     pub cookie: Option<CookieFrom>,
     /// `tls`: how to speak to nodes that were started with `-proto_dist inet_tls`.
-    pub tls: Option<crate::node::tls::Options>,
+    pub tls: Option<crate::node::tls::TlsOptions>,
     /// `name`: the local node name.
     pub local_name: Option<String>,
     /// `epmd_port`.
@@ -131,7 +131,7 @@ pub enum When {
     After,
     /// `on failure`.
     Failure,
-    /// `on rollback`: the old code and states are back, and everybody runs again.
+    /// `on rollback`: the old code and states are back, and all processes run again.
     Rollback,
     /// At a step of the script.
     Step,
@@ -171,7 +171,7 @@ pub struct Hook {
 
 /// What to do after a failure behind the last window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Rollback {
+pub enum RollbackPolicy {
     /// Undo with the saved beams.
     #[default]
     Automatic,
@@ -208,7 +208,7 @@ impl RollbackTrigger {
 
 /// `engine`: who carries a script out on the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Executing {
+pub enum ExecutionEngine {
     /// updo's own agent: a transaction.
     #[default]
     Updo,
@@ -238,7 +238,7 @@ impl std::fmt::Display for WindowPolicy {
     }
 }
 
-/// A statement that is decided per node, with the layer it stands in (0: the plan file).
+/// A statement that is decided per node, with the layer it is in (0: the plan file).
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// The statement.
@@ -293,19 +293,19 @@ pub struct Plan {
     /// `soak`: how long the processes that were suspended are watched after the resume, before anything is verified.
     pub soak: Duration,
     /// `rollback`.
-    pub rollback: Rollback,
+    pub rollback: RollbackPolicy,
     /// `rollback automatic #{on => […]}`: after which failures the way back is gone by itself.
     pub rollback_on: Vec<RollbackTrigger>,
     /// `rollback … #{keep_old => D}`: how long the way back of a run is kept at least.
     pub keep_old: Duration,
     /// `rollout`, with the statements: at most one per target, and one for any.
     pub rollouts: Vec<(Rollout, Span)>,
-    /// Whether rules of included files that do nothing are told too.
+    /// Whether rules of included files that do nothing are reported too.
     pub warn_unused_everywhere: bool,
     /// `window`; with `engine release_handler` always `otp`.
     pub windows: WindowPolicy,
     /// `engine`: who carries the script out.
-    pub engine: Executing,
+    pub engine: ExecutionEngine,
 }
 
 impl Plan {

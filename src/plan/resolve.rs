@@ -10,15 +10,15 @@ use super::offline::Offline;
 use super::options::{attribute, budget, constant, duration, known, unsupported, wrong};
 use super::scope::{self, Names};
 use super::{
-    CodeFrom, Executing, Patterns, Plan, Rollback, RollbackTrigger, Rule, WindowPolicy, vocabulary,
+    CodeFrom, ExecutionEngine, Patterns, Plan, RollbackPolicy, RollbackTrigger, Rule, WindowPolicy,
+    vocabulary,
 };
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
-use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
+use crate::eval::{Bindings, Evaluator, FailureKind, Functions, Phase};
 use crate::facts::library_versions::Libraries;
 use crate::syntax::ast::{
-    Expr, ExprKind, Moment as HookMoment, OptionPair, Place, Spanned, Statement, StatementKind,
-    Tail,
+    Expr, ExprKind, HookPoint, InsertAnchor, OptionPair, Spanned, Statement, StatementKind, Tail,
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
@@ -62,31 +62,31 @@ pub(super) fn resolve(
         soak: SOAK,
         budget: Some(BUDGET),
         budget_said: false,
-        rollback: Rollback::default(),
+        rollback: RollbackPolicy::default(),
         rollback_on: RollbackTrigger::ALL.to_vec(),
         keep_old: Duration::ZERO,
         rollouts: Vec::new(),
         warn_unused_everywhere: false,
         windows: WindowPolicy::default(),
-        engine: Executing::default(),
+        engine: ExecutionEngine::default(),
     };
     let nothing = Functions::new();
     let mut resolver = Resolver {
         plan,
-        said: Vec::new(),
+        diagnostics: Vec::new(),
         once: BTreeMap::new(),
         names: Names::default(),
         scripts: &nothing,
     };
     resolver.names(&statements);
-    resolver.plan.constants = constants(&statements, sets, &mut resolver.said);
+    resolver.plan.constants = constants(&statements, sets, &mut resolver.diagnostics);
     // What the statements may call while they are read; the plan itself is still in the making.
     let functions = std::mem::take(&mut resolver.plan.functions);
     let constants = resolver.plan.constants.clone();
     let scripts = super::scripts(&functions, &constants);
     let mut resolver = Resolver {
         plan: resolver.plan,
-        said: resolver.said,
+        diagnostics: resolver.diagnostics,
         once: resolver.once,
         names: resolver.names,
         scripts: &scripts,
@@ -96,14 +96,18 @@ pub(super) fn resolve(
     }
     resolver.engine_and_window();
     resolver.rollout_targets();
-    let Resolver { mut plan, said, .. } = resolver;
+    let Resolver {
+        mut plan,
+        diagnostics,
+        ..
+    } = resolver;
     plan.functions = functions;
-    (plan, said)
+    (plan, diagnostics)
 }
 
 pub(super) struct Resolver<'a> {
     pub(super) plan: Plan,
-    pub(super) said: Vec<Diagnostic>,
+    pub(super) diagnostics: Vec<Diagnostic>,
     once: BTreeMap<String, Span>,
     pub(super) names: Names,
     scripts: &'a Functions<'a>,
@@ -113,7 +117,7 @@ impl Resolver<'_> {
     /// E209 for the second of its kind.
     pub(super) fn once(&mut self, what: &str, span: Span) {
         if let Some(first) = self.once.get(what) {
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::E209, format!("`{what}` given twice"))
                     .label(span, "again here")
                     .label(*first, "first here"),
@@ -125,7 +129,7 @@ impl Resolver<'_> {
 
     /// The release handler knows OTP's windows only.
     fn engine_and_window(&mut self) {
-        let Executing::ReleaseHandler(engine) = self.plan.engine else {
+        let ExecutionEngine::ReleaseHandler(engine) = self.plan.engine else {
             return;
         };
         if let Some(window) = self
@@ -137,8 +141,9 @@ impl Resolver<'_> {
                 "`engine release_handler` runs `window otp`, not `{}`",
                 self.plan.windows
             );
-            let told = Diagnostic::new(Code::E205, title).label(*window, "does not go with");
-            self.said.push(told.label(engine, "this engine"));
+            let diagnostic = Diagnostic::new(Code::E205, title).label(*window, "does not go with");
+            self.diagnostics
+                .push(diagnostic.label(engine, "this engine"));
         }
     }
 
@@ -185,7 +190,8 @@ impl Resolver<'_> {
                 self.once("plan", span);
                 self.plan.title.clone_from(&title.value);
                 for pair in options {
-                    if let Some(term) = constant(&pair.value, &self.plan.constants, &mut self.said)
+                    if let Some(term) =
+                        constant(&pair.value, &self.plan.constants, &mut self.diagnostics)
                     {
                         self.plan
                             .metadata
@@ -197,7 +203,7 @@ impl Resolver<'_> {
             StatementKind::Include { tail, .. } => self.guard(tail),
             StatementKind::Param { .. } | StatementKind::Bind { .. } => {}
             StatementKind::Function { clauses, .. } => {
-                scope::function(&self.names, clauses, &mut self.said);
+                scope::function(&self.names, clauses, &mut self.diagnostics);
             }
             StatementKind::Target { name, options } => {
                 self.target(name.value.as_str(), options, span, &folder)
@@ -241,7 +247,7 @@ impl Resolver<'_> {
                     options,
                     "module",
                     &vocabulary::words(vocabulary::MODULE),
-                    &mut self.said,
+                    &mut self.diagnostics,
                 );
                 for pair in options {
                     self.attribute(pair);
@@ -255,19 +261,21 @@ impl Resolver<'_> {
                     "single" => self.plan.windows = WindowPolicy::Single,
                     "minimal" => self.plan.windows = WindowPolicy::Minimal,
                     "otp" => self.plan.windows = WindowPolicy::Otp,
-                    _ => self
-                        .said
-                        .push(choice("window", word, &["single", "minimal", "otp"])),
+                    _ => {
+                        self.diagnostics
+                            .push(choice("window", word, &["single", "minimal", "otp"]))
+                    }
                 }
             }
             StatementKind::Engine(word) => {
                 self.once("engine", span);
                 match word.value.as_str() {
                     "updo" => {}
-                    "release_handler" => self.plan.engine = Executing::ReleaseHandler(span),
-                    _ => self
-                        .said
-                        .push(choice("engine", word, &["updo", "release_handler"])),
+                    "release_handler" => self.plan.engine = ExecutionEngine::ReleaseHandler(span),
+                    _ => {
+                        self.diagnostics
+                            .push(choice("engine", word, &["updo", "release_handler"]))
+                    }
                 }
             }
             StatementKind::Insert {
@@ -276,7 +284,7 @@ impl Resolver<'_> {
                 tail,
             } => {
                 self.early(instruction);
-                if let Place::Before(step) | Place::After(step) = place {
+                if let InsertAnchor::Before(step) | InsertAnchor::After(step) = place {
                     self.subject(&step.subject);
                 }
                 self.guard(tail);
@@ -295,7 +303,7 @@ impl Resolver<'_> {
                 body,
             } => {
                 self.hook(moment, options, tail, body, span);
-                if let HookMoment::Before(step) | HookMoment::After(step) = moment {
+                if let HookPoint::Before(step) | HookPoint::After(step) = moment {
                     self.subject(&step.subject);
                     self.rule(statement, layer);
                 }
@@ -311,17 +319,21 @@ impl Resolver<'_> {
             }
             StatementKind::Deadline(expr) => {
                 self.once("deadline", span);
-                self.plan.deadline =
-                    duration("deadline", expr, &self.plan.constants, &mut self.said);
+                self.plan.deadline = duration(
+                    "deadline",
+                    expr,
+                    &self.plan.constants,
+                    &mut self.diagnostics,
+                );
             }
             StatementKind::Soak(expr) => {
                 self.once("soak", span);
-                let soak = duration("soak", expr, &self.plan.constants, &mut self.said);
+                let soak = duration("soak", expr, &self.plan.constants, &mut self.diagnostics);
                 self.plan.soak = soak.unwrap_or(self.plan.soak);
             }
             StatementKind::Budget(expr) => {
                 self.once("budget", span);
-                let budget = budget(expr, &self.plan.constants, &mut self.said);
+                let budget = budget(expr, &self.plan.constants, &mut self.diagnostics);
                 self.plan.budget = budget.unwrap_or(self.plan.budget);
                 self.plan.budget_said = true;
             }
@@ -347,7 +359,7 @@ impl Resolver<'_> {
             return;
         };
         if tail.because.is_none() {
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::A311, "override without a reason")
                     .label(statement.span, "why?")
                     .help("add `because \"…\"`"),
@@ -365,14 +377,14 @@ impl Resolver<'_> {
             _ => false,
         };
         if !is_modules {
-            let told =
+            let diagnostic =
                 Diagnostic::new(Code::E205, format!("a subject wants modules, got `{term}`"))
                     .label(expr.span, "not a module or a list of modules");
             let quoted = term.as_list().is_some() && term.to_text().is_some();
-            self.said.push(if quoted {
-                told.help("remove the quotes; a pattern is `glob(\"…\")`")
+            self.diagnostics.push(if quoted {
+                diagnostic.help("remove the quotes; a pattern is `glob(\"…\")`")
             } else {
-                told
+                diagnostic
             });
         }
     }
@@ -383,7 +395,8 @@ impl Resolver<'_> {
             && let Err(wants) = attribute(pair.key.value.as_str(), &term)
         {
             let word = pair.key.value.as_str();
-            self.said.push(wrong(word, wants, &pair.value, &term));
+            self.diagnostics
+                .push(wrong(word, wants, &pair.value, &term));
         }
     }
 
@@ -394,7 +407,7 @@ impl Resolver<'_> {
                 && !value.is_atom("false")
             {
                 let title = format!("this condition is neither `true` nor `false`, but `{value}`");
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E704, title).label(condition.span, "not a condition"),
                 );
             }
@@ -413,11 +426,11 @@ impl Resolver<'_> {
         ) {
             return true;
         }
-        // What is wrong with the condition is told where it stands.
-        let before = self.said.len();
+        // What is wrong with the condition is reported where it stands.
+        let before = self.diagnostics.len();
         let value = self.early(&condition);
-        if self.said.len() > before {
-            self.said.truncate(before);
+        if self.diagnostics.len() > before {
+            self.diagnostics.truncate(before);
             return true;
         }
         if let Some(value) = value {
@@ -430,8 +443,9 @@ impl Resolver<'_> {
             }
             None => {
                 let what = "this statement, in a file whose `include` has a guard about the node,";
-                let told = unsupported(statement.span, what);
-                self.said.push(told.label(condition.span, "the guard"));
+                let diagnostic = unsupported(statement.span, what);
+                self.diagnostics
+                    .push(diagnostic.label(condition.span, "the guard"));
                 false
             }
         }
@@ -439,7 +453,7 @@ impl Resolver<'_> {
 
     /// W111: maps that give a key twice.
     fn doubles(&mut self, statement: &Statement) {
-        let said = &mut self.said;
+        let diagnostics = &mut self.diagnostics;
         walk::statement(&statement.kind, &mut |expr| {
             walk::all(expr, &mut |part| {
                 let ExprKind::Map(_, pairs) = &part.kind else {
@@ -450,9 +464,9 @@ impl Resolver<'_> {
                     let Some(key) = pair.key.as_literal() else {
                         continue;
                     };
-                    let title = format!("`{key}` stands twice in this map");
+                    let title = format!("`{key}` appears twice in this map");
                     if let Some(first) = seen.insert(key, pair.key.span) {
-                        said.push(
+                        diagnostics.push(
                             Diagnostic::new(Code::W111, title)
                                 .label(pair.key.span, "this value counts")
                                 .label(first, "this one is lost"),
@@ -469,22 +483,22 @@ impl Resolver<'_> {
         if let Some(term) = expr.as_literal() {
             return Some(term);
         }
-        let before = self.said.len();
-        scope::facts(&self.names, expr, &mut self.said);
+        let before = self.diagnostics.len();
+        scope::facts(&self.names, expr, &mut self.diagnostics);
         let used = variables(expr);
         let mut bindings = self.plan.constants.only(used.iter().copied());
-        // A constant without a value was told where it is defined.
-        if self.said.len() > before || bindings.len() < used.len() {
+        // A constant without a value was reported where it is defined.
+        if self.diagnostics.len() > before || bindings.len() < used.len() {
             return None;
         }
-        let outcome = Evaluator::new(Moment::Facts, self.scripts)
-            .with_world(&mut Offline)
+        let outcome = Evaluator::new(Phase::Facts, self.scripts)
+            .with_host(&mut Offline)
             .eval(std::slice::from_ref(expr), &mut bindings);
         match outcome {
             Ok(term) => Some(term),
-            Err(failure) if failure.kind == Kind::Unknown => None,
+            Err(failure) if failure.kind == FailureKind::Unknown => None,
             Err(failure) => {
-                self.said.push(*failure.diagnostic);
+                self.diagnostics.push(*failure.diagnostic);
                 None
             }
         }
@@ -492,7 +506,7 @@ impl Resolver<'_> {
 
     pub(super) fn no_guard(&mut self, tail: &Tail, what: &str) {
         if let Some(first) = tail.when.first() {
-            self.said
+            self.diagnostics
                 .push(unsupported(first.span, &format!("`{what} … when`")));
         }
     }
@@ -500,7 +514,7 @@ impl Resolver<'_> {
     fn version(&mut self, wanted: &Spanned<String>) {
         let mine = env!("CARGO_PKG_VERSION");
         match semver::VersionReq::parse(&wanted.value) {
-            Err(why) => self.said.push(
+            Err(why) => self.diagnostics.push(
                 Diagnostic::new(
                     Code::E205,
                     format!("`updo` wants a version range, got `{}`", wanted.value),
@@ -511,7 +525,7 @@ impl Resolver<'_> {
             Ok(range) => {
                 if !semver::Version::parse(mine).is_ok_and(|version| range.matches(&version)) {
                     let title = format!("this plan needs updo `{}`, this is {mine}", wanted.value);
-                    self.said.push(
+                    self.diagnostics.push(
                         Diagnostic::new(Code::E201, title).label(wanted.span, "does not fit"),
                     );
                 }
@@ -534,13 +548,13 @@ pub(super) fn choice(
     words: &[&str],
 ) -> Diagnostic {
     let got = word.value.as_str();
-    let mut told = Diagnostic::new(
+    let mut diagnostic = Diagnostic::new(
         Code::E205,
         format!("`{statement}` wants {}, got `{got}`", words.join(" or ")),
     )
     .label(word.span, "none of these");
     if let Some(close) = suggest(got, words.iter().copied()) {
-        told = told.help(format!("did you mean `{close}`?"));
+        diagnostic = diagnostic.help(format!("did you mean `{close}`?"));
     }
-    told
+    diagnostic
 }

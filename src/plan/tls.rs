@@ -1,7 +1,7 @@
 //! `target … #{tls => #{…}}`: where certificates and keys are, and what is checked.
 //!
-//! Takes the option's value, gives [`tls::Options`](crate::node::tls::Options); what is wrong goes to the resolver's
-//! diagnostics. No file is opened here, and a key that stands in the plan is neither used nor repeated.
+//! Takes the option's value, gives [`tls::TlsOptions`](crate::node::tls::Options); what is wrong goes to the resolver's
+//! diagnostics. No file is opened here, and a key that is in the plan is neither used nor repeated.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
 use super::vocabulary;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::node::tls::{Name, Options, Pem};
+use crate::node::tls::{ExpectedName, Pem, TlsOptions};
 use crate::syntax::ast::{Expr, ExprKind, OptionPair, Spanned};
 use crate::term::Term;
 
@@ -18,15 +18,15 @@ const EXAMPLE: &str = "tls => #{ca => \"ca.pem\", cert => \"updo.pem\", key => \
 
 impl Resolver<'_> {
     /// The value of `tls`; `None` for `false` and for what is wrong.
-    pub(super) fn tls(&mut self, expr: &Expr, folder: &Path) -> Option<Options> {
+    pub(super) fn tls(&mut self, expr: &Expr, folder: &Path) -> Option<TlsOptions> {
         let options = self.pairs(expr)?;
         known(
             &options,
             "tls",
             &vocabulary::words(vocabulary::TLS),
-            &mut self.said,
+            &mut self.diagnostics,
         );
-        let before = self.said.len();
+        let before = self.diagnostics.len();
         let mut pem = |word: &str| {
             let expr = value(&options, word)?;
             self.pem(word, expr, folder)
@@ -34,33 +34,33 @@ impl Resolver<'_> {
         let (ca, cert, key) = (pem("ca"), pem("cert"), pem("key"));
         let name = match value(&options, "server_name") {
             Some(expr) => self.server_name(expr),
-            None => Name::Host,
+            None => ExpectedName::Host,
         };
         let checked = match value(&options, "verify") {
             Some(expr) => self.verify(expr),
             None => true,
         };
-        if self.said.len() == before {
+        if self.diagnostics.len() == before {
             let missing = |title: &str, label: &str| {
                 Diagnostic::new(Code::E205, title)
                     .label(expr.span, label)
                     .help(format!("`{EXAMPLE}`"))
             };
             if checked && ca.is_none() {
-                self.said.push(
-                    missing("`tls` wants to know whom to believe", "no `ca`").note(
+                self.diagnostics.push(
+                    missing("`tls` has no trusted CA configured", "no `ca`").note(
                         "`ca` is the file of the authority that signed the node's certificate, or that very certificate; without a check, `verify => verify_none`",
                     ),
                 );
             }
             if key.is_some() && cert.is_none() {
-                self.said.push(missing(
+                self.diagnostics.push(missing(
                     "a `key` is of no use without its `cert`",
                     "no `cert`",
                 ));
             }
         }
-        Some(Options {
+        Some(TlsOptions {
             ca: ca.filter(|_| checked),
             cert,
             key,
@@ -76,9 +76,9 @@ impl Resolver<'_> {
                 .map(|pair| (pair.key.as_literal(), pair.value.clone()))
                 .collect(),
             _ => {
-                let term = constant(expr, &self.plan.constants, &mut self.said)?;
+                let term = constant(expr, &self.plan.constants, &mut self.diagnostics)?;
                 let Term::Map(pairs) = term else {
-                    self.said.extend(no_map(&term, expr.span));
+                    self.diagnostics.extend(no_map(&term, expr.span));
                     return None;
                 };
                 let value = |term| Expr {
@@ -95,7 +95,7 @@ impl Resolver<'_> {
         for (key, value) in pairs {
             let span = value.span;
             let Some(Term::Atom(key)) = key else {
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E204, "an option of `tls` is an atom")
                         .label(span, "has none")
                         .help(format!(
@@ -107,14 +107,14 @@ impl Resolver<'_> {
             };
             if let Some(ours) = known_to_ssl(key.as_str()) {
                 let title = format!("unknown option `{}` for `tls`", key.as_str());
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E204, title)
                         .label(span, "ssl's name for it")
                         .help(format!("write `{ours}`")),
                 );
                 continue;
             }
-            // The last of two counts, as in every map; W111 has told.
+            // The last of two counts, as in every map; W111 has reported.
             options.retain(|pair: &OptionPair| pair.key.value != key);
             options.push(OptionPair {
                 key: Spanned { value: key, span },
@@ -129,62 +129,64 @@ impl Resolver<'_> {
         let is_pem = |text: &str| text.trim_start().starts_with("-----BEGIN");
         if let ExprKind::Call(name, args) = &expr.kind
             && let ("file" | "env", [one]) = (name.value.as_str(), args.as_slice())
-            && let Some(text) = constant(one, &self.plan.constants, &mut self.said)?.to_text()
+            && let Some(text) =
+                constant(one, &self.plan.constants, &mut self.diagnostics)?.to_text()
         {
             return Some(match name.value.as_str() {
                 "file" => Pem::File(folder.join(text)),
                 _ => Pem::Env(text),
             });
         }
-        let term = constant(expr, &self.plan.constants, &mut self.said)?;
+        let term = constant(expr, &self.plan.constants, &mut self.diagnostics)?;
         // An empty list is an empty text as well.
         match term.to_text().filter(|text| !text.is_empty()) {
             Some(text) if is_pem(&text) => {
-                self.said.push(secret(word, expr.span));
+                self.diagnostics.push(secret(word, expr.span));
                 None
             }
             Some(path) => Some(Pem::File(folder.join(path))),
             None => {
                 let wants = "a path, `file(\"PATH\")` or `env(\"NAME\")`";
-                self.said.push(wrong(word, wants, expr, &term));
+                self.diagnostics.push(wrong(word, wants, expr, &term));
                 None
             }
         }
     }
 
-    fn server_name(&mut self, expr: &Expr) -> Name {
-        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
-            return Name::Host;
+    fn server_name(&mut self, expr: &Expr) -> ExpectedName {
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics) else {
+            return ExpectedName::Host;
         };
         if term.is_atom("disable") {
-            return Name::Any;
+            return ExpectedName::Any;
         }
         match term.to_text().filter(|text| !text.is_empty()) {
-            Some(name) => Name::Other(name),
+            Some(name) => ExpectedName::Other(name),
             None => {
                 let wants = "a host's name such as `\"shop.example.net\"`, or `disable`";
-                self.said.push(wrong("server_name", wants, expr, &term));
-                Name::Host
+                self.diagnostics
+                    .push(wrong("server_name", wants, expr, &term));
+                ExpectedName::Host
             }
         }
     }
 
     /// Whether the node's certificate is checked.
     fn verify(&mut self, expr: &Expr) -> bool {
-        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics) else {
             return true;
         };
         if term.is_atom("verify_none") {
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::W216, "the node's certificate is not checked")
-                    .label(expr.span, "whoever answers at its address is taken for the node")
+                    .label(expr.span, "any server that answers at its address is taken for the node")
                     .help("`ca => \"FILE\"` may name the node's own certificate when no authority has signed it"),
             );
             return false;
         }
         if !term.is_atom("verify_peer") {
             let wants = "`verify_peer` or `verify_none`";
-            self.said.push(wrong("verify", wants, expr, &term));
+            self.diagnostics.push(wrong("verify", wants, expr, &term));
         }
         true
     }
@@ -195,7 +197,7 @@ fn secret(word: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::W212, format!("`{word}` is written in the plan"))
         .label(
             span,
-            "readable by everybody who can read the plan; it is not used",
+            "readable by anyone with access to the plan; it is not used",
         )
         .help(format!(
             "write `{word} => \"PATH\"` or `{word} => env(\"NAME\")`"
@@ -218,13 +220,12 @@ fn no_map(term: &Term, span: Span) -> Option<Diagnostic> {
     if term.is_atom("false") {
         return None;
     }
-    let told = Diagnostic::new(Code::E205, "`tls` wants a map, or `false`")
+    let diagnostic = Diagnostic::new(Code::E205, "`tls` wants a map, or `false`")
         .label(span, "neither")
         .help(format!("name the trusted CA: `{EXAMPLE}`"));
     Some(match term.is_atom("true") {
-        true => {
-            told.note("the authorities that a system knows do not sign the certificates of nodes")
-        }
-        false => told,
+        true => diagnostic
+            .note("the authorities that a system knows do not sign the certificates of nodes"),
+        false => diagnostic,
     })
 }

@@ -1,7 +1,7 @@
 //! Children of supervisors in an inferred appup: OTP's `update` of a supervisor starts and stops no child, so what a restart
 //! would start and what it would no longer have is written as calls to `supervisor` around it, as OTP's own examples do.
 //!
-//! A call needs the registered name of the supervisor; what cannot be written is said.
+//! A call needs the registered name of the supervisor; what cannot be written is reported.
 
 use std::collections::BTreeSet;
 
@@ -153,17 +153,17 @@ fn registered(changed: &Changed) -> Option<Atom> {
 
 /// What there is to say: what is not written, and what an author has to look at.
 pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     let mut ended: BTreeSet<&Module> = BTreeSet::new();
     for (module, decided) in rules.modules.iter().filter(|(_, d)| d.renews()) {
         let name = changes.modules.get(module).and_then(registered);
         if name.is_some() {
             ended.extend(&decided.renewal.ended);
         }
-        said.extend(unwritten(module, decided, name.is_some()));
+        diagnostics.extend(unwritten(module, decided, name.is_some()));
         let held: Vec<&Term> = decided.renewal.held.iter().collect();
         if !held.is_empty() {
-            said.push(goes_on(module, &held));
+            diagnostics.push(goes_on(module, &held));
         }
     }
     for (module, decided) in &rules.modules {
@@ -172,18 +172,18 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
         };
         if let Some(mut diagnostic) = listing.unread(module, &decided.children.value) {
             diagnostic.code = Code::W422;
-            said.push(diagnostic.help(RESTART));
+            diagnostics.push(diagnostic.help(RESTART));
         }
         let Some(children) = decided.listed_children() else {
             continue;
         };
         match listed(decided) {
             Some(_) => ended.extend(&listing.renewal.ended),
-            None => said.push(unlisted(module, &children)),
+            None => diagnostics.push(unlisted(module, &children)),
         }
         let held: Vec<&Term> = listing.renewal.held.iter().collect();
         if !held.is_empty() {
-            said.push(goes_on(module, &held));
+            diagnostics.push(goes_on(module, &held));
         }
     }
     for (module, changed) in &changes.modules {
@@ -198,10 +198,10 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
                 "stop them in front of `{{delete_module,{module}}}`: \
                  {{apply,{{supervisor,terminate_child,[Sup,Id]}}}} and {{apply,{{supervisor,delete_child,[Sup,Id]}}}}"
             );
-            said.push(Diagnostic::new(Code::W422, title).help(help));
+            diagnostics.push(Diagnostic::new(Code::W422, title).help(help));
         }
     }
-    said
+    diagnostics
 }
 
 /// What an author can do about children of an application.

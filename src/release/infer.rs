@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::children;
-use super::consult::{Document, consult};
+use super::consult::{TermFile, consult};
 use super::error::{Refusal, ReleaseError};
 use super::wrapped;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::facts::beam::BeamFacts;
-use crate::facts::change::{Beam, ChangeSet, Changed, Loaded};
+use crate::facts::change::{Beam, ChangeSet, Changed, RunningVersion};
 use crate::facts::files::{beams_of, read_beam_file};
 use crate::graph::{Edge, Graph, Reason, build};
 use crate::name::{App, Module};
@@ -26,7 +26,7 @@ use crate::term::Term;
 
 /// Which edges become dependencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deps {
+pub enum DependencyKinds {
     /// Those that must be obeyed: one version does not work with the other of its partner.
     Hard,
     /// All calls as well.
@@ -35,7 +35,7 @@ pub enum Deps {
 
 /// An inferred appup.
 #[derive(Clone, Debug)]
-pub struct Appup {
+pub struct InferredAppup {
     /// The new version, a string.
     pub vsn: Term,
     /// The old version, a string.
@@ -57,7 +57,12 @@ pub struct Appup {
 /// # Errors
 /// When a folder has no `.app` file or a bad one (E411, E412), both are of one version, or a beam cannot be
 /// used (E214). Texts that errors point into are added to `sources`.
-pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Result<Appup> {
+pub fn appup(
+    old: &Path,
+    new: &Path,
+    deps: DependencyKinds,
+    sources: &mut SourceMap,
+) -> Result<InferredAppup> {
     let mut read = |folder: &Path| {
         Version::read(folder).map_err(|refusal| Box::new(refusal.diagnostic(sources)))
     };
@@ -106,7 +111,7 @@ pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Res
         }
     }
     let rules = merged.rules;
-    Ok(Appup {
+    Ok(InferredAppup {
         vsn: new_app.vsn,
         old_vsn: old_app.vsn,
         up,
@@ -117,7 +122,7 @@ pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Res
     })
 }
 
-impl Appup {
+impl InferredAppup {
     /// `{Vsn, [{OldVsn, Up}], [{OldVsn, Down}]}`.
     pub fn to_term(&self) -> Term {
         let side = |script: &[Instruction]| {
@@ -157,7 +162,7 @@ impl Version {
         Self::parse(&Arc::new(document))
     }
 
-    fn parse(document: &Arc<Document>) -> std::result::Result<Self, Refusal> {
+    fn parse(document: &Arc<TermFile>) -> std::result::Result<Self, Refusal> {
         let wrong = |why: &str| {
             let error = ReleaseError::BadFolder(document.path.clone(), why.to_owned());
             error.at(document, document.place.span)
@@ -243,7 +248,7 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
     };
     for module in &changed {
         let old = whole(old.remove(module));
-        let loaded = old.as_ref().map(|beam| Loaded {
+        let loaded = old.as_ref().map(|beam| RunningVersion {
             md5: beam.facts.md5,
             file: beam.file.clone(),
             exports: beam.facts.exports.clone(),
@@ -271,7 +276,7 @@ fn dependencies(
     rules: &Ruleset,
     groups: &BTreeMap<Module, usize>,
     module: &Module,
-    deps: Deps,
+    deps: DependencyKinds,
 ) -> Vec<Module> {
     let in_order = |to: &Module| {
         let comes = |changed: &Changed| changed.loaded.is_none() || changed.new.is_none();
@@ -279,7 +284,7 @@ fn dependencies(
     };
     let counts = |edge: &Edge| {
         let calls = |reason: &Reason| matches!(reason, Reason::Calls { .. });
-        edge.is_hard() || deps == Deps::Calls && edge.reasons.iter().any(calls)
+        edge.is_hard() || deps == DependencyKinds::Calls && edge.reasons.iter().any(calls)
     };
     rules
         .graph
@@ -320,8 +325,9 @@ fn mirrored(instruction: &Instruction) -> Instruction {
 }
 
 /// What the rules say, without what only a plan could answer.
-fn warnings(said: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    said.into_iter()
+fn warnings(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    diagnostics
+        .into_iter()
         .filter(|diagnostic| diagnostic.code != Code::W307)
         .map(|mut diagnostic| {
             // OTP carries out any circle in one group; it is the reader who must know.
@@ -335,7 +341,7 @@ fn warnings(said: Vec<Diagnostic>) -> Vec<Diagnostic> {
 
 /// Modules that a relup would not find: `systools` goes by the `.app` files.
 fn unlisted(changes: &ChangeSet, old: &Version, new: &Version) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     for (module, changed) in &changes.modules {
         let sides = [
             (changed.new.is_some(), new, "new"),
@@ -345,11 +351,11 @@ fn unlisted(changes: &ChangeSet, old: &Version, new: &Version) -> Vec<Diagnostic
             if there && !version.modules.contains(module) {
                 let title = format!("the {which} .app file does not list `{module}`");
                 let help = format!("add `{module}` to `modules`: systools refuses it otherwise");
-                said.push(Diagnostic::new(Code::W417, title).help(help));
+                diagnostics.push(Diagnostic::new(Code::W417, title).help(help));
             }
         }
     }
-    said
+    diagnostics
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::infer::Beams;
-use crate::facts::behaviours::{BehaviourKind, Runs, behaves, declared};
+use crate::facts::behaviours::{BehaviourKind, ProcessKind, behaves, declared};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::children::{Child, listed, specified};
 use crate::facts::node_facts::BehaviourInfo;
@@ -38,7 +38,8 @@ pub(super) fn named(
         for (module, beam) in beams {
             let mut behaviours = beam.facts.behaviours.iter();
             let supervises = behaviours.any(|behaviour| {
-                behaves(behaviour, &about).is_some_and(|found| found.runs == Runs::Supervisor)
+                behaves(behaviour, &about)
+                    .is_some_and(|found| found.runs == ProcessKind::Supervisor)
             });
             let children: Vec<Child> = if supervises {
                 specified(module, &world).children
@@ -66,7 +67,7 @@ pub(super) fn tell(changes: &mut ChangeSet, named: &BTreeSet<Module>) {
     for (module, changed) in changes.modules.iter().filter(|(m, _)| named.contains(*m)) {
         let Some(new) = &changed.new else { continue };
         let wraps = |(_, kind): &(&Module, BehaviourKind)| {
-            kind.wraps && matches!(kind.runs, Runs::Server(_))
+            kind.wraps && matches!(kind.runs, ProcessKind::Server(_))
         };
         if let Some((behaviour, _)) = declared(&new.facts, changes).find(wraps) {
             wrapped.push((module.clone(), behaviour.clone()));

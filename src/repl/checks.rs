@@ -6,29 +6,29 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use super::evaluate::{Stop, rest};
-use super::session::{Fault, Session};
+use super::session::{ReplError, ReplSession};
 use crate::diag::render::render;
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::eval::{CheckResult, Evaluator, Limits, Moment};
-use crate::exec::condition::{CheckContext, Verdict, not_held};
+use crate::eval::{CheckResult, Evaluator, Limits, Phase};
+use crate::exec::condition::{CheckContext, CheckVerdict, not_held};
 use crate::plan::Check;
 use crate::report::style;
 
 /// How one check ended.
 enum Asked {
-    Held(Verdict),
-    Failed(Verdict, Box<Diagnostic>),
+    Held(CheckVerdict),
+    Failed(CheckVerdict, Box<Diagnostic>),
     Stopped(Stop),
 }
 
-impl Session {
+impl ReplSession {
     /// Everything there is to say about the plan on this node.
-    pub(super) fn check(&mut self) -> Result<String, Fault> {
+    pub(super) fn check(&mut self) -> Result<String, ReplError> {
         let upgrade = self.prepared()?;
         let mut all = upgrade.diagnostics.clone();
         let node = self.node.node().clone();
         let plan = &self.engine.plan;
-        // What can be said without a node was said of the text as it is now.
+        // What can be reported without a node was reported of the text as it is now.
         let text = plan.sources.sources().first().map_or("", |s| &s.text);
         let opened = crate::engine::Engine::open_as(&plan.path, text, self.engine.settings.clone());
         all.extend(opened.diagnostics);
@@ -36,8 +36,12 @@ impl Session {
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         let style = self.manner.style;
         let mut out = String::new();
-        for told in &all {
-            let _ = writeln!(out, "{}", render(told, &plan.sources, style).trim_end());
+        for diagnostic in &all {
+            let _ = writeln!(
+                out,
+                "{}",
+                render(diagnostic, &plan.sources, style).trim_end()
+            );
         }
         let _ = write!(
             out,
@@ -46,8 +50,8 @@ impl Session {
             style::count(warnings, "warning", "warnings"),
             style::count(count(Severity::Advice), "word", "words"),
         );
-        match all.iter().find(|told| told.is_error()) {
-            Some(first) => Err(Fault {
+        match all.iter().find(|diagnostic| diagnostic.is_error()) {
+            Some(first) => Err(ReplError {
                 code: first.code,
                 text: out,
             }),
@@ -56,7 +60,7 @@ impl Session {
     }
 
     /// Asks the plan's `verify` or `require` checks whose names contain a text.
-    pub(super) fn checks(&mut self, verify: bool, name: Option<&str>) -> Result<String, Fault> {
+    pub(super) fn checks(&mut self, verify: bool, name: Option<&str>) -> Result<String, ReplError> {
         self.prepared()?;
         let plan = &self.engine.plan;
         let all = if verify {
@@ -72,7 +76,7 @@ impl Session {
         if wanted.is_empty() {
             let names: Vec<&str> = all.iter().map(|check| check.name.as_str()).collect();
             return match (name, names.is_empty()) {
-                (Some(name), false) => Err(Fault::usage(format!(
+                (Some(name), false) => Err(ReplError::usage(format!(
                     "no `{word}` has `{name}` in its name; there are: {}",
                     names.join(", ")
                 ))),
@@ -100,30 +104,34 @@ impl Session {
             let _ = writeln!(out, "{mark}  {seconds:.3}s  {}", check.name);
             if let Asked::Failed(verdict, cause) = &asked {
                 failed = true;
-                let told = not_held(verify, check, verdict, cause);
-                let _ = writeln!(out, "{}", render(&told, &plan.sources, style).trim_end());
+                let diagnostic = not_held(verify, check, verdict, cause);
+                let _ = writeln!(
+                    out,
+                    "{}",
+                    render(&diagnostic, &plan.sources, style).trim_end()
+                );
             }
         }
         if !failed {
             return Ok(out);
         }
         // Whatever it was: nothing was changed.
-        Err(Fault {
+        Err(ReplError {
             code: Code::E601,
             text: out.trim_end().to_owned(),
         })
     }
 
     /// One check with its patience; `None` when its guard does not hold here.
-    fn asked(&self, check: &Check) -> Result<Option<Asked>, Fault> {
+    fn asked(&self, check: &Check) -> Result<Option<Asked>, ReplError> {
         let Some(upgrade) = &self.upgrade else {
             return Ok(None);
         };
         let plan = &self.engine.plan;
-        let connection = self.engine.continued(self.node.clone());
+        let connection = self.engine.with_session(self.node.clone());
         let view = connection.view(upgrade);
         let holds = CheckContext::new(plan, &self.node, view).holds(&check.tail);
-        if !holds.map_err(|told| self.fault_in(&told, &plan.sources))? {
+        if !holds.map_err(|diagnostic| self.fault_in(&diagnostic, &plan.sources))? {
             return Ok(None);
         }
         let functions = plan.scripts();
@@ -133,22 +141,22 @@ impl Session {
         rest(check.after, interrupt);
         loop {
             tries += 1;
-            let mut world = view.world();
+            let mut host = view.host();
             let mut live = self.live();
             let mut bindings = plan.constants.clone();
-            let result = Evaluator::new(Moment::Live, &functions)
-                .with_world(&mut world)
+            let result = Evaluator::new(Phase::Live, &functions)
+                .with_host(&mut host)
                 .with_remote(&mut live)
                 .with_limits(Limits::default())
                 .check(&check.body, &mut bindings);
             if let Some(stop) = live.stop {
                 return Ok(Some(Asked::Stopped(stop)));
             }
-            let verdict = Verdict {
+            let verdict = CheckVerdict {
                 tries,
                 took: began.elapsed(),
                 failure: None,
-                said: world.said,
+                log: host.log,
             };
             let CheckResult::Failed(cause) = result else {
                 return Ok(Some(Asked::Held(verdict)));

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::read_only;
-use super::session::{Fault, Reply, Session};
+use super::session::{ReplError, ReplSession, Reply};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{
-    Bindings, Evaluator, Limits, Moment, Remote, RemoteError, World, WorldError, needs,
+    Bindings, Evaluator, Host, HostError, Limits, Phase, Remote, RemoteError, needs,
 };
 use crate::exec::condition::remote_error;
 use crate::node::Session as Node;
 use crate::report::style;
-use crate::rules::node_view::{NoFacts, Said};
+use crate::rules::node_view::{LogLine, NoFacts};
 use crate::syntax::ast::Expr;
 use crate::syntax::token::{Sort, tokens};
 use crate::syntax::{Input, parse_input};
@@ -111,19 +111,19 @@ impl Remote for Live<'_> {
 
 /// Updo's own names, with a `sleep` that can be interrupted.
 struct Awake<'a> {
-    world: &'a mut dyn World,
+    host: &'a mut dyn Host,
     interrupt: &'a AtomicBool,
 }
 
-impl World for Awake<'_> {
-    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, WorldError>> {
+impl Host for Awake<'_> {
+    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, HostError>> {
         if let ("sleep", [time]) = (name, args)
             && let Some(millis) = time.as_i64().and_then(|time| u64::try_from(time).ok())
         {
             rest(Duration::from_millis(millis), self.interrupt);
             return Some(Ok(Term::atom("ok")));
         }
-        self.world.call(name, args, span)
+        self.host.call(name, args, span)
     }
 }
 
@@ -144,11 +144,11 @@ struct Valued {
     value: Term,
     /// Variables that it bound.
     fresh: Vec<(String, Term)>,
-    said: Vec<Said>,
+    log: Vec<LogLine>,
     took: Duration,
 }
 
-impl Session {
+impl ReplSession {
     /// The node for one expression or question.
     pub(super) fn live(&self) -> Live<'_> {
         Live {
@@ -171,7 +171,12 @@ impl Session {
     }
 
     /// Asks the node something on the REPL's own behalf; such questions change nothing.
-    pub(super) fn ask(&self, module: &str, function: &str, args: Vec<Term>) -> Result<Term, Fault> {
+    pub(super) fn ask(
+        &self,
+        module: &str,
+        function: &str,
+        args: Vec<Term>,
+    ) -> Result<Term, ReplError> {
         let arity = args.len();
         self.node
             .call(module, function, args, TIMEOUT)
@@ -179,13 +184,13 @@ impl Session {
     }
 
     /// Evaluates a text that is known to parse as expressions, and remembers what it binds.
-    pub(super) fn expression(&mut self, text: &str, base: usize) -> Result<String, Fault> {
+    pub(super) fn expression(&mut self, text: &str, base: usize) -> Result<String, ReplError> {
         let valued = self.value(text, base)?;
         Ok(self.printed(valued, self.manner.interactive))
     }
 
     /// `:time EXPR`
-    pub(super) fn time(&mut self, text: &str) -> Result<String, Fault> {
+    pub(super) fn time(&mut self, text: &str) -> Result<String, ReplError> {
         let base = self.typed(text);
         let valued = self.value(text, base)?;
         let took = valued.took;
@@ -196,20 +201,22 @@ impl Session {
         ))
     }
 
-    fn value(&mut self, text: &str, base: usize) -> Result<Valued, Fault> {
+    fn value(&mut self, text: &str, base: usize) -> Result<Valued, ReplError> {
         let wanted = with_it(text);
         if wanted != text && self.variables.get(IT).is_none() {
-            return Err(Fault::usage("there is no last value yet"));
+            return Err(ReplError::usage("there is no last value yet"));
         }
         let body = match parse_input(&wanted, base) {
             Ok(Input::Expressions(body)) => body,
             Ok(Input::Statement(_)) => {
-                return Err(Fault::usage("this is a statement, not an expression"));
+                return Err(ReplError::usage("this is a statement, not an expression"));
             }
             Err(crate::syntax::InputError::Incomplete) => {
-                return Err(Fault::usage("the expression is not complete"));
+                return Err(ReplError::usage("the expression is not complete"));
             }
-            Err(crate::syntax::InputError::Wrong(told)) => return Err(self.fault(&told)),
+            Err(crate::syntax::InputError::Wrong(diagnostic)) => {
+                return Err(self.fault(&diagnostic));
+            }
         };
         if asks_for_facts(&wanted) {
             self.prepared()?;
@@ -217,11 +224,11 @@ impl Session {
         let mut bindings = self.bindings();
         let before: Vec<String> = bindings.iter().map(|(name, _)| name.to_owned()).collect();
         let began = Instant::now();
-        let (result, said, stop) = self.evaluated(&body, &mut bindings);
+        let (result, log, stop) = self.evaluated(&body, &mut bindings);
         let took = began.elapsed();
         match (result, stop) {
             (_, Some(stop)) => Err(self.stopped(stop)),
-            (Err(told), None) => Err(self.fault(&told)),
+            (Err(diagnostic), None) => Err(self.fault(&diagnostic)),
             (Ok(value), None) => {
                 let fresh: Vec<(String, Term)> = bindings
                     .iter()
@@ -235,7 +242,7 @@ impl Session {
                 Ok(Valued {
                     value,
                     fresh,
-                    said,
+                    log,
                     took,
                 })
             }
@@ -255,35 +262,35 @@ impl Session {
         &self,
         body: &[Expr],
         bindings: &mut Bindings,
-    ) -> (Result<Term, Box<Diagnostic>>, Vec<Said>, Option<Stop>) {
+    ) -> (Result<Term, Box<Diagnostic>>, Vec<LogLine>, Option<Stop>) {
         let functions = self.engine.plan.scripts();
         let mut live = self.live();
-        let connection = self.engine.continued(self.node.clone());
+        let connection = self.engine.with_session(self.node.clone());
         let interrupt = &*self.manner.interrupt;
-        let mut run = |world: &mut dyn World| {
-            let mut world = Awake { world, interrupt };
-            Evaluator::new(Moment::Live, &functions)
-                .with_world(&mut world)
+        let mut run = |host: &mut dyn Host| {
+            let mut host = Awake { host, interrupt };
+            Evaluator::new(Phase::Live, &functions)
+                .with_host(&mut host)
                 .with_remote(&mut live)
                 .with_limits(self.limits())
                 .eval(body, bindings)
                 .map_err(|failure| failure.diagnostic)
         };
-        let (result, said) = match &self.upgrade {
+        let (result, log) = match &self.upgrade {
             Some(upgrade) => {
-                let mut world = connection.view(upgrade).world();
-                (run(&mut world), world.said)
+                let mut host = connection.view(upgrade).host();
+                (run(&mut host), host.log)
             }
             None => (run(&mut NoFacts(self.node.node())), Vec::new()),
         };
         // Pressed while nothing was called: in a sleep, or between two calls.
         live.interrupted();
-        (result, said, live.stop)
+        (result, log, live.stop)
     }
 
-    pub(super) fn stopped(&self, stop: Stop) -> Fault {
+    pub(super) fn stopped(&self, stop: Stop) -> ReplError {
         match stop {
-            Stop::Cancelled => Fault {
+            Stop::Cancelled => ReplError {
                 code: Code::E705,
                 // The terminal has written `^C` behind what was there.
                 text: format!(
@@ -292,12 +299,12 @@ impl Session {
                 ),
             },
             Stop::Refused(mfa) => {
-                let told = Diagnostic::new(
+                let diagnostic = Diagnostic::new(
                     Code::E801,
                     format!("`{mfa}` is not among the functions that --read-only allows"),
                 )
                 .help("it might change the node; without --read-only it can be called");
-                self.fault(&told)
+                self.fault(&diagnostic)
             }
         }
     }
@@ -308,8 +315,8 @@ impl Session {
         if !out.is_empty() && !out.ends_with('\n') {
             out.push('\n');
         }
-        for said in &valued.said {
-            let _ = writeln!(out, "{}", said.text);
+        for log in &valued.log {
+            let _ = writeln!(out, "{}", log.text);
         }
         let style = self.manner.style;
         let width = self.screen.1.min(WIDTH);
@@ -392,7 +399,7 @@ fn asks_for_facts(text: &str) -> bool {
     tokens(text).iter().any(|token| {
         token.sort == Sort::Word
             && text[token.range.clone()] != *"node"
-            && needs(&text[token.range.clone()]) == Some(Moment::Facts)
+            && needs(&text[token.range.clone()]) == Some(Phase::Facts)
     })
 }
 

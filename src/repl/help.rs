@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::command::{Group, WORDS, Word, find};
-use super::session::Fault;
+use super::session::ReplError;
 use crate::diag::Code;
 use crate::diag::render::Style;
 use crate::diag::suggest::suggest;
@@ -11,7 +11,7 @@ use crate::plan::vocabulary::STATEMENTS;
 use crate::report::style;
 
 /// The list, or what there is to say about a topic.
-pub(super) fn help(topic: Option<&str>, style: Style) -> Result<String, Fault> {
+pub(super) fn help(topic: Option<&str>, style: Style) -> Result<String, ReplError> {
     let Some(topic) = topic else {
         return Ok(list(style));
     };
@@ -52,7 +52,7 @@ pub(super) fn help(topic: Option<&str>, style: Style) -> Result<String, Fault> {
     }
     let known = WORDS.iter().map(|word| word.name);
     let known = known.chain(STATEMENTS.iter().map(|statement| statement.word));
-    Err(Fault::usage(match suggest(first, known) {
+    Err(ReplError::usage(match suggest(first, known) {
         Some(close) => format!("nothing about `{topic}`; did you mean `:help {close}`?"),
         None => {
             format!("nothing about `{topic}`: a command, a statement word or a code such as E303")
@@ -94,23 +94,23 @@ fn command(word: &Word, style: Style) -> String {
 mod tests {
     use super::*;
 
-    fn told(topic: &str) -> String {
+    fn help_text(topic: &str) -> String {
         help(Some(topic), Style::default()).expect("there is something to say")
     }
 
     #[test]
     fn topics_are_commands_statements_and_codes() {
-        assert!(told("why").contains(":why X [before Y]"));
-        assert!(told(":o").contains(":order"));
-        assert!(told("depends on").contains("S depends on S"));
+        assert!(help_text("why").contains(":why X [before Y]"));
+        assert!(help_text(":o").contains(":order"));
+        assert!(help_text("depends on").contains("S depends on S"));
         // Both a command and a statement.
-        let verify = told("verify");
+        let verify = help_text("verify");
         assert!(
             verify.contains(":verify [NAME]")
                 && verify.contains("within ")
                 && verify.contains("every ")
         );
-        assert_eq!(told("e303"), Code::E303.page());
+        assert_eq!(help_text("e303"), Code::E303.page());
         let lost = help(Some("dependz"), Style::default()).expect_err("no such topic");
         assert!(
             lost.text.contains("did you mean `:help depends`?"),

@@ -1,6 +1,6 @@
 //! The session's own statements: added, dropped, taken back, edited, written.
 //!
-//! They stand behind the last line of the plan's file, where `:write` puts them, and the plan is resolved as if they
+//! They are behind the last line of the plan's file, where `:write` puts them, and the plan is resolved as if they
 //! stood there: every diagnostic that they would cause in the file they cause here. What has errors is not added.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::files::{PlanFile, replace};
-use super::session::{Fault, History, Session, differ};
+use super::session::{History, ReplError, ReplSession, differ};
 use super::show::{moved, order};
 use crate::diag::render::render;
 use crate::diag::{Code, Diagnostic, SourceMap};
@@ -23,16 +23,16 @@ use crate::syntax::token::{Sort, tokens};
 /// How many changes `:undo` can take back.
 const MOST_PAST: usize = 100;
 
-impl Session {
+impl ReplSession {
     /// Adds a statement.
-    pub(super) fn add(&mut self, text: &str) -> Result<String, Fault> {
+    pub(super) fn add(&mut self, text: &str) -> Result<String, ReplError> {
         let statement = dotted(text);
         let slow = about(&statement);
         let mut statements = self.statements.clone();
         statements.push(statement);
-        let told = self
+        let outcome = self
             .change(statements, None, &slow)
-            .map_err(|fault| Fault {
+            .map_err(|fault| ReplError {
                 text: format!("{}\nnot added", fault.text.trim_end()),
                 ..fault
             })?;
@@ -42,7 +42,7 @@ impl Session {
         } else {
             ""
         };
-        let (moves, warnings) = told;
+        let (moves, warnings) = outcome;
         Ok(format!(
             "added to this session {dot} {moves}{keep}{warnings}"
         ))
@@ -58,7 +58,7 @@ impl Session {
         statements: Vec<String>,
         sets: Option<BTreeMap<String, String>>,
         slow: &str,
-    ) -> Result<(String, String), Fault> {
+    ) -> Result<(String, String), ReplError> {
         let upgrade = self.prepared()?;
         let before = upgrade.rules.graph.order_flat();
         let shown = order(upgrade);
@@ -82,7 +82,7 @@ impl Session {
         &mut self,
         statements: Vec<String>,
         sets: BTreeMap<String, String>,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, ReplError> {
         let mut settings = self.engine.settings.clone();
         settings.sets = sets;
         let engine = self.opened(&statements, settings)?;
@@ -94,7 +94,7 @@ impl Session {
             && engine.plan.old_from == self.engine.plan.old_from;
         let new = if same_code {
             let (facts, changes) = (old.facts.clone(), old.changes.clone());
-            let connection = engine.continued(self.node.clone());
+            let connection = engine.with_session(self.node.clone());
             let strict = engine.settings.strict;
             let node = self.node.node();
             decide(
@@ -106,8 +106,8 @@ impl Session {
                 strict,
             )
         } else {
-            let prepared = engine.continued(self.node.clone()).prepare();
-            prepared.map_err(|told| self.fault_in(&told, &engine.plan.sources))?
+            let prepared = engine.with_session(self.node.clone()).prepare();
+            prepared.map_err(|diagnostic| self.fault_in(&diagnostic, &engine.plan.sources))?
         };
         let mut known: Vec<(Code, &str)> = old
             .diagnostics
@@ -115,16 +115,16 @@ impl Session {
             .map(|d| (d.code, d.title.as_str()))
             .collect();
         let (mut errors, mut warnings) = (Vec::new(), String::new());
-        for told in &new.diagnostics {
-            let same = (told.code, told.title.as_str());
+        for diagnostic in &new.diagnostics {
+            let same = (diagnostic.code, diagnostic.title.as_str());
             if let Some(at) = known.iter().position(|seen| *seen == same) {
                 known.swap_remove(at);
-            } else if told.code == Code::E317 {
+            } else if diagnostic.code == Code::E317 {
                 // About the beams at hand, which no rule of a session changes; its names are in the order of the script.
-            } else if told.is_error() {
-                errors.push(told);
-            } else if told.severity() == crate::diag::Severity::Warning {
-                let text = render(told, &engine.plan.sources, self.manner.style);
+            } else if diagnostic.is_error() {
+                errors.push(diagnostic);
+            } else if diagnostic.severity() == crate::diag::Severity::Warning {
+                let text = render(diagnostic, &engine.plan.sources, self.manner.style);
                 let _ = write!(warnings, "\n{}", text.trim_end());
             }
         }
@@ -136,11 +136,14 @@ impl Session {
         Ok(warnings)
     }
 
-    fn faults(&self, code: Code, told: &[&Diagnostic], sources: &SourceMap) -> Fault {
+    fn faults(&self, code: Code, diagnostics: &[&Diagnostic], sources: &SourceMap) -> ReplError {
         let style = self.manner.style;
-        let text: Vec<String> = told.iter().map(|d| render(d, sources, style)).collect();
+        let text: Vec<String> = diagnostics
+            .iter()
+            .map(|d| render(d, sources, style))
+            .collect();
         let text = text.join("\n");
-        Fault { code, text }
+        ReplError { code, text }
     }
 
     /// The plan's file with these statements behind it.
@@ -148,7 +151,7 @@ impl Session {
         &self,
         statements: &[String],
         settings: crate::engine::Settings,
-    ) -> Result<Engine, Fault> {
+    ) -> Result<Engine, ReplError> {
         let (path, text) = match &self.file {
             Some(file) => (file.path.as_path(), file.text.as_str()),
             None => (Path::new("session.updo"), ""),
@@ -182,7 +185,7 @@ impl Session {
     }
 
     /// `:drop N`, `:drop all`
-    pub(super) fn drop_rule(&mut self, number: Option<usize>) -> Result<String, Fault> {
+    pub(super) fn drop_rule(&mut self, number: Option<usize>) -> Result<String, ReplError> {
         let mut statements = self.statements.clone();
         let gone = match number {
             None => {
@@ -192,7 +195,7 @@ impl Session {
             Some(number) => {
                 let at = number.checked_sub(1).filter(|at| *at < statements.len());
                 let at = at.ok_or_else(|| {
-                    Fault::usage(format!("there is no rule {number}; `:rules` lists them"))
+                    ReplError::usage(format!("there is no rule {number}; `:rules` lists them"))
                 })?;
                 statements.remove(at)
             }
@@ -203,9 +206,9 @@ impl Session {
     }
 
     /// `:undo`
-    pub(super) fn undo(&mut self) -> Result<String, Fault> {
+    pub(super) fn undo(&mut self) -> Result<String, ReplError> {
         let Some(past) = self.past.pop() else {
-            return Err(Fault::usage("there is nothing to take back"));
+            return Err(ReplError::usage("there is nothing to take back"));
         };
         let before = self.prepared()?.rules.graph.order_flat();
         let names = |all: &[String], other: &[String]| -> Vec<String> {
@@ -216,15 +219,15 @@ impl Session {
         };
         let gone = names(&self.statements, &past.statements);
         let back = names(&past.statements, &self.statements);
-        let mut said = Vec::new();
+        let mut parts = Vec::new();
         if !gone.is_empty() {
-            said.push(format!("without {}", gone.join("; ")));
+            parts.push(format!("without {}", gone.join("; ")));
         }
         if !back.is_empty() {
-            said.push(format!("with {}", back.join("; ")));
+            parts.push(format!("with {}", back.join("; ")));
         }
         if past.sets != self.engine.settings.sets {
-            said.push("parameters as before".to_owned());
+            parts.push("parameters as before".to_owned());
         }
         self.rebuild(past.statements, past.sets)?;
         let after = self.prepared()?.rules.graph.order_flat();
@@ -235,12 +238,12 @@ impl Session {
             &slow.unwrap_or_default(),
             self.manner.style,
         );
-        Ok(format!("{} {} {moves}", said.join(", "), self.dot()))
+        Ok(format!("{} {} {moves}", parts.join(", "), self.dot()))
     }
 
     /// `:set Name = V`
-    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<String, Fault> {
-        // `--set` takes the text of a string; here it may stand in its quotes.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<String, ReplError> {
+        // `--set` takes the text of a string; here it may be in its quotes.
         let quoted = value.starts_with('"').then(|| {
             let term = crate::syntax::parse_term(value).ok()?;
             term.to_text()
@@ -291,12 +294,12 @@ impl Session {
     }
 
     /// `:load F`
-    pub(super) fn load(&mut self, path: &Path) -> Result<String, Fault> {
+    pub(super) fn load(&mut self, path: &Path) -> Result<String, ReplError> {
         self.nothing_unwritten("reading another plan")?;
         let text = read_text(path).map_err(|why| {
-            let told =
+            let diagnostic =
                 Diagnostic::new(Code::E109, format!("cannot read `{}`", path.display())).note(why);
-            self.fault(&told)
+            self.fault(&diagnostic)
         })?;
         let before = self.file.replace(PlanFile {
             path: path.to_owned(),
@@ -321,7 +324,7 @@ impl Session {
         ))
     }
 
-    fn nothing_unwritten(&self, what: &str) -> Result<(), Fault> {
+    fn nothing_unwritten(&self, what: &str) -> Result<(), ReplError> {
         let number = self.statements.len();
         if number == 0 {
             return Ok(());
@@ -331,36 +334,38 @@ impl Session {
         } else {
             &format!("{number} statements are")
         };
-        Err(Fault::usage(format!(
+        Err(ReplError::usage(format!(
             "{statements} in this session only: `:write` or `:drop all` before {what}"
         )))
     }
 
     /// Whether `:run` may leave: what is run is the plan's file, which the run's record keeps.
-    pub(super) fn may_run(&self) -> Result<(), Fault> {
+    pub(super) fn may_run(&self) -> Result<(), ReplError> {
         if self.manner.read_only {
-            return Err(Fault::usage("the session is read-only"));
+            return Err(ReplError::usage("the session is read-only"));
         }
         if self.file.is_none() {
-            return Err(Fault::usage("there is no plan to run: updo repl PLAN"));
+            return Err(ReplError::usage("there is no plan to run: updo repl PLAN"));
         }
         self.nothing_unwritten("running")
     }
 
     /// `:connect NODE`
-    pub(super) fn connect(&mut self, name: &NodeName) -> Result<String, Fault> {
+    pub(super) fn connect(&mut self, name: &NodeName) -> Result<String, ReplError> {
         let sources = self.engine.plan.sources.clone();
         let nodes = self.engine.nodes(Some(name.as_str()));
-        let nodes = nodes.map_err(|told| self.fault_in(&told, &sources))?;
+        let nodes = nodes.map_err(|diagnostic| self.fault_in(&diagnostic, &sources))?;
         let Some(node) = nodes.first() else {
-            return Err(Fault::usage(format!("the target {name:?} has no nodes")));
+            return Err(ReplError::usage(format!(
+                "the target {name:?} has no nodes"
+            )));
         };
         let connected = self.engine.connect(node).map(|made| made.session);
-        self.node = connected.map_err(|told| {
+        self.node = connected.map_err(|diagnostic| {
             // The old connection may be lost as well; what counts is the new one.
-            let text = render(&told, &sources, self.manner.style);
-            Fault {
-                code: told.code,
+            let text = render(&diagnostic, &sources, self.manner.style);
+            ReplError {
+                code: diagnostic.code,
                 text,
             }
         })?;
@@ -376,7 +381,8 @@ impl Session {
 
     /// The session's statements as `:edit` shows them.
     pub(super) fn edit_text(&self) -> String {
-        let head = "% Statements of this session. What stands here when the editor ends is what counts.\n\n";
+        let head =
+            "% Statements of this session. The content at the end of the edit is what counts.\n\n";
         format!("{head}{}", self.formatted())
     }
 
@@ -418,13 +424,15 @@ impl Session {
     }
 
     /// `:write [F]`
-    pub(super) fn write(&mut self, to: Option<&Path>) -> Result<String, Fault> {
+    pub(super) fn write(&mut self, to: Option<&Path>) -> Result<String, ReplError> {
         if self.statements.is_empty() {
             return Ok("nothing to write: no statements of this session".to_owned());
         }
         let own = self.file.as_ref().map(|file| file.path.clone());
         let Some(path) = to.map(Path::to_owned).or_else(|| own.clone()) else {
-            return Err(Fault::usage("there is no plan: name a file, `:write F`"));
+            return Err(ReplError::usage(
+                "there is no plan: name a file, `:write F`",
+            ));
         };
         let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
             (Ok(a), Ok(b)) => a == b,
@@ -432,9 +440,9 @@ impl Session {
         };
         let is_own = own.is_some_and(|own| same(&own, &path));
         let cannot = |session: &Self, why: String| {
-            let told =
+            let diagnostic =
                 Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display())).note(why);
-            session.fault(&told)
+            session.fault(&diagnostic)
         };
         let mut text = String::new();
         if path.exists() {
@@ -482,8 +490,8 @@ impl Session {
     }
 }
 
-fn kept(fault: Fault) -> Fault {
-    Fault {
+fn kept(fault: ReplError) -> ReplError {
+    ReplError {
         text: format!(
             "{}\nthe statements stay as they were",
             fault.text.trim_end()

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::style;
 use crate::diag::render::Style;
-use crate::facts::diff::{AppDiff, Delta, FieldsDiff, Kind, ModuleDiff, RecordDiff};
+use crate::facts::diff::{AppDiff, Delta, DiffKind, FieldsDiff, ModuleDiff, RecordDiff};
 use crate::facts::store::hex;
 use crate::term::Term;
 
 /// Everything that `updo diff` shows.
 #[derive(Clone, Debug, Default)]
-pub struct Shown {
+pub struct DiffReport {
     /// Modules, by name.
     pub modules: Vec<ModuleDiff>,
     /// Applications, by name.
@@ -25,19 +25,19 @@ pub struct Shown {
 }
 
 /// The differences as text; with `all` modules without a visible difference too.
-pub fn text(shown: &Shown, all: bool, style: Style) -> String {
+pub fn text(shown: &DiffReport, all: bool, style: Style) -> String {
     let mut out = String::new();
     for app in &shown.apps {
         application(&mut out, app, style);
     }
     let mut plain = Vec::new();
     for module in &shown.modules {
-        let told = match module.kind {
-            Kind::New | Kind::Deleted => true,
-            Kind::Changed => module.is_visible(),
-            Kind::Lines | Kind::Same => false,
+        let text = match module.kind {
+            DiffKind::New | DiffKind::Deleted => true,
+            DiffKind::Changed => module.is_visible(),
+            DiffKind::Lines | DiffKind::Same => false,
         };
-        if all || told {
+        if all || text {
             one(&mut out, module, style);
         } else {
             plain.push(module);
@@ -47,7 +47,7 @@ pub fn text(shown: &Shown, all: bool, style: Style) -> String {
     out
 }
 
-fn summary(out: &mut String, shown: &Shown, plain: &[&ModuleDiff]) {
+fn summary(out: &mut String, shown: &DiffReport, plain: &[&ModuleDiff]) {
     let names = |kind| {
         let of_kind = plain.iter().filter(|module| module.kind == kind);
         of_kind
@@ -56,8 +56,8 @@ fn summary(out: &mut String, shown: &Shown, plain: &[&ModuleDiff]) {
             .join(", ")
     };
     for (kind, what) in [
-        (Kind::Changed, "only the bodies of functions differ"),
-        (Kind::Lines, "only line numbers differ"),
+        (DiffKind::Changed, "only the bodies of functions differ"),
+        (DiffKind::Lines, "only line numbers differ"),
     ] {
         let names = names(kind);
         if !names.is_empty() {
@@ -69,20 +69,20 @@ fn summary(out: &mut String, shown: &Shown, plain: &[&ModuleDiff]) {
         out,
         "{}: {} changed, {} new, {} deleted, {} with other line numbers only",
         style::count(shown.compared, "module", "modules"),
-        number(Kind::Changed),
-        number(Kind::New),
-        number(Kind::Deleted),
-        number(Kind::Lines),
+        number(DiffKind::Changed),
+        number(DiffKind::New),
+        number(DiffKind::Deleted),
+        number(DiffKind::Lines),
     );
 }
 
-fn word(kind: Kind) -> &'static str {
+fn word(kind: DiffKind) -> &'static str {
     match kind {
-        Kind::New => "new",
-        Kind::Deleted => "deleted",
-        Kind::Changed => "changed",
-        Kind::Lines => "only line numbers differ",
-        Kind::Same => "unchanged",
+        DiffKind::New => "new",
+        DiffKind::Deleted => "deleted",
+        DiffKind::Changed => "changed",
+        DiffKind::Lines => "only line numbers differ",
+        DiffKind::Same => "unchanged",
     }
 }
 
@@ -110,7 +110,7 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
         (None, None) => {}
     }
     let _ = writeln!(out, "{head}");
-    if matches!(module.kind, Kind::New | Kind::Deleted) {
+    if matches!(module.kind, DiffKind::New | DiffKind::Deleted) {
         out.push('\n');
         return;
     }
@@ -150,8 +150,8 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
         a_record(out, record, style);
     }
     if module.state_records().next().is_some() && !module.converts {
-        let told = "the new version exports no code_change: running processes keep the old form";
-        line(out, "", &style::look(style, told));
+        let listed = "the new version exports no code_change: running processes keep the old form";
+        line(out, "", &style::attention(style, listed));
     }
     if let Some(changed) = &module.struct_fields {
         fields(out, "struct", "fields", changed, style);
@@ -163,11 +163,11 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
 /// What could not be compared, so that silence is not taken for "the same".
 fn unknown(out: &mut String, module: &ModuleDiff, style: Style) {
     if module.behaviours.is_none() {
-        let told = "no copy of the old version: attributes and records are not compared";
-        line(out, "", &style::faint(style, told));
+        let text = "no copy of the old version: attributes and records are not compared";
+        line(out, "", &style::faint(style, text));
     } else if module.records.is_none() && !module.module.as_str().starts_with("Elixir.") {
-        let told = "no debug information in both versions: records are not compared";
-        line(out, "", &style::faint(style, told));
+        let text = "no debug information in both versions: records are not compared";
+        line(out, "", &style::faint(style, text));
     }
 }
 
@@ -195,7 +195,7 @@ fn fields(out: &mut String, what: &str, name: &str, fields: &FieldsDiff, style: 
     let mut parts = vec![name.to_owned()];
     parts.extend(signed(&delta, style));
     if fields.reordered() {
-        parts.push("fields stand in another order".to_owned());
+        parts.push("fields are in another order".to_owned());
     }
     line(out, what, &parts.join("  "));
 }
@@ -255,7 +255,7 @@ fn application(out: &mut String, app: &AppDiff, style: Style) {
 }
 
 /// The differences as a document.
-pub fn json(shown: &Shown) -> Value {
+pub fn json(shown: &DiffReport) -> Value {
     json!({
         "compared": shown.compared,
         "applications": shown.apps.iter().map(app_json).collect::<Vec<_>>(),
@@ -290,8 +290,8 @@ pub(super) fn module_json(module: &ModuleDiff) -> Value {
     json!({
         "module": module.module.as_str(),
         "kind": match module.kind {
-            Kind::Lines => "lines",
-            Kind::Same => "same",
+            DiffKind::Lines => "lines",
+            DiffKind::Same => "same",
             other => word(other),
         },
         "md5": pair(md5(module.md5.0), md5(module.md5.1)),

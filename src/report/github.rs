@@ -4,7 +4,7 @@
 //! part of it is escaped as GitHub's toolkit does (`packages/core/src/command.ts`).
 
 use crate::diag::{Diagnostic, Severity, SourceMap, safe};
-use crate::exec::{Event, Kind};
+use crate::exec::{Event, EventKind};
 use crate::report::style::time;
 
 /// Annotations of a diagnostic: one per place in a file, one without a place when it has none.
@@ -37,7 +37,7 @@ pub fn annotations(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<String> 
     lines
 }
 
-/// What stands before a node's lines.
+/// What is before a node's lines.
 pub fn group(title: &str) -> String {
     format!("::group::{}", data(title))
 }
@@ -53,7 +53,7 @@ pub fn summary(title: &str, ends: &[(String, Event)], words: &str) -> String {
         text += "|---|---|---:|---:|---:|---:|---|\n";
     }
     for (run, event) in ends {
-        let Kind::Finished {
+        let EventKind::Finished {
             state,
             suspended,
             processes,
@@ -113,10 +113,10 @@ mod tests {
     fn nothing_ends_a_command_early() {
         let mut sources = SourceMap::default();
         let at = sources.add("a,b:c.updo", "x.\ny.\n");
-        let told = Diagnostic::new(Code::E604, "100%\n::set-env name=a::b")
+        let diagnostic = Diagnostic::new(Code::E604, "100%\n::set-env name=a::b")
             .label(Span::new(at + 3, at + 4), "here");
         assert_eq!(
-            annotations(&told, &sources),
+            annotations(&diagnostic, &sources),
             [
                 "::error file=a%2Cb%3Ac.updo,line=2,col=1,title=E604::100%25%0A::set-env name=a::b: here"
             ]

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::style::{count, faint, hint, name, said};
+use super::style::{count, duration_text, faint, hint, name};
 use crate::diag::render::Style;
 use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
-use crate::plan::{Check, Hook, Plan, Rollback, RollbackTrigger, When};
+use crate::plan::{Check, Hook, Plan, RollbackPolicy, RollbackTrigger, When};
 use crate::rules::{Change, Class, Origin, Purge, Ruleset, Timeout};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
-use crate::script::lower::{By, Script};
+use crate::script::lower::{Executor, Script};
 
 mod children;
 mod document;
@@ -25,7 +25,7 @@ pub(super) use document::{undo_of, why_json};
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub struct PreviewInput<'a> {
     /// The node.
     pub node: &'a NodeName,
     /// Its OTP release.
@@ -44,13 +44,13 @@ pub struct Shown<'a> {
     pub diagnostics: &'a [Diagnostic],
 }
 
-impl<'a> Shown<'a> {
+impl<'a> PreviewInput<'a> {
     fn sources(&self) -> &'a SourceMap {
         &self.plan.sources
     }
 }
 
-/// How much is told.
+/// How much is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// For each edge its strongest evidence, a few of them for each instruction.
@@ -63,7 +63,7 @@ pub enum Detail {
 const REASONS: usize = 8;
 
 /// The screen.
-pub fn text(shown: &Shown<'_>, style: Style, detail: Detail) -> String {
+pub fn text(shown: &PreviewInput<'_>, style: Style, detail: Detail) -> String {
     let mut out = String::new();
     head(&mut out, shown, style);
     for (at, step) in shown.script.high.iter().enumerate() {
@@ -77,7 +77,7 @@ pub fn text(shown: &Shown<'_>, style: Style, detail: Detail) -> String {
     out
 }
 
-fn head(out: &mut String, shown: &Shown<'_>, style: Style) {
+fn head(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let dot = if style.unicode { "·" } else { "-" };
     let plan = shown.plan;
     let ticket = plan
@@ -148,7 +148,13 @@ fn apps(changes: &ChangeSet, arrow: &str) -> Vec<String> {
     apps
 }
 
-fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighStep, style: Style) {
+fn instruction(
+    out: &mut String,
+    shown: &PreviewInput<'_>,
+    number: usize,
+    step: &HighStep,
+    style: Style,
+) {
     let module = step.instruction.module();
     let word = match &step.instruction {
         High::Update { .. } => "update",
@@ -160,20 +166,20 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
         .rules
         .modules
         .get(module)
-        .map_or(Class::Plain, |rules| rules.class.value);
+        .map_or(Class::Library, |rules| rules.class.value);
     let running = shown
         .changes
         .modules
         .get(module)
         .map_or(0, |changed| changed.processes);
-    let who = match running {
+    let runners = match running {
         0 => String::new(),
         n => format!("  {}", count(n, "process", "processes")),
     };
     let shown_name = format!("{:<28}", module.to_string());
     let _ = writeln!(
         out,
-        "{number:>3}  {word}  {}  {class}{who}{}",
+        "{number:>3}  {word}  {}  {class}{runners}{}",
         name(style, shown_name.as_str()),
         purges(&step.instruction)
     );
@@ -194,7 +200,7 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
         };
         let within = match timeout {
             Timeout::Default => String::new(),
-            Timeout::After(limit) => format!("  timeout {}", said(*limit)),
+            Timeout::After(limit) => format!("  timeout {}", duration_text(*limit)),
             Timeout::Infinity => "  no timeout".to_owned(),
         };
         let _ = writeln!(out, "       {what}{within}");
@@ -204,7 +210,7 @@ fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighSt
     }
 }
 
-/// What becomes of those who still run the old code, when it is not the usual.
+/// What becomes of those that still run the old code, when it is not the usual.
 fn purges(instruction: &High) -> String {
     let (pre, post) = match instruction {
         High::Update { pre, post, .. } | High::LoadModule { pre, post, .. } => (*pre, *post),
@@ -214,7 +220,7 @@ fn purges(instruction: &High) -> String {
         Purge::Defer => "defer".to_owned(),
         Purge::Soft => "soft".to_owned(),
         Purge::Brutal => "brutal".to_owned(),
-        Purge::Wait(limit) => format!("wait {}", said(limit)),
+        Purge::Wait(limit) => format!("wait {}", duration_text(limit)),
     };
     match (words(pre), words(post)) {
         _ if (pre, post) == (Purge::Defer, Purge::Defer) => String::new(),
@@ -224,7 +230,13 @@ fn purges(instruction: &High) -> String {
 }
 
 /// Why an instruction is there, and stands where it does.
-fn reasons(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style, detail: Detail) {
+fn reasons(
+    out: &mut String,
+    shown: &PreviewInput<'_>,
+    step: &HighStep,
+    style: Style,
+    detail: Detail,
+) {
     let full = detail == Detail::Full;
     let mut found = 0;
     for why in &step.why {
@@ -267,7 +279,7 @@ fn reasons(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style, d
 }
 
 /// What else speaks for each edge.
-fn evidence(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style) {
+fn evidence(out: &mut String, shown: &PreviewInput<'_>, step: &HighStep, style: Style) {
     let module = step.instruction.module();
     for (to, edge) in shown.rules.graph.dependencies(module) {
         for reason in edge.reasons.iter().skip(1) {
@@ -278,7 +290,7 @@ fn evidence(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style) 
 }
 
 /// The modules that were compared and are what they were.
-fn unchanged<'a>(shown: &Shown<'a>) -> BTreeSet<&'a str> {
+fn unchanged<'a>(shown: &PreviewInput<'a>) -> BTreeSet<&'a str> {
     let same = shown.changes.same.iter();
     same.filter(|module| !shown.changes.modules.contains_key(*module))
         .map(Module::as_str)
@@ -286,7 +298,7 @@ fn unchanged<'a>(shown: &Shown<'a>) -> BTreeSet<&'a str> {
 }
 
 /// The same for people.
-fn same(out: &mut String, shown: &Shown<'_>, style: Style) {
+fn same(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let same = unchanged(shown);
     let number = count(same.len(), "module", "modules");
     let _ = writeln!(out, "\n  same     {number}");
@@ -294,7 +306,7 @@ fn same(out: &mut String, shown: &Shown<'_>, style: Style) {
     listed(out, "           ", &names, style);
 }
 
-/// Names with commas between them, in as many lines as the width asks for; `head` stands before the first.
+/// Names with commas between them, in as many lines as the width asks for; `head` is before the first.
 fn listed(out: &mut String, head: &str, names: &[String], style: Style) {
     let indent = " ".repeat(head.chars().count().min(style.width / 2));
     let mut line = head.to_owned();
@@ -326,7 +338,7 @@ fn place(sources: &SourceMap, span: Span) -> String {
     })
 }
 
-fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
+fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let plan = shown.plan;
     out.push('\n');
     let cycles = shown
@@ -358,7 +370,7 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
     footer::windows(out, shown, style);
-    if let By::ReleaseHandler(libraries) = &shown.script.by {
+    if let Executor::ReleaseHandler(libraries) = &shown.script.by {
         let folders: Vec<String> = libraries
             .iter()
             .map(|l| format!("{}/ebin", l.folder))
@@ -386,7 +398,7 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
     let names = |checks: &[Check]| -> Vec<String> {
         let name = |check: &Check| match check.within {
             Duration::ZERO => check.name.clone(),
-            within => format!("{} (within {})", check.name, said(within)),
+            within => format!("{} (within {})", check.name, duration_text(within)),
         };
         checks.iter().map(name).collect()
     };
@@ -446,19 +458,19 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
 /// What happens when the new node is not as it should be, and when it takes too long.
 fn on_failure(plan: &Plan, style: Style) -> String {
     let mut text = match plan.rollback {
-        Rollback::Automatic if plan.rollback_on == RollbackTrigger::ALL => {
+        RollbackPolicy::Automatic if plan.rollback_on == RollbackTrigger::ALL => {
             "rollback automatic".to_owned()
         }
-        Rollback::Automatic => {
+        RollbackPolicy::Automatic => {
             let words: Vec<&str> = plan.rollback_on.iter().map(|on| on.word()).collect();
             format!("rollback automatic on {}", words.join(", "))
         }
-        Rollback::Manual => "rollback manual: on failure the new code stays".to_owned(),
-        Rollback::Never => "rollback never: on failure the new code stays".to_owned(),
+        RollbackPolicy::Manual => "rollback manual: on failure the new code stays".to_owned(),
+        RollbackPolicy::Never => "rollback never: on failure the new code stays".to_owned(),
     };
     if let Some(deadline) = plan.deadline {
         let dot = if style.unicode { "·" } else { "-" };
-        text += &format!(" {dot} deadline {}", said(deadline));
+        text += &format!(" {dot} deadline {}", duration_text(deadline));
     }
     text
 }

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::style::{bad, faint, look, time};
+use super::style::{attention, bad, faint, time};
 use crate::diag::render::Style;
-use crate::exec::{Event, Kind, Slow, StepKind};
+use crate::exec::{Event, EventKind, Slow, StepKind};
 use crate::name::NodeName;
 
 /// After so long without a process more a step counts as standing still.
@@ -30,12 +30,12 @@ pub struct Current {
     pub since: Duration,
     /// When it last came further.
     pub moved: Duration,
-    /// Processes done, and processes in all, as far as that was told.
+    /// Processes done, and processes in all, as far as that was reported.
     pub count: Option<(u64, u64)>,
-    /// Whom it waits for.
+    /// What it waits for.
     pub slowest: Vec<Slow>,
-    /// When that was told.
-    pub told: Duration,
+    /// When that was reported.
+    pub reported_at: Duration,
 }
 
 /// A run on one node as it stands.
@@ -74,7 +74,7 @@ impl Progress {
         }
     }
 
-    /// The run has begun before this: its events are told again, all of the past at once.
+    /// The run has begun before this: its events are reported again, all of the past at once.
     #[must_use]
     pub fn rejoined(self) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl Progress {
     /// The next event.
     pub fn event(&mut self, event: &Event) {
         match &event.kind {
-            Kind::StepStarted { id, step, what } => {
+            EventKind::StepStarted { id, step, what } => {
                 self.begun += 1;
                 if *step == StepKind::Suspend {
                     self.standing.get_or_insert(event.at);
@@ -99,10 +99,10 @@ impl Progress {
                     moved: event.at,
                     count: None,
                     slowest: Vec::new(),
-                    told: event.at,
+                    reported_at: event.at,
                 });
             }
-            Kind::StepProgress {
+            EventKind::StepProgress {
                 id,
                 done,
                 total,
@@ -119,10 +119,10 @@ impl Progress {
                     }
                     current.count = now;
                     current.slowest.clone_from(slowest);
-                    current.told = event.at;
+                    current.reported_at = event.at;
                 }
             }
-            Kind::StepPostponed {
+            EventKind::StepPostponed {
                 id,
                 paused,
                 processes,
@@ -136,10 +136,10 @@ impl Progress {
                 if let Some(current) = self.current.as_mut().filter(|step| step.id == *id) {
                     current.count = Some((0, processes + waiting));
                     current.slowest.clone_from(slowest);
-                    current.told = event.at;
+                    current.reported_at = event.at;
                 }
             }
-            Kind::StepFinished { step, attempts, .. } => {
+            EventKind::StepFinished { step, attempts, .. } => {
                 self.current = None;
                 if let (StepKind::Suspend, None, Some((_, paused))) =
                     (step, self.standing, attempts)
@@ -152,12 +152,12 @@ impl Progress {
                     self.moving(event.at);
                 }
             }
-            Kind::RollbackStarted => {
+            EventKind::RollbackStarted => {
                 self.back = true;
                 self.current = None;
             }
-            Kind::RollbackFinished { .. } => self.moving(event.at),
-            Kind::Finished { .. } => {
+            EventKind::RollbackFinished { .. } => self.moving(event.at),
+            EventKind::Finished { .. } => {
                 self.moving(event.at);
                 self.ended = true;
             }
@@ -201,7 +201,7 @@ impl Progress {
         (still >= STILL).then_some((current, still))
     }
 
-    /// The block: what is being done, whom it waits for, and how the run stands.
+    /// The block: what is being done, what it waits for, and how the run stands.
     pub fn block(&self, now: Duration, style: Style, keys: bool) -> Vec<String> {
         let mut lines = Vec::new();
         let going = if style.unicode { "▸" } else { ">" };
@@ -224,7 +224,7 @@ impl Progress {
                 }
                 if let Some((_, still)) = self.still(now) {
                     let text = format!("{:>25}no progress for {}", "", time(still));
-                    lines.push(look(style, &text));
+                    lines.push(attention(style, &text));
                 }
             }
             None if self.back => lines.push(format!("{:>12}  {going}", "rollback")),
@@ -293,15 +293,15 @@ impl Progress {
         lines
     }
 
-    /// What is told once when a step stands still.
+    /// What is reported once when a step makes no progress.
     pub fn still_words(&self, now: Duration) -> Option<(u32, String)> {
         let (current, still) = self.still(now)?;
-        let who = match current.slowest.first() {
+        let slowest = match current.slowest.first() {
             Some(slow) => format!(", slowest {}", words(slow, now, current)),
             None => String::new(),
         };
         let text = format!(
-            "{:>12}     no progress for {}: {}{who}",
+            "{:>12}     no progress for {}: {}{slowest}",
             current.step.to_string(),
             time(still),
             current.what
@@ -353,12 +353,12 @@ fn counted(current: &Current, done: u64, total: u64) -> String {
     }
 }
 
-/// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as it was when that was told, and older by now.
+/// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as it was when that was reported, and older by now.
 fn words(slow: &Slow, now: Duration, current: &Current) -> String {
-    slowest(slow, now.saturating_sub(current.told))
+    slowest(slow, now.saturating_sub(current.reported_at))
 }
 
-/// The same, so long after it was told.
+/// The same, so long after it was reported.
 pub(super) fn slowest(slow: &Slow, since: Duration) -> String {
     let took = slow.took.saturating_add(since);
     format!("{} {} in {}", slow.pid, time(took), slow.at)
@@ -389,7 +389,7 @@ mod tests {
         width: 80,
     };
 
-    fn at(progress: &mut Progress, ms: u64, kind: Kind) {
+    fn at(progress: &mut Progress, ms: u64, kind: EventKind) {
         progress.event(&Event {
             seq: 1,
             node: NodeName::new("shop@h"),
@@ -398,13 +398,13 @@ mod tests {
         });
     }
 
-    fn started(id: u32, step: StepKind) -> Kind {
+    fn started(id: u32, step: StepKind) -> EventKind {
         let what = "shop".to_owned();
-        Kind::StepStarted { id, step, what }
+        EventKind::StepStarted { id, step, what }
     }
 
-    fn told(id: u32, done: u64, took: u64) -> Kind {
-        Kind::StepProgress {
+    fn step_event(id: u32, done: u64, took: u64) -> EventKind {
+        EventKind::StepProgress {
             id,
             done,
             total: 400,
@@ -417,13 +417,13 @@ mod tests {
     }
 
     #[test]
-    fn the_block_tells_what_is_going_on() {
+    fn the_live_region_shows_the_current_step() {
         let node = NodeName::new("shop@h");
         let mut progress = Progress::new(node, Some(5), Some(Duration::from_secs(120)));
         assert!(progress.block(Duration::from_secs(1), ASCII, true)[0].contains("checks"));
         at(&mut progress, 1000, started(1, StepKind::Suspend));
         at(&mut progress, 1000, started(2, StepKind::Convert));
-        at(&mut progress, 2000, told(2, 100, 1000));
+        at(&mut progress, 2000, step_event(2, 100, 1000));
         let block = progress.block(Duration::from_secs(3), ASCII, true);
         assert_eq!(
             block,
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(progress.percent(), Some(25));
         assert!(progress.still_words(Duration::from_secs(3)).is_none());
         // The same count again is no progress.
-        at(&mut progress, 6000, told(2, 100, 5000));
+        at(&mut progress, 6000, step_event(2, 100, 5000));
         let (id, words) = progress.still_words(Duration::from_secs(8)).expect("still");
         assert_eq!(id, 2);
         assert!(
@@ -447,7 +447,7 @@ mod tests {
         for part in ["suspended 7.0s", "100 of 400", "<0.8.0>", "no progress"] {
             assert!(status.contains(part), "{part}: {status}");
         }
-        at(&mut progress, 9000, Kind::RollbackStarted);
+        at(&mut progress, 9000, EventKind::RollbackStarted);
         let block = progress
             .block(Duration::from_secs(10), ASCII, false)
             .join("\n");

@@ -6,7 +6,7 @@
 //! | `events.jsonl` | the stream of events, as `run --json` gives it |
 //! | `plan.updo` | the plan's text |
 //! | `script.etf` | the steps, and per module the MD5 before and after, for `updo attach` |
-//! | `back.etf` | the steps and beams of the way back, in the external term format |
+//! | `rollback_term.etf` | the steps and beams of the way back, in the external term format |
 //! | `states.etf` | of a run that ended with new code and could not go back: the processes with a state of the old one |
 //!
 //! The only place of this stage that writes files. A record that cannot be written never stops a run.
@@ -28,7 +28,7 @@ const KEPT: usize = 200;
 
 /// All records of a state folder.
 #[derive(Clone, Debug)]
-pub struct Records {
+pub struct RunRecords {
     folder: PathBuf,
     /// How many are kept.
     kept: usize,
@@ -36,7 +36,7 @@ pub struct Records {
 
 /// What is known of a run from its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct RecordedRun {
     /// Four hexadecimal digits.
     pub run: String,
     /// The rollout that it is part of, named like a run; `None` when it is a run of its own.
@@ -55,13 +55,13 @@ pub struct Summary {
     pub state: String,
     /// What success makes of the node: `new`, or `old` for a rollback.
     pub goal: String,
-    /// What was said about it when it began (`--message`).
+    /// What was reported about it when it began (`--message`).
     pub note: Option<String>,
     /// Until when it is not forgotten, in seconds since 1970 (`rollback … #{keep_old => D}`).
     pub keep: u64,
 }
 
-impl Records {
+impl RunRecords {
     /// The records of a state folder; nothing is created before a run begins.
     pub fn new(state: &Path) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Records {
     }
 
     /// The runs of a rollout, the oldest first; none when there is no such rollout.
-    pub fn rollout(&self, rollout: &str) -> Vec<Summary> {
+    pub fn rollout(&self, rollout: &str) -> Vec<RecordedRun> {
         let mut all = self.all();
         all.retain(|run| run.rollout.as_deref() == Some(rollout));
         all
@@ -101,11 +101,11 @@ impl Records {
     /// When the folder cannot be made or written.
     pub fn begin(
         &self,
-        summary: &Summary,
+        summary: &RecordedRun,
         plan: &str,
         back: Option<&Term>,
         script: Option<&Term>,
-    ) -> io::Result<Record> {
+    ) -> io::Result<RunRecord> {
         self.forget(self.kept.saturating_sub(1), summary.rollout.as_deref());
         let folder = self.folder.join(&summary.run);
         atomic_file::private_folders(&self.folder)?;
@@ -116,7 +116,7 @@ impl Records {
             .map_or(0, |since| since.as_nanos() as u64);
         let begun = begin(folder.clone(), (summary, moment), plan, back, script);
         if begun.is_err() {
-            // What cannot be read again must not stand there as a run.
+            // What cannot be read again must not be there as a run.
             let _ = fs::remove_dir_all(folder);
         }
         begun
@@ -142,11 +142,11 @@ impl Records {
     }
 
     /// Every run, the oldest first; records that cannot be read are left out.
-    pub fn all(&self) -> Vec<Summary> {
+    pub fn all(&self) -> Vec<RecordedRun> {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return Vec::new();
         };
-        let mut all: Vec<(Summary, u64)> = entries
+        let mut all: Vec<(RecordedRun, u64)> = entries
             .filter_map(|entry| read(&entry.ok()?.path()))
             .collect();
         // Names are made by chance, and two runs may well begin in one second.
@@ -155,7 +155,7 @@ impl Records {
     }
 
     /// One run: by its name, or the newest that can be undone on any node.
-    pub fn find(&self, run: Option<&str>) -> Option<Summary> {
+    pub fn find(&self, run: Option<&str>) -> Option<RecordedRun> {
         match run {
             Some(run) => Some(read(&self.folder.join(plain(run)?))?.0),
             None => self.all().into_iter().rfind(|run| self.is_undoable(run)),
@@ -163,7 +163,7 @@ impl Records {
     }
 
     /// Whether a run has left new code: it went through, or it could not go back and says which states are old.
-    pub fn is_undoable(&self, run: &Summary) -> bool {
+    pub fn is_undoable(&self, run: &RecordedRun) -> bool {
         run.goal == "new"
             && (run.state == "new" || run.state == "mixed" && self.old_states(&run.run).is_some())
     }
@@ -179,11 +179,11 @@ impl Records {
         path.is_file().then_some(path)
     }
 
-    /// Goes on with a record: events are appended, and how it ended is said anew.
+    /// Goes on with a record: events are appended, and how it ended is reported anew.
     ///
     /// # Errors
     /// When it is not there or cannot be written.
-    pub fn resume(&self, summary: &Summary) -> io::Result<Record> {
+    pub fn resume(&self, summary: &RecordedRun) -> io::Result<RunRecord> {
         let folder = self.folder.join(&summary.run);
         let path = folder.join("events.jsonl");
         let (mut events, mine) = journal(&path)?;
@@ -191,7 +191,7 @@ impl Records {
         if mine && fs::read(&path)?.last().is_some_and(|byte| *byte != b'\n') {
             events.write_all(b"\n")?;
         }
-        Ok(Record {
+        Ok(RunRecord {
             events,
             moment: read(&folder).map_or(0, |(_, moment)| moment),
             folder,
@@ -200,14 +200,14 @@ impl Records {
     }
 
     /// Whether another updo is writing a record right now: its run is going on, wherever it has come to.
-    pub fn is_written(&self, summary: &Summary) -> bool {
+    pub fn is_written(&self, summary: &RecordedRun) -> bool {
         let path = self.folder.join(&summary.run).join("events.jsonl");
         let file = File::options().append(true).open(path);
         file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     /// The way back of a run.
-    pub fn back(&self, run: &str) -> Option<Term> {
+    pub fn rollback_term(&self, run: &str) -> Option<Term> {
         self.term(run, "back.etf")
     }
 
@@ -230,18 +230,18 @@ impl Records {
 /// Writes what a record begins with.
 fn begin(
     folder: PathBuf,
-    (summary, moment): (&Summary, u64),
+    (summary, moment): (&RecordedRun, u64),
     plan: &str,
     back: Option<&Term>,
     script: Option<&Term>,
-) -> io::Result<Record> {
+) -> io::Result<RunRecord> {
     replace_private(&folder.join("plan.updo"), plan.as_bytes())?;
     for (name, term) in [("back.etf", back), ("script.etf", script)] {
         if let Some(term) = term {
             replace_private(&folder.join(name), &etf::encode(term))?;
         }
     }
-    let record = Record {
+    let record = RunRecord {
         events: journal(&folder.join("events.jsonl"))?.0,
         folder,
         summary: summary.clone(),
@@ -258,15 +258,15 @@ fn plain(run: &str) -> Option<&str> {
 
 /// A record being written.
 #[derive(Debug)]
-pub struct Record {
+pub struct RunRecord {
     folder: PathBuf,
     events: File,
-    summary: Summary,
+    summary: RecordedRun,
     /// When it began, in nanoseconds since 1970: what order runs of one second have.
     moment: u64,
 }
 
-impl Record {
+impl RunRecord {
     /// Appends an event.
     pub fn event(&mut self, line: &Value) {
         // In one piece. A full disk must not stop a run that is on its way.
@@ -328,12 +328,12 @@ fn journal(path: &Path) -> io::Result<(File, bool)> {
 }
 
 /// What is known of a run, and the moment it began; 0 in the records of older versions.
-fn read(folder: &Path) -> Option<(Summary, u64)> {
+fn read(folder: &Path) -> Option<(RecordedRun, u64)> {
     let text = fs::read_to_string(folder.join("meta.json")).ok()?;
     let meta: Value = serde_json::from_str(&text).ok()?;
     let field = |name: &str| Some(meta.get(name)?.as_str()?.to_owned());
     let moment = meta.get("moment").and_then(Value::as_u64).unwrap_or(0);
-    let summary = Summary {
+    let summary = RecordedRun {
         run: field("run")?,
         rollout: field("rollout"),
         note: field("note"),
@@ -356,9 +356,9 @@ mod tests {
     #[test]
     fn the_oldest_finished_runs_are_forgotten() {
         let folder = tempfile::tempdir().expect("a folder");
-        let records = Records::new(folder.path());
+        let records = RunRecords::new(folder.path());
         for number in 0..6_u64 {
-            let summary = Summary {
+            let summary = RecordedRun {
                 run: format!("000{number}"),
                 rollout: None,
                 keep: 0,
@@ -384,13 +384,13 @@ mod tests {
 
     /// Their names say nothing: the newest is the one that began last, also after it was finished later than another.
     #[test]
-    fn runs_of_one_second_stand_in_their_order() {
+    fn runs_of_one_second_keep_their_order() {
         let folder = tempfile::tempdir().expect("a folder");
-        let records = Records::new(folder.path());
+        let records = RunRecords::new(folder.path());
         let names = ["7f2a", "00ff", "c0de", "beef"];
         let mut begun = Vec::new();
         for run in names {
-            let summary = Summary {
+            let summary = RecordedRun {
                 run: run.to_owned(),
                 node: NodeName::new("shop@localhost"),
                 title: "Taxes".to_owned(),
@@ -417,8 +417,8 @@ mod tests {
     #[test]
     fn a_torn_line_does_not_spoil_the_next() {
         let folder = tempfile::tempdir().expect("a folder");
-        let records = Records::new(folder.path());
-        let summary = Summary {
+        let records = RunRecords::new(folder.path());
+        let summary = RecordedRun {
             run: "7f2a".to_owned(),
             rollout: None,
             keep: 0,
@@ -450,9 +450,9 @@ mod tests {
     #[test]
     fn a_record_is_found_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let records = Records::new(folder.path());
+        let records = RunRecords::new(folder.path());
         assert_eq!(records.all(), []);
-        let summary = Summary {
+        let summary = RecordedRun {
             run: "7f2a".to_owned(),
             rollout: None,
             keep: 0,
@@ -477,8 +477,8 @@ mod tests {
         assert_eq!(records.find(None), None);
         record.finish("new");
         assert_eq!(records.find(None).map(|s| s.run), Some("7f2a".to_owned()));
-        assert_eq!(records.back("7f2a"), Some(back));
+        assert_eq!(records.rollback_term("7f2a"), Some(back));
         assert_eq!(records.find(Some("../7f2a")), None);
-        assert_eq!(records.back("../../etc"), None);
+        assert_eq!(records.rollback_term("../../etc"), None);
     }
 }

@@ -16,7 +16,7 @@ pub fn bad(style: Style, text: &str) -> String {
 }
 
 /// Yellow: look.
-pub fn look(style: Style, text: &str) -> String {
+pub fn attention(style: Style, text: &str) -> String {
     coloured(style, "33", text)
 }
 
@@ -69,7 +69,7 @@ pub fn time(duration: Duration) -> String {
 }
 
 /// A time that somebody has written: `30s`, `2m`, `1m30s`.
-pub fn said(duration: Duration) -> String {
+pub fn duration_text(duration: Duration) -> String {
     humantime::format_duration(duration)
         .to_string()
         .replace(' ', "")

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use super::lints::count;
 use super::{ModuleRules, Origin};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::behaviour::{Child, Turn, turn};
+use crate::facts::behaviour::{BehaviourChange, ChildId, behaviour_change};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::name::Module;
 
 /// The children that are terminated before the switch and started after it, in the order of the modules.
-pub(super) fn restarts(changes: &ChangeSet, modules: &BTreeMap<Module, ModuleRules>) -> Vec<Child> {
-    let mut found: Vec<Child> = Vec::new();
+pub(super) fn restarts(
+    changes: &ChangeSet,
+    modules: &BTreeMap<Module, ModuleRules>,
+) -> Vec<ChildId> {
+    let mut found: Vec<ChildId> = Vec::new();
     for (module, decided) in modules {
         let changed = changes.modules.get(module);
         let Some(changed) = changed.filter(|_| decided.restart.value) else {
@@ -39,7 +42,7 @@ pub(super) fn advice(
         Origin::Plan { span, .. } if restart => diagnostic.label(span, "in this statement"),
         _ => diagnostic,
     };
-    let Some(turn) = turn(changes, changed) else {
+    let Some(turn) = behaviour_change(changes, changed) else {
         if restart {
             let title = format!("`restart` restarts nothing: `{module}` keeps its behaviour");
             out.push(in_plan(Diagnostic::new(Code::W341, title)));
@@ -68,7 +71,7 @@ pub(super) fn advice(
 }
 
 /// E338.
-fn refused(module: &Module, changed: &Changed, turn: &Turn, all: bool) -> Diagnostic {
+fn refused(module: &Module, changed: &Changed, turn: &BehaviourChange, all: bool) -> Diagnostic {
     let to = match turn.to {
         Some(to) => format!("becomes a {to} module"),
         None => "has no behaviour any more".to_owned(),
@@ -80,21 +83,22 @@ fn refused(module: &Module, changed: &Changed, turn: &Turn, all: bool) -> Diagno
         "run"
     };
     let title = format!("`{module}` {to}, and {number} {verb} it as {}", turn.from);
-    let told = Diagnostic::new(Code::E338, title)
+    let diagnostic = Diagnostic::new(Code::E338, title)
         .note("a process keeps the behaviour that it was started with: it would call what the new version does not export");
     if all {
-        return told.help(format!(
+        return diagnostic.help(format!(
             "to have its supervisor restart it with the switch: `module {module} #{{restart => true}} because \"…\".`"
         ));
     }
-    told.note("not all of these processes have a supervisor that can restart them by an identifier")
+    diagnostic
+        .note("not all of these processes have a supervisor that can restart them by an identifier")
         .help(format!(
             "end them first, or leave the module as it is: `exclude {module} because \"…\".`"
         ))
 }
 
 /// W339.
-fn lost<'a>(module: &Module, children: impl Iterator<Item = &'a Child>) -> Diagnostic {
+fn lost<'a>(module: &Module, children: impl Iterator<Item = &'a ChildId>) -> Diagnostic {
     let children: Vec<String> = children
         .map(|(supervisor, id)| format!("child {id} of {supervisor}"))
         .collect();

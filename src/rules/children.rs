@@ -22,7 +22,7 @@ pub struct Children {
 }
 
 impl Children {
-    /// Whether nothing is said.
+    /// Whether nothing is reported.
     pub fn is_empty(&self) -> bool {
         self.start.is_none() && self.stop.is_none()
     }
@@ -214,21 +214,21 @@ pub(super) fn is_held(old: &Child, new: &Child) -> bool {
     matches!((&old.start, &new.start), (Some(old), Some(new)) if old != new)
 }
 
-/// What is to be said about the children of the supervisors of an upgrade.
+/// What is to be reported about the children of the supervisors of an upgrade.
 pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     for (module, decided) in &rules.modules {
         let children = &decided.children;
         if decided.class.value != Class::Supervisor {
             if !children.value.is_empty() && decided.listing.is_none() {
-                said.push(misplaced(module, &children.origin));
+                diagnostics.push(misplaced(module, &children.origin));
             }
             continue;
         }
         if !decided.renews() && !children.value.is_empty() {
             let diagnostic = misplaced(module, &children.origin)
                 .note("with `change => soft` its specifications are not renewed");
-            said.push(diagnostic);
+            diagnostics.push(diagnostic);
             continue;
         }
         let running = changes
@@ -236,18 +236,18 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             .get(module)
             .is_some_and(|changed| changed.processes > 0);
         if decided.renews() && running {
-            of_supervisor(module, decided, &mut said);
+            of_supervisor(module, decided, &mut diagnostics);
         }
     }
-    listing::advice(rules, &mut said);
-    said
+    listing::advice(rules, &mut diagnostics);
+    diagnostics
 }
 
-fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnostic>) {
+fn of_supervisor(module: &Module, decided: &ModuleRules, diagnostics: &mut Vec<Diagnostic>) {
     let (renewal, plan) = (&decided.renewal, &decided.children.value);
-    let unsaid = |ids: &[Term], said: Option<&Vec<Term>>| -> Vec<Term> {
+    let unsaid = |ids: &[Term], diagnostics: Option<&Vec<Term>>| -> Vec<Term> {
         // `none` says it of all.
-        let Some(named) = said.filter(|named| !named.is_empty()) else {
+        let Some(named) = diagnostics.filter(|named| !named.is_empty()) else {
             return Vec::new();
         };
         let others = ids.iter().filter(|id| !named.contains(id));
@@ -256,7 +256,7 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnost
     let added = unsaid(&renewal.start, plan.start.as_ref());
     let removed = unsaid(&renewal.stop, plan.stop.as_ref());
     if !added.is_empty() || !removed.is_empty() {
-        said.push(unsettled(module, &added, &removed));
+        diagnostics.push(unsettled(module, &added, &removed));
     }
     let wanted = decided.inferred_children().unwrap_or_default();
     let (stop, restart) = (
@@ -264,7 +264,7 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnost
         wanted.restart.unwrap_or_default(),
     );
     if !stop.is_empty() || !restart.is_empty() {
-        said.push(stopped(module, "init/1", stop, restart));
+        diagnostics.push(stopped(module, "init/1", stop, restart));
     }
     let named = |id: &&Term| plan.started().contains(id) && plan.stopped().contains(id);
     let held: Vec<&Term> = renewal.held.iter().filter(|id| !named(id)).collect();
@@ -274,7 +274,7 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnost
             "module {module} #{{children => #{{start => [{ids}], stop => [{ids}]}}}} because \"…\"."
         );
         let diagnostic = goes_on(module, &held);
-        said.push(
+        diagnostics.push(
             diagnostic
                 .note("to start them anew in the upgrade, the plan says so")
                 .help(help),

@@ -8,7 +8,7 @@ use super::lints::NAMED;
 use super::{Change, Class, ModuleRules, Origin, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::code::effects::{Doing, Verdict, verdict};
+use crate::facts::code::effects::{Doing, Effects, verdict};
 use crate::name::Module;
 
 /// How a conversion that acts is undone.
@@ -20,9 +20,9 @@ pub enum Acts {
     OneWay,
 }
 
-/// What is to be said about conversions that act.
+/// What is to be reported about conversions that act.
 pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     for (module, decided) in &rules.modules {
         let Some(changed) = converted(changes, module, decided) else {
             continue;
@@ -31,19 +31,19 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             Class::Supervisor => {
                 let found = found(changes, module, &[("init", 1)]);
                 if found.doing == Doing::Acts {
-                    said.push(init_acts(module, &found));
+                    diagnostics.push(init_acts(module, &found));
                 }
             }
             Class::Server if code_change_is_one_way(changed) => {
                 let found = conversion(changes, module);
                 if found.doing == Doing::Acts {
-                    said.push(stays(module, decided, &found));
+                    diagnostics.push(stays(module, decided, &found));
                 }
             }
             _ => {}
         }
     }
-    said
+    diagnostics
 }
 
 /// Whether the conversion of a module's servers acts, and how that is undone.
@@ -74,33 +74,35 @@ fn converted<'a>(
     (converts && !changed.is_new() && changed.new.is_some()).then_some(changed)
 }
 
-fn conversion(changes: &ChangeSet, module: &Module) -> Verdict {
+fn conversion(changes: &ChangeSet, module: &Module) -> Effects {
     found(changes, module, &[("code_change", 3), ("code_change", 4)])
 }
 
 /// What the new version does in these functions, in those it calls, and in those of other modules of the upgrade.
-fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Verdict {
-    let world = |module: &Module| {
+fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Effects {
+    let host = |module: &Module| {
         let changed = changes.modules.get(module)?;
         changed.new.as_ref().map(|new| &new.bytes[..])
     };
-    verdict(module, entries, &world)
+    verdict(module, entries, &host)
 }
 
-fn places(told: Diagnostic, found: &Verdict) -> Diagnostic {
+fn places(diagnostic: Diagnostic, found: &Effects) -> Diagnostic {
     let more = found.acting().count().saturating_sub(NAMED);
-    let told = found
+    let diagnostic = found
         .acting()
         .take(NAMED)
-        .fold(told, |told, place| told.note(place.to_string()));
+        .fold(diagnostic, |diagnostic, place| {
+            diagnostic.note(place.to_string())
+        });
     match more {
-        0 => told,
-        more => told.note(format!("and {more} more")),
+        0 => diagnostic,
+        more => diagnostic.note(format!("and {more} more")),
     }
 }
 
 /// W624: a supervisor's `init/1` that is no mere specification.
-fn init_acts(module: &Module, found: &Verdict) -> Diagnostic {
+fn init_acts(module: &Module, found: &Effects) -> Diagnostic {
     let title =
         format!("`init/1` of the supervisor `{module}` acts, and this upgrade runs it again");
     let names = found
@@ -122,14 +124,14 @@ fn init_acts(module: &Module, found: &Verdict) -> Diagnostic {
 }
 
 /// W625: a conversion whose effects nothing takes back.
-fn stays(module: &Module, decided: &ModuleRules, found: &Verdict) -> Diagnostic {
+fn stays(module: &Module, decided: &ModuleRules, found: &Effects) -> Diagnostic {
     let title =
         format!("what the conversion of `{module}` does outside of its state cannot be undone");
-    let told = places(Diagnostic::new(Code::W625, title), found)
+    let diagnostic = places(Diagnostic::new(Code::W625, title), found)
         .note("`code_change` has no clause for `{down, _}`: an undo puts code and states back, nothing else")
         .help("add a clause for `{down, _}` that takes it back; an undo asks for that before it puts the state back");
     match decided.change.origin {
-        Origin::Plan { span, .. } => told.label(span, "asks for the conversion"),
-        _ => told,
+        Origin::Plan { span, .. } => diagnostic.label(span, "asks for the conversion"),
+        _ => diagnostic,
     }
 }

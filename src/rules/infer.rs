@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::children::renewal;
 use super::{
-    Change, Children, Class, Kind, ModuleRules, Purge, Renewal, Timeout, WithOrigin, listing,
+    Change, Children, Class, ModuleRules, ModuleType, Purge, Renewal, Timeout, WithOrigin, listing,
 };
 use crate::facts::beam::BeamFacts;
-use crate::facts::behaviours::{BehaviourKind, Runs, declared};
+use crate::facts::behaviours::{BehaviourKind, ProcessKind, declared};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::facts::processes::{Example, ModuleProcesses, Start};
 use crate::name::Module;
@@ -30,7 +30,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
             (class, change)
         }
         None => (
-            WithOrigin::inferred(Class::Plain, "goes: the plan removes it"),
+            WithOrigin::inferred(Class::Library, "goes: the plan removes it"),
             WithOrigin::default(Change::Soft),
         ),
     };
@@ -42,7 +42,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
     ModuleRules {
         class,
         change,
-        kind: WithOrigin::default(Kind::Dynamic),
+        kind: WithOrigin::default(ModuleType::Dynamic),
         timeout: WithOrigin::default(Timeout::Default),
         pre_purge: WithOrigin::default(Purge::Defer),
         post_purge: WithOrigin::default(Purge::Defer),
@@ -67,7 +67,7 @@ fn class(changes: &ChangeSet, changed: &Changed, new: &BeamFacts) -> WithOrigin<
         return WithOrigin::inferred(found.value, "its running version has processes of its own");
     }
     of_processes(crew, new)
-        .unwrap_or_else(|| WithOrigin::inferred(Class::Plain, "no behaviour with processes"))
+        .unwrap_or_else(|| WithOrigin::inferred(Class::Library, "no behaviour with processes"))
 }
 
 /// What a beam declares or exports. A behaviour that wraps a server counts when processes show it.
@@ -80,8 +80,8 @@ fn of_beam(
         .filter(|(_, behaves)| !behaves.wraps || crew.wrapped_in.is_some())
         .collect();
     let class = |behaves: &BehaviourKind| match behaves.runs {
-        Runs::Supervisor => Class::Supervisor,
-        Runs::Server(_) => Class::Server,
+        ProcessKind::Supervisor => Class::Supervisor,
+        ProcessKind::Server(_) => Class::Server,
     };
     // A module may be a supervisor and something else, `application` for instance, in any order.
     let first = found
@@ -111,7 +111,7 @@ fn of_beam(
 
 /// What the running processes show of a module that declares nothing.
 fn of_processes(crew: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Class>> {
-    let said = |class, what: &str, example: &Example| {
+    let inferred = |class, what: &str, example: &Example| {
         let pid = Term::Pid(example.pid.clone());
         Some(WithOrigin::inferred(
             class,
@@ -119,17 +119,17 @@ fn of_processes(crew: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Cl
         ))
     };
     if let Some((_, example)) = crew.kinds.get(&Start::Supervisor) {
-        return said(Class::Supervisor, "its processes are supervisors", example);
+        return inferred(Class::Supervisor, "its processes are supervisors", example);
     }
     if let Some((_, example)) = crew.kinds.get(&Start::Bridge) {
-        return said(Class::Server, "its processes are servers", example);
+        return inferred(Class::Server, "its processes are servers", example);
     }
     let looping = |start| {
         let kind = crew.kinds.get(&start);
         kind.filter(|(_, example)| example.in_behaviour())
     };
     if let Some((_, example)) = looping(Start::Init).or_else(|| looping(Start::Entered)) {
-        return said(Class::Server, "its processes are servers", example);
+        return inferred(Class::Server, "its processes are servers", example);
     }
     // An Elixir agent sits in the same loop and started in a function of a module that is no server.
     let callbacks = [
@@ -144,7 +144,7 @@ fn of_processes(crew: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Cl
             .iter()
             .any(|(name, arity)| new.exports(name, *arity))
     })?;
-    said(Class::Server, "its processes became servers", example)
+    inferred(Class::Server, "its processes became servers", example)
 }
 
 fn change(
@@ -155,7 +155,7 @@ fn change(
 ) -> WithOrigin<Change> {
     let nothing = || Change::Advanced(Term::List(Vec::new()));
     match class {
-        Class::Plain => WithOrigin::default(Change::Soft),
+        Class::Library => WithOrigin::default(Change::Soft),
         Class::Supervisor => {
             WithOrigin::inferred(nothing(), "supervisors renew their specifications")
         }
@@ -186,8 +186,8 @@ pub fn converter(
 ) -> Option<&'static str> {
     let behaviours: Vec<Option<u32>> = declared(facts, changes)
         .filter_map(|(_, behaves)| match behaves.runs {
-            Runs::Server(arity) => Some(arity),
-            Runs::Supervisor => None,
+            ProcessKind::Server(arity) => Some(arity),
+            ProcessKind::Supervisor => None,
         })
         .collect();
     // The code of wrapped processes is the wrapper's first: without its own code_change nothing is called.

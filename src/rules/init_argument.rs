@@ -3,7 +3,7 @@
 use super::{Change, Class, ModuleRules};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::code::symbolic::{Machine, Value};
+use crate::facts::code::symbolic::{Machine, SymbolicValue};
 use crate::name::Module;
 use crate::term::Term;
 
@@ -13,19 +13,19 @@ pub(super) fn advice(
     module: &Module,
     changed: &Changed,
     decided: &ModuleRules,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let renews = decided.class.value == Class::Supervisor
         && matches!(decided.change.value, Change::Advanced(_));
     let Some((pid, argument)) = changed.crew.started_with.as_ref().filter(|_| renews) else {
         return;
     };
-    let world = |module: &Module| {
+    let host = |module: &Module| {
         let changed = changes.modules.get(module)?;
         changed.new.as_ref().map(|new| &new.bytes[..])
     };
-    let argument = Value::Known(argument.clone().into());
-    let answers = Machine::new(&world).call(module, "init", vec![argument]);
+    let argument = SymbolicValue::Known(argument.clone().into());
+    let answers = Machine::new(&host).call(module, "init", vec![argument]);
     // What raises answers nothing; of what is not known the answer is something.
     if answers.is_none_or(|answers| !answers.is_empty()) {
         return;
@@ -33,7 +33,7 @@ pub(super) fn advice(
     let pid = Term::Pid(pid.clone());
     let title =
         format!("the new `init/1` of `{module}` raises with what its supervisor was started with");
-    said.push(
+    diagnostics.push(
         Diagnostic::new(Code::W634, title)
             .note(format!("supervisor {pid}"))
             .note(

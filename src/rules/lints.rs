@@ -8,12 +8,12 @@ use super::{
 };
 use crate::diag::{Code, Diagnostic};
 use crate::facts::app_specs::{EnvChange, SpecChange};
-use crate::facts::behaviour::turn;
+use crate::facts::behaviour::behaviour_change;
 use crate::facts::behaviours::declared;
 use crate::facts::change::{ChangeSet, Changed, Notice, RemovalCause, RemovedModule, SkipReason};
 use crate::facts::processes::{Example, Start};
 use crate::name::Module;
-use crate::plan::{CodeFrom, Plan, Rollback};
+use crate::plan::{CodeFrom, Plan, RollbackPolicy};
 use crate::term::Term;
 
 /// How many modules or processes a diagnostic names one by one.
@@ -21,59 +21,59 @@ pub(super) const NAMED: usize = 5;
 
 /// Everything there is to say, in no particular order.
 pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said: Vec<Diagnostic> = Vec::new();
+    let mut diagnostics: Vec<Diagnostic> = Vec::new();
     // What the plan leaves out on purpose needs no word.
     let left_out = |module: &Module| rules.left_out.iter().any(|(out, _)| out == module);
     let differs = changes.untouched.iter().filter(|(m, _)| !left_out(m));
-    said.extend(differs.map(|(m, why)| untouched(m, why)));
+    diagnostics.extend(differs.map(|(m, why)| untouched(m, why)));
     let stays = |gone: &&RemovedModule| !rules.modules.contains_key(&gone.module);
     let callers = |gone: &RemovedModule| lost::of_gone(gone, changes, rules);
-    said.extend(
+    diagnostics.extend(
         changes
             .gone
             .iter()
             .filter(stays)
             .map(|g| gone(g, &callers(g))),
     );
-    removal::advice(plan, changes, rules, &mut said);
+    removal::advice(plan, changes, rules, &mut diagnostics);
     let wanted = changes
         .notices
         .iter()
         .filter(|n| !n.module().is_some_and(left_out));
-    said.extend(wanted.filter_map(notice));
-    found::silent(changes, &mut said);
-    lost::advice(changes, rules, &mut said);
+    diagnostics.extend(wanted.filter_map(notice));
+    found::silent(changes, &mut diagnostics);
+    lost::advice(changes, rules, &mut diagnostics);
     let untaken = |spec: &&SpecChange| !lost::is_left_out(spec, changes, rules);
-    said.extend(
+    diagnostics.extend(
         changes
             .specs
             .iter()
             .filter(untaken)
             .map(|s| specification(plan, s)),
     );
-    unresolved::advice(changes, rules, &mut said);
-    found::unnamed(changes, rules, &mut said);
+    unresolved::advice(changes, rules, &mut diagnostics);
+    found::unnamed(changes, rules, &mut diagnostics);
     for (module, decided) in &rules.modules {
         let Some(changed) = changes.modules.get(module) else {
             continue;
         };
-        special(module, changed, &decided.class.origin, &mut said);
-        callback_mode(module, changed, &mut said);
-        killed(module, changes, changed, decided, &mut said);
+        special(module, changed, &decided.class.origin, &mut diagnostics);
+        callback_mode(module, changed, &mut diagnostics);
+        killed(module, changes, changed, decided, &mut diagnostics);
         // How processes get along with the new version is no question of what goes.
         if changed.new.is_none() {
             continue;
         }
-        behaviour::advice(changes, module, changed, decided, &mut said);
-        init_argument::advice(changes, module, changed, decided, &mut said);
+        behaviour::advice(changes, module, changed, decided, &mut diagnostics);
+        init_argument::advice(changes, module, changed, decided, &mut diagnostics);
         let class = decided.class.value;
-        found::foreign(module, changed, class, &mut said);
-        contradiction(changes, module, changed, class, &mut said);
-        one_way(plan, module, changed, decided, &mut said);
+        found::foreign(module, changed, class, &mut diagnostics);
+        contradiction(changes, module, changed, class, &mut diagnostics);
+        one_way(plan, module, changed, decided, &mut diagnostics);
     }
-    way_back(plan, changes, rules, &mut said);
-    old_code::advice(changes, rules, &mut said);
-    said
+    way_back(plan, changes, rules, &mut diagnostics);
+    old_code::advice(changes, rules, &mut diagnostics);
+    diagnostics
 }
 
 /// `1 process`, `3 processes`.
@@ -104,7 +104,7 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
             Code::W320,
             format!("`{module}` is cover compiled and left alone"),
         )
-        .note("its code is an instrumented copy: whether its file is newer cannot be told")
+        .note("its code is an instrumented copy: whether its file is newer is unknown")
         .help("stop the measurement first: `cover:stop()`"),
         SkipReason::NoFile => diagnostic.note("it was loaded from memory, not from a file"),
         SkipReason::Elsewhere { loaded, path } => {
@@ -122,7 +122,7 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
             .note("it is an Elixir protocol that runs consolidated, and the beam offered is not")
             .help("push the consolidated beams too, in a release `releases/VSN/consolidated`, in a build `_build/prod/lib/APP/consolidated`"),
         SkipReason::Core => {
-            diagnostic.note("it belongs to kernel or stdlib, on which the upgrade itself stands")
+            diagnostic.note("it belongs to kernel or stdlib, which the upgrade itself needs")
         }
     }
 }
@@ -163,7 +163,7 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
             folder,
         } => Diagnostic::new(
             Code::W331,
-            format!("{app} {newer} is installed beside {running}, which runs"),
+            format!("{app} {newer} is installed next to {running}, which runs"),
         )
         .note(format!("it is in {folder}"))
         .note("`code on_disk` compares with the folder that the running code came from")
@@ -181,13 +181,13 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
                 .fold(diagnostic, |diagnostic, other| diagnostic.note(format!("hidden behind it: {other}")))
         }
         Notice::OnDemand { app, modules } => {
-            let whose = app
+            let owner = app
                 .as_ref()
                 .map_or_else(String::new, |app| format!(" of {app}"));
             let number = count(modules.len(), "module", "modules");
             Diagnostic::new(
                 Code::A338,
-                format!("{number}{whose} are not loaded and need nothing"),
+                format!("{number}{owner} are not loaded and need nothing"),
             )
             .note(names(modules))
             .note("this node loads code when it is called first: they will come from the disk as they are now, even before the upgrade")
@@ -219,7 +219,7 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
         }
         Notice::SuspendedBefore { module, pids } => left::suspended(module, pids),
         Notice::Traced { module, functions } => left::traced(module, functions),
-        Notice::Silent { .. } => return None,
+        Notice::Unresponsive { .. } => return None,
     })
 }
 
@@ -227,7 +227,7 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
 fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     let app = &spec.app;
     let title = if plan.env && !spec.env.is_empty() {
-        format!("of the new {app}.app only the configuration is taken over")
+        format!("of the new {app}.app only the configuration is applied")
     } else {
         format!("the new {app}.app is not applied")
     };
@@ -282,10 +282,10 @@ fn env_change(change: &EnvChange, wanted: bool) -> String {
 }
 
 /// E330, A340: modules whose loading does more than loading.
-fn special(module: &Module, changed: &Changed, class: &Origin, said: &mut Vec<Diagnostic>) {
+fn special(module: &Module, changed: &Changed, class: &Origin, diagnostics: &mut Vec<Diagnostic>) {
     let Some(new) = &changed.new else { return };
     if new.facts.nif && !changed.is_new() && !matches!(class, Origin::Plan { .. }) {
-        said.push(
+        diagnostics.push(
             Diagnostic::new(
                 Code::E330,
                 format!("`{module}` loads a NIF library and is loaded already"),
@@ -298,7 +298,7 @@ fn special(module: &Module, changed: &Changed, class: &Origin, said: &mut Vec<Di
         );
     }
     if new.facts.code.on_load {
-        said.push(
+        diagnostics.push(
             Diagnostic::new(
                 Code::A340,
                 format!("`{module}` has an on_load function, which runs at the switch"),
@@ -317,11 +317,11 @@ fn contradiction(
     module: &Module,
     changed: &Changed,
     class: Class,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut say = |number: usize, shown: &Example, what: &str, then: &str| {
         let number = count(number, "process", "processes");
-        said.push(
+        diagnostics.push(
             Diagnostic::new(
                 Code::W334,
                 format!("`{module}` is taken as {class}, yet its processes {what} ({number})"),
@@ -333,18 +333,18 @@ fn contradiction(
     let new = changed.new.as_ref();
     let speaks_sys = new.is_some_and(|new| new.facts.exports("system_continue", 3));
     // Of a module that changes its behaviour that is all there is to say.
-    let turns = turn(changes, changed).is_some();
+    let turns = behaviour_change(changes, changed).is_some();
     for (start, (number, shown)) in &changed.crew.kinds {
         let number = *number;
         match (class, start) {
             (_, start) if turns && *start != Start::Loop => {}
-            (Class::Plain, Start::Supervisor) => say(
+            (Class::Library, Start::Supervisor) => say(
                 number,
                 shown,
                 "are supervisors",
                 "they keep their old specifications",
             ),
-            (Class::Plain, Start::Init | Start::Bridge | Start::Entered)
+            (Class::Library, Start::Init | Start::Bridge | Start::Entered)
                 if shown.in_behaviour() =>
             {
                 say(
@@ -354,11 +354,11 @@ fn contradiction(
                     "they are not suspended: new code meets their state as it is",
                 )
             }
-            (Class::Plain, Start::Init | Start::Other) if shown.is_inside(module) => {
+            (Class::Library, Start::Init | Start::Other) if shown.is_inside(module) => {
                 say(number, shown, "run loops of their own", STAYS);
             }
             (_, Start::Loop) => say(number, shown, "run loops of their own", STAYS),
-            (Class::Plain, Start::Other) if shown.in_behaviour() && !shown.in_fun => say(
+            (Class::Library, Start::Other) if shown.in_behaviour() && !shown.in_fun => say(
                 number,
                 shown,
                 "sit in the loop of a behaviour",
@@ -379,13 +379,13 @@ fn contradiction(
             (Class::Server, Start::Other) if !shown.in_behaviour() && !speaks_sys => say(
                 number,
                 shown,
-                "do not speak the system protocol",
+                "do not handle system messages",
                 "they are not suspended",
             ),
             _ => {}
         }
     }
-    wrapper(changes, module, changed, class, said);
+    wrapper(changes, module, changed, class, diagnostics);
 }
 
 /// W314: a conversion that nothing can turn round.
@@ -394,7 +394,7 @@ fn one_way(
     module: &Module,
     changed: &Changed,
     decided: &ModuleRules,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let converts = matches!(decided.change.value, Change::Advanced(_))
         && decided.class.value == Class::Server
@@ -403,7 +403,7 @@ fn one_way(
         .new
         .as_ref()
         .is_some_and(|new| new.facts.code.one_way);
-    if !converts || !one_way || plan.rollback == Rollback::Never {
+    if !converts || !one_way || plan.rollback == RollbackPolicy::Never {
         return;
     }
     let mut diagnostic = Diagnostic::new(
@@ -415,7 +415,7 @@ fn one_way(
     if let Origin::Plan { span, .. } = decided.change.origin {
         diagnostic = diagnostic.label(span, "asks for the conversion");
     }
-    said.push(diagnostic);
+    diagnostics.push(diagnostic);
 }
 
 /// W406: processes that a brutal purge after the switch finds in the old code, however they were started.
@@ -424,7 +424,7 @@ fn killed(
     changes: &ChangeSet,
     changed: &Changed,
     decided: &ModuleRules,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     if decided.post_purge.value != Purge::Brutal || changed.is_new() {
         return;
@@ -444,7 +444,7 @@ fn killed(
     if let Origin::Plan { span, .. } = decided.post_purge.origin {
         diagnostic = diagnostic.label(span, "kills them");
     }
-    said.push(diagnostic);
+    diagnostics.push(diagnostic);
 }
 
 /// W342: a behaviour that runs servers itself, and nothing that says which of them run the module.
@@ -453,31 +453,31 @@ pub fn wrapper(
     module: &Module,
     changed: &Changed,
     class: Class,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let Some(new) = changed.new.as_ref().filter(|_| !changed.is_new()) else {
         return;
     };
-    if class != Class::Plain || changed.crew.wrapped_in.is_some() {
+    if class != Class::Library || changed.crew.wrapped_in.is_some() {
         return;
     }
     if let Some((behaviour, _)) = declared(&new.facts, changes).find(|(_, found)| found.wraps) {
-        said.push(
+        diagnostics.push(
             Diagnostic::new(
                 Code::W342,
                 format!("`{module}` may run in servers of its behaviour `{behaviour}`"),
             )
-            .note("no child specification says which of them, so it is taken as plain: loaded, nobody suspended")
+            .note("no child specification says which of them, so it is taken as plain: loaded, no process suspended")
             .help(format!("give the child specifications `modules => [{module}]`, and restart the supervisors that have them")),
         );
     }
 }
 
 /// W345: what an undo depends on.
-fn callback_mode(module: &Module, changed: &Changed, said: &mut Vec<Diagnostic>) {
+fn callback_mode(module: &Module, changed: &Changed, diagnostics: &mut Vec<Diagnostic>) {
     if changed.undo_asks_code_change() {
         let title = format!("an undo would call `{module}:code_change/4` of the running version");
-        said.push(
+        diagnostics.push(
             Diagnostic::new(Code::W345, title)
                 .note("the callback mode differs, and gen_statem asks for it after code_change/4 only; what that returns is thrown away")
                 .note("one that does not take the states of its own version leaves its processes with the new mode: they would be named"),
@@ -486,7 +486,7 @@ fn callback_mode(module: &Module, changed: &Changed, said: &mut Vec<Diagnostic>)
 }
 
 /// E317: something may fail after the switch, and there is no way back.
-fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
+fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, diagnostics: &mut Vec<Diagnostic>) {
     let missing: Vec<&Module> = rules
         .modules
         .keys()
@@ -505,12 +505,12 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Di
             .is_some_and(|b| b.facts.code.on_load);
         decided.change.value != Change::Soft || on_load
     }) || !plan.verifies.is_empty();
-    if missing.is_empty() || !may_fail || plan.rollback == Rollback::Never {
+    if missing.is_empty() || !may_fail || plan.rollback == RollbackPolicy::Never {
         return;
     }
     let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();
     let more = if missing.len() > 5 { ", …" } else { "" };
-    said.push(
+    diagnostics.push(
         Diagnostic::new(Code::E317, format!("there is no way back for {}{more}", names.join(", ")))
             .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
             .help(

@@ -253,19 +253,19 @@ fn paired(old: &[ListedChild], new: &[ListedChild]) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// What is to be said about the lists of applications.
-pub(super) fn advice(rules: &Ruleset, said: &mut Vec<Diagnostic>) {
+/// What is to be reported about the lists of applications.
+pub(super) fn advice(rules: &Ruleset, diagnostics: &mut Vec<Diagnostic>) {
     for (module, decided) in &rules.modules {
         let Some(listing) = &decided.listing else {
             continue;
         };
         let plan = &decided.children.value;
-        said.extend(
+        diagnostics.extend(
             decided
                 .lists()
                 .and_then(|listing| unlisted(module, decided, listing)),
         );
-        said.extend(listing.unread(module, plan));
+        diagnostics.extend(listing.unread(module, plan));
         if !listing.inferred || decided.renews() {
             continue;
         }
@@ -285,7 +285,7 @@ pub(super) fn advice(rules: &Ruleset, said: &mut Vec<Diagnostic>) {
             unnamed(&renewal.stop, plan.stop.as_ref()),
         );
         if !added.is_empty() || !removed.is_empty() {
-            said.push(unsettled(module, &added, &removed));
+            diagnostics.push(unsettled(module, &added, &removed));
         }
         if plan.stop.is_none() {
             let restart = if plan.start.is_none() {
@@ -294,7 +294,7 @@ pub(super) fn advice(rules: &Ruleset, said: &mut Vec<Diagnostic>) {
                 &[]
             };
             if !renewal.stop.is_empty() || !restart.is_empty() {
-                said.push(stopped(module, "start/2", &renewal.stop, restart));
+                diagnostics.push(stopped(module, "start/2", &renewal.stop, restart));
             }
         }
         let again = |id: &&Term| plan.started().contains(id) && plan.stopped().contains(id);
@@ -303,7 +303,7 @@ pub(super) fn advice(rules: &Ruleset, said: &mut Vec<Diagnostic>) {
             let seen = |id: &&&Term| find(&listing.new, id).is_some_and(|one| one.item.is_some());
             let diagnostic = goes_on(module, &held);
             let seen = list(held.iter().filter(seen).copied());
-            said.push(match seen.as_str() {
+            diagnostics.push(match seen.as_str() {
                 "" => diagnostic,
                 ids => diagnostic
                     .note("to start them anew in the upgrade, the plan says so")

@@ -30,7 +30,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::facts::app_specs::EnvChange;
-use crate::facts::behaviour::Child;
+use crate::facts::behaviour::ChildId;
 use crate::facts::library_versions::PathSwitch;
 pub use children::{Children, Renewal};
 pub use listing::Listing;
@@ -92,7 +92,7 @@ pub enum Class {
     /// Its processes keep a state: suspended, and converted if the module can.
     Server,
     /// No processes of its own: loaded.
-    Plain,
+    Library,
 }
 
 impl fmt::Display for Class {
@@ -100,14 +100,14 @@ impl fmt::Display for Class {
         f.write_str(match self {
             Self::Supervisor => "supervisor",
             Self::Server => "server",
-            Self::Plain => "plain",
+            Self::Library => "plain",
         })
     }
 }
 
 /// Which code runs the conversion on the way down (OTP's module type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ModuleType {
     /// The old code converts back, after it was loaded.
     Static,
     /// The new code converts back, before the old one is loaded.
@@ -160,7 +160,7 @@ pub struct ModuleRules {
     /// Its class.
     pub class: WithOrigin<Class>,
     /// Its type.
-    pub kind: WithOrigin<Kind>,
+    pub kind: WithOrigin<ModuleType>,
     /// Its conversion.
     pub change: WithOrigin<Change>,
     /// Its patience.
@@ -219,5 +219,5 @@ pub struct Ruleset {
     /// Applications that are removed, with the statement.
     pub removed_apps: BTreeMap<App, Origin>,
     /// Children that are terminated before the switch and started after it: their modules change their behaviour.
-    pub restarts: Vec<Child>,
+    pub restarts: Vec<ChildId>,
 }

@@ -7,16 +7,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::lints::{NAMED, count, example};
-use super::node_view::View;
-use super::plan_rules::{Attribute, Inserted, Insertion, Manual, Source};
+use super::node_view::NodeView;
+use super::plan_rules::{Attribute, Inserted, Insertion, Manual, StatementOrigin};
 use super::{Origin, Ruleset, lost, resolve};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed, RemovalCause, RemovedModule};
 use crate::name::{App, Module};
 use crate::plan::{CodeFrom, Plan};
 
-/// The modules that a plan removes from a node, with the statement; what is wrong with the plan is told elsewhere.
-pub fn going(plan: &Plan, view: &View<'_>) -> BTreeMap<Module, Origin> {
+/// The modules that a plan removes from a node, with the statement; what is wrong with the plan is reported elsewhere.
+pub fn going(plan: &Plan, view: &NodeView<'_>) -> BTreeMap<Module, Origin> {
     let (manual, _) = resolve::resolve(plan, view);
     let mut going = of_applications(&manual, view);
     going.extend(by_name(&manual));
@@ -48,7 +48,7 @@ pub fn by_name(manual: &Manual) -> BTreeMap<Module, Origin> {
 }
 
 /// Those of applications that `insert {remove_application, A}` takes away.
-fn of_applications(manual: &Manual, view: &View<'_>) -> BTreeMap<Module, Origin> {
+fn of_applications(manual: &Manual, view: &NodeView<'_>) -> BTreeMap<Module, Origin> {
     let mut going = BTreeMap::new();
     for (app, origin) in applications(manual) {
         let running = view.facts.apps.get(&app);
@@ -84,7 +84,7 @@ pub(super) fn advice(
     plan: &Plan,
     changes: &ChangeSet,
     rules: &Ruleset,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let deletes = matches!(plan.code, CodeFrom::Push(_)) && plan.persist;
     for gone in &changes.gone {
@@ -114,12 +114,12 @@ pub(super) fn advice(
         } else {
             changed.processes
         };
-        said.extend(in_use(gone, changed, changes, rules, running).map(at));
+        diagnostics.extend(in_use(gone, changed, changes, rules, running).map(at));
         if !deletes && !matches!(gone.how, RemovalCause::File(_)) {
             let title = format!("`{}` is removed from memory, its file stays", gone.module);
             let diagnostic = Diagnostic::new(Code::W347, title)
-                .note("whoever calls it on a node that loads code on demand gets it back, and every restart does");
-            said.push(at(diagnostic));
+                .note("a call to it on a node that loads code on demand loads it again, and so does every restart");
+            diagnostics.push(at(diagnostic));
         }
     }
 }
@@ -142,12 +142,12 @@ fn in_use(
     let title = match (running, callers.len()) {
         (0, 0) => return None,
         (0, number) => {
-            let who = count(number, "module calls", "modules call");
-            format!("`{module}` is removed while {who} it")
+            let subject = count(number, "module calls", "modules call");
+            format!("`{module}` is removed while {subject} it")
         }
         (number, _) => {
-            let who = count(number, "process runs", "processes run");
-            format!("`{module}` is removed while {who} it")
+            let subject = count(number, "process runs", "processes run");
+            format!("`{module}` is removed while {subject} it")
         }
     };
     let mut diagnostic = Diagnostic::new(Code::W346, title);
@@ -166,7 +166,7 @@ fn in_use(
     )
 }
 
-fn origin(source: &Source) -> Origin {
+fn origin(source: &StatementOrigin) -> Origin {
     Origin::Plan {
         span: source.span,
         because: source.because.clone(),

@@ -1,14 +1,14 @@
 //! From the plan's statements to [`Manual`] rules on one node: subjects become names, guards are decided.
 
-use super::node_view::View;
+use super::node_view::NodeView;
 use super::plan_rules::{
-    Attribute, AttributeRule, CycleRule, EdgeRule, Inserted, Insertion, Manual, Place, Selection,
-    Source, StepWord,
+    Attribute, AttributeRule, CycleRule, EdgeRule, InsertPosition, Inserted, Insertion, Manual,
+    Selection, StatementOrigin, StepWord,
 };
-use super::{Change, Children, Class, Kind, Purge, Timeout};
+use super::{Change, Children, Class, ModuleType, Purge, Timeout};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic};
-use crate::eval::{Bindings, Evaluator, Functions, Moment};
+use crate::eval::{Bindings, Evaluator, Functions, Phase};
 use crate::name::Module;
 use crate::plan::{Plan, Rule, attribute, term_duration, wrong_value};
 use crate::syntax::ast::{
@@ -18,7 +18,7 @@ use crate::syntax::walk::variables;
 use crate::term::{Fun, Term};
 
 /// Decides every rule statement of a plan for one node.
-pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
+pub fn resolve(plan: &Plan, view: &NodeView<'_>) -> (Manual, Vec<Diagnostic>) {
     let mut resolver = Resolver {
         plan,
         view,
@@ -27,26 +27,26 @@ pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
             warn_unused_everywhere: plan.warn_unused_everywhere,
             ..Manual::default()
         },
-        said: Vec::new(),
+        diagnostics: Vec::new(),
     };
     for rule in &plan.rules {
         resolver.rule(rule);
     }
-    (resolver.manual, resolver.said)
+    (resolver.manual, resolver.diagnostics)
 }
 
 struct Resolver<'a> {
     plan: &'a Plan,
-    view: &'a View<'a>,
+    view: &'a NodeView<'a>,
     functions: Functions<'a>,
     manual: Manual,
-    said: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Resolver<'_> {
     fn rule(&mut self, rule: &Rule) {
         let span = rule.statement.span;
-        let source = |tail: &Tail| Source {
+        let source = |tail: &Tail| StatementOrigin {
             span,
             because: tail.because.as_ref().map(|because| because.value.clone()),
             layer: rule.layer,
@@ -167,7 +167,7 @@ impl Resolver<'_> {
                 }
             }
             StatementKind::Hook {
-                moment: ast::Moment::Before(step) | ast::Moment::After(step),
+                moment: ast::HookPoint::Before(step) | ast::HookPoint::After(step),
                 tail,
                 ..
             } => {
@@ -177,7 +177,7 @@ impl Resolver<'_> {
                 let after = matches!(
                     &rule.statement.kind,
                     StatementKind::Hook {
-                        moment: ast::Moment::After(_),
+                        moment: ast::HookPoint::After(_),
                         ..
                     }
                 );
@@ -194,16 +194,16 @@ impl Resolver<'_> {
         }
     }
 
-    fn place(&mut self, place: &ast::Place) -> Option<Place> {
+    fn place(&mut self, place: &ast::InsertAnchor) -> Option<InsertPosition> {
         match place {
-            ast::Place::Start => Some(Place::Start),
-            ast::Place::End => Some(Place::End),
-            ast::Place::Before(step) => self.step(false, step),
-            ast::Place::After(step) => self.step(true, step),
+            ast::InsertAnchor::Start => Some(InsertPosition::Start),
+            ast::InsertAnchor::End => Some(InsertPosition::End),
+            ast::InsertAnchor::Before(step) => self.step(false, step),
+            ast::InsertAnchor::After(step) => self.step(true, step),
         }
     }
 
-    fn step(&mut self, after: bool, step: &ast::Step) -> Option<Place> {
+    fn step(&mut self, after: bool, step: &ast::StepRef) -> Option<InsertPosition> {
         let word = match step.kind.as_ref().map(|kind| kind.value.as_str()) {
             None => StepWord::Whole,
             Some("load") => StepWord::Load,
@@ -212,7 +212,7 @@ impl Resolver<'_> {
             Some(_) => StepWord::Resume,
         };
         let modules = self.subject(&step.subject)?;
-        Some(Place::Step {
+        Some(InsertPosition::Step {
             after,
             word,
             modules,
@@ -224,17 +224,17 @@ impl Resolver<'_> {
         if let Some(term) = expr.as_literal() {
             return Some(term);
         }
-        let mut world = self.view.world();
+        let mut host = self.view.host();
         let mut bindings: Bindings = self.plan.constants.only(variables(expr));
-        let mut evaluator = Evaluator::new(Moment::Facts, &self.functions).with_world(&mut world);
+        let mut evaluator = Evaluator::new(Phase::Facts, &self.functions).with_host(&mut host);
         match evaluator.eval(std::slice::from_ref(expr), &mut bindings) {
             Ok(term) => Some(term),
             Err(failure) => {
-                let mut told = *failure.diagnostic;
-                if told.labels.is_empty() {
-                    told = told.label(expr.span, "asked for here");
+                let mut diagnostic = *failure.diagnostic;
+                if diagnostic.labels.is_empty() {
+                    diagnostic = diagnostic.label(expr.span, "asked for here");
                 }
-                self.said.push(told);
+                self.diagnostics.push(diagnostic);
                 None
             }
         }
@@ -243,8 +243,8 @@ impl Resolver<'_> {
     /// Whether a statement's guard holds on this node.
     fn holds(&mut self, tail: &Tail) -> bool {
         let holds = self.view.holds(self.plan, &self.functions, tail);
-        holds.unwrap_or_else(|told| {
-            self.said.push(*told);
+        holds.unwrap_or_else(|diagnostic| {
+            self.diagnostics.push(*diagnostic);
             false
         })
     }
@@ -262,7 +262,7 @@ impl Resolver<'_> {
         };
         if names.is_none() {
             let title = format!("a subject wants modules, got `{term}`");
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::E205, title)
                     .label(expr.span, "not a module or a list of modules"),
             );
@@ -277,15 +277,15 @@ impl Resolver<'_> {
         for name in &names {
             if !self.view.knows(name) {
                 fine = false;
-                let mut told = Diagnostic::new(Code::E202, format!("unknown module `{name}`"))
-                    .label(
+                let mut diagnostic =
+                    Diagnostic::new(Code::E202, format!("unknown module `{name}`")).label(
                         expr.span,
                         "neither loaded on the node nor among the new beams",
                     );
                 if let Some(close) = suggest(name.as_str(), self.view.names()) {
-                    told = told.help(format!("did you mean `{}`?", Module::new(close)));
+                    diagnostic = diagnostic.help(format!("did you mean `{}`?", Module::new(close)));
                 }
-                self.said.push(told);
+                self.diagnostics.push(diagnostic);
             }
         }
         fine.then_some(names)
@@ -305,7 +305,7 @@ impl Resolver<'_> {
                     "children" => Children::read(&term).map(Attribute::Children),
                     "restart" => Some(Attribute::Restart(term.is_atom("true"))),
                     "remove" => Some(Attribute::Remove(term.is_atom("true"))),
-                    _ => None, // E204 was told when the plan was read
+                    _ => None, // E204 was reported when the plan was read
                 }?;
                 Some((value, pair.key.span.to(pair.value.span)))
             })
@@ -319,7 +319,7 @@ impl Resolver<'_> {
         match attribute(word, &term) {
             Ok(()) => Some(term),
             Err(wants) => {
-                self.said
+                self.diagnostics
                     .push(wrong_value(word, wants, pair.value.span, &term));
                 None
             }
@@ -367,9 +367,12 @@ fn purge(term: &Term) -> Option<Attribute> {
 const CLASSES: [(&str, Class); 3] = [
     ("supervisor", Class::Supervisor),
     ("server", Class::Server),
-    ("plain", Class::Plain),
+    ("plain", Class::Library),
 ];
-const KINDS: [(&str, Kind); 2] = [("static", Kind::Static), ("dynamic", Kind::Dynamic)];
+const KINDS: [(&str, ModuleType); 2] = [
+    ("static", ModuleType::Static),
+    ("dynamic", ModuleType::Dynamic),
+];
 
 fn one_purge(term: &Term) -> Option<Purge> {
     if term.is_atom("defer") {

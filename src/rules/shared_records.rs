@@ -13,9 +13,9 @@ use crate::name::Module;
 use super::Ruleset;
 
 /// A warning for each record that two modules or more of the upgrade use and whose fields differ. A rule
-/// of the plan between two of the users shows that somebody thought of it: then nothing is said.
+/// of the plan between two of the users shows that somebody thought of it: then nothing is reported.
 pub fn shared_records(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     for record in found(changes) {
         let users = record.modules.iter();
         let users: Vec<&Module> = users
@@ -30,14 +30,14 @@ pub fn shared_records(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             record.name,
             names.join(", ")
         );
-        let told = Diagnostic::new(Code::W321, title).note(words(&record.fields));
-        said.push(told.help(format!(
+        let diagnostic = Diagnostic::new(Code::W321, title).note(words(&record.fields));
+        diagnostics.push(diagnostic.help(format!(
             "make sure that every server that keeps one converts it, and say so: \
              `{} depends on {} because \"…\".`",
             names[0], names[1]
         )));
     }
-    said
+    diagnostics
 }
 
 fn ruled(rules: &Ruleset, users: &[&Module]) -> bool {
@@ -50,7 +50,7 @@ fn ruled(rules: &Ruleset, users: &[&Module]) -> bool {
         .any(|from| users.iter().any(|to| by_plan(from, to)))
 }
 
-/// `added rounding; removed total; fields stand in another order`.
+/// `added rounding; removed total; fields are in another order`.
 fn words(fields: &FieldsDiff) -> String {
     let delta = fields.delta();
     let list = |what: &str, atoms: &[crate::term::Atom]| {
@@ -59,7 +59,7 @@ fn words(fields: &FieldsDiff) -> String {
     };
     let order = fields
         .reordered()
-        .then(|| "fields stand in another order".to_owned());
+        .then(|| "fields are in another order".to_owned());
     let parts = [
         list("added", &delta.added),
         list("removed", &delta.removed),

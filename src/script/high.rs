@@ -6,7 +6,7 @@ use super::{Why, module_term};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Edge;
 use crate::name::Module;
-use crate::rules::{Change, Class, Kind, Purge, Ruleset, Timeout};
+use crate::rules::{Change, Class, ModuleType, Purge, Ruleset, Timeout};
 use crate::term::Term;
 
 /// One appup instruction about a module.
@@ -17,7 +17,7 @@ pub enum High {
         /// The module.
         module: Module,
         /// `static` or `dynamic`.
-        kind: Kind,
+        kind: ModuleType,
         /// Patience when suspending.
         timeout: Timeout,
         /// The conversion: `soft` or `{advanced, Extra}`.
@@ -63,7 +63,7 @@ pub enum High {
 pub struct HighStep {
     /// The instruction.
     pub instruction: High,
-    /// Why it is there, why it is as it is, why it stands here.
+    /// Why it is there, why it is as it is, why it is here.
     pub why: Vec<Why>,
 }
 
@@ -131,13 +131,13 @@ impl High {
             } => {
                 // The same as the short form, which has no place for dependencies.
                 let (kind, pre, post) = match supervisor {
-                    true => (Kind::Static, Purge::Brutal, Purge::Brutal),
+                    true => (ModuleType::Static, Purge::Brutal, Purge::Brutal),
                     false => (*kind, *pre, *post),
                 };
                 Term::tuple([
                     Term::atom("update"),
                     module_term(module),
-                    Term::atom(if kind == Kind::Static {
+                    Term::atom(if kind == ModuleType::Static {
                         "static"
                     } else {
                         "dynamic"
@@ -219,7 +219,7 @@ pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
                 module: module.clone(),
                 deps,
             }
-        } else if class == Class::Plain {
+        } else if class == Class::Library {
             High::LoadModule {
                 module: module.clone(),
                 pre,
@@ -278,7 +278,7 @@ fn why(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Vec<Why> {
             });
         }
     };
-    let is_plain = decided.class.value == Class::Plain;
+    let is_plain = decided.class.value == Class::Library;
     if !is_plain || matches!(decided.class.origin, crate::rules::Origin::Plan { .. }) {
         say("class", &decided.class.origin);
     }

@@ -12,22 +12,22 @@ use crate::diag::{Code, Diagnostic};
 use crate::facts::node_facts::CORE;
 use crate::name::{App, Module};
 use crate::plan::Plan;
-use crate::rules::plan_rules::{Inserted, Insertion, Place, StepWord};
+use crate::rules::plan_rules::{InsertPosition, Inserted, Insertion, StepWord};
 use crate::rules::{Origin, Ruleset};
 use crate::syntax::ast::StatementKind;
 use crate::term::Term;
 
 /// Puts instructions into a script, those of one place in the order of the text.
 pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     let mut placed: Vec<(usize, Vec<Low>, Origin)> = Vec::new();
     for insertion in insertions {
         let source = &insertion.source;
         let low = match &insertion.what {
             Inserted::Instruction(term, span) => match lowered(term, rules) {
                 Ok(low) => low,
-                Err(told) => {
-                    said.push(told.label(*span, "this instruction"));
+                Err(diagnostic) => {
+                    diagnostics.push(diagnostic.label(*span, "this instruction"));
                     continue;
                 }
             },
@@ -43,7 +43,7 @@ pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) ->
             } else {
                 Code::W403
             };
-            said.push(
+            diagnostics.push(
                 Diagnostic::new(code, title)
                     .label(source.span, "refers to it")
                     .help("`updo preview --low` shows the steps of this upgrade"),
@@ -63,10 +63,10 @@ pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) ->
         script.inserted.splice(0..0, inserted.collect::<Vec<_>>());
         script.low.splice(gap..gap, low);
     }
-    said
+    diagnostics
 }
 
-/// What can be said about the `insert` statements of a plan without a node: instructions that are none.
+/// What can be reported about the `insert` statements of a plan without a node: instructions that are none.
 pub fn check(plan: &Plan) -> Vec<Diagnostic> {
     let wrong = |rule: &crate::plan::Rule| match &rule.statement.kind {
         StatementKind::Insert { instruction, .. } => {
@@ -81,11 +81,11 @@ pub fn check(plan: &Plan) -> Vec<Diagnostic> {
 fn malformed(error: &ScriptError) -> Diagnostic {
     let text = error.to_string();
     let mut lines = text.lines();
-    let mut told = Diagnostic::new(Code::E401, lines.next().unwrap_or_default());
+    let mut diagnostic = Diagnostic::new(Code::E401, lines.next().unwrap_or_default());
     for line in lines {
-        told = told.note(line);
+        diagnostic = diagnostic.note(line);
     }
-    told.help("instructions are those of OTP's appup(4) and relup(4)")
+    diagnostic.help("instructions are those of OTP's appup(4) and relup(4)")
 }
 
 /// An instruction as steps of a run.
@@ -113,14 +113,18 @@ fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Low>, Diagnostic> {
             )
         }
         Instruction::AddApplication { app, start } => {
-            let said = term.as_tuple().is_some_and(|parts| parts.len() > 2);
+            let explicit = term.as_tuple().is_some_and(|parts| parts.len() > 2);
             Ok(started(
                 app,
-                if said { *start } else { StartType::Temporary },
+                if explicit {
+                    *start
+                } else {
+                    StartType::Temporary
+                },
             ))
         }
         Instruction::RemoveApplication(app) if CORE.contains(&app.as_str()) => refuse(
-            format!("{app} cannot be removed: the node stands on it"),
+            format!("{app} cannot be removed: the node needs it"),
             "take the statement out",
         ),
         Instruction::RemoveApplication(app) => Ok(vec![
@@ -131,7 +135,7 @@ fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Low>, Diagnostic> {
             format!("stopping and starting {app} are two places in a run"),
             "insert `{apply, {application, stop, [A]}}` and `{apply, {application, start, [A]}}`",
         ),
-        // A relup's purge is at once; the run's own waits until everybody runs again.
+        // A relup's purge is at once; the run's own waits until all processes run again.
         Instruction::Purge(modules) => Ok(modules.iter().map(purge).collect()),
         Instruction::Load { module, .. } | Instruction::Remove { module, .. } => {
             takes_part(module)?;
@@ -174,13 +178,13 @@ fn started(app: &App, start: StartType) -> Vec<Low> {
 }
 
 /// Where in a script a place is: the number of the instruction that will come behind.
-fn gap(low: &[Low], place: &Place) -> Option<usize> {
+fn gap(low: &[Low], place: &InsertPosition) -> Option<usize> {
     let point = low.iter().position(|i| matches!(i, Low::PointOfNoReturn));
     let (after, word, modules) = match place {
-        Place::Start => return Some(point.unwrap_or(0)),
+        InsertPosition::Start => return Some(point.unwrap_or(0)),
         // What goes is needed until then.
-        Place::End => return Some(low.len() - leaving(low)),
-        Place::Step {
+        InsertPosition::End => return Some(low.len() - leaving(low)),
+        InsertPosition::Step {
             after,
             word,
             modules,
@@ -227,7 +231,7 @@ fn edge(low: &[Low], found: usize, after: bool, is: impl Fn(&Low) -> bool) -> us
 }
 
 /// The gap before or behind the window in which a module is switched: from the suspending to the resuming, or
-/// where nobody is suspended the switch alone.
+/// where no process is suspended the switch alone.
 fn whole(low: &[Low], found: usize, after: bool) -> usize {
     let inside = |i: &Low| !matches!(i, Low::Suspend(_) | Low::Resume(_) | Low::PointOfNoReturn);
     let (first, last) = (

@@ -7,25 +7,25 @@
 use std::path::Path;
 
 use super::low::Low;
-use super::lower::{By, Library, Script};
+use super::lower::{Executor, Library, Script};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
-use crate::plan::{CodeFrom, Executing, Plan};
+use crate::plan::{CodeFrom, ExecutionEngine, Plan};
 
 /// Hands the script to the release handler when the plan says so.
 pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnostic> {
-    let Executing::ReleaseHandler(span) = plan.engine else {
+    let ExecutionEngine::ReleaseHandler(span) = plan.engine else {
         return Vec::new();
     };
     if script.is_empty() {
         return Vec::new();
     }
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     let hook = |i: &&Low| matches!(i, Low::Hook { .. });
     if let Some(Low::Hook { name, .. }) = script.low.iter().find(hook) {
         let title = format!("the release handler cannot wait for the hook {name}");
-        said.push(refused(title, span).help("delete the hook, or the `engine` statement"));
+        diagnostics.push(refused(title, span).help("delete the hook, or the `engine` statement"));
     }
     let mut libraries = Vec::new();
     for instruction in &script.low {
@@ -41,7 +41,7 @@ pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnos
             Err(why) => {
                 let title = format!("the release handler cannot read the new code of {app}");
                 let diagnostic = refused(title, span).note(why);
-                said.push(
+                diagnostics.push(
                     diagnostic.help(
                         "it reads `FOLDER/ebin/MODULE.beam`, one folder for each application",
                     ),
@@ -49,9 +49,9 @@ pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnos
             }
         }
     }
-    script.by = By::ReleaseHandler(libraries);
-    said.push(warning(plan, script, span));
-    said
+    script.by = Executor::ReleaseHandler(libraries);
+    diagnostics.push(warning(plan, script, span));
+    diagnostics
 }
 
 /// E418 at the `engine` statement.
@@ -86,7 +86,7 @@ fn folder(changes: &ChangeSet, modules: &[Module]) -> Result<String, String> {
 fn warning(plan: &Plan, script: &Script, span: Span) -> Diagnostic {
     let mut diagnostic = Diagnostic::new(
         Code::W419,
-        "OTP's release handler runs this script: it undoes nothing and resumes nobody when something fails",
+        "OTP's release handler runs this script: it undoes nothing and resumes no process when something fails",
     )
     .label(span, "asked for here")
     .note("a busy process is left out in silence: it goes on with its old state under the new code");

@@ -2,7 +2,7 @@
 
 use crate::facts::beam::BeamError;
 use crate::facts::chunk::{ChunkId, Chunks};
-use crate::facts::cursor::Cursor;
+use crate::facts::cursor::ByteCursor;
 
 use super::error::NoTwin;
 
@@ -12,7 +12,7 @@ pub(super) struct Rows<'a> {
     there: bool,
     width: usize,
     cells: Vec<u32>,
-    /// What stands behind the rows.
+    /// What is behind the rows.
     tail: &'a [u8],
 }
 
@@ -29,7 +29,7 @@ impl<'a> Rows<'a> {
         let name = <&ChunkId>::try_from(id.as_bytes()).ok();
         if let Some(data) = name.and_then(|name| chunks.get(name)) {
             let bad = || BeamError::BadChunk(id);
-            let mut data = Cursor::new(data);
+            let mut data = ByteCursor::new(data);
             let count = data.count(size).ok_or_else(bad)?;
             rows.there = true;
             rows.cells.reserve(count * rows.width);

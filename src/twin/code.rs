@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::facts::beam::BeamError;
 use crate::facts::chunk::Atoms;
-use crate::facts::cursor::{Cursor, Tag};
+use crate::facts::cursor::{ByteCursor, Tag};
 use crate::facts::opcode as op;
 
 use super::encode::compact;
@@ -26,12 +26,12 @@ impl Renaming<'_> {
     /// A `Code` chunk for the twin.
     pub(super) fn code(&self, chunk: &[u8]) -> Result<Vec<u8>, NoTwin> {
         const BAD: NoTwin = NoTwin::Beam(BeamError::BadChunk("Code"));
-        let mut header = Cursor::new(chunk);
+        let mut header = ByteCursor::new(chunk);
         let size = header.u32().ok_or(BAD)?;
         let fields = usize::try_from(size)
             .ok()
             .and_then(|size| header.take(size));
-        let instruction_set = fields.and_then(|fields| Cursor::new(fields).u32());
+        let instruction_set = fields.and_then(|fields| ByteCursor::new(fields).u32());
         if instruction_set.ok_or(BAD)? != 0 {
             return Err(NoTwin::Unknown);
         }
@@ -77,7 +77,7 @@ impl Renaming<'_> {
     /// A `Recs` chunk (OTP 29 and later): definitions of records, written as instructions.
     pub(super) fn records(&self, chunk: &[u8]) -> Result<Vec<u8>, NoTwin> {
         const BAD: NoTwin = NoTwin::Beam(BeamError::BadChunk("Recs"));
-        let mut header = Cursor::new(chunk);
+        let mut header = ByteCursor::new(chunk);
         let version = header.u32().ok_or(BAD)?;
         let (count, _fields) = (header.u32().ok_or(BAD)?, header.u32().ok_or(BAD)?);
         if version != 0 {
@@ -105,7 +105,7 @@ enum Operand {
 /// Bytes that are copied with atoms exchanged.
 struct Copy<'a> {
     bytes: &'a [u8],
-    cursor: Cursor<'a>,
+    cursor: ByteCursor<'a>,
     /// Up to where the bytes are copied.
     copied: usize,
     copy: Vec<u8>,
@@ -113,8 +113,8 @@ struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    /// `cursor` stands in `bytes`: what is before it is copied as it is.
-    fn new(bytes: &'a [u8], cursor: Cursor<'a>, own: u32) -> Self {
+    /// `cursor` is in `bytes`: what is before it is copied as it is.
+    fn new(bytes: &'a [u8], cursor: ByteCursor<'a>, own: u32) -> Self {
         Self {
             bytes,
             cursor,

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::facts::code::effects::{Doing, Place, Verdict, verdict};
+use crate::facts::code::effects::{Doing, EffectSite, Effects, verdict};
 use crate::name::Module;
 
 /// What a conversion may do.
@@ -68,10 +68,10 @@ pub struct Conversion {
     /// All of it in one word.
     pub effect: Effect,
     /// What is more than computing, in the order of modules, functions and lines.
-    pub places: Vec<Place>,
+    pub places: Vec<EffectSite>,
     /// Where a module of the upgrade is named as data: what is called by that name is the version that runs, also when
     /// a twin does it. So a trial that comes to such a place does not show what the new version will do there.
-    pub by_name: Vec<Place>,
+    pub by_name: Vec<EffectSite>,
 }
 
 impl Conversion {
@@ -86,16 +86,16 @@ impl Conversion {
     }
 
     /// The places that make it an acting one; none when it is not.
-    pub fn acting(&self) -> impl Iterator<Item = &Place> {
+    pub fn acting(&self) -> impl Iterator<Item = &EffectSite> {
         self.with(Effect::Acts)
     }
 
     /// The places that read.
-    pub fn reading(&self) -> impl Iterator<Item = &Place> {
+    pub fn reading(&self) -> impl Iterator<Item = &EffectSite> {
         self.with(Effect::Reads)
     }
 
-    fn with(&self, effect: Effect) -> impl Iterator<Item = &Place> {
+    fn with(&self, effect: Effect) -> impl Iterator<Item = &EffectSite> {
         self.places
             .iter()
             .filter(move |place| Effect::from(place.doing) == effect)
@@ -107,8 +107,8 @@ impl Conversion {
     }
 }
 
-impl From<Verdict> for Conversion {
-    fn from(verdict: Verdict) -> Self {
+impl From<Effects> for Conversion {
+    fn from(verdict: Effects) -> Self {
         Self {
             effect: verdict.doing.into(),
             places: verdict.places,

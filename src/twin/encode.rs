@@ -36,7 +36,7 @@ pub(super) fn compact(tag: Tag, number: u32) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::compact;
-    use crate::facts::cursor::{Cursor, Tag};
+    use crate::facts::cursor::{ByteCursor, Tag};
 
     #[test]
     fn what_is_written_is_read() {
@@ -46,7 +46,7 @@ mod tests {
         for number in numbers.chain(0..5000) {
             for tag in [Tag::U, Tag::A, Tag::F] {
                 let bytes = compact(tag, number);
-                let mut cursor = Cursor::new(&bytes);
+                let mut cursor = ByteCursor::new(&bytes);
                 let expected = Some((tag, Some(i64::from(number))));
                 assert_eq!(cursor.compact(), expected, "{number}: {bytes:?}");
                 assert_eq!(cursor.left(), 0, "{number}: {bytes:?}");

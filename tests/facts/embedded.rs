@@ -4,7 +4,7 @@
 use updo::diag::Code;
 
 use crate::support::Options;
-use crate::world::{World, build, names, one, said, spec, text};
+use crate::world::{World, build, names, one, printed, spec, text};
 
 fn embedded(folders: &[&str]) -> World {
     World::with(Options::default().args(&["-mode", "embedded"]), folders)
@@ -49,19 +49,19 @@ fn a_new_module_that_only_a_changed_one_calls_is_loaded_with_it() {
         "{why:?}"
     );
     assert!(
-        said(&upgrade, Code::W324).is_empty(),
+        printed(&upgrade, Code::W324).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
     assert_eq!(
         world.run("code on_disk. rollback never.").state,
-        updo::exec::State::New
+        updo::exec::NodeState::New
     );
     assert_eq!(world.node.eval_text("fx_lib:value()"), "{two,new,gone}");
 }
 
 #[test]
-fn functions_that_nobody_has_are_reported() {
+fn undefined_functions_are_reported() {
     for world in [embedded(&["fx/ebin"]), World::new()] {
         started(&world);
         // The same module from this side, without what it calls.
@@ -74,7 +74,7 @@ fn functions_that_nobody_has_are_reported() {
             "{diagnostic}"
         );
         build("fx_new", &[], &world.path("new"));
-        assert!(said(&world.push("new"), Code::W324).is_empty());
+        assert!(printed(&world.push("new"), Code::W324).is_empty());
     }
     // A function of a module that runs and stays as it is.
     let world = World::new();
@@ -86,7 +86,7 @@ fn functions_that_nobody_has_are_reported() {
     let upgrade = world.look();
     assert_eq!(names(&upgrade), ["fx_lib"]);
     assert!(
-        said(&upgrade, Code::W324).is_empty(),
+        printed(&upgrade, Code::W324).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -96,7 +96,7 @@ fn functions_that_nobody_has_are_reported() {
 fn files_that_nothing_lists_or_calls_are_not_passed_over_in_silence() {
     let world = embedded(&["fx/ebin"]);
     started(&world);
-    assert!(said(&world.look(), Code::W323).is_empty());
+    assert!(printed(&world.look(), Code::W323).is_empty());
     world.have(&["fx_plain"]);
     let upgrade = world.look();
     assert_eq!(names(&upgrade), Vec::<&str>::new());
@@ -161,7 +161,7 @@ fn an_application_that_is_loaded_only_takes_part() {
         diagnostic.contains("`more` is new and will be set to 2"),
         "{diagnostic}"
     );
-    assert_eq!(world.run(plan).state, updo::exec::State::New);
+    assert_eq!(world.run(plan).state, updo::exec::NodeState::New);
     assert_eq!(world.node.eval_text("fx_lib:value()"), "{two,new,gone}");
     assert_eq!(
         world.node.eval_text("application:get_env(fx, more)"),
@@ -183,7 +183,7 @@ fn modules_of_no_application_take_part_wherever_they_are() {
     assert_eq!(upgrade.changes.modules["fx_plain"].app, None);
     assert_eq!(
         world.run("code on_disk. rollback never.").state,
-        updo::exec::State::New
+        updo::exec::NodeState::New
     );
     assert_eq!(world.node.eval_text("fx_plain:value()"), "two");
 }

@@ -21,7 +21,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E215", "src/facts/app.rs"),
     ("W216", "tests/language/targets.rs"),
     ("E217", "tests/upgrade/seed.rs"),
-    ("W314", "tests/facts/ways.rs"),
+    ("W314", "tests/facts/one_way.rs"),
     ("W315", "tests/language/codes.rs"),
     ("E317", "tests/upgrade/way_back.rs"),
     ("W319", "tests/language/codes.rs"),
@@ -35,7 +35,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E403", "tests/upgrade/insert.rs"),
     ("W403", "tests/upgrade/insert.rs"),
     ("E404", "tests/language/codes.rs"),
-    ("W406", "tests/facts/ways.rs"),
+    ("W406", "tests/facts/one_way.rs"),
     ("E501", "tests/session/connect.rs"),
     ("E502", "tests/session/connect.rs"),
     ("E503", "tests/session/tls.rs"),
@@ -46,7 +46,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E508", "tests/session/loss.rs"),
     ("E509", "tests/session/tls.rs"),
     ("W344", "tests/upgrade/persist.rs"),
-    ("W345", "tests/facts/ways.rs"),
+    ("W345", "tests/facts/one_way.rs"),
     ("W346", "tests/upgrade/removal.rs"),
     ("W347", "tests/upgrade/removal.rs"),
     ("E418", "tests/upgrade/release_handler.rs"),
@@ -117,7 +117,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("A338", "tests/facts/changes.rs"),
     ("A339", "tests/facts/changes.rs"),
     ("A340", "tests/facts/changes.rs"),
-    ("A341", "tests/facts/people.rs"),
+    ("A341", "tests/facts/processes.rs"),
     ("E330", "tests/facts/changes.rs"),
     ("E411", "tests/relup/command.rs"),
     ("E412", "tests/relup/command.rs"),
@@ -125,7 +125,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E414", "tests/relup/command.rs"),
     ("E415", "tests/relup/command.rs"),
     ("E602", "tests/upgrade/rollback.rs"),
-    ("W316", "tests/facts/people.rs"),
+    ("W316", "tests/facts/processes.rs"),
     ("W318", "tests/facts/changes.rs"),
     ("W321", "tests/offline/node.rs"),
     ("W322", "tests/upgrade/releases.rs"),
@@ -140,8 +140,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W332", "tests/facts/apps.rs"),
     ("W333", "tests/facts/paths.rs"),
     ("W334", "tests/facts/classes.rs"),
-    ("W335", "tests/facts/people.rs"),
-    ("W336", "tests/facts/people.rs"),
+    ("W335", "tests/facts/processes.rs"),
+    ("W336", "tests/facts/processes.rs"),
     ("W337", "tests/facts/elixir.rs"),
     ("W342", "tests/facts/classes.rs"),
     ("W416", "tests/relup/command.rs"),
@@ -200,7 +200,7 @@ fn expectations(text: &str) -> Vec<Expectation> {
 }
 
 /// Everything said about a fixture.
-fn said(path: &Path, text: &str) -> (Vec<Diagnostic>, SourceMap) {
+fn printed(path: &Path, text: &str) -> (Vec<Diagnostic>, SourceMap) {
     let first = text.lines().next().unwrap_or_default();
     let sets: BTreeMap<String, String> = first
         .strip_prefix("% --set ")
@@ -228,8 +228,8 @@ fn said(path: &Path, text: &str) -> (Vec<Diagnostic>, SourceMap) {
 
 fn check(path: &Path) -> BTreeSet<Code> {
     let text = std::fs::read_to_string(path).expect("a readable fixture");
-    let (said, sources) = said(path, &text);
-    let actual: Vec<Expectation> = said
+    let (printed, sources) = printed(path, &text);
+    let actual: Vec<Expectation> = printed
         .iter()
         .map(|d| {
             let label = d.labels.first();
@@ -266,7 +266,7 @@ fn check(path: &Path) -> BTreeSet<Code> {
         "{}: one told twice",
         path.display()
     );
-    said.iter().map(|d| d.code).collect()
+    printed.iter().map(|d| d.code).collect()
 }
 
 fn fixtures() -> BTreeMap<String, BTreeSet<Code>> {
@@ -322,7 +322,7 @@ fn every_code_is_shown_and_has_a_page() {
 }
 
 #[test]
-fn reserved_codes_are_told_by_nobody() {
+fn reserved_codes_are_never_emitted() {
     fn visit(folder: &Path, found: &mut String) {
         for entry in std::fs::read_dir(folder).expect("a folder of sources") {
             let path = entry.expect("readable").path();
@@ -339,14 +339,17 @@ fn reserved_codes_are_told_by_nobody() {
     let mut sources = String::new();
     visit(Path::new("src"), &mut sources);
     for code in Code::ALL {
-        let told = sources.contains(&format!("Code::{code}"));
+        let reported = sources.contains(&format!("Code::{code}"));
         let reserved = RESERVED.contains(&code.as_str());
-        assert!(told != reserved, "{code}: told {told}, reserved {reserved}");
+        assert!(
+            reported != reserved,
+            "{code}: told {reported}, reserved {reserved}"
+        );
     }
 }
 
 #[test]
-fn pages_say_what_it_means_show_it_and_help() {
+fn pages_explain_show_and_help() {
     for code in Code::ALL {
         let page = code.page();
         for part in ["\n## Example\n", "\n## What to do\n"] {
@@ -456,7 +459,7 @@ fn nothing_to_push_and_nowhere_to_write() {
         .arg(&plan)
         .output()
         .expect("sh runs");
-    let told = String::from_utf8_lossy(&out.stderr);
-    assert!(told.contains("E802"), "{told}");
+    let reported = String::from_utf8_lossy(&out.stderr);
+    assert!(reported.contains("E802"), "{reported}");
     assert_eq!(out.status.code(), Some(2));
 }

@@ -76,7 +76,7 @@ fn the_plans_are_formatted() {
 }
 
 #[test]
-fn known_looks() {
+fn known_layouts() {
     let cases = [
         ("a   depends\n on b.", "a depends on b.\n"),
         (
@@ -161,8 +161,8 @@ fn comments_stay_where_they_are() {
 
 #[test]
 fn a_broken_plan_is_refused() {
-    let told = format_plan("exclude .", 0).expect_err("it is broken");
-    assert!(told.iter().all(|d| d.code.as_str().starts_with("E1")));
+    let reported = format_plan("exclude .", 0).expect_err("it is broken");
+    assert!(reported.iter().all(|d| d.code.as_str().starts_with("E1")));
 }
 
 /// Expressions of every kind, nested a little.

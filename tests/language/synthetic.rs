@@ -6,7 +6,7 @@ use std::sync::Arc;
 use updo::diag::{Code, SourceMap};
 use updo::engine::{Upgrade, decide};
 use updo::facts::beam::{BeamFacts, CodeFacts};
-use updo::facts::change::{Beam, ChangeSet, Changed, Loaded};
+use updo::facts::change::{Beam, ChangeSet, Changed, RunningVersion};
 use updo::facts::digest::Digests;
 use updo::facts::node_facts::{NodeFacts, RunningApp};
 use updo::name::{App, Mfa, Module, NodeName};
@@ -68,7 +68,7 @@ impl World {
             let had = given.had.as_ref().unwrap_or(&given.exports);
             let changed = Changed {
                 unloaded: None,
-                loaded: Some(Loaded {
+                loaded: Some(RunningVersion {
                     md5: [0; 16],
                     file: format!("/shop/{name}.beam"),
                     exports: exports(had),
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// What is said about a plan's text, codes and titles, in a set: order is no part of the result.
-    pub fn told(&self, text: &str) -> BTreeSet<(Code, String)> {
+    pub fn reported(&self, text: &str) -> BTreeSet<(Code, String)> {
         let (plan, _) = read(text);
         let upgrade = self.decide(&plan);
         upgrade
@@ -126,7 +126,10 @@ impl World {
 
     /// The codes only.
     pub fn codes(&self, text: &str) -> BTreeSet<Code> {
-        self.told(text).into_iter().map(|(code, _)| code).collect()
+        self.reported(text)
+            .into_iter()
+            .map(|(code, _)| code)
+            .collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use updo::diag::Code;
 use updo::name::NodeName;
-use updo::node::tls::{Name, Options, Pem};
+use updo::node::tls::{ExpectedName, Pem, TlsOptions};
 use updo::plan::{Plan, load_text};
 
 fn load(options: &str) -> (Option<Plan>, Vec<updo::diag::Diagnostic>) {
@@ -18,8 +18,8 @@ fn load(options: &str) -> (Option<Plan>, Vec<updo::diag::Diagnostic>) {
 
 fn target(options: &str) -> updo::plan::Target {
     match load(options) {
-        (Some(mut plan), said) if said.is_empty() => plan.targets.remove(0),
-        (_, said) => panic!("{options}: {said:#?}"),
+        (Some(mut plan), printed) if printed.is_empty() => plan.targets.remove(0),
+        (_, printed) => panic!("{options}: {printed:#?}"),
     }
 }
 
@@ -30,11 +30,11 @@ fn what_tls_means() {
     assert_eq!(tls("false"), None);
     assert_eq!(
         tls("#{ca => Folder ++ \"ca.pem\", cert => file(\"updo.pem\"), key => env(\"UPDO_KEY\")}"),
-        Some(Options {
+        Some(TlsOptions {
             ca: file("tls/ca.pem"),
             cert: file("updo.pem"),
             key: Some(Pem::Env("UPDO_KEY".to_owned())),
-            name: Name::Host,
+            name: ExpectedName::Host,
         })
     );
     let named = |name: &str| {
@@ -47,9 +47,9 @@ fn what_tls_means() {
     };
     assert_eq!(
         named("\"shop.example.net\""),
-        Name::Other("shop.example.net".to_owned())
+        ExpectedName::Other("shop.example.net".to_owned())
     );
-    assert_eq!(named("disable"), Name::Any);
+    assert_eq!(named("disable"), ExpectedName::Any);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_tls_refuses() {
             Code::E204,
             "an atom",
         ),
-        ("#{ca => \"a\", ca => Folder}", Code::W111, "stands twice"),
+        ("#{ca => \"a\", ca => Folder}", Code::W111, "appears twice"),
         ("#{ca => 7}", Code::E205, "`ca` wants a path"),
         ("#{ca => \"\"}", Code::E205, "`ca` wants a path"),
         ("#{ca => Nobody}", Code::E206, "Nobody"),
@@ -97,7 +97,11 @@ fn what_tls_refuses() {
             Code::E205,
             "`disable`",
         ),
-        ("#{verify => verify_none}", Code::W216, "whoever answers"),
+        (
+            "#{verify => verify_none}",
+            Code::W216,
+            "any server that answers",
+        ),
         (
             "#{ca => \"ca.pem\", cert => \"c.pem\", key => \"-----BEGIN PRIVATE KEY-----\\nSeCrEt\"}",
             Code::W212,
@@ -105,9 +109,9 @@ fn what_tls_refuses() {
         ),
     ];
     for (value, code, words) in cases {
-        let (_, said) = load(&format!("nodes => ['a@h'], tls => {value}"));
-        let text = format!("{said:#?}");
-        let codes: Vec<Code> = said.iter().map(|told| told.code).collect();
+        let (_, printed) = load(&format!("nodes => ['a@h'], tls => {value}"));
+        let text = format!("{printed:#?}");
+        let codes: Vec<Code> = printed.iter().map(|diagnostic| diagnostic.code).collect();
         assert!(
             codes.contains(&code) && text.contains(words),
             "{value}: {text}"
@@ -181,11 +185,11 @@ fn seeds() {
             "`hidden` wants `true`",
         ),
     ] {
-        let (_, said) = load(options);
-        let text = format!("{said:#?}");
-        assert_eq!(said.len(), 1, "{options}: {text}");
+        let (_, printed) = load(options);
+        let text = format!("{printed:#?}");
+        assert_eq!(printed.len(), 1, "{options}: {text}");
         assert!(
-            said[0].code == code && text.contains(words),
+            printed[0].code == code && text.contains(words),
             "{options}: {text}"
         );
     }
@@ -197,11 +201,11 @@ fn a_long_wrong_value_is_cut() {
     let stars = "*".repeat(100_000);
     let text = format!("target t #{{nodes => \"{stars}\"}}.");
     let loaded = load_text(Path::new("plan.updo"), &text, &Default::default());
-    let told = &loaded.diagnostics[0];
-    assert_eq!(told.code, Code::E205);
+    let diagnostic = &loaded.diagnostics[0];
+    assert_eq!(diagnostic.code, Code::E205);
     assert!(
-        told.title.contains("***…") && told.title.len() < 400,
+        diagnostic.title.contains("***…") && diagnostic.title.len() < 400,
         "{}",
-        told.title.len()
+        diagnostic.title.len()
     );
 }

@@ -31,17 +31,17 @@ fn a_specification_names_the_module_that_a_server_runs() {
     let site = compiled_from(&[("old", all), ("new", all)], &source);
     let args = ["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"];
     let out = site.updo(&[&args[..], &["-o", "lib/a-2/ebin/a.appup"]].concat());
-    let said = String::from_utf8(out.stderr).expect("text");
-    assert_eq!(out.status.code(), Some(0), "{said}");
+    let printed = String::from_utf8(out.stderr).expect("text");
+    assert_eq!(out.status.code(), Some(0), "{printed}");
     let text = std::fs::read_to_string(site.root().join("lib/a-2/ebin/a.appup")).expect("an appup");
     let flat: String = text.split_whitespace().collect();
     assert_eq!(flat.matches("{update,named,").count(), 2, "{text}");
     assert_eq!(flat.matches("{load_module,hidden").count(), 2, "{text}");
     // What cannot be known is said, and only of that module.
-    assert_eq!(said.matches("W342").count(), 1, "{said}");
+    assert_eq!(printed.matches("W342").count(), 1, "{printed}");
     assert!(
-        said.contains("`hidden` may run in servers of its behaviour `scope`"),
-        "{said}"
+        printed.contains("`hidden` may run in servers of its behaviour `scope`"),
+        "{printed}"
     );
     let relup = site.both().expect("systools takes it");
     assert!(relup.contains("{suspend,[named]}"), "{relup}");

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use updo::diag::{Code, Diagnostic};
-use updo::node::tls::{Name, Options, Pem};
+use updo::node::tls::{ExpectedName, Pem, TlsOptions};
 use updo::node::{CallError, Session, Tls};
 use updo::term::Term;
 
@@ -32,15 +32,18 @@ fn refused(node: &TestNode, tls: Option<Tls>) -> Diagnostic {
     let mut connect = node.connect();
     connect.tls = tls;
     let started = Instant::now();
-    let told = Session::connect(&connect).expect_err("it must not connect");
-    assert!(started.elapsed() < Duration::from_secs(9), "{told:?}");
-    *told
+    let reported = Session::connect(&connect).expect_err("it must not connect");
+    assert!(started.elapsed() < Duration::from_secs(9), "{reported:?}");
+    *reported
 }
 
 #[track_caller]
-pub fn says(told: &Diagnostic, code: Code, words: &[&str]) {
-    let text = format!("{} {:?} {:?}", told.title, told.notes, told.help);
-    assert_eq!(told.code, code, "{text}");
+pub fn says(diagnostic: &Diagnostic, code: Code, words: &[&str]) {
+    let text = format!(
+        "{} {:?} {:?}",
+        diagnostic.title, diagnostic.notes, diagnostic.help
+    );
+    assert_eq!(diagnostic.code, code, "{text}");
     for word in words {
         assert!(text.contains(word), "no `{word}` in {text}");
     }
@@ -230,8 +233,8 @@ fn a_wrong_cookie_is_still_that() {
         let node = certs.node("node", version, certs.tls()).start();
         let mut connect = node.connect();
         connect.cookie = crate::support::cookie("notthatone");
-        let told = Session::connect(&connect).expect_err("wrong cookie");
-        says(&told, Code::E502, &["refused the cookie"]);
+        let reported = Session::connect(&connect).expect_err("wrong cookie");
+        says(&reported, Code::E502, &["refused the cookie"]);
     }
 }
 
@@ -243,13 +246,13 @@ fn what_is_wrong_with_the_nodes_certificate() {
     certs.issue("later", &["localhost"], Holds::Later);
     certs.issue("other", &["shop.example.net", "10.0.0.7"], Holds::Now);
     certs.issue("nameless", &[], Holds::Now);
-    let anybody = load(&Options {
+    let anybody = load(&TlsOptions {
         ca: None,
         ..certs.options()
     });
     let ours = || Some(certs.tls());
-    let named = |name: Name| {
-        Some(load(&Options {
+    let named = |name: ExpectedName| {
+        Some(load(&TlsOptions {
             name,
             ..certs.options()
         }))
@@ -263,7 +266,7 @@ fn what_is_wrong_with_the_nodes_certificate() {
         &["has expired on 2020-06-30", "clock"],
     );
     says(
-        &refused(&expired, named(Name::Any)),
+        &refused(&expired, named(ExpectedName::Any)),
         Code::E503,
         &["has expired"],
     );
@@ -274,9 +277,9 @@ fn what_is_wrong_with_the_nodes_certificate() {
     );
 
     let other = node("other");
-    let told = refused(&other, ours());
+    let reported = refused(&other, ours());
     says(
-        &told,
+        &reported,
         Code::E503,
         &[
             "is not made out for localhost",
@@ -287,15 +290,18 @@ fn what_is_wrong_with_the_nodes_certificate() {
     );
     let mut connect = other.connect();
     for name in [
-        Name::Other("shop.example.net".to_owned()),
-        Name::Other("10.0.0.7".to_owned()),
-        Name::Any,
+        ExpectedName::Other("shop.example.net".to_owned()),
+        ExpectedName::Other("10.0.0.7".to_owned()),
+        ExpectedName::Any,
     ] {
         connect.tls = named(name);
         Session::connect(&connect).expect("its name is the wanted one");
     }
     says(
-        &refused(&other, named(Name::Other("pub.example.net".to_owned()))),
+        &refused(
+            &other,
+            named(ExpectedName::Other("pub.example.net".to_owned())),
+        ),
         Code::E503,
         &["is not made out for pub.example.net"],
     );
@@ -305,13 +311,13 @@ fn what_is_wrong_with_the_nodes_certificate() {
         &["no name at all"],
     );
 
-    let foreign = load(&Options {
+    let foreign = load(&TlsOptions {
         ca: Some(Pem::File(strangers.path("ca.pem"))),
         ..certs.options()
     });
-    let told = refused(&node("node"), Some(foreign));
+    let reported = refused(&node("node"), Some(foreign));
     let file = strangers.path("ca.pem").display().to_string();
-    says(&told, Code::E503, &["was signed by nobody that", &file]);
+    says(&reported, Code::E503, &["was signed by nobody that", &file]);
 }
 
 #[test]
@@ -321,12 +327,12 @@ fn a_certificate_that_the_node_has_signed_itself() {
     certs.issue_alone("stale", &["localhost"], Holds::Expired);
     certs.issue_alone("elsewhere", &["shop.example.net"], Holds::Now);
     let believing = |name: &str| {
-        load(&Options {
+        load(&TlsOptions {
             ca: Some(Pem::File(certs.path(&format!("{name}.pem")))),
             ..certs.options()
         })
     };
-    let anybody = load(&Options {
+    let anybody = load(&TlsOptions {
         ca: None,
         ..certs.options()
     });
@@ -363,7 +369,7 @@ fn what_the_node_has_against_our_certificate() {
     let strangers = Certs::new();
     certs.issue("stale", &["updo"], Holds::Expired);
     let shown = |from: &Certs, name: &str| {
-        Some(load(&Options {
+        Some(load(&TlsOptions {
             cert: Some(Pem::File(from.path(&format!("{name}.pem")))),
             key: Some(Pem::File(from.path(&format!("{name}.key")))),
             ..certs.options()
@@ -371,7 +377,7 @@ fn what_the_node_has_against_our_certificate() {
     };
     for (version, _) in VERSIONS {
         let node = certs.node("node", version, certs.tls()).start();
-        let none = load(&Options {
+        let none = load(&TlsOptions {
             cert: None,
             key: None,
             ..certs.options()
@@ -381,15 +387,15 @@ fn what_the_node_has_against_our_certificate() {
             Code::E503,
             &["wants to see a certificate of ours", "`tls`"],
         );
-        let told = refused(&node, shown(&strangers, "client"));
+        let reported = refused(&node, shown(&strangers, "client"));
         says(
-            &told,
+            &reported,
             Code::E503,
             &["does not take our certificate", "client.pem", "cacertfile"],
         );
-        let told = refused(&node, shown(&certs, "stale"));
+        let reported = refused(&node, shown(&certs, "stale"));
         says(
-            &told,
+            &reported,
             Code::E503,
             &["does not take our certificate", "stale.pem"],
         );
@@ -401,20 +407,20 @@ fn what_the_node_has_against_our_certificate() {
 fn one_side_speaks_tls_and_the_other_does_not() {
     let certs = Certs::new();
     let plain = TestNode::start();
-    let told = refused(&plain, Some(certs.tls()));
+    let reported = refused(&plain, Some(certs.tls()));
     says(
-        &told,
+        &reported,
         Code::E503,
         &[
             "closed the connection",
-            "said nothing at all",
+            "sent nothing at all",
             "take `tls` out",
         ],
     );
     for (version, _) in VERSIONS {
         let node = certs.node("node", version, certs.tls()).start();
-        let told = refused(&node, None);
-        says(&told, Code::E503, &["speaks TLS", "add `tls => "]);
+        let reported = refused(&node, None);
+        says(&reported, Code::E503, &["uses TLS", "add `tls => "]);
     }
 }
 
@@ -448,16 +454,16 @@ fn files_that_cannot_be_used() {
         "EMPTY" => Some(String::new()),
         _ => None,
     };
-    let tell = |options: Options| Tls::load(&options, &env).map(|tls| format!("{tls:?}"));
-    let with_key = |key: Option<Pem>| Options {
+    let tell = |options: TlsOptions| Tls::load(&options, &env).map(|tls| format!("{tls:?}"));
+    let with_key = |key: Option<Pem>| TlsOptions {
         key,
         ..certs.options()
     };
-    let with_cert = |cert: Option<Pem>| Options {
+    let with_cert = |cert: Option<Pem>| TlsOptions {
         cert,
         ..certs.options()
     };
-    let with_ca = |ca: Option<Pem>| Options {
+    let with_ca = |ca: Option<Pem>| TlsOptions {
         ca,
         ..certs.options()
     };
@@ -466,7 +472,7 @@ fn files_that_cannot_be_used() {
         certs.options(),
         with_key(variable("KEY")),
         with_key(variable("PATH_OF_KEY")),
-        Options {
+        TlsOptions {
             cert: file("both.pem"),
             key: None,
             ..certs.options()
@@ -476,10 +482,13 @@ fn files_that_cannot_be_used() {
         assert!(!shown.contains("BEGIN"), "{shown}");
     }
 
-    let bad = |options: Options, words: &[&str]| {
-        let told = tell(options).expect_err("it must be refused");
-        says(&told, Code::E509, words);
-        assert!(!format!("{told:?}").contains("SecretWords"), "{told:?}");
+    let bad = |options: TlsOptions, words: &[&str]| {
+        let reported = tell(options).expect_err("it must be refused");
+        says(&reported, Code::E509, words);
+        assert!(
+            !format!("{reported:?}").contains("SecretWords"),
+            "{reported:?}"
+        );
     };
     bad(
         with_ca(file("missing.pem")),
@@ -539,7 +548,7 @@ fn files_that_cannot_be_used() {
     // A file with certificate and key is a key.
     fs::set_permissions(certs.path("both.pem"), fs::Permissions::from_mode(0o644)).expect("chmod");
     bad(
-        Options {
+        TlsOptions {
             cert: file("both.pem"),
             key: None,
             ..certs.options()

@@ -35,12 +35,12 @@ pub fn installed() -> &'static Installed {
     static INSTALLED: OnceLock<Installed> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let room = Room::new();
-        let said = room.run("installed", &[]);
-        let said = said.as_tuple().expect("a tuple");
+        let printed = room.run("installed", &[]);
+        let printed = printed.as_tuple().expect("a tuple");
         let text = |term: &Term| PathBuf::from(term.to_text().expect("a path"));
         Installed {
-            otp: u32::try_from(said[0].as_i64().expect("a number")).expect("small"),
-            folders: said[1]
+            otp: u32::try_from(printed[0].as_i64().expect("a number")).expect("small"),
+            folders: printed[1]
                 .as_list()
                 .expect("a list")
                 .iter()

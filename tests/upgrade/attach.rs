@@ -1,6 +1,6 @@
 //! Leaving a run and coming back to it: on purpose, because the connection was cut, because the client was killed.
 
-use crate::bank::{Is, Plan, await_standing, is, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, await_standing, is, nothing_left, pids_of, replaced};
 use crate::killed::await_alone;
 use crate::support::TestNode;
 use crate::support::desk::{Desk, Ran, UPDO};
@@ -34,7 +34,7 @@ fn cut(node: &TestNode) {
 fn detached_and_rejoined_at_once() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}")
         .with("verify \"the rate is two\" -> 2 = bank_rate:rate().\n")
         .on(&desk);
@@ -79,10 +79,10 @@ fn detached_and_rejoined_at_once() {
 }
 
 #[test]
-fn the_result_waits_for_somebody() {
+fn the_result_is_kept_until_collected() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let detached = |extra: &str, more: &str| {
         let plan = Plan::on_disk(extra).with(more).on(&desk);
         desk.on(node, &["run", &plan, "--yes", "--detach"])
@@ -121,10 +121,10 @@ fn the_result_waits_for_somebody() {
 
 /// Whoever rejoins alone decides as the run would have: not good, so back, under the same lock.
 #[test]
-fn who_rejoins_verifies() {
+fn a_rejoining_client_runs_verify() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}").with(NEVER).on(&desk);
     desk.on(node, &["run", &plan, "--yes", "--detach"])
         .run()
@@ -141,7 +141,7 @@ fn who_rejoins_verifies() {
 fn the_connection_was_cut() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}").on(&desk);
     let running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
@@ -175,7 +175,7 @@ fn the_connection_was_cut() {
 fn the_client_was_killed() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1000}").on(&desk);
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
@@ -203,10 +203,10 @@ fn rejoined(desk: &Desk, node: &TestNode, run: &str, parts: &[&str]) {
 
 /// Who rejoins sees how far the run is, as who began it: the steps of the way back do not count.
 #[test]
-fn how_far_it_is_for_who_rejoins() {
+fn a_rejoining_client_sees_the_progress() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 4, 3000}")
         .account("timeout => 30s")
         .with("deadline 2m.\nbudget infinity.\n")
@@ -241,7 +241,7 @@ fn how_far_it_is_for_who_rejoins() {
 fn called_off_from_elsewhere() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     // Before anything is switched: the run waits for a busy account.
     let plan = Plan::on_disk("{slow, 1500}")
         .account("timeout => 30s")

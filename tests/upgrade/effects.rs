@@ -113,8 +113,8 @@ fn failing(clauses: &str) -> World {
 #[test]
 fn a_table_is_converted_back() {
     let world = failing(BOTH);
-    let told = world.preview().exits(0);
-    told.prints(&["what ledger writes elsewhere is undone by code_change"]);
+    let reported = world.preview().exits(0);
+    reported.prints(&["what ledger writes elsewhere is undone by code_change"]);
     let ran = world.run().exits(20).says(&["E604", "is as before"]);
     assert!(!ran.stderr.contains("W625"), "{ran}");
     let ledger = world.node.eval_text("gen_server:call(ledger, x)");
@@ -123,7 +123,7 @@ fn a_table_is_converted_back() {
 
 /// What nothing takes back is said before, and it is not "as before" afterwards.
 #[test]
-fn a_table_that_stays_is_said() {
+fn a_table_that_stays_is_reported() {
     let world = failing(ONE_WAY);
     let shown = world.preview().exits(0);
     shown.says(&["W625", "ledger", "ets:insert/2 in ledger:code_change/3"]);

@@ -1,13 +1,13 @@
 //! Several nodes in one run: one after the other, the first failure stops.
 
-use crate::bank::{Is, Plan, is, look, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, is, look, nothing_left, pids_of, replaced};
 use crate::support::desk::Desk;
 
 #[test]
 fn the_first_failure_stops() {
     let (one, two, three) = (replaced(), replaced(), replaced());
     let banks = [&one.node, &two.node, &three.node];
-    let pids = banks.map(who);
+    let pids = banks.map(pids_of);
     let desk = Desk::new();
     let names = banks.map(|node| format!("'{}'", node.name())).join(", ");
     let plan = Plan::on_disk("fine")

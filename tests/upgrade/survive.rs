@@ -107,7 +107,7 @@ fn a_crash_in_the_soak_counts_as_a_failed_verify() {
 
 /// With the time of the soak from the plan, and everything well.
 #[test]
-fn a_soak_is_a_step_and_the_last_line_says_how_many_live() {
+fn a_soak_is_a_step_and_the_last_line_counts_survivors() {
     let shop = Shop::new(
         &[ticker(1)],
         &[ticker(2)],
@@ -151,14 +151,14 @@ fn a_soak_is_a_step_and_the_last_line_says_how_many_live() {
 }
 
 #[test]
-fn whoever_was_suspended_stays_so_and_traces_are_announced() {
+fn suspended_processes_stay_suspended_and_traces_are_announced() {
     let shop = Shop::new(
         &[ticker(1)],
         &[ticker(2)],
         "[ticker:start(N, off) || N <- [a, b]], sys:suspend(a), erlang:trace_pattern({ticker, init, 1}, true, [call_count])",
     );
     let plan = shop.plan("");
-    let told = [
+    let reported = [
         "W626",
         "1 process of `ticker` suspended already",
         "W627",
@@ -166,7 +166,7 @@ fn whoever_was_suspended_stays_so_and_traces_are_announced() {
         "init/1",
     ];
     let preview = shop.desk.on(&shop.node, &["preview", &plan]).run().exits(0);
-    for text in told {
+    for text in reported {
         assert!(
             format!("{}{}", preview.stdout, preview.stderr).contains(text),
             "{text}: {preview}"
@@ -176,7 +176,7 @@ fn whoever_was_suspended_stays_so_and_traces_are_announced() {
     // Undone, done, and gone back with: suspended as before, with the state that fits.
     shop.run("verify \"never\" -> false.\n", &[])
         .exits(20)
-        .says(&told);
+        .says(&reported);
     assert_eq!(shop.node.eval_text(suspended), "[suspended,running]");
     shop.run("", &[])
         .exits(0)

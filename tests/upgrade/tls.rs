@@ -74,20 +74,20 @@ fn a_run_and_its_rollback() {
     assert_eq!(node.eval_text(VERSION), "1");
     assert_eq!(node.eval_text("witness:left()"), "[]");
 
-    let told = updo(&["doctor", "plans/bank.updo"]).run().exits(0);
-    let told = told.prints(&[
+    let diagnostic = updo(&["doctor", "plans/bank.updo"]).run().exits(0);
+    let diagnostic = diagnostic.prints(&[
         "tls",
         "tls/ca.pem",
         "tls/client.pem",
         "made out for the node's host",
         "TLS 1.",
     ]);
-    assert!(!told.stdout.contains("BEGIN"), "{told}");
+    assert!(!diagnostic.stdout.contains("BEGIN"), "{diagnostic}");
     no_key_in(&desk.path().join("state"), &certs);
 }
 
 #[test]
-fn without_a_plan_the_environment_says_it() {
+fn without_a_plan_the_environment_decides() {
     let certs = Certs::new();
     let deployed = deployed(&certs, "{versions,['tlsv1.2']}");
     let node = &deployed.node;
@@ -140,7 +140,7 @@ fn without_a_plan_the_environment_says_it() {
         .env("UPDO_EPMD_PORT", &node.epmd_port().to_string())
         .run()
         .exits(10)
-        .says(&["E503", "speaks TLS", "UPDO_TLS_CA"]);
+        .says(&["E503", "uses TLS", "UPDO_TLS_CA"]);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn what_does_not_fit_ends_with_10_and_changes_nothing() {
     let deployed = deployed(&certs, "");
     let node = &deployed.node;
     let cases = [
-        ("", "E503", "speaks TLS"),
+        ("", "E503", "uses TLS"),
         (
             ", tls => #{ca => \"../tls/ca.pem\"}",
             "E503",

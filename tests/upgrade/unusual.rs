@@ -3,7 +3,7 @@
 
 use tempfile::TempDir;
 
-use crate::bank::{Is, Plan, is, replaced, who};
+use crate::bank::{Is, Plan, is, pids_of, replaced};
 use crate::corners::{compiled, node_with};
 use crate::support::desk::Desk;
 
@@ -16,7 +16,7 @@ fn source(name: &str, text: &str) -> (String, String) {
 fn a_preview_calls_nothing() {
     let bank_1 = replaced();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("fine")
         .with("insert {apply, {application, set_env, [bank, called, yes]}} at start because \"to be seen\".\n")
         .with("insert {apply, {application, set_env, [bank, behind, yes]}} at end because \"to be seen\".\n")
@@ -101,15 +101,15 @@ fn one_process_under_two_modules() {
         "{ok, P} = gen_event:start({local, house}), [ok = gen_event:add_handler(house, M, []) || M <- [bell, lamp]],
          [gen_event:notify(house, ring) || _ <- lists:seq(1, 5)], P",
     );
-    let told = "[gen_event:call(house, M, tell) || M <- [bell, lamp]]";
+    let reported = "[gen_event:call(house, M, tell) || M <- [bell, lamp]]";
     let text = format!("plan \"House\".\ncode push [{two:?}].\nold from {one:?}.\n");
     desk.write("p.updo", &text);
     desk.on(&node, &["run", "p.updo", "--yes"]).run().exits(0);
     node.eval("gen_event:sync_notify(house, ring)");
-    assert_eq!(node.eval_text(told), "[{2,{2,6,1}},{2,{2,6,1}}]");
+    assert_eq!(node.eval_text(reported), "[{2,{2,6,1}},{2,{2,6,1}}]");
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
     desk.on(&node, &["rollback", "--yes"]).run().exits(0);
-    assert_eq!(node.eval_text(told), "[{1,{1,6,2}},{1,{1,6,2}}]");
+    assert_eq!(node.eval_text(reported), "[{1,{1,6,2}},{1,{1,6,2}}]");
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
     assert_eq!(node.eval_text("witness:left_to(3000)"), "[]");
 }
@@ -174,7 +174,7 @@ fn many_modules_with_many_processes() {
 /// A call through a variable gives no edge. It is told with its place; and a plan's `depends on` makes the two change at
 /// one instant, so that under load no call meets the wrong version.
 #[test]
-fn a_call_that_nobody_can_see() {
+fn a_call_invisible_to_static_analysis() {
     let folder = TempDir::new().expect("a folder");
     let till = |version: u32| {
         let ask = match version {

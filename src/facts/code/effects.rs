@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::facts::beam::imports;
-use crate::facts::chunk::{Atoms, Chunks, Lines, Literals, unpacked};
-use crate::facts::cursor::Cursor;
-use crate::facts::instructions::{Instruction, Operand, Step, Walk};
+use crate::facts::chunk::{Atoms, Chunks, LineTable, Literals, unpacked};
+use crate::facts::cursor::ByteCursor;
+use crate::facts::instructions::{BeamInstruction, Operand, ReadStep, Walk};
 use crate::facts::literal::summary;
 use crate::facts::opcode as op;
-use crate::facts::registers::{Registers, Value};
+use crate::facts::registers::{RegisterValue, Registers};
 use crate::name::{Mfa, Module};
 
 use super::known::{calls_a_fun, known};
@@ -36,7 +36,7 @@ pub enum Doing {
 
 /// One thing that is done, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct EffectSite {
     /// The module.
     pub module: Module,
     /// The function and line.
@@ -47,7 +47,7 @@ pub struct Place {
     pub doing: Doing,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for EffectSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Function { name, arity, line } = &self.function;
         write!(f, "{} in {}:{name}/{arity}", self.what, self.module)?;
@@ -60,19 +60,19 @@ impl fmt::Display for Place {
 
 /// What a function does, with everything that it reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Effects {
     /// All of it in one word.
     pub doing: Doing,
     /// What is more than computing; each once, in the order of modules and functions.
-    pub places: Vec<Place>,
+    pub places: Vec<EffectSite>,
     /// Where a module of the given ones is named as data: `fun m:f/1`. Whoever runs this code under another name calls
     /// the module of that name all the same.
-    pub by_name: Vec<Place>,
+    pub by_name: Vec<EffectSite>,
 }
 
-impl Verdict {
+impl Effects {
     /// The places that act.
-    pub fn acting(&self) -> impl Iterator<Item = &Place> {
+    pub fn acting(&self) -> impl Iterator<Item = &EffectSite> {
         self.places.iter().filter(|p| p.doing == Doing::Acts)
     }
 }
@@ -111,18 +111,18 @@ impl Bodies {
         let chunks = Chunks::parse(&plain).ok()?;
         let atoms = Atoms::read(&chunks).ok()?;
         let imports = imports(&chunks, &atoms).ok()?;
-        let (funs, lines) = (funs(chunks.get(b"FunT")), Lines::read(&chunks));
+        let (funs, lines) = (funs(chunks.get(b"FunT")), LineTable::read(&chunks));
         let constants = constant_funs(&chunks)?;
         let mut walk = Walk::new(chunks.get(b"Code")?)?;
         let mut registers = Registers::default();
-        let mut instruction = Instruction::default();
+        let mut instruction = BeamInstruction::default();
         let (mut here, mut line, mut entered) = (None, None, false);
         let mut myself = false;
         loop {
             match walk.step(&mut instruction) {
-                Step::Instruction => {}
-                Step::End => return Some(true),
-                Step::Unknown => return Some(false),
+                ReadStep::Instruction => {}
+                ReadStep::End => return Some(true),
+                ReadStep::Unknown => return Some(false),
             }
             match instruction.opcode {
                 op::FUNC_INFO => {
@@ -161,9 +161,9 @@ impl Bodies {
                 _ => false,
             };
             // What registers hold before the instruction.
-            let is_fun = |value: &Value| match value {
-                Value::Fun => true,
-                Value::Literal(index) => constants
+            let is_fun = |value: &RegisterValue| match value {
+                RegisterValue::Fun => true,
+                RegisterValue::Literal(index) => constants
                     .get(*index as usize)
                     .is_some_and(|literal| literal.is_fun),
                 _ => false,
@@ -179,8 +179,9 @@ impl Bodies {
             };
             let hands_on = |to: &Mfa| {
                 // Elixir's sorting takes an atom as well.
-                let sorts =
-                    |value: &Value| &*to.function == "sort" && matches!(value, Value::Atom(_));
+                let sorts = |value: &RegisterValue| {
+                    &*to.function == "sort" && matches!(value, RegisterValue::Atom(_))
+                };
                 calls_a_fun(to.module.as_str(), &to.function, to.arity)
                     && !given(to.arity.min(255)).any(|value| is_fun(value) || sorts(value))
             };
@@ -338,7 +339,7 @@ const EXPORT_EXT: u8 = 113;
 fn funs(chunk: Option<&[u8]>) -> Vec<u32> {
     let mut found = Vec::new();
     let Some(chunk) = chunk else { return found };
-    let mut cursor = Cursor::new(chunk);
+    let mut cursor = ByteCursor::new(chunk);
     let Some(count) = cursor.u32() else {
         return found;
     };
@@ -363,7 +364,7 @@ pub fn verdict<'a>(
     module: &Module,
     entries: &[(&str, u32)],
     world: &dyn Fn(&Module) -> Option<&'a [u8]>,
-) -> Verdict {
+) -> Effects {
     let mut read: BTreeMap<Module, Option<Bodies>> = BTreeMap::new();
     let (mut places, mut by_name) = (BTreeSet::new(), BTreeSet::new());
     let mut seen: BTreeSet<(Module, String, u32)> = BTreeSet::new();
@@ -378,7 +379,7 @@ pub fn verdict<'a>(
             .entry(module.clone())
             .or_insert_with(|| world(&module).map(Bodies::read));
         let Some(bodies) = bodies else { continue };
-        let place = |line, what: String, doing| Place {
+        let place = |line, what: String, doing| EffectSite {
             module: module.clone(),
             function: Function {
                 name: name.as_str().into(),
@@ -421,8 +422,8 @@ pub fn verdict<'a>(
             places.insert(place(*line, to.to_string(), known));
         }
     }
-    let places: Vec<Place> = places.into_iter().collect();
-    Verdict {
+    let places: Vec<EffectSite> = places.into_iter().collect();
+    Effects {
         doing: places.iter().map(|p| p.doing).max().unwrap_or(Doing::Pure),
         places,
         by_name: by_name.into_iter().collect(),

@@ -55,13 +55,13 @@ tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, M
     {Bad1, Stopped} = delisted(M, P, Goes),
     {Bad2, Started} = enlisted(M, P, Start),
     settled_in(P, All, Started, {keep, M, Md5, Kept#{started := Started}}),
-    {Bad1 ++ Bad2, did(M, P, Before, Stopped, Started)};
+    {Bad1 ++ Bad2, done(M, P, Before, Stopped, Started)};
 %% On the way back, in the code that they run.
 tend_listed({unlisted, M, #{start := Start}}, [{P, Kept, _}]) ->
     Ids = case Kept of #{started := Started} -> Started; none -> identified(Start) end,
     Before = as_it_is(P),
     {Bad, Stopped} = delisted(M, P, specs(P, lists:reverse(Ids))),
-    {Bad, did(M, P, Before, Stopped, [])};
+    {Bad, done(M, P, Before, Stopped, [])};
 %% And when the version before is there again. A supervisor that has been restarted since has kept nothing.
 tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}]) ->
     Before = as_it_is(P),
@@ -70,10 +70,10 @@ tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}]) -
         none -> {enlisted(M, P, Stop), identified(Order)}
     end,
     settled_in(P, Was, Started, {forget, M, Md5s}),
-    {Bad, did(M, P, Before, [], Started)}.
+    {Bad, done(M, P, Before, [], Started)}.
 
 %% Undone from the end: at last they are in the order in which they were.
-did(M, P, Before, Stopped, Started) ->
+done(M, P, Before, Stopped, Started) ->
     [{arrange, M, Before, P}] ++ [{delist, M, One, P} || One <- Stopped] ++ [{enlist, M, Id, P} || Id <- Started].
 
 delisted(M, P, Those) ->

@@ -23,7 +23,7 @@ pub const SOURCE: &str = concat!(
     include_str!("4_twins.erl"),
     include_str!("5_asked.erl"),
     include_str!("5_attempts.erl"),
-    include_str!("5_births.erl"),
+    include_str!("5_spawn_watch.erl"),
     include_str!("5_kinds.erl"),
     include_str!("5_suspend.erl"),
     include_str!("6_switch.erl"),
@@ -152,7 +152,7 @@ pub fn survey(session: &Session) -> std::result::Result<(), CallError> {
 
 /// What a node's agent says of itself.
 #[derive(Clone, Debug)]
-pub struct Holder {
+pub struct LockHolder {
     /// Its guardian.
     pub agent: Agent,
     /// Four hexadecimal digits.
@@ -225,7 +225,7 @@ pub fn lock_holder(session: &Session) -> std::result::Result<Option<String>, Cal
 ///
 /// # Errors
 /// When the connection is lost, or the node does not answer in time.
-pub fn present(session: &Session) -> std::result::Result<Option<Holder>, CallError> {
+pub fn present(session: &Session) -> std::result::Result<Option<LockHolder>, CallError> {
     const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
     let guardian = session.call(
         "erlang",
@@ -249,7 +249,7 @@ pub fn present(session: &Session) -> std::result::Result<Option<Holder>, CallErr
         [key, info] if key.is_atom("updo_info") => Some(info),
         _ => None,
     });
-    Ok(info.map(|info| Holder {
+    Ok(info.map(|info| LockHolder {
         agent,
         run: info.get("run").and_then(Term::to_text).unwrap_or_default(),
         kept: info.get("state").is_some_and(|state| state.is_atom("kept")),
@@ -258,10 +258,10 @@ pub fn present(session: &Session) -> std::result::Result<Option<Holder>, CallErr
 }
 
 /// E505: another run holds the lock of a node.
-pub fn locked(session: &Session, who: String) -> Diagnostic {
+pub fn locked(session: &Session, holder: String) -> Diagnostic {
     let title = format!("another updo run holds the lock of {}", session.node());
     Diagnostic::new(Code::E505, title)
-        .note(who)
+        .note(holder)
         .help("wait until it is done")
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error};
 
-use super::{Name, Tls};
+use super::{ExpectedName, Tls};
 use crate::diag::{Code, Diagnostic};
 use crate::node::cookie::plain;
 use crate::node::name::Address;
@@ -32,7 +32,7 @@ pub(crate) fn speaks_tls(target: &Address) -> Box<Diagnostic> {
     Box::new(
         Diagnostic::new(
             Code::E503,
-            format!("{target} speaks TLS, and is not spoken to in TLS"),
+            format!("{target} uses TLS, and the connection does not"),
         )
         .note("it was started with `-proto_dist inet_tls`")
         .help("add `tls => #{ca => \"FILE\", cert => \"FILE\", key => \"FILE\"}` to the plan's target, or set UPDO_TLS_CA, UPDO_TLS_CERT and UPDO_TLS_KEY"),
@@ -51,11 +51,11 @@ pub(super) fn silent(target: &Address, error: &io::Error, heard: bool) -> Box<Di
         (_, true) => "it closed the connection".to_owned(),
         _ => plain(error),
     };
-    let told = failed(target, &why);
+    let diagnostic = failed(target, &why);
     Box::new(if heard {
-        told.help("the node's log says why")
+        diagnostic.help("the node's log says why")
     } else {
-        told.note("it said nothing at all, as a node does that does not speak TLS")
+        diagnostic.note("it sent nothing at all, as a node without TLS does")
             .help("if the node was not started with `-proto_dist inet_tls`, take `tls` out of the plan's target (and UPDO_TLS_CA out of the environment)")
     })
 }
@@ -65,7 +65,7 @@ pub(crate) fn refused(target: &Address, tls: &Tls, error: &Error) -> Box<Diagnos
     Box::new(match error {
         Error::InvalidCertificate(why) => certificate(target, tls, why),
         Error::AlertReceived(alert) => alerted(target, tls, *alert),
-        Error::InvalidMessage(_) => failed(target, "what it says is not TLS")
+        Error::InvalidMessage(_) => failed(target, "what it sends is not TLS")
             .help("take `tls` out of the plan's target if the node was not started with `-proto_dist inet_tls`"),
         Error::PeerIncompatible(why) => failed(target, &format!("{why:?}")).help(VERSIONS),
         Error::NoCertificatesPresented => failed(target, "it shows no certificate")
@@ -86,40 +86,40 @@ fn failed(target: &Address, why: &str) -> Diagnostic {
 
 /// The node's certificate is not good.
 fn certificate(target: &Address, tls: &Tls, why: &CertificateError) -> Diagnostic {
-    let told = |why: &str| failed(target, &format!("its certificate {why}"));
+    let refusal = |why: &str| failed(target, &format!("its certificate {why}"));
     let ca = match &tls.options.ca {
         Some(ca) => ca.to_string(),
         None => "`ca`".to_owned(),
     };
     match why {
         CertificateError::ExpiredContext { not_after, .. } => {
-            told(&format!("has expired on {}", date(*not_after)))
+            refusal(&format!("has expired on {}", date(*not_after)))
                 .help("give the node a new one; if that date is in the future, this machine's clock is wrong")
         }
         CertificateError::NotValidYetContext { not_before, .. } => {
-            told(&format!("does not hold before {}", date(*not_before)))
+            refusal(&format!("does not hold before {}", date(*not_before)))
                 .help("look at the clocks of both machines")
         }
         // An authority that was made anew under its old name has another key.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => told(&format!("was signed by nobody that {ca} has"))
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => refusal(&format!("was signed by no authority in {ca}"))
             .help("`ca` wants the certificate of the authority that signed the node's, or that very certificate; what the node shows: `openssl s_client -connect HOST:PORT -showcerts`"),
         CertificateError::NotValidForNameContext { presented, .. } => {
             let wanted = match &tls.options.name {
-                Name::Other(name) => name.as_str(),
-                Name::Host | Name::Any => target.host(),
+                ExpectedName::Other(name) => name.as_str(),
+                ExpectedName::Host | ExpectedName::Any => target.host(),
             };
-            let told = told(&format!("is not made out for {wanted}"));
-            let told = match presented.as_slice() {
-                [] => told.note("it has no name at all: none in its subjectAltName"),
-                names => told.note(format!("it is made out for {}", names.join(", "))),
+            let refusal = refusal(&format!("is not made out for {wanted}"));
+            let refusal = match presented.as_slice() {
+                [] => refusal.note("it has no name at all: none in its subjectAltName"),
+                names => refusal.note(format!("it is made out for {}", names.join(", "))),
             };
-            told.help("give the node a certificate with its host's name, or say which name counts: `server_name => \"NAME\"`, or `server_name => disable` where any node of this authority may answer")
+            refusal.help("give the node a certificate with its host's name, or say which name counts: `server_name => \"NAME\"`, or `server_name => disable` where any node of this authority may answer")
         }
         CertificateError::InvalidPurposeContext { .. } | CertificateError::InvalidPurpose => {
-            told("is not meant for servers")
+            refusal("is not meant for servers")
                 .help("its extendedKeyUsage needs serverAuth, and clientAuth for nodes that connect to each other")
         }
-        other => told(&format!("is not good: {other}"))
+        other => refusal(&format!("is not good: {other}"))
             .help("`openssl x509 -text -in FILE` shows what is in it"),
     }
 }

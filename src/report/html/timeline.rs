@@ -1,9 +1,9 @@
-//! A node's run as a picture: one bar a step, the time in which processes stand still shaded.
+//! A node's run as a picture: one bar a step, the time in which processes are suspended shaded.
 
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::sections::{Node, ms};
+use super::sections::{NodeSection, ms};
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 118.0;
@@ -18,7 +18,7 @@ struct Bar<'a> {
     from: f64,
     took: f64,
     ok: bool,
-    /// Whom it waited for longest, where that was told.
+    /// Whom it waited for longest, where that was reported.
     slowest: Option<String>,
     /// How often a suspension was tried.
     attempts: u64,
@@ -27,7 +27,7 @@ struct Bar<'a> {
 }
 
 /// The picture; a sentence when no step was taken.
-pub(super) fn picture(node: &Node<'_>) -> Markup {
+pub(super) fn picture(node: &NodeSection<'_>) -> Markup {
     let bars = bars(node);
     if bars.is_empty() {
         return html! { p.soft { "No step was taken on this node." } };
@@ -86,7 +86,7 @@ fn px(number: f64) -> String {
 
 /// The steps, end to end: the node takes one after the other, and how long each took was measured there. When their
 /// events arrived here would tell about the connection.
-fn bars<'a>(node: &Node<'a>) -> Vec<Bar<'a>> {
+fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
     let mut from = 0.0;
     let bar = |line: &'a Value| {
         let name = match line["type"].as_str()? {
@@ -112,12 +112,12 @@ fn bars<'a>(node: &Node<'a>) -> Vec<Bar<'a>> {
 }
 
 /// The last that was told of whom a step waits for.
-fn slowest(node: &Node<'_>, step: &Value) -> Option<String> {
-    let told = |line: &&&Value| {
+fn slowest(node: &NodeSection<'_>, step: &Value) -> Option<String> {
+    let has_slowest = |line: &&&Value| {
         let waits = line["type"] == "step.progress" || line["type"] == "step.postponed";
         waits && line["id"] == *step && line["slowest"][0].is_object()
     };
-    let slow = &node.lines.iter().rev().find(told)?["slowest"][0];
+    let slow = &node.lines.iter().rev().find(has_slowest)?["slowest"][0];
     let (pid, at) = (slow["pid"].as_str()?, slow["at"].as_str()?);
     Some(format!("{pid} {} in {at}", ms(slow["ms"].as_f64()?)))
 }

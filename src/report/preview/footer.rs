@@ -1,11 +1,11 @@
-//! What stands below the instructions: who stands still and when, and what undoing means.
+//! What is below the instructions: who is suspended and when, and what undoing means.
 //!
 //! Takes what a preview shows, gives lines; judges nothing that is not in the script.
 
 use std::fmt::Write;
 
-use super::super::style::{count, look};
-use super::{Shown, is_one_way};
+use super::super::style::{attention, count};
+use super::{PreviewInput, is_one_way};
 use crate::diag::render::Style;
 use crate::facts::change::Changed;
 use crate::facts::code::Function;
@@ -15,14 +15,14 @@ use crate::rules::Purge;
 use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Ruleset};
 use crate::script::low::Low;
-use crate::script::lower::{By, SuspendOrder, running, suspended, switched};
+use crate::script::lower::{Executor, SuspendOrder, running, suspended, switched};
 use crate::term::Term;
 
 /// Functions with waiting callers that are named; the others are counted.
 const WAITING: usize = 3;
 
 /// Which processes are suspended, and when.
-pub(super) fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
+pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let script = shown.script;
     let arrow = if style.unicode { " → " } else { " -> " };
     let ranks = SuspendOrder::of(shown.rules, script);
@@ -44,13 +44,13 @@ pub(super) fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
     let windows = script.windows();
     if kind == WindowPolicy::Single || windows.len() < 2 {
         let line = match suspends(&script.low) {
-            None => "nobody is suspended; all modules switch at one instant".to_owned(),
+            None => "no process is suspended; all modules switch at one instant".to_owned(),
             Some(ranks) => format!(
-                "{} still while all modules switch at one instant\n           suspend {ranks}",
+                "{} while all modules switch at one instant\n           suspend {ranks}",
                 count(
                     running(shown.changes, shown.rules, suspended(&script.low)),
-                    "process stands",
-                    "processes stand"
+                    "process is suspended",
+                    "processes are suspended"
                 )
             ),
         };
@@ -99,16 +99,16 @@ pub(super) fn names(modules: &[Module]) -> String {
 }
 
 /// The modules whose conversion acts outside of its state, in one way.
-fn outside(shown: &Shown<'_>, how: Acts) -> Vec<String> {
+fn outside(shown: &PreviewInput<'_>, how: Acts) -> Vec<String> {
     let modules = shown.rules.modules.keys();
     let acts = modules.filter(|m| effects::acts(shown.changes, shown.rules, m) == Some(how));
     acts.map(ToString::to_string).collect()
 }
 
 /// How exactly a failure is undone.
-pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
-    if let By::ReleaseHandler(_) = shown.script.by {
-        return look(
+pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
+    if let Executor::ReleaseHandler(_) = shown.script.by {
+        return attention(
             style,
             "none when it fails: the release handler leaves code and processes as they are then",
         );
@@ -130,7 +130,7 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
             "exact if code_change/4 of the old {} takes its own states",
             turned.join(", ")
         );
-        return look(style, &text);
+        return attention(style, &text);
     }
     let staying: usize = shown
         .changes
@@ -143,7 +143,7 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
     let whole = missing.is_empty() && shown.script.windows().len() < 2;
     if whole && staying > 0 {
         let number = count(staying, "process has", "processes have");
-        return look(
+        return attention(
             style,
             &format!("exact as soon as {number} left the code that is replaced (W630)"),
         );
@@ -154,7 +154,7 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
             "exact for code and states; what code_change of {} writes elsewhere stays (W625)",
             never.join(", ")
         );
-        return look(style, &text);
+        return attention(style, &text);
     }
     let asked = outside(shown, Acts::Both);
     if whole && !asked.is_empty() {
@@ -162,7 +162,7 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
             "exact for code and states; what {} writes elsewhere is undone by code_change",
             asked.join(", ")
         );
-        return look(style, &text);
+        return attention(style, &text);
     }
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();
@@ -184,7 +184,7 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
         .map(|(module, _)| module.to_string())
         .collect();
     if missing.is_empty() && !stuck.is_empty() {
-        return look(
+        return attention(
             style,
             &format!(
                 "exact in the window that fails; impossible behind that of {}: converted by a function",
@@ -196,7 +196,7 @@ pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
         return "exact in the window that fails; closed ones are converted back by code_change"
             .to_owned();
     }
-    look(
+    attention(
         style,
         &format!(
             "impossible for {}: no copy of the running version",
@@ -217,8 +217,8 @@ fn place(module: &Module, function: &Function) -> String {
 
 /// Functions of code that is replaced in which callers wait for a server and go on afterwards. Who waits there for a
 /// process that is suspended cannot leave, and code that is executed cannot be taken away to make room for the old one.
-pub(super) fn waiting(shown: &Shown<'_>, style: Style) -> Option<String> {
-    let handler = matches!(shown.script.by, By::ReleaseHandler(_));
+pub(super) fn waiting(shown: &PreviewInput<'_>, style: Style) -> Option<String> {
+    let handler = matches!(shown.script.by, Executor::ReleaseHandler(_));
     if handler || shown.script.suspended().next().is_none() {
         return None;
     }
@@ -240,11 +240,11 @@ pub(super) fn waiting(shown: &Shown<'_>, style: Style) -> Option<String> {
         "not while a caller waits in {}{more} for a suspended process: then the node stays new (21)",
         shown.join(", ")
     );
-    (!all.is_empty()).then(|| look(style, &text))
+    (!all.is_empty()).then(|| attention(style, &text))
 }
 
 /// Hooks whose effects no way back would undo: those that act, when the plan has no `on rollback`.
-pub(super) fn effects(shown: &Shown<'_>, style: Style) -> Option<String> {
+pub(super) fn effects(shown: &PreviewInput<'_>, style: Style) -> Option<String> {
     let hooks = &shown.plan.hooks;
     if hooks.iter().any(|hook| hook.when == When::Rollback) {
         return None;
@@ -271,7 +271,7 @@ pub(super) fn effects(shown: &Shown<'_>, style: Style) -> Option<String> {
         "not undone: what hooks do ({}); the plan has no `on rollback`",
         names.join(", ")
     );
-    (!names.is_empty()).then(|| look(style, &text))
+    (!names.is_empty()).then(|| attention(style, &text))
 }
 
 /// Where code and configuration will come from.

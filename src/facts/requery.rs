@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::behaviours;
-use super::node_facts::{NodeFacts, TIMEOUT, failed, function, natures, unexpected_reply};
-use super::processes::{self, Question};
+use super::node_facts::{NodeFacts, TIMEOUT, call_failed, function, natures, unexpected_reply};
+use super::processes::{self, ProcessQuery};
 use crate::diag::Result;
 use crate::name::Module;
 use crate::node::Session;
@@ -28,7 +28,7 @@ pub fn on_path(session: &Session, modules: &[Module]) -> Result<BTreeMap<Module,
         match session.call("lists", "map", args, TIMEOUT) {
             Ok(Term::List(answers)) if answers.len() == many => Ok(answers),
             Ok(other) => Err(unexpected_reply(what, &other)),
-            Err(error) => Err(failed(what, error)),
+            Err(error) => Err(call_failed(what, error)),
         }
     };
     let names = modules.iter().map(|m| Term::atom(m.as_str())).collect();
@@ -68,7 +68,7 @@ pub fn wrapped(
     let declared = natures(session, facts, modules)?;
     let behaviours = declared.values().flat_map(|n| n.behaviours.iter().cloned());
     let about = behaviours::ask(session, facts, behaviours.collect())?;
-    let mut question = Question::default();
+    let mut question = ProcessQuery::default();
     for (module, nature) in &declared {
         for behaviour in &nature.behaviours {
             let known = |name: &Module| about.get(name).cloned();
@@ -77,14 +77,14 @@ pub fn wrapped(
             };
             question.modules.insert(module.clone());
             question.wrapped.insert(module.clone());
-            if found.runs == behaviours::Runs::Supervisor {
+            if found.runs == behaviours::ProcessKind::Supervisor {
                 question.supervisors.insert(behaviour.clone());
             }
         }
     }
-    let answer = processes::who(session, facts.otp, &question)?;
+    let answer = processes::find_processes(session, facts.otp, &question)?;
     let crews = answer.crews.into_iter().filter_map(|(module, mut crew)| {
-        crew.adopt(&declared.get(&module)?.behaviours);
+        crew.classify(&declared.get(&module)?.behaviours);
         (!crew.also.is_empty()).then_some((module, crew.also))
     });
     Ok(crews.collect())
@@ -99,11 +99,11 @@ pub fn running(
     facts: &NodeFacts,
     modules: &BTreeSet<Module>,
 ) -> Result<BTreeMap<Module, usize>> {
-    let question = Question {
+    let question = ProcessQuery {
         modules: modules.clone(),
-        ..Question::default()
+        ..ProcessQuery::default()
     };
-    let answer = processes::who(session, facts.otp, &question)?;
+    let answer = processes::find_processes(session, facts.otp, &question)?;
     let crews = answer.crews.into_iter();
     Ok(crews
         .map(|(module, crew)| (module, crew.count()))

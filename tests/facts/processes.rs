@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use updo::diag::Code;
-use updo::facts::processes::{Question, who};
+use updo::facts::processes::{ProcessQuery, find_processes};
 use updo::name::Module;
 
 use crate::support::Options;
-use crate::world::{World, changed, one, said, spec};
+use crate::world::{World, changed, one, printed, spec};
 
 const MODULES: [&str; 7] = [
     "fx_top",
@@ -86,7 +86,7 @@ fn what_a_shell_has_started_is_not_reported() {
     let upgrade = world.look();
     assert_eq!(changed(&upgrade, "fx_srv").processes, 2);
     assert!(
-        said(&upgrade, Code::W316).is_empty(),
+        printed(&upgrade, Code::W316).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -139,13 +139,13 @@ fn a_hundred_thousand_processes_are_found_soon_and_without_a_message() {
         .node
         .eval("lists:foreach(fun(_) -> {ok, _} = fx_srv:start() end, lists:seq(1, 100000))");
     let session = world.node.connected();
-    let question = Question {
+    let question = ProcessQuery {
         modules: [Module::new("fx_srv")].into(),
-        ..Question::default()
+        ..ProcessQuery::default()
     };
     // Both forms of bindings that releases take.
     for otp in [23, 25] {
-        let answer = who(&session, otp, &question).expect("an answer");
+        let answer = find_processes(&session, otp, &question).expect("an answer");
         assert_eq!(answer.crews["fx_srv"].count(), 100_000);
     }
     // Every process is watched by a tracer that counts the messages they get.
@@ -157,7 +157,7 @@ fn a_hundred_thousand_processes_are_found_soon_and_without_a_message() {
     let mut best = Duration::MAX;
     for _ in 0..3 {
         let began = Instant::now();
-        let answer = who(&session, 25, &question).expect("an answer");
+        let answer = find_processes(&session, 25, &question).expect("an answer");
         best = best.min(began.elapsed());
         assert_eq!(answer.crews["fx_srv"].count(), 100_000);
         assert_eq!(answer.crews["fx_srv"].unnamed, 100_000);

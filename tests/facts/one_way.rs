@@ -2,7 +2,7 @@
 
 use updo::diag::Code;
 
-use crate::world::{World, build, one, said};
+use crate::world::{World, build, one, printed};
 
 /// Version 1 runs; version 2 of this kind lies in its place.
 fn converting(kind: &str) -> World {
@@ -14,16 +14,19 @@ fn converting(kind: &str) -> World {
 }
 
 #[test]
-fn a_conversion_without_a_clause_for_down_is_told() {
+fn a_conversion_without_a_clause_for_down_is_reported() {
     for kind in ["UP", "MAPS"] {
-        let told = one(&converting(kind).look(), Code::W314);
-        assert!(told.contains("`fx_way` cannot be undone"), "{kind}: {told}");
+        let reported = one(&converting(kind).look(), Code::W314);
+        assert!(
+            reported.contains("`fx_way` cannot be undone"),
+            "{kind}: {reported}"
+        );
     }
     // One that hands the state back, one that knows both ways, one that asks somebody else.
     for kind in ["SAME", "DOWN", "ASK"] {
         let upgrade = converting(kind).look();
         assert!(
-            said(&upgrade, Code::W314).is_empty(),
+            printed(&upgrade, Code::W314).is_empty(),
             "{kind}: {:?}",
             upgrade.diagnostics
         );
@@ -31,7 +34,7 @@ fn a_conversion_without_a_clause_for_down_is_told() {
 }
 
 #[test]
-fn who_gives_up_the_way_back_needs_none() {
+fn rollback_never_needs_no_rollback_policy() {
     let world = converting("UP");
     for plan in [
         "code on_disk. rollback never.",
@@ -39,7 +42,7 @@ fn who_gives_up_the_way_back_needs_none() {
     ] {
         let upgrade = world.prepare(plan).expect("facts");
         assert!(
-            said(&upgrade, Code::W314).is_empty(),
+            printed(&upgrade, Code::W314).is_empty(),
             "{plan}: {:?}",
             upgrade.diagnostics
         );
@@ -47,7 +50,7 @@ fn who_gives_up_the_way_back_needs_none() {
 }
 
 #[test]
-fn whom_a_brutal_purge_kills_is_told() {
+fn processes_killed_by_a_brutal_purge_are_listed() {
     let world = World::new();
     world.have(&["fx_loop", "fx_srv"]);
     world
@@ -61,20 +64,20 @@ fn whom_a_brutal_purge_kills_is_told() {
     };
     for purge in ["brutal", "{soft, brutal}"] {
         // The server is suspended in the loop of its behaviour: it lives.
-        let told = one(&with(purge), Code::W406);
+        let reported = one(&with(purge), Code::W406);
         assert!(
-            told.starts_with("brutal purge will kill 3 processes"),
-            "{told}"
+            reported.starts_with("brutal purge will kill 3 processes"),
+            "{reported}"
         );
-        assert!(told.contains("`fx_loop`"), "{told}");
+        assert!(reported.contains("`fx_loop`"), "{reported}");
     }
     for purge in ["soft", "{brutal, soft}", "{soft, {wait, 1s}}"] {
-        assert!(said(&with(purge), Code::W406).is_empty(), "{purge}");
+        assert!(printed(&with(purge), Code::W406).is_empty(), "{purge}");
     }
 }
 
 #[test]
-fn an_old_code_change_that_an_undo_would_call_is_told() {
+fn an_old_code_change_that_an_undo_would_call_is_reported() {
     let world = World::new();
     world.have(&["fx_mode", "fx_machine"]);
     build("fx_mode", &[], &world.path("old"));
@@ -85,13 +88,13 @@ fn an_old_code_change_that_an_undo_would_call_is_told() {
         crate::world::text(&world.path("old"))
     );
     let upgrade = world.prepare(&plan).expect("facts");
-    let told = one(&upgrade, Code::W345);
+    let reported = one(&upgrade, Code::W345);
     assert!(
-        told.starts_with("an undo would call `fx_mode:code_change/4` of the running version"),
-        "{told}"
+        reported.starts_with("an undo would call `fx_mode:code_change/4` of the running version"),
+        "{reported}"
     );
     // The way there is fine.
-    assert_eq!(world.run(&plan).state, updo::exec::State::New);
+    assert_eq!(world.run(&plan).state, updo::exec::NodeState::New);
     let answer = "[gen_statem:call(P, x) || P <- processes(), {fx_mode, init, 1} =:= proc_lib:translate_initial_call(P)]";
     assert_eq!(world.node.eval_text(answer), "[{two,1}]");
 }
