@@ -115,7 +115,8 @@ pub const KINDS: [&str; 48] = [
 ];
 
 /// Those after which nobody may be left to put things right.
-const NO_AGENT: [&str; 5] = [
+const NO_AGENT: [&str; 6] = [
+    "three agents killed",
     "guardian and executor killed",
     "all agents killed",
     "all agents and the watchdog killed",
