@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use support::{Options, TestNode};
 use updo::diag::Span;
-use updo::facts::compare::{NewCode, OldCode, compare_on};
+use updo::facts::compare::{NewCode, OldBeamSources, compare_on};
 use updo::facts::file_cache::Seen;
 use updo::facts::node_facts;
 use updo::facts::node_files::Disk;
-use updo::facts::processes::{Question, who};
+use updo::facts::processes::{ProcessQuery, who};
 use updo::facts::store::Store;
 use updo::name::{Module, NodeName};
 use updo::node::Session;
@@ -120,7 +120,7 @@ fn less(cost: Cost, base: Cost) -> Cost {
 fn look(session: &Session, seen: &mut Seen, far: bool, state: &Path) {
     let facts = node_facts::gather(session).expect("facts");
     let store = Store::new(state);
-    let old = OldCode {
+    let old = OldBeamSources {
         patterns: &[],
         store: &store,
     };
@@ -139,7 +139,7 @@ fn look(session: &Session, seen: &mut Seen, far: bool, state: &Path) {
 fn push(session: &Session, ebin: &Path, state: &Path) {
     let facts = node_facts::gather(session).expect("facts");
     let store = Store::new(state);
-    let old = OldCode {
+    let old = OldBeamSources {
         patterns: &[],
         store: &store,
     };
@@ -160,9 +160,9 @@ type Part<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 fn parts(session: &Session) -> Vec<Part<'_>> {
     let facts = node_facts::gather(session).expect("facts");
     let changed: Vec<Module> = (0..CHANGED).map(|n| Module::new(module(n))).collect();
-    let question = Question {
+    let question = ProcessQuery {
         modules: changed.iter().cloned().collect(),
-        ..Question::default()
+        ..ProcessQuery::default()
     };
     let (for_versions, for_sticky) = (facts.clone(), facts);
     let names = changed.clone();
@@ -195,9 +195,9 @@ fn people(node: &TestNode, session: &Session, nothing: Cost) {
     node.eval(
         "lists:foreach(fun(_) -> {ok, _} = gen_server:start(big_1, [], []) end, lists:seq(1, 100000))",
     );
-    let question = Question {
+    let question = ProcessQuery {
         modules: [Module::new("big_1")].into(),
-        ..Question::default()
+        ..ProcessQuery::default()
     };
     let cost = measure(node, || {
         let answer = who(session, OTP, &question).expect("an answer");

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use support::{COOKIE, Options, TestNode, write_cookie};
 use updo::engine::{Engine, Settings};
-use updo::exec::State;
+use updo::exec::NodeState;
 use updo::name::NodeName;
 
 /// Servers.
@@ -346,6 +346,6 @@ fn with_plan(code: &Code, node: &TestNode, folder: &Path, more: &str) -> (i64, i
     let upgrade = connection.prepare().expect("facts");
     assert!(!upgrade.is_refused(), "{:?}", upgrade.diagnostics);
     let outcome = connection.run(&upgrade, &mut |_| ());
-    assert_eq!(outcome.state, State::New, "{:?}", outcome.errors);
+    assert_eq!(outcome.state, NodeState::New, "{:?}", outcome.errors);
     (since, mark(node))
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use updo::diag::render::{Style, render};
 use updo::diag::{Diagnostic, SourceMap};
 use updo::engine::{Engine, Settings};
-use updo::exec::{Kind, State};
+use updo::exec::{EventKind, NodeState};
 use updo::name::NodeName;
 
 fn main() -> ExitCode {
@@ -57,7 +57,7 @@ fn upgrade(engine: &Engine, node: &NodeName) -> updo::diag::Result<bool> {
 
     // The transaction. Every event comes here, the last one says what the node is.
     let outcome = connection.run(&upgrade, &mut |event| match &event.kind {
-        Kind::StepFinished {
+        EventKind::StepFinished {
             step,
             processes: Some(number),
             took,
@@ -65,11 +65,11 @@ fn upgrade(engine: &Engine, node: &NodeName) -> updo::diag::Result<bool> {
         } => {
             println!("{step} {number} processes in {took:?}");
         }
-        Kind::Diagnostic(diagnostic) => show(&[(**diagnostic).clone()], &engine.plan.sources),
+        EventKind::Diagnostic(diagnostic) => show(&[(**diagnostic).clone()], &engine.plan.sources),
         _ => {}
     });
     println!("{node} is {}", outcome.state);
-    Ok(outcome.state == State::New && outcome.errors.is_empty())
+    Ok(outcome.state == NodeState::New && outcome.errors.is_empty())
 }
 
 fn show(diagnostics: &[Diagnostic], sources: &SourceMap) {

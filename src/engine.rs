@@ -34,12 +34,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use self::rollout::Part;
+use self::rollout::RunContext;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
-use crate::exec::{self, Event, Outcome, Upgrade as Job};
+use crate::exec::{self, Event, Outcome, RunRequest as Job};
 use crate::facts::change::ChangeSet;
-use crate::facts::compare::{self, NewCode, OldCode};
+use crate::facts::compare::{self, NewCode, OldBeamSources};
 use crate::facts::file_cache::Seen;
 use crate::facts::library_versions::Libraries;
 use crate::facts::node_facts::{self};
@@ -51,9 +51,9 @@ use crate::plan::load::{Unsaved, load_over};
 use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
 use crate::report::header;
 use crate::report::json;
-use crate::report::preview::Shown;
-use crate::report::record::{Record, Records, Summary};
-use crate::rules::node_view::View;
+use crate::report::preview::PreviewInput;
+use crate::report::record::{RecordedRun, RunRecord, RunRecords};
+use crate::rules::node_view::NodeView;
 use crate::rules::removal;
 use crate::script::insert;
 
@@ -65,7 +65,7 @@ const SHOWN_WITHOUT_REASON: usize = 5;
 
 /// What opening a plan gives: the engine when the plan has no errors, and everything said about it.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedPlan {
     /// The engine; `None` when a diagnostic is an error.
     pub engine: Option<Engine>,
     /// Errors, warnings, advice.
@@ -86,31 +86,31 @@ pub struct Engine {
 
 impl Engine {
     /// Reads a plan. No network, nothing is asked.
-    pub fn open(path: &Path, settings: Settings) -> Opened {
+    pub fn open(path: &Path, settings: Settings) -> OpenedPlan {
         let loaded = crate::plan::load(path, &settings.sets);
         Self::opened(loaded, settings)
     }
 
     /// The same for a text that is in no file; what it includes is relative to the current folder.
-    pub fn open_text(text: &str, settings: Settings) -> Opened {
+    pub fn open_text(text: &str, settings: Settings) -> OpenedPlan {
         let loaded = crate::plan::load_text(Path::new("plan.updo"), text, &settings.sets);
         Self::opened(loaded, settings)
     }
 
     /// The same for what a file would say if somebody changed it so, as the REPL does: `path` is its name and what
     /// includes are relative to.
-    pub fn open_as(path: &Path, text: &str, settings: Settings) -> Opened {
+    pub fn open_as(path: &Path, text: &str, settings: Settings) -> OpenedPlan {
         let loaded = crate::plan::load_text(path, text, &settings.sets);
         Self::opened(loaded, settings)
     }
 
     /// The same for files of which some are as an editor has them.
-    pub fn open_over(path: &Path, unsaved: Unsaved<'_>, settings: Settings) -> Opened {
+    pub fn open_over(path: &Path, unsaved: Unsaved<'_>, settings: Settings) -> OpenedPlan {
         let loaded = load_over(path, &settings.sets, unsaved);
         Self::opened(loaded, settings)
     }
 
-    fn opened(loaded: crate::plan::load::Loaded, settings: Settings) -> Opened {
+    fn opened(loaded: crate::plan::load::LoadedPlan, settings: Settings) -> OpenedPlan {
         let store = Store::new(&settings.state_dir);
         let mut diagnostics = loaded.diagnostics;
         if let Some(plan) = &loaded.plan {
@@ -135,7 +135,7 @@ impl Engine {
                 store,
             }
         });
-        Opened {
+        OpenedPlan {
             engine,
             diagnostics,
             sources: loaded.sources,
@@ -304,7 +304,7 @@ impl Connection<'_> {
             .iter()
             .map(|p| (p.patterns.clone(), p.base.clone()))
             .collect();
-        let old = OldCode {
+        let old = OldBeamSources {
             patterns: &old,
             store: &self.engine.store,
         };
@@ -317,7 +317,7 @@ impl Connection<'_> {
         let node = self.session.node();
         let going = |changes: &ChangeSet| {
             let target = &self.target;
-            let view = View {
+            let view = NodeView {
                 node,
                 target,
                 facts: &facts,
@@ -386,11 +386,16 @@ impl Connection<'_> {
     /// Runs a prepared upgrade. Keeps copies of both versions and a record of the run, so that there is a
     /// way back: a store that cannot be written costs that way back, not this run.
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
-        self.run_in(upgrade, &Part::alone(self.engine), sink)
+        self.run_in(upgrade, &RunContext::alone(self.engine), sink)
     }
 
     /// The same as part of a rollout.
-    fn run_in(&self, upgrade: &Upgrade, part: &Part<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
+    fn run_in(
+        &self,
+        upgrade: &Upgrade,
+        part: &RunContext<'_>,
+        sink: &mut dyn FnMut(&Event),
+    ) -> Outcome {
         let records = self.engine.settings.records();
         let mut run = run_id(&records);
         // The record has its own copies of what leads back.
@@ -438,11 +443,11 @@ impl Connection<'_> {
     /// The record, under another name when another run has just taken this one.
     fn claimed_record(
         &self,
-        records: &Records,
+        records: &RunRecords,
         run: &mut String,
         rollout: Option<&str>,
         upgrade: &Upgrade,
-    ) -> std::io::Result<Record> {
+    ) -> std::io::Result<RunRecord> {
         const TRIES: usize = 16;
         for _ in 0..TRIES {
             match self.begin_record(records, run, rollout, upgrade) {
@@ -455,13 +460,13 @@ impl Connection<'_> {
 
     fn begin_record(
         &self,
-        records: &Records,
+        records: &RunRecords,
         run: &str,
         rollout: Option<&str>,
         upgrade: &Upgrade,
-    ) -> std::io::Result<Record> {
+    ) -> std::io::Result<RunRecord> {
         let plan = &self.engine.plan;
-        let summary = Summary {
+        let summary = RecordedRun {
             run: run.to_owned(),
             rollout: rollout.map(str::to_owned),
             node: self.session.node().clone(),
@@ -517,8 +522,8 @@ impl Connection<'_> {
     }
 
     /// What a preview shows of an upgrade.
-    pub fn shown<'u>(&'u self, upgrade: &'u Upgrade) -> Shown<'u> {
-        Shown {
+    pub fn shown<'u>(&'u self, upgrade: &'u Upgrade) -> PreviewInput<'u> {
+        PreviewInput {
             node: self.session.node(),
             otp: upgrade.facts.otp,
             plan: &self.engine.plan,
@@ -531,8 +536,8 @@ impl Connection<'_> {
     }
 
     /// The facts as plan expressions see them.
-    pub fn view<'u>(&'u self, upgrade: &'u Upgrade) -> View<'u> {
-        View {
+    pub fn view<'u>(&'u self, upgrade: &'u Upgrade) -> NodeView<'u> {
+        NodeView {
             node: self.session.node(),
             target: &self.target,
             facts: &upgrade.facts,
@@ -542,7 +547,7 @@ impl Connection<'_> {
 }
 
 /// A name for a run: four hexadecimal digits that no recorded run has.
-pub(crate) fn run_id(records: &Records) -> String {
+pub(crate) fn run_id(records: &RunRecords) -> String {
     const TRIES: usize = 64;
     let mut bytes = [0; 2];
     let mut name = String::new();

@@ -24,7 +24,7 @@ pub enum Colour {
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum DisplayMode {
     /// On a terminal: lines, and a block below them that is drawn anew.
     Live,
     /// On a terminal that cannot go back: lines.
@@ -61,7 +61,7 @@ pub struct Ui {
     /// Never ask.
     pub no_input: bool,
     /// How a run is shown.
-    pub look: Look,
+    pub look: DisplayMode,
     /// The width that was asked for; otherwise it is the terminal's.
     pub given_width: Option<usize>,
     /// Whether GitHub Actions reads what we write.
@@ -112,9 +112,9 @@ impl Ui {
             json: false,
             no_input: !io::stdin().is_terminal(),
             look: match io::stderr().is_terminal() {
-                true if dumb => Look::Lines,
-                true => Look::Live,
-                false => Look::Log,
+                true if dumb => DisplayMode::Lines,
+                true => DisplayMode::Live,
+                false => DisplayMode::Log,
             },
             given_width,
             github: env("GITHUB_ACTIONS").is_some_and(|value| value == "true"),
@@ -124,8 +124,8 @@ impl Ui {
     /// Says more. What goes over the connection is told at any time, so nothing is drawn anew below it.
     pub fn set_verbose(&mut self, verbose: u8) {
         self.verbose = verbose;
-        if verbose > 1 && self.look == Look::Live {
-            self.look = Look::Lines;
+        if verbose > 1 && self.look == DisplayMode::Live {
+            self.look = DisplayMode::Lines;
         }
     }
 
@@ -133,7 +133,7 @@ impl Ui {
     pub fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
         if quiet {
-            self.look = Look::Quiet;
+            self.look = DisplayMode::Quiet;
         }
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use updo::facts::beam::{BeamFacts, Evidence, Function, Walked};
+use updo::facts::beam::{BeamFacts, Evidence, Function, ReadExtent};
 use updo::facts::debug::records;
 use updo::name::Module;
 use updo::term::Term;
@@ -38,7 +38,7 @@ fn shapes(flags: &[&str]) -> Vec<u8> {
 fn whole(bytes: &[u8], wanted: &[&str]) -> BeamFacts {
     let wanted: BTreeSet<Module> = wanted.iter().map(Module::new).collect();
     let facts = BeamFacts::read_whole(bytes, &wanted).expect("a beam");
-    assert_eq!(facts.code.walked, Walked::Whole);
+    assert_eq!(facts.code.walked, ReadExtent::Whole);
     facts
 }
 
@@ -267,7 +267,7 @@ fn behaviours_in_both_spellings() {
     let names: Vec<_> = facts.behaviours.iter().map(Module::as_str).collect();
     assert_eq!(names, ["gen_server", "supervisor"]);
     assert!(facts.exports("code_change", 3) && !facts.exports("code_change", 4));
-    assert_eq!(facts.code.walked, Walked::Not);
+    assert_eq!(facts.code.walked, ReadExtent::Not);
 }
 
 #[test]

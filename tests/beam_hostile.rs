@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use updo::facts::beam::{BeamError, BeamFacts, Walked};
+use updo::facts::beam::{BeamError, BeamFacts, ReadExtent};
 use updo::facts::chunk::{Chunks, MAX_BEAM};
 use updo::facts::debug::records;
 use updo::facts::files::{FileError, beams_of, facts_of, read_beam_file};
@@ -196,7 +196,7 @@ fn atoms_and_literals_of_otp_29() {
     let old = BeamFacts::read_whole(&original, &BTreeSet::new()).expect("a beam");
     let new = BeamFacts::read_whole(&beam(&chunks), &BTreeSet::new()).expect("a beam");
     assert_ne!(old.md5, new.md5);
-    assert_eq!(new.code.walked, Walked::Whole);
+    assert_eq!(new.code.walked, ReadExtent::Whole);
     assert!(new.code.call_sites.len() > 10 && new.code.atoms.len() > 10);
     assert_eq!(
         BeamFacts {
@@ -225,8 +225,12 @@ fn chunks_may_be_missing() {
         let read = BeamFacts::read_whole(&beam(&rest), &BTreeSet::new());
         match *gone {
             b"AtU8" => assert_eq!(read, Err(BeamError::MissingChunk("AtU8"))),
-            b"Code" => assert_eq!(read.expect("a beam").code.walked, Walked::Partly),
-            _ => assert_eq!(read.expect("a beam").code.walked, Walked::Whole, "{gone:?}"),
+            b"Code" => assert_eq!(read.expect("a beam").code.walked, ReadExtent::Partly),
+            _ => assert_eq!(
+                read.expect("a beam").code.walked,
+                ReadExtent::Whole,
+                "{gone:?}"
+            ),
         }
     }
 }
@@ -244,7 +248,7 @@ fn an_unknown_instruction_leaves_the_import_table() {
         }
     }
     let facts = BeamFacts::read_whole(&beam(&chunks), &BTreeSet::new()).expect("a beam");
-    assert_eq!(facts.code.walked, Walked::Partly);
+    assert_eq!(facts.code.walked, ReadExtent::Partly);
     assert!(facts.code.call_sites.is_empty());
     assert_eq!(
         facts.imports,

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use oracle::{Answers, answers, number, other_root, roots, run};
-use updo::facts::beam::{BeamFacts, Evidence, Walked};
+use updo::facts::beam::{BeamFacts, Evidence, ReadExtent};
 use updo::facts::chunk::Chunks;
 use updo::facts::debug::records;
 use updo::facts::digest::Digests;
@@ -148,7 +148,7 @@ fn code_of_every_beam_agrees_with_beam_disasm() {
         let at = beam.path.display();
         let bytes = std::fs::read(&beam.path).expect("readable");
         let facts = BeamFacts::read_whole(&bytes, &BTreeSet::new()).expect("a beam");
-        assert_eq!(facts.code.walked, Walked::Whole, "{at}");
+        assert_eq!(facts.code.walked, ReadExtent::Whole, "{at}");
         assert_eq!(facts.code.on_load, beam.on_load, "on_load of {at}");
         let sites: BTreeSet<_> = facts
             .code

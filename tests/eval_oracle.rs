@@ -17,7 +17,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use updo::eval::{Bindings, Evaluator, Functions, Kind, Moment};
+use updo::eval::{Bindings, Evaluator, FailureKind, Functions, Phase};
 use updo::syntax::{Input, parse_input};
 use updo::term::{Term, etf};
 
@@ -126,10 +126,10 @@ fn evaluate(text: &str) -> Term {
         }
     };
     let functions = Functions::new();
-    let mut evaluator = Evaluator::new(Moment::Live, &functions);
+    let mut evaluator = Evaluator::new(Phase::Live, &functions);
     match evaluator.eval(&exprs, &mut Bindings::new()) {
         Ok(value) => Term::tuple([Term::atom("value"), value]),
-        Err(failure) if failure.kind == Kind::Raised => {
+        Err(failure) if failure.kind == FailureKind::Raised => {
             Term::tuple([Term::atom(failure.class.as_str()), failure.reason])
         }
         Err(failure) => Term::tuple([Term::atom("refused"), Term::string(&failure.to_string())]),

@@ -1,15 +1,15 @@
 //! `updo appup`: an appup inferred from two versions of an application; one term on standard output.
 
-use super::args::{Appup, Deps};
+use super::args::{AppupArgs, DepsArg};
 use super::{Context, Exit, relup};
 use crate::diag::SourceMap;
 use crate::release::infer;
 
-pub(super) fn run(context: &Context<'_>, args: &Appup) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &AppupArgs) -> Exit {
     let mut sources = SourceMap::default();
     let deps = match args.deps {
-        Deps::Hard => infer::Deps::Hard,
-        Deps::Calls => infer::Deps::Calls,
+        DepsArg::Hard => infer::DependencyKinds::Hard,
+        DepsArg::Calls => infer::DependencyKinds::Calls,
     };
     match infer::appup(&args.old, &args.new, deps, &mut sources) {
         Err(diagnostic) => context.fail(*diagnostic, &sources),

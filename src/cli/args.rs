@@ -99,55 +99,55 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Read, resolve and lint a plan; no network, unless --target names nodes to look at
-    Check(Check),
+    Check(CheckArgs),
     /// Format plans
-    Fmt(Fmt),
+    Fmt(FmtArgs),
     /// A starter plan for a node, from what updo finds there
-    New(New),
+    New(NewArgs),
     /// Connect, compare, print the script; changes nothing
     #[command(visible_alias = "p")]
-    Preview(Preview),
+    Preview(PreviewArgs),
     /// Preview, ask, upgrade, verify
     #[command(visible_alias = "r")]
-    Run(Run),
+    Run(RunArgs),
     /// The dependency graph of the changed modules; with --beams who calls whom, offline
-    Graph(Graph),
+    Graph(GraphArgs),
     /// What differs between old and new: exports, attributes, records, size
-    Diff(Diff),
+    Diff(DiffArgs),
     /// Why a module is here, why A comes before B; or a diagnostic code
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// One expression; the result as a term on standard output
-    Eval(Eval),
+    Eval(EvalArgs),
     /// Interactive: expressions on the node, and the order of the upgrade
-    Repl(Repl),
+    Repl(ReplArgs),
     /// Undo a run with the beams it saved; the newest when none is named
-    Rollback(Rollback),
+    Rollback(RollbackArgs),
     /// Rejoin a run that is still going, or see how it ended
-    Attach(Attach),
+    Attach(AttachArgs),
     /// What a run whose processes are dead has left on a node: shown, asked about, put right
-    Mend(Mend),
+    Mend(MendArgs),
     /// Recorded runs
-    Log(Log),
+    Log(LogArgs),
     /// What a node runs, and what differs; --save keeps copies of the running beams
-    Status(Status),
+    Status(StatusArgs),
     /// What systools:make_relup gives, from .rel, .app and .appup files
-    Relup(Relup),
+    Relup(RelupArgs),
     /// An appup, up and down, inferred from two versions of an application
-    Appup(Appup),
+    Appup(AppupArgs),
     /// A recorded run as one HTML file
-    Report(Report),
+    Report(ReportArgs),
     /// A recorded run as it was on the screen
-    Replay(Replay),
+    Replay(ReplayArgs),
     /// JSON Schemas of what updo writes for machines
-    Schema(Schema),
+    Schema(SchemaArgs),
     /// Step by step what works on the way to a node: name, epmd, cookie, handshake, OTP, lock
-    Doctor(Doctor),
+    Doctor(DoctorArgs),
     /// A script that teaches a shell to complete plans, targets, parameters, runs and codes
-    Completions(Completions),
+    Completions(CompletionsArgs),
     /// Manual pages
-    Man(Man),
+    Man(ManArgs),
     /// The version
     Version,
     /// The language server for plan files: editors start it
-    Lsp(Lsp),
+    Lsp(LspArgs),
 }

@@ -3,23 +3,23 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::args::Attach;
+use super::args::AttachArgs;
 use super::eval::connect;
-use super::screen::{Ending, Head, Screen};
+use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
 use super::{Context, Exit};
 use crate::diag::SourceMap;
 use crate::engine::{Connection, Engine};
 use crate::exec::attach::Begun;
-use crate::exec::{Outcome, State};
+use crate::exec::{NodeState, Outcome};
 use crate::node::agent;
-use crate::report::record::{Records, Summary};
+use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::style;
 
-pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &AttachArgs) -> Exit {
     let mut settings = context.settings();
     settings.no_verify = args.no_verify;
-    let records = Records::new(&settings.state_dir);
+    let records = RunRecords::new(&settings.state_dir);
     let Some(summary) = records.find(Some(&args.run)) else {
         return context.usage("there is no such run", "`updo log` lists the recorded runs");
     };
@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
     let back = summary.goal == "old";
     let begun = records.script(&summary.run);
     let begun = begun.as_ref().and_then(Begun::read);
-    let head = Head {
+    let head = ScreenHeader {
         node: &summary.node,
         title: &summary.title,
         steps: begun.as_ref().and_then(|begun| Some(begun.taken? + 1)),
@@ -89,13 +89,13 @@ pub(super) fn run(context: &Context<'_>, args: &Attach) -> Exit {
 }
 
 /// What is left of a deadline, to the second: more is not recorded.
-fn left(deadline: Duration, summary: &Summary) -> Option<Duration> {
+fn left(deadline: Duration, summary: &RecordedRun) -> Option<Duration> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let gone = now.ok()?.as_secs().saturating_sub(summary.began);
     Some(deadline.saturating_sub(Duration::from_secs(gone)))
 }
 
-fn exit(summary: &Summary, outcome: &Outcome) -> Exit {
+fn exit(summary: &RecordedRun, outcome: &Outcome) -> Exit {
     if summary.goal == "old" {
         Exit::of_rollback(outcome)
     } else {
@@ -107,7 +107,7 @@ fn exit(summary: &Summary, outcome: &Outcome) -> Exit {
 fn reach<'e>(
     context: &Context<'_>,
     engine: &'e Engine,
-    summary: &Summary,
+    summary: &RecordedRun,
     whole: bool,
 ) -> crate::diag::Result<Connection<'e>> {
     if whole {
@@ -117,7 +117,7 @@ fn reach<'e>(
 }
 
 /// The record knows it already.
-fn ended(context: &Context<'_>, summary: &Summary) -> Exit {
+fn ended(context: &Context<'_>, summary: &RecordedRun) -> Exit {
     let (words, exit) = match (summary.state.as_str(), summary.goal.as_str()) {
         ("new", "new") => ("is new", Exit::Done),
         ("old", "old") => ("is as it was before the run that was undone", Exit::Done),
@@ -139,7 +139,7 @@ fn ended(context: &Context<'_>, summary: &Summary) -> Exit {
 
 /// An agent whose client was cut off behind the last event keeps the result: it has been read now. A node that is not there
 /// has no agent either.
-fn release_kept(context: &Context<'_>, summary: &Summary) {
+fn release_kept(context: &Context<'_>, summary: &RecordedRun) {
     let Ok(session) = connect(context, &summary.node) else {
         return;
     };
@@ -152,11 +152,11 @@ fn release_kept(context: &Context<'_>, summary: &Summary) {
 }
 
 /// Only the node's code still tells how it ended.
-fn by_code(context: &Context<'_>, summary: &Summary, outcome: &Outcome) {
+fn by_code(context: &Context<'_>, summary: &RecordedRun, outcome: &Outcome) {
     let words = match outcome.state {
-        State::New => "runs the new code",
-        State::Old => "runs the old code",
-        State::Mixed | State::Unknown => {
+        NodeState::New => "runs the new code",
+        NodeState::Old => "runs the old code",
+        NodeState::Mixed | NodeState::Unknown => {
             context
                 .ui
                 .diagnostics(&outcome.errors, &SourceMap::default());

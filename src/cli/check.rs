@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
-use super::args::{Check, WarnUnused};
+use super::args::{CheckArgs, WarnUnused};
 use super::{Context, Exit};
 use crate::diag::render::to_json;
 use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::engine::Engine;
-use crate::eval::{Evaluator, Moment, Truth};
+use crate::eval::{Evaluator, Phase, Truth};
 use crate::plan::Plan;
 use crate::plan::offline::Offline;
 use crate::report::style;
@@ -18,7 +18,7 @@ use crate::syntax::walk::{tail, variables};
 /// How many conditional statements are listed.
 const LISTED: usize = 10;
 
-pub(super) fn run(context: &Context<'_>, args: &Check) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &CheckArgs) -> Exit {
     let mut exit = Exit::Done;
     let mut all: Vec<Value> = Vec::new();
     for plan in &args.plans {
@@ -100,7 +100,7 @@ fn open_questions(context: &Context<'_>, plan: &Plan) {
         .filter(|(_, tail)| {
             // All constants for each guard would be a square.
             let names = tail.when.iter().flat_map(variables);
-            let truth = Evaluator::new(Moment::Facts, &functions)
+            let truth = Evaluator::new(Phase::Facts, &functions)
                 .with_world(&mut Offline)
                 .guard(&tail.when, &mut plan.constants.only(names));
             matches!(truth, Ok(Truth::Unknown(_)))

@@ -14,11 +14,11 @@ use clap_complete::CompleteEnv;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::Shells;
 
-use super::args::{Args, Completions};
+use super::args::{Args, CompletionsArgs};
 use super::{Context, Exit, log};
 use crate::diag::{Code, safe};
 use crate::engine::Settings;
-use crate::report::record::Records;
+use crate::report::record::RunRecords;
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse_plan;
 
@@ -36,7 +36,7 @@ pub(super) fn answer() {
 }
 
 /// `updo completions SHELL`: the script to be sourced.
-pub(super) fn run(context: &Context<'_>, args: &Completions) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &CompletionsArgs) -> Exit {
     let shells = Shells::builtins();
     let Some(shell) = shells.completer(args.shell.name()) else {
         return Exit::Usage;
@@ -115,7 +115,7 @@ pub(super) fn parameters(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Recorded runs, the newest first.
 pub(super) fn runs(current: &OsStr) -> Vec<CompletionCandidate> {
-    let all = Records::new(&Settings::from_env().state_dir).all();
+    let all = RunRecords::new(&Settings::from_env().state_dir).all();
     let names = all.into_iter().rev().take(100).map(|run| {
         let said = format!(
             "{} {} {} {}",

@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::Diff;
+use super::args::DiffArgs;
 use super::{Context, Exit, pager};
 use crate::diag::suggest::suggest;
 use crate::diag::{Diagnostic, SourceMap};
 use crate::facts::app::AppSpec;
 use crate::facts::beam::BeamFacts;
-use crate::facts::change::{Beam, Changed, Loaded};
-use crate::facts::diff::{AppDiff, Kind, ModuleDiff};
+use crate::facts::change::{Beam, Changed, RunningVersion};
+use crate::facts::diff::{AppDiff, DiffKind, ModuleDiff};
 use crate::facts::files::{self, FileError};
 use crate::name::{App, Module};
-use crate::report::diff::{Shown, json, text};
+use crate::report::diff::{DiffReport, json, text};
 
-pub(super) fn run(context: &Context<'_>, args: &Diff) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &DiffArgs) -> Exit {
     match (&args.old, &args.new) {
         (Some(old), Some(new)) => offline(context, args, old, new),
         _ => match args.what.split_first() {
@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context<'_>, args: &Diff) -> Exit {
     }
 }
 
-fn of_plan(context: &Context<'_>, args: &Diff, plan: &Path, wanted: &[String]) -> Exit {
+fn of_plan(context: &Context<'_>, args: &DiffArgs, plan: &Path, wanted: &[String]) -> Exit {
     let Some(engine) = context.open(plan, context.settings()) else {
         return Exit::Plan;
     };
@@ -44,7 +44,7 @@ fn of_plan(context: &Context<'_>, args: &Diff, plan: &Path, wanted: &[String]) -
             Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
         };
         let modules = upgrade.changes.modules.iter();
-        let shown = Shown {
+        let shown = DiffReport {
             modules: modules
                 .map(|(m, changed)| ModuleDiff::of(m, changed))
                 .collect(),
@@ -58,12 +58,12 @@ fn of_plan(context: &Context<'_>, args: &Diff, plan: &Path, wanted: &[String]) -
     Exit::Done
 }
 
-fn offline(context: &Context<'_>, args: &Diff, old: &str, new: &str) -> Exit {
+fn offline(context: &Context<'_>, args: &DiffArgs, old: &str, new: &str) -> Exit {
     let mut sources = SourceMap::default();
     let found = versions(old, new).and_then(|(old_facts, new_facts, compared)| {
         let modules = compare(&old_facts, &new_facts)?;
         let apps = applications(old, new, &mut sources).map_err(|told| vec![*told])?;
-        Ok(Shown {
+        Ok(DiffReport {
             modules,
             apps,
             compared,
@@ -84,8 +84,8 @@ fn offline(context: &Context<'_>, args: &Diff, old: &str, new: &str) -> Exit {
 /// Shows what was asked for.
 fn show(
     context: &Context<'_>,
-    args: &Diff,
-    mut shown: Shown,
+    args: &DiffArgs,
+    mut shown: DiffReport,
     wanted: &[String],
 ) -> Result<(), Exit> {
     let wanted: BTreeSet<Module> = wanted.iter().map(|text| Module::typed(text)).collect();
@@ -104,7 +104,7 @@ fn show(
         shown.modules.retain(|known| wanted.contains(&known.module));
         shown.apps.clear();
     } else if !args.all {
-        shown.modules.retain(|known| known.kind != Kind::Same);
+        shown.modules.retain(|known| known.kind != DiffKind::Same);
     }
     let style = context.ui.out_style;
     match context.ui.json {
@@ -171,7 +171,7 @@ fn compare(old: &Version, new: &Version) -> Result<Vec<ModuleDiff>, Vec<Diagnost
         };
         let (before, after) = (beam(before)?, beam(after)?);
         let changed = Changed {
-            loaded: before.as_ref().map(|beam| Loaded {
+            loaded: before.as_ref().map(|beam| RunningVersion {
                 md5: beam.facts.md5,
                 file: beam.file.clone(),
                 exports: beam.facts.exports.clone(),

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::args::Doctor;
+use super::args::DoctorArgs;
 use super::{Context, Exit, pager};
 use crate::diag::{Result, SourceMap};
 use crate::engine::{self, Engine, Settings, leftovers};
 use crate::facts::node_facts;
 use crate::name::NodeName;
-use crate::node::tls::Options;
+use crate::node::tls::TlsOptions;
 use crate::node::{Address, Session, agent, epmd};
 use crate::plan::ENVIRONMENT;
 use crate::report::style;
@@ -23,7 +23,7 @@ use crate::term::Term;
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn run(context: &Context<'_>, args: &Doctor) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &DoctorArgs) -> Exit {
     let is_plan = Path::new(&args.what)
         .extension()
         .is_some_and(|end| end == "updo");
@@ -104,7 +104,7 @@ impl Visit<'_> {
         self.step("cookie", |visit| visit.cookie())?;
         let planned = self.engine.target_of(node).and_then(|t| t.tls.clone());
         // Nothing is said of what nobody asked for.
-        if planned.is_some() || settings.tls != Options::default() {
+        if planned.is_some() || settings.tls != TlsOptions::default() {
             self.step("tls", |visit| {
                 let tls = engine::tls(&visit.engine.settings, planned.as_ref())?;
                 Ok(tls.map_or_else(String::new, |tls| tls.to_string().replace("; ", "\n")))

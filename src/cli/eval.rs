@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use super::args::Eval;
+use super::args::EvalArgs;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, SourceMap};
-use crate::eval::{Bindings, Evaluator, Functions, Moment};
+use crate::eval::{Bindings, Evaluator, Functions, Phase};
 use crate::exec::condition::OnNode;
 use crate::name::NodeName;
 use crate::node::{Connect, Session};
@@ -16,7 +16,7 @@ use crate::term::{CUT, MAX_PRINTED, pretty_within};
 /// The largest expression that is read from standard input.
 const MAX_BYTES: u64 = 1 << 20;
 
-pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &EvalArgs) -> Exit {
     let mut text = args.expression.clone();
     if text == "-" {
         text.clear();
@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context<'_>, args: &Eval) -> Exit {
     let mut world = NoFacts(session.node());
     let mut remote = OnNode(&session);
     let mut bindings = Bindings::new();
-    match Evaluator::new(Moment::Live, &functions)
+    match Evaluator::new(Phase::Live, &functions)
         .with_world(&mut world)
         .with_remote(&mut remote)
         .eval(&body, &mut bindings)

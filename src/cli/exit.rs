@@ -2,8 +2,8 @@
 //! 10 to 19: safe to retry. 20 to 29: look first. The list only grows.
 
 use crate::diag::Code;
-use crate::exec::rollout::Walked;
-use crate::exec::{Outcome, State};
+use crate::exec::rollout::RolloutOutcome;
+use crate::exec::{NodeState, Outcome};
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,19 +74,19 @@ impl Exit {
     /// The exit code of a run on one node.
     pub fn of_run(outcome: &Outcome) -> Self {
         match (outcome.state, outcome.errors.first()) {
-            (State::New, None) => Self::Done,
-            (State::New, Some(_)) | (State::Mixed, _) => Self::Broken,
-            (State::Unknown, _) => Self::Lost,
-            (State::Old, _) if outcome.locked => Self::Locked,
-            (State::Old, _) if outcome.hook_back_failed => Self::Broken,
-            (State::Old, _) if outcome.touched => Self::RolledBack,
-            (State::Old, Some(error)) => match Self::of(error.code) {
+            (NodeState::New, None) => Self::Done,
+            (NodeState::New, Some(_)) | (NodeState::Mixed, _) => Self::Broken,
+            (NodeState::Unknown, _) => Self::Lost,
+            (NodeState::Old, _) if outcome.locked => Self::Locked,
+            (NodeState::Old, _) if outcome.hook_back_failed => Self::Broken,
+            (NodeState::Old, _) if outcome.touched => Self::RolledBack,
+            (NodeState::Old, Some(error)) => match Self::of(error.code) {
                 Self::Precondition => Self::Precondition,
                 Self::Connect => Self::Connect,
                 Self::Changed => Self::Changed,
                 _ => Self::Aborted,
             },
-            (State::Old, None) => Self::Aborted,
+            (NodeState::Old, None) => Self::Aborted,
         }
     }
 }
@@ -95,19 +95,19 @@ impl Exit {
     /// The exit code of a rollback, for which old is the goal.
     pub fn of_rollback(outcome: &Outcome) -> Self {
         match (outcome.state, outcome.errors.first()) {
-            (State::Old, None) => Self::Done,
-            (State::Old, Some(_)) | (State::Mixed, _) => Self::Broken,
-            (State::Unknown, _) => Self::Lost,
-            (State::New, _) if outcome.locked => Self::Locked,
-            (State::New, _) if outcome.touched => Self::RolledBack,
-            (State::New, _) => Self::Aborted,
+            (NodeState::Old, None) => Self::Done,
+            (NodeState::Old, Some(_)) | (NodeState::Mixed, _) => Self::Broken,
+            (NodeState::Unknown, _) => Self::Lost,
+            (NodeState::New, _) if outcome.locked => Self::Locked,
+            (NodeState::New, _) if outcome.touched => Self::RolledBack,
+            (NodeState::New, _) => Self::Aborted,
         }
     }
 }
 
 impl Exit {
     /// The exit code of a rollout.
-    pub fn of_walk(walked: &Walked) -> Self {
+    pub fn of_walk(walked: &RolloutOutcome) -> Self {
         let ends = || walked.ends.iter().flatten();
         // What was found before anything was begun.
         let early = |codes: &[crate::diag::Diagnostic]| match codes
@@ -124,12 +124,12 @@ impl Exit {
             };
         }
         let worst = |exit| ends().any(|end| Self::of_run(end) == exit);
-        let old = walked.count(|end| end.state == State::Old) + walked.untouched();
+        let old = walked.count(|end| end.state == NodeState::Old) + walked.untouched();
         if !walked.errors.is_empty() {
             // Those that went back are as wished only when nothing went wrong on the way.
-            let back = |end: &Outcome| end.state == State::Old && end.errors.is_empty();
+            let back = |end: &Outcome| end.state == NodeState::Old && end.errors.is_empty();
             return match (
-                ends().any(|end| end.state == State::Unknown),
+                ends().any(|end| end.state == NodeState::Unknown),
                 ends().all(back),
             ) {
                 (true, _) => Self::Lost,

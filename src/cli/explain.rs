@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::args::Explain;
+use super::args::ExplainArgs;
 use super::{Context, Exit, pager};
 use crate::diag::Code;
 use crate::diag::suggest::suggest;
 use crate::name::Module;
 use crate::repl::session::{why_before, why_here};
 
-pub(super) fn run(context: &Context<'_>, args: &Explain) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &ExplainArgs) -> Exit {
     let words: Vec<&str> = args.what.iter().map(String::as_str).collect();
     match words.as_slice() {
         [code] => explain_code(context, code),

@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::args::Fmt;
+use super::args::FmtArgs;
 use super::{Context, Exit};
 use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, SourceMap};
@@ -12,7 +12,7 @@ use crate::plan::load::read_text;
 use crate::report::style;
 use crate::syntax::fmt::format_plan;
 
-pub(super) fn run(context: &Context<'_>, args: &Fmt) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &FmtArgs) -> Exit {
     let mut exit = Exit::Done;
     for file in &args.files {
         exit = worse(exit, one(context, file, args.check));

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{Graph, GraphFormat};
+use super::args::{GraphArgs, GraphFormat};
 use super::{Context, Exit};
 use crate::diag::suggest::suggest;
 use crate::diag::{Diagnostic, SourceMap};
@@ -14,14 +14,14 @@ use crate::graph::draw::{self, Clusters, Format, draw_with};
 use crate::graph::{self, build};
 use crate::name::Module;
 
-pub(super) fn run(context: &Context<'_>, args: &Graph) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &GraphArgs) -> Exit {
     match &args.plan {
         Some(plan) => of_plan(context, args, plan),
         None => of_beams(context, args),
     }
 }
 
-fn format(context: &Context<'_>, args: &Graph) -> Format {
+fn format(context: &Context<'_>, args: &GraphArgs) -> Format {
     match args.format {
         _ if context.ui.json => Format::Json,
         GraphFormat::Text => Format::Text,
@@ -33,7 +33,7 @@ fn format(context: &Context<'_>, args: &Graph) -> Format {
     }
 }
 
-fn of_plan(context: &Context<'_>, args: &Graph, plan: &Path) -> Exit {
+fn of_plan(context: &Context<'_>, args: &GraphArgs, plan: &Path) -> Exit {
     let Some(engine) = context.open(plan, context.settings()) else {
         return Exit::Plan;
     };
@@ -68,7 +68,7 @@ fn of_plan(context: &Context<'_>, args: &Graph, plan: &Path) -> Exit {
     Exit::Done
 }
 
-fn of_beams(context: &Context<'_>, args: &Graph) -> Exit {
+fn of_beams(context: &Context<'_>, args: &GraphArgs) -> Exit {
     let patterns: Vec<&str> = args.beams.iter().map(String::as_str).collect();
     let paths = match files::beams_in(&patterns, Path::new("")) {
         Ok(paths) => paths,
@@ -112,7 +112,7 @@ fn of_beams(context: &Context<'_>, args: &Graph) -> Exit {
 }
 
 /// The format that only needs to know who calls whom, for which there is a faster way to read.
-fn edges(context: &Context<'_>, args: &Graph, paths: &[PathBuf], otp: u32) -> Exit {
+fn edges(context: &Context<'_>, args: &GraphArgs, paths: &[PathBuf], otp: u32) -> Exit {
     let calls = match call_graph::call_graph(paths, otp) {
         Ok(calls) => calls,
         Err(wrong) => return refuse(context, &wrong),
@@ -134,7 +134,11 @@ fn edges(context: &Context<'_>, args: &Graph, paths: &[PathBuf], otp: u32) -> Ex
 }
 
 /// What `--around` and `--depth` leave of a graph.
-fn near(context: &Context<'_>, args: &Graph, graph: graph::Graph) -> Result<graph::Graph, Exit> {
+fn near(
+    context: &Context<'_>,
+    args: &GraphArgs,
+    graph: graph::Graph,
+) -> Result<graph::Graph, Exit> {
     let Some(around) = &args.around else {
         return Ok(graph);
     };

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::args::Log;
+use super::args::LogArgs;
 use super::{Context, Exit};
-use crate::report::record::{Records, Summary};
+use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::style;
 
-pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
-    let all = Records::new(&context.settings().state_dir).all();
+pub(super) fn run(context: &Context<'_>, args: &LogArgs) -> Exit {
+    let all = RunRecords::new(&context.settings().state_dir).all();
     let skipped = args.last.map_or(0, |last| all.len().saturating_sub(last));
     let shown = &all[skipped..];
     if context.ui.json {
@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context<'_>, args: &Log) -> Exit {
     Exit::Done
 }
 
-pub(super) fn document(run: &Summary) -> Value {
+pub(super) fn document(run: &RecordedRun) -> Value {
     json!({
         "run": run.run,
         "rollout": run.rollout,

@@ -2,11 +2,11 @@
 
 use std::io::IsTerminal;
 
-use super::args::Lsp;
+use super::args::LspArgs;
 use super::{Context, Exit};
-use crate::lsp::{Options, serve};
+use crate::lsp::{ServerOptions, serve};
 
-pub(super) fn run(context: &Context<'_>, args: &Lsp) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &LspArgs) -> Exit {
     if std::io::stdin().is_terminal() {
         let hint =
             "speaking with an editor on standard input; how editors start it: docs/editors.md";
@@ -15,7 +15,7 @@ pub(super) fn run(context: &Context<'_>, args: &Lsp) -> Exit {
     let mut settings = context.settings();
     settings.strict = args.strict;
     let target = context.global.target.clone().filter(|_| !args.offline);
-    let options = Options {
+    let options = ServerOptions {
         settings,
         target,
         patience: args.patience,

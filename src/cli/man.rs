@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{Command, CommandFactory};
 use clap_mangen::Man as Page;
 
-use super::args::{Args, Man};
+use super::args::{Args, ManArgs};
 use super::{Context, Exit};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
@@ -15,7 +15,7 @@ use crate::report::roff;
 /// The reference of the plan language, as it is in the documentation.
 const LANGUAGE: &str = include_str!("../../docs/language.md");
 
-pub(super) fn run(context: &Context<'_>, args: &Man) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &ManArgs) -> Exit {
     let pages = pages();
     if let Some(dir) = &args.dir {
         return match written(dir, &pages) {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::args::Mend;
+use super::args::MendArgs;
 use super::eval::connect;
 use super::{Context, Exit};
 use crate::diag::SourceMap;
@@ -11,7 +11,7 @@ use crate::name::NodeName;
 use crate::node::agent;
 use crate::report::style;
 
-pub(super) fn run(context: &Context<'_>, args: &Mend) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &MendArgs) -> Exit {
     let ui = &context.ui;
     let none = SourceMap::default();
     let node = NodeName::new(&args.node);

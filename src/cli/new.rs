@@ -4,17 +4,17 @@
 
 use std::fmt::Write as _;
 
-use super::args::New;
+use super::args::NewArgs;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::{Engine, Upgrade};
 use crate::name::{Module, NodeName};
-use crate::node::tls::{Name, Options, Pem};
+use crate::node::tls::{ExpectedName, Pem, TlsOptions};
 use crate::rules::{Class, Origin};
 use crate::syntax::fmt::format_plan;
 use crate::term::Term;
 
-pub(super) fn run(context: &Context<'_>, args: &New) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &NewArgs) -> Exit {
     let none = SourceMap::default();
     if let Some(path) = args.output.as_deref().filter(|path| path.exists()) {
         let title = format!("`{}` is there already", path.display());
@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context<'_>, args: &New) -> Exit {
     Exit::Done
 }
 
-fn text(context: &Context<'_>, args: &New) -> Result<String> {
+fn text(context: &Context<'_>, args: &NewArgs) -> Result<String> {
     let settings = context.settings();
     let head = head(args, &settings.tls);
     let mut opened = Engine::open_text(&head, settings);
@@ -63,7 +63,7 @@ fn text(context: &Context<'_>, args: &New) -> Result<String> {
 }
 
 /// What every plan needs: title, target, where the code comes from.
-fn head(args: &New, tls: &Options) -> String {
+fn head(args: &NewArgs, tls: &TlsOptions) -> String {
     let name = args.node.split('@').next().unwrap_or_default();
     let mut out = format!("plan {}.\n\n", Term::string(&format!("Upgrade of {name}")));
     let _ = writeln!(
@@ -87,7 +87,7 @@ fn head(args: &New, tls: &Options) -> String {
 }
 
 /// The option `tls`, where the environment made the connection so.
-fn over_tls(tls: &Options) -> String {
+fn over_tls(tls: &TlsOptions) -> String {
     let given = [("ca", &tls.ca), ("cert", &tls.cert), ("key", &tls.key)];
     let mut options: Vec<String> = given
         .into_iter()
@@ -101,9 +101,9 @@ fn over_tls(tls: &Options) -> String {
         })
         .collect();
     match &tls.name {
-        Name::Host => {}
-        Name::Other(name) => options.push(format!("server_name => {}", Term::string(name))),
-        Name::Any => options.push("server_name => disable".to_owned()),
+        ExpectedName::Host => {}
+        ExpectedName::Other(name) => options.push(format!("server_name => {}", Term::string(name))),
+        ExpectedName::Any => options.push("server_name => disable".to_owned()),
     }
     match options.is_empty() {
         true => String::new(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::Preview;
+use super::args::PreviewArgs;
 use super::{Context, Exit, pager};
 use crate::diag::{Code, Result};
 use crate::engine::saved_script::Saved;
@@ -14,7 +14,7 @@ use crate::script::instruction::Instruction;
 use crate::script::otp;
 use crate::term::{Term, pretty};
 
-pub(super) fn run(context: &Context<'_>, args: &Preview) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &PreviewArgs) -> Exit {
     let mut settings = context.settings();
     settings.strict = args.strict;
     let Some(engine) = context.open(&args.plan, settings) else {
@@ -85,7 +85,7 @@ fn save(
 /// Prints what was asked for; `false` when OTP has no words for it.
 fn print(
     context: &Context<'_>,
-    args: &Preview,
+    args: &PreviewArgs,
     engine: &Engine,
     connection: &Connection<'_>,
     upgrade: &Upgrade,

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::args::Relup;
+use super::args::RelupArgs;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::release::path::SearchPath;
 use crate::release::relup::{Request, make};
 use crate::term::{Term, pretty};
 
-pub(super) fn run(context: &Context<'_>, args: &Relup) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &RelupArgs) -> Exit {
     let request = Request {
         new: &args.new,
         up: &args.old,

@@ -7,17 +7,17 @@ use std::sync::atomic::AtomicBool;
 
 use clap::ValueEnum;
 
-use super::args::Repl;
+use super::args::ReplArgs;
 use super::eval::connect;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, Severity, SourceMap};
 use crate::name::NodeName;
 use crate::plan::load::read_text;
-use crate::repl::session::{Session, SessionOptions};
-use crate::repl::terminal::{self, End, Places};
+use crate::repl::session::{ReplSession, SessionOptions};
+use crate::repl::terminal::{self, HistoryFiles, SessionEnd};
 use crate::ui::Ui;
 
-pub(super) fn run(context: &Context<'_>, args: &Repl) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &ReplArgs) -> Exit {
     let interactive = args.file.is_none() && terminal::is_interactive();
     let interrupt = Arc::new(AtomicBool::new(false));
     let manner = SessionOptions {
@@ -48,7 +48,7 @@ pub(super) fn run(context: &Context<'_>, args: &Repl) -> Exit {
                 state.join("history"),
                 state.join(format!("edit-{}.updo", std::process::id())),
             );
-            let places = Places {
+            let places = HistoryFiles {
                 history: &history,
                 lines: context.config.history,
                 edited: &edited,
@@ -61,18 +61,18 @@ pub(super) fn run(context: &Context<'_>, args: &Repl) -> Exit {
         }
     };
     match end {
-        End::Done => Exit::Done,
-        End::Failed(Code::E508 | Code::E608) => Exit::Connect,
-        End::Failed(code) => Exit::of(code),
-        End::Run => leave(context, &session, &began_on),
+        SessionEnd::Done => Exit::Done,
+        SessionEnd::Failed(Code::E508 | Code::E608) => Exit::Connect,
+        SessionEnd::Failed(code) => Exit::of(code),
+        SessionEnd::Run => leave(context, &session, &began_on),
     }
 }
 
 fn session(
     context: &Context<'_>,
-    args: &Repl,
+    args: &ReplArgs,
     manner: SessionOptions,
-) -> std::result::Result<Session, Exit> {
+) -> std::result::Result<ReplSession, Exit> {
     let settings = context.settings();
     let Some(plan) = &args.plan else {
         let Some(node) = &context.global.target else {
@@ -82,7 +82,7 @@ fn session(
             ));
         };
         return connect(context, &NodeName::new(node))
-            .and_then(|node| Session::without_plan(node, settings, manner))
+            .and_then(|node| ReplSession::without_plan(node, settings, manner))
             .map_err(|told| context.fail(*told, &SourceMap::default()));
     };
     let engine = context.open(plan, settings).ok_or(Exit::Plan)?;
@@ -91,13 +91,13 @@ fn session(
         .and_then(|nodes| one(nodes, context))
         .and_then(|node| Ok(engine.connect(&node)?.session));
     match made {
-        Ok(node) => Ok(Session::new(engine, node, manner)),
+        Ok(node) => Ok(ReplSession::new(engine, node, manner)),
         Err(told) => Err(context.fail(*told, &engine.plan.sources)),
     }
 }
 
 /// The banner, and what there is to know at first sight.
-fn greet(session: &mut Session, ui: &Ui) {
+fn greet(session: &mut ReplSession, ui: &Ui) {
     ui.status(&session.banner());
     if session.plan_file().is_none() {
         return;
@@ -143,7 +143,7 @@ fn one(nodes: Vec<NodeName>, context: &Context<'_>) -> Result<NodeName> {
 
 /// `:run`: this program becomes `updo run PLAN`, with the parameters that were set, on the target that the session was
 /// started for, or on the node that was connected to since. So nothing of the session is left, not even its Ctrl-C.
-fn leave(context: &Context<'_>, session: &Session, began_on: &NodeName) -> Exit {
+fn leave(context: &Context<'_>, session: &ReplSession, began_on: &NodeName) -> Exit {
     let global = context.global;
     let updo = std::env::current_exe().unwrap_or_else(|_| "updo".into());
     let mut command = std::process::Command::new(updo);

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::args::{Replay, Report, Schema};
+use super::args::{ReplayArgs, ReportArgs, SchemaArgs};
 use super::{Context, Exit};
 use crate::atomic_file;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::exec::Event;
 use crate::name::NodeName;
-use crate::report::record::Records;
+use crate::report::record::RunRecords;
 use crate::report::terminal::RunSummary;
 use crate::report::{html, replay, terminal};
 
@@ -25,7 +25,7 @@ const EVENTS: &str = include_str!("../../docs/schema/events-1.0.json");
 const MAX_BYTES: u64 = 256 << 20;
 
 /// `updo report RUN -o F.html`
-pub(super) fn report(context: &Context<'_>, args: &Report) -> Exit {
+pub(super) fn report(context: &Context<'_>, args: &ReportArgs) -> Exit {
     let lines = match read(context, args.run.as_deref()) {
         Ok(lines) => lines,
         Err(exit) => return exit,
@@ -59,7 +59,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
 }
 
 /// `updo replay RUN`: the lines of a run as they were, at once or at its own pace.
-pub(super) fn replayed(context: &Context<'_>, args: &Replay) -> Exit {
+pub(super) fn replayed(context: &Context<'_>, args: &ReplayArgs) -> Exit {
     let all = match read(context, args.run.as_deref()) {
         Ok(lines) => lines,
         Err(exit) => return exit,
@@ -102,7 +102,7 @@ pub(super) fn replayed(context: &Context<'_>, args: &Replay) -> Exit {
 }
 
 /// `updo schema events`
-pub(super) fn schema(context: &Context<'_>, args: &Schema) -> Exit {
+pub(super) fn schema(context: &Context<'_>, args: &SchemaArgs) -> Exit {
     match args.what {
         super::args::SchemaOf::Events => context.ui.data(EVENTS),
     }
@@ -111,7 +111,7 @@ pub(super) fn schema(context: &Context<'_>, args: &Schema) -> Exit {
 
 /// The lines of a recorded run, or of a file that `run --events` wrote; of the newest run when nothing is named.
 fn read(context: &Context<'_>, what: Option<&str>) -> Result<Vec<Value>, Exit> {
-    let records = Records::new(&context.settings().state_dir);
+    let records = RunRecords::new(&context.settings().state_dir);
     let path = match what {
         Some(path) if path.contains('/') || path.ends_with(".jsonl") => Some(path.into()),
         Some(run) => records.events(run),

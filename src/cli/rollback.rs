@@ -1,25 +1,25 @@
 //! `updo rollback`: undoes a recorded run, with `code_change` downwards and the beams it saved.
 
-use super::args::Rollback;
+use super::args::RollbackArgs;
 use super::eval::connect;
-use super::screen::{Ending, Head, Screen};
+use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::undo::Undo;
 use crate::engine::{Engine, Settings};
 use crate::exec::rollback::WayBack;
-use crate::exec::{Kind, State};
+use crate::exec::{EventKind, NodeState};
 use crate::node::Session;
-use crate::report::record::{Records, Summary};
+use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::style;
 use crate::rules::Purge;
 
 /// How many processes are named one by one before the question.
 const SHOWN: usize = 20;
 
-pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
-    let records = Records::new(&context.settings().state_dir);
+pub(super) fn run(context: &Context<'_>, args: &RollbackArgs) -> Exit {
+    let records = RunRecords::new(&context.settings().state_dir);
     let (runs, rollout) = wanted(&records, args.run.as_deref());
     if runs.is_empty() {
         let title = match &args.run {
@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context<'_>, args: &Rollback) -> Exit {
 
 /// The runs that are meant, in the order in which they are undone: one, or those of a rollout that went through, the
 /// last node first, with its name. The newest of all when nothing is named.
-fn wanted(records: &Records, name: Option<&str>) -> (Vec<Summary>, Option<String>) {
+fn wanted(records: &RunRecords, name: Option<&str>) -> (Vec<RecordedRun>, Option<String>) {
     let whole = |rollout: &str| {
         let mut runs = records.rollout(rollout);
         runs.retain(|run| run.state == "new");
@@ -75,7 +75,7 @@ fn wanted(records: &Records, name: Option<&str>) -> (Vec<Summary>, Option<String
 }
 
 /// Runs of the same rollout of which nobody knows how they ended, or that need a person.
-fn unclear(records: &Records, rollout: &str) -> Vec<Summary> {
+fn unclear(records: &RunRecords, rollout: &str) -> Vec<RecordedRun> {
     let mut all = records.rollout(rollout);
     all.retain(|run| !matches!(run.state.as_str(), "new" | "old" | "undone"));
     all
@@ -84,9 +84,9 @@ fn unclear(records: &Records, rollout: &str) -> Vec<Summary> {
 /// Connects, and makes sure that the node still is what the run left.
 fn prepare(
     context: &Context<'_>,
-    args: &Rollback,
-    records: &Records,
-    summary: Summary,
+    args: &RollbackArgs,
+    records: &RunRecords,
+    summary: RecordedRun,
 ) -> Result<Undo> {
     let way = records
         .back(&summary.run)
@@ -109,7 +109,7 @@ fn prepare(
 }
 
 /// Connects as the plan of the run would, if it is still there.
-fn reach(context: &Context<'_>, summary: &Summary) -> Result<Session> {
+fn reach(context: &Context<'_>, summary: &RecordedRun) -> Result<Session> {
     let engine = Engine::open(&summary.plan, context.settings()).engine;
     match engine.as_ref().map(|engine| engine.connect(&summary.node)) {
         Some(Ok(connection)) => Ok(connection.session),
@@ -119,7 +119,7 @@ fn reach(context: &Context<'_>, summary: &Summary) -> Result<Session> {
 }
 
 /// Shows what is undone, asks, and undoes: node after node, the first failure ends it.
-fn go(context: &Context<'_>, args: &Rollback, all: &[Undo]) -> Exit {
+fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
     let ui = &context.ui;
     let settings = context.settings();
     let signals = Signals::listen(&settings.interrupt);
@@ -201,7 +201,7 @@ fn ending(context: &Context<'_>, undo: &Undo) -> Result<()> {
 /// Undoes one run on one node.
 fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     let (ui, summary) = (&context.ui, &undo.summary);
-    let head = Head {
+    let head = ScreenHeader {
         node: &summary.node,
         title: &summary.title,
         steps: Some(undo.way.taken + 1),
@@ -214,7 +214,7 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     let sources = &undo.engine.plan.sources;
     let (run, outcome) = undo.undo(settings, &mut |event| {
         // Said before the question.
-        if !matches!(&event.kind, Kind::Diagnostic(told) if told.code == Code::W621) {
+        if !matches!(&event.kind, EventKind::Diagnostic(told) if told.code == Code::W621) {
             screen.event(event, sources);
         }
     });
@@ -230,7 +230,7 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     let done = exit == Exit::Done;
     let mark = style::mark(ui.style, done);
     let (node, run) = (&summary.node, &summary.run);
-    let back = outcome.state == State::Old;
+    let back = outcome.state == NodeState::Old;
     ui.error_line(&match outcome.acted.words().filter(|_| back) {
         Some(left) => {
             format!("\n{mark} {node}: old code and states of before run {run} are back; {left}")

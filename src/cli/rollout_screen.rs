@@ -1,7 +1,7 @@
 //! The screen of a rollout over several nodes: a line per node that stays, and in a terminal a block below with those
 //! at work, what waits, and the pause.
 //!
-//! Takes what the walk says and passes every event on to the [`Stream`]. It decides one thing: whether a pause is over.
+//! Takes what the walk says and passes every event on to the [`OutputStream`]. It decides one thing: whether a pause is over.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 use super::Context;
 use super::keys::{self, Keys};
 use super::live_region::Block;
-use super::stream::Stream;
+use super::stream::OutputStream;
 use super::ticker::{Ticker, lock};
 use crate::diag::render::{Style, render};
 use crate::engine::Engine;
-use crate::engine::rollout::{Said, Turn, Watcher};
-use crate::exec::{Event, Interrupt, Kind};
+use crate::engine::rollout::{PreparedNode, RolloutEvent, Watcher};
+use crate::exec::{Event, EventKind, Interrupt};
 use crate::plan::rollout::{Pause, Stage};
 use crate::report::rollout::RolloutScreen;
 use crate::report::{github, json, log, style, terminal};
-use crate::ui::Look;
+use crate::ui::DisplayMode;
 
 /// How often the block is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Walking<'a> {
     context: &'a Context<'a>,
     engine: &'a Engine,
-    stream: &'a mut Stream,
+    stream: &'a mut OutputStream,
     interrupt: Interrupt,
     /// Its name.
     rollout: String,
@@ -45,7 +45,7 @@ pub(super) struct Walking<'a> {
 struct Inner {
     board: RolloutScreen,
     block: Block,
-    look: Look,
+    look: DisplayMode,
     style: Style,
     width: Option<usize>,
     keys: bool,
@@ -53,7 +53,7 @@ struct Inner {
 
 impl Inner {
     fn above(&mut self, text: Option<&str>) {
-        if self.look != Look::Live {
+        if self.look != DisplayMode::Live {
             return self.block.write(text, &[], 0);
         }
         let lines = self.board.block(Instant::now(), self.style, self.keys);
@@ -67,8 +67,8 @@ impl<'a> Walking<'a> {
     pub(super) fn open(
         context: &'a Context<'a>,
         engine: &'a Engine,
-        stream: &'a mut Stream,
-        turns: &[Turn<'_>],
+        stream: &'a mut OutputStream,
+        turns: &[PreparedNode<'_>],
         stages: &[Stage],
     ) -> Self {
         let ui = &context.ui;
@@ -90,7 +90,7 @@ impl<'a> Walking<'a> {
             keys: false,
         }));
         let drawn = Arc::clone(&shared);
-        let ticker = (ui.look == Look::Live).then(|| {
+        let ticker = (ui.look == DisplayMode::Live).then(|| {
             Ticker::start(move |stop| {
                 while !stop.load(Ordering::SeqCst) {
                     std::thread::sleep(TICK);
@@ -120,7 +120,7 @@ impl<'a> Walking<'a> {
     }
 
     fn log(&self) -> bool {
-        self.context.ui.look == Look::Log
+        self.context.ui.look == DisplayMode::Log
     }
 
     fn above(&self, text: &str) {
@@ -143,7 +143,7 @@ impl<'a> Walking<'a> {
     fn text(&self, event: &Event, whole: bool) -> Option<String> {
         let (ui, sources) = (&self.context.ui, &self.engine.plan.sources);
         match &event.kind {
-            Kind::Diagnostic(told) => {
+            EventKind::Diagnostic(told) => {
                 let mut text = format!("\n{}\n{}", event.node, render(told, sources, ui.style));
                 if ui.github {
                     for line in github::annotations(told, sources) {
@@ -155,13 +155,17 @@ impl<'a> Walking<'a> {
             _ if ui.quiet => None,
             _ if self.log() => log::line(event, &log::clock(SystemTime::now())),
             // On a screen a node has a line of its own; what it says is told with its name.
-            Kind::Log { text, .. } if !whole => Some(format!("{:>10}  {}: {text}", "", event.node)),
-            Kind::Log { .. } => terminal::line(event, sources, ui.style),
-            Kind::Interrupt { text } => Some(format!("{:>10}  {}: {text}", "stop", event.node)),
-            Kind::Check { .. } | Kind::Hook { .. } if whole => {
+            EventKind::Log { text, .. } if !whole => {
+                Some(format!("{:>10}  {}: {text}", "", event.node))
+            }
+            EventKind::Log { .. } => terminal::line(event, sources, ui.style),
+            EventKind::Interrupt { text } => {
+                Some(format!("{:>10}  {}: {text}", "stop", event.node))
+            }
+            EventKind::Check { .. } | EventKind::Hook { .. } if whole => {
                 terminal::line(event, sources, ui.style)
             }
-            Kind::Lingering { .. } => terminal::line(event, sources, ui.style),
+            EventKind::Lingering { .. } => terminal::line(event, sources, ui.style),
             _ => None,
         }
     }
@@ -169,7 +173,7 @@ impl<'a> Walking<'a> {
     /// Waits for the end of a pause; `false` when somebody asked for the end of the rollout.
     fn wait(&self, time: Duration) -> bool {
         let keys = match self.context.ui.look {
-            Look::Live => Keys::open(),
+            DisplayMode::Live => Keys::open(),
             _ => None,
         };
         lock(&self.shared).keys = keys.is_some();
@@ -228,16 +232,16 @@ impl<'a> Walking<'a> {
 }
 
 impl Watcher for Walking<'_> {
-    fn said(&mut self, said: Said<'_>) {
+    fn said(&mut self, said: RolloutEvent<'_>) {
         let now = Instant::now();
         let style = self.context.ui.style;
         match said {
-            Said::Began(rollout) => {
+            RolloutEvent::Began(rollout) => {
                 rollout.clone_into(&mut self.rollout);
                 let fields = json!({ "stages": self.stages });
                 self.told("rollout.started", "the rollout begins", fields);
             }
-            Said::StageStarted { stage } => {
+            RolloutEvent::StageStarted { stage } => {
                 let (name, size) = {
                     let mut inner = lock(&self.shared);
                     inner.board.stage();
@@ -253,25 +257,25 @@ impl Watcher for Walking<'_> {
                     self.whole("", &format!("{name} begins nodes={size}"));
                 }
             }
-            Said::Turn(at) => {
+            RolloutEvent::Turn(at) => {
                 let head = std::mem::take(&mut self.heads[at]);
                 self.stream.head(self.context, &head);
             }
-            Said::Node { at, event } => {
+            RolloutEvent::Node { at, event } => {
                 self.stream.write(self.context, self.engine, event);
                 lock(&self.shared).board.event(at, event, now);
                 if let Some(text) = self.text(event, false) {
                     self.above(&text);
                 }
             }
-            Said::Whole(event) => {
+            RolloutEvent::Whole(event) => {
                 self.stream
                     .whole(self.context, self.engine, &self.rollout, event);
                 if let Some(text) = self.text(event, true) {
                     self.above(&text);
                 }
             }
-            Said::Ended { at, outcome } => {
+            RolloutEvent::Ended { at, outcome } => {
                 let log = self.log();
                 let mut inner = lock(&self.shared);
                 let line = match log {
@@ -285,17 +289,17 @@ impl Watcher for Walking<'_> {
                     inner.above(Some(&line));
                 }
             }
-            Said::StageFinished { stage, took } => {
+            RolloutEvent::StageFinished { stage, took } => {
                 let name = lock(&self.shared).board.stage_name(stage).to_owned();
                 let fields = json!({ "name": name, "took_ms": json::ms(took) });
                 self.told("batch.finished", &format!("{name} is over"), fields);
             }
-            Said::Stopping(text) => {
+            RolloutEvent::Stopping(text) => {
                 self.told("rollout.stopping", &text, json!({}));
                 let line = style::look(style, &text);
                 self.whole(&format!("{:>10}  {line}", "stop"), &format!("stop {text}"));
             }
-            Said::Back => {
+            RolloutEvent::Back => {
                 lock(&self.shared).board.back();
                 let text = "the whole is not as it should be: all nodes go back";
                 self.told("rollout.back", text, json!({}));
@@ -324,7 +328,7 @@ impl Watcher for Walking<'_> {
             Pause::For(time) => {
                 let words = format!("pause {} before {name}", style::time(time));
                 let line = format!("{:>10}  {} before {name}", "pause", style::time(time));
-                if self.context.ui.look != Look::Live {
+                if self.context.ui.look != DisplayMode::Live {
                     self.whole(&line, &words);
                 }
                 self.wait(time)

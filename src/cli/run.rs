@@ -4,18 +4,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::args::Run;
+use super::args::RunArgs;
 use super::preview::nothing;
 use super::rollout_screen::Walking;
-use super::screen::{Ending, Head, Screen};
+use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
-use super::stream::Stream;
+use super::stream::OutputStream;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::Engine;
-use crate::engine::rollout::{Said, Turn, Watcher, walk};
+use crate::engine::rollout::{PreparedNode, RolloutEvent, Watcher, walk};
 use crate::engine::saved_script::Saved;
-use crate::exec::rollout::{RolloutChecks, Walked};
+use crate::exec::rollout::{RolloutChecks, RolloutOutcome};
 use crate::exec::{Event, Outcome, steps};
 use crate::name::NodeName;
 use crate::plan::Rollout;
@@ -23,7 +23,7 @@ use crate::plan::rollout::{Canary, Order, Pause, Stage};
 use crate::report::{json, preview, rollout, style};
 use crate::script::lower::processes;
 
-pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
     let mut settings = context.settings();
     settings.strict = args.strict;
     settings.no_verify = args.no_verify;
@@ -102,7 +102,7 @@ pub(super) fn run(context: &Context<'_>, args: &Run) -> Exit {
             );
         }
     }
-    let mut stream = match Stream::open(context, args, &engine) {
+    let mut stream = match OutputStream::open(context, args, &engine) {
         Ok(stream) => stream,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
@@ -132,7 +132,7 @@ impl RolloutSelection {
     /// What the plan says, and what was said instead.
     fn new(
         engine: &Engine,
-        args: &Run,
+        args: &RunArgs,
         target: Option<&str>,
         all: &[NodeName],
     ) -> Result<Self, Diagnostic> {
@@ -196,13 +196,13 @@ impl RolloutSelection {
     fn go(
         &self,
         context: &Context<'_>,
-        args: &Run,
+        args: &RunArgs,
         engine: &Engine,
         saved: Option<&Saved>,
         signals: &Signals,
-        stream: &mut Stream,
+        stream: &mut OutputStream,
     ) -> Exit {
-        let mut turns = match Turn::prepare_all(engine, &self.nodes) {
+        let mut turns = match PreparedNode::prepare_all(engine, &self.nodes) {
             Ok(turns) => turns,
             Err(all) => {
                 context.ui.diagnostics(&all, &engine.plan.sources);
@@ -210,7 +210,7 @@ impl RolloutSelection {
             }
         };
         let refused = show(context, engine, &turns);
-        let not_shown = |turn: &Turn<'_>| saved?.same_node(node(turn), &turn.upgrade).err();
+        let not_shown = |turn: &PreparedNode<'_>| saved?.same_node(node(turn), &turn.upgrade).err();
         let stale: Vec<Diagnostic> = turns
             .iter()
             .filter_map(not_shown)
@@ -287,15 +287,15 @@ impl RolloutSelection {
         &self,
         context: &Context<'_>,
         engine: &'e Engine,
-        turns: &[Turn<'e>],
+        turns: &[PreparedNode<'e>],
         stages: &[Stage],
-        stream: &mut Stream,
+        stream: &mut OutputStream,
     ) -> Exit {
         let turn = &turns[0];
         let steps =
             steps::soaked(&turn.upgrade.script, &turn.upgrade.rules, engine.plan.soak).len() + 1;
         let node = node(turn).clone();
-        let head = Head {
+        let head = ScreenHeader {
             node: &node,
             title: &engine.plan.title,
             steps: Some(steps),
@@ -322,9 +322,9 @@ impl RolloutSelection {
         &self,
         context: &Context<'_>,
         engine: &'e Engine,
-        turns: &[Turn<'e>],
+        turns: &[PreparedNode<'e>],
         stages: &[Stage],
-        stream: &mut Stream,
+        stream: &mut OutputStream,
     ) -> Exit {
         let began = Instant::now();
         let mut walking = Walking::open(context, engine, stream, turns, stages);
@@ -348,7 +348,7 @@ impl RolloutSelection {
 }
 
 /// The last line of the stream.
-fn finished(stream: &mut Stream, walked: &Walked, took: Duration) {
+fn finished(stream: &mut OutputStream, walked: &RolloutOutcome, took: Duration) {
     let fields = json!({
         "nodes": walked.ends.len(),
         "new": walked.done(),
@@ -365,7 +365,7 @@ fn finished(stream: &mut Stream, walked: &Walked, took: Duration) {
 }
 
 /// E620: why no further node was begun, and how to go on.
-fn ended_early(walked: &Walked, dot: &str) -> Option<Diagnostic> {
+fn ended_early(walked: &RolloutOutcome, dot: &str) -> Option<Diagnostic> {
     if !walked.errors.is_empty() || (walked.done() == 0 && walked.untouched() == 0) {
         return None;
     }
@@ -383,13 +383,13 @@ fn ended_early(walked: &Walked, dot: &str) -> Option<Diagnostic> {
     Some(told.help("the same command goes on: nodes that are new have nothing to do then"))
 }
 
-fn node<'a>(turn: &'a Turn<'_>) -> &'a NodeName {
+fn node<'a>(turn: &'a PreparedNode<'_>) -> &'a NodeName {
     turn.connection.session.node()
 }
 
 /// Shows what will happen on every node; whether it is refused somewhere. Nodes where the same will happen are shown
 /// once.
-fn show(context: &Context<'_>, engine: &Engine, turns: &[Turn<'_>]) -> bool {
+fn show(context: &Context<'_>, engine: &Engine, turns: &[PreparedNode<'_>]) -> bool {
     let ui = &context.ui;
     let contents: Vec<_> = turns.iter().map(|turn| turn.upgrade.content()).collect();
     for (at, turn) in turns.iter().enumerate() {
@@ -416,7 +416,7 @@ fn show(context: &Context<'_>, engine: &Engine, turns: &[Turn<'_>]) -> bool {
 }
 
 /// What there is to say. What several nodes have in common is told once, with their names.
-fn said(turns: &[Turn<'_>]) -> Vec<Diagnostic> {
+fn said(turns: &[PreparedNode<'_>]) -> Vec<Diagnostic> {
     let mut all: Vec<(Diagnostic, Vec<&NodeName>)> = Vec::new();
     for turn in turns {
         for told in &turn.upgrade.diagnostics {
@@ -441,7 +441,7 @@ fn said(turns: &[Turn<'_>]) -> Vec<Diagnostic> {
 }
 
 /// The numbers, and the question; an exit code when it ends here.
-fn ask(context: &Context<'_>, args: &Run, turns: &[Turn<'_>]) -> Option<Exit> {
+fn ask(context: &Context<'_>, args: &RunArgs, turns: &[PreparedNode<'_>]) -> Option<Exit> {
     let ui = &context.ui;
     let modules = turns.iter().map(|turn| turn.upgrade.script.high.len());
     let standing: usize = turns
@@ -479,7 +479,7 @@ struct One<'a> {
     head: Vec<serde_json::Value>,
     rollout: String,
     screen: Screen<'a>,
-    stream: &'a mut Stream,
+    stream: &'a mut OutputStream,
 }
 
 impl One<'_> {
@@ -495,12 +495,12 @@ impl One<'_> {
 }
 
 impl Watcher for One<'_> {
-    fn said(&mut self, said: Said<'_>) {
+    fn said(&mut self, said: RolloutEvent<'_>) {
         match said {
-            Said::Began(rollout) => rollout.clone_into(&mut self.rollout),
-            Said::Turn(_) => self.stream.head(self.context, &self.head),
-            Said::Node { event, .. } => self.event(event, false),
-            Said::Whole(event) => self.event(event, true),
+            RolloutEvent::Began(rollout) => rollout.clone_into(&mut self.rollout),
+            RolloutEvent::Turn(_) => self.stream.head(self.context, &self.head),
+            RolloutEvent::Node { event, .. } => self.event(event, false),
+            RolloutEvent::Whole(event) => self.event(event, true),
             _ => {}
         }
     }

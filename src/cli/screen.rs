@@ -13,13 +13,13 @@ use super::live_region::Block;
 use super::ticker::{Ticker, lock};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
-use crate::exec::{Event, Kind, State};
+use crate::exec::{Event, EventKind, NodeState};
 use crate::name::NodeName;
 use crate::report::progress::Progress;
 use crate::report::style::hint;
 use crate::report::terminal::RunSummary;
 use crate::report::{github, log, terminal};
-use crate::ui::{Look, Ui};
+use crate::ui::{DisplayMode, Ui};
 
 /// How often the block is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ pub(super) enum Ending {
 }
 
 /// What there is to know before the first event.
-pub(super) struct Head<'a> {
+pub(super) struct ScreenHeader<'a> {
     pub node: &'a NodeName,
     pub title: &'a str,
     pub steps: Option<usize>,
@@ -65,7 +65,7 @@ pub(super) struct Screen<'a> {
 struct Inner {
     progress: Progress,
     node: String,
-    look: Look,
+    look: DisplayMode,
     style: Style,
     width: Option<usize>,
     keys: bool,
@@ -79,8 +79,8 @@ struct Inner {
 }
 
 impl<'a> Screen<'a> {
-    pub(super) fn open(ui: &'a Ui, head: &Head<'_>) -> Self {
-        let live = ui.look == Look::Live;
+    pub(super) fn open(ui: &'a Ui, head: &ScreenHeader<'_>) -> Self {
+        let live = ui.look == DisplayMode::Live;
         let keys = if live { Keys::open() } else { None };
         let progress = Progress::new(head.node.clone(), head.steps, head.deadline);
         let shared = Arc::new(Mutex::new(Inner {
@@ -99,7 +99,7 @@ impl<'a> Screen<'a> {
             still: None,
             beats: (u32::MAX, 0),
         }));
-        let ticks = matches!(ui.look, Look::Live | Look::Log);
+        let ticks = matches!(ui.look, DisplayMode::Live | DisplayMode::Log);
         let (drawn, with_keys) = (Arc::clone(&shared), keys.is_some());
         let ticker = ticks.then(|| Ticker::start(move |stop| tick(&drawn, with_keys, stop)));
         Self {
@@ -128,10 +128,10 @@ impl<'a> Screen<'a> {
     fn last(&self, event: &Event) -> Option<String> {
         let style = self.ui.style;
         let last = terminal::last(event, &self.title, &self.course, style)?;
-        let Kind::Finished { state, .. } = &event.kind else {
+        let EventKind::Finished { state, .. } = &event.kind else {
             return Some(last);
         };
-        if self.ui.quiet || *state != State::New || self.course.wrong {
+        if self.ui.quiet || *state != NodeState::New || self.course.wrong {
             return Some(last);
         }
         let run = &self.course.run;
@@ -148,7 +148,7 @@ impl<'a> Screen<'a> {
 
     /// What stays on the screen of an event.
     fn text(&self, event: &Event, sources: &SourceMap) -> Option<String> {
-        let (style, log) = (self.ui.style, self.ui.look == Look::Log);
+        let (style, log) = (self.ui.style, self.ui.look == DisplayMode::Log);
         let last = match self.ending {
             Ending::Run => self.last(event),
             Ending::Back => terminal::last_back(event, &self.course.run, style),
@@ -156,15 +156,15 @@ impl<'a> Screen<'a> {
         };
         let group = |text: &str| (log && self.ui.github).then(|| text.to_owned());
         match &event.kind {
-            Kind::Finished { .. } => {
+            EventKind::Finished { .. } => {
                 let last = last.map(|last| format!("\n{last}"));
                 match (group(github::ENDGROUP), last) {
                     (Some(end), Some(last)) => Some(format!("{end}{last}")),
                     (end, last) => end.or(last),
                 }
             }
-            Kind::Started { .. } => group(&github::group(event.node.as_str())),
-            Kind::Diagnostic(told) => {
+            EventKind::Started { .. } => group(&github::group(event.node.as_str())),
+            EventKind::Diagnostic(told) => {
                 let mut text = format!("\n{}", render(told, sources, style));
                 if self.ui.github {
                     for line in github::annotations(told, sources) {
@@ -173,7 +173,7 @@ impl<'a> Screen<'a> {
                 }
                 Some(text)
             }
-            kind if self.ui.quiet && !matches!(kind, Kind::Interrupt { .. }) => None,
+            kind if self.ui.quiet && !matches!(kind, EventKind::Interrupt { .. }) => None,
             _ if log => log::line(event, &log::clock(SystemTime::now())),
             _ => terminal::line(event, sources, style),
         }
@@ -215,19 +215,19 @@ impl Inner {
     fn tick(&mut self, asked: bool) {
         let now = self.now();
         match self.look {
-            Look::Live if asked => {
+            DisplayMode::Live if asked => {
                 let text = self.progress.status(now, self.style).join("\n");
                 self.above(Some(&text));
             }
-            Look::Live => match self.progress.still_words(now) {
+            DisplayMode::Live => match self.progress.still_words(now) {
                 Some((step, words)) if self.still != Some(step) => {
                     self.still = Some(step);
                     self.above(Some(&words));
                 }
                 _ => self.above(None),
             },
-            Look::Log => self.beat(now),
-            Look::Lines | Look::Quiet => {}
+            DisplayMode::Log => self.beat(now),
+            DisplayMode::Lines | DisplayMode::Quiet => {}
         }
     }
 
@@ -248,7 +248,7 @@ impl Inner {
 
     /// Writes what stays, and the block below it, at one go.
     fn above(&mut self, text: Option<&str>) {
-        if self.look != Look::Live || self.progress.ended() {
+        if self.look != DisplayMode::Live || self.progress.ended() {
             return self.block.write(text, &[], 0);
         }
         let width = self.width.or_else(crate::ui::columns);

@@ -3,20 +3,20 @@
 
 use serde_json::{Value, json};
 
-use super::args::Status;
+use super::args::StatusArgs;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::engine::{self, Engine, leftovers};
 use crate::facts::beam::BeamFacts;
-use crate::facts::node_facts::{self, NodeFacts, Origin};
+use crate::facts::node_facts::{self, CodeOrigin, NodeFacts};
 use crate::facts::node_files;
 use crate::facts::store::Store;
 use crate::name::{Module, NodeName};
 use crate::node::{CallError, Session, agent};
-use crate::report::record::Records;
+use crate::report::record::RunRecords;
 use crate::report::style::count;
 
-pub(super) fn run(context: &Context<'_>, args: &Status) -> Exit {
+pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
     let engine = match &args.plan {
         Some(plan) => context.open(plan, context.settings()),
         None if context.global.target.is_none() && engine::release_node().is_none() => {
@@ -110,7 +110,7 @@ fn keep(engine: &Engine, session: &Session, facts: &NodeFacts) -> Result<Kept> {
     let store = Store::new(&engine.settings.state_dir);
     let (mut wanted, mut before) = (Vec::new(), 0);
     for (name, module) in &facts.loaded {
-        let Origin::File(file) = &module.origin else {
+        let CodeOrigin::File(file) = &module.origin else {
             continue;
         };
         if node_files::folder_of(file).is_some_and(|folder| facts.is_otp(folder)) {
@@ -159,7 +159,7 @@ fn one(
     let modules = facts.loaded.len();
     let apps = facts.apps.values().filter(|app| app.is_started).count();
     let (held, run) = lock(&connection.session)?;
-    let records = Records::new(&engine.settings.state_dir).all();
+    let records = RunRecords::new(&engine.settings.state_dir).all();
     let last = records.iter().rev().find(|run| run.node == *node);
     let say = |text: &str| {
         if !context.ui.json {

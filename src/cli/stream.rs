@@ -8,18 +8,18 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::args::Run;
+use super::args::RunArgs;
 use super::{Context, Exit};
 use crate::atomic_file;
 use crate::diag::render::{Style, render};
 use crate::diag::{Code, Diagnostic, Result, SourceMap, safe};
 use crate::engine::Engine;
-use crate::exec::{Event, Kind};
+use crate::exec::{Event, EventKind};
 use crate::name::NodeName;
 use crate::report::junit::Junit;
 use crate::report::{github, html, json};
 
-pub(super) struct Stream {
+pub(super) struct OutputStream {
     file: Option<File>,
     report: Option<PathBuf>,
     /// All lines, when a report is wanted.
@@ -33,12 +33,12 @@ pub(super) struct Stream {
     walked: Option<Value>,
 }
 
-impl Stream {
+impl OutputStream {
     /// Begins the stream.
     ///
     /// # Errors
     /// E802 when a file cannot be written: better now than after the run.
-    pub fn open(context: &Context<'_>, args: &Run, engine: &Engine) -> Result<Self> {
+    pub fn open(context: &Context<'_>, args: &RunArgs, engine: &Engine) -> Result<Self> {
         let create = |path: &PathBuf| {
             atomic_file::create_private(path).map_err(|why| {
                 Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display()))
@@ -81,10 +81,10 @@ impl Stream {
             self.line(context, json::event(event, &engine.plan.sources));
         }
         match &event.kind {
-            Kind::Started { run, .. } => {
+            EventKind::Started { run, .. } => {
                 self.runs.insert(event.node.clone(), run.clone());
             }
-            Kind::Finished { .. } => {
+            EventKind::Finished { .. } => {
                 let run = self.runs.get(&event.node).cloned().unwrap_or_default();
                 self.ends.push((run, event.clone()));
             }
@@ -102,7 +102,7 @@ impl Stream {
     fn junit(&mut self, engine: &Engine, event: &Event, whole: bool) {
         if let Some((_, junit)) = &mut self.junit {
             let text = match &event.kind {
-                Kind::Diagnostic(told) => {
+                EventKind::Diagnostic(told) => {
                     Some(render(told, &engine.plan.sources, Style::default()))
                 }
                 _ => None,

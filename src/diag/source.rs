@@ -37,7 +37,7 @@ pub struct Source {
 
 /// A file, a line and a column, all counted from 1; the column counts characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourcePosition {
     /// Name of the source.
     pub file: String,
     /// Line.
@@ -94,7 +94,7 @@ impl SourceMap {
     }
 
     /// File, line and column of a span's first character.
-    pub fn place(&self, span: Span) -> Option<Place> {
+    pub fn place(&self, span: Span) -> Option<SourcePosition> {
         let source = self.source_at(span.start)?;
         let mut local = span.start - source.base;
         while !source.text.is_char_boundary(local) {
@@ -102,7 +102,7 @@ impl SourceMap {
         }
         let before = &source.text[..local];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Some(Place {
+        Some(SourcePosition {
             file: source.name.clone(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,

@@ -10,7 +10,7 @@ use super::{Engine, Settings};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::NodeName;
 use crate::node::Tls;
-use crate::node::tls::{Name, Options};
+use crate::node::tls::{ExpectedName, TlsOptions};
 use crate::plan::{Seed, Target};
 use crate::term::Term;
 
@@ -25,10 +25,10 @@ const SHOWN: usize = 20;
 ///
 /// # Errors
 /// E509 when a file cannot be used, or when the environment says who we are and nobody whom to believe.
-pub fn tls(settings: &Settings, plan: Option<&Options>) -> Result<Option<Tls>> {
+pub fn tls(settings: &Settings, plan: Option<&TlsOptions>) -> Result<Option<Tls>> {
     let given = &settings.tls;
     let both = match plan {
-        None if *given == Options::default() => return Ok(None),
+        None if *given == TlsOptions::default() => return Ok(None),
         None if given.ca.is_none() => {
             return Err(Box::new(
                 Diagnostic::new(
@@ -60,19 +60,19 @@ pub fn release_node() -> Option<NodeName> {
     (!short.is_empty()).then(|| NodeName::new(format!("{node}@{short}")))
 }
 
-fn merged(given: &Options, plan: &Options) -> Options {
+fn merged(given: &TlsOptions, plan: &TlsOptions) -> TlsOptions {
     // A key goes with its certificate.
     let (cert, key) = match (&given.cert, &given.key) {
         (Some(cert), key) => (Some(cert.clone()), key.clone()),
         (None, Some(key)) => (plan.cert.clone(), Some(key.clone())),
         (None, None) => (plan.cert.clone(), plan.key.clone()),
     };
-    Options {
+    TlsOptions {
         ca: given.ca.clone().or_else(|| plan.ca.clone()),
         cert,
         key,
         name: match given.name {
-            Name::Host => plan.name.clone(),
+            ExpectedName::Host => plan.name.clone(),
             _ => given.name.clone(),
         },
     }
@@ -140,30 +140,30 @@ mod tests {
 
     #[test]
     fn the_environment_counts_more_and_a_key_goes_with_its_certificate() {
-        let plan = Options {
+        let plan = TlsOptions {
             ca: file("ca"),
             cert: file("cert"),
             key: file("key"),
-            name: Name::Other("shop".to_owned()),
+            name: ExpectedName::Other("shop".to_owned()),
         };
-        assert_eq!(merged(&Options::default(), &plan), plan);
-        let cert = Options {
+        assert_eq!(merged(&TlsOptions::default(), &plan), plan);
+        let cert = TlsOptions {
             cert: file("mine"),
-            ..Options::default()
+            ..TlsOptions::default()
         };
         let both = merged(&cert, &plan);
         assert_eq!(
             (both.ca, both.cert, both.key),
             (file("ca"), file("mine"), None)
         );
-        let key = Options {
+        let key = TlsOptions {
             key: file("mine"),
-            name: Name::Any,
-            ..Options::default()
+            name: ExpectedName::Any,
+            ..TlsOptions::default()
         };
         let both = merged(&key, &plan);
         assert_eq!((both.cert, both.key), (file("cert"), file("mine")));
-        assert_eq!(both.name, Name::Any);
+        assert_eq!(both.name, ExpectedName::Any);
     }
 
     #[test]

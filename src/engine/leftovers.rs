@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::{Begun, Md5};
-use crate::exec::{State, StepKind};
+use crate::exec::{NodeState, StepKind};
 use crate::facts::leftovers::{self, Leftovers, Mending, Touched};
 use crate::facts::node_facts;
 use crate::name::{Module, NodeName};
 use crate::node::{Session, agent};
-use crate::report::record::{Records, Summary};
+use crate::report::record::{RecordedRun, RunRecords};
 
 /// Modules that are named one by one.
 const NAMED: usize = 8;
 
 /// The code of a module by its MD5, against a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runs {
+pub enum LoadedCode {
     /// As before the run.
     Former,
     /// As the run would have it.
@@ -30,8 +30,8 @@ pub enum Runs {
 
 /// A recorded run.
 #[derive(Debug)]
-struct Known {
-    summary: Summary,
+struct KnownRun {
+    summary: RecordedRun,
     begun: Option<Begun>,
 }
 
@@ -42,16 +42,16 @@ pub struct Traces {
     /// What was seen.
     pub seen: Leftovers,
     /// The last run on this node.
-    last: Option<Known>,
+    last: Option<KnownRun>,
     /// The runs of which there are saved states.
-    runs: BTreeMap<String, Known>,
+    runs: BTreeMap<String, KnownRun>,
     loaded: BTreeMap<Module, [u8; 16]>,
     /// Processes that were to be converted, and were not, under the new code.
     pub unconverted: Vec<Touched>,
 }
 
-impl Known {
-    fn read(records: &Records, summary: Summary) -> Self {
+impl KnownRun {
+    fn read(records: &RunRecords, summary: RecordedRun) -> Self {
         let script = records.script(&summary.run);
         Self {
             begun: script.as_ref().and_then(Begun::read),
@@ -68,13 +68,13 @@ impl Known {
         matches!(self.summary.state.as_str(), "running" | "unknown" | "mixed")
     }
 
-    fn code(&self, module: &Module, now: Md5) -> Runs {
+    fn code(&self, module: &Module, now: Md5) -> LoadedCode {
         let begun = self.begun.iter().flat_map(|begun| &begun.modules);
         let mut found = begun.filter(|(name, _, _)| name == module);
         match found.next() {
-            Some((_, _, new)) if *new == now => Runs::New,
-            Some((_, old, _)) if *old == now => Runs::Former,
-            _ => Runs::Other,
+            Some((_, _, new)) if *new == now => LoadedCode::New,
+            Some((_, old, _)) if *old == now => LoadedCode::Former,
+            _ => LoadedCode::Other,
         }
     }
 
@@ -89,7 +89,7 @@ impl Known {
 ///
 /// # Errors
 /// E508 when the node does not answer.
-pub fn look(session: &Session, records: &Records) -> Result<Option<Traces>> {
+pub fn look(session: &Session, records: &RunRecords) -> Result<Option<Traces>> {
     let present =
         agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
     let kept = match present {
@@ -98,8 +98,8 @@ pub fn look(session: &Session, records: &Records) -> Result<Option<Traces>> {
     };
     let node = session.node().clone();
     let last = records.all().into_iter().rfind(|run| run.node == node);
-    let last = last.map(|summary| Known::read(records, summary));
-    let mine = last.as_ref().map(Known::modules).unwrap_or_default();
+    let last = last.map(|summary| KnownRun::read(records, summary));
+    let mine = last.as_ref().map(KnownRun::modules).unwrap_or_default();
     let mut seen = leftovers::look(session, &mine)?;
     if kept {
         // Its code goes with its result.
@@ -109,7 +109,7 @@ pub fn look(session: &Session, records: &Records) -> Result<Option<Traces>> {
     let mut runs = BTreeMap::new();
     for run in seen.processes.iter().filter_map(|one| one.run.as_ref()) {
         if let Some(summary) = records.find(Some(run)) {
-            let known = || Known::read(records, summary);
+            let known = || KnownRun::read(records, summary);
             runs.entry(run.clone()).or_insert_with(known);
         }
     }
@@ -133,7 +133,7 @@ pub fn look(session: &Session, records: &Records) -> Result<Option<Traces>> {
             let module = one.module.as_ref();
             let last = traces.last.as_ref();
             module.zip(last).is_some_and(|(module, last)| {
-                last.converts(module) && traces.code(one) == Runs::New
+                last.converts(module) && traces.code(one) == LoadedCode::New
             })
         }
     });
@@ -152,7 +152,7 @@ impl Traces {
                 })
     }
 
-    fn known(&self, one: &Touched) -> Option<&Known> {
+    fn known(&self, one: &Touched) -> Option<&KnownRun> {
         match &one.run {
             Some(run) => self.runs.get(run),
             None => self.last.as_ref(),
@@ -160,10 +160,10 @@ impl Traces {
     }
 
     /// The code that a process runs.
-    fn code(&self, one: &Touched) -> Runs {
+    fn code(&self, one: &Touched) -> LoadedCode {
         match (self.known(one), &one.module) {
             (Some(known), Some(module)) => known.code(module, self.loaded.get(module).copied()),
-            _ => Runs::Other,
+            _ => LoadedCode::Other,
         }
     }
 
@@ -198,9 +198,9 @@ impl Traces {
         for one in modules.iter().take(NAMED) {
             let Some(module) = &one.module else { continue };
             lines.push(match self.code(one) {
-                Runs::Former => format!("{module} has its former code"),
-                Runs::New => format!("{module} has its new code"),
-                Runs::Other => format!("{module} has code that no record here knows"),
+                LoadedCode::Former => format!("{module} has its former code"),
+                LoadedCode::New => format!("{module} has its new code"),
+                LoadedCode::Other => format!("{module} has code that no record here knows"),
             });
         }
         if modules.len() > NAMED {
@@ -240,8 +240,8 @@ impl Traces {
             with.map(|one| one.pid.clone()).collect()
         };
         Mending {
-            restore: saved(Runs::Former),
-            forget: saved(Runs::New),
+            restore: saved(LoadedCode::Former),
+            forget: saved(LoadedCode::New),
             resume: self
                 .mine()
                 .filter(|one| one.suspended)
@@ -256,7 +256,7 @@ impl Traces {
     ///
     /// # Errors
     /// E508 when the node does not answer; E505 when a run has begun meanwhile.
-    pub fn mend(&self, session: &Session, records: &Records) -> Result<Traces> {
+    pub fn mend(&self, session: &Session, records: &RunRecords) -> Result<Traces> {
         leftovers::mend(session, &self.mending())?;
         let mut after = look(session, records)?
             .ok_or_else(|| agent::locked(session, "a run has begun meanwhile".to_owned()))?;
@@ -268,14 +268,14 @@ impl Traces {
             && let Ok(record) = records.resume(&last.summary)
         {
             let goal = if last.summary.goal == "old" {
-                State::Old
+                NodeState::Old
             } else {
-                State::New
+                NodeState::New
             };
             let facts = node_facts::gather(session)?;
             let now = |module: &_| facts.loaded.get(module).map(|loaded| loaded.md5);
             let state = match begun.judge(goal, &now) {
-                _ if !self.unconverted.is_empty() => State::Mixed,
+                _ if !self.unconverted.is_empty() => NodeState::Mixed,
                 state => state,
             };
             record.finish(&state.to_string());

@@ -7,16 +7,16 @@ use super::{Connection, Engine, Upgrade, leftovers};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::{self, Begun, Rejoin};
 use crate::exec::rollback::WayBack;
-use crate::exec::{Event, Outcome, State};
+use crate::exec::{Event, NodeState, Outcome};
 use crate::facts::change::ChangeSet;
 use crate::facts::node_facts::{self, NodeFacts};
 use crate::name::{Module, NodeName};
-use crate::node::agent::{self, Holder};
+use crate::node::agent::{self, LockHolder};
 use crate::node::evaluate;
 use crate::report::json;
-use crate::report::record::{Records, Summary};
+use crate::report::record::{RecordedRun, RunRecords};
 use crate::rules::Change;
-use crate::rules::node_view::View;
+use crate::rules::node_view::NodeView;
 
 /// How long the agent of a run that has begun is waited for: what comes before it (`require`, hooks) may take a while.
 const ARRIVAL: Duration = Duration::from_secs(600);
@@ -44,14 +44,14 @@ pub struct Attached {
     /// Whether that is only known from the code that the node runs now: its result is not kept any more.
     pub by_code: bool,
     /// What the record says, when the run has ended before its agent was ever there.
-    pub ended: Option<Summary>,
+    pub ended: Option<RecordedRun>,
 }
 
 impl Engine {
     /// The engine of a recorded run: its plan as long as the file is as it was, otherwise one without any checks.
     /// Says whether it is the plan.
-    pub fn of_run(summary: &Summary, settings: super::Settings) -> (Option<Self>, bool) {
-        let records = Records::new(&settings.state_dir);
+    pub fn of_run(summary: &RecordedRun, settings: super::Settings) -> (Option<Self>, bool) {
+        let records = RunRecords::new(&settings.state_dir);
         let text = records.plan(&summary.run).unwrap_or_default();
         let now = std::fs::read_to_string(&summary.plan).ok();
         if summary.goal == "new" && now.is_some_and(|now| now == text) {
@@ -74,8 +74,8 @@ impl Engine {
 impl Engine {
     /// The engine of a recorded run as its plan was: for what is done later, whatever the file says by now. What it
     /// includes is read as it is now, and parameters are those of the settings.
-    pub fn of_record(summary: &Summary, settings: super::Settings) -> Option<Self> {
-        let text = Records::new(&settings.state_dir).plan(&summary.run)?;
+    pub fn of_record(summary: &RecordedRun, settings: super::Settings) -> Option<Self> {
+        let text = RunRecords::new(&settings.state_dir).plan(&summary.run)?;
         Self::open_as(&summary.plan, &text, settings).engine
     }
 }
@@ -84,7 +84,7 @@ impl Connection<'_> {
     /// W619: the last recorded run has left this node half done. Which of its modules are new and which are old is told
     /// by what the node has loaded now.
     pub fn half_done(&self, facts: &NodeFacts) -> Option<Diagnostic> {
-        let records = Records::new(&self.engine.settings.state_dir);
+        let records = RunRecords::new(&self.engine.settings.state_dir);
         let all = records.all();
         // A run that ended as it began, refused or taken back, has put nothing right.
         let last = all.iter().rev().find(|run| {
@@ -147,7 +147,7 @@ impl Connection<'_> {
     /// node does not answer.
     pub fn attach(
         &self,
-        summary: &Summary,
+        summary: &RecordedRun,
         abort: bool,
         sink: &mut dyn FnMut(&Event),
     ) -> Result<Attached> {
@@ -156,32 +156,32 @@ impl Connection<'_> {
 
     fn attach_within(
         &self,
-        summary: &Summary,
+        summary: &RecordedRun,
         abort: bool,
         sink: &mut dyn FnMut(&Event),
         tries: usize,
     ) -> Result<Attached> {
         let settings = &self.engine.settings;
-        let records = Records::new(&settings.state_dir);
+        let records = RunRecords::new(&settings.state_dir);
         let begun = records.script(&summary.run);
         let begun = begun.as_ref().and_then(Begun::read).ok_or_else(|| {
             let title = format!("the record of run {} is not complete", summary.run);
             Diagnostic::new(Code::E802, title).help("look at the node: updo status PLAN")
         })?;
         let goal = if summary.goal == "old" {
-            State::Old
+            NodeState::Old
         } else {
-            State::New
+            NodeState::New
         };
         let present = self.arrived(&records, summary)?;
         // While it was waited for, the run may have ended without an agent: its record knows how.
         let now = records.find(Some(&summary.run));
         let ended = now.filter(|now| present.is_none() && now.state != summary.state);
         if let Some(now) = ended {
-            let state = [State::New, State::Old, State::Mixed];
+            let state = [NodeState::New, NodeState::Old, NodeState::Mixed];
             let state = state.into_iter().find(|one| one.to_string() == now.state);
             return Ok(Attached {
-                outcome: Outcome::new(state.unwrap_or(State::Unknown)),
+                outcome: Outcome::new(state.unwrap_or(NodeState::Unknown)),
                 by_code: false,
                 ended: Some(now),
             });
@@ -196,7 +196,7 @@ impl Connection<'_> {
                 if let Some(told) =
                     leftovers::look(&self.session, &records)?.and_then(|traces| traces.diagnostic())
                 {
-                    let mut outcome = Outcome::new(State::Mixed);
+                    let mut outcome = Outcome::new(NodeState::Mixed);
                     outcome.errors.push(told);
                     return Ok(Attached {
                         outcome,
@@ -218,7 +218,7 @@ impl Connection<'_> {
             back: way.as_ref(),
             goal,
             plan: &self.engine.plan,
-            view: View {
+            view: NodeView {
                 node: self.session.node(),
                 target: self.target(),
                 facts: &facts,
@@ -263,7 +263,7 @@ impl Connection<'_> {
 
     /// Who is at work on the node. A run has its record before its agent is there: as long as somebody writes the record,
     /// and for a moment after, the agent is waited for. It is judged only then.
-    fn arrived(&self, records: &Records, summary: &Summary) -> Result<Option<Holder>> {
+    fn arrived(&self, records: &RunRecords, summary: &RecordedRun) -> Result<Option<LockHolder>> {
         let interrupt = &self.engine.settings.interrupt;
         let began = Instant::now();
         let mut alone = None;
@@ -290,9 +290,9 @@ impl Connection<'_> {
     }
 
     /// The result is not on the node any more; its code is.
-    fn judged(&self, summary: &Summary, goal: State, state: State) -> Attached {
-        let records = Records::new(&self.engine.settings.state_dir);
-        if state != State::Mixed
+    fn judged(&self, summary: &RecordedRun, goal: NodeState, state: NodeState) -> Attached {
+        let records = RunRecords::new(&self.engine.settings.state_dir);
+        if state != NodeState::Mixed
             && let Ok(record) = records.resume(summary)
         {
             record.finish(&state.to_string());
@@ -300,7 +300,7 @@ impl Connection<'_> {
         let mut outcome = Outcome::new(state);
         // Whether something was switched and switched back cannot be told any more: look first.
         outcome.touched = state != goal;
-        if state == State::Mixed {
+        if state == NodeState::Mixed {
             let title = format!(
                 "{} runs neither the code before run {} nor that after it",
                 summary.node, summary.run
@@ -324,12 +324,12 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
     if engine.plan.earlier {
         return None;
     }
-    let records = Records::new(&engine.settings.state_dir);
+    let records = RunRecords::new(&engine.settings.state_dir);
     let all = records.all();
     let runs = all
         .iter()
         .filter(|run| run.node == *node && run.goal == "new");
-    let runs: Vec<(&Summary, Begun)> = runs
+    let runs: Vec<(&RecordedRun, Begun)> = runs
         .filter_map(|run| Some((run, Begun::read(&records.script(&run.run)?)?)))
         .collect();
     let taken = |module: &Module| {

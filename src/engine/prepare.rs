@@ -12,8 +12,8 @@ use crate::facts::node_facts::NodeFacts;
 use crate::facts::persist_diff::UnpersistedFiles;
 use crate::graph::Graph;
 use crate::name::NodeName;
-use crate::plan::{Executing, Plan, WindowPolicy};
-use crate::rules::node_view::View;
+use crate::plan::{ExecutionEngine, Plan, WindowPolicy};
+use crate::rules::node_view::NodeView;
 use crate::rules::{
     AppEnvChange, Change, Ruleset, children, configuration, effects, lints, merge, resolve,
     shared_records, toolchain,
@@ -102,7 +102,7 @@ pub fn decide(
     strict: bool,
 ) -> Upgrade {
     let inferred = crate::graph::build::build(&changes);
-    let view = View {
+    let view = NodeView {
         node,
         target,
         facts: &facts,
@@ -123,8 +123,8 @@ pub fn decide(
     }
     let high = high::high(&changes, &rules);
     let windows = match plan.engine {
-        Executing::Updo => plan.windows,
-        Executing::ReleaseHandler(_) => WindowPolicy::Otp,
+        ExecutionEngine::Updo => plan.windows,
+        ExecutionEngine::ReleaseHandler(_) => WindowPolicy::Otp,
     };
     let script = lower::lower(&changes, &rules, high.clone(), windows);
     let mut script = script.unwrap_or_else(|refused| {

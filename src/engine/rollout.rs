@@ -13,13 +13,13 @@ use super::undo::Undo;
 use super::{Connection, Engine, Settings, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::rollback::WayBack;
-use crate::exec::rollout::{RolloutChecks, Walked};
-use crate::exec::{Event, Interrupt, Kind, Outcome, State};
+use crate::exec::rollout::{RolloutChecks, RolloutOutcome};
+use crate::exec::{Event, EventKind, Interrupt, NodeState, Outcome};
 use crate::facts::node_facts;
 use crate::name::{Module, NodeName};
 use crate::plan::rollout::{Pause, Stage};
-use crate::plan::{Rollback, RollbackTrigger, Rollout};
-use crate::report::record::{Records, Summary};
+use crate::plan::{RollbackPolicy, RollbackTrigger, Rollout};
+use crate::report::record::{RecordedRun, RunRecords};
 
 /// How often a look is taken for requests to stop.
 const LOOK: Duration = Duration::from_millis(50);
@@ -31,14 +31,14 @@ const FRESH: Duration = Duration::from_secs(1);
 const PREPARING: usize = 8;
 
 /// What one run knows of the rollout that it is a part of.
-pub(super) struct Part<'a> {
+pub(super) struct RunContext<'a> {
     pub(super) rollout: Option<&'a str>,
     pub(super) interrupt: &'a Interrupt,
     /// That the node has changed since it was shown.
     pub(super) stale: Option<Diagnostic>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> RunContext<'a> {
     /// A run of its own.
     pub(super) fn alone(engine: &'a Engine) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl<'a> Part<'a> {
 }
 
 /// A node of a rollout: connected, and what is to be done there.
-pub struct Turn<'e> {
+pub struct PreparedNode<'e> {
     /// The node.
     pub connection: Connection<'e>,
     /// What is to be done.
@@ -58,7 +58,7 @@ pub struct Turn<'e> {
     prepared: Instant,
 }
 
-impl<'e> Turn<'e> {
+impl<'e> PreparedNode<'e> {
     /// Connects to a node and decides what is to be done there. Reads only.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl<'e> Turn<'e> {
             Err(told) => (None, Some(*told)),
         };
         let turn = anew.as_ref().unwrap_or(self);
-        let part = Part {
+        let part = RunContext {
             rollout,
             interrupt,
             stale,
@@ -180,7 +180,7 @@ impl<'e> Turn<'e> {
 
 /// What happens in a rollout.
 #[derive(Debug)]
-pub enum Said<'a> {
+pub enum RolloutEvent<'a> {
     /// It begins: its name, four hexadecimal digits.
     Began(&'a str),
     /// A stage begins.
@@ -222,7 +222,7 @@ pub enum Said<'a> {
 /// Whoever watches a rollout.
 pub trait Watcher {
     /// Something happened.
-    fn said(&mut self, said: Said<'_>);
+    fn said(&mut self, said: RolloutEvent<'_>);
     /// Between two stages. `false` ends the rollout here; so does a request to stop meanwhile.
     fn pause(&mut self, pause: Pause, next: usize) -> bool;
 }
@@ -231,13 +231,13 @@ pub trait Watcher {
 /// new when it is over, so that the plan can be asked about the whole.
 pub fn walk<'e>(
     engine: &'e Engine,
-    turns: &[Turn<'e>],
+    turns: &[PreparedNode<'e>],
     rollout: &Rollout,
     stages: &[Stage],
     whole: bool,
     watcher: &mut dyn Watcher,
-) -> Walked {
-    let records = Records::new(&engine.settings.state_dir);
+) -> RolloutOutcome {
+    let records = RunRecords::new(&engine.settings.state_dir);
     let mut walk = Walk {
         engine,
         rollout,
@@ -245,7 +245,7 @@ pub fn walk<'e>(
         heeded: false,
         halted: false,
         runs: vec![None; turns.len()],
-        walked: Walked {
+        walked: RolloutOutcome {
             rollout: run_id(&records),
             ends: turns.iter().map(|_| None).collect(),
             errors: Vec::new(),
@@ -255,7 +255,7 @@ pub fn walk<'e>(
     if stages.is_empty() {
         return walk.walked;
     }
-    walk.watcher.said(Said::Began(&walk.walked.rollout));
+    walk.watcher.said(RolloutEvent::Began(&walk.walked.rollout));
     walk.whole(turns, |around, sink| around.before(sink));
     if walk.walked.errors.is_empty() {
         walk.stages(turns, stages);
@@ -286,7 +286,7 @@ struct Walk<'e, 'w> {
     halted: bool,
     /// The names of the nodes' runs.
     runs: Vec<Option<String>>,
-    walked: Walked,
+    walked: RolloutOutcome,
 }
 
 /// Before, or after.
@@ -300,7 +300,7 @@ enum News {
 
 impl<'e> Walk<'e, '_> {
     /// Asks what the plan says around the whole, on the first node.
-    fn whole(&mut self, turns: &[Turn<'e>], ask: Asking) {
+    fn whole(&mut self, turns: &[PreparedNode<'e>], ask: Asking) {
         let Some(first) = turns.first() else { return };
         let settings = &self.engine.settings;
         let around = RolloutChecks {
@@ -312,19 +312,22 @@ impl<'e> Walk<'e, '_> {
             interrupt: &settings.interrupt,
         };
         let watcher = &mut *self.watcher;
-        self.walked.errors = ask(&around, &mut |event| watcher.said(Said::Whole(event)));
+        self.walked.errors = ask(&around, &mut |event| {
+            watcher.said(RolloutEvent::Whole(event))
+        });
     }
 
-    fn stages(&mut self, turns: &[Turn<'e>], stages: &[Stage]) {
+    fn stages(&mut self, turns: &[PreparedNode<'e>], stages: &[Stage]) {
         for (number, stage) in stages.iter().enumerate() {
             if number > 0 && !self.goes_on(number) {
                 self.walked.stopped = true;
                 return;
             }
             let began = Instant::now();
-            self.watcher.said(Said::StageStarted { stage: number });
+            self.watcher
+                .said(RolloutEvent::StageStarted { stage: number });
             self.stage(turns, stage);
-            self.watcher.said(Said::StageFinished {
+            self.watcher.said(RolloutEvent::StageFinished {
                 stage: number,
                 took: began.elapsed(),
             });
@@ -344,7 +347,7 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// All nodes of a stage, so many at a time.
-    fn stage(&mut self, turns: &[Turn<'e>], stage: &Stage) {
+    fn stage(&mut self, turns: &[PreparedNode<'e>], stage: &Stage) {
         let most = self.rollout.parallel.unwrap_or(usize::MAX);
         // Requests to stop reach a node only when there are more of them: the first one ends the walk, not the run.
         let interrupts: Vec<Interrupt> = stage.nodes.iter().map(|_| Interrupt::default()).collect();
@@ -359,7 +362,7 @@ impl<'e> Walk<'e, '_> {
                     && !self.halted
                     && let Some((at, interrupt)) = waiting.next()
                 {
-                    self.watcher.said(Said::Turn(at));
+                    self.watcher.said(RolloutEvent::Turn(at));
                     running += 1;
                     let (turn, sender, name) = (&turns[at], sender.clone(), name.as_deref());
                     let engine = self.engine;
@@ -379,10 +382,10 @@ impl<'e> Walk<'e, '_> {
                 }
                 match receiver.recv_timeout(LOOK) {
                     Ok((at, News::Event(event))) => {
-                        if let Kind::Started { run, .. } = &event.kind {
+                        if let EventKind::Started { run, .. } = &event.kind {
                             self.runs[at] = Some(run.clone());
                         }
-                        self.watcher.said(Said::Node { at, event: &event });
+                        self.watcher.said(RolloutEvent::Node { at, event: &event });
                     }
                     Ok((at, News::Ended(outcome))) => {
                         running -= 1;
@@ -407,7 +410,7 @@ impl<'e> Walk<'e, '_> {
             self.heeded = true;
             let text =
                 "no further node is begun; those at work are finished (once more: call them off)";
-            self.watcher.said(Said::Stopping(text.to_owned()));
+            self.watcher.said(RolloutEvent::Stopping(text.to_owned()));
         }
         let passed = if several { pressed - 1 } else { pressed };
         for interrupt in interrupts {
@@ -418,7 +421,7 @@ impl<'e> Walk<'e, '_> {
     }
 
     fn ended(&mut self, at: usize, outcome: Outcome) {
-        self.watcher.said(Said::Ended {
+        self.watcher.said(RolloutEvent::Ended {
             at,
             outcome: &outcome,
         });
@@ -429,21 +432,21 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// The plan is not content with the whole: all nodes go back, the last one first, if the plan wants it.
-    fn all_back(&mut self, turns: &[Turn<'e>], records: &Records) {
+    fn all_back(&mut self, turns: &[PreparedNode<'e>], records: &RunRecords) {
         let plan = &self.engine.plan;
-        if plan.rollback != Rollback::Automatic
+        if plan.rollback != RollbackPolicy::Automatic
             || !plan.rollback_on.contains(&RollbackTrigger::Rollout)
         {
             return;
         }
-        self.watcher.said(Said::Back);
+        self.watcher.said(RolloutEvent::Back);
         // A request to stop that ended the walk is none to stay half way back.
         let settings = Settings {
             interrupt: Interrupt::default(),
             ..self.engine.settings.clone()
         };
         // All of them before the first: every run that is begun may cost the oldest record.
-        let ways: Vec<Option<(Summary, WayBack)>> = self
+        let ways: Vec<Option<(RecordedRun, WayBack)>> = self
             .runs
             .iter()
             .map(|run| {
@@ -472,11 +475,11 @@ impl<'e> Walk<'e, '_> {
                 }
             };
             let watcher = &mut *self.watcher;
-            let tell = &mut |event: &Event| watcher.said(Said::Node { at, event });
+            let tell = &mut |event: &Event| watcher.said(RolloutEvent::Node { at, event });
             let (_, mut outcome) = ready.undo(&settings, tell);
             // It was new for a while.
             outcome.touched = true;
-            self.watcher.said(Said::Ended {
+            self.watcher.said(RolloutEvent::Ended {
                 at,
                 outcome: &outcome,
             });
@@ -485,14 +488,14 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// A node stays new although all were to go back.
-    fn not_back(&mut self, turn: &Turn<'e>, told: Diagnostic) {
+    fn not_back(&mut self, turn: &PreparedNode<'e>, told: Diagnostic) {
         let event = Event {
             seq: 1,
             node: turn.node().clone(),
             at: Duration::ZERO,
-            kind: Kind::Diagnostic(Box::new(told.clone())),
+            kind: EventKind::Diagnostic(Box::new(told.clone())),
         };
-        self.watcher.said(Said::Whole(&event));
+        self.watcher.said(RolloutEvent::Whole(&event));
         self.walked.errors.push(told);
     }
 }
@@ -501,8 +504,8 @@ impl<'e> Walk<'e, '_> {
 fn ready(
     engine: &Engine,
     settings: &Settings,
-    turn: &Turn<'_>,
-    summary: &Summary,
+    turn: &PreparedNode<'_>,
+    summary: &RecordedRun,
     way: &WayBack,
 ) -> Result<Undo> {
     let session = match turn.connection.session.is_lost() {
@@ -522,7 +525,7 @@ fn ready(
 
 /// What is left to say when a node's thread has come to a bad end.
 fn lost_sight() -> Outcome {
-    let mut outcome = Outcome::new(State::Unknown);
+    let mut outcome = Outcome::new(NodeState::Unknown);
     let told = Diagnostic::new(Code::E900, "the run was lost from sight by a bug in updo");
     outcome
         .errors

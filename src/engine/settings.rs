@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exec::Interrupt;
-use crate::node::tls::{self, Name, Pem};
+use crate::node::tls::{self, ExpectedName, Pem};
 use crate::plan::{ENVIRONMENT, Plan};
-use crate::report::record::Records;
+use crate::report::record::RunRecords;
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Parameters: `Name` for `--set Name=value`, `UPDO_SET_NAME` for those of the environment, which may be meant
+    /// Parameters: `ExpectedName` for `--set ExpectedName=value`, `UPDO_SET_NAME` for those of the environment, which may be meant
     /// for other plans.
     pub sets: BTreeMap<String, String>,
     /// `--cookie-file`.
@@ -29,7 +29,7 @@ pub struct Settings {
     /// epmd's port.
     pub epmd_port: Option<u16>,
     /// Where the PEM texts of TLS are; what is not given here comes from the plan.
-    pub tls: tls::Options,
+    pub tls: tls::TlsOptions,
     /// Where runs and copies of beams are kept.
     pub state_dir: PathBuf,
     /// Whether advice is an error and undeclared cycles are.
@@ -52,8 +52,8 @@ pub struct Settings {
 
 impl Settings {
     /// The recorded runs.
-    pub fn records(&self) -> Records {
-        Records::new(&self.state_dir).keeping(self.runs)
+    pub fn records(&self) -> RunRecords {
+        RunRecords::new(&self.state_dir).keeping(self.runs)
     }
 
     /// The parameters that a plan has; others in the environment may be meant for other plans, and are nobody's
@@ -91,14 +91,14 @@ impl Settings {
             sets,
             local_name: text("UPDO_NAME"),
             epmd_port: text("UPDO_EPMD_PORT").and_then(|port| port.parse().ok()),
-            tls: tls::Options {
+            tls: tls::TlsOptions {
                 ca: pem("UPDO_TLS_CA"),
                 cert: pem("UPDO_TLS_CERT"),
                 key: pem("UPDO_TLS_KEY"),
                 name: match server_name {
-                    None => Name::Host,
-                    Some(name) if name == "disable" => Name::Any,
-                    Some(name) => Name::Other(name),
+                    None => ExpectedName::Host,
+                    Some(name) if name == "disable" => ExpectedName::Any,
+                    Some(name) => ExpectedName::Other(name),
                 },
             },
             state_dir: state,

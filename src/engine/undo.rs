@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::{Engine, Settings, now, owner, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::acted::Acted;
-use crate::exec::rollback::{self, Going, WayBack};
-use crate::exec::{Event, Outcome, State};
+use crate::exec::rollback::{self, RollbackRequest, WayBack};
+use crate::exec::{Event, NodeState, Outcome};
 use crate::facts::anew;
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
@@ -19,10 +19,10 @@ use crate::facts::node_facts::{self, NodeFacts};
 use crate::name::Module;
 use crate::node::{Session, agent, evaluate};
 use crate::plan::When;
-use crate::report::record::{Records, Summary};
+use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::{json, replay};
 use crate::rules::Purge;
-use crate::rules::node_view::View;
+use crate::rules::node_view::NodeView;
 use crate::term::Term;
 
 /// How long processes may take to leave the code that has to go, when nobody says otherwise.
@@ -44,7 +44,7 @@ pub struct Undo {
     /// The connection.
     pub session: Session,
     /// The run that is undone.
-    pub summary: Summary,
+    pub summary: RecordedRun,
     /// The way back.
     pub way: WayBack,
     /// The node's facts.
@@ -67,7 +67,7 @@ impl Undo {
     pub fn ready(
         settings: &Settings,
         session: Session,
-        summary: Summary,
+        summary: RecordedRun,
         way: WayBack,
         changed: (String, &str),
     ) -> Result<Self> {
@@ -143,7 +143,7 @@ impl Undo {
     pub fn undo(&self, settings: &Settings, sink: &mut dyn FnMut(&Event)) -> (String, Outcome) {
         let records = settings.records();
         let run = run_id(&records);
-        let this = Summary {
+        let this = RecordedRun {
             run: run.clone(),
             title: format!("undo of run {}", self.summary.run),
             owner: owner(),
@@ -161,14 +161,14 @@ impl Undo {
         let plan = &self.engine.plan;
         let target = self.engine.target_of(self.session.node());
         let changes = ChangeSet::default();
-        let going = Going {
+        let going = RollbackRequest {
             session: &self.session,
             run: &run,
             owner: &owner(),
             undone: &self.summary.run,
             way: &self.way,
             plan,
-            view: View {
+            view: NodeView {
                 node: self.session.node(),
                 target: target.map_or("", |target| target.name.as_str()),
                 facts: &self.facts,
@@ -186,7 +186,7 @@ impl Undo {
         if let Some(record) = record {
             record.finish(&outcome.state.to_string());
         }
-        if outcome.state == State::Old
+        if outcome.state == NodeState::Old
             && let Ok(undone) = records.resume(&self.summary)
         {
             undone.finish("undone");
@@ -196,7 +196,7 @@ impl Undo {
 }
 
 /// What hooks of a recorded run have done, by its events.
-fn acted(records: &Records, run: &str) -> Acted {
+fn acted(records: &RunRecords, run: &str) -> Acted {
     let mut acted = Acted::default();
     let text = records
         .events(run)
@@ -210,7 +210,7 @@ fn acted(records: &Records, run: &str) -> Acted {
 }
 
 /// Nobody else is at work on the node; not even the run itself, which may not have come there yet.
-fn unlocked(records: &Records, session: &Session, summary: &Summary) -> Result<()> {
+fn unlocked(records: &RunRecords, session: &Session, summary: &RecordedRun) -> Result<()> {
     let present =
         agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
     if let Some(holder) = present.filter(|holder| !holder.kept) {
@@ -258,7 +258,12 @@ fn unchanged(
 }
 
 /// E627: what the way back needs and does not find.
-fn lacking(session: &Session, facts: &NodeFacts, summary: &Summary, way: &WayBack) -> Result<()> {
+fn lacking(
+    session: &Session,
+    facts: &NodeFacts,
+    summary: &RecordedRun,
+    way: &WayBack,
+) -> Result<()> {
     let mut lacks = Vec::new();
     for (module, beam, md5) in way.beams() {
         let Some(beam) = beam else {

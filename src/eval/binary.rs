@@ -4,9 +4,9 @@
 //! [`MAX_SEGMENT`] bits is refused before anything is allocated.
 
 use super::bindings::Bindings;
-use super::bits::{View, Writer, f64_to_half};
+use super::bits::{BitView, Writer, f64_to_half};
 use super::evaluator::Evaluator;
-use super::failure::{Failure, Fault, Kind};
+use super::failure::{Failure, FailureKind, PrimitiveError};
 use super::number;
 use crate::syntax::ast::{Expr, ExprKind, Segment, SegmentKind};
 use crate::term::Term;
@@ -56,7 +56,7 @@ impl Evaluator<'_> {
         segment: &Segment,
         value: &Term,
         size: Option<&Term>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), PrimitiveError> {
         let bits = size.map(|size| width(segment, size)).transpose()?;
         match (value, &segment.value.kind) {
             (Term::List(characters), ExprKind::Literal(_)) => {
@@ -75,39 +75,41 @@ impl Evaluator<'_> {
         segment: &Segment,
         value: &Term,
         bits: Option<usize>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), PrimitiveError> {
         let endian = segment.endian;
         match kind(segment) {
             SegmentKind::Integer => {
                 let bits = bits.unwrap_or(8 * unit(segment));
-                let value = number::to_big(value).map_err(|_| Fault::BadArg)?;
+                let value = number::to_big(value).map_err(|_| PrimitiveError::BadArg)?;
                 self.budget.pay_bits(bits as u64)?;
                 out.integer(&value, bits, endian);
             }
             SegmentKind::Float => {
-                let float = number::to_f64(value).map_err(|_| Fault::BadArg)?;
+                let float = number::to_f64(value).map_err(|_| PrimitiveError::BadArg)?;
                 write_float(out, float, bits.unwrap_or(64 * unit(segment)), segment)?;
             }
             SegmentKind::Binary | SegmentKind::Bitstring => {
-                let mut view = View::of(value).ok_or(Fault::BadArg)?;
+                let mut view = BitView::of(value).ok_or(PrimitiveError::BadArg)?;
                 let count = match bits {
                     Some(bits) => bits,
                     None if view.left().is_multiple_of(unit(segment)) => view.left(),
-                    None => return Err(Fault::BadArg),
+                    None => return Err(PrimitiveError::BadArg),
                 };
                 self.budget.pay_bits(count as u64)?;
-                let bytes = view.take(count).ok_or(Fault::BadArg)?;
+                let bytes = view.take(count).ok_or(PrimitiveError::BadArg)?;
                 out.bits(&bytes, count);
             }
             text => {
                 let point = value.as_i64().and_then(|value| u32::try_from(value).ok());
-                let point = point.and_then(char::from_u32).ok_or(Fault::BadArg)?;
+                let point = point
+                    .and_then(char::from_u32)
+                    .ok_or(PrimitiveError::BadArg)?;
                 self.budget.pay(1)?;
                 write_character(out, point, text, segment);
             }
         }
         if out.len() > MAX_SEGMENT as usize {
-            Err(Fault::SystemLimit)
+            Err(PrimitiveError::SystemLimit)
         } else {
             Ok(())
         }
@@ -121,7 +123,7 @@ impl Evaluator<'_> {
         bindings: &mut Bindings,
         floor: usize,
     ) -> Result<bool, Failure> {
-        let Some(mut view) = View::of(value) else {
+        let Some(mut view) = BitView::of(value) else {
             return Ok(false);
         };
         let met = self.match_segments(segments, &mut view, bindings, floor, false)?;
@@ -133,7 +135,7 @@ impl Evaluator<'_> {
     pub(super) fn match_segments(
         &mut self,
         segments: &[Segment],
-        view: &mut View,
+        view: &mut BitView,
         bindings: &mut Bindings,
         floor: usize,
         flush: bool,
@@ -152,7 +154,7 @@ impl Evaluator<'_> {
     fn match_segment(
         &mut self,
         segment: &Segment,
-        view: &mut View,
+        view: &mut BitView,
         bindings: &mut Bindings,
         floor: usize,
     ) -> Result<SegmentMatch, Failure> {
@@ -199,7 +201,7 @@ impl Evaluator<'_> {
     ) -> Result<Option<usize>, Failure> {
         match self.value(size, bindings) {
             Ok(size) => Ok(width(segment, &size).ok()),
-            Err(failure) if failure.kind == Kind::Raised => Ok(None),
+            Err(failure) if failure.kind == FailureKind::Raised => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -207,7 +209,7 @@ impl Evaluator<'_> {
     fn read_value(
         &mut self,
         segment: &Segment,
-        view: &mut View,
+        view: &mut BitView,
         bits: Option<usize>,
     ) -> Result<Option<Term>, Failure> {
         let endian = segment.endian;
@@ -257,26 +259,33 @@ fn unit(segment: &Segment) -> usize {
 }
 
 /// Size times unit.
-fn width(segment: &Segment, size: &Term) -> Result<usize, Fault> {
+fn width(segment: &Segment, size: &Term) -> Result<usize, PrimitiveError> {
     let size = match size {
         Term::Int(size) if *size >= 0 => *size,
-        Term::Big(big) if big.sign() != num_bigint::Sign::Minus => return Err(Fault::SystemLimit),
-        _ => return Err(Fault::BadArg),
+        Term::Big(big) if big.sign() != num_bigint::Sign::Minus => {
+            return Err(PrimitiveError::SystemLimit);
+        }
+        _ => return Err(PrimitiveError::BadArg),
     };
     let bits = size
         .checked_mul(unit(segment) as i64)
         .filter(|bits| *bits <= MAX_SEGMENT);
     bits.and_then(|bits| usize::try_from(bits).ok())
-        .ok_or(Fault::SystemLimit)
+        .ok_or(PrimitiveError::SystemLimit)
 }
 
 /// A float that is too big for 16 or 32 bits becomes infinity, as ERTS writes it.
-fn write_float(out: &mut Writer, float: f64, bits: usize, segment: &Segment) -> Result<(), Fault> {
+fn write_float(
+    out: &mut Writer,
+    float: f64,
+    bits: usize,
+    segment: &Segment,
+) -> Result<(), PrimitiveError> {
     match bits {
         16 => out.word(&f64_to_half(float).to_be_bytes(), segment.endian),
         32 => out.word(&(float as f32).to_be_bytes(), segment.endian),
         64 => out.word(&float.to_be_bytes(), segment.endian),
-        _ => return Err(Fault::BadArg),
+        _ => return Err(PrimitiveError::BadArg),
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Bits: what `<<…>>` writes and reads, without knowing about expressions.
 //!
-//! [`Writer`] appends integers, floats, characters and pieces of bitstrings; [`View`] reads them from any
+//! [`Writer`] appends integers, floats, characters and pieces of bitstrings; [`BitView`] reads them from any
 //! bit offset. Nothing here is bounded: the caller checks sizes before.
 
 use std::sync::Arc;
@@ -113,13 +113,13 @@ fn is_little(endian: Endian) -> bool {
 
 /// A bitstring being read.
 #[derive(Clone)]
-pub(super) struct View {
+pub(super) struct BitView {
     bytes: Arc<[u8]>,
     pos: usize,
     end: usize,
 }
 
-impl View {
+impl BitView {
     /// The bits of a term, if it is a bitstring.
     pub(super) fn of(term: &Term) -> Option<Self> {
         match term {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::bif;
 use super::bindings::Bindings;
-use super::evaluator::{Evaluator, Flow, Target};
-use super::failure::{Class, Failure, Fault, Kind};
+use super::evaluator::{CallTarget, Evaluator, Flow};
+use super::failure::{ExceptionClass, Failure, FailureKind, PrimitiveError};
 use super::guard::erlang_function;
-use super::host::{self, Moment, RemoteError, WorldError, needs};
+use super::host::{self, Phase, RemoteError, WorldError, needs};
 use super::limits::Exceeded;
 use super::nested::travels;
 use super::show;
@@ -29,7 +29,7 @@ impl<'a> Evaluator<'a> {
         self.begin();
         match self.functions.get(name, args.len()) {
             Some(clauses) => self.apply(
-                Target {
+                CallTarget {
                     name: name.clone(),
                     clauses,
                     span,
@@ -45,7 +45,11 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Runs a plan function to its value.
-    pub(super) fn apply(&mut self, target: Target<'a>, args: Vec<Term>) -> Result<Term, Failure> {
+    pub(super) fn apply(
+        &mut self,
+        target: CallTarget<'a>,
+        args: Vec<Term>,
+    ) -> Result<Term, Failure> {
         let span = target.span;
         if self.depth >= self.budget.limits.depth {
             return Err(self.exceeded(Exceeded::Depth, span));
@@ -63,7 +67,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// A call and the calls in tail position it leads to.
-    fn rounds(&mut self, mut target: Target<'a>, mut args: Vec<Term>) -> Result<Term, Failure> {
+    fn rounds(&mut self, mut target: CallTarget<'a>, mut args: Vec<Term>) -> Result<Term, Failure> {
         let held = self.budget.held();
         loop {
             self.look(target.span)?;
@@ -135,7 +139,7 @@ impl<'a> Evaluator<'a> {
             self.pay_for(&value, span)?;
             return Ok(value);
         }
-        if needs(text).is_some() || self.moment < Moment::Live {
+        if needs(text).is_some() || self.moment < Phase::Live {
             return Err(self.unknown(&name.value, args.len(), span));
         }
         self.send(&Atom::new("erlang"), &name.value, args, span)
@@ -143,7 +147,7 @@ impl<'a> Evaluator<'a> {
 
     fn settle(
         &mut self,
-        outcome: Result<Term, Fault>,
+        outcome: Result<Term, PrimitiveError>,
         name: &str,
         args: &[Term],
         span: Span,
@@ -172,7 +176,7 @@ impl<'a> Evaluator<'a> {
             }
             _ => {
                 let args: Vec<&Term> = args.iter().collect();
-                Err(self.fault(Fault::BadArg, "sleep", &args, span))
+                Err(self.fault(PrimitiveError::BadArg, "sleep", &args, span))
             }
         }
     }
@@ -181,12 +185,17 @@ impl<'a> Evaluator<'a> {
         match error {
             WorldError::BadArgument => {
                 let args: Vec<&Term> = args.iter().collect();
-                self.fault(Fault::BadArg, name, &args, span)
+                self.fault(PrimitiveError::BadArg, name, &args, span)
             }
             WorldError::Raised(class, reason) => Failure::thrown(class, reason, span),
             WorldError::Unknown(what) => {
                 let diagnostic = Diagnostic::new(Code::E210, what).label(span, "not known here");
-                Failure::new(Kind::Unknown, Term::atom("unknown"), span, diagnostic)
+                Failure::new(
+                    FailureKind::Unknown,
+                    Term::atom("unknown"),
+                    span,
+                    diagnostic,
+                )
             }
             WorldError::Refused(diagnostic) => {
                 Failure::refused(Term::atom("refused"), span, *diagnostic)
@@ -206,7 +215,7 @@ impl<'a> Evaluator<'a> {
         if self.in_guard {
             return self.guard_call(expr.span, module, function, args, bindings);
         }
-        if self.moment < Moment::Live {
+        if self.moment < Phase::Live {
             return Err(self.too_early(&show::short_expression(expr), expr.span));
         }
         if let Some(outcome) = self.nested(expr, args, bindings) {
@@ -220,9 +229,9 @@ impl<'a> Evaluator<'a> {
                 self.send(module, function, args, expr.span)
             }
             [module, function] => {
-                Err(self.fault(Fault::BadArg, ":", &[module, function], expr.span))
+                Err(self.fault(PrimitiveError::BadArg, ":", &[module, function], expr.span))
             }
-            _ => Err(self.fault(Fault::BadArg, ":", &[], expr.span)),
+            _ => Err(self.fault(PrimitiveError::BadArg, ":", &[], expr.span)),
         }
     }
 
@@ -238,7 +247,12 @@ impl<'a> Evaluator<'a> {
         let name = erlang_function(module, function).unwrap_or_default();
         let args = self.eval_all(args, bindings)?;
         let outcome = bif::call(&name, &args, &mut self.budget);
-        self.settle(outcome.unwrap_or(Err(Fault::BadArg)), &name, &args, span)
+        self.settle(
+            outcome.unwrap_or(Err(PrimitiveError::BadArg)),
+            &name,
+            &args,
+            span,
+        )
     }
 
     fn send(
@@ -248,7 +262,7 @@ impl<'a> Evaluator<'a> {
         args: Vec<Term>,
         span: Span,
     ) -> Result<Term, Failure> {
-        let mfa = Mfa::of(module, function, args.len());
+        let mfa = CalledFunction::of(module, function, args.len());
         if let Some(failure) = travels(&args, &mfa.text, span) {
             return Err(failure);
         }
@@ -275,7 +289,7 @@ impl<'a> Evaluator<'a> {
     pub(super) fn no_answer(
         &self,
         error: RemoteError,
-        mfa: &Mfa,
+        mfa: &CalledFunction,
         timeout: Duration,
         span: Span,
     ) -> Failure {
@@ -290,19 +304,29 @@ impl<'a> Evaluator<'a> {
                 let diagnostic = Diagnostic::new(Code::E348, title)
                     .label(span, "called here")
                     .help("ask for less: calls inside each other are evaluated on the node, as in `maps:size(m:f())`");
-                Failure::new(Kind::Limit, Term::atom("system_limit"), span, diagnostic)
+                Failure::new(
+                    FailureKind::Limit,
+                    Term::atom("system_limit"),
+                    span,
+                    diagnostic,
+                )
             }
             RemoteError::Timeout => {
                 let title = format!("`{mfa}` did not return within {timeout:.1?}");
                 let diagnostic = Diagnostic::new(Code::E705, title).label(span, "still running");
-                Failure::new(Kind::Limit, Term::atom("timeout"), span, diagnostic)
+                Failure::new(FailureKind::Limit, Term::atom("timeout"), span, diagnostic)
             }
             RemoteError::Lost(how) => {
                 let title = format!("the connection was lost during `{mfa}`");
                 let diagnostic = Diagnostic::new(Code::E608, title)
                     .label(span, "no answer")
                     .note(how);
-                Failure::new(Kind::Lost, Term::atom("noconnection"), span, diagnostic)
+                Failure::new(
+                    FailureKind::Lost,
+                    Term::atom("noconnection"),
+                    span,
+                    diagnostic,
+                )
             }
         }
     }
@@ -354,11 +378,11 @@ impl<'a> Evaluator<'a> {
 }
 
 /// A function of the node, for messages.
-pub(super) struct Mfa {
+pub(super) struct CalledFunction {
     pub(super) text: String,
 }
 
-impl Mfa {
+impl CalledFunction {
     pub(super) fn of(module: &Atom, function: &Atom, arity: usize) -> Self {
         let module = crate::name::Module::new(module.as_str());
         let function = Term::Atom(function.clone());
@@ -368,17 +392,23 @@ impl Mfa {
     }
 }
 
-impl std::fmt::Display for Mfa {
+impl std::fmt::Display for CalledFunction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
     }
 }
 
 /// E702 if the called function itself does not exist, else E703 with the stack as notes.
-pub(super) fn raised(mfa: &Mfa, class: &Atom, reason: Term, stack: Term, span: Span) -> Failure {
-    let class = Class::from_atom(class);
+pub(super) fn raised(
+    mfa: &CalledFunction,
+    class: &Atom,
+    reason: Term,
+    stack: Term,
+    span: Span,
+) -> Failure {
+    let class = ExceptionClass::from_atom(class);
     let frames = stack.as_list().unwrap_or_default();
-    let missing = class == Class::Error
+    let missing = class == ExceptionClass::Error
         && reason.is_atom("undef")
         && frames
             .first()
@@ -411,7 +441,7 @@ fn frame_text(frame: &Term) -> String {
         Term::Int(arity) => usize::try_from(*arity).unwrap_or(0),
         other => other.as_list().map_or(0, <[Term]>::len),
     };
-    let mfa = Mfa::of(module, function, arity);
+    let mfa = CalledFunction::of(module, function, arity);
     let find = |key: &str| {
         place
             .as_list()?
@@ -430,7 +460,7 @@ fn frame_text(frame: &Term) -> String {
     }
 }
 
-fn function_clause(target: &Target<'_>, args: &[Term]) -> Failure {
+fn function_clause(target: &CallTarget<'_>, args: &[Term]) -> Failure {
     let name = Term::Atom(target.name.clone());
     let shown: Vec<String> = args.iter().map(show::short).collect();
     let title = format!(
@@ -479,7 +509,13 @@ impl Evaluator<'_> {
         Failure::limit(exceeded, &self.budget.limits, span)
     }
 
-    pub(super) fn fault(&self, fault: Fault, name: &str, args: &[&Term], span: Span) -> Failure {
+    pub(super) fn fault(
+        &self,
+        fault: PrimitiveError,
+        name: &str,
+        args: &[&Term],
+        span: Span,
+    ) -> Failure {
         fault.at(name, args, &self.budget.limits, span)
     }
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::binary::SegmentMatch;
 use super::bindings::Bindings;
-use super::bits::{View, Writer};
+use super::bits::{BitView, Writer};
 use super::evaluator::Evaluator;
-use super::failure::{Failure, Fault};
+use super::failure::{Failure, PrimitiveError};
 use super::operator;
 use super::show;
 use crate::diag::{Code, Diagnostic, Span};
@@ -111,7 +111,7 @@ impl Evaluator<'_> {
         bindings: &mut Bindings,
     ) -> Result<(), Failure> {
         let value = self.source(binary, bindings)?;
-        let Some(mut view) = View::of(&value) else {
+        let Some(mut view) = BitView::of(&value) else {
             return Err(bad_generator(value, binary.span));
         };
         let mark = bindings.len();
@@ -130,7 +130,7 @@ impl Evaluator<'_> {
     fn next_piece(
         &mut self,
         pattern: &Expr,
-        view: &mut View,
+        view: &mut BitView,
         bindings: &mut Bindings,
         floor: usize,
     ) -> Result<SegmentMatch, Failure> {
@@ -138,7 +138,7 @@ impl Evaluator<'_> {
             ExprKind::Binary(segments) => {
                 self.match_segments(segments, view, bindings, floor, true)
             }
-            ExprKind::Literal(literal) => match View::of(literal) {
+            ExprKind::Literal(literal) => match BitView::of(literal) {
                 Some(wanted) => Ok(match view.piece(wanted.left()) {
                     Some(piece) if piece == *literal => SegmentMatch::Match,
                     Some(_) => SegmentMatch::Other,
@@ -201,8 +201,8 @@ impl Evaluator<'_> {
             }
             Sink::Binary(body, writer) => {
                 let piece = self.value(body, bindings)?;
-                let Some(mut view) = View::of(&piece) else {
-                    return Err(self.fault(Fault::BadArg, "<<>>", &[&piece], body.span));
+                let Some(mut view) = BitView::of(&piece) else {
+                    return Err(self.fault(PrimitiveError::BadArg, "<<>>", &[&piece], body.span));
                 };
                 let count = view.left();
                 self.budget.release(held);

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::bindings::Bindings;
 use super::comprehension::Sink;
-use super::failure::{Failure, Fault, Kind};
+use super::failure::{Failure, FailureKind, PrimitiveError};
 use super::functions::{Functions, NOTHING};
-use super::host::{Moment, Remote, World};
+use super::host::{Host, Phase, Remote};
 use super::limits::{Budget, Exceeded, Limits};
 use super::pattern::Mismatch;
 use super::show;
@@ -26,9 +26,9 @@ const SEGMENT: usize = 4 * 1024 * 1024;
 /// Evaluates expressions. One at a time; bindings belong to the caller and outlive it.
 pub struct Evaluator<'a> {
     pub(super) functions: &'a Functions<'a>,
-    pub(super) world: Option<&'a mut dyn World>,
+    pub(super) world: Option<&'a mut dyn Host>,
     pub(super) remote: Option<&'a mut dyn Remote>,
-    pub(super) moment: Moment,
+    pub(super) moment: Phase,
     pub(super) budget: Budget,
     pub(super) depth: usize,
     inside: usize,
@@ -42,11 +42,11 @@ pub struct Evaluator<'a> {
 /// What an expression in tail position comes to.
 pub(super) enum Flow<'a> {
     Value(Term),
-    Call(Target<'a>, Vec<Term>),
+    Call(CallTarget<'a>, Vec<Term>),
 }
 
 /// A plan function about to be called.
-pub(super) struct Target<'a> {
+pub(super) struct CallTarget<'a> {
     pub(super) name: Atom,
     pub(super) clauses: &'a [FunClause],
     pub(super) span: Span,
@@ -54,7 +54,7 @@ pub(super) struct Target<'a> {
 
 impl<'a> Evaluator<'a> {
     /// An evaluator for one moment, with the default [`Limits`], no world and no node.
-    pub fn new(moment: Moment, functions: &'a Functions<'a>) -> Self {
+    pub fn new(moment: Phase, functions: &'a Functions<'a>) -> Self {
         Self {
             functions,
             world: None,
@@ -71,13 +71,13 @@ impl<'a> Evaluator<'a> {
     }
 
     /// One that knows neither functions nor facts.
-    pub fn pure(moment: Moment) -> Self {
+    pub fn pure(moment: Phase) -> Self {
         Self::new(moment, &NOTHING)
     }
 
     /// Gives it updo's own names.
     #[must_use]
-    pub fn with_world(mut self, world: &'a mut dyn World) -> Self {
+    pub fn with_world(mut self, world: &'a mut dyn Host) -> Self {
         self.world = Some(world);
         self
     }
@@ -183,7 +183,7 @@ impl<'a> Evaluator<'a> {
         };
         let args = self.eval_all(args, bindings)?;
         Ok(Flow::Call(
-            Target {
+            CallTarget {
                 name: name.value.clone(),
                 clauses,
                 span,
@@ -357,14 +357,16 @@ impl<'a> Evaluator<'a> {
         let mut map = match base.and_then(|_| values.next()) {
             None => BTreeMap::new(),
             Some(Term::Map(map)) => map,
-            Some(other) => return Err(self.fault(Fault::BadMap(other), "#{}", &[], expr.span)),
+            Some(other) => {
+                return Err(self.fault(PrimitiveError::BadMap(other), "#{}", &[], expr.span));
+            }
         };
         for pair in pairs {
             let (Some(key), Some(value)) = (values.next(), values.next()) else {
                 break;
             };
             if pair.exact && !map.contains_key(&key) {
-                return Err(self.fault(Fault::BadKey(key), "#{}", &[], pair.key.span));
+                return Err(self.fault(PrimitiveError::BadKey(key), "#{}", &[], pair.key.span));
             }
             map.insert(key, value);
         }
@@ -383,7 +385,7 @@ impl<'a> Evaluator<'a> {
         let outcome = match op {
             "not" => operator::truth(&value)
                 .map(|t| Term::boolean(!t))
-                .ok_or(Fault::BadArg),
+                .ok_or(PrimitiveError::BadArg),
             _ => number::unary(op, &value),
         };
         outcome.map_err(|fault| self.fault(fault, op, &[&value], span))
@@ -534,7 +536,7 @@ impl<'a> Evaluator<'a> {
     fn catch(&mut self, body: &Expr, bindings: &mut Bindings) -> Result<Term, Failure> {
         let mark = bindings.len();
         match self.value(body, bindings) {
-            Err(failure) if failure.kind == Kind::Raised => {
+            Err(failure) if failure.kind == FailureKind::Raised => {
                 bindings.truncate(mark);
                 let value = failure.caught();
                 self.pay_for(&value, body.span)?;

@@ -1,6 +1,6 @@
 //! How an evaluation ends when it gives no value: an Erlang exception and its diagnostic.
 //!
-//! `catch` sees only [`Kind::Raised`]. Limits, a lost connection, and what is wrong with the plan itself
+//! `catch` sees only [`FailureKind::Raised`]. Limits, a lost connection, and what is wrong with the plan itself
 //! (an unbound variable, a remote call in a guard) go through to the caller.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::term::{Atom, Term};
 
 /// The class of an exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
+pub enum ExceptionClass {
     /// `error`.
     Error,
     /// `exit`.
@@ -21,7 +21,7 @@ pub enum Class {
     Throw,
 }
 
-impl Class {
+impl ExceptionClass {
     /// Erlang's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl Class {
     }
 }
 
-impl fmt::Display for Class {
+impl fmt::Display for ExceptionClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -49,7 +49,7 @@ impl fmt::Display for Class {
 
 /// Where a failure comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FailureKind {
     /// An exception that Erlang has too; `catch` turns it into a value.
     Raised,
     /// The plan is wrong: an unbound variable, something that may not stand here.
@@ -66,7 +66,7 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// Class of the exception.
-    pub class: Class,
+    pub class: ExceptionClass,
     /// Its reason, as Erlang's.
     pub reason: Term,
     /// The stack in the node, if it was raised there.
@@ -76,14 +76,14 @@ pub struct Failure {
     /// What to tell the user.
     pub diagnostic: Box<Diagnostic>,
     /// Where it comes from.
-    pub kind: Kind,
+    pub kind: FailureKind,
 }
 
 impl Failure {
-    pub(super) fn new(kind: Kind, reason: Term, span: Span, diagnostic: Diagnostic) -> Self {
+    pub(super) fn new(kind: FailureKind, reason: Term, span: Span, diagnostic: Diagnostic) -> Self {
         let diagnostic = Box::new(diagnostic);
         Self {
-            class: Class::Error,
+            class: ExceptionClass::Error,
             reason,
             stack: None,
             span,
@@ -94,23 +94,28 @@ impl Failure {
 
     /// An `error` exception.
     pub(super) fn raised(reason: Term, span: Span, diagnostic: Diagnostic) -> Self {
-        Self::new(Kind::Raised, reason, span, diagnostic)
+        Self::new(FailureKind::Raised, reason, span, diagnostic)
     }
 
     /// What is wrong is the plan.
     pub(super) fn refused(reason: Term, span: Span, diagnostic: Diagnostic) -> Self {
-        Self::new(Kind::Refused, reason, span, diagnostic)
+        Self::new(FailureKind::Refused, reason, span, diagnostic)
     }
 
     /// E705.
     pub(super) fn limit(exceeded: Exceeded, limits: &Limits, span: Span) -> Self {
         let diagnostic =
             Diagnostic::new(Code::E705, exceeded.words(limits)).label(span, "stopped here");
-        Self::new(Kind::Limit, Term::atom("system_limit"), span, diagnostic)
+        Self::new(
+            FailureKind::Limit,
+            Term::atom("system_limit"),
+            span,
+            diagnostic,
+        )
     }
 
     /// E703 for `throw`, `error` and `exit` of the plan itself.
-    pub(super) fn thrown(class: Class, reason: Term, span: Span) -> Self {
+    pub(super) fn thrown(class: ExceptionClass, reason: Term, span: Span) -> Self {
         let title = format!("raised `{class}:{}`", show::short(&reason));
         let diagnostic = Diagnostic::new(Code::E703, title).label(span, "raised here");
         Self {
@@ -122,9 +127,9 @@ impl Failure {
     /// What `catch` gives instead; an exception raised here has an empty stack.
     pub(super) fn caught(self) -> Term {
         match self.class {
-            Class::Throw => self.reason,
-            Class::Exit => Term::tuple([Term::atom("EXIT"), self.reason]),
-            Class::Error => {
+            ExceptionClass::Throw => self.reason,
+            ExceptionClass::Exit => Term::tuple([Term::atom("EXIT"), self.reason]),
+            ExceptionClass::Error => {
                 let stack = self
                     .stack
                     .map_or_else(|| Term::List(Vec::new()), |stack| *stack);
@@ -150,23 +155,23 @@ impl std::error::Error for Failure {}
 
 /// What the pure parts (numbers, operators, built-in functions) report; the caller knows the place.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Fault {
+pub(super) enum PrimitiveError {
     BadArith,
     BadArg,
     BadMap(Term),
     BadKey(Term),
     SystemLimit,
-    Raise(Class, Term),
+    Raise(ExceptionClass, Term),
     Exceeded(Exceeded),
 }
 
-impl From<Exceeded> for Fault {
+impl From<Exceeded> for PrimitiveError {
     fn from(exceeded: Exceeded) -> Self {
         Self::Exceeded(exceeded)
     }
 }
 
-impl Fault {
+impl PrimitiveError {
     /// The failure of `name` with these arguments.
     pub(super) fn at(self, name: &str, args: &[&Term], limits: &Limits, span: Span) -> Failure {
         let reason = match self {

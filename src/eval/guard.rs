@@ -6,8 +6,8 @@
 use super::bif;
 use super::bindings::Bindings;
 use super::evaluator::Evaluator;
-use super::failure::{Failure, Kind};
-use super::host::{Moment, needs};
+use super::failure::{Failure, FailureKind};
+use super::host::{Phase, needs};
 use super::operator;
 use super::show;
 use crate::diag::{Code, Diagnostic};
@@ -55,7 +55,7 @@ impl Evaluator<'_> {
                     Some(false) => return Ok(Truth::False),
                     None => return Err(not_boolean(condition, value)),
                 },
-                Err(failure) if failure.kind == Kind::Unknown => {
+                Err(failure) if failure.kind == FailureKind::Unknown => {
                     unknown.get_or_insert(failure.diagnostic.title);
                 }
                 Err(failure) => return Err(failure),
@@ -89,7 +89,7 @@ impl Evaluator<'_> {
         for condition in conditions {
             match self.value(condition, bindings) {
                 Ok(value) if value.is_atom("true") => continue,
-                Err(failure) if failure.kind != Kind::Raised => outcome = Err(failure),
+                Err(failure) if failure.kind != FailureKind::Raised => outcome = Err(failure),
                 _ => outcome = Ok(false),
             }
             break;
@@ -145,7 +145,7 @@ impl Evaluator<'_> {
             ExprKind::Call(name, args) => {
                 !self.defines(&name.value, args.len())
                     && (bif::in_guards(name.value.as_str(), args.len())
-                        || needs(name.value.as_str()).is_some_and(|moment| moment < Moment::Live))
+                        || needs(name.value.as_str()).is_some_and(|moment| moment < Phase::Live))
             }
             ExprKind::Remote {
                 module,

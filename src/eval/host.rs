@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use super::Class;
+use super::ExceptionClass;
 use crate::diag::{Diagnostic, Span};
 use crate::term::{Atom, Term};
 
 /// When an expression is evaluated; a later moment can do all that an earlier one can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Moment {
+pub enum Phase {
     /// Reading the file: nothing but the text is known.
     Static,
     /// Modules and beams are known, nothing may be touched.
@@ -20,7 +20,7 @@ pub enum Moment {
     Live,
 }
 
-impl Moment {
+impl Phase {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Static => "while the plan is read",
@@ -69,18 +69,18 @@ pub enum RemoteError {
 
 /// Knows updo's own names: `app lib glob behaviour changed otp vsn node target env file matches exports
 /// info warn fail sleep`.
-pub trait World {
+pub trait Host {
     /// The value of `name(args…)`, or `None` if the name (with this number of arguments) is not known.
     fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, WorldError>>;
 }
 
-/// Why a name of [`World`] gave no value.
+/// Why a name of [`Host`] gave no value.
 #[derive(Clone, Debug)]
 pub enum WorldError {
     /// The arguments do not fit: `error:badarg`.
     BadArgument,
     /// An Erlang exception, as `fail(Format, Args)` wants it.
-    Raised(Class, Term),
+    Raised(ExceptionClass, Term),
     /// The fact is not known here (offline); the text says which.
     Unknown(String),
     /// Refused, and this is what to tell.
@@ -91,35 +91,35 @@ pub enum WorldError {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoWorld;
 
-impl World for NoWorld {
+impl Host for NoWorld {
     fn call(&mut self, _: &str, _: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
         None
     }
 }
 
 /// Updo's own names and the earliest moment in which each may be used.
-const NAMES: &[(&str, Moment)] = &[
-    ("env", Moment::Static),
-    ("file", Moment::Static),
-    ("matches", Moment::Static),
-    ("app", Moment::Facts),
-    ("behaviour", Moment::Facts),
-    ("changed", Moment::Facts),
-    ("exports", Moment::Facts),
-    ("glob", Moment::Facts),
-    ("lib", Moment::Facts),
-    ("node", Moment::Facts),
-    ("otp", Moment::Facts),
-    ("target", Moment::Facts),
-    ("vsn", Moment::Facts),
-    ("fail", Moment::Live),
-    ("info", Moment::Live),
-    ("sleep", Moment::Live),
-    ("warn", Moment::Live),
+const NAMES: &[(&str, Phase)] = &[
+    ("env", Phase::Static),
+    ("file", Phase::Static),
+    ("matches", Phase::Static),
+    ("app", Phase::Facts),
+    ("behaviour", Phase::Facts),
+    ("changed", Phase::Facts),
+    ("exports", Phase::Facts),
+    ("glob", Phase::Facts),
+    ("lib", Phase::Facts),
+    ("node", Phase::Facts),
+    ("otp", Phase::Facts),
+    ("target", Phase::Facts),
+    ("vsn", Phase::Facts),
+    ("fail", Phase::Live),
+    ("info", Phase::Live),
+    ("sleep", Phase::Live),
+    ("warn", Phase::Live),
 ];
 
 /// The earliest moment in which one of updo's own names may be used; `None` if it is none of them.
-pub fn needs(name: &str) -> Option<Moment> {
+pub fn needs(name: &str) -> Option<Phase> {
     NAMES
         .iter()
         .find(|(known, _)| *known == name)

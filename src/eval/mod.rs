@@ -3,7 +3,7 @@
 //! Takes the syntax tree of an expression and [`Bindings`], gives a term or a [`Failure`] that knows the
 //! Erlang exception (class and reason) as well as what to tell the user. Values and errors are
 //! Erlang's; what Erlang would do with processes and modules goes through two traits: [`Remote`] for
-//! `m:f(…)`, [`World`] for updo's own names. It opens no socket, reads no file and never panics,
+//! `m:f(…)`, [`Host`] for updo's own names. It opens no socket, reads no file and never panics,
 //! however the plan is written: steps, depth, memory and time are bounded by [`Limits`].
 
 mod bif;
@@ -33,9 +33,9 @@ pub use bif::names as builtin_names;
 pub use bindings::Bindings;
 pub use check::CheckResult;
 pub use evaluator::Evaluator;
-pub use failure::{Class, Failure, Kind};
+pub use failure::{ExceptionClass, Failure, FailureKind};
 pub use functions::Functions;
 pub use guard::Truth;
-pub use host::{Moment, NoWorld, Remote, RemoteError, World, WorldError, needs};
+pub use host::{Host, NoWorld, Phase, Remote, RemoteError, WorldError, needs};
 pub use limits::Limits;
 pub use show::expression as show_expression;

@@ -9,9 +9,9 @@
 //! of Erlang. Everything else is evaluated here before and travels as bindings.
 
 use super::bindings::Bindings;
-use super::call::{Mfa, raised};
+use super::call::{CalledFunction, raised};
 use super::evaluator::Evaluator;
-use super::failure::{Failure, Fault};
+use super::failure::{Failure, PrimitiveError};
 use super::host::RemoteError;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::syntax::ast::{Expr, ExprKind};
@@ -163,7 +163,12 @@ impl<'a> Evaluator<'a> {
                 ];
                 let [Term::Atom(module), Term::Atom(function)] = names else {
                     let [module, function] = &names;
-                    return Err(self.fault(Fault::BadArg, ":", &[module, function], expr.span));
+                    return Err(self.fault(
+                        PrimitiveError::BadArg,
+                        ":",
+                        &[module, function],
+                        expr.span,
+                    ));
                 };
                 let code = self.make_all(args, making, bindings)?;
                 Ok(making.call(module, function, code, expr.span))
@@ -191,7 +196,7 @@ impl<'a> Evaluator<'a> {
                 Ok(form("map", [Term::List(fields)]))
             }
             // `has_call` lets nothing else with a call inside pass.
-            _ => Err(self.fault(Fault::BadArg, ":", &[], expr.span)),
+            _ => Err(self.fault(PrimitiveError::BadArg, ":", &[], expr.span)),
         }
     }
 
@@ -207,9 +212,9 @@ impl<'a> Evaluator<'a> {
 
     fn carry_out(&mut self, making: Making, span: Span) -> Result<Term, Failure> {
         let Some(outer) = making.calls.last() else {
-            return Err(self.fault(Fault::BadArg, ":", &[], span));
+            return Err(self.fault(PrimitiveError::BadArg, ":", &[], span));
         };
-        let mfa = Mfa::of(&outer.module, &outer.function, outer.arity);
+        let mfa = CalledFunction::of(&outer.module, &outer.function, outer.arity);
         for (_, value) in &making.values {
             if let Some(failure) = travels(std::slice::from_ref(value), &mfa.text, span) {
                 return Err(failure);
@@ -229,7 +234,7 @@ impl<'a> Evaluator<'a> {
         let args = vec![Term::list([call]), Term::list(values), Term::atom("none")];
         let timeout = self.budget.limits.call.min(self.budget.remaining());
         let Some(remote) = self.remote.as_deref_mut() else {
-            return Err(self.fault(Fault::BadArg, ":", &[], span));
+            return Err(self.fault(PrimitiveError::BadArg, ":", &[], span));
         };
         let (module, function) = (Atom::new("erl_eval"), Atom::new("exprs"));
         match remote.call(&module, &function, args, timeout) {
@@ -238,7 +243,7 @@ impl<'a> Evaluator<'a> {
                     self.pay_for(value, span)?;
                     Ok(value.clone())
                 }
-                _ => Err(self.fault(Fault::BadArg, ":", &[&answer], span)),
+                _ => Err(self.fault(PrimitiveError::BadArg, ":", &[&answer], span)),
             },
             Err(RemoteError::Raised {
                 class,
@@ -246,7 +251,7 @@ impl<'a> Evaluator<'a> {
                 stack,
             }) => Err(match blamed(&reason, &making.calls) {
                 Some((call, class, reason, stack)) => {
-                    let mfa = Mfa::of(&call.module, &call.function, call.arity);
+                    let mfa = CalledFunction::of(&call.module, &call.function, call.arity);
                     raised(&mfa, &class, reason, stack, call.span)
                 }
                 None => raised(&mfa, &class, reason, stack, span),

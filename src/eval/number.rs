@@ -7,12 +7,12 @@
 use num_bigint::Sign;
 use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero};
 
-use super::failure::Fault;
+use super::failure::PrimitiveError;
 use crate::term::{BigInt, Term};
 
 pub(super) use crate::term::number::MAX_BITS;
 
-type Outcome = Result<Term, Fault>;
+type Outcome = Result<Term, PrimitiveError>;
 
 /// `+ - * / div rem band bor bxor bsl bsr`.
 pub(super) fn binary(op: &str, left: &Term, right: &Term) -> Outcome {
@@ -22,7 +22,7 @@ pub(super) fn binary(op: &str, left: &Term, right: &Term) -> Outcome {
             let divisor = to_f64(right)?;
             let dividend = to_f64(left)?;
             if divisor == 0.0 {
-                Err(Fault::BadArith)
+                Err(PrimitiveError::BadArith)
             } else {
                 finite(dividend / divisor)
             }
@@ -41,7 +41,7 @@ pub(super) fn unary(op: &str, value: &Term) -> Outcome {
         ("+", Term::Int(_) | Term::Big(_) | Term::Float(_)) => Ok(value.clone()),
         ("bnot", Term::Int(small)) => Ok(Term::Int(!small)),
         ("bnot", Term::Big(big)) => Ok(Term::integer(!(**big).clone())),
-        _ => Err(Fault::BadArith),
+        _ => Err(PrimitiveError::BadArith),
     }
 }
 
@@ -94,13 +94,13 @@ fn integral(op: &str, left: &Term, right: &Term) -> Outcome {
     }
     let (a, b) = (to_big(left)?, to_big(right)?);
     match op {
-        "div" | "rem" if b.is_zero() => Err(Fault::BadArith),
+        "div" | "rem" if b.is_zero() => Err(PrimitiveError::BadArith),
         "div" => Ok(Term::integer(a / b)),
         "rem" => Ok(Term::integer(a % b)),
         "band" => Ok(Term::integer(a & b)),
         "bor" => Ok(Term::integer(a | b)),
         "bxor" => Ok(Term::integer(a ^ b)),
-        _ => Err(Fault::BadArith),
+        _ => Err(PrimitiveError::BadArith),
     }
 }
 
@@ -124,9 +124,9 @@ fn shift(left: &Term, right: &Term, towards_right: bool) -> Outcome {
 }
 
 /// Whether an integer of so many bits is allowed.
-pub(super) fn bounded(bits: u64) -> Result<(), Fault> {
+pub(super) fn bounded(bits: u64) -> Result<(), PrimitiveError> {
     if bits > MAX_BITS {
-        Err(Fault::SystemLimit)
+        Err(PrimitiveError::SystemLimit)
     } else {
         Ok(())
     }
@@ -136,21 +136,21 @@ fn finite(value: f64) -> Outcome {
     if value.is_finite() {
         Ok(Term::Float(value))
     } else {
-        Err(Fault::BadArith)
+        Err(PrimitiveError::BadArith)
     }
 }
 
 /// The integer, however big.
-pub(super) fn to_big(value: &Term) -> Result<BigInt, Fault> {
+pub(super) fn to_big(value: &Term) -> Result<BigInt, PrimitiveError> {
     match value {
         Term::Int(small) => Ok(BigInt::from(*small)),
         Term::Big(big) => Ok((**big).clone()),
-        _ => Err(Fault::BadArith),
+        _ => Err(PrimitiveError::BadArith),
     }
 }
 
 /// The number as a float.
-pub(super) fn to_f64(value: &Term) -> Result<f64, Fault> {
+pub(super) fn to_f64(value: &Term) -> Result<f64, PrimitiveError> {
     match value {
         Term::Int(small) => Ok(*small as f64),
         Term::Big(big) => {
@@ -165,11 +165,11 @@ pub(super) fn to_f64(value: &Term) -> Result<f64, Fault> {
             if float.is_finite() {
                 Ok(float)
             } else {
-                Err(Fault::BadArith)
+                Err(PrimitiveError::BadArith)
             }
         }
         Term::Float(float) => Ok(*float),
-        _ => Err(Fault::BadArith),
+        _ => Err(PrimitiveError::BadArith),
     }
 }
 
@@ -177,5 +177,5 @@ pub(super) fn to_f64(value: &Term) -> Result<f64, Fault> {
 pub(super) fn from_whole(value: f64) -> Outcome {
     BigInt::from_f64(value)
         .map(Term::integer)
-        .ok_or(Fault::BadArg)
+        .ok_or(PrimitiveError::BadArg)
 }

@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::failure::Fault;
+use super::failure::PrimitiveError;
 use super::limits::Budget;
 use super::number;
 use crate::term::{Term, compare_loose};
@@ -16,7 +16,7 @@ pub(super) fn binary(
     left: Term,
     right: Term,
     budget: &mut Budget,
-) -> Result<Term, (Fault, Box<[Term; 2]>)> {
+) -> Result<Term, (PrimitiveError, Box<[Term; 2]>)> {
     let outcome = match op {
         "++" => return append(left, right, budget),
         "--" => return subtract(left, right),
@@ -58,8 +58,10 @@ pub(super) fn truth(value: &Term) -> Option<bool> {
     }
 }
 
-fn boolean(op: &str, left: &Term, right: &Term) -> Result<Term, Fault> {
-    let (a, b) = truth(left).zip(truth(right)).ok_or(Fault::BadArg)?;
+fn boolean(op: &str, left: &Term, right: &Term) -> Result<Term, PrimitiveError> {
+    let (a, b) = truth(left)
+        .zip(truth(right))
+        .ok_or(PrimitiveError::BadArg)?;
     Ok(Term::boolean(match op {
         "and" => a && b,
         "or" => a || b,
@@ -67,7 +69,7 @@ fn boolean(op: &str, left: &Term, right: &Term) -> Result<Term, Fault> {
     }))
 }
 
-type ListOutcome = Result<Term, (Fault, Box<[Term; 2]>)>;
+type ListOutcome = Result<Term, (PrimitiveError, Box<[Term; 2]>)>;
 
 fn append(left: Term, right: Term, budget: &mut Budget) -> ListOutcome {
     match left {
@@ -77,7 +79,7 @@ fn append(left: Term, right: Term, budget: &mut Budget) -> ListOutcome {
             }
             Ok(Term::cons(elements, right))
         }
-        left => Err((Fault::BadArg, Box::new([left, right]))),
+        left => Err((PrimitiveError::BadArg, Box::new([left, right]))),
     }
 }
 
@@ -100,6 +102,6 @@ fn subtract(left: Term, right: Term) -> ListOutcome {
                 });
             Ok(Term::list(kept))
         }
-        (left, right) => Err((Fault::BadArg, Box::new([left, right]))),
+        (left, right) => Err((PrimitiveError::BadArg, Box::new([left, right]))),
     }
 }

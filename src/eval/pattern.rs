@@ -6,7 +6,7 @@
 
 use super::bindings::Bindings;
 use super::evaluator::Evaluator;
-use super::failure::{Failure, Kind};
+use super::failure::{Failure, FailureKind};
 use super::guard::is_constant;
 use super::show;
 use crate::diag::{Code, Diagnostic, Span};
@@ -88,7 +88,9 @@ impl Evaluator<'_> {
             ExprKind::Unary(..) | ExprKind::Binop(..) if is_constant(pattern) => {
                 match self.value(pattern, bindings) {
                     Ok(constant) => constant == *value,
-                    Err(failure) if failure.kind == Kind::Raised => return Err(illegal(pattern)),
+                    Err(failure) if failure.kind == FailureKind::Raised => {
+                        return Err(illegal(pattern));
+                    }
                     Err(failure) => return Err(failure),
                 }
             }
@@ -210,7 +212,7 @@ impl Evaluator<'_> {
             }
             let key = match self.value(&pair.key, bindings) {
                 Ok(key) => key,
-                Err(failure) if failure.kind == Kind::Raised => return Ok(false),
+                Err(failure) if failure.kind == FailureKind::Raised => return Ok(false),
                 Err(failure) => return Err(failure),
             };
             let Some(part) = map.get(&key) else {

@@ -3,7 +3,7 @@
 //! Takes the events of a run, live or from its record. Code and states go back exactly, but a hook may have done
 //! anything: only the plan knows how to undo that (`on rollback`), so without it nothing claims "as before".
 
-use super::event::{Kind, StepKind};
+use super::event::{EventKind, StepKind};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::When;
 
@@ -17,17 +17,17 @@ pub struct Acted {
 
 impl Acted {
     /// The next event. A hook that failed may have acted before it did.
-    pub fn event(&mut self, kind: &Kind) {
+    pub fn event(&mut self, kind: &EventKind) {
         match kind {
-            Kind::Hook { name, ok, .. } if *name == When::Rollback.words() => {
+            EventKind::Hook { name, ok, .. } if *name == When::Rollback.words() => {
                 self.back = Some(*ok && self.back != Some(false));
             }
-            Kind::Hook { name, .. }
+            EventKind::Hook { name, .. }
                 if [When::Before, When::After].map(When::words).contains(name) =>
             {
                 self.add(name);
             }
-            Kind::StepFinished {
+            EventKind::StepFinished {
                 step: StepKind::Hook,
                 what,
                 ..

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::agent_monitor::Watch;
-use super::event::{Kind, Slow, State, StepKind};
+use super::event::{EventKind, NodeState, Slow, StepKind};
 use super::old_code;
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
@@ -14,7 +14,12 @@ use crate::term::{Atom, Term};
 
 impl Watch<'_, '_> {
     /// One event of the agent; the state when it was the last.
-    pub(super) fn translate(&mut self, tag: &str, parts: &[Term], steps: &[Step]) -> Option<State> {
+    pub(super) fn translate(
+        &mut self,
+        tag: &str,
+        parts: &[Term],
+        steps: &[Step],
+    ) -> Option<NodeState> {
         let micros = |term: Option<&Term>| {
             Duration::from_micros(
                 term.and_then(Term::as_i64)
@@ -35,14 +40,14 @@ impl Watch<'_, '_> {
             ("turning_back", _) => {
                 self.turned = true;
                 self.turned_at = Some(Instant::now());
-                self.tell(Kind::RollbackStarted);
+                self.tell(EventKind::RollbackStarted);
             }
             ("prepared", _) if self.turned => {}
             ("prepared", _) => {
                 let took = micros(parts.first());
                 let what = "object code accepted, lock taken".to_owned();
                 let step = StepKind::Prepare;
-                self.tell(Kind::StepFinished {
+                self.tell(EventKind::StepFinished {
                     id: 0,
                     step,
                     ok: true,
@@ -54,13 +59,13 @@ impl Watch<'_, '_> {
             }
             ("purging", _) => {
                 if let Some(info) = parts.first() {
-                    self.tell(Kind::Diagnostic(Box::new(old_code::purged(info))));
+                    self.tell(EventKind::Diagnostic(Box::new(old_code::purged(info))));
                 }
             }
             ("leaving", _) => {
                 let number = count(parts.first()).unwrap_or(0);
                 let text = old_code::leaving(number);
-                self.tell(Kind::Log { warn: false, text });
+                self.tell(EventKind::Log { warn: false, text });
             }
             ("step_started", Some(step)) => {
                 let switches = matches!(
@@ -70,10 +75,10 @@ impl Watch<'_, '_> {
                 if switches && self.heeded && !self.outcome.touched {
                     let text = "too late: the node was past the point of no return, and finishes";
                     let text = text.to_owned();
-                    self.tell(Kind::Interrupt { text });
+                    self.tell(EventKind::Interrupt { text });
                 }
                 self.outcome.touched |= switches;
-                self.tell(Kind::StepStarted {
+                self.tell(EventKind::StepStarted {
                     id,
                     step: step.kind,
                     what: step.what(),
@@ -83,7 +88,7 @@ impl Watch<'_, '_> {
                 let number = |at| count(parts.get(at)).unwrap_or(0);
                 let (done, total) = (number(1), number(2));
                 let slowest = Slow::all(parts.get(3));
-                self.tell(Kind::StepProgress {
+                self.tell(EventKind::StepProgress {
                     id,
                     done,
                     total,
@@ -93,7 +98,7 @@ impl Watch<'_, '_> {
             ("suspend_postponed", Some(_)) => {
                 let info = parts.get(1);
                 let number = |key: &str| info.and_then(|info| count(info.get(key)));
-                self.tell(Kind::StepPostponed {
+                self.tell(EventKind::StepPostponed {
                     id,
                     attempt: number("attempt").unwrap_or(1),
                     paused: micros(info.and_then(|info| info.get("us"))),
@@ -129,7 +134,7 @@ impl Watch<'_, '_> {
                     }
                     _ => (processes, what),
                 };
-                self.tell(Kind::StepFinished {
+                self.tell(EventKind::StepFinished {
                     id,
                     step,
                     ok: failed
@@ -151,7 +156,7 @@ impl Watch<'_, '_> {
             }
             ("step_failed", Some(step)) => {
                 let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
-                self.tell(Kind::StepFinished {
+                self.tell(EventKind::StepFinished {
                     id,
                     step,
                     ok: false,
@@ -167,7 +172,7 @@ impl Watch<'_, '_> {
                     (None, Some(why)) => self.fail((self.explain)(why)),
                     (None, None) => {}
                 }
-                self.tell(Kind::RollbackStarted);
+                self.tell(EventKind::RollbackStarted);
             }
             ("undo_finished", _) => {
                 let left = |key| {
@@ -179,7 +184,7 @@ impl Watch<'_, '_> {
                     micros(parts.first()),
                 );
                 let processes = count(parts.get(1).and_then(|info| info.get("processes")));
-                self.tell(Kind::RollbackFinished {
+                self.tell(EventKind::RollbackFinished {
                     ok,
                     took,
                     processes,
@@ -189,8 +194,8 @@ impl Watch<'_, '_> {
             ("finished", _) => {
                 let state = self.ended(parts);
                 if let Some(began) = self.turned.then_some(self.turned_at).flatten() {
-                    let (ok, took) = (state != State::Mixed, began.elapsed());
-                    self.tell(Kind::RollbackFinished {
+                    let (ok, took) = (state != NodeState::Mixed, began.elapsed());
+                    self.tell(EventKind::RollbackFinished {
                         ok,
                         took,
                         processes: None,
@@ -225,7 +230,7 @@ impl Watch<'_, '_> {
         let diagnostic = diagnostic
             .note("its new init/1 does not have them: they were started by hand, or it computes what it has")
             .help("to stop one: supervisor:terminate_child(Sup, Id), supervisor:delete_child(Sup, Id)");
-        self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
     /// Children that were not started or stopped.
@@ -264,7 +269,7 @@ impl Watch<'_, '_> {
             let diagnostic = Diagnostic::new(Code::W616, title)
                 .note("while they were suspended or inside code_change")
                 .note("supervisors start them anew, with the code that runs now");
-            self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+            self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
         }
     }
 
@@ -277,7 +282,7 @@ impl Watch<'_, '_> {
         let diagnostic = Diagnostic::new(Code::W613, title).note(listed(born)).note(
             "somebody else traces new processes, so nobody can tell which code made their states",
         );
-        self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
     /// Newborn processes with a state of the version that is left, which nobody can convert any more.
@@ -303,10 +308,10 @@ impl Watch<'_, '_> {
         }
         let diagnostic = diagnostic
             .note("they were born while the modules were switched; supervisors start them anew");
-        self.tell(Kind::Diagnostic(Box::new(diagnostic)));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
-    fn ended(&mut self, parts: &[Term]) -> State {
+    fn ended(&mut self, parts: &[Term]) -> NodeState {
         let info = parts.get(1);
         let us = info.and_then(|info| info.get("suspended_us")?.as_i64());
         let us = us.and_then(|us| u64::try_from(us).ok());
@@ -314,13 +319,13 @@ impl Watch<'_, '_> {
             .map(Duration::from_micros)
             .and_then(|more| Some(self.outcome.suspended? + more));
         let state = match parts.first().and_then(Term::as_atom).map(Atom::as_str) {
-            Some("new") => State::New,
-            Some("old") => State::Old,
-            _ => State::Mixed,
+            Some("new") => NodeState::New,
+            Some("old") => NodeState::Old,
+            _ => NodeState::Mixed,
         };
         // No step has failed: nobody was left to say so.
         if let Some(reason) = info.and_then(|info| info.get("reason"))
-            && state == State::Old
+            && state == NodeState::Old
             && reason.is_atom("agent_killed")
             && self.outcome.errors.is_empty()
         {
@@ -339,7 +344,7 @@ impl Watch<'_, '_> {
             info.and_then(|info| info.get("replaced")),
         ) {
             self.fail((self.explain)(reason));
-        } else if state == State::Mixed {
+        } else if state == NodeState::Mixed {
             let mut diagnostic = Diagnostic::new(
                 Code::E609,
                 "going back failed: the node is neither old nor new",
@@ -440,7 +445,7 @@ impl Watch<'_, '_> {
             );
         } else if let Some(files) = part("persisted").and_then(Term::as_i64) {
             let files = usize::try_from(files).unwrap_or(0);
-            self.tell(Kind::Persisted { files });
+            self.tell(EventKind::Persisted { files });
         }
         self.surveyed(info);
         self.crashes();
@@ -453,7 +458,7 @@ impl Watch<'_, '_> {
         }
         self.lingering(info);
         if let Some(kept) = part("held").and_then(old_code::kept) {
-            self.tell(Kind::Diagnostic(Box::new(kept)));
+            self.tell(EventKind::Diagnostic(Box::new(kept)));
         }
     }
 
@@ -471,7 +476,7 @@ impl Watch<'_, '_> {
             })
             .collect();
         if !processes.is_empty() {
-            self.tell(Kind::Lingering { processes });
+            self.tell(EventKind::Lingering { processes });
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::acted::Acted;
-use super::event::{Event, Kind, State, StepKind};
+use super::event::{Event, EventKind, NodeState, StepKind};
 use super::interrupt::{Interrupt, LOOK};
 use super::quiet::{End, Quiet};
 use super::steps::Step;
@@ -21,7 +21,7 @@ use crate::term::Term;
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What the node is now.
-    pub state: State,
+    pub state: NodeState,
     /// What went wrong, the most important first; empty after a success.
     pub errors: Vec<Diagnostic>,
     /// From the first suspension to the last resumption; none where what could say it was killed.
@@ -44,7 +44,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// An outcome of which nothing is known but the state.
-    pub fn new(state: State) -> Self {
+    pub fn new(state: NodeState) -> Self {
         Self {
             state,
             errors: Vec::new(),
@@ -61,15 +61,15 @@ impl Outcome {
 
     /// Whether the node is new, and nothing is wrong with it.
     pub fn is_good(&self) -> bool {
-        self.state == State::New && self.errors.is_empty()
+        self.state == NodeState::New && self.errors.is_empty()
     }
 
     /// Whether nobody can say any more that the node is consistent and as it should be.
     pub fn is_grave(&self) -> bool {
         match self.state {
-            State::New => !self.is_good(),
-            State::Old => false,
-            State::Mixed | State::Unknown => true,
+            NodeState::New => !self.is_good(),
+            NodeState::Old => false,
+            NodeState::Mixed | NodeState::Unknown => true,
         }
     }
 }
@@ -86,22 +86,22 @@ pub(super) enum Received {
 
 /// What the agent wants next.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum MonitorResult {
     /// A hook of the plan evaluated, and an answer.
     Hook(Step),
     /// Nothing any more.
-    Ended(State),
+    Ended(NodeState),
 }
 
 /// Where events go.
-pub type Sink<'s> = dyn FnMut(&Event) + 's;
+pub type EventSink<'s> = dyn FnMut(&Event) + 's;
 
 /// A transaction as it is seen from here.
 pub(super) struct Watch<'a, 'b> {
     pub(super) session: &'a Session,
     run: &'a str,
     pub(super) explain: &'b dyn Fn(&Term) -> Diagnostic,
-    sink: &'b mut Sink<'b>,
+    sink: &'b mut EventSink<'b>,
     began: Instant,
     seq: u64,
     /// Number of the agent's last event.
@@ -139,7 +139,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         run: &'a str,
         interrupt: &'a Interrupt,
         explain: &'b dyn Fn(&Term) -> Diagnostic,
-        sink: &'b mut Sink<'b>,
+        sink: &'b mut EventSink<'b>,
     ) -> Self {
         Self {
             session,
@@ -158,15 +158,15 @@ impl<'a, 'b> Watch<'a, 'b> {
             abort: false,
             watchers: None,
             survivors: Survivors::default(),
-            outcome: Outcome::new(State::Old),
+            outcome: Outcome::new(NodeState::Old),
             quiet: Quiet::new(),
             first: None,
         }
     }
 
-    pub(super) fn tell(&mut self, kind: Kind) {
+    pub(super) fn tell(&mut self, kind: EventKind) {
         self.seq += 1;
-        if let Kind::Diagnostic(diagnostic) = &kind {
+        if let EventKind::Diagnostic(diagnostic) = &kind {
             self.outcome.lost |= diagnostic.code.ends_processes();
         }
         self.outcome.acted.event(&kind);
@@ -180,18 +180,18 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     pub(super) fn fail(&mut self, diagnostic: Diagnostic) {
-        self.tell(Kind::Diagnostic(Box::new(diagnostic.clone())));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic.clone())));
         self.outcome.errors.push(diagnostic);
     }
 
     /// The last event: what the node is now.
     pub(super) fn finished(&mut self, modules: usize) {
         let outcome = &self.outcome;
-        let kind = Kind::Finished {
+        let kind = EventKind::Finished {
             state: outcome.state,
             suspended: outcome
                 .suspended
-                .filter(|_| outcome.state != State::Unknown),
+                .filter(|_| outcome.state != NodeState::Unknown),
             processes: outcome.processes,
             converted: outcome.converted,
             modules,
@@ -209,7 +209,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 self.quiet.follow(agent.guardian());
                 let what = "object code, lock".to_owned();
                 let step = StepKind::Prepare;
-                self.tell(Kind::StepStarted { id: 0, step, what });
+                self.tell(EventKind::StepStarted { id: 0, step, what });
                 Some(agent)
             }
             Err(StartError::Locked(who)) => {
@@ -317,16 +317,16 @@ impl<'a, 'b> Watch<'a, 'b> {
                 "past the point of no return: {} finishes what is begun ({leave})",
                 self.session.node()
             );
-            return self.tell(Kind::Interrupt { text });
+            return self.tell(EventKind::Interrupt { text });
         }
         let text = format!("calling off: whoever is suspended is resumed ({leave})");
-        self.tell(Kind::Interrupt { text });
+        self.tell(EventKind::Interrupt { text });
         // A connection that is gone is noticed by whoever waits for mail.
         let _ = agent::abort(self.session);
     }
 
     /// Further steps under the same lock, to their end.
-    pub(super) fn further(&mut self, job: Term, mailbox: &Mailbox, steps: &[Step]) -> State {
+    pub(super) fn further(&mut self, job: Term, mailbox: &Mailbox, steps: &[Step]) -> NodeState {
         match agent::run(self.session, job) {
             Ok(()) => self.until_finished(mailbox, steps),
             Err(why) => self.unattended(&why.to_string()),
@@ -335,10 +335,10 @@ impl<'a, 'b> Watch<'a, 'b> {
 
     /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: who rejoins a run
     /// cannot tell those that are waited for from those that were answered long ago.
-    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
+    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> NodeState {
         self.begin();
         loop {
-            if let Turn::Ended(state) = self.next(mailbox, steps) {
+            if let MonitorResult::Ended(state) = self.next(mailbox, steps) {
                 return state;
             }
         }
@@ -358,17 +358,17 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// Translates the agent's events until it wants something, or says how it ended.
-    pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> Turn {
+    pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> MonitorResult {
         loop {
             let message = match self.received(mailbox) {
-                Received::Left => return Turn::Ended(self.left()),
+                Received::Left => return MonitorResult::Ended(self.left()),
                 Received::Is(Ok(Mail::Message(message))) => message,
                 // It is replaced within moments; `quiet` knows when not.
                 Received::Is(Ok(Mail::Down { .. })) => continue,
                 Received::Is(Err(why)) => {
-                    return Turn::Ended(self.unattended(&why.to_string()));
+                    return MonitorResult::Ended(self.unattended(&why.to_string()));
                 }
-                Received::Ended(end) => return Turn::Ended(self.given_up(end)),
+                Received::Ended(end) => return MonitorResult::Ended(self.given_up(end)),
             };
             let Some((tag, parts)) = self.news(&message, mailbox) else {
                 continue;
@@ -377,11 +377,11 @@ impl<'a, 'b> Watch<'a, 'b> {
                 let step = parts.first().and_then(Term::as_i64);
                 let step = step.and_then(|id| u32::try_from(id).ok());
                 if let Some(step) = steps.iter().find(|one| Some(one.id) == step) {
-                    return Turn::Hook(step.clone());
+                    return MonitorResult::Hook(step.clone());
                 }
             }
             if let Some(state) = self.translate(&tag, &parts, steps) {
-                return Turn::Ended(state);
+                return MonitorResult::Ended(state);
             }
         }
     }
@@ -419,7 +419,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// The connection is gone; the node is not.
-    pub(super) fn unattended(&mut self, why: &str) -> State {
+    pub(super) fn unattended(&mut self, why: &str) -> NodeState {
         let title = format!(
             "the connection to {} was lost; it goes on by itself",
             self.session.node()
@@ -428,7 +428,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// Nothing comes any more.
-    pub(super) fn given_up(&mut self, end: End) -> State {
+    pub(super) fn given_up(&mut self, end: End) -> NodeState {
         match end {
             End::Lost(why) => self.unattended(&why),
             End::Silent => {
@@ -461,7 +461,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 "old code was not purged; what the run has left is taken away by the command below",
             )
             .help(format!("updo mend {}", self.session.node()));
-        self.tell(Kind::Diagnostic(Box::new(told)));
+        self.tell(EventKind::Diagnostic(Box::new(told)));
         if persist {
             let title = format!(
                 "the beams were not written to the disk of {}",
@@ -473,7 +473,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// Somebody asked twice for the end.
-    pub(super) fn left(&mut self) -> State {
+    pub(super) fn left(&mut self) -> NodeState {
         let title = format!(
             "left {} to itself in the middle of the run",
             self.session.node()
@@ -481,11 +481,11 @@ impl<'a, 'b> Watch<'a, 'b> {
         self.out_of_sight(Diagnostic::new(Code::E608, title))
     }
 
-    fn out_of_sight(&mut self, told: Diagnostic) -> State {
+    fn out_of_sight(&mut self, told: Diagnostic) -> NodeState {
         let help = format!("see how it ended: updo attach {}", self.run);
         self.fail(told.help(help));
-        self.outcome.state = State::Unknown;
-        State::Unknown
+        self.outcome.state = NodeState::Unknown;
+        NodeState::Unknown
     }
 }
 

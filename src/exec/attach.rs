@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::agent_monitor::{Outcome, Received, Watch};
 use super::agent_reason;
 use super::condition::CheckContext;
-use super::event::{Event, Kind, State};
+use super::event::{Event, EventKind, NodeState};
 use super::interrupt::Interrupt;
 use super::job::Back;
 use super::plan_checks::Checks;
@@ -17,10 +17,10 @@ use super::rollback::WayBack;
 use super::run::not_good;
 use super::steps::{Step, read_steps};
 use crate::name::Module;
-use crate::node::agent::Holder;
+use crate::node::agent::LockHolder;
 use crate::node::{Mail, Mailbox, Session};
 use crate::plan::Plan;
-use crate::rules::node_view::View;
+use crate::rules::node_view::NodeView;
 use crate::term::Term;
 
 /// The MD5 of a module's code; `None`: not loaded.
@@ -63,7 +63,7 @@ impl Begun {
     }
 
     /// What a node is by the MD5 of its modules alone; `goal` is what success makes of it.
-    pub fn judge(&self, goal: State, now: &dyn Fn(&Module) -> Md5) -> State {
+    pub fn judge(&self, goal: NodeState, now: &dyn Fn(&Module) -> Md5) -> NodeState {
         let all = |which: fn(&(Module, Md5, Md5)) -> Md5| {
             self.modules
                 .iter()
@@ -74,16 +74,16 @@ impl Begun {
         } else if all(|(_, old, _)| *old) {
             other(goal)
         } else {
-            State::Mixed
+            NodeState::Mixed
         }
     }
 }
 
-fn other(goal: State) -> State {
-    if goal == State::Old {
-        State::New
+fn other(goal: NodeState) -> NodeState {
+    if goal == NodeState::Old {
+        NodeState::New
     } else {
-        State::Old
+        NodeState::Old
     }
 }
 
@@ -92,17 +92,17 @@ pub struct Rejoin<'a> {
     /// The connection.
     pub session: &'a Session,
     /// The agent on the node, which says that it is this run's.
-    pub holder: &'a Holder,
+    pub holder: &'a LockHolder,
     /// What its record says.
     pub begun: &'a Begun,
     /// Its way back, if there is one.
     pub back: Option<&'a WayBack>,
     /// What success makes of the node.
-    pub goal: State,
+    pub goal: NodeState,
     /// The plan, for `verify` and the policy; one without checks decides nothing.
     pub plan: &'a Plan,
     /// The node's facts.
-    pub view: View<'a>,
+    pub view: NodeView<'a>,
     /// Whether `verify` is asked.
     pub verify: bool,
     /// Whether to call the run off, as long as nothing is switched.
@@ -140,7 +140,7 @@ pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Option<Outcome
             Err(_) => {}
         }
     }
-    checks.watch.tell(Kind::Started {
+    checks.watch.tell(EventKind::Started {
         run: run.to_owned(),
         title: what.plan.title.clone(),
     });
@@ -162,7 +162,7 @@ fn ends_well(reason: &Term) -> bool {
 impl Rejoin<'_> {
     /// Whether beams are to be written: by the plan, or by the record of the run that is undone.
     fn persist(&self) -> bool {
-        self.plan.persist || self.goal == State::Old
+        self.plan.persist || self.goal == NodeState::Old
     }
 }
 
@@ -171,7 +171,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
     checks.watch.outcome.state = checks.watch.until_finished(mailbox, &what.begun.steps);
     let mut settled = false;
     loop {
-        if checks.watch.outcome.state == State::Unknown {
+        if checks.watch.outcome.state == NodeState::Unknown {
             return;
         }
         match checks.watch.watchers {
@@ -183,7 +183,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             }
             Some(1) if !settled => {
                 decide(what, checks, mailbox);
-                if checks.watch.outcome.state != State::Unknown {
+                if checks.watch.outcome.state != NodeState::Unknown {
                     let good = checks.watch.outcome.errors.is_empty();
                     checks.watch.settle(agent, mailbox, what.persist() && good);
                 }
@@ -207,7 +207,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                     Some((tag, parts)) if tag == "died" => checks.watch.crashed(parts.first()),
                     // Somebody else was not content and takes it back.
                     Some((tag, _)) if tag == "started" => {
-                        checks.watch.tell(Kind::RollbackStarted);
+                        checks.watch.tell(EventKind::RollbackStarted);
                         let steps = what.back.map_or(&[][..], |back| &back.steps);
                         checks.watch.outcome.state = checks.watch.until_finished(mailbox, steps);
                     }
@@ -227,7 +227,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
 /// As a run does when it has finished.
 fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
     let ended = checks.watch.outcome.state;
-    if what.goal == State::New && ended == State::New {
+    if what.goal == NodeState::New && ended == NodeState::New {
         if !checks.content(None, Some(mailbox)) {
             let back = what.back.map(|way| Back {
                 term: way.job.clone(),
@@ -237,9 +237,10 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             let back = back.ok_or("the run has recorded no way back");
             not_good(checks, back, mailbox);
         }
-    } else if what.goal == State::Old && ended == State::Old {
+    } else if what.goal == NodeState::Old && ended == NodeState::Old {
         checks.went_back();
-    } else if matches!(ended, State::Old | State::Mixed) && !checks.watch.outcome.errors.is_empty()
+    } else if matches!(ended, NodeState::Old | NodeState::Mixed)
+        && !checks.watch.outcome.errors.is_empty()
     {
         if checks.watch.outcome.touched {
             checks.went_back();
@@ -251,22 +252,22 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
 /// The run has settled alone: what is new is looked at, but the lock is free and others may have come.
 fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
     let ended = checks.watch.outcome.state;
-    if what.goal == State::New && ended == State::New {
+    if what.goal == NodeState::New && ended == NodeState::New {
         let checked = !what.plan.verifies.is_empty() || !what.plan.hooks.is_empty();
         if what.plan.persist && checked {
             let text = "nobody was there to verify: the beams were not written to the node's disk";
             let text = text.to_owned();
-            checks.watch.tell(Kind::Log { warn: true, text });
+            checks.watch.tell(EventKind::Log { warn: true, text });
         }
-        if !checks.content(None, None) && checks.watch.outcome.state != State::Unknown {
+        if !checks.content(None, None) && checks.watch.outcome.state != NodeState::Unknown {
             checks.failed();
             let text = format!(
                 "the run is over; to go back: updo rollback {}",
                 what.holder.run
             );
-            checks.watch.tell(Kind::Log { warn: true, text });
+            checks.watch.tell(EventKind::Log { warn: true, text });
         }
-    } else if what.goal == State::Old && ended == State::Old {
+    } else if what.goal == NodeState::Old && ended == NodeState::Old {
         checks.went_back();
     } else if !checks.watch.outcome.errors.is_empty() {
         if checks.watch.outcome.touched {

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::interrupt::Interrupt;
 use crate::diag::{Code, Diagnostic};
-use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Moment, Remote, RemoteError};
+use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Phase, Remote, RemoteError};
 use crate::node::{CallError, Session};
 use crate::plan::{Check, Plan};
-use crate::rules::node_view::{Said, View};
+use crate::rules::node_view::{LogLine, NodeView};
 use crate::syntax::ast::{Expr, Tail};
 use crate::term::{Atom, Term};
 
@@ -66,13 +66,13 @@ pub struct CheckContext<'a> {
     /// The node.
     pub session: &'a Session,
     /// Its facts.
-    pub view: View<'a>,
+    pub view: NodeView<'a>,
     functions: Functions<'a>,
 }
 
 /// How a check ended.
 #[derive(Clone, Debug)]
-pub struct Verdict {
+pub struct CheckVerdict {
     /// How often it was tried.
     pub tries: u32,
     /// How long that took.
@@ -80,12 +80,12 @@ pub struct Verdict {
     /// Why it does not hold; `None` when it does.
     pub failure: Option<Box<Diagnostic>>,
     /// What `info` and `warn` said in the last try.
-    pub said: Vec<Said>,
+    pub said: Vec<LogLine>,
 }
 
 impl<'a> CheckContext<'a> {
     /// A scene for one node.
-    pub fn new(plan: &'a Plan, session: &'a Session, view: View<'a>) -> Self {
+    pub fn new(plan: &'a Plan, session: &'a Session, view: NodeView<'a>) -> Self {
         Self {
             plan,
             session,
@@ -97,7 +97,7 @@ impl<'a> CheckContext<'a> {
     /// Whether a `when` holds on this node.
     ///
     /// # Errors
-    /// As [`View::holds`].
+    /// As [`NodeView::holds`].
     pub fn holds(&self, tail: &Tail) -> crate::diag::Result<bool> {
         self.view.holds(self.plan, &self.functions, tail)
     }
@@ -110,7 +110,7 @@ impl<'a> CheckContext<'a> {
         &self,
         body: &[Expr],
         more: &[(&str, Term)],
-        said: &mut Vec<Said>,
+        said: &mut Vec<LogLine>,
     ) -> crate::diag::Result<Term> {
         let mut world = self.view.world();
         let mut remote = OnNode(self.session);
@@ -118,7 +118,7 @@ impl<'a> CheckContext<'a> {
         for (name, value) in more {
             bindings.set(name, value.clone());
         }
-        let result = Evaluator::new(Moment::Live, &self.functions)
+        let result = Evaluator::new(Phase::Live, &self.functions)
             .with_world(&mut world)
             .with_remote(&mut remote)
             .hook(body, &mut bindings)
@@ -127,11 +127,11 @@ impl<'a> CheckContext<'a> {
         result
     }
 
-    fn attempt(&self, body: &[Expr]) -> (Option<Box<Diagnostic>>, Vec<Said>) {
+    fn attempt(&self, body: &[Expr]) -> (Option<Box<Diagnostic>>, Vec<LogLine>) {
         let mut world = self.view.world();
         let mut remote = OnNode(self.session);
         let mut bindings: Bindings = self.plan.constants.clone();
-        let result = Evaluator::new(Moment::Live, &self.functions)
+        let result = Evaluator::new(Phase::Live, &self.functions)
             .with_world(&mut world)
             .with_remote(&mut remote)
             .check(body, &mut bindings);
@@ -150,7 +150,7 @@ impl<'a> CheckContext<'a> {
         until: Option<Instant>,
         interrupt: &Interrupt,
         enough: u32,
-    ) -> Verdict {
+    ) -> CheckVerdict {
         let began = Instant::now();
         interrupt.sleep(check.after, enough);
         let mut tries = 0;
@@ -167,7 +167,7 @@ impl<'a> CheckContext<'a> {
                 || self.session.is_lost().is_some()
                 || interrupt.count() >= enough;
             if over {
-                return Verdict {
+                return CheckVerdict {
                     tries,
                     took: began.elapsed(),
                     failure,
@@ -180,7 +180,12 @@ impl<'a> CheckContext<'a> {
 }
 
 /// The diagnostic of a check that does not hold: the check's own line first, then what failed in it.
-pub fn not_held(verify: bool, check: &Check, verdict: &Verdict, cause: &Diagnostic) -> Diagnostic {
+pub fn not_held(
+    verify: bool,
+    check: &Check,
+    verdict: &CheckVerdict,
+    cause: &Diagnostic,
+) -> Diagnostic {
     let (code, title) = if verify {
         let tries = if verdict.tries == 1 {
             "1 try".to_owned()

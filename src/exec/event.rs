@@ -18,7 +18,7 @@ pub struct Event {
     /// Time since the run began.
     pub at: Duration,
     /// What happened.
-    pub kind: Kind,
+    pub kind: EventKind,
 }
 
 /// A step of a run, in the words of the screen.
@@ -97,7 +97,7 @@ impl fmt::Display for StepKind {
 
 /// What a node ends as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum NodeState {
     /// Fully new.
     New,
     /// Fully old.
@@ -108,7 +108,7 @@ pub enum State {
     Unknown,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for NodeState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::New => "new",
@@ -148,7 +148,7 @@ impl Slow {
 
 /// What happened.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum EventKind {
     /// The run begins.
     Started {
         /// Its name: four hexadecimal digits.
@@ -268,7 +268,7 @@ pub enum Kind {
     /// The node is done.
     Finished {
         /// What it is now.
-        state: State,
+        state: NodeState,
         /// From the first suspension to the last resumption; none where what could say it was killed.
         suspended: Option<Duration>,
         /// How many processes stood still.

@@ -24,7 +24,7 @@ mod run;
 pub mod steps;
 mod survivors;
 
-pub use agent_monitor::{Outcome, Sink};
-pub use event::{Event, Kind, Slow, State, StepKind};
+pub use agent_monitor::{EventSink, Outcome};
+pub use event::{Event, EventKind, NodeState, Slow, StepKind};
 pub use interrupt::Interrupt;
-pub use run::{Upgrade, upgrade};
+pub use run::{RunRequest, upgrade};

@@ -3,9 +3,9 @@
 
 use super::agent_monitor::{Outcome, Watch};
 use super::agent_reason;
-use super::event::{Kind, State};
+use super::event::{EventKind, NodeState};
 use super::job::{self, Persist};
-use super::run::Upgrade;
+use super::run::RunRequest;
 use crate::facts::change::Beam;
 use crate::name::Module;
 use crate::term::Term;
@@ -26,10 +26,10 @@ pub fn also(modules: &[(Module, Beam)]) -> Vec<Term> {
 }
 
 /// Writes, and nothing else. Every event goes to `sink`.
-pub fn only(what: &Upgrade<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outcome {
+pub fn only(what: &RunRequest<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outcome {
     let explain = |reason: &Term| agent_reason::diagnostic(reason, what.rules, what.plan);
     let mut watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
-    watch.tell(Kind::Started {
+    watch.tell(EventKind::Started {
         run: what.run.to_owned(),
         title: what.plan.title.clone(),
     });
@@ -51,7 +51,7 @@ pub fn only(what: &Upgrade<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outcome 
     let job = job::job(&terms, what.view.changes, what.rules, &[], &[]);
     if let Some(agent) = watch.start(&mailbox, &job) {
         watch.outcome.state = watch.until_finished(&mailbox, &[]);
-        if watch.outcome.state != State::Unknown {
+        if watch.outcome.state != NodeState::Unknown {
             let good = watch.outcome.errors.is_empty();
             watch.settle(&agent, &mailbox, good);
         }

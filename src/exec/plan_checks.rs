@@ -6,14 +6,14 @@
 
 use std::time::Instant;
 
-use super::agent_monitor::{Turn, Watch};
+use super::agent_monitor::{MonitorResult, Watch};
 use super::condition::{CheckContext, not_held};
-use super::event::{Kind, State};
+use super::event::{EventKind, NodeState};
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
 use crate::node::Mailbox;
 use crate::plan::{Check, RollbackTrigger, When};
-use crate::rules::node_view::Said;
+use crate::rules::node_view::LogLine;
 use crate::term::Term;
 
 /// A plan's checks and hooks over a watched run.
@@ -91,7 +91,7 @@ impl<'a, 'b> Checks<'a, 'b> {
         }
         let (name, tries, took) = (check.name.clone(), verdict.tries, verdict.took);
         self.said(&verdict.said);
-        self.watch.tell(Kind::Check {
+        self.watch.tell(EventKind::Check {
             verify,
             name,
             ok,
@@ -140,9 +140,9 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Lines of `info` and `warn`.
-    fn said(&mut self, said: &[Said]) {
-        for Said { warn, text } in said {
-            self.watch.tell(Kind::Log {
+    fn said(&mut self, said: &[LogLine]) {
+        for LogLine { warn, text } in said {
+            self.watch.tell(EventKind::Log {
                 warn: *warn,
                 text: text.clone(),
             });
@@ -170,7 +170,7 @@ impl<'a, 'b> Checks<'a, 'b> {
             let mut said = Vec::new();
             let result = self.scene.hook(&hook.body, more, &mut said);
             self.said(&said);
-            self.watch.tell(Kind::Hook {
+            self.watch.tell(EventKind::Hook {
                 name,
                 ok: result.is_ok(),
                 took: began.elapsed(),
@@ -189,12 +189,12 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Watches the agent until it says how it ended, and evaluates the hooks at steps that it asks for.
-    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> State {
+    pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> NodeState {
         self.watch.begin();
         loop {
             match self.watch.next(mailbox, steps) {
-                Turn::Hook(step) => self.step_hook(&step),
-                Turn::Ended(state) => return state,
+                MonitorResult::Hook(step) => self.step_hook(&step),
+                MonitorResult::Ended(state) => return state,
             }
         }
     }
@@ -233,7 +233,7 @@ impl<'a, 'b> Checks<'a, 'b> {
             return false;
         }
         let good = self.good(until);
-        if self.watch.outcome.state == State::Unknown {
+        if self.watch.outcome.state == NodeState::Unknown {
             return false;
         }
         if let Some(mailbox) = mailbox {
@@ -243,7 +243,7 @@ impl<'a, 'b> Checks<'a, 'b> {
         if crashed && good {
             self.failing = Some(RollbackTrigger::Verify);
         }
-        good && !crashed && self.watch.outcome.state == State::New
+        good && !crashed && self.watch.outcome.state == NodeState::New
     }
 
     /// `after upgrade` and `verify`.
@@ -272,13 +272,13 @@ impl<'a, 'b> Checks<'a, 'b> {
 
     /// `on rollback`: the node has gone back after the switch, and everybody runs again. What no hook undoes is told.
     pub(super) fn went_back(&mut self) {
-        if self.watch.outcome.state != State::Old {
+        if self.watch.outcome.state != NodeState::Old {
             return;
         }
         if !self.hooks(When::Rollback, &[]) {
-            self.watch.outcome.hook_back_failed = self.watch.outcome.state == State::Old;
+            self.watch.outcome.hook_back_failed = self.watch.outcome.state == NodeState::Old;
         } else if let Some(told) = self.watch.outcome.acted.warning() {
-            self.watch.tell(Kind::Diagnostic(Box::new(told)));
+            self.watch.tell(EventKind::Diagnostic(Box::new(told)));
         }
     }
 

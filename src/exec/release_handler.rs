@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::facts::change::ChangeSet;
 use crate::node::{CallError, Session};
-use crate::plan::{Executing, Plan};
-use crate::script::lower::{By, Script};
+use crate::plan::{ExecutionEngine, Plan};
+use crate::script::lower::{Executor, Script};
 use crate::script::release_handler::refused;
 use crate::term::{Atom, Fun, Term};
 
@@ -28,7 +28,7 @@ pub fn missing(
     changes: &ChangeSet,
     script: &Script,
 ) -> Result<Vec<Diagnostic>> {
-    let (Executing::ReleaseHandler(span), By::ReleaseHandler(libraries)) =
+    let (ExecutionEngine::ReleaseHandler(span), Executor::ReleaseHandler(libraries)) =
         (plan.engine, &script.by)
     else {
         return Ok(Vec::new());

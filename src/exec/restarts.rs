@@ -5,20 +5,20 @@
 
 use super::event::StepKind;
 use super::steps::{Step, push};
-use crate::facts::behaviour::Child;
+use crate::facts::behaviour::ChildId;
 use crate::term::Term;
 
 /// Terminates them.
-pub(super) fn terminate(steps: &mut Vec<Step>, children: &[Child]) {
+pub(super) fn terminate(steps: &mut Vec<Step>, children: &[ChildId]) {
     step(steps, "halt", children.iter().rev());
 }
 
 /// Starts them.
-pub(super) fn start(steps: &mut Vec<Step>, children: &[Child]) {
+pub(super) fn start(steps: &mut Vec<Step>, children: &[ChildId]) {
     step(steps, "start", children.iter());
 }
 
-fn step<'a>(steps: &mut Vec<Step>, word: &str, children: impl Iterator<Item = &'a Child>) {
+fn step<'a>(steps: &mut Vec<Step>, word: &str, children: impl Iterator<Item = &'a ChildId>) {
     let (mut supervisors, mut all) = (Vec::new(), Vec::new());
     for (supervisor, id) in children {
         if !supervisors.contains(supervisor) {

@@ -10,7 +10,7 @@ use super::acted::Acted;
 use super::agent_monitor::{Outcome, Watch};
 use super::agent_reason;
 use super::condition::CheckContext;
-use super::event::{Event, Kind, State};
+use super::event::{Event, EventKind, NodeState};
 use super::interrupt::Interrupt;
 use super::job;
 use super::plan_checks::Checks;
@@ -21,7 +21,7 @@ use crate::name::Module;
 use crate::node::Session;
 use crate::plan::Plan;
 use crate::rules::Purge;
-use crate::rules::node_view::View;
+use crate::rules::node_view::NodeView;
 use crate::term::{Pid, Term};
 
 /// A module of a recorded job: its name, the beam that comes back, the MD5 of that as it was recorded.
@@ -184,7 +184,7 @@ impl WayBack {
 }
 
 /// A node that goes back now.
-pub struct Going<'a> {
+pub struct RollbackRequest<'a> {
     /// The connection.
     pub session: &'a Session,
     /// The name of this run.
@@ -198,7 +198,7 @@ pub struct Going<'a> {
     /// Its plan, with the hooks `on rollback`; one without any when it cannot be read.
     pub plan: &'a Plan,
     /// The node's facts.
-    pub view: View<'a>,
+    pub view: NodeView<'a>,
     /// What hooks of the run that is undone have done.
     pub acted: Acted,
     /// Who may ask for the end.
@@ -206,7 +206,7 @@ pub struct Going<'a> {
 }
 
 /// Goes back on a node. The outcome's state is `Old` after a success.
-pub fn back(what: &Going<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
+pub fn back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let explain = |reason: &Term| agent_reason::of_rollback(reason, what.undone);
     let (session, way) = (what.session, what.way);
     let watch = Watch::new(session, what.run, what.interrupt, &explain, sink);
@@ -215,24 +215,24 @@ pub fn back(what: &Going<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
         watch,
         false,
     );
-    checks.watch.tell(Kind::Started {
+    checks.watch.tell(EventKind::Started {
         run: what.run.to_owned(),
         title: "going back".to_owned(),
     });
     let mailbox = session.mailbox();
     let job = job::begun(&way.job, what.run, what.owner, Some(mailbox.pid()));
-    checks.watch.outcome.state = State::New;
+    checks.watch.outcome.state = NodeState::New;
     checks.watch.outcome.acted = what.acted.clone();
     if let Some(agent) = checks.watch.start(&mailbox, &job) {
         let began = Instant::now();
         checks.watch.outcome.state = checks.watch.until_finished(&mailbox, &way.steps);
-        if checks.watch.outcome.state == State::New && checks.watch.outcome.errors.is_empty() {
+        if checks.watch.outcome.state == NodeState::New && checks.watch.outcome.errors.is_empty() {
             let told = Diagnostic::new(Code::E609, "the node stayed as it was");
             let told = told.note(format!("after {:?}", began.elapsed()));
             checks.watch.fail(told);
         }
         checks.went_back();
-        if checks.watch.outcome.state != State::Unknown {
+        if checks.watch.outcome.state != NodeState::Unknown {
             let wanted = way
                 .job
                 .get("persist")

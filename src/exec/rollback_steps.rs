@@ -10,7 +10,7 @@ use super::event::StepKind;
 use super::steps::{Step, convert_term, push, steps_term, suspend_term, switch};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
-use crate::rules::{Change, Class, Kind, Ruleset};
+use crate::rules::{Change, Class, ModuleType, Ruleset};
 use crate::script::low::Low;
 use crate::script::lower::{Script, SuspendOrder, suspended, switched};
 use crate::term::Term;
@@ -82,7 +82,7 @@ fn way(
     conversions.reverse();
     let late = |module: &Module| {
         rules.modules.get(module).is_some_and(|decided| {
-            decided.class.value == Class::Supervisor || decided.kind.value == Kind::Static
+            decided.class.value == Class::Supervisor || decided.kind.value == ModuleType::Static
         })
     };
     let (after, before): (Vec<_>, Vec<_>) = conversions.into_iter().partition(|(m, _)| late(m));

@@ -12,7 +12,7 @@ use super::plan_checks::Checks;
 use crate::diag::{Code, Diagnostic};
 use crate::node::Session;
 use crate::plan::{Plan, When};
-use crate::rules::node_view::View;
+use crate::rules::node_view::NodeView;
 use crate::term::Term;
 
 /// What is needed to ask.
@@ -24,7 +24,7 @@ pub struct RolloutChecks<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// The node's facts.
-    pub view: View<'a>,
+    pub view: NodeView<'a>,
     /// Whether `verify` is asked at all.
     pub verify: bool,
     /// Who may ask for the end.
@@ -69,7 +69,7 @@ impl RolloutChecks<'_> {
 
 /// How a rollout ended.
 #[derive(Debug)]
-pub struct Walked {
+pub struct RolloutOutcome {
     /// Its name: four hexadecimal digits.
     pub rollout: String,
     /// Per node how it ended; `None` for one that was never begun.
@@ -80,7 +80,7 @@ pub struct Walked {
     pub stopped: bool,
 }
 
-impl Walked {
+impl RolloutOutcome {
     /// How many nodes ended so.
     pub fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
         self.ends.iter().flatten().filter(|end| is(end)).count()

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::agent_monitor::{Outcome, Watch};
 use super::agent_reason;
 use super::condition::CheckContext;
-use super::event::{Event, Kind, State};
+use super::event::{Event, EventKind, NodeState};
 use super::interrupt::Interrupt;
 use super::job::{self, Back, Persist};
 use super::plan_checks::Checks;
@@ -18,14 +18,14 @@ use super::steps;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::node::{Mailbox, Session};
-use crate::plan::{Plan, Rollback, When};
-use crate::rules::node_view::View;
+use crate::plan::{Plan, RollbackPolicy, When};
+use crate::rules::node_view::NodeView;
 use crate::rules::{Change, Ruleset};
 use crate::script::lower::Script;
 use crate::term::Term;
 
 /// All that a run needs.
-pub struct Upgrade<'a> {
+pub struct RunRequest<'a> {
     /// The connection.
     pub session: &'a Session,
     /// Four hexadecimal digits.
@@ -35,7 +35,7 @@ pub struct Upgrade<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// The node's facts.
-    pub view: View<'a>,
+    pub view: NodeView<'a>,
     /// What is decided.
     pub rules: &'a Ruleset,
     /// The instructions.
@@ -55,7 +55,7 @@ pub struct Upgrade<'a> {
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
-pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
+pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let explain = |reason: &Term| agent_reason::diagnostic(reason, what.rules, what.plan);
     let watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     let mut run = Run {
@@ -66,14 +66,14 @@ pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
             what.verify,
         ),
     };
-    run.checks.watch.tell(Kind::Started {
+    run.checks.watch.tell(EventKind::Started {
         run: what.run.to_owned(),
         title: what.plan.title.clone(),
     });
     if let Some(told) = &what.told {
         run.checks
             .watch
-            .tell(Kind::Diagnostic(Box::new(told.clone())));
+            .tell(EventKind::Diagnostic(Box::new(told.clone())));
     }
     if let Some(stale) = &what.stale {
         run.checks.watch.fail(stale.clone());
@@ -85,7 +85,7 @@ pub fn upgrade(what: &Upgrade<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
 }
 
 struct Run<'a, 'b> {
-    what: &'a Upgrade<'a>,
+    what: &'a RunRequest<'a>,
     checks: Checks<'a, 'b>,
 }
 
@@ -117,7 +117,7 @@ impl Run<'_, '_> {
         };
         watch.quiet.until(what.plan.deadline);
         if what.detach {
-            watch.outcome.state = State::Unknown;
+            watch.outcome.state = NodeState::Unknown;
             return;
         }
         let until = what
@@ -126,9 +126,9 @@ impl Run<'_, '_> {
             .and_then(|deadline| Instant::now().checked_add(deadline));
         let ended = self.checks.until_finished(&mailbox, &steps);
         self.checks.watch.outcome.state = ended;
-        if ended == State::New && !self.checks.content(until, Some(&mailbox)) {
+        if ended == NodeState::New && !self.checks.content(until, Some(&mailbox)) {
             self.go_back(&mailbox);
-        } else if matches!(ended, State::Old | State::Mixed)
+        } else if matches!(ended, NodeState::Old | NodeState::Mixed)
             && !self.checks.watch.outcome.errors.is_empty()
         {
             if self.checks.watch.outcome.touched {
@@ -136,7 +136,7 @@ impl Run<'_, '_> {
             }
             self.checks.failed();
         }
-        if self.checks.watch.outcome.state != State::Unknown {
+        if self.checks.watch.outcome.state != NodeState::Unknown {
             let good = self.checks.watch.outcome.errors.is_empty();
             let persist = what.plan.persist && good;
             self.checks.watch.settle(&agent, &mailbox, persist);
@@ -181,19 +181,19 @@ impl Run<'_, '_> {
 /// What follows when a node is new and the plan is not content: `on failure`, and the way back if the plan wants it.
 /// Not when we do not see the node any more.
 pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, mailbox: &Mailbox) {
-    if checks.watch.outcome.state == State::Unknown {
+    if checks.watch.outcome.state == NodeState::Unknown {
         return;
     }
     checks.failed();
     // Code of something else: going back would undo more than this run.
-    if checks.watch.outcome.state == State::Mixed {
+    if checks.watch.outcome.state == NodeState::Mixed {
         return;
     }
     let plan = checks.scene.plan;
     let wanted = |failing| plan.rollback_on.contains(&failing);
     match plan.rollback {
-        Rollback::Automatic if checks.failing.is_none_or(wanted) => {}
-        Rollback::Automatic | Rollback::Manual | Rollback::Never => return,
+        RollbackPolicy::Automatic if checks.failing.is_none_or(wanted) => {}
+        RollbackPolicy::Automatic | RollbackPolicy::Manual | RollbackPolicy::Never => return,
     }
     let watch = &mut checks.watch;
     let back = match back {
@@ -204,12 +204,12 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
             return watch.fail(told);
         }
     };
-    watch.tell(Kind::RollbackStarted);
+    watch.tell(EventKind::RollbackStarted);
     let began = Instant::now();
     let ended = watch.further(back.term, mailbox, &back.steps);
     watch.outcome.state = ended;
-    watch.tell(Kind::RollbackFinished {
-        ok: ended == State::Old,
+    watch.tell(EventKind::RollbackFinished {
+        ok: ended == NodeState::Old,
         took: began.elapsed(),
         processes: None,
     });

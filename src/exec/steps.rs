@@ -12,7 +12,7 @@ use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Ruleset, Timeout};
 use crate::script::low::Low;
-use crate::script::lower::{By, Library, Script, SuspendOrder, leaving, switched};
+use crate::script::lower::{Executor, Library, Script, SuspendOrder, leaving, switched};
 use crate::term::Term;
 
 /// How long a node waits for the answer to a hook before it goes back.
@@ -98,7 +98,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let ranks = SuspendOrder::of(rules, script);
     environment(&mut steps, rules, false);
     restarts::terminate(&mut steps, &rules.restarts);
-    if let By::ReleaseHandler(libraries) = &script.by {
+    if let Executor::ReleaseHandler(libraries) = &script.by {
         let modules = script.modules().cloned().collect();
         push(
             &mut steps,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::agent_monitor::Watch;
 use super::agent_reason;
-use super::event::State;
+use super::event::NodeState;
 use super::interrupt::LOOK;
 use crate::diag::{Code, Diagnostic};
 use crate::node::agent;
@@ -117,9 +117,9 @@ impl Watch<'_, '_> {
             self.survivors.told(survivors);
         }
         let replaced = info.and_then(|info| info.get("replaced")?.as_list());
-        if replaced.is_some_and(|list| !list.is_empty()) && self.outcome.state != State::Mixed {
+        if replaced.is_some_and(|list| !list.is_empty()) && self.outcome.state != NodeState::Mixed {
             let modules = Term::list(replaced.unwrap_or_default().iter().cloned());
-            self.outcome.state = State::Mixed;
+            self.outcome.state = NodeState::Mixed;
             self.fail(agent_reason::replaced(&modules));
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::behaviours;
 use super::node_facts::{NodeFacts, TIMEOUT, failed, function, natures, unexpected_reply};
-use super::processes::{self, Question};
+use super::processes::{self, ProcessQuery};
 use crate::diag::Result;
 use crate::name::Module;
 use crate::node::Session;
@@ -68,7 +68,7 @@ pub fn wrapped(
     let declared = natures(session, facts, modules)?;
     let behaviours = declared.values().flat_map(|n| n.behaviours.iter().cloned());
     let about = behaviours::ask(session, facts, behaviours.collect())?;
-    let mut question = Question::default();
+    let mut question = ProcessQuery::default();
     for (module, nature) in &declared {
         for behaviour in &nature.behaviours {
             let known = |name: &Module| about.get(name).cloned();
@@ -77,7 +77,7 @@ pub fn wrapped(
             };
             question.modules.insert(module.clone());
             question.wrapped.insert(module.clone());
-            if found.runs == behaviours::Runs::Supervisor {
+            if found.runs == behaviours::ProcessKind::Supervisor {
                 question.supervisors.insert(behaviour.clone());
             }
         }
@@ -99,9 +99,9 @@ pub fn running(
     facts: &NodeFacts,
     modules: &BTreeSet<Module>,
 ) -> Result<BTreeMap<Module, usize>> {
-    let question = Question {
+    let question = ProcessQuery {
         modules: modules.clone(),
-        ..Question::default()
+        ..ProcessQuery::default()
     };
     let answer = processes::who(session, facts.otp, &question)?;
     let crews = answer.crews.into_iter();

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use md5::{Digest, Md5};
 
-pub use super::code::{CallSite, CodeFacts, DynamicCall, Evidence, Function, HiddenRef, Walked};
+pub use super::code::{
+    CallSite, CodeFacts, DynamicCall, Evidence, Function, HiddenRef, ReadExtent,
+};
 pub use super::error::BeamError;
 
 use super::bifs::NEWEST;
@@ -43,7 +45,7 @@ pub struct BeamFacts {
     pub nif: bool,
     /// How many funs it makes that are not external ones.
     pub funs: usize,
-    /// What the code shows; empty and [`Walked::Not`] after [`BeamFacts::read`].
+    /// What the code shows; empty and [`ReadExtent::Not`] after [`BeamFacts::read`].
     pub code: CodeFacts,
     /// Size of the file in bytes.
     pub size: usize,

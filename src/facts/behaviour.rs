@@ -22,11 +22,11 @@ const PARENTS: &str = include_str!("parents.erlexpr");
 const WAIT: i64 = 500;
 
 /// A child of a supervisor: the module of the supervisor, and the identifier of the child.
-pub type Child = (Module, Term);
+pub type ChildId = (Module, Term);
 
 /// The behaviour that a module changes from, and the one that it changes to, if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct BehaviourChange {
     /// What its processes run.
     pub from: &'static str,
     /// What its new version is for.
@@ -72,7 +72,7 @@ fn behaviours(changes: &ChangeSet, facts: &BeamFacts) -> Option<BTreeSet<&'stati
 }
 
 /// Whether the processes of a module run another behaviour than its new version is for.
-pub fn turn(changes: &ChangeSet, changed: &Changed) -> Option<Turn> {
+pub fn turn(changes: &ChangeSet, changed: &Changed) -> Option<BehaviourChange> {
     let new = behaviours(changes, &changed.new.as_ref()?.facts)?;
     let runs = changed.crew.kinds.iter().filter_map(|(start, (_, shown))| {
         let of_server = ["gen_server", "gen_statem"];
@@ -101,7 +101,7 @@ pub fn turn(changes: &ChangeSet, changed: &Changed) -> Option<Turn> {
     });
     let from = runs.into_iter().find(|runs| !new.contains(runs))?;
     let to = new.into_iter().next();
-    Some(Turn { from, to })
+    Some(BehaviourChange { from, to })
 }
 
 /// For modules that change their behaviour: which supervisors have their processes as children, an entry per process.
@@ -111,14 +111,14 @@ pub fn turn(changes: &ChangeSet, changed: &Changed) -> Option<Turn> {
 pub(super) fn parents(
     session: &Session,
     changes: &ChangeSet,
-) -> Result<BTreeMap<Module, Vec<Option<Child>>>> {
+) -> Result<BTreeMap<Module, Vec<Option<ChildId>>>> {
     let turned = changes
         .modules
         .iter()
         .filter(|(_, changed)| turn(changes, changed).is_some())
         .map(|(module, _)| (Term::atom(module.as_str()), Term::boolean(true)));
     let turned = Term::map(turned);
-    let mut found: BTreeMap<Module, Vec<Option<Child>>> = BTreeMap::new();
+    let mut found: BTreeMap<Module, Vec<Option<ChildId>>> = BTreeMap::new();
     if matches!(&turned, Term::Map(pairs) if pairs.is_empty()) {
         return Ok(found);
     }

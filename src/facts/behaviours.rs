@@ -1,6 +1,6 @@
 //! Behaviours: which kind of process runs the callback modules of one.
 //!
-//! Takes a behaviour's name and what is known about it, gives [`Runs`], following behaviours that are built on
+//! Takes a behaviour's name and what is known about it, gives [`ProcessKind`], following behaviours that are built on
 //! others. It knows OTP's and Elixir's own by name, and everybody else's by what they declare and export. It never
 //! guesses from names.
 
@@ -41,7 +41,7 @@ const DEPTH: usize = 5;
 
 /// What a behaviour's processes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runs {
+pub enum ProcessKind {
     /// Supervisors.
     Supervisor,
     /// Servers whose module's `code_change` has this arity; 0 if none is ever called, `None` if it is not known.
@@ -52,19 +52,19 @@ pub enum Runs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BehaviourKind {
     /// Its processes.
-    pub runs: Runs,
+    pub runs: ProcessKind,
     /// Whether processes start in the behaviour itself, and their code is the behaviour's first: a wrapper.
     pub wraps: bool,
 }
 
 /// What OTP's and Elixir's own behaviours are.
-pub fn known(behaviour: &Module) -> Option<Runs> {
+pub fn known(behaviour: &Module) -> Option<ProcessKind> {
     let name = behaviour.as_str();
     if SUPERVISORS.contains(&name) {
-        return Some(Runs::Supervisor);
+        return Some(ProcessKind::Supervisor);
     }
     let (_, arity) = SERVERS.iter().find(|(server, _)| *server == name)?;
-    Some(Runs::Server(Some(*arity)))
+    Some(ProcessKind::Server(Some(*arity)))
 }
 
 /// What any behaviour is, as far as can be known.
@@ -92,12 +92,12 @@ fn follow(
         .find_map(|other| follow(other, about, depth - 1));
     let special = exports("system_code_change", 4);
     if (below.is_some() || special) && exports("which_children", 1) && exports("start_child", 2) {
-        let runs = Runs::Supervisor;
+        let runs = ProcessKind::Supervisor;
         return Some(BehaviourKind { runs, wraps: true });
     }
     if special {
         // Like gen_server itself: its processes start in the callback module's init.
-        let runs = Runs::Server(None);
+        let runs = ProcessKind::Server(None);
         return Some(BehaviourKind { runs, wraps: false });
     }
     below.map(|below| BehaviourKind {

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use super::beam::BeamError;
 use super::bifs::{Bifs, bifs};
 use super::chunk::{MAX_BEAM, unpacked};
-use super::cursor::Cursor;
-use super::files::{FileError, Opened, Reader, in_parallel};
+use super::cursor::ByteCursor;
+use super::files::{FileError, FileReader, OpenedFile, in_parallel};
 use crate::name::Module;
 
 /// How much is read at once, in bytes: the atoms of most modules and the start of their code.
@@ -135,7 +135,7 @@ struct Calls {
 /// Reads one file after the other into buffers of its own.
 struct Scanner {
     bifs: &'static Bifs,
-    reader: Reader,
+    reader: FileReader,
     window: Vec<u8>,
     atoms: Vec<u8>,
     spans: Vec<(u32, u32)>,
@@ -147,7 +147,7 @@ impl Scanner {
     fn new(bifs: &'static Bifs) -> Self {
         Self {
             bifs,
-            reader: Reader::default(),
+            reader: FileReader::default(),
             window: Vec::new(),
             atoms: Vec::new(),
             spans: Vec::new(),
@@ -162,12 +162,12 @@ impl Scanner {
             error,
         };
         let calls = match self.reader.open(path)? {
-            Opened::Bytes(bytes) => self.bytes(&bytes).map_err(wrong)?,
-            Opened::File(file, size) => match self.pieces(&file, size) {
+            OpenedFile::Bytes(bytes) => self.bytes(&bytes).map_err(wrong)?,
+            OpenedFile::File(file, size) => match self.pieces(&file, size) {
                 Some(calls) => calls.map_err(wrong)?,
                 // Compressed, too big, or not to be read in pieces: the slow way knows, and says why.
                 None => {
-                    let bytes = self.reader.whole(path, Opened::File(file, size))?;
+                    let bytes = self.reader.whole(path, OpenedFile::File(file, size))?;
                     self.bytes(&bytes).map_err(wrong)?
                 }
             },
@@ -261,7 +261,7 @@ impl Scanner {
     /// Where each atom's text stands.
     fn spans(&mut self) -> Option<()> {
         self.spans.clear();
-        let mut data = Cursor::new(&self.atoms);
+        let mut data = ByteCursor::new(&self.atoms);
         let count = data.u32()?.cast_signed();
         // Since OTP 28 a negative count says that lengths are compact numbers.
         let long = count < 0;
@@ -298,7 +298,7 @@ impl Scanner {
         let module = self.atom(1, utf8).ok_or(BeamError::BadChunk("AtU8"))?;
         let module = Box::from(&*module);
         let mut callees = Vec::new();
-        let mut rows = Cursor::new(&self.imports);
+        let mut rows = ByteCursor::new(&self.imports);
         let count = match self.imports.len() {
             0 => 0,
             _ => rows.count(12).ok_or(IMPORTS)?,

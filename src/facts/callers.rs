@@ -10,20 +10,20 @@ use std::sync::Arc;
 
 use super::beam::BeamFacts;
 use super::change::{Caller, ChangeSet};
-use super::node_facts::{NodeFacts, Origin};
+use super::node_facts::{CodeOrigin, NodeFacts};
 use super::node_files::Disk;
 use crate::diag::Result;
 use crate::name::{Mfa, Module};
 
 /// Functions that go: all of a module's, or some.
-pub(super) type Going = BTreeMap<Module, Option<BTreeSet<(Arc<str>, u32)>>>;
+pub(super) type RemovedFunctions = BTreeMap<Module, Option<BTreeSet<(Arc<str>, u32)>>>;
 
 /// The callers of functions that go, by the module that they call.
 pub(super) fn callers(
     disk: &mut Disk<'_>,
     facts: &NodeFacts,
     set: &ChangeSet,
-    going: &Going,
+    going: &RemovedFunctions,
 ) -> Result<BTreeMap<Module, Vec<Caller>>> {
     let mut found: BTreeMap<Module, Vec<Caller>> = BTreeMap::new();
     if going.is_empty() {
@@ -39,7 +39,7 @@ pub(super) fn callers(
         .iter()
         .filter(|(module, _)| !set.modules.contains_key(*module) && !going.contains_key(*module))
         .filter_map(|(module, loaded)| match &loaded.origin {
-            Origin::File(file) if file.ends_with(".beam") => Some((module, file.as_str())),
+            CodeOrigin::File(file) if file.ends_with(".beam") => Some((module, file.as_str())),
             _ => None,
         })
         .collect();
@@ -63,7 +63,7 @@ pub(super) fn callers(
 
 fn add(
     found: &mut BTreeMap<Module, Vec<Caller>>,
-    going: &Going,
+    going: &RemovedFunctions,
     module: &Module,
     beam: &BeamFacts,
     changed: bool,

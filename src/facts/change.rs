@@ -10,7 +10,7 @@ use super::beam::{BeamFacts, DynamicCall};
 use super::code::effects::loops;
 use super::library_versions::PathSwitch;
 use super::node_facts::BehaviourInfo;
-use super::old_code::OldCode;
+use super::old_code::OldCodeUse;
 use super::processes::ModuleProcesses;
 use super::releases::ReleaseChange;
 use crate::name::{App, Mfa, Module};
@@ -29,7 +29,7 @@ pub struct Beam {
 
 /// What is known of the version that runs now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Loaded {
+pub struct RunningVersion {
     /// `module_info(md5)`.
     pub md5: [u8; 16],
     /// The file it was loaded from.
@@ -44,7 +44,7 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub struct Changed {
     /// The running version; `None` for a new module (or one not loaded).
-    pub loaded: Option<Loaded>,
+    pub loaded: Option<RunningVersion>,
     /// The new version; `None` for a module to delete.
     pub new: Option<Beam>,
     /// A copy of the running version, proven by MD5, to go back to.
@@ -305,7 +305,7 @@ pub struct ChangeSet {
     /// What the behaviours are that changed modules declare, and that do not take part themselves.
     pub natures: BTreeMap<Module, BehaviourInfo>,
     /// What of the versions that have to go is in use.
-    pub old_code: OldCode,
+    pub old_code: OldCodeUse,
 }
 
 impl ChangeSet {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::chunk::{Chunks, Literals, unpacked};
-use super::code::symbolic::{Machine, Value, keyword};
+use super::code::symbolic::{Machine, SymbolicValue, keyword};
 use crate::name::Module;
 use crate::term::{Term, etf};
 
@@ -54,8 +54,8 @@ impl Specified {
 /// What the `init/1` of a supervisor specifies; `world` has the beams that it may call.
 pub fn specified<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]>) -> Specified {
     let mut machine = Machine::new(world);
-    let answers = machine.call(module, "init", vec![Value::Unknown]);
-    let answers = answers.unwrap_or_else(|| vec![Value::Unknown]);
+    let answers = machine.call(module, "init", vec![SymbolicValue::Unknown]);
+    let answers = answers.unwrap_or_else(|| vec![SymbolicValue::Unknown]);
     let mut found = Specified {
         exact: answers.len() == 1,
         ..Specified::default()
@@ -94,7 +94,11 @@ pub struct Listed {
 /// What the `start/2` of an application's module lists; `None` when it starts no supervisor so, or several.
 pub fn listed<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]>) -> Option<Listed> {
     let mut machine = Machine::new(world);
-    machine.call(module, "start", vec![Value::Unknown, Value::Unknown])?;
+    machine.call(
+        module,
+        "start",
+        vec![SymbolicValue::Unknown, SymbolicValue::Unknown],
+    )?;
     let mut started = std::mem::take(&mut machine.started).into_iter();
     let ((items, whole, options), None) = (started.next()?, started.next()) else {
         return None;
@@ -116,7 +120,7 @@ pub fn listed<'a>(module: &Module, world: &dyn Fn(&Module) -> Option<&'a [u8]>) 
 }
 
 /// `{ok, {Flags, Children}}`; whether all of it was understood.
-fn of_answer(answer: &Value, children: &mut Vec<Child>) -> bool {
+fn of_answer(answer: &SymbolicValue, children: &mut Vec<Child>) -> bool {
     let parts = answer.tuple();
     let Some([tag, inner]) = parts.as_deref() else {
         return false;
@@ -146,7 +150,7 @@ fn of_answer(answer: &Value, children: &mut Vec<Child>) -> bool {
 }
 
 /// Whether the strategy is `simple_one_for_one`, whose children have one specification for all.
-fn is_simple(flags: &Value) -> bool {
+fn is_simple(flags: &SymbolicValue) -> bool {
     let strategy = match flags.is_map() {
         Some(true) => flags.get(&Term::atom("strategy")).ok().flatten(),
         _ => flags.tuple().and_then(|parts| parts.first().cloned()),
@@ -157,14 +161,18 @@ fn is_simple(flags: &Value) -> bool {
 }
 
 /// `#{id => Id, start => {M, F, A}, …}` or `{Id, {M, F, A}, Restart, Shutdown, Type, Modules}`.
-fn child(value: &Value) -> Option<Child> {
+fn child(value: &SymbolicValue) -> Option<Child> {
     let (id, start, modules) = match value.tuple().as_deref() {
         Some([id, start, _, _, _, modules]) => (id.clone(), start.clone(), Some(modules.clone())),
         _ => {
             let key = |key| value.get(&Term::atom(key));
             let id = key("id").ok()??;
-            let start = key("start").ok()?.unwrap_or(Value::Unknown);
-            (id, start, key("modules").unwrap_or(Some(Value::Unknown)))
+            let start = key("start").ok()?.unwrap_or(SymbolicValue::Unknown);
+            (
+                id,
+                start,
+                key("modules").unwrap_or(Some(SymbolicValue::Unknown)),
+            )
         }
     };
     let first = start.tuple().and_then(|parts| parts.first()?.as_atom());
@@ -208,7 +216,7 @@ fn constants(beam: &[u8]) -> Vec<Child> {
             break;
         }
         if is_specification(&term) {
-            let child = child(&Value::Known(term.into()));
+            let child = child(&SymbolicValue::Known(term.into()));
             found.extend(child.filter(|child| seen.insert(child.id.clone())));
             continue;
         }

@@ -13,7 +13,7 @@ use std::cell::OnceCell;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::cursor::{Cursor, Tag};
+use super::cursor::{ByteCursor, Tag};
 use super::error::BeamError;
 
 /// The largest beam file, plain or unpacked, and the largest literal table, in bytes: 64 MiB.
@@ -55,7 +55,7 @@ impl<'a> Chunks<'a> {
     ///
     /// Bytes behind the size that the header states are left alone, as the emulator does.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BeamError> {
-        let mut header = Cursor::new(bytes);
+        let mut header = ByteCursor::new(bytes);
         if header.take(4) != Some(b"FOR1") {
             return Err(BeamError::NotABeam);
         }
@@ -67,7 +67,7 @@ impl<'a> Chunks<'a> {
                 expected: u64::from(size) + 8,
                 found: bytes.len() as u64,
             })?;
-        let mut body = Cursor::new(body);
+        let mut body = ByteCursor::new(body);
         if body.take(4) != Some(b"BEAM") {
             return Err(BeamError::NotABeam);
         }
@@ -96,7 +96,7 @@ impl<'a> Chunks<'a> {
     }
 }
 
-fn chunk<'a>(body: &mut Cursor<'a>) -> Option<(ChunkId, &'a [u8])> {
+fn chunk<'a>(body: &mut ByteCursor<'a>) -> Option<(ChunkId, &'a [u8])> {
     let id = body.take(4)?.try_into().ok()?;
     let size = usize::try_from(body.u32()?).ok()?;
     let data = body.take(size)?;
@@ -126,7 +126,7 @@ impl<'a> Atoms<'a> {
     }
 
     fn parse(data: &'a [u8], text: impl Fn(&'a [u8]) -> Option<Cow<'a, str>>) -> Option<Self> {
-        let mut data = Cursor::new(data);
+        let mut data = ByteCursor::new(data);
         let count = data.u32()?.cast_signed();
         let long = count < 0;
         let count = usize::try_from(count.unsigned_abs()).ok()?;
@@ -184,7 +184,7 @@ pub fn triples(chunks: &Chunks<'_>, id: &'static str) -> Result<Vec<[u32; 3]>, B
     else {
         return Ok(Vec::new());
     };
-    let mut data = Cursor::new(data);
+    let mut data = ByteCursor::new(data);
     let count = data.count(12).ok_or(BeamError::BadChunk(id))?;
     let (rows, _) = data.rest().as_chunks::<12>();
     Ok(rows
@@ -215,13 +215,13 @@ impl<'a> Literals<'a> {
     }
 
     fn parse(data: &'a [u8]) -> Option<Self> {
-        let mut header = Cursor::new(data);
+        let mut header = ByteCursor::new(data);
         let data = match u64::from(header.u32()?) {
             0 => Cow::Borrowed(header.rest()),
             size if size > MAX_BEAM => return None,
             size => Cow::Owned(inflate(header.rest(), size)?),
         };
-        let mut table = Cursor::new(&data);
+        let mut table = ByteCursor::new(&data);
         let count = table.count(4)?;
         let mut spans = Vec::with_capacity(count);
         for _ in 0..count {
@@ -263,9 +263,9 @@ fn inflate(packed: &[u8], size: u64) -> Option<Vec<u8>> {
 
 /// The line numbers of a `Line` chunk, by the index that `line` instructions use.
 #[derive(Clone, Debug, Default)]
-pub struct Lines(Vec<u32>);
+pub struct LineTable(Vec<u32>);
 
-impl Lines {
+impl LineTable {
     /// Reads `Line`. Lines are a comfort: a missing or damaged chunk gives an empty table.
     pub fn read(chunks: &Chunks<'_>) -> Self {
         Self(
@@ -277,7 +277,7 @@ impl Lines {
     }
 
     fn parse(data: &[u8]) -> Option<Vec<u32>> {
-        let mut data = Cursor::new(data);
+        let mut data = ByteCursor::new(data);
         let version = data.u32()?;
         let (_flags, _instructions, items, _names) =
             (data.u32()?, data.u32()?, data.u32()?, data.u32()?);

@@ -4,7 +4,7 @@
 //! modules are named as constants where a call or a start will use them, which calls cannot be known,
 //! which names are registered and sent to. Everything carries the function and line it was seen in.
 //! What a function of the module may do to the world is asked of [`effects`].
-//! It must never fail because of code it does not understand: it then says [`Walked::Partly`].
+//! It must never fail because of code it does not understand: it then says [`ReadExtent::Partly`].
 
 mod calls;
 pub mod effects;
@@ -19,14 +19,14 @@ use std::sync::Arc;
 use crate::name::{Mfa, Module};
 use crate::term::Atom;
 
-/// Most entries of each list of [`CodeFacts`]; a module that has more is [`Walked::Partly`] known.
+/// Most entries of each list of [`CodeFacts`]; a module that has more is [`ReadExtent::Partly`] known.
 pub const MAX_ENTRIES: usize = 1 << 18;
 
 /// What the code of a module shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CodeFacts {
     /// How much of the code was read.
-    pub walked: Walked,
+    pub walked: ReadExtent,
     /// Whether the module has an `-on_load` function.
     pub on_load: bool,
     /// References to other modules that the import table does not show, with evidence.
@@ -57,7 +57,7 @@ pub struct CodeFacts {
 
 /// How much of a module's code was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Walked {
+pub enum ReadExtent {
     /// Nothing: it was not asked for.
     #[default]
     Not,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node_facts::{CORE, NodeFacts, Origin};
+use super::node_facts::{CORE, CodeOrigin, NodeFacts};
 use super::node_files::{Disk, folder_of};
 use crate::diag::Result;
 use crate::name::Module;
@@ -23,12 +23,12 @@ pub(super) struct BeamLocation {
 
 /// All that was listed.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct CodePathListing {
     modules: BTreeMap<Module, Vec<BeamLocation>>,
     specs: BTreeSet<String>,
 }
 
-impl Places {
+impl CodePathListing {
     /// Lists the folders that matter on a node; instead of those that are `left`, those that take their place.
     pub(super) fn look(
         facts: &NodeFacts,
@@ -104,7 +104,7 @@ fn folders(facts: &NodeFacts) -> Vec<String> {
         .loaded
         .values()
         .filter_map(|loaded| match &loaded.origin {
-            Origin::File(file) if file.ends_with(".beam") => folder_of(file),
+            CodeOrigin::File(file) if file.ends_with(".beam") => folder_of(file),
             _ => None,
         });
     let mut seen = BTreeSet::new();

@@ -13,16 +13,17 @@ use super::behaviour;
 use super::behaviours;
 use super::callers::{self, callers};
 use super::change::{
-    Beam, Caller, ChangeSet, Changed, Loaded, Notice, RemovalCause, RemovedModule, SkipReason,
+    Beam, Caller, ChangeSet, Changed, Notice, RemovalCause, RemovedModule, RunningVersion,
+    SkipReason,
 };
 use super::disturbed;
 use super::file_cache::Seen;
 use super::files::{self, BeamFile};
 use super::library_versions::{self, Libraries};
 use super::missing;
-use super::node_facts::{self, NodeFacts, Origin};
+use super::node_facts::{self, CodeOrigin, NodeFacts};
 use super::node_files::{Disk, folder_of};
-use super::processes::{self, ModuleProcesses, Question};
+use super::processes::{self, ModuleProcesses, ProcessQuery};
 use super::protocols;
 use super::store::{Store, hex};
 use super::{old_code, on_disk, push};
@@ -43,7 +44,7 @@ pub enum NewCode<'a> {
 
 /// Where copies of the running version may be found, beside the node's own files.
 #[derive(Clone, Copy, Debug)]
-pub struct OldCode<'a> {
+pub struct OldBeamSources<'a> {
     /// `old from` patterns, each list relative to a folder.
     pub patterns: &'a [(Vec<(String, Span)>, std::path::PathBuf)],
     /// updo's own store.
@@ -51,10 +52,10 @@ pub struct OldCode<'a> {
 }
 
 /// Which loaded modules are to be removed, asked when it is known what differs.
-pub type Going<'a> = &'a dyn Fn(&ChangeSet) -> BTreeSet<Module>;
+pub type RemovalSelector<'a> = &'a dyn Fn(&ChangeSet) -> BTreeSet<Module>;
 
 /// What a comparison works with.
-pub(super) struct Look<'a> {
+pub(super) struct Comparison<'a> {
     pub(super) session: &'a Session,
     pub(super) facts: &'a NodeFacts,
     pub(super) disk: Disk<'a>,
@@ -73,8 +74,8 @@ pub fn compare<'a>(
     session: &'a Session,
     facts: &'a NodeFacts,
     new: NewCode<'_>,
-    old: OldCode<'a>,
-    going: Going<'_>,
+    old: OldBeamSources<'a>,
+    going: RemovalSelector<'_>,
     seen: &'a mut Seen,
 ) -> Result<ChangeSet> {
     let disk = Disk::new(session, facts.otp, seen);
@@ -90,12 +91,12 @@ pub fn compare_on<'a>(
     session: &'a Session,
     facts: &'a NodeFacts,
     new: NewCode<'_>,
-    old: OldCode<'a>,
-    going: Going<'_>,
+    old: OldBeamSources<'a>,
+    going: RemovalSelector<'_>,
 ) -> Result<ChangeSet> {
     disk.keep(old.store, facts.loaded.values().map(|l| l.md5).collect());
     let app_vsn = facts.apps.iter();
-    let mut look = Look {
+    let mut look = Comparison {
         session,
         facts,
         disk,
@@ -135,7 +136,7 @@ pub fn compare_on<'a>(
     Ok(look.set)
 }
 
-impl Look<'_> {
+impl Comparison<'_> {
     /// Takes out the modules that differ and must not be touched.
     fn leave_alone(&mut self, mut beams: BTreeMap<Module, Beam>) -> Result<BTreeMap<Module, Beam>> {
         let names: Vec<Module> = beams.keys().cloned().collect();
@@ -152,7 +153,7 @@ impl Look<'_> {
     }
 
     /// Puts the modules that take part into the change set, each with its running version.
-    fn take(&mut self, beams: BTreeMap<Module, Beam>, old: OldCode<'_>) -> Result<()> {
+    fn take(&mut self, beams: BTreeMap<Module, Beam>, old: OldBeamSources<'_>) -> Result<()> {
         let names: Vec<Module> = beams.keys().cloned().collect();
         let mut loaded = node_facts::loaded_versions(self.session, self.facts, &names)?;
         let mut copies = self.old_copies(&loaded, &beams, old)?;
@@ -178,7 +179,7 @@ impl Look<'_> {
     }
 
     /// Lets modules go: they take part without a new version.
-    fn remove(&mut self, going: BTreeSet<Module>, old: OldCode<'_>) -> Result<()> {
+    fn remove(&mut self, going: BTreeSet<Module>, old: OldBeamSources<'_>) -> Result<()> {
         let mut names: Vec<Module> = Vec::new();
         for module in going {
             if let Some(why) = self.untouchable(&module) {
@@ -228,9 +229,9 @@ impl Look<'_> {
     /// Why a loaded module must not be touched, as far as it is known without asking.
     fn untouchable(&self, module: &Module) -> Option<SkipReason> {
         match self.facts.loaded.get(module).map(|loaded| &loaded.origin) {
-            Some(Origin::Preloaded) => Some(SkipReason::Preloaded),
-            Some(Origin::Cover) => Some(SkipReason::Cover),
-            Some(Origin::Memory) => Some(SkipReason::NoFile),
+            Some(CodeOrigin::Preloaded) => Some(SkipReason::Preloaded),
+            Some(CodeOrigin::Cover) => Some(SkipReason::Cover),
+            Some(CodeOrigin::Memory) => Some(SkipReason::NoFile),
             _ if self.facts.core().any(|core| core == module) => Some(SkipReason::Core),
             _ => None,
         }
@@ -263,9 +264,9 @@ impl Look<'_> {
             .collect();
         let unknown = declared.values().flatten().cloned().collect();
         self.set.natures = behaviours::ask(self.session, self.facts, unknown)?;
-        let mut question = Question {
+        let mut question = ProcessQuery {
             modules: declared.keys().cloned().collect(),
-            ..Question::default()
+            ..ProcessQuery::default()
         };
         for (module, behaviours) in &declared {
             for behaviour in behaviours {
@@ -277,7 +278,7 @@ impl Look<'_> {
                     continue;
                 };
                 question.wrapped.insert(module.clone());
-                if found.runs == behaviours::Runs::Supervisor {
+                if found.runs == behaviours::ProcessKind::Supervisor {
                     question.supervisors.insert(behaviour.clone());
                 }
             }
@@ -344,7 +345,7 @@ impl Look<'_> {
 
     /// Who calls what goes.
     fn callers(&mut self) -> Result<()> {
-        let mut going: callers::Going = self
+        let mut going: callers::RemovedFunctions = self
             .set
             .gone
             .iter()
@@ -381,9 +382,9 @@ impl Look<'_> {
     /// Copies of the running versions, each proven by MD5: the node's own file, `old from`, the store.
     fn old_copies(
         &mut self,
-        loaded: &BTreeMap<Module, Loaded>,
+        loaded: &BTreeMap<Module, RunningVersion>,
         new: &BTreeMap<Module, Beam>,
-        old: OldCode<'_>,
+        old: OldBeamSources<'_>,
     ) -> Result<BTreeMap<Module, Beam>> {
         let mut wanted: BTreeMap<[u8; 16], &Module> = loaded
             .iter()

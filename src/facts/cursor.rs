@@ -7,7 +7,7 @@
 
 /// A position in a slice.
 #[derive(Clone, Debug)]
-pub(super) struct Cursor<'a> {
+pub(super) struct ByteCursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
@@ -33,7 +33,7 @@ pub(super) enum Tag {
     Z,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> ByteCursor<'a> {
     /// A reader at the start of `bytes`.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
@@ -140,7 +140,7 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cursor, Tag};
+    use super::{ByteCursor, Tag};
 
     #[test]
     fn compact_terms_of_every_length() {
@@ -158,13 +158,16 @@ mod tests {
             (&[0xF9, 0xF8, 0xF8, 0xF8][..], None),
             (&[][..], None),
         ] {
-            assert_eq!(Cursor::new(bytes).compact(), expected, "{bytes:?}");
+            assert_eq!(ByteCursor::new(bytes).compact(), expected, "{bytes:?}");
         }
     }
 
     #[test]
     fn a_count_beyond_the_bytes_is_refused() {
-        assert_eq!(Cursor::new(&[0xFF, 0xFF, 0xFF, 0xFF, 0]).count(12), None);
-        assert_eq!(Cursor::new(&[0, 0, 0, 1, 0]).count(1), Some(1));
+        assert_eq!(
+            ByteCursor::new(&[0xFF, 0xFF, 0xFF, 0xFF, 0]).count(12),
+            None
+        );
+        assert_eq!(ByteCursor::new(&[0, 0, 0, 1, 0]).count(1), Some(1));
     }
 }

@@ -13,7 +13,7 @@ use crate::term::{Atom, Term, etf};
 
 /// A record definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct RecordDefinition {
     /// The record's name.
     pub name: Atom,
     /// Its fields, in order.
@@ -22,18 +22,18 @@ pub struct Record {
 
 /// What a module does with records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Records {
+pub struct RecordDefinitions {
     /// The definitions, those of header files included, in the order of the source.
-    pub defined: Vec<Record>,
+    pub defined: Vec<RecordDefinition>,
     /// Names that expressions or patterns of the module mention.
     pub used: BTreeSet<Atom>,
     /// Names that `init/1` makes: of a server, what its state is.
     pub made_by_init: BTreeSet<Atom>,
 }
 
-impl Records {
+impl RecordDefinitions {
     /// The definition of a record.
-    pub fn get(&self, name: &Atom) -> Option<&Record> {
+    pub fn get(&self, name: &Atom) -> Option<&RecordDefinition> {
         self.defined.iter().find(|record| record.name == *name)
     }
 }
@@ -42,7 +42,7 @@ impl Records {
 ///
 /// `None` if the beam has no abstract code: stripped, encrypted, Elixir, or compiled without
 /// `debug_info`. Errors as [`BeamFacts::read`](super::beam::BeamFacts::read) has them.
-pub fn records(bytes: &[u8]) -> Result<Option<Vec<Record>>, BeamError> {
+pub fn records(bytes: &[u8]) -> Result<Option<Vec<RecordDefinition>>, BeamError> {
     let forms = with_forms(bytes)?;
     Ok(forms.map(|forms| forms.iter().filter_map(record).collect()))
 }
@@ -51,13 +51,13 @@ pub fn records(bytes: &[u8]) -> Result<Option<Vec<Record>>, BeamError> {
 ///
 /// # Errors
 /// As [`records`].
-pub fn records_in_use(bytes: &[u8]) -> Result<Option<Records>, BeamError> {
+pub fn records_in_use(bytes: &[u8]) -> Result<Option<RecordDefinitions>, BeamError> {
     let Some(forms) = with_forms(bytes)? else {
         return Ok(None);
     };
-    let mut found = Records {
+    let mut found = RecordDefinitions {
         defined: forms.iter().filter_map(record).collect(),
-        ..Records::default()
+        ..RecordDefinitions::default()
     };
     for form in &forms {
         let Some([tag, _, name, arity, clauses]) = form.as_tuple() else {
@@ -144,7 +144,7 @@ fn mentions(code: &Term, made: bool, found: &mut BTreeSet<Atom>) {
 }
 
 /// `{attribute, _, record, {Name, Fields}}`; `native_record` for one of OTP 29.
-fn record(form: &Term) -> Option<Record> {
+fn record(form: &Term) -> Option<RecordDefinition> {
     let [tag, _, kind, value] = form.as_tuple()? else {
         return None;
     };
@@ -155,7 +155,7 @@ fn record(form: &Term) -> Option<Record> {
         return None;
     };
     let fields = fields.as_list()?.iter().map(field).collect::<Option<_>>()?;
-    Some(Record {
+    Some(RecordDefinition {
         name: name.as_atom()?.clone(),
         fields,
     })

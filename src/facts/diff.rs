@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::app::AppSpec;
 use super::beam::BeamFacts;
 use super::change::{ChangeSet, Changed};
-use super::debug::{self, Record, Records};
+use super::debug::{self, RecordDefinition, RecordDefinitions};
 use crate::name::{App, Module};
 use crate::term::{Atom, Term};
 
@@ -47,7 +47,7 @@ impl<T> Delta<T> {
 
 /// How a module differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DiffKind {
     /// Only the new version has it.
     New,
     /// Only the old version has it.
@@ -115,7 +115,7 @@ pub struct ModuleDiff {
     /// The module.
     pub module: Module,
     /// How it differs.
-    pub kind: Kind,
+    pub kind: DiffKind,
     /// MD5 of both versions.
     pub md5: (Option<[u8; 16]>, Option<[u8; 16]>),
     /// Size of both files in bytes; `None` where there is no file or no copy of it.
@@ -205,13 +205,16 @@ impl ModuleDiff {
     }
 }
 
-fn kind(md5: (Option<[u8; 16]>, Option<[u8; 16]>), both: Option<(&BeamFacts, &BeamFacts)>) -> Kind {
+fn kind(
+    md5: (Option<[u8; 16]>, Option<[u8; 16]>),
+    both: Option<(&BeamFacts, &BeamFacts)>,
+) -> DiffKind {
     match md5 {
-        (None, _) => Kind::New,
-        (_, None) => Kind::Deleted,
-        (old, new) if old != new => Kind::Changed,
-        _ if both.is_some_and(|(old, new)| old.line_md5 != new.line_md5) => Kind::Lines,
-        _ => Kind::Same,
+        (None, _) => DiffKind::New,
+        (_, None) => DiffKind::Deleted,
+        (old, new) if old != new => DiffKind::Changed,
+        _ if both.is_some_and(|(old, new)| old.line_md5 != new.line_md5) => DiffKind::Lines,
+        _ => DiffKind::Same,
     }
 }
 
@@ -248,7 +251,9 @@ fn records(old: &[u8], new: &[u8]) -> Option<Vec<RecordDiff>> {
     }
     let differ = names.into_iter().filter_map(|name| {
         let (before, after) = (old.get(name), new.get(name));
-        let fields = |record: Option<&Record>| record.map(|r| r.fields.clone()).unwrap_or_default();
+        let fields = |record: Option<&RecordDefinition>| {
+            record.map(|r| r.fields.clone()).unwrap_or_default()
+        };
         let fields = FieldsDiff {
             old: fields(before),
             new: fields(after),
@@ -265,7 +270,7 @@ fn records(old: &[u8], new: &[u8]) -> Option<Vec<RecordDiff>> {
 
 /// Whether a record is what a server keeps. Only `init/1` knows for certain; a name has to do when it
 /// leaves the making to another function.
-fn is_state(name: &Atom, old: &Records, new: &Records) -> bool {
+fn is_state(name: &Atom, old: &RecordDefinitions, new: &RecordDefinitions) -> bool {
     old.made_by_init.contains(name)
         || new.made_by_init.contains(name)
         || matches!(name.as_str(), "state" | "data" | "st")

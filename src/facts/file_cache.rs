@@ -38,7 +38,7 @@ pub struct Stat {
 
 /// What a beam file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct CachedBeam {
     /// The module inside.
     pub module: Module,
     /// Its MD5.
@@ -59,7 +59,7 @@ struct FirstSight {
 #[derive(Clone, Debug)]
 struct Entry {
     stat: Stat,
-    known: Known,
+    known: CachedBeam,
 }
 
 /// The memory of one node's files.
@@ -111,13 +111,13 @@ impl Seen {
     }
 
     /// What a file is, if it is still as it was seen.
-    pub fn get(&self, file: &str, stat: &Stat) -> Option<&Known> {
+    pub fn get(&self, file: &str, stat: &Stat) -> Option<&CachedBeam> {
         let entry = self.entries.get(file)?;
         (entry.stat == *stat).then_some(&entry.known)
     }
 
     /// Remembers a file, unless it was touched at about `now` (seconds of the node's clock).
-    pub fn put(&mut self, file: &str, stat: Stat, known: Known, now: i64) {
+    pub fn put(&mut self, file: &str, stat: Stat, known: CachedBeam, now: i64) {
         if now - stat.mtime.max(stat.ctime) < SETTLED {
             return;
         }
@@ -128,7 +128,7 @@ impl Seen {
 
     /// Notes that the node runs the version of a file that is `known`; whether that version was first seen, in this
     /// life of the node, with other line information.
-    pub fn lines_moved(&mut self, file: &str, creation: u32, known: &Known) -> bool {
+    pub fn lines_moved(&mut self, file: &str, creation: u32, known: &CachedBeam) -> bool {
         match self.firsts.get(file) {
             Some(first) if first.creation == creation && first.md5 == known.md5 => {
                 first.lines != known.lines
@@ -235,7 +235,7 @@ fn entry(term: &Term) -> Option<(String, Entry)> {
         mtime: mtime.as_i64()?,
         ctime: ctime.as_i64()?,
     };
-    let known = Known {
+    let known = CachedBeam {
         module: Module::new(module.to_text()?),
         md5: digest(md5)?,
         lines: digest(lines)?,
@@ -267,8 +267,8 @@ mod tests {
         ctime: 1000,
     };
 
-    fn known(lines: u8) -> Known {
-        Known {
+    fn known(lines: u8) -> CachedBeam {
+        CachedBeam {
             module: Module::new("m"),
             md5: [1; 16],
             lines: [lines; 16],

@@ -256,7 +256,7 @@ pub fn apps_in(folder: &Path) -> Vec<PathBuf> {
 /// Errors when it cannot be read, is larger than [`MAX_BEAM`], is no beam, or holds a module of another
 /// name than the file.
 pub fn read_beam_file(path: &Path) -> Result<BeamFile, FileError> {
-    let bytes = Reader::default().read(path)?;
+    let bytes = FileReader::default().read(path)?;
     let facts = facts(path, &bytes)?;
     Ok(BeamFile {
         path: path.to_owned(),
@@ -315,7 +315,7 @@ pub fn application_of(path: &Path) -> Option<String> {
 }
 
 /// A file as it was found.
-pub(super) enum Opened {
+pub(super) enum OpenedFile {
     /// An ordinary file and its size.
     File(File, u64),
     /// The contents of a file in an archive.
@@ -324,15 +324,15 @@ pub(super) enum Opened {
 
 /// Reads ordinary files and files in archives.
 #[derive(Default)]
-pub(super) struct Reader {
+pub(super) struct FileReader {
     archives: Archives,
 }
 
-impl Reader {
+impl FileReader {
     /// Opens a file; one in an archive comes with its bytes.
-    pub(super) fn open(&mut self, path: &Path) -> Result<Opened, FileError> {
+    pub(super) fn open(&mut self, path: &Path) -> Result<OpenedFile, FileError> {
         let opened = ordinary(path).or_else(|error| match archive::split(path) {
-            Some((archive, name)) => self.archives.read(archive, &name).map(Opened::Bytes),
+            Some((archive, name)) => self.archives.read(archive, &name).map(OpenedFile::Bytes),
             None => Err(error),
         });
         opened.map_err(|error| FileError::Io {
@@ -343,10 +343,10 @@ impl Reader {
 
     /// The contents of an opened file; one byte more than [`MAX_BEAM`] when it is larger, so that who
     /// reads them sees it.
-    pub(super) fn whole(&mut self, path: &Path, opened: Opened) -> Result<Vec<u8>, FileError> {
+    pub(super) fn whole(&mut self, path: &Path, opened: OpenedFile) -> Result<Vec<u8>, FileError> {
         let (file, size) = match opened {
-            Opened::Bytes(bytes) => return Ok(bytes),
-            Opened::File(file, size) => (file, size),
+            OpenedFile::Bytes(bytes) => return Ok(bytes),
+            OpenedFile::File(file, size) => (file, size),
         };
         let limit = MAX_BEAM + 1;
         let mut bytes = Vec::new();
@@ -367,7 +367,7 @@ impl Reader {
     }
 }
 
-fn ordinary(path: &Path) -> io::Result<Opened> {
+fn ordinary(path: &Path) -> io::Result<OpenedFile> {
     // Without this flag, opening a FIFO would wait for somebody to write to it.
     let file = File::options()
         .read(true)
@@ -377,13 +377,13 @@ fn ordinary(path: &Path) -> io::Result<Opened> {
     if !metadata.is_file() {
         return Err(io::Error::other("not an ordinary file"));
     }
-    Ok(Opened::File(file, metadata.len()))
+    Ok(OpenedFile::File(file, metadata.len()))
 }
 
 /// Reads the facts of many files, in parallel, without keeping their bytes. The answers stand in the
 /// order of the paths.
 pub fn facts_of(paths: &[PathBuf]) -> Vec<Result<BeamFacts, FileError>> {
-    in_parallel(paths, Reader::default, |reader, path| {
+    in_parallel(paths, FileReader::default, |reader, path| {
         facts(path, &reader.read(path)?)
     })
 }

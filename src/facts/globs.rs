@@ -16,7 +16,7 @@ const ANY: &str = "**";
 
 /// What was found, and what could not be looked into.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct GlobMatches {
     /// Paths that match, sorted, each once.
     pub paths: BTreeSet<PathBuf>,
     /// Folders that could not be read, with the reason of the operating system.
@@ -27,10 +27,10 @@ pub struct Found {
 ///
 /// # Errors
 /// When it is no pattern; the text says why.
-pub fn paths(pattern: &str) -> Result<Found, glob::PatternError> {
+pub fn paths(pattern: &str) -> Result<GlobMatches, glob::PatternError> {
     // Whether it is one is judged of the whole, so that the place in the error is right.
     glob::Pattern::new(pattern)?;
-    let mut found = Found::default();
+    let mut found = GlobMatches::default();
     let mut parts = split(pattern).into_iter();
     if let Some(first) = parts.next() {
         plain(&first, &mut found)?;
@@ -95,7 +95,7 @@ fn joined(components: &[&str], first: bool) -> String {
 }
 
 /// Adds what a pattern without `**` matches. An empty one is the current folder.
-fn plain(pattern: &str, found: &mut Found) -> Result<(), glob::PatternError> {
+fn plain(pattern: &str, found: &mut GlobMatches) -> Result<(), glob::PatternError> {
     if pattern.is_empty() {
         found.paths.insert(PathBuf::new());
         return Ok(());

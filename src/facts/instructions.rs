@@ -2,9 +2,9 @@
 //!
 //! Takes the `Code` chunk and gives instructions with decoded operands in two buffers that are used
 //! again and again. It knows nothing of what instructions mean. An opcode or operand that it does not
-//! know ends the walk with [`Step::Unknown`]; it never reads beyond the chunk.
+//! know ends the walk with [`ReadStep::Unknown`]; it never reads beyond the chunk.
 
-use super::cursor::{Cursor, Tag};
+use super::cursor::{ByteCursor, Tag};
 use super::opcode;
 
 /// An operand. Numbers that do not fit are `Other`: nothing here needs them.
@@ -26,7 +26,7 @@ pub(super) enum Operand {
     Label(u32),
     /// A literal, by index.
     Literal(u32),
-    /// A list: this range of [`Instruction::elements`].
+    /// A list: this range of [`BeamInstruction::elements`].
     List(u32, u32),
     /// Anything else.
     Other,
@@ -34,7 +34,7 @@ pub(super) enum Operand {
 
 /// One instruction.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Instruction {
+pub(super) struct BeamInstruction {
     /// The opcode.
     pub(super) opcode: u8,
     /// The operands.
@@ -43,7 +43,7 @@ pub(super) struct Instruction {
     pub(super) elements: Vec<Operand>,
 }
 
-impl Instruction {
+impl BeamInstruction {
     /// An operand by position; `Other` if there is none.
     pub(super) fn operand(&self, at: usize) -> Operand {
         self.operands.get(at).copied().unwrap_or(Operand::Other)
@@ -76,7 +76,7 @@ impl Instruction {
 
 /// What a step found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ReadStep {
     /// An instruction was read.
     Instruction,
     /// The code ends here, as it should.
@@ -87,40 +87,40 @@ pub(super) enum Step {
 
 /// A position in the code.
 #[derive(Debug)]
-pub(super) struct Walk<'a>(Cursor<'a>);
+pub(super) struct Walk<'a>(ByteCursor<'a>);
 
 impl<'a> Walk<'a> {
     /// The start of the code in a `Code` chunk; `None` if its header is not one this reader knows.
     pub(super) fn new(chunk: &'a [u8]) -> Option<Self> {
-        let mut header = Cursor::new(chunk);
+        let mut header = ByteCursor::new(chunk);
         let size = usize::try_from(header.u32()?).ok()?;
-        let mut fields = Cursor::new(header.take(size)?);
+        let mut fields = ByteCursor::new(header.take(size)?);
         let instruction_set = fields.u32()?;
         (instruction_set == 0).then_some(Self(header))
     }
 
     /// Reads the next instruction into `into`.
     #[inline]
-    pub(super) fn step(&mut self, into: &mut Instruction) -> Step {
+    pub(super) fn step(&mut self, into: &mut BeamInstruction) -> ReadStep {
         into.operands.clear();
         into.elements.clear();
         let Some(found) = self.0.u8() else {
-            return Step::Unknown;
+            return ReadStep::Unknown;
         };
         into.opcode = found;
         if found == opcode::INT_CODE_END {
-            return Step::End;
+            return ReadStep::End;
         }
         let Some(arity) = opcode::arity(found) else {
-            return Step::Unknown;
+            return ReadStep::Unknown;
         };
         for _ in 0..arity {
             match self.operand(&mut into.elements) {
                 Some(operand) => into.operands.push(operand),
-                None => return Step::Unknown,
+                None => return ReadStep::Unknown,
             }
         }
-        Step::Instruction
+        ReadStep::Instruction
     }
 
     fn operand(&mut self, elements: &mut Vec<Operand>) -> Option<Operand> {

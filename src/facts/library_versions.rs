@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::app_specs::{compare_versions, versioned};
-use super::compare::Look;
-use super::node_facts::{CORE, NodeFacts, Origin};
+use super::compare::Comparison;
+use super::node_facts::{CORE, CodeOrigin, NodeFacts};
 use super::node_files::OnDisk;
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::name::App;
@@ -70,7 +70,7 @@ impl Home<'_> {
 ///
 /// # Errors
 /// E213 when the plan names an application that does not run, or a folder that has none of those that run.
-pub(super) fn moves(look: &mut Look<'_>, wanted: &Libraries) -> Result<Vec<PathSwitch>> {
+pub(super) fn moves(look: &mut Comparison<'_>, wanted: &Libraries) -> Result<Vec<PathSwitch>> {
     let homes = homes(look.facts);
     let mut found = match (&wanted.from, &wanted.newest) {
         (Some((root, span)), _) => elsewhere(look, &homes, root.trim_end_matches('/'), *span)?,
@@ -103,7 +103,7 @@ fn homes(facts: &NodeFacts) -> Vec<Home<'_>> {
 }
 
 /// The newest version beside the running one.
-fn newest(look: &mut Look<'_>, homes: &[Home<'_>], which: &Which) -> Result<Vec<PathSwitch>> {
+fn newest(look: &mut Comparison<'_>, homes: &[Home<'_>], which: &Which) -> Result<Vec<PathSwitch>> {
     if let Which::Apps(apps, span) = which
         && let Some(unknown) = apps.iter().find(|app| !look.facts.apps.contains_key(*app))
     {
@@ -137,7 +137,7 @@ fn moved(home: &Home<'_>, to: String) -> PathSwitch {
 
 /// For each application that has one: the newest of its versions beside it that has beams, newer than its own.
 fn newer_beside<'h, 'a>(
-    look: &mut Look<'_>,
+    look: &mut Comparison<'_>,
     homes: &'h [Home<'a>],
 ) -> Result<Vec<(&'h Home<'a>, String, String)>> {
     let mut roots: BTreeMap<&str, Vec<&Home<'_>>> = BTreeMap::new();
@@ -176,7 +176,7 @@ fn newer_beside<'h, 'a>(
 }
 
 /// Running applications with a newer version beside them: the application, both versions, the newer folder.
-pub(super) fn beside(look: &mut Look<'_>) -> Result<Vec<(App, String, String, String)>> {
+pub(super) fn beside(look: &mut Comparison<'_>) -> Result<Vec<(App, String, String, String)>> {
     let mut homes = homes(look.facts);
     homes.retain(|home| !look.set.moves.iter().any(|one| one.app == *home.app));
     let found = newer_beside(look, &homes)?;
@@ -189,7 +189,7 @@ pub(super) fn beside(look: &mut Look<'_>) -> Result<Vec<(App, String, String, St
 
 /// The applications that another library folder has, each in its newest version there.
 fn elsewhere(
-    look: &mut Look<'_>,
+    look: &mut Comparison<'_>,
     homes: &[Home<'_>],
     root: &str,
     span: Span,
@@ -230,7 +230,7 @@ fn elsewhere(
 }
 
 /// For each: whether its folder says another version, or a loaded module has another file there.
-fn differing(look: &mut Look<'_>, moves: &[PathSwitch]) -> Result<Vec<bool>> {
+fn differing(look: &mut Comparison<'_>, moves: &[PathSwitch]) -> Result<Vec<bool>> {
     let facts = look.facts;
     let mut files = Vec::new();
     let mut asked: Vec<(usize, [u8; 16])> = Vec::new();
@@ -240,7 +240,7 @@ fn differing(look: &mut Look<'_>, moves: &[PathSwitch]) -> Result<Vec<bool>> {
             let Some(loaded) = facts.loaded.get(module) else {
                 continue;
             };
-            if matches!(loaded.origin, Origin::File(_)) {
+            if matches!(loaded.origin, CodeOrigin::File(_)) {
                 files.push(format!("{}/{}.beam", one.to, module.as_str()));
                 asked.push((at, loaded.md5));
             }
@@ -289,7 +289,7 @@ pub(super) fn left(facts: &NodeFacts, moves: &[PathSwitch]) -> BTreeMap<String, 
     left
 }
 
-impl Look<'_> {
+impl Comparison<'_> {
     /// Where the new version of a file is.
     pub(super) fn moved(&self, file: &str) -> String {
         let moved = super::node_files::folder_of(file).and_then(|folder| {

@@ -1,6 +1,6 @@
 //! What one literal of a module says: functions it names, its shape, the atoms in it.
 //!
-//! Takes the external term format of a literal and gives a small [`Summary`]; the term itself is dropped
+//! Takes the external term format of a literal and gives a small [`LiteralSummary`]; the term itself is dropped
 //! at once, so that a module with huge tables costs no more than its largest literal. A literal that
 //! cannot be decoded (a native record of OTP 29, damage) says nothing.
 
@@ -15,7 +15,7 @@ const MAX_REFERENCES: usize = 4096;
 
 /// A function named in a literal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reference {
+pub(super) struct FunctionReference {
     pub(super) module: Atom,
     pub(super) function: Arc<str>,
     pub(super) arity: Option<u32>,
@@ -24,9 +24,9 @@ pub(super) struct Reference {
 
 /// What a literal says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Summary {
+pub(super) struct LiteralSummary {
     /// Functions named in it.
-    pub(super) references: Vec<Reference>,
+    pub(super) references: Vec<FunctionReference>,
     /// The names looked for that stand in it as bare atoms.
     pub(super) wanted: BTreeSet<Atom>,
     /// The first two elements, for a tuple that starts with an atom.
@@ -46,9 +46,9 @@ pub(super) fn summary(
     encoded: &[u8],
     wanted: &dyn Fn(&str) -> bool,
     atoms: &mut BTreeSet<Atom>,
-) -> Summary {
+) -> LiteralSummary {
     let Ok(term) = etf::decode(encoded) else {
-        return Summary::default();
+        return LiteralSummary::default();
     };
     let mut summary = shape(&term);
     let mut open = vec![&term];
@@ -70,7 +70,7 @@ pub(super) fn summary(
                 let (function, arity) = (Arc::from(name.as_str()), Some(u32::from(*arity)));
                 note(
                     &mut summary,
-                    Reference {
+                    FunctionReference {
                         module: module.clone(),
                         function,
                         arity,
@@ -104,7 +104,7 @@ pub(super) fn summary(
     summary
 }
 
-fn note(summary: &mut Summary, reference: Reference) {
+fn note(summary: &mut LiteralSummary, reference: FunctionReference) {
     if summary.references.len() < MAX_REFERENCES {
         summary.references.push(reference);
     }
@@ -125,7 +125,7 @@ fn speaks(term: &Term) -> bool {
 }
 
 /// `{Module, Function, Args | Arity}`.
-fn mfa(elements: &[Term]) -> Option<Reference> {
+fn mfa(elements: &[Term]) -> Option<FunctionReference> {
     let [Term::Atom(module), Term::Atom(function), last] = elements else {
         return None;
     };
@@ -134,7 +134,7 @@ fn mfa(elements: &[Term]) -> Option<Reference> {
         Term::Int(arity) => u32::try_from(*arity).ok()?,
         _ => return None,
     };
-    (arity <= 255).then(|| Reference {
+    (arity <= 255).then(|| FunctionReference {
         module: module.clone(),
         function: Arc::from(function.as_str()),
         arity: Some(arity),
@@ -161,8 +161,8 @@ fn keyword_name(options: &[Term]) -> Option<Atom> {
     })
 }
 
-fn shape(term: &Term) -> Summary {
-    let mut summary = Summary::default();
+fn shape(term: &Term) -> LiteralSummary {
+    let mut summary = LiteralSummary::default();
     match term {
         Term::Tuple(elements) => {
             if let Some(Term::Atom(first)) = elements.first() {

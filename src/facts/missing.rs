@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::beam::{BeamFacts, Evidence};
 use super::change::{Beam, Notice};
-use super::compare::Look;
+use super::compare::Comparison;
 use super::node_facts::{self, function};
 use crate::diag::Result;
 use crate::name::{Mfa, Module};
 use crate::term::Term;
 
 /// Notes what the new versions call that neither the node nor the upgrade has.
-pub(super) fn missing(look: &mut Look<'_>) -> Result<()> {
+pub(super) fn missing(look: &mut Comparison<'_>) -> Result<()> {
     let calls: Vec<(Module, Vec<Mfa>)> = look
         .set
         .modules
@@ -64,7 +64,7 @@ pub(super) fn missing(look: &mut Look<'_>) -> Result<()> {
 }
 
 /// Those of the modules that are not loaded which a call would not find.
-fn nowhere(look: &Look<'_>, unloaded: &[&Module]) -> Result<BTreeSet<Module>> {
+fn nowhere(look: &Comparison<'_>, unloaded: &[&Module]) -> Result<BTreeSet<Module>> {
     let all = unloaded.iter().map(|module| (*module).clone());
     if look.facts.embedded || unloaded.is_empty() {
         return Ok(all.collect());

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::change::Loaded;
+use super::change::RunningVersion;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::{App, Module};
 use crate::node::{CallError, Session};
@@ -23,7 +23,7 @@ pub const CORE: [&str; 3] = ["kernel", "stdlib", "erts"];
 
 /// Where a loaded module came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum CodeOrigin {
     /// A file.
     File(String),
     /// Part of the emulator.
@@ -40,7 +40,7 @@ pub struct LoadedModule {
     /// `module_info(md5)`.
     pub md5: [u8; 16],
     /// Where it came from.
-    pub origin: Origin,
+    pub origin: CodeOrigin,
 }
 
 /// An application that runs, or that is loaded only.
@@ -100,7 +100,7 @@ impl NodeFacts {
     /// The file that a module was loaded from.
     pub fn file_of(&self, module: &Module) -> Option<&str> {
         match &self.loaded.get(module)?.origin {
-            Origin::File(file) => Some(file),
+            CodeOrigin::File(file) => Some(file),
             _ => None,
         }
     }
@@ -164,7 +164,7 @@ pub fn loaded_versions(
     session: &Session,
     facts: &NodeFacts,
     modules: &[Module],
-) -> Result<BTreeMap<Module, Loaded>> {
+) -> Result<BTreeMap<Module, RunningVersion>> {
     let ask = Ask { session };
     let modules: Vec<&Module> = modules
         .iter()
@@ -176,10 +176,10 @@ pub fn loaded_versions(
     for ((module, exports), attributes) in modules.into_iter().zip(exports).zip(attributes) {
         let known = &facts.loaded[module];
         let file = match &known.origin {
-            Origin::File(file) => file.clone(),
+            CodeOrigin::File(file) => file.clone(),
             _ => String::new(),
         };
-        let loaded = Loaded {
+        let loaded = RunningVersion {
             md5: known.md5,
             file,
             exports: functions(&exports),
@@ -229,7 +229,7 @@ pub fn sticky(
     let mut folders: BTreeMap<&str, Vec<&Module>> = BTreeMap::new();
     for module in modules {
         let folder = match facts.loaded.get(module).map(|loaded| &loaded.origin) {
-            Some(Origin::File(file)) => super::node_files::folder_of(file).unwrap_or_default(),
+            Some(CodeOrigin::File(file)) => super::node_files::folder_of(file).unwrap_or_default(),
             _ => "",
         };
         folders.entry(folder).or_default().push(module);
@@ -442,11 +442,11 @@ impl Ask<'_> {
             }
             modules.push(Module::new(name.as_str()));
             origins.push(match file {
-                Term::Atom(atom) if atom == "preloaded" => Origin::Preloaded,
-                Term::Atom(atom) if atom == "cover_compiled" => Origin::Cover,
+                Term::Atom(atom) if atom == "preloaded" => CodeOrigin::Preloaded,
+                Term::Atom(atom) if atom == "cover_compiled" => CodeOrigin::Cover,
                 other => match other.to_text() {
-                    Some(file) if !file.is_empty() => Origin::File(file),
-                    _ => Origin::Memory,
+                    Some(file) if !file.is_empty() => CodeOrigin::File(file),
+                    _ => CodeOrigin::Memory,
                 },
             });
         }

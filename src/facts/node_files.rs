@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::beam::BeamFacts;
 use super::chunk::MAX_BEAM;
-use super::file_cache::{Known, Seen, Stat};
+use super::file_cache::{CachedBeam, Seen, Stat};
 use super::node_facts::{TIMEOUT, failed, function, unexpected_reply};
 use super::store::Store;
 use crate::diag::Result;
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnDisk {
     /// A beam.
-    Beam(Known),
+    Beam(CachedBeam),
     /// There is no file.
     Missing,
     /// There is a file, and it is no beam; the text says why.
@@ -114,10 +114,10 @@ impl<'a> Disk<'a> {
         }
         for (at, stat) in far.into_iter().zip(self.stats(&names)?) {
             match stat {
-                Look::Missing => found[at] = Some(OnDisk::Missing),
-                Look::Failed(why) => found[at] = Some(OnDisk::Broken(why)),
-                Look::Archive => unknown.push((at, None)),
-                Look::At(stat) => match self.seen.get(&files[at], &stat) {
+                FileInfo::Missing => found[at] = Some(OnDisk::Missing),
+                FileInfo::Failed(why) => found[at] = Some(OnDisk::Broken(why)),
+                FileInfo::Archive => unknown.push((at, None)),
+                FileInfo::At(stat) => match self.seen.get(&files[at], &stat) {
                     Some(known) => {
                         self.tally.known += 1;
                         found[at] = Some(OnDisk::Beam(known.clone()));
@@ -296,7 +296,7 @@ impl<'a> Disk<'a> {
             .collect();
         let folders: Vec<String> = unknown.into_iter().map(str::to_owned).collect();
         for (folder, look) in folders.iter().zip(self.stats(&folders)?) {
-            let same = matches!(look, Look::At(there) if local_stat(folder) == Some(there));
+            let same = matches!(look, FileInfo::At(there) if local_stat(folder) == Some(there));
             self.same.insert(folder.clone(), same);
         }
         Ok(())
@@ -339,7 +339,7 @@ impl<'a> Disk<'a> {
     }
 
     /// Size and times of files, in one call.
-    fn stats(&self, files: &[String]) -> Result<Vec<Look>> {
+    fn stats(&self, files: &[String]) -> Result<Vec<FileInfo>> {
         if files.is_empty() {
             return Ok(Vec::new());
         }
@@ -379,7 +379,7 @@ impl<'a> Disk<'a> {
 }
 
 /// What looking at a file of the node gives.
-enum Look {
+enum FileInfo {
     At(Stat),
     Missing,
     /// Inside of an archive, where `file` cannot look.
@@ -388,15 +388,17 @@ enum Look {
 }
 
 /// `#file_info{}` as file.hrl defines it: size, type, access, atime, mtime, ctime, mode, links, device, …, inode.
-fn look(file: &str, answer: &Term) -> Look {
+fn look(file: &str, answer: &Term) -> FileInfo {
     let info = match answer.as_tuple() {
         Some([ok, info]) if ok.is_atom("ok") => info.as_tuple().unwrap_or_default(),
-        Some([_, why]) if is_in_archive(file) && why.is_atom("enotdir") => return Look::Archive,
-        Some([_, why]) if why.is_atom("enoent") => return Look::Missing,
-        _ => return Look::Failed(answer.to_string()),
+        Some([_, why]) if is_in_archive(file) && why.is_atom("enotdir") => {
+            return FileInfo::Archive;
+        }
+        Some([_, why]) if why.is_atom("enoent") => return FileInfo::Missing,
+        _ => return FileInfo::Failed(answer.to_string()),
     };
     let number = |at: usize| info.get(at).and_then(Term::as_i64).unwrap_or(-1);
-    Look::At(Stat {
+    FileInfo::At(Stat {
         size: number(1),
         mtime: number(5),
         ctime: number(6),
@@ -450,7 +452,7 @@ fn names_of(answer: &Term) -> Vec<String> {
 /// What a file's bytes are to a node of an OTP release.
 fn known(content: &[u8], otp: u32) -> OnDisk {
     match BeamFacts::read(content) {
-        Ok(facts) => OnDisk::Beam(Known {
+        Ok(facts) => OnDisk::Beam(CachedBeam {
             module: facts.module,
             md5: facts.digests.on(otp),
             lines: facts.line_md5,

@@ -27,7 +27,7 @@ const NAMED: i64 = 20;
 
 /// Processes that execute a version of a module.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Executing {
+pub struct CodeUsers {
     /// The module.
     pub module: Module,
     /// How many processes.
@@ -38,7 +38,7 @@ pub struct Executing {
 
 /// Something that keeps a fun of an old version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct FunHolder {
     /// The module of the fun.
     pub module: Module,
     /// Where it is kept, in words: `the state of <0.84.0>`.
@@ -47,19 +47,19 @@ pub struct Holder {
 
 /// What of old versions is in use.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct OldCode {
+pub struct OldCodeUse {
     /// Processes that execute the version before the running one.
-    pub old: Vec<Executing>,
+    pub old: Vec<CodeUsers>,
     /// Processes that execute the running version, outside of callbacks of servers that are suspended for the switch: as
     /// long as they do so after the switch, there is no way back.
-    pub current: Vec<Executing>,
+    pub current: Vec<CodeUsers>,
     /// What keeps funs of the version before the running one; at most twenty.
-    pub holders: Vec<Holder>,
+    pub holders: Vec<FunHolder>,
     /// How many such places were found.
     pub held: usize,
     /// Processes that have funs of the running version on their stacks: in the arguments of their loops, in states. They
     /// go on calling that version after the switch. At most twenty.
-    pub keepers: Vec<Holder>,
+    pub keepers: Vec<FunHolder>,
     /// How many such processes were found.
     pub kept: usize,
     /// What was not searched for funs, in words.
@@ -70,7 +70,7 @@ pub struct OldCode {
 ///
 /// # Errors
 /// E508 when the node does not answer, E506 when it answers something else than the expression would.
-pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCode> {
+pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCodeUse> {
     let loaded = changes.modules.iter().filter_map(|(module, changed)| {
         let running = changed.loaded.as_ref()?;
         let new = changed.new.as_ref().map(|beam| beam.facts.md5);
@@ -80,7 +80,7 @@ pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCode> {
     });
     let loaded: Vec<_> = loaded.collect();
     if loaded.is_empty() {
-        return Ok(OldCode::default());
+        return Ok(OldCodeUse::default());
     }
     let servers: BTreeSet<&Module> = changes
         .modules
@@ -125,14 +125,14 @@ pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCode> {
     read(&answer).ok_or_else(|| unexpected_reply("looking for old code in use", &answer))
 }
 
-fn read(answer: &Term) -> Option<OldCode> {
+fn read(answer: &Term) -> Option<OldCodeUse> {
     let [old, current, held, running, unsearched] = answer.as_tuple()? else {
         return None;
     };
     let ([count, holders], [running, keepers]) = (held.as_tuple()?, running.as_tuple()?) else {
         return None;
     };
-    Some(OldCode {
+    Some(OldCodeUse {
         old: executing(old)?,
         current: executing(current)?,
         holders: holders_of(holders)?,
@@ -143,7 +143,7 @@ fn read(answer: &Term) -> Option<OldCode> {
     })
 }
 
-fn executing(list: &Term) -> Option<Vec<Executing>> {
+fn executing(list: &Term) -> Option<Vec<CodeUsers>> {
     let one = |entry: &Term| {
         let [module, count, pids] = entry.as_tuple()? else {
             return None;
@@ -152,7 +152,7 @@ fn executing(list: &Term) -> Option<Vec<Executing>> {
             Term::Pid(pid) => Some(pid.clone()),
             _ => None,
         });
-        Some(Executing {
+        Some(CodeUsers {
             module: Module::new(module.as_atom()?.as_str()),
             count: usize::try_from(count.as_i64()?).ok()?,
             pids: pids.collect::<Option<_>>()?,
@@ -162,12 +162,12 @@ fn executing(list: &Term) -> Option<Vec<Executing>> {
 }
 
 /// Holders of funs as the expression lists them, `[{Module, {What, Where}}]`.
-pub fn holders_of(list: &Term) -> Option<Vec<Holder>> {
+pub fn holders_of(list: &Term) -> Option<Vec<FunHolder>> {
     let one = |entry: &Term| {
         let [module, kept] = entry.as_tuple()? else {
             return None;
         };
-        Some(Holder {
+        Some(FunHolder {
             module: Module::new(module.as_atom()?.as_str()),
             place: place(kept)?,
         })

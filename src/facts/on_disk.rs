@@ -9,20 +9,20 @@ use std::sync::Arc;
 use super::app_specs::{Spec, compiled_otherwise};
 use super::beam::BeamFacts;
 use super::change::{Beam, Notice, RemovalCause, RemovedModule, SkipReason};
-use super::code_path::Places;
-use super::compare::{Look, unusable};
+use super::code_path::CodePathListing;
+use super::compare::{Comparison, unusable};
 use super::library_versions;
 use super::missing;
-use super::node_facts::{self, CORE, Origin};
+use super::node_facts::{self, CORE, CodeOrigin};
 use super::node_files::{OnDisk, folder_of};
-use super::releases::{self, Place};
+use super::releases::{self, ReleaseLocation};
 use crate::diag::Result;
 use crate::name::{App, Module};
 
 /// The beams of the node's disk that differ from what runs.
-pub(super) fn on_disk(look: &mut Look<'_>) -> Result<BTreeMap<Module, Beam>> {
+pub(super) fn on_disk(look: &mut Comparison<'_>) -> Result<BTreeMap<Module, Beam>> {
     let mut wanted = changed_files(look)?;
-    let places = Places::look(look.facts, &look.left, &mut look.disk)?;
+    let places = CodePathListing::look(look.facts, &look.left, &mut look.disk)?;
     doubles(look, &places, &mut wanted)?;
     let specs = specifications(look, &places)?;
     unloaded(look, &places, &specs, &mut wanted);
@@ -42,13 +42,17 @@ pub(super) fn on_disk(look: &mut Look<'_>) -> Result<BTreeMap<Module, Beam>> {
         .keys()
         .filter_map(|app| look.new_folder(app));
     folders.extend(own.filter(|f| !look.facts.is_otp(f)).map(str::to_owned));
-    releases::look_at(look, &Place::Node, &folders)?;
+    releases::look_at(look, &ReleaseLocation::Node, &folders)?;
     Ok(beams)
 }
 
 /// On a node that never loads code when it is called: modules that are not loaded and that only beams which take part
 /// call, whether a specification lists them or not.
-fn called(look: &mut Look<'_>, places: &Places, beams: &mut BTreeMap<Module, Beam>) -> Result<()> {
+fn called(
+    look: &mut Comparison<'_>,
+    places: &CodePathListing,
+    beams: &mut BTreeMap<Module, Beam>,
+) -> Result<()> {
     while look.facts.embedded {
         let unloaded = places.all().filter(|(module, _)| {
             !look.facts.loaded.contains_key(*module) && !beams.contains_key(*module)
@@ -68,7 +72,7 @@ fn called(look: &mut Look<'_>, places: &Places, beams: &mut BTreeMap<Module, Bea
 }
 
 /// Modules in folders that others were loaded from, which stay unloaded on a node that never loads code when it is called.
-fn unlisted(look: &mut Look<'_>, places: &Places, beams: &BTreeMap<Module, Beam>) {
+fn unlisted(look: &mut Comparison<'_>, places: &CodePathListing, beams: &BTreeMap<Module, Beam>) {
     if !look.facts.embedded {
         return;
     }
@@ -93,13 +97,13 @@ fn unlisted(look: &mut Look<'_>, places: &Places, beams: &BTreeMap<Module, Beam>
 }
 
 /// Loaded modules whose file has another MD5.
-fn changed_files(look: &mut Look<'_>) -> Result<BTreeMap<Module, String>> {
+fn changed_files(look: &mut Comparison<'_>) -> Result<BTreeMap<Module, String>> {
     let facts = look.facts;
     let with_file: Vec<(&Module, String, [u8; 16])> = facts
         .loaded
         .iter()
         .filter_map(|(module, loaded)| match &loaded.origin {
-            Origin::File(file) if file.ends_with(".beam") && file.starts_with('/') => {
+            CodeOrigin::File(file) if file.ends_with(".beam") && file.starts_with('/') => {
                 Some((module, look.moved(file), loaded.md5))
             }
             _ => None,
@@ -142,8 +146,8 @@ fn changed_files(look: &mut Look<'_>) -> Result<BTreeMap<Module, String>> {
 
 /// Loaded modules for which the code path leads to another file than the one they come from, or to several.
 fn doubles(
-    look: &mut Look<'_>,
-    places: &Places,
+    look: &mut Comparison<'_>,
+    places: &CodePathListing,
     wanted: &mut BTreeMap<Module, String>,
 ) -> Result<()> {
     let mut doubtful = Vec::new();
@@ -193,7 +197,10 @@ fn doubles(
 }
 
 /// The specifications of running applications, and how they differ.
-fn specifications(look: &mut Look<'_>, places: &Places) -> Result<BTreeMap<App, Spec>> {
+fn specifications(
+    look: &mut Comparison<'_>,
+    places: &CodePathListing,
+) -> Result<BTreeMap<App, Spec>> {
     let facts = look.facts;
     let files: Vec<(App, String)> = facts
         .apps
@@ -215,7 +222,7 @@ fn specifications(look: &mut Look<'_>, places: &Places) -> Result<BTreeMap<App, 
 
 /// Reads specifications and notes how they differ from the running applications.
 pub(super) fn compare_specs(
-    look: &mut Look<'_>,
+    look: &mut Comparison<'_>,
     texts: Vec<(App, String, Vec<u8>)>,
 ) -> Result<BTreeMap<App, Spec>> {
     let mut specs = Vec::new();
@@ -263,7 +270,10 @@ pub(super) fn compare_specs(
 
 /// The specifications that the applications were started with, where those are still there: beside the code that runs,
 /// when the new ones are in other files.
-fn running_specs(look: &mut Look<'_>, new: &[(App, String, Spec)]) -> Result<BTreeMap<App, Spec>> {
+fn running_specs(
+    look: &mut Comparison<'_>,
+    new: &[(App, String, Spec)],
+) -> Result<BTreeMap<App, Spec>> {
     let files: Vec<(&App, String)> = new
         .iter()
         .filter_map(|(app, file, _)| {
@@ -283,8 +293,8 @@ fn running_specs(look: &mut Look<'_>, new: &[(App, String, Spec)]) -> Result<BTr
 
 /// Files of modules that are not loaded: new ones, and those that the node loads when they are called.
 fn unloaded(
-    look: &mut Look<'_>,
-    places: &Places,
+    look: &mut Comparison<'_>,
+    places: &CodePathListing,
     specs: &BTreeMap<App, Spec>,
     wanted: &mut BTreeMap<Module, String>,
 ) {
@@ -332,16 +342,16 @@ fn unloaded(
 }
 
 /// Cover-compiled modules that have a file: nobody can tell whether it is the code they were made of.
-fn covered(look: &mut Look<'_>, places: &Places) {
+fn covered(look: &mut Comparison<'_>, places: &CodePathListing) {
     for (module, loaded) in &look.facts.loaded {
-        if loaded.origin == Origin::Cover && !places.of(module).is_empty() {
+        if loaded.origin == CodeOrigin::Cover && !places.of(module).is_empty() {
             look.set.untouched.push((module.clone(), SkipReason::Cover));
         }
     }
 }
 
 /// Newer versions of running applications in `NAME-VSN` folders beside theirs.
-fn beside(look: &mut Look<'_>) -> Result<()> {
+fn beside(look: &mut Comparison<'_>) -> Result<()> {
     for (app, running, newer, folder) in library_versions::beside(look)? {
         look.set.notices.push(Notice::NewerBeside {
             app,
@@ -354,7 +364,10 @@ fn beside(look: &mut Look<'_>) -> Result<()> {
 }
 
 /// Reads the beams that take part.
-fn fetch(look: &mut Look<'_>, wanted: BTreeMap<Module, String>) -> Result<BTreeMap<Module, Beam>> {
+fn fetch(
+    look: &mut Comparison<'_>,
+    wanted: BTreeMap<Module, String>,
+) -> Result<BTreeMap<Module, Beam>> {
     let paths: Vec<String> = wanted.values().cloned().collect();
     let contents = look.disk.read(&paths)?;
     let mut beams = BTreeMap::new();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::change::{Beam, ChangeSet};
 use super::compare::local;
 use super::file_cache::Seen;
-use super::node_facts::{NodeFacts, Origin};
+use super::node_facts::{CodeOrigin, NodeFacts};
 use super::node_files::{Disk, OnDisk, folder_of};
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::name::Module;
@@ -86,7 +86,7 @@ pub fn unwritten(
         let Some(loaded) = facts.loaded.get(&file.facts.module) else {
             continue;
         };
-        if let (Origin::File(there), true) = (&loaded.origin, loaded.md5 == file.facts.md5) {
+        if let (CodeOrigin::File(there), true) = (&loaded.origin, loaded.md5 == file.facts.md5) {
             let beam = Beam {
                 bytes: Arc::from(file.bytes),
                 file: there.clone(),

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::behaviour::Child;
+use super::behaviour::ChildId;
 use super::node_facts::{TIMEOUT, failed, unexpected_reply};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::Module;
@@ -109,7 +109,7 @@ pub struct ModuleProcesses {
     /// Where those started.
     pub wrapped_in: Option<Module>,
     /// Of a module that changes its behaviour: which supervisor can start each of its processes anew.
-    pub parents: Vec<Option<Child>>,
+    pub parents: Vec<Option<ChildId>>,
     /// The processes that are the module's by the loop in which they are: those that started elsewhere, and its own
     /// special processes.
     pub by_loop: Vec<Pid>,
@@ -151,7 +151,7 @@ impl ModuleProcesses {
 
 /// What is asked about.
 #[derive(Clone, Debug, Default)]
-pub struct Question {
+pub struct ProcessQuery {
     /// The modules.
     pub modules: BTreeSet<Module>,
     /// Behaviours whose processes are supervisors, other than OTP's own: they are asked for their children too.
@@ -177,7 +177,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// E508 when the node does not answer, E506 when it answers something else than OTP would.
-pub fn who(session: &Session, otp: u32, question: &Question) -> Result<Answer> {
+pub fn who(session: &Session, otp: u32, question: &ProcessQuery) -> Result<Answer> {
     if question.modules.is_empty() {
         return Ok(Answer::default());
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::beam::BeamFacts;
 use super::chunk::{Atoms, Chunks, unpacked};
-use super::instructions::{Instruction, Operand, Step, Walk};
+use super::instructions::{BeamInstruction, Operand, ReadStep, Walk};
 use super::opcode as op;
 use crate::name::Module;
 use crate::term::Term;
@@ -41,7 +41,7 @@ pub fn is_consolidated(bytes: &[u8]) -> Option<bool> {
     let chunks = Chunks::parse(&plain).ok()?;
     let atoms = Atoms::read(&chunks).ok()?;
     let mut walk = Walk::new(chunks.get(b"Code")?)?;
-    let mut instruction = Instruction::default();
+    let mut instruction = BeamInstruction::default();
     let text = |operand: Operand| match operand {
         Operand::Atom(index) => atoms.text(index),
         _ => None,
@@ -50,7 +50,7 @@ pub fn is_consolidated(bytes: &[u8]) -> Option<bool> {
     let mut wanted = None;
     let mut label = None;
     let mut answers: BTreeMap<u32, bool> = BTreeMap::new();
-    while walk.step(&mut instruction) == Step::Instruction {
+    while walk.step(&mut instruction) == ReadStep::Instruction {
         match instruction.opcode {
             op::FUNC_INFO if inside => break,
             op::FUNC_INFO => {

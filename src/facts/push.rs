@@ -9,19 +9,19 @@ use std::sync::Arc;
 
 use super::app_specs::MAX_SPEC;
 use super::change::{Beam, Notice, RemovalCause, RemovedModule, SkipReason};
-use super::compare::{Look, local, unusable};
+use super::compare::{Comparison, local, unusable};
 use super::files::BeamFile;
-use super::node_facts::{self, Origin};
+use super::node_facts::{self, CodeOrigin};
 use super::node_files::{OnDisk, folder_of};
 use super::on_disk::compare_specs;
 use super::protocols::{is_consolidated, is_protocol};
-use super::releases::{self, Place};
+use super::releases::{self, ReleaseLocation};
 use crate::diag::{Result, Span};
 use crate::name::{App, Module};
 
 /// The local beams that differ from what runs.
 pub(super) fn pushed(
-    look: &mut Look<'_>,
+    look: &mut Comparison<'_>,
     patterns: &[(String, Span)],
     base: &Path,
 ) -> Result<BTreeMap<Module, Beam>> {
@@ -44,7 +44,7 @@ pub(super) fn pushed(
             continue;
         }
         let shown = match running.map(|loaded| &loaded.origin) {
-            Some(Origin::File(there)) => there.clone(),
+            Some(CodeOrigin::File(there)) => there.clone(),
             _ => new_name(&file, &homes),
         };
         let (bytes, facts) = (Arc::from(file.bytes), file.facts);
@@ -63,7 +63,7 @@ pub(super) fn pushed(
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         whole.display().to_string()
     });
-    releases::look_at(look, &Place::Here, &folders.collect())?;
+    releases::look_at(look, &ReleaseLocation::Here, &folders.collect())?;
     Ok(beams)
 }
 
@@ -95,7 +95,7 @@ fn one_of_each(files: Vec<BeamFile>) -> Result<BTreeMap<Module, BeamFile>> {
 }
 
 /// For local folders, the folder on the node that the modules in it were loaded from, mostly.
-fn homes(look: &Look<'_>, files: &BTreeMap<Module, BeamFile>) -> BTreeMap<PathBuf, String> {
+fn homes(look: &Comparison<'_>, files: &BTreeMap<Module, BeamFile>) -> BTreeMap<PathBuf, String> {
     let mut counts: BTreeMap<(PathBuf, String), usize> = BTreeMap::new();
     for (module, file) in files {
         let there = look.facts.file_of(module).and_then(folder_of);
@@ -119,7 +119,7 @@ fn new_name(file: &BeamFile, homes: &BTreeMap<PathBuf, String>) -> String {
 }
 
 /// On a node that loads on demand, a module that is not loaded and whose file is the one pushed is no news.
-fn already_there(look: &mut Look<'_>, beams: &mut BTreeMap<Module, Beam>) -> Result<()> {
+fn already_there(look: &mut Comparison<'_>, beams: &mut BTreeMap<Module, Beam>) -> Result<()> {
     let facts = look.facts;
     let unloaded: Vec<(Module, String)> = beams
         .keys()
@@ -151,7 +151,7 @@ fn already_there(look: &mut Look<'_>, beams: &mut BTreeMap<Module, Beam>) -> Res
 }
 
 /// Takes out protocols that run consolidated, when only the other form is offered.
-fn unconsolidated(look: &mut Look<'_>, beams: &mut BTreeMap<Module, Beam>) -> Result<()> {
+fn unconsolidated(look: &mut Comparison<'_>, beams: &mut BTreeMap<Module, Beam>) -> Result<()> {
     let offered: Vec<Module> = beams
         .iter()
         .filter(|(module, beam)| {
@@ -174,7 +174,7 @@ fn unconsolidated(look: &mut Look<'_>, beams: &mut BTreeMap<Module, Beam>) -> Re
 }
 
 /// Beams with the code that runs and with other line information than it was seen to have.
-fn lines_moved(look: &mut Look<'_>, same: &[BeamFile]) {
+fn lines_moved(look: &mut Comparison<'_>, same: &[BeamFile]) {
     let creation = look.session.creation();
     let moved = same.iter().filter(|file| {
         let there = look.facts.file_of(&file.facts.module);
@@ -190,7 +190,7 @@ fn lines_moved(look: &mut Look<'_>, same: &[BeamFile]) {
 
 /// Specifications beside the beams: how they differ, and which modules they do not list any more.
 fn specifications(
-    look: &mut Look<'_>,
+    look: &mut Comparison<'_>,
     folders: &BTreeSet<PathBuf>,
     all: &BTreeSet<Module>,
 ) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use super::instructions::{Instruction, Operand};
+use super::instructions::{BeamInstruction, Operand};
 use super::opcode as op;
 
 /// Registers beyond this are not followed; the emulator has 1,024.
@@ -20,7 +20,7 @@ const MAX_DEPTH: u8 = 3;
 
 /// A value, as far as it is known.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Value {
+pub(super) enum RegisterValue {
     /// Not known.
     #[default]
     Unknown,
@@ -33,14 +33,14 @@ pub(super) enum Value {
     /// A literal, by index.
     Literal(u32),
     /// A tuple built here, and how deep it is.
-    Tuple(Rc<[Value]>, u8),
+    Tuple(Rc<[RegisterValue]>, u8),
     /// List cells built here, the tail behind them, and how deep it is.
-    List(Rc<[Value]>, Tail, u8),
+    List(Rc<[RegisterValue]>, ListTail, u8),
 }
 
 /// What comes after the cells of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tail {
+pub(super) enum ListTail {
     /// Nothing.
     Nil,
     /// A literal list, by index.
@@ -49,7 +49,7 @@ pub(super) enum Tail {
     Unknown,
 }
 
-impl Value {
+impl RegisterValue {
     fn depth(&self) -> u8 {
         match self {
             Self::Tuple(_, depth) | Self::List(_, _, depth) => *depth,
@@ -61,26 +61,26 @@ impl Value {
 /// The registers.
 #[derive(Debug, Default)]
 pub(super) struct Registers {
-    x: Vec<Value>,
-    y: Vec<Value>,
+    x: Vec<RegisterValue>,
+    y: Vec<RegisterValue>,
 }
 
 impl Registers {
     /// The value of an X register.
-    pub(super) fn x(&self, register: usize) -> &Value {
-        self.x.get(register).unwrap_or(&Value::Unknown)
+    pub(super) fn x(&self, register: usize) -> &RegisterValue {
+        self.x.get(register).unwrap_or(&RegisterValue::Unknown)
     }
 
     /// The value of an operand.
-    pub(super) fn value(&self, operand: Operand) -> Value {
+    pub(super) fn value(&self, operand: Operand) -> RegisterValue {
         match operand {
             Operand::X(x) => self.x.get(x as usize).cloned().unwrap_or_default(),
             Operand::Y(y) => self.y.get(y as usize).cloned().unwrap_or_default(),
-            Operand::Atom(atom) => Value::Atom(atom),
-            Operand::Literal(literal) => Value::Literal(literal),
-            Operand::Nil => Value::Nil,
-            Operand::Integer(Some(integer)) => Value::Integer(integer),
-            _ => Value::Unknown,
+            Operand::Atom(atom) => RegisterValue::Atom(atom),
+            Operand::Literal(literal) => RegisterValue::Literal(literal),
+            Operand::Nil => RegisterValue::Nil,
+            Operand::Integer(Some(integer)) => RegisterValue::Integer(integer),
+            _ => RegisterValue::Unknown,
         }
     }
 
@@ -91,7 +91,7 @@ impl Registers {
     }
 
     /// Takes an instruction into account. The caller has looked at it before.
-    pub(super) fn step(&mut self, instruction: &Instruction) {
+    pub(super) fn step(&mut self, instruction: &BeamInstruction) {
         let operand = |at| instruction.operand(at);
         match instruction.opcode {
             op::LABEL | op::FUNC_INFO => self.clear(),
@@ -124,22 +124,22 @@ impl Registers {
             opcode if only_reads(opcode) => {}
             opcode if writes_last(opcode) => {
                 if let Some(last) = instruction.operands.last() {
-                    self.set(*last, Value::Unknown);
+                    self.set(*last, RegisterValue::Unknown);
                 }
             }
             op::GET_LIST => {
-                self.set(operand(1), Value::Unknown);
-                self.set(operand(2), Value::Unknown);
+                self.set(operand(1), RegisterValue::Unknown);
+                self.set(operand(2), RegisterValue::Unknown);
             }
             _ => {
                 for operand in instruction.all() {
-                    self.set(operand, Value::Unknown);
+                    self.set(operand, RegisterValue::Unknown);
                 }
             }
         }
     }
 
-    fn set(&mut self, operand: Operand, value: Value) {
+    fn set(&mut self, operand: Operand, value: RegisterValue) {
         let (file, register) = match operand {
             Operand::X(x) => (&mut self.x, x as usize),
             Operand::Y(y) => (&mut self.y, y as usize),
@@ -147,40 +147,40 @@ impl Registers {
         };
         if let Some(place) = file.get_mut(register) {
             *place = value;
-        } else if register < MAX_REGISTERS && !matches!(value, Value::Unknown) {
-            file.resize(register, Value::Unknown);
+        } else if register < MAX_REGISTERS && !matches!(value, RegisterValue::Unknown) {
+            file.resize(register, RegisterValue::Unknown);
             file.push(value);
         }
     }
 
-    fn tuple(&self, elements: &[Operand]) -> Value {
+    fn tuple(&self, elements: &[Operand]) -> RegisterValue {
         if elements.len() > MAX_WIDTH {
-            return Value::Unknown;
+            return RegisterValue::Unknown;
         }
-        let values: Rc<[Value]> = elements
+        let values: Rc<[RegisterValue]> = elements
             .iter()
             .map(|element| self.value(*element))
             .collect();
-        match values.iter().map(Value::depth).max().unwrap_or(0) {
-            MAX_DEPTH.. => Value::Unknown,
-            depth => Value::Tuple(values, depth + 1),
+        match values.iter().map(RegisterValue::depth).max().unwrap_or(0) {
+            MAX_DEPTH.. => RegisterValue::Unknown,
+            depth => RegisterValue::Tuple(values, depth + 1),
         }
     }
 }
 
-fn cell(head: Value, tail: Value) -> Value {
+fn cell(head: RegisterValue, tail: RegisterValue) -> RegisterValue {
     let depth = head.depth().max(tail.depth().saturating_sub(1));
     if depth >= MAX_DEPTH {
-        return Value::Unknown;
+        return RegisterValue::Unknown;
     }
-    let (rest, end): (&[Value], Tail) = match &tail {
-        Value::Nil => (&[], Tail::Nil),
-        Value::Literal(literal) => (&[], Tail::Literal(*literal)),
-        Value::List(cells, end, _) if cells.len() < MAX_WIDTH => (cells, *end),
-        _ => (&[], Tail::Unknown),
+    let (rest, end): (&[RegisterValue], ListTail) = match &tail {
+        RegisterValue::Nil => (&[], ListTail::Nil),
+        RegisterValue::Literal(literal) => (&[], ListTail::Literal(*literal)),
+        RegisterValue::List(cells, end, _) if cells.len() < MAX_WIDTH => (cells, *end),
+        _ => (&[], ListTail::Unknown),
     };
     let cells = [head].into_iter().chain(rest.iter().cloned()).collect();
-    Value::List(cells, end, depth + 1)
+    RegisterValue::List(cells, end, depth + 1)
 }
 
 /// Calls, and instructions that put a result into `x0` without saying so.

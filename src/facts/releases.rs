@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::app_specs::{MAX_SPEC, compare_versions};
-use super::compare::Look;
+use super::compare::Comparison;
 use super::node_facts::{self, TIMEOUT, failed};
 use crate::diag::Result;
 use crate::name::App;
@@ -40,15 +40,15 @@ impl ReleaseChange {
 }
 
 /// Where the files of a new release are.
-pub(super) enum Place {
+pub(super) enum ReleaseLocation {
     /// On the node.
     Node,
     /// On this machine.
     Here,
 }
 
-impl Place {
-    fn list(&self, look: &mut Look<'_>, folder: &str) -> Result<Vec<String>> {
+impl ReleaseLocation {
+    fn list(&self, look: &mut Comparison<'_>, folder: &str) -> Result<Vec<String>> {
         match self {
             Self::Node => Ok(look
                 .disk
@@ -63,7 +63,7 @@ impl Place {
         }
     }
 
-    fn read(&self, look: &mut Look<'_>, files: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+    fn read(&self, look: &mut Comparison<'_>, files: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
         match self {
             Self::Node => look.disk.read(files),
             Self::Here => {
@@ -86,8 +86,8 @@ fn releases_of(folder: &str) -> Option<String> {
 
 /// Notes what the release brings that these folders of new beams belong to.
 pub(super) fn look_at(
-    look: &mut Look<'_>,
-    place: &Place,
+    look: &mut Comparison<'_>,
+    place: &ReleaseLocation,
     folders: &BTreeSet<String>,
 ) -> Result<()> {
     let roots: BTreeSet<String> = folders.iter().filter_map(|f| releases_of(f)).collect();
@@ -112,7 +112,7 @@ pub(super) fn look_at(
         });
         let newest = newest.max_by(|a, b| compare_versions(a, b)).cloned();
         // What the node was started from is no news; the same version built again and pushed may be.
-        let is_news = |vsn: &String| *vsn != running || matches!(place, Place::Here);
+        let is_news = |vsn: &String| *vsn != running || matches!(place, ReleaseLocation::Here);
         let Some(vsn) = installed.filter(is_news).or(newest) else {
             continue;
         };
@@ -126,7 +126,7 @@ pub(super) fn look_at(
 }
 
 /// The version of the release that the node was started as; a node that is none has that of OTP.
-fn running(look: &Look<'_>) -> Result<String> {
+fn running(look: &Comparison<'_>) -> Result<String> {
     let id = look
         .session
         .call("init", "script_id", vec![], TIMEOUT)
@@ -136,8 +136,8 @@ fn running(look: &Look<'_>) -> Result<String> {
 }
 
 fn compare(
-    look: &mut Look<'_>,
-    place: &Place,
+    look: &mut Comparison<'_>,
+    place: &ReleaseLocation,
     folder: &str,
     vsn: &str,
     running: &str,
@@ -177,7 +177,7 @@ fn compare(
 }
 
 /// The folder of the release that runs, beside the applications of the node, if it is another one.
-fn before(look: &mut Look<'_>, running: &str, folder: &str) -> Result<Option<String>> {
+fn before(look: &mut Comparison<'_>, running: &str, folder: &str) -> Result<Option<String>> {
     let facts = look.facts;
     let own = facts.apps.keys().filter_map(|app| facts.folder_of_app(app));
     let roots: BTreeSet<String> = own.filter_map(releases_of).collect();
@@ -223,7 +223,7 @@ fn config(text: &[u8]) -> std::result::Result<Config, String> {
 
 /// Notes the keys that differ. What runs already as the new file wants it does not.
 fn configured(
-    look: &Look<'_>,
+    look: &Comparison<'_>,
     new: &[u8],
     old: Option<&[u8]>,
     change: &mut ReleaseChange,
@@ -301,7 +301,7 @@ fn keys_of_script(new: &[u8], old: &[u8]) -> Vec<String> {
 }
 
 /// Notes whether the release was made with a newer Elixir or run-time system than the node has.
-fn newer(look: &Look<'_>, rel: &[u8], change: &mut ReleaseChange) -> Result<()> {
+fn newer(look: &Comparison<'_>, rel: &[u8], change: &mut ReleaseChange) -> Result<()> {
     let term = parse_term(&String::from_utf8_lossy(rel));
     let Ok(Term::Tuple(parts)) = term else {
         return Ok(());

@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 
 use super::cursor::Cursor;
-use super::names::{self, Name};
-use crate::repl::complete::Kind;
+use super::names::{self, Symbol};
+use crate::repl::complete::CandidateKind;
 use crate::repl::completion_data::Knowledge;
 use crate::syntax::token::{Sort, tokens};
 
@@ -42,13 +42,13 @@ pub(super) fn completion(here: &Cursor<'_>, knowledge: &mut Knowledge) -> Value 
     knowledge.targets.clear();
     for place in names::places(here.world) {
         match place.name {
-            Name::Value(name) => {
+            Symbol::Value(name) => {
                 knowledge.variables.insert(name);
             }
-            Name::Function(name, arity) => {
+            Symbol::Function(name, arity) => {
                 knowledge.functions.insert((name, arity));
             }
-            Name::Target(name) => {
+            Symbol::Target(name) => {
                 knowledge.targets.insert(name);
             }
         }
@@ -69,14 +69,14 @@ pub(super) fn completion(here: &Cursor<'_>, knowledge: &mut Knowledge) -> Value 
             let mut item = json!({
                 "label": candidate.shown,
                 "kind": match candidate.kind {
-                    Kind::Word => 14,
-                    Kind::Key => 10,
-                    Kind::Value => 12,
-                    Kind::Module => 9,
-                    Kind::Function => 3,
-                    Kind::Variable => 6,
-                    Kind::Name => 18,
-                    Kind::File => 17,
+                    CandidateKind::Word => 14,
+                    CandidateKind::Key => 10,
+                    CandidateKind::Value => 12,
+                    CandidateKind::Module => 9,
+                    CandidateKind::Function => 3,
+                    CandidateKind::Variable => 6,
+                    CandidateKind::Name => 18,
+                    CandidateKind::File => 17,
                 },
                 "filterText": candidate.text,
                 "textEdit": {"range": range, "newText": candidate.text},

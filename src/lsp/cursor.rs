@@ -5,7 +5,7 @@
 use lsp_types::Position;
 
 use super::text::Encoding;
-use super::workspace::{File, World};
+use super::workspace::{PlanDocument, PlanText};
 use crate::diag::Span;
 use crate::syntax::ast::Statement;
 use crate::syntax::token::{Sort, Token, tokens};
@@ -13,9 +13,9 @@ use crate::syntax::token::{Sort, Token, tokens};
 /// A place in a document of a world.
 pub(super) struct Cursor<'w> {
     /// The world.
-    pub world: &'w World,
+    pub world: &'w PlanDocument,
     /// The document.
-    pub file: &'w File,
+    pub file: &'w PlanText,
     /// The place among the sources.
     pub at: usize,
     /// How the editor counts.
@@ -24,7 +24,12 @@ pub(super) struct Cursor<'w> {
 
 impl<'w> Cursor<'w> {
     /// A place, if the document belongs to the world.
-    pub fn new(world: &'w World, uri: &str, place: Position, encoding: Encoding) -> Option<Self> {
+    pub fn new(
+        world: &'w PlanDocument,
+        uri: &str,
+        place: Position,
+        encoding: Encoding,
+    ) -> Option<Self> {
         let file = world.file(uri)?;
         let at = file.base + file.lines.offset(&file.text, place, encoding);
         Some(Self {

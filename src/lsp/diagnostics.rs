@@ -9,22 +9,22 @@ use serde_json::{Value, json};
 
 use super::convert::{location, range};
 use super::text::Encoding;
-use super::workspace::{World, Worlds};
+use super::workspace::{PlanDocument, Worlds};
 use crate::diag::{Code, Diagnostic, Severity};
 
 /// So many diagnostics are shown in a document.
 const SHOWN: usize = 500;
 
 /// What is shown in a document: its version, if it is open, and the diagnostics.
-pub(super) type Shown = (Option<i32>, Vec<Value>);
+pub(super) type PublishedDiagnostics = (Option<i32>, Vec<Value>);
 
 /// What is shown in each document; `more` gives what else is said about a root.
 pub(super) fn all(
     worlds: &Worlds,
     encoding: Encoding,
-    more: &dyn Fn(&World) -> Vec<Diagnostic>,
-) -> BTreeMap<String, Shown> {
-    let mut found: BTreeMap<String, Shown> = BTreeMap::new();
+    more: &dyn Fn(&PlanDocument) -> Vec<Diagnostic>,
+) -> BTreeMap<String, PublishedDiagnostics> {
+    let mut found: BTreeMap<String, PublishedDiagnostics> = BTreeMap::new();
     for (root, version, world) in worlds.roots() {
         // Of a plan that is not open only the files are shown that are.
         let shown =
@@ -57,7 +57,11 @@ pub(super) fn all(
 }
 
 /// One diagnostic in its document.
-pub(super) fn diagnostic_value(world: &World, told: &Diagnostic, encoding: Encoding) -> Value {
+pub(super) fn diagnostic_value(
+    world: &PlanDocument,
+    told: &Diagnostic,
+    encoding: Encoding,
+) -> Value {
     let label = told.labels.first();
     let place = label.and_then(|label| {
         let file = world.file_at(label.span.start)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use lsp_types::TextDocumentContentChangeEvent;
 
-use super::text::{Encoding, Lines};
+use super::text::{Encoding, LineIndex};
 use super::uri;
 use crate::plan::load::identity;
 
@@ -35,7 +35,7 @@ pub(super) struct Document {
     /// As the editor has it.
     pub text: String,
     /// Its places.
-    pub lines: Lines,
+    pub lines: LineIndex,
 }
 
 /// All of them, by their URIs.
@@ -70,7 +70,7 @@ impl Documents {
             identity: identity(&path),
             path,
             version,
-            lines: Lines::new(&text),
+            lines: LineIndex::new(&text),
             text,
         };
         self.open.insert(uri.to_owned(), document);
@@ -93,7 +93,7 @@ impl Documents {
             work = work.saturating_add(document.text.len());
             let Some(range) = change.range else {
                 document.text = change.text;
-                document.lines = Lines::new(&document.text);
+                document.lines = LineIndex::new(&document.text);
                 continue;
             };
             let text = &mut document.text;
@@ -107,7 +107,7 @@ impl Documents {
                 ));
             }
             text.replace_range(from..to, &change.text);
-            document.lines = Lines::new(text);
+            document.lines = LineIndex::new(text);
         }
         document.version = version;
         Ok(())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::workspace::World;
+use super::workspace::PlanDocument;
 use crate::diag::{Diagnostic, Label, Result, Span};
 use crate::engine::{Engine, Settings, Upgrade};
 use crate::name::{Module, NodeName};
@@ -25,7 +25,7 @@ const CALLERS: usize = 12;
 
 /// What is to be looked at.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct FactsQuery {
     /// The plan.
     pub plan: PathBuf,
     /// The files that the editor has, by what they really are.
@@ -40,7 +40,7 @@ pub(super) struct Question {
 
 /// A module that takes part.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct ModuleSummary {
     /// `supervisor`, `server`, `plain`.
     pub class: String,
     /// How that was inferred; nothing when the plan says it.
@@ -62,7 +62,7 @@ pub(super) struct Looked {
     files: Vec<(PathBuf, usize, String)>,
     diagnostics: Vec<Diagnostic>,
     /// Modules that take part on the first node.
-    pub modules: BTreeMap<Module, Known>,
+    pub modules: BTreeMap<Module, ModuleSummary>,
     /// Exports of their new versions.
     pub new: BTreeMap<Module, BTreeSet<(String, u32)>>,
     /// The connections.
@@ -74,7 +74,7 @@ pub(super) struct Looked {
 }
 
 /// Looks; nothing when the plan has errors, which are told without a node.
-pub(super) fn look(question: Question) -> Option<Looked> {
+pub(super) fn look(question: FactsQuery) -> Option<Looked> {
     let unsaved = |identity: &Path| question.unsaved.get(identity).cloned();
     let opened = Engine::open_over(&question.plan, &unsaved, question.settings);
     let engine = opened.engine?;
@@ -157,7 +157,7 @@ impl Looked {
                 continue;
             };
             let changed = upgrade.changes.modules.get(module);
-            let known = Known {
+            let known = ModuleSummary {
                 class: rules.class.value.to_string(),
                 inferred: match &rules.class.origin {
                     Origin::Default => Some("nothing says otherwise".to_owned()),
@@ -185,7 +185,7 @@ impl Looked {
     }
 
     /// What was said, with places in the texts as they are now.
-    pub fn told(&self, world: &World) -> Vec<Diagnostic> {
+    pub fn told(&self, world: &PlanDocument) -> Vec<Diagnostic> {
         let all = self.diagnostics.iter();
         all.filter_map(|told| {
             let mut told = told.clone();
@@ -206,7 +206,7 @@ impl Looked {
     }
 
     /// Where a piece of the text that was looked at is now, if it was not edited.
-    fn found_again(&self, world: &World, span: Span) -> Option<Span> {
+    fn found_again(&self, world: &PlanDocument, span: Span) -> Option<Span> {
         let (identity, base, old) = self
             .files
             .iter()

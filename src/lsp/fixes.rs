@@ -14,7 +14,7 @@ use super::diagnostics::diagnostic_value;
 use super::documents::Documents;
 use super::navigation::{Edits, workspace_edit};
 use super::text::Encoding;
-use super::workspace::{File, World};
+use super::workspace::{PlanDocument, PlanText};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::engine::{Engine, Settings};
 use crate::syntax::ast::{Statement, StatementKind};
@@ -29,9 +29,9 @@ const MAX_TRIED: usize = 256 << 10;
 /// Where fixes are wanted, and what is said there.
 pub(super) struct Asked<'a> {
     /// The plan.
-    pub world: &'a World,
+    pub world: &'a PlanDocument,
     /// The document.
-    pub file: &'a File,
+    pub file: &'a PlanText,
     /// The place in it.
     pub range: Range,
     /// Everything said about the plan.

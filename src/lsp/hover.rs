@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::convert::range;
 use super::cursor::Cursor;
-use super::names::{self, Name};
+use super::names::{self, Symbol};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::plan::vocabulary::{CONNECTING, Due, FUNCTIONS, OptionSpec, STATEMENTS, due};
 use crate::syntax::ast::StatementKind;
@@ -82,10 +82,10 @@ fn code_at(here: &Cursor<'_>) -> Option<Code> {
     Code::parse(text.get(start..end)?)
 }
 
-fn about_name(here: &Cursor<'_>, name: &Name) -> Option<String> {
+fn about_name(here: &Cursor<'_>, name: &Symbol) -> Option<String> {
     let all = here.world.files.iter().flat_map(|file| file.statements());
     match name {
-        Name::Value(wanted) => all.into_iter().find_map(|statement| match &statement.kind {
+        Symbol::Value(wanted) => all.into_iter().find_map(|statement| match &statement.kind {
             StatementKind::Param {
                 name, kind, tail, ..
             } if name.value == *wanted => {
@@ -108,7 +108,7 @@ fn about_name(here: &Cursor<'_>, name: &Name) -> Option<String> {
             }
             _ => None,
         }),
-        Name::Function(wanted, arity) => all.into_iter().find_map(|statement| {
+        Symbol::Function(wanted, arity) => all.into_iter().find_map(|statement| {
             let StatementKind::Function { name, clauses } = &statement.kind else {
                 return None;
             };
@@ -122,7 +122,7 @@ fn about_name(here: &Cursor<'_>, name: &Name) -> Option<String> {
             });
             ours.then(|| fenced(&heads.collect::<Vec<_>>().join(";\n")))
         }),
-        Name::Target(wanted) => {
+        Symbol::Target(wanted) => {
             let engine = here.world.opened.engine.as_ref()?;
             let target = engine.plan.targets.iter().find(|t| t.name == *wanted)?;
             let nodes: Vec<&str> = target.nodes.iter().map(|node| node.as_str()).collect();

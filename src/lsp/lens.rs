@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::convert::range;
 use super::cursor::Cursor;
-use super::facts::{Known, Looked};
+use super::facts::{Looked, ModuleSummary};
 use super::text::Encoding;
-use super::workspace::File;
+use super::workspace::PlanText;
 use crate::diag::Span;
 use crate::name::Module;
-use crate::syntax::ast::{Expr, ExprKind, Place, Statement, StatementKind};
+use crate::syntax::ast::{Expr, ExprKind, InsertAnchor, Statement, StatementKind};
 use crate::syntax::token::Sort;
 use crate::term::Term;
 
@@ -33,7 +33,7 @@ fn named(statement: &Statement) -> Vec<(Module, Span)> {
             members: subject, ..
         } => names(subject, &mut found),
         StatementKind::Insert {
-            place: Place::Before(step) | Place::After(step),
+            place: InsertAnchor::Before(step) | InsertAnchor::After(step),
             ..
         } => names(&step.subject, &mut found),
         _ => {}
@@ -56,7 +56,7 @@ fn names(expr: &Expr, found: &mut Vec<(Module, Span)>) {
 }
 
 /// `order: 4 of 9 · why` above each statement about a module that takes part.
-pub(super) fn lenses(file: &File, uri: &str, looked: &Looked, encoding: Encoding) -> Value {
+pub(super) fn lenses(file: &PlanText, uri: &str, looked: &Looked, encoding: Encoding) -> Value {
     let total = looked.modules.len();
     let mut found: Vec<Value> = Vec::new();
     for statement in file.statements() {
@@ -82,7 +82,7 @@ pub(super) fn lenses(file: &File, uri: &str, looked: &Looked, encoding: Encoding
 
 /// The inferred class behind the names of modules, in some lines.
 pub(super) fn hints(
-    file: &File,
+    file: &PlanText,
     lines: std::ops::RangeInclusive<u32>,
     looked: &Looked,
     encoding: Encoding,
@@ -154,6 +154,6 @@ pub(super) fn about(module: &Module, looked: &Looked) -> Option<String> {
 }
 
 /// Why a module is here.
-pub(super) fn why(known: &Known) -> String {
+pub(super) fn why(known: &ModuleSummary) -> String {
     format!("```text\n{}\n```", known.why.trim_end())
 }

@@ -29,4 +29,4 @@ mod uri;
 mod wire;
 mod workspace;
 
-pub use server::{Options, serve};
+pub use server::{ServerOptions, serve};

@@ -5,14 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use super::workspace::World;
+use super::workspace::PlanDocument;
 use crate::diag::Span;
-use crate::syntax::ast::{Expr, ExprKind, FunClause, Moment, Qualifier, Statement, StatementKind};
+use crate::syntax::ast::{
+    Expr, ExprKind, FunClause, HookPoint, Qualifier, Statement, StatementKind,
+};
 use crate::syntax::walk;
 
 /// A name of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Name {
+pub(super) enum Symbol {
     /// A constant or a parameter.
     Value(String),
     /// A function with its number of arguments.
@@ -23,9 +25,9 @@ pub(super) enum Name {
 
 /// A place of a name.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Occurrence {
     /// The name.
-    pub name: Name,
+    pub name: Symbol,
     /// Where.
     pub span: Span,
     /// Whether it gets its meaning here.
@@ -33,7 +35,7 @@ pub(super) struct Place {
 }
 
 /// Every place of every name in a world.
-pub(super) fn places(world: &World) -> Vec<Place> {
+pub(super) fn places(world: &PlanDocument) -> Vec<Occurrence> {
     let statements = || world.files.iter().flat_map(|file| file.statements());
     let mut finder = Finder::default();
     for statement in statements() {
@@ -48,20 +50,20 @@ pub(super) fn places(world: &World) -> Vec<Place> {
 }
 
 /// The name at a place among the sources.
-pub(super) fn at(places: &[Place], offset: usize) -> Option<&Place> {
+pub(super) fn at(places: &[Occurrence], offset: usize) -> Option<&Occurrence> {
     let touches = |span: Span| span.start <= offset && offset <= span.end;
     places.iter().find(|place| touches(place.span))
 }
 
 /// Whether a variable or a function of this name stands anywhere: then it cannot be given to something else.
-pub(super) fn is_used(world: &World, name: &Name) -> bool {
+pub(super) fn is_used(world: &PlanDocument, name: &Symbol) -> bool {
     let mut used = places(world).iter().any(|place| place.name == *name);
     for statement in world.files.iter().flat_map(|file| file.statements()) {
         walk::statement(&statement.kind, &mut |expr| {
             walk::all(expr, &mut |part| {
                 used |= match (&part.kind, name) {
-                    (ExprKind::Var(text), Name::Value(wanted)) => text == wanted,
-                    (ExprKind::Call(text, args), Name::Function(wanted, arity)) => {
+                    (ExprKind::Var(text), Symbol::Value(wanted)) => text == wanted,
+                    (ExprKind::Call(text, args), Symbol::Function(wanted, arity)) => {
                         text.value == wanted.as_str() && args.len() == *arity
                     }
                     _ => false,
@@ -78,12 +80,12 @@ struct Finder {
     functions: BTreeSet<(String, usize)>,
     /// Variables that hide constants here.
     hidden: Vec<String>,
-    found: Vec<Place>,
+    found: Vec<Occurrence>,
 }
 
 impl Finder {
-    fn push(&mut self, name: Name, span: Span, defines: bool) {
-        self.found.push(Place {
+    fn push(&mut self, name: Symbol, span: Span, defines: bool) {
+        self.found.push(Occurrence {
             name,
             span,
             defines,
@@ -94,18 +96,18 @@ impl Finder {
         match &statement.kind {
             StatementKind::Param { name, .. } | StatementKind::Bind { name, .. } => {
                 self.values.insert(name.value.clone());
-                self.push(Name::Value(name.value.clone()), name.span, true);
+                self.push(Symbol::Value(name.value.clone()), name.span, true);
             }
             StatementKind::Function { name, clauses } => {
                 let name = name.value.as_str();
                 for clause in clauses {
-                    let function = Name::Function(name.to_owned(), clause.args.len());
+                    let function = Symbol::Function(name.to_owned(), clause.args.len());
                     self.functions.insert((name.to_owned(), clause.args.len()));
                     self.push(function, clause.name, true);
                 }
             }
             StatementKind::Target { name, .. } => {
-                let target = Name::Target(name.value.as_str().to_owned());
+                let target = Symbol::Target(name.value.as_str().to_owned());
                 self.push(target, name.span, true);
             }
             _ => {}
@@ -122,11 +124,11 @@ impl Finder {
                 target: Some(target),
                 ..
             } => {
-                let name = Name::Target(target.value.as_str().to_owned());
+                let name = Symbol::Target(target.value.as_str().to_owned());
                 self.push(name, target.span, false);
             }
             StatementKind::Hook {
-                moment: Moment::OnFailure,
+                moment: HookPoint::OnFailure,
                 ..
             } => self.hidden.push("Reason".to_owned()),
             _ => {}
@@ -152,7 +154,7 @@ impl Finder {
         match &expr.kind {
             ExprKind::Var(name) => {
                 if self.values.contains(name) && !self.hidden.contains(name) {
-                    self.push(Name::Value(name.clone()), expr.span, false);
+                    self.push(Symbol::Value(name.clone()), expr.span, false);
                 }
             }
             ExprKind::ListComp(body, qualifiers) | ExprKind::BinComp(body, qualifiers) => {
@@ -171,7 +173,7 @@ impl Finder {
             ExprKind::Call(name, args) => {
                 let key = (name.value.as_str().to_owned(), args.len());
                 if self.functions.contains(&key) {
-                    self.push(Name::Function(key.0, key.1), name.span, false);
+                    self.push(Symbol::Function(key.0, key.1), name.span, false);
                 }
                 args.iter().for_each(|arg| self.expr(arg));
             }

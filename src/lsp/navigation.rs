@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::convert::{location, range};
 use super::cursor::Cursor;
-use super::names::{self, Name, Place};
-use super::server::Fault;
+use super::names::{self, Occurrence, Symbol};
+use super::server::RequestError;
 use super::uri;
 use super::wire::{INVALID_PARAMS, REQUEST_FAILED};
 use crate::eval::is_builtin;
@@ -70,7 +70,7 @@ pub(super) fn highlights(here: &Cursor<'_>) -> Vec<Value> {
         .collect()
 }
 
-fn same(here: &Cursor<'_>) -> Vec<Place> {
+fn same(here: &Cursor<'_>) -> Vec<Occurrence> {
     let mut places = names::places(here.world);
     let name = names::at(&places, here.at).map(|place| place.name.clone());
     places.retain(|place| Some(&place.name) == name.as_ref());
@@ -90,7 +90,7 @@ pub(super) fn prepare_rename(here: &Cursor<'_>) -> Value {
 }
 
 /// The edits that give the name at a place another one, by document.
-pub(super) fn rename(here: &Cursor<'_>, new: &str) -> Result<Edits, Fault> {
+pub(super) fn rename(here: &Cursor<'_>, new: &str) -> Result<Edits, RequestError> {
     let places = same(here);
     let Some(old) = places.first().map(|place| &place.name) else {
         return Err((
@@ -137,16 +137,16 @@ pub(super) fn workspace_edit(edits: Edits, versioned: bool) -> Value {
 }
 
 /// The new name, and how it is written.
-fn renamed(old: &Name, new: &str) -> Result<(Name, String), Fault> {
+fn renamed(old: &Symbol, new: &str) -> Result<(Symbol, String), RequestError> {
     let wrong = |wants: &str| (INVALID_PARAMS, format!("`{new}` is no {wants}"));
     match old {
-        Name::Value(_) => match parse_expression(new, 0).map(|expr| expr.kind) {
+        Symbol::Value(_) => match parse_expression(new, 0).map(|expr| expr.kind) {
             Ok(crate::syntax::ast::ExprKind::Var(name)) if name == new && name != "_" => {
-                Ok((Name::Value(name), new.to_owned()))
+                Ok((Symbol::Value(name), new.to_owned()))
             }
             _ => Err(wrong("variable: it begins with a capital letter")),
         },
-        Name::Function(_, arity) => match parse_term(new) {
+        Symbol::Function(_, arity) => match parse_term(new) {
             Ok(Term::Atom(name)) => {
                 let text = name.as_str().to_owned();
                 if is_builtin(&text, *arity) {
@@ -154,13 +154,13 @@ fn renamed(old: &Name, new: &str) -> Result<(Name, String), Fault> {
                     return Err((REQUEST_FAILED, told));
                 }
                 let written = Term::Atom(name).to_string();
-                Ok((Name::Function(text, *arity), written))
+                Ok((Symbol::Function(text, *arity), written))
             }
             _ => Err(wrong("name of a function")),
         },
-        Name::Target(_) => match parse_term(new) {
+        Symbol::Target(_) => match parse_term(new) {
             Ok(Term::Atom(name)) => {
-                let target = Name::Target(name.as_str().to_owned());
+                let target = Symbol::Target(name.as_str().to_owned());
                 Ok((target, Term::Atom(name).to_string()))
             }
             _ => Err(wrong("name of a target")),

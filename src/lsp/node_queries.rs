@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use super::facts::{Looked, Question, look};
-use super::server::Event;
+use super::facts::{FactsQuery, Looked, look};
+use super::server::ServerEvent;
 use crate::diag::{Code, Diagnostic};
 
 /// How long a look may take.
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 4;
 
 /// The looks at the nodes of all plans.
 pub(super) struct NodeQueries {
-    send: SyncSender<Event>,
+    send: SyncSender<ServerEvent>,
     deadline: Duration,
     /// The number of the look, and when it began, by the URI of the plan.
     running: BTreeMap<String, (u64, Instant)>,
@@ -35,7 +35,7 @@ pub(super) struct NodeQueries {
 
 impl NodeQueries {
     /// Nothing was looked at yet; answers come by `send`.
-    pub fn new(send: SyncSender<Event>, deadline: Option<Duration>) -> Self {
+    pub fn new(send: SyncSender<ServerEvent>, deadline: Option<Duration>) -> Self {
         Self {
             send,
             deadline: deadline.unwrap_or(DEADLINE),
@@ -67,7 +67,7 @@ impl NodeQueries {
     }
 
     /// Begins a look.
-    pub fn begin(&mut self, uri: &str, mut question: Question) {
+    pub fn begin(&mut self, uri: &str, mut question: FactsQuery) {
         self.wanted.remove(uri);
         if let Some(known) = self.known.get(uri) {
             question.sessions.clone_from(&known.sessions);
@@ -82,7 +82,7 @@ impl NodeQueries {
                 // What a thread that panics leaves behind is an answer without anything in it.
                 let answer =
                     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(question)));
-                let _ = send.send(Event::Looked(
+                let _ = send.send(ServerEvent::Looked(
                     name,
                     number,
                     answer.unwrap_or(None).map(Box::new),

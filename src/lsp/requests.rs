@@ -14,10 +14,10 @@ use super::fixes::{Asked, fixes};
 use super::hover::hover;
 use super::lens;
 use super::navigation;
-use super::server::{Fault, Server, taken};
+use super::server::{RequestError, Server, taken};
 use super::shape;
 use super::wire;
-use super::workspace::{File, World};
+use super::workspace::{PlanDocument, PlanText};
 use crate::diag::Diagnostic;
 use crate::repl::completion_data::Knowledge;
 
@@ -35,7 +35,7 @@ impl Server {
         &mut self,
         method: &str,
         params: Option<&RawValue>,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Value, RequestError> {
         // What is asked is asked of the text as it is now.
         self.worlds.refresh(&self.documents, &self.options.settings);
         match method {
@@ -131,7 +131,7 @@ impl Server {
     }
 
     /// Everything that is said about a plan.
-    fn told(&self, world: &World) -> Vec<Diagnostic> {
+    fn told(&self, world: &PlanDocument) -> Vec<Diagnostic> {
         let mut all = world.opened.diagnostics.clone();
         all.extend(
             self.looked(world)
@@ -141,12 +141,12 @@ impl Server {
     }
 
     /// What the node says about a plan.
-    fn looked(&self, world: &World) -> Option<&Looked> {
+    fn looked(&self, world: &PlanDocument) -> Option<&Looked> {
         self.looks.of(&world.uri)
     }
 
     /// The plan of a document, the document, and what the node says about them.
-    fn known(&self, uri: &str) -> Option<(&str, &File, &Looked)> {
+    fn known(&self, uri: &str) -> Option<(&str, &PlanText, &Looked)> {
         let worlds = self.worlds.of(uri).into_iter();
         worlds
             .filter_map(|world| Some((world.uri.as_str(), world.file(uri)?, self.looked(world)?)))
@@ -177,7 +177,7 @@ impl Server {
     }
 
     /// `updo.why`: says why a module is where it is.
-    fn execute(&mut self, params: lsp::ExecuteCommandParams) -> Result<Value, Fault> {
+    fn execute(&mut self, params: lsp::ExecuteCommandParams) -> Result<Value, RequestError> {
         let [plan, module] = params.arguments.as_slice() else {
             return Err((wire::INVALID_PARAMS, "a plan and a module".to_owned()));
         };
@@ -198,7 +198,7 @@ impl Server {
     }
 
     /// Renames in all worlds that have the name: a file may be part of several plans.
-    fn rename(&self, params: lsp::RenameParams) -> Result<Value, Fault> {
+    fn rename(&self, params: lsp::RenameParams) -> Result<Value, RequestError> {
         let place = params.text_document_position;
         let uri = place.text_document.uri.as_str();
         let mut all = navigation::Edits::new();

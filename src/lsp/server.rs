@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 
 use super::diagnostics;
 use super::documents::Documents;
-use super::facts::{Looked, Question};
+use super::facts::{FactsQuery, Looked};
 use super::lens;
 use super::node_queries::NodeQueries;
 use super::text::Encoding;
 use super::uri;
 use super::wire::{self, Incoming, Outgoing};
-use super::workspace::{World, Worlds};
+use super::workspace::{PlanDocument, Worlds};
 use crate::engine::Settings;
 use crate::name::NodeName;
 use crate::repl::completion_data::Knowledge;
@@ -38,7 +38,7 @@ const MAX_INITIALIZE: usize = 4 << 20;
 
 /// What comes from outside of the conversation.
 #[derive(Debug, Default)]
-pub struct Options {
+pub struct ServerOptions {
     /// Parameters and how nodes are reached.
     pub settings: Settings,
     /// A target of the plans, or nodes: then they are looked at, too. It is only read there.
@@ -48,7 +48,7 @@ pub struct Options {
 }
 
 /// What the server hears.
-pub(super) enum Event {
+pub(super) enum ServerEvent {
     /// From the editor.
     Read(Incoming),
     /// A look at a node is over: the plan, its number, what was seen.
@@ -59,7 +59,7 @@ pub(super) enum Event {
 pub fn serve(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    options: Options,
+    options: ServerOptions,
 ) -> bool {
     let (send, receive) = sync_channel(AHEAD);
     let looks = NodeQueries::new(send.clone(), options.patience);
@@ -68,13 +68,13 @@ pub fn serve(
         loop {
             let message = wire::read(&mut input);
             let over = matches!(message, Incoming::Closed | Incoming::Broken(_));
-            if send.send(Event::Read(message)).is_err() || over {
+            if send.send(ServerEvent::Read(message)).is_err() || over {
                 return;
             }
         }
     });
     let mut server = Server {
-        phase: Phase::New,
+        phase: ServerPhase::New,
         encoding: Encoding::default(),
         documents: Documents::default(),
         worlds: Worlds::default(),
@@ -95,7 +95,7 @@ pub fn serve(
 
 /// How far the conversation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ServerPhase {
     /// Waiting for `initialize`.
     New,
     /// At work.
@@ -105,15 +105,15 @@ enum Phase {
 }
 
 /// Why a request has no result.
-pub(super) type Fault = (i32, String);
+pub(super) type RequestError = (i32, String);
 
 pub(super) struct Server {
-    phase: Phase,
+    phase: ServerPhase,
     pub(super) encoding: Encoding,
     pub(super) documents: Documents,
     pub(super) worlds: Worlds,
     /// What the editor shows.
-    published: BTreeMap<String, diagnostics::Shown>,
+    published: BTreeMap<String, diagnostics::PublishedDiagnostics>,
     /// Since when there is something that was not looked at.
     stale: Option<Instant>,
     /// Whether the editor tells of files that change.
@@ -125,13 +125,13 @@ pub(super) struct Server {
     /// What the node has answered lately, for completion.
     pub(super) knowledge: RefCell<(Option<NodeName>, Knowledge)>,
     pub(super) looks: NodeQueries,
-    pub(super) options: Options,
+    pub(super) options: ServerOptions,
     pub(super) out: Outgoing,
 }
 
 impl Server {
     /// Until the editor leaves; whether it left as it should.
-    fn listen(&mut self, receive: &Receiver<Event>) -> bool {
+    fn listen(&mut self, receive: &Receiver<ServerEvent>) -> bool {
         loop {
             let event = match receive.try_recv() {
                 Ok(event) => event,
@@ -151,8 +151,8 @@ impl Server {
                 }
             };
             let left = match event {
-                Event::Read(message) => self.hear(message),
-                Event::Looked(uri, number, looked) => {
+                ServerEvent::Read(message) => self.hear(message),
+                ServerEvent::Looked(uri, number, looked) => {
                     if self.looks.take(&uri, number, looked) {
                         self.news();
                     }
@@ -171,7 +171,7 @@ impl Server {
         }
     }
 
-    fn wait(&self, receive: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
+    fn wait(&self, receive: &Receiver<ServerEvent>) -> Result<ServerEvent, RecvTimeoutError> {
         match self.looks.patience() {
             Some(patience) => receive.recv_timeout(patience),
             None => receive.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -187,7 +187,7 @@ impl Server {
             }
             Incoming::Notification(method, params) => {
                 if method == "exit" {
-                    return Some(self.phase == Phase::ShutDown);
+                    return Some(self.phase == ServerPhase::ShutDown);
                 }
                 self.notification(&method, params.as_deref());
             }
@@ -211,34 +211,34 @@ impl Server {
     }
 
     /// Answers a request.
-    fn request(&mut self, method: &str, params: Option<&RawValue>) -> Result<Value, Fault> {
+    fn request(&mut self, method: &str, params: Option<&RawValue>) -> Result<Value, RequestError> {
         match (self.phase, method) {
-            (Phase::New, "initialize") => {
+            (ServerPhase::New, "initialize") => {
                 let result = self.initialize(params)?;
-                self.phase = Phase::Running;
+                self.phase = ServerPhase::Running;
                 Ok(result)
             }
-            (Phase::New, _) => Err((
+            (ServerPhase::New, _) => Err((
                 wire::NOT_INITIALIZED,
                 "the first request is `initialize`".to_owned(),
             )),
-            (Phase::Running, "initialize") => Err((
+            (ServerPhase::Running, "initialize") => Err((
                 wire::INVALID_REQUEST,
                 "`initialize` was said already".to_owned(),
             )),
-            (Phase::Running, "shutdown") => {
-                self.phase = Phase::ShutDown;
+            (ServerPhase::Running, "shutdown") => {
+                self.phase = ServerPhase::ShutDown;
                 Ok(Value::Null)
             }
-            (Phase::ShutDown, _) => Err((
+            (ServerPhase::ShutDown, _) => Err((
                 wire::INVALID_REQUEST,
                 "nothing is answered after `shutdown`".to_owned(),
             )),
-            (Phase::Running, method) => self.answer(method, params),
+            (ServerPhase::Running, method) => self.answer(method, params),
         }
     }
 
-    fn initialize(&mut self, params: Option<&RawValue>) -> Result<Value, Fault> {
+    fn initialize(&mut self, params: Option<&RawValue>) -> Result<Value, RequestError> {
         let raw = params.map_or("{}", RawValue::get);
         // Only what matters is looked at: editors say a lot, and not all of it is in order.
         let said = match raw.len() <= MAX_INITIALIZE {
@@ -312,7 +312,7 @@ impl Server {
     }
 
     fn notification(&mut self, method: &str, params: Option<&RawValue>) {
-        if self.phase != Phase::Running {
+        if self.phase != ServerPhase::Running {
             return;
         }
         let done = match method {
@@ -340,7 +340,7 @@ impl Server {
         }
     }
 
-    fn did_open(&mut self, params: Option<&RawValue>) -> Result<(), Fault> {
+    fn did_open(&mut self, params: Option<&RawValue>) -> Result<(), RequestError> {
         let params: lsp::DidOpenTextDocumentParams = taken(params)?;
         let document = params.text_document;
         let uri = document.uri.as_str();
@@ -356,7 +356,7 @@ impl Server {
         opened.map_err(|why| (wire::REQUEST_FAILED, why))
     }
 
-    fn did_change(&mut self, params: Option<&RawValue>) -> Result<(), Fault> {
+    fn did_change(&mut self, params: Option<&RawValue>) -> Result<(), RequestError> {
         let params: lsp::DidChangeTextDocumentParams = taken(params)?;
         let (document, changes) = (params.text_document, params.content_changes);
         let uri = document.uri.as_str();
@@ -372,7 +372,7 @@ impl Server {
         changed.map_err(|why| (wire::REQUEST_FAILED, why))
     }
 
-    fn did_close(&mut self, params: Option<&RawValue>) -> Result<(), Fault> {
+    fn did_close(&mut self, params: Option<&RawValue>) -> Result<(), RequestError> {
         let params: lsp::DidCloseTextDocumentParams = taken(params)?;
         if self
             .documents
@@ -397,7 +397,7 @@ impl Server {
         self.worlds.refresh(&self.documents, &self.options.settings);
         self.begin_looks();
         let looks = &self.looks;
-        let node = |world: &World| {
+        let node = |world: &PlanDocument| {
             let looked = looks.of(&world.uri);
             looked.map_or(Vec::new(), |looked| looked.told(world))
         };
@@ -442,7 +442,7 @@ impl Server {
             let unsaved = documents
                 .all()
                 .map(|open| (open.identity.clone(), open.text.clone()));
-            let question = Question {
+            let question = FactsQuery {
                 plan: document.path.clone(),
                 unsaved: unsaved.collect(),
                 settings: self.options.settings.clone(),
@@ -477,7 +477,9 @@ impl Server {
 }
 
 /// The parameters of a message, as they must be.
-pub(super) fn taken<T: serde::de::DeserializeOwned>(params: Option<&RawValue>) -> Result<T, Fault> {
+pub(super) fn taken<T: serde::de::DeserializeOwned>(
+    params: Option<&RawValue>,
+) -> Result<T, RequestError> {
     serde_json::from_str(params.map_or("null", RawValue::get)).map_err(|why| {
         (
             wire::INVALID_PARAMS,

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::convert::range;
 use super::text::Encoding;
-use super::workspace::File;
+use super::workspace::PlanText;
 use crate::diag::Span;
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::fmt::format_plan;
 
 /// The document as `updo fmt` writes it: one edit of what differs, none when nothing does or the plan is broken.
-pub(super) fn formatting(file: &File, encoding: Encoding) -> Value {
+pub(super) fn formatting(file: &PlanText, encoding: Encoding) -> Value {
     let Ok(formatted) = format_plan(&file.text, 0) else {
         return Value::Null;
     };
@@ -39,7 +39,7 @@ pub(super) fn formatting(file: &File, encoding: Encoding) -> Value {
 }
 
 /// What stands in a document, statement by statement.
-pub(super) fn symbols(file: &File, encoding: Encoding) -> Value {
+pub(super) fn symbols(file: &PlanText, encoding: Encoding) -> Value {
     let all: Vec<Value> = file
         .statements()
         .iter()
@@ -58,7 +58,7 @@ pub(super) fn symbols(file: &File, encoding: Encoding) -> Value {
 }
 
 /// Name, kind and place of a statement: 13 is a variable, 12 a function, 14 a constant, 2 a module, 24 an event.
-fn symbol(file: &File, statement: &Statement) -> (String, u8, Option<Span>) {
+fn symbol(file: &PlanText, statement: &Statement) -> (String, u8, Option<Span>) {
     let first_line = || {
         let text = file.slice(statement.span).unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();

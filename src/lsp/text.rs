@@ -20,14 +20,14 @@ const BLOCK: usize = 1024;
 
 /// Where lines begin, and how many units of UTF-16 stand before every block.
 #[derive(Clone, Debug)]
-pub(super) struct Lines {
+pub(super) struct LineIndex {
     starts: Vec<usize>,
     /// Empty when the text is ASCII: then a unit is a byte.
     units: Vec<usize>,
     length: usize,
 }
 
-impl Lines {
+impl LineIndex {
     /// Looks through a text once.
     pub fn new(text: &str) -> Self {
         let bytes = text.as_bytes();
@@ -190,7 +190,7 @@ mod tests {
             "x".repeat(5000) + "\r\n" + &"y".repeat(3),
         ];
         for text in &texts {
-            let lines = Lines::new(text);
+            let lines = LineIndex::new(text);
             for at in (0..=text.len()).filter(|at| text.is_char_boundary(*at)) {
                 for encoding in [Encoding::Utf8, Encoding::Utf16] {
                     let place = lines.position(text, at, encoding);
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn places_that_are_none() {
         let text = "a𝄞b\r\nc";
-        let lines = Lines::new(text);
+        let lines = LineIndex::new(text);
         let at = |line, column, encoding| lines.offset(text, Position::new(line, column), encoding);
         // In the middle of a pair of surrogates; behind the end of a line; behind the last line.
         assert_eq!(at(0, 2, Encoding::Utf16), 1);

@@ -1,6 +1,6 @@
 //! What each open plan says together with the files that it includes, as the editor has them.
 //!
-//! Takes the open documents, gives for each a [`World`]: everything that `updo check` would say, and the files with their
+//! Takes the open documents, gives for each a [`PlanDocument`]: everything that `updo check` would say, and the files with their
 //! texts. A file that an open plan includes belongs to that plan's world: what it says alone does not count, because the
 //! names that it uses may be defined there. When no open plan does, one beside it that includes it counts, open or not.
 //! Nothing is read again before it is asked for.
@@ -10,17 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::documents::{Document, Documents};
-use super::text::Lines;
+use super::text::LineIndex;
 use super::uri;
 use crate::diag::{Code, Span};
-use crate::engine::{Engine, Opened, Settings};
+use crate::engine::{Engine, OpenedPlan, Settings};
 use crate::plan::load::{identity, read_text};
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse_plan;
 
 /// A file of a world.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct PlanText {
     /// What it really is.
     pub identity: PathBuf,
     /// As the editor calls it.
@@ -30,13 +30,13 @@ pub(super) struct File {
     /// Its text.
     pub text: String,
     /// Its places.
-    pub lines: Lines,
+    pub lines: LineIndex,
     /// Where it begins among the sources.
     pub base: usize,
     statements: OnceCell<Vec<Statement>>,
 }
 
-impl File {
+impl PlanText {
     /// What can be read of it; spans are those of the world.
     pub fn statements(&self) -> &[Statement] {
         self.statements
@@ -57,7 +57,7 @@ impl File {
 
 /// A plan and what it includes.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct PlanDocument {
     /// The plan, as the editor calls it.
     pub uri: String,
     /// What it really is.
@@ -65,12 +65,12 @@ pub(super) struct World {
     /// Its version; nothing when it is not open itself, but a file that it includes is.
     pub version: Option<i32>,
     /// What there is to say.
-    pub opened: Opened,
+    pub opened: OpenedPlan,
     /// The files, the plan first.
-    pub files: Vec<File>,
+    pub files: Vec<PlanText>,
 }
 
-impl World {
+impl PlanDocument {
     /// The world of a document.
     fn of(plan: &Document, documents: &Documents, settings: &Settings) -> Self {
         let mut world = Self::new(&plan.path, documents, settings);
@@ -101,11 +101,11 @@ impl World {
                         .ok()
                         .filter(|text| text.len() == source.text.len())
                         .unwrap_or_else(|| source.text.clone());
-                    let lines = Lines::new(&text);
+                    let lines = LineIndex::new(&text);
                     (uri::of(&identity), None, text, lines)
                 }
             };
-            files.push(File {
+            files.push(PlanText {
                 identity,
                 uri,
                 version,
@@ -125,12 +125,12 @@ impl World {
     }
 
     /// The file of a place among the sources.
-    pub fn file_at(&self, at: usize) -> Option<&File> {
+    pub fn file_at(&self, at: usize) -> Option<&PlanText> {
         self.files.iter().find(|file| file.has(at))
     }
 
     /// The file that is called so.
-    pub fn file(&self, uri: &str) -> Option<&File> {
+    pub fn file(&self, uri: &str) -> Option<&PlanText> {
         self.files.iter().find(|file| file.uri == uri)
     }
 }
@@ -138,7 +138,7 @@ impl World {
 /// The worlds of all open documents, by their URIs.
 #[derive(Debug, Default)]
 pub(super) struct Worlds {
-    all: BTreeMap<String, World>,
+    all: BTreeMap<String, PlanDocument>,
     /// Plans beside open files that include them.
     beside: BTreeMap<PathBuf, Option<PathBuf>>,
 }
@@ -154,7 +154,7 @@ impl Worlds {
     /// A document is open now, or no longer: what has it on the disk, or missed it there, must be read again.
     pub fn appeared(&mut self, identity: &Path) {
         self.changed(identity);
-        let misses = |world: &World| {
+        let misses = |world: &PlanDocument| {
             world
                 .opened
                 .diagnostics
@@ -172,14 +172,14 @@ impl Worlds {
 
     /// Reads what is missing.
     pub fn refresh(&mut self, documents: &Documents, settings: &Settings) {
-        let is_open = |file: &File| documents.by_identity(&file.identity).is_some();
+        let is_open = |file: &PlanText| documents.by_identity(&file.identity).is_some();
         self.all.retain(|uri, world| {
             documents.get(uri).is_some()
                 || world.version.is_none() && world.files.iter().any(is_open)
         });
         for document in documents.all() {
             if !self.all.contains_key(&document.uri) {
-                let world = World::of(document, documents, settings);
+                let world = PlanDocument::of(document, documents, settings);
                 self.all.insert(document.uri.clone(), world);
             }
         }
@@ -195,7 +195,7 @@ impl Worlds {
             if let Some(path) = beside
                 && !self.all.contains_key(&uri::of(path))
             {
-                let world = World::new(path, documents, settings);
+                let world = PlanDocument::new(path, documents, settings);
                 self.all.insert(world.uri.clone(), world);
             }
         }
@@ -223,8 +223,8 @@ impl Worlds {
     }
 
     /// The worlds that count for a document: those of plans that include it, else its own.
-    pub fn of(&self, uri: &str) -> Vec<&World> {
-        let others: Vec<&World> = self
+    pub fn of(&self, uri: &str) -> Vec<&PlanDocument> {
+        let others: Vec<&PlanDocument> = self
             .all
             .iter()
             .filter(|(plan, world)| *plan != uri && world.file(uri).is_some())
@@ -238,7 +238,7 @@ impl Worlds {
     }
 
     /// The worlds of the plans that no other one includes, with the URIs and versions of these.
-    pub fn roots(&self) -> impl Iterator<Item = (&str, Option<i32>, &World)> {
+    pub fn roots(&self) -> impl Iterator<Item = (&str, Option<i32>, &PlanDocument)> {
         let hidden = self.hidden();
         self.all
             .iter()

@@ -1,7 +1,7 @@
 //! The cookie: where it comes from, and the one thing that may be done with it.
 //!
 //! Takes a file, an environment variable or a value handed in, gives a [`Cookie`] that remembers its
-//! [`Source`] and can digest a challenge. The value has no way out of this file: no accessor, no
+//! [`CookieSource`] and can digest a challenge. The value has no way out of this file: no accessor, no
 //! `Display`, and `Debug` shows the source only. The rules for files are those of kernel's `auth`.
 
 use std::fmt;
@@ -17,7 +17,7 @@ const MAX_COOKIE: usize = 255;
 
 /// Where a cookie came from; safe to show.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Source {
+pub enum CookieSource {
     /// A file somebody named.
     File(PathBuf),
     /// A file named by an environment variable.
@@ -30,7 +30,7 @@ pub enum Source {
     Given,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for CookieSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) | Self::Home(path) => write!(f, "{}", path.display()),
@@ -45,7 +45,7 @@ impl fmt::Display for Source {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cookie {
     value: Box<[u8]>,
-    source: Source,
+    source: CookieSource,
     warning: Option<Box<Diagnostic>>,
 }
 
@@ -67,7 +67,7 @@ impl Cookie {
     /// What `erl` makes of it: line ends at the end are cut off, with blanks behind the first of them; blanks before
     /// that belong to the cookie. A file holds ASCII; any other source may hold what Latin-1 has, in UTF-8, as
     /// `-setcookie` takes it. E507 when nothing but blanks is left, for other characters, or for more than 255.
-    pub fn new(value: impl AsRef<[u8]>, source: Source) -> Result<Self> {
+    pub fn new(value: impl AsRef<[u8]>, source: CookieSource) -> Result<Self> {
         let value = value.as_ref();
         let bad = |why: &str| {
             Err(Box::new(Diagnostic::new(
@@ -89,7 +89,7 @@ impl Cookie {
             latin1.extend_from_slice(value);
         } else if matches!(
             source,
-            Source::File(_) | Source::EnvFile(..) | Source::Home(_)
+            CookieSource::File(_) | CookieSource::EnvFile(..) | CookieSource::Home(_)
         ) {
             return bad("contains characters that no cookie file may have (only printable ASCII)");
         } else {
@@ -125,13 +125,13 @@ impl Cookie {
     /// so, and its start script reads it; then there is a [`Cookie::warning`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(path, Source::File(path.to_owned()))
+        Self::read(path, CookieSource::File(path.to_owned()))
     }
 
     /// A cookie from the value of an environment variable. E507 when it is not set.
     pub fn from_env(name: &str, value: Option<&str>) -> Result<Self> {
         match value {
-            Some(value) => Self::new(value, Source::Env(name.to_owned())),
+            Some(value) => Self::new(value, CookieSource::Env(name.to_owned())),
             None => Err(Box::new(
                 Diagnostic::new(
                     Code::E507,
@@ -162,17 +162,17 @@ impl Cookie {
             let path = PathBuf::from(path);
             return Self::read(
                 &path,
-                Source::EnvFile("UPDO_COOKIE_FILE".to_owned(), path.clone()),
+                CookieSource::EnvFile("UPDO_COOKIE_FILE".to_owned(), path.clone()),
             );
         }
         if let Some(value) = env("UPDO_COOKIE") {
-            return Self::new(value, Source::Env("UPDO_COOKIE".to_owned()));
+            return Self::new(value, CookieSource::Env("UPDO_COOKIE".to_owned()));
         }
         if let Some(plan) = plan {
             return plan();
         }
         if let Some(value) = env("RELEASE_COOKIE") {
-            return Self::new(value, Source::Env("RELEASE_COOKIE".to_owned()));
+            return Self::new(value, CookieSource::Env("RELEASE_COOKIE".to_owned()));
         }
         match env("HOME") {
             Some(home) => {
@@ -185,7 +185,7 @@ impl Cookie {
                 } else {
                     home_file
                 };
-                Self::read(&path, Source::Home(path.clone()))
+                Self::read(&path, CookieSource::Home(path.clone()))
             }
             None => Err(Box::new(
                 Diagnostic::new(Code::E507, "no cookie: none was named, and HOME is not set")
@@ -195,7 +195,7 @@ impl Cookie {
     }
 
     /// Where it came from.
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &CookieSource {
         &self.source
     }
 
@@ -212,8 +212,8 @@ impl Cookie {
         md5.finalize().into()
     }
 
-    fn read(path: &Path, source: Source) -> Result<Self> {
-        let file = secret_file::File {
+    fn read(path: &Path, source: CookieSource) -> Result<Self> {
+        let file = secret_file::SecretFile {
             what: "the cookie file",
             code: Code::E507,
             limit: 4 * MAX_COOKIE,
@@ -236,7 +236,7 @@ impl Cookie {
         if let Some(mode) = open.and_then(|meta| secret_file::open_to_others(&meta))
             && by_mix
         {
-            let file = secret_file::File {
+            let file = secret_file::SecretFile {
                 code: Code::W329,
                 ..file
             };
@@ -292,7 +292,7 @@ mod tests {
             "geheim\nim",
             &long,
         ] {
-            let error = Cookie::new(value, Source::Given).expect_err(value);
+            let error = Cookie::new(value, CookieSource::Given).expect_err(value);
             assert_eq!(error.code, Code::E507);
             assert!(!format!("{error:?}").contains("gehe"));
         }
@@ -302,13 +302,13 @@ mod tests {
     fn digest_is_what_erlang_computes() {
         // erlang:md5("kakor4711")
         let expected = 0x7f97_a007_ca93_398b_1f00_8795_d7a9_7f9f_u128;
-        let cookie = Cookie::new("kakor\n", Source::Given).expect("cookie");
+        let cookie = Cookie::new("kakor\n", CookieSource::Given).expect("cookie");
         assert_eq!(cookie.digest(4711), expected.to_be_bytes());
     }
 
     #[test]
     fn blanks_and_letters_are_those_of_erl() {
-        let file = || Source::File(PathBuf::from("c"));
+        let file = || CookieSource::File(PathBuf::from("c"));
         let value = |value: &[u8], source| Cookie::new(value, source).map(|c| c.value.to_vec());
         for (text, expected) in [
             (&b"kakor"[..], &b"kakor"[..]),
@@ -316,14 +316,17 @@ mod tests {
             (b"kakor \n \n", b"kakor "),
             (b" ka kor ", b" ka kor "),
         ] {
-            for source in [file(), Source::Given] {
+            for source in [file(), CookieSource::Given] {
                 assert_eq!(value(text, source).expect("a cookie"), expected, "{text:?}");
             }
         }
         let letters = "kàkor".as_bytes();
-        assert_eq!(value(letters, Source::Given).expect("Latin-1"), b"k\xe0kor");
+        assert_eq!(
+            value(letters, CookieSource::Given).expect("Latin-1"),
+            b"k\xe0kor"
+        );
         assert!(value(letters, file()).is_err(), "erl refuses such a file");
-        assert!(value(b"k\xe0kor", Source::Given).is_err(), "no UTF-8");
+        assert!(value(b"k\xe0kor", CookieSource::Given).is_err(), "no UTF-8");
     }
 
     #[cfg(unix)]

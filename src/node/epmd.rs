@@ -32,7 +32,7 @@ pub struct Registered {
 
 /// Where a node listens.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Found {
+pub(crate) struct NodeAddresses {
     /// To be tried in this order; the first is where epmd answered.
     pub(crate) addresses: Vec<SocketAddr>,
     /// Highest version of the distribution protocol that it speaks.
@@ -72,7 +72,7 @@ pub fn names(host: &str, port: u16, timeout: std::time::Duration) -> Result<Vec<
 }
 
 /// Asks where a node listens.
-pub(crate) fn lookup(node: &Address, port: u16, deadline: Deadline) -> Result<Found> {
+pub(crate) fn lookup(node: &Address, port: u16, deadline: Deadline) -> Result<NodeAddresses> {
     let (mut stream, at, all) = reach(node.host(), port, deadline)?;
     match ask_port(&mut stream, node.name(), deadline) {
         Ok(Some((listens, highest))) => {
@@ -81,7 +81,7 @@ pub(crate) fn lookup(node: &Address, port: u16, deadline: Deadline) -> Result<Fo
                 .chain(others)
                 .map(|ip| SocketAddr::new(ip, listens))
                 .collect();
-            Ok(Found { addresses, highest })
+            Ok(NodeAddresses { addresses, highest })
         }
         Ok(None) => Err(unknown(node, port, at, deadline)),
         Err(error) => Err(nonsense(node.host(), port, &error)),

@@ -5,7 +5,7 @@
 //! `{error, enotsup}`, because a process that gets no answer hangs. Follows "The Erlang I/O Protocol".
 
 use super::control::{self, Payload};
-use super::state::{Call, Shared, Then, lock};
+use super::state::{PendingCall, Shared, Then, lock};
 use crate::term::{Pid, Reference, Term};
 
 /// Most bytes of output that are kept.
@@ -85,7 +85,7 @@ fn format(shared: &Shared, mut request: Vec<Term>, from: Pid, reply_as: Term) {
     if let Ok(mut state) = shared.state() {
         state.calls.insert(
             reference,
-            Call {
+            PendingCall {
                 result,
                 then: Then::Print { from, reply_as },
                 pid: None,

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read};
 
 use super::control::{self, Signal};
 use super::io;
-use super::state::{Outcome, Shared, Then, key, lock};
+use super::state::{CallOutcome, Shared, Then, key, lock};
 use super::wire::FrameReader;
 use crate::term::{Pid, Reference, Term};
 
@@ -103,7 +103,7 @@ fn on_down(shared: &Shared, reference: Reference, reason: control::Payload) {
         drop(state);
         match call.then {
             // A waiter that has gone needs no telling.
-            Then::Tell(waiter) => drop(waiter.send(Outcome::Down(reason))),
+            Then::Tell(waiter) => drop(waiter.send(CallOutcome::Down(reason))),
             Then::Print { from, reply_as } => {
                 io::on_formatted(shared, &call.result, reason, &from, reply_as)
             }
@@ -143,7 +143,7 @@ fn on_spawned(shared: &Shared, reference: Reference, result: Term) {
     let call = state.calls.remove(&reference);
     drop(state);
     match call.map(|call| call.then) {
-        Some(Then::Tell(waiter)) => drop(waiter.send(Outcome::Refused(result))),
+        Some(Then::Tell(waiter)) => drop(waiter.send(CallOutcome::Refused(result))),
         Some(Then::Print { from, reply_as }) => io::refuse(shared, &from, reply_as),
         None => {}
     }

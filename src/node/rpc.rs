@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::control::{self, Payload};
 use super::session::Session;
-use super::state::{Call, Outcome, Shared, Then};
+use super::state::{CallOutcome, PendingCall, Shared, Then};
 use super::trace;
 use crate::diag::{Code, Diagnostic};
 use crate::term::{Atom, Reference, Term, line_within};
@@ -108,7 +108,7 @@ pub struct Pending {
     session: Session,
     reference: Reference,
     result: Reference,
-    outcome: Receiver<Outcome>,
+    outcome: Receiver<CallOutcome>,
     settled: bool,
     /// What was called and when, for who listens.
     traced: Option<(String, Instant)>,
@@ -136,7 +136,7 @@ impl Pending {
         let outcome = match self.outcome.recv_timeout(timeout) {
             Ok(outcome) => outcome,
             Err(RecvTimeoutError::Timeout) => return None,
-            Err(RecvTimeoutError::Disconnected) => Outcome::Lost(
+            Err(RecvTimeoutError::Disconnected) => CallOutcome::Lost(
                 self.session
                     .is_lost()
                     .unwrap_or_else(|| "the session ended".to_owned()),
@@ -144,9 +144,9 @@ impl Pending {
         };
         self.settled = true;
         let result = match outcome {
-            Outcome::Down(reason) => interpret(reason, &self.result),
-            Outcome::Refused(reason) => Err(raised("error", erpc(reason))),
-            Outcome::Lost(why) => Err(CallError::Lost(why)),
+            CallOutcome::Down(reason) => interpret(reason, &self.result),
+            CallOutcome::Refused(reason) => Err(raised("error", erpc(reason))),
+            CallOutcome::Lost(why) => Err(CallError::Lost(why)),
         };
         if let Some((what, since)) = &self.traced {
             let how = match &result {
@@ -213,7 +213,7 @@ pub(crate) fn start(
     let what = format!("{module}:{function}/{}", mfa.2.len());
     let frame = control::call(&shared.us, &reference, &result, mfa).ok_or(CallError::TooLarge)?;
     let (sender, outcome) = channel();
-    let call = Call {
+    let call = PendingCall {
         result: result.clone(),
         then: Then::Tell(sender),
         pid: None,

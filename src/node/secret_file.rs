@@ -12,7 +12,7 @@ use crate::diag::{Code, Diagnostic, Result};
 
 /// What kind of file is read, for the messages.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct File {
+pub(crate) struct SecretFile {
     /// With its article: `the cookie file`.
     pub(crate) what: &'static str,
     /// Of the diagnostics.
@@ -21,7 +21,7 @@ pub(crate) struct File {
     pub(crate) limit: usize,
 }
 
-impl File {
+impl SecretFile {
     /// Its first `limit` bytes, when only its owner may access it.
     pub(crate) fn read(self, path: &Path) -> Result<Vec<u8>> {
         self.read_as(path, true)

@@ -22,7 +22,7 @@ const MAX_WATCHERS: usize = 100_000;
 const MAX_OUTBOX: (usize, usize) = (100_000, 64 << 20);
 
 /// How a call came out.
-pub(crate) enum Outcome {
+pub(crate) enum CallOutcome {
     /// The process ended; this is its exit reason.
     Down(Payload),
     /// It was never started.
@@ -34,13 +34,13 @@ pub(crate) enum Outcome {
 /// What to do with the outcome of a call.
 pub(crate) enum Then {
     /// Hand it to whoever waits.
-    Tell(mpsc::Sender<Outcome>),
+    Tell(mpsc::Sender<CallOutcome>),
     /// It is text that a process of the node wants printed; answer that process.
     Print { from: Pid, reply_as: Term },
 }
 
 /// A call under way.
-pub(crate) struct Call {
+pub(crate) struct PendingCall {
     /// The first element of a good exit reason.
     pub(crate) result: Reference,
     pub(crate) then: Then,
@@ -57,9 +57,9 @@ pub(crate) fn key(pid: &Pid) -> Key {
 
 /// Under one lock.
 #[derive(Default)]
-pub(crate) struct State {
+pub(crate) struct ConnectionState {
     lost: Option<String>,
-    pub(crate) calls: HashMap<Reference, Call>,
+    pub(crate) calls: HashMap<Reference, PendingCall>,
     /// Calls given up before the node told their process; whether to kill it then.
     pub(crate) abandoned: HashMap<Reference, bool>,
     pub(crate) boxes: HashMap<Key, Arc<Queue>>,
@@ -71,7 +71,7 @@ pub(crate) struct State {
     pub(crate) links: HashSet<(Pid, Key)>,
 }
 
-impl State {
+impl ConnectionState {
     /// Whether a pid of ours is alive.
     pub(crate) fn watch(&mut self, reference: Reference, from: Pid, of: Key) -> bool {
         let room = self.watchers.len() < MAX_WATCHERS;
@@ -113,7 +113,7 @@ pub(crate) struct Shared {
     pub(crate) wake: Condvar,
     writer: Mutex<Box<dyn Write + Send>>,
     closer: Box<dyn Fn() + Send + Sync>,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
 }
 
 /// A lock whose holder panicked still guards good data here: every change is a single step.
@@ -144,7 +144,7 @@ impl Shared {
     }
 
     /// The state, or why the connection is lost.
-    pub(crate) fn state(&self) -> Result<MutexGuard<'_, State>, String> {
+    pub(crate) fn state(&self) -> Result<MutexGuard<'_, ConnectionState>, String> {
         let state = lock(&self.state);
         match &state.lost {
             Some(why) => Err(why.clone()),
@@ -173,7 +173,7 @@ impl Shared {
         for call in calls.into_values() {
             if let Then::Tell(waiter) = call.then {
                 // A waiter that has gone needs no telling.
-                let _ = waiter.send(Outcome::Lost(why.to_owned()));
+                let _ = waiter.send(CallOutcome::Lost(why.to_owned()));
             }
         }
         for queue in boxes.into_values() {

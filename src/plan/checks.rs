@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::options::{constant, duration, known, value, wrong};
 use super::resolve::{Resolver, choice};
-use super::{Check, Hook, Rollback, RollbackTrigger, When, scope, vocabulary};
+use super::{Check, Hook, RollbackPolicy, RollbackTrigger, When, scope, vocabulary};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::syntax::ast::{Expr, Moment as HookMoment, Options, Spanned, Tail};
+use crate::syntax::ast::{Expr, HookPoint as HookMoment, Options, Spanned, Tail};
 use crate::term::{Atom, Term};
 
 impl Resolver<'_> {
@@ -103,9 +103,9 @@ impl Resolver<'_> {
             &mut self.said,
         );
         match policy.value.as_str() {
-            "automatic" => self.plan.rollback = Rollback::Automatic,
-            "manual" => self.plan.rollback = Rollback::Manual,
-            "never" => self.plan.rollback = Rollback::Never,
+            "automatic" => self.plan.rollback = RollbackPolicy::Automatic,
+            "manual" => self.plan.rollback = RollbackPolicy::Manual,
+            "never" => self.plan.rollback = RollbackPolicy::Never,
             _ => {
                 let words = ["automatic", "manual", "never"];
                 self.said.push(choice("rollback", policy, &words));
@@ -118,7 +118,7 @@ impl Resolver<'_> {
         let Some(expr) = value(options, "on") else {
             return;
         };
-        if self.plan.rollback != Rollback::Automatic {
+        if self.plan.rollback != RollbackPolicy::Automatic {
             let title = format!(
                 "`on` goes with `rollback automatic`, not `{}`",
                 policy.value

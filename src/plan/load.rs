@@ -17,7 +17,7 @@ const MAX_CHAIN: usize = 64;
 
 /// A plan (when there was no error), everything there is to say about it, and its text.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedPlan {
     /// The plan; `None` when a diagnostic is an error.
     pub plan: Option<Plan>,
     /// Errors, warnings, advice.
@@ -39,19 +39,19 @@ pub(super) struct Located {
 pub type Unsaved<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
 /// Reads, parses and resolves a plan. `sets` are the parameters given from outside (`--set Name=value`).
-pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
+pub fn load(path: &Path, sets: &BTreeMap<String, String>) -> LoadedPlan {
     load_over(path, sets, &|_| None)
 }
 
 /// The same, where some files are as an editor has them.
-pub fn load_over(path: &Path, sets: &BTreeMap<String, String>, unsaved: Unsaved<'_>) -> Loaded {
+pub fn load_over(path: &Path, sets: &BTreeMap<String, String>, unsaved: Unsaved<'_>) -> LoadedPlan {
     let mut reader = Reader::new(unsaved);
     reader.read(path, None, &mut Vec::new());
     finish(reader, path, sets)
 }
 
 /// The same for a text at hand; `path` is only its name and what includes are relative to.
-pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Loaded {
+pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> LoadedPlan {
     let mut reader = Reader::new(&|_| None);
     reader.files.push((path.to_owned(), None));
     reader.statements(path, text.to_owned(), 0, &mut Vec::new());
@@ -70,7 +70,7 @@ pub fn identity(path: &Path) -> PathBuf {
     }
 }
 
-fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) -> Loaded {
+fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) -> LoadedPlan {
     let statements = reader.located();
     let Reader {
         mut sources,
@@ -93,7 +93,7 @@ fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) 
             .map_or(usize::MAX, |label| label.span.start)
     });
     let failed = broken || diagnostics.iter().any(Diagnostic::is_error);
-    Loaded {
+    LoadedPlan {
         plan: (!failed).then_some(plan),
         diagnostics,
         sources,

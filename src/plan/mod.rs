@@ -56,7 +56,7 @@ pub struct Target {
     /// Where the cookie comes from.
     pub cookie: Option<CookieFrom>,
     /// `tls`: how to speak to nodes that were started with `-proto_dist inet_tls`.
-    pub tls: Option<crate::node::tls::Options>,
+    pub tls: Option<crate::node::tls::TlsOptions>,
     /// `name`: the local node name.
     pub local_name: Option<String>,
     /// `epmd_port`.
@@ -171,7 +171,7 @@ pub struct Hook {
 
 /// What to do after a failure behind the last window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Rollback {
+pub enum RollbackPolicy {
     /// Undo with the saved beams.
     #[default]
     Automatic,
@@ -208,7 +208,7 @@ impl RollbackTrigger {
 
 /// `engine`: who carries a script out on the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Executing {
+pub enum ExecutionEngine {
     /// updo's own agent: a transaction.
     #[default]
     Updo,
@@ -293,7 +293,7 @@ pub struct Plan {
     /// `soak`: how long the processes that were suspended are watched after the resume, before anything is verified.
     pub soak: Duration,
     /// `rollback`.
-    pub rollback: Rollback,
+    pub rollback: RollbackPolicy,
     /// `rollback automatic #{on => […]}`: after which failures the way back is gone by itself.
     pub rollback_on: Vec<RollbackTrigger>,
     /// `rollback … #{keep_old => D}`: how long the way back of a run is kept at least.
@@ -305,7 +305,7 @@ pub struct Plan {
     /// `window`; with `engine release_handler` always `otp`.
     pub windows: WindowPolicy,
     /// `engine`: who carries the script out.
-    pub engine: Executing,
+    pub engine: ExecutionEngine,
 }
 
 impl Plan {

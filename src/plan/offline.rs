@@ -3,16 +3,16 @@
 //! `env` and `matches` have a value everywhere, so constants may use them. It reads the environment and nothing else.
 
 use crate::diag::Span;
-use crate::eval::{Moment, World, WorldError, needs};
+use crate::eval::{Host, Phase, WorldError, needs};
 use crate::term::Term;
 
 /// The names without any node.
 #[derive(Clone, Copy, Debug)]
 pub struct Offline;
 
-impl World for Offline {
+impl Host for Offline {
     fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
-        if needs(name) == Some(Moment::Facts) {
+        if needs(name) == Some(Phase::Facts) {
             return Some(Err(WorldError::Unknown(format!("`{name}` needs a node"))));
         }
         anywhere(name, args)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::offline::Offline;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::eval::{Bindings, Evaluator, Moment};
+use crate::eval::{Bindings, Evaluator, Phase};
 use crate::syntax::ast::{Expr, ExprKind, Options};
 use crate::syntax::walk::variables;
 use crate::term::{Atom, Fun, Term};
@@ -184,7 +184,7 @@ pub(super) fn evaluate(
     mut bindings: Bindings,
     said: &mut Vec<Diagnostic>,
 ) -> Option<Term> {
-    Evaluator::pure(Moment::Static)
+    Evaluator::pure(Phase::Static)
         .with_world(&mut Offline)
         .eval(std::slice::from_ref(expr), &mut bindings)
         .map_err(|failure| said.push(*failure.diagnostic))

@@ -10,15 +10,16 @@ use super::offline::Offline;
 use super::options::{attribute, budget, constant, duration, known, unsupported, wrong};
 use super::scope::{self, Names};
 use super::{
-    CodeFrom, Executing, Patterns, Plan, Rollback, RollbackTrigger, Rule, WindowPolicy, vocabulary,
+    CodeFrom, ExecutionEngine, Patterns, Plan, RollbackPolicy, RollbackTrigger, Rule, WindowPolicy,
+    vocabulary,
 };
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
-use crate::eval::{Bindings, Evaluator, Functions, Kind, Moment};
+use crate::eval::{Bindings, Evaluator, FailureKind, Functions, Phase};
 use crate::facts::library_versions::Libraries;
 use crate::syntax::ast::{
-    Expr, ExprKind, Moment as HookMoment, OptionPair, Place, Spanned, Statement, StatementKind,
-    Tail,
+    Expr, ExprKind, HookPoint as HookMoment, InsertAnchor, OptionPair, Spanned, Statement,
+    StatementKind, Tail,
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
@@ -62,13 +63,13 @@ pub(super) fn resolve(
         soak: SOAK,
         budget: Some(BUDGET),
         budget_said: false,
-        rollback: Rollback::default(),
+        rollback: RollbackPolicy::default(),
         rollback_on: RollbackTrigger::ALL.to_vec(),
         keep_old: Duration::ZERO,
         rollouts: Vec::new(),
         warn_unused_everywhere: false,
         windows: WindowPolicy::default(),
-        engine: Executing::default(),
+        engine: ExecutionEngine::default(),
     };
     let nothing = Functions::new();
     let mut resolver = Resolver {
@@ -125,7 +126,7 @@ impl Resolver<'_> {
 
     /// The release handler knows OTP's windows only.
     fn engine_and_window(&mut self) {
-        let Executing::ReleaseHandler(engine) = self.plan.engine else {
+        let ExecutionEngine::ReleaseHandler(engine) = self.plan.engine else {
             return;
         };
         if let Some(window) = self
@@ -264,7 +265,7 @@ impl Resolver<'_> {
                 self.once("engine", span);
                 match word.value.as_str() {
                     "updo" => {}
-                    "release_handler" => self.plan.engine = Executing::ReleaseHandler(span),
+                    "release_handler" => self.plan.engine = ExecutionEngine::ReleaseHandler(span),
                     _ => self
                         .said
                         .push(choice("engine", word, &["updo", "release_handler"])),
@@ -276,7 +277,7 @@ impl Resolver<'_> {
                 tail,
             } => {
                 self.early(instruction);
-                if let Place::Before(step) | Place::After(step) = place {
+                if let InsertAnchor::Before(step) | InsertAnchor::After(step) = place {
                     self.subject(&step.subject);
                 }
                 self.guard(tail);
@@ -477,12 +478,12 @@ impl Resolver<'_> {
         if self.said.len() > before || bindings.len() < used.len() {
             return None;
         }
-        let outcome = Evaluator::new(Moment::Facts, self.scripts)
+        let outcome = Evaluator::new(Phase::Facts, self.scripts)
             .with_world(&mut Offline)
             .eval(std::slice::from_ref(expr), &mut bindings);
         match outcome {
             Ok(term) => Some(term),
-            Err(failure) if failure.kind == Kind::Unknown => None,
+            Err(failure) if failure.kind == FailureKind::Unknown => None,
             Err(failure) => {
                 self.said.push(*failure.diagnostic);
                 None

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::eval::{Moment, builtin_names, is_builtin, needs};
+use crate::eval::{Phase, builtin_names, is_builtin, needs};
 use crate::facts::bifs::bifs;
 use crate::syntax::ast::{Clause, Expr, ExprKind, FunClause, MapPair, Qualifier, Segment};
 use crate::syntax::print::to_source;
@@ -123,7 +123,7 @@ impl Names {
                     return self.live.contains(&key);
                 }
                 match needs(name) {
-                    Some(moment) => moment == Moment::Live,
+                    Some(moment) => moment == Phase::Live,
                     None => !is_builtin(name, args.len()),
                 }
             }
@@ -134,18 +134,18 @@ impl Names {
 
 /// Looks at a subject, a guard or an option: the node's facts are known, it cannot be asked.
 pub(super) fn facts(names: &Names, expr: &Expr, said: &mut Vec<Diagnostic>) {
-    let mut scope = Scope::new(names, Moment::Facts, said);
+    let mut scope = Scope::new(names, Phase::Facts, said);
     scope.expr(expr);
 }
 
 /// Looks at the body of a check, in which every expression is a condition.
 pub(super) fn check(names: &Names, exprs: &[Expr], said: &mut Vec<Diagnostic>) {
-    Scope::new(names, Moment::Live, said).exprs(exprs);
+    Scope::new(names, Phase::Live, said).exprs(exprs);
 }
 
 /// Looks at the body of a hook, in which every expression is a condition too; `more` are variables that it is given.
 pub(super) fn hook(names: &Names, exprs: &[Expr], more: &[&str], said: &mut Vec<Diagnostic>) {
-    let mut scope = Scope::new(names, Moment::Live, said);
+    let mut scope = Scope::new(names, Phase::Live, said);
     scope
         .bound
         .extend(more.iter().map(|name| (*name).to_owned()));
@@ -155,7 +155,7 @@ pub(super) fn hook(names: &Names, exprs: &[Expr], more: &[&str], said: &mut Vec<
 /// Looks at a function of the plan, which sees its arguments and the constants.
 pub(super) fn function(names: &Names, clauses: &[FunClause], said: &mut Vec<Diagnostic>) {
     for clause in clauses {
-        let mut scope = Scope::new(names, Moment::Live, said);
+        let mut scope = Scope::new(names, Phase::Live, said);
         clause.args.iter().for_each(|arg| scope.pattern(arg));
         scope.exprs(&clause.when);
         scope.sequence(&clause.body);
@@ -164,13 +164,13 @@ pub(super) fn function(names: &Names, clauses: &[FunClause], said: &mut Vec<Diag
 
 struct Scope<'a> {
     names: &'a Names,
-    moment: Moment,
+    moment: Phase,
     bound: Vec<String>,
     said: &'a mut Vec<Diagnostic>,
 }
 
 impl<'a> Scope<'a> {
-    fn new(names: &'a Names, moment: Moment, said: &'a mut Vec<Diagnostic>) -> Self {
+    fn new(names: &'a Names, moment: Phase, said: &'a mut Vec<Diagnostic>) -> Self {
         Self {
             names,
             moment,
@@ -311,7 +311,7 @@ impl<'a> Scope<'a> {
     }
 
     fn remote(&mut self, expr: &Expr) {
-        if self.moment < Moment::Live {
+        if self.moment < Phase::Live {
             let title = format!(
                 "`{}` asks the node, and the plan is only read here",
                 short(expr)
@@ -327,7 +327,7 @@ impl<'a> Scope<'a> {
     fn call(&mut self, name: &str, arity: usize, span: Span, at: Span) {
         let key = (name.to_owned(), arity);
         if self.names.functions.contains(&key) {
-            if self.moment < Moment::Live && self.names.live.contains(&key) {
+            if self.moment < Phase::Live && self.names.live.contains(&key) {
                 let title =
                     format!("`{name}/{arity}` asks the node, and the plan is only read here");
                 self.said.push(
@@ -363,7 +363,7 @@ impl<'a> Scope<'a> {
             return;
         }
         if own.is_none() && is_erlang(name, arity) {
-            if self.moment < Moment::Live {
+            if self.moment < Phase::Live {
                 let title = format!(
                     "`erlang:{name}/{arity}` runs in the node, and the plan is only read here"
                 );

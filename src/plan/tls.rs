@@ -1,6 +1,6 @@
 //! `target … #{tls => #{…}}`: where certificates and keys are, and what is checked.
 //!
-//! Takes the option's value, gives [`tls::Options`](crate::node::tls::Options); what is wrong goes to the resolver's
+//! Takes the option's value, gives [`tls::TlsOptions`](crate::node::tls::Options); what is wrong goes to the resolver's
 //! diagnostics. No file is opened here, and a key that stands in the plan is neither used nor repeated.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
 use super::vocabulary;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::node::tls::{Name, Options, Pem};
+use crate::node::tls::{ExpectedName, Pem, TlsOptions};
 use crate::syntax::ast::{Expr, ExprKind, OptionPair, Spanned};
 use crate::term::Term;
 
@@ -18,7 +18,7 @@ const EXAMPLE: &str = "tls => #{ca => \"ca.pem\", cert => \"updo.pem\", key => \
 
 impl Resolver<'_> {
     /// The value of `tls`; `None` for `false` and for what is wrong.
-    pub(super) fn tls(&mut self, expr: &Expr, folder: &Path) -> Option<Options> {
+    pub(super) fn tls(&mut self, expr: &Expr, folder: &Path) -> Option<TlsOptions> {
         let options = self.pairs(expr)?;
         known(
             &options,
@@ -34,7 +34,7 @@ impl Resolver<'_> {
         let (ca, cert, key) = (pem("ca"), pem("cert"), pem("key"));
         let name = match value(&options, "server_name") {
             Some(expr) => self.server_name(expr),
-            None => Name::Host,
+            None => ExpectedName::Host,
         };
         let checked = match value(&options, "verify") {
             Some(expr) => self.verify(expr),
@@ -60,7 +60,7 @@ impl Resolver<'_> {
                 ));
             }
         }
-        Some(Options {
+        Some(TlsOptions {
             ca: ca.filter(|_| checked),
             cert,
             key,
@@ -152,19 +152,19 @@ impl Resolver<'_> {
         }
     }
 
-    fn server_name(&mut self, expr: &Expr) -> Name {
+    fn server_name(&mut self, expr: &Expr) -> ExpectedName {
         let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
-            return Name::Host;
+            return ExpectedName::Host;
         };
         if term.is_atom("disable") {
-            return Name::Any;
+            return ExpectedName::Any;
         }
         match term.to_text().filter(|text| !text.is_empty()) {
-            Some(name) => Name::Other(name),
+            Some(name) => ExpectedName::Other(name),
             None => {
                 let wants = "a host's name such as `\"shop.example.net\"`, or `disable`";
                 self.said.push(wrong("server_name", wants, expr, &term));
-                Name::Host
+                ExpectedName::Host
             }
         }
     }

@@ -25,7 +25,7 @@ const fn opt(
 
 /// A statement: the word that begins it (or stands between its subjects), its form, its meaning, its options.
 #[derive(Debug)]
-pub struct Statement {
+pub struct StatementSpec {
     /// The word.
     pub word: &'static str,
     /// How it is written.
@@ -44,8 +44,8 @@ const fn statement(
     what: &'static str,
     options: &'static [OptionSpec],
     then: &'static [&'static str],
-) -> Statement {
-    Statement {
+) -> StatementSpec {
+    StatementSpec {
         word,
         form,
         what,
@@ -149,7 +149,7 @@ const STEPS: &[&str] = &[
 
 /// Every statement of the language.
 #[rustfmt::skip]
-pub const STATEMENTS: &[Statement] = &[
+pub const STATEMENTS: &[StatementSpec] = &[
     statement("depends", "S depends on S because \"…\"", "the right side is loaded first", &[], &[]),
     statement("does", "S does not depend on S because \"…\"", "an inferred edge is false", &[], &[]),
     statement("loads", "S loads before S, S loads after S", "an order without a dependency", &[], &[]),

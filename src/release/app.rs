@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::consult::{Document, FailureKind, consult};
+use super::consult::{ConsultErrorKind, TermFile, consult};
 use super::error::AppError;
 use super::path::SearchPath;
 use super::rel::{Member, apps, is_string};
@@ -45,7 +45,7 @@ impl AppFile {
             let file = folder.join(format!("{}.app", member.name.as_str()));
             let document = match consult(&file) {
                 Ok(document) => document,
-                Err(failure) if failure.kind == FailureKind::Parse => {
+                Err(failure) if failure.kind == ConsultErrorKind::Parse => {
                     first.get_or_insert(AppError::Parse(Box::new(failure)));
                     continue;
                 }
@@ -68,7 +68,7 @@ impl AppFile {
         Err(AppError::OtherName(Atom::new(self.name.as_str()), vsn))
     }
 
-    fn parse(document: &Document, member: &Member) -> Result<Self, AppError> {
+    fn parse(document: &TermFile, member: &Member) -> Result<Self, AppError> {
         let (name, keys) = match document.term.as_tuple() {
             Some([tag, Term::Atom(name), Term::List(keys)]) if tag.is_atom("application") => {
                 (name, keys)

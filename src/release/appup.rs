@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::app::AppFile;
-use super::consult::{Document, Place, consult};
+use super::consult::{TermFile, TermSpan, consult};
 use super::error::{Refusal, ReleaseError};
 use super::regexp;
 use crate::script::translate::Mode;
@@ -12,14 +12,14 @@ use crate::term::Term;
 
 /// A script and its place.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub struct AppupScript {
     /// The instructions; any term.
     pub term: Term,
     /// The file, where the script comes from one.
-    pub source: Option<(Arc<Document>, Place)>,
+    pub source: Option<(Arc<TermFile>, TermSpan)>,
 }
 
-impl Script {
+impl AppupScript {
     /// A script that nobody wrote.
     pub fn generated(instruction: Term) -> Self {
         Self {
@@ -32,7 +32,7 @@ impl Script {
 /// An appup as it was read.
 #[derive(Clone, Debug)]
 pub struct Appup {
-    document: Arc<Document>,
+    document: Arc<TermFile>,
 }
 
 impl Appup {
@@ -75,7 +75,7 @@ impl Appup {
     ///
     /// # Errors
     /// No entry, entries that are no list, an expression that is none.
-    pub fn script(&self, mode: Mode, app: &AppFile, base: &Term) -> Result<Script, Refusal> {
+    pub fn script(&self, mode: Mode, app: &AppFile, base: &Term) -> Result<AppupScript, Refusal> {
         let (list, place) = match self.document.term.as_tuple() {
             Some([_, up, _]) if mode == Mode::Up => (up, self.document.place.at(1)),
             Some([_, _, down]) => (down, self.document.place.at(2)),
@@ -92,7 +92,7 @@ impl Appup {
             };
             let place = place.at(number);
             if self.fits(key, base, place)? {
-                return Ok(Script {
+                return Ok(AppupScript {
                     term: script.clone(),
                     source: Some((Arc::clone(&self.document), place.at(1).clone())),
                 });
@@ -112,7 +112,7 @@ impl Appup {
         Err(error.at(&self.document, place.span))
     }
 
-    fn fits(&self, key: &Term, base: &Term, place: &Place) -> Result<bool, Refusal> {
+    fn fits(&self, key: &Term, base: &Term, place: &TermSpan) -> Result<bool, Refusal> {
         if key == base {
             return Ok(true);
         }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::scan::{Kind, Token, scan};
+use super::scan::{TermToken, TermTokenKind, scan};
 use crate::diag::Span;
 use crate::term::etf::MAX_DEPTH;
 use crate::term::{Fun, Term};
@@ -18,23 +18,23 @@ pub const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// Where a term and its elements stand in the text. Numbers, atoms, strings and maps have no elements here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct TermSpan {
     /// The whole term.
     pub span: Span,
     /// The elements of a tuple or list.
-    pub inner: Vec<Place>,
+    pub inner: Vec<TermSpan>,
 }
 
-impl Place {
+impl TermSpan {
     /// The place of an element, or of the whole if there is none of this number.
-    pub fn at(&self, index: usize) -> &Place {
+    pub fn at(&self, index: usize) -> &TermSpan {
         self.inner.get(index).unwrap_or(self)
     }
 }
 
 /// A file that was read.
 #[derive(Clone, Debug)]
-pub struct Document {
+pub struct TermFile {
     /// Where it is.
     pub path: PathBuf,
     /// Its text; places are offsets in it.
@@ -42,12 +42,12 @@ pub struct Document {
     /// Its term.
     pub term: Term,
     /// Where its parts are.
-    pub place: Place,
+    pub place: TermSpan,
 }
 
 /// What OTP calls a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureKind {
+pub enum ConsultErrorKind {
     /// The file cannot be opened.
     Open,
     /// It cannot be cut into tokens, or has no full stop.
@@ -58,11 +58,11 @@ pub enum FailureKind {
 
 /// A file that cannot be read, and where it stops making sense.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub struct ConsultError {
     /// Which file.
     pub path: PathBuf,
     /// What OTP calls it.
-    pub kind: FailureKind,
+    pub kind: ConsultErrorKind,
     /// What is wrong.
     pub what: String,
     /// The text, if it could be got.
@@ -74,19 +74,20 @@ pub struct Failure {
 /// Reads a file.
 ///
 /// # Errors
-/// [`Failure`], with the place where there is one.
-pub fn consult(path: &Path) -> Result<Document, Failure> {
-    let failure = |kind, what: String| Failure {
+/// [`ConsultError`], with the place where there is one.
+pub fn consult(path: &Path) -> Result<TermFile, ConsultError> {
+    let failure = |kind, what: String| ConsultError {
         path: path.to_owned(),
         kind,
         what,
         text: None,
         span: Span::default(),
     };
-    let bytes = contents(path).map_err(|error| failure(FailureKind::Open, error.to_string()))?;
+    let bytes =
+        contents(path).map_err(|error| failure(ConsultErrorKind::Open, error.to_string()))?;
     if bytes.len() as u64 > MAX_FILE {
         let what = format!("larger than {} MiB", MAX_FILE / 1024 / 1024);
-        return Err(failure(FailureKind::Read, what));
+        return Err(failure(ConsultErrorKind::Read, what));
     }
     let text = if is_latin1(&bytes) {
         bytes.iter().map(|byte| char::from(*byte)).collect()
@@ -95,17 +96,17 @@ pub fn consult(path: &Path) -> Result<Document, Failure> {
             let at = error.utf8_error().valid_up_to();
             let what =
                 format!("byte {at} is not UTF-8, and no `%% coding: latin-1` says otherwise");
-            failure(FailureKind::Read, what)
+            failure(ConsultErrorKind::Read, what)
         })?
     };
     match read_term(&text) {
-        Ok((term, place)) => Ok(Document {
+        Ok((term, place)) => Ok(TermFile {
             path: path.to_owned(),
             text,
             term,
             place,
         }),
-        Err((kind, span, what)) => Err(Failure {
+        Err((kind, span, what)) => Err(ConsultError {
             text: Some(text),
             span,
             ..failure(kind, what.to_owned())
@@ -138,11 +139,12 @@ fn is_latin1(bytes: &[u8]) -> bool {
         })
 }
 
-type Wrong = (FailureKind, Span, &'static str);
+type Wrong = (ConsultErrorKind, Span, &'static str);
 
 /// Reads the first term of a text.
-fn read_term(text: &str) -> Result<(Term, Place), Wrong> {
-    let (tokens, stopped) = scan(text).map_err(|(span, what)| (FailureKind::Read, span, what))?;
+fn read_term(text: &str) -> Result<(Term, TermSpan), Wrong> {
+    let (tokens, stopped) =
+        scan(text).map_err(|(span, what)| (ConsultErrorKind::Read, span, what))?;
     let end = tokens.last().map_or(0, |token| token.span.end);
     let mut parser = Parser {
         tokens: &tokens,
@@ -153,12 +155,12 @@ fn read_term(text: &str) -> Result<(Term, Place), Wrong> {
     match parser.tokens.get(parser.at) {
         None if stopped => Ok(found),
         None => Err((
-            FailureKind::Parse,
+            ConsultErrorKind::Parse,
             Span::new(end, end),
             "the term does not end in a full stop",
         )),
         Some(token) => Err((
-            FailureKind::Parse,
+            ConsultErrorKind::Parse,
             token.span,
             "expected a full stop before this",
         )),
@@ -166,12 +168,12 @@ fn read_term(text: &str) -> Result<(Term, Place), Wrong> {
 }
 
 struct Parser<'a> {
-    tokens: &'a [Token],
+    tokens: &'a [TermToken],
     at: usize,
     end: usize,
 }
 
-type Parsed = Result<(Term, Place), Wrong>;
+type Parsed = Result<(Term, TermSpan), Wrong>;
 
 impl Parser<'_> {
     fn wrong<T>(&self, what: &'static str) -> Result<T, Wrong> {
@@ -179,15 +181,15 @@ impl Parser<'_> {
             .tokens
             .get(self.at)
             .map_or(Span::new(self.end, self.end), |token| token.span);
-        Err((FailureKind::Parse, span, what))
+        Err((ConsultErrorKind::Parse, span, what))
     }
 
-    fn kind(&self) -> Option<&Kind> {
+    fn kind(&self) -> Option<&TermTokenKind> {
         self.tokens.get(self.at).map(|token| &token.kind)
     }
 
     fn is(&self, sign: &str) -> bool {
-        matches!(self.kind(), Some(Kind::Sign(found)) if *found == sign)
+        matches!(self.kind(), Some(TermTokenKind::Sign(found)) if *found == sign)
     }
 
     fn eat(&mut self, sign: &str) -> bool {
@@ -221,25 +223,25 @@ impl Parser<'_> {
         let start = token.span.start;
         self.at += 1;
         let (term, inner) = match &token.kind {
-            Kind::Atom(name) => (Term::atom(name), Vec::new()),
-            Kind::Number(number) => (number.clone(), Vec::new()),
-            Kind::Text(codes) => (self.text(codes), Vec::new()),
-            Kind::Sign("{") => {
+            TermTokenKind::Atom(name) => (Term::atom(name), Vec::new()),
+            TermTokenKind::Number(number) => (number.clone(), Vec::new()),
+            TermTokenKind::Text(codes) => (self.text(codes), Vec::new()),
+            TermTokenKind::Sign("{") => {
                 let (elements, places) = self.elements("}", depth)?;
                 self.at += 1;
                 (Term::Tuple(elements), places)
             }
-            Kind::Sign("[") => self.list(depth)?,
-            Kind::Sign("(") => {
+            TermTokenKind::Sign("[") => self.list(depth)?,
+            TermTokenKind::Sign("(") => {
                 let (term, place) = self.term(depth + 1)?;
                 self.expect(")", "expected `)`")?;
                 (term, place.inner)
             }
-            Kind::Sign("#") => (self.map(depth)?, Vec::new()),
-            Kind::Sign("<<") => (self.binary()?, Vec::new()),
-            Kind::Sign("-") => (self.number(true)?, Vec::new()),
-            Kind::Sign("+") => (self.number(false)?, Vec::new()),
-            Kind::Word(word) if word == "fun" => (self.fun()?, Vec::new()),
+            TermTokenKind::Sign("#") => (self.map(depth)?, Vec::new()),
+            TermTokenKind::Sign("<<") => (self.binary()?, Vec::new()),
+            TermTokenKind::Sign("-") => (self.number(true)?, Vec::new()),
+            TermTokenKind::Sign("+") => (self.number(false)?, Vec::new()),
+            TermTokenKind::Word(word) if word == "fun" => (self.fun()?, Vec::new()),
             _ => {
                 self.at -= 1;
                 return self.wrong("expected a term: no variables, operators or calls");
@@ -247,13 +249,13 @@ impl Parser<'_> {
         };
         let end = self.tokens[self.at - 1].span.end;
         let span = Span::new(start, end);
-        Ok((term, Place { span, inner }))
+        Ok((term, TermSpan { span, inner }))
     }
 
     /// A string and those right behind it.
     fn text(&mut self, first: &[u32]) -> Term {
         let mut codes = first.to_vec();
-        while let Some(Kind::Text(more)) = self.kind() {
+        while let Some(TermTokenKind::Text(more)) = self.kind() {
             codes.extend(more);
             self.at += 1;
         }
@@ -264,7 +266,7 @@ impl Parser<'_> {
         &mut self,
         close: &'static str,
         depth: usize,
-    ) -> Result<(Vec<Term>, Vec<Place>), Wrong> {
+    ) -> Result<(Vec<Term>, Vec<TermSpan>), Wrong> {
         let (mut elements, mut places) = (Vec::new(), Vec::new());
         if self.is(close) {
             return Ok((elements, places));
@@ -281,7 +283,7 @@ impl Parser<'_> {
         }
     }
 
-    fn list(&mut self, depth: usize) -> Result<(Term, Vec<Place>), Wrong> {
+    fn list(&mut self, depth: usize) -> Result<(Term, Vec<TermSpan>), Wrong> {
         let (elements, mut places) = self.elements("]", depth)?;
         if self.eat("]") {
             return Ok((Term::List(elements), places));
@@ -312,7 +314,7 @@ impl Parser<'_> {
     }
 
     fn number(&mut self, negative: bool) -> Result<Term, Wrong> {
-        let Some(Kind::Number(number)) = self.kind() else {
+        let Some(TermTokenKind::Number(number)) = self.kind() else {
             return self.wrong("expected a number behind the sign");
         };
         let number = match number {
@@ -329,7 +331,7 @@ impl Parser<'_> {
     fn fun(&mut self) -> Result<Term, Wrong> {
         const FORM: &str = "expected `fun Module:Name/Arity`";
         let name = |parser: &mut Self| match parser.kind() {
-            Some(Kind::Atom(name)) => {
+            Some(TermTokenKind::Atom(name)) => {
                 let name = name.as_str().into();
                 parser.at += 1;
                 Ok(name)
@@ -341,7 +343,7 @@ impl Parser<'_> {
         let function = name(self)?;
         self.expect("/", FORM)?;
         let arity = match self.kind() {
-            Some(Kind::Number(Term::Int(arity))) => u8::try_from(*arity).ok(),
+            Some(TermTokenKind::Number(Term::Int(arity))) => u8::try_from(*arity).ok(),
             _ => None,
         };
         let Some(arity) = arity else {
@@ -368,14 +370,14 @@ impl Parser<'_> {
             let utf8 = self.is("/");
             if utf8 {
                 self.at += 1;
-                if !matches!(self.kind(), Some(Kind::Atom(kind)) if kind == "utf8") {
+                if !matches!(self.kind(), Some(TermTokenKind::Atom(kind)) if kind == "utf8") {
                     return self.wrong(FORM);
                 }
                 self.at += 1;
             }
             let codes = match kind {
-                Some(Kind::Text(codes)) => codes,
-                Some(Kind::Number(Term::Int(byte))) => {
+                Some(TermTokenKind::Text(codes)) => codes,
+                Some(TermTokenKind::Number(Term::Int(byte))) => {
                     vec![u32::try_from(byte & if utf8 { 0x1f_ffff } else { 0xff }).unwrap_or(0)]
                 }
                 _ => {
@@ -407,7 +409,7 @@ mod tests {
         let text = "%% a comment\n{a, [\"b\" \"c\", <<\"d\">>|x], #{k => -1}, $\\n}. garbage";
         let (term, place) = read_term(text).expect("a term");
         assert_eq!(term.to_string(), "{a,[\"bc\",<<\"d\">>|x],#{k => -1},10}");
-        let shown = |place: &Place| text[place.span.start..place.span.end].to_owned();
+        let shown = |place: &TermSpan| text[place.span.start..place.span.end].to_owned();
         assert_eq!(shown(place.at(1).at(0)), "\"b\" \"c\"");
         assert_eq!(shown(place.at(2)), "#{k => -1}");
     }
@@ -415,18 +417,18 @@ mod tests {
     #[test]
     fn nonsense_is_refused_in_its_place() {
         for (text, kind, at) in [
-            ("{a, b", FailureKind::Parse, 5),
-            ("{a, b}", FailureKind::Parse, 6),
-            ("{a, b}}.", FailureKind::Parse, 6),
-            ("{a, B}.", FailureKind::Parse, 4),
-            ("{a, 'b}.", FailureKind::Read, 4),
-            ("[a|].", FailureKind::Parse, 3),
-            ("1 + 2.", FailureKind::Parse, 2),
-            ("", FailureKind::Read, 0),
-            (".", FailureKind::Parse, 0),
-            ("1.0e999.", FailureKind::Read, 0),
-            ("<<a>>.", FailureKind::Parse, 2),
-            ("37#1.", FailureKind::Read, 0),
+            ("{a, b", ConsultErrorKind::Parse, 5),
+            ("{a, b}", ConsultErrorKind::Parse, 6),
+            ("{a, b}}.", ConsultErrorKind::Parse, 6),
+            ("{a, B}.", ConsultErrorKind::Parse, 4),
+            ("{a, 'b}.", ConsultErrorKind::Read, 4),
+            ("[a|].", ConsultErrorKind::Parse, 3),
+            ("1 + 2.", ConsultErrorKind::Parse, 2),
+            ("", ConsultErrorKind::Read, 0),
+            (".", ConsultErrorKind::Parse, 0),
+            ("1.0e999.", ConsultErrorKind::Read, 0),
+            ("<<a>>.", ConsultErrorKind::Parse, 2),
+            ("37#1.", ConsultErrorKind::Read, 0),
         ] {
             let (found, span, _) = read_term(text).expect_err(text);
             assert_eq!((found, span.start), (kind, at), "{text}");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::consult::{Document, Failure, FailureKind};
+use super::consult::{ConsultError, ConsultErrorKind, TermFile};
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::name::{App, Module};
 use crate::script::error::ScriptError;
@@ -18,7 +18,7 @@ pub enum AppError {
     /// Only other versions on the path: the first one's file and version.
     NoValidVersion(PathBuf, Term),
     /// The first `.app` file found is no term.
-    Parse(Box<Failure>),
+    Parse(Box<ConsultError>),
     /// The term is not `{application, Name, [...]}`.
     BadlyFormatted,
     /// A key has a value of the wrong type.
@@ -32,7 +32,7 @@ pub enum AppError {
 }
 
 /// Two owners of what may have only one: the thing, and both applications.
-pub type Twice<T> = Vec<(T, App, App)>;
+pub type DuplicateOwners<T> = Vec<(T, App, App)>;
 
 /// An error of `make_relup`.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub enum ReleaseError {
     /// A folder or `.app` file that an appup cannot be made of.
     BadFolder(PathBuf, String),
     NotFound(String),
-    File(Box<Failure>),
+    File(Box<ConsultError>),
     BadlyFormattedRelease,
     IllegalName(Term),
     IllegalForm(Term),
@@ -53,13 +53,13 @@ pub enum ReleaseError {
     /// With the version that is asked for.
     Applications(Vec<(App, Term, AppError)>),
     UndefinedApplications(Vec<App>),
-    DuplicateRegister(Twice<Atom>),
-    DuplicateInclude(Twice<App>),
-    DuplicateModules(Twice<Module>),
+    DuplicateRegister(DuplicateOwners<Atom>),
+    DuplicateInclude(DuplicateOwners<App>),
+    DuplicateModules(DuplicateOwners<Module>),
     CircularDependencies(Vec<(App, Term)>),
     /// Name and version of the release.
     MissingSasl(Term, Term),
-    FileProblem(Box<Failure>),
+    FileProblem(Box<ConsultError>),
     /// The term of an appup is not `{Vsn, [..], [..]}`.
     BadAppup(PathBuf, &'static str),
     NoRelup {
@@ -79,7 +79,7 @@ pub struct Refusal {
     /// What.
     pub error: Box<ReleaseError>,
     /// Where.
-    pub place: Option<(Arc<Document>, Span)>,
+    pub place: Option<(Arc<TermFile>, Span)>,
 }
 
 impl From<ReleaseError> for Refusal {
@@ -93,7 +93,7 @@ impl From<ReleaseError> for Refusal {
 
 impl ReleaseError {
     /// The error with its place.
-    pub(super) fn at(self, document: &Arc<Document>, span: Span) -> Refusal {
+    pub(super) fn at(self, document: &Arc<TermFile>, span: Span) -> Refusal {
         let place = Some((Arc::clone(document), span));
         Refusal {
             error: Box::new(self),
@@ -169,7 +169,7 @@ impl ReleaseError {
     }
 
     /// The file that could not be read, with its text.
-    fn failure(&self) -> Option<&Failure> {
+    fn failure(&self) -> Option<&ConsultError> {
         match self {
             Self::File(failure) | Self::FileProblem(failure) => Some(failure),
             Self::Applications(list) => list.iter().find_map(|(_, _, why)| match why {
@@ -184,7 +184,7 @@ impl ReleaseError {
 impl Refusal {
     /// The same with a place, if it has none yet.
     #[must_use]
-    pub(super) fn or_at(mut self, document: &Arc<Document>, span: Span) -> Self {
+    pub(super) fn or_at(mut self, document: &Arc<TermFile>, span: Span) -> Self {
         self.place
             .get_or_insert_with(|| (Arc::clone(document), span));
         self
@@ -268,7 +268,7 @@ impl fmt::Display for AppError {
 }
 
 /// The line of a failure, from 1.
-fn line(failure: &Failure) -> usize {
+fn line(failure: &ConsultError) -> usize {
     let text = failure.text.as_deref().unwrap_or_default();
     let before = text.get(..failure.span.start).unwrap_or_default();
     before.matches('\n').count() + 1
@@ -303,9 +303,9 @@ impl fmt::Display for ReleaseError {
             Self::BadFolder(path, why) => write!(f, "{} {why}", path.display()),
             Self::NotFound(file) => write!(f, "File not found: {}", Term::string(file)),
             Self::File(failure) => match failure.kind {
-                FailureKind::Open => write!(f, "Cannot open \"{}\"", failure.path.display()),
-                FailureKind::Read => write!(f, "Cannot read \"{}\"", failure.path.display()),
-                FailureKind::Parse => write!(
+                ConsultErrorKind::Open => write!(f, "Cannot open \"{}\"", failure.path.display()),
+                ConsultErrorKind::Read => write!(f, "Cannot read \"{}\"", failure.path.display()),
+                ConsultErrorKind::Parse => write!(
                     f,
                     "{}:{}: {}",
                     failure.path.display(),
@@ -369,9 +369,9 @@ impl fmt::Display for ReleaseError {
             ),
             Self::FileProblem(failure) => {
                 let what = match failure.kind {
-                    FailureKind::Open => "open",
-                    FailureKind::Read => "read",
-                    FailureKind::Parse => "parse",
+                    ConsultErrorKind::Open => "open",
+                    ConsultErrorKind::Read => "read",
+                    ConsultErrorKind::Parse => "parse",
                 };
                 write!(f, "Could not {what} file {}", failure.path.display())
             }

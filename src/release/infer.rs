@@ -9,11 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::children;
-use super::consult::{Document, consult};
+use super::consult::{TermFile, consult};
 use super::error::{Refusal, ReleaseError};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::facts::beam::BeamFacts;
-use crate::facts::change::{Beam, ChangeSet, Changed, Loaded};
+use crate::facts::change::{Beam, ChangeSet, Changed, RunningVersion};
 use crate::facts::files::{beams_of, read_beam_file};
 use crate::graph::{Edge, Graph, Reason, build};
 use crate::name::{App, Module};
@@ -25,7 +25,7 @@ use crate::term::Term;
 
 /// Which edges become dependencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deps {
+pub enum DependencyKinds {
     /// Those that must be obeyed: one version does not work with the other of its partner.
     Hard,
     /// All calls as well.
@@ -34,7 +34,7 @@ pub enum Deps {
 
 /// An inferred appup.
 #[derive(Clone, Debug)]
-pub struct Appup {
+pub struct InferredAppup {
     /// The new version, a string.
     pub vsn: Term,
     /// The old version, a string.
@@ -56,7 +56,12 @@ pub struct Appup {
 /// # Errors
 /// When a folder has no `.app` file or a bad one (E411, E412), both are of one version, or a beam cannot be
 /// used (E214). Texts that errors point into are added to `sources`.
-pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Result<Appup> {
+pub fn appup(
+    old: &Path,
+    new: &Path,
+    deps: DependencyKinds,
+    sources: &mut SourceMap,
+) -> Result<InferredAppup> {
     let mut read = |folder: &Path| {
         Version::read(folder).map_err(|refusal| Box::new(refusal.diagnostic(sources)))
     };
@@ -99,7 +104,7 @@ pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Res
     diagnostics.extend(children::advice(&changes, &merged.rules));
     diagnostics.extend(unlisted(&changes, &old_app, &new_app));
     let rules = merged.rules;
-    Ok(Appup {
+    Ok(InferredAppup {
         vsn: new_app.vsn,
         old_vsn: old_app.vsn,
         up,
@@ -110,7 +115,7 @@ pub fn appup(old: &Path, new: &Path, deps: Deps, sources: &mut SourceMap) -> Res
     })
 }
 
-impl Appup {
+impl InferredAppup {
     /// `{Vsn, [{OldVsn, Up}], [{OldVsn, Down}]}`.
     pub fn to_term(&self) -> Term {
         let side = |script: &[Instruction]| {
@@ -150,7 +155,7 @@ impl Version {
         Self::parse(&Arc::new(document))
     }
 
-    fn parse(document: &Arc<Document>) -> std::result::Result<Self, Refusal> {
+    fn parse(document: &Arc<TermFile>) -> std::result::Result<Self, Refusal> {
         let wrong = |why: &str| {
             let error = ReleaseError::BadFolder(document.path.clone(), why.to_owned());
             error.at(document, document.place.span)
@@ -233,7 +238,7 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
     };
     for module in &changed {
         let old = whole(old.remove(module));
-        let loaded = old.as_ref().map(|beam| Loaded {
+        let loaded = old.as_ref().map(|beam| RunningVersion {
             md5: beam.facts.md5,
             file: beam.file.clone(),
             exports: beam.facts.exports.clone(),
@@ -259,7 +264,7 @@ fn dependencies(
     rules: &Ruleset,
     groups: &BTreeMap<Module, usize>,
     module: &Module,
-    deps: Deps,
+    deps: DependencyKinds,
 ) -> Vec<Module> {
     let in_order = |to: &Module| {
         let comes = |changed: &Changed| changed.loaded.is_none() || changed.new.is_none();
@@ -267,7 +272,7 @@ fn dependencies(
     };
     let counts = |edge: &Edge| {
         let calls = |reason: &Reason| matches!(reason, Reason::Calls { .. });
-        edge.is_hard() || deps == Deps::Calls && edge.reasons.iter().any(calls)
+        edge.is_hard() || deps == DependencyKinds::Calls && edge.reasons.iter().any(calls)
     };
     rules
         .graph

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::app::AppFile;
-use super::error::{Refusal, ReleaseError, Twice};
+use super::error::{DuplicateOwners, Refusal, ReleaseError};
 use super::path::SearchPath;
 use super::rel::Release;
 use crate::name::App;
@@ -110,7 +110,10 @@ fn without(these: &[App], those: &[App]) -> Vec<App> {
 }
 
 /// What has more than one owner, in OTP's order: the last first.
-fn owners<T: Clone + AsText>(apps: &[AppFile], of: impl Fn(&AppFile) -> Vec<T>) -> Twice<T> {
+fn owners<T: Clone + AsText>(
+    apps: &[AppFile],
+    of: impl Fn(&AppFile) -> Vec<T>,
+) -> DuplicateOwners<T> {
     let mut all: Vec<(T, &App)> = apps
         .iter()
         .flat_map(|app| of(app).into_iter().map(move |thing| (thing, &app.name)))

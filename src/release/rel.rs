@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::consult::{Document, FailureKind, consult};
+use super::consult::{ConsultErrorKind, TermFile, consult};
 use super::error::{Refusal, ReleaseError};
 use super::path::SearchPath;
 use crate::name::App;
@@ -34,7 +34,7 @@ pub struct Release {
     /// Its applications, in order.
     pub members: Vec<Member>,
     /// The file.
-    pub document: Arc<Document>,
+    pub document: Arc<TermFile>,
 }
 
 impl Release {
@@ -53,7 +53,7 @@ impl Release {
             .find_from_here(&file)
             .ok_or_else(|| ReleaseError::NotFound(file.clone()))?;
         let document = consult(&found).map_err(|failure| {
-            Refusal::from(if failure.kind == FailureKind::Open {
+            Refusal::from(if failure.kind == ConsultErrorKind::Open {
                 ReleaseError::NotFound(file)
             } else {
                 ReleaseError::File(Box::new(failure))
@@ -62,7 +62,7 @@ impl Release {
         Self::parse(Arc::new(document))
     }
 
-    fn parse(document: Arc<Document>) -> Result<Self, Refusal> {
+    fn parse(document: Arc<TermFile>) -> Result<Self, Refusal> {
         let place = document.place.clone();
         let whole = |error: ReleaseError| error.at(&document, place.span);
         let Some([tag, id, erts, Term::List(list)]) = document.term.as_tuple() else {

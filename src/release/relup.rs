@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::app::AppFile;
-use super::appup::{Appup, Script};
+use super::appup::{Appup, AppupScript};
 use super::error::{Refusal, ReleaseError};
 use super::order::Complete;
 use super::path::SearchPath;
@@ -119,11 +119,11 @@ impl Maker<'_> {
             Mode::Up => (&base, self.top),
             Mode::Down => (self.top, &base),
         };
-        let mut scripts: Vec<Script> = only_in(&to.release, &from.release)
+        let mut scripts: Vec<AppupScript> = only_in(&to.release, &from.release)
             .map(|added| {
                 let name = Term::atom(added.name.as_str());
                 let word = Term::atom("add_application");
-                Script::generated(Term::tuple([word, name, added.start.to_term()]))
+                AppupScript::generated(Term::tuple([word, name, added.start.to_term()]))
             })
             .collect();
         for app in &self.top.apps {
@@ -131,16 +131,19 @@ impl Maker<'_> {
         }
         scripts.extend(only_in(&from.release, &to.release).map(|removed| {
             let name = Term::atom(removed.name.as_str());
-            Script::generated(Term::tuple([Term::atom("remove_application"), name]))
+            AppupScript::generated(Term::tuple([Term::atom("remove_application"), name]))
         }));
         let releases = [&self.top.release, &base.release];
         if releases[0].erts != releases[1].erts {
-            scripts.insert(0, Script::generated(Term::atom("restart_new_emulator")));
+            scripts.insert(
+                0,
+                AppupScript::generated(Term::atom("restart_new_emulator")),
+            );
             let both = releases.map(|release| (release.name.clone(), release.erts.clone()));
             self.warnings.push(Warning::ErtsChanged(both));
         }
         if self.restart {
-            scripts.push(Script::generated(Term::atom("restart_emulator")));
+            scripts.push(AppupScript::generated(Term::atom("restart_emulator")));
         }
         let low = translated(mode, scripts, to, from, tie)?;
         self.removed_early(&low, from);
@@ -157,7 +160,7 @@ impl Maker<'_> {
         mode: Mode,
         app: &AppFile,
         base: &Release,
-    ) -> Result<Option<Script>, Refusal> {
+    ) -> Result<Option<AppupScript>, Refusal> {
         let Some(member) = base.member(&app.name) else {
             return Ok(None);
         };
@@ -226,7 +229,7 @@ fn only_in<'a>(one: &'a Release, other: &'a Release) -> impl Iterator<Item = &'a
 
 fn translated(
     mode: Mode,
-    scripts: Vec<Script>,
+    scripts: Vec<AppupScript>,
     to: &Complete,
     from: &Complete,
     tie: Tie<'_>,

@@ -9,7 +9,7 @@ use crate::term::number::{self, NotInteger};
 
 /// A token.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum TermTokenKind {
     Atom(String),
     /// A reserved word or a variable.
     Word(String),
@@ -20,8 +20,8 @@ pub(super) enum Kind {
 
 /// A token and its place in the text.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Token {
-    pub kind: Kind,
+pub(super) struct TermToken {
+    pub kind: TermTokenKind,
     pub span: Span,
 }
 
@@ -42,7 +42,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// The tokens before the first full stop, and whether there is one.
-pub(super) fn scan(text: &str) -> Result<(Vec<Token>, bool), Bad> {
+pub(super) fn scan(text: &str) -> Result<(Vec<TermToken>, bool), Bad> {
     let mut scanner = Scanner { text, at: 0 };
     let mut tokens = Vec::new();
     loop {
@@ -59,7 +59,7 @@ pub(super) fn scan(text: &str) -> Result<(Vec<Token>, bool), Bad> {
         }
         let kind = scanner.token(c)?;
         let span = Span::new(start, scanner.at);
-        tokens.push(Token { kind, span });
+        tokens.push(TermToken { kind, span });
     }
 }
 
@@ -127,47 +127,49 @@ impl Scanner<'_> {
         behind.is_none_or(|c| is_blank(c) || c == '%')
     }
 
-    fn token(&mut self, c: char) -> Result<Kind, Bad> {
+    fn token(&mut self, c: char) -> Result<TermTokenKind, Bad> {
         let start = self.at;
         match c {
             '0'..='9' => self.number(),
-            '"' => Ok(Kind::Text(self.quoted('"')?)),
+            '"' => Ok(TermTokenKind::Text(self.quoted('"')?)),
             '\'' => {
                 let codes = self.quoted('\'')?;
                 let text: Option<String> = codes.iter().map(|c| char::from_u32(*c)).collect();
                 match text {
-                    Some(text) if text.chars().count() < 256 => Ok(Kind::Atom(text)),
+                    Some(text) if text.chars().count() < 256 => Ok(TermTokenKind::Atom(text)),
                     _ => self.bad(start, "not a possible atom"),
                 }
             }
             '$' => {
                 self.at += 1;
                 match self.next() {
-                    Some('\\') => Ok(Kind::Number(Term::Int(i64::from(self.escape(start)?)))),
-                    Some(c) => Ok(Kind::Number(Term::Int(i64::from(u32::from(c))))),
+                    Some('\\') => Ok(TermTokenKind::Number(Term::Int(i64::from(
+                        self.escape(start)?,
+                    )))),
+                    Some(c) => Ok(TermTokenKind::Number(Term::Int(i64::from(u32::from(c))))),
                     None => self.bad(start, "`$` without a character"),
                 }
             }
             c if is_lower(c) => {
                 let word = self.take(is_name);
                 Ok(if RESERVED.contains(&word.as_str()) {
-                    Kind::Word(word)
+                    TermTokenKind::Word(word)
                 } else if word.chars().count() < 256 {
-                    Kind::Atom(word)
+                    TermTokenKind::Atom(word)
                 } else {
                     return self.bad(start, "an atom has at most 255 characters");
                 })
             }
-            c if is_upper(c) => Ok(Kind::Word(self.take(is_name))),
+            c if is_upper(c) => Ok(TermTokenKind::Word(self.take(is_name))),
             _ => match SIGNS.iter().find(|sign| self.rest().starts_with(**sign)) {
                 Some(sign) => {
                     self.at += sign.len();
-                    Ok(Kind::Sign(sign))
+                    Ok(TermTokenKind::Sign(sign))
                 }
                 // The rest of Latin-1 makes tokens, though no terms.
                 None if u32::from(c) < 256 => {
                     self.next();
-                    Ok(Kind::Word(c.to_string()))
+                    Ok(TermTokenKind::Word(c.to_string()))
                 }
                 None => {
                     self.next();
@@ -192,7 +194,7 @@ impl Scanner<'_> {
         }
     }
 
-    fn number(&mut self) -> Result<Kind, Bad> {
+    fn number(&mut self) -> Result<TermTokenKind, Bad> {
         let start = self.at;
         let mut text = self.digits(10);
         let mut ahead = self.rest().chars();
@@ -222,16 +224,16 @@ impl Scanner<'_> {
                 text += &self.digits(10);
             }
             return match text.parse::<f64>() {
-                Ok(value) if value.is_finite() => Ok(Kind::Number(Term::Float(value))),
+                Ok(value) if value.is_finite() => Ok(TermTokenKind::Number(Term::Float(value))),
                 _ => self.bad(start, "does not fit a float"),
             };
         }
         self.integer(start, &text, 10)
     }
 
-    fn integer(&self, start: usize, digits: &str, base: u32) -> Result<Kind, Bad> {
+    fn integer(&self, start: usize, digits: &str, base: u32) -> Result<TermTokenKind, Bad> {
         match number::parse(digits.as_bytes(), base) {
-            Ok(value) => Ok(Kind::Number(Term::integer(value))),
+            Ok(value) => Ok(TermTokenKind::Number(Term::integer(value))),
             Err(NotInteger::Malformed) => self.bad(start, "not a number"),
             Err(NotInteger::TooBig) => self.bad(start, "a number with more than 2^20 bits"),
         }

@@ -6,24 +6,24 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use super::evaluate::{Stop, rest};
-use super::session::{Fault, Session};
+use super::session::{ReplError, ReplSession};
 use crate::diag::render::render;
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::eval::{CheckResult, Evaluator, Limits, Moment};
-use crate::exec::condition::{CheckContext, Verdict, not_held};
+use crate::eval::{CheckResult, Evaluator, Limits, Phase};
+use crate::exec::condition::{CheckContext, CheckVerdict, not_held};
 use crate::plan::Check;
 use crate::report::style;
 
 /// How one check ended.
 enum Asked {
-    Held(Verdict),
-    Failed(Verdict, Box<Diagnostic>),
+    Held(CheckVerdict),
+    Failed(CheckVerdict, Box<Diagnostic>),
     Stopped(Stop),
 }
 
-impl Session {
+impl ReplSession {
     /// Everything there is to say about the plan on this node.
-    pub(super) fn check(&mut self) -> Result<String, Fault> {
+    pub(super) fn check(&mut self) -> Result<String, ReplError> {
         let upgrade = self.prepared()?;
         let mut all = upgrade.diagnostics.clone();
         let node = self.node.node().clone();
@@ -47,7 +47,7 @@ impl Session {
             style::count(count(Severity::Advice), "word", "words"),
         );
         match all.iter().find(|told| told.is_error()) {
-            Some(first) => Err(Fault {
+            Some(first) => Err(ReplError {
                 code: first.code,
                 text: out,
             }),
@@ -56,7 +56,7 @@ impl Session {
     }
 
     /// Asks the plan's `verify` or `require` checks whose names contain a text.
-    pub(super) fn checks(&mut self, verify: bool, name: Option<&str>) -> Result<String, Fault> {
+    pub(super) fn checks(&mut self, verify: bool, name: Option<&str>) -> Result<String, ReplError> {
         self.prepared()?;
         let plan = &self.engine.plan;
         let all = if verify {
@@ -72,7 +72,7 @@ impl Session {
         if wanted.is_empty() {
             let names: Vec<&str> = all.iter().map(|check| check.name.as_str()).collect();
             return match (name, names.is_empty()) {
-                (Some(name), false) => Err(Fault::usage(format!(
+                (Some(name), false) => Err(ReplError::usage(format!(
                     "no `{word}` has `{name}` in its name; there are: {}",
                     names.join(", ")
                 ))),
@@ -108,14 +108,14 @@ impl Session {
             return Ok(out);
         }
         // Whatever it was: nothing was changed.
-        Err(Fault {
+        Err(ReplError {
             code: Code::E601,
             text: out.trim_end().to_owned(),
         })
     }
 
     /// One check with its patience; `None` when its guard does not hold here.
-    fn asked(&self, check: &Check) -> Result<Option<Asked>, Fault> {
+    fn asked(&self, check: &Check) -> Result<Option<Asked>, ReplError> {
         let Some(upgrade) = &self.upgrade else {
             return Ok(None);
         };
@@ -136,7 +136,7 @@ impl Session {
             let mut world = view.world();
             let mut live = self.live();
             let mut bindings = plan.constants.clone();
-            let result = Evaluator::new(Moment::Live, &functions)
+            let result = Evaluator::new(Phase::Live, &functions)
                 .with_world(&mut world)
                 .with_remote(&mut live)
                 .with_limits(Limits::default())
@@ -144,7 +144,7 @@ impl Session {
             if let Some(stop) = live.stop {
                 return Ok(Some(Asked::Stopped(stop)));
             }
-            let verdict = Verdict {
+            let verdict = CheckVerdict {
                 tries,
                 took: began.elapsed(),
                 failure: None,

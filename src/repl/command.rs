@@ -1,6 +1,6 @@
 //! Commands: what stands behind a colon.
 //!
-//! Takes the text of a line, gives a [`Command`] or a sentence about what is wrong. The table [`WORDS`] is what
+//! Takes the text of a line, gives a [`ReplCommand`] or a sentence about what is wrong. The table [`WORDS`] is what
 //! help, completion and the parser have in common. Nothing here is carried out.
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::name::{App, Module, NodeName};
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum ReplCommand {
     /// `:help [topic]`
     Help(Option<String>),
     /// `:connect NODE`
@@ -254,7 +254,7 @@ pub fn find(text: &str) -> Option<&'static Word> {
 ///
 /// # Errors
 /// A sentence about what is wrong.
-pub fn parse(line: &str) -> Result<Command, String> {
+pub fn parse(line: &str) -> Result<ReplCommand, String> {
     let line = line.trim().trim_start_matches(':').trim_start();
     let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     if first.is_empty() {
@@ -280,7 +280,7 @@ pub fn parse(line: &str) -> Result<Command, String> {
 }
 
 /// The command with what follows it; `None` when that does not fit.
-fn read(word: &Word, rest: &str) -> Option<Command> {
+fn read(word: &Word, rest: &str) -> Option<ReplCommand> {
     let words: Vec<&str> = rest.split_whitespace().collect();
     let module = |text: &str| Module::typed(text.trim_end_matches('.'));
     let maybe = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
@@ -289,57 +289,57 @@ fn read(word: &Word, rest: &str) -> Option<Command> {
         maybe(text.trim_matches('"'))
     };
     Some(match (word.name, words.as_slice()) {
-        ("help", _) => Command::Help(maybe(rest)),
-        ("connect", [node]) => Command::Connect(NodeName::new(node.trim_matches('\''))),
-        ("changed", []) => Command::Changed(None),
-        ("changed", [glob]) => Command::Changed(maybe(glob.trim_matches('"'))),
-        ("diff", []) => Command::Diff(None),
-        ("diff", [one]) => Command::Diff(Some(module(one))),
-        ("script", []) => Command::Script { low: false },
-        ("script", ["low"]) => Command::Script { low: true },
-        ("graph", []) => Command::Graph(None),
-        ("graph", [one]) => Command::Graph(Some(module(one))),
-        ("why", [one]) => Command::Why(module(one), None),
-        ("why", [first, "before", then]) => Command::Why(module(first), Some(module(then))),
-        ("deps", [one]) => Command::Deps(module(one)),
-        ("rdeps", [one]) => Command::Rdeps(module(one)),
-        ("drop", ["all"]) => Command::Drop(None),
-        ("drop", [number]) => Command::Drop(Some(number.parse().ok()?)),
-        ("procs", [one]) => Command::Procs(module(one)),
-        ("app", [one]) => Command::App(App::new(one.trim_matches('\''))),
-        ("sup", []) => Command::Sup(None),
-        ("sup", [one]) => Command::Sup(Some(App::new(one.trim_matches('\'')))),
-        ("verify", _) => Command::Verify(name(rest)),
-        ("require", _) => Command::Require(name(rest)),
+        ("help", _) => ReplCommand::Help(maybe(rest)),
+        ("connect", [node]) => ReplCommand::Connect(NodeName::new(node.trim_matches('\''))),
+        ("changed", []) => ReplCommand::Changed(None),
+        ("changed", [glob]) => ReplCommand::Changed(maybe(glob.trim_matches('"'))),
+        ("diff", []) => ReplCommand::Diff(None),
+        ("diff", [one]) => ReplCommand::Diff(Some(module(one))),
+        ("script", []) => ReplCommand::Script { low: false },
+        ("script", ["low"]) => ReplCommand::Script { low: true },
+        ("graph", []) => ReplCommand::Graph(None),
+        ("graph", [one]) => ReplCommand::Graph(Some(module(one))),
+        ("why", [one]) => ReplCommand::Why(module(one), None),
+        ("why", [first, "before", then]) => ReplCommand::Why(module(first), Some(module(then))),
+        ("deps", [one]) => ReplCommand::Deps(module(one)),
+        ("rdeps", [one]) => ReplCommand::Rdeps(module(one)),
+        ("drop", ["all"]) => ReplCommand::Drop(None),
+        ("drop", [number]) => ReplCommand::Drop(Some(number.parse().ok()?)),
+        ("procs", [one]) => ReplCommand::Procs(module(one)),
+        ("app", [one]) => ReplCommand::App(App::new(one.trim_matches('\''))),
+        ("sup", []) => ReplCommand::Sup(None),
+        ("sup", [one]) => ReplCommand::Sup(Some(App::new(one.trim_matches('\'')))),
+        ("verify", _) => ReplCommand::Verify(name(rest)),
+        ("require", _) => ReplCommand::Require(name(rest)),
         ("watch", [_, ..]) => watch(rest)?,
-        ("time", [_, ..]) => Command::Time(rest.to_owned()),
+        ("time", [_, ..]) => ReplCommand::Time(rest.to_owned()),
         ("set", [_, ..]) => {
             let (name, value) = rest.split_once('=')?;
             let value = value.trim();
-            Command::Set {
+            ReplCommand::Set {
                 name: name.trim().to_owned(),
                 value: value.strip_suffix('.').unwrap_or(value).to_owned(),
             }
         }
-        ("load", [_, ..]) => Command::Load(PathBuf::from(rest.trim_matches('"'))),
-        ("write", []) => Command::Write(None),
-        ("write", [_, ..]) => Command::Write(Some(PathBuf::from(rest.trim_matches('"')))),
+        ("load", [_, ..]) => ReplCommand::Load(PathBuf::from(rest.trim_matches('"'))),
+        ("write", []) => ReplCommand::Write(None),
+        ("write", [_, ..]) => ReplCommand::Write(Some(PathBuf::from(rest.trim_matches('"')))),
         (plain, []) => match plain {
-            "nodes" => Command::Nodes,
-            "info" => Command::Info,
-            "order" => Command::Order,
-            "cycles" => Command::Cycles,
-            "gaps" => Command::Gaps,
-            "rules" => Command::Rules,
-            "undo" => Command::Undo,
-            "check" => Command::Check,
-            "params" => Command::Params,
-            "edit" => Command::Edit,
-            "run" => Command::Run,
-            "refresh" => Command::Refresh,
-            "more" => Command::More,
-            "clear" => Command::Clear,
-            "quit" => Command::Quit,
+            "nodes" => ReplCommand::Nodes,
+            "info" => ReplCommand::Info,
+            "order" => ReplCommand::Order,
+            "cycles" => ReplCommand::Cycles,
+            "gaps" => ReplCommand::Gaps,
+            "rules" => ReplCommand::Rules,
+            "undo" => ReplCommand::Undo,
+            "check" => ReplCommand::Check,
+            "params" => ReplCommand::Params,
+            "edit" => ReplCommand::Edit,
+            "run" => ReplCommand::Run,
+            "refresh" => ReplCommand::Refresh,
+            "more" => ReplCommand::More,
+            "clear" => ReplCommand::Clear,
+            "quit" => ReplCommand::Quit,
             _ => return None,
         },
         _ => return None,
@@ -353,13 +353,13 @@ const PAUSE: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// `[2s] EXPR`
-fn watch(rest: &str) -> Option<Command> {
+fn watch(rest: &str) -> Option<ReplCommand> {
     let (first, more) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let (every, expression) = match pause(first) {
         Some(every) => (every, more.trim()),
         None => (PAUSE, rest),
     };
-    (!expression.is_empty()).then(|| Command::Watch {
+    (!expression.is_empty()).then(|| ReplCommand::Watch {
         every: every.max(SHORTEST),
         expression: expression.to_owned(),
     })
@@ -386,27 +386,27 @@ mod tests {
 
     #[test]
     fn commands_are_read() {
-        assert_eq!(parse(":order"), Ok(Command::Order));
-        assert_eq!(parse(":o"), Ok(Command::Order));
-        assert_eq!(parse(":script low"), Ok(Command::Script { low: true }));
-        let why = Command::Why(Module::new("a"), Some(Module::new("Elixir.Shop.Cart")));
+        assert_eq!(parse(":order"), Ok(ReplCommand::Order));
+        assert_eq!(parse(":o"), Ok(ReplCommand::Order));
+        assert_eq!(parse(":script low"), Ok(ReplCommand::Script { low: true }));
+        let why = ReplCommand::Why(Module::new("a"), Some(Module::new("Elixir.Shop.Cart")));
         assert_eq!(parse(":why a before Shop.Cart"), Ok(why));
         assert_eq!(
             parse(":watch 500ms m:f(1)"),
-            Ok(Command::Watch {
+            Ok(ReplCommand::Watch {
                 every: Duration::from_millis(500),
                 expression: "m:f(1)".to_owned()
             })
         );
         assert_eq!(
             parse(":set Batch = \"25%\"."),
-            Ok(Command::Set {
+            Ok(ReplCommand::Set {
                 name: "Batch".to_owned(),
                 value: "\"25%\"".to_owned()
             })
         );
-        assert_eq!(parse(":drop all"), Ok(Command::Drop(None)));
-        assert_eq!(parse(":cyc"), Ok(Command::Cycles));
+        assert_eq!(parse(":drop all"), Ok(ReplCommand::Drop(None)));
+        assert_eq!(parse(":cyc"), Ok(ReplCommand::Cycles));
     }
 
     #[test]

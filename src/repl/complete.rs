@@ -22,14 +22,14 @@ pub struct Candidate {
     /// What is put into the line.
     pub text: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: CandidateKind,
     /// What there is to say about it.
     pub what: &'static str,
 }
 
 /// What a candidate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CandidateKind {
     /// A word of the language or of the REPL.
     Word,
     /// The key of an option.
@@ -51,10 +51,15 @@ pub enum Kind {
 impl Candidate {
     fn plain(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self::new(Kind::Word, text.clone(), text, "")
+        Self::new(CandidateKind::Word, text.clone(), text, "")
     }
 
-    fn new(kind: Kind, shown: impl Into<String>, text: String, what: &'static str) -> Self {
+    fn new(
+        kind: CandidateKind,
+        shown: impl Into<String>,
+        text: String,
+        what: &'static str,
+    ) -> Self {
         Self {
             shown: shown.into(),
             text,
@@ -77,7 +82,7 @@ impl Knowledge {
                     let gap = if word.args.is_empty() { "" } else { " " };
                     let shown = format!(":{} {}", word.name, word.args);
                     let text = format!("{}{gap}", word.name);
-                    Candidate::new(Kind::Word, shown.trim_end(), text, word.what)
+                    Candidate::new(CandidateKind::Word, shown.trim_end(), text, word.what)
                 });
                 return (start, fits.collect());
             };
@@ -155,7 +160,7 @@ impl Knowledge {
             .map(|token| &before[token.range.clone()])
             .collect();
         let mut found = BTreeMap::new();
-        let mut offer = |kind: Kind, shown: &str, text: String, what: &'static str| {
+        let mut offer = |kind: CandidateKind, shown: &str, text: String, what: &'static str| {
             if shown.starts_with(word) {
                 let candidate = Candidate::new(kind, shown, text, what);
                 found.entry(shown.to_owned()).or_insert(candidate);
@@ -168,13 +173,18 @@ impl Knowledge {
                     .filter(|option| option.word.starts_with(word));
                 let fits = fits.map(|option| {
                     let text = format!("{} => ", option.word);
-                    Candidate::new(Kind::Key, option.word, text, option.what)
+                    Candidate::new(CandidateKind::Key, option.word, text, option.what)
                 });
                 return (start, fits.collect());
             }
             Some(Due::Value(option)) => {
                 for value in option.values {
-                    offer(Kind::Value, value, (*value).to_owned(), option.what);
+                    offer(
+                        CandidateKind::Value,
+                        value,
+                        (*value).to_owned(),
+                        option.what,
+                    );
                 }
             }
             None => {}
@@ -184,7 +194,7 @@ impl Knowledge {
             _ => None,
         };
         for next in statement.map_or(&[][..], |statement| statement.then) {
-            offer(Kind::Value, next, (*next).to_owned(), "");
+            offer(CandidateKind::Value, next, (*next).to_owned(), "");
         }
         let is_verb = |word: &str| matches!(word, "depends" | "depend" | "loads");
         let is_rule = earlier.iter().any(|word| is_verb(word))
@@ -193,34 +203,39 @@ impl Knowledge {
             0 => {
                 for statement in STATEMENTS.iter().filter(|s| !s.form.starts_with("S ")) {
                     let text = format!("{} ", statement.word);
-                    offer(Kind::Word, statement.word, text, statement.what);
+                    offer(CandidateKind::Word, statement.word, text, statement.what);
                 }
             }
             // A module of that name would need quotes there.
             1 if statement.is_none() => {
                 for (verb, what) in VERBS {
-                    offer(Kind::Word, verb, format!("{verb} "), what);
+                    offer(CandidateKind::Word, verb, format!("{verb} "), what);
                 }
             }
             _ if is_rule => {
-                offer(Kind::Word, "because", "because \"".to_owned(), "the reason");
-                offer(Kind::Word, "when", "when ".to_owned(), "a guard");
+                offer(
+                    CandidateKind::Word,
+                    "because",
+                    "because \"".to_owned(),
+                    "the reason",
+                );
+                offer(CandidateKind::Word, "when", "when ".to_owned(), "a guard");
             }
             _ => {}
         }
         if earlier.first() == Some(&"param") && matches!(earlier[1..], [_, "::"] | [_, "::", "["]) {
             for kind in TYPES {
-                offer(Kind::Value, kind, (*kind).to_owned(), "a type");
+                offer(CandidateKind::Value, kind, (*kind).to_owned(), "a type");
             }
         }
         if earlier == ["rollout"] {
             for target in &self.targets {
-                offer(Kind::Name, target, target.clone(), "a target");
+                offer(CandidateKind::Name, target, target.clone(), "a target");
             }
         }
         for module in &self.changed {
             offer(
-                Kind::Module,
+                CandidateKind::Module,
                 module,
                 module.clone(),
                 "a module that changes",
@@ -229,27 +244,32 @@ impl Knowledge {
         // Without a letter there would be too much of everything.
         if !word.is_empty() && (!is_rule || self.in_editor) {
             for name in &self.variables {
-                offer(Kind::Variable, name, name.clone(), "");
+                offer(CandidateKind::Variable, name, name.clone(), "");
             }
             for (name, _) in &self.functions {
                 offer(
-                    Kind::Function,
+                    CandidateKind::Function,
                     name,
                     format!("{name}("),
                     "a function of the plan",
                 );
             }
             for (name, _, what) in FUNCTIONS {
-                offer(Kind::Function, name, format!("{name}("), what);
+                offer(CandidateKind::Function, name, format!("{name}("), what);
             }
             for name in builtin_names() {
-                offer(Kind::Function, name, format!("{name}("), "");
+                offer(CandidateKind::Function, name, format!("{name}("), "");
             }
         }
         if !word.is_empty() {
             for module in self.modules() {
                 let name = module.to_string();
-                offer(Kind::Module, &name, name.clone(), "a module of the node");
+                offer(
+                    CandidateKind::Module,
+                    &name,
+                    name.clone(),
+                    "a module of the node",
+                );
             }
         }
         (start, found.into_values().collect())
@@ -276,7 +296,7 @@ impl Knowledge {
                 }
                 let slash = if entry.path().is_dir() { "/" } else { "" };
                 let (shown, text) = (format!("{file}{slash}"), format!("{folder}{file}{slash}"));
-                Some(Candidate::new(Kind::File, shown, text, ""))
+                Some(Candidate::new(CandidateKind::File, shown, text, ""))
             })
             .collect();
         found.sort_by(|a, b| a.shown.cmp(&b.shown));
@@ -295,7 +315,7 @@ impl Knowledge {
                 let shown = format!("{quoted}/{arity}{}", if new { " (new)" } else { "" });
                 let text = format!("{quoted}({}", if arity == 0 { ")" } else { "" });
                 let what = if new { "only in the new version" } else { "" };
-                Candidate::new(Kind::Function, shown, text, what)
+                Candidate::new(CandidateKind::Function, shown, text, what)
             })
             .collect();
         // `module_info` is everywhere and seldom wanted.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::session::Session;
+use super::session::ReplSession;
 use crate::name::Module;
 use crate::node::Session as Node;
 use crate::term::Term;
@@ -78,7 +78,7 @@ pub(super) struct Answers {
 
 impl Knowledge {
     /// Takes over what the session knows now.
-    pub fn refresh(&mut self, session: &Session) {
+    pub fn refresh(&mut self, session: &ReplSession) {
         let node = session.node();
         if self
             .node

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::read_only;
-use super::session::{Fault, Reply, Session};
+use super::session::{ReplError, ReplSession, Reply};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{
-    Bindings, Evaluator, Limits, Moment, Remote, RemoteError, World, WorldError, needs,
+    Bindings, Evaluator, Host, Limits, Phase, Remote, RemoteError, WorldError, needs,
 };
 use crate::exec::condition::remote_error;
 use crate::node::Session as Node;
 use crate::report::style;
-use crate::rules::node_view::{NoFacts, Said};
+use crate::rules::node_view::{LogLine, NoFacts};
 use crate::syntax::ast::Expr;
 use crate::syntax::token::{Sort, tokens};
 use crate::syntax::{Input, parse_input};
@@ -111,11 +111,11 @@ impl Remote for Live<'_> {
 
 /// Updo's own names, with a `sleep` that can be interrupted.
 struct Awake<'a> {
-    world: &'a mut dyn World,
+    world: &'a mut dyn Host,
     interrupt: &'a AtomicBool,
 }
 
-impl World for Awake<'_> {
+impl Host for Awake<'_> {
     fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, WorldError>> {
         if let ("sleep", [time]) = (name, args)
             && let Some(millis) = time.as_i64().and_then(|time| u64::try_from(time).ok())
@@ -144,11 +144,11 @@ struct Valued {
     value: Term,
     /// Variables that it bound.
     fresh: Vec<(String, Term)>,
-    said: Vec<Said>,
+    said: Vec<LogLine>,
     took: Duration,
 }
 
-impl Session {
+impl ReplSession {
     /// The node for one expression or question.
     pub(super) fn live(&self) -> Live<'_> {
         Live {
@@ -171,7 +171,12 @@ impl Session {
     }
 
     /// Asks the node something on the REPL's own behalf; such questions change nothing.
-    pub(super) fn ask(&self, module: &str, function: &str, args: Vec<Term>) -> Result<Term, Fault> {
+    pub(super) fn ask(
+        &self,
+        module: &str,
+        function: &str,
+        args: Vec<Term>,
+    ) -> Result<Term, ReplError> {
         let arity = args.len();
         self.node
             .call(module, function, args, TIMEOUT)
@@ -179,13 +184,13 @@ impl Session {
     }
 
     /// Evaluates a text that is known to parse as expressions, and remembers what it binds.
-    pub(super) fn expression(&mut self, text: &str, base: usize) -> Result<String, Fault> {
+    pub(super) fn expression(&mut self, text: &str, base: usize) -> Result<String, ReplError> {
         let valued = self.value(text, base)?;
         Ok(self.printed(valued, self.manner.interactive))
     }
 
     /// `:time EXPR`
-    pub(super) fn time(&mut self, text: &str) -> Result<String, Fault> {
+    pub(super) fn time(&mut self, text: &str) -> Result<String, ReplError> {
         let base = self.typed(text);
         let valued = self.value(text, base)?;
         let took = valued.took;
@@ -196,18 +201,18 @@ impl Session {
         ))
     }
 
-    fn value(&mut self, text: &str, base: usize) -> Result<Valued, Fault> {
+    fn value(&mut self, text: &str, base: usize) -> Result<Valued, ReplError> {
         let wanted = with_it(text);
         if wanted != text && self.variables.get(IT).is_none() {
-            return Err(Fault::usage("there is no last value yet"));
+            return Err(ReplError::usage("there is no last value yet"));
         }
         let body = match parse_input(&wanted, base) {
             Ok(Input::Expressions(body)) => body,
             Ok(Input::Statement(_)) => {
-                return Err(Fault::usage("this is a statement, not an expression"));
+                return Err(ReplError::usage("this is a statement, not an expression"));
             }
             Err(crate::syntax::InputError::Incomplete) => {
-                return Err(Fault::usage("the expression is not complete"));
+                return Err(ReplError::usage("the expression is not complete"));
             }
             Err(crate::syntax::InputError::Wrong(told)) => return Err(self.fault(&told)),
         };
@@ -255,14 +260,14 @@ impl Session {
         &self,
         body: &[Expr],
         bindings: &mut Bindings,
-    ) -> (Result<Term, Box<Diagnostic>>, Vec<Said>, Option<Stop>) {
+    ) -> (Result<Term, Box<Diagnostic>>, Vec<LogLine>, Option<Stop>) {
         let functions = self.engine.plan.scripts();
         let mut live = self.live();
         let connection = self.engine.continued(self.node.clone());
         let interrupt = &*self.manner.interrupt;
-        let mut run = |world: &mut dyn World| {
+        let mut run = |world: &mut dyn Host| {
             let mut world = Awake { world, interrupt };
-            Evaluator::new(Moment::Live, &functions)
+            Evaluator::new(Phase::Live, &functions)
                 .with_world(&mut world)
                 .with_remote(&mut live)
                 .with_limits(self.limits())
@@ -281,9 +286,9 @@ impl Session {
         (result, said, live.stop)
     }
 
-    pub(super) fn stopped(&self, stop: Stop) -> Fault {
+    pub(super) fn stopped(&self, stop: Stop) -> ReplError {
         match stop {
-            Stop::Cancelled => Fault {
+            Stop::Cancelled => ReplError {
                 code: Code::E705,
                 // The terminal has written `^C` behind what was there.
                 text: format!(
@@ -392,7 +397,7 @@ fn asks_for_facts(text: &str) -> bool {
     tokens(text).iter().any(|token| {
         token.sort == Sort::Word
             && text[token.range.clone()] != *"node"
-            && needs(&text[token.range.clone()]) == Some(Moment::Facts)
+            && needs(&text[token.range.clone()]) == Some(Phase::Facts)
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::command::{Group, WORDS, Word, find};
-use super::session::Fault;
+use super::session::ReplError;
 use crate::diag::Code;
 use crate::diag::render::Style;
 use crate::diag::suggest::suggest;
@@ -11,7 +11,7 @@ use crate::plan::vocabulary::STATEMENTS;
 use crate::report::style;
 
 /// The list, or what there is to say about a topic.
-pub(super) fn help(topic: Option<&str>, style: Style) -> Result<String, Fault> {
+pub(super) fn help(topic: Option<&str>, style: Style) -> Result<String, ReplError> {
     let Some(topic) = topic else {
         return Ok(list(style));
     };
@@ -52,7 +52,7 @@ pub(super) fn help(topic: Option<&str>, style: Style) -> Result<String, Fault> {
     }
     let known = WORDS.iter().map(|word| word.name);
     let known = known.chain(STATEMENTS.iter().map(|statement| statement.word));
-    Err(Fault::usage(match suggest(first, known) {
+    Err(ReplError::usage(match suggest(first, known) {
         Some(close) => format!("nothing about `{topic}`; did you mean `:help {close}`?"),
         None => {
             format!("nothing about `{topic}`: a command, a statement word or a code such as E303")

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use super::session::{Fault, Session};
+use super::session::{ReplError, ReplSession};
 use crate::diag::suggest::suggest;
-use crate::facts::processes::{self, Question, Start};
+use crate::facts::processes::{self, ProcessQuery, Start};
 use crate::name::{App, Module};
 use crate::node::evaluate;
 use crate::report::style;
@@ -29,16 +29,16 @@ const PROCS: &str = "
      [{P, erlang:process_info(P, [registered_name, current_function, message_queue_len])}
       || P <- lists:sublist(Ps, Shown)]}.";
 
-impl Session {
+impl ReplSession {
     /// `:info`
-    pub(super) fn info(&mut self) -> Result<String, Fault> {
+    pub(super) fn info(&mut self) -> Result<String, ReplError> {
         let dot = if self.manner.style.unicode { "·" } else { "-" };
         let latency = self.latency()?;
-        let number = |what: &str| -> Result<i64, Fault> {
+        let number = |what: &str| -> Result<i64, ReplError> {
             let answer = self.ask("erlang", "system_info", vec![Term::atom(what)])?;
             Ok(answer.as_i64().unwrap_or_default())
         };
-        let text = |what: &str| -> Result<String, Fault> {
+        let text = |what: &str| -> Result<String, ReplError> {
             let answer = self.ask("erlang", "system_info", vec![Term::atom(what)])?;
             Ok(answer.to_text().unwrap_or_default())
         };
@@ -89,7 +89,7 @@ impl Session {
     }
 
     /// The middle of five calls.
-    fn latency(&self) -> Result<Duration, Fault> {
+    fn latency(&self) -> Result<Duration, ReplError> {
         let mut times = Vec::new();
         for _ in 0..5 {
             let began = Instant::now();
@@ -110,7 +110,7 @@ impl Session {
     }
 
     /// `:nodes`
-    pub(super) fn nodes(&self) -> Result<String, Fault> {
+    pub(super) fn nodes(&self) -> Result<String, ReplError> {
         let mut out = String::new();
         for target in &self.engine.plan.targets {
             let _ = writeln!(out, "target {}", target.name);
@@ -150,21 +150,23 @@ impl Session {
     }
 
     /// `:procs M`
-    pub(super) fn procs(&mut self, module: &Module) -> Result<String, Fault> {
+    pub(super) fn procs(&mut self, module: &Module) -> Result<String, ReplError> {
         let name = Term::atom(module.as_str());
         let loaded = self.ask("erlang", "module_loaded", vec![name.clone()])?;
         if !loaded.is_atom("true") {
-            return Err(Fault::usage(format!("{module} is not loaded on the node")));
+            return Err(ReplError::usage(format!(
+                "{module} is not loaded on the node"
+            )));
         }
         let bindings = [("M", name), ("Shown", Term::Int(SHOWN))];
         let answer = evaluate(&self.node, PROCS, &bindings, TIMEOUT)
             .map_err(|error| self.fault(&error.diagnostic("looking for processes")))?;
         let otp: u32 = self.otp().and_then(|otp| otp.parse().ok()).unwrap_or(25);
-        let question = Question {
+        let question = ProcessQuery {
             modules: [module.clone()].into(),
             handlers: [module.clone()].into(),
             wrapped: [module.clone()].into(),
-            ..Question::default()
+            ..ProcessQuery::default()
         };
         let found = processes::who(&self.node, otp, &question).map_err(|told| self.fault(&told))?;
         let mut out = String::new();
@@ -214,7 +216,7 @@ impl Session {
     }
 
     /// `:app A`
-    pub(super) fn app(&mut self, app: &App) -> Result<String, Fault> {
+    pub(super) fn app(&mut self, app: &App) -> Result<String, ReplError> {
         let name = Term::atom(app.as_str());
         let answer = self.ask("application", "get_all_key", vec![name])?;
         let keys = match answer.as_tuple() {
@@ -271,7 +273,7 @@ impl Session {
     }
 
     /// The sentence for an application that nobody knows.
-    pub(super) fn no_such_app(&self, app: &App) -> Fault {
+    pub(super) fn no_such_app(&self, app: &App) -> ReplError {
         let known = self.ask("application", "loaded_applications", vec![]);
         let known: Vec<String> = known
             .ok()
@@ -280,7 +282,7 @@ impl Session {
             .filter_map(|app| app.as_tuple()?.first()?.to_text())
             .collect();
         let name = app.as_str();
-        Fault::usage(match suggest(name, known.iter().map(String::as_str)) {
+        ReplError::usage(match suggest(name, known.iter().map(String::as_str)) {
             Some(close) => format!("no application `{name}`; did you mean `{close}`?"),
             None => format!("no application `{name}` on the node"),
         })

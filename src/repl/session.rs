@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::command::{self, Command};
+use super::command::{self, ReplCommand};
 use super::files::PlanFile;
 use super::view_diff::Views;
 use super::{help, show};
@@ -28,14 +28,14 @@ pub use super::show::{why_before, why_here};
 
 /// Something that went wrong, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ReplError {
     /// What kind of thing; decides the exit code.
     pub code: Code,
     /// The text.
     pub text: String,
 }
 
-impl Fault {
+impl ReplError {
     /// Wrong usage, in a sentence.
     pub(super) fn usage(text: impl Into<String>) -> Self {
         Self {
@@ -51,14 +51,14 @@ pub enum Reply {
     /// Text to show; may be empty.
     Text(String),
     /// It went wrong.
-    Error(Fault),
+    Error(ReplError),
     /// The line is the beginning of something longer.
     More,
     /// The screen is to be cleared.
     Clear,
-    /// A text is to be edited and handed to [`Session::edited`].
+    /// A text is to be edited and handed to [`ReplSession::edited`].
     Edit(String),
-    /// An expression is to be evaluated again and again with [`Session::line`], until somebody interrupts.
+    /// An expression is to be evaluated again and again with [`ReplSession::line`], until somebody interrupts.
     Watch {
         /// How long to wait in between.
         every: Duration,
@@ -71,8 +71,8 @@ pub enum Reply {
     Quit,
 }
 
-impl From<Result<String, Fault>> for Reply {
-    fn from(result: Result<String, Fault>) -> Self {
+impl From<Result<String, ReplError>> for Reply {
+    fn from(result: Result<String, ReplError>) -> Self {
         match result {
             Ok(text) => Self::Text(text),
             Err(fault) => Self::Error(fault),
@@ -100,7 +100,7 @@ pub(super) struct History {
 }
 
 /// A session on a node, with a plan or without.
-pub struct Session {
+pub struct ReplSession {
     pub(super) node: Node,
     /// The plan with the session's statements in it.
     pub(super) engine: Engine,
@@ -120,7 +120,7 @@ pub struct Session {
     pub(super) screen: (usize, usize),
 }
 
-impl Session {
+impl ReplSession {
     /// A session about the plan of an engine and one node. The text of the plan's file is read again from
     /// memory: what the engine was opened with.
     pub fn new(engine: Engine, node: Node, manner: SessionOptions) -> Self {
@@ -227,7 +227,7 @@ impl Session {
     ///
     /// # Errors
     /// When the node cannot be compared.
-    pub fn look(&mut self) -> Result<(String, Vec<Severity>), Fault> {
+    pub fn look(&mut self) -> Result<(String, Vec<Severity>), ReplError> {
         let upgrade = self.prepared()?;
         let severities = upgrade.diagnostics.iter().map(Diagnostic::severity);
         Ok((differ(upgrade), severities.collect()))
@@ -242,7 +242,7 @@ impl Session {
         let reply = if trimmed.starts_with(':') {
             match command::parse(trimmed) {
                 Ok(command) => self.command(command),
-                Err(sentence) => Reply::Error(Fault::usage(sentence)),
+                Err(sentence) => Reply::Error(ReplError::usage(sentence)),
             }
         } else {
             self.input(text)
@@ -273,18 +273,18 @@ impl Session {
     }
 
     /// A diagnostic as it is shown.
-    pub(super) fn fault(&self, diagnostic: &Diagnostic) -> Fault {
+    pub(super) fn fault(&self, diagnostic: &Diagnostic) -> ReplError {
         self.fault_in(diagnostic, &self.sources)
     }
 
-    pub(super) fn fault_in(&self, diagnostic: &Diagnostic, sources: &SourceMap) -> Fault {
+    pub(super) fn fault_in(&self, diagnostic: &Diagnostic, sources: &SourceMap) -> ReplError {
         let mut text = render(diagnostic, sources, self.manner.style);
         if self.node.is_lost().is_some() {
             text += &format!("\nnot connected; try `:connect {}`", self.node.node());
             let code = Code::E508;
-            return Fault { code, text };
+            return ReplError { code, text };
         }
-        Fault {
+        ReplError {
             code: diagnostic.code,
             text,
         }
@@ -314,35 +314,35 @@ impl Session {
     }
 
     /// The upgrade, prepared when nobody has asked before.
-    pub(super) fn prepared(&mut self) -> Result<&Upgrade, Fault> {
+    pub(super) fn prepared(&mut self) -> Result<&Upgrade, ReplError> {
         if self.upgrade.is_none() {
             let upgrade = self.prepare()?;
             self.upgrade = Some(upgrade);
         }
         self.upgrade
             .as_ref()
-            .ok_or_else(|| Fault::usage("the node was not compared"))
+            .ok_or_else(|| ReplError::usage("the node was not compared"))
     }
 
-    pub(super) fn prepare(&self) -> Result<Upgrade, Fault> {
+    pub(super) fn prepare(&self) -> Result<Upgrade, ReplError> {
         self.engine
             .continued(self.node.clone())
             .prepare()
             .map_err(|told| self.fault_in(&told, &self.engine.plan.sources))
     }
 
-    fn command(&mut self, command: Command) -> Reply {
+    fn command(&mut self, command: ReplCommand) -> Reply {
         match command {
-            Command::Quit => Reply::Quit,
-            Command::Clear => Reply::Clear,
-            Command::More => Reply::Text(std::mem::take(&mut self.rest)),
-            Command::Watch { every, expression } => self.watch(every, expression),
-            Command::Run => match self.may_run() {
+            ReplCommand::Quit => Reply::Quit,
+            ReplCommand::Clear => Reply::Clear,
+            ReplCommand::More => Reply::Text(std::mem::take(&mut self.rest)),
+            ReplCommand::Watch { every, expression } => self.watch(every, expression),
+            ReplCommand::Run => match self.may_run() {
                 Ok(()) => Reply::Run,
                 Err(fault) => Reply::Error(fault),
             },
-            Command::Edit if self.manner.interactive => Reply::Edit(self.edit_text()),
-            Command::Edit => Reply::Error(Fault::usage("`:edit` needs a terminal")),
+            ReplCommand::Edit if self.manner.interactive => Reply::Edit(self.edit_text()),
+            ReplCommand::Edit => Reply::Error(ReplError::usage("`:edit` needs a terminal")),
             other => self.answer(other).into(),
         }
     }
@@ -350,35 +350,37 @@ impl Session {
     fn watch(&self, every: Duration, expression: String) -> Reply {
         if !self.manner.interactive {
             let told = "`:watch` goes on until somebody presses Ctrl-C: it needs a terminal";
-            return Reply::Error(Fault::usage(told));
+            return Reply::Error(ReplError::usage(told));
         }
         if expression.starts_with(':') {
-            return Reply::Error(Fault::usage("`:watch` repeats expressions, not commands"));
+            return Reply::Error(ReplError::usage(
+                "`:watch` repeats expressions, not commands",
+            ));
         }
         Reply::Watch { every, expression }
     }
 
-    fn answer(&mut self, command: Command) -> Result<String, Fault> {
+    fn answer(&mut self, command: ReplCommand) -> Result<String, ReplError> {
         match command {
-            Command::Help(topic) => help::help(topic.as_deref(), self.manner.style),
-            Command::Connect(node) => self.connect(&node),
-            Command::Nodes => self.nodes(),
-            Command::Info => self.info(),
-            Command::Procs(module) => self.procs(&module),
-            Command::App(app) => self.app(&app),
-            Command::Sup(app) => self.sup(app.as_ref()),
-            Command::Rules => Ok(self.rules()),
-            Command::Drop(number) => self.drop_rule(number),
-            Command::Undo => self.undo(),
-            Command::Set { name, value } => self.set(&name, &value),
-            Command::Params => Ok(self.params()),
-            Command::Load(path) => self.load(&path),
-            Command::Write(path) => self.write(path.as_deref()),
-            Command::Check => self.check(),
-            Command::Verify(name) => self.checks(true, name.as_deref()),
-            Command::Require(name) => self.checks(false, name.as_deref()),
-            Command::Time(expression) => self.time(&expression),
-            Command::Refresh => {
+            ReplCommand::Help(topic) => help::help(topic.as_deref(), self.manner.style),
+            ReplCommand::Connect(node) => self.connect(&node),
+            ReplCommand::Nodes => self.nodes(),
+            ReplCommand::Info => self.info(),
+            ReplCommand::Procs(module) => self.procs(&module),
+            ReplCommand::App(app) => self.app(&app),
+            ReplCommand::Sup(app) => self.sup(app.as_ref()),
+            ReplCommand::Rules => Ok(self.rules()),
+            ReplCommand::Drop(number) => self.drop_rule(number),
+            ReplCommand::Undo => self.undo(),
+            ReplCommand::Set { name, value } => self.set(&name, &value),
+            ReplCommand::Params => Ok(self.params()),
+            ReplCommand::Load(path) => self.load(&path),
+            ReplCommand::Write(path) => self.write(path.as_deref()),
+            ReplCommand::Check => self.check(),
+            ReplCommand::Verify(name) => self.checks(true, name.as_deref()),
+            ReplCommand::Require(name) => self.checks(false, name.as_deref()),
+            ReplCommand::Time(expression) => self.time(&expression),
+            ReplCommand::Refresh => {
                 self.upgrade = None;
                 let upgrade = self.prepared()?;
                 Ok(differ(upgrade))
@@ -388,23 +390,23 @@ impl Session {
     }
 
     /// Commands about the upgrade.
-    fn of_upgrade(&mut self, command: &Command) -> Result<String, Fault> {
+    fn of_upgrade(&mut self, command: &ReplCommand) -> Result<String, ReplError> {
         self.prepared()?;
         let Some(upgrade) = &self.upgrade else {
             return Ok(String::new());
         };
         let whole = matches!(
             command,
-            Command::Order | Command::Script { .. } | Command::Graph(None)
+            ReplCommand::Order | ReplCommand::Script { .. } | ReplCommand::Graph(None)
         );
         if whole && upgrade.rules.modules.is_empty() {
             return Ok(differ(upgrade));
         }
         let style = self.manner.style;
-        let known = |module: &Module| show::known(upgrade, module).map_err(Fault::usage);
+        let known = |module: &Module| show::known(upgrade, module).map_err(ReplError::usage);
         Ok(match command {
-            Command::Order => self.views.marked("order", &show::order(upgrade), style),
-            Command::Script { low } => {
+            ReplCommand::Order => self.views.marked("order", &show::order(upgrade), style),
+            ReplCommand::Script { low } => {
                 let connection = self.engine.continued(self.node.clone());
                 let shown = connection.shown(upgrade);
                 if *low {
@@ -415,41 +417,41 @@ impl Session {
                     self.views.marked("script", &show::keyed(&text), style)
                 }
             }
-            Command::Graph(None) => {
+            ReplCommand::Graph(None) => {
                 let text = draw(&upgrade.rules.graph, Format::Text);
                 self.views.marked("graph", &show::keyed(&text), style)
             }
-            Command::Graph(Some(module)) => {
+            ReplCommand::Graph(Some(module)) => {
                 known(module)?;
                 let near = upgrade.rules.graph.around(module, 1);
                 near.map_or_else(String::new, |near| draw(&near, Format::Text))
             }
-            Command::Why(module, None) => {
+            ReplCommand::Why(module, None) => {
                 known(module)?;
                 why_here(upgrade, module)
             }
-            Command::Why(first, Some(then)) => {
+            ReplCommand::Why(first, Some(then)) => {
                 known(first)?;
                 known(then)?;
                 why_before(upgrade, first, then)
             }
-            Command::Deps(module) => {
+            ReplCommand::Deps(module) => {
                 known(module)?;
                 show::deps(upgrade, module)
             }
-            Command::Rdeps(module) => {
+            ReplCommand::Rdeps(module) => {
                 known(module)?;
                 show::rdeps(upgrade, module)
             }
-            Command::Changed(glob) => show::changed(upgrade, glob.as_deref()),
-            Command::Diff(module) => {
+            ReplCommand::Changed(glob) => show::changed(upgrade, glob.as_deref()),
+            ReplCommand::Diff(module) => {
                 if let Some(module) = module {
                     known(module)?;
                 }
                 show::diff(upgrade, module.as_ref(), style)
             }
-            Command::Cycles => show::cycles(upgrade),
-            Command::Gaps => show::gaps(upgrade, &self.engine.plan.sources, style),
+            ReplCommand::Cycles => show::cycles(upgrade),
+            ReplCommand::Gaps => show::gaps(upgrade, &self.engine.plan.sources, style),
             _ => String::new(),
         })
     }

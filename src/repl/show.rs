@@ -110,7 +110,7 @@ pub(super) fn diff(upgrade: &Upgrade, module: Option<&Module>, style: Style) -> 
         .modules
         .iter()
         .filter(|(name, _)| module.is_none_or(|wanted| wanted == *name));
-    let shown = diff::Shown {
+    let shown = diff::DiffReport {
         modules: modules.map(|(m, c)| ModuleDiff::of(m, c)).collect(),
         apps: Vec::new(),
         compared: upgrade.changes.compared,

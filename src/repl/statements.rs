@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::files::{PlanFile, replace};
-use super::session::{Fault, History, Session, differ};
+use super::session::{History, ReplError, ReplSession, differ};
 use super::show::{moved, order};
 use crate::diag::render::render;
 use crate::diag::{Code, Diagnostic, SourceMap};
@@ -23,16 +23,16 @@ use crate::syntax::token::{Sort, tokens};
 /// How many changes `:undo` can take back.
 const MOST_PAST: usize = 100;
 
-impl Session {
+impl ReplSession {
     /// Adds a statement.
-    pub(super) fn add(&mut self, text: &str) -> Result<String, Fault> {
+    pub(super) fn add(&mut self, text: &str) -> Result<String, ReplError> {
         let statement = dotted(text);
         let slow = about(&statement);
         let mut statements = self.statements.clone();
         statements.push(statement);
         let told = self
             .change(statements, None, &slow)
-            .map_err(|fault| Fault {
+            .map_err(|fault| ReplError {
                 text: format!("{}\nnot added", fault.text.trim_end()),
                 ..fault
             })?;
@@ -58,7 +58,7 @@ impl Session {
         statements: Vec<String>,
         sets: Option<BTreeMap<String, String>>,
         slow: &str,
-    ) -> Result<(String, String), Fault> {
+    ) -> Result<(String, String), ReplError> {
         let upgrade = self.prepared()?;
         let before = upgrade.rules.graph.order_flat();
         let shown = order(upgrade);
@@ -82,7 +82,7 @@ impl Session {
         &mut self,
         statements: Vec<String>,
         sets: BTreeMap<String, String>,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, ReplError> {
         let mut settings = self.engine.settings.clone();
         settings.sets = sets;
         let engine = self.opened(&statements, settings)?;
@@ -136,11 +136,11 @@ impl Session {
         Ok(warnings)
     }
 
-    fn faults(&self, code: Code, told: &[&Diagnostic], sources: &SourceMap) -> Fault {
+    fn faults(&self, code: Code, told: &[&Diagnostic], sources: &SourceMap) -> ReplError {
         let style = self.manner.style;
         let text: Vec<String> = told.iter().map(|d| render(d, sources, style)).collect();
         let text = text.join("\n");
-        Fault { code, text }
+        ReplError { code, text }
     }
 
     /// The plan's file with these statements behind it.
@@ -148,7 +148,7 @@ impl Session {
         &self,
         statements: &[String],
         settings: crate::engine::Settings,
-    ) -> Result<Engine, Fault> {
+    ) -> Result<Engine, ReplError> {
         let (path, text) = match &self.file {
             Some(file) => (file.path.as_path(), file.text.as_str()),
             None => (Path::new("session.updo"), ""),
@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// `:drop N`, `:drop all`
-    pub(super) fn drop_rule(&mut self, number: Option<usize>) -> Result<String, Fault> {
+    pub(super) fn drop_rule(&mut self, number: Option<usize>) -> Result<String, ReplError> {
         let mut statements = self.statements.clone();
         let gone = match number {
             None => {
@@ -192,7 +192,7 @@ impl Session {
             Some(number) => {
                 let at = number.checked_sub(1).filter(|at| *at < statements.len());
                 let at = at.ok_or_else(|| {
-                    Fault::usage(format!("there is no rule {number}; `:rules` lists them"))
+                    ReplError::usage(format!("there is no rule {number}; `:rules` lists them"))
                 })?;
                 statements.remove(at)
             }
@@ -203,9 +203,9 @@ impl Session {
     }
 
     /// `:undo`
-    pub(super) fn undo(&mut self) -> Result<String, Fault> {
+    pub(super) fn undo(&mut self) -> Result<String, ReplError> {
         let Some(past) = self.past.pop() else {
-            return Err(Fault::usage("there is nothing to take back"));
+            return Err(ReplError::usage("there is nothing to take back"));
         };
         let before = self.prepared()?.rules.graph.order_flat();
         let names = |all: &[String], other: &[String]| -> Vec<String> {
@@ -239,7 +239,7 @@ impl Session {
     }
 
     /// `:set Name = V`
-    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<String, Fault> {
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<String, ReplError> {
         // `--set` takes the text of a string; here it may stand in its quotes.
         let quoted = value.starts_with('"').then(|| {
             let term = crate::syntax::parse_term(value).ok()?;
@@ -291,7 +291,7 @@ impl Session {
     }
 
     /// `:load F`
-    pub(super) fn load(&mut self, path: &Path) -> Result<String, Fault> {
+    pub(super) fn load(&mut self, path: &Path) -> Result<String, ReplError> {
         self.nothing_unwritten("reading another plan")?;
         let text = read_text(path).map_err(|why| {
             let told =
@@ -321,7 +321,7 @@ impl Session {
         ))
     }
 
-    fn nothing_unwritten(&self, what: &str) -> Result<(), Fault> {
+    fn nothing_unwritten(&self, what: &str) -> Result<(), ReplError> {
         let number = self.statements.len();
         if number == 0 {
             return Ok(());
@@ -331,35 +331,37 @@ impl Session {
         } else {
             &format!("{number} statements are")
         };
-        Err(Fault::usage(format!(
+        Err(ReplError::usage(format!(
             "{statements} in this session only: `:write` or `:drop all` before {what}"
         )))
     }
 
     /// Whether `:run` may leave: what is run is the plan's file, which the run's record keeps.
-    pub(super) fn may_run(&self) -> Result<(), Fault> {
+    pub(super) fn may_run(&self) -> Result<(), ReplError> {
         if self.manner.read_only {
-            return Err(Fault::usage("the session is read-only"));
+            return Err(ReplError::usage("the session is read-only"));
         }
         if self.file.is_none() {
-            return Err(Fault::usage("there is no plan to run: updo repl PLAN"));
+            return Err(ReplError::usage("there is no plan to run: updo repl PLAN"));
         }
         self.nothing_unwritten("running")
     }
 
     /// `:connect NODE`
-    pub(super) fn connect(&mut self, name: &NodeName) -> Result<String, Fault> {
+    pub(super) fn connect(&mut self, name: &NodeName) -> Result<String, ReplError> {
         let sources = self.engine.plan.sources.clone();
         let nodes = self.engine.nodes(Some(name.as_str()));
         let nodes = nodes.map_err(|told| self.fault_in(&told, &sources))?;
         let Some(node) = nodes.first() else {
-            return Err(Fault::usage(format!("the target {name:?} has no nodes")));
+            return Err(ReplError::usage(format!(
+                "the target {name:?} has no nodes"
+            )));
         };
         let connected = self.engine.connect(node).map(|made| made.session);
         self.node = connected.map_err(|told| {
             // The old connection may be lost as well; what counts is the new one.
             let text = render(&told, &sources, self.manner.style);
-            Fault {
+            ReplError {
                 code: told.code,
                 text,
             }
@@ -418,13 +420,15 @@ impl Session {
     }
 
     /// `:write [F]`
-    pub(super) fn write(&mut self, to: Option<&Path>) -> Result<String, Fault> {
+    pub(super) fn write(&mut self, to: Option<&Path>) -> Result<String, ReplError> {
         if self.statements.is_empty() {
             return Ok("nothing to write: no statements of this session".to_owned());
         }
         let own = self.file.as_ref().map(|file| file.path.clone());
         let Some(path) = to.map(Path::to_owned).or_else(|| own.clone()) else {
-            return Err(Fault::usage("there is no plan: name a file, `:write F`"));
+            return Err(ReplError::usage(
+                "there is no plan: name a file, `:write F`",
+            ));
         };
         let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
             (Ok(a), Ok(b)) => a == b,
@@ -482,8 +486,8 @@ impl Session {
     }
 }
 
-fn kept(fault: Fault) -> Fault {
-    Fault {
+fn kept(fault: ReplError) -> ReplError {
+    ReplError {
         text: format!(
             "{}\nthe statements stay as they were",
             fault.text.trim_end()

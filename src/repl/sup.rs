@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use super::session::{Fault, Session};
+use super::session::{ReplError, ReplSession};
 use crate::name::App;
 use crate::node::evaluate;
 use crate::term::{Pid, Term};
@@ -57,9 +57,9 @@ enum Answer {
     Children(Vec<(String, Option<Pid>, String)>),
 }
 
-impl Session {
+impl ReplSession {
     /// `:sup`, `:sup APP`
-    pub(super) fn sup(&mut self, app: Option<&App>) -> Result<String, Fault> {
+    pub(super) fn sup(&mut self, app: Option<&App>) -> Result<String, ReplError> {
         let found = evaluate(&self.node, FIND, &[], Duration::from_secs(5))
             .map_err(|error| self.fault(&error.diagnostic("looking for supervisors")))?;
         let mut all: Vec<Supervisor> = found

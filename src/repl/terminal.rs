@@ -1,6 +1,6 @@
 //! The REPL's terminal: line editing, history, completion; or plain lines from a file or a pipe.
 //!
-//! It reads lines, hands them to a [`Session`] and shows what comes back: values on standard output, what went wrong
+//! It reads lines, hands them to a [`ReplSession`] and shows what comes back: values on standard output, what went wrong
 //! on standard error. In a terminal Ctrl-C clears the line, or ends what is being evaluated; Ctrl-D leaves.
 
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
 use super::completion_data::Knowledge;
 use super::evaluate::rest;
 use super::highlight::coloured;
-use super::session::{Reply, Session};
+use super::session::{ReplSession, Reply};
 use crate::diag::{Code, safe};
 use crate::report::style;
 use crate::syntax::{InputError, parse_input};
@@ -32,7 +32,7 @@ const HISTORY: usize = 5_000;
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum SessionEnd {
     /// As its user wanted.
     Done,
     /// At an error, in a script.
@@ -43,7 +43,7 @@ pub enum End {
 
 /// Where a session keeps things.
 #[derive(Clone, Copy, Debug)]
-pub struct Places<'a> {
+pub struct HistoryFiles<'a> {
     /// The file of the history.
     pub history: &'a Path,
     /// How many lines of it are kept, when somebody has said so.
@@ -58,7 +58,12 @@ pub fn is_interactive() -> bool {
 }
 
 /// Runs a session over the lines of a text until its end or its first error.
-pub fn script(session: &mut Session, ui: &Ui, name: &str, lines: &mut dyn BufRead) -> End {
+pub fn script(
+    session: &mut ReplSession,
+    ui: &Ui,
+    name: &str,
+    lines: &mut dyn BufRead,
+) -> SessionEnd {
     let (mut pending, mut began, mut number) = (String::new(), 0, 0);
     let mut line = Vec::new();
     loop {
@@ -69,7 +74,7 @@ pub fn script(session: &mut Session, ui: &Ui, name: &str, lines: &mut dyn BufRea
             Ok(_) => String::from_utf8_lossy(&line),
             Err(why) => {
                 ui.error_line(&format!("{name} cannot be read: {why}"));
-                return End::Failed(Code::E802);
+                return SessionEnd::Failed(Code::E802);
             }
         };
         if pending.is_empty() {
@@ -85,30 +90,30 @@ pub fn script(session: &mut Session, ui: &Ui, name: &str, lines: &mut dyn BufRea
             Reply::Error(fault) => {
                 ui.error_line(fault.text.trim_end());
                 ui.error_line(&format!("stopped at {name}:{began}"));
-                return End::Failed(fault.code);
+                return SessionEnd::Failed(fault.code);
             }
-            Reply::Run => return End::Run,
-            Reply::Quit => return End::Done,
+            Reply::Run => return SessionEnd::Run,
+            Reply::Quit => return SessionEnd::Done,
             Reply::Clear | Reply::Edit(_) | Reply::Watch { .. } => {}
         }
         pending.clear();
     }
     if pending.trim().is_empty() {
-        return End::Done;
+        return SessionEnd::Done;
     }
     ui.error_line(&format!(
         "the input ends in the middle of something that began at {name}:{began}"
     ));
-    End::Failed(Code::E101)
+    SessionEnd::Failed(Code::E101)
 }
 
 /// Runs a session with somebody at the terminal.
 pub fn interactive(
-    session: &mut Session,
+    session: &mut ReplSession,
     ui: &Ui,
-    places: Places<'_>,
+    places: HistoryFiles<'_>,
     interrupt: &Arc<AtomicBool>,
-) -> End {
+) -> SessionEnd {
     if let Err(why) = listen(interrupt) {
         ui.status(&format!("Ctrl-C cannot end a call here: {why}"));
     }
@@ -133,7 +138,7 @@ pub fn interactive(
         Ok(editor) => editor,
         Err(why) => {
             ui.error_line(&format!("this terminal cannot be used: {why}"));
-            return End::Failed(Code::E802);
+            return SessionEnd::Failed(Code::E802);
         }
     };
     if let Some(folder) = places.history.parent() {
@@ -164,11 +169,11 @@ pub fn interactive(
             Err(ReadlineError::Eof) => {
                 // What comes next does not belong behind the prompt.
                 ui.error_line("");
-                return End::Done;
+                return SessionEnd::Done;
             }
             Err(why) => {
                 ui.error_line(&format!("the terminal is gone: {why}"));
-                return End::Failed(Code::E802);
+                return SessionEnd::Failed(Code::E802);
             }
         };
         if given_up(&line) || line.trim() == "." {
@@ -188,8 +193,8 @@ pub fn interactive(
             Reply::Watch { every, expression } => {
                 watch(session, ui, every, &expression, interrupt);
             }
-            Reply::Run => return End::Run,
-            Reply::Quit => return End::Done,
+            Reply::Run => return SessionEnd::Run,
+            Reply::Quit => return SessionEnd::Done,
             // The validator would not have let it through.
             Reply::More => ui.error_line("the input is not complete"),
         }
@@ -231,7 +236,7 @@ fn is_complete(text: &str) -> bool {
 
 /// `:watch`
 fn watch(
-    session: &mut Session,
+    session: &mut ReplSession,
     ui: &Ui,
     every: Duration,
     expression: &str,
@@ -263,7 +268,7 @@ fn watch(
 }
 
 /// `:edit`
-fn edit(session: &mut Session, ui: &Ui, path: &Path, text: &str) {
+fn edit(session: &mut ReplSession, ui: &Ui, path: &Path, text: &str) {
     let name = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let editor = name("VISUAL").or_else(|| name("EDITOR"));
     let editor = editor.unwrap_or_else(|| "vi".to_owned());

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::style;
 use crate::diag::render::Style;
-use crate::facts::diff::{AppDiff, Delta, FieldsDiff, Kind, ModuleDiff, RecordDiff};
+use crate::facts::diff::{AppDiff, Delta, DiffKind, FieldsDiff, ModuleDiff, RecordDiff};
 use crate::facts::store::hex;
 use crate::term::Term;
 
 /// Everything that `updo diff` shows.
 #[derive(Clone, Debug, Default)]
-pub struct Shown {
+pub struct DiffReport {
     /// Modules, by name.
     pub modules: Vec<ModuleDiff>,
     /// Applications, by name.
@@ -25,7 +25,7 @@ pub struct Shown {
 }
 
 /// The differences as text; with `all` modules without a visible difference too.
-pub fn text(shown: &Shown, all: bool, style: Style) -> String {
+pub fn text(shown: &DiffReport, all: bool, style: Style) -> String {
     let mut out = String::new();
     for app in &shown.apps {
         application(&mut out, app, style);
@@ -33,9 +33,9 @@ pub fn text(shown: &Shown, all: bool, style: Style) -> String {
     let mut plain = Vec::new();
     for module in &shown.modules {
         let told = match module.kind {
-            Kind::New | Kind::Deleted => true,
-            Kind::Changed => module.is_visible(),
-            Kind::Lines | Kind::Same => false,
+            DiffKind::New | DiffKind::Deleted => true,
+            DiffKind::Changed => module.is_visible(),
+            DiffKind::Lines | DiffKind::Same => false,
         };
         if all || told {
             one(&mut out, module, style);
@@ -47,7 +47,7 @@ pub fn text(shown: &Shown, all: bool, style: Style) -> String {
     out
 }
 
-fn summary(out: &mut String, shown: &Shown, plain: &[&ModuleDiff]) {
+fn summary(out: &mut String, shown: &DiffReport, plain: &[&ModuleDiff]) {
     let names = |kind| {
         let of_kind = plain.iter().filter(|module| module.kind == kind);
         of_kind
@@ -56,8 +56,8 @@ fn summary(out: &mut String, shown: &Shown, plain: &[&ModuleDiff]) {
             .join(", ")
     };
     for (kind, what) in [
-        (Kind::Changed, "only the bodies of functions differ"),
-        (Kind::Lines, "only line numbers differ"),
+        (DiffKind::Changed, "only the bodies of functions differ"),
+        (DiffKind::Lines, "only line numbers differ"),
     ] {
         let names = names(kind);
         if !names.is_empty() {
@@ -69,20 +69,20 @@ fn summary(out: &mut String, shown: &Shown, plain: &[&ModuleDiff]) {
         out,
         "{}: {} changed, {} new, {} deleted, {} with other line numbers only",
         style::count(shown.compared, "module", "modules"),
-        number(Kind::Changed),
-        number(Kind::New),
-        number(Kind::Deleted),
-        number(Kind::Lines),
+        number(DiffKind::Changed),
+        number(DiffKind::New),
+        number(DiffKind::Deleted),
+        number(DiffKind::Lines),
     );
 }
 
-fn word(kind: Kind) -> &'static str {
+fn word(kind: DiffKind) -> &'static str {
     match kind {
-        Kind::New => "new",
-        Kind::Deleted => "deleted",
-        Kind::Changed => "changed",
-        Kind::Lines => "only line numbers differ",
-        Kind::Same => "unchanged",
+        DiffKind::New => "new",
+        DiffKind::Deleted => "deleted",
+        DiffKind::Changed => "changed",
+        DiffKind::Lines => "only line numbers differ",
+        DiffKind::Same => "unchanged",
     }
 }
 
@@ -110,7 +110,7 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
         (None, None) => {}
     }
     let _ = writeln!(out, "{head}");
-    if matches!(module.kind, Kind::New | Kind::Deleted) {
+    if matches!(module.kind, DiffKind::New | DiffKind::Deleted) {
         out.push('\n');
         return;
     }
@@ -255,7 +255,7 @@ fn application(out: &mut String, app: &AppDiff, style: Style) {
 }
 
 /// The differences as a document.
-pub fn json(shown: &Shown) -> Value {
+pub fn json(shown: &DiffReport) -> Value {
     json!({
         "compared": shown.compared,
         "applications": shown.apps.iter().map(app_json).collect::<Vec<_>>(),
@@ -290,8 +290,8 @@ pub(super) fn module_json(module: &ModuleDiff) -> Value {
     json!({
         "module": module.module.as_str(),
         "kind": match module.kind {
-            Kind::Lines => "lines",
-            Kind::Same => "same",
+            DiffKind::Lines => "lines",
+            DiffKind::Same => "same",
             other => word(other),
         },
         "md5": pair(md5(module.md5.0), md5(module.md5.1)),

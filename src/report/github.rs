@@ -4,7 +4,7 @@
 //! part of it is escaped as GitHub's toolkit does (`packages/core/src/command.ts`).
 
 use crate::diag::{Diagnostic, Severity, SourceMap, safe};
-use crate::exec::{Event, Kind};
+use crate::exec::{Event, EventKind};
 use crate::report::style::time;
 
 /// Annotations of a diagnostic: one per place in a file, one without a place when it has none.
@@ -53,7 +53,7 @@ pub fn summary(title: &str, ends: &[(String, Event)], words: &str) -> String {
         text += "|---|---|---:|---:|---:|---:|---|\n";
     }
     for (run, event) in ends {
-        let Kind::Finished {
+        let EventKind::Finished {
             state,
             suspended,
             processes,

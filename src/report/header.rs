@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::diff::module_json;
-use super::preview::{self, Shown};
+use super::preview::{self, PreviewInput};
 use crate::diag::render::to_json;
 use crate::facts::diff::ModuleDiff;
 use crate::facts::store::hex;
@@ -16,7 +16,7 @@ use crate::script::high::High;
 
 /// The lines, without those of [`json`](super::json) that follow while it runs. `owner` is who runs it, `note` what they said
 /// about it (`--message`).
-pub fn head(shown: &Shown<'_>, owner: &str, note: Option<&str>) -> Vec<Value> {
+pub fn head(shown: &PreviewInput<'_>, owner: &str, note: Option<&str>) -> Vec<Value> {
     let mut lines = vec![
         plan(shown, owner, note),
         facts(shown),
@@ -35,7 +35,7 @@ pub fn head(shown: &Shown<'_>, owner: &str, note: Option<&str>) -> Vec<Value> {
     lines
 }
 
-fn plan(shown: &Shown<'_>, owner: &str, note: Option<&str>) -> Value {
+fn plan(shown: &PreviewInput<'_>, owner: &str, note: Option<&str>) -> Value {
     let plan = shown.plan;
     let source = plan
         .sources
@@ -60,7 +60,7 @@ fn plan(shown: &Shown<'_>, owner: &str, note: Option<&str>) -> Value {
     })
 }
 
-fn facts(shown: &Shown<'_>) -> Value {
+fn facts(shown: &PreviewInput<'_>) -> Value {
     let modules = shown.script.high.iter().filter_map(|step| {
         let module = step.instruction.module();
         let changed = shown.changes.modules.get(module)?;
@@ -81,7 +81,7 @@ fn facts(shown: &Shown<'_>) -> Value {
     })
 }
 
-fn script(shown: &Shown<'_>) -> Value {
+fn script(shown: &PreviewInput<'_>) -> Value {
     let instructions = shown.script.high.iter().enumerate().map(|(at, step)| {
         let module = step.instruction.module();
         let class = shown.rules.modules.get(module);
@@ -110,7 +110,7 @@ fn script(shown: &Shown<'_>) -> Value {
     })
 }
 
-fn graph(shown: &Shown<'_>) -> Value {
+fn graph(shown: &PreviewInput<'_>) -> Value {
     let mut line = json!({ "type": "graph", "node": shown.node.as_str() });
     let graph = &shown.rules.graph;
     if let (Value::Object(line), Value::Object(fields)) = (&mut line, draw::to_json(graph)) {

@@ -13,11 +13,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 use crate::diag::safe;
-use sections::Node;
+use sections::NodeSection;
 
 /// Everything about one run, by node in the order in which they were begun.
 struct Run<'a> {
-    nodes: Vec<Node<'a>>,
+    nodes: Vec<NodeSection<'a>>,
     lines: &'a [Value],
 }
 
@@ -34,7 +34,7 @@ impl<'a> Run<'a> {
             }
             by_node.entry(node).or_default().push(line);
         }
-        let nodes = order.into_iter().map(|name| Node {
+        let nodes = order.into_iter().map(|name| NodeSection {
             name,
             lines: by_node.remove(name).unwrap_or_default(),
         });

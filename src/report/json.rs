@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{progress, terminal};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, to_json};
-use crate::exec::{Event, Kind, Slow};
+use crate::exec::{Event, EventKind, Slow};
 
 /// Name and version of the schema.
 pub const SCHEMA: &str = "updo.events/1.0";
@@ -82,10 +82,12 @@ pub fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
-fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
+fn parts(kind: &EventKind, sources: &SourceMap) -> (&'static str, Value) {
     match kind {
-        Kind::Started { run, title } => ("node.started", json!({ "run": run, "title": title })),
-        Kind::Check {
+        EventKind::Started { run, title } => {
+            ("node.started", json!({ "run": run, "title": title }))
+        }
+        EventKind::Check {
             verify,
             name,
             ok,
@@ -98,16 +100,16 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
                 json!({ "kind": kind, "name": name, "ok": ok, "tries": tries, "took_ms": ms(*took) }),
             )
         }
-        Kind::Hook { name, ok, took } => (
+        EventKind::Hook { name, ok, took } => (
             "hook",
             json!({ "name": name, "ok": ok, "took_ms": ms(*took) }),
         ),
-        Kind::Log { warn, text } => ("log", json!({ "warn": warn, "text": text })),
-        Kind::StepStarted { id, step, what } => (
+        EventKind::Log { warn, text } => ("log", json!({ "warn": warn, "text": text })),
+        EventKind::StepStarted { id, step, what } => (
             "step.started",
             json!({ "id": id, "step": step.to_string(), "what": what }),
         ),
-        Kind::StepProgress {
+        EventKind::StepProgress {
             id,
             done,
             total,
@@ -119,7 +121,7 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
                 json!({ "id": id, "done": done, "total": total, "slowest": slowest }),
             )
         }
-        Kind::StepFinished {
+        EventKind::StepFinished {
             id,
             step,
             ok,
@@ -142,7 +144,7 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             }
             ("step.finished", fields)
         }
-        Kind::StepPostponed {
+        EventKind::StepPostponed {
             id,
             attempt,
             paused,
@@ -160,8 +162,8 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
                 "slowest": all_slow(slowest),
             }),
         ),
-        Kind::RollbackStarted => ("rollback.started", json!({})),
-        Kind::RollbackFinished {
+        EventKind::RollbackStarted => ("rollback.started", json!({})),
+        EventKind::RollbackFinished {
             ok,
             took,
             processes,
@@ -169,14 +171,14 @@ fn parts(kind: &Kind, sources: &SourceMap) -> (&'static str, Value) {
             "rollback.finished",
             json!({ "ok": ok, "took_ms": ms(*took), "processes": processes }),
         ),
-        Kind::Interrupt { text } => ("interrupt", json!({ "text": text })),
-        Kind::Diagnostic(diagnostic) => {
+        EventKind::Interrupt { text } => ("interrupt", json!({ "text": text })),
+        EventKind::Diagnostic(diagnostic) => {
             let fields = to_json(diagnostic, sources);
             ("diagnostic", json!({ "diagnostic": fields }))
         }
-        Kind::Persisted { files } => ("persisted", json!({ "files": files })),
-        Kind::Lingering { processes } => ("lingering", json!({ "processes": processes })),
-        Kind::Finished {
+        EventKind::Persisted { files } => ("persisted", json!({ "files": files })),
+        EventKind::Lingering { processes } => ("lingering", json!({ "processes": processes })),
+        EventKind::Finished {
             state,
             suspended,
             processes,
@@ -211,9 +213,9 @@ fn sentence(event: &Event, sources: &SourceMap) -> String {
         width: 100,
     };
     match &event.kind {
-        Kind::Started { title, .. } => format!("{title} begins on {}", event.node),
-        Kind::StepStarted { step, what, .. } => format!("{step} {what}"),
-        Kind::StepProgress {
+        EventKind::Started { title, .. } => format!("{title} begins on {}", event.node),
+        EventKind::StepStarted { step, what, .. } => format!("{step} {what}"),
+        EventKind::StepProgress {
             done,
             total,
             slowest,
@@ -225,9 +227,9 @@ fn sentence(event: &Event, sources: &SourceMap) -> String {
             }
             None => format!("{done} of {total}"),
         },
-        Kind::RollbackStarted => "going back".to_owned(),
-        Kind::Diagnostic(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
-        Kind::Finished { state, .. } => format!("{} is {state}", event.node),
+        EventKind::RollbackStarted => "going back".to_owned(),
+        EventKind::Diagnostic(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
+        EventKind::Finished { state, .. } => format!("{} is {state}", event.node),
         _ => terminal::line(event, sources, style)
             .unwrap_or_default()
             .trim()

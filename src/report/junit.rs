@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::diag::safe;
-use crate::exec::{Event, Kind, State};
+use crate::exec::{Event, EventKind, NodeState};
 
 /// A case.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Junit {
     fn case(&mut self, name: &str, event: &Event, diagnostic: Option<&str>) {
         // Nodes of a rollout come interleaved.
         let known = self.suites.iter().rposition(|suite| suite.name == name);
-        if matches!(event.kind, Kind::Started { .. }) || known.is_none() {
+        if matches!(event.kind, EventKind::Started { .. }) || known.is_none() {
             self.suites.push(Suite {
                 name: name.to_owned(),
                 took: Duration::ZERO,
@@ -68,7 +68,7 @@ impl Junit {
             });
         };
         match &event.kind {
-            Kind::Check {
+            EventKind::Check {
                 verify,
                 name,
                 ok,
@@ -78,18 +78,18 @@ impl Junit {
                 let class = if *verify { "verify" } else { "require" };
                 case(class, name.clone(), *ok, *took);
             }
-            Kind::Hook { name, ok, took } => case("hook", (*name).to_owned(), *ok, *took),
-            Kind::StepFinished {
+            EventKind::Hook { name, ok, took } => case("hook", (*name).to_owned(), *ok, *took),
+            EventKind::StepFinished {
                 step,
                 ok,
                 took,
                 what,
                 ..
             } => case("step", format!("{step} {what}"), *ok, *took),
-            Kind::RollbackFinished { ok, took, .. } => {
+            EventKind::RollbackFinished { ok, took, .. } => {
                 case("rollback", "rollback".to_owned(), *ok, *took);
             }
-            Kind::Diagnostic(told) if told.is_error() => {
+            EventKind::Diagnostic(told) if told.is_error() => {
                 let text = diagnostic.unwrap_or_default().to_owned();
                 let title = format!("{}: {}", told.code, told.title);
                 let failed = suite.cases.last_mut().and_then(|c| c.failure.as_mut());
@@ -103,8 +103,8 @@ impl Junit {
                     }),
                 }
             }
-            Kind::Finished { state, .. } => {
-                let good = *state == State::New;
+            EventKind::Finished { state, .. } => {
+                let good = *state == NodeState::New;
                 case("run", format!("{name} is {state}"), good, Duration::ZERO);
             }
             _ => {}
@@ -210,22 +210,22 @@ mod tests {
             };
             junit.event(&event, Some("the <whole> text\u{1b}[31m"));
         };
-        at(Kind::Started {
+        at(EventKind::Started {
             run: "7f2a".into(),
             title: "x".into(),
         });
-        at(Kind::Check {
+        at(EventKind::Check {
             verify: false,
             name: "a \"b\" <c> & 'd'".into(),
             ok: false,
             tries: 1,
             took: Duration::from_millis(4),
         });
-        at(Kind::Diagnostic(Box::new(Diagnostic::new(
+        at(EventKind::Diagnostic(Box::new(Diagnostic::new(
             Code::E601,
             "no",
         ))));
-        at(Kind::Diagnostic(Box::new(Diagnostic::new(
+        at(EventKind::Diagnostic(Box::new(Diagnostic::new(
             Code::E604,
             "more",
         ))));

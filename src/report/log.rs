@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::progress::Progress;
 use super::terminal::{lingering, postponed, went_back};
 use crate::diag::safe;
-use crate::exec::{Event, Kind};
+use crate::exec::{Event, EventKind};
 
 /// How often a running step says that it still runs.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
     let mark = |ok: bool| if ok { "ok" } else { "FAIL" };
     let seconds = |took: &Duration| format!("{:.3}s", took.as_secs_f64());
     Some(match &event.kind {
-        Kind::Check {
+        EventKind::Check {
             verify,
             name,
             ok,
@@ -42,7 +42,7 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
                 line
             }
         }
-        Kind::Hook { name, ok, took } => {
+        EventKind::Hook { name, ok, took } => {
             format!(
                 "{head} hook {} {} \"{}\"",
                 mark(*ok),
@@ -50,14 +50,14 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
                 safe::line(name)
             )
         }
-        Kind::Log { warn, text } => {
+        EventKind::Log { warn, text } => {
             let word = if *warn { "warn" } else { "info" };
             let text = safe::text(text.trim_end());
             let mut lines = text.lines();
             let first = format!("{head} {word} {}", lines.next().unwrap_or_default());
             lines.fold(first, |all, line| format!("{all}\n    {line}"))
         }
-        Kind::StepFinished {
+        EventKind::StepFinished {
             step,
             ok,
             took,
@@ -78,12 +78,12 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
                 _ => line,
             }
         }
-        Kind::StepPostponed { .. } => {
+        EventKind::StepPostponed { .. } => {
             let text = postponed(&event.kind);
             format!("{head} suspend postponed {}", safe::line(&text))
         }
-        Kind::RollbackStarted => format!("{head} rollback begins"),
-        Kind::RollbackFinished {
+        EventKind::RollbackStarted => format!("{head} rollback begins"),
+        EventKind::RollbackFinished {
             ok,
             took,
             processes,
@@ -91,22 +91,22 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             let what = went_back(*ok, *processes);
             format!("{head} rollback {} {} {what}", mark(*ok), seconds(took))
         }
-        Kind::Interrupt { text } => format!("{head} stop {text}"),
-        Kind::Persisted { files } => {
+        EventKind::Interrupt { text } => format!("{head} stop {text}"),
+        EventKind::Persisted { files } => {
             let beams = super::style::count(*files, "beam", "beams");
             format!("{head} persist ok - {beams} written to the node's disk")
         }
-        Kind::Lingering { processes } => {
+        EventKind::Lingering { processes } => {
             let first = format!("{head} lingering {}", lingering(processes));
             processes
                 .iter()
                 .fold(first, |all, line| format!("{all}\n    {line}"))
         }
-        Kind::Started { .. }
-        | Kind::StepStarted { .. }
-        | Kind::StepProgress { .. }
-        | Kind::Diagnostic(_)
-        | Kind::Finished { .. } => return None,
+        EventKind::Started { .. }
+        | EventKind::StepStarted { .. }
+        | EventKind::StepProgress { .. }
+        | EventKind::Diagnostic(_)
+        | EventKind::Finished { .. } => return None,
     })
 }
 

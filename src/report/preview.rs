@@ -10,11 +10,11 @@ use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
-use crate::plan::{Check, Hook, Plan, Rollback, RollbackTrigger, When};
+use crate::plan::{Check, Hook, Plan, RollbackPolicy, RollbackTrigger, When};
 use crate::rules::{Change, Class, ModuleRules, Origin, Purge, Ruleset, Timeout};
 use crate::script::high::{High, HighStep};
 use crate::script::low::Low;
-use crate::script::lower::{By, Script};
+use crate::script::lower::{Executor, Script};
 
 mod document;
 mod footer;
@@ -24,7 +24,7 @@ pub(super) use document::{undo_of, why_json};
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub struct PreviewInput<'a> {
     /// The node.
     pub node: &'a NodeName,
     /// Its OTP release.
@@ -43,7 +43,7 @@ pub struct Shown<'a> {
     pub diagnostics: &'a [Diagnostic],
 }
 
-impl<'a> Shown<'a> {
+impl<'a> PreviewInput<'a> {
     fn sources(&self) -> &'a SourceMap {
         &self.plan.sources
     }
@@ -62,7 +62,7 @@ pub enum Detail {
 const REASONS: usize = 8;
 
 /// The screen.
-pub fn text(shown: &Shown<'_>, style: Style, detail: Detail) -> String {
+pub fn text(shown: &PreviewInput<'_>, style: Style, detail: Detail) -> String {
     let mut out = String::new();
     head(&mut out, shown, style);
     for (at, step) in shown.script.high.iter().enumerate() {
@@ -76,7 +76,7 @@ pub fn text(shown: &Shown<'_>, style: Style, detail: Detail) -> String {
     out
 }
 
-fn head(out: &mut String, shown: &Shown<'_>, style: Style) {
+fn head(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let dot = if style.unicode { "·" } else { "-" };
     let plan = shown.plan;
     let ticket = plan
@@ -147,7 +147,13 @@ fn apps(changes: &ChangeSet, arrow: &str) -> Vec<String> {
     apps
 }
 
-fn instruction(out: &mut String, shown: &Shown<'_>, number: usize, step: &HighStep, style: Style) {
+fn instruction(
+    out: &mut String,
+    shown: &PreviewInput<'_>,
+    number: usize,
+    step: &HighStep,
+    style: Style,
+) {
     let module = step.instruction.module();
     let word = match &step.instruction {
         High::Update { .. } => "update",
@@ -288,7 +294,13 @@ fn purges(instruction: &High) -> String {
 }
 
 /// Why an instruction is there, and stands where it does.
-fn reasons(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style, detail: Detail) {
+fn reasons(
+    out: &mut String,
+    shown: &PreviewInput<'_>,
+    step: &HighStep,
+    style: Style,
+    detail: Detail,
+) {
     let full = detail == Detail::Full;
     let mut found = 0;
     for why in &step.why {
@@ -331,7 +343,7 @@ fn reasons(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style, d
 }
 
 /// What else speaks for each edge.
-fn evidence(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style) {
+fn evidence(out: &mut String, shown: &PreviewInput<'_>, step: &HighStep, style: Style) {
     let module = step.instruction.module();
     for (to, edge) in shown.rules.graph.dependencies(module) {
         for reason in edge.reasons.iter().skip(1) {
@@ -342,7 +354,7 @@ fn evidence(out: &mut String, shown: &Shown<'_>, step: &HighStep, style: Style) 
 }
 
 /// The modules that were compared and are what they were.
-fn unchanged<'a>(shown: &Shown<'a>) -> BTreeSet<&'a str> {
+fn unchanged<'a>(shown: &PreviewInput<'a>) -> BTreeSet<&'a str> {
     let same = shown.changes.same.iter();
     same.filter(|module| !shown.changes.modules.contains_key(*module))
         .map(Module::as_str)
@@ -350,7 +362,7 @@ fn unchanged<'a>(shown: &Shown<'a>) -> BTreeSet<&'a str> {
 }
 
 /// The same for people.
-fn same(out: &mut String, shown: &Shown<'_>, style: Style) {
+fn same(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let same = unchanged(shown);
     let number = count(same.len(), "module", "modules");
     let _ = writeln!(out, "\n  same     {number}");
@@ -390,7 +402,7 @@ fn place(sources: &SourceMap, span: Span) -> String {
     })
 }
 
-fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
+fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let plan = shown.plan;
     out.push('\n');
     let cycles = shown
@@ -422,7 +434,7 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
     footer::windows(out, shown, style);
-    if let By::ReleaseHandler(libraries) = &shown.script.by {
+    if let Executor::ReleaseHandler(libraries) = &shown.script.by {
         let folders: Vec<String> = libraries
             .iter()
             .map(|l| format!("{}/ebin", l.folder))
@@ -510,15 +522,15 @@ fn tail(out: &mut String, shown: &Shown<'_>, style: Style) {
 /// What happens when the new node is not as it should be, and when it takes too long.
 fn on_failure(plan: &Plan, style: Style) -> String {
     let mut text = match plan.rollback {
-        Rollback::Automatic if plan.rollback_on == RollbackTrigger::ALL => {
+        RollbackPolicy::Automatic if plan.rollback_on == RollbackTrigger::ALL => {
             "rollback automatic".to_owned()
         }
-        Rollback::Automatic => {
+        RollbackPolicy::Automatic => {
             let words: Vec<&str> = plan.rollback_on.iter().map(|on| on.word()).collect();
             format!("rollback automatic on {}", words.join(", "))
         }
-        Rollback::Manual => "rollback manual: on failure the new code stays".to_owned(),
-        Rollback::Never => "rollback never: on failure the new code stays".to_owned(),
+        RollbackPolicy::Manual => "rollback manual: on failure the new code stays".to_owned(),
+        RollbackPolicy::Never => "rollback never: on failure the new code stays".to_owned(),
     };
     if let Some(deadline) = plan.deadline {
         let dot = if style.unicode { "·" } else { "-" };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::style::{bad, faint, look, time};
 use crate::diag::render::Style;
-use crate::exec::{Event, Kind, Slow, StepKind};
+use crate::exec::{Event, EventKind, Slow, StepKind};
 use crate::name::NodeName;
 
 /// After so long without a process more a step counts as standing still.
@@ -86,7 +86,7 @@ impl Progress {
     /// The next event.
     pub fn event(&mut self, event: &Event) {
         match &event.kind {
-            Kind::StepStarted { id, step, what } => {
+            EventKind::StepStarted { id, step, what } => {
                 self.begun += 1;
                 if *step == StepKind::Suspend {
                     self.standing.get_or_insert(event.at);
@@ -102,7 +102,7 @@ impl Progress {
                     told: event.at,
                 });
             }
-            Kind::StepProgress {
+            EventKind::StepProgress {
                 id,
                 done,
                 total,
@@ -122,7 +122,7 @@ impl Progress {
                     current.told = event.at;
                 }
             }
-            Kind::StepPostponed {
+            EventKind::StepPostponed {
                 id,
                 paused,
                 processes,
@@ -139,7 +139,7 @@ impl Progress {
                     current.told = event.at;
                 }
             }
-            Kind::StepFinished { step, attempts, .. } => {
+            EventKind::StepFinished { step, attempts, .. } => {
                 self.current = None;
                 if let (StepKind::Suspend, None, Some((_, paused))) =
                     (step, self.standing, attempts)
@@ -152,12 +152,12 @@ impl Progress {
                     self.moving(event.at);
                 }
             }
-            Kind::RollbackStarted => {
+            EventKind::RollbackStarted => {
                 self.back = true;
                 self.current = None;
             }
-            Kind::RollbackFinished { .. } => self.moving(event.at),
-            Kind::Finished { .. } => {
+            EventKind::RollbackFinished { .. } => self.moving(event.at),
+            EventKind::Finished { .. } => {
                 self.moving(event.at);
                 self.ended = true;
             }
@@ -389,7 +389,7 @@ mod tests {
         width: 80,
     };
 
-    fn at(progress: &mut Progress, ms: u64, kind: Kind) {
+    fn at(progress: &mut Progress, ms: u64, kind: EventKind) {
         progress.event(&Event {
             seq: 1,
             node: NodeName::new("shop@h"),
@@ -398,13 +398,13 @@ mod tests {
         });
     }
 
-    fn started(id: u32, step: StepKind) -> Kind {
+    fn started(id: u32, step: StepKind) -> EventKind {
         let what = "shop".to_owned();
-        Kind::StepStarted { id, step, what }
+        EventKind::StepStarted { id, step, what }
     }
 
-    fn told(id: u32, done: u64, took: u64) -> Kind {
-        Kind::StepProgress {
+    fn told(id: u32, done: u64, took: u64) -> EventKind {
+        EventKind::StepProgress {
             id,
             done,
             total: 400,
@@ -447,7 +447,7 @@ mod tests {
         for part in ["suspended 7.0s", "100 of 400", "<0.8.0>", "no progress"] {
             assert!(status.contains(part), "{part}: {status}");
         }
-        at(&mut progress, 9000, Kind::RollbackStarted);
+        at(&mut progress, 9000, EventKind::RollbackStarted);
         let block = progress
             .block(Duration::from_secs(10), ASCII, false)
             .join("\n");

@@ -27,7 +27,7 @@ const KEPT: usize = 200;
 
 /// All records of a state folder.
 #[derive(Clone, Debug)]
-pub struct Records {
+pub struct RunRecords {
     folder: PathBuf,
     /// How many are kept.
     kept: usize,
@@ -35,7 +35,7 @@ pub struct Records {
 
 /// What is known of a run from its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct RecordedRun {
     /// Four hexadecimal digits.
     pub run: String,
     /// The rollout that it is part of, named like a run; `None` when it is a run of its own.
@@ -60,7 +60,7 @@ pub struct Summary {
     pub keep: u64,
 }
 
-impl Records {
+impl RunRecords {
     /// The records of a state folder; nothing is created before a run begins.
     pub fn new(state: &Path) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Records {
     }
 
     /// The runs of a rollout, the oldest first; none when there is no such rollout.
-    pub fn rollout(&self, rollout: &str) -> Vec<Summary> {
+    pub fn rollout(&self, rollout: &str) -> Vec<RecordedRun> {
         let mut all = self.all();
         all.retain(|run| run.rollout.as_deref() == Some(rollout));
         all
@@ -100,11 +100,11 @@ impl Records {
     /// When the folder cannot be made or written.
     pub fn begin(
         &self,
-        summary: &Summary,
+        summary: &RecordedRun,
         plan: &str,
         back: Option<&Term>,
         script: Option<&Term>,
-    ) -> io::Result<Record> {
+    ) -> io::Result<RunRecord> {
         self.forget(self.kept.saturating_sub(1), summary.rollout.as_deref());
         let folder = self.folder.join(&summary.run);
         atomic_file::private_folders(&self.folder)?;
@@ -141,11 +141,11 @@ impl Records {
     }
 
     /// Every run, the oldest first; records that cannot be read are left out.
-    pub fn all(&self) -> Vec<Summary> {
+    pub fn all(&self) -> Vec<RecordedRun> {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return Vec::new();
         };
-        let mut all: Vec<(Summary, u64)> = entries
+        let mut all: Vec<(RecordedRun, u64)> = entries
             .filter_map(|entry| read(&entry.ok()?.path()))
             .collect();
         // Names are made by chance, and two runs may well begin in one second.
@@ -154,7 +154,7 @@ impl Records {
     }
 
     /// One run: by its name, or the newest that went through on any node.
-    pub fn find(&self, run: Option<&str>) -> Option<Summary> {
+    pub fn find(&self, run: Option<&str>) -> Option<RecordedRun> {
         match run {
             Some(run) => Some(read(&self.folder.join(plain(run)?))?.0),
             None => self
@@ -174,7 +174,7 @@ impl Records {
     ///
     /// # Errors
     /// When it is not there or cannot be written.
-    pub fn resume(&self, summary: &Summary) -> io::Result<Record> {
+    pub fn resume(&self, summary: &RecordedRun) -> io::Result<RunRecord> {
         let folder = self.folder.join(&summary.run);
         let path = folder.join("events.jsonl");
         let (mut events, mine) = journal(&path)?;
@@ -182,7 +182,7 @@ impl Records {
         if mine && fs::read(&path)?.last().is_some_and(|byte| *byte != b'\n') {
             events.write_all(b"\n")?;
         }
-        Ok(Record {
+        Ok(RunRecord {
             events,
             moment: read(&folder).map_or(0, |(_, moment)| moment),
             folder,
@@ -191,7 +191,7 @@ impl Records {
     }
 
     /// Whether another updo is writing a record right now: its run is going on, wherever it has come to.
-    pub fn is_written(&self, summary: &Summary) -> bool {
+    pub fn is_written(&self, summary: &RecordedRun) -> bool {
         let path = self.folder.join(&summary.run).join("events.jsonl");
         let file = File::options().append(true).open(path);
         file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
@@ -221,18 +221,18 @@ impl Records {
 /// Writes what a record begins with.
 fn begin(
     folder: PathBuf,
-    (summary, moment): (&Summary, u64),
+    (summary, moment): (&RecordedRun, u64),
     plan: &str,
     back: Option<&Term>,
     script: Option<&Term>,
-) -> io::Result<Record> {
+) -> io::Result<RunRecord> {
     replace_private(&folder.join("plan.updo"), plan.as_bytes())?;
     for (name, term) in [("back.etf", back), ("script.etf", script)] {
         if let Some(term) = term {
             replace_private(&folder.join(name), &etf::encode(term))?;
         }
     }
-    let record = Record {
+    let record = RunRecord {
         events: journal(&folder.join("events.jsonl"))?.0,
         folder,
         summary: summary.clone(),
@@ -249,15 +249,15 @@ fn plain(run: &str) -> Option<&str> {
 
 /// A record being written.
 #[derive(Debug)]
-pub struct Record {
+pub struct RunRecord {
     folder: PathBuf,
     events: File,
-    summary: Summary,
+    summary: RecordedRun,
     /// When it began, in nanoseconds since 1970: what order runs of one second have.
     moment: u64,
 }
 
-impl Record {
+impl RunRecord {
     /// Appends an event.
     pub fn event(&mut self, line: &Value) {
         // In one piece. A full disk must not stop a run that is on its way.
@@ -312,12 +312,12 @@ fn journal(path: &Path) -> io::Result<(File, bool)> {
 }
 
 /// What is known of a run, and the moment it began; 0 in the records of older versions.
-fn read(folder: &Path) -> Option<(Summary, u64)> {
+fn read(folder: &Path) -> Option<(RecordedRun, u64)> {
     let text = fs::read_to_string(folder.join("meta.json")).ok()?;
     let meta: Value = serde_json::from_str(&text).ok()?;
     let field = |name: &str| Some(meta.get(name)?.as_str()?.to_owned());
     let moment = meta.get("moment").and_then(Value::as_u64).unwrap_or(0);
-    let summary = Summary {
+    let summary = RecordedRun {
         run: field("run")?,
         rollout: field("rollout"),
         note: field("note"),
@@ -340,9 +340,9 @@ mod tests {
     #[test]
     fn the_oldest_finished_runs_are_forgotten() {
         let folder = tempfile::tempdir().expect("a folder");
-        let records = Records::new(folder.path());
+        let records = RunRecords::new(folder.path());
         for number in 0..6_u64 {
-            let summary = Summary {
+            let summary = RecordedRun {
                 run: format!("000{number}"),
                 rollout: None,
                 keep: 0,
@@ -370,11 +370,11 @@ mod tests {
     #[test]
     fn runs_of_one_second_stand_in_their_order() {
         let folder = tempfile::tempdir().expect("a folder");
-        let records = Records::new(folder.path());
+        let records = RunRecords::new(folder.path());
         let names = ["7f2a", "00ff", "c0de", "beef"];
         let mut begun = Vec::new();
         for run in names {
-            let summary = Summary {
+            let summary = RecordedRun {
                 run: run.to_owned(),
                 node: NodeName::new("shop@localhost"),
                 title: "Taxes".to_owned(),
@@ -401,8 +401,8 @@ mod tests {
     #[test]
     fn a_torn_line_does_not_spoil_the_next() {
         let folder = tempfile::tempdir().expect("a folder");
-        let records = Records::new(folder.path());
-        let summary = Summary {
+        let records = RunRecords::new(folder.path());
+        let summary = RecordedRun {
             run: "7f2a".to_owned(),
             rollout: None,
             keep: 0,
@@ -434,9 +434,9 @@ mod tests {
     #[test]
     fn a_record_is_found_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let records = Records::new(folder.path());
+        let records = RunRecords::new(folder.path());
         assert_eq!(records.all(), []);
-        let summary = Summary {
+        let summary = RecordedRun {
             run: "7f2a".to_owned(),
             rollout: None,
             keep: 0,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::diag::{Code, Diagnostic};
-use crate::exec::{Event, Kind, Slow, State, StepKind};
+use crate::exec::{Event, EventKind, NodeState, Slow, StepKind};
 use crate::name::NodeName;
 use crate::plan::When;
 
@@ -41,44 +41,44 @@ pub fn lines(text: &str) -> Vec<Value> {
     all
 }
 
-fn kind(line: &Value) -> Option<Kind> {
+fn kind(line: &Value) -> Option<EventKind> {
     let text = |key: &str| Some(line.get(key)?.as_str()?.to_owned());
     let number = |key: &str| line.get(key)?.as_u64();
     let ok = || line.get("ok")?.as_bool();
     let id = || u32::try_from(number("id")?).ok();
     Some(match line.get("type")?.as_str()? {
-        "node.started" => Kind::Started {
+        "node.started" => EventKind::Started {
             run: text("run")?,
             title: text("title")?,
         },
-        "check" => Kind::Check {
+        "check" => EventKind::Check {
             verify: text("kind")? == "verify",
             name: text("name")?,
             ok: ok()?,
             tries: u32::try_from(number("tries")?).ok()?,
             took: took(line)?,
         },
-        "hook" => Kind::Hook {
+        "hook" => EventKind::Hook {
             name: hook(&text("name")?),
             ok: ok()?,
             took: took(line)?,
         },
-        "log" => Kind::Log {
+        "log" => EventKind::Log {
             warn: line.get("warn")?.as_bool()?,
             text: text("text")?,
         },
-        "step.started" => Kind::StepStarted {
+        "step.started" => EventKind::StepStarted {
             id: id()?,
             step: step(&text("step")?)?,
             what: text("what")?,
         },
-        "step.progress" => Kind::StepProgress {
+        "step.progress" => EventKind::StepProgress {
             id: id()?,
             done: number("done")?,
             total: number("total")?,
             slowest: slowest(line.get("slowest")),
         },
-        "step.finished" => Kind::StepFinished {
+        "step.finished" => EventKind::StepFinished {
             id: id()?,
             step: step(&text("step")?)?,
             ok: ok()?,
@@ -87,7 +87,7 @@ fn kind(line: &Value) -> Option<Kind> {
             processes: number("processes"),
             attempts: number("attempts").zip(line.get("paused_ms").and_then(millis)),
         },
-        "step.postponed" => Kind::StepPostponed {
+        "step.postponed" => EventKind::StepPostponed {
             id: id()?,
             attempt: number("attempt")?,
             paused: millis(line.get("paused_ms")?)?,
@@ -95,23 +95,23 @@ fn kind(line: &Value) -> Option<Kind> {
             waiting: number("waiting")?,
             slowest: slowest(line.get("slowest")),
         },
-        "persisted" => Kind::Persisted {
+        "persisted" => EventKind::Persisted {
             files: usize::try_from(number("files")?).ok()?,
         },
-        "interrupt" => Kind::Interrupt {
+        "interrupt" => EventKind::Interrupt {
             text: text("text")?,
         },
-        "rollback.started" => Kind::RollbackStarted,
-        "rollback.finished" => Kind::RollbackFinished {
+        "rollback.started" => EventKind::RollbackStarted,
+        "rollback.finished" => EventKind::RollbackFinished {
             ok: ok()?,
             took: took(line)?,
             processes: number("processes"),
         },
-        "diagnostic" => Kind::Diagnostic(Box::new(diagnostic(line.get("diagnostic")?)?)),
-        "lingering" => Kind::Lingering {
+        "diagnostic" => EventKind::Diagnostic(Box::new(diagnostic(line.get("diagnostic")?)?)),
+        "lingering" => EventKind::Lingering {
             processes: texts(line.get("processes")?),
         },
-        "node.finished" => Kind::Finished {
+        "node.finished" => EventKind::Finished {
             state: state(&text("state")?),
             suspended: millis(line.get("suspended_ms")?),
             processes: number("processes")?,
@@ -211,11 +211,11 @@ fn step(word: &str) -> Option<StepKind> {
         .find(|kind| kind.to_string() == word)
 }
 
-fn state(word: &str) -> State {
-    [State::New, State::Old, State::Mixed]
+fn state(word: &str) -> NodeState {
+    [NodeState::New, NodeState::Old, NodeState::Mixed]
         .into_iter()
         .find(|state| state.to_string() == word)
-        .unwrap_or(State::Unknown)
+        .unwrap_or(NodeState::Unknown)
 }
 
 #[cfg(test)]
@@ -228,27 +228,27 @@ mod tests {
     fn events_come_back_as_they_were() {
         let ms = Duration::from_millis;
         let mut kinds = vec![
-            Kind::Started {
+            EventKind::Started {
                 run: "7f2a".into(),
                 title: "Taxes".into(),
             },
-            Kind::Check {
+            EventKind::Check {
                 verify: true,
                 name: "cart answers".into(),
                 ok: false,
                 tries: 3,
                 took: ms(12),
             },
-            Kind::Hook {
+            EventKind::Hook {
                 name: "on failure",
                 ok: true,
                 took: ms(1),
             },
-            Kind::Log {
+            EventKind::Log {
                 warn: true,
                 text: "x".into(),
             },
-            Kind::StepProgress {
+            EventKind::StepProgress {
                 id: 2,
                 done: 1,
                 total: 9,
@@ -258,7 +258,7 @@ mod tests {
                     took: ms(7),
                 }],
             },
-            Kind::StepPostponed {
+            EventKind::StepPostponed {
                 id: 2,
                 attempt: 1,
                 paused: ms(101),
@@ -270,29 +270,29 @@ mod tests {
                     took: ms(101),
                 }],
             },
-            Kind::Interrupt { text: "x".into() },
-            Kind::Persisted { files: 3 },
-            Kind::RollbackStarted,
-            Kind::RollbackFinished {
+            EventKind::Interrupt { text: "x".into() },
+            EventKind::Persisted { files: 3 },
+            EventKind::RollbackStarted,
+            EventKind::RollbackFinished {
                 ok: true,
                 took: ms(31),
                 processes: Some(7),
             },
-            Kind::Lingering {
+            EventKind::Lingering {
                 processes: vec!["<0.1.0>".into()],
             },
-            Kind::Diagnostic(Box::new(
+            EventKind::Diagnostic(Box::new(
                 Diagnostic::new(Code::E604, "failed").note("a").help("b"),
             )),
         ];
         for step in StepKind::ALL {
             let what = "shop".to_owned();
-            kinds.push(Kind::StepStarted {
+            kinds.push(EventKind::StepStarted {
                 id: 1,
                 step,
                 what: what.clone(),
             });
-            kinds.push(Kind::StepFinished {
+            kinds.push(EventKind::StepFinished {
                 id: 1,
                 step,
                 ok: true,
@@ -302,14 +302,19 @@ mod tests {
                 attempts: (step == StepKind::Suspend).then(|| (2, ms(3))),
             });
         }
-        for state in [State::New, State::Old, State::Mixed, State::Unknown] {
-            kinds.push(Kind::Finished {
+        for state in [
+            NodeState::New,
+            NodeState::Old,
+            NodeState::Mixed,
+            NodeState::Unknown,
+        ] {
+            kinds.push(EventKind::Finished {
                 state,
-                suspended: (state != State::Unknown).then_some(ms(38)),
+                suspended: (state != NodeState::Unknown).then_some(ms(38)),
                 processes: 4,
                 converted: 2,
                 modules: 5,
-                living: (state != State::Unknown).then_some((3, 4)),
+                living: (state != NodeState::Unknown).then_some((3, 4)),
             });
         }
         let sources = SourceMap::default();

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::progress::Progress;
 use super::style::{bad, count, faint, good, hint, look, mark, name, time};
 use crate::diag::render::Style;
-use crate::exec::rollout::Walked;
-use crate::exec::{Event, Kind, Outcome, State};
+use crate::exec::rollout::RolloutOutcome;
+use crate::exec::{Event, EventKind, NodeState, Outcome};
 use crate::name::NodeName;
 use crate::plan::Rollout;
 use crate::plan::rollout::{Pause, Stage};
@@ -105,13 +105,13 @@ impl RolloutScreen {
             return;
         };
         match &event.kind {
-            Kind::Started { run, .. } => {
+            EventKind::Started { run, .. } => {
                 row.run.clone_from(run);
                 row.verified = false;
                 let progress = Progress::new(row.node.clone(), None, None);
                 row.state = Place::Running(Box::new(progress), now);
             }
-            Kind::Check {
+            EventKind::Check {
                 verify: true, ok, ..
             } => row.verified = *ok,
             _ => {}
@@ -133,8 +133,8 @@ impl RolloutScreen {
             false => self.stages.get(row.stage).map_or("", |stage| &stage.name),
         };
         let wished = match back {
-            true => outcome.state == State::Old,
-            false => outcome.state == State::New && outcome.errors.is_empty(),
+            true => outcome.state == NodeState::Old,
+            false => outcome.state == NodeState::New && outcome.errors.is_empty(),
         };
         let dot = if style.unicode { "·" } else { "-" };
         let words = match outcome.state {
@@ -142,7 +142,7 @@ impl RolloutScreen {
                 None => "as before".to_owned(),
                 Some(left) => format!("old code and states are back {dot} {left}"),
             },
-            State::New if wished => {
+            NodeState::New if wished => {
                 let verified = if row.verified {
                     format!(" {dot} verified")
                 } else {
@@ -290,17 +290,17 @@ impl Row {
 /// What a node that is not as wished is now.
 fn meaning(outcome: &Outcome, run: &str) -> String {
     match outcome.state {
-        State::New => format!("new, and not as it should be: updo rollback {run}"),
-        State::Old if outcome.lost => {
+        NodeState::New => format!("new, and not as it should be: updo rollback {run}"),
+        NodeState::Old if outcome.lost => {
             "rolled back: old code and states, some processes ended".to_owned()
         }
-        State::Old if outcome.touched => match outcome.acted.words() {
+        NodeState::Old if outcome.touched => match outcome.acted.words() {
             None => "rolled back, as before".to_owned(),
             Some(left) => format!("rolled back; {left}"),
         },
-        State::Old => "not upgraded, as before".to_owned(),
-        State::Mixed => "needs manual repair".to_owned(),
-        State::Unknown => format!("goes on by itself: updo attach {run}"),
+        NodeState::Old => "not upgraded, as before".to_owned(),
+        NodeState::Mixed => "needs manual repair".to_owned(),
+        NodeState::Unknown => format!("goes on by itself: updo attach {run}"),
     }
 }
 
@@ -344,7 +344,13 @@ pub fn stages(rollout: &Rollout, stages: &[Stage], nodes: &[NodeName], style: St
 }
 
 /// The last lines of a rollout; `modules`: how many were switched.
-pub fn last(walked: &Walked, title: &str, modules: usize, took: Duration, style: Style) -> String {
+pub fn last(
+    walked: &RolloutOutcome,
+    title: &str,
+    modules: usize,
+    took: Duration,
+    style: Style,
+) -> String {
     let dot = if style.unicode { "·" } else { "-" };
     let all = walked.ends.len();
     let new = walked.done();
@@ -369,7 +375,7 @@ pub fn last(walked: &Walked, title: &str, modules: usize, took: Duration, style:
             hint(style, &format!("updo rollback {}", walked.rollout)),
         );
     }
-    let grave = walked.count(|end| matches!(end.state, State::Mixed | State::Unknown)) > 0;
+    let grave = walked.count(|end| matches!(end.state, NodeState::Mixed | NodeState::Unknown)) > 0;
     let word = match (grave, new == all) {
         (true, _) => bad(style, "stopped"),
         (false, true) => look(style, "not verified"),
@@ -379,29 +385,29 @@ pub fn last(walked: &Walked, title: &str, modules: usize, took: Duration, style:
 }
 
 /// `3 of 7 nodes new · 1 rolled back · 3 not touched`
-pub fn numbers(walked: &Walked, dot: &str) -> String {
+pub fn numbers(walked: &RolloutOutcome, dot: &str) -> String {
     let mut text = format!("{} of {} nodes new", walked.done(), walked.ends.len());
     let mut more = |number: usize, words: &str| {
         if number > 0 {
             text += &format!(" {dot} {number} {words}");
         }
     };
-    let bad_new = walked.count(|end| end.state == State::New && !end.errors.is_empty());
+    let bad_new = walked.count(|end| end.state == NodeState::New && !end.errors.is_empty());
     more(bad_new, "new and not as they should be");
     more(
-        walked.count(|end| end.state == State::Old && end.touched),
+        walked.count(|end| end.state == NodeState::Old && end.touched),
         "rolled back",
     );
     more(
-        walked.count(|end| end.state == State::Old && !end.touched),
+        walked.count(|end| end.state == NodeState::Old && !end.touched),
         "not upgraded",
     );
     more(
-        walked.count(|end| end.state == State::Mixed),
+        walked.count(|end| end.state == NodeState::Mixed),
         "in need of a person",
     );
     more(
-        walked.count(|end| end.state == State::Unknown),
+        walked.count(|end| end.state == NodeState::Unknown),
         "out of sight",
     );
     more(walked.untouched(), "not touched");

@@ -8,14 +8,16 @@ use super::style::{bad, count, good, hint, look, mark, name, time};
 use crate::diag::render::{Style, render};
 use crate::diag::{SourceMap, safe};
 use crate::exec::acted::Acted;
-use crate::exec::{Event, Kind, State, StepKind};
+use crate::exec::{Event, EventKind, NodeState, StepKind};
 use crate::name::NodeName;
 
 /// The line (or lines) of an event; `None` for one that needs none.
 pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> {
     match &event.kind {
-        Kind::Started { .. } | Kind::StepStarted { .. } | Kind::StepProgress { .. } => None,
-        Kind::Check {
+        EventKind::Started { .. }
+        | EventKind::StepStarted { .. }
+        | EventKind::StepProgress { .. } => None,
+        EventKind::Check {
             verify,
             name,
             ok,
@@ -36,10 +38,10 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
                 &format!("{}{again}", safe::line(name)),
             ))
         }
-        Kind::Hook { name, ok, took } => {
+        EventKind::Hook { name, ok, took } => {
             Some(step(style, "hook", *ok, &time(*took), &safe::line(name)))
         }
-        Kind::Log { warn, text } => {
+        EventKind::Log { warn, text } => {
             let text = safe::text(text.trim_end());
             let text = if *warn {
                 look(style, &text)
@@ -51,7 +53,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
                 if *warn { "warn" } else { "info" }
             ))
         }
-        Kind::StepFinished {
+        EventKind::StepFinished {
             step: kind,
             ok,
             took,
@@ -81,12 +83,12 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
                 &format!("{who}{}{}", safe::line(what), tried(*attempts)),
             ))
         }
-        Kind::StepPostponed { .. } => {
+        EventKind::StepPostponed { .. } => {
             let text = postponed(&event.kind);
             Some(format!("{:>12}     {}", "suspend", safe::line(&text)))
         }
-        Kind::RollbackStarted => None,
-        Kind::RollbackFinished {
+        EventKind::RollbackStarted => None,
+        EventKind::RollbackFinished {
             ok,
             took,
             processes,
@@ -94,20 +96,22 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             let what = went_back(*ok, *processes);
             Some(step(style, "rollback", *ok, &time(*took), &what))
         }
-        Kind::Interrupt { text } => Some(format!("{:>12}     {}", "stop", look(style, text))),
-        Kind::Diagnostic(diagnostic) => Some(format!("\n{}", render(diagnostic, sources, style))),
-        Kind::Persisted { files } => {
+        EventKind::Interrupt { text } => Some(format!("{:>12}     {}", "stop", look(style, text))),
+        EventKind::Diagnostic(diagnostic) => {
+            Some(format!("\n{}", render(diagnostic, sources, style)))
+        }
+        EventKind::Persisted { files } => {
             let what = format!(
                 "{} written to the node's disk",
                 count(*files, "beam", "beams")
             );
             Some(step(style, "persist", true, "", &what))
         }
-        Kind::Lingering { processes } => {
+        EventKind::Lingering { processes } => {
             let head = look(style, &format!("{}:", lingering(processes)));
             Some(format!("{head}\n    {}", processes.join("\n    ")))
         }
-        Kind::Finished { .. } => None,
+        EventKind::Finished { .. } => None,
     }
 }
 
@@ -120,8 +124,8 @@ fn tried(attempts: Option<(u64, Duration)>) -> String {
 }
 
 /// An attempt to suspend that was called off.
-pub(super) fn postponed(kind: &Kind) -> String {
-    let Kind::StepPostponed {
+pub(super) fn postponed(kind: &EventKind) -> String {
+    let EventKind::StepPostponed {
         attempt,
         paused,
         processes,
@@ -203,18 +207,18 @@ impl RunSummary {
     pub fn event(&mut self, event: &Event) {
         self.acted.event(&event.kind);
         match &event.kind {
-            Kind::Started { run, .. } => {
+            EventKind::Started { run, .. } => {
                 *self = Self {
                     run: run.clone(),
                     ..Self::default()
                 };
             }
-            Kind::Diagnostic(told) => {
+            EventKind::Diagnostic(told) => {
                 self.wrong |= told.is_error();
                 self.locked |= told.code == crate::diag::Code::E505;
                 self.lost |= told.code.ends_processes();
             }
-            Kind::StepStarted { step, .. } => {
+            EventKind::StepStarted { step, .. } => {
                 use StepKind::{Delete, Load, ReleaseHandler};
                 self.touched |= matches!(step, Load | Delete | ReleaseHandler);
             }
@@ -229,13 +233,13 @@ fn step(style: Style, word: &str, ok: bool, took: &str, what: &str) -> String {
 
 /// The last line of a rollback that is a run of its own.
 pub fn last_back(event: &Event, run: &str, style: Style) -> Option<String> {
-    let Kind::Finished { state, .. } = &event.kind else {
+    let EventKind::Finished { state, .. } = &event.kind else {
         return None;
     };
     let node = &event.node;
     let (word, what) = match state {
-        State::Old => (good(style, "undone"), "is as it was"),
-        State::New => (look(style, "not undone"), "is as before this rollback"),
+        NodeState::Old => (good(style, "undone"), "is as it was"),
+        NodeState::New => (look(style, "not undone"), "is as before this rollback"),
         _ => return Some(neither(*state, node, run, style)),
     };
     Some(format!("{word}  {node} {what} {} run {run}", dot(style)))
@@ -244,7 +248,7 @@ pub fn last_back(event: &Event, run: &str, style: Style) -> Option<String> {
 /// The last line of a run. A node that is new is not as it should be when something was wrong.
 pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Option<String> {
     let run = &course.run;
-    let Kind::Finished {
+    let EventKind::Finished {
         state,
         suspended,
         processes,
@@ -264,12 +268,12 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
         None => String::new(),
     };
     Some(match state {
-        State::New if course.wrong => format!(
+        NodeState::New if course.wrong => format!(
             "{}  {node} is new, and not as it should be{lives} {dot} {} {dot} run {run}",
             bad(style, "not good"),
             hint(style, &format!("updo rollback {run}")),
         ),
-        State::New => format!(
+        NodeState::New => format!(
             "{}  {} {dot} {node} {dot} {} {dot} {} suspended{} {dot} {} converted{lives} {dot} {} {dot} run {run}",
             good(style, "done"),
             name(style, &safe::line(title)),
@@ -279,7 +283,7 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
             number(converted, "state", "states"),
             time(event.at),
         ),
-        State::Old => {
+        NodeState::Old => {
             let word = match course.touched {
                 true => "rolled back",
                 false => "not upgraded",
@@ -305,14 +309,14 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
             };
             format!("{word}  {what}{stood}{lives} {dot} run {run}")
         }
-        State::Mixed | State::Unknown => neither(*state, node, run, style),
+        NodeState::Mixed | NodeState::Unknown => neither(*state, node, run, style),
     })
 }
 
 /// The last line for a node that is neither wholly old nor wholly new, as far as we know.
-fn neither(state: State, node: &NodeName, run: &str, style: Style) -> String {
+fn neither(state: NodeState, node: &NodeName, run: &str, style: Style) -> String {
     let dot = dot(style);
-    if state == State::Unknown {
+    if state == NodeState::Unknown {
         let help = hint(style, &format!("updo attach {run}"));
         let word = look(style, "connection lost");
         return format!("{word}  {node} goes on by itself {dot} {help} {dot} run {run}");

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use super::lints::count;
 use super::{ModuleRules, Origin};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::behaviour::{Child, Turn, turn};
+use crate::facts::behaviour::{BehaviourChange, ChildId, turn};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::name::Module;
 
 /// The children that are terminated before the switch and started after it, in the order of the modules.
-pub(super) fn restarts(changes: &ChangeSet, modules: &BTreeMap<Module, ModuleRules>) -> Vec<Child> {
-    let mut found: Vec<Child> = Vec::new();
+pub(super) fn restarts(
+    changes: &ChangeSet,
+    modules: &BTreeMap<Module, ModuleRules>,
+) -> Vec<ChildId> {
+    let mut found: Vec<ChildId> = Vec::new();
     for (module, decided) in modules {
         let changed = changes.modules.get(module);
         let Some(changed) = changed.filter(|_| decided.restart.value) else {
@@ -68,7 +71,7 @@ pub(super) fn advice(
 }
 
 /// E338.
-fn refused(module: &Module, changed: &Changed, turn: &Turn, all: bool) -> Diagnostic {
+fn refused(module: &Module, changed: &Changed, turn: &BehaviourChange, all: bool) -> Diagnostic {
     let to = match turn.to {
         Some(to) => format!("becomes a {to} module"),
         None => "has no behaviour any more".to_owned(),
@@ -94,7 +97,7 @@ fn refused(module: &Module, changed: &Changed, turn: &Turn, all: bool) -> Diagno
 }
 
 /// W339.
-fn lost<'a>(module: &Module, children: impl Iterator<Item = &'a Child>) -> Diagnostic {
+fn lost<'a>(module: &Module, children: impl Iterator<Item = &'a ChildId>) -> Diagnostic {
     let children: Vec<String> = children
         .map(|(supervisor, id)| format!("child {id} of {supervisor}"))
         .collect();

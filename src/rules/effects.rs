@@ -8,7 +8,7 @@ use super::lints::NAMED;
 use super::{Change, Class, ModuleRules, Origin, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::code::effects::{Doing, Verdict, verdict};
+use crate::facts::code::effects::{Doing, Effects, verdict};
 use crate::name::Module;
 
 /// How a conversion that acts is undone.
@@ -74,12 +74,12 @@ fn converted<'a>(
     (converts && !changed.is_new() && changed.new.is_some()).then_some(changed)
 }
 
-fn conversion(changes: &ChangeSet, module: &Module) -> Verdict {
+fn conversion(changes: &ChangeSet, module: &Module) -> Effects {
     found(changes, module, &[("code_change", 3), ("code_change", 4)])
 }
 
 /// What the new version does in these functions, in those it calls, and in those of other modules of the upgrade.
-fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Verdict {
+fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Effects {
     let world = |module: &Module| {
         let changed = changes.modules.get(module)?;
         changed.new.as_ref().map(|new| &new.bytes[..])
@@ -87,7 +87,7 @@ fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Verdi
     let verdicts = entries
         .iter()
         .map(|(name, arity)| verdict(module, name, *arity, &world));
-    let mut all = Verdict {
+    let mut all = Effects {
         doing: Doing::Pure,
         places: Vec::new(),
     };
@@ -98,7 +98,7 @@ fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Verdi
     all
 }
 
-fn places(told: Diagnostic, found: &Verdict) -> Diagnostic {
+fn places(told: Diagnostic, found: &Effects) -> Diagnostic {
     let more = found.acting().count().saturating_sub(NAMED);
     let told = found
         .acting()
@@ -111,7 +111,7 @@ fn places(told: Diagnostic, found: &Verdict) -> Diagnostic {
 }
 
 /// W624: a supervisor's `init/1` that is no mere specification.
-fn init_acts(module: &Module, found: &Verdict) -> Diagnostic {
+fn init_acts(module: &Module, found: &Effects) -> Diagnostic {
     let title =
         format!("`init/1` of the supervisor `{module}` acts, and this upgrade runs it again");
     let names = found
@@ -133,7 +133,7 @@ fn init_acts(module: &Module, found: &Verdict) -> Diagnostic {
 }
 
 /// W625: a conversion whose effects nothing takes back.
-fn stays(module: &Module, decided: &ModuleRules, found: &Verdict) -> Diagnostic {
+fn stays(module: &Module, decided: &ModuleRules, found: &Effects) -> Diagnostic {
     let title =
         format!("what the conversion of `{module}` does outside of its state cannot be undone");
     let told = places(Diagnostic::new(Code::W625, title), found)

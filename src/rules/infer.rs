@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::children::renewal;
-use super::{Change, Children, Class, Kind, ModuleRules, Purge, Renewal, Timeout, WithOrigin};
+use super::{
+    Change, Children, Class, ModuleRules, ModuleType, Purge, Renewal, Timeout, WithOrigin,
+};
 use crate::facts::beam::BeamFacts;
-use crate::facts::behaviours::{BehaviourKind, Runs, declared};
+use crate::facts::behaviours::{BehaviourKind, ProcessKind, declared};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::facts::processes::{Example, ModuleProcesses, Start};
 use crate::name::Module;
@@ -39,7 +41,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
     ModuleRules {
         class,
         change,
-        kind: WithOrigin::default(Kind::Dynamic),
+        kind: WithOrigin::default(ModuleType::Dynamic),
         timeout: WithOrigin::default(Timeout::Default),
         pre_purge: WithOrigin::default(Purge::Defer),
         post_purge: WithOrigin::default(Purge::Defer),
@@ -76,8 +78,8 @@ fn of_beam(
         .filter(|(_, behaves)| !behaves.wraps || crew.wrapped_in.is_some())
         .collect();
     let class = |behaves: &BehaviourKind| match behaves.runs {
-        Runs::Supervisor => Class::Supervisor,
-        Runs::Server(_) => Class::Server,
+        ProcessKind::Supervisor => Class::Supervisor,
+        ProcessKind::Server(_) => Class::Server,
     };
     // A module may be a supervisor and something else, `application` for instance, in any order.
     let first = found
@@ -182,8 +184,8 @@ pub fn converter(
 ) -> Option<&'static str> {
     let behaviours: Vec<Option<u32>> = declared(facts, changes)
         .filter_map(|(_, behaves)| match behaves.runs {
-            Runs::Server(arity) => Some(arity),
-            Runs::Supervisor => None,
+            ProcessKind::Server(arity) => Some(arity),
+            ProcessKind::Supervisor => None,
         })
         .collect();
     // The code of wrapped processes is the wrapper's first: without its own code_change nothing is called.

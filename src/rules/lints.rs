@@ -13,7 +13,7 @@ use crate::facts::behaviours::declared;
 use crate::facts::change::{ChangeSet, Changed, Notice, RemovalCause, RemovedModule, SkipReason};
 use crate::facts::processes::{Example, Start};
 use crate::name::Module;
-use crate::plan::{CodeFrom, Plan, Rollback};
+use crate::plan::{CodeFrom, Plan, RollbackPolicy};
 use crate::term::Term;
 
 /// How many modules or processes a diagnostic names one by one.
@@ -402,7 +402,7 @@ fn one_way(
         .new
         .as_ref()
         .is_some_and(|new| new.facts.code.one_way);
-    if !converts || !one_way || plan.rollback == Rollback::Never {
+    if !converts || !one_way || plan.rollback == RollbackPolicy::Never {
         return;
     }
     let mut diagnostic = Diagnostic::new(
@@ -504,7 +504,7 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Di
             .is_some_and(|b| b.facts.code.on_load);
         decided.change.value != Change::Soft || on_load
     }) || !plan.verifies.is_empty();
-    if missing.is_empty() || !may_fail || plan.rollback == Rollback::Never {
+    if missing.is_empty() || !may_fail || plan.rollback == RollbackPolicy::Never {
         return;
     }
     let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();

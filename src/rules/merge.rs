@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan_rules::{Attribute, EdgeRule, Manual, Selection, Source};
+use super::plan_rules::{Attribute, EdgeRule, Manual, Selection, StatementOrigin};
 use super::{
     Change, Class, Cycle, ModuleRules, Origin, Ruleset, WithOrigin, behaviour, children, infer,
     removal,
@@ -60,7 +60,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     }
 }
 
-fn origin(source: &Source) -> Origin {
+fn origin(source: &StatementOrigin) -> Origin {
     Origin::Plan {
         span: source.span,
         because: source.because.clone(),
@@ -68,7 +68,12 @@ fn origin(source: &Source) -> Origin {
 }
 
 /// A rule that matches nothing is reported, unless it comes from an included file.
-fn unused(manual: &Manual, source: &Source, modules: &[Module], said: &mut Vec<Diagnostic>) {
+fn unused(
+    manual: &Manual,
+    source: &StatementOrigin,
+    modules: &[Module],
+    said: &mut Vec<Diagnostic>,
+) {
     if source.layer > 0 && !manual.warn_unused_everywhere {
         return;
     }
@@ -234,7 +239,7 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
             let known = graph
                 .edge(&from, &to)
                 .and_then(|edge| edge.reasons.first().cloned());
-            let Source { span, because, .. } = rule.source.clone();
+            let StatementOrigin { span, because, .. } = rule.source.clone();
             if graph.add(&from, &to, Reason::Plan { span, because }) {
                 matched = true;
                 if let Some(reason) = known.filter(Reason::is_call) {
@@ -266,14 +271,14 @@ fn outside(graph: &Graph, rule: &EdgeRule) -> Vec<Module> {
 }
 
 /// What was said about one option of a module: how strongly, what, where.
-type Said<'a> = ((std::cmp::Reverse<usize>, bool), &'a Attribute, Span);
+type RankedAttribute<'a> = ((std::cmp::Reverse<usize>, bool), &'a Attribute, Span);
 
 fn merge_attributes(
     modules: &mut BTreeMap<Module, ModuleRules>,
     manual: &Manual,
     said: &mut Vec<Diagnostic>,
 ) {
-    let mut all: BTreeMap<(Module, &'static str), Vec<Said<'_>>> = BTreeMap::new();
+    let mut all: BTreeMap<(Module, &'static str), Vec<RankedAttribute<'_>>> = BTreeMap::new();
     for rule in &manual.attributes {
         let rank = (std::cmp::Reverse(rule.source.layer), rule.by_name);
         let known = rule.modules.iter().filter(|m| modules.contains_key(*m));

@@ -28,7 +28,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::facts::app_specs::EnvChange;
-use crate::facts::behaviour::Child;
+use crate::facts::behaviour::ChildId;
 use crate::facts::library_versions::PathSwitch;
 pub use children::{Children, Renewal};
 
@@ -104,7 +104,7 @@ impl fmt::Display for Class {
 
 /// Which code runs the conversion on the way down (OTP's module type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ModuleType {
     /// The old code converts back, after it was loaded.
     Static,
     /// The new code converts back, before the old one is loaded.
@@ -157,7 +157,7 @@ pub struct ModuleRules {
     /// Its class.
     pub class: WithOrigin<Class>,
     /// Its type.
-    pub kind: WithOrigin<Kind>,
+    pub kind: WithOrigin<ModuleType>,
     /// Its conversion.
     pub change: WithOrigin<Change>,
     /// Its patience.
@@ -214,5 +214,5 @@ pub struct Ruleset {
     /// Applications that are removed, with the statement.
     pub removed_apps: BTreeMap<App, Origin>,
     /// Children that are terminated before the switch and started after it: their modules change their behaviour.
-    pub restarts: Vec<Child>,
+    pub restarts: Vec<ChildId>,
 }

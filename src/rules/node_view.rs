@@ -1,14 +1,14 @@
 //! What plan expressions may ask about the node under upgrade: `app(shop)`, `changed()`, `otp()`, …
 //!
-//! A [`View`] is facts only; it never asks the node.
+//! A [`NodeView`] is facts only; it never asks the node.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::diag::{Code, Diagnostic, Result as Told, Span};
-use crate::eval::{Class, Evaluator, Functions, Moment, Truth, World, WorldError};
+use crate::eval::{Evaluator, ExceptionClass, Functions, Host, Phase, Truth, WorldError};
 use crate::facts::change::ChangeSet;
-use crate::facts::node_facts::{NodeFacts, Origin};
+use crate::facts::node_facts::{CodeOrigin, NodeFacts};
 use crate::name::{App, Module, NodeName};
 use crate::plan::{Plan, offline};
 use crate::syntax::ast::Tail;
@@ -17,7 +17,7 @@ use crate::term::Term;
 
 /// The facts of one node, as expressions see them.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub struct NodeView<'a> {
     /// The node.
     pub node: &'a NodeName,
     /// The target's name, when the plan has one for it.
@@ -28,7 +28,7 @@ pub struct View<'a> {
     pub changes: &'a ChangeSet,
 }
 
-impl<'a> View<'a> {
+impl<'a> NodeView<'a> {
     /// The built-in functions of plans over these facts.
     pub fn world(&self) -> Facts<'a> {
         Facts {
@@ -50,7 +50,7 @@ impl<'a> View<'a> {
         let mut world = self.world();
         let names = tail.when.iter().flat_map(variables);
         let mut bindings = plan.constants.only(names);
-        let truth = Evaluator::new(Moment::Facts, functions)
+        let truth = Evaluator::new(Phase::Facts, functions)
             .with_world(&mut world)
             .guard(&tail.when, &mut bindings);
         match truth.map_err(|failure| failure.diagnostic)? {
@@ -73,7 +73,7 @@ impl<'a> View<'a> {
             || self.facts.app_of(module).is_some()
     }
 
-    /// Every name that [`View::knows`] accepts, for suggestions: the changed ones first.
+    /// Every name that [`NodeView::knows`] accepts, for suggestions: the changed ones first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let changed = self.changes.modules.keys();
         let listed = self.facts.apps.values().flat_map(|app| &app.modules);
@@ -100,14 +100,14 @@ const MAX_SAID: usize = 1 << 20;
 /// The built-in functions; collects what `info` and `warn` say.
 #[derive(Debug)]
 pub struct Facts<'a> {
-    view: View<'a>,
+    view: NodeView<'a>,
     /// How much more may be said.
     left: usize,
     /// Lines said by `info` and `warn`.
-    pub said: Vec<Said>,
+    pub said: Vec<LogLine>,
 }
 
-impl World for Facts<'_> {
+impl Host for Facts<'_> {
     fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, WorldError>> {
         let view = self.view;
         Some(match (name, args) {
@@ -136,7 +136,7 @@ impl World for Facts<'_> {
 /// What needs no facts.
 fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, WorldError>> {
     Some(match (name, args) {
-        ("fail", [reason]) => Err(WorldError::Raised(Class::Error, reason.clone())),
+        ("fail", [reason]) => Err(WorldError::Raised(ExceptionClass::Error, reason.clone())),
         ("fail", [format, Term::List(args)]) => fail(format, args),
         ("sleep", [time]) => sleep(time),
         _ => return offline::anywhere(name, args),
@@ -145,20 +145,23 @@ fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, WorldError>> {
 
 fn fail(format: &Term, args: &[Term]) -> Result<Term, WorldError> {
     let text = formatted(&text(format)?, args, MAX_SAID).ok_or(WorldError::BadArgument)?;
-    Err(WorldError::Raised(Class::Error, Term::string(&text)))
+    Err(WorldError::Raised(
+        ExceptionClass::Error,
+        Term::string(&text),
+    ))
 }
 
 /// The built-in functions on a node that no plan describes: nothing was compared.
 #[derive(Debug)]
 pub struct NoFacts<'a>(pub &'a NodeName);
 
-impl World for NoFacts<'_> {
+impl Host for NoFacts<'_> {
     fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
         match (name, args) {
             ("node", []) => Some(Ok(Term::atom(self.0.as_str()))),
             _ => anywhere(name, args).or_else(|| {
                 let needed = crate::eval::needs(name)?;
-                (needed == crate::eval::Moment::Facts).then(|| {
+                (needed == crate::eval::Phase::Facts).then(|| {
                     let what =
                         format!("`{name}` needs a plan, whose code is compared with the node's");
                     Err(WorldError::Unknown(what))
@@ -185,14 +188,14 @@ impl Facts<'_> {
             )));
         };
         self.left = left;
-        self.said.push(Said { warn, text });
+        self.said.push(LogLine { warn, text });
         Ok(Term::atom("ok"))
     }
 }
 
 /// A line said by a check or a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct LogLine {
     /// Whether `warn` said it, not `info`.
     pub warn: bool,
     /// The line.
@@ -285,7 +288,7 @@ fn modules<'a>(names: impl IntoIterator<Item = &'a Module>) -> Term {
     Term::list(names.into_iter().map(|module| Term::atom(module.as_str())))
 }
 
-fn vsn(view: View<'_>, app: &Term) -> Result<Term, WorldError> {
+fn vsn(view: NodeView<'_>, app: &Term) -> Result<Term, WorldError> {
     let name = App::new(text(app)?);
     match view.facts.apps.get(&name) {
         Some(running) => Ok(Term::string(&running.vsn)),
@@ -293,7 +296,7 @@ fn vsn(view: View<'_>, app: &Term) -> Result<Term, WorldError> {
     }
 }
 
-fn app_modules(view: View<'_>, app: &Term) -> Result<Term, WorldError> {
+fn app_modules(view: NodeView<'_>, app: &Term) -> Result<Term, WorldError> {
     let name = App::new(text(app)?);
     let Some(running) = view.facts.apps.get(&name) else {
         return Err(WorldError::Refused(Box::new(unknown_app(view, &name))));
@@ -308,7 +311,7 @@ fn app_modules(view: View<'_>, app: &Term) -> Result<Term, WorldError> {
     Ok(modules(all))
 }
 
-fn unknown_app(view: View<'_>, name: &App) -> Diagnostic {
+fn unknown_app(view: NodeView<'_>, name: &App) -> Diagnostic {
     use crate::diag::suggest::suggest;
     let told = Diagnostic::new(Code::E203, format!("unknown application `{name}`"));
     match suggest(name.as_str(), view.facts.apps.keys().map(App::as_str)) {
@@ -317,7 +320,7 @@ fn unknown_app(view: View<'_>, name: &App) -> Diagnostic {
     }
 }
 
-fn glob(view: View<'_>, pattern: &Term) -> Result<Term, WorldError> {
+fn glob(view: NodeView<'_>, pattern: &Term) -> Result<Term, WorldError> {
     let pattern = text(pattern)?;
     let pattern = glob::Pattern::new(&pattern).map_err(|_| WorldError::BadArgument)?;
     let fits = |module: &&&Module| {
@@ -332,12 +335,12 @@ fn glob(view: View<'_>, pattern: &Term) -> Result<Term, WorldError> {
 
 /// The modules of library folders: `shop-4.1` for what runs from, or is to be loaded from, `…/shop-4.1/ebin`, and for
 /// the modules of a running application `shop` of version 4.1.
-fn lib(view: View<'_>, pattern: &Term) -> Result<Term, WorldError> {
+fn lib(view: NodeView<'_>, pattern: &Term) -> Result<Term, WorldError> {
     let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| WorldError::BadArgument)?;
     let inside = |file: &str| folder_of_library(file).is_some_and(|name| pattern.matches(name));
     let mut found: BTreeSet<&Module> = BTreeSet::new();
     for (module, loaded) in &view.facts.loaded {
-        if matches!(&loaded.origin, Origin::File(file) if inside(file)) {
+        if matches!(&loaded.origin, CodeOrigin::File(file) if inside(file)) {
             found.insert(module);
         }
     }
@@ -363,7 +366,7 @@ fn folder_of_library(file: &str) -> Option<&str> {
     Some(library.rsplit_once('/').map_or(library, |(_, name)| name))
 }
 
-fn behaves(view: View<'_>, behaviour: &Term) -> Result<Term, WorldError> {
+fn behaves(view: NodeView<'_>, behaviour: &Term) -> Result<Term, WorldError> {
     let name = text(behaviour)?;
     let with = view.changes.modules.iter().filter(|(_, changed)| {
         let facts = changed
@@ -377,7 +380,7 @@ fn behaves(view: View<'_>, behaviour: &Term) -> Result<Term, WorldError> {
 }
 
 fn exports(
-    view: View<'_>,
+    view: NodeView<'_>,
     module: &Term,
     function: &Term,
     arity: &Term,

@@ -4,7 +4,7 @@ use super::lints::{NAMED, count};
 use super::{Purge, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
-use crate::facts::old_code::{Executing, OldCode};
+use crate::facts::old_code::{CodeUsers, OldCodeUse};
 use crate::name::Module;
 use crate::term::{Pid, Term};
 
@@ -26,7 +26,7 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnos
 }
 
 /// W629: processes execute the version that has to go before the new one can be loaded.
-fn old_in_use(executing: &Executing, policy: Purge) -> Diagnostic {
+fn old_in_use(executing: &CodeUsers, policy: Purge) -> Diagnostic {
     let (module, number) = (&executing.module, executing.count);
     let verb = if number == 1 { "executes" } else { "execute" };
     let diagnostic = Diagnostic::new(
@@ -49,7 +49,7 @@ fn old_in_use(executing: &Executing, policy: Purge) -> Diagnostic {
 }
 
 /// W631: funs of the version that has to go are kept as data.
-fn held(old: &OldCode, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut Vec<Diagnostic>) {
+fn held(old: &OldCodeUse, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut Vec<Diagnostic>) {
     let mut modules: Vec<&Module> = old.holders.iter().map(|holder| &holder.module).collect();
     modules.dedup();
     for module in modules {
@@ -91,7 +91,7 @@ fn held(old: &OldCode, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut Vec<
 
 /// W633: processes that go on calling the version that is replaced, by funs of it that they have at hand.
 fn kept(
-    old: &OldCode,
+    old: &OldCodeUse,
     changes: &ChangeSet,
     policy: &dyn Fn(&Module) -> Option<Purge>,
     out: &mut Vec<Diagnostic>,
@@ -128,8 +128,12 @@ fn kept(
 }
 
 /// W630: processes that stay in the code that is left, and would be in the way of going back.
-fn way_back(old: &OldCode, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut Vec<Diagnostic>) {
-    let all: Vec<(&Executing, Purge)> = old
+fn way_back(
+    old: &OldCodeUse,
+    policy: &dyn Fn(&Module) -> Option<Purge>,
+    out: &mut Vec<Diagnostic>,
+) {
+    let all: Vec<(&CodeUsers, Purge)> = old
         .current
         .iter()
         .filter_map(|executing| Some((executing, policy(&executing.module)?)))
@@ -140,9 +144,9 @@ fn way_back(old: &OldCode, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut 
             .filter(move |(_, policy)| (*policy == Purge::Brutal) == brutal);
         those.map(|(executing, _)| *executing).collect::<Vec<_>>()
     };
-    let sum = |those: &[&Executing]| those.iter().map(|executing| executing.count).sum::<usize>();
-    let notes = |those: &[&Executing]| {
-        let note = |executing: &&Executing| {
+    let sum = |those: &[&CodeUsers]| those.iter().map(|executing| executing.count).sum::<usize>();
+    let notes = |those: &[&CodeUsers]| {
+        let note = |executing: &&CodeUsers| {
             format!(
                 "in `{}`: {}",
                 executing.module,

@@ -2,14 +2,14 @@
 //!
 //! Plain data. Who evaluates the statements is `plan`; what they do is [`super::merge`].
 
-use super::{Change, Children, Class, Kind, Purge, Timeout};
+use super::{Change, Children, Class, ModuleType, Purge, Timeout};
 use crate::diag::Span;
 use crate::name::Module;
 use crate::term::Term;
 
 /// A statement's place and reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct StatementOrigin {
     /// The statement.
     pub span: Span,
     /// Its reason.
@@ -28,7 +28,7 @@ pub struct EdgeRule {
     /// `loads before` and `loads after`: an order and nothing else, so it may not close a ring.
     pub is_order: bool,
     /// The statement.
-    pub source: Source,
+    pub source: StatementOrigin,
 }
 
 /// `cycle […]: …`
@@ -39,7 +39,7 @@ pub struct CycleRule {
     /// Edges to break; empty for `together`.
     pub breaks: Vec<(Module, Module, Span)>,
     /// The statement.
-    pub source: Source,
+    pub source: StatementOrigin,
 }
 
 /// One option of a `module` statement.
@@ -48,7 +48,7 @@ pub enum Attribute {
     /// `class`.
     Class(Class),
     /// `type`.
-    Kind(Kind),
+    Kind(ModuleType),
     /// `change`.
     Change(Change),
     /// `timeout`.
@@ -89,7 +89,7 @@ pub struct AttributeRule {
     /// The values with their places.
     pub values: Vec<(Attribute, Span)>,
     /// The statement.
-    pub source: Source,
+    pub source: StatementOrigin,
 }
 
 /// `only S` or `exclude S`
@@ -98,7 +98,7 @@ pub struct Selection {
     /// The modules.
     pub modules: Vec<Module>,
     /// The statement.
-    pub source: Source,
+    pub source: StatementOrigin,
 }
 
 /// Which step of a script.
@@ -118,7 +118,7 @@ pub enum StepWord {
 
 /// A place in a script.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Place {
+pub enum InsertPosition {
     /// Before everything, where all can still be given up.
     Start,
     /// After everything.
@@ -134,7 +134,7 @@ pub enum Place {
     },
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for InsertPosition {
     /// As plans write it: `before load shop_cart`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (after, word, modules) = match self {
@@ -182,9 +182,9 @@ pub struct Insertion {
     /// What.
     pub what: Inserted,
     /// Where.
-    pub place: Place,
+    pub place: InsertPosition,
     /// The statement.
-    pub source: Source,
+    pub source: StatementOrigin,
 }
 
 /// All statements that concern rules.

@@ -7,8 +7,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::lints::{NAMED, count, example};
-use super::node_view::View;
-use super::plan_rules::{Attribute, Inserted, Insertion, Manual, Source};
+use super::node_view::NodeView;
+use super::plan_rules::{Attribute, Inserted, Insertion, Manual, StatementOrigin};
 use super::{Origin, Ruleset, lost, resolve};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed, RemovalCause, RemovedModule};
@@ -16,7 +16,7 @@ use crate::name::{App, Module};
 use crate::plan::{CodeFrom, Plan};
 
 /// The modules that a plan removes from a node, with the statement; what is wrong with the plan is told elsewhere.
-pub fn going(plan: &Plan, view: &View<'_>) -> BTreeMap<Module, Origin> {
+pub fn going(plan: &Plan, view: &NodeView<'_>) -> BTreeMap<Module, Origin> {
     let (manual, _) = resolve::resolve(plan, view);
     let mut going = of_applications(&manual, view);
     going.extend(by_name(&manual));
@@ -48,7 +48,7 @@ pub fn by_name(manual: &Manual) -> BTreeMap<Module, Origin> {
 }
 
 /// Those of applications that `insert {remove_application, A}` takes away.
-fn of_applications(manual: &Manual, view: &View<'_>) -> BTreeMap<Module, Origin> {
+fn of_applications(manual: &Manual, view: &NodeView<'_>) -> BTreeMap<Module, Origin> {
     let mut going = BTreeMap::new();
     for (app, origin) in applications(manual) {
         let running = view.facts.apps.get(&app);
@@ -161,7 +161,7 @@ fn in_use(
     )
 }
 
-fn origin(source: &Source) -> Origin {
+fn origin(source: &StatementOrigin) -> Origin {
     Origin::Plan {
         span: source.span,
         because: source.because.clone(),

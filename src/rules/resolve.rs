@@ -1,14 +1,14 @@
 //! From the plan's statements to [`Manual`] rules on one node: subjects become names, guards are decided.
 
-use super::node_view::View;
+use super::node_view::NodeView;
 use super::plan_rules::{
-    Attribute, AttributeRule, CycleRule, EdgeRule, Inserted, Insertion, Manual, Place, Selection,
-    Source, StepWord,
+    Attribute, AttributeRule, CycleRule, EdgeRule, InsertPosition, Inserted, Insertion, Manual,
+    Selection, StatementOrigin, StepWord,
 };
-use super::{Change, Children, Class, Kind, Purge, Timeout};
+use super::{Change, Children, Class, ModuleType, Purge, Timeout};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic};
-use crate::eval::{Bindings, Evaluator, Functions, Moment};
+use crate::eval::{Bindings, Evaluator, Functions, Phase};
 use crate::name::Module;
 use crate::plan::{Plan, Rule, attribute, term_duration, wrong_value};
 use crate::syntax::ast::{
@@ -18,7 +18,7 @@ use crate::syntax::walk::variables;
 use crate::term::{Fun, Term};
 
 /// Decides every rule statement of a plan for one node.
-pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
+pub fn resolve(plan: &Plan, view: &NodeView<'_>) -> (Manual, Vec<Diagnostic>) {
     let mut resolver = Resolver {
         plan,
         view,
@@ -37,7 +37,7 @@ pub fn resolve(plan: &Plan, view: &View<'_>) -> (Manual, Vec<Diagnostic>) {
 
 struct Resolver<'a> {
     plan: &'a Plan,
-    view: &'a View<'a>,
+    view: &'a NodeView<'a>,
     functions: Functions<'a>,
     manual: Manual,
     said: Vec<Diagnostic>,
@@ -46,7 +46,7 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn rule(&mut self, rule: &Rule) {
         let span = rule.statement.span;
-        let source = |tail: &Tail| Source {
+        let source = |tail: &Tail| StatementOrigin {
             span,
             because: tail.because.as_ref().map(|because| because.value.clone()),
             layer: rule.layer,
@@ -167,7 +167,7 @@ impl Resolver<'_> {
                 }
             }
             StatementKind::Hook {
-                moment: ast::Moment::Before(step) | ast::Moment::After(step),
+                moment: ast::HookPoint::Before(step) | ast::HookPoint::After(step),
                 tail,
                 ..
             } => {
@@ -177,7 +177,7 @@ impl Resolver<'_> {
                 let after = matches!(
                     &rule.statement.kind,
                     StatementKind::Hook {
-                        moment: ast::Moment::After(_),
+                        moment: ast::HookPoint::After(_),
                         ..
                     }
                 );
@@ -194,16 +194,16 @@ impl Resolver<'_> {
         }
     }
 
-    fn place(&mut self, place: &ast::Place) -> Option<Place> {
+    fn place(&mut self, place: &ast::InsertAnchor) -> Option<InsertPosition> {
         match place {
-            ast::Place::Start => Some(Place::Start),
-            ast::Place::End => Some(Place::End),
-            ast::Place::Before(step) => self.step(false, step),
-            ast::Place::After(step) => self.step(true, step),
+            ast::InsertAnchor::Start => Some(InsertPosition::Start),
+            ast::InsertAnchor::End => Some(InsertPosition::End),
+            ast::InsertAnchor::Before(step) => self.step(false, step),
+            ast::InsertAnchor::After(step) => self.step(true, step),
         }
     }
 
-    fn step(&mut self, after: bool, step: &ast::Step) -> Option<Place> {
+    fn step(&mut self, after: bool, step: &ast::StepRef) -> Option<InsertPosition> {
         let word = match step.kind.as_ref().map(|kind| kind.value.as_str()) {
             None => StepWord::Whole,
             Some("load") => StepWord::Load,
@@ -212,7 +212,7 @@ impl Resolver<'_> {
             Some(_) => StepWord::Resume,
         };
         let modules = self.subject(&step.subject)?;
-        Some(Place::Step {
+        Some(InsertPosition::Step {
             after,
             word,
             modules,
@@ -226,7 +226,7 @@ impl Resolver<'_> {
         }
         let mut world = self.view.world();
         let mut bindings: Bindings = self.plan.constants.only(variables(expr));
-        let mut evaluator = Evaluator::new(Moment::Facts, &self.functions).with_world(&mut world);
+        let mut evaluator = Evaluator::new(Phase::Facts, &self.functions).with_world(&mut world);
         match evaluator.eval(std::slice::from_ref(expr), &mut bindings) {
             Ok(term) => Some(term),
             Err(failure) => {
@@ -369,7 +369,10 @@ const CLASSES: [(&str, Class); 3] = [
     ("server", Class::Server),
     ("plain", Class::Plain),
 ];
-const KINDS: [(&str, Kind); 2] = [("static", Kind::Static), ("dynamic", Kind::Dynamic)];
+const KINDS: [(&str, ModuleType); 2] = [
+    ("static", ModuleType::Static),
+    ("dynamic", ModuleType::Dynamic),
+];
 
 fn one_purge(term: &Term) -> Option<Purge> {
     if term.is_atom("defer") {

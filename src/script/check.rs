@@ -130,7 +130,7 @@ mod tests {
             high: Vec::new(),
             low,
             kind: Default::default(),
-            by: crate::script::lower::By::Updo,
+            by: crate::script::lower::Executor::Updo,
             inserted: Vec::new(),
         };
         check(&script).into_iter().map(|d| d.code).collect()

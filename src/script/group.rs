@@ -14,9 +14,9 @@ use petgraph::unionfind::UnionFind;
 
 use super::error::ScriptError;
 use super::instruction::{Conversion, Direction, Instruction, Purging, SuspendTimeout};
-use super::translate::{Application, Mode, Origin, Refused, Sourced, Tie};
+use super::translate::{Application, InstructionPosition, Mode, Refused, Sourced, Tie};
 use crate::name::Module;
-use crate::rules::Kind;
+use crate::rules::ModuleType;
 use crate::term::Term;
 
 /// What the groups become.
@@ -109,7 +109,7 @@ fn graph(members: &[Member<'_>]) -> Result<DiGraph<(), ()>, Refused> {
     Ok(graph)
 }
 
-fn refused(error: ScriptError, at: Option<Origin>) -> Refused {
+fn refused(error: ScriptError, at: Option<InstructionPosition>) -> Refused {
     Refused { error, at }
 }
 
@@ -240,11 +240,11 @@ fn lower(
             convert(out, Direction::Up, members, None);
         }
         Mode::Down => {
-            convert(out, Direction::Down, members, Some(Kind::Dynamic));
+            convert(out, Direction::Down, members, Some(ModuleType::Dynamic));
             for (instruction, _) in members {
                 out.after.extend(code(instruction));
             }
-            convert(out, Direction::Down, members, Some(Kind::Static));
+            convert(out, Direction::Down, members, Some(ModuleType::Static));
         }
     }
     if !resumed.is_empty() {
@@ -298,7 +298,7 @@ fn code(instruction: &Instruction) -> Vec<Instruction> {
 }
 
 /// The conversions of a group, those of one kind if it is given.
-fn convert(out: &mut Grouped, way: Direction, members: &[Member<'_>], only: Option<Kind>) {
+fn convert(out: &mut Grouped, way: Direction, members: &[Member<'_>], only: Option<ModuleType>) {
     let modules: Vec<(Module, Term)> = members
         .iter()
         .filter_map(|(instruction, _)| match instruction {

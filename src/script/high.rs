@@ -6,7 +6,7 @@ use super::{Why, module_term};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Edge;
 use crate::name::Module;
-use crate::rules::{Change, Class, Kind, Purge, Ruleset, Timeout};
+use crate::rules::{Change, Class, ModuleType, Purge, Ruleset, Timeout};
 use crate::term::Term;
 
 /// One appup instruction about a module.
@@ -17,7 +17,7 @@ pub enum High {
         /// The module.
         module: Module,
         /// `static` or `dynamic`.
-        kind: Kind,
+        kind: ModuleType,
         /// Patience when suspending.
         timeout: Timeout,
         /// The conversion: `soft` or `{advanced, Extra}`.
@@ -131,13 +131,13 @@ impl High {
             } => {
                 // The same as the short form, which has no place for dependencies.
                 let (kind, pre, post) = match supervisor {
-                    true => (Kind::Static, Purge::Brutal, Purge::Brutal),
+                    true => (ModuleType::Static, Purge::Brutal, Purge::Brutal),
                     false => (*kind, *pre, *post),
                 };
                 Term::tuple([
                     Term::atom("update"),
                     module_term(module),
-                    Term::atom(if kind == Kind::Static {
+                    Term::atom(if kind == ModuleType::Static {
                         "static"
                     } else {
                         "dynamic"

@@ -12,7 +12,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::facts::node_facts::CORE;
 use crate::name::{App, Module};
 use crate::plan::Plan;
-use crate::rules::plan_rules::{Inserted, Insertion, Place, StepWord};
+use crate::rules::plan_rules::{InsertPosition, Inserted, Insertion, StepWord};
 use crate::rules::{Origin, Ruleset};
 use crate::syntax::ast::StatementKind;
 use crate::term::Term;
@@ -174,13 +174,13 @@ fn started(app: &App, start: StartType) -> Vec<Low> {
 }
 
 /// Where in a script a place is: the number of the instruction that will come behind.
-fn gap(low: &[Low], place: &Place) -> Option<usize> {
+fn gap(low: &[Low], place: &InsertPosition) -> Option<usize> {
     let point = low.iter().position(|i| matches!(i, Low::PointOfNoReturn));
     let (after, word, modules) = match place {
-        Place::Start => return Some(point.unwrap_or(0)),
+        InsertPosition::Start => return Some(point.unwrap_or(0)),
         // What goes is needed until then.
-        Place::End => return Some(low.len() - leaving(low)),
-        Place::Step {
+        InsertPosition::End => return Some(low.len() - leaving(low)),
+        InsertPosition::Step {
             after,
             word,
             modules,

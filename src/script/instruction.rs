@@ -9,7 +9,7 @@ use std::fmt;
 use super::high::High;
 use super::{app_term, module_term};
 use crate::name::{App, Module};
-use crate::rules::{Change, Kind, Purge, Timeout};
+use crate::rules::{Change, ModuleType, Purge, Timeout};
 use crate::term::{Atom, BigInt, Term};
 
 /// What happens to processes that run old code when it must go.
@@ -93,7 +93,7 @@ pub enum Instruction {
         /// The module.
         module: Module,
         /// Which code converts on the way down.
-        kind: Kind,
+        kind: ModuleType,
         /// Patience when suspending.
         timeout: SuspendTimeout,
         /// What happens to the states.
@@ -351,16 +351,18 @@ impl Instruction {
         let usual = *timeout == SuspendTimeout::Default;
         let nothing = Conversion::Advanced(Term::List(Vec::new()));
         match (kind, change) {
-            (Kind::Dynamic, Conversion::Soft) if usual && brutal => short(word, module, deps),
-            (Kind::Dynamic, change) if usual && brutal => {
+            (ModuleType::Dynamic, Conversion::Soft) if usual && brutal => short(word, module, deps),
+            (ModuleType::Dynamic, change) if usual && brutal => {
                 let deps = (!deps.is_empty()).then(|| modules_term(deps));
                 let fixed = [word, module_term(module), change.to_term()];
                 Term::tuple(fixed.into_iter().chain(deps))
             }
-            (Kind::Static, change) if usual && brutal && deps.is_empty() && *change == nothing => {
+            (ModuleType::Static, change)
+                if usual && brutal && deps.is_empty() && *change == nothing =>
+            {
                 Term::tuple([word, module_term(module), Term::atom("supervisor")])
             }
-            (Kind::Dynamic, change) => {
+            (ModuleType::Dynamic, change) => {
                 let timeout = (!usual).then(|| timeout.to_term());
                 let rest = [
                     change.to_term(),
@@ -371,7 +373,7 @@ impl Instruction {
                 let first = [word, module_term(module)];
                 Term::tuple(first.into_iter().chain(timeout).chain(rest))
             }
-            (Kind::Static, change) => Term::tuple([
+            (ModuleType::Static, change) => Term::tuple([
                 word,
                 module_term(module),
                 Term::atom("static"),
@@ -517,7 +519,11 @@ impl Instruction {
                 supervisor,
             } => Self::Update {
                 module: module.clone(),
-                kind: if *supervisor { Kind::Static } else { *kind },
+                kind: if *supervisor {
+                    ModuleType::Static
+                } else {
+                    *kind
+                },
                 timeout: match timeout {
                     Timeout::Default => SuspendTimeout::Default,
                     Timeout::Infinity => SuspendTimeout::Infinity,

@@ -21,7 +21,7 @@ use crate::rules::{Change, Class, Origin, Ruleset};
 
 /// Who carries a script out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum Executor {
     /// The agent, as a transaction.
     Updo,
     /// OTP's `release_handler_1:eval_script/5`, which reads object code from these folders.
@@ -49,7 +49,7 @@ pub struct Script {
     /// How they are grouped.
     pub kind: WindowPolicy,
     /// Who carries them out.
-    pub by: By,
+    pub by: Executor,
     /// Those of the low-level instructions that the plan has inserted, with their statements.
     pub inserted: Vec<(Low, Origin)>,
 }
@@ -166,7 +166,7 @@ pub fn lower(
         high,
         low,
         kind,
-        by: By::Updo,
+        by: Executor::Updo,
         inserted: Vec::new(),
     })
 }
@@ -182,7 +182,7 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
         high,
         low,
         kind: WindowPolicy::Single,
-        by: By::Updo,
+        by: Executor::Updo,
         inserted: Vec::new(),
     }
 }

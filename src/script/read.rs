@@ -9,7 +9,7 @@ use super::instruction::{
     Call, Conversion, Direction, Instruction, Nodes, Purging, StartType, SuspendTimeout,
 };
 use crate::name::{App, Module};
-use crate::rules::Kind;
+use crate::rules::ModuleType;
 use crate::term::{Atom, BigInt, Term};
 
 /// A short form replaced by what it means, by its shape alone; `None` if it is none.
@@ -165,9 +165,9 @@ fn update(
     Ok(Instruction::Update {
         module: module(name)?,
         kind: match kind {
-            None => Kind::Dynamic,
-            Some(kind) if kind.is_atom("dynamic") => Kind::Dynamic,
-            Some(kind) if kind.is_atom("static") => Kind::Static,
+            None => ModuleType::Dynamic,
+            Some(kind) if kind.is_atom("dynamic") => ModuleType::Dynamic,
+            Some(kind) if kind.is_atom("static") => ModuleType::Static,
             Some(other) => return Err(ScriptError::BadModType(other.clone())),
         },
         timeout: time.map_or(Ok(SuspendTimeout::Default), patience)?,

@@ -7,15 +7,15 @@
 use std::path::Path;
 
 use super::low::Low;
-use super::lower::{By, Library, Script};
+use super::lower::{Executor, Library, Script};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
-use crate::plan::{CodeFrom, Executing, Plan};
+use crate::plan::{CodeFrom, ExecutionEngine, Plan};
 
 /// Hands the script to the release handler when the plan says so.
 pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnostic> {
-    let Executing::ReleaseHandler(span) = plan.engine else {
+    let ExecutionEngine::ReleaseHandler(span) = plan.engine else {
         return Vec::new();
     };
     if script.is_empty() {
@@ -49,7 +49,7 @@ pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnos
             }
         }
     }
-    script.by = By::ReleaseHandler(libraries);
+    script.by = Executor::ReleaseHandler(libraries);
     said.push(warning(plan, script, span));
     said
 }

@@ -48,7 +48,7 @@ pub enum Tie<'a> {
 
 /// Where an instruction came from: script and element, counted from 0. Nested lists count as one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin {
+pub struct InstructionPosition {
     /// Which script.
     pub script: usize,
     /// Which element of it.
@@ -61,7 +61,7 @@ pub struct Refused {
     /// What is wrong.
     pub error: ScriptError,
     /// Where.
-    pub at: Option<Origin>,
+    pub at: Option<InstructionPosition>,
 }
 
 impl From<ScriptError> for Refused {
@@ -71,7 +71,7 @@ impl From<ScriptError> for Refused {
 }
 
 /// Something with its origin; generated instructions have that of the one they stand for.
-pub(super) type Sourced<T> = (T, Option<Origin>);
+pub(super) type Sourced<T> = (T, Option<InstructionPosition>);
 
 /// Translates scripts with the author's order where OTP's is open.
 ///
@@ -139,7 +139,7 @@ fn expand(number: usize, script: &Term) -> Result<Vec<Sourced<Term>>, Refused> {
     };
     let mut out = Vec::with_capacity(elements.len());
     for (element, term) in elements.iter().enumerate() {
-        let at = Some(Origin {
+        let at = Some(InstructionPosition {
             script: number,
             element,
         });
@@ -299,7 +299,7 @@ fn application(function: &str, args: Vec<Term>) -> Instruction {
     Instruction::Apply(Call::application(function, args))
 }
 
-fn added(out: &mut Vec<Sourced<Instruction>>, modules: &[Module], at: Option<Origin>) {
+fn added(out: &mut Vec<Sourced<Instruction>>, modules: &[Module], at: Option<InstructionPosition>) {
     out.extend(modules.iter().map(|module| {
         let module = module.clone();
         let deps = Vec::new();
@@ -307,7 +307,12 @@ fn added(out: &mut Vec<Sourced<Instruction>>, modules: &[Module], at: Option<Ori
     }));
 }
 
-fn started(out: &mut Vec<Sourced<Instruction>>, app: &App, start: StartType, at: Option<Origin>) {
+fn started(
+    out: &mut Vec<Sourced<Instruction>>,
+    app: &App,
+    start: StartType,
+    at: Option<InstructionPosition>,
+) {
     match start {
         StartType::None => {}
         StartType::Load => out.push((application("load", vec![app_term(app)]), at)),
@@ -318,7 +323,12 @@ fn started(out: &mut Vec<Sourced<Instruction>>, app: &App, start: StartType, at:
     }
 }
 
-fn removed(out: &mut Vec<Sourced<Instruction>>, app: &App, modules: &[Module], at: Option<Origin>) {
+fn removed(
+    out: &mut Vec<Sourced<Instruction>>,
+    app: &App,
+    modules: &[Module],
+    at: Option<InstructionPosition>,
+) {
     out.push((application("stop", vec![app_term(app)]), at));
     out.extend(modules.iter().map(|module| {
         let remove = Instruction::Remove {

@@ -164,14 +164,14 @@ pub enum StatementKind {
         /// The instruction term.
         instruction: Expr,
         /// Where it goes.
-        place: Place,
+        place: InsertAnchor,
         /// `when`, `because`.
         tail: Tail,
     },
     /// `before upgrade -> Body`, `after load S -> Body`, `on failure -> Body`.
     Hook {
         /// When it runs.
-        moment: Moment,
+        moment: HookPoint,
         /// Options.
         options: Options,
         /// `when`, `because`.
@@ -242,7 +242,7 @@ pub struct BreakEdge {
 
 /// A step of a script, as plans name it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Step {
+pub struct StepRef {
     /// `suspend`, `load`, `code_change`, `resume`; `None` for a bare subject (its whole group).
     pub kind: Option<Spanned<Atom>>,
     /// Modules.
@@ -251,20 +251,20 @@ pub struct Step {
 
 /// Where an inserted instruction goes.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Place {
+pub enum InsertAnchor {
     /// `at start`.
     Start,
     /// `at end`.
     End,
-    /// `before Step`.
-    Before(Step),
-    /// `after Step`.
-    After(Step),
+    /// `before StepRef`.
+    Before(StepRef),
+    /// `after StepRef`.
+    After(StepRef),
 }
 
 /// When a hook runs.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Moment {
+pub enum HookPoint {
     /// `before upgrade`.
     BeforeUpgrade,
     /// `after upgrade`.
@@ -273,10 +273,10 @@ pub enum Moment {
     BeforeRollout,
     /// `after rollout`.
     AfterRollout,
-    /// `before Step`.
-    Before(Step),
-    /// `after Step`.
-    After(Step),
+    /// `before StepRef`.
+    Before(StepRef),
+    /// `after StepRef`.
+    After(StepRef),
     /// `on failure`.
     OnFailure,
     /// `on rollback`.

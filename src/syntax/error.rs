@@ -7,7 +7,7 @@
 use super::expected;
 use super::foreign_syntax;
 use super::grammar::Failure;
-use super::lex::{Kind, Problem, Token};
+use super::lex::{Problem, RawToken, TokenKind};
 use crate::diag::{Code, Diagnostic, Span, suggest::suggest};
 
 /// Words a statement begins with.
@@ -32,7 +32,7 @@ pub(super) struct Site<'a> {
     /// The whole text.
     pub text: &'a str,
     /// The tokens of the statement, its dot included.
-    pub tokens: &'a [Token],
+    pub tokens: &'a [RawToken],
     /// Index of the first token that does not fit; the number of tokens when the text ends too early.
     pub bad: usize,
     /// `%` comments of the whole text.
@@ -47,7 +47,7 @@ pub(super) struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// The token at an index.
-    pub fn token(&self, index: usize) -> Option<Token> {
+    pub fn token(&self, index: usize) -> Option<RawToken> {
         self.tokens.get(index).copied()
     }
 
@@ -57,7 +57,7 @@ impl<'a> Site<'a> {
     }
 
     /// The kind of the token at an index.
-    pub fn kind(&self, index: usize) -> Option<Kind> {
+    pub fn kind(&self, index: usize) -> Option<TokenKind> {
         self.token(index).map(|t| t.kind)
     }
 
@@ -73,7 +73,7 @@ impl<'a> Site<'a> {
     /// Whether a bracket is open before a token.
     pub fn is_bracketed(&self, index: usize) -> bool {
         let count = |kind| (0..index).filter(|i| self.kind(*i) == Some(kind)).count();
-        count(Kind::Open) > count(Kind::Close)
+        count(TokenKind::Open) > count(TokenKind::Close)
     }
 
     /// The global place of a range of tokens.
@@ -168,7 +168,7 @@ fn malformed(site: &Site<'_>) -> Option<Diagnostic> {
     let (word, span) = (site.word(site.bad), site.bad_span());
     let make = |title: String, label: &str| Diagnostic::new(Code::E106, title).label(span, label);
     Some(match site.kind(site.bad)? {
-        Kind::Number if !is_number(word) => {
+        TokenKind::Number if !is_number(word) => {
             let diagnostic = make(format!("malformed number `{word}`"), "not a number");
             match suffix(word) {
                 Some(_) => diagnostic
@@ -176,12 +176,12 @@ fn malformed(site: &Site<'_>) -> Option<Diagnostic> {
                 None => diagnostic.help("write `17`, `1_000`, `16#ff`, `1.5`, `1.0e-3` or `30s`"),
             }
         }
-        Kind::Char if word == "$" => make(
+        TokenKind::Char if word == "$" => make(
             "`$` without a character".into(),
             "expected a character after `$`",
         )
         .help("write `$\\s` for a blank"),
-        Kind::Sigil
+        TokenKind::Sigil
             if !word[1..].starts_with([
                 'b', 'B', 's', 'S', '"', '(', '[', '{', '<', '/', '|', '\'', '`', '#',
             ]) =>
@@ -190,7 +190,7 @@ fn malformed(site: &Site<'_>) -> Option<Diagnostic> {
             make(title, "not a sigil of Erlang")
                 .help("Erlang has `~b`, `~B`, `~s`, `~S` and `~\"…\"`")
         }
-        Kind::Unknown => {
+        TokenKind::Unknown => {
             let title = format!("a plan cannot hold {} here", describe(word));
             let help = match word {
                 "\u{201c}" | "\u{201d}" | "\u{201e}" => "use the straight quote `\"`",
@@ -238,9 +238,9 @@ fn statement_word(site: &Site<'_>) -> Option<Diagnostic> {
     }
     let first = site.word(0);
     let second = site.word(1);
-    if site.kind(0) == Some(Kind::Op)
+    if site.kind(0) == Some(TokenKind::Op)
         && first == "-"
-        && site.kind(1) == Some(Kind::Word)
+        && site.kind(1) == Some(TokenKind::Word)
         && site.bad <= 1
     {
         return Some(
@@ -251,7 +251,7 @@ fn statement_word(site: &Site<'_>) -> Option<Diagnostic> {
                 ),
         );
     }
-    if site.kind(0) != Some(Kind::Word) {
+    if site.kind(0) != Some(TokenKind::Word) {
         return None;
     }
     let is_verb = VERB_WORDS.iter().any(|(word, _)| *word == second);
@@ -279,7 +279,14 @@ fn statement_word(site: &Site<'_>) -> Option<Diagnostic> {
     let near_verb = suggest(second, VERB_WORDS.iter().map(|(w, _)| *w)).is_some();
     let follows = matches!(
         site.kind(1),
-        Some(Kind::Word | Kind::Str | Kind::Var | Kind::Alias | Kind::QuotedAtom | Kind::Number)
+        Some(
+            TokenKind::Word
+                | TokenKind::Str
+                | TokenKind::Var
+                | TokenKind::Alias
+                | TokenKind::QuotedAtom
+                | TokenKind::Number
+        )
     ) || site.word(1) == "#{"
         || site.word(1) == "[";
     if site.bad != 1 || near_verb || !follows {
@@ -301,8 +308,10 @@ fn brackets(site: &Site<'_>) -> Option<Diagnostic> {
     let mut open: Vec<usize> = Vec::new();
     for index in 0..site.bad.min(site.tokens.len()) {
         match (site.kind(index), site.word(index)) {
-            (Some(Kind::Open), _) | (Some(Kind::Word), "case" | "begin" | "if") => open.push(index),
-            (Some(Kind::Close), _) | (Some(Kind::Word), "end") => {
+            (Some(TokenKind::Open), _) | (Some(TokenKind::Word), "case" | "begin" | "if") => {
+                open.push(index)
+            }
+            (Some(TokenKind::Close), _) | (Some(TokenKind::Word), "end") => {
                 open.pop();
             }
             _ => {}
@@ -310,7 +319,7 @@ fn brackets(site: &Site<'_>) -> Option<Diagnostic> {
     }
     let bad = site.word(site.bad);
     let Some(&opener) = open.last() else {
-        let closes = site.kind(site.bad) == Some(Kind::Close);
+        let closes = site.kind(site.bad) == Some(TokenKind::Close);
         return closes.then(|| {
             Diagnostic::new(Code::E101, format!("unexpected `{bad}`"))
                 .label(site.bad_span(), "nothing is open here")
@@ -318,14 +327,14 @@ fn brackets(site: &Site<'_>) -> Option<Diagnostic> {
     };
     let word = site.word(opener);
     let close = closing(word);
-    if site.kind(site.bad) == Some(Kind::Close) && bad != close {
+    if site.kind(site.bad) == Some(TokenKind::Close) && bad != close {
         return Some(
             Diagnostic::new(Code::E101, format!("unexpected `{bad}`"))
                 .label(site.bad_span(), format!("expected `{close}`"))
                 .label(site.span(opener, opener), "to close this"),
         );
     }
-    let ends = matches!(site.kind(site.bad), None | Some(Kind::Dot));
+    let ends = matches!(site.kind(site.bad), None | Some(TokenKind::Dot));
     // The next statement may have been read on: `module` is a fine key of a map.
     let next = (site.bad.saturating_sub(1)..=site.bad)
         .find(|i| is_line_start(site, *i) && STATEMENTS.contains(&site.word(*i)))
@@ -383,8 +392,10 @@ fn stays_open(site: &Site<'_>, opener: usize) -> bool {
     let mut depth = 0_usize;
     for index in opener..site.tokens.len() {
         match (site.kind(index), site.word(index)) {
-            (Some(Kind::Open), _) | (Some(Kind::Word), "case" | "begin" | "if") => depth += 1,
-            (Some(Kind::Close), _) | (Some(Kind::Word), "end") => {
+            (Some(TokenKind::Open), _) | (Some(TokenKind::Word), "case" | "begin" | "if") => {
+                depth += 1
+            }
+            (Some(TokenKind::Close), _) | (Some(TokenKind::Word), "end") => {
                 depth = depth.saturating_sub(1);
                 if depth == 0 {
                     return false;

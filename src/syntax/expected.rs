@@ -7,7 +7,7 @@
 use super::error::{STATEMENTS, Site, VERB_WORDS, join};
 use super::foreign_syntax;
 use super::grammar::VERBS;
-use super::lex::Kind;
+use super::lex::TokenKind;
 use crate::diag::{Code, Diagnostic, suggest::suggest};
 
 /// E101: what stands there, and what would have fitted.
@@ -23,7 +23,7 @@ pub(super) fn unexpected(site: &Site<'_>) -> Diagnostic {
     let diagnostic = match site.kind(site.bad) {
         None => Diagnostic::new(Code::E101, "unexpected end")
             .label(site.bad_span(), format!("{wanted} after this")),
-        Some(Kind::Dot) => Diagnostic::new(Code::E101, "the statement ends too early")
+        Some(TokenKind::Dot) => Diagnostic::new(Code::E101, "the statement ends too early")
             .label(site.bad_span(), wanted),
         Some(_) => Diagnostic::new(Code::E101, format!("unexpected `{}`", shorten(bad)))
             .label(site.bad_span(), wanted),
@@ -101,7 +101,8 @@ fn expected(site: &Site<'_>) -> Vec<String> {
     } else {
         let glued = site.bad > 0 && site.is_adjacent(site.bad);
         for (token, name) in [("'", "an atom"), ("{", "a tuple"), ("\"", "a string")] {
-            let again = token == "\"" && site.bad > 0 && site.kind(site.bad - 1) == Some(Kind::Str);
+            let again =
+                token == "\"" && site.bad > 0 && site.kind(site.bad - 1) == Some(TokenKind::Str);
             if has(token) && !again {
                 words.push(name.into());
             }

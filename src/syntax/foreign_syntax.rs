@@ -5,7 +5,7 @@
 
 use super::ast::{Expr, ExprKind, Spanned};
 use super::error::{Site, list};
-use super::lex::Kind;
+use super::lex::TokenKind;
 use crate::diag::{Code, Diagnostic, Span, suggest::suggest};
 use crate::term::Atom;
 
@@ -123,13 +123,13 @@ fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
             "an atom of Elixir",
             format!("write `{next}`"),
         ),
-        ":" if prev_kind == Some(Kind::Op) || prev_kind == Some(Kind::Open) => elixir_at(
+        ":" if prev_kind == Some(TokenKind::Op) || prev_kind == Some(TokenKind::Open) => elixir_at(
             two,
             "an atom is written without a colon",
             "an atom of Elixir",
             format!("write `{next}`"),
         ),
-        ":" if prev_kind == Some(Kind::Word)
+        ":" if prev_kind == Some(TokenKind::Word)
             && site.is_adjacent(index)
             && !site.is_adjacent(index + 1)
             && site.is_bracketed(index) =>
@@ -143,11 +143,11 @@ fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
                 format!("write `{key} => …`"),
             )
         }
-        "." if matches!(prev_kind, Some(Kind::Alias | Kind::Var))
+        "." if matches!(prev_kind, Some(TokenKind::Alias | TokenKind::Var))
             && site.is_adjacent(index + 1) =>
         {
             let module = site.word(index - 1);
-            let module = if prev_kind == Some(Kind::Var) {
+            let module = if prev_kind == Some(TokenKind::Var) {
                 format!("Elixir.{module}")
             } else {
                 module.into()
@@ -179,7 +179,7 @@ fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
             "a block of Elixir",
             "write `-> …` and end with a dot".into(),
         ),
-        "fn" if back > 0 && site.kind(index) == Some(Kind::Word) => erlang_at(
+        "fn" if back > 0 && site.kind(index) == Some(TokenKind::Word) => erlang_at(
             span,
             "anonymous functions are not part of plans".into(),
             "they cannot travel to the node",
@@ -200,52 +200,52 @@ fn erlang_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
     let (word, kind, span) = (site.word(index), site.kind(index)?, site.span(index, index));
     let next = index + 1;
     match (kind, word) {
-        (Kind::Op, "!") if back == 0 => erlang_at(
+        (TokenKind::Op, "!") if back == 0 => erlang_at(
             span,
             "`!` is not part of plans".into(),
             "sending is a side effect of the node",
             "write `erlang:send(Pid, Message)`",
         ),
-        (Kind::Op, "?") if back < 2 && site.is_adjacent(next) => erlang_at(
+        (TokenKind::Op, "?") if back < 2 && site.is_adjacent(next) => erlang_at(
             site.span(index, next),
             "macros are not part of plans".into(),
             "a macro",
             "write a constant: `Name = Expr.`",
         ),
-        (Kind::Op, "#") if back < 2 && site.is_adjacent(next) => erlang_at(
+        (TokenKind::Op, "#") if back < 2 && site.is_adjacent(next) => erlang_at(
             site.span(index, next),
             "records are not part of plans".into(),
             "a record",
             "write the tuple: `{name, Field, …}`, or call a function of the node",
         ),
-        (Kind::Word, "receive") if back < 2 => erlang_at(
+        (TokenKind::Word, "receive") if back < 2 => erlang_at(
             span,
             "`receive` is not part of plans".into(),
             "a plan has no mailbox",
             "call a function of the node that waits, or use `verify \"…\" #{within => 10s} -> …`",
         ),
-        (Kind::Word, "try") if back < 2 => erlang_at(
+        (TokenKind::Word, "try") if back < 2 => erlang_at(
             span,
             "`try` is not part of plans yet".into(),
             "planned",
             "write `case catch Expr of {'EXIT', Reason} -> …; Value -> … end`",
         ),
-        (Kind::Word, "maybe" | "else") if back < 2 => erlang_at(
+        (TokenKind::Word, "maybe" | "else") if back < 2 => erlang_at(
             span,
             format!("`{word}` is not part of plans"),
             "a reserved word since OTP 27",
             "write `case … of … end`",
         ),
-        (Kind::Word, "cond" | "let") if back < 2 => erlang_at(
+        (TokenKind::Word, "cond" | "let") if back < 2 => erlang_at(
             span,
             format!("`{word}` is not part of plans"),
             "a reserved word of Erlang",
             "as an atom it needs quotes",
         ),
-        (Kind::Word, "fun") if back > 0 => {
+        (TokenKind::Word, "fun") if back > 0 => {
             let name = site.word(next);
-            let local = site.kind(next) == Some(Kind::Word) && site.word(next + 1) == "/";
-            let anonymous = site.word(next) == "(" || site.kind(next) == Some(Kind::Var);
+            let local = site.kind(next) == Some(TokenKind::Word) && site.word(next + 1) == "/";
+            let anonymous = site.word(next) == "(" || site.kind(next) == Some(TokenKind::Var);
             if local {
                 let help = format!("say the module too: `fun m:{name}/{}`", site.word(next + 2));
                 return Some(

@@ -6,7 +6,7 @@
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A bare atom, a reserved word or a word of the plan language.
     Word,
     /// A variable.
@@ -37,9 +37,9 @@ pub(super) enum Kind {
 
 /// A token and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Token {
+pub(super) struct RawToken {
     /// What it is.
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// First byte.
     pub start: usize,
     /// One past the last byte.
@@ -71,7 +71,7 @@ impl Problem {
 #[derive(Debug)]
 pub(super) struct Lexed {
     /// The tokens, in order.
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<RawToken>,
     /// `%` comments without their line ends.
     pub comments: Vec<(usize, usize)>,
     /// What is wrong, by place.
@@ -151,9 +151,9 @@ impl Lexer<'_> {
         &self.text[self.at..]
     }
 
-    fn push(&mut self, kind: Kind, start: usize) {
+    fn push(&mut self, kind: TokenKind, start: usize) {
         let end = self.at;
-        self.out.tokens.push(Token { kind, start, end });
+        self.out.tokens.push(RawToken { kind, start, end });
     }
 
     /// Moves over characters while they satisfy the test.
@@ -192,24 +192,24 @@ impl Lexer<'_> {
                 .starts_with(|c: char| !c.is_ascii_whitespace() && c != '%') =>
             {
                 self.at += 1;
-                self.push(Kind::Dot, start);
+                self.push(TokenKind::Dot, start);
             }
-            '(' | '[' | '{' => self.sign(1, Kind::Open),
-            ')' | ']' | '}' => self.sign(1, Kind::Close),
+            '(' | '[' | '{' => self.sign(1, TokenKind::Open),
+            ')' | ']' | '}' => self.sign(1, TokenKind::Close),
             _ if self.rest().starts_with("#{") || self.rest().starts_with("<<") => {
-                self.sign(2, Kind::Open)
+                self.sign(2, TokenKind::Open)
             }
-            _ if self.rest().starts_with(">>") => self.sign(2, Kind::Close),
+            _ if self.rest().starts_with(">>") => self.sign(2, TokenKind::Close),
             _ if c.is_uppercase() || c == '_' => self.variable(),
             _ if c.is_alphabetic() => {
                 self.skip(is_id);
-                self.push(Kind::Word, start);
+                self.push(TokenKind::Word, start);
             }
             _ => self.operator(c),
         }
     }
 
-    fn sign(&mut self, len: usize, kind: Kind) {
+    fn sign(&mut self, len: usize, kind: TokenKind) {
         let start = self.at;
         self.at += len;
         self.push(kind, start);
@@ -218,9 +218,9 @@ impl Lexer<'_> {
     fn operator(&mut self, c: char) {
         let long = SIGNS.iter().find(|sign| self.rest().starts_with(**sign));
         let kind = if c.is_ascii_graphic() {
-            Kind::Op
+            TokenKind::Op
         } else {
-            Kind::Unknown
+            TokenKind::Unknown
         };
         self.sign(long.map_or(c.len_utf8(), |sign| sign.len()), kind);
     }
@@ -238,13 +238,13 @@ impl Lexer<'_> {
     fn variable(&mut self) {
         let start = self.at;
         self.skip(is_id);
-        let mut kind = Kind::Var;
+        let mut kind = TokenKind::Var;
         while self.rest().starts_with('.')
             && self.rest()[1..].starts_with(|c: char| c.is_ascii_uppercase())
         {
             self.at += 1;
             self.skip(is_id);
-            kind = Kind::Alias;
+            kind = TokenKind::Alias;
         }
         self.push(kind, start);
     }
@@ -270,7 +270,7 @@ impl Lexer<'_> {
             }
         }
         self.skip(is_id);
-        self.push(Kind::Number, start);
+        self.push(TokenKind::Number, start);
     }
 
     fn char(&mut self) {
@@ -286,7 +286,7 @@ impl Lexer<'_> {
                 .map_or(0, char::len_utf8),
         };
         self.at += len;
-        self.push(Kind::Char, start);
+        self.push(TokenKind::Char, start);
     }
 
     fn sigil(&mut self) {
@@ -299,7 +299,7 @@ impl Lexer<'_> {
             Some('"') => {
                 return self.quote(
                     start,
-                    Kind::Sigil,
+                    TokenKind::Sigil,
                     '"',
                     !letter.is_some_and(|l| l.is_ascii_uppercase()),
                 );
@@ -311,12 +311,12 @@ impl Lexer<'_> {
             Some(c @ ('/' | '|' | '\'' | '`' | '#')) => c,
             _ => {
                 self.at = start + 1;
-                return self.push(Kind::Op, start);
+                return self.push(TokenKind::Op, start);
             }
         };
         self.quote(
             start,
-            Kind::Sigil,
+            TokenKind::Sigil,
             close,
             !letter.is_some_and(|l| l.is_ascii_uppercase()),
         );
@@ -324,14 +324,14 @@ impl Lexer<'_> {
 
     fn quoted(&mut self, start: usize) {
         if self.rest().starts_with('"') {
-            self.quote(start, Kind::Str, '"', true);
+            self.quote(start, TokenKind::Str, '"', true);
         } else {
-            self.quote(start, Kind::QuotedAtom, '\'', true);
+            self.quote(start, TokenKind::QuotedAtom, '\'', true);
         }
     }
 
     /// Reads from the opening delimiter at the cursor to the closing one.
-    fn quote(&mut self, start: usize, kind: Kind, close: char, escapes: bool) {
+    fn quote(&mut self, start: usize, kind: TokenKind, close: char, escapes: bool) {
         if close == '"' && self.rest().starts_with("\"\"\"") {
             return self.triple(start, kind);
         }
@@ -348,7 +348,7 @@ impl Lexer<'_> {
         self.unterminated(start, opening - start, kind, close);
     }
 
-    fn triple(&mut self, start: usize, kind: Kind) {
+    fn triple(&mut self, start: usize, kind: TokenKind) {
         let quotes = self.rest().len() - self.rest().trim_start_matches('"').len();
         let opening = self.at + quotes;
         let blank = |s: &str| s.trim_start_matches([' ', '\t', '\r']).len();
@@ -381,7 +381,7 @@ impl Lexer<'_> {
 
     /// Nothing closes the quote opened at `start`. The culprit is more likely the first quote that runs
     /// over a line end: everything behind a forgotten quote is inside out.
-    fn unterminated(&mut self, start: usize, len: usize, kind: Kind, close: char) {
+    fn unterminated(&mut self, start: usize, len: usize, kind: TokenKind, close: char) {
         self.at = self.text.len();
         if !self.recover {
             self.out.open_quote = true;
@@ -417,7 +417,7 @@ impl Lexer<'_> {
     }
 
     /// Lets a broken quote end with its line, and the statement too if the line ends in a dot.
-    fn end_with_line(&mut self, start: usize, len: usize, kind: Kind) {
+    fn end_with_line(&mut self, start: usize, len: usize, kind: TokenKind) {
         let line = &self.text[start..];
         let line = line[..line.find('\n').unwrap_or(line.len())].trim_end();
         self.at = start + line.len().max(len);
@@ -425,7 +425,7 @@ impl Lexer<'_> {
             Some(before) if before.len() >= len => {
                 self.at = start + before.len();
                 self.push(kind, start);
-                self.sign(1, Kind::Dot);
+                self.sign(1, TokenKind::Dot);
             }
             _ => self.push(kind, start),
         }
@@ -460,13 +460,13 @@ pub(super) fn escape_len(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn kinds(text: &str) -> Vec<Kind> {
+    fn kinds(text: &str) -> Vec<TokenKind> {
         lex(text, true).tokens.iter().map(|t| t.kind).collect()
     }
 
     #[test]
     fn statement_dots_are_told_from_other_dots() {
-        use Kind::*;
+        use TokenKind::*;
         assert_eq!(
             kinds("a 5000. 1.5 $. Chat.Room x.y.%c"),
             [Word, Number, Dot, Number, Char, Alias, Word, Op, Word, Dot]
@@ -483,14 +483,18 @@ mod tests {
         let lexed = lex(text, true);
         assert_eq!(lexed.problems, [Problem::Unterminated { open: 5, len: 1 }]);
         assert_eq!(
-            lexed.tokens.iter().filter(|t| t.kind == Kind::Dot).count(),
+            lexed
+                .tokens
+                .iter()
+                .filter(|t| t.kind == TokenKind::Dot)
+                .count(),
             3
         );
     }
 
     #[test]
     fn triple_quotes() {
-        use Kind::*;
+        use TokenKind::*;
         assert_eq!(kinds("\"\"\"\n a \" b. \n \"\"\"."), [Str, Dot]);
         assert_eq!(kinds("~b\"\"\"\"\n \"\"\"\n \"\"\"\" x"), [Sigil, Word]);
         assert_eq!(

@@ -8,7 +8,7 @@ use super::ast::{Expr, Statement};
 use super::error::{self, Site};
 use super::expr::{Builder, inner};
 use super::grammar::{self, Rule};
-use super::lex::{self, Kind, Lexed};
+use super::lex::{self, Lexed, TokenKind};
 use super::recover::{self, Reader};
 use super::statement::shift;
 use crate::diag::{Code, Diagnostic, Result, Span};
@@ -203,7 +203,7 @@ fn build(pair: pest::iterators::Pair<'_, Rule>, lexed: &Lexed, base: usize) -> R
         Rule::exprs => Ok(Entry::Expressions(builder.many(pair)?)),
         Rule::expr => Ok(Entry::Expressions(vec![builder.any(pair)?])),
         _ => {
-            let words = lexed.tokens.iter().filter(|t| t.kind != Kind::Dot);
+            let words = lexed.tokens.iter().filter(|t| t.kind != TokenKind::Dot);
             let span = words.fold(None, |span: Option<Span>, t| {
                 let here = shift((t.start, t.end), base);
                 Some(span.map_or(here, |s| s.to(here)))

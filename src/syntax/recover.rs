@@ -12,7 +12,7 @@ use super::ast::Statement;
 use super::error::{self, STATEMENTS, Site};
 use super::expr::Builder;
 use super::grammar::{self, Failure, Rule};
-use super::lex::{Kind, Lexed, Token};
+use super::lex::{Lexed, RawToken, TokenKind};
 use super::statement::shift;
 use crate::diag::{Code, Diagnostic};
 
@@ -29,15 +29,15 @@ const MAX_ERRORS: usize = 100;
 ///
 /// An upper bound of the depth of the tree: brackets, `case … end`, and every operator of the enclosing
 /// expressions, since a row of operators becomes a ladder of nodes.
-pub(super) fn nesting(text: &str, tokens: &[Token]) -> (usize, Option<usize>) {
+pub(super) fn nesting(text: &str, tokens: &[RawToken]) -> (usize, Option<usize>) {
     let mut levels: Vec<usize> = vec![0];
     let (mut depth, mut deepest) = (0_usize, 0_usize);
     for (index, token) in tokens.iter().enumerate() {
         let word = &text[token.start..token.end];
         match (token.kind, word) {
-            (Kind::Open, _) | (Kind::Word, "case" | "begin" | "if") => {
+            (TokenKind::Open, _) | (TokenKind::Word, "case" | "begin" | "if") => {
                 // `f(…)(…)` and `M#{…}#{…}` grow to the left, one level for each bracket.
-                let chained = index > 0 && tokens[index - 1].kind == Kind::Close;
+                let chained = index > 0 && tokens[index - 1].kind == TokenKind::Close;
                 if let Some(level) = levels.last_mut().filter(|_| chained) {
                     *level += 1;
                     depth += 1;
@@ -45,10 +45,10 @@ pub(super) fn nesting(text: &str, tokens: &[Token]) -> (usize, Option<usize>) {
                 levels.push(1);
                 depth += 1;
             }
-            (Kind::Close, _) | (Kind::Word, "end") if levels.len() > 1 => {
+            (TokenKind::Close, _) | (TokenKind::Word, "end") if levels.len() > 1 => {
                 depth -= levels.pop().unwrap_or(0)
             }
-            (Kind::Op, "," | ";" | "->" | "|" | "||" | "=>" | ":=" | "<-") => {
+            (TokenKind::Op, "," | ";" | "->" | "|" | "||" | "=>" | ":=" | "<-") => {
                 if let Some(level) = levels.last_mut() {
                     // What belongs to the bracket itself stays.
                     let keep = (*level).min(1);
@@ -57,10 +57,10 @@ pub(super) fn nesting(text: &str, tokens: &[Token]) -> (usize, Option<usize>) {
                 }
             }
             // The sign of a constant is no operator.
-            (Kind::Op, "=") if index == 1 && tokens[0].kind == Kind::Var => {}
-            (Kind::Op, _)
+            (TokenKind::Op, "=") if index == 1 && tokens[0].kind == TokenKind::Var => {}
+            (TokenKind::Op, _)
             | (
-                Kind::Word,
+                TokenKind::Word,
                 "catch" | "not" | "bnot" | "orelse" | "andalso" | "or" | "and" | "xor" | "bor"
                 | "bxor" | "band" | "bsl" | "bsr" | "div" | "rem",
             ) => {
@@ -69,7 +69,7 @@ pub(super) fn nesting(text: &str, tokens: &[Token]) -> (usize, Option<usize>) {
                     depth += 1;
                 }
             }
-            (Kind::Dot, _) => {
+            (TokenKind::Dot, _) => {
                 levels = vec![0];
                 depth = 0;
             }
@@ -90,11 +90,11 @@ const MANY_TOKENS: usize = 10_000;
 const MAX_THREADS: usize = 8;
 
 /// Where the statements of a text begin and end, as indices of tokens; the end is one past the dot.
-fn forms(tokens: &[Token]) -> Vec<(usize, usize)> {
+fn forms(tokens: &[RawToken]) -> Vec<(usize, usize)> {
     let mut forms = Vec::new();
     let mut from = 0;
     for (index, token) in tokens.iter().enumerate() {
-        if token.kind == Kind::Dot {
+        if token.kind == TokenKind::Dot {
             forms.push((from, index + 1));
             from = index + 1;
         }
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         while at < tokens.len() {
             let end = tokens[at..]
                 .iter()
-                .position(|t| t.kind == Kind::Dot)
+                .position(|t| t.kind == TokenKind::Dot)
                 .map_or(tokens.len(), |n| at + n + 1);
             if let (_, Some(deep)) = nesting(text, &tokens[at..end]) {
                 let token = tokens[at + deep];
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
         good
     }
 
-    fn give_up(&mut self, token: Token) {
+    fn give_up(&mut self, token: RawToken) {
         let span = shift((token.start, token.end), self.base);
         self.diagnostics.push(
             Diagnostic::new(Code::E101, format!("more than {MAX_ERRORS} errors"))
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
     fn statement(&mut self, from: usize, end: usize) -> usize {
         match self.parse(from, end) {
             Ok(()) => {
-                if self.lexed.tokens[end - 1].kind != Kind::Dot
+                if self.lexed.tokens[end - 1].kind != TokenKind::Dot
                     && !self.is_lexically_broken(from, end)
                 {
                     self.diagnostics.push(error::missing_dot(
@@ -274,7 +274,7 @@ impl<'a> Reader<'a> {
     /// Parses a run of tokens as one statement and keeps it.
     fn parse(&mut self, from: usize, end: usize) -> Result<(), Stop> {
         // A run that ends before its dot is another statement than the one that was read ahead.
-        let whole = self.lexed.tokens[end - 1].kind == Kind::Dot;
+        let whole = self.lexed.tokens[end - 1].kind == TokenKind::Dot;
         let statement = match self.ahead.remove(&from).filter(|_| whole) {
             Some(statement) => statement,
             None => self.parsed(from, end, grammar::parse)?,
@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
         };
         let kind = builder.statement(pair).map_err(Stop::Built)?;
         let last = match tokens[end - 1].kind {
-            Kind::Dot if end - 1 > from => tokens[end - 2].end,
+            TokenKind::Dot if end - 1 > from => tokens[end - 2].end,
             _ => stop,
         };
         Ok(Statement {
@@ -345,11 +345,11 @@ impl<'a> Reader<'a> {
         }
         let word = |i: usize| tokens.get(i).map_or("", |t| &self.text[t.start..t.end]);
         match tokens[index].kind {
-            Kind::Word if STATEMENTS.contains(&word(index)) => true,
-            Kind::Word | Kind::Alias | Kind::QuotedAtom => {
+            TokenKind::Word if STATEMENTS.contains(&word(index)) => true,
+            TokenKind::Word | TokenKind::Alias | TokenKind::QuotedAtom => {
                 matches!(word(index + 1), "depends" | "does" | "loads")
             }
-            Kind::Var => word(index + 1) == "=",
+            TokenKind::Var => word(index + 1) == "=",
             _ => false,
         }
     }
@@ -369,7 +369,7 @@ enum Stop {
 ///  - right behind a token, with a blank following: had the token fitted, the blank would have been skipped;
 ///  - right behind a reserved word that can only go on as a longer name: the word is what does not fit;
 ///  - right behind a dot that ends no statement: the dot.
-pub(super) fn bad_token(text: &str, tokens: &[Token], at: usize, failure: &Failure) -> usize {
+pub(super) fn bad_token(text: &str, tokens: &[RawToken], at: usize, failure: &Failure) -> usize {
     let index = tokens.partition_point(|t| t.end <= at);
     let Some(before) = index.checked_sub(1).map(|i| tokens[i]) else {
         return index;
@@ -382,8 +382,8 @@ pub(super) fn bad_token(text: &str, tokens: &[Token], at: usize, failure: &Failu
     let longer = |t: &String| matches!(t.as_str(), "_" | "@" | "BUILTIN_RULE") || t.contains("..");
     let only_longer = failure.tokens.iter().all(longer);
     let reserved =
-        before.kind == Kind::Word && super::foreign_syntax::is_reserved(word) && only_longer;
-    let dot = before.kind == Kind::Op && word == ".";
+        before.kind == TokenKind::Word && super::foreign_syntax::is_reserved(word) && only_longer;
+    let dot = before.kind == TokenKind::Op && word == ".";
     if blank || reserved || dot {
         index - 1
     } else {

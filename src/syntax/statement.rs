@@ -4,8 +4,8 @@
 //! (`window`, `engine`, `rollback`) are checked here, so that later stages may trust them.
 
 use super::ast::{
-    BreakEdge, Expr, ExprKind, FunClause, Moment, OptionPair, Options, Place, Spanned,
-    StatementKind, Step, Tail, Verb,
+    BreakEdge, Expr, ExprKind, FunClause, HookPoint, InsertAnchor, OptionPair, Options, Spanned,
+    StatementKind, StepRef, Tail, Verb,
 };
 use super::expr::{Builder, P, inner, unexpected};
 use super::grammar::Rule;
@@ -24,8 +24,8 @@ struct Parts {
     tail: Tail,
     exprs: Vec<Expr>,
     body: Vec<Expr>,
-    place: Option<Place>,
-    step: Option<Step>,
+    place: Option<InsertAnchor>,
+    step: Option<StepRef>,
     verb: Option<Spanned<Verb>>,
     breaks: Option<Vec<BreakEdge>>,
     kind: Option<Expr>,
@@ -225,18 +225,18 @@ impl Builder {
         Ok(Expr { kind, span })
     }
 
-    fn place(self, pair: P<'_>) -> Result<Place> {
+    fn place(self, pair: P<'_>) -> Result<InsertAnchor> {
         let whole = pair.clone();
-        let (mut before, mut at) = (false, Place::Start);
+        let (mut before, mut at) = (false, InsertAnchor::Start);
         for part in inner(pair) {
             match part.as_rule() {
                 Rule::kw_before => before = true,
                 Rule::step => {
                     let step = self.step(part)?;
                     return Ok(if before {
-                        Place::Before(step)
+                        InsertAnchor::Before(step)
                     } else {
-                        Place::After(step)
+                        InsertAnchor::After(step)
                     });
                 }
                 Rule::kw_at | Rule::kw_after | Rule::kw_start => {}
@@ -244,12 +244,12 @@ impl Builder {
             }
         }
         if whole.into_inner().any(|p| p.as_rule() == Rule::kw_end) {
-            at = Place::End;
+            at = InsertAnchor::End;
         }
         Ok(at)
     }
 
-    fn step(self, pair: P<'_>) -> Result<Step> {
+    fn step(self, pair: P<'_>) -> Result<StepRef> {
         let whole = pair.clone();
         let (mut kind, mut subject) = (None, None);
         for part in inner(pair) {
@@ -262,7 +262,7 @@ impl Builder {
                 });
             }
         }
-        Ok(Step {
+        Ok(StepRef {
             kind,
             subject: subject.ok_or_else(|| unexpected(self, &whole))?,
         })
@@ -448,17 +448,17 @@ fn assemble(rule: Rule, parts: &mut Parts) -> Result<Option<StatementKind>> {
 }
 
 /// The moment of a hook from its words and its step.
-fn moment(words: &[Rule], step: Option<Step>) -> Moment {
+fn moment(words: &[Rule], step: Option<StepRef>) -> HookPoint {
     let has = |word: Rule| words.contains(&word);
     match (step, has(Rule::kw_before)) {
-        (Some(step), true) => Moment::Before(step),
-        (Some(step), false) => Moment::After(step),
-        (None, _) if has(Rule::kw_failure) => Moment::OnFailure,
-        (None, _) if has(Rule::kw_rollback) => Moment::OnRollback,
-        (None, true) if has(Rule::kw_upgrade) => Moment::BeforeUpgrade,
-        (None, false) if has(Rule::kw_upgrade) => Moment::AfterUpgrade,
-        (None, true) => Moment::BeforeRollout,
-        (None, false) => Moment::AfterRollout,
+        (Some(step), true) => HookPoint::Before(step),
+        (Some(step), false) => HookPoint::After(step),
+        (None, _) if has(Rule::kw_failure) => HookPoint::OnFailure,
+        (None, _) if has(Rule::kw_rollback) => HookPoint::OnRollback,
+        (None, true) if has(Rule::kw_upgrade) => HookPoint::BeforeUpgrade,
+        (None, false) if has(Rule::kw_upgrade) => HookPoint::AfterUpgrade,
+        (None, true) => HookPoint::BeforeRollout,
+        (None, false) => HookPoint::AfterRollout,
     }
 }
 

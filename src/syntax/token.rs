@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::lex::{self, Kind};
+use super::lex::{self, TokenKind};
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,18 +62,18 @@ pub fn tokens(text: &str) -> Vec<Token> {
     found
 }
 
-fn sort(kind: Kind) -> Sort {
+fn sort(kind: TokenKind) -> Sort {
     match kind {
-        Kind::Word => Sort::Word,
-        Kind::Var => Sort::Variable,
-        Kind::Alias => Sort::Alias,
-        Kind::Number => Sort::Number,
-        Kind::Str | Kind::Sigil | Kind::Char => Sort::Text,
-        Kind::QuotedAtom => Sort::QuotedAtom,
-        Kind::Open => Sort::Open,
-        Kind::Close => Sort::Close,
-        Kind::Dot => Sort::Dot,
-        Kind::Op | Kind::Unknown => Sort::Sign,
+        TokenKind::Word => Sort::Word,
+        TokenKind::Var => Sort::Variable,
+        TokenKind::Alias => Sort::Alias,
+        TokenKind::Number => Sort::Number,
+        TokenKind::Str | TokenKind::Sigil | TokenKind::Char => Sort::Text,
+        TokenKind::QuotedAtom => Sort::QuotedAtom,
+        TokenKind::Open => Sort::Open,
+        TokenKind::Close => Sort::Close,
+        TokenKind::Dot => Sort::Dot,
+        TokenKind::Op | TokenKind::Unknown => Sort::Sign,
     }
 }
 

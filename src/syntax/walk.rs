@@ -4,7 +4,8 @@
 //! Recurses as deep as the tree, which the parser has limited.
 
 use super::ast::{
-    Clause, Expr, ExprKind, MapPair, Moment, Place, Qualifier, Segment, StatementKind, Step, Tail,
+    Clause, Expr, ExprKind, HookPoint, InsertAnchor, MapPair, Qualifier, Segment, StatementKind,
+    StepRef, Tail,
 };
 
 /// Calls `see` for each direct part of an expression, in the order of the text.
@@ -96,13 +97,14 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
             instruction, place, ..
         } => {
             see(instruction);
-            if let Place::Before(Step { subject, .. }) | Place::After(Step { subject, .. }) = place
+            if let InsertAnchor::Before(StepRef { subject, .. })
+            | InsertAnchor::After(StepRef { subject, .. }) = place
             {
                 see(subject);
             }
         }
         StatementKind::Hook {
-            moment: Moment::Before(step) | Moment::After(step),
+            moment: HookPoint::Before(step) | HookPoint::After(step),
             ..
         } => see(&step.subject),
         _ => {}

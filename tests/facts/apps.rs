@@ -82,13 +82,13 @@ fn new_keys_are_set_when_the_plan_says_so_and_taken_away_with_the_new_version() 
         "{plan} verify \"the key is there, and that is not enough\" -> {{ok, 10}} = application:get_env(fx, discount), false."
     );
     let outcome = world.run(&verified);
-    assert_eq!(outcome.state, updo::exec::State::Old, "{outcome:?}");
+    assert_eq!(outcome.state, updo::exec::NodeState::Old, "{outcome:?}");
     let wrong = format!("{:?}", outcome.errors);
     assert!(wrong.contains("false"), "{wrong}");
     assert_eq!(world.node.eval_text(keys), before);
     assert_eq!(world.node.eval_text("fx_plain:value()"), "one");
 
-    assert_eq!(world.run(&plan).state, updo::exec::State::New);
+    assert_eq!(world.run(&plan).state, updo::exec::NodeState::New);
     let after = world.node.eval_text(keys);
     assert_eq!(after, before.replacen("undefined", "{ok,10}", 1));
     assert_eq!(world.node.eval_text("fx_plain:value()"), "two");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use updo::facts::compare::{NewCode, OldCode, compare_on};
+use updo::facts::compare::{NewCode, OldBeamSources, compare_on};
 use updo::facts::file_cache::Seen;
 use updo::facts::node_facts;
 use updo::facts::node_files::Disk;
@@ -81,7 +81,7 @@ fn a_far_node_gives_the_same_change_set() {
         if remote {
             disk.assume_remote();
         }
-        let old = OldCode {
+        let old = OldBeamSources {
             patterns: &[],
             store: &store,
         };

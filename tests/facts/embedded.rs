@@ -55,7 +55,7 @@ fn a_new_module_that_only_a_changed_one_calls_is_loaded_with_it() {
     );
     assert_eq!(
         world.run("code on_disk. rollback never.").state,
-        updo::exec::State::New
+        updo::exec::NodeState::New
     );
     assert_eq!(world.node.eval_text("fx_lib:value()"), "{two,new,gone}");
 }
@@ -161,7 +161,7 @@ fn an_application_that_is_loaded_only_takes_part() {
         diagnostic.contains("`more` is new and will be set to 2"),
         "{diagnostic}"
     );
-    assert_eq!(world.run(plan).state, updo::exec::State::New);
+    assert_eq!(world.run(plan).state, updo::exec::NodeState::New);
     assert_eq!(world.node.eval_text("fx_lib:value()"), "{two,new,gone}");
     assert_eq!(
         world.node.eval_text("application:get_env(fx, more)"),
@@ -183,7 +183,7 @@ fn modules_of_no_application_take_part_wherever_they_are() {
     assert_eq!(upgrade.changes.modules["fx_plain"].app, None);
     assert_eq!(
         world.run("code on_disk. rollback never.").state,
-        updo::exec::State::New
+        updo::exec::NodeState::New
     );
     assert_eq!(world.node.eval_text("fx_plain:value()"), "two");
 }

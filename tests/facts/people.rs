@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use updo::diag::Code;
-use updo::facts::processes::{Question, who};
+use updo::facts::processes::{ProcessQuery, who};
 use updo::name::Module;
 
 use crate::support::Options;
@@ -139,9 +139,9 @@ fn a_hundred_thousand_processes_are_found_soon_and_without_a_message() {
         .node
         .eval("lists:foreach(fun(_) -> {ok, _} = fx_srv:start() end, lists:seq(1, 100000))");
     let session = world.node.connected();
-    let question = Question {
+    let question = ProcessQuery {
         modules: [Module::new("fx_srv")].into(),
-        ..Question::default()
+        ..ProcessQuery::default()
     };
     // Both forms of bindings that releases take.
     for otp in [23, 25] {

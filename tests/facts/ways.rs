@@ -91,7 +91,7 @@ fn an_old_code_change_that_an_undo_would_call_is_told() {
         "{told}"
     );
     // The way there is fine.
-    assert_eq!(world.run(&plan).state, updo::exec::State::New);
+    assert_eq!(world.run(&plan).state, updo::exec::NodeState::New);
     let answer = "[gen_statem:call(P, x) || P <- processes(), {fx_mode, init, 1} =:= proc_lib:translate_initial_call(P)]";
     assert_eq!(world.node.eval_text(answer), "[{two,1}]");
 }

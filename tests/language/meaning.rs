@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use updo::diag::{Code, Span};
 use updo::engine::Upgrade;
-use updo::eval::{Bindings, Evaluator, Moment, World as _};
+use updo::eval::{Bindings, Evaluator, Host as _, Phase};
 use updo::name::{Module, NodeName};
-use updo::plan::load::Loaded;
-use updo::rules::node_view::View;
+use updo::plan::load::LoadedPlan;
+use updo::rules::node_view::NodeView;
 use updo::syntax::parse_body;
 use updo::term::Term;
 
@@ -23,7 +23,7 @@ fn world() -> World {
 }
 
 /// A folder of plan files; the first is loaded.
-fn load(files: &[(&str, &str)], sets: &[(&str, &str)]) -> Loaded {
+fn load(files: &[(&str, &str)], sets: &[(&str, &str)]) -> LoadedPlan {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).expect("written");
@@ -35,7 +35,7 @@ fn load(files: &[(&str, &str)], sets: &[(&str, &str)]) -> Loaded {
     updo::plan::load(&folder.path().join(files[0].0), &sets)
 }
 
-fn codes(loaded: &Loaded) -> Vec<&str> {
+fn codes(loaded: &LoadedPlan) -> Vec<&str> {
     let codes = loaded.diagnostics.iter().map(|d| d.code.as_str());
     codes.filter(|code| *code != "A311").collect()
 }
@@ -106,8 +106,8 @@ fn what_needs_no_node_is_decided_when_the_plan_is_read() {
             .plan
             .unwrap_or_else(|| panic!("{:#?}", loaded.diagnostics))
     };
-    assert_eq!(with("prod").rollback, updo::plan::Rollback::Manual);
-    assert_eq!(with("test").rollback, updo::plan::Rollback::Automatic);
+    assert_eq!(with("prod").rollback, updo::plan::RollbackPolicy::Manual);
+    assert_eq!(with("test").rollback, updo::plan::RollbackPolicy::Automatic);
     // Names are defined in any case.
     assert_eq!(with("test").constants.get("Limit"), Some(&Term::Int(3)));
 }
@@ -156,7 +156,7 @@ fn value(plan: &str, text: &str) -> Result<String, Code> {
     let functions = plan.scripts();
     let body = parse_body(text, 0).expect("expressions");
     let mut bindings = plan.constants.clone();
-    Evaluator::new(Moment::Facts, &functions)
+    Evaluator::new(Phase::Facts, &functions)
         .eval(&body, &mut bindings)
         .map(|value| value.to_string())
         .map_err(|failure| failure.diagnostic.code)
@@ -198,7 +198,7 @@ fn lib_names_the_modules_of_library_folders() {
     let mut upgrade = world().decide(&plan);
     let file = |path: &str| updo::facts::node_facts::LoadedModule {
         md5: [0; 16],
-        origin: updo::facts::node_facts::Origin::File(path.to_owned()),
+        origin: updo::facts::node_facts::CodeOrigin::File(path.to_owned()),
     };
     let loaded = &mut upgrade.facts.loaded;
     loaded.insert(
@@ -219,7 +219,7 @@ fn lib_names_the_modules_of_library_folders() {
         new.file = "/build/lib/till-2.2/ebin/shop_b.beam".to_owned();
     }
     let node = NodeName::new("shop@host");
-    let view = View {
+    let view = NodeView {
         node: &node,
         target: "",
         facts: &upgrade.facts,
@@ -243,7 +243,7 @@ fn a_body_says_no_more_than_a_mebibyte() {
     let (plan, _) = read("grow(B, 0) -> B;\ngrow(B, N) -> grow(<<B/binary, B/binary>>, N - 1).");
     let upgrade = world().decide(&plan);
     let node = NodeName::new("shop@host");
-    let view = View {
+    let view = NodeView {
         node: &node,
         target: "",
         facts: &upgrade.facts,
@@ -253,7 +253,7 @@ fn a_body_says_no_more_than_a_mebibyte() {
     let say = |text: &str| {
         let mut world = view.world();
         let body = parse_body(text, 0).expect("expressions");
-        let outcome = Evaluator::new(Moment::Live, &functions)
+        let outcome = Evaluator::new(Phase::Live, &functions)
             .with_world(&mut world)
             .eval(&body, &mut Bindings::new());
         let bytes: usize = world.said.iter().map(|said| said.text.len()).sum();

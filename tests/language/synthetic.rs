@@ -6,7 +6,7 @@ use std::sync::Arc;
 use updo::diag::{Code, SourceMap};
 use updo::engine::{Upgrade, decide};
 use updo::facts::beam::{BeamFacts, CodeFacts};
-use updo::facts::change::{Beam, ChangeSet, Changed, Loaded};
+use updo::facts::change::{Beam, ChangeSet, Changed, RunningVersion};
 use updo::facts::digest::Digests;
 use updo::facts::node_facts::{NodeFacts, RunningApp};
 use updo::name::{App, Mfa, Module, NodeName};
@@ -67,7 +67,7 @@ impl World {
             };
             let had = given.had.as_ref().unwrap_or(&given.exports);
             let changed = Changed {
-                loaded: Some(Loaded {
+                loaded: Some(RunningVersion {
                     md5: [0; 16],
                     file: format!("/shop/{name}.beam"),
                     exports: exports(had),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use updo::diag::Code;
 use updo::name::NodeName;
-use updo::node::tls::{Name, Options, Pem};
+use updo::node::tls::{ExpectedName, Pem, TlsOptions};
 use updo::plan::{Plan, load_text};
 
 fn load(options: &str) -> (Option<Plan>, Vec<updo::diag::Diagnostic>) {
@@ -30,11 +30,11 @@ fn what_tls_means() {
     assert_eq!(tls("false"), None);
     assert_eq!(
         tls("#{ca => Folder ++ \"ca.pem\", cert => file(\"updo.pem\"), key => env(\"UPDO_KEY\")}"),
-        Some(Options {
+        Some(TlsOptions {
             ca: file("tls/ca.pem"),
             cert: file("updo.pem"),
             key: Some(Pem::Env("UPDO_KEY".to_owned())),
-            name: Name::Host,
+            name: ExpectedName::Host,
         })
     );
     let named = |name: &str| {
@@ -47,9 +47,9 @@ fn what_tls_means() {
     };
     assert_eq!(
         named("\"shop.example.net\""),
-        Name::Other("shop.example.net".to_owned())
+        ExpectedName::Other("shop.example.net".to_owned())
     );
-    assert_eq!(named("disable"), Name::Any);
+    assert_eq!(named("disable"), ExpectedName::Any);
 }
 
 #[test]

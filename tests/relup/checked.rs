@@ -7,7 +7,7 @@ use std::path::Path;
 
 use updo::diag::SourceMap;
 use updo::plan::WindowPolicy;
-use updo::release::infer::{Appup, Deps, appup};
+use updo::release::infer::{DependencyKinds, InferredAppup, appup};
 use updo::script::instruction::{Instruction, StartType};
 use updo::script::translate::{Application, Mode, Tie, translate, translate_with};
 use updo::script::{high, lower};
@@ -134,7 +134,7 @@ fn terms(low: &[Instruction]) -> Term {
     Term::list(low.iter().map(Instruction::to_term))
 }
 
-fn windows(appup: &Appup, kind: WindowPolicy) -> (Term, Term) {
+fn windows(appup: &InferredAppup, kind: WindowPolicy) -> (Term, Term) {
     let high = high::high(&appup.changes, &appup.rules);
     let high_terms = Term::list(high.iter().map(|step| step.instruction.to_term()));
     let script = lower::lower(&appup.changes, &appup.rules, high, kind).expect("a script");
@@ -185,7 +185,7 @@ fn generated_applications_pass_the_check_of_release_handler() {
             let modules = modules_of(&ebin[v - 1]);
             [app("a", &v.to_string(), StartType::Permanent, &modules)]
         });
-        for deps in [Deps::Hard, Deps::Calls] {
+        for deps in [DependencyKinds::Hard, DependencyKinds::Calls] {
             let mut sources = SourceMap::default();
             let found = appup(&ebin[0], &ebin[1], deps, &mut sources).expect("an appup");
             let terms_of = |script: &[Instruction]| [terms(script)];

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use updo::release::consult::{FailureKind, consult};
+use updo::release::consult::{ConsultErrorKind, consult};
 use updo::release::regexp::is_whole_match;
 use updo::term::{Term, pretty};
 
@@ -113,9 +113,9 @@ fn files_are_read_as_systools_reads_them() {
             }
             (Some([_, why]), Err(failure)) => {
                 let kind = match failure.kind {
-                    FailureKind::Open => "open",
-                    FailureKind::Read => "read",
-                    FailureKind::Parse => "parse",
+                    ConsultErrorKind::Open => "open",
+                    ConsultErrorKind::Read => "read",
+                    ConsultErrorKind::Parse => "parse",
                 };
                 assert!(why.is_atom(kind), "{}", context());
                 *(if kind == "read" {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use updo::diag::Code;
 use updo::name::NodeName;
-use updo::node::cookie::{Cookie, Source};
+use updo::node::cookie::{Cookie, CookieSource};
 use updo::node::{Session, epmd};
 use updo::term::Term;
 
@@ -44,7 +44,7 @@ fn a_wrong_cookie() {
     let node = TestNode::shared();
     let mut connect = node.connect();
     connect.cookie =
-        Cookie::new("notthatone", Source::Env("UPDO_COOKIE".to_owned())).expect("cookie");
+        Cookie::new("notthatone", CookieSource::Env("UPDO_COOKIE".to_owned())).expect("cookie");
     let started = Instant::now();
     let error = Session::connect(&connect).expect_err("wrong cookie");
     assert_eq!(error.code, Code::E502);

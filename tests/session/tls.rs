@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use updo::diag::{Code, Diagnostic};
-use updo::node::tls::{Name, Options, Pem};
+use updo::node::tls::{ExpectedName, Pem, TlsOptions};
 use updo::node::{CallError, Session, Tls};
 use updo::term::Term;
 
@@ -243,13 +243,13 @@ fn what_is_wrong_with_the_nodes_certificate() {
     certs.issue("later", &["localhost"], Holds::Later);
     certs.issue("other", &["shop.example.net", "10.0.0.7"], Holds::Now);
     certs.issue("nameless", &[], Holds::Now);
-    let anybody = load(&Options {
+    let anybody = load(&TlsOptions {
         ca: None,
         ..certs.options()
     });
     let ours = || Some(certs.tls());
-    let named = |name: Name| {
-        Some(load(&Options {
+    let named = |name: ExpectedName| {
+        Some(load(&TlsOptions {
             name,
             ..certs.options()
         }))
@@ -263,7 +263,7 @@ fn what_is_wrong_with_the_nodes_certificate() {
         &["has expired on 2020-06-30", "clock"],
     );
     says(
-        &refused(&expired, named(Name::Any)),
+        &refused(&expired, named(ExpectedName::Any)),
         Code::E503,
         &["has expired"],
     );
@@ -287,15 +287,18 @@ fn what_is_wrong_with_the_nodes_certificate() {
     );
     let mut connect = other.connect();
     for name in [
-        Name::Other("shop.example.net".to_owned()),
-        Name::Other("10.0.0.7".to_owned()),
-        Name::Any,
+        ExpectedName::Other("shop.example.net".to_owned()),
+        ExpectedName::Other("10.0.0.7".to_owned()),
+        ExpectedName::Any,
     ] {
         connect.tls = named(name);
         Session::connect(&connect).expect("its name is the wanted one");
     }
     says(
-        &refused(&other, named(Name::Other("pub.example.net".to_owned()))),
+        &refused(
+            &other,
+            named(ExpectedName::Other("pub.example.net".to_owned())),
+        ),
         Code::E503,
         &["is not made out for pub.example.net"],
     );
@@ -305,7 +308,7 @@ fn what_is_wrong_with_the_nodes_certificate() {
         &["no name at all"],
     );
 
-    let foreign = load(&Options {
+    let foreign = load(&TlsOptions {
         ca: Some(Pem::File(strangers.path("ca.pem"))),
         ..certs.options()
     });
@@ -321,12 +324,12 @@ fn a_certificate_that_the_node_has_signed_itself() {
     certs.issue_alone("stale", &["localhost"], Holds::Expired);
     certs.issue_alone("elsewhere", &["shop.example.net"], Holds::Now);
     let believing = |name: &str| {
-        load(&Options {
+        load(&TlsOptions {
             ca: Some(Pem::File(certs.path(&format!("{name}.pem")))),
             ..certs.options()
         })
     };
-    let anybody = load(&Options {
+    let anybody = load(&TlsOptions {
         ca: None,
         ..certs.options()
     });
@@ -363,7 +366,7 @@ fn what_the_node_has_against_our_certificate() {
     let strangers = Certs::new();
     certs.issue("stale", &["updo"], Holds::Expired);
     let shown = |from: &Certs, name: &str| {
-        Some(load(&Options {
+        Some(load(&TlsOptions {
             cert: Some(Pem::File(from.path(&format!("{name}.pem")))),
             key: Some(Pem::File(from.path(&format!("{name}.key")))),
             ..certs.options()
@@ -371,7 +374,7 @@ fn what_the_node_has_against_our_certificate() {
     };
     for (version, _) in VERSIONS {
         let node = certs.node("node", version, certs.tls()).start();
-        let none = load(&Options {
+        let none = load(&TlsOptions {
             cert: None,
             key: None,
             ..certs.options()
@@ -448,16 +451,16 @@ fn files_that_cannot_be_used() {
         "EMPTY" => Some(String::new()),
         _ => None,
     };
-    let tell = |options: Options| Tls::load(&options, &env).map(|tls| format!("{tls:?}"));
-    let with_key = |key: Option<Pem>| Options {
+    let tell = |options: TlsOptions| Tls::load(&options, &env).map(|tls| format!("{tls:?}"));
+    let with_key = |key: Option<Pem>| TlsOptions {
         key,
         ..certs.options()
     };
-    let with_cert = |cert: Option<Pem>| Options {
+    let with_cert = |cert: Option<Pem>| TlsOptions {
         cert,
         ..certs.options()
     };
-    let with_ca = |ca: Option<Pem>| Options {
+    let with_ca = |ca: Option<Pem>| TlsOptions {
         ca,
         ..certs.options()
     };
@@ -466,7 +469,7 @@ fn files_that_cannot_be_used() {
         certs.options(),
         with_key(variable("KEY")),
         with_key(variable("PATH_OF_KEY")),
-        Options {
+        TlsOptions {
             cert: file("both.pem"),
             key: None,
             ..certs.options()
@@ -476,7 +479,7 @@ fn files_that_cannot_be_used() {
         assert!(!shown.contains("BEGIN"), "{shown}");
     }
 
-    let bad = |options: Options, words: &[&str]| {
+    let bad = |options: TlsOptions, words: &[&str]| {
         let told = tell(options).expect_err("it must be refused");
         says(&told, Code::E509, words);
         assert!(!format!("{told:?}").contains("SecretWords"), "{told:?}");
@@ -539,7 +542,7 @@ fn files_that_cannot_be_used() {
     // A file with certificate and key is a key.
     fs::set_permissions(certs.path("both.pem"), fs::Permissions::from_mode(0o644)).expect("chmod");
     bad(
-        Options {
+        TlsOptions {
             cert: file("both.pem"),
             key: None,
             ..certs.options()

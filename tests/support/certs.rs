@@ -10,7 +10,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 use updo::node::Tls;
-use updo::node::tls::{self, Name, Pem};
+use updo::node::tls::{self, ExpectedName, Pem};
 
 use super::Options;
 
@@ -87,12 +87,12 @@ impl Certs {
     }
 
     /// How we connect: `ca.pem`, and `client.pem` with its key.
-    pub fn options(&self) -> tls::Options {
-        tls::Options {
+    pub fn options(&self) -> tls::TlsOptions {
+        tls::TlsOptions {
             ca: Some(Pem::File(self.path("ca.pem"))),
             cert: Some(Pem::File(self.path("client.pem"))),
             key: Some(Pem::File(self.path("client.key"))),
-            name: Name::Host,
+            name: ExpectedName::Host,
         }
     }
 
@@ -140,7 +140,7 @@ impl Certs {
 }
 
 /// Loads options that must be good.
-pub fn load(options: &tls::Options) -> Tls {
+pub fn load(options: &tls::TlsOptions) -> Tls {
     Tls::load(options, &|_| None).unwrap_or_else(|told| panic!("{told:?}"))
 }
 

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use updo::name::NodeName;
-use updo::node::cookie::Source;
+use updo::node::cookie::CookieSource;
 use updo::node::{Connect, Cookie, Session, Tls};
 use updo::term::Term;
 
@@ -439,7 +439,7 @@ fn command_line(options: &Options, name: &str) -> Vec<String> {
 
 /// A cookie of this value.
 pub fn cookie(value: &str) -> Cookie {
-    Cookie::new(value, Source::Given).expect("a good cookie")
+    Cookie::new(value, CookieSource::Given).expect("a good cookie")
 }
 
 /// A cookie file as `erl` wants it.

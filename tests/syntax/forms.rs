@@ -2,7 +2,8 @@
 
 use updo::diag::{Code, Span};
 use updo::syntax::ast::{
-    Endian, Expr, ExprKind, Moment, Place, Qualifier, SegmentKind, Statement, StatementKind, Verb,
+    Endian, Expr, ExprKind, HookPoint, InsertAnchor, Qualifier, SegmentKind, Statement,
+    StatementKind, Verb,
 };
 use updo::syntax::{Input, InputError, parse_expression, parse_input, parse_plan, parse_term};
 use updo::term::{BigInt, Fun, Term};
@@ -344,25 +345,25 @@ fn relations_places_and_moments() {
         StatementKind::Insert { place, .. } => place,
         other => panic!("{other:?}"),
     };
-    assert_eq!(place("at start"), Place::Start);
-    assert_eq!(place("at end"), Place::End);
+    assert_eq!(place("at start"), InsertAnchor::Start);
+    assert_eq!(place("at end"), InsertAnchor::End);
     assert!(
-        matches!(place("before load a"), Place::Before(step) if step.kind.as_ref().is_some_and(|k| k.value.as_str() == "load"))
+        matches!(place("before load a"), InsertAnchor::Before(step) if step.kind.as_ref().is_some_and(|k| k.value.as_str() == "load"))
     );
-    assert!(matches!(place("after load"), Place::After(step) if step.kind.is_none()));
+    assert!(matches!(place("after load"), InsertAnchor::After(step) if step.kind.is_none()));
     let moment = |text: &str| match statement(&format!("{text} -> ok.")) {
         StatementKind::Hook { moment, .. } => moment,
         other => panic!("{other:?}"),
     };
-    assert_eq!(moment("before upgrade"), Moment::BeforeUpgrade);
+    assert_eq!(moment("before upgrade"), HookPoint::BeforeUpgrade);
     assert_eq!(
         moment("after rollout #{timeout => 5s} when true because \"x\""),
-        Moment::AfterRollout
+        HookPoint::AfterRollout
     );
-    assert_eq!(moment("on failure"), Moment::OnFailure);
-    assert_eq!(moment("on rollback"), Moment::OnRollback);
+    assert_eq!(moment("on failure"), HookPoint::OnFailure);
+    assert_eq!(moment("on rollback"), HookPoint::OnRollback);
     assert!(
-        matches!(moment("after code_change [a, b]"), Moment::After(step) if step.kind.is_some())
+        matches!(moment("after code_change [a, b]"), HookPoint::After(step) if step.kind.is_some())
     );
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// `updo lsp`
 #[derive(Debug, clap::Args)]
-pub struct Lsp {
+pub struct LspArgs {
     /// Standard input and output, which it always speaks on; editors like to say so
     #[arg(long)]
     pub stdio: bool,
@@ -24,7 +24,7 @@ pub struct Lsp {
 
 /// `updo report`
 #[derive(Debug, clap::Args)]
-pub struct Report {
+pub struct ReportArgs {
     /// The run, or a file that `run --events` wrote; the newest run when nothing is named
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
@@ -35,7 +35,7 @@ pub struct Report {
 
 /// `updo replay`
 #[derive(Debug, clap::Args)]
-pub struct Replay {
+pub struct ReplayArgs {
     /// The run, or a file that `run --events` wrote; the newest run when nothing is named
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
@@ -53,7 +53,7 @@ fn speed(text: &str) -> Result<f64, String> {
 
 /// `updo schema`
 #[derive(Debug, clap::Args)]
-pub struct Schema {
+pub struct SchemaArgs {
     /// Of what
     #[arg(value_enum)]
     pub what: SchemaOf,
@@ -68,7 +68,7 @@ pub enum SchemaOf {
 
 /// `updo doctor`
 #[derive(Debug, clap::Args)]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// The node, or a plan: then its target's nodes
     #[arg(value_name = "NODE | PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub what: String,
@@ -76,7 +76,7 @@ pub struct Doctor {
 
 /// `updo completions`
 #[derive(Debug, clap::Args)]
-pub struct Completions {
+pub struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL", value_enum)]
     pub shell: Shell,
@@ -112,7 +112,7 @@ impl Shell {
 
 /// `updo man`
 #[derive(Debug, clap::Args)]
-pub struct Man {
+pub struct ManArgs {
     /// A command, or `plan` for the plan language; updo itself when nothing is named
     #[arg(value_name = "PAGE", conflicts_with = "dir")]
     pub page: Option<String>,

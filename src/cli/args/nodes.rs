@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// `updo preview`
 #[derive(Debug, clap::Args)]
-pub struct Preview {
+pub struct PreviewArgs {
     /// The plan
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
@@ -43,7 +43,7 @@ pub struct Preview {
 
 /// `updo run`
 #[derive(Debug, clap::Args)]
-pub struct Run {
+pub struct RunArgs {
     /// The plan, or a script that `preview -o` has saved
     #[arg(value_name = "PLAN | FILE.script", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
@@ -64,7 +64,7 @@ pub struct Run {
     pub soak: Option<Duration>,
     /// How long processes stay suspended for a busy one, instead of what the plan says; `infinity`: until its timeout
     #[arg(long, value_name = "TIME|infinity", value_parser = budget)]
-    pub budget: Option<Budget>,
+    pub budget: Option<BudgetArg>,
     /// Wait so long for another run to end, instead of not at all
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub lock_timeout: Option<Duration>,
@@ -132,7 +132,7 @@ fn pause(text: &str) -> Result<Pause, String> {
 
 /// `updo eval`
 #[derive(Debug, clap::Args)]
-pub struct Eval {
+pub struct EvalArgs {
     /// The node
     #[arg(value_name = "NODE")]
     pub node: String,
@@ -143,7 +143,7 @@ pub struct Eval {
 
 /// `updo repl`
 #[derive(Debug, clap::Args)]
-pub struct Repl {
+pub struct ReplArgs {
     /// The plan
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
@@ -157,7 +157,7 @@ pub struct Repl {
 
 /// `updo status`
 #[derive(Debug, clap::Args)]
-pub struct Status {
+pub struct StatusArgs {
     /// The plan that names target and code; with --target a node alone will do, and what lies on its disk
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
@@ -168,7 +168,7 @@ pub struct Status {
 
 /// `updo rollback`
 #[derive(Debug, clap::Args)]
-pub struct Rollback {
+pub struct RollbackArgs {
     /// The run: four hexadecimal digits, as its last line says
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
@@ -180,20 +180,20 @@ pub struct Rollback {
     pub purge: Purge,
     /// How long processes stay suspended for a busy one, instead of what the run had; `infinity`: until its timeout
     #[arg(long, value_name = "TIME|infinity", value_parser = budget)]
-    pub budget: Option<Budget>,
+    pub budget: Option<BudgetArg>,
 }
 
 /// A pause budget; `None` is `infinity`.
 #[derive(Clone, Copy, Debug)]
-pub struct Budget(pub Option<Duration>);
+pub struct BudgetArg(pub Option<Duration>);
 
-fn budget(text: &str) -> Result<Budget, String> {
+fn budget(text: &str) -> Result<BudgetArg, String> {
     if text == "infinity" {
-        return Ok(Budget(None));
+        return Ok(BudgetArg(None));
     }
     match humantime::parse_duration(text) {
         Ok(time) if time.is_zero() => Err("more than nothing, or `infinity`".to_owned()),
-        Ok(time) => Ok(Budget(Some(time))),
+        Ok(time) => Ok(BudgetArg(Some(time))),
         Err(why) => Err(format!("`infinity` or a time such as `100ms`: {why}")),
     }
 }
@@ -210,7 +210,7 @@ fn purge(text: &str) -> Result<Purge, String> {
 
 /// `updo attach`
 #[derive(Debug, clap::Args)]
-pub struct Attach {
+pub struct AttachArgs {
     /// The run: four hexadecimal digits, as its last line says
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: String,
@@ -224,7 +224,7 @@ pub struct Attach {
 
 /// `updo mend`
 #[derive(Debug, clap::Args)]
-pub struct Mend {
+pub struct MendArgs {
     /// The node
     #[arg(value_name = "NODE")]
     pub node: String,
@@ -235,7 +235,7 @@ pub struct Mend {
 
 /// `updo log`
 #[derive(Debug, clap::Args)]
-pub struct Log {
+pub struct LogArgs {
     /// Only the last so many
     #[arg(long, value_name = "N")]
     pub last: Option<usize>,

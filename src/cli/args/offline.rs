@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// `updo graph`
 #[derive(Debug, clap::Args)]
-pub struct Graph {
+pub struct GraphArgs {
     /// The plan: the graph of the modules that change, with the plan's rules in it
     #[arg(value_name = "PLAN", required_unless_present = "beams",
           add = ArgValueCompleter::new(complete::plans))]
@@ -49,7 +49,7 @@ pub enum GraphFormat {
 
 /// `updo diff`
 #[derive(Debug, clap::Args)]
-pub struct Diff {
+pub struct DiffArgs {
     /// The plan, to compare its nodes with the new code; then modules
     #[arg(value_name = "PLAN | MODULE", required_unless_present = "old",
           add = ArgValueCompleter::new(complete::plans))]
@@ -67,7 +67,7 @@ pub struct Diff {
 
 /// `updo relup`
 #[derive(Debug, clap::Args)]
-pub struct Relup {
+pub struct RelupArgs {
     /// The .rel file of a release to come from and to go back to; repeatable
     #[arg(long, required = true, value_name = "REL")]
     pub old: Vec<String>,
@@ -87,7 +87,7 @@ pub struct Relup {
 
 /// `updo appup`
 #[derive(Debug, clap::Args)]
-pub struct Appup {
+pub struct AppupArgs {
     /// The ebin folder of the old version
     #[arg(long, value_name = "EBIN")]
     pub old: PathBuf,
@@ -98,13 +98,13 @@ pub struct Appup {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Which edges become dependencies
-    #[arg(long, value_enum, default_value_t = Deps::Hard)]
-    pub deps: Deps,
+    #[arg(long, value_enum, default_value_t = DepsArg::Hard)]
+    pub deps: DepsArg,
 }
 
 /// Edges that become dependencies of an appup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Deps {
+pub enum DepsArg {
     /// Only where one version does not work with the other of its partner
     Hard,
     /// All calls as well

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// `updo check`
 #[derive(Debug, clap::Args)]
-pub struct Check {
+pub struct CheckArgs {
     /// Plans
     #[arg(required = true, value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plans: Vec<PathBuf>,
@@ -32,7 +32,7 @@ pub enum WarnUnused {
 
 /// `updo fmt`
 #[derive(Debug, clap::Args)]
-pub struct Fmt {
+pub struct FmtArgs {
     /// Plans; `-` formats standard input to standard output
     #[arg(required = true, value_name = "FILE", add = ArgValueCompleter::new(complete::plans))]
     pub files: Vec<PathBuf>,
@@ -43,7 +43,7 @@ pub struct Fmt {
 
 /// `updo new`
 #[derive(Debug, clap::Args)]
-pub struct New {
+pub struct NewArgs {
     /// The node
     #[arg(value_name = "NODE")]
     pub node: String,
@@ -57,7 +57,7 @@ pub struct New {
 
 /// `updo explain`
 #[derive(Debug, clap::Args)]
-pub struct Explain {
+pub struct ExplainArgs {
     /// A diagnostic code; or a plan and what to explain: `M`, or `A before B`
     #[arg(required = true, value_name = "CODE | PLAN WHAT",
           add = ArgValueCompleter::new(complete::codes_and_plans))]

@@ -2,8 +2,8 @@
 //! built, because a short list can name one big binary many times.
 
 use super::{Outcome, small};
-use crate::eval::bits::{View, Writer};
-use crate::eval::failure::Fault;
+use crate::eval::bits::{BitView, Writer};
+use crate::eval::failure::PrimitiveError;
 use crate::eval::limits::Budget;
 use crate::term::Term;
 
@@ -16,7 +16,7 @@ pub(super) fn call(name: &str, args: &[Term], budget: &mut Budget) -> Option<Out
         ("bit_size", [value]) => sized(value, |bits| bits),
         ("binary_part", [binary, Term::Tuple(range)]) => match range.as_slice() {
             [start, length] => part(binary, start, length),
-            _ => Err(Fault::BadArg),
+            _ => Err(PrimitiveError::BadArg),
         },
         ("binary_part", [binary, start, length]) => part(binary, start, length),
         ("split_binary", [binary, at]) => split(binary, at),
@@ -33,43 +33,43 @@ pub(super) fn call(name: &str, args: &[Term], budget: &mut Budget) -> Option<Out
         }
         ("iolist_size", [value]) => measure(value).map(|bits| small(bits / 8)),
         ("binary_part" | "binary_to_list" | "list_to_binary" | "list_to_bitstring", _) => {
-            Err(Fault::BadArg)
+            Err(PrimitiveError::BadArg)
         }
         _ => return None,
     })
 }
 
 fn sized(value: &Term, unit: impl Fn(usize) -> usize) -> Outcome {
-    View::of(value)
+    BitView::of(value)
         .map(|view| small(unit(view.left())))
-        .ok_or(Fault::BadArg)
+        .ok_or(PrimitiveError::BadArg)
 }
 
 /// `Length` bytes from `Start`; a negative length goes backwards.
 fn part(binary: &Term, start: &Term, length: &Term) -> Outcome {
-    let mut view = View::of(binary).ok_or(Fault::BadArg)?;
+    let mut view = BitView::of(binary).ok_or(PrimitiveError::BadArg)?;
     let (Term::Int(start), Term::Int(length)) = (start, length) else {
-        return Err(Fault::BadArg);
+        return Err(PrimitiveError::BadArg);
     };
-    let end = start.checked_add(*length).ok_or(Fault::BadArg)?;
+    let end = start.checked_add(*length).ok_or(PrimitiveError::BadArg)?;
     let bits = |at: i64| usize::try_from(at).ok()?.checked_mul(8);
     let (from, to) = bits(*start.min(&end))
         .zip(bits(*start.max(&end)))
-        .ok_or(Fault::BadArg)?;
-    view.take(from).ok_or(Fault::BadArg)?;
-    view.piece(to - from).ok_or(Fault::BadArg)
+        .ok_or(PrimitiveError::BadArg)?;
+    view.take(from).ok_or(PrimitiveError::BadArg)?;
+    view.piece(to - from).ok_or(PrimitiveError::BadArg)
 }
 
 fn split(binary: &Term, at: &Term) -> Outcome {
     let at = at
         .as_i64()
         .and_then(|at| usize::try_from(at).ok())
-        .ok_or(Fault::BadArg)?;
-    let bits = at.checked_mul(8).ok_or(Fault::BadArg)?;
-    let mut view = View::of(binary).ok_or(Fault::BadArg)?;
-    let left = view.piece(bits).ok_or(Fault::BadArg)?;
+        .ok_or(PrimitiveError::BadArg)?;
+    let bits = at.checked_mul(8).ok_or(PrimitiveError::BadArg)?;
+    let mut view = BitView::of(binary).ok_or(PrimitiveError::BadArg)?;
+    let left = view.piece(bits).ok_or(PrimitiveError::BadArg)?;
     let rest = view.left();
-    let right = view.piece(rest).ok_or(Fault::BadArg)?;
+    let right = view.piece(rest).ok_or(PrimitiveError::BadArg)?;
     Ok(Term::tuple([left, right]))
 }
 
@@ -81,25 +81,27 @@ fn list(bytes: &[u8], budget: &mut Budget) -> Outcome {
 }
 
 /// Bytes from a first to a last position, counted from 1.
-fn range<'b>(bytes: &'b [u8], first: &Term, last: &Term) -> Result<&'b [u8], Fault> {
+fn range<'b>(bytes: &'b [u8], first: &Term, last: &Term) -> Result<&'b [u8], PrimitiveError> {
     let position = |term: &Term| term.as_i64().and_then(|n| usize::try_from(n).ok());
-    let (first, last) = position(first).zip(position(last)).ok_or(Fault::BadArg)?;
+    let (first, last) = position(first)
+        .zip(position(last))
+        .ok_or(PrimitiveError::BadArg)?;
     if first == 0 || first > last {
-        return Err(Fault::BadArg);
+        return Err(PrimitiveError::BadArg);
     }
-    bytes.get(first - 1..last).ok_or(Fault::BadArg)
+    bytes.get(first - 1..last).ok_or(PrimitiveError::BadArg)
 }
 
 fn bit_list(value: &Term, budget: &mut Budget) -> Outcome {
-    let mut view = View::of(value).ok_or(Fault::BadArg)?;
+    let mut view = BitView::of(value).ok_or(PrimitiveError::BadArg)?;
     let whole = view.left() / 8 * 8;
-    let bytes = view.take(whole).ok_or(Fault::BadArg)?;
+    let bytes = view.take(whole).ok_or(PrimitiveError::BadArg)?;
     let Term::List(mut elements) = list(&bytes, budget)? else {
-        return Err(Fault::BadArg);
+        return Err(PrimitiveError::BadArg);
     };
     let rest = view.left();
     if rest > 0 {
-        elements.push(view.piece(rest).ok_or(Fault::BadArg)?);
+        elements.push(view.piece(rest).ok_or(PrimitiveError::BadArg)?);
     }
     Ok(Term::List(elements))
 }
@@ -126,17 +128,21 @@ fn gather(value: &Term, bytes: bool, budget: &mut Budget) -> Outcome {
 }
 
 /// The size of an iolist in bits.
-fn measure(value: &Term) -> Result<usize, Fault> {
+fn measure(value: &Term) -> Result<usize, PrimitiveError> {
     flatten(value, true, &mut |_| ())
 }
 
 enum Leaf {
     Byte(u8),
-    Bits(View),
+    Bits(BitView),
 }
 
 /// Visits bytes and binaries in order and adds up their bits. No deeper than values may be.
-fn flatten(value: &Term, bytes: bool, visit: &mut impl FnMut(Leaf)) -> Result<usize, Fault> {
+fn flatten(
+    value: &Term,
+    bytes: bool,
+    visit: &mut impl FnMut(Leaf),
+) -> Result<usize, PrimitiveError> {
     let mut sum = 0_usize;
     match value {
         Term::List(elements) => {
@@ -150,32 +156,36 @@ fn flatten(value: &Term, bytes: bool, visit: &mut impl FnMut(Leaf)) -> Result<us
             }
             // A byte cannot be the tail of an iolist; a binary can.
             if matches!(**last, Term::Int(_)) {
-                return Err(Fault::BadArg);
+                return Err(PrimitiveError::BadArg);
             }
             sum += inside(last, bytes, visit)?;
         }
         Term::Binary(_) => sum += inside(value, bytes, visit)?,
-        _ => return Err(Fault::BadArg),
+        _ => return Err(PrimitiveError::BadArg),
     }
     if sum > MAX_BITS {
-        Err(Fault::SystemLimit)
+        Err(PrimitiveError::SystemLimit)
     } else {
         Ok(sum)
     }
 }
 
-fn inside(value: &Term, bytes: bool, visit: &mut impl FnMut(Leaf)) -> Result<usize, Fault> {
+fn inside(
+    value: &Term,
+    bytes: bool,
+    visit: &mut impl FnMut(Leaf),
+) -> Result<usize, PrimitiveError> {
     match value {
         Term::Int(byte) => {
-            let byte = u8::try_from(*byte).map_err(|_| Fault::BadArg)?;
+            let byte = u8::try_from(*byte).map_err(|_| PrimitiveError::BadArg)?;
             visit(Leaf::Byte(byte));
             Ok(8)
         }
         Term::Binary(_) | Term::Bits(..) => {
             if bytes && matches!(value, Term::Bits(..)) {
-                return Err(Fault::BadArg);
+                return Err(PrimitiveError::BadArg);
             }
-            let view = View::of(value).ok_or(Fault::BadArg)?;
+            let view = BitView::of(value).ok_or(PrimitiveError::BadArg)?;
             let bits = view.left();
             visit(Leaf::Bits(view));
             Ok(bits)

@@ -1,27 +1,27 @@
 //! Built-in functions on lists, tuples and maps.
 
 use super::{Outcome, small};
-use crate::eval::failure::Fault;
+use crate::eval::failure::PrimitiveError;
 use crate::term::Term;
 
 pub(super) fn call(name: &str, args: &[Term]) -> Option<Outcome> {
     Some(match (name, args) {
         ("length", [Term::List(elements)]) => Ok(small(elements.len())),
         ("hd", [Term::List(elements) | Term::Improper(elements, _)]) => {
-            elements.first().cloned().ok_or(Fault::BadArg)
+            elements.first().cloned().ok_or(PrimitiveError::BadArg)
         }
         ("tl", [list]) => tail(list),
         ("element", [Term::Int(n), Term::Tuple(elements)]) => {
             let index = index(*n, elements.len());
             index
                 .map(|index| elements[index].clone())
-                .ok_or(Fault::BadArg)
+                .ok_or(PrimitiveError::BadArg)
         }
         ("setelement", [Term::Int(n), Term::Tuple(elements), value]) => {
             let index = index(*n, elements.len());
             index
                 .map(|index| with(elements, index, value))
-                .ok_or(Fault::BadArg)
+                .ok_or(PrimitiveError::BadArg)
         }
         ("tuple_size", [Term::Tuple(elements)]) => Ok(small(elements.len())),
         ("size", [Term::Tuple(elements)]) => Ok(small(elements.len())),
@@ -33,13 +33,15 @@ pub(super) fn call(name: &str, args: &[Term]) -> Option<Outcome> {
         ("map_get", [key, Term::Map(map)]) => map
             .get(key)
             .cloned()
-            .ok_or_else(|| Fault::BadKey(key.clone())),
-        ("map_size", [other]) | ("map_get", [_, other]) => Err(Fault::BadMap(other.clone())),
+            .ok_or_else(|| PrimitiveError::BadKey(key.clone())),
+        ("map_size", [other]) | ("map_get", [_, other]) => {
+            Err(PrimitiveError::BadMap(other.clone()))
+        }
         (
             "length" | "hd" | "element" | "setelement" | "tuple_size" | "size" | "tuple_to_list"
             | "list_to_tuple",
             _,
-        ) => Err(Fault::BadArg),
+        ) => Err(PrimitiveError::BadArg),
         _ => return None,
     })
 }
@@ -48,13 +50,13 @@ fn tail(list: &Term) -> Outcome {
     match list {
         Term::List(elements) => match elements.split_first() {
             Some((_, rest)) => Ok(Term::List(rest.to_vec())),
-            None => Err(Fault::BadArg),
+            None => Err(PrimitiveError::BadArg),
         },
         Term::Improper(elements, last) => {
             let rest = elements.get(1..).unwrap_or_default().to_vec();
             Ok(Term::cons(rest, (**last).clone()))
         }
-        _ => Err(Fault::BadArg),
+        _ => Err(PrimitiveError::BadArg),
     }
 }
 

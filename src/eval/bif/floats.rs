@@ -1,7 +1,7 @@
 //! Built-in functions between floats and their text, digit for digit as OTP writes them.
 
 use super::Outcome;
-use crate::eval::failure::Fault;
+use crate::eval::failure::PrimitiveError;
 use crate::term::Term;
 
 pub(super) fn call(name: &str, args: &[Term]) -> Option<Outcome> {
@@ -14,14 +14,14 @@ pub(super) fn call(name: &str, args: &[Term]) -> Option<Outcome> {
         ("float_to_binary", [Term::Float(value), options]) => {
             formatted(*value, options).map(Term::binary)
         }
-        ("list_to_float", [value @ Term::List(_)]) => {
-            value.to_text().map_or(Err(Fault::BadArg), |t| read(&t))
-        }
+        ("list_to_float", [value @ Term::List(_)]) => value
+            .to_text()
+            .map_or(Err(PrimitiveError::BadArg), |t| read(&t)),
         ("binary_to_float", [value @ Term::Binary(_)]) => value
             .to_text()
-            .map_or(Err(Fault::BadArg), |text| read(&text)),
+            .map_or(Err(PrimitiveError::BadArg), |text| read(&text)),
         ("float_to_list" | "float_to_binary" | "list_to_float" | "binary_to_float", _) => {
-            Err(Fault::BadArg)
+            Err(PrimitiveError::BadArg)
         }
         _ => return None,
     })
@@ -41,7 +41,7 @@ fn scientific(value: f64, digits: usize) -> String {
 fn formatted(value: f64, options: &Term) -> Outcome1 {
     let mut form = Form::Scientific(20);
     let mut compact = false;
-    for option in options.as_list().ok_or(Fault::BadArg)? {
+    for option in options.as_list().ok_or(PrimitiveError::BadArg)? {
         match option {
             Term::Atom(atom) if atom == "compact" => compact = true,
             Term::Atom(atom) if atom == "short" => form = Form::Short,
@@ -52,9 +52,9 @@ fn formatted(value: f64, options: &Term) -> Outcome1 {
                 [Term::Atom(key), Term::Int(n)] if key == "scientific" => {
                     form = Form::Scientific(digits(*n, 249)?);
                 }
-                _ => return Err(Fault::BadArg),
+                _ => return Err(PrimitiveError::BadArg),
             },
-            _ => return Err(Fault::BadArg),
+            _ => return Err(PrimitiveError::BadArg),
         }
     }
     match form {
@@ -64,7 +64,7 @@ fn formatted(value: f64, options: &Term) -> Outcome1 {
     }
 }
 
-type Outcome1 = Result<String, Fault>;
+type Outcome1 = Result<String, PrimitiveError>;
 
 enum Form {
     Scientific(usize),
@@ -72,11 +72,11 @@ enum Form {
     Short,
 }
 
-fn digits(n: i64, most: i64) -> Result<usize, Fault> {
+fn digits(n: i64, most: i64) -> Result<usize, PrimitiveError> {
     if (0..=most).contains(&n) {
-        usize::try_from(n).map_err(|_| Fault::BadArg)
+        usize::try_from(n).map_err(|_| PrimitiveError::BadArg)
     } else {
-        Err(Fault::BadArg)
+        Err(PrimitiveError::BadArg)
     }
 }
 
@@ -93,7 +93,7 @@ fn decimals(value: f64, digits: usize, compact: bool) -> Outcome1 {
         format!("{magnitude:.digits$}")
     };
     if text.len() > 253 {
-        return Err(Fault::BadArg);
+        return Err(PrimitiveError::BadArg);
     }
     if value.is_sign_negative() {
         text.insert(0, '-');
@@ -119,12 +119,12 @@ fn read(text: &str) -> Outcome {
         None => (unsigned, None),
     };
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (whole, fraction) = mantissa.split_once('.').ok_or(Fault::BadArg)?;
+    let (whole, fraction) = mantissa.split_once('.').ok_or(PrimitiveError::BadArg)?;
     if !number(whole) || !number(fraction) || !exponent.is_none_or(number) {
-        return Err(Fault::BadArg);
+        return Err(PrimitiveError::BadArg);
     }
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(Term::Float(value)),
-        _ => Err(Fault::BadArg),
+        _ => Err(PrimitiveError::BadArg),
     }
 }

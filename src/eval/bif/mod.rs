@@ -10,11 +10,11 @@ mod numbers;
 mod tests;
 mod text;
 
-use super::failure::{Class, Fault};
+use super::failure::{ExceptionClass, PrimitiveError};
 use super::limits::Budget;
 use crate::term::Term;
 
-type Outcome = Result<Term, Fault>;
+type Outcome = Result<Term, PrimitiveError>;
 
 /// Name, arity, and whether Erlang allows it in guards.
 const TABLE: &[(&str, usize, bool)] = &[
@@ -129,9 +129,9 @@ pub(super) fn call(name: &str, args: &[Term], budget: &mut Budget) -> Option<Out
         return Some(tests::call(name, args));
     }
     let outcome = match (name, args) {
-        ("throw", [reason]) => raise(Class::Throw, reason),
-        ("exit", [reason]) => raise(Class::Exit, reason),
-        ("error", [reason, ..]) => raise(Class::Error, reason),
+        ("throw", [reason]) => raise(ExceptionClass::Throw, reason),
+        ("exit", [reason]) => raise(ExceptionClass::Exit, reason),
+        ("error", [reason, ..]) => raise(ExceptionClass::Error, reason),
         _ => numbers::call(name, args)
             .or_else(|| data::call(name, args))
             .or_else(|| floats::call(name, args))
@@ -141,8 +141,8 @@ pub(super) fn call(name: &str, args: &[Term], budget: &mut Budget) -> Option<Out
     Some(outcome)
 }
 
-fn raise(class: Class, reason: &Term) -> Outcome {
-    Err(Fault::Raise(class, reason.clone()))
+fn raise(class: ExceptionClass, reason: &Term) -> Outcome {
+    Err(PrimitiveError::Raise(class, reason.clone()))
 }
 
 fn small(number: usize) -> Term {

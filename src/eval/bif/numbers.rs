@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use num_traits::Signed;
 
 use super::Outcome;
-use crate::eval::failure::Fault;
+use crate::eval::failure::PrimitiveError;
 use crate::eval::number;
 use crate::term::{Term, compare_loose};
 
@@ -14,7 +14,7 @@ pub(super) fn call(name: &str, args: &[Term]) -> Option<Outcome> {
         ("abs", [value]) => abs(value),
         ("float", [value]) => number::to_f64(value)
             .map(Term::Float)
-            .map_err(|_| Fault::BadArg),
+            .map_err(|_| PrimitiveError::BadArg),
         ("trunc", [value]) => whole(value, f64::trunc),
         ("round", [value]) => whole(value, f64::round),
         ("ceil", [value]) => whole(value, f64::ceil),
@@ -35,7 +35,7 @@ fn abs(value: &Term) -> Outcome {
         // `-0.0` is not less than zero and stays as it is.
         Term::Float(float) if *float < 0.0 => Ok(Term::Float(-float)),
         Term::Float(_) => Ok(value.clone()),
-        _ => Err(Fault::BadArg),
+        _ => Err(PrimitiveError::BadArg),
     }
 }
 
@@ -43,7 +43,7 @@ fn whole(value: &Term, rounded: fn(f64) -> f64) -> Outcome {
     match value {
         Term::Int(_) | Term::Big(_) => Ok(value.clone()),
         Term::Float(float) => number::from_whole(rounded(*float)),
-        _ => Err(Fault::BadArg),
+        _ => Err(PrimitiveError::BadArg),
     }
 }
 

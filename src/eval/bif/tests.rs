@@ -1,7 +1,7 @@
 //! Type tests: `is_atom` and its kind. Never touches more than the outermost term, but for lists.
 
 use super::Outcome;
-use crate::eval::failure::Fault;
+use crate::eval::failure::PrimitiveError;
 use crate::eval::operator;
 use crate::term::{Fun, Term};
 
@@ -18,13 +18,13 @@ pub(super) fn call(name: &str, args: &[Term]) -> Outcome {
         ("is_list", [Term::List(_) | Term::Improper(..)]) => true,
         ("is_map", [Term::Map(_)]) => true,
         ("is_map_key", [key, Term::Map(map)]) => map.contains_key(key),
-        ("is_map_key", [_, other]) => return Err(Fault::BadMap(other.clone())),
+        ("is_map_key", [_, other]) => return Err(PrimitiveError::BadMap(other.clone())),
         ("is_number", [Term::Int(_) | Term::Big(_) | Term::Float(_)]) => true,
         ("is_pid", [Term::Pid(_)]) => true,
         ("is_port", [Term::Port(_)]) => true,
         ("is_record", [value, tag]) => is_record(value, tag, None)?,
         ("is_record", [value, tag, Term::Int(size)]) => is_record(value, tag, Some(*size))?,
-        ("is_record", [..]) => return Err(Fault::BadArg),
+        ("is_record", [..]) => return Err(PrimitiveError::BadArg),
         ("is_reference", [Term::Reference(_)]) => true,
         ("is_tuple", [Term::Tuple(_)]) => true,
         _ => false,
@@ -36,7 +36,7 @@ fn is_function(value: &Term, arity: &Term) -> Outcome {
     let wanted = match arity {
         Term::Int(arity) if *arity >= 0 => *arity,
         Term::Big(big) if big.sign() == num_bigint::Sign::Plus => i64::MAX,
-        _ => return Err(Fault::BadArg),
+        _ => return Err(PrimitiveError::BadArg),
     };
     Ok(Term::boolean(match value {
         Term::Fun(Fun::External { arity, .. }) => i64::from(*arity) == wanted,
@@ -45,9 +45,9 @@ fn is_function(value: &Term, arity: &Term) -> Outcome {
     }))
 }
 
-fn is_record(value: &Term, tag: &Term, size: Option<i64>) -> Result<bool, Fault> {
+fn is_record(value: &Term, tag: &Term, size: Option<i64>) -> Result<bool, PrimitiveError> {
     if tag.as_atom().is_none() || size.is_some_and(|size| size < 0) {
-        return Err(Fault::BadArg);
+        return Err(PrimitiveError::BadArg);
     }
     Ok(match value {
         Term::Tuple(elements) => {

@@ -5,7 +5,7 @@
 use num_bigint::Sign;
 
 use super::Outcome;
-use crate::eval::failure::Fault;
+use crate::eval::failure::PrimitiveError;
 use crate::eval::limits::Budget;
 use crate::eval::number;
 use crate::term::Term;
@@ -45,12 +45,12 @@ pub(super) fn call(name: &str, args: &[Term], budget: &mut Budget) -> Option<Out
             | "list_to_integer"
             | "binary_to_integer",
             _,
-        ) => Err(Fault::BadArg),
+        ) => Err(PrimitiveError::BadArg),
         _ => return None,
     })
 }
 
-fn characters(points: &[Term]) -> Result<String, Fault> {
+fn characters(points: &[Term]) -> Result<String, PrimitiveError> {
     let character = |point: &Term| {
         let point = u32::try_from(point.as_i64()?).ok()?;
         char::from_u32(point)
@@ -59,27 +59,27 @@ fn characters(points: &[Term]) -> Result<String, Fault> {
         .iter()
         .map(character)
         .collect::<Option<String>>()
-        .ok_or(Fault::BadArg)
+        .ok_or(PrimitiveError::BadArg)
 }
 
 fn atom(text: &str) -> Outcome {
     if text.chars().count() > 255 {
-        Err(Fault::SystemLimit)
+        Err(PrimitiveError::SystemLimit)
     } else {
         Ok(Term::atom(text))
     }
 }
 
 fn utf8(bytes: &[u8]) -> Outcome {
-    let text = std::str::from_utf8(bytes).map_err(|_| Fault::BadArg)?;
+    let text = std::str::from_utf8(bytes).map_err(|_| PrimitiveError::BadArg)?;
     atom(text)
 }
 
-fn is_latin1(encoding: &Term) -> Result<bool, Fault> {
+fn is_latin1(encoding: &Term) -> Result<bool, PrimitiveError> {
     match encoding.as_atom().map(|atom| atom.as_str()) {
         Some("latin1") => Ok(true),
         Some("utf8" | "unicode") => Ok(false),
-        _ => Err(Fault::BadArg),
+        _ => Err(PrimitiveError::BadArg),
     }
 }
 
@@ -88,7 +88,7 @@ fn encode(text: &str, encoding: &Term) -> Outcome {
         return Ok(Term::binary(text));
     }
     let bytes: Result<Vec<u8>, _> = text.chars().map(|c| u8::try_from(u32::from(c))).collect();
-    bytes.map(Term::binary).map_err(|_| Fault::BadArg)
+    bytes.map(Term::binary).map_err(|_| PrimitiveError::BadArg)
 }
 
 fn decode(bytes: &[u8], encoding: &Term) -> Outcome {
@@ -99,15 +99,15 @@ fn decode(bytes: &[u8], encoding: &Term) -> Outcome {
     atom(&text)
 }
 
-fn radix(base: &Term) -> Result<u32, Fault> {
+fn radix(base: &Term) -> Result<u32, PrimitiveError> {
     match base {
         Term::Int(base @ 2..=36) => Ok(*base as u32),
-        _ => Err(Fault::BadArg),
+        _ => Err(PrimitiveError::BadArg),
     }
 }
 
-fn written(value: &Term, base: &Term, budget: &mut Budget) -> Result<String, Fault> {
-    let number = number::to_big(value).map_err(|_| Fault::BadArg)?;
+fn written(value: &Term, base: &Term, budget: &mut Budget) -> Result<String, PrimitiveError> {
+    let number = number::to_big(value).map_err(|_| PrimitiveError::BadArg)?;
     let base = radix(base)?;
     budget.pay(number.bits())?;
     Ok(number.to_str_radix(base).to_ascii_uppercase())
@@ -118,7 +118,7 @@ fn read_list(points: &[Term], base: &Term, budget: &mut Budget) -> Outcome {
         .iter()
         .map(|point| u8::try_from(point.as_i64()?).ok())
         .collect();
-    read(&bytes.ok_or(Fault::BadArg)?, base, budget)
+    read(&bytes.ok_or(PrimitiveError::BadArg)?, base, budget)
 }
 
 /// An optional sign and digits, nothing else.
@@ -131,12 +131,12 @@ fn read(bytes: &[u8], base: &Term, budget: &mut Budget) -> Outcome {
     };
     let valid = digits.iter().all(|digit| char::from(*digit).is_digit(base));
     if digits.is_empty() || !valid {
-        return Err(Fault::BadArg);
+        return Err(PrimitiveError::BadArg);
     }
     budget.pay(digits.len() as u64)?;
     let number = integer::parse(digits, base).map_err(|why| match why {
-        NotInteger::Malformed => Fault::BadArg,
-        NotInteger::TooBig => Fault::SystemLimit,
+        NotInteger::Malformed => PrimitiveError::BadArg,
+        NotInteger::TooBig => PrimitiveError::SystemLimit,
     })?;
     Ok(Term::integer(if sign == Sign::Minus {
         -number

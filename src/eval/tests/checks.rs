@@ -1,12 +1,12 @@
 //! When a check passes, and what it says when it does not.
 
 use super::{Facts, Node, exprs};
-use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Moment, Truth};
+use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Phase, Truth};
 
 fn check(text: &str) -> Result<(), crate::diag::Diagnostic> {
     let table = Functions::new();
     let (mut node, mut world) = (Node::default(), Facts);
-    let result = Evaluator::new(Moment::Live, &table)
+    let result = Evaluator::new(Phase::Live, &table)
         .with_world(&mut world)
         .with_remote(&mut node)
         .check(&exprs(text), &mut Bindings::new());
@@ -71,7 +71,7 @@ fn a_false_comparison_shows_both_sides() {
 fn guards_of_statements_know_that_they_do_not_know() {
     let table = Functions::new();
     let mut world = Facts;
-    let mut evaluator = Evaluator::new(Moment::Facts, &table).with_world(&mut world);
+    let mut evaluator = Evaluator::new(Phase::Facts, &table).with_world(&mut world);
     let mut guard = |text: &str| evaluator.guard(&exprs(text), &mut Bindings::new());
     assert_eq!(guard("otp() >= 25").expect("known"), Truth::True);
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{exprs, functions, run, table};
-use crate::eval::{Bindings, Evaluator, Kind, Limits, Moment};
+use crate::eval::{Bindings, Evaluator, FailureKind, Limits, Phase};
 use crate::term::Term;
 
 const PLAN: &str = "loop(X) -> loop(X).
@@ -39,8 +39,8 @@ fn runaways_are_stopped() {
             "L = binary_to_list(<<0:1600>>), {}",
             text.replace("lists(1)", "[1]")
         );
-        let failure = run(Moment::Live, PLAN, &text).expect_err(&text);
-        assert_eq!(failure.kind, Kind::Limit, "{text}: {failure}");
+        let failure = run(Phase::Live, PLAN, &text).expect_err(&text);
+        assert_eq!(failure.kind, FailureKind::Limit, "{text}: {failure}");
         assert_eq!(failure.diagnostic.code.as_str(), "E705", "{text}");
         assert!(began.elapsed() < Duration::from_secs(20), "{text}");
     }
@@ -56,12 +56,12 @@ fn numbers_and_binaries_have_a_biggest_size() {
         "<<0:9999999999>>",
         "<<0:(1 bsl 70)>>",
     ] {
-        let failure = run(Moment::Live, PLAN, text).expect_err(text);
+        let failure = run(Phase::Live, PLAN, text).expect_err(text);
         assert_eq!(failure.reason, Term::atom("system_limit"), "{text}");
         assert_eq!(failure.diagnostic.code.as_str(), "E704", "{text}");
     }
     assert_eq!(
-        run(Moment::Live, PLAN, "0 bsl (1 bsl 70)").expect("zero"),
+        run(Phase::Live, PLAN, "0 bsl (1 bsl 70)").expect("zero"),
         Term::Int(0)
     );
 }
@@ -78,7 +78,7 @@ fn honest_work_fits() {
         ),
     ] {
         let value =
-            run(Moment::Live, PLAN, text).unwrap_or_else(|failure| panic!("{text}: {failure}"));
+            run(Phase::Live, PLAN, text).unwrap_or_else(|failure| panic!("{text}: {failure}"));
         assert_eq!(value.to_string(), expected);
     }
 }
@@ -89,7 +89,7 @@ fn depth_is_a_limit_and_not_a_crash() {
     let nested = format!("{}f(N - 1){}", "(1 + ".repeat(100), ")".repeat(100));
     let cases = "case {ok, [1 + g(N - 1)]} of {ok, [X]} when X > 0 -> X end";
     let plan = format!("f(0) -> 0; f(N) -> {nested}. g(0) -> 0; g(N) -> {cases}.");
-    let outcome = |text: &str| run(Moment::Live, &plan, text).map(|value| value.to_string());
+    let outcome = |text: &str| run(Phase::Live, &plan, text).map(|value| value.to_string());
     assert_eq!(outcome("f(20)").expect("fits"), "2000");
     assert_eq!(outcome("g(499)").expect("fits"), "499");
     for (text, title) in [
@@ -114,13 +114,13 @@ fn a_body_has_its_time() {
         steps: u64::MAX,
         ..Limits::default()
     };
-    let failure = Evaluator::new(Moment::Live, &table)
+    let failure = Evaluator::new(Phase::Live, &table)
         .with_limits(limits)
         .eval(&exprs("wait(1)"), &mut Bindings::new())
         .expect_err("time");
     assert_eq!(failure.diagnostic.title, "evaluation took more than 50ms");
     let began = Instant::now();
-    let failure = run(Moment::Live, "", "sleep(3600000)").expect_err("too long");
-    assert_eq!(failure.kind, Kind::Limit);
+    let failure = run(Phase::Live, "", "sleep(3600000)").expect_err("too long");
+    assert_eq!(failure.kind, FailureKind::Limit);
     assert!(began.elapsed() < Duration::from_secs(1));
 }

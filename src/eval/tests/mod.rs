@@ -6,8 +6,8 @@ mod told;
 
 use std::time::Duration;
 
-use super::{Bindings, Class, Evaluator, Failure, Functions, Moment, Remote, RemoteError};
-use super::{World, WorldError};
+use super::{Bindings, Evaluator, ExceptionClass, Failure, Functions, Phase, Remote, RemoteError};
+use super::{Host, WorldError};
 use crate::diag::Span;
 use crate::syntax::ast::{Expr, FunClause, StatementKind};
 use crate::syntax::{Input, parse_input, parse_plan};
@@ -111,14 +111,14 @@ impl Remote for Node {
 /// A world with a few facts.
 struct Facts;
 
-impl World for Facts {
+impl Host for Facts {
     fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
         Some(match (name, args) {
             ("otp", []) => Ok(Term::Int(25)),
             ("app", [Term::Atom(app)]) if app == "shop" => Ok(Term::list([Term::atom("cart")])),
             ("app", [_]) => Err(WorldError::BadArgument),
             ("vsn", [_]) => Err(WorldError::Unknown("no node is connected".to_owned())),
-            ("fail", [reason]) => Err(WorldError::Raised(Class::Error, reason.clone())),
+            ("fail", [reason]) => Err(WorldError::Raised(ExceptionClass::Error, reason.clone())),
             ("sleep", [_]) => Ok(Term::atom("ok")),
             ("env", [_]) => Ok(Term::string("x")),
             _ => return None,
@@ -127,7 +127,7 @@ impl World for Facts {
 }
 
 /// Evaluates with the node and the world above.
-fn run(moment: Moment, plan: &str, text: &str) -> Result<Term, Failure> {
+fn run(moment: Phase, plan: &str, text: &str) -> Result<Term, Failure> {
     let functions = functions(plan);
     let table = table(&functions);
     let (mut node, mut world) = (Node::default(), Facts);
@@ -138,11 +138,11 @@ fn run(moment: Moment, plan: &str, text: &str) -> Result<Term, Failure> {
 }
 
 fn value(text: &str) -> String {
-    run(Moment::Live, "", text).expect(text).to_string()
+    run(Phase::Live, "", text).expect(text).to_string()
 }
 
 fn failure(text: &str) -> Failure {
-    run(Moment::Live, "", text).expect_err(text)
+    run(Phase::Live, "", text).expect_err(text)
 }
 
 #[test]
@@ -161,28 +161,28 @@ fn exceptions_of_the_node_are_exceptions_here() {
         caught.starts_with("{'EXIT',{badarg,[{shop,fail,0,"),
         "{caught}"
     );
-    assert_eq!(failure("shop:throw()").class, Class::Throw);
+    assert_eq!(failure("shop:throw()").class, ExceptionClass::Throw);
 }
 
 #[test]
 fn moments_are_not_mixed() {
     for (moment, text) in [
-        (Moment::Static, "otp()"),
-        (Moment::Static, "shop:echo(1)"),
-        (Moment::Facts, "shop:echo(1)"),
-        (Moment::Facts, "sleep(1)"),
-        (Moment::Facts, "self()"),
-        (Moment::Static, "catch shop:echo(1)"),
+        (Phase::Static, "otp()"),
+        (Phase::Static, "shop:echo(1)"),
+        (Phase::Facts, "shop:echo(1)"),
+        (Phase::Facts, "sleep(1)"),
+        (Phase::Facts, "self()"),
+        (Phase::Static, "catch shop:echo(1)"),
     ] {
         let failure = run(moment, "", text).expect_err(text);
         assert_eq!(failure.diagnostic.code.as_str(), "E210", "{text}");
     }
     assert_eq!(
-        run(Moment::Facts, "", "otp()").expect("a fact"),
+        run(Phase::Facts, "", "otp()").expect("a fact"),
         Term::Int(25)
     );
     assert_eq!(
-        run(Moment::Static, "", "length(env(\"X\"))").expect("static"),
+        run(Phase::Static, "", "length(env(\"X\"))").expect("static"),
         Term::Int(1)
     );
 }
@@ -191,11 +191,11 @@ fn moments_are_not_mixed() {
 fn names_go_to_the_plan_first_then_to_erlang_then_to_updo() {
     let plan = "length(_) -> mine. otp(N) -> otp() + N.";
     assert_eq!(
-        run(Moment::Live, plan, "length([])").expect("plan"),
+        run(Phase::Live, plan, "length([])").expect("plan"),
         Term::atom("mine")
     );
     assert_eq!(
-        run(Moment::Live, plan, "otp(1)").expect("plan"),
+        run(Phase::Live, plan, "otp(1)").expect("plan"),
         Term::Int(26)
     );
     assert_eq!(value("app(shop) ++ [x]"), "[cart,x]");
@@ -208,12 +208,12 @@ fn functions_have_clauses_guards_and_recursion() {
     let plan = "fact(0) -> 1; fact(N) when N > 0 -> N * fact(N - 1).
                 sum([], S) -> S; sum([H | T], S) -> sum(T, S + H).
                 same(X, X) -> yes; same(_, _) -> no.";
-    let of = |text: &str| run(Moment::Live, plan, text).expect(text).to_string();
+    let of = |text: &str| run(Phase::Live, plan, text).expect(text).to_string();
     assert_eq!(of("fact(20)"), "2432902008176640000");
     assert_eq!(of("fact(25)"), "15511210043330985984000000");
     assert_eq!(of("sum([1, 2, 3], 0)"), "6");
     assert_eq!(of("{same(1, 1), same(1, 1.0)}"), "{yes,no}");
-    let failure = run(Moment::Live, plan, "fact(-1)").expect_err("no clause");
+    let failure = run(Phase::Live, plan, "fact(-1)").expect_err("no clause");
     assert_eq!(failure.reason, Term::atom("function_clause"));
 }
 
@@ -221,7 +221,7 @@ fn functions_have_clauses_guards_and_recursion() {
 fn bindings_outlive_the_line_and_a_failure_binds_nothing() {
     let mut bindings = Bindings::new();
     let mut line = |text: &str| {
-        Evaluator::pure(Moment::Static)
+        Evaluator::pure(Phase::Static)
             .eval(&exprs(text), &mut bindings)
             .map(|value| value.to_string())
     };

@@ -2,7 +2,7 @@
 
 use super::{failure, run, value};
 use crate::diag::Span;
-use crate::eval::{Kind, Moment};
+use crate::eval::{FailureKind, Phase};
 
 #[test]
 fn a_failed_match_shows_pattern_and_value_side_by_side() {
@@ -35,7 +35,7 @@ fn what_is_wrong_with_the_plan_cannot_be_caught() {
         "catch shop:slow()",
         "catch shop:lost()",
     ] {
-        assert_ne!(failure(text).kind, Kind::Raised, "{text}");
+        assert_ne!(failure(text).kind, FailureKind::Raised, "{text}");
     }
     assert_eq!(value("catch 1 + a"), "{'EXIT',{badarith,[]}}");
 }
@@ -74,7 +74,7 @@ fn bad_arguments_are_named() {
 
 #[test]
 fn unknown_names_get_a_suggestion_before_a_node_is_there() {
-    let failure = run(Moment::Facts, "", "lenght([])").expect_err("unknown");
+    let failure = run(Phase::Facts, "", "lenght([])").expect_err("unknown");
     assert_eq!(failure.diagnostic.code.as_str(), "E702");
     assert_eq!(
         failure.diagnostic.help.as_deref(),
@@ -112,7 +112,7 @@ fn what_cannot_leave_the_node_is_not_sent_back() {
         let title = &failure.diagnostic.title;
         assert!(title.contains("`shop:echo/1`"), "{title}");
         // The plan is wrong, not the node.
-        assert_ne!(failure.kind, Kind::Raised);
+        assert_ne!(failure.kind, FailureKind::Raised);
     }
     // Ordinary references survive the way.
     let echoed = value("R = shop:timer(), [R] = shop:echo(R), is_reference(R)");
@@ -127,6 +127,6 @@ fn a_value_that_cannot_travel_is_no_exception() {
         assert_eq!(failure.diagnostic.code.as_str(), "E348", "{text}");
         let title = &failure.diagnostic.title;
         assert_eq!(title, "a value of `shop:huge/0` cannot travel: it is huge");
-        assert_eq!(failure.kind, Kind::Limit);
+        assert_eq!(failure.kind, FailureKind::Limit);
     }
 }

@@ -4,18 +4,18 @@
 
 use std::sync::Arc;
 
-use crate::facts::instructions::{Instruction, Operand};
+use crate::facts::instructions::{BeamInstruction, Operand};
 use crate::facts::known_calls::{ModuleArgument, NameForm};
 use crate::facts::opcode as op;
-use crate::facts::registers::{Tail, Value};
+use crate::facts::registers::{ListTail, RegisterValue};
 use crate::name::Module;
 use crate::term::Atom;
 
-use super::reader::Reader;
+use super::reader::CodeReader;
 use super::{CallSite, DynamicCall, Evidence, MAX_ENTRIES};
 
-impl Reader<'_> {
-    pub(super) fn external_call(&mut self, instruction: &Instruction) {
+impl CodeReader<'_> {
+    pub(super) fn external_call(&mut self, instruction: &BeamInstruction) {
         let Some(index) = instruction.number(1).map(|index| index as usize) else {
             return;
         };
@@ -80,7 +80,7 @@ impl Reader<'_> {
                 (position, self.length(self.registers.x(position + 2)))
             }
             ModuleArgument::Mfarity(position) => match self.registers.x(position + 2) {
-                Value::Integer(arity) => (position, u32::try_from(*arity).ok()),
+                RegisterValue::Integer(arity) => (position, u32::try_from(*arity).ok()),
                 _ => (position, None),
             },
         };
@@ -93,7 +93,7 @@ impl Reader<'_> {
             .atom(self.registers.x(position + 1))
             .map(|function| (function, arity));
         match self.registers.x(position) {
-            Value::Atom(module) => {
+            RegisterValue::Atom(module) => {
                 let Some(module) = self.atoms.get(*module).cloned() else {
                     return;
                 };
@@ -104,7 +104,7 @@ impl Reader<'_> {
                     Evidence::StartCall,
                 );
             }
-            Value::Unknown if self.facts.dynamic_calls.len() < MAX_ENTRIES => {
+            RegisterValue::Unknown if self.facts.dynamic_calls.len() < MAX_ENTRIES => {
                 let from = self.here();
                 self.facts.dynamic_calls.push(DynamicCall {
                     from,
@@ -112,31 +112,31 @@ impl Reader<'_> {
                     or_field: false,
                 });
             }
-            Value::Unknown => self.full = true,
+            RegisterValue::Unknown => self.full = true,
             _ => {}
         }
     }
 
     /// `Mod:Fun(Args)`: module and function follow the arguments.
-    pub(super) fn apply(&mut self, instruction: &Instruction) {
+    pub(super) fn apply(&mut self, instruction: &BeamInstruction) {
         let Some(arity) = instruction.number(0).filter(|arity| *arity <= 255) else {
             return;
         };
         let known = self.facts.dynamic_calls.len();
         self.called(arity as usize, Some(arity));
-        if let (0, Value::Atom(function)) = (arity, self.registers.x(1))
+        if let (0, RegisterValue::Atom(function)) = (arity, self.registers.x(1))
             && self.facts.dynamic_calls.len() > known
         {
             self.fields.call(*function, known);
         }
     }
 
-    pub(super) fn send(&mut self, to: &Value) {
+    pub(super) fn send(&mut self, to: &RegisterValue) {
         let name = match to {
-            Value::Atom(_) => self.atom(to),
+            RegisterValue::Atom(_) => self.atom(to),
             // `{Name, Node}`
-            Value::Tuple(elements, _) if elements.len() == 2 => self.atom(&elements[0]),
-            Value::Literal(literal) => self
+            RegisterValue::Tuple(elements, _) if elements.len() == 2 => self.atom(&elements[0]),
+            RegisterValue::Literal(literal) => self
                 .literals
                 .get(*literal as usize)
                 .and_then(|literal| literal.tuple.as_ref())
@@ -154,15 +154,15 @@ impl Reader<'_> {
         }
     }
 
-    fn registered(&self, value: &Value, form: NameForm) -> Option<Atom> {
-        let pair = |key: &str, value: &Value| -> Option<Atom> {
+    fn registered(&self, value: &RegisterValue, form: NameForm) -> Option<Atom> {
+        let pair = |key: &str, value: &RegisterValue| -> Option<Atom> {
             match value {
-                Value::Tuple(elements, _)
+                RegisterValue::Tuple(elements, _)
                     if elements.len() == 2 && *self.atom(&elements[0])? == *key =>
                 {
                     self.atom(&elements[1]).map(Atom::from)
                 }
-                Value::Literal(index) => match &self.literals.get(*index as usize)?.tuple {
+                RegisterValue::Literal(index) => match &self.literals.get(*index as usize)?.tuple {
                     Some((first, Some(second))) if first == key => Some(second.clone()),
                     _ => None,
                 },
@@ -173,12 +173,14 @@ impl Reader<'_> {
             NameForm::Plain => self.atom(value).map(Atom::from),
             NameForm::Local => pair("local", value),
             NameForm::Keyword => match value {
-                Value::Literal(index) => self.literals.get(*index as usize)?.keyword_name.clone(),
-                Value::List(cells, tail, _) => cells
+                RegisterValue::Literal(index) => {
+                    self.literals.get(*index as usize)?.keyword_name.clone()
+                }
+                RegisterValue::List(cells, tail, _) => cells
                     .iter()
                     .find_map(|cell| pair("name", cell))
                     .or_else(|| {
-                        let Tail::Literal(index) = tail else {
+                        let ListTail::Literal(index) = tail else {
                             return None;
                         };
                         self.literals.get(*index as usize)?.keyword_name.clone()
@@ -202,7 +204,9 @@ impl Reader<'_> {
             return;
         };
         let arity = match self.registers.value(*last) {
-            Value::Integer(arity) => u32::try_from(arity).ok().filter(|arity| *arity <= 255),
+            RegisterValue::Integer(arity) => {
+                u32::try_from(arity).ok().filter(|arity| *arity <= 255)
+            }
             list => self.length(&list),
         };
         // Without a list or an arity it is more likely `{reply, ok, State}` than a function.
@@ -217,21 +221,21 @@ impl Reader<'_> {
         );
     }
 
-    fn atom(&self, value: &Value) -> Option<Arc<str>> {
+    fn atom(&self, value: &RegisterValue) -> Option<Arc<str>> {
         match value {
-            Value::Atom(index) => self.atoms.get(*index).cloned(),
+            RegisterValue::Atom(index) => self.atoms.get(*index).cloned(),
             _ => None,
         }
     }
 
     /// The length of a list.
-    fn length(&self, value: &Value) -> Option<u32> {
+    fn length(&self, value: &RegisterValue) -> Option<u32> {
         let literal = |index: &u32| self.literals.get(*index as usize)?.length;
         match value {
-            Value::Nil => Some(0),
-            Value::Literal(index) => literal(index),
-            Value::List(cells, Tail::Nil, _) => u32::try_from(cells.len()).ok(),
-            Value::List(cells, Tail::Literal(index), _) => {
+            RegisterValue::Nil => Some(0),
+            RegisterValue::Literal(index) => literal(index),
+            RegisterValue::List(cells, ListTail::Nil, _) => u32::try_from(cells.len()).ok(),
+            RegisterValue::List(cells, ListTail::Literal(index), _) => {
                 literal(index)?.checked_add(u32::try_from(cells.len()).ok()?)
             }
             _ => None,

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::facts::beam::imports;
-use crate::facts::chunk::{Atoms, Chunks, Lines, unpacked};
-use crate::facts::cursor::Cursor;
-use crate::facts::instructions::{Instruction, Operand, Step, Walk};
+use crate::facts::chunk::{Atoms, Chunks, LineTable, unpacked};
+use crate::facts::cursor::ByteCursor;
+use crate::facts::instructions::{BeamInstruction, Operand, ReadStep, Walk};
 use crate::facts::opcode as op;
 use crate::name::{Mfa, Module};
 
@@ -33,7 +33,7 @@ pub enum Doing {
 
 /// One thing that is done, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct EffectSite {
     /// The module.
     pub module: Module,
     /// The function and line.
@@ -44,7 +44,7 @@ pub struct Place {
     pub doing: Doing,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for EffectSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Function { name, arity, line } = &self.function;
         write!(f, "{} in {}:{name}/{arity}", self.what, self.module)?;
@@ -57,16 +57,16 @@ impl fmt::Display for Place {
 
 /// What a function does, with everything that it reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Effects {
     /// All of it in one word.
     pub doing: Doing,
     /// What is more than computing; each once, in the order of modules and functions.
-    pub places: Vec<Place>,
+    pub places: Vec<EffectSite>,
 }
 
-impl Verdict {
+impl Effects {
     /// The places that act.
-    pub fn acting(&self) -> impl Iterator<Item = &Place> {
+    pub fn acting(&self) -> impl Iterator<Item = &EffectSite> {
         self.places.iter().filter(|p| p.doing == Doing::Acts)
     }
 }
@@ -103,16 +103,16 @@ impl Bodies {
         let chunks = Chunks::parse(&plain).ok()?;
         let atoms = Atoms::read(&chunks).ok()?;
         let imports = imports(&chunks, &atoms).ok()?;
-        let (funs, lines) = (funs(chunks.get(b"FunT")), Lines::read(&chunks));
+        let (funs, lines) = (funs(chunks.get(b"FunT")), LineTable::read(&chunks));
         let mut walk = Walk::new(chunks.get(b"Code")?)?;
-        let mut instruction = Instruction::default();
+        let mut instruction = BeamInstruction::default();
         let (mut here, mut line, mut entered) = (None, None, false);
         let mut myself = false;
         loop {
             match walk.step(&mut instruction) {
-                Step::Instruction => {}
-                Step::End => return Some(true),
-                Step::Unknown => return Some(false),
+                ReadStep::Instruction => {}
+                ReadStep::End => return Some(true),
+                ReadStep::Unknown => return Some(false),
             }
             match instruction.opcode {
                 op::FUNC_INFO => {
@@ -224,7 +224,7 @@ pub fn loops(beam: &[u8]) -> Vec<(String, u32)> {
 fn funs(chunk: Option<&[u8]>) -> Vec<u32> {
     let mut found = Vec::new();
     let Some(chunk) = chunk else { return found };
-    let mut cursor = Cursor::new(chunk);
+    let mut cursor = ByteCursor::new(chunk);
     let Some(count) = cursor.u32() else {
         return found;
     };
@@ -250,7 +250,7 @@ pub fn verdict<'a>(
     name: &str,
     arity: u32,
     world: &dyn Fn(&Module) -> Option<&'a [u8]>,
-) -> Verdict {
+) -> Effects {
     let mut read: BTreeMap<Module, Option<Bodies>> = BTreeMap::new();
     let mut places = BTreeSet::new();
     let mut seen: BTreeSet<(Module, String, u32)> = BTreeSet::new();
@@ -264,7 +264,7 @@ pub fn verdict<'a>(
             .entry(module.clone())
             .or_insert_with(|| world(&module).map(Bodies::read));
         let Some(bodies) = bodies else { continue };
-        let place = |line, what: String, doing| Place {
+        let place = |line, what: String, doing| EffectSite {
             module: module.clone(),
             function: Function {
                 name: name.as_str().into(),
@@ -301,8 +301,8 @@ pub fn verdict<'a>(
             places.insert(place(*line, to.to_string(), known));
         }
     }
-    let places: Vec<Place> = places.into_iter().collect();
-    Verdict {
+    let places: Vec<EffectSite> = places.into_iter().collect();
+    Effects {
         doing: places.iter().map(|p| p.doing).max().unwrap_or(Doing::Pure),
         places,
     }

@@ -14,7 +14,7 @@
 //! Everything else stays a call.
 
 use crate::facts::chunk::Atoms;
-use crate::facts::instructions::{Instruction, Operand};
+use crate::facts::instructions::{BeamInstruction, Operand};
 use crate::facts::opcode as op;
 
 /// What was seen of the function that is being walked.
@@ -40,7 +40,7 @@ pub(super) struct Fields {
 
 impl Fields {
     /// Takes an instruction into account.
-    pub(super) fn step(&mut self, instruction: &Instruction, atoms: &Atoms<'_>) {
+    pub(super) fn step(&mut self, instruction: &BeamInstruction, atoms: &Atoms<'_>) {
         let no_map = self.no_map.take();
         let began = std::mem::replace(&mut self.begins, instruction.opcode == op::LABEL);
         let label = |at| match instruction.operand(at) {

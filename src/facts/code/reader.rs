@@ -7,18 +7,18 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::facts::beam::imports;
-use crate::facts::chunk::{Atoms, Chunks, Lines, Literals};
+use crate::facts::chunk::{Atoms, Chunks, LineTable, Literals};
 use crate::facts::error::BeamError;
-use crate::facts::instructions::{Instruction, Operand, Step, Walk};
+use crate::facts::instructions::{BeamInstruction, Operand, ReadStep, Walk};
 use crate::facts::known_calls::{Meaning, meaning};
-use crate::facts::literal::{Summary, summary};
+use crate::facts::literal::{LiteralSummary, summary};
 use crate::facts::opcode as op;
 use crate::facts::registers::Registers;
 use crate::name::{Mfa, Module};
 use crate::term::Atom;
 
 use super::fields::Fields;
-use super::{CodeFacts, Evidence, Function, HiddenRef, MAX_ENTRIES, Walked};
+use super::{CodeFacts, Evidence, Function, HiddenRef, MAX_ENTRIES, ReadExtent};
 
 impl CodeFacts {
     /// Walks the code. A damaged literal or import table is an error; damaged code is not.
@@ -32,7 +32,7 @@ impl CodeFacts {
         let mut facts = Self::default();
         let is_wanted =
             |name: &str| wanted.contains(name) && atoms.text(1).is_none_or(|own| own != name);
-        let literals: Vec<Summary> = (0..literals.len())
+        let literals: Vec<LiteralSummary> = (0..literals.len())
             .filter_map(|index| literals.get(index))
             .map(|encoded| summary(encoded, &is_wanted, &mut facts.atoms))
             .collect();
@@ -41,7 +41,7 @@ impl CodeFacts {
                 .iter()
                 .flat_map(|literal| literal.children.iter().cloned()),
         );
-        let mut reader = Reader {
+        let mut reader = CodeReader {
             meanings: imports
                 .iter()
                 .map(|f| meaning(f.module.as_str(), &f.function, f.arity))
@@ -50,10 +50,10 @@ impl CodeFacts {
             named: vec![false; atoms.len()],
             used: vec![false; literals.len()],
             seen: HashSet::new(),
-            lines: Lines::read(chunks),
+            lines: LineTable::read(chunks),
             registers: Registers::default(),
             function: None,
-            conversion: Conversion::default(),
+            conversion: ConversionFacts::default(),
             fields: Fields::default(),
             ordinal: 0,
             line: None,
@@ -69,12 +69,12 @@ impl CodeFacts {
 }
 
 /// The walk through one module.
-pub(super) struct Reader<'a> {
+pub(super) struct CodeReader<'a> {
     pub(super) atoms: &'a Atoms<'a>,
     pub(super) imports: Vec<Mfa>,
     pub(super) meanings: Vec<Meaning>,
-    pub(super) literals: &'a [Summary],
-    pub(super) lines: Lines,
+    pub(super) literals: &'a [LiteralSummary],
+    pub(super) lines: LineTable,
     /// By atom index: whether it is looked for, and whether it stands in code.
     pub(super) wanted: Vec<bool>,
     pub(super) named: Vec<bool>,
@@ -84,7 +84,7 @@ pub(super) struct Reader<'a> {
     pub(super) seen: HashSet<(u32, bool, u32)>,
     pub(super) registers: Registers,
     pub(super) function: Option<(Arc<str>, u32)>,
-    pub(super) conversion: Conversion,
+    pub(super) conversion: ConversionFacts,
     pub(super) fields: Fields,
     pub(super) ordinal: u32,
     pub(super) line: Option<u32>,
@@ -94,7 +94,7 @@ pub(super) struct Reader<'a> {
 
 /// What is seen of `code_change`.
 #[derive(Default)]
-pub(super) struct Conversion {
+pub(super) struct ConversionFacts {
     /// Whether the walk is inside of it.
     here: bool,
     /// Tuples it builds: `{ok, State}` is one.
@@ -128,22 +128,22 @@ const LIBRARY: &[&str] = &[
     "Elixir.MapSet",
 ];
 
-impl Reader<'_> {
+impl CodeReader<'_> {
     fn walk(&mut self, code: Option<&[u8]>) {
-        self.facts.walked = Walked::Partly;
+        self.facts.walked = ReadExtent::Partly;
         let Some(mut walk) = code.and_then(Walk::new) else {
             return;
         };
-        let mut instruction = Instruction::default();
+        let mut instruction = BeamInstruction::default();
         loop {
             match walk.step(&mut instruction) {
-                Step::Instruction => self.instruction(&instruction),
-                Step::End => break,
-                Step::Unknown => return,
+                ReadStep::Instruction => self.instruction(&instruction),
+                ReadStep::End => break,
+                ReadStep::Unknown => return,
             }
         }
         if !self.full {
-            self.facts.walked = Walked::Whole;
+            self.facts.walked = ReadExtent::Whole;
         }
     }
 
@@ -162,7 +162,7 @@ impl Reader<'_> {
             .atoms
             .extend(named.map(|(atom, _)| Atom::new(atom)));
         if self.full {
-            self.facts.walked = Walked::Partly;
+            self.facts.walked = ReadExtent::Partly;
         }
         let (fields, doubtful) = self.fields.finish();
         for number in doubtful {
@@ -174,7 +174,7 @@ impl Reader<'_> {
                 .next()
                 .is_none_or(|n| fields.binary_search(&n).is_err())
         });
-        let Conversion {
+        let ConversionFacts {
             tuples,
             works,
             hands_on,
@@ -182,13 +182,13 @@ impl Reader<'_> {
         } = self.conversion;
         self.facts.one_way = (works || tuples > 1)
             && !hands_on
-            && self.facts.walked == Walked::Whole
+            && self.facts.walked == ReadExtent::Whole
             && !self.facts.atoms.contains(&Atom::new("down"));
         self.facts
     }
 
     /// Notes what an instruction of `code_change` does.
-    fn converts(&mut self, instruction: &Instruction) {
+    fn converts(&mut self, instruction: &BeamInstruction) {
         match instruction.opcode {
             op::LABEL | op::LINE | op::EXECUTABLE_LINE | op::DEBUG_LINE | op::RETURN => {}
             op::ALLOCATE..=op::DEALLOCATE | op::MOVE | op::SWAP | op::TRIM | op::FUNC_INFO => {}
@@ -209,7 +209,7 @@ impl Reader<'_> {
         }
     }
 
-    fn instruction(&mut self, instruction: &Instruction) {
+    fn instruction(&mut self, instruction: &BeamInstruction) {
         match instruction.opcode {
             op::FUNC_INFO => self.enter(instruction),
             op::LINE => {
@@ -239,7 +239,7 @@ impl Reader<'_> {
         self.registers.step(instruction);
     }
 
-    fn enter(&mut self, instruction: &Instruction) {
+    fn enter(&mut self, instruction: &BeamInstruction) {
         self.function = match (instruction.operand(1), instruction.number(2)) {
             (Operand::Atom(name), Some(arity)) => {
                 self.atoms.get(name).map(|name| (name.clone(), arity))
@@ -307,7 +307,7 @@ impl Reader<'_> {
         }
     }
 
-    fn literal(&mut self, literal: &Summary, from: Option<Function>) {
+    fn literal(&mut self, literal: &LiteralSummary, from: Option<Function>) {
         for found in &literal.references {
             let function = Some((found.function.clone(), found.arity));
             self.hide(

@@ -3,7 +3,7 @@
 //! Takes beams and runs one function of them on values of which parts may be unknown, without a node and without
 //! effects: a call that is not in the given beams answers something unknown, and what decides about an unknown value
 //! goes both ways. So the answers are all that may come of it; what raises answers nothing. Where the bounds are reached
-//! the answer is unknown, which is never wrong. [`Value`] is what registers hold, `operations` has the instructions that
+//! the answer is unknown, which is never wrong. [`SymbolicValue`] is what registers hold, `operations` has the instructions that
 //! only compute, `interfaces` the functions of OTP and Elixir that are known.
 
 mod interfaces;
@@ -16,9 +16,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use interfaces::keyword;
-pub use value::Value;
+pub use value::SymbolicValue;
 
-use crate::facts::instructions::{Instruction, Operand};
+use crate::facts::instructions::{BeamInstruction, Operand};
 use crate::facts::opcode as op;
 use crate::name::{Mfa, Module};
 use unit::{Path, Unit};
@@ -42,8 +42,8 @@ enum Next {
     Ways(Vec<u32>),
     /// The next one, or a label when something is raised.
     Guarded(u32),
-    Answer(Vec<Value>),
-    Many(Vec<Value>),
+    Answer(Vec<SymbolicValue>),
+    Many(Vec<SymbolicValue>),
     Raises,
     Unknown,
 }
@@ -54,7 +54,7 @@ pub struct Machine<'w, 'b> {
     units: HashMap<Module, Option<Rc<Unit>>>,
     steps: usize,
     /// What Elixir's `Supervisor.start_link/2` was called with on the way: lists of children, and options.
-    pub started: Vec<(Vec<Value>, bool, Value)>,
+    pub started: Vec<(Vec<SymbolicValue>, bool, SymbolicValue)>,
 }
 
 impl<'w, 'b> Machine<'w, 'b> {
@@ -69,7 +69,12 @@ impl<'w, 'b> Machine<'w, 'b> {
     }
 
     /// All that a function may answer; `None` when the beams do not have it.
-    pub fn call(&mut self, module: &Module, name: &str, args: Vec<Value>) -> Option<Vec<Value>> {
+    pub fn call(
+        &mut self,
+        module: &Module,
+        name: &str,
+        args: Vec<SymbolicValue>,
+    ) -> Option<Vec<SymbolicValue>> {
         self.call_at(module, name, args, 0)
     }
 
@@ -84,23 +89,29 @@ impl<'w, 'b> Machine<'w, 'b> {
         &mut self,
         module: &Module,
         name: &str,
-        args: Vec<Value>,
+        args: Vec<SymbolicValue>,
         depth: usize,
-    ) -> Option<Vec<Value>> {
+    ) -> Option<Vec<SymbolicValue>> {
         let unit = self.unit(module)?;
         let arity = u32::try_from(args.len()).ok()?;
         let label = *unit.functions.get(&(Arc::from(name), arity))?;
         Some(self.run(&unit, label, args, depth))
     }
 
-    fn run(&mut self, unit: &Rc<Unit>, label: u32, x: Vec<Value>, depth: usize) -> Vec<Value> {
+    fn run(
+        &mut self,
+        unit: &Rc<Unit>,
+        label: u32,
+        x: Vec<SymbolicValue>,
+        depth: usize,
+    ) -> Vec<SymbolicValue> {
         let Some(at) = unit
             .labels
             .get(&label)
             .copied()
             .filter(|_| depth < MAX_DEPTH)
         else {
-            return vec![Value::Unknown];
+            return vec![SymbolicValue::Unknown];
         };
         let y = Vec::new();
         let (mut open, mut answers, mut paths) = (vec![Path { at, x, y }], Vec::new(), 1);
@@ -109,7 +120,7 @@ impl<'w, 'b> Machine<'w, 'b> {
                 self.steps += 1;
                 let instruction = unit.code.get(path.at);
                 let (Some(instruction), true) = (instruction, self.steps < MAX_STEPS) else {
-                    answers.push(Value::Unknown);
+                    answers.push(SymbolicValue::Unknown);
                     break;
                 };
                 path.at += 1;
@@ -167,7 +178,7 @@ impl<'w, 'b> Machine<'w, 'b> {
                     Next::Unknown => false,
                 };
                 if !fits || answers.len() > MAX_PATHS {
-                    return vec![Value::Unknown];
+                    return vec![SymbolicValue::Unknown];
                 }
                 break;
             }
@@ -179,7 +190,7 @@ impl<'w, 'b> Machine<'w, 'b> {
         &mut self,
         unit: &Rc<Unit>,
         path: &mut Path,
-        instruction: &Instruction,
+        instruction: &BeamInstruction,
         depth: usize,
     ) -> Next {
         let operand = |at| instruction.operand(at);
@@ -249,7 +260,7 @@ impl<'w, 'b> Machine<'w, 'b> {
                         };
                         self.remote(&to, path.args(arity), depth + 1)
                     }
-                    _ => vec![Value::Unknown],
+                    _ => vec![SymbolicValue::Unknown],
                 };
                 after(path, answers, instruction.opcode == op::APPLY_LAST)
             }
@@ -286,7 +297,7 @@ impl<'w, 'b> Machine<'w, 'b> {
             op::GET_LIST | op::GET_HD | op::GET_TL => {
                 let (head, tail) = value(path, 0)
                     .cell()
-                    .unwrap_or((Value::Unknown, Value::Unknown));
+                    .unwrap_or((SymbolicValue::Unknown, SymbolicValue::Unknown));
                 match instruction.opcode {
                     op::GET_HD => path.set(operand(1), head),
                     op::GET_TL => path.set(operand(1), tail),
@@ -302,18 +313,18 @@ impl<'w, 'b> Machine<'w, 'b> {
                     let parts = value(path, 0).tuple()?;
                     parts.get(at as usize).cloned()
                 });
-                path.set(operand(2), element.unwrap_or(Value::Unknown));
+                path.set(operand(2), element.unwrap_or(SymbolicValue::Unknown));
                 Next::On
             }
             op::PUT_LIST => {
-                let cell = Value::cons(value(path, 0), value(path, 1));
+                let cell = SymbolicValue::cons(value(path, 0), value(path, 1));
                 path.set(operand(2), cell);
                 Next::On
             }
             op::PUT_TUPLE2 => {
                 let parts = instruction.list(1).iter();
                 let parts = parts.map(|part| path.value(unit, *part)).collect();
-                path.set(operand(0), Value::tuple_of(parts));
+                path.set(operand(0), SymbolicValue::tuple_of(parts));
                 Next::On
             }
             op::PUT_MAP_ASSOC | op::PUT_MAP_EXACT => {
@@ -327,14 +338,14 @@ impl<'w, 'b> Machine<'w, 'b> {
                 let Some((label, free)) = index.and_then(|at| unit.funs.get(at as usize)) else {
                     return Next::Unknown;
                 };
-                let free: Vec<Value> = match instruction.opcode {
+                let free: Vec<SymbolicValue> = match instruction.opcode {
                     op::MAKE_FUN2 => path.args(*free),
                     _ => {
                         let free = instruction.list(2).iter();
                         free.map(|one| path.value(unit, *one)).collect()
                     }
                 };
-                let fun = Value::fun(unit.module.clone(), *label, free);
+                let fun = SymbolicValue::fun(unit.module.clone(), *label, free);
                 match instruction.opcode {
                     op::MAKE_FUN2 => path.set(Operand::X(0), fun),
                     _ => path.set(operand(1), fun),
@@ -350,7 +361,7 @@ impl<'w, 'b> Machine<'w, 'b> {
             op::BIF0..=op::BIF2 | op::GC_BIF1 | op::GC_BIF2 | op::GC_BIF3 | op::BIF3 => {
                 let answer = operations::bif(unit, path, instruction);
                 if let Some(to) = instruction.operands.last() {
-                    path.set(*to, answer.clone().unwrap_or(Value::Unknown));
+                    path.set(*to, answer.clone().unwrap_or(SymbolicValue::Unknown));
                 }
                 match (answer, fails(0)) {
                     (None, Some(label)) if instruction.opcode != op::BIF0 => Next::Either(label),
@@ -366,7 +377,7 @@ impl<'w, 'b> Machine<'w, 'b> {
                 });
                 let labels: Vec<u32> = labels.collect();
                 for operand in instruction.all() {
-                    path.set(operand, Value::Unknown);
+                    path.set(operand, SymbolicValue::Unknown);
                 }
                 match labels.as_slice() {
                     [] => Next::On,
@@ -379,15 +390,15 @@ impl<'w, 'b> Machine<'w, 'b> {
 }
 
 /// The only answer, or an unknown one.
-fn single(mut answers: Vec<Value>) -> Value {
+fn single(mut answers: Vec<SymbolicValue>) -> SymbolicValue {
     match answers.len() {
         1 => answers.swap_remove(0),
-        _ => Value::Unknown,
+        _ => SymbolicValue::Unknown,
     }
 }
 
 /// What follows a call; `last` when its answer is the function's own.
-fn after(path: &mut Path, mut answers: Vec<Value>, last: bool) -> Next {
+fn after(path: &mut Path, mut answers: Vec<SymbolicValue>, last: bool) -> Next {
     match (last, answers.len()) {
         (_, 0) => Next::Raises,
         (true, _) => Next::Answer(answers),

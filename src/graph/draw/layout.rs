@@ -19,7 +19,7 @@ const PART_GAP: f64 = 24.0;
 
 /// A box before it has a place.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct LayoutNode {
     pub width: f64,
     pub height: f64,
     pub column: usize,
@@ -27,7 +27,7 @@ pub(super) struct Node {
 
 /// A line from a dependent to what it depends on, which is in an earlier column.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(super) struct LayoutEdge {
     pub from: usize,
     pub to: usize,
     /// How far below the top of the box the line starts and ends.
@@ -39,7 +39,7 @@ pub(super) struct Link {
 
 /// A piece of line between two neighbouring columns, or straight through one.
 #[derive(Clone, Debug)]
-pub(super) struct Segment {
+pub(super) struct LayoutSegment {
     pub start: (f64, f64),
     pub end: (f64, f64),
     /// The links that run through it.
@@ -53,7 +53,7 @@ pub(super) struct Segment {
 pub(super) struct Layout {
     /// The upper left corner of each box.
     pub nodes: Vec<(f64, f64)>,
-    pub segments: Vec<Segment>,
+    pub segments: Vec<LayoutSegment>,
     pub width: f64,
     pub height: f64,
 }
@@ -84,14 +84,14 @@ struct Sketch {
 
 /// Places boxes and lines; boxes of one column stand in the order given, as far as lines allow. Parts
 /// that no line joins are placed apart: side by side where they fit beside the widest.
-pub(super) fn layout(nodes: &[Node], links: &[Link]) -> Layout {
+pub(super) fn layout(nodes: &[LayoutNode], links: &[LayoutEdge]) -> Layout {
     let parts = parts(nodes.len(), links);
     let mut placed: Vec<(Vec<usize>, Layout)> = Vec::with_capacity(parts.len());
     for members in parts {
         let mut place = BTreeMap::new();
         place.extend(members.iter().enumerate().map(|(at, node)| (*node, at)));
-        let mine = |(_, link): &(usize, &Link)| place.contains_key(&link.from);
-        let (numbers, inside): (Vec<usize>, Vec<Link>) = links
+        let mine = |(_, link): &(usize, &LayoutEdge)| place.contains_key(&link.from);
+        let (numbers, inside): (Vec<usize>, Vec<LayoutEdge>) = links
             .iter()
             .enumerate()
             .filter(mine)
@@ -99,7 +99,7 @@ pub(super) fn layout(nodes: &[Node], links: &[Link]) -> Layout {
                 let (from, to) = (place[&link.from], place[&link.to]);
                 (
                     number,
-                    Link {
+                    LayoutEdge {
                         from,
                         to,
                         ..link.clone()
@@ -107,7 +107,7 @@ pub(super) fn layout(nodes: &[Node], links: &[Link]) -> Layout {
                 )
             })
             .unzip();
-        let boxes: Vec<Node> = members.iter().map(|at| nodes[*at].clone()).collect();
+        let boxes: Vec<LayoutNode> = members.iter().map(|at| nodes[*at].clone()).collect();
         let mut part = connected(&boxes, &inside);
         for segment in &mut part.segments {
             segment
@@ -121,7 +121,7 @@ pub(super) fn layout(nodes: &[Node], links: &[Link]) -> Layout {
 }
 
 /// The boxes that lines join, the largest part first.
-fn parts(count: usize, links: &[Link]) -> Vec<Vec<usize>> {
+fn parts(count: usize, links: &[LayoutEdge]) -> Vec<Vec<usize>> {
     let mut root: Vec<usize> = (0..count).collect();
     fn find(root: &mut [usize], mut at: usize) -> usize {
         while root[at] != at {
@@ -163,7 +163,7 @@ fn shelves(count: usize, parts: Vec<(Vec<usize>, Layout)>) -> Layout {
         }
         whole
             .segments
-            .extend(part.segments.into_iter().map(|s| Segment {
+            .extend(part.segments.into_iter().map(|s| LayoutSegment {
                 start: (s.start.0 + x, s.start.1 + y),
                 end: (s.end.0 + x, s.end.1 + y),
                 ..s
@@ -176,7 +176,7 @@ fn shelves(count: usize, parts: Vec<(Vec<usize>, Layout)>) -> Layout {
     whole
 }
 
-fn connected(nodes: &[Node], links: &[Link]) -> Layout {
+fn connected(nodes: &[LayoutNode], links: &[LayoutEdge]) -> Layout {
     let mut sketch = sketch(nodes, links);
     sketch.stack();
     for round in 0..ROUNDS {
@@ -188,7 +188,7 @@ fn connected(nodes: &[Node], links: &[Link]) -> Layout {
     sketch.finish(nodes)
 }
 
-fn sketch(nodes: &[Node], links: &[Link]) -> Sketch {
+fn sketch(nodes: &[LayoutNode], links: &[LayoutEdge]) -> Sketch {
     let count = nodes.iter().map(|node| node.column + 1).max().unwrap_or(0);
     let mut columns = vec![Vec::new(); count];
     let mut items: Vec<Item> = Vec::with_capacity(nodes.len());
@@ -360,7 +360,7 @@ impl Sketch {
         }
     }
 
-    fn finish(self, nodes: &[Node]) -> Layout {
+    fn finish(self, nodes: &[LayoutNode]) -> Layout {
         let top = self
             .items
             .iter()
@@ -396,14 +396,14 @@ impl Sketch {
         for piece in self.pieces.iter().flatten() {
             let start = (right_side(piece.left.0), y(piece.left));
             let end = (spans[column_of[piece.right.0]].0, y(piece.right));
-            segments.push(Segment {
+            segments.push(LayoutSegment {
                 start,
                 end,
                 links: piece.links.clone(),
                 arrives: piece.arrives,
             });
             if self.items[piece.right.0].node.is_none() {
-                segments.push(Segment {
+                segments.push(LayoutSegment {
                     start: end,
                     end: (right_side(piece.right.0), end.1),
                     links: piece.links.clone(),
@@ -481,16 +481,16 @@ pub(super) fn split(column: &mut [usize], rows: usize) {
 mod tests {
     use super::*;
 
-    fn node(column: usize) -> Node {
-        Node {
+    fn node(column: usize) -> LayoutNode {
+        LayoutNode {
             width: 50.0,
             height: 20.0,
             column,
         }
     }
 
-    fn link(from: usize, to: usize) -> Link {
-        Link {
+    fn link(from: usize, to: usize) -> LayoutEdge {
+        LayoutEdge {
             from,
             to,
             from_port: 10.0,
@@ -505,7 +505,7 @@ mod tests {
         let mut nodes = vec![node(0)];
         nodes.extend((0..6).map(|_| node(1)));
         nodes.push(node(2));
-        let mut links: Vec<Link> = (1..=6).map(|at| link(at, 0)).collect();
+        let mut links: Vec<LayoutEdge> = (1..=6).map(|at| link(at, 0)).collect();
         links.extend((1..=6).map(|at| link(7, at)));
         links.push(link(7, 0));
         let placed = layout(&nodes, &links);

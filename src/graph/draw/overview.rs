@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::Clusters;
-use super::layout::{Link, Node, columns, layout, split};
+use super::layout::{LayoutEdge, LayoutNode, columns, layout, split};
 use super::page::{Legend, MARGIN, arrow, colour, counted, escaped, heading, open, thick_curve};
 use crate::graph::Graph;
 use crate::name::Module;
@@ -57,12 +57,12 @@ pub(super) fn svg(graph: &Graph, clusters: &Clusters) -> String {
     let pairs: Vec<(usize, usize)> = with.iter().map(|(pair, _)| **pair).collect();
     let mut column = columns(groups.len(), &pairs, &order);
     split(&mut column, 12);
-    let nodes: Vec<Node> = groups
+    let nodes: Vec<LayoutNode> = groups
         .iter()
         .zip(&column)
         .map(|(g, c)| g.node(*c))
         .collect();
-    let links: Vec<Link> = pairs
+    let links: Vec<LayoutEdge> = pairs
         .iter()
         .map(|(from, to)| link(&nodes, *from, *to))
         .collect();
@@ -176,8 +176,8 @@ fn thick(number: usize) -> String {
     format!(" style=\"stroke-width:{width:.1}\"")
 }
 
-fn link(nodes: &[Node], from: usize, to: usize) -> Link {
-    Link {
+fn link(nodes: &[LayoutNode], from: usize, to: usize) -> LayoutEdge {
+    LayoutEdge {
         from,
         to,
         from_port: nodes[from].height / 2.0,
@@ -207,17 +207,17 @@ impl Group {
         format!("{}  {}", self.name, self.modules.len())
     }
 
-    fn node(&self, column: usize) -> Node {
+    fn node(&self, column: usize) -> LayoutNode {
         let (columns, rows, wide) = self.set;
         let title = self.title().chars().count() as f64 * 11.6 + 24.0;
-        Node {
+        LayoutNode {
             width: (columns as f64 * wide + 16.0).max(title),
             height: rows as f64 * LINE + 42.0,
             column,
         }
     }
 
-    fn draw(&self, out: &mut String, at: usize, (x, y): (f64, f64), node: &Node, of: usize) {
+    fn draw(&self, out: &mut String, at: usize, (x, y): (f64, f64), node: &LayoutNode, of: usize) {
         let _ = write!(
             out,
             "<g class=\"n\" id=\"n{at}\"><rect class=\"b\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" \

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::layout::{Layout, Link, Node, columns, layout, split};
+use super::layout::{Layout, LayoutEdge, LayoutNode, columns, layout, split};
 use super::page::{
     Legend, MARGIN, arrow, colour, counted, curve, escaped, heading, label, open, width_of,
 };
@@ -37,14 +37,14 @@ pub(super) fn svg(graph: &Graph, clusters: &Clusters) -> String {
 
 /// How an edge looks: the strongest of its reasons.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Look {
+enum EdgeStyle {
     Hidden,
     Calls,
     Hard,
     Plan,
 }
 
-impl Look {
+impl EdgeStyle {
     fn of(edge: &Edge) -> Self {
         let look = |reason: &Reason| match reason {
             Reason::Plan { .. } => Self::Plan,
@@ -143,7 +143,7 @@ impl<'a> Drawing<'a> {
     }
 
     /// The columns of boxes, and their sizes.
-    fn nodes(&self) -> Vec<Node> {
+    fn nodes(&self) -> Vec<LayoutNode> {
         let pairs: BTreeSet<(usize, usize)> = self
             .graph
             .edges()
@@ -176,7 +176,7 @@ impl<'a> Drawing<'a> {
                 } else {
                     (widest, ROW)
                 };
-                Node {
+                LayoutNode {
                     width,
                     height,
                     column,
@@ -186,14 +186,14 @@ impl<'a> Drawing<'a> {
     }
 
     /// Lines between boxes, and the ends of each: dependent and dependency.
-    fn links(&self) -> (Vec<Link>, Vec<(&'a Module, &'a Module, &'a Edge)>) {
+    fn links(&self) -> (Vec<LayoutEdge>, Vec<(&'a Module, &'a Module, &'a Edge)>) {
         let (mut links, mut ends) = (Vec::new(), Vec::new());
         for (from, to, edge) in self.graph.edges() {
             let ((a, from_row), (b, to_row)) = (self.place[from], self.place[to]);
             if a == b {
                 continue;
             }
-            links.push(Link {
+            links.push(LayoutEdge {
                 from: a,
                 to: b,
                 from_port: self.port(a, from_row),
@@ -213,12 +213,13 @@ impl<'a> Drawing<'a> {
 
     fn lines(&self, out: &mut String, placed: &Layout, ends: &[(&Module, &Module, &Edge)]) {
         let implied = self.implied();
-        let mut drawn: Vec<(Look, String)> = Vec::with_capacity(placed.segments.len());
+        let mut drawn: Vec<(EdgeStyle, String)> = Vec::with_capacity(placed.segments.len());
         for segment in &placed.segments {
             let edges = segment.links.iter().map(|at| ends[*at]);
-            let look = edges.clone().map(|(_, _, edge)| Look::of(edge)).max();
-            let look = look.unwrap_or(Look::Calls);
-            let far = look < Look::Hard && edges.clone().all(|(a, b, _)| implied.contains(&(a, b)));
+            let look = edges.clone().map(|(_, _, edge)| EdgeStyle::of(edge)).max();
+            let look = look.unwrap_or(EdgeStyle::Calls);
+            let far =
+                look < EdgeStyle::Hard && edges.clone().all(|(a, b, _)| implied.contains(&(a, b)));
             let mut class = format!("e{}{}", look.class(), if far { " far" } else { "" });
             let mut sources: Vec<usize> = edges.clone().map(|(a, _, _)| self.number[a]).collect();
             sources.dedup();
@@ -313,7 +314,7 @@ impl<'a> Drawing<'a> {
                 (a - 3.0, b + 3.0)
             };
             let out_by = 8.0 + (a - b).abs() / ROW * 2.6 + if a < b { 0.0 } else { 5.0 };
-            let look = Look::of(edge);
+            let look = EdgeStyle::of(edge);
             let _ = write!(
                 out,
                 "<path class=\"e{} u{} d{}\" d=\"M{x:.1} {a:.1}C{:.1} {a:.1} {:.1} {b:.1} {:.1} {b:.1}\">\
@@ -441,15 +442,19 @@ impl<'a> Drawing<'a> {
             "left comes first; a line leads from a module to what it depends on; point at a module to see its own",
         );
         let mut legend = Legend::new(out, width);
-        let looks: BTreeSet<Look> = self.graph.edges().map(|(_, _, e)| Look::of(e)).collect();
+        let looks: BTreeSet<EdgeStyle> = self
+            .graph
+            .edges()
+            .map(|(_, _, e)| EdgeStyle::of(e))
+            .collect();
         for look in looks {
             legend.line(
                 look.class(),
                 match look {
-                    Look::Hidden => "seen in code or literals",
-                    Look::Calls => "calls",
-                    Look::Hard => "needs the other's version",
-                    Look::Plan => "the plan",
+                    EdgeStyle::Hidden => "seen in code or literals",
+                    EdgeStyle::Calls => "calls",
+                    EdgeStyle::Hard => "needs the other's version",
+                    EdgeStyle::Plan => "the plan",
                 },
             );
         }

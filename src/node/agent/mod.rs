@@ -149,7 +149,7 @@ pub fn survey(session: &Session) -> std::result::Result<(), CallError> {
 
 /// What a node's agent says of itself.
 #[derive(Clone, Debug)]
-pub struct Holder {
+pub struct LockHolder {
     /// Its guardian.
     pub agent: Agent,
     /// Four hexadecimal digits.
@@ -222,7 +222,7 @@ pub fn lock_holder(session: &Session) -> std::result::Result<Option<String>, Cal
 ///
 /// # Errors
 /// When the connection is lost, or the node does not answer in time.
-pub fn present(session: &Session) -> std::result::Result<Option<Holder>, CallError> {
+pub fn present(session: &Session) -> std::result::Result<Option<LockHolder>, CallError> {
     const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
     let guardian = session.call(
         "erlang",
@@ -246,7 +246,7 @@ pub fn present(session: &Session) -> std::result::Result<Option<Holder>, CallErr
         [key, info] if key.is_atom("updo_info") => Some(info),
         _ => None,
     });
-    Ok(info.map(|info| Holder {
+    Ok(info.map(|info| LockHolder {
         agent,
         run: info.get("run").and_then(Term::to_text).unwrap_or_default(),
         kept: info.get("state").is_some_and(|state| state.is_atom("kept")),

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error};
 
-use super::{Name, Tls};
+use super::{ExpectedName, Tls};
 use crate::diag::{Code, Diagnostic};
 use crate::node::cookie::plain;
 use crate::node::name::Address;
@@ -105,8 +105,8 @@ fn certificate(target: &Address, tls: &Tls, why: &CertificateError) -> Diagnosti
             .help("`ca` wants the certificate of the authority that signed the node's, or that very certificate; what the node shows: `openssl s_client -connect HOST:PORT -showcerts`"),
         CertificateError::NotValidForNameContext { presented, .. } => {
             let wanted = match &tls.options.name {
-                Name::Other(name) => name.as_str(),
-                Name::Host | Name::Any => target.host(),
+                ExpectedName::Other(name) => name.as_str(),
+                ExpectedName::Host | ExpectedName::Any => target.host(),
             };
             let told = told(&format!("is not made out for {wanted}"));
             let told = match presented.as_slice() {

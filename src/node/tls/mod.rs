@@ -1,6 +1,6 @@
 //! TLS under the distribution: whom we believe, who we are, and under which name the node must show itself.
 //!
-//! Takes [`Options`] (places of PEM texts), gives a [`Tls`] that a connection can be made with, or E509 when a file
+//! Takes [`TlsOptions`] (places of PEM texts), gives a [`Tls`] that a connection can be made with, or E509 when a file
 //! cannot be used. The other side is `-proto_dist inet_tls` (kernel's `inet_tls_dist`), where every handshake message has a
 //! length of four bytes. A key that others may read is refused, and a key's text is never part of a message.
 
@@ -48,7 +48,7 @@ impl fmt::Display for Pem {
 
 /// Under which name the node's certificate must be made out.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum Name {
+pub enum ExpectedName {
     /// The host part of the node's name.
     #[default]
     Host,
@@ -60,7 +60,7 @@ pub enum Name {
 
 /// What TLS is to be made with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct TlsOptions {
     /// The authorities that may have signed the node's certificate, or that certificate itself. `None`: whoever
     /// answers is believed (`verify_none`).
     pub ca: Option<Pem>,
@@ -69,14 +69,14 @@ pub struct Options {
     /// Its key; where the certificate is when this is `None`.
     pub key: Option<Pem>,
     /// The name in the node's certificate.
-    pub name: Name,
+    pub name: ExpectedName,
 }
 
 /// What a connection over TLS is made with. Its key cannot be printed or taken out.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ClientConfig>,
-    options: Options,
+    options: TlsOptions,
 }
 
 impl fmt::Debug for Tls {
@@ -94,9 +94,9 @@ impl fmt::Display for Tls {
         }
         match (&self.options.ca, &self.options.name) {
             (None, _) => {}
-            (_, Name::Host) => f.write_str(", made out for the node's host")?,
-            (_, Name::Other(name)) => write!(f, ", made out for {name}")?,
-            (_, Name::Any) => f.write_str(", made out for anybody")?,
+            (_, ExpectedName::Host) => f.write_str(", made out for the node's host")?,
+            (_, ExpectedName::Other(name)) => write!(f, ", made out for {name}")?,
+            (_, ExpectedName::Any) => f.write_str(", made out for anybody")?,
         }
         match &self.options.cert {
             Some(cert) => write!(f, "; our certificate from {cert}"),
@@ -111,14 +111,14 @@ impl Tls {
     /// # Errors
     /// E509 when one cannot be read, is no PEM, has nothing of what it should have, is a key that others may read, or
     /// when key and certificate do not belong together.
-    pub fn load(options: &Options, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+    pub fn load(options: &TlsOptions, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let provider = Arc::new(ring::default_provider());
         let believed = match &options.ca {
             Some(ca) => certificates(&read(ca, "the file of authorities", false, env)?, ca)?,
             None => Vec::new(),
         };
         let verifier = match &options.ca {
-            Some(ca) => Verifier::new(believed, options.name == Name::Any, &provider)
+            Some(ca) => Verifier::new(believed, options.name == ExpectedName::Any, &provider)
                 .map_err(|why| bad(format!("{ca} has no certificate to rely on: {why}")))?,
             None => Verifier::nobody(&provider),
         };
@@ -219,7 +219,7 @@ fn read(
             }
         },
     };
-    let file = secret_file::File {
+    let file = secret_file::SecretFile {
         what,
         code: Code::E509,
         limit: MAX_PEM,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
-use super::{Name, Tls, error};
+use super::{ExpectedName, Tls, error};
 use crate::diag::{Diagnostic, Result};
 use crate::node::name::Address;
 use crate::node::state::lock;
@@ -128,10 +128,10 @@ impl TlsStream {
 /// Under which name the node must show itself; where any will do, the host is what we say we look for.
 fn name(tls: &Tls, target: &Address) -> Result<ServerName<'static>> {
     let wanted = match &tls.options.name {
-        Name::Other(name) => name.as_str(),
-        Name::Host | Name::Any => target.host(),
+        ExpectedName::Other(name) => name.as_str(),
+        ExpectedName::Host | ExpectedName::Any => target.host(),
     };
-    let checked = tls.options.ca.is_some() && tls.options.name != Name::Any;
+    let checked = tls.options.ca.is_some() && tls.options.name != ExpectedName::Any;
     let bare = wanted.trim_matches(['[', ']']).to_owned();
     match ServerName::try_from(bare) {
         Ok(name) => Ok(name),

@@ -10,12 +10,12 @@ use crate::graph::draw::{Clusters, Format, draw_with, from_json};
 use crate::name::Module;
 
 /// One node's lines.
-pub(super) struct Node<'a> {
+pub(super) struct NodeSection<'a> {
     pub name: &'a str,
     pub lines: Vec<&'a Value>,
 }
 
-impl<'a> Node<'a> {
+impl<'a> NodeSection<'a> {
     /// The first line of a type.
     pub fn first(&self, kind: &str) -> Option<&'a Value> {
         self.of(kind).next()
@@ -67,7 +67,7 @@ fn meaning(state: &str) -> (&'static str, &'static str) {
 }
 
 /// The verdict: one sentence and the numbers.
-pub(super) fn verdict(nodes: &[Node<'_>]) -> Markup {
+pub(super) fn verdict(nodes: &[NodeSection<'_>]) -> Markup {
     let done = nodes.iter().filter(|node| node.state() == "new").count();
     let all_done = done == nodes.len();
     let (class, sentence) = match nodes {
@@ -100,7 +100,7 @@ pub(super) fn verdict(nodes: &[Node<'_>]) -> Markup {
 }
 
 /// The table of nodes.
-pub(super) fn nodes(nodes: &[Node<'_>]) -> Markup {
+pub(super) fn nodes(nodes: &[NodeSection<'_>]) -> Markup {
     html! {
         section {
             h2 { "Nodes" }
@@ -125,7 +125,7 @@ pub(super) fn nodes(nodes: &[Node<'_>]) -> Markup {
 }
 
 /// Everything about one node.
-pub(super) fn node(node: &Node<'_>, several: bool) -> Markup {
+pub(super) fn node(node: &NodeSection<'_>, several: bool) -> Markup {
     html! {
         @if several { h2.node { code { (node.name) } } }
         section { h2 { "Time" } (timeline::picture(node)) }
@@ -138,7 +138,7 @@ pub(super) fn node(node: &Node<'_>, several: bool) -> Markup {
 }
 
 /// The instructions with their reasons.
-fn instructions(node: &Node<'_>) -> Markup {
+fn instructions(node: &NodeSection<'_>) -> Markup {
     let Some(script) = node.first("script") else {
         return html! {};
     };
@@ -185,7 +185,7 @@ fn reason(why: &Value) -> Markup {
 }
 
 /// The dependency graph as a picture.
-fn graph(node: &Node<'_>) -> Markup {
+fn graph(node: &NodeSection<'_>) -> Markup {
     let drawn = node.first("graph").and_then(from_json);
     let Some(graph) = drawn else {
         return html! {};
@@ -211,7 +211,7 @@ fn graph(node: &Node<'_>) -> Markup {
 }
 
 /// What was checked, before and after.
-fn checks(node: &Node<'_>) -> Markup {
+fn checks(node: &NodeSection<'_>) -> Markup {
     let all: Vec<&Value> = node
         .lines
         .iter()
@@ -243,7 +243,7 @@ fn checks(node: &Node<'_>) -> Markup {
 }
 
 /// Diagnostics and what hooks and checks logged.
-fn said(node: &Node<'_>) -> Markup {
+fn said(node: &NodeSection<'_>) -> Markup {
     let diagnostics: Vec<&Value> = node
         .of("diagnostic")
         .filter_map(|line| line.get("diagnostic"))
@@ -280,7 +280,7 @@ fn said(node: &Node<'_>) -> Markup {
 }
 
 /// What differs in each module.
-fn modules(node: &Node<'_>) -> Markup {
+fn modules(node: &NodeSection<'_>) -> Markup {
     let all = node
         .first("facts")
         .and_then(|facts| facts["modules"].as_array());

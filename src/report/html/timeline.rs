@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::sections::{Node, ms};
+use super::sections::{NodeSection, ms};
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 118.0;
@@ -27,7 +27,7 @@ struct Bar<'a> {
 }
 
 /// The picture; a sentence when no step was taken.
-pub(super) fn picture(node: &Node<'_>) -> Markup {
+pub(super) fn picture(node: &NodeSection<'_>) -> Markup {
     let bars = bars(node);
     if bars.is_empty() {
         return html! { p.soft { "No step was taken on this node." } };
@@ -86,7 +86,7 @@ fn px(number: f64) -> String {
 
 /// The steps, end to end: the node takes one after the other, and how long each took was measured there. When their
 /// events arrived here would tell about the connection.
-fn bars<'a>(node: &Node<'a>) -> Vec<Bar<'a>> {
+fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
     let mut from = 0.0;
     let bar = |line: &'a Value| {
         let name = match line["type"].as_str()? {
@@ -112,7 +112,7 @@ fn bars<'a>(node: &Node<'a>) -> Vec<Bar<'a>> {
 }
 
 /// The last that was told of whom a step waits for.
-fn slowest(node: &Node<'_>, step: &Value) -> Option<String> {
+fn slowest(node: &NodeSection<'_>, step: &Value) -> Option<String> {
     let told = |line: &&&Value| {
         let waits = line["type"] == "step.progress" || line["type"] == "step.postponed";
         waits && line["id"] == *step && line["slowest"][0].is_object()

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Detail, Shown, is_one_way};
+use super::{Detail, PreviewInput, is_one_way};
 use crate::diag::render::to_json;
 use crate::facts::change::Changed;
 use crate::facts::compare::short;
 use crate::name::Module;
 use crate::rules::{ModuleRules, Origin};
 use crate::script::low::Low;
-use crate::script::lower::{By, processes, suspended, switched};
+use crate::script::lower::{Executor, processes, suspended, switched};
 use crate::term::Term;
 
 /// What undoing means for a module: `exact` or `impossible`.
@@ -22,7 +22,7 @@ pub(in crate::report) fn undo_of(changed: &Changed) -> &'static str {
 }
 
 /// The low-level script as a term that a relup would have; hooks are none of OTP's instructions and left out.
-pub fn low(shown: &Shown<'_>) -> String {
+pub fn low(shown: &PreviewInput<'_>) -> String {
     let lines: Vec<String> = shown
         .script
         .low
@@ -34,7 +34,7 @@ pub fn low(shown: &Shown<'_>) -> String {
 }
 
 /// The preview as a document; the modules that are the same stand in it only in full.
-pub fn json(shown: &Shown<'_>, detail: Detail) -> Value {
+pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
     let modules = shown.script.high.iter().map(|step| {
         let module = step.instruction.module();
         let changed = &shown.changes.modules[module];
@@ -64,8 +64,8 @@ pub fn json(shown: &Shown<'_>, detail: Detail) -> Value {
         "low": shown.script.low.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "window": shown.script.kind.to_string(),
         "engine": match shown.script.by {
-            By::Updo => "updo",
-            By::ReleaseHandler(_) => "release_handler",
+            Executor::Updo => "updo",
+            Executor::ReleaseHandler(_) => "release_handler",
         },
         "windows": shown.script.windows().iter().map(|window| {
             let (load, delete) = switched(window);
@@ -108,7 +108,7 @@ fn children(rules: &ModuleRules) -> Value {
 }
 
 /// A reason as a document.
-pub(in crate::report) fn why_json(shown: &Shown<'_>, why: &crate::script::Why) -> Value {
+pub(in crate::report) fn why_json(shown: &PreviewInput<'_>, why: &crate::script::Why) -> Value {
     match &why.origin {
         Origin::Plan { span, because } => {
             let place = shown.sources().place(*span);

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::super::style::{count, look};
-use super::{Shown, is_one_way};
+use super::{PreviewInput, is_one_way};
 use crate::diag::render::Style;
 use crate::facts::change::Changed;
 use crate::facts::code::Function;
@@ -15,14 +15,14 @@ use crate::rules::Purge;
 use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Ruleset};
 use crate::script::low::Low;
-use crate::script::lower::{By, SuspendOrder, running, suspended, switched};
+use crate::script::lower::{Executor, SuspendOrder, running, suspended, switched};
 use crate::term::Term;
 
 /// Functions with waiting callers that are named; the others are counted.
 const WAITING: usize = 3;
 
 /// Which processes are suspended, and when.
-pub(super) fn windows(out: &mut String, shown: &Shown<'_>, style: Style) {
+pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let script = shown.script;
     let arrow = if style.unicode { " → " } else { " -> " };
     let ranks = SuspendOrder::of(shown.rules, script);
@@ -99,15 +99,15 @@ pub(super) fn names(modules: &[Module]) -> String {
 }
 
 /// The modules whose conversion acts outside of its state, in one way.
-fn outside(shown: &Shown<'_>, how: Acts) -> Vec<String> {
+fn outside(shown: &PreviewInput<'_>, how: Acts) -> Vec<String> {
     let modules = shown.rules.modules.keys();
     let acts = modules.filter(|m| effects::acts(shown.changes, shown.rules, m) == Some(how));
     acts.map(ToString::to_string).collect()
 }
 
 /// How exactly a failure is undone.
-pub(super) fn undo(shown: &Shown<'_>, style: Style) -> String {
-    if let By::ReleaseHandler(_) = shown.script.by {
+pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
+    if let Executor::ReleaseHandler(_) = shown.script.by {
         return look(
             style,
             "none when it fails: the release handler leaves code and processes as they are then",
@@ -217,8 +217,8 @@ fn place(module: &Module, function: &Function) -> String {
 
 /// Functions of code that is replaced in which callers wait for a server and go on afterwards. Who waits there for a
 /// process that is suspended cannot leave, and code that is executed cannot be taken away to make room for the old one.
-pub(super) fn waiting(shown: &Shown<'_>, style: Style) -> Option<String> {
-    let handler = matches!(shown.script.by, By::ReleaseHandler(_));
+pub(super) fn waiting(shown: &PreviewInput<'_>, style: Style) -> Option<String> {
+    let handler = matches!(shown.script.by, Executor::ReleaseHandler(_));
     if handler || shown.script.suspended().next().is_none() {
         return None;
     }
@@ -244,7 +244,7 @@ pub(super) fn waiting(shown: &Shown<'_>, style: Style) -> Option<String> {
 }
 
 /// Hooks whose effects no way back would undo: those that act, when the plan has no `on rollback`.
-pub(super) fn effects(shown: &Shown<'_>, style: Style) -> Option<String> {
+pub(super) fn effects(shown: &PreviewInput<'_>, style: Style) -> Option<String> {
     let hooks = &shown.plan.hooks;
     if hooks.iter().any(|hook| hook.when == When::Rollback) {
         return None;

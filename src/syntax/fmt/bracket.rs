@@ -5,7 +5,7 @@
 
 use super::build::{Builder, Piece, Within, is_comment};
 use super::doc::{Doc, group};
-use crate::syntax::lex::{Kind, Token};
+use crate::syntax::lex::{RawToken, TokenKind};
 
 impl<'a> Builder<'a> {
     /// A bracket with all that is in it.
@@ -25,8 +25,8 @@ impl<'a> Builder<'a> {
         let mut ending: Vec<Doc> = Vec::new();
         while !matches!(
             self.token(),
-            Some(Token {
-                kind: Kind::Close,
+            Some(RawToken {
+                kind: TokenKind::Close,
                 ..
             })
         ) && self.peek().is_some()
@@ -60,16 +60,16 @@ impl<'a> Builder<'a> {
                     separators.push(separator);
                     keep = matches!(
                         self.token(),
-                        Some(Token {
-                            kind: Kind::Close,
+                        Some(RawToken {
+                            kind: TokenKind::Close,
                             ..
                         })
                     );
                 }
                 _ if matches!(
                     self.token(),
-                    Some(Token {
-                        kind: Kind::Close,
+                    Some(RawToken {
+                        kind: TokenKind::Close,
                         ..
                     })
                 ) => {}
@@ -109,7 +109,7 @@ impl<'a> Builder<'a> {
         mut separators: Vec<Vec<Doc>>,
         comma_may_end: bool,
         keep: bool,
-        last: Option<Token>,
+        last: Option<RawToken>,
     ) -> Doc {
         if items.is_empty() && separators.is_empty() && behind.is_empty() && ending.is_empty() {
             return Doc::text(format!("{open}{close}"));
@@ -183,9 +183,9 @@ impl<'a> Builder<'a> {
         for piece in &self.pieces[from..self.at] {
             let Piece::Token(token) = piece else { continue };
             match token.kind {
-                Kind::Open => depth += 1,
-                Kind::Close => depth = depth.saturating_sub(1),
-                Kind::Op if depth == 0 => words.push(self.text_of(*token)),
+                TokenKind::Open => depth += 1,
+                TokenKind::Close => depth = depth.saturating_sub(1),
+                TokenKind::Op if depth == 0 => words.push(self.text_of(*token)),
                 _ => {}
             }
         }

@@ -6,12 +6,12 @@
 
 use super::doc::{Doc, fill, group};
 use crate::syntax::foreign_syntax::is_reserved;
-use crate::syntax::lex::{Kind, Token};
+use crate::syntax::lex::{RawToken, TokenKind};
 
 /// A token or a comment, in the order of the text.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Piece {
-    Token(Token),
+    Token(RawToken),
     /// Its place, and whether it has a line of its own.
     Comment(usize, usize, bool),
 }
@@ -31,7 +31,7 @@ pub(super) struct Builder<'a> {
     pub(super) text: &'a str,
     pub(super) pieces: &'a [Piece],
     pub(super) at: usize,
-    pub(super) prev: Option<Token>,
+    pub(super) prev: Option<RawToken>,
     /// The previous token is a sign: nothing between it and what follows.
     tight: bool,
     /// Where the slash of a `fun m:f/1` will be.
@@ -101,14 +101,14 @@ impl<'a> Builder<'a> {
         self.pieces.get(self.at).copied()
     }
 
-    pub(super) fn token(&self) -> Option<Token> {
+    pub(super) fn token(&self) -> Option<RawToken> {
         match self.peek() {
             Some(Piece::Token(token)) => Some(token),
             _ => None,
         }
     }
 
-    pub(super) fn text_of(&self, token: Token) -> &'a str {
+    pub(super) fn text_of(&self, token: RawToken) -> &'a str {
         &self.text[token.start..token.end]
     }
 
@@ -136,7 +136,7 @@ impl<'a> Builder<'a> {
         self.text[start..end].trim_end().to_owned()
     }
 
-    fn take(&mut self) -> Option<Token> {
+    fn take(&mut self) -> Option<RawToken> {
         let token = self.token()?;
         self.at += 1;
         self.prev = Some(token);
@@ -207,16 +207,16 @@ impl<'a> Builder<'a> {
             };
             let word = self.text_of(token);
             match (token.kind, word) {
-                (Kind::Dot | Kind::Close, _) | (Kind::Op, "," | ";" | "->") => break,
-                (Kind::Word, "of" | "end") if within != Within::Head => break,
-                (Kind::Op, "||") => within = Within::Code,
-                (Kind::Op, "/") if within == Within::Binary => spec = true,
+                (TokenKind::Dot | TokenKind::Close, _) | (TokenKind::Op, "," | ";" | "->") => break,
+                (TokenKind::Word, "of" | "end") if within != Within::Head => break,
+                (TokenKind::Op, "||") => within = Within::Code,
+                (TokenKind::Op, "/") if within == Within::Binary => spec = true,
                 _ => {}
             }
             self.gap(token, within, spec, is_cycle, &mut docs);
             match (token.kind, word) {
-                (Kind::Open, _) => docs.push(self.bracket()),
-                (Kind::Word, "case" | "if" | "begin") => docs.push(self.block()),
+                (TokenKind::Open, _) => docs.push(self.bracket()),
+                (TokenKind::Word, "case" | "if" | "begin") => docs.push(self.block()),
                 _ => {
                     if word == "fun" {
                         self.fun_slash = self.at + 4;
@@ -232,10 +232,17 @@ impl<'a> Builder<'a> {
     }
 
     /// What stands between the previous token and this one.
-    fn gap(&self, token: Token, within: Within, spec: bool, is_cycle: bool, docs: &mut Vec<Doc>) {
+    fn gap(
+        &self,
+        token: RawToken,
+        within: Within,
+        spec: bool,
+        is_cycle: bool,
+        docs: &mut Vec<Doc>,
+    ) {
         let Some(prev) = self.prev else { return };
         let word = self.text_of(token);
-        if token.kind == Kind::Word
+        if token.kind == TokenKind::Word
             && within == Within::Head
             && word == "because"
             && self.word_at(1).starts_with('"')
@@ -246,7 +253,7 @@ impl<'a> Builder<'a> {
             return;
         }
         let before = self.text_of(prev);
-        let breakable = (prev.kind == Kind::Str && token.kind == Kind::Str)
+        let breakable = (prev.kind == TokenKind::Str && token.kind == TokenKind::Str)
             || matches!(before, "andalso" | "orelse" | "++" | "--")
             || (word == "when" && within == Within::Head)
             || word == "||";
@@ -259,20 +266,20 @@ impl<'a> Builder<'a> {
 
     fn is_spaced(
         &self,
-        prev: Token,
-        token: Token,
+        prev: RawToken,
+        token: RawToken,
         within: Within,
         spec: bool,
         is_cycle: bool,
     ) -> bool {
         let (before, word) = (self.text_of(prev), self.text_of(token));
         let as_written = prev.end < token.start;
-        if prev.kind == Kind::Open {
+        if prev.kind == TokenKind::Open {
             return false;
         }
         if self.tight {
             // Two minus signs in a row would be another operator.
-            return token.kind == Kind::Op;
+            return token.kind == TokenKind::Op;
         }
         let tight_sign = |sign: &str, at: usize| match sign {
             ":" => !(is_cycle && within == Within::Head),
@@ -280,18 +287,20 @@ impl<'a> Builder<'a> {
             "-" => within == Within::Binary && spec,
             _ => false,
         };
-        if prev.kind == Kind::Op && tight_sign(before, self.at - 1) {
+        if prev.kind == TokenKind::Op && tight_sign(before, self.at - 1) {
             return false;
         }
-        if token.kind == Kind::Op {
+        if token.kind == TokenKind::Op {
             return !(word == ":" || tight_sign(word, self.at));
         }
         match word {
-            "(" => prev.kind == Kind::Op || is_reserved(before) || as_written,
-            "#{" if within == Within::Head && !matches!(prev.kind, Kind::Var) => {
-                prev.kind == Kind::Op || self.before_first_arrow() && !self.is_bind() || as_written
+            "(" => prev.kind == TokenKind::Op || is_reserved(before) || as_written,
+            "#{" if within == Within::Head && !matches!(prev.kind, TokenKind::Var) => {
+                prev.kind == TokenKind::Op
+                    || self.before_first_arrow() && !self.is_bind()
+                    || as_written
             }
-            "#{" => prev.kind == Kind::Op || is_reserved(before) || as_written,
+            "#{" => prev.kind == TokenKind::Op || is_reserved(before) || as_written,
             _ => true,
         }
     }
@@ -310,20 +319,20 @@ impl<'a> Builder<'a> {
             Piece::Token(token) => Some(*token),
             Piece::Comment(..) => None,
         });
-        first.is_some_and(|token| token.kind == Kind::Var)
+        first.is_some_and(|token| token.kind == TokenKind::Var)
     }
 
     /// Whether a `-` or `+` is a sign, not an operation.
-    fn is_sign(&self, token: Token) -> bool {
+    fn is_sign(&self, token: RawToken) -> bool {
         if !matches!(self.text_of(token), "-" | "+") {
             return false;
         }
         match self.prev {
             None => true,
             Some(prev) => match prev.kind {
-                Kind::Open => true,
-                Kind::Op => self.text_of(prev) != "/",
-                Kind::Word => is_reserved(self.text_of(prev)) && self.text_of(prev) != "end",
+                TokenKind::Open => true,
+                TokenKind::Op => self.text_of(prev) != "/",
+                TokenKind::Word => is_reserved(self.text_of(prev)) && self.text_of(prev) != "end",
                 _ => false,
             },
         }

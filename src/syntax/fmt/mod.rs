@@ -10,7 +10,7 @@ mod build;
 mod doc;
 
 use super::ast::Statement;
-use super::lex::{self, Kind, Token};
+use super::lex::{self, RawToken, TokenKind};
 use super::parse_plan;
 use crate::diag::{Code, Diagnostic};
 use build::{Builder, Piece};
@@ -115,7 +115,7 @@ fn lay_out(text: &str) -> String {
 }
 
 /// Tokens and comments in the order of the text.
-fn pieces(text: &str, tokens: &[Token], comments: &[(usize, usize)]) -> Vec<Piece> {
+fn pieces(text: &str, tokens: &[RawToken], comments: &[(usize, usize)]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = tokens.iter().copied().map(Piece::Token).collect();
     pieces.extend(comments.iter().map(|(start, end)| {
         let line = text[..*start].rsplit('\n').next().unwrap_or_default();
@@ -133,7 +133,7 @@ fn end_of_statement(pieces: &[Piece], at: usize) -> usize {
     }
     pieces[at..]
         .iter()
-        .position(|piece| matches!(piece, Piece::Token(token) if token.kind == Kind::Dot))
+        .position(|piece| matches!(piece, Piece::Token(token) if token.kind == TokenKind::Dot))
         .map_or(pieces.len(), |n| at + n + 1)
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::EtfError;
-use super::scan::{Head, LARGE_BINARY, NATIVE_RECORD, Scan};
+use super::scan::{LARGE_BINARY, NATIVE_RECORD, RecordHeader, Scan};
 use crate::term::{Atom, Closure, Fun, Pid, Port, Record, Reference, Term};
 
 /// Converts a term that was scanned; `large` are the binaries that have a stand-in.
@@ -33,7 +33,7 @@ struct Converter<'a> {
     /// The bytes of binaries that were not handed to `eetf`.
     large: &'a [&'a [u8]],
     /// What native records are whose values have a stand-in.
-    records: &'a [Head],
+    records: &'a [RecordHeader],
 }
 
 impl Converter<'_> {
@@ -155,7 +155,7 @@ impl Converter<'_> {
         }
     }
 
-    fn record(&mut self, head: &Head, values: Vec<eetf::Term>) -> Result<Term, EtfError> {
+    fn record(&mut self, head: &RecordHeader, values: Vec<eetf::Term>) -> Result<Term, EtfError> {
         let values = self.terms(values)?;
         let names = head
             .fields

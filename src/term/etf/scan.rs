@@ -39,12 +39,12 @@ pub(super) struct Scan {
     /// no term can have that the scan has accepted.
     pub large: Vec<Range<usize>>,
     /// What native records are, by the number of their stand-in.
-    pub records: Vec<Head>,
+    pub records: Vec<RecordHeader>,
     patches: Vec<Patch>,
 }
 
 /// A native record without its values.
-pub(super) struct Head {
+pub(super) struct RecordHeader {
     pub module: String,
     pub name: String,
     pub exported: bool,
@@ -133,7 +133,7 @@ struct Reader<'a> {
     values: u64,
     pairs: u64,
     large: Vec<Range<usize>>,
-    records: Vec<Head>,
+    records: Vec<RecordHeader>,
     patches: Vec<Patch>,
 }
 
@@ -269,7 +269,7 @@ impl<'a> Reader<'a> {
         self.count(count as u64)?;
         let fields = (0..count).map(|_| self.name()).collect::<Result<_, _>>()?;
         let bytes = fun_ext(count, self.records.len(), NATIVE_RECORD);
-        let head = Head {
+        let head = RecordHeader {
             module,
             name,
             exported,

@@ -2,23 +2,28 @@
 
 use std::sync::Arc;
 
-use super::value::{MAX_LENGTH, Value, known};
+use super::value::{MAX_LENGTH, SymbolicValue, known};
 use super::{Machine, single};
 use crate::name::{Mfa, Module};
 use crate::term::Term;
 
 impl Machine<'_, '_> {
     /// Calls a fun.
-    pub(super) fn apply(&mut self, fun: &Value, args: Vec<Value>, depth: usize) -> Vec<Value> {
+    pub(super) fn apply(
+        &mut self,
+        fun: &SymbolicValue,
+        args: Vec<SymbolicValue>,
+        depth: usize,
+    ) -> Vec<SymbolicValue> {
         match fun {
-            Value::Fun(module, label, free, _) => {
+            SymbolicValue::Fun(module, label, free, _) => {
                 let Some(unit) = self.unit(module) else {
-                    return vec![Value::Unknown];
+                    return vec![SymbolicValue::Unknown];
                 };
                 let args = args.into_iter().chain(free.iter().cloned()).collect();
                 self.run(&unit, *label, args, depth)
             }
-            Value::Known(term) => match &**term {
+            SymbolicValue::Known(term) => match &**term {
                 Term::Fun(crate::term::Fun::External { module, name, .. }) => {
                     let to = Mfa {
                         module: Module::new(module.as_str()),
@@ -27,19 +32,29 @@ impl Machine<'_, '_> {
                     };
                     self.remote(&to, args, depth)
                 }
-                _ => vec![Value::Unknown],
+                _ => vec![SymbolicValue::Unknown],
             },
-            _ => vec![Value::Unknown],
+            _ => vec![SymbolicValue::Unknown],
         }
     }
 
     /// One answer of a fun, or an unknown one.
-    fn applied(&mut self, fun: &Value, args: Vec<Value>, depth: usize) -> Value {
+    fn applied(
+        &mut self,
+        fun: &SymbolicValue,
+        args: Vec<SymbolicValue>,
+        depth: usize,
+    ) -> SymbolicValue {
         single(self.apply(fun, args, depth))
     }
 
-    pub(super) fn remote(&mut self, to: &Mfa, args: Vec<Value>, depth: usize) -> Vec<Value> {
-        let one = |value: Value| vec![value];
+    pub(super) fn remote(
+        &mut self,
+        to: &Mfa,
+        args: Vec<SymbolicValue>,
+        depth: usize,
+    ) -> Vec<SymbolicValue> {
+        let one = |value: SymbolicValue| vec![value];
         match (to.module.as_str(), &*to.function, args.as_slice()) {
             ("erlang", "error" | "exit" | "throw" | "raise" | "nif_error", _) => Vec::new(),
             ("erlang", "++", [left, right]) | ("lists", "append", [left, right]) => {
@@ -51,20 +66,20 @@ impl Machine<'_, '_> {
             ("lists", "reverse", [list]) => {
                 let (items, whole) = list.items();
                 one(match whole {
-                    true => Value::list(items.into_iter().rev()),
-                    false => Value::Unknown,
+                    true => SymbolicValue::list(items.into_iter().rev()),
+                    false => SymbolicValue::Unknown,
                 })
             }
             ("lists", "map", [fun, list]) | ("Elixir.Enum", "map", [list, fun]) => {
                 let (items, whole) = list.items();
                 if !whole {
-                    return one(Value::Unknown);
+                    return one(SymbolicValue::Unknown);
                 }
                 let mut mapped = Vec::with_capacity(items.len());
                 for item in items {
                     mapped.push(self.applied(fun, vec![item], depth));
                 }
-                one(Value::list(mapped.into_iter()))
+                one(SymbolicValue::list(mapped.into_iter()))
             }
             ("Elixir.Supervisor", "init", [children, options]) => {
                 let (items, whole) = children.items();
@@ -73,22 +88,25 @@ impl Machine<'_, '_> {
                     specs.push(self.child_spec(&item, depth));
                 }
                 let list = match whole {
-                    true => Value::list(specs.into_iter()),
+                    true => SymbolicValue::list(specs.into_iter()),
                     false => {
-                        let cell = |tail, head| Value::cons(head, tail);
-                        specs.into_iter().rev().fold(Value::Unknown, cell)
+                        let cell = |tail, head| SymbolicValue::cons(head, tail);
+                        specs.into_iter().rev().fold(SymbolicValue::Unknown, cell)
                     }
                 };
-                let flags = Value::tuple_of(vec![keyword(options, "strategy")]);
-                let inner = Value::tuple_of(vec![flags, list]);
-                one(Value::tuple_of(vec![Value::atom("ok"), inner]))
+                let flags = SymbolicValue::tuple_of(vec![keyword(options, "strategy")]);
+                let inner = SymbolicValue::tuple_of(vec![flags, list]);
+                one(SymbolicValue::tuple_of(vec![
+                    SymbolicValue::atom("ok"),
+                    inner,
+                ]))
             }
             ("Elixir.Supervisor", "start_link", [children, options])
                 if children.as_atom().is_none() =>
             {
                 let (items, whole) = children.items();
                 self.started.push((items, whole, options.clone()));
-                one(Value::Unknown)
+                one(SymbolicValue::Unknown)
             }
             ("Elixir.Supervisor", "child_spec", [spec, overrides]) => {
                 let spec = self.child_spec(spec, depth);
@@ -99,11 +117,11 @@ impl Machine<'_, '_> {
                 });
                 one(match pairs.collect::<Option<Vec<_>>>() {
                     Some(pairs) if whole => spec.with(pairs),
-                    _ => Value::Unknown,
+                    _ => SymbolicValue::Unknown,
                 })
             }
-            ("Elixir.DynamicSupervisor", "init", [_]) => one(Value::tuple_of(vec![
-                Value::atom("ok"),
+            ("Elixir.DynamicSupervisor", "init", [_]) => one(SymbolicValue::tuple_of(vec![
+                SymbolicValue::atom("ok"),
                 known(&Term::map([])),
             ])),
             (_, function, _) => match self.call_at(&to.module, function, args.clone(), depth) {
@@ -111,18 +129,18 @@ impl Machine<'_, '_> {
                 None if function == "child_spec" && args.len() == 1 => {
                     one(assumed(&to.module, &args[0]))
                 }
-                None => one(Value::Unknown),
+                None => one(SymbolicValue::Unknown),
             },
         }
     }
 
     /// What Elixir makes of an element of a list of children: `Mod`, `{Mod, Arg}`, or a specification.
-    pub fn child_spec(&mut self, element: &Value, depth: usize) -> Value {
+    pub fn child_spec(&mut self, element: &SymbolicValue, depth: usize) -> SymbolicValue {
         let (module, arg) = match (element.as_atom(), element.tuple().as_deref()) {
             (Some(module), _) => (module, known(&Term::List(Vec::new()))),
             (None, Some([module, arg])) => match module.as_atom() {
                 Some(module) => (module, arg.clone()),
-                None => return Value::Unknown,
+                None => return SymbolicValue::Unknown,
             },
             _ => return element.clone(),
         };
@@ -136,7 +154,7 @@ impl Machine<'_, '_> {
 }
 
 /// The specification that `use GenServer` and its like write, and those that are named after their process.
-fn assumed(module: &Module, arg: &Value) -> Value {
+fn assumed(module: &Module, arg: &SymbolicValue) -> SymbolicValue {
     let named = matches!(
         module.as_str(),
         "Elixir.Registry"
@@ -146,25 +164,25 @@ fn assumed(module: &Module, arg: &Value) -> Value {
     );
     let name = keyword(arg, "name");
     let id = match (named, name.term()) {
-        (true, Some(name)) if name.is_atom("nil") => Value::atom(module.as_str()),
+        (true, Some(name)) if name.is_atom("nil") => SymbolicValue::atom(module.as_str()),
         (true, Some(name)) if name.as_atom().is_some() => known(&name),
-        (true, _) => Value::Unknown,
-        _ => Value::atom(module.as_str()),
+        (true, _) => SymbolicValue::Unknown,
+        _ => SymbolicValue::atom(module.as_str()),
     };
     let start = [
-        Value::atom(module.as_str()),
-        Value::atom("start_link"),
-        Value::list([arg.clone()].into_iter()),
+        SymbolicValue::atom(module.as_str()),
+        SymbolicValue::atom("start_link"),
+        SymbolicValue::list([arg.clone()].into_iter()),
     ];
     let pairs = [
         (Term::atom("id"), id),
-        (Term::atom("start"), Value::tuple_of(start.to_vec())),
+        (Term::atom("start"), SymbolicValue::tuple_of(start.to_vec())),
     ];
-    Value::map_of(pairs.to_vec(), true)
+    SymbolicValue::map_of(pairs.to_vec(), true)
 }
 
 /// The value of a key in a keyword list: `nil` when it is not there.
-pub fn keyword(list: &Value, key: &str) -> Value {
+pub fn keyword(list: &SymbolicValue, key: &str) -> SymbolicValue {
     let (items, whole) = list.items();
     for item in items {
         match item.tuple().as_deref() {
@@ -172,46 +190,51 @@ pub fn keyword(list: &Value, key: &str) -> Value {
                 return value.clone();
             }
             Some([name, _]) if name.as_atom().is_some() => {}
-            _ => return Value::Unknown,
+            _ => return SymbolicValue::Unknown,
         }
     }
     match whole {
-        true => Value::atom("nil"),
-        false => Value::Unknown,
+        true => SymbolicValue::atom("nil"),
+        false => SymbolicValue::Unknown,
     }
 }
 
-fn append(left: &Value, right: &Value) -> Value {
+fn append(left: &SymbolicValue, right: &SymbolicValue) -> SymbolicValue {
     let (items, whole) = left.items();
-    let tail = if whole { right.clone() } else { Value::Unknown };
-    let cell = |tail, head| Value::cons(head, tail);
+    let tail = if whole {
+        right.clone()
+    } else {
+        SymbolicValue::Unknown
+    };
+    let cell = |tail, head| SymbolicValue::cons(head, tail);
     items.into_iter().rev().fold(tail, cell)
 }
 
 /// The lists in a list as one; `deep`: of any depth.
-fn flatten(list: &Value, deep: bool) -> Value {
+fn flatten(list: &SymbolicValue, deep: bool) -> SymbolicValue {
     let (items, whole) = list.items();
     let mut all = Vec::new();
-    let mut open: Vec<(Value, bool)> = items.into_iter().rev().map(|item| (item, true)).collect();
+    let mut open: Vec<(SymbolicValue, bool)> =
+        items.into_iter().rev().map(|item| (item, true)).collect();
     if !whole {
-        return Value::Unknown;
+        return SymbolicValue::Unknown;
     }
     while let Some((item, inner)) = open.pop() {
         let is_list = match &item {
-            Value::Cell(..) => true,
-            Value::Known(term) => matches!(**term, Term::List(_)),
-            Value::Unknown => return Value::Unknown,
+            SymbolicValue::Cell(..) => true,
+            SymbolicValue::Known(term) => matches!(**term, Term::List(_)),
+            SymbolicValue::Unknown => return SymbolicValue::Unknown,
             _ => false,
         };
         if is_list && (deep || inner) {
             let (items, whole) = item.items();
             if !whole || open.len() + items.len() > MAX_LENGTH {
-                return Value::Unknown;
+                return SymbolicValue::Unknown;
             }
             open.extend(items.into_iter().rev().map(|item| (item, false)));
         } else {
             all.push(item);
         }
     }
-    Value::list(all.into_iter())
+    SymbolicValue::list(all.into_iter())
 }

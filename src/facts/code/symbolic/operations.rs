@@ -4,21 +4,21 @@ use std::rc::Rc;
 
 use super::Next;
 use super::unit::{Path, Unit};
-use super::value::{Value, known};
-use crate::facts::instructions::{Instruction, Operand};
+use super::value::{SymbolicValue, known};
+use crate::facts::instructions::{BeamInstruction, Operand};
 use crate::facts::opcode as op;
 use crate::term::Term;
 
-pub(super) fn test(unit: &Unit, path: &Path, instruction: &Instruction) -> Option<bool> {
+pub(super) fn test(unit: &Unit, path: &Path, instruction: &BeamInstruction) -> Option<bool> {
     let value = |at: usize| path.value(unit, instruction.operand(at));
     let first = value(1);
-    let term = |value: &Value| match value {
-        Value::Known(term) => Some(Rc::clone(term)),
+    let term = |value: &SymbolicValue| match value {
+        SymbolicValue::Known(term) => Some(Rc::clone(term)),
         _ => None,
     };
     let is = |test: &dyn Fn(&Term) -> bool| match &first {
-        Value::Unknown => None,
-        Value::Known(term) => Some(test(term)),
+        SymbolicValue::Unknown => None,
+        SymbolicValue::Known(term) => Some(test(term)),
         _ => Some(false),
     };
     let equal = || match (first.term(), value(2).term()) {
@@ -26,8 +26,8 @@ pub(super) fn test(unit: &Unit, path: &Path, instruction: &Instruction) -> Optio
         _ => match (term(&first), term(&value(2))) {
             // Of what is partly known only the shape can differ from an atom, a number or `[]`.
             (None, Some(other)) | (Some(other), None)
-                if !matches!(first, Value::Unknown)
-                    && !matches!(value(2), Value::Unknown)
+                if !matches!(first, SymbolicValue::Unknown)
+                    && !matches!(value(2), SymbolicValue::Unknown)
                     && !matches!(&*other, Term::Tuple(_) | Term::Map(_))
                     && other.as_list().is_none_or(<[_]>::is_empty) =>
             {
@@ -49,11 +49,11 @@ pub(super) fn test(unit: &Unit, path: &Path, instruction: &Instruction) -> Optio
         op::IS_BINARY | op::IS_BITSTR => is(&|term| term.as_bytes().is_some()),
         op::IS_NIL => is(&|term| term.as_list().is_some_and(<[Term]>::is_empty)),
         op::IS_LIST => match &first {
-            Value::Cell(..) => Some(true),
+            SymbolicValue::Cell(..) => Some(true),
             _ => is(&|term| matches!(term, Term::List(_) | Term::Improper(..))),
         },
         op::IS_NONEMPTY_LIST => match &first {
-            Value::Cell(..) => Some(true),
+            SymbolicValue::Cell(..) => Some(true),
             _ => is(&|term| match term {
                 Term::List(list) => !list.is_empty(),
                 Term::Improper(..) => true,
@@ -61,19 +61,19 @@ pub(super) fn test(unit: &Unit, path: &Path, instruction: &Instruction) -> Optio
             }),
         },
         op::IS_TUPLE => match &first {
-            Value::Unknown => None,
+            SymbolicValue::Unknown => None,
             value => Some(value.tuple().is_some()),
         },
         op::TEST_ARITY => {
             let arity = instruction.number(2)? as usize;
             match &first {
-                Value::Unknown => None,
+                SymbolicValue::Unknown => None,
                 value => Some(value.tuple().is_some_and(|parts| parts.len() == arity)),
             }
         }
         op::IS_TAGGED_TUPLE => {
             let arity = instruction.number(2)? as usize;
-            if matches!(first, Value::Unknown) {
+            if matches!(first, SymbolicValue::Unknown) {
                 return None;
             }
             let Some(parts) = first.tuple().filter(|parts| parts.len() == arity) else {
@@ -97,14 +97,14 @@ pub(super) fn test(unit: &Unit, path: &Path, instruction: &Instruction) -> Optio
     }
 }
 
-pub(super) fn select(unit: &Unit, path: &Path, instruction: &Instruction) -> Next {
+pub(super) fn select(unit: &Unit, path: &Path, instruction: &BeamInstruction) -> Next {
     let Operand::Label(fail) = instruction.operand(1) else {
         return Next::Unknown;
     };
     let value = path.value(unit, instruction.operand(0));
     let pairs = instruction.list(2).chunks_exact(2);
     let chosen = match (instruction.opcode, &value) {
-        (op::SELECT_TUPLE_ARITY, Value::Unknown) => None,
+        (op::SELECT_TUPLE_ARITY, SymbolicValue::Unknown) => None,
         (op::SELECT_TUPLE_ARITY, _) => {
             let arity = value
                 .tuple()
@@ -137,7 +137,7 @@ pub(super) fn select(unit: &Unit, path: &Path, instruction: &Instruction) -> Nex
     }
 }
 
-pub(super) fn put_map(unit: &Unit, path: &Path, instruction: &Instruction) -> Value {
+pub(super) fn put_map(unit: &Unit, path: &Path, instruction: &BeamInstruction) -> SymbolicValue {
     let pairs = instruction.list(4).chunks_exact(2).map(|pair| {
         let key = path.value(unit, pair[0]).term()?;
         Some((key, path.value(unit, pair[1])))
@@ -145,13 +145,13 @@ pub(super) fn put_map(unit: &Unit, path: &Path, instruction: &Instruction) -> Va
     let source = path.value(unit, instruction.operand(1));
     pairs
         .collect::<Option<Vec<_>>>()
-        .map_or(Value::Unknown, |pairs| source.with(pairs))
+        .map_or(SymbolicValue::Unknown, |pairs| source.with(pairs))
 }
 
 pub(super) fn get_map_elements(
     unit: &Unit,
     path: &mut Path,
-    instruction: &Instruction,
+    instruction: &BeamInstruction,
     fail: Option<u32>,
 ) -> Next {
     let map = path.value(unit, instruction.operand(1));
@@ -164,7 +164,7 @@ pub(super) fn get_map_elements(
             Some(Ok(None)) => return fail.map_or(Next::Unknown, Next::Jump),
             _ => {
                 certain = false;
-                found.push((pair[1], Value::Unknown));
+                found.push((pair[1], SymbolicValue::Unknown));
             }
         }
     }
@@ -178,7 +178,11 @@ pub(super) fn get_map_elements(
 }
 
 /// What a built-in function answers, for those few that specifications are made with.
-pub(super) fn bif(unit: &Unit, path: &Path, instruction: &Instruction) -> Option<Value> {
+pub(super) fn bif(
+    unit: &Unit,
+    path: &Path,
+    instruction: &BeamInstruction,
+) -> Option<SymbolicValue> {
     let (index, args): (usize, &[usize]) = match instruction.opcode {
         op::BIF0 => (0, &[]),
         op::BIF1 => (1, &[2]),
@@ -202,8 +206,8 @@ pub(super) fn bif(unit: &Unit, path: &Path, instruction: &Instruction) -> Option
             Some(known(&Term::boolean(same)))
         }
         ("not", 1) => match value(0).term()? {
-            term if term.is_atom("true") => Some(Value::atom("false")),
-            term if term.is_atom("false") => Some(Value::atom("true")),
+            term if term.is_atom("true") => Some(SymbolicValue::atom("false")),
+            term if term.is_atom("false") => Some(SymbolicValue::atom("true")),
             _ => None,
         },
         ("+" | "-", 2) => {

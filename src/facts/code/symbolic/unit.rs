@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::value::{Value, known};
+use super::value::{SymbolicValue, known};
 use crate::facts::beam::imports;
 use crate::facts::chunk::{Atoms, Chunks, Literals, unpacked};
-use crate::facts::cursor::Cursor;
-use crate::facts::instructions::{Instruction, Operand, Step, Walk};
+use crate::facts::cursor::ByteCursor;
+use crate::facts::instructions::{BeamInstruction, Operand, ReadStep, Walk};
 use crate::facts::opcode as op;
 use crate::name::{Mfa, Module};
 use crate::term::{Atom, Term, etf};
@@ -16,7 +16,7 @@ use crate::term::{Atom, Term, etf};
 /// The code of one module.
 pub(super) struct Unit {
     pub(super) module: Module,
-    pub(super) code: Vec<Instruction>,
+    pub(super) code: Vec<BeamInstruction>,
     pub(super) labels: HashMap<u32, usize>,
     pub(super) functions: HashMap<(Arc<str>, u32), u32>,
     pub(super) funs: Vec<(u32, u32)>,
@@ -47,13 +47,13 @@ impl Unit {
                 .collect(),
         };
         let mut walk = Walk::new(chunks.get(b"Code")?)?;
-        let mut next = Instruction::default();
+        let mut next = BeamInstruction::default();
         let mut entering = None;
         loop {
             match walk.step(&mut next) {
-                Step::Instruction => {}
-                Step::End => return Some(unit),
-                Step::Unknown => return None,
+                ReadStep::Instruction => {}
+                ReadStep::End => return Some(unit),
+                ReadStep::Unknown => return None,
             }
             match next.opcode {
                 op::FUNC_INFO => {
@@ -91,38 +91,45 @@ impl Unit {
 #[derive(Clone, Default)]
 pub(super) struct Path {
     pub(super) at: usize,
-    pub(super) x: Vec<Value>,
-    pub(super) y: Vec<Value>,
+    pub(super) x: Vec<SymbolicValue>,
+    pub(super) y: Vec<SymbolicValue>,
 }
 
 impl Path {
-    pub(super) fn x(&self, register: usize) -> Value {
-        self.x.get(register).cloned().unwrap_or(Value::Unknown)
+    pub(super) fn x(&self, register: usize) -> SymbolicValue {
+        self.x
+            .get(register)
+            .cloned()
+            .unwrap_or(SymbolicValue::Unknown)
     }
 
-    pub(super) fn args(&self, arity: u32) -> Vec<Value> {
+    pub(super) fn args(&self, arity: u32) -> Vec<SymbolicValue> {
         (0..arity as usize).map(|at| self.x(at)).collect()
     }
 
-    pub(super) fn value(&self, unit: &Unit, operand: Operand) -> Value {
+    pub(super) fn value(&self, unit: &Unit, operand: Operand) -> SymbolicValue {
         match operand {
             Operand::X(x) => self.x(x as usize),
-            Operand::Y(y) => self.y.get(y as usize).cloned().unwrap_or(Value::Unknown),
+            Operand::Y(y) => self
+                .y
+                .get(y as usize)
+                .cloned()
+                .unwrap_or(SymbolicValue::Unknown),
             Operand::Atom(index) => match unit.atom(index) {
-                Some(text) => Value::Known(Rc::new(Term::Atom(Atom::from(text)))),
-                None => Value::Unknown,
+                Some(text) => SymbolicValue::Known(Rc::new(Term::Atom(Atom::from(text)))),
+                None => SymbolicValue::Unknown,
             },
             Operand::Literal(index) => match unit.literals.get(index as usize) {
-                Some(Some(term)) => Value::Known(Rc::clone(term)),
-                _ => Value::Unknown,
+                Some(Some(term)) => SymbolicValue::Known(Rc::clone(term)),
+                _ => SymbolicValue::Unknown,
             },
             Operand::Nil => known(&Term::List(Vec::new())),
             Operand::Integer(Some(number)) => known(&Term::Int(number)),
-            _ => Value::Unknown,
+            _ => SymbolicValue::Unknown,
         }
     }
 
-    pub(super) fn set(&mut self, operand: Operand, value: Value) {
+    pub(super) fn set(&mut self, operand: Operand, value: SymbolicValue) {
         let (file, at) = match operand {
             Operand::X(x) => (&mut self.x, x as usize),
             Operand::Y(y) => (&mut self.y, y as usize),
@@ -130,23 +137,23 @@ impl Path {
         };
         if at < 1024 {
             if file.len() <= at {
-                file.resize(at + 1, Value::Unknown);
+                file.resize(at + 1, SymbolicValue::Unknown);
             }
             file[at] = value;
         }
     }
 
     /// What a call leaves: its answer.
-    pub(super) fn answered(&mut self, value: Value) {
+    pub(super) fn answered(&mut self, value: SymbolicValue) {
         self.x = vec![value];
     }
 }
 
 /// The funs of a module: entry label, and how many values each closes over.
 fn funs_with_free(chunk: Option<&[u8]>) -> Vec<(u32, u32)> {
-    let mut cursor = Cursor::new(chunk.unwrap_or_default());
+    let mut cursor = ByteCursor::new(chunk.unwrap_or_default());
     let count = cursor.u32().unwrap_or(0);
-    let row = |cursor: &mut Cursor<'_>| {
+    let row = |cursor: &mut ByteCursor<'_>| {
         let mut row = [0; 6];
         for field in &mut row {
             *field = cursor.u32()?;

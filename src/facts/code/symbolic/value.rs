@@ -13,19 +13,19 @@ const MAX_DEPTH: u32 = 512;
 
 /// A value, as far as it is known.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub enum SymbolicValue {
     /// Not known.
     Unknown,
     /// Known whole.
     Known(Rc<Term>),
     /// A tuple.
-    Tuple(Rc<[Value]>, Depth),
+    Tuple(Rc<[SymbolicValue]>, Depth),
     /// A list cell: head and tail.
-    Cell(Rc<(Value, Value)>, Depth),
+    Cell(Rc<(SymbolicValue, SymbolicValue)>, Depth),
     /// A map, and whether these are all of its keys.
-    Map(Rc<[(Term, Value)]>, bool, Depth),
+    Map(Rc<[(Term, SymbolicValue)]>, bool, Depth),
     /// A fun of a module: its function, and what it closes over.
-    Fun(Module, u32, Rc<[Value]>, Depth),
+    Fun(Module, u32, Rc<[SymbolicValue]>, Depth),
 }
 
 /// Whether there is such a part is not known.
@@ -36,7 +36,7 @@ pub struct NotKnown;
 #[derive(Clone, Copy, Debug)]
 pub struct Depth(u32);
 
-impl Value {
+impl SymbolicValue {
     /// An atom.
     pub fn atom(text: &str) -> Self {
         Self::Known(Rc::new(Term::atom(text)))
@@ -217,6 +217,6 @@ impl Value {
     }
 }
 
-pub(super) fn known(term: &Term) -> Value {
-    Value::Known(Rc::new(term.clone()))
+pub(super) fn known(term: &Term) -> SymbolicValue {
+    SymbolicValue::Known(Rc::new(term.clone()))
 }
