@@ -277,13 +277,16 @@ mod tests {
             (&runs, 0o1777),
         ] {
             fs::set_permissions(path, Permissions::from_mode(open)).expect("changed");
-            let told = check_owned(&state).expect_err("others may write");
-            assert_eq!(told.code, Code::E803);
-            assert_eq!(told.help, Some(format!("chmod 700 {}", path.display())));
+            let diagnostic = check_owned(&state).expect_err("others may write");
+            assert_eq!(diagnostic.code, Code::E803);
+            assert_eq!(
+                diagnostic.help,
+                Some(format!("chmod 700 {}", path.display()))
+            );
             assert!(
-                told.title.contains(&format!("{open:04o}")),
+                diagnostic.title.contains(&format!("{open:04o}")),
                 "{}",
-                told.title
+                diagnostic.title
             );
             fs::set_permissions(path, Permissions::from_mode(0o755)).expect("changed");
             assert!(check_owned(&state).is_ok());

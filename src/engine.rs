@@ -121,10 +121,13 @@ impl Engine {
             .filter_map(|d| d.labels.first().map(|label| label.span))
             .collect();
         if settings.strict && !places.is_empty() {
-            let told = Diagnostic::new(Code::E205, "with --strict every override needs a reason")
-                .help("add `because \"…\"`");
+            let diagnostic =
+                Diagnostic::new(Code::E205, "with --strict every override needs a reason")
+                    .help("add `because \"…\"`");
             let shown = places.iter().take(SHOWN_WITHOUT_REASON);
-            diagnostics.push(shown.fold(told, |told, span| told.label(*span, "why?")));
+            diagnostics.push(shown.fold(diagnostic, |diagnostic, span| {
+                diagnostic.label(*span, "why?")
+            }));
         }
         let wrong = diagnostics.iter().any(Diagnostic::is_error);
         let engine = loaded.plan.filter(|_| !wrong).map(|mut plan| {
@@ -173,11 +176,12 @@ impl Engine {
             let all = wanted.split(',').map(|node| NodeName::new(node.trim()));
             return Ok(each_once(all));
         }
-        let mut told = Diagnostic::new(Code::E211, format!("no target `{wanted}` in the plan"));
+        let mut diagnostic =
+            Diagnostic::new(Code::E211, format!("no target `{wanted}` in the plan"));
         if let Some(close) = suggest(wanted, known.iter().copied()) {
-            told = told.help(format!("did you mean `{close}`?"));
+            diagnostic = diagnostic.help(format!("did you mean `{close}`?"));
         }
-        Err(Box::new(told))
+        Err(Box::new(diagnostic))
     }
 
     /// How the nodes of a target are walked through: the plan's `rollout` for it, or the one for any target.
@@ -369,7 +373,7 @@ impl Connection<'_> {
             let looked = self.unlocked();
             let left = settings.lock_timeout.saturating_sub(began.elapsed());
             match &looked {
-                Err(told) if told.code == Code::E505 && !left.is_zero() => {}
+                Err(diagnostic) if diagnostic.code == Code::E505 && !left.is_zero() => {}
                 _ => return looked,
             }
             if settings.interrupt.sleep(left.min(RETRY_INTERVAL), 1) {
@@ -400,7 +404,7 @@ impl Connection<'_> {
         let mut run = run_id(&records);
         // The record has its own copies of what leads back.
         let _ = compare::keep(&self.engine.store, &upgrade.changes);
-        let (mut record, told) = match upgrade.has_steps() {
+        let (mut record, warning) = match upgrade.has_steps() {
             false => (None, None),
             true => match self.claimed_record(&records, &mut run, part.rollout, upgrade) {
                 Ok(record) => (Some(record), None),
@@ -421,7 +425,7 @@ impl Connection<'_> {
             detach: self.engine.settings.detach,
             also: exec::persist::also(&unwritten),
             interrupt: part.interrupt,
-            told,
+            warning,
             stale: part.stale.clone(),
         };
         let begin = match upgrade.has_steps() {

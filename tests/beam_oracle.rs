@@ -73,19 +73,19 @@ fn digests_of_made_beams_are_those_of_the_node() {
             let (otp, beam) = (number(otp), beam.as_bytes().expect("a beam"));
             let chunks = Chunks::parse(beam).expect("well-formed");
             let names: Vec<_> = chunks.names().collect();
-            let told = || {
+            let reported = || {
                 let names = names.iter().map(|id| id.escape_ascii().to_string());
                 format!("OTP {otp}: {:?}", names.collect::<Vec<_>>())
             };
             let digest = Digests::of(&chunks).on(otp);
             if let Some(node) = node.as_bytes() {
-                assert_eq!(digest, node, "loader, {}", told());
+                assert_eq!(digest, node, "loader, {}", reported());
                 loadable += 1;
             }
             // Of a chunk that is there twice `beam_lib` reads the first; the loader reads the last.
             let doubled = names.iter().collect::<BTreeSet<_>>().len() < names.len();
             if let (Some(lib), false) = (lib.as_bytes(), doubled || names.contains(&b"Atom")) {
-                assert_eq!(digest, lib, "beam_lib, {}", told());
+                assert_eq!(digest, lib, "beam_lib, {}", reported());
                 strange += usize::from(names.iter().any(|id| [b"Recs", b"DbgB"].contains(id)));
             }
             // What OTP 29 compiles with a native record shows it as one.
@@ -96,7 +96,7 @@ fn digests_of_made_beams_are_those_of_the_node() {
                     .iter()
                     .map(|r| (r.name.as_str(), &r.fields))
                     .collect();
-                assert_eq!(shown, [("st", &vec![Atom::new("n")])], "{}", told());
+                assert_eq!(shown, [("st", &vec![Atom::new("n")])], "{}", reported());
                 native += 1;
             }
         }

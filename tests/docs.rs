@@ -56,12 +56,12 @@ fn every_plan_in_the_documents_is_read() {
                 unicode: true,
                 width: 100,
             };
-            let said: Vec<_> = parsed
+            let printed: Vec<_> = parsed
                 .diagnostics
                 .iter()
                 .map(|d| render(d, &sources, style))
                 .collect();
-            assert!(said.is_empty(), "{}", said.join("\n"));
+            assert!(printed.is_empty(), "{}", printed.join("\n"));
             assert!(
                 !parsed.statements.is_empty(),
                 "an empty plan in {}",

@@ -244,10 +244,13 @@ fn damaged_files_are_named_and_nothing_is_printed() {
             let output = updo(&["graph", "--beams", path, "--format", format]);
             assert_eq!(output.status.code(), Some(1), "{why} {format}");
             assert_eq!(out(&output), "", "{why} {format}");
-            let told = err(&output);
-            let told: String = told.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(told.contains("E214") && told.contains("b.beam"), "{told}");
-            assert!(told.contains(why), "{why}: {told}");
+            let reported = err(&output);
+            let reported: String = reported.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(
+                reported.contains("E214") && reported.contains("b.beam"),
+                "{reported}"
+            );
+            assert!(reported.contains(why), "{why}: {reported}");
         }
     }
     let output = updo(&["graph", "--beams", "no/such/folder"]);
@@ -509,10 +512,10 @@ fn diff_says_what_it_cannot_know_and_refuses_damage() {
     .expect("writable");
     let output = updo(&["diff", "--old", &old, "--new", &new]);
     assert_eq!(output.status.code(), Some(1));
-    let told = err(&output);
+    let reported = err(&output);
     assert!(
-        told.contains("E215") && told.contains("shop.app") && told.contains("a string"),
-        "{told}"
+        reported.contains("E215") && reported.contains("shop.app") && reported.contains("a string"),
+        "{reported}"
     );
     fs::write(Path::new(&new).join("shop.app"), "{application, shop, [}.").expect("writable");
     assert_eq!(
@@ -571,7 +574,7 @@ fn application_files_of_otp_and_elixir_are_read() {
     for ebin in ebins() {
         for path in updo::facts::files::apps_in(&ebin) {
             let spec = updo::facts::app::AppSpec::read(&path, &mut sources)
-                .unwrap_or_else(|told| panic!("{}: {told:?}", path.display()));
+                .unwrap_or_else(|reported| panic!("{}: {reported:?}", path.display()));
             assert!(!spec.vsn.is_empty(), "{}", path.display());
             (read, modules) = (read + 1, modules + spec.modules.len());
         }

@@ -58,15 +58,15 @@ pub(super) fn run(context: &Context<'_>, args: &CheckArgs) -> Exit {
 /// Shows diagnostics, or keeps them for the JSON array; `node` is where they come from.
 fn say(
     context: &Context<'_>,
-    said: &[Diagnostic],
+    diagnostics: &[Diagnostic],
     sources: &SourceMap,
     node: Option<&str>,
     all: &mut Vec<Value>,
 ) {
     if !context.ui.json {
-        return context.ui.diagnostics(said, sources);
+        return context.ui.diagnostics(diagnostics, sources);
     }
-    for diagnostic in said {
+    for diagnostic in diagnostics {
         let mut value = to_json(diagnostic, sources);
         if let Some(node) = node {
             value["node"] = node.into();
@@ -75,8 +75,8 @@ fn say(
     }
 }
 
-fn verdict(context: &Context<'_>, what: &str, said: &[Diagnostic]) {
-    let errors = said.iter().filter(|d| d.is_error()).count();
+fn verdict(context: &Context<'_>, what: &str, diagnostics: &[Diagnostic]) {
+    let errors = diagnostics.iter().filter(|d| d.is_error()).count();
     let mark = style::mark(context.ui.style, errors == 0);
     let verdict = match errors {
         0 => "is fine as far as that can be said without a node".to_owned(),

@@ -117,14 +117,14 @@ pub(super) fn parameters(current: &OsStr) -> Vec<CompletionCandidate> {
 pub(super) fn runs(current: &OsStr) -> Vec<CompletionCandidate> {
     let all = RunRecords::new(&Settings::from_env().state_dir).all();
     let names = all.into_iter().rev().take(100).map(|run| {
-        let said = format!(
+        let description = format!(
             "{} {} {} {}",
             log::time(run.began),
             run.state,
             run.node,
             run.title
         );
-        candidate(run.run, &said)
+        candidate(run.run, &description)
     });
     starting(current, names)
 }
@@ -141,8 +141,8 @@ pub(super) fn codes_and_plans(current: &OsStr) -> Vec<CompletionCandidate> {
     found
 }
 
-fn candidate(value: String, said: &str) -> CompletionCandidate {
-    let help = (!said.is_empty()).then(|| safe::line(said).into_owned().into());
+fn candidate(value: String, description: &str) -> CompletionCandidate {
+    let help = (!description.is_empty()).then(|| safe::line(description).into_owned().into());
     CompletionCandidate::new(value).help(help)
 }
 

@@ -149,10 +149,10 @@ impl Config {
             }
             "width" => self.width = Some(number(40, 400)?),
             _ => {
-                let told = wrong(path, &format!("there is no setting `{key}`"));
+                let diagnostic = wrong(path, &format!("there is no setting `{key}`"));
                 return Err(match suggest(key, KEYS) {
-                    Some(close) => Box::new((*told).help(format!("did you mean `{close}`?"))),
-                    None => Box::new((*told).help(format!("settings: {}", KEYS.join(", ")))),
+                    Some(close) => Box::new((*diagnostic).help(format!("did you mean `{close}`?"))),
+                    None => Box::new((*diagnostic).help(format!("settings: {}", KEYS.join(", ")))),
                 });
             }
         }
@@ -225,8 +225,11 @@ mod tests {
             ("[cookie]\nvalue = 1", "no setting `cookie`"),
             ("a = = 1", "line 1"),
         ] {
-            let told = parse(text).expect_err(text);
-            let all = format!("{} {:?} {:?}", told.title, told.notes, told.help);
+            let diagnostic = parse(text).expect_err(text);
+            let all = format!(
+                "{} {:?} {:?}",
+                diagnostic.title, diagnostic.notes, diagnostic.help
+            );
             assert!(all.contains(what), "{text}: {all}");
         }
     }

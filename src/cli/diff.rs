@@ -62,7 +62,7 @@ fn offline(context: &Context<'_>, args: &DiffArgs, old: &str, new: &str) -> Exit
     let mut sources = SourceMap::default();
     let found = versions(old, new).and_then(|(old_facts, new_facts, compared)| {
         let modules = compare(&old_facts, &new_facts)?;
-        let apps = applications(old, new, &mut sources).map_err(|told| vec![*told])?;
+        let apps = applications(old, new, &mut sources).map_err(|diagnostic| vec![*diagnostic])?;
         Ok(DiffReport {
             modules,
             apps,
@@ -73,9 +73,10 @@ fn offline(context: &Context<'_>, args: &DiffArgs, old: &str, new: &str) -> Exit
         Ok(shown) => show(context, args, shown, &args.what)
             .err()
             .unwrap_or(Exit::Done),
-        Err(told) => {
-            context.ui.diagnostics(&told, &sources);
-            told.first()
+        Err(diagnostic) => {
+            context.ui.diagnostics(&diagnostic, &sources);
+            diagnostic
+                .first()
                 .map_or(Exit::Done, |first| Exit::of(first.code))
         }
     }
@@ -128,11 +129,13 @@ fn versions(old: &str, new: &str) -> Result<(Version, Version, usize), Vec<Diagn
 }
 
 fn version(folder: &str) -> Result<Version, Vec<Diagnostic>> {
-    let told = |errors: &[FileError]| errors.iter().map(FileError::diagnostic).collect::<Vec<_>>();
-    let paths = files::beams_in(&[folder], Path::new("")).map_err(|error| told(&[error]))?;
+    let diagnostics_of =
+        |errors: &[FileError]| errors.iter().map(FileError::diagnostic).collect::<Vec<_>>();
+    let paths =
+        files::beams_in(&[folder], Path::new("")).map_err(|error| diagnostics_of(&[error]))?;
     let twice = files::twice(&paths);
     if !twice.is_empty() {
-        return Err(told(&twice));
+        return Err(diagnostics_of(&twice));
     }
     let (mut read, mut wrong) = (Version::new(), Vec::new());
     for (path, facts) in paths.iter().zip(files::facts_of(&paths)) {
@@ -146,7 +149,7 @@ fn version(folder: &str) -> Result<Version, Vec<Diagnostic>> {
     if wrong.is_empty() {
         Ok(read)
     } else {
-        Err(told(&wrong))
+        Err(diagnostics_of(&wrong))
     }
 }
 

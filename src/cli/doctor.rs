@@ -97,8 +97,8 @@ impl Visit<'_> {
         let address = self.keep("name", |_| {
             let address = Address::parse(node)?;
             let form = if address.is_long() { "long" } else { "short" };
-            let said = format!("{}, {form} names", address.host());
-            Ok((address, said))
+            let text = format!("{}, {form} names", address.host());
+            Ok((address, text))
         })?;
         self.step("epmd", |visit| visit.epmd(&address))?;
         self.step("cookie", |visit| visit.cookie())?;
@@ -113,15 +113,15 @@ impl Visit<'_> {
         let connection = self.keep("handshake", |visit| {
             let began = Instant::now();
             let connection = visit.engine.connect(visit.node)?;
-            let mut said = format!(
+            let mut text = format!(
                 "as hidden node {}, {}",
                 connection.session.local_name(),
                 style::time(began.elapsed())
             );
             if let Some(terms) = connection.session.tls() {
-                said.push_str(&format!("\n{terms}"));
+                text.push_str(&format!("\n{terms}"));
             }
-            Ok((connection, said))
+            Ok((connection, text))
         })?;
         let session = &connection.session;
         self.step("node", |_| about(session))?;
@@ -135,7 +135,7 @@ impl Visit<'_> {
             let records = visit.engine.settings.records();
             let traces = leftovers::look(session, &records)?;
             match traces.as_ref().and_then(leftovers::Traces::diagnostic) {
-                Some(told) => Err(Box::new(told)),
+                Some(found) => Err(Box::new(found)),
                 None => Ok(traces
                     .map(|traces| traces.lines().join("\n"))
                     .filter(|lines| !lines.is_empty())
@@ -146,12 +146,12 @@ impl Visit<'_> {
         self.step("last run", |_| {
             Ok(left
                 .as_ref()
-                .map_or("nothing left half done".to_owned(), |told| {
-                    told.title.clone()
+                .map_or("nothing left half done".to_owned(), |found| {
+                    found.title.clone()
                 }))
         })?;
-        if let Some(told) = left {
-            self.context.ui.diagnostics(&[told], &SourceMap::default());
+        if let Some(found) = left {
+            self.context.ui.diagnostics(&[found], &SourceMap::default());
         }
         self.step("round trip", |_| {
             let began = Instant::now();
@@ -172,13 +172,13 @@ impl Visit<'_> {
         what: impl FnOnce(&Self) -> Result<(T, String)>,
     ) -> Result<T> {
         let done = what(self);
-        let said = match &done {
-            Ok((_, said)) => said.clone(),
+        let text = match &done {
+            Ok((_, text)) => text.clone(),
             Err(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
         };
         if !self.context.ui.json {
             let mark = style::mark(self.context.ui.out_style, done.is_ok());
-            let mut lines = said.lines();
+            let mut lines = text.lines();
             let first = lines.next().unwrap_or_default();
             self.context
                 .ui
@@ -188,7 +188,7 @@ impl Visit<'_> {
             }
         }
         self.steps
-            .push(json!({ "step": name, "ok": done.is_ok(), "message": said }));
+            .push(json!({ "step": name, "ok": done.is_ok(), "message": text }));
         done.map(|(result, _)| result)
     }
 
@@ -236,8 +236,8 @@ fn settings_of(context: &Context<'_>, settings: &Settings) -> String {
     };
     // What nobody may set in a file of their own has no third place to come from.
     let by = |flag: &str, names: &[&str], own: bool| -> String {
-        let said = given.get(flag).cloned().or_else(|| env(names));
-        said.unwrap_or_else(|| if own { "own settings" } else { "default" }.to_owned())
+        let source = given.get(flag).cloned().or_else(|| env(names));
+        source.unwrap_or_else(|| if own { "own settings" } else { "default" }.to_owned())
     };
     let mut lines = vec![format!(
         "state folder {} ({})",

@@ -63,10 +63,10 @@ pub(super) fn run(context: &Context<'_>, args: &EvalArgs) -> Exit {
             context.ui.data("\n");
             if !is_whole {
                 let title = format!("the value is longer than {} MiB of text", MAX_PRINTED >> 20);
-                let told = Diagnostic::new(Code::W620, title)
+                let warning = Diagnostic::new(Code::W620, title)
                     .note(format!("what is printed ends in `{CUT}`: it is no term"))
                     .help("ask for a part of it, for its size or for a hash of it");
-                context.ui.diagnostics(&[told], &sources);
+                context.ui.diagnostics(&[warning], &sources);
             }
             Exit::Done
         }
@@ -82,10 +82,10 @@ pub(super) fn run(context: &Context<'_>, args: &EvalArgs) -> Exit {
 pub(super) fn connect(context: &Context<'_>, node: &NodeName) -> crate::diag::Result<Session> {
     let settings = context.settings();
     let cookie = crate::engine::cookie(&settings, None)?;
-    if let Some(told) = cookie.warning() {
+    if let Some(warning) = cookie.warning() {
         context
             .ui
-            .diagnostics(std::slice::from_ref(told), &SourceMap::default());
+            .diagnostics(std::slice::from_ref(warning), &SourceMap::default());
     }
     let mut connect = Connect::new(node.clone(), cookie);
     connect.tls = crate::engine::tls(&settings, None)?;

@@ -37,8 +37,8 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
         Ok(text) => text,
         Err(why) => {
             let title = format!("cannot read `{}`", file.display());
-            let told = Diagnostic::new(Code::E109, title).note(why);
-            return context.fail(told, &SourceMap::default());
+            let diagnostic = Diagnostic::new(Code::E109, title).note(why);
+            return context.fail(diagnostic, &SourceMap::default());
         }
     };
     let mut sources = SourceMap::default();
@@ -67,8 +67,8 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
     if differs {
         if let Err(why) = atomic_file::replace(file, formatted.as_bytes()) {
             let title = format!("cannot write `{}`", file.display());
-            let told = Diagnostic::new(Code::E802, title).note(why.to_string());
-            return context.fail(told, &sources);
+            let diagnostic = Diagnostic::new(Code::E802, title).note(why.to_string());
+            return context.fail(diagnostic, &sources);
         }
         let mark = style::mark(context.ui.style, true);
         context

@@ -163,8 +163,9 @@ fn unknown<'a>(context: &Context<'_>, text: &str, known: impl Iterator<Item = &'
 
 /// Says what is wrong with files; the worst comes first and gives the exit code.
 fn refuse(context: &Context<'_>, wrong: &[FileError]) -> Exit {
-    let told: Vec<Diagnostic> = wrong.iter().map(FileError::diagnostic).collect();
-    context.ui.diagnostics(&told, &SourceMap::default());
-    told.first()
+    let errors: Vec<Diagnostic> = wrong.iter().map(FileError::diagnostic).collect();
+    context.ui.diagnostics(&errors, &SourceMap::default());
+    errors
+        .first()
         .map_or(Exit::Done, |first| Exit::of(first.code))
 }

@@ -24,8 +24,8 @@ pub(super) fn run(context: &Context<'_>, args: &MendArgs) -> Exit {
         Ok(Some(traces)) => traces,
         Ok(None) => {
             let who = agent::lock_holder(&session).ok().flatten();
-            let told = agent::locked(&session, who.unwrap_or_default());
-            return context.fail(told, &none);
+            let locked = agent::locked(&session, who.unwrap_or_default());
+            return context.fail(locked, &none);
         }
         Err(diagnostic) => return context.fail(*diagnostic, &none),
     };

@@ -52,10 +52,10 @@ pub fn main() -> Exit {
         Err(error) => {
             if let Some(plan) = bare_plan(&error) {
                 let title = "a plan alone says nothing about what to do with it";
-                let told = Diagnostic::new(Code::E801, title);
-                let told = told.help(format!("updo preview {plan}"));
+                let error = Diagnostic::new(Code::E801, title);
+                let error = error.help(format!("updo preview {plan}"));
                 let ui = Ui::new(crate::ui::Colour::Auto, false, None, None);
-                ui.diagnostics(&[told], &SourceMap::default());
+                ui.diagnostics(&[error], &SourceMap::default());
                 return Exit::Usage;
             }
             let help = !error.use_stderr();
@@ -80,7 +80,7 @@ pub fn main() -> Exit {
     let config = Config::read(&|name| std::env::var(name).ok());
     let (config, wrong) = match config {
         Ok(config) => (config, None),
-        Err(told) => (Config::default(), Some(told)),
+        Err(error) => (Config::default(), Some(error)),
     };
     let colour = global.color.or(config.color).unwrap_or_default();
     let no_unicode = global.no_unicode || config.unicode == Some(false);
@@ -95,8 +95,8 @@ pub fn main() -> Exit {
         given,
         config,
     };
-    if let Some(told) = wrong {
-        return context.fail(*told, &SourceMap::default());
+    if let Some(error) = wrong {
+        return context.fail(*error, &SourceMap::default());
     }
     if let Err(diagnostic) = trace::begin(&context) {
         return context.fail(*diagnostic, &SourceMap::default());

@@ -36,8 +36,8 @@ pub(super) fn run(context: &Context<'_>, args: &NewArgs) -> Exit {
     };
     if let Err(why) = std::fs::write(path, text) {
         let title = format!("cannot write `{}`", path.display());
-        let told = Diagnostic::new(Code::E802, title).note(why.to_string());
-        return context.fail(told, &none);
+        let error = Diagnostic::new(Code::E802, title).note(why.to_string());
+        return context.fail(error, &none);
     }
     let path = path.display();
     context
@@ -56,9 +56,9 @@ fn text(context: &Context<'_>, args: &NewArgs) -> Result<String> {
     };
     let upgrade = engine.connect(&NodeName::new(&args.node))?.prepare()?;
     let text = starter(&head, &upgrade);
-    format_plan(&text, 0).map_err(|mut told| {
+    format_plan(&text, 0).map_err(|mut diagnostics| {
         let bug = Diagnostic::new(Code::E900, "the starter plan has errors");
-        Box::new(told.pop().unwrap_or(bug))
+        Box::new(diagnostics.pop().unwrap_or(bug))
     })
 }
 

@@ -78,7 +78,7 @@ fn save(
                 .status(&format!("saved  updo run {}", file.display()));
             None
         }
-        Err(told) => Some(context.fail(told, &engine.plan.sources)),
+        Err(diagnostic) => Some(context.fail(diagnostic, &engine.plan.sources)),
     }
 }
 

@@ -83,7 +83,7 @@ fn session(
         };
         return connect(context, &NodeName::new(node))
             .and_then(|node| ReplSession::without_plan(node, settings, manner))
-            .map_err(|told| context.fail(*told, &SourceMap::default()));
+            .map_err(|diagnostic| context.fail(*diagnostic, &SourceMap::default()));
     };
     let engine = context.open(plan, settings).ok_or(Exit::Plan)?;
     let made = engine
@@ -92,7 +92,7 @@ fn session(
         .and_then(|node| Ok(engine.connect(&node)?.session));
     match made {
         Ok(node) => Ok(ReplSession::new(engine, node, manner)),
-        Err(told) => Err(context.fail(*told, &engine.plan.sources)),
+        Err(diagnostic) => Err(context.fail(*diagnostic, &engine.plan.sources)),
     }
 }
 
@@ -129,8 +129,8 @@ fn one(nodes: Vec<NodeName>, context: &Context<'_>) -> Result<NodeName> {
     match nodes.into_iter().next() {
         Some(node) => {
             if several {
-                let told = format!("the target has several nodes: this is {node}; `:nodes`");
-                context.ui.status(&told);
+                let text = format!("the target has several nodes: this is {node}; `:nodes`");
+                context.ui.status(&text);
             }
             Ok(node)
         }
@@ -186,6 +186,7 @@ fn leave(context: &Context<'_>, session: &ReplSession, began_on: &NodeName) -> E
         command.arg("--").arg(plan);
     }
     let why = command.exec();
-    let told = Diagnostic::new(Code::E802, "`updo run` cannot be started").note(why.to_string());
-    context.fail(told, &SourceMap::default())
+    let diagnostic =
+        Diagnostic::new(Code::E802, "`updo run` cannot be started").note(why.to_string());
+    context.fail(diagnostic, &SourceMap::default())
 }

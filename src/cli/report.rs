@@ -39,7 +39,7 @@ pub(super) fn report(context: &Context<'_>, args: &ReportArgs) -> Exit {
     match &args.output {
         Some(path) => match write(path, &page) {
             Ok(()) => Exit::Done,
-            Err(told) => context.fail(told, &SourceMap::default()),
+            Err(diagnostic) => context.fail(diagnostic, &SourceMap::default()),
         },
         None => {
             context.ui.data(&page);
@@ -143,8 +143,9 @@ fn read(context: &Context<'_>, what: Option<&str>) -> Result<Vec<Value>, Exit> {
     match opened.and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text)) {
         Ok(_) => Ok(replay::lines(&text)),
         Err(why) => {
-            let told = Diagnostic::new(Code::E802, format!("cannot read `{}`", path.display()));
-            Err(context.fail(told.note(why.to_string()), &SourceMap::default()))
+            let diagnostic =
+                Diagnostic::new(Code::E802, format!("cannot read `{}`", path.display()));
+            Err(context.fail(diagnostic.note(why.to_string()), &SourceMap::default()))
         }
     }
 }

@@ -140,9 +140,9 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
         ));
         ui.diagnostics(undo.warning().as_slice(), &SourceMap::default());
         if args.purge == Purge::Brutal
-            && let Err(told) = ending(context, undo)
+            && let Err(diagnostic) = ending(context, undo)
         {
-            return context.fail(*told, &SourceMap::default());
+            return context.fail(*diagnostic, &SourceMap::default());
         }
     }
     if args.yes {
@@ -214,7 +214,7 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     let sources = &undo.engine.plan.sources;
     let (run, outcome) = undo.undo(settings, &mut |event| {
         // Said before the question.
-        if !matches!(&event.kind, EventKind::Diagnostic(told) if told.code == Code::W621) {
+        if !matches!(&event.kind, EventKind::Diagnostic(diagnostic) if diagnostic.code == Code::W621) {
             screen.event(event, sources);
         }
     });

@@ -114,7 +114,7 @@ impl<'a> Walking<'a> {
     }
 
     /// A line of the stream about the whole.
-    fn told(&mut self, kind: &str, message: &str, fields: Value) {
+    fn emit(&mut self, kind: &str, message: &str, fields: Value) {
         let line = json::rollout(kind, &self.rollout, message, fields);
         self.stream.line(self.context, line);
     }
@@ -143,10 +143,14 @@ impl<'a> Walking<'a> {
     fn text(&self, event: &Event, whole: bool) -> Option<String> {
         let (ui, sources) = (&self.context.ui, &self.engine.plan.sources);
         match &event.kind {
-            EventKind::Diagnostic(told) => {
-                let mut text = format!("\n{}\n{}", event.node, render(told, sources, ui.style));
+            EventKind::Diagnostic(diagnostic) => {
+                let mut text = format!(
+                    "\n{}\n{}",
+                    event.node,
+                    render(diagnostic, sources, ui.style)
+                );
                 if ui.github {
-                    for line in github::annotations(told, sources) {
+                    for line in github::annotations(diagnostic, sources) {
                         text += &format!("\n{line}");
                     }
                 }
@@ -232,14 +236,14 @@ impl<'a> Walking<'a> {
 }
 
 impl Watcher for Walking<'_> {
-    fn said(&mut self, said: RolloutEvent<'_>) {
+    fn on_event(&mut self, rollout_event: RolloutEvent<'_>) {
         let now = Instant::now();
         let style = self.context.ui.style;
-        match said {
+        match rollout_event {
             RolloutEvent::Began(rollout) => {
                 rollout.clone_into(&mut self.rollout);
                 let fields = json!({ "stages": self.stages });
-                self.told("rollout.started", "the rollout begins", fields);
+                self.emit("rollout.started", "the rollout begins", fields);
             }
             RolloutEvent::StageStarted { stage } => {
                 let (name, size) = {
@@ -248,7 +252,7 @@ impl Watcher for Walking<'_> {
                     let board = &inner.board;
                     (board.stage_name(stage).to_owned(), board.stage_size(stage))
                 };
-                self.told(
+                self.emit(
                     "batch.started",
                     &format!("{name} begins"),
                     json!({ "name": name }),
@@ -292,17 +296,17 @@ impl Watcher for Walking<'_> {
             RolloutEvent::StageFinished { stage, took } => {
                 let name = lock(&self.shared).board.stage_name(stage).to_owned();
                 let fields = json!({ "name": name, "took_ms": json::ms(took) });
-                self.told("batch.finished", &format!("{name} is over"), fields);
+                self.emit("batch.finished", &format!("{name} is over"), fields);
             }
             RolloutEvent::Stopping(text) => {
-                self.told("rollout.stopping", &text, json!({}));
+                self.emit("rollout.stopping", &text, json!({}));
                 let line = style::look(style, &text);
                 self.whole(&format!("{:>10}  {line}", "stop"), &format!("stop {text}"));
             }
             RolloutEvent::Back => {
                 lock(&self.shared).board.back();
                 let text = "the whole is not as it should be: all nodes go back";
-                self.told("rollout.back", text, json!({}));
+                self.emit("rollout.back", text, json!({}));
                 self.whole(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
             }
         }
@@ -322,7 +326,7 @@ impl Watcher for Walking<'_> {
             _ => None,
         };
         let message = format!("a pause before {name}");
-        self.told("pause", &message, json!({ "before": name, "for_ms": time }));
+        self.emit("pause", &message, json!({ "before": name, "for_ms": time }));
         match pause {
             Pause::None => true,
             Pause::For(time) => {

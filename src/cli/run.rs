@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
         .transpose()
     {
         Ok(saved) => saved,
-        Err(told) => return context.fail(*told, &SourceMap::default()),
+        Err(error) => return context.fail(*error, &SourceMap::default()),
     };
     let mut plan = &args.plan;
     if let Some(saved) = &saved {
@@ -62,8 +62,8 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
     if let Some(budget) = args.budget {
         engine.plan.budget = budget.0;
     }
-    if let Some(Err(told)) = saved.as_ref().map(|saved| saved.same_plan(&engine.plan)) {
-        return context.fail(*told, &engine.plan.sources);
+    if let Some(Err(error)) = saved.as_ref().map(|saved| saved.same_plan(&engine.plan)) {
+        return context.fail(*error, &engine.plan.sources);
     }
     let names = saved.as_ref().map(|saved| {
         let names: Vec<&str> = saved.nodes.iter().map(|(node, _)| node.as_str()).collect();
@@ -76,7 +76,7 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
     };
     let walking = match RolloutSelection::new(&engine, args, target, &all) {
         Ok(way) => way,
-        Err(told) => return context.fail(told, &engine.plan.sources),
+        Err(error) => return context.fail(error, &engine.plan.sources),
     };
     if args.detach {
         if walking.nodes.len() > 1 {
@@ -166,11 +166,11 @@ impl RolloutSelection {
             let found = nodes.iter().position(|node| node.as_str() == name);
             found.ok_or_else(|| {
                 let title = format!("`{name}` is none of the target's nodes");
-                let told = Diagnostic::new(Code::E211, title);
+                let diagnostic = Diagnostic::new(Code::E211, title);
                 let names = nodes.iter().map(NodeName::as_str);
                 match crate::diag::suggest::suggest(name, names.clone()) {
-                    Some(close) => told.help(format!("did you mean `{close}`?")),
-                    None => told.help(format!(
+                    Some(close) => diagnostic.help(format!("did you mean `{close}`?")),
+                    None => diagnostic.help(format!(
                         "there are: {}",
                         names.collect::<Vec<_>>().join(", ")
                     )),
@@ -214,7 +214,7 @@ impl RolloutSelection {
         let stale: Vec<Diagnostic> = turns
             .iter()
             .filter_map(not_shown)
-            .map(|told| *told)
+            .map(|diagnostic| *diagnostic)
             .collect();
         if !stale.is_empty() {
             context.ui.diagnostics(&stale, &engine.plan.sources);
@@ -375,12 +375,12 @@ fn ended_early(walked: &RolloutOutcome, dot: &str) -> Option<Diagnostic> {
         _ => format!(" after {}", style::count(failed, "failure", "failures")),
     };
     let title = format!("rollout stopped{why}: {}", rollout::numbers(walked, dot));
-    let told = Diagnostic::new(Code::E620, title);
-    let told = match walked.count(Outcome::is_grave) {
-        0 => told.note("every node is wholly old or wholly new"),
-        _ => told.note("look at those that need a person or are out of sight first: what is said of them stands above"),
+    let diagnostic = Diagnostic::new(Code::E620, title);
+    let diagnostic = match walked.count(Outcome::is_grave) {
+        0 => diagnostic.note("every node is wholly old or wholly new"),
+        _ => diagnostic.note("look at those that need a person or are out of sight first: what is said of them stands above"),
     };
-    Some(told.help("the same command goes on: nodes that are new have nothing to do then"))
+    Some(diagnostic.help("the same command goes on: nodes that are new have nothing to do then"))
 }
 
 fn node<'a>(turn: &'a PreparedNode<'_>) -> &'a NodeName {
@@ -411,31 +411,32 @@ fn show(context: &Context<'_>, engine: &Engine, turns: &[PreparedNode<'_>]) -> b
             }
         }
     }
-    ui.diagnostics(&said(turns), &engine.plan.sources);
+    ui.diagnostics(&diagnostics_of(turns), &engine.plan.sources);
     turns.iter().any(|turn| turn.upgrade.is_refused())
 }
 
 /// What there is to say. What several nodes have in common is told once, with their names.
-fn said(turns: &[PreparedNode<'_>]) -> Vec<Diagnostic> {
+fn diagnostics_of(turns: &[PreparedNode<'_>]) -> Vec<Diagnostic> {
     let mut all: Vec<(Diagnostic, Vec<&NodeName>)> = Vec::new();
     for turn in turns {
-        for told in &turn.upgrade.diagnostics {
-            let same =
-                |one: &&mut (Diagnostic, _)| one.0.code == told.code && one.0.title == told.title;
+        for diagnostic in &turn.upgrade.diagnostics {
+            let same = |one: &&mut (Diagnostic, _)| {
+                one.0.code == diagnostic.code && one.0.title == diagnostic.title
+            };
             match all.iter_mut().find(same) {
                 Some((_, nodes)) => nodes.push(node(turn)),
-                None => all.push((told.clone(), vec![node(turn)])),
+                None => all.push((diagnostic.clone(), vec![node(turn)])),
             }
         }
     }
-    let named = |(told, nodes): (Diagnostic, Vec<&NodeName>)| match nodes.as_slice() {
-        _ if turns.len() == 1 => told,
-        [one] => told.note(format!("on {one}")),
+    let named = |(diagnostic, nodes): (Diagnostic, Vec<&NodeName>)| match nodes.as_slice() {
+        _ if turns.len() == 1 => diagnostic,
+        [one] => diagnostic.note(format!("on {one}")),
         [first, others @ ..] => {
             let others = style::count(others.len(), "more node", "more nodes");
-            told.note(format!("on {first} and {others}"))
+            diagnostic.note(format!("on {first} and {others}"))
         }
-        [] => told,
+        [] => diagnostic,
     };
     all.into_iter().map(named).collect()
 }
@@ -495,8 +496,8 @@ impl One<'_> {
 }
 
 impl Watcher for One<'_> {
-    fn said(&mut self, said: RolloutEvent<'_>) {
-        match said {
+    fn on_event(&mut self, rollout_event: RolloutEvent<'_>) {
+        match rollout_event {
             RolloutEvent::Began(rollout) => rollout.clone_into(&mut self.rollout),
             RolloutEvent::Turn(_) => self.stream.head(self.context, &self.head),
             RolloutEvent::Node { event, .. } => self.event(event, false),

@@ -164,10 +164,10 @@ impl<'a> Screen<'a> {
                 }
             }
             EventKind::Started { .. } => group(&github::group(event.node.as_str())),
-            EventKind::Diagnostic(told) => {
-                let mut text = format!("\n{}", render(told, sources, style));
+            EventKind::Diagnostic(diagnostic) => {
+                let mut text = format!("\n{}", render(diagnostic, sources, style));
                 if self.ui.github {
-                    for line in github::annotations(told, sources) {
+                    for line in github::annotations(diagnostic, sources) {
                         text += &format!("\n{line}");
                     }
                 }

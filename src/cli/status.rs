@@ -89,12 +89,12 @@ impl Kept {
     fn diagnostic(&self, node: &NodeName) -> Option<Diagnostic> {
         if !self.replaced.is_empty() {
             let number = count(self.replaced.len(), "running module", "running modules");
-            let mut told = Diagnostic::new(Code::W322, format!("{number} of {node} cannot be kept"))
+            let mut diagnostic = Diagnostic::new(Code::W322, format!("{number} of {node} cannot be kept"))
                 .note("their files are gone or hold another version already; a node cannot give back what it runs");
             for module in self.replaced.iter().take(5) {
-                told = told.note(format!("`{module}`"));
+                diagnostic = diagnostic.note(format!("`{module}`"));
             }
-            return Some(told.help(
+            return Some(diagnostic.help(
                 "say where the old beams are in plans that replace them: `old from \"PATH/ebin\".`",
             ));
         }
@@ -182,8 +182,8 @@ fn one(
     for line in lines.iter().flatten() {
         say(&format!("  left     {line}\n"));
     }
-    if let Some(told) = traces.and_then(|traces| traces.diagnostic()) {
-        *exit = context.fail(told, &engine.plan.sources);
+    if let Some(diagnostic) = traces.and_then(|traces| traces.diagnostic()) {
+        *exit = context.fail(diagnostic, &engine.plan.sources);
     }
     let mut document = json!({
         "left": lines,
@@ -208,12 +208,12 @@ fn one(
         });
         document["kept"] = json!(kept.now);
         document["kept_before"] = json!(kept.before);
-        let said: Vec<Diagnostic> = kept
+        let diagnostics: Vec<Diagnostic> = kept
             .diagnostic(node)
             .into_iter()
             .chain(connection.warning)
             .collect();
-        context.ui.diagnostics(&said, &engine.plan.sources);
+        context.ui.diagnostics(&diagnostics, &engine.plan.sources);
         return Ok(document);
     }
     let upgrade = connection.prepare()?;

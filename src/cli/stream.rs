@@ -102,8 +102,8 @@ impl OutputStream {
     fn junit(&mut self, engine: &Engine, event: &Event, whole: bool) {
         if let Some((_, junit)) = &mut self.junit {
             let text = match &event.kind {
-                EventKind::Diagnostic(told) => {
-                    Some(render(told, &engine.plan.sources, Style::default()))
+                EventKind::Diagnostic(diagnostic) => {
+                    Some(render(diagnostic, &engine.plan.sources, Style::default()))
                 }
                 _ => None,
             };
@@ -132,8 +132,8 @@ impl OutputStream {
         let words = format!("exit {}: {}", exit as i32, exit.words());
         if let Some((path, junit)) = &self.junit {
             let ended = (exit != Exit::Done).then_some(words.as_str());
-            if let Err(told) = super::report::write(path, &junit.document(title, ended)) {
-                context.ui.diagnostics(&[told], &SourceMap::default());
+            if let Err(diagnostic) = super::report::write(path, &junit.document(title, ended)) {
+                context.ui.diagnostics(&[diagnostic], &SourceMap::default());
             }
         }
         let summary = std::env::var_os("GITHUB_STEP_SUMMARY");
@@ -143,8 +143,8 @@ impl OutputStream {
             if let Err(why) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
                 let path = PathBuf::from(path);
                 let title = format!("cannot write `{}`", path.display());
-                let told = Diagnostic::new(Code::E802, title).note(why.to_string());
-                context.ui.diagnostics(&[told], &SourceMap::default());
+                let diagnostic = Diagnostic::new(Code::E802, title).note(why.to_string());
+                context.ui.diagnostics(&[diagnostic], &SourceMap::default());
             }
         }
     }
@@ -156,7 +156,7 @@ impl OutputStream {
         };
         match super::report::write(path, &page) {
             Ok(()) => context.ui.status(&format!("report  {}", path.display())),
-            Err(told) => context.ui.diagnostics(&[told], &SourceMap::default()),
+            Err(diagnostic) => context.ui.diagnostics(&[diagnostic], &SourceMap::default()),
         }
     }
 

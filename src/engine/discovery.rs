@@ -171,8 +171,12 @@ mod tests {
         let mut settings = Settings::default();
         assert!(tls(&settings, None).expect("no TLS").is_none());
         settings.tls.cert = file("cert");
-        let told = tls(&settings, None).expect_err("whom to believe?");
-        assert_eq!(told.code, Code::E509);
-        assert!(told.help.is_some_and(|help| help.contains("UPDO_TLS_CA")));
+        let diagnostic = tls(&settings, None).expect_err("whom to believe?");
+        assert_eq!(diagnostic.code, Code::E509);
+        assert!(
+            diagnostic
+                .help
+                .is_some_and(|help| help.contains("UPDO_TLS_CA"))
+        );
     }
 }

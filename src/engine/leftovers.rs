@@ -227,9 +227,9 @@ impl Traces {
             return None;
         }
         let title = format!("a run has left something on {}", self.node);
-        let mut told = Diagnostic::new(Code::E623, title);
-        told.notes = self.lines();
-        Some(told.help(format!("updo mend {}", self.node)))
+        let mut diagnostic = Diagnostic::new(Code::E623, title);
+        diagnostic.notes = self.lines();
+        Some(diagnostic.help(format!("updo mend {}", self.node)))
     }
 
     /// What would put it right. Saved states of runs that no record tells of stay as they are.

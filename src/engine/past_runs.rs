@@ -94,7 +94,7 @@ impl Connection<'_> {
             return None;
         }
         let title = format!("run {} has left this node half done", last.run);
-        let mut told = Diagnostic::new(Code::W619, title);
+        let mut diagnostic = Diagnostic::new(Code::W619, title);
         let begun = records.script(&last.run);
         for (module, old, new) in begun
             .as_ref()
@@ -107,20 +107,21 @@ impl Connection<'_> {
             } else {
                 (old, new)
             };
-            told.notes.push(match now {
+            diagnostic.notes.push(match now {
                 _ if now == new => format!("{module} is new"),
                 _ if now == old => format!("{module} is old"),
                 None => format!("{module} is not loaded"),
                 Some(_) => format!("{module} is neither what it was nor what it was to be"),
             });
         }
-        let more = told.notes.len().saturating_sub(HALF_DONE);
-        told.notes.truncate(HALF_DONE);
+        let more = diagnostic.notes.len().saturating_sub(HALF_DONE);
+        diagnostic.notes.truncate(HALF_DONE);
         if more > 0 {
-            told.notes.push(format!("and {more} more"));
+            diagnostic.notes.push(format!("and {more} more"));
         }
         Some(
-            told.note("nobody has put it right since, as far as the records here tell")
+            diagnostic
+                .note("nobody has put it right since, as far as the records here tell")
                 .help(format!(
                     "what it said has to be done by hand: updo replay {}\n\
              what is still old is upgraded by: updo run {}",
@@ -193,11 +194,11 @@ impl Connection<'_> {
                 return Err(Box::new(agent::locked(&self.session, other.words)));
             }
             _ => {
-                if let Some(told) =
+                if let Some(diagnostic) =
                     leftovers::look(&self.session, &records)?.and_then(|traces| traces.diagnostic())
                 {
                     let mut outcome = Outcome::new(NodeState::Mixed);
-                    outcome.errors.push(told);
+                    outcome.errors.push(diagnostic);
                     return Ok(Attached {
                         outcome,
                         by_code: true,
@@ -305,10 +306,10 @@ impl Connection<'_> {
                 "{} runs neither the code before run {} nor that after it",
                 summary.node, summary.run
             );
-            let told = Diagnostic::new(Code::E602, title)
+            let diagnostic = Diagnostic::new(Code::E602, title)
                 .note("the run is over, its result is not kept any more")
                 .help("was there another upgrade since? `updo status PLAN` says what differs");
-            outcome.errors.push(told);
+            outcome.errors.push(diagnostic);
         }
         Attached {
             outcome,
@@ -385,12 +386,12 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let told = Diagnostic::new(code, title).note(format!(
+        let diagnostic = Diagnostic::new(code, title).note(format!(
             "run {} has replaced it: {}{more}",
             run.run,
             shown.join(", ")
         ));
-        return Some(told.help(format!(
+        return Some(diagnostic.help(format!(
             "go back with: updo rollback {}\n\
              if it is meant as a new version: `code … #{{earlier => true}}.`",
             run.run

@@ -77,12 +77,12 @@ impl Upgrade {
     /// code already.
     pub fn left_alone(&self) -> Vec<Code> {
         const LEFT: [Code; 5] = [Code::W319, Code::W320, Code::W323, Code::W331, Code::W337];
-        let said = |code: &Code| {
+        let applies = |code: &Code| {
             self.diagnostics
                 .iter()
                 .any(|diagnostic| diagnostic.code == *code)
         };
-        LEFT.into_iter().filter(said).collect()
+        LEFT.into_iter().filter(applies).collect()
     }
 
     /// Whether there is anything to do but writing files.

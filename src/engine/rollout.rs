@@ -157,7 +157,7 @@ impl<'e> PreparedNode<'e> {
     ) -> Outcome {
         let (anew, stale) = match self.refresh(engine) {
             Ok(anew) => (anew, None),
-            Err(told) => (None, Some(*told)),
+            Err(diagnostic) => (None, Some(*diagnostic)),
         };
         let turn = anew.as_ref().unwrap_or(self);
         let part = RunContext {
@@ -171,10 +171,10 @@ impl<'e> PreparedNode<'e> {
 
     fn changed(&self, notes: Vec<String>) -> Diagnostic {
         let title = format!("{} has changed since it was looked at", self.node());
-        let mut told =
+        let mut diagnostic =
             Diagnostic::new(Code::E602, title).help("run it again: it is looked at and shown anew");
-        told.notes = notes;
-        told.note("nothing was changed on this node")
+        diagnostic.notes = notes;
+        diagnostic.note("nothing was changed on this node")
     }
 }
 
@@ -222,7 +222,7 @@ pub enum RolloutEvent<'a> {
 /// Whoever watches a rollout.
 pub trait Watcher {
     /// Something happened.
-    fn said(&mut self, said: RolloutEvent<'_>);
+    fn on_event(&mut self, rollout_event: RolloutEvent<'_>);
     /// Between two stages. `false` ends the rollout here; so does a request to stop meanwhile.
     fn pause(&mut self, pause: Pause, next: usize) -> bool;
 }
@@ -255,7 +255,8 @@ pub fn walk<'e>(
     if stages.is_empty() {
         return walk.walked;
     }
-    walk.watcher.said(RolloutEvent::Began(&walk.walked.rollout));
+    walk.watcher
+        .on_event(RolloutEvent::Began(&walk.walked.rollout));
     walk.whole(turns, |around, sink| around.before(sink));
     if walk.walked.errors.is_empty() {
         walk.stages(turns, stages);
@@ -267,7 +268,7 @@ pub fn walk<'e>(
                 .walked
                 .errors
                 .iter()
-                .all(|told| told.code != Code::E621);
+                .all(|diagnostic| diagnostic.code != Code::E621);
             if !walk.walked.errors.is_empty() && asked {
                 walk.all_back(turns, &records);
             }
@@ -313,7 +314,7 @@ impl<'e> Walk<'e, '_> {
         };
         let watcher = &mut *self.watcher;
         self.walked.errors = ask(&around, &mut |event| {
-            watcher.said(RolloutEvent::Whole(event))
+            watcher.on_event(RolloutEvent::Whole(event))
         });
     }
 
@@ -325,9 +326,9 @@ impl<'e> Walk<'e, '_> {
             }
             let began = Instant::now();
             self.watcher
-                .said(RolloutEvent::StageStarted { stage: number });
+                .on_event(RolloutEvent::StageStarted { stage: number });
             self.stage(turns, stage);
-            self.watcher.said(RolloutEvent::StageFinished {
+            self.watcher.on_event(RolloutEvent::StageFinished {
                 stage: number,
                 took: began.elapsed(),
             });
@@ -362,7 +363,7 @@ impl<'e> Walk<'e, '_> {
                     && !self.halted
                     && let Some((at, interrupt)) = waiting.next()
                 {
-                    self.watcher.said(RolloutEvent::Turn(at));
+                    self.watcher.on_event(RolloutEvent::Turn(at));
                     running += 1;
                     let (turn, sender, name) = (&turns[at], sender.clone(), name.as_deref());
                     let engine = self.engine;
@@ -385,7 +386,8 @@ impl<'e> Walk<'e, '_> {
                         if let EventKind::Started { run, .. } = &event.kind {
                             self.runs[at] = Some(run.clone());
                         }
-                        self.watcher.said(RolloutEvent::Node { at, event: &event });
+                        self.watcher
+                            .on_event(RolloutEvent::Node { at, event: &event });
                     }
                     Ok((at, News::Ended(outcome))) => {
                         running -= 1;
@@ -410,7 +412,8 @@ impl<'e> Walk<'e, '_> {
             self.heeded = true;
             let text =
                 "no further node is begun; those at work are finished (once more: call them off)";
-            self.watcher.said(RolloutEvent::Stopping(text.to_owned()));
+            self.watcher
+                .on_event(RolloutEvent::Stopping(text.to_owned()));
         }
         let passed = if several { pressed - 1 } else { pressed };
         for interrupt in interrupts {
@@ -421,7 +424,7 @@ impl<'e> Walk<'e, '_> {
     }
 
     fn ended(&mut self, at: usize, outcome: Outcome) {
-        self.watcher.said(RolloutEvent::Ended {
+        self.watcher.on_event(RolloutEvent::Ended {
             at,
             outcome: &outcome,
         });
@@ -439,7 +442,7 @@ impl<'e> Walk<'e, '_> {
         {
             return;
         }
-        self.watcher.said(RolloutEvent::Back);
+        self.watcher.on_event(RolloutEvent::Back);
         // A request to stop that ended the walk is none to stay half way back.
         let settings = Settings {
             interrupt: Interrupt::default(),
@@ -469,17 +472,17 @@ impl<'e> Walk<'e, '_> {
             };
             let ready = match ready {
                 Ok(ready) => ready,
-                Err(told) => {
-                    self.not_back(turn, *told);
+                Err(diagnostic) => {
+                    self.not_back(turn, *diagnostic);
                     continue;
                 }
             };
             let watcher = &mut *self.watcher;
-            let tell = &mut |event: &Event| watcher.said(RolloutEvent::Node { at, event });
+            let tell = &mut |event: &Event| watcher.on_event(RolloutEvent::Node { at, event });
             let (_, mut outcome) = ready.undo(&settings, tell);
             // It was new for a while.
             outcome.touched = true;
-            self.watcher.said(RolloutEvent::Ended {
+            self.watcher.on_event(RolloutEvent::Ended {
                 at,
                 outcome: &outcome,
             });
@@ -488,15 +491,15 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// A node stays new although all were to go back.
-    fn not_back(&mut self, turn: &PreparedNode<'e>, told: Diagnostic) {
+    fn not_back(&mut self, turn: &PreparedNode<'e>, diagnostic: Diagnostic) {
         let event = Event {
             seq: 1,
             node: turn.node().clone(),
             at: Duration::ZERO,
-            kind: EventKind::Diagnostic(Box::new(told.clone())),
+            kind: EventKind::Diagnostic(Box::new(diagnostic.clone())),
         };
-        self.watcher.said(RolloutEvent::Whole(&event));
-        self.walked.errors.push(told);
+        self.watcher.on_event(RolloutEvent::Whole(&event));
+        self.walked.errors.push(diagnostic);
     }
 }
 
@@ -526,9 +529,9 @@ fn ready(
 /// What is left to say when a node's thread has come to a bad end.
 fn lost_sight() -> Outcome {
     let mut outcome = Outcome::new(NodeState::Unknown);
-    let told = Diagnostic::new(Code::E900, "the run was lost from sight by a bug in updo");
+    let diagnostic = Diagnostic::new(Code::E900, "the run was lost from sight by a bug in updo");
     outcome
         .errors
-        .push(told.help("the node goes on by itself: updo status PLAN"));
+        .push(diagnostic.help("the node goes on by itself: updo status PLAN"));
     outcome
 }

@@ -99,17 +99,17 @@ impl Undo {
 
     /// W621: hooks of the run whose effects will not be undone. Told before anything is asked.
     pub fn warning(&self) -> Option<Diagnostic> {
-        let told = self.acted.warning()?;
+        let warning = self.acted.warning()?;
         if !self.readable {
             let why =
                 "the recorded plan cannot be read any more; a hook `on rollback` of it is not run";
-            return Some(told.note(why).help(
+            return Some(warning.note(why).help(
                 "are its included files there? parameters without a value are given by --set Name=value",
             ));
         }
         let hooks = &self.engine.plan.hooks;
         let undone = hooks.iter().any(|hook| hook.when == When::Rollback);
-        (!undone).then_some(told)
+        (!undone).then_some(warning)
     }
 
     /// Processes that a brutal purge would end: each in words.
@@ -218,9 +218,9 @@ fn unlocked(records: &RunRecords, session: &Session, summary: &RecordedRun) -> R
     }
     if summary.state == "running" && records.is_written(summary) {
         let words = format!("run {} is still going on", summary.run);
-        let told = agent::locked(session, words);
+        let diagnostic = agent::locked(session, words);
         return Err(Box::new(
-            told.help(format!("wait for its end: updo attach {}", summary.run)),
+            diagnostic.help(format!("wait for its end: updo attach {}", summary.run)),
         ));
     }
     Ok(())
@@ -252,9 +252,9 @@ fn unchanged(
     if differing.is_empty() {
         return Ok(());
     }
-    let mut told = Diagnostic::new(Code::E602, title).help(help);
-    told.notes = differing;
-    Err(Box::new(told))
+    let mut diagnostic = Diagnostic::new(Code::E602, title).help(help);
+    diagnostic.notes = differing;
+    Err(Box::new(diagnostic))
 }
 
 /// E627: what the way back needs and does not find.
@@ -310,14 +310,14 @@ fn lacking(
         return Ok(());
     }
     let title = format!("run {} cannot be undone as it is recorded", summary.run);
-    let mut told = Diagnostic::new(Code::E627, title);
+    let mut diagnostic = Diagnostic::new(Code::E627, title);
     let more = lacks.len().saturating_sub(NAMED);
     lacks.truncate(NAMED);
-    told.notes = lacks;
+    diagnostic.notes = lacks;
     if more > 0 {
-        told.notes.push(format!("and {more} more"));
+        diagnostic.notes.push(format!("and {more} more"));
     }
-    Err(Box::new(told.note("nothing was changed").help(
+    Err(Box::new(diagnostic.note("nothing was changed").help(
         "bring back what is missing and run it again, or correct the node forward: updo run PLAN",
     )))
 }

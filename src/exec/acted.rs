@@ -77,11 +77,11 @@ impl Acted {
             return None;
         }
         let title = "what hooks of the run did is not undone";
-        let mut told = Diagnostic::new(Code::W621, title);
+        let mut diagnostic = Diagnostic::new(Code::W621, title);
         for name in &self.names {
-            told = told.note(format!("hook `{name}`"));
+            diagnostic = diagnostic.note(format!("hook `{name}`"));
         }
-        Some(told.help(
+        Some(diagnostic.help(
             "a hook `on rollback -> …` in the plan is run when the old code and states are back",
         ))
     }

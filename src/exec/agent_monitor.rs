@@ -433,19 +433,19 @@ impl<'a, 'b> Watch<'a, 'b> {
             End::Lost(why) => self.unattended(&why),
             End::Silent => {
                 let title = format!("{} does not answer any more", self.session.node());
-                let told = Diagnostic::new(Code::E608, title)
+                let diagnostic = Diagnostic::new(Code::E608, title)
                     .note("it may be stopped, or the connection is dead in one direction")
                     .note("when it runs, it goes on by itself");
-                self.out_of_sight(told)
+                self.out_of_sight(diagnostic)
             }
             End::Gone => {
                 let title = format!(
                     "the processes of the run on {} were killed, and none has followed them",
                     self.session.node()
                 );
-                let told = Diagnostic::new(Code::E622, title)
+                let diagnostic = Diagnostic::new(Code::E622, title)
                     .note("nobody on the node has said how the run ended");
-                self.out_of_sight(told)
+                self.out_of_sight(diagnostic)
             }
         }
     }
@@ -456,19 +456,21 @@ impl<'a, 'b> Watch<'a, 'b> {
             "the processes of the run on {} were killed before they had cleaned up",
             self.session.node()
         );
-        let told = Diagnostic::new(Code::W623, title)
+        let diagnostic = Diagnostic::new(Code::W623, title)
             .note(
                 "old code was not purged; what the run has left is taken away by the command below",
             )
             .help(format!("updo mend {}", self.session.node()));
-        self.tell(EventKind::Diagnostic(Box::new(told)));
+        self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
         if persist {
             let title = format!(
                 "the beams were not written to the disk of {}",
                 self.session.node()
             );
-            let told = Diagnostic::new(Code::E614, title);
-            self.fail(told.help("all is well until the node restarts: copy the beams by hand"));
+            let diagnostic = Diagnostic::new(Code::E614, title);
+            self.fail(
+                diagnostic.help("all is well until the node restarts: copy the beams by hand"),
+            );
         }
     }
 
@@ -481,9 +483,9 @@ impl<'a, 'b> Watch<'a, 'b> {
         self.out_of_sight(Diagnostic::new(Code::E608, title))
     }
 
-    fn out_of_sight(&mut self, told: Diagnostic) -> NodeState {
+    fn out_of_sight(&mut self, diagnostic: Diagnostic) -> NodeState {
         let help = format!("see how it ended: updo attach {}", self.run);
-        self.fail(told.help(help));
+        self.fail(diagnostic.help(help));
         self.outcome.state = NodeState::Unknown;
         NodeState::Unknown
     }

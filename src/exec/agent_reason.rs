@@ -12,7 +12,7 @@ const NAMED: usize = 8;
 /// The diagnostic for a reason, pointing into the plan where a rule of it is concerned.
 pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
     let (tag, about) = parts(reason);
-    let told = of(reason);
+    let diagnostic = of(reason);
     match tag.as_str() {
         "conversion_failed" | "conversion_timeout" => {
             let module = about.get("module").map(text).unwrap_or_default();
@@ -21,26 +21,26 @@ pub fn diagnostic(reason: &Term, rules: &Ruleset, plan: &Plan) -> Diagnostic {
                 .get(module.as_str())
                 .map(|decided| &decided.change.origin)
             {
-                Some(Origin::Plan { span, .. }) => told.label(*span, "this conversion"),
-                _ => told,
+                Some(Origin::Plan { span, .. }) => diagnostic.label(*span, "this conversion"),
+                _ => diagnostic,
             }
         }
         "deadline" => match plan.deadline {
-            Some(time) => told.note(format!("deadline {time:?}")),
-            None => told,
+            Some(time) => diagnostic.note(format!("deadline {time:?}")),
+            None => diagnostic,
         },
-        _ => told,
+        _ => diagnostic,
     }
 }
 
 /// The diagnostic for a reason in a rollback of a recorded run, which takes a flag and no line of a plan.
 pub fn of_rollback(reason: &Term, run: &str) -> Diagnostic {
     let (tag, _) = parts(reason);
-    let told = of(reason);
+    let diagnostic = of(reason);
     if tag != "old_code_in_use" {
-        return told;
+        return diagnostic;
     }
-    told.note("nothing was changed").help(format!(
+    diagnostic.note("nothing was changed").help(format!(
         "let them end and run it again, wait longer: `updo rollback {run} --purge 1m`,\n\
          or end them: `updo rollback {run} --purge brutal`"
     ))
@@ -88,13 +88,14 @@ pub fn of(reason: &Term) -> Diagnostic {
         "deadline" => Diagnostic::new(Code::E607, format!("the deadline passed at step {about}")),
         "not_writable" => {
             let title = "the beams cannot be written to the node's disk";
-            let mut told = Diagnostic::new(Code::E614, title);
+            let mut diagnostic = Diagnostic::new(Code::E614, title);
             for entry in about.as_list().unwrap_or_default().iter().take(NAMED) {
                 if let Some([folder, why]) = entry.as_tuple() {
-                    told = told.note(format!("{}: {why}", text(folder)));
+                    diagnostic = diagnostic.note(format!("{}: {why}", text(folder)));
                 }
             }
-            told.help("nothing was changed; `persist => false` upgrades what runs and nothing else")
+            diagnostic
+                .help("nothing was changed; `persist => false` upgrades what runs and nothing else")
         }
         "aborted" => Diagnostic::new(
             Code::E611,
@@ -143,13 +144,13 @@ fn not_suspended(about: &Term) -> Diagnostic {
         1 => "1 process".to_owned(),
         n => format!("{n} processes"),
     };
-    let mut told = Diagnostic::new(Code::E603, format!("{number} did not suspend in time"))
+    let mut diagnostic = Diagnostic::new(Code::E603, format!("{number} did not suspend in time"))
         .help(
             "raise `timeout` for the module, or `budget` when several are never free at the same time; or run again later",
         );
     for process in processes.iter().take(NAMED) {
         let show = |key: &str| process.get(key).map(text).unwrap_or_default();
-        told = told.note(format!(
+        diagnostic = diagnostic.note(format!(
             "{} of {} is in {}, {} messages waiting",
             show("pid"),
             show("module"),
@@ -157,7 +158,7 @@ fn not_suspended(about: &Term) -> Diagnostic {
             show("queue")
         ));
     }
-    told
+    diagnostic
 }
 
 /// E619: modules that are neither what they were nor what the run has made of them.
@@ -205,39 +206,39 @@ fn conversion_failed(about: &Term) -> Diagnostic {
     {
         return resumed_by_others(&show("module"), &show("pid"));
     }
-    let mut told = Diagnostic::new(Code::E604, title);
+    let mut diagnostic = Diagnostic::new(Code::E604, title);
     let reason = show("reason");
     for line in reason.lines().take(20) {
-        told = told.note(line);
+        diagnostic = diagnostic.note(line);
     }
     // OTP's supervisors convert by running init/1 of the new version with what they were started with.
     let module = show("module");
     let in_init =
         reason.contains(&format!(" in {module}:init/1 ")) && !reason.contains("code_change");
     if in_init {
-        told.title = format!("init/1 of {module} failed in {}, a supervisor", show("pid"));
-        told = told
+        diagnostic.title = format!("init/1 of {module} failed in {}, a supervisor", show("pid"));
+        diagnostic = diagnostic
             .note("a supervisor renews its specifications by the new init/1, with the argument that it was started with")
             .help(format!(
                 "correct init/1 and run again, or leave its specifications as they are: \
                  `module {module} #{{change => soft}} because \"…\".`"
             ));
     }
-    told = told.note(format!("old vsn {}, extra {}", show("vsn"), show("extra")));
+    diagnostic = diagnostic.note(format!("old vsn {}, extra {}", show("vsn"), show("extra")));
     match about.get("failed").and_then(Term::as_i64) {
         Some(failed) if failed > 1 => {
-            told = told.note(format!(
+            diagnostic = diagnostic.note(format!(
                 "it was one of {failed}, until the others were stopped"
             ));
         }
         _ => {}
     }
     if in_init {
-        return told;
+        return diagnostic;
     }
     let pid = show("pid").replace('.', ",");
     let pid = pid.trim_matches(['<', '>']);
-    told.help(format!(
+    diagnostic.help(format!(
         "correct code_change and run again; the old state, once it is back:\n\
          updo eval NODE 'sys:get_state(c:pid({pid}))'"
     ))
@@ -259,26 +260,26 @@ fn not_loadable(tag: &str, about: &Term) -> Diagnostic {
     } else {
         "the new beam"
     };
-    let mut told = Diagnostic::new(Code::E605, format!("the node cannot load {which}"));
+    let mut diagnostic = Diagnostic::new(Code::E605, format!("the node cannot load {which}"));
     for entry in about.as_list().unwrap_or_default().iter().take(NAMED) {
         if let Some([module, what]) = entry.as_tuple() {
-            told = told.note(format!("{module}: {what}"));
+            diagnostic = diagnostic.note(format!("{module}: {what}"));
         }
     }
-    told.help("was it built for a newer OTP than the node's?")
+    diagnostic.help("was it built for a newer OTP than the node's?")
 }
 
 fn old_code_in_use(about: &Term) -> Diagnostic {
-    let mut told = Diagnostic::new(
+    let mut diagnostic = Diagnostic::new(
         Code::E605,
         "processes still run the version before the running one",
     );
     for entry in about.as_list().unwrap_or_default().iter().take(NAMED) {
         if let Some([module, pids]) = entry.as_tuple() {
-            told = told.note(format!("{module}: {pids}"));
+            diagnostic = diagnostic.note(format!("{module}: {pids}"));
         }
     }
-    told.help(
+    diagnostic.help(
         "let them end, or write `module M #{purge => brutal}.` to kill them, or `{wait, 10s}`",
     )
 }

@@ -80,7 +80,7 @@ pub struct CheckVerdict {
     /// Why it does not hold; `None` when it does.
     pub failure: Option<Box<Diagnostic>>,
     /// What `info` and `warn` said in the last try.
-    pub said: Vec<LogLine>,
+    pub log: Vec<LogLine>,
 }
 
 impl<'a> CheckContext<'a> {
@@ -110,7 +110,7 @@ impl<'a> CheckContext<'a> {
         &self,
         body: &[Expr],
         more: &[(&str, Term)],
-        said: &mut Vec<LogLine>,
+        log: &mut Vec<LogLine>,
     ) -> crate::diag::Result<Term> {
         let mut world = self.view.world();
         let mut remote = OnNode(self.session);
@@ -123,7 +123,7 @@ impl<'a> CheckContext<'a> {
             .with_remote(&mut remote)
             .hook(body, &mut bindings)
             .map_err(|failure| failure.diagnostic);
-        *said = world.said;
+        *log = world.log;
         result
     }
 
@@ -139,7 +139,7 @@ impl<'a> CheckContext<'a> {
             CheckResult::Passed => None,
             CheckResult::Failed(diagnostic) => Some(diagnostic),
         };
-        (failure, world.said)
+        (failure, world.log)
     }
 
     /// Decides a check: tries until it holds, its time is over, the connection is lost, or there have been
@@ -156,7 +156,7 @@ impl<'a> CheckContext<'a> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let (failure, said) = self.attempt(&check.body);
+            let (failure, log) = self.attempt(&check.body);
             let over = failure.is_none()
                 || began.elapsed().saturating_add(check.every)
                     > check.within.saturating_add(check.after)
@@ -171,7 +171,7 @@ impl<'a> CheckContext<'a> {
                     tries,
                     took: began.elapsed(),
                     failure,
-                    said,
+                    log,
                 };
             }
             interrupt.sleep(check.every, enough);
@@ -199,16 +199,16 @@ pub fn not_held(
     } else {
         (Code::E601, format!("precondition failed: {}", check.name))
     };
-    let mut told = Diagnostic::new(code, title);
-    told.labels.clone_from(&cause.labels);
-    if told.labels.is_empty() {
-        told = told.label(check.span, "this check");
+    let mut diagnostic = Diagnostic::new(code, title);
+    diagnostic.labels.clone_from(&cause.labels);
+    if diagnostic.labels.is_empty() {
+        diagnostic = diagnostic.label(check.span, "this check");
     }
-    told = told.note(format!("{}: {}", cause.code, cause.title));
-    told.notes.extend(cause.notes.iter().cloned());
-    told.help = cause.help.clone();
+    diagnostic = diagnostic.note(format!("{}: {}", cause.code, cause.title));
+    diagnostic.notes.extend(cause.notes.iter().cloned());
+    diagnostic.help = cause.help.clone();
     if !verify {
-        told = told.note("nothing was changed");
+        diagnostic = diagnostic.note("nothing was changed");
     }
-    told
+    diagnostic
 }

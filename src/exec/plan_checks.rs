@@ -59,8 +59,8 @@ impl<'a, 'b> Checks<'a, 'b> {
         if self.watch.interrupt.count() == 0 {
             return false;
         }
-        let told = Diagnostic::new(Code::E611, "interrupted before anything was begun");
-        self.watch.fail(told);
+        let diagnostic = Diagnostic::new(Code::E611, "interrupted before anything was begun");
+        self.watch.fail(diagnostic);
         true
     }
 
@@ -90,7 +90,7 @@ impl<'a, 'b> Checks<'a, 'b> {
             return false;
         }
         let (name, tries, took) = (check.name.clone(), verdict.tries, verdict.took);
-        self.said(&verdict.said);
+        self.report_log(&verdict.log);
         self.watch.tell(EventKind::Check {
             verify,
             name,
@@ -111,15 +111,15 @@ impl<'a, 'b> Checks<'a, 'b> {
         match (verify, lost) {
             (false, Some(why)) => {
                 let title = format!("the connection to {} was lost", self.scene.session.node());
-                let told = Diagnostic::new(Code::E508, title).note(why);
-                self.watch.fail(told.note("nothing was changed"));
+                let diagnostic = Diagnostic::new(Code::E508, title).note(why);
+                self.watch.fail(diagnostic.note("nothing was changed"));
                 true
             }
             (false, None) => self.stopped(),
             (true, Some(why)) if self.whole => {
                 let title = format!("the connection to {} was lost", self.scene.session.node());
-                let told = Diagnostic::new(Code::E621, title).note(why);
-                self.watch.fail(told);
+                let diagnostic = Diagnostic::new(Code::E621, title).note(why);
+                self.watch.fail(diagnostic);
                 true
             }
             (true, Some(why)) => {
@@ -140,8 +140,8 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Lines of `info` and `warn`.
-    fn said(&mut self, said: &[LogLine]) {
-        for LogLine { warn, text } in said {
+    fn report_log(&mut self, log: &[LogLine]) {
+        for LogLine { warn, text } in log {
             self.watch.tell(EventKind::Log {
                 warn: *warn,
                 text: text.clone(),
@@ -167,9 +167,9 @@ impl<'a, 'b> Checks<'a, 'b> {
                 }
             }
             let began = Instant::now();
-            let mut said = Vec::new();
-            let result = self.scene.hook(&hook.body, more, &mut said);
-            self.said(&said);
+            let mut log = Vec::new();
+            let result = self.scene.hook(&hook.body, more, &mut log);
+            self.report_log(&log);
             self.watch.tell(EventKind::Hook {
                 name,
                 ok: result.is_ok(),
@@ -202,21 +202,21 @@ impl<'a, 'b> Checks<'a, 'b> {
     /// A hook at a step: the node waits for the answer. What it reports stands beside the step. A hook that is not in
     /// our plan cannot be answered with yes.
     fn step_hook(&mut self, step: &Step) {
-        let mut said = Vec::new();
+        let mut log = Vec::new();
         let plan = self.scene.plan;
         let hook = step.hook.as_ref();
         let result = match hook.and_then(|(number, _)| plan.hooks.get(*number)) {
-            Some(hook) => self.scene.hook(&hook.body, &[], &mut said).map(drop),
+            Some(hook) => self.scene.hook(&hook.body, &[], &mut log).map(drop),
             None => Err(Box::new(Diagnostic::new(
                 Code::E612,
                 "the node waits for a hook that the plan does not have",
             ))),
         };
-        self.said(&said);
+        self.report_log(&log);
         if let Err(diagnostic) = &result {
             let name = hook.map_or("", |(_, name)| name.as_str());
-            let told = (**diagnostic).clone();
-            self.watch.hook_failed = Some(told.note(format!("in a hook `{name}`")));
+            let hook_diagnostic = (**diagnostic).clone();
+            self.watch.hook_failed = Some(hook_diagnostic.note(format!("in a hook `{name}`")));
         }
         self.watch.answer(step.id, result.is_ok());
     }
@@ -277,8 +277,8 @@ impl<'a, 'b> Checks<'a, 'b> {
         }
         if !self.hooks(When::Rollback, &[]) {
             self.watch.outcome.hook_back_failed = self.watch.outcome.state == NodeState::Old;
-        } else if let Some(told) = self.watch.outcome.acted.warning() {
-            self.watch.tell(EventKind::Diagnostic(Box::new(told)));
+        } else if let Some(diagnostic) = self.watch.outcome.acted.warning() {
+            self.watch.tell(EventKind::Diagnostic(Box::new(diagnostic)));
         }
     }
 

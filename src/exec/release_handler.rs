@@ -81,8 +81,8 @@ pub fn missing(
     }
     let title =
         "the release handler reads object code from the node's disk, and the new code is not there";
-    let told = Diagnostic::new(Code::E418, title).label(span, "asked for here");
-    let told = other.iter().take(NAMED).fold(told, Diagnostic::note);
-    let told = told.help("copy the beams to the node's disk and write `code on_disk.`, or delete the `engine` statement");
-    Ok(vec![told])
+    let diagnostic = Diagnostic::new(Code::E418, title).label(span, "asked for here");
+    let diagnostic = other.iter().take(NAMED).fold(diagnostic, Diagnostic::note);
+    let diagnostic = diagnostic.help("copy the beams to the node's disk and write `code on_disk.`, or delete the `engine` statement");
+    Ok(vec![diagnostic])
 }

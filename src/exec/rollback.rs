@@ -227,9 +227,9 @@ pub fn back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome
         let began = Instant::now();
         checks.watch.outcome.state = checks.watch.until_finished(&mailbox, &way.steps);
         if checks.watch.outcome.state == NodeState::New && checks.watch.outcome.errors.is_empty() {
-            let told = Diagnostic::new(Code::E609, "the node stayed as it was");
-            let told = told.note(format!("after {:?}", began.elapsed()));
-            checks.watch.fail(told);
+            let diagnostic = Diagnostic::new(Code::E609, "the node stayed as it was");
+            let diagnostic = diagnostic.note(format!("after {:?}", began.elapsed()));
+            checks.watch.fail(diagnostic);
         }
         checks.went_back();
         if checks.watch.outcome.state != NodeState::Unknown {

@@ -49,7 +49,7 @@ pub struct RunRequest<'a> {
     /// Who may ask for the end.
     pub interrupt: &'a Interrupt,
     /// What is told first, before anything is asked or touched: that the run cannot be recorded.
-    pub told: Option<Diagnostic>,
+    pub warning: Option<Diagnostic>,
     /// That the node is not any more what it was when this was decided: then nothing is asked or touched.
     pub stale: Option<Diagnostic>,
 }
@@ -70,10 +70,10 @@ pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
         run: what.run.to_owned(),
         title: what.plan.title.clone(),
     });
-    if let Some(told) = &what.told {
+    if let Some(warning) = &what.warning {
         run.checks
             .watch
-            .tell(EventKind::Diagnostic(Box::new(told.clone())));
+            .tell(EventKind::Diagnostic(Box::new(warning.clone())));
     }
     if let Some(stale) = &what.stale {
         run.checks.watch.fail(stale.clone());
@@ -199,9 +199,9 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
     let back = match back {
         Ok(back) => back,
         Err(why) => {
-            let told = Diagnostic::new(Code::E609, format!("cannot go back: {why}"))
+            let diagnostic = Diagnostic::new(Code::E609, format!("cannot go back: {why}"))
                 .help("the node runs the new version; correct it forward");
-            return watch.fail(told);
+            return watch.fail(diagnostic);
         }
     };
     watch.tell(EventKind::RollbackStarted);

@@ -251,7 +251,7 @@ pub(super) fn environment(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
 /// Applications whose configuration has changed are told, once, when everybody runs again (OTP: application(3),
 /// `Module:config_change/3`).
 pub(super) fn configured(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
-    let told = rules.env.iter().filter_map(|configured| {
+    let entries = rules.env.iter().filter_map(|configured| {
         let callback = Term::atom(configured.callback.as_ref()?.as_str());
         let (mut changed, mut added, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         for change in &configured.keys {
@@ -270,9 +270,9 @@ pub(super) fn configured(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
         let [changed, added, removed] = lists;
         Some(Term::tuple([callback, changed, added, removed]))
     });
-    let told: Vec<Term> = told.collect();
-    if !told.is_empty() {
-        let term = Term::tuple([Term::atom("config_change"), Term::list(told)]);
+    let entries: Vec<Term> = entries.collect();
+    if !entries.is_empty() {
+        let term = Term::tuple([Term::atom("config_change"), Term::list(entries)]);
         push(steps, StepKind::Config, Vec::new(), term);
     }
 }

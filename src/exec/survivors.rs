@@ -27,7 +27,7 @@ pub(super) struct Survivors {
     /// How many live, and how many there were.
     pub(super) living: Option<(u64, u64)>,
     /// How many crashes have been said.
-    said: u64,
+    reported: u64,
 }
 
 impl Survivors {
@@ -39,7 +39,7 @@ impl Survivors {
         }
     }
 
-    fn told(&mut self, info: &Term) {
+    fn update(&mut self, info: &Term) {
         let number = |key| info.get(key).and_then(Term::as_i64);
         let number = |key| number(key).and_then(|n| u64::try_from(n).ok());
         if let (Some(live), Some(watched @ 1..)) = (number("live"), number("watched")) {
@@ -53,17 +53,17 @@ impl Survivors {
 
     /// What has not been said yet.
     fn crash(&mut self) -> Option<Diagnostic> {
-        let new = self.crashed.saturating_sub(self.said);
+        let new = self.crashed.saturating_sub(self.reported);
         if new == 0 {
             return None;
         }
-        let before = usize::try_from(self.said).unwrap_or(usize::MAX);
-        self.said = self.crashed;
+        let before = usize::try_from(self.reported).unwrap_or(usize::MAX);
+        self.reported = self.crashed;
         let title = match new {
             1 => "1 process died after the resume: its state is lost".to_owned(),
             n => format!("{n} processes died after the resume: their states are lost"),
         };
-        let mut told = Diagnostic::new(Code::E618, title);
+        let mut diagnostic = Diagnostic::new(Code::E618, title);
         let text = |one: &Term, key| {
             let value = one.get(key);
             let text = value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()));
@@ -74,7 +74,7 @@ impl Survivors {
                 (text(one, "pid"), text(one, "module"), text(one, "reason"));
             let lines: Vec<&str> = reason.lines().collect();
             let first = lines.first().copied().unwrap_or_default();
-            told = told.note(format!("{pid} of {module}: {first}"));
+            diagnostic = diagnostic.note(format!("{pid} of {module}: {first}"));
             // Of a long value the beginning; where it was raised is at the end.
             let rest = lines.get(1..).unwrap_or_default();
             let (head, tail) = match rest.len() {
@@ -83,13 +83,15 @@ impl Survivors {
             };
             let cut = (!tail.is_empty()).then_some("…");
             let shown = head.iter().copied().chain(cut).chain(tail.iter().copied());
-            told.notes.extend(shown.map(|line| format!("  {line}")));
+            diagnostic
+                .notes
+                .extend(shown.map(|line| format!("  {line}")));
         }
         let shown = self.died.len().saturating_sub(before).min(NAMED) as u64;
         if new > shown {
-            told = told.note(format!("and {} more", new - shown));
+            diagnostic = diagnostic.note(format!("and {} more", new - shown));
         }
-        Some(told.help("one that a supervisor starts anew has the code that runs then; look whether the service is there, and at the node's log"))
+        Some(diagnostic.help("one that a supervisor starts anew has the code that runs then; look whether the service is there, and at the node's log"))
     }
 }
 
@@ -105,8 +107,8 @@ impl Watch<'_, '_> {
     pub(super) fn crashes(&mut self) -> bool {
         let crash = self.survivors.crash();
         let any = crash.is_some();
-        if let Some(told) = crash {
-            self.fail(told);
+        if let Some(diagnostic) = crash {
+            self.fail(diagnostic);
         }
         any
     }
@@ -114,7 +116,7 @@ impl Watch<'_, '_> {
     /// The agent's account: who lives, and which modules are not what the run has made of them.
     pub(super) fn surveyed(&mut self, info: Option<&Term>) {
         if let Some(survivors) = info.and_then(|info| info.get("survivors")) {
-            self.survivors.told(survivors);
+            self.survivors.update(survivors);
         }
         let replaced = info.and_then(|info| info.get("replaced")?.as_list());
         if replaced.is_some_and(|list| !list.is_empty()) && self.outcome.state != NodeState::Mixed {

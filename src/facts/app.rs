@@ -254,9 +254,9 @@ mod tests {
             ),
             ("{application, a, [}.", Code::E101, "}"),
         ] {
-            let told = AppSpec::parse(text, 0).expect_err(text);
-            assert_eq!(told.code, code, "{text}");
-            let span = told.labels.first().expect("a place").span;
+            let diagnostic = AppSpec::parse(text, 0).expect_err(text);
+            assert_eq!(diagnostic.code, code, "{text}");
+            let span = diagnostic.labels.first().expect("a place").span;
             assert_eq!(&text[span.start..span.end], place, "{text}");
         }
     }

@@ -458,9 +458,9 @@ pub(super) fn local(patterns: &[(String, Span)], base: &Path, otp: u32) -> Resul
         })?;
         if paths.is_empty() {
             let title = format!("no beam matches `{pattern}`");
-            let told = Diagnostic::new(Code::E213, title).label(*span, "matches nothing");
+            let diagnostic = Diagnostic::new(Code::E213, title).label(*span, "matches nothing");
             return Err(Box::new(
-                told.help(format!("paths are relative to {}", shown(base))),
+                diagnostic.help(format!("paths are relative to {}", shown(base))),
             ));
         }
         for path in paths {

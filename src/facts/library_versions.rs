@@ -108,9 +108,9 @@ fn newest(look: &mut Comparison<'_>, homes: &[Home<'_>], which: &Which) -> Resul
         && let Some(unknown) = apps.iter().find(|app| !look.facts.apps.contains_key(*app))
     {
         let title = format!("no application `{unknown}` runs on {}", look.session.node());
-        let told = Diagnostic::new(Code::E213, title).label(*span, "named here");
+        let diagnostic = Diagnostic::new(Code::E213, title).label(*span, "named here");
         return Err(Box::new(
-            told.help("`updo status` lists the applications of a node"),
+            diagnostic.help("`updo status` lists the applications of a node"),
         ));
     }
     let mut found = Vec::new();
@@ -180,11 +180,11 @@ pub(super) fn beside(look: &mut Comparison<'_>) -> Result<Vec<(App, String, Stri
     let mut homes = homes(look.facts);
     homes.retain(|home| !look.set.moves.iter().any(|one| one.app == *home.app));
     let found = newer_beside(look, &homes)?;
-    let told = found.into_iter().map(|(home, newer, to)| {
+    let rows = found.into_iter().map(|(home, newer, to)| {
         let running = versioned(home.folder).map_or("", |(_, vsn)| vsn);
         (home.app.clone(), running.to_owned(), newer, to)
     });
-    Ok(told.collect())
+    Ok(rows.collect())
 }
 
 /// The applications that another library folder has, each in its newest version there.
@@ -220,8 +220,8 @@ fn elsewhere(
             "`{root}` has none of the applications that run on {}",
             look.session.node()
         );
-        let told = Diagnostic::new(Code::E213, title).label(span, "this folder of the node");
-        return Err(Box::new(told.help(
+        let diagnostic = Diagnostic::new(Code::E213, title).label(span, "this folder of the node");
+        return Err(Box::new(diagnostic.help(
             "it is the folder on the node that holds `NAME-VSN/ebin` or `NAME/ebin` for each application",
         )));
     }

@@ -39,32 +39,36 @@ impl UnpersistedFiles {
     /// W344 for both.
     pub fn diagnostics(&self, session: &Session) -> Vec<Diagnostic> {
         let node = session.node();
-        let mut said = Vec::new();
-        let name = |told: Diagnostic, names: Vec<String>| {
+        let mut diagnostics = Vec::new();
+        let name = |diagnostic: Diagnostic, names: Vec<String>| {
             let more = names.len().saturating_sub(NAMED);
-            let told = names.into_iter().take(NAMED).fold(told, Diagnostic::note);
+            let diagnostic = names
+                .into_iter()
+                .take(NAMED)
+                .fold(diagnostic, Diagnostic::note);
             if more == 0 {
-                told
+                diagnostic
             } else {
-                told.note(format!("and {more} more"))
+                diagnostic.note(format!("and {more} more"))
             }
         };
         if !self.left.is_empty() {
             let title =
                 format!("an earlier run was interrupted while it wrote to the disk of {node}");
-            let told = name(Diagnostic::new(Code::W344, title), self.left.clone());
-            said.push(
-                told.help("each file there is old or new; `updo run` with this plan finishes it"),
+            let diagnostic = name(Diagnostic::new(Code::W344, title), self.left.clone());
+            diagnostics.push(
+                diagnostic
+                    .help("each file there is old or new; `updo run` with this plan finishes it"),
             );
         }
         if !self.modules.is_empty() {
             let title =
                 format!("{node} runs new code that is not on its disk: a restart would lose it");
             let files = self.modules.iter().map(|(_, beam)| beam.file.clone());
-            let told = name(Diagnostic::new(Code::W344, title), files.collect());
-            said.push(told.help("`updo run` with this plan writes them"));
+            let diagnostic = name(Diagnostic::new(Code::W344, title), files.collect());
+            diagnostics.push(diagnostic.help("`updo run` with this plan writes them"));
         }
-        said
+        diagnostics
     }
 }
 

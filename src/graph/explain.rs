@@ -190,9 +190,9 @@ mod tests {
         let links = graph
             .why_before(&names[2], &names[0])
             .expect("c comes before a");
-        let told: Vec<_> = links.iter().map(ToString::to_string).collect();
+        let texts: Vec<_> = links.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            texts,
             ["a declares the behaviour b", "b declares the behaviour c"]
         );
         assert!(graph.why_before(&names[0], &names[3]).is_none());

@@ -59,21 +59,21 @@ pub(super) fn all(
 /// One diagnostic in its document.
 pub(super) fn diagnostic_value(
     world: &PlanDocument,
-    told: &Diagnostic,
+    diagnostic: &Diagnostic,
     encoding: Encoding,
 ) -> Value {
-    let label = told.labels.first();
+    let label = diagnostic.labels.first();
     let place = label.and_then(|label| {
         let file = world.file_at(label.span.start)?;
         Some(range(file, label.span, encoding))
     });
-    let related: Vec<Value> = told
+    let related: Vec<Value> = diagnostic
         .labels
         .iter()
         .skip(1)
         .filter_map(|label| {
             let message = match label.text.is_empty() {
-                true => &told.title,
+                true => &diagnostic.title,
                 false => &label.text,
             };
             let location = location(world, label.span, encoding)?;
@@ -82,33 +82,36 @@ pub(super) fn diagnostic_value(
         .collect();
     let mut value = json!({
         "range": place.unwrap_or_default(),
-        "severity": match told.severity() {
+        "severity": match diagnostic.severity() {
             Severity::Error => 1,
             Severity::Warning => 2,
             Severity::Advice => 4,
         },
-        "code": told.code.as_str(),
+        "code": diagnostic.code.as_str(),
         "source": "updo",
-        "message": message(told),
-        "data": {"explain": format!("updo explain {}", told.code)},
+        "message": message(diagnostic),
+        "data": {"explain": format!("updo explain {}", diagnostic.code)},
     });
     if !related.is_empty() {
         value["relatedInformation"] = related.into();
     }
     // Rules that do nothing are drawn faint.
-    if matches!(told.code, Code::W305 | Code::A308 | Code::W309 | Code::W310) {
+    if matches!(
+        diagnostic.code,
+        Code::W305 | Code::A308 | Code::W309 | Code::W310
+    ) {
         value["tags"] = json!([1]);
     }
     value
 }
 
 /// Title, what stands at the place, facts, help.
-fn message(told: &Diagnostic) -> String {
-    let label = told.labels.first().map(|label| label.text.as_str());
+fn message(diagnostic: &Diagnostic) -> String {
+    let label = diagnostic.labels.first().map(|label| label.text.as_str());
     let label = label.filter(|text| !text.is_empty());
-    let mut lines = vec![told.title.clone()];
+    let mut lines = vec![diagnostic.title.clone()];
     lines.extend(label.map(str::to_owned));
-    lines.extend(told.notes.iter().cloned());
-    lines.extend(told.help.iter().map(|help| format!("help: {help}")));
+    lines.extend(diagnostic.notes.iter().cloned());
+    lines.extend(diagnostic.help.iter().map(|help| format!("help: {help}")));
     lines.join("\n")
 }

@@ -1,7 +1,7 @@
 //! What a node had to say about a plan, as plain data: what is said, and what is known of each module.
 //!
 //! Takes a plan as the editor has it and a target; connects, looks as `updo preview` does, and gives [`Looked`]. It reads
-//! only, and it is called where it may take its time. What it gives belongs to the text that was looked at; `told` finds
+//! only, and it is called where it may take its time. What it gives belongs to the text that was looked at; `diagnostics` finds
 //! the places again in a text that was edited since, and leaves out what was edited itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,8 +94,8 @@ pub(super) fn look(question: FactsQuery) -> Option<Looked> {
         .retain(|_, session| session.is_lost().is_none());
     let nodes = match engine.nodes(Some(&question.target)) {
         Ok(nodes) => nodes,
-        Err(told) => {
-            looked.diagnostics.push(*told);
+        Err(diagnostic) => {
+            looked.diagnostics.push(*diagnostic);
             return Some(looked);
         }
     };
@@ -107,9 +107,9 @@ pub(super) fn look(question: FactsQuery) -> Option<Looked> {
                     looked.node = Some(node.clone());
                     looked.know(&upgrade);
                 }
-                looked.say(upgrade.diagnostics, several.then_some(&node));
+                looked.add_all(upgrade.diagnostics, several.then_some(&node));
             }
-            Err(told) => looked.say(vec![*told], several.then_some(&node)),
+            Err(diagnostic) => looked.add_all(vec![*diagnostic], several.then_some(&node)),
         }
     }
     Some(looked)
@@ -130,8 +130,8 @@ fn on_node(engine: &Engine, node: &NodeName, looked: &mut Looked) -> Result<Upgr
 
 impl Looked {
     /// What nobody has said yet; who said it, when there are several.
-    fn say(&mut self, told: Vec<Diagnostic>, node: Option<&NodeName>) {
-        for mut one in told {
+    fn add_all(&mut self, diagnostics: Vec<Diagnostic>, node: Option<&NodeName>) {
+        for mut one in diagnostics {
             if let Some(node) = node {
                 one.notes.push(format!("on {node}"));
             }
@@ -180,18 +180,18 @@ impl Looked {
     }
 
     /// A diagnostic of its own: it took too long.
-    pub fn add(&mut self, told: Diagnostic) {
-        self.diagnostics.push(told);
+    pub fn add(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
     }
 
     /// What was said, with places in the texts as they are now.
-    pub fn told(&self, world: &PlanDocument) -> Vec<Diagnostic> {
+    pub fn diagnostics(&self, world: &PlanDocument) -> Vec<Diagnostic> {
         let all = self.diagnostics.iter();
-        all.filter_map(|told| {
-            let mut told = told.clone();
-            let first = told.labels.first().map(|label| label.span);
-            let labels = std::mem::take(&mut told.labels);
-            told.labels = labels
+        all.filter_map(|diagnostic| {
+            let mut diagnostic = diagnostic.clone();
+            let first = diagnostic.labels.first().map(|label| label.span);
+            let labels = std::mem::take(&mut diagnostic.labels);
+            diagnostic.labels = labels
                 .into_iter()
                 .filter_map(|label| {
                     let span = self.found_again(world, label.span)?;
@@ -200,7 +200,7 @@ impl Looked {
                 .collect();
             // Without its place it would stand at the beginning of the file.
             let place = first.map(|span| self.found_again(world, span));
-            (place != Some(None)).then_some(told)
+            (place != Some(None)).then_some(diagnostic)
         })
         .collect()
     }

@@ -35,7 +35,7 @@ pub(super) struct Asked<'a> {
     /// The place in it.
     pub range: Range,
     /// Everything said about the plan.
-    pub told: &'a [Diagnostic],
+    pub diagnostics: &'a [Diagnostic],
     /// What is open.
     pub documents: &'a Documents,
     /// Parameters.
@@ -58,10 +58,13 @@ struct Proposal {
 /// The fixes for a range.
 pub(super) fn fixes(asked: &Asked<'_>) -> Value {
     let mut found = Vec::new();
-    let here = asked.told.iter().filter(|told| asked.concerns(told));
-    for told in here.take(LOOKED_AT) {
-        for proposal in asked.proposals(told) {
-            if proposal.tried && !asked.mends(told, &proposal) {
+    let here = asked
+        .diagnostics
+        .iter()
+        .filter(|diagnostic| asked.concerns(diagnostic));
+    for diagnostic in here.take(LOOKED_AT) {
+        for proposal in asked.proposals(diagnostic) {
+            if proposal.tried && !asked.mends(diagnostic, &proposal) {
                 continue;
             }
             let edit = json!({
@@ -74,7 +77,7 @@ pub(super) fn fixes(asked: &Asked<'_>) -> Value {
                 "title": proposal.title,
                 "kind": "quickfix",
                 "isPreferred": proposal.tried,
-                "diagnostics": [diagnostic_value(asked.world, told, asked.encoding)],
+                "diagnostics": [diagnostic_value(asked.world, diagnostic, asked.encoding)],
                 "edit": workspace_edit(edits, asked.versioned),
             }));
             break;
@@ -85,8 +88,8 @@ pub(super) fn fixes(asked: &Asked<'_>) -> Value {
 
 impl Asked<'_> {
     /// Whether a diagnostic stands in the lines that are asked about.
-    fn concerns(&self, told: &Diagnostic) -> bool {
-        let place = match told.labels.first() {
+    fn concerns(&self, diagnostic: &Diagnostic) -> bool {
+        let place = match diagnostic.labels.first() {
             Some(label) if self.file.has(label.span.start) => {
                 range(self.file, label.span, self.encoding)
             }
@@ -104,10 +107,10 @@ impl Asked<'_> {
     }
 
     /// What might mend it, the likeliest first.
-    fn proposals(&self, told: &Diagnostic) -> Vec<Proposal> {
-        let help = told.help.as_deref().unwrap_or_default();
-        let label = told.labels.first().map(|label| label.span);
-        match (told.code, label) {
+    fn proposals(&self, diagnostic: &Diagnostic) -> Vec<Proposal> {
+        let help = diagnostic.help.as_deref().unwrap_or_default();
+        let label = diagnostic.labels.first().map(|label| label.span);
+        match (diagnostic.code, label) {
             (Code::A311, Some(span)) => self.because(span).into_iter().collect(),
             (Code::E103, Some(span)) => vec![Proposal {
                 title: "add `.`".to_owned(),
@@ -265,7 +268,7 @@ impl Asked<'_> {
     }
 
     /// Whether the diagnostic is gone when a proposal is followed, and nothing else is wrong then.
-    fn mends(&self, told: &Diagnostic, proposal: &Proposal) -> bool {
+    fn mends(&self, diagnostic: &Diagnostic, proposal: &Proposal) -> bool {
         let file = self.file;
         let (start, end) = (proposal.span.start, proposal.span.end);
         let (Some(from), Some(to)) = (start.checked_sub(file.base), end.checked_sub(file.base))
@@ -288,7 +291,7 @@ impl Asked<'_> {
         let now = &self.world.opened.diagnostics;
         let errors = |all: &[Diagnostic]| all.iter().filter(|d| d.is_error()).count();
         let same = |all: &[Diagnostic]| {
-            let same = |d: &&Diagnostic| d.code == told.code && d.title == told.title;
+            let same = |d: &&Diagnostic| d.code == diagnostic.code && d.title == diagnostic.title;
             all.iter().filter(same).count()
         };
         let then = &then.diagnostics;
@@ -297,7 +300,7 @@ impl Asked<'_> {
             return errors(then) <= errors(now);
         }
         // A statement that can be read again may show what could not be seen before.
-        let grammar = told.code.as_str().starts_with("E1");
+        let grammar = diagnostic.code.as_str().starts_with("E1");
         same(then) < same(now) && (grammar || errors(then) <= errors(now))
     }
 }

@@ -15,7 +15,7 @@ use crate::syntax::token::Token;
 use crate::term::Term;
 
 /// What is known of a place, as Markdown, and what it is about.
-pub(super) fn hover(here: &Cursor<'_>, told: &[Diagnostic], more: Option<String>) -> Value {
+pub(super) fn hover(here: &Cursor<'_>, diagnostic: &[Diagnostic], more: Option<String>) -> Value {
     let mut parts: Vec<String> = Vec::new();
     let places = names::places(here.world);
     let name = names::at(&places, here.at);
@@ -31,8 +31,8 @@ pub(super) fn hover(here: &Cursor<'_>, told: &[Diagnostic], more: Option<String>
     if let Some(code) = code_at(here) {
         parts.push(code.page().to_owned());
     }
-    for told in told {
-        let label = told.labels.first().map(|label| label.span);
+    for diagnostic in diagnostic {
+        let label = diagnostic.labels.first().map(|label| label.span);
         let inside = label.is_some_and(|span| span.start <= here.at && here.at <= span.end);
         // A whole statement is no place to explain something at: only its first word is.
         let small = label.is_some_and(|span| {
@@ -40,7 +40,7 @@ pub(super) fn hover(here: &Cursor<'_>, told: &[Diagnostic], more: Option<String>
             !text.contains('\n') || here.at <= span.start + 20
         });
         if inside && small {
-            parts.push(told.code.page().to_owned());
+            parts.push(diagnostic.code.page().to_owned());
         }
     }
     parts.dedup();

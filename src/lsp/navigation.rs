@@ -150,8 +150,8 @@ fn renamed(old: &Symbol, new: &str) -> Result<(Symbol, String), RequestError> {
             Ok(Term::Atom(name)) => {
                 let text = name.as_str().to_owned();
                 if is_builtin(&text, *arity) {
-                    let told = format!("`{text}/{arity}` is a function of Erlang");
-                    return Err((REQUEST_FAILED, told));
+                    let message = format!("`{text}/{arity}` is a function of Erlang");
+                    return Err((REQUEST_FAILED, message));
                 }
                 let written = Term::Atom(name).to_string();
                 Ok((Symbol::Function(text, *arity), written))

@@ -124,11 +124,11 @@ impl NodeQueries {
         for uri in &late {
             self.running.remove(uri);
             let seconds = deadline.as_secs();
-            let told = Diagnostic::new(Code::E508, format!("no facts within {seconds} s")).help(
+            let diagnostic = Diagnostic::new(Code::E508, format!("no facts within {seconds} s")).help(
                 "save the plan to look again; `updo doctor` goes the way to the node step by step",
             );
             let mut looked = Looked::default();
-            looked.add(told);
+            looked.add(diagnostic);
             self.known.insert(uri.clone(), looked);
         }
         !late.is_empty()

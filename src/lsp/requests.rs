@@ -47,7 +47,7 @@ impl Server {
                     let module = lens::module_at(&here);
                     let looked = self.looked(here.world);
                     let about = module.and_then(|module| lens::about(&module, looked?));
-                    hover(&here, &self.told(here.world), about)
+                    hover(&here, &self.diagnostics(here.world), about)
                 });
                 Ok(hover.unwrap_or(Value::Null))
             }
@@ -131,11 +131,11 @@ impl Server {
     }
 
     /// Everything that is said about a plan.
-    fn told(&self, world: &PlanDocument) -> Vec<Diagnostic> {
+    fn diagnostics(&self, world: &PlanDocument) -> Vec<Diagnostic> {
         let mut all = world.opened.diagnostics.clone();
         all.extend(
             self.looked(world)
-                .map_or(Vec::new(), |looked| looked.told(world)),
+                .map_or(Vec::new(), |looked| looked.diagnostics(world)),
         );
         all
     }
@@ -188,8 +188,8 @@ impl Server {
             .and_then(|(looked, module)| looked.modules.get(module))
             .map(|known| known.why.clone());
         if params.command != lens::WHY {
-            let told = format!("`{}` is no command of updo", params.command);
-            return Err((wire::INVALID_PARAMS, told));
+            let message = format!("`{}` is no command of updo", params.command);
+            return Err((wire::INVALID_PARAMS, message));
         }
         let why = why.unwrap_or_else(|| "nothing is known of it".to_owned());
         let shown = json!({"type": 3, "message": why});
@@ -230,7 +230,7 @@ impl Server {
             world,
             file,
             range,
-            told: &self.told(world),
+            diagnostics: &self.diagnostics(world),
             documents: &self.documents,
             settings: &self.options.settings,
             encoding: self.encoding,

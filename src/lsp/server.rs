@@ -241,17 +241,17 @@ impl Server {
     fn initialize(&mut self, params: Option<&RawValue>) -> Result<Value, RequestError> {
         let raw = params.map_or("{}", RawValue::get);
         // Only what matters is looked at: editors say a lot, and not all of it is in order.
-        let said = match raw.len() <= MAX_INITIALIZE {
+        let initialize_params = match raw.len() <= MAX_INITIALIZE {
             true => serde_json::from_str::<Value>(raw).ok(),
             false => None,
         };
-        let Some(said) = said.filter(Value::is_object) else {
+        let Some(initialize_params) = initialize_params.filter(Value::is_object) else {
             return Err((
                 wire::INVALID_PARAMS,
                 "`initialize` wants an object".to_owned(),
             ));
         };
-        let capability = |path: &str| said.pointer(&format!("/capabilities/{path}"));
+        let capability = |path: &str| initialize_params.pointer(&format!("/capabilities/{path}"));
         let encodings = capability("general/positionEncodings");
         let utf8 = encodings
             .and_then(Value::as_array)
@@ -279,9 +279,9 @@ impl Server {
         .filter(|(can, _)| capability(can).is_some_and(|value| value == true))
         .map(|(_, method)| method)
         .collect();
-        let folder = said
+        let folder = initialize_params
             .pointer("/workspaceFolders/0/uri")
-            .or_else(|| said.get("rootUri"))
+            .or_else(|| initialize_params.get("rootUri"))
             .and_then(Value::as_str)
             .and_then(uri::path);
         let here = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
@@ -399,7 +399,7 @@ impl Server {
         let looks = &self.looks;
         let node = |world: &PlanDocument| {
             let looked = looks.of(&world.uri);
-            looked.map_or(Vec::new(), |looked| looked.told(world))
+            looked.map_or(Vec::new(), |looked| looked.diagnostics(world))
         };
         let mut shown = diagnostics::all(&self.worlds, self.encoding, &node);
         // What was shown and is no more: taken away.

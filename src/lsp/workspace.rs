@@ -159,7 +159,7 @@ impl Worlds {
                 .opened
                 .diagnostics
                 .iter()
-                .any(|told| told.code == Code::E109)
+                .any(|diagnostic| diagnostic.code == Code::E109)
         };
         self.all.retain(|_, world| !misses(world));
     }

@@ -120,8 +120,8 @@ impl Talk<'_> {
             b"nok" => {
                 let title = format!("{target} is just connecting to {} itself", local.name);
                 let help = "try again; each try goes by a new name unless --name is given";
-                let told = Diagnostic::new(Code::E506, title).help(help);
-                Ok(Some(Box::new(told)))
+                let diagnostic = Diagnostic::new(Code::E506, title).help(help);
+                Ok(Some(Box::new(diagnostic)))
             }
             b"not_allowed" => refuse(
                 format!("{target} does not allow a connection from {}", local.name),

@@ -132,8 +132,8 @@ impl Session {
             None => (Box::new(tcp), Framing::Two),
             Some(tls) => {
                 let secured =
-                    TlsStream::connect(tcp, tls, &target, deadline).inspect_err(|told| {
-                        trace::tell(|| format!("tls     {target}: {}", told.code))
+                    TlsStream::connect(tcp, tls, &target, deadline).inspect_err(|diagnostic| {
+                        trace::tell(|| format!("tls     {target}: {}", diagnostic.code))
                     })?;
                 trace::tell(|| format!("tls     {target}: {}", secured.terms()));
                 terms = Some(secured.terms());
@@ -154,10 +154,12 @@ impl Session {
             random.challenge,
             deadline,
         )
-        .inspect_err(|told| trace::tell(|| format!("refused {target}: {}", told.code)))?;
+        .inspect_err(|diagnostic| {
+            trace::tell(|| format!("refused {target}: {}", diagnostic.code))
+        })?;
         let peer = match shaken {
             Handshake::Peer(peer) => peer,
-            Handshake::Busy(told) => return Ok(Err(told)),
+            Handshake::Busy(diagnostic) => return Ok(Err(diagnostic)),
         };
         trace::tell(|| {
             let Peer {
@@ -363,8 +365,9 @@ fn open(target: &Address, what: &Connect, deadline: Deadline) -> Result<Tcp> {
                 Some(port) => port,
                 None => epmd::port_from_env(&|name| std::env::var(name).ok())?,
             };
-            let found = epmd::lookup(target, epmd_port, deadline)
-                .inspect_err(|told| trace::tell(|| format!("epmd    {target}: {}", told.code)))?;
+            let found = epmd::lookup(target, epmd_port, deadline).inspect_err(|diagnostic| {
+                trace::tell(|| format!("epmd    {target}: {}", diagnostic.code))
+            })?;
             trace::tell(|| format!("epmd    {target} at {:?}", found.addresses));
             if found.highest < 6 {
                 return Err(Box::new(

@@ -18,7 +18,7 @@ impl Resolver<'_> {
         body: &[Expr],
         span: Span,
     ) {
-        known(options, "before", &[], &mut self.said);
+        known(options, "before", &[], &mut self.diagnostics);
         let when = match moment {
             HookMoment::BeforeUpgrade => When::Before,
             HookMoment::AfterUpgrade => When::After,
@@ -33,7 +33,7 @@ impl Resolver<'_> {
         } else {
             &[]
         };
-        scope::hook(&self.names, body, given, &mut self.said);
+        scope::hook(&self.names, body, given, &mut self.diagnostics);
         self.guard(tail);
         self.plan.hooks.push(Hook {
             when,
@@ -57,23 +57,23 @@ impl Resolver<'_> {
             options,
             word,
             &vocabulary::words(vocabulary::CHECK),
-            &mut self.said,
+            &mut self.diagnostics,
         );
         let mut rollout = false;
         if let Some(expr) = value(options, "each")
-            && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
+            && let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics)
         {
             rollout = term.is_atom("rollout");
             if !rollout && !term.is_atom("node") {
-                self.said
+                self.diagnostics
                     .push(wrong("each", "`node` or `rollout`", expr, &term));
             }
         }
-        scope::check(&self.names, body, &mut self.said);
+        scope::check(&self.names, body, &mut self.diagnostics);
         self.guard(tail);
         let mut time = |word: &str, default| match value(options, word) {
             Some(expr) => {
-                duration(word, expr, &self.plan.constants, &mut self.said).unwrap_or(default)
+                duration(word, expr, &self.plan.constants, &mut self.diagnostics).unwrap_or(default)
             }
             None => default,
         };
@@ -100,7 +100,7 @@ impl Resolver<'_> {
             options,
             "rollback",
             &vocabulary::words(vocabulary::ROLLBACK),
-            &mut self.said,
+            &mut self.diagnostics,
         );
         match policy.value.as_str() {
             "automatic" => self.plan.rollback = RollbackPolicy::Automatic,
@@ -108,11 +108,16 @@ impl Resolver<'_> {
             "never" => self.plan.rollback = RollbackPolicy::Never,
             _ => {
                 let words = ["automatic", "manual", "never"];
-                self.said.push(choice("rollback", policy, &words));
+                self.diagnostics.push(choice("rollback", policy, &words));
             }
         }
         if let Some(expr) = value(options, "keep_old") {
-            let time = duration("keep_old", expr, &self.plan.constants, &mut self.said);
+            let time = duration(
+                "keep_old",
+                expr,
+                &self.plan.constants,
+                &mut self.diagnostics,
+            );
             self.plan.keep_old = time.unwrap_or_default();
         }
         let Some(expr) = value(options, "on") else {
@@ -123,10 +128,10 @@ impl Resolver<'_> {
                 "`on` goes with `rollback automatic`, not `{}`",
                 policy.value
             );
-            let told = Diagnostic::new(Code::E205, title).label(expr.span, "never asked");
-            return self.said.push(told);
+            let diagnostic = Diagnostic::new(Code::E205, title).label(expr.span, "never asked");
+            return self.diagnostics.push(diagnostic);
         }
-        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics) else {
             return;
         };
         let of = |word: &_| {
@@ -137,7 +142,7 @@ impl Resolver<'_> {
         let list = term.as_list().filter(|list| !list.is_empty());
         match list.and_then(|list| list.iter().map(of).collect::<Option<Vec<_>>>()) {
             Some(on) => self.plan.rollback_on = on,
-            None => self.said.push(wrong(
+            None => self.diagnostics.push(wrong(
                 "on",
                 "a list of `verify`, `after` and `rollout`",
                 expr,

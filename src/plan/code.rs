@@ -27,7 +27,7 @@ impl Resolver<'_> {
             options,
             "code",
             &vocabulary::words(vocabulary::CODE),
-            &mut self.said,
+            &mut self.diagnostics,
         );
         for pair in options {
             match pair.key.value.as_str() {
@@ -38,14 +38,14 @@ impl Resolver<'_> {
                 word @ ("newest" | "from" | "update_paths") => {
                     let title =
                         format!("`{word}` is about the node's own disk, not about pushed beams");
-                    let told = Diagnostic::new(Code::E205, title)
+                    let diagnostic = Diagnostic::new(Code::E205, title)
                         .label(pair.key.span, "does not go with `push`");
-                    self.said
-                        .push(told.help(format!("`code on_disk #{{{word} => …}}.`")));
+                    self.diagnostics
+                        .push(diagnostic.help(format!("`code on_disk #{{{word} => …}}.`")));
                 }
                 word @ ("persist" | "replace") => {
                     let what = format!("`code … {word}`");
-                    self.said.push(unsupported(pair.key.span, &what));
+                    self.diagnostics.push(unsupported(pair.key.span, &what));
                 }
                 // E204 was told.
                 _ => {}
@@ -64,7 +64,7 @@ impl Resolver<'_> {
             self.plan.libraries.update_paths = self.switch(word, pair);
             return;
         }
-        let Some(value) = constant(&pair.value, &self.plan.constants, &mut self.said) else {
+        let Some(value) = constant(&pair.value, &self.plan.constants, &mut self.diagnostics) else {
             return;
         };
         let span = pair.key.span.to(pair.value.span);
@@ -96,27 +96,28 @@ impl Resolver<'_> {
             }
         };
         if let Some(wants) = wants {
-            self.said.push(wrong(word, wants, &pair.value, &value));
+            self.diagnostics
+                .push(wrong(word, wants, &pair.value, &value));
         }
         if let (Some((_, from)), Some(_)) = (&self.plan.libraries.from, &self.plan.libraries.newest)
         {
             let title =
                 "`newest` and `from` exclude each other: each says where the new version is";
-            let told = Diagnostic::new(Code::E205, title).label(span, "one of them");
-            self.said.push(if *from == span {
-                told
+            let diagnostic = Diagnostic::new(Code::E205, title).label(span, "one of them");
+            self.diagnostics.push(if *from == span {
+                diagnostic
             } else {
-                told.label(*from, "and the other")
+                diagnostic.label(*from, "and the other")
             });
         }
     }
 
     /// An option that is `true` or `false`.
     fn switch(&mut self, name: &str, pair: &OptionPair) -> bool {
-        let value = constant(&pair.value, &self.plan.constants, &mut self.said);
+        let value = constant(&pair.value, &self.plan.constants, &mut self.diagnostics);
         let Some(value) = value else { return false };
         if !value.is_atom("true") && !value.is_atom("false") {
-            self.said
+            self.diagnostics
                 .push(wrong(name, "`true` or `false`", &pair.value, &value));
         }
         value.is_atom("true")

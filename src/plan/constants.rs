@@ -54,7 +54,7 @@ enum State {
 pub(super) fn constants(
     statements: &[Located],
     sets: &BTreeMap<String, String>,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Bindings {
     let mut values = BTreeMap::new();
     let mut open: BTreeMap<&str, Open<'_>> = BTreeMap::new();
@@ -68,18 +68,18 @@ pub(super) fn constants(
                 default,
                 ..
             } => {
-                known_type(kind.as_ref(), said);
+                known_type(kind.as_ref(), diagnostics);
                 parameters.push(name.value.as_str());
                 let default = default.as_ref();
                 match given_text(&name.value, sets) {
                     Some((giver, text)) => {
-                        if let Some(value) = given(name, kind.as_ref(), &giver, text, said) {
+                        if let Some(value) = given(name, kind.as_ref(), &giver, text, diagnostics) {
                             values.insert(name.value.clone(), value);
                         }
                         continue;
                     }
                     None if default.is_none() => {
-                        said.push(no_value(name));
+                        diagnostics.push(no_value(name));
                         continue;
                     }
                     None => (name, default, kind.as_ref()),
@@ -102,15 +102,15 @@ pub(super) fn constants(
         .filter(|set| !set.starts_with(ENVIRONMENT) && !parameters.contains(&set.as_str()))
     {
         let title = format!("`--set {set}=…`: the plan has no such parameter");
-        let told = Diagnostic::new(Code::E208, title);
-        said.push(match suggest(set, parameters.iter().copied()) {
-            Some(close) => told.help(format!("did you mean `{close}`?")),
-            None => told,
+        let diagnostic = Diagnostic::new(Code::E208, title);
+        diagnostics.push(match suggest(set, parameters.iter().copied()) {
+            Some(close) => diagnostic.help(format!("did you mean `{close}`?")),
+            None => diagnostic,
         });
     }
     let names: Vec<&str> = open.keys().copied().collect();
     for name in names {
-        compute(name, &mut open, &mut values, said);
+        compute(name, &mut open, &mut values, diagnostics);
     }
     values.into_iter().collect()
 }
@@ -120,7 +120,7 @@ fn compute<'a>(
     name: &'a str,
     open: &mut BTreeMap<&'a str, Open<'a>>,
     values: &mut BTreeMap<String, Term>,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut path: Vec<&'a str> = vec![name];
     while let Some(top) = path.last().copied() {
@@ -141,7 +141,7 @@ fn compute<'a>(
         match next.copied() {
             Some(next) if open.get(next).is_some_and(|o| o.state == State::Waiting) => {
                 let from = path.iter().position(|name| *name == next).unwrap_or(0);
-                said.push(ring(&path[from..], open));
+                diagnostics.push(ring(&path[from..], open));
                 for name in &path[from..] {
                     if let Some(entry) = open.get_mut(name) {
                         entry.state = State::Over;
@@ -154,9 +154,9 @@ fn compute<'a>(
                 let failed = used
                     .iter()
                     .any(|used| open.contains_key(used) && !values.contains_key(*used));
-                if !failed && let Some(value) = value(expr, &used, values, said) {
+                if !failed && let Some(value) = value(expr, &used, values, diagnostics) {
                     if let Some(kind) = open.get(top).and_then(|entry| entry.kind) {
-                        default_fits(top, kind, expr, &value, said);
+                        default_fits(top, kind, expr, &value, diagnostics);
                     }
                     values.insert(top.to_owned(), value);
                 }
@@ -173,7 +173,7 @@ fn value(
     expr: &Expr,
     used: &[&str],
     values: &BTreeMap<String, Term>,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Term> {
     if let Some(term) = expr.as_literal() {
         return Some(term);
@@ -181,7 +181,7 @@ fn value(
     let known = used
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), values.get(*name)?.clone())));
-    evaluate(expr, known.collect(), said)
+    evaluate(expr, known.collect(), diagnostics)
 }
 
 fn ring(names: &[&str], open: &BTreeMap<&str, Open<'_>>) -> Diagnostic {
@@ -190,17 +190,17 @@ fn ring(names: &[&str], open: &BTreeMap<&str, Open<'_>>) -> Diagnostic {
         .chain(names.first())
         .map(|n| format!("`{n}`"))
         .collect();
-    let mut told = Diagnostic::new(
+    let mut diagnostic = Diagnostic::new(
         Code::E206,
         format!("constants need each other: {}", chain.join(" needs ")),
     )
     .help("give one of them a value of its own");
     for name in names.iter().take(5) {
         if let Some(entry) = open.get(name) {
-            told = told.label(entry.at, "needs itself in the end");
+            diagnostic = diagnostic.label(entry.at, "needs itself in the end");
         }
     }
-    told
+    diagnostic
 }
 
 fn no_value(name: &Spanned<String>) -> Diagnostic {
@@ -216,7 +216,7 @@ fn no_value(name: &Spanned<String>) -> Diagnostic {
 }
 
 /// E205 for a type that there is not.
-fn known_type(kind: Option<&Expr>, said: &mut Vec<Diagnostic>) {
+fn known_type(kind: Option<&Expr>, diagnostics: &mut Vec<Diagnostic>) {
     let Some((expr, term)) = kind.and_then(|expr| Some((expr, expr.as_literal()?))) else {
         return;
     };
@@ -229,18 +229,24 @@ fn known_type(kind: Option<&Expr>, said: &mut Vec<Diagnostic>) {
         return;
     }
     let list = TYPES.join(", ");
-    let told = Diagnostic::new(Code::E205, format!("there is no type `{element}`"))
+    let diagnostic = Diagnostic::new(Code::E205, format!("there is no type `{element}`"))
         .label(expr.span, "not a type of parameters");
-    said.push(match suggest(&name, TYPES.iter().copied()) {
-        Some(close) => told.help(format!("did you mean `{close}`? Types: {list}")),
-        None => told.help(format!(
+    diagnostics.push(match suggest(&name, TYPES.iter().copied()) {
+        Some(close) => diagnostic.help(format!("did you mean `{close}`? Types: {list}")),
+        None => diagnostic.help(format!(
             "types: {list}, and lists of these such as `[string]`"
         )),
     });
 }
 
 /// E205 for a default of another type.
-fn default_fits(name: &str, kind: &Expr, default: &Expr, value: &Term, said: &mut Vec<Diagnostic>) {
+fn default_fits(
+    name: &str,
+    kind: &Expr,
+    default: &Expr,
+    value: &Term,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let Some(wanted) = kind.as_literal() else {
         return;
     };
@@ -249,7 +255,7 @@ fn default_fits(name: &str, kind: &Expr, default: &Expr, value: &Term, said: &mu
             "the default of `{name}` is not {}: `{value}`",
             article(&wanted)
         );
-        said.push(
+        diagnostics.push(
             Diagnostic::new(Code::E205, title)
                 .label(default.span, format!("not {}", article(&wanted)))
                 .label(kind.span, "the type"),
@@ -283,7 +289,7 @@ fn given(
     kind: Option<&Expr>,
     giver: &str,
     text: &str,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Term> {
     let kind = kind
         .and_then(Expr::as_literal)
@@ -291,7 +297,8 @@ fn given(
     let found = typed(&kind, text);
     if found.is_none() {
         let title = format!("`{giver}={text}`: the value is not {}", article(&kind));
-        said.push(Diagnostic::new(Code::E208, title).label(name.span, format!("wants `{kind}`")));
+        diagnostics
+            .push(Diagnostic::new(Code::E208, title).label(name.span, format!("wants `{kind}`")));
     }
     found
 }

@@ -126,7 +126,7 @@ mod tests {
         Inclusion { from, to, when }
     }
 
-    fn told(files: usize, inclusions: &[Inclusion]) -> Vec<(usize, String)> {
+    fn described(files: usize, inclusions: &[Inclusion]) -> Vec<(usize, String)> {
         let standings = standings(files, inclusions).expect("few alternatives");
         let text = |standing: IncludeDepth| {
             let when = standing.when.as_ref().map(to_source);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn any_way_that_brings_a_file_in_counts() {
-        let told = told(
+        let described = described(
             4,
             &[
                 include(0, 1, &["a", "b"]),
@@ -146,22 +146,22 @@ mod tests {
                 include(3, 2, &[]),
             ],
         );
-        assert_eq!(told[0], (0, String::new()));
-        assert_eq!(told[1], (1, "a andalso b".to_owned()));
-        assert_eq!(told[2].0, 2);
+        assert_eq!(described[0], (0, String::new()));
+        assert_eq!(described[1], (1, "a andalso b".to_owned()));
+        assert_eq!(described[2].0, 2);
         assert!(
             [
                 "a andalso b andalso c orelse d",
                 "d orelse a andalso b andalso c"
             ]
-            .contains(&told[2].1.replace(['(', ')'], "").as_str()),
-            "{told:?}"
+            .contains(&described[2].1.replace(['(', ')'], "").as_str()),
+            "{described:?}"
         );
     }
 
     #[test]
     fn without_a_guard_on_one_way_it_always_applies_and_stands_as_near_as_it_can() {
-        let told = told(
+        let described = described(
             3,
             &[
                 include(0, 1, &[]),
@@ -169,7 +169,7 @@ mod tests {
                 include(0, 2, &[]),
             ],
         );
-        assert_eq!(told[2], (1, String::new()));
+        assert_eq!(described[2], (1, String::new()));
     }
 
     #[test]

@@ -78,14 +78,16 @@ fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) 
         ..
     } = reader;
     let broken = diagnostics.iter().any(Diagnostic::is_error);
-    let (mut plan, said) = resolve::resolve(path, statements, sets, sources.clone());
+    let (mut plan, found) = resolve::resolve(path, statements, sets, sources.clone());
     // What looks like a cookie is shown by nobody, not even in the line around another mistake.
-    let secrets = said.iter().filter(|told| told.code == Code::W212);
-    for label in secrets.flat_map(|told| &told.labels) {
+    let secrets = found
+        .iter()
+        .filter(|diagnostic| diagnostic.code == Code::W212);
+    for label in secrets.flat_map(|diagnostic| &diagnostic.labels) {
         sources.mask(label.span);
         plan.sources.mask(label.span);
     }
-    diagnostics.extend(said);
+    diagnostics.extend(found);
     // In the order of the text, whatever was looked at first; what has no place comes last.
     diagnostics.sort_by_key(|d| {
         d.labels
@@ -134,11 +136,11 @@ impl<'a> Reader<'a> {
             Err(file) => {
                 let (path, at) = &self.files[file];
                 let title = format!("`{}` is included under too many conditions", path.display());
-                let told =
+                let diagnostic =
                     Diagnostic::new(Code::E109, title).help("include it once, with one guard");
                 self.diagnostics.push(match at {
-                    Some(span) => told.label(*span, "included here first"),
-                    None => told,
+                    Some(span) => diagnostic.label(*span, "included here first"),
+                    None => diagnostic,
                 });
                 return Vec::new();
             }
@@ -165,12 +167,12 @@ impl<'a> Reader<'a> {
                 .chain([&identity])
                 .map(|p| p.display().to_string())
                 .collect();
-            let mut told =
+            let mut diagnostic =
                 Diagnostic::new(Code::E109, "files include each other").note(names.join(" -> "));
             if let Some(span) = at {
-                told = told.label(span, "closes the ring");
+                diagnostic = diagnostic.label(span, "closes the ring");
             }
-            self.diagnostics.push(told);
+            self.diagnostics.push(diagnostic);
             return None;
         }
         if let Some(number) = self.numbers.get(&identity) {
@@ -181,26 +183,26 @@ impl<'a> Reader<'a> {
         self.files.push((path.to_owned(), at));
         if chain.len() >= MAX_CHAIN {
             let title = format!("files include each other more than {MAX_CHAIN} deep");
-            let told = Diagnostic::new(Code::E109, title);
+            let diagnostic = Diagnostic::new(Code::E109, title);
             self.diagnostics.push(match at {
-                Some(span) => told.label(span, "not read any more"),
-                None => told,
+                Some(span) => diagnostic.label(span, "not read any more"),
+                None => diagnostic,
             });
             return None;
         }
         let text = match (self.unsaved)(&identity).map_or_else(|| read_text(path), bounded) {
             Ok(text) => text,
             Err(why) => {
-                let mut told = Diagnostic::new(
+                let mut diagnostic = Diagnostic::new(
                     Code::E109,
                     format!("cannot read `{}`", path.display()),
                 )
                 .note(why)
                 .help("check the path; a path in `include` is relative to the file that has it");
                 if let Some(span) = at {
-                    told = told.label(span, "included here");
+                    diagnostic = diagnostic.label(span, "included here");
                 }
-                self.diagnostics.push(told);
+                self.diagnostics.push(diagnostic);
                 return None;
             }
         };

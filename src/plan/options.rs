@@ -15,14 +15,14 @@ pub(super) fn known(
     options: &Options,
     statement: &str,
     words: &[&str],
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut seen: Vec<&Atom> = Vec::new();
     for pair in options {
         let word = pair.key.value.as_str();
         if seen.contains(&&pair.key.value) {
             let title = format!("option `{word}` given twice");
-            said.push(Diagnostic::new(Code::E209, title).label(pair.key.span, "again"));
+            diagnostics.push(Diagnostic::new(Code::E209, title).label(pair.key.span, "again"));
         }
         seen.push(&pair.key.value);
         if words.contains(&word) {
@@ -34,7 +34,7 @@ pub(super) fn known(
             None => format!("options: {list}"),
         };
         let title = format!("unknown option `{word}` for `{statement}`");
-        said.push(
+        diagnostics.push(
             Diagnostic::new(Code::E204, title)
                 .label(pair.key.span, "no such option")
                 .help(help),
@@ -64,16 +64,16 @@ pub fn wrong_value(word: &str, wants: &str, span: Span, got: &Term) -> Diagnosti
         shown.truncate(end);
         shown.push('…');
     }
-    let told = Diagnostic::new(Code::E205, format!("`{word}` wants {wants}, got `{shown}`"))
+    let diagnostic = Diagnostic::new(Code::E205, format!("`{word}` wants {wants}, got `{shown}`"))
         .label(span, format!("not {wants}"));
     match got
         .as_list()
         .and_then(|list| if list.is_empty() { None } else { got.to_text() })
     {
         Some(text) if is_bare(word, &text) => {
-            told.help(format!("remove the quotes: `{word} => {text}`"))
+            diagnostic.help(format!("remove the quotes: `{word} => {text}`"))
         }
-        _ => told,
+        _ => diagnostic,
     }
 }
 
@@ -170,11 +170,11 @@ pub(super) fn unsupported(span: Span, what: &str) -> Diagnostic {
 pub(super) fn constant(
     expr: &Expr,
     constants: &Bindings,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Term> {
     match expr.as_literal() {
         Some(term) => Some(term),
-        None => evaluate(expr, constants.only(variables(expr)), said),
+        None => evaluate(expr, constants.only(variables(expr)), diagnostics),
     }
 }
 
@@ -182,12 +182,12 @@ pub(super) fn constant(
 pub(super) fn evaluate(
     expr: &Expr,
     mut bindings: Bindings,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Term> {
     Evaluator::pure(Phase::Static)
         .with_world(&mut Offline)
         .eval(std::slice::from_ref(expr), &mut bindings)
-        .map_err(|failure| said.push(*failure.diagnostic))
+        .map_err(|failure| diagnostics.push(*failure.diagnostic))
         .ok()
 }
 
@@ -196,15 +196,15 @@ pub fn duration(
     word: &str,
     expr: &Expr,
     constants: &Bindings,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Duration> {
     if let ExprKind::Duration(ms) = expr.kind {
         return Some(Duration::from_millis(ms));
     }
-    let term = constant(expr, constants, said)?;
+    let term = constant(expr, constants, diagnostics)?;
     let found = term_duration(&term);
     if found.is_none() {
-        said.push(wrong(word, "a duration such as `30s`", expr, &term));
+        diagnostics.push(wrong(word, "a duration such as `30s`", expr, &term));
     }
     found
 }
@@ -213,18 +213,18 @@ pub fn duration(
 pub fn budget(
     expr: &Expr,
     constants: &Bindings,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Option<Duration>> {
     let term = match expr.kind {
         ExprKind::Duration(ms) => Term::Int(i64::try_from(ms).unwrap_or(i64::MAX)),
-        _ => constant(expr, constants, said)?,
+        _ => constant(expr, constants, diagnostics)?,
     };
     if term.is_atom("infinity") {
         return Some(None);
     }
     let found = term_duration(&term).filter(|time| !time.is_zero());
     if found.is_none() {
-        said.push(wrong(
+        diagnostics.push(wrong(
             "budget",
             "a duration such as `100ms`, or `infinity`",
             expr,

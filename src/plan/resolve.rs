@@ -74,20 +74,20 @@ pub(super) fn resolve(
     let nothing = Functions::new();
     let mut resolver = Resolver {
         plan,
-        said: Vec::new(),
+        diagnostics: Vec::new(),
         once: BTreeMap::new(),
         names: Names::default(),
         scripts: &nothing,
     };
     resolver.names(&statements);
-    resolver.plan.constants = constants(&statements, sets, &mut resolver.said);
+    resolver.plan.constants = constants(&statements, sets, &mut resolver.diagnostics);
     // What the statements may call while they are read; the plan itself is still in the making.
     let functions = std::mem::take(&mut resolver.plan.functions);
     let constants = resolver.plan.constants.clone();
     let scripts = super::scripts(&functions, &constants);
     let mut resolver = Resolver {
         plan: resolver.plan,
-        said: resolver.said,
+        diagnostics: resolver.diagnostics,
         once: resolver.once,
         names: resolver.names,
         scripts: &scripts,
@@ -97,14 +97,18 @@ pub(super) fn resolve(
     }
     resolver.engine_and_window();
     resolver.rollout_targets();
-    let Resolver { mut plan, said, .. } = resolver;
+    let Resolver {
+        mut plan,
+        diagnostics,
+        ..
+    } = resolver;
     plan.functions = functions;
-    (plan, said)
+    (plan, diagnostics)
 }
 
 pub(super) struct Resolver<'a> {
     pub(super) plan: Plan,
-    pub(super) said: Vec<Diagnostic>,
+    pub(super) diagnostics: Vec<Diagnostic>,
     once: BTreeMap<String, Span>,
     pub(super) names: Names,
     scripts: &'a Functions<'a>,
@@ -114,7 +118,7 @@ impl Resolver<'_> {
     /// E209 for the second of its kind.
     pub(super) fn once(&mut self, what: &str, span: Span) {
         if let Some(first) = self.once.get(what) {
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::E209, format!("`{what}` given twice"))
                     .label(span, "again here")
                     .label(*first, "first here"),
@@ -138,8 +142,9 @@ impl Resolver<'_> {
                 "`engine release_handler` runs `window otp`, not `{}`",
                 self.plan.windows
             );
-            let told = Diagnostic::new(Code::E205, title).label(*window, "does not go with");
-            self.said.push(told.label(engine, "this engine"));
+            let diagnostic = Diagnostic::new(Code::E205, title).label(*window, "does not go with");
+            self.diagnostics
+                .push(diagnostic.label(engine, "this engine"));
         }
     }
 
@@ -186,7 +191,8 @@ impl Resolver<'_> {
                 self.once("plan", span);
                 self.plan.title.clone_from(&title.value);
                 for pair in options {
-                    if let Some(term) = constant(&pair.value, &self.plan.constants, &mut self.said)
+                    if let Some(term) =
+                        constant(&pair.value, &self.plan.constants, &mut self.diagnostics)
                     {
                         self.plan
                             .metadata
@@ -198,7 +204,7 @@ impl Resolver<'_> {
             StatementKind::Include { tail, .. } => self.guard(tail),
             StatementKind::Param { .. } | StatementKind::Bind { .. } => {}
             StatementKind::Function { clauses, .. } => {
-                scope::function(&self.names, clauses, &mut self.said);
+                scope::function(&self.names, clauses, &mut self.diagnostics);
             }
             StatementKind::Target { name, options } => {
                 self.target(name.value.as_str(), options, span, &folder)
@@ -242,7 +248,7 @@ impl Resolver<'_> {
                     options,
                     "module",
                     &vocabulary::words(vocabulary::MODULE),
-                    &mut self.said,
+                    &mut self.diagnostics,
                 );
                 for pair in options {
                     self.attribute(pair);
@@ -256,9 +262,10 @@ impl Resolver<'_> {
                     "single" => self.plan.windows = WindowPolicy::Single,
                     "minimal" => self.plan.windows = WindowPolicy::Minimal,
                     "otp" => self.plan.windows = WindowPolicy::Otp,
-                    _ => self
-                        .said
-                        .push(choice("window", word, &["single", "minimal", "otp"])),
+                    _ => {
+                        self.diagnostics
+                            .push(choice("window", word, &["single", "minimal", "otp"]))
+                    }
                 }
             }
             StatementKind::Engine(word) => {
@@ -266,9 +273,10 @@ impl Resolver<'_> {
                 match word.value.as_str() {
                     "updo" => {}
                     "release_handler" => self.plan.engine = ExecutionEngine::ReleaseHandler(span),
-                    _ => self
-                        .said
-                        .push(choice("engine", word, &["updo", "release_handler"])),
+                    _ => {
+                        self.diagnostics
+                            .push(choice("engine", word, &["updo", "release_handler"]))
+                    }
                 }
             }
             StatementKind::Insert {
@@ -312,17 +320,21 @@ impl Resolver<'_> {
             }
             StatementKind::Deadline(expr) => {
                 self.once("deadline", span);
-                self.plan.deadline =
-                    duration("deadline", expr, &self.plan.constants, &mut self.said);
+                self.plan.deadline = duration(
+                    "deadline",
+                    expr,
+                    &self.plan.constants,
+                    &mut self.diagnostics,
+                );
             }
             StatementKind::Soak(expr) => {
                 self.once("soak", span);
-                let soak = duration("soak", expr, &self.plan.constants, &mut self.said);
+                let soak = duration("soak", expr, &self.plan.constants, &mut self.diagnostics);
                 self.plan.soak = soak.unwrap_or(self.plan.soak);
             }
             StatementKind::Budget(expr) => {
                 self.once("budget", span);
-                let budget = budget(expr, &self.plan.constants, &mut self.said);
+                let budget = budget(expr, &self.plan.constants, &mut self.diagnostics);
                 self.plan.budget = budget.unwrap_or(self.plan.budget);
                 self.plan.budget_said = true;
             }
@@ -348,7 +360,7 @@ impl Resolver<'_> {
             return;
         };
         if tail.because.is_none() {
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::A311, "override without a reason")
                     .label(statement.span, "why?")
                     .help("add `because \"…\"`"),
@@ -366,14 +378,14 @@ impl Resolver<'_> {
             _ => false,
         };
         if !is_modules {
-            let told =
+            let diagnostic =
                 Diagnostic::new(Code::E205, format!("a subject wants modules, got `{term}`"))
                     .label(expr.span, "not a module or a list of modules");
             let quoted = term.as_list().is_some() && term.to_text().is_some();
-            self.said.push(if quoted {
-                told.help("remove the quotes; a pattern is `glob(\"…\")`")
+            self.diagnostics.push(if quoted {
+                diagnostic.help("remove the quotes; a pattern is `glob(\"…\")`")
             } else {
-                told
+                diagnostic
             });
         }
     }
@@ -384,7 +396,8 @@ impl Resolver<'_> {
             && let Err(wants) = attribute(pair.key.value.as_str(), &term)
         {
             let word = pair.key.value.as_str();
-            self.said.push(wrong(word, wants, &pair.value, &term));
+            self.diagnostics
+                .push(wrong(word, wants, &pair.value, &term));
         }
     }
 
@@ -395,7 +408,7 @@ impl Resolver<'_> {
                 && !value.is_atom("false")
             {
                 let title = format!("this condition is neither `true` nor `false`, but `{value}`");
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E704, title).label(condition.span, "not a condition"),
                 );
             }
@@ -415,10 +428,10 @@ impl Resolver<'_> {
             return true;
         }
         // What is wrong with the condition is told where it stands.
-        let before = self.said.len();
+        let before = self.diagnostics.len();
         let value = self.early(&condition);
-        if self.said.len() > before {
-            self.said.truncate(before);
+        if self.diagnostics.len() > before {
+            self.diagnostics.truncate(before);
             return true;
         }
         if let Some(value) = value {
@@ -431,8 +444,9 @@ impl Resolver<'_> {
             }
             None => {
                 let what = "this statement, in a file whose `include` has a guard about the node,";
-                let told = unsupported(statement.span, what);
-                self.said.push(told.label(condition.span, "the guard"));
+                let diagnostic = unsupported(statement.span, what);
+                self.diagnostics
+                    .push(diagnostic.label(condition.span, "the guard"));
                 false
             }
         }
@@ -440,7 +454,7 @@ impl Resolver<'_> {
 
     /// W111: maps that give a key twice.
     fn doubles(&mut self, statement: &Statement) {
-        let said = &mut self.said;
+        let diagnostics = &mut self.diagnostics;
         walk::statement(&statement.kind, &mut |expr| {
             walk::all(expr, &mut |part| {
                 let ExprKind::Map(_, pairs) = &part.kind else {
@@ -453,7 +467,7 @@ impl Resolver<'_> {
                     };
                     let title = format!("`{key}` stands twice in this map");
                     if let Some(first) = seen.insert(key, pair.key.span) {
-                        said.push(
+                        diagnostics.push(
                             Diagnostic::new(Code::W111, title)
                                 .label(pair.key.span, "this value counts")
                                 .label(first, "this one is lost"),
@@ -470,12 +484,12 @@ impl Resolver<'_> {
         if let Some(term) = expr.as_literal() {
             return Some(term);
         }
-        let before = self.said.len();
-        scope::facts(&self.names, expr, &mut self.said);
+        let before = self.diagnostics.len();
+        scope::facts(&self.names, expr, &mut self.diagnostics);
         let used = variables(expr);
         let mut bindings = self.plan.constants.only(used.iter().copied());
         // A constant without a value was told where it is defined.
-        if self.said.len() > before || bindings.len() < used.len() {
+        if self.diagnostics.len() > before || bindings.len() < used.len() {
             return None;
         }
         let outcome = Evaluator::new(Phase::Facts, self.scripts)
@@ -485,7 +499,7 @@ impl Resolver<'_> {
             Ok(term) => Some(term),
             Err(failure) if failure.kind == FailureKind::Unknown => None,
             Err(failure) => {
-                self.said.push(*failure.diagnostic);
+                self.diagnostics.push(*failure.diagnostic);
                 None
             }
         }
@@ -493,7 +507,7 @@ impl Resolver<'_> {
 
     pub(super) fn no_guard(&mut self, tail: &Tail, what: &str) {
         if let Some(first) = tail.when.first() {
-            self.said
+            self.diagnostics
                 .push(unsupported(first.span, &format!("`{what} … when`")));
         }
     }
@@ -501,7 +515,7 @@ impl Resolver<'_> {
     fn version(&mut self, wanted: &Spanned<String>) {
         let mine = env!("CARGO_PKG_VERSION");
         match semver::VersionReq::parse(&wanted.value) {
-            Err(why) => self.said.push(
+            Err(why) => self.diagnostics.push(
                 Diagnostic::new(
                     Code::E205,
                     format!("`updo` wants a version range, got `{}`", wanted.value),
@@ -512,7 +526,7 @@ impl Resolver<'_> {
             Ok(range) => {
                 if !semver::Version::parse(mine).is_ok_and(|version| range.matches(&version)) {
                     let title = format!("this plan needs updo `{}`, this is {mine}", wanted.value);
-                    self.said.push(
+                    self.diagnostics.push(
                         Diagnostic::new(Code::E201, title).label(wanted.span, "does not fit"),
                     );
                 }
@@ -535,13 +549,13 @@ pub(super) fn choice(
     words: &[&str],
 ) -> Diagnostic {
     let got = word.value.as_str();
-    let mut told = Diagnostic::new(
+    let mut diagnostic = Diagnostic::new(
         Code::E205,
         format!("`{statement}` wants {}, got `{got}`", words.join(" or ")),
     )
     .label(word.span, "none of these");
     if let Some(close) = suggest(got, words.iter().copied()) {
-        told = told.help(format!("did you mean `{close}`?"));
+        diagnostic = diagnostic.help(format!("did you mean `{close}`?"));
     }
-    told
+    diagnostic
 }

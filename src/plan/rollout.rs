@@ -179,7 +179,7 @@ impl Resolver<'_> {
             options,
             "rollout",
             &vocabulary::words(vocabulary::ROLLOUT),
-            &mut self.said,
+            &mut self.diagnostics,
         );
         let mut rollout = Rollout {
             target: target.map(str::to_owned),
@@ -226,7 +226,7 @@ impl Resolver<'_> {
                 rollout.pause = Pause::Confirm;
             }
             Some(expr) => {
-                let time = duration("pause", expr, &self.plan.constants, &mut self.said);
+                let time = duration("pause", expr, &self.plan.constants, &mut self.diagnostics);
                 rollout.pause = time.map_or(Pause::None, Pause::For);
             }
             None => {}
@@ -257,23 +257,23 @@ impl Resolver<'_> {
             };
             let title =
                 format!("`rollout` names the target `{wanted}`, which the plan does not have");
-            let told = Diagnostic::new(Code::E211, title).label(*span, "no such target");
-            self.said
+            let diagnostic = Diagnostic::new(Code::E211, title).label(*span, "no such target");
+            self.diagnostics
                 .push(match suggest(wanted, known.iter().copied()) {
-                    Some(close) => told.help(format!("did you mean `{close}`?")),
-                    None => told.help(format!("add `target {wanted} #{{nodes => […]}}.`")),
+                    Some(close) => diagnostic.help(format!("did you mean `{close}`?")),
+                    None => diagnostic.help(format!("add `target {wanted} #{{nodes => […]}}.`")),
                 });
         }
     }
 
     fn rollout_option<'o>(&mut self, options: &'o Options, word: &str) -> Option<(&'o Expr, Term)> {
         let expr = value(options, word)?;
-        let term = constant(expr, &self.plan.constants, &mut self.said)?;
+        let term = constant(expr, &self.plan.constants, &mut self.diagnostics)?;
         Some((expr, term))
     }
 
     fn wants(&mut self, word: &str, wants: &str, expr: &Expr, term: &Term) {
-        self.said.push(wrong(word, wants, expr, term));
+        self.diagnostics.push(wrong(word, wants, expr, term));
     }
 }
 

@@ -133,19 +133,24 @@ impl Names {
 }
 
 /// Looks at a subject, a guard or an option: the node's facts are known, it cannot be asked.
-pub(super) fn facts(names: &Names, expr: &Expr, said: &mut Vec<Diagnostic>) {
-    let mut scope = Scope::new(names, Phase::Facts, said);
+pub(super) fn facts(names: &Names, expr: &Expr, diagnostics: &mut Vec<Diagnostic>) {
+    let mut scope = Scope::new(names, Phase::Facts, diagnostics);
     scope.expr(expr);
 }
 
 /// Looks at the body of a check, in which every expression is a condition.
-pub(super) fn check(names: &Names, exprs: &[Expr], said: &mut Vec<Diagnostic>) {
-    Scope::new(names, Phase::Live, said).exprs(exprs);
+pub(super) fn check(names: &Names, exprs: &[Expr], diagnostics: &mut Vec<Diagnostic>) {
+    Scope::new(names, Phase::Live, diagnostics).exprs(exprs);
 }
 
 /// Looks at the body of a hook, in which every expression is a condition too; `more` are variables that it is given.
-pub(super) fn hook(names: &Names, exprs: &[Expr], more: &[&str], said: &mut Vec<Diagnostic>) {
-    let mut scope = Scope::new(names, Phase::Live, said);
+pub(super) fn hook(
+    names: &Names,
+    exprs: &[Expr],
+    more: &[&str],
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut scope = Scope::new(names, Phase::Live, diagnostics);
     scope
         .bound
         .extend(more.iter().map(|name| (*name).to_owned()));
@@ -153,9 +158,9 @@ pub(super) fn hook(names: &Names, exprs: &[Expr], more: &[&str], said: &mut Vec<
 }
 
 /// Looks at a function of the plan, which sees its arguments and the constants.
-pub(super) fn function(names: &Names, clauses: &[FunClause], said: &mut Vec<Diagnostic>) {
+pub(super) fn function(names: &Names, clauses: &[FunClause], diagnostics: &mut Vec<Diagnostic>) {
     for clause in clauses {
-        let mut scope = Scope::new(names, Phase::Live, said);
+        let mut scope = Scope::new(names, Phase::Live, diagnostics);
         clause.args.iter().for_each(|arg| scope.pattern(arg));
         scope.exprs(&clause.when);
         scope.sequence(&clause.body);
@@ -166,16 +171,16 @@ struct Scope<'a> {
     names: &'a Names,
     moment: Phase,
     bound: Vec<String>,
-    said: &'a mut Vec<Diagnostic>,
+    diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 impl<'a> Scope<'a> {
-    fn new(names: &'a Names, moment: Phase, said: &'a mut Vec<Diagnostic>) -> Self {
+    fn new(names: &'a Names, moment: Phase, diagnostics: &'a mut Vec<Diagnostic>) -> Self {
         Self {
             names,
             moment,
             bound: Vec::new(),
-            said,
+            diagnostics,
         }
     }
 
@@ -192,7 +197,7 @@ impl<'a> Scope<'a> {
                     ExprKind::Binop("==" | "/=" | "=<" | "<" | ">=" | ">" | "=:=" | "=/=", ..)
                 ) {
                     let title = "the result of this comparison is not used";
-                    self.said.push(
+                    self.diagnostics.push(
                         Diagnostic::new(Code::W707, title)
                             .label(expr.span, "true or false, nothing follows from it")
                             .help("join the conditions with `andalso`, or match: `true = …`"),
@@ -297,17 +302,17 @@ impl<'a> Scope<'a> {
         if self.names.globals.contains(name) || self.bound.iter().any(|bound| bound == name) {
             return;
         }
-        let mut told = Diagnostic::new(Code::E206, format!("variable `{name}` is unbound"))
+        let mut diagnostic = Diagnostic::new(Code::E206, format!("variable `{name}` is unbound"))
             .label(span, "has no value here");
         let known = self.bound.iter().chain(&self.names.globals);
         let near = suggest(name, known.filter(|known| *known != name && *known != "_"));
-        told = match near {
-            _ if name == "_" => told.help("`_` matches everything and has no value"),
-            Some(near) => told.help(format!("did you mean `{near}`?")),
-            None if name.starts_with('_') => told,
-            None => told.help(format!("for the Elixir module write `Elixir.{name}`")),
+        diagnostic = match near {
+            _ if name == "_" => diagnostic.help("`_` matches everything and has no value"),
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None if name.starts_with('_') => diagnostic,
+            None => diagnostic.help(format!("for the Elixir module write `Elixir.{name}`")),
         };
-        self.said.push(told);
+        self.diagnostics.push(diagnostic);
     }
 
     fn remote(&mut self, expr: &Expr) {
@@ -316,7 +321,7 @@ impl<'a> Scope<'a> {
                 "`{}` asks the node, and the plan is only read here",
                 short(expr)
             );
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::E210, title)
                     .label(expr.span, "runs in the node")
                     .help("subjects and guards cannot ask the node; use `require`"),
@@ -330,7 +335,7 @@ impl<'a> Scope<'a> {
             if self.moment < Phase::Live && self.names.live.contains(&key) {
                 let title =
                     format!("`{name}/{arity}` asks the node, and the plan is only read here");
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E210, title)
                         .label(span, "this function calls the node")
                         .help("subjects and guards cannot ask the node; use `require`"),
@@ -347,7 +352,7 @@ impl<'a> Scope<'a> {
         if own.is_some_and(|(_, arities)| arities.contains(&arity)) {
             if needs(name).is_some_and(|needed| needed > self.moment) {
                 let title = format!("`{name}/{arity}` is for checks and hooks");
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E210, title)
                         .label(span, "nothing happens while the plan is read"),
                 );
@@ -355,7 +360,7 @@ impl<'a> Scope<'a> {
             return;
         }
         if name == "file" && arity == 1 {
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::E702, "`file/1` stands in `cookie => file(…)` only")
                     .label(at, "reads no files here")
                     .help("pass the text as a parameter: `--set Name=\"$(cat FILE)\"`"),
@@ -367,7 +372,7 @@ impl<'a> Scope<'a> {
                 let title = format!(
                     "`erlang:{name}/{arity}` runs in the node, and the plan is only read here"
                 );
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E210, title)
                         .label(span, "runs in the node")
                         .help("subjects and guards cannot ask the node; use `require`"),
@@ -376,8 +381,8 @@ impl<'a> Scope<'a> {
             return;
         }
         let arities = self.arities(name, own.map(|(_, arities)| *arities));
-        let told = self.nobody(name, arity, at, &arities);
-        self.said.push(told);
+        let diagnostic = self.unknown_function(name, arity, at, &arities);
+        self.diagnostics.push(diagnostic);
     }
 
     /// The numbers of arguments with which a name exists.
@@ -397,23 +402,29 @@ impl<'a> Scope<'a> {
         all
     }
 
-    fn nobody(&self, name: &str, arity: usize, span: Span, arities: &[usize]) -> Diagnostic {
+    fn unknown_function(
+        &self,
+        name: &str,
+        arity: usize,
+        span: Span,
+        arities: &[usize],
+    ) -> Diagnostic {
         let shown = Term::atom(name);
-        let told = Diagnostic::new(
+        let diagnostic = Diagnostic::new(
             Code::E702,
             format!("there is no function `{shown}/{arity}`"),
         )
         .label(span, "unknown");
         if !arities.is_empty() {
             let with: Vec<String> = arities.iter().map(|n| format!("`{shown}/{n}`")).collect();
-            return told.help(format!("there is {}", with.join(" and ")));
+            return diagnostic.help(format!("there is {}", with.join(" and ")));
         }
         let mut known: Vec<&str> = builtin_names().collect();
         known.extend(OWN.iter().map(|(name, _)| *name));
         known.extend(self.names.functions.iter().map(|(name, _)| name.as_str()));
         match suggest(name, known) {
-            Some(close) => told.help(format!("did you mean `{close}`?")),
-            None => told.help(format!(
+            Some(close) => diagnostic.help(format!("did you mean `{close}`?")),
+            None => diagnostic.help(format!(
                 "write a function `{shown}` in the plan, or `m:{shown}(…)` to call one in the node"
             )),
         }

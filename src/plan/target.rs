@@ -21,7 +21,7 @@ impl Resolver<'_> {
             options,
             "target",
             &vocabulary::words(vocabulary::TARGET),
-            &mut self.said,
+            &mut self.diagnostics,
         );
         if let Some(expr) = value(options, "hidden") {
             self.hidden(expr);
@@ -46,16 +46,16 @@ impl Resolver<'_> {
             target.tls = self.tls(expr, folder);
         }
         if let Some(expr) = value(options, "name")
-            && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
+            && let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics)
         {
             target.local_name = term.to_text();
         }
         if let Some(expr) = value(options, "epmd_port")
-            && let Some(term) = constant(expr, &self.plan.constants, &mut self.said)
+            && let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics)
         {
             target.epmd_port = term.as_i64().and_then(|port| u16::try_from(port).ok());
             if target.epmd_port.is_none() {
-                self.said
+                self.diagnostics
                     .push(wrong("epmd_port", "a port number", expr, &term));
             }
         }
@@ -63,14 +63,14 @@ impl Resolver<'_> {
     }
 
     fn nodes(&mut self, expr: &Expr) -> Vec<NodeName> {
-        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics) else {
             return Vec::new();
         };
         let nodes: Option<Vec<NodeName>> = term
             .as_list()
             .and_then(|list| list.iter().map(node_name).collect());
         nodes.unwrap_or_else(|| {
-            self.said.push(wrong(
+            self.diagnostics.push(wrong(
                 "nodes",
                 "a list of node names such as `['shop@host']`",
                 expr,
@@ -84,7 +84,7 @@ impl Resolver<'_> {
     fn seed(&mut self, options: &Options, span: Span) -> Option<Seed> {
         let (seed, pattern) = (value(options, "seed"), value(options, "match"));
         if let (Some(expr), Some(nodes)) = (seed.or(pattern), value(options, "nodes")) {
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(
                     Code::E205,
                     "a target has `nodes`, or a `seed` that knows them",
@@ -97,10 +97,10 @@ impl Resolver<'_> {
         }
         let seed = match seed {
             Some(expr) => {
-                let term = constant(expr, &self.plan.constants, &mut self.said)?;
+                let term = constant(expr, &self.plan.constants, &mut self.diagnostics)?;
                 let Some(node) = node_name(&term) else {
                     let wants = "a node name such as `'shop@host'`";
-                    self.said.push(wrong("seed", wants, expr, &term));
+                    self.diagnostics.push(wrong("seed", wants, expr, &term));
                     return None;
                 };
                 Some(node)
@@ -109,11 +109,11 @@ impl Resolver<'_> {
         };
         let pattern = match pattern {
             Some(expr) => {
-                let term = constant(expr, &self.plan.constants, &mut self.said)?;
+                let term = constant(expr, &self.plan.constants, &mut self.diagnostics)?;
                 let text = term.to_text().filter(|text| !text.is_empty());
                 let Some(pattern) = text.and_then(|text| glob::Pattern::new(&text).ok()) else {
                     let wants = "a pattern of node names such as `\"shop*@*\"`";
-                    self.said.push(wrong("match", wants, expr, &term));
+                    self.diagnostics.push(wrong("match", wants, expr, &term));
                     return None;
                 };
                 Some(pattern)
@@ -125,7 +125,7 @@ impl Resolver<'_> {
             (None, None) => None,
             (Some(node), None) => {
                 let short = node.as_str().split('@').next().unwrap_or_default();
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E205, "a `seed` needs a `match`")
                         .label(span, "which of the nodes that it knows?")
                         .help(format!(
@@ -135,7 +135,7 @@ impl Resolver<'_> {
                 None
             }
             (None, Some(_)) => {
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E205, "a `match` needs a `seed`")
                         .label(span, "which node is to be asked for the others?")
                         .help("`seed => 'shop@host'`: a node that is connected with all others"),
@@ -147,13 +147,13 @@ impl Resolver<'_> {
 
     /// A run is no part of the cluster.
     fn hidden(&mut self, expr: &Expr) {
-        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics) else {
             return;
         };
         if term.is_atom("true") {
             return;
         }
-        self.said.push(match term.is_atom("false") {
+        self.diagnostics.push(match term.is_atom("false") {
             false => wrong("hidden", "`true`", expr, &term),
             true => Diagnostic::new(Code::E205, "updo connects as a hidden node only")
                 .label(expr.span, "not possible")
@@ -166,7 +166,7 @@ impl Resolver<'_> {
         match &expr.kind {
             ExprKind::Call(name, args) => {
                 let text = match args.as_slice() {
-                    [one] => constant(one, &self.plan.constants, &mut self.said)?.to_text(),
+                    [one] => constant(one, &self.plan.constants, &mut self.diagnostics)?.to_text(),
                     _ => None,
                 };
                 match (name.value.as_str(), text) {
@@ -180,7 +180,7 @@ impl Resolver<'_> {
             }
             ExprKind::Literal(_) => {
                 // The value is not repeated: it may be a real cookie.
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::W212, "cookie written in the plan")
                         .label(
                             expr.span,
@@ -192,7 +192,7 @@ impl Resolver<'_> {
             }
             _ => {}
         }
-        self.said.push(
+        self.diagnostics.push(
             Diagnostic::new(
                 Code::E205,
                 "`cookie` wants `file(\"PATH\")`, `env(\"NAME\")` or `prompt`",

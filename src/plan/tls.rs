@@ -24,9 +24,9 @@ impl Resolver<'_> {
             &options,
             "tls",
             &vocabulary::words(vocabulary::TLS),
-            &mut self.said,
+            &mut self.diagnostics,
         );
-        let before = self.said.len();
+        let before = self.diagnostics.len();
         let mut pem = |word: &str| {
             let expr = value(&options, word)?;
             self.pem(word, expr, folder)
@@ -40,21 +40,21 @@ impl Resolver<'_> {
             Some(expr) => self.verify(expr),
             None => true,
         };
-        if self.said.len() == before {
+        if self.diagnostics.len() == before {
             let missing = |title: &str, label: &str| {
                 Diagnostic::new(Code::E205, title)
                     .label(expr.span, label)
                     .help(format!("`{EXAMPLE}`"))
             };
             if checked && ca.is_none() {
-                self.said.push(
+                self.diagnostics.push(
                     missing("`tls` wants to know whom to believe", "no `ca`").note(
                         "`ca` is the file of the authority that signed the node's certificate, or that very certificate; without a check, `verify => verify_none`",
                     ),
                 );
             }
             if key.is_some() && cert.is_none() {
-                self.said.push(missing(
+                self.diagnostics.push(missing(
                     "a `key` is of no use without its `cert`",
                     "no `cert`",
                 ));
@@ -76,9 +76,9 @@ impl Resolver<'_> {
                 .map(|pair| (pair.key.as_literal(), pair.value.clone()))
                 .collect(),
             _ => {
-                let term = constant(expr, &self.plan.constants, &mut self.said)?;
+                let term = constant(expr, &self.plan.constants, &mut self.diagnostics)?;
                 let Term::Map(pairs) = term else {
-                    self.said.extend(no_map(&term, expr.span));
+                    self.diagnostics.extend(no_map(&term, expr.span));
                     return None;
                 };
                 let value = |term| Expr {
@@ -95,7 +95,7 @@ impl Resolver<'_> {
         for (key, value) in pairs {
             let span = value.span;
             let Some(Term::Atom(key)) = key else {
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E204, "an option of `tls` is an atom")
                         .label(span, "has none")
                         .help(format!(
@@ -107,7 +107,7 @@ impl Resolver<'_> {
             };
             if let Some(ours) = known_to_ssl(key.as_str()) {
                 let title = format!("unknown option `{}` for `tls`", key.as_str());
-                self.said.push(
+                self.diagnostics.push(
                     Diagnostic::new(Code::E204, title)
                         .label(span, "ssl's name for it")
                         .help(format!("write `{ours}`")),
@@ -129,31 +129,32 @@ impl Resolver<'_> {
         let is_pem = |text: &str| text.trim_start().starts_with("-----BEGIN");
         if let ExprKind::Call(name, args) = &expr.kind
             && let ("file" | "env", [one]) = (name.value.as_str(), args.as_slice())
-            && let Some(text) = constant(one, &self.plan.constants, &mut self.said)?.to_text()
+            && let Some(text) =
+                constant(one, &self.plan.constants, &mut self.diagnostics)?.to_text()
         {
             return Some(match name.value.as_str() {
                 "file" => Pem::File(folder.join(text)),
                 _ => Pem::Env(text),
             });
         }
-        let term = constant(expr, &self.plan.constants, &mut self.said)?;
+        let term = constant(expr, &self.plan.constants, &mut self.diagnostics)?;
         // An empty list is an empty text as well.
         match term.to_text().filter(|text| !text.is_empty()) {
             Some(text) if is_pem(&text) => {
-                self.said.push(secret(word, expr.span));
+                self.diagnostics.push(secret(word, expr.span));
                 None
             }
             Some(path) => Some(Pem::File(folder.join(path))),
             None => {
                 let wants = "a path, `file(\"PATH\")` or `env(\"NAME\")`";
-                self.said.push(wrong(word, wants, expr, &term));
+                self.diagnostics.push(wrong(word, wants, expr, &term));
                 None
             }
         }
     }
 
     fn server_name(&mut self, expr: &Expr) -> ExpectedName {
-        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics) else {
             return ExpectedName::Host;
         };
         if term.is_atom("disable") {
@@ -163,7 +164,8 @@ impl Resolver<'_> {
             Some(name) => ExpectedName::Other(name),
             None => {
                 let wants = "a host's name such as `\"shop.example.net\"`, or `disable`";
-                self.said.push(wrong("server_name", wants, expr, &term));
+                self.diagnostics
+                    .push(wrong("server_name", wants, expr, &term));
                 ExpectedName::Host
             }
         }
@@ -171,11 +173,11 @@ impl Resolver<'_> {
 
     /// Whether the node's certificate is checked.
     fn verify(&mut self, expr: &Expr) -> bool {
-        let Some(term) = constant(expr, &self.plan.constants, &mut self.said) else {
+        let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics) else {
             return true;
         };
         if term.is_atom("verify_none") {
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::W216, "the node's certificate is not checked")
                     .label(expr.span, "whoever answers at its address is taken for the node")
                     .help("`ca => \"FILE\"` may name the node's own certificate when no authority has signed it"),
@@ -184,7 +186,7 @@ impl Resolver<'_> {
         }
         if !term.is_atom("verify_peer") {
             let wants = "`verify_peer` or `verify_none`";
-            self.said.push(wrong("verify", wants, expr, &term));
+            self.diagnostics.push(wrong("verify", wants, expr, &term));
         }
         true
     }
@@ -218,13 +220,12 @@ fn no_map(term: &Term, span: Span) -> Option<Diagnostic> {
     if term.is_atom("false") {
         return None;
     }
-    let told = Diagnostic::new(Code::E205, "`tls` wants a map, or `false`")
+    let diagnostic = Diagnostic::new(Code::E205, "`tls` wants a map, or `false`")
         .label(span, "neither")
         .help(format!("name the trusted CA: `{EXAMPLE}`"));
     Some(match term.is_atom("true") {
-        true => {
-            told.note("the authorities that a system knows do not sign the certificates of nodes")
-        }
-        false => told,
+        true => diagnostic
+            .note("the authorities that a system knows do not sign the certificates of nodes"),
+        false => diagnostic,
     })
 }

@@ -101,17 +101,17 @@ fn registered(changed: &Changed) -> Option<Atom> {
 
 /// What there is to say: what is not written, and what an author has to look at.
 pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     let mut ended: BTreeSet<&Module> = BTreeSet::new();
     for (module, decided) in rules.modules.iter().filter(|(_, d)| d.renews()) {
         let name = changes.modules.get(module).and_then(registered);
         if name.is_some() {
             ended.extend(&decided.renewal.ended);
         }
-        said.extend(unwritten(module, decided, name.is_some()));
+        diagnostics.extend(unwritten(module, decided, name.is_some()));
         let held: Vec<&Term> = decided.renewal.held.iter().collect();
         if !held.is_empty() {
-            said.push(goes_on(module, &held));
+            diagnostics.push(goes_on(module, &held));
         }
     }
     for (module, changed) in &changes.modules {
@@ -126,10 +126,10 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
                 "stop them in front of `{{delete_module,{module}}}`: \
                  {{apply,{{supervisor,terminate_child,[Sup,Id]}}}} and {{apply,{{supervisor,delete_child,[Sup,Id]}}}}"
             );
-            said.push(Diagnostic::new(Code::W422, title).help(help));
+            diagnostics.push(Diagnostic::new(Code::W422, title).help(help));
         }
     }
-    said
+    diagnostics
 }
 
 /// W422: children that no call could be written for.

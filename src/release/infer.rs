@@ -313,8 +313,9 @@ fn mirrored(instruction: &Instruction) -> Instruction {
 }
 
 /// What the rules say, without what only a plan could answer.
-fn warnings(said: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    said.into_iter()
+fn warnings(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    diagnostics
+        .into_iter()
         .filter(|diagnostic| diagnostic.code != Code::W307)
         .map(|mut diagnostic| {
             // OTP carries out any circle in one group; it is the reader who must know.
@@ -328,7 +329,7 @@ fn warnings(said: Vec<Diagnostic>) -> Vec<Diagnostic> {
 
 /// Modules that a relup would not find: `systools` goes by the `.app` files.
 fn unlisted(changes: &ChangeSet, old: &Version, new: &Version) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     for (module, changed) in &changes.modules {
         let sides = [
             (changed.new.is_some(), new, "new"),
@@ -338,11 +339,11 @@ fn unlisted(changes: &ChangeSet, old: &Version, new: &Version) -> Vec<Diagnostic
             if there && !version.modules.contains(module) {
                 let title = format!("the {which} .app file does not list `{module}`");
                 let help = format!("add `{module}` to `modules`: systools refuses it otherwise");
-                said.push(Diagnostic::new(Code::W417, title).help(help));
+                diagnostics.push(Diagnostic::new(Code::W417, title).help(help));
             }
         }
     }
-    said
+    diagnostics
 }
 
 #[cfg(test)]

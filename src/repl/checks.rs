@@ -36,8 +36,12 @@ impl ReplSession {
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         let style = self.manner.style;
         let mut out = String::new();
-        for told in &all {
-            let _ = writeln!(out, "{}", render(told, &plan.sources, style).trim_end());
+        for diagnostic in &all {
+            let _ = writeln!(
+                out,
+                "{}",
+                render(diagnostic, &plan.sources, style).trim_end()
+            );
         }
         let _ = write!(
             out,
@@ -46,7 +50,7 @@ impl ReplSession {
             style::count(warnings, "warning", "warnings"),
             style::count(count(Severity::Advice), "word", "words"),
         );
-        match all.iter().find(|told| told.is_error()) {
+        match all.iter().find(|diagnostic| diagnostic.is_error()) {
             Some(first) => Err(ReplError {
                 code: first.code,
                 text: out,
@@ -100,8 +104,12 @@ impl ReplSession {
             let _ = writeln!(out, "{mark}  {seconds:.3}s  {}", check.name);
             if let Asked::Failed(verdict, cause) = &asked {
                 failed = true;
-                let told = not_held(verify, check, verdict, cause);
-                let _ = writeln!(out, "{}", render(&told, &plan.sources, style).trim_end());
+                let diagnostic = not_held(verify, check, verdict, cause);
+                let _ = writeln!(
+                    out,
+                    "{}",
+                    render(&diagnostic, &plan.sources, style).trim_end()
+                );
             }
         }
         if !failed {
@@ -123,7 +131,7 @@ impl ReplSession {
         let connection = self.engine.continued(self.node.clone());
         let view = connection.view(upgrade);
         let holds = CheckContext::new(plan, &self.node, view).holds(&check.tail);
-        if !holds.map_err(|told| self.fault_in(&told, &plan.sources))? {
+        if !holds.map_err(|diagnostic| self.fault_in(&diagnostic, &plan.sources))? {
             return Ok(None);
         }
         let functions = plan.scripts();
@@ -148,7 +156,7 @@ impl ReplSession {
                 tries,
                 took: began.elapsed(),
                 failure: None,
-                said: world.said,
+                log: world.log,
             };
             let CheckResult::Failed(cause) = result else {
                 return Ok(Some(Asked::Held(verdict)));

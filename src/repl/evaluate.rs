@@ -144,7 +144,7 @@ struct Valued {
     value: Term,
     /// Variables that it bound.
     fresh: Vec<(String, Term)>,
-    said: Vec<LogLine>,
+    log: Vec<LogLine>,
     took: Duration,
 }
 
@@ -214,7 +214,9 @@ impl ReplSession {
             Err(crate::syntax::InputError::Incomplete) => {
                 return Err(ReplError::usage("the expression is not complete"));
             }
-            Err(crate::syntax::InputError::Wrong(told)) => return Err(self.fault(&told)),
+            Err(crate::syntax::InputError::Wrong(diagnostic)) => {
+                return Err(self.fault(&diagnostic));
+            }
         };
         if asks_for_facts(&wanted) {
             self.prepared()?;
@@ -222,11 +224,11 @@ impl ReplSession {
         let mut bindings = self.bindings();
         let before: Vec<String> = bindings.iter().map(|(name, _)| name.to_owned()).collect();
         let began = Instant::now();
-        let (result, said, stop) = self.evaluated(&body, &mut bindings);
+        let (result, log, stop) = self.evaluated(&body, &mut bindings);
         let took = began.elapsed();
         match (result, stop) {
             (_, Some(stop)) => Err(self.stopped(stop)),
-            (Err(told), None) => Err(self.fault(&told)),
+            (Err(diagnostic), None) => Err(self.fault(&diagnostic)),
             (Ok(value), None) => {
                 let fresh: Vec<(String, Term)> = bindings
                     .iter()
@@ -240,7 +242,7 @@ impl ReplSession {
                 Ok(Valued {
                     value,
                     fresh,
-                    said,
+                    log,
                     took,
                 })
             }
@@ -274,16 +276,16 @@ impl ReplSession {
                 .eval(body, bindings)
                 .map_err(|failure| failure.diagnostic)
         };
-        let (result, said) = match &self.upgrade {
+        let (result, log) = match &self.upgrade {
             Some(upgrade) => {
                 let mut world = connection.view(upgrade).world();
-                (run(&mut world), world.said)
+                (run(&mut world), world.log)
             }
             None => (run(&mut NoFacts(self.node.node())), Vec::new()),
         };
         // Pressed while nothing was called: in a sleep, or between two calls.
         live.interrupted();
-        (result, said, live.stop)
+        (result, log, live.stop)
     }
 
     pub(super) fn stopped(&self, stop: Stop) -> ReplError {
@@ -297,12 +299,12 @@ impl ReplSession {
                 ),
             },
             Stop::Refused(mfa) => {
-                let told = Diagnostic::new(
+                let diagnostic = Diagnostic::new(
                     Code::E801,
                     format!("`{mfa}` is not among the functions that --read-only allows"),
                 )
                 .help("it might change the node; without --read-only it can be called");
-                self.fault(&told)
+                self.fault(&diagnostic)
             }
         }
     }
@@ -313,8 +315,8 @@ impl ReplSession {
         if !out.is_empty() && !out.ends_with('\n') {
             out.push('\n');
         }
-        for said in &valued.said {
-            let _ = writeln!(out, "{}", said.text);
+        for log in &valued.log {
+            let _ = writeln!(out, "{}", log.text);
         }
         let style = self.manner.style;
         let width = self.screen.1.min(WIDTH);

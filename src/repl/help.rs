@@ -94,23 +94,23 @@ fn command(word: &Word, style: Style) -> String {
 mod tests {
     use super::*;
 
-    fn told(topic: &str) -> String {
+    fn help_text(topic: &str) -> String {
         help(Some(topic), Style::default()).expect("there is something to say")
     }
 
     #[test]
     fn topics_are_commands_statements_and_codes() {
-        assert!(told("why").contains(":why X [before Y]"));
-        assert!(told(":o").contains(":order"));
-        assert!(told("depends on").contains("S depends on S"));
+        assert!(help_text("why").contains(":why X [before Y]"));
+        assert!(help_text(":o").contains(":order"));
+        assert!(help_text("depends on").contains("S depends on S"));
         // Both a command and a statement.
-        let verify = told("verify");
+        let verify = help_text("verify");
         assert!(
             verify.contains(":verify [NAME]")
                 && verify.contains("within ")
                 && verify.contains("every ")
         );
-        assert_eq!(told("e303"), Code::E303.page());
+        assert_eq!(help_text("e303"), Code::E303.page());
         let lost = help(Some("dependz"), Style::default()).expect_err("no such topic");
         assert!(
             lost.text.contains("did you mean `:help depends`?"),

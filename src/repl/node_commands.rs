@@ -105,7 +105,7 @@ impl ReplSession {
         let from = target.and_then(|target| target.cookie.as_ref());
         match crate::engine::cookie(&self.engine.settings, from) {
             Ok(cookie) => cookie.source().to_string(),
-            Err(told) => told.title.clone(),
+            Err(diagnostic) => diagnostic.title.clone(),
         }
     }
 
@@ -168,7 +168,8 @@ impl ReplSession {
             wrapped: [module.clone()].into(),
             ..ProcessQuery::default()
         };
-        let found = processes::who(&self.node, otp, &question).map_err(|told| self.fault(&told))?;
+        let found = processes::who(&self.node, otp, &question)
+            .map_err(|diagnostic| self.fault(&diagnostic))?;
         let mut out = String::new();
         let crew = found.crews.get(module);
         let (total, old, shown) = match answer.as_tuple() {

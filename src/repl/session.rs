@@ -328,7 +328,7 @@ impl ReplSession {
         self.engine
             .continued(self.node.clone())
             .prepare()
-            .map_err(|told| self.fault_in(&told, &self.engine.plan.sources))
+            .map_err(|diagnostic| self.fault_in(&diagnostic, &self.engine.plan.sources))
     }
 
     fn command(&mut self, command: ReplCommand) -> Reply {
@@ -349,8 +349,8 @@ impl ReplSession {
 
     fn watch(&self, every: Duration, expression: String) -> Reply {
         if !self.manner.interactive {
-            let told = "`:watch` goes on until somebody presses Ctrl-C: it needs a terminal";
-            return Reply::Error(ReplError::usage(told));
+            let why = "`:watch` goes on until somebody presses Ctrl-C: it needs a terminal";
+            return Reply::Error(ReplError::usage(why));
         }
         if expression.starts_with(':') {
             return Reply::Error(ReplError::usage(

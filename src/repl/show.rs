@@ -141,11 +141,11 @@ pub(super) fn cycles(upgrade: &Upgrade) -> String {
 /// Calls that updo cannot resolve.
 pub(super) fn gaps(upgrade: &Upgrade, sources: &SourceMap, style: Style) -> String {
     let gaps = upgrade.diagnostics.iter().filter(|d| d.code == Code::W315);
-    let told: Vec<String> = gaps.map(|d| render(d, sources, style)).collect();
-    if told.is_empty() {
+    let texts: Vec<String> = gaps.map(|d| render(d, sources, style)).collect();
+    if texts.is_empty() {
         "no gaps: every call of the changed modules can be resolved".to_owned()
     } else {
-        told.join("\n")
+        texts.join("\n")
     }
 }
 
@@ -330,21 +330,30 @@ fn heaviest_rise(items: &[(usize, u32)]) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    fn told(before: &str, after: &str, slow: &str) -> String {
+    fn moved_text(before: &str, after: &str, slow: &str) -> String {
         let order = |text: &str| -> Vec<Module> { text.split(' ').map(Module::new).collect() };
         moved(&order(before), &order(after), slow, Style::default())
     }
 
     #[test]
     fn only_what_moved_is_said_to_have_moved() {
-        assert_eq!(told("a b c d", "a b c d", "a"), "the order stays");
+        assert_eq!(moved_text("a b c d", "a b c d", "a"), "the order stays");
         // Two neighbours change places: the one that the statement is about has moved.
-        assert_eq!(told("a b c d", "a c b d", "b"), "1 step moved: b 2 → 3");
-        assert_eq!(told("a b c d", "a c b d", "c"), "1 step moved: c 3 → 2");
-        // Everything behind it has another number now, and none of that has moved.
-        assert_eq!(told("a b c d", "d a b c", "d"), "1 step moved: d 4 → 1");
         assert_eq!(
-            told("a b c", "c x a", "b"),
+            moved_text("a b c d", "a c b d", "b"),
+            "1 step moved: b 2 → 3"
+        );
+        assert_eq!(
+            moved_text("a b c d", "a c b d", "c"),
+            "1 step moved: c 3 → 2"
+        );
+        // Everything behind it has another number now, and none of that has moved.
+        assert_eq!(
+            moved_text("a b c d", "d a b c", "d"),
+            "1 step moved: d 4 → 1"
+        );
+        assert_eq!(
+            moved_text("a b c", "c x a", "b"),
             "3 steps moved: c 3 → 1, x joins at 2, b leaves"
         );
     }

@@ -30,7 +30,7 @@ impl ReplSession {
         let slow = about(&statement);
         let mut statements = self.statements.clone();
         statements.push(statement);
-        let told = self
+        let outcome = self
             .change(statements, None, &slow)
             .map_err(|fault| ReplError {
                 text: format!("{}\nnot added", fault.text.trim_end()),
@@ -42,7 +42,7 @@ impl ReplSession {
         } else {
             ""
         };
-        let (moves, warnings) = told;
+        let (moves, warnings) = outcome;
         Ok(format!(
             "added to this session {dot} {moves}{keep}{warnings}"
         ))
@@ -107,7 +107,7 @@ impl ReplSession {
             )
         } else {
             let prepared = engine.continued(self.node.clone()).prepare();
-            prepared.map_err(|told| self.fault_in(&told, &engine.plan.sources))?
+            prepared.map_err(|diagnostic| self.fault_in(&diagnostic, &engine.plan.sources))?
         };
         let mut known: Vec<(Code, &str)> = old
             .diagnostics
@@ -115,16 +115,16 @@ impl ReplSession {
             .map(|d| (d.code, d.title.as_str()))
             .collect();
         let (mut errors, mut warnings) = (Vec::new(), String::new());
-        for told in &new.diagnostics {
-            let same = (told.code, told.title.as_str());
+        for diagnostic in &new.diagnostics {
+            let same = (diagnostic.code, diagnostic.title.as_str());
             if let Some(at) = known.iter().position(|seen| *seen == same) {
                 known.swap_remove(at);
-            } else if told.code == Code::E317 {
+            } else if diagnostic.code == Code::E317 {
                 // About the beams at hand, which no rule of a session changes; its names are in the order of the script.
-            } else if told.is_error() {
-                errors.push(told);
-            } else if told.severity() == crate::diag::Severity::Warning {
-                let text = render(told, &engine.plan.sources, self.manner.style);
+            } else if diagnostic.is_error() {
+                errors.push(diagnostic);
+            } else if diagnostic.severity() == crate::diag::Severity::Warning {
+                let text = render(diagnostic, &engine.plan.sources, self.manner.style);
                 let _ = write!(warnings, "\n{}", text.trim_end());
             }
         }
@@ -136,9 +136,12 @@ impl ReplSession {
         Ok(warnings)
     }
 
-    fn faults(&self, code: Code, told: &[&Diagnostic], sources: &SourceMap) -> ReplError {
+    fn faults(&self, code: Code, diagnostics: &[&Diagnostic], sources: &SourceMap) -> ReplError {
         let style = self.manner.style;
-        let text: Vec<String> = told.iter().map(|d| render(d, sources, style)).collect();
+        let text: Vec<String> = diagnostics
+            .iter()
+            .map(|d| render(d, sources, style))
+            .collect();
         let text = text.join("\n");
         ReplError { code, text }
     }
@@ -216,15 +219,15 @@ impl ReplSession {
         };
         let gone = names(&self.statements, &past.statements);
         let back = names(&past.statements, &self.statements);
-        let mut said = Vec::new();
+        let mut parts = Vec::new();
         if !gone.is_empty() {
-            said.push(format!("without {}", gone.join("; ")));
+            parts.push(format!("without {}", gone.join("; ")));
         }
         if !back.is_empty() {
-            said.push(format!("with {}", back.join("; ")));
+            parts.push(format!("with {}", back.join("; ")));
         }
         if past.sets != self.engine.settings.sets {
-            said.push("parameters as before".to_owned());
+            parts.push("parameters as before".to_owned());
         }
         self.rebuild(past.statements, past.sets)?;
         let after = self.prepared()?.rules.graph.order_flat();
@@ -235,7 +238,7 @@ impl ReplSession {
             &slow.unwrap_or_default(),
             self.manner.style,
         );
-        Ok(format!("{} {} {moves}", said.join(", "), self.dot()))
+        Ok(format!("{} {} {moves}", parts.join(", "), self.dot()))
     }
 
     /// `:set Name = V`
@@ -294,9 +297,9 @@ impl ReplSession {
     pub(super) fn load(&mut self, path: &Path) -> Result<String, ReplError> {
         self.nothing_unwritten("reading another plan")?;
         let text = read_text(path).map_err(|why| {
-            let told =
+            let diagnostic =
                 Diagnostic::new(Code::E109, format!("cannot read `{}`", path.display())).note(why);
-            self.fault(&told)
+            self.fault(&diagnostic)
         })?;
         let before = self.file.replace(PlanFile {
             path: path.to_owned(),
@@ -351,18 +354,18 @@ impl ReplSession {
     pub(super) fn connect(&mut self, name: &NodeName) -> Result<String, ReplError> {
         let sources = self.engine.plan.sources.clone();
         let nodes = self.engine.nodes(Some(name.as_str()));
-        let nodes = nodes.map_err(|told| self.fault_in(&told, &sources))?;
+        let nodes = nodes.map_err(|diagnostic| self.fault_in(&diagnostic, &sources))?;
         let Some(node) = nodes.first() else {
             return Err(ReplError::usage(format!(
                 "the target {name:?} has no nodes"
             )));
         };
         let connected = self.engine.connect(node).map(|made| made.session);
-        self.node = connected.map_err(|told| {
+        self.node = connected.map_err(|diagnostic| {
             // The old connection may be lost as well; what counts is the new one.
-            let text = render(&told, &sources, self.manner.style);
+            let text = render(&diagnostic, &sources, self.manner.style);
             ReplError {
-                code: told.code,
+                code: diagnostic.code,
                 text,
             }
         })?;
@@ -436,9 +439,9 @@ impl ReplSession {
         };
         let is_own = own.is_some_and(|own| same(&own, &path));
         let cannot = |session: &Self, why: String| {
-            let told =
+            let diagnostic =
                 Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display())).note(why);
-            session.fault(&told)
+            session.fault(&diagnostic)
         };
         let mut text = String::new();
         if path.exists() {

@@ -32,12 +32,12 @@ pub fn text(shown: &DiffReport, all: bool, style: Style) -> String {
     }
     let mut plain = Vec::new();
     for module in &shown.modules {
-        let told = match module.kind {
+        let text = match module.kind {
             DiffKind::New | DiffKind::Deleted => true,
             DiffKind::Changed => module.is_visible(),
             DiffKind::Lines | DiffKind::Same => false,
         };
-        if all || told {
+        if all || text {
             one(&mut out, module, style);
         } else {
             plain.push(module);
@@ -150,8 +150,8 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
         a_record(out, record, style);
     }
     if module.state_records().next().is_some() && !module.converts {
-        let told = "the new version exports no code_change: running processes keep the old form";
-        line(out, "", &style::look(style, told));
+        let listed = "the new version exports no code_change: running processes keep the old form";
+        line(out, "", &style::look(style, listed));
     }
     if let Some(changed) = &module.struct_fields {
         fields(out, "struct", "fields", changed, style);
@@ -163,11 +163,11 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
 /// What could not be compared, so that silence is not taken for "the same".
 fn unknown(out: &mut String, module: &ModuleDiff, style: Style) {
     if module.behaviours.is_none() {
-        let told = "no copy of the old version: attributes and records are not compared";
-        line(out, "", &style::faint(style, told));
+        let text = "no copy of the old version: attributes and records are not compared";
+        line(out, "", &style::faint(style, text));
     } else if module.records.is_none() && !module.module.as_str().starts_with("Elixir.") {
-        let told = "no debug information in both versions: records are not compared";
-        line(out, "", &style::faint(style, told));
+        let text = "no debug information in both versions: records are not compared";
+        line(out, "", &style::faint(style, text));
     }
 }
 

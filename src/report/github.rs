@@ -113,10 +113,10 @@ mod tests {
     fn nothing_ends_a_command_early() {
         let mut sources = SourceMap::default();
         let at = sources.add("a,b:c.updo", "x.\ny.\n");
-        let told = Diagnostic::new(Code::E604, "100%\n::set-env name=a::b")
+        let diagnostic = Diagnostic::new(Code::E604, "100%\n::set-env name=a::b")
             .label(Span::new(at + 3, at + 4), "here");
         assert_eq!(
-            annotations(&told, &sources),
+            annotations(&diagnostic, &sources),
             [
                 "::error file=a%2Cb%3Ac.updo,line=2,col=1,title=E604::100%25%0A::set-env name=a::b: here"
             ]

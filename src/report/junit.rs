@@ -89,15 +89,15 @@ impl Junit {
             EventKind::RollbackFinished { ok, took, .. } => {
                 case("rollback", "rollback".to_owned(), *ok, *took);
             }
-            EventKind::Diagnostic(told) if told.is_error() => {
+            EventKind::Diagnostic(error) if error.is_error() => {
                 let text = diagnostic.unwrap_or_default().to_owned();
-                let title = format!("{}: {}", told.code, told.title);
+                let title = format!("{}: {}", error.code, error.title);
                 let failed = suite.cases.last_mut().and_then(|c| c.failure.as_mut());
                 match failed {
                     Some(failure) if failure.1.is_empty() => *failure = (title, text),
                     _ => suite.cases.push(Case {
                         class: "run",
-                        name: told.code.to_string(),
+                        name: error.code.to_string(),
                         took: Duration::ZERO,
                         failure: Some((title, text)),
                     }),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::style::{count, faint, hint, name, said};
+use super::style::{count, duration_text, faint, hint, name};
 use crate::diag::render::Style;
 use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::facts::change::{ChangeSet, Changed};
@@ -199,7 +199,7 @@ fn instruction(
         };
         let within = match timeout {
             Timeout::Default => String::new(),
-            Timeout::After(limit) => format!("  timeout {}", said(*limit)),
+            Timeout::After(limit) => format!("  timeout {}", duration_text(*limit)),
             Timeout::Infinity => "  no timeout".to_owned(),
         };
         let _ = writeln!(out, "       {what}{within}");
@@ -284,7 +284,7 @@ fn purges(instruction: &High) -> String {
         Purge::Defer => "defer".to_owned(),
         Purge::Soft => "soft".to_owned(),
         Purge::Brutal => "brutal".to_owned(),
-        Purge::Wait(limit) => format!("wait {}", said(limit)),
+        Purge::Wait(limit) => format!("wait {}", duration_text(limit)),
     };
     match (words(pre), words(post)) {
         _ if (pre, post) == (Purge::Defer, Purge::Defer) => String::new(),
@@ -462,7 +462,7 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let names = |checks: &[Check]| -> Vec<String> {
         let name = |check: &Check| match check.within {
             Duration::ZERO => check.name.clone(),
-            within => format!("{} (within {})", check.name, said(within)),
+            within => format!("{} (within {})", check.name, duration_text(within)),
         };
         checks.iter().map(name).collect()
     };
@@ -534,7 +534,7 @@ fn on_failure(plan: &Plan, style: Style) -> String {
     };
     if let Some(deadline) = plan.deadline {
         let dot = if style.unicode { "·" } else { "-" };
-        text += &format!(" {dot} deadline {}", said(deadline));
+        text += &format!(" {dot} deadline {}", duration_text(deadline));
     }
     text
 }

@@ -35,7 +35,7 @@ pub struct Current {
     /// Whom it waits for.
     pub slowest: Vec<Slow>,
     /// When that was told.
-    pub told: Duration,
+    pub reported_at: Duration,
 }
 
 /// A run on one node as it stands.
@@ -99,7 +99,7 @@ impl Progress {
                     moved: event.at,
                     count: None,
                     slowest: Vec::new(),
-                    told: event.at,
+                    reported_at: event.at,
                 });
             }
             EventKind::StepProgress {
@@ -119,7 +119,7 @@ impl Progress {
                     }
                     current.count = now;
                     current.slowest.clone_from(slowest);
-                    current.told = event.at;
+                    current.reported_at = event.at;
                 }
             }
             EventKind::StepPostponed {
@@ -136,7 +136,7 @@ impl Progress {
                 if let Some(current) = self.current.as_mut().filter(|step| step.id == *id) {
                     current.count = Some((0, processes + waiting));
                     current.slowest.clone_from(slowest);
-                    current.told = event.at;
+                    current.reported_at = event.at;
                 }
             }
             EventKind::StepFinished { step, attempts, .. } => {
@@ -355,7 +355,7 @@ fn counted(current: &Current, done: u64, total: u64) -> String {
 
 /// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as it was when that was told, and older by now.
 fn words(slow: &Slow, now: Duration, current: &Current) -> String {
-    slowest(slow, now.saturating_sub(current.told))
+    slowest(slow, now.saturating_sub(current.reported_at))
 }
 
 /// The same, so long after it was told.
@@ -403,7 +403,7 @@ mod tests {
         EventKind::StepStarted { id, step, what }
     }
 
-    fn told(id: u32, done: u64, took: u64) -> EventKind {
+    fn step_event(id: u32, done: u64, took: u64) -> EventKind {
         EventKind::StepProgress {
             id,
             done,
@@ -423,7 +423,7 @@ mod tests {
         assert!(progress.block(Duration::from_secs(1), ASCII, true)[0].contains("checks"));
         at(&mut progress, 1000, started(1, StepKind::Suspend));
         at(&mut progress, 1000, started(2, StepKind::Convert));
-        at(&mut progress, 2000, told(2, 100, 1000));
+        at(&mut progress, 2000, step_event(2, 100, 1000));
         let block = progress.block(Duration::from_secs(3), ASCII, true);
         assert_eq!(
             block,
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(progress.percent(), Some(25));
         assert!(progress.still_words(Duration::from_secs(3)).is_none());
         // The same count again is no progress.
-        at(&mut progress, 6000, told(2, 100, 5000));
+        at(&mut progress, 6000, step_event(2, 100, 5000));
         let (id, words) = progress.still_words(Duration::from_secs(8)).expect("still");
         assert_eq!(id, 2);
         assert!(

@@ -126,24 +126,24 @@ fn kind(line: &Value) -> Option<EventKind> {
 /// A diagnostic of a line, its places as notes.
 pub fn diagnostic(document: &Value) -> Option<Diagnostic> {
     let text = |key: &str| document.get(key)?.as_str();
-    let mut told = Diagnostic::new(Code::parse(text("code")?)?, text("title")?);
+    let mut diagnostic = Diagnostic::new(Code::parse(text("code")?)?, text("title")?);
     for label in document
         .get("labels")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
     {
-        let said = label.get("text").and_then(Value::as_str).unwrap_or("here");
+        let label_text = label.get("text").and_then(Value::as_str).unwrap_or("here");
         let place = place(label);
-        told = told.note(format!("{place}: {said}"));
+        diagnostic = diagnostic.note(format!("{place}: {label_text}"));
     }
     for note in texts(document.get("notes").unwrap_or(&Value::Null)) {
-        told = told.note(note);
+        diagnostic = diagnostic.note(note);
     }
     if let Some(help) = text("help") {
-        told = told.help(help);
+        diagnostic = diagnostic.help(help);
     }
-    Some(told)
+    Some(diagnostic)
 }
 
 /// `shop.updo:16:5`

@@ -213,10 +213,10 @@ impl RunSummary {
                     ..Self::default()
                 };
             }
-            EventKind::Diagnostic(told) => {
-                self.wrong |= told.is_error();
-                self.locked |= told.code == crate::diag::Code::E505;
-                self.lost |= told.code.ends_processes();
+            EventKind::Diagnostic(diagnostic) => {
+                self.wrong |= diagnostic.is_error();
+                self.locked |= diagnostic.code == crate::diag::Code::E505;
+                self.lost |= diagnostic.code.ends_processes();
             }
             EventKind::StepStarted { step, .. } => {
                 use StepKind::{Delete, Load, ReleaseHandler};

@@ -83,14 +83,15 @@ fn refused(module: &Module, changed: &Changed, turn: &BehaviourChange, all: bool
         "run"
     };
     let title = format!("`{module}` {to}, and {number} {verb} it as {}", turn.from);
-    let told = Diagnostic::new(Code::E338, title)
+    let diagnostic = Diagnostic::new(Code::E338, title)
         .note("a process keeps the behaviour that it was started with: it would call what the new version does not export");
     if all {
-        return told.help(format!(
+        return diagnostic.help(format!(
             "to have its supervisor restart it with the switch: `module {module} #{{restart => true}} because \"…\".`"
         ));
     }
-    told.note("not all of these processes have a supervisor that can restart them by an identifier")
+    diagnostic
+        .note("not all of these processes have a supervisor that can restart them by an identifier")
         .help(format!(
             "end them first, or leave the module as it is: `exclude {module} because \"…\".`"
         ))

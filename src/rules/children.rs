@@ -216,19 +216,19 @@ fn is_held(old: &Child, new: &Child) -> bool {
 
 /// What is to be said about the children of the supervisors of an upgrade.
 pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     for (module, decided) in &rules.modules {
         let children = &decided.children;
         if decided.class.value != Class::Supervisor {
             if !children.value.is_empty() {
-                said.push(misplaced(module, &children.origin));
+                diagnostics.push(misplaced(module, &children.origin));
             }
             continue;
         }
         if !decided.renews() && !children.value.is_empty() {
             let diagnostic = misplaced(module, &children.origin)
                 .note("with `change => soft` its specifications are not renewed");
-            said.push(diagnostic);
+            diagnostics.push(diagnostic);
             continue;
         }
         let running = changes
@@ -236,15 +236,15 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             .get(module)
             .is_some_and(|changed| changed.processes > 0);
         if decided.renews() && running {
-            of_supervisor(module, decided, &mut said);
+            of_supervisor(module, decided, &mut diagnostics);
         }
     }
-    of_applications(changes, &mut said);
-    said
+    of_applications(changes, &mut diagnostics);
+    diagnostics
 }
 
 /// What the modules of applications list themselves, which no supervisor of the upgrade specifies.
-fn of_applications(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
+fn of_applications(changes: &ChangeSet, diagnostics: &mut Vec<Diagnostic>) {
     for (module, changed) in &changes.modules {
         let is_application = |beam: &Beam| {
             let mut behaviours = beam.facts.behaviours.iter();
@@ -264,7 +264,7 @@ fn of_applications(changes: &ChangeSet, said: &mut Vec<Diagnostic>) {
             beams(module)?.new.as_ref().map(|beam| &*beam.bytes)
         });
         if let (Some(old), Some(new)) = (old, new) {
-            said.extend(relisted(module, &old, &new));
+            diagnostics.extend(relisted(module, &old, &new));
         }
     }
 }
@@ -320,11 +320,11 @@ fn relisted(module: &Module, old: &Listed, new: &Listed) -> Option<Diagnostic> {
     })
 }
 
-fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnostic>) {
+fn of_supervisor(module: &Module, decided: &ModuleRules, diagnostics: &mut Vec<Diagnostic>) {
     let (renewal, plan) = (&decided.renewal, &decided.children.value);
-    let unsaid = |ids: &[Term], said: Option<&Vec<Term>>| -> Vec<Term> {
+    let unsaid = |ids: &[Term], diagnostics: Option<&Vec<Term>>| -> Vec<Term> {
         // `none` says it of all.
-        let Some(named) = said.filter(|named| !named.is_empty()) else {
+        let Some(named) = diagnostics.filter(|named| !named.is_empty()) else {
             return Vec::new();
         };
         let others = ids.iter().filter(|id| !named.contains(id));
@@ -333,7 +333,7 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnost
     let added = unsaid(&renewal.start, plan.start.as_ref());
     let removed = unsaid(&renewal.stop, plan.stop.as_ref());
     if !added.is_empty() || !removed.is_empty() {
-        said.push(unsettled(module, &added, &removed));
+        diagnostics.push(unsettled(module, &added, &removed));
     }
     let wanted = decided.inferred_children().unwrap_or_default();
     let (stop, restart) = (
@@ -341,7 +341,7 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnost
         wanted.restart.unwrap_or_default(),
     );
     if !stop.is_empty() || !restart.is_empty() {
-        said.push(stopped(module, stop, restart));
+        diagnostics.push(stopped(module, stop, restart));
     }
     let named = |id: &&Term| plan.started().contains(id) && plan.stopped().contains(id);
     let held: Vec<&Term> = renewal.held.iter().filter(|id| !named(id)).collect();
@@ -351,7 +351,7 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, said: &mut Vec<Diagnost
             "module {module} #{{children => #{{start => [{ids}], stop => [{ids}]}}}} because \"…\"."
         );
         let diagnostic = goes_on(module, &held);
-        said.push(
+        diagnostics.push(
             diagnostic
                 .note("to start them anew in the upgrade, the plan says so")
                 .help(help),

@@ -22,7 +22,7 @@ pub enum Acts {
 
 /// What is to be said about conversions that act.
 pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     for (module, decided) in &rules.modules {
         let Some(changed) = converted(changes, module, decided) else {
             continue;
@@ -31,19 +31,19 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             Class::Supervisor => {
                 let found = found(changes, module, &[("init", 1)]);
                 if found.doing == Doing::Acts {
-                    said.push(init_acts(module, &found));
+                    diagnostics.push(init_acts(module, &found));
                 }
             }
             Class::Server if code_change_is_one_way(changed) => {
                 let found = conversion(changes, module);
                 if found.doing == Doing::Acts {
-                    said.push(stays(module, decided, &found));
+                    diagnostics.push(stays(module, decided, &found));
                 }
             }
             _ => {}
         }
     }
-    said
+    diagnostics
 }
 
 /// Whether the conversion of a module's servers acts, and how that is undone.
@@ -98,15 +98,17 @@ fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Effec
     all
 }
 
-fn places(told: Diagnostic, found: &Effects) -> Diagnostic {
+fn places(diagnostic: Diagnostic, found: &Effects) -> Diagnostic {
     let more = found.acting().count().saturating_sub(NAMED);
-    let told = found
+    let diagnostic = found
         .acting()
         .take(NAMED)
-        .fold(told, |told, place| told.note(place.to_string()));
+        .fold(diagnostic, |diagnostic, place| {
+            diagnostic.note(place.to_string())
+        });
     match more {
-        0 => told,
-        more => told.note(format!("and {more} more")),
+        0 => diagnostic,
+        more => diagnostic.note(format!("and {more} more")),
     }
 }
 
@@ -136,11 +138,11 @@ fn init_acts(module: &Module, found: &Effects) -> Diagnostic {
 fn stays(module: &Module, decided: &ModuleRules, found: &Effects) -> Diagnostic {
     let title =
         format!("what the conversion of `{module}` does outside of its state cannot be undone");
-    let told = places(Diagnostic::new(Code::W625, title), found)
+    let diagnostic = places(Diagnostic::new(Code::W625, title), found)
         .note("`code_change` has no clause for `{down, _}`: an undo puts code and states back, nothing else")
         .help("add a clause for `{down, _}` that takes it back; an undo asks for that before it puts the state back");
     match decided.change.origin {
-        Origin::Plan { span, .. } => told.label(span, "asks for the conversion"),
-        _ => told,
+        Origin::Plan { span, .. } => diagnostic.label(span, "asks for the conversion"),
+        _ => diagnostic,
     }
 }

@@ -109,7 +109,7 @@ fn of_beam(
 
 /// What the running processes show of a module that declares nothing.
 fn of_processes(crew: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Class>> {
-    let said = |class, what: &str, example: &Example| {
+    let inferred = |class, what: &str, example: &Example| {
         let pid = Term::Pid(example.pid.clone());
         Some(WithOrigin::inferred(
             class,
@@ -117,17 +117,17 @@ fn of_processes(crew: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Cl
         ))
     };
     if let Some((_, example)) = crew.kinds.get(&Start::Supervisor) {
-        return said(Class::Supervisor, "its processes are supervisors", example);
+        return inferred(Class::Supervisor, "its processes are supervisors", example);
     }
     if let Some((_, example)) = crew.kinds.get(&Start::Bridge) {
-        return said(Class::Server, "its processes are servers", example);
+        return inferred(Class::Server, "its processes are servers", example);
     }
     let looping = |start| {
         let kind = crew.kinds.get(&start);
         kind.filter(|(_, example)| example.in_behaviour())
     };
     if let Some((_, example)) = looping(Start::Init).or_else(|| looping(Start::Entered)) {
-        return said(Class::Server, "its processes are servers", example);
+        return inferred(Class::Server, "its processes are servers", example);
     }
     // An Elixir agent sits in the same loop and started in a function of a module that is no server.
     let callbacks = [
@@ -142,7 +142,7 @@ fn of_processes(crew: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Cl
             .iter()
             .any(|(name, arity)| new.exports(name, *arity))
     })?;
-    said(Class::Server, "its processes became servers", example)
+    inferred(Class::Server, "its processes became servers", example)
 }
 
 fn change(

@@ -21,58 +21,58 @@ pub(super) const NAMED: usize = 5;
 
 /// Everything there is to say, in no particular order.
 pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said: Vec<Diagnostic> = Vec::new();
+    let mut diagnostics: Vec<Diagnostic> = Vec::new();
     // What the plan leaves out on purpose needs no word.
     let left_out = |module: &Module| rules.left_out.iter().any(|(out, _)| out == module);
     let differs = changes.untouched.iter().filter(|(m, _)| !left_out(m));
-    said.extend(differs.map(|(m, why)| untouched(m, why)));
+    diagnostics.extend(differs.map(|(m, why)| untouched(m, why)));
     let stays = |gone: &&RemovedModule| !rules.modules.contains_key(&gone.module);
     let callers = |gone: &RemovedModule| lost::of_gone(gone, changes, rules);
-    said.extend(
+    diagnostics.extend(
         changes
             .gone
             .iter()
             .filter(stays)
             .map(|g| gone(g, &callers(g))),
     );
-    removal::advice(plan, changes, rules, &mut said);
+    removal::advice(plan, changes, rules, &mut diagnostics);
     let wanted = changes
         .notices
         .iter()
         .filter(|n| !n.module().is_some_and(left_out));
-    said.extend(wanted.filter_map(notice));
-    found::silent(changes, &mut said);
-    lost::advice(changes, rules, &mut said);
+    diagnostics.extend(wanted.filter_map(notice));
+    found::silent(changes, &mut diagnostics);
+    lost::advice(changes, rules, &mut diagnostics);
     let untaken = |spec: &&SpecChange| !lost::is_left_out(spec, changes, rules);
-    said.extend(
+    diagnostics.extend(
         changes
             .specs
             .iter()
             .filter(untaken)
             .map(|s| specification(plan, s)),
     );
-    unresolved::advice(changes, rules, &mut said);
-    found::unnamed(changes, rules, &mut said);
+    unresolved::advice(changes, rules, &mut diagnostics);
+    found::unnamed(changes, rules, &mut diagnostics);
     for (module, decided) in &rules.modules {
         let Some(changed) = changes.modules.get(module) else {
             continue;
         };
-        special(module, changed, &decided.class.origin, &mut said);
-        callback_mode(module, changed, &mut said);
-        killed(module, changes, changed, decided, &mut said);
+        special(module, changed, &decided.class.origin, &mut diagnostics);
+        callback_mode(module, changed, &mut diagnostics);
+        killed(module, changes, changed, decided, &mut diagnostics);
         // How processes get along with the new version is no question of what goes.
         if changed.new.is_none() {
             continue;
         }
-        behaviour::advice(changes, module, changed, decided, &mut said);
+        behaviour::advice(changes, module, changed, decided, &mut diagnostics);
         let class = decided.class.value;
-        found::foreign(module, changed, class, &mut said);
-        contradiction(changes, module, changed, class, &mut said);
-        one_way(plan, module, changed, decided, &mut said);
+        found::foreign(module, changed, class, &mut diagnostics);
+        contradiction(changes, module, changed, class, &mut diagnostics);
+        one_way(plan, module, changed, decided, &mut diagnostics);
     }
-    way_back(plan, changes, rules, &mut said);
-    old_code::advice(changes, rules, &mut said);
-    said
+    way_back(plan, changes, rules, &mut diagnostics);
+    old_code::advice(changes, rules, &mut diagnostics);
+    diagnostics
 }
 
 /// `1 process`, `3 processes`.
@@ -281,10 +281,10 @@ fn env_change(change: &EnvChange, wanted: bool) -> String {
 }
 
 /// E330, A340: modules whose loading does more than loading.
-fn special(module: &Module, changed: &Changed, class: &Origin, said: &mut Vec<Diagnostic>) {
+fn special(module: &Module, changed: &Changed, class: &Origin, diagnostics: &mut Vec<Diagnostic>) {
     let Some(new) = &changed.new else { return };
     if new.facts.nif && !changed.is_new() && !matches!(class, Origin::Plan { .. }) {
-        said.push(
+        diagnostics.push(
             Diagnostic::new(
                 Code::E330,
                 format!("`{module}` loads a NIF library and is loaded already"),
@@ -297,7 +297,7 @@ fn special(module: &Module, changed: &Changed, class: &Origin, said: &mut Vec<Di
         );
     }
     if new.facts.code.on_load {
-        said.push(
+        diagnostics.push(
             Diagnostic::new(
                 Code::A340,
                 format!("`{module}` has an on_load function, which runs at the switch"),
@@ -316,11 +316,11 @@ fn contradiction(
     module: &Module,
     changed: &Changed,
     class: Class,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut say = |number: usize, shown: &Example, what: &str, then: &str| {
         let number = count(number, "process", "processes");
-        said.push(
+        diagnostics.push(
             Diagnostic::new(
                 Code::W334,
                 format!("`{module}` is taken as {class}, yet its processes {what} ({number})"),
@@ -384,7 +384,7 @@ fn contradiction(
             _ => {}
         }
     }
-    wrapper(changes, module, changed, class, said);
+    wrapper(changes, module, changed, class, diagnostics);
 }
 
 /// W314: a conversion that nothing can turn round.
@@ -393,7 +393,7 @@ fn one_way(
     module: &Module,
     changed: &Changed,
     decided: &ModuleRules,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let converts = matches!(decided.change.value, Change::Advanced(_))
         && decided.class.value == Class::Server
@@ -414,7 +414,7 @@ fn one_way(
     if let Origin::Plan { span, .. } = decided.change.origin {
         diagnostic = diagnostic.label(span, "asks for the conversion");
     }
-    said.push(diagnostic);
+    diagnostics.push(diagnostic);
 }
 
 /// W406: processes that a brutal purge after the switch finds in the old code, however they were started.
@@ -423,7 +423,7 @@ fn killed(
     changes: &ChangeSet,
     changed: &Changed,
     decided: &ModuleRules,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     if decided.post_purge.value != Purge::Brutal || changed.is_new() {
         return;
@@ -443,7 +443,7 @@ fn killed(
     if let Origin::Plan { span, .. } = decided.post_purge.origin {
         diagnostic = diagnostic.label(span, "kills them");
     }
-    said.push(diagnostic);
+    diagnostics.push(diagnostic);
 }
 
 /// W342: a behaviour that runs servers itself, and nothing that says which of them run the module.
@@ -452,7 +452,7 @@ fn wrapper(
     module: &Module,
     changed: &Changed,
     class: Class,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let Some(new) = changed.new.as_ref().filter(|_| !changed.is_new()) else {
         return;
@@ -461,7 +461,7 @@ fn wrapper(
         return;
     }
     if let Some((behaviour, _)) = declared(&new.facts, changes).find(|(_, found)| found.wraps) {
-        said.push(
+        diagnostics.push(
             Diagnostic::new(
                 Code::W342,
                 format!("`{module}` may run in servers of its behaviour `{behaviour}`"),
@@ -473,10 +473,10 @@ fn wrapper(
 }
 
 /// W345: what an undo depends on.
-fn callback_mode(module: &Module, changed: &Changed, said: &mut Vec<Diagnostic>) {
+fn callback_mode(module: &Module, changed: &Changed, diagnostics: &mut Vec<Diagnostic>) {
     if changed.undo_asks_code_change() {
         let title = format!("an undo would call `{module}:code_change/4` of the running version");
-        said.push(
+        diagnostics.push(
             Diagnostic::new(Code::W345, title)
                 .note("the callback mode differs, and gen_statem asks for it after code_change/4 only; what that returns is thrown away")
                 .note("one that does not take the states of its own version leaves its processes with the new mode: they would be named"),
@@ -485,7 +485,7 @@ fn callback_mode(module: &Module, changed: &Changed, said: &mut Vec<Diagnostic>)
 }
 
 /// E317: something may fail after the switch, and there is no way back.
-fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Diagnostic>) {
+fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, diagnostics: &mut Vec<Diagnostic>) {
     let missing: Vec<&Module> = rules
         .modules
         .keys()
@@ -509,7 +509,7 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, said: &mut Vec<Di
     }
     let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();
     let more = if missing.len() > 5 { ", …" } else { "" };
-    said.push(
+    diagnostics.push(
         Diagnostic::new(Code::E317, format!("there is no way back for {}{more}", names.join(", ")))
             .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
             .help(

@@ -26,22 +26,22 @@ pub struct Merged {
 
 /// Merges the plan's rules into what the facts say.
 pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     let mut modules = infer::infer(changes);
-    let mut left_out = select(changes, &modules, manual, &mut said);
+    let mut left_out = select(changes, &modules, manual, &mut diagnostics);
     let gone: BTreeSet<Module> = left_out.iter().map(|(module, _)| module.clone()).collect();
-    excluded_but_needed(graph, &gone, &left_out, &mut said);
+    excluded_but_needed(graph, &gone, &left_out, &mut diagnostics);
     modules.retain(|module, _| !gone.contains(module));
     left_out.extend(excluded_untouched(changes, manual));
     let mut graph = graph.without(&gone);
-    merge_edges(&mut graph, manual, &mut said);
-    merge_attributes(&mut modules, manual, &mut said);
+    merge_edges(&mut graph, manual, &mut diagnostics);
+    merge_attributes(&mut modules, manual, &mut diagnostics);
     renewals(changes, &mut modules);
     removed(changes, &mut modules, manual);
-    conversions_exist(changes, &modules, &mut said);
-    let mut rings = contradictions(&graph, &mut said);
-    rings.extend(impossible_orders(&graph, manual, &mut said));
-    let cycles = merge_cycles(&mut graph, manual, &rings, &mut said);
+    conversions_exist(changes, &modules, &mut diagnostics);
+    let mut rings = contradictions(&graph, &mut diagnostics);
+    rings.extend(impossible_orders(&graph, manual, &mut diagnostics));
+    let cycles = merge_cycles(&mut graph, manual, &rings, &mut diagnostics);
     let order = graph.order();
     let restarts = behaviour::restarts(changes, &modules);
     Merged {
@@ -56,7 +56,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             removed_apps: removal::applications(manual),
             restarts,
         },
-        diagnostics: said,
+        diagnostics,
     }
 }
 
@@ -72,7 +72,7 @@ fn unused(
     manual: &Manual,
     source: &StatementOrigin,
     modules: &[Module],
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     if source.layer > 0 && !manual.warn_unused_everywhere {
         return;
@@ -86,7 +86,7 @@ fn unused(
             names.join(", ")
         ),
     };
-    said.push(
+    diagnostics.push(
         Diagnostic::new(Code::W310, title).label(source.span, "matches nothing in this upgrade"),
     );
 }
@@ -109,7 +109,7 @@ fn select(
     changes: &ChangeSet,
     modules: &BTreeMap<Module, ModuleRules>,
     manual: &Manual,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<(Module, Origin)> {
     let mut out: BTreeMap<Module, Origin> = BTreeMap::new();
     if let Some(first) = manual.only.first() {
@@ -138,7 +138,7 @@ fn select(
             modules.contains_key(module) || untouched.any(|(known, _)| known == module)
         };
         if !named.iter().any(differs) {
-            unused(manual, source, named, said);
+            unused(manual, source, named, diagnostics);
         }
     }
     out.into_iter().collect()
@@ -149,7 +149,7 @@ fn excluded_but_needed(
     graph: &Graph,
     gone: &BTreeSet<Module>,
     left_out: &[(Module, Origin)],
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     for (from, to, edge) in graph.edges() {
         if gone.contains(from) || !gone.contains(to) {
@@ -162,7 +162,7 @@ fn excluded_but_needed(
         else {
             continue;
         };
-        let mut told = Diagnostic::new(Code::E313, format!("`{to}` is left out and needed"))
+        let mut diagnostic = Diagnostic::new(Code::E313, format!("`{to}` is left out and needed"))
             .note(reason.sentence(from, to))
             .help(format!(
                 "leave `{from}` out as well, or let `{to}` take part"
@@ -170,13 +170,13 @@ fn excluded_but_needed(
         if let Some((_, Origin::Plan { span, .. })) =
             left_out.iter().find(|(module, _)| module == to)
         {
-            told = told.label(*span, format!("leaves `{to}` out"));
+            diagnostic = diagnostic.label(*span, format!("leaves `{to}` out"));
         }
-        said.push(told);
+        diagnostics.push(diagnostic);
     }
 }
 
-fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
+fn merge_edges(graph: &mut Graph, manual: &Manual, diagnostics: &mut Vec<Diagnostic>) {
     let pairs = |rule: &EdgeRule| -> Vec<(Module, Module)> {
         let from = rule
             .from
@@ -195,7 +195,7 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
             let both: Vec<(Module, Module)> = both.collect();
             if let Some((a, b)) = both.first() {
                 let title = format!("`{a}` both depends and does not depend on `{b}`");
-                said.push(
+                diagnostics.push(
                     Diagnostic::new(Code::E301, title)
                         .label(added.source.span, "added here")
                         .label(removed.source.span, "removed here")
@@ -218,7 +218,7 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
             matched = true;
             if !graph.remove(&from, &to, rule.source.span, rule.source.because.clone()) {
                 let title = format!("nothing infers that `{from}` depends on `{to}`");
-                said.push(
+                diagnostics.push(
                     Diagnostic::new(Code::W309, title)
                         .label(rule.source.span, "removes nothing")
                         .help("the rule can go"),
@@ -226,7 +226,7 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
             }
         }
         if !matched {
-            unused(manual, &rule.source, &outside(graph, rule), said);
+            unused(manual, &rule.source, &outside(graph, rule), diagnostics);
         }
     }
     for rule in &manual.add {
@@ -244,12 +244,13 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, said: &mut Vec<Diagnostic>) {
                 matched = true;
                 if let Some(reason) = known.filter(Reason::is_call) {
                     let title = format!("updo finds this itself: {}", reason.sentence(&from, &to));
-                    said.push(Diagnostic::new(Code::A308, title).label(span, "already inferred"));
+                    diagnostics
+                        .push(Diagnostic::new(Code::A308, title).label(span, "already inferred"));
                 }
             }
         }
         if !matched {
-            unused(manual, &rule.source, &outside(graph, rule), said);
+            unused(manual, &rule.source, &outside(graph, rule), diagnostics);
         }
     }
 }
@@ -276,7 +277,7 @@ type RankedAttribute<'a> = ((std::cmp::Reverse<usize>, bool), &'a Attribute, Spa
 fn merge_attributes(
     modules: &mut BTreeMap<Module, ModuleRules>,
     manual: &Manual,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut all: BTreeMap<(Module, &'static str), Vec<RankedAttribute<'_>>> = BTreeMap::new();
     for rule in &manual.attributes {
@@ -284,7 +285,7 @@ fn merge_attributes(
         let known = rule.modules.iter().filter(|m| modules.contains_key(*m));
         let known: Vec<&Module> = known.collect();
         if known.is_empty() {
-            unused(manual, &rule.source, &rule.modules, said);
+            unused(manual, &rule.source, &rule.modules, diagnostics);
         }
         for module in known {
             for (value, span) in &rule.values {
@@ -304,7 +305,7 @@ fn merge_attributes(
         if let Some((.., other)) = said_of.iter().find(|(_, other, _)| *other != value) {
             let (module, word) = &key;
             let title = format!("two rules disagree about the `{word}` of `{module}`");
-            said.push(
+            diagnostics.push(
                 Diagnostic::new(Code::E302, title)
                     .label(span, "one value here")
                     .label(*other, "another one here")
@@ -405,7 +406,7 @@ fn removed(changes: &ChangeSet, modules: &mut BTreeMap<Module, ModuleRules>, man
 fn conversions_exist(
     changes: &ChangeSet,
     modules: &BTreeMap<Module, ModuleRules>,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     for (module, rules) in modules {
         let (Change::Advanced(_), Class::Server) = (&rules.change.value, rules.class.value) else {
@@ -419,17 +420,17 @@ fn conversions_exist(
             continue;
         }
         let title = format!("`{module}` is to be converted but exports no `code_change`");
-        let mut told = Diagnostic::new(Code::E312, title)
+        let mut diagnostic = Diagnostic::new(Code::E312, title)
             .help("write `change => soft`, or `change => {convert, fun m:f/1}` to map the states elsewhere");
         if let Origin::Plan { span, .. } = rules.change.origin {
-            told = told.label(span, "asks for a conversion");
+            diagnostic = diagnostic.label(span, "asks for a conversion");
         }
-        said.push(told);
+        diagnostics.push(diagnostic);
     }
 }
 
 /// Orders that only the plan gives may not run in a ring. Gives the rings.
-fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) -> Vec<Vec<Module>> {
+fn contradictions(graph: &Graph, diagnostics: &mut Vec<Diagnostic>) -> Vec<Vec<Module>> {
     let from_plan = |edge: &Edge| {
         edge.reasons
             .iter()
@@ -439,7 +440,7 @@ fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) -> Vec<Vec<Module>>
     for ring in &rings {
         let names: Vec<String> = ring.iter().map(ToString::to_string).collect();
         let title = format!("these orders contradict each other: {}", names.join(", "));
-        let mut told = Diagnostic::new(Code::E303, title)
+        let mut diagnostic = Diagnostic::new(Code::E303, title)
             .help("each of these modules would have to come first");
         for (from, to, edge) in graph.edges() {
             if !ring.contains(from) || !ring.contains(to) {
@@ -447,11 +448,11 @@ fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) -> Vec<Vec<Module>>
             }
             for reason in &edge.reasons {
                 if let Reason::Plan { span, .. } = reason {
-                    told = told.label(*span, format!("{to} before {from}"));
+                    diagnostic = diagnostic.label(*span, format!("{to} before {from}"));
                 }
             }
         }
-        said.push(told);
+        diagnostics.push(diagnostic);
     }
     rings
 }
@@ -460,10 +461,10 @@ fn contradictions(graph: &Graph, said: &mut Vec<Diagnostic>) -> Vec<Vec<Module>>
 fn impossible_orders(
     graph: &Graph,
     manual: &Manual,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Vec<Module>> {
     let mut rings = Vec::new();
-    let told: BTreeSet<Span> = said
+    let diagnostic: BTreeSet<Span> = diagnostics
         .iter()
         .filter(|d| d.code == Code::E303)
         .flat_map(|d| d.labels.iter().map(|label| label.span))
@@ -471,7 +472,7 @@ fn impossible_orders(
     for rule in manual
         .add
         .iter()
-        .filter(|rule| rule.is_order && !told.contains(&rule.source.span))
+        .filter(|rule| rule.is_order && !diagnostic.contains(&rule.source.span))
     {
         for (from, to) in rule
             .from
@@ -486,7 +487,7 @@ fn impossible_orders(
                 continue;
             };
             let title = format!("`{to}` cannot come before `{from}`: it depends on it");
-            let mut told = Diagnostic::new(Code::E303, title)
+            let mut diagnostic = Diagnostic::new(Code::E303, title)
                 .label(rule.source.span, format!("wants {to} before {from}"))
                 .help(
                     "delete this order, or take an edge of the ring away with `does not depend on`",
@@ -494,10 +495,10 @@ fn impossible_orders(
             for pair in path.windows(2) {
                 let [a, b] = pair else { continue };
                 if let Some(reason) = graph.edge(a, b).and_then(|edge| edge.reasons.first()) {
-                    told = told.note(reason.sentence(a, b));
+                    diagnostic = diagnostic.note(reason.sentence(a, b));
                 }
             }
-            said.push(told);
+            diagnostics.push(diagnostic);
             rings.push(path);
         }
     }
@@ -508,7 +509,7 @@ fn merge_cycles(
     graph: &mut Graph,
     manual: &Manual,
     contradicted: &[Vec<Module>],
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Cycle> {
     let found = graph.cycles();
     let mut declared: BTreeMap<Vec<Module>, Origin> = BTreeMap::new();
@@ -522,18 +523,18 @@ fn merge_cycles(
         else {
             if named.iter().any(|module| graph.contains(module)) {
                 let title = "these modules form no cycle in this upgrade".to_owned();
-                said.push(
+                diagnostics.push(
                     Diagnostic::new(Code::W305, title)
                         .label(rule.source.span, "no cycle")
                         .help("delete the statement, unless other upgrades still have the cycle"),
                 );
             } else {
-                unused(manual, &rule.source, &named, said);
+                unused(manual, &rule.source, &named, diagnostics);
             }
             continue;
         };
         declared.insert(cycle.clone(), origin(&rule.source));
-        membership(graph, rule.source.span, cycle, &named, said);
+        membership(graph, rule.source.span, cycle, &named, diagnostics);
         for (from, to, span) in &rule.breaks {
             let because = rule.source.because.clone();
             if !cycle.contains(from)
@@ -546,7 +547,7 @@ fn merge_cycles(
                     .map(|(a, b, _)| format!("{a} -> {b}"))
                     .collect();
                 let title = format!("there is no edge `{from} -> {to}` in this cycle");
-                said.push(
+                diagnostics.push(
                     Diagnostic::new(Code::E304, title)
                         .label(*span, "no such edge")
                         .help(format!("edges of this cycle: {}", edges.join(", "))),
@@ -559,9 +560,9 @@ fn merge_cycles(
         .map(|members| {
             let origin = declared.get(&members).cloned();
             // A ring that orders of the plan make is told as a contradiction (E303).
-            let told = |ring: &Vec<Module>| ring.iter().all(|module| members.contains(module));
-            if origin.is_none() && !contradicted.iter().any(told) {
-                said.push(undeclared(graph, &members));
+            let reported = |ring: &Vec<Module>| ring.iter().all(|module| members.contains(module));
+            if origin.is_none() && !contradicted.iter().any(reported) {
+                diagnostics.push(undeclared(graph, &members));
             }
             Cycle {
                 members,
@@ -577,7 +578,7 @@ fn membership(
     span: Span,
     cycle: &[Module],
     named: &[Module],
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     for missing in cycle.iter().filter(|module| !named.contains(module)) {
         let ring: Vec<String> = graph
@@ -587,7 +588,7 @@ fn membership(
             })
             .map(|(a, b, _)| format!("{a} -> {b}"))
             .collect();
-        said.push(
+        diagnostics.push(
             Diagnostic::new(Code::E306, format!("`{missing}` has joined this cycle"))
                 .label(span, format!("does not name `{missing}`"))
                 .note(ring.join(", "))
@@ -598,7 +599,7 @@ fn membership(
         .iter()
         .filter(|module| graph.contains(module) && !cycle.contains(module))
     {
-        said.push(
+        diagnostics.push(
             Diagnostic::new(Code::E306, format!("`{extra}` is not part of this cycle"))
                 .label(span, format!("names `{extra}`"))
                 .help(format!("remove `{extra}`")),
@@ -609,16 +610,16 @@ fn membership(
 fn undeclared(graph: &Graph, members: &[Module]) -> Diagnostic {
     let names: Vec<String> = members.iter().map(ToString::to_string).collect();
     let list = names.join(", ");
-    let mut told = Diagnostic::new(Code::W307, format!("undeclared cycle: {list}"))
+    let mut diagnostic = Diagnostic::new(Code::W307, format!("undeclared cycle: {list}"))
         .help(format!("switched at one instant, so harmless here; write `cycle [{list}]: together.` to say it is known"));
     for (from, to, edge) in graph.edges() {
         if members.contains(from)
             && members.contains(to)
-            && told.notes.len() < 6
+            && diagnostic.notes.len() < 6
             && let Some(reason) = edge.reasons.first()
         {
-            told = told.note(reason.sentence(from, to));
+            diagnostic = diagnostic.note(reason.sentence(from, to));
         }
     }
-    told
+    diagnostic
 }

@@ -34,7 +34,7 @@ impl<'a> NodeView<'a> {
         Facts {
             view: *self,
             left: MAX_SAID,
-            said: Vec::new(),
+            log: Vec::new(),
         }
     }
 
@@ -104,7 +104,7 @@ pub struct Facts<'a> {
     /// How much more may be said.
     left: usize,
     /// Lines said by `info` and `warn`.
-    pub said: Vec<LogLine>,
+    pub log: Vec<LogLine>,
 }
 
 impl Host for Facts<'_> {
@@ -182,13 +182,13 @@ impl Facts<'_> {
         // One more than may be, to tell too much from just enough.
         let text = formatted(&text(format)?, args, self.left + 1).ok_or(WorldError::BadArgument)?;
         let Some(left) = self.left.checked_sub(text.len()) else {
-            let told = Diagnostic::new(Code::E705, "a body may say 1 MiB, this is more");
+            let diagnostic = Diagnostic::new(Code::E705, "a body may say 1 MiB, this is more");
             return Err(WorldError::Refused(Box::new(
-                told.label(span, "stopped here"),
+                diagnostic.label(span, "stopped here"),
             )));
         };
         self.left = left;
-        self.said.push(LogLine { warn, text });
+        self.log.push(LogLine { warn, text });
         Ok(Term::atom("ok"))
     }
 }
@@ -313,10 +313,10 @@ fn app_modules(view: NodeView<'_>, app: &Term) -> Result<Term, WorldError> {
 
 fn unknown_app(view: NodeView<'_>, name: &App) -> Diagnostic {
     use crate::diag::suggest::suggest;
-    let told = Diagnostic::new(Code::E203, format!("unknown application `{name}`"));
+    let diagnostic = Diagnostic::new(Code::E203, format!("unknown application `{name}`"));
     match suggest(name.as_str(), view.facts.apps.keys().map(App::as_str)) {
-        Some(close) => told.help(format!("did you mean `{close}`?")),
-        None => told.help("it does not run on this node"),
+        Some(close) => diagnostic.help(format!("did you mean `{close}`?")),
+        None => diagnostic.help("it does not run on this node"),
     }
 }
 

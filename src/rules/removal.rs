@@ -84,7 +84,7 @@ pub(super) fn advice(
     plan: &Plan,
     changes: &ChangeSet,
     rules: &Ruleset,
-    said: &mut Vec<Diagnostic>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
     let deletes = matches!(plan.code, CodeFrom::Push(_)) && plan.persist;
     for gone in &changes.gone {
@@ -109,12 +109,12 @@ pub(super) fn advice(
         } else {
             changed.processes
         };
-        said.extend(in_use(gone, changed, changes, rules, running).map(at));
+        diagnostics.extend(in_use(gone, changed, changes, rules, running).map(at));
         if !deletes && !matches!(gone.how, RemovalCause::File(_)) {
             let title = format!("`{}` is removed from memory, its file stays", gone.module);
             let diagnostic = Diagnostic::new(Code::W347, title)
                 .note("whoever calls it on a node that loads code on demand gets it back, and every restart does");
-            said.push(at(diagnostic));
+            diagnostics.push(at(diagnostic));
         }
     }
 }

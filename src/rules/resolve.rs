@@ -27,12 +27,12 @@ pub fn resolve(plan: &Plan, view: &NodeView<'_>) -> (Manual, Vec<Diagnostic>) {
             warn_unused_everywhere: plan.warn_unused_everywhere,
             ..Manual::default()
         },
-        said: Vec::new(),
+        diagnostics: Vec::new(),
     };
     for rule in &plan.rules {
         resolver.rule(rule);
     }
-    (resolver.manual, resolver.said)
+    (resolver.manual, resolver.diagnostics)
 }
 
 struct Resolver<'a> {
@@ -40,7 +40,7 @@ struct Resolver<'a> {
     view: &'a NodeView<'a>,
     functions: Functions<'a>,
     manual: Manual,
-    said: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Resolver<'_> {
@@ -230,11 +230,11 @@ impl Resolver<'_> {
         match evaluator.eval(std::slice::from_ref(expr), &mut bindings) {
             Ok(term) => Some(term),
             Err(failure) => {
-                let mut told = *failure.diagnostic;
-                if told.labels.is_empty() {
-                    told = told.label(expr.span, "asked for here");
+                let mut diagnostic = *failure.diagnostic;
+                if diagnostic.labels.is_empty() {
+                    diagnostic = diagnostic.label(expr.span, "asked for here");
                 }
-                self.said.push(told);
+                self.diagnostics.push(diagnostic);
                 None
             }
         }
@@ -243,8 +243,8 @@ impl Resolver<'_> {
     /// Whether a statement's guard holds on this node.
     fn holds(&mut self, tail: &Tail) -> bool {
         let holds = self.view.holds(self.plan, &self.functions, tail);
-        holds.unwrap_or_else(|told| {
-            self.said.push(*told);
+        holds.unwrap_or_else(|diagnostic| {
+            self.diagnostics.push(*diagnostic);
             false
         })
     }
@@ -262,7 +262,7 @@ impl Resolver<'_> {
         };
         if names.is_none() {
             let title = format!("a subject wants modules, got `{term}`");
-            self.said.push(
+            self.diagnostics.push(
                 Diagnostic::new(Code::E205, title)
                     .label(expr.span, "not a module or a list of modules"),
             );
@@ -277,15 +277,15 @@ impl Resolver<'_> {
         for name in &names {
             if !self.view.knows(name) {
                 fine = false;
-                let mut told = Diagnostic::new(Code::E202, format!("unknown module `{name}`"))
-                    .label(
+                let mut diagnostic =
+                    Diagnostic::new(Code::E202, format!("unknown module `{name}`")).label(
                         expr.span,
                         "neither loaded on the node nor among the new beams",
                     );
                 if let Some(close) = suggest(name.as_str(), self.view.names()) {
-                    told = told.help(format!("did you mean `{}`?", Module::new(close)));
+                    diagnostic = diagnostic.help(format!("did you mean `{}`?", Module::new(close)));
                 }
-                self.said.push(told);
+                self.diagnostics.push(diagnostic);
             }
         }
         fine.then_some(names)
@@ -319,7 +319,7 @@ impl Resolver<'_> {
         match attribute(word, &term) {
             Ok(()) => Some(term),
             Err(wants) => {
-                self.said
+                self.diagnostics
                     .push(wrong_value(word, wants, pair.value.span, &term));
                 None
             }

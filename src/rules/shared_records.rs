@@ -15,7 +15,7 @@ use super::Ruleset;
 /// A warning for each record that two modules or more of the upgrade use and whose fields differ. A rule
 /// of the plan between two of the users shows that somebody thought of it: then nothing is said.
 pub fn shared_records(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     for record in found(changes) {
         let users = record.modules.iter();
         let users: Vec<&Module> = users
@@ -30,14 +30,14 @@ pub fn shared_records(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             record.name,
             names.join(", ")
         );
-        let told = Diagnostic::new(Code::W321, title).note(words(&record.fields));
-        said.push(told.help(format!(
+        let diagnostic = Diagnostic::new(Code::W321, title).note(words(&record.fields));
+        diagnostics.push(diagnostic.help(format!(
             "make sure that every server that keeps one converts it, and say so: \
              `{} depends on {} because \"…\".`",
             names[0], names[1]
         )));
     }
-    said
+    diagnostics
 }
 
 fn ruled(rules: &Ruleset, users: &[&Module]) -> bool {

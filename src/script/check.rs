@@ -11,30 +11,30 @@ use crate::rules::Origin;
 /// Checks a low-level script: object code first, one point of no return, only what can be given up before it;
 /// conversions only of the suspended; and everybody suspended is resumed, all at once, before anybody is suspended again.
 pub fn check(script: &Script) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
-    points(script, &mut said);
-    object_code(script, &mut said);
-    balance(script, &mut said);
-    said
+    let mut diagnostics = Vec::new();
+    points(script, &mut diagnostics);
+    object_code(script, &mut diagnostics);
+    balance(script, &mut diagnostics);
+    diagnostics
 }
 
 /// A violation; where the plan has inserted the instruction, its place.
 fn broken(script: &Script, code: Code, title: String, by: &Low) -> Diagnostic {
-    let told = Diagnostic::new(code, title).note(by.to_string());
+    let diagnostic = Diagnostic::new(code, title).note(by.to_string());
     let inserted = script.inserted.iter().find(|(low, _)| low == by);
     match inserted {
-        Some((_, Origin::Plan { span, .. })) => told.label(*span, "by this `insert`"),
-        _ => told,
+        Some((_, Origin::Plan { span, .. })) => diagnostic.label(*span, "by this `insert`"),
+        _ => diagnostic,
     }
 }
 
-fn points(script: &Script, said: &mut Vec<Diagnostic>) {
+fn points(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
     let low = &script.low;
     let is_point = |i: &Low| matches!(i, Low::PointOfNoReturn);
     let count = low.iter().filter(|i| is_point(i)).count();
     if count != 1 {
         let title = format!("a script has one point of no return, this has {count}");
-        said.push(broken(script, Code::E401, title, &Low::PointOfNoReturn));
+        diagnostics.push(broken(script, Code::E401, title, &Low::PointOfNoReturn));
     }
     let point = low.iter().position(is_point).unwrap_or(low.len());
     for (at, instruction) in low.iter().enumerate() {
@@ -42,19 +42,19 @@ fn points(script: &Script, said: &mut Vec<Diagnostic>) {
         match instruction {
             Low::LoadObjectCode { .. } if at > point => {
                 let title = format!("`{word}` stands behind the point of no return");
-                said.push(broken(script, Code::E401, title, instruction));
+                diagnostics.push(broken(script, Code::E401, title, instruction));
             }
             Low::LoadObjectCode { .. } | Low::Apply { .. } | Low::Hook { .. } => {}
             _ if at < point => {
                 let title = format!("`{word}` stands before the point of no return");
-                said.push(broken(script, Code::E404, title, instruction));
+                diagnostics.push(broken(script, Code::E404, title, instruction));
             }
             _ => {}
         }
     }
 }
 
-fn object_code(script: &Script, said: &mut Vec<Diagnostic>) {
+fn object_code(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
     let mut read: BTreeSet<&Module> = BTreeSet::new();
     let mut loaded: BTreeSet<&Module> = BTreeSet::new();
     for instruction in &script.low {
@@ -62,18 +62,18 @@ fn object_code(script: &Script, said: &mut Vec<Diagnostic>) {
             Low::LoadObjectCode { modules, .. } => read.extend(modules),
             Low::Load { module, .. } if !read.contains(module) => {
                 let title = format!("no object code of `{module}` is read");
-                said.push(broken(script, Code::E401, title, instruction));
+                diagnostics.push(broken(script, Code::E401, title, instruction));
             }
             Low::Load { module, .. } | Low::Remove { module, .. } if !loaded.insert(module) => {
                 let title = format!("`{module}` is switched twice");
-                said.push(broken(script, Code::E401, title, instruction));
+                diagnostics.push(broken(script, Code::E401, title, instruction));
             }
             _ => {}
         }
     }
 }
 
-fn balance(script: &Script, said: &mut Vec<Diagnostic>) {
+fn balance(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
     let mut suspended: BTreeMap<&Module, &Low> = BTreeMap::new();
     let low = &script.low;
     for (at, instruction) in low.iter().enumerate() {
@@ -85,7 +85,7 @@ fn balance(script: &Script, said: &mut Vec<Diagnostic>) {
                 for (module, _) in modules {
                     if !suspended.contains_key(module) {
                         let title = format!("`{module}` is converted but not suspended");
-                        said.push(broken(script, Code::E402, title, instruction));
+                        diagnostics.push(broken(script, Code::E402, title, instruction));
                     }
                 }
             }
@@ -93,7 +93,7 @@ fn balance(script: &Script, said: &mut Vec<Diagnostic>) {
                 for module in modules {
                     if suspended.remove(module).is_none() {
                         let title = format!("`{module}` is resumed but not suspended");
-                        said.push(broken(script, Code::E402, title, instruction));
+                        diagnostics.push(broken(script, Code::E402, title, instruction));
                     }
                 }
                 let more = matches!(low.get(at + 1), Some(Low::Resume(_)));
@@ -103,10 +103,10 @@ fn balance(script: &Script, said: &mut Vec<Diagnostic>) {
                         .any(|i| matches!(i, Low::Resume(list) if list.contains(module)));
                     if later {
                         let title = format!("`{module}` is still suspended when a window ends");
-                        let told = broken(script, Code::E402, title, by).note(format!(
+                        let diagnostic = broken(script, Code::E402, title, by).note(format!(
                             "{instruction} ends it: from then on there is no way back to the old states"
                         ));
-                        said.push(told.help("resume it there: `after resume …`"));
+                        diagnostics.push(diagnostic.help("resume it there: `after resume …`"));
                         return;
                     }
                 }
@@ -116,7 +116,7 @@ fn balance(script: &Script, said: &mut Vec<Diagnostic>) {
     }
     for (module, by) in suspended {
         let title = format!("`{module}` is suspended but never resumed");
-        said.push(broken(script, Code::E402, title, by));
+        diagnostics.push(broken(script, Code::E402, title, by));
     }
 }
 

@@ -19,15 +19,15 @@ use crate::term::Term;
 
 /// Puts instructions into a script, those of one place in the order of the text.
 pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) -> Vec<Diagnostic> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     let mut placed: Vec<(usize, Vec<Low>, Origin)> = Vec::new();
     for insertion in insertions {
         let source = &insertion.source;
         let low = match &insertion.what {
             Inserted::Instruction(term, span) => match lowered(term, rules) {
                 Ok(low) => low,
-                Err(told) => {
-                    said.push(told.label(*span, "this instruction"));
+                Err(diagnostic) => {
+                    diagnostics.push(diagnostic.label(*span, "this instruction"));
                     continue;
                 }
             },
@@ -43,7 +43,7 @@ pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) ->
             } else {
                 Code::W403
             };
-            said.push(
+            diagnostics.push(
                 Diagnostic::new(code, title)
                     .label(source.span, "refers to it")
                     .help("`updo preview --low` shows the steps of this upgrade"),
@@ -63,7 +63,7 @@ pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) ->
         script.inserted.splice(0..0, inserted.collect::<Vec<_>>());
         script.low.splice(gap..gap, low);
     }
-    said
+    diagnostics
 }
 
 /// What can be said about the `insert` statements of a plan without a node: instructions that are none.
@@ -81,11 +81,11 @@ pub fn check(plan: &Plan) -> Vec<Diagnostic> {
 fn malformed(error: &ScriptError) -> Diagnostic {
     let text = error.to_string();
     let mut lines = text.lines();
-    let mut told = Diagnostic::new(Code::E401, lines.next().unwrap_or_default());
+    let mut diagnostic = Diagnostic::new(Code::E401, lines.next().unwrap_or_default());
     for line in lines {
-        told = told.note(line);
+        diagnostic = diagnostic.note(line);
     }
-    told.help("instructions are those of OTP's appup(4) and relup(4)")
+    diagnostic.help("instructions are those of OTP's appup(4) and relup(4)")
 }
 
 /// An instruction as steps of a run.
@@ -113,10 +113,14 @@ fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Low>, Diagnostic> {
             )
         }
         Instruction::AddApplication { app, start } => {
-            let said = term.as_tuple().is_some_and(|parts| parts.len() > 2);
+            let explicit = term.as_tuple().is_some_and(|parts| parts.len() > 2);
             Ok(started(
                 app,
-                if said { *start } else { StartType::Temporary },
+                if explicit {
+                    *start
+                } else {
+                    StartType::Temporary
+                },
             ))
         }
         Instruction::RemoveApplication(app) if CORE.contains(&app.as_str()) => refuse(

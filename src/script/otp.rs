@@ -24,16 +24,16 @@ pub fn appup(high: &[HighStep]) -> Result<Vec<Instruction>> {
     let instruction = |step: &HighStep| {
         Instruction::from_high(&step.instruction).ok_or_else(|| {
             let title = format!("an appup has no word for `{}`", step.instruction);
-            let mut told = Diagnostic::new(Code::E401, title)
+            let mut diagnostic = Diagnostic::new(Code::E401, title)
                 .help("convert with `code_change` instead of a function of another module");
             let place = step.why.iter().find_map(|why| match why.origin {
                 Origin::Plan { span, .. } => Some(span),
                 _ => None,
             });
             if let Some(span) = place {
-                told = told.label(span, "asked for here");
+                diagnostic = diagnostic.label(span, "asked for here");
             }
-            Box::new(told)
+            Box::new(diagnostic)
         })
     };
     high.iter().map(instruction).collect()

@@ -21,11 +21,11 @@ pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnos
     if script.is_empty() {
         return Vec::new();
     }
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     let hook = |i: &&Low| matches!(i, Low::Hook { .. });
     if let Some(Low::Hook { name, .. }) = script.low.iter().find(hook) {
         let title = format!("the release handler cannot wait for the hook {name}");
-        said.push(refused(title, span).help("delete the hook, or the `engine` statement"));
+        diagnostics.push(refused(title, span).help("delete the hook, or the `engine` statement"));
     }
     let mut libraries = Vec::new();
     for instruction in &script.low {
@@ -41,7 +41,7 @@ pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnos
             Err(why) => {
                 let title = format!("the release handler cannot read the new code of {app}");
                 let diagnostic = refused(title, span).note(why);
-                said.push(
+                diagnostics.push(
                     diagnostic.help(
                         "it reads `FOLDER/ebin/MODULE.beam`, one folder for each application",
                     ),
@@ -50,8 +50,8 @@ pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnos
         }
     }
     script.by = Executor::ReleaseHandler(libraries);
-    said.push(warning(plan, script, span));
-    said
+    diagnostics.push(warning(plan, script, span));
+    diagnostics
 }
 
 /// E418 at the `engine` statement.

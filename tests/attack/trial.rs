@@ -154,14 +154,14 @@ impl Trial {
         let ended = began.elapsed();
         story.push_str(&format!("{ran}\n{others}"));
         let mut problems = Vec::new();
-        let said = says(&ran, self.backwards, &mut problems);
+        let printed = says(&ran, self.backwards, &mut problems);
         // The agent comes to its end, and the fault as well.
         eval(
             node,
             "case whereis(harbour_fault) of undefined -> ok; _ -> harbour_yard:setting(struck, no) =:= no andalso exit(whereis(harbour_fault), kill) end",
         );
         let struck = await_struck(node, &mut problems);
-        let mut end = said;
+        let mut end = printed;
         // With a link that breaks behind the last event the node may have settled alone, and keeps the result.
         let linked = matches!(
             self.fault.act,
@@ -518,7 +518,7 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
         let found = WORDS.iter().find(|(of, _)| *of == kind);
         found.map_or(&[][..], |(_, words)| words)
     };
-    let (said, wanted): (Said, &[&str]) = match ran.code {
+    let (printed, wanted): (Said, &[&str]) = match ran.code {
         Some(0) => (goal, words(if backwards { "back" } else { "new" })),
         Some(14 | 20) => (origin, words(if backwards { "not back" } else { "old" })),
         Some(21) if backwards => (Said::Broken(line.clone()), words("not back")),
@@ -547,7 +547,7 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
             ran.code
         ));
     }
-    said
+    printed
 }
 
 /// Whether nothing but what somebody else has loaded is out of line.

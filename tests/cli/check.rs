@@ -187,11 +187,11 @@ fn with_a_target_the_plan_meets_the_node() {
         .says(&["E202", "did you mean `shop_price`?", "has 2 errors on"]);
     let ran = check(&["--json", "typo.updo"]).exits(1);
     let found = ran.json();
-    let told = found
+    let reported = found
         .as_array()
         .and_then(|all| all.iter().find(|d| d["code"] == "E202"));
     assert_eq!(
-        told.map(|d| d["node"].as_str()),
+        reported.map(|d| d["node"].as_str()),
         Some(Some(deployed.node.name())),
         "{ran}"
     );

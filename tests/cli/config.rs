@@ -62,7 +62,7 @@ fn own_settings_are_heard_last() {
 #[test]
 fn a_setting_that_nobody_understands_is_told() {
     let desk = desk();
-    for (text, said) in [
+    for (text, printed) in [
         ("colour = \"never\"", "did you mean `color`?"),
         ("color = 3", "`color` wants"),
         ("width = 10", "a number from 40 to 400"),
@@ -71,7 +71,7 @@ fn a_setting_that_nobody_understands_is_told() {
     ] {
         desk.write("own.toml", text);
         let log = desk.updo(&["log"]).env("UPDO_CONFIG", "own.toml");
-        log.run().exits(2).says(&["E802", "own.toml", said]);
+        log.run().exits(2).says(&["E802", "own.toml", printed]);
     }
     desk.write("own.toml", &"# long\n".repeat(20_000));
     let log = desk.updo(&["log"]).env("UPDO_CONFIG", "own.toml");

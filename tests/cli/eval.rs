@@ -74,9 +74,9 @@ fn a_call_that_takes_too_long_ends_on_the_node_too() {
     let node = TestNode::start();
     let desk = Desk::new();
     let sleepers = "[P || P <- processes(), {current_function, {timer, sleep, 1}} =:= process_info(P, current_function)]";
-    let told = desk.eval(&node, "timer:sleep(infinity)").run();
-    assert_ne!(told.code, Some(0));
-    told.says(&["E705"]);
+    let diagnostic = desk.eval(&node, "timer:sleep(infinity)").run();
+    assert_ne!(diagnostic.code, Some(0));
+    diagnostic.says(&["E705"]);
     node.await_true(&format!("[] =:= {sleepers}"));
 }
 

@@ -14,14 +14,14 @@ const WRONG: &str = "code on_disk.\nfrobnicate the_whole_shop_and_everything_in_
 fn levels() {
     let desk = Desk::new();
     desk.write("p.updo", ADVICE);
-    let told = |args: &[&str]| {
+    let reported = |args: &[&str]| {
         desk.updo(&[&["check", "p.updo"], args].concat())
             .run()
             .exits(0)
     };
-    assert!(!told(&[]).stderr.contains("A311"));
-    assert!(told(&["-v"]).stderr.contains("A311"));
-    assert_eq!(told(&["-q"]).stderr, "");
+    assert!(!reported(&[]).stderr.contains("A311"));
+    assert!(reported(&["-v"]).stderr.contains("A311"));
+    assert_eq!(reported(&["-q"]).stderr, "");
     // Errors are told always.
     desk.write("w.updo", WRONG);
     desk.updo(&["check", "-q", "w.updo"])

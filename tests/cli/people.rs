@@ -10,7 +10,7 @@ use crate::waiting::{desk, untouched, waiting};
 fn the_doctor_goes_step_by_step() {
     let node = Options::default().start();
     let desk = Desk::new();
-    let told = desk.on(&node, &["doctor", node.name()]).run().exits(0);
+    let reported = desk.on(&node, &["doctor", node.name()]).run().exits(0);
     for step in [
         "settings",
         "name",
@@ -24,22 +24,24 @@ fn the_doctor_goes_step_by_step() {
         "left",
         "round trip",
     ] {
-        let line = told
+        let line = reported
             .stdout
             .lines()
             .find(|line| line.trim_start().starts_with(step));
-        let line = line.unwrap_or_else(|| panic!("{step}: {}", told.stdout));
+        let line = line.unwrap_or_else(|| panic!("{step}: {}", reported.stdout));
         assert!(line.contains('✓'), "{line}");
     }
     assert!(
-        told.stdout.contains("state folder") && told.stdout.contains("(env UPDO_STATE_DIR)"),
+        reported.stdout.contains("state folder")
+            && reported.stdout.contains("(env UPDO_STATE_DIR)"),
         "{}",
-        told.stdout
+        reported.stdout
     );
     assert!(
-        told.stdout.contains("interactive mode") && told.stdout.contains("sasl does not run"),
+        reported.stdout.contains("interactive mode")
+            && reported.stdout.contains("sasl does not run"),
         "{}",
-        told.stdout
+        reported.stdout
     );
 
     let json = desk
@@ -55,8 +57,8 @@ fn the_doctor_goes_step_by_step() {
 fn the_status_of_a_node() {
     let (deployed, desk) = (waiting(), desk());
     let node = deployed.node.name();
-    let told = desk.on(&deployed.node, &["status"]).run().exits(0);
-    told.prints(&[
+    let reported = desk.on(&deployed.node, &["status"]).run().exits(0);
+    reported.prints(&[
         &format!("{node}: OTP "),
         "  lock     free\n",
         "  changed  shop_price  no way back\n",
@@ -64,14 +66,14 @@ fn the_status_of_a_node() {
     ]);
     // With the plan there is a way back.
     let args = ["status", "shop.updo", "--json"];
-    let told = desk.on(&deployed.node, &args).run().exits(0).json();
-    assert_eq!(told[0]["lock"], "free");
-    assert_eq!(told[0]["last"], serde_json::Value::Null);
-    let changes = told[0]["changes"].as_array().expect("a list");
+    let reported = desk.on(&deployed.node, &args).run().exits(0).json();
+    assert_eq!(reported[0]["lock"], "free");
+    assert_eq!(reported[0]["last"], serde_json::Value::Null);
+    let changes = reported[0]["changes"].as_array().expect("a list");
     assert_eq!(changes.len(), 9);
     assert!(
         changes.iter().all(|change| change["way_back"] == true),
-        "{told}"
+        "{reported}"
     );
     desk.updo(&["status"])
         .run()
@@ -103,10 +105,14 @@ fn the_doctor_stops_where_it_fails() {
     let node = TestNode::start();
     let desk = Desk::new();
     let unknown = node.name().replacen('x', "y", 1);
-    let told = desk.on(&node, &["doctor", &unknown]).run().exits(10);
-    assert!(told.stdout.contains("epmd  ✓"), "{}", told.stdout);
-    assert!(told.stdout.contains("handshake  ✗"), "{}", told.stdout);
-    told.says(&["E501", node.short()]);
+    let reported = desk.on(&node, &["doctor", &unknown]).run().exits(10);
+    assert!(reported.stdout.contains("epmd  ✓"), "{}", reported.stdout);
+    assert!(
+        reported.stdout.contains("handshake  ✗"),
+        "{}",
+        reported.stdout
+    );
+    reported.says(&["E501", node.short()]);
     let no_host = desk.on(&node, &["doctor", "shop"]).run();
     no_host.exits(10);
 }
@@ -160,8 +166,12 @@ fn shells_complete_plans_targets_parameters_and_codes() {
 fn scripts_for_shells_are_printed() {
     let desk = Desk::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let told = desk.updo(&["completions", shell]).run().exits(0);
-        assert!(told.stdout.contains("updo"), "{shell}: {}", told.stdout);
+        let reported = desk.updo(&["completions", shell]).run().exits(0);
+        assert!(
+            reported.stdout.contains("updo"),
+            "{shell}: {}",
+            reported.stdout
+        );
     }
     // Bash takes it.
     let script = desk.updo(&["completions", "bash"]).run().exits(0);

@@ -51,7 +51,7 @@ fn the_doctor_says_who_won() {
         "width = 77\npager = \"most\"\nruns = 9\ncolor = \"never\"\n",
     );
     let node = deployed.node.name();
-    let told = |args: &[&str], env: &[(&str, &str)]| {
+    let reported = |args: &[&str], env: &[(&str, &str)]| {
         let args = [&["doctor", node], args].concat();
         let ran = desk
             .on(&deployed.node, &args)
@@ -62,7 +62,7 @@ fn the_doctor_says_who_won() {
             .exits(0)
     };
     let bare = [("COLUMNS", ""), ("UPDO_SET_RATE", "secret")];
-    let ran = told(&[], &bare).prints(&[
+    let ran = reported(&[], &bare).prints(&[
         "color never (own settings)",
         "width 77 (own settings)",
         "pager most (own settings)",
@@ -83,7 +83,7 @@ fn the_doctor_says_who_won() {
         ("PAGER", "cat"),
         ("UPDO_NAME", "me@127.0.0.1"),
     ];
-    told(&[], &env).prints(&[
+    reported(&[], &env).prints(&[
         "color auto (env UPDO_COLOR)",
         "width 88 (env COLUMNS)",
         "pager none (env PAGER)",
@@ -97,11 +97,11 @@ fn the_doctor_says_who_won() {
         "--no-pager",
         "--no-unicode",
     ];
-    told(&flags, &[("UPDO_WIDTH", "98"), ("UPDO_COLOR", "auto")]).prints(&[
+    reported(&flags, &[("UPDO_WIDTH", "98"), ("UPDO_COLOR", "auto")]).prints(&[
         "color never (flag)",
         "width 99 (flag)",
         "pager none (flag)",
         "unicode no (flag)",
     ]);
-    told(&[], &[("UPDO_WIDTH", "98")]).prints(&["width 98 (env UPDO_WIDTH)"]);
+    reported(&[], &[("UPDO_WIDTH", "98")]).prints(&["width 98 (env UPDO_WIDTH)"]);
 }

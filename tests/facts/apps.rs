@@ -5,7 +5,7 @@ use std::fs;
 use updo::diag::Code;
 use updo::name::App;
 
-use crate::world::{World, names, one, said, spec};
+use crate::world::{World, names, one, printed, spec};
 
 fn running(world: &World) {
     let ebin = world.path("fx/ebin");
@@ -28,13 +28,13 @@ const NEW: &str = ", {env, [{known, 2}, {by_hand, 2}, {discount, 10}]}";
 fn a_new_specification_on_the_disk_is_told_key_by_key() {
     let world = World::new();
     running(&world);
-    assert!(said(&world.look(), Code::W332).is_empty());
+    assert!(printed(&world.look(), Code::W332).is_empty());
     world.replace(&["fx_plain", "fx_new"]);
     let ebin = world.path("fx/ebin");
     spec(&ebin, "fx", "2", &["fx_plain", "fx_lib", "fx_new"], NEW);
     let upgrade = world.look();
     assert_eq!(names(&upgrade), ["fx_new", "fx_plain"]);
-    let told = one(&upgrade, Code::W332);
+    let reported = one(&upgrade, Code::W332);
     for line in [
         "the new fx.app is not applied",
         "vsn: the application goes on calling itself 1, the file says 2",
@@ -44,10 +44,10 @@ fn a_new_specification_on_the_disk_is_told_key_by_key() {
         "OTP has no documented way",
         "`code on_disk #{env => true}.`",
     ] {
-        assert!(told.contains(line), "{line}: {told}");
+        assert!(reported.contains(line), "{line}: {reported}");
     }
-    assert!(!told.contains("known"), "{told}");
-    assert!(!told.contains("by_hand"), "{told}");
+    assert!(!reported.contains("known"), "{reported}");
+    assert!(!reported.contains("by_hand"), "{reported}");
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn new_keys_are_set_when_the_plan_says_so_and_taken_away_with_the_new_version() 
         "code on_disk #{{env => true}}. old from {:?}.",
         crate::world::text(&world.path("old"))
     );
-    let told = one(&world.prepare(&plan).expect("facts"), Code::W332);
+    let reported = one(&world.prepare(&plan).expect("facts"), Code::W332);
     assert!(
-        told.starts_with("of the new fx.app only the configuration is taken over"),
-        "{told}"
+        reported.starts_with("of the new fx.app only the configuration is taken over"),
+        "{reported}"
     );
     assert!(
-        told.contains("`discount` is new and will be set to 10, as the plan says"),
-        "{told}"
+        reported.contains("`discount` is new and will be set to 10, as the plan says"),
+        "{reported}"
     );
     let keys = "[application:get_env(fx, K) || K <- [discount, known, by_hand]]";
     let before = world.node.eval_text(keys);
@@ -104,8 +104,8 @@ fn a_pushed_specification_also_tells_what_is_deleted() {
     spec(&world.path("new"), "fx", "2", &["fx_plain", "fx_lib"], NEW);
     let upgrade = world.push("new");
     assert_eq!(names(&upgrade), ["fx_lib", "fx_plain"]);
-    let told = one(&upgrade, Code::W332);
-    assert!(told.contains("env: `discount` is new"), "{told}");
+    let reported = one(&upgrade, Code::W332);
+    assert!(reported.contains("env: `discount` is new"), "{reported}");
     let gone = one(&upgrade, Code::W319);
     assert!(
         gone.starts_with("the new fx.app does not list `fx_gone` any more"),
@@ -123,6 +123,6 @@ fn a_specification_that_cannot_be_read_is_told() {
     let world = World::new();
     running(&world);
     fs::write(world.path("fx/ebin/fx.app"), "{application, fx, [").expect("written");
-    let told = one(&world.look(), Code::W332);
-    assert!(told.contains("fx.app cannot be read"), "{told}");
+    let reported = one(&world.look(), Code::W332);
+    assert!(reported.contains("fx.app cannot be read"), "{reported}");
 }

@@ -33,23 +33,23 @@ fn both(damage: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Diagnostic> {
 fn truncated_beams_stop() {
     // The last bytes belong to a chunk that the emulator does not need: still not the file that was built.
     for keep in [2, 4] {
-        for told in both(|bytes| bytes[..bytes.len() * (keep - 1) / keep].to_vec()) {
-            assert_eq!(told.code, Code::E214, "{told:?}");
-            assert!(told.title.contains("fx_plain.beam"), "{told:?}");
+        for diagnostic in both(|bytes| bytes[..bytes.len() * (keep - 1) / keep].to_vec()) {
+            assert_eq!(diagnostic.code, Code::E214, "{diagnostic:?}");
+            assert!(diagnostic.title.contains("fx_plain.beam"), "{diagnostic:?}");
         }
     }
-    for told in both(|bytes| bytes[..bytes.len() - 8].to_vec()) {
-        assert_eq!(told.code, Code::E214, "{told:?}");
+    for diagnostic in both(|bytes| bytes[..bytes.len() - 8].to_vec()) {
+        assert_eq!(diagnostic.code, Code::E214, "{diagnostic:?}");
     }
 }
 
 #[test]
 fn files_that_are_no_beams_stop() {
-    for told in both(|_| b"#!/bin/sh\necho no\n".to_vec()) {
-        assert_eq!(told.code, Code::E214, "{told:?}");
+    for diagnostic in both(|_| b"#!/bin/sh\necho no\n".to_vec()) {
+        assert_eq!(diagnostic.code, Code::E214, "{diagnostic:?}");
     }
-    for told in both(|_| Vec::new()) {
-        assert_eq!(told.code, Code::E214, "{told:?}");
+    for diagnostic in both(|_| Vec::new()) {
+        assert_eq!(diagnostic.code, Code::E214, "{diagnostic:?}");
     }
 }
 
@@ -58,9 +58,9 @@ fn a_file_with_another_module_inside_stops() {
     let folder = tempfile::tempdir().expect("a folder");
     build("fx_gone", &[], folder.path());
     let other = fs::read(folder.path().join("fx_gone.beam")).expect("is there");
-    for told in both(|_| other.clone()) {
-        assert_eq!(told.code, Code::E214, "{told:?}");
-        let notes = told.notes.join("\n") + &told.title;
-        assert!(notes.contains("fx_gone"), "{told:?}");
+    for diagnostic in both(|_| other.clone()) {
+        assert_eq!(diagnostic.code, Code::E214, "{diagnostic:?}");
+        let notes = diagnostic.notes.join("\n") + &diagnostic.title;
+        assert!(notes.contains("fx_gone"), "{diagnostic:?}");
     }
 }

@@ -6,7 +6,7 @@ use updo::diag::Code;
 use updo::rules::Class;
 
 use crate::support::Options;
-use crate::world::{World, build, changed, class, names, one, said, spec, text};
+use crate::world::{World, build, changed, class, names, one, printed, spec, text};
 
 #[test]
 fn changed_new_and_deleted_modules_with_who_still_calls_them() {
@@ -71,7 +71,7 @@ fn a_new_module_of_an_embedded_node_is_loaded_and_so_is_one_that_was_left_out() 
     );
     let upgrade = world.look();
     assert_eq!(names(&upgrade), ["fx_lib", "fx_new", "fx_plain"]);
-    assert!(said(&upgrade, Code::A338).is_empty());
+    assert!(printed(&upgrade, Code::A338).is_empty());
     // The same from this side: the file is there already, and nobody would ever load it.
     let upgrade = world.push("fx/ebin");
     assert_eq!(names(&upgrade), ["fx_lib", "fx_new", "fx_plain"]);
@@ -95,12 +95,12 @@ fn modules_that_are_not_loaded_need_nothing_where_code_comes_on_demand() {
     world.replace(&["fx_lib", "fx_plain"]);
     let upgrade = world.look();
     assert_eq!(names(&upgrade), ["fx_lib"]);
-    let told = one(&upgrade, Code::A338);
+    let reported = one(&upgrade, Code::A338);
     assert!(
-        told.starts_with("2 modules of fx are not loaded and need nothing"),
-        "{told}"
+        reported.starts_with("2 modules of fx are not loaded and need nothing"),
+        "{reported}"
     );
-    assert!(told.contains("`fx_gone`, `fx_plain`"), "{told}");
+    assert!(reported.contains("`fx_gone`, `fx_plain`"), "{reported}");
     assert_eq!(world.node.eval_text("fx_plain:value()"), "two");
 }
 
@@ -151,14 +151,16 @@ fn sticky_preloaded_and_cover_compiled_modules_are_named_and_left_alone() {
     world.replace(&["fx_plain", "fx_lib", "fx_srv"]);
     let upgrade = world.look();
     assert_eq!(names(&upgrade), Vec::<&str>::new());
-    let told = said(&upgrade, Code::W320);
-    assert_eq!(told.len(), 3, "{told:?}");
+    let reported = printed(&upgrade, Code::W320);
+    assert_eq!(reported.len(), 3, "{reported:?}");
     assert!(
-        told.iter()
+        reported
+            .iter()
             .any(|t| t.starts_with("`fx_plain`") && t.contains("sticky"))
     );
     assert!(
-        told.iter()
+        reported
+            .iter()
             .any(|t| t.starts_with("`fx_srv`") && t.contains("cover compiled"))
     );
 
@@ -205,7 +207,7 @@ fn same_code_with_other_lines_is_told_and_not_loaded() {
     world.have(&["fx_plain"]);
     world.node.eval("{module, _} = code:load_file(fx_plain)");
     let first = world.look();
-    assert!(said(&first, Code::A339).is_empty());
+    assert!(printed(&first, Code::A339).is_empty());
     build("fx_plain", &["SHIFT"], &world.path("fx/ebin"));
     let upgrade = world.look();
     assert_eq!(names(&upgrade), Vec::<&str>::new());
@@ -225,8 +227,11 @@ fn nif_modules_are_refused_until_the_plan_allows_them() {
     world.replace(&["fx_nif", "fx_onload"]);
     let upgrade = world.look();
     assert!(upgrade.is_refused());
-    let told = one(&upgrade, Code::E330);
-    assert!(told.starts_with("`fx_nif` loads a NIF library"), "{told}");
+    let reported = one(&upgrade, Code::E330);
+    assert!(
+        reported.starts_with("`fx_nif` loads a NIF library"),
+        "{reported}"
+    );
     assert!(
         one(&upgrade, Code::A340).starts_with("`fx_onload` has an on_load function"),
         "{:?}",
@@ -239,7 +244,7 @@ fn nif_modules_are_refused_until_the_plan_allows_them() {
         )
         .expect("facts");
     assert!(
-        said(&allowed, Code::E330).is_empty(),
+        printed(&allowed, Code::E330).is_empty(),
         "{:?}",
         allowed.diagnostics
     );

@@ -4,7 +4,7 @@ use updo::diag::Code;
 use updo::rules::Class;
 use updo::term::Term;
 
-use crate::world::{World, build, changed, class, one, said, text};
+use crate::world::{World, build, changed, class, one, printed, text};
 
 /// Loads version 1 of a module, starts processes, puts version 2 in place.
 fn upgraded(module: &str, start: &str) -> World {
@@ -30,7 +30,7 @@ fn servers_of_every_kind() {
         assert_eq!(advanced, converted, "{module}: {why}");
         assert_eq!(changed(&upgrade, module).processes, 1, "{module}");
         assert!(
-            said(&upgrade, Code::W334).is_empty(),
+            printed(&upgrade, Code::W334).is_empty(),
             "{:?}",
             upgrade.diagnostics
         );
@@ -74,7 +74,7 @@ fn a_handler_is_found_in_its_manager_whatever_the_specification_says() {
     let (found, advanced, _) = class(&upgrade, "fx_handler");
     assert_eq!((found, advanced), (Class::Server, true));
     assert_eq!(changed(&upgrade, "fx_handler").processes, 2);
-    assert!(said(&upgrade, Code::W316).is_empty());
+    assert!(printed(&upgrade, Code::W316).is_empty());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn application_and_supervisor_in_one_module_is_a_supervisor() {
     assert_eq!(changed(&upgrade, "fx_top").processes, 1);
     // Nobody's child, as the top of every application.
     assert!(
-        said(&upgrade, Code::W316).is_empty(),
+        printed(&upgrade, Code::W316).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -130,7 +130,7 @@ fn the_callback_module_of_a_wrapper_is_a_server_and_is_converted_through_it() {
         .expect("a child")[1]
         .clone();
     assert_eq!(Term::Pid(wrapped.crew.also[0].clone()), child);
-    assert!(said(&upgrade, Code::W342).is_empty());
+    assert!(printed(&upgrade, Code::W342).is_empty());
 
     // And so it goes: the wrapper's process is suspended and converted.
     build("fx_wrapped", &[], &world.path("old"));
@@ -154,8 +154,8 @@ fn a_wrapper_without_a_telling_specification_is_a_warning() {
     world.replace(&["fx_wrapped"]);
     let upgrade = world.look();
     assert_eq!(class(&upgrade, "fx_wrapped").0, Class::Plain);
-    let told = one(&upgrade, Code::W342);
-    assert!(told.contains("`fx_wrapped` may run in servers of its behaviour `fx_wrap`"));
+    let reported = one(&upgrade, Code::W342);
+    assert!(reported.contains("`fx_wrapped` may run in servers of its behaviour `fx_wrap`"));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn supervisors_of_another_kind_are_recognised_and_asked() {
     // Its child is named by its answer.
     assert_eq!(changed(&upgrade, "fx_worker").processes, 1);
     assert!(
-        said(&upgrade, Code::W316).is_empty(),
+        printed(&upgrade, Code::W316).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -184,14 +184,14 @@ fn processes_that_contradict_the_class_are_told() {
     let world = upgraded("fx_loop", "[fx_loop:start() || _ <- [1, 2, 3]]");
     let upgrade = world.look();
     assert_eq!(class(&upgrade, "fx_loop").0, Class::Plain);
-    let told = one(&upgrade, Code::W334);
+    let reported = one(&upgrade, Code::W334);
     assert!(
-        told.starts_with(
+        reported.starts_with(
             "`fx_loop` is taken as plain, yet its processes run loops of their own (3 processes)"
         ),
-        "{told}"
+        "{reported}"
     );
-    assert!(told.contains("(fx_loop:loop/0)"), "{told}");
+    assert!(reported.contains("(fx_loop:loop/0)"), "{reported}");
 
     let world = upgraded(
         "fx_srv",
@@ -200,9 +200,10 @@ fn processes_that_contradict_the_class_are_told() {
     let upgrade = world
         .prepare("code on_disk. module fx_srv #{class => plain} because \"wrong\".")
         .expect("facts");
-    let told = one(&upgrade, Code::W334);
+    let reported = one(&upgrade, Code::W334);
     assert!(
-        told.starts_with("`fx_srv` is taken as plain, yet its processes are servers (2 processes)"),
-        "{told}"
+        reported
+            .starts_with("`fx_srv` is taken as plain, yet its processes are servers (2 processes)"),
+        "{reported}"
     );
 }

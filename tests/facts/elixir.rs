@@ -7,7 +7,7 @@ use updo::facts::protocols::is_consolidated;
 use updo::rules::Class;
 
 use crate::support::Options;
-use crate::world::{World, changed, class, elixir, names, one, said, text};
+use crate::world::{World, changed, class, elixir, names, one, printed, text};
 
 fn world() -> World {
     let options = Options {
@@ -43,12 +43,12 @@ fn supervisors_servers_agents_and_tasks() {
         assert_eq!(changed(&upgrade, module).processes, processes, "{module}");
     }
     // An agent's state is its own, and neither is a process of the module; a task stays in the old code, and that is worth a word.
-    let told = one(&upgrade, Code::W334);
+    let reported = one(&upgrade, Code::W334);
     assert!(
-        told.starts_with("`Fx.Job` is taken as plain, yet its processes run"),
-        "{told}"
+        reported.starts_with("`Fx.Job` is taken as plain, yet its processes run"),
+        "{reported}"
     );
-    let strangers = said(&upgrade, Code::A341);
+    let strangers = printed(&upgrade, Code::A341);
     assert!(strangers.is_empty(), "{strangers:?}");
     // The supervisor was started by hand, and everybody else has a specification.
     assert!(one(&upgrade, Code::W316).starts_with("1 process of `Fx.Top`"));
@@ -87,15 +87,15 @@ fn a_consolidated_protocol_is_never_replaced_by_its_unconsolidated_beam() {
     // Nothing has changed, and two files of one protocol are as it should be.
     let upgrade = world.look();
     assert_eq!(names(&upgrade), Vec::<&str>::new());
-    assert!(said(&upgrade, Code::W320).is_empty());
-    assert!(said(&upgrade, Code::W333).is_empty());
+    assert!(printed(&upgrade, Code::W320).is_empty());
+    assert!(printed(&upgrade, Code::W333).is_empty());
 
     // The application's ebin alone would break it.
     let upgrade = world.push("fx/ebin");
     assert_eq!(names(&upgrade), Vec::<&str>::new());
-    let told = one(&upgrade, Code::W320);
-    assert!(told.starts_with("`Fx.Price` differs"), "{told}");
-    assert!(told.contains("consolidated"), "{told}");
+    let reported = one(&upgrade, Code::W320);
+    assert!(reported.starts_with("`Fx.Price` differs"), "{reported}");
+    assert!(reported.contains("consolidated"), "{reported}");
 
     // A new implementation, without and with the new consolidated beam.
     elixir(&["fx_float.ex"], "1", &world.path("new"), &[&ebin]);
@@ -123,7 +123,7 @@ fn a_consolidated_protocol_is_never_replaced_by_its_unconsolidated_beam() {
         names(&upgrade),
         ["Elixir.Fx.Price", "Elixir.Fx.Price.Float"]
     );
-    assert!(said(&upgrade, Code::W337).is_empty());
+    assert!(printed(&upgrade, Code::W337).is_empty());
     let new = changed(&upgrade, "Elixir.Fx.Price").new.as_ref();
     let bytes = &new.expect("a beam").bytes;
     assert_eq!(is_consolidated(bytes), Some(true));

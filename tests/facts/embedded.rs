@@ -4,7 +4,7 @@
 use updo::diag::Code;
 
 use crate::support::Options;
-use crate::world::{World, build, names, one, said, spec, text};
+use crate::world::{World, build, names, one, printed, spec, text};
 
 fn embedded(folders: &[&str]) -> World {
     World::with(Options::default().args(&["-mode", "embedded"]), folders)
@@ -49,7 +49,7 @@ fn a_new_module_that_only_a_changed_one_calls_is_loaded_with_it() {
         "{why:?}"
     );
     assert!(
-        said(&upgrade, Code::W324).is_empty(),
+        printed(&upgrade, Code::W324).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -74,7 +74,7 @@ fn functions_that_nobody_has_are_reported() {
             "{diagnostic}"
         );
         build("fx_new", &[], &world.path("new"));
-        assert!(said(&world.push("new"), Code::W324).is_empty());
+        assert!(printed(&world.push("new"), Code::W324).is_empty());
     }
     // A function of a module that runs and stays as it is.
     let world = World::new();
@@ -86,7 +86,7 @@ fn functions_that_nobody_has_are_reported() {
     let upgrade = world.look();
     assert_eq!(names(&upgrade), ["fx_lib"]);
     assert!(
-        said(&upgrade, Code::W324).is_empty(),
+        printed(&upgrade, Code::W324).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -96,7 +96,7 @@ fn functions_that_nobody_has_are_reported() {
 fn files_that_nothing_lists_or_calls_are_not_passed_over_in_silence() {
     let world = embedded(&["fx/ebin"]);
     started(&world);
-    assert!(said(&world.look(), Code::W323).is_empty());
+    assert!(printed(&world.look(), Code::W323).is_empty());
     world.have(&["fx_plain"]);
     let upgrade = world.look();
     assert_eq!(names(&upgrade), Vec::<&str>::new());

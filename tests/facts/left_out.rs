@@ -2,7 +2,7 @@
 
 use updo::diag::Code;
 
-use crate::world::{World, build, names, one, said};
+use crate::world::{World, build, names, one, printed};
 
 /// Version 1 of everything runs; in version 2 `fx_lib` has lost `old/0`, and its caller calls it no more.
 fn world() -> World {
@@ -29,7 +29,7 @@ fn a_caller_that_is_left_out_goes_on_calling_what_is_lost() {
     let upgrade = with(&world, "");
     assert_eq!(names(&upgrade), ["fx_lib", "fx_user"]);
     assert!(
-        said(&upgrade, Code::W318).is_empty(),
+        printed(&upgrade, Code::W318).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -62,7 +62,7 @@ fn a_module_that_is_left_out_loses_nothing() {
     let upgrade = with(&world, "exclude fx_lib because \"x\".");
     assert!(upgrade.is_empty());
     assert!(
-        said(&upgrade, Code::W318).is_empty(),
+        printed(&upgrade, Code::W318).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -80,7 +80,11 @@ fn what_cannot_be_taken_and_is_excluded_needs_no_word() {
     assert!(one(&world.look(), Code::W320).starts_with("`fx_plain` differs"));
     let upgrade = with(&world, "exclude fx_plain because \"a patch of the night\".");
     for code in [Code::W320, Code::W310] {
-        assert!(said(&upgrade, code).is_empty(), "{:?}", upgrade.diagnostics);
+        assert!(
+            printed(&upgrade, code).is_empty(),
+            "{:?}",
+            upgrade.diagnostics
+        );
     }
     assert!(
         upgrade

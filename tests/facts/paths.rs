@@ -3,7 +3,7 @@
 use updo::diag::Code;
 
 use crate::support::Options;
-use crate::world::{World, build, names, one, said, spec, text};
+use crate::world::{World, build, names, one, printed, spec, text};
 
 #[test]
 fn a_module_from_elsewhere_is_not_compared_with_the_wrong_file() {
@@ -16,18 +16,18 @@ fn a_module_from_elsewhere_is_not_compared_with_the_wrong_file() {
         .eval(&format!("{{module, _}} = code:load_abs({patch:?})"));
     let upgrade = world.look();
     assert_eq!(names(&upgrade), Vec::<&str>::new());
-    let told = one(&upgrade, Code::W320);
-    assert!(told.contains(&format!("{patch}.beam")), "{told}");
+    let reported = one(&upgrade, Code::W320);
+    assert!(reported.contains(&format!("{patch}.beam")), "{reported}");
     assert!(
-        told.contains(&text(&world.path("fx/ebin/fx_plain.beam"))),
-        "{told}"
+        reported.contains(&text(&world.path("fx/ebin/fx_plain.beam"))),
+        "{reported}"
     );
     // The same code in both places is no matter.
     world.replace(&["fx_plain"]);
     let upgrade = world.look();
     assert_eq!(names(&upgrade), Vec::<&str>::new());
     assert!(
-        said(&upgrade, Code::W320).is_empty(),
+        printed(&upgrade, Code::W320).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -45,15 +45,15 @@ fn several_files_in_the_code_path_are_told() {
     } else {
         ("two", "one")
     };
-    assert!(said(&world.look(), Code::W333).is_empty());
+    assert!(printed(&world.look(), Code::W333).is_empty());
     build("fx_plain", &["V2"], &world.path(first));
     let upgrade = world.look();
     assert_eq!(names(&upgrade), ["fx_plain"]);
-    let told = one(&upgrade, Code::W333);
+    let reported = one(&upgrade, Code::W333);
     let taken = format!("taken: {}", text(&world.path(first)));
-    assert!(told.contains(&taken), "{told}");
+    assert!(reported.contains(&taken), "{reported}");
     let hidden = format!("hidden behind it: {}", text(&world.path(second)));
-    assert!(told.contains(&hidden), "{told}");
+    assert!(reported.contains(&hidden), "{reported}");
 }
 
 #[test]
@@ -72,20 +72,26 @@ fn a_newer_version_installed_beside_is_told_with_the_way_to_take_it() {
     }
     let upgrade = world.look();
     assert_eq!(names(&upgrade), Vec::<&str>::new());
-    let told = one(&upgrade, Code::W331);
+    let reported = one(&upgrade, Code::W331);
     assert!(
-        told.starts_with("fx 1.10 is installed beside 1.9, which runs"),
-        "{told}"
+        reported.starts_with("fx 1.10 is installed beside 1.9, which runs"),
+        "{reported}"
     );
     let newer = text(&world.path("lib/fx-1.10/ebin"));
-    assert!(told.contains(&format!("it is in {newer}")), "{told}");
-    assert!(told.contains("`code on_disk #{newest => [fx]}.`"), "{told}");
+    assert!(
+        reported.contains(&format!("it is in {newer}")),
+        "{reported}"
+    );
+    assert!(
+        reported.contains("`code on_disk #{newest => [fx]}.`"),
+        "{reported}"
+    );
     // What it says works; so does sending it.
     let upgrade = world
         .prepare("code on_disk #{newest => [fx]}.")
         .expect("facts");
     assert_eq!(names(&upgrade), ["fx_plain"]);
-    assert!(said(&upgrade, Code::W331).is_empty());
+    assert!(printed(&upgrade, Code::W331).is_empty());
     let upgrade = world.push("lib/fx-1.10/ebin");
     assert_eq!(names(&upgrade), ["fx_plain"]);
 }

@@ -7,7 +7,7 @@ use updo::facts::processes::{ProcessQuery, who};
 use updo::name::Module;
 
 use crate::support::Options;
-use crate::world::{World, changed, one, said, spec};
+use crate::world::{World, changed, one, printed, spec};
 
 const MODULES: [&str; 7] = [
     "fx_top",
@@ -86,7 +86,7 @@ fn what_a_shell_has_started_is_not_reported() {
     let upgrade = world.look();
     assert_eq!(changed(&upgrade, "fx_srv").processes, 2);
     assert!(
-        said(&upgrade, Code::W316).is_empty(),
+        printed(&upgrade, Code::W316).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );

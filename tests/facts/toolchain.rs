@@ -5,7 +5,7 @@ use std::fs;
 use updo::diag::Code;
 
 use crate::support::Options;
-use crate::world::{World, build, names, one, said, spec, text};
+use crate::world::{World, build, names, one, printed, spec, text};
 
 /// The same beam, claiming to use an instruction: the third number of the `Code` chunk.
 fn with_instruction(beam: &[u8], instruction: u32) -> Vec<u8> {
@@ -78,7 +78,7 @@ fn a_beam_of_a_newer_otp_is_reported_before_anything_is_sent() {
     );
     let upgrade = world.prepare(&plan).expect("facts");
     assert!(
-        said(&upgrade, Code::E327).is_empty(),
+        printed(&upgrade, Code::E327).is_empty(),
         "{:?}",
         upgrade.diagnostics
     );
@@ -108,7 +108,7 @@ fn a_release_made_with_newer_tools_is_reported() {
         let rel = format!("{{release, {{\"fx\", \"2\"}}, {{erts, {erts:?}}}, [{{fx, \"2\"}}]}}.\n");
         fs::write(folder.join("fx.rel"), rel).expect("written");
         let plan = "code on_disk #{newest => all}.";
-        said(&world.prepare(plan).expect("facts"), Code::W328)
+        printed(&world.prepare(plan).expect("facts"), Code::W328)
     };
     let same = world.node.eval("erlang:system_info(version)");
     assert!(release(&same.to_text().expect("text")).is_empty());

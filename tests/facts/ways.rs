@@ -2,7 +2,7 @@
 
 use updo::diag::Code;
 
-use crate::world::{World, build, one, said};
+use crate::world::{World, build, one, printed};
 
 /// Version 1 runs; version 2 of this kind lies in its place.
 fn converting(kind: &str) -> World {
@@ -16,14 +16,17 @@ fn converting(kind: &str) -> World {
 #[test]
 fn a_conversion_without_a_clause_for_down_is_told() {
     for kind in ["UP", "MAPS"] {
-        let told = one(&converting(kind).look(), Code::W314);
-        assert!(told.contains("`fx_way` cannot be undone"), "{kind}: {told}");
+        let reported = one(&converting(kind).look(), Code::W314);
+        assert!(
+            reported.contains("`fx_way` cannot be undone"),
+            "{kind}: {reported}"
+        );
     }
     // One that hands the state back, one that knows both ways, one that asks somebody else.
     for kind in ["SAME", "DOWN", "ASK"] {
         let upgrade = converting(kind).look();
         assert!(
-            said(&upgrade, Code::W314).is_empty(),
+            printed(&upgrade, Code::W314).is_empty(),
             "{kind}: {:?}",
             upgrade.diagnostics
         );
@@ -39,7 +42,7 @@ fn who_gives_up_the_way_back_needs_none() {
     ] {
         let upgrade = world.prepare(plan).expect("facts");
         assert!(
-            said(&upgrade, Code::W314).is_empty(),
+            printed(&upgrade, Code::W314).is_empty(),
             "{plan}: {:?}",
             upgrade.diagnostics
         );
@@ -61,15 +64,15 @@ fn whom_a_brutal_purge_kills_is_told() {
     };
     for purge in ["brutal", "{soft, brutal}"] {
         // The server is suspended in the loop of its behaviour: it lives.
-        let told = one(&with(purge), Code::W406);
+        let reported = one(&with(purge), Code::W406);
         assert!(
-            told.starts_with("brutal purge will kill 3 processes"),
-            "{told}"
+            reported.starts_with("brutal purge will kill 3 processes"),
+            "{reported}"
         );
-        assert!(told.contains("`fx_loop`"), "{told}");
+        assert!(reported.contains("`fx_loop`"), "{reported}");
     }
     for purge in ["soft", "{brutal, soft}", "{soft, {wait, 1s}}"] {
-        assert!(said(&with(purge), Code::W406).is_empty(), "{purge}");
+        assert!(printed(&with(purge), Code::W406).is_empty(), "{purge}");
     }
 }
 
@@ -85,10 +88,10 @@ fn an_old_code_change_that_an_undo_would_call_is_told() {
         crate::world::text(&world.path("old"))
     );
     let upgrade = world.prepare(&plan).expect("facts");
-    let told = one(&upgrade, Code::W345);
+    let reported = one(&upgrade, Code::W345);
     assert!(
-        told.starts_with("an undo would call `fx_mode:code_change/4` of the running version"),
-        "{told}"
+        reported.starts_with("an undo would call `fx_mode:code_change/4` of the running version"),
+        "{reported}"
     );
     // The way there is fine.
     assert_eq!(world.run(&plan).state, updo::exec::NodeState::New);

@@ -62,8 +62,8 @@ pub fn elixir(files: &[&str], version: &str, folder: &Path, path: &[&Path]) {
     }
     command.args(files.iter().map(|file| fixtures().join(file)));
     let out = command.output().expect("elixirc starts");
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{said}");
+    let printed = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{printed}");
 }
 
 /// Writes an application's specification.
@@ -192,7 +192,7 @@ pub fn class(upgrade: &Upgrade, module: &str) -> (Class, bool, String) {
 }
 
 /// Diagnostics with a code, each as lines: title, notes, help.
-pub fn said(upgrade: &Upgrade, code: Code) -> Vec<String> {
+pub fn printed(upgrade: &Upgrade, code: Code) -> Vec<String> {
     let lines = |d: &Diagnostic| {
         let mut lines = vec![d.title.clone()];
         lines.extend(d.notes.iter().cloned());
@@ -205,7 +205,7 @@ pub fn said(upgrade: &Upgrade, code: Code) -> Vec<String> {
 
 /// The only diagnostic with a code.
 pub fn one(upgrade: &Upgrade, code: Code) -> String {
-    match said(upgrade, code).as_slice() {
+    match printed(upgrade, code).as_slice() {
         [one] => one.clone(),
         other => panic!("{code}: {other:?} of {:?}", upgrade.diagnostics),
     }

@@ -197,7 +197,7 @@ fn expectations(text: &str) -> Vec<Expectation> {
 }
 
 /// Everything said about a fixture.
-fn said(path: &Path, text: &str) -> (Vec<Diagnostic>, SourceMap) {
+fn printed(path: &Path, text: &str) -> (Vec<Diagnostic>, SourceMap) {
     let first = text.lines().next().unwrap_or_default();
     let sets: BTreeMap<String, String> = first
         .strip_prefix("% --set ")
@@ -225,8 +225,8 @@ fn said(path: &Path, text: &str) -> (Vec<Diagnostic>, SourceMap) {
 
 fn check(path: &Path) -> BTreeSet<Code> {
     let text = std::fs::read_to_string(path).expect("a readable fixture");
-    let (said, sources) = said(path, &text);
-    let actual: Vec<Expectation> = said
+    let (printed, sources) = printed(path, &text);
+    let actual: Vec<Expectation> = printed
         .iter()
         .map(|d| {
             let label = d.labels.first();
@@ -263,7 +263,7 @@ fn check(path: &Path) -> BTreeSet<Code> {
         "{}: one told twice",
         path.display()
     );
-    said.iter().map(|d| d.code).collect()
+    printed.iter().map(|d| d.code).collect()
 }
 
 fn fixtures() -> BTreeMap<String, BTreeSet<Code>> {
@@ -336,9 +336,12 @@ fn reserved_codes_are_told_by_nobody() {
     let mut sources = String::new();
     visit(Path::new("src"), &mut sources);
     for code in Code::ALL {
-        let told = sources.contains(&format!("Code::{code}"));
+        let reported = sources.contains(&format!("Code::{code}"));
         let reserved = RESERVED.contains(&code.as_str());
-        assert!(told != reserved, "{code}: told {told}, reserved {reserved}");
+        assert!(
+            reported != reserved,
+            "{code}: told {reported}, reserved {reserved}"
+        );
     }
 }
 
@@ -453,7 +456,7 @@ fn nothing_to_push_and_nowhere_to_write() {
         .arg(&plan)
         .output()
         .expect("sh runs");
-    let told = String::from_utf8_lossy(&out.stderr);
-    assert!(told.contains("E802"), "{told}");
+    let reported = String::from_utf8_lossy(&out.stderr);
+    assert!(reported.contains("E802"), "{reported}");
     assert_eq!(out.status.code(), Some(2));
 }

@@ -161,8 +161,8 @@ fn comments_stay_where_they_are() {
 
 #[test]
 fn a_broken_plan_is_refused() {
-    let told = format_plan("exclude .", 0).expect_err("it is broken");
-    assert!(told.iter().all(|d| d.code.as_str().starts_with("E1")));
+    let reported = format_plan("exclude .", 0).expect_err("it is broken");
+    assert!(reported.iter().all(|d| d.code.as_str().starts_with("E1")));
 }
 
 /// Expressions of every kind, nested a little.

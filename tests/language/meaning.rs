@@ -256,7 +256,7 @@ fn a_body_says_no_more_than_a_mebibyte() {
         let outcome = Evaluator::new(Phase::Live, &functions)
             .with_world(&mut world)
             .eval(&body, &mut Bindings::new());
-        let bytes: usize = world.said.iter().map(|said| said.text.len()).sum();
+        let bytes: usize = world.printed.iter().map(|printed| printed.text.len()).sum();
         (outcome.map_err(|failure| failure.diagnostic.code), bytes)
     };
     let (outcome, bytes) = say("info(\"~s\", [grow(<<\"0123456789abcdef\">>, 16)])");

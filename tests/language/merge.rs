@@ -29,8 +29,8 @@ fn shop() -> World {
 /// The codes of one plan, without the cycle that this shop always has.
 fn codes(text: &str) -> Vec<&'static str> {
     let quiet = "cycle [shop_x, shop_y]: together because \"known\".\n";
-    let told = shop().codes(&format!("{quiet}{text}"));
-    told.iter().map(|code| code.as_str()).collect()
+    let reported = shop().codes(&format!("{quiet}{text}"));
+    reported.iter().map(|code| code.as_str()).collect()
 }
 
 #[test]
@@ -145,12 +145,12 @@ fn orders_that_contradict() {
     // The way is told.
     let (plan, _) = read("shop_a loads before shop_c.");
     let upgrade = shop().decide(&plan);
-    let told = upgrade
+    let diagnostic = upgrade
         .diagnostics
         .iter()
         .find(|d| d.code == Code::E303)
         .expect("E303");
-    assert_eq!(told.notes.len(), 2, "{told:?}");
+    assert_eq!(diagnostic.notes.len(), 2, "{diagnostic:?}");
 }
 
 #[test]
@@ -252,8 +252,8 @@ fn unknown_names_are_suggested() {
     let (plan, _) = read("shop_a depends on shop_bb. exclude app(shopp).");
     let upgrade = shop().decide(&plan);
     let help = |code| {
-        let told = upgrade.diagnostics.iter().find(|d| d.code == code);
-        told.and_then(|d| d.help.clone()).unwrap_or_default()
+        let reported = upgrade.diagnostics.iter().find(|d| d.code == code);
+        reported.and_then(|d| d.help.clone()).unwrap_or_default()
     };
     assert_eq!(help(Code::E202), "did you mean `shop_b`?");
     assert_eq!(help(Code::E203), "did you mean `shop`?");

@@ -129,7 +129,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// Everything decided, without the places of the statements.
 fn result(upgrade: &Upgrade) -> (BTreeSet<String>, Vec<String>) {
-    let told = upgrade
+    let reported = upgrade
         .diagnostics
         .iter()
         .map(|d| format!("{} {}", d.code, d.title))
@@ -167,7 +167,7 @@ fn result(upgrade: &Upgrade) -> (BTreeSet<String>, Vec<String>) {
             lines.push(format!("{:?}", step.instruction));
         }
     }
-    (told, lines)
+    (reported, lines)
 }
 
 fn shuffled() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
@@ -187,9 +187,9 @@ proptest! {
         let (first, _) = read(&join(&one));
         let (second, _) = read(&join(&other));
         let (first, second) = (world.decide(&first), world.decide(&second));
-        let (told, lines) = result(&first);
+        let (reported, lines) = result(&first);
         let (told_other, lines_other) = result(&second);
-        prop_assert_eq!(told, told_other);
+        prop_assert_eq!(reported, told_other);
         if !first.is_refused() {
             prop_assert_eq!(lines, lines_other);
         }
@@ -206,7 +206,7 @@ fn three_rules_that_disagree() {
         "module glob(\"m[12]\") #{class => supervisor}",
         "module m1 #{class => plain}",
     ];
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for first in 0..lines.len() {
         for second in (0..lines.len()).filter(|at| *at != first) {
             let rest = (0..lines.len()).filter(|at| ![first, second].contains(at));
@@ -216,8 +216,8 @@ fn three_rules_that_disagree() {
             plan.push("plan \"three\"".to_owned());
             let (plan, _) = read(&join(&plan));
             let upgrade = world().decide(&plan);
-            told.insert(result(&upgrade).0);
+            reported.insert(result(&upgrade).0);
         }
     }
-    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(reported.len(), 1, "{reported:?}");
 }

@@ -146,7 +146,7 @@ impl Site {
     /// Checks, previews and runs a plan; the preview changes nothing.
     fn upgrade(&self, plan: &str, more: &[&str]) -> String {
         let path = format!("plans/{plan}.updo");
-        let mut said = String::new();
+        let mut printed = String::new();
         for words in [
             vec!["check", &path],
             vec!["preview", &path],
@@ -164,9 +164,9 @@ impl Site {
                 !text.contains("W310"),
                 "{args:?}: a rule has no effect\n{text}"
             );
-            said.push_str(&text);
+            printed.push_str(&text);
         }
-        said
+        printed
     }
 }
 
@@ -181,8 +181,11 @@ fn till() -> Site {
 fn gap() {
     let site = till();
     assert_eq!(site.node().eval_text("till_price:total(100)"), "110");
-    let said = site.upgrade("gap", &[]);
-    assert!(said.contains("no cross reference sees that call"), "{said}");
+    let printed = site.upgrade("gap", &[]);
+    assert!(
+        printed.contains("no cross reference sees that call"),
+        "{printed}"
+    );
     assert_eq!(site.node().eval_text("till_price:total(100)"), "120");
     assert_eq!(site.node().eval_text("till_gate:version()"), "1");
 }
@@ -190,8 +193,8 @@ fn gap() {
 #[test]
 fn cycle() {
     let site = till();
-    let said = site.upgrade("cycle", &[]);
-    assert!(!said.contains("W307"), "{said}");
+    let printed = site.upgrade("cycle", &[]);
+    assert!(!printed.contains("W307"), "{printed}");
     assert_eq!(
         site.node().eval_text("till_menu:items()"),
         "[coffee,tea,pie]"
@@ -278,12 +281,12 @@ fn a_module_that_refuses_is_e605_and_everything_is_as_before() {
     let plan = "target t #{nodes => ['t@localhost']}.\nold from \"../till-1/ebin\".\nonly [till_refused, till_price].\n";
     std::fs::write(site.folder.path().join("plans/refused.updo"), plan).expect("written");
     let out = site.updo(&["run", "--yes", "plans/refused.updo"]);
-    let said = format!(
+    let printed = format!(
         "{}{}",
         String::from_utf8_lossy(&out.stdout),
         String::from_utf8_lossy(&out.stderr)
     );
-    assert!(said.contains("E605"), "{said}");
+    assert!(printed.contains("E605"), "{printed}");
     assert_eq!(
         site.node()
             .eval_text("[till_refused:version(), till_price:version()]"),

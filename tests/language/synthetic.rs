@@ -113,7 +113,7 @@ impl World {
     }
 
     /// What is said about a plan's text, codes and titles, in a set: order is no part of the result.
-    pub fn told(&self, text: &str) -> BTreeSet<(Code, String)> {
+    pub fn reported(&self, text: &str) -> BTreeSet<(Code, String)> {
         let (plan, _) = read(text);
         let upgrade = self.decide(&plan);
         upgrade
@@ -125,7 +125,10 @@ impl World {
 
     /// The codes only.
     pub fn codes(&self, text: &str) -> BTreeSet<Code> {
-        self.told(text).into_iter().map(|(code, _)| code).collect()
+        self.reported(text)
+            .into_iter()
+            .map(|(code, _)| code)
+            .collect()
     }
 }
 

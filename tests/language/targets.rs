@@ -18,8 +18,8 @@ fn load(options: &str) -> (Option<Plan>, Vec<updo::diag::Diagnostic>) {
 
 fn target(options: &str) -> updo::plan::Target {
     match load(options) {
-        (Some(mut plan), said) if said.is_empty() => plan.targets.remove(0),
-        (_, said) => panic!("{options}: {said:#?}"),
+        (Some(mut plan), printed) if printed.is_empty() => plan.targets.remove(0),
+        (_, printed) => panic!("{options}: {printed:#?}"),
     }
 }
 
@@ -105,9 +105,9 @@ fn what_tls_refuses() {
         ),
     ];
     for (value, code, words) in cases {
-        let (_, said) = load(&format!("nodes => ['a@h'], tls => {value}"));
-        let text = format!("{said:#?}");
-        let codes: Vec<Code> = said.iter().map(|told| told.code).collect();
+        let (_, printed) = load(&format!("nodes => ['a@h'], tls => {value}"));
+        let text = format!("{printed:#?}");
+        let codes: Vec<Code> = printed.iter().map(|diagnostic| diagnostic.code).collect();
         assert!(
             codes.contains(&code) && text.contains(words),
             "{value}: {text}"
@@ -181,11 +181,11 @@ fn seeds() {
             "`hidden` wants `true`",
         ),
     ] {
-        let (_, said) = load(options);
-        let text = format!("{said:#?}");
-        assert_eq!(said.len(), 1, "{options}: {text}");
+        let (_, printed) = load(options);
+        let text = format!("{printed:#?}");
+        assert_eq!(printed.len(), 1, "{options}: {text}");
         assert!(
-            said[0].code == code && text.contains(words),
+            printed[0].code == code && text.contains(words),
             "{options}: {text}"
         );
     }
@@ -197,11 +197,11 @@ fn a_long_wrong_value_is_cut() {
     let stars = "*".repeat(100_000);
     let text = format!("target t #{{nodes => \"{stars}\"}}.");
     let loaded = load_text(Path::new("plan.updo"), &text, &Default::default());
-    let told = &loaded.diagnostics[0];
-    assert_eq!(told.code, Code::E205);
+    let diagnostic = &loaded.diagnostics[0];
+    assert_eq!(diagnostic.code, Code::E205);
     assert!(
-        told.title.contains("***…") && told.title.len() < 400,
+        diagnostic.title.contains("***…") && diagnostic.title.len() < 400,
         "{}",
-        told.title.len()
+        diagnostic.title.len()
     );
 }

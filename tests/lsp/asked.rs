@@ -90,51 +90,51 @@ pub fn edited(text: &str, edits: &[Value]) -> String {
 fn hover_explains_words_names_and_codes() {
     let desk = Desk::new();
     let mut editor = Editor::new(&desk);
-    let told = hover(&mut editor, "modu‸le shop #{timeout => 3s} because \"x\".");
+    let reported = hover(&mut editor, "modu‸le shop #{timeout => 3s} because \"x\".");
     assert!(
-        told.contains("module S #{…}") && told.contains("`purge`"),
-        "{told}"
+        reported.contains("module S #{…}") && reported.contains("`purge`"),
+        "{reported}"
     );
-    let told = hover(&mut editor, "module shop #{time‸out => 3s} because \"x\".");
-    assert!(told.contains("patience when suspending"), "{told}");
-    let told = hover(&mut editor, "module shop #{class => pl‸ain} because \"x\".");
-    assert!(told.contains("what its processes are"), "{told}");
-    let told = hover(
+    let reported = hover(&mut editor, "module shop #{time‸out => 3s} because \"x\".");
+    assert!(reported.contains("patience when suspending"), "{reported}");
+    let reported = hover(&mut editor, "module shop #{class => pl‸ain} because \"x\".");
+    assert!(reported.contains("what its processes are"), "{reported}");
+    let reported = hover(
         &mut editor,
         "a depends o‸n b be‸cause \"x\"."
             .replacen('‸', "", 1)
             .as_str(),
     );
-    assert!(told.contains("the reason"), "{told}");
-    let told = hover(&mut editor, "a dep‸ends on b because \"x\".");
-    assert!(told.contains("loaded first"), "{told}");
-    let told = hover(&mut editor, "exclude gl‸ob(\"x*\") because \"x\".");
-    assert!(told.contains("glob(\"shop_*\")"), "{told}");
-    let told = hover(&mut editor, "Limit = 2 * 3.\nX = Lim‸it + 1.");
-    assert!(told.contains("Limit = 6"), "{told}");
-    let told = hover(
+    assert!(reported.contains("the reason"), "{reported}");
+    let reported = hover(&mut editor, "a dep‸ends on b because \"x\".");
+    assert!(reported.contains("loaded first"), "{reported}");
+    let reported = hover(&mut editor, "exclude gl‸ob(\"x*\") because \"x\".");
+    assert!(reported.contains("glob(\"shop_*\")"), "{reported}");
+    let reported = hover(&mut editor, "Limit = 2 * 3.\nX = Lim‸it + 1.");
+    assert!(reported.contains("Limit = 6"), "{reported}");
+    let reported = hover(
         &mut editor,
         "param Batch :: integer = 4 because \"small\".\nX = Ba‸tch.",
     );
     assert!(
-        told.contains("param Batch :: integer = 4") && told.contains("small"),
-        "{told}"
+        reported.contains("param Batch :: integer = 4") && reported.contains("small"),
+        "{reported}"
     );
-    let told = hover(
+    let reported = hover(
         &mut editor,
         "f(A, B) -> A + B.\nverify \"x\" -> 3 = f‸(1, 2).",
     );
-    assert!(told.contains("f(A, B)"), "{told}");
-    let told = hover(
+    assert!(reported.contains("f(A, B)"), "{reported}");
+    let reported = hover(
         &mut editor,
         "target t #{nodes => ['a@b']}.\nrollout t‸ #{canary => 1}.",
     );
-    assert!(told.contains("a@b"), "{told}");
+    assert!(reported.contains("a@b"), "{reported}");
     // A mistake, and a code in a comment: their pages.
-    let told = hover(&mut editor, "module shop #{tim‸out => 3s} because \"x\".");
-    assert!(told.contains("E204"), "{told}");
-    let told = hover(&mut editor, "% see E3‸06\ndeadline 2m.");
-    assert!(told.contains("E306"), "{told}");
+    let reported = hover(&mut editor, "module shop #{tim‸out => 3s} because \"x\".");
+    assert!(reported.contains("E204"), "{reported}");
+    let reported = hover(&mut editor, "% see E3‸06\ndeadline 2m.");
+    assert!(reported.contains("E306"), "{reported}");
     assert_eq!(
         hover(&mut editor, "a depends on b because \"not‸hing\"."),
         ""

@@ -160,12 +160,12 @@ fn documents_that_are_too_much() {
     let began = Instant::now();
     // Larger than any plan may be: said, not read.
     let large = "a depends on b.\n".repeat((17 << 20) / 16);
-    let said = editor.opened("file:///nowhere/large.updo", &large);
+    let printed = editor.opened("file:///nowhere/large.updo", &large);
     assert!(
-        said[0]["message"]
+        printed[0]["message"]
             .as_str()
             .is_some_and(|m| m.contains("larger than")),
-        "{said:?}"
+        "{printed:?}"
     );
     editor.tell(
         "textDocument/didClose",
@@ -207,13 +207,13 @@ fn documents_that_are_too_much() {
     let at = json!({"line": 0, "character": 0});
     let change = json!({"range": {"start": at, "end": at}, "text": "%"});
     editor.edit("untitled:some", 2, Value::Array(vec![change; 10_000]));
-    let said = editor.find(|message| {
+    let printed = editor.find(|message| {
         message["method"] == "window/logMessage"
             && message["params"]["message"]
                 .as_str()
                 .is_some_and(|m| m.contains("too many changes"))
     });
-    assert!(said.is_object());
+    assert!(printed.is_object());
     works(&mut editor, 1);
     assert!(peak(&editor) < 1500, "{} MB", peak(&editor));
     assert!(
@@ -383,9 +383,9 @@ fn plans_that_are_cut_and_torn() {
     }
     // It is still there, and counts as before.
     editor.change("untitled:torn", version + 1, "% 𝄞\ndeadline soon.");
-    let said = editor.diagnostics("untitled:torn", Some(version + 1));
+    let printed = editor.diagnostics("untitled:torn", Some(version + 1));
     assert_eq!(
-        said[0]["range"]["start"],
+        printed[0]["range"]["start"],
         json!({"line": 1, "character": 9})
     );
     editor.leave();

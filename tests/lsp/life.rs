@@ -55,8 +55,8 @@ fn everything_has_its_time() {
     editor.ask("shutdown", Value::Null);
     assert_eq!(editor.refused("textDocument/hover", json!({})), -32600);
     assert_eq!(editor.refused("shutdown", Value::Null), -32600);
-    let said = editor.drain(|message| message["method"] == "textDocument/publishDiagnostics");
-    assert!(said.is_empty(), "{said:?}");
+    let printed = editor.drain(|message| message["method"] == "textDocument/publishDiagnostics");
+    assert!(printed.is_empty(), "{printed:?}");
     editor.tell("exit", Value::Null);
     assert_eq!(editor.exit_code(), 0);
 }

@@ -38,10 +38,10 @@ fn the_node_says_what_it_says_to_check() {
     let mut editor = Editor::on(&desk, &deployed.node, &[]);
     editor.open(&uri(&path), 1, &text);
     let enough = expected.len();
-    let said = editor.await_diagnostics(&uri(&path), |said| said.len() >= enough);
-    let mut found = codes(&said);
+    let printed = editor.await_diagnostics(&uri(&path), |printed| printed.len() >= enough);
+    let mut found = codes(&printed);
     found.sort_unstable();
-    assert_eq!(found, expected, "{said:#?}");
+    assert_eq!(found, expected, "{printed:#?}");
     assert!(
         found.iter().any(|code| *code != "A311"),
         "the node has nothing to say: {found:?}"
@@ -90,14 +90,14 @@ fn modules_are_known() {
         "{hints:?}"
     );
     // A module: its class, who waits for it, when that was seen.
-    let told = at(
+    let reported = at(
         &mut editor,
         &name,
         2,
         "hover",
         &format!("{text}exclude shop_pri‸ce because \"x\".\n"),
     );
-    let told = told["contents"]["value"]
+    let reported = reported["contents"]["value"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
@@ -108,7 +108,7 @@ fn modules_are_known() {
         deployed.node.name(),
         "s ago",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(reported.contains(part), "{part}: {reported}");
     }
     // Modules of the node that do not change, exports of the running and of the new version.
     let mut complete = |version: i32, more: &str| {
@@ -144,7 +144,7 @@ fn a_mistake_stays_at_its_place_and_is_mended() {
     let name = uri(&desk.path().join("typo.updo"));
     let text = "deadline 1m.\nexclude shop_prcie because \"x\".\n";
     let mut editor = Editor::on(&desk, &deployed.node, &[]);
-    let typo = |said: &[Value]| said.iter().any(|d| d["code"] == "E202");
+    let typo = |printed: &[Value]| printed.iter().any(|d| d["code"] == "E202");
     editor.open(&name, 1, text);
     editor.await_diagnostics(&name, typo);
     // Lines come above it: it goes with its statement, although nobody has looked again.
@@ -154,13 +154,16 @@ fn a_mistake_stays_at_its_place_and_is_mended() {
         2,
         json!([{"range": {"start": at, "end": at}, "text": "% ä\n% b\n"}]),
     );
-    let said = editor.await_diagnostics(&name, typo);
-    let told = said
+    let printed = editor.await_diagnostics(&name, typo);
+    let reported = printed
         .iter()
         .find(|d| d["code"] == "E202")
         .expect("it was said");
-    assert_eq!(told["range"]["start"], json!({"line": 3, "character": 8}));
-    let params = json!({"textDocument": {"uri": name}, "range": told["range"], "context": {"diagnostics": []}});
+    assert_eq!(
+        reported["range"]["start"],
+        json!({"line": 3, "character": 8})
+    );
+    let params = json!({"textDocument": {"uri": name}, "range": reported["range"], "context": {"diagnostics": []}});
     let actions = editor.ask("textDocument/codeAction", params);
     let edits = actions[0]["edit"]["changes"][&name]
         .as_array()
@@ -173,7 +176,7 @@ fn a_mistake_stays_at_its_place_and_is_mended() {
     );
     // Where it stood is edited: it is said no more, and the next look says what is right then.
     editor.change(&name, 3, &mended);
-    editor.await_diagnostics(&name, |said| !typo(said));
+    editor.await_diagnostics(&name, |printed| !typo(printed));
     editor.tell(
         "textDocument/didSave",
         json!({"textDocument": {"uri": name}}),
@@ -187,13 +190,13 @@ fn a_mistake_stays_at_its_place_and_is_mended() {
         "textDocument/didSave",
         json!({"textDocument": {"uri": name}}),
     );
-    let said = editor.await_diagnostics(&name, |said| codes(said).contains(&"W310"));
-    let told = said
+    let printed = editor.await_diagnostics(&name, |printed| codes(printed).contains(&"W310"));
+    let reported = printed
         .iter()
         .find(|d| d["code"] == "W310")
         .expect("it was said");
-    assert_eq!(told["tags"], json!([1]));
-    let params = json!({"textDocument": {"uri": name}, "range": told["range"], "context": {"diagnostics": []}});
+    assert_eq!(reported["tags"], json!([1]));
+    let params = json!({"textDocument": {"uri": name}, "range": reported["range"], "context": {"diagnostics": []}});
     let actions = editor.ask("textDocument/codeAction", params);
     let edits = actions
         .as_array()
@@ -217,12 +220,12 @@ fn what_the_node_misses_is_written_for_you() {
     let text = format!("old from {:?}.", crate::support::apps::shop().one);
     let mut editor = Editor::on(&desk, &deployed.node, &[]);
     editor.open(&name, 1, &text);
-    let said = editor.await_diagnostics(&name, |said| codes(said).contains(&"W307"));
-    let told = said
+    let printed = editor.await_diagnostics(&name, |printed| codes(printed).contains(&"W307"));
+    let reported = printed
         .iter()
         .find(|d| d["code"] == "W307")
         .expect("it was said");
-    let params = json!({"textDocument": {"uri": name}, "range": told["range"], "context": {"diagnostics": []}});
+    let params = json!({"textDocument": {"uri": name}, "range": reported["range"], "context": {"diagnostics": []}});
     let actions = editor.ask("textDocument/codeAction", params);
     let action = actions
         .as_array()
@@ -245,7 +248,7 @@ fn what_the_node_misses_is_written_for_you() {
         "textDocument/didSave",
         json!({"textDocument": {"uri": name}}),
     );
-    editor.await_diagnostics(&name, |said| !codes(said).contains(&"W307"));
+    editor.await_diagnostics(&name, |printed| !codes(printed).contains(&"W307"));
     editor.leave();
     untouched(&deployed);
 }
@@ -256,7 +259,7 @@ fn an_editor_does_not_wait_for_a_node() {
     let deployed = Deployed::bank();
     let name = uri(&desk.path().join("bank.updo"));
     let mut editor = Editor::on(&desk, &deployed.node, &["--patience", "2s"]);
-    let late = |said: &[Value]| said.iter().any(|d| d["code"] == "E508");
+    let late = |printed: &[Value]| printed.iter().any(|d| d["code"] == "E508");
     deployed.node.signal("-STOP");
     editor.open(&name, 1, "deadline 1m.\n");
     // Meanwhile it answers as ever.
@@ -265,27 +268,27 @@ fn an_editor_does_not_wait_for_a_node() {
         let place = json!({"textDocument": {"uri": name}, "position": {"line": 0, "character": 2}});
         assert!(editor.ask("textDocument/hover", place)["contents"].is_object());
     }
-    let said = editor.await_diagnostics(&name, late);
+    let printed = editor.await_diagnostics(&name, late);
     assert!(
-        said[0]["message"]
+        printed[0]["message"]
             .as_str()
             .is_some_and(|m| m.contains("no facts within 2 s")),
-        "{said:?}"
+        "{printed:?}"
     );
     deployed.node.signal("-CONT");
     editor.tell(
         "textDocument/didSave",
         json!({"textDocument": {"uri": name}}),
     );
-    editor.await_diagnostics(&name, |said| !late(said));
+    editor.await_diagnostics(&name, |printed| !late(printed));
     // A node that goes away is said, and so is that it came to nothing.
     deployed.node.kill();
     editor.tell(
         "textDocument/didSave",
         json!({"textDocument": {"uri": name}}),
     );
-    let said = editor.await_diagnostics(&name, |said| !said.is_empty());
-    assert!(codes(&said)[0].starts_with("E50"), "{said:?}");
+    let printed = editor.await_diagnostics(&name, |printed| !printed.is_empty());
+    assert!(codes(&printed)[0].starts_with("E50"), "{printed:?}");
     editor.leave();
 }
 
@@ -310,7 +313,7 @@ fn nobody_connects_who_was_told_not_to() {
         json!({"textDocument": {"uri": name}}),
     );
     std::thread::sleep(std::time::Duration::from_millis(1500));
-    let said = editor.drain(|message| message["method"] == "textDocument/publishDiagnostics");
-    assert!(said.is_empty(), "{said:?}");
+    let printed = editor.drain(|message| message["method"] == "textDocument/publishDiagnostics");
+    assert!(printed.is_empty(), "{printed:?}");
     editor.leave();
 }

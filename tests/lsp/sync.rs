@@ -27,14 +27,17 @@ fn columns_are_units_of_utf16_or_bytes() {
         [0, from, 0, from + 8]
     };
     let mut editor = Editor::new(&desk);
-    let said = editor.opened("untitled:Untitled-1", MULTI);
-    assert_eq!(codes(&said), ["E204"]);
-    assert_eq!(range(&said[0]), column(&|text| text.encode_utf16().count()));
+    let printed = editor.opened("untitled:Untitled-1", MULTI);
+    assert_eq!(codes(&printed), ["E204"]);
+    assert_eq!(
+        range(&printed[0]),
+        column(&|text| text.encode_utf16().count())
+    );
     editor.leave();
     let offered = json!({"general": {"positionEncodings": ["utf-32", "utf-8", "utf-16"]}});
     let mut editor = Editor::with(&desk, &[], offered);
-    let said = editor.opened("untitled:Untitled-1", MULTI);
-    assert_eq!(range(&said[0]), column(&|text| text.len()));
+    let printed = editor.opened("untitled:Untitled-1", MULTI);
+    assert_eq!(range(&printed[0]), column(&|text| text.len()));
     // The place of the change is counted in bytes as well: `time_out` loses its underscore.
     let at = MULTI.find("_out").expect("it stands there");
     let change = json!([{"range": {"start": {"line": 0, "character": at},
@@ -64,9 +67,9 @@ fn changes_are_followed_word_by_word() {
             "text": "deadline \"soon\".\r\n"},
     ]);
     editor.edit(name, 2, changes);
-    let said = editor.diagnostics(name, Some(2));
-    assert_eq!(codes(&said), ["E205"]);
-    assert_eq!(range(&said[0]), [1, 9, 1, 15]);
+    let printed = editor.diagnostics(name, Some(2));
+    assert_eq!(codes(&printed), ["E205"]);
+    assert_eq!(range(&printed[0]), [1, 9, 1, 15]);
     editor.change(name, 3, "deadline 2m.");
     assert!(editor.diagnostics(name, Some(3)).is_empty());
     editor.leave();
@@ -81,10 +84,10 @@ fn the_same_is_said_as_by_check() {
     let checked: Value = serde_json::from_str(&checked.stdout).expect("JSON");
     let checked = checked.as_array().expect("an array").clone();
     let mut editor = Editor::new(&desk);
-    let said = editor.opened(&uri(&path), text);
-    assert_eq!(said.len(), checked.len(), "{said:#?} {checked:#?}");
-    assert!(codes(&said).contains(&"E101") && codes(&said).contains(&"E209"));
-    for (ours, theirs) in said.iter().zip(&checked) {
+    let printed = editor.opened(&uri(&path), text);
+    assert_eq!(printed.len(), checked.len(), "{printed:#?} {checked:#?}");
+    assert!(codes(&printed).contains(&"E101") && codes(&printed).contains(&"E209"));
+    for (ours, theirs) in printed.iter().zip(&checked) {
         assert_eq!(ours["code"], theirs["code"]);
         let message = ours["message"].as_str().expect("a text");
         let title = theirs["title"].as_str().expect("a text");
@@ -111,7 +114,7 @@ fn the_same_is_said_as_by_check() {
             format!("updo explain {}", ours["code"].as_str().unwrap_or(""))
         );
     }
-    let twice = said
+    let twice = printed
         .iter()
         .find(|d| d["code"] == "E209")
         .expect("it was said");
@@ -119,10 +122,10 @@ fn the_same_is_said_as_by_check() {
     assert_eq!(first["message"], "first here");
     assert_eq!(first["location"]["uri"], uri(&path));
     assert_eq!(first["location"]["range"]["start"]["line"], 0);
-    let severities: Vec<_> = said.iter().map(|d| d["severity"].as_i64()).collect();
+    let severities: Vec<_> = printed.iter().map(|d| d["severity"].as_i64()).collect();
     assert!(
         severities.contains(&Some(1)) && severities.contains(&Some(4)),
-        "{said:?}"
+        "{printed:?}"
     );
     editor.leave();
 }
@@ -138,10 +141,10 @@ fn included_files_count_as_they_are_in_the_editor() {
     // Opened and changed, not saved: the plan hears of it, and so does the file itself.
     assert!(editor.opened(&common, "Limit = 1.\n").is_empty());
     editor.change(&common, 2, "Limt = 1.\n");
-    let said = editor.diagnostics(&plan, Some(1));
-    assert_eq!(codes(&said), ["E206"]);
+    let printed = editor.diagnostics(&plan, Some(1));
+    assert_eq!(codes(&printed), ["E206"]);
     assert!(
-        said[0]["message"]
+        printed[0]["message"]
             .as_str()
             .expect("a text")
             .contains("`Limit` is unbound")
@@ -230,8 +233,8 @@ fn parameters_come_from_the_command_line() {
             .opened("untitled:a", "param Seed :: node.\n")
             .is_empty()
     );
-    let said = editor.opened("untitled:b", "param Other :: node.\nparam Seed :: node.\n");
-    assert_eq!(codes(&said), ["E207"]);
+    let printed = editor.opened("untitled:b", "param Other :: node.\nparam Seed :: node.\n");
+    assert_eq!(codes(&printed), ["E207"]);
     editor.leave();
 }
 
@@ -251,9 +254,9 @@ fn a_file_opened_alone_is_part_of_the_plan_beside_it() {
     editor.change(&name, 2, "X = Limt + 1.\n");
     assert_eq!(codes(&editor.diagnostics(&name, Some(2))), ["E206"]);
     // Mistakes of a plan that is not open are not shown; its names are known, and renamed with the others.
-    let said =
+    let printed =
         editor.drain(|message| message["params"]["uri"] == uri(&desk.path().join("plan.updo")));
-    assert!(said.is_empty(), "{said:?}");
+    assert!(printed.is_empty(), "{printed:?}");
     editor.change(&name, 3, "X = Limit + 1.\n");
     let place = json!({"textDocument": {"uri": name}, "position": {"line": 0, "character": 5}});
     let found = editor.ask("textDocument/definition", place.clone());

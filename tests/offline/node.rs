@@ -109,12 +109,14 @@ fn diff_and_graph_of_what_runs_and_what_is_new() {
     assert!(svg.contains("class=\"e hard"), "{svg}");
 
     let preview = world.updo(&["preview", "plan.updo"]);
-    let told = err(&preview);
+    let reported = err(&preview);
     assert!(
-        told.contains("W321") && told.contains("`item`") && told.contains("nd_cart, nd_tax"),
-        "{told}"
+        reported.contains("W321")
+            && reported.contains("`item`")
+            && reported.contains("nd_cart, nd_tax"),
+        "{reported}"
     );
-    assert!(told.contains("added qty"), "{told}");
+    assert!(reported.contains("added qty"), "{reported}");
 }
 
 #[test]

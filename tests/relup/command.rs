@@ -145,13 +145,16 @@ fn a36_keys_of_an_appup() {
     ] {
         match with(ups) {
             Ok(relup) => assert!(ups.contains("10*"), "{ups}: {relup}"),
-            Err(said) => assert!(said.contains("No release upgrade script entry"), "{said}"),
+            Err(printed) => assert!(
+                printed.contains("No release upgrade script entry"),
+                "{printed}"
+            ),
         }
     }
-    let said = with("[{<<\"(\">>,[]}]").expect_err("no expression");
+    let printed = with("[{<<\"(\">>,[]}]").expect_err("no expression");
     assert!(
-        said.contains("E415") && said.contains("a.appup:1:"),
-        "{said}"
+        printed.contains("E415") && printed.contains("a.appup:1:"),
+        "{printed}"
     );
 }
 
@@ -182,8 +185,8 @@ fn a38_another_run_time_system() {
             && relup.contains("[point_of_no_return,restart_emulator]"),
         "{relup}"
     );
-    let said = String::from_utf8(site.relup(&[]).stderr).expect("text");
-    assert!(said.contains("W416"), "{said}");
+    let printed = String::from_utf8(site.relup(&[]).stderr).expect("text");
+    assert!(printed.contains("W416"), "{printed}");
 }
 
 /// OTP removes applications as the old release lists them, whatever needs them: the relup is the same, and it is said.
@@ -200,23 +203,23 @@ fn removed_against_the_order_of_dependencies() {
         );
     let relup = site.both().expect("fine");
     assert!(relup.contains("stop,[floor]"), "{relup}");
-    let said = String::from_utf8(site.relup(&[]).stderr).expect("text");
+    let printed = String::from_utf8(site.relup(&[]).stderr).expect("text");
     for text in [
         "W416",
         "`floor` is stopped while `wall`, which needs it, still runs",
         "`wall` is stopped while `roof`",
     ] {
-        assert!(said.contains(text), "{said}");
+        assert!(printed.contains(text), "{printed}");
     }
-    assert!(!said.contains("`roof` is stopped"), "{said}");
+    assert!(!printed.contains("`roof` is stopped"), "{printed}");
     site.release(
         "old",
         "13",
         "{roof,\"1\"},{wall,\"1\"},{floor,\"1\"},{a,\"1\"}",
     );
     site.both().expect("fine");
-    let said = String::from_utf8(site.relup(&[]).stderr).expect("text");
-    assert!(!said.contains("W416"), "{said}");
+    let printed = String::from_utf8(site.relup(&[]).stderr).expect("text");
+    assert!(!printed.contains("W416"), "{printed}");
 }
 
 #[test]
@@ -269,16 +272,19 @@ fn refusals_name_the_place() {
             "a.appup:2:9",
         ),
     ] {
-        let said = upgraded(appup).both().expect_err("refused");
+        let printed = upgraded(appup).both().expect_err("refused");
         assert!(
-            said.contains(code) && said.contains(place),
-            "{appup}\n{said}"
+            printed.contains(code) && printed.contains(place),
+            "{appup}\n{printed}"
         );
     }
     let site = upgraded("{\"2\",[{\"1\",[]}],[{\"1\",[]}]}.\n");
     site.app("a", "2", "x", "[kernel]");
-    let said = site.both().expect_err("a bad key");
-    assert!(said.contains("E412") && said.contains("modules"), "{said}");
+    let printed = site.both().expect_err("a bad key");
+    assert!(
+        printed.contains("E412") && printed.contains("modules"),
+        "{printed}"
+    );
     let out = site.updo(&[
         "relup",
         "--old",
@@ -463,7 +469,7 @@ fn children_of_supervisors_are_started_and_stopped() {
     let args = ["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"];
     let out = site.updo(&args);
     let text = String::from_utf8(out.stdout).expect("text");
-    let said = String::from_utf8(out.stderr).expect("text");
+    let printed = String::from_utf8(out.stderr).expect("text");
     let apply =
         |function: &str, id: &str| format!("{{apply,{{supervisor,{function},[top_floor,{id}]}}}}");
     let (up, down) = text.split_at(text.match_indices("{\"1\"").nth(1).expect("two ways").0);
@@ -503,14 +509,14 @@ fn children_of_supervisors_are_started_and_stopped() {
         }
     }
     // `fax` is stopped; of `lone` nothing is known.
-    assert_eq!(said.matches("W422").count(), 1, "{said}");
+    assert_eq!(printed.matches("W422").count(), 1, "{printed}");
     assert!(
-        said.contains("`lone` is deleted, and nothing stops processes"),
-        "{said}"
+        printed.contains("`lone` is deleted, and nothing stops processes"),
+        "{printed}"
     );
     assert!(
-        said.contains("W421") && said.contains("arguments of before: safe"),
-        "{said}"
+        printed.contains("W421") && printed.contains("arguments of before: safe"),
+        "{printed}"
     );
     let written = site.updo(&[&args[..], &["-o", "lib/a-2/ebin/a.appup"]].concat());
     assert_eq!(written.status.code(), Some(0));
@@ -523,7 +529,7 @@ fn children_of_supervisors_are_started_and_stopped() {
     );
     let out = site.updo(&args);
     let text = String::from_utf8(out.stdout).expect("text");
-    let said = String::from_utf8(out.stderr).expect("text");
+    let printed = String::from_utf8(out.stderr).expect("text");
     assert!(!text.contains("apply"), "{text}");
     for part in [
         "children of `bare` are neither started nor stopped",
@@ -532,7 +538,7 @@ fn children_of_supervisors_are_started_and_stopped() {
         "other servers: desk",
         "`fax` is deleted, and nothing stops processes",
     ] {
-        assert!(said.contains(part), "{part} in {said}");
+        assert!(printed.contains(part), "{part} in {printed}");
     }
 }
 
@@ -605,21 +611,21 @@ fn a_new_child_runs_as_long_as_something_may_call_it() {
 fn modules_that_an_app_file_does_not_list() {
     let site = compiled();
     let args = ["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"];
-    let said = |site: &Site| {
+    let printed = |site: &Site| {
         let out = site.updo(&args);
         assert_eq!(out.status.code(), Some(0));
         String::from_utf8(out.stderr).expect("text")
     };
-    assert!(!said(&site).contains("W417"));
+    assert!(!printed(&site).contains("W417"));
     site.app("a", "2", "[lib,user,srv,srv2,sup,same]", "[kernel]");
-    let text = said(&site);
+    let text = printed(&site);
     assert_eq!(text.matches("W417").count(), 1, "{text}");
     assert!(
         text.contains("the new .app file does not list `extra`"),
         "{text}"
     );
     site.app("a", "1", "[lib,user,srv,srv2,sup,same]", "[kernel]");
-    assert!(said(&site).contains("the old .app file does not list `gone`"));
+    assert!(printed(&site).contains("the old .app file does not list `gone`"));
     // And that is what systools says about it.
     site.updo(&[&args[..], &["-o", "lib/a-2/ebin/a.appup"]].concat());
     let refused = site.both().expect_err("systools refuses it");
@@ -630,19 +636,19 @@ fn modules_that_an_app_file_does_not_list() {
 fn an_appup_needs_two_versions_of_one_application() {
     let site = compiled();
     let out = site.updo(&["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-1/ebin"]);
-    let said = String::from_utf8(out.stderr).expect("text");
+    let printed = String::from_utf8(out.stderr).expect("text");
     assert_eq!(out.status.code(), Some(1));
     assert!(
-        out.stdout.is_empty() && said.contains("both folders hold version"),
-        "{said}"
+        out.stdout.is_empty() && printed.contains("both folders hold version"),
+        "{printed}"
     );
     let out = site.updo(&["appup", "--old", "lib", "--new", "lib/a-1/ebin"]);
     assert_eq!(out.status.code(), Some(1));
     site.write("lib/a-2/ebin/lib.beam", "no beam");
     let out = site.updo(&["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"]);
-    let said = String::from_utf8(out.stderr).expect("text");
+    let printed = String::from_utf8(out.stderr).expect("text");
     assert_eq!(out.status.code(), Some(1));
-    assert!(said.contains("E214"), "{said}");
+    assert!(printed.contains("E214"), "{printed}");
 }
 
 #[test]
@@ -655,9 +661,9 @@ fn a_module_that_the_specification_does_not_list_is_told() {
     let listed: Vec<&str> = modules.split(' ').filter(|m| *m != "extra").collect();
     site.app("a", "2", &format!("[{}]", listed.join(",")), "[kernel]");
     let out = site.updo(&["appup", "--old", "lib/a-1/ebin", "--new", "lib/a-2/ebin"]);
-    let said = String::from_utf8(out.stderr).expect("text");
+    let printed = String::from_utf8(out.stderr).expect("text");
     assert!(
-        said.contains("W417") && said.contains("the new .app file does not list `extra`"),
-        "{said}"
+        printed.contains("W417") && printed.contains("the new .app file does not list `extra`"),
+        "{printed}"
     );
 }

@@ -573,19 +573,19 @@ fn one(
             if opposite == ours {
                 assert_eq!(ours.to_term(), *relup, "the only order\n{}", context());
             }
-            let said: Vec<String> = ours
+            let printed: Vec<String> = ours
                 .warnings
                 .iter()
                 .map(|warning| format!("*WARNING* {warning}\n"))
                 .collect();
-            tally.warned += usize::from(!said.is_empty());
+            tally.warned += usize::from(!printed.is_empty());
             let expected: Vec<String> = warnings
                 .as_list()
                 .expect("warnings")
                 .iter()
                 .filter_map(Term::to_text)
                 .collect();
-            assert_eq!(said, expected, "{}", context());
+            assert_eq!(printed, expected, "{}", context());
         }
         // Some values of a key make OTP's check of it raise; its stack trace is nothing to imitate.
         Some([error, _, _, text])

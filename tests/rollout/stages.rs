@@ -35,10 +35,13 @@ fn canary_batches_and_the_words_around_the_whole() {
     ]);
     assert_eq!(fleet.versions(), [2; 5]);
     // The whole speaks once, on the first node; everybody for itself.
-    let told = |at: usize| fleet.nodes[at].node.eval_text("fleet_ship:told()");
-    assert_eq!(told(0), "[required,begins,before,'after',ends,verified]");
+    let reported = |at: usize| fleet.nodes[at].node.eval_text("fleet_ship:told()");
     assert_eq!(
-        (1..5).map(told).collect::<Vec<_>>(),
+        reported(0),
+        "[required,begins,before,'after',ends,verified]"
+    );
+    assert_eq!(
+        (1..5).map(reported).collect::<Vec<_>>(),
         ["[before,'after']"; 4]
     );
     // Two at a time, and never a node of the next stage before the last one is over.
@@ -120,8 +123,8 @@ fn flags_choose_nodes_and_stages() {
     assert_eq!(new(), names[..1]);
     fleet.run(&["--only-node", &names[3]]).run().exits(0);
     assert_eq!(new(), [names[0].clone(), names[3].clone()]);
-    let told = fleet.run(&["--only-node", "ship@nowhere"]).run().exits(1);
-    told.says(&["E211", "none of the target's nodes"]);
+    let reported = fleet.run(&["--only-node", "ship@nowhere"]).run().exits(1);
+    reported.says(&["E211", "none of the target's nodes"]);
     fleet
         .run(&["--from", &names[2], "--batch", "100%", "--pause", "1ms"])
         .run()

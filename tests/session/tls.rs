@@ -32,15 +32,18 @@ fn refused(node: &TestNode, tls: Option<Tls>) -> Diagnostic {
     let mut connect = node.connect();
     connect.tls = tls;
     let started = Instant::now();
-    let told = Session::connect(&connect).expect_err("it must not connect");
-    assert!(started.elapsed() < Duration::from_secs(9), "{told:?}");
-    *told
+    let reported = Session::connect(&connect).expect_err("it must not connect");
+    assert!(started.elapsed() < Duration::from_secs(9), "{reported:?}");
+    *reported
 }
 
 #[track_caller]
-pub fn says(told: &Diagnostic, code: Code, words: &[&str]) {
-    let text = format!("{} {:?} {:?}", told.title, told.notes, told.help);
-    assert_eq!(told.code, code, "{text}");
+pub fn says(diagnostic: &Diagnostic, code: Code, words: &[&str]) {
+    let text = format!(
+        "{} {:?} {:?}",
+        diagnostic.title, diagnostic.notes, diagnostic.help
+    );
+    assert_eq!(diagnostic.code, code, "{text}");
     for word in words {
         assert!(text.contains(word), "no `{word}` in {text}");
     }
@@ -230,8 +233,8 @@ fn a_wrong_cookie_is_still_that() {
         let node = certs.node("node", version, certs.tls()).start();
         let mut connect = node.connect();
         connect.cookie = crate::support::cookie("notthatone");
-        let told = Session::connect(&connect).expect_err("wrong cookie");
-        says(&told, Code::E502, &["refused the cookie"]);
+        let reported = Session::connect(&connect).expect_err("wrong cookie");
+        says(&reported, Code::E502, &["refused the cookie"]);
     }
 }
 
@@ -274,9 +277,9 @@ fn what_is_wrong_with_the_nodes_certificate() {
     );
 
     let other = node("other");
-    let told = refused(&other, ours());
+    let reported = refused(&other, ours());
     says(
-        &told,
+        &reported,
         Code::E503,
         &[
             "is not made out for localhost",
@@ -312,9 +315,9 @@ fn what_is_wrong_with_the_nodes_certificate() {
         ca: Some(Pem::File(strangers.path("ca.pem"))),
         ..certs.options()
     });
-    let told = refused(&node("node"), Some(foreign));
+    let reported = refused(&node("node"), Some(foreign));
     let file = strangers.path("ca.pem").display().to_string();
-    says(&told, Code::E503, &["was signed by nobody that", &file]);
+    says(&reported, Code::E503, &["was signed by nobody that", &file]);
 }
 
 #[test]
@@ -384,15 +387,15 @@ fn what_the_node_has_against_our_certificate() {
             Code::E503,
             &["wants to see a certificate of ours", "`tls`"],
         );
-        let told = refused(&node, shown(&strangers, "client"));
+        let reported = refused(&node, shown(&strangers, "client"));
         says(
-            &told,
+            &reported,
             Code::E503,
             &["does not take our certificate", "client.pem", "cacertfile"],
         );
-        let told = refused(&node, shown(&certs, "stale"));
+        let reported = refused(&node, shown(&certs, "stale"));
         says(
-            &told,
+            &reported,
             Code::E503,
             &["does not take our certificate", "stale.pem"],
         );
@@ -404,9 +407,9 @@ fn what_the_node_has_against_our_certificate() {
 fn one_side_speaks_tls_and_the_other_does_not() {
     let certs = Certs::new();
     let plain = TestNode::start();
-    let told = refused(&plain, Some(certs.tls()));
+    let reported = refused(&plain, Some(certs.tls()));
     says(
-        &told,
+        &reported,
         Code::E503,
         &[
             "closed the connection",
@@ -416,8 +419,8 @@ fn one_side_speaks_tls_and_the_other_does_not() {
     );
     for (version, _) in VERSIONS {
         let node = certs.node("node", version, certs.tls()).start();
-        let told = refused(&node, None);
-        says(&told, Code::E503, &["speaks TLS", "add `tls => "]);
+        let reported = refused(&node, None);
+        says(&reported, Code::E503, &["speaks TLS", "add `tls => "]);
     }
 }
 
@@ -480,9 +483,12 @@ fn files_that_cannot_be_used() {
     }
 
     let bad = |options: TlsOptions, words: &[&str]| {
-        let told = tell(options).expect_err("it must be refused");
-        says(&told, Code::E509, words);
-        assert!(!format!("{told:?}").contains("SecretWords"), "{told:?}");
+        let reported = tell(options).expect_err("it must be refused");
+        says(&reported, Code::E509, words);
+        assert!(
+            !format!("{reported:?}").contains("SecretWords"),
+            "{reported:?}"
+        );
     };
     bad(
         with_ca(file("missing.pem")),

@@ -54,9 +54,9 @@ fn nonsense_instead_of_tls() {
         connect.tls = Some(certs.tls());
         connect.port = Some(port);
         let started = Instant::now();
-        let told = Session::connect(&connect).expect_err("nonsense");
-        assert_eq!(told.code, Code::E503, "{told:?}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{told:?}");
+        let diagnostic = Session::connect(&connect).expect_err("nonsense");
+        assert_eq!(diagnostic.code, Code::E503, "{diagnostic:?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{diagnostic:?}");
     }
     // One that takes the connection and says nothing costs the timeout, no more.
     let port = server(|stream| {
@@ -67,8 +67,8 @@ fn nonsense_instead_of_tls() {
     connect.port = Some(port);
     connect.timeout = Duration::from_millis(700);
     let started = Instant::now();
-    let told = Session::connect(&connect).expect_err("silence");
-    says(&told, Code::E503, &["did not go on in time"]);
+    let diagnostic = Session::connect(&connect).expect_err("silence");
+    says(&diagnostic, Code::E503, &["did not go on in time"]);
     assert!(started.elapsed() < Duration::from_secs(3));
 }
 
@@ -103,9 +103,9 @@ fn nonsense_behind_good_tls() {
         connect.port = Some(port);
         connect.timeout = Duration::from_secs(2);
         let started = Instant::now();
-        let told = Session::connect(&connect).expect_err("no node");
-        assert!(started.elapsed() < Duration::from_secs(5), "{told:?}");
-        *told
+        let diagnostic = Session::connect(&connect).expect_err("no node");
+        assert!(started.elapsed() < Duration::from_secs(5), "{diagnostic:?}");
+        *diagnostic
     };
     let answers: Vec<Vec<u8>> = vec![
         Vec::new(),
@@ -125,10 +125,10 @@ fn nonsense_behind_good_tls() {
             let _ = stream.write_all(&answer);
             let _ = stream.flush();
         });
-        let told = connect(port);
+        let diagnostic = connect(port);
         assert!(
-            matches!(told.code, Code::E506 | Code::E508),
-            "{length}: {told:?}"
+            matches!(diagnostic.code, Code::E506 | Code::E508),
+            "{length}: {diagnostic:?}"
         );
     }
     // Nothing at all, with the connection held open.

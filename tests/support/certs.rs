@@ -141,7 +141,7 @@ impl Certs {
 
 /// Loads options that must be good.
 pub fn load(options: &tls::TlsOptions) -> Tls {
-    Tls::load(options, &|_| None).unwrap_or_else(|told| panic!("{told:?}"))
+    Tls::load(options, &|_| None).unwrap_or_else(|reported| panic!("{reported:?}"))
 }
 
 fn params(name: &str, names: &[&str], holds: Holds) -> CertificateParams {

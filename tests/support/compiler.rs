@@ -74,15 +74,15 @@ pub fn compile(out: &Path, options: &[&str], sources: &[PathBuf]) {
         .input
         .write_all(job.as_bytes())
         .expect("the compiler listens");
-    let mut said = String::new();
+    let mut printed = String::new();
     loop {
-        let at = said.len();
-        let read = server.output.read_line(&mut said).expect("it answers");
-        assert!(read > 0, "the compiler ended: {said}");
-        if said[at..] == *".\n" {
-            said.truncate(at);
+        let at = printed.len();
+        let read = server.output.read_line(&mut printed).expect("it answers");
+        assert!(read > 0, "the compiler ended: {printed}");
+        if printed[at..] == *".\n" {
+            printed.truncate(at);
             break;
         }
     }
-    assert!(said.is_empty(), "{said}");
+    assert!(printed.is_empty(), "{printed}");
 }

@@ -34,8 +34,8 @@ pub fn valid(text: &str, file: &Path) {
                 .iter_errors(&line)
                 .map(|error| error.to_string())
                 .collect();
-            let told: String = evaluation.join("\n").chars().take(2000).collect();
-            panic!("{} line {}: {line}\n{told}", file.display(), at + 1);
+            let reported: String = evaluation.join("\n").chars().take(2000).collect();
+            panic!("{} line {}: {line}\n{reported}", file.display(), at + 1);
         }
     }
 }

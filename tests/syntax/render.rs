@@ -178,15 +178,15 @@ fn a_very_long_line_is_cut_around_its_labels() {
             unicode,
             ..Style::default()
         };
-        let told = reports(&text, style);
-        assert!(told.len() < 3_000, "{} bytes", told.len());
+        let reported = reports(&text, style);
+        assert!(reported.len() < 3_000, "{} bytes", reported.len());
         let marker = if unicode { "…" } else { "..." };
         let shown = format!("{marker}s, taxes, taxes, taxes, taxes, taxes, \" becuse \"x\".");
-        assert!(told.contains(&shown), "{told}");
+        assert!(reported.contains(&shown), "{reported}");
         assert!(
-            told.contains(&format!(":2:{}]", before.len() + 1)),
-            "{told}"
+            reported.contains(&format!(":2:{}]", before.len() + 1)),
+            "{reported}"
         );
-        assert!(unicode || told.is_ascii(), "{told}");
+        assert!(unicode || reported.is_ascii(), "{reported}");
     }
 }

@@ -207,17 +207,17 @@ fn a_large_plan_is_read_as_its_parts_are() {
     lines[1_201] = format!("X = {}1{}.", "[".repeat(100), "]".repeat(100));
     lines[1_202] = format!("X = {}1{}.", "[".repeat(300), "]".repeat(300));
     let whole = parse_plan(&lines.join("\n"), 10);
-    let (mut statements, mut told) = (Vec::new(), Vec::new());
+    let (mut statements, mut reported) = (Vec::new(), Vec::new());
     let mut base = 10;
     for line in &lines {
         let parsed = parse_plan(line, base);
         statements.extend(parsed.statements);
-        told.extend(parsed.diagnostics);
+        reported.extend(parsed.diagnostics);
         base += line.len() + 1;
     }
     assert!(whole.statements == statements, "other statements");
-    assert_eq!(whole.diagnostics, told);
-    assert_eq!(told.len(), 4, "{told:?}");
+    assert_eq!(whole.diagnostics, reported);
+    assert_eq!(reported.len(), 4, "{reported:?}");
 }
 
 /// A number of a mebibyte in every notation, and the longest that is read. Nobody is told all of its digits.
@@ -243,17 +243,20 @@ fn huge_numbers_are_answered_at_once() {
         let took = begin.elapsed();
         let start = &number[..12];
         assert_eq!(term.is_ok(), fits, "{start}");
-        let told = plan.diagnostics.iter().any(|told| told.code == Code::E106);
+        let diagnostic = plan
+            .diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.code == Code::E106);
         assert_eq!(
-            told,
+            diagnostic,
             !fits,
             "{start}: {:?}",
             plan.diagnostics.first().map(|d| &d.title)
         );
-        for told in &plan.diagnostics {
-            let mut texts = vec![&told.title];
-            texts.extend(told.labels.iter().map(|label| &label.text));
-            texts.extend(told.notes.iter().chain(&told.help));
+        for diagnostic in &plan.diagnostics {
+            let mut texts = vec![&diagnostic.title];
+            texts.extend(diagnostic.labels.iter().map(|label| &label.text));
+            texts.extend(diagnostic.notes.iter().chain(&diagnostic.help));
             assert!(texts.iter().all(|text| text.len() < 500), "{start}");
         }
         assert!(took < Duration::from_secs(8), "{start}: {took:?}");

@@ -113,8 +113,8 @@ fn failing(clauses: &str) -> World {
 #[test]
 fn a_table_is_converted_back() {
     let world = failing(BOTH);
-    let told = world.preview().exits(0);
-    told.prints(&["what ledger writes elsewhere is undone by code_change"]);
+    let reported = world.preview().exits(0);
+    reported.prints(&["what ledger writes elsewhere is undone by code_change"]);
     let ran = world.run().exits(20).says(&["E604", "is as before"]);
     assert!(!ran.stderr.contains("W625"), "{ran}");
     let ledger = world.node.eval_text("gen_server:call(ledger, x)");

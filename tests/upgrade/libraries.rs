@@ -100,8 +100,8 @@ fn a_new_version_without_changed_modules() {
     site.install("lib/depot-1.1", &depot().one, "1.1");
     // Told with the way to it, and not done unasked.
     let none = site.plan(&desk, "", "");
-    let told = desk.on(node, &["run", &none, "--yes"]).run().exits(0);
-    told.says(&["W331", "#{newest => [depot]}", "nothing to do"]);
+    let reported = desk.on(node, &["run", &none, "--yes"]).run().exits(0);
+    reported.says(&["W331", "#{newest => [depot]}", "nothing to do"]);
     site.is_in("lib/depot-1");
 
     for options in ["newest => [depot]", "newest => all"] {

@@ -13,7 +13,7 @@ use crate::sweep::number;
 const START: &str = "{ok, _} = application:ensure_all_started(r)";
 
 /// `[{Version, Calls}]` of all targets.
-fn told(node: &TestNode, app: &Invented) -> String {
+fn reported(node: &TestNode, app: &Invented) -> String {
     node.eval_text(&format!("[witness:told(T) || T <- {}]", app.targets))
 }
 
@@ -37,8 +37,8 @@ fn counted(node: &TestNode, app: &Invented, versions: &[u32]) -> u64 {
            [{{V, N}} || T <- {}, {{_, N, _}} <- [lists:keyfind(T, 1, Load)], {{V, M}} <- [witness:told(T)], M =:= N]}}",
         app.targets
     );
-    let told = node.eval(&text);
-    let fields = told.as_tuple().expect("a pair");
+    let reported = node.eval(&text);
+    let fields = reported.as_tuple().expect("a pair");
     let pairs = fields[1].as_list().expect("a list");
     let found: Vec<i64> = pairs
         .iter()
@@ -90,11 +90,11 @@ fn applications_made_up_by_a_seed() {
         calls += counted(node, &app, &app.versions);
 
         // Counting goes on from where it is: each is asked as often as it was.
-        let before = told(node, &app);
+        let before = reported(node, &app);
         let ran = desk.on(node, &["rollback", &run, "--yes"]).run();
         assert_eq!(ran.code, Some(0), "{}: {ran}", app.about);
         code_is(node, &app, &app.one);
-        let after = told(node, &app);
+        let after = reported(node, &app);
         assert_eq!(after, before.replace("{2,", "{1,"), "{}", app.about);
         assert_eq!(node.eval_text("witness:troubled()"), "[]", "{}", app.about);
         assert_eq!(
@@ -117,7 +117,7 @@ fn applications_made_up_by_a_seed() {
             code_is(node, &app, &app.two);
             let wanted: Vec<String> = app.versions.iter().map(|v| format!("{{{v},1}}")).collect();
             assert_eq!(
-                told(node, &app),
+                reported(node, &app),
                 format!("[{}]", wanted.join(",")),
                 "{}",
                 app.about

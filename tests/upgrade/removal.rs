@@ -47,12 +47,12 @@ fn a_server_goes_with_its_module_and_comes_back() {
     let first = NO_FAX.lines().next().expect("a line");
     let stays = "module depot_sup #{children => #{stop => none}} because \"x\".";
     let alone = plan(&desk, &format!("{first}\n{stays}"));
-    let told = desk
+    let reported = desk
         .on(node, &["preview", &alone])
         .run()
         .exits(0)
         .says(&["W346", "`depot_fax` is removed while 1 process runs it"]);
-    assert!(!told.stderr.contains("W319"), "{told}");
+    assert!(!reported.stderr.contains("W319"), "{reported}");
 
     let path = plan(
         &desk,

@@ -83,8 +83,8 @@ fn a_run_that_cannot_be_recorded_says_so() {
         .run()
         .exits(0);
     let ran = ran.says(&["W615", "is not recorded", "file/state", "updo rollback"]);
-    let (told, begun) = (ran.stderr.find("W615"), ran.stderr.find("prepare"));
-    assert!(told < begun, "{}", ran.stderr);
+    let (reported, begun) = (ran.stderr.find("W615"), ran.stderr.find("prepare"));
+    assert!(reported < begun, "{}", ran.stderr);
     is(node, Is::New, &pids);
     nothing_left(node);
 }

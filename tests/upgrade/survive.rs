@@ -158,7 +158,7 @@ fn whoever_was_suspended_stays_so_and_traces_are_announced() {
         "[ticker:start(N, off) || N <- [a, b]], sys:suspend(a), erlang:trace_pattern({ticker, init, 1}, true, [call_count])",
     );
     let plan = shop.plan("");
-    let told = [
+    let reported = [
         "W626",
         "1 process of `ticker` suspended already",
         "W627",
@@ -166,7 +166,7 @@ fn whoever_was_suspended_stays_so_and_traces_are_announced() {
         "init/1",
     ];
     let preview = shop.desk.on(&shop.node, &["preview", &plan]).run().exits(0);
-    for text in told {
+    for text in reported {
         assert!(
             format!("{}{}", preview.stdout, preview.stderr).contains(text),
             "{text}: {preview}"
@@ -176,7 +176,7 @@ fn whoever_was_suspended_stays_so_and_traces_are_announced() {
     // Undone, done, and gone back with: suspended as before, with the state that fits.
     shop.run("verify \"never\" -> false.\n", &[])
         .exits(20)
-        .says(&told);
+        .says(&reported);
     assert_eq!(shop.node.eval_text(suspended), "[suspended,running]");
     shop.run("", &[])
         .exits(0)

@@ -74,15 +74,15 @@ fn a_run_and_its_rollback() {
     assert_eq!(node.eval_text(VERSION), "1");
     assert_eq!(node.eval_text("witness:left()"), "[]");
 
-    let told = updo(&["doctor", "plans/bank.updo"]).run().exits(0);
-    let told = told.prints(&[
+    let diagnostic = updo(&["doctor", "plans/bank.updo"]).run().exits(0);
+    let diagnostic = diagnostic.prints(&[
         "tls",
         "tls/ca.pem",
         "tls/client.pem",
         "made out for the node's host",
         "TLS 1.",
     ]);
-    assert!(!told.stdout.contains("BEGIN"), "{told}");
+    assert!(!diagnostic.stdout.contains("BEGIN"), "{diagnostic}");
     no_key_in(&desk.path().join("state"), &certs);
 }
 

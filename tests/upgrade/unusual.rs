@@ -101,15 +101,15 @@ fn one_process_under_two_modules() {
         "{ok, P} = gen_event:start({local, house}), [ok = gen_event:add_handler(house, M, []) || M <- [bell, lamp]],
          [gen_event:notify(house, ring) || _ <- lists:seq(1, 5)], P",
     );
-    let told = "[gen_event:call(house, M, tell) || M <- [bell, lamp]]";
+    let reported = "[gen_event:call(house, M, tell) || M <- [bell, lamp]]";
     let text = format!("plan \"House\".\ncode push [{two:?}].\nold from {one:?}.\n");
     desk.write("p.updo", &text);
     desk.on(&node, &["run", "p.updo", "--yes"]).run().exits(0);
     node.eval("gen_event:sync_notify(house, ring)");
-    assert_eq!(node.eval_text(told), "[{2,{2,6,1}},{2,{2,6,1}}]");
+    assert_eq!(node.eval_text(reported), "[{2,{2,6,1}},{2,{2,6,1}}]");
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
     desk.on(&node, &["rollback", "--yes"]).run().exits(0);
-    assert_eq!(node.eval_text(told), "[{1,{1,6,2}},{1,{1,6,2}}]");
+    assert_eq!(node.eval_text(reported), "[{1,{1,6,2}},{1,{1,6,2}}]");
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
     assert_eq!(node.eval_text("witness:left_to(3000)"), "[]");
 }

@@ -1,8 +1,8 @@
 //! Tests of what the oracle cannot see: moments, the node, updo's own names, checks, limits, what is told.
 
 mod checks;
+mod diagnostics;
 mod limits;
-mod told;
 
 use std::time::Duration;
 

@@ -74,7 +74,7 @@ pub(super) fn svg(graph: &Graph, clusters: &Clusters) -> String {
             .iter()
             .map(|at| (pairs[*at], calls[&pairs[*at]]));
         let number: usize = through.clone().map(|(_, number)| number).sum();
-        let told: Vec<String> = through
+        let texts: Vec<String> = through
             .clone()
             .take(8)
             .map(|((a, b), n)| {
@@ -101,7 +101,7 @@ pub(super) fn svg(graph: &Graph, clusters: &Clusters) -> String {
             &class,
             start,
             segment.end,
-            &escaped(&told.join("\n")),
+            &escaped(&texts.join("\n")),
             &wide,
         ));
         if segment.arrives {

@@ -232,7 +232,7 @@ impl<'a> Drawing<'a> {
             let _ = write!(class, " d{}", self.number[to]);
             let (x, y) = segment.start;
             let start = if segment.arrives { x + 6.0 } else { x };
-            let mut line = curve(&class, (start, y), segment.end, &told(edges));
+            let mut line = curve(&class, (start, y), segment.end, &edge_title(edges));
             if segment.arrives {
                 let _ = write!(line, "{}", arrow(look.class(), (x, y), -1.0));
             }
@@ -325,7 +325,7 @@ impl<'a> Drawing<'a> {
                 x - out_by,
                 x - out_by,
                 x - 6.0,
-                told([(from, to, edge)].into_iter()),
+                edge_title([(from, to, edge)].into_iter()),
                 arrow(look.class(), (x, b), 1.0),
             );
         }
@@ -468,7 +468,9 @@ impl<'a> Drawing<'a> {
 }
 
 /// The words for the edges that run through a line; the first few of many.
-fn told<'a>(edges: impl Iterator<Item = (&'a Module, &'a Module, &'a Edge)> + Clone) -> String {
+fn edge_title<'a>(
+    edges: impl Iterator<Item = (&'a Module, &'a Module, &'a Edge)> + Clone,
+) -> String {
     const MOST: usize = 6;
     let number = edges.clone().count();
     let mut lines: Vec<String> = edges

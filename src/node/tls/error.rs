@@ -51,11 +51,11 @@ pub(super) fn silent(target: &Address, error: &io::Error, heard: bool) -> Box<Di
         (_, true) => "it closed the connection".to_owned(),
         _ => plain(error),
     };
-    let told = failed(target, &why);
+    let diagnostic = failed(target, &why);
     Box::new(if heard {
-        told.help("the node's log says why")
+        diagnostic.help("the node's log says why")
     } else {
-        told.note("it said nothing at all, as a node does that does not speak TLS")
+        diagnostic.note("it said nothing at all, as a node does that does not speak TLS")
             .help("if the node was not started with `-proto_dist inet_tls`, take `tls` out of the plan's target (and UPDO_TLS_CA out of the environment)")
     })
 }
@@ -86,40 +86,40 @@ fn failed(target: &Address, why: &str) -> Diagnostic {
 
 /// The node's certificate is not good.
 fn certificate(target: &Address, tls: &Tls, why: &CertificateError) -> Diagnostic {
-    let told = |why: &str| failed(target, &format!("its certificate {why}"));
+    let refusal = |why: &str| failed(target, &format!("its certificate {why}"));
     let ca = match &tls.options.ca {
         Some(ca) => ca.to_string(),
         None => "`ca`".to_owned(),
     };
     match why {
         CertificateError::ExpiredContext { not_after, .. } => {
-            told(&format!("has expired on {}", date(*not_after)))
+            refusal(&format!("has expired on {}", date(*not_after)))
                 .help("give the node a new one; if that date is in the future, this machine's clock is wrong")
         }
         CertificateError::NotValidYetContext { not_before, .. } => {
-            told(&format!("does not hold before {}", date(*not_before)))
+            refusal(&format!("does not hold before {}", date(*not_before)))
                 .help("look at the clocks of both machines")
         }
         // An authority that was made anew under its old name has another key.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => told(&format!("was signed by nobody that {ca} has"))
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => refusal(&format!("was signed by nobody that {ca} has"))
             .help("`ca` wants the certificate of the authority that signed the node's, or that very certificate; what the node shows: `openssl s_client -connect HOST:PORT -showcerts`"),
         CertificateError::NotValidForNameContext { presented, .. } => {
             let wanted = match &tls.options.name {
                 ExpectedName::Other(name) => name.as_str(),
                 ExpectedName::Host | ExpectedName::Any => target.host(),
             };
-            let told = told(&format!("is not made out for {wanted}"));
-            let told = match presented.as_slice() {
-                [] => told.note("it has no name at all: none in its subjectAltName"),
-                names => told.note(format!("it is made out for {}", names.join(", "))),
+            let refusal = refusal(&format!("is not made out for {wanted}"));
+            let refusal = match presented.as_slice() {
+                [] => refusal.note("it has no name at all: none in its subjectAltName"),
+                names => refusal.note(format!("it is made out for {}", names.join(", "))),
             };
-            told.help("give the node a certificate with its host's name, or say which name counts: `server_name => \"NAME\"`, or `server_name => disable` where any node of this authority may answer")
+            refusal.help("give the node a certificate with its host's name, or say which name counts: `server_name => \"NAME\"`, or `server_name => disable` where any node of this authority may answer")
         }
         CertificateError::InvalidPurposeContext { .. } | CertificateError::InvalidPurpose => {
-            told("is not meant for servers")
+            refusal("is not meant for servers")
                 .help("its extendedKeyUsage needs serverAuth, and clientAuth for nodes that connect to each other")
         }
-        other => told(&format!("is not good: {other}"))
+        other => refusal(&format!("is not good: {other}"))
             .help("`openssl x509 -text -in FILE` shows what is in it"),
     }
 }

@@ -132,7 +132,7 @@ pub(super) fn node(node: &NodeSection<'_>, several: bool) -> Markup {
         (instructions(node))
         (graph(node))
         (checks(node))
-        (said(node))
+        (messages(node))
         (modules(node))
     }
 }
@@ -243,7 +243,7 @@ fn checks(node: &NodeSection<'_>) -> Markup {
 }
 
 /// Diagnostics and what hooks and checks logged.
-fn said(node: &NodeSection<'_>) -> Markup {
+fn messages(node: &NodeSection<'_>) -> Markup {
     let diagnostics: Vec<&Value> = node
         .of("diagnostic")
         .filter_map(|line| line.get("diagnostic"))
@@ -253,19 +253,19 @@ fn said(node: &NodeSection<'_>) -> Markup {
         @if !diagnostics.is_empty() {
             section {
                 h2 { "Warnings" }
-                @for told in diagnostics {
-                    @let severity = told["severity"].as_str().unwrap_or_default();
+                @for diagnostic in diagnostics {
+                    @let severity = diagnostic["severity"].as_str().unwrap_or_default();
                     @let class = match severity { "error" => "bad", "warning" => "look", _ => "soft" };
                     article.told {
-                        p { span class={ "state " (class) } { (told["code"].as_str().unwrap_or_default()) } " " (told["title"].as_str().unwrap_or_default()) }
-                        @for label in told["labels"].as_array().into_iter().flatten() {
+                        p { span class={ "state " (class) } { (diagnostic["code"].as_str().unwrap_or_default()) } " " (diagnostic["title"].as_str().unwrap_or_default()) }
+                        @for label in diagnostic["labels"].as_array().into_iter().flatten() {
                             p.note {
                                 a href={ "#L" (label["line"].as_u64().unwrap_or(1)) } { (place(label)) }
                                 " " (label["text"].as_str().unwrap_or_default())
                             }
                         }
-                        @for note in texts(&told["notes"]) { p.note { (note) } }
-                        @if let Some(help) = told["help"].as_str() { p.help { (help) } }
+                        @for note in texts(&diagnostic["notes"]) { p.note { (note) } }
+                        @if let Some(help) = diagnostic["help"].as_str() { p.help { (help) } }
                     }
                 }
             }

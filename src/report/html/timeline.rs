@@ -113,11 +113,11 @@ fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
 
 /// The last that was told of whom a step waits for.
 fn slowest(node: &NodeSection<'_>, step: &Value) -> Option<String> {
-    let told = |line: &&&Value| {
+    let has_slowest = |line: &&&Value| {
         let waits = line["type"] == "step.progress" || line["type"] == "step.postponed";
         waits && line["id"] == *step && line["slowest"][0].is_object()
     };
-    let slow = &node.lines.iter().rev().find(told)?["slowest"][0];
+    let slow = &node.lines.iter().rev().find(has_slowest)?["slowest"][0];
     let (pid, at) = (slow["pid"].as_str()?, slow["at"].as_str()?);
     Some(format!("{pid} {} in {at}", ms(slow["ms"].as_f64()?)))
 }
