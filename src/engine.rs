@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 use self::rollout::RunContext;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
-use crate::exec::{self, Event, Outcome, RunRequest as Job};
+use crate::exec::{self, Event, Outcome, RunRequest};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::{self, NewCode, OldBeamSources};
 use crate::facts::file_cache::Seen;
@@ -224,12 +224,12 @@ impl Engine {
         session.keep_agents(agents);
         Ok(Connection {
             warning,
-            ..self.continued(session)
+            ..self.with_session(session)
         })
     }
 
     /// A connection over a session that is there already, for the plan as it is now.
-    pub fn continued(&self, session: Session) -> Connection<'_> {
+    pub fn with_session(&self, session: Session) -> Connection<'_> {
         let target = self.target_of(session.node());
         Connection {
             engine: self,
@@ -343,7 +343,7 @@ impl Connection<'_> {
             upgrade.diagnostics.extend(found.diagnostics(&self.session));
             upgrade.unwritten = found;
         }
-        let left = self.half_done(&upgrade.facts);
+        let left = self.incomplete_run(&upgrade.facts);
         upgrade.diagnostics.splice(0..0, left);
         let back = past_runs::backwards(self.engine, node, &upgrade);
         upgrade.diagnostics.splice(0..0, back);
@@ -354,10 +354,10 @@ impl Connection<'_> {
     ///
     /// # Errors
     /// E505 when there is one; E508 when the node does not answer.
-    pub fn unlocked(&self) -> Result<()> {
+    pub fn ensure_unlocked(&self) -> Result<()> {
         match agent::lock_holder(&self.session) {
             Ok(None) => Ok(()),
-            Ok(Some(who)) => Err(Box::new(agent::locked(&self.session, who))),
+            Ok(Some(holder)) => Err(Box::new(agent::locked(&self.session, holder))),
             Err(error) => Err(error.diagnostic("asking for the lock")),
         }
     }
@@ -370,14 +370,14 @@ impl Connection<'_> {
         let settings = &self.engine.settings;
         let began = Instant::now();
         loop {
-            let looked = self.unlocked();
+            let state = self.ensure_unlocked();
             let left = settings.lock_timeout.saturating_sub(began.elapsed());
-            match &looked {
+            match &state {
                 Err(diagnostic) if diagnostic.code == Code::E505 && !left.is_zero() => {}
-                _ => return looked,
+                _ => return state,
             }
             if settings.interrupt.sleep(left.min(RETRY_INTERVAL), 1) {
-                return looked;
+                return state;
             }
         }
     }
@@ -413,7 +413,7 @@ impl Connection<'_> {
         };
         let unwritten = [&upgrade.unwritten.modules[..], &upgrade.unwritten.beside].concat();
         let plan = &self.engine.plan;
-        let job = Job {
+        let job = RunRequest {
             session: &self.session,
             run: &run,
             owner: &owner(),
@@ -487,7 +487,7 @@ impl Connection<'_> {
             keep: now().saturating_add(plan.keep_old.as_secs()),
         };
         let back = upgrade.has_way_back().then(|| {
-            exec::job::back(&upgrade.changes, &upgrade.rules, &upgrade.script)
+            exec::job::rollback_job(&upgrade.changes, &upgrade.rules, &upgrade.script)
                 .persisting(plan.persist)
                 .within(plan.budget)
                 .record(&upgrade.changes, &upgrade.rules)
@@ -522,11 +522,11 @@ impl Connection<'_> {
     /// The lines that stand at the head of this node's events: plan, facts, script, graph, what was said.
     pub fn head(&self, upgrade: &Upgrade) -> Vec<serde_json::Value> {
         let note = self.engine.settings.message.as_deref();
-        header::head(&self.shown(upgrade), &owner(), note)
+        header::head(&self.preview(upgrade), &owner(), note)
     }
 
     /// What a preview shows of an upgrade.
-    pub fn shown<'u>(&'u self, upgrade: &'u Upgrade) -> PreviewInput<'u> {
+    pub fn preview<'u>(&'u self, upgrade: &'u Upgrade) -> PreviewInput<'u> {
         PreviewInput {
             node: self.session.node(),
             otp: upgrade.facts.otp,

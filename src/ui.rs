@@ -61,7 +61,7 @@ pub struct Ui {
     /// Never ask.
     pub no_input: bool,
     /// How a run is shown.
-    pub look: DisplayMode,
+    pub display: DisplayMode,
     /// The width that was asked for; otherwise it is the terminal's.
     pub given_width: Option<usize>,
     /// Whether GitHub Actions reads what we write.
@@ -111,7 +111,7 @@ impl Ui {
             verbose: 0,
             json: false,
             no_input: !io::stdin().is_terminal(),
-            look: match io::stderr().is_terminal() {
+            display: match io::stderr().is_terminal() {
                 true if dumb => DisplayMode::Lines,
                 true => DisplayMode::Live,
                 false => DisplayMode::Log,
@@ -124,8 +124,8 @@ impl Ui {
     /// Says more. What goes over the connection is told at any time, so nothing is drawn anew below it.
     pub fn set_verbose(&mut self, verbose: u8) {
         self.verbose = verbose;
-        if verbose > 1 && self.look == DisplayMode::Live {
-            self.look = DisplayMode::Lines;
+        if verbose > 1 && self.display == DisplayMode::Live {
+            self.display = DisplayMode::Lines;
         }
     }
 
@@ -133,7 +133,7 @@ impl Ui {
     pub fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
         if quiet {
-            self.look = DisplayMode::Quiet;
+            self.display = DisplayMode::Quiet;
         }
     }
 

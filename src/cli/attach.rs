@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context<'_>, args: &AttachArgs) -> Exit {
             .as_ref()
             .and_then(|begun| left(begun.deadline?, &summary)),
         rejoined: true,
-        undo: !back && records.back(&summary.run).is_some(),
+        undo: !back && records.rollback_term(&summary.run).is_some(),
         ending: if back { Ending::Back } else { Ending::Run },
     };
     let mut screen = Screen::open(ui, &head);
@@ -113,7 +113,7 @@ fn reach<'e>(
     if whole {
         return engine.connect(&summary.node);
     }
-    Ok(engine.continued(connect(context, &summary.node)?))
+    Ok(engine.with_session(connect(context, &summary.node)?))
 }
 
 /// The record knows it already.

@@ -166,7 +166,7 @@ fn compare(old: &Version, new: &Version) -> Result<Vec<ModuleDiff>, Vec<Diagnost
                 if same {
                     Ok(light(path, facts))
                 } else {
-                    whole(path)
+                    read_beam(path)
                 }
             })
             .transpose()
@@ -200,7 +200,7 @@ fn light(path: &Path, facts: &BeamFacts) -> Beam {
     }
 }
 
-fn whole(path: &Path) -> Result<Beam, FileError> {
+fn read_beam(path: &Path) -> Result<Beam, FileError> {
     let file = files::read_beam_file(path)?;
     let wrong = |error| FileError::Beam {
         path: path.to_owned(),

@@ -128,12 +128,12 @@ impl Visit<'_> {
         self.step("helpers", |_| helpers(session))?;
         self.step("lock", |_| match agent::lock_holder(session) {
             Ok(None) => Ok("free".to_owned()),
-            Ok(Some(who)) => Err(Box::new(agent::locked(session, who))),
+            Ok(Some(holder)) => Err(Box::new(agent::locked(session, holder))),
             Err(error) => Err(error.diagnostic("asking for the lock")),
         })?;
         self.step("left", |visit| {
             let records = visit.engine.settings.records();
-            let traces = leftovers::look(session, &records)?;
+            let traces = leftovers::inspect(session, &records)?;
             match traces.as_ref().and_then(leftovers::Traces::diagnostic) {
                 Some(found) => Err(Box::new(found)),
                 None => Ok(traces
@@ -142,7 +142,7 @@ impl Visit<'_> {
                     .unwrap_or_else(|| "nothing of any run, no process is suspended".to_owned())),
             }
         })?;
-        let left = node_facts::gather(session).map(|facts| connection.half_done(&facts))?;
+        let left = node_facts::gather(session).map(|facts| connection.incomplete_run(&facts))?;
         self.step("last run", |_| {
             Ok(left
                 .as_ref()

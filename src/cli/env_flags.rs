@@ -19,7 +19,7 @@ const ELSEWHERE: [&str; 4] = ["set", "name", "cookie-file", "no-pager"];
 pub(super) type Given = BTreeMap<String, String>;
 
 /// The variable that means the same as a flag.
-fn twin(arg: &Arg) -> Option<String> {
+fn env_variable(arg: &Arg) -> Option<String> {
     let long = arg
         .get_long()
         .or((arg.get_id() == "directory").then_some("directory"))?;
@@ -35,7 +35,7 @@ pub(super) fn parse() -> Result<(Args, Given), Box<clap::Error>> {
         .collect();
     let mut without = Vec::new();
     let (matches, mut command) = loop {
-        let mut command = with_twins(&without);
+        let mut command = with_env_variables(&without);
         match command.try_get_matches_from_mut(std::env::args_os()) {
             Ok(matches) => break (matches, command),
             Err(error) => match outdone(&error, &command, &words, &without) {
@@ -51,14 +51,14 @@ pub(super) fn parse() -> Result<(Args, Given), Box<clap::Error>> {
 }
 
 /// All commands; flags with a variable that is set take it, unless it is among `without`.
-fn with_twins(without: &[String]) -> Command {
+fn with_env_variables(without: &[String]) -> Command {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let any = std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("UPDO_"));
     let command = Args::command();
     if !any {
         return command;
     }
-    let each = |arg: Arg| match twin(&arg) {
+    let each = |arg: Arg| match env_variable(&arg) {
         Some(name) if without.contains(&name) => arg.env(None::<&str>),
         Some(name) if arg.get_env().is_none() && set(&name) => {
             let flag = matches!(arg.get_action(), ArgAction::SetTrue);
@@ -128,11 +128,11 @@ fn outdone(
             // Who wanted it is not told: the one without which all is well.
             let without_it = |name: &String| {
                 let without = [without, std::slice::from_ref(name)].concat();
-                let command = with_twins(&without);
+                let command = with_env_variables(&without);
                 command.try_get_matches_from(std::env::args_os()).is_ok()
             };
             all.by_ref()
-                .filter_map(twin)
+                .filter_map(env_variable)
                 .filter(|name| std::env::var_os(name).is_some() && !without.contains(name))
                 .find(without_it)
         }
@@ -150,7 +150,9 @@ fn sources(command: &Command, matches: &ArgMatches, given: &mut Given) {
         };
         let by = match by {
             Some(ValueSource::CommandLine) => "flag".to_owned(),
-            Some(ValueSource::EnvVariable) => format!("env {}", twin(arg).unwrap_or_default()),
+            Some(ValueSource::EnvVariable) => {
+                format!("env {}", env_variable(arg).unwrap_or_default())
+            }
             _ => continue,
         };
         given.insert(name, by);
@@ -182,7 +184,7 @@ mod tests {
             if ["help", "version"].contains(&long) || ELSEWHERE.contains(&long) {
                 continue;
             }
-            let name = twin(arg).unwrap_or_else(|| panic!("{arg:?}"));
+            let name = env_variable(arg).unwrap_or_else(|| panic!("{arg:?}"));
             if let Some(own) = arg.get_env() {
                 assert_eq!(own.to_string_lossy(), name);
             }

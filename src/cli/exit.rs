@@ -107,8 +107,8 @@ impl Exit {
 
 impl Exit {
     /// The exit code of a rollout.
-    pub fn of_walk(walked: &RolloutOutcome) -> Self {
-        let ends = || walked.ends.iter().flatten();
+    pub fn of_rollout(rollout_outcome: &RolloutOutcome) -> Self {
+        let ends = || rollout_outcome.ends.iter().flatten();
         // What was found before anything was begun.
         let early = |codes: &[crate::diag::Diagnostic]| match codes
             .first()
@@ -118,14 +118,15 @@ impl Exit {
             _ => Self::Aborted,
         };
         if ends().next().is_none() {
-            return match (walked.errors.is_empty(), walked.stopped) {
+            return match (rollout_outcome.errors.is_empty(), rollout_outcome.stopped) {
                 (true, false) => Self::Done,
-                _ => early(&walked.errors),
+                _ => early(&rollout_outcome.errors),
             };
         }
         let worst = |exit| ends().any(|end| Self::of_run(end) == exit);
-        let old = walked.count(|end| end.state == NodeState::Old) + walked.untouched();
-        if !walked.errors.is_empty() {
+        let old =
+            rollout_outcome.count(|end| end.state == NodeState::Old) + rollout_outcome.untouched();
+        if !rollout_outcome.errors.is_empty() {
             // Those that went back are as wished only when nothing went wrong on the way.
             let back = |end: &Outcome| end.state == NodeState::Old && end.errors.is_empty();
             return match (
@@ -137,7 +138,7 @@ impl Exit {
                 (false, false) => Self::Broken,
             };
         }
-        match (walked.done(), old) {
+        match (rollout_outcome.done(), old) {
             _ if worst(Self::Broken) => Self::Broken,
             _ if worst(Self::Lost) => Self::Lost,
             (_, 0) => Self::Done,

@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context<'_>, args: &LogArgs) -> Exit {
         let state = match run.state.as_str() {
             "new" => style::good(style, &state),
             "mixed" => style::bad(style, &state),
-            _ => style::look(style, &state),
+            _ => style::attention(style, &state),
         };
         let rollout = match &run.rollout {
             Some(rollout) => format!("  rollout {rollout}"),

@@ -18,7 +18,7 @@ pub(super) fn run(context: &Context<'_>, args: &LspArgs) -> Exit {
     let options = ServerOptions {
         settings,
         target,
-        patience: args.patience,
+        timeout: args.patience,
     };
     match serve(std::io::stdin(), std::io::stdout(), options) {
         true => Exit::Done,

@@ -20,11 +20,11 @@ pub(super) fn run(context: &Context<'_>, args: &MendArgs) -> Exit {
         Err(diagnostic) => return context.fail(*diagnostic, &none),
     };
     let records = context.settings().records();
-    let traces = match leftovers::look(&session, &records) {
+    let traces = match leftovers::inspect(&session, &records) {
         Ok(Some(traces)) => traces,
         Ok(None) => {
-            let who = agent::lock_holder(&session).ok().flatten();
-            let locked = agent::locked(&session, who.unwrap_or_default());
+            let holder = agent::lock_holder(&session).ok().flatten();
+            let locked = agent::locked(&session, holder.unwrap_or_default());
             return context.fail(locked, &none);
         }
         Err(diagnostic) => return context.fail(*diagnostic, &none),

@@ -90,7 +90,7 @@ fn print(
     connection: &Connection<'_>,
     upgrade: &Upgrade,
 ) -> bool {
-    let shown = connection.shown(upgrade);
+    let shown = connection.preview(upgrade);
     let detail = match args.full {
         true => preview::Detail::Full,
         false => preview::Detail::Usual,

@@ -102,7 +102,7 @@ fn greet(session: &mut ReplSession, ui: &Ui) {
     if session.plan_file().is_none() {
         return;
     }
-    match session.look() {
+    match session.refresh() {
         Ok((differ, severities)) => {
             let count = |wanted| severities.iter().filter(|s| **s == wanted).count();
             let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));

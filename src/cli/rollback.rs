@@ -89,7 +89,7 @@ fn prepare(
     summary: RecordedRun,
 ) -> Result<Undo> {
     let way = records
-        .back(&summary.run)
+        .rollback_term(&summary.run)
         .as_ref()
         .and_then(WayBack::read)
         .ok_or_else(|| {
@@ -188,7 +188,7 @@ fn ending(context: &Context<'_>, undo: &Undo) -> Result<()> {
         "--purge brutal will end {}:",
         style::count(found.len(), "process", "processes")
     );
-    ui.status(&style::look(ui.style, &head));
+    ui.status(&style::attention(ui.style, &head));
     for line in found.iter().take(SHOWN) {
         ui.status(&format!("  {line}"));
     }

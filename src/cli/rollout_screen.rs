@@ -45,7 +45,7 @@ pub(super) struct Walking<'a> {
 struct Inner {
     board: RolloutScreen,
     block: Block,
-    look: DisplayMode,
+    display: DisplayMode,
     style: Style,
     width: Option<usize>,
     keys: bool,
@@ -53,7 +53,7 @@ struct Inner {
 
 impl Inner {
     fn above(&mut self, text: Option<&str>) {
-        if self.look != DisplayMode::Live {
+        if self.display != DisplayMode::Live {
             return self.block.write(text, &[], 0);
         }
         let lines = self.board.block(Instant::now(), self.style, self.keys);
@@ -68,15 +68,17 @@ impl<'a> Walking<'a> {
         context: &'a Context<'a>,
         engine: &'a Engine,
         stream: &'a mut OutputStream,
-        turns: &[PreparedNode<'_>],
+        prepared_nodes: &[PreparedNode<'_>],
         stages: &[Stage],
     ) -> Self {
         let ui = &context.ui;
-        let nodes: Vec<_> = turns
+        let nodes: Vec<_> = prepared_nodes
             .iter()
-            .map(|turn| turn.connection.session.node().clone())
+            .map(|prepared| prepared.connection.session.node().clone())
             .collect();
-        let heads = turns.iter().map(|turn| turn.connection.head(&turn.upgrade));
+        let heads = prepared_nodes
+            .iter()
+            .map(|prepared| prepared.connection.head(&prepared.upgrade));
         let stages_told = stages.iter().map(|stage| {
             let nodes: Vec<&str> = stage.nodes.iter().map(|at| nodes[*at].as_str()).collect();
             json!({ "name": stage.name, "nodes": nodes })
@@ -84,13 +86,13 @@ impl<'a> Walking<'a> {
         let shared = Arc::new(Mutex::new(Inner {
             board: RolloutScreen::new(&nodes, stages),
             block: Block::default(),
-            look: ui.look,
+            display: ui.display,
             style: ui.style,
             width: ui.given_width,
             keys: false,
         }));
         let drawn = Arc::clone(&shared);
-        let ticker = (ui.look == DisplayMode::Live).then(|| {
+        let ticker = (ui.display == DisplayMode::Live).then(|| {
             Ticker::start(move |stop| {
                 while !stop.load(Ordering::SeqCst) {
                     std::thread::sleep(TICK);
@@ -120,7 +122,7 @@ impl<'a> Walking<'a> {
     }
 
     fn log(&self) -> bool {
-        self.context.ui.look == DisplayMode::Log
+        self.context.ui.display == DisplayMode::Log
     }
 
     fn above(&self, text: &str) {
@@ -128,7 +130,7 @@ impl<'a> Walking<'a> {
     }
 
     /// A line about the whole.
-    fn whole(&self, text: &str, words: &str) {
+    fn rollout_event(&self, text: &str, words: &str) {
         if self.context.ui.quiet {
             return;
         }
@@ -176,7 +178,7 @@ impl<'a> Walking<'a> {
 
     /// Waits for the end of a pause; `false` when somebody asked for the end of the rollout.
     fn wait(&self, time: Duration) -> bool {
-        let keys = match self.context.ui.look {
+        let keys = match self.context.ui.display {
             DisplayMode::Live => Keys::open(),
             _ => None,
         };
@@ -258,7 +260,7 @@ impl Watcher for Walking<'_> {
                     json!({ "name": name }),
                 );
                 if self.log() {
-                    self.whole("", &format!("{name} begins nodes={size}"));
+                    self.rollout_event("", &format!("{name} begins nodes={size}"));
                 }
             }
             RolloutEvent::Turn(at) => {
@@ -274,7 +276,7 @@ impl Watcher for Walking<'_> {
             }
             RolloutEvent::Whole(event) => {
                 self.stream
-                    .whole(self.context, self.engine, &self.rollout, event);
+                    .rollout_event(self.context, self.engine, &self.rollout, event);
                 if let Some(text) = self.text(event, true) {
                     self.above(&text);
                 }
@@ -300,14 +302,14 @@ impl Watcher for Walking<'_> {
             }
             RolloutEvent::Stopping(text) => {
                 self.emit("rollout.stopping", &text, json!({}));
-                let line = style::look(style, &text);
-                self.whole(&format!("{:>10}  {line}", "stop"), &format!("stop {text}"));
+                let line = style::attention(style, &text);
+                self.rollout_event(&format!("{:>10}  {line}", "stop"), &format!("stop {text}"));
             }
             RolloutEvent::Back => {
-                lock(&self.shared).board.back();
+                lock(&self.shared).board.rolling_back();
                 let text = "the whole is not as it should be: all nodes go back";
                 self.emit("rollout.back", text, json!({}));
-                self.whole(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
+                self.rollout_event(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
             }
         }
     }
@@ -332,8 +334,8 @@ impl Watcher for Walking<'_> {
             Pause::For(time) => {
                 let words = format!("pause {} before {name}", style::time(time));
                 let line = format!("{:>10}  {} before {name}", "pause", style::time(time));
-                if self.context.ui.look != DisplayMode::Live {
-                    self.whole(&line, &words);
+                if self.context.ui.display != DisplayMode::Live {
+                    self.rollout_event(&line, &words);
                 }
                 self.wait(time)
             }

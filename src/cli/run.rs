@@ -13,7 +13,7 @@ use super::stream::OutputStream;
 use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::Engine;
-use crate::engine::rollout::{PreparedNode, RolloutEvent, Watcher, walk};
+use crate::engine::rollout::{PreparedNode, RolloutEvent, Watcher, run_rollout};
 use crate::engine::saved_script::Saved;
 use crate::exec::rollout::{RolloutChecks, RolloutOutcome};
 use crate::exec::{Event, Outcome, steps};
@@ -202,16 +202,17 @@ impl RolloutSelection {
         signals: &Signals,
         stream: &mut OutputStream,
     ) -> Exit {
-        let mut turns = match PreparedNode::prepare_all(engine, &self.nodes) {
-            Ok(turns) => turns,
+        let mut prepared_nodes = match PreparedNode::prepare_all(engine, &self.nodes) {
+            Ok(prepared_nodes) => prepared_nodes,
             Err(all) => {
                 context.ui.diagnostics(&all, &engine.plan.sources);
                 return all.first().map_or(Exit::Bug, |first| Exit::of(first.code));
             }
         };
-        let refused = show(context, engine, &turns);
-        let not_shown = |turn: &PreparedNode<'_>| saved?.same_node(node(turn), &turn.upgrade).err();
-        let stale: Vec<Diagnostic> = turns
+        let refused = show(context, engine, &prepared_nodes);
+        let not_shown =
+            |prepared: &PreparedNode<'_>| saved?.same_node(node(prepared), &prepared.upgrade).err();
+        let stale: Vec<Diagnostic> = prepared_nodes
             .iter()
             .filter_map(not_shown)
             .map(|diagnostic| *diagnostic)
@@ -220,14 +221,14 @@ impl RolloutSelection {
             context.ui.diagnostics(&stale, &engine.plan.sources);
             return Exit::Changed;
         }
-        turns.retain(|turn| !turn.upgrade.is_empty());
+        prepared_nodes.retain(|prepared| !prepared.upgrade.is_empty());
         if refused {
             return Exit::Plan;
         }
-        if turns.is_empty() {
+        if prepared_nodes.is_empty() {
             return Exit::Done;
         }
-        let mut nodes: Vec<NodeName> = turns.iter().map(node).cloned().collect();
+        let mut nodes: Vec<NodeName> = prepared_nodes.iter().map(node).cloned().collect();
         let left = nodes.clone();
         if args.canary_only {
             // Those of the whole target, whether or not there is anything left to do there.
@@ -237,9 +238,10 @@ impl RolloutSelection {
                 .into_iter()
                 .next();
             let first = first.map_or_else(Vec::new, |stage| stage.nodes);
-            turns.retain(|turn| first.iter().any(|at| self.nodes[*at] == *node(turn)));
-            nodes = turns.iter().map(node).cloned().collect();
-            if turns.is_empty() {
+            prepared_nodes
+                .retain(|prepared| first.iter().any(|at| self.nodes[*at] == *node(prepared)));
+            nodes = prepared_nodes.iter().map(node).cloned().collect();
+            if prepared_nodes.is_empty() {
                 context
                     .ui
                     .status("nothing to do: the canary is new already");
@@ -253,23 +255,23 @@ impl RolloutSelection {
                 nodes: (0..nodes.len()).collect(),
             }];
         }
-        if turns.len() > 1 {
+        if prepared_nodes.len() > 1 {
             let words = rollout::stages(&self.rollout, &stages, &nodes, context.ui.style);
             context.ui.status(&format!("\n{words}"));
         }
         if args.dry_run {
             return Exit::Done;
         }
-        if let Some(exit) = ask(context, args, &turns) {
+        if let Some(exit) = ask(context, args, &prepared_nodes) {
             return exit;
         }
-        match turns.len() {
+        match prepared_nodes.len() {
             1 => signals.begin(),
             _ => signals.begin_several(),
         }
-        let exit = match turns.as_slice() {
-            [_] => self.alone(context, engine, &turns, &stages, stream),
-            _ => self.walk(context, engine, &turns, &stages, stream),
+        let exit = match prepared_nodes.as_slice() {
+            [_] => self.alone(context, engine, &prepared_nodes, &stages, stream),
+            _ => self.run_rollout(context, engine, &prepared_nodes, &stages, stream),
         };
         let mut left = left.iter().filter(|node| !nodes.contains(node));
         if let (Exit::Done, Some(next)) = (exit, left.next()) {
@@ -287,14 +289,19 @@ impl RolloutSelection {
         &self,
         context: &Context<'_>,
         engine: &'e Engine,
-        turns: &[PreparedNode<'e>],
+        prepared_nodes: &[PreparedNode<'e>],
         stages: &[Stage],
         stream: &mut OutputStream,
     ) -> Exit {
-        let turn = &turns[0];
-        let steps =
-            steps::soaked(&turn.upgrade.script, &turn.upgrade.rules, engine.plan.soak).len() + 1;
-        let node = node(turn).clone();
+        let prepared = &prepared_nodes[0];
+        let steps = steps::soaked(
+            &prepared.upgrade.script,
+            &prepared.upgrade.rules,
+            engine.plan.soak,
+        )
+        .len()
+            + 1;
+        let node = node(prepared).clone();
         let head = ScreenHeader {
             node: &node,
             title: &engine.plan.title,
@@ -302,135 +309,171 @@ impl RolloutSelection {
             deadline: engine.plan.deadline,
             ending: Ending::Run,
             rejoined: false,
-            undo: turn.upgrade.has_way_back(),
+            undo: prepared.upgrade.has_way_back(),
         };
         let mut one = One {
             context,
             engine,
-            head: turn.connection.head(&turn.upgrade),
+            head: prepared.connection.head(&prepared.upgrade),
             rollout: String::new(),
             screen: Screen::open(&context.ui, &head),
             stream,
         };
-        let walked = walk(engine, turns, &self.rollout, stages, self.all, &mut one);
+        let rollout_outcome = run_rollout(
+            engine,
+            prepared_nodes,
+            &self.rollout,
+            stages,
+            self.all,
+            &mut one,
+        );
         drop(one);
-        Exit::of_walk(&walked)
+        Exit::of_rollout(&rollout_outcome)
     }
 
     /// Several nodes: a line for each.
-    fn walk<'e>(
+    fn run_rollout<'e>(
         &self,
         context: &Context<'_>,
         engine: &'e Engine,
-        turns: &[PreparedNode<'e>],
+        prepared_nodes: &[PreparedNode<'e>],
         stages: &[Stage],
         stream: &mut OutputStream,
     ) -> Exit {
         let began = Instant::now();
-        let mut walking = Walking::open(context, engine, stream, turns, stages);
-        let walked = walk(engine, turns, &self.rollout, stages, self.all, &mut walking);
+        let mut walking = Walking::open(context, engine, stream, prepared_nodes, stages);
+        let rollout_outcome = run_rollout(
+            engine,
+            prepared_nodes,
+            &self.rollout,
+            stages,
+            self.all,
+            &mut walking,
+        );
         drop(walking);
         let took = began.elapsed();
-        let exit = Exit::of_walk(&walked);
-        finished(stream, &walked, took);
+        let exit = Exit::of_rollout(&rollout_outcome);
+        finished(stream, &rollout_outcome, took);
         let ui = &context.ui;
         if exit != Exit::Done {
             let dot = if ui.style.unicode { "·" } else { "-" };
-            let stop = ended_early(&walked, dot);
+            let stop = ended_early(&rollout_outcome, dot);
             ui.diagnostics(&stop.into_iter().collect::<Vec<_>>(), &engine.plan.sources);
         }
-        let modules = turns.iter().map(|turn| turn.upgrade.script.high.len());
+        let modules = prepared_nodes
+            .iter()
+            .map(|prepared| prepared.upgrade.script.high.len());
         let title = &engine.plan.title;
-        let last = rollout::last(&walked, title, modules.max().unwrap_or(0), took, ui.style);
+        let last = rollout::last(
+            &rollout_outcome,
+            title,
+            modules.max().unwrap_or(0),
+            took,
+            ui.style,
+        );
         ui.error_line(&format!("\n{last}"));
         exit
     }
 }
 
 /// The last line of the stream.
-fn finished(stream: &mut OutputStream, walked: &RolloutOutcome, took: Duration) {
+fn finished(stream: &mut OutputStream, rollout_outcome: &RolloutOutcome, took: Duration) {
     let fields = json!({
-        "nodes": walked.ends.len(),
-        "new": walked.done(),
-        "untouched": walked.untouched(),
+        "nodes": rollout_outcome.ends.len(),
+        "new": rollout_outcome.done(),
+        "untouched": rollout_outcome.untouched(),
         "took_ms": json::ms(took),
     });
-    let message = rollout::numbers(walked, "·");
-    stream.walked(json::rollout(
+    let message = rollout::numbers(rollout_outcome, "·");
+    stream.rollout_ended(json::rollout(
         "run.finished",
-        &walked.rollout,
+        &rollout_outcome.rollout,
         &message,
         fields,
     ));
 }
 
 /// E620: why no further node was begun, and how to go on.
-fn ended_early(walked: &RolloutOutcome, dot: &str) -> Option<Diagnostic> {
-    if !walked.errors.is_empty() || (walked.done() == 0 && walked.untouched() == 0) {
+fn ended_early(rollout_outcome: &RolloutOutcome, dot: &str) -> Option<Diagnostic> {
+    if !rollout_outcome.errors.is_empty()
+        || (rollout_outcome.done() == 0 && rollout_outcome.untouched() == 0)
+    {
         return None;
     }
-    let failed = walked.count(|end| !end.is_good());
+    let failed = rollout_outcome.count(|end| !end.is_good());
     let why = match failed {
         0 => ", it was asked to stop".to_owned(),
         _ => format!(" after {}", style::count(failed, "failure", "failures")),
     };
-    let title = format!("rollout stopped{why}: {}", rollout::numbers(walked, dot));
+    let title = format!(
+        "rollout stopped{why}: {}",
+        rollout::numbers(rollout_outcome, dot)
+    );
     let diagnostic = Diagnostic::new(Code::E620, title);
-    let diagnostic = match walked.count(Outcome::is_grave) {
+    let diagnostic = match rollout_outcome.count(Outcome::is_grave) {
         0 => diagnostic.note("every node is wholly old or wholly new"),
         _ => diagnostic.note("look at those that need a person or are out of sight first: what is said of them stands above"),
     };
     Some(diagnostic.help("the same command goes on: nodes that are new have nothing to do then"))
 }
 
-fn node<'a>(turn: &'a PreparedNode<'_>) -> &'a NodeName {
-    turn.connection.session.node()
+fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {
+    prepared.connection.session.node()
 }
 
 /// Shows what will happen on every node; whether it is refused somewhere. Nodes where the same will happen are shown
 /// once.
-fn show(context: &Context<'_>, engine: &Engine, turns: &[PreparedNode<'_>]) -> bool {
+fn show(context: &Context<'_>, engine: &Engine, prepared_nodes: &[PreparedNode<'_>]) -> bool {
     let ui = &context.ui;
-    let contents: Vec<_> = turns.iter().map(|turn| turn.upgrade.content()).collect();
-    for (at, turn) in turns.iter().enumerate() {
-        let (connection, upgrade) = (&turn.connection, &turn.upgrade);
+    let contents: Vec<_> = prepared_nodes
+        .iter()
+        .map(|prepared| prepared.upgrade.content())
+        .collect();
+    for (at, prepared) in prepared_nodes.iter().enumerate() {
+        let (connection, upgrade) = (&prepared.connection, &prepared.upgrade);
         if upgrade.is_empty() {
             ui.status(nothing(upgrade, connection).trim_end());
         } else if contents[..at].contains(&contents[at]) {
             // Shown with the first of them.
         } else if !ui.quiet {
-            let text = preview::text(&connection.shown(upgrade), ui.style, preview::Detail::Usual);
+            let text = preview::text(
+                &connection.preview(upgrade),
+                ui.style,
+                preview::Detail::Usual,
+            );
             ui.error_line(text.trim_end());
             let same = |other: &usize| contents[*other] == contents[at];
-            let others: Vec<&str> = (at + 1..turns.len())
+            let others: Vec<&str> = (at + 1..prepared_nodes.len())
                 .filter(same)
-                .map(|other| node(&turns[other]).as_str())
+                .map(|other| node(&prepared_nodes[other]).as_str())
                 .collect();
             if !others.is_empty() {
                 ui.error_line(&format!("  the same on {}", others.join(", ")));
             }
         }
     }
-    ui.diagnostics(&diagnostics_of(turns), &engine.plan.sources);
-    turns.iter().any(|turn| turn.upgrade.is_refused())
+    ui.diagnostics(&diagnostics_of(prepared_nodes), &engine.plan.sources);
+    prepared_nodes
+        .iter()
+        .any(|prepared| prepared.upgrade.is_refused())
 }
 
 /// What there is to say. What several nodes have in common is told once, with their names.
-fn diagnostics_of(turns: &[PreparedNode<'_>]) -> Vec<Diagnostic> {
+fn diagnostics_of(prepared_nodes: &[PreparedNode<'_>]) -> Vec<Diagnostic> {
     let mut all: Vec<(Diagnostic, Vec<&NodeName>)> = Vec::new();
-    for turn in turns {
-        for diagnostic in &turn.upgrade.diagnostics {
+    for prepared in prepared_nodes {
+        for diagnostic in &prepared.upgrade.diagnostics {
             let same = |one: &&mut (Diagnostic, _)| {
                 one.0.code == diagnostic.code && one.0.title == diagnostic.title
             };
             match all.iter_mut().find(same) {
-                Some((_, nodes)) => nodes.push(node(turn)),
-                None => all.push((diagnostic.clone(), vec![node(turn)])),
+                Some((_, nodes)) => nodes.push(node(prepared)),
+                None => all.push((diagnostic.clone(), vec![node(prepared)])),
             }
         }
     }
     let named = |(diagnostic, nodes): (Diagnostic, Vec<&NodeName>)| match nodes.as_slice() {
-        _ if turns.len() == 1 => diagnostic,
+        _ if prepared_nodes.len() == 1 => diagnostic,
         [one] => diagnostic.note(format!("on {one}")),
         [first, others @ ..] => {
             let others = style::count(others.len(), "more node", "more nodes");
@@ -442,16 +485,18 @@ fn diagnostics_of(turns: &[PreparedNode<'_>]) -> Vec<Diagnostic> {
 }
 
 /// The numbers, and the question; an exit code when it ends here.
-fn ask(context: &Context<'_>, args: &RunArgs, turns: &[PreparedNode<'_>]) -> Option<Exit> {
+fn ask(context: &Context<'_>, args: &RunArgs, prepared_nodes: &[PreparedNode<'_>]) -> Option<Exit> {
     let ui = &context.ui;
-    let modules = turns.iter().map(|turn| turn.upgrade.script.high.len());
-    let standing: usize = turns
+    let modules = prepared_nodes
         .iter()
-        .map(|turn| &turn.upgrade)
+        .map(|prepared| prepared.upgrade.script.high.len());
+    let standing: usize = prepared_nodes
+        .iter()
+        .map(|prepared| &prepared.upgrade)
         .map(|u| processes(&u.changes, &u.rules, &u.script))
         .sum();
-    let what = match turns {
-        [turn] => node(turn).to_string(),
+    let what = match prepared_nodes {
+        [prepared] => node(prepared).to_string(),
         many => style::count(many.len(), "node", "nodes"),
     };
     let numbers = format!(
@@ -488,7 +533,7 @@ impl One<'_> {
         match whole {
             true => self
                 .stream
-                .whole(self.context, self.engine, &self.rollout, event),
+                .rollout_event(self.context, self.engine, &self.rollout, event),
             false => self.stream.write(self.context, self.engine, event),
         }
         self.screen.event(event, &self.engine.plan.sources);

@@ -65,7 +65,7 @@ pub(super) struct Screen<'a> {
 struct Inner {
     progress: Progress,
     node: String,
-    look: DisplayMode,
+    display: DisplayMode,
     style: Style,
     width: Option<usize>,
     keys: bool,
@@ -80,7 +80,7 @@ struct Inner {
 
 impl<'a> Screen<'a> {
     pub(super) fn open(ui: &'a Ui, head: &ScreenHeader<'_>) -> Self {
-        let live = ui.look == DisplayMode::Live;
+        let live = ui.display == DisplayMode::Live;
         let keys = if live { Keys::open() } else { None };
         let progress = Progress::new(head.node.clone(), head.steps, head.deadline);
         let shared = Arc::new(Mutex::new(Inner {
@@ -90,7 +90,7 @@ impl<'a> Screen<'a> {
                 progress
             },
             node: head.node.to_string(),
-            look: ui.look,
+            display: ui.display,
             style: ui.style,
             width: ui.given_width,
             keys: keys.is_some(),
@@ -99,7 +99,7 @@ impl<'a> Screen<'a> {
             still: None,
             beats: (u32::MAX, 0),
         }));
-        let ticks = matches!(ui.look, DisplayMode::Live | DisplayMode::Log);
+        let ticks = matches!(ui.display, DisplayMode::Live | DisplayMode::Log);
         let (drawn, with_keys) = (Arc::clone(&shared), keys.is_some());
         let ticker = ticks.then(|| Ticker::start(move |stop| tick(&drawn, with_keys, stop)));
         Self {
@@ -148,7 +148,7 @@ impl<'a> Screen<'a> {
 
     /// What stays on the screen of an event.
     fn text(&self, event: &Event, sources: &SourceMap) -> Option<String> {
-        let (style, log) = (self.ui.style, self.ui.look == DisplayMode::Log);
+        let (style, log) = (self.ui.style, self.ui.display == DisplayMode::Log);
         let last = match self.ending {
             Ending::Run => self.last(event),
             Ending::Back => terminal::last_back(event, &self.course.run, style),
@@ -214,7 +214,7 @@ impl Inner {
     /// Time goes by.
     fn tick(&mut self, asked: bool) {
         let now = self.now();
-        match self.look {
+        match self.display {
             DisplayMode::Live if asked => {
                 let text = self.progress.status(now, self.style).join("\n");
                 self.above(Some(&text));
@@ -248,7 +248,7 @@ impl Inner {
 
     /// Writes what stays, and the block below it, at one go.
     fn above(&mut self, text: Option<&str>) {
-        if self.look != DisplayMode::Live || self.progress.ended() {
+        if self.display != DisplayMode::Live || self.progress.ended() {
             return self.block.write(text, &[], 0);
         }
         let width = self.width.or_else(crate::ui::columns);

@@ -66,7 +66,7 @@ fn lock(session: &Session) -> Result<(String, Option<String>)> {
             (words, Some(holder.run))
         }
         None => match agent::lock_holder(session).map_err(asked)? {
-            Some(who) => (who, None),
+            Some(holder) => (holder, None),
             None => ("free".to_owned(), None),
         },
     })
@@ -177,7 +177,7 @@ fn one(
         let time = super::log::time(last.began);
         say(&format!("  last     run {run}  {time}  {state}  {title}\n"));
     }
-    let traces = leftovers::look(&connection.session, &engine.settings.records())?;
+    let traces = leftovers::inspect(&connection.session, &engine.settings.records())?;
     let lines = traces.as_ref().map(leftovers::Traces::lines);
     for line in lines.iter().flatten() {
         say(&format!("  left     {line}\n"));

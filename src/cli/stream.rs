@@ -94,8 +94,17 @@ impl OutputStream {
     }
 
     /// One event that is about the whole rollout.
-    pub fn whole(&mut self, context: &Context<'_>, engine: &Engine, rollout: &str, event: &Event) {
-        self.line(context, json::whole(event, rollout, &engine.plan.sources));
+    pub fn rollout_event(
+        &mut self,
+        context: &Context<'_>,
+        engine: &Engine,
+        rollout: &str,
+        event: &Event,
+    ) {
+        self.line(
+            context,
+            json::rollout_event(event, rollout, &engine.plan.sources),
+        );
         self.junit(engine, event, true);
     }
 
@@ -108,14 +117,14 @@ impl OutputStream {
                 _ => None,
             };
             match whole {
-                true => junit.whole(event, text.as_deref()),
+                true => junit.rollout_event(event, text.as_deref()),
                 false => junit.event(event, text.as_deref()),
             }
         }
     }
 
     /// What a rollout over several nodes came to: kept for the last line.
-    pub fn walked(&mut self, line: Value) {
+    pub fn rollout_ended(&mut self, line: Value) {
         self.walked = Some(line);
     }
 

@@ -89,7 +89,7 @@ impl KnownRun {
 ///
 /// # Errors
 /// E508 when the node does not answer.
-pub fn look(session: &Session, records: &RunRecords) -> Result<Option<Traces>> {
+pub fn inspect(session: &Session, records: &RunRecords) -> Result<Option<Traces>> {
     let present =
         agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
     let kept = match present {
@@ -100,7 +100,7 @@ pub fn look(session: &Session, records: &RunRecords) -> Result<Option<Traces>> {
     let last = records.all().into_iter().rfind(|run| run.node == node);
     let last = last.map(|summary| KnownRun::read(records, summary));
     let mine = last.as_ref().map(KnownRun::modules).unwrap_or_default();
-    let mut seen = leftovers::look(session, &mine)?;
+    let mut seen = leftovers::inspect(session, &mine)?;
     if kept {
         // Its code goes with its result.
         seen.agents.clear();
@@ -182,14 +182,14 @@ impl Traces {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let some = |these: Vec<&Touched>| (!these.is_empty()).then(|| by_module(&these));
-        if let Some(whose) = some(self.mine().filter(|one| one.suspended).collect()) {
-            lines.push(format!("suspended: {whose}"));
+        if let Some(listed) = some(self.mine().filter(|one| one.suspended).collect()) {
+            lines.push(format!("suspended: {listed}"));
         }
-        if let Some(whose) = some(self.mine().filter(|one| one.run.is_some()).collect()) {
-            lines.push(format!("with the state before their conversion: {whose}"));
+        if let Some(listed) = some(self.mine().filter(|one| one.run.is_some()).collect()) {
+            lines.push(format!("with the state before their conversion: {listed}"));
         }
-        if let Some(whose) = some(self.unconverted.iter().collect()) {
-            lines.push(format!("not converted, under the new code: {whose}"));
+        if let Some(listed) = some(self.unconverted.iter().collect()) {
+            lines.push(format!("not converted, under the new code: {listed}"));
         }
         let own = |one: &&Touched| one.run.is_some() || !self.seen.parents.contains(&one.pid);
         let mut modules: Vec<&Touched> = self.mine().filter(own).collect();
@@ -213,9 +213,9 @@ impl Traces {
             lines.push(format!("breakpoints in {module}"));
         }
         let others = self.seen.processes.iter();
-        if let Some(whose) = some(others.filter(|one| !self.is_mine(one)).collect()) {
+        if let Some(listed) = some(others.filter(|one| !self.is_mine(one)).collect()) {
             lines.push(format!(
-                "suspended, by no run that is recorded here, and left alone: {whose}"
+                "suspended, by no run that is recorded here, and left alone: {listed}"
             ));
         }
         lines
@@ -258,7 +258,7 @@ impl Traces {
     /// E508 when the node does not answer; E505 when a run has begun meanwhile.
     pub fn mend(&self, session: &Session, records: &RunRecords) -> Result<Traces> {
         leftovers::mend(session, &self.mending())?;
-        let mut after = look(session, records)?
+        let mut after = inspect(session, records)?
             .ok_or_else(|| agent::locked(session, "a run has begun meanwhile".to_owned()))?;
         // It is resumed and looks like any other; its state is still that of the former code.
         after.unconverted.clone_from(&self.unconverted);

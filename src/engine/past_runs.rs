@@ -83,7 +83,7 @@ impl Engine {
 impl Connection<'_> {
     /// W619: the last recorded run has left this node half done. Which of its modules are new and which are old is told
     /// by what the node has loaded now.
-    pub fn half_done(&self, facts: &NodeFacts) -> Option<Diagnostic> {
+    pub fn incomplete_run(&self, facts: &NodeFacts) -> Option<Diagnostic> {
         let records = RunRecords::new(&self.engine.settings.state_dir);
         let all = records.all();
         // A run that ended as it began, refused or taken back, has put nothing right.
@@ -194,8 +194,8 @@ impl Connection<'_> {
                 return Err(Box::new(agent::locked(&self.session, other.words)));
             }
             _ => {
-                if let Some(diagnostic) =
-                    leftovers::look(&self.session, &records)?.and_then(|traces| traces.diagnostic())
+                if let Some(diagnostic) = leftovers::inspect(&self.session, &records)?
+                    .and_then(|traces| traces.diagnostic())
                 {
                     let mut outcome = Outcome::new(NodeState::Mixed);
                     outcome.errors.push(diagnostic);
@@ -210,7 +210,10 @@ impl Connection<'_> {
                 return Ok(self.judged(summary, goal, state));
             }
         };
-        let way = records.back(&summary.run).as_ref().and_then(WayBack::read);
+        let way = records
+            .rollback_term(&summary.run)
+            .as_ref()
+            .and_then(WayBack::read);
         let changes = ChangeSet::default();
         let rejoin = Rejoin {
             session: &self.session,

@@ -55,7 +55,7 @@ pub struct PreparedNode<'e> {
     pub connection: Connection<'e>,
     /// What is to be done.
     pub upgrade: Upgrade,
-    prepared: Instant,
+    prepared_at: Instant,
 }
 
 impl<'e> PreparedNode<'e> {
@@ -70,7 +70,7 @@ impl<'e> PreparedNode<'e> {
         Ok(Self {
             connection,
             upgrade,
-            prepared: Instant::now(),
+            prepared_at: Instant::now(),
         })
     }
 
@@ -119,7 +119,7 @@ impl<'e> PreparedNode<'e> {
     /// E602 when something else would happen than was shown; what is wrong with the connection.
     fn refresh(&self, engine: &'e Engine) -> Result<Option<Self>> {
         let lost = self.connection.session.is_lost().is_some();
-        if !lost && self.prepared.elapsed() < FRESH {
+        if !lost && self.prepared_at.elapsed() < FRESH {
             return Ok(None);
         }
         if lost {
@@ -159,14 +159,15 @@ impl<'e> PreparedNode<'e> {
             Ok(anew) => (anew, None),
             Err(diagnostic) => (None, Some(*diagnostic)),
         };
-        let turn = anew.as_ref().unwrap_or(self);
+        let prepared = anew.as_ref().unwrap_or(self);
         let part = RunContext {
             rollout,
             interrupt,
             stale,
         };
-        turn.connection
-            .run_in(&turn.upgrade, &part, &mut |event| tell(event))
+        prepared
+            .connection
+            .run_in(&prepared.upgrade, &part, &mut |event| tell(event))
     }
 
     fn changed(&self, notes: Vec<String>) -> Diagnostic {
@@ -227,11 +228,11 @@ pub trait Watcher {
     fn pause(&mut self, pause: Pause, next: usize) -> bool;
 }
 
-/// Walks through prepared nodes. `stages` divides them: [`Rollout::stages`]. `whole`: whether all nodes of the target are
+/// Walks through prepared nodes. `stages` divides them: [`Rollout::stages`]. `overall_checks`: whether all nodes of the target are
 /// new when it is over, so that the plan can be asked about the whole.
-pub fn walk<'e>(
+pub fn run_rollout<'e>(
     engine: &'e Engine,
-    turns: &[PreparedNode<'e>],
+    prepared_nodes: &[PreparedNode<'e>],
     rollout: &Rollout,
     stages: &[Stage],
     whole: bool,
@@ -244,37 +245,37 @@ pub fn walk<'e>(
         watcher,
         heeded: false,
         halted: false,
-        runs: vec![None; turns.len()],
-        walked: RolloutOutcome {
+        runs: vec![None; prepared_nodes.len()],
+        rollout_outcome: RolloutOutcome {
             rollout: run_id(&records),
-            ends: turns.iter().map(|_| None).collect(),
+            ends: prepared_nodes.iter().map(|_| None).collect(),
             errors: Vec::new(),
             stopped: false,
         },
     };
     if stages.is_empty() {
-        return walk.walked;
+        return walk.rollout_outcome;
     }
     walk.watcher
-        .on_event(RolloutEvent::Began(&walk.walked.rollout));
-    walk.whole(turns, |around, sink| around.before(sink));
-    if walk.walked.errors.is_empty() {
-        walk.stages(turns, stages);
-        let failed = walk.walked.count(|end| !end.is_good());
-        if whole && !walk.walked.stopped && failed == 0 {
-            walk.whole(turns, |around, sink| around.after(sink));
+        .on_event(RolloutEvent::Began(&walk.rollout_outcome.rollout));
+    walk.overall_checks(prepared_nodes, |around, sink| around.before(sink));
+    if walk.rollout_outcome.errors.is_empty() {
+        walk.stages(prepared_nodes, stages);
+        let failed = walk.rollout_outcome.count(|end| !end.is_good());
+        if whole && !walk.rollout_outcome.stopped && failed == 0 {
+            walk.overall_checks(prepared_nodes, |around, sink| around.after(sink));
             // Not asked to the end is not the same as not content.
             let asked = walk
-                .walked
+                .rollout_outcome
                 .errors
                 .iter()
                 .all(|diagnostic| diagnostic.code != Code::E621);
-            if !walk.walked.errors.is_empty() && asked {
-                walk.all_back(turns, &records);
+            if !walk.rollout_outcome.errors.is_empty() && asked {
+                walk.all_back(prepared_nodes, &records);
             }
         }
     }
-    walk.walked
+    walk.rollout_outcome
 }
 
 struct Walk<'e, 'w> {
@@ -287,7 +288,7 @@ struct Walk<'e, 'w> {
     halted: bool,
     /// The names of the nodes' runs.
     runs: Vec<Option<String>>,
-    walked: RolloutOutcome,
+    rollout_outcome: RolloutOutcome,
 }
 
 /// Before, or after.
@@ -301,39 +302,41 @@ enum News {
 
 impl<'e> Walk<'e, '_> {
     /// Asks what the plan says around the whole, on the first node.
-    fn whole(&mut self, turns: &[PreparedNode<'e>], ask: Asking) {
-        let Some(first) = turns.first() else { return };
+    fn overall_checks(&mut self, prepared_nodes: &[PreparedNode<'e>], ask: Asking) {
+        let Some(first) = prepared_nodes.first() else {
+            return;
+        };
         let settings = &self.engine.settings;
         let around = RolloutChecks {
             session: &first.connection.session,
-            rollout: &self.walked.rollout,
+            rollout: &self.rollout_outcome.rollout,
             plan: &self.engine.plan,
             view: first.connection.view(&first.upgrade),
             verify: !settings.no_verify,
             interrupt: &settings.interrupt,
         };
         let watcher = &mut *self.watcher;
-        self.walked.errors = ask(&around, &mut |event| {
+        self.rollout_outcome.errors = ask(&around, &mut |event| {
             watcher.on_event(RolloutEvent::Whole(event))
         });
     }
 
-    fn stages(&mut self, turns: &[PreparedNode<'e>], stages: &[Stage]) {
+    fn stages(&mut self, prepared_nodes: &[PreparedNode<'e>], stages: &[Stage]) {
         for (number, stage) in stages.iter().enumerate() {
             if number > 0 && !self.goes_on(number) {
-                self.walked.stopped = true;
+                self.rollout_outcome.stopped = true;
                 return;
             }
             let began = Instant::now();
             self.watcher
                 .on_event(RolloutEvent::StageStarted { stage: number });
-            self.stage(turns, stage);
+            self.stage(prepared_nodes, stage);
             self.watcher.on_event(RolloutEvent::StageFinished {
                 stage: number,
                 took: began.elapsed(),
             });
             if self.halted {
-                self.walked.stopped = self.walked.untouched() > 0;
+                self.rollout_outcome.stopped = self.rollout_outcome.untouched() > 0;
                 return;
             }
         }
@@ -348,31 +351,32 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// All nodes of a stage, so many at a time.
-    fn stage(&mut self, turns: &[PreparedNode<'e>], stage: &Stage) {
+    fn stage(&mut self, prepared_nodes: &[PreparedNode<'e>], stage: &Stage) {
         let most = self.rollout.parallel.unwrap_or(usize::MAX);
         // Requests to stop reach a node only when there are more of them: the first one ends the walk, not the run.
         let interrupts: Vec<Interrupt> = stage.nodes.iter().map(|_| Interrupt::default()).collect();
-        let name = (turns.len() > 1).then(|| self.walked.rollout.clone());
+        let name = (prepared_nodes.len() > 1).then(|| self.rollout_outcome.rollout.clone());
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             let mut waiting = stage.nodes.iter().copied().zip(&interrupts);
             let mut running = 0;
             loop {
-                self.heed(&interrupts, turns.len() > 1, running);
+                self.handle_interrupt(&interrupts, prepared_nodes.len() > 1, running);
                 while running < most
                     && !self.halted
                     && let Some((at, interrupt)) = waiting.next()
                 {
                     self.watcher.on_event(RolloutEvent::Turn(at));
                     running += 1;
-                    let (turn, sender, name) = (&turns[at], sender.clone(), name.as_deref());
+                    let (prepared, sender, name) =
+                        (&prepared_nodes[at], sender.clone(), name.as_deref());
                     let engine = self.engine;
                     scope.spawn(move || {
                         // Nobody listens only when the walk itself has ended in a panic.
                         let tell = |event: &Event| {
                             let _ = sender.send((at, News::Event(Box::new(event.clone()))));
                         };
-                        let run = AssertUnwindSafe(|| turn.run(engine, name, interrupt, &tell));
+                        let run = AssertUnwindSafe(|| prepared.run(engine, name, interrupt, &tell));
                         // Whatever happens here, the walk must hear of an end.
                         let outcome = catch_unwind(run).unwrap_or_else(|_| lost_sight());
                         let _ = sender.send((at, News::Ended(Box::new(outcome))));
@@ -402,7 +406,7 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// Passes on requests to stop. With one node there is nothing else that the first could mean.
-    fn heed(&mut self, interrupts: &[Interrupt], several: bool, running: usize) {
+    fn handle_interrupt(&mut self, interrupts: &[Interrupt], several: bool, running: usize) {
         let pressed = self.engine.settings.interrupt.count();
         if pressed == 0 {
             return;
@@ -429,13 +433,13 @@ impl<'e> Walk<'e, '_> {
             outcome: &outcome,
         });
         let grave = outcome.is_grave();
-        self.walked.ends[at] = Some(outcome);
-        let failed = self.walked.count(|end| !end.is_good());
+        self.rollout_outcome.ends[at] = Some(outcome);
+        let failed = self.rollout_outcome.count(|end| !end.is_good());
         self.halted |= grave || failed >= self.rollout.abort_after;
     }
 
     /// The plan is not content with the whole: all nodes go back, the last one first, if the plan wants it.
-    fn all_back(&mut self, turns: &[PreparedNode<'e>], records: &RunRecords) {
+    fn all_back(&mut self, prepared_nodes: &[PreparedNode<'e>], records: &RunRecords) {
         let plan = &self.engine.plan;
         if plan.rollback != RollbackPolicy::Automatic
             || !plan.rollback_on.contains(&RollbackTrigger::Rollout)
@@ -456,16 +460,16 @@ impl<'e> Walk<'e, '_> {
                 let run = run.as_deref()?;
                 Some((
                     records.find(Some(run))?,
-                    WayBack::read(&records.back(run)?)?,
+                    WayBack::read(&records.rollback_term(run)?)?,
                 ))
             })
             .collect();
         for (at, way) in ways.iter().enumerate().rev() {
-            let turn = &turns[at];
+            let prepared = &prepared_nodes[at];
             let ready = match way {
-                Some((summary, way)) => ready(self.engine, &settings, turn, summary, way),
+                Some((summary, way)) => ready(self.engine, &settings, prepared, summary, way),
                 None => Err(Box::new(
-                    Diagnostic::new(Code::E609, format!("{} cannot go back", turn.node()))
+                    Diagnostic::new(Code::E609, format!("{} cannot go back", prepared.node()))
                         .note("a conversion has no way down, or no copy of the former version was found")
                         .help("it runs the new version; correct it forward"),
                 )),
@@ -473,7 +477,7 @@ impl<'e> Walk<'e, '_> {
             let ready = match ready {
                 Ok(ready) => ready,
                 Err(diagnostic) => {
-                    self.not_back(turn, *diagnostic);
+                    self.not_back(prepared, *diagnostic);
                     continue;
                 }
             };
@@ -486,20 +490,20 @@ impl<'e> Walk<'e, '_> {
                 at,
                 outcome: &outcome,
             });
-            self.walked.ends[at] = Some(outcome);
+            self.rollout_outcome.ends[at] = Some(outcome);
         }
     }
 
     /// A node stays new although all were to go back.
-    fn not_back(&mut self, turn: &PreparedNode<'e>, diagnostic: Diagnostic) {
+    fn not_back(&mut self, prepared: &PreparedNode<'e>, diagnostic: Diagnostic) {
         let event = Event {
             seq: 1,
-            node: turn.node().clone(),
+            node: prepared.node().clone(),
             at: Duration::ZERO,
             kind: EventKind::Diagnostic(Box::new(diagnostic.clone())),
         };
         self.watcher.on_event(RolloutEvent::Whole(&event));
-        self.walked.errors.push(diagnostic);
+        self.rollout_outcome.errors.push(diagnostic);
     }
 }
 
@@ -507,15 +511,15 @@ impl<'e> Walk<'e, '_> {
 fn ready(
     engine: &Engine,
     settings: &Settings,
-    turn: &PreparedNode<'_>,
+    prepared: &PreparedNode<'_>,
     summary: &RecordedRun,
     way: &WayBack,
 ) -> Result<Undo> {
-    let session = match turn.connection.session.is_lost() {
-        Some(_) => engine.connect(turn.node())?.session,
-        None => turn.connection.session.clone(),
+    let session = match prepared.connection.session.is_lost() {
+        Some(_) => engine.connect(prepared.node())?.session,
+        None => prepared.connection.session.clone(),
     };
-    let title = format!("{} has changed since its upgrade", turn.node());
+    let title = format!("{} has changed since its upgrade", prepared.node());
     let help = "it stays as it is: somebody else has been there";
     Undo::ready(
         settings,

@@ -73,7 +73,7 @@ impl Undo {
     ) -> Result<Self> {
         let mut way = way;
         let records = settings.records();
-        unlocked(&records, &session, &summary)?;
+        ensure_unlocked(&records, &session, &summary)?;
         let facts = node_facts::gather(&session)?;
         unchanged(&session, &facts, &way, changed)?;
         lacking(&session, &facts, &summary, &way)?;
@@ -177,7 +177,7 @@ impl Undo {
             acted: self.acted.clone(),
             interrupt: &settings.interrupt,
         };
-        let outcome = rollback::back(&going, &mut |event| {
+        let outcome = rollback::roll_back(&going, &mut |event| {
             if let Some(record) = &mut record {
                 record.event(&json::event(event, &plan.sources));
             }
@@ -210,7 +210,7 @@ fn acted(records: &RunRecords, run: &str) -> Acted {
 }
 
 /// Nobody else is at work on the node; not even the run itself, which may not have come there yet.
-fn unlocked(records: &RunRecords, session: &Session, summary: &RecordedRun) -> Result<()> {
+fn ensure_unlocked(records: &RunRecords, session: &Session, summary: &RecordedRun) -> Result<()> {
     let present =
         agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
     if let Some(holder) = present.filter(|holder| !holder.kept) {

@@ -70,7 +70,7 @@ impl<'a> Evaluator<'a> {
     fn rounds(&mut self, mut target: CallTarget<'a>, mut args: Vec<Term>) -> Result<Term, Failure> {
         let held = self.budget.held();
         loop {
-            self.look(target.span)?;
+            self.check_limits(target.span)?;
             let mut frame = Bindings::new();
             let Some(clause) = self.select(target.clauses, &args, &mut frame)? else {
                 return Err(function_clause(&target, &args));
@@ -485,9 +485,9 @@ impl Evaluator<'_> {
     }
 
     /// A look at the clock.
-    pub(super) fn look(&self, span: Span) -> Result<(), Failure> {
+    pub(super) fn check_limits(&self, span: Span) -> Result<(), Failure> {
         self.budget
-            .look()
+            .check_limits()
             .map_err(|exceeded| self.exceeded(exceeded, span))
     }
 

@@ -106,11 +106,11 @@ impl Budget {
         if self.steps > self.limits.steps {
             return Err(Exceeded::Steps);
         }
-        self.look()
+        self.check_limits()
     }
 
     /// Looks at the clock.
-    pub(super) fn look(&self) -> Result<(), Exceeded> {
+    pub(super) fn check_limits(&self) -> Result<(), Exceeded> {
         if Instant::now() > self.deadline {
             Err(Exceeded::Time)
         } else {

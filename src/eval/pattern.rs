@@ -58,7 +58,7 @@ impl Evaluator<'_> {
         bindings: &mut Bindings,
         floor: usize,
     ) -> Result<bool, Failure> {
-        self.look(pattern.span)?;
+        self.check_limits(pattern.span)?;
         let matched = match &pattern.kind {
             ExprKind::Literal(literal) => fits(literal, value).ok_or_else(|| illegal(pattern))?,
             ExprKind::Duration(ms) => Term::integer((*ms).into()) == *value,

@@ -212,9 +212,9 @@ impl<'a, 'b> Watch<'a, 'b> {
                 self.tell(EventKind::StepStarted { id: 0, step, what });
                 Some(agent)
             }
-            Err(StartError::Locked(who)) => {
+            Err(StartError::Locked(holder)) => {
                 self.outcome.locked = true;
-                self.fail(agent::locked(self.session, who));
+                self.fail(agent::locked(self.session, holder));
                 None
             }
             Err(StartError::Other(diagnostic)) => {
@@ -235,7 +235,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         while self.interrupt.count() < 2 && Instant::now() < until {
             let mail = match mailbox.recv(LOOK) {
                 Ok(mail) => mail,
-                Err(RecvError::Timeout) => match self.quiet.look(self.session) {
+                Err(RecvError::Timeout) => match self.quiet.check(self.session) {
                     None => continue,
                     Some(End::Gone) => return self.unsettled(persist),
                     Some(_) if persist => {
@@ -280,7 +280,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// The next mail; requests to stop are answered meanwhile, and after the second nothing is waited for.
     pub(super) fn received(&mut self, mailbox: &Mailbox) -> Received {
         loop {
-            self.heed();
+            self.handle_interrupt();
             if self.interrupt.count() > 1 {
                 return Received::Left;
             }
@@ -299,14 +299,14 @@ impl<'a, 'b> Watch<'a, 'b> {
                     return Received::Is(other);
                 }
             }
-            if let Some(end) = self.quiet.look(self.session) {
+            if let Some(end) = self.quiet.check(self.session) {
                 return Received::Ended(end);
             }
         }
     }
 
     /// Answers the first request to stop: says what follows from it, and does that.
-    pub(super) fn heed(&mut self) {
+    pub(super) fn handle_interrupt(&mut self) {
         if self.heeded || self.interrupt.count() == 0 {
             return;
         }

@@ -68,7 +68,7 @@ pub struct Terms<'a> {
     pub also: Vec<Term>,
 }
 
-/// The whole job; `ways` are the ways back through its windows ([`rollback_steps::ways`]).
+/// The whole job; `per_step` are the ways back through its windows ([`rollback_steps::ways`]).
 pub fn job(
     terms: &Terms<'_>,
     changes: &ChangeSet,
@@ -338,10 +338,10 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
 
 /// The way back through all windows, for when everybody has run on; and what to do should that fail on the way:
 /// forward again.
-pub fn back(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
+pub fn rollback_job(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let mut steps = Vec::new();
     restarts::terminate(&mut steps, &rules.restarts);
-    steps.extend(rollback_steps::whole(changes, rules, script));
+    steps.extend(rollback_steps::complete(changes, rules, script));
     for (at, step) in steps.iter_mut().enumerate() {
         step.id = u32::try_from(at + 1).unwrap_or(u32::MAX);
     }

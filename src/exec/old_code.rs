@@ -90,12 +90,13 @@ pub(super) fn leaving(number: u64) -> String {
 /// E609: the way back is occupied by processes that may not be ended.
 pub(super) fn stays(about: &Term, unconverted: Option<&Term>) -> Diagnostic {
     let number = about.get("processes").and_then(Term::as_i64).unwrap_or(0);
-    let (who, verb) = match number {
+    let (subject, verb) = match number {
         1 => ("1 process".to_owned(), "executes"),
         n => (format!("{n} processes"), "execute"),
     };
-    let title =
-        format!("the new code stays: {who} still {verb} the version that would have to come back");
+    let title = format!(
+        "the new code stays: {subject} still {verb} the version that would have to come back"
+    );
     let mut diagnostic = Diagnostic::new(Code::E609, title);
     let named = about
         .get("named")

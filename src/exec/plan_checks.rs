@@ -83,7 +83,7 @@ impl<'a, 'b> Checks<'a, 'b> {
             .scene
             .decide(check, until, self.watch.interrupt, enough);
         if verify && !self.whole {
-            self.watch.heed();
+            self.watch.handle_interrupt();
         }
         let ok = verdict.failure.is_none();
         if !ok && self.gone(verify) {

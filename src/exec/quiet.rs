@@ -82,7 +82,7 @@ impl Quiet {
     }
 
     /// To be called again and again while nothing comes.
-    pub(super) fn look(&mut self, session: &Session) -> Option<End> {
+    pub(super) fn check(&mut self, session: &Session) -> Option<End> {
         let now = Instant::now();
         if now.duration_since(self.looked) > ABSENT {
             (self.heard, self.asking) = (now, None);

@@ -206,7 +206,7 @@ pub struct RollbackRequest<'a> {
 }
 
 /// Goes back on a node. The outcome's state is `Old` after a success.
-pub fn back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
+pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let explain = |reason: &Term| agent_reason::of_rollback(reason, what.undone);
     let (session, way) = (what.session, what.way);
     let watch = Watch::new(session, what.run, what.interrupt, &explain, sink);

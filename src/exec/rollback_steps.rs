@@ -17,7 +17,7 @@ use crate::term::Term;
 
 /// The steps back through each window of a script, in the order of the windows; `None` where there is no way. The
 /// steps are numbered from `first`.
-pub fn ways(
+pub fn per_step(
     changes: &ChangeSet,
     rules: &Ruleset,
     script: &Script,
@@ -40,9 +40,13 @@ pub fn ways(
 }
 
 /// All windows backwards, the last one first; those without a way are left out.
-pub fn whole(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
+pub fn complete(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Step> {
     let mut steps = Vec::new();
-    for way in ways(changes, rules, script, 1).into_iter().rev().flatten() {
+    for way in per_step(changes, rules, script, 1)
+        .into_iter()
+        .rev()
+        .flatten()
+    {
         steps.extend(way);
     }
     for (at, step) in steps.iter_mut().enumerate() {
@@ -92,7 +96,7 @@ fn way(
             push(steps, StepKind::Convert, names, convert_term(true, &list));
         }
     };
-    let patience: Vec<_> = window
+    let timeouts: Vec<_> = window
         .iter()
         .filter_map(|instruction| match instruction {
             Low::Suspend(modules) => Some(modules.as_slice()),
@@ -105,7 +109,7 @@ fn way(
     // A child is stopped in the code that it runs, before that goes.
     children::before(&mut steps, rules, &stood);
     if !stood.is_empty() {
-        let term = suspend_term(&patience, ranks);
+        let term = suspend_term(&timeouts, ranks);
         push(&mut steps, StepKind::Suspend, stood.clone(), term);
     }
     convert(&mut steps, before);

@@ -105,7 +105,7 @@ impl Run<'_, '_> {
             also: what.also.clone(),
         };
         let ways =
-            rollback_steps::ways(what.view.changes, what.rules, what.script, steps.len() + 1);
+            rollback_steps::per_step(what.view.changes, what.rules, what.script, steps.len() + 1);
         let job = job::job(&terms, what.view.changes, what.rules, &steps, &ways);
         let steps: Vec<_> = steps
             .into_iter()
@@ -168,7 +168,7 @@ impl Run<'_, '_> {
         let back = if one_way {
             Err("`{convert, F}` has no way down")
         } else if changes.undo_is_exact(what.rules.modules.keys()) {
-            Ok(job::back(changes, what.rules, what.script)
+            Ok(job::rollback_job(changes, what.rules, what.script)
                 .persisting(what.plan.persist)
                 .within(what.plan.budget))
         } else {

@@ -339,10 +339,10 @@ pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Mod
 
 /// Suspending in ranks, callers first.
 pub(super) fn suspend_term(modules: &[(Module, Timeout)], ranks: &SuspendOrder) -> Term {
-    let patience: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
+    let timeouts: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
     let rank = |modules: Vec<Module>| {
         Term::list(modules.into_iter().map(|module| {
-            let timeout = patience.get(&module).copied().unwrap_or(Timeout::Default);
+            let timeout = timeouts.get(&module).copied().unwrap_or(Timeout::Default);
             Term::tuple([Term::atom(module.as_str()), timeout_term(timeout)])
         }))
     };
@@ -389,7 +389,7 @@ pub(super) fn atoms(modules: &[Module]) -> Term {
 /// The steps of a script and of the ways back through its windows: all that the agent may tell about.
 pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script, soak: Duration) -> Vec<Step> {
     let steps = soaked(script, rules, soak);
-    let ways = rollback_steps::ways(changes, rules, script, steps.len() + 1);
+    let ways = rollback_steps::per_step(changes, rules, script, steps.len() + 1);
     steps
         .into_iter()
         .chain(ways.into_iter().flatten().flatten())

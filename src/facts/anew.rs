@@ -82,9 +82,9 @@ pub fn wrapped(
             }
         }
     }
-    let answer = processes::who(session, facts.otp, &question)?;
+    let answer = processes::find_processes(session, facts.otp, &question)?;
     let crews = answer.crews.into_iter().filter_map(|(module, mut crew)| {
-        crew.adopt(&declared.get(&module)?.behaviours);
+        crew.classify(&declared.get(&module)?.behaviours);
         (!crew.also.is_empty()).then_some((module, crew.also))
     });
     Ok(crews.collect())
@@ -103,7 +103,7 @@ pub fn running(
         modules: modules.clone(),
         ..ProcessQuery::default()
     };
-    let answer = processes::who(session, facts.otp, &question)?;
+    let answer = processes::find_processes(session, facts.otp, &question)?;
     let crews = answer.crews.into_iter();
     Ok(crews
         .map(|(module, crew)| (module, crew.count()))

@@ -72,7 +72,7 @@ fn behaviours(changes: &ChangeSet, facts: &BeamFacts) -> Option<BTreeSet<&'stati
 }
 
 /// Whether the processes of a module run another behaviour than its new version is for.
-pub fn turn(changes: &ChangeSet, changed: &Changed) -> Option<BehaviourChange> {
+pub fn behaviour_change(changes: &ChangeSet, changed: &Changed) -> Option<BehaviourChange> {
     let new = behaviours(changes, &changed.new.as_ref()?.facts)?;
     let runs = changed.crew.kinds.iter().filter_map(|(start, (_, shown))| {
         let of_server = ["gen_server", "gen_statem"];
@@ -115,7 +115,7 @@ pub(super) fn parents(
     let turned = changes
         .modules
         .iter()
-        .filter(|(_, changed)| turn(changes, changed).is_some())
+        .filter(|(_, changed)| behaviour_change(changes, changed).is_some())
         .map(|(module, _)| (Term::atom(module.as_str()), Term::boolean(true)));
     let turned = Term::map(turned);
     let mut found: BTreeMap<Module, Vec<Option<ChildId>>> = BTreeMap::new();

@@ -167,7 +167,7 @@ impl Scanner {
                 Some(calls) => calls.map_err(wrong)?,
                 // Compressed, too big, or not to be read in pieces: the slow way knows, and says why.
                 None => {
-                    let bytes = self.reader.whole(path, OpenedFile::File(file, size))?;
+                    let bytes = self.reader.read_all(path, OpenedFile::File(file, size))?;
                     self.bytes(&bytes).map_err(wrong)?
                 }
             },

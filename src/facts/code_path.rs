@@ -30,7 +30,7 @@ pub(super) struct CodePathListing {
 
 impl CodePathListing {
     /// Lists the folders that matter on a node; instead of those that are `left`, those that take their place.
-    pub(super) fn look(
+    pub(super) fn list(
         facts: &NodeFacts,
         left: &BTreeMap<String, String>,
         disk: &mut Disk<'_>,

@@ -96,7 +96,7 @@ pub fn compare_on<'a>(
 ) -> Result<ChangeSet> {
     disk.keep(old.store, facts.loaded.values().map(|l| l.md5).collect());
     let app_vsn = facts.apps.iter();
-    let mut look = Comparison {
+    let mut comparison = Comparison {
         session,
         facts,
         disk,
@@ -109,31 +109,31 @@ pub fn compare_on<'a>(
     };
     let beams = match new {
         NewCode::OnDisk => {
-            look.left = library_versions::left(facts, &[]);
-            on_disk::on_disk(&mut look)?
+            comparison.left = library_versions::left(facts, &[]);
+            on_disk::on_disk(&mut comparison)?
         }
         NewCode::Elsewhere(libraries) => {
-            look.set.moves = library_versions::moves(&mut look, libraries)?;
-            look.left = library_versions::left(facts, &look.set.moves);
-            on_disk::on_disk(&mut look)?
+            comparison.set.moves = library_versions::moves(&mut comparison, libraries)?;
+            comparison.left = library_versions::left(facts, &comparison.set.moves);
+            on_disk::on_disk(&mut comparison)?
         }
-        NewCode::Push(patterns, base) => push::pushed(&mut look, patterns, base)?,
+        NewCode::Push(patterns, base) => push::pushed(&mut comparison, patterns, base)?,
     };
-    let beams = look.leave_alone(beams)?;
-    look.take(beams, old)?;
-    look.people()?;
-    let going = going(&look.set);
+    let beams = comparison.leave_alone(beams)?;
+    comparison.take(beams, old)?;
+    comparison.collect_processes()?;
+    let going = going(&comparison.set);
     if !going.is_empty() {
-        look.remove(going, old)?;
-        look.people()?;
+        comparison.remove(going, old)?;
+        comparison.collect_processes()?;
     }
-    look.consolidation()?;
-    look.callers()?;
-    missing::missing(&mut look)?;
-    look.set.old_code = old_code::inspect(session, &look.set)?;
+    comparison.consolidation()?;
+    comparison.callers()?;
+    missing::missing(&mut comparison)?;
+    comparison.set.old_code = old_code::inspect(session, &comparison.set)?;
     // What cannot be remembered is looked at again the next time.
-    let _ = look.disk.seen.save();
-    Ok(look.set)
+    let _ = comparison.disk.seen.save();
+    Ok(comparison.set)
 }
 
 impl Comparison<'_> {
@@ -159,11 +159,11 @@ impl Comparison<'_> {
         let mut copies = self.old_copies(&loaded, &beams, old)?;
         let wanted: BTreeSet<Module> = names.into_iter().collect();
         for (module, mut beam) in beams {
-            beam.facts = self.whole(&beam, &wanted)?;
+            beam.facts = self.read_with_code(&beam, &wanted)?;
             let app = self.app_of(&module, &beam.file);
             let mut old = copies.remove(&module);
             if let Some(old) = &mut old {
-                old.facts = self.whole(old, &wanted)?;
+                old.facts = self.read_with_code(old, &wanted)?;
             }
             let changed = Changed {
                 loaded: loaded.remove(&module),
@@ -198,7 +198,7 @@ impl Comparison<'_> {
         let mut copies = self.old_copies(&loaded, &BTreeMap::new(), old)?;
         let wanted: BTreeSet<Module> = names.iter().cloned().collect();
         for copy in copies.values_mut() {
-            copy.facts = self.whole(copy, &wanted)?;
+            copy.facts = self.read_with_code(copy, &wanted)?;
         }
         for module in names {
             let Some(running) = loaded.remove(&module) else {
@@ -249,7 +249,7 @@ impl Comparison<'_> {
     }
 
     /// Finds the processes of the modules that take part.
-    fn people(&mut self) -> Result<()> {
+    fn collect_processes(&mut self) -> Result<()> {
         let beams = |changed: &Changed| -> Vec<Module> {
             let both = [&changed.old, &changed.new];
             let facts = both.into_iter().flatten().map(|beam| &beam.facts);
@@ -284,13 +284,13 @@ impl Comparison<'_> {
             }
         }
         question.loops = self.set.loops();
-        let mut answer = processes::who(self.session, self.facts.otp, &question)?;
+        let mut answer = processes::find_processes(self.session, self.facts.otp, &question)?;
         for (module, changed) in &mut self.set.modules {
             let Some(mut crew) = answer.crews.remove(module) else {
                 continue;
             };
             let behaviours = declared.get(module).map(Vec::as_slice).unwrap_or_default();
-            crew.adopt(behaviours);
+            crew.classify(behaviours);
             changed.processes = crew.count();
             changed.crew = crew;
         }
@@ -308,7 +308,7 @@ impl Comparison<'_> {
                 Notice::SuspendedBefore { .. } | Notice::Traced { .. }
             )
         });
-        let disturbed = disturbed::look(self.session, &mut self.set.modules)?;
+        let disturbed = disturbed::inspect(self.session, &mut self.set.modules)?;
         self.set.notices.extend(disturbed);
         for (module, parents) in behaviour::parents(self.session, &self.set)? {
             if let Some(changed) = self.set.modules.get_mut(&module) {
@@ -442,7 +442,7 @@ impl Comparison<'_> {
     }
 
     /// The facts of a beam with its code, in which the names of changed modules are looked for.
-    fn whole(&self, beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
+    fn read_with_code(&self, beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
         BeamFacts::read_whole(&beam.bytes, wanted)
             .map(|facts| facts.on(self.facts.otp))
             .map_err(|why| unusable(&beam.file, &why.to_string()))

@@ -28,7 +28,7 @@ const WAITS: [i64; 10] = [1, 1, 2, 4, 8, 16, 32, 64, 128, 244];
 /// # Errors
 /// When the node answers something else than OTP would. A look that fails on the node, because a module went in the
 /// meantime for instance, finds nothing.
-pub(super) fn look(
+pub(super) fn inspect(
     session: &Session,
     modules: &mut BTreeMap<Module, Changed>,
 ) -> Result<Vec<Notice>> {

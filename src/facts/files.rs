@@ -343,7 +343,11 @@ impl FileReader {
 
     /// The contents of an opened file; one byte more than [`MAX_BEAM`] when it is larger, so that who
     /// reads them sees it.
-    pub(super) fn whole(&mut self, path: &Path, opened: OpenedFile) -> Result<Vec<u8>, FileError> {
+    pub(super) fn read_all(
+        &mut self,
+        path: &Path,
+        opened: OpenedFile,
+    ) -> Result<Vec<u8>, FileError> {
         let (file, size) = match opened {
             OpenedFile::Bytes(bytes) => return Ok(bytes),
             OpenedFile::File(file, size) => (file, size),
@@ -363,7 +367,7 @@ impl FileReader {
     /// The contents of a file.
     pub(super) fn read(&mut self, path: &Path) -> Result<Vec<u8>, FileError> {
         let opened = self.open(path)?;
-        self.whole(path, opened)
+        self.read_all(path, opened)
     }
 }
 

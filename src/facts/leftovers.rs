@@ -75,7 +75,7 @@ fn names(term: Option<&Term>) -> Vec<Module> {
 ///
 /// # Errors
 /// E508 when the node does not answer.
-pub fn look(session: &Session, mine: &[Module]) -> Result<Leftovers> {
+pub fn inspect(session: &Session, mine: &[Module]) -> Result<Leftovers> {
     let answer = evaluate(session, LOOK, &[("Mine", atoms(mine))], TIMEOUT)
         .map_err(|error| error.diagnostic("looking for what a run has left"))?;
     let process = |entry: &Term| {

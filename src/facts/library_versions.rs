@@ -70,15 +70,20 @@ impl Home<'_> {
 ///
 /// # Errors
 /// E213 when the plan names an application that does not run, or a folder that has none of those that run.
-pub(super) fn moves(look: &mut Comparison<'_>, wanted: &Libraries) -> Result<Vec<PathSwitch>> {
-    let homes = homes(look.facts);
+pub(super) fn moves(
+    comparison: &mut Comparison<'_>,
+    wanted: &Libraries,
+) -> Result<Vec<PathSwitch>> {
+    let homes = homes(comparison.facts);
     let mut found = match (&wanted.from, &wanted.newest) {
-        (Some((root, span)), _) => elsewhere(look, &homes, root.trim_end_matches('/'), *span)?,
-        (None, Some(which)) => newest(look, &homes, which)?,
+        (Some((root, span)), _) => {
+            elsewhere(comparison, &homes, root.trim_end_matches('/'), *span)?
+        }
+        (None, Some(which)) => newest(comparison, &homes, which)?,
         (None, None) => Vec::new(),
     };
     if wanted.from.is_some() && !wanted.update_paths {
-        let differs = differing(look, &found)?;
+        let differs = differing(comparison, &found)?;
         let mut differs = differs.into_iter();
         found.retain(|_| differs.next().unwrap_or(true));
     }
@@ -103,18 +108,27 @@ fn homes(facts: &NodeFacts) -> Vec<Home<'_>> {
 }
 
 /// The newest version beside the running one.
-fn newest(look: &mut Comparison<'_>, homes: &[Home<'_>], which: &Which) -> Result<Vec<PathSwitch>> {
+fn newest(
+    comparison: &mut Comparison<'_>,
+    homes: &[Home<'_>],
+    which: &Which,
+) -> Result<Vec<PathSwitch>> {
     if let Which::Apps(apps, span) = which
-        && let Some(unknown) = apps.iter().find(|app| !look.facts.apps.contains_key(*app))
+        && let Some(unknown) = apps
+            .iter()
+            .find(|app| !comparison.facts.apps.contains_key(*app))
     {
-        let title = format!("no application `{unknown}` runs on {}", look.session.node());
+        let title = format!(
+            "no application `{unknown}` runs on {}",
+            comparison.session.node()
+        );
         let diagnostic = Diagnostic::new(Code::E213, title).label(*span, "named here");
         return Err(Box::new(
             diagnostic.help("`updo status` lists the applications of a node"),
         ));
     }
     let mut found = Vec::new();
-    for (home, _, to) in newer_beside(look, homes)? {
+    for (home, _, to) in newer_beside(comparison, homes)? {
         let chosen = match which {
             Which::All => true,
             Which::Apps(apps, _) => apps.contains(home.app),
@@ -137,7 +151,7 @@ fn moved(home: &Home<'_>, to: String) -> PathSwitch {
 
 /// For each application that has one: the newest of its versions beside it that has beams, newer than its own.
 fn newer_beside<'h, 'a>(
-    look: &mut Comparison<'_>,
+    comparison: &mut Comparison<'_>,
     homes: &'h [Home<'a>],
 ) -> Result<Vec<(&'h Home<'a>, String, String)>> {
     let mut roots: BTreeMap<&str, Vec<&Home<'_>>> = BTreeMap::new();
@@ -146,7 +160,7 @@ fn newer_beside<'h, 'a>(
     }
     let folders: Vec<String> = roots.keys().map(|root| (*root).to_owned()).collect();
     let mut found = Vec::new();
-    for (names, (root, homes)) in look.disk.list(&folders)?.iter().zip(&roots) {
+    for (names, (root, homes)) in comparison.disk.list(&folders)?.iter().zip(&roots) {
         for home in homes {
             let Some((name, vsn)) = versioned(home.folder) else {
                 continue;
@@ -166,7 +180,7 @@ fn newer_beside<'h, 'a>(
         }
     }
     let folders: Vec<String> = found.iter().map(|(.., folder)| folder.clone()).collect();
-    let listings = look.disk.list(&folders)?;
+    let listings = comparison.disk.list(&folders)?;
     let has_beams = |names: &Vec<String>| names.iter().any(|name| name.ends_with(".beam"));
     let both = found.into_iter().zip(listings);
     Ok(both
@@ -176,10 +190,12 @@ fn newer_beside<'h, 'a>(
 }
 
 /// Running applications with a newer version beside them: the application, both versions, the newer folder.
-pub(super) fn beside(look: &mut Comparison<'_>) -> Result<Vec<(App, String, String, String)>> {
-    let mut homes = homes(look.facts);
-    homes.retain(|home| !look.set.moves.iter().any(|one| one.app == *home.app));
-    let found = newer_beside(look, &homes)?;
+pub(super) fn newer_versions(
+    comparison: &mut Comparison<'_>,
+) -> Result<Vec<(App, String, String, String)>> {
+    let mut homes = homes(comparison.facts);
+    homes.retain(|home| !comparison.set.moves.iter().any(|one| one.app == *home.app));
+    let found = newer_beside(comparison, &homes)?;
     let rows = found.into_iter().map(|(home, newer, to)| {
         let running = versioned(home.folder).map_or("", |(_, vsn)| vsn);
         (home.app.clone(), running.to_owned(), newer, to)
@@ -189,12 +205,12 @@ pub(super) fn beside(look: &mut Comparison<'_>) -> Result<Vec<(App, String, Stri
 
 /// The applications that another library folder has, each in its newest version there.
 fn elsewhere(
-    look: &mut Comparison<'_>,
+    comparison: &mut Comparison<'_>,
     homes: &[Home<'_>],
     root: &str,
     span: Span,
 ) -> Result<Vec<PathSwitch>> {
-    let listed = look.disk.list(&[root.to_owned()])?;
+    let listed = comparison.disk.list(&[root.to_owned()])?;
     let names = listed.into_iter().next().unwrap_or_default();
     let mut found = Vec::new();
     for home in homes {
@@ -208,7 +224,7 @@ fn elsewhere(
         }
     }
     let folders: Vec<String> = found.iter().map(|one| one.to.clone()).collect();
-    let mut listings = look.disk.list(&folders)?.into_iter();
+    let mut listings = comparison.disk.list(&folders)?.into_iter();
     found.retain(|_| {
         let names = listings.next().unwrap_or_default();
         names
@@ -218,7 +234,7 @@ fn elsewhere(
     if found.is_empty() {
         let title = format!(
             "`{root}` has none of the applications that run on {}",
-            look.session.node()
+            comparison.session.node()
         );
         let diagnostic = Diagnostic::new(Code::E213, title).label(span, "this folder of the node");
         return Err(Box::new(diagnostic.help(
@@ -230,8 +246,8 @@ fn elsewhere(
 }
 
 /// For each: whether its folder says another version, or a loaded module has another file there.
-fn differing(look: &mut Comparison<'_>, moves: &[PathSwitch]) -> Result<Vec<bool>> {
-    let facts = look.facts;
+fn differing(comparison: &mut Comparison<'_>, moves: &[PathSwitch]) -> Result<Vec<bool>> {
+    let facts = comparison.facts;
     let mut files = Vec::new();
     let mut asked: Vec<(usize, [u8; 16])> = Vec::new();
     for (at, one) in moves.iter().enumerate() {
@@ -254,7 +270,7 @@ fn differing(look: &mut Comparison<'_>, moves: &[PathSwitch]) -> Result<Vec<bool
         .iter()
         .map(|one| base(&one.from) != base(&one.to))
         .collect();
-    for ((at, md5), found) in asked.into_iter().zip(look.disk.beams(&files)?) {
+    for ((at, md5), found) in asked.into_iter().zip(comparison.disk.beams(&files)?) {
         let same = matches!(found, OnDisk::Beam(known) if known.md5 == md5);
         differs[at] |= !same;
     }

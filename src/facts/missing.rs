@@ -15,8 +15,8 @@ use crate::name::{Mfa, Module};
 use crate::term::Term;
 
 /// Notes what the new versions call that neither the node nor the upgrade has.
-pub(super) fn missing(look: &mut Comparison<'_>) -> Result<()> {
-    let calls: Vec<(Module, Vec<Mfa>)> = look
+pub(super) fn missing(comparison: &mut Comparison<'_>) -> Result<()> {
+    let calls: Vec<(Module, Vec<Mfa>)> = comparison
         .set
         .modules
         .iter()
@@ -37,14 +37,14 @@ pub(super) fn missing(look: &mut Comparison<'_>) -> Result<()> {
     let called: BTreeSet<Module> = calls
         .iter()
         .flat_map(|(_, calls)| calls.iter().map(|call| call.module.clone()))
-        .filter(|callee| !look.set.modules.contains_key(callee))
+        .filter(|callee| !comparison.set.modules.contains_key(callee))
         .collect();
-    let known = node_facts::natures(look.session, look.facts, &called)?;
+    let known = node_facts::natures(comparison.session, comparison.facts, &called)?;
     let unloaded: Vec<&Module> = called.iter().filter(|m| !known.contains_key(*m)).collect();
-    let nowhere = nowhere(look, &unloaded)?;
+    let nowhere = nowhere(comparison, &unloaded)?;
     for (module, calls) in calls {
         let is_missing = |call: &Mfa| -> bool {
-            if let Some(changed) = look.set.modules.get(&call.module) {
+            if let Some(changed) = comparison.set.modules.get(&call.module) {
                 return changed.new.is_some() && !changed.has(call);
             }
             match known.get(&call.module) {
@@ -57,23 +57,26 @@ pub(super) fn missing(look: &mut Comparison<'_>) -> Result<()> {
         };
         let functions: Vec<Mfa> = calls.into_iter().filter(is_missing).collect();
         if !functions.is_empty() {
-            look.set.notices.push(Notice::Missing { module, functions });
+            comparison
+                .set
+                .notices
+                .push(Notice::Missing { module, functions });
         }
     }
     Ok(())
 }
 
 /// Those of the modules that are not loaded which a call would not find.
-fn nowhere(look: &Comparison<'_>, unloaded: &[&Module]) -> Result<BTreeSet<Module>> {
+fn nowhere(comparison: &Comparison<'_>, unloaded: &[&Module]) -> Result<BTreeSet<Module>> {
     let all = unloaded.iter().map(|module| (*module).clone());
-    if look.facts.embedded || unloaded.is_empty() {
+    if comparison.facts.embedded || unloaded.is_empty() {
         return Ok(all.collect());
     }
     let names = unloaded
         .iter()
         .map(|m| Term::string(&format!("{}.beam", m.as_str())));
     let args = vec![function("code", "where_is_file", 1), Term::list(names)];
-    let answer = look
+    let answer = comparison
         .session
         .call("lists", "map", args, node_facts::TIMEOUT)
         .map_err(|error| node_facts::failed("code:where_is_file/1", error))?;

@@ -295,8 +295,8 @@ impl<'a> Disk<'a> {
             .filter(|folder| !self.same.contains_key(*folder))
             .collect();
         let folders: Vec<String> = unknown.into_iter().map(str::to_owned).collect();
-        for (folder, look) in folders.iter().zip(self.stats(&folders)?) {
-            let same = matches!(look, FileInfo::At(there) if local_stat(folder) == Some(there));
+        for (folder, info) in folders.iter().zip(self.stats(&folders)?) {
+            let same = matches!(info, FileInfo::At(there) if local_stat(folder) == Some(there));
             self.same.insert(folder.clone(), same);
         }
         Ok(())
@@ -357,7 +357,11 @@ impl<'a> Disk<'a> {
             .as_list()
             .filter(|answers| answers.len() == files.len())
             .ok_or_else(|| unexpected_reply("file:read_file_info/2", &answer))?;
-        Ok(files.iter().zip(answers).map(|(f, a)| look(f, a)).collect())
+        Ok(files
+            .iter()
+            .zip(answers)
+            .map(|(f, a)| file_info(f, a))
+            .collect())
     }
 
     fn ask_time(&mut self) -> Result<()> {
@@ -388,7 +392,7 @@ enum FileInfo {
 }
 
 /// `#file_info{}` as file.hrl defines it: size, type, access, atime, mtime, ctime, mode, links, device, …, inode.
-fn look(file: &str, answer: &Term) -> FileInfo {
+fn file_info(file: &str, answer: &Term) -> FileInfo {
     let info = match answer.as_tuple() {
         Some([ok, info]) if ok.is_atom("ok") => info.as_tuple().unwrap_or_default(),
         Some([_, why]) if is_in_archive(file) && why.is_atom("enotdir") => {

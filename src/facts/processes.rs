@@ -16,7 +16,7 @@ use crate::name::Module;
 use crate::node::Session;
 use crate::term::{Pid, Term};
 
-/// `who.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them. In the
+/// `find_processes.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them. In the
 /// external term format: reading its text was a quarter of what the client does in a debug build.
 static WHO: LazyLock<Option<Term>> =
     LazyLock::new(|| crate::term::etf::decode(include_bytes!("who.etf")).ok());
@@ -126,7 +126,7 @@ impl ModuleProcesses {
 
     /// Counts processes that started in one of the behaviours of the module, or in a part of it (`B.Server`), and that
     /// a child specification says are the module's.
-    pub(super) fn adopt(&mut self, behaviours: &[Module]) {
+    pub(super) fn classify(&mut self, behaviours: &[Module]) {
         let is_part = |name: &Module| {
             behaviours.iter().any(|behaviour| {
                 name.as_str()
@@ -177,7 +177,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// E508 when the node does not answer, E506 when it answers something else than OTP would.
-pub fn who(session: &Session, otp: u32, question: &ProcessQuery) -> Result<Answer> {
+pub fn find_processes(session: &Session, otp: u32, question: &ProcessQuery) -> Result<Answer> {
     if question.modules.is_empty() {
         return Ok(Answer::default());
     }

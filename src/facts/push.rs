@@ -21,25 +21,25 @@ use crate::name::{App, Module};
 
 /// The local beams that differ from what runs.
 pub(super) fn pushed(
-    look: &mut Comparison<'_>,
+    comparison: &mut Comparison<'_>,
     patterns: &[(String, Span)],
     base: &Path,
 ) -> Result<BTreeMap<Module, Beam>> {
-    let files = local(patterns, base, look.facts.otp)?;
+    let files = local(patterns, base, comparison.facts.otp)?;
     let folders: BTreeSet<PathBuf> = files
         .iter()
         .filter_map(|file| file.path.parent().map(Path::to_owned))
         .collect();
-    look.set.compared = files.len();
+    comparison.set.compared = files.len();
     let files = one_of_each(files)?;
     let all: BTreeSet<Module> = files.keys().cloned().collect();
-    let homes = homes(look, &files);
+    let homes = homes(comparison, &files);
     let mut beams = BTreeMap::new();
     let mut same = Vec::new();
     for (module, file) in files {
-        let running = look.facts.loaded.get(&module);
+        let running = comparison.facts.loaded.get(&module);
         if running.is_some_and(|loaded| loaded.md5 == file.facts.md5) {
-            look.set.same.push(module);
+            comparison.set.same.push(module);
             same.push(file);
             continue;
         }
@@ -55,15 +55,15 @@ pub(super) fn pushed(
         };
         beams.insert(module, beam);
     }
-    already_there(look, &mut beams)?;
-    unconsolidated(look, &mut beams)?;
-    lines_moved(look, &same);
-    specifications(look, &folders, &all)?;
+    already_there(comparison, &mut beams)?;
+    unconsolidated(comparison, &mut beams)?;
+    lines_moved(comparison, &same);
+    specifications(comparison, &folders, &all)?;
     let folders = folders.iter().map(|folder| {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         whole.display().to_string()
     });
-    releases::look_at(look, &ReleaseLocation::Here, &folders.collect())?;
+    releases::inspect(comparison, &ReleaseLocation::Here, &folders.collect())?;
     Ok(beams)
 }
 
@@ -95,10 +95,13 @@ fn one_of_each(files: Vec<BeamFile>) -> Result<BTreeMap<Module, BeamFile>> {
 }
 
 /// For local folders, the folder on the node that the modules in it were loaded from, mostly.
-fn homes(look: &Comparison<'_>, files: &BTreeMap<Module, BeamFile>) -> BTreeMap<PathBuf, String> {
+fn homes(
+    comparison: &Comparison<'_>,
+    files: &BTreeMap<Module, BeamFile>,
+) -> BTreeMap<PathBuf, String> {
     let mut counts: BTreeMap<(PathBuf, String), usize> = BTreeMap::new();
     for (module, file) in files {
-        let there = look.facts.file_of(module).and_then(folder_of);
+        let there = comparison.facts.file_of(module).and_then(folder_of);
         if let (Some(here), Some(there)) = (file.path.parent(), there) {
             let pair = (here.to_owned(), there.to_owned());
             *counts.entry(pair).or_default() += 1;
@@ -119,8 +122,11 @@ fn new_name(file: &BeamFile, homes: &BTreeMap<PathBuf, String>) -> String {
 }
 
 /// On a node that loads on demand, a module that is not loaded and whose file is the one pushed is no news.
-fn already_there(look: &mut Comparison<'_>, beams: &mut BTreeMap<Module, Beam>) -> Result<()> {
-    let facts = look.facts;
+fn already_there(
+    comparison: &mut Comparison<'_>,
+    beams: &mut BTreeMap<Module, Beam>,
+) -> Result<()> {
+    let facts = comparison.facts;
     let unloaded: Vec<(Module, String)> = beams
         .keys()
         .filter(|module| !facts.loaded.contains_key(*module))
@@ -131,7 +137,7 @@ fn already_there(look: &mut Comparison<'_>, beams: &mut BTreeMap<Module, Beam>) 
         .collect();
     let paths: Vec<String> = unloaded.iter().map(|(_, path)| path.clone()).collect();
     let mut on_demand: BTreeMap<Option<App>, Vec<Module>> = BTreeMap::new();
-    for ((module, path), found) in unloaded.into_iter().zip(look.disk.beams(&paths)?) {
+    for ((module, path), found) in unloaded.into_iter().zip(comparison.disk.beams(&paths)?) {
         let Some(beam) = beams.get_mut(&module) else {
             continue;
         };
@@ -144,28 +150,33 @@ fn already_there(look: &mut Comparison<'_>, beams: &mut BTreeMap<Module, Beam>) 
         }
     }
     let notices = on_demand.into_iter();
-    look.set
+    comparison
+        .set
         .notices
         .extend(notices.map(|(app, modules)| Notice::OnDemand { app, modules }));
     Ok(())
 }
 
 /// Takes out protocols that run consolidated, when only the other form is offered.
-fn unconsolidated(look: &mut Comparison<'_>, beams: &mut BTreeMap<Module, Beam>) -> Result<()> {
+fn unconsolidated(
+    comparison: &mut Comparison<'_>,
+    beams: &mut BTreeMap<Module, Beam>,
+) -> Result<()> {
     let offered: Vec<Module> = beams
         .iter()
         .filter(|(module, beam)| {
-            look.facts.loaded.contains_key(*module)
+            comparison.facts.loaded.contains_key(*module)
                 && is_protocol(&beam.facts)
                 && is_consolidated(&beam.bytes) != Some(true)
         })
         .map(|(module, _)| module.clone())
         .collect();
-    let running = node_facts::consolidated(look.session, &offered)?;
+    let running = node_facts::consolidated(comparison.session, &offered)?;
     for (module, consolidated) in offered.into_iter().zip(running) {
         if consolidated {
             beams.remove(&module);
-            look.set
+            comparison
+                .set
                 .untouched
                 .push((module, SkipReason::Unconsolidated));
         }
@@ -174,43 +185,47 @@ fn unconsolidated(look: &mut Comparison<'_>, beams: &mut BTreeMap<Module, Beam>)
 }
 
 /// Beams with the code that runs and with other line information than it was seen to have.
-fn lines_moved(look: &mut Comparison<'_>, same: &[BeamFile]) {
-    let creation = look.session.creation();
+fn lines_moved(comparison: &mut Comparison<'_>, same: &[BeamFile]) {
+    let creation = comparison.session.creation();
     let moved = same.iter().filter(|file| {
-        let there = look.facts.file_of(&file.facts.module);
-        let lines =
-            there.and_then(|there| look.disk.seen.first_lines(there, creation, &file.facts.md5));
+        let there = comparison.facts.file_of(&file.facts.module);
+        let lines = there.and_then(|there| {
+            comparison
+                .disk
+                .seen
+                .first_lines(there, creation, &file.facts.md5)
+        });
         lines.is_some_and(|lines| lines != file.facts.line_md5)
     });
     let modules: Vec<Module> = moved.map(|file| file.facts.module.clone()).collect();
     if !modules.is_empty() {
-        look.set.notices.push(Notice::LinesMoved { modules });
+        comparison.set.notices.push(Notice::LinesMoved { modules });
     }
 }
 
 /// Specifications beside the beams: how they differ, and which modules they do not list any more.
 fn specifications(
-    look: &mut Comparison<'_>,
+    comparison: &mut Comparison<'_>,
     folders: &BTreeSet<PathBuf>,
     all: &BTreeSet<Module>,
 ) -> Result<()> {
     let mut texts = Vec::new();
     for folder in folders {
-        for app in look.facts.apps.keys() {
+        for app in comparison.facts.apps.keys() {
             let file = folder.join(format!("{app}.app"));
             if let Some(text) = small_file(&file) {
                 texts.push((app.clone(), file.display().to_string(), text));
             }
         }
     }
-    let facts = look.facts;
-    for (app, spec) in compare_specs(look, texts)? {
+    let facts = comparison.facts;
+    for (app, spec) in compare_specs(comparison, texts)? {
         let Some(running) = facts.apps.get(&app).filter(|_| spec.modules.is_some()) else {
             continue;
         };
         for module in &running.modules {
             if facts.loaded.contains_key(module) && !spec.lists(module) && !all.contains(module) {
-                look.set.gone.push(RemovedModule {
+                comparison.set.gone.push(RemovedModule {
                     module: module.clone(),
                     how: RemovalCause::Unlisted(app.clone()),
                     callers: Vec::new(),

@@ -48,9 +48,9 @@ pub(super) enum ReleaseLocation {
 }
 
 impl ReleaseLocation {
-    fn list(&self, look: &mut Comparison<'_>, folder: &str) -> Result<Vec<String>> {
+    fn list(&self, comparison: &mut Comparison<'_>, folder: &str) -> Result<Vec<String>> {
         match self {
-            Self::Node => Ok(look
+            Self::Node => Ok(comparison
                 .disk
                 .list(&[folder.to_owned()])?
                 .pop()
@@ -63,9 +63,13 @@ impl ReleaseLocation {
         }
     }
 
-    fn read(&self, look: &mut Comparison<'_>, files: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+    fn read(
+        &self,
+        comparison: &mut Comparison<'_>,
+        files: &[String],
+    ) -> Result<Vec<Option<Vec<u8>>>> {
         match self {
-            Self::Node => look.disk.read(files),
+            Self::Node => comparison.disk.read(files),
             Self::Here => {
                 let read = |file: &String| super::push::small_file(std::path::Path::new(file));
                 Ok(files.iter().map(read).collect())
@@ -85,20 +89,20 @@ fn releases_of(folder: &str) -> Option<String> {
 }
 
 /// Notes what the release brings that these folders of new beams belong to.
-pub(super) fn look_at(
-    look: &mut Comparison<'_>,
+pub(super) fn inspect(
+    comparison: &mut Comparison<'_>,
     place: &ReleaseLocation,
     folders: &BTreeSet<String>,
 ) -> Result<()> {
     let roots: BTreeSet<String> = folders.iter().filter_map(|f| releases_of(f)).collect();
     for root in roots {
-        let names = place.list(look, &root)?;
+        let names = place.list(comparison, &root)?;
         if names.is_empty() {
             continue;
         }
-        let running = running(look)?;
+        let running = running(comparison)?;
         let started = place
-            .read(look, &[format!("{root}/start_erl.data")])?
+            .read(comparison, &[format!("{root}/start_erl.data")])?
             .pop()
             .flatten();
         let started = started.and_then(|text| {
@@ -116,9 +120,9 @@ pub(super) fn look_at(
         let Some(vsn) = installed.filter(is_news).or(newest) else {
             continue;
         };
-        let change = compare(look, place, &format!("{root}/{vsn}"), &vsn, &running)?;
+        let change = compare(comparison, place, &format!("{root}/{vsn}"), &vsn, &running)?;
         if change.is_configured_anew() || !change.newer.is_empty() {
-            look.set.release = Some(change);
+            comparison.set.release = Some(change);
             break;
         }
     }
@@ -126,8 +130,8 @@ pub(super) fn look_at(
 }
 
 /// The version of the release that the node was started as; a node that is none has that of OTP.
-fn running(look: &Comparison<'_>) -> Result<String> {
-    let id = look
+fn running(comparison: &Comparison<'_>) -> Result<String> {
+    let id = comparison
         .session
         .call("init", "script_id", vec![], TIMEOUT)
         .map_err(|error| failed("init:script_id/0", error))?;
@@ -136,7 +140,7 @@ fn running(look: &Comparison<'_>) -> Result<String> {
 }
 
 fn compare(
-    look: &mut Comparison<'_>,
+    comparison: &mut Comparison<'_>,
     place: &ReleaseLocation,
     folder: &str,
     vsn: &str,
@@ -149,40 +153,43 @@ fn compare(
     };
     let file = |folder: &str, name: &str| format!("{folder}/{name}");
     let both = |folder: &str| [file(folder, "sys.config"), file(folder, "runtime.exs")];
-    let mut new = place.read(look, &both(folder))?.into_iter();
+    let mut new = place.read(comparison, &both(folder))?.into_iter();
     let (config, runtime) = (new.next().flatten(), new.next().flatten());
-    let before = before(look, running, folder)?;
+    let before = before(comparison, running, folder)?;
     let mut old = match &before {
-        Some(before) => look.disk.read(&both(before))?.into_iter(),
+        Some(before) => comparison.disk.read(&both(before))?.into_iter(),
         None => Vec::new().into_iter(),
     };
     let (old_config, old_runtime) = (old.next().flatten(), old.next().flatten());
     if let Some(config) = config.filter(|config| old_config.as_ref() != Some(config)) {
-        configured(look, &config, old_config.as_deref(), &mut change)?;
+        configured(comparison, &config, old_config.as_deref(), &mut change)?;
     }
     if let (Some(runtime), true) = (&runtime, before.is_some())
         && old_runtime.as_ref() != Some(runtime)
     {
         change.runtime = Some(keys_of_script(runtime, &old_runtime.unwrap_or_default()));
     }
-    let rel = place.list(look, folder)?;
+    let rel = place.list(comparison, folder)?;
     let rel = rel
         .iter()
         .find(|name| name.ends_with(".rel") && *name != "start.rel");
     if let Some(rel) = rel {
-        let text = place.read(look, &[file(folder, rel)])?.pop().flatten();
-        newer(look, &text.unwrap_or_default(), &mut change)?;
+        let text = place
+            .read(comparison, &[file(folder, rel)])?
+            .pop()
+            .flatten();
+        newer(comparison, &text.unwrap_or_default(), &mut change)?;
     }
     Ok(change)
 }
 
 /// The folder of the release that runs, beside the applications of the node, if it is another one.
-fn before(look: &mut Comparison<'_>, running: &str, folder: &str) -> Result<Option<String>> {
-    let facts = look.facts;
+fn before(comparison: &mut Comparison<'_>, running: &str, folder: &str) -> Result<Option<String>> {
+    let facts = comparison.facts;
     let own = facts.apps.keys().filter_map(|app| facts.folder_of_app(app));
     let roots: BTreeSet<String> = own.filter_map(releases_of).collect();
     for root in roots {
-        if look
+        if comparison
             .disk
             .list(std::slice::from_ref(&root))?
             .iter()
@@ -223,7 +230,7 @@ fn config(text: &[u8]) -> std::result::Result<Config, String> {
 
 /// Notes the keys that differ. What runs already as the new file wants it does not.
 fn configured(
-    look: &Comparison<'_>,
+    comparison: &Comparison<'_>,
     new: &[u8],
     old: Option<&[u8]>,
     change: &mut ReleaseChange,
@@ -236,8 +243,8 @@ fn configured(
         }
     };
     let old = old.and_then(|old| config(old).ok());
-    let running: Vec<App> = look.facts.apps.keys().cloned().collect();
-    let environments = node_facts::environments(look.session, &running)?;
+    let running: Vec<App> = comparison.facts.apps.keys().cloned().collect();
+    let environments = node_facts::environments(comparison.session, &running)?;
     let environments: Config = running.into_iter().zip(environments).collect();
     let none = BTreeMap::new();
     let mut apps: BTreeSet<&App> = new.keys().collect();
@@ -301,7 +308,7 @@ fn keys_of_script(new: &[u8], old: &[u8]) -> Vec<String> {
 }
 
 /// Notes whether the release was made with a newer Elixir or run-time system than the node has.
-fn newer(look: &Comparison<'_>, rel: &[u8], change: &mut ReleaseChange) -> Result<()> {
+fn newer(comparison: &Comparison<'_>, rel: &[u8], change: &mut ReleaseChange) -> Result<()> {
     let term = parse_term(&String::from_utf8_lossy(rel));
     let Ok(Term::Tuple(parts)) = term else {
         return Ok(());
@@ -324,12 +331,12 @@ fn newer(look: &Comparison<'_>, rel: &[u8], change: &mut ReleaseChange) -> Resul
         let Some([name, vsn, ..]) = app.as_tuple() else {
             continue;
         };
-        let elixir = look
+        let elixir = comparison
             .facts
             .apps
             .get("elixir")
             .filter(|_| name.is_atom("elixir"));
-        let moves = look
+        let moves = comparison
             .set
             .moves
             .iter()
@@ -341,7 +348,7 @@ fn newer(look: &Comparison<'_>, rel: &[u8], change: &mut ReleaseChange) -> Resul
     if let Some([_, vsn]) = erts.as_tuple()
         && let Some(vsn) = vsn.to_text()
     {
-        let runs = look
+        let runs = comparison
             .session
             .call(
                 "erlang",

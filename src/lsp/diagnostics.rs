@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::convert::{location, range};
 use super::text::Encoding;
-use super::workspace::{PlanDocument, Worlds};
+use super::workspace::{PlanDocument, Workspace};
 use crate::diag::{Code, Diagnostic, Severity};
 
 /// So many diagnostics are shown in a document.
@@ -20,12 +20,12 @@ pub(super) type PublishedDiagnostics = (Option<i32>, Vec<Value>);
 
 /// What is shown in each document; `more` gives what else is said about a root.
 pub(super) fn all(
-    worlds: &Worlds,
+    workspace: &Workspace,
     encoding: Encoding,
     more: &dyn Fn(&PlanDocument) -> Vec<Diagnostic>,
 ) -> BTreeMap<String, PublishedDiagnostics> {
     let mut found: BTreeMap<String, PublishedDiagnostics> = BTreeMap::new();
-    for (root, version, world) in worlds.roots() {
+    for (root, version, world) in workspace.roots() {
         // Of a plan that is not open only the files are shown that are.
         let shown =
             |uri: &str| version.is_some() || world.file(uri).is_some_and(|f| f.version.is_some());

@@ -1,6 +1,6 @@
 //! What a node had to say about a plan, as plain data: what is said, and what is known of each module.
 //!
-//! Takes a plan as the editor has it and a target; connects, looks as `updo preview` does, and gives [`Looked`]. It reads
+//! Takes a plan as the editor has it and a target; connects, looks as `updo preview` does, and gives [`NodeFindings`]. It reads
 //! only, and it is called where it may take its time. What it gives belongs to the text that was looked at; `diagnostics` finds
 //! the places again in a text that was edited since, and leaves out what was edited itself.
 
@@ -57,7 +57,7 @@ pub(super) struct ModuleSummary {
 
 /// What a look has shown.
 #[derive(Debug, Default)]
-pub(super) struct Looked {
+pub(super) struct NodeFindings {
     /// The texts looked at: what the file really is, where it began, the text.
     files: Vec<(PathBuf, usize, String)>,
     diagnostics: Vec<Diagnostic>,
@@ -74,61 +74,61 @@ pub(super) struct Looked {
 }
 
 /// Looks; nothing when the plan has errors, which are told without a node.
-pub(super) fn look(question: FactsQuery) -> Option<Looked> {
+pub(super) fn query(question: FactsQuery) -> Option<NodeFindings> {
     let unsaved = |identity: &Path| question.unsaved.get(identity).cloned();
     let opened = Engine::open_over(&question.plan, &unsaved, question.settings);
     let engine = opened.engine?;
-    let mut looked = Looked {
+    let mut findings = NodeFindings {
         sessions: question.sessions,
         at: Some(Instant::now()),
-        ..Looked::default()
+        ..NodeFindings::default()
     };
     for source in opened.sources.sources() {
         let identity = identity(Path::new(&source.name));
         // A secret may be covered there, by as many bytes.
         let text = unsaved(&identity).unwrap_or_else(|| source.text.clone());
-        looked.files.push((identity, source.base, text));
+        findings.files.push((identity, source.base, text));
     }
-    looked
+    findings
         .sessions
         .retain(|_, session| session.is_lost().is_none());
     let nodes = match engine.nodes(Some(&question.target)) {
         Ok(nodes) => nodes,
         Err(diagnostic) => {
-            looked.diagnostics.push(*diagnostic);
-            return Some(looked);
+            findings.diagnostics.push(*diagnostic);
+            return Some(findings);
         }
     };
     let several = nodes.len() > 1;
     for node in nodes.into_iter().take(NODES) {
-        match on_node(&engine, &node, &mut looked) {
+        match on_node(&engine, &node, &mut findings) {
             Ok(upgrade) => {
-                if looked.node.is_none() {
-                    looked.node = Some(node.clone());
-                    looked.know(&upgrade);
+                if findings.node.is_none() {
+                    findings.node = Some(node.clone());
+                    findings.know(&upgrade);
                 }
-                looked.add_all(upgrade.diagnostics, several.then_some(&node));
+                findings.add_all(upgrade.diagnostics, several.then_some(&node));
             }
-            Err(diagnostic) => looked.add_all(vec![*diagnostic], several.then_some(&node)),
+            Err(diagnostic) => findings.add_all(vec![*diagnostic], several.then_some(&node)),
         }
     }
-    Some(looked)
+    Some(findings)
 }
 
-fn on_node(engine: &Engine, node: &NodeName, looked: &mut Looked) -> Result<Upgrade> {
-    let connection = match looked.sessions.get(node) {
-        Some(session) => engine.continued(session.clone()),
+fn on_node(engine: &Engine, node: &NodeName, findings: &mut NodeFindings) -> Result<Upgrade> {
+    let connection = match findings.sessions.get(node) {
+        Some(session) => engine.with_session(session.clone()),
         None => {
             let connection = engine.connect(node)?;
             let session = connection.session.clone();
-            looked.sessions.insert(node.clone(), session);
+            findings.sessions.insert(node.clone(), session);
             connection
         }
     };
     connection.prepare()
 }
 
-impl Looked {
+impl NodeFindings {
     /// What nobody has said yet; who said it, when there are several.
     fn add_all(&mut self, diagnostics: Vec<Diagnostic>, node: Option<&NodeName>) {
         for mut one in diagnostics {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::convert::range;
 use super::cursor::Cursor;
-use super::facts::{Looked, ModuleSummary};
+use super::facts::{ModuleSummary, NodeFindings};
 use super::text::Encoding;
 use super::workspace::PlanText;
 use crate::diag::Span;
@@ -56,14 +56,19 @@ fn names(expr: &Expr, found: &mut Vec<(Module, Span)>) {
 }
 
 /// `order: 4 of 9 · why` above each statement about a module that takes part.
-pub(super) fn lenses(file: &PlanText, uri: &str, looked: &Looked, encoding: Encoding) -> Value {
-    let total = looked.modules.len();
+pub(super) fn lenses(
+    file: &PlanText,
+    uri: &str,
+    findings: &NodeFindings,
+    encoding: Encoding,
+) -> Value {
+    let total = findings.modules.len();
     let mut found: Vec<Value> = Vec::new();
     for statement in file.statements() {
         let named = named(statement);
         let known = named
             .iter()
-            .find_map(|(module, _)| Some((module, looked.modules.get(module)?)));
+            .find_map(|(module, _)| Some((module, findings.modules.get(module)?)));
         let Some((module, known)) = known else {
             continue;
         };
@@ -84,12 +89,12 @@ pub(super) fn lenses(file: &PlanText, uri: &str, looked: &Looked, encoding: Enco
 pub(super) fn hints(
     file: &PlanText,
     lines: std::ops::RangeInclusive<u32>,
-    looked: &Looked,
+    findings: &NodeFindings,
     encoding: Encoding,
 ) -> Value {
     let mut found: Vec<Value> = Vec::new();
     for (module, span) in file.statements().iter().flat_map(named) {
-        let Some(known) = looked.modules.get(&module) else {
+        let Some(known) = findings.modules.get(&module) else {
             continue;
         };
         let place = range(file, span, encoding).end;
@@ -122,10 +127,10 @@ pub(super) fn module_at(here: &Cursor<'_>) -> Option<Module> {
 }
 
 /// What is known of a module, as Markdown.
-pub(super) fn about(module: &Module, looked: &Looked) -> Option<String> {
-    let known = looked.modules.get(module)?;
-    let node = looked.node.as_ref()?;
-    let ago = looked.at.map_or(0, |at| at.elapsed().as_secs());
+pub(super) fn about(module: &Module, findings: &NodeFindings) -> Option<String> {
+    let known = findings.modules.get(module)?;
+    let node = findings.node.as_ref()?;
+    let ago = findings.at.map_or(0, |at| at.elapsed().as_secs());
     let class = match &known.inferred {
         Some(how) => format!("`{module}`: {}, inferred: {how}", known.class),
         None => format!("`{module}`: {}, as the plan says", known.class),
@@ -135,7 +140,7 @@ pub(super) fn about(module: &Module, looked: &Looked) -> Option<String> {
         format!(
             "order: {} of {}, {}",
             known.place,
-            looked.modules.len(),
+            findings.modules.len(),
             match known.processes {
                 1 => "1 process runs it".to_owned(),
                 n => format!("{n} processes run it"),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use super::facts::{FactsQuery, Looked, look};
+use super::facts::{FactsQuery, NodeFindings, query};
 use super::server::ServerEvent;
 use crate::diag::{Code, Diagnostic};
 
@@ -29,7 +29,7 @@ pub(super) struct NodeQueries {
     /// Plans that want another look.
     wanted: BTreeSet<String>,
     /// The last answers.
-    known: BTreeMap<String, Looked>,
+    known: BTreeMap<String, NodeFindings>,
     next: u64,
 }
 
@@ -81,7 +81,7 @@ impl NodeQueries {
             .spawn(move || {
                 // What a thread that panics leaves behind is an answer without anything in it.
                 let answer =
-                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(question)));
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| query(question)));
                 let _ = send.send(ServerEvent::Looked(
                     name,
                     number,
@@ -96,7 +96,7 @@ impl NodeQueries {
     }
 
     /// A thread has come back; whether its answer was still waited for.
-    pub fn take(&mut self, uri: &str, number: u64, looked: Option<Box<Looked>>) -> bool {
+    pub fn take(&mut self, uri: &str, number: u64, findings: Option<Box<NodeFindings>>) -> bool {
         self.threads = self.threads.saturating_sub(1);
         if self
             .running
@@ -106,8 +106,8 @@ impl NodeQueries {
             return false;
         }
         self.running.remove(uri);
-        if let Some(looked) = looked {
-            self.known.insert(uri.to_owned(), *looked);
+        if let Some(findings) = findings {
+            self.known.insert(uri.to_owned(), *findings);
         }
         true
     }
@@ -127,21 +127,21 @@ impl NodeQueries {
             let diagnostic = Diagnostic::new(Code::E508, format!("no facts within {seconds} s")).help(
                 "save the plan to look again; `updo doctor` goes the way to the node step by step",
             );
-            let mut looked = Looked::default();
-            looked.add(diagnostic);
-            self.known.insert(uri.clone(), looked);
+            let mut findings = NodeFindings::default();
+            findings.add(diagnostic);
+            self.known.insert(uri.clone(), findings);
         }
         !late.is_empty()
     }
 
     /// How long until something is given up.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn timeout(&self) -> Option<Duration> {
         let began = self.running.values().map(|(_, began)| began).min()?;
         Some(self.deadline.saturating_sub(began.elapsed()))
     }
 
     /// The last answer about a plan.
-    pub fn of(&self, uri: &str) -> Option<&Looked> {
+    pub fn of(&self, uri: &str) -> Option<&NodeFindings> {
         self.known.get(uri)
     }
 

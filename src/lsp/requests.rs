@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::complete::completion;
 use super::cursor::Cursor;
-use super::facts::Looked;
+use super::facts::NodeFindings;
 use super::fixes::{Asked, fixes};
 use super::hover::hover;
 use super::lens;
@@ -37,7 +37,8 @@ impl Server {
         params: Option<&RawValue>,
     ) -> Result<Value, RequestError> {
         // What is asked is asked of the text as it is now.
-        self.worlds.refresh(&self.documents, &self.options.settings);
+        self.workspace
+            .refresh(&self.documents, &self.options.settings);
         match method {
             "textDocument/hover" => {
                 let params: lsp::HoverParams = taken(params)?;
@@ -45,8 +46,8 @@ impl Server {
                 let found = self.here(&place);
                 let hover = found.map(|here| {
                     let module = lens::module_at(&here);
-                    let looked = self.looked(here.world);
-                    let about = module.and_then(|module| lens::about(&module, looked?));
+                    let findings = self.findings(here.world);
+                    let about = module.and_then(|module| lens::about(&module, findings?));
                     hover(&here, &self.diagnostics(here.world), about)
                 });
                 Ok(hover.unwrap_or(Value::Null))
@@ -83,13 +84,13 @@ impl Server {
             "textDocument/documentSymbol" => {
                 let params: lsp::DocumentSymbolParams = taken(params)?;
                 let uri = params.text_document.uri.as_str();
-                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
+                let file = self.workspace.of(uri).into_iter().find_map(|w| w.file(uri));
                 Ok(file.map_or(Value::Null, |file| shape::symbols(file, self.encoding)))
             }
             "textDocument/formatting" => {
                 let params: lsp::DocumentFormattingParams = taken(params)?;
                 let uri = params.text_document.uri.as_str();
-                let file = self.worlds.of(uri).into_iter().find_map(|w| w.file(uri));
+                let file = self.workspace.of(uri).into_iter().find_map(|w| w.file(uri));
                 Ok(file.map_or(Value::Null, |file| shape::formatting(file, self.encoding)))
             }
             "textDocument/codeAction" => {
@@ -99,9 +100,9 @@ impl Server {
             "textDocument/codeLens" => {
                 let params: lsp::CodeLensParams = taken(params)?;
                 let uri = params.text_document.uri.as_str();
-                let found = self
-                    .known(uri)
-                    .map(|(plan, file, looked)| lens::lenses(file, plan, looked, self.encoding));
+                let found = self.known(uri).map(|(plan, file, findings)| {
+                    lens::lenses(file, plan, findings, self.encoding)
+                });
                 Ok(found.unwrap_or(Value::Null))
             }
             "textDocument/inlayHint" => {
@@ -110,7 +111,7 @@ impl Server {
                 let lines = params.range.start.line..=params.range.end.line;
                 let found = self
                     .known(uri)
-                    .map(|(_, file, looked)| lens::hints(file, lines, looked, self.encoding));
+                    .map(|(_, file, findings)| lens::hints(file, lines, findings, self.encoding));
                 Ok(found.unwrap_or(Value::Null))
             }
             "workspace/executeCommand" => self.execute(taken(params)?),
@@ -124,8 +125,8 @@ impl Server {
     /// A place in the first of the worlds that count for its document.
     fn here(&self, place: &lsp::TextDocumentPositionParams) -> Option<Cursor<'_>> {
         let uri = place.text_document.uri.as_str();
-        let worlds = self.worlds.of(uri).into_iter();
-        worlds
+        let workspace = self.workspace.of(uri).into_iter();
+        workspace
             .filter_map(|world| Cursor::new(world, uri, place.position, self.encoding))
             .next()
     }
@@ -134,22 +135,22 @@ impl Server {
     fn diagnostics(&self, world: &PlanDocument) -> Vec<Diagnostic> {
         let mut all = world.opened.diagnostics.clone();
         all.extend(
-            self.looked(world)
-                .map_or(Vec::new(), |looked| looked.diagnostics(world)),
+            self.findings(world)
+                .map_or(Vec::new(), |findings| findings.diagnostics(world)),
         );
         all
     }
 
     /// What the node says about a plan.
-    fn looked(&self, world: &PlanDocument) -> Option<&Looked> {
-        self.looks.of(&world.uri)
+    fn findings(&self, world: &PlanDocument) -> Option<&NodeFindings> {
+        self.queries.of(&world.uri)
     }
 
     /// The plan of a document, the document, and what the node says about them.
-    fn known(&self, uri: &str) -> Option<(&str, &PlanText, &Looked)> {
-        let worlds = self.worlds.of(uri).into_iter();
-        worlds
-            .filter_map(|world| Some((world.uri.as_str(), world.file(uri)?, self.looked(world)?)))
+    fn known(&self, uri: &str) -> Option<(&str, &PlanText, &NodeFindings)> {
+        let workspace = self.workspace.of(uri).into_iter();
+        workspace
+            .filter_map(|world| Some((world.uri.as_str(), world.file(uri)?, self.findings(world)?)))
             .next()
     }
 
@@ -157,21 +158,21 @@ impl Server {
     fn completion(&self, here: &Cursor<'_>) -> Value {
         let mut kept = self.knowledge.borrow_mut();
         let (of, knowledge) = &mut *kept;
-        let looked = self.looked(here.world);
-        let node = looked.and_then(|looked| looked.node.clone());
+        let findings = self.findings(here.world);
+        let node = findings.and_then(|findings| findings.node.clone());
         if *of != node {
             // Another node: what the last one has answered does not count.
             *knowledge = Knowledge::default();
             *of = node;
         }
-        if let Some(looked) = looked {
-            let session = looked
+        if let Some(findings) = findings {
+            let session = findings
                 .node
                 .as_ref()
-                .and_then(|node| looked.sessions.get(node));
+                .and_then(|node| findings.sessions.get(node));
             knowledge.node = session.cloned();
-            knowledge.changed = looked.modules.keys().map(ToString::to_string).collect();
-            knowledge.new.clone_from(&looked.new);
+            knowledge.changed = findings.modules.keys().map(ToString::to_string).collect();
+            knowledge.new.clone_from(&findings.new);
         }
         completion(here, knowledge)
     }
@@ -182,10 +183,10 @@ impl Server {
             return Err((wire::INVALID_PARAMS, "a plan and a module".to_owned()));
         };
         let (plan, module) = (plan.as_str(), module.as_str());
-        let looked = plan.and_then(|plan| self.looks.of(plan));
-        let why = looked
+        let findings = plan.and_then(|plan| self.queries.of(plan));
+        let why = findings
             .zip(module)
-            .and_then(|(looked, module)| looked.modules.get(module))
+            .and_then(|(findings, module)| findings.modules.get(module))
             .map(|known| known.why.clone());
         if params.command != lens::WHY {
             let message = format!("`{}` is no command of updo", params.command);
@@ -202,7 +203,7 @@ impl Server {
         let place = params.text_document_position;
         let uri = place.text_document.uri.as_str();
         let mut all = navigation::Edits::new();
-        for world in self.worlds.of(uri) {
+        for world in self.workspace.of(uri) {
             let Some(here) = Cursor::new(world, uri, place.position, self.encoding) else {
                 continue;
             };
@@ -222,8 +223,8 @@ impl Server {
     }
 
     fn fixes(&self, uri: &str, range: lsp::Range) -> Value {
-        let worlds = self.worlds.of(uri).into_iter();
-        let Some((world, file)) = worlds.filter_map(|w| Some((w, w.file(uri)?))).next() else {
+        let workspace = self.workspace.of(uri).into_iter();
+        let Some((world, file)) = workspace.filter_map(|w| Some((w, w.file(uri)?))).next() else {
             return Value::Null;
         };
         fixes(&Asked {

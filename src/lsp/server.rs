@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 
 use super::diagnostics;
 use super::documents::Documents;
-use super::facts::{FactsQuery, Looked};
+use super::facts::{FactsQuery, NodeFindings};
 use super::lens;
 use super::node_queries::NodeQueries;
 use super::text::Encoding;
 use super::uri;
 use super::wire::{self, Incoming, Outgoing};
-use super::workspace::{PlanDocument, Worlds};
+use super::workspace::{PlanDocument, Workspace};
 use crate::engine::Settings;
 use crate::name::NodeName;
 use crate::repl::completion_data::Knowledge;
@@ -44,7 +44,7 @@ pub struct ServerOptions {
     /// A target of the plans, or nodes: then they are looked at, too. It is only read there.
     pub target: Option<String>,
     /// How long a look at a node may take; 30 seconds if nobody says.
-    pub patience: Option<Duration>,
+    pub timeout: Option<Duration>,
 }
 
 /// What the server hears.
@@ -52,7 +52,7 @@ pub(super) enum ServerEvent {
     /// From the editor.
     Read(Incoming),
     /// A look at a node is over: the plan, its number, what was seen.
-    Looked(String, u64, Option<Box<Looked>>),
+    Looked(String, u64, Option<Box<NodeFindings>>),
 }
 
 /// Speaks with an editor until it leaves; whether it left as it should, with `shutdown` before `exit`.
@@ -62,7 +62,7 @@ pub fn serve(
     options: ServerOptions,
 ) -> bool {
     let (send, receive) = sync_channel(AHEAD);
-    let looks = NodeQueries::new(send.clone(), options.patience);
+    let queries = NodeQueries::new(send.clone(), options.timeout);
     std::thread::spawn(move || {
         let mut input = BufReader::new(input);
         loop {
@@ -77,14 +77,14 @@ pub fn serve(
         phase: ServerPhase::New,
         encoding: Encoding::default(),
         documents: Documents::default(),
-        worlds: Worlds::default(),
+        workspace: Workspace::default(),
         published: BTreeMap::new(),
         stale: None,
         watches: false,
         versioned: false,
         refreshes: Vec::new(),
         knowledge: RefCell::default(),
-        looks,
+        queries,
         options,
         out: Outgoing::new(output),
     };
@@ -111,7 +111,7 @@ pub(super) struct Server {
     phase: ServerPhase,
     pub(super) encoding: Encoding,
     pub(super) documents: Documents,
-    pub(super) worlds: Worlds,
+    pub(super) workspace: Workspace,
     /// What the editor shows.
     published: BTreeMap<String, diagnostics::PublishedDiagnostics>,
     /// Since when there is something that was not looked at.
@@ -124,7 +124,7 @@ pub(super) struct Server {
     refreshes: Vec<&'static str>,
     /// What the node has answered lately, for completion.
     pub(super) knowledge: RefCell<(Option<NodeName>, Knowledge)>,
-    pub(super) looks: NodeQueries,
+    pub(super) queries: NodeQueries,
     pub(super) options: ServerOptions,
     pub(super) out: Outgoing,
 }
@@ -137,12 +137,12 @@ impl Server {
                 Ok(event) => event,
                 Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => {
-                    self.look();
+                    self.publish();
                     match self.wait(receive) {
                         Ok(event) => event,
                         Err(RecvTimeoutError::Disconnected) => return false,
                         Err(RecvTimeoutError::Timeout) => {
-                            if self.looks.give_up() {
+                            if self.queries.give_up() {
                                 self.news();
                             }
                             continue;
@@ -152,8 +152,8 @@ impl Server {
             };
             let left = match event {
                 ServerEvent::Read(message) => self.hear(message),
-                ServerEvent::Looked(uri, number, looked) => {
-                    if self.looks.take(&uri, number, looked) {
+                ServerEvent::Looked(uri, number, findings) => {
+                    if self.queries.take(&uri, number, findings) {
                         self.news();
                     }
                     None
@@ -166,14 +166,14 @@ impl Server {
                 return false;
             }
             if self.stale.is_some_and(|since| since.elapsed() > LATEST) {
-                self.look();
+                self.publish();
             }
         }
     }
 
     fn wait(&self, receive: &Receiver<ServerEvent>) -> Result<ServerEvent, RecvTimeoutError> {
-        match self.looks.patience() {
-            Some(patience) => receive.recv_timeout(patience),
+        match self.queries.timeout() {
+            Some(timeout) => receive.recv_timeout(timeout),
             None => receive.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
@@ -325,11 +325,11 @@ impl Server {
             "textDocument/didClose" => self.did_close(params),
             "textDocument/didSave" | "workspace/didChangeWatchedFiles" => {
                 // Files on the disk are others now, and any plan may include them.
-                self.worlds.forget();
+                self.workspace.forget();
                 self.is_stale();
                 if method == "textDocument/didSave" && self.options.target.is_some() {
                     let open = self.documents.all();
-                    open.for_each(|open| self.looks.want(&open.uri));
+                    open.for_each(|open| self.queries.want(&open.uri));
                 }
                 Ok(())
             }
@@ -346,12 +346,12 @@ impl Server {
         let uri = document.uri.as_str();
         self.is_stale();
         if self.options.target.is_some() {
-            self.looks.want(uri);
+            self.queries.want(uri);
         }
         let opened = self.documents.open(uri, document.version, document.text);
         match self.documents.get(uri).map(|open| open.identity.clone()) {
-            Some(identity) => self.worlds.appeared(&identity),
-            None => self.worlds.forget(),
+            Some(identity) => self.workspace.appeared(&identity),
+            None => self.workspace.forget(),
         }
         opened.map_err(|why| (wire::REQUEST_FAILED, why))
     }
@@ -362,7 +362,7 @@ impl Server {
         let uri = document.uri.as_str();
         if let Some(open) = self.documents.get(uri) {
             let identity = open.identity.clone();
-            self.worlds.changed(&identity);
+            self.workspace.changed(&identity);
             self.is_stale();
         }
         let encoding = self.encoding;
@@ -379,7 +379,7 @@ impl Server {
             .close(params.text_document.uri.as_str())
             .is_some()
         {
-            self.worlds.forget();
+            self.workspace.forget();
             self.is_stale();
         }
         Ok(())
@@ -390,18 +390,19 @@ impl Server {
     }
 
     /// Reads what has changed and shows what there is to say, if anything has.
-    fn look(&mut self) {
+    fn publish(&mut self) {
         if self.stale.take().is_none() {
             return;
         }
-        self.worlds.refresh(&self.documents, &self.options.settings);
-        self.begin_looks();
-        let looks = &self.looks;
+        self.workspace
+            .refresh(&self.documents, &self.options.settings);
+        self.begin_queries();
+        let queries = &self.queries;
         let node = |world: &PlanDocument| {
-            let looked = looks.of(&world.uri);
-            looked.map_or(Vec::new(), |looked| looked.diagnostics(world))
+            let findings = queries.of(&world.uri);
+            findings.map_or(Vec::new(), |findings| findings.diagnostics(world))
         };
-        let mut shown = diagnostics::all(&self.worlds, self.encoding, &node);
+        let mut shown = diagnostics::all(&self.workspace, self.encoding, &node);
         // What was shown and is no more: taken away.
         for (uri, (_, old)) in &self.published {
             if !shown.contains_key(uri) && !old.is_empty() {
@@ -426,17 +427,17 @@ impl Server {
     }
 
     /// Begins the looks at nodes that are due.
-    fn begin_looks(&mut self) {
+    fn begin_queries(&mut self) {
         let Some(target) = &self.options.target else {
             return;
         };
         let documents = &self.documents;
-        self.looks.keep(|uri| documents.get(uri).is_some());
-        while let Some(uri) = self.looks.due() {
-            let root = self.worlds.roots().find(|(root, ..)| *root == uri);
+        self.queries.keep(|uri| documents.get(uri).is_some());
+        while let Some(uri) = self.queries.due() {
+            let root = self.workspace.roots().find(|(root, ..)| *root == uri);
             let (Some(_), Some(document)) = (root, documents.get(&uri)) else {
                 // Part of another plan, which is looked at.
-                self.looks.drop_wish(&uri);
+                self.queries.drop_wish(&uri);
                 continue;
             };
             let unsaved = documents
@@ -449,7 +450,7 @@ impl Server {
                 target: target.clone(),
                 sessions: BTreeMap::new(),
             };
-            self.looks.begin(&uri, question);
+            self.queries.begin(&uri, question);
         }
     }
 

@@ -137,13 +137,13 @@ impl PlanDocument {
 
 /// The worlds of all open documents, by their URIs.
 #[derive(Debug, Default)]
-pub(super) struct Worlds {
+pub(super) struct Workspace {
     all: BTreeMap<String, PlanDocument>,
     /// Plans beside open files that include them.
     beside: BTreeMap<PathBuf, Option<PathBuf>>,
 }
 
-impl Worlds {
+impl Workspace {
     /// The text of a file has changed: what it is part of must be read again.
     pub fn changed(&mut self, identity: &Path) {
         self.all.retain(|_, world| {

@@ -140,11 +140,11 @@ impl Session {
                 (Box::new(secured), Framing::Four(tls))
             }
         };
-        let who = Local {
+        let ours = Local {
             name: local.clone(),
             creation: random.creation,
         };
-        let names = (&target, &who);
+        let names = (&target, &ours);
         trace::tell(|| format!("connect {target} as {local}"));
         let shaken = shake(
             &mut *stream,

@@ -6,13 +6,13 @@ use super::options::{constant, duration, known, value, wrong};
 use super::resolve::{Resolver, choice};
 use super::{Check, Hook, RollbackPolicy, RollbackTrigger, When, scope, vocabulary};
 use crate::diag::{Code, Diagnostic, Span};
-use crate::syntax::ast::{Expr, HookPoint as HookMoment, Options, Spanned, Tail};
+use crate::syntax::ast::{Expr, HookPoint, Options, Spanned, Tail};
 use crate::term::{Atom, Term};
 
 impl Resolver<'_> {
     pub(super) fn hook(
         &mut self,
-        moment: &HookMoment,
+        moment: &HookPoint,
         options: &Options,
         tail: &Tail,
         body: &[Expr],
@@ -20,13 +20,13 @@ impl Resolver<'_> {
     ) {
         known(options, "before", &[], &mut self.diagnostics);
         let when = match moment {
-            HookMoment::BeforeUpgrade => When::Before,
-            HookMoment::AfterUpgrade => When::After,
-            HookMoment::OnFailure => When::Failure,
-            HookMoment::OnRollback => When::Rollback,
-            HookMoment::BeforeRollout => When::BeforeRollout,
-            HookMoment::AfterRollout => When::AfterRollout,
-            HookMoment::Before(_) | HookMoment::After(_) => When::Step,
+            HookPoint::BeforeUpgrade => When::Before,
+            HookPoint::AfterUpgrade => When::After,
+            HookPoint::OnFailure => When::Failure,
+            HookPoint::OnRollback => When::Rollback,
+            HookPoint::BeforeRollout => When::BeforeRollout,
+            HookPoint::AfterRollout => When::AfterRollout,
+            HookPoint::Before(_) | HookPoint::After(_) => When::Step,
         };
         let given: &[&str] = if when == When::Failure {
             &["Reason"]

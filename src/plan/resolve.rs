@@ -18,8 +18,7 @@ use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, FailureKind, Functions, Phase};
 use crate::facts::library_versions::Libraries;
 use crate::syntax::ast::{
-    Expr, ExprKind, HookPoint as HookMoment, InsertAnchor, OptionPair, Spanned, Statement,
-    StatementKind, Tail,
+    Expr, ExprKind, HookPoint, InsertAnchor, OptionPair, Spanned, Statement, StatementKind, Tail,
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
@@ -304,7 +303,7 @@ impl Resolver<'_> {
                 body,
             } => {
                 self.hook(moment, options, tail, body, span);
-                if let HookMoment::Before(step) | HookMoment::After(step) = moment {
+                if let HookPoint::Before(step) | HookPoint::After(step) = moment {
                     self.subject(&step.subject);
                     self.rule(statement, layer);
                 }

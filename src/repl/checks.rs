@@ -128,7 +128,7 @@ impl ReplSession {
             return Ok(None);
         };
         let plan = &self.engine.plan;
-        let connection = self.engine.continued(self.node.clone());
+        let connection = self.engine.with_session(self.node.clone());
         let view = connection.view(upgrade);
         let holds = CheckContext::new(plan, &self.node, view).holds(&check.tail);
         if !holds.map_err(|diagnostic| self.fault_in(&diagnostic, &plan.sources))? {

@@ -265,7 +265,7 @@ impl ReplSession {
     ) -> (Result<Term, Box<Diagnostic>>, Vec<LogLine>, Option<Stop>) {
         let functions = self.engine.plan.scripts();
         let mut live = self.live();
-        let connection = self.engine.continued(self.node.clone());
+        let connection = self.engine.with_session(self.node.clone());
         let interrupt = &*self.manner.interrupt;
         let mut run = |world: &mut dyn Host| {
             let mut world = Awake { world, interrupt };

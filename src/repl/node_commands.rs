@@ -168,7 +168,7 @@ impl ReplSession {
             wrapped: [module.clone()].into(),
             ..ProcessQuery::default()
         };
-        let found = processes::who(&self.node, otp, &question)
+        let found = processes::find_processes(&self.node, otp, &question)
             .map_err(|diagnostic| self.fault(&diagnostic))?;
         let mut out = String::new();
         let crew = found.crews.get(module);

@@ -227,7 +227,7 @@ impl ReplSession {
     ///
     /// # Errors
     /// When the node cannot be compared.
-    pub fn look(&mut self) -> Result<(String, Vec<Severity>), ReplError> {
+    pub fn refresh(&mut self) -> Result<(String, Vec<Severity>), ReplError> {
         let upgrade = self.prepared()?;
         let severities = upgrade.diagnostics.iter().map(Diagnostic::severity);
         Ok((differ(upgrade), severities.collect()))
@@ -326,7 +326,7 @@ impl ReplSession {
 
     pub(super) fn prepare(&self) -> Result<Upgrade, ReplError> {
         self.engine
-            .continued(self.node.clone())
+            .with_session(self.node.clone())
             .prepare()
             .map_err(|diagnostic| self.fault_in(&diagnostic, &self.engine.plan.sources))
     }
@@ -407,8 +407,8 @@ impl ReplSession {
         Ok(match command {
             ReplCommand::Order => self.views.marked("order", &show::order(upgrade), style),
             ReplCommand::Script { low } => {
-                let connection = self.engine.continued(self.node.clone());
-                let shown = connection.shown(upgrade);
+                let connection = self.engine.with_session(self.node.clone());
+                let shown = connection.preview(upgrade);
                 if *low {
                     self.views
                         .marked("low", &show::keyed(&preview::low(&shown)), style)

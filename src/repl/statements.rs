@@ -94,7 +94,7 @@ impl ReplSession {
             && engine.plan.old_from == self.engine.plan.old_from;
         let new = if same_code {
             let (facts, changes) = (old.facts.clone(), old.changes.clone());
-            let connection = engine.continued(self.node.clone());
+            let connection = engine.with_session(self.node.clone());
             let strict = engine.settings.strict;
             let node = self.node.node();
             decide(
@@ -106,7 +106,7 @@ impl ReplSession {
                 strict,
             )
         } else {
-            let prepared = engine.continued(self.node.clone()).prepare();
+            let prepared = engine.with_session(self.node.clone()).prepare();
             prepared.map_err(|diagnostic| self.fault_in(&diagnostic, &engine.plan.sources))?
         };
         let mut known: Vec<(Code, &str)> = old

@@ -151,7 +151,7 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
     }
     if module.state_records().next().is_some() && !module.converts {
         let listed = "the new version exports no code_change: running processes keep the old form";
-        line(out, "", &style::look(style, listed));
+        line(out, "", &style::attention(style, listed));
     }
     if let Some(changed) = &module.struct_fields {
         fields(out, "struct", "fields", changed, style);

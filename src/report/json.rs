@@ -69,7 +69,7 @@ pub fn ended(exit: u8, words: &str) -> Value {
 }
 
 /// An event that is about a whole rollout, asked on one of its nodes.
-pub fn whole(event: &Event, rollout: &str, sources: &SourceMap) -> Value {
+pub fn rollout_event(event: &Event, rollout: &str, sources: &SourceMap) -> Value {
     let mut line = self::event(event, sources);
     if let Value::Object(line) = &mut line {
         line.insert("rollout".to_owned(), Value::from(rollout));

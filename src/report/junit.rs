@@ -39,7 +39,7 @@ impl Junit {
     }
 
     /// The next event that is about a whole rollout: these are a suite of their own.
-    pub fn whole(&mut self, event: &Event, diagnostic: Option<&str>) {
+    pub fn rollout_event(&mut self, event: &Event, diagnostic: Option<&str>) {
         self.case("rollout", event, diagnostic);
     }
 

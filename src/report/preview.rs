@@ -171,14 +171,14 @@ fn instruction(
         .modules
         .get(module)
         .map_or(0, |changed| changed.processes);
-    let who = match running {
+    let runners = match running {
         0 => String::new(),
         n => format!("  {}", count(n, "process", "processes")),
     };
     let shown_name = format!("{:<28}", module.to_string());
     let _ = writeln!(
         out,
-        "{number:>3}  {word}  {}  {class}{who}{}",
+        "{number:>3}  {word}  {}  {class}{runners}{}",
         name(style, shown_name.as_str()),
         purges(&step.instruction)
     );

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::style::{bad, faint, look, time};
+use super::style::{attention, bad, faint, time};
 use crate::diag::render::Style;
 use crate::exec::{Event, EventKind, Slow, StepKind};
 use crate::name::NodeName;
@@ -224,7 +224,7 @@ impl Progress {
                 }
                 if let Some((_, still)) = self.still(now) {
                     let text = format!("{:>25}no progress for {}", "", time(still));
-                    lines.push(look(style, &text));
+                    lines.push(attention(style, &text));
                 }
             }
             None if self.back => lines.push(format!("{:>12}  {going}", "rollback")),
@@ -296,12 +296,12 @@ impl Progress {
     /// What is told once when a step stands still.
     pub fn still_words(&self, now: Duration) -> Option<(u32, String)> {
         let (current, still) = self.still(now)?;
-        let who = match current.slowest.first() {
+        let slowest = match current.slowest.first() {
             Some(slow) => format!(", slowest {}", words(slow, now, current)),
             None => String::new(),
         };
         let text = format!(
-            "{:>12}     no progress for {}: {}{who}",
+            "{:>12}     no progress for {}: {}{slowest}",
             current.step.to_string(),
             time(still),
             current.what

@@ -6,7 +6,7 @@
 //! | `events.jsonl` | the stream of events, as `run --json` gives it |
 //! | `plan.updo` | the plan's text |
 //! | `script.etf` | the steps, and per module the MD5 before and after, for `updo attach` |
-//! | `back.etf` | the steps and beams of the way back, in the external term format |
+//! | `rollback_term.etf` | the steps and beams of the way back, in the external term format |
 //!
 //! The only place of this stage that writes files. A record that cannot be written never stops a run.
 
@@ -198,7 +198,7 @@ impl RunRecords {
     }
 
     /// The way back of a run.
-    pub fn back(&self, run: &str) -> Option<Term> {
+    pub fn rollback_term(&self, run: &str) -> Option<Term> {
         self.term(run, "back.etf")
     }
 
@@ -461,8 +461,8 @@ mod tests {
         assert_eq!(records.find(None), None);
         record.finish("new");
         assert_eq!(records.find(None).map(|s| s.run), Some("7f2a".to_owned()));
-        assert_eq!(records.back("7f2a"), Some(back));
+        assert_eq!(records.rollback_term("7f2a"), Some(back));
         assert_eq!(records.find(Some("../7f2a")), None);
-        assert_eq!(records.back("../../etc"), None);
+        assert_eq!(records.rollback_term("../../etc"), None);
     }
 }

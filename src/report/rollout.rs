@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
-use super::style::{bad, count, faint, good, hint, look, mark, name, time};
+use super::style::{attention, bad, count, faint, good, hint, mark, name, time};
 use crate::diag::render::Style;
 use crate::exec::rollout::RolloutOutcome;
 use crate::exec::{Event, EventKind, NodeState, Outcome};
@@ -76,7 +76,7 @@ impl RolloutScreen {
     }
 
     /// All go back.
-    pub fn back(&mut self) {
+    pub fn rolling_back(&mut self) {
         self.back = true;
     }
 
@@ -378,13 +378,13 @@ pub fn last(
     let grave = walked.count(|end| matches!(end.state, NodeState::Mixed | NodeState::Unknown)) > 0;
     let word = match (grave, new == all) {
         (true, _) => bad(style, "stopped"),
-        (false, true) => look(style, "not verified"),
-        (false, false) => look(style, "stopped"),
+        (false, true) => attention(style, "not verified"),
+        (false, false) => attention(style, "stopped"),
     };
     format!("{word}  {title} {dot} {} {dot} {end}", numbers(walked, dot))
 }
 
-/// `3 of 7 nodes new · 1 rolled back · 3 not touched`
+/// `3 of 7 nodes new · 1 rolled rolling_back · 3 not touched`
 pub fn numbers(walked: &RolloutOutcome, dot: &str) -> String {
     let mut text = format!("{} of {} nodes new", walked.done(), walked.ends.len());
     let mut more = |number: usize, words: &str| {

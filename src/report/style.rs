@@ -16,7 +16,7 @@ pub fn bad(style: Style, text: &str) -> String {
 }
 
 /// Yellow: look.
-pub fn look(style: Style, text: &str) -> String {
+pub fn attention(style: Style, text: &str) -> String {
     coloured(style, "33", text)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::progress;
-use super::style::{bad, count, good, hint, look, mark, name, time};
+use super::style::{attention, bad, count, good, hint, mark, name, time};
 use crate::diag::render::{Style, render};
 use crate::diag::{SourceMap, safe};
 use crate::exec::acted::Acted;
@@ -44,7 +44,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
         EventKind::Log { warn, text } => {
             let text = safe::text(text.trim_end());
             let text = if *warn {
-                look(style, &text)
+                attention(style, &text)
             } else {
                 text.into_owned()
             };
@@ -62,7 +62,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             attempts,
             ..
         } => {
-            let who = processes
+            let subject = processes
                 .map(|n| {
                     format!(
                         "{} of ",
@@ -80,7 +80,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
                 &kind.to_string(),
                 *ok,
                 &took,
-                &format!("{who}{}{}", safe::line(what), tried(*attempts)),
+                &format!("{subject}{}{}", safe::line(what), tried(*attempts)),
             ))
         }
         EventKind::StepPostponed { .. } => {
@@ -96,7 +96,9 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             let what = went_back(*ok, *processes);
             Some(step(style, "rollback", *ok, &time(*took), &what))
         }
-        EventKind::Interrupt { text } => Some(format!("{:>12}     {}", "stop", look(style, text))),
+        EventKind::Interrupt { text } => {
+            Some(format!("{:>12}     {}", "stop", attention(style, text)))
+        }
         EventKind::Diagnostic(diagnostic) => {
             Some(format!("\n{}", render(diagnostic, sources, style)))
         }
@@ -108,7 +110,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             Some(step(style, "persist", true, "", &what))
         }
         EventKind::Lingering { processes } => {
-            let head = look(style, &format!("{}:", lingering(processes)));
+            let head = attention(style, &format!("{}:", lingering(processes)));
             Some(format!("{head}\n    {}", processes.join("\n    ")))
         }
         EventKind::Finished { .. } => None,
@@ -178,8 +180,8 @@ pub(super) fn went_back(ok: bool, processes: Option<u64>) -> String {
         _ if !ok => "not complete".to_owned(),
         Some(number) => {
             let number = usize::try_from(number).unwrap_or(usize::MAX);
-            let who = count(number, "process", "processes");
-            format!("old code back, {who} resumed")
+            let subject = count(number, "process", "processes");
+            format!("old code back, {subject} resumed")
         }
         None => "old code back, everybody resumed".to_owned(),
     }
@@ -239,7 +241,7 @@ pub fn last_back(event: &Event, run: &str, style: Style) -> Option<String> {
     let node = &event.node;
     let (word, what) = match state {
         NodeState::Old => (good(style, "undone"), "is as it was"),
-        NodeState::New => (look(style, "not undone"), "is as before this rollback"),
+        NodeState::New => (attention(style, "not undone"), "is as before this rollback"),
         _ => return Some(neither(*state, node, run, style)),
     };
     Some(format!("{word}  {node} {what} {} run {run}", dot(style)))
@@ -292,7 +294,7 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
                 None => String::new(),
                 Some(stood) => format!(" {dot} suspended {}", time(stood)),
             };
-            let word = look(style, word);
+            let word = attention(style, word);
             let left = course.touched.then(|| course.acted.words()).flatten();
             let back = "old code and states are back";
             let died = living.is_some_and(|(live, of)| live < of);
@@ -318,7 +320,7 @@ fn neither(state: NodeState, node: &NodeName, run: &str, style: Style) -> String
     let dot = dot(style);
     if state == NodeState::Unknown {
         let help = hint(style, &format!("updo attach {run}"));
-        let word = look(style, "connection lost");
+        let word = attention(style, "connection lost");
         return format!("{word}  {node} goes on by itself {dot} {help} {dot} run {run}");
     }
     format!(

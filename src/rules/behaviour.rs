@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::lints::count;
 use super::{ModuleRules, Origin};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::behaviour::{BehaviourChange, ChildId, turn};
+use crate::facts::behaviour::{BehaviourChange, ChildId, behaviour_change};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::name::Module;
 
@@ -42,7 +42,7 @@ pub(super) fn advice(
         Origin::Plan { span, .. } if restart => diagnostic.label(span, "in this statement"),
         _ => diagnostic,
     };
-    let Some(turn) = turn(changes, changed) else {
+    let Some(turn) = behaviour_change(changes, changed) else {
         if restart {
             let title = format!("`restart` restarts nothing: `{module}` keeps its behaviour");
             out.push(in_plan(Diagnostic::new(Code::W341, title)));

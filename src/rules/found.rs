@@ -23,11 +23,11 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
     };
     let number: usize = found.iter().map(|(_, crew)| crew.unnamed).sum();
     let number = count(number, "process", "processes");
-    let whose = match found.len() {
+    let owner = match found.len() {
         1 => format!("`{first}`"),
         many => format!("{many} modules"),
     };
-    let title = format!("{number} of {whose} not under any supervisor");
+    let title = format!("{number} of {owner} not under any supervisor");
     let mut diagnostic = Diagnostic::new(Code::W316, title).note(
         "they take part: updo finds processes by what they are; OTP's own tools would miss them",
     );

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::diag::{Code, Diagnostic};
 use crate::facts::app_specs::{EnvChange, SpecChange};
-use crate::facts::behaviour::turn;
+use crate::facts::behaviour::behaviour_change;
 use crate::facts::behaviours::declared;
 use crate::facts::change::{ChangeSet, Changed, Notice, RemovalCause, RemovedModule, SkipReason};
 use crate::facts::processes::{Example, Start};
@@ -180,13 +180,13 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
                 .fold(diagnostic, |diagnostic, other| diagnostic.note(format!("hidden behind it: {other}")))
         }
         Notice::OnDemand { app, modules } => {
-            let whose = app
+            let owner = app
                 .as_ref()
                 .map_or_else(String::new, |app| format!(" of {app}"));
             let number = count(modules.len(), "module", "modules");
             Diagnostic::new(
                 Code::A338,
-                format!("{number}{whose} are not loaded and need nothing"),
+                format!("{number}{owner} are not loaded and need nothing"),
             )
             .note(names(modules))
             .note("this node loads code when it is called first: they will come from the disk as they are now, even before the upgrade")
@@ -332,7 +332,7 @@ fn contradiction(
     let new = changed.new.as_ref();
     let speaks_sys = new.is_some_and(|new| new.facts.exports("system_continue", 3));
     // Of a module that changes its behaviour that is all there is to say.
-    let turns = turn(changes, changed).is_some();
+    let turns = behaviour_change(changes, changed).is_some();
     for (start, (number, shown)) in &changed.crew.kinds {
         let number = *number;
         match (class, start) {

@@ -137,12 +137,12 @@ fn in_use(
     let title = match (running, callers.len()) {
         (0, 0) => return None,
         (0, number) => {
-            let who = count(number, "module calls", "modules call");
-            format!("`{module}` is removed while {who} it")
+            let subject = count(number, "module calls", "modules call");
+            format!("`{module}` is removed while {subject} it")
         }
         (number, _) => {
-            let who = count(number, "process runs", "processes run");
-            format!("`{module}` is removed while {who} it")
+            let subject = count(number, "process runs", "processes run");
+            format!("`{module}` is removed while {subject} it")
         }
     };
     let mut diagnostic = Diagnostic::new(Code::W346, title);

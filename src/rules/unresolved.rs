@@ -26,13 +26,13 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnos
     }
     let number: usize = found.iter().map(|(_, calls)| calls.len()).sum();
     let number = count(number, "call", "calls");
-    let (whose, subject) = match found.as_slice() {
+    let (owner, subject) = match found.as_slice() {
         [] => return,
         [(module, _)] => (format!("of `{module}`"), module.to_string()),
         many => (format!("in {} modules", many.len()), "M".to_owned()),
     };
     let mut diagnostic =
-        Diagnostic::new(Code::W315, format!("{number} {whose} cannot be resolved")).help(format!(
+        Diagnostic::new(Code::W315, format!("{number} {owner} cannot be resolved")).help(format!(
             "if one goes to a changed module X, say so: `{subject} depends on X because \"…\".`"
         ));
     match found.as_slice() {

@@ -295,9 +295,9 @@ impl Instruction {
             | Self::Stop(modules)
             | Self::Start(modules) => Term::tuple([word, modules_term(modules)]),
             Self::Suspend(modules) => {
-                let list = modules.iter().map(|(module, patience)| match patience {
+                let list = modules.iter().map(|(module, timeout)| match timeout {
                     None => module_term(module),
-                    Some(patience) => Term::tuple([module_term(module), patience.to_term()]),
+                    Some(timeout) => Term::tuple([module_term(module), timeout.to_term()]),
                 });
                 Term::tuple([word, Term::list(list)])
             }

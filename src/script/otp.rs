@@ -98,8 +98,8 @@ pub(super) fn as_low(instruction: &Instruction) -> Option<Low> {
         Instruction::PointOfNoReturn => Low::PointOfNoReturn,
         Instruction::Suspend(list) => Low::Suspend(
             list.iter()
-                .map(|(module, patience)| {
-                    let timeout = match patience {
+                .map(|(module, limit)| {
+                    let timeout = match limit {
                         None | Some(SuspendTimeout::Default) => Timeout::Default,
                         Some(SuspendTimeout::Infinity) => Timeout::Infinity,
                         Some(SuspendTimeout::Milliseconds(time)) => {

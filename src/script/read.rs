@@ -170,7 +170,7 @@ fn update(
             Some(kind) if kind.is_atom("static") => ModuleType::Static,
             Some(other) => return Err(ScriptError::BadModType(other.clone())),
         },
-        timeout: time.map_or(Ok(SuspendTimeout::Default), patience)?,
+        timeout: time.map_or(Ok(SuspendTimeout::Default), suspend_timeout)?,
         change: match change {
             Term::Atom(atom) if atom == "soft" => Conversion::Soft,
             Term::Tuple(pair) if pair.len() == 2 && pair[0].is_atom("advanced") => {
@@ -213,7 +213,7 @@ fn low(word: &str, rest: &[Term]) -> Found {
         ("start", [list]) => Instruction::Start(modules(list)?),
         ("suspend", [list]) => Instruction::Suspend(each(list, |one| match one {
             Term::Tuple(pair) if pair.len() == 2 => {
-                Ok((module(&pair[0])?, Some(patience(&pair[1])?)))
+                Ok((module(&pair[0])?, Some(suspend_timeout(&pair[1])?)))
             }
             other => Ok((module(other)?, None)),
         })?),
@@ -300,7 +300,7 @@ fn purging(term: &Term) -> Result<Purging, ScriptError> {
     }
 }
 
-fn patience(term: &Term) -> Result<SuspendTimeout, ScriptError> {
+fn suspend_timeout(term: &Term) -> Result<SuspendTimeout, ScriptError> {
     match term {
         Term::Atom(atom) if atom == "default" => Ok(SuspendTimeout::Default),
         Term::Atom(atom) if atom == "infinity" => Ok(SuspendTimeout::Infinity),

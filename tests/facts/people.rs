@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use updo::diag::Code;
-use updo::facts::processes::{ProcessQuery, who};
+use updo::facts::processes::{ProcessQuery, find_processes};
 use updo::name::Module;
 
 use crate::support::Options;
@@ -145,7 +145,7 @@ fn a_hundred_thousand_processes_are_found_soon_and_without_a_message() {
     };
     // Both forms of bindings that releases take.
     for otp in [23, 25] {
-        let answer = who(&session, otp, &question).expect("an answer");
+        let answer = find_processes(&session, otp, &question).expect("an answer");
         assert_eq!(answer.crews["fx_srv"].count(), 100_000);
     }
     // Every process is watched by a tracer that counts the messages they get.
@@ -157,7 +157,7 @@ fn a_hundred_thousand_processes_are_found_soon_and_without_a_message() {
     let mut best = Duration::MAX;
     for _ in 0..3 {
         let began = Instant::now();
-        let answer = who(&session, 25, &question).expect("an answer");
+        let answer = find_processes(&session, 25, &question).expect("an answer");
         best = best.min(began.elapsed());
         assert_eq!(answer.crews["fx_srv"].count(), 100_000);
         assert_eq!(answer.crews["fx_srv"].unnamed, 100_000);

@@ -15,10 +15,10 @@ pub(super) fn call(name: &str, args: &[Term]) -> Option<Outcome> {
         ("float", [value]) => number::to_f64(value)
             .map(Term::Float)
             .map_err(|_| PrimitiveError::BadArg),
-        ("trunc", [value]) => whole(value, f64::trunc),
-        ("round", [value]) => whole(value, f64::round),
-        ("ceil", [value]) => whole(value, f64::ceil),
-        ("floor", [value]) => whole(value, f64::floor),
+        ("trunc", [value]) => to_integer(value, f64::trunc),
+        ("round", [value]) => to_integer(value, f64::round),
+        ("ceil", [value]) => to_integer(value, f64::ceil),
+        ("floor", [value]) => to_integer(value, f64::floor),
         ("min", [a, b]) => Ok(pick(a, b, Ordering::Greater)),
         ("max", [a, b]) => Ok(pick(a, b, Ordering::Less)),
         _ => return None,
@@ -39,7 +39,7 @@ fn abs(value: &Term) -> Outcome {
     }
 }
 
-fn whole(value: &Term, rounded: fn(f64) -> f64) -> Outcome {
+fn to_integer(value: &Term, rounded: fn(f64) -> f64) -> Outcome {
     match value {
         Term::Int(_) | Term::Big(_) => Ok(value.clone()),
         Term::Float(float) => number::from_whole(rounded(*float)),

@@ -46,13 +46,13 @@ enum EdgeStyle {
 
 impl EdgeStyle {
     fn of(edge: &Edge) -> Self {
-        let look = |reason: &Reason| match reason {
+        let style = |reason: &Reason| match reason {
             Reason::Plan { .. } => Self::Plan,
             reason if reason.is_hard() => Self::Hard,
             Reason::Calls { .. } => Self::Calls,
             _ => Self::Hidden,
         };
-        edge.reasons.iter().map(look).max().unwrap_or(Self::Calls)
+        edge.reasons.iter().map(style).max().unwrap_or(Self::Calls)
     }
 
     fn class(self) -> &'static str {
@@ -216,11 +216,11 @@ impl<'a> Drawing<'a> {
         let mut drawn: Vec<(EdgeStyle, String)> = Vec::with_capacity(placed.segments.len());
         for segment in &placed.segments {
             let edges = segment.links.iter().map(|at| ends[*at]);
-            let look = edges.clone().map(|(_, _, edge)| EdgeStyle::of(edge)).max();
-            let look = look.unwrap_or(EdgeStyle::Calls);
+            let style = edges.clone().map(|(_, _, edge)| EdgeStyle::of(edge)).max();
+            let style = style.unwrap_or(EdgeStyle::Calls);
             let far =
-                look < EdgeStyle::Hard && edges.clone().all(|(a, b, _)| implied.contains(&(a, b)));
-            let mut class = format!("e{}{}", look.class(), if far { " far" } else { "" });
+                style < EdgeStyle::Hard && edges.clone().all(|(a, b, _)| implied.contains(&(a, b)));
+            let mut class = format!("e{}{}", style.class(), if far { " far" } else { "" });
             let mut sources: Vec<usize> = edges.clone().map(|(a, _, _)| self.number[a]).collect();
             sources.dedup();
             for source in sources {
@@ -234,12 +234,12 @@ impl<'a> Drawing<'a> {
             let start = if segment.arrives { x + 6.0 } else { x };
             let mut line = curve(&class, (start, y), segment.end, &edge_title(edges));
             if segment.arrives {
-                let _ = write!(line, "{}", arrow(look.class(), (x, y), -1.0));
+                let _ = write!(line, "{}", arrow(style.class(), (x, y), -1.0));
             }
-            drawn.push((look, line));
+            drawn.push((style, line));
         }
         // What must be obeyed lies on top.
-        drawn.sort_by_key(|(look, _)| *look);
+        drawn.sort_by_key(|(style, _)| *style);
         out.extend(drawn.into_iter().map(|(_, line)| line));
     }
 
@@ -314,19 +314,19 @@ impl<'a> Drawing<'a> {
                 (a - 3.0, b + 3.0)
             };
             let out_by = 8.0 + (a - b).abs() / ROW * 2.6 + if a < b { 0.0 } else { 5.0 };
-            let look = EdgeStyle::of(edge);
+            let style = EdgeStyle::of(edge);
             let _ = write!(
                 out,
                 "<path class=\"e{} u{} d{}\" d=\"M{x:.1} {a:.1}C{:.1} {a:.1} {:.1} {b:.1} {:.1} {b:.1}\">\
                  <title>{}</title></path>{}",
-                look.class(),
+                style.class(),
                 self.number[from],
                 self.number[to],
                 x - out_by,
                 x - out_by,
                 x - 6.0,
                 edge_title([(from, to, edge)].into_iter()),
-                arrow(look.class(), (x, b), 1.0),
+                arrow(style.class(), (x, b), 1.0),
             );
         }
     }
@@ -442,15 +442,15 @@ impl<'a> Drawing<'a> {
             "left comes first; a line leads from a module to what it depends on; point at a module to see its own",
         );
         let mut legend = Legend::new(out, width);
-        let looks: BTreeSet<EdgeStyle> = self
+        let styles: BTreeSet<EdgeStyle> = self
             .graph
             .edges()
             .map(|(_, _, e)| EdgeStyle::of(e))
             .collect();
-        for look in looks {
+        for style in styles {
             legend.line(
-                look.class(),
-                match look {
+                style.class(),
+                match style {
                     EdgeStyle::Hidden => "seen in code or literals",
                     EdgeStyle::Calls => "calls",
                     EdgeStyle::Hard => "needs the other's version",

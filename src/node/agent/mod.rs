@@ -255,10 +255,10 @@ pub fn present(session: &Session) -> std::result::Result<Option<LockHolder>, Cal
 }
 
 /// E505: another run holds the lock of a node.
-pub fn locked(session: &Session, who: String) -> Diagnostic {
+pub fn locked(session: &Session, holder: String) -> Diagnostic {
     let title = format!("another updo run holds the lock of {}", session.node());
     Diagnostic::new(Code::E505, title)
-        .note(who)
+        .note(holder)
         .help("wait until it is done")
 }
 

@@ -120,7 +120,7 @@ impl Tls {
         let verifier = match &options.ca {
             Some(ca) => Verifier::new(believed, options.name == ExpectedName::Any, &provider)
                 .map_err(|why| bad(format!("{ca} has no certificate to rely on: {why}")))?,
-            None => Verifier::nobody(&provider),
+            None => Verifier::accept_any(&provider),
         };
         let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()

@@ -59,7 +59,7 @@ impl Verifier {
     }
 
     /// Checks no certificate.
-    pub(super) fn nobody(provider: &CryptoProvider) -> Self {
+    pub(super) fn accept_any(provider: &CryptoProvider) -> Self {
         Self {
             belief: Belief::Everybody,
             algorithms: algorithms(provider),

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::super::style::{count, look};
+use super::super::style::{attention, count};
 use super::{PreviewInput, is_one_way};
 use crate::diag::render::Style;
 use crate::facts::change::Changed;
@@ -108,7 +108,7 @@ fn outside(shown: &PreviewInput<'_>, how: Acts) -> Vec<String> {
 /// How exactly a failure is undone.
 pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
     if let Executor::ReleaseHandler(_) = shown.script.by {
-        return look(
+        return attention(
             style,
             "none when it fails: the release handler leaves code and processes as they are then",
         );
@@ -130,7 +130,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
             "exact if code_change/4 of the old {} takes its own states",
             turned.join(", ")
         );
-        return look(style, &text);
+        return attention(style, &text);
     }
     let staying: usize = shown
         .changes
@@ -143,7 +143,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
     let whole = missing.is_empty() && shown.script.windows().len() < 2;
     if whole && staying > 0 {
         let number = count(staying, "process has", "processes have");
-        return look(
+        return attention(
             style,
             &format!("exact as soon as {number} left the code that is replaced (W630)"),
         );
@@ -154,7 +154,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
             "exact for code and states; what code_change of {} writes elsewhere stays (W625)",
             never.join(", ")
         );
-        return look(style, &text);
+        return attention(style, &text);
     }
     let asked = outside(shown, Acts::Both);
     if whole && !asked.is_empty() {
@@ -162,7 +162,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
             "exact for code and states; what {} writes elsewhere is undone by code_change",
             asked.join(", ")
         );
-        return look(style, &text);
+        return attention(style, &text);
     }
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();
@@ -184,7 +184,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
         .map(|(module, _)| module.to_string())
         .collect();
     if missing.is_empty() && !stuck.is_empty() {
-        return look(
+        return attention(
             style,
             &format!(
                 "exact in the window that fails; impossible behind that of {}: converted by a function",
@@ -196,7 +196,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
         return "exact in the window that fails; closed ones are converted back by code_change"
             .to_owned();
     }
-    look(
+    attention(
         style,
         &format!(
             "impossible for {}: no copy of the running version",
@@ -240,7 +240,7 @@ pub(super) fn waiting(shown: &PreviewInput<'_>, style: Style) -> Option<String> 
         "not while a caller waits in {}{more} for a suspended process: then the node stays new (21)",
         shown.join(", ")
     );
-    (!all.is_empty()).then(|| look(style, &text))
+    (!all.is_empty()).then(|| attention(style, &text))
 }
 
 /// Hooks whose effects no way back would undo: those that act, when the plan has no `on rollback`.
@@ -271,7 +271,7 @@ pub(super) fn effects(shown: &PreviewInput<'_>, style: Style) -> Option<String> 
         "not undone: what hooks do ({}); the plan has no `on rollback`",
         names.join(", ")
     );
-    (!names.is_empty()).then(|| look(style, &text))
+    (!names.is_empty()).then(|| attention(style, &text))
 }
 
 /// Where code and configuration will come from.
