@@ -236,7 +236,7 @@ mod tests {
 
     /// What is the owner's alone is so from its first byte on, also where an older file was not.
     #[test]
-    fn private_is_private_whatever_was_there() {
+    fn a_secret_file_is_private_even_when_it_existed() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         replace_private(&at("new"), b"1").expect("written");

@@ -271,7 +271,7 @@ fn behaviours_in_both_spellings() {
 }
 
 #[test]
-fn compressed_stripped_and_plain_say_the_same() {
+fn compressed_stripped_and_plain_beams_give_the_same_facts() {
     let plain = whole(&shapes(&[]), &["table"]);
     let compressed = whole(&shapes(&["+compressed"]), &["table"]);
     assert_ne!(plain.size, compressed.size);

@@ -437,7 +437,7 @@ fn versions(folder: &Path) -> (String, String) {
 }
 
 #[test]
-fn diff_says_what_an_upgrade_has_to_care_for() {
+fn diff_lists_what_an_upgrade_must_handle() {
     let (_keep, folder) = temporary();
     let (old, new) = versions(&folder);
     let text = ok(&["diff", "--old", &old, "--new", &new]);
@@ -498,7 +498,7 @@ fn diff_says_what_an_upgrade_has_to_care_for() {
 }
 
 #[test]
-fn diff_says_what_it_cannot_know_and_refuses_damage() {
+fn diff_reports_unknowns_and_refuses_damage() {
     let (_keep, folder) = temporary();
     let (old, new) = versions(&folder);
     compile(Path::new(&old), &[], &[("cart.erl", OLD)]);

@@ -79,7 +79,7 @@ const TABLE: &[Line] = &[
     (
         "B11",
         "same MD5, other lines",
-        &["tests/facts/changes.rs same_code_with_other_lines_is_told_and_not_loaded"],
+        &["tests/facts/changes.rs same_code_with_other_lines_is_reported_and_not_loaded"],
     ),
     (
         "B12",
@@ -170,7 +170,7 @@ const TABLE: &[Line] = &[
     (
         "C11",
         "a busy process",
-        &["tests/upgrade/suspend.rs a_busy_server_calls_it_off"],
+        &["tests/upgrade/suspend.rs a_busy_server_aborts_the_run"],
     ),
     (
         "C12",
@@ -197,23 +197,23 @@ const TABLE: &[Line] = &[
         "a supervisor's strategy and specifications",
         &[
             "tests/agent/agent_tests.erl happy_supervisor",
-            "tests/upgrade/children.rs started_and_stopped_when_the_plan_says_so",
+            "tests/upgrade/children.rs started_and_stopped_on_request_of_the_plan",
         ],
     ),
     (
         "C17",
         "a new child",
         &[
-            "tests/upgrade/children.rs started_and_stopped_when_the_plan_says_so",
-            "tests/upgrade/children.rs without_a_word_it_is_inferred",
+            "tests/upgrade/children.rs started_and_stopped_on_request_of_the_plan",
+            "tests/upgrade/children.rs without_a_statement_it_is_inferred",
         ],
     ),
     (
         "C18",
         "a child that is gone",
         &[
-            "tests/upgrade/children.rs started_and_stopped_when_the_plan_says_so",
-            "tests/upgrade/children.rs without_a_word_it_is_inferred",
+            "tests/upgrade/children.rs started_and_stopped_on_request_of_the_plan",
+            "tests/upgrade/children.rs without_a_statement_it_is_inferred",
         ],
     ),
     (
@@ -298,7 +298,7 @@ const TABLE: &[Line] = &[
     (
         "C33",
         "env in .app changed: config_change once, with the differences",
-        &["tests/upgrade/libraries.rs the_application_is_told_once_how_its_configuration_changed"],
+        &["tests/upgrade/libraries.rs config_change_is_called_once_per_application"],
     ),
     (
         "C34",
@@ -395,7 +395,7 @@ const TABLE: &[Line] = &[
         "the way back later",
         &[
             "tests/upgrade/rollback.rs a_run_is_undone_and_only_while_it_is_the_last",
-            "tests/upgrade/children.rs started_and_stopped_when_the_plan_says_so",
+            "tests/upgrade/children.rs started_and_stopped_on_request_of_the_plan",
         ],
     ),
     (
@@ -423,7 +423,7 @@ const TABLE: &[Line] = &[
     (
         "F3",
         "a deleted module is told",
-        &["tests/facts/changes.rs changed_new_and_deleted_modules_with_who_still_calls_them"],
+        &["tests/facts/changes.rs changed_new_and_deleted_modules_with_remaining_callers"],
     ),
     (
         "F4",
@@ -435,12 +435,12 @@ const TABLE: &[Line] = &[
     (
         "F5",
         "a version installed beside",
-        &["tests/facts/paths.rs a_newer_version_installed_beside_is_told_with_the_way_to_take_it"],
+        &["tests/facts/paths.rs an_installed_newer_version_is_reported_with_how_to_use_it"],
     ),
     (
         "F6",
         "a new specification",
-        &["tests/facts/apps.rs a_new_specification_on_the_disk_is_told_key_by_key"],
+        &["tests/facts/apps.rs a_new_specification_on_disk_is_reported_key_by_key"],
     ),
     (
         "F7",
@@ -450,7 +450,7 @@ const TABLE: &[Line] = &[
     (
         "F8",
         "only lines moved",
-        &["tests/facts/changes.rs same_code_with_other_lines_is_told_and_not_loaded"],
+        &["tests/facts/changes.rs same_code_with_other_lines_is_reported_and_not_loaded"],
     ),
     (
         "F9",
@@ -519,12 +519,12 @@ const TABLE: &[Line] = &[
     (
         "F20",
         "children added and removed",
-        &["tests/upgrade/children.rs started_and_stopped_when_the_plan_says_so"],
+        &["tests/upgrade/children.rs started_and_stopped_on_request_of_the_plan"],
     ),
     (
         "F21",
         "calls through a variable",
-        &["tests/upgrade/unusual.rs a_call_that_nobody_can_see"],
+        &["tests/upgrade/unusual.rs a_call_invisible_to_static_analysis"],
     ),
     (
         "F22",
@@ -567,7 +567,7 @@ const TABLE: &[Line] = &[
     (
         "F28",
         "a busy process",
-        &["tests/upgrade/suspend.rs a_busy_server_calls_it_off"],
+        &["tests/upgrade/suspend.rs a_busy_server_aborts_the_run"],
     ),
     (
         "F29",

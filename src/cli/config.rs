@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn errors_are_reported() {
         for (text, what) in [
             ("colour = \"never\"", "did you mean `color`?"),
             ("color = \"green\"", "`color` wants"),

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said_with_its_place() {
+    fn mismatches_are_reported_with_their_place() {
         for (text, code, place) in [
             ("{application, a, [{vsn, one}]}.", Code::E215, "vsn"),
             (

@@ -79,7 +79,7 @@ mod tests {
     use crate::name::{Mfa, Module};
 
     #[test]
-    fn the_lists_are_whole() {
+    fn the_lists_are_complete() {
         for (otp, size) in [
             (22, 504),
             (23, 504),

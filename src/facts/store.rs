@@ -127,7 +127,7 @@ mod tests {
 
     /// Many that are old: the oldest go, never one that was wanted lately.
     #[test]
-    fn what_nobody_wants_is_forgotten() {
+    fn unclaimed_entries_are_dropped() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::new(folder.path());
         assert_eq!(store.forget(), 0, "an empty store");

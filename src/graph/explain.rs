@@ -163,7 +163,7 @@ mod tests {
     use crate::name::Module;
 
     #[test]
-    fn funs_are_named_by_the_function_they_stand_in() {
+    fn funs_are_named_by_their_enclosing_function() {
         let function = |name: &str| Function {
             name: name.into(),
             arity: 1,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_chain_is_told() {
+    fn the_shortest_chain_is_reported() {
         // a ─► b ─► c ─► d and a ─► d
         let names = ["a", "b", "c", "d"].map(Module::from);
         let mut graph = Graph::new(names.clone());

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_is_asked_and_then_lost() {
+    fn a_silent_peer_gets_a_tick_and_is_then_lost() {
         let sink = Sink::default();
         let shared = session(&sink);
         let start = Instant::now();

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_is_bounded_and_says_so() {
+    fn output_is_bounded_and_marked() {
         let mut output = Output::default();
         output.push("abc");
         assert_eq!(output.take(), "abc");

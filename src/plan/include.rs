@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_guard_on_one_way_it_always_applies_and_stands_as_near_as_it_can() {
+    fn an_unguarded_include_always_applies_at_its_nearest_place() {
         let described = described(
             3,
             &[

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_in_a_plan_is_shown_by_nobody() {
+    fn a_cookie_in_a_plan_is_never_printed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secret.updo");
         let text = "target t #{nodes => ['a@b'], cookie => \"tops€cret\"}.\nm depends on 5.\n";

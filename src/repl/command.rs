@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_say_what_would_be_right() {
+    fn mistakes_come_with_a_correction() {
         assert_eq!(
             parse(":ordr"),
             Err("no command `:ordr`; did you mean `:order`?".to_owned())

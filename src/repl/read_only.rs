@@ -182,7 +182,7 @@ mod tests {
     use crate::term::{Atom, Fun};
 
     #[test]
-    fn what_tells_is_allowed_and_what_touches_is_not() {
+    fn queries_are_allowed_and_changes_are_not() {
         let fun = Term::Fun(Fun::External {
             module: Atom::new("erlang"),
             name: Atom::new("halt"),

@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_moved_is_said_to_have_moved() {
+    fn only_moved_steps_are_listed() {
         assert_eq!(moved_text("a b c d", "a b c d", "a"), "the order stays");
         // Two neighbours change places: the one that the statement is about has moved.
         assert_eq!(

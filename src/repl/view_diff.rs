@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_look_shows_what_moved() {
+    fn the_second_inspection_shows_what_moved() {
         let (mut views, style) = (Views::default(), Style::default());
         assert_eq!(views.marked("o", &lines("a b c"), style), "a\nb\nc\n");
         assert_eq!(views.marked("o", &lines("a b c"), style), "a\nb\nc\n");

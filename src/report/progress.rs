@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_block_tells_what_is_going_on() {
+    fn the_live_region_shows_the_current_step() {
         let node = NodeName::new("shop@h");
         let mut progress = Progress::new(node, Some(5), Some(Duration::from_secs(120)));
         assert!(progress.block(Duration::from_secs(1), ASCII, true)[0].contains("checks"));

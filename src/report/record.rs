@@ -368,7 +368,7 @@ mod tests {
 
     /// Their names say nothing: the newest is the one that began last, also after it was finished later than another.
     #[test]
-    fn runs_of_one_second_stand_in_their_order() {
+    fn runs_of_one_second_keep_their_order() {
         let folder = tempfile::tempdir().expect("a folder");
         let records = RunRecords::new(folder.path());
         let names = ["7f2a", "00ff", "c0de", "beef"];

@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn statement_dots_are_told_from_other_dots() {
+    fn statement_dots_are_distinguished_from_other_dots() {
         use TokenKind::*;
         assert_eq!(
             kinds("a 5000. 1.5 $. Chat.Room x.y.%c"),

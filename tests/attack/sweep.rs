@@ -16,7 +16,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_happens_to_a_run() {
+fn any_event_during_a_run() {
     let first = number("UPDO_SEED").unwrap_or(1);
     match (number("UPDO_COUNT"), number("UPDO_SEED")) {
         // A node for every processor.

@@ -8,7 +8,7 @@ use crate::support::free_port;
 use crate::waiting::{desk, untouched, waiting};
 
 #[test]
-fn without_a_terminal_it_does_not_even_connect() {
+fn without_a_terminal_no_connection_is_made() {
     let desk = desk();
     // Nobody answers at this port: had it tried to connect, it would have ended with 10.
     let port = free_port().to_string();

@@ -24,7 +24,7 @@ fn a_good_plan() {
 }
 
 #[test]
-fn a_broken_plan_says_everything_at_once() {
+fn a_broken_plan_reports_all_errors_at_once() {
     let desk = Desk::new();
     let text = "plan \"Broken\".\n\
                 shop_cart dependz on shop_tax.\n\
@@ -146,7 +146,7 @@ fn parameters() {
 }
 
 #[test]
-fn what_only_a_node_can_decide_is_said() {
+fn node_dependent_decisions_are_reported() {
     let desk = Desk::new();
     desk.write(
         "when.updo",
@@ -212,7 +212,7 @@ fn with_a_target_the_plan_meets_the_node() {
 }
 
 #[test]
-fn rules_without_effect_in_included_files_are_told_on_demand() {
+fn rules_without_effect_in_included_files_are_reported_on_demand() {
     let (deployed, desk) = (waiting(), beside_a_node());
     desk.write(
         "policy.updo",

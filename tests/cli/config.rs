@@ -60,7 +60,7 @@ fn own_settings_are_heard_last() {
 }
 
 #[test]
-fn a_setting_that_nobody_understands_is_told() {
+fn an_unknown_setting_is_reported() {
     let desk = desk();
     for (text, printed) in [
         ("colour = \"never\"", "did you mean `color`?"),

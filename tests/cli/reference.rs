@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::desk::Desk;
 
 #[test]
-fn the_reference_is_what_help_says() {
+fn the_reference_equals_help() {
     let desk = Desk::new();
     let help = |args: &[&str]| {
         desk.updo(&[args, &["--help"]].concat())

@@ -3,7 +3,7 @@
 use crate::waiting::{desk, untouched, waiting};
 
 #[test]
-fn the_environment_says_it_as_well() {
+fn the_environment_sets_the_same() {
     let (deployed, desk) = (waiting(), desk());
     let on = |args: &[&str], env: &[(&str, &str)]| {
         let ran = desk.on(&deployed.node, args);
@@ -44,7 +44,7 @@ fn the_environment_says_it_as_well() {
 }
 
 #[test]
-fn the_doctor_says_who_won() {
+fn the_doctor_names_the_source_of_each_setting() {
     let (deployed, desk) = (waiting(), desk());
     desk.write(
         "own.toml",

@@ -25,7 +25,7 @@ fn running(world: &World) {
 const NEW: &str = ", {env, [{known, 2}, {by_hand, 2}, {discount, 10}]}";
 
 #[test]
-fn a_new_specification_on_the_disk_is_told_key_by_key() {
+fn a_new_specification_on_disk_is_reported_key_by_key() {
     let world = World::new();
     running(&world);
     assert!(printed(&world.look(), Code::W332).is_empty());
@@ -51,7 +51,7 @@ fn a_new_specification_on_the_disk_is_told_key_by_key() {
 }
 
 #[test]
-fn new_keys_are_set_when_the_plan_says_so_and_taken_away_with_the_new_version() {
+fn new_keys_are_set_by_the_plan_and_removed_with_the_new_version() {
     let world = World::new();
     running(&world);
     for module in ["fx_plain", "fx_lib", "fx_gone"] {
@@ -95,7 +95,7 @@ fn new_keys_are_set_when_the_plan_says_so_and_taken_away_with_the_new_version() 
 }
 
 #[test]
-fn a_pushed_specification_also_tells_what_is_deleted() {
+fn a_pushed_specification_also_lists_what_is_deleted() {
     let world = World::new();
     running(&world);
     for module in ["fx_plain", "fx_lib"] {
@@ -119,7 +119,7 @@ fn a_pushed_specification_also_tells_what_is_deleted() {
 }
 
 #[test]
-fn a_specification_that_cannot_be_read_is_told() {
+fn an_unreadable_specification_is_reported() {
     let world = World::new();
     running(&world);
     fs::write(world.path("fx/ebin/fx.app"), "{application, fx, [").expect("written");

@@ -9,7 +9,7 @@ use crate::support::Options;
 use crate::world::{World, build, changed, class, names, one, printed, spec, text};
 
 #[test]
-fn changed_new_and_deleted_modules_with_who_still_calls_them() {
+fn changed_new_and_deleted_modules_with_remaining_callers() {
     let world = World::new();
     world.have(&["fx_lib", "fx_user", "fx_gone"]);
     spec(
@@ -202,7 +202,7 @@ fn a_module_without_a_file_is_left_alone() {
 }
 
 #[test]
-fn same_code_with_other_lines_is_told_and_not_loaded() {
+fn same_code_with_other_lines_is_reported_and_not_loaded() {
     let world = World::new();
     world.have(&["fx_plain"]);
     world.node.eval("{module, _} = code:load_file(fx_plain)");

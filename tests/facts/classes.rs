@@ -180,7 +180,7 @@ fn supervisors_of_another_kind_are_recognised_and_asked() {
 }
 
 #[test]
-fn processes_that_contradict_the_class_are_told() {
+fn processes_that_contradict_the_class_are_reported() {
     let world = upgraded("fx_loop", "[fx_loop:start() || _ <- [1, 2, 3]]");
     let upgrade = world.look();
     assert_eq!(class(&upgrade, "fx_loop").0, Class::Plain);

@@ -61,7 +61,7 @@ fn a_new_module_that_only_a_changed_one_calls_is_loaded_with_it() {
 }
 
 #[test]
-fn functions_that_nobody_has_are_reported() {
+fn undefined_functions_are_reported() {
     for world in [embedded(&["fx/ebin"]), World::new()] {
         started(&world);
         // The same module from this side, without what it calls.

@@ -69,7 +69,7 @@ fn a_module_that_is_left_out_loses_nothing() {
 }
 
 #[test]
-fn what_cannot_be_taken_and_is_excluded_needs_no_word() {
+fn an_excluded_unloadable_module_needs_no_statement() {
     let world = world();
     world.have(&["fx_plain"]);
     let patch = crate::world::text(&world.path("old/fx_plain"));

@@ -34,7 +34,7 @@ fn a_module_from_elsewhere_is_not_compared_with_the_wrong_file() {
 }
 
 #[test]
-fn several_files_in_the_code_path_are_told() {
+fn several_files_in_the_code_path_are_reported() {
     let world = World::with(Options::default(), &["one", "two"]);
     build("fx_plain", &[], &world.path("one"));
     build("fx_plain", &[], &world.path("two"));
@@ -57,7 +57,7 @@ fn several_files_in_the_code_path_are_told() {
 }
 
 #[test]
-fn a_newer_version_installed_beside_is_told_with_the_way_to_take_it() {
+fn an_installed_newer_version_is_reported_with_how_to_use_it() {
     let world = World::with(Options::default(), &["lib/fx-1.9/ebin"]);
     let old = world.path("lib/fx-1.9/ebin");
     build("fx_plain", &[], &old);

@@ -14,7 +14,7 @@ fn converting(kind: &str) -> World {
 }
 
 #[test]
-fn a_conversion_without_a_clause_for_down_is_told() {
+fn a_conversion_without_a_clause_for_down_is_reported() {
     for kind in ["UP", "MAPS"] {
         let reported = one(&converting(kind).look(), Code::W314);
         assert!(
@@ -34,7 +34,7 @@ fn a_conversion_without_a_clause_for_down_is_told() {
 }
 
 #[test]
-fn who_gives_up_the_way_back_needs_none() {
+fn rollback_never_needs_no_rollback_policy() {
     let world = converting("UP");
     for plan in [
         "code on_disk. rollback never.",
@@ -50,7 +50,7 @@ fn who_gives_up_the_way_back_needs_none() {
 }
 
 #[test]
-fn whom_a_brutal_purge_kills_is_told() {
+fn processes_killed_by_a_brutal_purge_are_listed() {
     let world = World::new();
     world.have(&["fx_loop", "fx_srv"]);
     world
@@ -77,7 +77,7 @@ fn whom_a_brutal_purge_kills_is_told() {
 }
 
 #[test]
-fn an_old_code_change_that_an_undo_would_call_is_told() {
+fn an_old_code_change_that_an_undo_would_call_is_reported() {
     let world = World::new();
     world.have(&["fx_mode", "fx_machine"]);
     build("fx_mode", &[], &world.path("old"));

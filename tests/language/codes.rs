@@ -319,7 +319,7 @@ fn every_code_is_shown_and_has_a_page() {
 }
 
 #[test]
-fn reserved_codes_are_told_by_nobody() {
+fn reserved_codes_are_never_emitted() {
     fn visit(folder: &Path, found: &mut String) {
         for entry in std::fs::read_dir(folder).expect("a folder of sources") {
             let path = entry.expect("readable").path();
@@ -346,7 +346,7 @@ fn reserved_codes_are_told_by_nobody() {
 }
 
 #[test]
-fn pages_say_what_it_means_show_it_and_help() {
+fn pages_explain_show_and_help() {
     for code in Code::ALL {
         let page = code.page();
         for part in ["\n## Example\n", "\n## What to do\n"] {

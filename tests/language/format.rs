@@ -76,7 +76,7 @@ fn the_plans_are_formatted() {
 }
 
 #[test]
-fn known_looks() {
+fn known_layouts() {
     let cases = [
         ("a   depends\n on b.", "a depends on b.\n"),
         (

@@ -239,7 +239,7 @@ fn lib_names_the_modules_of_library_folders() {
 }
 
 #[test]
-fn a_body_says_no_more_than_a_mebibyte() {
+fn output_of_a_body_is_limited_to_a_mebibyte() {
     let (plan, _) = read("grow(B, 0) -> B;\ngrow(B, N) -> grow(<<B/binary, B/binary>>, N - 1).");
     let upgrade = world().decide(&plan);
     let node = NodeName::new("shop@host");

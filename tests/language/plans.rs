@@ -276,7 +276,7 @@ fn selection() {
 }
 
 #[test]
-fn a_module_that_refuses_is_e605_and_everything_is_as_before() {
+fn a_module_that_refuses_to_load_is_e605_and_changes_nothing() {
     let site = till();
     let plan = "target t #{nodes => ['t@localhost']}.\nold from \"../till-1/ebin\".\nonly [till_refused, till_price].\n";
     std::fs::write(site.folder.path().join("plans/refused.updo"), plan).expect("written");

@@ -374,7 +374,7 @@ fn symbols_are_the_statements() {
 }
 
 #[test]
-fn fixes_mend_what_they_say() {
+fn fixes_repair_what_they_name() {
     let desk = Desk::new();
     let mut editor = Editor::new(&desk);
     for (before, after) in [

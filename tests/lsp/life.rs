@@ -37,7 +37,7 @@ fn leaving_without_a_word_is_exit_code_1() {
 }
 
 #[test]
-fn everything_has_its_time() {
+fn requests_obey_the_lifecycle() {
     let desk = Desk::new();
     let mut editor = Editor::silent(&desk, &[]);
     assert_eq!(editor.refused("textDocument/hover", json!({})), -32002);
@@ -62,7 +62,7 @@ fn everything_has_its_time() {
 }
 
 #[test]
-fn an_editor_that_can_watch_is_asked_to() {
+fn watched_files_are_registered_with_a_capable_editor() {
     let desk = Desk::new();
     let watch = json!({"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": true}}});
     let mut editor = Editor::with(&desk, &[], watch);

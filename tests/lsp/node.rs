@@ -25,7 +25,7 @@ fn labels(answer: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_node_says_what_it_says_to_check() {
+fn node_diagnostics_equal_those_of_check() {
     let (deployed, desk) = (waiting(), beside_a_node());
     let text = format!("{}\nexclude shop_gate.\n", desk.read("shop.updo"));
     let path = desk.write("shop.updo", &text);
@@ -293,7 +293,7 @@ fn an_editor_does_not_wait_for_a_node() {
 }
 
 #[test]
-fn nobody_connects_who_was_told_not_to() {
+fn no_connection_without_a_target() {
     let (deployed, desk) = (waiting(), beside_a_node());
     let mut command = desk.command(crate::support::desk::UPDO);
     command

@@ -76,7 +76,7 @@ fn changes_are_followed_word_by_word() {
 }
 
 #[test]
-fn the_same_is_said_as_by_check() {
+fn diagnostics_equal_those_of_check() {
     let desk = Desk::new();
     let text = "plan \"One\".\nplan \"Two\".\nshop_a dependz on shop_b.\nmodule shop_c #{timeot => 1s}.\nX = Y.\n";
     let path = desk.write("x.updo", text);
@@ -191,7 +191,7 @@ fn included_files_count_as_they_are_in_the_editor() {
 }
 
 #[test]
-fn a_version_that_is_old_already_is_not_looked_at() {
+fn an_already_old_version_is_not_inspected() {
     let desk = Desk::new();
     let mut editor = Editor::new(&desk);
     // Long enough that changes come faster than it can be read.
@@ -284,7 +284,7 @@ fn a_file_opened_alone_is_part_of_the_plan_beside_it() {
 }
 
 #[test]
-fn files_that_include_each_other_say_so() {
+fn mutual_includes_are_reported() {
     let desk = Desk::new();
     let one = desk.write("one.updo", "include \"two.updo\".\n");
     let two = desk.write("two.updo", "include \"one.updo\".\nX = Y.\n");

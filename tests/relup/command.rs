@@ -652,7 +652,7 @@ fn an_appup_needs_two_versions_of_one_application() {
 }
 
 #[test]
-fn a_module_that_the_specification_does_not_list_is_told() {
+fn a_module_missing_from_the_specification_is_reported() {
     let site = compiled();
     let (_, modules) = SOURCES
         .iter()

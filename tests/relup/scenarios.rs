@@ -168,7 +168,7 @@ fn a04_only_the_advanced_one_is_converted() {
 }
 
 #[test]
-fn a05_timeouts_stand_in_suspend_only() {
+fn a05_timeouts_only_in_suspend() {
     case(
         "[[{update,x,infinity,soft,soft_purge,soft_purge,[y]},
            {update,y,7000,soft,soft_purge,soft_purge,[z]},

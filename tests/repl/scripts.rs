@@ -209,7 +209,7 @@ fn every_command_answers() {
 }
 
 #[test]
-fn exit_codes_say_what_kind_of_error_it_was() {
+fn exit_codes_name_the_kind_of_error() {
     let (deployed, desk) = (waiting(), desk());
     let repl = |input: &str| {
         let updo = desk.on(&deployed.node, &["repl", "shop.updo"]);
@@ -262,7 +262,7 @@ fn exit_codes_say_what_kind_of_error_it_was() {
 }
 
 #[test]
-fn a_lost_node_is_said_to_be_lost() {
+fn a_lost_node_is_reported_as_lost() {
     let (node, desk) = (TestNode::start(), Desk::new());
     let ran = desk
         .on(&node, &["repl"])

@@ -25,7 +25,7 @@ fn the_first_failure_stops() {
 }
 
 #[test]
-fn the_canary_fails_and_nobody_else_is_touched() {
+fn a_failed_canary_leaves_the_other_nodes_untouched() {
     let fleet = Fleet::new(3);
     fleet.plan("rollout #{canary => 1}.");
     fleet.on(0, "fail");
@@ -57,7 +57,7 @@ fn more_failures_may_be_borne() {
 }
 
 #[test]
-fn what_is_wrong_with_the_whole_takes_all_back() {
+fn a_failure_of_the_rollout_rolls_all_nodes_back() {
     let fleet = Fleet::new(3);
     let verify = "verify \"whole\" #{each => rollout} -> 1 = fleet_rate:version().\n";
     fleet.plan(&format!("rollout #{{canary => 1, batch => 2}}.\n{verify}"));
@@ -169,7 +169,7 @@ fn a_node_that_was_rolled_back_counts_more_than_one_that_was_refused() {
 
 /// Somebody else has upgraded a node while the whole was looked at: it is not touched, and named.
 #[test]
-fn a_node_that_somebody_else_has_changed_does_not_go_back() {
+fn a_node_changed_by_another_run_is_not_rolled_back() {
     let fleet = Fleet::new(2);
     fleet.plan("rollout #{batch => 2}.\nverify \"never\" #{each => rollout, within => 4s, every => 200ms} -> 3 = fleet_rate:version().");
     let mut running = fleet.run(&[]).start();

@@ -66,7 +66,7 @@ fn ctrl_c_ends_the_walk_after_the_nodes_at_work() {
 }
 
 #[test]
-fn nobody_can_be_asked_without_a_terminal() {
+fn without_a_terminal_there_is_no_prompt() {
     let fleet = Fleet::new(2);
     fleet.plan("rollout #{canary => 1, pause => confirm}.");
     fleet
@@ -100,7 +100,7 @@ fn a_node_that_has_changed_meanwhile_is_left_alone() {
 }
 
 #[test]
-fn a_connection_that_broke_meanwhile_is_made_anew() {
+fn a_broken_connection_is_reopened() {
     let fleet = Fleet::new(2);
     fleet.plan("rollout #{canary => 1, pause => 2s}.");
     let mut running = fleet.run(&[]).start();
@@ -112,7 +112,7 @@ fn a_connection_that_broke_meanwhile_is_made_anew() {
 
 /// Nobody waits for the verification of the whole: the nodes stay new, and that is said.
 #[test]
-fn nobody_waits_for_the_whole_to_be_verified() {
+fn a_stage_does_not_wait_for_the_final_verify() {
     let fleet = Fleet::new(2);
     fleet.plan("verify \"some day\" #{each => rollout, within => 10m, every => 100ms} -> 3 = fleet_rate:version().");
     let mut running = fleet.run(&[]).start();
@@ -129,7 +129,7 @@ fn nobody_waits_for_the_whole_to_be_verified() {
 
 /// The same within a stage: the node that comes second is looked at when it is its turn.
 #[test]
-fn a_node_is_looked_at_when_it_is_its_turn() {
+fn a_node_is_inspected_when_its_turn_comes() {
     let fleet = Fleet::new(2);
     fleet.plan("");
     fleet.on(0, "{slow, 3000}");

@@ -80,7 +80,7 @@ fn a_saved_script_does_what_was_shown_or_nothing() {
 }
 
 #[test]
-fn what_else_a_run_can_be_told() {
+fn other_options_of_run() {
     let fleet = Fleet::new(1);
     fleet.plan("");
     let dry = fleet

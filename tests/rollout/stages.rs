@@ -5,7 +5,7 @@ use crate::support::desk::UPDO;
 use crate::support::terminal::Terminal;
 
 #[test]
-fn canary_batches_and_the_words_around_the_whole() {
+fn canary_batches_and_hooks_around_the_rollout() {
     let fleet = Fleet::new(5);
     fleet.plan(
         "rollout fleet #{canary => 1, batch => [1, \"60%\"], parallel => 2}.\n\

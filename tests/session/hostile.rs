@@ -154,7 +154,7 @@ fn a_node_that_talks_nonsense() {
 }
 
 #[test]
-fn a_node_that_says_nothing() {
+fn a_silent_node() {
     let port = server(linger);
     let error = connect(|c| c.port = Some(port)).expect_err("silent");
     assert_eq!(error.code, Code::E508);
@@ -242,7 +242,7 @@ fn unlinking_is_acknowledged() {
 }
 
 #[test]
-fn a_link_to_nobody_is_broken() {
+fn a_dangling_link_is_broken() {
     let them = Term::Pid(Pid {
         node: "fake@localhost".into(),
         id: 5,

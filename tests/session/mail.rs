@@ -163,7 +163,7 @@ fn the_node_links_to_a_mailbox() {
 }
 
 #[test]
-fn nobody_hangs_who_asks_us_for_something() {
+fn requests_to_us_do_not_hang() {
     let node = TestNode::shared();
     let session = node.connected();
     let us = session.local_name();

@@ -97,7 +97,7 @@ fn check(path: &Path) -> BTreeSet<Code> {
 }
 
 #[test]
-fn every_fixture_is_broken_where_it_says() {
+fn every_fixture_is_broken_at_its_mark() {
     let mut seen = BTreeSet::new();
     for entry in std::fs::read_dir("tests/fixtures/broken").expect("the folder of broken plans") {
         seen.extend(check(&entry.expect("a readable folder").path()));

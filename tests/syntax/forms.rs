@@ -192,7 +192,7 @@ fn constants_become_terms() {
 }
 
 #[test]
-fn a_duration_is_told_from_a_number() {
+fn a_duration_is_distinguished_from_a_number() {
     assert_eq!(expr("30s").kind, ExprKind::Duration(30_000));
     assert_eq!(expr("500ms").kind, ExprKind::Duration(500));
     assert_eq!(expr("1h").kind, ExprKind::Duration(3_600_000));

@@ -81,7 +81,7 @@ E107
 }
 
 #[test]
-fn labels_of_two_files_stand_under_their_own_files() {
+fn labels_of_two_files_appear_under_their_own_files() {
     let mut sources = SourceMap::default();
     let root = sources.add("plan.updo", "plan \"x\".\n\nshop_a depends on shop_b.\n");
     let other = sources.add(

@@ -79,7 +79,7 @@ fn detached_and_rejoined_at_once() {
 }
 
 #[test]
-fn the_result_waits_for_somebody() {
+fn the_result_is_kept_until_collected() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
@@ -121,7 +121,7 @@ fn the_result_waits_for_somebody() {
 
 /// Whoever rejoins alone decides as the run would have: not good, so back, under the same lock.
 #[test]
-fn who_rejoins_verifies() {
+fn a_rejoining_client_runs_verify() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
@@ -203,7 +203,7 @@ fn rejoined(desk: &Desk, node: &TestNode, run: &str, parts: &[&str]) {
 
 /// Who rejoins sees how far the run is, as who began it: the steps of the way back do not count.
 #[test]
-fn how_far_it_is_for_who_rejoins() {
+fn a_rejoining_client_sees_the_progress() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));

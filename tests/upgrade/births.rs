@@ -123,7 +123,7 @@ const ALL: &[(&str, bool)] = &[
 ];
 
 #[test]
-fn whoever_is_born_meanwhile_is_new_and_after_a_rollback_old() {
+fn processes_spawned_meanwhile_are_new_and_old_after_a_rollback() {
     for _ in 0..3 {
         let nursery = Nursery::new(UP, DOWN, None);
         nursery.spawn(ALL);
@@ -139,7 +139,7 @@ fn whoever_is_born_meanwhile_is_new_and_after_a_rollback_old() {
 
 /// The last of them fails, after all others have been converted.
 #[test]
-fn whoever_is_born_meanwhile_is_old_after_an_undo() {
+fn processes_spawned_meanwhile_are_old_after_an_undo() {
     let mut ended = false;
     for down in [DOWN, "{error, never}"] {
         for _ in 0..3 {
@@ -162,7 +162,7 @@ const STARTER: &str = "-module(starter).\n-export([f/0]).\n-on_load(f/0).\nf() -
 
 /// Somebody else traces: before OTP 27 nobody knows, and the exit code says that a person has to look.
 #[test]
-fn what_cannot_be_known_is_said() {
+fn unknowns_are_reported() {
     for traced in [true, false] {
         let nursery = Nursery::new(UP, DOWN, Some(STARTER));
         let sessions = "list_to_integer(erlang:system_info(otp_release)) >= 27";

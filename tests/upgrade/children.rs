@@ -41,7 +41,7 @@ fn letters(node: &TestNode) -> String {
 }
 
 #[test]
-fn started_and_stopped_when_the_plan_says_so() {
+fn started_and_stopped_on_request_of_the_plan() {
     let office = office();
     let (node, desk) = (&office.node, Desk::new());
     let stays = letters(node);
@@ -123,7 +123,7 @@ fn without_consent_no_child_is_touched() {
 
 /// Without a word in the plan it is as a restart would have it, in every process of the supervisor.
 #[test]
-fn without_a_word_it_is_inferred() {
+fn without_a_statement_it_is_inferred() {
     let office = office();
     let (node, desk) = (&office.node, Desk::new());
     let stays = letters(node);

@@ -68,7 +68,7 @@ fn every_way_to_fail() {
 
 /// Whoever dies inside `code_change` is not counted among the converted, and it is said.
 #[test]
-fn one_that_dies_is_told() {
+fn a_process_that_dies_in_conversion_is_reported() {
     let bank = replaced();
     let node = &bank.node;
     let desk = Desk::new();

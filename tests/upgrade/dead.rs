@@ -64,7 +64,7 @@ fn the_watchdog_resumes() {
 }
 
 #[test]
-fn behind_the_switch_it_says_what_the_node_is() {
+fn after_the_switch_the_state_of_the_node_is_reported() {
     let bank = replaced();
     let node = &bank.node;
     let desk = Desk::new();

@@ -123,7 +123,7 @@ fn a_table_is_converted_back() {
 
 /// What nothing takes back is said before, and it is not "as before" afterwards.
 #[test]
-fn a_table_that_stays_is_said() {
+fn a_table_that_stays_is_reported() {
     let world = failing(ONE_WAY);
     let shown = world.preview().exits(0);
     shown.says(&["W625", "ledger", "ets:insert/2 in ledger:code_change/3"]);

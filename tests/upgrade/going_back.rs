@@ -72,7 +72,7 @@ fn hooks_run_on_every_way_back() {
 }
 
 #[test]
-fn what_no_hook_undoes_is_told() {
+fn effects_without_an_undo_hook_are_reported() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
@@ -119,7 +119,7 @@ fn what_no_hook_undoes_is_told() {
 
 /// What a hook says in its last expression counts, unless somebody says that it does not.
 #[test]
-fn a_hook_that_says_false_fails() {
+fn a_hook_that_returns_false_fails() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
@@ -139,7 +139,7 @@ fn a_hook_that_says_false_fails() {
 }
 
 #[test]
-fn everything_is_looked_at_before_a_rollback() {
+fn all_nodes_are_inspected_before_a_rollback() {
     let start = "{ok, _} = application:ensure_all_started(post)";
     let office = Deployed::new(&post().one, Options::default(), start);
     let (node, desk) = (&office.node, Desk::new());
@@ -199,7 +199,7 @@ fn inside<'t>(term: &'t mut Term, key: &str) -> &'t mut Term {
 }
 
 #[test]
-fn who_is_in_the_way_is_named_and_ended_on_request() {
+fn processes_on_old_code_are_named_and_killed_on_request() {
     let start = "{ok, _} = application:ensure_all_started(depot)";
     let depot_1 = Deployed::new(&depot().one, Options::default(), start);
     let (node, desk) = (&depot_1.node, Desk::new());

@@ -70,7 +70,7 @@ fn the_documented_plan() {
 
 /// A call that raises, and a hook that does not hold, at every place of one window and of two.
 #[test]
-fn whatever_fails_wherever() {
+fn any_fault_at_any_point() {
     let deployed = replaced();
     let node = &deployed.node;
     let (desk, pids) = (Desk::new(), who(node));
@@ -252,7 +252,7 @@ fn what_breaks_the_laws_is_refused() {
 
 /// What an included file says about steps that are not there is only told.
 #[test]
-fn a_policy_may_say_more_than_is_needed() {
+fn a_policy_may_be_wider_than_needed() {
     let deployed = replaced();
     let node = &deployed.node;
     let (desk, pids) = (Desk::new(), who(node));

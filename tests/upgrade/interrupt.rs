@@ -5,7 +5,7 @@ use crate::support::desk::{Desk, UPDO, Updo};
 
 /// Whoever asks by signal before anything is switched gets the node back as it was.
 #[test]
-fn before_the_switch_it_is_called_off() {
+fn before_the_switch_the_run_is_aborted() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));

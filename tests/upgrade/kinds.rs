@@ -76,7 +76,7 @@ const OTHERS: &str = "defmodule Other do
  end\n";
 
 #[test]
-fn agents_and_tasks_are_no_processes_of_the_module_whose_functions_they_began_with() {
+fn agents_and_tasks_do_not_belong_to_the_module_of_their_initial_call() {
     let folder = TempDir::new().expect("a folder");
     let one = elixir(&folder.path().join("one"), &(counter(1) + OTHERS));
     let two = elixir(&folder.path().join("two"), &counter(2));
@@ -217,7 +217,7 @@ fn porter(version: u32) -> (String, String) {
 }
 
 #[test]
-fn who_enters_the_loop_of_another_module_is_a_process_of_that_module() {
+fn a_process_belongs_to_the_module_whose_loop_it_entered() {
     let folder = TempDir::new().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     let one = compiled(&path("one"), &[door(1), porter(1)]);
@@ -246,7 +246,7 @@ fn who_enters_the_loop_of_another_module_is_a_process_of_that_module() {
 
 /// One that is busy, and so shows no idle loop, is recognised as well.
 #[test]
-fn a_busy_process_is_told_by_its_loop() {
+fn a_busy_process_is_recognised_by_its_loop() {
     let folder = TempDir::new().expect("a folder");
     let one = compiled(&folder.path().join("one"), &[door(1), porter(1)]);
     let two = compiled(&folder.path().join("two"), &[door(2)]);

@@ -257,7 +257,7 @@ const ENV: &str = "lists:sort(application:get_all_env(depot))";
 const TOLD: &str = "depot_app:told()";
 
 #[test]
-fn the_application_is_told_once_how_its_configuration_changed() {
+fn config_change_is_called_once_per_application() {
     let site = Site::new();
     let (node, desk) = (&site.node, Desk::new());
     let before = node.eval_text(ENV);

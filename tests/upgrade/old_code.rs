@@ -191,7 +191,7 @@ fn going_back_after_a_failed_verify_ends_none() {
 
 /// Funs of a changed module go on working after an upgrade; the next one refuses to break them, and the preview knows.
 #[test]
-fn funs_that_are_kept_as_data_are_not_broken_unsaid() {
+fn stored_funs_are_not_broken_silently() {
     let d = Desks::new();
     d.node.eval("persistent_term:put(oc_kept, oc_lib:f()), ok");
     let kept = "(persistent_term:get(oc_kept))()";
@@ -260,7 +260,7 @@ fn old_code_in_use_is_in_the_preview() {
 /// An actor whose behaviour is a fun in the arguments of a loop of another module, as gleam_otp has them: said before it is
 /// left behind, working afterwards, and in the way of the next upgrade.
 #[test]
-fn an_actor_that_is_a_fun_goes_on_with_its_version() {
+fn a_running_fun_keeps_its_version() {
     let d = Desks::new();
     d.node
         .eval("register(oc_actor, oc_actor:start(oc_lib:f())), timer:sleep(50), ok");

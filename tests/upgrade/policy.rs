@@ -23,7 +23,7 @@ const NEVER_TRUE: &str =
     "verify \"the rate is three\" #{within => 300ms, every => 100ms} -> 3 = bank_rate:rate().\n";
 
 #[test]
-fn what_the_plan_says_is_done() {
+fn statements_of_the_plan_are_applied() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));

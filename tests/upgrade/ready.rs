@@ -12,7 +12,7 @@ use crate::support::desk::Desk;
 const WORK: &str = "element(1, erlang:statistics(exact_reductions))";
 
 #[test]
-fn an_agent_is_compiled_once_and_taken_again_only_when_it_is_whole() {
+fn a_compiled_agent_is_reused_only_when_complete() {
     let bank_1 = replaced();
     let (node, desk) = (&bank_1.node, Desk::new());
     let pids = who(node);

@@ -88,7 +88,7 @@ fn the_engine_of_otp_comes_to_the_same_end() {
 }
 
 #[test]
-fn it_says_what_it_does_not_do() {
+fn it_reports_what_it_does_not_do() {
     let bank_1 = replaced();
     let (desk, pids) = (Desk::new(), who(&bank_1.node));
     let plan = Plan::on_disk("fine")
@@ -119,7 +119,7 @@ fn it_says_what_it_does_not_do() {
 
 /// A conversion fails behind the point of no return: half of everything, told as such, with what to type.
 #[test]
-fn a_failing_conversion_is_left_as_it_is_and_told() {
+fn a_failing_conversion_is_left_and_reported() {
     let bank_1 = replaced();
     let node = &bank_1.node;
     let (desk, pids) = (Desk::new(), who(node));
@@ -186,7 +186,7 @@ fn the_executor_dies_meanwhile() {
 }
 
 #[test]
-fn where_it_cannot_be_it_is_refused() {
+fn impossible_positions_are_refused() {
     let bank_1 = replaced();
     let node = &bank_1.node;
     let (desk, pids) = (Desk::new(), who(node));

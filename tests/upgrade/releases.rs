@@ -126,7 +126,7 @@ fn beams_that_are_overwritten_already_cannot_be_kept() {
 }
 
 #[test]
-fn a_release_installed_beside_is_taken_whole_and_its_configuration_is_reported() {
+fn an_installed_release_is_used_entirely_and_its_configuration_reported() {
     let sailing = sailing(&ferry().one);
     sailing.install();
     let desk = Desk::new();

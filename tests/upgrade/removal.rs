@@ -230,7 +230,7 @@ fn a_whole_application() {
 
 /// What a node stands on is not removed, whatever a plan says.
 #[test]
-fn never_what_the_node_stands_on() {
+fn core_applications_are_never_removed() {
     let deployed = deployed();
     let (node, desk) = (&deployed.node, Desk::new());
     let path = plan(

@@ -53,7 +53,7 @@ fn a_run_is_undone_and_only_while_it_is_the_last() {
 }
 
 #[test]
-fn a_run_without_a_way_back_says_so() {
+fn a_run_without_rollback_reports_it() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));
@@ -70,7 +70,7 @@ fn a_run_without_a_way_back_says_so() {
 
 /// A run that nobody can find again says so before it begins, and leaves no half record.
 #[test]
-fn a_run_that_cannot_be_recorded_says_so() {
+fn a_run_that_cannot_be_recorded_reports_it() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));

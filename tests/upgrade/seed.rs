@@ -106,7 +106,7 @@ fn the_nodes_that_a_seed_knows() {
 }
 
 #[test]
-fn nobody_matches_and_nobody_answers() {
+fn a_seed_without_match_or_answer() {
     let a = member("banka", Options::default());
     let desk = Desk::new();
     desk.write("banks.updo", &plan(a.node.name(), "bnak*@*", ""));

@@ -147,7 +147,7 @@ fn the_way_there_and_a_rollback_later() {
 
 /// An old code_change/4 that does not take the states of its own version: said before, and afterwards by name.
 #[test]
-fn who_cannot_be_asked_is_named() {
+fn an_unresponsive_process_is_named() {
     let odd = "code_change(_, S, {older, D}, _) -> {ok, S, D}.";
     let crossing = Crossing::new(odd, SAME, "bad");
     let plan = crossing.plan.display().to_string();

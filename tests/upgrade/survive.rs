@@ -107,7 +107,7 @@ fn a_crash_in_the_soak_counts_as_a_failed_verify() {
 
 /// With the time of the soak from the plan, and everything well.
 #[test]
-fn a_soak_is_a_step_and_the_last_line_says_how_many_live() {
+fn a_soak_is_a_step_and_the_last_line_counts_survivors() {
     let shop = Shop::new(
         &[ticker(1)],
         &[ticker(2)],
@@ -151,7 +151,7 @@ fn a_soak_is_a_step_and_the_last_line_says_how_many_live() {
 }
 
 #[test]
-fn whoever_was_suspended_stays_so_and_traces_are_announced() {
+fn suspended_processes_stay_suspended_and_traces_are_announced() {
     let shop = Shop::new(
         &[ticker(1)],
         &[ticker(2)],

@@ -4,7 +4,7 @@ use crate::bank::{Is, Plan, is, replaced, who};
 use crate::support::desk::Desk;
 
 #[test]
-fn a_busy_server_calls_it_off() {
+fn a_busy_server_aborts_the_run() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), who(node));

@@ -87,7 +87,7 @@ fn a_run_and_its_rollback() {
 }
 
 #[test]
-fn without_a_plan_the_environment_says_it() {
+fn without_a_plan_the_environment_decides() {
     let certs = Certs::new();
     let deployed = deployed(&certs, "{versions,['tlsv1.2']}");
     let node = &deployed.node;

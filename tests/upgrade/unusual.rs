@@ -174,7 +174,7 @@ fn many_modules_with_many_processes() {
 /// A call through a variable gives no edge. It is told with its place; and a plan's `depends on` makes the two change at
 /// one instant, so that under load no call meets the wrong version.
 #[test]
-fn a_call_that_nobody_can_see() {
+fn a_call_invisible_to_static_analysis() {
     let folder = TempDir::new().expect("a folder");
     let till = |version: u32| {
         let ask = match version {

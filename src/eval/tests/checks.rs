@@ -51,7 +51,7 @@ fn a_check_does_not_pass_silently() {
 }
 
 #[test]
-fn e706_says_what_to_write() {
+fn e706_proposes_the_fix() {
     let diagnostic = check("net_adm:ping(x)").expect_err("pong");
     assert_eq!(
         diagnostic.title,

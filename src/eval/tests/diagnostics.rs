@@ -41,7 +41,7 @@ fn what_is_wrong_with_the_plan_cannot_be_caught() {
 }
 
 #[test]
-fn a_missing_function_is_told_apart_from_one_that_is_missing_inside() {
+fn a_missing_function_is_distinguished_from_one_missing_inside() {
     let missing = failure("shop:gone(1)");
     assert_eq!(
         missing.diagnostic.title,

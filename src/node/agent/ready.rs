@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_whole_is_none() {
+    fn incomplete_values_are_none() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("x");
         keep(&place, "25", &beam("updo_agent_0a1b"));

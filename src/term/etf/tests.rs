@@ -143,7 +143,7 @@ fn every_kind_decodes_and_no_prefix_of_it() {
 }
 
 #[test]
-fn prefix_says_how_much_it_used() {
+fn prefix_returns_the_bytes_used() {
     for sample in samples() {
         let two = [sample.clone(), vec![131, 97, 5]].concat();
         let (first, used) = decode_prefix(&two).expect("the first is a term");
