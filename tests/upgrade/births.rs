@@ -1,5 +1,5 @@
 //! Servers born while an upgrade is under way, by a supervisor and by whoever starts them: at the end every process of
-//! the module has a state of the code that runs, or is named. Storms of births are in tests/agent/births_tests.erl.
+//! the module has a state of the code that runs, or is named. Storms of births are in tests/agent/spawn_watch_tests.erl.
 
 use std::path::PathBuf;
 

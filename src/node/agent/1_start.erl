@@ -30,7 +30,7 @@ leave() -> 5000.            % ms that processes have to leave old code before a 
 keep() -> 300000.           % ms that the result is kept when nobody has seen it
 named() -> 20.              % processes described one by one in a reason
 max_text() -> 4000.         % characters of a text in an event
-max_lives() -> 5.           % executors that a guardian starts before it gives up
+max_restarts() -> 5.           % executors that a guardian starts before it gives up
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Start
@@ -81,7 +81,7 @@ lock(N) ->
         false -> receive after 2 -> lock(N - 1) end
     end.
 
-say_who(Job, State) ->
+set_lock_info(Job, State) ->
     put(updo_info, #{run => maps:get(run, Job), owner => maps:get(owner, Job, undefined),
                      since => maps:get(since, Job), state => State}).
 
@@ -96,12 +96,12 @@ new_log(Job) ->
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->
-    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], turned => [], changed => [], resuming => false,
+    maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], reversed => [], changed => [], resuming => false,
                       undoing => false, stays => false, wdone => [], resumed => [], left => []}).
 
 new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined, t1 => undefined, before => #{},
-                    step => undefined, foreign => undefined, unsure => [],
+                    step => undefined, release_handler => undefined, unsure => [],
                     tended => [], unchildren => [], effects => []}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) -> L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};

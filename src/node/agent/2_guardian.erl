@@ -6,14 +6,14 @@
 guardian_init(Starter, Ref, Job0) ->
     own_group_leader(),
     Job = Job0#{since => erlang:system_time(second)},
-    say_who(Job, running),
+    set_lock_info(Job, running),
     case lock() of
         false -> Starter ! {Ref, locked};
         true ->
             Log = new_run(new_log(Job)),
             Dog = watchdog(Job, Log, none),
             Starter ! {Ref, started},
-            G = #{job => Job, log => Log, watchers => #{}, workers => [], lives => max_lives(),
+            G = #{job => Job, log => Log, watchers => #{}, workers => [], restarts_left => max_restarts(),
                   phase => running, late => undefined, dog => Dog},
             guardian(set_deadline(start_executor(run, watch(maps:get(watcher, Job), G))))
     end.
@@ -21,10 +21,10 @@ guardian_init(Starter, Ref, Job0) ->
 %% Started by an executor whose guardian has died.
 guardian_again(Exec, Ref, Job, Log, Workers, Watchers, Phase) ->
     own_group_leader(),
-    say_who(Job, Phase),
+    set_lock_info(Job, Phase),
     Got = lock(100),
     Exec ! {Ref, Got},
-    G = #{job => Job, log => Log, watchers => #{}, workers => Workers, lives => max_lives(), phase => Phase,
+    G = #{job => Job, log => Log, watchers => #{}, workers => Workers, restarts_left => max_restarts(), phase => Phase,
           late => undefined, dog => watchdog(Job, Log, Exec), seen => Watchers =/= [], exec => Exec, exec_mon => monitor(process, Exec)},
     G1 = lists:foldl(fun(P, Acc) -> replay(P, Log, 0), watch(P, Acc) end, G, Watchers),
     guardian(set_deadline(G1)).
@@ -78,7 +78,7 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {updo_idle, Exec} ->
             %% Whoever was told how it ended and answered at once is heard now.
             [self() ! Asked || {ok, Asked} <- [maps:find(asked, G)]],
-            guardian(alone_unless_asked(maps:remove(asked, G#{phase := idle}), G));
+            guardian(settle_unless_asked(maps:remove(asked, G#{phase := idle}), G));
         {updo_settled, Exec} -> guardian_settled(G#{phase := settled});
         updo_deadline -> guardian(deadline(G));
         {'DOWN', ExecMon, process, _, Why} -> guardian(executor_down(Why, G));
@@ -87,7 +87,7 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
             G1 = G#{watchers := maps:remove(Mon, Ws)},
             tell_agents(G1),
             tell_watchers(G1),
-            guardian(alone(G1));
+            guardian(settle_if_unwatched(G1));
         Asked when Phase =:= running -> guardian(ended(Log, Asked, G));
         _ -> guardian(G)
     end.
@@ -99,8 +99,8 @@ ended(_, updo_survey, G) -> G#{asked => updo_survey};
 ended(_, {updo_run, Job} = Asked, G) when is_map(Job) -> G#{asked => Asked};
 ended(_, _, G) -> G.
 
-alone_unless_asked(G, #{asked := _}) -> G;
-alone_unless_asked(G, _) -> alone(G).
+settle_unless_asked(G, #{asked := _}) -> G;
+settle_unless_asked(G, _) -> settle_if_unwatched(G).
 
 logged(Entry, #{log := Log, watchers := Ws, job := Job} = G) ->
     Log1 = log_entry(Entry, Log),
@@ -128,14 +128,14 @@ tell_watchers(#{watchers := Ws}) ->
     lists:foreach(fun(W) -> W ! {updo, Run, 0, {watchers, map_size(Ws)}} end, maps:values(Ws)).
 
 %% Finished and nobody there to decide anything: settle.
-alone(#{phase := idle, watchers := Ws, exec := Exec} = G) when map_size(Ws) =:= 0 ->
+settle_if_unwatched(#{phase := idle, watchers := Ws, exec := Exec} = G) when map_size(Ws) =:= 0 ->
     Exec ! updo_settle,
     G#{phase := settling, seen => false};
-alone(G) -> G.
+settle_if_unwatched(G) -> G.
 
 %% The time is up: whatever the executor is in (a hanging on_load, an apply), its successor undoes. What is already
 %% being undone or resumed is left alone.
-deadline(#{phase := running, log := #{undoing := false, resuming := false, way := there, foreign := undefined, step := Step}, exec := Exec} = G) ->
+deadline(#{phase := running, log := #{undoing := false, resuming := false, way := there, release_handler := undefined, step := Step}, exec := Exec} = G) ->
     exit(Exec, kill),
     G#{late := {deadline, Step}};
 deadline(G) -> G.
@@ -143,19 +143,19 @@ deadline(G) -> G.
 %% Somebody wants it called off. Only while nothing is switched: later the run goes on to its end. Should the executor
 %% be faster by one step, its successor undoes the switch: old in any case.
 abort_run(#{phase := running, exec := Exec, late := undefined,
-            log := #{undoing := false, resuming := false, switching := [], on_load := [], windows := 0, way := there, foreign := undefined, step := Step}} = G) ->
+            log := #{undoing := false, resuming := false, switching := [], on_load := [], windows := 0, way := there, release_handler := undefined, step := Step}} = G) ->
     exit(Exec, kill),
     G#{late := {aborted, Step}};
 abort_run(G) -> G.
 
-executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := Phase} = G) ->
+executor_down(Why, #{workers := Workers, restarts_left := Lives, late := Late, phase := Phase} = G) ->
     kill_all(Workers),
     Reason = case Late of undefined -> {executor_died, text(Why)}; _ -> Late end,
     if
         Phase =:= settling, Lives =< 1 -> guardian_settled(G);
         Lives =< 1 -> guardian_settled(last_resort(Reason, G));
         true ->
-            G1 = start_executor({recover, Reason}, G#{lives := Lives - 1, late := undefined}),
+            G1 = start_executor({recover, Reason}, G#{restarts_left := Lives - 1, late := undefined}),
             case Phase of
                 settling ->
                     maps:get(exec, G1) ! case maps:get(persist, G, false) of true -> {updo_settle, persist}; false -> updo_settle end,
@@ -166,7 +166,7 @@ executor_down(Why, #{workers := Workers, lives := Lives, late := Late, phase := 
 
 %% Executors die as fast as they are made: at least nobody stays suspended.
 last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switching := S, on_load := O, converting := C, outcome := Outcome,
-                               foreign := Foreign}} = G) ->
+                               release_handler := Foreign}} = G) ->
     lists:foreach(fun(P) -> P ! {system, {self(), make_ref()}, resume} end,
                   Held ++ [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part, not ordsets:is_element(P, Left)]),
     if
@@ -186,7 +186,7 @@ guardian_settled(#{job := Job, log := Log} = G) ->
     case maps:get(seen, G, false) orelse nothing_to_tell(Log) of
         true -> ok;
         false ->
-            say_who(Job, kept),
+            set_lock_info(Job, kept),
             guardian_kept(Log, erlang:monotonic_time(millisecond) + maps:get(keep, Job, keep()))
     end,
     catch unregister(updo_run),

@@ -104,7 +104,7 @@ new_guardian() ->
             event({guardian_replaced, #{guardian => G}});
         {Ref, false} ->
             case Log of
-                #{undoing := false, resuming := false, windows := 0, foreign := undefined} when Phase =:= running -> fail({lock_lost, holder()});
+                #{undoing := false, resuming := false, windows := 0, release_handler := undefined} when Phase =:= running -> fail({lock_lost, holder()});
                 _ -> ok
             end;
         {'DOWN', Mon, process, _, _} -> new_guardian()
@@ -128,16 +128,16 @@ fail(Reason) -> throw({updo_fail, Reason}).
 job(K, Default) ->
     case get(log) of
         #{way := there} -> maps:get(K, get(job), Default);
-        #{way := {back, N, _}, forward := New} -> turned(K, Default, get(job), N, New)
+        #{way := {back, N, _}, forward := New} -> reversed(K, Default, get(job), N, New)
     end.
 
-turned(steps, _, Job, N, _) -> lists:append(lists:reverse(lists:sublist(maps:get(back, Job, []), N)));
-turned(leave, _, Job, _, _) -> maps:get(leave, Job, leave());
-turned(goal, _, Job, _, _) -> other(maps:get(goal, Job, new));
-turned(modules, _, Job, _, New) ->
+reversed(steps, _, Job, N, _) -> lists:append(lists:reverse(lists:sublist(maps:get(back, Job, []), N)));
+reversed(leave, _, Job, _, _) -> maps:get(leave, Job, leave());
+reversed(goal, _, Job, _, _) -> other(maps:get(goal, Job, new));
+reversed(modules, _, Job, _, New) ->
     [M#{new := O, old := N, loaded := is_binary(N)}
      || #{name := Name, new := N, old := O} = M <- maps:get(modules, Job, []), lists:member(Name, New)];
-turned(K, Default, Job, _, _) -> maps:get(K, Job, Default).
+reversed(K, Default, Job, _, _) -> maps:get(K, Job, Default).
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Executor: one run
@@ -222,7 +222,7 @@ end_window() ->
         #{found := [], switching := [], on_load := []} -> ok;
         _ ->
             resume_all([]),
-            births_off(),
+            spawn_watch_off(),
             put(want, undefined),
             log(window_closed)
     end.
@@ -246,14 +246,14 @@ recover(Why) ->
     switcher_ended(),
     event({executor_replaced, #{executor => self(), why => Why}}),
     #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O, way := Way,
-      foreign := Foreign} = get(log),
+      release_handler := Foreign} = get(log),
     code_server_idle(),
     release(),
-    births_forgotten([M || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks, {M, _} <- Rank]),
+    spawn_watch_forgotten([M || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks, {M, _} <- Rank]),
     Late = is_tuple(Why) andalso element(1, Why) =:= deadline,
     if
         Outcome =/= undefined -> ok;
-        Foreign =/= undefined -> foreign_again(Foreign);
+        Foreign =/= undefined -> release_handler_again(Foreign);
         Undoing -> back(Why);
         Resuming -> run(again);
         Way =/= there -> again_back(S ++ O);
@@ -283,9 +283,9 @@ code_server_idle() -> code:delete(updo_run), ok.
 
 back(Why) ->
     release(),
-    births_off(),
+    spawn_watch_off(),
     try
-        #{switching := S, on_load := O, windows := N, foreign := Foreign} = get(log),
+        #{switching := S, on_load := O, windows := N, release_handler := Foreign} = get(log),
         case {S ++ O, cannot_undo()} of
             _ when Foreign =/= undefined -> half_way(Why, Foreign);
             {[], _} -> abort(Why, N);
@@ -373,7 +373,7 @@ step(Id, {config_change, Told}) ->
     log({add, applied, Id}),
     lists:foreach(fun(One) -> config_change(One) end, Told),
     #{};
-step(Id, {release_handler, Script, Libs}) -> foreign(Id, Script, Libs);
+step(Id, {release_handler, Script, Libs}) -> release_handler(Id, Script, Libs);
 step(_, {children, Ops}) -> children(Ops);
 step(Id, {soak, Ms}) -> soak(Id, Ms);
 step(Id, {hook, Ms, _}) ->

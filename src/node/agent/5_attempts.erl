@@ -48,7 +48,7 @@ postpone(Id, Slow, Named, #{attempts := N, busy := Busy} = S) ->
     Us = paused(),
     {Resumed, Unsure} = resume_without(maps:keys(Slow)),
     release(),
-    births_off(),
+    spawn_watch_off(),
     log({set, called_off, log_get(called_off) + 1}),
     put(doing, {Id, 0, found_total(), Began, Told}),
     tell_postponed(Id, Named, #{attempt => N, us => Us, processes => Resumed},
@@ -79,7 +79,7 @@ paused() ->
 resume_without(Pids) ->
     Without = maps:from_list([{P, true} || P <- Pids ++ log_get(left)]),
     Parts = list_to_tuple([[P || P <- lists:usort(Part), not is_map_key(P, Without)] || Part <- tuple_to_list(all_parts())]),
-    {_, Slow, _} = do(make_ref(), resume, resume, Parts, parts_size(Parts)),
+    {_, Slow, _} = dispatch(make_ref(), resume, resume, Parts, parts_size(Parts)),
     {parts_size(Parts), Slow}.
 
 %% All that this window has found: the parts of all modules together, and by module.
@@ -227,7 +227,7 @@ at_most(Ms) ->
 take(Id, Parts, Before, Total, Began) ->
     Ref = make_ref(),
     Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
-    lists:foreach(fun({W, Ps}) -> W ! {do, Ref, take, Ps} end, Jobs),
+    lists:foreach(fun({W, Ps}) -> W ! {dispatch, Ref, take, Ps} end, Jobs),
     put(doing, {Id, min(Total, Before + parts_size(Parts)), Total, Began, told_at(Id)}),
     taking(Ref, Id, length(Jobs), {0, #{}, [], 0}, {Before, Total}, false).
 
@@ -238,7 +238,7 @@ taking(Ref, _, 0, {Dead, Slow, Failed, K}, _, Stopped) ->
 taking(Ref, Id, N, {Dead, Slow, Failed, K} = Taken, {Done, Total}, Stopped) ->
     GMon = get(gmon),
     receive
-        {did, Ref, D, _} -> taking(Ref, Id, N - 1, {Dead + D, Slow, Failed, K}, {Done, Total}, Stopped);
+        {done, Ref, D, _} -> taking(Ref, Id, N - 1, {Dead + D, Slow, Failed, K}, {Done, Total}, Stopped);
         {slow, Ref, Pids} ->
             Since = now_ms() - quiet(),
             Slow1 = maps:merge(Slow, maps:from_list([{P, Since} || P <- Pids])),

@@ -58,7 +58,7 @@ by_initial_call({I, F, A}, P, Want) ->
         [] when not is_map_key(I, Want) -> [];
         [] when F =:= init, A =:= 1 -> [{I, behaviour}];
         [] ->
-            case (hd(atom_to_list(F)) =/= $- orelse speaks(I)) andalso executes(P, I) of
+            case (hd(atom_to_list(F)) =/= $- orelse is_special_process(I)) andalso executes(P, I) of
                 true -> [{I, other}];
                 false -> []
             end

@@ -13,7 +13,7 @@ suspend(Id, Ranks) ->
     Info#{attempts => N, us => now_us() - log_get(t0)}.
 
 suspend_once(Id, Order, Want) ->
-    births_on(maps:keys(Want)),
+    spawn_watch_on(maps:keys(Want)),
     {Known, Found} = find_first(Want),
     note_found(Found, log_get(t0) =:= undefined),
     put(began, now_ms()),
@@ -38,7 +38,7 @@ find_first(Want) ->
 suspend_again(Id, Began) ->
     Due = get(to_find),
     Mine = case Due of undefined -> #{}; _ -> Due end,
-    births_on(maps:keys(maps:merge(get(want), Mine))),
+    spawn_watch_on(maps:keys(maps:merge(get(want), Mine))),
     Found = case Due of
         undefined ->
             {New, Seen} = find(get(want), get(seen)),
@@ -56,7 +56,7 @@ suspend_again(Id, Began) ->
 %% Again for those born meanwhile, until there are none. Where births are watched three times will do: the few who are
 %% born later are known at the switch.
 sweep(Id, Order, Want, Info, N) ->
-    case N >= case get(births) of none -> 20; _ -> 3 end of
+    case N >= case get(spawn_watch) of none -> 20; _ -> 3 end of
         true -> Info#{sweeps => N};
         false -> sweep_once(Id, Order, Want, Info, N)
     end.
@@ -201,7 +201,7 @@ find(Want, Seen, How) ->
     {Calls, Bare, Unborn} = begun(ordsets:subtract(Pids, Seen), Fast, #{}, [], []),
     {Found0, ToAsk} = maps:fold(fun(Call, Ps, Acc) -> scan(Call, Ps, {Want, Statems}, Fast, N, Empty, Acc) end,
                                 {assign(owned_bare(Bare, Want), Fast, N, Empty, #{}), []}, Calls),
-    put(unborn, length(Unborn)),
+    put(pending, length(Unborn)),
     Found1 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found0, asked(ToAsk, Want, Handlers, How)),
     Extra = [{M, P} || {M, Ps} <- job(processes, []), is_map_key(M, Want), P <- Ps, is_process_alive(P),
                        not ordsets:is_element({extra, P}, Seen)],

@@ -12,8 +12,8 @@ load(Id, Ms) ->
     %% What runs when a module is loaded may need its supervisor.
     OnLoad =:= [] orelse release(),
     lists:foreach(fun(M) -> load_on_load(M) end, OnLoad),
-    Turned = turned(Ms),
-    log({set, turned, lists:usort(Turned ++ log_get(turned))}),
+    Turned = reversed(Ms),
+    log({set, reversed, lists:usort(Turned ++ log_get(reversed))}),
     {Unsure, Ended, Taken} = born_meanwhile(Id),
     release(),
     log({set, unsure, Unsure ++ log_get(unsure)}),
@@ -120,7 +120,7 @@ change(Id, M, How, Vsn, All) ->
         _ -> for_all(Id, M, Op, How, Vsn, All)
     end,
     case How of
-        {convert, _} -> lists:member(M, log_get(turned)) andalso ask_mode(Id, M);
+        {convert, _} -> lists:member(M, log_get(reversed)) andalso ask_mode(Id, M);
         _ -> ok
     end,
     Sum.
@@ -131,7 +131,7 @@ for_all(Id, M, Op, How, Vsn, All) ->
     T0 = now_ms(),
     {Totals, Dead, Slow, Failed} = lists:foldl(
         fun(Parts, {T, D, S, []}) ->
-                {D1, S1, F1} = do(Ref, Id, Op, Parts, parts_size(Parts)),
+                {D1, S1, F1} = dispatch(Ref, Id, Op, Parts, parts_size(Parts)),
                 {T + parts_size(Parts), D + D1, S1 ++ S, F1};
            (_, Acc) -> Acc
         end, {0, 0, [], []}, All),
@@ -248,13 +248,13 @@ portable(Text, Bindings) ->
 %% Everything at once by OTP's own release handler: no window of ours, no undo. It runs in a process of its own, which
 %% neither executor nor guardian take along, and says by its exit reason how it ended.
 
-foreign(Id, Script, Libs) ->
+release_handler(Id, Script, Libs) ->
     log({add, applied, Id}),
     Me = self(),
     Stood = standing(),
     Counts = concerned(Script),
-    {Pid, Mon} = spawned(fun() -> foreign_init(Me, Script, Libs) end, [monitor]),
-    log({set, foreign, {Pid, Id, Stood}}),
+    {Pid, Mon} = spawned(fun() -> release_handler_init(Me, Script, Libs) end, [monitor]),
+    log({set, release_handler, {Pid, Id, Stood}}),
     check_guardian(),
     %% At most so long somebody stood still.
     Stand = maps:get(processes, Counts) > 0,
@@ -263,7 +263,7 @@ foreign(Id, Script, Libs) ->
     How = await_foreign(Mon),
     Stand andalso log({set, t1, now_us()}),
     tell_survivors(resumed),
-    maps:merge(foreign_ended(How, Id, Stood), Counts).
+    maps:merge(release_handler_ended(How, Id, Stood), Counts).
 
 %% How many processes the script is about, as this agent finds them: OTP tells nothing.
 concerned(Script) ->
@@ -274,7 +274,7 @@ concerned(Script) ->
     Convert = [M || {code_change, _, L} <- Script, M <- Modules(L)],
     #{processes => found_size(Found), converted => found_size(maps:with(Convert, Found))}.
 
-foreign_init(Exec, Script, Libs) ->
+release_handler_init(Exec, Script, Libs) ->
     Mon = monitor(process, Exec),
     receive
         {go, Exec} ->
@@ -304,13 +304,13 @@ await_foreign(Mon) ->
 
 %% The executor before this one died. Nobody could tell how it ended when it had ended before: the code tells no more
 %% than what is loaded, so that is not called a success.
-foreign_again({done, Id, Stood, How}) -> foreign_on(How, Id, Stood);
-foreign_again({Pid, Id, Stood}) ->
+release_handler_again({done, Id, Stood, How}) -> release_handler_on(How, Id, Stood);
+release_handler_again({Pid, Id, Stood}) ->
     Mon = monitor(process, Pid),
-    foreign_on(await_foreign(Mon), Id, Stood).
+    release_handler_on(await_foreign(Mon), Id, Stood).
 
-foreign_on(How, Id, Stood) ->
-    try foreign_ended(How, Id, Stood) of
+release_handler_on(How, Id, Stood) ->
+    try release_handler_ended(How, Id, Stood) of
         Info ->
             lists:member(Id, log_get(wdone)) orelse
                 begin log({add, wdone, Id}), event({step_finished, Id, 0, Info}) end,
@@ -319,11 +319,11 @@ foreign_on(How, Id, Stood) ->
         throw:{updo_fail, Reason} -> failed(Reason)
     end.
 
-foreign_ended({refused, Why}, _, _) ->
-    log({set, foreign, undefined}),
+release_handler_ended({refused, Why}, _, _) ->
+    log({set, release_handler, undefined}),
     fail({release_handler_refused, Why});
-foreign_ended(How, Id, Stood) ->
-    log({set, foreign, {done, Id, Stood, How}}),
+release_handler_ended(How, Id, Stood) ->
+    log({set, release_handler, {done, Id, Stood, How}}),
     Ms = [M || #{name := M} <- job(modules, [])],
     case {How, [M || #{name := M} = Map <- job(modules, []), not is_new(Map)]} of
         {ok, []} -> log({set, loaded, Ms}), #{modules => length(Ms)};

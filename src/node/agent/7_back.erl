@@ -24,7 +24,7 @@ resume(M, Op) ->
     lists:foldl(fun(Parts, {N, Acc}) ->
                     Ref = make_ref(),
                     {Mine, Left} = without_left(Parts),
-                    {_, Slow, _} = do(Ref, resume, Op, Mine, parts_size(Mine)),
+                    {_, Slow, _} = dispatch(Ref, resume, Op, Mine, parts_size(Mine)),
                     stay_suspended(Op, Left),
                     {N + parts_size(Mine), [{Ref, P} || P <- Slow] ++ Acc}
                 end, {0, []}, parts_of(M)).
@@ -33,7 +33,7 @@ resume(M, Op) ->
 stay_suspended({restore, _, Portable, Nobody, Ask}, Left) when is_tuple(Left) ->
     Ref = make_ref(),
     Later = case Ask of {M, Vsn, _, Then} -> {M, Vsn, Then, Then}; none -> none end,
-    {_, Slow, _} = do(Ref, resume, {stay, {restore, Portable, Portable, Nobody, Later}}, Left, parts_size(Left)),
+    {_, Slow, _} = dispatch(Ref, resume, {stay, {restore, Portable, Portable, Nobody, Later}}, Left, parts_size(Left)),
     wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + job(grace, grace()), 0, all);
 stay_suspended(_, _) -> ok.
 
@@ -180,7 +180,7 @@ reload_old(Gone, Back, Names, Prepared, OnLoad, Killed) ->
 stay(Why, T, Stays) ->
     log({set, stays, Stays}),
     release(),
-    births_off(),
+    spawn_watch_off(),
     Left = convert_rest(),
     {Count, _} = resume_everybody(resume),
     event({undo_finished, now_us() - T, #{processes => Count, killed => [], late => [], lost => [], ended => [],
@@ -272,7 +272,7 @@ settle(Persist) ->
     Erase = {erase, erase_fun(), portable_erase_fun(), get(nobody)},
     %% A window that could not be undone has not been closed either: its states are those that stay.
     Open = case log_get(stays) of false -> []; _ -> [One || F <- log_get(found), One <- maps:to_list(F)] end,
-    lists:foreach(fun({_, Parts}) -> do(make_ref(), settle, Erase, Parts, 0) end, Open ++ Converted),
+    lists:foreach(fun({_, Parts}) -> dispatch(make_ref(), settle, Erase, Parts, 0) end, Open ++ Converted),
     Mine = lists:usort(Loaded ++ Forward ++ S ++ O),
     {Stay, Held} = purge_after(Mine),
     event({settled, maps:merge(Survey, (persist(Persist))#{lingering => lingering(Stay), held => lists:sublist(Held, named())})}).

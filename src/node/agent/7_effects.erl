@@ -56,7 +56,7 @@ asked_back(P, Op, Until) ->
         false -> {error, <<"there was no time left to ask it">>};
         true ->
             Ref = make_ref(),
-            case do(Ref, undo, Op, parts([P]), 1) of
+            case dispatch(Ref, undo, Op, parts([P]), 1) of
                 {_, [], []} -> ok;
                 {_, _, [{_, Why} | _]} -> {error, Why};
                 {_, Slow, []} ->

@@ -17,7 +17,7 @@ callback_mode(M) ->
     end.
 
 %% Of the modules just switched, those whose callback mode is another one now.
-turned(Ms) ->
+reversed(Ms) ->
     Before = log_get(before),
     [M || M <- Ms, #{M := #{mode := {mode, Old}}} <- [Before], {mode, New} <- [callback_mode(M)], Old =/= New].
 
@@ -80,7 +80,7 @@ portable_ask_funs(Handler, Stamp, Tell) ->
 
 %% On the way back, after the old code is there again and the state put back, right before the resume.
 back_op(M, Op) when element(1, Op) =:= restore ->
-    case lists:member(M, log_get(turned)) of
+    case lists:member(M, log_get(reversed)) of
         true ->
             {Handler, Stamp} = {own_handler(), stamp()},
             Later = portable_ask_funs(Handler, Stamp, self()),

@@ -8,12 +8,12 @@ owner(P) ->
     lists:nth(erlang:phash2(P, length(Ws)) + 1, Ws).
 
 %% One operation for many processes. {dead, [Pid who has not answered yet], [{Pid, Why}]}
-do(Ref, Id, Op, Parts, Total) -> do(Ref, Id, Op, Parts, 0, Total).
+dispatch(Ref, Id, Op, Parts, Total) -> dispatch(Ref, Id, Op, Parts, 0, Total).
 
 %% Before: how many of Total were done before these.
-do(Ref, Id, Op, Parts, Before, Total) ->
+dispatch(Ref, Id, Op, Parts, Before, Total) ->
     Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
-    lists:foreach(fun({W, Ps}) -> W ! {do, Ref, Op, Ps} end, Jobs),
+    lists:foreach(fun({W, Ps}) -> W ! {dispatch, Ref, Op, Ps} end, Jobs),
     put(doing, {Id, min(Total, Before + parts_size(Parts)), Total, now_ms(), now_ms()}),
     collect(Ref, Id, length(Jobs), 0, [], [], {Before, Total}).
 
@@ -21,7 +21,7 @@ collect(_, _, 0, Dead, Slow, Failed, _) -> {Dead, Slow, Failed};
 collect(Ref, Id, N, Dead, Slow, Failed, {Done, Total}) ->
     GMon = get(gmon),
     receive
-        {did, Ref, D, S} -> collect(Ref, Id, N - 1, Dead + D, S ++ Slow, Failed, {Done, Total});
+        {done, Ref, D, S} -> collect(Ref, Id, N - 1, Dead + D, S ++ Slow, Failed, {Done, Total});
         {failed, Ref, Pid, Why} ->
             lists:foreach(fun(W) -> W ! {stop, Ref} end, get(workers)),
             collect(Ref, Id, N, Dead, Slow, Failed ++ [{Pid, Why}], {Done, Total});
@@ -104,7 +104,7 @@ stop_workers() ->
 %% Slow: requests that were not answered quickly; their answers are passed on when they come.
 worker(E, Slow) ->
     receive
-        {do, Ref, {restore, _, Portable, Nobody, Ask} = Op, Pids} when map_size(Slow) > 0 ->
+        {dispatch, Ref, {restore, _, Portable, Nobody, Ask} = Op, Pids} when map_size(Slow) > 0 ->
             Hanging = maps:from_list([{P, true} || {_, P} <- maps:keys(Slow)]),
             {Those, Others} = lists:partition(fun(P) -> is_map_key(P, Hanging) end, Pids),
             Special = {restore, Portable, Portable, Nobody, case Ask of {M, Vsn, _, Later} -> {M, Vsn, Later, Later}; none -> none end},
@@ -112,7 +112,7 @@ worker(E, Slow) ->
             Slow1 = maps:merge(Slow, maps:from_list([{{Ref, P}, true} || P <- Those])),
             put(told, now_ms()),
             pump(E, Ref, Op, Others, #{}, 0, Slow1, Those, 0);
-        {do, Ref, Op, Pids} ->
+        {dispatch, Ref, Op, Pids} ->
             put(told, now_ms()),
             pump(E, Ref, Op, Pids, #{}, 0, Slow, [], 0);
         {again, Ref, Op, P} ->
@@ -131,7 +131,7 @@ worker(E, Slow) ->
 
 %% At most 16 unanswered requests (bursts are slower for everybody); after quiet() ms without an answer those waiting count as slow.
 pump(E, Ref, _, [], Out, Dead, Slow, Late, _) when map_size(Out) =:= 0 ->
-    E ! {did, Ref, Dead, Late},
+    E ! {done, Ref, Dead, Late},
     worker(E, Slow);
 pump(E, Ref, Op, [P | Ps], Out, Dead, Slow, Late, K) when map_size(Out) < 16 ->
     case is_process_alive(P) of

@@ -40,7 +40,7 @@ watchdog_hears({set, found, [New | _]}) ->
 watchdog_hears({set, held, [_ | _] = Held}) -> watchdog_tell({updo_suspending, [{undefined, Held}]});
 watchdog_hears({set, before, Before}) -> watchdog_tell({updo_modules, watchdog_modules(job(modules, []), Before), job(goal, new)});
 watchdog_hears({set, breakpoints, Ms}) -> watchdog_tell({updo_breakpoints, Ms});
-watchdog_hears({set, foreign, {Pid, _, _}}) when is_pid(Pid) -> watchdog_tell({updo_watch, Pid});
+watchdog_hears({set, release_handler, {Pid, _, _}}) when is_pid(Pid) -> watchdog_tell({updo_watch, Pid});
 watchdog_hears({add, Key, _}) when Key =:= env; Key =:= paths ->
     watchdog_tell({updo_settings, maps:get(env, get(log), []), maps:get(paths, get(log), [])});
 watchdog_hears(Entry) when Entry =:= window_closed; Entry =:= window_undone -> watchdog_tell(updo_resumed);

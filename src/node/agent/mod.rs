@@ -21,7 +21,7 @@ pub const SOURCE: &str = concat!(
     include_str!("4_purge.erl"),
     include_str!("5_asked.erl"),
     include_str!("5_attempts.erl"),
-    include_str!("5_births.erl"),
+    include_str!("5_spawn_watch.erl"),
     include_str!("5_kinds.erl"),
     include_str!("5_suspend.erl"),
     include_str!("6_switch.erl"),

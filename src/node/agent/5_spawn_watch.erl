@@ -12,54 +12,54 @@
 %% ---------------------------------------------------------------------------------------------------------------
 %% Watching births
 
-births_on(Ms) ->
-    case get(births) of
-        {_, _, Watched} = Births -> births_patterns(Births, Ms -- Watched), put(births, setelement(3, Births, lists:usort(Ms ++ Watched)));
+spawn_watch_on(Ms) ->
+    case get(spawn_watch) of
+        {_, _, Watched} = Births -> spawn_watch_patterns(Births, Ms -- Watched), put(spawn_watch, setelement(3, Births, lists:usort(Ms ++ Watched)));
         _ ->
-            T = spawned(fun() -> births_tracer(#{}) end, [link]),
-            case births_session(T) of
-                none -> unlink(T), exit(T, kill), put(births, none);
+            T = spawned(fun() -> spawn_watch_tracer(#{}) end, [link]),
+            case spawn_watch_session(T) of
+                none -> unlink(T), exit(T, kill), put(spawn_watch, none);
                 Session ->
                     Births = {Session, T, Ms},
-                    put(births, Births),
-                    births_patterns(Births, Ms),
-                    births_flags(Births)
+                    put(spawn_watch, Births),
+                    spawn_watch_patterns(Births, Ms),
+                    spawn_watch_flags(Births)
             end
     end.
 
-births_session(T) ->
+spawn_watch_session(T) ->
     case list_to_integer(erlang:system_info(otp_release)) >= 27 of
         true -> try trace:session_create(updo_births, T, []) catch _:_ -> none end;
         false -> case erlang:trace_info(new_processes, tracer) of {tracer, []} -> all; _ -> none end
     end.
 
 %% A special process begins anywhere in its module.
-births_patterns({Session, _, _}, Ms) ->
+spawn_watch_patterns({Session, _, _}, Ms) ->
     %% These outlive everybody: known before they are there.
     Session =:= all andalso log({set, breakpoints, lists:usort(Ms ++ maps:get(breakpoints, get(log), []))}),
     lists:foreach(fun(M) ->
-        births_pattern(Session, {M, init, 1}, true),
-        speaks(M) andalso births_pattern(Session, {M, '_', '_'}, true)
+        spawn_watch_pattern(Session, {M, init, 1}, true),
+        is_special_process(M) andalso spawn_watch_pattern(Session, {M, '_', '_'}, true)
     end, [M || M <- Ms, erlang:module_loaded(M)]).
 
-speaks(M) -> erlang:function_exported(M, system_continue, 3) orelse erlang:function_exported(M, system_code_change, 4).
+is_special_process(M) -> erlang:function_exported(M, system_continue, 3) orelse erlang:function_exported(M, system_code_change, 4).
 
-births_pattern(all, Mfa, What) -> erlang:trace_pattern(Mfa, What, [global]);
-births_pattern(Session, Mfa, What) -> trace:function(Session, Mfa, What, []).
+spawn_watch_pattern(all, Mfa, What) -> erlang:trace_pattern(Mfa, What, [global]);
+spawn_watch_pattern(Session, Mfa, What) -> trace:function(Session, Mfa, What, []).
 
-births_flags({all, T, _}) -> erlang:trace(new_processes, true, [call, arity, {tracer, T}]);
-births_flags({Session, _, _}) -> trace:process(Session, new_processes, true, [call, arity]).
+spawn_watch_flags({all, T, _}) -> erlang:trace(new_processes, true, [call, arity, {tracer, T}]);
+spawn_watch_flags({Session, _, _}) -> trace:process(Session, new_processes, true, [call, arity]).
 
-births_tracer(Old) ->
+spawn_watch_tracer(Old) ->
     receive
-        {trace, P, call, _} -> births_tracer(Old#{P => true});
-        {tell, Ref, To} -> To ! {Ref, Old}, births_tracer(Old);
-        _ -> births_tracer(Old)
+        {trace, P, call, _} -> spawn_watch_tracer(Old#{P => true});
+        {tell, Ref, To} -> To ! {Ref, Old}, spawn_watch_tracer(Old);
+        _ -> spawn_watch_tracer(Old)
     end.
 
 %% {known, those who have called init in the code that was loaded} | unknown
-births_known() ->
-    case births_ours(get(births)) andalso get(births) of
+spawn_watch_known() ->
+    case spawn_watch_ours(get(spawn_watch)) andalso get(spawn_watch) of
         {Session, T, _} ->
             Ref = case Session of all -> erlang:trace_delivered(all); _ -> trace:delivered(Session, all) end,
             receive
@@ -73,14 +73,14 @@ births_known() ->
     end.
 
 %% Before OTP 27 whoever traces new processes takes that from whoever did before.
-births_ours({all, T, _}) -> erlang:trace_info(new_processes, tracer) =:= {tracer, T};
-births_ours(_) -> true.
+spawn_watch_ours({all, T, _}) -> erlang:trace_info(new_processes, tracer) =:= {tracer, T};
+spawn_watch_ours(_) -> true.
 
-births_off() ->
-    case erase(births) of
+spawn_watch_off() ->
+    case erase(spawn_watch) of
         {all, T, Ms} = Births ->
-            births_ours(Births) andalso erlang:trace(new_processes, false, [call, arity]),
-            births_forgotten(Ms),
+            spawn_watch_ours(Births) andalso erlang:trace(new_processes, false, [call, arity]),
+            spawn_watch_forgotten(Ms),
             unlink(T),
             exit(T, kill);
         {Session, T, _} ->
@@ -91,10 +91,10 @@ births_off() ->
     end.
 
 %% A tracer that dies takes its flags along, not the breakpoints.
-births_forgotten(Ms) ->
+spawn_watch_forgotten(Ms) ->
     lists:foreach(fun(M) ->
-        births_pattern(all, {M, init, 1}, false),
-        speaks(M) andalso births_pattern(all, {M, '_', '_'}, false)
+        spawn_watch_pattern(all, {M, init, 1}, false),
+        is_special_process(M) andalso spawn_watch_pattern(all, {M, '_', '_'}, false)
     end, [M || M <- Ms, erlang:module_loaded(M)]).
 
 %% ---------------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ hold() ->
         [_ | _] = Sups ->
             log({set, held, Sups}),
             Ref = make_ref(),
-            {_, Slow, _} = do(Ref, hold, suspend, parts(Sups), length(Sups)),
+            {_, Slow, _} = dispatch(Ref, hold, suspend, parts(Sups), length(Sups)),
             wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + 2 * patience(), 0, all),
             ok;
         _ -> ok
@@ -115,7 +115,7 @@ release() ->
     case log_get(held) of
         [] -> ok;
         Sups ->
-            do(make_ref(), release, resume, parts(Sups), length(Sups)),
+            dispatch(make_ref(), release, resume, parts(Sups), length(Sups)),
             log({set, held, []})
     end.
 
@@ -172,14 +172,14 @@ last_look(Id) ->
                 %% On the way down whoever is not found now is lost.
                 false -> last_look(Id, Want, case log_get(converting) of [] -> 3; _ -> 10 end)
             end,
-            put(elders, get(seen))
+            put(existing, get(seen))
     end.
 
 last_look(_, _, 0) -> ok;
 last_look(Id, Want, N) ->
     {Found, Seen} = find(Want, get(seen)),
     put(seen, Seen),
-    case {map_size(Found), get(unborn)} of
+    case {map_size(Found), get(pending)} of
         {0, 0} -> ok;
         {0, _} -> receive after 1 -> last_look(Id, Want, N - 1) end;
         _ ->
@@ -203,10 +203,10 @@ born_meanwhile(Id) ->
     case get(want) of
         undefined -> {[], [], 0};
         Want ->
-            Known = births_known(),
+            Known = spawn_watch_known(),
             {Found, Seen} = find(Want, get(seen)),
             put(seen, Seen),
-            births_off(),
+            spawn_watch_off(),
             All = [{M, P} || {M, Parts} <- maps:to_list(Found), P <- lists:append(tuple_to_list(Parts))],
             Old = [{M, P} || {M, P} <- All, called(P, Known) orelse check_code(P, M)],
             {Late, Take} = lists:partition(fun({M, _}) -> lists:member(M, log_get(converting)) end, Old),
@@ -244,14 +244,14 @@ newborn() ->
     case [M || M <- Changed, lists:member(M, Servers), not lists:member(M, Handlers)] of
         [] -> none;
         Ms ->
-            births_off(),
-            births_on(Ms),
+            spawn_watch_off(),
+            spawn_watch_on(Ms),
             hold(),
             Vsns = maps:from_list([{M, loaded_vsn(M)} || M <- Ms]),
             Given = [{extra, P} || {_, Ps} <- job(processes, []), P <- Ps],
             Mine = ordsets:from_list(maps:keys(all_found()) ++ Given),
             Want = maps:from_list([{M, true} || M <- Ms]),
-            case get(elders) of
+            case get(existing) of
                 undefined ->
                     %% Only the executor that died could tell what was born before the switch.
                     {Found, Seen} = find(Want, Mine),
@@ -267,7 +267,7 @@ is_behaviour(P) -> case initial_call(P) of {supervisor, _, 1} -> true; {_, init,
 newborn(_, Seen, 0, Left) -> {Left, Seen};
 newborn(Want, Seen, N, Left) ->
     {Found, Seen1} = find(Want, Seen),
-    case {map_size(Found), get(unborn)} of
+    case {map_size(Found), get(pending)} of
         {0, 0} -> {Left, Seen1};
         {0, _} -> receive after 1 -> newborn(Want, Seen1, N - 1, Left) end;
         _ ->
@@ -281,7 +281,7 @@ stand_still(Found) ->
     log({set, found, [Found | log_get(found)]}),
     lists:foreach(fun({_, Parts}) ->
         Ref = make_ref(),
-        {_, Slow, _} = do(Ref, undo, suspend, Parts, parts_size(Parts)),
+        {_, Slow, _} = dispatch(Ref, undo, suspend, Parts, parts_size(Parts)),
         wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + 1000, 0, all)
     end, maps:to_list(Found)).
 
@@ -300,7 +300,7 @@ makes_anew(P) ->
 
 converted_one(P, Op) ->
     Ref = make_ref(),
-    case do(Ref, undo, Op, parts([P]), 1) of
+    case dispatch(Ref, undo, Op, parts([P]), 1) of
         {0, [], []} -> true;
         {1, _, _} -> true;
         {_, [P], []} -> {_, Failed, TimedOut} = wait_late(Ref, #{P => true}, now_ms() + 1000, 0, first), Failed =:= [] andalso TimedOut =:= [];
@@ -310,12 +310,12 @@ converted_one(P, Op) ->
 %% After the old code is there again: who is left, and who was born in between. [{M, P} that was ended], [P of whom nobody knows]
 newborn_after(none) -> {[], []};
 newborn_after({Ms, Vsns, Seen, Left, Unknown}) ->
-    Known = births_known(),
+    Known = spawn_watch_known(),
     {Found, _} = find(maps:from_list([{M, true} || M <- Ms]), Seen),
-    births_off(),
+    spawn_watch_off(),
     All = [{M, P} || {M, Parts} <- maps:to_list(Found), P <- lists:append(tuple_to_list(Parts))],
     Gone = [{M, P} || {M, P} <- All, called(P, Known) orelse check_code(P, M)],
-    Soft = fun(M) -> how(M) =:= {up, soft} andalso not lists:member(M, log_get(turned)) end,
+    Soft = fun(M) -> how(M) =:= {up, soft} andalso not lists:member(M, log_get(reversed)) end,
     Late = [{M, P} || {M, P} <- Gone, not Soft(M)],
     Late =:= [] orelse stand_still(maps:from_list([{M, parts([P || {N, P} <- Late, N =:= M])} || {M, _} <- Late])),
     Ended = [{M, P} || {M, P} <- Left ++ Late, not converted_after(M, P, maps:get(M, Vsns)), is_process_alive(P)],

@@ -1,7 +1,7 @@
 %% Servers born while an upgrade is under way, as fast as they can be started: at the end every process of the module
 %% has a state of the code that runs, nobody stands still, and nobody was forgotten in silence.
 %% Part of agent_tests.erl, which runs them.
--module(births_tests).
+-module(spawn_watch_tests).
 -compile([export_all, nowarn_export_all]).
 -import(agent_tests, [compile/1, load/1, module/2, job/2, job/3, window/2, run/1, upgrade/1, settle/0, until_finished/1, is_now/1,
                       server/2, server/3, server/4, start/2, ask/1, clean/0, boot_fast/1, settle_until_gone/0, flush/0, wait/2]).
