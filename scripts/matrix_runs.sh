@@ -136,8 +136,8 @@ rm "$room/lib/depot-2/ebin/depot_fax.beam"
 old='{{stock,7},"depot-1",[{colour,red},{doors,2},{limit,10}],true}'
 is "$depot" "$old"
 plan Libraries 'code on_disk #{newest => [depot], env => true}. exclude depot_gate because "its loop does not move".
-module depot_fax #{remove => true} because "nobody sends faxes".
-module depot_sup #{children => #{stop => [fax]}} because "nobody sends faxes".'
+module depot_fax #{remove => true} because "faxes are no longer sent".
+module depot_sup #{children => #{stop => [fax]}} because "faxes are no longer sent".'
 run 0 run "$room/plan.updo" -t "$node" --yes
 is "$depot" '{{stock,7,crates},"depot-2",[{colour,red},{limit,20},{shelves,3}],false}'
 is 'depot_app:told()' '[{[{limit,20}],[{shelves,3}],[doors]}]'

@@ -451,7 +451,7 @@ fn diff_lists_what_an_upgrade_must_handle() {
         "  behaviours  +cart_api",
         "  vsn         \"1.0\" -> \"1.1\"",
         "  attribute   author: me -> you",
-        "  state       #state{}  -total  +rounding  fields stand in another order",
+        "  state       #state{}  -total  +rounding  fields are in another order",
         "              the new version exports no code_change: running processes keep the old form",
         "only line numbers differ: lines",
         "5 modules: 1 changed, 1 new, 1 deleted, 1 with other line numbers only",

@@ -110,7 +110,7 @@ pub enum Command {
     /// Preview, ask, upgrade, verify
     #[command(visible_alias = "r")]
     Run(RunArgs),
-    /// The dependency graph of the changed modules; with --beams who calls whom, offline
+    /// The dependency graph of the changed modules; with --beams the call graph, offline
     Graph(GraphArgs),
     /// What differs between old and new: exports, attributes, records, size
     Diff(DiffArgs),
@@ -124,7 +124,7 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Rejoin a run that is still going, or see how it ended
     Attach(AttachArgs),
-    /// What a run whose processes are dead has left on a node: shown, asked about, put right
+    /// What a run whose processes are dead has left on a node: shown, confirmed, repaired
     Mend(MendArgs),
     /// Recorded runs
     Log(LogArgs),

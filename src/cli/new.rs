@@ -127,7 +127,7 @@ pub fn starter(head: &str, upgrade: &Upgrade) -> String {
     }
     out.push_str(
         "\n% What must hold before anything is touched, and what must come true afterwards:\n\
-         % require \"nobody is at it\" -> 0 = MODULE:busy().\n\
+         % require \"idle\" -> 0 = MODULE:busy().\n\
          % verify \"it answers\" #{within => 10s} -> {ok, _} = MODULE:ping().\n",
     );
     out

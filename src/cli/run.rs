@@ -83,7 +83,7 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
             return context.usage("--detach is for one node at a time", "name it: -t NODE");
         }
         if RolloutChecks::is_said_after(&engine.plan) {
-            let title = "with --detach nobody would ask what the plan says after the rollout";
+            let title = "with --detach the plan's checks and hooks after the rollout would not run";
             return context.usage(title, "leave --detach out");
         }
     }
@@ -411,8 +411,8 @@ fn ended_early(rollout_outcome: &RolloutOutcome, dot: &str) -> Option<Diagnostic
     );
     let diagnostic = Diagnostic::new(Code::E620, title);
     let diagnostic = match rollout_outcome.count(Outcome::is_grave) {
-        0 => diagnostic.note("every node is wholly old or wholly new"),
-        _ => diagnostic.note("look at those that need a person or are out of sight first: what is said of them stands above"),
+        0 => diagnostic.note("every node is completely old or completely new"),
+        _ => diagnostic.note("look first at those that need manual repair or have lost the connection: their diagnostics are above"),
     };
     Some(diagnostic.help("the same command goes on: nodes that are new have nothing to do then"))
 }

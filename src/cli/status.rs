@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
 
 /// Who is at work on a node: in words, and the name of the run.
 fn lock(session: &Session) -> Result<(String, Option<String>)> {
-    let asked = |error: CallError| error.diagnostic("asking who is at work");
+    let asked = |error: CallError| error.diagnostic("reading the lock holder");
     Ok(match agent::present(session).map_err(asked)? {
         Some(holder) if holder.kept => {
             let words = format!("free; run {} is over, its result is kept", holder.run);

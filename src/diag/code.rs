@@ -79,7 +79,7 @@ codes! {
     E207,
     /// `--set` names no parameter of the plan, or its value does not have the parameter's type.
     E208,
-    /// Something that may stand once in a plan stands there twice.
+    /// Something that is allowed once in a plan appears twice.
     E209,
     /// An expression that is read without a node asks the node. Subjects and guards cannot; `require` and `verify` can.
     E210,
@@ -157,7 +157,7 @@ codes! {
     W329,
     /// A changed module loads a NIF library. Reloading one can stop the node, so it has to be allowed: name the module's class in the plan.
     E330,
-    /// A newer version of a running application is installed in a `NAME-VSN` folder beside it. Push that folder to take it.
+    /// A newer version of a running application is installed in a `NAME-VSN` folder next to it. Push that folder to use it.
     W331,
     /// The specification (`.app`) beside the new beams differs from that of the running application, or cannot be read. It is not applied.
     W332,
@@ -210,7 +210,7 @@ codes! {
     E403,
     /// A step that an included file refers to does not exist in this upgrade.
     W403,
-    /// An instruction stands before the point of no return and may not.
+    /// An instruction is before the point of no return and may not be.
     E404,
     /// Purging will kill processes that still run old code.
     W406,
@@ -227,7 +227,7 @@ codes! {
     /// `engine release_handler` cannot run this upgrade here: no SASL on the node, the new code does not lie on its disk, or
     /// the plan wants what the release handler has no word for.
     E418,
-    /// `engine release_handler` undoes nothing and resumes nobody when something fails.
+    /// `engine release_handler` undoes nothing and resumes no process when something fails.
     W419,
     /// Children of a supervisor are stopped, because its new version does not have them any more.
     W420,
@@ -242,19 +242,19 @@ codes! {
     /// Something about a release that OTP only warns of, or does not: another run-time system, an appup for another version,
     /// applications that are stopped below others that need them.
     W416,
-    /// An inferred appup needs a look: modules that need each other's new version, or that an `.app` file does not list.
+    /// An inferred appup needs review: modules that need each other's new version, or that an `.app` file does not list.
     W417,
     /// epmd knows no node of this name, or cannot be reached.
     E501,
     /// The node refused the cookie.
     E502,
-    /// The TLS handshake failed: a certificate's name, authority or dates, or only one side speaks TLS.
+    /// The TLS handshake failed: a certificate's name, authority or dates, or only one side uses TLS.
     E503,
     /// Short and long node names do not mix.
     E504,
     /// Another run holds the lock of the node.
     E505,
-    /// The node does not speak the distribution protocol as expected, or refused the connection.
+    /// The node does not follow the distribution protocol as expected, or refused the connection.
     E506,
     /// The cookie cannot be read: no file, readable by others, or empty. It comes from `--cookie-file`, `UPDO_COOKIE_FILE`,
     /// `UPDO_COOKIE`, the plan, `RELEASE_COOKIE` or `~/.erlang.cookie`, the first of these that is given.
@@ -276,11 +276,11 @@ codes! {
     E605,
     /// A `verify` did not come true in time.
     E606,
-    /// The plan's deadline passed before everybody was resumed. What was begun was undone.
+    /// The plan's deadline passed before all processes were resumed. What was begun was undone.
     E607,
     /// The connection was lost during the run. The node goes on by itself.
     E608,
-    /// Going back failed: a person is needed.
+    /// The rollback failed: manual repair is needed.
     E609,
     /// A supervisor did not start or stop a child that the plan names.
     E610,
@@ -294,9 +294,9 @@ codes! {
     E615,
     /// A rollout was ended early: some nodes are new, the others as before, each consistent.
     E620,
-    /// Nobody has verified the whole rollout: the connection was lost, or nobody waited for it. All nodes are new.
+    /// The rollout was not verified: the connection was lost, or no client waited for it. All nodes are new.
     E621,
-    /// All processes of the run were killed on the node at once. Nobody stays suspended, unless the watchdog was killed too.
+    /// All processes of the run were killed on the node at once. No process stays suspended, unless the watchdog was killed too.
     E622,
     /// A run has left something on the node: suspended processes, saved states, code of its own. `updo mend` ends that.
     E623,
@@ -304,7 +304,7 @@ codes! {
     W623,
     /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
     W613,
-    /// The code is what it should be; of processes born at the switch nobody knows which version made their states.
+    /// The code is what it should be; for processes spawned at the switch the version that made their states is unknown.
     E617,
     /// A supervisor's `init/1` acts, and an upgrade runs it once more.
     W624,

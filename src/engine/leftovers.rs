@@ -91,7 +91,7 @@ impl KnownRun {
 /// E508 when the node does not answer.
 pub fn inspect(session: &Session, records: &RunRecords) -> Result<Option<Traces>> {
     let present =
-        agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
+        agent::present(session).map_err(|error| error.diagnostic("reading the lock holder"))?;
     let kept = match present {
         Some(holder) if !holder.kept => return Ok(None),
         holder => holder.is_some(),

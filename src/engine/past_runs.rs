@@ -121,9 +121,9 @@ impl Connection<'_> {
         }
         Some(
             diagnostic
-                .note("nobody has put it right since, as far as the records here tell")
+                .note("no later run has repaired it, according to the records here")
                 .help(format!(
-                    "what it said has to be done by hand: updo replay {}\n\
+                    "what has to be done by hand: updo replay {}\n\
              what is still old is upgraded by: updo run {}",
                     last.run,
                     last.plan.display()
@@ -273,7 +273,7 @@ impl Connection<'_> {
         let mut alone = None;
         loop {
             let present = agent::present(&self.session)
-                .map_err(|error| error.diagnostic("asking who is at work"))?;
+                .map_err(|error| error.diagnostic("reading the lock holder"))?;
             if present.is_some() || began.elapsed() > ARRIVAL {
                 return Ok(present);
             }

@@ -520,7 +520,7 @@ fn ready(
         None => prepared.connection.session.clone(),
     };
     let title = format!("{} has changed since its upgrade", prepared.node());
-    let help = "it stays as it is: somebody else has been there";
+    let help = "it stays as it is: another run has changed it since";
     Undo::ready(
         settings,
         session,

@@ -212,7 +212,7 @@ fn acted(records: &RunRecords, run: &str) -> Acted {
 /// Nobody else is at work on the node; not even the run itself, which may not have come there yet.
 fn ensure_unlocked(records: &RunRecords, session: &Session, summary: &RecordedRun) -> Result<()> {
     let present =
-        agent::present(session).map_err(|error| error.diagnostic("asking who is at work"))?;
+        agent::present(session).map_err(|error| error.diagnostic("reading the lock holder"))?;
     if let Some(holder) = present.filter(|holder| !holder.kept) {
         return Err(Box::new(agent::locked(session, holder.words)));
     }

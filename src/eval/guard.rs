@@ -168,7 +168,7 @@ impl Evaluator<'_> {
             return Ok(());
         }
         let title = format!(
-            "`{}` may not stand in a guard",
+            "`{}` is not allowed in a guard",
             show::short_expression(expr)
         );
         let diagnostic = Diagnostic::new(Code::E101, title)

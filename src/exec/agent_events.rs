@@ -280,7 +280,7 @@ impl Watch<'_, '_> {
         };
         let title = format!("{} born while the modules were switched", count(born.len()));
         let diagnostic = Diagnostic::new(Code::W613, title).note(listed(born)).note(
-            "somebody else traces new processes, so nobody can tell which code made their states",
+            "another tracer traces new processes, so which code made their states is unknown",
         );
         self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
@@ -355,10 +355,10 @@ impl Watch<'_, '_> {
                     "the release handler has stopped half way: the node is neither old nor new"
                         .to_owned();
                 diagnostic = diagnostic
-                    .note("it undoes nothing and resumes nobody")
+                    .note("it undoes nothing and resumes no process")
                     .note(format!("new code: {switched}; everything else is old"))
                     .help(
-                        "run these expressions on the node: who is suspended goes on, under the code that is loaded now;\n\
+                        "run these expressions on the node: suspended processes resume under the code that is loaded now;\n\
                          then run the plan again without `engine release_handler`, or restart the node",
                     );
             }
@@ -370,7 +370,7 @@ impl Watch<'_, '_> {
             } else if let Some(new) = info.and_then(|i| i.get("new")) {
                 diagnostic = diagnostic
                     .note(format!("the windows of {new} are new, everything else is old"))
-                    .help("nobody is suspended; correct the plan and run again, or run the expressions above");
+                    .help("no process is suspended; correct the plan and run again, or run the expressions above");
             }
             if let Some(info) = info {
                 diagnostic = remains(diagnostic, info);
@@ -533,11 +533,11 @@ fn in_words(entry: &Term, key: &str) -> String {
 /// E617: the code is that of one version, and of these processes nobody knows which made their states.
 fn undecided(processes: &[Term], code: &str) -> Diagnostic {
     let title = format!(
-        "the code is {code}; nobody knows whether these processes are: {}",
+        "the code is {code}; whether these processes are too is unknown: {}",
         listed(processes)
     );
     Diagnostic::new(Code::E617, title)
-        .note("they were born in the moment of the switch; everybody else is what the code is")
+        .note("they were spawned in the moment of the switch; all others match the code")
         .help(
             "look at each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is started anew by\n\
              `exit(c:pid(A,B,C), kill).`",

@@ -239,7 +239,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                     None => continue,
                     Some(End::Gone) => return self.unsettled(persist),
                     Some(_) if persist => {
-                        self.unattended("the node says nothing any more");
+                        self.unattended("the node no longer answers");
                         return;
                     }
                     Some(_) => return,
@@ -319,7 +319,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             );
             return self.tell(EventKind::Interrupt { text });
         }
-        let text = format!("calling off: whoever is suspended is resumed ({leave})");
+        let text = format!("aborting: suspended processes are resumed ({leave})");
         self.tell(EventKind::Interrupt { text });
         // A connection that is gone is noticed by whoever waits for mail.
         let _ = agent::abort(self.session);
@@ -444,7 +444,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                     self.session.node()
                 );
                 let diagnostic = Diagnostic::new(Code::E622, title)
-                    .note("nobody on the node has said how the run ended");
+                    .note("no process on the node has reported how the run ended");
                 self.out_of_sight(diagnostic)
             }
         }

@@ -81,9 +81,9 @@ pub fn of(reason: &Term) -> Diagnostic {
         "path_failed" => Diagnostic::new(Code::E703, "the code path could not be switched")
             .note(about.to_string()),
         "hook_unattended" => {
-            let title = format!("nobody answered for the hook of step {about}");
+            let title = format!("no client answered for the hook of step {about}");
             Diagnostic::new(Code::E608, title)
-                .note("who evaluates the hooks of a plan must stay connected until they are done")
+                .note("the client that evaluates the hooks of a plan must stay connected until they are done")
         }
         "deadline" => Diagnostic::new(Code::E607, format!("the deadline passed at step {about}")),
         "not_writable" => {
@@ -99,7 +99,7 @@ pub fn of(reason: &Term) -> Diagnostic {
         }
         "aborted" => Diagnostic::new(
             Code::E611,
-            "called off before the point of no return; everybody was resumed",
+            "aborted before the point of no return; all processes were resumed",
         ),
         "unattended" => Diagnostic::new(
             Code::E611,
@@ -115,7 +115,7 @@ pub fn of(reason: &Term) -> Diagnostic {
             "the release handler refused the script before its point of no return",
         )
         .note(text(&about))
-        .note("nobody was suspended and no code was loaded"),
+        .note("no process was suspended and no code was loaded"),
         "release_handler_failed" => Diagnostic::new(
             Code::E615,
             "the release handler gave up behind its point of no return",

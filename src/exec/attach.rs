@@ -255,7 +255,8 @@ fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
     if what.goal == NodeState::New && ended == NodeState::New {
         let checked = !what.plan.verifies.is_empty() || !what.plan.hooks.is_empty();
         if what.plan.persist && checked {
-            let text = "nobody was there to verify: the beams were not written to the node's disk";
+            let text =
+                "no client was connected to verify: the beams were not written to the node's disk";
             let text = text.to_owned();
             checks.watch.tell(EventKind::Log { warn: true, text });
         }

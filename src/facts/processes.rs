@@ -322,7 +322,7 @@ fn example(term: &Term) -> Option<Example> {
         parent: parent
             .as_list()?
             .first()
-            .map_or_else(|| "somebody unknown".to_owned(), Term::to_string),
+            .map_or_else(|| "an unknown process".to_owned(), Term::to_string),
         stack: stack.as_list()?.iter().filter_map(module_of).collect(),
     })
 }

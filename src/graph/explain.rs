@@ -114,7 +114,7 @@ impl Reason {
                 ..
             } => format!("the plan: \"{because}\""),
             Self::Plan { because: None, .. } => {
-                format!("the plan says that {from} depends on {to}")
+                format!("the plan declares that {from} depends on {to}")
             }
         }
     }

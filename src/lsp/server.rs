@@ -224,7 +224,7 @@ impl Server {
             )),
             (ServerPhase::Running, "initialize") => Err((
                 wire::INVALID_REQUEST,
-                "`initialize` was said already".to_owned(),
+                "`initialize` was already received".to_owned(),
             )),
             (ServerPhase::Running, "shutdown") => {
                 self.phase = ServerPhase::ShutDown;

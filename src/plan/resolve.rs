@@ -464,7 +464,7 @@ impl Resolver<'_> {
                     let Some(key) = pair.key.as_literal() else {
                         continue;
                     };
-                    let title = format!("`{key}` stands twice in this map");
+                    let title = format!("`{key}` appears twice in this map");
                     if let Some(first) = seen.insert(key, pair.key.span) {
                         diagnostics.push(
                             Diagnostic::new(Code::W111, title)

@@ -361,9 +361,12 @@ impl<'a> Scope<'a> {
         }
         if name == "file" && arity == 1 {
             self.diagnostics.push(
-                Diagnostic::new(Code::E702, "`file/1` stands in `cookie => file(…)` only")
-                    .label(at, "reads no files here")
-                    .help("pass the text as a parameter: `--set Name=\"$(cat FILE)\"`"),
+                Diagnostic::new(
+                    Code::E702,
+                    "`file/1` is allowed in `cookie => file(…)` only",
+                )
+                .label(at, "reads no files here")
+                .help("pass the text as a parameter: `--set Name=\"$(cat FILE)\"`"),
             );
             return;
         }

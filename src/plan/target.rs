@@ -157,8 +157,8 @@ impl Resolver<'_> {
             false => wrong("hidden", "`true`", expr, &term),
             true => Diagnostic::new(Code::E205, "updo connects as a hidden node only")
                 .label(expr.span, "not possible")
-                .note("a visible node becomes a member of the cluster: `global` synchronizes with it, all others connect to it as well, and everybody who monitors nodes sees it come and go")
-                .help("delete `hidden`; a node that restricts who may connect lets hidden nodes in by the same rules"),
+                .note("a visible node becomes a member of the cluster: `global` synchronizes with it, all others connect to it as well, and every process that monitors nodes sees it come and go")
+                .help("delete `hidden`; a node that restricts connections lets hidden nodes in by the same rules"),
         });
     }
 
@@ -184,7 +184,7 @@ impl Resolver<'_> {
                     Diagnostic::new(Code::W212, "cookie written in the plan")
                         .label(
                             expr.span,
-                            "readable by everybody who can read the plan; it is not used",
+                            "readable by anyone with access to the plan; it is not used",
                         )
                         .help("write `cookie => file(\"PATH\")`, `env(\"NAME\")` or `prompt`"),
                 );

@@ -48,7 +48,7 @@ impl Resolver<'_> {
             };
             if checked && ca.is_none() {
                 self.diagnostics.push(
-                    missing("`tls` wants to know whom to believe", "no `ca`").note(
+                    missing("`tls` has no trusted CA configured", "no `ca`").note(
                         "`ca` is the file of the authority that signed the node's certificate, or that very certificate; without a check, `verify => verify_none`",
                     ),
                 );
@@ -179,7 +179,7 @@ impl Resolver<'_> {
         if term.is_atom("verify_none") {
             self.diagnostics.push(
                 Diagnostic::new(Code::W216, "the node's certificate is not checked")
-                    .label(expr.span, "whoever answers at its address is taken for the node")
+                    .label(expr.span, "any server that answers at its address is taken for the node")
                     .help("`ca => \"FILE\"` may name the node's own certificate when no authority has signed it"),
             );
             return false;
@@ -197,7 +197,7 @@ fn secret(word: &str, span: Span) -> Diagnostic {
     Diagnostic::new(Code::W212, format!("`{word}` is written in the plan"))
         .label(
             span,
-            "readable by everybody who can read the plan; it is not used",
+            "readable by anyone with access to the plan; it is not used",
         )
         .help(format!(
             "write `{word} => \"PATH\"` or `{word} => env(\"NAME\")`"

@@ -88,7 +88,7 @@ pub const TARGET: &[OptionSpec] = &[
     opt("tls", "for nodes that speak TLS: `#{ca => \"PATH\", …}`", &[]),
     opt("name", "our own node name", &[]),
     opt("epmd_port", "the port of epmd", &[]),
-    opt("hidden", "always `true`: updo looks at a cluster and is no member of it", &["true"]),
+    opt("hidden", "always `true`: updo inspects a cluster and is no member of it", &["true"]),
 ];
 
 /// Options of `tls` in a target.
@@ -97,15 +97,15 @@ pub const TLS: &[OptionSpec] = &[
     opt("ca", "PEM file of the authority that signed the nodes' certificates, or those certificates", &[]),
     opt("cert", "PEM file of our certificate", &[]),
     opt("key", "PEM file of its key", &[]),
-    opt("verify", "`verify_peer`, or `verify_none`, which believes whoever answers", &["verify_peer", "verify_none"]),
-    opt("server_name", "the name that must stand in the node's certificate; `disable`: any", &["disable"]),
+    opt("verify", "`verify_peer`, or `verify_none`, which trusts any server that answers", &["verify_peer", "verify_none"]),
+    opt("server_name", "the name that the node's certificate must hold; `disable`: any", &["disable"]),
 ];
 
 /// Options of `code`.
 #[rustfmt::skip]
 pub const CODE: &[OptionSpec] = &[
     opt("env", "`true`: the configuration follows new `.app` files", SWITCH),
-    opt("newest", "on disk: the newest `NAME-VSN` beside the running one; a list of applications, or `all`", &["all"]),
+    opt("newest", "on disk: the newest `NAME-VSN` next to the running one; a list of applications, or `all`", &["all"]),
     opt("from", "on disk: another folder of applications on the node", &[]),
     opt("update_paths", "with `from`, `true`: the code path of applications in which nothing differs is switched too", SWITCH),
     opt("earlier", "`true`: beams of an earlier version of what runs are taken all the same", SWITCH),
@@ -204,7 +204,7 @@ pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("fail", "fail(Format, Args)", "ends a body with an error"),
     ("file", "file(\"PATH\")", "a file, for `cookie` and `tls` only"),
     ("glob", "glob(\"shop_*\")", "the modules whose names fit"),
-    ("info", "info(Format, Args)", "says a line under the running step"),
+    ("info", "info(Format, Args)", "prints a line under the running step"),
     ("lib", "lib(\"shop-*\")", "the modules in library folders of that name"),
     ("matches", "matches(Value, \"glob\")", "whether a text fits a pattern"),
     ("node", "node()", "the node under upgrade"),
@@ -212,7 +212,7 @@ pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("sleep", "sleep(Duration)", "waits"),
     ("target", "target()", "the name of the target"),
     ("vsn", "vsn(App)", "the version of a running application"),
-    ("warn", "warn(Format, Args)", "says a line under the running step, as a warning"),
+    ("warn", "warn(Format, Args)", "prints a line under the running step, as a warning"),
 ];
 
 /// The words of options.

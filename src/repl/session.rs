@@ -349,7 +349,7 @@ impl ReplSession {
 
     fn watch(&self, every: Duration, expression: String) -> Reply {
         if !self.manner.interactive {
-            let why = "`:watch` goes on until somebody presses Ctrl-C: it needs a terminal";
+            let why = "`:watch` runs until Ctrl-C: it needs a terminal";
             return Reply::Error(ReplError::usage(why));
         }
         if expression.starts_with(':') {

@@ -172,7 +172,7 @@ pub(super) fn deps(upgrade: &Upgrade, module: &Module) -> String {
         }
     }
     if out.is_empty() {
-        out = format!("{module} waits for nobody");
+        out = format!("{module} depends on no module");
     }
     out
 }
@@ -189,7 +189,7 @@ pub(super) fn rdeps(upgrade: &Upgrade, module: &Module) -> String {
         reasons(&mut out, from, edge, from, to);
     }
     if out.is_empty() {
-        out = format!("nobody waits for {module}");
+        out = format!("no module depends on {module}");
     }
     out
 }

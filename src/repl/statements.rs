@@ -381,7 +381,8 @@ impl ReplSession {
 
     /// The session's statements as `:edit` shows them.
     pub(super) fn edit_text(&self) -> String {
-        let head = "% Statements of this session. What stands here when the editor ends is what counts.\n\n";
+        let head =
+            "% Statements of this session. The content at the end of the edit is what counts.\n\n";
         format!("{head}{}", self.formatted())
     }
 

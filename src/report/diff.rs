@@ -195,7 +195,7 @@ fn fields(out: &mut String, what: &str, name: &str, fields: &FieldsDiff, style: 
     let mut parts = vec![name.to_owned()];
     parts.extend(signed(&delta, style));
     if fields.reordered() {
-        parts.push("fields stand in another order".to_owned());
+        parts.push("fields are in another order".to_owned());
     }
     line(out, what, &parts.join("  "));
 }

@@ -404,7 +404,7 @@ pub fn numbers(walked: &RolloutOutcome, dot: &str) -> String {
     );
     more(
         walked.count(|end| end.state == NodeState::Mixed),
-        "in need of a person",
+        "in need of manual repair",
     );
     more(
         walked.count(|end| end.state == NodeState::Unknown),

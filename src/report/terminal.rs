@@ -183,7 +183,7 @@ pub(super) fn went_back(ok: bool, processes: Option<u64>) -> String {
             let subject = count(number, "process", "processes");
             format!("old code back, {subject} resumed")
         }
-        None => "old code back, everybody resumed".to_owned(),
+        None => "old code back, all processes resumed".to_owned(),
     }
 }
 

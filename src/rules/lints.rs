@@ -103,7 +103,7 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
             Code::W320,
             format!("`{module}` is cover compiled and left alone"),
         )
-        .note("its code is an instrumented copy: whether its file is newer cannot be told")
+        .note("its code is an instrumented copy: whether its file is newer is unknown")
         .help("stop the measurement first: `cover:stop()`"),
         SkipReason::NoFile => diagnostic.note("it was loaded from memory, not from a file"),
         SkipReason::Elsewhere { loaded, path } => {
@@ -121,7 +121,7 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
             .note("it is an Elixir protocol that runs consolidated, and the beam offered is not")
             .help("push the consolidated beams too, in a release `releases/VSN/consolidated`, in a build `_build/prod/lib/APP/consolidated`"),
         SkipReason::Core => {
-            diagnostic.note("it belongs to kernel or stdlib, on which the upgrade itself stands")
+            diagnostic.note("it belongs to kernel or stdlib, which the upgrade itself needs")
         }
     }
 }
@@ -162,7 +162,7 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
             folder,
         } => Diagnostic::new(
             Code::W331,
-            format!("{app} {newer} is installed beside {running}, which runs"),
+            format!("{app} {newer} is installed next to {running}, which runs"),
         )
         .note(format!("it is in {folder}"))
         .note("`code on_disk` compares with the folder that the running code came from")
@@ -226,7 +226,7 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
 fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     let app = &spec.app;
     let title = if plan.env && !spec.env.is_empty() {
-        format!("of the new {app}.app only the configuration is taken over")
+        format!("of the new {app}.app only the configuration is applied")
     } else {
         format!("the new {app}.app is not applied")
     };
@@ -378,7 +378,7 @@ fn contradiction(
             (Class::Server, Start::Other) if !shown.in_behaviour() && !speaks_sys => say(
                 number,
                 shown,
-                "do not speak the system protocol",
+                "do not handle system messages",
                 "they are not suspended",
             ),
             _ => {}
@@ -466,7 +466,7 @@ fn wrapper(
                 Code::W342,
                 format!("`{module}` may run in servers of its behaviour `{behaviour}`"),
             )
-            .note("no child specification says which of them, so it is taken as plain: loaded, nobody suspended")
+            .note("no child specification says which of them, so it is taken as plain: loaded, no process suspended")
             .help(format!("give the child specifications `modules => [{module}]`, and restart the supervisors that have them")),
         );
     }

@@ -113,7 +113,7 @@ pub(super) fn advice(
         if !deletes && !matches!(gone.how, RemovalCause::File(_)) {
             let title = format!("`{}` is removed from memory, its file stays", gone.module);
             let diagnostic = Diagnostic::new(Code::W347, title)
-                .note("whoever calls it on a node that loads code on demand gets it back, and every restart does");
+                .note("a call to it on a node that loads code on demand loads it again, and so does every restart");
             diagnostics.push(at(diagnostic));
         }
     }

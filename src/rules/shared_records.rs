@@ -50,7 +50,7 @@ fn ruled(rules: &Ruleset, users: &[&Module]) -> bool {
         .any(|from| users.iter().any(|to| by_plan(from, to)))
 }
 
-/// `added rounding; removed total; fields stand in another order`.
+/// `added rounding; removed total; fields are in another order`.
 fn words(fields: &FieldsDiff) -> String {
     let delta = fields.delta();
     let list = |what: &str, atoms: &[crate::term::Atom]| {
@@ -59,7 +59,7 @@ fn words(fields: &FieldsDiff) -> String {
     };
     let order = fields
         .reordered()
-        .then(|| "fields stand in another order".to_owned());
+        .then(|| "fields are in another order".to_owned());
     let parts = [
         list("added", &delta.added),
         list("removed", &delta.removed),

@@ -41,12 +41,12 @@ fn points(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
         let word = instruction.word();
         match instruction {
             Low::LoadObjectCode { .. } if at > point => {
-                let title = format!("`{word}` stands behind the point of no return");
+                let title = format!("`{word}` is after the point of no return");
                 diagnostics.push(broken(script, Code::E401, title, instruction));
             }
             Low::LoadObjectCode { .. } | Low::Apply { .. } | Low::Hook { .. } => {}
             _ if at < point => {
-                let title = format!("`{word}` stands before the point of no return");
+                let title = format!("`{word}` is before the point of no return");
                 diagnostics.push(broken(script, Code::E404, title, instruction));
             }
             _ => {}

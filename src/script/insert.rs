@@ -124,7 +124,7 @@ fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Low>, Diagnostic> {
             ))
         }
         Instruction::RemoveApplication(app) if CORE.contains(&app.as_str()) => refuse(
-            format!("{app} cannot be removed: the node stands on it"),
+            format!("{app} cannot be removed: the node needs it"),
             "take the statement out",
         ),
         Instruction::RemoveApplication(app) => Ok(vec![

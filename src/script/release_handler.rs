@@ -86,7 +86,7 @@ fn folder(changes: &ChangeSet, modules: &[Module]) -> Result<String, String> {
 fn warning(plan: &Plan, script: &Script, span: Span) -> Diagnostic {
     let mut diagnostic = Diagnostic::new(
         Code::W419,
-        "OTP's release handler runs this script: it undoes nothing and resumes nobody when something fails",
+        "OTP's release handler runs this script: it undoes nothing and resumes no process when something fails",
     )
     .label(span, "asked for here")
     .note("a busy process is left out in silence: it goes on with its old state under the new code");

@@ -83,7 +83,7 @@ fn what_tls_refuses() {
             Code::E204,
             "an atom",
         ),
-        ("#{ca => \"a\", ca => Folder}", Code::W111, "stands twice"),
+        ("#{ca => \"a\", ca => Folder}", Code::W111, "appears twice"),
         ("#{ca => 7}", Code::E205, "`ca` wants a path"),
         ("#{ca => \"\"}", Code::E205, "`ca` wants a path"),
         ("#{ca => Nobody}", Code::E206, "Nobody"),
@@ -97,7 +97,11 @@ fn what_tls_refuses() {
             Code::E205,
             "`disable`",
         ),
-        ("#{verify => verify_none}", Code::W216, "whoever answers"),
+        (
+            "#{verify => verify_none}",
+            Code::W216,
+            "any server that answers",
+        ),
         (
             "#{ca => \"ca.pem\", cert => \"c.pem\", key => \"-----BEGIN PRIVATE KEY-----\\nSeCrEt\"}",
             Code::W212,

@@ -89,7 +89,7 @@ fn modules_are_known() {
         hints.contains(&": server") && hints.contains(&": plain"),
         "{hints:?}"
     );
-    // A module: its class, who waits for it, when that was seen.
+    // A module: its class, its dependents, when that was seen.
     let reported = at(
         &mut editor,
         &name,

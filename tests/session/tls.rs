@@ -413,14 +413,14 @@ fn one_side_speaks_tls_and_the_other_does_not() {
         Code::E503,
         &[
             "closed the connection",
-            "said nothing at all",
+            "sent nothing at all",
             "take `tls` out",
         ],
     );
     for (version, _) in VERSIONS {
         let node = certs.node("node", version, certs.tls()).start();
         let reported = refused(&node, None);
-        says(&reported, Code::E503, &["speaks TLS", "add `tls => "]);
+        says(&reported, Code::E503, &["uses TLS", "add `tls => "]);
     }
 }
 

@@ -141,7 +141,7 @@ fn one_that_never_returns() {
     let by_hand = format!("exit(c:pid({pid}), kill).");
     let ran = ran.says(&["E609", "E604", &fifth, &by_hand, "not complete"]);
     // It is still inside code_change: nothing may claim the contrary.
-    for claim in ["everybody resumed", "were put back"] {
+    for claim in ["all processes resumed", "were put back"] {
         assert!(!ran.stderr.contains(claim), "{}", ran.stderr);
     }
     assert_eq!(

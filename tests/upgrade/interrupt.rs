@@ -22,7 +22,7 @@ fn before_the_switch_the_run_is_aborted() {
         running
             .wait()
             .exits(14)
-            .says(&["E611", "everybody was resumed", "is as before"]);
+            .says(&["E611", "all processes were resumed", "is as before"]);
         node.eval("bank_account_3 ! enough");
         is(node, Is::Old, &pids);
     }

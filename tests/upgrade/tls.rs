@@ -140,7 +140,7 @@ fn without_a_plan_the_environment_decides() {
         .env("UPDO_EPMD_PORT", &node.epmd_port().to_string())
         .run()
         .exits(10)
-        .says(&["E503", "speaks TLS", "UPDO_TLS_CA"]);
+        .says(&["E503", "uses TLS", "UPDO_TLS_CA"]);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn what_does_not_fit_ends_with_10_and_changes_nothing() {
     let deployed = deployed(&certs, "");
     let node = &deployed.node;
     let cases = [
-        ("", "E503", "speaks TLS"),
+        ("", "E503", "uses TLS"),
         (
             ", tls => #{ca => \"../tls/ca.pem\"}",
             "E503",

@@ -132,7 +132,7 @@ fn the_second_fails_and_so_does_the_way_back() {
         "mill_front",
         "mill_stone",
         "E609",
-        "nobody is suspended",
+        "no process is suspended",
     ]);
     nothing_left(node);
     assert_eq!(who(node), pids);
@@ -290,7 +290,7 @@ fn a_conversion_without_a_way_back() {
         .on(node, &["run", "mill.updo", "--yes"])
         .run()
         .exits(21);
-    ran.says(&["E604", "E609", "mill_stone", "nobody is suspended"]);
+    ran.says(&["E604", "E609", "mill_stone", "no process is suspended"]);
     nothing_left(node);
     assert_eq!(who(node), pids);
     assert_eq!(node.eval_text("mill_front:sack(100)"), "{1,2,{2,200,2},2}");

@@ -17,7 +17,7 @@ pub struct LspArgs {
     /// Never connect, even if a target is given
     #[arg(long)]
     pub offline: bool,
-    /// With a target: how long a look at its nodes may take [default: 30s]
+    /// With a target: how long a query of its nodes may take [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub patience: Option<Duration>,
 }

@@ -53,7 +53,7 @@ pub struct RunArgs {
     /// Show what would happen, and end there
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
-    /// Who wants it, or why: kept with the record, and in the report
+    /// The operator or the reason: kept with the record, and in the report
     #[arg(long, value_name = "TEXT")]
     pub message: Option<String>,
     /// The plan's `deadline` for each node, instead of what the plan says
@@ -68,7 +68,7 @@ pub struct RunArgs {
     /// Wait so long for another run to end, instead of not at all
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub lock_timeout: Option<Duration>,
-    /// Skip `verify` (said in the report)
+    /// Skip `verify` (noted in the report)
     #[arg(long)]
     pub no_verify: bool,
     /// Write the report, one HTML file, when it is over

@@ -12,7 +12,7 @@ pub struct GraphArgs {
     #[arg(value_name = "PLAN", required_unless_present = "beams",
           add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
-    /// Beam files, folders of them or .ez archives instead: who calls whom, offline
+    /// Beam files, folders of them or .ez archives instead: the call graph, offline
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "plan")]
     pub beams: Vec<String>,
     /// With --beams: leave out what is built into this OTP release, as its xref does [default: 29]

@@ -16,7 +16,7 @@ pub struct CheckArgs {
     /// Never connect, even if a target is given
     #[arg(long)]
     pub offline: bool,
-    /// With a target: which rules that do nothing are told
+    /// With a target: which rules without effect are reported
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = WarnUnused::Plan)]
     pub warn_unused: WarnUnused,
 }

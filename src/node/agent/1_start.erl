@@ -11,7 +11,7 @@
 %%   workers    one per scheduler, linked to the executor; every process of the node belongs to one worker (by
 %%              phash2), so that all system messages to it have one sender and arrive in the order of decision
 %%
-%% Every step is told to the guardian before it is taken; signals between two processes keep their order, so when
+%% Every step is reported to the guardian before it is taken; signals between two processes keep their order, so when
 %% the guardian learns of the executor's death it already knows how far that one can have come.
 %%
 %% This text is compiled on the node or, without a compiler, interpreted by erl_eval. Therefore: no macros, no

@@ -32,7 +32,7 @@ pub(crate) fn speaks_tls(target: &Address) -> Box<Diagnostic> {
     Box::new(
         Diagnostic::new(
             Code::E503,
-            format!("{target} speaks TLS, and is not spoken to in TLS"),
+            format!("{target} uses TLS, and the connection does not"),
         )
         .note("it was started with `-proto_dist inet_tls`")
         .help("add `tls => #{ca => \"FILE\", cert => \"FILE\", key => \"FILE\"}` to the plan's target, or set UPDO_TLS_CA, UPDO_TLS_CERT and UPDO_TLS_KEY"),
@@ -55,7 +55,7 @@ pub(super) fn silent(target: &Address, error: &io::Error, heard: bool) -> Box<Di
     Box::new(if heard {
         diagnostic.help("the node's log says why")
     } else {
-        diagnostic.note("it said nothing at all, as a node does that does not speak TLS")
+        diagnostic.note("it sent nothing at all, as a node without TLS does")
             .help("if the node was not started with `-proto_dist inet_tls`, take `tls` out of the plan's target (and UPDO_TLS_CA out of the environment)")
     })
 }
@@ -65,7 +65,7 @@ pub(crate) fn refused(target: &Address, tls: &Tls, error: &Error) -> Box<Diagnos
     Box::new(match error {
         Error::InvalidCertificate(why) => certificate(target, tls, why),
         Error::AlertReceived(alert) => alerted(target, tls, *alert),
-        Error::InvalidMessage(_) => failed(target, "what it says is not TLS")
+        Error::InvalidMessage(_) => failed(target, "what it sends is not TLS")
             .help("take `tls` out of the plan's target if the node was not started with `-proto_dist inet_tls`"),
         Error::PeerIncompatible(why) => failed(target, &format!("{why:?}")).help(VERSIONS),
         Error::NoCertificatesPresented => failed(target, "it shows no certificate")
@@ -101,7 +101,7 @@ fn certificate(target: &Address, tls: &Tls, why: &CertificateError) -> Diagnosti
                 .help("look at the clocks of both machines")
         }
         // An authority that was made anew under its old name has another key.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => refusal(&format!("was signed by nobody that {ca} has"))
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => refusal(&format!("was signed by no authority in {ca}"))
             .help("`ca` wants the certificate of the authority that signed the node's, or that very certificate; what the node shows: `openssl s_client -connect HOST:PORT -showcerts`"),
         CertificateError::NotValidForNameContext { presented, .. } => {
             let wanted = match &tls.options.name {

@@ -96,7 +96,7 @@ impl fmt::Display for Tls {
             (None, _) => {}
             (_, ExpectedName::Host) => f.write_str(", made out for the node's host")?,
             (_, ExpectedName::Other(name)) => write!(f, ", made out for {name}")?,
-            (_, ExpectedName::Any) => f.write_str(", made out for anybody")?,
+            (_, ExpectedName::Any) => f.write_str(", valid for any name")?,
         }
         match &self.options.cert {
             Some(cert) => write!(f, "; our certificate from {cert}"),

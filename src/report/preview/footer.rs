@@ -44,13 +44,13 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
     let windows = script.windows();
     if kind == WindowPolicy::Single || windows.len() < 2 {
         let line = match suspends(&script.low) {
-            None => "nobody is suspended; all modules switch at one instant".to_owned(),
+            None => "no process is suspended; all modules switch at one instant".to_owned(),
             Some(ranks) => format!(
-                "{} still while all modules switch at one instant\n           suspend {ranks}",
+                "{} while all modules switch at one instant\n           suspend {ranks}",
                 count(
                     running(shown.changes, shown.rules, suspended(&script.low)),
-                    "process stands",
-                    "processes stand"
+                    "process is suspended",
+                    "processes are suspended"
                 )
             ),
         };
