@@ -12,25 +12,25 @@ mod check;
 mod config;
 #[path = "cli/connect.rs"]
 mod connect;
+#[path = "cli/doctor_and_help.rs"]
+mod doctor_and_help;
 #[path = "cli/embed.rs"]
 mod embed;
+#[path = "cli/env_flags.rs"]
+mod env_flags;
 #[path = "cli/eval.rs"]
 mod eval;
 #[path = "cli/explain.rs"]
 mod explain;
 #[path = "cli/graph.rs"]
 mod graph;
-#[path = "cli/loud.rs"]
-mod loud;
 #[path = "cli/pager.rs"]
 mod pager;
-#[path = "cli/people.rs"]
-mod people;
 #[path = "cli/preview.rs"]
 mod preview;
 #[path = "cli/reference.rs"]
 mod reference;
-#[path = "cli/twins.rs"]
-mod twins;
+#[path = "cli/verbosity.rs"]
+mod verbosity;
 #[path = "cli/waiting.rs"]
 mod waiting;

@@ -18,13 +18,13 @@ mod elixir;
 mod embedded;
 #[path = "facts/left_out.rs"]
 mod left_out;
+#[path = "facts/one_way.rs"]
+mod one_way;
 #[path = "facts/paths.rs"]
 mod paths;
-#[path = "facts/people.rs"]
-mod people;
+#[path = "facts/processes.rs"]
+mod processes;
 #[path = "facts/toolchain.rs"]
 mod toolchain;
-#[path = "facts/ways.rs"]
-mod ways;
 #[path = "facts/world.rs"]
 mod world;

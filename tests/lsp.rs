@@ -2,16 +2,16 @@
 
 mod support;
 
-#[path = "lsp/asked.rs"]
-mod asked;
 #[path = "lsp/client.rs"]
 mod client;
 #[path = "lsp/hostile.rs"]
 mod hostile;
-#[path = "lsp/life.rs"]
-mod life;
+#[path = "lsp/lifecycle.rs"]
+mod lifecycle;
 #[path = "lsp/node.rs"]
 mod node;
+#[path = "lsp/requests.rs"]
+mod requests;
 #[path = "lsp/sync.rs"]
 mod sync;
 #[path = "cli/waiting.rs"]

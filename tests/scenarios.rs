@@ -234,7 +234,7 @@ const TABLE: &[Line] = &[
     (
         "C22",
         "a suspended supervisor elsewhere",
-        &["tests/facts/people.rs a_suspended_supervisor_costs_its_own_answer_only"],
+        &["tests/facts/processes.rs a_suspended_supervisor_costs_its_own_answer_only"],
     ),
     (
         "C23",
@@ -246,7 +246,7 @@ const TABLE: &[Line] = &[
     (
         "C24",
         "outside of all supervision trees",
-        &["tests/facts/people.rs children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees"],
+        &["tests/facts/processes.rs children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees"],
     ),
     (
         "C25",
@@ -499,17 +499,17 @@ const TABLE: &[Line] = &[
     (
         "F16",
         "a child started through a wrapper",
-        &["tests/facts/people.rs children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees"],
+        &["tests/facts/processes.rs children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees"],
     ),
     (
         "F17",
         "workers of a pool",
-        &["tests/facts/people.rs children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees"],
+        &["tests/facts/processes.rs children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees"],
     ),
     (
         "F18",
         "outside of all trees",
-        &["tests/facts/people.rs children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees"],
+        &["tests/facts/processes.rs children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees"],
     ),
     (
         "F19",
@@ -548,7 +548,7 @@ const TABLE: &[Line] = &[
         "F25",
         "processes are found in one pass",
         &[
-            "tests/facts/people.rs a_hundred_thousand_processes_are_found_soon_and_without_a_message",
+            "tests/facts/processes.rs a_hundred_thousand_processes_are_found_soon_and_without_a_message",
         ],
     ),
     (

@@ -15,7 +15,7 @@ use crate::node::{CallError, Session, evaluate};
 use crate::term::{Pid, Term};
 
 /// The expression.
-const LOOK: &str = include_str!("disturbed.erlexpr");
+const INSPECT: &str = include_str!("disturbed.erlexpr");
 
 /// So many processes are asked for their status at most: those that hibernate, and the gen_statems.
 const MOST: i64 = 1_000;
@@ -54,7 +54,7 @@ pub(super) fn inspect(
         ("Most", Term::Int(MOST)),
         ("Waits", Term::list(WAITS.map(Term::Int))),
     ];
-    let answer = match evaluate(session, LOOK, &bindings, TIMEOUT) {
+    let answer = match evaluate(session, INSPECT, &bindings, TIMEOUT) {
         Ok(answer) => answer,
         Err(CallError::Raised { .. }) => return Ok(Vec::new()),
         Err(error) => return Err(super::node_facts::failed("looking at the processes", error)),

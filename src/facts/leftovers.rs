@@ -11,7 +11,7 @@ use crate::name::Module;
 use crate::node::{Session, evaluate};
 use crate::term::{Pid, Term};
 
-const LOOK: &str = include_str!("look.erlexpr");
+const INSPECT: &str = include_str!("leftovers.erlexpr");
 const MEND: &str = include_str!("mend.erlexpr");
 
 /// A node with a hundred thousand processes takes a few seconds.
@@ -76,7 +76,7 @@ fn names(term: Option<&Term>) -> Vec<Module> {
 /// # Errors
 /// E508 when the node does not answer.
 pub fn inspect(session: &Session, mine: &[Module]) -> Result<Leftovers> {
-    let answer = evaluate(session, LOOK, &[("Mine", atoms(mine))], TIMEOUT)
+    let answer = evaluate(session, INSPECT, &[("Mine", atoms(mine))], TIMEOUT)
         .map_err(|error| error.diagnostic("looking for what a run has left"))?;
     let process = |entry: &Term| {
         let [Term::Pid(pid), module, suspended, run] = entry.as_tuple()? else {

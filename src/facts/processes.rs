@@ -19,7 +19,7 @@ use crate::term::{Pid, Term};
 /// `find_processes.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them. In the
 /// external term format: reading its text was a quarter of what the client does in a debug build.
 static WHO: LazyLock<Option<Term>> =
-    LazyLock::new(|| crate::term::etf::decode(include_bytes!("who.etf")).ok());
+    LazyLock::new(|| crate::term::etf::decode(include_bytes!("find_processes.etf")).ok());
 
 /// Finds the callback module of a server in a part of its backtrace: a regular expression. The agent is given it too.
 pub const LOOPS: &str = include_str!("loops.regex");

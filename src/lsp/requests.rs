@@ -11,11 +11,12 @@ use super::complete::completion;
 use super::cursor::Cursor;
 use super::facts::NodeFindings;
 use super::fixes::{Asked, fixes};
+use super::formatting;
 use super::hover::hover;
 use super::lens;
 use super::navigation;
 use super::server::{RequestError, Server, taken};
-use super::shape;
+use super::symbols;
 use super::wire;
 use super::workspace::{PlanDocument, PlanText};
 use crate::diag::Diagnostic;
@@ -85,13 +86,15 @@ impl Server {
                 let params: lsp::DocumentSymbolParams = taken(params)?;
                 let uri = params.text_document.uri.as_str();
                 let file = self.workspace.of(uri).into_iter().find_map(|w| w.file(uri));
-                Ok(file.map_or(Value::Null, |file| shape::symbols(file, self.encoding)))
+                Ok(file.map_or(Value::Null, |file| symbols::symbols(file, self.encoding)))
             }
             "textDocument/formatting" => {
                 let params: lsp::DocumentFormattingParams = taken(params)?;
                 let uri = params.text_document.uri.as_str();
                 let file = self.workspace.of(uri).into_iter().find_map(|w| w.file(uri));
-                Ok(file.map_or(Value::Null, |file| shape::formatting(file, self.encoding)))
+                Ok(file.map_or(Value::Null, |file| {
+                    formatting::formatting(file, self.encoding)
+                }))
             }
             "textDocument/codeAction" => {
                 let params: CodeActions = taken(params)?;

@@ -99,11 +99,11 @@ fn a_far_node_gives_the_same_change_set() {
     assert_eq!(look(true), near);
 }
 
-/// `who.etf` is what the node's own parser makes of `who.erlexpr`. `UPDO_BLESS=1` writes it.
+/// `find_processes.etf` is what the node's own parser makes of `find_processes.erlexpr`. `UPDO_BLESS=1` writes it.
 #[test]
 fn forms_are_what_the_node_would_parse() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/facts");
-    let source = std::fs::read_to_string(folder.join("who.erlexpr")).expect("is there");
+    let source = std::fs::read_to_string(folder.join("find_processes.erlexpr")).expect("is there");
     let node = crate::support::TestNode::shared();
     // Constant arguments become variables with a value, so that the node need not build them from their forms.
     const MAKE: &str = r#"
@@ -128,11 +128,14 @@ fn forms_are_what_the_node_would_parse() {
         {Forms, get(constants)}"#;
     let source = format!("Source = {},", updo::term::Term::string(&source));
     let made = node.eval(&format!("{source} {MAKE}"));
-    let file = folder.join("who.etf");
+    let file = folder.join("find_processes.etf");
     if std::env::var_os("UPDO_BLESS").is_some() {
         std::fs::write(&file, updo::term::etf::encode(&made)).expect("can be written");
     }
     let kept = std::fs::read(&file).expect("is there");
     let kept = updo::term::etf::decode(&kept).expect("a term");
-    assert!(kept == made, "who.erlexpr and who.etf differ: UPDO_BLESS=1");
+    assert!(
+        kept == made,
+        "find_processes.erlexpr and find_processes.etf differ: UPDO_BLESS=1"
+    );
 }
