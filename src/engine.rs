@@ -519,7 +519,7 @@ impl Connection<'_> {
             .help("give it a folder that it can write: UPDO_STATE_DIR=FOLDER")
     }
 
-    /// The lines that stand at the head of this node's events: plan, facts, script, graph, what was said.
+    /// The lines that are at the head of this node's events: plan, facts, script, graph, what was reported.
     pub fn head(&self, upgrade: &Upgrade) -> Vec<serde_json::Value> {
         let note = self.engine.settings.message.as_deref();
         header::head(&self.preview(upgrade), &owner(), note)

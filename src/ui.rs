@@ -121,7 +121,7 @@ impl Ui {
         }
     }
 
-    /// Says more. What goes over the connection is told at any time, so nothing is drawn anew below it.
+    /// Says more. What goes over the connection is reported at any time, so nothing is drawn anew below it.
     pub fn set_verbose(&mut self, verbose: u8) {
         self.verbose = verbose;
         if verbose > 1 && self.display == DisplayMode::Live {

@@ -17,7 +17,7 @@ use crate::ui::Colour;
 /// A larger file is none that a person has written.
 const MOST: u64 = 64 * 1024;
 
-/// What may stand in it.
+/// What may be in it.
 const KEYS: [&str; 7] = [
     "color",
     "cookie_file",

@@ -1,6 +1,6 @@
 //! Every flag has a variable of the environment: `--no-verify` is UPDO_NO_VERIFY. The flag takes precedence.
 //!
-//! Only variables that are set are looked at, so that starting costs nothing for those who use none. Four flags have
+//! Only variables that are set are looked at, so that starting costs nothing for those that use none. Four flags have
 //! their variables elsewhere: `--set` (UPDO_SET_NAME), `--name`, `--cookie-file`, `--no-pager` (UPDO_PAGER says more).
 
 use std::collections::BTreeMap;
@@ -125,7 +125,7 @@ fn outdone(
                 .find(|name| std::env::var_os(name).is_some() && !without.contains(name))
         }
         ErrorKind::MissingRequiredArgument => {
-            // Who wanted it is not told: the one without which all is well.
+            // Who wanted it is not reported: the one without which all is well.
             let without_it = |name: &String| {
                 let without = [without, std::slice::from_ref(name)].concat();
                 let command = with_env_variables(&without);

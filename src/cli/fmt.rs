@@ -1,5 +1,5 @@
 //! `updo fmt`: plans as they should look. A file is replaced as a whole or not at all; a broken plan is left
-//! alone and its errors are told.
+//! alone and its errors are reported.
 
 use std::io::Read;
 use std::path::Path;

@@ -111,7 +111,7 @@ fn of_beams(context: &Context<'_>, args: &GraphArgs) -> Exit {
     }
 }
 
-/// The format that only needs to know who calls whom, for which there is a faster way to read.
+/// The format that only needs to know the call graph, for which there is a faster way to read.
 fn edges(context: &Context<'_>, args: &GraphArgs, paths: &[PathBuf], otp: u32) -> Exit {
     let calls = match call_graph::call_graph(paths, otp) {
         Ok(calls) => calls,

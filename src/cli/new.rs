@@ -1,4 +1,4 @@
-//! `updo new`: a starter plan for a node, from what updo finds there. What a person has to look at stands first:
+//! `updo new`: a starter plan for a node, from what updo finds there. What a person has to look at is first:
 //! calls that cannot be followed, cycles, classes in doubt, modules without a way back. It changes nothing
 //! on the node, and what it writes is a plan without errors.
 

@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context<'_>, args: &ReplArgs) -> Exit {
         read_only: args.read_only,
         interrupt: Arc::clone(&interrupt),
     };
-    // A file that is not there is said before a node is bothered.
+    // A file that is not there is reported before a node is bothered.
     let script = match args.file.as_deref().map(read_text).transpose() {
         Ok(script) => script,
         Err(why) => return context.usage("the file cannot be read", &why),

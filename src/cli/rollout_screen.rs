@@ -36,7 +36,7 @@ pub(super) struct Walking<'a> {
     rollout: String,
     /// The stages, as the stream tells them.
     stages: Value,
-    /// What stands at the head of each node's events.
+    /// What is at the head of each node's events.
     heads: Vec<Vec<Value>>,
     shared: Arc<Mutex<Inner>>,
     ticker: Option<Ticker>,
@@ -160,7 +160,7 @@ impl<'a> Walking<'a> {
             }
             _ if ui.quiet => None,
             _ if self.log() => log::line(event, &log::clock(SystemTime::now())),
-            // On a screen a node has a line of its own; what it says is told with its name.
+            // On a screen a node has a line of its own; what it says is reported with its name.
             EventKind::Log { text, .. } if !whole => {
                 Some(format!("{:>10}  {}: {text}", "", event.node))
             }

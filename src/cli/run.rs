@@ -129,7 +129,7 @@ struct RolloutSelection {
 }
 
 impl RolloutSelection {
-    /// What the plan says, and what was said instead.
+    /// What the plan says, and what was reported instead.
     fn new(
         engine: &Engine,
         args: &RunArgs,
@@ -458,7 +458,7 @@ fn show(context: &Context<'_>, engine: &Engine, prepared_nodes: &[PreparedNode<'
         .any(|prepared| prepared.upgrade.is_refused())
 }
 
-/// What there is to say. What several nodes have in common is told once, with their names.
+/// What there is to say. What several nodes have in common is reported once, with their names.
 fn diagnostics_of(prepared_nodes: &[PreparedNode<'_>]) -> Vec<Diagnostic> {
     let mut all: Vec<(Diagnostic, Vec<&NodeName>)> = Vec::new();
     for prepared in prepared_nodes {

@@ -232,7 +232,7 @@ impl Inner {
     }
 
     fn beat(&mut self, now: Duration) {
-        // Nothing is said behind the last line, though a step whose connection was lost never ended.
+        // Nothing is reported behind the last line, though a step whose connection was lost never ended.
         let Some(current) = self.progress.current().filter(|_| !self.progress.ended()) else {
             return;
         };

@@ -68,7 +68,7 @@ impl OutputStream {
         Ok(stream)
     }
 
-    /// What stands at the head of a node's events.
+    /// What is at the head of a node's events.
     pub fn head(&mut self, context: &Context<'_>, lines: &[Value]) {
         for line in lines {
             self.line(context, line.clone());

@@ -287,7 +287,7 @@ impl SourceCode for Adapter<'_> {
         }
         let found = source.text.as_str().read_span(&local, before, after)?;
         let global = SourceSpan::from((found.span().offset() + source.base, found.span().len()));
-        // What stands above the snippet is the place in the file, not in what is shown of it.
+        // What is above the snippet is the place in the file, not in what is shown of it.
         let column = shown.column(span.offset()).filter(|_| before == 0);
         let contents = MietteSpanContents::new_named(
             source.name.clone(),

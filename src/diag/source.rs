@@ -64,7 +64,7 @@ impl SourceMap {
         base
     }
 
-    /// Covers a span with asterisks, so that no diagnostic shows what stands there: a secret.
+    /// Covers a span with asterisks, so that no diagnostic shows what is there: a secret.
     pub fn mask(&mut self, span: Span) {
         for source in &mut self.sources {
             let (Some(start), Some(end)) = (

@@ -302,7 +302,7 @@ impl Connection<'_> {
             record.finish(&state.to_string());
         }
         let mut outcome = Outcome::new(state);
-        // Whether something was switched and switched back cannot be told any more: look first.
+        // Whether something was switched and switched back cannot be determined any more: look first.
         outcome.touched = state != goal;
         if state == NodeState::Mixed {
             let title = format!(

@@ -34,7 +34,7 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Whether advice is an error and undeclared cycles are.
     pub strict: bool,
-    /// Whether rules of included files that do nothing are told too (W310).
+    /// Whether rules of included files that do nothing are reported too (W310).
     pub warn_unused_everywhere: bool,
     /// Whether `verify` is skipped.
     pub no_verify: bool,

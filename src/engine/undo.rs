@@ -1,7 +1,7 @@
 //! Undoing a recorded run: what is looked at before anything is asked, and the run that goes back.
 //!
 //! Takes a record and a connection. Everything that a way back needs is checked first: the code that the node runs,
-//! the beams that come back, folders of the code path, supervisors of children. What lacks is told, and nothing is
+//! the beams that come back, folders of the code path, supervisors of children. What lacks is reported, and nothing is
 //! touched.
 
 use std::collections::BTreeSet;
@@ -58,7 +58,7 @@ pub struct Undo {
 }
 
 impl Undo {
-    /// Looks whether a node can go back: nobody else is at work, it is what the run has left, and everything that the
+    /// Looks whether a node can go back: no other is at work, it is what the run has left, and everything that the
     /// way back needs is there. `changed` are title and help when the node is something else.
     ///
     /// # Errors

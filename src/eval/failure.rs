@@ -52,7 +52,7 @@ impl fmt::Display for ExceptionClass {
 pub enum FailureKind {
     /// An exception that Erlang has too; `catch` turns it into a value.
     Raised,
-    /// The plan is wrong: an unbound variable, something that may not stand here.
+    /// The plan is wrong: an unbound variable, something that may not be here.
     Refused,
     /// A fact is not known here (offline).
     Unknown,

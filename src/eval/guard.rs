@@ -139,7 +139,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Refuses what may not stand in the guard of a clause.
+    /// Refuses what may not be in the guard of a clause.
     pub(super) fn allow_in_guard(&self, expr: &Expr) -> Result<(), Failure> {
         let allowed = match &expr.kind {
             ExprKind::Call(name, args) => {

@@ -430,7 +430,7 @@ impl Watch<'_, '_> {
         diagnostic.help(format!("updo mend {node}"))
     }
 
-    /// What is told at the very end: whether the disk has the beams, and who still runs old code.
+    /// What is reported at the very end: whether the disk has the beams, and who still runs old code.
     pub(super) fn settled(&mut self, info: Option<&Term>) {
         let part = |key| info.and_then(|info| info.get(key));
         if let Some(why) = part("not_persisted") {

@@ -120,7 +120,7 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) heeded: bool,
     /// Whether to ask for the end as soon as all that has happened so far is known.
     pub(super) abort: bool,
-    /// How many watch the run, when the agent has told; 0 when it is over.
+    /// How many watch the run, when the agent has reported; 0 when it is over.
     pub(super) watchers: Option<i64>,
     /// Which processes live.
     pub(super) survivors: Survivors,
@@ -200,11 +200,11 @@ impl<'a, 'b> Watch<'a, 'b> {
         self.tell(kind);
     }
 
-    /// Brings the agent to the node with its job; `None` when it did not start, which is told.
+    /// Brings the agent to the node with its job; `None` when it did not start, which is reported.
     pub(super) fn start(&mut self, mailbox: &Mailbox, job: &Term) -> Option<Agent> {
         match agent::start(self.session, self.run, job) {
             Ok(agent) => {
-                // A guardian that is gone already is told as `Mail::Down`.
+                // A guardian that is gone already is reported as `Mail::Down`.
                 let _ = mailbox.monitor(agent.guardian());
                 self.quiet.follow(agent.guardian());
                 let what = "object code, lock".to_owned();

@@ -54,7 +54,7 @@ impl<'a, 'b> Checks<'a, 'b> {
         requires.all(|check| check.rollout != rollout || self.check(check, false, None))
     }
 
-    /// Whether somebody asked for the end before the node was touched; that is told.
+    /// Whether somebody asked for the end before the node was touched; that is reported.
     fn stopped(&mut self) -> bool {
         if self.watch.interrupt.count() == 0 {
             return false;
@@ -105,7 +105,7 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Whether a check failed only because nobody listens any more: the connection is lost, or we were asked to
-    /// leave. That is told.
+    /// leave. That is reported.
     fn gone(&mut self, verify: bool) -> bool {
         let lost = self.scene.session.is_lost();
         match (verify, lost) {
@@ -221,9 +221,9 @@ impl<'a, 'b> Checks<'a, 'b> {
         self.watch.answer(step.id, result.is_ok());
     }
 
-    /// Whether what the node has told so far is good, and the plan is content with it.
+    /// Whether what the node has reported so far is good, and the plan is content with it.
     /// The node is asked at last who lives and whether its code is still that of the run; not when the run has
-    /// settled by itself, which has told that.
+    /// settled by itself, which has reported that.
     pub(super) fn content(&mut self, until: Option<Instant>, mailbox: Option<&Mailbox>) -> bool {
         if !self.watch.outcome.errors.is_empty() {
             return false;

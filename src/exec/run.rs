@@ -48,7 +48,7 @@ pub struct RunRequest<'a> {
     pub also: Vec<Term>,
     /// Who may ask for the end.
     pub interrupt: &'a Interrupt,
-    /// What is told first, before anything is asked or touched: that the run cannot be recorded.
+    /// What is reported first, before anything is asked or touched: that the run cannot be recorded.
     pub warning: Option<Diagnostic>,
     /// That the node is not any more what it was when this was decided: then nothing is asked or touched.
     pub stale: Option<Diagnostic>,

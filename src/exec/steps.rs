@@ -248,7 +248,7 @@ pub(super) fn environment(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
     }
 }
 
-/// Applications whose configuration has changed are told, once, when everybody runs again (OTP: application(3),
+/// Applications whose configuration has changed are notified, once, when all processes run again (OTP: application(3),
 /// `Module:config_change/3`).
 pub(super) fn configured(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
     let entries = rules.env.iter().filter_map(|configured| {
@@ -489,7 +489,7 @@ pub(super) fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
         let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();
         match windows.last_mut() {
-            // On the way back what stands behind the last window belongs to it: nobody is resumed in between.
+            // On the way back what is behind the last window belongs to it: nobody is resumed in between.
             Some(last) if !window.last().is_some_and(ends) => last.extend(steps),
             _ => windows.push(steps.collect()),
         }

@@ -26,7 +26,7 @@ pub(super) struct Survivors {
     crashed: u64,
     /// How many live, and how many there were.
     pub(super) living: Option<(u64, u64)>,
-    /// How many crashes have been said.
+    /// How many crashes have been reported.
     reported: u64,
 }
 
@@ -51,7 +51,7 @@ impl Survivors {
         self.crashed = self.crashed.max(number("crashed").unwrap_or(0));
     }
 
-    /// What has not been said yet.
+    /// What has not been reported yet.
     fn crash(&mut self) -> Option<Diagnostic> {
         let new = self.crashed.saturating_sub(self.reported);
         if new == 0 {
@@ -103,7 +103,7 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// Says the crashes that have not been said; whether there are any.
+    /// Says the crashes that have not been reported; whether there are any.
     pub(super) fn crashes(&mut self) -> bool {
         let crash = self.survivors.crash();
         let any = crash.is_some();

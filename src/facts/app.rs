@@ -33,7 +33,7 @@ pub struct AppSpec {
     pub included: Vec<App>,
     /// Applications that may be missing, of [`AppSpec::applications`].
     pub optional: Vec<App>,
-    /// Its environment. Of a key that stands there twice the last value counts, as in OTP.
+    /// Its environment. Of a key that is there twice the last value counts, as in OTP.
     pub env: BTreeMap<Atom, Term>,
     /// The callback module and its argument; `None` for a library.
     pub start: Option<(Module, Term)>,

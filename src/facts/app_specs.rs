@@ -63,7 +63,7 @@ pub struct SpecChange {
     pub removed: Vec<Module>,
     /// What would become of the keys of `env`.
     pub env: Vec<EnvChange>,
-    /// The callback module of the application, which is told when `env` changes.
+    /// The callback module of the application, which is notified when `env` changes.
     pub callback: Option<Module>,
 }
 

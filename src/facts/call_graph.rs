@@ -73,7 +73,7 @@ impl CallGraph {
 /// Reads the files and finds the calls between their modules, as an OTP of release `otp` would see them.
 ///
 /// # Errors
-/// Every file that cannot be used, and every module that stands in two files; in the order of the paths.
+/// Every file that cannot be used, and every module that is in two files; in the order of the paths.
 pub fn call_graph(paths: &[PathBuf], otp: u32) -> Result<CallGraph, Vec<FileError>> {
     let bifs = bifs(otp);
     let mut read = Vec::with_capacity(paths.len());
@@ -305,7 +305,7 @@ impl Scanner {
         };
         let mut seen = std::mem::take(&mut self.seen);
         seen.clear();
-        // An atom may stand in the table once only, so equal indices mean equal modules.
+        // An atom may be in the table once only, so equal indices mean equal modules.
         seen.insert(1);
         let mut asked = None;
         for row in rows.rest().as_chunks::<12>().0.iter().take(count) {

@@ -149,7 +149,7 @@ impl<'a> Atoms<'a> {
         self.0.get(usize::try_from(index).ok()?.checked_sub(1)?)
     }
 
-    /// The text of an atom by its index as it stands in other chunks, 1 the first.
+    /// The text of an atom by its index as it is in other chunks, 1 the first.
     pub fn text(&self, index: u32) -> Option<&str> {
         self.slot(index).map(|(text, _)| &**text)
     }

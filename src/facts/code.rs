@@ -49,7 +49,7 @@ pub struct CodeFacts {
     pub atoms: BTreeSet<Atom>,
     /// Fields of an Elixir struct defined by the module (`__struct__/0`), if it is one.
     pub struct_fields: Option<Vec<Atom>>,
-    /// Whether `code_change` does more than hand the state back while the atom `down` stands nowhere in the module,
+    /// Whether `code_change` does more than hand the state back while the atom `down` is nowhere in the module,
     /// so that no clause can be for `{down, Vsn}`. False when the code was not read whole, or when `code_change`
     /// calls another module that may know.
     pub one_way: bool,

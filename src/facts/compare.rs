@@ -351,7 +351,7 @@ impl Comparison<'_> {
             .iter()
             .map(|gone| (gone.module.clone(), None))
             .collect();
-        // Those that go by the plan are told with their callers, as those whose file has gone.
+        // Those that go by the plan are reported with their callers, as those whose file has gone.
         for (module, changed) in &self.set.modules {
             let (Some(loaded), Some(new)) = (&changed.loaded, &changed.new) else {
                 continue;

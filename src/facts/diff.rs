@@ -86,7 +86,7 @@ impl FieldsDiff {
         Delta::of(&self.old, &self.new)
     }
 
-    /// Whether fields that both versions have stand in another order.
+    /// Whether fields that both versions have are in another order.
     pub fn reordered(&self) -> bool {
         let both = |these: &[Atom], others: &[Atom]| -> Vec<Atom> {
             let common = these.iter().filter(|field| others.contains(field));

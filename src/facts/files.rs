@@ -58,7 +58,7 @@ pub enum FileError {
         /// The module inside.
         module: Module,
     },
-    /// A module stands in two files; which one is meant only the user can say.
+    /// A module is in two files; which one is meant only the user can say.
     Twice {
         /// The module.
         module: Module,
@@ -282,7 +282,7 @@ fn facts(path: &Path, bytes: &[u8]) -> Result<BeamFacts, FileError> {
     Ok(facts)
 }
 
-/// Modules that stand in two of the files, by file name.
+/// Modules that are in two of the files, by file name.
 pub fn twice(paths: &[PathBuf]) -> Vec<FileError> {
     let mut known = std::collections::HashMap::new();
     paths
@@ -384,7 +384,7 @@ fn ordinary(path: &Path) -> io::Result<OpenedFile> {
     Ok(OpenedFile::File(file, metadata.len()))
 }
 
-/// Reads the facts of many files, in parallel, without keeping their bytes. The answers stand in the
+/// Reads the facts of many files, in parallel, without keeping their bytes. The answers are in the
 /// order of the paths.
 pub fn facts_of(paths: &[PathBuf]) -> Vec<Result<BeamFacts, FileError>> {
     in_parallel(paths, FileReader::default, |reader, path| {
@@ -393,7 +393,7 @@ pub fn facts_of(paths: &[PathBuf]) -> Vec<Result<BeamFacts, FileError>> {
 }
 
 /// Does something with each path, shared out among threads that each have a state of their own. The
-/// answers stand in the order of the paths.
+/// answers are in the order of the paths.
 pub(super) fn in_parallel<S, T: Send>(
     paths: &[PathBuf],
     state: impl Fn() -> S + Sync,

@@ -2,7 +2,7 @@
 //!
 //! Takes a pattern and gives the paths that are there, sorted. `**` means any number of folders, one in the other, through
 //! symbolic links too: those of a release or of a build lead to applications. It looks into no folder twice, however
-//! many ways lead there, so it ends where links go in circles; of several ways the one without links is told.
+//! many ways lead there, so it ends where links go in circles; of several ways the one without links is reported.
 //! Without `**` it is what the crate `glob` does. It never writes.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -64,7 +64,7 @@ pub fn paths(pattern: &str) -> Result<GlobMatches, glob::PatternError> {
     Ok(found)
 }
 
-/// What stands before, between and behind the `**` of a pattern; several in a row are one.
+/// What is before, between and behind the `**` of a pattern; several in a row are one.
 fn split(pattern: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut part = Vec::new();
@@ -260,7 +260,7 @@ mod tests {
             found(world.path(), "build/**/*.beam"),
             ["build/lib/a/ebin/x.beam", "build/lib/a/src/deep/y.beam"]
         );
-        // The name without a link is told when both are below.
+        // The name without a link is reported when both are below.
         assert_eq!(
             found(world.path(), "**/ebin"),
             [".hidden/ebin", "a/ebin", "b-1.0/ebin"]

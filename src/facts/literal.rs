@@ -27,7 +27,7 @@ pub(super) struct FunctionReference {
 pub(super) struct LiteralSummary {
     /// Functions named in it.
     pub(super) references: Vec<FunctionReference>,
-    /// The names looked for that stand in it as bare atoms.
+    /// The names looked for that are in it as bare atoms.
     pub(super) wanted: BTreeSet<Atom>,
     /// The first two elements, for a tuple that starts with an atom.
     pub(super) tuple: Option<(Atom, Option<Atom>)>,

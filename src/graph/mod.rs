@@ -1,6 +1,6 @@
 //! The dependency graph of the modules that change: edges with their evidence, cycles, order.
 //!
-//! An edge `a -> b` says that `b` comes first. Soft edges (who calls whom) give the natural order and may
+//! An edge `a -> b` says that `b` comes first. Soft edges (the call graph) give the natural order and may
 //! be broken inside a cycle; hard edges (a call that only works with the new version on the other side,
 //! a rule of the plan) are obeyed. Nothing here knows a node or a file: facts in, order out.
 

@@ -18,7 +18,7 @@ const SHOWN: usize = 500;
 /// What is shown in a document: its version, if it is open, and the diagnostics.
 pub(super) type PublishedDiagnostics = (Option<i32>, Vec<Value>);
 
-/// What is shown in each document; `more` gives what else is said about a root.
+/// What is shown in each document; `more` gives what else is reported about a root.
 pub(super) fn all(
     workspace: &Workspace,
     encoding: Encoding,
@@ -105,7 +105,7 @@ pub(super) fn diagnostic_value(
     value
 }
 
-/// Title, what stands at the place, facts, help.
+/// Title, what is at the place, facts, help.
 fn message(diagnostic: &Diagnostic) -> String {
     let label = diagnostic.labels.first().map(|label| label.text.as_str());
     let label = label.filter(|text| !text.is_empty());

@@ -1,4 +1,4 @@
-//! What a node had to say about a plan, as plain data: what is said, and what is known of each module.
+//! What a node had to say about a plan, as plain data: what is reported, and what is known of each module.
 //!
 //! Takes a plan as the editor has it and a target; connects, looks as `updo preview` does, and gives [`NodeFindings`]. It reads
 //! only, and it is called where it may take its time. What it gives belongs to the text that was looked at; `diagnostics` finds
@@ -73,7 +73,7 @@ pub(super) struct NodeFindings {
     pub at: Option<Instant>,
 }
 
-/// Looks; nothing when the plan has errors, which are told without a node.
+/// Looks; nothing when the plan has errors, which are reported without a node.
 pub(super) fn query(question: FactsQuery) -> Option<NodeFindings> {
     let unsaved = |identity: &Path| question.unsaved.get(identity).cloned();
     let opened = Engine::open_over(&question.plan, &unsaved, question.settings);
@@ -184,7 +184,7 @@ impl NodeFindings {
         self.diagnostics.push(diagnostic);
     }
 
-    /// What was said, with places in the texts as they are now.
+    /// What was reported, with places in the texts as they are now.
     pub fn diagnostics(&self, world: &PlanDocument) -> Vec<Diagnostic> {
         let all = self.diagnostics.iter();
         all.filter_map(|diagnostic| {
@@ -198,7 +198,7 @@ impl NodeFindings {
                     Some(Label { span, ..label })
                 })
                 .collect();
-            // Without its place it would stand at the beginning of the file.
+            // Without its place it would be at the beginning of the file.
             let place = first.map(|span| self.found_again(world, span));
             (place != Some(None)).then_some(diagnostic)
         })

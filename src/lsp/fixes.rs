@@ -1,6 +1,6 @@
 //! Quick fixes: what a diagnostic proposes, as an edit.
 //!
-//! Takes what is said about a document, gives edits. What an edit of the text alone can mend is tried before it is
+//! Takes what is reported about a document, gives edits. What an edit of the text alone can mend is tried before it is
 //! offered, on a copy of the plan: only what makes the diagnostic go away, and brings no other error, is offered. What
 //! only a node can judge (rules that do nothing) is taken by its word.
 
@@ -26,7 +26,7 @@ const LOOKED_AT: usize = 12;
 /// Larger plans are not tried out.
 const MAX_TRIED: usize = 256 << 10;
 
-/// Where fixes are wanted, and what is said there.
+/// Where fixes are wanted, and what is reported there.
 pub(super) struct Asked<'a> {
     /// The plan.
     pub world: &'a PlanDocument,
@@ -87,7 +87,7 @@ pub(super) fn fixes(asked: &Asked<'_>) -> Value {
 }
 
 impl Asked<'_> {
-    /// Whether a diagnostic stands in the lines that are asked about.
+    /// Whether a diagnostic is in the lines that are asked about.
     fn concerns(&self, diagnostic: &Diagnostic) -> bool {
         let place = match diagnostic.labels.first() {
             Some(label) if self.file.has(label.span.start) => {
@@ -305,7 +305,7 @@ impl Asked<'_> {
     }
 }
 
-/// What stands between backticks.
+/// What is between backticks.
 fn backticked(help: &str) -> Vec<&str> {
     help.split('`').skip(1).step_by(2).collect()
 }

@@ -1,4 +1,4 @@
-//! What is known of a module where it stands in a plan: class, order, callers.
+//! What is known of a module where it is in a plan: class, order, callers.
 //!
 //! Takes what a look at the node has shown, gives lenses above statements, hints behind names, and text.
 
@@ -115,7 +115,7 @@ pub(super) fn hints(
     found.into()
 }
 
-/// The module that a place is in, if its name stands there.
+/// The module that a place is in, if its name is there.
 pub(super) fn module_at(here: &Cursor<'_>) -> Option<Module> {
     let (words, touched) = here.words();
     let token = &words[touched?];

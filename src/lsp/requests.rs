@@ -134,7 +134,7 @@ impl Server {
             .next()
     }
 
-    /// Everything that is said about a plan.
+    /// Everything that is reported about a plan.
     fn diagnostics(&self, world: &PlanDocument) -> Vec<Diagnostic> {
         let mut all = world.opened.diagnostics.clone();
         all.extend(

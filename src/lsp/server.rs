@@ -469,7 +469,7 @@ impl Server {
         );
     }
 
-    /// A line for those who look for the cause of something.
+    /// A line for those that look for the cause of something.
     fn log(&mut self, text: &str) {
         let text: String = text.chars().take(500).collect();
         self.out

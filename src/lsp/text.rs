@@ -18,7 +18,7 @@ pub(super) enum Encoding {
 /// So many bytes lie between two counts that are kept.
 const BLOCK: usize = 1024;
 
-/// Where lines begin, and how many units of UTF-16 stand before every block.
+/// Where lines begin, and how many units of UTF-16 are before every block.
 #[derive(Clone, Debug)]
 pub(super) struct LineIndex {
     starts: Vec<usize>,

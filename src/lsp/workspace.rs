@@ -215,7 +215,7 @@ impl Workspace {
         hidden
     }
 
-    /// Whether a plan that includes a document stands above it.
+    /// Whether a plan that includes a document is above it.
     fn hides(&self, plan: &str, uri: &str) -> bool {
         let own = self.all.get(uri);
         let ring = own.is_some_and(|world| world.file(plan).is_some());

@@ -1,8 +1,8 @@
 //! Node names: taking `name@host` apart, and the name we give ourselves.
 //!
-//! Takes a [`NodeName`], gives an [`Address`] or a diagnostic. Short and long names are told apart as
+//! Takes a [`NodeName`], gives an [`Address`] or a diagnostic. Short and long names are distinguished as
 //! Erlang does: a host with a dot (or an IPv6 address) is long. Never asks the network for a name:
-//! a slow resolver must not stand between a user and an error message.
+//! a slow resolver must not be between a user and an error message.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -44,7 +44,7 @@ pub(crate) struct PendingCall {
     /// The first element of a good exit reason.
     pub(crate) result: Reference,
     pub(crate) then: Then,
-    /// The process, once the node has told.
+    /// The process, once the node has reported.
     pub(crate) pid: Option<Pid>,
 }
 
@@ -217,7 +217,7 @@ impl Shared {
     /// a name that nobody registers. The answer belongs to nobody; that it comes is enough.
     pub(crate) fn probe(&self) {
         let name = Term::atom("updo is anybody there");
-        // A failure is a loss, and everybody has been told then.
+        // A failure is a loss, and every waiter has been notified then.
         let _ = self.write(&control::monitor(&self.us, name, &self.ids.reference()));
     }
 

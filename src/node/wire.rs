@@ -61,7 +61,7 @@ impl Clock {
         self.since(&self.wrote)
     }
 
-    /// Stops writers that stand still.
+    /// Stops writers that are blocked.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }

@@ -47,7 +47,7 @@ impl Resolver<'_> {
                     let what = format!("`code … {word}`");
                     self.diagnostics.push(unsupported(pair.key.span, &what));
                 }
-                // E204 was told.
+                // E204 was reported.
                 _ => {}
             }
         }

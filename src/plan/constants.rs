@@ -50,7 +50,7 @@ enum State {
     Over,
 }
 
-/// Every name with its value, and what there is to say. `once` is told the places of all names.
+/// Every name with its value, and what there is to say. `once` gets the places of all names.
 pub(super) fn constants(
     statements: &[Located],
     sets: &BTreeMap<String, String>,
@@ -278,7 +278,7 @@ fn fits(kind: &Term, value: &Term) -> bool {
         Some("duration") => matches!(value, Term::Int(0..)),
         Some("float") => matches!(value, Term::Float(_)),
         Some("boolean") => matches!(atom, Some("true" | "false")),
-        // An unknown type was told.
+        // An unknown type was reported.
         _ => true,
     }
 }

@@ -26,7 +26,7 @@ pub struct LoadedPlan {
     pub sources: SourceMap,
 }
 
-/// A statement, the folder its file stands in, how deep it was included, and when it applies.
+/// A statement, the folder its file is in, how deep it was included, and when it applies.
 pub(super) struct Located {
     pub statement: Statement,
     pub folder: PathBuf,

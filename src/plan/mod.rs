@@ -33,7 +33,7 @@ pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 pub use rollout::Rollout;
 
-/// Where a cookie comes from, as the plan says it. The cookie itself never stands in a plan.
+/// Where a cookie comes from, as the plan says it. The cookie itself never is in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CookieFrom {
     /// `file("path")`, relative to the plan.
@@ -131,7 +131,7 @@ pub enum When {
     After,
     /// `on failure`.
     Failure,
-    /// `on rollback`: the old code and states are back, and everybody runs again.
+    /// `on rollback`: the old code and states are back, and all processes run again.
     Rollback,
     /// At a step of the script.
     Step,
@@ -238,7 +238,7 @@ impl std::fmt::Display for WindowPolicy {
     }
 }
 
-/// A statement that is decided per node, with the layer it stands in (0: the plan file).
+/// A statement that is decided per node, with the layer it is in (0: the plan file).
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// The statement.
@@ -300,7 +300,7 @@ pub struct Plan {
     pub keep_old: Duration,
     /// `rollout`, with the statements: at most one per target, and one for any.
     pub rollouts: Vec<(Rollout, Span)>,
-    /// Whether rules of included files that do nothing are told too.
+    /// Whether rules of included files that do nothing are reported too.
     pub warn_unused_everywhere: bool,
     /// `window`; with `engine release_handler` always `otp`.
     pub windows: WindowPolicy,

@@ -55,7 +55,7 @@ pub(super) fn wrong(word: &str, wants: &str, expr: &Expr, got: &Term) -> Diagnos
     wrong_value(word, wants, expr.span, got)
 }
 
-/// E205 for the value of an option; quotes around something that would fit are told apart.
+/// E205 for the value of an option; quotes around something that would fit are distinguished.
 pub fn wrong_value(word: &str, wants: &str, span: Span, got: &Term) -> Diagnostic {
     /// So much of a value is enough to find it again.
     const ENOUGH: usize = 200;
@@ -124,7 +124,7 @@ pub fn attribute(word: &str, term: &Term) -> Result<(), &'static str> {
         ),
         "restart" => (is_word(&["true", "false"]), "`true` or `false`"),
         "remove" => (is_word(&["true", "false"]), "`true` or `false`"),
-        // E204 was told.
+        // E204 was reported.
         _ => return Ok(()),
     };
     if fits { Ok(()) } else { Err(wants) }
@@ -178,7 +178,7 @@ pub(super) fn constant(
     }
 }
 
-/// The value of an expression with these bindings and no node; what is wrong with it is told.
+/// The value of an expression with these bindings and no node; what is wrong with it is reported.
 pub(super) fn evaluate(
     expr: &Expr,
     mut bindings: Bindings,

@@ -426,7 +426,7 @@ impl Resolver<'_> {
         ) {
             return true;
         }
-        // What is wrong with the condition is told where it stands.
+        // What is wrong with the condition is reported where it stands.
         let before = self.diagnostics.len();
         let value = self.early(&condition);
         if self.diagnostics.len() > before {
@@ -487,7 +487,7 @@ impl Resolver<'_> {
         scope::facts(&self.names, expr, &mut self.diagnostics);
         let used = variables(expr);
         let mut bindings = self.plan.constants.only(used.iter().copied());
-        // A constant without a value was told where it is defined.
+        // A constant without a value was reported where it is defined.
         if self.diagnostics.len() > before || bindings.len() < used.len() {
             return None;
         }

@@ -1,9 +1,9 @@
-//! What can be said about an expression when the plan is read: unbound variables (E206), functions that
+//! What can be reported about an expression when the plan is read: unbound variables (E206), functions that
 //! nobody has (E702), calls to the node where the node cannot be asked (E210).
 //!
 //! It evaluates nothing and never guesses: a variable that only one branch binds counts as bound, and a name
 //! that may be a function of the node's `erlang` module is left to the node. One expression may have several
-//! errors; all are told.
+//! errors; all are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 

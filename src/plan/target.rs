@@ -1,7 +1,7 @@
 //! `target Name #{…}`: which nodes, or who knows them, and where their cookie comes from.
 //!
 //! It takes the options and gives a [`Target`]; what is wrong with them goes to the resolver's diagnostics. No cookie
-//! is read here, and one that stands in the plan is neither used nor repeated.
+//! is read here, and one that is in the plan is neither used nor repeated.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! `target … #{tls => #{…}}`: where certificates and keys are, and what is checked.
 //!
 //! Takes the option's value, gives [`tls::TlsOptions`](crate::node::tls::Options); what is wrong goes to the resolver's
-//! diagnostics. No file is opened here, and a key that stands in the plan is neither used nor repeated.
+//! diagnostics. No file is opened here, and a key that is in the plan is neither used nor repeated.
 
 use std::path::Path;
 
@@ -114,7 +114,7 @@ impl Resolver<'_> {
                 );
                 continue;
             }
-            // The last of two counts, as in every map; W111 has told.
+            // The last of two counts, as in every map; W111 has reported.
             options.retain(|pair: &OptionPair| pair.key.value != key);
             options.push(OptionPair {
                 key: Spanned { value: key, span },

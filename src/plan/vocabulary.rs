@@ -23,7 +23,7 @@ const fn opt(
     OptionSpec { word, what, values }
 }
 
-/// A statement: the word that begins it (or stands between its subjects), its form, its meaning, its options.
+/// A statement: the word that begins it (or is between its subjects), its form, its meaning, its options.
 #[derive(Debug)]
 pub struct StatementSpec {
     /// The word.

@@ -1,7 +1,7 @@
 //! Children of supervisors in an inferred appup: OTP's `update` of a supervisor starts and stops no child, so what a restart
 //! would start and what it would no longer have is written as calls to `supervisor` around it, as OTP's own examples do.
 //!
-//! A call needs the registered name of the supervisor; what cannot be written is said.
+//! A call needs the registered name of the supervisor; what cannot be written is reported.
 
 use std::collections::BTreeSet;
 

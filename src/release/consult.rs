@@ -16,7 +16,7 @@ use crate::term::{Fun, Term};
 /// Largest file that is read, in bytes.
 pub const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// Where a term and its elements stand in the text. Numbers, atoms, strings and maps have no elements here.
+/// Where a term and its elements are in the text. Numbers, atoms, strings and maps have no elements here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TermSpan {
     /// The whole term.

@@ -104,7 +104,7 @@ fn group<'a>(behind: &'a str, out: &mut String) -> Result<&'a str, String> {
     Ok(&behind[len..])
 }
 
-/// What stands behind a backslash outside of a class.
+/// What is behind a backslash outside of a class.
 fn escape<'a>(behind: &'a str, out: &mut String) -> Result<&'a str, String> {
     let Some(c) = behind.chars().next() else {
         return Err("ends in a backslash".to_owned());

@@ -256,7 +256,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// What stands behind a backslash.
+    /// What is behind a backslash.
     fn escape(&mut self, start: usize) -> Result<u32, Bad> {
         let Some(c) = self.next() else {
             return self.bad(start, "the text ends in an escape");

@@ -28,7 +28,7 @@ impl ReplSession {
         let mut all = upgrade.diagnostics.clone();
         let node = self.node.node().clone();
         let plan = &self.engine.plan;
-        // What can be said without a node was said of the text as it is now.
+        // What can be reported without a node was reported of the text as it is now.
         let text = plan.sources.sources().first().map_or("", |s| &s.text);
         let opened = crate::engine::Engine::open_as(&plan.path, text, self.engine.settings.clone());
         all.extend(opened.diagnostics);

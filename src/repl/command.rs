@@ -1,4 +1,4 @@
-//! Commands: what stands behind a colon.
+//! Commands: what is behind a colon.
 //!
 //! Takes the text of a line, gives a [`ReplCommand`] or a sentence about what is wrong. The table [`WORDS`] is what
 //! help, completion and the parser have in common. Nothing here is carried out.
@@ -346,7 +346,7 @@ fn read(word: &Word, rest: &str) -> Option<ReplCommand> {
     })
 }
 
-/// The pause of `:watch`, when none is said.
+/// The pause of `:watch`, when none is reported.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The shortest pause: a node has other things to do.

@@ -417,7 +417,7 @@ fn open_string(before: &str, all: &[Token]) -> Option<usize> {
     (is_open && last.range.end == before.len()).then_some(last.range.start + 1)
 }
 
-/// What stands between two subjects.
+/// What is between two subjects.
 const VERBS: [(&str, &str); 4] = [
     ("depends on", "the right side is loaded first"),
     ("does not depend on", "an inferred edge is false"),

@@ -3,7 +3,7 @@
 //! [`session`] is the backend: text in, text out, no terminal; it is what tests and other programs drive. Its parts:
 //! `value` evaluates, `statements` changes the session's plan, `show` and `live` answer what is asked about the upgrade
 //! and the node, `checks` asks the plan's checks. [`terminal`] puts line editing, history, [`complete`] and
-//! `highlight` in front of it; [`command`] knows what stands behind a colon.
+//! `highlight` in front of it; [`command`] knows what is behind a colon.
 
 mod checks;
 pub mod command;

@@ -1,6 +1,6 @@
 //! The session's own statements: added, dropped, taken back, edited, written.
 //!
-//! They stand behind the last line of the plan's file, where `:write` puts them, and the plan is resolved as if they
+//! They are behind the last line of the plan's file, where `:write` puts them, and the plan is resolved as if they
 //! stood there: every diagnostic that they would cause in the file they cause here. What has errors is not added.
 
 use std::collections::BTreeMap;
@@ -243,7 +243,7 @@ impl ReplSession {
 
     /// `:set Name = V`
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<String, ReplError> {
-        // `--set` takes the text of a string; here it may stand in its quotes.
+        // `--set` takes the text of a string; here it may be in its quotes.
         let quoted = value.starts_with('"').then(|| {
             let term = crate::syntax::parse_term(value).ok()?;
             term.to_text()

@@ -37,7 +37,7 @@ pub fn annotations(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<String> 
     lines
 }
 
-/// What stands before a node's lines.
+/// What is before a node's lines.
 pub fn group(title: &str) -> String {
     format!("::group::{}", data(title))
 }

@@ -147,7 +147,7 @@ fn environment(run: &Run<'_>) -> Markup {
     }
 }
 
-/// The events as data; `</script` cannot stand in it.
+/// The events as data; `</script` cannot occur in it.
 fn embedded(lines: &[Value]) -> String {
     let all: Vec<String> = lines.iter().map(ToString::to_string).collect();
     safe::json(&format!("[{}]", all.join(",\n")))

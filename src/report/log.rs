@@ -20,7 +20,7 @@ pub fn clock(now: SystemTime) -> String {
         .map_or(text.clone(), |(_, time)| time.to_owned())
 }
 
-/// The line of an event; `None` for one that needs none, or that is told otherwise (diagnostics, the last line).
+/// The line of an event; `None` for one that needs none, or that is reported otherwise (diagnostics, the last line).
 pub fn line(event: &Event, clock: &str) -> Option<String> {
     let head = format!("{clock} {}", event.node);
     let mark = |ok: bool| if ok { "ok" } else { "FAIL" };

@@ -49,7 +49,7 @@ impl<'a> PreviewInput<'a> {
     }
 }
 
-/// How much is told.
+/// How much is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// For each edge its strongest evidence, a few of them for each instruction.
@@ -274,7 +274,7 @@ fn children(out: &mut String, rules: &ModuleRules, style: Style) {
     }
 }
 
-/// What becomes of those who still run the old code, when it is not the usual.
+/// What becomes of those that still run the old code, when it is not the usual.
 fn purges(instruction: &High) -> String {
     let (pre, post) = match instruction {
         High::Update { pre, post, .. } | High::LoadModule { pre, post, .. } => (*pre, *post),
@@ -370,7 +370,7 @@ fn same(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     listed(out, "           ", &names, style);
 }
 
-/// Names with commas between them, in as many lines as the width asks for; `head` stands before the first.
+/// Names with commas between them, in as many lines as the width asks for; `head` is before the first.
 fn listed(out: &mut String, head: &str, names: &[String], style: Style) {
     let indent = " ".repeat(head.chars().count().min(style.width / 2));
     let mut line = head.to_owned();

@@ -30,11 +30,11 @@ pub struct Current {
     pub since: Duration,
     /// When it last came further.
     pub moved: Duration,
-    /// Processes done, and processes in all, as far as that was told.
+    /// Processes done, and processes in all, as far as that was reported.
     pub count: Option<(u64, u64)>,
-    /// Whom it waits for.
+    /// What it waits for.
     pub slowest: Vec<Slow>,
-    /// When that was told.
+    /// When that was reported.
     pub reported_at: Duration,
 }
 
@@ -74,7 +74,7 @@ impl Progress {
         }
     }
 
-    /// The run has begun before this: its events are told again, all of the past at once.
+    /// The run has begun before this: its events are reported again, all of the past at once.
     #[must_use]
     pub fn rejoined(self) -> Self {
         Self {
@@ -201,7 +201,7 @@ impl Progress {
         (still >= STILL).then_some((current, still))
     }
 
-    /// The block: what is being done, whom it waits for, and how the run stands.
+    /// The block: what is being done, what it waits for, and how the run stands.
     pub fn block(&self, now: Duration, style: Style, keys: bool) -> Vec<String> {
         let mut lines = Vec::new();
         let going = if style.unicode { "▸" } else { ">" };
@@ -293,7 +293,7 @@ impl Progress {
         lines
     }
 
-    /// What is told once when a step stands still.
+    /// What is reported once when a step makes no progress.
     pub fn still_words(&self, now: Duration) -> Option<(u32, String)> {
         let (current, still) = self.still(now)?;
         let slowest = match current.slowest.first() {
@@ -353,12 +353,12 @@ fn counted(current: &Current, done: u64, total: u64) -> String {
     }
 }
 
-/// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as it was when that was told, and older by now.
+/// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as it was when that was reported, and older by now.
 fn words(slow: &Slow, now: Duration, current: &Current) -> String {
     slowest(slow, now.saturating_sub(current.reported_at))
 }
 
-/// The same, so long after it was told.
+/// The same, so long after it was reported.
 pub(super) fn slowest(slow: &Slow, since: Duration) -> String {
     let took = slow.took.saturating_add(since);
     format!("{} {} in {}", slow.pid, time(took), slow.at)

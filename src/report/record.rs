@@ -54,7 +54,7 @@ pub struct RecordedRun {
     pub state: String,
     /// What success makes of the node: `new`, or `old` for a rollback.
     pub goal: String,
-    /// What was said about it when it began (`--message`).
+    /// What was reported about it when it began (`--message`).
     pub note: Option<String>,
     /// Until when it is not forgotten, in seconds since 1970 (`rollback … #{keep_old => D}`).
     pub keep: u64,
@@ -115,7 +115,7 @@ impl RunRecords {
             .map_or(0, |since| since.as_nanos() as u64);
         let begun = begin(folder.clone(), (summary, moment), plan, back, script);
         if begun.is_err() {
-            // What cannot be read again must not stand there as a run.
+            // What cannot be read again must not be there as a run.
             let _ = fs::remove_dir_all(folder);
         }
         begun
@@ -170,7 +170,7 @@ impl RunRecords {
         path.is_file().then_some(path)
     }
 
-    /// Goes on with a record: events are appended, and how it ended is said anew.
+    /// Goes on with a record: events are appended, and how it ended is reported anew.
     ///
     /// # Errors
     /// When it is not there or cannot be written.

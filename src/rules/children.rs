@@ -22,7 +22,7 @@ pub struct Children {
 }
 
 impl Children {
-    /// Whether nothing is said.
+    /// Whether nothing is reported.
     pub fn is_empty(&self) -> bool {
         self.start.is_none() && self.stop.is_none()
     }
@@ -214,7 +214,7 @@ fn is_held(old: &Child, new: &Child) -> bool {
     matches!((&old.start, &new.start), (Some(old), Some(new)) if old != new)
 }
 
-/// What is to be said about the children of the supervisors of an upgrade.
+/// What is to be reported about the children of the supervisors of an upgrade.
 pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     for (module, decided) in &rules.modules {

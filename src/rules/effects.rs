@@ -20,7 +20,7 @@ pub enum Acts {
     OneWay,
 }
 
-/// What is to be said about conversions that act.
+/// What is to be reported about conversions that act.
 pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     for (module, decided) in &rules.modules {

@@ -184,7 +184,7 @@ fn merge_edges(graph: &mut Graph, manual: &Manual, diagnostics: &mut Vec<Diagnos
             .flat_map(|a| rule.to.iter().map(move |b| (a.clone(), b.clone())));
         from.filter(|(a, b)| a != b).collect()
     };
-    // One cause, one report: of a pair that is added and removed nothing else is said.
+    // One cause, one report: of a pair that is added and removed nothing else is reported.
     let mut disputed: BTreeSet<(Module, Module)> = BTreeSet::new();
     for added in &manual.add {
         for removed in &manual.remove {
@@ -271,7 +271,7 @@ fn outside(graph: &Graph, rule: &EdgeRule) -> Vec<Module> {
         .collect()
 }
 
-/// What was said about one option of a module: how strongly, what, where.
+/// What was reported about one option of a module: how strongly, what, where.
 type RankedAttribute<'a> = ((std::cmp::Reverse<usize>, bool), &'a Attribute, Span);
 
 fn merge_attributes(
@@ -559,7 +559,7 @@ fn merge_cycles(
         .into_iter()
         .map(|members| {
             let origin = declared.get(&members).cloned();
-            // A ring that orders of the plan make is told as a contradiction (E303).
+            // A ring that orders of the plan make is reported as a contradiction (E303).
             let reported = |ring: &Vec<Module>| ring.iter().all(|module| members.contains(module));
             if origin.is_none() && !contradicted.iter().any(reported) {
                 diagnostics.push(undeclared(graph, &members));

@@ -101,7 +101,7 @@ const MAX_SAID: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Facts<'a> {
     view: NodeView<'a>,
-    /// How much more may be said.
+    /// How much more may be reported.
     left: usize,
     /// Lines said by `info` and `warn`.
     pub log: Vec<LogLine>,

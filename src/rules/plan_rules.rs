@@ -202,7 +202,7 @@ pub struct Manual {
     pub only: Vec<Selection>,
     /// `exclude`.
     pub exclude: Vec<Selection>,
-    /// Whether rules of included files that do nothing are told too.
+    /// Whether rules of included files that do nothing are reported too.
     pub warn_unused_everywhere: bool,
     /// `insert` and hooks at steps, in the order of the text.
     pub insertions: Vec<Insertion>,

@@ -15,7 +15,7 @@ use crate::facts::change::{ChangeSet, Changed, RemovalCause, RemovedModule};
 use crate::name::{App, Module};
 use crate::plan::{CodeFrom, Plan};
 
-/// The modules that a plan removes from a node, with the statement; what is wrong with the plan is told elsewhere.
+/// The modules that a plan removes from a node, with the statement; what is wrong with the plan is reported elsewhere.
 pub fn going(plan: &Plan, view: &NodeView<'_>) -> BTreeMap<Module, Origin> {
     let (manual, _) = resolve::resolve(plan, view);
     let mut going = of_applications(&manual, view);

@@ -102,7 +102,7 @@ impl ScriptError {
         Some(Term::tuple(std::iter::once(Term::atom(word)).chain(of)))
     }
 
-    /// What stands before and behind the term in OTP's text, and whether it is written with `~tp`.
+    /// What is before and behind the term in OTP's text, and whether it is written with `~tp`.
     fn frame(&self) -> Option<(&'static str, &'static str)> {
         Some(match self {
             Self::BadInstruction(_) => ("Bad instruction: ", ""),

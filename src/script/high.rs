@@ -63,7 +63,7 @@ pub enum High {
 pub struct HighStep {
     /// The instruction.
     pub instruction: High,
-    /// Why it is there, why it is as it is, why it stands here.
+    /// Why it is there, why it is as it is, why it is here.
     pub why: Vec<Why>,
 }
 

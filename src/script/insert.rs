@@ -66,7 +66,7 @@ pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) ->
     diagnostics
 }
 
-/// What can be said about the `insert` statements of a plan without a node: instructions that are none.
+/// What can be reported about the `insert` statements of a plan without a node: instructions that are none.
 pub fn check(plan: &Plan) -> Vec<Diagnostic> {
     let wrong = |rule: &crate::plan::Rule| match &rule.statement.kind {
         StatementKind::Insert { instruction, .. } => {
@@ -135,7 +135,7 @@ fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Low>, Diagnostic> {
             format!("stopping and starting {app} are two places in a run"),
             "insert `{apply, {application, stop, [A]}}` and `{apply, {application, start, [A]}}`",
         ),
-        // A relup's purge is at once; the run's own waits until everybody runs again.
+        // A relup's purge is at once; the run's own waits until all processes run again.
         Instruction::Purge(modules) => Ok(modules.iter().map(purge).collect()),
         Instruction::Load { module, .. } | Instruction::Remove { module, .. } => {
             takes_part(module)?;
@@ -231,7 +231,7 @@ fn edge(low: &[Low], found: usize, after: bool, is: impl Fn(&Low) -> bool) -> us
 }
 
 /// The gap before or behind the window in which a module is switched: from the suspending to the resuming, or
-/// where nobody is suspended the switch alone.
+/// where no process is suspended the switch alone.
 fn whole(low: &[Low], found: usize, after: bool) -> usize {
     let inside = |i: &Low| !matches!(i, Low::Suspend(_) | Low::Resume(_) | Low::PointOfNoReturn);
     let (first, last) = (

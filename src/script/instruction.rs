@@ -170,7 +170,7 @@ pub enum Instruction {
         /// Purging after.
         post: Purging,
     },
-    /// Old code goes, with those who run it.
+    /// Old code goes, with those that run it.
     Purge(Vec<Module>),
     /// Processes stand still; with a patience of their own where one is written.
     Suspend(Vec<(Module, Option<SuspendTimeout>)>),

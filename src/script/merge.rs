@@ -11,7 +11,7 @@ use crate::term::{Term, compare_loose};
 
 /// One `load_object_code` for each library, at the place of its first, then everything else in order.
 ///
-/// Of a module that stands in several lists the last one counts; repeats within one list stay.
+/// Of a module that is in several lists the last one counts; repeats within one list stay.
 pub(super) fn object_code(before: Vec<Instruction>) -> Result<Vec<Instruction>, ScriptError> {
     let mut order: Vec<App> = Vec::new();
     let mut libs: BTreeMap<App, Vec<(Term, Vec<Module>)>> = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! `systools_rc:translate_scripts/4`: appup scripts to one relup script, up or down.
 //!
-//! Takes scripts as terms (what stands in files may be anything), the applications on both sides, and gives
+//! Takes scripts as terms (what is in files may be anything), the applications on both sides, and gives
 //! low-level instructions or OTP's error with the instruction it concerns. Where OTP leaves the order of a group
 //! open, [`Tie`] decides: its author's order, as OTP's documentation promises it. Cost is linear in the
 //! number of instructions; nothing recurses over them.

@@ -469,7 +469,7 @@ impl Expr {
     }
 
     /// The constant, if this is one (a duration counts as its milliseconds). A map that gives a key twice is
-    /// not folded by the parser, so that it can be told; its last value counts.
+    /// not folded by the parser, so that it can be reported; its last value counts.
     pub fn as_literal(&self) -> Option<Term> {
         let all = |exprs: &[Expr]| {
             exprs

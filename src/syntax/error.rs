@@ -41,7 +41,7 @@ pub(super) struct Site<'a> {
     pub failure: &'a Failure,
     /// Where the text begins in the source map.
     pub base: usize,
-    /// Whether a statement may stand here; only then are there words about statements.
+    /// Whether a statement may be here; only then are there words about statements.
     pub statements: bool,
 }
 

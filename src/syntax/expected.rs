@@ -1,4 +1,4 @@
-//! E101: what stands there, what would have fitted, and what to do.
+//! E101: what is there, what would have fitted, and what to do.
 //!
 //! It takes the place of a failure with the tokens the grammar would have taken, and says it in words: the
 //! thirty ways to begin an expression are "an expression". The help is a word that was nearly right, or the
@@ -10,7 +10,7 @@ use super::grammar::VERBS;
 use super::lex::TokenKind;
 use crate::diag::{Code, Diagnostic, suggest::suggest};
 
-/// E101: what stands there, and what would have fitted.
+/// E101: what is there, and what would have fitted.
 pub(super) fn unexpected(site: &Site<'_>) -> Diagnostic {
     let bad = site.word(site.bad);
     let expected = expected(site);

@@ -1,4 +1,4 @@
-//! The tokens of a text, for those who colour it or complete it and do not care what it means.
+//! The tokens of a text, for those that colour it or complete it and do not care what it means.
 //!
 //! Takes any text, finished or not, and gives its tokens with their places; nothing is refused. The grammar
 //! alone decides what a plan means.

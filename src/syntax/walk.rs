@@ -1,4 +1,4 @@
-//! The parts of an expression, for those who look for something in it and do not care what surrounds it.
+//! The parts of an expression, for those that look for something in it and do not care what surrounds it.
 //!
 //! It takes a tree and calls back for each node below; it changes nothing and knows nothing of scopes.
 //! Recurses as deep as the tree, which the parser has limited.

@@ -113,7 +113,7 @@ pub fn exists(name: &str, arity: usize) -> bool {
         .any(|(known, n, _)| *known == name && *n == arity)
 }
 
-/// Whether a built-in function may stand in the guard of a clause.
+/// Whether a built-in function may be in the guard of a clause.
 pub(super) fn in_guards(name: &str, arity: usize) -> bool {
     TABLE
         .iter()

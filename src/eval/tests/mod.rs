@@ -1,4 +1,4 @@
-//! Tests of what the oracle cannot see: moments, the node, updo's own names, checks, limits, what is told.
+//! Tests of what the oracle cannot see: moments, the node, updo's own names, checks, limits, what is reported.
 
 mod checks;
 mod diagnostics;

@@ -87,7 +87,7 @@ impl CodeReader<'_> {
         self.called(position, arity);
     }
 
-    /// Module and function of a call stand in X registers `position` and `position + 1`.
+    /// Module and function of a call are in X registers `position` and `position + 1`.
     fn called(&mut self, position: usize, arity: Option<u32>) {
         let function = self
             .atom(self.registers.x(position + 1))

@@ -1,6 +1,6 @@
 //! The walk through a module's code: instruction by instruction, what is loaded, named and converted.
 //!
-//! Takes the chunks and gives [`CodeFacts`]. What calls mean stands in `calls`. Damaged code is walked as far as it
+//! Takes the chunks and gives [`CodeFacts`]. What calls mean is in `calls`. Damaged code is walked as far as it
 //! goes.
 
 use std::collections::{BTreeSet, HashSet};
@@ -75,7 +75,7 @@ pub(super) struct CodeReader<'a> {
     pub(super) meanings: Vec<Meaning>,
     pub(super) literals: &'a [LiteralSummary],
     pub(super) lines: LineTable,
-    /// By atom index: whether it is looked for, and whether it stands in code.
+    /// By atom index: whether it is looked for, and whether it is in code.
     pub(super) wanted: Vec<bool>,
     pub(super) named: Vec<bool>,
     /// By literal index: whether any function uses it.

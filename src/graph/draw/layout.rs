@@ -58,7 +58,7 @@ pub(super) struct Layout {
     pub height: f64,
 }
 
-/// What stands in a column: a box, or a trunk that passes.
+/// What is in a column: a box, or a trunk that passes.
 #[derive(Clone, Debug)]
 struct Item {
     node: Option<usize>,
@@ -82,7 +82,7 @@ struct Sketch {
     pieces: Vec<Vec<Piece>>,
 }
 
-/// Places boxes and lines; boxes of one column stand in the order given, as far as lines allow. Parts
+/// Places boxes and lines; boxes of one column are in the order given, as far as lines allow. Parts
 /// that no line joins are placed apart: side by side where they fit beside the widest.
 pub(super) fn layout(nodes: &[LayoutNode], links: &[LayoutEdge]) -> Layout {
     let parts = parts(nodes.len(), links);

@@ -1,4 +1,4 @@
-//! The picture of a graph too large to draw every module: applications, and who calls whom among them.
+//! The picture of a graph too large to draw every module: applications, and the call graph among them.
 //!
 //! Takes a graph and gives boxes, one for each application (or, where those are not known, for each family
 //! of names, or each stretch of the order), with the names of their modules and lines as thick as there

@@ -377,7 +377,7 @@ impl<'a> Drawing<'a> {
                 .map(|because| format!(": {because}"))
                 .unwrap_or_default();
             let title = format!("the plan removes {} → {}{why}", gone.from, gone.to);
-            // Out to the left of both, so that it is seen even when one stands above the other.
+            // Out to the left of both, so that it is seen even when one is above the other.
             let out_to = from.0.min(to.0) - 34.0;
             let _ = write!(
                 out,

@@ -26,7 +26,7 @@ pub(super) fn of(certificate: &[u8]) -> Option<(u64, u64)> {
     Some((from, time(rest)?.0))
 }
 
-/// The content of a value with this tag, and what stands behind it.
+/// The content of a value with this tag, and what is behind it.
 fn inside(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     let (&length, rest) = rest.split_first()?;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever stands there: dates or nothing.
+        /// Whatever is there: dates or nothing.
         #[test]
         fn any_bytes(mut bytes: Vec<u8>, at: usize, flip: u8) {
             let _ = of(&bytes);

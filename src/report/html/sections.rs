@@ -1,4 +1,4 @@
-//! The chapters of the report: verdict, nodes, and of each node time, instructions, graph, checks, what was said,
+//! The chapters of the report: verdict, nodes, and of each node time, instructions, graph, checks, what was reported,
 //! modules.
 
 use maud::{Markup, PreEscaped, html};

@@ -1,4 +1,4 @@
-//! A node's run as a picture: one bar a step, the time in which processes stand still shaded.
+//! A node's run as a picture: one bar a step, the time in which processes are suspended shaded.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -18,7 +18,7 @@ struct Bar<'a> {
     from: f64,
     took: f64,
     ok: bool,
-    /// Whom it waited for longest, where that was told.
+    /// Whom it waited for longest, where that was reported.
     slowest: Option<String>,
     /// How often a suspension was tried.
     attempts: u64,

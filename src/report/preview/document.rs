@@ -33,7 +33,7 @@ pub fn low(shown: &PreviewInput<'_>) -> String {
     format!("[{}].\n", lines.join(",\n").trim_start())
 }
 
-/// The preview as a document; the modules that are the same stand in it only in full.
+/// The preview as a document; the modules that are the same are in it only in full.
 pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
     let modules = shown.script.high.iter().map(|step| {
         let module = step.instruction.module();

@@ -1,4 +1,4 @@
-//! What stands below the instructions: who stands still and when, and what undoing means.
+//! What is below the instructions: who is suspended and when, and what undoing means.
 //!
 //! Takes what a preview shows, gives lines; judges nothing that is not in the script.
 

@@ -231,7 +231,7 @@ impl<'a> Builder<'a> {
         docs
     }
 
-    /// What stands between the previous token and this one.
+    /// What is between the previous token and this one.
     fn gap(
         &self,
         token: RawToken,
