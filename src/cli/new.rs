@@ -206,11 +206,11 @@ fn doubts(upgrade: &Upgrade) -> String {
             .map_or(0, |changed| changed.processes);
         let how = match &rules.class.origin {
             Origin::Inferred(how)
-                if !how.starts_with("behaviour") && rules.class.value != Class::Plain =>
+                if !how.starts_with("behaviour") && rules.class.value != Class::Library =>
             {
                 how.clone()
             }
-            _ if rules.class.value == Class::Plain && processes > 0 => {
+            _ if rules.class.value == Class::Library && processes > 0 => {
                 format!("no behaviour, and {processes} processes run it")
             }
             _ => continue,

@@ -123,10 +123,10 @@ impl<'e> PreparedNode<'e> {
             return Ok(None);
         }
         if lost {
-            let anew = Self::prepare(engine, self.node())?;
-            let same = anew.upgrade.content() == self.upgrade.content();
-            return match same && !anew.upgrade.is_refused() {
-                true => Ok(Some(anew)),
+            let fresh = Self::prepare(engine, self.node())?;
+            let same = fresh.upgrade.content() == self.upgrade.content();
+            return match same && !fresh.upgrade.is_refused() {
+                true => Ok(Some(fresh)),
                 false => Err(Box::new(self.changed(Vec::new()))),
             };
         }
@@ -155,11 +155,11 @@ impl<'e> PreparedNode<'e> {
         interrupt: &Interrupt,
         tell: &dyn Fn(&Event),
     ) -> Outcome {
-        let (anew, stale) = match self.refresh(engine) {
-            Ok(anew) => (anew, None),
+        let (fresh, stale) = match self.refresh(engine) {
+            Ok(fresh) => (fresh, None),
             Err(diagnostic) => (None, Some(*diagnostic)),
         };
-        let prepared = anew.as_ref().unwrap_or(self);
+        let prepared = fresh.as_ref().unwrap_or(self);
         let part = RunContext {
             rollout,
             interrupt,

@@ -12,10 +12,10 @@ use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::acted::Acted;
 use crate::exec::rollback::{self, RollbackRequest, WayBack};
 use crate::exec::{Event, NodeState, Outcome};
-use crate::facts::anew;
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
 use crate::facts::node_facts::{self, NodeFacts};
+use crate::facts::requery;
 use crate::name::Module;
 use crate::node::{Session, agent, evaluate};
 use crate::plan::When;
@@ -78,7 +78,7 @@ impl Undo {
         unchanged(&session, &facts, &way, changed)?;
         lacking(&session, &facts, &summary, &way)?;
         let modules: BTreeSet<Module> = way.expected.iter().map(|(m, _)| m.clone()).collect();
-        way.processes(anew::wrapped(&session, &facts, &modules)?);
+        way.processes(requery::wrapped(&session, &facts, &modules)?);
         way.purging(Purge::Wait(TIMEOUT));
         let recorded = Engine::of_record(&summary, settings.clone());
         let readable = recorded.is_some();
@@ -242,7 +242,7 @@ fn unchanged(
         .collect();
     let on_path = match facts.embedded {
         true => Default::default(),
-        false => anew::on_path(session, &asleep)?,
+        false => requery::on_path(session, &asleep)?,
     };
     let now = |module: &Module| {
         let loaded = facts.loaded.get(module).map(|loaded| loaded.md5);
@@ -300,7 +300,7 @@ fn lacking(
         }
     }
     let supervisors = way.supervisors();
-    let running = anew::running(session, facts, &supervisors)?;
+    let running = requery::running(session, facts, &supervisors)?;
     for supervisor in supervisors.iter().filter(|s| !running.contains_key(*s)) {
         lacks.push(format!(
             "children of {supervisor}: no process runs this supervisor"

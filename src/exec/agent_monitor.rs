@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::acted::Acted;
 use super::event::{Event, EventKind, NodeState, StepKind};
 use super::interrupt::{Interrupt, LOOK};
-use super::quiet::{End, Quiet};
+use super::liveness::{End, Liveness};
 use super::steps::Step;
 use super::survivors::Survivors;
 use crate::diag::{Code, Diagnostic};
@@ -127,7 +127,7 @@ pub(super) struct Watch<'a, 'b> {
     /// What is known of the outcome so far.
     pub(super) outcome: Outcome,
     /// Whether the run still speaks.
-    pub(super) quiet: Quiet,
+    pub(super) liveness: Liveness,
     /// Mail that has been received ahead of its turn.
     pub(super) first: Option<Mail>,
 }
@@ -159,7 +159,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             watchers: None,
             survivors: Survivors::default(),
             outcome: Outcome::new(NodeState::Old),
-            quiet: Quiet::new(),
+            liveness: Liveness::new(),
             first: None,
         }
     }
@@ -206,7 +206,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             Ok(agent) => {
                 // A guardian that is gone already is reported as `Mail::Down`.
                 let _ = mailbox.monitor(agent.guardian());
-                self.quiet.follow(agent.guardian());
+                self.liveness.follow(agent.guardian());
                 let what = "object code, lock".to_owned();
                 let step = StepKind::Prepare;
                 self.tell(EventKind::StepStarted { id: 0, step, what });
@@ -235,7 +235,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         while self.interrupt.count() < 2 && Instant::now() < until {
             let mail = match mailbox.recv(LOOK) {
                 Ok(mail) => mail,
-                Err(RecvError::Timeout) => match self.quiet.check(self.session) {
+                Err(RecvError::Timeout) => match self.liveness.check(self.session) {
                     None => continue,
                     Some(End::Gone) => return self.unsettled(persist),
                     Some(_) if persist => {
@@ -253,13 +253,13 @@ impl<'a, 'b> Watch<'a, 'b> {
             };
             let message = match mail {
                 Mail::Message(message) => {
-                    self.quiet.heard();
+                    self.liveness.heard();
                     message
                 }
                 // It had settled before it was asked to.
                 Mail::Down { reason, .. } if reason.is_atom("normal") && !persist => return,
                 Mail::Down { .. } => {
-                    self.quiet.down();
+                    self.liveness.down();
                     continue;
                 }
             };
@@ -292,14 +292,14 @@ impl<'a, 'b> Watch<'a, 'b> {
                 Err(RecvError::Timeout) => {}
                 other => {
                     match &other {
-                        Ok(Mail::Down { .. }) => self.quiet.down(),
-                        Ok(Mail::Message(_)) => self.quiet.heard(),
+                        Ok(Mail::Down { .. }) => self.liveness.down(),
+                        Ok(Mail::Message(_)) => self.liveness.heard(),
                         Err(_) => {}
                     }
                     return Received::Is(other);
                 }
             }
-            if let Some(end) = self.quiet.check(self.session) {
+            if let Some(end) = self.liveness.check(self.session) {
                 return Received::Ended(end);
             }
         }
@@ -363,7 +363,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             let message = match self.received(mailbox) {
                 Received::Left => return MonitorResult::Ended(self.left()),
                 Received::Is(Ok(Mail::Message(message))) => message,
-                // It is replaced within moments; `quiet` knows when not.
+                // It is replaced within moments; `liveness` knows when not.
                 Received::Is(Ok(Mail::Down { .. })) => continue,
                 Received::Is(Err(why)) => {
                     return MonitorResult::Ended(self.unattended(&why.to_string()));
@@ -397,7 +397,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             // It counts anew, and tells again what came before.
             if let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian")) {
                 let _ = mailbox.monitor(guardian);
-                self.quiet.follow(guardian);
+                self.liveness.follow(guardian);
             }
             // The old one may have died with our answer.
             if let Some((step, ok)) = self.answered {

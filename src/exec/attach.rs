@@ -131,7 +131,7 @@ pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Option<Outcome
     let agent = &what.holder.agent;
     // One that is gone already is reported as `Mail::Down`.
     let _ = mailbox.monitor(agent.guardian());
-    checks.watch.quiet.follow(agent.guardian());
+    checks.watch.liveness.follow(agent.guardian());
     let asked = agent.attach(what.session, &mailbox.pid());
     if asked.is_ok() {
         match mailbox.recv(FIRST) {

@@ -115,7 +115,7 @@ impl Run<'_, '_> {
         let Some(agent) = watch.start(&mailbox, &job) else {
             return;
         };
-        watch.quiet.until(what.plan.deadline);
+        watch.liveness.until(what.plan.deadline);
         if what.detach {
             watch.outcome.state = NodeState::Unknown;
             return;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::beam::BeamFacts;
 use super::behaviours;
 use super::change::{ChangeSet, Changed};
-use super::node_facts::{TIMEOUT, failed, unexpected_reply};
+use super::node_facts::{TIMEOUT, call_failed, unexpected_reply};
 use super::processes::Start;
 use crate::diag::Result;
 use crate::name::Module;
@@ -127,7 +127,7 @@ pub(super) fn parents(
     let answer = match evaluate(session, PARENTS, &bindings, TIMEOUT) {
         Ok(answer) => answer,
         Err(CallError::Raised { .. }) => return Ok(found),
-        Err(error) => return Err(failed(what, error)),
+        Err(error) => return Err(call_failed(what, error)),
     };
     let Some(rows) = answer.as_list() else {
         return Err(unexpected_reply(what, &answer));

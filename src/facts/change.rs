@@ -249,7 +249,7 @@ pub enum Notice {
         functions: Vec<String>,
     },
     /// A supervisor or event manager that did not answer in time.
-    Silent {
+    Unresponsive {
         /// Registered name or pid.
         name: String,
     },
@@ -270,7 +270,7 @@ impl Notice {
             | Self::Unlisted { .. }
             | Self::LinesMoved { .. }
             | Self::BadSpec { .. }
-            | Self::Silent { .. } => None,
+            | Self::Unresponsive { .. } => None,
         }
     }
 }

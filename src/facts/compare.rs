@@ -297,10 +297,10 @@ impl Comparison<'_> {
         let silent = answer
             .silent
             .into_iter()
-            .map(|name| Notice::Silent { name });
+            .map(|name| Notice::Unresponsive { name });
         self.set
             .notices
-            .retain(|notice| !matches!(notice, Notice::Silent { .. }));
+            .retain(|notice| !matches!(notice, Notice::Unresponsive { .. }));
         self.set.notices.extend(silent);
         self.set.notices.retain(|notice| {
             !matches!(

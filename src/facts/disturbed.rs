@@ -57,7 +57,12 @@ pub(super) fn inspect(
     let answer = match evaluate(session, INSPECT, &bindings, TIMEOUT) {
         Ok(answer) => answer,
         Err(CallError::Raised { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(super::node_facts::failed("looking at the processes", error)),
+        Err(error) => {
+            return Err(super::node_facts::call_failed(
+                "looking at the processes",
+                error,
+            ));
+        }
     };
     let parts = answer.as_tuple().and_then(|parts| match parts {
         [suspended, traced, moved] => {

@@ -79,7 +79,7 @@ fn nowhere(comparison: &Comparison<'_>, unloaded: &[&Module]) -> Result<BTreeSet
     let answer = comparison
         .session
         .call("lists", "map", args, node_facts::TIMEOUT)
-        .map_err(|error| node_facts::failed("code:where_is_file/1", error))?;
+        .map_err(|error| node_facts::call_failed("code:where_is_file/1", error))?;
     let answers = answer.as_list().unwrap_or_default();
     let pairs = all.zip(answers);
     Ok(pairs

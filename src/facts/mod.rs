@@ -5,7 +5,6 @@
 //! [`app`] application files; [`diff`] compares two versions. `node_facts` asks the node, one round trip per
 //! question. Both sides give the same [`beam::BeamFacts`] vocabulary, so that old and new can be compared.
 
-pub mod anew;
 pub mod app;
 pub mod app_specs;
 mod archive;
@@ -49,5 +48,6 @@ pub mod protocols;
 mod push;
 mod registers;
 pub mod releases;
+pub mod requery;
 pub mod store;
 pub mod toolchain;

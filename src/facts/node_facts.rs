@@ -387,7 +387,7 @@ impl Ask<'_> {
         let arity = args.len();
         self.session
             .call(module, function, args, TIMEOUT)
-            .map_err(|error| failed(&format!("{module}:{function}/{arity}"), error))
+            .map_err(|error| call_failed(&format!("{module}:{function}/{arity}"), error))
     }
 
     /// `M:module_info(Item)` of many modules in one round trip.
@@ -506,7 +506,7 @@ impl Ask<'_> {
     }
 }
 
-pub(super) fn failed(what: &str, error: CallError) -> Box<Diagnostic> {
+pub(super) fn call_failed(what: &str, error: CallError) -> Box<Diagnostic> {
     error.diagnostic(what)
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::beam::BeamFacts;
 use super::chunk::MAX_BEAM;
 use super::file_cache::{CachedBeam, Seen, Stat};
-use super::node_facts::{TIMEOUT, failed, function, unexpected_reply};
+use super::node_facts::{TIMEOUT, call_failed, function, unexpected_reply};
 use super::store::Store;
 use crate::diag::Result;
 use crate::node::{Session, evaluate};
@@ -60,7 +60,7 @@ pub struct Disk<'a> {
     /// Where beams that were transferred are kept, and the versions that run, which need not be.
     kept: Option<(&'a Store, BTreeSet<[u8; 16]>)>,
     /// The MD5 of files that were looked at.
-    looked: BTreeMap<String, [u8; 16]>,
+    inspected: BTreeMap<String, [u8; 16]>,
     /// What it has cost so far.
     pub tally: TransferStats,
 }
@@ -77,7 +77,7 @@ impl<'a> Disk<'a> {
             neighbour: None,
             now: 0,
             kept: None,
-            looked: BTreeMap::new(),
+            inspected: BTreeMap::new(),
             tally: TransferStats::default(),
         }
     }
@@ -161,7 +161,7 @@ impl<'a> Disk<'a> {
         let found: Vec<OnDisk> = found.collect();
         for (file, what) in files.iter().zip(&found) {
             if let OnDisk::Beam(known) = what {
-                self.looked.insert(file.clone(), known.md5);
+                self.inspected.insert(file.clone(), known.md5);
             }
         }
         Ok(found)
@@ -265,7 +265,7 @@ impl<'a> Disk<'a> {
                 ),
             ];
             let answer = evaluate(self.session, WHICH, &bindings, TIMEOUT)
-                .map_err(|error| failed("looking for callers", error))?;
+                .map_err(|error| call_failed("looking for callers", error))?;
             let answers = answer.as_list().unwrap_or_default();
             let named = far.iter().zip(answers).filter(|(_, a)| a.is_atom("true"));
             found.extend(named.map(|(at, _)| *at));
@@ -277,7 +277,7 @@ impl<'a> Disk<'a> {
     /// The copy of a file as it was looked at.
     fn copy(&self, file: &str) -> Option<Vec<u8>> {
         let (store, _) = self.kept.as_ref()?;
-        let md5 = self.looked.get(file)?;
+        let md5 = self.inspected.get(file)?;
         let content = store.get(md5)?;
         matches!(known(&content, self.otp), OnDisk::Beam(known) if known.md5 == *md5)
             .then_some(content)
@@ -378,7 +378,7 @@ impl<'a> Disk<'a> {
         let arity = args.len();
         self.session
             .call(module, function, args, TIMEOUT)
-            .map_err(|error| failed(&format!("{module}:{function}/{arity}"), error))
+            .map_err(|error| call_failed(&format!("{module}:{function}/{arity}"), error))
     }
 }
 
@@ -487,7 +487,7 @@ fn transfer(
         for call in pending {
             let answer = call
                 .and_then(|call| call.wait(TIMEOUT))
-                .map_err(|e| failed("file:read_file/1", e))?;
+                .map_err(|e| call_failed("file:read_file/1", e))?;
             take(match answer.as_tuple() {
                 Some([ok, bytes, ..]) if ok.is_atom("ok") => bytes.as_bytes().map(<[u8]>::to_vec),
                 _ => None,

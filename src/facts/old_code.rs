@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::change::ChangeSet;
-use super::node_facts::{TIMEOUT, failed, unexpected_reply};
+use super::node_facts::{TIMEOUT, call_failed, unexpected_reply};
 use super::processes::Start;
 use crate::diag::Result;
 use crate::name::Module;
@@ -121,7 +121,7 @@ pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCodeUse> {
         ),
     ];
     let answer = crate::node::evaluate(session, TEXT, &bindings, TIMEOUT)
-        .map_err(|error| failed("looking for old code in use", error))?;
+        .map_err(|error| call_failed("looking for old code in use", error))?;
     read(&answer).ok_or_else(|| unexpected_reply("looking for old code in use", &answer))
 }
 

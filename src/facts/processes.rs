@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::behaviour::ChildId;
-use super::node_facts::{TIMEOUT, failed, unexpected_reply};
+use super::node_facts::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::Module;
 use crate::node::Session;
@@ -230,7 +230,7 @@ pub fn find_processes(session: &Session, otp: u32, question: &ProcessQuery) -> R
     let args = vec![forms.clone(), bindings, Term::atom("none")];
     let answer = session
         .call("erl_eval", "exprs", args, TIMEOUT)
-        .map_err(|error| failed("looking for processes", error))?;
+        .map_err(|error| call_failed("looking for processes", error))?;
     let value = match answer.as_tuple() {
         Some([tag, value, _]) if tag.is_atom("value") => read(value),
         _ => None,

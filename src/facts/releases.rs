@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::app_specs::{MAX_SPEC, compare_versions};
 use super::compare::Comparison;
-use super::node_facts::{self, TIMEOUT, failed};
+use super::node_facts::{self, TIMEOUT, call_failed};
 use crate::diag::Result;
 use crate::name::App;
 use crate::syntax::parse_term;
@@ -34,7 +34,7 @@ pub struct ReleaseChange {
 
 impl ReleaseChange {
     /// Whether the configuration differs.
-    pub fn is_configured_anew(&self) -> bool {
+    pub fn is_reconfigured(&self) -> bool {
         !self.config.is_empty() || self.unread.is_some() || self.runtime.is_some()
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn inspect(
             continue;
         };
         let change = compare(comparison, place, &format!("{root}/{vsn}"), &vsn, &running)?;
-        if change.is_configured_anew() || !change.newer.is_empty() {
+        if change.is_reconfigured() || !change.newer.is_empty() {
             comparison.set.release = Some(change);
             break;
         }
@@ -134,7 +134,7 @@ fn running(comparison: &Comparison<'_>) -> Result<String> {
     let id = comparison
         .session
         .call("init", "script_id", vec![], TIMEOUT)
-        .map_err(|error| failed("init:script_id/0", error))?;
+        .map_err(|error| call_failed("init:script_id/0", error))?;
     let vsn = id.as_tuple().and_then(|pair| pair.get(1)?.to_text());
     Ok(vsn.unwrap_or_default())
 }
@@ -356,7 +356,7 @@ fn newer(comparison: &Comparison<'_>, rel: &[u8], change: &mut ReleaseChange) ->
                 vec![Term::atom("version")],
                 TIMEOUT,
             )
-            .map_err(|error| failed("erlang:system_info/1", error))?;
+            .map_err(|error| call_failed("erlang:system_info/1", error))?;
         note("ERTS", &vsn, &runs.to_text().unwrap_or_default());
     }
     Ok(())

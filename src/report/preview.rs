@@ -165,7 +165,7 @@ fn instruction(
         .rules
         .modules
         .get(module)
-        .map_or(Class::Plain, |rules| rules.class.value);
+        .map_or(Class::Library, |rules| rules.class.value);
     let running = shown
         .changes
         .modules

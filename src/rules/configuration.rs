@@ -17,7 +17,7 @@ use crate::term::Term;
 pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
     let mut all = compiled(plan, changes, rules);
     if let Some(release) = &changes.release {
-        if release.is_configured_anew() {
+        if release.is_reconfigured() {
             all.push(configured(release));
         }
         if !release.newer.is_empty() {

@@ -14,7 +14,7 @@ use crate::term::Term;
 pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnostic>) {
     let taking_part = rules.modules.iter().filter_map(|(module, decided)| {
         let changed = changes.modules.get(module)?;
-        let concerned = changed.new.is_some() && decided.class.value != Class::Plain;
+        let concerned = changed.new.is_some() && decided.class.value != Class::Library;
         (concerned && changed.crew.unnamed > 0).then_some((module, &changed.crew))
     });
     let found: Vec<(&Module, &ModuleProcesses)> = taking_part.collect();
@@ -53,7 +53,7 @@ pub(super) fn foreign(module: &Module, changed: &Changed, class: Class, out: &mu
         let number = count(foreign.count, "process", "processes");
         let pid = Term::Pid(foreign.example.clone());
         let other = &foreign.started_in;
-        let code = if class == Class::Plain {
+        let code = if class == Class::Library {
             Code::A341
         } else {
             Code::W335
@@ -73,7 +73,7 @@ pub(super) fn foreign(module: &Module, changed: &Changed, class: Class, out: &mu
 /// W336: supervisors and event managers that did not answer in time.
 pub(super) fn silent(changes: &ChangeSet, out: &mut Vec<Diagnostic>) {
     let names = changes.notices.iter().filter_map(|notice| match notice {
-        Notice::Silent { name } => Some(name.as_str()),
+        Notice::Unresponsive { name } => Some(name.as_str()),
         _ => None,
     });
     let names: Vec<&str> = names.collect();

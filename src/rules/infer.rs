@@ -30,7 +30,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
             (class, change)
         }
         None => (
-            WithOrigin::inferred(Class::Plain, "goes: the plan removes it"),
+            WithOrigin::inferred(Class::Library, "goes: the plan removes it"),
             WithOrigin::default(Change::Soft),
         ),
     };
@@ -65,7 +65,7 @@ fn class(changes: &ChangeSet, changed: &Changed, new: &BeamFacts) -> WithOrigin<
         return WithOrigin::inferred(found.value, "its running version has processes of its own");
     }
     of_processes(crew, new)
-        .unwrap_or_else(|| WithOrigin::inferred(Class::Plain, "no behaviour with processes"))
+        .unwrap_or_else(|| WithOrigin::inferred(Class::Library, "no behaviour with processes"))
 }
 
 /// What a beam declares or exports. A behaviour that wraps a server counts when processes show it.
@@ -153,7 +153,7 @@ fn change(
 ) -> WithOrigin<Change> {
     let nothing = || Change::Advanced(Term::List(Vec::new()));
     match class {
-        Class::Plain => WithOrigin::default(Change::Soft),
+        Class::Library => WithOrigin::default(Change::Soft),
         Class::Supervisor => {
             WithOrigin::inferred(nothing(), "supervisors renew their specifications")
         }

@@ -218,7 +218,7 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
         }
         Notice::SuspendedBefore { module, pids } => left::suspended(module, pids),
         Notice::Traced { module, functions } => left::traced(module, functions),
-        Notice::Silent { .. } => return None,
+        Notice::Unresponsive { .. } => return None,
     })
 }
 
@@ -337,13 +337,13 @@ fn contradiction(
         let number = *number;
         match (class, start) {
             (_, start) if turns && *start != Start::Loop => {}
-            (Class::Plain, Start::Supervisor) => say(
+            (Class::Library, Start::Supervisor) => say(
                 number,
                 shown,
                 "are supervisors",
                 "they keep their old specifications",
             ),
-            (Class::Plain, Start::Init | Start::Bridge | Start::Entered)
+            (Class::Library, Start::Init | Start::Bridge | Start::Entered)
                 if shown.in_behaviour() =>
             {
                 say(
@@ -353,11 +353,11 @@ fn contradiction(
                     "they are not suspended: new code meets their state as it is",
                 )
             }
-            (Class::Plain, Start::Init | Start::Other) if shown.is_inside(module) => {
+            (Class::Library, Start::Init | Start::Other) if shown.is_inside(module) => {
                 say(number, shown, "run loops of their own", STAYS);
             }
             (_, Start::Loop) => say(number, shown, "run loops of their own", STAYS),
-            (Class::Plain, Start::Other) if shown.in_behaviour() && !shown.in_fun => say(
+            (Class::Library, Start::Other) if shown.in_behaviour() && !shown.in_fun => say(
                 number,
                 shown,
                 "sit in the loop of a behaviour",
@@ -457,7 +457,7 @@ fn wrapper(
     let Some(new) = changed.new.as_ref().filter(|_| !changed.is_new()) else {
         return;
     };
-    if class != Class::Plain || changed.crew.wrapped_in.is_some() {
+    if class != Class::Library || changed.crew.wrapped_in.is_some() {
         return;
     }
     if let Some((behaviour, _)) = declared(&new.facts, changes).find(|(_, found)| found.wraps) {

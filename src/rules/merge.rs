@@ -346,7 +346,7 @@ fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
     match value {
         Attribute::Class(class) => {
             // A conversion inferred for another class does not outlive it.
-            if *class == Class::Plain && !matches!(rules.change.origin, Origin::Plan { .. }) {
+            if *class == Class::Library && !matches!(rules.change.origin, Origin::Plan { .. }) {
                 rules.change = ruled(Change::Soft, origin);
             }
             rules.class = ruled(*class, origin);
@@ -395,7 +395,7 @@ fn removed(changes: &ChangeSet, modules: &mut BTreeMap<Module, ModuleRules>, man
         let with_app = changed.app.as_ref().and_then(|app| apps.get(app));
         if let Some(origin) = by_name.get(module).or(with_app) {
             rules.class = WithOrigin {
-                value: Class::Plain,
+                value: Class::Library,
                 origin: origin.clone(),
             };
         }

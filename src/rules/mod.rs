@@ -89,7 +89,7 @@ pub enum Class {
     /// Its processes keep a state: suspended, and converted if the module can.
     Server,
     /// No processes of its own: loaded.
-    Plain,
+    Library,
 }
 
 impl fmt::Display for Class {
@@ -97,7 +97,7 @@ impl fmt::Display for Class {
         f.write_str(match self {
             Self::Supervisor => "supervisor",
             Self::Server => "server",
-            Self::Plain => "plain",
+            Self::Library => "plain",
         })
     }
 }

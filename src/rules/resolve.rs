@@ -367,7 +367,7 @@ fn purge(term: &Term) -> Option<Attribute> {
 const CLASSES: [(&str, Class); 3] = [
     ("supervisor", Class::Supervisor),
     ("server", Class::Server),
-    ("plain", Class::Plain),
+    ("plain", Class::Library),
 ];
 const KINDS: [(&str, ModuleType); 2] = [
     ("static", ModuleType::Static),

@@ -219,7 +219,7 @@ pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
                 module: module.clone(),
                 deps,
             }
-        } else if class == Class::Plain {
+        } else if class == Class::Library {
             High::LoadModule {
                 module: module.clone(),
                 pre,
@@ -278,7 +278,7 @@ fn why(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Vec<Why> {
             });
         }
     };
-    let is_plain = decided.class.value == Class::Plain;
+    let is_plain = decided.class.value == Class::Library;
     if !is_plain || matches!(decided.class.origin, crate::rules::Origin::Plan { .. }) {
         say("class", &decided.class.origin);
     }

@@ -324,7 +324,7 @@ pub fn running<'a>(
             rules
                 .modules
                 .get(*module)
-                .is_some_and(|r| r.class.value != Class::Plain)
+                .is_some_and(|r| r.class.value != Class::Library)
         })
         .filter_map(|module| changes.modules.get(module))
         .map(|changed| changed.processes)

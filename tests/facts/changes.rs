@@ -133,7 +133,7 @@ fn a_module_outside_of_every_application_takes_part() {
     let upgrade = world.look();
     assert_eq!(names(&upgrade), ["fx_plain"]);
     assert_eq!(changed(&upgrade, "fx_plain").app, None);
-    assert_eq!(class(&upgrade, "fx_plain").0, Class::Plain);
+    assert_eq!(class(&upgrade, "fx_plain").0, Class::Library);
     assert!(!upgrade.is_refused(), "{:?}", upgrade.diagnostics);
 }
 

@@ -153,7 +153,7 @@ fn a_wrapper_without_a_telling_specification_is_a_warning() {
         .eval("{ok, P} = fx_wrapped:start_link(), unlink(P)");
     world.replace(&["fx_wrapped"]);
     let upgrade = world.look();
-    assert_eq!(class(&upgrade, "fx_wrapped").0, Class::Plain);
+    assert_eq!(class(&upgrade, "fx_wrapped").0, Class::Library);
     let reported = one(&upgrade, Code::W342);
     assert!(reported.contains("`fx_wrapped` may run in servers of its behaviour `fx_wrap`"));
 }
@@ -183,7 +183,7 @@ fn supervisors_of_another_kind_are_recognised_and_asked() {
 fn processes_that_contradict_the_class_are_reported() {
     let world = upgraded("fx_loop", "[fx_loop:start() || _ <- [1, 2, 3]]");
     let upgrade = world.look();
-    assert_eq!(class(&upgrade, "fx_loop").0, Class::Plain);
+    assert_eq!(class(&upgrade, "fx_loop").0, Class::Library);
     let reported = one(&upgrade, Code::W334);
     assert!(
         reported.starts_with(

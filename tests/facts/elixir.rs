@@ -31,8 +31,8 @@ fn supervisors_servers_agents_and_tasks() {
         ("Elixir.Fx.Top", Class::Supervisor, 1),
         ("Elixir.Fx.Dynamic", Class::Supervisor, 1),
         ("Elixir.Fx.Server", Class::Server, 1),
-        ("Elixir.Fx.Stash", Class::Plain, 0),
-        ("Elixir.Fx.Job", Class::Plain, 0),
+        ("Elixir.Fx.Stash", Class::Library, 0),
+        ("Elixir.Fx.Job", Class::Library, 0),
     ] {
         let (found, converted, why) = class(&upgrade, module);
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Leaving a run and coming back to it: on purpose, because the connection was cut, because the client was killed.
 
-use crate::bank::{Is, Plan, await_standing, is, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, await_standing, is, nothing_left, pids_of, replaced};
 use crate::killed::await_alone;
 use crate::support::TestNode;
 use crate::support::desk::{Desk, Ran, UPDO};
@@ -34,7 +34,7 @@ fn cut(node: &TestNode) {
 fn detached_and_rejoined_at_once() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}")
         .with("verify \"the rate is two\" -> 2 = bank_rate:rate().\n")
         .on(&desk);
@@ -82,7 +82,7 @@ fn detached_and_rejoined_at_once() {
 fn the_result_is_kept_until_collected() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let detached = |extra: &str, more: &str| {
         let plan = Plan::on_disk(extra).with(more).on(&desk);
         desk.on(node, &["run", &plan, "--yes", "--detach"])
@@ -124,7 +124,7 @@ fn the_result_is_kept_until_collected() {
 fn a_rejoining_client_runs_verify() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}").with(NEVER).on(&desk);
     desk.on(node, &["run", &plan, "--yes", "--detach"])
         .run()
@@ -141,7 +141,7 @@ fn a_rejoining_client_runs_verify() {
 fn the_connection_was_cut() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}").on(&desk);
     let running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
@@ -175,7 +175,7 @@ fn the_connection_was_cut() {
 fn the_client_was_killed() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1000}").on(&desk);
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
@@ -206,7 +206,7 @@ fn rejoined(desk: &Desk, node: &TestNode, run: &str, parts: &[&str]) {
 fn a_rejoining_client_sees_the_progress() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 4, 3000}")
         .account("timeout => 30s")
         .with("deadline 2m.\nbudget infinity.\n")
@@ -241,7 +241,7 @@ fn a_rejoining_client_sees_the_progress() {
 fn called_off_from_elsewhere() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     // Before anything is switched: the run waits for a busy account.
     let plan = Plan::on_disk("{slow, 1500}")
         .account("timeout => 30s")

@@ -147,12 +147,12 @@ pub fn is(node: &TestNode, wanted: Is, pids: &str) {
         node.eval("erlang:module_loaded(bank_fee)").is_atom("true"),
         wanted == Is::New
     );
-    assert_eq!(who(node), pids, "the processes are not the same");
+    assert_eq!(pids_of(node), pids, "the processes are not the same");
     nothing_left(node);
 }
 
 /// The processes of the bank.
-pub fn who(node: &TestNode) -> String {
+pub fn pids_of(node: &TestNode) -> String {
     node.eval_text("witness:who(\"bank_\")")
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bank::{Is, Plan, await_standing, is, replaced, who};
+use crate::bank::{Is, Plan, await_standing, is, pids_of, replaced};
 use crate::support::apps::{Deployed, bank};
 use crate::support::desk::Desk;
 
@@ -10,7 +10,7 @@ use crate::support::desk::Desk;
 fn every_way_to_fail() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let fifth = node.eval_text("whereis(bank_account_5)");
     let pid = fifth.trim_matches(['<', '>']).replace('.', ",");
     let state = format!("sys:get_state(c:pid({pid}))");
@@ -83,7 +83,7 @@ fn a_process_that_dies_in_conversion_is_reported() {
 fn failing_when_pushed() {
     let bank = Deployed::bank();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let fifth = node.eval_text("whereis(bank_account_5)");
     for how in ["error", "throw", "exit", "bad_return"] {
         let plan = Plan::up(&format!("{{fail, 5, {how}}}")).on(&desk);
@@ -103,7 +103,7 @@ fn failing_when_pushed() {
 fn one_that_takes_too_long() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let fifth = node.eval_text("whereis(bank_account_5)");
     let plan = Plan::on_disk("{slow, 5, 2500}")
         .account("timeout => 1s")
@@ -151,7 +151,7 @@ fn one_that_never_returns() {
     );
     node.eval("exit(whereis(bank_account_5), kill)");
     node.await_true("is_pid(whereis(bank_account_5))");
-    is(node, Is::Old, &who(node));
+    is(node, Is::Old, &pids_of(node));
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn the_node_goes_down_in_the_middle() {
 fn the_connection_is_cut_in_the_middle() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1000}").on(&desk);
     let running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
@@ -193,7 +193,7 @@ fn the_connection_is_cut_in_the_middle() {
 fn beams_that_cannot_be_used() {
     let deployed = Deployed::bank();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let whole = std::fs::read(bank().two.join("bank_account.beam")).expect("it is there");
     let folder = desk.path().join("ebin");
     std::fs::create_dir(&folder).expect("a folder");

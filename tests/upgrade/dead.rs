@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::bank::{Is, Plan, await_standing, is, look, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, await_standing, is, look, nothing_left, pids_of, replaced};
 use crate::killed::await_alone;
 use crate::support::apps::Deployed;
 use crate::support::desk::Desk;
@@ -46,7 +46,7 @@ fn target(node: &TestNode) -> &str {
 fn the_watchdog_resumes() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = busy(&desk, node);
     let running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
@@ -88,7 +88,7 @@ fn after_the_switch_the_state_of_the_node_is_reported() {
 fn all_of_them_were_killed() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     // Somebody else's, of no module of the run: it stays as it is.
     node.eval("true = register(alien, element(2, gen_event:start())), sys:suspend(alien)");
     let plan = busy(&desk, node);
@@ -146,7 +146,7 @@ fn all_of_them_were_killed() {
 fn killed_while_it_verifies() -> (Deployed, Desk, String) {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("fine")
         .with("verify \"later\" -> ok = timer:sleep(1500).\n")
         .on(&desk);
@@ -203,7 +203,7 @@ fn saved_states_go_back_with_the_code() {
 fn the_node_stands_still() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 2500}")
         .with("deadline 4s.\n")
         .on(&desk);
@@ -219,7 +219,7 @@ fn the_node_stands_still() {
     assert!(took < Duration::from_secs(25), "{took:?}");
     await_alone(node);
     assert!(matches!(look(node), Is::Old | Is::New));
-    assert_eq!(who(node), pids);
+    assert_eq!(pids_of(node), pids);
     nothing_left(node);
 }
 
@@ -228,7 +228,7 @@ fn the_node_stands_still() {
 fn the_connection_is_half_open() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let (port, stopped) = proxy(node);
     let plan = Plan::on_disk("{slow, 2500}")
         .with("deadline 4s.\n")

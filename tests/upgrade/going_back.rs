@@ -5,7 +5,7 @@ use std::path::Path;
 
 use updo::term::{Term, etf};
 
-use crate::bank::{Is, Plan, is, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, is, nothing_left, pids_of, replaced};
 use crate::support::apps::{Deployed, bank, depot, post, witness};
 use crate::support::desk::Desk;
 use crate::support::{Options, TestNode};
@@ -25,7 +25,7 @@ fn mark(node: &TestNode) -> String {
 fn hooks_run_on_every_way_back() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let run = |extra: &str, more: &str| {
         let plan = Plan::on_disk(extra)
             .with(MARKS)
@@ -75,7 +75,7 @@ fn hooks_run_on_every_way_back() {
 fn effects_without_an_undo_hook_are_reported() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("fine").with(MARKS).on(&desk);
     desk.on(node, &["preview", &plan]).run().exits(0).prints(&[
         "not undone: what hooks do (after load bank_rate); the plan has no `on rollback`",
@@ -122,7 +122,7 @@ fn effects_without_an_undo_hook_are_reported() {
 fn a_hook_that_returns_false_fails() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     for body in ["false", "2 =:= bank_rate:rate()", "false, ok = ok"] {
         let plan = Plan::on_disk("fine").with(&format!("before upgrade -> {body}.\n"));
         desk.on(node, &["run", &plan.on(&desk), "--yes"])
@@ -252,7 +252,7 @@ fn processes_on_old_code_are_named_and_killed_on_request() {
 fn an_earlier_version_is_no_upgrade() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("fine").on(&desk);
     let run = desk
         .on(node, &["run", &plan, "--yes"])
@@ -286,7 +286,7 @@ fn an_earlier_version_is_no_upgrade() {
 fn a_run_that_has_only_begun_is_waited_for() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     node.eval("application:unset_env(bank, go)");
     let plan = Plan::on_disk("fine")
         .with("require \"go\" #{within => 30s, every => 100ms} -> {ok, true} = application:get_env(bank, go).\n")
@@ -387,7 +387,7 @@ fn a_run_is_undone_after_a_restart() {
         .says(&["is as it was before"]);
     files(&bank().one);
     node.eval("{ok, _} = application:ensure_all_started(bank)");
-    is(node, Is::Old, &who(node));
+    is(node, Is::Old, &pids_of(node));
     nothing_left(node);
 
     // With processes that have begun in what the run left.
@@ -400,7 +400,7 @@ fn a_run_is_undone_after_a_restart() {
     };
     let node = &options.path(&bank_1.ebin).path(witness()).start();
     node.eval("{ok, _} = application:ensure_all_started(bank)");
-    let pids = who(node);
+    let pids = pids_of(node);
     is(node, Is::New, &pids);
     desk.on(node, &["rollback", "--yes"]).run().exits(0);
     is(node, Is::Old, &pids);

@@ -3,7 +3,7 @@
 
 use crate::support::apps::mill;
 use crate::support::desk::Desk;
-use crate::windows::{Is, is, plan, replaced, steps, who};
+use crate::windows::{Is, is, pids_of, plan, replaced, steps};
 
 /// The plan of the documentation, with another place for version 1.
 fn documented() -> String {
@@ -17,7 +17,7 @@ fn documented() -> String {
 fn the_documented_plan() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     desk.write("mill.updo", &documented());
     desk.on(node, &["preview", "mill.updo"])
         .run()
@@ -73,7 +73,7 @@ fn the_documented_plan() {
 fn any_fault_at_any_point() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let mut sacks = 2;
     for window in ["single", "minimal"] {
         for place in [
@@ -121,7 +121,7 @@ fn any_fault_at_any_point() {
 fn the_client_is_killed_in_a_hook() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let waiting =
         "after load mill_front -> timer:sleep(3000), application:set_env(mill, hooked, true).";
     let plan = plan(&desk, "single", "fine", "fine", waiting);
@@ -148,7 +148,7 @@ fn the_client_is_killed_in_a_hook() {
 fn what_breaks_the_laws_is_refused() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     for (more, code, words) in [
         (
             "insert {suspend, [mill_sup]} before load mill_front.",
@@ -255,7 +255,7 @@ fn what_breaks_the_laws_is_refused() {
 fn a_policy_may_be_wider_than_needed() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     desk.write(
         "policy.updo",
         "insert {apply, {mill_sup, no_such_function, []}} after load mill_sup because \"policy\".\n",

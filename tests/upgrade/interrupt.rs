@@ -1,6 +1,6 @@
 //! Ctrl-C: before the point of no return everybody is resumed; later the node finishes; twice, and we leave.
 
-use crate::bank::{Is, Plan, await_standing, is, replaced, who};
+use crate::bank::{Is, Plan, await_standing, is, pids_of, replaced};
 use crate::support::desk::{Desk, UPDO, Updo};
 
 /// Whoever asks by signal before anything is switched gets the node back as it was.
@@ -8,7 +8,7 @@ use crate::support::desk::{Desk, UPDO, Updo};
 fn before_the_switch_the_run_is_aborted() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("fine")
         .account("timeout => 30s")
         .with("budget infinity.\n")
@@ -41,7 +41,7 @@ fn before_the_switch_the_run_is_aborted() {
 fn behind_the_switch_the_node_finishes() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}").on(&desk);
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     node.await_true("erlang:module_loaded(bank_fee)");
@@ -56,7 +56,7 @@ fn behind_the_switch_the_node_finishes() {
 fn twice_leaves() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 2000}").on(&desk);
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     node.await_true("erlang:module_loaded(bank_fee)");
@@ -75,7 +75,7 @@ fn twice_leaves() {
 fn during_verify() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let text = "verify \"some day\" #{within => 60s, every => 100ms} -> 3 = bank_rate:rate().\n";
     let plan = Plan::on_disk("fine").with(text).on(&desk);
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
@@ -95,7 +95,7 @@ fn during_verify() {
 fn at_the_question() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("fine").on(&desk);
     let script = format!(
         "touch screen; (until grep -q 'Type yes' screen; do sleep 0.05; done; printf '\\003'; sleep 1) \

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bank::{Is, Plan, await_standing, look, nothing_left, who};
+use crate::bank::{Is, Plan, await_standing, look, nothing_left, pids_of};
 use crate::support::TestNode;
 use crate::support::apps::Deployed;
 use crate::support::desk::Desk;
@@ -31,7 +31,7 @@ pub fn await_alone(node: &TestNode) {
 fn while_processes_are_suspended() {
     let bank = Deployed::bank();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::up("{slow, 1000}").on(&desk);
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
@@ -50,7 +50,7 @@ fn while_processes_are_suspended() {
         Is::New,
         "the conversions went on without the client"
     );
-    assert_eq!(who(node), pids);
+    assert_eq!(pids_of(node), pids);
     nothing_left(node);
 }
 
@@ -59,7 +59,7 @@ fn while_processes_are_suspended() {
 fn and_the_next_run_finds_the_way_free() {
     let bank = Deployed::bank();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::up("{slow, 500}").on(&desk);
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     await_standing(node);
@@ -68,7 +68,7 @@ fn and_the_next_run_finds_the_way_free() {
     assert_eq!(look(node), Is::New);
     let plan = Plan::back("fine").on(&desk);
     desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
-    assert_eq!((look(node), who(node)), (Is::Old, pids));
+    assert_eq!((look(node), pids_of(node)), (Is::Old, pids));
     nothing_left(node);
 }
 
@@ -77,7 +77,7 @@ fn and_the_next_run_finds_the_way_free() {
 fn at_any_moment() {
     let bank = Deployed::bank();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let run = |to: Is| {
         let extra = "{slow, 150}";
         let plan = if to == Is::New {
@@ -115,7 +115,7 @@ fn at_any_moment() {
         std::thread::sleep(Duration::from_millis(100));
         await_alone(node);
         let found = look(node);
-        assert_eq!(who(node), pids, "killed after {delay:?}");
+        assert_eq!(pids_of(node), pids, "killed after {delay:?}");
         nothing_left(node);
         if found == state {
             stayed += 1
@@ -138,7 +138,7 @@ fn at_any_moment() {
 fn before_anything_was_touched() {
     let bank = Deployed::bank();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::up("fine").on(&desk);
     let mut early = 0;
     for _ in 0..3 {
@@ -163,7 +163,7 @@ fn before_anything_was_touched() {
         nothing_left(node);
     }
     assert!(early > 0, "never killed in time");
-    assert_eq!(who(node), pids);
+    assert_eq!(pids_of(node), pids);
 }
 
 /// The process that runs the script dies while states are converted: its successor puts everything back, and says so.
@@ -171,7 +171,7 @@ fn before_anything_was_touched() {
 fn the_executor_dies_while_it_converts() {
     let bank = crate::bank::replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 3000}").on(&desk);
     node.eval("witness:strike(executor, 3, 200)");
     let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(20);

@@ -1,13 +1,13 @@
 //! Two runs at once: the second is refused and told who is at it.
 
-use crate::bank::{Is, Plan, await_standing, is, replaced, who};
+use crate::bank::{Is, Plan, await_standing, is, pids_of, replaced};
 use crate::support::desk::Desk;
 
 #[test]
 fn the_second_run_is_refused() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, other, pids) = (Desk::new(), Desk::new(), who(node));
+    let (desk, other, pids) = (Desk::new(), Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}").account("timeout => 20s");
     node.eval("bank_account:busy(3, 1500)");
     let mine = plan.on(&desk);
@@ -52,7 +52,7 @@ fn two_at_the_same_instant() {
     let bank = replaced();
     let node = &bank.node;
     let desks = [Desk::new(), Desk::new()];
-    let pids = who(node);
+    let pids = pids_of(node);
     let plan = Plan::on_disk("{slow, 2000}");
     let running = desks.each_ref().map(|desk| {
         let plan = plan.on(desk);

@@ -1,6 +1,6 @@
 //! Several nodes in one run: one after the other, the first failure stops.
 
-use crate::bank::{Is, Plan, is, look, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, is, look, nothing_left, pids_of, replaced};
 use crate::support::desk::Desk;
 
 #[test]

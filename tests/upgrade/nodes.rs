@@ -1,6 +1,6 @@
 //! Nodes of other kinds: without a compiler, in embedded mode, with a long name.
 
-use crate::bank::{Is, Plan, is, who};
+use crate::bank::{Is, Plan, is, pids_of};
 use crate::support::Options;
 use crate::support::apps::{Deployed, bank};
 use crate::support::desk::Desk;
@@ -17,7 +17,7 @@ fn without_a_compiler() {
         node.eval_text("(catch compile:forms([], []))")
             .contains("undef")
     );
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let run = |plan: &Plan| {
         let plan = plan.on(&desk);
         desk.on(node, &["run", &plan, "--yes"]).run()
@@ -43,7 +43,7 @@ fn embedded_and_with_a_long_name() {
     let bank_1 = Deployed::new(&bank().one, options.args(&["-mode", "embedded"]), START);
     let node = &bank_1.node;
     assert!(node.name().ends_with("@127.0.0.1"));
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::up("fine").on(&desk);
     desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
     is(node, Is::New, &pids);

@@ -8,7 +8,7 @@ use std::path::Path;
 use updo::facts::beam::BeamFacts;
 use updo::facts::store::hex;
 
-use crate::bank::{Is, Plan, is, look, nothing_left, who};
+use crate::bank::{Is, Plan, is, look, nothing_left, pids_of};
 use crate::support::apps::{Deployed, bank, witness};
 use crate::support::desk::Desk;
 use crate::support::{Options, TestNode};
@@ -47,7 +47,7 @@ fn restarted(ebin: &Path) -> TestNode {
 fn a_restart_keeps_the_upgrade() {
     let bank_1 = Deployed::bank();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let path = plan("verify \"two\" -> 2 = bank_rate:rate().").on(&desk);
     let ebin = bank_1.ebin.display().to_string();
     desk.on(node, &["preview", &path])
@@ -73,7 +73,7 @@ fn a_restart_keeps_the_upgrade() {
 fn only_after_success() {
     let bank_1 = Deployed::bank();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let path = plan("verify \"no\" -> 3 = bank_rate:rate().").on(&desk);
     desk.on(node, &["run", &path, "--yes"]).run().exits(20);
     assert_eq!(beams(&bank_1.ebin), beams(&bank().one));
@@ -109,7 +109,7 @@ fn only_after_success() {
 fn where_nothing_can_be_written() {
     let bank_1 = Deployed::bank();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let path = plan("").on(&desk);
     // One of the files cannot be replaced: those before it get their content back.
     let rate = bank_1.ebin.join("bank_rate.beam");
@@ -190,7 +190,7 @@ fn the_node_dies_between_two_writes() {
 fn what_the_disk_lacks_is_written_later() {
     let bank_1 = Deployed::bank();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let unsaved = Plan::up("fine").on(&desk);
     desk.on(node, &["run", &unsaved, "--yes"]).run().exits(0);
     assert_eq!(beams(&bank_1.ebin), beams(&bank().one));
@@ -225,7 +225,7 @@ fn what_the_disk_lacks_is_written_later() {
 fn what_a_crash_has_left_is_finished() {
     let bank_1 = Deployed::bank();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let path = plan("").on(&desk);
     desk.on(node, &["run", &path, "--yes"]).run().exits(0);
     assert_eq!(beams(&bank_1.ebin), beams(&bank().two));

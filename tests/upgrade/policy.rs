@@ -1,6 +1,6 @@
 //! What the plan says about before, after, and failure.
 
-use crate::bank::{Is, Plan, is, look, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, is, look, nothing_left, pids_of, replaced};
 use crate::support::TestNode;
 use crate::support::desk::Desk;
 
@@ -26,7 +26,7 @@ const NEVER_TRUE: &str =
 fn statements_of_the_plan_are_applied() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let run = |plan: Plan| {
         let plan = plan.with(HOOKS).on(&desk);
         desk.on(node, &["run", &plan, "--yes"]).run()
@@ -96,7 +96,7 @@ fn statements_of_the_plan_are_applied() {
 fn manual_rollback_and_no_verify() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("fine")
         .with(NEVER_TRUE)
         .with("rollback manual.\n")
@@ -112,7 +112,7 @@ fn manual_rollback_and_no_verify() {
         .run()
         .exits(0);
     assert!(!ran.stderr.contains("E606"), "{ran}");
-    assert_eq!((look(node), who(node)), (Is::Old, pids));
+    assert_eq!((look(node), pids_of(node)), (Is::Old, pids));
     nothing_left(node);
 }
 
@@ -120,7 +120,7 @@ fn manual_rollback_and_no_verify() {
 fn deadlines_and_hooks_that_fail() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let run = |plan: Plan| {
         let plan = plan.on(&desk);
         desk.on(node, &["run", &plan, "--yes"]).run()
@@ -168,7 +168,7 @@ fn deadlines_and_hooks_that_fail() {
 fn a_process_that_something_else_resumes() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let resume = "before load bank_account -> lists:foreach(fun sys:resume/1, [P || P <- erlang:processes(), \
                   {initial_call, {bank_account, init, 1}} =:= {initial_call, proc_lib:translate_initial_call(P)}]).\n";
     let plan = Plan::on_disk("fine").with(resume).on(&desk);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use sha2::{Digest, Sha256};
 
-use crate::bank::{Is, Plan, look, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, look, nothing_left, pids_of, replaced};
 use crate::support::desk::Desk;
 
 /// Reductions of the node so far.
@@ -15,7 +15,7 @@ const WORK: &str = "element(1, erlang:statistics(exact_reductions))";
 fn a_compiled_agent_is_reused_only_when_complete() {
     let bank_1 = replaced();
     let (node, desk) = (&bank_1.node, Desk::new());
-    let pids = who(node);
+    let pids = pids_of(node);
     // Not where the agents of other tests are put.
     let own = desk.path().join("own");
     let agents = own.join("agents");
@@ -29,7 +29,7 @@ fn a_compiled_agent_is_reused_only_when_complete() {
             .env("UPDO_STATE_DIR", &own)
             .run()
             .exits(0);
-        assert_eq!((look(node), who(node)), (state, pids.clone()));
+        assert_eq!((look(node), pids_of(node)), (state, pids.clone()));
         nothing_left(node);
         work() - before
     };

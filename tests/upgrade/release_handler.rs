@@ -1,7 +1,7 @@
 //! OTP's release handler: the same upgrade comes to the same end, and `engine release_handler` has it run by OTP itself,
 //! with what that means when something fails.
 
-use crate::bank::{Is, Plan, is, look, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, is, look, nothing_left, pids_of, replaced};
 use crate::shop::{CARTS, CHANGED, md5s_of, plan};
 use crate::support::apps::{Deployed, bank, shop};
 use crate::support::desk::Desk;
@@ -90,7 +90,7 @@ fn the_engine_of_otp_comes_to_the_same_end() {
 #[test]
 fn it_reports_what_it_does_not_do() {
     let bank_1 = replaced();
-    let (desk, pids) = (Desk::new(), who(&bank_1.node));
+    let (desk, pids) = (Desk::new(), pids_of(&bank_1.node));
     let plan = Plan::on_disk("fine")
         .with("engine release_handler.")
         .on(&desk);
@@ -122,7 +122,7 @@ fn it_reports_what_it_does_not_do() {
 fn a_failing_conversion_is_left_and_reported() {
     let bank_1 = replaced();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let fifth = node.eval_text("whereis(bank_account_5)");
     let plan = Plan::on_disk("{fail, 5, error}")
         .with("engine release_handler.")
@@ -159,7 +159,7 @@ fn a_failing_conversion_is_left_and_reported() {
     node.await_true("witness:lock() =:= free");
     node.eval("[sys:resume(bank_account:name(I)) || I <- lists:seq(1, 8)]");
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
-    assert_eq!(who(node), pids);
+    assert_eq!(pids_of(node), pids);
 }
 
 /// Whoever kills the executor kills no release handler: its successor waits for the end.
@@ -167,7 +167,7 @@ fn a_failing_conversion_is_left_and_reported() {
 fn the_executor_dies_meanwhile() {
     let bank_1 = replaced();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 100}")
         .with("engine release_handler.")
         .on(&desk);
@@ -189,7 +189,7 @@ fn the_executor_dies_meanwhile() {
 fn impossible_positions_are_refused() {
     let bank_1 = replaced();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let engine = "engine release_handler.\n";
     // The disk has other beams than those that are pushed.
     bank_1.replace(&bank().one);

@@ -1,13 +1,13 @@
 //! Undoing a recorded run.
 
-use crate::bank::{Is, Plan, is, nothing_left, replaced, who};
+use crate::bank::{Is, Plan, is, nothing_left, pids_of, replaced};
 use crate::support::desk::Desk;
 
 #[test]
 fn a_run_is_undone_and_only_while_it_is_the_last() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     desk.on(node, &["rollback", "--yes"])
         .run()
         .exits(2)
@@ -56,7 +56,7 @@ fn a_run_is_undone_and_only_while_it_is_the_last() {
 fn a_run_without_rollback_reports_it() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     // The former version is nowhere to be found, and the plan gives the way back up.
     let text = "plan \"Bank 2\".\ncode on_disk.\nrollback never.\n";
     let plan = desk.write("one_way.updo", text).display().to_string();
@@ -65,7 +65,7 @@ fn a_run_without_rollback_reports_it() {
         .run()
         .exits(11)
         .says(&["E317", "has no way back"]);
-    assert_eq!(who(node), pids);
+    assert_eq!(pids_of(node), pids);
 }
 
 /// A run that nobody can find again says so before it begins, and leaves no half record.
@@ -73,7 +73,7 @@ fn a_run_without_rollback_reports_it() {
 fn a_run_that_cannot_be_recorded_reports_it() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     desk.write("file", "not a folder");
     let nowhere = desk.path().join("file/state");
     let plan = Plan::on_disk("fine").on(&desk);

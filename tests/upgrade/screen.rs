@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::bank::{Is, Plan, await_standing, is, replaced, who};
+use crate::bank::{Is, Plan, await_standing, is, pids_of, replaced};
 use crate::support::TestNode;
 use crate::support::desk::{Desk, UPDO};
 use crate::support::terminal::{CTRL_C, Terminal};
@@ -21,7 +21,7 @@ fn command(desk: &Desk, node: &TestNode, args: &[&str]) -> Command {
 fn in_a_terminal() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let slow = node.eval_text("whereis(bank_account_4)");
     let plan = Plan::on_disk("{slow, 4, 7000}")
         .account("timeout => 30s")
@@ -81,7 +81,7 @@ fn in_a_terminal() {
 fn a_suspension_that_waits() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let busy = node.eval_text("whereis(bank_account_3)");
     let plan = Plan::on_disk("fine").account("timeout => 30s").on(&desk);
     node.eval("bank_account:busy(3, 9000)");
@@ -136,7 +136,7 @@ fn a_suspension_that_waits() {
 fn a_suspension_that_waits_in_a_pipeline() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let busy = node.eval_text("whereis(bank_account_3)");
     let plan = Plan::on_disk("fine").account("timeout => 30s").on(&desk);
     node.eval("bank_account:busy(3, 16000)");
@@ -153,7 +153,7 @@ fn a_suspension_that_waits_in_a_pipeline() {
 fn interrupted_in_a_terminal() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("fine")
         .account("timeout => 30s")
         .with("budget infinity.\n")
@@ -207,7 +207,7 @@ fn without_a_block() {
 fn in_a_pipeline() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 4, 10500}")
         .account("timeout => 30s")
         .with("require \"a \\\"quoted\\\" <rate>\" -> 1 = bank_rate:rate().\n")
@@ -292,7 +292,7 @@ fn in_a_pipeline() {
 fn a_failure_in_a_pipeline() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{fail, 5, error}").on(&desk);
     let args = ["run", &plan, "--yes", "--report-junit", "j.xml"];
     let ran = desk

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
-use crate::bank::{Is, Plan, look, nothing_left, who};
+use crate::bank::{Is, Plan, look, nothing_left, pids_of};
 use crate::killed::await_alone;
 use crate::support::apps::Deployed;
 use crate::support::desk::Desk;
@@ -65,7 +65,7 @@ fn faults(dice: &mut Dice, more: usize) -> Vec<Fault> {
 fn every_fault_at_every_step() {
     let bank = Deployed::bank();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     node.eval(&format!(
         "application:set_env(witness, tests, \"{}\")",
         std::process::id()
@@ -97,7 +97,7 @@ fn every_fault_at_every_step() {
         let found = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let found = look(node);
             nothing_left(node);
-            assert_eq!(who(node), pids, "the processes are not the same");
+            assert_eq!(pids_of(node), pids, "the processes are not the same");
             found
         }))
         .unwrap_or_else(|_| panic!("{about}"));

@@ -3,7 +3,7 @@
 
 use tempfile::TempDir;
 
-use crate::bank::{Is, Plan, is, replaced, who};
+use crate::bank::{Is, Plan, is, pids_of, replaced};
 use crate::corners::{compiled, node_with};
 use crate::support::desk::Desk;
 
@@ -16,7 +16,7 @@ fn source(name: &str, text: &str) -> (String, String) {
 fn a_preview_calls_nothing() {
     let bank_1 = replaced();
     let node = &bank_1.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("fine")
         .with("insert {apply, {application, set_env, [bank, called, yes]}} at start because \"to be seen\".\n")
         .with("insert {apply, {application, set_env, [bank, behind, yes]}} at end because \"to be seen\".\n")

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::bank::{Is, Plan, is, who};
+use crate::bank::{Is, Plan, is, pids_of};
 use crate::support::apps::{Deployed, bank};
 use crate::support::desk::{Desk, walk};
 
@@ -12,7 +12,7 @@ use crate::support::desk::{Desk, walk};
 fn no_way_back_until_copies_are_kept() {
     let deployed = Deployed::bank();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = Plan {
         code: "code on_disk.".to_owned(),
         ..Plan::on_disk("{fail, 5, error}")

@@ -38,7 +38,7 @@ pub fn replaced() -> Deployed {
     deployed
 }
 
-pub fn who(node: &TestNode) -> String {
+pub fn pids_of(node: &TestNode) -> String {
     node.eval_text("witness:who(\"mill_\")")
 }
 
@@ -46,7 +46,7 @@ pub fn who(node: &TestNode) -> String {
 #[track_caller]
 pub fn is(node: &TestNode, wanted: Is, sacks: u32, pids: &str) {
     nothing_left(node);
-    assert_eq!(who(node), pids, "the same processes");
+    assert_eq!(pids_of(node), pids, "the same processes");
     let worn = 100 * sacks;
     let text = match wanted {
         Is::Old => format!("{{1,{sacks},{{1,{worn},1}},1}}"),
@@ -79,7 +79,7 @@ fn one_after_the_other() {
     for window in ["minimal", "otp"] {
         let deployed = replaced();
         let node = &deployed.node;
-        let (desk, pids) = (Desk::new(), who(node));
+        let (desk, pids) = (Desk::new(), pids_of(node));
         let plan = plan(&desk, window, "fine", "fine", "");
         desk.on(node, &["preview", &plan]).run().exits(0).prints(&[
             &format!("window   {window}: 2 windows"),
@@ -107,7 +107,7 @@ fn the_second_fails() {
     for window in ["minimal", "otp"] {
         let deployed = replaced();
         let node = &deployed.node;
-        let (desk, pids) = (Desk::new(), who(node));
+        let (desk, pids) = (Desk::new(), pids_of(node));
         let failing = plan(&desk, window, "{fail, up}", "fine", "");
         let ran = desk.on(node, &["run", &failing, "--yes"]).run().exits(20);
         let ran = ran.says(&["E604", "mill_front", "stuck", "rollback", "is as before"]);
@@ -124,7 +124,7 @@ fn the_second_fails() {
 fn the_second_fails_and_so_does_the_way_back() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan = plan(&desk, "minimal", "{fail, up}", "{fail, down}", "");
     let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(21);
     ran.says(&[
@@ -135,7 +135,7 @@ fn the_second_fails_and_so_does_the_way_back() {
         "no process is suspended",
     ]);
     nothing_left(node);
-    assert_eq!(who(node), pids);
+    assert_eq!(pids_of(node), pids);
     // Neither old nor new, but everybody answers: the new stone works with the old front.
     assert_eq!(node.eval_text("mill_front:sack(100)"), "{1,2,{2,200,2},2}");
 
@@ -199,7 +199,7 @@ const NEVER: &str = "verify \"never\" -> 3 = mill_rate:rate().\n";
 fn not_good_after_both() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let plan_of = |front: &str, stone: &str| plan(&desk, "minimal", front, stone, NEVER);
     let ran = desk
         .on(node, &["run", &plan_of("fine", "fine"), "--yes"])
@@ -220,7 +220,7 @@ fn not_good_after_both() {
 fn otp_has_no_word_for_a_conversion_by_another_module() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let text = std::fs::read_to_string(plan(&desk, "otp", "fine", "fine", "")).expect("a plan");
     let text = text.replace("{advanced, fine}", "{convert, fun mill_toll:toll/1}");
     desk.write("mill.updo", &text);
@@ -242,7 +242,7 @@ fn otp_has_no_word_for_a_conversion_by_another_module() {
 fn the_same_terms_as_otp() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let print = |window: &str, flag: &str| {
         let plan = plan(&desk, window, "{term, \"ünï\", 1.5}", "fine", "");
         let ran = desk.on(node, &["preview", &plan, flag]).run().exits(0);
@@ -277,7 +277,7 @@ fn the_same_terms_as_otp() {
 fn a_conversion_without_a_way_back() {
     let deployed = replaced();
     let node = &deployed.node;
-    let (desk, pids) = (Desk::new(), who(node));
+    let (desk, pids) = (Desk::new(), pids_of(node));
     let text =
         std::fs::read_to_string(plan(&desk, "minimal", "{fail, up}", "fine", "")).expect("a plan");
     let text = text.replace("{advanced, fine}", "{convert, fun mill_stone:as_map/1}");
@@ -292,6 +292,6 @@ fn a_conversion_without_a_way_back() {
         .exits(21);
     ran.says(&["E604", "E609", "mill_stone", "no process is suspended"]);
     nothing_left(node);
-    assert_eq!(who(node), pids);
+    assert_eq!(pids_of(node), pids);
     assert_eq!(node.eval_text("mill_front:sack(100)"), "{1,2,{2,200,2},2}");
 }

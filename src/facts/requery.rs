@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::behaviours;
-use super::node_facts::{NodeFacts, TIMEOUT, failed, function, natures, unexpected_reply};
+use super::node_facts::{NodeFacts, TIMEOUT, call_failed, function, natures, unexpected_reply};
 use super::processes::{self, ProcessQuery};
 use crate::diag::Result;
 use crate::name::Module;
@@ -28,7 +28,7 @@ pub fn on_path(session: &Session, modules: &[Module]) -> Result<BTreeMap<Module,
         match session.call("lists", "map", args, TIMEOUT) {
             Ok(Term::List(answers)) if answers.len() == many => Ok(answers),
             Ok(other) => Err(unexpected_reply(what, &other)),
-            Err(error) => Err(failed(what, error)),
+            Err(error) => Err(call_failed(what, error)),
         }
     };
     let names = modules.iter().map(|m| Term::atom(m.as_str())).collect();

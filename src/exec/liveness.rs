@@ -32,7 +32,7 @@ pub(super) enum End {
 
 /// What is known of a silence.
 #[derive(Debug)]
-pub(super) struct Quiet {
+pub(super) struct Liveness {
     /// Who should hold the lock.
     guardian: Option<Pid>,
     /// When the run should be over.
@@ -40,21 +40,21 @@ pub(super) struct Quiet {
     /// When something was heard from the node, or this began.
     heard: Instant,
     /// When a look was taken.
-    looked: Instant,
+    checked_at: Instant,
     /// The question in flight, and since when.
     asking: Option<(Pending, Instant)>,
     /// Since when the guardian is known to be dead.
     gone: Option<Instant>,
 }
 
-impl Quiet {
+impl Liveness {
     pub(super) fn new() -> Self {
         let now = Instant::now();
         Self {
             guardian: None,
             deadline: None,
             heard: now,
-            looked: now,
+            checked_at: now,
             asking: None,
             gone: None,
         }
@@ -84,11 +84,11 @@ impl Quiet {
     /// To be called again and again while nothing comes.
     pub(super) fn check(&mut self, session: &Session) -> Option<End> {
         let now = Instant::now();
-        if now.duration_since(self.looked) > ABSENT {
+        if now.duration_since(self.checked_at) > ABSENT {
             (self.heard, self.asking) = (now, None);
             self.gone = self.gone.map(|_| now);
         }
-        self.looked = now;
+        self.checked_at = now;
         let late = self.deadline.is_some_and(|at| now > at + LATE);
         let limit = |usual| if late { LATE } else { usual };
         if self.gone.is_some_and(|at| now - at > limit(SUCCESSION)) {
