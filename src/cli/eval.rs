@@ -49,11 +49,11 @@ pub(super) fn run(context: &Context<'_>, args: &EvalArgs) -> Exit {
         Err(diagnostic) => return context.fail(*diagnostic, &sources),
     };
     let functions = Functions::new();
-    let mut world = NoFacts(session.node());
+    let mut host = NoFacts(session.node());
     let mut remote = OnNode(&session);
     let mut bindings = Bindings::new();
     match Evaluator::new(Phase::Live, &functions)
-        .with_world(&mut world)
+        .with_host(&mut host)
         .with_remote(&mut remote)
         .eval(&body, &mut bindings)
     {

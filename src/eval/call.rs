@@ -10,7 +10,7 @@ use super::bindings::Bindings;
 use super::evaluator::{CallTarget, Evaluator, Flow};
 use super::failure::{ExceptionClass, Failure, FailureKind, PrimitiveError};
 use super::guard::erlang_function;
-use super::host::{self, Phase, RemoteError, WorldError, needs};
+use super::host::{self, HostError, Phase, RemoteError, needs};
 use super::limits::Exceeded;
 use super::nested::travels;
 use super::show;
@@ -131,11 +131,11 @@ impl<'a> Evaluator<'a> {
             }
         }
         let answer = self
-            .world
+            .host
             .as_deref_mut()
-            .and_then(|world| world.call(text, &args, span));
+            .and_then(|host| host.call(text, &args, span));
         if let Some(outcome) = answer {
-            let value = outcome.map_err(|error| self.world_failure(error, text, &args, span))?;
+            let value = outcome.map_err(|error| self.host_failure(error, text, &args, span))?;
             self.pay_for(&value, span)?;
             return Ok(value);
         }
@@ -181,14 +181,14 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn world_failure(&self, error: WorldError, name: &str, args: &[Term], span: Span) -> Failure {
+    fn host_failure(&self, error: HostError, name: &str, args: &[Term], span: Span) -> Failure {
         match error {
-            WorldError::BadArgument => {
+            HostError::BadArgument => {
                 let args: Vec<&Term> = args.iter().collect();
                 self.fault(PrimitiveError::BadArg, name, &args, span)
             }
-            WorldError::Raised(class, reason) => Failure::thrown(class, reason, span),
-            WorldError::Unknown(what) => {
+            HostError::Raised(class, reason) => Failure::thrown(class, reason, span),
+            HostError::Unknown(what) => {
                 let diagnostic = Diagnostic::new(Code::E210, what).label(span, "not known here");
                 Failure::new(
                     FailureKind::Unknown,
@@ -197,7 +197,7 @@ impl<'a> Evaluator<'a> {
                     diagnostic,
                 )
             }
-            WorldError::Refused(diagnostic) => {
+            HostError::Refused(diagnostic) => {
                 Failure::refused(Term::atom("refused"), span, *diagnostic)
             }
         }

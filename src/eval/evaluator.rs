@@ -26,7 +26,7 @@ const SEGMENT: usize = 4 * 1024 * 1024;
 /// Evaluates expressions. One at a time; bindings belong to the caller and outlive it.
 pub struct Evaluator<'a> {
     pub(super) functions: &'a Functions<'a>,
-    pub(super) world: Option<&'a mut dyn Host>,
+    pub(super) host: Option<&'a mut dyn Host>,
     pub(super) remote: Option<&'a mut dyn Remote>,
     pub(super) moment: Phase,
     pub(super) budget: Budget,
@@ -53,11 +53,11 @@ pub(super) struct CallTarget<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    /// An evaluator for one moment, with the default [`Limits`], no world and no node.
+    /// An evaluator for one moment, with the default [`Limits`], no host and no node.
     pub fn new(moment: Phase, functions: &'a Functions<'a>) -> Self {
         Self {
             functions,
-            world: None,
+            host: None,
             remote: None,
             moment,
             budget: Budget::new(Limits::default()),
@@ -77,8 +77,8 @@ impl<'a> Evaluator<'a> {
 
     /// Gives it updo's own names.
     #[must_use]
-    pub fn with_world(mut self, world: &'a mut dyn Host) -> Self {
-        self.world = Some(world);
+    pub fn with_host(mut self, host: &'a mut dyn Host) -> Self {
+        self.host = Some(host);
         self
     }
 

@@ -71,12 +71,12 @@ pub enum RemoteError {
 /// info warn fail sleep`.
 pub trait Host {
     /// The value of `name(args…)`, or `None` if the name (with this number of arguments) is not known.
-    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, WorldError>>;
+    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, HostError>>;
 }
 
 /// Why a name of [`Host`] gave no value.
 #[derive(Clone, Debug)]
-pub enum WorldError {
+pub enum HostError {
     /// The arguments do not fit: `error:badarg`.
     BadArgument,
     /// An Erlang exception, as `fail(Format, Args)` wants it.
@@ -87,12 +87,12 @@ pub enum WorldError {
     Refused(Box<Diagnostic>),
 }
 
-/// A world that knows no name.
+/// A host that knows no name.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoWorld;
+pub struct NoHost;
 
-impl Host for NoWorld {
-    fn call(&mut self, _: &str, _: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
+impl Host for NoHost {
+    fn call(&mut self, _: &str, _: &[Term], _: Span) -> Option<Result<Term, HostError>> {
         None
     }
 }

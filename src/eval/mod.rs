@@ -36,6 +36,6 @@ pub use evaluator::Evaluator;
 pub use failure::{ExceptionClass, Failure, FailureKind};
 pub use functions::Functions;
 pub use guard::Truth;
-pub use host::{Host, NoWorld, Phase, Remote, RemoteError, WorldError, needs};
+pub use host::{Host, HostError, NoHost, Phase, Remote, RemoteError, needs};
 pub use limits::Limits;
 pub use show::expression as show_expression;

@@ -112,34 +112,34 @@ impl<'a> CheckContext<'a> {
         more: &[(&str, Term)],
         log: &mut Vec<LogLine>,
     ) -> crate::diag::Result<Term> {
-        let mut world = self.view.world();
+        let mut host = self.view.host();
         let mut remote = OnNode(self.session);
         let mut bindings = self.plan.constants.clone();
         for (name, value) in more {
             bindings.set(name, value.clone());
         }
         let result = Evaluator::new(Phase::Live, &self.functions)
-            .with_world(&mut world)
+            .with_host(&mut host)
             .with_remote(&mut remote)
             .hook(body, &mut bindings)
             .map_err(|failure| failure.diagnostic);
-        *log = world.log;
+        *log = host.log;
         result
     }
 
     fn attempt(&self, body: &[Expr]) -> (Option<Box<Diagnostic>>, Vec<LogLine>) {
-        let mut world = self.view.world();
+        let mut host = self.view.host();
         let mut remote = OnNode(self.session);
         let mut bindings: Bindings = self.plan.constants.clone();
         let result = Evaluator::new(Phase::Live, &self.functions)
-            .with_world(&mut world)
+            .with_host(&mut host)
             .with_remote(&mut remote)
             .check(body, &mut bindings);
         let failure = match result {
             CheckResult::Passed => None,
             CheckResult::Failed(diagnostic) => Some(diagnostic),
         };
-        (failure, world.log)
+        (failure, host.log)
     }
 
     /// Decides a check: tries until it holds, its time is over, the connection is lost, or there have been

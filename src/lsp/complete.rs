@@ -40,7 +40,7 @@ pub(super) fn completion(here: &Cursor<'_>, knowledge: &mut Knowledge) -> Value 
     knowledge.variables.clear();
     knowledge.functions.clear();
     knowledge.targets.clear();
-    for place in names::places(here.world) {
+    for place in names::places(here.plan_document) {
         match place.name {
             Symbol::Value(name) => {
                 knowledge.variables.insert(name);

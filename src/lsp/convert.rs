@@ -1,4 +1,4 @@
-//! Spans of a world as places in the editor's documents.
+//! Spans of a plan document as places in the editor's documents.
 
 use lsp_types::Range;
 use serde_json::{Value, json};
@@ -15,7 +15,11 @@ pub(super) fn range(file: &PlanText, span: Span, encoding: Encoding) -> Range {
 }
 
 /// A span as a document and a range.
-pub(super) fn location(world: &PlanDocument, span: Span, encoding: Encoding) -> Option<Value> {
-    let file = world.file_at(span.start)?;
+pub(super) fn location(
+    plan_document: &PlanDocument,
+    span: Span,
+    encoding: Encoding,
+) -> Option<Value> {
+    let file = plan_document.file_at(span.start)?;
     Some(json!({"uri": file.uri, "range": range(file, span, encoding)}))
 }

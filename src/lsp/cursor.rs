@@ -10,10 +10,10 @@ use crate::diag::Span;
 use crate::syntax::ast::Statement;
 use crate::syntax::token::{Sort, Token, tokens};
 
-/// A place in a document of a world.
+/// A place in a document of a plan document.
 pub(super) struct Cursor<'w> {
-    /// The world.
-    pub world: &'w PlanDocument,
+    /// The plan document.
+    pub plan_document: &'w PlanDocument,
     /// The document.
     pub file: &'w PlanText,
     /// The place among the sources.
@@ -23,17 +23,17 @@ pub(super) struct Cursor<'w> {
 }
 
 impl<'w> Cursor<'w> {
-    /// A place, if the document belongs to the world.
+    /// A place, if the document belongs to the plan document.
     pub fn new(
-        world: &'w PlanDocument,
+        plan_document: &'w PlanDocument,
         uri: &str,
         place: Position,
         encoding: Encoding,
     ) -> Option<Self> {
-        let file = world.file(uri)?;
+        let file = plan_document.file(uri)?;
         let at = file.base + file.lines.offset(&file.text, place, encoding);
         Some(Self {
-            world,
+            plan_document,
             file,
             at,
             encoding,

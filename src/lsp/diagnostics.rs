@@ -1,6 +1,6 @@
 //! Diagnostics as an editor shows them: the same codes, places, words and help as `updo check`.
 //!
-//! Takes worlds, gives for each document what is to be shown in it. Nothing is left out but what is beyond a number
+//! Takes plan documents, gives for each document what is to be shown in it. Nothing is left out but what is beyond a number
 //! that nobody reads.
 
 use std::collections::BTreeMap;
@@ -25,19 +25,25 @@ pub(super) fn all(
     more: &dyn Fn(&PlanDocument) -> Vec<Diagnostic>,
 ) -> BTreeMap<String, PublishedDiagnostics> {
     let mut found: BTreeMap<String, PublishedDiagnostics> = BTreeMap::new();
-    for (root, version, world) in workspace.roots() {
+    for (root, version, plan_document) in workspace.roots() {
         // Of a plan that is not open only the files are shown that are.
-        let shown =
-            |uri: &str| version.is_some() || world.file(uri).is_some_and(|f| f.version.is_some());
+        let shown = |uri: &str| {
+            version.is_some() || plan_document.file(uri).is_some_and(|f| f.version.is_some())
+        };
         if version.is_some() {
             found.entry(root.to_owned()).or_default().0 = version;
         }
-        for file in world.files.iter().filter(|file| shown(&file.uri)) {
+        for file in plan_document.files.iter().filter(|file| shown(&file.uri)) {
             found.entry(file.uri.clone()).or_default().0 = file.version;
         }
-        for diagnostic in world.opened.diagnostics.iter().chain(&more(world)) {
+        for diagnostic in plan_document
+            .opened
+            .diagnostics
+            .iter()
+            .chain(&more(plan_document))
+        {
             let label = diagnostic.labels.first();
-            let file = label.and_then(|label| world.file_at(label.span.start));
+            let file = label.and_then(|label| plan_document.file_at(label.span.start));
             let uri = file.map_or(root, |file| &file.uri);
             if !shown(uri) {
                 continue;
@@ -46,7 +52,7 @@ pub(super) fn all(
             if list.len() >= SHOWN {
                 continue;
             }
-            let value = diagnostic_value(world, diagnostic, encoding);
+            let value = diagnostic_value(plan_document, diagnostic, encoding);
             // Two plans that include a file say the same about it.
             if !list.contains(&value) {
                 list.push(value);
@@ -58,13 +64,13 @@ pub(super) fn all(
 
 /// One diagnostic in its document.
 pub(super) fn diagnostic_value(
-    world: &PlanDocument,
+    plan_document: &PlanDocument,
     diagnostic: &Diagnostic,
     encoding: Encoding,
 ) -> Value {
     let label = diagnostic.labels.first();
     let place = label.and_then(|label| {
-        let file = world.file_at(label.span.start)?;
+        let file = plan_document.file_at(label.span.start)?;
         Some(range(file, label.span, encoding))
     });
     let related: Vec<Value> = diagnostic
@@ -76,7 +82,7 @@ pub(super) fn diagnostic_value(
                 true => &diagnostic.title,
                 false => &label.text,
             };
-            let location = location(world, label.span, encoding)?;
+            let location = location(plan_document, label.span, encoding)?;
             Some(json!({"location": location, "message": message}))
         })
         .collect();

@@ -185,7 +185,7 @@ impl NodeFindings {
     }
 
     /// What was reported, with places in the texts as they are now.
-    pub fn diagnostics(&self, world: &PlanDocument) -> Vec<Diagnostic> {
+    pub fn diagnostics(&self, plan_document: &PlanDocument) -> Vec<Diagnostic> {
         let all = self.diagnostics.iter();
         all.filter_map(|diagnostic| {
             let mut diagnostic = diagnostic.clone();
@@ -194,24 +194,27 @@ impl NodeFindings {
             diagnostic.labels = labels
                 .into_iter()
                 .filter_map(|label| {
-                    let span = self.found_again(world, label.span)?;
+                    let span = self.found_again(plan_document, label.span)?;
                     Some(Label { span, ..label })
                 })
                 .collect();
             // Without its place it would be at the beginning of the file.
-            let place = first.map(|span| self.found_again(world, span));
+            let place = first.map(|span| self.found_again(plan_document, span));
             (place != Some(None)).then_some(diagnostic)
         })
         .collect()
     }
 
     /// Where a piece of the text that was looked at is now, if it was not edited.
-    fn found_again(&self, world: &PlanDocument, span: Span) -> Option<Span> {
+    fn found_again(&self, plan_document: &PlanDocument, span: Span) -> Option<Span> {
         let (identity, base, old) = self
             .files
             .iter()
             .find(|(_, base, text)| (*base..=base + text.len()).contains(&span.start))?;
-        let file = world.files.iter().find(|file| file.identity == *identity)?;
+        let file = plan_document
+            .files
+            .iter()
+            .find(|file| file.identity == *identity)?;
         let (from, to) = (span.start - base, span.end.checked_sub(*base)?);
         let new = &file.text;
         let same = |a: &mut dyn Iterator<Item = u8>, b: &mut dyn Iterator<Item = u8>| {

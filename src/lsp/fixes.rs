@@ -29,7 +29,7 @@ const MAX_TRIED: usize = 256 << 10;
 /// Where fixes are wanted, and what is reported there.
 pub(super) struct Asked<'a> {
     /// The plan.
-    pub world: &'a PlanDocument,
+    pub plan_document: &'a PlanDocument,
     /// The document.
     pub file: &'a PlanText,
     /// The place in it.
@@ -77,7 +77,7 @@ pub(super) fn fixes(asked: &Asked<'_>) -> Value {
                 "title": proposal.title,
                 "kind": "quickfix",
                 "isPreferred": proposal.tried,
-                "diagnostics": [diagnostic_value(asked.world, diagnostic, asked.encoding)],
+                "diagnostics": [diagnostic_value(asked.plan_document, diagnostic, asked.encoding)],
                 "edit": workspace_edit(edits, asked.versioned),
             }));
             break;
@@ -95,7 +95,7 @@ impl Asked<'_> {
             }
             Some(_) => return false,
             // Shown at the beginning of the plan.
-            None if self.file.identity == self.world.root => Range::default(),
+            None if self.file.identity == self.plan_document.root => Range::default(),
             None => return false,
         };
         place.start.line <= self.range.end.line && self.range.start.line <= place.end.line
@@ -287,8 +287,8 @@ impl Asked<'_> {
                 Some(open.text.clone())
             }
         };
-        let then = Engine::open_over(&self.world.root, &unsaved, self.settings.clone());
-        let now = &self.world.opened.diagnostics;
+        let then = Engine::open_over(&self.plan_document.root, &unsaved, self.settings.clone());
+        let now = &self.plan_document.opened.diagnostics;
         let errors = |all: &[Diagnostic]| all.iter().filter(|d| d.is_error()).count();
         let same = |all: &[Diagnostic]| {
             let same = |d: &&Diagnostic| d.code == diagnostic.code && d.title == diagnostic.title;

@@ -17,7 +17,7 @@ use crate::term::Term;
 /// What is known of a place, as Markdown, and what it is about.
 pub(super) fn hover(here: &Cursor<'_>, diagnostic: &[Diagnostic], more: Option<String>) -> Value {
     let mut parts: Vec<String> = Vec::new();
-    let places = names::places(here.world);
+    let places = names::places(here.plan_document);
     let name = names::at(&places, here.at);
     let (words, touched) = here.words();
     let token = touched.map(|at| &words[at]);
@@ -83,7 +83,11 @@ fn code_at(here: &Cursor<'_>) -> Option<Code> {
 }
 
 fn about_name(here: &Cursor<'_>, name: &Symbol) -> Option<String> {
-    let all = here.world.files.iter().flat_map(|file| file.statements());
+    let all = here
+        .plan_document
+        .files
+        .iter()
+        .flat_map(|file| file.statements());
     match name {
         Symbol::Value(wanted) => all.into_iter().find_map(|statement| match &statement.kind {
             StatementKind::Param {
@@ -123,7 +127,7 @@ fn about_name(here: &Cursor<'_>, name: &Symbol) -> Option<String> {
             ours.then(|| fenced(&heads.collect::<Vec<_>>().join(";\n")))
         }),
         Symbol::Target(wanted) => {
-            let engine = here.world.opened.engine.as_ref()?;
+            let engine = here.plan_document.opened.engine.as_ref()?;
             let target = engine.plan.targets.iter().find(|t| t.name == *wanted)?;
             let nodes: Vec<&str> = target.nodes.iter().map(|node| node.as_str()).collect();
             Some(match &target.seed {
@@ -141,7 +145,7 @@ fn about_name(here: &Cursor<'_>, name: &Symbol) -> Option<String> {
 fn value(here: &Cursor<'_>, name: &str) -> String {
     /// So much of a value is enough.
     const SHOWN: usize = 400;
-    let engine = here.world.opened.engine.as_ref();
+    let engine = here.plan_document.opened.engine.as_ref();
     let found = engine.and_then(|engine| {
         let mut constants = engine.plan.constants.iter();
         constants

@@ -1,6 +1,6 @@
 //! The names that a plan gives and where they are used: constants, parameters, functions, targets.
 //!
-//! Takes the files of a world, gives every place of every name. A variable that hides a constant (an argument, what a
+//! Takes the files of a plan, gives every place of every name. A variable that hides a constant (an argument, what a
 //! generator binds) is none of its places; `=` and patterns match against it, so those are.
 
 use std::collections::BTreeSet;
@@ -34,9 +34,14 @@ pub(super) struct Occurrence {
     pub defines: bool,
 }
 
-/// Every place of every name in a world.
-pub(super) fn places(world: &PlanDocument) -> Vec<Occurrence> {
-    let statements = || world.files.iter().flat_map(|file| file.statements());
+/// Every place of every name in a plan document.
+pub(super) fn places(plan_document: &PlanDocument) -> Vec<Occurrence> {
+    let statements = || {
+        plan_document
+            .files
+            .iter()
+            .flat_map(|file| file.statements())
+    };
     let mut finder = Finder::default();
     for statement in statements() {
         finder.define(statement);
@@ -56,9 +61,15 @@ pub(super) fn at(places: &[Occurrence], offset: usize) -> Option<&Occurrence> {
 }
 
 /// Whether a variable or a function of this name stands anywhere: then it cannot be given to something else.
-pub(super) fn is_used(world: &PlanDocument, name: &Symbol) -> bool {
-    let mut used = places(world).iter().any(|place| place.name == *name);
-    for statement in world.files.iter().flat_map(|file| file.statements()) {
+pub(super) fn is_used(plan_document: &PlanDocument, name: &Symbol) -> bool {
+    let mut used = places(plan_document)
+        .iter()
+        .any(|place| place.name == *name);
+    for statement in plan_document
+        .files
+        .iter()
+        .flat_map(|file| file.statements())
+    {
         walk::statement(&statement.kind, &mut |expr| {
             walk::all(expr, &mut |part| {
                 used |= match (&part.kind, name) {

@@ -29,7 +29,7 @@ pub(super) fn definition(here: &Cursor<'_>) -> Vec<Value> {
         let folder = here.file.identity.parent().unwrap_or(Path::new("/"));
         let identity = crate::plan::load::identity(&folder.join(&path.value));
         let known = here
-            .world
+            .plan_document
             .files
             .iter()
             .find(|file| file.identity == identity);
@@ -37,7 +37,7 @@ pub(super) fn definition(here: &Cursor<'_>) -> Vec<Value> {
         let start = Position::default();
         return vec![json!({"uri": uri, "range": {"start": start, "end": start}})];
     }
-    let places = names::places(here.world);
+    let places = names::places(here.plan_document);
     let Some(name) = names::at(&places, here.at).map(|place| &place.name) else {
         return Vec::new();
     };
@@ -45,7 +45,7 @@ pub(super) fn definition(here: &Cursor<'_>) -> Vec<Value> {
         .iter()
         .filter(|place| place.defines && place.name == *name);
     defined
-        .filter_map(|place| location(here.world, place.span, here.encoding))
+        .filter_map(|place| location(here.plan_document, place.span, here.encoding))
         .collect()
 }
 
@@ -54,7 +54,7 @@ pub(super) fn references(here: &Cursor<'_>, declaration: bool) -> Vec<Value> {
     same(here)
         .iter()
         .filter(|place| declaration || !place.defines)
-        .filter_map(|place| location(here.world, place.span, here.encoding))
+        .filter_map(|place| location(here.plan_document, place.span, here.encoding))
         .collect()
 }
 
@@ -71,7 +71,7 @@ pub(super) fn highlights(here: &Cursor<'_>) -> Vec<Value> {
 }
 
 fn same(here: &Cursor<'_>) -> Vec<Occurrence> {
-    let mut places = names::places(here.world);
+    let mut places = names::places(here.plan_document);
     let name = names::at(&places, here.at).map(|place| place.name.clone());
     places.retain(|place| Some(&place.name) == name.as_ref());
     places
@@ -79,7 +79,7 @@ fn same(here: &Cursor<'_>) -> Vec<Occurrence> {
 
 /// What would be renamed, and how it is called now.
 pub(super) fn prepare_rename(here: &Cursor<'_>) -> Value {
-    let places = names::places(here.world);
+    let places = names::places(here.plan_document);
     match names::at(&places, here.at) {
         Some(place) => {
             let now = here.file.slice(place.span).unwrap_or_default();
@@ -99,12 +99,12 @@ pub(super) fn rename(here: &Cursor<'_>, new: &str) -> Result<Edits, RequestError
         ));
     };
     let (name, text) = renamed(old, new.trim())?;
-    if name != *old && names::is_used(here.world, &name) {
+    if name != *old && names::is_used(here.plan_document, &name) {
         return Err((REQUEST_FAILED, format!("`{text}` is there already")));
     }
     let mut edits = Edits::new();
     for place in &places {
-        if let Some(file) = here.world.file_at(place.span.start) {
+        if let Some(file) = here.plan_document.file_at(place.span.start) {
             let (_, list) = edits
                 .entry(file.uri.clone())
                 .or_insert((file.version, Vec::new()));

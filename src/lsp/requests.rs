@@ -1,6 +1,6 @@
 //! The requests: which there are, and who answers each.
 //!
-//! Takes the parameters of a request, finds the document, the world and the place that it is about, and hands them on.
+//! Takes the parameters of a request, finds the plan document and the place that it is about, and hands them on.
 //! A document that nobody has opened is no error: there is nothing to say about it.
 
 use lsp_types as lsp;
@@ -47,9 +47,9 @@ impl Server {
                 let found = self.here(&place);
                 let hover = found.map(|here| {
                     let module = lens::module_at(&here);
-                    let findings = self.findings(here.world);
+                    let findings = self.findings(here.plan_document);
                     let about = module.and_then(|module| lens::about(&module, findings?));
-                    hover(&here, &self.diagnostics(here.world), about)
+                    hover(&here, &self.diagnostics(here.plan_document), about)
                 });
                 Ok(hover.unwrap_or(Value::Null))
             }
@@ -125,35 +125,43 @@ impl Server {
         }
     }
 
-    /// A place in the first of the worlds that count for its document.
+    /// A place in the first of the plan documents that count for its document.
     fn here(&self, place: &lsp::TextDocumentPositionParams) -> Option<Cursor<'_>> {
         let uri = place.text_document.uri.as_str();
         let workspace = self.workspace.of(uri).into_iter();
         workspace
-            .filter_map(|world| Cursor::new(world, uri, place.position, self.encoding))
+            .filter_map(|plan_document| {
+                Cursor::new(plan_document, uri, place.position, self.encoding)
+            })
             .next()
     }
 
     /// Everything that is reported about a plan.
-    fn diagnostics(&self, world: &PlanDocument) -> Vec<Diagnostic> {
-        let mut all = world.opened.diagnostics.clone();
+    fn diagnostics(&self, plan_document: &PlanDocument) -> Vec<Diagnostic> {
+        let mut all = plan_document.opened.diagnostics.clone();
         all.extend(
-            self.findings(world)
-                .map_or(Vec::new(), |findings| findings.diagnostics(world)),
+            self.findings(plan_document)
+                .map_or(Vec::new(), |findings| findings.diagnostics(plan_document)),
         );
         all
     }
 
     /// What the node says about a plan.
-    fn findings(&self, world: &PlanDocument) -> Option<&NodeFindings> {
-        self.queries.of(&world.uri)
+    fn findings(&self, plan_document: &PlanDocument) -> Option<&NodeFindings> {
+        self.queries.of(&plan_document.uri)
     }
 
     /// The plan of a document, the document, and what the node says about them.
     fn known(&self, uri: &str) -> Option<(&str, &PlanText, &NodeFindings)> {
         let workspace = self.workspace.of(uri).into_iter();
         workspace
-            .filter_map(|world| Some((world.uri.as_str(), world.file(uri)?, self.findings(world)?)))
+            .filter_map(|plan_document| {
+                Some((
+                    plan_document.uri.as_str(),
+                    plan_document.file(uri)?,
+                    self.findings(plan_document)?,
+                ))
+            })
             .next()
     }
 
@@ -161,7 +169,7 @@ impl Server {
     fn completion(&self, here: &Cursor<'_>) -> Value {
         let mut kept = self.knowledge.borrow_mut();
         let (of, knowledge) = &mut *kept;
-        let findings = self.findings(here.world);
+        let findings = self.findings(here.plan_document);
         let node = findings.and_then(|findings| findings.node.clone());
         if *of != node {
             // Another node: what the last one has answered does not count.
@@ -201,13 +209,13 @@ impl Server {
         Ok(why.into())
     }
 
-    /// Renames in all worlds that have the name: a file may be part of several plans.
+    /// Renames in all plan documents that have the name: a file may be part of several plans.
     fn rename(&self, params: lsp::RenameParams) -> Result<Value, RequestError> {
         let place = params.text_document_position;
         let uri = place.text_document.uri.as_str();
         let mut all = navigation::Edits::new();
-        for world in self.workspace.of(uri) {
-            let Some(here) = Cursor::new(world, uri, place.position, self.encoding) else {
+        for plan_document in self.workspace.of(uri) {
+            let Some(here) = Cursor::new(plan_document, uri, place.position, self.encoding) else {
                 continue;
             };
             for (uri, (version, edits)) in navigation::rename(&here, &params.new_name)? {
@@ -227,14 +235,15 @@ impl Server {
 
     fn fixes(&self, uri: &str, range: lsp::Range) -> Value {
         let workspace = self.workspace.of(uri).into_iter();
-        let Some((world, file)) = workspace.filter_map(|w| Some((w, w.file(uri)?))).next() else {
+        let Some((plan_document, file)) = workspace.filter_map(|w| Some((w, w.file(uri)?))).next()
+        else {
             return Value::Null;
         };
         fixes(&Asked {
-            world,
+            plan_document,
             file,
             range,
-            diagnostics: &self.diagnostics(world),
+            diagnostics: &self.diagnostics(plan_document),
             documents: &self.documents,
             settings: &self.options.settings,
             encoding: self.encoding,

@@ -398,9 +398,9 @@ impl Server {
             .refresh(&self.documents, &self.options.settings);
         self.begin_queries();
         let queries = &self.queries;
-        let node = |world: &PlanDocument| {
-            let findings = queries.of(&world.uri);
-            findings.map_or(Vec::new(), |findings| findings.diagnostics(world))
+        let node = |plan_document: &PlanDocument| {
+            let findings = queries.of(&plan_document.uri);
+            findings.map_or(Vec::new(), |findings| findings.diagnostics(plan_document))
         };
         let mut shown = diagnostics::all(&self.workspace, self.encoding, &node);
         // What was shown and is no more: taken away.

@@ -1,7 +1,7 @@
 //! What each open plan says together with the files that it includes, as the editor has them.
 //!
 //! Takes the open documents, gives for each a [`PlanDocument`]: everything that `updo check` would say, and the files with their
-//! texts. A file that an open plan includes belongs to that plan's world: what it says alone does not count, because the
+//! texts. A file that an open plan includes belongs to that plan's document: what it says alone does not count, because the
 //! names that it uses may be defined there. When no open plan does, one beside it that includes it counts, open or not.
 //! Nothing is read again before it is asked for.
 
@@ -18,7 +18,7 @@ use crate::plan::load::{identity, read_text};
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse_plan;
 
-/// A file of a world.
+/// A file of a plan document.
 #[derive(Debug)]
 pub(super) struct PlanText {
     /// What it really is.
@@ -37,7 +37,7 @@ pub(super) struct PlanText {
 }
 
 impl PlanText {
-    /// What can be read of it; spans are those of the world.
+    /// What can be read of it; spans are those of the plan document.
     pub fn statements(&self) -> &[Statement] {
         self.statements
             .get_or_init(|| parse_plan(&self.text, self.base).statements)
@@ -71,12 +71,12 @@ pub(super) struct PlanDocument {
 }
 
 impl PlanDocument {
-    /// The world of a document.
+    /// The plan document of a document.
     fn of(plan: &Document, documents: &Documents, settings: &Settings) -> Self {
-        let mut world = Self::new(&plan.path, documents, settings);
-        world.uri.clone_from(&plan.uri);
-        world.version = Some(plan.version);
-        world
+        let mut plan_document = Self::new(&plan.path, documents, settings);
+        plan_document.uri.clone_from(&plan.uri);
+        plan_document.version = Some(plan.version);
+        plan_document
     }
 
     fn new(path: &Path, documents: &Documents, settings: &Settings) -> Self {
@@ -135,7 +135,7 @@ impl PlanDocument {
     }
 }
 
-/// The worlds of all open documents, by their URIs.
+/// The plan documents of all open documents, by their URIs.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
     all: BTreeMap<String, PlanDocument>,
@@ -146,22 +146,26 @@ pub(super) struct Workspace {
 impl Workspace {
     /// The text of a file has changed: what it is part of must be read again.
     pub fn changed(&mut self, identity: &Path) {
-        self.all.retain(|_, world| {
-            world.root != identity && world.files.iter().all(|file| file.identity != identity)
+        self.all.retain(|_, plan_document| {
+            plan_document.root != identity
+                && plan_document
+                    .files
+                    .iter()
+                    .all(|file| file.identity != identity)
         });
     }
 
     /// A document is open now, or no longer: what has it on the disk, or missed it there, must be read again.
     pub fn appeared(&mut self, identity: &Path) {
         self.changed(identity);
-        let misses = |world: &PlanDocument| {
-            world
+        let misses = |plan_document: &PlanDocument| {
+            plan_document
                 .opened
                 .diagnostics
                 .iter()
                 .any(|diagnostic| diagnostic.code == Code::E109)
         };
-        self.all.retain(|_, world| !misses(world));
+        self.all.retain(|_, plan_document| !misses(plan_document));
     }
 
     /// Everything must be read again: files on the disk are others.
@@ -173,14 +177,14 @@ impl Workspace {
     /// Reads what is missing.
     pub fn refresh(&mut self, documents: &Documents, settings: &Settings) {
         let is_open = |file: &PlanText| documents.by_identity(&file.identity).is_some();
-        self.all.retain(|uri, world| {
+        self.all.retain(|uri, plan_document| {
             documents.get(uri).is_some()
-                || world.version.is_none() && world.files.iter().any(is_open)
+                || plan_document.version.is_none() && plan_document.files.iter().any(is_open)
         });
         for document in documents.all() {
             if !self.all.contains_key(&document.uri) {
-                let world = PlanDocument::of(document, documents, settings);
-                self.all.insert(document.uri.clone(), world);
+                let plan_document = PlanDocument::of(document, documents, settings);
+                self.all.insert(document.uri.clone(), plan_document);
             }
         }
         let hidden: BTreeSet<String> = self.hidden().into_iter().map(str::to_owned).collect();
@@ -195,8 +199,8 @@ impl Workspace {
             if let Some(path) = beside
                 && !self.all.contains_key(&uri::of(path))
             {
-                let world = PlanDocument::new(path, documents, settings);
-                self.all.insert(world.uri.clone(), world);
+                let plan_document = PlanDocument::new(path, documents, settings);
+                self.all.insert(plan_document.uri.clone(), plan_document);
             }
         }
     }
@@ -204,8 +208,8 @@ impl Workspace {
     /// The documents that are part of a plan other than themselves. Of those that include each other the first is the plan.
     fn hidden(&self) -> BTreeSet<&str> {
         let mut hidden = BTreeSet::new();
-        for (plan, world) in &self.all {
-            let others = world.files.iter().filter(|file| file.uri != *plan);
+        for (plan, plan_document) in &self.all {
+            let others = plan_document.files.iter().filter(|file| file.uri != *plan);
             hidden.extend(
                 others
                     .map(|file| file.uri.as_str())
@@ -218,18 +222,18 @@ impl Workspace {
     /// Whether a plan that includes a document is above it.
     fn hides(&self, plan: &str, uri: &str) -> bool {
         let own = self.all.get(uri);
-        let ring = own.is_some_and(|world| world.file(plan).is_some());
+        let ring = own.is_some_and(|plan_document| plan_document.file(plan).is_some());
         !ring || plan < uri
     }
 
-    /// The worlds that count for a document: those of plans that include it, else its own.
+    /// The plan documents that count for a document: those of plans that include it, else its own.
     pub fn of(&self, uri: &str) -> Vec<&PlanDocument> {
         let others: Vec<&PlanDocument> = self
             .all
             .iter()
-            .filter(|(plan, world)| *plan != uri && world.file(uri).is_some())
+            .filter(|(plan, plan_document)| *plan != uri && plan_document.file(uri).is_some())
             .filter(|(plan, _)| self.hides(plan, uri))
-            .map(|(_, world)| world)
+            .map(|(_, plan_document)| plan_document)
             .collect();
         match (others.is_empty(), self.all.get(uri)) {
             (true, own) => own.into_iter().collect(),
@@ -237,13 +241,13 @@ impl Workspace {
         }
     }
 
-    /// The worlds of the plans that no other one includes, with the URIs and versions of these.
+    /// The plan documents of the plans that no other one includes, with the URIs and versions of these.
     pub fn roots(&self) -> impl Iterator<Item = (&str, Option<i32>, &PlanDocument)> {
         let hidden = self.hidden();
         self.all
             .iter()
             .filter(move |(uri, _)| !hidden.contains(uri.as_str()))
-            .map(|(uri, world)| (uri.as_str(), world.version, world))
+            .map(|(uri, plan_document)| (uri.as_str(), plan_document.version, plan_document))
     }
 }
 

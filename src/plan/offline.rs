@@ -3,7 +3,7 @@
 //! `env` and `matches` have a value everywhere, so constants may use them. It reads the environment and nothing else.
 
 use crate::diag::Span;
-use crate::eval::{Host, Phase, WorldError, needs};
+use crate::eval::{Host, HostError, Phase, needs};
 use crate::term::Term;
 
 /// The names without any node.
@@ -11,16 +11,16 @@ use crate::term::Term;
 pub struct Offline;
 
 impl Host for Offline {
-    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
+    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, HostError>> {
         if needs(name) == Some(Phase::Facts) {
-            return Some(Err(WorldError::Unknown(format!("`{name}` needs a node"))));
+            return Some(Err(HostError::Unknown(format!("`{name}` needs a node"))));
         }
         anywhere(name, args)
     }
 }
 
 /// What needs no facts: `env(Name)`, `matches(Value, Pattern)`.
-pub fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, WorldError>> {
+pub fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, HostError>> {
     Some(match (name, args) {
         ("matches", [value, pattern]) => matches(value, pattern).map(Term::boolean),
         ("env", [name]) => text(name).map(|name| match std::env::var(name) {
@@ -31,11 +31,11 @@ pub fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, WorldError>> {
     })
 }
 
-fn text(term: &Term) -> Result<String, WorldError> {
-    term.to_text().ok_or(WorldError::BadArgument)
+fn text(term: &Term) -> Result<String, HostError> {
+    term.to_text().ok_or(HostError::BadArgument)
 }
 
-fn matches(value: &Term, pattern: &Term) -> Result<bool, WorldError> {
-    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| WorldError::BadArgument)?;
+fn matches(value: &Term, pattern: &Term) -> Result<bool, HostError> {
+    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| HostError::BadArgument)?;
     Ok(pattern.matches(&text(value)?))
 }

@@ -141,11 +141,11 @@ impl ReplSession {
         rest(check.after, interrupt);
         loop {
             tries += 1;
-            let mut world = view.world();
+            let mut host = view.host();
             let mut live = self.live();
             let mut bindings = plan.constants.clone();
             let result = Evaluator::new(Phase::Live, &functions)
-                .with_world(&mut world)
+                .with_host(&mut host)
                 .with_remote(&mut live)
                 .with_limits(Limits::default())
                 .check(&check.body, &mut bindings);
@@ -156,7 +156,7 @@ impl ReplSession {
                 tries,
                 took: began.elapsed(),
                 failure: None,
-                log: world.log,
+                log: host.log,
             };
             let CheckResult::Failed(cause) = result else {
                 return Ok(Some(Asked::Held(verdict)));

@@ -11,7 +11,7 @@ use super::read_only;
 use super::session::{ReplError, ReplSession, Reply};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{
-    Bindings, Evaluator, Host, Limits, Phase, Remote, RemoteError, WorldError, needs,
+    Bindings, Evaluator, Host, HostError, Limits, Phase, Remote, RemoteError, needs,
 };
 use crate::exec::condition::remote_error;
 use crate::node::Session as Node;
@@ -111,19 +111,19 @@ impl Remote for Live<'_> {
 
 /// Updo's own names, with a `sleep` that can be interrupted.
 struct Awake<'a> {
-    world: &'a mut dyn Host,
+    host: &'a mut dyn Host,
     interrupt: &'a AtomicBool,
 }
 
 impl Host for Awake<'_> {
-    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, WorldError>> {
+    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, HostError>> {
         if let ("sleep", [time]) = (name, args)
             && let Some(millis) = time.as_i64().and_then(|time| u64::try_from(time).ok())
         {
             rest(Duration::from_millis(millis), self.interrupt);
             return Some(Ok(Term::atom("ok")));
         }
-        self.world.call(name, args, span)
+        self.host.call(name, args, span)
     }
 }
 
@@ -267,10 +267,10 @@ impl ReplSession {
         let mut live = self.live();
         let connection = self.engine.with_session(self.node.clone());
         let interrupt = &*self.manner.interrupt;
-        let mut run = |world: &mut dyn Host| {
-            let mut world = Awake { world, interrupt };
+        let mut run = |host: &mut dyn Host| {
+            let mut host = Awake { host, interrupt };
             Evaluator::new(Phase::Live, &functions)
-                .with_world(&mut world)
+                .with_host(&mut host)
                 .with_remote(&mut live)
                 .with_limits(self.limits())
                 .eval(body, bindings)
@@ -278,8 +278,8 @@ impl ReplSession {
         };
         let (result, log) = match &self.upgrade {
             Some(upgrade) => {
-                let mut world = connection.view(upgrade).world();
-                (run(&mut world), world.log)
+                let mut host = connection.view(upgrade).host();
+                (run(&mut host), host.log)
             }
             None => (run(&mut NoFacts(self.node.node())), Vec::new()),
         };

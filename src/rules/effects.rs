@@ -80,13 +80,13 @@ fn conversion(changes: &ChangeSet, module: &Module) -> Effects {
 
 /// What the new version does in these functions, in those it calls, and in those of other modules of the upgrade.
 fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Effects {
-    let world = |module: &Module| {
+    let host = |module: &Module| {
         let changed = changes.modules.get(module)?;
         changed.new.as_ref().map(|new| &new.bytes[..])
     };
     let verdicts = entries
         .iter()
-        .map(|(name, arity)| verdict(module, name, *arity, &world));
+        .map(|(name, arity)| verdict(module, name, *arity, &host));
     let mut all = Effects {
         doing: Doing::Pure,
         places: Vec::new(),

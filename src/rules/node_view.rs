@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::diag::{Code, Diagnostic, Result as Told, Span};
-use crate::eval::{Evaluator, ExceptionClass, Functions, Host, Phase, Truth, WorldError};
+use crate::eval::{Evaluator, ExceptionClass, Functions, Host, HostError, Phase, Truth};
 use crate::facts::change::ChangeSet;
 use crate::facts::node_facts::{CodeOrigin, NodeFacts};
 use crate::name::{App, Module, NodeName};
@@ -30,7 +30,7 @@ pub struct NodeView<'a> {
 
 impl<'a> NodeView<'a> {
     /// The built-in functions of plans over these facts.
-    pub fn world(&self) -> Facts<'a> {
+    pub fn host(&self) -> Facts<'a> {
         Facts {
             view: *self,
             left: MAX_SAID,
@@ -47,11 +47,11 @@ impl<'a> NodeView<'a> {
         let [first, ..] = tail.when.as_slice() else {
             return Ok(true);
         };
-        let mut world = self.world();
+        let mut host = self.host();
         let names = tail.when.iter().flat_map(variables);
         let mut bindings = plan.constants.only(names);
         let truth = Evaluator::new(Phase::Facts, functions)
-            .with_world(&mut world)
+            .with_host(&mut host)
             .guard(&tail.when, &mut bindings);
         match truth.map_err(|failure| failure.diagnostic)? {
             Truth::True => Ok(true),
@@ -108,7 +108,7 @@ pub struct Facts<'a> {
 }
 
 impl Host for Facts<'_> {
-    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, WorldError>> {
+    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, HostError>> {
         let view = self.view;
         Some(match (name, args) {
             ("node", []) => Ok(Term::atom(view.node.as_str())),
@@ -134,18 +134,18 @@ impl Host for Facts<'_> {
 }
 
 /// What needs no facts.
-fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, WorldError>> {
+fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, HostError>> {
     Some(match (name, args) {
-        ("fail", [reason]) => Err(WorldError::Raised(ExceptionClass::Error, reason.clone())),
+        ("fail", [reason]) => Err(HostError::Raised(ExceptionClass::Error, reason.clone())),
         ("fail", [format, Term::List(args)]) => fail(format, args),
         ("sleep", [time]) => sleep(time),
         _ => return offline::anywhere(name, args),
     })
 }
 
-fn fail(format: &Term, args: &[Term]) -> Result<Term, WorldError> {
-    let text = formatted(&text(format)?, args, MAX_SAID).ok_or(WorldError::BadArgument)?;
-    Err(WorldError::Raised(
+fn fail(format: &Term, args: &[Term]) -> Result<Term, HostError> {
+    let text = formatted(&text(format)?, args, MAX_SAID).ok_or(HostError::BadArgument)?;
+    Err(HostError::Raised(
         ExceptionClass::Error,
         Term::string(&text),
     ))
@@ -156,7 +156,7 @@ fn fail(format: &Term, args: &[Term]) -> Result<Term, WorldError> {
 pub struct NoFacts<'a>(pub &'a NodeName);
 
 impl Host for NoFacts<'_> {
-    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
+    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, HostError>> {
         match (name, args) {
             ("node", []) => Some(Ok(Term::atom(self.0.as_str()))),
             _ => anywhere(name, args).or_else(|| {
@@ -164,7 +164,7 @@ impl Host for NoFacts<'_> {
                 (needed == crate::eval::Phase::Facts).then(|| {
                     let what =
                         format!("`{name}` needs a plan, whose code is compared with the node's");
-                    Err(WorldError::Unknown(what))
+                    Err(HostError::Unknown(what))
                 })
             }),
         }
@@ -178,12 +178,12 @@ impl Facts<'_> {
         format: &Term,
         args: &[Term],
         span: Span,
-    ) -> Result<Term, WorldError> {
+    ) -> Result<Term, HostError> {
         // One more than may be, to tell too much from just enough.
-        let text = formatted(&text(format)?, args, self.left + 1).ok_or(WorldError::BadArgument)?;
+        let text = formatted(&text(format)?, args, self.left + 1).ok_or(HostError::BadArgument)?;
         let Some(left) = self.left.checked_sub(text.len()) else {
             let diagnostic = Diagnostic::new(Code::E705, "a body may say 1 MiB, this is more");
-            return Err(WorldError::Refused(Box::new(
+            return Err(HostError::Refused(Box::new(
                 diagnostic.label(span, "stopped here"),
             )));
         };
@@ -280,15 +280,15 @@ impl std::fmt::Write for Bounded {
     }
 }
 
-fn text(term: &Term) -> Result<String, WorldError> {
-    term.to_text().ok_or(WorldError::BadArgument)
+fn text(term: &Term) -> Result<String, HostError> {
+    term.to_text().ok_or(HostError::BadArgument)
 }
 
 fn modules<'a>(names: impl IntoIterator<Item = &'a Module>) -> Term {
     Term::list(names.into_iter().map(|module| Term::atom(module.as_str())))
 }
 
-fn vsn(view: NodeView<'_>, app: &Term) -> Result<Term, WorldError> {
+fn vsn(view: NodeView<'_>, app: &Term) -> Result<Term, HostError> {
     let name = App::new(text(app)?);
     match view.facts.apps.get(&name) {
         Some(running) => Ok(Term::string(&running.vsn)),
@@ -296,10 +296,10 @@ fn vsn(view: NodeView<'_>, app: &Term) -> Result<Term, WorldError> {
     }
 }
 
-fn app_modules(view: NodeView<'_>, app: &Term) -> Result<Term, WorldError> {
+fn app_modules(view: NodeView<'_>, app: &Term) -> Result<Term, HostError> {
     let name = App::new(text(app)?);
     let Some(running) = view.facts.apps.get(&name) else {
-        return Err(WorldError::Refused(Box::new(unknown_app(view, &name))));
+        return Err(HostError::Refused(Box::new(unknown_app(view, &name))));
     };
     let new = view
         .changes
@@ -320,9 +320,9 @@ fn unknown_app(view: NodeView<'_>, name: &App) -> Diagnostic {
     }
 }
 
-fn glob(view: NodeView<'_>, pattern: &Term) -> Result<Term, WorldError> {
+fn glob(view: NodeView<'_>, pattern: &Term) -> Result<Term, HostError> {
     let pattern = text(pattern)?;
-    let pattern = glob::Pattern::new(&pattern).map_err(|_| WorldError::BadArgument)?;
+    let pattern = glob::Pattern::new(&pattern).map_err(|_| HostError::BadArgument)?;
     let fits = |module: &&&Module| {
         let name = module.as_str();
         pattern.matches(name)
@@ -335,8 +335,8 @@ fn glob(view: NodeView<'_>, pattern: &Term) -> Result<Term, WorldError> {
 
 /// The modules of library folders: `shop-4.1` for what runs from, or is to be loaded from, `…/shop-4.1/ebin`, and for
 /// the modules of a running application `shop` of version 4.1.
-fn lib(view: NodeView<'_>, pattern: &Term) -> Result<Term, WorldError> {
-    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| WorldError::BadArgument)?;
+fn lib(view: NodeView<'_>, pattern: &Term) -> Result<Term, HostError> {
+    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| HostError::BadArgument)?;
     let inside = |file: &str| folder_of_library(file).is_some_and(|name| pattern.matches(name));
     let mut found: BTreeSet<&Module> = BTreeSet::new();
     for (module, loaded) in &view.facts.loaded {
@@ -366,7 +366,7 @@ fn folder_of_library(file: &str) -> Option<&str> {
     Some(library.rsplit_once('/').map_or(library, |(_, name)| name))
 }
 
-fn behaves(view: NodeView<'_>, behaviour: &Term) -> Result<Term, WorldError> {
+fn behaves(view: NodeView<'_>, behaviour: &Term) -> Result<Term, HostError> {
     let name = text(behaviour)?;
     let with = view.changes.modules.iter().filter(|(_, changed)| {
         let facts = changed
@@ -384,14 +384,14 @@ fn exports(
     module: &Term,
     function: &Term,
     arity: &Term,
-) -> Result<Term, WorldError> {
+) -> Result<Term, HostError> {
     let (module, function) = (text(module)?, text(function)?);
     let arity = arity
         .as_i64()
         .and_then(|a| u32::try_from(a).ok())
-        .ok_or(WorldError::BadArgument)?;
+        .ok_or(HostError::BadArgument)?;
     let Some(changed) = view.changes.modules.get(module.as_str()) else {
-        return Err(WorldError::Unknown(format!(
+        return Err(HostError::Unknown(format!(
             "`{module}` does not change, its exports were not read"
         )));
     };
@@ -404,11 +404,11 @@ fn exports(
 }
 
 /// At most what one body may take anyway.
-fn sleep(time: &Term) -> Result<Term, WorldError> {
+fn sleep(time: &Term) -> Result<Term, HostError> {
     let ms = time
         .as_i64()
         .and_then(|ms| u64::try_from(ms).ok())
-        .ok_or(WorldError::BadArgument)?;
+        .ok_or(HostError::BadArgument)?;
     std::thread::sleep(std::time::Duration::from_millis(ms.min(5_000)));
     Ok(Term::atom("ok"))
 }

@@ -224,9 +224,9 @@ impl Resolver<'_> {
         if let Some(term) = expr.as_literal() {
             return Some(term);
         }
-        let mut world = self.view.world();
+        let mut host = self.view.host();
         let mut bindings: Bindings = self.plan.constants.only(variables(expr));
-        let mut evaluator = Evaluator::new(Phase::Facts, &self.functions).with_world(&mut world);
+        let mut evaluator = Evaluator::new(Phase::Facts, &self.functions).with_host(&mut host);
         match evaluator.eval(std::slice::from_ref(expr), &mut bindings) {
             Ok(term) => Some(term),
             Err(failure) => {

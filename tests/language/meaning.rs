@@ -254,7 +254,7 @@ fn output_of_a_body_is_limited_to_a_mebibyte() {
         let mut world = view.world();
         let body = parse_body(text, 0).expect("expressions");
         let outcome = Evaluator::new(Phase::Live, &functions)
-            .with_world(&mut world)
+            .with_host(&mut world)
             .eval(&body, &mut Bindings::new());
         let bytes: usize = world.printed.iter().map(|printed| printed.text.len()).sum();
         (outcome.map_err(|failure| failure.diagnostic.code), bytes)

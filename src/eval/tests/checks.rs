@@ -5,9 +5,9 @@ use crate::eval::{Bindings, CheckResult, Evaluator, Functions, Phase, Truth};
 
 fn check(text: &str) -> Result<(), crate::diag::Diagnostic> {
     let table = Functions::new();
-    let (mut node, mut world) = (Node::default(), Facts);
+    let (mut node, mut host) = (Node::default(), Facts);
     let result = Evaluator::new(Phase::Live, &table)
-        .with_world(&mut world)
+        .with_host(&mut host)
         .with_remote(&mut node)
         .check(&exprs(text), &mut Bindings::new());
     match result {
@@ -70,8 +70,8 @@ fn a_false_comparison_shows_both_sides() {
 #[test]
 fn guards_of_statements_know_that_they_do_not_know() {
     let table = Functions::new();
-    let mut world = Facts;
-    let mut evaluator = Evaluator::new(Phase::Facts, &table).with_world(&mut world);
+    let mut host = Facts;
+    let mut evaluator = Evaluator::new(Phase::Facts, &table).with_host(&mut host);
     let mut guard = |text: &str| evaluator.guard(&exprs(text), &mut Bindings::new());
     assert_eq!(guard("otp() >= 25").expect("known"), Truth::True);
     assert_eq!(

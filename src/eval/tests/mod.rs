@@ -7,7 +7,7 @@ mod limits;
 use std::time::Duration;
 
 use super::{Bindings, Evaluator, ExceptionClass, Failure, Functions, Phase, Remote, RemoteError};
-use super::{Host, WorldError};
+use super::{Host, HostError};
 use crate::diag::Span;
 use crate::syntax::ast::{Expr, FunClause, StatementKind};
 use crate::syntax::{Input, parse_input, parse_plan};
@@ -108,17 +108,17 @@ impl Remote for Node {
     }
 }
 
-/// A world with a few facts.
+/// A host with a few facts.
 struct Facts;
 
 impl Host for Facts {
-    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, WorldError>> {
+    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, HostError>> {
         Some(match (name, args) {
             ("otp", []) => Ok(Term::Int(25)),
             ("app", [Term::Atom(app)]) if app == "shop" => Ok(Term::list([Term::atom("cart")])),
-            ("app", [_]) => Err(WorldError::BadArgument),
-            ("vsn", [_]) => Err(WorldError::Unknown("no node is connected".to_owned())),
-            ("fail", [reason]) => Err(WorldError::Raised(ExceptionClass::Error, reason.clone())),
+            ("app", [_]) => Err(HostError::BadArgument),
+            ("vsn", [_]) => Err(HostError::Unknown("no node is connected".to_owned())),
+            ("fail", [reason]) => Err(HostError::Raised(ExceptionClass::Error, reason.clone())),
             ("sleep", [_]) => Ok(Term::atom("ok")),
             ("env", [_]) => Ok(Term::string("x")),
             _ => return None,
@@ -126,13 +126,13 @@ impl Host for Facts {
     }
 }
 
-/// Evaluates with the node and the world above.
+/// Evaluates with the node and the host above.
 fn run(moment: Phase, plan: &str, text: &str) -> Result<Term, Failure> {
     let functions = functions(plan);
     let table = table(&functions);
-    let (mut node, mut world) = (Node::default(), Facts);
+    let (mut node, mut host) = (Node::default(), Facts);
     Evaluator::new(moment, &table)
-        .with_world(&mut world)
+        .with_host(&mut host)
         .with_remote(&mut node)
         .eval(&exprs(text), &mut Bindings::new())
 }
