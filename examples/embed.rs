@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 /// Whether the node runs the new code now.
 fn upgrade(engine: &Engine, node: &NodeName) -> updo::diag::Result<bool> {
     let connection = engine.connect(node)?;
-    connection.unlocked()?;
+    connection.ensure_unlocked()?;
 
     // Reads only: facts, inference, the plan's rules, the script.
     let upgrade = connection.prepare()?;
