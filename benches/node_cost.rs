@@ -21,7 +21,7 @@ use updo::facts::compare::{NewCode, OldBeamSources, compare_on};
 use updo::facts::file_cache::Seen;
 use updo::facts::node_facts;
 use updo::facts::node_files::Disk;
-use updo::facts::processes::{ProcessQuery, who};
+use updo::facts::processes::{ProcessQuery, find_processes};
 use updo::facts::store::Store;
 use updo::name::{Module, NodeName};
 use updo::node::Session;
@@ -185,7 +185,7 @@ fn parts(session: &Session) -> Vec<Part<'_>> {
         ),
         (
             "  processes",
-            Box::new(move || drop(who(session, OTP, &question).expect("facts"))),
+            Box::new(move || drop(find_processes(session, OTP, &question).expect("facts"))),
         ),
     ]
 }
@@ -200,7 +200,7 @@ fn people(node: &TestNode, session: &Session, nothing: Cost) {
         ..ProcessQuery::default()
     };
     let cost = measure(node, || {
-        let answer = who(session, OTP, &question).expect("an answer");
+        let answer = find_processes(session, OTP, &question).expect("an answer");
         assert_eq!(answer.crews["big_1"].count(), 100_000);
     });
     println!();

@@ -227,7 +227,7 @@ fn lib_names_the_modules_of_library_folders() {
     };
     let lib = |pattern: &str| {
         let args = [Term::string(pattern)];
-        let answer = view.world().call("lib", &args, Span::default());
+        let answer = view.host().call("lib", &args, Span::default());
         answer.expect("known").expect("a list").to_string()
     };
     assert_eq!(lib("till-*"), "[shop_b,till]");
@@ -251,12 +251,12 @@ fn output_of_a_body_is_limited_to_a_mebibyte() {
     };
     let functions = plan.scripts();
     let say = |text: &str| {
-        let mut world = view.world();
+        let mut host = view.host();
         let body = parse_body(text, 0).expect("expressions");
         let outcome = Evaluator::new(Phase::Live, &functions)
-            .with_host(&mut world)
+            .with_host(&mut host)
             .eval(&body, &mut Bindings::new());
-        let bytes: usize = world.printed.iter().map(|printed| printed.text.len()).sum();
+        let bytes: usize = host.log.iter().map(|line| line.text.len()).sum();
         (outcome.map_err(|failure| failure.diagnostic.code), bytes)
     };
     let (outcome, bytes) = say("info(\"~s\", [grow(<<\"0123456789abcdef\">>, 16)])");

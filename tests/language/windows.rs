@@ -95,8 +95,12 @@ fn thousands_of_servers_take_no_time() {
         let took = begin.elapsed();
         assert_eq!(upgrade.script.suspended().count(), names.len());
         let steps = updo::exec::steps::steps(&upgrade.script, &upgrade.rules).len();
-        let ways =
-            updo::exec::rollback_steps::ways(&upgrade.changes, &upgrade.rules, &upgrade.script, 1);
+        let ways = updo::exec::rollback_steps::per_step(
+            &upgrade.changes,
+            &upgrade.rules,
+            &upgrade.script,
+            1,
+        );
         assert_eq!(ways.len(), if window == "single" { 1 } else { names.len() });
         assert!(steps >= ways.len() * 4, "{steps}");
         let whole = begin.elapsed();

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::asked::{cursor, edited};
 use crate::client::{Editor, codes, uri};
+use crate::requests::{cursor, edited};
 use crate::support::apps::Deployed;
 use crate::support::desk::Desk;
 use crate::waiting::{desk as beside_a_node, untouched, waiting};

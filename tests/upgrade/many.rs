@@ -7,7 +7,7 @@ use crate::support::desk::Desk;
 fn the_first_failure_stops() {
     let (one, two, three) = (replaced(), replaced(), replaced());
     let banks = [&one.node, &two.node, &three.node];
-    let pids = banks.map(who);
+    let pids = banks.map(pids_of);
     let desk = Desk::new();
     let names = banks.map(|node| format!("'{}'", node.name())).join(", ");
     let plan = Plan::on_disk("fine")
