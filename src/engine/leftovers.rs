@@ -291,7 +291,7 @@ impl Traces {
     pub fn undoable(&self, records: &RunRecords) -> Option<&str> {
         let last = &self.last.as_ref()?.summary;
         let known = records.find(Some(&last.run))?;
-        let back = records.is_undoable(&known) && records.back(&last.run).is_some();
+        let back = records.is_undoable(&known) && records.rollback_term(&last.run).is_some();
         back.then_some(&*last.run)
     }
 }

@@ -1,7 +1,7 @@
 //! What the supervisors of changed modules were started with: the new `init/1` will get it.
 
 use super::change::ChangeSet;
-use super::node_facts::{TIMEOUT, failed, unexpected_reply};
+use super::node_facts::{TIMEOUT, call_failed, unexpected_reply};
 use super::processes::Start;
 use crate::diag::Result;
 use crate::name::Module;
@@ -44,7 +44,7 @@ pub(super) fn ask(session: &Session, set: &mut ChangeSet) -> Result<()> {
     let answer = match evaluate(session, TEXT, &bindings, TIMEOUT) {
         Ok(answer) => answer,
         Err(CallError::Raised { .. }) => return Ok(()),
-        Err(error) => return Err(failed(what, error)),
+        Err(error) => return Err(call_failed(what, error)),
     };
     for row in answer.as_list().unwrap_or_default() {
         let Some([Term::Atom(module), Term::Pid(pid), found]) = row.as_tuple() else {

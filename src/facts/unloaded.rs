@@ -80,7 +80,7 @@ fn on_path(comparison: &Comparison<'_>, modules: &[Module]) -> Result<Vec<(Modul
     let answer = comparison
         .session
         .call("lists", "map", args, node_facts::TIMEOUT)
-        .map_err(|error| node_facts::failed("code:where_is_file/1", error))?;
+        .map_err(|error| node_facts::call_failed("code:where_is_file/1", error))?;
     let files = modules.iter().zip(answer.as_list().unwrap_or_default());
     Ok(files
         .filter(|(_, file)| file.as_atom().is_none())

@@ -195,7 +195,7 @@ fn every_command_answers() {
         "    shop_cart_sup <",
         "-threshold/0  +threshold/1",
         "require the shop sells",
-        "18 processes stand still",
+        "18 processes are suspended",
         "must   shop_tax",
         "[1,2,3]\n",
         "there are apples",
