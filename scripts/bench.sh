@@ -47,7 +47,7 @@ done
 cmp "$work/xref.out" "$work/updo.out" || { echo "bench: the edges differ" >&2; exit 1; }
 
 edges=$(wc -l <"$work/updo.out")
-echo "who calls whom: $beams beams of OTP $otp and Elixir, $edges edges, the same from both; best of $rounds"
+echo "call edges: $beams beams of OTP $otp and Elixir, $edges edges, the same from both; best of $rounds"
 awk -v xm="$(best xref 1)" -v xc="$(best xref 2)" -v xk="$(best xref 3)" \
     -v um="$(best updo 1)" -v uc="$(best updo 2)" -v uk="$(best updo 3)" \
     -v in_ms="$(sort -n "$work/inside" | head -n 1)" -v load="$(cut -d ' ' -f 1 /proc/loadavg)" 'BEGIN {

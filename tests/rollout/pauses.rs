@@ -58,7 +58,7 @@ fn ctrl_c_ends_the_walk_after_the_nodes_at_work() {
     running.await_says("no further node is begun");
     running.signal("-INT");
     running.wait().exits(14).says(&[
-        "calling off",
+        "aborting",
         "0 of 2 nodes new · 1 not upgraded · 1 not touched",
     ]);
     fleet.nodes[2].node.eval("fleet_ship ! go_on");

@@ -164,7 +164,7 @@ fn what_does_not_fit_ends_with_10_and_changes_nothing() {
         (
             ", tls => #{ca => \"../tls/client.pem\", cert => \"../tls/client.pem\", key => \"../tls/client.key\"}",
             "E503",
-            "was signed by nobody",
+            "was signed by no authority",
         ),
         (
             ", tls => #{ca => \"../tls/ca.pem\", cert => \"../tls/client.pem\", key => \"../tls/client.key\", server_name => \"bank.example.net\"}",
