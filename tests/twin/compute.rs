@@ -73,5 +73,5 @@ fn a_renamed_elixir_parses_and_formats_the_same() {
         "twins: OTP {}: an Elixir of {modules} twins: {cases} parses and prints the same",
         installed().otp
     );
-    assert!(modules > 150 && cases > 10, "{modules}, {cases}");
+    assert!(modules > 150 && cases >= 10, "{modules}, {cases}");
 }
