@@ -254,7 +254,7 @@ fn called_off_from_elsewhere() {
     desk.on(node, &["attach", &run, "--abort"])
         .run()
         .exits(14)
-        .says(&["calling off", "E611", "is as before"]);
+        .says(&["aborting", "E611", "is as before"]);
     running.wait().exits(14).says(&["E611"]);
     node.eval("bank_account_3 ! enough");
     is(node, Is::Old, &pids);

@@ -18,7 +18,7 @@ fn before_the_switch_the_run_is_aborted() {
         let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
         await_standing(node);
         running.signal(signal);
-        running.await_says("calling off");
+        running.await_says("aborting");
         running
             .wait()
             .exits(14)

@@ -138,8 +138,8 @@ fn an_installed_release_is_used_entirely_and_its_configuration_reported() {
         .exits(0);
     assert!(!here.stdout.contains("runs the new code already"), "{here}");
     here.prints(&["nothing to do on", "W331"]).says(&[
-        "ferry 0.2.0 is installed beside 0.1.0",
-        "rope 0.2.0 is installed beside 0.1.0",
+        "ferry 0.2.0 is installed next to 0.1.0",
+        "rope 0.2.0 is installed next to 0.1.0",
     ]);
 
     let plan = "plan \"Ferry\".\ncode on_disk #{newest => all}.\n";

@@ -171,7 +171,7 @@ fn interrupted_in_a_terminal() {
     terminal.await_text("suspend  ▸");
     await_standing(node);
     terminal.keys(CTRL_C);
-    let screen = terminal.await_text("calling off");
+    let screen = terminal.await_text("aborting");
     assert!(!screen.contains("^C"), "{screen}");
     let screen = terminal.await_text("FINIS");
     assert!(screen.contains("EXIT 14"), "{screen}");
