@@ -150,7 +150,7 @@ fn an_application_that_is_loaded_only_takes_part() {
     );
     let diagnostic = one(&world.look(), Code::W331);
     assert!(
-        diagnostic.starts_with("fx 2 is installed beside 1"),
+        diagnostic.starts_with("fx 2 is installed next to 1"),
         "{diagnostic}"
     );
     let plan = "code on_disk #{newest => [fx], env => true}.";

@@ -74,7 +74,7 @@ fn an_installed_newer_version_is_reported_with_how_to_use_it() {
     assert_eq!(names(&upgrade), Vec::<&str>::new());
     let reported = one(&upgrade, Code::W331);
     assert!(
-        reported.starts_with("fx 1.10 is installed beside 1.9, which runs"),
+        reported.starts_with("fx 1.10 is installed next to 1.9, which runs"),
         "{reported}"
     );
     let newer = text(&world.path("lib/fx-1.10/ebin"));
