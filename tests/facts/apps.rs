@@ -66,7 +66,7 @@ fn new_keys_are_set_by_the_plan_and_removed_with_the_new_version() {
     );
     let reported = one(&world.prepare(&plan).expect("facts"), Code::W332);
     assert!(
-        reported.starts_with("of the new fx.app only the configuration is taken over"),
+        reported.starts_with("of the new fx.app only the configuration is applied"),
         "{reported}"
     );
     assert!(
