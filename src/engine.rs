@@ -365,7 +365,7 @@ impl Connection<'_> {
     /// The same, and waits for the end of the other run as long as the settings say.
     ///
     /// # Errors
-    /// As [`Connection::unlocked`].
+    /// As [`Connection::ensure_unlocked`].
     pub fn await_unlocked(&self) -> Result<()> {
         let settings = &self.engine.settings;
         let began = Instant::now();

@@ -62,7 +62,7 @@ impl<'e> PreparedNode<'e> {
     /// Connects to a node and decides what is to be done there. Reads only.
     ///
     /// # Errors
-    /// As [`Engine::connect`], [`Connection::unlocked`] and [`Connection::prepare`].
+    /// As [`Engine::connect`], [`Connection::ensure_unlocked`] and [`Connection::prepare`].
     pub fn prepare(engine: &'e Engine, node: &NodeName) -> Result<Self> {
         let connection = engine.connect(node)?;
         connection.await_unlocked()?;

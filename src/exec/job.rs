@@ -68,7 +68,7 @@ pub struct Terms<'a> {
     pub also: Vec<Term>,
 }
 
-/// The whole job; `per_step` are the ways back through its windows ([`rollback_steps::ways`]).
+/// The whole job; `per_step` are the ways back through its windows ([`rollback_steps::per_step`]).
 pub fn job(
     terms: &Terms<'_>,
     changes: &ChangeSet,

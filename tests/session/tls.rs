@@ -317,7 +317,11 @@ fn what_is_wrong_with_the_nodes_certificate() {
     });
     let reported = refused(&node("node"), Some(foreign));
     let file = strangers.path("ca.pem").display().to_string();
-    says(&reported, Code::E503, &["was signed by no authority in", &file]);
+    says(
+        &reported,
+        Code::E503,
+        &["was signed by no authority in", &file],
+    );
 }
 
 #[test]
