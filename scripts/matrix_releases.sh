@@ -6,21 +6,7 @@
 #   scripts/matrix_releases.sh RELEASE      called by scripts/matrix.sh, which sets what connects; UPDO_BIN is the binary
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-release=$1 updo=$UPDO_BIN
-inside=$(sh "$root/scripts/otp.sh" root "$release")
-room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
-seen=/tmp/$(basename "$room")
-node='' pid=''
-clean_up() {
-    local status=$?
-    trap - EXIT
-    [ -z "$pid" ] || { kill -9 "$pid" && wait "$pid"; } 2>/dev/null || true
-    rm -rf "$room"
-    exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM HUP
+. "$(dirname "${BASH_SOURCE[0]}")/matrix_node.sh"
 
 # Compiles `NAME.erl`, given on standard input, into a folder of the room; `-DTWO` as second argument for version 2.
 erlang() {
@@ -42,34 +28,6 @@ up() {
     done
     cat "$room/node.log"
     exit 1
-}
-
-down() {
-    kill -9 "$pid"
-    wait "$pid" 2>/dev/null || true
-    pid=''
-    sleep 0.3
-}
-
-is() {
-    local found
-    found=$("$updo" eval "$node" "$1" | tr -d ' \n')
-    [ "$found" = "$2" ] || { echo "OTP $release: $1 is $found, not $2"; exit 1; }
-}
-
-plan() {
-    printf 'plan "%s".\n%s\n' "$1" "$2" >"$room/plan.updo"
-}
-
-run() {
-    local code=$1 status=0
-    shift
-    "$updo" "$@" >"$room/run.log" 2>&1 || status=$?
-    [ "$status" = "$code" ] || { echo "OTP $release: updo $* ends with $status"; cat "$room/run.log"; exit 1; }
-}
-
-says() {
-    grep -q -e "$1" "$room/run.log" || { echo "OTP $release: nothing says $1"; cat "$room/run.log"; exit 1; }
 }
 
 # A node that loads nothing by being called. `berth` is loaded and does not run; `buoy` belongs to no application, and so
@@ -134,7 +92,7 @@ says '2 processes still run\|still runs the old gull'
 is '[erlang:send(P, stop) || P <- persistent_term:get(gulls)]' '[stop,stop]'
 run 0 rollback -t "$node" --yes
 is "$value" '{1,1,1,false}'
-down
+stop
 
 # A run-time system of its own: what lies below code:lib_dir() is not OTP because of that.
 cp -a "$inside/usr/lib/erlang" "$room/own"
@@ -158,7 +116,7 @@ run 0 run "$room/plan.updo" -t "$node" --yes
 is 'berth_lib:value()' '{2,new}'
 run 0 rollback -t "$node" --yes
 is 'berth_lib:value()' 1
-down
+stop
 
 # What mix makes: embedded mode, a boot script, consolidated protocols in lib/../releases/VSN/consolidated.
 mixed=''
@@ -190,7 +148,7 @@ if [ -e "$inside/usr/lib/elixir/lib/mix/ebin" ]; then
     is "'Elixir.Ferry.Weight':'of'(x)" light
     run 0 rollback -t "$node" --yes
     is "$version" '<<"0.1.0">>'
-    down
+    stop
     mixed=", mix release ($mixed)"
 fi
 echo "embedded mode, run-time system of its own$mixed"

@@ -6,22 +6,8 @@
 #   scripts/matrix_runs.sh RELEASE          called by scripts/matrix.sh, which sets what connects; UPDO_BIN is the binary
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-release=$1 updo=$UPDO_BIN
-inside=$(sh "$root/scripts/otp.sh" root "$release")
-room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
-seen=/tmp/$(basename "$room")
+. "$(dirname "${BASH_SOURCE[0]}")/matrix_node.sh"
 node=runs${release}_$$@localhost
-pid=''
-clean_up() {
-    local status=$?
-    trap - EXIT
-    [ -z "$pid" ] || { kill -9 "$pid" && wait "$pid"; } 2>/dev/null || true
-    rm -rf "$room"
-    exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM HUP
 
 # Both versions of each application; what is new in version 2 is not in version 1.
 build() {
@@ -56,32 +42,8 @@ start() {
     exit 1
 }
 
-stop() {
-    kill -9 "$pid"
-    wait "$pid" 2>/dev/null || true
-    sleep 0.3
-}
-
-# `is EXPRESSION VALUE`: what the node says.
-is() {
-    local found
-    found=$("$updo" eval "$node" "$1" | tr -d ' \n')
-    [ "$found" = "$2" ] || { echo "OTP $release: $1 is $found, not $2"; exit 1; }
-}
-
-plan() {
-    printf 'plan "%s".\n%s\n' "$1" "$2" >"$room/plan.updo"
-}
-
-run() {
-    local code=$1 status=0
-    shift
-    "$updo" "$@" >"$room/run.log" 2>&1 || status=$?
-    [ "$status" = "$code" ] || { echo "OTP $release: updo $* ends with $status"; cat "$room/run.log"; exit 1; }
-}
-
-# Nobody suspended, and the agent gone; it takes its leave right after it has said that all is done.
-nobody_left() {
+# No process suspended, and the agent gone; it ends right after it has said that all is done.
+nothing_left() {
     local left="lists:member(updo_run, registered()) orelse
         [M || {M, _} <- code:all_loaded(), string:prefix(atom_to_list(M), \"updo_agent\") =/= nomatch]"
     is '[P || P <- processes(), {_, {sys, _, _}} <- [process_info(P, current_function)]]' '[]'
@@ -110,10 +72,10 @@ is 'mill_front:sack(100)' '{1,1,{1,100,1},1}'
 plan Windows "code push [\"$room/mill-2/ebin\"]. old from \"$room/mill-1/ebin\". window minimal."
 run 0 run "$room/plan.updo" -t "$node" --yes
 is 'mill_front:sack(100)' '{2,2,{2,200,2},10}'
-nobody_left
+nothing_left
 run 0 rollback -t "$node" --yes
 is 'mill_front:sack(100)' '{1,3,{1,300,1},1}'
-nobody_left
+nothing_left
 
 # Children of supervisors without names; and back.
 desks='[lists:sort([I || {I, P, _, _} <- supervisor:which_children(S), is_pid(P)]) || {_, S, _, _} <- supervisor:which_children(post_sup)]'
@@ -121,10 +83,10 @@ plan Children "code push [\"$room/post-2/ebin\"]. old from \"$room/post-1/ebin\"
 module post_floor #{children => #{start => [parcels], stop => [fax]}} because \"nobody sends faxes\"."
 run 0 run "$room/plan.updo" -t "$node" --yes
 is "$desks" '[[letters,parcels],[letters,parcels]]'
-nobody_left
+nothing_left
 run 0 rollback -t "$node" --yes
 is "$desks" '[[fax,letters],[fax,letters]]'
-nobody_left
+nothing_left
 
 # A new version in a folder of its own: modules, one that goes, code path, configuration; and back.
 depot='{depot_stock:state(), filename:basename(code:lib_dir(depot)), lists:sort(application:get_all_env(depot)), erlang:module_loaded(depot_fax)}'
@@ -141,10 +103,10 @@ module depot_sup #{children => #{stop => [fax]}} because "faxes are no longer se
 run 0 run "$room/plan.updo" -t "$node" --yes
 is "$depot" '{{stock,7,crates},"depot-2",[{colour,red},{limit,20},{shelves,3}],false}'
 is 'depot_app:told()' '[{[{limit,20}],[{shelves,3}],[doors]}]'
-nobody_left
+nothing_left
 run 0 rollback -t "$node" --yes
 is "$depot" "$old"
-nobody_left
+nothing_left
 
 # Native records: the beam of what runs is known for it, and states of both definitions are shown.
 if [ "$release" -ge 29 ]; then
@@ -167,7 +129,7 @@ if [ "$release" -ge 29 ]; then
     is 'gen_server:call(purse, all)' '#purse:coins{n=7,owner=none}'
     run 0 rollback -t "$node" --yes
     is 'gen_server:call(purse, n)' 7
-    nobody_left
+    nothing_left
 fi
 
 # Processes of every kind: entered loops, special processes that another module starts; agents and tasks where Elixir is.
@@ -179,10 +141,10 @@ kin='[sys:get_state(P) || P <- persistent_term:get(kin)]'
 plan Kinds "code push [\"$room/kin-2/ebin\"]. old from \"$room/kin-1/ebin\"."
 run 0 run "$room/plan.updo" -t "$node" --yes
 is "$kin" '[{2,1},{2,2},{2,3},{2,4},{2,5}]'
-nobody_left
+nothing_left
 run 0 rollback -t "$node" --yes
 is "$kin" '[{1,1},{1,2},{1,3},{1,4},{1,5}]'
-nobody_left
+nothing_left
 elixir=''
 if [ -e "$inside/usr/lib/elixir/lib/elixir/ebin" ]; then
     elixir=', Elixir'
@@ -201,10 +163,10 @@ if [ -e "$inside/usr/lib/elixir/lib/elixir/ebin" ]; then
     plan Agents "code push [\"$room/counter-2/ebin\"]. old from \"$room/counter-1/ebin\"."
     run 0 run "$room/plan.updo" -t "$node" --yes
     is "$kin" "[{2,1},#{kept_by=>'Elixir.Kin.Counter'},3,{ok,{1,4}}]"
-    nobody_left
+    nothing_left
     run 0 rollback -t "$node" --yes
     is "$kin" "[{1,1},#{kept_by=>'Elixir.Kin.Counter'},3,{ok,{1,4}}]"
-    nobody_left
+    nothing_left
 fi
 
 # Left alone and rejoined, and the disk has it: a restart keeps it. The beams of the node lie in its chroot.
@@ -214,7 +176,7 @@ run 23 run "$room/plan.updo" -t "$node" --yes --detach
 name=$(sed -n 's/.*updo attach \([0-9a-f]\{4\}\).*/\1/p' "$room/run.log" | head -n 1)
 run 0 attach "$name"
 is '{maps:get(version, bank_account:ask(3)), maps:get(fee, bank_account:ask(3))}' '{2,3}'
-nobody_left
+nothing_left
 cmp "$room/bank/ebin/bank_account.beam" "$room/bank-2/ebin/bank_account.beam"
 stop
 start
@@ -233,7 +195,7 @@ else
     is 'mill_front:sack(100)' '{2,2,{2,200,2},10}'
     otp=', release handler'
 fi
-nobody_left
+nothing_left
 stop
 
 # The same over TLS, both versions of it: certificates on both sides, those of the node with an RSA key.
@@ -263,7 +225,7 @@ for version in tlsv1.2 tlsv1.3; do
     plan Tls "code push [\"$room/mill-2/ebin\"]. old from \"$room/mill-1/ebin\"."
     run 0 run "$room/plan.updo" -t "$node" --yes
     is 'mill_front:sack(100)' '{2,2,{2,200,2},10}'
-    nobody_left
+    nothing_left
     run 0 doctor "$node"
     spoken="$spoken, $(grep -o 'TLS 1\.[23]' "$room/run.log")"
     UPDO_TLS_CERT='' UPDO_TLS_KEY='' run 10 doctor "$node"

@@ -103,7 +103,7 @@ impl Visit<'_> {
         self.step("epmd", |visit| visit.epmd(&address))?;
         self.step("cookie", |visit| visit.cookie())?;
         let planned = self.engine.target_of(node).and_then(|t| t.tls.clone());
-        // Nothing is reported of what nobody asked for.
+        // Nothing is reported that was not asked for.
         if planned.is_some() || settings.tls != TlsOptions::default() {
             self.step("tls", |visit| {
                 let tls = engine::tls(&visit.engine.settings, planned.as_ref())?;

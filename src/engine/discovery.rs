@@ -24,7 +24,7 @@ const SHOWN: usize = 20;
 /// the plan knows no TLS at all, an authority in the environment switches it on.
 ///
 /// # Errors
-/// E509 when a file cannot be used, or when the environment says who we are and nobody whom to believe.
+/// E509 when a file cannot be used, or when the environment has a certificate of our own and no trusted CA.
 pub fn tls(settings: &Settings, plan: Option<&TlsOptions>) -> Result<Option<Tls>> {
     let given = &settings.tls;
     let both = match plan {
@@ -171,7 +171,7 @@ mod tests {
         let mut settings = Settings::default();
         assert!(tls(&settings, None).expect("no TLS").is_none());
         settings.tls.cert = file("cert");
-        let diagnostic = tls(&settings, None).expect_err("whom to believe?");
+        let diagnostic = tls(&settings, None).expect_err("no trusted CA");
         assert_eq!(diagnostic.code, Code::E509);
         assert!(
             diagnostic

@@ -54,7 +54,7 @@ impl<'a, 'b> Checks<'a, 'b> {
         requires.all(|check| check.rollout != rollout || self.check(check, false, None))
     }
 
-    /// Whether somebody asked for the end before the node was touched; that is reported.
+    /// Whether an interrupt came before the node was touched; that is reported.
     fn stopped(&mut self) -> bool {
         if self.watch.interrupt.count() == 0 {
             return false;

@@ -495,7 +495,7 @@ pub(super) fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
         let steps = window.iter().filter(|step| !once(step));
         let steps = steps.cloned();
         match windows.last_mut() {
-            // On the way back what is behind the last window belongs to it: nobody is resumed in between.
+            // On the way back what is behind the last window belongs to it: no process is resumed in between.
             Some(last) if !window.last().is_some_and(ends) => last.extend(steps),
             _ => windows.push(steps.collect()),
         }

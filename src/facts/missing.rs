@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::beam::{BeamFacts, Evidence};
 use super::change::{Beam, Notice};
 use super::compare::Comparison;
-use super::node_facts::{self, function};
+use super::node_facts;
+use super::unloaded::where_is_file;
 use crate::diag::Result;
 use crate::name::{Mfa, Module};
-use crate::term::Term;
 
 /// Notes what the new versions call that neither the node nor the upgrade has.
 pub(super) fn missing(comparison: &mut Comparison<'_>) -> Result<()> {
@@ -68,22 +68,14 @@ pub(super) fn missing(comparison: &mut Comparison<'_>) -> Result<()> {
 
 /// Those of the modules that are not loaded which a call would not find.
 fn nowhere(comparison: &Comparison<'_>, unloaded: &[&Module]) -> Result<BTreeSet<Module>> {
-    let all = unloaded.iter().map(|module| (*module).clone());
-    if comparison.facts.embedded || unloaded.is_empty() {
-        return Ok(all.collect());
+    let all: Vec<Module> = unloaded.iter().map(|module| (*module).clone()).collect();
+    if comparison.facts.embedded || all.is_empty() {
+        return Ok(all.into_iter().collect());
     }
-    let names = unloaded
-        .iter()
-        .map(|m| Term::string(&format!("{}.beam", m.as_str())));
-    let args = vec![function("code", "where_is_file", 1), Term::list(names)];
-    let answer = comparison
-        .session
-        .call("lists", "map", args, node_facts::TIMEOUT)
-        .map_err(|error| node_facts::call_failed("code:where_is_file/1", error))?;
-    let answers = answer.as_list().unwrap_or_default();
-    let pairs = all.zip(answers);
-    Ok(pairs
-        .filter(|(_, answer)| answer.is_atom("non_existing"))
+    let files = where_is_file(comparison.session, &all)?;
+    let found = all.into_iter().zip(files);
+    Ok(found
+        .filter(|(_, file)| file.is_none())
         .map(|(module, _)| module)
         .collect())
 }

@@ -10,6 +10,7 @@ use super::compare::{Comparison, OldBeamSources, local};
 use super::node_facts::{self, function};
 use crate::diag::Result;
 use crate::name::Module;
+use crate::node::Session;
 use crate::term::Term;
 
 /// Finds them, and takes out of `beams` what is not loaded and would not differ: on a node that loads on demand, by the
@@ -73,17 +74,25 @@ pub(super) fn versions(
 
 /// The files of modules as the node would load them; without those that it has none of.
 fn on_path(comparison: &Comparison<'_>, modules: &[Module]) -> Result<Vec<(Module, String)>> {
+    let files = where_is_file(comparison.session, modules)?;
+    let found = modules.iter().zip(files);
+    let found = found.filter_map(|(module, file)| Some((module.clone(), file?)));
+    Ok(found.collect())
+}
+
+/// The file that a node would load each of the modules from, in their order; `None` without one. `code:where_is_file/1`.
+pub(super) fn where_is_file(session: &Session, modules: &[Module]) -> Result<Vec<Option<String>>> {
     let names = modules
         .iter()
         .map(|m| Term::string(&format!("{}.beam", m.as_str())));
     let args = vec![function("code", "where_is_file", 1), Term::list(names)];
-    let answer = comparison
-        .session
+    let answer = session
         .call("lists", "map", args, node_facts::TIMEOUT)
         .map_err(|error| node_facts::call_failed("code:where_is_file/1", error))?;
-    let files = modules.iter().zip(answer.as_list().unwrap_or_default());
-    Ok(files
-        .filter(|(_, file)| file.as_atom().is_none())
-        .filter_map(|(module, file)| Some((module.clone(), file.to_text()?)))
-        .collect())
+    let files = answer.as_list().unwrap_or_default().iter();
+    let file = |file: &Term| match file.as_atom() {
+        Some(_) => None,
+        None => file.to_text(),
+    };
+    Ok(files.map(file).collect())
 }

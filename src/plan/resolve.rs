@@ -426,7 +426,7 @@ impl Resolver<'_> {
         ) {
             return true;
         }
-        // What is wrong with the condition is reported where it stands.
+        // What is wrong with the condition is reported at its place.
         let before = self.diagnostics.len();
         let value = self.early(&condition);
         if self.diagnostics.len() > before {

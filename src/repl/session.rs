@@ -58,7 +58,7 @@ pub enum Reply {
     Clear,
     /// A text is to be edited and handed to [`ReplSession::edited`].
     Edit(String),
-    /// An expression is to be evaluated again and again with [`ReplSession::line`], until somebody interrupts.
+    /// An expression is to be evaluated again and again with [`ReplSession::line`], until Ctrl-C.
     Watch {
         /// How long to wait in between.
         every: Duration,

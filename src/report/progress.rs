@@ -201,7 +201,7 @@ impl Progress {
         (still >= STILL).then_some((current, still))
     }
 
-    /// The block: what is being done, what it waits for, and how the run stands.
+    /// The block: what is being done, what it waits for, and the state of the run.
     pub fn block(&self, now: Duration, style: Style, keys: bool) -> Vec<String> {
         let mut lines = Vec::new();
         let going = if style.unicode { "▸" } else { ">" };

@@ -7,6 +7,7 @@
 pub mod behaviour;
 pub mod children;
 pub mod configuration;
+mod cycles;
 pub mod effects;
 mod found;
 pub mod infer;

@@ -13,7 +13,7 @@ use crate::name::Module;
 use super::Ruleset;
 
 /// A warning for each record that two modules or more of the upgrade use and whose fields differ. A rule
-/// of the plan between two of the users shows that somebody thought of it: then nothing is reported.
+/// of the plan between two of the users shows that the order was considered: then nothing is reported.
 pub fn shared_records(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     for record in found(changes) {

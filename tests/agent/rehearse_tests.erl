@@ -94,7 +94,7 @@ rehearsed_event() ->
     [other, 7, other] = [gen_event:call(P, H, x) || H <- [t_rh2, t_rh, {t_rh2, 1}]],
     exit(P, kill).
 
-%% Whoever tries an endless conversion dies with the executor; the twin goes.
+%% The process that tries an endless conversion dies with the executor; the twin goes.
 rehearsed_killed() ->
     Ps = servers(2),
     Twin = twin("code_change(_,_,_) -> loop(). loop() -> receive never -> ok after 1 -> loop() end. " ++ no4()),

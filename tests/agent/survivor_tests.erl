@@ -171,7 +171,7 @@ debug_options_kept() ->
 
 foreign(M, B) -> {apply, {code, load_binary, [M, atom_to_list(M) ++ ".beam", B]}}.
 
-%% Somebody resumes two of three in the window: these go on with their work, are not converted, and lose nothing of it.
+%% Two of three are resumed in the window by something else: these go on with their work, are not converted, and lose nothing of it.
 resumed_by_others() ->
     [V1, V2] = [compile(io_lib:format("-module(t_ro). -vsn(~b). -export([init/1,handle_call/3,handle_cast/2,code_change/3]). "
                                       "init(_) -> {ok,{~b,0}}. handle_call(bump,_,{V,N}) -> {reply,N+1,{V,N+1}}; handle_call(_,_,S) -> {reply,S,S}. "

@@ -42,7 +42,7 @@ over(Es) ->
     after 10000 -> error({not_over, Es})
     end.
 
-%% Beside the running version, which nobody who calls it notices; gone after the step that says so.
+%% Next to the running version, unnoticed by its callers; gone after the step that says so.
 twins_beside() ->
     load(server(t_tw, 1)),
     P = start(t_tw, 1),
@@ -172,7 +172,7 @@ twins_all_killed() ->
     gone(),
     watchdog_tests:over().
 
-%% The client dies in the trial: nobody answers, nothing stays.
+%% The client dies in the trial: no answer comes, nothing stays.
 twins_client_gone() ->
     Me = self(),
     {Client, Mon} = spawn_monitor(fun() -> {ok, G} = boot((trial(#{}))#{watcher := self()}), Me ! {guardian, G}, hooked(), Me ! hooked,
@@ -183,7 +183,7 @@ twins_client_gone() ->
     exit(Client, kill),
     receive {'DOWN', Mon, _, _, _} -> ok end,
     wait(fun() -> there() =:= [] end, there),
-    %% The hook waits for whoever attaches; nobody does.
+    %% The hook waits for a client to attach; none does.
     wait(fun() -> case whereis(updo_run) of undefined -> true; G -> G ! updo_settle, false end end, kept).
 
 %% Dropping what is not there is nothing.

@@ -59,7 +59,7 @@ fn trials(seeds: &[u64]) {
                 .cloned()
                 .unwrap_or_else(|| "a panic".to_owned());
             let log = deployed.node.log();
-            // With a full table of processes the kernel of OTP itself ends, whoever connects.
+            // With a full table of processes the kernel of OTP itself ends when any node connects.
             let died = trial.fault.name == "process table full"
                 && log.contains("Kernel pid terminated")
                 && why.contains("connection lost");

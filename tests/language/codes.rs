@@ -343,7 +343,7 @@ fn reserved_codes_are_never_emitted() {
         let reserved = RESERVED.contains(&code.as_str());
         assert!(
             reported != reserved,
-            "{code}: told {reported}, reserved {reserved}"
+            "{code}: reported {reported}, reserved {reserved}"
         );
     }
 }

@@ -5,7 +5,10 @@
 //! its pid, the last one takes the epmd along, and should the test process itself be killed, a shell that
 //! holds the other end of a pipe does the same.
 
-#![allow(dead_code)] // every test binary uses its own part of this
+#![allow(
+    dead_code,
+    reason = "each test program compiles this module into itself and uses its own part"
+)]
 
 pub mod apps;
 pub mod certs;

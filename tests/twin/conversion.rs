@@ -215,7 +215,7 @@ fn each_kind_begins_where_its_processes_are_converted() {
     assert_eq!(effect(Kind::Server), Effect::Reads);
     assert_eq!(effect(Kind::Supervisor), Effect::Pure);
     assert_eq!(effect(Kind::Special), Effect::Acts);
-    // Without the helper's beam nobody knows.
+    // Without the helper's beam it is unknown.
     let alone = World::new(&[("kinds", "init(_) -> helper:children().")]);
     let found = alone.of("kinds", Kind::Supervisor);
     assert_eq!(found.effect, Effect::Acts);

@@ -143,7 +143,7 @@ fn a_name_needs_room_for_its_ending() {
     assert!(twin(&since_28, &set, 29).is_ok());
 }
 
-/// Whom a twin calls when some of the set have none.
+/// What a twin calls when some of the set have none.
 #[test]
 fn a_module_without_a_twin_is_called_by_its_own_name() {
     let room = Room::new();

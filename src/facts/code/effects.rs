@@ -65,7 +65,7 @@ pub struct Effects {
     pub doing: Doing,
     /// What is more than computing; each once, in the order of modules and functions.
     pub places: Vec<EffectSite>,
-    /// Where a module of the given ones is named as data: `fun m:f/1`. Whoever runs this code under another name calls
+    /// Where a module of the given ones is named as data: `fun m:f/1`. A copy of this code under another name calls
     /// the module of that name all the same.
     pub by_name: Vec<EffectSite>,
 }

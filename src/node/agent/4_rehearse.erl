@@ -4,7 +4,7 @@
 %% One process after the other is asked for its state: by a system message whose fun hands a copy
 %% to a process of this agent and gives back what it got. The conversion runs in that process,
 %% which has limits of time and heap; so one that never ends or eats memory harms nothing but
-%% itself. Nobody is suspended. A process that does not read the message in time is busy: the fun
+%% itself. No process is suspended. A process that does not read the message in time is busy: the fun
 %% then does nothing when it is read.
 
 %% ------------------------------------------------------------------------------------------------

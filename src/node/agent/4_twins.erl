@@ -10,7 +10,7 @@
 %% ------------------------------------------------------------------------------------------------
 %% Steps
 
-%% All or none. The log has the names first: whoever comes after a dead executor knows what may be
+%% All or none. The log has the names first: the successor of a dead executor knows what may be
 %% there.
 twins_load(Ms) ->
     Twins = [T || #{name := M} = T <- job(twins, []), lists:member(M, Ms)],

@@ -23,7 +23,7 @@ spawn_watch_on(Ms) ->
                     Births = {Session, T, Ms},
                     put(spawn_watch, Births),
                     spawn_watch_patterns(Births, Ms),
-                    %% Somebody else's tracer that has come meanwhile is left alone too.
+                    %% Another tracer that was set meanwhile is left alone too.
                     spawn_watch_flags(Births) orelse
                         begin spawn_watch_forgotten(Ms), unlink(T), exit(T, kill), put(spawn_watch, none) end
             end

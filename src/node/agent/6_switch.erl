@@ -162,8 +162,8 @@ failure(P, M, Vsn, How, Why, N) ->
     #{pid => P, module => M, vsn => text(Vsn), extra => text(How), reason => Why, failed => N,
       running => Why =:= was_running()}.
 
-%% Processes of which somebody else has had sys:resume/1 have converted nothing and gone on with their work: the state that was
-%% put aside is not theirs any more.
+%% Processes that something else has resumed have converted nothing and have gone on with their work: the state that was
+%% put aside is out of date.
 forget_running() ->
     Running = case get(unconverted) of
         {_, Failed} -> [P || {P, Why} <- Failed, Why =:= was_running()];

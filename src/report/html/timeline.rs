@@ -18,7 +18,7 @@ struct Bar<'a> {
     from: f64,
     took: f64,
     ok: bool,
-    /// Whom it waited for longest, where that was reported.
+    /// The process that it waited for longest, where that was reported.
     slowest: Option<String>,
     /// How often a suspension was tried.
     attempts: u64,
