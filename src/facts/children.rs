@@ -46,8 +46,11 @@ impl Specified {
     }
 
     fn add(&mut self, child: Child) {
-        if self.get(&child.id).is_none() && self.children.len() < MAX_CHILDREN {
-            self.children.push(child);
+        if self.get(&child.id).is_none() {
+            self.exact &= self.children.len() < MAX_CHILDREN;
+            if self.children.len() < MAX_CHILDREN {
+                self.children.push(child);
+            }
         }
     }
 }
@@ -130,7 +133,7 @@ fn of_list(
         name: keyword(options, "name")
             .term()
             .filter(|name| !name.is_atom("nil")),
-        exact: whole,
+        exact: whole && items.len() <= MAX_CHILDREN,
         ..Listed::default()
     };
     for item in items.into_iter().take(MAX_CHILDREN) {
@@ -220,6 +223,7 @@ fn of_answer(answer: &SymbolicValue, children: &mut Vec<Child>) -> bool {
         return true;
     }
     let (items, mut whole) = list.items();
+    whole &= items.len() <= MAX_CHILDREN;
     for item in items.iter().take(MAX_CHILDREN) {
         match child(item) {
             Some(child) => children.push(child),

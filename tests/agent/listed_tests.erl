@@ -7,14 +7,16 @@
 
 tests() ->
     [listed_there_and_back, listed_interpreted, listed_undone, listed_that_was_there, listed_after_a_restart, listed_without_a_name,
-     listed_way_back_undone, listed_of_no_supervisor, listed_executor_killed].
+     listed_way_back_undone, listed_of_no_supervisor, listed_executor_killed,
+     listed_hangs_in_init, listed_blocks_its_supervisor].
 
 %% A module with child_spec/1, as Elixir writes them; its identifier is not the one that the list suggests.
 kid() ->
     compile("-module(t_kid). -export([child_spec/1,start_link/1,init/1,handle_call/3,handle_cast/2]). "
             "child_spec(never) -> #{id => never, start => {t_kid,no_such_function,[]}}; child_spec([]) -> child_spec(plain); "
+            "child_spec(block) -> #{id => {kid,block}, start => {timer,sleep,[infinity]}}; "
             "child_spec(X) -> #{id => {kid,X}, start => {t_kid,start_link,[X]}}. start_link(X) -> gen_server:start_link(t_kid,X,[]). "
-            "init(X) -> {ok,X}. handle_call(_,_,S) -> {reply,S,S}. handle_cast(_,S) -> {noreply,S}.").
+            "init(hang) -> timer:sleep(infinity); init(X) -> {ok,X}. handle_call(_,_,S) -> {reply,S,S}. handle_cast(_,S) -> {noreply,S}.").
 
 %% What is given to the supervisor when it starts, as Elixir's Supervisor.start_link/2 does it.
 begin_with(Ids) -> begin_with(Ids, {local, t_top}).
@@ -189,3 +191,24 @@ listed_executor_killed() ->
         O
     end || N <- lists:seq(2, 16), Delay <- [0, 1]],
     io:format("        ~p~n", [[{O, length([x || P <- Outcomes, P =:= O])} || O <- lists:usort(Outcomes)]]).
+
+%% Its init never returns, and the supervisor waits for it: at the deadline the child is ended, and the supervisor answers.
+listed_hangs_in_init() ->
+    {S, C} = {begin_with([a]), caller()},
+    Known = (up())#{start => [item(hang)], stop => [], order => [item(a), item(hang)]},
+    {Us, {new, _, Es}} = timer:tc(fun() -> upgrade(job(modules(), steps(Known), #{deadline => 2000})) end),
+    [[#{child := {kid, hang}}]] = [Bad || {step_finished, 4, _, #{failed := Bad}} <- Es],
+    true = Us < 10000000,
+    [{a, true}] = order(S),
+    exit(C, kill),
+    done_with(S).
+
+%% Its start function never returns, in the supervisor itself: nothing frees that, and the way back says so.
+listed_blocks_its_supervisor() ->
+    {S, C} = {begin_with([a]), caller()},
+    Known = (up())#{start => [item(block)], stop => [], order => [item(a), item(block)]},
+    {new, _, _} = upgrade(job(modules(), steps(Known), #{deadline => 2000})),
+    {mixed, #{children := [_ | _] = Left}, _} = upgrade(job(modules_back(), back_steps(Known), #{goal => old, deadline => 8000})),
+    true = lists:any(fun(#{reason := Why}) -> binary:match(Why, <<"does not answer">>) =/= nomatch end, Left),
+    exit(C, kill),
+    done_with(S).

@@ -129,6 +129,8 @@ fn ctrl_c_ends_the_call_and_not_the_session() {
     terminal.await_text("halt(");
     terminal.interrupt();
     terminal.line("alive", "\nalive");
+    // Before the prompt is there, the terminal itself takes Ctrl-D.
+    terminal.await_prompt();
     terminal.keys(CTRL_D);
     let status = terminal.end();
     assert!(

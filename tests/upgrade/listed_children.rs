@@ -30,6 +30,8 @@ fn modules(version: u32) -> String {
     };
     format!(
         "{servers}defmodule Pier.Never do\n  use GenServer\n  def start_link(_), do: {{:error, :broken}}\n  def init(arg), do: {{:ok, arg}}\nend\n\
+         defmodule Pier.Stuck do\n  use GenServer\n  def start_link(_), do: GenServer.start_link(__MODULE__, 0)\n\
+         \x20 def init(_), do: :timer.sleep(:infinity)\nend\n\
          defmodule Pier.Gate do\n  use GenServer\n  @vsn {version}\n\
          \x20 def start_link(_), do: GenServer.start_link(__MODULE__, 0, name: __MODULE__)\n\
          \x20 def init(misses), do: {{:ok, misses, 1}}\n  def handle_call(_, _, misses), do: {{:reply, misses, misses, 1}}\n\
@@ -197,6 +199,31 @@ fn undone_with_the_rest() {
         "is as before",
     ]);
     assert_eq!((pier.has().as_str(), pier.state()), (HAD, state));
+}
+
+/// A child that never gets through its `init` would block its supervisor for ever: it is ended at the deadline.
+#[test]
+fn a_child_that_hangs_does_not_keep_its_supervisor() {
+    let pier = Pier::new(ONE, "[Pier.Crane, Pier.Stuck, Pier.Gate]", "deadline 6s.");
+    let state = pier.state();
+    pier.run().exits(20).says(&[
+        "E610",
+        "Elixir.Pier.Stuck of Elixir.Pier.Application",
+        "is as before",
+    ]);
+    assert_eq!((pier.has().as_str(), pier.state()), (HAD, state));
+}
+
+/// More than is looked at: then it is said that these are not all.
+#[test]
+fn a_list_without_end() {
+    let many = |n: usize| {
+        let each =
+            (0..n).map(|at| format!("%{{id: {at}, start: {{Pier.Crane, :start_link, []}}}}"));
+        format!("[{}]", each.collect::<Vec<_>>().join(", "))
+    };
+    let pier = Pier::new(ONE, &many(5000), "");
+    pier.preview().exits(0).says(&["W424"]);
 }
 
 #[test]

@@ -13,7 +13,8 @@ children(Ops) ->
     Me = self(),
     Tag = make_ref(),
     Todo = [{Op, concerned_by(Op)} || Op <- Ops],
-    {_, Mon} = spawned(fun() -> lists:foreach(fun({Op, Pids}) -> Me ! {Tag, Op, tend_all(Op, Pids)} end, Todo) end, [link, monitor]),
+    Latest = maps:get(until, get(log)),
+    {_, Mon} = spawned(fun() -> put(latest, Latest), lists:foreach(fun({Op, Pids}) -> Me ! {Tag, Op, tend_all(Op, Pids)} end, Todo) end, [link, monitor]),
     Until = case log_get(resuming) andalso found_modules() -- log_get(resumed) of
         [_ | _] -> now_ms() + child_pause();
         _ -> infinity
@@ -155,16 +156,44 @@ tend({What, _, Id} = Op, Pids) -> untended(Op, [text(Why) || P <- Pids, {error, 
 
 untended({What, Sup, Id}, Whys) -> [#{what => What, supervisor => Sup, child => Id, reason => Why} || Why <- Whys].
 
-%% In a process of its own: a child that hangs in its init must not take the executor along.
+%% In a process of its own: a child that hangs in its init must not take the executor along, nor its supervisor, which
+%% waits for it and answers nothing meanwhile: such a child is ended.
 child(What, Sup, Id) ->
+    Links = links(Sup),
     {Pid, Mon} = spawned(fun() -> exit({done, child_done(What, Sup, Id)}) end, [monitor]),
     receive
         {'DOWN', Mon, process, _, {done, Answer}} -> Answer;
         {'DOWN', Mon, process, _, Why} -> {error, no_args(Why)}
-    after 30000 ->
-        demonitor(Mon, [flush]),
-        exit(Pid, kill),
+    after child_limit(What) ->
+        [exit(P, kill) || lists:member(What, [start, start_new, restart, enlist, relist]), P <- links(Sup) -- Links, is_child_of(P, Sup)],
+        receive {'DOWN', Mon, process, _, _} -> ok
+        after 1000 -> demonitor(Mon, [flush]), exit(Pid, kill)
+        end,
         {error, no_answer}
+    end.
+
+%% ms for one operation: up to the deadline of the run, but never less than a second: it is needed behind the deadline too,
+%% on the way back. A question leaves time for what follows it.
+child_limit(What) ->
+    Latest = case get(latest) of undefined -> maps:get(until, get(log)); Known -> Known end,
+    Left = case Latest of infinity -> 30000; _ -> max(1000, min(30000, Latest - now_ms())) end,
+    case lists:member(What, [look, specs, asleep, identify]) of true -> max(1000, Left div 4); false -> Left end.
+
+links(P) ->
+    case process_info(P, links) of
+        {links, All} -> [L || L <- All, is_pid(L), node(L) =:= node()];
+        undefined -> []
+    end.
+
+is_child_of(P, Sup) ->
+    case process_info(P, dictionary) of
+        {dictionary, D} ->
+            case lists:keyfind('$ancestors', 1, D) of
+                {_, [Sup | _]} -> true;
+                {_, [Name | _]} when is_atom(Name) -> whereis(Name) =:= Sup;
+                _ -> false
+            end;
+        undefined -> false
     end.
 
 %% Repeating does no harm.

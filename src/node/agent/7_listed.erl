@@ -43,8 +43,33 @@ tend_listed({listed, M, #{strict := true, start := Start, stop := Stop}}, []) ->
     Todo = [{start, E} || E <- Start] ++ [{stop, E} || E <- Stop],
     {lists:append([untended({What, M, Id}, [<<"no process of its supervisor was found">>]) || {What, {_, Id, _}} <- Todo]), []};
 tend_listed(_, []) -> {[], []};
-tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, Md5}]) ->
-    {Before, New, All} = {as_it_is(P), identified(Start), identified(Order)},
+tend_listed({listed, M, #{start := Start, stop := Stop}} = Op, [{P, _}] = Pids) ->
+    case child(look, P, all) of
+        {ok, Before} -> tend_listed(Op, Pids, Before);
+        {error, Why} ->
+            Todo = [{start, Id} || {_, Id, _} <- Start] ++ [{stop, Id} || {_, Id, _} <- Stop],
+            {silent(M, Todo, Why), []}
+    end;
+%% On the way back, in the code that they run.
+tend_listed({unlisted, M, #{start := Start}}, [{P, Kept, _}]) ->
+    Ids = case Kept of #{started := Started} -> Started; none -> identified(Start) end,
+    case child(look, P, all) of
+        {ok, Before} ->
+            {Bad, Stopped} = delisted(M, P, specs(P, lists:reverse(Ids))),
+            {Bad, done(M, P, Before, Stopped, [])};
+        {error, Why} -> {silent(M, [{stop, Id} || Id <- Ids], Why), []}
+    end;
+%% And when the version before is there again. A supervisor that has been restarted since has kept nothing.
+tend_listed({relisted, M, #{stop := Stop}} = Op, [{P, Kept, _}] = Pids) ->
+    case child(look, P, all) of
+        {ok, Before} -> tend_listed(Op, Pids, Before);
+        {error, Why} ->
+            Ids = case Kept of #{stopped := Stopped} -> [Id || {Id, _, _} <- Stopped]; none -> [Id || {_, Id, _} <- Stop] end,
+            {silent(M, [{start, Id} || Id <- Ids], Why), []}
+    end.
+
+tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, Md5}], Before) ->
+    {New, All} = {identified(Start), identified(Order)},
     %% Which of them is the new one is not known before: what the new version lists stays.
     Goes = specs(P, lists:reverse((identified(Stop) -- (All -- New)) ++ asleep(P, New))),
     Comes = New -- (element(1, Before) -- [Id || {Id, _, _} <- Goes]),
@@ -56,21 +81,18 @@ tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, M
     {Bad2, Started} = enlisted(M, P, Start),
     settled_in(P, All, Started, {keep, M, Md5, Kept#{started := Started}}),
     {Bad1 ++ Bad2, done(M, P, Before, Stopped, Started)};
-%% On the way back, in the code that they run.
-tend_listed({unlisted, M, #{start := Start}}, [{P, Kept, _}]) ->
-    Ids = case Kept of #{started := Started} -> Started; none -> identified(Start) end,
-    Before = as_it_is(P),
-    {Bad, Stopped} = delisted(M, P, specs(P, lists:reverse(Ids))),
-    {Bad, done(M, P, Before, Stopped, [])};
-%% And when the version before is there again. A supervisor that has been restarted since has kept nothing.
-tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}]) ->
-    Before = as_it_is(P),
+tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}], Before) ->
     {{Bad, Started}, Was} = case Kept of
         #{stopped := Stopped, order := Ids} -> {relisted(M, P, lists:reverse(Stopped)), Ids};
         none -> {enlisted(M, P, Stop), identified(Order)}
     end,
     settled_in(P, Was, Started, {forget, M, Md5s}),
     {Bad, done(M, P, Before, [], Started)}.
+
+%% Of a supervisor that does not answer, for one because it waits for a start function, nothing is known.
+silent(M, Todo, Why) ->
+    Text = text_of("its supervisor does not answer (~ts)", [text(Why)]),
+    lists:append([untended({What, M, Id}, [Text]) || {What, Id} <- Todo]).
 
 %% Undone from the end: at last they are in the order in which they were.
 done(M, P, Before, Stopped, Started) ->
@@ -140,8 +162,6 @@ listed_done(look, Sup, _) -> {ok, looked(Sup)};
 listed_done(identify, _, Item) -> {ok, id_of(spec_of(Item))}.
 
 %% {Identifiers in the order in which they were started, what it keeps}.
-as_it_is(P) -> case child(look, P, all) of {ok, Is} -> Is; _ -> {[], []} end.
-
 looked(Sup) ->
     Kept = case process_info(Sup, dictionary) of {dictionary, D} -> [V || {{updo, listed}, V} <- D]; undefined -> [] end,
     {lists:reverse([Id || {Id, _, _, _} <- supervisor:which_children(Sup)]), Kept}.
