@@ -9,4 +9,5 @@ mod rollout {
     mod screens;
     mod stages;
 }
+#[path = "../support/mod.rs"]
 mod support;
