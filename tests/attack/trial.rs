@@ -593,7 +593,9 @@ fn newest(desk: &Desk) -> Option<String> {
             let entry = entry.ok()?;
             let began = entry.metadata().ok()?.created().ok()?;
             let name = entry.file_name().into_string().ok()?;
-            (name.len() == 4).then_some((began, name))
+            // Without it a client was killed before anything began, and there is no such run.
+            let is_record = entry.path().join("meta.json").exists();
+            (is_record && name.len() == 4).then_some((began, name))
         })
         .max();
     newest.map(|(_, name)| name)
