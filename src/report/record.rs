@@ -155,7 +155,10 @@ impl RunRecords {
             changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > UNFINISHED))
         };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let is_run = path.file_name().and_then(|name| plain(name.to_str()?)).is_some();
+            let is_run = path
+                .file_name()
+                .and_then(|name| plain(name.to_str()?))
+                .is_some();
             if is_run && path.is_dir() && !path.join("meta.json").exists() && is_old(&path) {
                 let _ = fs::remove_dir_all(path);
             }

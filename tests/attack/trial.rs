@@ -382,6 +382,12 @@ impl Trial {
         if self.fault.no_agent && matches!(end, Said::Broken(_)) {
             allow.extend(["mixed", "misfit"]);
         }
+        // A run that could not go back names the processes whose conversion failed: these have new code and old states.
+        if matches!(end, Said::Broken(_))
+            && story.contains("has its old state: its conversion failed")
+        {
+            allow.extend(["mixed", "misfit"]);
+        }
         // With nothing left to resume them, suspended children do not obey a supervisor that ends them: it kills them.
         if self.fault.name == "all agents and the watchdog killed" && matches!(end, Said::Broken(_))
         {
