@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use updo::facts::beam::BeamFacts;
 use updo::facts::change::{Beam, ChangeSet, Changed};
-use updo::facts::files;
+use updo::facts::local::files;
 use updo::graph::build;
 use updo::name::Module;
 

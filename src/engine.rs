@@ -40,12 +40,12 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
 use crate::exec::{self, Event, Outcome, RunRequest};
 use crate::facts::change::ChangeSet;
+use crate::facts::compare::library_versions::Libraries;
+use crate::facts::compare::persist_diff::unwritten;
 use crate::facts::compare::{self, NewCode, OldBeamSources};
-use crate::facts::file_cache::Seen;
-use crate::facts::library_versions::Libraries;
-use crate::facts::node_facts::{self};
-use crate::facts::persist_diff::unwritten;
-use crate::facts::store::Store;
+use crate::facts::local::file_cache::Seen;
+use crate::facts::local::store::Store;
+use crate::facts::node::node_facts::{self};
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
 use crate::plan::load::{Unsaved, load_over};
@@ -563,7 +563,7 @@ pub(crate) fn run_id(records: &RunRecords) -> String {
         if getrandom::fill(&mut bytes).is_err() {
             bytes.copy_from_slice(&std::process::id().to_le_bytes()[..2]);
         }
-        name = crate::facts::store::hex(&bytes);
+        name = crate::facts::local::store::hex(&bytes);
         if !records.has(&name) {
             break;
         }

@@ -6,10 +6,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use updo::facts::beam::chunk::{Chunks, MAX_BEAM};
+use updo::facts::beam::debug::records;
 use updo::facts::beam::{BeamError, BeamFacts, ReadExtent};
-use updo::facts::chunk::{Chunks, MAX_BEAM};
-use updo::facts::debug::records;
-use updo::facts::files::{FileError, beams_of, facts_of, read_beam_file};
+use updo::facts::local::files::{FileError, beams_of, facts_of, read_beam_file};
 use updo::name::Module;
 
 /// Beams of the OTP that is installed here.

@@ -250,7 +250,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// `src/facts/beam.rs` is `["facts", "beam"]`, `src/facts/mod.rs` and `src/facts.rs` are `["facts"]`.
+/// `src/facts/beam/chunk.rs` is `["facts", "beam", "chunk"]`, `src/facts/mod.rs` and `src/facts.rs` are `["facts"]`.
 fn module_path(relative: &Path) -> Vec<String> {
     let stem = relative.with_extension("");
     let mut path: Vec<String> = stem

@@ -12,8 +12,8 @@ use crate::diag::{Diagnostic, SourceMap};
 use crate::facts::app::AppSpec;
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Beam, Changed, RunningVersion};
-use crate::facts::diff::{AppDiff, DiffKind, ModuleDiff};
-use crate::facts::files::{self, FileError};
+use crate::facts::compare::diff::{AppDiff, DiffKind, ModuleDiff};
+use crate::facts::local::files::{self, FileError};
 use crate::name::{App, Module};
 use crate::report::diff::{DiffReport, json, text};
 

@@ -12,7 +12,7 @@ use super::args::DoctorArgs;
 use super::{Context, Exit, pager};
 use crate::diag::{Result, SourceMap};
 use crate::engine::{self, Engine, Settings, leftovers};
-use crate::facts::node_facts;
+use crate::facts::node::node_facts;
 use crate::name::NodeName;
 use crate::node::tls::TlsOptions;
 use crate::node::{Address, Session, agent, epmd};

@@ -9,7 +9,7 @@ use crate::exec::attach::{self, Begun, Rejoin};
 use crate::exec::rollback::WayBack;
 use crate::exec::{Event, NodeState, Outcome};
 use crate::facts::change::ChangeSet;
-use crate::facts::node_facts::{self, NodeFacts};
+use crate::facts::node::node_facts::{self, NodeFacts};
 use crate::name::{Module, NodeName};
 use crate::node::agent::{self, LockHolder};
 use crate::node::evaluate;

@@ -15,7 +15,7 @@ use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::rollback::WayBack;
 use crate::exec::rollout::{RolloutChecks, RolloutOutcome};
 use crate::exec::{Event, EventKind, Interrupt, NodeState, Outcome};
-use crate::facts::node_facts;
+use crate::facts::node::node_facts;
 use crate::name::{Module, NodeName};
 use crate::plan::rollout::{Pause, Stage};
 use crate::plan::{RollbackPolicy, RollbackTrigger, Rollout};

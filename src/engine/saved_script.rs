@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::Upgrade;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::steps;
-use crate::facts::store::hex;
+use crate::facts::local::store::hex;
 use crate::name::NodeName;
 use crate::plan::Plan;
 use crate::release::consult::consult;

@@ -11,8 +11,8 @@ use super::steps::{
 };
 use super::{children, listing, restarts};
 use crate::facts::change::{Beam, ChangeSet};
-use crate::facts::old_code;
-use crate::facts::processes::LOOPS;
+use crate::facts::node::old_code;
+use crate::facts::node::processes::LOOPS;
 use crate::name::Module;
 use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Class, Purge, Ruleset};

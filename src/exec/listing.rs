@@ -6,7 +6,7 @@
 
 use super::event::StepKind;
 use super::steps::{Step, push};
-use crate::facts::children::ListedChild;
+use crate::facts::beam::children::ListedChild;
 use crate::name::Module;
 use crate::rules::listing::Enlisted;
 use crate::rules::{Listing, ModuleRules, Ruleset};

@@ -1,7 +1,7 @@
 //! What the agent reports about old code that has to go: processes that it waits for or ends, funs that are kept.
 
 use crate::diag::{Code, Diagnostic};
-use crate::facts::old_code::{holders_of, not_searched, place};
+use crate::facts::node::old_code::{holders_of, not_searched, place};
 use crate::term::Term;
 
 /// How many processes or places a diagnostic names one by one.

@@ -417,7 +417,7 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
         ),
         key(
             "loops",
-            Term::binary(crate::facts::processes::LOOPS.trim_end()),
+            Term::binary(crate::facts::node::processes::LOOPS.trim_end()),
         ),
         key("twins", Term::list(twins)),
         key("steps", Term::list(numbered)),

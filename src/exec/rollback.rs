@@ -16,7 +16,7 @@ use super::job;
 use super::plan_checks::Checks;
 use super::steps::{Step, read_steps, steps_term};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::store::hex;
+use crate::facts::local::store::hex;
 use crate::name::Module;
 use crate::node::Session;
 use crate::plan::Plan;

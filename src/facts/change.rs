@@ -5,14 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::app_specs::{CompileEnv, SpecChange};
+use super::app::app_specs::{CompileEnv, SpecChange};
+use super::beam::code::effects::loops;
 use super::beam::{BeamFacts, DynamicCall};
-use super::code::effects::loops;
-use super::library_versions::PathSwitch;
-use super::node_facts::BehaviourInfo;
-use super::old_code::OldCodeUse;
-use super::processes::ModuleProcesses;
-use super::releases::ReleaseChange;
+use super::compare::library_versions::PathSwitch;
+use super::compare::releases::ReleaseChange;
+use super::node::node_facts::BehaviourInfo;
+use super::node::old_code::OldCodeUse;
+use super::node::processes::ModuleProcesses;
 use crate::name::{App, Mfa, Module};
 use crate::term::Term;
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::{Graph, Reason};
+use crate::facts::beam::bifs::bifs;
 use crate::facts::beam::{BeamFacts, Evidence, HiddenRef};
-use crate::facts::bifs::bifs;
 use crate::facts::change::{ChangeSet, Changed};
 use crate::name::{Mfa, Module};
 use crate::term::Atom;

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Graph;
 use crate::diag::safe;
-use crate::facts::call_graph::CallGraph;
+use crate::facts::local::call_graph::CallGraph;
 use crate::name::Module;
 
 pub use read::from_json;

@@ -7,7 +7,7 @@ use super::options::{constant, known, unsupported, wrong};
 use super::resolve::{Resolver, located_patterns};
 use super::vocabulary;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::facts::library_versions::Which;
+use crate::facts::compare::library_versions::Which;
 use crate::name::App;
 use crate::syntax::ast::{OptionPair, Options, Spanned, Tail};
 use crate::term::Term;

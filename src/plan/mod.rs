@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::diag::{SourceMap, Span};
 use crate::eval::{Bindings, Functions};
-use crate::facts::library_versions::Libraries;
+use crate::facts::compare::library_versions::Libraries;
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;

@@ -16,7 +16,7 @@ use super::{
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, FailureKind, Functions, Phase};
-use crate::facts::library_versions::Libraries;
+use crate::facts::compare::library_versions::Libraries;
 use crate::syntax::ast::{
     Expr, ExprKind, HookPoint, InsertAnchor, OptionPair, Spanned, Statement, StatementKind, Tail,
 };

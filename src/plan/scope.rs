@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{Phase, builtin_names, is_builtin, needs};
-use crate::facts::bifs::bifs;
+use crate::facts::beam::bifs::bifs;
 use crate::syntax::ast::{Clause, Expr, ExprKind, FunClause, MapPair, Qualifier, Segment};
 use crate::syntax::print::to_source;
 use crate::syntax::walk;

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use crate::diag::{Code, Diagnostic};
-use crate::facts::behaviours::declared;
+use crate::facts::beam::children::{ListedChild, UNSEEN};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::children::{ListedChild, UNSEEN};
+use crate::facts::node::behaviours::declared;
 use crate::name::Module;
 use crate::rules::children::{goes_on, list};
 use crate::rules::listing::Enlisted;

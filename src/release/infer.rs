@@ -15,7 +15,7 @@ use super::wrapped;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Beam, ChangeSet, Changed, RunningVersion};
-use crate::facts::files::{beams_of, read_beam_file};
+use crate::facts::local::files::{beams_of, read_beam_file};
 use crate::graph::{Edge, Graph, Reason, build};
 use crate::name::{App, Module};
 use crate::rules::plan_rules::Manual;
@@ -204,7 +204,7 @@ fn beams(folder: &Path) -> Result<Beams> {
         .ok_or_else(|| unusable(format!("{} is not UTF-8", folder.display())))?;
     let paths = match beams_of(&[pattern], Path::new("")) {
         Ok(paths) => paths,
-        Err(crate::facts::files::FileError::Nothing { .. }) => Vec::new(),
+        Err(crate::facts::local::files::FileError::Nothing { .. }) => Vec::new(),
         Err(error) => return Err(unusable(error.to_string())),
     };
     let mut found = Beams::new();

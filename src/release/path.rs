@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::facts::globs;
+use crate::facts::local::globs;
 
 use super::error::{Refusal, ReleaseError};
 

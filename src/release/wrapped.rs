@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::infer::Beams;
-use crate::facts::behaviours::{BehaviourKind, ProcessKind, behaves, declared};
+use crate::facts::beam::children::{Child, listed, specified};
 use crate::facts::change::{Beam, ChangeSet};
-use crate::facts::children::{Child, listed, specified};
-use crate::facts::node_facts::BehaviourInfo;
+use crate::facts::node::behaviours::{BehaviourKind, ProcessKind, behaves, declared};
+use crate::facts::node::node_facts::BehaviourInfo;
 use crate::name::Module;
 
 /// What is known of all modules of both versions as behaviours.

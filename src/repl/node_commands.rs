@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::session::{ReplError, ReplSession};
 use crate::diag::suggest::suggest;
-use crate::facts::processes::{self, ProcessQuery, Start};
+use crate::facts::node::processes::{self, ProcessQuery, Start};
 use crate::name::{App, Module};
 use crate::node::evaluate;
 use crate::report::style;

@@ -6,7 +6,7 @@ use crate::diag::render::{Style, render};
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, SourceMap};
 use crate::engine::Upgrade;
-use crate::facts::diff::ModuleDiff;
+use crate::facts::compare::diff::ModuleDiff;
 use crate::graph::Edge;
 use crate::name::Module;
 use crate::report::diff;

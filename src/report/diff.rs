@@ -1,6 +1,6 @@
 //! `updo diff` as text and as JSON.
 //!
-//! Takes the differences that `facts::diff` found and gives lines for people, `+` for what the new
+//! Takes the differences that `facts::compare::diff` found and gives lines for people, `+` for what the new
 //! version adds and `-` for what it lacks, or a document. Order is that of the names.
 
 use std::fmt::{Display, Write};
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::style;
 use crate::diag::render::Style;
-use crate::facts::diff::{AppDiff, Delta, DiffKind, FieldsDiff, ModuleDiff, RecordDiff};
-use crate::facts::store::hex;
+use crate::facts::compare::diff::{AppDiff, Delta, DiffKind, FieldsDiff, ModuleDiff, RecordDiff};
+use crate::facts::local::store::hex;
 use crate::term::Term;
 
 /// Everything that `updo diff` shows.

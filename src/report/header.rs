@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use super::diff::module_json;
 use super::preview::{self, PreviewInput};
 use crate::diag::render::to_json;
-use crate::facts::diff::ModuleDiff;
-use crate::facts::store::hex;
+use crate::facts::compare::diff::ModuleDiff;
+use crate::facts::local::store::hex;
 use crate::graph::draw;
 use crate::script::high::High;
 

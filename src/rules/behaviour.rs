@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::lints::count;
 use super::{ModuleRules, Origin};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::behaviour::{BehaviourChange, ChildId, behaviour_change};
 use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::compare::behaviour::{BehaviourChange, ChildId, behaviour_change};
 use crate::name::Module;
 
 /// The children that are terminated before the switch and started after it, in the order of the modules.

@@ -7,8 +7,8 @@
 
 use super::{Change, Class, ModuleRules, Origin, Ruleset, listing};
 use crate::diag::{Code, Diagnostic};
+use crate::facts::beam::children::{Child, Specified, specified};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::children::{Child, Specified, specified};
 use crate::name::Module;
 use crate::term::Term;
 

@@ -7,8 +7,8 @@
 use super::lints::NAMED;
 use super::{Change, Class, ModuleRules, Origin, Ruleset};
 use crate::diag::{Code, Diagnostic};
+use crate::facts::beam::code::effects::{Doing, Effects, verdict};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::code::effects::{Doing, Effects, verdict};
 use crate::name::Module;
 
 /// How a conversion that acts is undone.

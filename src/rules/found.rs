@@ -6,7 +6,7 @@ use super::lints::{NAMED, count, example};
 use super::{Class, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed, Notice};
-use crate::facts::processes::ModuleProcesses;
+use crate::facts::node::processes::ModuleProcesses;
 use crate::name::Module;
 use crate::term::Term;
 

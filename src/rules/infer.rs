@@ -7,9 +7,9 @@ use super::{
     Change, Children, Class, ModuleRules, ModuleType, Purge, Renewal, Timeout, WithOrigin, listing,
 };
 use crate::facts::beam::BeamFacts;
-use crate::facts::behaviours::{BehaviourKind, ProcessKind, declared};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::processes::{Example, ModuleProcesses, Start};
+use crate::facts::node::behaviours::{BehaviourKind, ProcessKind, declared};
+use crate::facts::node::processes::{Example, ModuleProcesses, Start};
 use crate::name::Module;
 use crate::term::Term;
 

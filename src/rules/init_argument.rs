@@ -2,8 +2,8 @@
 
 use super::{Change, Class, ModuleRules};
 use crate::diag::{Code, Diagnostic};
+use crate::facts::beam::code::symbolic::{Machine, SymbolicValue};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::code::symbolic::{Machine, SymbolicValue};
 use crate::name::Module;
 use crate::term::Term;
 

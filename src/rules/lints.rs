@@ -7,11 +7,11 @@ use super::{
     lost, old_code, removal, toolchain, unresolved,
 };
 use crate::diag::{Code, Diagnostic};
-use crate::facts::app_specs::{EnvChange, SpecChange};
-use crate::facts::behaviour::behaviour_change;
-use crate::facts::behaviours::declared;
+use crate::facts::app::app_specs::{EnvChange, SpecChange};
 use crate::facts::change::{ChangeSet, Changed, Notice, RemovalCause, RemovedModule, SkipReason};
-use crate::facts::processes::{Example, Start};
+use crate::facts::compare::behaviour::behaviour_change;
+use crate::facts::node::behaviours::declared;
+use crate::facts::node::processes::{Example, Start};
 use crate::name::Module;
 use crate::plan::{CodeFrom, Plan, RollbackPolicy};
 use crate::term::Term;

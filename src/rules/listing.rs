@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use super::children::{another, goes_on, is_held, list, stopped, unsettled};
 use super::{Children, Class, ModuleRules, Origin, Renewal, Ruleset};
 use crate::diag::{Code, Diagnostic};
+use crate::facts::beam::children::{Child, Listed, ListedChild, listed};
 use crate::facts::change::{Beam, ChangeSet, Changed};
-use crate::facts::children::{Child, Listed, ListedChild, listed};
 use crate::name::Module;
 use crate::term::Term;
 

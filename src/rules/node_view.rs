@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::diag::{Code, Diagnostic, Result as Told, Span};
 use crate::eval::{Evaluator, ExceptionClass, Functions, Host, HostError, Phase, Truth};
 use crate::facts::change::ChangeSet;
-use crate::facts::node_facts::{CodeOrigin, NodeFacts};
+use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
 use crate::name::{App, Module, NodeName};
 use crate::plan::{Plan, offline};
 use crate::syntax::ast::Tail;

@@ -4,7 +4,7 @@ use super::lints::{NAMED, count};
 use super::{Purge, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
-use crate::facts::old_code::{CodeUsers, OldCodeUse};
+use crate::facts::node::old_code::{CodeUsers, OldCodeUse};
 use crate::name::Module;
 use crate::term::{Pid, Term};
 

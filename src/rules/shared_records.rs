@@ -6,7 +6,7 @@
 
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
-use crate::facts::diff::{FieldsDiff, shared_records as found};
+use crate::facts::compare::diff::{FieldsDiff, shared_records as found};
 use crate::graph::Reason;
 use crate::name::Module;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::Ruleset;
 use super::lints::{NAMED, count};
 use crate::diag::{Code, Diagnostic};
+use crate::facts::beam::toolchain::{Needs, too_new};
 use crate::facts::change::ChangeSet;
-use crate::facts::node_facts::NodeFacts;
-use crate::facts::toolchain::{Needs, too_new};
+use crate::facts::node::node_facts::NodeFacts;
 use crate::name::{Mfa, Module};
 use crate::term::Term;
 

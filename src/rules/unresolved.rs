@@ -3,8 +3,8 @@
 use super::Ruleset;
 use super::lints::{NAMED, count};
 use crate::diag::{Code, Diagnostic};
+use crate::facts::beam::code::DynamicCall;
 use crate::facts::change::ChangeSet;
-use crate::facts::code::DynamicCall;
 use crate::graph::Reason;
 use crate::name::Module;
 

@@ -9,7 +9,7 @@ use super::low::Low;
 use super::lower::{Script, leaving};
 use super::{app_term, otp, read};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::node_facts::CORE;
+use crate::facts::node::node_facts::CORE;
 use crate::name::{App, Module};
 use crate::plan::Plan;
 use crate::rules::plan_rules::{InsertPosition, Inserted, Insertion, StepWord};

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::low::Low;
 use super::lower::Script;
 use crate::diag::{Code, Diagnostic};
-use crate::facts::node_facts::NodeFacts;
+use crate::facts::node::node_facts::NodeFacts;
 use crate::name::App;
 use crate::rules::Origin;
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::facts::beam::BeamError;
-use crate::facts::chunk::{Atoms, ChunkId, Chunks};
-use crate::facts::cursor::Tag;
+use crate::facts::beam::chunk::{Atoms, ChunkId, Chunks};
+use crate::facts::beam::cursor::Tag;
 use crate::name::Module;
 
 use super::encode::compact;

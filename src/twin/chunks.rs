@@ -1,8 +1,8 @@
 //! Tables of rows and the file around all chunks, as a twin has them.
 
 use crate::facts::beam::BeamError;
-use crate::facts::chunk::{ChunkId, Chunks};
-use crate::facts::cursor::ByteCursor;
+use crate::facts::beam::chunk::{ChunkId, Chunks};
+use crate::facts::beam::cursor::ByteCursor;
 
 use super::error::NoTwin;
 

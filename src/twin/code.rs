@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::facts::beam::BeamError;
-use crate::facts::chunk::Atoms;
-use crate::facts::cursor::{ByteCursor, Tag};
-use crate::facts::opcode as op;
+use crate::facts::beam::chunk::Atoms;
+use crate::facts::beam::cursor::{ByteCursor, Tag};
+use crate::facts::beam::opcode as op;
 
 use super::encode::compact;
 use super::error::NoTwin;

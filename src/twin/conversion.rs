@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::facts::code::effects::{Doing, EffectSite, Effects, verdict};
+use crate::facts::beam::code::effects::{Doing, EffectSite, Effects, verdict};
 use crate::name::Module;
 
 /// What a conversion may do.

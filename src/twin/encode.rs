@@ -1,6 +1,6 @@
-//! Compact terms, written: the other half of `facts::cursor`.
+//! Compact terms, written: the other half of `facts::beam::cursor`.
 
-use crate::facts::cursor::Tag;
+use crate::facts::beam::cursor::Tag;
 
 /// The bytes of a compact term, at most six.
 pub(super) fn compact(tag: Tag, number: u32) -> Vec<u8> {
@@ -36,7 +36,7 @@ pub(super) fn compact(tag: Tag, number: u32) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::compact;
-    use crate::facts::cursor::{ByteCursor, Tag};
+    use crate::facts::beam::cursor::{ByteCursor, Tag};
 
     #[test]
     fn what_is_written_is_read() {

@@ -20,8 +20,8 @@ mod error;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::beam::BeamError;
-use crate::facts::bifs::bifs;
-use crate::facts::chunk::{Atoms, Chunks, triples, unpacked};
+use crate::facts::beam::bifs::bifs;
+use crate::facts::beam::chunk::{Atoms, Chunks, triples, unpacked};
 use crate::name::Module;
 use atoms::{NewAtoms, Table};
 use chunks::{Builder, Rows};

@@ -16,7 +16,7 @@ lib(M, V) ->
         "slow(Ms) -> timer:sleep(Ms), {done,v()}. f(X) -> fun() -> {X,v()} end. ask(P) -> {asked,gen_server:call(P,state,infinity)}. "
         "loop(S) -> receive {get,P} -> P ! {self(),S}, loop(S); stop -> ok end.", [M, V, V])).
 
-job_text() -> {ok, B} = file:read_file(filename:join([persistent_term:get(agent_dir), "..", "..", "facts", "old_code.erlexpr"])), B.
+job_text() -> {ok, B} = file:read_file(filename:join([persistent_term:get(agent_dir), "..", "..", "facts", "node", "old_code.erlexpr"])), B.
 
 job_with(Modules, Steps, More) -> job(Modules, Steps, maps:merge(#{old_code => job_text()}, More)).
 

@@ -12,10 +12,10 @@ if [ "${1:-}" = --in ]; then
     room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
     trap 'rm -rf "$room"' EXIT
     # The same folders, so that the tests find what belongs to the agent.
-    mkdir -p "$room/tests" "$room/src/node" "$room/src/facts"
+    mkdir -p "$room/tests" "$room/src/node" "$room/src/facts/node"
     cp -r "$here" "$room/tests"
     cp -r "$here/../../src/node/agent" "$room/src/node"
-    cp "$here/../../src/facts"/*.erlexpr "$room/src/facts"
+    cp "$here/../../src/facts/node"/*.erlexpr "$room/src/facts/node"
     sh "$here/../../scripts/otp.sh" run "$2" env HOME=/tmp sh "/tmp/$(basename "$room")/tests/agent/run.sh" --short
     exit
 fi

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use updo::facts::beam::debug::records;
 use updo::facts::beam::{BeamFacts, Evidence, Function, ReadExtent};
-use updo::facts::debug::records;
 use updo::name::Module;
 use updo::term::Term;
 

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use oracle::{Answers, answers, number, other_root, roots, run};
+use updo::facts::beam::chunk::Chunks;
+use updo::facts::beam::debug::records;
+use updo::facts::beam::digest::Digests;
 use updo::facts::beam::{BeamFacts, Evidence, ReadExtent};
-use updo::facts::chunk::Chunks;
-use updo::facts::debug::records;
-use updo::facts::digest::Digests;
-use updo::facts::edges::call_edges;
-use updo::facts::files::facts_of;
+use updo::facts::local::edges::call_edges;
+use updo::facts::local::files::facts_of;
 use updo::term::{Atom, Term};
 
 fn read_all(answers: &Answers) -> Vec<BeamFacts> {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use updo::facts::compare::{NewCode, OldBeamSources, compare_on};
-use updo::facts::file_cache::Seen;
-use updo::facts::node_facts;
-use updo::facts::node_files::Disk;
-use updo::facts::store::Store;
+use updo::facts::local::file_cache::Seen;
+use updo::facts::local::store::Store;
+use updo::facts::node::node_facts;
+use updo::facts::node::node_files::Disk;
 use updo::name::NodeName;
 
 use crate::world::{World, build};
@@ -102,7 +102,7 @@ fn a_far_node_gives_the_same_change_set() {
 /// `find_processes.etf` is what the node's own parser makes of `find_processes.erlexpr`. `UPDO_BLESS=1` writes it.
 #[test]
 fn forms_are_what_the_node_would_parse() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/facts");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/facts/node");
     let source = std::fs::read_to_string(folder.join("find_processes.erlexpr")).expect("is there");
     let node = crate::support::TestNode::shared();
     // Constant arguments become variables with a value, so that the node need not build them from their forms.

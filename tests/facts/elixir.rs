@@ -3,7 +3,7 @@
 use std::fs;
 
 use updo::diag::Code;
-use updo::facts::protocols::is_consolidated;
+use updo::facts::beam::protocols::is_consolidated;
 use updo::rules::Class;
 
 use crate::support::Options;

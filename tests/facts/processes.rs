@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use updo::diag::Code;
-use updo::facts::processes::{ProcessQuery, find_processes};
+use updo::facts::node::processes::{ProcessQuery, find_processes};
 use updo::name::Module;
 
 use crate::support::Options;

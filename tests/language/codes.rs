@@ -18,7 +18,7 @@ use super::synthetic::{Given, World, calls};
 const ELSEWHERE: &[(&str, &str)] = &[
     ("E213", "tests/language/codes.rs"),
     ("E214", "tests/upgrade/conversion.rs"),
-    ("E215", "src/facts/app.rs"),
+    ("E215", "src/facts/app/app_file.rs"),
     ("W216", "tests/language/targets.rs"),
     ("E217", "tests/upgrade/seed.rs"),
     ("W314", "tests/facts/one_way.rs"),
@@ -449,7 +449,8 @@ fn scripts_obey_the_law() {
 #[test]
 fn nothing_to_push_and_nowhere_to_write() {
     let folder = tempfile::tempdir().expect("a folder");
-    let nothing = updo::facts::files::beams_of(&["nowhere/*"], folder.path()).expect_err("nothing");
+    let nothing =
+        updo::facts::local::files::beams_of(&["nowhere/*"], folder.path()).expect_err("nothing");
     assert_eq!(nothing.diagnostic().code, Code::E213);
     // A file without a name cannot be replaced: E802.
     let plan = folder.path().join("plan.updo");

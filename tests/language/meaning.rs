@@ -196,9 +196,9 @@ fn functions_see_constants_and_their_own_variables_first() {
 fn lib_names_the_modules_of_library_folders() {
     let (plan, _) = read("");
     let mut upgrade = world().decide(&plan);
-    let file = |path: &str| updo::facts::node_facts::LoadedModule {
+    let file = |path: &str| updo::facts::node::node_facts::LoadedModule {
         md5: [0; 16],
-        origin: updo::facts::node_facts::CodeOrigin::File(path.to_owned()),
+        origin: updo::facts::node::node_facts::CodeOrigin::File(path.to_owned()),
     };
     let loaded = &mut upgrade.facts.loaded;
     loaded.insert(

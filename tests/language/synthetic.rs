@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use updo::diag::{Code, SourceMap};
 use updo::engine::{Upgrade, decide};
+use updo::facts::beam::digest::Digests;
 use updo::facts::beam::{BeamFacts, CodeFacts};
 use updo::facts::change::{Beam, ChangeSet, Changed, RunningVersion};
-use updo::facts::digest::Digests;
-use updo::facts::node_facts::{NodeFacts, RunningApp};
+use updo::facts::node::node_facts::{NodeFacts, RunningApp};
 use updo::name::{App, Mfa, Module, NodeName};
 use updo::plan::Plan;
 

@@ -572,7 +572,7 @@ fn application_files_of_otp_and_elixir_are_read() {
     let mut sources = updo::diag::SourceMap::default();
     let (mut read, mut modules) = (0, 0);
     for ebin in ebins() {
-        for path in updo::facts::files::apps_in(&ebin) {
+        for path in updo::facts::local::files::apps_in(&ebin) {
             let spec = updo::facts::app::AppSpec::read(&path, &mut sources)
                 .unwrap_or_else(|reported| panic!("{}: {reported:?}", path.display()));
             assert!(!spec.vsn.is_empty(), "{}", path.display());

@@ -37,7 +37,7 @@ impl World {
 }
 
 fn places<'a>(
-    places: impl Iterator<Item = &'a updo::facts::code::effects::EffectSite>,
+    places: impl Iterator<Item = &'a updo::facts::beam::code::effects::EffectSite>,
 ) -> Vec<String> {
     places.map(ToString::to_string).collect()
 }
@@ -55,7 +55,9 @@ fn servers(cases: &[(&str, &str)]) -> Vec<Conversion> {
 }
 
 /// Places as text, whatever the number of the module is.
-fn shown<'a>(all: impl Iterator<Item = &'a updo::facts::code::effects::EffectSite>) -> Vec<String> {
+fn shown<'a>(
+    all: impl Iterator<Item = &'a updo::facts::beam::code::effects::EffectSite>,
+) -> Vec<String> {
     let name = |text: String| {
         let mut parts = text.split("server");
         let first = parts.next().unwrap_or_default().to_owned();

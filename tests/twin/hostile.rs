@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use updo::facts::beam::BeamFacts;
-use updo::facts::chunk::{Chunks, MAX_BEAM};
+use updo::facts::beam::chunk::{Chunks, MAX_BEAM};
 use updo::name::Module;
 use updo::twin::{NoTwin, name, twin};
 

@@ -89,7 +89,7 @@ fn calls_go_to_twins_and_everything_else_stays() {
         let bytes: BTreeMap<&Module, &[u8]> = beams.iter().map(|(_, m, b)| (m, &b[..])).collect();
         let made: BTreeMap<&Module, &Module> =
             twins.made.iter().map(|t| (&t.module, &t.name)).collect();
-        let bifs = updo::facts::bifs::bifs(installed().otp);
+        let bifs = updo::facts::beam::bifs::bifs(installed().otp);
         for twin in &twins.made {
             let old = BeamFacts::read(bytes[&twin.module]).expect("a beam");
             let new = BeamFacts::read(&twin.bytes).expect("a twin");

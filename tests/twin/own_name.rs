@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use updo::facts::beam::BeamFacts;
-use updo::facts::chunk::{Atoms, Chunks};
+use updo::facts::beam::chunk::{Atoms, Chunks};
 use updo::name::Module;
 use updo::twin::{NoTwin, twin};
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
-use updo::facts::chunk::{Atoms, Chunks, unpacked};
+use updo::facts::beam::chunk::{Atoms, Chunks, unpacked};
 use updo::name::Module;
 use updo::term::{Term, etf};
 use updo::twin::{NoTwin, all};

@@ -2,7 +2,7 @@
 //! children, which run before those that call them.
 
 use tempfile::TempDir;
-use updo::facts::code::effects::{Doing, verdict};
+use updo::facts::beam::code::effects::{Doing, verdict};
 use updo::name::Module;
 
 use crate::corners::{compiled, node_with};

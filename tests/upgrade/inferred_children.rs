@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
-use updo::facts::children::{Specified, specified};
+use updo::facts::beam::children::{Specified, specified};
 use updo::name::Module;
 
 use crate::corners::compiled;

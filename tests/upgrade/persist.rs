@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use updo::facts::beam::BeamFacts;
-use updo::facts::store::hex;
+use updo::facts::local::store::hex;
 
 use crate::bank::{Is, Plan, is, look, nothing_left, pids_of};
 use crate::support::apps::{Deployed, bank, witness};

@@ -1,7 +1,7 @@
 //! Flags of the commands about beams and releases, which connect to nobody.
 
 use super::super::complete;
-use crate::facts::bifs;
+use crate::facts::beam::bifs;
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 

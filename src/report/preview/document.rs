@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Detail, PreviewInput, is_one_way};
 use crate::diag::render::to_json;
+use crate::facts::beam::children::ListedChild;
 use crate::facts::change::Changed;
-use crate::facts::children::ListedChild;
 use crate::facts::compare::short;
 use crate::name::Module;
 use crate::rules::{ModuleRules, Origin};

@@ -1,0 +1,143 @@
+//! `persist`: what the disk of a node lacks although the node runs it already, and what a crash has left in its folders.
+//!
+//! Takes the pushed beams; of those that run as they are, the file on the node is compared by MD5. Folders are listed for
+//! names that `persist` gives its files. Reads only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::comparison::local;
+use crate::diag::{Code, Diagnostic, Result, Span};
+use crate::facts::change::{Beam, ChangeSet};
+use crate::facts::local::file_cache::Seen;
+use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
+use crate::facts::node::node_files::{Disk, OnDisk, folder_of};
+use crate::name::Module;
+use crate::node::Session;
+
+/// How many files a diagnostic names.
+const NAMED: usize = 8;
+
+/// What is left to be written.
+#[derive(Clone, Debug, Default)]
+pub struct UnpersistedFiles {
+    /// Modules that run as pushed, and have another file or none.
+    pub modules: Vec<(Module, Beam)>,
+    /// A module of each folder in which something was left, if it is none of those.
+    pub beside: Vec<(Module, Beam)>,
+    /// The files that a crash has left.
+    pub left: Vec<String>,
+}
+
+impl UnpersistedFiles {
+    /// Whether the disk is as it should be.
+    pub fn is_empty(&self) -> bool {
+        self.modules.is_empty() && self.left.is_empty()
+    }
+
+    /// W344 for both.
+    pub fn diagnostics(&self, session: &Session) -> Vec<Diagnostic> {
+        let node = session.node();
+        let mut diagnostics = Vec::new();
+        let name = |diagnostic: Diagnostic, names: Vec<String>| {
+            let more = names.len().saturating_sub(NAMED);
+            let diagnostic = names
+                .into_iter()
+                .take(NAMED)
+                .fold(diagnostic, Diagnostic::note);
+            if more == 0 {
+                diagnostic
+            } else {
+                diagnostic.note(format!("and {more} more"))
+            }
+        };
+        if !self.left.is_empty() {
+            let title =
+                format!("an earlier run was interrupted while it wrote to the disk of {node}");
+            let diagnostic = name(Diagnostic::new(Code::W344, title), self.left.clone());
+            diagnostics.push(
+                diagnostic
+                    .help("each file there is old or new; `updo run` with this plan finishes it"),
+            );
+        }
+        if !self.modules.is_empty() {
+            let title =
+                format!("{node} runs new code that is not on its disk: a restart would lose it");
+            let files = self.modules.iter().map(|(_, beam)| beam.file.clone());
+            let diagnostic = name(Diagnostic::new(Code::W344, title), files.collect());
+            diagnostics.push(diagnostic.help("`updo run` with this plan writes them"));
+        }
+        diagnostics
+    }
+}
+
+/// Looks at the disk of a node.
+///
+/// # Errors
+/// E214 when a pushed beam cannot be used, E5xx when the node does not answer.
+pub fn unwritten(
+    session: &Session,
+    facts: &NodeFacts,
+    changes: &ChangeSet,
+    patterns: &[(String, Span)],
+    base: &Path,
+    seen: &mut Seen,
+) -> Result<UnpersistedFiles> {
+    let mut disk = Disk::new(session, facts.otp, seen);
+    let mut same = BTreeMap::new();
+    for file in local(patterns, base, facts.otp)? {
+        let Some(loaded) = facts.loaded.get(&file.facts.module) else {
+            continue;
+        };
+        if let (CodeOrigin::File(there), true) = (&loaded.origin, loaded.md5 == file.facts.md5) {
+            let beam = Beam {
+                bytes: Arc::from(file.bytes),
+                file: there.clone(),
+                facts: file.facts,
+            };
+            same.insert(beam.facts.module.clone(), beam);
+        }
+    }
+    let files: Vec<String> = same.values().map(|beam| beam.file.clone()).collect();
+    let found = disk.beams(&files)?;
+    let going = changes.modules.values().filter_map(|c| c.new.as_ref());
+    let folders: BTreeSet<String> = going
+        .map(|beam| beam.file.as_str())
+        .chain(files.iter().map(String::as_str))
+        .filter_map(folder_of)
+        .map(str::to_owned)
+        .collect();
+    let folders: Vec<String> = folders.into_iter().collect();
+    let mut unwritten = UnpersistedFiles::default();
+    let mut dirty = BTreeSet::new();
+    for (folder, names) in folders.iter().zip(disk.list(&folders)?) {
+        let left = names.into_iter().filter(|name| is_ours(name));
+        let before = unwritten.left.len();
+        unwritten
+            .left
+            .extend(left.map(|name| format!("{folder}/{name}")));
+        if unwritten.left.len() > before {
+            dirty.insert(folder.clone());
+        }
+    }
+    for ((module, beam), found) in same.into_iter().zip(found) {
+        let right = matches!(&found, OnDisk::Beam(known) if known.md5 == beam.facts.md5);
+        let folder = folder_of(&beam.file).unwrap_or_default().to_owned();
+        if !right {
+            dirty.remove(&folder);
+            unwritten.modules.push((module, beam));
+        } else if dirty.remove(&folder) {
+            unwritten.beside.push((module, beam));
+        }
+    }
+    Ok(unwritten)
+}
+
+/// Whether a name is one that `persist` gives: `.updo-RUN`, `NAME.beam.updo-RUN`, with `.new` behind the former.
+fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(".new").unwrap_or(name);
+    name.rsplit_once(".updo-").is_some_and(|(before, run)| {
+        (before.is_empty() || before.ends_with(".beam")) && run.len() == 4
+    })
+}

@@ -1,0 +1,220 @@
+//! What a node still has of versions that an upgrade has to let go: processes and funs.
+//!
+//! A node has place for two versions of a module. Before a third is loaded, the oldest goes, and on the way back so does
+//! the version that was left: processes that execute it would be ended, and funs of it that are kept as data (in a
+//! state, a dictionary, a table) would raise `badfun`. Both are looked for before anything is touched, by one expression
+//! on the node that sends no message to any process (`old_code.erlexpr`); the agent evaluates the same text.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::node_facts::{TIMEOUT, call_failed, unexpected_reply};
+use super::processes::Start;
+use crate::diag::Result;
+use crate::facts::change::ChangeSet;
+use crate::name::Module;
+use crate::node::Session;
+use crate::term::{Pid, Term};
+
+/// The expressions that are evaluated on the node, by a preview and by the agent.
+pub const TEXT: &str = include_str!("old_code.erlexpr");
+
+/// How long funs are searched for on behalf of a preview.
+const SEARCH: Duration = Duration::from_secs(1);
+
+/// How many processes and holders are named, of each kind.
+const NAMED: i64 = 20;
+
+/// Processes that execute a version of a module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CodeUsers {
+    /// The module.
+    pub module: Module,
+    /// How many processes.
+    pub count: usize,
+    /// Some of them, at most twenty.
+    pub pids: Vec<Pid>,
+}
+
+/// Something that keeps a fun of an old version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunHolder {
+    /// The module of the fun.
+    pub module: Module,
+    /// Where it is kept, in words: `the state of <0.84.0>`.
+    pub place: String,
+}
+
+/// What of old versions is in use.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OldCodeUse {
+    /// Processes that execute the version before the running one.
+    pub old: Vec<CodeUsers>,
+    /// Processes that execute the running version, outside of callbacks of servers that are suspended for the switch: as
+    /// long as they do so after the switch, there is no way back.
+    pub current: Vec<CodeUsers>,
+    /// What keeps funs of the version before the running one; at most twenty.
+    pub holders: Vec<FunHolder>,
+    /// How many such places were found.
+    pub held: usize,
+    /// Processes that have funs of the running version on their stacks: in the arguments of their loops, in states. They
+    /// go on calling that version after the switch. At most twenty.
+    pub keepers: Vec<FunHolder>,
+    /// How many such processes were found.
+    pub kept: usize,
+    /// What was not searched for funs, in words.
+    pub unsearched: Vec<String>,
+}
+
+/// Looks for processes and funs of old versions of the modules that take part.
+///
+/// # Errors
+/// E508 when the node does not answer, E506 when it answers something else than the expression would.
+pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCodeUse> {
+    let loaded = changes.modules.iter().filter_map(|(module, changed)| {
+        let running = changed.loaded.as_ref()?;
+        let new = changed.new.as_ref().map(|beam| beam.facts.md5);
+        let kept = [Some(running.md5), new];
+        let kept = kept.into_iter().flatten().map(Term::binary);
+        Some((Term::atom(module.as_str()), Term::list(kept)))
+    });
+    let loaded: Vec<_> = loaded.collect();
+    if loaded.is_empty() {
+        return Ok(OldCodeUse::default());
+    }
+    let servers: BTreeSet<&Module> = changes
+        .modules
+        .iter()
+        .filter(|(_, changed)| {
+            let mut kinds = changed.crew.kinds.iter();
+            let server = |(start, (_, shown)): (&Start, &(usize, super::processes::Example))| {
+                *start == Start::Supervisor || shown.in_behaviour()
+            };
+            kinds.any(server)
+        })
+        .map(|(module, _)| module)
+        .collect();
+    let servers = servers
+        .into_iter()
+        .map(|module| (Term::atom(module.as_str()), Term::boolean(true)));
+    let has_funs = |(module, changed): (&Module, &crate::facts::change::Changed)| {
+        let running = changed.old.as_ref().or(changed.new.as_ref())?;
+        (running.facts.funs > 0).then(|| Term::atom(module.as_str()))
+    };
+    let running: Vec<Term> = changes.modules.iter().filter_map(has_funs).collect();
+    let purged = Term::list(loaded.iter().map(|(module, _)| module.clone()));
+    let by_loop = changes.modules.values();
+    let by_loop = by_loop.flat_map(|changed| changed.crew.by_loop.iter().cloned());
+    let by_loop = Term::map(by_loop.map(|pid| (Term::Pid(pid), Term::boolean(true))));
+    let bindings = [
+        ("Ask", Term::boolean(false)),
+        ("Changed", Term::map(loaded)),
+        ("ByLoop", by_loop),
+        ("Most", Term::Int(NAMED)),
+        ("Purged", purged),
+        ("Running", Term::list(running)),
+        ("Servers", Term::map(servers)),
+        ("Skip", Term::list([])),
+        (
+            "Within",
+            Term::Int(i64::try_from(SEARCH.as_millis()).unwrap_or(i64::MAX)),
+        ),
+    ];
+    let answer = crate::node::evaluate(session, TEXT, &bindings, TIMEOUT)
+        .map_err(|error| call_failed("looking for old code in use", error))?;
+    read(&answer).ok_or_else(|| unexpected_reply("looking for old code in use", &answer))
+}
+
+fn read(answer: &Term) -> Option<OldCodeUse> {
+    let [old, current, held, running, unsearched] = answer.as_tuple()? else {
+        return None;
+    };
+    let ([count, holders], [running, keepers]) = (held.as_tuple()?, running.as_tuple()?) else {
+        return None;
+    };
+    Some(OldCodeUse {
+        old: executing(old)?,
+        current: executing(current)?,
+        holders: holders_of(holders)?,
+        held: usize::try_from(count.as_i64()?).ok()?,
+        keepers: holders_of(keepers)?,
+        kept: usize::try_from(running.as_i64()?).ok()?,
+        unsearched: not_searched(unsearched),
+    })
+}
+
+fn executing(list: &Term) -> Option<Vec<CodeUsers>> {
+    let one = |entry: &Term| {
+        let [module, count, pids] = entry.as_tuple()? else {
+            return None;
+        };
+        let pids = pids.as_list()?.iter().map(|pid| match pid {
+            Term::Pid(pid) => Some(pid.clone()),
+            _ => None,
+        });
+        Some(CodeUsers {
+            module: Module::new(module.as_atom()?.as_str()),
+            count: usize::try_from(count.as_i64()?).ok()?,
+            pids: pids.collect::<Option<_>>()?,
+        })
+    };
+    list.as_list()?.iter().map(one).collect()
+}
+
+/// Holders of funs as the expression lists them, `[{Module, {What, Where}}]`.
+pub fn holders_of(list: &Term) -> Option<Vec<FunHolder>> {
+    let one = |entry: &Term| {
+        let [module, kept] = entry.as_tuple()? else {
+            return None;
+        };
+        Some(FunHolder {
+            module: Module::new(module.as_atom()?.as_str()),
+            place: place(kept)?,
+        })
+    };
+    list.as_list()?.iter().map(one).collect()
+}
+
+/// `{What, Where}` in words.
+pub fn place(kept: &Term) -> Option<String> {
+    let [what, place] = kept.as_tuple()? else {
+        return None;
+    };
+    let mut shown: String = place.to_string().chars().take(80).collect();
+    if shown.len() < place.to_string().len() {
+        shown.push('…');
+    }
+    Some(match what.as_atom()?.as_str() {
+        "state" => format!("the state of {shown}"),
+        "dictionary" => format!("the dictionary of {shown}"),
+        "messages" => format!("the mailbox of {shown}"),
+        "ets" => format!("the ETS table {shown}"),
+        "persistent_term" => format!("the persistent term {shown}"),
+        "env" => format!("the environment of application {shown}"),
+        other => format!("{other} {shown}"),
+    })
+}
+
+/// What was not searched, `[{What, Number}]`, in words.
+pub fn not_searched(list: &Term) -> Vec<String> {
+    let words = |entry: &Term| {
+        let [what, number] = entry.as_tuple()? else {
+            return None;
+        };
+        let number = number.as_i64()?;
+        Some(match what.as_atom()?.as_str() {
+            "processes" => format!("{number} processes (not enough time)"),
+            "large" => format!("{number} processes with large heaps"),
+            "queues" => format!("{number} mailboxes of more than 1,000 messages"),
+            "hidden" => {
+                format!("the states of {number} processes (hibernating, large, or funs in funs)")
+            }
+            "silent" => format!("the states of {number} busy processes"),
+            "private" => format!("{number} private ETS tables"),
+            "late" => format!("{number} ETS tables (not enough time)"),
+            _ => "anything".to_owned(),
+        })
+    };
+    let list = list.as_list().unwrap_or_default();
+    list.iter().filter_map(words).collect()
+}
