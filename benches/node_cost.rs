@@ -23,6 +23,7 @@ use updo::facts::local::store::Store;
 use updo::facts::node::node_facts;
 use updo::facts::node::node_files::Disk;
 use updo::facts::node::processes::{ProcessQuery, find_processes};
+use updo::facts::node::queries;
 use updo::name::{Module, NodeName};
 use updo::node::Session;
 use updo::term::Term;
@@ -173,14 +174,12 @@ fn parts(session: &Session) -> Vec<Part<'_>> {
         ),
         (
             "  sticky folders",
-            Box::new(move || {
-                drop(node_facts::sticky(session, &for_sticky, &names).expect("facts"))
-            }),
+            Box::new(move || drop(queries::sticky(session, &for_sticky, &names).expect("facts"))),
         ),
         (
             "  running versions of the changed",
             Box::new(move || {
-                drop(node_facts::loaded_versions(session, &for_versions, &changed).expect("facts"));
+                drop(queries::loaded_versions(session, &for_versions, &changed).expect("facts"));
             }),
         ),
         (

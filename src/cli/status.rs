@@ -10,6 +10,7 @@ use crate::engine::{self, Engine, leftovers};
 use crate::facts::beam::BeamFacts;
 use crate::facts::local::store::Store;
 use crate::facts::node::node_facts::{self, CodeOrigin, NodeFacts};
+use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_files;
 use crate::name::{Module, NodeName};
 use crate::node::{CallError, Session, agent};
@@ -113,7 +114,7 @@ fn keep(engine: &Engine, session: &Session, facts: &NodeFacts) -> Result<Kept> {
         let CodeOrigin::File(file) = &module.origin else {
             continue;
         };
-        if node_files::folder_of(file).is_some_and(|folder| facts.is_otp(folder)) {
+        if folder_of(file).is_some_and(|folder| facts.is_otp(folder)) {
             continue;
         }
         if store.want(&module.md5) {
@@ -129,7 +130,7 @@ fn keep(engine: &Engine, session: &Session, facts: &NodeFacts) -> Result<Kept> {
         before,
         replaced: Vec::new(),
     };
-    for ((name, _, md5), bytes) in wanted.iter().zip(node_facts::read_files(session, &paths)?) {
+    for ((name, _, md5), bytes) in wanted.iter().zip(node_files::read_files(session, &paths)?) {
         match bytes {
             Some(bytes)
                 if BeamFacts::read(&bytes).is_ok_and(|beam| beam.digests.on(facts.otp) == *md5) =>

@@ -5,7 +5,7 @@
 
 use super::event::StepKind;
 use super::steps::{Step, push};
-use crate::facts::compare::behaviour::ChildId;
+use crate::facts::node::processes::ChildId;
 use crate::term::Term;
 
 /// Terminates them.

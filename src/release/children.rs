@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::children::{ListedChild, UNSEEN};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::node::behaviours::declared;
 use crate::name::Module;
 use crate::rules::children::{goes_on, list};
 use crate::rules::listing::Enlisted;
@@ -190,7 +189,7 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
         let (None, Some(old)) = (&changed.new, &changed.old) else {
             continue;
         };
-        let runs = declared(&old.facts, changes).next().is_some()
+        let runs = changes.declared(&old.facts).next().is_some()
             || old.facts.exports("system_code_change", 4);
         if runs && !ended.contains(module) {
             let title = format!("`{module}` is deleted, and nothing stops processes that run it");

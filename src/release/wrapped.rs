@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::infer::Beams;
 use crate::facts::beam::children::{Child, listed, specified};
 use crate::facts::change::{Beam, ChangeSet};
-use crate::facts::node::behaviours::{BehaviourKind, ProcessKind, behaves, declared};
-use crate::facts::node::node_facts::BehaviourInfo;
+use crate::facts::node::behaviours::{BehaviourKind, ProcessKind, behaves};
+use crate::facts::node::queries::BehaviourInfo;
 use crate::name::Module;
 
 /// What is known of all modules of both versions as behaviours.
@@ -69,7 +69,7 @@ pub(super) fn tell(changes: &mut ChangeSet, named: &BTreeSet<Module>) {
         let wraps = |(_, kind): &(&Module, BehaviourKind)| {
             kind.wraps && matches!(kind.runs, ProcessKind::Server(_))
         };
-        if let Some((behaviour, _)) = declared(&new.facts, changes).find(wraps) {
+        if let Some((behaviour, _)) = changes.declared(&new.facts).find(wraps) {
             wrapped.push((module.clone(), behaviour.clone()));
         }
     }

@@ -6,7 +6,8 @@ use super::lints::count;
 use super::{ModuleRules, Origin};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::compare::behaviour::{BehaviourChange, ChildId, behaviour_change};
+use crate::facts::compare::behaviour::{BehaviourChange, behaviour_change};
+use crate::facts::node::processes::ChildId;
 use crate::name::Module;
 
 /// The children that are terminated before the switch and started after it, in the order of the modules.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::node::behaviours::{BehaviourKind, ProcessKind, declared};
+use crate::facts::node::behaviours::{BehaviourKind, ProcessKind};
 use crate::facts::node::processes::{Example, ModuleProcesses, Start};
 use crate::name::Module;
 use crate::term::Term;
@@ -76,7 +76,8 @@ fn of_beam(
     crew: &ModuleProcesses,
     facts: &BeamFacts,
 ) -> Option<WithOrigin<Class>> {
-    let found: Vec<(&Module, BehaviourKind)> = declared(facts, changes)
+    let found: Vec<(&Module, BehaviourKind)> = changes
+        .declared(facts)
         .filter(|(_, behaves)| !behaves.wraps || crew.wrapped_in.is_some())
         .collect();
     let class = |behaves: &BehaviourKind| match behaves.runs {
@@ -184,7 +185,8 @@ pub fn converter(
     changed: &Changed,
     facts: &BeamFacts,
 ) -> Option<&'static str> {
-    let behaviours: Vec<Option<u32>> = declared(facts, changes)
+    let behaviours: Vec<Option<u32>> = changes
+        .declared(facts)
         .filter_map(|(_, behaves)| match behaves.runs {
             ProcessKind::Server(arity) => Some(arity),
             ProcessKind::Supervisor => None,

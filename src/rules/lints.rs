@@ -7,10 +7,10 @@ use super::{
     lost, old_code, removal, toolchain, unresolved,
 };
 use crate::diag::{Code, Diagnostic};
-use crate::facts::app::app_specs::{EnvChange, SpecChange};
-use crate::facts::change::{ChangeSet, Changed, Notice, RemovalCause, RemovedModule, SkipReason};
+use crate::facts::change::{
+    ChangeSet, Changed, EnvChange, Notice, RemovalCause, RemovedModule, SkipReason, SpecChange,
+};
 use crate::facts::compare::behaviour::behaviour_change;
-use crate::facts::node::behaviours::declared;
 use crate::facts::node::processes::{Example, Start};
 use crate::name::Module;
 use crate::plan::{CodeFrom, Plan, RollbackPolicy};
@@ -461,7 +461,7 @@ pub fn wrapper(
     if class != Class::Library || changed.crew.wrapped_in.is_some() {
         return;
     }
-    if let Some((behaviour, _)) = declared(&new.facts, changes).find(|(_, found)| found.wraps) {
+    if let Some((behaviour, _)) = changes.declared(&new.facts).find(|(_, found)| found.wraps) {
         diagnostics.push(
             Diagnostic::new(
                 Code::W342,

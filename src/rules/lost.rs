@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use super::Ruleset;
 use super::lints::NAMED;
 use crate::diag::{Code, Diagnostic};
-use crate::facts::app::app_specs::SpecChange;
-use crate::facts::change::{Caller, ChangeSet, Notice, RemovedModule};
+use crate::facts::change::{Caller, ChangeSet, Notice, RemovedModule, SpecChange};
 use crate::name::{Mfa, Module};
 
 /// A caller of functions that are gone after the upgrade.

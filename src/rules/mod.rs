@@ -30,9 +30,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::facts::app::app_specs::EnvChange;
-use crate::facts::compare::behaviour::ChildId;
-use crate::facts::compare::library_versions::PathSwitch;
+use crate::facts::change::{EnvChange, PathSwitch};
+use crate::facts::node::processes::ChildId;
 pub use children::{Children, Renewal};
 pub use listing::Listing;
 

@@ -7,6 +7,7 @@
 //! It must never fail because of code it does not understand: it then says [`ReadExtent::Partly`].
 
 mod calls;
+mod doing;
 pub mod effects;
 mod fields;
 mod known;

@@ -1,28 +1,19 @@
 //! Modules whose new version is the callback module of another behaviour than their processes run.
 //!
 //! A process keeps the behaviour that it was started with: what was a `gen_server` cannot become a supervisor. Its
-//! process has to be started anew, by the supervisor that has it as a child; `parents` asks which one that is.
+//! process has to be started anew, by the supervisor that has it as a child; [`parents`](crate::facts::node::parents) asks which one that is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::diag::Result;
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::node::behaviours;
-use crate::facts::node::node_facts::{TIMEOUT, call_failed, unexpected_reply};
-use crate::facts::node::processes::Start;
+use crate::facts::node::behaviours::behaves;
+use crate::facts::node::processes::{ModuleProcesses, Start};
+use crate::facts::node::queries::BehaviourInfo;
 use crate::name::Module;
-use crate::node::{CallError, Session, evaluate};
-use crate::term::Term;
 
-/// The expression.
-const PARENTS: &str = include_str!("parents.erlexpr");
-
-/// How long a supervisor may take to say what children it has: milliseconds.
-const WAIT: i64 = 500;
-
-/// A child of a supervisor: the module of the supervisor, and the identifier of the child.
-pub type ChildId = (Module, Term);
+/// What is known of a behaviour by its name.
+type About<'a> = &'a dyn Fn(&Module) -> Option<BehaviourInfo>;
 
 /// The behaviour that a module changes from, and the one that it changes to, if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +37,10 @@ fn base(behaviour: &Module) -> Option<&'static str> {
 }
 
 /// What a module declares, or exports the callbacks of; `None` when it may be anything.
-fn behaviours(changes: &ChangeSet, facts: &BeamFacts) -> Option<BTreeSet<&'static str>> {
+fn behaviours(about: About<'_>, facts: &BeamFacts) -> Option<BTreeSet<&'static str>> {
     let mut found = BTreeSet::new();
-    for (behaviour, _) in behaviours::declared(facts, changes) {
+    let behaviours = facts.behaviours.iter();
+    for behaviour in behaviours.filter(|behaviour| behaves(behaviour, about).is_some()) {
         found.insert(base(behaviour)?);
     }
     if facts.exports("system_code_change", 4) || facts.exports("system_continue", 3) {
@@ -73,8 +65,17 @@ fn behaviours(changes: &ChangeSet, facts: &BeamFacts) -> Option<BTreeSet<&'stati
 
 /// Whether the processes of a module run another behaviour than its new version is for.
 pub fn behaviour_change(changes: &ChangeSet, changed: &Changed) -> Option<BehaviourChange> {
-    let new = behaviours(changes, &changed.new.as_ref()?.facts)?;
-    let runs = changed.crew.kinds.iter().filter_map(|(start, (_, shown))| {
+    between(&|name| changes.nature(name), changed, &changed.crew)
+}
+
+/// The same before the change set is put together.
+pub(super) fn between(
+    about: About<'_>,
+    changed: &Changed,
+    processes: &ModuleProcesses,
+) -> Option<BehaviourChange> {
+    let new = behaviours(about, &changed.new.as_ref()?.facts)?;
+    let runs = processes.kinds.iter().filter_map(|(start, (_, shown))| {
         let of_server = ["gen_server", "gen_statem"];
         let declared = |of: &[&'static str]| {
             let behaviours = changed.old_facts()?.behaviours.iter();
@@ -102,48 +103,4 @@ pub fn behaviour_change(changes: &ChangeSet, changed: &Changed) -> Option<Behavi
     let from = runs.into_iter().find(|runs| !new.contains(runs))?;
     let to = new.into_iter().next();
     Some(BehaviourChange { from, to })
-}
-
-/// For modules that change their behaviour: which supervisors have their processes as children, an entry per process.
-///
-/// # Errors
-/// E508 when the node does not answer, E506 when it answers something else than the expression would.
-pub(super) fn parents(
-    session: &Session,
-    changes: &ChangeSet,
-) -> Result<BTreeMap<Module, Vec<Option<ChildId>>>> {
-    let turned = changes
-        .modules
-        .iter()
-        .filter(|(_, changed)| behaviour_change(changes, changed).is_some())
-        .map(|(module, _)| (Term::atom(module.as_str()), Term::boolean(true)));
-    let turned = Term::map(turned);
-    let mut found: BTreeMap<Module, Vec<Option<ChildId>>> = BTreeMap::new();
-    if matches!(&turned, Term::Map(pairs) if pairs.is_empty()) {
-        return Ok(found);
-    }
-    let bindings = [("Wait", Term::Int(WAIT)), ("Wanted", turned)];
-    let what = "looking for supervisors";
-    let answer = match evaluate(session, PARENTS, &bindings, TIMEOUT) {
-        Ok(answer) => answer,
-        Err(CallError::Raised { .. }) => return Ok(found),
-        Err(error) => return Err(call_failed(what, error)),
-    };
-    let Some(rows) = answer.as_list() else {
-        return Err(unexpected_reply(what, &answer));
-    };
-    for row in rows {
-        let Some([Term::Atom(module), child]) = row.as_tuple() else {
-            return Err(unexpected_reply(what, &answer));
-        };
-        let child = match child.as_tuple() {
-            Some([Term::Atom(supervisor), id]) => {
-                Some((Module::new(supervisor.as_str()), id.clone()))
-            }
-            _ => None,
-        };
-        let module = Module::new(module.as_str());
-        found.entry(module).or_default().push(child);
-    }
-    Ok(found)
 }

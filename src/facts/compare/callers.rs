@@ -8,36 +8,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::compared_node::ComparedNode;
 use crate::diag::Result;
 use crate::facts::beam::BeamFacts;
-use crate::facts::change::{Caller, ChangeSet};
-use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
-use crate::facts::node::node_files::Disk;
+use crate::facts::change::{Caller, Changed, RemovedModule};
+use crate::facts::node::node_facts::CodeOrigin;
 use crate::name::{Mfa, Module};
 
 /// Functions that go: all of a module's, or some.
-pub(super) type RemovedFunctions = BTreeMap<Module, Option<BTreeSet<(Arc<str>, u32)>>>;
+type RemovedFunctions = BTreeMap<Module, Option<BTreeSet<(Arc<str>, u32)>>>;
 
-/// The callers of functions that go, by the module that they call.
+/// The callers of modules that are gone, and of functions that the new version of a module does not export any more, by
+/// the module that they call. Those that go by the plan are reported with their callers, as those whose file has gone.
 pub(super) fn callers(
-    disk: &mut Disk<'_>,
-    facts: &NodeFacts,
-    set: &ChangeSet,
-    going: &RemovedFunctions,
+    node: &mut ComparedNode<'_>,
+    modules: &BTreeMap<Module, Changed>,
+    gone: &[RemovedModule],
 ) -> Result<BTreeMap<Module, Vec<Caller>>> {
+    let going = going(modules, gone);
+    let facts = node.facts;
     let mut found: BTreeMap<Module, Vec<Caller>> = BTreeMap::new();
     if going.is_empty() {
         return Ok(found);
     }
-    for (module, changed) in &set.modules {
+    for (module, changed) in modules {
         if let Some(new) = &changed.new {
-            add(&mut found, going, module, &new.facts, true);
+            add(&mut found, &going, module, &new.facts, true);
         }
     }
     let mut others: Vec<(&Module, &str)> = facts
         .loaded
         .iter()
-        .filter(|(module, _)| !set.modules.contains_key(*module) && !going.contains_key(*module))
+        .filter(|(module, _)| !modules.contains_key(*module) && !going.contains_key(*module))
         .filter_map(|(module, loaded)| match &loaded.origin {
             CodeOrigin::File(file) if file.ends_with(".beam") => Some((module, file.as_str())),
             _ => None,
@@ -47,18 +49,30 @@ pub(super) fn callers(
     others.retain(|(module, _)| !core.contains(module));
     let files: Vec<String> = others.iter().map(|(_, file)| (*file).to_owned()).collect();
     let names: Vec<&str> = going.keys().map(Module::as_str).collect();
-    let naming = disk.naming(&files, &names)?;
+    let naming = node.disk.naming(&files, &names)?;
     let files: Vec<String> = naming.into_iter().map(|at| files[at].clone()).collect();
-    for bytes in disk.read(&files)?.into_iter().flatten() {
+    for bytes in node.disk.read(&files)?.into_iter().flatten() {
         let Ok(beam) = BeamFacts::read(&bytes) else {
             continue;
         };
         let runs = facts.loaded.get(&beam.module).map(|loaded| loaded.md5);
         if runs == Some(beam.digests.on(facts.otp)) {
-            add(&mut found, going, &beam.module, &beam, false);
+            add(&mut found, &going, &beam.module, &beam, false);
         }
     }
     Ok(found)
+}
+
+/// What goes.
+fn going(modules: &BTreeMap<Module, Changed>, gone: &[RemovedModule]) -> RemovedFunctions {
+    let gone = gone.iter().map(|gone| (gone.module.clone(), None));
+    let lost = modules.iter().filter_map(|(module, changed)| {
+        let (loaded, new) = (changed.loaded.as_ref()?, changed.new.as_ref()?);
+        let lost = loaded.exports.difference(&new.facts.exports);
+        let lost: BTreeSet<_> = lost.cloned().collect();
+        (!lost.is_empty()).then(|| (module.clone(), Some(lost)))
+    });
+    gone.chain(lost).collect()
 }
 
 fn add(

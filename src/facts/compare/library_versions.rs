@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::comparison::Comparison;
+use super::compared_node::ComparedNode;
 use crate::diag::{Code, Diagnostic, Result, Span};
-use crate::facts::app::app_specs::{compare_versions, versioned};
+use crate::facts::app::versions::{compare_versions, name_of, versioned};
+use crate::facts::change::{Notice, PathSwitch};
+use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{CORE, CodeOrigin, NodeFacts};
 use crate::facts::node::node_files::OnDisk;
 use crate::name::App;
@@ -33,31 +35,12 @@ pub enum Which {
     Apps(Vec<App>, Span),
 }
 
-/// An application whose code path is switched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathSwitch {
-    /// The application.
-    pub app: App,
-    /// The name by which `code:replace_path/2` knows the folder.
-    pub name: String,
-    /// The folder of beams that runs.
-    pub from: String,
-    /// The folder of the new version.
-    pub to: String,
-}
-
 /// Where an application runs: its folder of beams as `ROOT/NAME[-VSN]/ebin`.
 struct Home<'a> {
     app: &'a App,
     ebin: &'a str,
     root: &'a str,
     folder: &'a str,
-}
-
-/// The name of the application whose folder of beams this is: of `ROOT/NAME[-VSN]/ebin`.
-pub(in crate::facts) fn name_of(ebin: &str) -> Option<&str> {
-    let (_, folder) = ebin.strip_suffix("/ebin")?.rsplit_once('/')?;
-    Some(versioned(folder).map_or(folder, |(name, _)| name))
 }
 
 impl Home<'_> {
@@ -70,20 +53,15 @@ impl Home<'_> {
 ///
 /// # Errors
 /// E213 when the plan names an application that does not run, or a folder that has none of those that run.
-pub(super) fn moves(
-    comparison: &mut Comparison<'_>,
-    wanted: &Libraries,
-) -> Result<Vec<PathSwitch>> {
-    let homes = homes(comparison.facts);
+pub(super) fn moves(node: &mut ComparedNode<'_>, wanted: &Libraries) -> Result<Vec<PathSwitch>> {
+    let homes = homes(node.facts);
     let mut found = match (&wanted.from, &wanted.newest) {
-        (Some((root, span)), _) => {
-            elsewhere(comparison, &homes, root.trim_end_matches('/'), *span)?
-        }
-        (None, Some(which)) => newest(comparison, &homes, which)?,
+        (Some((root, span)), _) => elsewhere(node, &homes, root.trim_end_matches('/'), *span)?,
+        (None, Some(which)) => newest(node, &homes, which)?,
         (None, None) => Vec::new(),
     };
     if wanted.from.is_some() && !wanted.update_paths {
-        let differs = differing(comparison, &found)?;
+        let differs = differing(node, &found)?;
         let mut differs = differs.into_iter();
         found.retain(|_| differs.next().unwrap_or(true));
     }
@@ -109,26 +87,21 @@ fn homes(facts: &NodeFacts) -> Vec<Home<'_>> {
 
 /// The newest version beside the running one.
 fn newest(
-    comparison: &mut Comparison<'_>,
+    node: &mut ComparedNode<'_>,
     homes: &[Home<'_>],
     which: &Which,
 ) -> Result<Vec<PathSwitch>> {
     if let Which::Apps(apps, span) = which
-        && let Some(unknown) = apps
-            .iter()
-            .find(|app| !comparison.facts.apps.contains_key(*app))
+        && let Some(unknown) = apps.iter().find(|app| !node.facts.apps.contains_key(*app))
     {
-        let title = format!(
-            "no application `{unknown}` runs on {}",
-            comparison.session.node()
-        );
+        let title = format!("no application `{unknown}` runs on {}", node.session.node());
         let diagnostic = Diagnostic::new(Code::E213, title).label(*span, "named here");
         return Err(Box::new(
             diagnostic.help("`updo status` lists the applications of a node"),
         ));
     }
     let mut found = Vec::new();
-    for (home, _, to) in newer_beside(comparison, homes)? {
+    for (home, _, to) in newer_beside(node, homes)? {
         let chosen = match which {
             Which::All => true,
             Which::Apps(apps, _) => apps.contains(home.app),
@@ -151,7 +124,7 @@ fn moved(home: &Home<'_>, to: String) -> PathSwitch {
 
 /// For each application that has one: the newest of its versions beside it that has beams, newer than its own.
 fn newer_beside<'h, 'a>(
-    comparison: &mut Comparison<'_>,
+    node: &mut ComparedNode<'_>,
     homes: &'h [Home<'a>],
 ) -> Result<Vec<(&'h Home<'a>, String, String)>> {
     let mut roots: BTreeMap<&str, Vec<&Home<'_>>> = BTreeMap::new();
@@ -160,7 +133,7 @@ fn newer_beside<'h, 'a>(
     }
     let folders: Vec<String> = roots.keys().map(|root| (*root).to_owned()).collect();
     let mut found = Vec::new();
-    for (names, (root, homes)) in comparison.disk.list(&folders)?.iter().zip(&roots) {
+    for (names, (root, homes)) in node.disk.list(&folders)?.iter().zip(&roots) {
         for home in homes {
             let Some((name, vsn)) = versioned(home.folder) else {
                 continue;
@@ -180,7 +153,7 @@ fn newer_beside<'h, 'a>(
         }
     }
     let folders: Vec<String> = found.iter().map(|(.., folder)| folder.clone()).collect();
-    let listings = comparison.disk.list(&folders)?;
+    let listings = node.disk.list(&folders)?;
     let has_beams = |names: &Vec<String>| names.iter().any(|name| name.ends_with(".beam"));
     let both = found.into_iter().zip(listings);
     Ok(both
@@ -189,28 +162,33 @@ fn newer_beside<'h, 'a>(
         .collect())
 }
 
-/// Running applications with a newer version beside them: the application, both versions, the newer folder.
+/// Running applications that do not move and have a newer version beside them.
 pub(super) fn newer_versions(
-    comparison: &mut Comparison<'_>,
-) -> Result<Vec<(App, String, String, String)>> {
-    let mut homes = homes(comparison.facts);
-    homes.retain(|home| !comparison.set.moves.iter().any(|one| one.app == *home.app));
-    let found = newer_beside(comparison, &homes)?;
-    let rows = found.into_iter().map(|(home, newer, to)| {
-        let running = versioned(home.folder).map_or("", |(_, vsn)| vsn);
-        (home.app.clone(), running.to_owned(), newer, to)
-    });
-    Ok(rows.collect())
+    node: &mut ComparedNode<'_>,
+    moves: &[PathSwitch],
+) -> Result<Vec<Notice>> {
+    let mut homes = homes(node.facts);
+    homes.retain(|home| !moves.iter().any(|one| one.app == *home.app));
+    let found = newer_beside(node, &homes)?;
+    let notices = found
+        .into_iter()
+        .map(|(home, newer, folder)| Notice::NewerBeside {
+            app: home.app.clone(),
+            running: versioned(home.folder).map_or("", |(_, vsn)| vsn).to_owned(),
+            newer,
+            folder,
+        });
+    Ok(notices.collect())
 }
 
 /// The applications that another library folder has, each in its newest version there.
 fn elsewhere(
-    comparison: &mut Comparison<'_>,
+    node: &mut ComparedNode<'_>,
     homes: &[Home<'_>],
     root: &str,
     span: Span,
 ) -> Result<Vec<PathSwitch>> {
-    let listed = comparison.disk.list(&[root.to_owned()])?;
+    let listed = node.disk.list(&[root.to_owned()])?;
     let names = listed.into_iter().next().unwrap_or_default();
     let mut found = Vec::new();
     for home in homes {
@@ -224,7 +202,7 @@ fn elsewhere(
         }
     }
     let folders: Vec<String> = found.iter().map(|one| one.to.clone()).collect();
-    let mut listings = comparison.disk.list(&folders)?.into_iter();
+    let mut listings = node.disk.list(&folders)?.into_iter();
     found.retain(|_| {
         let names = listings.next().unwrap_or_default();
         names
@@ -234,7 +212,7 @@ fn elsewhere(
     if found.is_empty() {
         let title = format!(
             "`{root}` has none of the applications that run on {}",
-            comparison.session.node()
+            node.session.node()
         );
         let diagnostic = Diagnostic::new(Code::E213, title).label(span, "this folder of the node");
         return Err(Box::new(diagnostic.help(
@@ -246,8 +224,8 @@ fn elsewhere(
 }
 
 /// For each: whether its folder says another version, or a loaded module has another file there.
-fn differing(comparison: &mut Comparison<'_>, moves: &[PathSwitch]) -> Result<Vec<bool>> {
-    let facts = comparison.facts;
+fn differing(node: &mut ComparedNode<'_>, moves: &[PathSwitch]) -> Result<Vec<bool>> {
+    let facts = node.facts;
     let mut files = Vec::new();
     let mut asked: Vec<(usize, [u8; 16])> = Vec::new();
     for (at, one) in moves.iter().enumerate() {
@@ -270,16 +248,50 @@ fn differing(comparison: &mut Comparison<'_>, moves: &[PathSwitch]) -> Result<Ve
         .iter()
         .map(|one| base(&one.from) != base(&one.to))
         .collect();
-    for ((at, md5), found) in asked.into_iter().zip(comparison.disk.beams(&files)?) {
+    for ((at, md5), found) in asked.into_iter().zip(node.disk.beams(&files)?) {
         let same = matches!(found, OnDisk::Beam(known) if known.md5 == md5);
         differs[at] |= !same;
     }
     Ok(differs)
 }
 
-/// Folders whose files are not the ones to look at, with those that take their place: of applications that move, and what
-/// an earlier move has left in memory only.
-pub(super) fn left(facts: &NodeFacts, moves: &[PathSwitch]) -> BTreeMap<String, String> {
+/// Where the new version of the node's files is.
+#[derive(Debug, Default)]
+pub(super) struct NewFolders {
+    /// The applications whose code path is switched.
+    pub(super) moves: Vec<PathSwitch>,
+    /// Folders whose files are not the ones to look at, with those that take their place: of applications that move, and
+    /// what an earlier move has left in memory only.
+    pub(super) left: BTreeMap<String, String>,
+}
+
+impl NewFolders {
+    /// Where it is when these applications move.
+    pub(super) fn new(facts: &NodeFacts, moves: Vec<PathSwitch>) -> Self {
+        let left = left(facts, &moves);
+        Self { moves, left }
+    }
+
+    /// Where the new version of a file is.
+    pub(super) fn moved(&self, file: &str) -> String {
+        let moved = folder_of(file).and_then(|folder| {
+            let to = self.left.get(folder)?;
+            Some(format!("{to}{}", &file[folder.len()..]))
+        });
+        moved.unwrap_or_else(|| file.to_owned())
+    }
+
+    /// The folder that an application's new beams are in.
+    pub(super) fn of_app<'a>(&'a self, facts: &'a NodeFacts, app: &App) -> Option<&'a str> {
+        let one = self.moves.iter().find(|one| one.app == *app);
+        match one {
+            Some(one) => Some(&one.to),
+            None => facts.folder_of_app(app),
+        }
+    }
+}
+
+fn left(facts: &NodeFacts, moves: &[PathSwitch]) -> BTreeMap<String, String> {
     let mut left: BTreeMap<String, String> = BTreeMap::new();
     let path: BTreeSet<&str> = facts.path.iter().map(String::as_str).collect();
     for (app, running) in &facts.apps {
@@ -292,7 +304,7 @@ pub(super) fn left(facts: &NodeFacts, moves: &[PathSwitch]) -> BTreeMap<String, 
             .modules
             .iter()
             .filter_map(|module| facts.file_of(module));
-        for folder in files.filter_map(crate::facts::node::node_files::folder_of) {
+        for folder in files.filter_map(folder_of) {
             let stale = !path.contains(folder) && name_of(folder) == name_of(home);
             if folder != to && (folder == home || stale) {
                 left.insert(folder.to_owned(), to.to_owned());
@@ -303,24 +315,4 @@ pub(super) fn left(facts: &NodeFacts, moves: &[PathSwitch]) -> BTreeMap<String, 
         }
     }
     left
-}
-
-impl Comparison<'_> {
-    /// Where the new version of a file is.
-    pub(super) fn moved(&self, file: &str) -> String {
-        let moved = crate::facts::node::node_files::folder_of(file).and_then(|folder| {
-            let to = self.left.get(folder)?;
-            Some(format!("{to}{}", &file[folder.len()..]))
-        });
-        moved.unwrap_or_else(|| file.to_owned())
-    }
-
-    /// The folder that an application's new beams are in.
-    pub(super) fn new_folder(&self, app: &App) -> Option<&str> {
-        let one = self.set.moves.iter().find(|one| one.app == *app);
-        match one {
-            Some(one) => Some(&one.to),
-            None => self.facts.folder_of_app(app),
-        }
-    }
 }

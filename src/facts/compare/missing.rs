@@ -6,19 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::comparison::Comparison;
-use super::unloaded::where_is_file;
+use super::compared_node::ComparedNode;
 use crate::diag::Result;
 use crate::facts::beam::{BeamFacts, Evidence};
-use crate::facts::change::{Beam, Notice};
-use crate::facts::node::node_facts;
+use crate::facts::change::{Beam, Changed, Notice};
+use crate::facts::node::queries;
 use crate::name::{Mfa, Module};
 
-/// Notes what the new versions call that neither the node nor the upgrade has.
-pub(super) fn missing(comparison: &mut Comparison<'_>) -> Result<()> {
-    let calls: Vec<(Module, Vec<Mfa>)> = comparison
-        .set
-        .modules
+/// What the new versions call that neither the node nor the upgrade has.
+pub(super) fn missing(
+    node: &ComparedNode<'_>,
+    modules: &BTreeMap<Module, Changed>,
+) -> Result<Vec<Notice>> {
+    let calls: Vec<(Module, Vec<Mfa>)> = modules
         .iter()
         .filter_map(|(module, changed)| {
             let new = &changed.new.as_ref()?.facts;
@@ -37,14 +37,15 @@ pub(super) fn missing(comparison: &mut Comparison<'_>) -> Result<()> {
     let called: BTreeSet<Module> = calls
         .iter()
         .flat_map(|(_, calls)| calls.iter().map(|call| call.module.clone()))
-        .filter(|callee| !comparison.set.modules.contains_key(callee))
+        .filter(|callee| !modules.contains_key(callee))
         .collect();
-    let known = node_facts::natures(comparison.session, comparison.facts, &called)?;
+    let known = queries::natures(node.session, node.facts, &called)?;
     let unloaded: Vec<&Module> = called.iter().filter(|m| !known.contains_key(*m)).collect();
-    let nowhere = nowhere(comparison, &unloaded)?;
+    let nowhere = nowhere(node, &unloaded)?;
+    let mut notices = Vec::new();
     for (module, calls) in calls {
         let is_missing = |call: &Mfa| -> bool {
-            if let Some(changed) = comparison.set.modules.get(&call.module) {
+            if let Some(changed) = modules.get(&call.module) {
                 return changed.new.is_some() && !changed.has(call);
             }
             match known.get(&call.module) {
@@ -57,22 +58,19 @@ pub(super) fn missing(comparison: &mut Comparison<'_>) -> Result<()> {
         };
         let functions: Vec<Mfa> = calls.into_iter().filter(is_missing).collect();
         if !functions.is_empty() {
-            comparison
-                .set
-                .notices
-                .push(Notice::Missing { module, functions });
+            notices.push(Notice::Missing { module, functions });
         }
     }
-    Ok(())
+    Ok(notices)
 }
 
 /// Those of the modules that are not loaded which a call would not find.
-fn nowhere(comparison: &Comparison<'_>, unloaded: &[&Module]) -> Result<BTreeSet<Module>> {
+fn nowhere(node: &ComparedNode<'_>, unloaded: &[&Module]) -> Result<BTreeSet<Module>> {
     let all: Vec<Module> = unloaded.iter().map(|module| (*module).clone()).collect();
-    if comparison.facts.embedded || all.is_empty() {
+    if node.facts.embedded || all.is_empty() {
         return Ok(all.into_iter().collect());
     }
-    let files = where_is_file(comparison.session, &all)?;
+    let files = queries::where_is_file(node.session, &all)?;
     let found = all.into_iter().zip(files);
     Ok(found
         .filter(|(_, file)| file.is_none())

@@ -7,39 +7,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::comparison::{Comparison, local, unusable};
-use super::on_disk::compare_specs;
+use super::compared_node::ComparedNode;
+use super::local_beams::{local, small_file, unusable};
+use super::new_beams::NewBeams;
 use super::releases::{self, ReleaseLocation};
+use super::specs::{NewSpecs, compare_specs};
 use crate::diag::{Result, Span};
-use crate::facts::app::app_specs::MAX_SPEC;
 use crate::facts::beam::protocols::{is_consolidated, is_protocol};
 use crate::facts::change::{Beam, Notice, RemovalCause, RemovedModule, SkipReason};
 use crate::facts::local::files::BeamFile;
-use crate::facts::node::node_facts::{self, CodeOrigin};
-use crate::facts::node::node_files::{OnDisk, folder_of};
+use crate::facts::node::folders::folder_of;
+use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
+use crate::facts::node::node_files::OnDisk;
+use crate::facts::node::queries;
 use crate::name::{App, Module};
 
 /// The local beams that differ from what runs.
 pub(super) fn pushed(
-    comparison: &mut Comparison<'_>,
+    node: &mut ComparedNode<'_>,
     patterns: &[(String, Span)],
     base: &Path,
-) -> Result<BTreeMap<Module, Beam>> {
-    let files = local(patterns, base, comparison.facts.otp)?;
+) -> Result<NewBeams> {
+    let files = local(patterns, base, node.facts.otp)?;
     let folders: BTreeSet<PathBuf> = files
         .iter()
         .filter_map(|file| file.path.parent().map(Path::to_owned))
         .collect();
-    comparison.set.compared = files.len();
+    let compared = files.len();
     let files = one_of_each(files)?;
     let all: BTreeSet<Module> = files.keys().cloned().collect();
-    let homes = homes(comparison, &files);
+    let homes = homes(node.facts, &files);
     let mut beams = BTreeMap::new();
     let mut same = Vec::new();
     for (module, file) in files {
-        let running = comparison.facts.loaded.get(&module);
+        let running = node.facts.loaded.get(&module);
         if running.is_some_and(|loaded| loaded.md5 == file.facts.md5) {
-            comparison.set.same.push(module);
             same.push(file);
             continue;
         }
@@ -55,16 +57,36 @@ pub(super) fn pushed(
         };
         beams.insert(module, beam);
     }
-    already_there(comparison, &mut beams)?;
-    unconsolidated(comparison, &mut beams)?;
-    lines_moved(comparison, &same);
-    specifications(comparison, &folders, &all)?;
+    let (mut beams, on_demand) = already_there(node, beams)?;
+    let unconsolidated = unconsolidated(node, &beams)?;
+    beams.retain(|module, _| !unconsolidated.contains(module));
+    let moved = lines_moved(node, &same);
+    let specs = specifications(node, &folders)?;
+    let gone = gone(node.facts, &specs, &all);
     let folders = folders.iter().map(|folder| {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         whole.display().to_string()
     });
-    releases::inspect(comparison, &ReleaseLocation::Here, &folders.collect())?;
-    Ok(beams)
+    let release = releases::inspect(node, &ReleaseLocation::Here, &folders.collect(), &[])?;
+
+    let mut notices = on_demand;
+    notices.extend(moved);
+    notices.extend(specs.bad);
+    let untouched = unconsolidated.into_iter();
+    Ok(NewBeams {
+        beams,
+        untouched: untouched
+            .map(|module| (module, SkipReason::Unconsolidated))
+            .collect(),
+        gone,
+        compared,
+        same: same.into_iter().map(|file| file.facts.module).collect(),
+        notices,
+        specs: specs.changes,
+        compile_env: specs.compile_env,
+        called: BTreeMap::new(),
+        release,
+    })
 }
 
 /// Each module once. Two versions are an error, unless one is the consolidated form of a protocol.
@@ -95,13 +117,10 @@ fn one_of_each(files: Vec<BeamFile>) -> Result<BTreeMap<Module, BeamFile>> {
 }
 
 /// For local folders, the folder on the node that the modules in it were loaded from, mostly.
-fn homes(
-    comparison: &Comparison<'_>,
-    files: &BTreeMap<Module, BeamFile>,
-) -> BTreeMap<PathBuf, String> {
+fn homes(facts: &NodeFacts, files: &BTreeMap<Module, BeamFile>) -> BTreeMap<PathBuf, String> {
     let mut counts: BTreeMap<(PathBuf, String), usize> = BTreeMap::new();
     for (module, file) in files {
-        let there = comparison.facts.file_of(module).and_then(folder_of);
+        let there = facts.file_of(module).and_then(folder_of);
         if let (Some(here), Some(there)) = (file.path.parent(), there) {
             let pair = (here.to_owned(), there.to_owned());
             *counts.entry(pair).or_default() += 1;
@@ -121,12 +140,13 @@ fn new_name(file: &BeamFile, homes: &BTreeMap<PathBuf, String>) -> String {
     }
 }
 
-/// On a node that loads on demand, a module that is not loaded and whose file is the one pushed is no news.
+/// The beams without what is no news: on a node that loads on demand, a module that is not loaded and whose file is the
+/// one pushed. Those that stay get the name of their file on the node.
 fn already_there(
-    comparison: &mut Comparison<'_>,
-    beams: &mut BTreeMap<Module, Beam>,
-) -> Result<()> {
-    let facts = comparison.facts;
+    node: &mut ComparedNode<'_>,
+    mut beams: BTreeMap<Module, Beam>,
+) -> Result<(BTreeMap<Module, Beam>, Vec<Notice>)> {
+    let facts = node.facts;
     let unloaded: Vec<(Module, String)> = beams
         .keys()
         .filter(|module| !facts.loaded.contains_key(*module))
@@ -137,7 +157,7 @@ fn already_there(
         .collect();
     let paths: Vec<String> = unloaded.iter().map(|(_, path)| path.clone()).collect();
     let mut on_demand: BTreeMap<Option<App>, Vec<Module>> = BTreeMap::new();
-    for ((module, path), found) in unloaded.into_iter().zip(comparison.disk.beams(&paths)?) {
+    for ((module, path), found) in unloaded.into_iter().zip(node.disk.beams(&paths)?) {
         let Some(beam) = beams.get_mut(&module) else {
             continue;
         };
@@ -150,98 +170,73 @@ fn already_there(
         }
     }
     let notices = on_demand.into_iter();
-    comparison
-        .set
-        .notices
-        .extend(notices.map(|(app, modules)| Notice::OnDemand { app, modules }));
-    Ok(())
+    let notices = notices.map(|(app, modules)| Notice::OnDemand { app, modules });
+    let notices = notices.collect();
+    Ok((beams, notices))
 }
 
-/// Takes out protocols that run consolidated, when only the other form is offered.
+/// Protocols that run consolidated, when only the other form is offered.
 fn unconsolidated(
-    comparison: &mut Comparison<'_>,
-    beams: &mut BTreeMap<Module, Beam>,
-) -> Result<()> {
+    node: &ComparedNode<'_>,
+    beams: &BTreeMap<Module, Beam>,
+) -> Result<BTreeSet<Module>> {
     let offered: Vec<Module> = beams
         .iter()
         .filter(|(module, beam)| {
-            comparison.facts.loaded.contains_key(*module)
+            node.facts.loaded.contains_key(*module)
                 && is_protocol(&beam.facts)
                 && is_consolidated(&beam.bytes) != Some(true)
         })
         .map(|(module, _)| module.clone())
         .collect();
-    let running = node_facts::consolidated(comparison.session, &offered)?;
-    for (module, consolidated) in offered.into_iter().zip(running) {
-        if consolidated {
-            beams.remove(&module);
-            comparison
-                .set
-                .untouched
-                .push((module, SkipReason::Unconsolidated));
-        }
-    }
-    Ok(())
+    let running = queries::consolidated(node.session, &offered)?;
+    let both = offered.into_iter().zip(running);
+    let consolidated = both.filter(|(_, consolidated)| *consolidated);
+    Ok(consolidated.map(|(module, _)| module).collect())
 }
 
 /// Beams with the code that runs and with other line information than it was seen to have.
-fn lines_moved(comparison: &mut Comparison<'_>, same: &[BeamFile]) {
-    let creation = comparison.session.creation();
+fn lines_moved(node: &ComparedNode<'_>, same: &[BeamFile]) -> Option<Notice> {
+    let creation = node.session.creation();
     let moved = same.iter().filter(|file| {
-        let there = comparison.facts.file_of(&file.facts.module);
-        let lines = there.and_then(|there| {
-            comparison
-                .disk
-                .seen
-                .first_lines(there, creation, &file.facts.md5)
-        });
+        let there = node.facts.file_of(&file.facts.module);
+        let lines =
+            there.and_then(|there| node.disk.seen.first_lines(there, creation, &file.facts.md5));
         lines.is_some_and(|lines| lines != file.facts.line_md5)
     });
     let modules: Vec<Module> = moved.map(|file| file.facts.module.clone()).collect();
-    if !modules.is_empty() {
-        comparison.set.notices.push(Notice::LinesMoved { modules });
-    }
+    (!modules.is_empty()).then_some(Notice::LinesMoved { modules })
 }
 
-/// Specifications beside the beams: how they differ, and which modules they do not list any more.
-fn specifications(
-    comparison: &mut Comparison<'_>,
-    folders: &BTreeSet<PathBuf>,
-    all: &BTreeSet<Module>,
-) -> Result<()> {
+/// Specifications beside the beams, and how they differ.
+fn specifications(node: &mut ComparedNode<'_>, folders: &BTreeSet<PathBuf>) -> Result<NewSpecs> {
     let mut texts = Vec::new();
     for folder in folders {
-        for app in comparison.facts.apps.keys() {
+        for app in node.facts.apps.keys() {
             let file = folder.join(format!("{app}.app"));
             if let Some(text) = small_file(&file) {
                 texts.push((app.clone(), file.display().to_string(), text));
             }
         }
     }
-    let facts = comparison.facts;
-    for (app, spec) in compare_specs(comparison, texts)? {
-        let Some(running) = facts.apps.get(&app).filter(|_| spec.modules.is_some()) else {
-            continue;
-        };
-        for module in &running.modules {
-            if facts.loaded.contains_key(module) && !spec.lists(module) && !all.contains(module) {
-                comparison.set.gone.push(RemovedModule {
-                    module: module.clone(),
-                    how: RemovalCause::Unlisted(app.clone()),
-                    callers: Vec::new(),
-                });
-            }
-        }
-    }
-    Ok(())
+    compare_specs(node, texts)
 }
 
-pub(super) fn small_file(path: &Path) -> Option<Vec<u8>> {
-    use std::io::Read;
-    let is_file = std::fs::metadata(path).ok()?.is_file();
-    let mut text = Vec::new();
-    let limit = u64::try_from(MAX_SPEC).ok()? + 1;
-    let file = std::fs::File::open(path).ok().filter(|_| is_file)?;
-    file.take(limit).read_to_end(&mut text).ok()?;
-    Some(text)
+/// Loaded modules that the new specification of their application does not list, and that are not pushed.
+fn gone(facts: &NodeFacts, specs: &NewSpecs, pushed: &BTreeSet<Module>) -> Vec<RemovedModule> {
+    let mut gone = Vec::new();
+    for (app, spec) in &specs.specs {
+        let Some(running) = facts.apps.get(app).filter(|_| spec.modules.is_some()) else {
+            continue;
+        };
+        let modules = running.modules.iter().filter(|module| {
+            facts.loaded.contains_key(*module) && !spec.lists(module) && !pushed.contains(*module)
+        });
+        gone.extend(modules.map(|module| RemovedModule {
+            module: module.clone(),
+            how: RemovalCause::Unlisted(app.clone()),
+            callers: Vec::new(),
+        }));
+    }
+    gone
 }

@@ -7,37 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::comparison::Comparison;
+use super::compared_node::ComparedNode;
+use super::local_beams::small_file;
 use crate::diag::Result;
-use crate::facts::app::app_specs::{MAX_SPEC, compare_versions};
-use crate::facts::node::node_facts::{self, TIMEOUT, call_failed};
+use crate::facts::app::app_specs::MAX_SPEC;
+use crate::facts::app::versions::compare_versions;
+use crate::facts::change::{PathSwitch, ReleaseChange};
+use crate::facts::node::queries;
 use crate::name::App;
 use crate::syntax::parse_term;
 use crate::term::{Atom, Term};
-
-/// How the release that new beams belong to differs from what runs.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ReleaseChange {
-    /// Its version.
-    pub vsn: String,
-    /// Its folder, `ROOT/releases/VSN`.
-    pub folder: String,
-    /// The keys of its `sys.config` that differ.
-    pub config: BTreeMap<App, Vec<Atom>>,
-    /// Why its `sys.config` cannot be compared key by key, when it differs.
-    pub unread: Option<String>,
-    /// What differs in `runtime.exs`, as `depot: port`; empty when that does not show. `None` when nothing differs.
-    pub runtime: Option<Vec<String>>,
-    /// Elixir and the run-time system, where the release was made with a newer one: name, its version, the node's.
-    pub newer: Vec<(String, String, String)>,
-}
-
-impl ReleaseChange {
-    /// Whether the configuration differs.
-    pub fn is_reconfigured(&self) -> bool {
-        !self.config.is_empty() || self.unread.is_some() || self.runtime.is_some()
-    }
-}
 
 /// Where the files of a new release are.
 pub(super) enum ReleaseLocation {
@@ -48,9 +27,9 @@ pub(super) enum ReleaseLocation {
 }
 
 impl ReleaseLocation {
-    fn list(&self, comparison: &mut Comparison<'_>, folder: &str) -> Result<Vec<String>> {
+    fn list(&self, node: &mut ComparedNode<'_>, folder: &str) -> Result<Vec<String>> {
         match self {
-            Self::Node => Ok(comparison
+            Self::Node => Ok(node
                 .disk
                 .list(&[folder.to_owned()])?
                 .pop()
@@ -63,15 +42,11 @@ impl ReleaseLocation {
         }
     }
 
-    fn read(
-        &self,
-        comparison: &mut Comparison<'_>,
-        files: &[String],
-    ) -> Result<Vec<Option<Vec<u8>>>> {
+    fn read(&self, node: &mut ComparedNode<'_>, files: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
         match self {
-            Self::Node => comparison.disk.read(files),
+            Self::Node => node.disk.read(files),
             Self::Here => {
-                let read = |file: &String| super::push::small_file(std::path::Path::new(file));
+                let read = |file: &String| small_file(std::path::Path::new(file));
                 Ok(files.iter().map(read).collect())
             }
         }
@@ -88,21 +63,23 @@ fn releases_of(folder: &str) -> Option<String> {
     Some(format!("{}/releases", lib.strip_suffix("/lib")?))
 }
 
-/// Notes what the release brings that these folders of new beams belong to.
+/// What the release brings that these folders of new beams belong to; `moves`: the applications whose code path is
+/// switched with it.
 pub(super) fn inspect(
-    comparison: &mut Comparison<'_>,
+    node: &mut ComparedNode<'_>,
     place: &ReleaseLocation,
     folders: &BTreeSet<String>,
-) -> Result<()> {
+    moves: &[PathSwitch],
+) -> Result<Option<ReleaseChange>> {
     let roots: BTreeSet<String> = folders.iter().filter_map(|f| releases_of(f)).collect();
     for root in roots {
-        let names = place.list(comparison, &root)?;
+        let names = place.list(node, &root)?;
         if names.is_empty() {
             continue;
         }
-        let running = running(comparison)?;
+        let running = queries::release_version(node.session)?;
         let started = place
-            .read(comparison, &[format!("{root}/start_erl.data")])?
+            .read(node, &[format!("{root}/start_erl.data")])?
             .pop()
             .flatten();
         let started = started.and_then(|text| {
@@ -120,31 +97,21 @@ pub(super) fn inspect(
         let Some(vsn) = installed.filter(is_news).or(newest) else {
             continue;
         };
-        let change = compare(comparison, place, &format!("{root}/{vsn}"), &vsn, &running)?;
+        let folder = format!("{root}/{vsn}");
+        let change = compare(node, place, (&vsn, &folder), &running, moves)?;
         if change.is_reconfigured() || !change.newer.is_empty() {
-            comparison.set.release = Some(change);
-            break;
+            return Ok(Some(change));
         }
     }
-    Ok(())
-}
-
-/// The version of the release that the node was started as; a node that is none has that of OTP.
-fn running(comparison: &Comparison<'_>) -> Result<String> {
-    let id = comparison
-        .session
-        .call("init", "script_id", vec![], TIMEOUT)
-        .map_err(|error| call_failed("init:script_id/0", error))?;
-    let vsn = id.as_tuple().and_then(|pair| pair.get(1)?.to_text());
-    Ok(vsn.unwrap_or_default())
+    Ok(None)
 }
 
 fn compare(
-    comparison: &mut Comparison<'_>,
+    node: &mut ComparedNode<'_>,
     place: &ReleaseLocation,
-    folder: &str,
-    vsn: &str,
+    (vsn, folder): (&str, &str),
     running: &str,
+    moves: &[PathSwitch],
 ) -> Result<ReleaseChange> {
     let mut change = ReleaseChange {
         vsn: vsn.to_owned(),
@@ -153,43 +120,43 @@ fn compare(
     };
     let file = |folder: &str, name: &str| format!("{folder}/{name}");
     let both = |folder: &str| [file(folder, "sys.config"), file(folder, "runtime.exs")];
-    let mut new = place.read(comparison, &both(folder))?.into_iter();
+    let mut new = place.read(node, &both(folder))?.into_iter();
     let (config, runtime) = (new.next().flatten(), new.next().flatten());
-    let before = before(comparison, running, folder)?;
+    let before = before(node, running, folder)?;
     let mut old = match &before {
-        Some(before) => comparison.disk.read(&both(before))?.into_iter(),
+        Some(before) => node.disk.read(&both(before))?.into_iter(),
         None => Vec::new().into_iter(),
     };
     let (old_config, old_runtime) = (old.next().flatten(), old.next().flatten());
     if let Some(config) = config.filter(|config| old_config.as_ref() != Some(config)) {
-        configured(comparison, &config, old_config.as_deref(), &mut change)?;
+        match self::config(&config) {
+            Ok(new) => change.config = configured(node, &new, old_config.as_deref())?,
+            Err(why) => change.unread = Some(why),
+        }
     }
     if let (Some(runtime), true) = (&runtime, before.is_some())
         && old_runtime.as_ref() != Some(runtime)
     {
         change.runtime = Some(keys_of_script(runtime, &old_runtime.unwrap_or_default()));
     }
-    let rel = place.list(comparison, folder)?;
+    let rel = place.list(node, folder)?;
     let rel = rel
         .iter()
         .find(|name| name.ends_with(".rel") && *name != "start.rel");
     if let Some(rel) = rel {
-        let text = place
-            .read(comparison, &[file(folder, rel)])?
-            .pop()
-            .flatten();
-        newer(comparison, &text.unwrap_or_default(), &mut change)?;
+        let text = place.read(node, &[file(folder, rel)])?.pop().flatten();
+        change.newer = newer(node, &text.unwrap_or_default(), moves)?;
     }
     Ok(change)
 }
 
 /// The folder of the release that runs, beside the applications of the node, if it is another one.
-fn before(comparison: &mut Comparison<'_>, running: &str, folder: &str) -> Result<Option<String>> {
-    let facts = comparison.facts;
+fn before(node: &mut ComparedNode<'_>, running: &str, folder: &str) -> Result<Option<String>> {
+    let facts = node.facts;
     let own = facts.apps.keys().filter_map(|app| facts.folder_of_app(app));
     let roots: BTreeSet<String> = own.filter_map(releases_of).collect();
     for root in roots {
-        if comparison
+        if node
             .disk
             .list(std::slice::from_ref(&root))?
             .iter()
@@ -228,30 +195,23 @@ fn config(text: &[u8]) -> std::result::Result<Config, String> {
     Ok(config)
 }
 
-/// Notes the keys that differ. What runs already as the new file wants it does not.
+/// The keys that differ. What runs already as the new file wants it does not.
 fn configured(
-    comparison: &Comparison<'_>,
-    new: &[u8],
+    node: &ComparedNode<'_>,
+    new: &Config,
     old: Option<&[u8]>,
-    change: &mut ReleaseChange,
-) -> Result<()> {
-    let new = match config(new) {
-        Ok(new) => new,
-        Err(why) => {
-            change.unread = Some(why);
-            return Ok(());
-        }
-    };
+) -> Result<BTreeMap<App, Vec<Atom>>> {
     let old = old.and_then(|old| config(old).ok());
-    let running: Vec<App> = comparison.facts.apps.keys().cloned().collect();
-    let environments = node_facts::environments(comparison.session, &running)?;
+    let running: Vec<App> = node.facts.apps.keys().cloned().collect();
+    let environments = queries::environments(node.session, &running)?;
     let environments: Config = running.into_iter().zip(environments).collect();
     let none = BTreeMap::new();
+    let mut found = BTreeMap::new();
     let mut apps: BTreeSet<&App> = new.keys().collect();
     apps.extend(old.iter().flat_map(BTreeMap::keys));
     for app in apps {
         let of = |config: &'_ Config| config.get(app).cloned().unwrap_or_default();
-        let (wanted, had) = (of(&new), old.as_ref().map(of));
+        let (wanted, had) = (of(new), old.as_ref().map(of));
         let runs = environments.get(app);
         if runs.is_none() && had.is_none() {
             continue;
@@ -268,10 +228,10 @@ fn configured(
         });
         let differing: Vec<Atom> = differing.cloned().collect();
         if !differing.is_empty() {
-            change.config.insert(app.clone(), differing);
+            found.insert(app.clone(), differing);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// What the lines of `runtime.exs` that only one of the versions has are about, as far as they say it: `depot: port` of
@@ -307,59 +267,47 @@ fn keys_of_script(new: &[u8], old: &[u8]) -> Vec<String> {
     found.into_iter().collect()
 }
 
-/// Notes whether the release was made with a newer Elixir or run-time system than the node has.
-fn newer(comparison: &Comparison<'_>, rel: &[u8], change: &mut ReleaseChange) -> Result<()> {
+/// Elixir and the run-time system, where the release was made with a newer one than the node has and does not bring.
+fn newer(
+    node: &ComparedNode<'_>,
+    rel: &[u8],
+    moves: &[PathSwitch],
+) -> Result<Vec<(String, String, String)>> {
+    let mut found = Vec::new();
     let term = parse_term(&String::from_utf8_lossy(rel));
     let Ok(Term::Tuple(parts)) = term else {
-        return Ok(());
+        return Ok(found);
     };
     let [_, _, erts, apps] = parts.as_slice() else {
-        return Ok(());
+        return Ok(found);
     };
     // Patches of one minor version get along with each other.
     let line = |vsn: &str| -> String {
         let parts: Vec<&str> = vsn.split('.').take(2).collect();
         parts.join(".")
     };
-    let mut note = |name: &str, new: &str, runs: &str| {
+    let mut compare = |name: &str, new: &str, runs: &str| {
         if !runs.is_empty() && compare_versions(&line(new), &line(runs)).is_gt() {
-            let both = (name.to_owned(), new.to_owned(), runs.to_owned());
-            change.newer.push(both);
+            found.push((name.to_owned(), new.to_owned(), runs.to_owned()));
         }
     };
+    let moves = moves.iter().any(|one| one.app.as_str() == "elixir");
     for app in apps.as_list().unwrap_or_default() {
         let Some([name, vsn, ..]) = app.as_tuple() else {
             continue;
         };
-        let elixir = comparison
-            .facts
-            .apps
-            .get("elixir")
-            .filter(|_| name.is_atom("elixir"));
-        let moves = comparison
-            .set
-            .moves
-            .iter()
-            .any(|one| one.app.as_str() == "elixir");
-        if let (Some(runs), Some(vsn), false) = (elixir, vsn.to_text(), moves) {
-            note("Elixir", &vsn, &runs.vsn);
+        let elixir = node.facts.apps.get("elixir");
+        let elixir = elixir.filter(|_| name.is_atom("elixir") && !moves);
+        if let Some((runs, vsn)) = elixir.zip(vsn.to_text()) {
+            compare("Elixir", &vsn, &runs.vsn);
         }
     }
     if let Some([_, vsn]) = erts.as_tuple()
         && let Some(vsn) = vsn.to_text()
     {
-        let runs = comparison
-            .session
-            .call(
-                "erlang",
-                "system_info",
-                vec![Term::atom("version")],
-                TIMEOUT,
-            )
-            .map_err(|error| call_failed("erlang:system_info/1", error))?;
-        note("ERTS", &vsn, &runs.to_text().unwrap_or_default());
+        compare("ERTS", &vsn, &queries::erts_version(node.session)?);
     }
-    Ok(())
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::node_facts::{BehaviourInfo, NodeFacts, natures};
+use super::node_facts::NodeFacts;
+use super::queries::{BehaviourInfo, natures};
 use crate::diag::Result;
-use crate::facts::beam::BeamFacts;
-use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::node::Session;
 
@@ -104,17 +103,6 @@ fn follow(
         wraps: true,
         ..below
     })
-}
-
-/// What a module's beam declares: its behaviours that have processes, in order.
-pub fn declared<'a>(
-    facts: &'a BeamFacts,
-    changes: &'a ChangeSet,
-) -> impl Iterator<Item = (&'a Module, BehaviourKind)> {
-    facts
-        .behaviours
-        .iter()
-        .filter_map(|b| Some((b, behaves(b, &|name| changes.nature(name))?)))
 }
 
 /// Asks a node about behaviours that are not known by name, and those that they stand on.

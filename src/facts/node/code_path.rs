@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::folders::folder_of;
 use super::node_facts::{CORE, CodeOrigin, NodeFacts};
-use super::node_files::{Disk, folder_of};
+use super::node_files::Disk;
 use crate::diag::Result;
 use crate::name::Module;
 

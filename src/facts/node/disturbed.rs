@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use super::node_facts::{TIMEOUT, unexpected_reply};
-use super::processes::{Example, LOOPS, Start};
+use super::ask::{TIMEOUT, call_failed, unexpected_reply};
+use super::processes::LOOPS;
+use super::queries::RunningVersion;
 use crate::diag::Result;
-use crate::facts::change::{Changed, Notice};
 use crate::name::Module;
 use crate::node::{CallError, Session, evaluate};
 use crate::term::{Pid, Term};
@@ -23,30 +23,48 @@ const MOST: i64 = 1_000;
 /// How long that may take: milliseconds, in steps.
 const WAITS: [i64; 10] = [1, 1, 2, 4, 8, 16, 32, 64, 128, 244];
 
-/// Looks at the processes and functions of the modules that run.
+/// What was found.
+#[derive(Debug, Default)]
+pub(in crate::facts) struct Disturbed {
+    /// Processes that are suspended already, by the module that they run.
+    pub(in crate::facts) suspended: BTreeMap<Module, Vec<String>>,
+    /// Functions that are traced, or whose calls are counted, by their module: `quote/1`.
+    pub(in crate::facts) traced: BTreeMap<Module, Vec<String>>,
+    /// The gen_statems.
+    pub(in crate::facts) moved: Vec<MovedProcess>,
+}
+
+/// A process that began in one callback module and runs another one.
+#[derive(Debug)]
+pub(in crate::facts) struct MovedProcess {
+    /// The process.
+    pub(in crate::facts) pid: Pid,
+    /// The module that it began in.
+    pub(in crate::facts) began: Module,
+    /// The module that it runs.
+    pub(in crate::facts) live: Module,
+}
+
+/// Looks at the processes and functions of modules that run.
 ///
 /// # Errors
 /// When the node answers something else than OTP would. A look that fails on the node, because a module went in the
 /// meantime for instance, finds nothing.
 pub(in crate::facts) fn inspect(
     session: &Session,
-    modules: &mut BTreeMap<Module, Changed>,
-) -> Result<Vec<Notice>> {
-    let loaded = modules
-        .iter()
-        .filter_map(|(module, changed)| Some((module, changed.loaded.as_ref()?)));
-    let loaded: Vec<_> = loaded.collect();
+    loaded: &BTreeMap<&Module, &RunningVersion>,
+) -> Result<Disturbed> {
     if loaded.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Disturbed::default());
     }
     let is_statem = |(function, arity): &(std::sync::Arc<str>, u32)| {
         (function.as_ref(), *arity) == ("callback_mode", 0)
     };
     let statem = loaded
-        .iter()
-        .any(|(_, loaded)| loaded.exports.iter().any(is_statem));
-    let wanted = loaded.iter();
-    let wanted = wanted.map(|(module, _)| (Term::atom(module.as_str()), Term::boolean(true)));
+        .values()
+        .any(|loaded| loaded.exports.iter().any(is_statem));
+    let wanted = loaded.keys();
+    let wanted = wanted.map(|module| (Term::atom(module.as_str()), Term::boolean(true)));
     let bindings = [
         ("Wanted", Term::map(wanted)),
         ("Pattern", Term::binary(LOOPS.trim_end())),
@@ -56,12 +74,9 @@ pub(in crate::facts) fn inspect(
     ];
     let answer = match evaluate(session, INSPECT, &bindings, TIMEOUT) {
         Ok(answer) => answer,
-        Err(CallError::Raised { .. }) => return Ok(Vec::new()),
+        Err(CallError::Raised { .. }) => return Ok(Disturbed::default()),
         Err(error) => {
-            return Err(super::node_facts::call_failed(
-                "looking at the processes",
-                error,
-            ));
+            return Err(call_failed("looking at the processes", error));
         }
     };
     let parts = answer.as_tuple().and_then(|parts| match parts {
@@ -73,54 +88,31 @@ pub(in crate::facts) fn inspect(
     let Some((suspended, traced, moved)) = parts else {
         return Err(unexpected_reply("looking at the processes", &answer));
     };
+    let mut found = Disturbed::default();
     for one in moved {
-        let [Term::Atom(began), Term::Atom(live), Term::Pid(pid)] =
+        if let [Term::Atom(began), Term::Atom(live), Term::Pid(pid)] =
             one.as_tuple().unwrap_or_default()
-        else {
-            continue;
-        };
-        move_process(modules, began.as_str(), live.as_str(), pid);
+        {
+            found.moved.push(MovedProcess {
+                pid: pid.clone(),
+                began: Module::new(began.as_str()),
+                live: Module::new(live.as_str()),
+            });
+        }
     }
-    let mut notices = Vec::new();
-    let mut by_module: BTreeMap<Module, Vec<String>> = BTreeMap::new();
     for one in suspended {
         if let [Term::Atom(module), pid] = one.as_tuple().unwrap_or_default() {
-            let pids = by_module.entry(Module::new(module.as_str())).or_default();
+            let module = Module::new(module.as_str());
+            let pids = found.suspended.entry(module).or_default();
             pids.push(pid.to_string());
         }
     }
-    let found = std::mem::take(&mut by_module).into_iter();
-    notices.extend(found.map(|(module, pids)| Notice::SuspendedBefore { module, pids }));
     for one in traced {
         if let [Term::Atom(module), function, arity] = one.as_tuple().unwrap_or_default() {
-            let functions = by_module.entry(Module::new(module.as_str())).or_default();
+            let module = Module::new(module.as_str());
+            let functions = found.traced.entry(module).or_default();
             functions.push(format!("{function}/{arity}"));
         }
     }
-    let found = by_module.into_iter();
-    notices.extend(found.map(|(module, functions)| Notice::Traced { module, functions }));
-    Ok(notices)
-}
-
-/// A process that began in one callback module and runs another one counts as the latter's.
-fn move_process(modules: &mut BTreeMap<Module, Changed>, began: &str, live: &str, pid: &Pid) {
-    if let Some(changed) = modules.get_mut(&Module::new(began)) {
-        if let Some((count, _)) = changed.crew.kinds.get_mut(&Start::Init) {
-            *count = count.saturating_sub(1);
-        }
-        changed.crew.kinds.retain(|_, (count, _)| *count > 0);
-        changed.processes = changed.crew.count();
-    }
-    if let Some(changed) = modules.get_mut(&Module::new(live)) {
-        let example = Example {
-            pid: pid.clone(),
-            call: format!("{began}:init/1"),
-            in_fun: false,
-            parent: "a gen_statem of another callback module".to_owned(),
-            stack: vec![Module::new("gen_statem")],
-        };
-        let kind = changed.crew.kinds.entry(Start::Init);
-        kind.or_insert((0, example)).0 += 1;
-        changed.processes = changed.crew.count();
-    }
+    Ok(found)
 }

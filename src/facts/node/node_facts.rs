@@ -2,21 +2,19 @@
 //!
 //! One round trip per question, never one per module or process, and nothing installed: many calls are
 //! made at once by handing documented functions to `lists:map/2` and its kin on the node
-//! (`lists:zipwith3(fun erlang:apply/3, ..)`). Files are asked about in [`node_files`](super::node_files), processes in
+//! (`lists:zipwith3(fun erlang:apply/3, ..)`). More about some of the modules is in
+//! [`queries`](super::queries), files are asked about in [`node_files`](super::node_files), processes in
 //! [`processes`](super::processes).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
 
-use crate::diag::{Code, Diagnostic, Result};
-use crate::facts::change::RunningVersion;
+use super::ask::{Ask, function, unexpected_reply};
+use super::folders::folder_of;
+use crate::diag::Result;
+use crate::facts::app::versions::name_of;
 use crate::name::{App, Module};
-use crate::node::{CallError, Session};
-use crate::term::{Atom, Fun, Term};
-
-/// How long a question may take.
-pub(in crate::facts) const TIMEOUT: Duration = Duration::from_secs(60);
+use crate::node::Session;
+use crate::term::{Atom, Term};
 
 /// Applications that are never upgraded this way.
 pub const CORE: [&str; 3] = ["kernel", "stdlib", "erts"];
@@ -111,7 +109,7 @@ impl NodeFacts {
     pub fn folder_of_app(&self, app: &App) -> Option<&str> {
         let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
         let files = self.apps.get(app)?.modules.iter();
-        for folder in files.filter_map(|m| super::node_files::folder_of(self.file_of(m)?)) {
+        for folder in files.filter_map(|m| folder_of(self.file_of(m)?)) {
             *folders.entry(folder).or_default() += 1;
         }
         let most = folders.into_iter().max_by_key(|(_, count)| *count);
@@ -120,9 +118,7 @@ impl NodeFacts {
         if most.is_some_and(|most| path().any(|folder| folder == most)) {
             return most;
         }
-        let named = path().find(|folder| {
-            crate::facts::compare::library_versions::name_of(folder) == Some(app.as_str())
-        });
+        let named = path().find(|folder| name_of(folder) == Some(app.as_str()));
         named.or(most)
     }
 }
@@ -157,275 +153,7 @@ pub fn gather(session: &Session) -> Result<NodeFacts> {
     })
 }
 
-/// What is known of the running version of some modules.
-///
-/// # Errors
-/// As [`gather`].
-pub fn loaded_versions(
-    session: &Session,
-    facts: &NodeFacts,
-    modules: &[Module],
-) -> Result<BTreeMap<Module, RunningVersion>> {
-    let ask = Ask { session };
-    let modules: Vec<&Module> = modules
-        .iter()
-        .filter(|m| facts.loaded.contains_key(*m))
-        .collect();
-    let exports = ask.module_info(&modules, "exports")?;
-    let attributes = ask.module_info(&modules, "attributes")?;
-    let mut found = BTreeMap::new();
-    for ((module, exports), attributes) in modules.into_iter().zip(exports).zip(attributes) {
-        let known = &facts.loaded[module];
-        let file = match &known.origin {
-            CodeOrigin::File(file) => file.clone(),
-            _ => String::new(),
-        };
-        let loaded = RunningVersion {
-            md5: known.md5,
-            file,
-            exports: functions(&exports),
-            vsn: vsn_of(&attributes),
-        };
-        found.insert(module.clone(), loaded);
-    }
-    Ok(found)
-}
-
-/// The `vsn` attribute out of `module_info(attributes)`.
-fn vsn_of(attributes: &Term) -> Option<Term> {
-    attributes
-        .as_list()?
-        .iter()
-        .find_map(|pair| match pair.as_tuple()? {
-            [key, value] if key.is_atom("vsn") => match value.as_list() {
-                Some([one]) => Some(one.clone()),
-                _ => Some(value.clone()),
-            },
-            _ => None,
-        })
-}
-
-/// Reads files of the node over the connection; `None` for one that cannot be read.
-///
-/// # Errors
-/// As [`gather`].
-pub fn read_files(session: &Session, files: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
-    let mut nothing = crate::facts::local::file_cache::Seen::nothing();
-    let mut disk =
-        super::node_files::Disk::new(session, crate::facts::beam::bifs::NEWEST, &mut nothing);
-    disk.assume_remote();
-    disk.read(files)
-}
-
-/// Which of these modules are in a sticky directory. Of a folder with many modules one is asked first, because a
-/// question costs the code server more than anything else here, and folders are what is sticky.
-///
-/// # Errors
-/// As [`gather`].
-pub fn sticky(
-    session: &Session,
-    facts: &NodeFacts,
-    modules: &[Module],
-) -> Result<BTreeSet<Module>> {
-    const FEW: usize = 8;
-    let mut folders: BTreeMap<&str, Vec<&Module>> = BTreeMap::new();
-    for module in modules {
-        let folder = match facts.loaded.get(module).map(|loaded| &loaded.origin) {
-            Some(CodeOrigin::File(file)) => super::node_files::folder_of(file).unwrap_or_default(),
-            _ => "",
-        };
-        folders.entry(folder).or_default().push(module);
-    }
-    let ask = Ask { session };
-    let first: Vec<&Module> = folders
-        .values()
-        .flat_map(|inside| inside.iter().take(FEW))
-        .copied()
-        .collect();
-    let mut found = ask.sticky(&first)?;
-    let more: Vec<&Module> = folders
-        .values()
-        .filter(|inside| inside.iter().take(FEW).any(|m| found.contains(*m)))
-        .flat_map(|inside| inside.iter().skip(FEW))
-        .copied()
-        .collect();
-    found.extend(ask.sticky(&more)?);
-    Ok(found)
-}
-
-/// What a behaviour that changed modules declare is itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct BehaviourInfo {
-    /// The behaviours that it declares.
-    pub behaviours: Vec<Module>,
-    /// Its exported functions.
-    pub exports: BTreeSet<(Arc<str>, u32)>,
-}
-
-/// What loaded modules declare and export; those that are not loaded are left out.
-///
-/// # Errors
-/// As [`gather`].
-pub fn natures(
-    session: &Session,
-    facts: &NodeFacts,
-    modules: &BTreeSet<Module>,
-) -> Result<BTreeMap<Module, BehaviourInfo>> {
-    let ask = Ask { session };
-    let modules: Vec<&Module> = modules
-        .iter()
-        .filter(|m| facts.loaded.contains_key(*m))
-        .collect();
-    if modules.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let exports = ask.module_info(&modules, "exports")?;
-    let attributes = ask.module_info(&modules, "attributes")?;
-    let found = modules.into_iter().zip(exports).zip(attributes);
-    Ok(found
-        .map(|((module, exports), attributes)| {
-            let nature = BehaviourInfo {
-                behaviours: behaviours_of(&attributes),
-                exports: functions(&exports),
-            };
-            (module.clone(), nature)
-        })
-        .collect())
-}
-
-fn behaviours_of(attributes: &Term) -> Vec<Module> {
-    let mut found = Vec::new();
-    for pair in attributes.as_list().unwrap_or_default() {
-        let Some([key, values]) = pair.as_tuple() else {
-            continue;
-        };
-        if key.is_atom("behaviour") || key.is_atom("behavior") {
-            let names = values.as_list().unwrap_or_default();
-            let names = names.iter().filter_map(Term::as_atom);
-            found.extend(names.map(|name| Module::new(name.as_str())));
-        }
-    }
-    found
-}
-
-/// `[{Name, Arity}]`.
-fn functions(exports: &Term) -> BTreeSet<(Arc<str>, u32)> {
-    let pairs = exports.as_list().unwrap_or_default().iter();
-    pairs
-        .filter_map(|pair| {
-            let [name, arity] = pair.as_tuple()? else {
-                return None;
-            };
-            let arity = u32::try_from(arity.as_i64()?).ok()?;
-            Some((name.as_atom()?.as_str().into(), arity))
-        })
-        .collect()
-}
-
-/// Which of these Elixir protocols are consolidated as they run (`Protocol.consolidated?/1`).
-///
-/// # Errors
-/// As [`gather`].
-pub fn consolidated(session: &Session, protocols: &[Module]) -> Result<Vec<bool>> {
-    if protocols.is_empty() {
-        return Ok(Vec::new());
-    }
-    let each = |term: Term| Term::List(vec![term; protocols.len()]);
-    let args = vec![
-        function("erlang", "apply", 3),
-        Term::list(protocols.iter().map(|m| Term::atom(m.as_str()))),
-        each(Term::atom("__protocol__")),
-        each(Term::list([Term::atom("consolidated?")])),
-    ];
-    let answer = Ask { session }.call("lists", "zipwith3", args)?;
-    let answers = answer.as_list().unwrap_or_default();
-    Ok(answers
-        .iter()
-        .map(|answer| answer.is_atom("true"))
-        .collect())
-}
-
-/// The environment of running applications, `application:get_all_env/1`.
-///
-/// # Errors
-/// As [`gather`].
-pub fn environments(session: &Session, apps: &[App]) -> Result<Vec<BTreeMap<Atom, Term>>> {
-    if apps.is_empty() {
-        return Ok(Vec::new());
-    }
-    let args = vec![
-        function("application", "get_all_env", 1),
-        Term::list(apps.iter().map(|app| Term::atom(app.as_str()))),
-    ];
-    let answer = Ask { session }.call("lists", "map", args)?;
-    let answers = answer.as_list().unwrap_or_default().iter();
-    let env = |answer: &Term| {
-        let pairs = answer.as_list().unwrap_or_default().iter();
-        pairs
-            .filter_map(|pair| match pair.as_tuple()? {
-                [Term::Atom(key), value] => Some((key.clone(), value.clone())),
-                _ => None,
-            })
-            .collect()
-    };
-    Ok(answers.map(env).collect())
-}
-
-/// `fun m:f/a` as a term.
-pub(in crate::facts) fn function(module: &str, name: &str, arity: u8) -> Term {
-    Term::Fun(Fun::External {
-        module: Atom::new(module),
-        name: Atom::new(name),
-        arity,
-    })
-}
-
-struct Ask<'a> {
-    session: &'a Session,
-}
-
 impl Ask<'_> {
-    fn call(&self, module: &str, function: &str, args: Vec<Term>) -> Result<Term> {
-        let arity = args.len();
-        self.session
-            .call(module, function, args, TIMEOUT)
-            .map_err(|error| call_failed(&format!("{module}:{function}/{arity}"), error))
-    }
-
-    /// `M:module_info(Item)` of many modules in one round trip.
-    fn module_info(&self, modules: &[&Module], item: &str) -> Result<Vec<Term>> {
-        let names = Term::list(modules.iter().map(|m| Term::atom(m.as_str())));
-        let each = |term: Term| Term::List(vec![term; modules.len()]);
-        let args = vec![
-            function("erlang", "apply", 3),
-            names,
-            each(Term::atom("module_info")),
-            each(Term::list([Term::atom(item)])),
-        ];
-        match self.call("lists", "zipwith3", args)? {
-            Term::List(answers) if answers.len() == modules.len() => Ok(answers),
-            other => Err(unexpected_reply("module_info/1", &other)),
-        }
-    }
-
-    fn sticky(&self, modules: &[&Module]) -> Result<BTreeSet<Module>> {
-        if modules.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        let names = Term::list(modules.iter().map(|m| Term::atom(m.as_str())));
-        let answers = self.call(
-            "lists",
-            "map",
-            vec![function("code", "is_sticky", 1), names],
-        )?;
-        let answers = answers.as_list().unwrap_or_default().iter();
-        let sticky = modules
-            .iter()
-            .zip(answers)
-            .filter(|(_, a)| a.is_atom("true"));
-        Ok(sticky.map(|(module, _)| (*module).clone()).collect())
-    }
-
     fn loaded(&self) -> Result<BTreeMap<Module, LoadedModule>> {
         let all = self.call("code", "all_loaded", vec![])?;
         let mut modules = Vec::new();
@@ -506,19 +234,4 @@ impl Ask<'_> {
         });
         Ok(apps.collect())
     }
-}
-
-pub(in crate::facts) fn call_failed(what: &str, error: CallError) -> Box<Diagnostic> {
-    error.diagnostic(what)
-}
-
-pub(in crate::facts) fn unexpected_reply(what: &str, answer: &Term) -> Box<Diagnostic> {
-    let text: String = answer.to_string().chars().take(200).collect();
-    Box::new(
-        Diagnostic::new(
-            Code::E506,
-            format!("{what} gave an answer that OTP does not give"),
-        )
-        .note(text),
-    )
 }

@@ -8,9 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node_facts::{TIMEOUT, call_failed, function, unexpected_reply};
+use super::ask::{Ask, TIMEOUT, call_failed, function, unexpected_reply};
+use super::folders::folder_of;
 use crate::diag::Result;
 use crate::facts::beam::BeamFacts;
+use crate::facts::beam::bifs::NEWEST;
 use crate::facts::beam::chunk::MAX_BEAM;
 use crate::facts::local::file_cache::{CachedBeam, Seen, Stat};
 use crate::facts::local::store::Store;
@@ -375,11 +377,20 @@ impl<'a> Disk<'a> {
     }
 
     fn call(&self, module: &str, function: &str, args: Vec<Term>) -> Result<Term> {
-        let arity = args.len();
-        self.session
-            .call(module, function, args, TIMEOUT)
-            .map_err(|error| call_failed(&format!("{module}:{function}/{arity}"), error))
+        let session = self.session;
+        Ask { session }.call(module, function, args)
     }
+}
+
+/// Reads files of the node over the connection; `None` for one that cannot be read.
+///
+/// # Errors
+/// As [`Disk::beams`].
+pub fn read_files(session: &Session, files: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+    let mut nothing = Seen::nothing();
+    let mut disk = Disk::new(session, NEWEST, &mut nothing);
+    disk.assume_remote();
+    disk.read(files)
 }
 
 /// What looking at a file of the node gives.
@@ -500,11 +511,6 @@ fn transfer(
 /// Whether `name` stands anywhere in `content`.
 fn contains(content: &[u8], name: &[u8]) -> bool {
     !name.is_empty() && content.windows(name.len()).any(|part| part == name)
-}
-
-/// The folder of a file.
-pub fn folder_of(file: &str) -> Option<&str> {
-    Some(file.rsplit_once('/')?.0)
 }
 
 /// Whether a path leads into a code archive (`app.ez/app/ebin/m.beam`).

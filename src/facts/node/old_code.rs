@@ -5,15 +5,13 @@
 //! state, a dictionary, a table) would raise `badfun`. Both are looked for before anything is touched, by one expression
 //! on the node that sends no message to any process (`old_code.erlexpr`); the agent evaluates the same text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::node_facts::{TIMEOUT, call_failed, unexpected_reply};
-use super::processes::Start;
+use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::Result;
-use crate::facts::change::ChangeSet;
 use crate::name::Module;
-use crate::node::Session;
+use crate::node::{Session, evaluate};
 use crate::term::{Pid, Term};
 
 /// The expressions that are evaluated on the node, by a preview and by the agent.
@@ -66,53 +64,45 @@ pub struct OldCodeUse {
     pub unsearched: Vec<String>,
 }
 
-/// Looks for processes and funs of old versions of the modules that take part.
+/// What is asked about.
+#[derive(Debug, Default)]
+pub(in crate::facts) struct OldCodeQuery<'a> {
+    /// The modules that run, each with the MD5 of the versions that stay.
+    pub(in crate::facts) loaded: BTreeMap<&'a Module, Vec<[u8; 16]>>,
+    /// Those that have servers: their processes are suspended for the switch.
+    pub(in crate::facts) servers: BTreeSet<&'a Module>,
+    /// Those whose running version makes funs.
+    pub(in crate::facts) with_funs: BTreeSet<&'a Module>,
+    /// Processes that are a module's by the loop in which they are.
+    pub(in crate::facts) by_loop: Vec<&'a Pid>,
+}
+
+/// Looks for processes and funs of old versions of modules.
 ///
 /// # Errors
 /// E508 when the node does not answer, E506 when it answers something else than the expression would.
-pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCodeUse> {
-    let loaded = changes.modules.iter().filter_map(|(module, changed)| {
-        let running = changed.loaded.as_ref()?;
-        let new = changed.new.as_ref().map(|beam| beam.facts.md5);
-        let kept = [Some(running.md5), new];
-        let kept = kept.into_iter().flatten().map(Term::binary);
-        Some((Term::atom(module.as_str()), Term::list(kept)))
-    });
-    let loaded: Vec<_> = loaded.collect();
-    if loaded.is_empty() {
+pub(in crate::facts) fn inspect(session: &Session, query: &OldCodeQuery<'_>) -> Result<OldCodeUse> {
+    if query.loaded.is_empty() {
         return Ok(OldCodeUse::default());
     }
-    let servers: BTreeSet<&Module> = changes
-        .modules
-        .iter()
-        .filter(|(_, changed)| {
-            let mut kinds = changed.crew.kinds.iter();
-            let server = |(start, (_, shown)): (&Start, &(usize, super::processes::Example))| {
-                *start == Start::Supervisor || shown.in_behaviour()
-            };
-            kinds.any(server)
-        })
-        .map(|(module, _)| module)
-        .collect();
-    let servers = servers
-        .into_iter()
-        .map(|module| (Term::atom(module.as_str()), Term::boolean(true)));
-    let has_funs = |(module, changed): (&Module, &crate::facts::change::Changed)| {
-        let running = changed.old.as_ref().or(changed.new.as_ref())?;
-        (running.facts.funs > 0).then(|| Term::atom(module.as_str()))
-    };
-    let running: Vec<Term> = changes.modules.iter().filter_map(has_funs).collect();
-    let purged = Term::list(loaded.iter().map(|(module, _)| module.clone()));
-    let by_loop = changes.modules.values();
-    let by_loop = by_loop.flat_map(|changed| changed.crew.by_loop.iter().cloned());
-    let by_loop = Term::map(by_loop.map(|pid| (Term::Pid(pid), Term::boolean(true))));
+    let name = |module: &Module| Term::atom(module.as_str());
+    let loaded = query.loaded.iter().map(|(module, kept)| {
+        let kept = kept.iter().map(Term::binary);
+        (name(module), Term::list(kept))
+    });
+    let purged = Term::list(query.loaded.keys().map(|module| name(module)));
+    let servers = query.servers.iter();
+    let servers = servers.map(|module| (name(module), Term::boolean(true)));
+    let running = Term::list(query.with_funs.iter().map(|module| name(module)));
+    let by_loop = query.by_loop.iter();
+    let by_loop = by_loop.map(|pid| (Term::Pid((*pid).clone()), Term::boolean(true)));
     let bindings = [
         ("Ask", Term::boolean(false)),
         ("Changed", Term::map(loaded)),
-        ("ByLoop", by_loop),
+        ("ByLoop", Term::map(by_loop)),
         ("Most", Term::Int(NAMED)),
         ("Purged", purged),
-        ("Running", Term::list(running)),
+        ("Running", running),
         ("Servers", Term::map(servers)),
         ("Skip", Term::list([])),
         (
@@ -120,7 +110,7 @@ pub fn inspect(session: &Session, changes: &ChangeSet) -> Result<OldCodeUse> {
             Term::Int(i64::try_from(SEARCH.as_millis()).unwrap_or(i64::MAX)),
         ),
     ];
-    let answer = crate::node::evaluate(session, TEXT, &bindings, TIMEOUT)
+    let answer = evaluate(session, TEXT, &bindings, TIMEOUT)
         .map_err(|error| call_failed("looking for old code in use", error))?;
     read(&answer).ok_or_else(|| unexpected_reply("looking for old code in use", &answer))
 }

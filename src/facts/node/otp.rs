@@ -4,6 +4,7 @@
 //! `code:lib_dir()`, so that only their names tell OTP's from others.
 
 use super::node_facts::NodeFacts;
+use crate::facts::app::versions::versioned;
 
 /// The applications that OTP 23 to 29 consist of, `erts` apart.
 const OTP_APPS: [&str; 38] = [
@@ -54,7 +55,7 @@ impl NodeFacts {
         let inside = folder.strip_prefix(&lib);
         let inside = inside.and_then(|rest| rest.strip_prefix('/')?.strip_suffix("/ebin"));
         inside.is_some_and(|app| {
-            let name = crate::facts::app::app_specs::versioned(app).map_or(app, |(name, _)| name);
+            let name = versioned(app).map_or(app, |(name, _)| name);
             OTP_APPS.contains(&name)
         })
     }

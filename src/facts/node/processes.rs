@@ -9,9 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::node_facts::{TIMEOUT, call_failed, unexpected_reply};
+use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::facts::compare::behaviour::ChildId;
 use crate::name::Module;
 use crate::node::Session;
 use crate::term::{Pid, Term};
@@ -47,6 +46,9 @@ pub enum Start {
     /// In no function of the module that is known, and executes a loop of the module that answers no system message.
     Loop,
 }
+
+/// A child of a supervisor: the module of the supervisor, and the identifier of the child.
+pub type ChildId = (Module, Term);
 
 /// One process to show for many.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ask::{TIMEOUT, call_failed, function, unexpected_reply};
 use super::behaviours;
-use super::node_facts::{NodeFacts, TIMEOUT, call_failed, function, natures, unexpected_reply};
+use super::node_facts::NodeFacts;
 use super::processes::{self, ProcessQuery};
+use super::queries::natures;
 use crate::diag::Result;
 use crate::name::Module;
 use crate::node::Session;

@@ -18,21 +18,9 @@ use crate::facts::beam::opcode as op;
 use crate::facts::beam::registers::{RegisterValue, Registers};
 use crate::name::{Mfa, Module};
 
+pub use super::doing::Doing;
 use super::known::{calls_a_fun, known};
 use super::{Evidence, Function};
-
-/// What code does, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Doing {
-    /// It computes.
-    Pure,
-    /// It looks at tables, files, processes or the clock, or prints.
-    Reads,
-    /// Nobody can tell: a module that is not known, a fun, a module in a variable.
-    Unknown,
-    /// It writes, sends, starts, links or registers.
-    Acts,
-}
 
 /// One thing that is done, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

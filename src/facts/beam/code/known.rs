@@ -4,7 +4,7 @@
 //! sends, starts, links or registers acts. Output (`io`, `logger`) counts as reading: it is repeated without harm, and
 //! nothing can take it back. A module that is not here is not known.
 
-use super::effects::Doing;
+use super::doing::Doing;
 
 /// Modules that only compute.
 const PURE: &[&str] = &[

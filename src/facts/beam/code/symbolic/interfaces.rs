@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::machine::Machine;
 use super::value::{MAX_LENGTH, SymbolicValue, known};
-use super::{Machine, single};
 use crate::name::{Mfa, Module};
 use crate::term::Term;
 
@@ -270,4 +270,12 @@ fn flatten(list: &SymbolicValue, deep: bool) -> SymbolicValue {
         }
     }
     SymbolicValue::list(all.into_iter())
+}
+
+/// The only answer, or an unknown one.
+fn single(mut answers: Vec<SymbolicValue>) -> SymbolicValue {
+    match answers.len() {
+        1 => answers.swap_remove(0),
+        _ => SymbolicValue::Unknown,
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Next;
+use super::next::Next;
 use super::unit::{Path, Unit};
 use super::value::{SymbolicValue, known};
 use crate::facts::beam::instructions::{BeamInstruction, Operand};

@@ -1,0 +1,113 @@
+//! A module that takes part: the versions of it, and its processes.
+
+use std::sync::Arc;
+
+use crate::facts::beam::BeamFacts;
+use crate::facts::beam::code::effects::loops;
+use crate::facts::node::processes::ModuleProcesses;
+use crate::facts::node::queries::RunningVersion;
+use crate::name::{App, Mfa};
+
+/// A beam: its bytes, where it stands, what it says.
+#[derive(Clone, Debug)]
+pub struct Beam {
+    /// The bytes as they are.
+    pub bytes: Arc<[u8]>,
+    /// The file name that `code:which/1` shall answer.
+    pub file: String,
+    /// Its facts.
+    pub facts: BeamFacts,
+}
+
+/// A module that takes part.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The running version; `None` for a new module (or one not loaded).
+    pub loaded: Option<RunningVersion>,
+    /// The new version; `None` for a module to delete.
+    pub new: Option<Beam>,
+    /// A copy of the running version, proven by MD5, to go back to.
+    pub old: Option<Beam>,
+    /// Of a module that is not loaded: the version that the node would load by itself.
+    pub unloaded: Option<Beam>,
+    /// The application whose `modules` name it, if any.
+    pub app: Option<App>,
+    /// How many processes run it.
+    pub processes: usize,
+    /// Those processes.
+    pub crew: ModuleProcesses,
+}
+
+impl Changed {
+    /// Facts of the running version, when a copy of it was found.
+    pub fn old_facts(&self) -> Option<&BeamFacts> {
+        self.old.as_ref().map(|beam| &beam.facts)
+    }
+
+    /// Whether this is a gen_statem whose callback mode differs, as far as exports tell: `handle_event/4` is exported by
+    /// one version only.
+    pub fn turns_callback_mode(&self) -> bool {
+        let (Some(old), Some(new)) = (&self.old, &self.new) else {
+            return false;
+        };
+        let is_statem = |facts: &BeamFacts| {
+            let behaviours = &facts.behaviours;
+            behaviours.iter().any(|b| b.as_str() == "gen_statem")
+        };
+        let by_event = |facts: &BeamFacts| facts.exports("handle_event", 4);
+        is_statem(&old.facts)
+            && is_statem(&new.facts)
+            && by_event(&old.facts) != by_event(&new.facts)
+    }
+
+    /// Whether an undo needs the old `code_change/4`: gen_statem asks for the callback mode only after it.
+    pub fn undo_asks_code_change(&self) -> bool {
+        let old = self.old.as_ref();
+        self.turns_callback_mode() && old.is_some_and(|old| old.facts.exports("code_change", 4))
+    }
+
+    /// Facts of the version before: the running one, or that which the node would load.
+    pub fn former_facts(&self) -> Option<&BeamFacts> {
+        let former = self.old.as_ref().or(self.unloaded.as_ref());
+        former.map(|beam| &beam.facts)
+    }
+
+    /// Whether the version before exports a function.
+    pub fn had(&self, function: &Mfa) -> bool {
+        let name = (function.function.clone(), function.arity);
+        match &self.loaded {
+            Some(loaded) => loaded.exports.contains(&name),
+            None => self
+                .unloaded
+                .as_ref()
+                .is_some_and(|beam| beam.facts.exports.contains(&name)),
+        }
+    }
+
+    /// Whether the new version exports a function.
+    pub fn has(&self, function: &Mfa) -> bool {
+        self.new.as_ref().is_some_and(|n| {
+            n.facts
+                .exports
+                .contains(&(function.function.clone(), function.arity))
+        })
+    }
+
+    /// Whether the module is not loaded yet, known to the node or not.
+    pub fn is_new(&self) -> bool {
+        self.loaded.is_none()
+    }
+
+    /// The loops of special processes of a module that runs, by the running version as far as there is a copy of it.
+    pub fn loops(&self) -> Vec<(String, u32)> {
+        let beams = [&self.old, &self.new].into_iter().flatten();
+        let special = |beam: &&Beam| {
+            beam.facts.exports("system_code_change", 4) || beam.facts.exports("system_continue", 3)
+        };
+        let beam = beams
+            .into_iter()
+            .find(special)
+            .filter(|_| self.loaded.is_some());
+        beam.map_or_else(Vec::new, |beam| loops(&beam.bytes))
+    }
+}

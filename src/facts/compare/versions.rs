@@ -1,0 +1,216 @@
+//! The modules that take part, each with its versions: the running one, a copy of it, the new one.
+//!
+//! Takes the beams that differ and the modules that are to be removed, gives them as [`Changed`], and which of them may not
+//! be touched. Their processes are found by [`module_processes`](super::module_processes).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::compared_node::ComparedNode;
+use super::library_versions::NewFolders;
+use super::local_beams::{local, unusable};
+use super::unloaded;
+use crate::diag::{Result, Span};
+use crate::facts::beam::BeamFacts;
+use crate::facts::change::{Beam, Changed, RunningVersion, SkipReason};
+use crate::facts::local::store::Store;
+use crate::facts::node::folders::folder_of;
+use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
+use crate::facts::node::processes::ModuleProcesses;
+use crate::facts::node::queries;
+use crate::name::{App, Module};
+
+/// Where copies of the running version may be found, beside the node's own files.
+#[derive(Clone, Copy, Debug)]
+pub struct OldBeamSources<'a> {
+    /// `old from` patterns, each list relative to a folder.
+    pub patterns: &'a [(Vec<(String, Span)>, PathBuf)],
+    /// updo's own store.
+    pub store: &'a Store,
+}
+
+/// Those of some modules that must not be touched, with the reason.
+pub(super) fn untouchable(
+    node: &ComparedNode<'_>,
+    modules: &[Module],
+) -> Result<Vec<(Module, SkipReason)>> {
+    let sticky = queries::sticky(node.session, node.facts, modules)?;
+    let why = |module: &Module| {
+        let sticky = sticky.contains(module).then_some(SkipReason::Sticky);
+        known_untouchable(node.facts, module).or(sticky)
+    };
+    let modules = modules.iter();
+    let untouchable = modules.filter_map(|module| Some((module.clone(), why(module)?)));
+    Ok(untouchable.collect())
+}
+
+/// Why a loaded module must not be touched, as far as it is known without asking.
+pub(super) fn known_untouchable(facts: &NodeFacts, module: &Module) -> Option<SkipReason> {
+    match facts.loaded.get(module).map(|loaded| &loaded.origin) {
+        Some(CodeOrigin::Preloaded) => Some(SkipReason::Preloaded),
+        Some(CodeOrigin::Cover) => Some(SkipReason::Cover),
+        Some(CodeOrigin::Memory) => Some(SkipReason::NoFile),
+        _ if facts.core().any(|core| core == module) => Some(SkipReason::Core),
+        _ => None,
+    }
+}
+
+/// The modules that take part.
+#[derive(Debug, Default)]
+pub(super) struct TakingPart {
+    /// With their versions; processes are not known yet.
+    pub(super) modules: BTreeMap<Module, Changed>,
+    /// Modules that would not differ if the node loaded them by itself: they do not take part.
+    pub(super) on_demand: BTreeSet<Module>,
+}
+
+/// New beams with their running versions; `pushed`: they come from this machine, the node's files are not the new version.
+pub(super) fn taking_part(
+    node: &mut ComparedNode<'_>,
+    new: &NewFolders,
+    beams: BTreeMap<Module, Beam>,
+    pushed: bool,
+    old: OldBeamSources<'_>,
+) -> Result<TakingPart> {
+    let names: Vec<Module> = beams.keys().cloned().collect();
+    let mut loaded = queries::loaded_versions(node.session, node.facts, &names)?;
+    // A file that was just read is the new version.
+    let new_files = match pushed {
+        true => BTreeSet::new(),
+        false => beams.values().map(|beam| beam.file.as_str()).collect(),
+    };
+    let mut copies = old_copies(node, &loaded, &new_files, old)?;
+    let mut former = unloaded::versions(node, &beams, pushed, old.patterns)?;
+    let wanted: BTreeSet<Module> = names.into_iter().collect();
+    let mut modules = BTreeMap::new();
+    for (module, mut beam) in beams {
+        if former.on_demand.contains(&module) {
+            continue;
+        }
+        beam.facts = read_with_code(node.facts, &beam, &wanted)?;
+        let app = app_of(node.facts, new, &module, &beam.file);
+        let mut old = copies.remove(&module);
+        if let Some(old) = &mut old {
+            old.facts = read_with_code(node.facts, old, &wanted)?;
+        }
+        let changed = Changed {
+            loaded: loaded.remove(&module),
+            old,
+            unloaded: former.versions.remove(&module),
+            new: Some(beam),
+            app,
+            processes: 0,
+            crew: ModuleProcesses::default(),
+        };
+        modules.insert(module, changed);
+    }
+    Ok(TakingPart {
+        modules,
+        on_demand: former.on_demand,
+    })
+}
+
+/// Modules that go, without a new version; those that are not loaded are left out.
+pub(super) fn going(
+    node: &mut ComparedNode<'_>,
+    new: &NewFolders,
+    names: &[Module],
+    old: OldBeamSources<'_>,
+) -> Result<BTreeMap<Module, Changed>> {
+    let loaded = queries::loaded_versions(node.session, node.facts, names)?;
+    let mut copies = old_copies(node, &loaded, &BTreeSet::new(), old)?;
+    let wanted: BTreeSet<Module> = names.iter().cloned().collect();
+    for copy in copies.values_mut() {
+        copy.facts = read_with_code(node.facts, copy, &wanted)?;
+    }
+    let going = loaded.into_iter().map(|(module, running)| {
+        let changed = Changed {
+            app: app_of(node.facts, new, &module, &running.file),
+            loaded: Some(running),
+            old: copies.remove(&module),
+            unloaded: None,
+            new: None,
+            processes: 0,
+            crew: ModuleProcesses::default(),
+        };
+        (module, changed)
+    });
+    Ok(going.collect())
+}
+
+/// The application of a module: the one that lists it, or the one whose modules its folder holds.
+fn app_of(facts: &NodeFacts, new: &NewFolders, module: &Module, file: &str) -> Option<App> {
+    let listed = facts.app_of(module).cloned();
+    let folder = folder_of(file);
+    let mut apps = facts.apps.keys();
+    listed.or_else(|| {
+        apps.find(|app| folder.is_some() && new.of_app(facts, app) == folder)
+            .cloned()
+    })
+}
+
+/// Copies of the running versions, each proven by MD5: the node's own file unless that is one of the `new_files`, `old
+/// from`, the store.
+fn old_copies(
+    node: &mut ComparedNode<'_>,
+    loaded: &BTreeMap<Module, RunningVersion>,
+    new_files: &BTreeSet<&str>,
+    old: OldBeamSources<'_>,
+) -> Result<BTreeMap<Module, Beam>> {
+    let mut wanted: BTreeMap<[u8; 16], &Module> = loaded
+        .iter()
+        .map(|(module, version)| (version.md5, module))
+        .collect();
+    let mut copies = BTreeMap::new();
+    let otp = node.facts.otp;
+    let mut take = |wanted: &mut BTreeMap<[u8; 16], &Module>, bytes: Vec<u8>| {
+        let Ok(facts) = BeamFacts::read(&bytes) else {
+            return;
+        };
+        let facts = facts.on(otp);
+        if wanted
+            .get(&facts.md5)
+            .is_some_and(|module| **module == facts.module)
+            && let Some(module) = wanted.remove(&facts.md5)
+        {
+            let file = loaded[module].file.clone();
+            copies.insert(
+                module.clone(),
+                Beam {
+                    bytes: Arc::from(bytes),
+                    file,
+                    facts,
+                },
+            );
+        }
+    };
+    for md5 in wanted.keys().copied().collect::<Vec<_>>() {
+        if let Some(bytes) = old.store.get(&md5) {
+            take(&mut wanted, bytes);
+        }
+    }
+    for (patterns, base) in old.patterns {
+        if !wanted.is_empty() {
+            for file in local(patterns, base, otp)? {
+                take(&mut wanted, file.bytes);
+            }
+        }
+    }
+    let paths: Vec<String> = wanted
+        .values()
+        .map(|m| loaded[*m].file.clone())
+        .filter(|file| !file.is_empty() && !new_files.contains(file.as_str()))
+        .collect();
+    for bytes in node.disk.read(&paths)?.into_iter().flatten() {
+        take(&mut wanted, bytes);
+    }
+    Ok(copies)
+}
+
+/// The facts of a beam with its code, in which the names of changed modules are looked for.
+fn read_with_code(facts: &NodeFacts, beam: &Beam, wanted: &BTreeSet<Module>) -> Result<BeamFacts> {
+    BeamFacts::read_whole(&beam.bytes, wanted)
+        .map(|beam| beam.on(facts.otp))
+        .map_err(|why| unusable(&beam.file, &why.to_string()))
+}
