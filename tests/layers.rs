@@ -1,9 +1,10 @@
 //! The order of the stages, checked on the text of the sources: a module of the crate may use only modules
-//! that stand before it in [`ORDER`]. Also checked: words that must not be in a finished program, and the
+//! that stand before it in [`ORDER`], and inside of a stage only those before it in [`FLOORS`]; files that use each
+//! other in a circle are found as well. Also checked: words that must not be in a finished program, and the
 //! length of files. Nothing here parses Rust; a small scanner drops comments and literals, follows the
 //! braces of inline modules and resolves `crate::…`, `use crate::{…}` and `super::…` to the module they name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,14 +30,96 @@ const ORDER: &[&[&str]] = &[
     &["cli"],
 ];
 
+/// The same inside of a stage, for its folders or files. Its `mod.rs` sees everything.
+const FLOORS: &[(&str, &[&[&str]])] = &[
+    (
+        "facts",
+        &[
+            &["beam"],
+            &["app"],
+            &["local"],
+            &["node"],
+            &["change"],
+            &["compare"],
+        ],
+    ),
+    (
+        "exec",
+        &[
+            &[
+                "event",
+                "interrupt",
+                "liveness",
+                "old_code",
+                "release_handler",
+            ],
+            &["acted", "agent_reason", "condition"],
+            &["children", "listing", "restarts", "rollback_steps", "steps"],
+            &["job"],
+            &["agent_monitor", "survivors"],
+            &["agent_events", "plan_checks", "rehearsal"],
+            &["rollback", "rollout", "run"],
+            &["attach", "persist"],
+        ],
+    ),
+    (
+        "cli",
+        &[
+            // What the screen and the arguments are made of.
+            &["config", "exit", "keys", "live_region", "ticker", "time"],
+            &["complete"],
+            &["args"],
+            &["env_flags"],
+            &["context"],
+            &["pager", "screen", "signals", "trace"],
+            // Commands, and what other commands take of them.
+            &["eval", "log", "relup", "report"],
+            &["preview", "stream"],
+            &["rollout_screen"],
+            &[
+                "appup",
+                "attach",
+                "check",
+                "completions",
+                "diff",
+                "doctor",
+                "explain",
+                "fmt",
+                "graph",
+                "lsp",
+                "man",
+                "mend",
+                "new",
+                "rehearse",
+                "repl",
+                "rollback",
+                "run",
+                "status",
+            ],
+        ],
+    ),
+];
+
+/// Files that use each other in a circle, still. It only ever gets shorter.
+const CIRCLES: &[&[&str]] = &[
+    &[
+        "exec/children",
+        "exec/listing",
+        "exec/restarts",
+        "exec/rollback_steps",
+        "exec/steps",
+    ],
+    &["exec/agent_monitor", "exec/survivors"],
+];
+
 /// The roots see everything.
 const ROOTS: &[&str] = &["lib", "main"];
 
 /// Lines of a source file, at most.
 const LONGEST: usize = 700;
 
-fn rank(module: &str) -> Option<usize> {
-    ORDER.iter().position(|row| row.contains(&module))
+fn rank(order: &[&[&str]], module: &str) -> Option<usize> {
+    order.iter().position(|row| row.contains(&module))
 }
 
 /// One token of Rust, as far as this test cares: a word, or a single other character.
@@ -144,36 +227,42 @@ fn raw_string(source: &str, at: usize, end: usize) -> Option<usize> {
     )
 }
 
-/// The top-level modules that `source` names, with the line, when it is the module `path` (`["facts", "beam"]`).
-fn used(source: &str, path: &[&str]) -> BTreeSet<(String, usize)> {
+/// A path from the crate's root: `["facts", "beam", "BeamFacts"]`.
+type CratePath = Vec<String>;
+
+/// What `source` names of the crate, with the line, when it is the module `path` (`["facts", "beam"]`).
+fn used(source: &str, path: &[&str]) -> BTreeSet<(CratePath, usize)> {
     let tokens = tokens(source);
     let text = |i: usize| tokens.get(i).map_or("", |t| t.text);
+    let colons = |i: usize| text(i) == ":" && text(i + 1) == ":";
     let mut found = BTreeSet::new();
-    // Open braces; true where the brace belongs to `mod name {`.
-    let mut braces: Vec<bool> = Vec::new();
+    // Open braces, with the name where the brace belongs to `mod name {`.
+    let mut braces: Vec<Option<&str>> = Vec::new();
     let mut i = 0;
     while i < tokens.len() {
         match text(i) {
-            "{" => braces.push(i >= 2 && text(i - 2) == "mod"),
+            "{" => braces.push((i >= 2 && text(i - 2) == "mod").then(|| text(i - 1))),
             "}" => {
                 braces.pop();
             }
-            "crate" | "super" if !(i >= 2 && text(i - 1) == ":") => {
-                let depth = path.len() + braces.iter().filter(|inline| **inline).count();
-                let mut supers = 0;
-                let mut next = i;
-                while text(next) == "super" && text(next + 1) == ":" {
-                    (supers, next) = (supers + 1, next + 3);
+            "crate" | "super" | "self" if colons(i + 1) && !(i >= 2 && text(i - 1) == ":") => {
+                let inline = braces.iter().flatten();
+                let mut base: Vec<&str> = path.iter().chain(inline).copied().collect();
+                let mut next = i + 3;
+                match text(i) {
+                    "crate" => base.clear(),
+                    "super" => {
+                        base.pop();
+                        while text(next) == "super" && colons(next + 1) {
+                            base.pop();
+                            next += 3;
+                        }
+                    }
+                    _ => {}
                 }
-                if text(i) == "crate" {
-                    next = i + 3;
-                }
-                let at_root =
-                    text(i) == "crate" && text(i + 1) == ":" || supers > 0 && supers == depth;
-                if at_root {
-                    heads(&tokens, next, &mut found);
-                }
-                i = next.max(i + 1);
+                let base = base.into_iter().map(str::to_owned).collect();
+                tree(&tokens, next, base, &mut found);
+                i = next;
                 continue;
             }
             _ => {}
@@ -183,42 +272,134 @@ fn used(source: &str, path: &[&str]) -> BTreeSet<(String, usize)> {
     found
 }
 
-/// What stands at `at` after `crate::`: one name, or the first names of a `{…}` list.
-fn heads(tokens: &[Token<'_>], at: usize, found: &mut BTreeSet<(String, usize)>) {
-    let Some(first) = tokens.get(at) else { return };
-    if first.text != "{" {
-        found.insert((first.text.to_owned(), first.line));
-        return;
-    }
-    let (mut depth, mut expected) = (0, false);
-    for token in &tokens[at..] {
-        match token.text {
-            "{" => (depth, expected) = (depth + 1, depth == 0),
-            "}" => depth -= 1,
-            "," => expected = depth == 1,
-            name if expected => {
-                found.insert((name.to_owned(), token.line));
-                expected = false;
-            }
-            _ => {}
+/// The paths that begin with `prefix` and go on at `at`: one, or those of a `{…}` list. Gives where they end.
+fn tree(
+    tokens: &[Token<'_>],
+    mut at: usize,
+    mut prefix: CratePath,
+    found: &mut BTreeSet<(CratePath, usize)>,
+) -> usize {
+    let text = |i: usize| tokens.get(i).map_or("", |t| t.text);
+    let line = tokens.get(at).map_or(0, |t| t.line);
+    let is_name = |text: &str| text.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    while is_name(text(at)) && text(at) != "self" {
+        prefix.push(text(at).to_owned());
+        at += 1;
+        if !(text(at) == ":" && text(at + 1) == ":") {
+            found.insert((prefix, line));
+            return if text(at) == "as" { at + 2 } else { at };
         }
-        if depth == 0 {
-            return;
-        }
+        at += 2;
     }
+    if text(at) != "{" {
+        // `self`, `*`, or what does not belong to the path.
+        found.insert((prefix, line));
+        return at + usize::from(matches!(text(at), "self" | "*"));
+    }
+    at += 1;
+    while !matches!(text(at), "}" | "") {
+        at = tree(tokens, at, prefix.clone(), found);
+        // Anything else than a comma would not be an import.
+        at += usize::from(text(at) != "}");
+    }
+    at + 1
 }
 
 /// What is wrong with the imports of one file; `path` as for [`used`].
 fn upstream(source: &str, path: &[&str]) -> Vec<String> {
-    let Some(own) = rank(path[0]) else {
+    let Some(own) = rank(ORDER, path[0]) else {
         return vec![format!("module {} has no place in ORDER", path[0])];
     };
-    used(source, path)
-        .into_iter()
+    let used = used(source, path);
+    let mut wrong: BTreeSet<(&str, usize, String)> = BTreeSet::new();
+    for (name, line) in &used {
+        let Some(stage) = name.first() else { continue };
         // Names that are no module of the table are items or macros of the crate's root.
-        .filter(|(name, _)| name != path[0] && rank(name).is_some_and(|other| other > own))
-        .map(|(name, line)| format!("line {line}: {} may not use {name}", path[0]))
+        if stage != path[0] && rank(ORDER, stage).is_some_and(|other| other > own) {
+            let what = format!("{} may not use {stage}", path[0]);
+            wrong.insert((stage, *line, what));
+        }
+    }
+    if let (Some((_, floors)), Some(room)) = (
+        FLOORS.iter().find(|(stage, _)| *stage == path[0]),
+        path.get(1),
+    ) {
+        let Some(own) = rank(floors, room) else {
+            return vec![format!("{}/{room} has no place in FLOORS", path[0])];
+        };
+        for (name, line) in &used {
+            if let [stage, other, ..] = name.as_slice()
+                && stage == path[0]
+                && rank(floors, other).is_some_and(|other| other > own)
+            {
+                let what = format!("{stage}/{room} may not use {stage}/{other}");
+                wrong.insert((other, *line, what));
+            }
+        }
+    }
+    let lines = wrong.into_iter();
+    lines
+        .map(|(_, line, what)| format!("line {line}: {what}"))
         .collect()
+}
+
+/// The files of a stage that each file uses; all by their module paths.
+fn uses(sources: &BTreeMap<CratePath, String>) -> BTreeMap<&CratePath, BTreeSet<&CratePath>> {
+    let file_of = |path: &[String]| -> Option<&CratePath> {
+        let ends = (1..=path.len()).rev();
+        ends.filter_map(|end| sources.get_key_value(&path[..end]))
+            .map(|(file, _)| file)
+            .next()
+    };
+    let mut uses = BTreeMap::new();
+    for (path, source) in sources {
+        let own: Vec<&str> = path.iter().map(String::as_str).collect();
+        let named = used(source, &own);
+        let mut files: BTreeSet<&CratePath> =
+            named.iter().filter_map(|(name, _)| file_of(name)).collect();
+        // A module names those inside of it without `self`.
+        let tokens = tokens(source);
+        let text = |i: usize| tokens.get(i).map_or("", |t| t.text);
+        let inner = sources
+            .keys()
+            .filter(|inner| inner.split_last().is_some_and(|(_, outer)| outer == path));
+        files.extend(inner.filter(|inner| {
+            let name = inner.last().map_or("", String::as_str);
+            (0..tokens.len()).any(|i| {
+                let begins = i == 0 || text(i - 1) != ":";
+                begins && text(i) == name && text(i + 1) == ":" && text(i + 2) == ":"
+            })
+        }));
+        files.remove(path);
+        uses.insert(path, files);
+    }
+    uses
+}
+
+/// The circles among files, each sorted.
+fn circles(sources: &BTreeMap<CratePath, String>) -> BTreeSet<BTreeSet<String>> {
+    let uses = uses(sources);
+    let reached = |from: &CratePath| -> BTreeSet<&CratePath> {
+        let (mut reached, mut open) = (BTreeSet::new(), vec![from]);
+        while let Some(file) = open.pop() {
+            for next in uses.get(file).into_iter().flatten() {
+                if reached.insert(*next) {
+                    open.push(next);
+                }
+            }
+        }
+        reached
+    };
+    let reached: BTreeMap<&CratePath, BTreeSet<&CratePath>> =
+        sources.keys().map(|file| (file, reached(file))).collect();
+    let circle = |file: &CratePath| -> BTreeSet<String> {
+        let back = reached[file]
+            .iter()
+            .filter(|other| reached[**other].contains(file));
+        back.map(|other| other.join("/")).collect()
+    };
+    let circles = sources.keys().map(circle);
+    circles.filter(|circle| !circle.is_empty()).collect()
 }
 
 /// All files below `dir` with one of these endings, sorted.
@@ -293,6 +474,72 @@ fn imports_point_upstream_only() {
 }
 
 #[test]
+fn files_do_not_use_each_other_in_circles() {
+    let src = root().join("src");
+    let mut found = BTreeSet::new();
+    for (stage, _) in FLOORS {
+        let mut sources = BTreeMap::new();
+        for file in files(&src.join(stage), &["rs"]) {
+            let relative = file.strip_prefix(&src).expect("files are below src");
+            sources.insert(module_path(relative), read(&file));
+        }
+        assert!(sources.len() > 10, "{stage}: only {} files", sources.len());
+        found.extend(circles(&sources));
+    }
+    let known = CIRCLES.iter();
+    let known = known.map(|circle| circle.iter().map(|&file| file.to_owned()).collect());
+    assert_eq!(found, known.collect());
+}
+
+#[test]
+fn a_circle_is_found() {
+    let of = |files: &[(&str, &str)]| -> Vec<Vec<String>> {
+        let sources = files.iter().map(|(path, source)| {
+            let path = path.split('/').map(str::to_owned).collect();
+            (path, (*source).to_owned())
+        });
+        let found = circles(&sources.collect());
+        let found = found.into_iter();
+        found.map(|circle| circle.into_iter().collect()).collect()
+    };
+    let none: Vec<Vec<String>> = Vec::new();
+    assert_eq!(
+        of(&[("a/b", "use super::c::X;"), ("a/c", "pub struct X;")]),
+        none
+    );
+    assert_eq!(
+        of(&[
+            ("a/b", "use super::c::X;"),
+            ("a/c", "fn f() { crate::a::d::g() }"),
+            ("a/d", "use super::{b, e};")
+        ]),
+        [["a/b", "a/c", "a/d"]]
+    );
+    // A module that hands on what is inside of it is no circle, one from which that takes something is.
+    assert_eq!(
+        of(&[
+            ("a", "mod b; pub use b::X;"),
+            ("a/b", "pub(super) struct X;")
+        ]),
+        none
+    );
+    assert_eq!(
+        of(&[
+            ("a", "mod b; fn f() { b::f() } struct Y;"),
+            ("a/b", "use super::Y;")
+        ]),
+        [["a", "a/b"]]
+    );
+    assert_eq!(
+        of(&[
+            ("a/b", "mod tests { use super::*; use super::super::c; }"),
+            ("a/c", "use crate::a::b::{X as Y};")
+        ]),
+        [["a/b", "a/c"]]
+    );
+}
+
+#[test]
 fn a_wrong_import_is_found() {
     let wrong = |source: &str, path: &[&str]| upstream(source, path);
     assert_eq!(
@@ -322,6 +569,27 @@ fn a_wrong_import_is_found() {
         ["line 1: syntax may not use plan"]
     );
     assert_eq!(
+        wrong(
+            "use super::super::compare::{self, diff};",
+            &["facts", "node", "ask"]
+        ),
+        ["line 1: facts/node may not use facts/compare"]
+    );
+    assert_eq!(
+        wrong(
+            "use super::{exit::Exit,\n args::{Args, Global}};\nuse crate::cli::run::run;",
+            &["cli", "keys"]
+        ),
+        [
+            "line 2: cli/keys may not use cli/args",
+            "line 3: cli/keys may not use cli/run"
+        ]
+    );
+    assert_eq!(
+        wrong("", &["facts", "helpers"]),
+        ["facts/helpers has no place in FLOORS"]
+    );
+    assert_eq!(
         wrong("", &["helpers"]),
         ["module helpers has no place in ORDER"]
     );
@@ -345,6 +613,30 @@ fn a_right_import_is_not() {
             Vec::<String>::new(),
             "{source}"
         );
+    }
+}
+
+#[test]
+fn an_import_of_the_same_floor_or_one_before_is_right() {
+    for (source, path) in [
+        (
+            "use super::ask::Ask; use crate::facts::{beam::chunk, app};",
+            &["facts", "node", "queries"][..],
+        ),
+        (
+            "pub mod compare; pub use self::compare::Compared; mod beam;",
+            &["facts"],
+        ),
+        (
+            "use super::{context::Context, exit::Exit};",
+            &["cli", "run"],
+        ),
+        (
+            "pub(super) fn f() {} pub(in crate::facts) fn g() {}",
+            &["facts", "beam"],
+        ),
+    ] {
+        assert_eq!(upstream(source, path), Vec::<String>::new(), "{source}");
     }
 }
 

@@ -1,7 +1,9 @@
 //! `updo appup`: an appup inferred from two versions of an application; one term on standard output.
 
 use super::args::{AppupArgs, DepsArg};
-use super::{Context, Exit, relup};
+use super::context::Context;
+use super::exit::Exit;
+use super::relup;
 use crate::diag::SourceMap;
 use crate::release::infer;
 

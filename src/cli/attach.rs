@@ -4,10 +4,11 @@
 use std::time::{Duration, SystemTime};
 
 use super::args::AttachArgs;
+use super::context::Context;
 use super::eval::connect;
+use super::exit::Exit;
 use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
-use super::{Context, Exit};
 use crate::diag::SourceMap;
 use crate::engine::{Connection, Engine};
 use crate::exec::attach::Begun;
@@ -44,7 +45,7 @@ pub(super) fn run(context: &Context<'_>, args: &AttachArgs) -> Exit {
     ui.status(&format!(
         "run {} of {}: {} on {}",
         summary.run,
-        super::log::time(summary.began),
+        super::time::time(summary.began),
         summary.title,
         summary.node
     ));

@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::args::{CheckArgs, WarnUnused};
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::diag::render::to_json;
 use crate::diag::{Diagnostic, SourceMap, Span};
 use crate::engine::Engine;

@@ -1,7 +1,7 @@
 //! What the shell can offer while a command is typed: plans, targets, parameters, runs, codes.
 //!
-//! The script that `updo completions SHELL` prints calls updo again with the words typed so far, and the functions
-//! here answer: from files only, never from a node, and never with a message of any kind on the terminal. A plan that
+//! The script that [`completions`](super::completions) prints calls updo again with the words typed so far, and the
+//! functions here answer: from files only, never from a node, and never with a message of any kind on the terminal. A plan that
 //! cannot be read offers nothing.
 
 use std::borrow::Cow;
@@ -9,48 +9,14 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
-use clap_complete::CompleteEnv;
 use clap_complete::engine::CompletionCandidate;
-use clap_complete::env::Shells;
 
-use super::args::{Args, CompletionsArgs};
-use super::{Context, Exit, log};
+use super::time::time;
 use crate::diag::{Code, safe};
 use crate::engine::Settings;
 use crate::report::record::RunRecords;
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse_plan;
-
-/// The variable that tells updo to answer a shell instead of doing something.
-const VARIABLE: &str = "COMPLETE";
-
-/// Answers a shell that asks, and ends the process then; otherwise does nothing.
-pub(super) fn answer() {
-    // Looked at first, because building the description of all commands takes longer than most of them.
-    if std::env::var_os(VARIABLE).is_some() {
-        CompleteEnv::with_factory(Args::command)
-            .var(VARIABLE)
-            .complete();
-    }
-}
-
-/// `updo completions SHELL`: the script to be sourced.
-pub(super) fn run(context: &Context<'_>, args: &CompletionsArgs) -> Exit {
-    let shells = Shells::builtins();
-    let Some(shell) = shells.completer(args.shell.name()) else {
-        return Exit::Usage;
-    };
-    let mut script = Vec::new();
-    if shell
-        .write_registration(VARIABLE, "updo", "updo", "updo", &mut script)
-        .is_err()
-    {
-        return Exit::Usage;
-    }
-    context.ui.data(&String::from_utf8_lossy(&script));
-    Exit::Done
-}
 
 /// Plans: `*.updo` beside what is typed, and folders on the way there.
 pub(super) fn plans(current: &OsStr) -> Vec<CompletionCandidate> {
@@ -119,7 +85,7 @@ pub(super) fn runs(current: &OsStr) -> Vec<CompletionCandidate> {
     let names = all.into_iter().rev().take(100).map(|run| {
         let description = format!(
             "{} {} {} {}",
-            log::time(run.began),
+            time(run.began),
             run.state,
             run.node,
             run.title

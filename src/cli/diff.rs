@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::DiffArgs;
-use super::{Context, Exit, pager};
+use super::context::Context;
+use super::exit::Exit;
+use super::pager;
 use crate::diag::suggest::suggest;
 use crate::diag::{Diagnostic, SourceMap};
 use crate::facts::app::AppSpec;

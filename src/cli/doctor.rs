@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::args::DoctorArgs;
-use super::{Context, Exit, pager};
+use super::context::Context;
+use super::exit::Exit;
+use super::pager;
 use crate::diag::{Result, SourceMap};
 use crate::engine::{self, Engine, Settings, leftovers};
 use crate::facts::node::node_facts;

@@ -3,7 +3,8 @@
 use std::io::Read;
 
 use super::args::EvalArgs;
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::eval::{Bindings, Evaluator, Functions, Phase};
 use crate::exec::condition::OnNode;

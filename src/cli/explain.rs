@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::args::ExplainArgs;
-use super::{Context, Exit, pager};
+use super::context::Context;
+use super::exit::Exit;
+use super::pager;
 use crate::diag::Code;
 use crate::diag::suggest::suggest;
 use crate::name::Module;

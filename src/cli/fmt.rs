@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 use super::args::FmtArgs;
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::plan::load::read_text;

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{GraphArgs, GraphFormat};
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::diag::suggest::suggest;
 use crate::diag::{Diagnostic, SourceMap};
 use crate::facts::beam::bifs;

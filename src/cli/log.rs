@@ -1,11 +1,11 @@
 //! `updo log`: the recorded runs.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::args::LogArgs;
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
+use super::time::time;
 use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::style;
 
@@ -62,11 +62,4 @@ pub(super) fn document(run: &RecordedRun) -> Value {
         "began": run.began,
         "state": run.state,
     })
-}
-
-/// Seconds since 1970 as `2026-11-22T13:40:00Z`.
-pub(super) fn time(seconds: u64) -> String {
-    // A record from the far future is not worth a panic.
-    let at = std::time::UNIX_EPOCH + Duration::from_secs(seconds.min(250_000_000_000));
-    humantime::format_rfc3339_seconds(at).to_string()
 }

@@ -3,7 +3,8 @@
 use std::io::IsTerminal;
 
 use super::args::LspArgs;
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::lsp::{ServerOptions, serve};
 
 pub(super) fn run(context: &Context<'_>, args: &LspArgs) -> Exit {

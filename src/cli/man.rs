@@ -7,7 +7,8 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man as Page;
 
 use super::args::{Args, ManArgs};
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::report::roff;

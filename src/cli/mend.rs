@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::args::MendArgs;
+use super::context::Context;
 use super::eval::connect;
-use super::{Context, Exit};
+use super::exit::Exit;
 use crate::diag::SourceMap;
 use crate::engine::leftovers;
 use crate::name::NodeName;

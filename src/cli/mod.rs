@@ -5,7 +5,9 @@ pub mod args;
 mod attach;
 mod check;
 mod complete;
+mod completions;
 mod config;
+mod context;
 mod diff;
 mod doctor;
 mod env_flags;
@@ -35,19 +37,20 @@ mod signals;
 mod status;
 mod stream;
 mod ticker;
+mod time;
 mod trace;
 
 pub use exit::Exit;
 
 use crate::diag::{Code, Diagnostic, SourceMap, safe};
-use crate::engine::{Engine, Settings};
 use crate::ui::Ui;
-use args::{Command, Global};
+use args::Command;
 use config::Config;
+use context::Context;
 
 /// Parses the arguments, runs the command, gives the exit code.
 pub fn main() -> Exit {
-    complete::answer();
+    completions::answer();
     let (args, given) = match env_flags::parse() {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -130,7 +133,7 @@ pub fn main() -> Exit {
         Command::Replay(args) => report::replayed(&context, args),
         Command::Schema(args) => report::schema(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
-        Command::Completions(args) => complete::run(&context, args),
+        Command::Completions(args) => completions::run(&context, args),
         Command::Man(args) => man::run(&context, args),
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
@@ -172,56 +175,5 @@ fn bare_plan(error: &clap::Error) -> Option<String> {
     match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(word)) if word.ends_with(".updo") => Some(word.clone()),
         _ => None,
-    }
-}
-
-/// What every command has.
-pub(crate) struct Context<'a> {
-    pub ui: Ui,
-    pub global: &'a Global,
-    /// Who gave the flags.
-    pub given: env_flags::Given,
-    pub config: Config,
-}
-
-impl Context<'_> {
-    /// Settings from flags over environment.
-    pub fn settings(&self) -> Settings {
-        let mut settings = Settings::from_env();
-        for set in &self.global.set {
-            let (name, value) = set.split_once('=').unwrap_or((set, ""));
-            settings
-                .sets
-                .insert(name.trim().to_owned(), value.to_owned());
-        }
-        settings.cookie_file.clone_from(&self.global.cookie_file);
-        settings.cookie_default.clone_from(&self.config.cookie_file);
-        settings.runs = self.config.runs;
-        if self.global.name.is_some() {
-            settings.local_name.clone_from(&self.global.name);
-        }
-        settings
-    }
-
-    /// Opens a plan and says what there is to say; `None` when it has errors.
-    pub fn open(&self, plan: &std::path::Path, settings: Settings) -> Option<Engine> {
-        let opened = Engine::open(plan, settings);
-        self.ui.diagnostics(&opened.diagnostics, &opened.sources);
-        opened.engine
-    }
-
-    /// Shows one diagnostic and gives its exit code.
-    pub fn fail(&self, diagnostic: Diagnostic, sources: &SourceMap) -> Exit {
-        let exit = Exit::of(diagnostic.code);
-        self.ui.diagnostics(&[diagnostic], sources);
-        exit
-    }
-
-    /// A usage error with the sentence to add.
-    pub fn usage(&self, title: &str, help: &str) -> Exit {
-        self.fail(
-            Diagnostic::new(Code::E801, title).help(help),
-            &SourceMap::default(),
-        )
     }
 }

@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 
 use super::args::NewArgs;
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::{Engine, Upgrade};
 use crate::name::{Module, NodeName};

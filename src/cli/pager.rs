@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::SIGINT;
 
-use super::Context;
+use super::context::Context;
 use crate::diag::safe;
 
 /// What `sh` says about a program that does not exist.

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::args::PreviewArgs;
-use super::{Context, Exit, pager};
+use super::context::Context;
+use super::exit::Exit;
+use super::pager;
 use crate::diag::{Code, Result};
 use crate::engine::saved_script::Saved;
 use crate::engine::{Connection, Engine, Upgrade};

@@ -2,8 +2,9 @@
 //! Suspends nothing and changes nothing.
 
 use super::args::RehearseArgs;
+use super::context::Context;
+use super::exit::Exit;
 use super::signals::Signals;
-use super::{Context, Exit};
 use crate::engine::rehearsal::{Rehearsal, Untried};
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::rehearsal::Limits;

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::args::RelupArgs;
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::release::path::SearchPath;
 use crate::release::relup::{Request, make};

@@ -8,8 +8,9 @@ use std::sync::atomic::AtomicBool;
 use clap::ValueEnum;
 
 use super::args::ReplArgs;
+use super::context::Context;
 use super::eval::connect;
-use super::{Context, Exit};
+use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, Result, Severity, SourceMap};
 use crate::name::NodeName;
 use crate::plan::load::read_text;

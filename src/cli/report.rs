@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::args::{ReplayArgs, ReportArgs, SchemaArgs};
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::atomic_file;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};

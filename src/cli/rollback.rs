@@ -1,10 +1,11 @@
 //! `updo rollback`: undoes a recorded run, with `code_change` downwards and the beams it saved.
 
 use super::args::RollbackArgs;
+use super::context::Context;
 use super::eval::connect;
+use super::exit::Exit;
 use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
-use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::undo::Undo;
 use crate::engine::{Engine, Settings};
@@ -133,7 +134,7 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
         ui.status(&format!(
             "undo run {} of {}: {} on {}\n  {}",
             summary.run,
-            super::log::time(summary.began),
+            super::time::time(summary.began),
             style::count(names.len(), "module", "modules"),
             summary.node,
             names.join(", ")

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 use super::keys::{self, Keys};
 use super::live_region::Block;
 use super::stream::OutputStream;

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::args::RunArgs;
+use super::context::Context;
+use super::exit::Exit;
 use super::preview::nothing;
 use super::rollout_screen::Walking;
 use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
 use super::stream::OutputStream;
-use super::{Context, Exit};
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::Engine;
 use crate::engine::rollout::{PreparedNode, RolloutEvent, Watcher, run_rollout};

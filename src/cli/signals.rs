@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::Exit;
+use super::exit::Exit;
 use crate::exec::Interrupt;
 
 /// Requests after which nothing is waited for any more. Over several nodes the first one ends the walk, and the others

@@ -4,13 +4,14 @@
 use serde_json::{Value, json};
 
 use super::args::StatusArgs;
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::engine::{self, Engine, leftovers};
 use crate::facts::beam::BeamFacts;
 use crate::facts::local::store::Store;
-use crate::facts::node::node_facts::{self, CodeOrigin, NodeFacts};
 use crate::facts::node::folders::folder_of;
+use crate::facts::node::node_facts::{self, CodeOrigin, NodeFacts};
 use crate::facts::node::node_files;
 use crate::name::{Module, NodeName};
 use crate::node::{CallError, Session, agent};
@@ -175,7 +176,7 @@ fn one(
     ));
     if let Some(last) = last {
         let (run, state, title) = (&last.run, &last.state, &last.title);
-        let time = super::log::time(last.began);
+        let time = super::time::time(last.began);
         say(&format!("  last     run {run}  {time}  {state}  {title}\n"));
     }
     let traces = leftovers::inspect(&connection.session, &engine.settings.records())?;

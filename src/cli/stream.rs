@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::args::RunArgs;
-use super::{Context, Exit};
+use super::context::Context;
+use super::exit::Exit;
 use crate::atomic_file;
 use crate::diag::render::{Style, render};
 use crate::diag::{Code, Diagnostic, Result, SourceMap, safe};

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::Context;
+use super::context::Context;
 use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, Result, safe};
 use crate::node::trace;

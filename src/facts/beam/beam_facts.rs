@@ -42,7 +42,7 @@ pub struct BeamFacts {
     pub nif: bool,
     /// How many funs it makes that are not external ones.
     pub funs: usize,
-    /// What the code shows; empty and [`ReadExtent::Not`] after [`BeamFacts::read`].
+    /// What the code shows; empty and [`ReadExtent::Not`](super::ReadExtent::Not) after [`BeamFacts::read`].
     pub code: CodeFacts,
     /// Size of the file in bytes.
     pub size: usize,
@@ -62,7 +62,7 @@ impl BeamFacts {
     }
 
     /// Reads the tables and the code. Names in `wanted` are also looked for as bare atoms in code and
-    /// literals ([`Evidence::AtomInCode`], [`Evidence::AtomInLiteral`]).
+    /// literals ([`AtomInCode`](super::Evidence::AtomInCode), [`AtomInLiteral`](super::Evidence::AtomInLiteral)).
     ///
     /// Code that this version of updo cannot read is no error: [`CodeFacts::walked`] says so.
     pub fn read_whole(bytes: &[u8], wanted: &BTreeSet<Module>) -> Result<Self, BeamError> {
