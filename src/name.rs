@@ -1,4 +1,4 @@
-//! Names that cross stage borders, each a type of its own: no bare `String` is a module.
+//! Names that cross stage borders, each a type of its own: no bare `String` is a module, and no bare array its version.
 
 use std::fmt;
 use std::sync::Arc;
@@ -102,6 +102,83 @@ impl fmt::Display for NodeName {
     }
 }
 
+/// A function without its module: `f/a`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FunctionArity {
+    /// Function name.
+    pub name: Arc<str>,
+    /// Arity.
+    pub arity: u32,
+}
+
+impl FunctionArity {
+    /// Makes it from both.
+    pub fn new(name: impl Into<Arc<str>>, arity: u32) -> Self {
+        let name = name.into();
+        Self { name, arity }
+    }
+
+    /// Whether it is this one.
+    pub fn is(&self, name: &str, arity: u32) -> bool {
+        *self.name == *name && self.arity == arity
+    }
+}
+
+impl fmt::Display for FunctionArity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", crate::term::Term::atom(&*self.name), self.arity)
+    }
+}
+
+/// The MD5 of a module's code, as `M:module_info(md5)` and `beam_lib:md5/1` give it: which version it is.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Md5([u8; 16]);
+
+impl Md5 {
+    /// Of these bytes; `None` unless there are sixteen.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(bytes.try_into().ok()?))
+    }
+
+    /// The sixteen bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The first eight digits, as people compare it.
+    pub fn short(&self) -> String {
+        let mut digits = self.to_string();
+        digits.truncate(8);
+        digits
+    }
+}
+
+impl From<[u8; 16]> for Md5 {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl AsRef<[u8]> for Md5 {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Md5 {
+    /// Thirty-two lower-case hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = self.0.iter();
+        digits.try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Md5 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// A function: `m:f/a`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Mfa {
@@ -111,6 +188,13 @@ pub struct Mfa {
     pub function: Arc<str>,
     /// Arity.
     pub arity: u32,
+}
+
+impl Mfa {
+    /// The function without its module.
+    pub fn function_arity(&self) -> FunctionArity {
+        FunctionArity::new(Arc::clone(&self.function), self.arity)
+    }
 }
 
 impl fmt::Display for Mfa {

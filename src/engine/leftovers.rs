@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Result};
-use crate::exec::attach::{Begun, Md5};
+use crate::exec::attach::Begun;
 use crate::exec::{NodeState, StepKind};
 use crate::facts::node::leftovers::{self, Leftovers, Mending, Touched};
 use crate::facts::node::node_facts;
-use crate::name::{Module, NodeName};
+use crate::name::{Md5, Module, NodeName};
 use crate::node::{Session, agent};
 use crate::report::record::{RecordedRun, RunRecords};
 use crate::term::Term;
@@ -46,7 +46,7 @@ pub struct Traces {
     last: Option<KnownRun>,
     /// The runs of which there are saved states.
     runs: BTreeMap<String, KnownRun>,
-    loaded: BTreeMap<Module, [u8; 16]>,
+    loaded: BTreeMap<Module, Md5>,
     /// Processes that were to be converted, and were not, under the new code.
     pub unconverted: Vec<Touched>,
 }
@@ -69,7 +69,7 @@ impl KnownRun {
         matches!(self.summary.state.as_str(), "running" | "unknown" | "mixed")
     }
 
-    fn code(&self, module: &Module, now: Md5) -> LoadedCode {
+    fn code(&self, module: &Module, now: Option<Md5>) -> LoadedCode {
         let begun = self.begun.iter().flat_map(|begun| &begun.modules);
         let mut found = begun.filter(|(name, _, _)| name == module);
         match found.next() {

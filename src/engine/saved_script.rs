@@ -13,7 +13,7 @@ use super::Upgrade;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::steps;
 use crate::facts::local::store::hex;
-use crate::name::NodeName;
+use crate::name::{Md5, NodeName};
 use crate::plan::Plan;
 use crate::release::consult::consult;
 use crate::term::{Term, etf, pretty};
@@ -66,7 +66,7 @@ impl Saved {
                 let module = step.instruction.module();
                 let changed = upgrade.changes.modules.get(module)?;
                 let md5 =
-                    |md5: Option<[u8; 16]>| md5.map_or(Term::atom("none"), |md5| text(&hex(&md5)));
+                    |md5: Option<Md5>| md5.map_or(Term::atom("none"), |md5| text(&md5.to_string()));
                 Some(Term::tuple([
                     Term::atom(module.as_str()),
                     md5(changed.loaded.as_ref().map(|was| was.md5)),

@@ -16,15 +16,15 @@ use super::plan_checks::Checks;
 use super::rollback::WayBack;
 use super::run::not_good;
 use super::steps::{Step, read_steps};
-use crate::name::Module;
+use crate::name::{Md5, Module};
 use crate::node::agent::LockHolder;
 use crate::node::{Mail, Mailbox, Session};
 use crate::plan::Plan;
 use crate::rules::node_view::NodeView;
 use crate::term::Term;
 
-/// The MD5 of a module's code; `None`: not loaded.
-pub type Md5 = Option<[u8; 16]>;
+/// A module with the MD5 of its former and of its new version; `None`: not loaded.
+pub type ModuleVersions = (Module, Option<Md5>, Option<Md5>);
 
 /// What a record says about the steps of a run and its modules.
 #[derive(Clone, Debug)]
@@ -36,14 +36,14 @@ pub struct Begun {
     /// The deadline, from the beginning of the run.
     pub deadline: Option<Duration>,
     /// The modules with the former and the new version.
-    pub modules: Vec<(Module, Md5, Md5)>,
+    pub modules: Vec<ModuleVersions>,
 }
 
 impl Begun {
     /// Reads what [`super::job::begun_record`] wrote; `None` when it is something else.
     pub fn read(record: &Term) -> Option<Self> {
         let steps = read_steps(record.get("steps")?)?;
-        let md5 = |term: &Term| term.as_bytes().and_then(|bytes| bytes.try_into().ok());
+        let md5 = |term: &Term| term.as_bytes().and_then(Md5::from_bytes);
         let module = |entry: &Term| {
             let [name, old, new] = entry.as_tuple()? else {
                 return None;
@@ -63,8 +63,8 @@ impl Begun {
     }
 
     /// What a node is by the MD5 of its modules alone; `goal` is what success makes of it.
-    pub fn judge(&self, goal: NodeState, now: &dyn Fn(&Module) -> Md5) -> NodeState {
-        let all = |which: fn(&(Module, Md5, Md5)) -> Md5| {
+    pub fn judge(&self, goal: NodeState, now: &dyn Fn(&Module) -> Option<Md5>) -> NodeState {
+        let all = |which: fn(&ModuleVersions) -> Option<Md5>| {
             self.modules
                 .iter()
                 .all(|entry| now(&entry.0) == which(entry))

@@ -13,7 +13,7 @@ use super::{children, listing, restarts};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::node::old_code;
 use crate::facts::node::processes::LOOPS;
-use crate::name::Module;
+use crate::name::{FunctionArity, Md5, Module};
 use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Class, Purge, Ruleset};
 use crate::script::lower::Script;
@@ -165,7 +165,7 @@ fn md5s<'a>(
     changes: &'a ChangeSet,
     rules: &'a Ruleset,
 ) -> impl Iterator<Item = (Term, Term, Term)> + 'a {
-    let md5 = |md5: Option<[u8; 16]>| md5.map_or(Term::atom("undefined"), Term::binary);
+    let md5 = |md5: Option<Md5>| md5.map_or(Term::atom("undefined"), Term::binary);
     rules.modules.keys().filter_map(move |module| {
         let changed = changes.modules.get(module)?;
         let was = changed.loaded.as_ref().map(|loaded| loaded.md5);
@@ -221,10 +221,9 @@ fn processes_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
 
 /// The loops of special processes: those that started in another module are found by what they execute.
 fn special_term(changes: &ChangeSet) -> Term {
-    let functions = |found: Vec<(String, u32)>| {
-        let pair = |(name, arity): (String, u32)| {
-            Term::tuple([Term::atom(name), Term::Int(i64::from(arity))])
-        };
+    let functions = |found: Vec<FunctionArity>| {
+        let pair =
+            |f: FunctionArity| Term::tuple([Term::atom(&*f.name), Term::Int(i64::from(f.arity))]);
         Term::list(found.into_iter().map(pair))
     };
     let loops = changes.loops().into_iter();

@@ -72,7 +72,7 @@ pub fn missing(
         .filter(|(at, (_, _, md5))| {
             let found = answers.get(*at).and_then(Term::as_tuple);
             let found = found.and_then(|answer| answer.get(1)?.as_tuple()?.get(1)?.as_bytes());
-            found != Some(md5.as_slice())
+            found != Some(md5.as_ref())
         })
         .map(|(_, (module, file, _))| format!("{module}: {file}"))
         .collect();

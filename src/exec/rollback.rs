@@ -16,8 +16,7 @@ use super::job;
 use super::plan_checks::Checks;
 use super::steps::{Step, read_steps, steps_term};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::local::store::hex;
-use crate::name::Module;
+use crate::name::{Md5, Module};
 use crate::node::Session;
 use crate::plan::Plan;
 use crate::rules::Purge;
@@ -25,7 +24,7 @@ use crate::rules::node_view::NodeView;
 use crate::term::{Pid, Term};
 
 /// A module of a recorded job: its name, the beam that comes back, the MD5 of that as it was recorded.
-pub type Returning<'w> = (Module, Option<&'w [u8]>, Option<[u8; 16]>);
+pub type Returning<'w> = (Module, Option<&'w [u8]>, Option<Md5>);
 
 /// A recorded way back.
 #[derive(Clone, Debug)]
@@ -39,7 +38,7 @@ pub struct WayBack {
     /// How many of them are taken when all goes well.
     pub taken: usize,
     /// The modules, and the MD5 that each must have now (`None`: not loaded).
-    pub expected: Vec<(Module, Option<[u8; 16]>)>,
+    pub expected: Vec<(Module, Option<Md5>)>,
 }
 
 impl WayBack {
@@ -57,7 +56,7 @@ impl WayBack {
             let [module, md5] = pair.as_tuple()? else {
                 return None;
             };
-            let md5 = md5.as_bytes().and_then(|bytes| bytes.try_into().ok());
+            let md5 = md5.as_bytes().and_then(Md5::from_bytes);
             Some((Module::new(module.as_atom()?.as_str()), md5))
         });
         Some(Self {
@@ -75,7 +74,7 @@ impl WayBack {
             let modules = self.begun.get("modules").and_then(Term::as_list);
             let mut entries = modules.unwrap_or_default().iter();
             entries.find_map(|entry| match entry.as_tuple() {
-                Some([module, _, old]) if module == name => old.as_bytes()?.try_into().ok(),
+                Some([module, _, old]) if module == name => Md5::from_bytes(old.as_bytes()?),
                 _ => None,
             })
         };
@@ -175,9 +174,9 @@ impl WayBack {
     }
 
     /// The modules that run what would come back already: a run that was half undone has left them so.
-    pub fn returned(&self, now: &dyn Fn(&Module) -> Option<[u8; 16]>) -> BTreeSet<Module> {
+    pub fn returned(&self, now: &dyn Fn(&Module) -> Option<Md5>) -> BTreeSet<Module> {
         let former = self.beams().into_iter();
-        let former: BTreeMap<Module, Option<[u8; 16]>> =
+        let former: BTreeMap<Module, Option<Md5>> =
             former.map(|(module, _, md5)| (module, md5)).collect();
         let back = self.expected.iter().filter(|(module, left)| {
             let now = now(module);
@@ -236,9 +235,8 @@ impl WayBack {
     }
 
     /// The modules that are not what the run left, with what they are now.
-    pub fn differing(&self, now: &dyn Fn(&Module) -> Option<[u8; 16]>) -> Vec<String> {
-        let shown =
-            |md5: Option<[u8; 16]>| md5.map_or("not loaded".to_owned(), |md5| hex(&md5[..4]));
+    pub fn differing(&self, now: &dyn Fn(&Module) -> Option<Md5>) -> Vec<String> {
+        let shown = |md5: Option<Md5>| md5.map_or("not loaded".to_owned(), |md5| md5.short());
         self.expected
             .iter()
             .filter(|(module, md5)| now(module) != *md5)

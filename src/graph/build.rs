@@ -3,13 +3,13 @@
 //! `calls` edges equal what xref finds in modules mode (its query `strict ME || AM`),
 //! `needs` and `loses` come from comparing exports of both versions, the rest from what the code shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Graph, Reason};
 use crate::facts::beam::bifs::bifs;
 use crate::facts::beam::{BeamFacts, Evidence, HiddenRef};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::name::{Mfa, Module};
+use crate::name::{FunctionArity, Mfa, Module};
 use crate::term::Atom;
 
 /// The graph of all modules in a change set.
@@ -182,10 +182,10 @@ fn is_function(changes: &ChangeSet, seen: &HiddenRef) -> bool {
     else {
         return false;
     };
-    let exports = |functions: &std::collections::BTreeSet<(std::sync::Arc<str>, u32)>| {
+    let exports = |functions: &BTreeSet<FunctionArity>| {
         functions
             .iter()
-            .any(|(f, a)| f == name && arity.is_none_or(|arity| arity == *a))
+            .any(|f| f.name == *name && arity.is_none_or(|arity| arity == f.arity))
     };
     other
         .new

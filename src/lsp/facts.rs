@@ -174,7 +174,7 @@ impl NodeFindings {
         for (module, changed) in &upgrade.changes.modules {
             let Some(new) = &changed.new else { continue };
             let exports = new.facts.exports.iter();
-            let exports = exports.map(|(name, arity)| (name.to_string(), *arity));
+            let exports = exports.map(|f| (f.name.to_string(), f.arity));
             self.new.insert(module.clone(), exports.collect());
         }
     }

@@ -131,9 +131,7 @@ impl Knowledge {
             .iter()
             .filter_map(|(module, changed)| {
                 let exports = &changed.new.as_ref()?.facts.exports;
-                let exports = exports
-                    .iter()
-                    .map(|(name, arity)| (name.to_string(), *arity));
+                let exports = exports.iter().map(|f| (f.name.to_string(), f.arity));
                 Some((module.clone(), exports.collect()))
             })
             .collect();

@@ -209,15 +209,14 @@ pub fn why_here(upgrade: &Upgrade, module: &Module) -> String {
         }
     }
     if let Some(changed) = upgrade.changes.modules.get(module) {
-        use crate::facts::compare::short;
         let old = changed
             .loaded
             .as_ref()
-            .map_or("not loaded".to_owned(), |l| short(&l.md5));
+            .map_or("not loaded".to_owned(), |l| l.md5.short());
         let new = changed
             .new
             .as_ref()
-            .map_or("deleted".to_owned(), |n| short(&n.facts.md5));
+            .map_or("deleted".to_owned(), |n| n.facts.md5.short());
         let _ = writeln!(
             out,
             "    md5 {old} -> {new}, {} processes run it",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::style;
 use crate::diag::render::Style;
 use crate::facts::compare::diff::{AppDiff, Delta, DiffKind, FieldsDiff, ModuleDiff, RecordDiff};
-use crate::facts::local::store::hex;
+use crate::name::{FunctionArity, Md5};
 use crate::term::Term;
 
 /// Everything that `updo diff` shows.
@@ -90,7 +90,7 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
     let name = module.module.to_string();
     let mut head = format!("{}  {}", style::name(style, &name), word(module.kind));
     let arrow = if style.unicode { "→" } else { "->" };
-    let short = |md5: &[u8; 16]| hex(&md5[..4]);
+    let short = Md5::short;
     match (&module.md5.0, &module.md5.1) {
         (Some(old), Some(new)) if old != new => {
             let _ = write!(head, "  {} {arrow} {}", short(old), short(new));
@@ -114,9 +114,9 @@ fn one(out: &mut String, module: &ModuleDiff, style: Style) {
         out.push('\n');
         return;
     }
-    let functions = |delta: &Delta<(std::sync::Arc<str>, u32)>| Delta {
-        added: delta.added.iter().map(function).collect(),
-        removed: delta.removed.iter().map(function).collect(),
+    let functions = |delta: &Delta<FunctionArity>| Delta {
+        added: delta.added.iter().map(ToString::to_string).collect(),
+        removed: delta.removed.iter().map(ToString::to_string).collect(),
     };
     delta(out, "exports", &functions(&module.exports), style);
     if let Some(behaviours) = &module.behaviours {
@@ -222,10 +222,6 @@ fn line(out: &mut String, what: &str, text: &str) {
     let _ = writeln!(out, "  {what:<12}{text}");
 }
 
-fn function((name, arity): &(std::sync::Arc<str>, u32)) -> String {
-    format!("{}/{arity}", Term::atom(&**name))
-}
-
 fn application(out: &mut String, app: &AppDiff, style: Style) {
     let arrow = if style.unicode { "→" } else { "->" };
     let name = style::name(style, &format!("{}.app", app.name));
@@ -285,7 +281,7 @@ fn fields_json(fields: &FieldsDiff) -> Value {
 /// One module's differences as a document.
 pub(super) fn module_json(module: &ModuleDiff) -> Value {
     let pair = |old: Option<String>, new: Option<String>| json!({"old": old, "new": new});
-    let md5 = |md5: Option<[u8; 16]>| md5.map(|md5| hex(&md5));
+    let md5 = |md5: Option<Md5>| md5.map(|md5| md5.to_string());
     let text = |vsn: &Option<Term>| vsn.as_ref().map(Term::to_string);
     json!({
         "module": module.module.as_str(),
@@ -298,8 +294,8 @@ pub(super) fn module_json(module: &ModuleDiff) -> Value {
         "size": {"old": module.size.0, "new": module.size.1},
         "vsn": module.vsn.as_ref().map(|(old, new)| pair(text(old), text(new))),
         "exports": {
-            "added": module.exports.added.iter().map(function).collect::<Vec<_>>(),
-            "removed": module.exports.removed.iter().map(function).collect::<Vec<_>>(),
+            "added": module.exports.added.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "removed": module.exports.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
         },
         "behaviours": module.behaviours.as_ref().map(delta_json),
         "attributes": module.attributes.iter().map(|attribute| json!({

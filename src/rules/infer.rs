@@ -198,7 +198,7 @@ pub fn converter(
         && !nature
             .exports
             .iter()
-            .any(|(name, arity)| &**name == "code_change" && matches!(arity, 3 | 4))
+            .any(|f| f.is("code_change", 3) || f.is("code_change", 4))
     {
         return None;
     }

@@ -109,7 +109,7 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset, diagnostics: &mut Vec
             } if of == module => Some(callers.as_slice()),
             _ => None,
         });
-        let is_lost = |f: &Mfa| lost.contains(&(f.function.clone(), f.arity));
+        let is_lost = |f: &Mfa| lost.contains(&f.function_arity());
         let found = found.unwrap_or_default();
         let callers = remaining(module, &is_lost, found, changes, rules);
         if callers.is_empty() {

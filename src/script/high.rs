@@ -294,21 +294,20 @@ fn why(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Vec<Why> {
 
 /// Why the module takes part at all.
 fn what_changed(changed: &Changed) -> String {
-    use crate::facts::compare::short;
     match (&changed.loaded, &changed.new) {
         (None, Some(new)) => match &changed.unloaded {
             Some(known) => format!(
                 "not loaded yet, and its file differs: md5 {} -> {}",
-                short(&known.facts.md5),
-                short(&new.facts.md5)
+                known.facts.md5.short(),
+                new.facts.md5.short()
             ),
             None => "new: not loaded yet".to_owned(),
         },
         (Some(old), Some(new)) => {
             format!(
                 "code differs: md5 {} -> {}",
-                short(&old.md5),
-                short(&new.facts.md5)
+                old.md5.short(),
+                new.facts.md5.short()
             )
         }
         (_, None) => "goes: the plan removes it".to_owned(),

@@ -37,8 +37,13 @@ fn tables_of_every_beam_agree_with_beam_lib() {
     for (beam, facts) in answers.beams.iter().zip(read_all(answers)) {
         let at = beam.path.display();
         assert_eq!(facts.module.as_str(), beam.module, "{at}");
-        assert_eq!(facts.md5.as_slice(), beam.md5, "md5 of {at}");
-        assert_eq!(facts.exports, beam.exports, "exports of {at}");
+        assert_eq!(facts.md5.as_bytes()[..], beam.md5, "md5 of {at}");
+        let exports = facts.exports.iter().map(|f| (f.name.clone(), f.arity));
+        assert_eq!(
+            exports.collect::<BTreeSet<_>>(),
+            beam.exports,
+            "exports of {at}"
+        );
         assert_eq!(facts.imports, beam.imports, "imports of {at}");
         assert_eq!(facts.vsn(), beam.vsn, "version of {at}");
         // An attribute without a value (`-export_records([])`) is none to us.

@@ -197,7 +197,7 @@ fn lib_names_the_modules_of_library_folders() {
     let (plan, _) = read("");
     let mut upgrade = world().decide(&plan);
     let file = |path: &str| updo::facts::node::node_facts::LoadedModule {
-        md5: [0; 16],
+        md5: updo::name::Md5::default(),
         origin: updo::facts::node::node_facts::CodeOrigin::File(path.to_owned()),
     };
     let loaded = &mut upgrade.facts.loaded;

@@ -9,7 +9,7 @@ use updo::facts::beam::digest::Digests;
 use updo::facts::beam::{BeamFacts, CodeFacts};
 use updo::facts::change::{Beam, ChangeSet, Changed, RunningVersion};
 use updo::facts::node::node_facts::{NodeFacts, RunningApp};
-use updo::name::{App, Mfa, Module, NodeName};
+use updo::name::{App, FunctionArity, Md5, Mfa, Module, NodeName};
 use updo::plan::Plan;
 
 /// A module of an upgrade.
@@ -25,19 +25,19 @@ pub struct Given {
 /// The modules of an application `shop`.
 pub struct World(pub Vec<(&'static str, Given)>);
 
-fn exports(list: &[(&'static str, u32)]) -> BTreeSet<(Arc<str>, u32)> {
+fn exports(list: &[(&'static str, u32)]) -> BTreeSet<FunctionArity> {
     list.iter()
-        .map(|(name, arity)| (Arc::from(*name), *arity))
+        .map(|(name, arity)| FunctionArity::new(*name, *arity))
         .collect()
 }
 
 fn facts(name: &str, given: &Given) -> BeamFacts {
     BeamFacts {
         module: Module::new(name),
-        md5: [1; 16],
+        md5: Md5::from([1; 16]),
         digests: Digests::default(),
         funs: 0,
-        line_md5: [0; 16],
+        line_md5: Md5::default(),
         attributes: Vec::new(),
         compile_info_etf: Box::default(),
         exports: exports(&given.exports),
@@ -69,7 +69,7 @@ impl World {
             let changed = Changed {
                 unloaded: None,
                 loaded: Some(RunningVersion {
-                    md5: [0; 16],
+                    md5: Md5::default(),
                     file: format!("/shop/{name}.beam"),
                     exports: exports(had),
                     vsn: None,

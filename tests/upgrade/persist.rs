@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 
 use updo::facts::beam::BeamFacts;
-use updo::facts::local::store::hex;
 
 use crate::bank::{Is, Plan, is, look, nothing_left, pids_of};
 use crate::support::apps::{Deployed, bank, witness};
@@ -30,7 +29,7 @@ fn beams(folder: &Path) -> BTreeMap<String, String> {
         .map(|path| {
             let name = path.file_name().expect("a name").to_string_lossy();
             let bytes = fs::read(&path).unwrap_or_default();
-            let md5 = BeamFacts::read(&bytes).map_or("no beam".to_owned(), |b| hex(&b.md5));
+            let md5 = BeamFacts::read(&bytes).map_or("no beam".to_owned(), |b| b.md5.to_string());
             (name.into_owned(), md5)
         })
         .collect()

@@ -5,16 +5,15 @@
 //! It reads; it neither judges nor asks a node. A damaged file is a [`BeamError`], never a panic.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use md5::{Digest, Md5};
+use md5::Digest;
 
 use super::bifs::NEWEST;
 use super::chunk::{Atoms, Chunks, triples, unpacked};
 use super::code::CodeFacts;
 use super::digest::Digests;
 use super::error::BeamError;
-use crate::name::{Mfa, Module};
+use crate::name::{FunctionArity, Md5, Mfa, Module};
 use crate::term::{Atom, Term, etf};
 
 /// The facts of one beam file.
@@ -23,17 +22,17 @@ pub struct BeamFacts {
     /// The module.
     pub module: Module,
     /// The module's MD5, as `module_info(md5)` gives it on the newest OTP, or on the one of [`BeamFacts::on`].
-    pub md5: [u8; 16],
+    pub md5: Md5,
     /// The same for every release.
     pub digests: Digests,
     /// MD5 of what the module MD5 leaves out and a stack trace shows (`Line`); zero if absent.
-    pub line_md5: [u8; 16],
+    pub line_md5: Md5,
     /// The attributes chunk: `[{Name, [Value]}]` flattened to pairs, in order; one without values has none.
     pub attributes: Vec<(Atom, Term)>,
     /// Compile information (`CInf`) in the external term format; see [`BeamFacts::compile_info`].
     pub compile_info_etf: Box<[u8]>,
     /// Exported functions (name, arity).
-    pub exports: BTreeSet<(Arc<str>, u32)>,
+    pub exports: BTreeSet<FunctionArity>,
     /// Functions of other modules in the import table.
     pub imports: BTreeSet<Mfa>,
     /// `-behaviour`/`-behavior` modules, all of them, in order.
@@ -82,7 +81,7 @@ impl BeamFacts {
 
     /// Whether the module exports a function.
     pub fn exports(&self, name: &str, arity: u32) -> bool {
-        self.exports.contains(&(Arc::from(name), arity))
+        self.exports.contains(&FunctionArity::new(name, arity))
     }
 
     /// Compile information: `version`, `options`, `source`. Decoded at each call; empty if damaged.
@@ -102,7 +101,7 @@ impl BeamFacts {
             Ok([one]) => one,
             Err(none) if none.is_empty() => Term::integer(crate::term::BigInt::from_bytes_be(
                 num_bigint::Sign::Plus,
-                &self.md5,
+                self.md5.as_bytes(),
             )),
             Err(several) => Term::List(several),
         }
@@ -118,9 +117,9 @@ fn tables(chunks: &Chunks<'_>, atoms: &Atoms<'_>, size: usize) -> Result<BeamFac
         module: Module::from(module),
         md5: digests.on(NEWEST),
         digests,
-        line_md5: chunks
-            .get(b"Line")
-            .map_or([0; 16], |line| Md5::digest(line).into()),
+        line_md5: chunks.get(b"Line").map_or(Md5::default(), |line| {
+            Md5::from(<[u8; 16]>::from(md5::Md5::digest(line)))
+        }),
         behaviours: behaviours(&attributes),
         attributes,
         compile_info_etf: chunks.get(b"CInf").unwrap_or_default().into(),
@@ -157,10 +156,12 @@ pub(super) fn imports(chunks: &Chunks<'_>, atoms: &Atoms<'_>) -> Result<Vec<Mfa>
         .ok_or(BeamError::BadChunk("ImpT"))
 }
 
-fn exports(chunks: &Chunks<'_>, atoms: &Atoms<'_>) -> Result<BTreeSet<(Arc<str>, u32)>, BeamError> {
+fn exports(chunks: &Chunks<'_>, atoms: &Atoms<'_>) -> Result<BTreeSet<FunctionArity>, BeamError> {
     triples(chunks, "ExpT")?
         .into_iter()
-        .map(|[function, arity, _label]| Some((atoms.get(function)?.clone(), arity)))
+        .map(|[function, arity, _label]| {
+            Some(FunctionArity::new(atoms.get(function)?.clone(), arity))
+        })
         .collect::<Option<_>>()
         .ok_or(BeamError::BadChunk("ExpT"))
 }

@@ -41,7 +41,7 @@ impl RecordDefinitions {
 /// The records known to a module, those of header files included, in the order of the source.
 ///
 /// `None` if the beam has no abstract code: stripped, encrypted, Elixir, or compiled without
-/// `debug_info`. Errors as [`BeamFacts::read`](super::beam_facts::BeamFacts::read) has them.
+/// `debug_info`. Errors as [`BeamFacts::read`](super::BeamFacts::read) has them.
 pub fn records(bytes: &[u8]) -> Result<Option<Vec<RecordDefinition>>, BeamError> {
     let forms = with_forms(bytes)?;
     Ok(forms.map(|forms| forms.iter().filter_map(record).collect()))

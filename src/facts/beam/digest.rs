@@ -5,9 +5,10 @@
 //! a new node. Where the two disagree (doubled chunks, a Latin-1 atom table beside the other), the loader is followed:
 //! what is compared is what runs.
 
-use md5::{Digest, Md5};
+use md5::{Digest, Md5 as Hasher};
 
 use super::chunk::{ChunkId, Chunks};
+use crate::name::Md5;
 
 /// What every release counts, in this order; before them the atom table.
 const ALWAYS: [&ChunkId; 6] = [b"Code", b"StrT", b"ImpT", b"ExpT", b"FunT", b"LitT"];
@@ -22,14 +23,14 @@ const LATER: [(u32, &[&ChunkId]); 3] = [
 /// The digests of one beam.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Digests {
-    first: [u8; 16],
-    later: [[u8; 16]; LATER.len()],
+    first: Md5,
+    later: [Md5; LATER.len()],
 }
 
 impl Digests {
     /// The digests of a beam with these chunks.
     pub fn of(chunks: &Chunks<'_>) -> Self {
-        let mut md5 = Md5::new();
+        let mut md5 = Hasher::new();
         // The Latin-1 table counts only where it is the one that is read.
         let atoms = chunks.get(b"AtU8").filter(|table| !table.is_empty());
         md5.update(atoms.or_else(|| chunks.get(b"Atom")).unwrap_or_default());
@@ -46,24 +47,28 @@ impl Digests {
             for id in more {
                 md5.update(chunks.get(id).unwrap_or_default());
             }
-            md5.finalize().into()
+            finish(md5)
         });
         Self {
-            first: md5.finalize().into(),
+            first: finish(md5),
             later,
         }
     }
 
     /// The digest on a node of an OTP release.
-    pub fn on(&self, otp: u32) -> [u8; 16] {
+    pub fn on(&self, otp: u32) -> Md5 {
         let mut known = LATER.iter().zip(&self.later);
         let found = known.rfind(|((since, _), _)| otp >= *since);
         found.map_or(self.first, |(_, digest)| *digest)
     }
 }
 
+fn finish(md5: Hasher) -> Md5 {
+    Md5::from(<[u8; 16]>::from(md5.finalize()))
+}
+
 /// The fun table with `OldUniq` of each fun zeroed: that field depends on the compiler's machine and not on the code.
-fn without_old_uniq(md5: &mut Md5, data: &[u8]) {
+fn without_old_uniq(md5: &mut Hasher, data: &[u8]) {
     let (count, rows) = data.split_at(data.len().min(4));
     md5.update(count);
     let (rows, tail) = rows.as_chunks::<24>();

@@ -9,7 +9,7 @@ use crate::facts::beam::{BeamFacts, DynamicCall};
 use crate::facts::node::behaviours::{BehaviourKind, behaves};
 use crate::facts::node::old_code::OldCodeUse;
 use crate::facts::node::queries::BehaviourInfo;
-use crate::name::{App, Mfa, Module};
+use crate::name::{App, FunctionArity, Mfa, Module};
 
 /// Everything that differs.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +82,7 @@ impl ChangeSet {
     }
 
     /// The loops of special processes, by module; see [`Changed::loops`].
-    pub fn loops(&self) -> BTreeMap<Module, Vec<(String, u32)>> {
+    pub fn loops(&self) -> BTreeMap<Module, Vec<FunctionArity>> {
         let loops = self.modules.iter();
         let loops = loops.map(|(module, changed)| (module.clone(), changed.loops()));
         loops.filter(|(_, loops)| !loops.is_empty()).collect()

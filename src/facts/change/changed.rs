@@ -6,7 +6,7 @@ use crate::facts::beam::BeamFacts;
 use crate::facts::beam::code::effects::loops;
 use crate::facts::node::processes::ModuleProcesses;
 use crate::facts::node::queries::RunningVersion;
-use crate::name::{App, Mfa};
+use crate::name::{App, FunctionArity, Mfa};
 
 /// A beam: its bytes, where it stands, what it says.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl Changed {
 
     /// Whether the version before exports a function.
     pub fn had(&self, function: &Mfa) -> bool {
-        let name = (function.function.clone(), function.arity);
+        let name = function.function_arity();
         match &self.loaded {
             Some(loaded) => loaded.exports.contains(&name),
             None => self
@@ -86,11 +86,9 @@ impl Changed {
 
     /// Whether the new version exports a function.
     pub fn has(&self, function: &Mfa) -> bool {
-        self.new.as_ref().is_some_and(|n| {
-            n.facts
-                .exports
-                .contains(&(function.function.clone(), function.arity))
-        })
+        self.new
+            .as_ref()
+            .is_some_and(|n| n.facts.exports.contains(&function.function_arity()))
     }
 
     /// Whether the module is not loaded yet, known to the node or not.
@@ -99,7 +97,7 @@ impl Changed {
     }
 
     /// The loops of special processes of a module that runs, by the running version as far as there is a copy of it.
-    pub fn loops(&self) -> Vec<(String, u32)> {
+    pub fn loops(&self) -> Vec<FunctionArity> {
         let beams = [&self.old, &self.new].into_iter().flatten();
         let special = |beam: &&Beam| {
             beam.facts.exports("system_code_change", 4) || beam.facts.exports("system_continue", 3)

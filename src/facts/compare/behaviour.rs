@@ -1,7 +1,7 @@
 //! Modules whose new version is the callback module of another behaviour than their processes run.
 //!
 //! A process keeps the behaviour that it was started with: what was a `gen_server` cannot become a supervisor. Its
-//! process has to be started anew, by the supervisor that has it as a child; [`parents`](crate::facts::node::parents) asks which one that is.
+//! process has to be started anew, by the supervisor that has it as a child; `node::parents` asks which one that is.
 
 use std::collections::BTreeSet;
 

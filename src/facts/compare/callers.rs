@@ -6,17 +6,16 @@
 //! deleted or loses functions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::compared_node::ComparedNode;
 use crate::diag::Result;
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Caller, Changed, RemovedModule};
 use crate::facts::node::node_facts::CodeOrigin;
-use crate::name::{Mfa, Module};
+use crate::name::{FunctionArity, Mfa, Module};
 
 /// Functions that go: all of a module's, or some.
-type RemovedFunctions = BTreeMap<Module, Option<BTreeSet<(Arc<str>, u32)>>>;
+type RemovedFunctions = BTreeMap<Module, Option<BTreeSet<FunctionArity>>>;
 
 /// The callers of modules that are gone, and of functions that the new version of a module does not export any more, by
 /// the module that they call. Those that go by the plan are reported with their callers, as those whose file has gone.
@@ -87,7 +86,7 @@ fn add(
         let Some(functions) = going.get(&callee.module) else {
             continue;
         };
-        let name = (callee.function.clone(), callee.arity);
+        let name = callee.function_arity();
         if callee.module != *module && functions.as_ref().is_none_or(|f| f.contains(&name)) {
             calls
                 .entry(&callee.module)

@@ -19,7 +19,7 @@ use super::{old_code, on_disk, push};
 use crate::diag::{Result, Span};
 use crate::facts::change::{Caller, ChangeSet, Notice, RemovalCause, RemovedModule, SkipReason};
 use crate::facts::local::file_cache::Seen;
-use crate::facts::local::store::{Store, hex};
+use crate::facts::local::store::Store;
 use crate::facts::node::node_facts::NodeFacts;
 use crate::facts::node::node_files::Disk;
 use crate::facts::node::queries;
@@ -234,9 +234,4 @@ pub fn keep(store: &Store, set: &ChangeSet) -> std::io::Result<usize> {
     }
     store.forget();
     Ok(kept)
-}
-
-/// A module's MD5 as people compare it.
-pub fn short(md5: &[u8; 16]) -> String {
-    hex(&md5[..4])
 }

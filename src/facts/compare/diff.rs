@@ -6,13 +6,12 @@
 //! is said to be unknown, never "the same".
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::facts::app::AppSpec;
 use crate::facts::beam::BeamFacts;
 use crate::facts::beam::debug::{self, RecordDefinition, RecordDefinitions};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::name::{App, Module};
+use crate::name::{App, FunctionArity, Md5, Module};
 use crate::term::{Atom, Term};
 
 /// What was added and what was removed.
@@ -117,13 +116,13 @@ pub struct ModuleDiff {
     /// How it differs.
     pub kind: DiffKind,
     /// MD5 of both versions.
-    pub md5: (Option<[u8; 16]>, Option<[u8; 16]>),
+    pub md5: (Option<Md5>, Option<Md5>),
     /// Size of both files in bytes; `None` where there is no file or no copy of it.
     pub size: (Option<usize>, Option<usize>),
     /// `vsn` of both versions, when it differs.
     pub vsn: Option<(Option<Term>, Option<Term>)>,
     /// Exported functions.
-    pub exports: Delta<(Arc<str>, u32)>,
+    pub exports: Delta<FunctionArity>,
     /// Behaviours; `None` when the old version is known by its MD5 only.
     pub behaviours: Option<Delta<Module>>,
     /// Other attributes that differ.
@@ -211,10 +210,7 @@ impl ModuleDiff {
     }
 }
 
-fn kind(
-    md5: (Option<[u8; 16]>, Option<[u8; 16]>),
-    both: Option<(&BeamFacts, &BeamFacts)>,
-) -> DiffKind {
+fn kind(md5: (Option<Md5>, Option<Md5>), both: Option<(&BeamFacts, &BeamFacts)>) -> DiffKind {
     match md5 {
         (None, _) => DiffKind::New,
         (_, None) => DiffKind::Deleted,

@@ -13,7 +13,7 @@ use crate::facts::change::{Notice, PathSwitch};
 use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{CORE, CodeOrigin, NodeFacts};
 use crate::facts::node::node_files::OnDisk;
-use crate::name::App;
+use crate::name::{App, Md5};
 
 /// Which applications have their new version in another folder, as the plan says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -227,7 +227,7 @@ fn elsewhere(
 fn differing(node: &mut ComparedNode<'_>, moves: &[PathSwitch]) -> Result<Vec<bool>> {
     let facts = node.facts;
     let mut files = Vec::new();
-    let mut asked: Vec<(usize, [u8; 16])> = Vec::new();
+    let mut asked: Vec<(usize, Md5)> = Vec::new();
     for (at, one) in moves.iter().enumerate() {
         let modules = facts.apps.get(&one.app).map(|app| app.modules.as_slice());
         for module in modules.unwrap_or_default() {

@@ -49,10 +49,7 @@ pub(super) fn missing(
                 return changed.new.is_some() && !changed.has(call);
             }
             match known.get(&call.module) {
-                Some(nature) => {
-                    let name = (call.function.clone(), call.arity);
-                    !nature.exports.contains(&name)
-                }
+                Some(nature) => !nature.exports.contains(&call.function_arity()),
                 None => nowhere.contains(&call.module),
             }
         };

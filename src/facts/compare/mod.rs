@@ -23,5 +23,5 @@ mod specs;
 mod unloaded;
 mod versions;
 
-pub use comparison::{NewCode, RemovalSelector, compare, compare_on, keep, short};
+pub use comparison::{NewCode, RemovalSelector, compare, compare_on, keep};
 pub use versions::OldBeamSources;

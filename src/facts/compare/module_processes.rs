@@ -46,7 +46,8 @@ pub(super) fn processes(
     let mut found = answer.crews;
     found.retain(|module, _| modules.contains_key(module));
     for (module, processes) in &mut found {
-        processes.classify(declared.get(module).map_or(&[], Vec::as_slice));
+        let declared = declared.get(module).map(Vec::as_slice);
+        processes.classify(declared.unwrap_or_default());
     }
     let silent = answer.silent.into_iter();
     let mut notices: Vec<Notice> = silent.map(|name| Notice::Unresponsive { name }).collect();

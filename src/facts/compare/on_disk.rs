@@ -18,12 +18,11 @@ use crate::diag::Result;
 use crate::facts::app::app_specs::Spec;
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Beam, Notice, ReleaseChange, RemovalCause, RemovedModule, SkipReason};
-use crate::facts::change::{Beam, Notice, ReleaseChange, RemovalCause, RemovedModule, SkipReason};
 use crate::facts::node::code_path::CodePathListing;
 use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{CORE, CodeOrigin, NodeFacts};
 use crate::facts::node::node_files::OnDisk;
-use crate::name::{App, Module};
+use crate::name::{App, Md5, Module};
 
 /// The beams of the node's disk that differ from what runs.
 pub(super) fn on_disk(node: &mut ComparedNode<'_>, new: &NewFolders) -> Result<NewBeams> {
@@ -152,7 +151,7 @@ struct ChangedFiles {
 /// Loaded modules whose file has another MD5.
 fn changed_files(node: &mut ComparedNode<'_>, new: &NewFolders) -> Result<ChangedFiles> {
     let loaded = node.facts.loaded.iter();
-    let with_file: Vec<(&Module, String, [u8; 16])> = loaded
+    let with_file: Vec<(&Module, String, Md5)> = loaded
         .filter_map(|(module, loaded)| match &loaded.origin {
             CodeOrigin::File(file) if file.ends_with(".beam") && file.starts_with('/') => {
                 Some((module, new.moved(file), loaded.md5))

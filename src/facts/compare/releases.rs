@@ -98,7 +98,13 @@ pub(super) fn inspect(
             continue;
         };
         let folder = format!("{root}/{vsn}");
-        let change = compare(node, place, (&vsn, &folder), &running, moves)?;
+        let change = compare(
+            node,
+            place,
+            (vsn.as_str(), folder.as_str()),
+            &running,
+            moves,
+        )?;
         if change.is_reconfigured() || !change.newer.is_empty() {
             return Ok(Some(change));
         }

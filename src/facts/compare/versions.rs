@@ -19,7 +19,7 @@ use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
 use crate::facts::node::processes::ModuleProcesses;
 use crate::facts::node::queries;
-use crate::name::{App, Module};
+use crate::name::{App, Md5, Module};
 
 /// Where copies of the running version may be found, beside the node's own files.
 #[derive(Clone, Copy, Debug)]
@@ -158,13 +158,13 @@ fn old_copies(
     new_files: &BTreeSet<&str>,
     old: OldBeamSources<'_>,
 ) -> Result<BTreeMap<Module, Beam>> {
-    let mut wanted: BTreeMap<[u8; 16], &Module> = loaded
+    let mut wanted: BTreeMap<Md5, &Module> = loaded
         .iter()
         .map(|(module, version)| (version.md5, module))
         .collect();
     let mut copies = BTreeMap::new();
     let otp = node.facts.otp;
-    let mut take = |wanted: &mut BTreeMap<[u8; 16], &Module>, bytes: Vec<u8>| {
+    let mut take = |wanted: &mut BTreeMap<Md5, &Module>, bytes: Vec<u8>| {
         let Ok(facts) = BeamFacts::read(&bytes) else {
             return;
         };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::store::hex;
-use crate::name::{Module, NodeName};
+use crate::name::{Md5, Module, NodeName};
 use crate::term::{Term, etf};
 
 /// The largest file that is read back, in bytes.
@@ -42,9 +42,9 @@ pub struct CachedBeam {
     /// The module inside.
     pub module: Module,
     /// Its MD5.
-    pub md5: [u8; 16],
+    pub md5: Md5,
     /// The MD5 of its line information, see [`BeamFacts::line_md5`](crate::facts::beam::BeamFacts::line_md5).
-    pub lines: [u8; 16],
+    pub lines: Md5,
 }
 
 /// A file as it was when a version of a module was first seen in it, while the node ran the same version.
@@ -52,8 +52,8 @@ pub struct CachedBeam {
 struct FirstSight {
     /// The node's incarnation: after a restart the node has loaded what is there then.
     creation: u32,
-    md5: [u8; 16],
-    lines: [u8; 16],
+    md5: Md5,
+    lines: Md5,
 }
 
 #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ impl Seen {
     }
 
     /// The lines that the running version of a file was first seen with, as far as known.
-    pub fn first_lines(&self, file: &str, creation: u32, md5: &[u8; 16]) -> Option<[u8; 16]> {
+    pub fn first_lines(&self, file: &str, creation: u32, md5: &Md5) -> Option<Md5> {
         let first = self.firsts.get(file)?;
         (first.creation == creation && first.md5 == *md5).then_some(first.lines)
     }
@@ -217,8 +217,8 @@ fn read(path: &Path) -> Option<Memory> {
     }
 }
 
-fn digest(term: &Term) -> Option<[u8; 16]> {
-    term.as_bytes()?.try_into().ok()
+fn digest(term: &Term) -> Option<Md5> {
+    Md5::from_bytes(term.as_bytes()?)
 }
 
 fn entry(term: &Term) -> Option<(String, Entry)> {
@@ -270,8 +270,8 @@ mod tests {
     fn known(lines: u8) -> CachedBeam {
         CachedBeam {
             module: Module::new("m"),
-            md5: [1; 16],
-            lines: [lines; 16],
+            md5: Md5::from([1; 16]),
+            lines: Md5::from([lines; 16]),
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::atomic_file;
+use crate::name::Md5;
 
 /// How many copies are always kept: the last five versions of a thousand modules.
 const KEPT: usize = 5_000;
@@ -31,18 +32,18 @@ impl Store {
         }
     }
 
-    fn path(&self, md5: &[u8; 16]) -> PathBuf {
-        let name = hex(md5);
+    fn path(&self, md5: &Md5) -> PathBuf {
+        let name = md5.to_string();
         self.folder.join(&name[..2]).join(format!("{name}.beam"))
     }
 
     /// The copy of a version, if there is one.
-    pub fn get(&self, md5: &[u8; 16]) -> Option<Vec<u8>> {
+    pub fn get(&self, md5: &Md5) -> Option<Vec<u8>> {
         fs::read(self.path(md5)).ok()
     }
 
     /// Whether there is a copy; it counts as wanted now.
-    pub fn want(&self, md5: &[u8; 16]) -> bool {
+    pub fn want(&self, md5: &Md5) -> bool {
         match fs::File::options().append(true).open(self.path(md5)) {
             Ok(copy) => {
                 // One whose time cannot be set is there all the same.
@@ -57,7 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be made or written.
-    pub fn put(&self, md5: &[u8; 16], bytes: &[u8]) -> std::io::Result<()> {
+    pub fn put(&self, md5: &Md5, bytes: &[u8]) -> std::io::Result<()> {
         if self.want(md5) {
             return Ok(());
         }
@@ -112,7 +113,7 @@ mod tests {
     fn what_is_put_can_be_got() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::new(folder.path());
-        let md5 = [7; 16];
+        let md5 = Md5::from([7; 16]);
         assert_eq!(store.get(&md5), None);
         store.put(&md5, b"beam").expect("can write");
         store.put(&md5, b"other").expect("a second put is nothing");
@@ -134,21 +135,25 @@ mod tests {
         let now = SystemTime::now();
         let days = |days: u64| now - Duration::from_secs(days * 24 * 3600);
         for number in 0..8_u8 {
-            store.put(&[number; 16], &[number]).expect("can write");
+            store
+                .put(&Md5::from([number; 16]), &[number])
+                .expect("can write");
             let copy = fs::File::options()
                 .append(true)
-                .open(store.path(&[number; 16]));
+                .open(store.path(&Md5::from([number; 16])));
             let age = days(200 - u64::from(number));
             copy.expect("is there").set_modified(age).expect("its time");
         }
         assert_eq!(store.forget(), 0, "few are kept, however old");
         // The two oldest are wanted again: by a run that has put one, by a node that was looked at.
-        store.put(&[0; 16], b"?").expect("is there");
-        assert!(store.want(&[1; 16]));
-        assert!(!store.want(&[9; 16]));
-        assert_eq!(store.get(&[0; 16]).as_deref(), Some(&[0][..]));
+        store.put(&Md5::from([0; 16]), b"?").expect("is there");
+        assert!(store.want(&Md5::from([1; 16])));
+        assert!(!store.want(&Md5::from([9; 16])));
+        assert_eq!(store.get(&Md5::from([0; 16])).as_deref(), Some(&[0][..]));
         let left = |store: &Store| -> Vec<u8> {
-            (0..8).filter(|n| store.get(&[*n; 16]).is_some()).collect()
+            (0..8)
+                .filter(|n| store.get(&Md5::from([*n; 16])).is_some())
+                .collect()
         };
         assert_eq!(store.forget_but(5, days(90)), 3);
         assert_eq!(left(&store), [0, 1, 5, 6, 7]);

@@ -5,12 +5,11 @@
 //! guesses from names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::node_facts::NodeFacts;
 use super::queries::{BehaviourInfo, natures};
 use crate::diag::Result;
-use crate::name::Module;
+use crate::name::{FunctionArity, Module};
 use crate::node::Session;
 
 /// Behaviours whose processes are supervisors.
@@ -84,7 +83,7 @@ fn follow(
         return Some(BehaviourKind { runs, wraps });
     }
     let nature = about(behaviour).filter(|_| depth > 0)?;
-    let exports = |name: &str, arity| nature.exports.contains(&(Arc::from(name), arity));
+    let exports = |name: &str, arity| nature.exports.contains(&FunctionArity::new(name, arity));
     let below = nature
         .behaviours
         .iter()

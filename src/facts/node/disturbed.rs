@@ -57,12 +57,9 @@ pub(in crate::facts) fn inspect(
     if loaded.is_empty() {
         return Ok(Disturbed::default());
     }
-    let is_statem = |(function, arity): &(std::sync::Arc<str>, u32)| {
-        (function.as_ref(), *arity) == ("callback_mode", 0)
-    };
     let statem = loaded
         .values()
-        .any(|loaded| loaded.exports.iter().any(is_statem));
+        .any(|loaded| loaded.exports.iter().any(|f| f.is("callback_mode", 0)));
     let wanted = loaded.keys();
     let wanted = wanted.map(|module| (Term::atom(module.as_str()), Term::boolean(true)));
     let bindings = [

@@ -6,13 +6,13 @@
 //! [`queries`](super::queries), files are asked about in [`node_files`](super::node_files), processes in
 //! [`processes`](super::processes).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::ask::{Ask, function, unexpected_reply};
 use super::folders::folder_of;
 use crate::diag::Result;
 use crate::facts::app::versions::name_of;
-use crate::name::{App, Module};
+use crate::name::{App, Md5, Module};
 use crate::node::Session;
 use crate::term::{Atom, Term};
 
@@ -36,7 +36,7 @@ pub enum CodeOrigin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadedModule {
     /// `module_info(md5)`.
-    pub md5: [u8; 16],
+    pub md5: Md5,
     /// Where it came from.
     pub origin: CodeOrigin,
 }
@@ -187,7 +187,7 @@ impl Ask<'_> {
                 .zip(origins)
                 .zip(md5s)
                 .filter_map(|((module, origin), md5)| {
-                    let md5 = md5.as_bytes()?.try_into().ok()?;
+                    let md5 = Md5::from_bytes(md5.as_bytes()?)?;
                     Some((module, LoadedModule { md5, origin }))
                 });
         Ok(known.collect())

@@ -16,6 +16,7 @@ use crate::facts::beam::bifs::NEWEST;
 use crate::facts::beam::chunk::MAX_BEAM;
 use crate::facts::local::file_cache::{CachedBeam, Seen, Stat};
 use crate::facts::local::store::Store;
+use crate::name::Md5;
 use crate::node::{Session, evaluate};
 use crate::term::Term;
 
@@ -60,9 +61,9 @@ pub struct Disk<'a> {
     neighbour: Option<bool>,
     now: i64,
     /// Where beams that were transferred are kept, and the versions that run, which need not be.
-    kept: Option<(&'a Store, BTreeSet<[u8; 16]>)>,
+    kept: Option<(&'a Store, BTreeSet<Md5>)>,
     /// The MD5 of files that were looked at.
-    inspected: BTreeMap<String, [u8; 16]>,
+    inspected: BTreeMap<String, Md5>,
     /// What it has cost so far.
     pub tally: TransferStats,
 }
@@ -90,7 +91,7 @@ impl<'a> Disk<'a> {
     }
 
     /// Keeps what a far node sends, other than what it `runs`, so that it sends it once.
-    pub fn keep(&mut self, store: &'a Store, runs: BTreeSet<[u8; 16]>) {
+    pub fn keep(&mut self, store: &'a Store, runs: BTreeSet<Md5>) {
         self.kept = Some((store, runs));
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::Result;
-use crate::name::Module;
+use crate::name::{Md5, Module};
 use crate::node::{Session, evaluate};
 use crate::term::{Pid, Term};
 
@@ -68,7 +68,7 @@ pub struct OldCodeUse {
 #[derive(Debug, Default)]
 pub(in crate::facts) struct OldCodeQuery<'a> {
     /// The modules that run, each with the MD5 of the versions that stay.
-    pub(in crate::facts) loaded: BTreeMap<&'a Module, Vec<[u8; 16]>>,
+    pub(in crate::facts) loaded: BTreeMap<&'a Module, Vec<Md5>>,
     /// Those that have servers: their processes are suspended for the switch.
     pub(in crate::facts) servers: BTreeSet<&'a Module>,
     /// Those whose running version makes funs.

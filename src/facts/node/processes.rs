@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::name::Module;
+use crate::name::{FunctionArity, Module};
 use crate::node::Session;
 use crate::term::{Pid, Term};
 
@@ -165,7 +165,7 @@ pub struct ProcessQuery {
     /// Modules that are handlers of events.
     pub handlers: BTreeSet<Module>,
     /// Functions from which special processes handle system messages: their loops.
-    pub loops: BTreeMap<Module, Vec<(String, u32)>>,
+    pub loops: BTreeMap<Module, Vec<FunctionArity>>,
 }
 
 /// What is known about the processes.
@@ -193,11 +193,11 @@ pub fn find_processes(session: &Session, otp: u32, question: &ProcessQuery) -> R
         )
     };
     let loops = question.loops.iter().flat_map(|(module, functions)| {
-        functions.iter().map(move |(name, arity)| {
+        functions.iter().map(move |f| {
             let function = [
                 Term::atom(module.as_str()),
-                Term::atom(name.as_str()),
-                Term::Int(i64::from(*arity)),
+                Term::atom(&*f.name),
+                Term::Int(i64::from(f.arity)),
             ];
             (Term::tuple(function), Term::boolean(true))
         })

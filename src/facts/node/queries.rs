@@ -3,13 +3,12 @@
 //! Each is one round trip, by documented functions of OTP only; see [`node_facts`](super::node_facts).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::ask::{Ask, TIMEOUT, call_failed, function};
 use super::folders::folder_of;
 use super::node_facts::{CodeOrigin, NodeFacts};
 use crate::diag::Result;
-use crate::name::{App, Module};
+use crate::name::{App, FunctionArity, Md5, Module};
 use crate::node::Session;
 use crate::term::{Atom, Term};
 
@@ -17,11 +16,11 @@ use crate::term::{Atom, Term};
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunningVersion {
     /// `module_info(md5)`.
-    pub md5: [u8; 16],
+    pub md5: Md5,
     /// The file it was loaded from.
     pub file: String,
     /// Its exported functions.
-    pub exports: BTreeSet<(Arc<str>, u32)>,
+    pub exports: BTreeSet<FunctionArity>,
     /// The `vsn` attribute, as the conversion will be told it.
     pub vsn: Option<Term>,
 }
@@ -116,7 +115,7 @@ pub struct BehaviourInfo {
     /// The behaviours that it declares.
     pub behaviours: Vec<Module>,
     /// Its exported functions.
-    pub exports: BTreeSet<(Arc<str>, u32)>,
+    pub exports: BTreeSet<FunctionArity>,
 }
 
 /// What loaded modules declare and export; those that are not loaded are left out.
@@ -166,7 +165,7 @@ fn behaviours_of(attributes: &Term) -> Vec<Module> {
 }
 
 /// `[{Name, Arity}]`.
-fn functions(exports: &Term) -> BTreeSet<(Arc<str>, u32)> {
+fn functions(exports: &Term) -> BTreeSet<FunctionArity> {
     let pairs = exports.as_list().unwrap_or_default().iter();
     pairs
         .filter_map(|pair| {
@@ -174,7 +173,7 @@ fn functions(exports: &Term) -> BTreeSet<(Arc<str>, u32)> {
                 return None;
             };
             let arity = u32::try_from(arity.as_i64()?).ok()?;
-            Some((name.as_atom()?.as_str().into(), arity))
+            Some(FunctionArity::new(name.as_atom()?.as_str(), arity))
         })
         .collect()
 }

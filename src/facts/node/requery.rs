@@ -12,7 +12,7 @@ use super::node_facts::NodeFacts;
 use super::processes::{self, ProcessQuery};
 use super::queries::natures;
 use crate::diag::Result;
-use crate::name::Module;
+use crate::name::{Md5, Module};
 use crate::node::Session;
 use crate::term::{Pid, Term};
 
@@ -20,7 +20,7 @@ use crate::term::{Pid, Term};
 ///
 /// # Errors
 /// E508 when the node does not answer, E506 when it answers something else than OTP would.
-pub fn on_path(session: &Session, modules: &[Module]) -> Result<BTreeMap<Module, [u8; 16]>> {
+pub fn on_path(session: &Session, modules: &[Module]) -> Result<BTreeMap<Module, Md5>> {
     if modules.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -50,7 +50,7 @@ pub fn on_path(session: &Session, modules: &[Module]) -> Result<BTreeMap<Module,
         let [name, md5] = pair.as_tuple()? else {
             return None;
         };
-        let md5 = md5.as_bytes()?.try_into().ok()?;
+        let md5 = Md5::from_bytes(md5.as_bytes()?)?;
         name.is_atom(module.as_str())
             .then(|| ((*module).clone(), md5))
     });

@@ -6,7 +6,6 @@ use super::{Detail, PreviewInput, is_one_way};
 use crate::diag::render::to_json;
 use crate::facts::beam::children::ListedChild;
 use crate::facts::change::Changed;
-use crate::facts::compare::short;
 use crate::name::Module;
 use crate::rules::{ModuleRules, Origin};
 use crate::script::low::Low;
@@ -45,8 +44,8 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
             "class": rules.class.value.to_string(),
             "app": changed.app.as_ref().map(|app| app.as_str()),
             "md5": {
-                "old": changed.loaded.as_ref().map(|l| short(&l.md5)),
-                "new": changed.new.as_ref().map(|n| short(&n.facts.md5)),
+                "old": changed.loaded.as_ref().map(|l| l.md5.short()),
+                "new": changed.new.as_ref().map(|n| n.facts.md5.short()),
             },
             "processes": changed.processes,
             "children": children(rules),

@@ -16,7 +16,7 @@ use crate::facts::beam::instructions::{BeamInstruction, Operand, ReadStep, Walk}
 use crate::facts::beam::literal::summary;
 use crate::facts::beam::opcode as op;
 use crate::facts::beam::registers::{RegisterValue, Registers};
-use crate::name::{Mfa, Module};
+use crate::name::{FunctionArity, Mfa, Module};
 
 pub use super::doing::Doing;
 use super::known::{calls_a_fun, known};
@@ -257,7 +257,7 @@ impl Bodies {
 
 /// The functions of a module that lead to its calls of `sys:handle_system_msg`, by local calls and funs that they make:
 /// a special process that is waiting or working is in one of them. Empty for a module that calls it nowhere.
-pub fn loops(beam: &[u8]) -> Vec<(String, u32)> {
+pub fn loops(beam: &[u8]) -> Vec<FunctionArity> {
     let bodies = Bodies::read(beam);
     let handles = |to: &Mfa| to.module.as_str() == "sys" && &*to.function == "handle_system_msg";
     let mut found: BTreeSet<(String, u32)> = bodies
@@ -279,7 +279,10 @@ pub fn loops(beam: &[u8]) -> Vec<(String, u32)> {
             .filter(|(function, body)| !found.contains(*function) && body.local.iter().any(calls));
         let more: Vec<_> = more.map(|(function, _)| function.clone()).collect();
         if more.is_empty() {
-            return found.into_iter().collect();
+            return found
+                .into_iter()
+                .map(|(name, arity)| FunctionArity::new(name, arity))
+                .collect();
         }
         found.extend(more);
     }

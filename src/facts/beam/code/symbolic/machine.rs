@@ -170,11 +170,7 @@ impl<'w, 'b> Machine<'w, 'b> {
         depth: usize,
     ) -> Next {
         let operand = |at| instruction.operand(at);
-        let value = |path: &Path, at| path.value(unit, operand(at));
-        let fails = |at: usize| match operand(at) {
-            Operand::Label(label) => Some(label).filter(|label| *label != 0),
-            _ => None,
-        };
+        let fails = |at: usize| label(instruction, at);
         match instruction.opcode {
             op::LABEL | op::LINE | op::TEST_HEAP | op::EXECUTABLE_LINE | op::DEBUG_LINE => Next::On,
             op::ALLOCATE..=op::ALLOCATE_HEAP_ZERO => {
@@ -192,54 +188,14 @@ impl<'w, 'b> Machine<'w, 'b> {
             }
             op::RETURN => Next::Answer(vec![path.x(0)]),
             op::FUNC_INFO | op::BADMATCH..=op::CASE_END | op::BADRECORD | op::RAISE => Next::Raises,
-            op::CALL..=op::CALL_ONLY => {
-                let (Some(arity), Operand::Label(label)) = (instruction.number(0), operand(1))
-                else {
-                    return Next::Unknown;
-                };
-                if instruction.opcode == op::CALL_ONLY {
-                    return Next::Jump(label);
-                }
-                let answers = self.run(unit, label, path.args(arity), depth + 1);
-                after(path, answers, instruction.opcode != op::CALL)
-            }
-            op::CALL_EXT | op::CALL_EXT_LAST | op::CALL_EXT_ONLY => {
-                let Some(to) = unit.import(instruction.number(1)).cloned() else {
-                    return Next::Unknown;
-                };
-                let answers = self.remote(&to, path.args(to.arity), depth + 1);
-                after(path, answers, instruction.opcode != op::CALL_EXT)
-            }
-            op::CALL_FUN | op::CALL_FUN2 => {
-                let arity = instruction.number(usize::from(instruction.opcode == op::CALL_FUN2));
-                let Some(arity) = arity else {
-                    return Next::Unknown;
-                };
-                let fun = match instruction.opcode {
-                    op::CALL_FUN => path.x(arity as usize),
-                    _ => value(path, 2),
-                };
-                let answers = self.apply(&fun, path.args(arity), depth + 1);
-                after(path, answers, false)
-            }
-            op::APPLY | op::APPLY_LAST => {
-                let Some(arity) = instruction.number(0) else {
-                    return Next::Unknown;
-                };
-                let name = |at: u32| path.x((arity + at) as usize).as_atom();
-                let answers = match (name(0), name(1)) {
-                    (Some(module), Some(function)) => {
-                        let to = Mfa {
-                            module: Module::new(module.as_str()),
-                            function: Arc::from(function.as_str()),
-                            arity,
-                        };
-                        self.remote(&to, path.args(arity), depth + 1)
-                    }
-                    _ => vec![SymbolicValue::Unknown],
-                };
-                after(path, answers, instruction.opcode == op::APPLY_LAST)
-            }
+            op::CALL..=op::CALL_ONLY
+            | op::CALL_EXT
+            | op::CALL_EXT_LAST
+            | op::CALL_EXT_ONLY
+            | op::CALL_FUN
+            | op::CALL_FUN2
+            | op::APPLY
+            | op::APPLY_LAST => self.called(unit, path, instruction, depth),
             op::JUMP => fails(0).map_or(Next::Unknown, Next::Jump),
             op::IS_LT..=op::TEST_ARITY
             | op::IS_FUNCTION
@@ -259,75 +215,19 @@ impl<'w, 'b> Machine<'w, 'b> {
                 }
             }
             op::SELECT_VAL | op::SELECT_TUPLE_ARITY => operations::select(unit, path, instruction),
-            op::MOVE => {
-                let moved = value(path, 0);
-                path.set(operand(1), moved);
-                Next::On
-            }
-            op::SWAP => {
-                let (left, right) = (value(path, 0), value(path, 1));
-                path.set(operand(0), right);
-                path.set(operand(1), left);
-                Next::On
-            }
-            op::GET_LIST | op::GET_HD | op::GET_TL => {
-                let (head, tail) = value(path, 0)
-                    .cell()
-                    .unwrap_or((SymbolicValue::Unknown, SymbolicValue::Unknown));
-                match instruction.opcode {
-                    op::GET_HD => path.set(operand(1), head),
-                    op::GET_TL => path.set(operand(1), tail),
-                    _ => {
-                        path.set(operand(1), head);
-                        path.set(operand(2), tail);
-                    }
-                }
-                Next::On
-            }
-            op::GET_TUPLE_ELEMENT => {
-                let element = instruction.number(1).and_then(|at| {
-                    let parts = value(path, 0).tuple()?;
-                    parts.get(at as usize).cloned()
-                });
-                path.set(operand(2), element.unwrap_or(SymbolicValue::Unknown));
-                Next::On
-            }
-            op::PUT_LIST => {
-                let cell = SymbolicValue::cons(value(path, 0), value(path, 1));
-                path.set(operand(2), cell);
-                Next::On
-            }
-            op::PUT_TUPLE2 => {
-                let parts = instruction.list(1).iter();
-                let parts = parts.map(|part| path.value(unit, *part)).collect();
-                path.set(operand(0), SymbolicValue::tuple_of(parts));
-                Next::On
-            }
-            op::PUT_MAP_ASSOC | op::PUT_MAP_EXACT => {
-                let map = operations::put_map(unit, path, instruction);
-                path.set(operand(2), map);
-                Next::On
-            }
-            op::GET_MAP_ELEMENTS => operations::get_map_elements(unit, path, instruction, fails(0)),
-            op::MAKE_FUN2 | op::MAKE_FUN3 => {
-                let index = instruction.number(0);
-                let Some((label, free)) = index.and_then(|at| unit.funs.get(at as usize)) else {
-                    return Next::Unknown;
-                };
-                let free: Vec<SymbolicValue> = match instruction.opcode {
-                    op::MAKE_FUN2 => path.args(*free),
-                    _ => {
-                        let free = instruction.list(2).iter();
-                        free.map(|one| path.value(unit, *one)).collect()
-                    }
-                };
-                let fun = SymbolicValue::fun(unit.module.clone(), *label, free);
-                match instruction.opcode {
-                    op::MAKE_FUN2 => path.set(Operand::X(0), fun),
-                    _ => path.set(operand(1), fun),
-                }
-                Next::On
-            }
+            op::MOVE
+            | op::SWAP
+            | op::GET_LIST
+            | op::GET_HD
+            | op::GET_TL
+            | op::GET_TUPLE_ELEMENT
+            | op::PUT_LIST
+            | op::PUT_TUPLE2
+            | op::PUT_MAP_ASSOC
+            | op::PUT_MAP_EXACT
+            | op::GET_MAP_ELEMENTS
+            | op::MAKE_FUN2
+            | op::MAKE_FUN3 => moved(unit, path, instruction),
             op::CATCH | op::TRY => match operand(1) {
                 Operand::Label(label) => Next::Guarded(label),
                 _ => Next::Unknown,
@@ -362,6 +262,156 @@ impl<'w, 'b> Machine<'w, 'b> {
                 }
             }
         }
+    }
+
+    /// Calls of functions of the module and of others, of funs, of what is in registers.
+    fn called(
+        &mut self,
+        unit: &Rc<Unit>,
+        path: &mut Path,
+        instruction: &BeamInstruction,
+        depth: usize,
+    ) -> Next {
+        match instruction.opcode {
+            op::CALL..=op::CALL_ONLY => {
+                let (Some(arity), Operand::Label(label)) =
+                    (instruction.number(0), instruction.operand(1))
+                else {
+                    return Next::Unknown;
+                };
+                if instruction.opcode == op::CALL_ONLY {
+                    return Next::Jump(label);
+                }
+                let answers = self.run(unit, label, path.args(arity), depth + 1);
+                after(path, answers, instruction.opcode != op::CALL)
+            }
+            op::CALL_EXT | op::CALL_EXT_LAST | op::CALL_EXT_ONLY => {
+                let Some(to) = unit.import(instruction.number(1)).cloned() else {
+                    return Next::Unknown;
+                };
+                let answers = self.remote(&to, path.args(to.arity), depth + 1);
+                after(path, answers, instruction.opcode != op::CALL_EXT)
+            }
+            op::CALL_FUN | op::CALL_FUN2 => {
+                let arity = instruction.number(usize::from(instruction.opcode == op::CALL_FUN2));
+                let Some(arity) = arity else {
+                    return Next::Unknown;
+                };
+                let fun = match instruction.opcode {
+                    op::CALL_FUN => path.x(arity as usize),
+                    _ => path.value(unit, instruction.operand(2)),
+                };
+                let answers = self.apply(&fun, path.args(arity), depth + 1);
+                after(path, answers, false)
+            }
+            op::APPLY | op::APPLY_LAST => {
+                let Some(arity) = instruction.number(0) else {
+                    return Next::Unknown;
+                };
+                let name = |at: u32| path.x((arity + at) as usize).as_atom();
+                let answers = match (name(0), name(1)) {
+                    (Some(module), Some(function)) => {
+                        let to = Mfa {
+                            module: Module::new(module.as_str()),
+                            function: Arc::from(function.as_str()),
+                            arity,
+                        };
+                        self.remote(&to, path.args(arity), depth + 1)
+                    }
+                    _ => vec![SymbolicValue::Unknown],
+                };
+                after(path, answers, instruction.opcode == op::APPLY_LAST)
+            }
+            _ => Next::Unknown,
+        }
+    }
+}
+
+/// A label that an instruction has, unless it is none.
+fn label(instruction: &BeamInstruction, at: usize) -> Option<u32> {
+    match instruction.operand(at) {
+        Operand::Label(label) => Some(label).filter(|label| *label != 0),
+        _ => None,
+    }
+}
+
+/// What is moved, taken apart and put together.
+fn moved(unit: &Unit, path: &mut Path, instruction: &BeamInstruction) -> Next {
+    let operand = |at| instruction.operand(at);
+    let value = |path: &Path, at| path.value(unit, operand(at));
+    match instruction.opcode {
+        op::MOVE => {
+            let moved = value(path, 0);
+            path.set(operand(1), moved);
+            Next::On
+        }
+        op::SWAP => {
+            let (left, right) = (value(path, 0), value(path, 1));
+            path.set(operand(0), right);
+            path.set(operand(1), left);
+            Next::On
+        }
+        op::GET_LIST | op::GET_HD | op::GET_TL => {
+            let (head, tail) = value(path, 0)
+                .cell()
+                .unwrap_or((SymbolicValue::Unknown, SymbolicValue::Unknown));
+            match instruction.opcode {
+                op::GET_HD => path.set(operand(1), head),
+                op::GET_TL => path.set(operand(1), tail),
+                _ => {
+                    path.set(operand(1), head);
+                    path.set(operand(2), tail);
+                }
+            }
+            Next::On
+        }
+        op::GET_TUPLE_ELEMENT => {
+            let element = instruction.number(1).and_then(|at| {
+                let parts = value(path, 0).tuple()?;
+                parts.get(at as usize).cloned()
+            });
+            path.set(operand(2), element.unwrap_or(SymbolicValue::Unknown));
+            Next::On
+        }
+        op::PUT_LIST => {
+            let cell = SymbolicValue::cons(value(path, 0), value(path, 1));
+            path.set(operand(2), cell);
+            Next::On
+        }
+        op::PUT_TUPLE2 => {
+            let parts = instruction.list(1).iter();
+            let parts = parts.map(|part| path.value(unit, *part)).collect();
+            path.set(operand(0), SymbolicValue::tuple_of(parts));
+            Next::On
+        }
+        op::PUT_MAP_ASSOC | op::PUT_MAP_EXACT => {
+            let map = operations::put_map(unit, path, instruction);
+            path.set(operand(2), map);
+            Next::On
+        }
+        op::GET_MAP_ELEMENTS => {
+            operations::get_map_elements(unit, path, instruction, label(instruction, 0))
+        }
+        op::MAKE_FUN2 | op::MAKE_FUN3 => {
+            let index = instruction.number(0);
+            let Some((label, free)) = index.and_then(|at| unit.funs.get(at as usize)) else {
+                return Next::Unknown;
+            };
+            let free: Vec<SymbolicValue> = match instruction.opcode {
+                op::MAKE_FUN2 => path.args(*free),
+                _ => {
+                    let free = instruction.list(2).iter();
+                    free.map(|one| path.value(unit, *one)).collect()
+                }
+            };
+            let fun = SymbolicValue::fun(unit.module.clone(), *label, free);
+            match instruction.opcode {
+                op::MAKE_FUN2 => path.set(Operand::X(0), fun),
+                _ => path.set(operand(1), fun),
+            }
+            Next::On
+        }
+        _ => Next::Unknown,
     }
 }
 
