@@ -345,10 +345,10 @@ pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Mod
 
 /// Suspending in ranks, callers first.
 pub(super) fn suspend_term(modules: &[(Module, Timeout)], ranks: &SuspendOrder) -> Term {
-    let timeouts: BTreeMap<&Module, Timeout> = modules.iter().map(|(m, t)| (m, *t)).collect();
+    let timeouts: BTreeMap<&Module, &Timeout> = modules.iter().map(|(m, t)| (m, t)).collect();
     let rank = |modules: Vec<Module>| {
         Term::list(modules.into_iter().map(|module| {
-            let timeout = timeouts.get(&module).copied().unwrap_or(Timeout::Default);
+            let timeout = timeouts.get(&module).copied().unwrap_or(&Timeout::Default);
             Term::tuple([Term::atom(module.as_str()), timeout_term(timeout)])
         }))
     };
@@ -376,11 +376,12 @@ pub(super) fn convert_term(down: bool, modules: &[(Module, Change)]) -> Term {
     Term::tuple([Term::atom("code_change"), direction, Term::list(each)])
 }
 
-fn timeout_term(timeout: Timeout) -> Term {
+fn timeout_term(timeout: &Timeout) -> Term {
     match timeout {
         Timeout::Default => Term::atom("default"),
         Timeout::Infinity => Term::atom("infinity"),
-        Timeout::After(time) => millis(time),
+        Timeout::After(time) => millis(*time),
+        Timeout::Beyond(time) => Term::integer(time.clone()),
     }
 }
 

@@ -201,7 +201,7 @@ fn instruction(
         let within = match timeout {
             Timeout::Default => String::new(),
             Timeout::After(limit) => format!("  timeout {}", duration_text(*limit)),
-            Timeout::Infinity => "  no timeout".to_owned(),
+            Timeout::Infinity | Timeout::Beyond(_) => "  no timeout".to_owned(),
         };
         let _ = writeln!(out, "       {what}{within}");
     }

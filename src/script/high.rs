@@ -7,7 +7,7 @@ use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Edge;
 use crate::name::Module;
 use crate::rules::{Change, Class, ModuleType, Purge, Ruleset, Timeout};
-use crate::term::Term;
+use crate::term::{BigInt, Term};
 
 /// One appup instruction about a module.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +142,7 @@ impl High {
                     } else {
                         "dynamic"
                     }),
-                    timeout_term(*timeout),
+                    timeout_term(timeout),
                     change_term(change),
                     purge_term(pre),
                     purge_term(post),
@@ -167,11 +167,12 @@ pub(super) fn purge_term(purge: Purge) -> Term {
     })
 }
 
-pub(super) fn timeout_term(timeout: Timeout) -> Term {
+pub(super) fn timeout_term(timeout: &Timeout) -> Term {
     match timeout {
         Timeout::Default => Term::atom("default"),
         Timeout::Infinity => Term::atom("infinity"),
-        Timeout::After(time) => Term::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
+        Timeout::After(time) => Term::integer(BigInt::from(time.as_millis())),
+        Timeout::Beyond(time) => Term::integer(time.clone()),
     }
 }
 
@@ -230,7 +231,7 @@ pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
             High::Update {
                 module: module.clone(),
                 kind: decided.kind.value,
-                timeout: decided.timeout.value,
+                timeout: decided.timeout.value.clone(),
                 change: decided.change.value.clone(),
                 pre,
                 post,

@@ -5,41 +5,13 @@
 //! `sync_nodes`) stays a term.
 
 use std::fmt;
+use std::time::Duration;
 
-use super::high::High;
+use super::high::{High, change_term, purge_term, timeout_term};
 use super::{app_term, module_term};
 use crate::name::{App, Module};
 use crate::rules::{Change, ModuleType, Purge, Timeout};
-use crate::term::{Atom, BigInt, Term};
-
-/// What happens to processes that run old code when it must go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purging {
-    /// `soft_purge`: they live.
-    Soft,
-    /// `brutal_purge`: they are killed.
-    Brutal,
-}
-
-/// How long to wait for a process to suspend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SuspendTimeout {
-    /// `default`.
-    Default,
-    /// `infinity`.
-    Infinity,
-    /// Milliseconds, more than 0.
-    Milliseconds(BigInt),
-}
-
-/// What an `update` does to the states.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Conversion {
-    /// `soft`: nothing.
-    Soft,
-    /// `{advanced, Extra}`: `code_change` with `Extra`.
-    Advanced(Term),
-}
+use crate::term::{Atom, Term};
 
 /// How an application is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,13 +67,13 @@ pub enum Instruction {
         /// Which code converts on the way down.
         kind: ModuleType,
         /// Patience when suspending.
-        timeout: SuspendTimeout,
+        timeout: Timeout,
         /// What happens to the states.
-        change: Conversion,
+        change: Change,
         /// Purging before the load.
-        pre: Purging,
+        pre: Purge,
         /// Purging after the load.
-        post: Purging,
+        post: Purge,
         /// Modules it depends on.
         deps: Vec<Module>,
     },
@@ -110,9 +82,9 @@ pub enum Instruction {
         /// The module.
         module: Module,
         /// Purging before the load.
-        pre: Purging,
+        pre: Purge,
         /// Purging after the load.
-        post: Purging,
+        post: Purge,
         /// Modules it depends on.
         deps: Vec<Module>,
     },
@@ -157,31 +129,31 @@ pub enum Instruction {
         /// The module.
         module: Module,
         /// Purging before.
-        pre: Purging,
+        pre: Purge,
         /// Purging after.
-        post: Purging,
+        post: Purge,
     },
     /// Current code becomes old.
     Remove {
         /// The module.
         module: Module,
         /// Purging before.
-        pre: Purging,
+        pre: Purge,
         /// Purging after.
-        post: Purging,
+        post: Purge,
     },
     /// Old code goes, with those that run it.
     Purge(Vec<Module>),
     /// Processes stand still; with a patience of their own where one is written.
-    Suspend(Vec<(Module, Option<SuspendTimeout>)>),
+    Suspend(Vec<(Module, Option<Timeout>)>),
     /// Processes go on.
     Resume(Vec<Module>),
     /// States are converted.
     CodeChange {
         /// As written.
         direction: Option<Direction>,
-        /// The modules with their `Extra`.
-        modules: Vec<(Module, Term)>,
+        /// The modules with their conversions: [`Change::Advanced`] in what OTP has.
+        modules: Vec<(Module, Change)>,
     },
     /// Children are terminated.
     Stop(Vec<Module>),
@@ -254,8 +226,8 @@ impl Instruction {
             Self::Update { .. } => self.update_term(),
             Self::LoadModule {
                 module,
-                pre: Purging::Brutal,
-                post: Purging::Brutal,
+                pre: Purge::Brutal,
+                post: Purge::Brutal,
                 deps,
             }
             | Self::AddModule { module, deps }
@@ -268,8 +240,8 @@ impl Instruction {
             } => Term::tuple([
                 word,
                 module_term(module),
-                pre.to_term(),
-                post.to_term(),
+                purge_term(*pre),
+                purge_term(*post),
                 modules_term(deps),
             ]),
             Self::AddApplication {
@@ -288,7 +260,7 @@ impl Instruction {
             ]),
             Self::Load { module, pre, post } | Self::Remove { module, pre, post } => Term::tuple([
                 word,
-                Term::tuple([module_term(module), pre.to_term(), post.to_term()]),
+                Term::tuple([module_term(module), purge_term(*pre), purge_term(*post)]),
             ]),
             Self::Purge(modules)
             | Self::Resume(modules)
@@ -297,14 +269,18 @@ impl Instruction {
             Self::Suspend(modules) => {
                 let list = modules.iter().map(|(module, timeout)| match timeout {
                     None => module_term(module),
-                    Some(timeout) => Term::tuple([module_term(module), timeout.to_term()]),
+                    Some(timeout) => Term::tuple([module_term(module), timeout_term(timeout)]),
                 });
                 Term::tuple([word, Term::list(list)])
             }
             Self::CodeChange { direction, modules } => {
-                let list = modules
-                    .iter()
-                    .map(|(module, extra)| Term::tuple([module_term(module), extra.clone()]));
+                let list = modules.iter().map(|(module, change)| {
+                    let extra = match change {
+                        Change::Advanced(extra) => extra.clone(),
+                        other => change_term(other),
+                    };
+                    Term::tuple([module_term(module), extra])
+                });
                 let direction = direction.map(|direction| {
                     Term::atom(match direction {
                         Direction::Up => "up",
@@ -347,14 +323,14 @@ impl Instruction {
             return Term::atom(self.word());
         };
         let word = Term::atom("update");
-        let brutal = *pre == Purging::Brutal && *post == Purging::Brutal;
-        let usual = *timeout == SuspendTimeout::Default;
-        let nothing = Conversion::Advanced(Term::List(Vec::new()));
+        let brutal = *pre == Purge::Brutal && *post == Purge::Brutal;
+        let usual = *timeout == Timeout::Default;
+        let nothing = Change::Advanced(Term::List(Vec::new()));
         match (kind, change) {
-            (ModuleType::Dynamic, Conversion::Soft) if usual && brutal => short(word, module, deps),
+            (ModuleType::Dynamic, Change::Soft) if usual && brutal => short(word, module, deps),
             (ModuleType::Dynamic, change) if usual && brutal => {
                 let deps = (!deps.is_empty()).then(|| modules_term(deps));
-                let fixed = [word, module_term(module), change.to_term()];
+                let fixed = [word, module_term(module), change_term(change)];
                 Term::tuple(fixed.into_iter().chain(deps))
             }
             (ModuleType::Static, change)
@@ -363,11 +339,11 @@ impl Instruction {
                 Term::tuple([word, module_term(module), Term::atom("supervisor")])
             }
             (ModuleType::Dynamic, change) => {
-                let timeout = (!usual).then(|| timeout.to_term());
+                let timeout = (!usual).then(|| timeout_term(timeout));
                 let rest = [
-                    change.to_term(),
-                    pre.to_term(),
-                    post.to_term(),
+                    change_term(change),
+                    purge_term(*pre),
+                    purge_term(*post),
                     modules_term(deps),
                 ];
                 let first = [word, module_term(module)];
@@ -377,10 +353,10 @@ impl Instruction {
                 word,
                 module_term(module),
                 Term::atom("static"),
-                timeout.to_term(),
-                change.to_term(),
-                pre.to_term(),
-                post.to_term(),
+                timeout_term(timeout),
+                change_term(change),
+                purge_term(*pre),
+                purge_term(*post),
                 modules_term(deps),
             ]),
         }
@@ -401,37 +377,6 @@ fn modules_term(modules: &[Module]) -> Term {
 fn short(word: Term, module: &Module, deps: &[Module]) -> Term {
     let deps = (!deps.is_empty()).then(|| modules_term(deps));
     Term::tuple([word, module_term(module)].into_iter().chain(deps))
-}
-
-impl Purging {
-    /// OTP's atom.
-    pub fn to_term(self) -> Term {
-        Term::atom(match self {
-            Self::Soft => "soft_purge",
-            Self::Brutal => "brutal_purge",
-        })
-    }
-}
-
-impl SuspendTimeout {
-    /// OTP's term.
-    pub fn to_term(&self) -> Term {
-        match self {
-            Self::Default => Term::atom("default"),
-            Self::Infinity => Term::atom("infinity"),
-            Self::Milliseconds(time) => Term::integer(time.clone()),
-        }
-    }
-}
-
-impl Conversion {
-    /// OTP's term.
-    pub fn to_term(&self) -> Term {
-        match self {
-            Self::Soft => Term::atom("soft"),
-            Self::Advanced(extra) => Term::tuple([Term::atom("advanced"), extra.clone()]),
-        }
-    }
 }
 
 impl StartType {
@@ -485,8 +430,8 @@ impl Instruction {
     /// Supervisors purge brutally, as OTP's short form says; a patient purge is a soft one to OTP.
     pub fn from_high(high: &High) -> Option<Self> {
         let purging = |purge: &Purge| match purge {
-            Purge::Brutal => Purging::Brutal,
-            Purge::Defer | Purge::Soft | Purge::Wait(_) => Purging::Soft,
+            Purge::Brutal => Purge::Brutal,
+            Purge::Defer | Purge::Soft | Purge::Wait(_) => Purge::Soft,
         };
         Some(match high {
             High::AddModule { module, deps } => Self::AddModule {
@@ -525,25 +470,21 @@ impl Instruction {
                     *kind
                 },
                 timeout: match timeout {
-                    Timeout::Default => SuspendTimeout::Default,
-                    Timeout::Infinity => SuspendTimeout::Infinity,
                     // OTP takes no 0.
-                    Timeout::After(time) => {
-                        SuspendTimeout::Milliseconds(BigInt::from(time.as_millis().max(1)))
-                    }
+                    Timeout::After(time) => Timeout::After((*time).max(Duration::from_millis(1))),
+                    other => other.clone(),
                 },
                 change: match change {
-                    Change::Soft => Conversion::Soft,
-                    Change::Advanced(extra) => Conversion::Advanced(extra.clone()),
                     Change::Convert { .. } => return None,
+                    other => other.clone(),
                 },
                 pre: if *supervisor {
-                    Purging::Brutal
+                    Purge::Brutal
                 } else {
                     purging(pre)
                 },
                 post: if *supervisor {
-                    Purging::Brutal
+                    Purge::Brutal
                 } else {
                     purging(post)
                 },

@@ -98,7 +98,7 @@ impl Low {
                 Term::atom("suspend"),
                 Term::list(list.iter().map(|(module, timeout)| match timeout {
                     Timeout::Default => module_term(module),
-                    other => Term::tuple([module_term(module), high::timeout_term(*other)]),
+                    other => Term::tuple([module_term(module), high::timeout_term(other)]),
                 })),
             ]),
             Self::Load { module, pre, post } => triple("load", module, *pre, *post),

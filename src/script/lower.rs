@@ -234,7 +234,7 @@ fn window(rules: &Ruleset, ranks: &SuspendOrder, high: &[&HighStep], low: &mut V
         .into_iter()
         .flatten()
         .map(|module| {
-            let timeout = rules.modules[&module].timeout.value;
+            let timeout = rules.modules[&module].timeout.value.clone();
             (module, timeout)
         })
         .collect();

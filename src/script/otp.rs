@@ -4,17 +4,21 @@
 //! them as a run's instructions. What OTP has no word for is an error, as is what OTP refuses.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::high::HighStep;
-use super::instruction::{Instruction, Purging, StartType, SuspendTimeout};
+use super::instruction::{Instruction, StartType};
 use super::low::Low;
 use super::lower::app_of;
 use super::translate::{Application, Mode, translate};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::facts::change::ChangeSet;
 use crate::name::{App, Module};
-use crate::rules::{Change, Origin, Purge, Timeout};
+use crate::rules::{Origin, Timeout};
 use crate::term::Term;
+
+/// What a suspension waits for a process when more is asked for than a node can count.
+const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// The high-level instructions as an appup has them.
 ///
@@ -85,10 +89,6 @@ fn applications(changes: &ChangeSet) -> Vec<Application> {
 
 /// A relup's instruction as a run's; `None` for those that a run cannot carry out.
 pub(super) fn as_low(instruction: &Instruction) -> Option<Low> {
-    let purge = |purging: &Purging| match purging {
-        Purging::Soft => Purge::Soft,
-        Purging::Brutal => Purge::Brutal,
-    };
     Some(match instruction {
         Instruction::LoadObjectCode { lib, vsn, modules } => Low::LoadObjectCode {
             app: lib.clone(),
@@ -100,12 +100,9 @@ pub(super) fn as_low(instruction: &Instruction) -> Option<Low> {
             list.iter()
                 .map(|(module, limit)| {
                     let timeout = match limit {
-                        None | Some(SuspendTimeout::Default) => Timeout::Default,
-                        Some(SuspendTimeout::Infinity) => Timeout::Infinity,
-                        Some(SuspendTimeout::Milliseconds(time)) => {
-                            let time = u64::try_from(time).unwrap_or(u64::from(u32::MAX));
-                            Timeout::After(std::time::Duration::from_millis(time))
-                        }
+                        None => Timeout::Default,
+                        Some(Timeout::Beyond(_)) => Timeout::After(LONGEST),
+                        Some(timeout) => timeout.clone(),
                     };
                     (module.clone(), timeout)
                 })
@@ -113,22 +110,19 @@ pub(super) fn as_low(instruction: &Instruction) -> Option<Low> {
         ),
         Instruction::Load { module, pre, post } => Low::Load {
             module: module.clone(),
-            pre: purge(pre),
-            post: purge(post),
+            pre: *pre,
+            post: *post,
         },
         Instruction::Remove { module, pre, post } => Low::Remove {
             module: module.clone(),
-            pre: purge(pre),
-            post: purge(post),
+            pre: *pre,
+            post: *post,
         },
         Instruction::Purge(modules) => Low::Purge(modules.clone()),
         Instruction::Resume(modules) => Low::Resume(modules.clone()),
         Instruction::CodeChange { direction, modules } => Low::CodeChange {
             down: *direction == Some(super::instruction::Direction::Down),
-            modules: modules
-                .iter()
-                .map(|(module, extra)| (module.clone(), Change::Advanced(extra.clone())))
-                .collect(),
+            modules: modules.clone(),
         },
         Instruction::Apply(call) => Low::Apply {
             module: call.module.clone(),
