@@ -63,7 +63,7 @@ impl Saved {
         let node = |((name, print), upgrade): (&(NodeName, String), &&Upgrade)| {
             let high = upgrade.script.high.iter();
             let modules = high.clone().filter_map(|step| {
-                let module = step.instruction.module();
+                let module = &step.module;
                 let changed = upgrade.changes.modules.get(module)?;
                 let md5 =
                     |md5: Option<[u8; 16]>| md5.map_or(Term::atom("none"), |md5| text(&hex(&md5)));

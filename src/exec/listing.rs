@@ -10,23 +10,25 @@ use crate::facts::children::ListedChild;
 use crate::name::Module;
 use crate::rules::listing::Enlisted;
 use crate::rules::{Listing, ModuleRules, Ruleset};
-use crate::script::low::Low;
+use crate::script::instruction::Instruction;
 use crate::script::lower::Script;
 use crate::term::Term;
 
 /// The instructions of a script that are the end of its last window.
-pub(super) fn last_resume(low: &[Low]) -> Option<usize> {
-    low.iter().rposition(|i| matches!(i, Low::Resume(_)))
+pub(super) fn last_resume(low: &[Instruction]) -> Option<usize> {
+    low.iter()
+        .rposition(|i| matches!(i, Instruction::Resume(_)))
 }
 
 /// Those modules whose children are started and stopped in the last window.
-fn in_window(low: &[Low], decided: &ModuleRules, module: &Module) -> bool {
+fn in_window(low: &[Instruction], decided: &ModuleRules, module: &Module) -> bool {
     let Some(end) = last_resume(low) else {
         return false;
     };
     let begun = decided.listing.iter().flat_map(|l| &l.renewal.begun);
     let needed: Vec<&Module> = begun.chain([module]).collect();
-    let late = |i: &Low| matches!(i, Low::Load { module, .. } if needed.contains(&module));
+    let late =
+        |i: &Instruction| matches!(i, Instruction::Load { module, .. } if needed.contains(&module));
     !low[end..].iter().any(late)
 }
 

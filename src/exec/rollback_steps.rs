@@ -11,7 +11,7 @@ use super::{children, listing};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Class, ModuleType, Ruleset};
-use crate::script::low::Low;
+use crate::script::instruction::Instruction;
 use crate::script::lower::{Script, SuspendOrder, suspended, switched};
 use crate::term::Term;
 
@@ -34,7 +34,7 @@ pub fn per_step(
     };
     let windows = script.windows();
     let last = windows.iter().rposition(|w| suspended(w).next().is_some());
-    let way = |(at, window): (usize, &[Low])| {
+    let way = |(at, window): (usize, &[Instruction])| {
         let mut steps = Vec::new();
         // The last one is gone back through first.
         if last == Some(at) {
@@ -80,12 +80,12 @@ fn way(
     changes: &ChangeSet,
     rules: &Ruleset,
     ranks: &SuspendOrder,
-    window: &[Low],
+    window: &[Instruction],
     relist: &dyn Fn(&mut Vec<Step>),
 ) -> Option<Vec<Step>> {
     let mut conversions: Vec<(Module, Change)> = Vec::new();
     for instruction in window {
-        if let Low::CodeChange { modules, .. } = instruction {
+        if let Instruction::CodeChange { modules, .. } = instruction {
             conversions.extend(modules.iter().cloned());
         }
     }
@@ -111,7 +111,7 @@ fn way(
     let timeouts: Vec<_> = window
         .iter()
         .filter_map(|instruction| match instruction {
-            Low::Suspend(modules) => Some(modules.as_slice()),
+            Instruction::Suspend(modules) => Some(modules.as_slice()),
             _ => None,
         })
         .flatten()

@@ -11,7 +11,7 @@ use super::{children, listing, restarts, rollback_steps};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Ruleset, Timeout};
-use crate::script::low::Low;
+use crate::script::instruction::{Call, Direction, Instruction};
 use crate::script::lower::{Executor, Library, Script, SuspendOrder, leaving, switched};
 use crate::term::Term;
 
@@ -94,7 +94,6 @@ impl Step {
 /// The steps of a script.
 pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let is_switch = |i: &Low| matches!(i, Low::Load { .. } | Low::Remove { .. } | Low::Purge(_));
     let ranks = SuspendOrder::of(rules, script);
     environment(&mut steps, rules, false);
     restarts::terminate(&mut steps, &rules.restarts);
@@ -119,32 +118,33 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     while let Some((instruction, behind)) = rest.split_first() {
         let mut next = behind;
         match instruction {
-            Low::LoadObjectCode { .. } | Low::PointOfNoReturn => {}
-            Low::Suspend(modules) => {
+            Instruction::LoadObjectCode { .. } | Instruction::PointOfNoReturn => {}
+            Instruction::Suspend(modules) => {
                 let names: Vec<Module> = modules.iter().map(|(m, _)| m.clone()).collect();
                 let term = suspend_term(modules, &ranks);
                 push(&mut steps, StepKind::Suspend, names, term);
             }
             // What follows each other is switched at one instant. Purging is for later, when everybody runs.
-            Low::Load { .. } | Low::Remove { .. } | Low::Purge(_) => {
-                let many = rest.iter().take_while(|i| is_switch(i)).count();
+            Instruction::Load { .. } | Instruction::Remove { .. } | Instruction::Purge(_) => {
+                let many = rest.iter().take_while(|i| i.is_switch()).count();
                 let (loads, removes) = switched(&rest[..many]);
                 switch(&mut steps, loads, removes);
                 next = &rest[many..];
             }
-            Low::CodeChange { down, modules } => {
+            Instruction::CodeChange { direction, modules } => {
+                let down = *direction == Some(Direction::Down);
                 let names = modules.iter().map(|(module, _)| module.clone()).collect();
                 push(
                     &mut steps,
                     StepKind::Convert,
                     names,
-                    convert_term(*down, modules),
+                    convert_term(down, modules),
                 );
             }
             // Those that follow each other end one window.
-            Low::Resume(_) => {
-                let resumed = |i: &Low| match i {
-                    Low::Resume(modules) => Some(modules.clone()),
+            Instruction::Resume(_) => {
+                let resumed = |i: &Instruction| match i {
+                    Instruction::Resume(modules) => Some(modules.clone()),
                     _ => None,
                 };
                 let lists: Vec<_> = rest.iter().map_while(resumed).collect();
@@ -154,15 +154,11 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 }
                 children::resume(&mut steps, lists.concat(), children::up(rules));
             }
-            Low::Apply {
-                module,
-                function,
-                args,
-            } => {
-                let term = apply_term(module.as_str(), function.as_str(), args.clone());
+            Instruction::Apply(call) => {
+                let term = apply_term(call);
                 push(&mut steps, StepKind::Apply, Vec::new(), term);
             }
-            Low::Hook { number, name } => {
+            Instruction::Hook { number, name } => {
                 let which = Term::tuple([
                     Term::Int(i64::try_from(*number).unwrap_or(i64::MAX)),
                     Term::binary(name.as_str()),
@@ -173,6 +169,8 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                     step.hook = Some((*number, name.clone()));
                 }
             }
+            // No script of a run has others (`Instruction::in_run`).
+            _ => {}
         }
         rest = next;
     }
@@ -198,7 +196,7 @@ pub fn soaked(script: &Script, rules: &Ruleset, soak: Duration) -> Vec<Step> {
 
 /// All of a script in the hands of OTP's release handler.
 fn eval_script_term(script: &Script, libraries: &[Library]) -> Term {
-    let instructions = script.low.iter().map(Low::to_term);
+    let instructions = script.low.iter().map(Instruction::to_term);
     let libraries = libraries.iter().map(|library| {
         Term::tuple([
             Term::atom(library.app.as_str()),
@@ -288,22 +286,17 @@ pub(super) fn configured(steps: &mut Vec<Step>, rules: &Ruleset, back: bool) {
 pub(super) fn applications_back(steps: &mut Vec<Step>, script: &Script) {
     let call = |function: &str, app: &Term, args: &[&str]| {
         let args = std::iter::once(app.clone()).chain(args.iter().copied().map(Term::atom));
-        apply_term("application", function, args.collect())
+        apply_term(&Call::application(function, args))
     };
     let mut terms = Vec::new();
     for instruction in script.low.iter().rev() {
-        let Low::Apply {
-            module,
-            function,
-            args,
-        } = instruction
-        else {
+        let Instruction::Apply(call) = instruction else {
             continue;
         };
-        let (true, Some(app)) = (*module == "application", args.first()) else {
+        let Some((function, app)) = call.of_application() else {
             continue;
         };
-        match function.as_str() {
+        match function {
             "start" => terms.extend([call("stop", app, &[]), call("unload", app, &[])]),
             "load" => terms.push(call("unload", app, &[])),
             "stop" => terms.push(call("start", app, &["temporary"])),
@@ -315,9 +308,8 @@ pub(super) fn applications_back(steps: &mut Vec<Step>, script: &Script) {
     }
 }
 
-fn apply_term(module: &str, function: &str, args: Vec<Term>) -> Term {
-    let mfa = Term::tuple([Term::atom(module), Term::atom(function), Term::List(args)]);
-    Term::tuple([Term::atom("apply"), mfa])
+fn apply_term(call: &Call) -> Term {
+    Term::tuple([Term::atom("apply"), call.to_term()])
 }
 
 pub(super) fn push(steps: &mut Vec<Step>, kind: StepKind, modules: Vec<Module>, term: Term) {
@@ -344,8 +336,11 @@ pub(super) fn switch(steps: &mut Vec<Step>, loads: Vec<Module>, removes: Vec<Mod
 }
 
 /// Suspending in ranks, callers first.
-pub(super) fn suspend_term(modules: &[(Module, Timeout)], ranks: &SuspendOrder) -> Term {
-    let timeouts: BTreeMap<&Module, &Timeout> = modules.iter().map(|(m, t)| (m, t)).collect();
+pub(super) fn suspend_term(modules: &[(Module, Option<Timeout>)], ranks: &SuspendOrder) -> Term {
+    let own = modules
+        .iter()
+        .filter_map(|(module, timeout)| Some((module, timeout.as_ref()?)));
+    let timeouts: BTreeMap<&Module, &Timeout> = own.collect();
     let rank = |modules: Vec<Module>| {
         Term::list(modules.into_iter().map(|module| {
             let timeout = timeouts.get(&module).copied().unwrap_or(&Timeout::Default);

@@ -181,6 +181,7 @@ fn update(
         pre: purging(pre)?,
         post: purging(post)?,
         deps: modules(deps)?,
+        supervisor: false,
     })
 }
 
