@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Upgrade;
 use crate::diag::{Code, Diagnostic, Result};
+use crate::exec::step_term::steps_term;
 use crate::exec::steps;
 use crate::facts::store::hex;
 use crate::name::NodeName;
@@ -83,7 +84,7 @@ impl Saved {
                 ),
                 pair(
                     "steps",
-                    steps::steps_term(&steps::steps(&upgrade.script, &upgrade.rules)),
+                    steps_term(&steps::steps(&upgrade.script, &upgrade.rules)),
                 ),
             ])
         };

@@ -376,3 +376,78 @@ impl Call {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(change: Change, pre: Purge, supervisor: bool) -> Instruction {
+        Instruction::Update {
+            module: Module::new("m"),
+            kind: ModuleType::Dynamic,
+            timeout: Timeout::After(Duration::ZERO),
+            change,
+            pre,
+            post: Purge::Brutal,
+            deps: Vec::new(),
+            supervisor,
+        }
+    }
+
+    #[test]
+    fn otp_gets_only_what_it_has_words_for() {
+        let advanced = || Change::Advanced(Term::Int(1));
+        let wait = Purge::Wait(Duration::from_secs(1));
+        for patient in [Purge::Defer, wait] {
+            let given = update(advanced(), patient, false);
+            assert_eq!(given.to_appup(), Err(Inexpressible::Purge(patient)));
+            let nearest = given
+                .nearest_in_otp()
+                .to_appup()
+                .map(|term| term.to_string());
+            let expected = "{update,m,1,{advanced,1},soft_purge,brutal_purge,[]}";
+            assert_eq!(nearest.as_deref(), Ok(expected));
+        }
+        let zero = update(advanced(), Purge::Soft, false).to_appup();
+        assert_eq!(zero, Err(Inexpressible::Timeout(Duration::ZERO)));
+        let by_function = || Change::Convert {
+            module: Module::new("other"),
+            function: Atom::new("up"),
+        };
+        let refused = update(by_function(), Purge::Soft, false)
+            .nearest_in_otp()
+            .to_appup();
+        let said = refused.expect_err("no word").to_string();
+        assert_eq!(said, "a conversion by other:up/1");
+        let code_change = |change| Instruction::CodeChange {
+            direction: Some(Direction::Up),
+            modules: vec![(Module::new("m"), change)],
+        };
+        assert!(code_change(advanced()).to_relup().is_ok());
+        assert!(matches!(
+            code_change(by_function()).to_relup(),
+            Err(Inexpressible::Convert { .. })
+        ));
+        let without = code_change(Change::Soft).to_relup();
+        assert_eq!(without, Err(Inexpressible::NoExtra(Module::new("m"))));
+        let hook = Instruction::Hook {
+            number: 0,
+            name: "after load of m".to_owned(),
+        };
+        assert!(matches!(hook.to_relup(), Err(Inexpressible::Hook(_))));
+        let high = update(advanced(), Purge::Brutal, false).nearest_in_otp();
+        assert_eq!(high.to_relup(), Err(Inexpressible::HighLevel("update")));
+    }
+
+    #[test]
+    fn people_see_an_update_in_full_and_a_supervisor_in_short() {
+        let plain = update(Change::Soft, Purge::Defer, false);
+        let expected = "{update,m,dynamic,0,soft,soft_purge,brutal_purge,[]}";
+        assert_eq!(plain.to_string(), expected);
+        let supervisor = update(Change::Soft, Purge::Defer, true);
+        assert_eq!(supervisor.to_string(), "{update,m,supervisor}");
+        let with_deps = supervisor.with_deps(vec![Module::new("n")]);
+        let expected = "{update,m,static,0,soft,brutal_purge,brutal_purge,[n]}";
+        assert_eq!(with_deps.to_string(), expected);
+    }
+}
