@@ -21,6 +21,7 @@ mod discovery;
 pub mod leftovers;
 pub mod past_runs;
 mod prepare;
+pub mod rehearsal;
 pub mod rollout;
 pub mod saved_script;
 mod settings;

@@ -317,6 +317,10 @@ impl Trial {
         let ran = patient(desk.on(node, &["attach", &run]).start());
         story.push_str(&format!("{ran}\n"));
         let line = last_line(&ran);
+        // A rollback that was killed before it began has no record: then this is the run that it would have undone.
+        if self.backwards && is_goal_new(desk, &run) {
+            return Said::Nothing;
+        }
         let (goal, origin) = if self.backwards {
             (Said::Old, Said::New)
         } else {
@@ -380,6 +384,12 @@ impl Trial {
         }
         let mut allow = self.fault.allow.to_vec();
         if self.fault.no_agent && matches!(end, Said::Broken(_)) {
+            allow.extend(["mixed", "misfit"]);
+        }
+        // A run that could not go back names the processes whose conversion failed: these have new code and old states.
+        if matches!(end, Said::Broken(_))
+            && story.contains("has its old state: its conversion failed")
+        {
             allow.extend(["mixed", "misfit"]);
         }
         // With nothing left to resume them, suspended children do not obey a supervisor that ends them: it kills them.
@@ -593,10 +603,18 @@ fn newest(desk: &Desk) -> Option<String> {
             let entry = entry.ok()?;
             let began = entry.metadata().ok()?.created().ok()?;
             let name = entry.file_name().into_string().ok()?;
-            (name.len() == 4).then_some((began, name))
+            // Without it a client was killed before anything began, and there is no such run.
+            let is_record = entry.path().join("meta.json").exists();
+            (is_record && name.len() == 4).then_some((began, name))
         })
         .max();
     newest.map(|(_, name)| name)
+}
+
+/// Whether a recorded run was to make the node new.
+fn is_goal_new(desk: &Desk, run: &str) -> bool {
+    let path = desk.path().join(format!("state/runs/{run}/meta.json"));
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"goal\": \"new\""))
 }
 
 /// Waits until the fault is over: what was struck, as text.

@@ -1,4 +1,4 @@
-//! Hostile and ordinary bytes; what a real node says is in `tests/term_oracle.rs`.
+//! Hostile and ordinary bytes; what a real node says is in `tests/term_oracle/main.rs`.
 
 use super::*;
 use crate::term::{Atom, BigInt, Fun, Record};

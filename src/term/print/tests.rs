@@ -1,5 +1,5 @@
 //! What each rule of printing looks like; exactness is checked against a real `erl` in
-//! `tests/term_oracle.rs`.
+//! `tests/term_oracle/main.rs`.
 
 use super::*;
 use crate::term::etf::MAX_DEPTH;

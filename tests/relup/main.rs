@@ -3,27 +3,18 @@
 //! One `erl` is started for each differential test and asked over a local socket. `UPDO_SEED` chooses other
 //! cases, `UPDO_COUNT` how many; a failure prints both and the case.
 
-#[path = "relup/checked.rs"]
 mod checked;
-#[path = "relup/command.rs"]
 mod command;
-#[path = "support/compiler.rs"]
+#[path = "../support/compiler.rs"]
 mod compiler;
-#[path = "relup/oracle.rs"]
 mod oracle;
-#[path = "relup/random.rs"]
 mod random;
-#[path = "relup/reading.rs"]
 mod reading;
-#[path = "relup/releases.rs"]
 mod releases;
-#[path = "relup/scenarios.rs"]
 mod scenarios;
-#[path = "relup/scripts.rs"]
 mod scripts;
-#[path = "term_oracle/generate.rs"]
+#[path = "../term_oracle/generate.rs"]
 mod terms;
-#[path = "relup/wrapped.rs"]
 mod wrapped;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -7,9 +7,7 @@
 //! Left out on purpose: stack traces, unbound variables (updo refuses them, `catch` or not), integers
 //! beyond 2^20 bits, and map iteration order.
 
-#[path = "eval_oracle/fixed.rs"]
 mod fixed;
-#[path = "eval_oracle/generate.rs"]
 mod generate;
 
 use std::io::{Read, Write};

@@ -4,15 +4,9 @@
 //! root of another system whose OTP is taken instead of this one's (`scripts/otp.sh root RELEASE`); `UPDO_COUNT` and
 //! `UPDO_SEED` make more and other cases of what is drawn by chance.
 
-#[path = "twin/compute.rs"]
 mod compute;
-#[path = "twin/conversion.rs"]
 mod conversion;
-#[path = "twin/hostile.rs"]
 mod hostile;
-#[path = "twin/loading.rs"]
 mod loading;
-#[path = "twin/own_name.rs"]
 mod own_name;
-#[path = "twin/room.rs"]
 mod room;

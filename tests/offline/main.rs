@@ -1,8 +1,8 @@
 //! What the program does without a node: `graph --beams` against xref, `diff` of two versions, files that
 //! are damaged, archives, pictures.
 
-#[path = "offline/node.rs"]
 mod node;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::fs;

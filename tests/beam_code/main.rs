@@ -157,7 +157,7 @@ fn names_registered_and_sent_to() {
 
 #[test]
 fn lines_of_call_sites() {
-    let source = include_str!("beam_code/shapes.erl");
+    let source = include_str!("shapes.erl");
     let line = |text: &str| {
         let at = source
             .lines()

@@ -3,11 +3,8 @@
 //! One node is started for each test and asked over a local socket about thousands of random terms.
 //! `UPDO_SEED` chooses other terms, `UPDO_COUNT` more of them; a failure prints both and the term.
 
-#[path = "term_oracle/generate.rs"]
 mod generate;
-#[path = "term_oracle/neighbour.rs"]
 mod neighbour;
-#[path = "term_oracle/records.rs"]
 mod records;
 
 use std::io::{Read, Write};

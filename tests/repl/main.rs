@@ -1,10 +1,9 @@
 //! The REPL on real nodes: from files and pipes, and through a real pseudo-terminal whose screen is read.
 
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "repl/scripts.rs"]
 mod scripts;
-#[path = "repl/terminal.rs"]
 mod terminal;
-#[path = "cli/waiting.rs"]
+#[path = "../cli/waiting.rs"]
 mod waiting;

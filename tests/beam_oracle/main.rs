@@ -3,7 +3,6 @@
 //! One `escript` process asks `beam_lib`, `beam_disasm` and `xref` and writes their answers as terms;
 //! here they are compared with what updo reads from the same files, without exception.
 
-#[path = "beam_oracle/oracle.rs"]
 mod oracle;
 
 use std::collections::{BTreeMap, BTreeSet};

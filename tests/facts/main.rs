@@ -1,0 +1,18 @@
+//! Facts about real nodes: what differs, what a module is, who runs it, and what it costs the node to be asked.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod apps;
+mod bad;
+mod changes;
+mod classes;
+mod cost;
+mod elixir;
+mod embedded;
+mod left_out;
+mod one_way;
+mod paths;
+mod processes;
+mod toolchain;
+mod world;

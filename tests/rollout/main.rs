@@ -1,0 +1,10 @@
+//! Rollouts over several real nodes: stages, failures, pauses, going back as a whole.
+
+mod failures;
+mod fleet;
+mod pauses;
+mod saved;
+mod screens;
+mod stages;
+#[path = "../support/mod.rs"]
+mod support;

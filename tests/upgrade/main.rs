@@ -1,0 +1,58 @@
+//! Upgrades of live nodes, end to end: the real binary on one side, real nodes on the other.
+//!
+//! Whatever happens to a run, the node must end fully new or fully old with everybody running: each test
+//! says which, and looks at code, states and processes on the node itself.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attach;
+mod bank;
+mod behaviour;
+mod births;
+mod budget;
+mod children;
+mod conversion;
+mod corners;
+mod dead;
+mod effects;
+mod elixir;
+mod going_back;
+mod half_undone;
+mod inferred_children;
+mod init_argument;
+mod insert;
+mod interrupt;
+mod killed;
+mod kinds;
+mod libraries;
+mod listed_children;
+mod lock;
+mod many;
+mod nodes;
+mod noise;
+mod old_code;
+mod persist;
+mod policy;
+mod random;
+mod raw;
+mod ready;
+mod rehearsal;
+mod release_handler;
+mod releases;
+mod removal;
+mod report;
+mod rollback;
+mod screen;
+mod seed;
+mod shop;
+mod snapshots;
+mod statem;
+mod survive;
+mod suspend;
+mod sweep;
+mod tls;
+mod unloaded;
+mod unusual;
+mod way_back;
+mod windows;
