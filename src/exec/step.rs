@@ -1,11 +1,12 @@
 //! A step of a run as a value: what the agent does at once, and what that is to the screen.
 //!
-//! [`Action`] has a variant for each step of `src/node/agent/PROTOCOL.md` that a run takes; [`super::step_term`] is the only place that
-//! knows its term. (`twins_load`, `twins_drop` and `rehearse` are of no run yet.)
+//! [`Action`] has a variant for each step of `src/node/agent/PROTOCOL.md`; [`super::step_term`] is the only place that knows its
+//! term.
 
 use std::time::Duration;
 
 use super::event::StepKind;
+use super::rehearsal::{Limits, Trial};
 use crate::facts::app_specs::EnvChange;
 use crate::name::{App, Module};
 use crate::rules::{Change, Timeout};
@@ -74,6 +75,12 @@ pub enum Action {
         /// From where it reads object code.
         libraries: Vec<Library>,
     },
+    /// Twins of the new versions of these modules are loaded.
+    TwinsLoad(Vec<Module>),
+    /// They are taken away.
+    TwinsDrop(Vec<Module>),
+    /// A conversion is tried by a twin on copies of the states of all processes, within limits of its own.
+    Rehearse(Trial, Limits),
 }
 
 /// What is done with children of the supervisors of one module.
@@ -203,6 +210,9 @@ impl Action {
             Self::Soak(_) => StepKind::Soak,
             Self::Hook { .. } => StepKind::Hook,
             Self::ReleaseHandler { .. } => StepKind::ReleaseHandler,
+            Self::TwinsLoad(_) => StepKind::Load,
+            Self::TwinsDrop(_) => StepKind::Delete,
+            Self::Rehearse(..) => StepKind::Convert,
         }
     }
 
@@ -213,7 +223,10 @@ impl Action {
             Self::Load(modules)
             | Self::Delete(modules)
             | Self::Resume(modules)
-            | Self::Ahead(modules) => modules.clone(),
+            | Self::Ahead(modules)
+            | Self::TwinsLoad(modules)
+            | Self::TwinsDrop(modules) => modules.clone(),
+            Self::Rehearse(trial, _) => vec![trial.module.clone()],
             Self::CodeChange { modules, .. } => modules.iter().map(|(m, _)| m.clone()).collect(),
             Self::Children(all) => {
                 let mut supervisors: Vec<Module> = Vec::new();

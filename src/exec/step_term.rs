@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::rehearsal::{Limits, StateKind, Trial};
 use super::step::{
     Action, ChildAction, ChildStep, ConfigChange, KnownChildren, ListEntry, ListedChildren,
     PathMove, RenewedChildren, Step,
@@ -75,6 +76,9 @@ pub fn encode(action: &Action) -> Term {
                 list(libraries, library_term),
             ],
         ),
+        Action::TwinsLoad(modules) => tagged("twins_load", vec![list(modules, module_term)]),
+        Action::TwinsDrop(modules) => tagged("twins_drop", vec![list(modules, module_term)]),
+        Action::Rehearse(trial, limits) => tagged("rehearse", vec![trial_term(trial, limits)]),
     }
 }
 
@@ -122,6 +126,12 @@ pub fn decode(term: &Term) -> Option<Action> {
             script: all(script, |one| read::instruction(one).ok())?,
             libraries: all(libraries, library)?,
         },
+        ("twins_load", [modules]) => Action::TwinsLoad(all(modules, module)?),
+        ("twins_drop", [modules]) => Action::TwinsDrop(all(modules, module)?),
+        ("rehearse", [what]) => {
+            let (trial, limits) = trial(what)?;
+            Action::Rehearse(trial, limits)
+        }
         _ => return None,
     })
 }
@@ -452,6 +462,54 @@ fn entry(term: &Term) -> Option<ListEntry> {
             _ => return None,
         },
     })
+}
+
+/// `#{module, twin, kind, extra, processes => all, …}`: all processes, within these limits.
+fn trial_term(trial: &Trial, limits: &Limits) -> Term {
+    let number = |n: usize| Term::Int(i64::try_from(n).unwrap_or(i64::MAX));
+    let kind = match trial.kind {
+        StateKind::Server => "server",
+        StateKind::StateMachine => "statem",
+        StateKind::Handler => "event",
+    };
+    map([
+        ("module", module_term(&trial.module)),
+        ("twin", module_term(&crate::twin::name(&trial.module))),
+        ("kind", Term::atom(kind)),
+        ("extra", trial.extra.clone()),
+        ("processes", Term::atom("all")),
+        ("ms", millis(limits.conversion)),
+        ("words", number(limits.words)),
+        ("wait", millis(limits.wait)),
+        ("most", number(limits.most)),
+        ("at_most", number(limits.at_most)),
+        ("rate", Term::Int(i64::from(limits.rate.max(1)))),
+        ("within", millis(limits.within)),
+    ])
+}
+
+fn trial(term: &Term) -> Option<(Trial, Limits)> {
+    let number = |key| usize::try_from(term.get(key)?.as_i64()?).ok();
+    let trial = Trial {
+        module: module(term.get("module")?)?,
+        kind: match term.get("kind")?.as_atom()?.as_str() {
+            "server" => StateKind::Server,
+            "statem" => StateKind::StateMachine,
+            "event" => StateKind::Handler,
+            _ => return None,
+        },
+        extra: term.get("extra")?.clone(),
+    };
+    let limits = Limits {
+        at_most: number("at_most")?,
+        rate: u32::try_from(term.get("rate")?.as_i64()?).ok()?,
+        within: duration(term.get("within")?)?,
+        conversion: duration(term.get("ms")?)?,
+        words: number("words")?,
+        wait: duration(term.get("wait")?)?,
+        most: number("most")?,
+    };
+    Some((trial, limits))
 }
 
 #[cfg(test)]

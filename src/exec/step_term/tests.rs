@@ -207,6 +207,35 @@ fn child_action() -> impl Strategy<Value = ChildAction> {
     ]
 }
 
+fn rehearsed() -> impl Strategy<Value = Action> {
+    let kind = prop_oneof![
+        Just(StateKind::Server),
+        Just(StateKind::StateMachine),
+        Just(StateKind::Handler)
+    ];
+    let trial = (module(), kind, term()).prop_map(|(module, kind, extra)| Trial {
+        module,
+        kind,
+        extra,
+    });
+    let number = || 0..1_000_000usize;
+    let counts = (number(), number(), number(), 1..=u32::MAX);
+    (trial, counts, time(), time(), time()).prop_map(
+        |(trial, (at_most, words, most, rate), within, conversion, wait)| {
+            let limits = Limits {
+                at_most,
+                rate,
+                within,
+                conversion,
+                words,
+                wait,
+                most,
+            };
+            Action::Rehearse(trial, limits)
+        },
+    )
+}
+
 fn action() -> impl Strategy<Value = Action> {
     let ranks = vec(vec((module(), timeout()), 0..3), 0..3);
     let library = (app(), "\\PC{0,6}", "\\PC{0,6}").prop_map(|(app, vsn, folder)| Library {
@@ -239,6 +268,9 @@ fn action() -> impl Strategy<Value = Action> {
         hook,
         (vec(instruction(), 0..5), vec(library, 0..3))
             .prop_map(|(script, libraries)| Action::ReleaseHandler { script, libraries }),
+        modules().prop_map(Action::TwinsLoad),
+        modules().prop_map(Action::TwinsDrop),
+        rehearsed(),
     ]
 }
 
