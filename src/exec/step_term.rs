@@ -471,6 +471,8 @@ fn trial_term(trial: &Trial, limits: &Limits) -> Term {
         StateKind::Server => "server",
         StateKind::StateMachine => "statem",
         StateKind::Handler => "event",
+        StateKind::Supervisor => "supervisor",
+        StateKind::Special => "special",
     };
     map([
         ("module", module_term(&trial.module)),
@@ -496,6 +498,8 @@ fn trial(term: &Term) -> Option<(Trial, Limits)> {
             "server" => StateKind::Server,
             "statem" => StateKind::StateMachine,
             "event" => StateKind::Handler,
+            "supervisor" => StateKind::Supervisor,
+            "special" => StateKind::Special,
             _ => return None,
         },
         extra: term.get("extra")?.clone(),

@@ -211,7 +211,9 @@ fn rehearsed() -> impl Strategy<Value = Action> {
     let kind = prop_oneof![
         Just(StateKind::Server),
         Just(StateKind::StateMachine),
-        Just(StateKind::Handler)
+        Just(StateKind::Handler),
+        Just(StateKind::Supervisor),
+        Just(StateKind::Special)
     ];
     let trial = (module(), kind, term()).prop_map(|(module, kind, extra)| Trial {
         module,
