@@ -52,10 +52,13 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "liveness",
                 "old_code",
                 "release_handler",
+                "trial",
             ],
             &["acted", "agent_reason", "condition", "step"],
-            &["step_term"],
-            &["children", "listing", "restarts", "rollback_steps", "steps"],
+            &["step_list", "step_term"],
+            &["children", "listing", "restarts"],
+            &["rollback_steps"],
+            &["steps"],
             &["job"],
             &["agent_monitor", "survivors"],
             &["agent_events", "plan_checks", "rehearsal"],
@@ -102,16 +105,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
 ];
 
 /// Files that use each other in a circle, still. It only ever gets shorter.
-const CIRCLES: &[&[&str]] = &[
-    &[
-        "exec/children",
-        "exec/listing",
-        "exec/restarts",
-        "exec/rollback_steps",
-        "exec/steps",
-    ],
-    &["exec/agent_monitor", "exec/survivors"],
-];
+const CIRCLES: &[&[&str]] = &[&["exec/agent_monitor", "exec/survivors"]];
 
 /// The roots see everything.
 const ROOTS: &[&str] = &["lib", "main"];

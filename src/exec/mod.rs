@@ -23,8 +23,12 @@ pub mod rollback;
 pub mod rollback_steps;
 pub mod rollout;
 mod run;
+pub mod step;
+mod step_list;
+pub mod step_term;
 pub mod steps;
 mod survivors;
+mod trial;
 
 pub use agent_monitor::{EventSink, Outcome};
 pub use event::{Event, EventKind, NodeState, Slow, StepKind};

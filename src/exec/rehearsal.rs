@@ -5,13 +5,18 @@
 //! whatever happens to this side (`src/node/agent/PROTOCOL.md`, Twins and Rehearsal). No value of a state leaves the
 //! node, only its shape.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::agent_reason;
 use super::interrupt::Interrupt;
 use super::liveness::Liveness;
+use super::step::Action;
+use super::step_list::push;
+use super::step_term::{millis, steps_term};
+pub use super::trial::{Limits, StateKind, Trial};
 use crate::diag::{Code, Diagnostic};
-use crate::name::Module;
+use crate::name::{FunctionArity, Module};
 use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
 use crate::plan::Plan;
@@ -25,61 +30,6 @@ const LOOK: Duration = Duration::from_millis(50);
 const SETTLE: Duration = Duration::from_secs(30);
 /// What the agent may take beside the conversions: loading twins, finding processes.
 const MARGIN: Duration = Duration::from_secs(30);
-
-/// The bounds of a rehearsal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Processes of one module that are asked for their state, at most.
-    pub at_most: usize,
-    /// How many of them a second, at most.
-    pub rate: u32,
-    /// How long all of it may take.
-    pub within: Duration,
-    /// How long one conversion may take.
-    pub conversion: Duration,
-    /// How much memory one conversion may use, in words of the node (8 bytes).
-    pub words: usize,
-    /// How long a process may take to read the question; one that is later is counted as busy.
-    pub wait: Duration,
-    /// A process whose heap has more words than these is not asked: its state would be copied.
-    pub most: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            at_most: 10_000,
-            rate: 5_000,
-            within: Duration::from_secs(10),
-            conversion: Duration::from_secs(1),
-            words: 16 << 20,
-            wait: Duration::from_millis(200),
-            most: 4 << 20,
-        }
-    }
-}
-
-/// How the states of a module's processes are converted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StateKind {
-    /// `code_change(Vsn, State, Extra)`.
-    Server,
-    /// `code_change(Vsn, StateName, Data, Extra)`.
-    StateMachine,
-    /// `code_change(Vsn, State, Extra)` of a handler of events.
-    Handler,
-}
-
-/// The conversion of one module, to be tried.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trial {
-    /// The module.
-    pub module: Module,
-    /// The kind of its processes.
-    pub kind: StateKind,
-    /// The plan's `Extra`.
-    pub extra: Term,
-}
 
 /// A state that would not be converted.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,6 +143,8 @@ pub struct RehearsalRequest<'a> {
     pub twins: &'a [Twin],
     /// What to try.
     pub trials: &'a [Trial],
+    /// The loops of special processes, by module: how the agent finds those that began in another module.
+    pub special: &'a BTreeMap<Module, Vec<FunctionArity>>,
     /// Bounds.
     pub limits: Limits,
     /// Where a request to stop comes from.
@@ -365,7 +317,6 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
     let limits = &what.limits;
     let atom = |module: &Module| Term::atom(module.as_str());
     let number = |n: usize| Term::Int(i64::try_from(n).unwrap_or(i64::MAX));
-    let millis = |time: Duration| Term::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
     let key = |name: &str, value: Term| (Term::atom(name), value);
     let twins = what.twins.iter().map(|twin| {
         Term::map([
@@ -375,42 +326,23 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
             key("funs", number(twin.funs)),
         ])
     });
-    let names = Term::list(what.twins.iter().map(|twin| atom(&twin.module)));
-    let mut steps = vec![Term::tuple([Term::atom("twins_load"), names.clone()])];
+    let names: Vec<Module> = what.twins.iter().map(|twin| twin.module.clone()).collect();
+    let mut steps = Vec::new();
+    push(&mut steps, Action::TwinsLoad(names.clone()));
     // Each gets its part of the time, and what those before it have left.
     let within = limits.within / u32::try_from(what.trials.len().max(1)).unwrap_or(u32::MAX);
     for trial in what.trials {
-        let kind = match trial.kind {
-            StateKind::Server => "server",
-            StateKind::StateMachine => "statem",
-            StateKind::Handler => "event",
-        };
-        let about = Term::map([
-            key("module", atom(&trial.module)),
-            key("twin", atom(&crate::twin::name(&trial.module))),
-            key("kind", Term::atom(kind)),
-            key("extra", trial.extra.clone()),
-            key("processes", Term::atom("all")),
-            key("ms", millis(limits.conversion)),
-            key("words", number(limits.words)),
-            key("wait", millis(limits.wait)),
-            key("most", number(limits.most)),
-            key("at_most", number(limits.at_most)),
-            key("rate", Term::Int(i64::from(limits.rate.max(1)))),
-            key("within", millis(within)),
-        ]);
-        steps.push(Term::tuple([Term::atom("rehearse"), about]));
+        let limits = Limits { within, ..*limits };
+        push(&mut steps, Action::Rehearse(trial.clone(), limits));
     }
-    steps.push(Term::tuple([Term::atom("twins_drop"), names]));
+    push(&mut steps, Action::TwinsDrop(names));
     let handlers = what.trials.iter().filter(|t| t.kind == StateKind::Handler);
-    let numbered = (1..)
-        .zip(steps)
-        .map(|(id, step)| Term::tuple([Term::Int(id), step]));
     Term::map([
         key("run", Term::binary(what.run)),
         key("owner", Term::binary(what.owner)),
         key("watcher", Term::Pid(mailbox.pid())),
         key("modules", Term::list([])),
+        key("special", special_term(what.special)),
         key(
             "handlers",
             Term::list(handlers.map(|trial| atom(&trial.module))),
@@ -420,11 +352,21 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
             Term::binary(crate::facts::node::processes::LOOPS.trim_end()),
         ),
         key("twins", Term::list(twins)),
-        key("steps", Term::list(numbered)),
+        key("steps", steps_term(&steps)),
         key("deadline", millis(limits.within + MARGIN)),
         key("undo", Term::atom("none")),
         key("keep", Term::Int(0)),
     ])
+}
+
+fn special_term(loops: &BTreeMap<Module, Vec<FunctionArity>>) -> Term {
+    let function =
+        |f: &FunctionArity| Term::tuple([Term::atom(&*f.name), Term::Int(i64::from(f.arity))]);
+    let of = |(module, found): (&Module, &Vec<FunctionArity>)| {
+        let functions = Term::list(found.iter().map(function));
+        Term::tuple([Term::atom(module.as_str()), functions])
+    };
+    Term::list(loops.iter().map(of))
 }
 
 /// A shape as the agent sends it, in words.

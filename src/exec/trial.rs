@@ -1,0 +1,65 @@
+//! What a rehearsal tries, and within which bounds.
+
+use std::time::Duration;
+
+use crate::name::Module;
+use crate::term::Term;
+
+/// The bounds of a rehearsal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Processes of one module that are asked for their state, at most.
+    pub at_most: usize,
+    /// How many of them a second, at most.
+    pub rate: u32,
+    /// How long all of it may take.
+    pub within: Duration,
+    /// How long one conversion may take.
+    pub conversion: Duration,
+    /// How much memory one conversion may use, in words of the node (8 bytes).
+    pub words: usize,
+    /// How long a process may take to read the question; one that is later is counted as busy.
+    pub wait: Duration,
+    /// A process whose heap has more words than these is not asked: its state would be copied.
+    pub most: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            at_most: 10_000,
+            rate: 5_000,
+            within: Duration::from_secs(10),
+            conversion: Duration::from_secs(1),
+            words: 16 << 20,
+            wait: Duration::from_millis(200),
+            most: 4 << 20,
+        }
+    }
+}
+
+/// How the states of a module's processes are converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateKind {
+    /// `code_change(Vsn, State, Extra)`.
+    Server,
+    /// `code_change(Vsn, StateName, Data, Extra)`.
+    StateMachine,
+    /// `code_change(Vsn, State, Extra)` of a handler of events.
+    Handler,
+    /// The new `init/1` with what the supervisor was started with; its child specifications are checked.
+    Supervisor,
+    /// `system_code_change(Misc, Module, Vsn, Extra)`.
+    Special,
+}
+
+/// The conversion of one module, to be tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// The module.
+    pub module: Module,
+    /// The kind of its processes.
+    pub kind: StateKind,
+    /// The plan's `Extra`.
+    pub extra: Term,
+}
