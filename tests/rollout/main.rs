@@ -1,13 +1,11 @@
 //! Rollouts over several real nodes: stages, failures, pauses, going back as a whole.
 
-mod rollout {
-    pub mod fleet;
+mod failures;
+mod fleet;
+mod pauses;
+mod saved;
+mod screens;
+mod stages;
 
-    mod failures;
-    mod pauses;
-    mod saved;
-    mod screens;
-    mod stages;
-}
 #[path = "../support/mod.rs"]
 mod support;
