@@ -1,6 +1,8 @@
 //! `updo attach`: rejoins a recorded run that still goes on, or tells how it ended; `--abort` calls it off as long as
 //! nothing is switched.
 
+#![expect(clippy::disallowed_methods, reason = "how long ago a run began")]
+
 use std::time::{Duration, SystemTime};
 
 use super::args::AttachArgs;

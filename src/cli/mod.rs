@@ -45,6 +45,11 @@ use args::{Command, Global};
 use config::Config;
 
 /// Parses the arguments, runs the command, gives the exit code.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "the process's environment and folder; what is wrong before there is a `Ui`"
+)]
 pub fn main() -> Exit {
     complete::answer();
     let (args, given) = match env_flags::parse() {

@@ -1,5 +1,10 @@
 //! `updo report`, `updo replay` and `updo schema`: what recorded events can be turned into. No node is asked.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads the events that a report is made of"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;

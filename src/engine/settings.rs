@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::environment::{variable, variables};
 use crate::exec::Interrupt;
 use crate::node::tls::{self, ExpectedName, Pem};
 use crate::plan::{ENVIRONMENT, Plan};
@@ -73,8 +74,8 @@ impl Settings {
     /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`,
     /// `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`, `UPDO_SET_…`.
     pub fn from_env() -> Self {
-        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let sets = std::env::vars()
+        let text = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let sets = variables()
             .filter(|(name, _)| name.starts_with(ENVIRONMENT))
             .collect();
         let pem = |name: &str| text(name).map(|_| Pem::Env(name.to_owned()));

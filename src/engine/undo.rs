@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Engine, Settings, now, owner, run_id};
+use super::environment::{now, owner};
+use super::{Engine, Settings, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::acted::Acted;
 use crate::exec::rollback::{self, RollbackRequest, WayBack};
@@ -201,9 +202,7 @@ impl Undo {
 /// What hooks of a recorded run have done, by its events.
 fn acted(records: &RunRecords, run: &str) -> Acted {
     let mut acted = Acted::default();
-    let text = records
-        .events(run)
-        .and_then(|path| std::fs::read_to_string(path).ok());
+    let text = records.event_lines(run);
     for line in replay::lines(&text.unwrap_or_default()) {
         if let Some(event) = replay::read(&line) {
             acted.event(&event.kind);

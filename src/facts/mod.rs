@@ -5,6 +5,11 @@
 //! [`app`] application files; [`diff`] compares two versions. `node_facts` asks the node, one round trip per
 //! question. Both sides give the same [`beam::BeamFacts`] vocabulary, so that old and new can be compared.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "beams, applications, archives and the copies of beams are files, read by this stage"
+)]
+
 pub mod app;
 pub mod app_specs;
 mod archive;

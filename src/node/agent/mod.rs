@@ -266,6 +266,10 @@ pub fn locked(session: &Session, holder: String) -> Diagnostic {
 }
 
 /// Who holds the lock, in words.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long ago the other run began"
+)]
 fn holder(info: &Term) -> String {
     let show = |key: &str| {
         info.get(key)

@@ -9,6 +9,11 @@
 //! nothing new; a node of another cookie never gets it. The folder is the owner's alone (E803), and each file ends in
 //! the digest of what is before it, so a torn one is taken for none.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "compiled agents are kept in the state folder"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
