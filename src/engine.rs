@@ -22,6 +22,7 @@ mod environment;
 pub mod leftovers;
 pub mod past_runs;
 mod prepare;
+pub mod rehearsal;
 pub mod rollout;
 pub mod saved_script;
 mod settings;

@@ -107,6 +107,8 @@ pub enum Command {
     /// Connect, compare, print the script; changes nothing
     #[command(visible_alias = "p")]
     Preview(PreviewArgs),
+    /// Try the conversions on copies of live states; suspends and changes nothing
+    Rehearse(RehearseArgs),
     /// Preview, ask, upgrade, verify
     #[command(visible_alias = "r")]
     Run(RunArgs),

@@ -27,6 +27,8 @@ pub enum Exit {
     Locked = 13,
     /// Failed before the point of no return, resumed cleanly.
     Aborted = 14,
+    /// A rehearsal found states that would not be converted; nothing was changed.
+    Rehearsal = 15,
     /// Failed afterwards, rolled back completely.
     RolledBack = 20,
     /// Failed afterwards, not rolled back: needs manual repair.
@@ -162,6 +164,7 @@ impl Exit {
             Self::Changed => "the node has changed meanwhile, nothing was changed",
             Self::Locked => "another run holds the lock, nothing was changed",
             Self::Aborted => "called off before anything was switched",
+            Self::Rehearsal => "states would not be converted, nothing was changed",
             Self::RolledBack => "failed, rolled back completely",
             Self::Broken => "failed and not rolled back: needs manual repair",
             Self::Partly => "some nodes are new, the rest old, each consistent",

@@ -23,6 +23,7 @@ mod mend;
 mod new;
 mod pager;
 mod preview;
+mod rehearse;
 mod relup;
 mod repl;
 mod report;
@@ -124,6 +125,7 @@ pub fn main() -> Exit {
         Command::Repl(args) => repl::run(&context, args),
         Command::Rollback(args) => rollback::run(&context, args),
         Command::Mend(args) => mend::run(&context, args),
+        Command::Rehearse(args) => rehearse::run(&context, args),
         Command::Attach(args) => attach::run(&context, args),
         Command::Log(args) => log::run(&context, args),
         Command::Status(args) => status::run(&context, args),

@@ -310,6 +310,8 @@ codes! {
     W624,
     /// A supervisor's new `init/1` raises with the argument that the supervisor was started with.
     W634,
+    /// A rehearsal tried the conversion on copies of live states, and some of them would not be converted.
+    E634,
     /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
     W625,
     /// Going back has put code and states back, and not what a conversion did outside of its state.

@@ -81,6 +81,11 @@ impl Liveness {
         self.gone.get_or_insert_with(Instant::now);
     }
 
+    /// Whether the guardian is known to be dead.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.is_some()
+    }
+
     /// To be called again and again while nothing comes.
     pub(super) fn check(&mut self, session: &Session) -> Option<End> {
         let now = Instant::now();

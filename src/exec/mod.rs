@@ -16,6 +16,7 @@ mod liveness;
 mod old_code;
 pub mod persist;
 mod plan_checks;
+pub mod rehearsal;
 pub mod release_handler;
 mod restarts;
 pub mod rollback;

@@ -206,7 +206,12 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
     };
     watch.tell(EventKind::RollbackStarted);
     let began = Instant::now();
-    let ended = watch.further(back.term, mailbox, &back.steps);
+    let mut ended = watch.further(back.term.clone(), mailbox, &back.steps);
+    // An agent's process was killed before the way back had changed anything: nothing keeps it from being taken again.
+    let killed = |last: &Diagnostic| last.code == Code::E612;
+    if ended == NodeState::New && watch.outcome.errors.last().is_some_and(killed) {
+        ended = watch.further(back.term, mailbox, &back.steps);
+    }
     watch.outcome.state = ended;
     watch.tell(EventKind::RollbackFinished {
         ok: ended == NodeState::Old,

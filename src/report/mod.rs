@@ -12,6 +12,7 @@ pub mod log;
 pub mod preview;
 pub mod progress;
 pub mod record;
+pub mod rehearsal;
 pub mod replay;
 pub mod roff;
 pub mod rollout;

@@ -6,7 +6,7 @@
 //! | `events.jsonl` | the stream of events, as `run --json` gives it |
 //! | `plan.updo` | the plan's text |
 //! | `script.etf` | the steps, and per module the MD5 before and after, for `updo attach` |
-//! | `rollback_term.etf` | the steps and beams of the way back, in the external term format |
+//! | `back.etf` | the steps and beams of the way back, in the external term format |
 //! | `states.etf` | of a run that ended with new code and could not go back: the processes with a state of the old one |
 //!
 //! The only place of this stage that writes files. A record that cannot be written never stops a run.
@@ -19,7 +19,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -30,6 +30,9 @@ use crate::term::{Term, etf};
 
 /// How many runs are kept when nobody says otherwise; the oldest go first, those that may still be going on never.
 const KEPT: usize = 200;
+
+/// How long a record that has no `meta.json` may be one that is being begun.
+const UNFINISHED: Duration = Duration::from_secs(24 * 3600);
 
 /// All records of a state folder.
 #[derive(Clone, Debug)]
@@ -143,6 +146,27 @@ impl RunRecords {
             let folder = self.folder.join(&run.run);
             let _ = fs::remove_file(folder.join("meta.json"));
             let _ = fs::remove_dir_all(folder);
+        }
+        self.forget_unfinished();
+    }
+
+    /// Removes what an updo has left that was killed while it began a record: without `meta.json`, and a day old.
+    fn forget_unfinished(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        let is_old = |path: &Path| {
+            let changed = fs::symlink_metadata(path).and_then(|about| about.modified());
+            changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > UNFINISHED))
+        };
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let is_run = path
+                .file_name()
+                .and_then(|name| plain(name.to_str()?))
+                .is_some();
+            if is_run && path.is_dir() && !path.join("meta.json").exists() && is_old(&path) {
+                let _ = fs::remove_dir_all(path);
+            }
         }
     }
 
@@ -393,6 +417,21 @@ mod tests {
     }
 
     /// Their names say nothing: the newest is the one that began last, also after it was finished later than another.
+    #[test]
+    fn what_a_killed_updo_began_goes_after_a_day() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = RunRecords::new(folder.path());
+        let (fresh, old) = (records.folder.join("00aa"), records.folder.join("00bb"));
+        for path in [&fresh, &old] {
+            fs::create_dir_all(path).expect("a folder");
+        }
+        let yesterday = SystemTime::now() - 2 * UNFINISHED;
+        let opened = File::open(&old).expect("a folder");
+        opened.set_modified(yesterday).expect("a time");
+        records.forget(KEPT, None);
+        assert!(fresh.exists() && !old.exists());
+    }
+
     #[test]
     fn runs_of_one_second_keep_their_order() {
         let folder = tempfile::tempdir().expect("a folder");

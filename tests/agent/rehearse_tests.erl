@@ -4,7 +4,7 @@
 -import(agent_tests, [compile/1, load/1, job/3, server/2, start/2, ask/1, clean/0, upgrade/1, boot/1, interpreted/1, wait/2]).
 
 tests() -> [rehearsed_all, rehearsed_some_fail, rehearsed_endless, rehearsed_memory, rehearsed_busy, rehearsed_statem, rehearsed_event,
-            rehearsed_killed, rehearsed_interpreted].
+            rehearsed_found, rehearsed_bounded, rehearsed_killed, rehearsed_interpreted].
 
 %% The twin of t_rh with these clauses of code_change.
 twin(Clauses) ->
@@ -17,8 +17,10 @@ no4() -> "code_change(_,_,_,_) -> no. ".
 limits() -> #{module => t_rh, twin => 't_rh@updo', kind => server, vsn => "1.0", extra => x, ms => 500, words => 1000000, wait => 200, most => 100000}.
 
 rehearse(Twin, Pids) -> rehearse(Twin, Pids, #{}).
-rehearse(Twin, Pids, More) ->
-    {Outcome, _, Es} = upgrade(job([], [{1, {twins_load, [t_rh]}}, {2, {rehearse, maps:merge((limits())#{processes => Pids}, More)}}], #{twins => [Twin]})),
+rehearse(Twin, Pids, More) -> rehearse_as(Twin, maps:merge((limits())#{processes => Pids}, More)).
+
+rehearse_as(Twin, What) ->
+    {Outcome, _, Es} = upgrade(job([], [{1, {twins_load, [t_rh]}}, {2, {rehearse, What}}], #{twins => [Twin]})),
     new = Outcome,
     [Info] = [I || {step_finished, 2, _, I} <- Es],
     false = erlang:module_loaded('t_rh@updo'),
@@ -35,6 +37,25 @@ rehearsed_all() ->
     #{processes := 50, converted := 50, failed := 0, busy := 0, dead := 0, us := Us, shapes := Shapes} = rehearse(twin(ok3()), Ps),
     50 = length(Us),
     #{{tuple, 4} := 50} = Shapes,
+    untouched(Ps).
+
+%% The agent finds the processes itself, and asks the running version for its vsn.
+rehearsed_found() ->
+    Ps = servers(30),
+    What = maps:without([vsn], (limits())#{processes => all}),
+    Twin = twin("code_change(V,{1,_},_) when V =/= undefined -> {ok,{2,V}}. " ++ no4()),
+    #{processes := 30, converted := 30, untried := 0} = rehearse_as(Twin, What),
+    #{processes := 7, converted := 7, untried := 23} = rehearse_as(Twin, What#{at_most => 7}),
+    untouched(Ps).
+
+%% So many a second, and no longer than that.
+rehearsed_bounded() ->
+    Ps = servers(60),
+    What = (limits())#{processes => all},
+    {Us, #{converted := 60}} = timer:tc(fun() -> rehearse_as(twin(ok3()), What#{rate => 100}) end),
+    true = Us >= 550000,
+    #{processes := N, converted := N, untried := Left} = rehearse_as(twin(ok3()), What#{rate => 100, within => 200}),
+    true = N + Left =:= 60 andalso N > 2 andalso N < 40,
     untouched(Ps).
 
 %% Which, why, and of what shape the state is; no value of it.

@@ -382,6 +382,12 @@ impl Trial {
         if self.fault.no_agent && matches!(end, Said::Broken(_)) {
             allow.extend(["mixed", "misfit"]);
         }
+        // A run that could not go back names the processes whose conversion failed: these have new code and old states.
+        if matches!(end, Said::Broken(_))
+            && story.contains("has its old state: its conversion failed")
+        {
+            allow.extend(["mixed", "misfit"]);
+        }
         // With nothing left to resume them, suspended children do not obey a supervisor that ends them: it kills them.
         if self.fault.name == "all agents and the watchdog killed" && matches!(end, Said::Broken(_))
         {
@@ -593,7 +599,9 @@ fn newest(desk: &Desk) -> Option<String> {
             let entry = entry.ok()?;
             let began = entry.metadata().ok()?.created().ok()?;
             let name = entry.file_name().into_string().ok()?;
-            (name.len() == 4).then_some((began, name))
+            // Without it a client was killed before anything began, and there is no such run.
+            let is_record = entry.path().join("meta.json").exists();
+            (is_record && name.len() == 4).then_some((began, name))
         })
         .max();
     newest.map(|(_, name)| name)

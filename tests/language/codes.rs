@@ -80,6 +80,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W631", "tests/upgrade/old_code.rs"),
     ("W632", "tests/upgrade/old_code.rs"),
     ("W633", "tests/upgrade/old_code.rs"),
+    ("E634", "tests/upgrade/rehearsal.rs"),
     ("W634", "tests/upgrade/init_argument.rs"),
     ("W613", "tests/upgrade/births.rs"),
     ("E617", "tests/upgrade/births.rs"),

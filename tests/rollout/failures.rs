@@ -1,6 +1,6 @@
 //! A node that fails ends the walk; every node stays wholly old or wholly new.
 
-use super::fleet::Fleet;
+use crate::fleet::Fleet;
 use crate::support::apps::fleet as beams;
 
 #[test]

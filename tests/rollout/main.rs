@@ -6,6 +6,5 @@ mod pauses;
 mod saved;
 mod screens;
 mod stages;
-
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! Between stages: time, a question, Ctrl-C; and what may have happened to a node meanwhile.
 
-use super::fleet::Fleet;
+use crate::fleet::Fleet;
 use crate::support::apps::fleet as beams;
 use crate::support::desk::UPDO;
 use crate::support::terminal::{CTRL_C, Terminal};

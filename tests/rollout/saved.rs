@@ -1,6 +1,6 @@
 //! A script that was saved does what was shown, or nothing; and what else `run` can be told.
 
-use super::fleet::Fleet;
+use crate::fleet::Fleet;
 use crate::support::apps::fleet as beams;
 
 #[test]

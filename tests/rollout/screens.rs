@@ -1,6 +1,6 @@
 //! Every screen of a rollout as it is: `tests/screens`.
 
-use super::fleet::Fleet;
+use crate::fleet::Fleet;
 use crate::support::desk::UPDO;
 use crate::support::screens::{Screens, quoted};
 use crate::support::terminal::Terminal;

@@ -1,6 +1,6 @@
 //! Who comes when, how many at a time, and what is said once for the whole.
 
-use super::fleet::Fleet;
+use crate::fleet::Fleet;
 use crate::support::desk::UPDO;
 use crate::support::terminal::Terminal;
 

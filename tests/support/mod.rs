@@ -335,11 +335,25 @@ impl TestNode {
         self.session.get_or_init(|| self.connected())
     }
 
-    /// Calls a function, which must return.
+    /// Calls a function, which must return. Where the table of processes is full, no process was made for the call: it
+    /// is made again.
     pub fn call(&self, module: &str, function: &str, args: Vec<Term>) -> Term {
-        self.session()
-            .call(module, function, args, PATIENCE)
-            .unwrap_or_else(|error| panic!("{module}:{function}: {error}\n{}", self.log()))
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = self
+                .session()
+                .call(module, function, args.clone(), PATIENCE);
+            match answer {
+                Ok(value) => return value,
+                Err(error)
+                    if Instant::now() < until
+                        && error.to_string().ends_with("{erpc,system_limit}") =>
+                {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) => panic!("{module}:{function}: {error}\n{}", self.log()),
+            }
+        }
     }
 
     /// Value of Erlang expressions, with or without the final dot.

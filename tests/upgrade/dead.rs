@@ -42,6 +42,30 @@ fn target(node: &TestNode) -> &str {
     node.name()
 }
 
+/// One of the agent's processes is killed when the way back has only suspended: it is taken again.
+#[test]
+fn the_way_back_is_taken_again() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), pids_of(node));
+    // Every worker of the executor, and with them the executor itself, as soon as an account is suspended again.
+    node.eval(
+        "register(killer, spawn(fun() -> \
+             receive armed -> ok end, \
+             (fun W() -> case process_info(whereis(bank_account_5), current_function) of \
+                 {_, {sys, _, _}} -> \
+                     {_, Ms} = process_info(whereis(updo_run), monitors), \
+                     [exit(P, kill) || {process, P} <- Ms, node(P) =:= node()]; \
+                 _ -> W() end end)() end))",
+    );
+    let plan = Plan::on_disk("{slow, 20}")
+        .with("verify \"no\" -> erlang:send(killer, armed), 1 = 2.\n")
+        .on(&desk);
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(20);
+    ran.says(&["E612", "is as before"]);
+    is(node, Is::Old, &pids);
+}
+
 #[test]
 fn the_watchdog_resumes() {
     let bank = replaced();

@@ -37,6 +37,7 @@ mod policy;
 mod random;
 mod raw;
 mod ready;
+mod rehearsal;
 mod release_handler;
 mod releases;
 mod removal;

@@ -377,7 +377,7 @@ step(Id, {config_change, Told}) ->
 step(Id, {release_handler, Script, Libs}) -> release_handler(Id, Script, Libs);
 step(_, {twins_load, Ms}) -> twins_load(Ms);
 step(_, {twins_drop, Ms}) -> twins_drop(Ms);
-step(_, {rehearse, What}) -> rehearse(What);
+step(Id, {rehearse, What}) -> rehearse(Id, What);
 step(_, {children, Ops}) -> children(Ops);
 step(Id, {soak, Ms}) -> soak(Id, Ms);
 step(Id, {hook, Ms, _}) ->

@@ -10,17 +10,47 @@
 %% ------------------------------------------------------------------------------------------------
 %% The step
 
-%% What: #{module, twin, kind => server, statem or event, vsn, extra, processes => [Pid],
+%% What: #{module, twin, kind => server, statem or event, extra,
+%%         vsn => of the running version, which is asked for it otherwise,
+%%         processes => [Pid] or all,
 %%         ms => limit of a conversion, words => of its heap,
-%%         wait => ms for a process to answer, most => words of its heap}
-rehearse(#{processes := Pids} = What) ->
+%%         wait => ms for a process to answer, most => words of its heap,
+%%         at_most => processes, rate => of them a second, within => ms for all of them}
+rehearse(Id, #{module := M} = Asked) ->
+    What = case Asked of #{vsn := _} -> Asked; _ -> Asked#{vsn => loaded_vsn(M)} end,
+    Pids = case What of #{processes := all} -> processes_of(M); #{processes := Named} -> Named end,
     Exec = self(),
     Keeper = spawned(fun() -> trials_keeper(monitor(process, Exec), none) end, []),
-    One = fun(P, Acc) ->
-        check_guardian(),
-        rehearsed(P, rehearse_one(P, Keeper, What), Acc)
-    end,
-    try lists:foldl(One, none_rehearsed(length(Pids)), Pids) after Keeper ! done end.
+    Some = case What of #{at_most := Most} -> lists:sublist(Pids, Most); _ -> Pids end,
+    Now = now_ms(),
+    Pace = {Now, case What of #{within := Ms} -> Now + Ms; _ -> infinity end, maps:get(rate, What, infinity)},
+    None = (none_rehearsed(length(Some)))#{untried => length(Pids) - length(Some)},
+    try rehearse_each(Some, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end.
+
+processes_of(M) ->
+    {Found, _} = find(#{M => 1000}, [], brief),
+    lists:sort(parts_pids(maps:get(M, Found, {}))).
+
+rehearse_each([], _, _, _, Acc) -> Acc;
+rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}, What, Acc) ->
+    check_guardian(),
+    Now = now_ms(),
+    if
+        Now >= Until ->
+            %% `infinity` is greater than any number.
+            #{processes := Total, untried := Untried} = Acc,
+            Acc#{processes := Total - length(All), untried := Untried + length(All)};
+        is_integer(Rate), N * 1000 > (Now - Began + 1) * Rate ->
+            receive after 1 -> ok end,
+            rehearse_each(All, N, {Id, Keeper, Pace, Told}, What, Acc);
+        true ->
+            Told1 = case Now - Told >= 1000 of
+                true -> event({step_progress, Id, N, N + length(All)}), Now;
+                false -> Told
+            end,
+            Acc1 = rehearsed(P, rehearse_one(P, Keeper, What), Acc),
+            rehearse_each(Ps, N + 1, {Id, Keeper, Pace, Told1}, What, Acc1)
+    end.
 
 none_rehearsed(N) ->
     #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0,

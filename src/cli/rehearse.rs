@@ -1,0 +1,111 @@
+//! `updo rehearse`: the conversions of an upgrade, tried on copies of the live states of every node of the target.
+//! Suspends nothing and changes nothing.
+
+use super::args::RehearseArgs;
+use super::signals::Signals;
+use super::{Context, Exit};
+use crate::engine::rehearsal::{Rehearsal, Untried};
+use crate::engine::{Connection, Engine, Upgrade};
+use crate::exec::rehearsal::Limits;
+use crate::name::Module;
+use crate::report::rehearsal::{self, RehearsalInput};
+
+pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
+    let settings = context.settings();
+    let signals = Signals::listen(&settings.interrupt);
+    let Some(engine) = context.open(&args.plan, settings) else {
+        return Exit::Plan;
+    };
+    let sources = &engine.plan.sources;
+    let nodes = match engine.nodes(context.global.target.as_deref()) {
+        Ok(nodes) => nodes,
+        Err(diagnostic) => return context.fail(*diagnostic, sources),
+    };
+    let mut exit = Exit::Done;
+    for node in nodes {
+        let prepared = engine.connect(&node).and_then(|connection| {
+            connection.await_unlocked()?;
+            let upgrade = connection.prepare()?;
+            Ok((connection, upgrade))
+        });
+        let (connection, upgrade) = match prepared {
+            Ok(prepared) => prepared,
+            Err(diagnostic) => return context.fail(*diagnostic, sources),
+        };
+        // What there is to say about the upgrade is for the preview; only what refuses it counts here.
+        if upgrade.is_refused() {
+            let errors = upgrade.diagnostics.iter().filter(|d| d.is_error());
+            let errors: Vec<_> = errors.cloned().collect();
+            context.ui.diagnostics(&errors, sources);
+        }
+        signals.begin();
+        match rehearsed(context, args, &engine, &connection, &upgrade) {
+            Ok(done) => {
+                show(context, &engine, &connection, &upgrade, &done);
+                if done.failed() > 0 {
+                    exit = Exit::Rehearsal;
+                }
+            }
+            Err(diagnostic) => return context.fail(*diagnostic, sources),
+        }
+        if upgrade.is_refused() {
+            exit = Exit::Plan;
+        }
+    }
+    exit
+}
+
+fn rehearsed(
+    context: &Context<'_>,
+    args: &RehearseArgs,
+    engine: &Engine,
+    connection: &Connection<'_>,
+    upgrade: &Upgrade,
+) -> crate::diag::Result<Rehearsal> {
+    let usual = Limits::default();
+    let limits = Limits {
+        at_most: args.at_most.unwrap_or(usual.at_most),
+        rate: args.rate.unwrap_or(usual.rate),
+        within: args.within.unwrap_or(usual.within),
+        ..usual
+    };
+    let interrupt = engine.settings.interrupt.clone();
+    connection.rehearse(upgrade, limits, &interrupt, &mut |module, done, all| {
+        let line = format!("{module}: {done} of {all} states tried");
+        context.ui.status(&line);
+    })
+}
+
+fn show(
+    context: &Context<'_>,
+    engine: &Engine,
+    connection: &Connection<'_>,
+    upgrade: &Upgrade,
+    done: &Rehearsal,
+) {
+    let ui = &context.ui;
+    let untried: Vec<(Module, String, Vec<String>)> = done
+        .untried
+        .iter()
+        .map(|(module, why)| {
+            let places = match why {
+                Untried::Acts(places) => places.clone(),
+                _ => Vec::new(),
+            };
+            (module.clone(), why.words(), places)
+        })
+        .collect();
+    let input = RehearsalInput {
+        node: connection.session.node(),
+        otp: upgrade.facts.otp,
+        title: &engine.plan.title,
+        tried: &done.tried,
+        untried: &untried,
+    };
+    if ui.json {
+        ui.json(&format!("{:#}\n", rehearsal::json(&input)));
+        return;
+    }
+    ui.data(&rehearsal::text(&input, ui.out_style));
+    ui.diagnostics(&rehearsal::diagnostics(&done.tried), &engine.plan.sources);
+}

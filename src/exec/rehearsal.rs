@@ -1,0 +1,526 @@
+//! A rehearsal: conversions of an upgrade, tried by twins of the new version on copies of live states.
+//!
+//! Takes what is to be tried, gives what came of it, module by module. The agent does it under the lock of a run, one
+//! process after the other; nothing is suspended, nothing of the node changes, and the twins are gone at the end,
+//! whatever happens to this side (`src/node/agent/PROTOCOL.md`, Twins and Rehearsal). No value of a state leaves the
+//! node, only its shape.
+
+use std::time::{Duration, Instant};
+
+use super::agent_reason;
+use super::interrupt::Interrupt;
+use super::liveness::Liveness;
+use crate::diag::{Code, Diagnostic};
+use crate::name::Module;
+use crate::node::agent::{self, Agent, StartError};
+use crate::node::{Mail, Mailbox, RecvError, Session};
+use crate::plan::Plan;
+use crate::rules::Ruleset;
+use crate::term::Term;
+use crate::twin::Twin;
+
+/// How long is looked for mail before interrupts and the connection are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the agent may take to go.
+const SETTLE: Duration = Duration::from_secs(30);
+/// What the agent may take beside the conversions: loading twins, finding processes.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// The bounds of a rehearsal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Processes of one module that are asked for their state, at most.
+    pub at_most: usize,
+    /// How many of them a second, at most.
+    pub rate: u32,
+    /// How long all of it may take.
+    pub within: Duration,
+    /// How long one conversion may take.
+    pub conversion: Duration,
+    /// How much memory one conversion may use, in words of the node (8 bytes).
+    pub words: usize,
+    /// How long a process may take to read the question; one that is later is counted as busy.
+    pub wait: Duration,
+    /// A process whose heap has more words than these is not asked: its state would be copied.
+    pub most: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            at_most: 10_000,
+            rate: 5_000,
+            within: Duration::from_secs(10),
+            conversion: Duration::from_secs(1),
+            words: 16 << 20,
+            wait: Duration::from_millis(200),
+            most: 4 << 20,
+        }
+    }
+}
+
+/// How the states of a module's processes are converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateKind {
+    /// `code_change(Vsn, State, Extra)`.
+    Server,
+    /// `code_change(Vsn, StateName, Data, Extra)`.
+    StateMachine,
+    /// `code_change(Vsn, State, Extra)` of a handler of events.
+    Handler,
+}
+
+/// The conversion of one module, to be tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// The module.
+    pub module: Module,
+    /// The kind of its processes.
+    pub kind: StateKind,
+    /// The plan's `Extra`.
+    pub extra: Term,
+}
+
+/// A state that would not be converted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedState {
+    /// The process, as the node prints it.
+    pub pid: String,
+    /// Why: what was raised and where, or what was returned.
+    pub reason: String,
+    /// The shape of its state.
+    pub shape: String,
+}
+
+/// What the trial of one module came to. Every process is counted once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// The module.
+    pub module: Module,
+    /// How many processes were asked.
+    pub processes: u64,
+    /// Of these: the conversion returns `{ok, NewState}`.
+    pub converted: u64,
+    /// It does not.
+    pub failed: u64,
+    /// They did not read the question in time.
+    pub busy: u64,
+    /// They had ended.
+    pub dead: u64,
+    /// Their heap is above the limit.
+    pub big: u64,
+    /// Not asked: above the number, or the time was over.
+    pub untried: u64,
+    /// How long each successful conversion took, ascending, and the slowest process.
+    pub times: Vec<Duration>,
+    /// The process whose conversion took longest.
+    pub slowest: Option<String>,
+    /// Shapes of the new states, and how many have each; the most frequent first.
+    pub shapes: Vec<(String, u64)>,
+    /// The first 20 that fail.
+    pub failures: Vec<FailedState>,
+}
+
+impl Tried {
+    /// The time that so many percent of the conversions stay below; `None` when none was successful.
+    pub fn percentile(&self, percent: usize) -> Option<Duration> {
+        let last = self.times.len().checked_sub(1)?;
+        self.times.get(last * percent.min(100) / 100).copied()
+    }
+
+    fn read(module: &Module, info: &Term) -> Option<Self> {
+        let count = |key: &str| u64::try_from(info.get(key)?.as_i64()?).ok();
+        let mut times: Vec<(Duration, String)> = Vec::new();
+        for pair in info.get("us")?.as_list()? {
+            let [us, pid] = pair.as_tuple()? else {
+                return None;
+            };
+            let us = u64::try_from(us.as_i64()?).ok()?;
+            times.push((Duration::from_micros(us), pid.to_string()));
+        }
+        times.sort();
+        let mut shapes: Vec<(String, u64)> = Vec::new();
+        let Term::Map(pairs) = info.get("shapes")? else {
+            return None;
+        };
+        for (shape, number) in pairs {
+            shapes.push((shape_in_words(shape), u64::try_from(number.as_i64()?).ok()?));
+        }
+        shapes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let failure = |entry: &Term| {
+            Some(FailedState {
+                pid: entry.get("pid")?.to_string(),
+                reason: reason_in_words(&entry.get("reason")?.to_text()?),
+                shape: shape_in_words(entry.get("shape")?),
+            })
+        };
+        let failures: Option<Vec<_>> = info
+            .get("failures")?
+            .as_list()?
+            .iter()
+            .map(failure)
+            .collect();
+        Some(Self {
+            module: module.clone(),
+            processes: count("processes")?,
+            converted: count("converted")?,
+            failed: count("failed")?,
+            busy: count("busy")?,
+            dead: count("dead")?,
+            big: count("big")?,
+            untried: count("untried")?,
+            slowest: times.last().map(|(_, pid)| pid.clone()),
+            times: times.into_iter().map(|(time, _)| time).collect(),
+            shapes,
+            failures: failures?,
+        })
+    }
+}
+
+/// All that a rehearsal needs.
+pub struct RehearsalRequest<'a> {
+    /// The connection.
+    pub session: &'a Session,
+    /// Four hexadecimal digits.
+    pub run: &'a str,
+    /// `user@host`, for another run that finds the lock taken.
+    pub owner: &'a str,
+    /// The plan, for reasons in words.
+    pub plan: &'a Plan,
+    /// What is decided, for reasons in words.
+    pub rules: &'a Ruleset,
+    /// The twins of all modules of the upgrade.
+    pub twins: &'a [Twin],
+    /// What to try.
+    pub trials: &'a [Trial],
+    /// Bounds.
+    pub limits: Limits,
+    /// Where a request to stop comes from.
+    pub interrupt: &'a Interrupt,
+}
+
+/// How far a rehearsal is: the module, processes done, processes of it in all.
+pub type Progress<'p> = dyn FnMut(&Module, u64, u64) + 'p;
+
+/// Tries conversions; gives what came of each, in the order of the trials. `progress` hears of it once a second.
+///
+/// # Errors
+/// E505 when a run is going on; E612 when the agent ended otherwise than it should; E608 when the connection was lost;
+/// E611 when it was called off. The node goes back to what it was in every case.
+pub fn rehearse(
+    what: &RehearsalRequest<'_>,
+    progress: &mut Progress<'_>,
+) -> crate::diag::Result<Vec<Tried>> {
+    let mailbox = what.session.mailbox();
+    let agent = match agent::start(what.session, what.run, &job(what, &mailbox)) {
+        Ok(agent) => agent,
+        Err(StartError::Locked(holder)) => {
+            return Err(Box::new(agent::locked(what.session, holder)));
+        }
+        Err(StartError::Other(diagnostic)) => return Err(diagnostic),
+    };
+    let mut liveness = Liveness::new();
+    liveness.until(Some(what.limits.within + MARGIN));
+    let _ = mailbox.monitor(agent.guardian());
+    liveness.follow(agent.guardian());
+    let mut watched = Watched {
+        what,
+        mailbox: &mailbox,
+        liveness,
+        seen: 0,
+    };
+    let mut tried = Vec::new();
+    let mut called_off = false;
+    let ended = loop {
+        if what.interrupt.count() > 0 && !called_off {
+            called_off = true;
+            let _ = agent::abort(what.session);
+        }
+        let Some((tag, parts)) = watched.next()? else {
+            continue;
+        };
+        let id = parts.first().and_then(Term::as_i64).unwrap_or(0);
+        // The first step loads the twins.
+        let trial = usize::try_from(id - 2)
+            .ok()
+            .and_then(|at| what.trials.get(at));
+        match (tag.as_str(), trial) {
+            ("step_progress", Some(trial)) => {
+                let number = |at: usize| parts.get(at).and_then(Term::as_i64).unwrap_or(0);
+                let number = |at| u64::try_from(number(at)).unwrap_or(0);
+                progress(&trial.module, number(1), number(2));
+            }
+            ("step_finished", Some(trial)) => {
+                let info = parts.get(2);
+                let read = info.and_then(|info| Tried::read(&trial.module, info));
+                tried.push(read.ok_or_else(|| unreadable(info))?);
+            }
+            ("finished", _) => break parts,
+            _ => {}
+        }
+    };
+    let reason = ended.get(1).and_then(|info| info.get("reason")).cloned();
+    watched.settle(&agent);
+    match reason {
+        None => Ok(tried),
+        Some(reason) => Err(Box::new(agent_reason::diagnostic(
+            &reason, what.rules, what.plan,
+        ))),
+    }
+}
+
+fn unreadable(info: Option<&Term>) -> Box<Diagnostic> {
+    let text = info.map(ToString::to_string).unwrap_or_default();
+    Box::new(Diagnostic::new(Code::E612, "the agent sent an answer that cannot be read").note(text))
+}
+
+/// The events of a rehearsal.
+struct Watched<'a> {
+    what: &'a RehearsalRequest<'a>,
+    mailbox: &'a Mailbox,
+    liveness: Liveness,
+    /// Number of the last event.
+    seen: i64,
+}
+
+impl Watched<'_> {
+    /// The next event, `None` when there is none at the moment.
+    fn next(&mut self) -> crate::diag::Result<Option<(String, Vec<Term>)>> {
+        let lost = |why: &str| {
+            let node = self.what.session.node();
+            let title = format!("the connection to {node} was lost during a rehearsal");
+            let note = "the agent ends by itself: nothing of the node was changed";
+            Box::new(Diagnostic::new(Code::E608, title).note(why).note(note))
+        };
+        let message = match self.mailbox.recv(LOOK) {
+            Ok(Mail::Message(message)) => message,
+            Ok(Mail::Down { .. }) => {
+                self.liveness.down();
+                return Ok(None);
+            }
+            Err(RecvError::Timeout) => {
+                return match self.liveness.check(self.what.session) {
+                    None => Ok(None),
+                    Some(end) => Err(lost(&format!("{end:?}"))),
+                };
+            }
+            Err(why) => return Err(lost(&why.to_string())),
+        };
+        self.liveness.heard();
+        let Some((seq, tag, parts)) = event(&message, self.what.run) else {
+            return Ok(None);
+        };
+        if seq <= self.seen {
+            return Ok(None);
+        }
+        self.seen = seq;
+        if tag == "guardian_replaced"
+            && let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian"))
+        {
+            let _ = self.mailbox.monitor(guardian);
+            self.liveness.follow(guardian);
+        }
+        Ok(Some((tag, parts)))
+    }
+
+    /// The agent goes.
+    fn settle(&mut self, agent: &Agent) {
+        let until = Instant::now() + SETTLE;
+        if agent.settle(self.what.session, false).is_err() {
+            return;
+        }
+        while Instant::now() < until {
+            match self.next() {
+                Ok(Some((tag, _))) if tag == "settled" => return,
+                Ok(_) if self.liveness.is_gone() => return,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// `{updo, Run, Seq, {Tag, …}}` of this run.
+fn event(message: &Term, run: &str) -> Option<(i64, String, Vec<Term>)> {
+    let [updo, of, seq, event] = message.as_tuple()? else {
+        return None;
+    };
+    if !updo.is_atom("updo") || of.to_text().as_deref() != Some(run) {
+        return None;
+    }
+    let parts = match event {
+        Term::Tuple(parts) => parts.clone(),
+        other => vec![other.clone()],
+    };
+    let (tag, rest) = parts.split_first()?;
+    Some((
+        seq.as_i64()?,
+        tag.as_atom()?.as_str().to_owned(),
+        rest.to_vec(),
+    ))
+}
+
+/// The job: load the twins, try, drop them.
+fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
+    let limits = &what.limits;
+    let atom = |module: &Module| Term::atom(module.as_str());
+    let number = |n: usize| Term::Int(i64::try_from(n).unwrap_or(i64::MAX));
+    let millis = |time: Duration| Term::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+    let key = |name: &str, value: Term| (Term::atom(name), value);
+    let twins = what.twins.iter().map(|twin| {
+        Term::map([
+            key("name", atom(&twin.module)),
+            key("twin", atom(&twin.name)),
+            key("new", Term::binary(&twin.bytes)),
+            key("funs", number(twin.funs)),
+        ])
+    });
+    let names = Term::list(what.twins.iter().map(|twin| atom(&twin.module)));
+    let mut steps = vec![Term::tuple([Term::atom("twins_load"), names.clone()])];
+    // Each gets its part of the time, and what those before it have left.
+    let within = limits.within / u32::try_from(what.trials.len().max(1)).unwrap_or(u32::MAX);
+    for trial in what.trials {
+        let kind = match trial.kind {
+            StateKind::Server => "server",
+            StateKind::StateMachine => "statem",
+            StateKind::Handler => "event",
+        };
+        let about = Term::map([
+            key("module", atom(&trial.module)),
+            key("twin", atom(&crate::twin::name(&trial.module))),
+            key("kind", Term::atom(kind)),
+            key("extra", trial.extra.clone()),
+            key("processes", Term::atom("all")),
+            key("ms", millis(limits.conversion)),
+            key("words", number(limits.words)),
+            key("wait", millis(limits.wait)),
+            key("most", number(limits.most)),
+            key("at_most", number(limits.at_most)),
+            key("rate", Term::Int(i64::from(limits.rate.max(1)))),
+            key("within", millis(within)),
+        ]);
+        steps.push(Term::tuple([Term::atom("rehearse"), about]));
+    }
+    steps.push(Term::tuple([Term::atom("twins_drop"), names]));
+    let handlers = what.trials.iter().filter(|t| t.kind == StateKind::Handler);
+    let numbered = (1..)
+        .zip(steps)
+        .map(|(id, step)| Term::tuple([Term::Int(id), step]));
+    Term::map([
+        key("run", Term::binary(what.run)),
+        key("owner", Term::binary(what.owner)),
+        key("watcher", Term::Pid(mailbox.pid())),
+        key("modules", Term::list([])),
+        key(
+            "handlers",
+            Term::list(handlers.map(|trial| atom(&trial.module))),
+        ),
+        key(
+            "loops",
+            Term::binary(crate::facts::processes::LOOPS.trim_end()),
+        ),
+        key("twins", Term::list(twins)),
+        key("steps", Term::list(numbered)),
+        key("deadline", millis(limits.within + MARGIN)),
+        key("undo", Term::atom("none")),
+        key("keep", Term::Int(0)),
+    ])
+}
+
+/// A shape as the agent sends it, in words.
+fn shape_in_words(shape: &Term) -> String {
+    let parts = match shape {
+        Term::Tuple(parts) => parts.as_slice(),
+        other => return other.to_string(),
+    };
+    match parts {
+        [kind, Term::Int(size), first] if kind.is_atom("tuple") => {
+            format!("{{{first}, …}} of {size} elements")
+        }
+        [kind, Term::Int(size)] if kind.is_atom("tuple") => format!("tuple of {size} elements"),
+        [kind, Term::Int(keys), name] if kind.is_atom("struct") => {
+            let name = name.as_atom().map(|name| Module::new(name.as_str()));
+            let name = name.map(|name| name.to_string()).unwrap_or_default();
+            format!("%{name}{{}} of {keys} keys")
+        }
+        [kind, Term::Int(keys)] if kind.is_atom("map") => format!("map of {keys} keys"),
+        _ => shape.to_string(),
+    }
+}
+
+/// A reason as the agent sends it, in words.
+fn reason_in_words(text: &str) -> String {
+    let Ok(term) = crate::syntax::parse_term(text) else {
+        return text.to_owned();
+    };
+    match term.as_tuple() {
+        Some([class, reason, place]) => {
+            let at = match place.as_tuple() {
+                Some([m, f, a]) => format!(" in {m}:{f}/{a}"),
+                _ => String::new(),
+            };
+            let reason = match reason.as_tuple() {
+                Some([kind, value]) => format!("{kind} ({})", shape_in_words(value)),
+                _ => reason.to_string(),
+            };
+            match class.is_atom("error") {
+                true => format!("{reason}{at}"),
+                false => format!("{class} {reason}{at}"),
+            }
+        }
+        Some([word, shape]) if word.is_atom("returns") => {
+            format!("returns {}, not {{ok, NewState}}", shape_in_words(shape))
+        }
+        Some([word, ms]) if word.is_atom("takes_longer_than") => {
+            format!("takes longer than {ms} ms")
+        }
+        _ if term.is_atom("no_memory") => "needs more memory than it is given".to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_and_shapes_are_words() {
+        let words = reason_in_words;
+        assert_eq!(
+            words("{error,{badmatch,{tuple,2,error}},{cart,code_change,3}}"),
+            "badmatch ({error, …} of 2 elements) in cart:code_change/3"
+        );
+        assert_eq!(
+            words("{error,function_clause,{cart,code_change,3}}"),
+            "function_clause in cart:code_change/3"
+        );
+        assert_eq!(words("{throw,stop,unknown}"), "throw stop");
+        assert_eq!(words("{returns,atom}"), "returns atom, not {ok, NewState}");
+        assert_eq!(words("{takes_longer_than,150}"), "takes longer than 150 ms");
+        assert_eq!(words("no_memory"), "needs more memory than it is given");
+        assert_eq!(words("{{{"), "{{{");
+    }
+
+    #[test]
+    fn percentiles() {
+        let read = |us: &str| {
+            let info = format!(
+                "#{{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, \
+                 us => {us}, shapes => #{{atom => 1, {{map,3}} => 2}}, failures => []}}"
+            );
+            let info = crate::syntax::parse_term(&info).expect("a term");
+            Tried::read(&Module::new("cart"), &info).expect("an answer")
+        };
+        let all: Vec<String> = (1..=100)
+            .rev()
+            .map(|us| format!("{{{us},p{us}}}"))
+            .collect();
+        let tried = read(&format!("[{}]", all.join(",")));
+        assert_eq!(tried.percentile(50), Some(Duration::from_micros(50)));
+        assert_eq!(tried.percentile(100), Some(Duration::from_micros(100)));
+        assert_eq!(tried.slowest.as_deref(), Some("p100"));
+        let shapes = [("map of 3 keys".to_owned(), 2), ("atom".to_owned(), 1)];
+        assert_eq!(tried.shapes, shapes);
+        assert_eq!(read("[]").percentile(50), None);
+    }
+}

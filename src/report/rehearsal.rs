@@ -1,0 +1,217 @@
+//! What a rehearsal came to, as text, as JSON, and as diagnostics.
+//!
+//! Says how many states convert, how long that takes and why others do not; shapes of states, never values.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::style::{bad, count, faint, good, name, time};
+use crate::diag::render::Style;
+use crate::diag::{Code, Diagnostic};
+use crate::exec::rehearsal::{FailedState, Tried};
+use crate::name::{Module, NodeName};
+
+/// How many failures and shapes of one module are named.
+const NAMED: usize = 3;
+
+/// What is shown of one node.
+pub struct RehearsalInput<'a> {
+    /// The node.
+    pub node: &'a NodeName,
+    /// Its OTP release.
+    pub otp: u32,
+    /// The plan's title.
+    pub title: &'a str,
+    /// What was tried.
+    pub tried: &'a [Tried],
+    /// Modules whose conversion was not tried, why, and places in the code.
+    pub untried: &'a [(Module, String, Vec<String>)],
+}
+
+impl RehearsalInput<'_> {
+    fn sum(&self, of: impl Fn(&Tried) -> u64) -> usize {
+        usize::try_from(self.tried.iter().map(of).sum::<u64>()).unwrap_or(usize::MAX)
+    }
+}
+
+/// The whole as text.
+pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
+    let dot = if style.unicode { "·" } else { "-" };
+    let mut out = format!(
+        "rehearsal  {}\ntarget     {} {dot} OTP {}\n\n",
+        name(style, shown.title),
+        name(style, shown.node.as_str()),
+        shown.otp
+    );
+    for tried in shown.tried {
+        module(&mut out, tried, style, dot);
+    }
+    for (untried, why, places) in shown.untried {
+        let untried = untried.to_string();
+        let _ = writeln!(out, "  {untried:<24} not tried: {why}");
+        for place in places.iter().take(NAMED) {
+            let _ = writeln!(out, "       {}", faint(style, place));
+        }
+    }
+    if shown.tried.is_empty() && shown.untried.is_empty() {
+        out += "  no state is converted by this upgrade\n";
+    }
+    let (converted, failed) = (shown.sum(|t| t.converted), shown.sum(|t| t.failed));
+    let states = count(converted + failed, "state", "states");
+    let _ = match failed {
+        0 if converted == 0 => writeln!(out, "\nno state was tried; nothing was changed"),
+        0 => writeln!(
+            out,
+            "\n{}  {states} tried on copies, all convert; nothing was changed",
+            good(style, "ok")
+        ),
+        failed => writeln!(
+            out,
+            "\n{}  {failed} of {states} would not be converted; nothing was changed",
+            bad(style, "fails")
+        ),
+    };
+    out
+}
+
+fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
+    let all = tried.converted + tried.failed;
+    let states = if all == 1 { "state" } else { "states" };
+    let _ = write!(
+        out,
+        "  {:<24} {} of {all} {states} convert",
+        tried.module.to_string(),
+        tried.converted
+    );
+    if tried.failed > 0 {
+        let _ = write!(
+            out,
+            ", {}",
+            bad(style, &format!("{} would not", tried.failed))
+        );
+    }
+    if let (Some(median), Some(slowest)) = (tried.percentile(50), tried.percentile(100)) {
+        let _ = write!(
+            out,
+            "    median {} {dot} 99 % below {} {dot} slowest {}",
+            micros(median),
+            micros(tried.percentile(99).unwrap_or(slowest)),
+            micros(slowest)
+        );
+    }
+    out.push('\n');
+    let others = [
+        (tried.busy, "busy"),
+        (tried.dead, "ended meanwhile"),
+        (tried.big, "too large to be copied"),
+        (tried.untried, "not asked (--at-most, --within)"),
+    ];
+    let others: Vec<String> = others
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{number} {what}"))
+        .collect();
+    if !others.is_empty() {
+        let _ = writeln!(out, "       not tried: {}", others.join(", "));
+    }
+    let shapes: Vec<String> = tried
+        .shapes
+        .iter()
+        .take(NAMED)
+        .map(|(shape, number)| format!("{number} x {shape}"))
+        .collect();
+    if !shapes.is_empty() {
+        let more = tried.shapes.len().saturating_sub(NAMED);
+        let more = match more {
+            0 => String::new(),
+            more => format!(", {more} more shapes"),
+        };
+        let line = format!("new states: {}{more}", shapes.join(", "));
+        let _ = writeln!(out, "       {}", faint(style, &line));
+    }
+}
+
+/// `0.08ms`, `38ms`: conversions are mostly shorter than what the screen shows of other times.
+fn micros(duration: Duration) -> String {
+    if duration < Duration::from_micros(10) {
+        return "0.01ms".to_owned();
+    }
+    match duration < Duration::from_millis(1) {
+        true => format!("{:.2}ms", duration.as_secs_f64() * 1_000.0),
+        false => time(duration),
+    }
+}
+
+/// E634 for each module with states that would not be converted.
+pub fn diagnostics(tried: &[Tried]) -> Vec<Diagnostic> {
+    let failing = tried.iter().filter(|tried| tried.failed > 0);
+    failing.map(diagnostic).collect()
+}
+
+fn diagnostic(tried: &Tried) -> Diagnostic {
+    let module = &tried.module;
+    let all = usize::try_from(tried.converted + tried.failed).unwrap_or(usize::MAX);
+    let title = format!(
+        "{} of {} of `{module}` would not be converted",
+        tried.failed,
+        count(all, "state", "states")
+    );
+    let note = |failed: &FailedState| {
+        format!(
+            "{}: {}; its state: {}",
+            failed.pid, failed.reason, failed.shape
+        )
+    };
+    let mut diagnostic = Diagnostic::new(Code::E634, title);
+    let named = tried.failures.iter().take(NAMED);
+    diagnostic.notes.extend(named.map(note));
+    let named = NAMED.min(tried.failures.len()) as u64;
+    if tried.failed > named {
+        let more = tried.failed - named;
+        diagnostic = diagnostic.note(format!("and {more} more"));
+    }
+    diagnostic.help(format!(
+        "mend `code_change` of the new `{module}`; it was tried on copies of live states, nothing was changed"
+    ))
+}
+
+/// The whole for machines.
+pub fn json(shown: &RehearsalInput<'_>) -> Value {
+    let us = |time: Option<Duration>| time.map(|time| time.as_micros() as u64);
+    let tried = shown.tried.iter().map(|tried| {
+        json!({
+            "module": tried.module.as_str(),
+            "processes": tried.processes,
+            "converted": tried.converted,
+            "failed": tried.failed,
+            "busy": tried.busy,
+            "dead": tried.dead,
+            "big": tried.big,
+            "untried": tried.untried,
+            "us": {
+                "median": us(tried.percentile(50)),
+                "p99": us(tried.percentile(99)),
+                "slowest": us(tried.percentile(100)),
+            },
+            "slowest": tried.slowest,
+            "shapes": tried.shapes.iter().map(|(shape, n)| json!({"shape": shape, "states": n})).collect::<Vec<_>>(),
+            "failures": tried.failures.iter().map(|failed| json!({
+                "pid": failed.pid, "reason": failed.reason, "shape": failed.shape,
+            })).collect::<Vec<_>>(),
+        })
+    });
+    let untried = shown.untried.iter().map(|(module, why, places)| {
+        json!({ "module": module.as_str(), "reason": why, "places": places })
+    });
+    json!({
+        "schema": "updo.rehearsal/1.0",
+        "node": shown.node.as_str(),
+        "title": shown.title,
+        "converted": shown.sum(|t| t.converted),
+        "failed": shown.sum(|t| t.failed),
+        "modules": tried.collect::<Vec<_>>(),
+        "untried": untried.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,270 @@
+//! `updo rehearse`: the conversions of an upgrade are tried on copies of live states, and nothing of the node changes.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::corners::{compiled, node_with};
+use crate::inferred_children::elixir;
+use crate::support::apps::witness;
+use crate::support::desk::{Desk, Ran};
+use crate::support::{Options, TestNode};
+
+/// A server with a state `{till, N}`; the clauses are those of `code_change`.
+fn till(version: u32, code_change: &str) -> (String, String) {
+    let text = format!(
+        "-module(till).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
+         -export([start/1, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+         start(N) -> {{ok, P}} = gen_server:start(?MODULE, N, []), P.\n\
+         init(N) -> {{ok, {{till, N}}}}.\nhandle_call(_, _, S) -> {{reply, {{{version}, S}}, S}}.\n\
+         handle_cast({{wait, Ms}}, S) -> timer:sleep(Ms), {{noreply, S}}.\n{code_change}\n"
+    );
+    ("till".to_owned(), text)
+}
+
+struct Stage {
+    _folder: TempDir,
+    node: TestNode,
+    desk: Desk,
+    plan: PathBuf,
+}
+
+impl Stage {
+    fn new(one: &[(String, String)], two: &[(String, String)], start: &str) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let old = compiled(&folder.path().join("one"), one);
+        let new = compiled(&folder.path().join("two"), two);
+        let (node, desk) = (node_with(&old), Desk::new());
+        node.eval(start);
+        let text = format!("plan \"Tills\".\ncode push [{new:?}].\nold from {old:?}.\n");
+        let plan = desk.write("tills.updo", &text);
+        Self {
+            _folder: folder,
+            node,
+            desk,
+            plan,
+        }
+    }
+
+    /// Twenty tills.
+    fn tills(code_change: &str) -> Self {
+        let old = till(1, "code_change(_, S, _) -> {ok, S}.");
+        Self::new(
+            &[old],
+            &[till(2, code_change)],
+            "persistent_term:put(tills, [till:start(N) || N <- lists:seq(1, 20)])",
+        )
+    }
+
+    fn rehearse(&self, more: &[&str]) -> Ran {
+        let before = self.looks();
+        let plan = self.plan.display().to_string();
+        let args = [&["rehearse", &plan], more].concat();
+        let ran = self.desk.on(&self.node, &args).run();
+        // Nothing has changed, and nothing is left.
+        assert_eq!(self.looks(), before);
+        assert_eq!(self.node.eval_text("witness:left_to(3000)"), "[]");
+        assert_eq!(self.node.eval_text("witness:troubled()"), "[]");
+        ran
+    }
+
+    /// Code, and states of the tills.
+    fn looks(&self) -> String {
+        self.node.eval_text(
+            "{[{M, M:module_info(md5)} || {M, _} <- code:all_loaded(), lists:member(M, [till, lamp, bell, lift])], \
+              [M || {M, _} <- code:all_loaded(), lists:suffix(\"@updo\", atom_to_list(M))], \
+              [catch gen_server:call(P, what) || P <- persistent_term:get(tills, [])]}",
+        )
+    }
+}
+
+#[test]
+fn all_states_convert() {
+    let stage = Stage::tills("code_change(\"1\", {till, N}, []) -> {ok, {till, N, 0}}.");
+    stage.rehearse(&[]).exits(0).prints(&[
+        "till                     20 of 20 states convert    median 0.",
+        "20 x {till, …} of 3 elements",
+        "20 states tried on copies, all convert; nothing was changed",
+    ]);
+    let ran = stage.rehearse(&["--json"]).exits(0);
+    let shown: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(shown["schema"], "updo.rehearsal/1.0");
+    assert_eq!(
+        (&shown["converted"], &shown["failed"]),
+        (&20.into(), &0.into())
+    );
+    assert_eq!(shown["modules"][0]["module"], "till");
+    assert!(shown["modules"][0]["us"]["median"].is_u64(), "{ran}");
+    // Fewer are asked.
+    stage.rehearse(&["--at-most", "5"]).exits(0).prints(&[
+        "5 of 5 states convert",
+        "15 not asked (--at-most, --within)",
+    ]);
+    // The upgrade is what it was.
+    let plan = stage.plan.display().to_string();
+    let run = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
+    run.exits(0).says(&["20 states converted"]);
+}
+
+#[test]
+fn states_that_fail_are_found_before_anything_is_touched() {
+    let stage = Stage::tills(
+        "code_change(_, {till, 3}, _) -> {ok, {secret, 4711}} = {error, 4711};\n\
+         code_change(_, {till, 5}, _) -> [4711];\n\
+         code_change(_, {till, 7}, _) -> timer:sleep(1000000);\n\
+         code_change(_, {till, 9}, _) -> grow([]);\n\
+         code_change(_, {till, N}, _) when N =/= 11 -> {ok, {till, N, 0}}.\n\
+         grow(L) -> grow([L, {L, 1} | lists:seq(1, 1000)]).",
+    );
+    let ran = stage.rehearse(&[]).exits(15).says(&[
+        "E634",
+        "5 of 20 states of `till` would not be converted",
+        "badmatch ({error, …} of 2 elements) in till:code_change/3; its state: {till, …} of 2 elements",
+        "returns list, not {ok, NewState}",
+        "takes longer than 1000 ms",
+        "and 2 more",
+    ])
+    .prints(&["15 of 20 states convert, 5 would not", "fails  5 of 20 states"]);
+    let json = stage.rehearse(&["--json"]).exits(15);
+    for reason in [
+        "needs more memory than it is given",
+        "function_clause in till:code_change/3",
+    ] {
+        assert!(json.stdout.contains(reason), "{json}");
+    }
+    assert!(!ran.to_string().contains("4711") && !json.to_string().contains("4711"));
+}
+
+#[test]
+fn busy_and_dead_processes_are_no_failures() {
+    let stage = Stage::tills("code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.");
+    stage
+        .node
+        .eval("[gen_server:cast(till:start(N), {wait, 6000}) || N <- [21, 22]]");
+    stage
+        .rehearse(&[])
+        .exits(0)
+        .prints(&["20 of 20 states convert", "not tried: 2 busy"]);
+}
+
+#[test]
+fn what_is_not_tried_is_named() {
+    let acts = till(
+        2,
+        "code_change(_, {till, N}, _) -> counted ! N, {ok, {till, N, 0}}.",
+    );
+    let sup = |vsn: u32| {
+        let text = format!(
+            "-module(lift).\n-behaviour(supervisor).\n-vsn(\"{vsn}\").\n-export([start/0, init/1]).\n\
+             start() -> supervisor:start_link({{local, lift}}, ?MODULE, []).\n\
+             init([]) -> {{ok, {{#{{intensity => {vsn}}}, []}}}}.\n"
+        );
+        ("lift".to_owned(), text)
+    };
+    let old = till(1, "code_change(_, S, _) -> {ok, S}.");
+    let stage = Stage::new(
+        &[old, sup(1)],
+        &[acts, sup(2)],
+        "till:start(1), {ok, P} = lift:start(), unlink(P)",
+    );
+    stage.rehearse(&[]).exits(0).prints(&[
+        "till                     not tried: its conversion does more than compute and read",
+        "sends a message in till:code_change/3, line 9",
+        "lift                     not tried: the conversion of a supervisor is its new init/1",
+        "no state was tried; nothing was changed",
+    ]);
+}
+
+#[test]
+fn state_machines_and_handlers_of_events() {
+    let machine = |vsn: u32, change: &str| {
+        let text = format!(
+            "-module(lamp).\n-behaviour(gen_statem).\n-vsn(\"{vsn}\").\n\
+             -export([start/0, init/1, callback_mode/0, handle_event/4, code_change/4]).\n\
+             start() -> gen_statem:start(?MODULE, [], []).\ninit([]) -> {{ok, off, {{lamp, 1}}}}.\n\
+             callback_mode() -> handle_event_function.\nhandle_event(_, _, _, _) -> keep_state_and_data.\n{change}\n"
+        );
+        ("lamp".to_owned(), text)
+    };
+    let handler = |vsn: u32, change: &str| {
+        let text = format!(
+            "-module(bell).\n-behaviour(gen_event).\n-vsn(\"{vsn}\").\n\
+             -export([start/0, init/1, handle_event/2, handle_call/2, code_change/3]).\n\
+             start() -> {{ok, P}} = gen_event:start(), ok = gen_event:add_handler(P, ?MODULE, []).\n\
+             init([]) -> {{ok, {{bell, 0}}}}.\nhandle_event(_, S) -> {{ok, S}}.\nhandle_call(_, S) -> {{ok, S, S}}.\n{change}\n"
+        );
+        ("bell".to_owned(), text)
+    };
+    let stage = Stage::new(
+        &[
+            machine(1, "code_change(_, N, D, _) -> {ok, N, D}."),
+            handler(1, "code_change(_, S, _) -> {ok, S}."),
+        ],
+        &[
+            machine(
+                2,
+                "code_change(_, off, {lamp, N}, _) -> {ok, out, {lamp, N, on}}.",
+            ),
+            handler(
+                2,
+                "code_change(_, {bell, N}, _) when N > 0 -> {ok, {bell, N, 0}}.",
+            ),
+        ],
+        "lamp:start(), bell:start()",
+    );
+    stage
+        .rehearse(&[])
+        .exits(15)
+        .says(&[
+            "1 of 1 state of `bell`",
+            "function_clause in bell:code_change/3",
+        ])
+        .prints(&["lamp                     1 of 1 state convert"]);
+}
+
+/// What `use GenServer` writes, and a state that is a struct.
+#[test]
+fn servers_of_elixir() {
+    let folder = TempDir::new().expect("a folder");
+    let source = |vsn: u32, fields: &str, change: &str| {
+        format!(
+            "defmodule Cart do\n  defstruct [{fields}]\nend\ndefmodule Till do\n  use GenServer\n  @vsn {vsn}\n\
+             \x20 def start(n), do: GenServer.start(__MODULE__, n)\n  def init(n), do: {{:ok, %Cart{{items: n}}}}\n\
+             \x20 def handle_call(_, _, s), do: {{:reply, s.items, s}}\n{change}end\n"
+        )
+    };
+    let old = elixir(&folder.path().join("one"), &source(1, "items: 0", ""));
+    let change = "  def code_change(_, %{items: n}, _), do: {:ok, %Cart{items: n, tax: 1}}\n";
+    let new = elixir(
+        &folder.path().join("two"),
+        &source(2, "items: 0, tax: 0", change),
+    );
+    let options = Options {
+        elixir: true,
+        ..Options::default()
+    };
+    let (node, desk) = (options.path(&old).path(witness()).start(), Desk::new());
+    node.eval("['Elixir.Till':start(N) || N <- lists:seq(1, 3)]");
+    let text = format!("plan \"Carts\".\ncode push [{new:?}].\nold from {old:?}.\n");
+    let plan = desk.write("carts.updo", &text).display().to_string();
+    desk.on(&node, &["rehearse", &plan])
+        .run()
+        .exits(0)
+        .prints(&[
+            "Elixir.Till              3 of 3 states convert",
+            "3 x %Elixir.Cart{} of 2 keys",
+        ]);
+}
+
+#[test]
+fn another_run_holds_the_lock() {
+    let stage = Stage::tills("code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.");
+    stage.node.eval(
+        "spawn(fun() -> register(updo_run, self()), \
+             put(updo_info, #{run => <<\"0000\">>, owner => <<\"anna@ops\">>, state => running}), receive stop -> ok end end)",
+    );
+    let plan = stage.plan.display().to_string();
+    let ran = stage.desk.on(&stage.node, &["rehearse", &plan]).run();
+    ran.exits(13).says(&["E505", "anna@ops"]);
+    stage.node.eval("updo_run ! stop");
+}
