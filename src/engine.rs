@@ -55,10 +55,10 @@ use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
 use crate::report::header;
 use crate::report::json;
 use crate::report::preview::PreviewInput;
-use crate::report::record::{RecordedRun, RunRecord, RunRecords};
 use crate::rules::node_view::NodeView;
 use crate::rules::removal;
 use crate::script::insert;
+use crate::state::runs::{RecordedRun, RunRecord, RunRecords};
 
 /// How often a locked node is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);

@@ -46,6 +46,7 @@ pub mod repl;
 pub mod report;
 pub mod rules;
 pub mod script;
+pub mod state;
 pub mod syntax;
 pub mod term;
 pub mod twin;

@@ -15,8 +15,8 @@ use crate::engine::{Connection, Engine};
 use crate::exec::attach::Begun;
 use crate::exec::{NodeState, Outcome};
 use crate::node::agent;
-use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::style;
+use crate::state::runs::{RecordedRun, RunRecords};
 
 pub(super) fn run(context: &Context<'_>, args: &AttachArgs) -> Exit {
     let mut settings = context.settings();

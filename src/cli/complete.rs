@@ -23,7 +23,7 @@ use super::args::{Args, CompletionsArgs};
 use super::{Context, Exit, log};
 use crate::diag::{Code, safe};
 use crate::engine::Settings;
-use crate::report::record::RunRecords;
+use crate::state::runs::RunRecords;
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse_plan;
 

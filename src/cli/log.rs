@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::args::LogArgs;
 use super::{Context, Exit};
-use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::style;
+use crate::state::runs::{RecordedRun, RunRecords};
 
 pub(super) fn run(context: &Context<'_>, args: &LogArgs) -> Exit {
     let all = RunRecords::new(&context.settings().state_dir).all();

@@ -19,9 +19,9 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::exec::Event;
 use crate::name::NodeName;
-use crate::report::record::RunRecords;
 use crate::report::terminal::RunSummary;
 use crate::report::{html, replay, terminal};
+use crate::state::runs::RunRecords;
 
 /// The JSON Schema of the stream of events.
 const EVENTS: &str = include_str!("../../docs/schema/events-1.0.json");

@@ -13,8 +13,8 @@ use crate::facts::node_files;
 use crate::facts::store::Store;
 use crate::name::{Module, NodeName};
 use crate::node::{CallError, Session, agent};
-use crate::report::record::RunRecords;
 use crate::report::style::count;
+use crate::state::runs::RunRecords;
 
 pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
     let engine = match &args.plan {

@@ -15,9 +15,9 @@ use crate::node::agent::{self, LockHolder};
 use crate::node::evaluate;
 use crate::plan::load::read_text;
 use crate::report::json;
-use crate::report::record::{RecordedRun, RunRecords};
 use crate::rules::Change;
 use crate::rules::node_view::NodeView;
+use crate::state::runs::{RecordedRun, RunRecords};
 
 /// How long the agent of a run that has begun is waited for: what comes before it (`require`, hooks) may take a while.
 const ARRIVAL: Duration = Duration::from_secs(600);

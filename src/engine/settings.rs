@@ -11,7 +11,7 @@ use super::environment::{variable, variables};
 use crate::exec::Interrupt;
 use crate::node::tls::{self, ExpectedName, Pem};
 use crate::plan::{ENVIRONMENT, Plan};
-use crate::report::record::RunRecords;
+use crate::state::runs::RunRecords;
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]

@@ -20,10 +20,10 @@ use crate::facts::requery;
 use crate::name::Module;
 use crate::node::{Session, agent, evaluate};
 use crate::plan::When;
-use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::{json, replay};
 use crate::rules::Purge;
 use crate::rules::node_view::NodeView;
+use crate::state::runs::{RecordedRun, RunRecords};
 use crate::term::Term;
 
 /// How long processes may take to leave the code that has to go, when nobody says otherwise.

@@ -9,7 +9,7 @@
 //! | `back.etf` | the steps and beams of the way back, in the external term format |
 //! | `states.etf` | of a run that ended with new code and could not go back: the processes with a state of the old one |
 //!
-//! The only place of this stage that writes files. A record that cannot be written never stops a run.
+//! A record that cannot be written never stops a run.
 
 #![expect(
     clippy::disallowed_methods,
