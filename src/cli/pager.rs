@@ -11,7 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use anstream::adapter::strip_str;
 use signal_hook::consts::SIGINT;
+use unicode_width::UnicodeWidthStr;
 
 use super::Context;
 use crate::diag::safe;
@@ -65,19 +67,11 @@ fn paged(context: &Context<'_>, text: &str) -> bool {
 
 /// How many lines of the screen a text takes; escapes take no room.
 fn lines(text: &str, columns: usize) -> usize {
-    let lines = text.lines().map(|line| {
-        let mut width = 0_usize;
-        let mut escape = false;
-        for c in line.chars() {
-            match c {
-                '\x1b' => escape = true,
-                _ if escape => escape = !c.is_ascii_alphabetic(),
-                _ => width += 1,
-            }
-        }
-        width.div_ceil(columns).max(1)
-    });
-    lines.sum()
+    let plain = strip_str(text).to_string();
+    let lines = plain.lines();
+    lines
+        .map(|line| line.width().div_ceil(columns).max(1))
+        .sum()
 }
 
 fn through(program: &str, text: &str) -> bool {
@@ -119,5 +113,7 @@ mod tests {
             lines(&format!("\x1b[1;31m{}\x1b[0m", "x".repeat(80)), 80),
             1
         );
+        // Wide characters take two columns.
+        assert_eq!(lines(&"日".repeat(41), 80), 2);
     }
 }

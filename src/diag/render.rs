@@ -14,6 +14,8 @@ use miette::{
     SourceCode, SourceSpan, SpanContents, ThemeCharacters, ThemeStyles,
 };
 use serde_json::{Value, json};
+use textwrap::core::Word;
+use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm};
 
 use super::cut::Cut;
 use super::{Diagnostic, Label, Severity, SourceMap, Span};
@@ -146,35 +148,24 @@ fn footer(out: &mut String, name: &str, text: &str, width: usize, style: Style) 
 }
 
 /// Breaks a line at blanks outside of backticks.
-fn wrap(line: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut quoted = false;
-    let mut word = String::new();
-    let mut flush = |word: &mut String| {
-        let used = lines.last().map_or(0, |l| l.chars().count());
-        if used > 0 && used + 1 + word.chars().count() > width {
-            lines.push(String::new());
-        }
-        if let Some(last) = lines.last_mut() {
-            if !last.is_empty() {
-                last.push(' ');
-            }
-            last.push_str(word);
-        }
-        word.clear();
-    };
-    let indent = line.len() - line.trim_start().len();
-    word.push_str(&line[..indent]);
-    for c in line[indent..].chars() {
+fn wrap(line: &str, width: usize) -> Vec<Cow<'_, str>> {
+    let options = textwrap::Options::new(width)
+        .break_words(false)
+        .word_separator(WordSeparator::Custom(words))
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    textwrap::wrap(line, options)
+}
+
+/// What is kept together; the blanks that a line begins with belong to its first word.
+fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    let (mut quoted, mut begun) = (false, false);
+    let ends_word = move |c| {
         quoted ^= c == '`';
-        if c == ' ' && !quoted {
-            flush(&mut word);
-        } else {
-            word.push(c);
-        }
-    }
-    flush(&mut word);
-    lines
+        begun |= c != ' ';
+        begun && !quoted && c == ' '
+    };
+    Box::new(line.split_inclusive(ends_word).map(Word::from))
 }
 
 /// The punctuation of our own messages in ASCII; letters of other scripts stay.

@@ -9,6 +9,7 @@ use super::{Connection, Upgrade, owner, run_id};
 use crate::diag::Result;
 use crate::exec::Interrupt;
 use crate::exec::rehearsal::{self, Limits, Progress, RehearsalRequest, StateKind, Trial, Tried};
+use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
 use crate::rules::{Change, Class, ModuleRules};
@@ -22,9 +23,7 @@ pub enum Untried {
     Acts(Vec<String>),
     /// The new version cannot be loaded beside the running one.
     NoTwin(NoTwin),
-    /// A supervisor's conversion is its new `init/1`, which is not tried.
-    Supervisor,
-    /// A special process is converted by `system_code_change/4`, which is not tried.
+    /// A special process that has a view of its own of its state (`system_replace_state/2`), or no conversion.
     Special,
     /// Its processes run in a server of another module, which hands the conversion on.
     Wrapped(Module),
@@ -38,8 +37,7 @@ impl Untried {
         match self {
             Self::Acts(_) => "its conversion does more than compute and read".to_owned(),
             Self::NoTwin(why) => why.to_string(),
-            Self::Supervisor => "the conversion of a supervisor is its new init/1".to_owned(),
-            Self::Special => "special processes convert by system_code_change/4".to_owned(),
+            Self::Special => "its special processes show a state of their own making".to_owned(),
             Self::Wrapped(by) => format!("its processes are servers of {by}"),
             Self::OwnFunction => "the plan converts with a function of its own".to_owned(),
         }
@@ -96,6 +94,7 @@ impl Connection<'_> {
                 rules: &upgrade.rules,
                 twins: &twins.made,
                 trials: &trials,
+                special: &upgrade.changes.loops(),
                 limits,
                 interrupt,
             },
@@ -149,19 +148,13 @@ fn trial(
         Change::Convert { .. } => return Some(Err(Untried::OwnFunction)),
         Change::Advanced(extra) => extra.clone(),
     };
-    if decided.class.value == Class::Supervisor {
-        return Some(Err(Untried::Supervisor));
-    }
     if let Some(by) = &changed.crew.wrapped_in {
         return Some(Err(Untried::Wrapped(by.clone())));
     }
     let new = changed.new.as_ref()?;
-    let has = |arity| new.facts.exports("code_change", arity);
-    let kind = match (has(3), has(4)) {
-        (_, true) => StateKind::StateMachine,
-        (true, false) if is_handler(new) => StateKind::Handler,
-        (true, false) => StateKind::Server,
-        (false, false) => return Some(Err(Untried::Special)),
+    let kind = match state_kind(changed, new, decided.class.value) {
+        Some(kind) => kind,
+        None => return Some(Err(Untried::Special)),
     };
     if let Some(why) = twins.refused.get(module) {
         return Some(Err(Untried::NoTwin(why.clone())));
@@ -170,7 +163,7 @@ fn trial(
         let changed = upgrade.changes.modules.get(module)?;
         changed.new.as_ref().map(|new| &new.bytes[..])
     };
-    let conversion = Conversion::of(module, Kind::Server, &world);
+    let conversion = Conversion::of(module, conversion_kind(kind), &world);
     if !conversion.can_be_tried() {
         let places = conversion.acting().map(ToString::to_string).collect();
         return Some(Err(Untried::Acts(places)));
@@ -180,6 +173,32 @@ fn trial(
         kind,
         extra,
     }))
+}
+
+/// How the states of a module's processes are converted; `None` when that cannot be tried.
+fn state_kind(changed: &Changed, new: &Beam, class: Class) -> Option<StateKind> {
+    if class == Class::Supervisor {
+        return Some(StateKind::Supervisor);
+    }
+    let has = |name, arity| new.facts.exports(name, arity);
+    let own_view = |facts: &BeamFacts| facts.exports("system_replace_state", 2);
+    match (has("code_change", 3), has("code_change", 4)) {
+        (_, true) => Some(StateKind::StateMachine),
+        (true, false) if is_handler(new) => Some(StateKind::Handler),
+        (true, false) => Some(StateKind::Server),
+        (false, false) => {
+            let shows_all = !own_view(&new.facts) && !changed.former_facts().is_some_and(own_view);
+            (has("system_code_change", 4) && shows_all).then_some(StateKind::Special)
+        }
+    }
+}
+
+fn conversion_kind(kind: StateKind) -> Kind {
+    match kind {
+        StateKind::Server | StateKind::StateMachine | StateKind::Handler => Kind::Server,
+        StateKind::Supervisor => Kind::Supervisor,
+        StateKind::Special => Kind::Special,
+    }
 }
 
 fn is_handler(new: &Beam) -> bool {

@@ -5,6 +5,7 @@
 //! whatever happens to this side (`src/node/agent/PROTOCOL.md`, Twins and Rehearsal). No value of a state leaves the
 //! node, only its shape.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::agent_reason;
@@ -68,6 +69,10 @@ pub enum StateKind {
     StateMachine,
     /// `code_change(Vsn, State, Extra)` of a handler of events.
     Handler,
+    /// The new `init/1` with what the supervisor was started with; its child specifications are checked.
+    Supervisor,
+    /// `system_code_change(Misc, Module, Vsn, Extra)`.
+    Special,
 }
 
 /// The conversion of one module, to be tried.
@@ -193,6 +198,8 @@ pub struct RehearsalRequest<'a> {
     pub twins: &'a [Twin],
     /// What to try.
     pub trials: &'a [Trial],
+    /// The loops of special processes, by module: how the agent finds those that began in another module.
+    pub special: &'a BTreeMap<Module, Vec<(String, u32)>>,
     /// Bounds.
     pub limits: Limits,
     /// Where a request to stop comes from.
@@ -384,6 +391,8 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
             StateKind::Server => "server",
             StateKind::StateMachine => "statem",
             StateKind::Handler => "event",
+            StateKind::Supervisor => "supervisor",
+            StateKind::Special => "special",
         };
         let about = Term::map([
             key("module", atom(&trial.module)),
@@ -411,6 +420,7 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
         key("owner", Term::binary(what.owner)),
         key("watcher", Term::Pid(mailbox.pid())),
         key("modules", Term::list([])),
+        key("special", special_term(what.special)),
         key(
             "handlers",
             Term::list(handlers.map(|trial| atom(&trial.module))),
@@ -425,6 +435,17 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
         key("undo", Term::atom("none")),
         key("keep", Term::Int(0)),
     ])
+}
+
+fn special_term(loops: &BTreeMap<Module, Vec<(String, u32)>>) -> Term {
+    let function = |(name, arity): &(String, u32)| {
+        Term::tuple([Term::atom(name.as_str()), Term::Int(i64::from(*arity))])
+    };
+    let of = |(module, found): (&Module, &Vec<(String, u32)>)| {
+        let functions = Term::list(found.iter().map(function));
+        Term::tuple([Term::atom(module.as_str()), functions])
+    };
+    Term::list(loops.iter().map(of))
 }
 
 /// A shape as the agent sends it, in words.

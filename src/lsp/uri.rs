@@ -6,6 +6,16 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+
+/// What is written as `%XX`: all that RFC 3986 does not let stand in a path whatever it means there.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// The path of a `file` URI on this machine.
 pub(super) fn path(uri: &str) -> Option<PathBuf> {
     let (scheme, rest) = uri.split_once("://")?;
@@ -17,40 +27,14 @@ pub(super) fn path(uri: &str) -> Option<PathBuf> {
         return None;
     }
     let end = path.find(['?', '#']).unwrap_or(path.len());
-    let bytes = decoded(&path.as_bytes()[..end]);
+    let bytes: Vec<u8> = percent_decode(&path.as_bytes()[..end]).collect();
     (!bytes.contains(&0)).then(|| PathBuf::from(OsString::from_vec(bytes)))
 }
 
 /// The URI of a path.
 pub(super) fn of(path: &Path) -> String {
-    let mut uri = String::from("file://");
-    for byte in path.as_os_str().as_bytes() {
-        let plain = byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
-        if plain {
-            uri.push(char::from(*byte));
-        } else {
-            uri += &format!("%{byte:02X}");
-        }
-    }
-    uri
-}
-
-fn decoded(bytes: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        match (bytes[at], digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    out
+    let path = percent_encode(path.as_os_str().as_bytes(), ESCAPED);
+    format!("file://{path}")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
+use zeroize::Zeroize;
 
 use super::secret_file;
 use crate::diag::{Code, Diagnostic, Result};
@@ -59,7 +60,7 @@ impl fmt::Debug for Cookie {
 
 impl Drop for Cookie {
     fn drop(&mut self) {
-        secret_file::forget(&mut self.value);
+        self.value.zeroize();
     }
 }
 
@@ -102,7 +103,7 @@ impl Cookie {
                 match byte.filter(good) {
                     Some(byte) => latin1.push(byte),
                     None => {
-                        secret_file::forget(&mut latin1);
+                        latin1.zeroize();
                         return bad(
                             "contains characters that no cookie may have (only those of Latin-1)",
                         );
@@ -111,7 +112,7 @@ impl Cookie {
             }
         }
         if latin1.len() > MAX_COOKIE {
-            secret_file::forget(&mut latin1);
+            latin1.zeroize();
             return bad("is longer than 255 characters");
         }
         Ok(Self {
@@ -232,7 +233,7 @@ impl Cookie {
             }
         })?;
         let cookie = Self::new(&value, source);
-        secret_file::forget(&mut value);
+        value.zeroize();
         let mut cookie = cookie?;
         let open = std::fs::metadata(path).ok();
         if let Some(mode) = open.and_then(|meta| secret_file::open_to_others(&meta))

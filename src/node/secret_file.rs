@@ -86,9 +86,3 @@ pub(crate) fn open_to_others(meta: &std::fs::Metadata) -> Option<u32> {
 pub(crate) fn open_to_others(_meta: &std::fs::Metadata) -> Option<u32> {
     None
 }
-
-/// Overwrites a secret that is no longer needed.
-pub(crate) fn forget(bytes: &mut [u8]) {
-    bytes.fill(0);
-    std::hint::black_box(bytes);
-}

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use similar::{Algorithm, ChangeTag, capture_diff_slices};
+
 use crate::diag::render::Style;
 use crate::report::style;
 
@@ -58,37 +60,25 @@ impl Views {
     }
 }
 
-/// The lines of both in one order: those that both have, ` `, are the longest common subsequence.
+/// The lines of both in one order; those that both have are marked ` `.
 fn compared<'l>(before: &'l [Line], after: &'l [Line]) -> Vec<(char, &'l Line)> {
-    let width = after.len() + 1;
-    // Length of the longest common subsequence of what begins at each pair of places.
-    let mut longest = vec![0u16; (before.len() + 1) * width];
-    for i in (0..before.len()).rev() {
-        for j in (0..after.len()).rev() {
-            longest[i * width + j] = if before[i].key == after[j].key {
-                longest[(i + 1) * width + j + 1] + 1
-            } else {
-                longest[(i + 1) * width + j].max(longest[i * width + j + 1])
-            };
-        }
+    let keys = |lines: &'l [Line]| lines.iter().map(|line| line.key.as_str()).collect();
+    let (old, new): (Vec<&str>, Vec<&str>) = (keys(before), keys(after));
+    let mut lines = Vec::new();
+    for change in capture_diff_slices(Algorithm::Lcs, &old, &new)
+        .iter()
+        .flat_map(|piece| piece.iter_changes(&old, &new))
+    {
+        lines.push(
+            match (change.tag(), change.old_index(), change.new_index()) {
+                (ChangeTag::Delete, Some(at), _) => ('-', &before[at]),
+                (ChangeTag::Insert, _, Some(at)) => ('+', &after[at]),
+                (_, _, Some(at)) => (' ', &after[at]),
+                (_, _, None) => continue,
+            },
+        );
     }
-    let (mut i, mut j, mut out) = (0, 0, Vec::new());
-    while i < before.len() || j < after.len() {
-        let both = i < before.len() && j < after.len();
-        if both && before[i].key == after[j].key {
-            out.push((' ', &after[j]));
-            (i, j) = (i + 1, j + 1);
-        } else if j >= after.len()
-            || both && longest[(i + 1) * width + j] >= longest[i * width + j + 1]
-        {
-            out.push(('-', &before[i]));
-            i += 1;
-        } else {
-            out.push(('+', &after[j]));
-            j += 1;
-        }
-    }
-    out
+    lines
 }
 
 #[cfg(test)]

@@ -1,35 +1,20 @@
 //! A run as JUnit XML: a suite per node, a case per check, hook and step.
 //!
-//! Takes events in order and gives one document. Whatever text it is given, the document is well-formed: markup is
-//! escaped, and characters that XML 1.0 does not allow (section 2.2) become U+FFFD. The attributes are those that
-//! GitLab, Jenkins and GitHub's reporters read.
+//! Takes events in order and gives one document. Whatever text it is given, the document is well-formed: the crate
+//! quick-junit writes it, and [`line`] and [`text`] hand over only what passes through it unchanged. The attributes are
+//! those that GitLab, Jenkins and GitHub's reporters read.
 
 use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::diag::safe;
 use crate::exec::{Event, EventKind, NodeState};
 
-/// A case.
-#[derive(Debug)]
-struct Case {
-    class: &'static str,
-    name: String,
-    took: Duration,
-    failure: Option<(String, String)>,
-}
-
-/// The cases of one node.
-#[derive(Debug)]
-struct Suite {
-    name: String,
-    took: Duration,
-    cases: Vec<Case>,
-}
-
 /// All that was seen so far.
 #[derive(Debug, Default)]
 pub struct Junit {
-    suites: Vec<Suite>,
+    suites: Vec<TestSuite>,
 }
 
 impl Junit {
@@ -44,29 +29,17 @@ impl Junit {
     }
 
     fn case(&mut self, name: &str, event: &Event, diagnostic: Option<&str>) {
+        let shown = line(name);
         // Nodes of a rollout come interleaved.
-        let known = self.suites.iter().rposition(|suite| suite.name == name);
-        if matches!(event.kind, EventKind::Started { .. }) || known.is_none() {
-            self.suites.push(Suite {
-                name: name.to_owned(),
-                took: Duration::ZERO,
-                cases: Vec::new(),
-            });
+        let is_known = |suite: &TestSuite| suite.name.as_str() == shown;
+        if matches!(event.kind, EventKind::Started { .. }) || !self.suites.iter().any(is_known) {
+            self.suites.push(TestSuite::new(&shown));
         }
-        let at = self.suites.iter().rposition(|suite| suite.name == name);
+        let at = self.suites.iter().rposition(is_known);
         let Some(suite) = at.map(|at| &mut self.suites[at]) else {
             return;
         };
-        suite.took = event.at;
-        let mut case = |class, name: String, ok: bool, took: Duration| {
-            let failure = (!ok).then(|| (format!("{class} failed"), String::new()));
-            suite.cases.push(Case {
-                class,
-                name,
-                took,
-                failure,
-            });
-        };
+        suite.set_time(event.at);
         match &event.kind {
             EventKind::Check {
                 verify,
@@ -76,120 +49,102 @@ impl Junit {
                 ..
             } => {
                 let class = if *verify { "verify" } else { "require" };
-                case(class, name.clone(), *ok, *took);
+                suite.add_test_case(case(class, name, *ok, *took));
             }
-            EventKind::Hook { name, ok, took } => case("hook", (*name).to_owned(), *ok, *took),
+            EventKind::Hook { name, ok, took } => {
+                suite.add_test_case(case("hook", name, *ok, *took));
+            }
             EventKind::StepFinished {
                 step,
                 ok,
                 took,
                 what,
                 ..
-            } => case("step", format!("{step} {what}"), *ok, *took),
+            } => {
+                suite.add_test_case(case("step", &format!("{step} {what}"), *ok, *took));
+            }
             EventKind::RollbackFinished { ok, took, .. } => {
-                case("rollback", "rollback".to_owned(), *ok, *took);
+                suite.add_test_case(case("rollback", "rollback", *ok, *took));
             }
             EventKind::Diagnostic(error) if error.is_error() => {
-                let text = diagnostic.unwrap_or_default().to_owned();
                 let title = format!("{}: {}", error.code, error.title);
-                let failed = suite.cases.last_mut().and_then(|c| c.failure.as_mut());
-                match failed {
-                    Some(failure) if failure.1.is_empty() => *failure = (title, text),
-                    _ => suite.cases.push(Case {
-                        class: "run",
-                        name: error.code.to_string(),
-                        took: Duration::ZERO,
-                        failure: Some((title, text)),
-                    }),
+                let mut status = failure(&title);
+                status.set_description(text(diagnostic.unwrap_or_default()));
+                match suite.test_cases.last_mut().map(|case| &mut case.status) {
+                    // What failed last has not said why yet.
+                    Some(
+                        failed @ TestCaseStatus::NonSuccess {
+                            description: None, ..
+                        },
+                    ) => *failed = status,
+                    _ => {
+                        let code = error.code.to_string();
+                        suite.add_test_case(with_status("run", &code, status, Duration::ZERO));
+                    }
                 }
             }
             EventKind::Finished { state, .. } => {
                 let good = *state == NodeState::New;
-                case("run", format!("{name} is {state}"), good, Duration::ZERO);
+                let what = format!("{name} is {state}");
+                suite.add_test_case(case("run", &what, good, Duration::ZERO));
             }
             _ => {}
         }
     }
 
     /// The document. `ended` is what to say of a run that reached no node: nothing when that was as it should be.
+    ///
+    /// # Panics
+    /// Never: what is written is text, and where it is written to has room.
     pub fn document(&self, title: &str, ended: Option<&str>) -> String {
-        let lone = self.suites.is_empty().then(|| Suite {
-            name: "updo".to_owned(),
-            took: Duration::ZERO,
-            cases: vec![Case {
-                class: "run",
-                name: title.to_owned(),
-                took: Duration::ZERO,
-                failure: ended.map(|text| (text.to_owned(), String::new())),
-            }],
+        let mut report = Report::new(line(title));
+        let lone = self.suites.is_empty().then(|| {
+            let mut lone = TestSuite::new("updo");
+            let status = ended.map_or_else(TestCaseStatus::success, failure);
+            lone.set_time(Duration::ZERO);
+            lone.add_test_case(with_status("run", title, status, Duration::ZERO));
+            lone
         });
-        let suites: Vec<&Suite> = self.suites.iter().chain(&lone).collect();
-        let failures = |suite: &Suite| suite.cases.iter().filter(|c| c.failure.is_some()).count();
-        let (all, bad, took) = suites.iter().fold((0, 0, Duration::ZERO), |sum, suite| {
-            let (all, bad, took) = sum;
-            (
-                all + suite.cases.len(),
-                bad + failures(suite),
-                took + suite.took,
-            )
-        });
-        let mut xml = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\" tests=\"{all}\" failures=\"{bad}\" time=\"{}\">\n",
-            escape(title),
-            seconds(took)
-        );
-        for suite in suites {
-            xml += &format!(
-                "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"0\" time=\"{}\">\n",
-                escape(&suite.name),
-                suite.cases.len(),
-                failures(suite),
-                seconds(suite.took)
-            );
-            for case in &suite.cases {
-                let head = format!(
-                    "    <testcase classname=\"{}\" name=\"{}\" time=\"{}\"",
-                    case.class,
-                    escape(&case.name),
-                    seconds(case.took)
-                );
-                xml += &match &case.failure {
-                    None => format!("{head}/>\n"),
-                    Some((title, text)) => format!(
-                        "{head}>\n      <failure message=\"{}\">{}</failure>\n    </testcase>\n",
-                        escape(title),
-                        escape(text)
-                    ),
-                };
-            }
-            xml += "  </testsuite>\n";
-        }
-        xml + "</testsuites>\n"
+        report.add_test_suites(self.suites.iter().cloned().chain(lone));
+        let times = report.test_suites.iter().filter_map(|suite| suite.time);
+        report.set_time(times.sum());
+        report.to_string().expect("text can be written to memory")
     }
 }
 
-fn seconds(time: Duration) -> String {
-    format!("{:.3}", time.as_secs_f64())
+fn case(class: &str, name: &str, ok: bool, took: Duration) -> TestCase {
+    let status = match ok {
+        true => TestCaseStatus::success(),
+        false => failure(&format!("{class} failed")),
+    };
+    with_status(class, name, status, took)
 }
 
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in safe::text(text).chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            '\'' => out += "&apos;",
-            // As they are, an attribute's value would have them as spaces, and a text as other line ends.
-            '\n' => out += "&#10;",
-            '\t' => out += "&#9;",
-            '\r' => out += "&#13;",
-            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
+fn with_status(class: &str, name: &str, status: TestCaseStatus, took: Duration) -> TestCase {
+    let mut case = TestCase::new(line(name), status);
+    case.set_classname(class).set_time(took);
+    case
+}
+
+fn failure(title: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_message(line(title));
+    status
+}
+
+/// Text for an attribute, where the end of a line would be read as a blank.
+fn line(text: &str) -> String {
+    allowed(&safe::line(text))
+}
+
+/// Text of several lines. The crate drops tabs.
+fn text(text: &str) -> String {
+    allowed(&safe::text(text)).replace('\t', "    ")
+}
+
+/// What of it XML 1.0 does not allow (section 2.2) and neither [`safe`] nor the crate has taken out.
+fn allowed(text: &str) -> String {
+    text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -231,8 +186,8 @@ mod tests {
         ))));
         let xml = junit.document("t", None);
         for part in [
-            "<testsuites name=\"t\" tests=\"2\" failures=\"2\" time=\"0.250\">",
-            "name=\"a &quot;b&quot; &lt;c&gt; &amp; &apos;d&apos;\" time=\"0.004\">",
+            "<testsuites name=\"t\" tests=\"2\" skipped=\"0\" failures=\"2\" errors=\"0\" time=\"0.250\">",
+            "name=\"a &quot;b&quot; &lt;c&gt; &amp; &apos;d&apos;\" classname=\"require\" time=\"0.004\">",
             "<failure message=\"E601: no\">the &lt;whole&gt; text\\e[31m</failure>",
             "<failure message=\"E604: more\">",
         ] {
@@ -242,5 +197,47 @@ mod tests {
         assert!(alone.contains("failures=\"1\"") && alone.contains("cannot connect"));
         let nothing = Junit::default().document("t", None);
         assert!(nothing.contains("failures=\"0\""));
+    }
+
+    proptest::proptest! {
+        /// Whatever is in names and texts: a document that can be read, with all that is not markup.
+        #[test]
+        fn any_text_is_well_formed(
+            name in "[\\PC\\x00-\\x20\\x7f-\\x{9f}\u{2028}\u{202e}\u{fffe}\u{ffff}<>&'\"\\]]*",
+        ) {
+            let mut junit = Junit::default();
+            let event = |kind| Event {
+                seq: 1,
+                node: NodeName::new("a@b"),
+                at: Duration::from_millis(250),
+                kind,
+            };
+            let check = EventKind::Check {
+                verify: true,
+                name: name.clone(),
+                ok: false,
+                tries: 1,
+                took: Duration::from_millis(4),
+            };
+            junit.event(&event(check), None);
+            let error = Diagnostic::new(Code::E601, name.clone());
+            junit.event(&event(EventKind::Diagnostic(Box::new(error))), Some(&name));
+            let xml = junit.document(&name, None);
+            let is_allowed = |c| {
+                matches!(c, '\n' | ' '..='\u{7e}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
+                    && !matches!(c, '\u{2028}'..='\u{202e}')
+            };
+            proptest::prop_assert!(xml.chars().all(is_allowed), "{xml:?}");
+            let read = Report::deserialize_from_str(&xml).expect("a document");
+            let case = &read.test_suites[0].test_cases[0];
+            proptest::prop_assert_eq!(case.name.as_str(), line(&name));
+            let TestCaseStatus::NonSuccess { message, description, .. } = &case.status else {
+                panic!("{case:?}");
+            };
+            let title = format!("E601: {}", line(&name));
+            proptest::prop_assert_eq!(message.as_deref(), Some(title.as_str()));
+            let description = description.as_deref().unwrap_or_default();
+            proptest::prop_assert_eq!(description.trim(), text(&name).trim());
+        }
     }
 }

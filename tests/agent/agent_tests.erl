@@ -12,7 +12,7 @@ main(Dir, Only) ->
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Boot)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     persistent_term:put(boot, {Source, Exprs}),
-    Tests = case Only of [] -> tests() ++ mode_tests:tests() ++ spawn_watch_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ listed_tests:tests() ++ survivor_tests:tests() ++ watchdog_tests:tests() ++ budget_tests:tests() ++ twins_tests:tests() ++ rehearse_tests:tests(); _ -> Only end,
+    Tests = case Only of [] -> lists:append([M:tests() || M <- modules()]); _ -> Only end,
     Results = [run_test(T) || T <- Tests],
     Failed = length([x || failed <- Results]),
     io:format("~b passed, ~b failed~n", [length(Results) - Failed, Failed]),
@@ -32,7 +32,15 @@ run_test(T) ->
         _ -> io:format("FAILED  ~s: ~tP~n", [T, Result, 40]), failed
     end.
 
-of_module(T) -> hd([M || M <- [?MODULE, mode_tests, spawn_watch_tests, settings_tests, purge_tests, effects_tests, listed_tests, survivor_tests, watchdog_tests, budget_tests, twins_tests, rehearse_tests], {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
+of_module(T) ->
+    hd([M || M <- modules(), {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
+
+modules() ->
+    [?MODULE, mode_tests, spawn_watch_tests, settings_tests, purge_tests, effects_tests, listed_tests, survivor_tests,
+     watchdog_tests, budget_tests, twins_tests, rehearse_tests, limits_tests].
+
+%% Those that take longest, for a node of their own.
+slow() -> [kill_any_time | lists:append([M:tests() || M <- modules() -- [?MODULE, mode_tests]])].
 
 unlock() ->
     case whereis(updo_run) of undefined -> ok; P -> exit(P, kill), timer:sleep(200), unlock() end.

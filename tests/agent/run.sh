@@ -39,7 +39,7 @@ if [ $# -gt 0 ]; then
 fi
 # By chance, hence more of it in `make sweep`.
 export UPDO_ROUNDS="${UPDO_ROUNDS:-1}" UPDO_KILLS="${UPDO_KILLS:-6}"
-node "[kill_any_time | spawn_watch_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ listed_tests:tests() ++ survivor_tests:tests() ++ watchdog_tests:tests() ++ budget_tests:tests() ++ twins_tests:tests() ++ rehearse_tests:tests()]" >"$out/log" 2>&1 &
+node "agent_tests:slow()" >"$out/log" 2>&1 &
 other=$!
 failed=0
 node "(agent_tests:tests() ++ mode_tests:tests()) -- [kill_any_time]" || failed=1

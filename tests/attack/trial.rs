@@ -317,6 +317,10 @@ impl Trial {
         let ran = patient(desk.on(node, &["attach", &run]).start());
         story.push_str(&format!("{ran}\n"));
         let line = last_line(&ran);
+        // A rollback that was killed before it began has no record: then this is the run that it would have undone.
+        if self.backwards && is_goal_new(desk, &run) {
+            return Said::Nothing;
+        }
         let (goal, origin) = if self.backwards {
             (Said::Old, Said::New)
         } else {
@@ -605,6 +609,12 @@ fn newest(desk: &Desk) -> Option<String> {
         })
         .max();
     newest.map(|(_, name)| name)
+}
+
+/// Whether a recorded run was to make the node new.
+fn is_goal_new(desk: &Desk, run: &str) -> bool {
+    let path = desk.path().join(format!("state/runs/{run}/meta.json"));
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"goal\": \"new\""))
 }
 
 /// Waits until the fault is over: what was struck, as text.

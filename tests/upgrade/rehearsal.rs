@@ -153,26 +153,72 @@ fn what_is_not_tried_is_named() {
         2,
         "code_change(_, {till, N}, _) -> counted ! N, {ok, {till, N, 0}}.",
     );
-    let sup = |vsn: u32| {
-        let text = format!(
-            "-module(lift).\n-behaviour(supervisor).\n-vsn(\"{vsn}\").\n-export([start/0, init/1]).\n\
-             start() -> supervisor:start_link({{local, lift}}, ?MODULE, []).\n\
-             init([]) -> {{ok, {{#{{intensity => {vsn}}}, []}}}}.\n"
-        );
-        ("lift".to_owned(), text)
-    };
     let old = till(1, "code_change(_, S, _) -> {ok, S}.");
-    let stage = Stage::new(
-        &[old, sup(1)],
-        &[acts, sup(2)],
-        "till:start(1), {ok, P} = lift:start(), unlink(P)",
-    );
+    let stage = Stage::new(&[old], &[acts], "till:start(1)");
     stage.rehearse(&[]).exits(0).prints(&[
         "till                     not tried: its conversion does more than compute and read",
         "sends a message in till:code_change/3, line 9",
-        "lift                     not tried: the conversion of a supervisor is its new init/1",
         "no state was tried; nothing was changed",
     ]);
+}
+
+/// The conversion of a supervisor is its new `init/1`.
+#[test]
+fn supervisors() {
+    let sup = |vsn: u32, init: &str| {
+        let text = format!(
+            "-module(lift).\n-behaviour(supervisor).\n-vsn(\"{vsn}\").\n-export([start/1, init/1]).\n\
+             start(X) -> {{ok, P}} = supervisor:start_link(?MODULE, X), unlink(P).\n{init}\n"
+        );
+        ("lift".to_owned(), text)
+    };
+    let one = sup(1, "init(_) -> {ok, {#{}, []}}.");
+    let two = "init(1) -> {ok, {#{intensity => 2}, [#{id => a, start => {till, start, [1]}}]}};\n\
+               init(2) -> {ok, {#{}, [#{id => a, start => nowhere}]}};\n\
+               init(X) -> {ok, {#{intensity => X + 1}, []}}.";
+    let stage = Stage::new(&[one], &[sup(2, two)], "[lift:start(X) || X <- [1, 2, x]]");
+    let ran = stage.rehearse(&["--json"]).exits(15);
+    for reason in [
+        "returns {no_child_specifications, …} of 2 elements",
+        "badarith in lift:init/1",
+    ] {
+        assert!(ran.stdout.contains(reason), "{ran}");
+    }
+    let shown: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let counts = (&shown["converted"], &shown["failed"]);
+    assert_eq!(counts, (&1.into(), &2.into()), "{ran}");
+}
+
+#[test]
+fn special_processes() {
+    let bird = |vsn: u32, change: &str| {
+        let text = format!(
+            "-module(bird).\n-vsn(\"{vsn}\").\n\
+             -export([start/1, init/2, loop/2, system_continue/3, system_terminate/4, system_code_change/4]).\n\
+             start(N) -> {{ok, P}} = proc_lib:start(?MODULE, init, [self(), N]), P.\n\
+             init(Parent, N) -> proc_lib:init_ack(Parent, {{ok, self()}}), loop(Parent, {{bird, N}}).\n\
+             loop(Parent, S) -> receive {{system, From, Request}} -> \
+             sys:handle_system_msg(Request, From, Parent, ?MODULE, [], S); _ -> loop(Parent, S) end.\n\
+             system_continue(Parent, _, S) -> loop(Parent, S).\nsystem_terminate(Why, _, _, _) -> exit(Why).\n{change}\n"
+        );
+        ("bird".to_owned(), text)
+    };
+    let stage = Stage::new(
+        &[bird(1, "system_code_change(S, _, _, _) -> {ok, S}.")],
+        &[bird(
+            2,
+            "system_code_change({bird, N}, bird, _, _) when N < 4 -> {ok, {bird, N, 0}}.",
+        )],
+        "[bird:start(N) || N <- [1, 2, 3, 4]]",
+    );
+    stage
+        .rehearse(&[])
+        .exits(15)
+        .says(&[
+            "1 of 4 states of `bird`",
+            "function_clause in bird:system_code_change/4",
+        ])
+        .prints(&["3 x {bird, …} of 3 elements"]);
 }
 
 #[test]

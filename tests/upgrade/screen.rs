@@ -276,8 +276,8 @@ fn a_run_in_a_pipeline() {
     well_formed(&desk, "j.xml");
     for part in [
         "failures=\"0\"",
-        "classname=\"require\" name=\"a &quot;quoted&quot; &lt;rate&gt;\"",
-        "classname=\"step\" name=\"convert bank_account\" time=\"10.",
+        "name=\"a &quot;quoted&quot; &lt;rate&gt;\" classname=\"require\"",
+        "name=\"convert bank_account\" classname=\"step\" time=\"10.",
     ] {
         assert!(xml.contains(part), "{part}: {xml}");
     }

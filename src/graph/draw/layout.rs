@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use petgraph::unionfind::UnionFind;
+
 /// Rounds of sorting columns by their neighbours, and of pulling boxes towards theirs.
 const ROUNDS: usize = 12;
 
@@ -122,23 +124,19 @@ pub(super) fn layout(nodes: &[LayoutNode], links: &[LayoutEdge]) -> Layout {
 
 /// The boxes that lines join, the largest part first.
 fn parts(count: usize, links: &[LayoutEdge]) -> Vec<Vec<usize>> {
-    let mut root: Vec<usize> = (0..count).collect();
-    fn find(root: &mut [usize], mut at: usize) -> usize {
-        while root[at] != at {
-            root[at] = root[root[at]];
-            at = root[at];
-        }
-        at
-    }
+    let mut joined = UnionFind::new(count);
     for link in links {
-        let (a, b) = (find(&mut root, link.from), find(&mut root, link.to));
-        root[a.max(b)] = a.min(b);
+        joined.union(link.from, link.to);
     }
-    let mut parts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for at in 0..count {
-        parts.entry(find(&mut root, at)).or_default().push(at);
+    let mut place = BTreeMap::new();
+    let mut parts: Vec<Vec<usize>> = Vec::new();
+    for (at, label) in joined.into_labeling().into_iter().enumerate() {
+        let part = *place.entry(label).or_insert(parts.len());
+        if part == parts.len() {
+            parts.push(Vec::new());
+        }
+        parts[part].push(at);
     }
-    let mut parts: Vec<Vec<usize>> = parts.into_values().collect();
     parts.sort_by_key(|members| std::cmp::Reverse(members.len()));
     parts
 }

@@ -10,7 +10,7 @@
 %% ------------------------------------------------------------------------------------------------
 %% The step
 
-%% What: #{module, twin, kind => server, statem or event, extra,
+%% What: #{module, twin, kind => server, statem, event, supervisor or special, extra,
 %%         vsn => of the running version, which is asked for it otherwise,
 %%         processes => [Pid] or all,
 %%         ms => limit of a conversion, words => of its heap,
@@ -141,8 +141,10 @@ hands_over(Ref, Wait, What) ->
 
 tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module := M}) ->
     T = now_us(),
-    try tried(Kind, Twin, State, Vsn, Extra) of
-        {ok, New} -> {converted, now_us() - T, shape(New)};
+    Is = case Kind of special -> {State, M}; _ -> State end,
+    try tried(Kind, Twin, Is, Vsn, Extra) of
+        specified -> {converted, now_us() - T, specified};
+        {ok, New} when Kind =/= supervisor -> {converted, now_us() - T, shape(New)};
         Other -> {failed, {returns, shape(Other)}, shape(State)}
     catch
         Class:Reason:Stack ->
@@ -154,6 +156,21 @@ tried(event, Twin, {_, _, S}, Vsn, Extra) -> Twin:code_change(Vsn, S, Extra);
 tried(statem, Twin, {Name, Data}, Vsn, Extra) ->
     case Twin:code_change(Vsn, Name, Data, Extra) of
         {ok, NewName, NewData} -> {ok, {NewName, NewData}};
+        Other -> Other
+    end;
+%% A special process without system_replace_state/2 gives all that it keeps.
+tried(special, Twin, {Misc, M}, Vsn, Extra) -> Twin:system_code_change(Misc, M, Vsn, Extra);
+%% Its conversion is the new init/1, with what it was started with: the last element of its state.
+tried(supervisor, Twin, S, _, _) ->
+    Args = case S of #{args := Known} -> Known; _ -> element(tuple_size(S), S) end,
+    case Twin:init(Args) of
+        ignore -> specified;
+        {ok, Flags} when is_map(Flags) -> specified;
+        {ok, {_, Specs}} ->
+            case supervisor:check_childspecs(Specs) of
+                ok -> specified;
+                _ -> {no_child_specifications, Specs}
+            end;
         Other -> Other
     end.
 

@@ -17,6 +17,7 @@ use rustls::client::{ClientConfig, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroize;
 
 use self::verifier::Verifier;
 use super::secret_file;
@@ -167,7 +168,7 @@ fn identity(
     };
     let found = PrivateKeyDer::from_pem_slice(&text);
     let encrypted = contains(&text, b"ENCRYPTED");
-    secret_file::forget(&mut text);
+    text.zeroize();
     match found {
         Ok(secret) => Ok((chain, secret)),
         // What the reader says of the text may quote it.

@@ -1,155 +1,134 @@
 //! From when until when a certificate holds.
 //!
-//! Takes a certificate in DER and reads just as far as its validity (RFC 5280, 4.1): the version, a number, an algorithm and
-//! the issuer are stepped over. Gives seconds since 1970, or nothing when it is not what it should be. Never reads past the
-//! end, whatever lengths the bytes tell.
+//! Takes a certificate in DER, gives seconds since 1970, or nothing when it is not what it should be. Reading it is the
+//! work of the crate x509-cert.
 
-const INTEGER: u8 = 0x02;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-const VERSION: u8 = 0xa0;
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::der::Decode;
 
-/// The first and the last second; dates before 1970 count as 1970.
+/// The first and the last second.
 pub(super) fn of(certificate: &[u8]) -> Option<(u64, u64)> {
-    let (mut certificate, _) = inside(certificate, SEQUENCE)?;
-    let (signed, _) = inside(certificate, SEQUENCE)?;
-    certificate = signed;
-    if let Some((_, rest)) = inside(certificate, VERSION) {
-        certificate = rest;
-    }
-    for tag in [INTEGER, SEQUENCE, SEQUENCE] {
-        certificate = inside(certificate, tag)?.1;
-    }
-    let (validity, _) = inside(certificate, SEQUENCE)?;
-    let (from, rest) = time(validity)?;
-    Some((from, time(rest)?.0))
-}
-
-/// The content of a value with this tag, and what is behind it.
-fn inside(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&first, rest) = bytes.split_first()?;
-    let (&length, rest) = rest.split_first()?;
-    let (length, rest) = match length {
-        short @ 0..=0x7f => (usize::from(short), rest),
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            let length = digits
-                .iter()
-                .fold(0, |length, digit| length << 8 | usize::from(*digit));
-            (length, rest)
-        }
-        _ => return None,
-    };
-    (first == tag).then(|| rest.split_at_checked(length))?
-}
-
-/// `YYMMDDHHMMSSZ` (until 2049) or `YYYYMMDDHHMMSSZ`.
-fn time(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (text, rest, century) = match inside(bytes, UTC_TIME) {
-        Some((text, rest)) => (text, rest, None),
-        None => {
-            let (text, rest) = inside(bytes, GENERALIZED_TIME)?;
-            (text.get(2..)?, rest, Some(two(text)?))
-        }
-    };
-    if text.len() != 13 || text[12] != b'Z' {
-        return None;
-    }
-    let mut parts = [0; 6];
-    for (at, part) in parts.iter_mut().enumerate() {
-        *part = two(&text[2 * at..])?;
-    }
-    let [year, month, day, hour, minute, second] = parts;
-    let year = match century {
-        Some(century) => century * 100 + year,
-        None if year < 50 => 2000 + year,
-        None => 1900 + year,
-    };
-    let seconds = (days(year, month, day)? * 24 + i64::from(hour)) * 3600
-        + i64::from(minute) * 60
-        + i64::from(second);
-    Some((u64::try_from(seconds).unwrap_or(0), rest))
-}
-
-fn two(digits: &[u8]) -> Option<u32> {
-    let text = std::str::from_utf8(digits.get(..2)?).ok()?;
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then_some(())?;
-    text.parse().ok()
-}
-
-/// Days from 1970 to a date of the Gregorian calendar; the year begins in March, so that a leap day is its last.
-fn days(year: u32, month: u32, day: u32) -> Option<i64> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let (year, month) = match month {
-        1 | 2 => (i64::from(year) - 1, i64::from(month) + 9),
-        _ => (i64::from(year), i64::from(month) - 3),
-    };
-    let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    let before = (153 * month + 2) / 5;
-    Some(365 * year + leaps + before + i64::from(day) - 1 - 719_468)
+    // `Raw`: a serial number of any length. The certificate is trusted byte for byte, only its dates are asked for.
+    let certificate = CertificateInner::<Raw>::from_der(certificate).ok()?;
+    let validity = certificate.tbs_certificate().validity();
+    let [from, until] =
+        [validity.not_before, validity.not_after].map(|time| time.to_unix_duration().as_secs());
+    Some((from, until))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+    use std::sync::LazyLock;
+
+    const BEGIN: &[u8] = b"260101000000Z";
+    const END: &[u8] = b"270101000000Z";
+    const SECONDS: (u64, u64) = (1_767_225_600, 1_798_761_600);
+
+    /// A certificate as nodes have them, from the first day of 2026 to the first of 2027.
+    static CERTIFICATE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("good names");
+        params.distinguished_name.push(DnType::CommonName, "a node");
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2027, 1, 1);
+        signed(&params)
+    });
+
+    fn signed(params: &CertificateParams) -> Vec<u8> {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        certificate.der().to_vec()
+    }
+
+    /// The certificate with one of its times replaced by another text of the same length.
+    fn with(time: &[u8], other: &[u8]) -> Vec<u8> {
+        let mut bytes = CERTIFICATE.clone();
+        let at = bytes.windows(time.len()).position(|part| part == time);
+        let at = at.expect("the time is there");
+        bytes[at..at + time.len()].copy_from_slice(other);
+        bytes
+    }
+
+    fn end(text: &str) -> Option<u64> {
+        of(&with(END, text.as_bytes())).map(|(_, until)| until)
+    }
 
     #[test]
     fn days_of_the_calendar() {
-        assert_eq!(days(1970, 1, 1), Some(0));
-        assert_eq!(days(2000, 2, 29), Some(11_016));
-        assert_eq!(days(2000, 3, 1), Some(11_017));
-        assert_eq!(days(2026, 11, 22), Some(20_779));
-        assert_eq!(days(2026, 13, 1), None);
+        assert_eq!(of(&CERTIFICATE), Some(SECONDS));
+        let days = |text: &str| end(&format!("{text}000000Z")).map(|seconds| seconds / 86_400);
+        assert_eq!(days("700101"), Some(0));
+        assert_eq!(days("000229"), Some(11_016));
+        assert_eq!(days("000301"), Some(11_017));
+        assert_eq!(days("261122"), Some(20_779));
+        for none in ["261322", "260022", "261132", "260229"] {
+            assert_eq!(days(none), None, "{none}");
+        }
+        assert_eq!(of(&with(BEGIN, b"2601010000+0Z")), None);
     }
 
     #[test]
     fn both_forms_of_time() {
-        let utc = [&[UTC_TIME, 13][..], b"491231235959Z", b"x"].concat();
-        assert_eq!(time(&utc), Some((2_524_607_999, &b"x"[..])));
-        let long = [&[GENERALIZED_TIME, 15][..], b"20500101000000Z"].concat();
-        assert_eq!(time(&long), Some((2_524_608_000, &b""[..])));
-        assert_eq!(
-            time(&[&[UTC_TIME, 13][..], b"49123123595+Z"].concat()),
-            None
-        );
+        assert_eq!(end("491231235959Z"), Some(2_524_607_999));
+        assert_eq!(end("49123123595+Z"), None);
+        let mut params = CertificateParams::default();
+        params.not_before = date_time_ymd(2050, 1, 1);
+        params.not_after = date_time_ymd(9999, 12, 31);
+        let long = signed(&params);
+        assert!(long.windows(15).any(|part| part == b"20500101000000Z"));
+        assert_eq!(of(&long), Some((2_524_608_000, 253_402_214_400)));
+    }
+
+    /// Openssl makes serial numbers of 20 bytes, older tools longer and negative ones.
+    #[test]
+    fn serial_numbers_of_any_length() {
+        for first in [0x01, 0xff] {
+            let mut params = CertificateParams::default();
+            params.serial_number = Some(vec![first; 40].into());
+            params.not_before = date_time_ymd(2026, 1, 1);
+            params.not_after = date_time_ymd(2027, 1, 1);
+            assert_eq!(of(&signed(&params)), Some(SECONDS), "{first}");
+        }
     }
 
     #[test]
     fn no_length_leads_astray() {
         for bytes in [
             &[][..],
-            &[SEQUENCE],
-            &[SEQUENCE, 0x80, 0, 0],
-            &[SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff, 1],
-            &[SEQUENCE, 0x85, 0, 0, 0, 0, 1],
-            &[SEQUENCE, 2, SEQUENCE, 9],
-            &[SEQUENCE, 4, SEQUENCE, 2, INTEGER, 200],
+            &[0x30],
+            &[0x30, 0x80, 0, 0],
+            &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 1],
+            &[0x30, 0x85, 0, 0, 0, 0, 1],
+            &[0x30, 2, 0x30, 9],
+            &[0x30, 4, 0x30, 2, 0x02, 200],
         ] {
             assert_eq!(of(bytes), None, "{bytes:?}");
         }
+        // Sequences in each other, as deep as bytes go.
+        assert_eq!(of(&[0x30, 0x80].repeat(100_000)), None);
+        let deep = (0..5_000).fold(Vec::new(), |inner: Vec<u8>, _| {
+            let length = u32::try_from(inner.len())
+                .expect("it is short")
+                .to_be_bytes();
+            [&[0x30, 0x84][..], &length, &inner].concat()
+        });
+        assert_eq!(of(&deep), None);
     }
 
     proptest::proptest! {
         /// Whatever is there: dates or nothing.
         #[test]
-        fn any_bytes(mut bytes: Vec<u8>, at: usize, flip: u8) {
+        fn any_bytes(bytes: Vec<u8>, at: usize, flip: u8, cut: usize) {
             let _ = of(&bytes);
-            // Something that comes far, with one byte changed.
-            bytes = vec![SEQUENCE, 44, SEQUENCE, 42, VERSION, 1, 0, INTEGER, 1, 1];
-            bytes.extend([SEQUENCE, 0, SEQUENCE, 0, SEQUENCE, 30]);
-            for year in [b"260101000000Z", b"270101000000Z"] {
-                bytes.extend([UTC_TIME, 13]);
-                bytes.extend(year);
-            }
-            proptest::prop_assert_eq!(of(&bytes), Some((1_767_225_600, 1_798_761_600)));
+            // Something that comes far, with one byte changed, and cut off.
+            let mut bytes = CERTIFICATE.clone();
+            proptest::prop_assert_eq!(of(&bytes), Some(SECONDS));
             let at = at % bytes.len();
             bytes[at] ^= flip;
             let _ = of(&bytes);
+            bytes.truncate(cut % bytes.len());
+            proptest::prop_assert_eq!(of(&bytes), None);
         }
     }
 }
