@@ -221,7 +221,7 @@ impl Engine {
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;
         }
-        let agents = crate::node::agent::ready::place(&self.settings.state_dir, &connect.cookie);
+        let agents = agent::kept(&self.settings.state_dir, &connect.cookie);
         let warning = connect.cookie.warning().cloned();
         let session = Session::connect(&connect)?;
         session.keep_agents(agents);

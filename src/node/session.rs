@@ -265,7 +265,7 @@ impl Session {
         &self.shared().node
     }
 
-    /// Says where compiled agents for nodes like this one are kept ([`agent::ready`](super::agent::ready)). Once.
+    /// Says where compiled agents for nodes like this one are kept ([`agents`](crate::state::agents)). Once.
     pub(crate) fn keep_agents(&self, place: PathBuf) {
         let _ = self.owner.agents.set(place);
     }

@@ -8,6 +8,7 @@
 //! | `runs/` | the records of runs | [`runs`] |
 //! | `beams/` | copies of beams by their MD5 | `facts::store` |
 //! | `files/` | what a node's files were when they were last read | `facts::file_cache` |
-//! | `agents/` | the agent as nodes have compiled it | `node::agent::ready` |
+//! | `agents/` | the agent as nodes have compiled it | [`agents`] |
 
+pub mod agents;
 pub mod runs;
