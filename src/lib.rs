@@ -4,9 +4,9 @@
 //!
 //! ```text
 //!  facts ──► graph ──► rules::infer ──┐
-//!  (node, beams)                      ├─► rules::merge ─► script::high ─► script::low ─► exec ─► report
-//!  syntax ─► plan ───► rules::plan_rules ─┘                                      │
-//!                                                                         node (session)
+//!  (node, beams)                      ├─► rules::merge ─► script::high ─► script::lower ─► exec ─► report
+//!  syntax ─► plan ───► rules::plan_rules ─┘                                        │
+//!                                                                           node (session)
 //! ```
 //!
 //! [`term`] and [`diag`] are used by all. `tests/layers.rs` fails on an import that points upstream.

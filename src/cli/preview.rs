@@ -133,11 +133,10 @@ fn print(
 /// The instructions as OTP would have them: an appup's, or with `low` what it makes of them.
 fn otp_script(upgrade: &Upgrade, low: bool) -> Result<Term> {
     let high = &upgrade.script.high;
-    let script = if low {
-        otp::relup(&upgrade.changes, high)?
-    } else {
-        otp::appup(high)?
-    };
+    if !low {
+        return otp::appup(high);
+    }
+    let script = otp::relup(&upgrade.changes, high)?;
     Ok(Term::list(script.iter().map(Instruction::to_term)))
 }
 

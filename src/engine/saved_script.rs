@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Upgrade;
 use crate::diag::{Code, Diagnostic, Result};
+use crate::exec::step_term::steps_term;
 use crate::exec::steps;
 use crate::facts::store::hex;
 use crate::name::NodeName;
@@ -63,7 +64,7 @@ impl Saved {
         let node = |((name, print), upgrade): (&(NodeName, String), &&Upgrade)| {
             let high = upgrade.script.high.iter();
             let modules = high.clone().filter_map(|step| {
-                let module = step.instruction.module();
+                let module = &step.module;
                 let changed = upgrade.changes.modules.get(module)?;
                 let md5 =
                     |md5: Option<[u8; 16]>| md5.map_or(Term::atom("none"), |md5| text(&hex(&md5)));
@@ -83,7 +84,7 @@ impl Saved {
                 ),
                 pair(
                     "steps",
-                    steps::steps_term(&steps::steps(&upgrade.script, &upgrade.rules)),
+                    steps_term(&steps::steps(&upgrade.script, &upgrade.rules)),
                 ),
             ])
         };

@@ -7,17 +7,16 @@
 
 use std::collections::BTreeSet;
 
-use super::event::StepKind;
-use super::steps::{Step, atoms, push};
+use super::step::{Action, ChildAction, ChildStep, KnownChildren, RenewedChildren, Step};
+use super::steps::push;
 use crate::name::Module;
 use crate::rules::Ruleset;
 use crate::rules::children::Wanted;
 use crate::script::lower::Script;
 use crate::term::Term;
 
-/// What is to be done with the children of a supervisor: the word and the identifier, in order; for what is inferred the
-/// identifiers in a map.
-type Todo = Vec<(&'static str, Term)>;
+/// What is to be done with the children of a supervisor, in order.
+type Todo = Vec<ChildAction>;
 
 /// On the way there.
 pub(super) fn up(rules: &Ruleset) -> impl Fn(&Module) -> Todo + '_ {
@@ -26,8 +25,10 @@ pub(super) fn up(rules: &Ruleset) -> impl Fn(&Module) -> Todo + '_ {
         let decided = rules.modules.get(module);
         if let Some((decided, wanted)) = decided.and_then(|d| Some((d, d.inferred_children()?))) {
             // Those that the plan names are stopped before, and started behind.
-            let at = todo.iter().take_while(|(word, _)| *word != "start").count();
-            todo.insert(at, ("renewed", renewed(&wanted, decided.renewal.old_exact)));
+            let stops = |action: &&ChildAction| !matches!(action, ChildAction::Start(_));
+            let at = todo.iter().take_while(stops).count();
+            let renewed = renewed(&wanted, decided.renewal.old_exact);
+            todo.insert(at, ChildAction::Renewed(renewed));
         }
         todo
     }
@@ -43,43 +44,38 @@ fn named(rules: &Ruleset, module: &Module) -> Todo {
     let children = &decided.children.value;
     let stop = children.stopped().iter().map(|id| {
         // Its specification is the new one already.
-        let again = children.started().contains(id);
-        (if again { "halt" } else { "stop" }, id.clone())
+        match children.started().contains(id) {
+            true => ChildAction::Halt(id.clone()),
+            false => ChildAction::Stop(id.clone()),
+        }
     });
-    let start = children.started().iter().map(|id| ("start", id.clone()));
+    let start = children.started().iter().cloned().map(ChildAction::Start);
     stop.chain(start).collect()
 }
 
-/// `#{start => all | none, stop => [Id] | none, restart => [Id] | none, tell => boolean}`.
-fn renewed(wanted: &Wanted<'_>, all_known: bool) -> Term {
-    let none = || Term::atom("none");
-    let restart = wanted
-        .restart
-        .map(|restart| ids(restart.iter().map(|(id, ..)| id)));
-    Term::map([
-        (
-            Term::atom("start"),
-            Term::atom(if wanted.starts { "all" } else { "none" }),
-        ),
-        (Term::atom("stop"), wanted.stop.map_or_else(none, ids)),
-        (Term::atom("restart"), restart.unwrap_or_else(none)),
+fn renewed(wanted: &Wanted<'_>, all_known: bool) -> RenewedChildren {
+    let restart = wanted.restart;
+    RenewedChildren {
+        start: wanted.starts,
+        stop: wanted.stop.map(ids),
+        restart: restart.map(|restart| ids(restart.iter().map(|(id, ..)| id))),
         // Otherwise what runs and is not specified was started by hand.
-        (Term::atom("tell"), Term::boolean(!all_known)),
-    ])
+        tell: !all_known,
+    }
 }
 
-/// `#{start => [Id], stop => [Id], restart => [Id]}`: what is known, for a supervisor that has kept nothing.
-fn known(wanted: &Wanted<'_>) -> Term {
+/// What is known, for a supervisor that has kept nothing.
+fn known(wanted: &Wanted<'_>) -> KnownChildren {
     let restart = wanted.restart.unwrap_or_default().iter().map(|(id, ..)| id);
-    Term::map([
-        (Term::atom("start"), ids(wanted.start)),
-        (Term::atom("stop"), ids(wanted.stop.unwrap_or_default())),
-        (Term::atom("restart"), ids(restart)),
-    ])
+    KnownChildren {
+        start: ids(wanted.start),
+        stop: ids(wanted.stop.unwrap_or_default()),
+        restart: ids(restart),
+    }
 }
 
-fn ids<'a>(ids: impl IntoIterator<Item = &'a Term>) -> Term {
-    Term::list(ids.into_iter().cloned())
+fn ids<'a>(ids: impl IntoIterator<Item = &'a Term>) -> Vec<Term> {
+    ids.into_iter().cloned().collect()
 }
 
 /// On the way back, once the old specifications are there again.
@@ -91,14 +87,14 @@ pub(super) fn down(rules: &Ruleset) -> impl Fn(&Module) -> Todo + '_ {
         };
         let children = &decided.children.value;
         let start = children.stopped().iter().rev();
-        let start = start.map(|id| ("start", id.clone()));
+        let start = start.cloned().map(ChildAction::Start);
         let forget = children.started().iter().rev();
         let forget = forget.filter(|id| !children.stopped().contains(id));
         let wanted = decided.inferred_children();
-        let inferred = wanted.map(|wanted| ("reinstated", known(&wanted)));
+        let inferred = wanted.map(|wanted| ChildAction::Reinstated(known(&wanted)));
         start
             .chain(inferred)
-            .chain(forget.map(|id| ("forget", id.clone())))
+            .chain(forget.cloned().map(ChildAction::Forget))
             .collect()
     }
 }
@@ -112,10 +108,10 @@ pub(super) fn before(steps: &mut Vec<Step>, rules: &Ruleset, suspended: &[Module
             return Todo::new();
         };
         let started = decided.children.value.started();
-        let halt = started.iter().rev().map(|id| ("halt", id.clone()));
+        let halt = started.iter().rev().cloned().map(ChildAction::Halt);
         let renews = decided.renews() && !decided.renewal.is_empty();
         let wanted = decided.inferred_children().unwrap_or_default();
-        let inferred = renews.then(|| ("revoked", known(&wanted)));
+        let inferred = renews.then(|| ChildAction::Revoked(known(&wanted)));
         halt.chain(inferred).collect()
     };
     step(steps, suspended.iter().rev(), &stop);
@@ -124,26 +120,23 @@ pub(super) fn before(steps: &mut Vec<Step>, rules: &Ruleset, suspended: &[Module
 /// The end of a window: all go on, the supervisors of new children first, and those children before their callers.
 pub(super) fn resume(steps: &mut Vec<Step>, modules: Vec<Module>, todo: impl Fn(&Module) -> Todo) {
     let starts = |module: &&Module| {
-        let starts = |(word, id): &(&str, Term)| match *word {
-            "renewed" => id.get("start").is_some_and(|start| start.is_atom("all")),
-            word => word == "start" || word == "reinstated",
+        let starts = |action: &ChildAction| match action {
+            ChildAction::Renewed(renewed) => renewed.start,
+            action => matches!(action, ChildAction::Start(_) | ChildAction::Reinstated(_)),
         };
         todo(module).iter().any(starts)
     };
     let (ahead, others): (Vec<&Module>, Vec<&Module>) = modules.iter().partition(starts);
     if ahead.is_empty() || others.is_empty() {
-        let term = Term::tuple([Term::atom("resume"), atoms(&modules)]);
-        push(steps, StepKind::Resume, modules.clone(), term);
+        push(steps, Action::Resume(modules.clone()));
         step(steps, modules.iter(), &todo);
         return;
     }
     let ahead: Vec<Module> = ahead.into_iter().cloned().collect();
     let others: Vec<Module> = others.into_iter().cloned().collect();
-    let term = Term::tuple([Term::atom("ahead"), atoms(&ahead)]);
-    push(steps, StepKind::Resume, ahead.clone(), term);
+    push(steps, Action::Ahead(ahead.clone()));
     step(steps, ahead.iter(), &todo);
-    let term = Term::tuple([Term::atom("resume"), atoms(&others)]);
-    push(steps, StepKind::Resume, others.clone(), term);
+    push(steps, Action::Resume(others.clone()));
     step(steps, others.iter(), &todo);
 }
 
@@ -153,12 +146,11 @@ pub(super) fn outside(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, b
     let modules = rules.modules.keys().filter(|m| !inside.contains(m));
     let modules: Vec<&Module> = modules.collect();
     if back {
-        let opposite = |module: &Module| {
+        let undone = |module: &Module| {
             let todo = named(rules, module).into_iter().rev();
-            let word = |word| if word == "start" { "stop" } else { "start" };
-            todo.map(|(each, id)| (word(each), id)).collect()
+            todo.filter_map(opposite).collect()
         };
-        step(steps, modules.into_iter().rev(), &opposite);
+        step(steps, modules.into_iter().rev(), &undone);
     } else {
         step(steps, modules.into_iter(), &|module| named(rules, module));
     }
@@ -172,15 +164,25 @@ pub(super) fn all(steps: &mut Vec<Step>, rules: &Ruleset) {
         let decided = rules.modules.get(module);
         if let Some(wanted) = decided.and_then(|decided| decided.inferred_children()) {
             let stop = wanted.stop.unwrap_or_default().iter();
-            todo.extend(stop.map(|id| ("stop", id.clone())));
+            todo.extend(stop.cloned().map(ChildAction::Stop));
             let restart = wanted.restart.unwrap_or_default().iter();
-            todo.extend(restart.clone().map(|(id, ..)| ("halt", id.clone())));
-            todo.extend(restart.map(|(id, ..)| ("start", id.clone())));
-            todo.extend(wanted.start.iter().map(|id| ("start", id.clone())));
+            let restart = restart.map(|(id, ..)| id.clone());
+            todo.extend(restart.clone().map(ChildAction::Halt));
+            todo.extend(restart.map(ChildAction::Start));
+            todo.extend(wanted.start.iter().cloned().map(ChildAction::Start));
         }
         todo
     };
     step(steps, rules.modules.keys(), &todo);
+}
+
+/// What takes back what the plan names.
+fn opposite(action: ChildAction) -> Option<ChildAction> {
+    match action {
+        ChildAction::Start(id) => Some(ChildAction::Stop(id)),
+        ChildAction::Stop(id) | ChildAction::Halt(id) => Some(ChildAction::Start(id)),
+        _ => None,
+    }
 }
 
 fn step<'a>(
@@ -188,20 +190,16 @@ fn step<'a>(
     modules: impl Iterator<Item = &'a Module>,
     todo: &dyn Fn(&Module) -> Todo,
 ) {
-    let (mut supervisors, mut all) = (Vec::new(), Vec::new());
-    for module in modules {
-        let todo = todo(module);
-        if todo.is_empty() {
-            continue;
-        }
-        supervisors.push(module.clone());
-        all.extend(
-            todo.into_iter()
-                .map(|(word, id)| Term::tuple([Term::atom(word), Term::atom(module.as_str()), id])),
-        );
-    }
+    let all = modules.flat_map(|module| {
+        let supervisor = module.clone();
+        let actions = todo(module).into_iter();
+        actions.map(move |action| ChildStep {
+            supervisor: supervisor.clone(),
+            action,
+        })
+    });
+    let all: Vec<ChildStep> = all.collect();
     if !all.is_empty() {
-        let term = Term::tuple([Term::atom("children"), Term::list(all)]);
-        push(steps, StepKind::Children, supervisors, term);
+        push(steps, Action::Children(all));
     }
 }

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::rollback_steps;
-use super::steps::{
-    self, Step, applications_back, configured, environment, forward, millis, steps_term,
-};
+use super::step::{Step, number};
+use super::step_term::{millis, steps_term};
+use super::steps::{self, applications_back, configured, environment, forward};
 use super::{children, listing, restarts};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::old_code;
@@ -343,9 +343,7 @@ pub fn rollback_job(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Ba
     restarts::terminate(&mut steps, &rules.restarts);
     listing::unlist(&mut steps, rules, script, false);
     steps.extend(rollback_steps::complete(changes, rules, script));
-    for (at, step) in steps.iter_mut().enumerate() {
-        step.id = u32::try_from(at + 1).unwrap_or(u32::MAX);
-    }
+    number(&mut steps, 1);
     children::outside(&mut steps, rules, script, true);
     listing::relist(&mut steps, rules, script, false);
     restarts::start(&mut steps, &rules.restarts);

@@ -4,29 +4,30 @@
 //! those that may call them are resumed: at the end of the last window, or behind all when modules are switched there. Back,
 //! what was started is stopped first, in the code that it runs; what was stopped is started when the old code is there.
 
-use super::event::StepKind;
-use super::steps::{Step, push};
+use super::step::{Action, ChildAction, ChildStep, ListEntry, ListedChildren, Step};
+use super::steps::push;
 use crate::facts::children::ListedChild;
 use crate::name::Module;
 use crate::rules::listing::Enlisted;
 use crate::rules::{Listing, ModuleRules, Ruleset};
-use crate::script::low::Low;
+use crate::script::instruction::Instruction;
 use crate::script::lower::Script;
-use crate::term::Term;
 
 /// The instructions of a script that are the end of its last window.
-pub(super) fn last_resume(low: &[Low]) -> Option<usize> {
-    low.iter().rposition(|i| matches!(i, Low::Resume(_)))
+pub(super) fn last_resume(low: &[Instruction]) -> Option<usize> {
+    low.iter()
+        .rposition(|i| matches!(i, Instruction::Resume(_)))
 }
 
 /// Those modules whose children are started and stopped in the last window.
-fn in_window(low: &[Low], decided: &ModuleRules, module: &Module) -> bool {
+fn in_window(low: &[Instruction], decided: &ModuleRules, module: &Module) -> bool {
     let Some(end) = last_resume(low) else {
         return false;
     };
     let begun = decided.listing.iter().flat_map(|l| &l.renewal.begun);
     let needed: Vec<&Module> = begun.chain([module]).collect();
-    let late = |i: &Low| matches!(i, Low::Load { module, .. } if needed.contains(&module));
+    let late =
+        |i: &Instruction| matches!(i, Instruction::Load { module, .. } if needed.contains(&module));
     !low[end..].iter().any(late)
 }
 
@@ -46,58 +47,61 @@ fn concerned<'a>(
 
 /// Starts and stops them.
 pub(super) fn up(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, inside: bool) {
-    step(steps, "listed", concerned(rules, script, inside));
+    let all = concerned(rules, script, inside);
+    step(steps, all, |listing, children| {
+        ChildAction::Listed(known(listing, children, &listing.new))
+    });
 }
 
 /// Stops what was started.
 pub(super) fn unlist(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, inside: bool) {
     let mut all = concerned(rules, script, inside);
     all.reverse();
-    step(steps, "unlisted", all);
+    step(steps, all, |listing, children| {
+        ChildAction::Unlisted(known(listing, children, &listing.old))
+    });
 }
 
 /// Starts what was stopped.
 pub(super) fn relist(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, inside: bool) {
     let mut all = concerned(rules, script, inside);
     all.reverse();
-    step(steps, "relisted", all);
-}
-
-fn step(steps: &mut Vec<Step>, word: &str, all: Vec<(&Module, &Listing, Enlisted)>) {
-    let modules: Vec<Module> = all.iter().map(|(module, ..)| (*module).clone()).collect();
-    if modules.is_empty() {
-        return;
-    }
-    let each = all.iter().map(|(module, listing, children)| {
-        let order = match word {
-            "listed" => &listing.new,
-            _ => &listing.old,
-        };
-        let known = Term::map([
-            (
-                Term::atom("names"),
-                Term::list(listing.names.iter().cloned()),
-            ),
-            (Term::atom("start"), entries(&children.start)),
-            (Term::atom("stop"), entries(&children.stop)),
-            (Term::atom("order"), entries(order)),
-            // What is only inferred is no fault when the application does not run.
-            (Term::atom("strict"), Term::boolean(children.named)),
-        ]);
-        Term::tuple([Term::atom(word), Term::atom(module.as_str()), known])
+    step(steps, all, |listing, children| {
+        ChildAction::Relisted(known(listing, children, &listing.old))
     });
-    let term = Term::tuple([Term::atom("children"), Term::list(each)]);
-    push(steps, StepKind::Children, modules, term);
 }
 
-/// `{exact | like, Id, [Item]}`.
-fn entries(children: &[ListedChild]) -> Term {
-    Term::list(children.iter().map(|one| {
-        let like = one.guessed && one.item.is_some();
-        Term::tuple([
-            Term::atom(if like { "like" } else { "exact" }),
-            one.child.id.clone(),
-            Term::list(one.item.iter().cloned()),
-        ])
-    }))
+fn step(
+    steps: &mut Vec<Step>,
+    all: Vec<(&Module, &Listing, Enlisted)>,
+    action: impl Fn(&Listing, &Enlisted) -> ChildAction,
+) {
+    let each = all.iter().map(|(module, listing, children)| ChildStep {
+        supervisor: (*module).clone(),
+        action: action(listing, children),
+    });
+    let each: Vec<ChildStep> = each.collect();
+    if !each.is_empty() {
+        push(steps, Action::Children(each));
+    }
+}
+
+fn known(listing: &Listing, children: &Enlisted, order: &[ListedChild]) -> ListedChildren {
+    ListedChildren {
+        names: listing.names.clone(),
+        start: entries(&children.start),
+        stop: entries(&children.stop),
+        order: entries(order),
+        // What is only inferred is no fault when the application does not run.
+        strict: children.named,
+    }
+}
+
+fn entries(children: &[ListedChild]) -> Vec<ListEntry> {
+    let entry = |one: &ListedChild| ListEntry {
+        like: one.guessed && one.item.is_some(),
+        id: one.child.id.clone(),
+        item: one.item.clone(),
+    };
+    children.iter().map(entry).collect()
 }

@@ -23,6 +23,8 @@ pub mod rollback;
 pub mod rollback_steps;
 pub mod rollout;
 mod run;
+pub mod step;
+pub mod step_term;
 pub mod steps;
 mod survivors;
 

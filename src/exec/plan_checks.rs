@@ -204,8 +204,8 @@ impl<'a, 'b> Checks<'a, 'b> {
     fn step_hook(&mut self, step: &Step) {
         let mut log = Vec::new();
         let plan = self.scene.plan;
-        let hook = step.hook.as_ref();
-        let result = match hook.and_then(|(number, _)| plan.hooks.get(*number)) {
+        let hook = step.hook();
+        let result = match hook.and_then(|(number, _)| plan.hooks.get(number)) {
             Some(hook) => self.scene.hook(&hook.body, &[], &mut log).map(drop),
             None => Err(Box::new(Diagnostic::new(
                 Code::E612,
@@ -214,7 +214,7 @@ impl<'a, 'b> Checks<'a, 'b> {
         };
         self.report_log(&log);
         if let Err(diagnostic) = &result {
-            let name = hook.map_or("", |(_, name)| name.as_str());
+            let name = hook.map_or("", |(_, name)| name);
             let hook_diagnostic = (**diagnostic).clone();
             self.watch.hook_failed = Some(hook_diagnostic.note(format!("in a hook `{name}`")));
         }

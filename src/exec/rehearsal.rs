@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use super::agent_reason;
 use super::interrupt::Interrupt;
 use super::liveness::Liveness;
+use super::step::Action;
+use super::step_term::{millis, steps_term};
+use super::steps::push;
 use crate::diag::{Code, Diagnostic};
 use crate::name::Module;
 use crate::node::agent::{self, Agent, StartError};
@@ -372,7 +375,6 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
     let limits = &what.limits;
     let atom = |module: &Module| Term::atom(module.as_str());
     let number = |n: usize| Term::Int(i64::try_from(n).unwrap_or(i64::MAX));
-    let millis = |time: Duration| Term::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
     let key = |name: &str, value: Term| (Term::atom(name), value);
     let twins = what.twins.iter().map(|twin| {
         Term::map([
@@ -382,39 +384,17 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
             key("funs", number(twin.funs)),
         ])
     });
-    let names = Term::list(what.twins.iter().map(|twin| atom(&twin.module)));
-    let mut steps = vec![Term::tuple([Term::atom("twins_load"), names.clone()])];
+    let names: Vec<Module> = what.twins.iter().map(|twin| twin.module.clone()).collect();
+    let mut steps = Vec::new();
+    push(&mut steps, Action::TwinsLoad(names.clone()));
     // Each gets its part of the time, and what those before it have left.
     let within = limits.within / u32::try_from(what.trials.len().max(1)).unwrap_or(u32::MAX);
     for trial in what.trials {
-        let kind = match trial.kind {
-            StateKind::Server => "server",
-            StateKind::StateMachine => "statem",
-            StateKind::Handler => "event",
-            StateKind::Supervisor => "supervisor",
-            StateKind::Special => "special",
-        };
-        let about = Term::map([
-            key("module", atom(&trial.module)),
-            key("twin", atom(&crate::twin::name(&trial.module))),
-            key("kind", Term::atom(kind)),
-            key("extra", trial.extra.clone()),
-            key("processes", Term::atom("all")),
-            key("ms", millis(limits.conversion)),
-            key("words", number(limits.words)),
-            key("wait", millis(limits.wait)),
-            key("most", number(limits.most)),
-            key("at_most", number(limits.at_most)),
-            key("rate", Term::Int(i64::from(limits.rate.max(1)))),
-            key("within", millis(within)),
-        ]);
-        steps.push(Term::tuple([Term::atom("rehearse"), about]));
+        let limits = Limits { within, ..*limits };
+        push(&mut steps, Action::Rehearse(trial.clone(), limits));
     }
-    steps.push(Term::tuple([Term::atom("twins_drop"), names]));
+    push(&mut steps, Action::TwinsDrop(names));
     let handlers = what.trials.iter().filter(|t| t.kind == StateKind::Handler);
-    let numbered = (1..)
-        .zip(steps)
-        .map(|(id, step)| Term::tuple([Term::Int(id), step]));
     Term::map([
         key("run", Term::binary(what.run)),
         key("owner", Term::binary(what.owner)),
@@ -430,7 +410,7 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
             Term::binary(crate::facts::processes::LOOPS.trim_end()),
         ),
         key("twins", Term::list(twins)),
-        key("steps", Term::list(numbered)),
+        key("steps", steps_term(&steps)),
         key("deadline", millis(limits.within + MARGIN)),
         key("undo", Term::atom("none")),
         key("keep", Term::Int(0)),

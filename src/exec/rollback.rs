@@ -14,7 +14,8 @@ use super::event::{Event, EventKind, NodeState};
 use super::interrupt::Interrupt;
 use super::job;
 use super::plan_checks::Checks;
-use super::steps::{Step, read_steps, steps_term};
+use super::step::{Action, ChildAction, ChildStep, Step};
+use super::step_term::{read_steps, steps_term};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::store::hex;
 use crate::name::Module;
@@ -89,47 +90,38 @@ impl WayBack {
         modules.collect()
     }
 
+    /// What is done when all goes well.
+    fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.steps.iter().take(self.taken).map(|step| &step.action)
+    }
+
     /// Folders of the code path that come back.
     pub fn folders(&self) -> Vec<String> {
-        let lists = self.parts("paths");
-        let folders = lists.iter().filter_map(|one| match one.as_tuple() {
-            Some([_, _, folder]) => folder.to_text(),
+        let paths = self.actions().filter_map(|action| match action {
+            Action::Paths(paths) => Some(paths),
             _ => None,
         });
-        folders.collect()
+        paths.flatten().map(|path| path.folder.clone()).collect()
     }
 
     /// Supervisors whose children are started or stopped on the way, as the plan said.
     pub fn supervisors(&self) -> BTreeSet<Module> {
-        let all = self.parts("children");
-        let names = all.iter().filter_map(|one| match one.as_tuple() {
-            // What was inferred each supervisor knows itself.
-            Some([word, ..])
-                if ["revoked", "reinstated", "unlisted", "relisted"]
-                    .iter()
-                    .any(|known| word.is_atom(known)) =>
-            {
-                None
-            }
-            Some([_, supervisor, _]) => Some(Module::new(supervisor.as_atom()?.as_str())),
+        let children = self.actions().filter_map(|action| match action {
+            Action::Children(all) => Some(all),
             _ => None,
         });
-        names.collect()
-    }
-
-    /// What the steps of one kind are about.
-    fn parts(&self, kind: &str) -> Vec<Term> {
-        let steps = self.job.get("steps").and_then(Term::as_list);
-        let steps = steps.unwrap_or_default().iter().filter_map(|step| {
-            let [_, term] = step.as_tuple()? else {
-                return None;
-            };
-            let [word, list] = term.as_tuple()? else {
-                return None;
-            };
-            word.is_atom(kind).then(|| list.as_list()).flatten()
-        });
-        steps.flatten().cloned().collect()
+        // What was inferred each supervisor knows itself.
+        let named = |step: &&ChildStep| {
+            !matches!(
+                step.action,
+                ChildAction::Revoked(_)
+                    | ChildAction::Reinstated(_)
+                    | ChildAction::Unlisted(_)
+                    | ChildAction::Relisted(_)
+            )
+        };
+        let named = children.flatten().filter(named);
+        named.map(|step| step.supervisor.clone()).collect()
     }
 
     /// How long processes stay suspended because another one is busy: instead of what is recorded.
@@ -198,12 +190,8 @@ impl WayBack {
         };
         self.expected.retain(|(module, _)| !those.contains(module));
         self.steps.truncate(self.taken);
-        self.steps.retain_mut(|step| {
-            let had = !step.modules.is_empty();
-            step.modules.retain(|module| !those.contains(module));
-            step.term = narrowed(&step.term, &entry);
-            !(had && step.modules.is_empty())
-        });
+        let keep = |module: &Module| !those.contains(module);
+        self.steps.retain_mut(|step| step.retain(&keep));
         self.taken = self.steps.len();
         let steps = steps_term(&self.steps);
         if let Term::Map(job) = &mut self.job {
@@ -251,36 +239,6 @@ impl WayBack {
             })
             .collect()
     }
-}
-
-/// A step about fewer modules: lists of modules, or of tuples that begin with one, also in lists (ranks).
-fn narrowed(step: &Term, entry: &dyn Fn(&Term) -> bool) -> Term {
-    let Some([word, rest @ ..]) = step.as_tuple() else {
-        return step.clone();
-    };
-    let of_modules = [
-        "suspend",
-        "load",
-        "delete",
-        "code_change",
-        "resume",
-        "ahead",
-    ];
-    if !of_modules.iter().any(|known| word.is_atom(known)) {
-        return step.clone();
-    }
-    let list = |part: &Term| match part.as_list() {
-        Some(list) => Term::list(list.iter().filter(|one| entry(one)).cloned()),
-        None => part.clone(),
-    };
-    let ranks = |part: &Term| match part.as_list() {
-        Some(ranks) if word.is_atom("suspend") => {
-            let ranks = ranks.iter().map(list);
-            Term::list(ranks.filter(|rank| rank.as_list().is_none_or(|rank| !rank.is_empty())))
-        }
-        _ => list(part),
-    };
-    Term::tuple(std::iter::once(word.clone()).chain(rest.iter().map(ranks)))
 }
 
 /// A node that goes back now.

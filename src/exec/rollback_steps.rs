@@ -5,13 +5,14 @@
 //! and supervisors after it (OTP's appup rules). A call of the script is not undone: nobody knows
 //! how; but for applications, whose starting and stopping is undone with the whole ([`super::steps`]).
 
-use super::event::StepKind;
-use super::steps::{Step, convert_term, push, steps_term, suspend_term, switch};
+use super::step::{Action, Step, number};
+use super::step_term::steps_term;
+use super::steps::{in_ranks, push, push_about, switch};
 use super::{children, listing};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Class, ModuleType, Ruleset};
-use crate::script::low::Low;
+use crate::script::instruction::{Direction, Instruction};
 use crate::script::lower::{Script, SuspendOrder, suspended, switched};
 use crate::term::Term;
 
@@ -24,17 +25,15 @@ pub fn per_step(
     first: usize,
 ) -> Vec<Option<Vec<Step>>> {
     let ranks = SuspendOrder::of(rules, script);
-    let mut number = first;
+    let mut next = first;
     let mut numbered = |mut steps: Vec<Step>| {
-        for step in &mut steps {
-            step.id = u32::try_from(number).unwrap_or(u32::MAX);
-            number += 1;
-        }
+        number(&mut steps, next);
+        next += steps.len();
         steps
     };
     let windows = script.windows();
     let last = windows.iter().rposition(|w| suspended(w).next().is_some());
-    let way = |(at, window): (usize, &[Low])| {
+    let way = |(at, window): (usize, &[Instruction])| {
         let mut steps = Vec::new();
         // The last one is gone back through first.
         if last == Some(at) {
@@ -60,9 +59,7 @@ pub fn complete(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<St
     {
         steps.extend(way);
     }
-    for (at, step) in steps.iter_mut().enumerate() {
-        step.id = u32::try_from(at + 1).unwrap_or(u32::MAX);
-    }
+    number(&mut steps, 1);
     steps
 }
 
@@ -80,12 +77,12 @@ fn way(
     changes: &ChangeSet,
     rules: &Ruleset,
     ranks: &SuspendOrder,
-    window: &[Low],
+    window: &[Instruction],
     relist: &dyn Fn(&mut Vec<Step>),
 ) -> Option<Vec<Step>> {
     let mut conversions: Vec<(Module, Change)> = Vec::new();
     for instruction in window {
-        if let Low::CodeChange { modules, .. } = instruction {
+        if let Instruction::CodeChange { modules, .. } = instruction {
             conversions.extend(modules.iter().cloned());
         }
     }
@@ -104,14 +101,15 @@ fn way(
     let (after, before): (Vec<_>, Vec<_>) = conversions.into_iter().partition(|(m, _)| late(m));
     let convert = |steps: &mut Vec<Step>, list: Vec<(Module, Change)>| {
         if !list.is_empty() {
-            let names = list.iter().map(|(module, _)| module.clone()).collect();
-            push(steps, StepKind::Convert, names, convert_term(true, &list));
+            let direction = Direction::Down;
+            let modules = list;
+            push(steps, Action::CodeChange { direction, modules });
         }
     };
     let timeouts: Vec<_> = window
         .iter()
         .filter_map(|instruction| match instruction {
-            Low::Suspend(modules) => Some(modules.as_slice()),
+            Instruction::Suspend(modules) => Some(modules.as_slice()),
             _ => None,
         })
         .flatten()
@@ -121,8 +119,8 @@ fn way(
     // A child is stopped in the code that it runs, before that goes.
     children::before(&mut steps, rules, &stood);
     if !stood.is_empty() {
-        let term = suspend_term(&timeouts, ranks);
-        push(&mut steps, StepKind::Suspend, stood.clone(), term);
+        let action = Action::Suspend(in_ranks(&timeouts, ranks));
+        push_about(&mut steps, stood.clone(), action);
     }
     convert(&mut steps, before);
     let (loads, removes) = switched(window);

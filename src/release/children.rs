@@ -50,7 +50,7 @@ pub(super) fn early(mut steps: Vec<HighStep>, rules: &Ruleset) -> Vec<HighStep> 
         needed.extend(begun.iter().cloned());
         needed.extend(reach(&rules.graph, needed.clone()));
         let at = |module: &Module| {
-            let mut modules = steps.iter().map(|step| step.instruction.module());
+            let mut modules = steps.iter().map(|step| &step.module);
             modules.position(|one| one == module)
         };
         let Some(now) = at(module) else { continue };

@@ -87,16 +87,14 @@ pub fn appup(
     let groups = groups(&merged.rules);
     let steps = children::early(high::high(&changes, &merged.rules), &merged.rules);
     for step in steps {
-        let module = step.instruction.module();
+        let module = &step.module;
         let deps = dependencies(&changes, &merged.rules, &groups, module, deps);
         let calls = children::calls(&changes, &merged.rules, module);
         up.extend(calls.up.0);
         let mut back = calls.down.0;
-        // `{convert, F}` comes from plans only, and there is none.
-        if let Some(main) = Instruction::from_high(&step.instruction).map(|i| i.with_deps(deps)) {
-            back.push(mirrored(&main));
-            up.push(main);
-        }
+        let main = step.instruction.clone().nearest_in_otp().with_deps(deps);
+        back.push(mirrored(&main));
+        up.push(main);
         up.extend(calls.up.1);
         back.extend(calls.down.1);
         down.push(back);
@@ -127,7 +125,8 @@ impl InferredAppup {
     /// `{Vsn, [{OldVsn, Up}], [{OldVsn, Down}]}`.
     pub fn to_term(&self) -> Term {
         let side = |script: &[Instruction]| {
-            let script = Term::list(script.iter().map(Instruction::to_term));
+            // What OTP has no word for comes from plans only, and there is none.
+            let script = Term::list(script.iter().filter_map(|one| one.to_appup().ok()));
             Term::list([Term::tuple([self.old_vsn.clone(), script])])
         };
         Term::tuple([self.vsn.clone(), side(&self.up), side(&self.down)])

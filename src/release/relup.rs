@@ -181,12 +181,7 @@ impl Maker<'_> {
         let stopped: Vec<App> = low
             .iter()
             .filter_map(|instruction| match instruction {
-                Instruction::Apply(call)
-                    if call.module == "application" && call.function == "stop" =>
-                {
-                    let app = call.args.as_list()?.first()?.as_atom()?;
-                    Some(App::new(app.as_str()))
-                }
+                Instruction::Apply(call) => call.stopped(),
                 _ => None,
             })
             .collect();

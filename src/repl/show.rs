@@ -201,7 +201,7 @@ pub fn why_here(upgrade: &Upgrade, module: &Module) -> String {
         .script
         .high
         .iter()
-        .find(|step| step.instruction.module() == module)
+        .find(|step| step.module == *module)
     {
         let _ = writeln!(out, "{}", step.instruction);
         for why in &step.why {

@@ -12,7 +12,6 @@ use crate::diag::render::to_json;
 use crate::facts::diff::ModuleDiff;
 use crate::facts::store::hex;
 use crate::graph::draw;
-use crate::script::high::High;
 
 /// The lines, without those of [`json`](super::json) that follow while it runs. `owner` is who runs it, `note` what they said
 /// about it (`--message`).
@@ -62,7 +61,7 @@ fn plan(shown: &PreviewInput<'_>, owner: &str, note: Option<&str>) -> Value {
 
 fn facts(shown: &PreviewInput<'_>) -> Value {
     let modules = shown.script.high.iter().filter_map(|step| {
-        let module = step.instruction.module();
+        let module = &step.module;
         let changed = shown.changes.modules.get(module)?;
         let mut document = module_json(&ModuleDiff::of(module, changed));
         document["application"] = json!(changed.app.as_ref().map(|app| app.as_str()));
@@ -83,17 +82,11 @@ fn facts(shown: &PreviewInput<'_>) -> Value {
 
 fn script(shown: &PreviewInput<'_>) -> Value {
     let instructions = shown.script.high.iter().enumerate().map(|(at, step)| {
-        let module = step.instruction.module();
+        let module = &step.module;
         let class = shown.rules.modules.get(module);
-        let op = match &step.instruction {
-            High::Update { .. } => "update",
-            High::LoadModule { .. } => "load_module",
-            High::AddModule { .. } => "add_module",
-            High::DeleteModule { .. } => "delete_module",
-        };
         json!({
             "id": at + 1,
-            "op": op,
+            "op": step.instruction.word(),
             "module": module.as_str(),
             "class": class.map(|rules| rules.class.value.to_string()),
             "term": step.instruction.to_string(),

@@ -237,7 +237,8 @@ mod tests {
             let title = format!("E601: {}", line(&name));
             proptest::prop_assert_eq!(message.as_deref(), Some(title.as_str()));
             let description = description.as_deref().unwrap_or_default();
-            proptest::prop_assert_eq!(description.trim(), text(&name).trim());
+            let shown = text(&name);
+            proptest::prop_assert_eq!(description.trim(), shown.trim());
         }
     }
 }

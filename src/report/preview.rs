@@ -12,8 +12,8 @@ use crate::graph::Graph;
 use crate::name::{Module, NodeName};
 use crate::plan::{Check, Hook, Plan, RollbackPolicy, RollbackTrigger, When};
 use crate::rules::{Change, Class, Origin, Purge, Ruleset, Timeout};
-use crate::script::high::{High, HighStep};
-use crate::script::low::Low;
+use crate::script::high::HighStep;
+use crate::script::instruction::Instruction;
 use crate::script::lower::{Executor, Script};
 
 mod children;
@@ -155,13 +155,9 @@ fn instruction(
     step: &HighStep,
     style: Style,
 ) {
-    let module = step.instruction.module();
-    let word = match &step.instruction {
-        High::Update { .. } => "update",
-        High::LoadModule { .. } => "load  ",
-        High::AddModule { .. } => "add   ",
-        High::DeleteModule { .. } => "delete",
-    };
+    let module = &step.module;
+    let word = step.instruction.word();
+    let word = word.strip_suffix("_module").unwrap_or(word);
     let class = shown
         .rules
         .modules
@@ -179,11 +175,11 @@ fn instruction(
     let shown_name = format!("{:<28}", module.to_string());
     let _ = writeln!(
         out,
-        "{number:>3}  {word}  {}  {class}{runners}{}",
+        "{number:>3}  {word:<6}  {}  {class}{runners}{}",
         name(style, shown_name.as_str()),
         purges(&step.instruction)
     );
-    if let High::Update {
+    if let Instruction::Update {
         change,
         supervisor,
         timeout,
@@ -201,7 +197,7 @@ fn instruction(
         let within = match timeout {
             Timeout::Default => String::new(),
             Timeout::After(limit) => format!("  timeout {}", duration_text(*limit)),
-            Timeout::Infinity => "  no timeout".to_owned(),
+            Timeout::Infinity | Timeout::Beyond(_) => "  no timeout".to_owned(),
         };
         let _ = writeln!(out, "       {what}{within}");
     }
@@ -211,10 +207,12 @@ fn instruction(
 }
 
 /// What becomes of those that still run the old code, when it is not the usual.
-fn purges(instruction: &High) -> String {
+fn purges(instruction: &Instruction) -> String {
     let (pre, post) = match instruction {
-        High::Update { pre, post, .. } | High::LoadModule { pre, post, .. } => (*pre, *post),
-        High::AddModule { .. } | High::DeleteModule { .. } => return String::new(),
+        Instruction::Update { pre, post, .. } | Instruction::LoadModule { pre, post, .. } => {
+            (*pre, *post)
+        }
+        _ => return String::new(),
     };
     let words = |purge| match purge {
         Purge::Defer => "defer".to_owned(),
@@ -280,7 +278,7 @@ fn reasons(
 
 /// What else speaks for each edge.
 fn evidence(out: &mut String, shown: &PreviewInput<'_>, step: &HighStep, style: Style) {
-    let module = step.instruction.module();
+    let module = &step.module;
     for (to, edge) in shown.rules.graph.dependencies(module) {
         for reason in edge.reasons.iter().skip(1) {
             let line = format!("after {to}: {}", reason.sentence(module, to));
@@ -390,7 +388,7 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
         let because =
             because.map_or_else(String::new, |because| format!("  because \"{because}\""));
         let what = match low {
-            Low::Hook { name, .. } => format!("hook     {name}"),
+            Instruction::Hook { name, .. } => format!("hook     {name}"),
             other => format!("insert   {other}"),
         };
         let _ = writeln!(out, "  {what}{because}  {}", hint(style, &line));

@@ -353,7 +353,7 @@ fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
         }
         Attribute::Kind(kind) => rules.kind = ruled(*kind, origin),
         Attribute::Change(change) => rules.change = ruled(change.clone(), origin),
-        Attribute::Timeout(timeout) => rules.timeout = ruled(*timeout, origin),
+        Attribute::Timeout(timeout) => rules.timeout = ruled(timeout.clone(), origin),
         Attribute::Purge(pre, post) => {
             rules.pre_purge = ruled(*pre, origin);
             rules.post_purge = ruled(*post, origin);

@@ -40,7 +40,7 @@ use crate::diag::Span;
 use crate::graph::Graph;
 use crate::graph::order::Component;
 use crate::name::{App, Module};
-use crate::term::{Atom, Term};
+use crate::term::{Atom, BigInt, Term};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +131,8 @@ pub enum Change {
     },
 }
 
-/// How long to wait for a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long to wait for a process to suspend.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Timeout {
     /// OTP's five seconds.
     Default,
@@ -140,6 +140,8 @@ pub enum Timeout {
     After(Duration),
     /// For ever (the deadline of the run still holds).
     Infinity,
+    /// More milliseconds than a [`Duration`] takes: OTP reads any number, plans have none like that.
+    Beyond(BigInt),
 }
 
 /// What happens to processes that still run old code when it must go.

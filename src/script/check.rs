@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::low::Low;
+use super::instruction::Instruction;
 use super::lower::Script;
 use crate::diag::{Code, Diagnostic};
 use crate::name::Module;
@@ -19,7 +19,7 @@ pub fn check(script: &Script) -> Vec<Diagnostic> {
 }
 
 /// A violation; where the plan has inserted the instruction, its place.
-fn broken(script: &Script, code: Code, title: String, by: &Low) -> Diagnostic {
+fn broken(script: &Script, code: Code, title: String, by: &Instruction) -> Diagnostic {
     let diagnostic = Diagnostic::new(code, title).note(by.to_string());
     let inserted = script.inserted.iter().find(|(low, _)| low == by);
     match inserted {
@@ -30,21 +30,28 @@ fn broken(script: &Script, code: Code, title: String, by: &Low) -> Diagnostic {
 
 fn points(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
     let low = &script.low;
-    let is_point = |i: &Low| matches!(i, Low::PointOfNoReturn);
+    let is_point = |i: &Instruction| matches!(i, Instruction::PointOfNoReturn);
     let count = low.iter().filter(|i| is_point(i)).count();
     if count != 1 {
         let title = format!("a script has one point of no return, this has {count}");
-        diagnostics.push(broken(script, Code::E401, title, &Low::PointOfNoReturn));
+        diagnostics.push(broken(
+            script,
+            Code::E401,
+            title,
+            &Instruction::PointOfNoReturn,
+        ));
     }
     let point = low.iter().position(is_point).unwrap_or(low.len());
     for (at, instruction) in low.iter().enumerate() {
         let word = instruction.word();
         match instruction {
-            Low::LoadObjectCode { .. } if at > point => {
+            Instruction::LoadObjectCode { .. } if at > point => {
                 let title = format!("`{word}` is after the point of no return");
                 diagnostics.push(broken(script, Code::E401, title, instruction));
             }
-            Low::LoadObjectCode { .. } | Low::Apply { .. } | Low::Hook { .. } => {}
+            Instruction::LoadObjectCode { .. }
+            | Instruction::Apply(_)
+            | Instruction::Hook { .. } => {}
             _ if at < point => {
                 let title = format!("`{word}` is before the point of no return");
                 diagnostics.push(broken(script, Code::E404, title, instruction));
@@ -59,12 +66,14 @@ fn object_code(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
     let mut loaded: BTreeSet<&Module> = BTreeSet::new();
     for instruction in &script.low {
         match instruction {
-            Low::LoadObjectCode { modules, .. } => read.extend(modules),
-            Low::Load { module, .. } if !read.contains(module) => {
+            Instruction::LoadObjectCode { modules, .. } => read.extend(modules),
+            Instruction::Load { module, .. } if !read.contains(module) => {
                 let title = format!("no object code of `{module}` is read");
                 diagnostics.push(broken(script, Code::E401, title, instruction));
             }
-            Low::Load { module, .. } | Low::Remove { module, .. } if !loaded.insert(module) => {
+            Instruction::Load { module, .. } | Instruction::Remove { module, .. }
+                if !loaded.insert(module) =>
+            {
                 let title = format!("`{module}` is switched twice");
                 diagnostics.push(broken(script, Code::E401, title, instruction));
             }
@@ -74,14 +83,14 @@ fn object_code(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 fn balance(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
-    let mut suspended: BTreeMap<&Module, &Low> = BTreeMap::new();
+    let mut suspended: BTreeMap<&Module, &Instruction> = BTreeMap::new();
     let low = &script.low;
     for (at, instruction) in low.iter().enumerate() {
         match instruction {
-            Low::Suspend(modules) => {
+            Instruction::Suspend(modules) => {
                 suspended.extend(modules.iter().map(|(module, _)| (module, instruction)));
             }
-            Low::CodeChange { modules, .. } => {
+            Instruction::CodeChange { modules, .. } => {
                 for (module, _) in modules {
                     if !suspended.contains_key(module) {
                         let title = format!("`{module}` is converted but not suspended");
@@ -89,18 +98,18 @@ fn balance(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
                     }
                 }
             }
-            Low::Resume(modules) => {
+            Instruction::Resume(modules) => {
                 for module in modules {
                     if suspended.remove(module).is_none() {
                         let title = format!("`{module}` is resumed but not suspended");
                         diagnostics.push(broken(script, Code::E402, title, instruction));
                     }
                 }
-                let more = matches!(low.get(at + 1), Some(Low::Resume(_)));
+                let more = matches!(low.get(at + 1), Some(Instruction::Resume(_)));
                 if !more && let Some((module, by)) = suspended.first_key_value() {
                     let later = low[at..]
                         .iter()
-                        .any(|i| matches!(i, Low::Resume(list) if list.contains(module)));
+                        .any(|i| matches!(i, Instruction::Resume(list) if list.contains(module)));
                     if later {
                         let title = format!("`{module}` is still suspended when a window ends");
                         let diagnostic = broken(script, Code::E402, title, by).note(format!(
@@ -123,9 +132,10 @@ fn balance(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{Purge, Timeout};
+    use crate::rules::Purge;
+    use crate::term::Term;
 
-    fn codes(low: Vec<Low>) -> Vec<Code> {
+    fn codes(low: Vec<Instruction>) -> Vec<Code> {
         let script = Script {
             high: Vec::new(),
             low,
@@ -139,35 +149,39 @@ mod tests {
     #[test]
     fn unbalanced_scripts_are_refused() {
         let m = Module::from("m");
-        let suspend = Low::Suspend(vec![(m.clone(), Timeout::Default)]);
-        let resume = Low::Resume(vec![m]);
-        let good = vec![Low::PointOfNoReturn, suspend.clone(), resume.clone()];
+        let suspend = Instruction::Suspend(vec![(m.clone(), None)]);
+        let resume = Instruction::Resume(vec![m]);
+        let good = vec![
+            Instruction::PointOfNoReturn,
+            suspend.clone(),
+            resume.clone(),
+        ];
         assert_eq!(codes(good), []);
         assert_eq!(
-            codes(vec![Low::PointOfNoReturn, suspend.clone()]),
+            codes(vec![Instruction::PointOfNoReturn, suspend.clone()]),
             [Code::E402]
         );
         assert_eq!(
-            codes(vec![Low::PointOfNoReturn, resume.clone()]),
+            codes(vec![Instruction::PointOfNoReturn, resume.clone()]),
             [Code::E402]
         );
         assert_eq!(
-            codes(vec![suspend, Low::PointOfNoReturn, resume]),
+            codes(vec![suspend, Instruction::PointOfNoReturn, resume]),
             [Code::E404]
         );
         assert_eq!(codes(vec![]), [Code::E401]);
-        let code = |modules: &[&Module]| Low::LoadObjectCode {
-            app: "a".into(),
-            vsn: "1".into(),
+        let code = |modules: &[&Module]| Instruction::LoadObjectCode {
+            lib: "a".into(),
+            vsn: Term::string("1"),
             modules: modules.iter().map(|m| (*m).clone()).collect(),
         };
         let (a, b) = (Module::from("a"), Module::from("b"));
-        let load = |m: &Module| Low::Load {
+        let load = |m: &Module| Instruction::Load {
             module: m.clone(),
             pre: Purge::Soft,
             post: Purge::Soft,
         };
-        let point = Low::PointOfNoReturn;
+        let point = Instruction::PointOfNoReturn;
         let (one, both) = (code(&[&a]), code(&[&a, &b]));
         assert_eq!(
             codes(vec![both.clone(), point.clone(), load(&a), load(&b)]),
@@ -186,10 +200,10 @@ mod tests {
             [Code::E401]
         );
         // Two windows, one after the other; one in the other; resumed one by one, which is one end.
-        let suspend = |m: &Module| Low::Suspend(vec![(m.clone(), Timeout::Default)]);
-        let resume = |m: &Module| Low::Resume(vec![m.clone()]);
+        let suspend = |m: &Module| Instruction::Suspend(vec![(m.clone(), None)]);
+        let resume = |m: &Module| Instruction::Resume(vec![m.clone()]);
         let (sa, sb, ra, rb) = (suspend(&a), suspend(&b), resume(&a), resume(&b));
-        let low = |list: [&Low; 5]| codes(list.into_iter().cloned().collect());
+        let low = |list: [&Instruction; 5]| codes(list.into_iter().cloned().collect());
         assert_eq!(low([&point, &sa, &ra, &sb, &rb]), []);
         assert_eq!(low([&point, &sa, &sb, &ra, &rb]), []);
         assert_eq!(low([&point, &sa, &ra, &rb, &sb]), [Code::E402, Code::E402]);

@@ -13,11 +13,10 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::unionfind::UnionFind;
 
 use super::error::ScriptError;
-use super::instruction::{Conversion, Direction, Instruction, Purging, SuspendTimeout};
+use super::instruction::{Direction, Instruction};
 use super::translate::{Application, InstructionPosition, Mode, Refused, Sourced, Tie};
 use crate::name::Module;
-use crate::rules::ModuleType;
-use crate::term::Term;
+use crate::rules::{Change, ModuleType, Purge, Timeout};
 
 /// What the groups become.
 pub(super) struct Grouped {
@@ -254,12 +253,12 @@ fn lower(
 }
 
 /// Whom an instruction suspends.
-fn suspended(instruction: &Instruction) -> Option<(Module, Option<SuspendTimeout>)> {
+fn suspended(instruction: &Instruction) -> Option<(Module, Option<Timeout>)> {
     match instruction {
         Instruction::Update {
             module, timeout, ..
         } => {
-            let own = (*timeout != SuspendTimeout::Default).then(|| timeout.clone());
+            let own = (*timeout != Timeout::Default).then(|| timeout.clone());
             Some((module.clone(), own))
         }
         _ => None,
@@ -268,7 +267,7 @@ fn suspended(instruction: &Instruction) -> Option<(Module, Option<SuspendTimeout
 
 /// What an instruction loads or removes.
 fn code(instruction: &Instruction) -> Vec<Instruction> {
-    let (pre, post) = (Purging::Brutal, Purging::Brutal);
+    let (pre, post) = (Purge::Brutal, Purge::Brutal);
     match instruction {
         Instruction::Update {
             module, pre, post, ..
@@ -299,15 +298,15 @@ fn code(instruction: &Instruction) -> Vec<Instruction> {
 
 /// The conversions of a group, those of one kind if it is given.
 fn convert(out: &mut Grouped, way: Direction, members: &[Member<'_>], only: Option<ModuleType>) {
-    let modules: Vec<(Module, Term)> = members
+    let modules: Vec<(Module, Change)> = members
         .iter()
         .filter_map(|(instruction, _)| match instruction {
             Instruction::Update {
                 module,
                 kind,
-                change: Conversion::Advanced(extra),
+                change: change @ Change::Advanced(_),
                 ..
-            } if only.is_none_or(|only| only == *kind) => Some((module.clone(), extra.clone())),
+            } if only.is_none_or(|only| only == *kind) => Some((module.clone(), change.clone())),
             _ => None,
         })
         .collect();

@@ -1,194 +1,21 @@
-//! High-level instructions: what an `.appup` says (OTP: appup(4)).
+//! The high-level script: what an `.appup` says of the modules that change, with reasons (OTP: appup(4)).
 
-use std::fmt;
-
-use super::{Why, module_term};
+use super::Why;
+use super::instruction::Instruction;
 use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Edge;
 use crate::name::Module;
-use crate::rules::{Change, Class, ModuleType, Purge, Ruleset, Timeout};
-use crate::term::Term;
+use crate::rules::{Class, Ruleset};
 
-/// One appup instruction about a module.
-#[derive(Clone, Debug, PartialEq)]
-pub enum High {
-    /// A module whose processes are suspended, converted, resumed.
-    Update {
-        /// The module.
-        module: Module,
-        /// `static` or `dynamic`.
-        kind: ModuleType,
-        /// Patience when suspending.
-        timeout: Timeout,
-        /// The conversion: `soft` or `{advanced, Extra}`.
-        change: Change,
-        /// Purge before the switch.
-        pre: Purge,
-        /// Purge after the switch.
-        post: Purge,
-        /// Those it waits for.
-        deps: Vec<Module>,
-        /// Whether it is a supervisor (the short form).
-        supervisor: bool,
-    },
-    /// A module that is replaced.
-    LoadModule {
-        /// The module.
-        module: Module,
-        /// Purge before the switch.
-        pre: Purge,
-        /// Purge after the switch.
-        post: Purge,
-        /// Those it waits for.
-        deps: Vec<Module>,
-    },
-    /// A module that is new.
-    AddModule {
-        /// The module.
-        module: Module,
-        /// Those it waits for.
-        deps: Vec<Module>,
-    },
-    /// A module that goes.
-    DeleteModule {
-        /// The module.
-        module: Module,
-        /// Those it waits for.
-        deps: Vec<Module>,
-    },
-}
-
-/// An instruction and its reasons.
+/// An instruction about a module, and its reasons.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HighStep {
-    /// The instruction.
-    pub instruction: High,
+    /// The module.
+    pub module: Module,
+    /// The instruction, one of those that have dependencies.
+    pub instruction: Instruction,
     /// Why it is there, why it is as it is, why it is here.
     pub why: Vec<Why>,
-}
-
-impl High {
-    /// The module concerned.
-    pub fn module(&self) -> &Module {
-        match self {
-            Self::Update { module, .. }
-            | Self::LoadModule { module, .. }
-            | Self::AddModule { module, .. }
-            | Self::DeleteModule { module, .. } => module,
-        }
-    }
-
-    /// The instruction as OTP's term, in its shortest form.
-    pub fn to_term(&self) -> Term {
-        let list = |deps: &[Module]| Term::List(deps.iter().map(module_term).collect());
-        let with = |word: &str, module: &Module, deps: &[Module]| {
-            let mut elements = vec![Term::atom(word), module_term(module)];
-            if !deps.is_empty() {
-                elements.push(list(deps));
-            }
-            Term::Tuple(elements)
-        };
-        match self {
-            Self::AddModule { module, deps } => with("add_module", module, deps),
-            Self::DeleteModule { module, deps } => with("delete_module", module, deps),
-            Self::LoadModule {
-                module,
-                pre: Purge::Brutal,
-                post: Purge::Brutal,
-                deps,
-            } => with("load_module", module, deps),
-            Self::LoadModule {
-                module,
-                pre,
-                post,
-                deps,
-            } => Term::tuple([
-                Term::atom("load_module"),
-                module_term(module),
-                purge_term(*pre),
-                purge_term(*post),
-                list(deps),
-            ]),
-            Self::Update {
-                module,
-                supervisor: true,
-                deps,
-                ..
-            } if deps.is_empty() => Term::tuple([
-                Term::atom("update"),
-                module_term(module),
-                Term::atom("supervisor"),
-            ]),
-            Self::Update {
-                module,
-                kind,
-                timeout,
-                change,
-                pre,
-                post,
-                deps,
-                supervisor,
-            } => {
-                // The same as the short form, which has no place for dependencies.
-                let (kind, pre, post) = match supervisor {
-                    true => (ModuleType::Static, Purge::Brutal, Purge::Brutal),
-                    false => (*kind, *pre, *post),
-                };
-                Term::tuple([
-                    Term::atom("update"),
-                    module_term(module),
-                    Term::atom(if kind == ModuleType::Static {
-                        "static"
-                    } else {
-                        "dynamic"
-                    }),
-                    timeout_term(*timeout),
-                    change_term(change),
-                    purge_term(pre),
-                    purge_term(post),
-                    list(deps),
-                ])
-            }
-        }
-    }
-}
-
-impl fmt::Display for High {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_term().fmt(f)
-    }
-}
-
-/// `soft_purge` or `brutal_purge`; a patient purge is soft to OTP.
-pub(super) fn purge_term(purge: Purge) -> Term {
-    Term::atom(match purge {
-        Purge::Defer | Purge::Soft | Purge::Wait(_) => "soft_purge",
-        Purge::Brutal => "brutal_purge",
-    })
-}
-
-pub(super) fn timeout_term(timeout: Timeout) -> Term {
-    match timeout {
-        Timeout::Default => Term::atom("default"),
-        Timeout::Infinity => Term::atom("infinity"),
-        Timeout::After(time) => Term::Int(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
-    }
-}
-
-/// `soft` or `{advanced, Extra}`. OTP has no word for `{convert, F}`: it prints as plans write it.
-pub(super) fn change_term(change: &Change) -> Term {
-    match change {
-        Change::Soft => Term::atom("soft"),
-        Change::Advanced(extra) => Term::tuple([Term::atom("advanced"), extra.clone()]),
-        Change::Convert { module, function } => Term::tuple([
-            Term::atom("convert"),
-            Term::Fun(crate::term::Fun::External {
-                module: module.as_str().into(),
-                name: function.clone(),
-                arity: 1,
-            }),
-        ]),
-    }
 }
 
 /// The appup instructions of a ruleset, dependencies first; what goes comes last.
@@ -210,27 +37,27 @@ pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
         let module = module.clone();
         let class = decided.class.value;
         let instruction = if changed.new.is_none() {
-            High::DeleteModule {
+            Instruction::DeleteModule {
                 module: module.clone(),
                 deps,
             }
         } else if changed.is_new() {
-            High::AddModule {
+            Instruction::AddModule {
                 module: module.clone(),
                 deps,
             }
         } else if class == Class::Library {
-            High::LoadModule {
+            Instruction::LoadModule {
                 module: module.clone(),
                 pre,
                 post,
                 deps,
             }
         } else {
-            High::Update {
+            Instruction::Update {
                 module: module.clone(),
                 kind: decided.kind.value,
-                timeout: decided.timeout.value,
+                timeout: decided.timeout.value.clone(),
                 change: decided.change.value.clone(),
                 pre,
                 post,
@@ -241,9 +68,10 @@ pub fn high(changes: &ChangeSet, rules: &Ruleset) -> Vec<HighStep> {
         steps.push(HighStep {
             instruction,
             why: why(changes, rules, &module),
+            module,
         });
     }
-    steps.sort_by_key(|step| matches!(step.instruction, High::DeleteModule { .. }));
+    steps.sort_by_key(|step| matches!(step.instruction, Instruction::DeleteModule { .. }));
     steps
 }
 

@@ -4,10 +4,9 @@
 //! with them. Nothing is moved to please OTP: whether the whole still obeys the laws says [`super::check`].
 
 use super::error::ScriptError;
-use super::instruction::{Instruction, StartType};
-use super::low::Low;
+use super::instruction::{Call, Instruction, StartType};
 use super::lower::{Script, leaving};
-use super::{app_term, otp, read};
+use super::{app_term, module_term, read};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::node_facts::CORE;
 use crate::name::{App, Module};
@@ -20,7 +19,7 @@ use crate::term::Term;
 /// Puts instructions into a script, those of one place in the order of the text.
 pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
-    let mut placed: Vec<(usize, Vec<Low>, Origin)> = Vec::new();
+    let mut placed: Vec<(usize, Vec<Instruction>, Origin)> = Vec::new();
     for insertion in insertions {
         let source = &insertion.source;
         let low = match &insertion.what {
@@ -31,7 +30,7 @@ pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) ->
                     continue;
                 }
             },
-            Inserted::Hook(number) => vec![Low::Hook {
+            Inserted::Hook(number) => vec![Instruction::Hook {
                 number: *number,
                 name: insertion.place.to_string(),
             }],
@@ -89,7 +88,7 @@ fn malformed(error: &ScriptError) -> Diagnostic {
 }
 
 /// An instruction as steps of a run.
-fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Low>, Diagnostic> {
+fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Instruction>, Diagnostic> {
     let instruction = read::any_form(term).map_err(|error| malformed(&error))?;
     let refuse = |title: String, help: &str| Err(Diagnostic::new(Code::E401, title).help(help));
     let takes_part = |module: &Module| match rules.modules.contains_key(module) {
@@ -139,9 +138,9 @@ fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Low>, Diagnostic> {
         Instruction::Purge(modules) => Ok(modules.iter().map(purge).collect()),
         Instruction::Load { module, .. } | Instruction::Remove { module, .. } => {
             takes_part(module)?;
-            Ok(otp::as_low(&instruction).into_iter().collect())
+            Ok(vec![instruction])
         }
-        _ => match otp::as_low(&instruction) {
+        _ => match instruction.in_run() {
             Some(low) => Ok(vec![low]),
             None => refuse(
                 format!("a run does not carry out `{word}`"),
@@ -151,25 +150,21 @@ fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Low>, Diagnostic> {
     }
 }
 
-fn purge(module: &Module) -> Low {
-    Low::Apply {
+fn purge(module: &Module) -> Instruction {
+    Instruction::Apply(Call {
         module: "code".into(),
         function: "purge".into(),
-        args: vec![super::module_term(module)],
-    }
+        args: Term::list([module_term(module)]),
+    })
 }
 
-fn application(function: &str, args: Vec<Term>) -> Low {
-    Low::Apply {
-        module: "application".into(),
-        function: function.into(),
-        args,
-    }
+fn application(function: &str, args: Vec<Term>) -> Instruction {
+    Instruction::Apply(Call::application(function, args))
 }
 
 /// The modules of an application that is new take part by themselves. Without a type it is started `temporary`, where OTP
 /// says `permanent`: a permanent application that fails to start takes the whole node along.
-fn started(app: &App, start: StartType) -> Vec<Low> {
+fn started(app: &App, start: StartType) -> Vec<Instruction> {
     match start {
         StartType::None => Vec::new(),
         StartType::Load => vec![application("load", vec![app_term(app)])],
@@ -178,8 +173,10 @@ fn started(app: &App, start: StartType) -> Vec<Low> {
 }
 
 /// Where in a script a place is: the number of the instruction that will come behind.
-fn gap(low: &[Low], place: &InsertPosition) -> Option<usize> {
-    let point = low.iter().position(|i| matches!(i, Low::PointOfNoReturn));
+fn gap(low: &[Instruction], place: &InsertPosition) -> Option<usize> {
+    let point = low
+        .iter()
+        .position(|i| matches!(i, Instruction::PointOfNoReturn));
     let (after, word, modules) = match place {
         InsertPosition::Start => return Some(point.unwrap_or(0)),
         // What goes is needed until then.
@@ -190,16 +187,18 @@ fn gap(low: &[Low], place: &InsertPosition) -> Option<usize> {
             modules,
         } => (*after, *word, modules),
     };
-    let concerns = |instruction: &Low| match (instruction, word) {
+    let concerns = |instruction: &Instruction| match (instruction, word) {
         (
-            Low::Load { module, .. } | Low::Remove { module, .. },
+            Instruction::Load { module, .. } | Instruction::Remove { module, .. },
             StepWord::Load | StepWord::Whole,
         ) => modules.contains(module),
-        (Low::Suspend(list), StepWord::Suspend) => list.iter().any(|(m, _)| modules.contains(m)),
-        (Low::CodeChange { modules: list, .. }, StepWord::CodeChange) => {
+        (Instruction::Suspend(list), StepWord::Suspend) => {
             list.iter().any(|(m, _)| modules.contains(m))
         }
-        (Low::Resume(list), StepWord::Resume) => list.iter().any(|m| modules.contains(m)),
+        (Instruction::CodeChange { modules: list, .. }, StepWord::CodeChange) => {
+            list.iter().any(|(m, _)| modules.contains(m))
+        }
+        (Instruction::Resume(list), StepWord::Resume) => list.iter().any(|m| modules.contains(m)),
         _ => false,
     };
     let found = match after {
@@ -210,20 +209,18 @@ fn gap(low: &[Low], place: &InsertPosition) -> Option<usize> {
     Some(match word {
         StepWord::Whole => whole(low, found, after),
         // All loads that follow each other are one step.
-        StepWord::Load => edge(low, found, after, is_switch),
+        StepWord::Load => edge(low, found, after, Instruction::is_switch),
         _ => found + behind,
     })
 }
 
-fn is_switch(instruction: &Low) -> bool {
-    matches!(
-        instruction,
-        Low::Load { .. } | Low::Remove { .. } | Low::Purge(_)
-    )
-}
-
 /// The gap before or behind all instructions of a kind around one.
-fn edge(low: &[Low], found: usize, after: bool, is: impl Fn(&Low) -> bool) -> usize {
+fn edge(
+    low: &[Instruction],
+    found: usize,
+    after: bool,
+    is: impl Fn(&Instruction) -> bool,
+) -> usize {
     match after {
         false => found - low[..found].iter().rev().take_while(|i| is(i)).count(),
         true => found + low[found..].iter().take_while(|i| is(i)).count(),
@@ -232,17 +229,24 @@ fn edge(low: &[Low], found: usize, after: bool, is: impl Fn(&Low) -> bool) -> us
 
 /// The gap before or behind the window in which a module is switched: from the suspending to the resuming, or
 /// where no process is suspended the switch alone.
-fn whole(low: &[Low], found: usize, after: bool) -> usize {
-    let inside = |i: &Low| !matches!(i, Low::Suspend(_) | Low::Resume(_) | Low::PointOfNoReturn);
+fn whole(low: &[Instruction], found: usize, after: bool) -> usize {
+    let inside = |i: &Instruction| {
+        !matches!(
+            i,
+            Instruction::Suspend(_) | Instruction::Resume(_) | Instruction::PointOfNoReturn
+        )
+    };
     let (first, last) = (
         edge(low, found, false, inside),
         edge(low, found, true, inside),
     );
-    let opened = first > 0 && matches!(low[first - 1], Low::Suspend(_));
-    let closed = matches!(low.get(last), Some(Low::Resume(_)));
+    let opened = first > 0 && matches!(low[first - 1], Instruction::Suspend(_));
+    let closed = matches!(low.get(last), Some(Instruction::Resume(_)));
     match (opened && closed, after) {
-        (true, false) => edge(low, first - 1, false, |i| matches!(i, Low::Suspend(_))),
-        (true, true) => edge(low, last, true, |i| matches!(i, Low::Resume(_))),
-        (false, _) => edge(low, found, after, is_switch),
+        (true, false) => edge(low, first - 1, false, |i| {
+            matches!(i, Instruction::Suspend(_))
+        }),
+        (true, true) => edge(low, last, true, |i| matches!(i, Instruction::Resume(_))),
+        (false, _) => edge(low, found, after, Instruction::is_switch),
     }
 }

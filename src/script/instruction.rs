@@ -1,45 +1,12 @@
-//! Every instruction that an appup or a relup may hold, as a typed value (OTP: appup(4), relup(4)).
+//! Every instruction of an appup, a relup or a run, as a typed value (OTP: appup(4), relup(4)).
 //!
-//! One [`Instruction`] prints as OTP's term and is read from one ([`super::read`]). High-level
-//! instructions print in their shortest form. What OTP does not look into (`Extra`, arguments, the identity of a
-//! `sync_nodes`) stays a term.
+//! An [`Instruction`] is printed by [`super::print`] and read by [`super::read`]. It holds more than OTP has words for: what a
+//! plan may say of a purge or a conversion, and hooks. What OTP does not look into (`Extra`, arguments, the
+//! identity of a `sync_nodes`) stays a term.
 
-use std::fmt;
-
-use super::high::High;
-use super::{app_term, module_term};
 use crate::name::{App, Module};
 use crate::rules::{Change, ModuleType, Purge, Timeout};
-use crate::term::{Atom, BigInt, Term};
-
-/// What happens to processes that run old code when it must go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purging {
-    /// `soft_purge`: they live.
-    Soft,
-    /// `brutal_purge`: they are killed.
-    Brutal,
-}
-
-/// How long to wait for a process to suspend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SuspendTimeout {
-    /// `default`.
-    Default,
-    /// `infinity`.
-    Infinity,
-    /// Milliseconds, more than 0.
-    Milliseconds(BigInt),
-}
-
-/// What an `update` does to the states.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Conversion {
-    /// `soft`: nothing.
-    Soft,
-    /// `{advanced, Extra}`: `code_change` with `Extra`.
-    Advanced(Term),
-}
+use crate::term::{Atom, Term};
 
 /// How an application is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,24 +62,26 @@ pub enum Instruction {
         /// Which code converts on the way down.
         kind: ModuleType,
         /// Patience when suspending.
-        timeout: SuspendTimeout,
+        timeout: Timeout,
         /// What happens to the states.
-        change: Conversion,
+        change: Change,
         /// Purging before the load.
-        pre: Purging,
+        pre: Purge,
         /// Purging after the load.
-        post: Purging,
+        post: Purge,
         /// Modules it depends on.
         deps: Vec<Module>,
+        /// Whether it is OTP's short form for a supervisor: static, with brutal purges, whatever is beside it.
+        supervisor: bool,
     },
     /// A module that is replaced.
     LoadModule {
         /// The module.
         module: Module,
         /// Purging before the load.
-        pre: Purging,
+        pre: Purge,
         /// Purging after the load.
-        post: Purging,
+        post: Purge,
         /// Modules it depends on.
         deps: Vec<Module>,
     },
@@ -157,31 +126,31 @@ pub enum Instruction {
         /// The module.
         module: Module,
         /// Purging before.
-        pre: Purging,
+        pre: Purge,
         /// Purging after.
-        post: Purging,
+        post: Purge,
     },
     /// Current code becomes old.
     Remove {
         /// The module.
         module: Module,
         /// Purging before.
-        pre: Purging,
+        pre: Purge,
         /// Purging after.
-        post: Purging,
+        post: Purge,
     },
     /// Old code goes, with those that run it.
     Purge(Vec<Module>),
     /// Processes stand still; with a patience of their own where one is written.
-    Suspend(Vec<(Module, Option<SuspendTimeout>)>),
+    Suspend(Vec<(Module, Option<Timeout>)>),
     /// Processes go on.
     Resume(Vec<Module>),
     /// States are converted.
     CodeChange {
         /// As written.
         direction: Option<Direction>,
-        /// The modules with their `Extra`.
-        modules: Vec<(Module, Term)>,
+        /// The modules with their conversions: `Extra` is [`Change::Advanced`].
+        modules: Vec<(Module, Change)>,
     },
     /// Children are terminated.
     Stop(Vec<Module>),
@@ -204,6 +173,13 @@ pub enum Instruction {
     Restart,
     /// Passes OTP's check and is refused when it runs.
     Reboot,
+    /// A hook of the plan: the run waits for it. OTP has no such instruction.
+    Hook {
+        /// Its number among the plan's hooks at steps.
+        number: usize,
+        /// Where it is, in the plan's words.
+        name: String,
+    },
 }
 
 impl Instruction {
@@ -233,6 +209,7 @@ impl Instruction {
             Self::RestartEmulator => "restart_emulator",
             Self::Restart => "restart",
             Self::Reboot => "reboot",
+            Self::Hook { .. } => "hook",
         }
     }
 
@@ -247,190 +224,39 @@ impl Instruction {
         }
     }
 
-    /// The instruction as OTP's term; high-level ones in their shortest form.
-    pub fn to_term(&self) -> Term {
-        let word = Term::atom(self.word());
-        match self {
-            Self::Update { .. } => self.update_term(),
-            Self::LoadModule {
-                module,
-                pre: Purging::Brutal,
-                post: Purging::Brutal,
-                deps,
-            }
-            | Self::AddModule { module, deps }
-            | Self::DeleteModule { module, deps } => short(word, module, deps),
-            Self::LoadModule {
-                module,
-                pre,
-                post,
-                deps,
-            } => Term::tuple([
-                word,
-                module_term(module),
-                pre.to_term(),
-                post.to_term(),
-                modules_term(deps),
-            ]),
-            Self::AddApplication {
-                app,
-                start: StartType::Permanent,
-            } => Term::tuple([word, app_term(app)]),
-            Self::AddApplication { app, start } => {
-                Term::tuple([word, app_term(app), start.to_term()])
-            }
-            Self::RemoveApplication(app) | Self::RestartApplication(app) => {
-                Term::tuple([word, app_term(app)])
-            }
-            Self::LoadObjectCode { lib, vsn, modules } => Term::tuple([
-                word,
-                Term::tuple([app_term(lib), vsn.clone(), modules_term(modules)]),
-            ]),
-            Self::Load { module, pre, post } | Self::Remove { module, pre, post } => Term::tuple([
-                word,
-                Term::tuple([module_term(module), pre.to_term(), post.to_term()]),
-            ]),
-            Self::Purge(modules)
-            | Self::Resume(modules)
-            | Self::Stop(modules)
-            | Self::Start(modules) => Term::tuple([word, modules_term(modules)]),
-            Self::Suspend(modules) => {
-                let list = modules.iter().map(|(module, timeout)| match timeout {
-                    None => module_term(module),
-                    Some(timeout) => Term::tuple([module_term(module), timeout.to_term()]),
-                });
-                Term::tuple([word, Term::list(list)])
-            }
-            Self::CodeChange { direction, modules } => {
-                let list = modules
-                    .iter()
-                    .map(|(module, extra)| Term::tuple([module_term(module), extra.clone()]));
-                let direction = direction.map(|direction| {
-                    Term::atom(match direction {
-                        Direction::Up => "up",
-                        Direction::Down => "down",
-                    })
-                });
-                Term::tuple(
-                    std::iter::once(word)
-                        .chain(direction)
-                        .chain([Term::list(list)]),
-                )
-            }
-            Self::SyncNodes { id, nodes } => {
-                let nodes = match nodes {
-                    Nodes::List(nodes) => Term::list(nodes.iter().cloned().map(Term::Atom)),
-                    Nodes::Call(call) => call.to_term(),
-                };
-                Term::tuple([word, id.clone(), nodes])
-            }
-            Self::Apply(call) => Term::tuple([word, call.to_term()]),
-            Self::PointOfNoReturn
-            | Self::RestartNewEmulator
-            | Self::RestartEmulator
-            | Self::Restart
-            | Self::Reboot => word,
+    /// Whether it is an appup's own: a relup has no such instruction.
+    pub fn is_high_level(&self) -> bool {
+        matches!(
+            self,
+            Self::Update { .. }
+                | Self::LoadModule { .. }
+                | Self::AddModule { .. }
+                | Self::DeleteModule { .. }
+                | Self::AddApplication { .. }
+                | Self::RemoveApplication(_)
+                | Self::RestartApplication(_)
+        )
+    }
+
+    /// Whether code is switched by it, or taken away: what follows each other of these is done at one instant.
+    pub fn is_switch(&self) -> bool {
+        matches!(
+            self,
+            Self::Load { .. } | Self::Remove { .. } | Self::Purge(_)
+        )
+    }
+
+    /// The same instruction with other dependencies, if it has any.
+    #[must_use]
+    pub fn with_deps(mut self, new: Vec<Module>) -> Self {
+        match &mut self {
+            Self::Update { deps, .. }
+            | Self::LoadModule { deps, .. }
+            | Self::AddModule { deps, .. }
+            | Self::DeleteModule { deps, .. } => *deps = new,
+            _ => {}
         }
-    }
-
-    fn update_term(&self) -> Term {
-        let Self::Update {
-            module,
-            kind,
-            timeout,
-            change,
-            pre,
-            post,
-            deps,
-        } = self
-        else {
-            return Term::atom(self.word());
-        };
-        let word = Term::atom("update");
-        let brutal = *pre == Purging::Brutal && *post == Purging::Brutal;
-        let usual = *timeout == SuspendTimeout::Default;
-        let nothing = Conversion::Advanced(Term::List(Vec::new()));
-        match (kind, change) {
-            (ModuleType::Dynamic, Conversion::Soft) if usual && brutal => short(word, module, deps),
-            (ModuleType::Dynamic, change) if usual && brutal => {
-                let deps = (!deps.is_empty()).then(|| modules_term(deps));
-                let fixed = [word, module_term(module), change.to_term()];
-                Term::tuple(fixed.into_iter().chain(deps))
-            }
-            (ModuleType::Static, change)
-                if usual && brutal && deps.is_empty() && *change == nothing =>
-            {
-                Term::tuple([word, module_term(module), Term::atom("supervisor")])
-            }
-            (ModuleType::Dynamic, change) => {
-                let timeout = (!usual).then(|| timeout.to_term());
-                let rest = [
-                    change.to_term(),
-                    pre.to_term(),
-                    post.to_term(),
-                    modules_term(deps),
-                ];
-                let first = [word, module_term(module)];
-                Term::tuple(first.into_iter().chain(timeout).chain(rest))
-            }
-            (ModuleType::Static, change) => Term::tuple([
-                word,
-                module_term(module),
-                Term::atom("static"),
-                timeout.to_term(),
-                change.to_term(),
-                pre.to_term(),
-                post.to_term(),
-                modules_term(deps),
-            ]),
-        }
-    }
-}
-
-impl fmt::Display for Instruction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_term().fmt(f)
-    }
-}
-
-fn modules_term(modules: &[Module]) -> Term {
-    Term::List(modules.iter().map(module_term).collect())
-}
-
-/// `{Word, Module}` or `{Word, Module, Deps}`.
-fn short(word: Term, module: &Module, deps: &[Module]) -> Term {
-    let deps = (!deps.is_empty()).then(|| modules_term(deps));
-    Term::tuple([word, module_term(module)].into_iter().chain(deps))
-}
-
-impl Purging {
-    /// OTP's atom.
-    pub fn to_term(self) -> Term {
-        Term::atom(match self {
-            Self::Soft => "soft_purge",
-            Self::Brutal => "brutal_purge",
-        })
-    }
-}
-
-impl SuspendTimeout {
-    /// OTP's term.
-    pub fn to_term(&self) -> Term {
-        match self {
-            Self::Default => Term::atom("default"),
-            Self::Infinity => Term::atom("infinity"),
-            Self::Milliseconds(time) => Term::integer(time.clone()),
-        }
-    }
-}
-
-impl Conversion {
-    /// OTP's term.
-    pub fn to_term(&self) -> Term {
-        match self {
-            Self::Soft => Term::atom("soft"),
-            Self::Advanced(extra) => Term::tuple([Term::atom("advanced"), extra.clone()]),
-        }
+        self
     }
 }
 
@@ -446,122 +272,34 @@ impl StartType {
             _ => return None,
         })
     }
-
-    /// OTP's atom.
-    pub fn to_term(self) -> Term {
-        Term::atom(match self {
-            Self::Permanent => "permanent",
-            Self::Transient => "transient",
-            Self::Temporary => "temporary",
-            Self::Load => "load",
-            Self::None => "none",
-        })
-    }
 }
 
 impl Call {
-    /// `{M, F, Args}`.
-    pub fn to_term(&self) -> Term {
-        Term::tuple([
-            Term::Atom(self.module.clone()),
-            Term::Atom(self.function.clone()),
-            self.args.clone(),
-        ])
-    }
-
     /// A call in the application controller's interface.
-    pub(super) fn application(function: &str, args: Vec<Term>) -> Self {
+    pub fn application(function: &str, args: impl IntoIterator<Item = Term>) -> Self {
         Self {
             module: "application".into(),
             function: function.into(),
-            args: Term::List(args),
+            args: Term::list(args),
         }
     }
-}
 
-impl Instruction {
-    /// What a run's instruction is in an appup; `None` where OTP has no word for it (`{convert, F}`).
-    ///
-    /// Supervisors purge brutally, as OTP's short form says; a patient purge is a soft one to OTP.
-    pub fn from_high(high: &High) -> Option<Self> {
-        let purging = |purge: &Purge| match purge {
-            Purge::Brutal => Purging::Brutal,
-            Purge::Defer | Purge::Soft | Purge::Wait(_) => Purging::Soft,
-        };
-        Some(match high {
-            High::AddModule { module, deps } => Self::AddModule {
-                module: module.clone(),
-                deps: deps.clone(),
-            },
-            High::DeleteModule { module, deps } => Self::DeleteModule {
-                module: module.clone(),
-                deps: deps.clone(),
-            },
-            High::LoadModule {
-                module,
-                pre,
-                post,
-                deps,
-            } => Self::LoadModule {
-                module: module.clone(),
-                pre: purging(pre),
-                post: purging(post),
-                deps: deps.clone(),
-            },
-            High::Update {
-                module,
-                kind,
-                timeout,
-                change,
-                pre,
-                post,
-                deps,
-                supervisor,
-            } => Self::Update {
-                module: module.clone(),
-                kind: if *supervisor {
-                    ModuleType::Static
-                } else {
-                    *kind
-                },
-                timeout: match timeout {
-                    Timeout::Default => SuspendTimeout::Default,
-                    Timeout::Infinity => SuspendTimeout::Infinity,
-                    // OTP takes no 0.
-                    Timeout::After(time) => {
-                        SuspendTimeout::Milliseconds(BigInt::from(time.as_millis().max(1)))
-                    }
-                },
-                change: match change {
-                    Change::Soft => Conversion::Soft,
-                    Change::Advanced(extra) => Conversion::Advanced(extra.clone()),
-                    Change::Convert { .. } => return None,
-                },
-                pre: if *supervisor {
-                    Purging::Brutal
-                } else {
-                    purging(pre)
-                },
-                post: if *supervisor {
-                    Purging::Brutal
-                } else {
-                    purging(post)
-                },
-                deps: deps.clone(),
-            },
-        })
+    /// For such a call: the function, and the first argument.
+    pub fn of_application(&self) -> Option<(&str, &Term)> {
+        let first = self.args.as_list()?.first()?;
+        (self.module == "application").then(|| (self.function.as_str(), first))
     }
 
-    /// The same instruction with other dependencies, if it has any.
-    #[must_use]
-    pub fn with_deps(mut self, new: Vec<Module>) -> Self {
-        match &mut self {
-            Self::Update { deps, .. }
-            | Self::LoadModule { deps, .. }
-            | Self::AddModule { deps, .. }
-            | Self::DeleteModule { deps, .. } => *deps = new,
-            _ => {}
+    /// The application that this call stops.
+    pub fn stopped(&self) -> Option<App> {
+        match self.of_application()? {
+            ("stop", Term::Atom(app)) => Some(App::new(app.as_str())),
+            _ => None,
         }
-        self
+    }
+
+    /// How many arguments there are; none when they are no list.
+    pub fn arity(&self) -> usize {
+        self.args.as_list().unwrap_or_default().len()
     }
 }

@@ -10,14 +10,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::high::{High, HighStep};
-use super::low::Low;
+use super::high::HighStep;
+use super::instruction::{Direction, Instruction};
 use super::otp;
 use crate::diag::Result;
 use crate::facts::change::ChangeSet;
 use crate::name::{App, Module};
 use crate::plan::WindowPolicy;
-use crate::rules::{Change, Class, Origin, Ruleset};
+use crate::rules::{Change, Class, Origin, Ruleset, Timeout};
+use crate::term::Term;
 
 /// Who carries a script out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,13 +46,13 @@ pub struct Script {
     /// The high-level instructions with their reasons.
     pub high: Vec<HighStep>,
     /// The low-level instructions, as a relup would have them.
-    pub low: Vec<Low>,
+    pub low: Vec<Instruction>,
     /// How they are grouped.
     pub kind: WindowPolicy,
     /// Who carries them out.
     pub by: Executor,
     /// Those of the low-level instructions that the plan has inserted, with their statements.
-    pub inserted: Vec<(Low, Origin)>,
+    pub inserted: Vec<(Instruction, Origin)>,
 }
 
 impl Script {
@@ -62,16 +63,19 @@ impl Script {
 
     /// The modules that are switched or deleted, in order.
     pub fn modules(&self) -> impl Iterator<Item = &Module> {
-        self.high.iter().map(|step| step.instruction.module())
+        self.high.iter().map(|step| &step.module)
     }
 
     /// The instructions behind the point of no return, window by window: each but perhaps the last ends when
     /// everybody has been resumed.
-    pub fn windows(&self) -> Vec<&[Low]> {
-        let point = self.low.iter().position(|i| *i == Low::PointOfNoReturn);
+    pub fn windows(&self) -> Vec<&[Instruction]> {
+        let point = self
+            .low
+            .iter()
+            .position(|i| *i == Instruction::PointOfNoReturn);
         let rest = &self.low[point.map_or(0, |at| at + 1)..];
         // Resumes that follow each other end one window.
-        let resumes = |i: &Low| matches!(i, Low::Resume(_));
+        let resumes = |i: &Instruction| matches!(i, Instruction::Resume(_));
         rest.chunk_by(|one, next| !resumes(one) || resumes(next))
             .collect()
     }
@@ -83,21 +87,21 @@ impl Script {
 }
 
 /// The modules that some instructions suspend.
-pub fn suspended(low: &[Low]) -> impl Iterator<Item = &Module> {
+pub fn suspended(low: &[Instruction]) -> impl Iterator<Item = &Module> {
     let lists = low.iter().filter_map(|instruction| match instruction {
-        Low::Suspend(modules) => Some(modules),
+        Instruction::Suspend(modules) => Some(modules),
         _ => None,
     });
     lists.flatten().map(|(module, _)| module)
 }
 
 /// The modules that some instructions load, and those that they remove.
-pub fn switched(low: &[Low]) -> (Vec<Module>, Vec<Module>) {
+pub fn switched(low: &[Instruction]) -> (Vec<Module>, Vec<Module>) {
     let (mut loads, mut removes) = (Vec::new(), Vec::new());
     for instruction in low {
         match instruction {
-            Low::Load { module, .. } => loads.push(module.clone()),
-            Low::Remove { module, .. } => removes.push(module.clone()),
+            Instruction::Load { module, .. } => loads.push(module.clone()),
+            Instruction::Remove { module, .. } => removes.push(module.clone()),
             _ => {}
         }
     }
@@ -143,8 +147,8 @@ impl SuspendOrder {
 /// The modules whose processes some instructions suspend.
 fn servers<'a>(high: impl IntoIterator<Item = &'a HighStep>) -> impl Iterator<Item = Module> {
     high.into_iter()
-        .filter(|step| matches!(step.instruction, High::Update { .. }))
-        .map(|step| step.instruction.module().clone())
+        .filter(|step| matches!(step.instruction, Instruction::Update { .. }))
+        .map(|step| step.module.clone())
 }
 
 /// The script in the windows that the plan wants.
@@ -174,7 +178,7 @@ pub fn lower(
 /// The script of a single window.
 pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Script {
     let mut low = object_code(changes, &high);
-    low.push(Low::PointOfNoReturn);
+    low.push(Instruction::PointOfNoReturn);
     let ranks = SuspendOrder::new(rules, servers(&high));
     window(rules, &ranks, &high.iter().collect::<Vec<_>>(), &mut low);
     removals(rules, &high, &mut low);
@@ -188,14 +192,14 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
 }
 
 /// One window for each set of modules that change together; who has no processes needs none.
-fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Low> {
+fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Instruction> {
     let place: BTreeMap<&Module, usize> = high
         .iter()
         .enumerate()
-        .map(|(at, step)| (step.instruction.module(), at))
+        .map(|(at, step)| (&step.module, at))
         .collect();
     let mut low = object_code(changes, high);
-    low.push(Low::PointOfNoReturn);
+    low.push(Instruction::PointOfNoReturn);
     let ranks = SuspendOrder::new(rules, servers(high));
     for set in rules.graph.sets() {
         let mut places: Vec<usize> = set.iter().filter_map(|m| place.get(m).copied()).collect();
@@ -208,11 +212,11 @@ fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Low> 
 }
 
 /// What goes: with nobody suspended, behind everything that might still need it.
-fn removals(rules: &Ruleset, high: &[HighStep], low: &mut Vec<Low>) {
+fn removals(rules: &Ruleset, high: &[HighStep], low: &mut Vec<Instruction>) {
     for step in high {
-        if let High::DeleteModule { module, .. } = &step.instruction {
+        if let Instruction::DeleteModule { module, .. } = &step.instruction {
             let decided = &rules.modules[module];
-            low.push(Low::Remove {
+            low.push(Instruction::Remove {
                 module: module.clone(),
                 pre: decided.pre_purge.value,
                 post: decided.post_purge.value,
@@ -222,39 +226,41 @@ fn removals(rules: &Ruleset, high: &[HighStep], low: &mut Vec<Low>) {
 }
 
 /// How many instructions at the end of a script remove modules.
-pub fn leaving(low: &[Low]) -> usize {
-    let removes = |i: &&Low| matches!(i, Low::Remove { .. } | Low::Purge(_));
+pub fn leaving(low: &[Instruction]) -> usize {
+    let removes =
+        |i: &&Instruction| matches!(i, Instruction::Remove { .. } | Instruction::Purge(_));
     low.iter().rev().take_while(removes).count()
 }
 
 /// Suspend, switch, convert, resume.
-fn window(rules: &Ruleset, ranks: &SuspendOrder, high: &[&HighStep], low: &mut Vec<Low>) {
+fn window(rules: &Ruleset, ranks: &SuspendOrder, high: &[&HighStep], low: &mut Vec<Instruction>) {
     let suspended: Vec<_> = ranks
         .split(servers(high.iter().copied()))
         .into_iter()
         .flatten()
         .map(|module| {
-            let timeout = rules.modules[&module].timeout.value;
-            (module, timeout)
+            let timeout = rules.modules[&module].timeout.value.clone();
+            let own = (timeout != Timeout::Default).then_some(timeout);
+            (module, own)
         })
         .collect();
     if !suspended.is_empty() {
-        low.push(Low::Suspend(suspended.clone()));
+        low.push(Instruction::Suspend(suspended.clone()));
     }
     for step in high {
-        let module = step.instruction.module().clone();
+        let module = step.module.clone();
         let decided = &rules.modules[&module];
         let (pre, post) = (decided.pre_purge.value, decided.post_purge.value);
-        if !matches!(step.instruction, High::DeleteModule { .. }) {
-            low.push(Low::Load { module, pre, post });
+        if !matches!(step.instruction, Instruction::DeleteModule { .. }) {
+            low.push(Instruction::Load { module, pre, post });
         }
     }
     let conversions = high.iter().filter_map(|step| match &step.instruction {
-        High::Update {
+        Instruction::Update {
             change: Change::Soft,
             ..
         } => None,
-        High::Update { module, change, .. } => Some((module.clone(), change.clone())),
+        Instruction::Update { module, change, .. } => Some((module.clone(), change.clone())),
         _ => None,
     });
     // As the application boots: a supervisor's init/1, which may make what its children use, before these, and the
@@ -264,14 +270,14 @@ fn window(rules: &Ruleset, ranks: &SuspendOrder, high: &[&HighStep], low: &mut V
     conversions.reverse();
     conversions.extend(others);
     if !conversions.is_empty() {
-        low.push(Low::CodeChange {
-            down: false,
+        low.push(Instruction::CodeChange {
+            direction: Some(Direction::Up),
             modules: conversions,
         });
     }
     if !suspended.is_empty() {
         let resumed = suspended.into_iter().rev().map(|(module, _)| module);
-        low.push(Low::Resume(resumed.collect()));
+        low.push(Instruction::Resume(resumed.collect()));
     }
 }
 
@@ -282,14 +288,14 @@ pub(super) fn app_of(changes: &ChangeSet, module: &Module) -> App {
 }
 
 /// `load_object_code`, one per application, in the order of first use, with the version after the upgrade.
-fn object_code(changes: &ChangeSet, high: &[HighStep]) -> Vec<Low> {
+fn object_code(changes: &ChangeSet, high: &[HighStep]) -> Vec<Instruction> {
     let mut order: Vec<App> = Vec::new();
     let mut by_app: BTreeMap<App, Vec<Module>> = BTreeMap::new();
     for step in high {
-        if matches!(step.instruction, High::DeleteModule { .. }) {
+        if matches!(step.instruction, Instruction::DeleteModule { .. }) {
             continue;
         }
-        let module = step.instruction.module();
+        let module = &step.module;
         let app = app_of(changes, module);
         if !by_app.contains_key(&app) {
             order.push(app.clone());
@@ -300,8 +306,9 @@ fn object_code(changes: &ChangeSet, high: &[HighStep]) -> Vec<Low> {
         .into_iter()
         .map(|app| {
             let modules = by_app.remove(&app).unwrap_or_default();
-            let vsn = changes.new_vsn(&app).to_owned();
-            Low::LoadObjectCode { app, vsn, modules }
+            let vsn = Term::string(changes.new_vsn(&app));
+            let lib = app;
+            Instruction::LoadObjectCode { lib, vsn, modules }
         })
         .collect()
 }

@@ -1,7 +1,8 @@
-//! Scripts: what a run does ([`high`], [`low`], [`lower`]), and OTP's own translation of appup scripts.
+//! Scripts: what a run does ([`high`], [`lower`]), and OTP's own translation of appup scripts.
 //!
-//! [`instruction`] has every form of an appup and a relup, [`read`] makes them from terms with OTP's checks,
-//! [`translate`] is `systools_rc`, with `group` for the dependencies. All of them print as OTP's terms.
+//! [`instruction`] has the one type of instructions, high and low level; all scripts are sequences of it. [`print`](mod@print)
+//! prints it, [`read`] makes it from terms with OTP's checks, [`otp`] says what is nearest to it in OTP and in a run.
+//! [`translate`] is `systools_rc`, with `group` for the dependencies.
 
 pub mod check;
 pub mod error;
@@ -9,10 +10,10 @@ mod group;
 pub mod high;
 pub mod insert;
 pub mod instruction;
-pub mod low;
 pub mod lower;
 mod merge;
 pub mod otp;
+pub mod print;
 pub mod read;
 pub mod release_handler;
 pub mod removed;

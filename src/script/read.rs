@@ -4,12 +4,12 @@
 //! element by element in OTP's order, so that the first bad element is the one reported. Both follow
 //! `systools_rc`; nothing here knows applications or order.
 
+use std::time::Duration;
+
 use super::error::ScriptError;
-use super::instruction::{
-    Call, Conversion, Direction, Instruction, Nodes, Purging, StartType, SuspendTimeout,
-};
+use super::instruction::{Call, Direction, Instruction, Nodes, StartType};
 use crate::name::{App, Module};
-use crate::rules::ModuleType;
+use crate::rules::{Change, ModuleType, Purge, Timeout};
 use crate::term::{Atom, BigInt, Term};
 
 /// A short form replaced by what it means, by its shape alone; `None` if it is none.
@@ -170,17 +170,18 @@ fn update(
             Some(kind) if kind.is_atom("static") => ModuleType::Static,
             Some(other) => return Err(ScriptError::BadModType(other.clone())),
         },
-        timeout: time.map_or(Ok(SuspendTimeout::Default), suspend_timeout)?,
+        timeout: time.map_or(Ok(Timeout::Default), suspend_timeout)?,
         change: match change {
-            Term::Atom(atom) if atom == "soft" => Conversion::Soft,
+            Term::Atom(atom) if atom == "soft" => Change::Soft,
             Term::Tuple(pair) if pair.len() == 2 && pair[0].is_atom("advanced") => {
-                Conversion::Advanced(pair[1].clone())
+                Change::Advanced(pair[1].clone())
             }
             other => return Err(ScriptError::BadChange(other.clone())),
         },
         pre: purging(pre)?,
         post: purging(post)?,
         deps: modules(deps)?,
+        supervisor: false,
     })
 }
 
@@ -271,9 +272,11 @@ fn call(of: &[Term]) -> Result<Call, ScriptError> {
     })
 }
 
-fn conversions(list: &Term) -> Result<Vec<(Module, Term)>, ScriptError> {
+fn conversions(list: &Term) -> Result<Vec<(Module, Change)>, ScriptError> {
     each(list, |one| match one {
-        Term::Tuple(pair) if pair.len() == 2 => Ok((module(&pair[0])?, pair[1].clone())),
+        Term::Tuple(pair) if pair.len() == 2 => {
+            Ok((module(&pair[0])?, Change::Advanced(pair[1].clone())))
+        }
         other => Err(ScriptError::BadCodeChange(other.clone())),
     })
 }
@@ -292,24 +295,26 @@ fn app(term: &Term) -> Result<App, ScriptError> {
     }
 }
 
-fn purging(term: &Term) -> Result<Purging, ScriptError> {
+fn purging(term: &Term) -> Result<Purge, ScriptError> {
     match term.as_atom().map(Atom::as_str) {
-        Some("soft_purge") => Ok(Purging::Soft),
-        Some("brutal_purge") => Ok(Purging::Brutal),
+        Some("soft_purge") => Ok(Purge::Soft),
+        Some("brutal_purge") => Ok(Purge::Brutal),
         _ => Err(ScriptError::BadPurgeMethod(term.clone())),
     }
 }
 
-fn suspend_timeout(term: &Term) -> Result<SuspendTimeout, ScriptError> {
-    match term {
-        Term::Atom(atom) if atom == "default" => Ok(SuspendTimeout::Default),
-        Term::Atom(atom) if atom == "infinity" => Ok(SuspendTimeout::Infinity),
-        Term::Int(time) if *time > 0 => Ok(SuspendTimeout::Milliseconds(BigInt::from(*time))),
-        Term::Big(time) if **time > BigInt::from(0) => {
-            Ok(SuspendTimeout::Milliseconds((**time).clone()))
-        }
-        other => Err(ScriptError::BadTimeout(other.clone())),
-    }
+fn suspend_timeout(term: &Term) -> Result<Timeout, ScriptError> {
+    let number = match term {
+        Term::Atom(atom) if atom == "default" => return Ok(Timeout::Default),
+        Term::Atom(atom) if atom == "infinity" => return Ok(Timeout::Infinity),
+        Term::Int(time) if *time > 0 => BigInt::from(*time),
+        Term::Big(time) if **time > BigInt::from(0) => (**time).clone(),
+        other => return Err(ScriptError::BadTimeout(other.clone())),
+    };
+    Ok(match u64::try_from(&number) {
+        Ok(time) => Timeout::After(Duration::from_millis(time)),
+        Err(_) => Timeout::Beyond(number),
+    })
 }
 
 fn modules(list: &Term) -> Result<Vec<Module>, ScriptError> {

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::low::Low;
+use super::instruction::Instruction;
 use super::lower::{Executor, Library, Script};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
@@ -22,24 +22,24 @@ pub fn set(plan: &Plan, changes: &ChangeSet, script: &mut Script) -> Vec<Diagnos
         return Vec::new();
     }
     let mut diagnostics = Vec::new();
-    let hook = |i: &&Low| matches!(i, Low::Hook { .. });
-    if let Some(Low::Hook { name, .. }) = script.low.iter().find(hook) {
+    let hook = |i: &&Instruction| matches!(i, Instruction::Hook { .. });
+    if let Some(Instruction::Hook { name, .. }) = script.low.iter().find(hook) {
         let title = format!("the release handler cannot wait for the hook {name}");
         diagnostics.push(refused(title, span).help("delete the hook, or the `engine` statement"));
     }
     let mut libraries = Vec::new();
     for instruction in &script.low {
-        let Low::LoadObjectCode { app, vsn, modules } = instruction else {
+        let Instruction::LoadObjectCode { lib, vsn, modules } = instruction else {
             continue;
         };
         match folder(changes, modules) {
             Ok(folder) => libraries.push(Library {
-                app: app.clone(),
-                vsn: vsn.clone(),
+                app: lib.clone(),
+                vsn: vsn.to_text().unwrap_or_default(),
                 folder,
             }),
             Err(why) => {
-                let title = format!("the release handler cannot read the new code of {app}");
+                let title = format!("the release handler cannot read the new code of {lib}");
                 let diagnostic = refused(title, span).note(why);
                 diagnostics.push(
                     diagnostic.help(
@@ -90,7 +90,7 @@ fn warning(plan: &Plan, script: &Script, span: Span) -> Diagnostic {
     )
     .label(span, "asked for here")
     .note("a busy process is left out in silence: it goes on with its old state under the new code");
-    let converts = |i: &Low| matches!(i, Low::CodeChange { .. });
+    let converts = |i: &Instruction| matches!(i, Instruction::CodeChange { .. });
     if plan.code == CodeFrom::OnDisk && script.low.iter().any(converts) {
         diagnostic = diagnostic.note(
             "code_change gets the version of the file on the disk as OldVsn, and that file is the new one already",

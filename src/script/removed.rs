@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::low::Low;
+use super::instruction::Instruction;
 use super::lower::Script;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::node_facts::NodeFacts;
@@ -53,16 +53,10 @@ pub fn too_early(needed: &App, needing: &App) -> Diagnostic {
 pub fn advice(script: &Script, facts: &NodeFacts) -> Vec<Diagnostic> {
     let mut stopped: Vec<(App, &Origin)> = Vec::new();
     for (low, origin) in &script.inserted {
-        if let Low::Apply {
-            module,
-            function,
-            args,
-        } = low
-            && *module == "application"
-            && *function == "stop"
-            && let Some(app) = args.first().and_then(|app| app.as_atom())
+        if let Instruction::Apply(call) = low
+            && let Some(app) = call.stopped()
         {
-            stopped.push((App::new(app.as_str()), origin));
+            stopped.push((app, origin));
         }
     }
     let apps: Vec<App> = stopped.iter().map(|(app, _)| app.clone()).collect();

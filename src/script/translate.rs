@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::ScriptError;
-use super::instruction::{Call, Instruction, Purging, StartType};
+use super::instruction::{Call, Instruction, StartType};
 use super::{app_term, group, merge, read};
 use crate::name::{App, Module};
+use crate::rules::Purge;
 use crate::term::Term;
 
 /// Which way.
@@ -333,8 +334,8 @@ fn removed(
     out.extend(modules.iter().map(|module| {
         let remove = Instruction::Remove {
             module: module.clone(),
-            pre: Purging::Brutal,
-            post: Purging::Brutal,
+            pre: Purge::Brutal,
+            post: Purge::Brutal,
         };
         (remove, at)
     }));

@@ -35,9 +35,7 @@ fn a_new_module_that_only_a_changed_one_calls_is_loaded_with_it() {
     let upgrade = world.look();
     assert_eq!(names(&upgrade), ["fx_lib", "fx_new"]);
     let high = &upgrade.script.high;
-    let step = high
-        .iter()
-        .find(|step| step.instruction.module().as_str() == "fx_new");
+    let step = high.iter().find(|step| step.module.as_str() == "fx_new");
     let why: Vec<&str> = step
         .expect("a step")
         .why

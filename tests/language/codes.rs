@@ -418,10 +418,10 @@ fn what_differs_and_is_left_alone() {
 
 #[test]
 fn scripts_obey_the_law() {
-    use updo::script::low::Low;
+    use updo::script::instruction::Instruction;
     let (plan, _) = super::synthetic::read("");
     let good = shop().decide(&plan).script;
-    let codes = |change: &dyn Fn(&mut Vec<Low>)| -> Vec<Code> {
+    let codes = |change: &dyn Fn(&mut Vec<Instruction>)| -> Vec<Code> {
         let mut script = good.clone();
         change(&mut script.low);
         updo::script::check::check(&script)
@@ -431,13 +431,15 @@ fn scripts_obey_the_law() {
     };
     assert!(codes(&|_| {}).is_empty());
     // E401, E402, E404
-    assert!(codes(&|low| low.push(Low::PointOfNoReturn)).contains(&Code::E401));
-    assert!(codes(&|low| low.retain(|i| !matches!(i, Low::Resume(_)))).contains(&Code::E402));
+    assert!(codes(&|low| low.push(Instruction::PointOfNoReturn)).contains(&Code::E401));
+    assert!(
+        codes(&|low| low.retain(|i| !matches!(i, Instruction::Resume(_)))).contains(&Code::E402)
+    );
     assert!(
         codes(&|low| {
             let at = low
                 .iter()
-                .position(|i| matches!(i, Low::Suspend(_)))
+                .position(|i| matches!(i, Instruction::Suspend(_)))
                 .expect("a server is suspended");
             let suspend = low.remove(at);
             low.insert(0, suspend);

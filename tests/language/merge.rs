@@ -105,7 +105,7 @@ fn a_name_beats_a_set_and_equal_ranks_must_agree() {
     let upgrade = shop().decide(&plan);
     let rules = &upgrade.rules.modules[&Module::new("shop_s")];
     assert_eq!(
-        (rules.timeout.value, rules.class.value),
+        (rules.timeout.value.clone(), rules.class.value),
         (Timeout::Infinity, Class::Library)
     );
     // Another class takes the conversion that was inferred with the old one along.

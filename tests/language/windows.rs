@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use updo::script::low::Low;
+use updo::script::instruction::Instruction;
 use updo::script::lower::Script;
 
 use super::synthetic::{Given, World, calls, read};
@@ -21,14 +21,16 @@ fn server(name: &'static str, others: &[&'static str]) -> (&'static str, Given) 
 
 /// The windows in words: `+x` is suspended, `x` switched, `-x` resumed.
 fn shown(script: &Script) -> Vec<String> {
-    let word = |instruction: &Low| match instruction {
-        Low::Suspend(list) => list.iter().map(|(m, _)| format!("+{m}")).collect(),
-        Low::Load { module, .. } | Low::Remove { module, .. } => vec![module.to_string()],
-        Low::Resume(list) => list.iter().map(|m| format!("-{m}")).collect(),
+    let word = |instruction: &Instruction| match instruction {
+        Instruction::Suspend(list) => list.iter().map(|(m, _)| format!("+{m}")).collect(),
+        Instruction::Load { module, .. } | Instruction::Remove { module, .. } => {
+            vec![module.to_string()]
+        }
+        Instruction::Resume(list) => list.iter().map(|m| format!("-{m}")).collect(),
         _ => Vec::new(),
     };
     let windows = script.windows();
-    let words = |window: &[Low]| window.iter().flat_map(word).collect::<Vec<_>>().join(" ");
+    let words = |window: &[Instruction]| window.iter().flat_map(word).collect::<Vec<_>>().join(" ");
     windows.into_iter().map(words).collect()
 }
 

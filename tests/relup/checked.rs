@@ -139,7 +139,7 @@ fn windows(appup: &InferredAppup, kind: WindowPolicy) -> (Term, Term) {
     let high_terms = Term::list(high.iter().map(|step| step.instruction.to_term()));
     let script = lower::lower(&appup.changes, &appup.rules, high, kind).expect("a script");
     assert_eq!(updo::script::check::check(&script), []);
-    let low = script.low.iter().map(updo::script::low::Low::to_term);
+    let low = script.low.iter().map(Instruction::to_term);
     (high_terms, Term::list(low))
 }
 

@@ -146,7 +146,7 @@ fn compare(
 fn printed_and_read(scripts: &[Term], context: &str) {
     for term in scripts.iter().filter_map(Term::as_list).flatten() {
         if let Ok(instruction) = any_form(term) {
-            let printed = instruction.to_term();
+            let printed = instruction.to_appup().expect("OTP's own words");
             let read = any_form(&printed);
             assert_eq!(read.as_ref(), Ok(&instruction), "{printed}\n{context}");
             let sizes = [&printed, term].map(|term| term.as_tuple().map_or(0, <[Term]>::len));

@@ -9,7 +9,7 @@ use crate::facts::children::ListedChild;
 use crate::facts::compare::short;
 use crate::name::Module;
 use crate::rules::{ModuleRules, Origin};
-use crate::script::low::Low;
+use crate::script::instruction::Instruction;
 use crate::script::lower::{Executor, processes, suspended, switched};
 use crate::term::Term;
 
@@ -28,7 +28,7 @@ pub fn low(shown: &PreviewInput<'_>) -> String {
         .script
         .low
         .iter()
-        .filter(|instruction| !matches!(instruction, Low::Hook { .. }))
+        .filter(|instruction| !matches!(instruction, Instruction::Hook { .. }))
         .map(|instruction| format!(" {instruction}"))
         .collect();
     format!("[{}].\n", lines.join(",\n").trim_start())
@@ -37,7 +37,7 @@ pub fn low(shown: &PreviewInput<'_>) -> String {
 /// The preview as a document; the modules that are the same are in it only in full.
 pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
     let modules = shown.script.high.iter().map(|step| {
-        let module = step.instruction.module();
+        let module = &step.module;
         let changed = &shown.changes.modules[module];
         let rules = &shown.rules.modules[module];
         json!({

@@ -14,7 +14,7 @@ use crate::plan::{When, WindowPolicy};
 use crate::rules::Purge;
 use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Ruleset};
-use crate::script::low::Low;
+use crate::script::instruction::Instruction;
 use crate::script::lower::{Executor, SuspendOrder, running, suspended, switched};
 use crate::term::Term;
 
@@ -26,7 +26,7 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
     let script = shown.script;
     let arrow = if style.unicode { " → " } else { " -> " };
     let ranks = SuspendOrder::of(shown.rules, script);
-    let suspends = |window: &[Low]| -> Option<String> {
+    let suspends = |window: &[Instruction]| -> Option<String> {
         let modules: Vec<_> = suspended(window).cloned().collect();
         let ranks = ranks
             .split(modules)
@@ -35,7 +35,7 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
             .collect::<Vec<_>>();
         (!ranks.is_empty()).then(|| ranks.join(arrow))
     };
-    let count_of = |window: &[Low]| {
+    let count_of = |window: &[Instruction]| {
         let number = running(shown.changes, shown.rules, suspended(window));
         count(number, "process", "processes")
     };
@@ -65,7 +65,7 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
     );
     for (at, window) in windows.iter().enumerate() {
         let mut what = Vec::new();
-        for part in window.chunk_by(|one, next| is_switch(one) && is_switch(next)) {
+        for part in window.chunk_by(|one, next| one.is_switch() && next.is_switch()) {
             let (loads, removes) = switched(part);
             for (word, modules) in [("load", loads), ("delete", removes)] {
                 if !modules.is_empty() {
@@ -77,20 +77,13 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
                     what.push(format!("suspend {ranks} ({})", count_of(part)));
                 }
                 (Some(ranks), _) => what.push(format!("suspend {ranks}")),
-                (None, [call @ Low::Apply { .. }]) => what.push(call.to_string()),
-                (None, [Low::Hook { name, .. }]) => what.push(format!("hook {name}")),
+                (None, [call @ Instruction::Apply(_)]) => what.push(call.to_string()),
+                (None, [Instruction::Hook { name, .. }]) => what.push(format!("hook {name}")),
                 _ => {}
             }
         }
         let _ = writeln!(out, "       {:>3} {}", at + 1, what.join("; "));
     }
-}
-
-fn is_switch(instruction: &Low) -> bool {
-    matches!(
-        instruction,
-        Low::Load { .. } | Low::Remove { .. } | Low::Purge(_)
-    )
 }
 
 pub(super) fn names(modules: &[Module]) -> String {
@@ -176,7 +169,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
         .iter()
         .flat_map(|window| window.iter())
         .filter_map(|instruction| match instruction {
-            Low::CodeChange { modules, .. } => Some(modules),
+            Instruction::CodeChange { modules, .. } => Some(modules),
             _ => None,
         })
         .flatten()
@@ -258,7 +251,7 @@ pub(super) fn effects(shown: &PreviewInput<'_>, style: Style) -> Option<String> 
         .inserted
         .iter()
         .filter_map(|(low, _)| match low {
-            Low::Hook { name, .. } => Some(name.as_str()),
+            Instruction::Hook { name, .. } => Some(name.as_str()),
             _ => None,
         });
     let mut names: Vec<&str> = Vec::new();
