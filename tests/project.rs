@@ -126,7 +126,8 @@ fn input_and_output_are_where_the_architecture_says() {
     assert!(all.len() > 300, "only {} files", all.len());
     let expecting: BTreeSet<String> = all
         .into_iter()
-        .filter(|file| read(file).contains("clippy::disallowed_methods,"))
+        // The crate's root only turns the lint on.
+        .filter(|file| file != "src/lib.rs" && read(file).contains("clippy::disallowed_methods,"))
         .collect();
     let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| {
         a.difference(b).cloned().collect::<Vec<_>>().join(", ")
