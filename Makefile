@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node translation pause look sweep fuzz grammar fmt lint doc
+.PHONY: help setup build test demo matrix bench start node translation pause look sweep fuzz grammar fmt lint deny doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ fmt: ## format the Rust sources
 lint: ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+deny: ## licences, advisories, duplicates and sources of the dependencies (needs cargo-deny)
+	$(CARGO) deny --locked check --deny unnecessary-skip --deny unmatched-skip
 
 doc: ## the library's documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

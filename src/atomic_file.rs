@@ -5,6 +5,11 @@
 //! link stays one and its target is replaced. A failure leaves nothing behind. It makes no folders.
 //! What says who runs what, and how it went, is only its owner's: files of 0600 in folders of 0700, whatever the umask.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "files are replaced and made private here, for everybody"
+)]
+
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};

@@ -18,6 +18,7 @@
 //! ```
 
 mod discovery;
+mod environment;
 pub mod leftovers;
 pub mod past_runs;
 mod prepare;
@@ -35,6 +36,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use self::environment::{now, owner, variable};
 use self::rollout::RunContext;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
@@ -48,15 +50,15 @@ use crate::facts::local::store::Store;
 use crate::facts::node::node_facts::{self};
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
-use crate::plan::load::{Unsaved, load_over};
+use crate::plan::load::{Unsaved, absolute, load_over};
 use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
 use crate::report::header;
 use crate::report::json;
 use crate::report::preview::PreviewInput;
-use crate::report::record::{RecordedRun, RunRecord, RunRecords};
 use crate::rules::node_view::NodeView;
 use crate::rules::removal;
 use crate::script::insert;
+use crate::state::runs::{RecordedRun, RunRecord, RunRecords};
 
 /// How often a locked node is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -219,7 +221,7 @@ impl Engine {
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;
         }
-        let agents = crate::node::agent::ready::place(&self.settings.state_dir, &connect.cookie);
+        let agents = agent::kept(&self.settings.state_dir, &connect.cookie);
         let warning = connect.cookie.warning().cloned();
         let session = Session::connect(&connect)?;
         session.keep_agents(agents);
@@ -267,13 +269,12 @@ fn each_once(nodes: impl IntoIterator<Item = NodeName>) -> Vec<NodeName> {
 /// # Errors
 /// E507 when the first that is there cannot be used.
 pub fn cookie(settings: &Settings, plan: Option<&CookieFrom>) -> Result<Cookie> {
-    let env = |name: &str| std::env::var(name).ok();
     let file = settings.cookie_file.as_deref();
     let own = settings.cookie_default.clone().map(CookieFrom::File);
     let from_plan = plan.or(own.as_ref()).map(|from| {
         move || match from {
             CookieFrom::File(path) => Cookie::from_file(path),
-            CookieFrom::Env(name) => Cookie::from_env(name, std::env::var(name).ok().as_deref()),
+            CookieFrom::Env(name) => Cookie::from_env(name, variable(name).as_deref()),
             CookieFrom::Prompt => Err(Box::new(
                 Diagnostic::new(Code::E507, "the plan wants the cookie to be typed in")
                     .help("set UPDO_COOKIE_FILE, or pass --cookie-file"),
@@ -281,8 +282,8 @@ pub fn cookie(settings: &Settings, plan: Option<&CookieFrom>) -> Result<Cookie> 
         }
     });
     match &from_plan {
-        Some(read) => Cookie::find(file, Some(read), &env),
-        None => Cookie::find(file, None, &env),
+        Some(read) => Cookie::find(file, Some(read), &variable),
+        None => Cookie::find(file, None, &variable),
     }
 }
 
@@ -477,10 +478,7 @@ impl Connection<'_> {
             rollout: rollout.map(str::to_owned),
             node: self.session.node().clone(),
             title: plan.title.clone(),
-            plan: plan
-                .path
-                .canonicalize()
-                .unwrap_or_else(|_| plan.path.clone()),
+            plan: absolute(&plan.path),
             owner: owner(),
             began: now(),
             state: "running".to_owned(),
@@ -569,22 +567,4 @@ pub(crate) fn run_id(records: &RunRecords) -> String {
         }
     }
     name
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
-}
-
-/// `user@host`, as far as the environment tells.
-pub(crate) fn owner() -> String {
-    let user = std::env::var("USER")
-        .or_else(|_| std::env::var("LOGNAME"))
-        .unwrap_or_else(|_| "somebody".to_owned());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match host.trim() {
-        "" => user,
-        host => format!("{user}@{host}"),
-    }
 }

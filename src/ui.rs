@@ -4,6 +4,11 @@
 //! Data goes to standard output, everything else to standard error. A closed pipe is the reader's wish
 //! and no error.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "everything that is printed and asked goes through here"
+)]
+
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::diag::render::{self, Style};

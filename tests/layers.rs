@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// From upstream to downstream. Modules of one row may use each other.
 const ORDER: &[&[&str]] = &[
     &["name", "diag", "atomic_file", "term"],
+    &["state"],
     &["node"],
     &["syntax"],
     &["eval"],

@@ -1,6 +1,8 @@
 //! `updo attach`: rejoins a recorded run that still goes on, or tells how it ended; `--abort` calls it off as long as
 //! nothing is switched.
 
+#![expect(clippy::disallowed_methods, reason = "how long ago a run began")]
+
 use std::time::{Duration, SystemTime};
 
 use super::args::AttachArgs;
@@ -14,8 +16,8 @@ use crate::engine::{Connection, Engine};
 use crate::exec::attach::Begun;
 use crate::exec::{NodeState, Outcome};
 use crate::node::agent;
-use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::style;
+use crate::state::runs::{RecordedRun, RunRecords};
 
 pub(super) fn run(context: &Context<'_>, args: &AttachArgs) -> Exit {
     let mut settings = context.settings();

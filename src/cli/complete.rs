@@ -4,6 +4,11 @@
 //! functions here answer: from files only, never from a node, and never with a message of any kind on the terminal. A plan that
 //! cannot be read offers nothing.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the shell completes files, and says in the environment what it wants"
+)]
+
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::Read;
@@ -14,7 +19,7 @@ use clap_complete::engine::CompletionCandidate;
 use super::time::time;
 use crate::diag::{Code, safe};
 use crate::engine::Settings;
-use crate::report::record::RunRecords;
+use crate::state::runs::RunRecords;
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse_plan;
 

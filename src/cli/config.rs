@@ -4,6 +4,11 @@
 //! file is told before anything else is done: a setting that is silently not heard is worse than none. Nothing in it
 //! is about a project (that is what plans are for) or is a secret (a cookie is named by its file).
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a person's own settings are a file"
+)]
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,11 @@
 //! Asks only what any run would ask first; changes nothing. The first step that fails ends it with its diagnostic
 //! and its exit code: what comes after would only fail for the same reason.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "shows which settings come from the environment"
+)]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

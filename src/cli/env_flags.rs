@@ -3,6 +3,11 @@
 //! Only variables that are set are looked at, so that starting costs nothing for those that use none. Four flags have
 //! their variables elsewhere: `--set` (UPDO_SET_NAME), `--name`, `--cookie-file`, `--no-pager` (UPDO_PAGER says more).
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "flags are compared with the variables of the same meaning"
+)]
+
 use std::collections::BTreeMap;
 
 use clap::builder::FalseyValueParser;

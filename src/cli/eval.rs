@@ -1,5 +1,10 @@
 //! `updo eval`: one body of expressions, its last value as a term on standard output.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "an expression may come from standard input"
+)]
+
 use std::io::Read;
 
 use super::args::EvalArgs;

@@ -1,6 +1,11 @@
 //! `updo fmt`: plans as they should look. A file is replaced as a whole or not at all; a broken plan is left
 //! alone and its errors are reported.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a plan may come from standard input"
+)]
+
 use std::io::Read;
 use std::path::Path;
 

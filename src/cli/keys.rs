@@ -3,6 +3,11 @@
 //! Only a terminal that is ours to use is touched: a command in the background would be stopped for it. Ctrl-C stays
 //! a signal. A program that is ended by [`super::signals`] puts the terminal back by [`restore`].
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "keys are read from the terminal while a run goes on"
+)]
+
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

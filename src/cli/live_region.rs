@@ -3,6 +3,8 @@
 //! Writes to standard error only. What stays and the block are written at one go, so that nothing flickers. A screen
 //! that cannot be written is nobody's error.
 
+#![expect(clippy::disallowed_methods, reason = "draws on the terminal")]
+
 use std::io::Write;
 
 use unicode_width::UnicodeWidthChar;

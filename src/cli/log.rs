@@ -6,8 +6,8 @@ use super::args::LogArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::time::time;
-use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::style;
+use crate::state::runs::{RecordedRun, RunRecords};
 
 pub(super) fn run(context: &Context<'_>, args: &LogArgs) -> Exit {
     let all = RunRecords::new(&context.settings().state_dir).all();

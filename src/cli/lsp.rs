@@ -1,5 +1,10 @@
 //! `updo lsp`: the language server for plan files, on standard input and output.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the editor talks over standard input and output"
+)]
+
 use std::io::IsTerminal;
 
 use super::args::LspArgs;

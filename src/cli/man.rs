@@ -1,6 +1,11 @@
 //! `updo man`: manual pages. One for updo, one for each command (both made from the arguments themselves), and
 //! updo-plan(5), made from the reference of the plan language.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "manual pages are written into a folder"
+)]
+
 use std::path::Path;
 
 use clap::{Command, CommandFactory};

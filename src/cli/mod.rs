@@ -49,6 +49,11 @@ use config::Config;
 use context::Context;
 
 /// Parses the arguments, runs the command, gives the exit code.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "the process's environment and folder; what is wrong before there is a `Ui`"
+)]
 pub fn main() -> Exit {
     completions::answer();
     let (args, given) = match env_flags::parse() {

@@ -4,6 +4,8 @@
 //! program, in this order: `--no-pager`, UPDO_PAGER, PAGER, the person's own setting `pager`, `less`. An empty name or
 //! `cat` means none. A pager that cannot be started is no reason to show nothing.
 
+#![expect(clippy::disallowed_methods, reason = "starts a person's pager")]
+
 use std::io::{IsTerminal, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use crate::diag::{Code, Result};
 use crate::engine::saved_script::Saved;
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::name::NodeName;
+use crate::plan::load::absolute;
 use crate::report::preview;
 use crate::report::style::count;
 use crate::script::instruction::Instruction;
@@ -67,7 +68,7 @@ fn save(
     let path = &engine.plan.path;
     let print = |(node, upgrade): &(NodeName, Upgrade)| (node.clone(), Saved::fingerprint(upgrade));
     let saved = Saved {
-        plan: path.canonicalize().unwrap_or_else(|_| path.clone()),
+        plan: absolute(path),
         digest: Saved::digest(&engine.plan),
         sets: engine.settings.sets_of(&engine.plan),
         nodes: all.iter().map(print).collect(),

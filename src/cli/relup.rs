@@ -1,5 +1,7 @@
 //! `updo relup`: the relup between releases, as `systools:make_relup` makes it; one term on standard output.
 
+#![expect(clippy::disallowed_methods, reason = "a relup is written")]
+
 use std::path::Path;
 
 use super::args::RelupArgs;

@@ -1,5 +1,10 @@
 //! `updo repl`: interactive, from a file or from a pipe; with a plan or on a node without one.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads a script from standard input, and starts updo again for `:run`"
+)]
+
 use std::io::{BufReader, Cursor};
 use std::os::unix::process::CommandExt;
 use std::sync::Arc;

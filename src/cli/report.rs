@@ -1,5 +1,10 @@
 //! `updo report`, `updo replay` and `updo schema`: what recorded events can be turned into. No node is asked.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads the events that a report is made of"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -15,9 +20,9 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::exec::Event;
 use crate::name::NodeName;
-use crate::report::record::RunRecords;
 use crate::report::terminal::RunSummary;
 use crate::report::{html, replay, terminal};
+use crate::state::runs::RunRecords;
 
 /// The JSON Schema of the stream of events.
 const EVENTS: &str = include_str!("../../docs/schema/events-1.0.json");

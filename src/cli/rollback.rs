@@ -12,9 +12,9 @@ use crate::engine::{Engine, Settings};
 use crate::exec::rollback::WayBack;
 use crate::exec::{EventKind, NodeState};
 use crate::node::Session;
-use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::style;
 use crate::rules::Purge;
+use crate::state::runs::{RecordedRun, RunRecords};
 
 /// How many processes are named one by one before the question.
 const SHOWN: usize = 20;

@@ -3,6 +3,11 @@
 //!
 //! Takes what the walk says and passes every event on to the [`OutputStream`]. It decides one thing: whether a pause is over.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "lines of a log have the time of day"
+)]
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};

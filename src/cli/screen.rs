@@ -4,6 +4,11 @@
 //! cannot go back (`TERM=dumb`): lines only; no terminal: lines of a log with a heartbeat; `--quiet`: what went wrong
 //! and the last line. Nothing here decides anything about the run; a screen that cannot be written is nobody's error.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "lines of a log have the time of day"
+)]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};

@@ -3,6 +3,12 @@
 //! Until the run begins, a signal ends the program: nothing was changed. From then on the run itself decides what
 //! the first and the second mean; the third ends the program whatever it is doing, for the node needs nobody.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "the third signal ends the process"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

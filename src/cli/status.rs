@@ -15,8 +15,8 @@ use crate::facts::node::node_facts::{self, CodeOrigin, NodeFacts};
 use crate::facts::node::node_files;
 use crate::name::{Module, NodeName};
 use crate::node::{CallError, Session, agent};
-use crate::report::record::RunRecords;
 use crate::report::style::count;
+use crate::state::runs::RunRecords;
 
 pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
     let engine = match &args.plan {

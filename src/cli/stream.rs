@@ -1,6 +1,11 @@
 //! Where the events of a run go besides the screen: standard output with `--json`, a file with `--events`, and in the
 //! end the report of `--report`, the test cases of `--report-junit` and the summary of GitHub Actions.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "GitHub names the file of its summary in the environment"
+)]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;

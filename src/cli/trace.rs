@@ -2,6 +2,11 @@
 //!
 //! A line that cannot be written (a full disk) is lost; it must not stop a run that is on its way.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "lines of a trace have the time of day"
+)]
+
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;

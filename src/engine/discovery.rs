@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::environment::{hostname, variable};
 use super::{Engine, Settings};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::NodeName;
@@ -41,13 +42,13 @@ pub fn tls(settings: &Settings, plan: Option<&TlsOptions>) -> Result<Option<Tls>
         None => given.clone(),
         Some(plan) => merged(given, plan),
     };
-    Tls::load(&both, &|name| std::env::var(name).ok()).map(Some)
+    Tls::load(&both, &variable).map(Some)
 }
 
 /// The node that the start script of a mix release goes by: `RELEASE_NODE`. A name without a host is on this one, unless
 /// `RELEASE_DISTRIBUTION` wants long names: then only the node's own resolver knows it.
 pub fn release_node() -> Option<NodeName> {
-    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let env = |name: &str| variable(name).filter(|value| !value.is_empty());
     let node = env("RELEASE_NODE")?;
     if node.contains('@') {
         return Some(NodeName::new(node));
@@ -55,8 +56,8 @@ pub fn release_node() -> Option<NodeName> {
     if env("RELEASE_DISTRIBUTION").is_some_and(|kind| kind != "sname") {
         return None;
     }
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    let short = host.trim().split('.').next()?;
+    let host = hostname()?;
+    let short = host.split('.').next()?;
     (!short.is_empty()).then(|| NodeName::new(format!("{node}@{short}")))
 }
 

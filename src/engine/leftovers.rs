@@ -12,7 +12,7 @@ use crate::facts::node::leftovers::{self, Leftovers, Mending, Touched};
 use crate::facts::node::node_facts;
 use crate::name::{Md5, Module, NodeName};
 use crate::node::{Session, agent};
-use crate::report::record::{RecordedRun, RunRecords};
+use crate::state::runs::{RecordedRun, RunRecords};
 use crate::term::Term;
 
 /// Modules that are named one by one.

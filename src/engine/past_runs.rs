@@ -13,10 +13,11 @@ use crate::facts::node::node_facts::{self, NodeFacts};
 use crate::name::{Module, NodeName};
 use crate::node::agent::{self, LockHolder};
 use crate::node::evaluate;
+use crate::plan::load::read_text;
 use crate::report::json;
-use crate::report::record::{RecordedRun, RunRecords};
 use crate::rules::Change;
 use crate::rules::node_view::NodeView;
+use crate::state::runs::{RecordedRun, RunRecords};
 
 /// How long the agent of a run that has begun is waited for: what comes before it (`require`, hooks) may take a while.
 const ARRIVAL: Duration = Duration::from_secs(600);
@@ -53,7 +54,7 @@ impl Engine {
     pub fn of_run(summary: &RecordedRun, settings: super::Settings) -> (Option<Self>, bool) {
         let records = RunRecords::new(&settings.state_dir);
         let text = records.plan(&summary.run).unwrap_or_default();
-        let now = std::fs::read_to_string(&summary.plan).ok();
+        let now = read_text(&summary.plan).ok();
         if summary.goal == "new" && now.is_some_and(|now| now == text) {
             let opened = Self::open(&summary.plan, settings.clone());
             if opened.engine.is_some() {
@@ -290,7 +291,7 @@ impl Connection<'_> {
                 return Ok(present);
             }
             let now = records.find(Some(&summary.run));
-            let young = super::now().saturating_sub(summary.began) < ARRIVAL.as_secs();
+            let young = super::environment::now().saturating_sub(summary.began) < ARRIVAL.as_secs();
             if !young || now.is_none_or(|now| now.state != "running") {
                 return Ok(None);
             }

@@ -152,9 +152,8 @@ fn trial(
         return Some(Err(Untried::Wrapped(by.clone())));
     }
     let new = changed.new.as_ref()?;
-    let kind = match state_kind(changed, new, decided.class.value) {
-        Some(kind) => kind,
-        None => return Some(Err(Untried::Special)),
+    let Some(kind) = state_kind(changed, new, decided.class.value) else {
+        return Some(Err(Untried::Special));
     };
     if let Some(why) = twins.refused.get(module) {
         return Some(Err(Untried::NoTwin(why.clone())));

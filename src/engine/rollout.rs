@@ -19,7 +19,7 @@ use crate::facts::node::node_facts;
 use crate::name::{Module, NodeName};
 use crate::plan::rollout::{Pause, Stage};
 use crate::plan::{RollbackPolicy, RollbackTrigger, Rollout};
-use crate::report::record::{RecordedRun, RunRecords};
+use crate::state::runs::{RecordedRun, RunRecords};
 
 /// How often a look is taken for requests to stop.
 const LOOK: Duration = Duration::from_millis(50);

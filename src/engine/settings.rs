@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::environment::{variable, variables};
 use crate::exec::Interrupt;
 use crate::node::tls::{self, ExpectedName, Pem};
 use crate::plan::{ENVIRONMENT, Plan};
-use crate::report::record::RunRecords;
+use crate::state::runs::RunRecords;
 
 /// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
 #[derive(Clone, Debug, Default)]
@@ -73,8 +74,8 @@ impl Settings {
     /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`,
     /// `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`, `UPDO_SET_…`.
     pub fn from_env() -> Self {
-        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let sets = std::env::vars()
+        let text = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let sets = variables()
             .filter(|(name, _)| name.starts_with(ENVIRONMENT))
             .collect();
         let pem = |name: &str| text(name).map(|_| Pem::Env(name.to_owned()));

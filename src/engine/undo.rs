@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Engine, Settings, now, owner, run_id};
+use super::environment::{now, owner};
+use super::{Engine, Settings, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::acted::Acted;
 use crate::exec::rollback::{self, RollbackRequest, WayBack};
@@ -19,10 +20,10 @@ use crate::facts::node::requery;
 use crate::name::Module;
 use crate::node::{Session, agent, evaluate};
 use crate::plan::When;
-use crate::report::record::{RecordedRun, RunRecords};
 use crate::report::{json, replay};
 use crate::rules::Purge;
 use crate::rules::node_view::NodeView;
+use crate::state::runs::{RecordedRun, RunRecords};
 use crate::term::Term;
 
 /// How long processes may take to leave the code that has to go, when nobody says otherwise.
@@ -201,9 +202,7 @@ impl Undo {
 /// What hooks of a recorded run have done, by its events.
 fn acted(records: &RunRecords, run: &str) -> Acted {
     let mut acted = Acted::default();
-    let text = records
-        .events(run)
-        .and_then(|path| std::fs::read_to_string(path).ok());
+    let text = records.event_lines(run);
     for line in replay::lines(&text.unwrap_or_default()) {
         if let Some(event) = replay::read(&line) {
             acted.event(&event.kind);

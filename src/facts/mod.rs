@@ -9,6 +9,11 @@
 //! - [`change`]: the change set, plain values.
 //! - [`compare`]: the node against new code, and version against version.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "beams, applications, archives and the copies of beams are files, read by this stage"
+)]
+
 pub mod app;
 pub mod beam;
 pub mod change;

@@ -128,12 +128,10 @@ impl Server {
     /// A place in the first of the plan documents that count for its document.
     fn here(&self, place: &lsp::TextDocumentPositionParams) -> Option<Cursor<'_>> {
         let uri = place.text_document.uri.as_str();
-        let workspace = self.workspace.of(uri).into_iter();
-        workspace
-            .filter_map(|plan_document| {
-                Cursor::new(plan_document, uri, place.position, self.encoding)
-            })
-            .next()
+        let mut workspace = self.workspace.of(uri).into_iter();
+        workspace.find_map(|plan_document| {
+            Cursor::new(plan_document, uri, place.position, self.encoding)
+        })
     }
 
     /// Everything that is reported about a plan.
@@ -153,16 +151,14 @@ impl Server {
 
     /// The plan of a document, the document, and what the node says about them.
     fn known(&self, uri: &str) -> Option<(&str, &PlanText, &NodeFindings)> {
-        let workspace = self.workspace.of(uri).into_iter();
-        workspace
-            .filter_map(|plan_document| {
-                Some((
-                    plan_document.uri.as_str(),
-                    plan_document.file(uri)?,
-                    self.findings(plan_document)?,
-                ))
-            })
-            .next()
+        let mut workspace = self.workspace.of(uri).into_iter();
+        workspace.find_map(|plan_document| {
+            Some((
+                plan_document.uri.as_str(),
+                plan_document.file(uri)?,
+                self.findings(plan_document)?,
+            ))
+        })
     }
 
     /// Items for a place, with what is known of the node.
@@ -234,9 +230,8 @@ impl Server {
     }
 
     fn fixes(&self, uri: &str, range: lsp::Range) -> Value {
-        let workspace = self.workspace.of(uri).into_iter();
-        let Some((plan_document, file)) = workspace.filter_map(|w| Some((w, w.file(uri)?))).next()
-        else {
+        let mut workspace = self.workspace.of(uri).into_iter();
+        let Some((plan_document, file)) = workspace.find_map(|w| Some((w, w.file(uri)?))) else {
             return Value::Null;
         };
         fixes(&Asked {

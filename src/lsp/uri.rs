@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_and_back() {
+    fn paths_survive_the_way_through_a_uri() {
         for name in ["/srv/a.updo", "/srv/a b/Größe+100%.updo", "/x/:c?#.updo"] {
             assert_eq!(path(&of(Path::new(name))).as_deref(), Some(Path::new(name)));
         }

@@ -5,6 +5,11 @@
 //! names that it uses may be defined there. When no open plan does, one beside it that includes it counts, open or not.
 //! Nothing is read again before it is asked for.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "plans beside an open one may include it"
+)]
+
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 //! [`CookieSource`] and can digest a challenge. The value has no way out of this file: no accessor, no
 //! `Display`, and `Debug` shows the source only. The rules for files are those of kernel's `auth`.
 
+#![expect(clippy::disallowed_methods, reason = "cookies are kept in files")]
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 

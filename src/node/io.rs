@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn chardata() {
+    fn chardata_becomes_text() {
         let data = Term::list([
             Term::Int(104),
             Term::binary("é"),

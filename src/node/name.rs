@@ -4,6 +4,11 @@
 //! Erlang does: a host with a dot (or an IPv6 address) is long. Never asks the network for a name:
 //! a slow resolver must not be between a user and an error message.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the name of a connection has the machine's name in it"
+)]
+
 use std::fmt;
 use std::net::IpAddr;
 

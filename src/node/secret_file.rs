@@ -4,6 +4,11 @@
 //! is refused, by the rule of kernel's `auth`; so is anything that is no regular file, for opening a FIFO would wait for
 //! its other end. What is read is never part of a message.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cookies and private keys are files, and so are their rights"
+)]
+
 use std::io::Read;
 use std::path::Path;
 

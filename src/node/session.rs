@@ -4,6 +4,11 @@
 //! before the timeout is over. Two threads serve it: the reader and the keeper. When the last clone
 //! (and the last mailbox and pending call) is gone, the socket is closed and both have ended.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "hosts are looked up, and ERL_EPMD_PORT is what every other Erlang program obeys"
+)]
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -260,7 +265,7 @@ impl Session {
         &self.shared().node
     }
 
-    /// Says where compiled agents for nodes like this one are kept ([`agent::ready`](super::agent::ready)). Once.
+    /// Says where compiled agents for nodes like this one are kept ([`agents`](crate::state::agents)). Once.
     pub(crate) fn keep_agents(&self, place: PathBuf) {
         let _ = self.owner.agents.set(place);
     }

@@ -4,6 +4,11 @@
 //! lasts, then split into a reading and a writing half. TCP is here, TLS over it in `tls`; everything above
 //! sees the trait. No operation here may outlive its deadline.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "every TCP connection is made here"
+)]
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc;

@@ -1,5 +1,10 @@
 //! Reads a plan and the files it includes. The only place of this stage that touches files.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "plans and what they include are files"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +61,11 @@ pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Lo
     reader.files.push((path.to_owned(), None));
     reader.statements(path, text.to_owned(), 0, &mut Vec::new());
     finish(reader, path, sets)
+}
+
+/// The file of a plan from the root, without links; as it was given when it is not there.
+pub fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// What a path really is: without links and `..`, also when the file itself is not there (yet).

@@ -2,6 +2,11 @@
 //!
 //! `env` and `matches` have a value everywhere, so constants may use them. It reads the environment and nothing else.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "`env(Name)` of a plan reads the environment"
+)]
+
 use crate::diag::Span;
 use crate::eval::{Host, HostError, Phase, needs};
 use crate::term::Term;

@@ -4,6 +4,8 @@
 //! lines says `coding: latin-1`. Files of at most [`MAX_FILE`] bytes, terms of at most
 //! [`MAX_DEPTH`] levels; never a panic.
 
+#![expect(clippy::disallowed_methods, reason = ".rel, .app and .appup are files")]
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::children;
 use super::consult::{TermFile, consult};
 use super::error::{Refusal, ReleaseError};
+use super::path::app_files;
 use super::wrapped;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::facts::beam::BeamFacts;
@@ -141,14 +142,9 @@ struct Version {
 
 impl Version {
     fn read(folder: &Path) -> std::result::Result<Self, Refusal> {
-        let entries = std::fs::read_dir(folder).map_err(|why| {
+        let files = app_files(folder).map_err(|why| {
             ReleaseError::BadFolder(folder.to_owned(), format!("cannot be read: {why}"))
         })?;
-        let mut files: Vec<_> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|e| e == "app"))
-            .collect();
-        files.sort();
         let [file] = files.as_slice() else {
             let why = match files.len() {
                 0 => "holds no .app file".to_owned(),

@@ -1,10 +1,28 @@
 //! Where files are looked for: folders, given with wildcards.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "folders are searched for releases and applications"
+)]
+
 use std::path::{Path, PathBuf};
 
 use crate::facts::local::globs;
 
 use super::error::{Refusal, ReleaseError};
+
+/// The `.app` files of a folder, sorted.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(super) fn app_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files: Vec<_> = std::fs::read_dir(folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "app"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
 
 /// Folders, in order, each once.
 #[derive(Clone, Debug, Default)]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Takes, WORDS, find};
 use super::completion_data::Knowledge;
+use super::files::entries;
 use crate::diag::Code;
 use crate::eval::{builtin_names, is_builtin};
 use crate::name::Module;
@@ -282,21 +283,15 @@ impl Knowledge {
             Some(at) => path.split_at(at + 1),
             None => ("", path),
         };
-        let Ok(entries) = std::fs::read_dir(self.folder.join(folder)) else {
-            return Vec::new();
+        let wanted = |file: &str| {
+            file.starts_with(name) && (!file.starts_with('.') || name.starts_with('.'))
         };
-        let mut found: Vec<Candidate> = entries
-            .take(MOST)
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                let file = entry.file_name().into_string().ok()?;
-                let hidden = file.starts_with('.') && !name.starts_with('.');
-                if hidden || !file.starts_with(name) {
-                    return None;
-                }
-                let slash = if entry.path().is_dir() { "/" } else { "" };
+        let mut found: Vec<Candidate> = entries(&self.folder.join(folder), MOST, wanted)
+            .into_iter()
+            .map(|(file, is_folder)| {
+                let slash = if is_folder { "/" } else { "" };
                 let (shown, text) = (format!("{file}{slash}"), format!("{folder}{file}{slash}"));
-                Some(Candidate::new(CandidateKind::File, shown, text, ""))
+                Candidate::new(CandidateKind::File, shown, text, "")
             })
             .collect();
         found.sort_by(|a, b| a.shown.cmp(&b.shown));
@@ -472,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions() {
+    fn expressions_are_completed() {
         assert_eq!(
             offered("X = shop_cart:tot"),
             ["X = shop_cart:total(", "X = shop_cart:total("]
@@ -484,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn statements() {
+    fn statements_are_completed() {
         assert_eq!(offered("exc"), ["exclude "]);
         assert_eq!(offered("shop_cart dep"), ["shop_cart depends on "]);
         assert!(

@@ -220,9 +220,8 @@ impl ReplSession {
     pub(super) fn app(&mut self, app: &App) -> Result<String, ReplError> {
         let name = Term::atom(app.as_str());
         let answer = self.ask("application", "get_all_key", vec![name])?;
-        let keys = match answer.as_tuple() {
-            Some([_, Term::List(keys)]) => keys,
-            _ => return Err(self.no_such_app(app)),
+        let Some([_, Term::List(keys)]) = answer.as_tuple() else {
+            return Err(self.no_such_app(app));
         };
         let key = |wanted: &str| {
             keys.iter().find_map(|pair| match pair.as_tuple()? {

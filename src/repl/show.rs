@@ -166,7 +166,7 @@ pub(super) fn deps(upgrade: &Upgrade, module: &Module) -> String {
     for (to, edge) in upgrade.rules.graph.dependencies(module) {
         reasons(&mut out, to, edge, module, to);
     }
-    for gone in upgrade.rules.graph.removed.iter() {
+    for gone in &upgrade.rules.graph.removed {
         if gone.from == *module {
             let _ = writeln!(out, "gone   {}  taken away by the plan", gone.to);
         }

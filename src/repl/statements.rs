@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::files::{PlanFile, replace};
+use super::files::{PlanFile, is_there, replace, same_file};
 use super::session::{History, ReplError, ReplSession, differ};
 use super::show::{moved, order};
 use crate::diag::render::render;
@@ -434,18 +434,14 @@ impl ReplSession {
                 "there is no plan: name a file, `:write F`",
             ));
         };
-        let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
-            (Ok(a), Ok(b)) => a == b,
-            _ => a == b,
-        };
-        let is_own = own.is_some_and(|own| same(&own, &path));
+        let is_own = own.is_some_and(|own| same_file(&own, &path));
         let cannot = |session: &Self, why: String| {
             let diagnostic =
                 Diagnostic::new(Code::E802, format!("cannot write `{}`", path.display())).note(why);
             session.fault(&diagnostic)
         };
         let mut text = String::new();
-        if path.exists() {
+        if is_there(&path) {
             text = read_text(&path).map_err(|why| cannot(self, why))?;
             if parse_plan(&text, 0)
                 .diagnostics

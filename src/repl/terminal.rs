@@ -3,6 +3,11 @@
 //! It reads lines, hands them to a [`ReplSession`] and shows what comes back: values on standard output, what went wrong
 //! on standard error. In a terminal Ctrl-C clears the line, or ends what is being evaluated; Ctrl-D leaves.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the terminal, its history and the editor that it opens"
+)]
+
 use std::borrow::Cow;
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;

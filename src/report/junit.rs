@@ -96,6 +96,7 @@ impl Junit {
     ///
     /// # Panics
     /// Never: what is written is text, and where it is written to has room.
+    #[expect(clippy::expect_used, reason = "a string takes everything")]
     pub fn document(&self, title: &str, ended: Option<&str>) -> String {
         let mut report = Report::new(line(title));
         let lone = self.suites.is_empty().then(|| {

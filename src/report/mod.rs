@@ -1,6 +1,5 @@
 //! What people and machines see: the preview, the lines of a run, the stream of events.
-//!
-//! Text only, but for [`record`], which keeps it.
+//! Text only: what is kept of a run is in [`state`](crate::state).
 
 pub mod diff;
 pub mod github;
@@ -11,7 +10,6 @@ pub mod junit;
 pub mod log;
 pub mod preview;
 pub mod progress;
-pub mod record;
 pub mod rehearsal;
 pub mod replay;
 pub mod roff;

@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn triple_quotes() {
+    fn triple_quoted_strings_are_one_token() {
         use TokenKind::*;
         assert_eq!(kinds("\"\"\"\n a \" b. \n \"\"\"."), [Str, Dot]);
         assert_eq!(kinds("~b\"\"\"\"\n \"\"\"\n \"\"\"\" x"), [Sigil, Word]);

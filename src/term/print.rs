@@ -91,6 +91,7 @@ impl fmt::Display for Fun {
 }
 
 /// A term on one line as `~tw` writes it: lists of characters stay lists.
+#[expect(clippy::expect_used, reason = "a string takes everything")]
 pub fn write(term: &Term) -> String {
     let mut out = String::new();
     line(&mut Whole(&mut out), term, false).expect("a string takes everything");

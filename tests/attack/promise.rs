@@ -19,7 +19,7 @@ fn failing(seed: u64, course: Course) -> Harbour {
 }
 
 #[test]
-fn exact_is_exact() {
+fn a_failed_run_promised_exact_leaves_everything_as_before() {
     let deployed = deploy(false);
     let node = &deployed.node;
     let courses = [

@@ -311,7 +311,7 @@ fn record_definitions() {
 }
 
 #[test]
-fn elixir() {
+fn code_facts_of_an_elixir_module() {
     let bytes = compiled("elixirc", &[], "shapes.ex", "Elixir.Shapes.Counter.beam");
     let facts = whole(&bytes, &["Elixir.Shapes.Registry"]);
     let names: Vec<_> = facts

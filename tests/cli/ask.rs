@@ -89,7 +89,7 @@ fn anything_but_yes_is_a_no() {
 }
 
 #[test]
-fn yes_runs_it() {
+fn a_typed_yes_runs_the_plan() {
     let deployed = Deployed::bank();
     let desk = Desk::new();
     let text = format!(

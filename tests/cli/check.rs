@@ -8,7 +8,7 @@ fn plan(name: &str) -> String {
 }
 
 #[test]
-fn a_good_plan() {
+fn a_plan_without_mistakes_exits_with_0() {
     let desk = Desk::new();
     let ran = desk
         .updo(&["check", &plan("plans/demo.updo")])
@@ -103,7 +103,7 @@ fn files_that_are_not_there() {
 }
 
 #[test]
-fn parameters() {
+fn parameters_come_from_flags_and_environment() {
     let desk = Desk::new();
     desk.write(
         "param.updo",

@@ -102,7 +102,7 @@ fn a_node_that_is_down() {
 }
 
 #[test]
-fn targets() {
+fn a_target_that_is_missing_or_ambiguous_is_named() {
     let desk = desk();
     desk.updo(&["preview", "shop.updo"]).run().exits(1).says(&[
         "E211",

@@ -4,7 +4,7 @@ use crate::support::desk::Desk;
 use crate::waiting::{desk, waiting};
 
 #[test]
-fn codes() {
+fn explain_prints_the_page_of_a_code() {
     let desk = Desk::new();
     desk.updo(&["explain", "E306"])
         .run()
@@ -25,7 +25,7 @@ fn codes() {
 }
 
 #[test]
-fn modules() {
+fn explain_gives_the_reasons_for_a_module() {
     let (deployed, desk) = (waiting(), desk());
     let explain = |what: &[&str]| {
         let mut command = desk.on(&deployed.node, &["explain", "shop.updo"]);

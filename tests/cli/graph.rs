@@ -3,7 +3,7 @@
 use crate::waiting::{desk, waiting};
 
 #[test]
-fn five_forms() {
+fn the_graph_in_all_five_formats() {
     let (deployed, desk) = (waiting(), desk());
     let graph = |format: &str| {
         desk.on(&deployed.node, &["graph", "shop.updo", "--format", format])

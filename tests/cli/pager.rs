@@ -14,7 +14,7 @@ fn screen(desk: &Desk, args: &[&str], env: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn who_pages() {
+fn precedence_of_pager_settings() {
     let (deployed, desk) = (waiting(), desk());
     let (port, name) = (
         deployed.node.epmd_port().to_string(),

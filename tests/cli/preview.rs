@@ -111,7 +111,7 @@ fn the_low_level_script_is_a_term() {
 }
 
 #[test]
-fn the_document() {
+fn preview_as_a_json_document() {
     let (deployed, desk) = (waiting(), desk());
     let ran = desk
         .on(&deployed.node, &["preview", "shop.updo", "--json"])
@@ -147,7 +147,7 @@ fn the_document() {
 }
 
 #[test]
-fn nothing_to_do() {
+fn a_plan_that_changes_nothing_is_not_run() {
     let (deployed, desk) = (waiting(), desk());
     desk.write("none.updo", "plan \"Nothing\".\ncode on_disk.\nonly lib(\"nothing-*\") when vsn(shop) =:= \"9\".\nexclude app(shop) because \"not today\".\n");
     let ran = desk

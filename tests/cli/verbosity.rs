@@ -11,7 +11,7 @@ const ADVICE: &str = "code on_disk.\nmodule shop #{class => server}.\n";
 const WRONG: &str = "code on_disk.\nfrobnicate the_whole_shop_and_everything_in_it because it is Tuesday and nobody objected.\n";
 
 #[test]
-fn levels() {
+fn quiet_and_verbose_choose_what_is_reported() {
     let desk = Desk::new();
     desk.write("p.updo", ADVICE);
     let reported = |args: &[&str]| {
@@ -32,7 +32,7 @@ fn levels() {
 
 /// `-vv` and `--log-file`: connections, calls and answers; no value, no cookie.
 #[test]
-fn the_trace() {
+fn a_trace_has_calls_and_answers_but_no_values() {
     let node = TestNode::shared();
     let desk = Desk::new();
     let eval = |text: &str| desk.eval(&node, text);
@@ -93,7 +93,7 @@ fn widest(ran: &Ran) -> usize {
 }
 
 #[test]
-fn width() {
+fn width_comes_from_flag_environment_and_terminal() {
     let desk = Desk::new();
     desk.write(
         "p.updo",
@@ -122,14 +122,14 @@ fn width() {
 }
 
 #[test]
-fn colours() {
+fn colours_follow_flag_and_environment() {
     let desk = Desk::new();
     desk.write("w.updo", WRONG);
     let coloured = |args: &[&str], env: &[(&str, &str)]| {
         let updo = desk.updo(&[&["check", "w.updo"], args].concat());
         let updo = env
             .iter()
-            .fold(updo, |updo: Updo, (name, value)| updo.env(name, value));
+            .fold(updo, |updo: Updo<'_>, (name, value)| updo.env(name, value));
         updo.run().exits(1).stderr.contains("\x1b[")
     };
     assert!(!coloured(&[], &[]));

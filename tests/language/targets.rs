@@ -123,7 +123,7 @@ fn what_tls_refuses() {
 }
 
 #[test]
-fn seeds() {
+fn a_seed_selects_nodes_by_pattern() {
     let shops = target("seed => Seed, match => \"shop*@*\", hidden => true");
     assert!(shops.nodes.is_empty());
     for (node, inside) in [

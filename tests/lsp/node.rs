@@ -51,7 +51,7 @@ fn node_diagnostics_equal_those_of_check() {
 }
 
 #[test]
-fn modules_are_known() {
+fn an_editor_beside_a_node_knows_its_modules() {
     let (deployed, desk) = (waiting(), beside_a_node());
     let text = desk.read("shop.updo");
     let name = uri(&desk.path().join("shop.updo"));

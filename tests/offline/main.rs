@@ -358,26 +358,9 @@ fn archives_are_read_as_the_code_server_reads_them() {
     }
 }
 
-const OLD: &str = "-module(cart). -behaviour(gen_server). -vsn(\"1.0\"). -author(me).
--export([init/1, handle_call/3, handle_cast/2, total/1]).
--record(state, {items = [], total = 0, owner}).
--record(line, {sku, price}).
-init(Owner) -> {ok, #state{owner = Owner}}.
-handle_call(_, _, S) -> {reply, S#state.total, S}.
-handle_cast(_, S) -> {noreply, S}.
-total(#line{price = P}) -> P.
-";
-
-const NEW: &str =
-    "-module(cart). -behaviour(gen_server). -behaviour(cart_api). -vsn(\"1.1\"). -author(you).
--export([init/1, handle_call/3, handle_cast/2, total/2]).
--record(state, {owner, items = [], rounding = half_even}).
--record(line, {sku, price}).
-init(Owner) -> {ok, #state{owner = Owner}}.
-handle_call(_, _, S) -> {reply, S#state.rounding, S}.
-handle_cast(_, S) -> {noreply, S}.
-total(#line{price = P}, Q) -> P * Q.
-";
+/// A server, and its version with another state and other behaviours.
+const OLD: &str = include_str!("../fixtures/offline/cart_1.erl");
+const NEW: &str = include_str!("../fixtures/offline/cart_2.erl");
 
 /// Two versions of an application: a server whose state changed, a module with other line numbers only,
 /// one deleted, one new, one the same.

@@ -522,7 +522,6 @@ fn random_releases_give_the_relup_of_systools() {
     );
 }
 
-#[allow(clippy::too_many_arguments)]
 fn one(
     tally: &mut TransferStats,
     oracle: &mut Oracle,

@@ -85,9 +85,8 @@ fn compare(
     theirs: &Term,
     context: &str,
 ) {
-    let scripts = match &case.scripts {
-        Term::List(scripts) => scripts,
-        _ => panic!("scripts are a list"),
+    let Term::List(scripts) = &case.scripts else {
+        panic!("scripts are a list");
     };
     let ours = translate(mode, scripts, &case.to, &case.from);
     if theirs.is_atom("crash") {

@@ -72,7 +72,7 @@ shop_stock depends on shop_gate because \"trying\"
 }
 
 #[test]
-fn an_error_stops_it() {
+fn the_first_error_of_a_script_decides_the_exit_code() {
     let (deployed, desk) = (waiting(), desk());
     let repl = |input: &str| {
         desk.on(&deployed.node, &["repl", "shop.updo"])
@@ -94,7 +94,7 @@ fn an_error_stops_it() {
 }
 
 #[test]
-fn without_a_plan() {
+fn a_session_needs_a_plan_or_a_node() {
     let (node, desk) = (TestNode::shared(), Desk::new());
     let ran = desk
         .on(&node, &["repl", "-t", node.name()])

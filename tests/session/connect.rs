@@ -237,7 +237,7 @@ fn a_name_in_use() {
 }
 
 #[test]
-fn not_allowed() {
+fn a_node_that_allows_only_others_refuses() {
     let node = TestNode::start();
     let session = node.connected();
     session

@@ -58,7 +58,7 @@ fn a_mailbox_can_call_a_server() {
 }
 
 #[test]
-fn monitors() {
+fn monitors_report_exits_and_noproc() {
     let node = TestNode::shared();
     let session = node.connected();
     let mailbox = session.mailbox();

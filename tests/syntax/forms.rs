@@ -223,7 +223,7 @@ fn control_flow_and_guards() {
 }
 
 #[test]
-fn comprehensions() {
+fn comprehensions_have_all_kinds_of_qualifiers() {
     let ExprKind::ListComp(_, qualifiers) =
         expr("[{X, Y} || X <- L, <<Y>> <= B, K := V <- M, X > 1]").kind
     else {

@@ -27,7 +27,7 @@ fn round_trip(text: &str) {
 }
 
 #[test]
-fn known_forms() {
+fn expressions_are_printed_in_their_known_form() {
     for (text, expected) in [
         (
             "{ok,#{total:=T}}=shop_cart:quote([{sku,17,2}])",

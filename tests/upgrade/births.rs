@@ -5,42 +5,18 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::corners::{compiled, node_with};
+use crate::corners::{compiled, fixture, fixture_with, node_with};
 use crate::support::TestNode;
 use crate::support::desk::{Desk, Ran};
 
-/// A server whose state says which version made it; `stop` is when the conversion fails.
+/// A server whose state says which version made it, and what its conversion returns.
 fn worker(version: u32, up: &str, down: &str) -> (String, String) {
-    let text = format!(
-        "-module(worker).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
-         -export([start/1, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
-         start(X) -> gen_server:start(?MODULE, X, []).\ninit(X) -> {{ok, {{{version}, X}}}}.\n\
-         handle_call(_, _, {{{version}, _}} = S) -> {{reply, S, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n\
-         code_change({{down, _}}, {{2, X}}, _) -> {down};\ncode_change(_, {{1, X}}, _) -> {up}.\n"
-    );
-    ("worker".to_owned(), text)
+    fixture_with("worker", version, &[("UP", up), ("DOWN", down)])
 }
 
 const UP: &str = "{ok, {2, X}}";
 const UP_BUT_ONE: &str = "case X of last -> timer:sleep(30), {error, no}; _ -> {ok, {2, X}} end";
 const DOWN: &str = "{ok, {1, X}}";
-
-const SUPERVISOR: &str = "-module(hall).\n-behaviour(supervisor).\n-export([init/1]).\n\
-    init(_) -> {ok, {#{strategy => simple_one_for_one, intensity => 100000},\n\
-      [#{id => x, start => {gen_server, start_link, [worker]}, restart => temporary, modules => [worker]}]}}.\n";
-
-/// Starts up to a thousand workers a second and keeps the latest; with `speaks`, talks to each at once.
-const SPAWNER: &str = "-module(spawner).\n-export([start/2, loop/4, stop/0]).\n\
-    start(How, Speaks) -> register(list_to_atom(lists:concat([spawner_, How, Speaks])), spawn(?MODULE, loop, [How, Speaks, 1, #{}])).\n\
-    loop(How, Speaks, N, Ps) ->\n\
-      receive {stop, To} -> To ! {stopped, maps:values(Ps)}\n\
-      after 1 ->\n\
-        {ok, P} = case How of hall -> supervisor:start_child(hall, [N, []]); alone -> worker:start(N) end,\n\
-        Speaks andalso (catch gen_server:call(P, x)),\n\
-        case Ps of #{N - 200 := Former} -> exit(Former, kill); _ -> ok end,\n\
-        loop(How, Speaks, N + 1, maps:remove(N - 200, Ps#{N => P}))\n\
-      end.\n\
-    stop() -> [begin whereis(S) ! {stop, self()}, receive {stopped, _} -> ok end end || S <- registered(), lists:prefix(\"spawner_\", atom_to_list(S))].\n";
 
 struct Nursery {
     _folder: TempDir,
@@ -53,10 +29,7 @@ impl Nursery {
     /// Fifty workers of the hall, and one of its own.
     fn new(up: &str, down: &str, more: Option<&str>) -> Self {
         let folder = TempDir::new().expect("a folder");
-        let rest = [
-            ("hall".to_owned(), SUPERVISOR.to_owned()),
-            ("spawner".to_owned(), SPAWNER.to_owned()),
-        ];
+        let rest = [fixture("hall", 1), fixture("spawner", 1)];
         let one = compiled(
             &folder.path().join("one"),
             &[worker(1, up, down), rest[0].clone(), rest[1].clone()],

@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::corners::{compiled, node_with};
+use crate::corners::{compiled, fixture, node_with};
 use crate::support::TestNode;
 use crate::support::desk::Desk;
 
@@ -11,56 +11,6 @@ const BUDGET: i64 = 100;
 
 /// Fifty servers that answer at once, one that can be kept busy, and a process that calls each of the fifty all the
 /// time; beside them one that only sleeps for a moment, to know how long this machine makes anything wait.
-fn desks(version: u32) -> Vec<(String, String)> {
-    let (state, convert) = match version {
-        1 => ("{one, 0}", ""),
-        _ => (
-            "#{two => 0}",
-            "code_change(_, {one, N}, _) -> {ok, #{two => N}};\ncode_change({down, _}, #{two := N}, _) -> {ok, {one, N}}.",
-        ),
-    };
-    let convert = if convert.is_empty() {
-        "code_change(_, S, _) -> {ok, S}."
-    } else {
-        convert
-    };
-    let desk = format!(
-        "-module(desk).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
-         -export([open/0, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
-         open() ->\n    [{{ok, _}} = gen_server:start({{local, N}}, ?MODULE, [], []) || N <- [busy | desk_load:names()]], ok.\n\
-         init(_) -> {{ok, {state}}}.\nhandle_call(_, _, S) -> {{reply, S, S}}.\n\
-         handle_cast({{busy, Ms}}, S) -> wait(Ms), {{noreply, S}}.\n\
-         wait(Ms) ->\n\
-             case process_info(whereis(desk_1), current_function) of\n\
-                 {{_, {{sys, _, _}}}} -> receive enough -> ok after Ms -> ok end;\n\
-                 _ -> receive enough -> ok after 1 -> wait(Ms) end\n\
-             end.\n{convert}\n"
-    );
-    vec![("desk".to_owned(), desk)]
-}
-
-const LOAD: &str = "-module(desk_load).\n-export([names/0, start/0, stop/0]).\n\
-    names() -> [list_to_atom(\"desk_\" ++ integer_to_list(N)) || N <- lists:seq(1, 50)].\n\
-    start() -> register(desk_load, spawn(fun() -> go() end)), timer:sleep(100).\n\
-    go() ->\n\
-        Me = self(),\n\
-        Pids = [spawn_link(fun() -> calls(N, Me, 0) end) || N <- names()],\n\
-        Clock = spawn_link(fun() -> ticks(Me, 0) end),\n\
-        receive {stop, From} ->\n\
-            [P ! stop || P <- [Clock | Pids]],\n\
-            [Delay | All] = [receive {longest, P, Us} -> Us end || P <- [Clock | Pids]],\n\
-            From ! {felt, lists:max(All), Delay}\n\
-        end.\n\
-    calls(N, To, Max) ->\n\
-        {Us, _} = timer:tc(fun() -> gen_server:call(N, get, infinity) end),\n\
-        More = max(Us, Max),\n\
-        receive stop -> To ! {longest, self(), More} after 1 -> calls(N, To, More) end.\n\
-    ticks(To, Max) ->\n\
-        {Us, _} = timer:tc(fun() -> timer:sleep(1) end),\n\
-        More = max(Us, Max),\n\
-        receive stop -> To ! {longest, self(), More} after 0 -> ticks(To, More) end.\n\
-    stop() -> desk_load ! {stop, self()}, receive {felt, Longest, Delay} -> {Longest, Delay} end.\n";
-
 struct Office {
     _folder: TempDir,
     node: TestNode,
@@ -71,9 +21,8 @@ struct Office {
 impl Office {
     fn open(more: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
-        let load = ("desk_load".to_owned(), LOAD.to_owned());
-        let one = [desks(1), vec![load.clone()]].concat();
-        let two = [desks(2), vec![load]].concat();
+        let [one, two] =
+            [1, 2].map(|version| [fixture("desk", version), fixture("desk_load", version)]);
         let old = compiled(&folder.path().join("one"), &one);
         let new = compiled(&folder.path().join("two"), &two);
         let (node, desk) = (node_with(&old), Desk::new());

@@ -24,6 +24,25 @@ pub fn compiled(folder: &Path, sources: &[(String, String)]) -> PathBuf {
     ebin
 }
 
+/// A module of `tests/fixtures/modules`: `?VERSION` in it is the number, `?VSN` the same as a string.
+pub fn fixture(name: &str, version: u32) -> (String, String) {
+    fixture_with(name, version, &[])
+}
+
+/// The same with more macros, as Erlang writes their values.
+pub fn fixture_with(name: &str, version: u32, macros: &[(&str, &str)]) -> (String, String) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/modules")
+        .join(format!("{name}.erl"));
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let more: String = macros
+        .iter()
+        .map(|(name, value)| format!("-define({name}, {value}).\n"))
+        .collect();
+    let head = format!("-define(VERSION, {version}).\n-define(VSN, \"{version}\").\n{more}");
+    (name.to_owned(), head + &text)
+}
+
 fn module(name: &str, version: u32) -> (String, String) {
     let text = format!("-module('{name}').\n-export([v/0]).\nv() -> {version}.\n");
     (name.to_owned(), text)

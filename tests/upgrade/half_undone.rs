@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::corners::{compiled, node_with};
+use crate::corners::{compiled, fixture, node_with};
 use crate::dead::kill;
 use crate::support::TestNode;
 use crate::support::desk::{Desk, Ran};
@@ -13,44 +13,7 @@ use crate::support::desk::{Desk, Ran};
 /// A till that counts what is paid, with an interface whose callers execute its module while they wait; and a desk. A
 /// payment takes a moment, so that others always wait for theirs.
 fn version(number: u32) -> Vec<(String, String)> {
-    let up = if number == 1 {
-        "code_change(_, S, _) -> {ok, S}.\n".to_owned()
-    } else {
-        "code_change({down, _}, {2, X, N, new}, _) ->\n\
-         case persistent_term:get(hu_down, fine) of stuck -> error(stuck); fine -> {ok, {1, X, N}} end;\n\
-         code_change(_, {1, bad, _}, _) -> timer:sleep(300), error(bad);\n\
-         code_change(_, {1, X, N}, slow) -> timer:sleep(2000), {ok, {2, X, N, new}};\n\
-         code_change(_, {1, X, N}, _) -> {ok, {2, X, N, new}}.\n"
-            .to_owned()
-    };
-    let first = if number == 1 {
-        "{1, X, 0}"
-    } else {
-        "{2, X, 0, new}"
-    };
-    let till = format!(
-        "-module(hu_till).\n-behaviour(gen_server).\n\
-         -export([v/0, start/1, pay/1, client/2, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
-         v() -> {number}.\n\
-         start(X) -> gen_server:start({{local, X}}, ?MODULE, X, []).\n\
-         pay(X) -> case gen_server:call(X, pay, infinity) of {{ok, N}} -> N end.\n\
-         client(X, T) -> receive stop -> ok after 0 -> hu_till:pay(X), ets:update_counter(T, X, 1), ?MODULE:client(X, T) end.\n\
-         init(X) -> {{ok, {first}}}.\n\
-         handle_call(state, _, S) -> {{reply, S, S}};\n\
-         handle_call(pay, _, S) -> timer:sleep(3), N = element(3, S) + 1, {{reply, {{ok, N}}, setelement(3, S, N)}}.\n\
-         handle_cast(_, S) -> {{noreply, S}}.\n{up}"
-    );
-    let desk = format!(
-        "-module(hu_desk).\n-behaviour(gen_server).\n\
-         -export([loop/0, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
-         loop() -> receive stop -> ok end.\n\
-         init(X) -> {{ok, {{{number}, X, hu_till:v()}}}}.\n\
-         handle_call(_, _, S) -> {{reply, S, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n\
-         code_change(_, S, fails) -> error({{no, S}});\n\
-         code_change({{down, _}}, S, _) -> {{ok, setelement(1, S, 1)}};\n\
-         code_change(_, S, _) -> {{ok, setelement(1, S, {number})}}.\n"
-    );
-    vec![("hu_till".to_owned(), till), ("hu_desk".to_owned(), desk)]
+    vec![fixture("hu_till", number), fixture("hu_desk", number)]
 }
 
 struct Tills {

@@ -53,7 +53,7 @@ fn behind_the_switch_the_node_finishes() {
 }
 
 #[test]
-fn twice_leaves() {
+fn a_second_interrupt_leaves_the_run_to_the_node() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), pids_of(node));
@@ -72,7 +72,7 @@ fn twice_leaves() {
 
 /// The new code runs and is being looked at: the first request is answered, the second leaves it at that.
 #[test]
-fn during_verify() {
+fn an_interrupt_during_verify() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), pids_of(node));
@@ -92,7 +92,7 @@ fn during_verify() {
 
 /// At the question, on a pseudo-terminal where the key itself is typed.
 #[test]
-fn at_the_question() {
+fn an_interrupt_at_the_question_changes_nothing() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), pids_of(node));

@@ -74,7 +74,7 @@ fn and_the_next_run_finds_the_way_free() {
 
 /// Moments chosen by a generator with a fixed seed, upwards and back.
 #[test]
-fn at_any_moment() {
+fn updo_killed_at_any_moment() {
     let bank = Deployed::bank();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), pids_of(node));

@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::bank::nothing_left;
-use crate::corners::{compiled, node_with};
+use crate::corners::{compiled, fixture, node_with};
 use crate::support::apps::witness;
 use crate::support::desk::Desk;
 use crate::support::{Options, TestNode};
@@ -182,38 +182,12 @@ fn a_stage_is_converted_through_its_wrapper() {
 
 /// A door: a gen_server whose conversion takes its own states only.
 fn door(version: u32) -> (String, String) {
-    let (export, change) = match version {
-        1 => ("", ""),
-        _ => (
-            "-export([code_change/3]).\n",
-            "code_change({down, _}, {2, X}, []) -> {ok, {1, X}};\ncode_change(_, {1, X}, []) -> {ok, {2, X}}.\n",
-        ),
-    };
-    let text = format!(
-        "-module(kin_door).\n-behaviour(gen_server).\n-export([start/1, init/1, handle_call/3, handle_cast/2]).\n{export}\
-         start(X) -> gen_server:start(?MODULE, X, []).\ninit(X) -> {{ok, {{{version}, X}}}}.\n\
-         handle_call({{wait, P}}, _, S) -> P ! inside, receive go -> ok end, {{reply, ok, S}};\n\
-         handle_call(_, _, {{{version}, X}} = S) -> {{reply, X, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n{change}"
-    );
-    ("kin_door".to_owned(), text)
+    fixture("kin_door", version)
 }
 
 /// A porter: starts processes that become doors, and has a conversion of its own that takes none of their states.
 fn porter(version: u32) -> (String, String) {
-    let text = format!(
-        "-module(kin_porter).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
-         -export([start/1, by_fun/1, by_function/1, by_init/1, enter/2, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
-         start(X) -> gen_server:start(?MODULE, {{own, X}}, []).\n\
-         by_fun(X) -> {{ok, proc_lib:spawn(fun() -> gen_server:enter_loop(kin_door, [], {{1, X}}) end)}}.\n\
-         by_function(X) -> proc_lib:start(?MODULE, enter, [self(), X]).\n\
-         enter(P, X) -> proc_lib:init_ack(P, {{ok, self()}}), gen_server:enter_loop(kin_door, [], {{1, X}}).\n\
-         by_init(X) -> Me = self(), spawn(fun() -> gen_server:start(?MODULE, {{door, Me, X}}, []) end), receive {{door, P}} -> {{ok, P}} end.\n\
-         init({{own, X}}) -> {{ok, {{porter, X}}}};\n\
-         init({{door, P, X}}) -> P ! {{door, self()}}, gen_server:enter_loop(kin_door, [], {{1, X}}).\n\
-         handle_call(_, _, S) -> {{reply, S, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n\
-         code_change(_, {{porter, X}}, []) -> {{ok, {{porter, X + {version}}}}}.\n"
-    );
-    ("kin_porter".to_owned(), text)
+    fixture("kin_porter", version)
 }
 
 #[test]
@@ -267,27 +241,11 @@ fn a_busy_process_is_recognised_by_its_loop() {
 
 /// A lane: a special process's loop, and a gate that starts it.
 fn lane(version: u32) -> (String, String) {
-    let text = format!(
-        "-module(kin_lane).\n-export([loop/2, system_continue/3, system_terminate/4, system_code_change/4, compute/1]).\n\
-         -export([system_get_state/1, system_replace_state/2]).\n\
-         loop(P, S) -> receive M -> handle(M, P, S) end.\n\
-         handle({{system, From, R}}, P, S) -> sys:handle_system_msg(R, From, P, ?MODULE, [], S);\n\
-         handle({{look, From}}, P, S) -> From ! {{lane, {version}, S}}, loop(P, S);\n\
-         handle(_, P, S) -> loop(P, S).\n\
-         compute(P) -> P ! computing, receive stop -> ok end.\n\
-         system_continue(P, _, S) -> loop(P, S).\nsystem_terminate(R, _, _, _) -> exit(R).\n\
-         system_get_state(S) -> {{ok, S}}.\nsystem_replace_state(F, S) -> N = F(S), {{ok, N, N}}.\n\
-         system_code_change({{1, N}}, _, V, _) when element(1, {{V}}) =/= down -> {{ok, {{2, N}}}};\n\
-         system_code_change({{2, N}}, _, _, _) -> {{ok, {{1, N}}}}.\n"
-    );
-    ("kin_lane".to_owned(), text)
+    fixture("kin_lane", version)
 }
 
 fn gate() -> (String, String) {
-    let text = "-module(kin_gate).\n-export([start/1, connection/2]).\n\
-        start(N) -> proc_lib:start(?MODULE, connection, [self(), N]).\n\
-        connection(P, N) -> proc_lib:init_ack(P, {ok, self()}), kin_lane:loop(P, {1, N}).\n";
-    ("kin_gate".to_owned(), text.to_owned())
+    fixture("kin_gate", 1)
 }
 
 #[test]
@@ -325,19 +283,11 @@ fn special_processes_are_found_by_the_loop_that_they_execute() {
 
 /// A pump: loops by local calls, in every way of starting one.
 fn pump(version: u32) -> (String, String) {
-    let text = format!(
-        "-module(kin_pump).\n-export([start/0, loop/1, v/0]).\n\
-         start() -> [spawn(fun() -> loop(0) end), spawn(?MODULE, loop, [0]), element(1, spawn_monitor(fun() -> ok = loop(0) end)),\n\
-           proc_lib:spawn(fun() -> loop(0) end)].\n\
-         loop(N) -> receive stop -> ok after 20 -> loop(N + 1) end.\nv() -> {version}.\n"
-    );
-    ("kin_pump".to_owned(), text)
+    fixture("kin_pump", version)
 }
 
 fn valve() -> (String, String) {
-    let text = "-module(kin_valve).\n-export([start/0, open/0]).\n\
-        start() -> [proc_lib:spawn(?MODULE, open, [])].\nopen() -> kin_pump:loop(0).\n";
-    ("kin_valve".to_owned(), text.to_owned())
+    fixture("kin_valve", 1)
 }
 
 #[test]

@@ -277,7 +277,7 @@ fn the_plan_overrules() {
 
 /// Changed arguments hold from the next start; a child that runs already is left alone, and so is what was started by hand.
 #[test]
-fn who_runs_already() {
+fn children_that_run_already_are_left_alone() {
     let two = "[{Pier.Crane, 7}, {Pier.Lamp, 1}, Pier.Gate]";
     let pier = Pier::new("[Pier.Crane, Pier.Gate]", two, "");
     pier.node.eval(
@@ -364,7 +364,7 @@ fn an_application_that_stops_and_starts() {
 
 /// What is computed is in no list that the code shows: said, with lines that do it.
 #[test]
-fn what_is_computed() {
+fn computed_children_are_reported() {
     let two = "[Pier.Crane, {Pier.Lamp, Process.get(:size)}, Pier.Gate]";
     let pier = Pier::new(ONE, two, "");
     let lines = "insert {apply, {'Elixir.Supervisor', start_child, ['Elixir.Pier.Supervisor', …]}} at end because";
@@ -414,7 +414,7 @@ fn a_computed_value_of_a_child_that_stays() {
 
 /// In an appup they are calls around the module that lists them; what the code does not show is said.
 #[test]
-fn in_an_appup() {
+fn listed_children_in_an_appup() {
     let folder = TempDir::new().expect("a folder");
     let desk = Desk::new();
     let appup = |one: &str, two: &str, more: &str| {

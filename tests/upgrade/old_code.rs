@@ -3,7 +3,7 @@
 
 use tempfile::TempDir;
 
-use crate::corners::{compiled, node_with};
+use crate::corners::{compiled, fixture, node_with};
 use crate::support::TestNode;
 use crate::support::desk::{Desk, Ran};
 
@@ -16,31 +16,9 @@ struct Desks {
 }
 
 fn version(number: u32) -> Vec<(String, String)> {
-    let server = format!(
-        "-module(oc_server).\n-behaviour(gen_server).\n\
-         -export([init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
-         init(X) -> {{ok, {{{number}, X}}}}.\n\
-         handle_call(_, _, S) -> {{reply, S, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n\
-         code_change(_, S, fails) -> timer:sleep(100), {{error, {{no, S}}}};\n\
-         code_change({{down, _}}, {{V, X}}, _) -> {{ok, {{V - 1, X}}}};\n\
-         code_change(_, {{V, X}}, _) -> {{ok, {{V + 1, X}}}}.\n"
-    );
-    let library = format!(
-        "-module(oc_lib).\n-export([v/0, slow/1, loop/0, own/0, f/0]).\n\
-         v() -> {number}.\n\
-         slow(Ms) -> timer:sleep(Ms), {{done, v()}}.\n\
-         loop() -> receive {{ask, P}} -> P ! {{self(), {number}}}, ?MODULE:loop() end.\n\
-         own() -> receive stop -> ok after 30 -> ok end, ?MODULE:own().\n\
-         f() -> fun() -> {{made, {number}}} end.\n"
-    );
-    let actor = "-module(oc_actor).\n-export([start/1, loop/1]).\n\
-         start(F) -> spawn(oc_actor, loop, [F]).\n\
-         loop(F) -> receive {ask, P} -> P ! {self(), F()}, loop(F) end.\n";
-    vec![
-        ("oc_server".to_owned(), server),
-        ("oc_lib".to_owned(), library),
-        ("oc_actor".to_owned(), actor.to_owned()),
-    ]
+    ["oc_server", "oc_lib", "oc_actor"]
+        .map(|name| fixture(name, number))
+        .to_vec()
 }
 
 impl Desks {

@@ -18,7 +18,7 @@ fn command(desk: &Desk, node: &TestNode, args: &[&str]) -> Command {
 
 /// The block shows the slow one, `s` tells more, standing still is told, and nothing of it is left in the end.
 #[test]
-fn in_a_terminal() {
+fn a_run_on_the_screen_of_a_terminal() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), pids_of(node));
@@ -182,7 +182,7 @@ fn interrupted_in_a_terminal() {
 
 /// Nothing is drawn anew with --quiet, and in a terminal that cannot go back.
 #[test]
-fn without_a_block() {
+fn a_terminal_that_cannot_go_back_gets_lines() {
     let bank = replaced();
     let node = &bank.node;
     let desk = Desk::new();
@@ -204,7 +204,7 @@ fn without_a_block() {
 
 /// No terminal: a line per step, a heartbeat, groups and annotations for GitHub, test cases, a summary.
 #[test]
-fn in_a_pipeline() {
+fn a_run_in_a_pipeline() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), pids_of(node));

@@ -157,6 +157,6 @@ fn from_the_nodes_disk() {
 }
 
 #[test]
-fn pushed() {
+fn pushed_code_is_upgraded_under_load() {
     upgraded_under_load(&format!("code push [{:?}].", shop().two), false);
 }

@@ -7,7 +7,7 @@ use crate::support::screens::{Screens, quoted};
 use crate::support::terminal::Terminal;
 
 #[test]
-fn every_screen() {
+fn every_screen_is_as_its_snapshot() {
     let deployed = replaced();
     let node = &deployed.node;
     let desk = Desk::new();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::corners::{compiled, node_with};
+use crate::corners::{compiled, fixture, node_with};
 use crate::support::TestNode;
 use crate::support::desk::Desk;
 
@@ -40,15 +40,7 @@ fn machine(version: u32, change: &str) -> (String, String) {
 
 /// A server; the conversion of version 2 fails when its state says so.
 fn clerk(version: u32) -> (String, String) {
-    let text = format!(
-        "-module(clerk).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
-         -export([start/1, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
-         start(X) -> {{ok, P}} = gen_server:start({{local, clerk}}, ?MODULE, X, []), P.\n\
-         init(X) -> {{ok, X}}.\nhandle_call(_, _, X) -> {{reply, {{{version}, X}}, X}}.\nhandle_cast(_, X) -> {{noreply, X}}.\n\
-         code_change({{down, _}}, X, _) -> {{ok, X}};\n\
-         code_change(_, bad, _) -> {{error, no}};\ncode_change(_, X, _) -> {{ok, X}}.\n"
-    );
-    ("clerk".to_owned(), text)
+    fixture("clerk", version)
 }
 
 /// Five lights, of which three have turned green, and a clerk.

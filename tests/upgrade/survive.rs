@@ -5,27 +5,13 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::corners::{compiled, node_with};
+use crate::corners::{compiled, fixture, node_with};
 use crate::support::TestNode;
 use crate::support::desk::{Desk, Ran};
 
 /// A server that gets a message every 20 ms when it says so; version 2 wants another state than its `code_change` makes.
 fn ticker(version: u32) -> (String, String) {
-    let tick = match version {
-        1 => {
-            "handle_info(tick, {N, on}) -> erlang:send_after(20, self(), tick), {noreply, {N + 1, on}};"
-        }
-        _ => "handle_info(tick, #{count := N}) -> {noreply, N};",
-    };
-    let text = format!(
-        "-module(ticker).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
-         -export([start/2, init/1, handle_call/3, handle_cast/2, handle_info/2, code_change/3]).\n\
-         start(Name, How) -> {{ok, P}} = gen_server:start({{local, Name}}, ?MODULE, How, []), P ! tick, P.\n\
-         init(How) -> {{ok, {{0, How}}}}.\nhandle_call(_, _, S) -> {{reply, {{{version}, S}}, S}}.\n\
-         handle_cast(stop, S) -> {{stop, normal, S}}.\n{tick}\nhandle_info(tick, {{_, off}} = S) -> {{noreply, S}}.\n\
-         code_change(_, S, _) -> {{ok, S}}.\n"
-    );
-    ("ticker".to_owned(), text)
+    fixture("ticker", version)
 }
 
 struct Shop {
@@ -214,13 +200,7 @@ fn code_that_something_else_loads_is_never_called_done() {
 
 /// A handler of events, and how its manager is kept busy.
 fn handler(version: u32) -> (String, String) {
-    let text = format!(
-        "-module(ear).\n-behaviour(gen_event).\n-vsn(\"{version}\").\n-export([start/0, init/1, handle_event/2, handle_call/2, code_change/3]).\n\
-         start() -> {{ok, P}} = gen_event:start({{local, ears}}), ok = gen_event:add_handler(P, ear, 0).\n\
-         init(X) -> {{ok, X}}.\nhandle_event({{busy, Ms}}, S) -> timer:sleep(Ms), {{ok, S}}.\n\
-         handle_call(_, S) -> {{ok, {{{version}, S}}, S}}.\ncode_change(_, S, _) -> {{ok, S + 1}}.\n"
-    );
-    ("ear".to_owned(), text)
+    fixture("ear", version)
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn one_after_the_other() {
 }
 
 #[test]
-fn the_second_fails() {
+fn a_failure_in_the_second_window_undoes_both() {
     for window in ["minimal", "otp"] {
         let deployed = replaced();
         let node = &deployed.node;

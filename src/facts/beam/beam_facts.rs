@@ -74,6 +74,7 @@ impl BeamFacts {
     }
 
     /// The facts on a node of an OTP release, which may count less in the MD5 than the newest.
+    #[must_use]
     pub fn on(mut self, otp: u32) -> Self {
         self.md5 = self.digests.on(otp);
         self

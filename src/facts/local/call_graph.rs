@@ -42,6 +42,10 @@ impl CallGraph {
 
     /// The modules at most `depth` calls away from one, in either direction, and the calls between
     /// them; `None` when there is no such module.
+    #[expect(
+        clippy::expect_used,
+        reason = "no more modules than there were, and those had numbers"
+    )]
     pub fn around(&self, middle: &Module, depth: usize) -> Option<Self> {
         let middle = self.modules.binary_search(middle).ok()?;
         let mut near = vec![false; self.modules.len()];

@@ -190,7 +190,7 @@ mod tests {
 
     /// Where no folder is reached twice it is exactly what `glob` says.
     #[test]
-    fn as_the_crate_does() {
+    fn matches_are_those_of_the_crate() {
         let world = world();
         let root = world.path().to_str().expect("UTF-8");
         for pattern in [

@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn families() {
+    fn modules_of_a_prefix_are_a_family() {
         let shown =
             ["shop_cart", "Elixir.Shop.Cart.Line", "lists"].map(|m| family(&Module::new(m)));
         assert_eq!(shown, ["shop", "Shop", "lists"]);

@@ -4,13 +4,13 @@
 //! by `erl_eval` where there is no compiler) under a name of its own per run, and takes itself away when
 //! it is done. `PROTOCOL.md` beside this file says what goes over the wire.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::diag::{Code, Diagnostic};
-use crate::node::{CallError, Session};
+use crate::node::{CallError, Cookie, Session};
+use crate::state::agents;
 use crate::term::{Pid, Term};
-
-pub mod ready;
 
 /// The agent's source: one Erlang module, kept in parts that can be read in one sitting each.
 pub const SOURCE: &str = concat!(
@@ -44,6 +44,14 @@ pub const BOOTSTRAP: &str = include_str!("bootstrap.erlexpr");
 /// Compiling takes a while on a busy node; nothing is suspended meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The cookie's digest as for a challenge of the handshake; mixed with the source it answers no challenge.
+const SALT: u32 = 0;
+
+/// Where the agents for nodes of a cookie are kept below a state folder.
+pub fn kept(state: &Path, cookie: &Cookie) -> PathBuf {
+    agents::place(state, SOURCE, cookie.digest(SALT))
+}
+
 /// A running agent.
 #[derive(Clone, Debug)]
 pub struct Agent {
@@ -71,7 +79,7 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
     });
     let beam = kept
         .as_ref()
-        .and_then(|(place, otp)| ready::load(place, otp, run));
+        .and_then(|(place, otp)| agents::load(place, otp, run));
     let mut answer = match bring(session, run, job, beam.as_deref()) {
         Ok(answer) => answer,
         // Whoever kills the process that started the agent does not end the agent.
@@ -86,7 +94,7 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
     match answer.as_tuple() {
         Some([ok, Term::Pid(guardian), rest @ ..]) if ok.is_atom("ok") => {
             if let (Some((place, otp)), [Term::Binary(compiled)]) = (&kept, rest) {
-                ready::keep(place, otp, compiled);
+                agents::keep(place, otp, compiled);
             }
             Ok(Agent {
                 guardian: guardian.clone(),
@@ -266,6 +274,10 @@ pub fn locked(session: &Session, holder: String) -> Diagnostic {
 }
 
 /// Who holds the lock, in words.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long ago the other run began"
+)]
 fn holder(info: &Term) -> String {
     let show = |key: &str| {
         info.get(key)

@@ -170,9 +170,8 @@ impl Printer {
 
     /// Whether a group fits on this line, together with what follows it up to the next possible break.
     fn fits(&self, parts: &[Doc], rest: &Pending<'_>) -> bool {
-        let mut left = match self.width.checked_sub(self.column) {
-            Some(left) => left,
-            None => return false,
+        let Some(mut left) = self.width.checked_sub(self.column) else {
+            return false;
         };
         let is_fill = |parts: &[Doc]| matches!(parts, [Doc::Line]);
         // A lone blank looks as far as the next one: brackets are rather kept whole.

@@ -80,6 +80,7 @@ impl Converter<'_> {
         wire.into_iter().map(|e| self.term(e)).collect()
     }
 
+    #[expect(clippy::iter_over_hash_type, reason = "what comes out is sorted")]
     fn map(&mut self, x: eetf::Map) -> Result<Term, EtfError> {
         self.pairs += x.map.len() as u64;
         let mut map = BTreeMap::new();

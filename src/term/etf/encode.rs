@@ -93,6 +93,10 @@ fn put(out: &mut Vec<u8>, term: &Term) {
     }
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "a term of 2^32 elements does not fit into memory"
+)]
 fn tag_and_length(out: &mut Vec<u8>, tag: u8, length: usize) {
     out.push(tag);
     let length = u32::try_from(length).expect("documented: at most 2^32 - 1 elements");
@@ -120,6 +124,7 @@ fn big(out: &mut Vec<u8>, value: &BigInt) {
     out.extend_from_slice(&digits);
 }
 
+#[expect(clippy::expect_used, reason = "the text was cut to fit")]
 fn atom(out: &mut Vec<u8>, value: &Atom) {
     let mut text = value.as_str();
     if text.len() > usize::from(u16::MAX) {
@@ -205,6 +210,10 @@ fn bits(out: &mut Vec<u8>, bytes: &[u8], used: u8) {
     out.extend_from_slice(bytes);
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "a term of 2^32 elements does not fit into memory"
+)]
 fn closure(out: &mut Vec<u8>, value: &Closure) {
     out.push(112);
     let start = out.len();

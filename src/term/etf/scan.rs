@@ -300,6 +300,7 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    #[expect(clippy::expect_used, reason = "eight bytes were taken")]
     fn new_float(&mut self, at: usize) -> Result<u64, EtfError> {
         let taken = self.take(8)?;
         let bits: [u8; 8] = taken.try_into().expect("eight bytes were taken");
@@ -351,6 +352,10 @@ impl<'a> Reader<'a> {
     }
 
     /// An atom; one in Latin-1 is rewritten in UTF-8 unless it is ASCII.
+    #[expect(
+        clippy::expect_used,
+        reason = "255 characters of Latin-1 are at most 510 bytes"
+    )]
     fn atom(&mut self) -> Result<u64, EtfError> {
         let at = self.at;
         let (text, utf8) = self.atom_text()?;
@@ -435,6 +440,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A fun of the old kind (`FUN_EXT`) with `free` values, which are to follow: the stand-in of what has a number.
+#[expect(clippy::expect_used, reason = "both are at most MAX_VALUES")]
 fn fun_ext(free: usize, number: usize, kind: i32) -> Vec<u8> {
     let word = |number: usize| {
         u32::try_from(number)

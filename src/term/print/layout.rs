@@ -29,6 +29,7 @@ pub fn pretty(term: &Term, width: usize) -> String {
 }
 
 /// The same when `before` characters of text already stand on the first line.
+#[expect(clippy::expect_used, reason = "a string takes everything")]
 pub fn pretty_from(term: &Term, width: usize, before: usize) -> String {
     let mut out = String::new();
     lay_out(&mut Whole(&mut out), term, width, before).expect("a string takes everything");

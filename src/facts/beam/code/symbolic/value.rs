@@ -179,6 +179,7 @@ impl SymbolicValue {
     }
 
     /// The map with these keys put into it.
+    #[must_use]
     pub fn with(&self, more: Vec<(Term, Self)>) -> Self {
         let (mut pairs, whole) = match self {
             Self::Map(pairs, whole, _) => (pairs.to_vec(), *whole),

@@ -9,14 +9,17 @@
 //! nothing new; a node of another cookie never gets it. The folder is the owner's alone (E803), and each file ends in
 //! the digest of what is before it, so a torn one is taken for none.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "compiled agents are kept in the state folder"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::SOURCE;
 use crate::atomic_file;
-use crate::node::cookie::Cookie;
 
 /// Bytes of a digest.
 const DIGEST: usize = 32;
@@ -24,18 +27,16 @@ const DIGEST: usize = 32;
 /// No agent is larger: it has 160 kB.
 const LARGEST: u64 = 4 << 20;
 
-/// The cookie's digest as for a challenge of the handshake; mixed with the source it answers no challenge.
-const SALT: u32 = 0;
-
 /// What the names of the agent's modules begin with; four hexadecimal digits follow.
 const PREFIX: &[u8] = b"updo_agent_";
 
-/// Where the agents for nodes of a cookie are kept: the path of a file but for the OTP release.
-pub fn place(state: &Path, cookie: &Cookie) -> PathBuf {
+/// Where the agents that are compiled from a source, for nodes of a cookie, are kept: the path of a file but for the OTP
+/// release. Of the cookie only a digest is wanted.
+pub fn place(state: &Path, source: &str, cookie: [u8; 16]) -> PathBuf {
     let mut hash = Sha256::new();
-    hash.update(SOURCE);
+    hash.update(source);
     hash.update([0]);
-    hash.update(cookie.digest(SALT));
+    hash.update(cookie);
     let name: String = hash.finalize()[..8]
         .iter()
         .map(|byte| format!("{byte:02x}"))

@@ -9,7 +9,12 @@
 //! | `back.etf` | the steps and beams of the way back, in the external term format |
 //! | `states.etf` | of a run that ended with new code and could not go back: the processes with a state of the old one |
 //!
-//! The only place of this stage that writes files. A record that cannot be written never stops a run.
+//! A record that cannot be written never stops a run.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the records of runs are files of the state folder"
+)]
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -201,6 +206,11 @@ impl RunRecords {
     pub fn events(&self, run: &str) -> Option<PathBuf> {
         let path = self.folder.join(plain(run)?).join("events.jsonl");
         path.is_file().then_some(path)
+    }
+
+    /// The lines of that file.
+    pub fn event_lines(&self, run: &str) -> Option<String> {
+        fs::read_to_string(self.events(run)?).ok()
     }
 
     /// Goes on with a record: events are appended, and how it ended is reported anew.

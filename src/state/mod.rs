@@ -1,0 +1,14 @@
+//! The state folder: what updo keeps between two runs, on the machine that it runs on.
+//!
+//! `UPDO_STATE_DIR`, or `~/.local/state/updo`. Folders are the owner's alone, files are written beside and renamed, and
+//! what cannot be read counts as not there: losing the whole of it costs time and the way back, never a node.
+//!
+//! | folder | what | where |
+//! |---|---|---|
+//! | `runs/` | the records of runs | [`runs`] |
+//! | `beams/` | copies of beams by their MD5 | `facts::store` |
+//! | `files/` | what a node's files were when they were last read | `facts::file_cache` |
+//! | `agents/` | the agent as nodes have compiled it | [`agents`] |
+
+pub mod agents;
+pub mod runs;
