@@ -6,7 +6,7 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "the shell completes files, and says in the environment what it wants"
+    reason = "the shell completes files"
 )]
 
 use std::borrow::Cow;

@@ -52,7 +52,8 @@ impl Exit {
             | Code::E506
             | Code::E507
             | Code::E508
-            | Code::E509 => Self::Connect,
+            | Code::E509
+            | Code::E510 => Self::Connect,
             Code::E505 => Self::Locked,
             Code::E602 => Self::Changed,
             Code::E601 | Code::E317 | Code::E627 => Self::Precondition,

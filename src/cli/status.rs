@@ -14,7 +14,8 @@ use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{self, CodeOrigin, NodeFacts};
 use crate::facts::node::node_files;
 use crate::name::{Module, NodeName};
-use crate::node::{CallError, Session, agent};
+use crate::node::agent::{self, PresenceError};
+use crate::node::Session;
 use crate::report::style::count;
 use crate::state::runs::RunRecords;
 
@@ -57,7 +58,7 @@ pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
 
 /// Who is at work on a node: in words, and the name of the run.
 fn lock(session: &Session) -> Result<(String, Option<String>)> {
-    let asked = |error: CallError| error.diagnostic("reading the lock holder");
+    let asked = |error: PresenceError| error.diagnostic("reading the lock holder");
     Ok(match agent::present(session).map_err(asked)? {
         Some(holder) if holder.kept => {
             let words = format!("free; run {} is over, its result is kept", holder.run);

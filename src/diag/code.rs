@@ -264,6 +264,8 @@ codes! {
     /// A certificate or key for TLS cannot be used: no file, a key readable by others, no PEM, or a key that belongs to
     /// another certificate.
     E509,
+    /// Something was sent in the name of the run's processes on the node that cannot be read. The node goes on by itself.
+    E510,
     /// A precondition (`require`) does not hold. Nothing was changed.
     E601,
     /// The node has changed since the preview.

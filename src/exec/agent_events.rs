@@ -10,190 +10,105 @@ use super::event::{EventKind, NodeState, Slow, StepKind};
 use super::old_code;
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
-use crate::term::{Atom, Term};
+use crate::node::agent::protocol::{
+    Abandoned, AgentEvent, Child, CleanedUp, Codec, EndState, FailedChild, Finished, Lingering,
+    Micros, ModuleProcess, Process, Reason, Run, Settled, StepRef, StepResult,
+};
+use crate::term::{Atom, Pid, Term};
 
 impl Watch<'_, '_> {
     /// One event of the agent; the state when it was the last.
-    pub(super) fn translate(
-        &mut self,
-        tag: &str,
-        parts: &[Term],
-        steps: &[Step],
-    ) -> Option<NodeState> {
-        let micros = |term: Option<&Term>| {
-            Duration::from_micros(
-                term.and_then(Term::as_i64)
-                    .and_then(|us| u64::try_from(us).ok())
-                    .unwrap_or(0),
-            )
-        };
-        let count = |term: Option<&Term>| {
-            term.and_then(Term::as_i64)
-                .and_then(|n| u64::try_from(n).ok())
-        };
-        let id = count(parts.first())
-            .and_then(|id| u32::try_from(id).ok())
-            .unwrap_or(0);
-        let step = steps.iter().find(|step| step.id == id);
-        match (tag, step) {
-            ("died", _) => self.crashed(parts.first()),
-            ("turning_back", _) => {
+    pub(super) fn translate(&mut self, event: AgentEvent, steps: &[Step]) -> Option<NodeState> {
+        let by_id = |id: u32| steps.iter().find(|step| step.id == id);
+        match event {
+            AgentEvent::Died { process } => self.crashed(&process),
+            AgentEvent::TurningBack { .. } => {
                 self.turned = true;
                 self.turned_at = Some(Instant::now());
                 self.tell(EventKind::RollbackStarted);
             }
-            ("prepared", _) if self.turned => {}
-            ("prepared", _) => {
-                let took = micros(parts.first());
-                let what = "object code accepted, lock taken".to_owned();
-                let step = StepKind::Prepare;
-                self.tell(EventKind::StepFinished {
-                    id: 0,
-                    step,
-                    ok: true,
-                    took,
-                    what,
-                    processes: None,
-                    attempts: None,
-                });
-            }
-            ("purging", _) => {
-                if let Some(info) = parts.first() {
-                    self.tell(EventKind::Diagnostic(Box::new(old_code::purged(info))));
+            AgentEvent::Prepared { took } => {
+                if !self.turned {
+                    self.prepared(took.0);
                 }
             }
-            ("leaving", _) => {
-                let number = count(parts.first()).unwrap_or(0);
-                let text = old_code::leaving(number);
+            AgentEvent::Purging { info } => {
+                self.tell(EventKind::Diagnostic(Box::new(old_code::purged(&info))));
+            }
+            AgentEvent::Leaving { processes } => {
+                let text = old_code::leaving(processes);
                 self.tell(EventKind::Log { warn: false, text });
             }
-            ("step_started", Some(step)) => {
-                let switches = matches!(
-                    step.kind,
-                    StepKind::Load | StepKind::Delete | StepKind::ReleaseHandler
-                );
-                if switches && self.heeded && !self.outcome.touched {
-                    let text = "too late: the node was past the point of no return, and finishes";
-                    let text = text.to_owned();
-                    self.tell(EventKind::Interrupt { text });
+            AgentEvent::StepStarted { id } => {
+                if let Some(step) = by_id(id) {
+                    self.step_started(step);
                 }
-                self.outcome.touched |= switches;
-                self.tell(EventKind::StepStarted {
-                    id,
-                    step: step.kind,
-                    what: step.what(),
-                });
             }
-            ("step_progress", Some(_)) => {
-                let number = |at| count(parts.get(at)).unwrap_or(0);
-                let (done, total) = (number(1), number(2));
-                let slowest = Slow::all(parts.get(3));
-                self.tell(EventKind::StepProgress {
-                    id,
-                    done,
-                    total,
-                    slowest,
-                });
-            }
-            ("suspend_postponed", Some(_)) => {
-                let info = parts.get(1);
-                let number = |key: &str| info.and_then(|info| count(info.get(key)));
-                self.tell(EventKind::StepPostponed {
-                    id,
-                    attempt: number("attempt").unwrap_or(1),
-                    paused: micros(info.and_then(|info| info.get("us"))),
-                    processes: number("processes").unwrap_or(0),
-                    waiting: number("waiting").unwrap_or(0),
-                    slowest: Slow::all(info.and_then(|info| info.get("busy"))),
-                });
-            }
-            ("step_finished", Some(step)) => {
-                let number = |key| parts.get(2).and_then(|info| count(info.get(key)));
-                let (processes, dead) = (number("processes"), number("dead").unwrap_or(0));
-                let paused = parts.get(2).and_then(|info| info.get("us"));
-                let attempts = number("attempts").map(|tried| (tried, micros(paused)));
-                match step.kind {
-                    _ if self.turned => {}
-                    StepKind::Suspend => self.outcome.processes += processes.unwrap_or(0),
-                    StepKind::Convert => {
-                        self.outcome.converted += processes.unwrap_or(0).saturating_sub(dead);
-                    }
-                    StepKind::ReleaseHandler => {
-                        let converted = parts.get(2).and_then(|info| count(info.get("converted")));
-                        self.outcome.processes += processes.unwrap_or(0);
-                        self.outcome.converted += converted.unwrap_or(0);
-                    }
-                    _ => {}
+            AgentEvent::StepProgress {
+                step: StepRef::Step(id),
+                done,
+                total,
+                slowest,
+            } => {
+                if by_id(id).is_some() {
+                    let slowest = Slow::all(slowest.unwrap_or_default());
+                    self.tell(EventKind::StepProgress {
+                        id,
+                        done,
+                        total,
+                        slowest,
+                    });
                 }
-                let failed = parts.get(2).and_then(|info| info.get("failed")).cloned();
-                let born = parts.get(2).and_then(|info| info.get("born")).cloned();
-                let (took, step, what) = (micros(parts.get(1)), step.kind, step.what());
-                let (processes, what) = match (step, number("live"), processes) {
-                    (StepKind::Soak, Some(live), Some(of)) => {
-                        (None, format!("{live} of {of} live"))
-                    }
-                    _ => (processes, what),
+            }
+            AgentEvent::SuspendPostponed { id, info } => {
+                if by_id(id).is_some() {
+                    self.tell(EventKind::StepPostponed {
+                        id,
+                        attempt: info.attempt,
+                        paused: info.us.0,
+                        processes: info.processes,
+                        waiting: info.waiting,
+                        slowest: Slow::all(info.busy),
+                    });
+                }
+            }
+            AgentEvent::StepFinished { id, took, result } => {
+                if let Some(step) = by_id(id) {
+                    self.step_finished(step, took.0, &result);
+                }
+            }
+            AgentEvent::StepFailed { id, .. } => {
+                if let Some(step) = by_id(id) {
+                    let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
+                    self.tell(EventKind::StepFinished {
+                        id,
+                        step,
+                        ok: false,
+                        took,
+                        what,
+                        processes: None,
+                        attempts: None,
+                    });
+                }
+            }
+            AgentEvent::UndoStarted { why } => {
+                let why = match self.hook_failed.take() {
+                    Some(diagnostic) => diagnostic,
+                    None => (self.explain)(&why),
                 };
-                self.tell(EventKind::StepFinished {
-                    id,
-                    step,
-                    ok: failed
-                        .as_ref()
-                        .and_then(Term::as_list)
-                        .is_none_or(<[_]>::is_empty),
-                    took,
-                    what,
-                    processes,
-                    attempts,
-                });
-                self.born(born.as_ref());
-                self.ended_newborn(parts.get(2));
-                if step == StepKind::Convert {
-                    self.died(dead);
-                }
-                self.children(failed.as_ref());
-                self.left_running(parts.get(2));
-                self.not_found(parts.get(2));
-            }
-            ("step_failed", Some(step)) => {
-                let (what, step, took) = (step.what(), step.kind, Duration::ZERO);
-                self.tell(EventKind::StepFinished {
-                    id,
-                    step,
-                    ok: false,
-                    took,
-                    what,
-                    processes: None,
-                    attempts: None,
-                });
-            }
-            ("undo_started", _) => {
-                match (self.hook_failed.take(), parts.first()) {
-                    (Some(diagnostic), _) => self.fail(diagnostic),
-                    (None, Some(why)) => self.fail((self.explain)(why)),
-                    (None, None) => {}
-                }
+                self.fail(why);
                 self.tell(EventKind::RollbackStarted);
             }
-            ("undo_finished", _) => {
-                let left = |key| {
-                    let list = parts.get(1).and_then(|info| info.get(key)?.as_list());
-                    list.is_some_and(|list| !list.is_empty())
-                };
-                let (ok, took) = (
-                    !left("late") && !left("lost") && !left("stays"),
-                    micros(parts.first()),
-                );
-                let processes = count(parts.get(1).and_then(|info| info.get("processes")));
+            AgentEvent::UndoFinished { took, info } => {
                 self.tell(EventKind::RollbackFinished {
-                    ok,
-                    took,
-                    processes,
+                    ok: info.is_complete(),
+                    took: took.0,
+                    processes: Some(info.processes()),
                 });
-                self.ended_newborn(parts.get(1));
+                self.ended_newborn(info.ended());
             }
-            ("finished", _) => {
-                let state = self.ended(parts);
+            AgentEvent::Finished { state, info } => {
+                let state = self.ended(state, &info);
                 if let Some(began) = self.turned.then_some(self.turned_at).flatten() {
                     let (ok, took) = (state != NodeState::Mixed, began.elapsed());
                     self.tell(EventKind::RollbackFinished {
@@ -204,14 +119,110 @@ impl Watch<'_, '_> {
                 }
                 return Some(state);
             }
-            _ => {}
+            // Progress of what is no step; what is dealt with where it is received; what only a log wants.
+            AgentEvent::StepProgress { .. }
+            | AgentEvent::Started { .. }
+            | AgentEvent::TwinsLeft { .. }
+            | AgentEvent::Surveyed { .. }
+            | AgentEvent::Hook { .. }
+            | AgentEvent::ExecutorReplaced { .. }
+            | AgentEvent::GuardianReplaced { .. }
+            | AgentEvent::Watchers { .. }
+            | AgentEvent::Settled { .. } => {}
         }
         None
     }
 
+    fn prepared(&mut self, took: Duration) {
+        let what = "object code accepted, lock taken".to_owned();
+        let step = StepKind::Prepare;
+        self.tell(EventKind::StepFinished {
+            id: 0,
+            step,
+            ok: true,
+            took,
+            what,
+            processes: None,
+            attempts: None,
+        });
+    }
+
+    fn step_started(&mut self, step: &Step) {
+        let switches = matches!(
+            step.kind,
+            StepKind::Load | StepKind::Delete | StepKind::ReleaseHandler
+        );
+        if switches && self.heeded && !self.outcome.touched {
+            let text = "too late: the node was past the point of no return, and finishes";
+            let text = text.to_owned();
+            self.tell(EventKind::Interrupt { text });
+        }
+        self.outcome.touched |= switches;
+        self.tell(EventKind::StepStarted {
+            id: step.id,
+            step: step.kind,
+            what: step.what(),
+        });
+    }
+
+    fn step_finished(&mut self, step: &Step, took: Duration, result: &StepResult) {
+        let attempts = match result {
+            StepResult::Suspended(result) => Some((result.attempts, result.us.0)),
+            _ => None,
+        };
+        let (what, processes) = match result {
+            StepResult::Soaked(result) => (
+                format!("{} of {} live", result.live, result.processes),
+                None,
+            ),
+            _ => (step.what(), result.processes()),
+        };
+        let failed = match result {
+            StepResult::Children(result) => result.failed.as_slice(),
+            _ => &[],
+        };
+        if !self.turned {
+            self.count(result);
+        }
+        self.tell(EventKind::StepFinished {
+            id: step.id,
+            step: step.kind,
+            ok: failed.is_empty(),
+            took,
+            what,
+            processes,
+            attempts,
+        });
+        match result {
+            StepResult::Loaded(result) => {
+                self.born(&result.born);
+                self.ended_newborn(&result.ended);
+            }
+            StepResult::Converted(result) => self.died(result.dead),
+            StepResult::Children(result) => {
+                self.children(failed);
+                self.left_running(result.left.as_deref().unwrap_or_default());
+                self.not_found(result.unfound.as_deref().unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+
+    /// How many processes stood still, and how many states were converted.
+    fn count(&mut self, result: &StepResult) {
+        let (processes, converted) = match result {
+            StepResult::Suspended(result) => (result.processes, 0),
+            StepResult::Converted(result) => (0, result.processes.saturating_sub(result.dead)),
+            StepResult::ScriptDone(result) => (result.processes, result.converted),
+            _ => (0, 0),
+        };
+        let outcome = &mut self.outcome;
+        outcome.processes = outcome.processes.saturating_add(processes);
+        outcome.converted = outcome.converted.saturating_add(converted);
+    }
+
     /// W423: children that the new init/1 does not have, which was not known when the upgrade was shown.
-    fn left_running(&mut self, info: Option<&Term>) {
-        let left = info.map_or(&[][..], |info| listed_under(info, "left"));
+    fn left_running(&mut self, left: &[Child]) {
         if left.is_empty() {
             return;
         }
@@ -219,14 +230,7 @@ impl Watch<'_, '_> {
         let mut diagnostic = Diagnostic::new(Code::W423, title);
         diagnostic.notes = left
             .iter()
-            .map(|entry| {
-                let id = entry.get("child").map(ToString::to_string);
-                format!(
-                    "{} of {}",
-                    id.unwrap_or_default(),
-                    in_words(entry, "supervisor")
-                )
-            })
+            .map(|entry| format!("{} of {}", entry.child, entry.supervisor.as_str()))
             .collect();
         let diagnostic = diagnostic
             .note("its new init/1 does not have them: they were started by hand, or it computes what it has")
@@ -235,8 +239,7 @@ impl Watch<'_, '_> {
     }
 
     /// W628: applications whose children differ and whose supervisor is not there.
-    fn not_found(&mut self, info: Option<&Term>) {
-        let unfound = info.map_or(&[][..], |info| listed_under(info, "unfound"));
+    fn not_found(&mut self, unfound: &[Atom]) {
         for module in unfound {
             let title = format!("children of {module} were neither started nor stopped");
             let diagnostic = Diagnostic::new(Code::W628, title)
@@ -247,28 +250,18 @@ impl Watch<'_, '_> {
     }
 
     /// Children that were not started or stopped.
-    fn children(&mut self, failed: Option<&Term>) {
-        let failed = failed.and_then(Term::as_list).unwrap_or_default();
+    fn children(&mut self, failed: &[FailedChild]) {
         if let Some(first) = failed.first() {
-            let show = |entry: &Term, key: &str| {
-                let value = entry.get(key);
-                value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()))
-            };
-            let words = |entry: &Term| {
-                let part = |key| show(entry, key).unwrap_or_default();
+            let words = |entry: &FailedChild| {
                 format!(
                     "{} {} of {}: {}",
-                    part("what"),
-                    part("child"),
-                    part("supervisor"),
-                    part("reason")
+                    entry.what.as_str(),
+                    plain(&entry.child),
+                    entry.supervisor.as_str(),
+                    entry.reason
                 )
             };
-            let name = first
-                .get("child")
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let title = format!("a child was not started or stopped: {name}");
+            let title = format!("a child was not started or stopped: {}", first.child);
             let mut diagnostic = Diagnostic::new(Code::E610, title);
             diagnostic.notes = failed.iter().take(8).map(words).collect();
             self.fail(diagnostic.help("correct the child, or its identifier in the plan"));
@@ -287,10 +280,10 @@ impl Watch<'_, '_> {
     }
 
     /// Processes that came to life in the very moment of the switch, when births could not be watched.
-    fn born(&mut self, born: Option<&Term>) {
-        let Some(born) = born.and_then(Term::as_list).filter(|list| !list.is_empty()) else {
+    fn born(&mut self, born: &[Pid]) {
+        if born.is_empty() {
             return;
-        };
+        }
         let title = format!("{} born while the modules were switched", count(born.len()));
         let diagnostic = Diagnostic::new(Code::W613, title).note(listed(born)).note(
             "another tracer traces new processes, so which code made their states is unknown",
@@ -299,19 +292,15 @@ impl Watch<'_, '_> {
     }
 
     /// Newborn processes with a state of the version that is left, which nobody can convert any more.
-    fn ended_newborn(&mut self, info: Option<&Term>) {
-        let ended = info.and_then(|info| info.get("ended")?.as_list());
-        let Some(ended) = ended.filter(|list| !list.is_empty()) else {
+    fn ended_newborn(&mut self, ended: &[ModuleProcess]) {
+        if ended.is_empty() {
             return;
-        };
+        }
         let title = format!(
             "{} ended: born with a state of the version that is left",
             count(ended.len())
         );
-        let words = |entry: &Term| {
-            let part = |key| entry.get(key).map(ToString::to_string).unwrap_or_default();
-            format!("{} of {}", part("pid"), part("module"))
-        };
+        let words = |entry: &ModuleProcess| format!("{} of {}", shown(&entry.pid), entry.module);
         let mut diagnostic = Diagnostic::new(Code::W618, title);
         diagnostic.notes = ended.iter().take(8).map(words).collect();
         if ended.len() > 8 {
@@ -324,94 +313,37 @@ impl Watch<'_, '_> {
         self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
-    fn ended(&mut self, parts: &[Term]) -> NodeState {
-        let info = parts.get(1);
-        let us = info.and_then(|info| info.get("suspended_us")?.as_i64());
-        let us = us.and_then(|us| u64::try_from(us).ok());
-        self.outcome.suspended = us
-            .map(Duration::from_micros)
-            .and_then(|more| Some(self.outcome.suspended? + more));
-        let state = match parts.first().and_then(Term::as_atom).map(Atom::as_str) {
-            Some("new") => NodeState::New,
-            Some("old") => NodeState::Old,
-            _ => NodeState::Mixed,
+    fn ended(&mut self, state: EndState, info: &Finished) -> NodeState {
+        self.outcome.suspended = info
+            .suspended()
+            .and_then(|Micros(more)| Some(self.outcome.suspended? + more));
+        let state = match state {
+            EndState::New => NodeState::New,
+            EndState::Old => NodeState::Old,
+            EndState::Mixed => NodeState::Mixed,
+        };
+        let run = info.run();
+        let (unsure, replaced) = match run {
+            Some(run) => (run.unsure.as_deref(), run.replaced.as_deref()),
+            None => (None, None),
         };
         // No step has failed: nobody was left to say so.
-        if let Some(reason) = info.and_then(|info| info.get("reason"))
+        if let Some(reason @ Reason::AgentKilled {}) = info.reason()
             && state == NodeState::Old
-            && reason.is_atom("agent_killed")
             && self.outcome.errors.is_empty()
         {
             self.fail((self.explain)(reason));
         }
-        if let Some(unsure) = info.and_then(|info| info.get("unsure")?.as_list()) {
-            let goal = info.and_then(|info| info.get("goal")?.to_text());
-            if let Some(reason) = info.and_then(|info| info.get("reason"))
-                && self.outcome.errors.is_empty()
-            {
-                self.fail((self.explain)(reason));
-            }
-            self.fail(undecided(unsure, &goal.unwrap_or_default()));
-        } else if let (Some(reason), Some(_)) = (
-            info.and_then(|info| info.get("reason")),
-            info.and_then(|info| info.get("replaced")),
-        ) {
+        if let Some(unsure) = unsure {
+            self.unexplained(info);
+            let goal = run.and_then(|run| run.goal);
+            self.fail(undecided(unsure, goal.map_or("", EndState::as_str)));
+        } else if let (Some(reason), Some(_)) = (info.reason(), replaced) {
             self.fail((self.explain)(reason));
         } else if state == NodeState::Mixed {
-            if info.is_some_and(|info| info.get("new").is_some()) {
-                let kept = info.and_then(|info| info.get("old_states")).cloned();
-                self.outcome.old_states = Some(kept.unwrap_or_else(|| Term::list([])));
-            }
-            let mut diagnostic = Diagnostic::new(
-                Code::E609,
-                "going back failed: the node is neither old nor new",
-            )
-            .help("run these expressions on the node");
-            if let Some(switched) = info.and_then(|i| i.get("switched")) {
-                diagnostic.title =
-                    "the release handler has stopped half way: the node is neither old nor new"
-                        .to_owned();
-                diagnostic = diagnostic
-                    .note("it undoes nothing and resumes no process")
-                    .note(format!("new code: {switched}; everything else is old"))
-                    .help(
-                        "run these expressions on the node: suspended processes resume under the code that is loaded now;\n\
-                         then run the plan again without `engine release_handler`, or restart the node",
-                    );
-            }
-            if let Some(code) = info.and_then(|i| i.get("switched_code")) {
-                diagnostic = self.abandoned(diagnostic, info, code);
-            }
-            if let Some(stays) = info.and_then(|i| i.get("stays")) {
-                diagnostic =
-                    old_code::stays(stays, info.and_then(|i| i.get("unconverted")), self.run());
-            } else if let Some(new) = info.and_then(|i| i.get("new")) {
-                diagnostic = diagnostic
-                    .note(format!("the windows of {new} are new, everything else is old"))
-                    .help("no process is suspended; correct the plan and run again, or run the expressions above");
-            }
-            if let Some(info) = info {
-                diagnostic = remains(diagnostic, info);
-            }
-            if let Some(unasked) = info.and_then(|i| i.get("unasked")?.as_list()) {
-                diagnostic = unkept(diagnostic, unasked);
-            }
-            if let Some(why) = info.and_then(|i| i.get("undo_failed")?.to_text()) {
-                diagnostic = diagnostic.note(format!("what stopped it: {why}"));
-            }
-            for line in info
-                .and_then(|i| i.get("by_hand"))
-                .and_then(Term::as_list)
-                .unwrap_or_default()
-            {
-                diagnostic = diagnostic.note(line.to_text().unwrap_or_else(|| line.to_string()));
-            }
-            if let Some(reason) = info.and_then(|i| i.get("reason"))
-                && self.outcome.errors.is_empty()
-            {
-                self.fail((self.explain)(reason));
-            }
-            let left = info.and_then(effects);
+            let diagnostic = self.mixed(info);
+            self.unexplained(info);
+            let left = run.and_then(effects);
             // That code and states are back needs no diagnostic of its own.
             if left.is_none() || !diagnostic.notes.is_empty() {
                 self.fail(diagnostic);
@@ -423,133 +355,182 @@ impl Watch<'_, '_> {
         state
     }
 
+    /// The reason, where nothing else has been reported.
+    fn unexplained(&mut self, info: &Finished) {
+        if let Some(reason) = info.reason()
+            && self.outcome.errors.is_empty()
+        {
+            self.fail((self.explain)(reason));
+        }
+    }
+
+    /// E609, with what there is to do by hand.
+    fn mixed(&mut self, info: &Finished) -> Diagnostic {
+        let title = "going back failed: the node is neither old nor new";
+        let mut diagnostic =
+            Diagnostic::new(Code::E609, title).help("run these expressions on the node");
+        if let Finished::Abandoned(end) = info {
+            diagnostic = self.abandoned(diagnostic, end);
+        }
+        if let Some(run) = info.run() {
+            if run.new.is_some() {
+                self.outcome.old_states = Some(run.old_states.clone().unwrap_or_default().encode());
+            }
+            diagnostic = half_way(diagnostic, run, self.run());
+            diagnostic = remains(diagnostic, run);
+            if let Some(unasked) = &run.unasked {
+                diagnostic = unkept(diagnostic, unasked);
+            }
+            if let Some(why) = &run.undo_failed {
+                diagnostic = diagnostic.note(format!("what stopped it: {why}"));
+            }
+        }
+        diagnostic.notes.extend(info.by_hand().iter().cloned());
+        diagnostic
+    }
+
     /// The agent was killed after the switch: its watchdog has only resumed.
-    fn abandoned(
-        &self,
-        mut diagnostic: Diagnostic,
-        info: Option<&Term>,
-        code: &Term,
-    ) -> Diagnostic {
-        let part = |key| info.and_then(|info| info.get(key));
+    fn abandoned(&self, mut diagnostic: Diagnostic, end: &Abandoned) -> Diagnostic {
         let node = self.session.node();
         diagnostic.title = "the node is neither old nor new".to_owned();
-        diagnostic = diagnostic.note(format!("code of this run: {code}"));
-        if let Some(former) = part("former_code") {
-            diagnostic = diagnostic.note(format!("code as before: {former}"));
-        }
-        if let Some(resumed) = part("resumed").and_then(Term::as_i64) {
-            diagnostic = diagnostic.note(format!(
-                "{resumed} processes were resumed, some with states of the other version"
+        diagnostic = diagnostic
+            .note(format!("code of this run: {}", end.switched_code.encode()))
+            .note(format!("code as before: {}", end.former_code.encode()))
+            .note(format!(
+                "{} processes were resumed, some with states of the other version",
+                end.resumed
             ));
-        }
-        if let Some(left) = part("left").and_then(Term::as_i64).filter(|n| *n > 0) {
+        if end.left > 0 {
+            let left = end.left;
             diagnostic = diagnostic.note(format!("{left} processes are still suspended"));
         }
         diagnostic.help(format!("updo mend {node}"))
     }
 
     /// What is reported at the very end: whether the disk has the beams, and who still runs old code.
-    pub(super) fn settled(&mut self, info: Option<&Term>) {
-        let part = |key| info.and_then(|info| info.get(key));
-        if let Some(why) = part("not_persisted") {
+    pub(super) fn settled(&mut self, info: &Settled) {
+        match info {
+            Settled::CleanedUp(info) => self.cleaned_up(info),
+            Settled::Killed(info) => {
+                self.crashes();
+                self.unsettled(false);
+                // The watchdog keeps this for whoever comes; it came after what was sent to the processes before it.
+                let _ = self
+                    .session
+                    .send_named("updo_run", Term::atom("updo_settle"));
+                self.lingering(&info.lingering);
+            }
+        }
+    }
+
+    fn cleaned_up(&mut self, info: &CleanedUp) {
+        if let Some(why) = &info.not_persisted {
             let title = format!(
                 "the beams were not written to the disk of {}",
                 self.session.node()
             );
-            let why = why.to_text().unwrap_or_else(|| why.to_string());
             let diagnostic = Diagnostic::new(Code::E614, title).note(why);
             self.fail(
                 diagnostic.help("all is well until the node restarts: copy the beams by hand"),
             );
-        } else if let Some(files) = part("persisted").and_then(Term::as_i64) {
-            let files = usize::try_from(files).unwrap_or(0);
+        } else if let Some(files) = info.persisted {
+            let files = usize::try_from(files).unwrap_or(usize::MAX);
             self.tell(EventKind::Persisted { files });
         }
-        self.surveyed(info);
+        self.surveyed(&info.survivors, &info.replaced);
         self.crashes();
-        if part("killed").is_some() {
-            self.unsettled(false);
-            // The watchdog keeps this for whoever comes; it came after what was sent to the processes before it.
-            let _ = self
-                .session
-                .send_named("updo_run", Term::atom("updo_settle"));
-        }
-        self.lingering(info);
-        if let Some(kept) = part("held").and_then(old_code::kept) {
+        self.lingering(&info.lingering);
+        if let Some(kept) = old_code::kept(&info.held) {
             self.tell(EventKind::Diagnostic(Box::new(kept)));
         }
     }
 
     /// Who still runs old code after everything.
-    fn lingering(&mut self, info: Option<&Term>) {
-        let entries = info
-            .and_then(|info| info.get("lingering"))
-            .and_then(Term::as_list);
-        let processes: Vec<String> = entries
-            .unwrap_or_default()
-            .iter()
-            .map(|entry| {
-                let show = |key: &str| entry.get(key).map(ToString::to_string).unwrap_or_default();
-                format!("{} still runs the old {}", show("pid"), show("module"))
-            })
-            .collect();
+    fn lingering(&mut self, entries: &[Lingering]) {
+        let words = entries.iter().map(|entry| {
+            let (pid, module) = (shown(&entry.pid), &entry.module);
+            format!("{pid} still runs the old {module}")
+        });
+        let processes: Vec<String> = words.collect();
         if !processes.is_empty() {
             self.tell(EventKind::Lingering { processes });
         }
     }
 }
 
+/// What stays new, and why.
+fn half_way(mut diagnostic: Diagnostic, end: &Run, run: &str) -> Diagnostic {
+    if let Some(switched) = &end.switched {
+        diagnostic.title =
+            "the release handler has stopped half way: the node is neither old nor new".to_owned();
+        diagnostic = diagnostic
+            .note("it undoes nothing and resumes no process")
+            .note(format!("new code: {}; everything else is old", switched.encode()))
+            .help(
+                "run these expressions on the node: suspended processes resume under the code that is loaded now;\n\
+                 then run the plan again without `engine release_handler`, or restart the node",
+            );
+    }
+    if let Some(stays) = &end.stays {
+        return old_code::stays(stays, end.unconverted.as_deref().unwrap_or_default(), run);
+    }
+    match &end.new {
+        Some(new) => diagnostic
+            .note(format!(
+                "the windows of {} are new, everything else is old",
+                new.encode()
+            ))
+            .help("no process is suspended; correct the plan and run again, or run the expressions above"),
+        None => diagnostic,
+    }
+}
+
 /// The code is what it was; children are not, or what conversions did elsewhere.
-fn remains(mut diagnostic: Diagnostic, info: &Term) -> Diagnostic {
-    let children = listed_under(info, "children");
-    if children.is_empty() && listed_under(info, "effects").is_empty() {
+fn remains(mut diagnostic: Diagnostic, end: &Run) -> Diagnostic {
+    let children = end.children.as_deref().unwrap_or_default();
+    let effects = end.effects.as_deref().unwrap_or_default();
+    if children.is_empty() && effects.is_empty() {
         return diagnostic;
     }
-    if let Some(code) = info.get("code") {
+    if let Some(code) = end.code {
+        let code = code.as_str();
         diagnostic.title = format!("the code is {code} again, and not everything is as it was");
         diagnostic.help = None;
     }
     diagnostic.notes.extend(children.iter().map(|child| {
-        let id = child.get("child").map(ToString::to_string);
-        let part = |key| in_words(child, key);
-        let (what, supervisor, why) = (part("what"), part("supervisor"), part("reason"));
+        let (what, supervisor) = (child.what.as_str(), child.supervisor.as_str());
         format!(
-            "not done: {what} {} of {supervisor}: {why}",
-            id.unwrap_or_default()
+            "not done: {what} {} of {supervisor}: {}",
+            child.child, child.reason
         )
     }));
     diagnostic
 }
 
 /// E624: what conversions did outside of their states and nothing has undone.
-fn effects(info: &Term) -> Option<Diagnostic> {
-    let left = listed_under(info, "effects");
+fn effects(end: &Run) -> Option<Diagnostic> {
+    let left = end.effects.as_ref().filter(|left| !left.is_empty())?;
     let title = "code and states are back; what conversions did elsewhere is not undone";
     let mut diagnostic = Diagnostic::new(Code::E624, title);
     diagnostic.notes.extend(left.iter().map(|entry| {
-        let why = in_words(entry, "why");
-        let why = why.lines().next().unwrap_or_default();
-        let (pid, module) = (in_words(entry, "pid"), in_words(entry, "module"));
-        format!("{pid} of {module}: {why}")
+        let why = entry.why.lines().next().unwrap_or_default();
+        format!("{} of {}: {why}", shown(&entry.pid), entry.module.as_str())
     }));
     let help = "compare what these processes write elsewhere (tables, files) with what the code that runs expects";
-    (!left.is_empty()).then(|| diagnostic.help(help))
+    Some(diagnostic.help(help))
 }
 
-fn listed_under<'t>(info: &'t Term, key: &str) -> &'t [Term] {
-    let list = info.get(key).and_then(Term::as_list);
-    list.unwrap_or_default()
+/// A text by itself, anything else as a term.
+fn plain(term: &Term) -> String {
+    term.to_text().unwrap_or_else(|| term.to_string())
 }
 
-fn in_words(entry: &Term, key: &str) -> String {
-    let value = entry.get(key);
-    value.map_or_else(String::new, |v| {
-        v.to_text().unwrap_or_else(|| v.to_string())
-    })
+fn shown(pid: &Pid) -> String {
+    Term::Pid(pid.clone()).to_string()
 }
 
 /// E617: the code is that of one version, and of these processes nobody knows which made their states.
-fn undecided(processes: &[Term], code: &str) -> Diagnostic {
+fn undecided(processes: &[Pid], code: &str) -> Diagnostic {
     let title = format!(
         "the code is {code}; whether these processes are too is unknown: {}",
         listed(processes)
@@ -562,27 +543,22 @@ fn undecided(processes: &[Term], code: &str) -> Diagnostic {
         )
 }
 
-fn listed(processes: &[Term]) -> String {
-    let processes: Vec<String> = processes.iter().map(ToString::to_string).collect();
+fn listed(processes: &[Pid]) -> String {
+    let processes: Vec<String> = processes.iter().map(shown).collect();
     processes.join(", ")
 }
 
 /// gen_statem processes of the old code with the callback mode of the new one.
-fn unkept(mut diagnostic: Diagnostic, processes: &[Term]) -> Diagnostic {
+fn unkept(mut diagnostic: Diagnostic, processes: &[Process]) -> Diagnostic {
     diagnostic.title =
         "the code is old again, the callback mode of these processes is not".to_owned();
     for process in processes {
-        let show = |key: &str| {
-            let value = process.get(key);
-            value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()))
-        };
-        let part = |key| show(key).unwrap_or_default();
-        let why = part("why");
+        let why = process.why.as_deref().unwrap_or_default();
         let first = why.lines().next().unwrap_or_default();
         diagnostic.notes.push(format!(
             "{} of {}: its old code_change/4 fails: {first}",
-            part("pid"),
-            part("module")
+            shown(&process.pid),
+            process.module.as_str()
         ));
     }
     diagnostic.help("they fail at their next event; end them by these expressions, their supervisors start them anew")

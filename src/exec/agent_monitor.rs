@@ -13,6 +13,7 @@ use super::steps::Step;
 use super::survivors::Survivors;
 use crate::diag::{Code, Diagnostic};
 use crate::name::NodeName;
+use crate::node::agent::protocol::{self, AgentEvent, DecodeError, Reason};
 use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
 use crate::term::Term;
@@ -88,6 +89,20 @@ pub(super) enum Received {
     Ended(End),
 }
 
+/// What a message is to a watch.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is gone when it has been read"
+)]
+pub(super) enum News {
+    /// An event of this run that was not seen before.
+    Event(AgentEvent),
+    /// One that was, or something else.
+    Other,
+    /// An event of this run that cannot be read.
+    Unreadable(DecodeError),
+}
+
 /// What the agent wants next.
 #[derive(Debug)]
 pub(super) enum MonitorResult {
@@ -104,7 +119,7 @@ pub type EventSink<'s> = dyn FnMut(&Event) + 's;
 pub(super) struct Watch<'a, 'b> {
     pub(super) session: &'a Session,
     run: &'a str,
-    pub(super) explain: &'b dyn Fn(&Term) -> Diagnostic,
+    pub(super) explain: &'b dyn Fn(&Reason) -> Diagnostic,
     sink: &'b mut EventSink<'b>,
     began: Instant,
     seq: u64,
@@ -125,7 +140,7 @@ pub(super) struct Watch<'a, 'b> {
     /// Whether to ask for the end as soon as all that has happened so far is known.
     pub(super) abort: bool,
     /// How many watch the run, when the agent has reported; 0 when it is over.
-    pub(super) watchers: Option<i64>,
+    pub(super) watchers: Option<u64>,
     /// Which processes live.
     pub(super) survivors: Survivors,
     /// What is known of the outcome so far.
@@ -142,7 +157,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         session: &'a Session,
         run: &'a str,
         interrupt: &'a Interrupt,
-        explain: &'b dyn Fn(&Term) -> Diagnostic,
+        explain: &'b dyn Fn(&Reason) -> Diagnostic,
         sink: &'b mut EventSink<'b>,
     ) -> Self {
         Self {
@@ -272,16 +287,17 @@ impl<'a, 'b> Watch<'a, 'b> {
                     continue;
                 }
             };
-            let Some((tag, parts)) = self.news(&message, mailbox) else {
-                continue;
-            };
-            match tag.as_str() {
-                "guardian_replaced" => {
+            match self.news(&message, mailbox) {
+                News::Event(AgentEvent::GuardianReplaced { .. }) => {
                     let _ = agent.settle(self.session, persist);
                 }
-                "died" => self.crashed(parts.first()),
-                "settled" => return self.settled(parts.first()),
-                _ => {}
+                News::Event(AgentEvent::Died { process }) => self.crashed(&process),
+                News::Event(AgentEvent::Settled { info }) => return self.settled(&info),
+                News::Event(_) | News::Other => {}
+                News::Unreadable(error) => {
+                    self.unreadable(&error);
+                    return;
+                }
             }
         }
     }
@@ -379,52 +395,60 @@ impl<'a, 'b> Watch<'a, 'b> {
                 }
                 Received::Ended(end) => return MonitorResult::Ended(self.given_up(end)),
             };
-            let Some((tag, parts)) = self.news(&message, mailbox) else {
-                continue;
+            let event = match self.news(&message, mailbox) {
+                News::Event(event) => event,
+                News::Other => continue,
+                News::Unreadable(error) => return MonitorResult::Ended(self.unreadable(&error)),
             };
-            if tag == "hook" {
-                let step = parts.first().and_then(Term::as_i64);
-                let step = step.and_then(|id| u32::try_from(id).ok());
-                if let Some(step) = steps.iter().find(|one| Some(one.id) == step) {
-                    return MonitorResult::Hook(step.clone());
-                }
+            if let AgentEvent::Hook { id } = event
+                && let Some(step) = steps.iter().find(|step| step.id == id)
+            {
+                return MonitorResult::Hook(step.clone());
             }
-            if let Some(state) = self.translate(&tag, &parts, steps) {
+            if let Some(state) = self.translate(event, steps) {
                 return MonitorResult::Ended(state);
             }
         }
     }
 
-    /// An event of this run that was not seen before. A new guardian is watched like the old one.
-    pub(super) fn news(
-        &mut self,
-        message: &Term,
-        mailbox: &Mailbox,
-    ) -> Option<(String, Vec<Term>)> {
-        let (seq, tag, parts) = agent_event(message, self.run)?;
-        if tag == "guardian_replaced" {
+    /// What a message is. A new guardian is watched like the old one.
+    pub(super) fn news(&mut self, message: &Term, mailbox: &Mailbox) -> News {
+        let (seq, event) = match protocol::read(message, self.run) {
+            Ok(Some(numbered)) => (numbered.seq, numbered.event),
+            Ok(None) => return News::Other,
+            Err(error) => return News::Unreadable(error),
+        };
+        if let AgentEvent::GuardianReplaced { info } = &event {
             // It counts anew, and tells again what came before.
-            if let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian")) {
-                let _ = mailbox.monitor(guardian);
-                self.liveness.follow(guardian);
-            }
+            let _ = mailbox.monitor(&info.guardian);
+            self.liveness.follow(&info.guardian);
             // The old one may have died with our answer.
             if let Some((step, ok)) = self.answered {
                 let _ = agent::answer(self.session, step, ok);
             }
         }
-        if tag == "watchers" {
-            self.watchers = parts.first().and_then(Term::as_i64);
+        if let AgentEvent::Watchers { number } = event {
+            self.watchers = Some(number);
             if std::mem::take(&mut self.abort) && self.interrupt.count() == 0 {
                 self.interrupt.press();
             }
-            return Some((tag, parts));
+            return News::Event(event);
         }
         if seq <= self.seen {
-            return None;
+            return News::Other;
         }
         self.seen = seq;
-        Some((tag, parts))
+        News::Event(event)
+    }
+
+    /// An event cannot be read: what the node is now must not be concluded from the others. The agent goes on by
+    /// itself as after a lost connection, so its result is found in the same way.
+    pub(super) fn unreadable(&mut self, error: &DecodeError) -> NodeState {
+        let title = format!(
+            "the run on {} has sent an event that cannot be read; it goes on by itself",
+            self.session.node()
+        );
+        self.out_of_sight(agent::unreadable(title, &error.to_string()))
     }
 
     /// The connection is gone; the node is not.
@@ -498,20 +522,4 @@ impl<'a, 'b> Watch<'a, 'b> {
         self.outcome.state = NodeState::Unknown;
         NodeState::Unknown
     }
-}
-
-/// `{updo, Run, Seq, Event}` of this run: its number, the event's tag and its other parts.
-fn agent_event(message: &Term, run: &str) -> Option<(i64, String, Vec<Term>)> {
-    let [tag, of, seq, event] = message.as_tuple()? else {
-        return None;
-    };
-    if !tag.is_atom("updo") || of.as_bytes() != Some(run.as_bytes()) {
-        return None;
-    }
-    let (name, parts) = match event {
-        Term::Tuple(parts) => parts.split_first()?,
-        single => (single, &[][..]),
-    };
-    let name = name.as_atom()?.as_str().to_owned();
-    Some((seq.as_i64()?, name, parts.to_vec()))
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::agent_monitor::{Outcome, Received, Watch};
+use super::agent_monitor::{News, Outcome, Received, Watch};
 use super::agent_reason;
 use super::condition::CheckContext;
 use super::event::{Event, EventKind, NodeState};
@@ -19,6 +19,7 @@ use super::step::Step;
 use super::step_term::read_steps;
 use crate::name::{Md5, Module};
 use crate::node::agent::LockHolder;
+use crate::node::agent::protocol::{AgentEvent, Reason};
 use crate::node::{Mail, Mailbox, Session};
 use crate::plan::Plan;
 use crate::rules::node_view::NodeView;
@@ -118,7 +119,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// Rejoins a run. Every event goes to `sink`, those of the past first. `None`: the run has ended, and its guardian was
 /// gone before it could be asked; nothing has been sent to `sink`.
 pub fn attach(what: &Rejoin<'_>, sink: &mut dyn FnMut(&Event)) -> Option<Outcome> {
-    let explain = |reason: &Term| agent_reason::of(reason);
+    let explain = |reason: &Reason| agent_reason::of(reason);
     let run = what.holder.run.as_str();
     let mut watch = Watch::new(what.session, run, what.interrupt, &explain, sink);
     watch.outcome.state = other(what.goal);
@@ -201,18 +202,21 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             }
             Received::Is(Ok(Mail::Message(message))) => {
                 match checks.watch.news(&message, mailbox) {
-                    Some((tag, parts)) if tag == "settled" => {
+                    News::Event(AgentEvent::Settled { info }) => {
                         settled = true;
-                        checks.watch.settled(parts.first());
+                        checks.watch.settled(&info);
                     }
-                    Some((tag, parts)) if tag == "died" => checks.watch.crashed(parts.first()),
+                    News::Event(AgentEvent::Died { process }) => checks.watch.crashed(&process),
                     // Somebody else was not content and takes it back.
-                    Some((tag, _)) if tag == "started" => {
+                    News::Event(AgentEvent::Started { .. }) => {
                         checks.watch.tell(EventKind::RollbackStarted);
                         let steps = what.back.map_or(&[][..], |back| &back.steps);
                         checks.watch.outcome.state = checks.watch.until_finished(mailbox, steps);
                     }
-                    _ => {}
+                    News::Event(_) | News::Other => {}
+                    News::Unreadable(error) => {
+                        checks.watch.unreadable(&error);
+                    }
                 }
             }
             // The guardian goes when all is done; one that dies is followed by another, which tells so.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::diag::Diagnostic;
 use crate::name::NodeName;
-use crate::term::Term;
+use crate::node::agent::protocol::SlowProcess;
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -131,18 +131,14 @@ pub struct Slow {
 }
 
 impl Slow {
-    /// Whom a step waits for, as the agent tells it.
-    pub(super) fn all(list: Option<&Term>) -> Vec<Self> {
-        let all = list.and_then(Term::as_list).unwrap_or_default();
-        let slow = |entry: &Term| {
-            let ms = u64::try_from(entry.get("ms")?.as_i64()?).ok()?;
-            Some(Slow {
-                pid: entry.get("pid")?.to_text()?,
-                at: entry.get("at")?.to_text()?,
-                took: Duration::from_millis(ms),
-            })
+    /// The processes that a step waits for, as the agent names them.
+    pub(super) fn all(list: Vec<SlowProcess>) -> Vec<Self> {
+        let slow = |process: SlowProcess| Slow {
+            pid: process.pid,
+            at: process.at,
+            took: process.ms.0,
         };
-        all.iter().filter_map(slow).collect()
+        list.into_iter().map(slow).collect()
     }
 }
 

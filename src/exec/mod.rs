@@ -4,7 +4,7 @@
 pub mod acted;
 mod agent_events;
 mod agent_monitor;
-pub mod agent_reason;
+mod agent_reason;
 pub mod attach;
 mod children;
 pub mod condition;

@@ -2,17 +2,15 @@
 
 use crate::diag::{Code, Diagnostic};
 use crate::facts::node::old_code::{holders_of, not_searched, place};
-use crate::term::Term;
+use crate::node::agent::protocol::{Call, FunPlace, FunsHeld, Purging, Stays, Unconverted};
+use crate::term::{Atom, Pid, Term};
 
 /// How many processes or places a diagnostic names one by one.
 const NAMED: usize = 8;
 
 /// E626: purging would break funs that are kept as data.
-pub(super) fn funs_held(about: &Term) -> Diagnostic {
-    let holders = about
-        .get("holders")
-        .and_then(holders_of)
-        .unwrap_or_default();
+pub(super) fn funs_held(funs: &FunsHeld) -> Diagnostic {
+    let holders = holders_of(&funs.holders);
     let title =
         "funs of the version before the running one are kept as data: purging it would break them";
     let mut diagnostic = Diagnostic::new(Code::E626, title);
@@ -25,10 +23,7 @@ pub(super) fn funs_held(about: &Term) -> Diagnostic {
             .notes
             .push(format!("and {} more", holders.len() - NAMED));
     }
-    let unsearched = about
-        .get("unsearched")
-        .map(not_searched)
-        .unwrap_or_default();
+    let unsearched = not_searched(&funs.unsearched);
     if !unsearched.is_empty() {
         diagnostic
             .notes
@@ -41,37 +36,29 @@ pub(super) fn funs_held(about: &Term) -> Diagnostic {
 }
 
 /// W632: what a `brutal` purge ended and broke.
-pub(super) fn purged(info: &Term) -> Diagnostic {
-    let module = show(info, "module");
-    let number = info.get("processes").and_then(Term::as_i64).unwrap_or(0);
-    let funs = info.get("funs").and_then(Term::as_list).unwrap_or_default();
-    let title = match (number, funs.len()) {
+pub(super) fn purged(info: &Purging) -> Diagnostic {
+    let module = info.module.as_str();
+    let title = match (info.processes, info.funs.len()) {
         (0, _) => format!("purging old `{module}` broke funs that are kept as data"),
         (1, _) => format!("purging old `{module}` ends 1 process"),
         (n, _) => format!("purging old `{module}` ends {n} processes"),
     };
     let mut diagnostic = Diagnostic::new(Code::W632, title);
-    let killed = info
-        .get("killed")
-        .and_then(Term::as_list)
-        .unwrap_or_default();
-    let words = |entry: &Term| {
-        let call = match entry.get("initial_call").and_then(Term::as_tuple) {
-            Some([module, function, arity]) => format!(" ({module}:{function}/{arity})"),
-            _ => String::new(),
-        };
-        format!("{}{call} in {}", show(entry, "pid"), show(entry, "at"))
-    };
-    diagnostic.notes = killed.iter().take(NAMED).map(words).collect();
+    let words = info.killed.iter().map(|killed| {
+        let call = killed.initial_call.name();
+        let call = call.map(|call| format!(" ({call})")).unwrap_or_default();
+        format!("{}{call} in {}", shown(&killed.pid), killed.at)
+    });
+    diagnostic.notes = words.take(NAMED).collect();
     let named = diagnostic.notes.len();
-    if let Some(more) = usize::try_from(number)
+    if let Some(more) = usize::try_from(info.processes)
         .ok()
         .and_then(|n| n.checked_sub(named))
         && more > 0
     {
         diagnostic.notes.push(format!("and {more} more"));
     }
-    for fun in funs.iter().take(NAMED).filter_map(place) {
+    for fun in info.funs.iter().take(NAMED).map(place) {
         diagnostic
             .notes
             .push(format!("a fun in {fun} raises `badfun` from now on"));
@@ -88,9 +75,8 @@ pub(super) fn leaving(number: u64) -> String {
 }
 
 /// E609: the way back is occupied by processes that may not be ended.
-pub(super) fn stays(about: &Term, unconverted: Option<&Term>, run: &str) -> Diagnostic {
-    let number = about.get("processes").and_then(Term::as_i64).unwrap_or(0);
-    let (subject, verb) = match number {
+pub(super) fn stays(stays: &Stays, unconverted: &[Unconverted], run: &str) -> Diagnostic {
+    let (subject, verb) = match stays.processes {
         1 => ("1 process".to_owned(), "executes"),
         n => (format!("{n} processes"), "execute"),
     };
@@ -98,34 +84,26 @@ pub(super) fn stays(about: &Term, unconverted: Option<&Term>, run: &str) -> Diag
         "the new code stays: {subject} still {verb} the version that would have to come back"
     );
     let mut diagnostic = Diagnostic::new(Code::E609, title);
-    let named = about
-        .get("named")
-        .and_then(Term::as_list)
-        .unwrap_or_default();
-    for process in named.iter().take(NAMED) {
+    for process in stays.named.iter().take(NAMED) {
         diagnostic.notes.push(format!(
             "{} executes old {}: {}",
-            show(process, "pid"),
-            show(process, "module"),
-            at(process)
+            shown(&process.pid),
+            process.module.as_str(),
+            at(&process.current_function)
         ));
     }
-    let unconverted = unconverted.and_then(Term::as_list).unwrap_or_default();
     for process in unconverted.iter().take(NAMED) {
         diagnostic.notes.push(format!(
             "{} of {} has its old state: {}",
-            show(process, "pid"),
-            show(process, "module"),
-            show(process, "reason")
+            shown(&process.pid),
+            process.module.as_str(),
+            process.reason
         ));
     }
     let diagnostic = diagnostic
         .note("all modules are new, no process is suspended, and none was ended; every state that could be was converted");
-    let back = about
-        .get("way_back")
-        .is_some_and(|word| word.is_atom("true"));
     let brutal = "To let an undo end such processes: `module M #{purge => brutal}.`";
-    if back {
+    if stays.way_back {
         return diagnostic.help(format!(
             "updo rollback {run}\n\
              puts the old code back as soon as they have left it; converted states are converted down, old states stay as \
@@ -139,8 +117,11 @@ pub(super) fn stays(about: &Term, unconverted: Option<&Term>, run: &str) -> Diag
 }
 
 /// W631: old code that stays after the run, because funs of it are kept.
-pub(super) fn kept(held: &Term) -> Option<Diagnostic> {
-    let holders = holders_of(held).filter(|holders| !holders.is_empty())?;
+pub(super) fn kept(held: &[(Atom, FunPlace)]) -> Option<Diagnostic> {
+    let holders = holders_of(held);
+    if holders.is_empty() {
+        return None;
+    }
     let title = "old code was not purged: funs of it are kept as data";
     let mut diagnostic = Diagnostic::new(Code::W631, title);
     let words = holders
@@ -151,16 +132,13 @@ pub(super) fn kept(held: &Term) -> Option<Diagnostic> {
 }
 
 /// Where a process is.
-fn at(process: &Term) -> String {
-    match process.get("current_function").and_then(Term::as_tuple) {
-        Some([module, function, arity]) => format!("in {module}:{function}/{arity}"),
-        _ => "somewhere".to_owned(),
+fn at(function: &Call) -> String {
+    match function.name() {
+        Some(function) => format!("in {function}"),
+        None => "somewhere".to_owned(),
     }
 }
 
-fn show(entry: &Term, key: &str) -> String {
-    entry
-        .get(key)
-        .map(|value| value.to_text().unwrap_or_else(|| value.to_string()))
-        .unwrap_or_default()
+fn shown(pid: &Pid) -> String {
+    Term::Pid(pid.clone()).to_string()
 }

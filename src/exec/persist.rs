@@ -8,6 +8,7 @@ use super::job::{self, Persist};
 use super::run::RunRequest;
 use crate::facts::change::Beam;
 use crate::name::Module;
+use crate::node::agent::protocol::Reason;
 use crate::term::Term;
 
 /// Modules that take part in the writing and in nothing else, as the agent's maps.
@@ -27,7 +28,7 @@ pub fn also(modules: &[(Module, Beam)]) -> Vec<Term> {
 
 /// Writes, and nothing else. Every event goes to `sink`.
 pub fn only(what: &RunRequest<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outcome {
-    let explain = |reason: &Term| agent_reason::diagnostic(reason, what.rules, what.plan);
+    let explain = |reason: &Reason| agent_reason::diagnostic(reason, what.rules, what.plan);
     let mut watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     watch.tell(EventKind::Started {
         run: what.run.to_owned(),

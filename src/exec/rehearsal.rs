@@ -17,6 +17,9 @@ use super::step_term::{millis, steps_term};
 pub use super::trial::{Limits, StateKind, Trial};
 use crate::diag::{Code, Diagnostic};
 use crate::name::{FunctionArity, Module};
+use crate::node::agent::protocol::{
+    self, AgentEvent, Codec, RehearsalFailure, Rehearsed, Shape, StepRef, StepResult,
+};
 use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
 use crate::plan::Plan;
@@ -78,52 +81,36 @@ impl Tried {
         self.times.get(last * percent.min(100) / 100).copied()
     }
 
-    fn read(module: &Module, info: &Term) -> Option<Self> {
-        let count = |key: &str| u64::try_from(info.get(key)?.as_i64()?).ok();
-        let mut times: Vec<(Duration, String)> = Vec::new();
-        for pair in info.get("us")?.as_list()? {
-            let [us, pid] = pair.as_tuple()? else {
-                return None;
-            };
-            let us = u64::try_from(us.as_i64()?).ok()?;
-            times.push((Duration::from_micros(us), pid.to_string()));
-        }
+    fn read(module: &Module, rehearsed: &Rehearsed) -> Self {
+        let times = rehearsed.us.iter().map(|(us, pid)| {
+            let pid = Term::Pid(pid.clone()).to_string();
+            (Duration::from_micros(*us), pid)
+        });
+        let mut times: Vec<(Duration, String)> = times.collect();
         times.sort();
-        let mut shapes: Vec<(String, u64)> = Vec::new();
-        let Term::Map(pairs) = info.get("shapes")? else {
-            return None;
-        };
-        for (shape, number) in pairs {
-            shapes.push((shape_in_words(shape), u64::try_from(number.as_i64()?).ok()?));
-        }
+        let shapes = rehearsed.shapes.0.iter();
+        let shapes = shapes.map(|(shape, number)| (shape_in_words(shape), *number));
+        let mut shapes: Vec<(String, u64)> = shapes.collect();
         shapes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let failure = |entry: &Term| {
-            Some(FailedState {
-                pid: entry.get("pid")?.to_string(),
-                reason: reason_in_words(&entry.get("reason")?.to_text()?),
-                shape: shape_in_words(entry.get("shape")?),
-            })
+        let failure = |failure: &RehearsalFailure| FailedState {
+            pid: Term::Pid(failure.pid.clone()).to_string(),
+            reason: reason_in_words(&failure.reason),
+            shape: shape_in_words(&failure.shape),
         };
-        let failures: Option<Vec<_>> = info
-            .get("failures")?
-            .as_list()?
-            .iter()
-            .map(failure)
-            .collect();
-        Some(Self {
+        Self {
             module: module.clone(),
-            processes: count("processes")?,
-            converted: count("converted")?,
-            failed: count("failed")?,
-            busy: count("busy")?,
-            dead: count("dead")?,
-            big: count("big")?,
-            untried: count("untried")?,
+            processes: rehearsed.processes,
+            converted: rehearsed.converted,
+            failed: rehearsed.failed,
+            busy: rehearsed.busy,
+            dead: rehearsed.dead,
+            big: rehearsed.big,
+            untried: rehearsed.untried,
             slowest: times.last().map(|(_, pid)| pid.clone()),
             times: times.into_iter().map(|(time, _)| time).collect(),
             shapes,
-            failures: failures?,
-        })
+            failures: rehearsed.failures.iter().map(failure).collect(),
+        }
     }
 }
 
@@ -158,7 +145,7 @@ pub type Progress<'p> = dyn FnMut(&Module, u64, u64) + 'p;
 ///
 /// # Errors
 /// E505 when a run is going on; E612 when the agent ended otherwise than it should; E608 when the connection was lost;
-/// E611 when it was called off. The node goes back to what it was in every case.
+/// E611 when it was called off; E510 when an event cannot be read. The node goes back to what it was in every case.
 pub fn rehearse(
     what: &RehearsalRequest<'_>,
     progress: &mut Progress<'_>,
@@ -188,42 +175,45 @@ pub fn rehearse(
             called_off = true;
             let _ = agent::abort(what.session);
         }
-        let Some((tag, parts)) = watched.next()? else {
+        let Some(event) = watched.next()? else {
             continue;
         };
-        let id = parts.first().and_then(Term::as_i64).unwrap_or(0);
         // The first step loads the twins.
-        let trial = usize::try_from(id - 2)
-            .ok()
-            .and_then(|at| what.trials.get(at));
-        match (tag.as_str(), trial) {
-            ("step_progress", Some(trial)) => {
-                let number = |at: usize| parts.get(at).and_then(Term::as_i64).unwrap_or(0);
-                let number = |at| u64::try_from(number(at)).unwrap_or(0);
-                progress(&trial.module, number(1), number(2));
+        let trial = |id: u32| {
+            let at = usize::try_from(id.checked_sub(2)?).ok()?;
+            what.trials.get(at)
+        };
+        match event {
+            AgentEvent::StepProgress {
+                step: StepRef::Step(id),
+                done,
+                total,
+                ..
+            } => {
+                if let Some(trial) = trial(id) {
+                    progress(&trial.module, done, total);
+                }
             }
-            ("step_finished", Some(trial)) => {
-                let info = parts.get(2);
-                let read = info.and_then(|info| Tried::read(&trial.module, info));
-                tried.push(read.ok_or_else(|| unreadable(info))?);
+            AgentEvent::StepFinished {
+                id,
+                result: StepResult::Rehearsed(rehearsed),
+                ..
+            } => {
+                if let Some(trial) = trial(id) {
+                    tried.push(Tried::read(&trial.module, &rehearsed));
+                }
             }
-            ("finished", _) => break parts,
+            AgentEvent::Finished { info, .. } => break info,
             _ => {}
         }
     };
-    let reason = ended.get(1).and_then(|info| info.get("reason")).cloned();
     watched.settle(&agent);
-    match reason {
+    match ended.reason() {
         None => Ok(tried),
         Some(reason) => Err(Box::new(agent_reason::diagnostic(
-            &reason, what.rules, what.plan,
+            reason, what.rules, what.plan,
         ))),
     }
-}
-
-fn unreadable(info: Option<&Term>) -> Box<Diagnostic> {
-    let text = info.map(ToString::to_string).unwrap_or_default();
-    Box::new(Diagnostic::new(Code::E612, "the agent sent an answer that cannot be read").note(text))
 }
 
 /// The events of a rehearsal.
@@ -237,7 +227,7 @@ struct Watched<'a> {
 
 impl Watched<'_> {
     /// The next event, `None` when there is none at the moment.
-    fn next(&mut self) -> crate::diag::Result<Option<(String, Vec<Term>)>> {
+    fn next(&mut self) -> crate::diag::Result<Option<AgentEvent>> {
         let lost = |why: &str| {
             let node = self.what.session.node();
             let title = format!("the connection to {node} was lost during a rehearsal");
@@ -259,20 +249,20 @@ impl Watched<'_> {
             Err(why) => return Err(lost(&why.to_string())),
         };
         self.liveness.heard();
-        let Some((seq, tag, parts)) = event(&message, self.what.run) else {
+        let read = protocol::read(&message, self.what.run).map_err(|error| {
+            let node = self.what.session.node();
+            let title = format!("a rehearsal on {node} has sent an event that cannot be read");
+            Box::new(agent::unreadable(title, &error.to_string()))
+        })?;
+        let Some(numbered) = read.filter(|numbered| numbered.seq > self.seen) else {
             return Ok(None);
         };
-        if seq <= self.seen {
-            return Ok(None);
+        self.seen = numbered.seq;
+        if let AgentEvent::GuardianReplaced { info } = &numbered.event {
+            let _ = self.mailbox.monitor(&info.guardian);
+            self.liveness.follow(&info.guardian);
         }
-        self.seen = seq;
-        if tag == "guardian_replaced"
-            && let Some(Term::Pid(guardian)) = parts.first().and_then(|info| info.get("guardian"))
-        {
-            let _ = self.mailbox.monitor(guardian);
-            self.liveness.follow(guardian);
-        }
-        Ok(Some((tag, parts)))
+        Ok(Some(numbered.event))
     }
 
     /// The agent goes.
@@ -283,33 +273,13 @@ impl Watched<'_> {
         }
         while Instant::now() < until {
             match self.next() {
-                Ok(Some((tag, _))) if tag == "settled" => return,
+                Ok(Some(AgentEvent::Settled { .. })) => return,
                 Ok(_) if self.liveness.is_gone() => return,
                 Ok(_) => {}
                 Err(_) => return,
             }
         }
     }
-}
-
-/// `{updo, Run, Seq, {Tag, …}}` of this run.
-fn event(message: &Term, run: &str) -> Option<(i64, String, Vec<Term>)> {
-    let [updo, of, seq, event] = message.as_tuple()? else {
-        return None;
-    };
-    if !updo.is_atom("updo") || of.to_text().as_deref() != Some(run) {
-        return None;
-    }
-    let parts = match event {
-        Term::Tuple(parts) => parts.clone(),
-        other => vec![other.clone()],
-    };
-    let (tag, rest) = parts.split_first()?;
-    Some((
-        seq.as_i64()?,
-        tag.as_atom()?.as_str().to_owned(),
-        rest.to_vec(),
-    ))
 }
 
 /// The job: load the twins, try, drop them.
@@ -369,25 +339,26 @@ fn special_term(loops: &BTreeMap<Module, Vec<FunctionArity>>) -> Term {
     Term::list(loops.iter().map(of))
 }
 
-/// A shape as the agent sends it, in words.
-fn shape_in_words(shape: &Term) -> String {
-    let parts = match shape {
-        Term::Tuple(parts) => parts.as_slice(),
-        other => return other.to_string(),
-    };
-    match parts {
-        [kind, Term::Int(size), first] if kind.is_atom("tuple") => {
-            format!("{{{first}, …}} of {size} elements")
-        }
-        [kind, Term::Int(size)] if kind.is_atom("tuple") => format!("tuple of {size} elements"),
-        [kind, Term::Int(keys), name] if kind.is_atom("struct") => {
-            let name = name.as_atom().map(|name| Module::new(name.as_str()));
-            let name = name.map(|name| name.to_string()).unwrap_or_default();
+/// A shape in words.
+fn shape_in_words(shape: &Shape) -> String {
+    match shape {
+        Shape::Tuple {
+            size,
+            first: Some(first),
+        } => format!("{{{first}, …}} of {size} elements"),
+        Shape::Tuple { size, first: None } => format!("tuple of {size} elements"),
+        Shape::Struct { keys, name } => {
+            let name = Module::new(name.as_str());
             format!("%{name}{{}} of {keys} keys")
         }
-        [kind, Term::Int(keys)] if kind.is_atom("map") => format!("map of {keys} keys"),
-        _ => shape.to_string(),
+        Shape::Map { keys } => format!("map of {keys} keys"),
+        other => other.encode().to_string(),
     }
+}
+
+/// What should be a shape, in words.
+fn value_in_words(value: &Term) -> String {
+    Shape::decode(value).map_or_else(|_| value.to_string(), |shape| shape_in_words(&shape))
 }
 
 /// A reason as the agent sends it, in words.
@@ -402,7 +373,7 @@ fn reason_in_words(text: &str) -> String {
                 _ => String::new(),
             };
             let reason = match reason.as_tuple() {
-                Some([kind, value]) => format!("{kind} ({})", shape_in_words(value)),
+                Some([kind, value]) => format!("{kind} ({})", value_in_words(value)),
                 _ => reason.to_string(),
             };
             match class.is_atom("error") {
@@ -411,7 +382,7 @@ fn reason_in_words(text: &str) -> String {
             }
         }
         Some([word, shape]) if word.is_atom("returns") => {
-            format!("returns {}, not {{ok, NewState}}", shape_in_words(shape))
+            format!("returns {}, not {{ok, NewState}}", value_in_words(shape))
         }
         Some([word, ms]) if word.is_atom("takes_longer_than") => {
             format!("takes longer than {ms} ms")
@@ -424,6 +395,7 @@ fn reason_in_words(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::term::{Atom, Pid};
 
     #[test]
     fn reasons_and_shapes_are_words() {
@@ -445,24 +417,32 @@ mod tests {
 
     #[test]
     fn percentiles() {
-        let read = |us: &str| {
-            let info = format!(
-                "#{{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, \
-                 us => {us}, shapes => #{{atom => 1, {{map,3}} => 2}}, failures => []}}"
-            );
-            let info = crate::syntax::parse_term(&info).expect("a term");
-            Tried::read(&Module::new("cart"), &info).expect("an answer")
+        let read = |us: Term| {
+            let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, \
+                        shapes => #{atom => 1, {map,3} => 2}, failures => []}";
+            let info = crate::syntax::parse_term(info).expect("a term");
+            let Term::Map(mut info) = info else {
+                panic!("a map");
+            };
+            info.insert(Term::atom("us"), us);
+            let read = Rehearsed::decode(&Term::Map(info)).expect("an answer");
+            Tried::read(&Module::new("cart"), &read)
         };
-        let all: Vec<String> = (1..=100)
-            .rev()
-            .map(|us| format!("{{{us},p{us}}}"))
-            .collect();
-        let tried = read(&format!("[{}]", all.join(",")));
+        let all = (1..=100).rev().map(|us: u32| {
+            let pid = Pid {
+                node: Atom::new("shop@127.0.0.1"),
+                id: us,
+                serial: 0,
+                creation: 1,
+            };
+            Term::tuple([Term::Int(i64::from(us)), Term::Pid(pid)])
+        });
+        let tried = read(Term::list(all));
         assert_eq!(tried.percentile(50), Some(Duration::from_micros(50)));
         assert_eq!(tried.percentile(100), Some(Duration::from_micros(100)));
-        assert_eq!(tried.slowest.as_deref(), Some("p100"));
+        assert_eq!(tried.slowest.as_deref(), Some("<0.100.0>"));
         let shapes = [("map of 3 keys".to_owned(), 2), ("atom".to_owned(), 1)];
         assert_eq!(tried.shapes, shapes);
-        assert_eq!(read("[]").percentile(50), None);
+        assert_eq!(read(Term::list([])).percentile(50), None);
     }
 }

@@ -19,6 +19,7 @@ use super::step_term::{read_steps, steps_term};
 use crate::diag::{Code, Diagnostic};
 use crate::name::{Md5, Module};
 use crate::node::Session;
+use crate::node::agent::protocol::Reason;
 use crate::plan::Plan;
 use crate::rules::Purge;
 use crate::rules::node_view::NodeView;
@@ -263,7 +264,7 @@ pub struct RollbackRequest<'a> {
 
 /// Goes back on a node. The outcome's state is `Old` after a success.
 pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
-    let explain = |reason: &Term| agent_reason::of_rollback(reason, what.undone);
+    let explain = |reason: &Reason| agent_reason::of_rollback(reason, what.undone);
     let (session, way) = (what.session, what.way);
     let watch = Watch::new(session, what.run, what.interrupt, &explain, sink);
     let mut checks = Checks::new(

@@ -11,9 +11,9 @@ use super::interrupt::Interrupt;
 use super::plan_checks::Checks;
 use crate::diag::{Code, Diagnostic};
 use crate::node::Session;
+use crate::node::agent::protocol::{Codec, Reason};
 use crate::plan::{Plan, When};
 use crate::rules::node_view::NodeView;
-use crate::term::Term;
 
 /// What is needed to ask.
 pub struct RolloutChecks<'a> {
@@ -57,7 +57,7 @@ impl RolloutChecks<'_> {
         question: fn(&mut Checks<'_, '_>) -> bool,
     ) -> Vec<Diagnostic> {
         // No agent speaks here, so there are no reasons of its to explain.
-        let explain = |reason: &Term| Diagnostic::new(Code::E612, reason.to_string());
+        let explain = |reason: &Reason| Diagnostic::new(Code::E612, reason.encode().to_string());
         let watch = Watch::new(self.session, self.rollout, self.interrupt, &explain, sink);
         let scene = CheckContext::new(self.plan, self.session, self.view);
         let mut checks = Checks::new(scene, watch, self.verify);

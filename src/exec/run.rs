@@ -17,6 +17,7 @@ use super::rollback_steps;
 use super::steps;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
+use crate::node::agent::protocol::Reason;
 use crate::node::{Mailbox, Session};
 use crate::plan::{Plan, RollbackPolicy, When};
 use crate::rules::node_view::NodeView;
@@ -56,7 +57,7 @@ pub struct RunRequest<'a> {
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
 pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
-    let explain = |reason: &Term| agent_reason::diagnostic(reason, what.rules, what.plan);
+    let explain = |reason: &Reason| agent_reason::diagnostic(reason, what.rules, what.plan);
     let watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     let mut run = Run {
         what,

@@ -5,14 +5,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::agent_monitor::Watch;
+use super::agent_monitor::{News, Watch};
 use super::agent_reason;
 use super::event::NodeState;
 use super::interrupt::LOOK;
 use crate::diag::{Code, Diagnostic};
 use crate::node::agent;
+use crate::node::agent::protocol::{AgentEvent, Died, SurvivorCounts, Survivors as Living};
 use crate::node::{Mail, Mailbox, RecvError};
-use crate::term::Term;
+use crate::term::{Atom, Term};
 
 /// How many crashes are described one by one.
 const NAMED: usize = 8;
@@ -21,7 +22,7 @@ const NAMED: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Survivors {
     /// Crashed processes, as the agent describes them; not all of very many.
-    died: Vec<Term>,
+    died: Vec<Died>,
     /// How many crashed.
     crashed: u64,
     /// How many live, and how many there were.
@@ -31,24 +32,21 @@ pub(super) struct Survivors {
 }
 
 impl Survivors {
-    fn died(&mut self, one: &Term) {
-        let is = |other: &Term| other.get("pid") == one.get("pid");
-        if !self.died.iter().any(is) {
+    fn died(&mut self, one: &Died) {
+        if !self.died.iter().any(|other| other.pid == one.pid) {
             self.died.push(one.clone());
             self.crashed = self.crashed.max(self.died.len() as u64);
         }
     }
 
-    fn update(&mut self, info: &Term) {
-        let number = |key| info.get(key).and_then(Term::as_i64);
-        let number = |key| number(key).and_then(|n| u64::try_from(n).ok());
-        if let (Some(live), Some(watched @ 1..)) = (number("live"), number("watched")) {
-            self.living = Some((live, watched));
+    fn update(&mut self, counts: &SurvivorCounts) {
+        if counts.watched > 0 {
+            self.living = Some((counts.live, counts.watched));
         }
-        for one in info.get("died").and_then(Term::as_list).unwrap_or_default() {
+        for one in &counts.died {
             self.died(one);
         }
-        self.crashed = self.crashed.max(number("crashed").unwrap_or(0));
+        self.crashed = self.crashed.max(counts.crashed);
     }
 
     /// What has not been reported yet.
@@ -64,15 +62,9 @@ impl Survivors {
             n => format!("{n} processes died after the resume: their states are lost"),
         };
         let mut diagnostic = Diagnostic::new(Code::E618, title);
-        let text = |one: &Term, key| {
-            let value = one.get(key);
-            let text = value.map(|v| v.to_text().unwrap_or_else(|| v.to_string()));
-            text.unwrap_or_default()
-        };
         for one in self.died.iter().skip(before).take(NAMED) {
-            let (pid, module, reason) =
-                (text(one, "pid"), text(one, "module"), text(one, "reason"));
-            let lines: Vec<&str> = reason.lines().collect();
+            let (pid, module) = (Term::Pid(one.pid.clone()), one.module.as_str());
+            let lines: Vec<&str> = one.reason.lines().collect();
             let first = lines.first().copied().unwrap_or_default();
             diagnostic = diagnostic.note(format!("{pid} of {module}: {first}"));
             // Of a long value the beginning; where it was raised is at the end.
@@ -97,10 +89,8 @@ impl Survivors {
 
 impl Watch<'_, '_> {
     /// A crash that the agent tells.
-    pub(super) fn crashed(&mut self, one: Option<&Term>) {
-        if let Some(one) = one {
-            self.survivors.died(one);
-        }
+    pub(super) fn crashed(&mut self, one: &Died) {
+        self.survivors.died(one);
     }
 
     /// Says the crashes that have not been reported; whether there are any.
@@ -114,15 +104,13 @@ impl Watch<'_, '_> {
     }
 
     /// The agent's account: who lives, and which modules are not what the run has made of them.
-    pub(super) fn surveyed(&mut self, info: Option<&Term>) {
-        if let Some(survivors) = info.and_then(|info| info.get("survivors")) {
-            self.survivors.update(survivors);
+    pub(super) fn surveyed(&mut self, survivors: &Living, replaced: &[Atom]) {
+        if let Living::Counted(counts) = survivors {
+            self.survivors.update(counts);
         }
-        let replaced = info.and_then(|info| info.get("replaced")?.as_list());
-        if replaced.is_some_and(|list| !list.is_empty()) && self.outcome.state != NodeState::Mixed {
-            let modules = Term::list(replaced.unwrap_or_default().iter().cloned());
+        if !replaced.is_empty() && self.outcome.state != NodeState::Mixed {
             self.outcome.state = NodeState::Mixed;
-            self.fail(agent_reason::replaced(&modules));
+            self.fail(agent_reason::replaced(replaced));
         }
     }
 
@@ -140,16 +128,19 @@ impl Watch<'_, '_> {
                 // Settling says what follows from that.
                 Err(_) => return,
             };
-            let Some((tag, parts)) = self.news(&message, mailbox) else {
-                continue;
-            };
-            match tag.as_str() {
-                "died" => self.crashed(parts.first()),
-                "guardian_replaced" => {
+            match self.news(&message, mailbox) {
+                News::Event(AgentEvent::Died { process }) => self.crashed(&process),
+                News::Event(AgentEvent::GuardianReplaced { .. }) => {
                     let _ = agent::survey(self.session);
                 }
-                "surveyed" => return self.surveyed(parts.first()),
-                _ => {}
+                News::Event(AgentEvent::Surveyed { survey }) => {
+                    return self.surveyed(&survey.survivors, &survey.replaced);
+                }
+                News::Event(_) | News::Other => {}
+                News::Unreadable(error) => {
+                    self.unreadable(&error);
+                    return;
+                }
             }
         }
     }

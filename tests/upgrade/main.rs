@@ -53,6 +53,7 @@ mod suspend;
 mod sweep;
 mod tls;
 mod unloaded;
+mod unreadable;
 mod unusual;
 mod way_back;
 mod windows;

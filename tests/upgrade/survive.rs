@@ -285,8 +285,9 @@ fn a_kept_result_goes_when_it_has_been_read() {
     let ran = shop.run("", &[]).exits(0);
     let keeper = |run: &str| {
         shop.node.eval(&format!(
-            "P = spawn(fun() -> register(updo_run, self()), put(updo_info, #{{run => <<\"{run}\">>, state => kept}}), \
-             receive updo_settle -> ok end end), (fun W() -> whereis(updo_run) =:= P orelse W() end)()"
+            "P = spawn(fun() -> register(updo_run, self()), put(updo_info, #{{run => <<\"{run}\">>, \
+             owner => undefined, since => 0, state => kept}}), receive updo_settle -> ok end end), \
+             (fun W() -> whereis(updo_run) =:= P orelse W() end)()"
         ));
         shop.desk
             .on(&shop.node, &["attach", &ran.name()])

@@ -11,8 +11,9 @@ use std::time::Duration;
 use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::Result;
 use crate::name::{Md5, Module};
+use crate::node::agent::protocol::{Codec, FunPlace};
 use crate::node::{Session, evaluate};
-use crate::term::{Pid, Term};
+use crate::term::{Atom, Pid, Term};
 
 /// The expressions that are evaluated on the node, by a preview and by the agent.
 pub const TEXT: &str = include_str!("old_code.erlexpr");
@@ -125,11 +126,11 @@ fn read(answer: &Term) -> Option<OldCodeUse> {
     Some(OldCodeUse {
         old: executing(old)?,
         current: executing(current)?,
-        holders: holders_of(holders)?,
+        holders: holders_of(&Vec::decode(holders).ok()?),
         held: usize::try_from(count.as_i64()?).ok()?,
-        keepers: holders_of(keepers)?,
+        keepers: holders_of(&Vec::decode(keepers).ok()?),
         kept: usize::try_from(running.as_i64()?).ok()?,
-        unsearched: not_searched(unsearched),
+        unsearched: not_searched(&Vec::decode(unsearched).ok()?),
     })
 }
 
@@ -151,30 +152,23 @@ fn executing(list: &Term) -> Option<Vec<CodeUsers>> {
     list.as_list()?.iter().map(one).collect()
 }
 
-/// Holders of funs as the expression lists them, `[{Module, {What, Where}}]`.
-pub fn holders_of(list: &Term) -> Option<Vec<FunHolder>> {
-    let one = |entry: &Term| {
-        let [module, kept] = entry.as_tuple()? else {
-            return None;
-        };
-        Some(FunHolder {
-            module: Module::new(module.as_atom()?.as_str()),
-            place: place(kept)?,
-        })
+/// Holders of funs as the expression lists them.
+pub(crate) fn holders_of(list: &[(Atom, FunPlace)]) -> Vec<FunHolder> {
+    let one = |(module, kept): &(Atom, FunPlace)| FunHolder {
+        module: Module::new(module.as_str()),
+        place: place(kept),
     };
-    list.as_list()?.iter().map(one).collect()
+    list.iter().map(one).collect()
 }
 
-/// `{What, Where}` in words.
-pub fn place(kept: &Term) -> Option<String> {
-    let [what, place] = kept.as_tuple()? else {
-        return None;
-    };
-    let mut shown: String = place.to_string().chars().take(80).collect();
-    if shown.len() < place.to_string().len() {
+/// Where a fun is kept, in words.
+pub(crate) fn place(kept: &FunPlace) -> String {
+    let whole = kept.place.to_string();
+    let mut shown: String = whole.chars().take(80).collect();
+    if shown.len() < whole.len() {
         shown.push('…');
     }
-    Some(match what.as_atom()?.as_str() {
+    match kept.what.as_str() {
         "state" => format!("the state of {shown}"),
         "dictionary" => format!("the dictionary of {shown}"),
         "messages" => format!("the mailbox of {shown}"),
@@ -182,29 +176,22 @@ pub fn place(kept: &Term) -> Option<String> {
         "persistent_term" => format!("the persistent term {shown}"),
         "env" => format!("the environment of application {shown}"),
         other => format!("{other} {shown}"),
-    })
+    }
 }
 
-/// What was not searched, `[{What, Number}]`, in words.
-pub fn not_searched(list: &Term) -> Vec<String> {
-    let words = |entry: &Term| {
-        let [what, number] = entry.as_tuple()? else {
-            return None;
-        };
-        let number = number.as_i64()?;
-        Some(match what.as_atom()?.as_str() {
-            "processes" => format!("{number} processes (not enough time)"),
-            "large" => format!("{number} processes with large heaps"),
-            "queues" => format!("{number} mailboxes of more than 1,000 messages"),
-            "hidden" => {
-                format!("the states of {number} processes (hibernating, large, or funs in funs)")
-            }
-            "silent" => format!("the states of {number} busy processes"),
-            "private" => format!("{number} private ETS tables"),
-            "late" => format!("{number} ETS tables (not enough time)"),
-            _ => "anything".to_owned(),
-        })
+/// What was not searched and how many of that, in words.
+pub(crate) fn not_searched(list: &[(Atom, u64)]) -> Vec<String> {
+    let words = |(what, number): &(Atom, u64)| match what.as_str() {
+        "processes" => format!("{number} processes (not enough time)"),
+        "large" => format!("{number} processes with large heaps"),
+        "queues" => format!("{number} mailboxes of more than 1,000 messages"),
+        "hidden" => {
+            format!("the states of {number} processes (hibernating, large, or funs in funs)")
+        }
+        "silent" => format!("the states of {number} busy processes"),
+        "private" => format!("{number} private ETS tables"),
+        "late" => format!("{number} ETS tables (not enough time)"),
+        _ => "anything".to_owned(),
     };
-    let list = list.as_list().unwrap_or_default();
-    list.iter().filter_map(words).collect()
+    list.iter().map(words).collect()
 }

@@ -56,6 +56,7 @@ start(Job, Tries) ->
         {'DOWN', Mon, process, _, Why} -> {error, {guardian_died, text(Why)}}
     end.
 
+%% => locked()
 %% Who holds the lock. One that only keeps a result for somebody to fetch gives way.
 holder() ->
     case whereis(updo_run) of
@@ -81,6 +82,7 @@ lock(N) ->
         false -> receive after 2 -> lock(N - 1) end
     end.
 
+%% => run_info()
 set_lock_info(Job, State) ->
     put(updo_info, #{run => maps:get(run, Job), owner => maps:get(owner, Job, undefined),
                      since => maps:get(since, Job), state => State}).

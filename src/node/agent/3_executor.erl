@@ -143,6 +143,7 @@ reversed(K, Default, Job, _, _) -> maps:get(K, Job, Default).
 %% ---------------------------------------------------------------------------------------------------------------
 %% Executor: one run
 
+%% => run()
 %% How: once | again (after the death of an executor: steps already done are not repeated).
 run(How) ->
     try
@@ -233,13 +234,13 @@ failed(Reason) ->
     log({set, undoing, true}),
     case log_get(step) of
         undefined -> ok;
-        Id -> event({step_failed, Id, as_map(Reason)})
+        Id -> event({step_failed, Id, step_failure(Reason)})
     end,
     stop_workers(),
     back(Reason).
 
-as_map(R) when is_map(R) -> R;
-as_map(R) -> #{reason => R}.
+%% => step_failure()
+step_failure(Reason) -> #{reason => Reason}.
 
 %% The executor before this one died.
 recover(Why) ->
@@ -275,8 +276,10 @@ again_back(_) ->
             resume_everybody(back_op()),
             log(window_undone),
             run(again);
-        {stuck, Ms} -> mixed(log_get(way), #{not_restored => [{M, old_code_in_use} || M <- Ms]}, log_get(forward) -- log_get(loaded));
-        {_, Lost} -> mixed(log_get(way), #{not_restored => Lost}, log_get(forward) -- log_get(loaded))
+        {Killed, Those} ->
+            {back, _, Why} = log_get(way),
+            Lost = case Killed of stuck -> [{M, old_code_in_use} || M <- Those]; _ -> Those end,
+            mixed(Why, #{not_restored => Lost}, log_get(forward) -- log_get(loaded))
     end.
 
 %% Whatever the dead one had asked of the code server is finished when the code server answers again.
@@ -337,6 +340,7 @@ other(old) -> new.
 %% ---------------------------------------------------------------------------------------------------------------
 %% Steps
 
+%% => switched()
 step(Id, {suspend, Ranks}) -> suspend(Id, Ranks);
 step(Id, {load, Ms}) -> load(Id, Ms);
 step(_, {delete, Ms}) ->

@@ -24,7 +24,7 @@ rehearse(Id, #{module := M} = Asked) ->
     Some = case What of #{at_most := Most} -> lists:sublist(Pids, Most); _ -> Pids end,
     Now = now_ms(),
     Pace = {Now, case What of #{within := Ms} -> Now + Ms; _ -> infinity end, maps:get(rate, What, infinity)},
-    None = (none_rehearsed(length(Some)))#{untried => length(Pids) - length(Some)},
+    None = (none_rehearsed(length(Some)))#{untried := length(Pids) - length(Some)},
     try rehearse_each(Some, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end.
 
 processes_of(M) ->
@@ -52,10 +52,12 @@ rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}
             rehearse_each(Ps, N + 1, {Id, Keeper, Pace, Told1}, What, Acc1)
     end.
 
+%% => rehearsed()
 none_rehearsed(N) ->
-    #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0,
+    #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0,
       us => [], failures => [], shapes => #{}}.
 
+%% => rehearsal_failure()
 rehearsed(P, {converted, Us, Shape}, #{converted := N, us := All, shapes := Shapes} = Acc) ->
     Counted = Shapes#{Shape => maps:get(Shape, Shapes, 0) + 1},
     Acc#{converted := N + 1, us := [{Us, P} | All], shapes := Counted};

@@ -10,6 +10,7 @@
 %% ------------------------------------------------------------------------------------------------
 %% Steps
 
+%% => twins_loaded()
 %% All or none. The log has the names first: the successor of a dead executor knows what may be
 %% there.
 twins_load(Ms) ->
@@ -30,6 +31,7 @@ twins_load(Ms) ->
         {error, Why} -> fail({twins_not_loadable, Why})
     end.
 
+%% => twins_dropped()
 twins_drop(Ms) ->
     Names = [N || #{name := M, twin := N} <- job(twins, []), lists:member(M, Ms)],
     Left = twins_gone(Names),

@@ -51,15 +51,17 @@ postpone(Id, Slow, Named, #{attempts := N, busy := Busy} = S) ->
     spawn_watch_off(),
     log({set, called_off, log_get(called_off) + 1}),
     put(doing, {Id, 0, found_total(), Began, Told}),
-    tell_postponed(Id, Named, #{attempt => N, us => Us, processes => Resumed},
+    tell_postponed(Id, Named, {N, Us, Resumed},
                    S#{began => Began, busy := lists:usort(maps:keys(Slow) ++ Busy), unsure => Unsure,
                       again => #{}, rest => now_ms() + Us div 1000}).
 
 %% The first one, and later ones once a second.
-tell_postponed(Id, Slow, Info, #{told := Told, began := Began} = S) ->
+tell_postponed(Id, Slow, {N, Us, Resumed}, #{told := Told, began := Began} = S) ->
     case now_ms() of
         Now when Told =:= none; Now - Told >= 1000 ->
-            event({suspend_postponed, Id, Info#{waiting => map_size(Slow), busy => describe_slow(Slow, Began, Now)}}),
+            event({suspend_postponed, Id, #{attempt => N, us => Us, processes => Resumed,
+                                            waiting => map_size(Slow),
+                                            busy => describe_slow(Slow, Began, Now)}}),
             S#{told := Now};
         _ -> S
     end.

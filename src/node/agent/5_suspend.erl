@@ -3,6 +3,7 @@
 %% ---------------------------------------------------------------------------------------------------------------
 %% Step: suspend
 
+%% => suspended()
 suspend(Id, Ranks) ->
     Limits = maps:from_list([{M, T} || Rank <- Ranks, {M, T} <- Rank]),
     put(limits, maps:merge(case get(limits) of undefined -> #{}; L -> L end, Limits)),
@@ -55,12 +56,14 @@ suspend_again(Id, Began) ->
 
 %% Again for those born meanwhile, until there are none. Where births are watched three times will do: the few who are
 %% born later are known at the switch.
+%% => suspended()
 sweep(Id, Order, Want, Info, N) ->
     case N >= case get(spawn_watch) of none -> 20; _ -> 3 end of
         true -> Info#{sweeps => N};
         false -> sweep_once(Id, Order, Want, Info, N)
     end.
 
+%% => suspended()
 sweep_once(Id, Order, Want, Info, N) ->
     put(looked, now_ms()),
     {Found, Seen} = find(Want, get(seen)),
@@ -77,6 +80,7 @@ suspend_found(Id, Order, Found, T0) ->
     log({set, found, [Found | log_get(found)]}),
     suspend_ranks(Id, Order, Found, T0).
 
+%% => suspended()
 suspend_ranks(Id, Order, Found, T0) ->
     Total = found_size(Found),
     {Sums, _} = lists:mapfoldl(fun(Rank, Done) ->
@@ -171,6 +175,7 @@ limit(M) ->
         T -> T
     end.
 
+%% => process()
 describe(P, LetGo) ->
     Info = case process_info(P, [current_function, message_queue_len, current_stacktrace, monitors]) of
         undefined -> [];

@@ -3,6 +3,7 @@
 %% ---------------------------------------------------------------------------------------------------------------
 %% Step: load
 
+%% => loaded()
 %% The point of no return. Everything slow has been done before.
 load(Id, Ms) ->
     {Prepared, OnLoad} = maps:get(Id, get(prepared)),
@@ -81,11 +82,12 @@ load_on_load(M) ->
 %% ---------------------------------------------------------------------------------------------------------------
 %% Step: code_change
 
+%% => converted()
 code_change(Id, Mode, Changes) ->
     Sums = [change(Id, M, How, old_vsn(Mode, M)) || {M, How} <- Changes, How =/= soft],
     Again = init_again(),
     maps:merge(#{processes => lists:sum([T || {T, _} <- Sums]), dead => lists:sum([D || {_, D} <- Sums])},
-               maps:from_list([{init_again, lists:sublist(Again, named())} || Again =/= []])).
+               filled(#{init_again => lists:sublist(Again, named())})).
 
 old_vsn(up, M) ->
     case log_get(before) of
@@ -155,9 +157,11 @@ for_all(Id, M, Op, How, Vsn, All) ->
         {[], [P | _]} ->
             Why = text_of("no answer after ~p ms", [now_ms() - T0]),
             Map = failure(P, M, Vsn, How, Why, length(TimedOut)),
-            fail({conversion_failed, maps:merge(maps:with([current_function, stack], describe(P, #{})), Map)})
+            #{current_function := Where, stack := Stack} = describe(P, #{}),
+            fail({conversion_failed, Map#{current_function => Where, stack => Stack}})
     end.
 
+%% => failed_conversion()
 failure(P, M, Vsn, How, Why, N) ->
     #{pid => P, module => M, vsn => text(Vsn), extra => text(How), reason => Why, failed => N,
       running => Why =:= was_running()}.
@@ -273,6 +277,7 @@ release_handler(Id, Script, Libs) ->
     tell_survivors(resumed),
     maps:merge(release_handler_ended(How, Id, Stood), Counts).
 
+%% => script_done()
 %% How many processes the script is about, as this agent finds them: OTP tells nothing.
 concerned(Script) ->
     Modules = fun(L) -> [case X of {M, _} -> M; M -> M end || X <- L] end,
@@ -327,6 +332,7 @@ release_handler_on(How, Id, Stood) ->
         throw:{updo_fail, Reason} -> failed(Reason)
     end.
 
+%% => switched(), script_done()
 release_handler_ended({refused, Why}, _, _) ->
     log({set, release_handler, undefined}),
     fail({release_handler_refused, Why});

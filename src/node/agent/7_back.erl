@@ -7,6 +7,7 @@
 resume_all(Order) ->
     resume_these([M || M <- Order ++ (found_modules() -- Order), not lists:member(M, log_get(resumed))]).
 
+%% => resumed()
 resume_these(Ms) ->
     %% Code that is neither the old nor the new one: the window can still be undone.
     log_get(resuming) orelse replaced() =:= [] orelse fail({replaced, replaced()}),
@@ -284,6 +285,7 @@ settle(Persist) ->
     {Stay, Held} = purge_after(Mine),
     event({settled, maps:merge(Survey, (persist(Persist))#{lingering => lingering(Stay), held => lists:sublist(Held, named())})}).
 
+%% => lingering()
 %% Processes that execute old code of these modules, as far as their stacks show it.
 lingering([]) -> [];
 lingering(Ms) ->

@@ -4,6 +4,7 @@
 %% ---------------------------------------------------------------------------------------------------------------
 %% Step: children
 
+%% => children()
 %% What cannot be done is said and no reason to fail. New children run before those who call them: their supervisors
 %% have been resumed ahead. One that takes longer, perhaps because its init calls a suspended process, is not waited
 %% for in the window: all are resumed, then it is.
@@ -24,12 +25,15 @@ children(Ops) ->
     Failed =:= [] orelse log({set, unchildren, Failed ++ maps:get(unchildren, get(log), [])}),
     maps:merge(#{failed => Failed}, done_with(Todo, erase(done_with))).
 
+%% => children(), child()
 %% What was inferred and done, and the children that run on though their supervisor's init/1 has them no longer.
 done_with(Todo, Done) ->
     Of = fun(Words) -> [#{supervisor => Sup, child => shown_id(Op)} || {What, Sup, _, _} = Op <- lists:reverse(Done), lists:member(What, Words)] end,
     Left = [#{supervisor => Sup, child => Id} || {{renewed, Sup, _}, Ps} <- Todo, {_, #{left := Ids}} <- Ps, Id <- Ids],
     Unfound = [M || {{listed, M, #{strict := false}}, []} <- Todo],
-    maps:from_list([{K, lists:sublist(L, named())} || {K, L} <- [{started, Of([start, enlist])}, {stopped, Of([stop, halt, delist])}, {left, Left}, {unfound, Unfound}], L =/= []]).
+    filled(#{started => lists:sublist(Of([start, enlist]), named()),
+             stopped => lists:sublist(Of([stop, halt, delist]), named()),
+             left => lists:sublist(Left, named()), unfound => lists:sublist(Unfound, named())}).
 
 shown_id({delist, _, {Id, _, _}, _}) -> Id;
 shown_id({_, _, Id, _}) -> Id.
@@ -154,6 +158,7 @@ tend_one(Word, P, Id) -> child(Word, P, Id).
 tend({What, _, _} = Op, []) when What =:= start; What =:= stop -> untended(Op, [<<"no process of it was found">>]);
 tend({What, _, Id} = Op, Pids) -> untended(Op, [text(Why) || P <- Pids, {error, Why} <- [child(What, P, Id)]]).
 
+%% => failed_child()
 untended({What, Sup, Id}, Whys) -> [#{what => What, supervisor => Sup, child => Id, reason => Why} || Why <- Whys].
 
 %% In a process of its own: a child that hangs in its init must not take the executor along, nor its supervisor, which

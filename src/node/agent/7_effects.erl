@@ -16,6 +16,7 @@ effects(Mode) ->
     Left = lists:append([effects(Mode, M, Acts, Extra) || {M, Acts, Extra} <- Ms]),
     Left =:= [] orelse log({set, effects, Left ++ maps:get(effects, get(log), [])}).
 
+%% => effect()
 effects(Mode, M, Acts, Extra) ->
     Asked = [parts_without(kept_state(M), Parts) || Parts <- parts_of(M)],
     All = [P || Parts <- Asked, Part <- tuple_to_list(Parts), P <- Part, is_process_alive(P)],
@@ -72,13 +73,14 @@ asked_back(P, Op, Until) ->
 %% ---------------------------------------------------------------------------------------------------------------
 %% What is left of a run that has gone back: then the node is not "as before".
 
+%% => run()
 %% {Outcome, Info} as they are told.
 remains(Outcome, Info) ->
     %% A way back through closed windows has steps of its own for the children.
     Undone = case Outcome =:= other(job(goal, new)) of true -> children_back(); false -> [] end,
     Children = Undone ++ case Outcome of old -> maps:get(unchildren, get(log), []); _ -> [] end,
     Effects = maps:get(effects, get(log), []),
-    More = maps:from_list([{children, Children} || Children =/= []] ++ [{effects, lists:sublist(Effects, named())} || Effects =/= []]),
+    More = filled(#{children => Children, effects => lists:sublist(Effects, named())}),
     case map_size(More) of
         0 -> {Outcome, Info};
         _ -> {mixed, maps:merge(maps:merge(#{by_hand => [], code => Outcome}, Info), More)}

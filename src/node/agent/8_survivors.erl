@@ -37,6 +37,7 @@ survivors(Exec, Mon, S) ->
         _ -> survivors(Exec, Mon, S)
     end.
 
+%% => died()
 survivor_died(Exec, P, M, Why, #{ended := Ended, crashed := Crashed, died := Died} = S) ->
     case is_crash(Why) of
         false -> S#{ended := Ended + 1};
@@ -56,6 +57,7 @@ is_crash(noproc) -> false;
 is_crash(noconnection) -> false;
 is_crash(_) -> true.
 
+%% => survivor_counts()
 survivors_told(#{watched := Watched, ended := Ended, crashed := Crashed, died := Died}) ->
     Live = map_size(Watched),
     #{watched => Live + Ended, live => Live, crashed => Crashed, died => lists:reverse(Died)}.
@@ -120,12 +122,14 @@ survivors() ->
             end
     end.
 
+%% => survey(), cleaned_up()
 %% At the end of a run: who lives, and which modules something else has loaded since.
 survey() -> #{survivors => survivors(), replaced => replaced()}.
 
 %% ---------------------------------------------------------------------------------------------------------------
 %% Step: soak
 
+%% => soaked()
 %% Everything runs again, so there is only one way: neither the deadline nor a request to stop undoes anything; the
 %% deadline ends the waiting.
 soak(Id, Ms) ->

@@ -73,6 +73,7 @@ tell_slow(Slow, {Id, Most, Total, Since, Told}) when is_integer(Id) ->
     end;
 tell_slow(_, _) -> ok.
 
+%% => slow_process()
 describe_slow(Slow, Since, Now) ->
     [#{pid => text(P), at => whereabouts(P), ms => Now - Since} || P <- slowest(Slow)].
 
@@ -272,6 +273,9 @@ text_of(Format, Args) ->
 pid_text(P) -> "c:pid(" ++ [case C of $. -> $,; _ -> C end || C <- pid_to_list(P), C =/= $<, C =/= $>] ++ ")".
 
 stack_text(Stack) -> text(no_args(Stack)).
+
+%% A key of an empty list is left out.
+filled(Map) -> maps:filter(fun(_, V) -> V =/= [] end, Map).
 
 no_args([{M, F, A, Loc} | T]) when is_atom(M), is_atom(F), is_list(A) -> [{M, F, length(A), Loc} | no_args(T)];
 no_args([H | T]) -> [no_args(H) | no_args(T)];

@@ -7,6 +7,7 @@
 %% ---------------------------------------------------------------------------------------------------------------
 %% Settle: persist
 
+%% => cleaned_up()
 %% Whether a settle of this kind writes: {persisted, Files} | {not_persisted, Text} | no.
 persist(Asked) ->
     Wanted = case job(persist, no) of always -> true; asked -> Asked; no -> false end,
@@ -39,7 +40,7 @@ can_persist() ->
         _ ->
             Dirs = lists:usort([filename:dirname(persist_file(M)) || M <- job(modules, [])]),
             Bad = [{Dir, Why} || Dir <- Dirs, Why <- cannot_write(Dir)],
-            Bad =:= [] orelse fail({not_writable, [{iolist_to_binary(io_lib:format("~ts", [D])), W} || {D, W} <- Bad]}),
+            Bad =:= [] orelse fail({not_writable, [{text_of("~ts", [D]), W} || {D, W} <- Bad]}),
             lists:foreach(fun(Dir) -> persist_again(Dir) end, Dirs)
     end.
 

@@ -96,6 +96,7 @@ watchdog_state(Back, Handlers) ->
              "case erase(K) of {_, _, Old} when Back -> Old; _ -> S end end.",
              [{'Back', Back}, {'Handlers', Handlers}]).
 
+%% => abandoned(), run_info()
 watchdog_text() ->
     "Touched = fun(P) -> "
     "    case erlang:process_info(P, dictionary) of "
@@ -175,9 +176,9 @@ watchdog_text() ->
     "            [case One of {A, K} -> application:unset_env(A, K); {A, K, Was} -> application:set_env(A, K, Was) end || One <- Env], "
     "            [code:replace_path(N, Was) || {N, Was} <- Paths] "
     "        end, "
-    "    Parts = maps:from_list([{K, lists:sort([M || {M, Which} <- maps:to_list(Is), Which =:= W])} "
-    "                            || {K, W} <- [{former_code, before}, {switched_code, switched}]]), "
-    "    Info = Parts#{reason => agent_killed, resumed => length(Standing), left => Left}, "
+    "    Those = fun(Which) -> lists:sort([M || {M, W} <- maps:to_list(Is), W =:= Which]) end, "
+    "    Info = #{reason => agent_killed, resumed => length(Standing), left => Left, "
+    "             former_code => Those(before), switched_code => Those(switched)}, "
     "    Tell = fun(W) -> W ! {updo, Run, 1 bsl 50, {finished, State, Info}}, "
     "                     W ! {updo, Run, (1 bsl 50) + 1, {settled, #{lingering => [], killed => true}}} end, "
     "    erlang:put(updo_info, #{run => Run, owner => Owner, since => Since, state => kept}), "

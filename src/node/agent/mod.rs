@@ -7,10 +7,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::protocol::{BootstrapAnswer, Codec, DecodeError, LockState, Locked, Refusal, RunInfo};
 use crate::diag::{Code, Diagnostic};
 use crate::node::{CallError, Cookie, Session};
 use crate::state::agents;
 use crate::term::{Pid, Term};
+
+pub(crate) mod protocol;
 
 /// The agent's source: one Erlang module, kept in parts that can be read in one sitting each.
 pub const SOURCE: &str = concat!(
@@ -83,31 +86,47 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
     let mut answer = match bring(session, run, job, beam.as_deref()) {
         Ok(answer) => answer,
         // Whoever kills the process that started the agent does not end the agent.
-        Err(error) => match present(session) {
-            Ok(Some(holder)) if holder.run == run && !holder.kept => return Ok(holder.agent),
-            _ => return Err(error),
-        },
+        Err(error) => return begun_after_all(session, run).ok_or(error),
     };
-    if beam.is_some() && not_taken(&answer) {
+    if let Ok(BootstrapAnswer::Error {
+        refusal: Refusal::Beam { .. },
+    }) = BootstrapAnswer::decode(&answer)
+        && beam.is_some()
+    {
         answer = bring(session, run, job, None)?;
     }
-    match answer.as_tuple() {
-        Some([ok, Term::Pid(guardian), rest @ ..]) if ok.is_atom("ok") => {
-            if let (Some((place, otp)), [Term::Binary(compiled)]) = (&kept, rest) {
-                agents::keep(place, otp, compiled);
+    match BootstrapAnswer::decode(&answer) {
+        Ok(BootstrapAnswer::Ok {
+            guardian,
+            beam: compiled,
+        }) => {
+            if let (Some((place, otp)), Some(compiled)) = (&kept, compiled) {
+                agents::keep(place, otp, &compiled.0);
             }
-            Ok(Agent {
-                guardian: guardian.clone(),
-            })
+            Ok(Agent { guardian })
         }
-        Some([_, reason]) => match reason.as_tuple() {
-            Some([locked, info]) if locked.is_atom("locked") => {
-                Err(StartError::Locked(holder(info)))
-            }
-            _ => Err(StartError::Other(unexpected_reply(reason))),
-        },
-        _ => Err(StartError::Other(unexpected_reply(&answer))),
+        Ok(BootstrapAnswer::Error {
+            refusal: Refusal::Locked { holder },
+        }) => Err(StartError::Locked(match holder {
+            Locked::Run(info) => info.words(),
+            Locked::Nameless(_) => "held by somebody".to_owned(),
+        })),
+        Ok(BootstrapAnswer::Error { refusal }) => {
+            Err(StartError::Other(unexpected_reply(&refusal.encode())))
+        }
+        // An answer that cannot be read says nothing about whether the agent has begun.
+        Err(error) => begun_after_all(session, run).ok_or_else(|| {
+            let mut diagnostic = unexpected_reply(&answer);
+            diagnostic.notes.push(error.to_string());
+            StartError::Other(diagnostic)
+        }),
     }
+}
+
+/// The agent of a run whose start has not been confirmed, when it is there.
+fn begun_after_all(session: &Session, run: &str) -> Option<Agent> {
+    let holder = present(session).ok()??;
+    (holder.run == run && !holder.kept).then_some(holder.agent)
 }
 
 /// Has the node evaluate the bootstrap: with the agent as a beam, or as text.
@@ -126,12 +145,6 @@ fn bring(
     ];
     crate::node::evaluate(session, BOOTSTRAP, &bindings, TIMEOUT)
         .map_err(|error| StartError::Other(refused(&error)))
-}
-
-/// Whether the node could not load a beam.
-fn not_taken(answer: &Term) -> bool {
-    let reason = answer.as_tuple().and_then(|parts| parts.get(1)?.as_tuple());
-    reason.is_some_and(|reason| reason.first().is_some_and(|word| word.is_atom("beam")))
 }
 
 /// Asks the agent of a node to call its run off; it does so as long as nothing is switched.
@@ -218,12 +231,54 @@ pub fn answer(session: &Session, step: u32, ok: bool) -> std::result::Result<(),
     session.send_named("updo_run", Term::tuple([word, step, Term::boolean(ok)]))
 }
 
+/// Why it is not known which agent is on a node.
+#[derive(Clone, Debug)]
+pub enum PresenceError {
+    /// The question was not answered.
+    Call(CallError),
+    /// There is one, and what it says of itself cannot be read.
+    Unreadable(String),
+}
+
+impl PresenceError {
+    /// As a diagnostic; `what` was being done.
+    pub fn diagnostic(&self, what: &str) -> Box<Diagnostic> {
+        match self {
+            Self::Call(error) => error.diagnostic(what),
+            Self::Unreadable(why) => {
+                let title =
+                    format!("{what}: what the run on the node says of itself cannot be read");
+                Box::new(unreadable(title, why))
+            }
+        }
+    }
+}
+
+impl From<CallError> for PresenceError {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<DecodeError> for PresenceError {
+    fn from(error: DecodeError) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+/// E510: the agent sent something that cannot be read.
+pub(crate) fn unreadable(title: String, why: &str) -> Diagnostic {
+    Diagnostic::new(Code::E510, title).note(why).note(
+        "another program sends in the name of the agent, or another version of updo is at work",
+    )
+}
+
 /// Who holds a node's lock, in words; `None` when nobody does. Two questions, nothing is started. One that
 /// has finished and only keeps its result for somebody to fetch holds nothing.
 ///
 /// # Errors
-/// When the connection is lost, or the node does not answer in time.
-pub fn lock_holder(session: &Session) -> std::result::Result<Option<String>, CallError> {
+/// When the connection is lost, the node does not answer in time, or its answer cannot be read.
+pub fn lock_holder(session: &Session) -> std::result::Result<Option<String>, PresenceError> {
     Ok(present(session)?
         .filter(|holder| !holder.kept)
         .map(|holder| holder.words))
@@ -232,8 +287,8 @@ pub fn lock_holder(session: &Session) -> std::result::Result<Option<String>, Cal
 /// The agent that is on a node, be it at work or only keeping a result; `None` when there is none.
 ///
 /// # Errors
-/// When the connection is lost, or the node does not answer in time.
-pub fn present(session: &Session) -> std::result::Result<Option<LockHolder>, CallError> {
+/// When the connection is lost, the node does not answer in time, or its answer cannot be read.
+pub fn present(session: &Session) -> std::result::Result<Option<LockHolder>, PresenceError> {
     const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
     let guardian = session.call(
         "erlang",
@@ -257,11 +312,15 @@ pub fn present(session: &Session) -> std::result::Result<Option<LockHolder>, Cal
         [key, info] if key.is_atom("updo_info") => Some(info),
         _ => None,
     });
-    Ok(info.map(|info| LockHolder {
+    let Some(info) = info else {
+        return Ok(None);
+    };
+    let info = RunInfo::decode(info)?;
+    Ok(Some(LockHolder {
         agent,
-        run: info.get("run").and_then(Term::to_text).unwrap_or_default(),
-        kept: info.get("state").is_some_and(|state| state.is_atom("kept")),
-        words: holder(info),
+        kept: info.state == LockState::Kept,
+        words: info.words(),
+        run: info.run,
     }))
 }
 
@@ -273,35 +332,23 @@ pub fn locked(session: &Session, holder: String) -> Diagnostic {
         .help("wait until it is done")
 }
 
-/// Who holds the lock, in words.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long ago the other run began"
-)]
-fn holder(info: &Term) -> String {
-    let show = |key: &str| {
-        info.get(key)
-            .map(|term| term.to_text().unwrap_or_else(|| term.to_string()))
-    };
-    let owner = show("owner").unwrap_or_else(|| "somebody".to_owned());
-    let run = show("run")
-        .map(|run| format!(", run {run}"))
-        .unwrap_or_default();
-    let since = info
-        .get("since")
-        .and_then(Term::as_i64)
-        .and_then(|since| {
-            let now = std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .ok()?;
-            let ago = i64::try_from(now.as_secs())
-                .ok()?
-                .saturating_sub(since)
-                .max(0);
-            Some(format!(", for {ago} s"))
-        })
-        .unwrap_or_default();
-    format!("held by {owner}{since}{run}")
+impl RunInfo {
+    /// Who holds the lock, in words.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long ago the other run began"
+    )]
+    fn words(&self) -> String {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs());
+        format!(
+            "held by {}, for {} s, run {}",
+            self.owner.words(),
+            now.saturating_sub(self.since),
+            self.run
+        )
+    }
 }
 
 fn unexpected_reply(answer: &Term) -> Box<Diagnostic> {

@@ -1,0 +1,28 @@
+//! What the agent sends, as values: events, reasons, what its guardian says of itself, what the bootstrap gives.
+//!
+//! The only place in which terms of the agent are read. `PROTOCOL.md` has the same types in the same notation, and a
+//! test compares both with each other and with the keys that the agent's text sends.
+
+mod codec;
+mod event;
+mod finished;
+mod lock;
+mod reason;
+mod step;
+mod values;
+
+#[cfg(test)]
+mod erlang;
+#[cfg(test)]
+mod tests;
+
+pub use codec::{Codec, DecodeError, Micros};
+pub use event::{AgentEvent, Purging, read};
+pub use finished::{Abandoned, CleanedUp, Finished, Run, Settled};
+pub use lock::{BootstrapAnswer, LockState, Locked, Refusal, RunInfo};
+pub use reason::{FailedConversion, FunsHeld, Reason};
+pub use step::{Rehearsed, StepResult};
+pub use values::{
+    Call, Child, Died, EndState, FailedChild, FunPlace, Lingering, ModuleProcess, Process,
+    RehearsalFailure, Shape, SlowProcess, Stays, StepRef, SurvivorCounts, Survivors, Unconverted,
+};

@@ -1,0 +1,124 @@
+//! Why a run fails.
+
+use super::codec::{
+    Codec, DecodeError, Parts, Record, optional, record, required, tagged, tagged_union,
+};
+use super::lock::Holder;
+use super::values::{Call, FunPlace, Process, StepRef};
+use crate::term::{Atom, Pid, Term};
+
+record! {
+    /// Funs of old code that are kept as data.
+    FunsHeld as "funs_held" {
+        holders: Vec<(Atom, FunPlace)>,
+        /// What was not searched, and how many of that.
+        unsearched: Vec<(Atom, u64)>,
+    }
+}
+
+record! {
+    /// The node's table of funs.
+    FunTable as "fun_table" {
+        entries: u64,
+        limit: u64,
+        funs: u64,
+    }
+}
+
+record! {
+    /// The first process whose conversion failed.
+    FailedConversion as "failed_conversion" {
+        pid: Pid,
+        module: Atom,
+        vsn: String,
+        extra: String,
+        reason: String,
+        /// How many failed before the others were stopped.
+        failed: u64,
+        /// Whether something else had resumed it.
+        running: bool,
+        ;
+        current_function: Call,
+        stack: String,
+    }
+}
+
+record! {
+    /// A call of the script.
+    FailedCall as "failed_call" {
+        mfa: (Atom, Atom, u64),
+        reason: String,
+    }
+}
+
+record! {
+    /// A folder of the code path.
+    FailedPath as "failed_path" {
+        folder: String,
+        reason: String,
+    }
+}
+
+tagged_union! {
+    /// Why a run fails, or is called off.
+    Reason as "reason" {
+        /// Modules in a sticky directory.
+        Sticky = "sticky" { modules: Vec<Atom> },
+        /// New beams that the node cannot load.
+        NotLoadable = "not_loadable" { modules: Vec<(Atom, Term)> },
+        /// Copies of the running versions that it cannot load.
+        OldNotLoadable = "old_not_loadable" { modules: Vec<(Atom, Term)> },
+        /// Processes that still execute the version before the running one.
+        OldCodeInUse = "old_code_in_use" { users: Vec<(Atom, Vec<Pid>)> },
+        /// Funs of the version before the running one.
+        FunsHeld = "funs_held" { funs: FunsHeld },
+        /// Processes that did not suspend in time.
+        NotSuspended = "not_suspended" { processes: Vec<Process> },
+        /// Modules of which something else has loaded other code.
+        Replaced = "replaced" { modules: Vec<Atom> },
+        /// Modules that could not be switched.
+        LoadFailed = "load_failed" { modules: Vec<(Atom, Term)> },
+        /// Twins that the node cannot load.
+        TwinsNotLoadable = "twins_not_loadable" { twins: Vec<(Atom, Term)> },
+        /// Twins of an earlier run that a process executes.
+        TwinsInUse = "twins_in_use" { twins: Vec<Atom> },
+        /// There is no room for more funs.
+        FunTableFull = "fun_table_full" { table: FunTable },
+        /// Modules that could not be deleted.
+        DeleteFailed = "delete_failed" { modules: Vec<Atom> },
+        /// A conversion failed, or did not end in time.
+        ConversionFailed = "conversion_failed" { conversion: FailedConversion },
+        /// A call of the script raised.
+        ApplyFailed = "apply_failed" { call: FailedCall },
+        /// The code path could not be switched.
+        PathFailed = "path_failed" { path: FailedPath },
+        /// A hook of the plan failed.
+        HookFailed = "hook_failed" { id: u32 },
+        /// No client answered for a hook.
+        HookUnattended = "hook_unattended" { id: u32 },
+        /// The deadline passed.
+        Deadline = "deadline" { step: StepRef },
+        /// The run was called off.
+        Aborted = "aborted" { step: StepRef },
+        /// The executor died.
+        ExecutorDied = "executor_died" { why: String },
+        /// The client had gone before the first step.
+        Unattended = "unattended" {},
+        /// Something else has the lock.
+        LockLost = "lock_lost" { holder: Holder },
+        /// A step is about a module that the job does not have.
+        NotInJob = "not_in_job" { module: Atom },
+        /// Folders into which the beams cannot be written.
+        NotWritable = "not_writable" { folders: Vec<(String, Atom)> },
+        /// A step that this agent does not know.
+        UnknownStep = "unknown_step" { step: String },
+        /// The agent itself has raised.
+        AgentError = "agent_error" { why: String },
+        /// The release handler refused the script.
+        ReleaseHandlerRefused = "release_handler_refused" { why: String },
+        /// The release handler gave up.
+        ReleaseHandlerFailed = "release_handler_failed" { why: String },
+        /// Guardian and executor were killed at once; the watchdog reports.
+        AgentKilled = "agent_killed" {},
+    }
+}

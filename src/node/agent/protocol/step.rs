@@ -1,0 +1,177 @@
+//! What a step that has succeeded tells.
+
+use super::codec::{Codec, DecodeError, Micros, Record, one_of, optional, record, required};
+use super::values::{Child, FailedChild, ModuleProcess, RehearsalFailure, Shapes};
+use crate::term::{Atom, Pid, Term};
+
+record! {
+    /// Of a suspension.
+    Suspended as "suspended" {
+        processes: u64,
+        dead: u64,
+        waited_for: u64,
+        sweeps: u64,
+        attempts: u64,
+        /// How long the last attempt took.
+        us: Micros,
+    }
+}
+
+record! {
+    /// Of a load.
+    Loaded as "loaded" {
+        modules: u64,
+        /// How many newborn processes were suspended too.
+        taken: u64,
+        /// Newborn ones with a state of the code that is gone.
+        ended: Vec<ModuleProcess>,
+        /// Newborn ones of which nothing is known.
+        born: Vec<Pid>,
+    }
+}
+
+record! {
+    /// Of a deletion; of the release handler, when its executor has died.
+    Switched as "switched" {
+        modules: u64,
+    }
+}
+
+record! {
+    /// Of the release handler.
+    ScriptDone as "script_done" {
+        modules: u64,
+        processes: u64,
+        converted: u64,
+    }
+}
+
+record! {
+    /// Of a conversion.
+    Converted as "converted" {
+        processes: u64,
+        dead: u64,
+        ;
+        /// Supervisors whose `init/1` ran on the way back.
+        init_again: Vec<Pid>,
+    }
+}
+
+record! {
+    /// Of a resume.
+    Resumed as "resumed" {
+        processes: u64,
+        dead: u64,
+        unconfirmed: u64,
+    }
+}
+
+record! {
+    /// Of a soak.
+    Soaked as "soaked" {
+        processes: u64,
+        live: u64,
+        crashed: u64,
+    }
+}
+
+record! {
+    /// Of the children.
+    Children as "children" {
+        failed: Vec<FailedChild>,
+        ;
+        started: Vec<Child>,
+        stopped: Vec<Child>,
+        /// They run on, and the new `init/1` does not have them.
+        left: Vec<Child>,
+        /// Applications whose supervisor was not found.
+        unfound: Vec<Atom>,
+    }
+}
+
+record! {
+    /// Of loading twins.
+    TwinsLoaded as "twins_loaded" {
+        twins: u64,
+    }
+}
+
+record! {
+    /// Of taking twins away.
+    TwinsDropped as "twins_dropped" {
+        twins: u64,
+        left: Vec<Atom>,
+    }
+}
+
+record! {
+    /// Of a rehearsal.
+    Rehearsed as "rehearsed" {
+        processes: u64,
+        converted: u64,
+        failed: u64,
+        busy: u64,
+        dead: u64,
+        big: u64,
+        /// Above the number that was asked for, or the time was over.
+        untried: u64,
+        us: Vec<(u64, Pid)>,
+        failures: Vec<RehearsalFailure>,
+        shapes: Shapes,
+    }
+}
+
+record! {
+    /// Of a step with nothing to tell: a call, settings, paths, a hook.
+    Nothing as "nothing" {}
+}
+
+one_of! {
+    /// What a step tells, by its kind.
+    StepResult as "step_result" {
+        /// `suspend`
+        Suspended(Suspended),
+        /// `load`
+        Loaded(Loaded),
+        /// `delete`
+        Switched(Switched),
+        /// `release_handler`
+        ScriptDone(ScriptDone),
+        /// `code_change`
+        Converted(Converted),
+        /// `resume`, `ahead`
+        Resumed(Resumed),
+        /// `soak`
+        Soaked(Soaked),
+        /// `children`
+        Children(Children),
+        /// `twins_load`
+        TwinsLoaded(TwinsLoaded),
+        /// `twins_drop`
+        TwinsDropped(TwinsDropped),
+        /// `rehearse`
+        Rehearsed(Rehearsed),
+        /// `apply`, `env`, `paths`, `config_change`, `hook`
+        Nothing(Nothing),
+    }
+}
+
+impl StepResult {
+    /// How many processes the step was about.
+    pub fn processes(&self) -> Option<u64> {
+        match self {
+            Self::Suspended(step) => Some(step.processes),
+            Self::ScriptDone(step) => Some(step.processes),
+            Self::Converted(step) => Some(step.processes),
+            Self::Resumed(step) => Some(step.processes),
+            Self::Soaked(step) => Some(step.processes),
+            Self::Rehearsed(step) => Some(step.processes),
+            Self::Loaded(_)
+            | Self::Switched(_)
+            | Self::Children(_)
+            | Self::TwinsLoaded(_)
+            | Self::TwinsDropped(_)
+            | Self::Nothing(_) => None,
+        }
+    }
+}
