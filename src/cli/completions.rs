@@ -1,5 +1,10 @@
 //! `updo completions SHELL`: the script that asks updo what to offer, and the answer to a shell that does.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell says in the environment that it asks"
+)]
+
 use clap::CommandFactory;
 use clap_complete::CompleteEnv;
 use clap_complete::env::Shells;
