@@ -18,14 +18,14 @@ use std::time::{Duration, Instant};
 use support::{Options, TestNode};
 use updo::diag::Span;
 use updo::facts::compare::{NewCode, OldBeamSources, compare_on};
-use updo::facts::local::file_cache::Seen;
-use updo::facts::local::store::Store;
 use updo::facts::node::node_facts;
 use updo::facts::node::node_files::Disk;
 use updo::facts::node::processes::{ProcessQuery, find_processes};
 use updo::facts::node::queries;
 use updo::name::{Module, NodeName};
 use updo::node::Session;
+use updo::state::beams::Store;
+use updo::state::file_cache::Seen;
 use updo::term::Term;
 
 const MODULES: usize = 2_000;

@@ -45,8 +45,6 @@ use crate::facts::change::ChangeSet;
 use crate::facts::compare::library_versions::Libraries;
 use crate::facts::compare::persist_diff::unwritten;
 use crate::facts::compare::{self, NewCode, OldBeamSources};
-use crate::facts::local::file_cache::Seen;
-use crate::facts::local::store::Store;
 use crate::facts::node::node_facts::{self};
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
@@ -58,6 +56,8 @@ use crate::report::preview::PreviewInput;
 use crate::rules::node_view::NodeView;
 use crate::rules::removal;
 use crate::script::insert;
+use crate::state::beams::Store;
+use crate::state::file_cache::Seen;
 use crate::state::runs::{RecordedRun, RunRecord, RunRecords};
 
 /// How often a locked node is asked again.
@@ -561,7 +561,7 @@ pub(crate) fn run_id(records: &RunRecords) -> String {
         if getrandom::fill(&mut bytes).is_err() {
             bytes.copy_from_slice(&std::process::id().to_le_bytes()[..2]);
         }
-        name = crate::facts::local::store::hex(&bytes);
+        name = crate::state::beams::hex(&bytes);
         if !records.has(&name) {
             break;
         }

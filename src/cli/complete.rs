@@ -6,7 +6,7 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "the shell completes files"
+    reason = "files that are being typed are completed, and parameters of the plan that was typed"
 )]
 
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "the shell says in the environment that it wants an answer"
+    reason = "a shell says in the environment that it asks"
 )]
 
 use clap::CommandFactory;

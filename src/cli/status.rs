@@ -9,7 +9,6 @@ use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::engine::{self, Engine, leftovers};
 use crate::facts::beam::BeamFacts;
-use crate::facts::local::store::Store;
 use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{self, CodeOrigin, NodeFacts};
 use crate::facts::node::node_files;
@@ -17,6 +16,7 @@ use crate::name::{Module, NodeName};
 use crate::node::agent::{self, PresenceError};
 use crate::node::Session;
 use crate::report::style::count;
+use crate::state::beams::Store;
 use crate::state::runs::RunRecords;
 
 pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {

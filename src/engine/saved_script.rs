@@ -13,10 +13,10 @@ use super::Upgrade;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::step_term::steps_term;
 use crate::exec::steps;
-use crate::facts::local::store::hex;
 use crate::name::{Md5, NodeName};
 use crate::plan::Plan;
 use crate::release::consult::consult;
+use crate::state::beams::hex;
 use crate::term::{Term, etf, pretty};
 
 /// The version of the format.

@@ -4,15 +4,10 @@
 //!
 //! - [`beam`]: one beam file, read in pure Rust.
 //! - [`app`]: application files.
-//! - [`local`]: beam files of this machine: found, kept, remembered.
+//! - [`local`]: beam files of this machine.
 //! - [`node`]: what a running node says, one round trip per question.
 //! - [`change`]: the change set, plain values.
 //! - [`compare`]: the node against new code, and version against version.
-
-#![expect(
-    clippy::disallowed_methods,
-    reason = "beams, applications, archives and the copies of beams are files, read by this stage"
-)]
 
 pub mod app;
 pub mod beam;

@@ -10,8 +10,8 @@ use super::diff::module_json;
 use super::preview::{self, PreviewInput};
 use crate::diag::render::to_json;
 use crate::facts::compare::diff::ModuleDiff;
-use crate::facts::local::store::hex;
 use crate::graph::draw;
+use crate::state::beams::hex;
 
 /// The lines, without those of [`json`](super::json) that follow while it runs. `owner` is who runs it, `note` what they said
 /// about it (`--message`).

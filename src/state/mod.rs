@@ -6,9 +6,11 @@
 //! | folder | what | where |
 //! |---|---|---|
 //! | `runs/` | the records of runs | [`runs`] |
-//! | `beams/` | copies of beams by their MD5 | `facts::store` |
-//! | `files/` | what a node's files were when they were last read | `facts::file_cache` |
+//! | `beams/` | copies of beams by their MD5 | [`beams`] |
+//! | `files/` | what a node's files were when they were last read | [`file_cache`] |
 //! | `agents/` | the agent as nodes have compiled it | [`agents`] |
 
 pub mod agents;
+pub mod beams;
+pub mod file_cache;
 pub mod runs;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use updo::facts::compare::{NewCode, OldBeamSources, compare_on};
-use updo::facts::local::file_cache::Seen;
-use updo::facts::local::store::Store;
 use updo::facts::node::node_facts;
 use updo::facts::node::node_files::Disk;
 use updo::name::NodeName;
+use updo::state::beams::Store;
+use updo::state::file_cache::Seen;
 
 use crate::world::{World, build};
 

@@ -4,6 +4,11 @@
 //! looks at. It reads the text as a constant term, at most [`MAX_APP`] bytes of it; nothing is evaluated.
 //! What does not fit is a diagnostic (E215) with its place, and keys that OTP does not know are passed over.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "application specifications are files"
+)]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;

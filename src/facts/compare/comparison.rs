@@ -18,13 +18,13 @@ use super::versions::{self, OldBeamSources, TakingPart, taking_part};
 use super::{old_code, on_disk, push};
 use crate::diag::{Result, Span};
 use crate::facts::change::{Caller, ChangeSet, Notice, RemovalCause, RemovedModule, SkipReason};
-use crate::facts::local::file_cache::Seen;
-use crate::facts::local::store::Store;
 use crate::facts::node::node_facts::NodeFacts;
 use crate::facts::node::node_files::Disk;
 use crate::facts::node::queries;
 use crate::name::Module;
 use crate::node::Session;
+use crate::state::beams::Store;
+use crate::state::file_cache::Seen;
 
 /// Where new code comes from.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,10 @@
 //! Beams and small files of this machine, as a comparison takes them.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "new beams are files of this machine"
+)]
+
 use std::io::Read;
 use std::path::Path;
 

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use super::local_beams::local;
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::facts::change::{Beam, ChangeSet};
-use crate::facts::local::file_cache::Seen;
 use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
 use crate::facts::node::node_files::{Disk, OnDisk};
 use crate::name::Module;
 use crate::node::Session;
+use crate::state::file_cache::Seen;
 
 /// How many files a diagnostic names.
 const NAMED: usize = 8;

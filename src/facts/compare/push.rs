@@ -3,6 +3,11 @@
 //! Gives the beams that differ; of a protocol that is there consolidated and not, the consolidated one. A
 //! specification beside the beams (`app.app`) tells which modules the new version does not have any more.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "folders of pushed beams are known by what they really are"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,6 +5,11 @@
 //! configuration that it may not have been written for. Takes the folders of the new beams, gives the differences.
 //! The files are read as terms and never evaluated; of `runtime.exs` only what its lines begin with is reported.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the applications of an unpacked release are folders"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compared_node::ComparedNode;

@@ -14,12 +14,12 @@ use super::unloaded;
 use crate::diag::{Result, Span};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Beam, Changed, RunningVersion, SkipReason};
-use crate::facts::local::store::Store;
 use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
 use crate::facts::node::processes::ModuleProcesses;
 use crate::facts::node::queries;
 use crate::name::{App, Md5, Module};
+use crate::state::beams::Store;
 
 /// Where copies of the running version may be found, beside the node's own files.
 #[derive(Clone, Copy, Debug)]

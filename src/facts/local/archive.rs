@@ -5,6 +5,8 @@
 //! to disk, nothing beyond [`MAX_BEAM`] into memory, and a name inside of the archive is only ever
 //! compared, never opened.
 
+#![expect(clippy::disallowed_methods, reason = "archives are files")]
+
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};

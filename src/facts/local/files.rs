@@ -4,6 +4,8 @@
 //! inside of code archives (`.ez`) count as files, by the names that the code server gives them. It reads
 //! at most [`MAX_BEAM`] bytes of a file, and only ordinary files; it never writes.
 
+#![expect(clippy::disallowed_methods, reason = "beams are files, many of them")]
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};

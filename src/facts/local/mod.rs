@@ -1,9 +1,7 @@
-//! Beam files of this machine: found by patterns, read many at a time, kept and remembered between runs.
+//! Beam files of this machine: found by patterns, read many at a time.
 
 mod archive;
 pub mod call_graph;
 pub mod edges;
-pub mod file_cache;
 pub mod files;
 pub mod globs;
-pub mod store;

@@ -6,6 +6,11 @@
 //! transferred, once, and analysed here. The node computes no digest: `beam_lib:md5/1` of one file of stdlib costs
 //! as many reductions as looking at thousands. Only documented functions; nothing is written.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "files of a node on this machine are read without asking it"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ask::{Ask, TIMEOUT, call_failed, function, unexpected_reply};
@@ -14,10 +19,10 @@ use crate::diag::Result;
 use crate::facts::beam::BeamFacts;
 use crate::facts::beam::bifs::NEWEST;
 use crate::facts::beam::chunk::MAX_BEAM;
-use crate::facts::local::file_cache::{CachedBeam, Seen, Stat};
-use crate::facts::local::store::Store;
 use crate::name::Md5;
 use crate::node::{Session, evaluate};
+use crate::state::beams::Store;
+use crate::state::file_cache::{CachedBeam, Seen, Stat};
 use crate::term::Term;
 
 /// Files in flight at a time.

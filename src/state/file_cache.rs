@@ -5,10 +5,15 @@
 //! the last seconds before it was read is not remembered, because a second change could hide in the same second.
 //! Losing the whole of it costs one slower look, nothing else: what cannot be read is taken for empty.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what is remembered of a node is a file of the state folder"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::store::hex;
+use super::beams::hex;
 use crate::name::{Md5, Module, NodeName};
 use crate::term::{Term, etf};
 

@@ -5,6 +5,11 @@
 //! reader, so a damaged store is an empty store. A copy's time says when it was last wanted; [`Store::forget`] takes
 //! away what nobody has wanted for long when there are many.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "copies of beams are files of the state folder, and those not wanted for long are removed"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
