@@ -138,3 +138,79 @@ fn input_and_output_are_where_the_architecture_says() {
         "left: not in ARCHITECTURE.md; right: there, but without an `#[expect]`"
     );
 }
+
+/// The agent's files, by name.
+fn agent() -> Vec<(String, String)> {
+    let folder = root().join("src/node/agent");
+    let entries = fs::read_dir(&folder).expect("the agent's folder");
+    let mut files: Vec<(String, String)> = entries
+        .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
+        .filter(|name| name.ends_with(".erl"))
+        .map(|name| {
+            let text = read(&format!("src/node/agent/{name}"));
+            (name, text)
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_parts_of_the_agent_have_a_number_each_and_fit_a_screen() {
+    let files = agent();
+    for (number, (name, text)) in (1..).zip(&files) {
+        assert!(name.starts_with(&format!("{number:02}_")), "{name}");
+        for (at, line) in (1..).zip(text.lines()) {
+            let width = line.chars().count();
+            assert!(width <= 100, "{name}:{at} has {width} columns");
+        }
+    }
+    assert!(files.len() > 10, "{}", files.len());
+}
+
+/// Words behind a text, if they are written in small letters: `put(job` has `job`.
+fn words_behind<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = String> + 'a {
+    text.match_indices(before).filter_map(move |(at, _)| {
+        let rest = text[at + before.len()..].trim_start_matches(['{', '\'']);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$';
+        let word: String = rest.chars().take_while(|c| is_part(*c)).collect();
+        let begins = |c: char| c.is_ascii_lowercase() || c == '$';
+        word.starts_with(begins).then_some(word)
+    })
+}
+
+/// What is missing in the list at the agent's beginning.
+fn unlisted(files: &[(String, String)]) -> BTreeSet<String> {
+    let all: String = files.iter().map(|(_, text)| text.as_str()).collect();
+    let (header, _) = all.split_once("-module(").expect("a module");
+    let listed = |word: &String| {
+        header
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '$'))
+            .any(|known| known == word)
+    };
+    let code: String = all
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("%%"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    // `{system, From, Request}` is OTP's own; `case` begins an expression; `To ! emptied` and the like have no name.
+    let not_ours = ["system", "case"];
+    ["put(", "! ", "register("]
+        .into_iter()
+        .flat_map(|before| words_behind(&code, before).collect::<Vec<_>>())
+        .filter(|word| !not_ours.contains(&word.as_str()) && !listed(word))
+        .collect()
+}
+
+#[test]
+fn the_agent_lists_its_keys_messages_and_names() {
+    let mut files = agent();
+    assert_eq!(unlisted(&files), BTreeSet::new());
+    // One that is not listed is found.
+    files.push((
+        "99_new.erl".to_owned(),
+        "f(P) -> put(brand_new, 1), P ! {unheard_of, 2}.\n".to_owned(),
+    ));
+    let found = ["brand_new", "unheard_of"].map(str::to_owned);
+    assert_eq!(unlisted(&files), BTreeSet::from(found));
+}

@@ -6,7 +6,7 @@
 main(Dir, Only) ->
     put(dir, Dir),
     persistent_term:put(agent_dir, Dir),
-    Parts = [P || {ok, P} <- [file:read_file(F) || F <- lists:sort(filelib:wildcard(filename:join(Dir, "[0-9]_*.erl")))]],
+    Parts = [P || {ok, P} <- [file:read_file(F) || F <- lists:sort(filelib:wildcard(filename:join(Dir, "[0-9][0-9]_*.erl")))]],
     Source = iolist_to_binary(Parts),
     {ok, Boot} = file:read_file(filename:join(Dir, "bootstrap.erlexpr")),
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Boot)),

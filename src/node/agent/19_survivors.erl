@@ -1,24 +1,27 @@
-%% Who survives: every process that a run suspends is monitored, from before the pause until the run is settled. A
-%% crash after the resume is an event; how many live is asked at the end.
+%% Who survives: every process that a run suspends is monitored, from before the pause until the run
+%% is settled. A crash after the resume is an event; how many live is asked at the end.
 %%
-%% The monitors belong to a process of their own: it outlives an executor, and setting a hundred thousand monitors is
-%% no part of the pause.
+%% The monitors belong to a process of their own: it outlives an executor, and setting a hundred
+%% thousand monitors is no part of the pause.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% The process that monitors
 
-%% waiting: monitors of processes that no resume has reached; those that die there are told by the steps.
-%% watched: those resumed. Ended: how many of them do not live any more; crashed: how many of these by a crash.
+%% waiting: monitors of processes that no resume has reached; those that die there are told by the
+%% steps. watched: those resumed. Ended: how many of them do not live any more; crashed: how many of
+%% these by a crash.
 survivors(Exec, Mon, S) ->
     #{waiting := Waiting, watched := Watched, seen := Seen} = S,
     receive
         {watch, To, Ref, New} ->
             Fresh = [{P, M} || {M, Ps} <- New, P <- Ps, not is_map_key(P, Seen)],
-            More = lists:foldl(fun({P, M}, Acc) -> Acc#{monitor(process, P) => M} end, Waiting, Fresh),
+            More = lists:foldl(fun({P, M}, Acc) -> Acc#{monitor(process, P) => M} end, Waiting,
+                               Fresh),
             To ! {Ref, ok},
             Also = maps:from_list([{P, true} || {P, _} <- Fresh]),
             survivors(Exec, Mon, S#{waiting := More, seen := maps:merge(Seen, Also)});
-        resumed -> survivors(Exec, Mon, S#{waiting := #{}, watched := maps:merge(Watched, Waiting)});
+        resumed ->
+            survivors(Exec, Mon, S#{waiting := #{}, watched := maps:merge(Watched, Waiting)});
         {survey, To, Ref} ->
             To ! {Ref, survivors_told(S)},
             survivors(Exec, Mon, S);
@@ -27,7 +30,8 @@ survivors(Exec, Mon, S) ->
             survivors(Next, monitor(process, Next), S);
         {'DOWN', Mon, process, _, _} ->
             %% Its successor says so at once; when there is none, all is over.
-            receive {executor, Next} -> survivors(Next, monitor(process, Next), S) after 10000 -> ok end;
+            receive {executor, Next} -> survivors(Next, monitor(process, Next), S)
+                after 10000 -> ok end;
         {'DOWN', M, process, P, Why} when is_map_key(M, Watched) ->
             Rest = S#{watched := maps:remove(M, Watched)},
             survivors(Exec, Mon, survivor_died(Exec, P, maps:get(M, Watched), Why, Rest));
@@ -48,7 +52,8 @@ survivor_died(Exec, P, M, Why, #{ended := Ended, crashed := Crashed, died := Die
         true -> S#{ended := Ended + 1, crashed := Crashed + 1}
     end.
 
-%% A process that is killed did not fail by its code: supervisors and people end processes so. It only does not live.
+%% A process that is killed did not fail by its code: supervisors and people end processes so. It
+%% only does not live.
 is_crash(normal) -> false;
 is_crash(shutdown) -> false;
 is_crash({shutdown, _}) -> false;
@@ -62,16 +67,19 @@ survivors_told(#{watched := Watched, ended := Ended, crashed := Crashed, died :=
     Live = map_size(Watched),
     #{watched => Live + Ended, live => Live, crashed => Crashed, died => lists:reverse(Died)}.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Executor: what it asks of that process
 
 %% The first time before the pause, which waits for the monitors then.
 watch_survivors(Found, Wait) ->
     P = survivors_pid(),
     Mon = monitor(process, P),
-    P ! {watch, case Wait of true -> self(); false -> get(nobody) end, Mon, survivors_of(maps:to_list(Found))},
+    P ! {watch, case Wait of true -> self(); false -> get(nobody) end, Mon,
+         survivors_of(maps:to_list(Found))},
     Killed = case Wait of
-        true -> receive {Mon, ok} -> false; {'DOWN', Mon, process, _, _} -> true after 5000 -> false end;
+        true ->
+            receive {Mon, ok} -> false; {'DOWN', Mon, process, _, _} -> true after 5000 -> false
+            end;
         false -> false
     end,
     demonitor(Mon, [flush]),
@@ -126,12 +134,12 @@ survivors() ->
 %% At the end of a run: who lives, and which modules something else has loaded since.
 survey() -> #{survivors => survivors(), replaced => replaced()}.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Step: soak
 
 %% => soaked()
-%% Everything runs again, so there is only one way: neither the deadline nor a request to stop undoes anything; the
-%% deadline ends the waiting.
+%% Everything runs again, so there is only one way: neither the deadline nor a request to stop
+%% undoes anything; the deadline ends the waiting.
 soak(Id, Ms) ->
     log({set, resuming, true}),
     check_guardian(),
@@ -142,7 +150,8 @@ soak(Id, Ms) ->
         _ -> ok
     end,
     Told = survivors(),
-    #{processes => maps:get(watched, Told, 0), live => maps:get(live, Told, 0), crashed => maps:get(crashed, Told, 0)}.
+    #{processes => maps:get(watched, Told, 0), live => maps:get(live, Told, 0),
+      crashed => maps:get(crashed, Told, 0)}.
 
 %% Its progress is the time: milliseconds done, and in all.
 soaking(Id, Since, Until, Next) ->
@@ -154,7 +163,9 @@ soaking(Id, Since, Until, Next) ->
     after max(0, min(Until, Next) - now_ms()) ->
         case now_ms() of
             Now when Now >= Until -> told_deaths();
-            Now -> event({step_progress, Id, Now - Since, Until - Since}), soaking(Id, Since, Until, Now + 500)
+            Now ->
+                event({step_progress, Id, Now - Since, Until - Since}),
+                soaking(Id, Since, Until, Now + 500)
         end
     end.
 
@@ -162,7 +173,7 @@ soaking(Id, Since, Until, Next) ->
 told_deaths() ->
     receive {died, One} -> event({died, One}), told_deaths() after 0 -> ok end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Code that something else has loaded
 
 expected_md5(M) ->
@@ -171,17 +182,20 @@ expected_md5(M) ->
         Md5 -> Md5
     end.
 
-%% Modules that are not what this run has made of them: after a success what it has loaded, after an undo what was
-%% there before; of a mix that cannot be said.
+%% Modules that are not what this run has made of them: after a success what it has loaded, after an
+%% undo what was there before; of a mix that cannot be said.
 replaced() ->
-    #{outcome := Outcome, before := Before, loaded := Loaded, switching := S, on_load := O} = get(log),
+    #{outcome := Outcome, before := Before, loaded := Loaded, switching := S, on_load := O} =
+        get(log),
     Goal = job(goal, new),
     Expected = case Outcome of
         _ when Outcome =:= undefined; Outcome =:= Goal ->
             [{M, expected_md5(M)} || M <- lists:usort(Loaded ++ S ++ O),
                                      #{new := New} <- [module_map(M)], is_binary(New)];
         mixed -> [];
-        _ -> [{M, Md5} || #{name := M} <- job(modules, []), #{M := #{md5 := Md5}} <- [Before], Md5 =/= none]
+        _ ->
+            [{M, Md5} || #{name := M} <- job(modules, []), #{M := #{md5 := Md5}} <- [Before],
+             Md5 =/= none]
     end,
     [M || {M, Md5} <- Expected, current_md5(M) =/= Md5].
 

@@ -1,13 +1,15 @@
-%% What a gen_statem keeps of its module: the callback mode. It asks callback_mode/0 when it starts and, in the system
-%% message change_code, right after Mod:code_change/4 (OTP 23: at its next event); nowhere else. So neither a state
-%% that is put back nor new code alone changes it, and a code_change downwards, which runs before the old code is
-%% loaded, gets the mode of the code that goes.
+%% What a gen_statem keeps of its module: the callback mode. It asks callback_mode/0 when it starts
+%% and, in the system message change_code, right after Mod:code_change/4 (OTP 23: at its next
+%% event); nowhere else. So neither a state that is put back nor new code alone changes it, and a
+%% code_change downwards, which runs before the old code is loaded, gets the mode of the code that
+%% goes.
 %%
-%% Therefore a module whose callback_mode/0 says another thing after a switch has its processes asked again: a
-%% change_code from its own version to its own version, whose result is thrown away. Where there is no code_change/4
-%% the process calls ours, for as long as that message takes: its error_handler is this module then.
+%% Therefore a module whose callback_mode/0 says another thing after a switch has its processes
+%% asked again: a change_code from its own version to its own version, whose result is thrown away.
+%% Where there is no code_change/4 the process calls ours, for as long as that message takes: its
+%% error_handler is this module then.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Callback modes
 
 callback_mode(M) ->
@@ -19,7 +21,8 @@ callback_mode(M) ->
 %% Of the modules just switched, those whose callback mode is another one now.
 reversed(Ms) ->
     Before = log_get(before),
-    [M || M <- Ms, #{M := #{mode := {mode, Old}}} <- [Before], {mode, New} <- [callback_mode(M)], Old =/= New].
+    [M || M <- Ms, #{M := #{mode := {mode, Old}}} <- [Before], {mode, New} <- [callback_mode(M)],
+     Old =/= New].
 
 %% Has all suspended processes of a module ask for its callback mode. Changes no state.
 ask_mode(Id, M) ->
@@ -29,11 +32,14 @@ ask_mode(Id, M) ->
             log({add, converting, M}),
             Handler = own_handler(),
             Handler =:= none andalso not erlang:function_exported(M, code_change, 4) andalso
-                fail({conversion_failed, failure(hd(lists:append(Pids) ++ [self()]), M, loaded_vsn(M), callback_mode,
-                                                 <<"there is no code_change/4, and without it gen_statem does not ask for its callback mode">>, 1)}),
+                fail({conversion_failed,
+                      failure(hd(lists:append(Pids) ++ [self()]), M, loaded_vsn(M), callback_mode,
+                              <<"there is no code_change/4, and without it "
+                                "gen_statem does not ask for its callback mode">>, 1)}),
             Vsn = loaded_vsn(M),
             {Stash, Unstash} = ask_funs(Handler, stamp(), none),
-            for_all(Id, M, {ask, M, Vsn, Stash, Unstash, get(nobody)}, callback_mode, Vsn, parts_of(M))
+            for_all(Id, M, {ask, M, Vsn, Stash, Unstash, get(nobody)}, callback_mode, Vsn,
+                    parts_of(M))
     end.
 
 %% The module to which calls of what does not exist go. Interpreted there is none.
@@ -44,11 +50,13 @@ undefined_function(M, F, A) -> error_handler:undefined_function(M, F, A).
 
 undefined_lambda(M, F, A) -> error_handler:undefined_lambda(M, F, A).
 
-%% Run inside the process, before and after. Tell: on the way back, who learns that the mode may have been another one.
+%% Run inside the process, before and after. Tell: on the way back, who learns that the mode may
+%% have been another one.
 ask_funs(Handler, Stamp, Tell) ->
     {fun(S0) ->
          {S, H} = case get('$updo_asking') of
-             undefined -> {S0, case Handler of none -> none; _ -> process_flag(error_handler, Handler) end};
+             undefined ->
+                 {S0, case Handler of none -> none; _ -> process_flag(error_handler, Handler) end};
              Kept -> Kept
          end,
          put('$updo_asking', {S, H}),
@@ -71,14 +79,17 @@ ask_funs(Handler, Stamp, Tell) ->
 portable_ask_funs(Handler, Stamp, Tell) ->
     {portable("fun(S0) -> "
               "{S, H} = case get('$updo_asking') of "
-              "    undefined -> {S0, case Handler of none -> none; _ -> process_flag(error_handler, Handler) end}; K -> K end, "
+              "    undefined -> {S0, case Handler of none -> none; _ -> "
+              "process_flag(error_handler, Handler) end}; K -> K end, "
               "put('$updo_asking', {S, H}), S end.", [{'Handler', Handler}]),
      portable("fun(S0) -> "
               "case erase('$updo_asked') of Stamp -> Tell ! {asked, self()}; _ -> ok end, "
-              "case erase('$updo_asking') of {S, none} -> S; {S, H} -> process_flag(error_handler, H), S; undefined -> S0 end end.",
+              "case erase('$updo_asking') of {S, none} -> S; {S, H} -> "
+              "process_flag(error_handler, H), S; undefined -> S0 end end.",
               [{'Stamp', Stamp}, {'Tell', Tell}])}.
 
-%% On the way back, after the old code is there again and the state put back, right before the resume.
+%% On the way back, after the old code is there again and the state put back, right before the
+%% resume.
 back_op(M, Op) when element(1, Op) =:= restore ->
     case lists:member(M, log_get(reversed)) of
         true ->
@@ -91,7 +102,8 @@ back_op(M, Op) when element(1, Op) =:= restore ->
 back_op(_, Op) -> Op.
 
 %% [{Pid, Why}]: had the new mode and still have it, for their old code_change/4 fails.
-asked_in_vain() -> asked_in_vain([{P, Why} || {{unasked, P}, Why} <- get()], [P || {{asked, P}, _} <- get()]).
+asked_in_vain() ->
+    asked_in_vain([{P, Why} || {{unasked, P}, Why} <- get()], [P || {{asked, P}, _} <- get()]).
 
 asked_in_vain(Failed, Asked) ->
     receive

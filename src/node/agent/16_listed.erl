@@ -1,13 +1,17 @@
-%% Children that the start/2 of an application lists for its supervisor. No init/1 has them: start/2 runs when the
-%% application starts, and the supervisor keeps what it was given then. So they are added and deleted one by one.
+%% Children that the start/2 of an application lists for its supervisor. No init/1 has them: start/2
+%% runs when the application starts, and the supervisor keeps what it was given then. So they are
+%% added and deleted one by one.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% The supervisor
 
-%% [Pid]: by a name that the lists give it, else the one at the top of the application that runs this module.
+%% [Pid]: by a name that the lists give it, else the one at the top of the application that runs
+%% this module.
 listing(M, Known) ->
-    Named = [P || N <- maps:get(names, Known), P <- [registered_as(N)], is_pid(P), node(P) =:= node(), is_otp_supervisor(P)],
-    lists:sublist(Named ++ case Named of [] -> lists:append([top_of(App) || App <- run_by_module(M)]); _ -> [] end, 1).
+    Named = [P || N <- maps:get(names, Known), P <- [registered_as(N)], is_pid(P),
+             node(P) =:= node(), is_otp_supervisor(P)],
+    lists:sublist(Named ++ case Named of [] -> lists:append([top_of(App)
+        || App <- run_by_module(M)]); _ -> [] end, 1).
 
 registered_as({global, N}) -> global:whereis_name(N);
 registered_as({via, Mod, N}) -> try Mod:whereis_name(N) catch _:_ -> undefined end;
@@ -16,7 +20,9 @@ registered_as(_) -> undefined.
 
 is_otp_supervisor(P) ->
     case process_info(P, dictionary) of
-        {dictionary, D} -> case lists:keyfind('$initial_call', 1, D) of {_, {supervisor, _, 1}} -> true; _ -> false end;
+        {dictionary, D} ->
+            case lists:keyfind('$initial_call', 1, D) of
+                {_, {supervisor, _, 1}} -> true; _ -> false end;
         undefined -> false
     end.
 
@@ -30,18 +36,21 @@ top_of(App) ->
         true -> case application:get_supervisor(App) of {ok, P} -> [P]; _ -> [] end;
         false ->
             [P || P <- processes(), {dictionary, D} <- [process_info(P, dictionary)],
-                  {_, [_]} <- [lists:keyfind('$ancestors', 1, D)], application:get_application(P) =:= {ok, App}]
+                  {_, [_]} <- [lists:keyfind('$ancestors', 1, D)],
+                  application:get_application(P) =:= {ok, App}]
     end,
     case [S || S <- Found, is_otp_supervisor(S)] of [Top] -> [Top]; _ -> [] end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% What is done
 
-%% {[What could not be done], [What was]}, as tend_all/2. An entry of a list is {exact or like, Id, [Item]}: `like` has
-%% the usual identifier of such an item, and only its module can say which it is.
+%% {[What could not be done], [What was]}, as tend_all/2. An entry of a list is {exact or like, Id,
+%% [Item]}: `like` has the usual identifier of such an item, and only its module can say which it
+%% is.
 tend_listed({listed, M, #{strict := true, start := Start, stop := Stop}}, []) ->
     Todo = [{start, E} || E <- Start] ++ [{stop, E} || E <- Stop],
-    {lists:append([untended({What, M, Id}, [<<"no process of its supervisor was found">>]) || {What, {_, Id, _}} <- Todo]), []};
+    {lists:append([untended({What, M, Id}, [<<"no process of its supervisor was found">>])
+                   || {What, {_, Id, _}} <- Todo]), []};
 tend_listed(_, []) -> {[], []};
 tend_listed({listed, M, #{start := Start, stop := Stop}} = Op, [{P, _}] = Pids) ->
     case child(look, P, all) of
@@ -59,12 +68,14 @@ tend_listed({unlisted, M, #{start := Start}}, [{P, Kept, _}]) ->
             {Bad, done(M, P, Before, Stopped, [])};
         {error, Why} -> {silent(M, [{stop, Id} || Id <- Ids], Why), []}
     end;
-%% And when the version before is there again. A supervisor that has been restarted since has kept nothing.
+%% And when the version before is there again. A supervisor that has been restarted since has kept
+%% nothing.
 tend_listed({relisted, M, #{stop := Stop}} = Op, [{P, Kept, _}] = Pids) ->
     case child(look, P, all) of
         {ok, Before} -> tend_listed(Op, Pids, Before);
         {error, Why} ->
-            Ids = case Kept of #{stopped := Stopped} -> [Id || {Id, _, _} <- Stopped]; none -> [Id || {_, Id, _} <- Stop] end,
+            Ids = case Kept of #{stopped := Stopped} -> [Id || {Id, _, _} <- Stopped];
+                none -> [Id || {_, Id, _} <- Stop] end,
             {silent(M, [{start, Id} || Id <- Ids], Why), []}
     end.
 
@@ -73,8 +84,8 @@ tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, M
     %% Which of them is the new one is not known before: what the new version lists stays.
     Goes = specs(P, lists:reverse((identified(Stop) -- (All -- New)) ++ asleep(P, New))),
     Comes = New -- (element(1, Before) -- [Id || {Id, _, _} <- Goes]),
-    %% Kept before it is done: an executor that repeats it cannot see any more what there was. Kept also where nothing is
-    %% to be done: what was there before stays on the way back.
+    %% Kept before it is done: an executor that repeats it cannot see any more what there was. Kept
+    %% also where nothing is to be done: what was there before stays on the way back.
     Kept = #{started => Comes, stopped => Goes, order => element(1, Before)},
     settled_in(P, [], [], {keep, M, Md5, Kept}),
     {Bad1, Stopped} = delisted(M, P, Goes),
@@ -89,40 +100,50 @@ tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}], B
     settled_in(P, Was, Started, {forget, M, Md5s}),
     {Bad, done(M, P, Before, [], Started)}.
 
-%% Of a supervisor that does not answer, for one because it waits for a start function, nothing is known.
+%% Of a supervisor that does not answer, for one because it waits for a start function, nothing is
+%% known.
 silent(M, Todo, Why) ->
     Text = text_of("its supervisor does not answer (~ts)", [text(Why)]),
     lists:append([untended({What, M, Id}, [Text]) || {What, Id} <- Todo]).
 
 %% Undone from the end: at last they are in the order in which they were.
 done(M, P, Before, Stopped, Started) ->
-    [{arrange, M, Before, P}] ++ [{delist, M, One, P} || One <- Stopped] ++ [{enlist, M, Id, P} || Id <- Started].
+    [{arrange, M, Before, P}] ++ [{delist, M, One, P} || One <- Stopped] ++
+        [{enlist, M, Id, P} || Id <- Started].
 
 delisted(M, P, Those) ->
     Answers = [{One, child(delist, P, One)} || One <- Those],
-    {lists:append([untended({stop, M, Id}, [text(Why)]) || {{Id, _, _}, {error, Why}} <- Answers]), [One || {One, ok} <- Answers]}.
+    {lists:append([untended({stop, M, Id}, [text(Why)]) || {{Id, _, _}, {error, Why}} <- Answers]),
+     [One || {One, ok} <- Answers]}.
 
 enlisted(M, P, Entries) ->
     Answers = [{Id, child(enlist, P, Item)} || {_, Id, [Item]} <- Entries],
-    {lists:append([untended({start, M, Id}, [text(Why)]) || {Id, {error, Why}} <- Answers]), [Id || {_, {ok, Id}} <- Answers]}.
+    {lists:append([untended({start, M, Id}, [text(Why)]) || {Id, {error, Why}} <- Answers]),
+     [Id || {_, {ok, Id}} <- Answers]}.
 
 relisted(M, P, Kept) ->
     Answers = [{element(1, One), child(relist, P, One)} || One <- Kept],
-    {lists:append([untended({start, M, Id}, [text(Why)]) || {Id, {error, Why}} <- Answers]), [Id || {Id, ok} <- Answers]}.
+    {lists:append([untended({start, M, Id}, [text(Why)]) || {Id, {error, Why}} <- Answers]),
+     [Id || {Id, ok} <- Answers]}.
 
-%% [{Id, Spec, run or [Record]}], each once, of those that it has. One that does not run has no record where the state is not
-%% as it is known to be: then nothing leads back, and it is left alone.
+%% [{Id, Spec, run or [Record]}], each once, of those that it has. One that does not run has no
+%% record where the state is not as it is known to be: then nothing leads back, and it is left
+%% alone.
 specs(P, Ids) -> case child(specs, P, Ids) of {ok, Found} -> Found; _ -> [] end.
 
 asleep(P, Ids) -> case child(asleep, P, Ids) of {ok, Found} -> Found; _ -> [] end.
 
-once(Ids) -> lists:reverse(lists:foldl(fun(Id, Acc) -> case lists:member(Id, Acc) of true -> Acc; false -> [Id | Acc] end end, [], Ids)).
+once(Ids) ->
+    lists:reverse(lists:foldl(fun(Id, Acc) -> case lists:member(Id, Acc) of
+        true -> Acc; false -> [Id | Acc] end end, [], Ids)).
 
 %% As child_done/3, in a process of its own.
 listed_done(specs, Sup, Ids) ->
     Children = supervisor:which_children(Sup),
-    How = fun(Id) -> case lists:keyfind(Id, 1, Children) of {_, undefined, _, _} -> record_of(Sup, Id); _ -> [run] end end,
-    {ok, [{Id, Spec, H} || Id <- once(Ids), {ok, Spec} <- [supervisor:get_childspec(Sup, Id)], H <- How(Id)]};
+    How = fun(Id) -> case lists:keyfind(Id, 1, Children) of
+        {_, undefined, _, _} -> record_of(Sup, Id); _ -> [run] end end,
+    {ok, [{Id, Spec, H} || Id <- once(Ids), {ok, Spec} <- [supervisor:get_childspec(Sup, Id)],
+          H <- How(Id)]};
 listed_done(asleep, Sup, Ids) ->
     {ok, [Id || {Id, undefined, _, _} <- supervisor:which_children(Sup), lists:member(Id, Ids)]};
 %% One that does not run goes too: a supervisor that restarts all would start it.
@@ -163,7 +184,8 @@ listed_done(identify, _, Item) -> {ok, id_of(spec_of(Item))}.
 
 %% {Identifiers in the order in which they were started, what it keeps}.
 looked(Sup) ->
-    Kept = case process_info(Sup, dictionary) of {dictionary, D} -> [V || {{updo, listed}, V} <- D]; undefined -> [] end,
+    Kept = case process_info(Sup, dictionary) of
+        {dictionary, D} -> [V || {{updo, listed}, V} <- D]; undefined -> [] end,
     {lists:reverse([Id || {Id, _, _, _} <- supervisor:which_children(Sup)]), Kept}.
 
 identified(Entries) -> [one_identified(E) || E <- Entries].
@@ -175,20 +197,23 @@ one_identified({_, Id, _}) -> Id.
 %% What Elixir makes of an element of a list of children.
 spec_of(Mod) when is_atom(Mod) -> Mod:child_spec([]);
 spec_of({Mod, Arg}) when is_atom(Mod) -> Mod:child_spec(Arg);
-spec_of({'$child_spec', Item, Overrides}) -> apply('Elixir.Supervisor', child_spec, [Item, Overrides]);
+spec_of({'$child_spec', Item, Overrides}) ->
+    apply('Elixir.Supervisor', child_spec, [Item, Overrides]);
 spec_of(Spec) -> Spec.
 
 id_of(#{id := Id}) -> Id;
 id_of(Spec) -> element(1, Spec).
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% The supervisor's order, and what it keeps
 
-%% OTP adds children at the end. Where its state is as it is known to be, those that are new are moved to where a restart
-%% would have them: `rest_for_one` restarts those behind, and all are terminated from the end. In its dictionary is kept what
-%% leads back: {updo, listed} => [{Module, Md5 of the version to which it leads, Kept}].
+%% OTP adds children at the end. Where its state is as it is known to be, those that are new are
+%% moved to where a restart would have them: `rest_for_one` restarts those behind, and all are
+%% terminated from the end. In its dictionary is kept what leads back: {updo, listed} => [{Module,
+%% Md5 of the version to which it leads, Kept}].
 settled_in(Sup, Order, Moved, Entry) ->
-    try sys:replace_state(Sup, fun(S) -> keep_listed(Entry), arranged(S, Order, Moved) end, 5000) of _ -> ok catch _:_ -> ok end.
+    try sys:replace_state(Sup, fun(S) -> keep_listed(Entry), arranged(S, Order, Moved) end, 5000) of
+        _ -> ok catch _:_ -> ok end.
 
 keep_listed({as_it_was, []}) -> erase({updo, listed});
 keep_listed({as_it_was, [All]}) -> put({updo, listed}, All);
@@ -197,7 +222,8 @@ keep_listed({keep, M, Md5, #{started := Ids, stopped := Those} = New}) ->
     Kept = case Mine of
         [{_, _, #{started := Started, stopped := Stopped} = Was}] ->
             Was#{started := Started ++ (Ids -- Started),
-                 stopped := Stopped ++ [One || One <- Those, not lists:keymember(element(1, One), 1, Stopped)]};
+                 stopped := Stopped ++ [One || One <- Those,
+                                        not lists:keymember(element(1, One), 1, Stopped)]};
         [] -> New
     end,
     put({updo, listed}, lists:sublist([{M, Md5, Kept} | Others], 3));
@@ -212,7 +238,8 @@ all_kept() -> case get({updo, listed}) of undefined -> []; All -> All end.
 kept_listed(P, M, Md5s) ->
     case process_info(P, dictionary) of
         {dictionary, D} ->
-            case [K || {{updo, listed}, All} <- D, {N, Md5, K} <- All, N =:= M, lists:member(Md5, Md5s)] of [K | _] -> K; [] -> none end;
+            case [K || {{updo, listed}, All} <- D, {N, Md5, K} <- All, N =:= M,
+                  lists:member(Md5, Md5s)] of [K | _] -> K; [] -> none end;
         undefined -> none
     end.
 
@@ -221,7 +248,8 @@ arranged(S, Order, Moved) when is_tuple(S) ->
         [{Ids, Db} = Children] ->
             Now = lists:reverse(Ids),
             Place = [Id || Id <- Order, lists:member(Id, Moved), lists:member(Id, Now)],
-            New = lists:foldl(fun(Id, Acc) -> placed(Id, before(Id, Order), lists:delete(Id, Acc)) end, Now, Place),
+            New = lists:foldl(fun(Id, Acc) -> placed(Id, before(Id, Order), lists:delete(Id, Acc))
+                end, Now, Place),
             replaced_children(S, Children, {lists:reverse(New), Db});
         _ -> S
     end;
@@ -238,12 +266,15 @@ placed(Id, [After | More], Ids) ->
     end.
 
 record_of(Sup, Id) ->
-    [[spec(R)] || S <- [sys:get_state(Sup, 5000)], is_tuple(S), {_, Db} <- children_of(S), {One, R} <- maps:to_list(Db), One =:= Id].
+    [[spec(R)] || S <- [sys:get_state(Sup, 5000)], is_tuple(S), {_, Db} <- children_of(S),
+     {One, R} <- maps:to_list(Db), One =:= Id].
 
 with_record(S, Id, Record) ->
     case children_of(S) of
-        [{Ids, Db} = Children] when not is_map_key(Id, Db) -> replaced_children(S, Children, {[Id | Ids], Db#{Id => Record}});
+        [{Ids, Db} = Children] when not is_map_key(Id, Db) ->
+            replaced_children(S, Children, {[Id | Ids], Db#{Id => Record}});
         _ -> S
     end.
 
-replaced_children(S, Children, New) -> list_to_tuple([case E of Children -> New; _ -> E end || E <- tuple_to_list(S)]).
+replaced_children(S, Children, New) ->
+    list_to_tuple([case E of Children -> New; _ -> E end || E <- tuple_to_list(S)]).

@@ -1,10 +1,12 @@
-%% Writing the new beams to the node's disk, so that a restart keeps them. Only after the run has ended as it should.
+%% Writing the new beams to the node's disk, so that a restart keeps them. Only after the run has
+%% ended as it should.
 %%
-%% First everything is written beside and synced; any failure so far leaves the disk as it was. Then a journal says what
-%% is about to be done, files that must go are deleted and the others renamed. Each file is old or new at any moment, never half. Who finds
-%% a journal (the node went down between two renames) finishes what it says; what was written beside without one goes.
+%% First everything is written beside and synced; any failure so far leaves the disk as it was. Then
+%% a journal says what is about to be done, files that must go are deleted and the others renamed.
+%% Each file is old or new at any moment, never half. Who finds a journal (the node went down
+%% between two renames) finishes what it says; what was written beside without one goes.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Settle: persist
 
 %% => cleaned_up()
@@ -16,7 +18,8 @@ persist(Asked) ->
             Todo = lists:append([persist_todo(M) || M <- job(modules, [])]),
             case persist_files(Todo) of
                 ok -> #{persisted => length(Todo)};
-                {error, {File, Why}} -> #{persisted => 0, not_persisted => text_of("~ts: ~tp", [File, Why])}
+                {error, {File, Why}} ->
+                    #{persisted => 0, not_persisted => text_of("~ts: ~tp", [File, Why])}
             end;
         false -> #{}
     end.
@@ -61,13 +64,15 @@ persist_files([{_, First, _} | _] = Todo) ->
     Gone = [{M, File} || {M, File, undefined} <- Todo],
     try
         lists:foreach(fun({Beside, _, File, New}) -> write_synced(Beside, New, File) end, Writes),
-        Text = io_lib:format("~tp.~n", [{updo_persist, [{B, F} || {B, _, F, _} <- Writes], [F || {_, F} <- Gone]}]),
+        Text = io_lib:format("~tp.~n", [{updo_persist, [{B, F} || {B, _, F, _} <- Writes],
+                                         [F || {_, F} <- Gone]}]),
         write_synced(Journal ++ ".new", unicode:characters_to_binary(Text), none),
         must(Journal, file:rename(Journal ++ ".new", Journal))
     of
         _ ->
             lists:foreach(fun({_, File}) -> file:delete(File) end, Gone),
-            Result = persist_rename(Writes, [{File ++ Suffix, M, File, undefined} || {M, File} <- Gone]),
+            Result = persist_rename(Writes, [{File ++ Suffix, M, File, undefined}
+                                             || {M, File} <- Gone]),
             file:delete(Journal),
             Result
     catch
@@ -98,7 +103,8 @@ persist_back({Beside, M, File, _}) ->
 persist_back(Beside, File, Before) ->
     case Before of
         Old when is_binary(Old) ->
-            try write_synced(Beside, Old, File), file:rename(Beside, File) catch throw:_ -> file:delete(Beside) end;
+            try write_synced(Beside, Old, File), file:rename(Beside, File)
+                catch throw:_ -> file:delete(Beside) end;
         _ -> file:delete(File)
     end.
 
@@ -140,9 +146,12 @@ persist_journal(Journal) ->
     case file:consult(Journal) of
         {ok, [{updo_persist, Pairs, Gone}]} when is_list(Pairs), is_list(Gone) ->
             Suffix = filename:basename(Journal),
-            Left = [Pair || {Beside, File} = Pair <- Pairs, Beside =:= File ++ Suffix, filelib:is_regular(Beside)],
-            %% With nothing left to rename it was carried out before, and what is gone may have come back since.
-            Left =:= [] orelse lists:foreach(fun(File) -> filename:extension(File) =:= ".beam" andalso file:delete(File) end, Gone),
+            Left = [Pair || {Beside, File} = Pair <- Pairs, Beside =:= File ++ Suffix,
+                    filelib:is_regular(Beside)],
+            %% With nothing left to rename it was carried out before, and what is gone may have come
+            %% back since.
+            Left =:= [] orelse lists:foreach(fun(File) -> filename:extension(File) =:= ".beam"
+                andalso file:delete(File) end, Gone),
             lists:foreach(fun({Beside, File}) -> file:rename(Beside, File) end, Left);
         _ -> ok
     end,

@@ -1,13 +1,14 @@
 %% The switch of all modules, and the conversion of states.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Step: load
 
 %% => loaded()
 %% The point of no return. Everything slow has been done before.
 load(Id, Ms) ->
     {Prepared, OnLoad} = maps:get(Id, get(prepared)),
-    within_budget(Id, fun() -> last_look(Id) end, fun(Began) -> suspend_again(Id, Began), last_look(Id) end),
+    within_budget(Id, fun() -> last_look(Id) end,
+                  fun(Began) -> suspend_again(Id, Began), last_look(Id) end),
     unchanged(Ms),
     switch(Ms, Ms -- OnLoad, Prepared),
     %% What runs when a module is loaded may need its supervisor.
@@ -24,8 +25,8 @@ load(Id, Ms) ->
     #{modules => length(Ms), born => lists:sublist(Unsure, named()), taken => Taken,
       ended => [#{module => M, pid => P} || {M, P} <- Ended]}.
 
-%% Funs of what comes back fail from the purge of their module to its load. A process of its own does both: with an agent
-%% that is killed in between they would fail for ever.
+%% Funs of what comes back fail from the purge of their module to its load. A process of its own
+%% does both: with an agent that is killed in between they would fail for ever.
 switch(Ms, Names, Prepared) ->
     Before = log_get(switching),
     log({set, switching, lists:usort(Names ++ Before)}),
@@ -54,7 +55,8 @@ switcher(Exec, Due, Prepared) ->
     Mon = monitor(process, Exec),
     receive
         {go, Exec} ->
-            exit({updo_done, case purge_all(Due) of [] -> finish_loading(Prepared); Stuck -> {stuck, Stuck} end});
+            exit({updo_done, case purge_all(Due) of [] -> finish_loading(Prepared);
+                Stuck -> {stuck, Stuck} end});
         {'DOWN', Mon, process, _, _} -> ok
     end.
 
@@ -79,14 +81,15 @@ load_on_load(M) ->
         {error, What} -> fail({load_failed, [{M, What}]})
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Step: code_change
 
 %% => converted()
 code_change(Id, Mode, Changes) ->
     Sums = [change(Id, M, How, old_vsn(Mode, M)) || {M, How} <- Changes, How =/= soft],
     Again = init_again(),
-    maps:merge(#{processes => lists:sum([T || {T, _} <- Sums]), dead => lists:sum([D || {_, D} <- Sums])},
+    maps:merge(#{processes => lists:sum([T || {T, _} <- Sums]),
+                 dead => lists:sum([D || {_, D} <- Sums])},
                filled(#{init_again => lists:sublist(Again, named())})).
 
 old_vsn(up, M) ->
@@ -106,13 +109,15 @@ change(Id, M, How, Vsn) ->
     log({add, changed, M}),
     Sum.
 
-%% Processes whose state an earlier run has left as the version before it made it: on the way back from that run it is
-%% what the code that comes back expects.
-kept_state(M) -> ordsets:from_list(lists:append([Pids || {N, Pids} <- job(unconverted, []), N =:= M])).
+%% Processes whose state an earlier run has left as the version before it made it: on the way back
+%% from that run it is what the code that comes back expects.
+kept_state(M) ->
+    ordsets:from_list(lists:append([Pids || {N, Pids} <- job(unconverted, []), N =:= M])).
 
 parts_without([], Parts) -> Parts;
 parts_without(Those, Parts) ->
-    list_to_tuple([[P || P <- Part, not ordsets:is_element(P, Those)] || Part <- tuple_to_list(Parts)]).
+    list_to_tuple([[P || P <- Part, not ordsets:is_element(P, Those)]
+                   || Part <- tuple_to_list(Parts)]).
 
 change(Id, M, How, Vsn, All) ->
     Handler = is_map_key(M, handlers()),
@@ -124,7 +129,8 @@ change(Id, M, How, Vsn, All) ->
     Sum = case How of
         {advanced, Arg} ->
             {Sups, Others} = by_kind(M, All),
-            {T1, D1} = case Sups of [] -> {0, 0}; _ -> for_all(Id, M, renew_op(M, Vsn, Arg, Save), How, Vsn, Sups) end,
+            {T1, D1} = case Sups of [] -> {0, 0}; _ ->
+                for_all(Id, M, renew_op(M, Vsn, Arg, Save), How, Vsn, Sups) end,
             {T2, D2} = for_all(Id, M, Op, How, Vsn, Others),
             {T1 + T2, D1 + D2};
         _ -> for_all(Id, M, Op, How, Vsn, All)
@@ -153,7 +159,8 @@ for_all(Id, M, Op, How, Vsn, All) ->
     put(unconverted, {M, Failed1 ++ [{P, <<"no answer">>} || P <- TimedOut]}),
     case {Failed1, TimedOut} of
         {[], []} -> {Totals, Dead + Dead1};
-        {[{P, Why} | _], _} -> fail({conversion_failed, failure(P, M, Vsn, How, Why, length(Failed1))});
+        {[{P, Why} | _], _} ->
+            fail({conversion_failed, failure(P, M, Vsn, How, Why, length(Failed1))});
         {[], [P | _]} ->
             Why = text_of("no answer after ~p ms", [now_ms() - T0]),
             Map = failure(P, M, Vsn, How, Why, length(TimedOut)),
@@ -166,20 +173,21 @@ failure(P, M, Vsn, How, Why, N) ->
     #{pid => P, module => M, vsn => text(Vsn), extra => text(How), reason => Why, failed => N,
       running => Why =:= was_running()}.
 
-%% Processes that something else has resumed have converted nothing and have gone on with their work: the state that was
-%% put aside is out of date.
+%% Processes that something else has resumed have converted nothing and have gone on with their
+%% work: the state that was put aside is out of date.
 forget_running() ->
     Running = case get(unconverted) of
         {_, Failed} -> [P || {P, Why} <- Failed, Why =:= was_running()];
         undefined -> []
     end,
-    lists:foreach(fun(P) -> owner(P) ! {cast, {erase, erase_fun(), none, get(nobody)}, P} end, Running).
+    lists:foreach(fun(P) -> owner(P) ! {cast, {erase, erase_fun(), none, get(nobody)}, P} end,
+                  Running).
 
 handlers() -> maps:from_list([{M, true} || M <- job(handlers, [])]).
 stamp() -> {job(run, <<>>), log_get(runs)}.
 
-%% Runs inside the process, right before its conversion: the old state stays where it is. A later executor, which has
-%% another Pass, gets the process back to the saved state by the same function.
+%% Runs inside the process, right before its conversion: the old state stays where it is. A later
+%% executor, which has another Pass, gets the process back to the saved state by the same function.
 save_fun(Stamp, Pass, Handler) ->
     fun(S) ->
         K = case S of {H, I, _} when Handler -> {'$updo_saved', H, I}; _ -> '$updo_saved' end,
@@ -190,15 +198,16 @@ save_fun(Stamp, Pass, Handler) ->
         end
     end.
 
-%% {convert, {Mod, Fun}}: a function of the plan instead of code_change. Answers by itself, for the answer of
-%% replace_state would carry the state.
+%% {convert, {Mod, Fun}}: a function of the plan instead of code_change. Answers by itself, for the
+%% answer of replace_state would carry the state.
 convert_fun(From, M, Mod, Fun, Handler) ->
     fun(S) ->
         case S of
             {H, _, _} when Handler, H =/= M -> S;
             _ ->
                 try
-                    New = case S of {H, I, HS} when Handler -> {H, I, Mod:Fun(HS)}; _ -> Mod:Fun(S) end,
+                    New = case S of {H, I, HS} when Handler -> {H, I, Mod:Fun(HS)}; _ -> Mod:Fun(S)
+                    end,
                     tell(From, ok),
                     New
                 catch
@@ -219,20 +228,27 @@ restore_fun(Stamp, Handlers, Asks) ->
             undefined -> S0
         end,
         K = case S of
-            {H, I, _} when is_map_key(H, Handlers) -> case get({'$updo_saved', H, I}) of undefined -> '$updo_saved'; _ -> {'$updo_saved', H, I} end;
+            {H, I, _} when is_map_key(H, Handlers) ->
+                case get({'$updo_saved', H, I}) of undefined -> '$updo_saved';
+                    _ -> {'$updo_saved', H, I} end;
             _ -> '$updo_saved'
         end,
-        case get(K) of {Stamp, _, Old} -> erase(K), Asks andalso put('$updo_asked', Stamp), Old; _ -> S end
+        case get(K) of {Stamp, _, Old} -> erase(K), Asks andalso put('$updo_asked', Stamp), Old;
+            _ -> S end
     end.
 
-%% The same for one that hangs in code_change: it may get there long after the agent's module is gone.
+%% The same for one that hangs in code_change: it may get there long after the agent's module is
+%% gone.
 portable_restore_fun(Stamp, Handlers, Asks) ->
     portable("fun(S0) -> " ++ portable_forget_kept() ++
-             "S = case erase('$updo_asking') of {B, none} -> B; {B, E} -> process_flag(error_handler, E), B; undefined -> S0 end, "
-             "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso get({'$updo_saved', H, I}) of"
+             "S = case erase('$updo_asking') of {B, none} -> B; {B, E} -> "
+             "process_flag(error_handler, E), B; undefined -> S0 end, "
+             "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso "
+             "get({'$updo_saved', H, I}) of"
              "      {Stamp, _, _} -> {'$updo_saved', H, I}; _ -> '$updo_saved' end;"
              "    _ -> '$updo_saved' end, "
-             "case get(K) of {Stamp, _, Old} -> erase(K), Asks andalso put('$updo_asked', Stamp), Old; _ -> S end end.",
+             "case get(K) of {Stamp, _, Old} -> erase(K), Asks andalso put('$updo_asked', Stamp), "
+             "Old; _ -> S end end.",
              [{'Stamp', Stamp}, {'Handlers', Handlers}, {'Asks', Asks}]).
 
 erase_fun() ->
@@ -247,18 +263,21 @@ erase_fun() ->
 portable_erase_fun() ->
     portable("fun(S) -> " ++ portable_forget_kept() ++
              "lists:foreach(fun('$updo_saved' = K) -> erase(K); ('$updo_asked' = K) -> erase(K); "
-             "                 ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()), S end.", []).
+             "                 ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, "
+             "get_keys()), S end.", []).
 
 portable(Text, Bindings) ->
     {ok, Tokens, _} = erl_scan:string(Text),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
-    Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(), Bindings),
+    Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(),
+                     Bindings),
     {value, Fun, _} = erl_eval:exprs(Exprs, Bs),
     Fun.
 
-%% ---------------------------------------------------------------------------------------------------------------
-%% Everything at once by OTP's own release handler: no window of ours, no undo. It runs in a process of its own, which
-%% neither executor nor guardian take along, and says by its exit reason how it ended.
+%% -------------------------------------------------------------------------------------------------
+%% Everything at once by OTP's own release handler: no window of ours, no undo. It runs in a process
+%% of its own, which neither executor nor guardian take along, and says by its exit reason how it
+%% ended.
 
 release_handler(Id, Script, Libs) ->
     log({add, applied, Id}),
@@ -315,8 +334,8 @@ await_foreign(Mon) ->
         {'DOWN', GMon, process, _, _} -> new_guardian(), await_foreign(Mon)
     end.
 
-%% The executor before this one died. Nobody could tell how it ended when it had ended before: the code tells no more
-%% than what is loaded, so that is not called a success.
+%% The executor before this one died. Nobody could tell how it ended when it had ended before: the
+%% code tells no more than what is loaded, so that is not called a success.
 release_handler_again({done, Id, Stood, How}) -> release_handler_on(How, Id, Stood);
 release_handler_again({Pid, Id, Stood}) ->
     Mon = monitor(process, Pid),
@@ -341,7 +360,9 @@ release_handler_ended(How, Id, Stood) ->
     Ms = [M || #{name := M} <- job(modules, [])],
     case {How, [M || #{name := M} = Map <- job(modules, []), not is_new(Map)]} of
         {ok, []} -> log({set, loaded, Ms}), #{modules => length(Ms)};
-        {ok, Other} -> fail({release_handler_failed, text_of("it loaded other code than was shown: ~tp", [Other])});
+        {ok, Other} ->
+            fail({release_handler_failed, text_of("it loaded other code than was shown: ~tp",
+                                                  [Other])});
         {{half, Why}, _} -> fail({release_handler_failed, Why})
     end.
 
@@ -352,16 +373,20 @@ half_way(Why, Foreign) ->
     Shown = lists:sublist(Stay, 5 * named()),
     More = case length(Stay) - length(Shown) of
         0 -> [];
-        N -> [text_of("% and ~b more: [sys:resume(P) || P <- processes(), {_, {sys, _, _}} <- [process_info(P, current_function)]].", [N])]
+        N -> [text_of("% and ~b more: [sys:resume(P) || P <- processes(), {_, {sys, _, _}} <- "
+                      "[process_info(P, current_function)]].", [N])]
     end,
     New = [M || #{name := M} = Map <- job(modules, []), is_new(Map)],
     finished(mixed, #{reason => Why, switched => New, suspended => length(Stay),
-                      by_hand => [text_of("sys:resume(~s).", [pid_text(P)]) || P <- Shown] ++ More}).
+                      by_hand => [text_of("sys:resume(~s).", [pid_text(P)]) || P <- Shown] ++
+                          More}).
 
-%% Everybody who is suspended. One that hibernates as well is asked, when it is a process of the job's modules.
+%% Everybody who is suspended. One that hibernates as well is asked, when it is a process of the
+%% job's modules.
 standing() ->
     Ms = [M || #{name := M} <- job(modules, [])],
-    [P || P <- processes(), P =/= self(), stands(process_info(P, [current_function, dictionary]), P, Ms)].
+    [P || P <- processes(), P =/= self(), stands(process_info(P, [current_function, dictionary]), P,
+                                                 Ms)].
 
 stands([{current_function, {sys, _, _}} | _], _, _) -> true;
 stands([{current_function, {erlang, hibernate, 3}}, {dictionary, D}], P, Ms) ->

@@ -1,11 +1,11 @@
 %% Rehearsal: conversions of new versions, run by their twins on copies of live states. Nothing in
 %% the node changes.
 %%
-%% One process after the other is asked for its state: by a system message whose fun hands a copy
-%% to a process of this agent and gives back what it got. The conversion runs in that process,
-%% which has limits of time and heap; so one that never ends or eats memory harms nothing but
-%% itself. No process is suspended. A process that does not read the message in time is busy: the fun
-%% then does nothing when it is read.
+%% One process after the other is asked for its state: by a system message whose fun hands a copy to
+%% a process of this agent and gives back what it got. The conversion runs in that process, which
+%% has limits of time and heap; so one that never ends or eats memory harms nothing but itself. No
+%% process is suspended. A process that does not read the message in time is busy: the fun then does
+%% nothing when it is read.
 
 %% ------------------------------------------------------------------------------------------------
 %% The step
@@ -23,7 +23,8 @@ rehearse(Id, #{module := M} = Asked) ->
     Keeper = spawned(fun() -> trials_keeper(monitor(process, Exec), none) end, []),
     Some = case What of #{at_most := Most} -> lists:sublist(Pids, Most); _ -> Pids end,
     Now = now_ms(),
-    Pace = {Now, case What of #{within := Ms} -> Now + Ms; _ -> infinity end, maps:get(rate, What, infinity)},
+    Pace = {Now, case What of #{within := Ms} -> Now + Ms; _ -> infinity end,
+            maps:get(rate, What, infinity)},
     None = (none_rehearsed(length(Some)))#{untried := length(Pids) - length(Some)},
     try rehearse_each(Some, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end.
 

@@ -1,24 +1,27 @@
-%% The pause budget: how long processes stay suspended because others do not answer their suspension. When it is used up
-%% all of them are resumed, and the busy ones alone are waited for; as soon as these are suspended, everything is
-%% suspended anew. So a busy process costs the others one budget, and not all of the timeout.
+%% The pause budget: how long processes stay suspended because others do not answer their
+%% suspension. When it is used up all of them are resumed, and the busy ones alone are waited for;
+%% as soon as these are suspended, everything is suspended anew. So a busy process costs the others
+%% one budget, and not all of the timeout.
 %%
-%% The request of a busy process stays in its message queue, with no resume behind it: its answer says that the process
-%% is suspended now, and begins the next attempt. It is held for one budget at most. What this executor waits for is the
-%% map Slow, #{Pid => Ref of the request}; an answer with another reference belongs to a request that is over.
+%% The request of a busy process stays in its message queue, with no resume behind it: its answer
+%% says that the process is suspended now, and begins the next attempt. It is held for one budget at
+%% most. What this executor waits for is the map Slow, #{Pid => Ref of the request}; an answer with
+%% another reference belongs to a request that is over.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Attempts
 
-%% First suspends, and throws {updo_postponed, Slow, Named} when the budget is used up; Again(Began) does the same with all
-%% processes of the window suspended anew, where Began is the ms when the first attempt began. Where the window cannot be
-%% left for a while, there is no budget.
+%% First suspends, and throws {updo_postponed, Slow, Named} when the budget is used up; Again(Began)
+%% does the same with all processes of the window suspended anew, where Began is the ms when the
+%% first attempt began. Where the window cannot be left for a while, there is no budget.
 within_budget(Id, First, Again) ->
     case job(budget, budget()) of
         Ms when is_integer(Ms) ->
             case may_postpone(Id) of
                 true ->
                     put(began, now_ms()),
-                    attempt(Id, First, Again, #{budget => Ms, attempts => 1, busy => [], told => none});
+                    attempt(Id, First, Again, #{budget => Ms, attempts => 1, busy => [],
+                                                told => none});
                 false -> {First(), 1}
             end;
         _ -> {First(), 1}
@@ -28,12 +31,15 @@ within_budget(Id, First, Again) ->
 may_postpone(Id) ->
     #{wdone := Done, switching := S, on_load := O, converting := C} = get(log),
     Before = lists:takewhile(fun({I, _}) -> I =/= Id end, job(steps, [])),
-    Open = lists:dropwhile(fun({I, {suspend, _}}) -> not lists:member(I, Done); (_) -> true end, Before),
-    S =:= [] andalso O =:= [] andalso C =:= [] andalso lists:all(fun({_, {suspend, _}}) -> true; (_) -> false end, Open).
+    Open = lists:dropwhile(fun({I, {suspend, _}}) -> not lists:member(I, Done); (_) -> true end,
+                           Before),
+    S =:= [] andalso O =:= [] andalso C =:= [] andalso lists:all(fun({_, {suspend, _}}) -> true;
+        (_) -> false end, Open).
 
 attempt(Id, Run, Again, #{budget := Ms, attempts := N} = S) ->
     put(waiting, {Ms, 0, idle}),
-    Result = try {done, Run()} catch throw:{updo_postponed, Slow, Named} -> {postponed, Slow, Named} after erase(waiting) end,
+    Result = try {done, Run()} catch throw:{updo_postponed, Slow, Named} ->
+        {postponed, Slow, Named} after erase(waiting) end,
     case Result of
         {done, Info} -> {Info, N};
         {postponed, Busy, Which} ->
@@ -42,7 +48,8 @@ attempt(Id, Run, Again, #{budget := Ms, attempts := N} = S) ->
             attempt(Id, fun() -> Again(maps:get(began, S1)) end, Again, S1#{attempts := N + 1})
     end.
 
-%% Everything runs again, except what has not answered: its request stays. Named: the processes it was postponed for.
+%% Everything runs again, except what has not answered: its request stays. Named: the processes it
+%% was postponed for.
 postpone(Id, Slow, Named, #{attempts := N, busy := Busy} = S) ->
     {Began, Told} = {get(began), told_at(Id)},
     Us = paused(),
@@ -52,7 +59,8 @@ postpone(Id, Slow, Named, #{attempts := N, busy := Busy} = S) ->
     log({set, called_off, log_get(called_off) + 1}),
     put(doing, {Id, 0, found_total(), Began, Told}),
     tell_postponed(Id, Named, {N, Us, Resumed},
-                   S#{began => Began, busy := lists:usort(maps:keys(Slow) ++ Busy), unsure => Unsure,
+                   S#{began => Began, busy := lists:usort(maps:keys(Slow) ++ Busy),
+                      unsure => Unsure,
                       again => #{}, rest => now_ms() + Us div 1000}).
 
 %% The first one, and later ones once a second.
@@ -66,7 +74,8 @@ tell_postponed(Id, Slow, {N, Us, Resumed}, #{told := Told, began := Began} = S) 
         _ -> S
     end.
 
-%% us since the first process of this attempt was suspended, which ends here. The window goes on in the next one.
+%% us since the first process of this attempt was suspended, which ends here. The window goes on in
+%% the next one.
 paused() ->
     case log_get(t0) of
         undefined -> 0;
@@ -80,7 +89,8 @@ paused() ->
 %% {number, [Pid that has not confirmed]}. Who has been suspended before the run stays so.
 resume_without(Pids) ->
     Without = maps:from_list([{P, true} || P <- Pids ++ log_get(left)]),
-    Parts = list_to_tuple([[P || P <- lists:usort(Part), not is_map_key(P, Without)] || Part <- tuple_to_list(all_parts())]),
+    Parts = list_to_tuple([[P || P <- lists:usort(Part), not is_map_key(P, Without)]
+                           || Part <- tuple_to_list(all_parts())]),
     {_, Slow, _} = dispatch(make_ref(), resume, resume, Parts, parts_size(Parts)),
     {parts_size(Parts), Slow}.
 
@@ -94,7 +104,8 @@ all_parts() ->
 found_together() ->
     lists:foldl(fun(Found, Acc) ->
                     maps:fold(fun(M, Parts, A) ->
-                                  A#{M => case A of #{M := Others} -> merge_parts([Parts, Others]); _ -> Parts end}
+                                  A#{M => case A of #{M := Others} -> merge_parts([Parts, Others]);
+                                      _ -> Parts end}
                               end, Acc, Found)
                 end, #{}, log_get(found)).
 
@@ -103,20 +114,23 @@ found_total() -> lists:sum([found_size(F) || F <- log_get(found)]).
 %% The ranks of all suspensions of this window, up to this step.
 window_order(Id) ->
     Done = log_get(wdone),
-    [[M || {M, _} <- Rank] || {I, {suspend, Ranks}} <- job(steps, []), I =:= Id orelse lists:member(I, Done), Rank <- Ranks].
+    [[M || {M, _} <- Rank] || {I, {suspend, Ranks}} <- job(steps, []),
+     I =:= Id orelse lists:member(I, Done), Rank <- Ranks].
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Waiting for the busy ones
 
-%% Slow: not answered yet. Held: #{Pid => ms when it answered}: suspended, waiting for the others of the busy ones. LetGo as
-%% in wait_suspended/3. The others of the busy ones are asked again when the first one answers, and each of them has had
-%% as much time to run as it was held before; so has everything else before it is suspended anew (`rest`).
+%% Slow: not answered yet. Held: #{Pid => ms when it answered}: suspended, waiting for the others of
+%% the busy ones. LetGo as in wait_suspended/3. The others of the busy ones are asked again when the
+%% first one answers, and each of them has had as much time to run as it was held before; so has
+%% everything else before it is suspended anew (`rest`).
 gather(Id, Slow, Held, LetGo, S) ->
     tell_slow(Slow, get(doing)),
     Now = now_ms(),
     {Asked, Next} = ask_again(Now, Slow, Held, LetGo, S),
     Slow1 = maps:merge(Slow, Asked),
-    Expires = maps:fold(fun(_, Since, Min) -> min(Since + maps:get(budget, S), Min) end, Now + patience(), Held),
+    Expires = maps:fold(fun(_, Since, Min) -> min(Since + maps:get(budget, S), Min) end,
+                        Now + patience(), Held),
     if
         map_size(Slow1) =:= 0, Next =:= none, map_size(LetGo) =:= 0 ->
             case maps:get(rest, S) - Now of
@@ -128,10 +142,12 @@ gather(Id, Slow, Held, LetGo, S) ->
             Wait = min(Expires, case Next of none -> Expires; _ -> Next end) - Now,
             case late_within(max(1, min(Wait, patience()))) of
                 {late, P, Ref} when map_get(P, Slow1) =:= Ref ->
-                    map_size(Held) =:= 0 andalso log_get(t0) =:= undefined andalso log({set, t0, now_us()}),
+                    map_size(Held) =:= 0 andalso log_get(t0) =:= undefined
+                        andalso log({set, t0, now_us()}),
                     {Back, LetGo1} = back_from([P], LetGo),
                     Again = maps:from_list([{Q, request(Q)} || Q <- Back]),
-                    gather(Id, maps:merge(maps:remove(P, Slow1), Again), Held#{P => now_ms()}, LetGo1, S);
+                    gather(Id, maps:merge(maps:remove(P, Slow1), Again), Held#{P => now_ms()},
+                           LetGo1, S);
                 {late, _, _} -> gather(Id, Slow1, Held, LetGo, S);
                 quiet -> gather_quiet(Id, Slow1, Held, LetGo, S)
             end
@@ -146,12 +162,14 @@ gather_quiet(Id, Slow, Held, LetGo, #{busy := Busy, began := Began} = S) ->
     Slow2 = maps:merge(Slow1, maps:from_list([{Q, request(Q)} || Q <- Back])),
     Held1 = maps:with(Alive, Held),
     IsHeld = fun(P) -> is_map_key(P, Held1) end,
-    LetGo2 = lists:foldl(fun(P, Acc) -> let_go(P, IsHeld, Acc) end, LetGo1, lists:sublist(maps:keys(Slow2), 100)),
+    LetGo2 = lists:foldl(fun(P, Acc) -> let_go(P, IsHeld, Acc) end, LetGo1,
+                         lists:sublist(maps:keys(Slow2), 100)),
     gather(Id, Slow2, maps:without(maps:keys(LetGo2), Held1), LetGo2, S#{busy := Alive}).
 
 %% {#{Pid => Ref} asked now, the time when the next of the others may be asked | none}
 ask_again(Now, Slow, Held, LetGo, #{busy := Busy, again := Again}) ->
-    case [P || P <- Busy, not is_map_key(P, Slow), not is_map_key(P, Held), not is_map_key(P, LetGo)] of
+    case [P || P <- Busy, not is_map_key(P, Slow), not is_map_key(P, Held),
+          not is_map_key(P, LetGo)] of
         [] -> {#{}, none};
         %% Nothing is held: the others run until the first one answers.
         _ when map_size(Held) =:= 0, map_size(Slow) > 0 -> {#{}, Now + patience()};
@@ -177,18 +195,21 @@ back_from(Pids, LetGo) ->
     Mine = [Q || {Q, For} <- maps:to_list(LetGo), lists:member(For, Pids)],
     {Mine, maps:without(Mine, LetGo)}.
 
-%% Something else may have suspended processes while they were running: these are not the run's to resume.
+%% Something else may have suspended processes while they were running: these are not the run's to
+%% resume.
 note_left(#{busy := Busy, unsure := Unsure}) ->
     Mine = maps:from_list([{P, true} || P <- Busy ++ Unsure ++ log_get(left)]),
-    case [P || P <- lists:append(tuple_to_list(all_parts())), not is_map_key(P, Mine), in_suspend_loop(P, 5) =:= true] of
+    case [P || P <- lists:append(tuple_to_list(all_parts())), not is_map_key(P, Mine),
+          in_suspend_loop(P, 5) =:= true] of
         [] -> ok;
         More -> log({set, left, lists:usort(More ++ log_get(left))})
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% The time that is waited in an attempt
 
-%% It runs while one and the same process is waited for, and not while many processes are suspended one after the other.
+%% It runs while one and the same process is waited for, and not while many processes are suspended
+%% one after the other.
 clock_starts(Since) ->
     case get(waiting) of
         {Ms, Spent, idle} -> put(waiting, {Ms, Spent, Since});
@@ -197,7 +218,8 @@ clock_starts(Since) ->
 
 clock_stops() ->
     case get(waiting) of
-        {Ms, Spent, Since} when is_integer(Since) -> put(waiting, {Ms, Spent + now_ms() - Since, idle});
+        {Ms, Spent, Since} when is_integer(Since) ->
+            put(waiting, {Ms, Spent + now_ms() - Since, idle});
         _ -> ok
     end.
 
@@ -224,8 +246,9 @@ at_most(Ms) ->
         _ -> Ms
     end.
 
-%% Suspends the processes of all workers: {dead, #{Pid => Ref} that have not answered, [{Pid, Why}], number of those that
-%% have been slow}. Ends early when the budget does, and then not all have been asked.
+%% Suspends the processes of all workers: {dead, #{Pid => Ref} that have not answered, [{Pid, Why}],
+%% number of those that have been slow}. Ends early when the budget does, and then not all have been
+%% asked.
 take(Id, Parts, Before, Total, Began) ->
     Ref = make_ref(),
     Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
@@ -240,7 +263,8 @@ taking(Ref, _, 0, {Dead, Slow, Failed, K}, _, Stopped) ->
 taking(Ref, Id, N, {Dead, Slow, Failed, K} = Taken, {Done, Total}, Stopped) ->
     GMon = get(gmon),
     receive
-        {done, Ref, D, _} -> taking(Ref, Id, N - 1, {Dead + D, Slow, Failed, K}, {Done, Total}, Stopped);
+        {done, Ref, D, _} ->
+            taking(Ref, Id, N - 1, {Dead + D, Slow, Failed, K}, {Done, Total}, Stopped);
         {slow, Ref, Pids} ->
             Since = now_ms() - quiet(),
             Slow1 = maps:merge(Slow, maps:from_list([{P, Since} || P <- Pids])),
@@ -257,7 +281,8 @@ taking(Ref, Id, N, {Dead, Slow, Failed, K} = Taken, {Done, Total}, Stopped) ->
             event({step_progress, Id, Done + More, Total}),
             taking(Ref, Id, N, Taken, {Done + More, Total}, Stopped);
         {updo_watchers, Ws} -> put(watchers, Ws), taking(Ref, Id, N, Taken, {Done, Total}, Stopped);
-        {'DOWN', GMon, process, _, _} -> new_guardian(), taking(Ref, Id, N, Taken, {Done, Total}, Stopped)
+        {'DOWN', GMon, process, _, _} ->
+            new_guardian(), taking(Ref, Id, N, Taken, {Done, Total}, Stopped)
     after case Stopped of false -> budget_left(); _ -> infinity end ->
         %% The one that started the clock may have answered.
         clock_at(lists:min(maps:values(Slow))),

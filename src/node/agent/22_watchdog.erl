@@ -1,16 +1,18 @@
-%% The watchdog: a third process, for the case that executor and guardian are killed together. It decides nothing: it
-%% knows which processes are suspended at the moment, and when neither executor nor guardian is alive it resumes them,
-%% tells the watchers what the node is now, and keeps that as the result of the run.
+%% The watchdog: a third process, for the case that executor and guardian are killed together. It
+%% decides nothing: it knows which processes are suspended at the moment, and when neither executor
+%% nor guardian is alive it resumes them, tells the watchers what the node is now, and keeps that as
+%% the result of the run.
 %%
-%% It has no frame of this module (its text is evaluated by erl_eval), so it survives whatever ends the processes of
-%% this module, a purge included, and can take the module away.
+%% It has no frame of this module (its text is evaluated by erl_eval), so it survives whatever ends
+%% the processes of this module, a purge included, and can take the module away.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% What the agent tells it, by name: whoever replaces a dead watchdog has the same one.
 
 watchdog_name(Job) -> binary_to_atom(<<"updo_watchdog_", (maps:get(run, Job))/binary>>, utf8).
 
-%% By the guardian, before anything else is started. A dead one is replaced, and learns what the log knows.
+%% By the guardian, before anything else is started. A dead one is replaced, and learns what the log
+%% knows.
 watchdog(Job, Log, Exec) ->
     Name = watchdog_name(Job),
     case whereis(Name) of
@@ -23,29 +25,37 @@ watchdog(Job, Log, Exec) ->
     [watchdog_tell(Job, {updo_watch, P}) || P <- [self(), Exec], is_pid(P)],
     case whereis(Name) of undefined -> none; Dog -> monitor(process, Dog) end.
 
-watchdog_known(Job, #{found := Found, held := Held, before := Before, outcome := Outcome, converted := Past} = Log) ->
+watchdog_known(Job, #{found := Found, held := Held, before := Before, outcome := Outcome,
+                      converted := Past} = Log) ->
     [{updo_modules, watchdog_modules(maps:get(modules, Job, []), Before), maps:get(goal, Job, new)},
-     {updo_suspending, [{M, [P || {N, Parts} <- Past, N =:= M, P <- parts_pids(Parts)]} || M <- lists:usort([N || {N, _} <- Past])]},
+     {updo_suspending, [{M, [P || {N, Parts} <- Past, N =:= M, P <- parts_pids(Parts)]}
+                        || M <- lists:usort([N || {N, _} <- Past])]},
      updo_resumed,
-     {updo_suspending, [{M, parts_pids(Parts) -- maps:get(left, Log, [])} || F <- Found, {M, Parts} <- maps:to_list(F)]},
+     {updo_suspending, [{M, parts_pids(Parts) -- maps:get(left, Log, [])}
+                        || F <- Found, {M, Parts} <- maps:to_list(F)]},
      {updo_suspending, [{undefined, Held}]},
      {updo_settings, maps:get(env, Log, []), maps:get(paths, Log, [])},
      {updo_twins, maps:get(twins, Log, [])},
      {updo_breakpoints, maps:get(breakpoints, Log, [])}] ++
         [{updo_ended, Outcome} || Outcome =/= undefined].
 
-%% By the executor, with every entry of the log and before it does what the entry says. What was suspended before the run
-%% is not resumed by it.
+%% By the executor, with every entry of the log and before it does what the entry says. What was
+%% suspended before the run is not resumed by it.
 watchdog_hears({set, found, [New | _]}) ->
-    watchdog_tell({updo_suspending, [{M, parts_pids(Parts) -- log_get(left)} || {M, Parts} <- maps:to_list(New)]});
-watchdog_hears({set, held, [_ | _] = Held}) -> watchdog_tell({updo_suspending, [{undefined, Held}]});
-watchdog_hears({set, before, Before}) -> watchdog_tell({updo_modules, watchdog_modules(job(modules, []), Before), job(goal, new)});
+    watchdog_tell({updo_suspending, [{M, parts_pids(Parts) -- log_get(left)}
+                                     || {M, Parts} <- maps:to_list(New)]});
+watchdog_hears({set, held, [_ | _] = Held}) ->
+    watchdog_tell({updo_suspending, [{undefined, Held}]});
+watchdog_hears({set, before, Before}) ->
+    watchdog_tell({updo_modules, watchdog_modules(job(modules, []), Before), job(goal, new)});
 watchdog_hears({set, twins, Names}) -> watchdog_tell({updo_twins, Names});
 watchdog_hears({set, breakpoints, Ms}) -> watchdog_tell({updo_breakpoints, Ms});
-watchdog_hears({set, release_handler, {Pid, _, _}}) when is_pid(Pid) -> watchdog_tell({updo_watch, Pid});
+watchdog_hears({set, release_handler, {Pid, _, _}}) when is_pid(Pid) ->
+    watchdog_tell({updo_watch, Pid});
 watchdog_hears({add, Key, _}) when Key =:= env; Key =:= paths ->
     watchdog_tell({updo_settings, maps:get(env, get(log), []), maps:get(paths, get(log), [])});
-watchdog_hears(Entry) when Entry =:= window_closed; Entry =:= window_undone -> watchdog_tell(updo_resumed);
+watchdog_hears(Entry) when Entry =:= window_closed; Entry =:= window_undone ->
+    watchdog_tell(updo_resumed);
 watchdog_hears(new_run) -> watchdog_tell({updo_ended, undefined});
 watchdog_hears({finished, Outcome, _}) -> watchdog_tell({updo_ended, Outcome});
 watchdog_hears(_) -> ok.
@@ -69,7 +79,7 @@ watchdog_modules(Modules, Before) ->
     [{M, maps:get(md5, maps:get(M, Before), none)}
      || #{name := M} = Map <- Modules, maps:get(purge, Map, soft) =/= keep, is_map_key(M, Before)].
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% What it does
 
 watchdog_spawn(Job) ->
@@ -77,20 +87,24 @@ watchdog_spawn(Job) ->
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     Handlers = maps:from_list([{M, true} || M <- maps:get(handlers, Job, [])]),
     Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(),
-                     [{'Run', maps:get(run, Job)}, {'MyName', watchdog_name(Job)}, {'Owner', maps:get(owner, Job, undefined)},
+                     [{'Run', maps:get(run, Job)}, {'MyName', watchdog_name(Job)},
+                      {'Owner', maps:get(owner, Job, undefined)},
                       {'Since', maps:get(since, Job, 0)}, {'Keep', maps:get(keep, Job, keep())},
                       {'Agent', maps:get(agent, Job, undefined)},
-                      {'Restore', watchdog_state(true, Handlers)}, {'Erase', watchdog_state(false, Handlers)},
+                      {'Restore', watchdog_state(true, Handlers)},
+                      {'Erase', watchdog_state(false, Handlers)},
                       {'Watchers', [W || W <- [maps:get(watcher, Job, none)], is_pid(W)]}]),
     spawned({erl_eval, exprs, [Exprs, Bs]}, []).
 
-%% Runs inside a process: a question for the callback mode that was broken off is taken back; then the saved state
-%% is put back (Back), or forgotten.
+%% Runs inside a process: a question for the callback mode that was broken off is taken back; then
+%% the saved state is put back (Back), or forgotten.
 watchdog_state(Back, Handlers) ->
     portable("fun(S0) -> "
-             "S = case erase('$updo_asking') of {B, none} -> B; {B, E} -> process_flag(error_handler, E), B; undefined -> S0 end, "
+             "S = case erase('$updo_asking') of {B, none} -> B; {B, E} -> "
+             "process_flag(error_handler, E), B; undefined -> S0 end, "
              "erase('$updo_asked'), "
-             "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso get({'$updo_saved', H, I}) of "
+             "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso "
+             "get({'$updo_saved', H, I}) of "
              "      {_, _, _} -> {'$updo_saved', H, I}; _ -> '$updo_saved' end; "
              "    _ -> '$updo_saved' end, "
              "case erase(K) of {_, _, Old} when Back -> Old; _ -> S end end.",
@@ -100,16 +114,20 @@ watchdog_state(Back, Handlers) ->
 watchdog_text() ->
     "Touched = fun(P) -> "
     "    case erlang:process_info(P, dictionary) of "
-    "        {_, D} -> lists:any(fun({'$updo_saved', _}) -> true; ({{'$updo_saved', _, _}, _}) -> true; "
-    "                               ({'$updo_asking', _}) -> true; ({'$updo_asked', _}) -> true; (_) -> false end, D); "
+    "        {_, D} -> lists:any(fun({'$updo_saved', _}) -> true; ({{'$updo_saved', _, _}, _}) -> "
+    "true; "
+    "                               ({'$updo_asking', _}) -> true; ({'$updo_asked', _}) -> true; "
+    "(_) -> false end, D); "
     "        undefined -> false "
     "    end "
     "end, "
-    "Suspended = fun(Ps) -> [P || P <- Ps, {_, {sys, _, _}} <- [erlang:process_info(P, current_function)]] end, "
+    "Suspended = fun(Ps) -> [P || P <- Ps, {_, {sys, _, _}} <- [erlang:process_info(P, "
+    "current_function)]] end, "
     %% Answers go to a process that is dead: this one's own past.
     "Nobody = try erlang:spawn(erlang, self, []) catch error:system_limit -> erlang:self() end, "
     "Send = fun(P, Request) -> P ! {system, {Nobody, erlang:make_ref()}, Request} end, "
-    %% A process that has not come out of its last call obeys later: a suspend and this are in its queue in order.
+    %% A process that has not come out of its last call obeys later: a suspend and this are in its
+    %% queue in order.
     "Resume = fun Resume(Ps, N) -> "
     "    case Suspended(Ps) of "
     "        [] -> 0; "
@@ -140,18 +158,22 @@ watchdog_text() ->
     "end, "
     "Kept = fun Kept(Say, Until) -> "
     "    receive "
-    "        {updo_attach, P} when is_pid(P) -> Say(P), P ! {updo, Run, 0, {watchers, 0}}, Kept(Say, Until); "
+    "        {updo_attach, P} when is_pid(P) -> Say(P), P ! {updo, Run, 0, {watchers, 0}}, "
+    "Kept(Say, Until); "
     "        updo_settle -> ok; "
     "        updo_give_way -> ok; "
     "        _ -> Kept(Say, Until) "
     "    after max(0, Until - erlang:monotonic_time(millisecond)) -> ok "
     "    end "
     "end, "
-    "Act = fun(#{now := Now, past := Past, modules := Modules, goal := Goal, ended := Ended, settings := {Env, Paths}, points := Points, "
+    "Act = fun(#{now := Now, past := Past, modules := Modules, goal := Goal, ended := Ended, "
+    "settings := {Env, Paths}, points := Points, "
     "            twins := Twins, watchers := Ws}) -> "
     "    Other = case Goal of new -> old; old -> new end, "
-    "    Loaded = fun(M) -> case erlang:module_loaded(M) of true -> M:module_info(md5); false -> none end end, "
-    "    Is = maps:from_list([{M, case Loaded(M) of Md5 -> before; _ -> switched end} || {M, Md5} <- Modules]), "
+    "    Loaded = fun(M) -> case erlang:module_loaded(M) of true -> M:module_info(md5); false -> "
+    "none end end, "
+    "    Is = maps:from_list([{M, case Loaded(M) of Md5 -> before; _ -> switched end} || {M, Md5} "
+    "<- Modules]), "
     "    Standing = lists:usort(lists:append([Ps || {_, Ps} <- Now])), "
     "    State = case lists:usort(maps:values(Is)) of "
     "        _ when Ended =/= undefined -> Ended; "
@@ -161,7 +183,8 @@ watchdog_text() ->
     "        _ -> mixed "
     "    end, "
     "    Settle = fun({M, Ps}, Open) -> "
-    "        How = case maps:get(M, Is, before) of before -> Restore; switched when Open -> none; switched -> Erase end, "
+    "        How = case maps:get(M, Is, before) of before -> Restore; switched when Open -> none; "
+    "switched -> Erase end, "
     "        How =:= none orelse [Send(P, {replace_state, How}) || P <- Ps, Touched(P)] "
     "    end, "
     "    [Settle(One, false) || One <- Past], "
@@ -170,17 +193,20 @@ watchdog_text() ->
     "    Left = Resume(Standing, 100), "
     %% Breakpoints outlive the tracer; trace sessions do not.
     "    Ended =:= undefined andalso "
-    "        [erlang:trace_pattern({M, F, A}, false, [global]) || M <- Points, erlang:module_loaded(M), {F, A} <- [{init, 1}, {'_', '_'}]], "
+    "        [erlang:trace_pattern({M, F, A}, false, [global]) || M <- Points, "
+    "erlang:module_loaded(M), {F, A} <- [{init, 1}, {'_', '_'}]], "
     "    State =:= Other andalso "
     "        begin "
-    "            [case One of {A, K} -> application:unset_env(A, K); {A, K, Was} -> application:set_env(A, K, Was) end || One <- Env], "
+    "            [case One of {A, K} -> application:unset_env(A, K); {A, K, Was} -> "
+    "application:set_env(A, K, Was) end || One <- Env], "
     "            [code:replace_path(N, Was) || {N, Was} <- Paths] "
     "        end, "
     "    Those = fun(Which) -> lists:sort([M || {M, W} <- maps:to_list(Is), W =:= Which]) end, "
     "    Info = #{reason => agent_killed, resumed => length(Standing), left => Left, "
     "             former_code => Those(before), switched_code => Those(switched)}, "
     "    Tell = fun(W) -> W ! {updo, Run, 1 bsl 50, {finished, State, Info}}, "
-    "                     W ! {updo, Run, (1 bsl 50) + 1, {settled, #{lingering => [], killed => true}}} end, "
+    "                     W ! {updo, Run, (1 bsl 50) + 1, {settled, #{lingering => [], killed => "
+    "true}}} end, "
     "    erlang:put(updo_info, #{run => Run, owner => Owner, since => Since, state => kept}), "
     "    (catch erlang:unregister(MyName)), "
     "    Locked = (catch erlang:register(updo_run, erlang:self())) =:= true, "
@@ -188,7 +214,8 @@ watchdog_text() ->
     "    [Gone(T, 200) || T <- Twins], "
     "    Purge(50), "
     %% Killed before anything was begun: there is no result to be fetched.
-    "    Begun = Ended =/= undefined orelse {Env, Paths} =/= {[], []} orelse lists:member(switched, maps:values(Is)) "
+    "    Begun = Ended =/= undefined orelse {Env, Paths} =/= {[], []} orelse "
+    "lists:member(switched, maps:values(Is)) "
     "        orelse lists:any(fun({_, Ps}) -> Ps =/= [] end, Now ++ Past), "
     "    Locked andalso Begun andalso Kept(Tell, erlang:monotonic_time(millisecond) + Keep), "
     "    Purge(50) "
@@ -212,4 +239,5 @@ watchdog_text() ->
     "    after case map_size(Live) of 0 -> 500; _ -> infinity end -> Act(S) "
     "    end "
     "end, "
-    "Watch(#{live => #{}, now => [], past => [], modules => [], goal => new, ended => undefined, settings => {[], []}, points => [], twins => [], watchers => Watchers}).".
+    "Watch(#{live => #{}, now => [], past => [], modules => [], goal => new, ended => undefined, "
+    "settings => {[], []}, points => [], twins => [], watchers => Watchers}).".

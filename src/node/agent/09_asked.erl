@@ -1,10 +1,12 @@
-%% What a process alone can say, asked before anything is suspended: the handlers of an event manager, the callback
-%% module of a gen_statem that may have changed it, whether a hibernating process is suspended already.
+%% What a process alone can say, asked before anything is suspended: the handlers of an event
+%% manager, the callback module of a gen_statem that may have changed it, whether a hibernating
+%% process is suspended already.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Asking many at once
 
-%% Each in a process of its own. {[{Pid, Answer}], [Pid without an answer in time]}; the dead are in neither.
+%% Each in a process of its own. {[{Pid, Answer}], [Pid without an answer in time]}; the dead are in
+%% neither.
 ask_all([], _) -> {[], []};
 ask_all(Questions, Patience) ->
     Asked = [{P, spawned(fun() -> exit({answer, Ask(P)}) end, [monitor])} || {P, Ask} <- Questions],
@@ -29,11 +31,12 @@ handlers_of(P) ->
         _ -> [case H of {M, _} -> M; M -> M end || H <- gen_event:which_handlers(P)]
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% gen_statem: the callback module of the live process
 
-%% Whether the processes that began in a module may run another one by now: by the actions change_callback_module and
-%% push_callback_module, whose names are then in the code of that module. Code that cannot be read may do anything.
+%% Whether the processes that began in a module may run another one by now: by the actions
+%% change_callback_module and push_callback_module, whose names are then in the code of that module.
+%% Code that cannot be read may do anything.
 switches(M) ->
     case get({switches, M}) of
         undefined ->
@@ -44,7 +47,8 @@ switches(M) ->
     end.
 
 may_switch(M) ->
-    Job = [B || #{name := N, new := New, old := Old} <- job(modules, []), N =:= M, B <- [New, Old], is_binary(B)],
+    Job = [B || #{name := N, new := New, old := Old} <- job(modules, []), N =:= M, B <- [New, Old],
+           is_binary(B)],
     Beams = case {Job, code:which(M)} of
         {[], [_ | _] = File} -> [File];
         {[], _} -> [unknown];
@@ -77,22 +81,24 @@ live_module(P) ->
         _ -> none
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Suspended before
 
-%% Processes about to be suspended: what has to be known of them first. First: whether the pause has not begun yet.
+%% Processes about to be suspended: what has to be known of them first. First: whether the pause has
+%% not begun yet.
 note_found(Found, First) ->
     Pids = [P || Parts <- maps:values(Found), Part <- tuple_to_list(Parts), P <- Part],
     Left = suspended_before(Pids),
     Left =:= [] orelse log({set, left, lists:usort(Left ++ log_get(left))}),
     watch_survivors(Found, First).
 
-%% Suspended by something else: converted like the others, and never resumed by a run. One that hibernates has to be
-%% asked for its status; where there are very many of these, none is.
+%% Suspended by something else: converted like the others, and never resumed by a run. One that
+%% hibernates has to be asked for its status; where there are very many of these, none is.
 suspended_before(Pids) ->
     {Left, Sleeping} = lists:foldl(
         fun(P, {L, S}) ->
-            case in_suspend_loop(P, 5) of true -> {[P | L], S}; asleep -> {L, [P | S]}; false -> {L, S} end
+            case in_suspend_loop(P, 5) of true -> {[P | L], S}; asleep -> {L, [P | S]};
+                false -> {L, S} end
         end, {[], []}, Pids),
     case length(Sleeping) > most_asleep() of
         true -> Left;
@@ -123,5 +129,6 @@ without_left(Parts) ->
         Left ->
             IsMine = fun(P) -> not ordsets:is_element(P, Left) end,
             Split = [lists:partition(IsMine, Part) || Part <- tuple_to_list(Parts)],
-            {list_to_tuple([Mine || {Mine, _} <- Split]), list_to_tuple([Theirs || {_, Theirs} <- Split])}
+            {list_to_tuple([Mine || {Mine, _} <- Split]),
+             list_to_tuple([Theirs || {_, Theirs} <- Split])}
     end.

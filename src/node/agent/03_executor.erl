@@ -1,6 +1,6 @@
 %% The executor: its life, one run step by step, and what it does when it succeeds a dead one.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Executor: its life
 
 executor(G, Job, Log, Watchers, Mode) ->
@@ -14,7 +14,8 @@ executor(G, Job, Log, Watchers, Mode) ->
     put(nobody, nobody()),
     put(pass, make_ref()),
     Me = self(),
-    Workers = [spawned(fun() -> worker(Me, #{}) end, [link]) || _ <- lists:seq(1, maps:get(nworkers, Log))],
+    Workers = [spawned(fun() -> worker(Me, #{}) end, [link])
+               || _ <- lists:seq(1, maps:get(nworkers, Log))],
     put(workers, Workers),
     G ! {updo_workers, self(), Workers},
     tell_survivors({executor, self()}),
@@ -30,8 +31,10 @@ nobody() ->
     receive {'DOWN', Mon, process, P, _} -> P end.
 
 first_run(Job) ->
-    event({started, #{guardian => get(guardian), executor => self(), workers => length(get(workers)),
-                      otp => list_to_binary(erlang:system_info(otp_release)), agent => maps:get(agent, Job, undefined)}}),
+    event({started, #{guardian => get(guardian), executor => self(),
+                      workers => length(get(workers)),
+                      otp => list_to_binary(erlang:system_info(otp_release)),
+                      agent => maps:get(agent, Job, undefined)}}),
     run(once).
 
 %% Finished. Only now the client can ask for more steps, or for the end.
@@ -63,7 +66,8 @@ idle_loop() ->
         {died, One} -> event({died, One}), idle_loop();
         {late, Ref, Pid, _} -> straggler(Ref, Pid), idle_loop();
         {updo_watchers, Ws} -> put(watchers, Ws), idle_loop();
-        {'DOWN', GMon, process, _, _} -> new_guardian(), get(guardian) ! {updo_idle, self()}, idle_loop();
+        {'DOWN', GMon, process, _, _} ->
+            new_guardian(), get(guardian) ! {updo_idle, self()}, idle_loop();
         {'DOWN', Mon, process, _, _} -> straggler_down(Mon), idle_loop();
         {unasked, P, Why} -> put({unasked, P}, Why), idle_loop();
         {asked, P} -> put({asked, P}, true), idle_loop();
@@ -77,7 +81,8 @@ wait_stragglers() ->
         0 -> ok;
         _ ->
             receive
-                {late, Ref, Pid, _} -> put(stragglers, maps:remove({Ref, Pid}, stragglers())), wait_stragglers();
+                {late, Ref, Pid, _} ->
+                    put(stragglers, maps:remove({Ref, Pid}, stragglers())), wait_stragglers();
                 %% That the guardian has gone is for last_watch/1.
                 {'DOWN', Mon, process, _, _} when Mon =/= GMon ->
                     put(stragglers, maps:filter(fun(_, M) -> M =/= Mon end, stragglers())),
@@ -92,12 +97,13 @@ last_watch(GMon) ->
         {'DOWN', GMon, process, _, _} -> watchdog_tell(updo_done), cleaner(get(job), [self()])
     end.
 
-%% The guardian is dead: make another, which gets lock and log. Whoever took the lock in between has a right to
-%% find nobody suspended: then undo what can be undone.
+%% The guardian is dead: make another, which gets lock and log. Whoever took the lock in between has
+%% a right to find nobody suspended: then undo what can be undone.
 new_guardian() ->
     {Exec, Ref, Job, Log, Workers, Ws, Phase} =
         {self(), make_ref(), get(job), get(log), get(workers), get(watchers), get(phase)},
-    {G, Mon} = spawned(fun() -> guardian_again(Exec, Ref, Job, Log, Workers, Ws, Phase) end, [monitor]),
+    {G, Mon} = spawned(fun() -> guardian_again(Exec, Ref, Job, Log, Workers, Ws, Phase) end,
+                       [monitor]),
     put(guardian, G),
     put(gmon, Mon),
     receive
@@ -105,7 +111,8 @@ new_guardian() ->
             event({guardian_replaced, #{guardian => G}});
         {Ref, false} ->
             case Log of
-                #{undoing := false, resuming := false, windows := 0, release_handler := undefined} when Phase =:= running -> fail({lock_lost, holder()});
+                #{undoing := false, resuming := false, windows := 0, release_handler := undefined}
+                    when Phase =:= running -> fail({lock_lost, holder()});
                 _ -> ok
             end;
         {'DOWN', Mon, process, _, _} -> new_guardian()
@@ -132,15 +139,17 @@ job(K, Default) ->
         #{way := {back, N, _}, forward := New} -> reversed(K, Default, get(job), N, New)
     end.
 
-reversed(steps, _, Job, N, _) -> lists:append(lists:reverse(lists:sublist(maps:get(back, Job, []), N)));
+reversed(steps, _, Job, N, _) ->
+    lists:append(lists:reverse(lists:sublist(maps:get(back, Job, []), N)));
 reversed(leave, _, Job, _, _) -> maps:get(leave, Job, leave());
 reversed(goal, _, Job, _, _) -> other(maps:get(goal, Job, new));
 reversed(modules, _, Job, _, New) ->
     [M#{new := O, old := N, loaded := is_binary(N)}
-     || #{name := Name, new := N, old := O} = M <- maps:get(modules, Job, []), lists:member(Name, New)];
+     || #{name := Name, new := N, old := O} = M <- maps:get(modules, Job, []),
+     lists:member(Name, New)];
 reversed(K, Default, Job, _, _) -> maps:get(K, Job, Default).
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Executor: one run
 
 %% => run()
@@ -154,18 +163,21 @@ run(How) ->
         Because = case log_get(way) of {back, _, Why} -> #{reason => Why}; there -> #{} end,
         case replaced() of
             [] -> finished_new(job(goal, new), Because);
-            Other -> finished(mixed, #{reason => {replaced, Other}, replaced => Other, by_hand => []})
+            Other ->
+                finished(mixed, #{reason => {replaced, Other}, replaced => Other, by_hand => []})
         end
     catch
         throw:{updo_fail, Reason} -> failed(Reason);
         Class:Reason:Stack -> failed({agent_error, text({Class, Reason, no_args(Stack)})})
     end.
 
-%% A client that went away while the agent was still being brought to life wanted nothing to be touched any more, as
-%% far as it could know. Later it does not matter: then the run goes on to its end.
+%% A client that went away while the agent was still being brought to life wanted nothing to be
+%% touched any more, as far as it could know. Later it does not matter: then the run goes on to its
+%% end.
 attended() ->
     case job(watcher, none) of
-        W when is_pid(W), node(W) =/= node() -> lists:member(node(W), nodes(connected)) orelse fail(unattended);
+        W when is_pid(W), node(W) =/= node() ->
+            lists:member(node(W), nodes(connected)) orelse fail(unattended);
         _ -> true
     end.
 
@@ -174,28 +186,33 @@ finished_new(Outcome, Info) ->
     case [P || P <- log_get(unsure), is_process_alive(P)] of
         [] -> finished(Outcome, Info);
         Pids -> finished(mixed, Info#{unsure => lists:sublist(Pids, named()), goal => Outcome,
-                                      by_hand => [text_of("sys:get_state(~s).", [pid_text(P)]) || P <- lists:sublist(Pids, named())]})
+                                      by_hand => [text_of("sys:get_state(~s).", [pid_text(P)])
+                                                  || P <- lists:sublist(Pids, named())]})
     end.
 
 finished(Outcome, Info) ->
-    %% Keys and paths that this run has set are of no use to the version that it began with, and not its own.
+    %% Keys and paths that this run has set are of no use to the version that it began with, and not
+    %% its own.
     Outcome =:= other(maps:get(goal, get(job), new)) andalso settings_back(),
     {Told, More} = remains(Outcome, Info),
-    log({finished, Told, More#{suspended_us => stood(get(log)), called_off => log_get(called_off)}}),
+    log({finished, Told, More#{suspended_us => stood(get(log)),
+                               called_off => log_get(called_off)}}),
     check_guardian().
 
 settings_back() ->
     lists:foreach(fun({A, K}) -> application:unset_env(A, K);
                      ({A, K, Was}) -> application:set_env(A, K, Was)
                   end, maps:get(env, get(log), [])),
-    lists:foreach(fun({Name, Was}) -> code:replace_path(Name, Was) end, maps:get(paths, get(log), [])).
+    lists:foreach(fun({Name, Was}) -> code:replace_path(Name, Was) end,
+                  maps:get(paths, get(log), [])).
 
 steps([], _) -> ok;
 steps([{Id, Step} | Rest], How) ->
     case How =:= again andalso skip(Id, Step) of
         true ->
             %% One died between the last resume and the end of its window.
-            case Step of {resume, _} -> lists:member(Id, log_get(wdone)) andalso end_window(); _ -> ok end;
+            case Step of {resume, _} -> lists:member(Id, log_get(wdone)) andalso end_window();
+                _ -> ok end;
         false ->
             log({set, step, Id}),
             event({step_started, Id}),
@@ -207,13 +224,16 @@ steps([{Id, Step} | Rest], How) ->
     end,
     steps(Rest, How).
 
-%% Repeating is harmless for suspend (who is suspended answers again), load (md5 decides) and code_change (starts from
-%% the saved state), but not once somebody is resumed, and never for an apply.
+%% Repeating is harmless for suspend (who is suspended answers again), load (md5 decides) and
+%% code_change (starts from the saved state), but not once somebody is resumed, and never for an
+%% apply.
 skip(Id, Step) ->
     #{done := Done, wdone := WDone, applied := Applied, resuming := Resuming} = get(log),
     case {lists:member(Id, Done), lists:member(Id, WDone), Step} of
         {true, _, _} -> true;
-        _ when element(1, Step) =:= apply; element(1, Step) =:= hook; element(1, Step) =:= config_change; element(1, Step) =:= release_handler -> lists:member(Id, Applied);
+        _ when element(1, Step) =:= apply; element(1, Step) =:= hook;
+        element(1, Step) =:= config_change; element(1, Step) =:= release_handler ->
+            lists:member(Id, Applied);
         {_, true, _} when Resuming -> true;
         _ -> false
     end.
@@ -247,11 +267,13 @@ recover(Why) ->
     put(recovered, true),
     switcher_ended(),
     event({executor_replaced, #{executor => self(), why => Why}}),
-    #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S, on_load := O, way := Way,
+    #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S,
+      on_load := O, way := Way,
       release_handler := Foreign} = get(log),
     code_server_idle(),
     release(),
-    spawn_watch_forgotten([M || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks, {M, _} <- Rank]),
+    spawn_watch_forgotten([M || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks,
+                           {M, _} <- Rank]),
     Late = is_tuple(Why) andalso element(1, Why) =:= deadline,
     if
         Outcome =/= undefined -> ok;
@@ -268,7 +290,8 @@ recover(Why) ->
             end
     end.
 
-%% On the way back the version that converts is the one that goes. Where it has gone already the window begins anew.
+%% On the way back the version that converts is the one that goes. Where it has gone already the
+%% window begins anew.
 again_back([]) -> run(again);
 again_back(_) ->
     case reload_old() of
@@ -282,7 +305,8 @@ again_back(_) ->
             mixed(Why, #{not_restored => Lost}, log_get(forward) -- log_get(loaded))
     end.
 
-%% Whatever the dead one had asked of the code server is finished when the code server answers again.
+%% Whatever the dead one had asked of the code server is finished when the code server answers
+%% again.
 code_server_idle() -> code:delete(updo_run), ok.
 
 back(Why) ->
@@ -298,7 +322,8 @@ back(Why) ->
         end
     catch
         Class:R:Stack ->
-            finished(mixed, #{reason => Why, undo_failed => text({Class, R, no_args(Stack)}), by_hand => by_hand_resume()})
+            finished(mixed, #{reason => Why, undo_failed => text({Class, R, no_args(Stack)}),
+                              by_hand => by_hand_resume()})
     end.
 
 %% Before the switch: resume everybody.
@@ -310,8 +335,9 @@ abort(Why, N) ->
     event({undo_finished, now_us() - T, #{processes => Count}}),
     finished_old(Why, N, #{}).
 
-%% This window is old again. Something has become new in earlier ones: they are gone through backwards, with
-%% code_change, for their processes have run since. Where that cannot be, it is a mix.
+%% This window is old again. Something has become new in earlier ones: they are gone through
+%% backwards, with code_change, for their processes have run since. Where that cannot be, it is a
+%% mix.
 finished_old(Why, N, Info) ->
     case {log_get(way), N} of
         {there, 0} -> finished_new(other(job(goal, new)), Info#{reason => Why});
@@ -326,18 +352,21 @@ finished_old(Why, N, Info) ->
         _ -> mixed(Why, Info, log_get(forward) -- log_get(loaded))
     end.
 
-mixed(Why, Info, New) -> finished(mixed, Info#{reason => Why, new => New, by_hand => maps:get(by_hand, Info, [])}).
+mixed(Why, Info, New) ->
+    finished(mixed, Info#{reason => Why, new => New, by_hand => maps:get(by_hand, Info, [])}).
 
 can_turn(N) ->
     Back = job(back, []),
     Old = fun(#{loaded := false}) -> true; (#{old := B}) -> is_binary(B) end,
-    length(Back) >= N andalso lists:all(fun(Steps) -> is_list(Steps) end, lists:sublist(Back, N)) andalso
-        lists:all(Old, [M || #{name := Name} = M <- job(modules, []), lists:member(Name, log_get(loaded))]).
+    length(Back) >= N andalso lists:all(fun(Steps) -> is_list(Steps) end, lists:sublist(Back, N))
+        andalso
+        lists:all(Old, [M || #{name := Name} = M <- job(modules, []),
+                        lists:member(Name, log_get(loaded))]).
 
 other(new) -> old;
 other(old) -> new.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Steps
 
 %% => switched()
@@ -357,20 +386,26 @@ step(Id, {apply, {M, F, A}}) ->
     try apply(M, F, A) of
         {error, {already_started, _}} -> #{};
         %% OTP's own runs do not look at what this answers, and go on without the application.
-        {error, Why} when M =:= application, F =:= start -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text(no_args(Why))}});
+        {error, Why} when M =:= application, F =:= start ->
+            fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text(no_args(Why))}});
         _ -> #{}
     catch
-        Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, F, length(A)}, reason => text({Class, Reason, no_args(Stack)})}})
+        Class:Reason:Stack ->
+            fail({apply_failed, #{mfa => {M, F, length(A)},
+                                  reason => text({Class, Reason, no_args(Stack)})}})
     end;
 step(_, {env, Keys}) ->
-    lists:foreach(fun(Key) -> env(Key, application:get_env(element(1, Key), element(2, Key))) end, Keys),
+    lists:foreach(fun(Key) -> env(Key, application:get_env(element(1, Key), element(2, Key))) end,
+                  Keys),
     #{};
 step(_, {paths, Moves}) ->
     lists:foreach(fun({Name, Was, Dir}) ->
                       log({add, paths, {Name, Was}}),
                       case code:replace_path(Name, Dir) of
                           true -> ok;
-                          {error, Why} -> fail({path_failed, #{folder => unicode:characters_to_binary(Dir), reason => text(Why)}})
+                          {error, Why} ->
+                              fail({path_failed, #{folder => unicode:characters_to_binary(Dir),
+                                                   reason => text(Why)}})
                       end
                   end, Moves),
     #{};
@@ -404,14 +439,18 @@ config_change({M, Changed, New, Removed}) ->
         true ->
             try M:config_change(Changed, New, Removed) of
                 ok -> ok;
-                Other -> fail({apply_failed, #{mfa => {M, config_change, 3}, reason => text(Other)}})
+                Other ->
+                    fail({apply_failed, #{mfa => {M, config_change, 3}, reason => text(Other)}})
             catch
                 throw:{updo_fail, _} = Fail -> throw(Fail);
-                Class:Reason:Stack -> fail({apply_failed, #{mfa => {M, config_change, 3}, reason => text({Class, Reason, no_args(Stack)})}})
+                Class:Reason:Stack ->
+                    fail({apply_failed, #{mfa => {M, config_change, 3},
+                                          reason => text({Class, Reason, no_args(Stack)})}})
             end
     end.
 
-%% A hook of the plan is evaluated by who watches. When nobody is there to answer, the safe answer is no.
+%% A hook of the plan is evaluated by who watches. When nobody is there to answer, the safe answer
+%% is no.
 answered(Id, Until) ->
     GMon = get(gmon),
     get(watchers) =:= [] andalso fail({hook_unattended, Id}),

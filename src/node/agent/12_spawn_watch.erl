@@ -1,20 +1,25 @@
-%% Servers born while modules are switched. Nobody has told them to stand still, and which code made a state cannot be
-%% seen in it. So nobody is born by a supervisor in that moment, and of all others it is known.
+%% Servers born while modules are switched. Nobody has told them to stand still, and which code made
+%% a state cannot be seen in it. So nobody is born by a supervisor in that moment, and of all others
+%% it is known.
 %%
-%% Known: from the suspending on, a tracer is told of each call of Mod:init/1 by a process younger than that, in the
-%% code that is loaded then. New code has no such breakpoint. So who was born meanwhile and has not called it has its
-%% state from the new code, for certain. OTP 27 has trace sessions, which are in nobody's way; before there is one
-%% tracer per node: when somebody else's is there it is left alone, and then nobody knows.
+%% Known: from the suspending on, a tracer is told of each call of Mod:init/1 by a process younger
+%% than that, in the code that is loaded then. New code has no such breakpoint. So who was born
+%% meanwhile and has not called it has its state from the new code, for certain. OTP 27 has trace
+%% sessions, which are in nobody's way; before there is one tracer per node: when somebody else's is
+%% there it is left alone, and then nobody knows.
 %%
-%% Held: the supervisors of those who stand still, suspended around the switch itself, for as long as that takes; a
-%% child that somebody wants started waits for so long. One that does not stand still at once is not waited for.
+%% Held: the supervisors of those who stand still, suspended around the switch itself, for as long
+%% as that takes; a child that somebody wants started waits for so long. One that does not stand
+%% still at once is not waited for.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Watching births
 
 spawn_watch_on(Ms) ->
     case get(spawn_watch) of
-        {_, _, Watched} = Births -> spawn_watch_patterns(Births, Ms -- Watched), put(spawn_watch, setelement(3, Births, lists:usort(Ms ++ Watched)));
+        {_, _, Watched} = Births ->
+            spawn_watch_patterns(Births, Ms -- Watched),
+            put(spawn_watch, setelement(3, Births, lists:usort(Ms ++ Watched)));
         _ ->
             T = spawned(fun() -> spawn_watch_tracer(#{}) end, [link]),
             case spawn_watch_session(T) of
@@ -25,7 +30,8 @@ spawn_watch_on(Ms) ->
                     spawn_watch_patterns(Births, Ms),
                     %% Another tracer that was set meanwhile is left alone too.
                     spawn_watch_flags(Births) orelse
-                        begin spawn_watch_forgotten(Ms), unlink(T), exit(T, kill), put(spawn_watch, none) end
+                        begin spawn_watch_forgotten(Ms), unlink(T), exit(T, kill),
+                            put(spawn_watch, none) end
             end
     end.
 
@@ -38,13 +44,16 @@ spawn_watch_session(T) ->
 %% A special process begins anywhere in its module.
 spawn_watch_patterns({Session, _, _}, Ms) ->
     %% These outlive everybody: known before they are there.
-    Session =:= all andalso log({set, breakpoints, lists:usort(Ms ++ maps:get(breakpoints, get(log), []))}),
+    Session =:= all andalso log({set, breakpoints,
+                                 lists:usort(Ms ++ maps:get(breakpoints, get(log), []))}),
     lists:foreach(fun(M) ->
         spawn_watch_pattern(Session, {M, init, 1}, true),
         is_special_process(M) andalso spawn_watch_pattern(Session, {M, '_', '_'}, true)
     end, [M || M <- Ms, erlang:module_loaded(M)]).
 
-is_special_process(M) -> erlang:function_exported(M, system_continue, 3) orelse erlang:function_exported(M, system_code_change, 4).
+is_special_process(M) ->
+    erlang:function_exported(M, system_continue, 3)
+        orelse erlang:function_exported(M, system_code_change, 4).
 
 spawn_watch_pattern(all, Mfa, What) -> erlang:trace_pattern(Mfa, What, [global]);
 spawn_watch_pattern(Session, Mfa, What) -> trace:function(Session, Mfa, What, []).
@@ -52,7 +61,8 @@ spawn_watch_pattern(Session, Mfa, What) -> trace:function(Session, Mfa, What, []
 spawn_watch_flags({all, T, _}) ->
     erlang:trace_info(new_processes, tracer) =:= {tracer, []} andalso
         is_integer(erlang:trace(new_processes, true, [call, arity, {tracer, T}]));
-spawn_watch_flags({Session, _, _}) -> is_integer(trace:process(Session, new_processes, true, [call, arity])).
+spawn_watch_flags({Session, _, _}) ->
+    is_integer(trace:process(Session, new_processes, true, [call, arity])).
 
 spawn_watch_tracer(Old) ->
     receive
@@ -65,7 +75,8 @@ spawn_watch_tracer(Old) ->
 spawn_watch_known() ->
     case spawn_watch_ours(get(spawn_watch)) andalso get(spawn_watch) of
         {Session, T, _} ->
-            Ref = case Session of all -> erlang:trace_delivered(all); _ -> trace:delivered(Session, all) end,
+            Ref = case Session of all -> erlang:trace_delivered(all);
+                _ -> trace:delivered(Session, all) end,
             receive
                 {trace_delivered, all, Ref} ->
                     Tag = make_ref(),
@@ -101,7 +112,7 @@ spawn_watch_forgotten(Ms) ->
         is_special_process(M) andalso spawn_watch_pattern(all, {M, '_', '_'}, false)
     end, [M || M <- Ms, erlang:module_loaded(M)]).
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Holding supervisors
 
 hold() ->
@@ -110,7 +121,8 @@ hold() ->
             log({set, held, Sups}),
             Ref = make_ref(),
             {_, Slow, _} = dispatch(Ref, hold, suspend, parts(Sups), length(Sups)),
-            wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + 2 * patience(), 0, all),
+            wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + 2 * patience(), 0,
+                      all),
             ok;
         _ -> ok
     end.
@@ -129,18 +141,22 @@ release_for(Pids) ->
         [] -> ok;
         Sups ->
             Held = fun(P) -> lists:member(P, Sups) end,
-            lists:any(fun(P) -> waits_for(P, Held, 8) =/= [] end, lists:sublist(Pids, 100)) andalso release(),
+            lists:any(fun(P) -> waits_for(P, Held, 8) =/= [] end, lists:sublist(Pids, 100))
+                andalso release(),
             ok
     end.
 
 parts(Pids) ->
     N = log_get(nworkers),
-    lists:foldl(fun(P, Acc) -> I = erlang:phash2(P, N) + 1, setelement(I, Acc, [P | element(I, Acc)]) end,
+    lists:foldl(fun(P, Acc) -> I = erlang:phash2(P, N) + 1,
+        setelement(I, Acc, [P | element(I, Acc)]) end,
                 list_to_tuple(lists:duplicate(N, [])), Pids).
 
-%% Supervisors that have started processes which stand still. A few of each module tell: they have few parents.
+%% Supervisors that have started processes which stand still. A few of each module tell: they have
+%% few parents.
 parents() ->
-    Some = [P || Found <- log_get(found), Parts <- maps:values(Found), Part <- tuple_to_list(Parts), P <- lists:sublist(Part, 25)],
+    Some = [P || Found <- log_get(found), Parts <- maps:values(Found), Part <- tuple_to_list(Parts),
+            P <- lists:sublist(Part, 25)],
     Fast = can_ask_for_one_key(),
     Parents = lists:usort(lists:append([parent(P, Fast) || P <- Some])),
     Mine = all_found(),
@@ -155,17 +171,20 @@ parent(P, Fast) ->
 
 %% Not what kernel runs, and not one that somebody else has suspended.
 may_hold(S, Look) ->
-    case {in_dictionary('$initial_call', Look), in_dictionary('$ancestors', Look), process_info(S, current_function)} of
+    case {in_dictionary('$initial_call', Look), in_dictionary('$ancestors', Look),
+          process_info(S, current_function)} of
         {_, _, {_, {sys, _, _}}} -> false;
-        {{Sup, _, _}, [_ | _] = Ancestors, _} when Sup =:= supervisor; Sup =:= 'Elixir.DynamicSupervisor' ->
+        {{Sup, _, _}, [_ | _] = Ancestors, _} when Sup =:= supervisor;
+        Sup =:= 'Elixir.DynamicSupervisor' ->
             S =/= whereis(kernel_sup) andalso not lists:member(kernel_sup, Ancestors);
         _ -> false
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Around the switch
 
-%% Right before it: whoever is found now stands still as well. On the way down the others have converted already.
+%% Right before it: whoever is found now stands still as well. On the way down the others have
+%% converted already.
 last_look(Id) ->
     case get(want) of
         undefined -> ok;
@@ -189,7 +208,8 @@ last_look(Id, Want, N) ->
         _ ->
             suspend_found(Id, [maps:keys(Found)], Found, now_ms()),
             [change(Id, M, How, old_vsn(down, M), [Parts])
-             || {M, Parts} <- maps:to_list(Found), lists:member(M, log_get(converting)), {down, How} <- [how(M)], How =/= soft],
+             || {M, Parts} <- maps:to_list(Found), lists:member(M, log_get(converting)),
+             {down, How} <- [how(M)], How =/= soft],
             last_look(Id, Want, N - 1)
     end.
 
@@ -200,9 +220,10 @@ how(M) ->
         [] -> {up, soft}
     end.
 
-%% Right after it: who was born meanwhile with a state of the code that is gone? On the way there they are taken along:
-%% code_change is still to come. On the way down it has run, in the code that is gone: nobody can convert them any more.
-%% {those of whom nobody knows, those that were ended, number taken along}
+%% Right after it: who was born meanwhile with a state of the code that is gone? On the way there
+%% they are taken along: code_change is still to come. On the way down it has run, in the code that
+%% is gone: nobody can convert them any more. {those of whom nobody knows, those that were ended,
+%% number taken along}
 born_meanwhile(Id) ->
     case get(want) of
         undefined -> {[], [], 0};
@@ -211,9 +232,11 @@ born_meanwhile(Id) ->
             {Found, Seen} = find(Want, get(seen)),
             put(seen, Seen),
             spawn_watch_off(),
-            All = [{M, P} || {M, Parts} <- maps:to_list(Found), P <- lists:append(tuple_to_list(Parts))],
+            All = [{M, P} || {M, Parts} <- maps:to_list(Found),
+                   P <- lists:append(tuple_to_list(Parts))],
             Old = [{M, P} || {M, P} <- All, called(P, Known) orelse check_code(P, M)],
-            {Late, Take} = lists:partition(fun({M, _}) -> lists:member(M, log_get(converting)) end, Old),
+            {Late, Take} = lists:partition(fun({M, _}) -> lists:member(M, log_get(converting)) end,
+                                           Old),
             take_along(Id, Take),
             end_them([P || {_, P} <- Late]),
             {case Known of unknown -> [P || {_, P} <- All -- Old]; _ -> [] end, Late, length(Take)}
@@ -235,13 +258,15 @@ end_them(Pids) ->
     Mons = [begin Mon = monitor(process, P), exit(P, kill), Mon end || P <- Pids],
     lists:foreach(fun(Mon) -> receive {'DOWN', Mon, process, _, _} -> ok end end, Mons).
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Around an undo
 
-%% Before the old code is loaded again: who was born since the switch has a state of the code that goes, and that can
-%% still convert it downwards. {modules to look at, newborn that must be converted once the other code is there}
+%% Before the old code is loaded again: who was born since the switch has a state of the code that
+%% goes, and that can still convert it downwards. {modules to look at, newborn that must be
+%% converted once the other code is there}
 newborn() ->
-    Changed = [M || M <- lists:usort(log_get(switching) ++ log_get(on_load)), #{M := #{md5 := Md5}} <- [log_get(before)],
+    Changed = [M || M <- lists:usort(log_get(switching) ++ log_get(on_load)),
+               #{M := #{md5 := Md5}} <- [log_get(before)],
                     Md5 =/= none, current_md5(M) =/= Md5],
     Servers = [M || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks, {M, _} <- Rank],
     Handlers = job(handlers, []),
@@ -259,14 +284,17 @@ newborn() ->
                 undefined ->
                     %% Only the executor that died could tell what was born before the switch.
                     {Found, Seen} = find(Want, Mine),
-                    {Ms, Vsns, Seen, [], [P || Parts <- maps:values(Found), P <- lists:append(tuple_to_list(Parts)), is_behaviour(P)]};
+                    {Ms, Vsns, Seen, [], [P || Parts <- maps:values(Found),
+                                          P <- lists:append(tuple_to_list(Parts)),
+                                          is_behaviour(P)]};
                 Elders ->
                     {Left, Seen} = newborn(Want, ordsets:union(Elders, Mine), 10, []),
                     {Ms, Vsns, Seen, Left, []}
             end
     end.
 
-is_behaviour(P) -> case initial_call(P) of {supervisor, _, 1} -> true; {_, init, 1} -> true; _ -> false end.
+is_behaviour(P) ->
+    case initial_call(P) of {supervisor, _, 1} -> true; {_, init, 1} -> true; _ -> false end.
 
 newborn(_, Seen, 0, Left) -> {Left, Seen};
 newborn(Want, Seen, N, Left) ->
@@ -276,7 +304,8 @@ newborn(Want, Seen, N, Left) ->
         {0, _} -> receive after 1 -> newborn(Want, Seen1, N - 1, Left) end;
         _ ->
             stand_still(Found),
-            More = [{M, P} || {M, Parts} <- maps:to_list(Found), P <- lists:append(tuple_to_list(Parts)), not converted_down(M, P)],
+            More = [{M, P} || {M, Parts} <- maps:to_list(Found),
+                    P <- lists:append(tuple_to_list(Parts)), not converted_down(M, P)],
             newborn(Want, Seen1, N - 1, More ++ Left)
     end.
 
@@ -294,7 +323,9 @@ converted_down(M, P) ->
         {_, soft} -> true;
         {up, {advanced, Extra}} ->
             #{M := #{vsn := Vsn}} = log_get(before),
-            not makes_anew(P) andalso converted_one(P, {change, M, {down, Vsn}, Extra, fun(S) -> S end, get(nobody)});
+            not makes_anew(P) andalso converted_one(P,
+                                                    {change, M, {down, Vsn}, Extra, fun(S) -> S end,
+                                                     get(nobody)});
         _ -> false
     end.
 
@@ -307,11 +338,14 @@ converted_one(P, Op) ->
     case dispatch(Ref, undo, Op, parts([P]), 1) of
         {0, [], []} -> true;
         {1, _, _} -> true;
-        {_, [P], []} -> {_, Failed, TimedOut} = wait_late(Ref, #{P => true}, now_ms() + 1000, 0, first), Failed =:= [] andalso TimedOut =:= [];
+        {_, [P], []} ->
+            {_, Failed, TimedOut} = wait_late(Ref, #{P => true}, now_ms() + 1000, 0, first),
+            Failed =:= [] andalso TimedOut =:= [];
         _ -> false
     end.
 
-%% After the old code is there again: who is left, and who was born in between. [{M, P} that was ended], [P of whom nobody knows]
+%% After the old code is there again: who is left, and who was born in between. [{M, P} that was
+%% ended], [P of whom nobody knows]
 newborn_after(none) -> {[], []};
 newborn_after({Ms, Vsns, Seen, Left, Unknown}) ->
     Known = spawn_watch_known(),
@@ -321,10 +355,13 @@ newborn_after({Ms, Vsns, Seen, Left, Unknown}) ->
     Gone = [{M, P} || {M, P} <- All, called(P, Known) orelse check_code(P, M)],
     Soft = fun(M) -> how(M) =:= {up, soft} andalso not lists:member(M, log_get(reversed)) end,
     Late = [{M, P} || {M, P} <- Gone, not Soft(M)],
-    Late =:= [] orelse stand_still(maps:from_list([{M, parts([P || {N, P} <- Late, N =:= M])} || {M, _} <- Late])),
-    Ended = [{M, P} || {M, P} <- Left ++ Late, not converted_after(M, P, maps:get(M, Vsns)), is_process_alive(P)],
+    Late =:= [] orelse stand_still(maps:from_list([{M, parts([P || {N, P} <- Late, N =:= M])}
+                                                   || {M, _} <- Late])),
+    Ended = [{M, P} || {M, P} <- Left ++ Late, not converted_after(M, P, maps:get(M, Vsns)),
+             is_process_alive(P)],
     end_them([P || {_, P} <- Ended]),
-    {Ended, Unknown ++ case Known of unknown -> [P || {M, P} <- All -- Gone, not Soft(M)]; _ -> [] end}.
+    {Ended, Unknown ++ case Known of unknown -> [P || {M, P} <- All -- Gone, not Soft(M)]; _ -> []
+        end}.
 
 %% The old code does not come back: [P] of which it is not known what their states fit.
 newborn_stays(none) -> [];

@@ -1,6 +1,6 @@
 %% Suspending, without deadlock, and finding the processes to suspend.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Step: suspend
 
 %% => suspended()
@@ -10,7 +10,8 @@ suspend(Id, Ranks) ->
     Order = [[M || {M, _} <- Rank] || Rank <- Ranks],
     Want = maps:map(fun(_, _) -> true end, Limits),
     put(to_find, Want),
-    {Info, N} = within_budget(Id, fun() -> suspend_once(Id, Order, Want) end, fun(Began) -> suspend_again(Id, Began) end),
+    {Info, N} = within_budget(Id, fun() -> suspend_once(Id, Order, Want) end,
+                              fun(Began) -> suspend_again(Id, Began) end),
     Info#{attempts => N, us => now_us() - log_get(t0)}.
 
 suspend_once(Id, Order, Want) ->
@@ -28,7 +29,8 @@ suspend_once(Id, Order, Want) ->
 find_first(Want) ->
     %% Found by an executor that died since: already logged, perhaps suspended.
     Known = [F || F <- [maps:with(maps:keys(Want), F) || F <- log_get(found)], map_size(F) > 0],
-    KnownPids = lists:usort([P || F <- Known, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part]),
+    KnownPids = lists:usort([P || F <- Known, Parts <- maps:values(F), Part <- tuple_to_list(Parts),
+                             P <- Part]),
     {Found, Seen} = find(Want, KnownPids, patient),
     put(seen, ordsets:union(Seen, KnownPids)),
     put(want, maps:merge(case get(want) of undefined -> #{}; Others -> Others end, Want)),
@@ -54,8 +56,8 @@ suspend_again(Id, Began) ->
     First = suspend_ranks(Id, Order, found_together(), Began),
     sweep(Id, Order, Want, First, 1).
 
-%% Again for those born meanwhile, until there are none. Where births are watched three times will do: the few who are
-%% born later are known at the switch.
+%% Again for those born meanwhile, until there are none. Where births are watched three times will
+%% do: the few who are born later are known at the switch.
 %% => suspended()
 sweep(Id, Order, Want, Info, N) ->
     case N >= case get(spawn_watch) of none -> 20; _ -> 3 end of
@@ -88,17 +90,21 @@ suspend_ranks(Id, Order, Found, T0) ->
                                        [] -> {{0, 0}, Done};
                                        All ->
                                            Parts = merge_parts(All),
-                                           {suspend_rank(Id, Parts, Done, Total, T0), Done + parts_size(Parts)}
+                                           {suspend_rank(Id, Parts, Done, Total, T0),
+                                            Done + parts_size(Parts)}
                                    end
                                end, 0, Order),
-    #{processes => Total, dead => lists:sum([D || {D, _} <- Sums]), waited_for => lists:sum([S || {_, S} <- Sums])}.
+    #{processes => Total, dead => lists:sum([D || {D, _} <- Sums]),
+      waited_for => lists:sum([S || {_, S} <- Sums])}.
 
 suspend_rank(Id, Parts, Done, Total, T0) ->
     {Dead, Slow, Failed, N} = take(Id, Parts, Done, Total, T0),
-    Failed =:= [] orelse fail({not_suspended, [(describe(P, #{}))#{reason => Why} || {P, Why} <- Failed]}),
+    Failed =:= [] orelse fail({not_suspended, [(describe(P, #{}))#{reason => Why}
+                                               || {P, Why} <- Failed]}),
     {Dead + wait_suspended(Slow, #{}, T0), N}.
 
-%% Those who have not answered: whom do they wait for? LetGo: processes of ours that run again for somebody's sake.
+%% Those who have not answered: whom do they wait for? LetGo: processes of ours that run again for
+%% somebody's sake.
 wait_suspended(Slow, LetGo, T0) -> wait_suspended(map_size(Slow), Slow, LetGo, T0).
 
 wait_suspended(0, _, _, _) -> clock_stops(), 0;
@@ -114,10 +120,12 @@ wait_suspended(_, Slow, LetGo, T0) ->
         quiet ->
             Dead = [P || P <- maps:keys(Slow), not is_process_alive(P)],
             {Freed, LetGo1} = back_from(Dead, LetGo),
-            Slow1 = maps:merge(maps:without(Dead, Slow), maps:from_list([{Q, request(Q)} || Q <- Freed])),
+            Slow1 = maps:merge(maps:without(Dead, Slow),
+                               maps:from_list([{Q, request(Q)} || Q <- Freed])),
             release_for(maps:keys(Slow1)),
             over_time(Slow1, LetGo1, T0),
-            map_size(Slow1) > 0 andalso budget_left() =:= 0 andalso throw({updo_postponed, Slow1, Slow1}),
+            map_size(Slow1) > 0 andalso budget_left() =:= 0
+                andalso throw({updo_postponed, Slow1, Slow1}),
             Held = held(Slow1, LetGo1),
             LetGo2 = lists:foldl(fun(P, Acc) -> let_go(P, Held, Acc) end, LetGo1,
                                  lists:sublist(maps:keys(Slow1), 100)),
@@ -132,7 +140,8 @@ held(Slow, LetGo) ->
     end,
     put(held, {length(log_get(found)), All}),
     Left = log_get(left),
-    fun(P) -> not ordsets:is_element(P, Left) andalso is_map_key(P, All) andalso not is_map_key(P, Slow) andalso not is_map_key(P, LetGo) end.
+    fun(P) -> not ordsets:is_element(P, Left) andalso is_map_key(P, All)
+        andalso not is_map_key(P, Slow) andalso not is_map_key(P, LetGo) end.
 
 let_go(P, Held, LetGo) ->
     lists:foldl(fun(Q, Acc) when is_map_key(Q, Acc) -> Acc;
@@ -146,14 +155,17 @@ waits_for(P, Held, Depth) ->
         [{status, waiting}, {monitors, Ms}] ->
             Targets = lists:sublist(lists:usort([T || M <- Ms, T <- target(M), T =/= P]), 64),
             case [T || T <- Targets, Held(T)] of
-                [] -> lists:usort(lists:append([waits_for(T, Held, Depth - 1) || T <- lists:sublist(Targets, 8)]));
+                [] ->
+                    lists:usort(lists:append([waits_for(T, Held, Depth - 1)
+                                              || T <- lists:sublist(Targets, 8)]));
                 Ours -> Ours
             end;
         _ -> []
     end.
 
 target({process, P}) when is_pid(P), node(P) =:= node() -> [P];
-target({process, {Name, Node}}) when Node =:= node() -> case whereis(Name) of undefined -> []; P -> [P] end;
+target({process, {Name, Node}}) when Node =:= node() ->
+    case whereis(Name) of undefined -> []; P -> [P] end;
 target(_) -> [].
 
 over_time(Slow, LetGo, T0) ->
@@ -177,7 +189,8 @@ limit(M) ->
 
 %% => process()
 describe(P, LetGo) ->
-    Info = case process_info(P, [current_function, message_queue_len, current_stacktrace, monitors]) of
+    Info = case process_info(P, [current_function, message_queue_len, current_stacktrace,
+                                 monitors]) of
         undefined -> [];
         I -> I
     end,
@@ -188,12 +201,12 @@ describe(P, LetGo) ->
       let_go => [Q || {Q, For} <- maps:to_list(LetGo), For =:= P],
       stack => stack_text(Get(current_stacktrace, []))}.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Finding the processes of modules
 
-%% {#{Module => Parts}, all pids seen}. Parts: a tuple with the pids of each worker. Those already seen are not
-%% looked at again, except the ones that were just being born.
-%% How: `patient` waits for those that have to be asked as long as for their suspension, and fails; otherwise a second.
+%% {#{Module => Parts}, all pids seen}. Parts: a tuple with the pids of each worker. Those already
+%% seen are not looked at again, except the ones that were just being born. How: `patient` waits for
+%% those that have to be asked as long as for their suspension, and fails; otherwise a second.
 find(Want, Seen) -> find(Want, Seen, brief).
 
 find(Want, Seen, How) ->
@@ -202,21 +215,27 @@ find(Want, Seen, How) ->
     Handlers = maps:with(job(handlers, []), Want),
     Empty = list_to_tuple(lists:duplicate(N, [])),
     Fast = can_ask_for_one_key(),
-    Statems = lists:any(fun(M) -> erlang:function_exported(M, callback_mode, 0) end, maps:keys(Want)),
+    Statems = lists:any(fun(M) -> erlang:function_exported(M, callback_mode, 0) end,
+                        maps:keys(Want)),
     {Calls, Bare, Unborn} = begun(ordsets:subtract(Pids, Seen), Fast, #{}, [], []),
-    {Found0, ToAsk} = maps:fold(fun(Call, Ps, Acc) -> scan(Call, Ps, {Want, Statems}, Fast, N, Empty, Acc) end,
+    {Found0, ToAsk} = maps:fold(fun(Call, Ps, Acc) ->
+        scan(Call, Ps, {Want, Statems}, Fast, N, Empty, Acc) end,
                                 {assign(owned_bare(Bare, Want), Fast, N, Empty, #{}), []}, Calls),
     put(pending, length(Unborn)),
-    Found1 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found0, asked(ToAsk, Want, Handlers, How)),
-    Extra = [{M, P} || {M, Ps} <- job(processes, []), is_map_key(M, Want), P <- Ps, is_process_alive(P),
+    Found1 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found0,
+                         asked(ToAsk, Want, Handlers, How)),
+    Extra = [{M, P} || {M, Ps} <- job(processes, []), is_map_key(M, Want), P <- Ps,
+             is_process_alive(P),
                        not ordsets:is_element({extra, P}, Seen)],
     Found2 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found1, Extra),
     %% Whom the job names is taken once, however often it is looked.
     Named = [E || {extra, _} = E <- Seen],
-    {Found2, ordsets:union([ordsets:subtract(Pids, lists:sort(Unborn)), Named, lists:usort([{extra, P} || {_, P} <- Extra])])}.
+    {Found2, ordsets:union([ordsets:subtract(Pids, lists:sort(Unborn)), Named,
+                            lists:usort([{extra, P} || {_, P} <- Extra])])}.
 
 %% Those of one initial call.
-scan({gen_event, init_it, _}, Ps, _, _, _, _, {Found, ToAsk}) -> {Found, [{gen_event, P} || P <- Ps] ++ ToAsk};
+scan({gen_event, init_it, _}, Ps, _, _, _, _, {Found, ToAsk}) ->
+    {Found, [{gen_event, P} || P <- Ps] ++ ToAsk};
 scan({M, init, 1} = Call, Ps, {Want, Statems}, Fast, N, Empty, {Found, ToAsk}) ->
     case Statems andalso switches(M) of
         true -> {Found, [{M, P} || P <- Ps, may_suspend(P, M, behaviour, look(P, Fast))] ++ ToAsk};
@@ -235,7 +254,8 @@ assign(Owned, Fast, N, Empty, Found) ->
 
 %% What the managers of events and the gen_statems say of themselves: [{Module, Pid}].
 asked(ToAsk, Want, Handlers, How) ->
-    Questions = [{P, case M of gen_event -> fun(Q) -> handlers_of(Q) end; _ -> fun(Q) -> live_module(Q) end end}
+    Questions = [{P, case M of gen_event -> fun(Q) -> handlers_of(Q) end;
+        _ -> fun(Q) -> live_module(Q) end end}
                  || {M, P} <- ToAsk, M =/= gen_event orelse map_size(Handlers) > 0],
     Limit = case How of patient -> lists:max([limit(M) || M <- maps:keys(Want)]); brief -> 1000 end,
     Patience = at_most(Limit),
@@ -245,9 +265,11 @@ asked(ToAsk, Want, Handlers, How) ->
     Silent =/= [] andalso How =:= patient andalso Patience < Limit andalso
         throw({updo_postponed, #{}, maps:from_list([{P, asked} || P <- Silent])}),
     Silent =:= [] orelse How =:= brief orelse
-        fail({not_suspended, [(describe(P, #{}))#{module => maps:get(P, Began)} || P <- lists:sublist(Silent, named())]}),
+        fail({not_suspended, [(describe(P, #{}))#{module => maps:get(P, Began)}
+                              || P <- lists:sublist(Silent, named())]}),
     lists:usort([{M, P} || {P, Ms} <- Answers, is_list(Ms), M <- Ms, is_map_key(M, Handlers)] ++
-                [{M, P} || {P, Live} <- Answers, is_atom(Live), M <- [case Live of none -> maps:get(P, Began); _ -> Live end],
+                [{M, P} || {P, Live} <- Answers, is_atom(Live),
+                 M <- [case Live of none -> maps:get(P, Began); _ -> Live end],
                            is_map_key(M, Want)] ++
                 [{M, P} || P <- Silent, M <- [maps:get(P, Began)], is_map_key(M, Want)]).
 
@@ -258,7 +280,8 @@ add_found(M, P, N, Empty, Found) ->
 
 %% OTP 26.2 can give one key of a dictionary; before, the whole dictionary must be fetched.
 can_ask_for_one_key() ->
-    try process_info(self(), {dictionary, '$initial_call'}) of _ -> true catch error:badarg -> false end.
+    try process_info(self(), {dictionary, '$initial_call'}) of _ -> true
+        catch error:badarg -> false end.
 
 %% What is needed to see more of the dictionary.
 look(P, true) -> P;
@@ -271,8 +294,8 @@ in_dictionary(Key, Dict) ->
 
 initial_call(P) -> in_dictionary('$initial_call', look(P, can_ask_for_one_key())).
 
-%% Not what kernel itself runs, not where our own output goes, and not a plain process that happens to have been
-%% started in the module: it would never answer a system message.
+%% Not what kernel itself runs, not where our own output goes, and not a plain process that happens
+%% to have been started in the module: it would never answer a system message.
 may_suspend(P, M, Kind, Look) ->
     Ancestors = in_dictionary('$ancestors', Look),
     not (is_list(Ancestors) andalso lists:member(kernel_sup, Ancestors))
@@ -280,15 +303,20 @@ may_suspend(P, M, Kind, Look) ->
         andalso (Kind =/= other orelse speaks_sys(P, M)).
 
 speaks_sys(P, M) ->
-    erlang:function_exported(M, system_continue, 3) orelse erlang:function_exported(M, system_code_change, 4) orelse
+    erlang:function_exported(M, system_continue, 3)
+        orelse erlang:function_exported(M, system_code_change, 4) orelse
     case process_info(P, current_stacktrace) of
-        {_, Stack} -> lists:any(fun({Mod, _, _, _}) -> lists:member(Mod, [gen_server, gen_statem, gen_event, sys]) end, Stack);
+        {_, Stack} ->
+            lists:any(fun({Mod, _, _, _}) -> lists:member(Mod,
+                                                          [gen_server, gen_statem, gen_event, sys])
+                                                          end, Stack);
         undefined -> false
     end.
 
 merge_parts([Parts]) -> Parts;
 merge_parts([A, B | Rest]) ->
-    merge_parts([list_to_tuple(lists:zipwith(fun(X, Y) -> X ++ Y end, tuple_to_list(A), tuple_to_list(B))) | Rest]).
+    merge_parts([list_to_tuple(lists:zipwith(fun(X, Y) -> X ++ Y end, tuple_to_list(A),
+                                             tuple_to_list(B))) | Rest]).
 
 parts_of(M) -> [Parts || Found <- log_get(found), #{M := Parts} <- [Found]].
 parts_size(Parts) -> lists:sum([length(L) || L <- tuple_to_list(Parts)]).
@@ -301,7 +329,9 @@ all_found() ->
 
 module_of(P) ->
     lists:foldl(fun(Found, none) -> maps:fold(fun(M, Parts, none) ->
-                                                  Part = element(erlang:phash2(P, tuple_size(Parts)) + 1, Parts),
-                                                  case lists:member(P, Part) of true -> M; false -> none end;
+                                                  Part = element(erlang:phash2(P,
+                                                      tuple_size(Parts)) + 1, Parts),
+                                                  case lists:member(P, Part) of
+                                                      true -> M; false -> none end;
                                                  (_, _, M) -> M end, none, Found);
                    (_, M) -> M end, none, log_get(found)).

@@ -1,30 +1,39 @@
-%% Old code that has to go: before anything is loaded (a node has place for two versions of a module), after a switch
-%% when the plan wants that, and on the way back, where the place needed is that of the old code itself.
+%% Old code that has to go: before anything is loaded (a node has place for two versions of a
+%% module), after a switch when the plan wants that, and on the way back, where the place needed is
+%% that of the old code itself.
 %%
-%% Policies: `defer` and `soft` never end a process and never break a fun that is kept as data; `{wait, Ms}` gives the
-%% processes longer; `brutal` ends processes and breaks funs, and an event says which. `defer` leaves the old code after
-%% a switch until the next upgrade of the module, `soft` purges it then, if it is in nothing's way.
+%% Policies: `defer` and `soft` never end a process and never break a fun that is kept as data;
+%% `{wait, Ms}` gives the processes longer; `brutal` ends processes and breaks funs, and an event
+%% says which. `defer` leaves the old code after a switch until the next upgrade of the module,
+%% `soft` purges it then, if it is in nothing's way.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Before loading
 
 purge_ahead(Ms) ->
     Old = [{M, maps:get(purge, Map, soft)}
-           || #{name := M} = Map <- Ms, maps:get(purge, Map, soft) =/= keep, erlang:check_old_code(M)],
+           || #{name := M} = Map <- Ms, maps:get(purge, Map, soft) =/= keep,
+           erlang:check_old_code(M)],
     Old =:= [] orelse purge_ahead(Old, left(Old, now_ms() + max(100, job(leave, 0)))).
 
-%% Processes first: while they are there nothing is purged, so that a refusal leaves everything as it was.
+%% Processes first: while they are there nothing is purged, so that a refusal leaves everything as
+%% it was.
 purge_ahead(Old, Users) ->
     Stay = [{M, Ps} || {M, Policy} <- Old, Policy =/= brutal, #{M := Ps} <- [Users]],
-    Stay =:= [] orelse fail({old_code_in_use, [{M, lists:sublist(Ps, named())} || {M, Ps} <- Stay]}),
+    Stay =:= [] orelse fail({old_code_in_use, [{M, lists:sublist(Ps, named())}
+                                               || {M, Ps} <- Stay]}),
     {Held, Unsearched} = held_funs([M || {M, _} <- Old]),
     Safe = [H || {M, _} = H <- Held, lists:keyfind(M, 1, Old) =/= {M, brutal}],
-    Safe =:= [] orelse fail({funs_held, #{holders => lists:sublist(Safe, named()), unsearched => Unsearched}}),
-    %% Funs of what a way back loads fail from the purge to the load: that is done at once then, with everybody suspended.
+    Safe =:= [] orelse fail({funs_held, #{holders => lists:sublist(Safe, named()),
+                                          unsearched => Unsearched}}),
+    %% Funs of what a way back loads fail from the purge to the load: that is done at once then,
+    %% with everybody suspended.
     Held0 = [M || {M, _} <- Held],
-    AtLoad = [M || {M, _} <- Old, job(goal, new) =:= old, may_have_funs(M), not is_map_key(M, Users), not lists:member(M, Held0)],
+    AtLoad = [M || {M, _} <- Old, job(goal, new) =:= old, may_have_funs(M),
+              not is_map_key(M, Users), not lists:member(M, Held0)],
     put(purge_at_load, AtLoad),
-    stuck([M || {M, Policy} <- Old, not lists:member(M, AtLoad), not purge_now(M, Policy, Users, Held)]).
+    stuck([M || {M, Policy} <- Old, not lists:member(M, AtLoad),
+           not purge_now(M, Policy, Users, Held)]).
 
 stuck([]) -> ok;
 stuck(Ms) -> fail({old_code_in_use, [{M, users_of_old(M)} || M <- Ms]}).
@@ -77,8 +86,9 @@ purging(M, Pids, Funs) ->
                       killed => [#{pid => P, initial_call => initial_call(P), at => whereabouts(P)}
                                  || P <- lists:sublist(Pids, named())]}}).
 
-%% #{M => [Pid]}: what executes old code once it has had its time to leave. No process is suspended meanwhile. There is always
-%% a moment: a process that calls a fun again and again may be met in it, and is out of it at the next look.
+%% #{M => [Pid]}: what executes old code once it has had its time to leave. No process is suspended
+%% meanwhile. There is always a moment: a process that calls a fun again and again may be met in it,
+%% and is out of it at the next look.
 left(Old, Until) ->
     Users = maps:from_list([{M, Ps} || {M, _} <- Old, [_ | _] = Ps <- [all_users(M)]]),
     Longest = lists:max([Until | [now_ms() + Ms || {M, {wait, Ms}} <- Old, is_map_key(M, Users)]]),
@@ -89,11 +99,14 @@ left(Old, Users, Until, Said) ->
     case now_ms() of
         Now when Now >= Until -> Users;
         Now ->
-            Now - Said >= 1000 andalso event({leaving, length(lists:usort(lists:append(maps:values(Users))))}),
+            N = length(lists:usort(lists:append(maps:values(Users)))),
+            Now - Said >= 1000 andalso event({leaving, N}),
             receive after 20 -> ok end,
-            %% Only those that were there are looked at again: what comes later comes by a fun, and soft_purge/1 sees it.
+            %% Only those that were there are looked at again: what comes later comes by a fun, and
+            %% soft_purge/1 sees it.
             Users1 = maps:filter(fun(_, Ps) -> Ps =/= [] end,
-                                 maps:map(fun(M, Ps) -> [P || P <- Ps, check_code(P, M)] end, Users)),
+                                 maps:map(fun(M, Ps) -> [P || P <- Ps, check_code(P, M)] end,
+                                          Users)),
             left(Old, Users1, Until, case Now - Said >= 1000 of true -> Now; false -> Said end)
     end.
 
@@ -101,10 +114,11 @@ all_users(M) -> [P || P <- processes(), P =/= self(), check_code(P, M)].
 
 users_of_old(M) -> lists:sublist(all_users(M), named()).
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Funs of old code that are kept as data
 
-%% {[{Module, {What, Where}}], [{What, Number}] not searched}, by the expressions that the job brings along.
+%% {[{Module, {What, Where}}], [{What, Number}] not searched}, by the expressions that the job
+%% brings along.
 held_funs(Ms) ->
     case {[M || M <- Ms, may_have_funs(M)], job(old_code, none)} of
         {[], _} -> {[], []};
@@ -122,7 +136,9 @@ old_code(Text, Purged, Ask, Most) ->
                {M, [Md5 || Md5 <- [current_md5(M) | [md5(New) || is_binary(New)]], is_binary(Md5)]}
            end,
     Servers = [{M, true} || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks, {M, _} <- Rank],
-    Bindings = [{'Ask', Ask}, {'ByLoop', #{}}, {'Changed', maps:from_list([Kept(Map) || Map <- job(modules, [])])}, {'Most', Most},
+    Bindings = [{'Ask', Ask}, {'ByLoop', #{}}, {'Changed',
+                                                maps:from_list([Kept(Map)
+                                                    || Map <- job(modules, [])])}, {'Most', Most},
                 {'Purged', Purged}, {'Running', []}, {'Servers', maps:from_list(Servers)},
                 {'Skip', [get(guardian) | get(workers)]}, {'Within', job(search, 3000)}],
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Text)),
@@ -130,17 +146,20 @@ old_code(Text, Purged, Ask, Most) ->
     {value, Value, _} = erl_eval:exprs(Exprs, Bindings),
     Value.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% On the way back, with the processes of the window suspended
 
-%% #{M => [Pid]}: what executes the version that has to come back, and cannot be in its own way. Waits for a moment, as
-%% most calls and loops leave within half a second. What waits for a suspended process does not leave: no use in waiting.
+%% #{M => [Pid]}: what executes the version that has to come back, and cannot be in its own way.
+%% Waits for a moment, as most calls and loops leave within half a second. What waits for a
+%% suspended process does not leave: no use in waiting.
 in_the_way(Ms) ->
     Waits = [W || M <- Ms, {wait, W} <- [maps:get(purge, module_map(M), soft)]],
     Now = now_ms(),
-    Limit = case maps:get(until, get(log)) of infinity -> Now + lists:max([0 | Waits]) + 1000; Until -> Until end,
+    Limit = case maps:get(until, get(log)) of infinity -> Now + lists:max([0 | Waits]) + 1000;
+        Until -> Until end,
     Ours = all_found(),
-    in_the_way(Ms, fun(P) -> is_map_key(P, Ours) end, min(Limit, Now + lists:max([job(leave_window, 1000) | Waits])), 10).
+    in_the_way(Ms, fun(P) -> is_map_key(P, Ours) end,
+               min(Limit, Now + lists:max([job(leave_window, 1000) | Waits])), 10).
 
 in_the_way(Ms, Held, Until, Sure) ->
     Users = users_by_stack(Ms, Held),
@@ -150,15 +169,18 @@ in_the_way(Ms, Held, Until, Sure) ->
         true -> Users;
         false ->
             receive after 20 -> ok end,
-            in_the_way(Ms, Held, Until, case Blocked(lists:append(maps:values(Users))) of true -> Sure - 1; false -> 10 end)
+            in_the_way(Ms, Held, Until, case Blocked(lists:append(maps:values(Users))) of
+                true -> Sure - 1; false -> 10 end)
     end.
 
-%% By stack first: asking every process about every module takes too long with all of them suspended.
+%% By stack first: asking every process about every module takes too long with all of them
+%% suspended.
 users_by_stack(Ms, Held) ->
     Old = maps:from_list([{M, true} || M <- Ms, erlang:check_old_code(M)]),
     Pairs = [{P, M} || P <- processes(), P =/= self(), not Held(P),
                        {_, Stack} <- [process_info(P, current_stacktrace)],
-                       M <- lists:usort([M || {M, _, _, _} <- Stack, is_map_key(M, Old)]), check_code(P, M)],
+                       M <- lists:usort([M || {M, _, _, _} <- Stack, is_map_key(M, Old)]),
+                       check_code(P, M)],
     lists:foldl(fun({P, M}, Acc) -> Acc#{M => [P | maps:get(M, Acc, [])]} end, #{}, Pairs).
 
 %% Those that are in the way and may not be ended by the policy of the module.
@@ -170,7 +192,8 @@ free_old_slots(Ms) ->
     lists:foldl(fun(M, {Killed, Stuck}) ->
                     case erlang:check_old_code(M) andalso not code:soft_purge(M) of
                         false -> {Killed, Stuck};
-                        true -> free_by_policy(M, maps:get(purge, module_map(M), soft), Killed, Stuck)
+                        true ->
+                            free_by_policy(M, maps:get(purge, module_map(M), soft), Killed, Stuck)
                     end
                 end, {[], []}, fun_modules_last(Ms)).
 
@@ -186,7 +209,7 @@ free_by_policy(M, brutal, Killed, Stuck) ->
     {[{M, Pids} || Pids =/= []] ++ Killed, Stuck};
 free_by_policy(M, _, Killed, Stuck) -> {Killed, [M | Stuck]}.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% After the run
 
 %% A module that has gone has no next upgrade that would purge it.
@@ -197,9 +220,12 @@ policy_after(Map) -> maps:get(purge_after, Map, defer).
 %% {modules whose old code stays, [{Module, {What, Where}}] that keep it}.
 purge_after(Mine) ->
     Policies = maps:from_list([{M, policy_after(Map)} || #{name := M} = Map <- job(modules, [])]),
-    Due = [{M, Policy} || M <- Mine, Policy <- [maps:get(M, Policies, defer)], Policy =/= defer, Policy =/= keep, erlang:check_old_code(M)],
+    Due = [{M, Policy} || M <- Mine, Policy <- [maps:get(M, Policies, defer)], Policy =/= defer,
+           Policy =/= keep, erlang:check_old_code(M)],
     {Held, _} = held_funs([M || {M, _} <- Due]),
-    Free = [{M, Policy} || {M, Policy} <- Due, Policy =:= brutal orelse not lists:keymember(M, 1, Held)],
+    Free = [{M, Policy} || {M, Policy} <- Due, Policy =:= brutal
+            orelse not lists:keymember(M, 1, Held)],
     Users = left(Free, now_ms()),
     lists:foreach(fun({M, Policy}) -> purge_now(M, Policy, Users, Held) end, Free),
-    {[M || M <- Mine, erlang:check_old_code(M)], [H || {M, _} = H <- Held, lists:member(M, [D || {D, P} <- Due, P =/= brutal])]}.
+    {[M || M <- Mine, erlang:check_old_code(M)],
+     [H || {M, _} = H <- Held, lists:member(M, [D || {D, P} <- Due, P =/= brutal])]}.

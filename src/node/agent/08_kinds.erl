@@ -1,17 +1,19 @@
-%% Which module a process belongs to. Its initial call says where it began, which any process may have written over
-%% (Elixir's Agent and Task do) and which enter_loop leaves behind. The loop in which it is says what runs it: so the
-%% initial call counts as far as the loop does not contradict it, and a process in the loop of another callback module
-%% belongs to that one.
+%% Which module a process belongs to. Its initial call says where it began, which any process may
+%% have written over (Elixir's Agent and Task do) and which enter_loop leaves behind. The loop in
+%% which it is says what runs it: so the initial call counts as far as the loop does not contradict
+%% it, and a process in the loop of another callback module belongs to that one.
 %%
-%% The callback module is an argument of the loops of gen_server and gen_statem, and shown by a backtrace only. A
-%% hibernating process has no stack: there the initial call is all that is known. All processes of one initial call run
-%% the same code: of many only the first are looked at, as long as these agree.
+%% The callback module is an argument of the loops of gen_server and gen_statem, and shown by a
+%% backtrace only. A hibernating process has no stack: there the initial call is all that is known.
+%% All processes of one initial call run the same code: of many only the first are looked at, as
+%% long as these agree.
 
 %% {#{Initial call => [Pid]}, those without one, those that are being born}
 begun([], _, Calls, Bare, Unborn) -> {Calls, Bare, Unborn};
 begun([P | Ps], Fast, Calls, Bare, Unborn) ->
     case in_dictionary('$initial_call', look(P, Fast)) of
-        {_, _, _} = Call -> begun(Ps, Fast, Calls#{Call => [P | maps:get(Call, Calls, [])]}, Bare, Unborn);
+        {_, _, _} = Call ->
+            begun(Ps, Fast, Calls#{Call => [P | maps:get(Call, Calls, [])]}, Bare, Unborn);
         _ ->
             case process_info(P, initial_call) of
                 {initial_call, {proc_lib, init_p, _}} -> begun(Ps, Fast, Calls, Bare, [P | Unborn]);
@@ -31,23 +33,26 @@ owned({I, _, _} = Call, Ps, Want) ->
             [{M, behaviour, P} || is_map_key(M, Want), P <- Ps];
         _ ->
             lists:append([case loop_module(P) of
-                              unknown -> [{M, Kind, P} || {M, Kind} <- by_initial_call(Call, P, Want)];
+                              unknown ->
+                                  [{M, Kind, P} || {M, Kind} <- by_initial_call(Call, P, Want)];
                               S -> [{M, behaviour, P} || M <- [owner(Call, S)], is_map_key(M, Want)]
                           end || P <- Ps])
     end.
 
 %% Special processes among those that nothing of proc_lib has started.
-owned_bare(Ps, Want) -> [{M, special, P} || special_modules(Want) =/= #{}, P <- Ps, M <- special(P, Want)].
+owned_bare(Ps, Want) ->
+    [{M, special, P} || special_modules(Want) =/= #{}, P <- Ps, M <- special(P, Want)].
 
-%% A behaviour that runs its callback modules in a server of its own may say so in the initial call: that server
-%% converts by the callback module.
+%% A behaviour that runs its callback modules in a server of its own may say so in the initial call:
+%% that server converts by the callback module.
 owner({I, _, _}, I) -> I;
 owner({I, init, 1}, S) -> case declares(I, S) of true -> I; false -> S end;
 owner(_, S) -> S.
 
 declares(I, S) ->
     Name = atom_to_list(S),
-    Behaviours = try I:module_info(attributes) of As -> lists:append([Bs || {K, Bs} <- As, K =:= behaviour orelse K =:= behavior])
+    Behaviours = try I:module_info(attributes) of
+        As -> lists:append([Bs || {K, Bs} <- As, K =:= behaviour orelse K =:= behavior])
                  catch _:_ -> [] end,
     lists:any(fun(B) -> B =:= S orelse lists:prefix(atom_to_list(B) ++ ".", Name) end, Behaviours).
 
@@ -64,19 +69,22 @@ by_initial_call({I, F, A}, P, Want) ->
             end
     end.
 
-%% A process that executes functions of another module, and none of this one below them, is not this one's: a task's.
+%% A process that executes functions of another module, and none of this one below them, is not this
+%% one's: a task's.
 executes(P, I) ->
     case process_info(P, current_stacktrace) of
         {_, Stack} when length(Stack) < 8 ->
             case [M || {M, _, _, _} <- Stack, M =/= proc_lib] of
                 [] -> true;
-                Ms -> lists:member(lists:last(Ms), [I, sys, gen_server, gen_statem, gen_event, gen_fsm, erlang])
+                Ms ->
+                    lists:member(lists:last(Ms), [I, sys, gen_server, gen_statem, gen_event,
+                                                  gen_fsm, erlang])
             end;
         _ -> true
     end.
 
-%% A special process belongs to the module whose loop it executes: the functions from which that calls
-%% sys:handle_system_msg/6. The outermost counts; whatever a behaviour calls is not a loop.
+%% A special process belongs to the module whose loop it executes: the functions from which that
+%% calls sys:handle_system_msg/6. The outermost counts; whatever a behaviour calls is not a loop.
 special(P, Want) ->
     case special_modules(Want) of
         Loops when map_size(Loops) =:= 0 -> [];
@@ -84,7 +92,8 @@ special(P, Want) ->
             Stack = case process_info(P, current_stacktrace) of {_, S} -> S; undefined -> [] end,
             In = [M || {M, F, A, _} <- Stack, lists:member({F, A}, maps:get(M, Loops, []))],
             %% Calls of servers are functions that they export; what runs callbacks is not.
-            Serving = [F || {B, F, A, _} <- Stack, lists:member(B, [gen_server, gen_statem, gen_event]),
+            Serving = [F || {B, F, A, _} <- Stack, lists:member(B,
+                [gen_server, gen_statem, gen_event]),
                             not erlang:function_exported(B, F, A)],
             [lists:last(In) || In =/= [], Serving =:= []]
     end.
@@ -109,7 +118,8 @@ loop_frame(Text) ->
     case binary:match(Text, [<<"{server_data,">>, <<"{callback_cache,">>, <<"{params,">>]) of
         {At, _} -> binary:part(Text, At, min(byte_size(Text) - At, 2000));
         nomatch ->
-            case binary:match(Text, [<<"gen_server:loop/">>, <<"gen_server:handle_msg/">>, <<"sys:suspend_loop/">>]) of
+            case binary:match(Text, [<<"gen_server:loop/">>, <<"gen_server:handle_msg/">>,
+                                     <<"sys:suspend_loop/">>]) of
                 {At, _} -> binary:part(Text, At, byte_size(Text) - At);
                 nomatch -> <<>>
             end

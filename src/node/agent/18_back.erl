@@ -1,11 +1,12 @@
 %% Resuming, going back, and what is left to do when nobody is suspended any more.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Resume
 
 %% From the first resume on there is only one way: forward.
 resume_all(Order) ->
-    resume_these([M || M <- Order ++ (found_modules() -- Order), not lists:member(M, log_get(resumed))]).
+    resume_these([M || M <- Order ++ (found_modules() -- Order),
+                  not lists:member(M, log_get(resumed))]).
 
 %% => resumed()
 resume_these(Ms) ->
@@ -34,19 +35,23 @@ resume(M, Op) ->
 stay_suspended({restore, _, Portable, Nobody, Ask}, Left) when is_tuple(Left) ->
     Ref = make_ref(),
     Later = case Ask of {M, Vsn, _, Then} -> {M, Vsn, Then, Then}; none -> none end,
-    {_, Slow, _} = dispatch(Ref, resume, {stay, {restore, Portable, Portable, Nobody, Later}}, Left, parts_size(Left)),
-    wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + job(grace, grace()), 0, all);
+    {_, Slow, _} = dispatch(Ref, resume, {stay, {restore, Portable, Portable, Nobody, Later}}, Left,
+                            parts_size(Left)),
+    wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + job(grace, grace()), 0,
+              all);
 stay_suspended(_, _) -> ok.
 
 wait_lates(Late, Until) ->
-    ByRef = lists:foldl(fun({Ref, P}, Acc) -> Acc#{Ref => [P | maps:get(Ref, Acc, [])]} end, #{}, Late),
+    ByRef = lists:foldl(fun({Ref, P}, Acc) -> Acc#{Ref => [P | maps:get(Ref, Acc, [])]} end, #{},
+                        Late),
     maps:fold(fun(Ref, Ps, {D, F, T}) ->
-                  {D1, F1, T1} = wait_late(Ref, maps:from_list([{P, true} || P <- Ps]), Until, 0, all),
+                  {D1, F1, T1} = wait_late(Ref, maps:from_list([{P, true} || P <- Ps]), Until, 0,
+                                           all),
                   {D + D1, F1 ++ F, [{Ref, P} || P <- T1] ++ T}
               end, {0, [], []}, ByRef).
 
-%% On the way back: everybody, also those who have not yet answered the suspend; then look whether they really run.
-%% {processes, [{Ref, Pid} still inside something]}
+%% On the way back: everybody, also those who have not yet answered the suspend; then look whether
+%% they really run. {processes, [{Ref, Pid} still inside something]}
 resume_everybody(Op) ->
     Order = lists:append([Ms || {_, {resume, Ms}} <- job(steps, [])]),
     Found = found_modules(),
@@ -56,7 +61,8 @@ resume_everybody(Op) ->
     Sums = [resume(M, back_op(M, Op)) || M <- Ms],
     {_, _, Late} = wait_lates(lists:append([S || {_, S} <- Sums]), now_ms() + Wait),
     log({set, t1, now_us()}),
-    still_suspended(maps:keys(maps:without([P || {_, P} <- Late] ++ log_get(left), all_found())), 50),
+    still_suspended(maps:keys(maps:without([P || {_, P} <- Late] ++ log_get(left), all_found())),
+                    50),
     {lists:sum([N || {N, _} <- Sums]), [L || {_, P} = L <- Late, is_process_alive(P)]}.
 
 %% Signals of a dead worker might in theory arrive after those of its successor.
@@ -69,7 +75,7 @@ still_suspended(Pids, N) ->
             receive after 10 -> still_suspended(Again, N - 1) end
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Undo
 
 undo(Why, N) ->
@@ -101,17 +107,23 @@ undone(Why, N, T, Newborn, Killed, Lost) ->
     log({set, unsure, Unsure}),
     Op = case Lost of [] -> back_op(); _ -> resume end,
     {Count, Unanswered} = resume_everybody(Op),
-    %% A process that was asked for nothing but a suspend finds that and the resume in its queue, in this order.
+    %% A process that was asked for nothing but a suspend finds that and the resume in its queue, in
+    %% this order.
     Late = case Op of resume -> []; _ -> Unanswered end,
-    event({undo_finished, now_us() - T, #{processes => Count, killed => Killed, late => [P || {_, P} <- Late], lost => [M || {M, _} <- Lost],
-                                                    ended => [#{module => M, pid => P} || {M, P} <- Ended]}}),
+    event({undo_finished, now_us() - T, #{processes => Count, killed => Killed,
+                                          late => [P || {_, P} <- Late],
+                                          lost => [M || {M, _} <- Lost],
+                                                    ended => [#{module => M, pid => P}
+                                                        || {M, P} <- Ended]}}),
     case {Lost, Late} of
         {[], []} -> unasked(Why, N, #{killed => Killed});
         {[], _} ->
             put(stragglers, maps:from_list([{L, monitor(process, P)} || {_, P} = L <- Late])),
             put(straggling, {Why, N}),
-            finished(mixed, #{reason => Why, late => [describe(P, #{}) || {_, P} <- lists:sublist(Late, named())],
-                              by_hand => [text_of("exit(~s, kill).", [pid_text(P)]) || {_, P} <- lists:sublist(Late, named())]});
+            finished(mixed, #{reason => Why, late => [describe(P, #{})
+                                                      || {_, P} <- lists:sublist(Late, named())],
+                              by_hand => [text_of("exit(~s, kill).", [pid_text(P)])
+                                          || {_, P} <- lists:sublist(Late, named())]});
         _ ->
             finished(mixed, #{reason => Why, not_restored => Lost,
                               by_hand => [text_of("code:load_file(~p).", [M]) || {M, _} <- Lost]})
@@ -123,8 +135,10 @@ unasked(Why, N, Info) ->
         [] -> finished_old(Why, N, Info);
         Unasked ->
             Shown = lists:sublist(Unasked, named()),
-            finished(mixed, Info#{reason => Why, unasked => [(describe(P, #{}))#{why => W} || {P, W} <- Shown],
-                                  by_hand => [text_of("exit(~s, kill).", [pid_text(P)]) || {P, _} <- Shown]})
+            finished(mixed, Info#{reason => Why, unasked => [(describe(P, #{}))#{why => W}
+                || {P, W} <- Shown],
+                                  by_hand => [text_of("exit(~s, kill).", [pid_text(P)])
+                                              || {P, _} <- Shown]})
     end.
 
 back_op() ->
@@ -148,11 +162,13 @@ switched_now() ->
     Md5 = fun(M) -> maps:get(md5, maps:get(M, Before, #{}), none) end,
     [M || M <- lists:usort(S ++ O), lists:member(M, O) orelse current_md5(M) =/= Md5(M)].
 
-%% {killed processes, [{Module, Why not}]} | {stuck, [Module]}. The place needed for the old code is the one that the
-%% old code itself still occupies; what executes it would have to be ended, and the policy decides about that.
+%% {killed processes, [{Module, Why not}]} | {stuck, [Module]}. The place needed for the old code is
+%% the one that the old code itself still occupies; what executes it would have to be ended, and the
+%% policy decides about that.
 reload_old() ->
     Changed = switched_now(),
-    {Gone, Back} = lists:partition(fun(M) -> maps:get(md5, maps:get(M, log_get(before), #{}), none) =:= none end, Changed),
+    {Gone, Back} = lists:partition(fun(M) -> maps:get(md5, maps:get(M, log_get(before), #{}),
+                                                      none) =:= none end, Changed),
     %% From the freeing to the load funs of the old code fail: nothing else is done in between.
     {Names, Prepared, OnLoad} = case get(prepared_old) of
         {Known, _, _} = Ready when Known =:= Back -> Ready;
@@ -167,32 +183,39 @@ reload_old(Gone, Back, Names, Prepared, OnLoad, Killed) ->
     Lost1 = case Prepared =:= none orelse code:finish_loading(Prepared) of
         true -> [];
         ok -> [];
-        {error, Errors} -> Errors ++ [{M, not_loaded} || M <- Names, not lists:keymember(M, 1, Errors)]
+        {error, Errors} ->
+            Errors ++ [{M, not_loaded} || M <- Names, not lists:keymember(M, 1, Errors)]
     end,
     Lost2 = [{M, What} || M <- OnLoad, lists:member(M, Back),
-                          {error, What} <- [code:load_binary(M, old_file(module_map(M)), maps:get(old, module_map(M)))]],
+                          {error, What} <- [code:load_binary(M, old_file(module_map(M)),
+                              maps:get(old, module_map(M)))]],
     lists:foreach(fun(M) -> code:delete(M), code:soft_purge(M) end, Gone),
     {Killed, Lost1 ++ Lost2}.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Processes execute the old code and may not be ended: the new code stays
 
-%% Every state that can be is converted, so that as little as possible does not fit; what could not is named.
+%% Every state that can be is converted, so that as little as possible does not fit; what could not
+%% is named.
 stay(Why, T, Stays) ->
     log({set, stays, Stays}),
     release(),
     spawn_watch_off(),
     Left = convert_rest(),
     {Count, _} = resume_everybody(resume),
-    event({undo_finished, now_us() - T, #{processes => Count, killed => [], late => [], lost => [], ended => [],
+    event({undo_finished, now_us() - T, #{processes => Count, killed => [], late => [], lost => [],
+                                          ended => [],
                                           stays => maps:keys(Stays)}}),
     Pids = lists:usort(lists:append(maps:values(Stays))),
     finished(mixed, #{reason => Why, new => lists:usort(log_get(loaded) ++ switched_now()),
                       stays => #{processes => length(Pids), way_back => may_be_undone(),
                                  named => [(describe(P, #{}))#{module => M}
-                                           || {M, Ps} <- maps:to_list(Stays), P <- lists:sublist(Ps, named())]},
-                      unconverted => [#{pid => P, module => M, reason => Text} || {M, P, Text} <- lists:sublist(Left, named())],
-                      old_states => [{M, [P || {N, P, _} <- Left, N =:= M]} || M <- lists:usort([N || {N, _, _} <- Left])],
+                                           || {M, Ps} <- maps:to_list(Stays),
+                                           P <- lists:sublist(Ps, named())]},
+                      unconverted => [#{pid => P, module => M, reason => Text}
+                                      || {M, P, Text} <- lists:sublist(Left, named())],
+                      old_states => [{M, [P || {N, P, _} <- Left, N =:= M]}
+                                     || M <- lists:usort([N || {N, _, _} <- Left])],
                       by_hand => []}).
 
 %% Whether a rollback can go back later, when nothing executes the old code any more.
@@ -205,7 +228,8 @@ may_be_undone() ->
 convert_rest() ->
     stop_workers(),
     Todo = [{M, How} || {_, {code_change, up, L}} <- job(steps, []), {M, How} <- L, How =/= soft],
-    lists:append([convert_rest(M, How, P) || {M, How} <- Todo, Parts <- parts_of(M), P <- lists:append(tuple_to_list(Parts)),
+    lists:append([convert_rest(M, How, P) || {M, How} <- Todo, Parts <- parts_of(M),
+                  P <- lists:append(tuple_to_list(Parts)),
                                              is_process_alive(P)]).
 
 convert_rest(M, How, P) ->
@@ -219,14 +243,16 @@ convert_rest(M, How, P) ->
                 {advanced, Extra} -> {change, M, old_vsn(up, M), Extra, Save, get(nobody)};
                 {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(nobody)}
             end,
-            case converted_one(P, Op) of true -> []; false -> [{M, P, <<"its conversion failed">>}] end
+            case converted_one(P, Op) of true -> []; false -> [{M, P, <<"its conversion failed">>}]
+            end
     end.
 
 saved_state(P, M) ->
     Ref = make_ref(),
     Me = self(),
     Stamp = stamp(),
-    Look = fun(Key, S) -> Me ! {Ref, case get(Key) of {Stamp, _, Old} when Old =/= S -> converted; _ -> not_converted end}, S end,
+    Look = fun(Key, S) -> Me ! {Ref, case get(Key) of
+        {Stamp, _, Old} when Old =/= S -> converted; _ -> not_converted end}, S end,
     Fun = case is_map_key(M, handlers()) of
         true -> fun({H, I, _} = S) when H =:= M -> Look({'$updo_saved', H, I}, S); (S) -> S end;
         false -> fun(S) -> Look('$updo_saved', S) end
@@ -247,10 +273,13 @@ by_hand_convert({conversion_failed, #{pid := P}}) -> [text_of("exit(~s, kill).",
 by_hand_convert(_) -> [].
 
 by_hand_resume() ->
-    [text_of("sys:resume(~s).", [pid_text(P)]) || P <- lists:sublist(maps:keys(maps:without(log_get(left), all_found())), 1000), is_process_alive(P),
+    [text_of("sys:resume(~s).", [pid_text(P)])
+     || P <- lists:sublist(maps:keys(maps:without(log_get(left), all_found())), 1000),
+     is_process_alive(P),
                                         {_, {sys, _, _}} <- [process_info(P, current_function)]].
 
-%% One who was inside code_change during the undo has come out, restored itself and runs on, or has died.
+%% One who was inside code_change during the undo has come out, restored itself and runs on, or has
+%% died.
 straggler(Ref, Pid) ->
     Left = maps:remove({Ref, Pid}, stragglers()),
     case maps:size(stragglers()) > 0 andalso maps:size(Left) =:= 0 of
@@ -268,22 +297,27 @@ straggler(Ref, Pid) ->
 stragglers() -> case get(stragglers) of undefined -> #{}; S -> S end.
 
 straggler_down(Mon) ->
-    lists:foreach(fun({{Ref, P}, M}) when M =:= Mon -> straggler(Ref, P); (_) -> ok end, maps:to_list(stragglers())).
+    lists:foreach(fun({{Ref, P}, M}) when M =:= Mon -> straggler(Ref, P); (_) -> ok end,
+                  maps:to_list(stragglers())).
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Settle: after everything, with nobody suspended
 
 settle(Persist) ->
     told_deaths(),
     Survey = survey(),
-    #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} = get(log),
+    #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} =
+        get(log),
     Erase = {erase, erase_fun(), portable_erase_fun(), get(nobody)},
     %% A window that could not be undone has not been closed either: its states are those that stay.
-    Open = case log_get(stays) of false -> []; _ -> [One || F <- log_get(found), One <- maps:to_list(F)] end,
-    lists:foreach(fun({_, Parts}) -> dispatch(make_ref(), settle, Erase, Parts, 0) end, Open ++ Converted),
+    Open = case log_get(stays) of false -> []; _ ->
+        [One || F <- log_get(found), One <- maps:to_list(F)] end,
+    lists:foreach(fun({_, Parts}) -> dispatch(make_ref(), settle, Erase, Parts, 0) end,
+                  Open ++ Converted),
     Mine = lists:usort(Loaded ++ Forward ++ S ++ O),
     {Stay, Held} = purge_after(Mine),
-    event({settled, maps:merge(Survey, (persist(Persist))#{lingering => lingering(Stay), held => lists:sublist(Held, named())})}).
+    event({settled, maps:merge(Survey, (persist(Persist))#{lingering => lingering(Stay),
+        held => lists:sublist(Held, named())})}).
 
 %% => lingering()
 %% Processes that execute old code of these modules, as far as their stacks show it.
@@ -291,5 +325,6 @@ lingering([]) -> [];
 lingering(Ms) ->
     Users = [{M, P} || {M, Ps} <- maps:to_list(users_by_stack(Ms, fun(_) -> false end)), P <- Ps],
     [#{module => M, pid => P, initial_call => initial_call(P),
-       stack => case process_info(P, current_stacktrace) of {_, S} -> stack_text(S); undefined -> <<>> end}
+       stack => case process_info(P, current_stacktrace) of
+           {_, S} -> stack_text(S); undefined -> <<>> end}
      || {M, P} <- lists:sublist(lists:sort(Users), 100)].

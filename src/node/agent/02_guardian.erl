@@ -1,6 +1,7 @@
-%% The guardian: holds the lock, keeps the log, tells the watchers, starts a new executor when one dies.
+%% The guardian: holds the lock, keeps the log, tells the watchers, starts a new executor when one
+%% dies.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Guardian
 
 guardian_init(Starter, Ref, Job0) ->
@@ -13,7 +14,8 @@ guardian_init(Starter, Ref, Job0) ->
             Log = new_run(new_log(Job)),
             Dog = watchdog(Job, Log, none),
             Starter ! {Ref, started},
-            G = #{job => Job, log => Log, watchers => #{}, workers => [], restarts_left => max_restarts(),
+            G = #{job => Job, log => Log, watchers => #{}, workers => [],
+                  restarts_left => max_restarts(),
                   phase => running, late => undefined, dog => Dog},
             guardian(set_deadline(start_executor(run, watch(maps:get(watcher, Job), G))))
     end.
@@ -24,8 +26,10 @@ guardian_again(Exec, Ref, Job, Log, Workers, Watchers, Phase) ->
     set_lock_info(Job, Phase),
     Got = lock(100),
     Exec ! {Ref, Got},
-    G = #{job => Job, log => Log, watchers => #{}, workers => Workers, restarts_left => max_restarts(), phase => Phase,
-          late => undefined, dog => watchdog(Job, Log, Exec), seen => Watchers =/= [], exec => Exec, exec_mon => monitor(process, Exec)},
+    G = #{job => Job, log => Log, watchers => #{}, workers => Workers,
+          restarts_left => max_restarts(), phase => Phase,
+          late => undefined, dog => watchdog(Job, Log, Exec), seen => Watchers =/= [], exec => Exec,
+          exec_mon => monitor(process, Exec)},
     G1 = lists:foldl(fun(P, Acc) -> replay(P, Log, 0), watch(P, Acc) end, G, Watchers),
     guardian(set_deadline(G1)).
 
@@ -35,7 +39,8 @@ own_group_leader() ->
         User -> group_leader(User, self())
     end.
 
-watch(Pid, #{watchers := Ws} = G) when is_pid(Pid) -> G#{watchers := Ws#{monitor(process, Pid) => Pid}};
+watch(Pid, #{watchers := Ws} = G) when is_pid(Pid) ->
+    G#{watchers := Ws#{monitor(process, Pid) => Pid}};
 watch(_, G) -> G.
 
 set_deadline(#{log := #{until := infinity}} = G) -> G;
@@ -82,7 +87,8 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {updo_settled, Exec} -> guardian_settled(G#{phase := settled});
         updo_deadline -> guardian(deadline(G));
         {'DOWN', ExecMon, process, _, Why} -> guardian(executor_down(Why, G));
-        {'DOWN', Dog, process, _, _} when Dog =:= map_get(dog, G) -> guardian(tell_agents(G#{dog := watchdog(maps:get(job, G), Log, Exec)}));
+        {'DOWN', Dog, process, _, _} when Dog =:= map_get(dog, G) ->
+            guardian(tell_agents(G#{dog := watchdog(maps:get(job, G), Log, Exec)}));
         {'DOWN', Mon, process, _, _} when is_map_key(Mon, Ws) ->
             G1 = G#{watchers := maps:remove(Mon, Ws)},
             tell_agents(G1),
@@ -92,9 +98,11 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         _ -> guardian(G)
     end.
 
-%% It has ended, and the executor (or the next, if that one has just died) has not yet said that it is idle.
+%% It has ended, and the executor (or the next, if that one has just died) has not yet said that it
+%% is idle.
 ended(#{outcome := undefined}, _, G) -> G;
-ended(_, Asked, G) when Asked =:= updo_settle; Asked =:= {updo_settle, persist} -> G#{asked => Asked};
+ended(_, Asked, G) when Asked =:= updo_settle;
+Asked =:= {updo_settle, persist} -> G#{asked => Asked};
 ended(_, updo_survey, G) -> G#{asked => updo_survey};
 ended(_, {updo_run, Job} = Asked, G) when is_map(Job) -> G#{asked => Asked};
 ended(_, _, G) -> G.
@@ -114,7 +122,8 @@ logged(Entry, #{log := Log, watchers := Ws, job := Job} = G) ->
 
 replay(Pid, #{events := Es}, From) ->
     #{run := Run} = get(updo_info),
-    lists:foreach(fun({Seq, E}) when Seq > From -> Pid ! {updo, Run, Seq, E}; (_) -> ok end, lists:reverse(Es)).
+    lists:foreach(fun({Seq, E}) when Seq > From -> Pid ! {updo, Run, Seq, E}; (_) -> ok end,
+                  lists:reverse(Es)).
 
 %% Those of the agent who tell the watchers things themselves.
 tell_agents(#{exec := Exec, job := Job, watchers := Ws} = G) ->
@@ -133,47 +142,58 @@ settle_if_unwatched(#{phase := idle, watchers := Ws, exec := Exec} = G) when map
     G#{phase := settling, seen => false};
 settle_if_unwatched(G) -> G.
 
-%% The time is up: whatever the executor is in (a hanging on_load, an apply), its successor undoes. What is already
-%% being undone or resumed is left alone.
-deadline(#{phase := running, log := #{undoing := false, resuming := false, way := there, release_handler := undefined, step := Step}, exec := Exec} = G) ->
+%% The time is up: whatever the executor is in (a hanging on_load, an apply), its successor undoes.
+%% What is already being undone or resumed is left alone.
+deadline(#{phase := running, log := #{undoing := false, resuming := false, way := there,
+                                      release_handler := undefined, step := Step}, exec := Exec} =
+                                          G) ->
     exit(Exec, kill),
     G#{late := {deadline, Step}};
 deadline(G) -> G.
 
-%% Somebody wants it called off. Only while nothing is switched: later the run goes on to its end. Should the executor
-%% be faster by one step, its successor undoes the switch: old in any case.
+%% Somebody wants it called off. Only while nothing is switched: later the run goes on to its end.
+%% Should the executor be faster by one step, its successor undoes the switch: old in any case.
 abort_run(#{phase := running, exec := Exec, late := undefined,
-            log := #{undoing := false, resuming := false, switching := [], on_load := [], windows := 0, way := there, release_handler := undefined, step := Step}} = G) ->
+            log := #{undoing := false, resuming := false, switching := [], on_load := [],
+                     windows := 0, way := there, release_handler := undefined, step := Step}} =
+                         G) ->
     exit(Exec, kill),
     G#{late := {aborted, Step}};
 abort_run(G) -> G.
 
-executor_down(Why, #{workers := Workers, restarts_left := Lives, late := Late, phase := Phase} = G) ->
+executor_down(Why, #{workers := Workers, restarts_left := Lives, late := Late, phase := Phase} =
+    G) ->
     kill_all(Workers),
     Reason = case Late of undefined -> {executor_died, text(Why)}; _ -> Late end,
     if
         Phase =:= settling, Lives =< 1 -> guardian_settled(G);
         Lives =< 1 -> guardian_settled(last_resort(Reason, G));
         true ->
-            G1 = start_executor({recover, Reason}, G#{restarts_left := Lives - 1, late := undefined}),
+            G1 = start_executor({recover, Reason}, G#{restarts_left := Lives - 1,
+                                                      late := undefined}),
             case Phase of
                 settling ->
-                    maps:get(exec, G1) ! case maps:get(persist, G, false) of true -> {updo_settle, persist}; false -> updo_settle end,
+                    maps:get(exec, G1) ! case maps:get(persist, G, false) of
+                        true -> {updo_settle, persist}; false -> updo_settle end,
                     G1;
                 _ -> G1
             end
     end.
 
 %% Executors die as fast as they are made: at least nobody stays suspended.
-last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switching := S, on_load := O, converting := C, outcome := Outcome,
+last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switching := S,
+                               on_load := O, converting := C, outcome := Outcome,
                                release_handler := Foreign}} = G) ->
     lists:foreach(fun(P) -> P ! {system, {self(), make_ref()}, resume} end,
-                  Held ++ [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts), P <- Part, not ordsets:is_element(P, Left)]),
+                  Held ++ [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts),
+                           P <- Part, not ordsets:is_element(P, Left)]),
     if
         Outcome =/= undefined -> G;
-        S =:= [], O =:= [], C =:= [], Foreign =:= undefined -> logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
+        S =:= [], O =:= [], C =:= [], Foreign =:= undefined ->
+            logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
         true ->
-            Text = <<"% the executor died too often; everybody was resumed, but code and states may not fit">>,
+            Text = <<"% the executor died too often; everybody was resumed, but code and states "
+                     "may not fit">>,
             logged({event, {finished, mixed, #{reason => Reason, by_hand => [Text]}}}, G)
     end.
 
@@ -212,7 +232,8 @@ guardian_kept(Log, Until) ->
     after max(0, Until - now_ms()) -> ok
     end.
 
-%% The last act: a process without a frame of this module waits for the others to end, then takes the code away.
+%% The last act: a process without a frame of this module waits for the others to end, then takes
+%% the code away.
 cleaner(Job, Pids) ->
     Remove = case maps:get(agent, Job, undefined) of
         {module, _} -> "code:purge(Name), code:delete(Name), code:purge(Name).";
@@ -220,7 +241,8 @@ cleaner(Job, Pids) ->
         _ -> "ok."
     end,
     Name = case maps:get(agent, Job, undefined) of {_, N} -> N; _ -> undefined end,
-    Text = "lists:foreach(fun(P) -> R = erlang:monitor(process, P), receive {'DOWN', R, _, _, _} -> ok end end, Pids), ",
+    Text = "lists:foreach(fun(P) -> R = erlang:monitor(process, P), receive {'DOWN', R, _, _, _} "
+           "-> ok end end, Pids), ",
     {ok, Tokens, _} = erl_scan:string(Text ++ Remove),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(),

@@ -1,6 +1,6 @@
 %% Before anybody is suspended: everything slow, and everything that can be refused.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Phase: prepare
 
 prepare(How) ->
@@ -14,14 +14,18 @@ prepare(How) ->
     Steps = job(steps, []),
     Todo = case How of
         once -> Ms;
-        again -> [M || M <- Ms, not lists:member(name(M), log_get(switching) ++ log_get(on_load) ++ log_get(loaded))]
+        again ->
+            [M || M <- Ms, not lists:member(name(M),
+                                            log_get(switching) ++ log_get(on_load) ++
+                                                log_get(loaded))]
     end,
     Todo =:= [] orelse purge_ahead(Todo),
     put(prepared, maps:from_list([{Id, prepare_load(Names, How)} || {Id, {load, Names}} <- Steps])),
     case How of
         once ->
             Conv = lists:usort([M || {_, {code_change, _, L}} <- Steps, {M, _} <- L]),
-            Before = maps:from_list([{M, #{md5 => current_md5(M), vsn => loaded_vsn(M), file => current_file(M), mode => callback_mode(M)}}
+            Before = maps:from_list([{M, #{md5 => current_md5(M), vsn => loaded_vsn(M),
+                                           file => current_file(M), mode => callback_mode(M)}}
                                      || M <- lists:usort(Mine ++ Conv)]),
             log({set, before, Before});
         again -> ok
@@ -59,7 +63,8 @@ module_map(M) ->
 prepare_load(Names, How) ->
     Maps = [module_map(M) || M <- Names],
     Wanted = [Map || Map <- Maps, How =:= once orelse not is_new(Map)],
-    Plain = [{M, F, B} || #{name := M, file := F, new := B} = Map <- Wanted, not maps:get(on_load, Map, false)],
+    Plain = [{M, F, B} || #{name := M, file := F, new := B} = Map <- Wanted,
+             not maps:get(on_load, Map, false)],
     OnLoad = [M || #{name := M} = Map <- Wanted, maps:get(on_load, Map, false)],
     {prepare_all(Plain), OnLoad}.
 
@@ -73,9 +78,11 @@ prepare_all(Plain) ->
 is_new(#{name := M, new := B}) when is_binary(B) -> current_md5(M) =:= md5(B);
 is_new(#{name := M}) -> current_md5(M) =:= none.
 
-%% For undo: {Names, Prepared, on_load modules}. Proves that the old beams can be loaded before it matters.
+%% For undo: {Names, Prepared, on_load modules}. Proves that the old beams can be loaded before it
+%% matters.
 prepare_old(Ms) ->
-    prepare_old([{M, old_file(Map), B} || M <- lists:usort(Ms), #{old := B} = Map <- [module_map(M)], is_binary(B)], []).
+    prepare_old([{M, old_file(Map), B} || M <- lists:usort(Ms),
+                 #{old := B} = Map <- [module_map(M)], is_binary(B)], []).
 
 prepare_old(Plain, OnLoad) ->
     Names = [M || {M, _, _} <- Plain],
@@ -85,7 +92,9 @@ prepare_old(Plain, OnLoad) ->
         {error, What} ->
             case [M || {M, on_load_not_allowed} <- What] of
                 [] -> fail({old_not_loadable, What});
-                More -> prepare_old([T || {M, _, _} = T <- Plain, not lists:member(M, More)], More ++ OnLoad)
+                More ->
+                    prepare_old([T || {M, _, _} = T <- Plain, not lists:member(M, More)],
+                                More ++ OnLoad)
             end
     end.
 
@@ -100,7 +109,9 @@ cannot_undo() ->
     #{switching := S, on_load := O} = get(log),
     case job(undo, none) of
         none -> S ++ O;
-        exact -> [M || M <- S ++ O, #{loaded := true} = Map <- [module_map(M)], not is_binary(maps:get(old, Map, undefined))]
+        exact ->
+            [M || M <- S ++ O, #{loaded := true} = Map <- [module_map(M)],
+             not is_binary(maps:get(old, Map, undefined))]
     end.
 
 md5(B) -> {ok, {_, Md5}} = beam_lib:md5(B), Md5.

@@ -1,6 +1,6 @@
 %% The workers, which send all system messages, and the texts of events.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Executor and workers
 
 owner(P) ->
@@ -63,12 +63,14 @@ wait_late(Ref, Slow, Until, Dead, What) ->
             end
     end.
 
-%% Once a second: how many are done, and where three of the others are. So many are done when nobody is slow any more.
+%% Once a second: how many are done, and where three of the others are. So many are done when nobody
+%% is slow any more.
 tell_slow(Slow, {Id, Most, Total, Since, Told}) when is_integer(Id) ->
     case now_ms() of
         Now when Now - Told >= 1000 ->
             put(doing, {Id, Most, Total, Since, Now}),
-            event({step_progress, Id, max(0, Most - map_size(Slow)), Total, describe_slow(Slow, Since, Now)});
+            event({step_progress, Id, max(0, Most - map_size(Slow)), Total,
+                   describe_slow(Slow, Since, Now)});
         _ -> ok
     end;
 tell_slow(_, _) -> ok.
@@ -81,14 +83,16 @@ describe_slow(Slow, Since, Now) ->
 slowest(Slow) ->
     Some = lists:sublist(maps:keys(Slow), 100),
     Busy = lists:usort([T || P <- Some, {monitors, Ms} <- [process_info(P, monitors)],
-                             T <- lists:append([target(M) || M <- lists:sublist(Ms, 64)]), T =/= P, is_map_key(T, Slow)]),
+                             T <- lists:append([target(M) || M <- lists:sublist(Ms, 64)]), T =/= P,
+                             is_map_key(T, Slow)]),
     lists:sublist(Busy ++ (Some -- Busy), 3).
 
 %% The innermost function that is not OTP's own: timer:sleep/1 tells nobody anything.
 whereabouts(P) ->
     case process_info(P, current_stacktrace) of
         {_, [_ | _] = Stack} ->
-            [{M, F, A, _} | _] = [Frame || {M, _, _, _} = Frame <- Stack, not code:is_sticky(M)] ++ Stack,
+            [{M, F, A, _} | _] = [Frame || {M, _, _, _} = Frame <- Stack, not code:is_sticky(M)] ++
+                Stack,
             text_of("~tp:~tp/~tp", [M, F, if is_list(A) -> length(A); true -> A end]);
         _ -> <<"?">>
     end.
@@ -99,7 +103,7 @@ stop_workers() ->
     lists:foreach(fun(W) -> W ! stop, W ! {sync, Ref} end, get(workers)),
     lists:foreach(fun(_) -> receive {synced, Ref} -> ok end end, get(workers)).
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Worker
 
 %% Slow: requests that were not answered quickly; their answers are passed on when they come.
@@ -108,13 +112,14 @@ worker(E, Slow) ->
         {dispatch, Ref, {restore, _, Portable, Nobody, Ask} = Op, Pids} when map_size(Slow) > 0 ->
             Hanging = maps:from_list([{P, true} || {_, P} <- maps:keys(Slow)]),
             {Those, Others} = lists:partition(fun(P) -> is_map_key(P, Hanging) end, Pids),
-            Special = {restore, Portable, Portable, Nobody, case Ask of {M, Vsn, _, Later} -> {M, Vsn, Later, Later}; none -> none end},
+            Special = {restore, Portable, Portable, Nobody,
+                       case Ask of {M, Vsn, _, Later} -> {M, Vsn, Later, Later}; none -> none end},
             lists:foreach(fun(P) -> send(Special, {self(), {Ref, P}}, P) end, Those),
             Slow1 = maps:merge(Slow, maps:from_list([{{Ref, P}, true} || P <- Those])),
-            put(told, now_ms()),
+            put(reported, now_ms()),
             pump(E, Ref, Op, Others, #{}, 0, Slow1, Those, 0);
         {dispatch, Ref, Op, Pids} ->
-            put(told, now_ms()),
+            put(reported, now_ms()),
             pump(E, Ref, Op, Pids, #{}, 0, Slow, [], 0);
         {again, Ref, Op, P} ->
             send(Op, {self(), {Ref, P}}, P),
@@ -130,7 +135,8 @@ worker(E, Slow) ->
         _ -> worker(E, Slow)
     end.
 
-%% At most 16 unanswered requests (bursts are slower for everybody); after quiet() ms without an answer those waiting count as slow.
+%% At most 16 unanswered requests (bursts are slower for everybody); after quiet() ms without an
+%% answer those waiting count as slow.
 pump(E, Ref, _, [], Out, Dead, Slow, Late, _) when map_size(Out) =:= 0 ->
     E ! {done, Ref, Dead, Late},
     worker(E, Slow);
@@ -155,7 +161,8 @@ pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
         {{R, P} = Tag, Answer} when is_map_key(Tag, Slow) ->
             E ! {late, R, P, answer(Answer)},
             pump(E, Ref, Op, Ps, Out, Dead, maps:remove(Tag, Slow), Late, K);
-        {{ask, P}, Answer} -> unasked_one(E, P, Answer), pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K);
+        {{ask, P}, Answer} ->
+            unasked_one(E, P, Answer), pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K);
         {stop, Ref} -> pump(E, Ref, Op, [], Out, Dead, Slow, Late, K);
         stop -> pump(E, Ref, Op, [], Out, Dead, Slow, Late, K)
     after quiet() ->
@@ -166,7 +173,8 @@ pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
         pump(E, Ref, Op, Ps, #{}, Dead + length(Gone), Slow1, Alive ++ Late, K)
     end.
 
-%% A busy process may come to the last request of a run when the agent's module is gone; a fun of it fails then.
+%% A busy process may come to the last request of a run when the agent's module is gone; a fun of it
+%% fails then.
 outlast({erase, _, Portable, Nobody}, Ps) ->
     lists:foreach(fun(P) -> P ! {system, {Nobody, Nobody}, {replace_state, Portable}} end, Ps);
 outlast(_, _) -> ok.
@@ -177,14 +185,15 @@ unasked_one(E, P, Answer) ->
 %% Every 5000 answers, and after a second with fewer.
 progress(E, Ref, K) ->
     Now = now_ms(),
-    case K >= 5000 orelse Now - get(told) >= 1000 of
-        true -> put(told, Now), E ! {progress, Ref, K}, 0;
+    case K >= 5000 orelse Now - get(reported) >= 1000 of
+        true -> put(reported, Now), E ! {progress, Ref, K}, 0;
         false -> K
     end.
 
 %% On the way out there is no failure that could stop anything.
 answer(Op, Answer) when Op =:= suspend; Op =:= take -> answer(Answer);
-answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert; element(1, Op) =:= ask;
+answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert;
+element(1, Op) =:= ask;
                    element(1, Op) =:= renew; element(1, Op) =:= revert -> answer(Answer);
 answer(_, _) -> ok.
 
@@ -197,10 +206,12 @@ answer(Other) -> {error, text(Other)}.
 %% What only a suspended process does was asked of one that runs.
 was_running() -> <<"it was running: something else has resumed it">>.
 
-%% What was raised, and where: `error:badarg in m:f/1 (m.erl, line 7)`, with those who called it below, OTP's own left out.
+%% What was raised, and where: `error:badarg in m:f/1 (m.erl, line 7)`, with those who called it
+%% below, OTP's own left out.
 why({'EXIT', {Reason, [{_, _, _, _} | _] = Stack}}) -> raised(error, Reason, Stack);
 why({'EXIT', Reason}) -> raised(exit, Reason, []);
-why({Class, Reason, [{_, _, _, _} | _] = Stack}) when Class =:= error; Class =:= exit; Class =:= throw -> raised(Class, Reason, Stack);
+why({Class, Reason, [{_, _, _, _} | _] = Stack}) when Class =:= error; Class =:= exit;
+Class =:= throw -> raised(Class, Reason, Stack);
 why(Other) -> text(no_args(Other)).
 
 raised(Class, Reason, Stack) ->
@@ -208,13 +219,15 @@ raised(Class, Reason, Stack) ->
     Where = case {Ours, Stack} of
         {[], []} -> [];
         {[], [F | _]} -> [" in ", frame(F)];
-        {[F | Callers], _} -> [" in ", frame(F) | [["\ncalled by ", frame(C)] || C <- lists:sublist(Callers, 5)]]
+        {[F | Callers], _} ->
+            [" in ", frame(F) | [["\ncalled by ", frame(C)] || C <- lists:sublist(Callers, 5)]]
     end,
     text_of("~w:~tP~ts", [Class, no_args(Reason), 30, Where]).
 
 frame({M, F, A, Place}) ->
     Line = case {proplists:get_value(file, Place), proplists:get_value(line, Place)} of
-        {[_ | _] = File, N} when is_integer(N) -> io_lib:format(" (~ts, line ~b)", [filename:basename(File), N]);
+        {[_ | _] = File, N} when is_integer(N) ->
+            io_lib:format(" (~ts, line ~b)", [filename:basename(File), N]);
         _ -> ""
     end,
     io_lib:format("~tw:~tw/~w~ts", [M, F, if is_list(A) -> length(A); true -> A end, Line]).
@@ -253,11 +266,12 @@ send({erase, Erase, _, Nobody}, From, P) ->
 send_restore({restore, Restore, _, Nobody, Ask}, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Restore}},
     case Ask of
-        {M, Vsn, {Stash, Unstash}, _} -> send({ask, M, Vsn, Stash, Unstash, Nobody}, {self(), {ask, P}}, P);
+        {M, Vsn, {Stash, Unstash}, _} ->
+            send({ask, M, Vsn, Stash, Unstash, Nobody}, {self(), {ask, P}}, P);
         none -> ok
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Texts: bounded, and no arguments of functions, for those are the users' states
 
 text(T) -> text_of("~tP", [T, 30]).
@@ -270,14 +284,16 @@ text_of(Format, Args) ->
     end.
 
 %% As the shell, `updo eval` and a remote call take it: c:pid(0,84,0).
-pid_text(P) -> "c:pid(" ++ [case C of $. -> $,; _ -> C end || C <- pid_to_list(P), C =/= $<, C =/= $>] ++ ")".
+pid_text(P) ->
+    "c:pid(" ++ [case C of $. -> $,; _ -> C end || C <- pid_to_list(P), C =/= $<, C =/= $>] ++ ")".
 
 stack_text(Stack) -> text(no_args(Stack)).
 
 %% A key of an empty list is left out.
 filled(Map) -> maps:filter(fun(_, V) -> V =/= [] end, Map).
 
-no_args([{M, F, A, Loc} | T]) when is_atom(M), is_atom(F), is_list(A) -> [{M, F, length(A), Loc} | no_args(T)];
+no_args([{M, F, A, Loc} | T]) when is_atom(M), is_atom(F), is_list(A) ->
+    [{M, F, length(A), Loc} | no_args(T)];
 no_args([H | T]) -> [no_args(H) | no_args(T)];
 no_args(T) when is_tuple(T) -> list_to_tuple(no_args(tuple_to_list(T)));
 no_args(T) -> T.

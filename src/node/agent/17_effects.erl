@@ -1,15 +1,17 @@
-%% Conversions that write outside of their state: tables, files, other processes. Putting the state back does not undo
-%% that, so before the undo puts states back, those who have been converted are asked to convert the other way.
+%% Conversions that write outside of their state: tables, files, other processes. Putting the state
+%% back does not undo that, so before the undo puts states back, those who have been converted are
+%% asked to convert the other way.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% Effects of conversions
 
-%% `acts` of a module in the job: `both` when code_change acts and may know `{down, _}`, `one_way` when it cannot.
+%% `acts` of a module in the job: `both` when code_change acts and may know `{down, _}`, `one_way`
+%% when it cannot.
 acts(M) ->
     case [A || #{name := N, acts := A} <- job(modules, []), N =:= M] of [A | _] -> A; [] -> no end.
 
-%% Mode: upwards conversions are asked back before the old code is loaded, downwards ones after it. States are put back
-%% afterwards, whatever comes of this.
+%% Mode: upwards conversions are asked back before the old code is loaded, downwards ones after it.
+%% States are put back afterwards, whatever comes of this.
 effects(Mode) ->
     Ms = [{M, Acts, Extra} || M <- lists:usort(log_get(converting)), Acts <- [acts(M)], Acts =/= no,
                               {How, {advanced, Extra}} <- [how(M)], How =:= Mode],
@@ -28,7 +30,9 @@ effects(Mode, M, Acts, Extra) ->
     Half = [#{pid => P, module => M, why => text_of("its conversion failed half way: ~ts", [Why])}
             || {P, Why} <- Failed, not untouched(M, Why)],
     Half ++ case Acts of
-        one_way -> [#{pid => P, module => M, why => <<"its code_change has no clause for {down, _}">>} || P <- Done];
+        one_way ->
+            [#{pid => P, module => M, why => <<"its code_change has no clause for {down, _}">>}
+             || P <- Done];
         both ->
             Vsn = case {Mode, log_get(before), old_vsn(down, M)} of
                 {up, #{M := #{vsn := V}}, _} -> {down, V};
@@ -37,7 +41,8 @@ effects(Mode, M, Acts, Extra) ->
             end,
             Op = {change, M, Vsn, Extra, fun(S) -> S end, get(nobody)},
             Until = now_ms() + job(grace, grace()),
-            [#{pid => P, module => M, why => Why} || P <- Done, {error, Why} <- [asked_back(P, Op, Until)]]
+            [#{pid => P, module => M, why => Why} || P <- Done,
+             {error, Why} <- [asked_back(P, Op, Until)]]
     end.
 
 %% The failing process cannot have done anything when no clause of code_change was for it.
@@ -49,7 +54,9 @@ untouched(M, Why) ->
 begun(P) ->
     Stamp = stamp(),
     case process_info(P, dictionary) of
-        {dictionary, D} -> [x || {'$updo_saved', {S, _, _}} <- D, S =:= Stamp] ++ [x || {{'$updo_saved', _, _}, {S, _, _}} <- D, S =:= Stamp] =/= [];
+        {dictionary, D} ->
+            [x || {'$updo_saved', {S, _, _}} <- D, S =:= Stamp] ++
+                [x || {{'$updo_saved', _, _}, {S, _, _}} <- D, S =:= Stamp] =/= [];
         undefined -> false
     end.
 
@@ -62,7 +69,8 @@ asked_back(P, Op, Until) ->
                 {_, [], []} -> ok;
                 {_, _, [{_, Why} | _]} -> {error, Why};
                 {_, Slow, []} ->
-                    case wait_late(Ref, maps:from_list([{Q, true} || Q <- Slow]), Until, 0, first) of
+                    case wait_late(Ref, maps:from_list([{Q, true} || Q <- Slow]), Until, 0,
+                                   first) of
                         {_, [], []} -> ok;
                         {_, [{_, Why} | _], _} -> {error, Why};
                         {_, [], _} -> {error, <<"no answer">>}
@@ -70,7 +78,7 @@ asked_back(P, Op, Until) ->
             end
     end.
 
-%% ---------------------------------------------------------------------------------------------------------------
+%% -------------------------------------------------------------------------------------------------
 %% What is left of a run that has gone back: then the node is not "as before".
 
 %% => run()
