@@ -61,7 +61,9 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["rollback_steps"],
             &["steps"],
             &["job"],
-            &["agent_monitor", "survivors"],
+            &["survivors"],
+            &["agent_monitor"],
+            &["survey"],
             &["agent_events", "plan_checks", "rehearsal"],
             &["rollback", "rollout", "run"],
             &["attach", "persist"],
@@ -106,7 +108,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
 ];
 
 /// Files that use each other in a circle, still. It only ever gets shorter.
-const CIRCLES: &[&[&str]] = &[&["exec/agent_monitor", "exec/survivors"]];
+const CIRCLES: &[&[&str]] = &[];
 
 /// The roots see everything.
 const ROOTS: &[&str] = &["lib", "main"];

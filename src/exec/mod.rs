@@ -27,6 +27,7 @@ pub mod step;
 mod step_list;
 pub mod step_term;
 pub mod steps;
+mod survey;
 mod survivors;
 mod trial;
 

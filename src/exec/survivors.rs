@@ -1,19 +1,11 @@
-//! Which of the suspended processes survive a run, and whether the code is still what the run has made of it.
+//! Which of the suspended processes survive a run.
 //!
 //! The agent tells each crash when it happens, and gives the whole account when it is asked for it and when it
-//! settles. Here it is kept, and said once.
+//! settles. Here it is kept, and said once; [`survey`](super::survey) asks.
 
-use std::time::{Duration, Instant};
-
-use super::agent_monitor::{News, Watch};
-use super::agent_reason;
-use super::event::NodeState;
-use super::interrupt::LOOK;
 use crate::diag::{Code, Diagnostic};
-use crate::node::agent;
-use crate::node::agent::protocol::{AgentEvent, Died, SurvivorCounts, Survivors as Living};
-use crate::node::{Mail, Mailbox, RecvError};
-use crate::term::{Atom, Term};
+use crate::node::agent::protocol::{Died, SurvivorCounts};
+use crate::term::Term;
 
 /// How many crashes are described one by one.
 const NAMED: usize = 8;
@@ -32,14 +24,14 @@ pub(super) struct Survivors {
 }
 
 impl Survivors {
-    fn died(&mut self, one: &Died) {
+    pub(super) fn died(&mut self, one: &Died) {
         if !self.died.iter().any(|other| other.pid == one.pid) {
             self.died.push(one.clone());
             self.crashed = self.crashed.max(self.died.len() as u64);
         }
     }
 
-    fn update(&mut self, counts: &SurvivorCounts) {
+    pub(super) fn update(&mut self, counts: &SurvivorCounts) {
         if counts.watched > 0 {
             self.living = Some((counts.live, counts.watched));
         }
@@ -50,7 +42,7 @@ impl Survivors {
     }
 
     /// What has not been reported yet.
-    fn crash(&mut self) -> Option<Diagnostic> {
+    pub(super) fn crash(&mut self) -> Option<Diagnostic> {
         let new = self.crashed.saturating_sub(self.reported);
         if new == 0 {
             return None;
@@ -84,64 +76,5 @@ impl Survivors {
             diagnostic = diagnostic.note(format!("and {} more", new - shown));
         }
         Some(diagnostic.help("one that a supervisor starts anew has the code that runs then; look whether the service is there, and at the node's log"))
-    }
-}
-
-impl Watch<'_, '_> {
-    /// A crash that the agent tells.
-    pub(super) fn crashed(&mut self, one: &Died) {
-        self.survivors.died(one);
-    }
-
-    /// Says the crashes that have not been reported; whether there are any.
-    pub(super) fn crashes(&mut self) -> bool {
-        let crash = self.survivors.crash();
-        let any = crash.is_some();
-        if let Some(diagnostic) = crash {
-            self.fail(diagnostic);
-        }
-        any
-    }
-
-    /// The agent's account: who lives, and which modules are not what the run has made of them.
-    pub(super) fn surveyed(&mut self, survivors: &Living, replaced: &[Atom]) {
-        if let Living::Counted(counts) = survivors {
-            self.survivors.update(counts);
-        }
-        if !replaced.is_empty() && self.outcome.state != NodeState::Mixed {
-            self.outcome.state = NodeState::Mixed;
-            self.fail(agent_reason::replaced(replaced));
-        }
-    }
-
-    /// Asks the agent for its account, before anything is decided by it.
-    pub(super) fn survey(&mut self, mailbox: &Mailbox) {
-        const TIMEOUT: Duration = Duration::from_secs(15);
-        if agent::survey(self.session).is_err() {
-            return;
-        }
-        let until = Instant::now() + TIMEOUT;
-        while self.interrupt.count() < 2 && Instant::now() < until {
-            let message = match mailbox.recv(LOOK) {
-                Ok(Mail::Message(message)) => message,
-                Ok(Mail::Down { .. }) | Err(RecvError::Timeout) => continue,
-                // Settling says what follows from that.
-                Err(_) => return,
-            };
-            match self.news(&message, mailbox) {
-                News::Event(AgentEvent::Died { process }) => self.crashed(&process),
-                News::Event(AgentEvent::GuardianReplaced { .. }) => {
-                    let _ = agent::survey(self.session);
-                }
-                News::Event(AgentEvent::Surveyed { survey }) => {
-                    return self.surveyed(&survey.survivors, &survey.replaced);
-                }
-                News::Event(_) | News::Other => {}
-                News::Unreadable(error) => {
-                    self.unreadable(&error);
-                    return;
-                }
-            }
-        }
     }
 }
