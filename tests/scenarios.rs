@@ -358,7 +358,7 @@ const TABLE: &[Line] = &[
         &[
             "tests/upgrade/sweep.rs every_fault_at_every_step",
             "tests/upgrade/attach.rs the_connection_was_cut",
-            "tests/upgrade/killed.rs at_any_moment",
+            "tests/upgrade/killed.rs updo_killed_at_any_moment",
         ],
     ),
     (

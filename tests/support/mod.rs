@@ -84,6 +84,24 @@ impl Guarded {
             .stderr(Stdio::null())
             .status();
         status.expect("kill starts");
+        // Each thread stops when it comes out of the kernel the next time.
+        let until = Instant::now() + Duration::from_secs(5);
+        while signal == "-STOP" && !self.is_stopped() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether all of its threads are stopped.
+    fn is_stopped(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.pid)) else {
+            return true;
+        };
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // Behind the name, which may hold anything.
+            stat.rsplit_once(") ")
+                .is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     fn end(&mut self) {
