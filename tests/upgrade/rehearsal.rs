@@ -307,7 +307,7 @@ fn another_run_holds_the_lock() {
     let stage = Stage::tills("code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.");
     stage.node.eval(
         "spawn(fun() -> register(updo_run, self()), \
-             put(updo_info, #{run => <<\"0000\">>, owner => <<\"anna@ops\">>, state => running}), receive stop -> ok end end)",
+             put(updo_info, #{run => <<\"0000\">>, owner => <<\"anna@ops\">>, since => erlang:system_time(second), state => running}), receive stop -> ok end end)",
     );
     let plan = stage.plan.display().to_string();
     let ran = stage.desk.on(&stage.node, &["rehearse", &plan]).run();
