@@ -1,7 +1,7 @@
 //! A run as JUnit XML: a suite per node, a case per check, hook and step.
 //!
 //! Takes events in order and gives one document. Whatever text it is given, the document is well-formed: the crate
-//! quick-junit writes it, and [`line`] and [`text`] hand over only what passes through it unchanged. The attributes are
+//! quick-junit writes it, and `line` and `text` hand over only what passes through it unchanged. The attributes are
 //! those that GitLab, Jenkins and GitHub's reporters read.
 
 use std::time::Duration;

@@ -36,7 +36,7 @@ fn an_event_with_a_misspelt_key() {
         .rsplit_once("updo attach ")
         .expect("it says how to attach");
     let attach = desk.on(node, &["attach", &run[..4]]).run();
-    attach.exits(0).says(&["is new"]);
+    attach.exits(0).says(&["done"]);
     is(node, Is::New, &pids);
 }
 

@@ -47,13 +47,13 @@ pub struct RehearseArgs {
     /// The plan
     #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
-    /// How many processes of one module are asked for their state, at most [10000]
+    /// How many processes of one module are asked for their state, at most (10000)
     #[arg(long, value_name = "N")]
     pub at_most: Option<usize>,
-    /// How many of them a second, at most [5000]
+    /// How many of them a second, at most (5000)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
-    /// How long all of it may take [10s]
+    /// How long all of it may take (10s)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub within: Option<std::time::Duration>,
 }

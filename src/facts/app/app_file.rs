@@ -48,7 +48,7 @@ impl AppSpec {
     /// Reads a file; its text is put into `sources`, so that diagnostics can show it.
     ///
     /// # Errors
-    /// E215 when it cannot be read, is larger than [`MAX_APP`], is no application, or belongs to another
+    /// E215 when it cannot be read, is larger than `MAX_APP`, is no application, or belongs to another
     /// application than its name says; the syntax errors E101 to E107.
     pub fn read(path: &Path, sources: &mut SourceMap) -> Result<Self> {
         let shown = path.display().to_string();
