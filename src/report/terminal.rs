@@ -181,7 +181,7 @@ pub(super) fn went_back(ok: bool, processes: Option<u64>) -> String {
         Some(number) => {
             let number = usize::try_from(number).unwrap_or(usize::MAX);
             let subject = count(number, "process", "processes");
-            format!("code as before, {subject} resumed")
+            format!("code restored, {subject} resumed")
         }
         None => "old code back, all processes resumed".to_owned(),
     }
