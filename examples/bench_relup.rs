@@ -3,6 +3,8 @@
 //! `cargo run --release --example bench_relup [MODULES]…`; needs `erl` on the path. OTP's time grows with the
 //! third power on chains, so it is asked for at most 1,000 modules.
 
+#[path = "../tests/support/callback.rs"]
+mod callback;
 #[path = "../tests/relup/oracle.rs"]
 mod oracle;
 

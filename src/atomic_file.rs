@@ -7,7 +7,7 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "files are replaced and made private here, for everybody"
+    reason = "files are replaced and made private here, for all stages"
 )]
 
 use std::fs::{self, DirBuilder, File, Permissions};

@@ -33,7 +33,7 @@ pub(super) fn hostname() -> Option<String> {
 pub(super) fn owner() -> String {
     let user = variable("USER")
         .or_else(|| variable("LOGNAME"))
-        .unwrap_or_else(|| "somebody".to_owned());
+        .unwrap_or_else(|| "unknown user".to_owned());
     match hostname().unwrap_or_default().as_str() {
         "" => user,
         host => format!("{user}@{host}"),

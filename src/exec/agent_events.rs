@@ -414,7 +414,7 @@ impl Watch<'_, '_> {
             Settled::Killed(info) => {
                 self.crashes();
                 self.unsettled(false);
-                // The watchdog keeps this for whoever comes; it came after what was sent to the processes before it.
+                // The watchdog keeps this for later clients; it came after what was sent to the processes before it.
                 let _ = self
                     .session
                     .send_named("updo_run", Term::atom("updo_settle"));

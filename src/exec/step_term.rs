@@ -1,7 +1,7 @@
 //! A step as the agent's term, and back: the one encoder and the one decoder of `{Id, Step}` in
 //! `src/node/agent/PROTOCOL.md`.
 //!
-//! A job has encoded steps; what is recorded of it is decoded again by whoever rejoins a run or goes back. What
+//! A job has encoded steps; what is recorded of it is decoded again when a client rejoins a run or goes back. What
 //! [`decode`] does not know is `None`: a record of something else.
 
 use std::time::Duration;

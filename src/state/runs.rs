@@ -387,24 +387,28 @@ fn read(folder: &Path) -> Option<(RecordedRun, u64)> {
 mod tests {
     use super::*;
 
+    fn begun(run: &str, began: u64) -> RecordedRun {
+        RecordedRun {
+            run: run.to_owned(),
+            rollout: None,
+            node: NodeName::new("shop@localhost"),
+            title: "Taxes".to_owned(),
+            plan: PathBuf::from("/plans/shop.updo"),
+            owner: "anna@ops1".to_owned(),
+            began,
+            state: "running".to_owned(),
+            goal: "new".to_owned(),
+            note: None,
+            keep: 0,
+        }
+    }
+
     #[test]
     fn the_oldest_finished_runs_are_forgotten() {
         let folder = tempfile::tempdir().expect("a folder");
         let records = RunRecords::new(folder.path());
         for number in 0..6_u64 {
-            let summary = RecordedRun {
-                run: format!("000{number}"),
-                rollout: None,
-                keep: 0,
-                note: None,
-                node: NodeName::new("shop@localhost"),
-                title: "Taxes".to_owned(),
-                plan: PathBuf::from("/plans/shop.updo"),
-                owner: "anna@ops1".to_owned(),
-                began: number,
-                state: "running".to_owned(),
-                goal: "new".to_owned(),
-            };
+            let summary = begun(&format!("000{number}"), number);
             let record = records.begin(&summary, "", None, None).expect("can write");
             if number != 1 {
                 record.finish("new");
@@ -437,24 +441,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let records = RunRecords::new(folder.path());
         let names = ["7f2a", "00ff", "c0de", "beef"];
-        let mut begun = Vec::new();
+        let mut all = Vec::new();
         for run in names {
-            let summary = RecordedRun {
-                run: run.to_owned(),
-                node: NodeName::new("shop@localhost"),
-                title: "Taxes".to_owned(),
-                plan: PathBuf::from("/plans/shop.updo"),
-                owner: "anna@ops1".to_owned(),
-                began: 7,
-                keep: 0,
-                note: None,
-                rollout: None,
-                state: "running".to_owned(),
-                goal: "new".to_owned(),
-            };
-            begun.push(records.begin(&summary, "", None, None).expect("can write"));
+            let summary = begun(run, 7);
+            all.push(records.begin(&summary, "", None, None).expect("can write"));
         }
-        for record in begun.into_iter().rev() {
+        for record in all.into_iter().rev() {
             record.finish("unknown");
         }
         let first = records.find(Some("7f2a")).expect("it is recorded");
@@ -467,19 +459,7 @@ mod tests {
     fn a_torn_line_does_not_spoil_the_next() {
         let folder = tempfile::tempdir().expect("a folder");
         let records = RunRecords::new(folder.path());
-        let summary = RecordedRun {
-            run: "7f2a".to_owned(),
-            rollout: None,
-            keep: 0,
-            note: None,
-            node: NodeName::new("shop@localhost"),
-            title: String::new(),
-            plan: PathBuf::new(),
-            owner: String::new(),
-            began: 1,
-            state: "running".to_owned(),
-            goal: "new".to_owned(),
-        };
+        let summary = begun("7f2a", 1);
         let mut record = records.begin(&summary, "", None, None).expect("can write");
         record.event(&json!({ "seq": 1 }));
         let path = folder.path().join("runs/7f2a/events.jsonl");
@@ -501,19 +481,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let records = RunRecords::new(folder.path());
         assert_eq!(records.all(), []);
-        let summary = RecordedRun {
-            run: "7f2a".to_owned(),
-            rollout: None,
-            keep: 0,
-            note: None,
-            node: NodeName::new("shop@localhost"),
-            title: "Taxes".to_owned(),
-            plan: PathBuf::from("/plans/shop.updo"),
-            owner: "anna@ops1".to_owned(),
-            began: 1,
-            state: "running".to_owned(),
-            goal: "new".to_owned(),
-        };
+        let summary = begun("7f2a", 1);
         let back = Term::tuple([Term::atom("back"), Term::Int(1)]);
         let mut record = records
             .begin(&summary, "plan \"x\".\n", Some(&back), None)

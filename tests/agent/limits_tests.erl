@@ -29,7 +29,7 @@ full_table_inside() ->
          none = persistent_term:get(updo_agent_7f2a, none)
      end || More <- [#{}, #{interpret => true}]].
 
-%% Until it is told otherwise: others end now and then.
+%% Until it gets another message: processes end now and then.
 keep_full(Pids) ->
     try spawn(fun() -> receive after infinity -> ok end end) of P -> keep_full([P | Pids])
     catch

@@ -7,17 +7,19 @@
 //! Left out on purpose: stack traces, unbound variables (updo refuses them, `catch` or not), integers
 //! beyond 2^20 bits, and map iteration order.
 
+#[path = "../support/callback.rs"]
+mod callback;
 mod fixed;
 mod generate;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use updo::eval::{Bindings, Evaluator, FailureKind, Functions, Phase};
 use updo::syntax::{Input, parse_input};
-use updo::term::{Term, etf};
+use updo::term::Term;
+
+use callback::Callback;
 
 use fixed::FIXED;
 use generate::Generator;
@@ -60,55 +62,21 @@ end,
 Loop().
 "#;
 
-struct Erlang {
-    child: Child,
-    socket: TcpStream,
-}
+struct Erlang(Callback);
 
 impl Erlang {
     fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        listener.set_nonblocking(true).expect("a socket");
-        let port = listener.local_addr().expect("an address").port();
-        let mut child = Command::new("erl")
-            .args(["-noinput", "-kernel", "logger_level", "none", "-eval"])
-            .arg(SERVER.replace("PORT", &port.to_string()))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("this test needs `erl` on the path");
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(30) {
-            if let Ok((socket, _)) = listener.accept() {
-                socket.set_nonblocking(false).expect("a socket");
-                socket
-                    .set_read_timeout(Some(Duration::from_secs(60)))
-                    .expect("a socket");
-                return Self { child, socket };
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = child.kill();
-        let _ = child.wait();
-        panic!("erl did not connect");
+        let command = |port: u16| {
+            let mut erl = Command::new("erl");
+            erl.args(["-noinput", "-kernel", "logger_level", "none", "-eval"])
+                .arg(SERVER.replace("PORT", &port.to_string()));
+            erl
+        };
+        Self(Callback::start(command, Duration::from_secs(60)))
     }
 
     fn ask(&mut self, text: &str) -> Term {
-        let length = u32::try_from(text.len()).expect("short text").to_be_bytes();
-        self.socket
-            .write_all(&[&length, text.as_bytes()].concat())
-            .expect("erl listens");
-        let mut length = [0; 4];
-        self.socket.read_exact(&mut length).expect("erl answers");
-        let mut bytes = vec![0; u32::from_be_bytes(length) as usize];
-        self.socket.read_exact(&mut bytes).expect("erl answers");
-        etf::decode(&bytes).expect("erl answers with a term")
-    }
-}
-
-impl Drop for Erlang {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.0.ask(text.as_bytes())
     }
 }
 

@@ -3,6 +3,8 @@
 //! One `erl` is started for each differential test and asked over a local socket. `UPDO_SEED` chooses other
 //! cases, `UPDO_COUNT` how many; a failure prints both and the case.
 
+#[path = "../support/callback.rs"]
+mod callback;
 mod checked;
 mod command;
 #[path = "../support/compiler.rs"]

@@ -3,16 +3,16 @@
 //! One node is started for each test and asked over a local socket about thousands of random terms.
 //! `UPDO_SEED` chooses other terms, `UPDO_COUNT` more of them; a failure prints both and the term.
 
+#[path = "../support/callback.rs"]
+mod callback;
 mod generate;
 mod neighbour;
 mod records;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
+use callback::Callback;
 use generate::Generator;
 use updo::term::{Term, compare_loose, etf, pretty, write};
 
@@ -50,11 +50,8 @@ const SERVER: &str = r##"
 /// Longest wait for anything the node does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A node that answers questions until nobody is there to ask.
-struct Oracle {
-    node: Child,
-    socket: TcpStream,
-}
+/// A node that answers questions.
+struct Oracle(Callback);
 
 impl Oracle {
     fn start() -> Self {
@@ -63,59 +60,22 @@ impl Oracle {
 
     /// The same with other words that start an `erl`.
     fn of(words: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("it is bound").port();
-        let mut node = Command::new(words[0])
-            .args(&words[1..])
-            .args(["-noinput", "-noshell", "-oracle", &port.to_string()])
-            .args(["-eval", SERVER])
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("these tests need `erl` on the path");
-        listener.set_nonblocking(true).expect("a socket option");
-        let start = Instant::now();
-        let socket = loop {
-            match listener.accept() {
-                Ok((socket, _)) => break socket,
-                Err(_) if start.elapsed() < PATIENCE => sleep(Duration::from_millis(10)),
-                Err(error) => {
-                    let _ = node.kill();
-                    panic!("the node does not call back: {error}");
-                }
-            }
+        let command = |port: u16| {
+            let mut erl = Command::new(words[0]);
+            erl.args(&words[1..])
+                .args(["-noinput", "-noshell", "-oracle", &port.to_string()])
+                .args(["-eval", SERVER]);
+            erl
         };
-        socket.set_nonblocking(false).expect("a socket option");
-        socket.set_nodelay(true).expect("a socket option");
-        socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a socket option");
-        Self { node, socket }
+        Self(Callback::start(command, PATIENCE))
     }
 
     fn ask(&mut self, question: &Term) -> Vec<Term> {
-        let bytes = etf::encode(question);
-        let frame = [&(bytes.len() as u32).to_be_bytes()[..], &bytes].concat();
-        self.socket.write_all(&frame).expect("the node listens");
-        let mut length = [0; 4];
-        self.socket
-            .read_exact(&mut length)
-            .expect("the node answers");
-        let mut answer = vec![0; u32::from_be_bytes(length) as usize];
-        self.socket
-            .read_exact(&mut answer)
-            .expect("the whole answer comes");
-        let answer = etf::decode(&answer).expect("the answer is a term");
+        let answer = self.0.ask(&etf::encode(question));
         match answer.as_tuple() {
             Some([ok, Term::Tuple(values)]) if ok.is_atom("ok") => values.clone(),
             _ => panic!("{question} was answered by {answer}"),
         }
-    }
-}
-
-impl Drop for Oracle {
-    fn drop(&mut self) {
-        let _ = self.node.kill();
-        let _ = self.node.wait();
     }
 }
 

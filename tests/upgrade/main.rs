@@ -1,6 +1,6 @@
 //! Upgrades of live nodes, end to end: the real binary on one side, real nodes on the other.
 //!
-//! Whatever happens to a run, the node must end fully new or fully old with everybody running: each test
+//! Whatever happens to a run, the node must end fully new or fully old with all processes running: each test
 //! says which, and looks at code, states and processes on the node itself.
 
 #[path = "../support/mod.rs"]

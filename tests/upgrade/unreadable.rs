@@ -7,7 +7,7 @@ use crate::support::apps::Deployed;
 use crate::support::desk::Desk;
 
 /// An end of the run with a misspelt key, while processes are suspended. The client leaves the run to itself, does not
-/// hang and does not say what it cannot know; the node goes on, and the next one that asks is told how it ended.
+/// hang and does not say what it cannot know; the node goes on, and the next client learns how it ended.
 #[test]
 fn an_event_with_a_misspelt_key() {
     let bank = Deployed::bank();

@@ -8,7 +8,7 @@ use crate::facts::node::processes::ModuleProcesses;
 use crate::facts::node::queries::RunningVersion;
 use crate::name::{App, FunctionArity, Mfa};
 
-/// A beam: its bytes, where it stands, what it says.
+/// A beam: its bytes, its path, what it says.
 #[derive(Clone, Debug)]
 pub struct Beam {
     /// The bytes as they are.

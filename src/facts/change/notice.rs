@@ -22,7 +22,7 @@ pub enum SkipReason {
     },
     /// A protocol that runs consolidated, and only an unconsolidated beam is offered.
     Unconsolidated,
-    /// Part of kernel or stdlib, which the upgrade itself stands on.
+    /// Part of kernel or stdlib, which the upgrade itself uses.
     Core,
 }
 
@@ -33,7 +33,7 @@ pub struct RemovedModule {
     pub module: Module,
     /// How that is known.
     pub how: RemovalCause,
-    /// Who still calls it, after the upgrade: changed modules in their new version, others as they run.
+    /// Its callers after the upgrade: changed modules in their new version, others as they run.
     pub callers: Vec<Caller>,
 }
 
@@ -118,7 +118,7 @@ pub enum Notice {
     LostFunctions {
         /// The module.
         module: Module,
-        /// Who calls them.
+        /// Their callers.
         callers: Vec<Caller>,
     },
     /// A specification beside the beams that cannot be read.

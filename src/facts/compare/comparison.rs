@@ -219,7 +219,7 @@ fn lost_functions(callers: BTreeMap<Module, Vec<Caller>>) -> Vec<Notice> {
     lost.collect()
 }
 
-/// Keeps copies of every version that a change set knows, the running and the new ones, and forgets what nobody has wanted
+/// Keeps copies of every version that a change set knows, the running and the new ones, and forgets what was not wanted
 /// for long.
 ///
 /// # Errors

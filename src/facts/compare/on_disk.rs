@@ -341,7 +341,7 @@ fn unloaded(
     }
 }
 
-/// Cover-compiled modules that have a file: nobody can tell whether it is the code they were made of.
+/// Cover-compiled modules that have a file: whether it is the code they were made of cannot be known.
 fn covered(facts: &NodeFacts, places: &CodePathListing) -> Vec<(Module, SkipReason)> {
     let covered = facts.loaded.iter().filter(|(module, loaded)| {
         loaded.origin == CodeOrigin::Cover && !places.of(module).is_empty()

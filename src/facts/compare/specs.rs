@@ -97,7 +97,7 @@ fn running_specs(
 /// What differs from the running application; `None` when nothing does.
 ///
 /// A key that the node has is left alone, unless its value is still the default of the specification that the
-/// application was started with (`old`, where that is known): nobody has set it to anything, so it follows the
+/// application was started with (`old`, where that is known): nothing has set it, so it follows the
 /// new default, or goes when the new specification has no such key. This is what OTP's release handler does.
 fn spec_change(
     new: &Spec,

@@ -88,7 +88,7 @@ impl NodeFacts {
             .map(|(name, _)| name)
     }
 
-    /// The modules of kernel, stdlib and erts, on which an upgrade stands itself.
+    /// The modules of kernel, stdlib and erts, which an upgrade itself uses.
     pub fn core(&self) -> impl Iterator<Item = &Module> {
         CORE.iter()
             .filter_map(|app| self.apps.get(*app))

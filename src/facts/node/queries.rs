@@ -21,7 +21,7 @@ pub struct RunningVersion {
     pub file: String,
     /// Its exported functions.
     pub exports: BTreeSet<FunctionArity>,
-    /// The `vsn` attribute, as the conversion will be told it.
+    /// The `vsn` attribute, as the conversion will get it.
     pub vsn: Option<Term>,
 }
 

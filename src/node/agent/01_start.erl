@@ -88,7 +88,7 @@ patience() -> 25.           % ms after which the executor looks at those who hav
 %% ms for which processes stay suspended at most because another one does not answer
 budget() -> 100.
 grace() -> 5000.            % ms that an undo waits for processes that are still inside code_change
-%% ms that processes have to leave old code before a way back, with nobody suspended
+%% ms that processes have to leave old code before a way back, with no process suspended
 leave() -> 5000.
 keep() -> 300000.           % ms that the result is kept when nobody has seen it
 named() -> 20.              % processes described one by one in a reason
@@ -120,7 +120,7 @@ start(Job, Tries) ->
     end.
 
 %% => locked()
-%% Who holds the lock. One that only keeps a result for somebody to fetch gives way.
+%% The holder of the lock. One that only keeps a result that can be fetched gives way.
 holder() ->
     case whereis(updo_run) of
         undefined -> free;
@@ -175,8 +175,8 @@ new_run(Log) ->
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) ->
     L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};
-%% One entry: whoever dies behind it has told how the run ended, whoever dies before it leaves that
-%% to the next.
+%% One entry: an executor that dies behind it has reported the end, one that dies before it leaves
+%% that to the next.
 log_entry({finished, Outcome, _} = E, L) -> log_entry({event, E}, L#{outcome => Outcome});
 log_entry({set, K, V}, L) -> L#{K => V};
 log_entry({add, K, V}, L) -> L#{K => [V | maps:get(K, L, [])]};
@@ -198,12 +198,12 @@ log_entry(window_closed, #{wdone := W, done := D, windows := N, switching := S, 
                   stood := stood(L), t0 := undefined,
                   converted := [{M, P} || F <- Found, M <- C, #{M := P} <- [F]] ++ Conv}).
 
-%% us for which somebody stood still, in all windows.
+%% us for which processes were suspended, in all windows.
 stood(#{stood := Us, t0 := T0, t1 := T1}) when is_integer(T0), is_integer(T1),
 T1 >= T0 -> Us + T1 - T0;
 stood(#{stood := Us}) -> Us.
 
-%% A process is started when the node's table of processes has room for it: whoever fails for that
+%% A process is started when the node's table of processes has room for it: one that fails for that
 %% leaves others suspended.
 spawned(What, Options) -> spawned(What, Options, 500).
 

@@ -81,7 +81,7 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
             Exec ! {updo_settle, persist},
             guardian(G#{phase := settling, seen => true, persist => true});
         {updo_idle, Exec} ->
-            %% Whoever was told how it ended and answered at once is heard now.
+            %% A client that answered the end of the run at once is heard now.
             [self() ! Asked || {ok, Asked} <- [maps:find(asked, G)]],
             guardian(settle_unless_asked(maps:remove(asked, G#{phase := idle}), G));
         {updo_settled, Exec} -> guardian_settled(G#{phase := settled});
@@ -125,18 +125,18 @@ replay(Pid, #{events := Es}, From) ->
     lists:foreach(fun({Seq, E}) when Seq > From -> Pid ! {updo, Run, Seq, E}; (_) -> ok end,
                   lists:reverse(Es)).
 
-%% Those of the agent who tell the watchers things themselves.
+%% The processes of the agent that send to the watchers themselves.
 tell_agents(#{exec := Exec, job := Job, watchers := Ws} = G) ->
     Exec ! {updo_watchers, maps:values(Ws)},
     watchdog_tell(Job, {updo_watchers, maps:values(Ws)}),
     G.
 
-%% Who is alone must decide; who is not leaves it to the others. Not part of the log, hence 0.
+%% A lone watcher must decide; one of several leaves it to the others. Not part of the log, hence 0.
 tell_watchers(#{watchers := Ws}) ->
     #{run := Run} = get(updo_info),
     lists:foreach(fun(W) -> W ! {updo, Run, 0, {watchers, map_size(Ws)}} end, maps:values(Ws)).
 
-%% Finished and nobody there to decide anything: settle.
+%% Finished, and no client that could decide anything: settle.
 settle_if_unwatched(#{phase := idle, watchers := Ws, exec := Exec} = G) when map_size(Ws) =:= 0 ->
     Exec ! updo_settle,
     G#{phase := settling, seen => false};
@@ -151,7 +151,7 @@ deadline(#{phase := running, log := #{undoing := false, resuming := false, way :
     G#{late := {deadline, Step}};
 deadline(G) -> G.
 
-%% Somebody wants it called off. Only while nothing is switched: later the run goes on to its end.
+%% A client wants it called off. Only while nothing is switched: later the run goes on to its end.
 %% Should the executor be faster by one step, its successor undoes the switch: old in any case.
 abort_run(#{phase := running, exec := Exec, late := undefined,
             log := #{undoing := false, resuming := false, switching := [], on_load := [],
@@ -180,7 +180,7 @@ executor_down(Why, #{workers := Workers, restarts_left := Lives, late := Late, p
             end
     end.
 
-%% Executors die as fast as they are made: at least nobody stays suspended.
+%% Executors die as fast as they are made: at least no process stays suspended.
 last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switching := S,
                                on_load := O, converting := C, outcome := Outcome,
                                release_handler := Foreign}} = G) ->
@@ -201,7 +201,7 @@ kill_all(Pids) ->
     Mons = [begin exit(P, kill), monitor(process, P) end || P <- Pids],
     lists:foreach(fun(M) -> receive {'DOWN', M, process, _, _} -> ok end end, Mons).
 
-%% Everything is done. When nobody has asked for the end, keep the result for a while.
+%% Everything is done. When no client has asked for the end, keep the result for a while.
 guardian_settled(#{job := Job, log := Log} = G) ->
     twins_gone(maps:get(twins, Log, [])),
     case maps:get(seen, G, false) orelse nothing_to_tell(Log) of
@@ -215,7 +215,7 @@ guardian_settled(#{job := Job, log := Log} = G) ->
     cleaner(Job, [self(), maps:get(exec, G) | maps:get(workers, G)]),
     exit(normal).
 
-%% Nobody was there from the beginning, so nothing was begun.
+%% No client was there from the beginning, so nothing was begun.
 nothing_to_tell(#{events := Es}) ->
     lists:any(fun({_, {finished, _, #{reason := unattended}}}) -> true; (_) -> false end, Es).
 

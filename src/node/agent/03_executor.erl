@@ -74,7 +74,7 @@ idle_loop() ->
         _ -> idle_loop()
     end.
 
-%% The lock is free by now. Only who may still come by this module keeps it loaded.
+%% The lock is free by now. Only a process that may still enter this module keeps it loaded.
 wait_stragglers() ->
     GMon = get(gmon),
     case map_size(stragglers()) of
@@ -90,15 +90,15 @@ wait_stragglers() ->
             end
     end.
 
-%% Should the guardian be killed while it keeps the result, somebody must still take the code away.
+%% Should the guardian be killed while it keeps the result, another process must take the code away.
 last_watch(GMon) ->
     receive
         {'DOWN', GMon, process, _, normal} -> ok;
         {'DOWN', GMon, process, _, _} -> watchdog_tell(updo_done), cleaner(get(job), [self()])
     end.
 
-%% The guardian is dead: make another, which gets lock and log. Whoever took the lock in between has
-%% a right to find nobody suspended: then undo what can be undone.
+%% The guardian is dead: make another, which gets lock and log. A run that took the lock in between
+%% has a right to find no process suspended: then undo what can be undone.
 new_guardian() ->
     {Exec, Ref, Job, Log, Workers, Ws, Phase} =
         {self(), make_ref(), get(job), get(log), get(workers), get(watchers), get(phase)},
@@ -181,7 +181,7 @@ attended() ->
         _ -> true
     end.
 
-%% New, unless nobody knows what some of those are that were born meanwhile.
+%% New, unless it is unknown what some of the processes are that were born meanwhile.
 finished_new(Outcome, Info) ->
     case [P || P <- log_get(unsure), is_process_alive(P)] of
         [] -> finished(Outcome, Info);
@@ -224,8 +224,8 @@ steps([{Id, Step} | Rest], How) ->
     end,
     steps(Rest, How).
 
-%% Repeating is harmless for suspend (who is suspended answers again), load (md5 decides) and
-%% code_change (starts from the saved state), but not once somebody is resumed, and never for an
+%% Repeating is harmless for suspend (a suspended process answers again), load (md5 decides) and
+%% code_change (starts from the saved state), but not once a process is resumed, and never for an
 %% apply.
 skip(Id, Step) ->
     #{done := Done, wdone := WDone, applied := Applied, resuming := Resuming} = get(log),
@@ -238,7 +238,7 @@ skip(Id, Step) ->
         _ -> false
     end.
 
-%% The window is closed when nobody is suspended any more.
+%% The window is closed when no process is suspended any more.
 end_window() ->
     case get(log) of
         #{found := [], switching := [], on_load := []} -> ok;
@@ -326,7 +326,7 @@ back(Why) ->
                               by_hand => by_hand_resume()})
     end.
 
-%% Before the switch: resume everybody.
+%% Before the switch: resume all.
 abort(Why, N) ->
     event({undo_started, Why}),
     T = now_us(),
@@ -425,7 +425,7 @@ step(Id, {hook, Ms, _}) ->
     answered(Id, now_ms() + Ms);
 step(_, Other) -> fail({unknown_step, text(Other)}).
 
-%% What somebody else has set in the meantime stays.
+%% What something else has set in the meantime stays.
 env({A, K}, {ok, Was}) -> log({add, env, {A, K, Was}}), application:unset_env(A, K);
 env({A, K, V}, undefined) -> log({add, env, {A, K}}), application:set_env(A, K, V);
 env({A, K, Was, V}, {ok, Was}) -> log({add, env, {A, K, Was}}), application:set_env(A, K, V);
@@ -449,7 +449,7 @@ config_change({M, Changed, New, Removed}) ->
             end
     end.
 
-%% A hook of the plan is evaluated by who watches. When nobody is there to answer, the safe answer
+%% A hook of the plan is evaluated by a client. When none is there to answer, the safe answer
 %% is no.
 answered(Id, Until) ->
     GMon = get(gmon),

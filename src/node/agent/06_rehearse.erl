@@ -104,7 +104,7 @@ trial_ended(Ref, Mon, Ms, Shape) ->
     after Ms -> {failed, {takes_longer_than, Ms}, Shape}
     end.
 
-%% A conversion that never ends does not outlive who would have ended it.
+%% A conversion that never ends does not outlive the process that would have ended it.
 trials_keeper(Mon, Trial) ->
     receive
         {trial, T} -> trials_keeper(Mon, T);

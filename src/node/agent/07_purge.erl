@@ -27,7 +27,7 @@ purge_ahead(Old, Users) ->
     Safe =:= [] orelse fail({funs_held, #{holders => lists:sublist(Safe, named()),
                                           unsearched => Unsearched}}),
     %% Funs of what a way back loads fail from the purge to the load: that is done at once then,
-    %% with everybody suspended.
+    %% with everything suspended.
     Held0 = [M || {M, _} <- Held],
     AtLoad = [M || {M, _} <- Old, job(goal, new) =:= old, may_have_funs(M),
               not is_map_key(M, Users), not lists:member(M, Held0)],

@@ -57,7 +57,7 @@ suspend_again(Id, Began) ->
     sweep(Id, Order, Want, First, 1).
 
 %% Again for those born meanwhile, until there are none. Where births are watched three times will
-%% do: the few who are born later are known at the switch.
+%% do: the few that are born later are known at the switch.
 %% => suspended()
 sweep(Id, Order, Want, Info, N) ->
     case N >= case get(spawn_watch) of none -> 20; _ -> 3 end of
@@ -103,8 +103,8 @@ suspend_rank(Id, Parts, Done, Total, T0) ->
                                                || {P, Why} <- Failed]}),
     {Dead + wait_suspended(Slow, #{}, T0), N}.
 
-%% Those who have not answered: whom do they wait for? LetGo: processes of ours that run again for
-%% somebody's sake.
+%% Those that have not answered: what do they wait for? LetGo: processes of ours that run again for
+%% another's sake.
 wait_suspended(Slow, LetGo, T0) -> wait_suspended(map_size(Slow), Slow, LetGo, T0).
 
 wait_suspended(0, _, _, _) -> clock_stops(), 0;
@@ -132,7 +132,7 @@ wait_suspended(_, Slow, LetGo, T0) ->
             length(Dead) + wait_suspended(Slow1, LetGo2, T0)
     end.
 
-%% Of all that were told to suspend those that did.
+%% Of all that were asked to suspend those that did.
 held(Slow, LetGo) ->
     All = case get(held) of
         {N, Map} -> case length(log_get(found)) of N -> Map; _ -> all_found() end;
@@ -148,7 +148,7 @@ let_go(P, Held, LetGo) ->
                    (Q, Acc) -> owner(Q) ! {cast, resume, Q}, Acc#{Q => P} end,
                 LetGo, waits_for(P, Held, 8)).
 
-%% gen:call leaves a monitor; follow the monitors through those who wait themselves.
+%% gen:call leaves a monitor; follow the monitors through those that wait themselves.
 waits_for(_, _, 0) -> [];
 waits_for(P, Held, Depth) ->
     case process_info(P, [status, monitors]) of
@@ -228,7 +228,7 @@ find(Want, Seen, How) ->
              is_process_alive(P),
                        not ordsets:is_element({extra, P}, Seen)],
     Found2 = lists:foldl(fun({M, P}, Acc) -> add_found(M, P, N, Empty, Acc) end, Found1, Extra),
-    %% Whom the job names is taken once, however often it is looked.
+    %% A process that the job names is taken once, however often it is looked.
     Named = [E || {extra, _} = E <- Seen],
     {Found2, ordsets:union([ordsets:subtract(Pids, lists:sort(Unborn)), Named,
                             lists:usort([{extra, P} || {_, P} <- Extra])])}.

@@ -86,7 +86,7 @@ paused() ->
             Us
     end.
 
-%% {number, [Pid that has not confirmed]}. Who has been suspended before the run stays so.
+%% {number, [Pid that has not confirmed]}. A process that was suspended before the run stays so.
 resume_without(Pids) ->
     Without = maps:from_list([{P, true} || P <- Pids ++ log_get(left)]),
     Parts = list_to_tuple([[P || P <- lists:usort(Part), not is_map_key(P, Without)]

@@ -1,15 +1,15 @@
-%% Servers born while modules are switched. Nobody has told them to stand still, and which code made
-%% a state cannot be seen in it. So nobody is born by a supervisor in that moment, and of all others
-%% it is known.
+%% Servers born while modules are switched. Nothing has suspended them, and which code made a state
+%% cannot be seen in it. So no child is born by a supervisor in that moment, and of all others it is
+%% known.
 %%
-%% Known: from the suspending on, a tracer is told of each call of Mod:init/1 by a process younger
-%% than that, in the code that is loaded then. New code has no such breakpoint. So who was born
+%% Known: from the suspending on, a tracer hears of each call of Mod:init/1 by a process younger
+%% than that, in the code that is loaded then. New code has no such breakpoint. So a process born
 %% meanwhile and has not called it has its state from the new code, for certain. OTP 27 has trace
-%% sessions, which are in nobody's way; before there is one tracer per node: when somebody else's is
-%% there it is left alone, and then nobody knows.
+%% sessions, which are in no one's way; before there is one tracer per node: when a foreign one is
+%% there it is left alone, and then it is unknown.
 %%
-%% Held: the supervisors of those who stand still, suspended around the switch itself, for as long
-%% as that takes; a child that somebody wants started waits for so long. One that does not stand
+%% Held: the supervisors of suspended processes, suspended around the switch itself, for as long
+%% as that takes; a child that is to be started waits for so long. One that does not stand
 %% still at once is not waited for.
 
 %% -------------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ spawn_watch_session(T) ->
 
 %% A special process begins anywhere in its module.
 spawn_watch_patterns({Session, _, _}, Ms) ->
-    %% These outlive everybody: known before they are there.
+    %% These outlive all: known before they are there.
     Session =:= all andalso log({set, breakpoints,
                                  lists:usort(Ms ++ maps:get(breakpoints, get(log), []))}),
     lists:foreach(fun(M) ->
@@ -71,7 +71,7 @@ spawn_watch_tracer(Old) ->
         _ -> spawn_watch_tracer(Old)
     end.
 
-%% {known, those who have called init in the code that was loaded} | unknown
+%% {known, those that have called init in the code that was loaded} | unknown
 spawn_watch_known() ->
     case spawn_watch_ours(get(spawn_watch)) andalso get(spawn_watch) of
         {Session, T, _} ->
@@ -87,7 +87,7 @@ spawn_watch_known() ->
         _ -> unknown
     end.
 
-%% Before OTP 27 whoever traces new processes takes that from whoever did before.
+%% Before OTP 27 a tracer of new processes takes that from the one before.
 spawn_watch_ours({all, T, _}) -> erlang:trace_info(new_processes, tracer) =:= {tracer, T};
 spawn_watch_ours(_) -> true.
 
@@ -135,7 +135,7 @@ release() ->
             log({set, held, []})
     end.
 
-%% Somebody who has to answer waits for one that is held: then nobody is held any more.
+%% A process that has to answer waits for one that is held: then none is held any more.
 release_for(Pids) ->
     case log_get(held) of
         [] -> ok;
@@ -152,7 +152,7 @@ parts(Pids) ->
         setelement(I, Acc, [P | element(I, Acc)]) end,
                 list_to_tuple(lists:duplicate(N, [])), Pids).
 
-%% Supervisors that have started processes which stand still. A few of each module tell: they have
+%% Supervisors that have started processes that are suspended. A few of each module tell: they have
 %% few parents.
 parents() ->
     Some = [P || Found <- log_get(found), Parts <- maps:values(Found), Part <- tuple_to_list(Parts),
@@ -169,7 +169,7 @@ parent(P, Fast) ->
         _ -> []
     end.
 
-%% Not what kernel runs, and not one that somebody else has suspended.
+%% Not what kernel runs, and not one that something else has suspended.
 may_hold(S, Look) ->
     case {in_dictionary('$initial_call', Look), in_dictionary('$ancestors', Look),
           process_info(S, current_function)} of
@@ -183,7 +183,7 @@ may_hold(S, Look) ->
 %% -------------------------------------------------------------------------------------------------
 %% Around the switch
 
-%% Right before it: whoever is found now stands still as well. On the way down the others have
+%% Right before it: what is found now is suspended as well. On the way down the others have
 %% converted already.
 last_look(Id) ->
     case get(want) of
@@ -192,7 +192,7 @@ last_look(Id) ->
             hold(),
             case now_ms() - get(looked) < 5 andalso log_get(held) =:= [] of
                 true -> ok;
-                %% On the way down whoever is not found now is lost.
+                %% On the way down a process that is not found now is lost.
                 false -> last_look(Id, Want, case log_get(converting) of [] -> 3; _ -> 10 end)
             end,
             put(existing, get(seen))
@@ -220,9 +220,9 @@ how(M) ->
         [] -> {up, soft}
     end.
 
-%% Right after it: who was born meanwhile with a state of the code that is gone? On the way there
+%% Right after it: what was born meanwhile with a state of the code that is gone? On the way there
 %% they are taken along: code_change is still to come. On the way down it has run, in the code that
-%% is gone: nobody can convert them any more. {those of whom nobody knows, those that were ended,
+%% is gone: nothing can convert them any more. {those of which it is unknown, those that were ended,
 %% number taken along}
 born_meanwhile(Id) ->
     case get(want) of
@@ -261,7 +261,7 @@ end_them(Pids) ->
 %% -------------------------------------------------------------------------------------------------
 %% Around an undo
 
-%% Before the old code is loaded again: who was born since the switch has a state of the code that
+%% Before the old code is loaded again: a process born since the switch has a state of the code that
 %% goes, and that can still convert it downwards. {modules to look at, newborn that must be
 %% converted once the other code is there}
 newborn() ->
@@ -344,8 +344,8 @@ converted_one(P, Op) ->
         _ -> false
     end.
 
-%% After the old code is there again: who is left, and who was born in between. [{M, P} that was
-%% ended], [P of whom nobody knows]
+%% After the old code is there again: what is left, and what was born in between. [{M, P} that was
+%% ended], [P of which it is unknown]
 newborn_after(none) -> {[], []};
 newborn_after({Ms, Vsns, Seen, Left, Unknown}) ->
     Known = spawn_watch_known(),

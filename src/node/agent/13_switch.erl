@@ -19,7 +19,7 @@ load(Id, Ms) ->
     {Unsure, Ended, Taken} = born_meanwhile(Id),
     release(),
     log({set, unsure, Unsure ++ log_get(unsure)}),
-    %% Whom code_change reaches in a later step is asked by that.
+    %% A process that code_change reaches in a later step is asked by that.
     Later = [M || {_, {code_change, up, L}} <- job(steps, []), {M, How} <- L, How =/= soft],
     lists:foreach(fun(M) -> ask_mode(Id, M) end, Turned -- Later),
     #{modules => length(Ms), born => lists:sublist(Unsure, named()), taken => Taken,
@@ -287,7 +287,7 @@ release_handler(Id, Script, Libs) ->
     {Pid, Mon} = spawned(fun() -> release_handler_init(Me, Script, Libs) end, [monitor]),
     log({set, release_handler, {Pid, Id, Stood}}),
     check_guardian(),
-    %% At most so long somebody stood still.
+    %% At most so long processes were suspended.
     Stand = maps:get(processes, Counts) > 0,
     Stand andalso log({set, t0, now_us()}),
     Pid ! {go, Me},
@@ -334,7 +334,7 @@ await_foreign(Mon) ->
         {'DOWN', GMon, process, _, _} -> new_guardian(), await_foreign(Mon)
     end.
 
-%% The executor before this one died. Nobody could tell how it ended when it had ended before: the
+%% The executor before this one died. A process that had ended before could not say how: the
 %% code tells no more than what is loaded, so that is not called a success.
 release_handler_again({done, Id, Stood, How}) -> release_handler_on(How, Id, Stood);
 release_handler_again({Pid, Id, Stood}) ->
@@ -366,7 +366,7 @@ release_handler_ended(How, Id, Stood) ->
         {{half, Why}, _} -> fail({release_handler_failed, Why})
     end.
 
-%% What is left behind, and how to get everybody going.
+%% What is left behind, and how to get everything going.
 half_way(Why, Foreign) ->
     Stood = element(3, Foreign),
     Stay = standing() -- Stood,
@@ -381,8 +381,8 @@ half_way(Why, Foreign) ->
                       by_hand => [text_of("sys:resume(~s).", [pid_text(P)]) || P <- Shown] ++
                           More}).
 
-%% Everybody who is suspended. One that hibernates as well is asked, when it is a process of the
-%% job's modules.
+%% All processes that are suspended. One that hibernates as well is asked, when it is a process of
+%% the job's modules.
 standing() ->
     Ms = [M || #{name := M} <- job(modules, [])],
     [P || P <- processes(), P =/= self(), stands(process_info(P, [current_function, dictionary]), P,

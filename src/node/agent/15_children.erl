@@ -6,7 +6,7 @@
 %% Step: children
 
 %% => children()
-%% What cannot be done is said and no reason to fail. New children run before those who call them:
+%% What cannot be done is said and no reason to fail. New children run before those that call them:
 %% their supervisors have been resumed ahead. One that takes longer, perhaps because its init calls
 %% a suspended process, is not waited for in the window: all are resumed, then it is.
 children(Ops) ->
@@ -127,7 +127,7 @@ kept(P, M, Md5s) ->
         undefined -> none
     end.
 
-%% Only what was shown is stopped; what a restart would start is started. Who is `left` is said.
+%% Only what was shown is stopped; what a restart would start is started. What is `left` is said.
 renewed(#{start := Start, stop := Stop, restart := Restart, tell := Tell},
         #{starts := New, drops := Dropped, moved := Moved, new_order := Order, ran := Ran}) ->
     Named = fun(Ids, Of) -> [Id || is_list(Of), Id <- Ids, lists:member(Id, Of)] end,
@@ -389,7 +389,7 @@ keep_fun(M, Md5, Stops) ->
         S
     end.
 
-%% What a conversion has changed, without pids. Nobody but init/1 has changed the state of a
+%% What a conversion has changed, without pids. Nothing but init/1 has changed the state of a
 %% suspended process.
 difference(Old, New, _, _) when is_map(Old), is_map(New) ->
     #{keys => [{K, V, maps:get(K, New)} || {K, V} <- maps:to_list(Old), is_map_key(K, New),

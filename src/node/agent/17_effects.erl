@@ -1,5 +1,5 @@
 %% Conversions that write outside of their state: tables, files, other processes. Putting the state
-%% back does not undo that, so before the undo puts states back, those who have been converted are
+%% back does not undo that, so before the undo puts states back, those that have been converted are
 %% asked to convert the other way.
 
 %% -------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ asked_back(P, Op, Until) ->
 %% What is left of a run that has gone back: then the node is not "as before".
 
 %% => run()
-%% {Outcome, Info} as they are told.
+%% {Outcome, Info} as they are reported.
 remains(Outcome, Info) ->
     %% A way back through closed windows has steps of its own for the children.
     Undone = case Outcome =:= other(job(goal, new)) of true -> children_back(); false -> [] end,

@@ -1,4 +1,4 @@
-%% Resuming, going back, and what is left to do when nobody is suspended any more.
+%% Resuming, going back, and what is left to do when nothing is suspended any more.
 
 %% -------------------------------------------------------------------------------------------------
 %% Resume
@@ -21,7 +21,7 @@ resume_these(Ms) ->
     Ms =:= [] orelse log({set, t1, now_us()}),
     #{processes => lists:sum([N || {N, _} <- Sums]), dead => Dead, unconfirmed => length(Unsure)}.
 
-%% {number of processes, [{Ref, Pid} who have not answered yet]}
+%% {number of processes, [{Ref, Pid} that have not answered yet]}
 resume(M, Op) ->
     lists:foldl(fun(Parts, {N, Acc}) ->
                     Ref = make_ref(),
@@ -50,7 +50,7 @@ wait_lates(Late, Until) ->
                   {D + D1, F1 ++ F, [{Ref, P} || P <- T1] ++ T}
               end, {0, [], []}, ByRef).
 
-%% On the way back: everybody, also those who have not yet answered the suspend; then look whether
+%% On the way back: all, also those that have not yet answered the suspend; then look whether
 %% they really run. {processes, [{Ref, Pid} still inside something]}
 resume_everybody(Op) ->
     Order = lists:append([Ms || {_, {resume, Ms}} <- job(steps, [])]),
@@ -129,7 +129,7 @@ undone(Why, N, T, Newborn, Killed, Lost) ->
                               by_hand => [text_of("code:load_file(~p).", [M]) || {M, _} <- Lost]})
     end.
 
-%% Old, unless somebody could not be asked for the callback mode of the old version.
+%% Old, unless a process could not be asked for the callback mode of the old version.
 unasked(Why, N, Info) ->
     case asked_in_vain() of
         [] -> finished_old(Why, N, Info);
@@ -152,7 +152,7 @@ back_op() ->
 %% Asks: whether the callback mode is asked for as well.
 restore_op(Asks, Ask) ->
     Portable = portable_restore_fun(stamp(), handlers(), Asks),
-    %% Of those whom a dead executor asked for something nobody knows who hangs.
+    %% Of those that a dead executor asked for something it is unknown which hang.
     Fun = case get(recovered) of true -> Portable; _ -> restore_fun(stamp(), handlers(), Asks) end,
     {restore, Fun, Portable, get(nobody), Ask}.
 
@@ -260,7 +260,7 @@ saved_state(P, M) ->
     P ! {system, {get(nobody), get(nobody)}, {replace_state, Fun}},
     receive {Ref, Answer} -> Answer after 1000 -> not_converted end.
 
-%% Switched, failed, and no old binaries: leave nobody suspended and say what is left to do.
+%% Switched, failed, and no old binaries: leave nothing suspended and say what is left to do.
 give_up(Why, Ms) ->
     event({undo_started, Why}),
     T = now_us(),
@@ -278,7 +278,7 @@ by_hand_resume() ->
      is_process_alive(P),
                                         {_, {sys, _, _}} <- [process_info(P, current_function)]].
 
-%% One who was inside code_change during the undo has come out, restored itself and runs on, or has
+%% One that was inside code_change during the undo has come out, restored itself and runs on, or has
 %% died.
 straggler(Ref, Pid) ->
     Left = maps:remove({Ref, Pid}, stragglers()),
@@ -288,7 +288,7 @@ straggler(Ref, Pid) ->
             {Why, N} = get(straggling),
             case N of
                 0 -> unasked(Why, N, #{});
-                %% The client was told already that it is a mix.
+                %% The client knows already that it is a mix.
                 _ -> mixed(Why, #{}, log_get(loaded))
             end;
         false -> put(stragglers, Left)
@@ -301,7 +301,7 @@ straggler_down(Mon) ->
                   maps:to_list(stragglers())).
 
 %% -------------------------------------------------------------------------------------------------
-%% Settle: after everything, with nobody suspended
+%% Settle: after everything, with nothing suspended
 
 settle(Persist) ->
     told_deaths(),

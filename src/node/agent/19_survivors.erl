@@ -1,4 +1,4 @@
-%% Who survives: every process that a run suspends is monitored, from before the pause until the run
+%% Survivors: every process that a run suspends is monitored, from before the pause until the run
 %% is settled. A crash after the resume is an event; how many live is asked at the end.
 %%
 %% The monitors belong to a process of their own: it outlives an executor, and setting a hundred
@@ -7,9 +7,9 @@
 %% -------------------------------------------------------------------------------------------------
 %% The process that monitors
 
-%% waiting: monitors of processes that no resume has reached; those that die there are told by the
-%% steps. watched: those resumed. Ended: how many of them do not live any more; crashed: how many of
-%% these by a crash.
+%% waiting: monitors of processes that no resume has reached; those that die there are reported by
+%% the steps. watched: those resumed. Ended: how many of them do not live any more; crashed: how
+%% many of these by a crash.
 survivors(Exec, Mon, S) ->
     #{waiting := Waiting, watched := Watched, seen := Seen} = S,
     receive
@@ -131,7 +131,7 @@ survivors() ->
     end.
 
 %% => survey(), cleaned_up()
-%% At the end of a run: who lives, and which modules something else has loaded since.
+%% At the end of a run: which processes live, and which modules something else has loaded since.
 survey() -> #{survivors => survivors(), replaced => replaced()}.
 
 %% -------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ soaking(Id, Since, Until, Next) ->
         end
     end.
 
-%% Deaths that were told and have not become events yet.
+%% Deaths that were reported and have not become events yet.
 told_deaths() ->
     receive {died, One} -> event({died, One}), told_deaths() after 0 -> ok end.
 

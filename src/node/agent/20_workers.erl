@@ -7,7 +7,7 @@ owner(P) ->
     Ws = get(workers),
     lists:nth(erlang:phash2(P, length(Ws)) + 1, Ws).
 
-%% One operation for many processes. {dead, [Pid who has not answered yet], [{Pid, Why}]}
+%% One operation for many processes. {dead, [Pid that has not answered yet], [{Pid, Why}]}
 dispatch(Ref, Id, Op, Parts, Total) -> dispatch(Ref, Id, Op, Parts, 0, Total).
 
 %% Before: how many of Total were done before these.
@@ -63,7 +63,7 @@ wait_late(Ref, Slow, Until, Dead, What) ->
             end
     end.
 
-%% Once a second: how many are done, and where three of the others are. So many are done when nobody
+%% Once a second: how many are done, and where three of the others are. So many are done when none
 %% is slow any more.
 tell_slow(Slow, {Id, Most, Total, Since, Told}) when is_integer(Id) ->
     case now_ms() of
@@ -79,7 +79,7 @@ tell_slow(_, _) -> ok.
 describe_slow(Slow, Since, Now) ->
     [#{pid => text(P), at => whereabouts(P), ms => Now - Since} || P <- slowest(Slow)].
 
-%% Three; first those for whom others of them wait, for these only wait.
+%% Three; first those that others of them wait for, for these only wait.
 slowest(Slow) ->
     Some = lists:sublist(maps:keys(Slow), 100),
     Busy = lists:usort([T || P <- Some, {monitors, Ms} <- [process_info(P, monitors)],
@@ -87,7 +87,7 @@ slowest(Slow) ->
                              is_map_key(T, Slow)]),
     lists:sublist(Busy ++ (Some -- Busy), 3).
 
-%% The innermost function that is not OTP's own: timer:sleep/1 tells nobody anything.
+%% The innermost function that is not OTP's own: timer:sleep/1 says nothing.
 whereabouts(P) ->
     case process_info(P, current_stacktrace) of
         {_, [_ | _] = Stack} ->
@@ -97,7 +97,7 @@ whereabouts(P) ->
         _ -> <<"?">>
     end.
 
-%% Nobody sends anything any more when this returns.
+%% Nothing is sent any more when this returns.
 stop_workers() ->
     Ref = make_ref(),
     lists:foreach(fun(W) -> W ! stop, W ! {sync, Ref} end, get(workers)),
@@ -135,7 +135,7 @@ worker(E, Slow) ->
         _ -> worker(E, Slow)
     end.
 
-%% At most 16 unanswered requests (bursts are slower for everybody); after quiet() ms without an
+%% At most 16 unanswered requests (bursts are slower for all); after quiet() ms without an
 %% answer those waiting count as slow.
 pump(E, Ref, _, [], Out, Dead, Slow, Late, _) when map_size(Out) =:= 0 ->
     E ! {done, Ref, Dead, Late},
@@ -206,7 +206,7 @@ answer(Other) -> {error, text(Other)}.
 %% What only a suspended process does was asked of one that runs.
 was_running() -> <<"it was running: something else has resumed it">>.
 
-%% What was raised, and where: `error:badarg in m:f/1 (m.erl, line 7)`, with those who called it
+%% What was raised, and where: `error:badarg in m:f/1 (m.erl, line 7)`, with its callers
 %% below, OTP's own left out.
 why({'EXIT', {Reason, [{_, _, _, _} | _] = Stack}}) -> raised(error, Reason, Stack);
 why({'EXIT', Reason}) -> raised(exit, Reason, []);

@@ -3,8 +3,8 @@
 %%
 %% First everything is written beside and synced; any failure so far leaves the disk as it was. Then
 %% a journal says what is about to be done, files that must go are deleted and the others renamed.
-%% Each file is old or new at any moment, never half. Who finds a journal (the node went down
-%% between two renames) finishes what it says; what was written beside without one goes.
+%% Each file is old or new at any moment, never half. A node that finds a journal (the node went
+%% down between two renames) finishes what it says; what was written beside without one goes.
 
 %% -------------------------------------------------------------------------------------------------
 %% Settle: persist

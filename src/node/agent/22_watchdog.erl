@@ -7,7 +7,7 @@
 %% the processes of this module, a purge included, and can take the module away.
 
 %% -------------------------------------------------------------------------------------------------
-%% What the agent tells it, by name: whoever replaces a dead watchdog has the same one.
+%% What the agent tells it, by name: one that replaces a dead watchdog has the same one.
 
 watchdog_name(Job) -> binary_to_atom(<<"updo_watchdog_", (maps:get(run, Job))/binary>>, utf8).
 

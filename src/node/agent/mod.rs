@@ -109,7 +109,7 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
             refusal: Refusal::Locked { holder },
         }) => Err(StartError::Locked(match holder {
             Locked::Run(info) => info.words(),
-            Locked::Nameless(_) => "held by somebody".to_owned(),
+            Locked::Nameless(_) => "held by an unknown run".to_owned(),
         })),
         Ok(BootstrapAnswer::Error { refusal }) => {
             Err(StartError::Other(unexpected_reply(&refusal.encode())))
@@ -333,7 +333,7 @@ pub fn locked(session: &Session, holder: String) -> Diagnostic {
 }
 
 impl RunInfo {
-    /// Who holds the lock, in words.
+    /// The holder of the lock, in words.
     #[expect(
         clippy::disallowed_methods,
         reason = "how long ago the other run began"

@@ -7,7 +7,7 @@ pub enum Doing {
     Pure,
     /// It looks at tables, files, processes or the clock, or prints.
     Reads,
-    /// Nobody can tell: a module that is not known, a fun, a module in a variable.
+    /// It cannot be known: a module that is not known, a fun, a module in a variable.
     Unknown,
     /// It writes, sends, starts, links or registers.
     Acts,

@@ -5,10 +5,10 @@
     reason = "there is one at a time, and it is gone when it has been read"
 )]
 
-use super::codec::{
-    Codec, DecodeError, Micros, Parts, Record, one_of, record, required, tagged, tagged_union,
-};
+use super::codec::{Codec, DecodeError, Parts, Record, required, tagged};
+use super::declare::{one_of, record, tagged_union};
 use super::finished::{Finished, Settled, Undone};
+use super::primitives::Micros;
 use super::reason::Reason;
 use super::step::StepResult;
 use super::values::{AgentCode, Died, EndState, FunPlace, Killed, SlowProcess, StepRef, Survivors};

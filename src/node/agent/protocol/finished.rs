@@ -5,7 +5,9 @@
     reason = "there is one at a time, and it is gone when it has been read"
 )]
 
-use super::codec::{Codec, DecodeError, Micros, Record, one_of, optional, record, required};
+use super::codec::{Codec, DecodeError, Record, optional, required};
+use super::declare::{one_of, record};
+use super::primitives::Micros;
 use super::reason::Reason;
 use super::values::{
     Effect, EndState, FailedChild, FunPlace, Lingering, ModuleProcess, Process, Stays, Survivors,

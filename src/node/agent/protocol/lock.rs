@@ -1,9 +1,7 @@
 //! What is known of the agent that holds a node's lock, and what starting one comes to.
 
-use super::codec::{
-    Codec, DecodeError, Parts, Record, atoms, one_of, optional, record, required, tagged,
-    tagged_union,
-};
+use super::codec::{Codec, DecodeError, Parts, Record, optional, required, tagged};
+use super::declare::{atoms, one_of, record, tagged_union};
 use crate::term::{Atom, Pid, Term};
 
 atoms! {
@@ -136,7 +134,7 @@ impl Codec for Holder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beam(pub Vec<u8>);
 
-super::codec::plain!(
+super::primitives::plain!(
     Beam,
     "binary()",
     |term| term.as_bytes().map(|bytes| Beam(bytes.to_vec())),

@@ -4,9 +4,11 @@
 //! test compares both with each other and with the keys that the agent's text sends.
 
 mod codec;
+mod declare;
 mod event;
 mod finished;
 mod lock;
+mod primitives;
 mod reason;
 mod step;
 mod values;
@@ -16,10 +18,11 @@ mod erlang;
 #[cfg(test)]
 mod tests;
 
-pub use codec::{Codec, DecodeError, Micros};
+pub use codec::{Codec, DecodeError};
 pub use event::{AgentEvent, Purging, read};
 pub use finished::{Abandoned, CleanedUp, Finished, Run, Settled};
 pub use lock::{BootstrapAnswer, LockState, Locked, Refusal, RunInfo};
+pub use primitives::Micros;
 pub use reason::{FailedConversion, FunsHeld, Reason};
 pub use step::{Rehearsed, StepResult};
 pub use values::{

@@ -1,8 +1,7 @@
 //! Why a run fails.
 
-use super::codec::{
-    Codec, DecodeError, Parts, Record, optional, record, required, tagged, tagged_union,
-};
+use super::codec::{Codec, DecodeError, Parts, Record, optional, required, tagged};
+use super::declare::{record, tagged_union};
 use super::lock::Holder;
 use super::values::{Call, FunPlace, Process, StepRef};
 use crate::term::{Atom, Pid, Term};

@@ -1,6 +1,8 @@
 //! What a step that has succeeded tells.
 
-use super::codec::{Codec, DecodeError, Micros, Record, one_of, optional, record, required};
+use super::codec::{Codec, DecodeError, Record, optional, required};
+use super::declare::{one_of, record};
+use super::primitives::Micros;
 use super::values::{Child, FailedChild, ModuleProcess, RehearsalFailure, Shapes};
 use crate::term::{Atom, Pid, Term};
 

@@ -1,9 +1,8 @@
 //! What events and reasons consist of: processes, places, children, counts.
 
-use super::codec::{
-    Codec, DecodeError, Millis, Parts, Record, atoms, one_of, optional, plain, record, required,
-    tagged, tagged_union,
-};
+use super::codec::{Codec, DecodeError, Parts, Record, optional, required, tagged};
+use super::declare::{atoms, one_of, record, tagged_union};
+use super::primitives::{Millis, plain};
 use crate::term::{Atom, Pid, Term};
 
 /// A function as a process names it, `{Module, Name, Arity}`; or what else its dictionary has in that place.
