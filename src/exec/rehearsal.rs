@@ -387,6 +387,9 @@ fn reason_in_words(text: &str) -> String {
         Some([word, ms]) if word.is_atom("takes_longer_than") => {
             format!("takes longer than {ms} ms")
         }
+        Some([word, number]) if word.is_atom("makes_atoms") => {
+            format!("makes {number} new atoms, which a node never frees")
+        }
         _ if term.is_atom("no_memory") => "needs more memory than it is given".to_owned(),
         _ => text.to_owned(),
     }
@@ -411,6 +414,10 @@ mod tests {
         assert_eq!(words("{throw,stop,unknown}"), "throw stop");
         assert_eq!(words("{returns,atom}"), "returns atom, not {ok, NewState}");
         assert_eq!(words("{takes_longer_than,150}"), "takes longer than 150 ms");
+        assert_eq!(
+            words("{makes_atoms,60000}"),
+            "makes 60000 new atoms, which a node never frees"
+        );
         assert_eq!(words("no_memory"), "needs more memory than it is given");
         assert_eq!(words("{{{"), "{{{");
     }

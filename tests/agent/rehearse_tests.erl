@@ -4,7 +4,7 @@
 -import(agent_tests, [compile/1, load/1, job/3, server/2, start/2, ask/1, clean/0, upgrade/1, boot/1, interpreted/1, wait/2]).
 
 tests() -> [rehearsed_all, rehearsed_some_fail, rehearsed_endless, rehearsed_memory, rehearsed_busy, rehearsed_statem, rehearsed_event,
-            rehearsed_found, rehearsed_bounded, rehearsed_killed, rehearsed_interpreted].
+            rehearsed_found, rehearsed_bounded, rehearsed_atoms, rehearsed_binaries, rehearsed_killed, rehearsed_interpreted].
 
 %% The twin of t_rh with these clauses of code_change.
 twin(Clauses) ->
@@ -86,6 +86,23 @@ rehearsed_memory() ->
     Big = start(t_rh, lists:seq(1, 200000)),
     #{converted := 2, failed := 1, big := 1} = rehearse(Twin, [Big | Ps], #{ms => 20000}),
     untouched([Big | Ps]).
+
+%% Neither counts as heap: a full table of atoms ends the node, and so does a machine without memory.
+rehearsed_atoms() ->
+    Ps = servers(3),
+    Twin = twin("code_change(_,{1,2},_) -> make(1); code_change(_,S,_) -> {ok,S}. "
+                "make(N) -> list_to_atom(\"t_rh_\" ++ integer_to_list(N)), make(N + 1). " ++ no4()),
+    #{converted := 2, failed := 1, failures := [#{reason := <<"{makes_atoms,", _/binary>>}]} = rehearse(Twin, Ps, #{ms => 20000}),
+    true = erlang:system_info(atom_count) < 600000,
+    untouched(Ps).
+
+rehearsed_binaries() ->
+    Ps = servers(3),
+    Twin = twin("code_change(_,{1,2},_) -> more([]); code_change(_,S,_) -> {ok,S}. "
+                "more(L) -> more([binary:copy(<<0>>, 10000000) | L]). " ++ no4()),
+    #{converted := 2, failed := 1, failures := [#{reason := <<"no_memory">>}]} = rehearse(Twin, Ps, #{ms => 20000}),
+    true = erlang:memory(binary) < 1000000000,
+    untouched(Ps).
 
 %% Data, not failures; and the message that is read too late does nothing.
 rehearsed_busy() ->

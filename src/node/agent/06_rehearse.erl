@@ -79,29 +79,49 @@ rehearse_one(P, Keeper, #{words := Words, wait := Wait, ms := Ms, most := Most} 
             {T, Mon} = spawned(fun() -> trial(Exec, Ref, P, Nobody, What) end,
                                [monitor, {max_heap_size, Heap}]),
             Keeper ! {trial, T},
+            Atoms = erlang:system_info(atom_count),
             T ! {Ref, go},
-            Verdict = trial_begun(Ref, Mon, Wait + 1000, Ms),
+            Verdict = trial_begun(Ref, Mon, Wait + 1000, {T, Ms, Words, Atoms}),
             exit(T, kill),
             demonitor(Mon, [flush]),
             receive {Ref, _} -> ok after 0 -> ok end,
             Verdict
     end.
 
-trial_begun(Ref, Mon, Wait, Ms) ->
+trial_begun(Ref, Mon, Wait, {_, Ms, _, _} = Bounds) ->
     receive
-        {Ref, {begun, Shape}} -> trial_ended(Ref, Mon, Ms, Shape);
+        {Ref, {begun, Shape, Held}} ->
+            trial_ended(Ref, Mon, 2, now_ms() + Ms, {Bounds, Held}, Shape);
         {Ref, Verdict} -> Verdict;
         {'DOWN', Mon, process, _, killed} -> {failed, no_memory, unknown};
         {'DOWN', Mon, process, _, Why} -> {failed, no_args(Why), unknown}
     after Wait -> busy
     end.
 
-trial_ended(Ref, Mon, Ms, Shape) ->
+%% The limit of a heap counts neither atoms, which are never freed, nor large binaries: one that
+%% takes longer than most is looked at every few ms.
+trial_ended(Ref, Mon, Next, Until, {{T, Ms, Words, Atoms}, Held} = Bounds, Shape) ->
     receive
         {Ref, Verdict} -> Verdict;
         {'DOWN', Mon, process, _, killed} -> {failed, no_memory, Shape};
         {'DOWN', Mon, process, _, Why} -> {failed, {exit, unvalued(Why)}, Shape}
-    after Ms -> {failed, {takes_longer_than, Ms}, Shape}
+    after Next ->
+        Made = erlang:system_info(atom_count) - Atoms,
+        Late = now_ms() >= Until,
+        Large = erlang:memory(binary) > Words * 8 andalso held_by(T) - Held > Words * 8,
+        if
+            Made > 50000 -> {failed, {makes_atoms, Made}, Shape};
+            Large -> {failed, no_memory, Shape};
+            Late -> {failed, {takes_longer_than, Ms}, Shape};
+            true -> trial_ended(Ref, Mon, 3, Until, Bounds, Shape)
+        end
+    end.
+
+%% Bytes of the large binaries that a process refers to.
+held_by(T) ->
+    case process_info(T, binary) of
+        {binary, All} -> lists:sum([Size || {_, Size, _} <- All]);
+        undefined -> 0
     end.
 
 %% A conversion that never ends does not outlive the process that would have ended it.
@@ -123,7 +143,7 @@ trial(Exec, Ref, P, Nobody, #{wait := Wait} = What) ->
     P ! {system, {Nobody, make_ref()}, {replace_state, hands_over(Ref, Wait, What)}},
     receive
         {Ref, state, State} ->
-            Exec ! {Ref, {begun, shape(State)}},
+            Exec ! {Ref, {begun, shape(State), held_by(self())}},
             Exec ! {Ref, tried(State, What)};
         {'DOWN', Mon, process, _, _} -> Exec ! {Ref, dead}
     after Wait -> Exec ! {Ref, busy}
