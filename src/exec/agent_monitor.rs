@@ -12,7 +12,7 @@ use super::liveness::{End, Liveness};
 use super::steps::Step;
 use super::survivors::Survivors;
 use crate::diag::{Code, Diagnostic};
-use crate::name::NodeName;
+use crate::name::{Module, NodeName};
 use crate::node::agent::protocol::{self, AgentEvent, DecodeError, Reason};
 use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
@@ -196,6 +196,18 @@ impl<'a, 'b> Watch<'a, 'b> {
             at: self.began.elapsed(),
             kind,
         });
+    }
+
+    /// Announces what the job of a way back cannot undo of conversions; records of older versions do not say it.
+    pub(super) fn conversions_acted(&mut self, job: &Term) {
+        let acted = job.get("acted").and_then(Term::as_list).unwrap_or_default();
+        let acted: Vec<Module> = acted
+            .iter()
+            .filter_map(|module| Some(Module::new(module.as_atom()?.as_str())))
+            .collect();
+        if let Some(diagnostic) = Acted::conversions(&acted) {
+            self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
+        }
     }
 
     /// The name of the run.

@@ -200,6 +200,18 @@ fn acts(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Option<(Term, 
     Some(key("acts", Term::atom(word)))
 }
 
+/// Modules whose conversions have acted outside of states, which no way back undoes. The agent does not read it.
+fn acted_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
+    let acted = rules.modules.keys().filter(|module| {
+        let converted = changes
+            .modules
+            .get(*module)
+            .is_some_and(|changed| changed.crew.count() > 0);
+        converted && effects::acts(changes, rules, module) == Some(Acts::OneWay)
+    });
+    Term::list(acted.map(|module| Term::atom(module.as_str())))
+}
+
 /// Supervisors whose specifications are renewed, and put back on the way back.
 fn supervisors_term(rules: &Ruleset) -> Term {
     let renewed = rules.modules.iter().filter(|(_, decided)| {
@@ -386,6 +398,7 @@ pub fn rollback_job(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Ba
         key("supervisors", supervisors_term(rules)),
         key("goal", Term::atom("old")),
         key("undo", Term::atom("exact")),
+        key("acted", acted_term(changes, rules)),
     ]);
     let taken = steps.len();
     let steps = steps

@@ -280,6 +280,7 @@ pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Ou
     let job = job::begun(&way.job, what.run, what.owner, Some(mailbox.pid()));
     checks.watch.outcome.state = NodeState::New;
     checks.watch.outcome.acted = what.acted.clone();
+    checks.watch.conversions_acted(&way.job);
     if let Some(agent) = checks.watch.start(&mailbox, &job) {
         let began = Instant::now();
         checks.watch.outcome.state = checks.watch.until_finished(&mailbox, &way.steps);

@@ -206,6 +206,7 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
         }
     };
     watch.tell(EventKind::RollbackStarted);
+    watch.conversions_acted(&back.term);
     let began = Instant::now();
     let mut ended = watch.further(back.term.clone(), mailbox, &back.steps);
     // An agent's process was killed before the way back had changed anything: nothing keeps it from being taken again.

@@ -137,6 +137,32 @@ fn a_table_that_stays_is_reported() {
     assert_eq!(world.node.eval_text("witness:troubled()"), "[]");
 }
 
+/// The same when the run went through and is taken back later, or by the plan.
+#[test]
+fn a_table_that_stays_after_a_rollback_is_reported() {
+    let world = |clauses: &str, statements: &str| {
+        let (old, new) = (ledger(1, SAME), ledger(2, clauses));
+        World::new(&[old], &[new], "ledger:start(7)", statements)
+    };
+    let left = "not undone: what conversions did outside of states";
+    let later = world(ONE_WAY, "");
+    later.run().exits(0);
+    let ran = later
+        .rollback()
+        .exits(0)
+        .says(&["W625", "of `ledger`", left]);
+    assert!(!ran.stderr.contains("as it was"), "{ran}");
+
+    let by_plan = world(ONE_WAY, "verify \"no\" -> 1 = 2.");
+    let ran = by_plan.run().exits(20).says(&["W625", left]);
+    assert!(!ran.stderr.contains("is as before"), "{ran}");
+
+    let both = world(BOTH, "");
+    both.run().exits(0);
+    let ran = both.rollback().exits(0).says(&["is as it was before run"]);
+    assert!(!ran.stderr.contains("W625"), "{ran}");
+}
+
 /// A supervisor that starts helpers elsewhere while it is asked for its specifications.
 fn busy_sup(intensity: u32, children: &str) -> (String, String) {
     source(
