@@ -1,6 +1,6 @@
-//! An interrupt: somebody who pressed Ctrl-C, or a signal that asks for the end.
+//! An interrupt: Ctrl-C, or a signal that asks for the end.
 //!
-//! Shared between whoever receives signals and the run that heeds them. It only counts: what the first and the
+//! Shared between what receives signals and the run that obeys them. It only counts: what the first and the
 //! second press mean depends on how far the run has come, and is decided there.
 
 use std::sync::Arc;
@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 /// How often a look is taken while something is waited for.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
-/// How often somebody has asked for the end. Clones share the count.
+/// How often the end of a run was asked for. Clones share the count.
+///
+/// The first request ends a run in order: before anything was switched it stops, later it goes the way back if the plan
+/// allows that, or finishes. The second leaves the node to itself, which ends in order too, without a client.
+/// [`EventKind::Interrupt`](super::EventKind::Interrupt) says what is done.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicU32>);
 
 impl Interrupt {
-    /// One more request; says how many there have been, this one included.
+    /// One more request; gives how many there have been, this one included.
     pub fn press(&self) -> u32 {
         self.0.fetch_add(1, Ordering::SeqCst) + 1
     }
