@@ -12,8 +12,9 @@ pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// How often the end of a run was asked for. Clones share the count.
 ///
-/// The first request ends a run in order: before anything was switched it stops, later it goes the way back if the plan
-/// allows that, or finishes. The second leaves the node to itself, which ends in order too, without a client.
+/// Before anything is switched, the first request aborts a run: all processes are resumed, the node is as before (E611).
+/// After that the node finishes what is begun. The second request leaves the node to itself: it ends in order without a
+/// client, the outcome is [`NodeState::Unknown`](super::NodeState::Unknown) (E608), and `updo attach` comes back to it.
 /// [`EventKind::Interrupt`](super::EventKind::Interrupt) says what is done.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicU32>);
