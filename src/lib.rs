@@ -62,7 +62,7 @@
 // What pest generates without its `std` feature names this crate.
 extern crate alloc;
 
-// The crate's inside, for its own binary, tests, benches and fuzz targets; docs/decisions.md ("Interfaces") has the
+// The crate's inside, for its own binary, tests, benches and fuzz targets; docs/decisions.md ("What other Rust programs see") has the
 // reason for `doc(hidden)`. Nothing in it is stable. ARCHITECTURE.md has the order of these stages.
 #[doc(hidden)]
 pub mod atomic_file;
@@ -115,7 +115,7 @@ pub use diag::render::{Style, render};
 pub use diag::source::SourcePosition;
 pub use diag::{Code, Diagnostic, Diagnostics, Label, Result, Severity, SourceMap, Span};
 pub use engine::{Connection, Engine, OpenedPlan, Settings, Upgrade};
-pub use exec::{Event, EventKind, Interrupt, NodeState, Outcome, Slow as SlowProcess, StepKind};
+pub use exec::{BusyProcess, Event, EventKind, Interrupt, NodeState, Outcome, StepKind};
 pub use name::{Module, NodeName};
 pub use term::Term;
 

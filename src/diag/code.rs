@@ -16,9 +16,9 @@ pub enum Severity {
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// A diagnostic code, from a closed list. `E` is an error, `W` a warning, `A` advice; the first digit is the stage:
-        /// 1 syntax, 2 the plan and its files, 3 rules and scripts, 4 relups, 5 the connection, 6 a run, 7 evaluation,
-        /// 8 the command line, 9 bugs. A code keeps its meaning for ever; there may be more of them in a later version.
+        /// A diagnostic code, from a closed list. `E` is an error, `W` a warning, `A` advice; the first digit says what of:
+        /// 1 syntax, 2 values and plans, 3 facts and classes, 4 scripts, 5 connections, 6 runs, 7 expressions, 8 the command line and
+        /// files of updo's own, 9 bugs. A code keeps its meaning for ever; there may be more of them in a later version.
         #[non_exhaustive]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $($(#[doc = $doc])+ $name,)+ }

@@ -126,7 +126,7 @@ impl fmt::Display for NodeState {
 /// A process that a step waits for.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slow {
+pub struct BusyProcess {
     /// As the node prints it: `<0.120.0>`.
     pub pid: String,
     /// The innermost function that is not OTP's own: `bank_account:code_change/3`.
@@ -135,10 +135,10 @@ pub struct Slow {
     pub took: Duration,
 }
 
-impl Slow {
+impl BusyProcess {
     /// The processes that a step waits for, as the agent names them.
     pub(super) fn all(list: Vec<SlowProcess>) -> Vec<Self> {
-        let slow = |process: SlowProcess| Slow {
+        let slow = |process: SlowProcess| BusyProcess {
             pid: process.pid,
             at: process.at,
             took: process.ms.0,
@@ -205,7 +205,7 @@ pub enum EventKind {
         /// Processes in all.
         total: u64,
         /// Some of those that are waited for, when only slow ones are left; at most three.
-        slowest: Vec<Slow>,
+        slowest: Vec<BusyProcess>,
     },
     /// Some processes of a suspension were busy: all others were resumed, and it is tried again.
     StepPostponed {
@@ -220,7 +220,7 @@ pub enum EventKind {
         /// How many are busy.
         waiting: u64,
         /// Some of these; at most three.
-        slowest: Vec<Slow>,
+        slowest: Vec<BusyProcess>,
     },
     /// A step ended.
     StepFinished {

@@ -30,6 +30,7 @@ impl Interrupt {
         self.0.load(Ordering::SeqCst)
     }
 
+    #[doc(hidden)]
     /// Sleeps so long, or until there have been `enough` requests: then `true`.
     pub fn sleep(&self, time: Duration, enough: u32) -> bool {
         let began = Instant::now();
