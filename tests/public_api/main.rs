@@ -9,6 +9,7 @@ mod macros;
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use listing::{Listing, listing};
 use source::Sources;
@@ -19,8 +20,10 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn own() -> Listing {
-    listing(&Sources::read(&root()))
+/// The crate's own, made once: it takes seconds.
+fn own() -> &'static Listing {
+    static OWN: OnceLock<Listing> = OnceLock::new();
+    OWN.get_or_init(|| listing(&Sources::read(&root())))
 }
 
 #[test]
