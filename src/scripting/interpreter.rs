@@ -6,7 +6,7 @@ use std::fmt;
 use super::host::{Asked, AskedNames};
 use super::{Host, Limits, Program, ScriptError, ScriptErrorKind};
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
-use crate::eval::{self, Bindings, Evaluator, Failure, Functions, Phase, Truth};
+use crate::eval::{Bindings, Evaluator, Failure, Functions, Phase, Truth};
 use crate::syntax::{Input, InputError, parse_body, parse_input};
 use crate::term::{Atom, Term};
 
@@ -209,7 +209,7 @@ impl<'a> Interpreter<'a> {
         let mut remote = Asked(&self.host);
         let mut evaluator = Evaluator::new(Phase::Live, &self.functions)
             .with_limits(self.limits)
-            .with_names(&mut names as &mut dyn eval::OwnNames)
+            .with_names(&mut names)
             .with_remote(&mut remote);
         let value = evaluate(&mut evaluator, &mut self.variables);
         value.map_err(|failure| ScriptError::failed(failure, self.sources(text)))

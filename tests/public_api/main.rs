@@ -181,7 +181,8 @@ fn what_goes_wrong_is_an_error_like_any_other() {
             "E211: the plan has no \\etarget\nnote: one\ntwo\nhelp: add one"
         );
     }
-    let error: Box<dyn std::error::Error> = Program::parse("X = Y.").unwrap_err().into();
+    let error: Box<dyn std::error::Error> =
+        Program::parse("X = Y.").expect_err("Y is nothing").into();
     assert!(error.to_string().contains("program:1:5"), "{error}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use quote::ToTokens;
 use syn::{Attribute, Ident, Item, UseTree, Visibility};
@@ -283,7 +283,7 @@ pub fn head(item: &Item) -> (&[Attribute], &Visibility) {
     }
 }
 
-fn parsed(file: &PathBuf) -> Vec<Item> {
+fn parsed(file: &Path) -> Vec<Item> {
     let text = fs::read_to_string(file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
     let file = syn::parse_file(&text).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
     file.items
