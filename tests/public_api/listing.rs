@@ -322,18 +322,17 @@ impl<'s> Lister<'s> {
         }
         for member in &block.items {
             match member {
-                ImplItem::Fn(function) if is_public(&function.vis) => {
-                    if !is_hidden(&function.attrs) {
-                        self.signature(module, &function.sig, name, &function.attrs, "");
-                    }
+                ImplItem::Fn(function)
+                    if is_public(&function.vis) && !is_hidden(&function.attrs) =>
+                {
+                    self.signature(module, &function.sig, name, &function.attrs, "");
                 }
-                ImplItem::Const(constant) if is_public(&constant.vis) => {
-                    if !is_hidden(&constant.attrs) {
-                        let line =
-                            format!("const {name}::{}: {}", constant.ident, text(&constant.ty));
-                        self.mention(module, &constant.ty, &line);
-                        self.entry(line, Some(&constant.attrs));
-                    }
+                ImplItem::Const(constant)
+                    if is_public(&constant.vis) && !is_hidden(&constant.attrs) =>
+                {
+                    let line = format!("const {name}::{}: {}", constant.ident, text(&constant.ty));
+                    self.mention(module, &constant.ty, &line);
+                    self.entry(line, Some(&constant.attrs));
                 }
                 ImplItem::Macro(_) => panic!("a macro in an impl of {name}"),
                 _ => {}
