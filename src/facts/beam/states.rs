@@ -386,3 +386,59 @@ pub fn misfit(
         wanted: lacked,
     })
 }
+
+/// Functions of a version that fail with a struct of the former keys as one of their arguments, and not with one of
+/// the new keys: none where the version puts one of the new keys into maps, for then it is taken to know both.
+pub fn demands(
+    new: &mut Version,
+    name: &Atom,
+    former: &[Atom],
+    now: &[Atom],
+) -> Vec<FunctionArity> {
+    let gained: Vec<&Atom> = now.iter().filter(|key| !former.contains(key)).collect();
+    if gained.is_empty() || gained.iter().any(|key| new.uses.put.contains(*key)) {
+        return Vec::new();
+    }
+    let of = |keys: &[Atom]| StateShape::Map(keys.to_vec(), true, Some(name.clone())).value();
+    let (old_value, new_value) = (of(former), of(now));
+    let functions = new.acceptance.functions();
+    let functions = functions.into_iter().filter(|f| {
+        f.arity > 0
+            && f.arity <= MAX_ARITY
+            && !matches!(
+                &*f.name,
+                "code_change" | "__struct__" | "module_info" | "__info__"
+            )
+    });
+    let mut found = Vec::new();
+    for function in functions.take(MAX_FUNCTIONS) {
+        let fails = (0..function.arity as usize).any(|at| {
+            let mut takes = |value: &SymbolicValue| {
+                let mut args = vec![SymbolicValue::Unknown; function.arity as usize];
+                args[at] = value.clone();
+                new.acceptance.takes(&function.name, args, value)
+            };
+            let is_lacking = |verdict: &Verdict| {
+                let key = |wanted: &Wanted| match wanted {
+                    Wanted::Key(key) => gained.contains(&key),
+                    _ => false,
+                };
+                let lacks = match verdict.returns {
+                    true => &verdict.lacks,
+                    false => &verdict.misses,
+                };
+                verdict.whole && lacks.iter().any(key)
+            };
+            takes(&old_value).is_some_and(|v| is_lacking(&v))
+                && takes(&new_value).is_some_and(|v| v.returns)
+        });
+        if fails {
+            found.push(function);
+        }
+    }
+    found
+}
+
+/// Functions with more arguments, and more functions than these, are not asked for what they demand.
+const MAX_ARITY: u32 = 6;
+const MAX_FUNCTIONS: usize = 400;

@@ -17,7 +17,7 @@ use super::unit::{Path, Unit};
 use super::value::{SymbolicValue, ValueKind};
 use crate::facts::beam::instructions::{BeamInstruction, Operand};
 use crate::facts::beam::opcode as op;
-use crate::name::{Mfa, Module};
+use crate::name::{FunctionArity, Mfa, Module};
 use crate::term::{Atom, Term};
 
 /// Instructions of one question, all paths and calls together.
@@ -141,6 +141,16 @@ impl Acceptance {
     /// Whether the module has a function.
     pub fn has(&self, name: &str, arity: u32) -> bool {
         self.label(name, arity).is_some()
+    }
+
+    /// All functions of the module, in order.
+    pub fn functions(&self) -> Vec<FunctionArity> {
+        let all = self.unit.functions.keys();
+        let mut all: Vec<FunctionArity> = all
+            .map(|(name, arity)| FunctionArity::new(&**name, *arity))
+            .collect();
+        all.sort();
+        all
     }
 
     fn label(&self, name: &str, arity: u32) -> Option<u32> {
@@ -414,7 +424,9 @@ impl Acceptance {
                 let map = path.value(unit, operand(1));
                 let keys = instruction.list(2).chunks_exact(2);
                 let keys = keys.filter_map(|pair| path.value(unit, pair[0]).term());
-                let lacking = keys.into_iter().find(|key| matches!(map.get(key), Ok(None)));
+                let lacking = keys
+                    .into_iter()
+                    .find(|key| matches!(map.get(key), Ok(None)));
                 if let (Some(key), Some(label)) = (lacking, label(instruction, 0)) {
                     if self.is_state(&map) {
                         miss(outcome, way, wanted_key(&map, &key));
