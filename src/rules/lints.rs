@@ -4,7 +4,7 @@
 
 use super::{
     Change, Class, ModuleRules, Origin, Purge, Ruleset, behaviour, found, init_argument, left,
-    lost, old_code, removal, toolchain, unresolved,
+    lost, old_code, removal, states, toolchain, unresolved,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{
@@ -66,6 +66,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         }
         behaviour::advice(changes, module, changed, decided, &mut diagnostics);
         init_argument::advice(changes, module, changed, decided, &mut diagnostics);
+        states::advice(changes, module, changed, decided, &mut diagnostics);
         let class = decided.class.value;
         found::foreign(module, changed, class, &mut diagnostics);
         contradiction(changes, module, changed, class, &mut diagnostics);
