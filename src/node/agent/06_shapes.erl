@@ -81,7 +81,7 @@ values_of_next({_, V, I}, Ts, Left) -> values_of_next(maps:next(I), [V | Ts], Le
 %% which only the atoms that are asked for leave this function.
 tables_of(Pids, #{seek := #{records := [_ | _] = Records}}) ->
     Groups = lists:usort([G || P <- lists:sublist(Pids, 100), G <- group(P)]),
-    Own = [T || T <- ets:all(), Groups =/= [], is_of(ets:info(T, owner), Pids, Groups)],
+    Own = [T || T <- ets:all(), is_of(ets:info(T, owner), Pids, Groups)],
     Known = maps:from_list(Records),
     lists:sublist(lists:append([table_rows(T, Known) || T <- Own]) ++ mnesia_rows(Records), 20);
 tables_of(_, _) -> [].
