@@ -237,7 +237,8 @@ impl<'c> Versions<'c> {
                     .struct_fields
                     .as_ref()
                     .filter(|_| is_elixir)?;
-                let name = Module::new(name.as_str());
+                let name = name.as_str();
+                let name = name.strip_prefix("Elixir.").unwrap_or(name);
                 let state = "state".to_owned();
                 (state, format!("Map.merge(%{name}{{}}, state)"))
             }

@@ -204,7 +204,7 @@ fn a_struct_that_grew() {
     desk.on(&node, &["rehearse", &plan]).run().exits(15).says(&[
         "E635",
         "cannot take 2 states: every event of `handle_call/3` fails",
-        "%Room{name}",
+        "%Elixir.Room{name}",
         "its code wants a struct with the key `bonus`",
         "`def code_change(_, state, _), do: {:ok, Map.merge(%Room{}, state)}`",
     ]);
@@ -241,8 +241,8 @@ fn structs_inside_of_states() {
     let (_folder, node, desk, plan) = rooms(&one, &two, start);
     desk.on(&node, &["rehearse", &plan]).run().exits(0).says(&[
         "W635",
-        "hold structs `%Cart{}` without `tax`",
-        "the new code demands that: `Shop:price/1`",
+        "hold structs `%Elixir.Cart{}` without `tax`",
+        "the new code demands that: `Elixir.Shop:price/1`",
     ]);
     // Read with a default, or converted.
     for (price, change) in [

@@ -487,10 +487,11 @@ pub(super) fn note(outcome: &mut Outcome, way: &Way) {
 }
 
 pub(super) fn miss(outcome: &mut Outcome, way: &mut Way, wanted: Option<Wanted>) {
-    if let Some(wanted) = &wanted {
+    // A test that names nothing (`is_atom` behind the lack of a key) leaves what was missed before.
+    if let Some(wanted) = wanted {
         outcome.misses.insert(wanted.clone());
+        way.missed = Some(wanted);
     }
-    way.missed = wanted;
 }
 
 /// The lack of a key: of something that is no map, a map is wanted.
