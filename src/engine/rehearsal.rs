@@ -134,9 +134,10 @@ impl Connection<'_> {
             },
             progress,
         )?;
+        let fits = state_fit::fits(upgrade, &tried);
         Ok(Rehearsal {
-            fits: state_fit::fits(upgrade, &tried),
-            held: state_fit::held_data(upgrade, &grown, &tried),
+            held: state_fit::held_data(upgrade, &grown, &tried, &fits),
+            fits,
             tried,
             untried,
         })

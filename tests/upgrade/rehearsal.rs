@@ -22,15 +22,20 @@ fn till(version: u32, code_change: &str) -> (String, String) {
     ("till".to_owned(), text)
 }
 
-struct Stage {
+/// A node that runs one version, and a plan for the other.
+pub struct Stage {
     _folder: TempDir,
-    node: TestNode,
-    desk: Desk,
-    plan: PathBuf,
+    /// The node.
+    pub node: TestNode,
+    /// The desk.
+    pub desk: Desk,
+    /// The plan.
+    pub plan: PathBuf,
 }
 
 impl Stage {
-    fn new(one: &[(String, String)], two: &[(String, String)], start: &str) -> Self {
+    /// With these modules, and what is started.
+    pub fn new(one: &[(String, String)], two: &[(String, String)], start: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let old = compiled(&folder.path().join("one"), one);
         let new = compiled(&folder.path().join("two"), two);
@@ -56,7 +61,8 @@ impl Stage {
         )
     }
 
-    fn rehearse(&self, more: &[&str]) -> Ran {
+    /// `updo rehearse`, after which the node is as before.
+    pub fn rehearse(&self, more: &[&str]) -> Ran {
         let before = self.looks();
         let plan = self.plan.display().to_string();
         let args = [&["rehearse", &plan], more].concat();
