@@ -276,7 +276,7 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, diagnostics: &mut Vec<D
         let diagnostic = goes_on(module, &held);
         diagnostics.push(
             diagnostic
-                .note("to start them anew in the upgrade, the plan says so")
+                .note("to restart them in the upgrade, write in the plan")
                 .help(help),
         );
     }
@@ -307,7 +307,7 @@ pub(super) fn unsettled(module: &Module, added: &[Term], removed: &[Term]) -> Di
         diagnostic = diagnostic.note(format!("new, would not be started: {}", list(added)));
     }
     if !removed.is_empty() {
-        diagnostic = diagnostic.note(format!("gone, would go on running: {}", list(removed)));
+        diagnostic = diagnostic.note(format!("removed, would keep running: {}", list(removed)));
     }
     diagnostic.help(
         "name them too, or leave `start` or `stop` out of `children`: then it is inferred; `none` says that it is meant",
@@ -343,7 +343,7 @@ pub(super) fn stopped(
 /// W421: what holds later.
 pub(crate) fn goes_on(module: &Module, held: &[&Term]) -> Diagnostic {
     let ids = list(held.iter().copied());
-    let title = format!("children of `{module}` go on with the arguments of before: {ids}");
+    let title = format!("children of `{module}` keep running with their old arguments: {ids}");
     Diagnostic::new(Code::W421, title)
         .note("the new start function or arguments hold from their next start")
 }

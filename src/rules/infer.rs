@@ -30,7 +30,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
             (class, change)
         }
         None => (
-            WithOrigin::inferred(Class::Library, "goes: the plan removes it"),
+            WithOrigin::inferred(Class::Library, "removed by the plan"),
             WithOrigin::default(Change::Soft),
         ),
     };

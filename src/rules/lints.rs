@@ -131,7 +131,7 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
 fn gone(gone: &RemovedModule, callers: &[lost::Remaining]) -> Diagnostic {
     let module = &gone.module;
     let title = match &gone.how {
-        RemovalCause::File(_) => format!("the file of `{module}` is gone"),
+        RemovalCause::File(_) => format!("the beam file of `{module}` does not exist"),
         RemovalCause::Unlisted(app) => {
             format!("the new {app}.app does not list `{module}` any more")
         }
@@ -234,7 +234,7 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     let mut diagnostic = Diagnostic::new(Code::W332, title).note(spec.file.clone());
     if let Some((old, new)) = &spec.vsn {
         diagnostic = diagnostic.note(format!(
-            "vsn: the application goes on calling itself {old}, the file says {new}"
+            "vsn: the running application keeps version {old}, the file has {new}"
         ));
     }
     if !spec.added.is_empty() {
@@ -256,7 +256,7 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
         CodeFrom::Push(_) => "code push […] #{env => true}.",
     };
     diagnostic.help(format!(
-        "to have the configuration follow before the new code reads it, and put back should it fail: `{code}`"
+        "to have the configuration follow before the new code reads it, and restored if it fails: `{code}`"
     ))
 }
 
@@ -276,8 +276,8 @@ fn env_change(change: &EnvChange, wanted: bool) -> String {
         (Some(was), Some(new), false) => {
             format!("the default of `{key}` is {new} now; new code reads {was}")
         }
-        (_, None, true) => format!("`{key}` is gone and will be taken away, as the plan says"),
-        (_, None, false) => format!("`{key}` is gone; it stays set"),
+        (_, None, true) => format!("`{key}` is removed and will be unset, as the plan says"),
+        (_, None, false) => format!("`{key}` is removed; it stays set"),
     }
 }
 
@@ -303,7 +303,7 @@ fn special(module: &Module, changed: &Changed, class: &Origin, diagnostics: &mut
                 Code::A340,
                 format!("`{module}` has an on_load function, which runs at the switch"),
             )
-            .note("it is loaded by itself, after all others; when the function fails, everything goes back"),
+            .note("it is loaded separately, after all others; if the function fails, the upgrade is undone"),
         );
     }
 }
@@ -410,8 +410,8 @@ fn one_way(
         Code::W314,
         format!("the conversion of `{module}` cannot be undone: `code_change` has no clause for `{{down, _}}`"),
     )
-    .note("a run that fails puts the states back as they were; `updo rollback` after it would ask `code_change` to convert them down")
-    .help("add a clause for `{down, _}`, or say that there is no way back: `rollback never.`");
+    .note("a run that fails restores the states exactly; a later `updo rollback` calls `code_change` with `{down, Vsn}`")
+    .help("add a clause for `{down, _}`, or do without a rollback: `rollback never.`");
     if let Origin::Plan { span, .. } = decided.change.origin {
         diagnostic = diagnostic.label(span, "asks for the conversion");
     }
@@ -439,7 +439,7 @@ fn killed(
         format!("brutal purge will kill {processes} that will still run old `{module}`"),
     )
     .note(old_code::pids(&executing.pids, executing.count))
-    .note("they execute it now, and stay in the old code until they return or call the module by its name")
+    .note("they execute it now, and keep executing the old code until they return or make a fully qualified call")
     .help("use `purge => defer`, or give them time: `purge => {defer, {wait, 10s}}`");
     if let Origin::Plan { span, .. } = decided.post_purge.origin {
         diagnostic = diagnostic.label(span, "kills them");

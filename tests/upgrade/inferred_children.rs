@@ -105,7 +105,7 @@ fn what_a_restart_would_come_to() {
     );
     assert_eq!(world.node.eval_text("witness:troubled()"), "[]");
 
-    world.rollback().exits(0).says(&["is as it was before"]);
+    world.rollback().exits(0).says(&["it is as before"]);
     assert_eq!(yard_has(&world), YARD_ONE);
     assert_eq!(same(&pids()), same(&before));
     assert_eq!(world.node.eval_text("witness:left_to(3000)"), "[]");

@@ -47,7 +47,7 @@ fn behind_the_switch_the_node_finishes() {
     node.await_true("erlang:module_loaded(bank_fee)");
     running.await_says("load");
     running.signal("-INT");
-    running.await_says("past the point of no return");
+    running.await_says("modules are switched already");
     running.wait().exits(0).says(&["done"]);
     is(node, Is::New, &pids);
 }

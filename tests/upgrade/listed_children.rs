@@ -173,7 +173,7 @@ fn what_a_restart_of_the_application_would_come_to() {
     assert_eq!(pier.node.eval_text(misses), "0");
     assert_eq!(stay(), stays, "who stays is the same process");
 
-    pier.rollback().exits(0).says(&["is as it was before"]);
+    pier.rollback().exits(0).says(&["it is as before"]);
     assert_eq!(pier.has(), HAD);
     let fax = "gen_server:call('Elixir.Pier.Fax', what)";
     assert_eq!(pier.node.eval_text(fax), "1");

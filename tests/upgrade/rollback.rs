@@ -37,7 +37,7 @@ fn a_run_is_undone_and_only_while_it_is_the_last() {
     desk.on(node, &["rollback", &name, "--yes"])
         .run()
         .exits(0)
-        .says(&["convert", "is as it was before"]);
+        .says(&["convert", "it is as before"]);
     is(node, Is::Old, &pids);
     nothing_left(node);
 

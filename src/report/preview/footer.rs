@@ -230,7 +230,7 @@ pub(super) fn waiting(shown: &PreviewInput<'_>, style: Style) -> Option<String> 
         more => format!(" and {more} more"),
     };
     let text = format!(
-        "not while a caller waits in {}{more} for a suspended process: then the node stays new (21)",
+        "not possible while a caller waits in {}{more} for a suspended process: then the node stays new (21)",
         shown.join(", ")
     );
     (!all.is_empty()).then(|| attention(style, &text))
