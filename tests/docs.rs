@@ -108,7 +108,8 @@ const INDEX: &str = "# Diagnostic codes
 Written by `UPDO_BLESS=1 cargo test --test docs`. `updo explain CODE` prints a page.
 
 `E` is an error: the command stops, or the run is undone. `W` is a warning, shown before the question or during the run.
-`A` is advice, shown with `-v`. With `--strict` some warnings are errors. Codes are stable and never reused.
+`A` is advice, shown with `-v`. With `--strict` some warnings are errors; otherwise a warning does not change
+the exit code. No option silences one: its page says what to write in the plan. Codes are stable and never reused.
 
 One number with two letters is one subject only for 403 (E403 in a plan, W403 in an included file). All other numbers
 that occur with several letters, such as E622 and W622, are unrelated.
@@ -145,12 +146,18 @@ fn the_index_of_codes_has_every_page() {
     }
     for code in Code::ALL {
         let code = code.as_str();
-        assert!(index.contains(&format!("[{code}]")), "{code} is in no subject");
+        assert!(
+            index.contains(&format!("[{code}]")),
+            "{code} is in no subject"
+        );
     }
     let file = root().join("docs/codes/README.md");
     if std::env::var_os("UPDO_BLESS").is_some() {
         std::fs::write(&file, &index).expect("the index is written");
     }
     let written = std::fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(written, index, "renew it: UPDO_BLESS=1 cargo test --test docs");
+    assert_eq!(
+        written, index,
+        "renew it: UPDO_BLESS=1 cargo test --test docs"
+    );
 }

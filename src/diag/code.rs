@@ -123,13 +123,13 @@ codes! {
     E312,
     /// A module is left out that a module taking part needs in its new version.
     E313,
-    /// A conversion has no clause for the way back.
+    /// A conversion has no clause for `{down, _}`.
     W314,
     /// Calls through a variable: updo cannot know where they go.
     W315,
     /// Processes run a changed module and no supervisor's child specification mentions them.
     W316,
-    /// A conversion may fail, and no copy of the running version is at hand to go back to.
+    /// The upgrade may fail after the switch, and no copy of the running version is available to undo it.
     E317,
     /// A module lost functions that an unchanged or left out module still calls.
     W318,
@@ -272,7 +272,7 @@ codes! {
     E602,
     /// Processes did not suspend in time. Everything was resumed.
     E603,
-    /// A conversion (`code_change`) failed. The old code and states were put back.
+    /// A conversion (`code_change`) failed. The old code and states were restored.
     E604,
     /// The node refuses to load a module.
     E605,
@@ -282,7 +282,7 @@ codes! {
     E607,
     /// The connection was lost during the run. The run continues on the node.
     E608,
-    /// The rollback failed: manual repair is needed.
+    /// The undo or rollback failed: manual repair is needed.
     E609,
     /// A supervisor could not start or stop a child that the plan or the new version requires.
     E610,
@@ -334,7 +334,7 @@ codes! {
     E626,
     /// Processes execute the version before the running one, which has to go first.
     W629,
-    /// Processes execute code that is replaced: as long as they do, there is no way back.
+    /// Processes execute code that is replaced: as long as they do, the upgrade cannot be undone.
     W630,
     /// Funs of the version before the running one are kept as data; it has to go first.
     W631,

@@ -171,9 +171,9 @@ impl<'e> PreparedNode<'e> {
     }
 
     fn changed(&self, notes: Vec<String>) -> Diagnostic {
-        let title = format!("{} has changed since it was looked at", self.node());
-        let mut diagnostic =
-            Diagnostic::new(Code::E602, title).help("run it again: it is looked at and shown anew");
+        let title = format!("{} has changed since it was compared", self.node());
+        let mut diagnostic = Diagnostic::new(Code::E602, title)
+            .help("run it again: the node is compared and shown again");
         diagnostic.notes = notes;
         diagnostic.note("nothing was changed on this node")
     }

@@ -540,9 +540,9 @@ fn undecided(processes: &[Pid], code: &str) -> Diagnostic {
         listed(processes)
     );
     Diagnostic::new(Code::E617, title)
-        .note("they were spawned in the moment of the switch; all others match the code")
+        .note("they were spawned during the switch; all others match the code")
         .help(
-            "look at each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is started anew by\n\
+            "check each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is restarted by\n\
              `exit(c:pid(A,B,C), kill).`",
         )
 }
@@ -565,7 +565,7 @@ fn unkept(mut diagnostic: Diagnostic, processes: &[Process]) -> Diagnostic {
             process.module.as_str()
         ));
     }
-    diagnostic.help("they fail at their next event; end them by these expressions, their supervisors start them anew")
+    diagnostic.help("they fail at their next event; end them with these expressions, their supervisors restart them")
 }
 
 fn count(processes: usize) -> String {

@@ -5,7 +5,7 @@
 //! the supervisor only, once it is converted; what the code shows is what the preview has, and nothing is stopped that
 //! was not shown.
 
-use super::{Change, Class, ModuleRules, Origin, Ruleset, listing};
+use super::{Change, Class, ModuleRules, Origin, Ruleset, app_children};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::children::{Child, Specified, specified};
 use crate::facts::change::{ChangeSet, Changed};
@@ -239,7 +239,7 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             of_supervisor(module, decided, &mut diagnostics);
         }
     }
-    listing::advice(rules, &mut diagnostics);
+    app_children::advice(rules, &mut diagnostics);
     diagnostics
 }
 
@@ -328,8 +328,7 @@ pub(super) fn stopped(
         diagnostic = diagnostic.note(text);
     }
     for (id, was, is) in restart {
-        let text =
-            format!("{id} was a server of {was}, and is one of {is} now: it is started anew");
+        let text = format!("{id} was a server of {was}, and is one of {is} now: it is restarted");
         diagnostic = diagnostic.note(text);
     }
     diagnostic

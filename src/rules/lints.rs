@@ -3,8 +3,8 @@
 //! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
 
 use super::{
-    Change, Class, ModuleRules, Origin, Purge, Ruleset, behaviour, found, init_argument, left,
-    lost, old_code, removal, toolchain, unresolved,
+    Change, Class, ModuleRules, Origin, Purge, Ruleset, attribution, behaviour, disturbed,
+    init_argument, lost, old_code, removal, toolchain, unresolved,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{
@@ -41,7 +41,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         .iter()
         .filter(|n| !n.module().is_some_and(left_out));
     diagnostics.extend(wanted.filter_map(notice));
-    found::silent(changes, &mut diagnostics);
+    attribution::silent(changes, &mut diagnostics);
     lost::advice(changes, rules, &mut diagnostics);
     let untaken = |spec: &&SpecChange| !lost::is_left_out(spec, changes, rules);
     diagnostics.extend(
@@ -52,12 +52,12 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
             .map(|s| specification(plan, s)),
     );
     unresolved::advice(changes, rules, &mut diagnostics);
-    found::unnamed(changes, rules, &mut diagnostics);
+    attribution::unnamed(changes, rules, &mut diagnostics);
     for (module, decided) in &rules.modules {
         let Some(changed) = changes.modules.get(module) else {
             continue;
         };
-        special(module, changed, &decided.class.origin, &mut diagnostics);
+        loading_acts(module, changed, &decided.class.origin, &mut diagnostics);
         callback_mode(module, changed, &mut diagnostics);
         killed(module, changes, changed, decided, &mut diagnostics);
         // How processes get along with the new version is no question of what goes.
@@ -67,7 +67,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         behaviour::advice(changes, module, changed, decided, &mut diagnostics);
         init_argument::advice(changes, module, changed, decided, &mut diagnostics);
         let class = decided.class.value;
-        found::foreign(module, changed, class, &mut diagnostics);
+        attribution::foreign(module, changed, class, &mut diagnostics);
         contradiction(changes, module, changed, class, &mut diagnostics);
         one_way(plan, module, changed, decided, &mut diagnostics);
     }
@@ -217,8 +217,8 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
         Notice::BadSpec { file, why } => {
             Diagnostic::new(Code::W332, format!("{file} cannot be read")).note(why.clone())
         }
-        Notice::SuspendedBefore { module, pids } => left::suspended(module, pids),
-        Notice::Traced { module, functions } => left::traced(module, functions),
+        Notice::SuspendedBefore { module, pids } => disturbed::suspended(module, pids),
+        Notice::Traced { module, functions } => disturbed::traced(module, functions),
         Notice::Unresponsive { .. } => return None,
     })
 }
@@ -282,7 +282,12 @@ fn env_change(change: &EnvChange, wanted: bool) -> String {
 }
 
 /// E330, A340: modules whose loading does more than loading.
-fn special(module: &Module, changed: &Changed, class: &Origin, diagnostics: &mut Vec<Diagnostic>) {
+fn loading_acts(
+    module: &Module,
+    changed: &Changed,
+    class: &Origin,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let Some(new) = &changed.new else { return };
     if new.facts.nif && !changed.is_new() && !matches!(class, Origin::Plan { .. }) {
         diagnostics.push(
@@ -511,12 +516,12 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, diagnostics: &mut
     let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();
     let more = if missing.len() > 5 { ", …" } else { "" };
     diagnostics.push(
-        Diagnostic::new(Code::E317, format!("there is no way back for {}{more}", names.join(", ")))
-            .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
+        Diagnostic::new(Code::E317, format!("no copy of the running version of {}{more}: the upgrade could not be undone", names.join(", ")))
+            .note("none is in updo's store, on the node's disk or in `old from`")
             .help(
                 "say where the old beams are: `old from \"PATH/ebin\".`\n\
                  or, the next time, let updo keep copies before the files are replaced: updo status PLAN --save\n\
-                 or give up the way back: `rollback never.`",
+                 or do without an undo: `rollback never.`",
             ),
     );
 }

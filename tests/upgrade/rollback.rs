@@ -64,7 +64,7 @@ fn a_run_without_rollback_reports_it() {
     desk.on(node, &["rollback", "--yes"])
         .run()
         .exits(11)
-        .says(&["E317", "has no way back"]);
+        .says(&["E317", "cannot be rolled back"]);
     assert_eq!(pids_of(node), pids);
 }
 
