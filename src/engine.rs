@@ -26,6 +26,7 @@ pub mod rehearsal;
 pub mod rollout;
 pub mod saved_script;
 mod settings;
+mod state_fit;
 pub mod undo;
 
 pub use discovery::{release_node, tls};

@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
         match rehearsed(context, args, &engine, &connection, &upgrade) {
             Ok(done) => {
                 show(context, &engine, &connection, &upgrade, &done);
-                if done.failed() > 0 {
+                if done.failed() > 0 || done.misfits() {
                     exit = Exit::Rehearsal;
                 }
             }
@@ -102,11 +102,13 @@ fn show(
         title: &engine.plan.title,
         tried: &done.tried,
         untried: &untried,
+        fits: &done.fits,
+        held: &done.held,
     };
     if ui.json {
         ui.json(&format!("{:#}\n", rehearsal::json(&input)));
         return;
     }
     ui.data(&rehearsal::text(&input, ui.out_style));
-    ui.diagnostics(&rehearsal::diagnostics(&done.tried), &engine.plan.sources);
+    ui.diagnostics(&done.diagnostics(), &engine.plan.sources);
 }

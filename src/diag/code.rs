@@ -314,6 +314,10 @@ codes! {
     W634,
     /// A rehearsal tried the conversion on copies of live states, and some of them would not be converted.
     E634,
+    /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
+    E635,
+    /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.
+    W635,
     /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
     W625,
     /// An undo has restored code and states, but not what a conversion changed outside of its state.

@@ -4,7 +4,7 @@
 
 use super::{
     Change, Class, ModuleRules, Origin, Purge, Ruleset, attribution, behaviour, disturbed,
-    init_argument, lost, old_code, removal, toolchain, unresolved,
+    init_argument, lost, old_code, removal, states, toolchain, unresolved,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{
@@ -66,6 +66,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         }
         behaviour::advice(changes, module, changed, decided, &mut diagnostics);
         init_argument::advice(changes, module, changed, decided, &mut diagnostics);
+        states::advice(changes, module, changed, decided, &mut diagnostics);
         let class = decided.class.value;
         attribution::foreign(module, changed, class, &mut diagnostics);
         contradiction(changes, module, changed, class, &mut diagnostics);
@@ -107,6 +108,12 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
         .note("its code is an instrumented copy: whether its file is newer is unknown")
         .help("stop the measurement first: `cover:stop()`"),
         SkipReason::NoFile => diagnostic.note("it was loaded from memory, not from a file"),
+        SkipReason::NotFound(file) => Diagnostic::new(
+            Code::W320,
+            format!("`{module}` cannot be compared and is left alone"),
+        )
+        .note(format!("it was loaded from {file}, which is not below the current folder of the node"))
+        .help("push its beam: `code push [\"…\"].`"),
         SkipReason::Elsewhere { loaded, path } => {
             let diagnostic = diagnostic
                 .note(format!("it was loaded from {loaded}"))

@@ -23,6 +23,7 @@ pub mod plan_rules;
 pub mod removal;
 pub mod resolve;
 pub mod shared_records;
+pub mod states;
 pub mod toolchain;
 mod unresolved;
 

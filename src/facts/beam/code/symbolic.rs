@@ -6,13 +6,17 @@
 //! the answer is unknown, which is never wrong. [`SymbolicValue`] is what registers hold, `machine` walks the code, `operations` has the instructions that
 //! only compute, `interfaces` the functions of OTP and Elixir that are known.
 
+mod acceptance;
 mod interfaces;
 mod machine;
 mod next;
 mod operations;
+mod tuples;
 mod unit;
 mod value;
 
+pub use acceptance::{Acceptance, Verdict, Wanted};
 pub use interfaces::{UNSEEN, keyword};
 pub use machine::Machine;
-pub use value::SymbolicValue;
+pub use tuples::TupleUses;
+pub use value::{SymbolicValue, ValueKind};
