@@ -134,7 +134,7 @@ fn a_rejoining_client_runs_verify() {
     let (run, _) = last(&desk, node);
     attach(&desk, node, &run)
         .exits(20)
-        .says(&["E606", "rollback", "is as before"]);
+        .says(&["E606", "undo ok", "is as before"]);
     is(node, Is::Old, &pids);
     assert_eq!(last(&desk, node), (run, "old".to_owned()));
 }

@@ -38,7 +38,7 @@ fn every_way_to_fail() {
             "{advanced,{fail,5,",
             &format!("updo eval NODE '{state}'"),
             "is as before",
-            "rollback",
+            "undo ok",
         ]);
         assert!(
             ran.stderr.contains("this conversion"),

@@ -322,7 +322,7 @@ fn a_run_that_has_only_begun_is_waited_for() {
         }
     };
     let attached = desk.on(node, &["attach", &second]).run().exits(20);
-    attached.says(&["has ended", "it is as before"]);
+    attached.says(&["has ended", "is as before"]);
     first.wait().exits(11).says(&["E601"]);
     is(node, Is::Old, &pids);
     nothing_left(node);

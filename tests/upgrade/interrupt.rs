@@ -65,7 +65,7 @@ fn a_second_interrupt_leaves_the_run_to_the_node() {
     running.signal("-INT");
     let ran = running.wait().exits(23);
     let run = ran.name();
-    ran.says(&["E608", "left", &format!("updo attach {run}")]);
+    ran.says(&["E608", "detached", &format!("updo attach {run}")]);
     desk.on(node, &["attach", &run]).run().exits(0);
     is(node, Is::New, &pids);
 }
