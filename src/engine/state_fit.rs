@@ -147,18 +147,42 @@ pub(super) fn fits(upgrade: &Upgrade, tried: &[Tried]) -> Vec<Fit> {
                 shape: shape(&held.to),
             };
             let seen = Seen::Live(held.states);
-            found.extend(versions.fit(seen, !tried.kept, &before, &after));
+            if let Some(fit) = versions.fit(seen, !tried.kept, &before, &after) {
+                add(&mut found, fit);
+            }
         }
     }
     found
 }
 
+/// Shapes of one module that fail in the same way are one finding, with the first of the shapes.
+fn add(found: &mut Vec<Fit>, fit: Fit) {
+    let same = found
+        .iter_mut()
+        .find(|other| other.module == fit.module && other.misfit == fit.misfit);
+    match (same.map(|other| &mut other.seen), fit.seen) {
+        (Some(Seen::Live(all)), Seen::Live(more)) => *all += more,
+        _ => found.push(fit),
+    }
+}
+
 /// W635 for each form of data that states and tables hold and that the new code knows otherwise.
-pub(super) fn held_data(upgrade: &Upgrade, grown: &Grown, tried: &[Tried]) -> Vec<Diagnostic> {
+pub(super) fn held_data(
+    upgrade: &Upgrade,
+    grown: &Grown,
+    tried: &[Tried],
+    fits: &[Fit],
+) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut tables = BTreeSet::new();
     for tried in tried {
         for inside in &tried.inside {
+            // The state itself was reported.
+            let whole = shape(&inside.what);
+            let is_whole = |fit: &Fit| fit.module == tried.module && fit.after.shape == whole;
+            if fits.iter().any(is_whole) {
+                continue;
+            }
             let states = match inside.states {
                 1 => "1 state".to_owned(),
                 number => format!("{number} states"),

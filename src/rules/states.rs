@@ -1,7 +1,8 @@
 //! W635, E635: states that the callbacks of the new version cannot take.
 //!
-//! Takes both versions of a module and the shapes of states, gives what does not fit and the conversion that mends it. Which
-//! states there are says a rehearsal; before one, the `init/1` of the running version says how states begin.
+//! Takes both versions of a module and the shapes of states, gives what does not fit and the conversion that mends
+//! it. Which states there are says a rehearsal; before one, the `init/1` of the running version says how states
+//! begin.
 
 use std::collections::BTreeSet;
 
@@ -44,7 +45,7 @@ pub struct Fit {
     pub misfit: Misfit,
     /// Fields of the record that the new version has and the running one has not, and the other way round.
     pub fields: (Vec<Atom>, Vec<Atom>),
-    /// A conversion for a plan, as text.
+    /// A conversion to put into the new version: a clause of `code_change`, as its source has it.
     pub paste: Option<String>,
 }
 
@@ -106,7 +107,9 @@ impl Fit {
             diagnostic = diagnostic.note(format!("fields that the record has lost: {fields}"));
         }
         match &self.paste {
-            Some(paste) => diagnostic.help(format!("convert it, in the plan: {paste}")),
+            Some(paste) => diagnostic.help(format!(
+                "give the new `{module}` a conversion: `{paste}`"
+            )),
             None if self.before != self.after => diagnostic.help(format!(
                 "mend the conversion of the new `{module}`: it returns something else than its callbacks take"
             )),
@@ -220,62 +223,95 @@ impl<'c> Versions<'c> {
         (without(&new, &old), without(&old, &new))
     }
 
-    /// A conversion in the words of a plan.
+    /// A conversion to put into the new version.
     fn paste(&self, shape: &StateShape, wanted: &BTreeSet<Wanted>) -> Option<String> {
-        let fun = match shape {
+        let is_elixir = self.module.as_str().starts_with("Elixir.");
+        let (state, converted) = match shape {
             StateShape::Map(_, _, Some(name)) => {
-                let changed = self.changes.modules.get(name.as_str());
-                let fields = changed.and_then(|changed| {
-                    let new = changed.new.as_ref()?;
-                    new.facts.code.struct_fields.as_ref()
-                });
-                fields?;
-                format!("fun (S) -> maps:merge({name}:'__struct__'(), S) end")
+                let changed = self.changes.modules.get(name.as_str())?;
+                changed
+                    .new
+                    .as_ref()?
+                    .facts
+                    .code
+                    .struct_fields
+                    .as_ref()
+                    .filter(|_| is_elixir)?;
+                let name = name.as_str();
+                let name = name.strip_prefix("Elixir.").unwrap_or(name);
+                let state = "state".to_owned();
+                (state, format!("Map.merge(%{name}{{}}, state)"))
             }
             StateShape::Map(..) => {
+                let value = |key: &Atom| match is_elixir {
+                    true => format!("{}: nil", key.as_str()),
+                    false => format!("{key} => undefined"),
+                };
                 let keys = wanted.iter().filter_map(|wanted| match wanted {
-                    Wanted::Key(key) => Some(format!("{key} => undefined")),
+                    Wanted::Key(key) => Some(value(key)),
                     _ => None,
                 });
                 let keys: Vec<String> = keys.collect();
-                if keys.is_empty() {
-                    return None;
+                let keys = Some(keys.join(", ")).filter(|keys| !keys.is_empty())?;
+                match is_elixir {
+                    true => ("state".to_owned(), format!("Map.merge(%{{{keys}}}, state)")),
+                    false => ("S".to_owned(), format!("maps:merge(#{{{keys}}}, S)")),
                 }
-                format!("fun (S) -> maps:merge(#{{{}}}, S) end", keys.join(", "))
             }
-            StateShape::Tuple(_, Some(tag)) => {
-                let of = |all: &[RecordDefinition]| {
-                    let found = all.iter().find(|record| record.name == *tag);
-                    found.map(|record| record.fields.clone())
-                };
-                let (old, new) = (of(&self.records.0)?, of(&self.records.1)?);
-                let kept = |field: &Atom| old.iter().position(|known| known == field);
-                let variable = |at: usize| format!("F{}", at + 1);
-                let before: Vec<String> = old
-                    .iter()
-                    .enumerate()
-                    .map(|(at, field)| match new.contains(field) {
-                        true => variable(at),
-                        false => "_".to_owned(),
-                    })
-                    .collect();
-                let after: Vec<String> = new
-                    .iter()
-                    .map(|field| kept(field).map_or("undefined".to_owned(), variable))
-                    .collect();
-                let parts = |parts: &[String]| {
-                    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-                    [&[tag.to_string().as_str()][..], &parts]
-                        .concat()
-                        .join(", ")
-                };
-                format!("fun ({{{}}}) -> {{{}}} end", parts(&before), parts(&after))
-            }
+            StateShape::Tuple(size, Some(tag)) if !is_elixir => self.of_record(*size, tag)?,
             _ => return None,
         };
-        Some(format!(
-            "`module {} #{{change => {{convert, {fun}}}}} because \"…\".`",
-            Atom::new(self.module.as_str())
+        Some(match (self.callbacks, is_elixir) {
+            (Callbacks::StateMachine, true) => {
+                format!("def code_change(_, name, {state}, _), do: {{:ok, name, {converted}}}")
+            }
+            (_, true) => format!("def code_change(_, {state}, _), do: {{:ok, {converted}}}"),
+            (Callbacks::StateMachine, _) => {
+                format!("code_change(_, Name, {state}, _) -> {{ok, Name, {converted}}}.")
+            }
+            (Callbacks::Special, _) => {
+                format!("system_code_change({state}, _, _, _) -> {{ok, {converted}}}.")
+            }
+            _ => format!("code_change(_, {state}, _) -> {{ok, {converted}}}."),
+        })
+    }
+
+    /// The tuple of the former record, and the new record with its fields: new fields get their defaults.
+    fn of_record(&self, size: u32, tag: &Atom) -> Option<(String, String)> {
+        let of = |all: &[RecordDefinition]| {
+            let found = all.iter().find(|record| record.name == *tag);
+            found.map(|record| record.fields.clone())
+        };
+        let (old, new) = (of(&self.records.0)?, of(&self.records.1)?);
+        if old.len() + 1 != size as usize {
+            return None;
+        }
+        let variable = |at: usize, field: &Atom| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            match field.as_str().chars().next() {
+                Some(first) if first.is_ascii_lowercase() && field.as_str().chars().all(plain) => {
+                    format!("{}{}", first.to_ascii_uppercase(), &field.as_str()[1..])
+                }
+                _ => format!("Field{at}"),
+            }
+        };
+        let parts = old
+            .iter()
+            .enumerate()
+            .map(|(at, field)| match new.contains(field) {
+                true => variable(at, field),
+                false => "_".to_owned(),
+            });
+        let parts: Vec<String> = std::iter::once(tag.to_string()).chain(parts).collect();
+        let set = old
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| new.contains(field))
+            .map(|(at, field)| format!("{field} = {}", variable(at, field)));
+        let set: Vec<String> = set.collect();
+        Some((
+            format!("{{{}}}", parts.join(", ")),
+            format!("#{tag}{{{}}}", set.join(", ")),
         ))
     }
 }

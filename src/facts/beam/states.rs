@@ -1,9 +1,10 @@
 //! Whether the callbacks of a version can have a state of a given shape.
 //!
-//! Takes beams and shapes of states (a tuple of so many elements, a map with these keys), and gives what the callbacks
-//! demand and such a state lacks. A callback that returns for other states and for none of that shape, whatever the event, fails for
-//! certain; one that raises on some path because of the state may fail. What the former version demanded of the former shape
-//! as well is no news: both versions are asked, and only what is new is a [`Misfit`].
+//! Takes beams and shapes of states (a tuple of so many elements, a map with these keys), and gives what the
+//! callbacks demand and such a state lacks. A callback that returns for other states and for none of that shape,
+//! whatever the event, fails for certain; one that raises on some path because of the state may fail. What the
+//! former version demanded of the former shape as well is no news: both versions are asked, and only what is new is
+//! a [`Misfit`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -311,8 +312,9 @@ fn events(callbacks: Callbacks, held: &Held) -> Vec<Callback> {
     }
 }
 
-/// What of a state the callbacks of the new version cannot take and those of the former one could: `before` is what a process has,
-/// `after` what it will have. Without a copy of the former version only what fails for every event counts as certain.
+/// What of a state the callbacks of the new version cannot take and those of the former one could: `before` is what
+/// a process has, `after` what it will have. Without a copy of the former version only what fails for every event
+/// counts as certain.
 pub fn misfit(
     new: &mut Version,
     mut old: Option<&mut Version>,
@@ -372,8 +374,8 @@ pub fn misfit(
         }
     }
     if !failing.is_empty() {
-        // A state that is there for a moment, before `handle_continue/2`, may be one that few callbacks take: the former
-        // version would have shown that.
+        // A state that is there for a moment, before `handle_continue/2`, may be one that few callbacks take: the
+        // former version would have shown that.
         return (old.is_some() || taking == 0).then_some(Misfit {
             certain: true,
             callbacks: failing,

@@ -29,7 +29,7 @@ rehearse(Id, #{module := M} = Asked) ->
             maps:get(rate, What, infinity)},
     None = (none_rehearsed(length(Some)))#{untried := length(Pids) - length(Some)},
     All = try rehearse_each(Some, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end,
-    All#{tables => tables_of(Some, What)}.
+    All#{tables => try tables_of(Some, What) catch _:_ -> [] end}.
 
 processes_of(M) ->
     {Found, _} = find(#{M => 1000}, [], brief),
@@ -170,7 +170,8 @@ hands_over(Ref, Wait, What) ->
 
 tried(State, #{kind := Kind, keep := true} = What) ->
     New = case {Kind, State} of {event, {_, _, S}} -> S; _ -> State end,
-    {converted, 0, shape(New), held(Kind, State, New), inside(New, What)};
+    {Held, Inside} = shapes(Kind, State, New, What),
+    {converted, 0, shape(New), Held, Inside};
 tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module := M} = What) ->
     T = now_us(),
     Is = case Kind of special -> {State, M}; _ -> State end,
@@ -178,12 +179,17 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
         specified -> {converted, now_us() - T, specified, none, []};
         {ok, New} when Kind =/= supervisor ->
             Us = now_us() - T,
-            {converted, Us, shape(New), held(Kind, State, New), inside(New, What)};
+            {Held, Inside} = shapes(Kind, State, New, What),
+            {converted, Us, shape(New), Held, Inside};
         Other -> {failed, {returns, shape(Other)}, shape(State)}
     catch
         Class:Reason:Stack ->
             {failed, {Class, unvalued(Reason), place(Stack, Twin, M)}, shape(State)}
     end.
+
+%% A state that cannot be described is none that cannot be converted.
+shapes(Kind, State, New, What) ->
+    try {held(Kind, State, New), inside(New, What)} catch _:_ -> {none, []} end.
 
 tried(server, Twin, S, Vsn, Extra) -> Twin:code_change(Vsn, S, Extra);
 tried(event, Twin, {_, _, S}, Vsn, Extra) -> Twin:code_change(Vsn, S, Extra);

@@ -25,13 +25,14 @@ form(T) when is_map(T), map_size(T) =< 64 ->
 form(T) when is_map(T) -> {map, map_size(T), []};
 form(T) -> shape(T).
 
-%% => held_forms(), without their number; none of a supervisor
+%% None of a supervisor.
+%% => held_forms()
 held(supervisor, _, _) -> none;
 held(statem, {Was, D}, {Name, New}) when is_atom(Was), is_atom(Name) ->
-    #{was => Was, name => Name, from => form(D), to => form(New)};
-held(statem, {_, D}, {_, New}) -> #{from => form(D), to => form(New)};
-held(event, {_, _, S}, New) -> #{from => form(S), to => form(New)};
-held(_, S, New) -> #{from => form(S), to => form(New)}.
+    #{was => Was, name => Name, from => form(D), to => form(New), states => 1};
+held(statem, {_, D}, {_, New}) -> #{from => form(D), to => form(New), states => 1};
+held(event, {_, _, S}, New) -> #{from => form(S), to => form(New), states => 1};
+held(_, S, New) -> #{from => form(S), to => form(New), states => 1}.
 
 %% ------------------------------------------------------------------------------------------------
 %% Inside of a state
@@ -75,13 +76,12 @@ values_of_next({_, V, I}, Ts, Left) -> values_of_next(maps:next(I), [V | Ts], Le
 %% ------------------------------------------------------------------------------------------------
 %% Tables
 
-%% => [table_form()]
 %% Rows with a size that only the old code knows, in the tables of the application of these
 %% processes, and in Mnesia's. The first hundred rows: of each the size and its first element, of
 %% which only the atoms that are asked for leave this function.
 tables_of(Pids, #{seek := #{records := [_ | _] = Records}}) ->
     Groups = lists:usort([G || P <- lists:sublist(Pids, 100), G <- group(P)]),
-    Own = [T || T <- ets:all(), Groups =/= [], is_of(ets:info(T, owner), Pids, Groups)],
+    Own = [T || T <- ets:all(), is_of(ets:info(T, owner), Pids, Groups)],
     Known = maps:from_list(Records),
     lists:sublist(lists:append([table_rows(T, Known) || T <- Own]) ++ mnesia_rows(Records), 20);
 tables_of(_, _) -> [].
@@ -93,7 +93,7 @@ is_of(_, _, _) -> false.
 %% The master of an application is the group leader of its processes; `user` is that of all others.
 group(P) ->
     case process_info(P, group_leader) of
-        {_, G} when G =/= P ->
+        {_, G} when G =/= P, node(G) =:= node() ->
             case application:get_application(G) of
                 {ok, App} when App =/= kernel, App =/= stdlib -> [G];
                 _ -> []
@@ -101,6 +101,7 @@ group(P) ->
         _ -> []
     end.
 
+%% => table_form()
 table_rows(T, Known) ->
     Rows = try ets:select(T, [{'$1', [], [{{{element, 1, '$1'}, {size, '$1'}}}]}], 100) of
         {Some, _} -> Some;
@@ -119,6 +120,7 @@ table_name(T) ->
         _ -> table
     end.
 
+%% => table_form()
 mnesia_rows(Records) ->
     case whereis(mnesia_sup) of
         undefined -> [];
@@ -134,21 +136,23 @@ mnesia_info(T, What) -> try mnesia:table_info(T, What) catch _:_ -> 0 end.
 %% ------------------------------------------------------------------------------------------------
 %% What a rehearsal counts
 
-%% => held_forms()
 %% So many different ones; a state whose shape is the value of its own key has as many as states.
 count_held(none, All) -> All;
-count_held(Held, All) -> count_form(Held, All).
+count_held(Held, All) -> count_form(Held, maps:remove(states, Held), All).
 
 %% => inside_form()
 count_inside(Forms, All) ->
-    lists:foldl(fun(What, Acc) -> count_form(#{what => What}, Acc) end, All, Forms).
+    lists:foldl(fun(What, Acc) ->
+                    Form = #{what => What, states => 1},
+                    count_form(Form, maps:remove(states, Form), Acc)
+                end, All, Forms).
 
-count_form(Form, [Counted | All]) ->
+count_form(Form, Key, [#{states := N} = Counted | All]) ->
     case maps:remove(states, Counted) of
-        Form -> [maps:update_with(states, fun(N) -> N + 1 end, Counted) | All];
-        _ -> [Counted | count_form(Form, All)]
+        Key -> [maps:put(states, N + 1, Counted) | All];
+        _ -> [Counted | count_form(Form, Key, All)]
     end;
-count_form(Form, []) -> [Form#{states => 1}].
+count_form(Form, _, []) -> [Form].
 
 unvalued(Reason) when is_atom(Reason) -> Reason;
 unvalued({Kind, Value}) when is_atom(Kind) -> {Kind, shape(Value)};

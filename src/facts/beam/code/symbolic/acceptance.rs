@@ -1,9 +1,9 @@
 //! Whether a function can take an argument of a given shape.
 //!
-//! Takes the code of one module and runs a function with a *state* of which only the shape is known (a tuple of so many
-//! elements, a map with these keys) and with everything else unknown. What decides about an unknown value goes both ways, so a
-//! function that returns on no path fails for certain; on a path that raises because of the state it may fail. Where the
-//! bounds are reached the state counts as taken: silence is never wrong here.
+//! Takes the code of one module and runs a function with a *state* of which only the shape is known (a tuple of so
+//! many elements, a map with these keys) and with everything else unknown. What decides about an unknown value goes
+//! both ways, so a function that returns on no path fails for certain; on a path that raises because of the state
+//! it may fail. Where the bounds are reached the state counts as taken: silence is never wrong here.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -14,10 +14,10 @@ use super::machine::{label, moved};
 use super::next::Next;
 use super::operations;
 use super::unit::{Path, Unit};
-use super::value::{SymbolicValue, ValueKind};
+use super::value::SymbolicValue;
 use crate::facts::beam::instructions::{BeamInstruction, Operand};
 use crate::facts::beam::opcode as op;
-use crate::name::{FunctionArity, Mfa, Module};
+use crate::name::{FunctionArity, Module};
 use crate::term::{Atom, Term};
 
 /// Instructions of one question, all paths and calls together.
@@ -72,14 +72,14 @@ pub struct Verdict {
 
 /// What a call inside of a call came to.
 #[derive(Clone, Debug, Default)]
-struct Outcome {
-    answers: Vec<SymbolicValue>,
-    lacks: BTreeSet<Wanted>,
-    misses: BTreeSet<Wanted>,
+pub(super) struct Outcome {
+    pub(super) answers: Vec<SymbolicValue>,
+    pub(super) lacks: BTreeSet<Wanted>,
+    pub(super) misses: BTreeSet<Wanted>,
 }
 
 impl Outcome {
-    fn unknown() -> Self {
+    pub(super) fn unknown() -> Self {
         Self {
             answers: vec![SymbolicValue::Unknown],
             ..Self::default()
@@ -89,16 +89,16 @@ impl Outcome {
 
 /// One path through a function.
 #[derive(Clone)]
-struct Way {
-    path: Path,
+pub(super) struct Way {
+    pub(super) path: Path,
     /// What the state was last found to lack, in this function.
-    missed: Option<Wanted>,
+    pub(super) missed: Option<Wanted>,
     /// Open `try` and `catch`.
-    guards: u32,
+    pub(super) guards: u32,
 }
 
 /// What a step leads to.
-enum Step {
+pub(super) enum Step {
     On,
     Jump(u32),
     /// The next instruction, or a label.
@@ -119,7 +119,7 @@ type Visits = HashMap<usize, Vec<Way>>;
 pub struct Acceptance {
     unit: Rc<Unit>,
     state: SymbolicValue,
-    follow_all: bool,
+    pub(super) follow_all: bool,
     steps: usize,
     gave_up: bool,
     open: Vec<(u32, Vec<SymbolicValue>)>,
@@ -206,7 +206,7 @@ impl Acceptance {
     }
 
     /// Whether a value is the state itself, not a part or a copy of it.
-    fn is_state(&self, value: &SymbolicValue) -> bool {
+    pub(super) fn is_state(&self, value: &SymbolicValue) -> bool {
         match (value, &self.state) {
             (SymbolicValue::Map(one, ..), SymbolicValue::Map(other, ..)) => Rc::ptr_eq(one, other),
             (SymbolicValue::Tuple(one, _), SymbolicValue::Tuple(other, _)) => {
@@ -217,7 +217,7 @@ impl Acceptance {
         }
     }
 
-    fn run(&mut self, label: u32, args: Vec<SymbolicValue>, depth: usize) -> Outcome {
+    pub(super) fn run(&mut self, label: u32, args: Vec<SymbolicValue>, depth: usize) -> Outcome {
         let unit = Rc::clone(&self.unit);
         let entry = unit.labels.get(&label).copied();
         let key = (label, args);
@@ -433,7 +433,10 @@ impl Acceptance {
                     }
                     return Step::Jump(label);
                 }
-                from_next(moved(unit, path, instruction))
+                if self.is_state(&map) {
+                    way.missed = None;
+                }
+                from_next(moved(unit, &mut way.path, instruction))
             }
             op::MOVE
             | op::SWAP
@@ -465,402 +468,6 @@ impl Acceptance {
             _ => other(path, instruction),
         }
     }
-
-    /// A key that a map does not have, or something that should be a map and is none.
-    fn lacking(
-        &self,
-        way: &mut Way,
-        map: &SymbolicValue,
-        key: &Term,
-        fails: Option<u32>,
-        outcome: &mut Outcome,
-    ) -> Step {
-        if self.is_state(map) {
-            miss(outcome, way, wanted_key(map, key));
-        }
-        match fails {
-            Some(label) => Step::Jump(label),
-            None => {
-                if self.is_state(map) {
-                    note(outcome, way);
-                }
-                Step::Raises
-            }
-        }
-    }
-
-    fn tested(
-        &self,
-        unit: &Unit,
-        way: &mut Way,
-        instruction: &BeamInstruction,
-        outcome: &mut Outcome,
-    ) -> Step {
-        let Some(fails) = label(instruction, 0) else {
-            return Step::GiveUp;
-        };
-        let (left, right) = (instruction.operand(1), instruction.operand(2));
-        let first = way.path.value(unit, left);
-        let result = match (&first, way.path.value(unit, right)) {
-            (SymbolicValue::Typed(kind), second) => typed(*kind, &second, instruction.opcode),
-            (_, SymbolicValue::Typed(_)) if is_comparison(instruction.opcode) => None,
-            _ => operations::test(unit, &way.path, instruction),
-        };
-        if self.is_state(&first) && !is_comparison(instruction.opcode) {
-            match result {
-                Some(true) => way.missed = None,
-                Some(false) => {
-                    let wanted = match instruction.opcode {
-                        op::IS_TAGGED_TUPLE => {
-                            let tag = way.path.value(unit, instruction.operand(3)).as_atom();
-                            Some(Wanted::Tuple(tag, instruction.number(2)))
-                        }
-                        op::TEST_ARITY => Some(Wanted::Tuple(None, instruction.number(2))),
-                        op::IS_TUPLE => Some(Wanted::Tuple(None, None)),
-                        op::IS_MAP => Some(Wanted::Map),
-                        op::HAS_MAP_FIELDS => {
-                            let mut keys = instruction.list(2).iter();
-                            keys.find_map(|key| {
-                                let key = way.path.value(unit, *key).term()?;
-                                let lacks = matches!(first.get(&key), Ok(None));
-                                lacks.then(|| wanted_key(&first, &key)).flatten()
-                            })
-                        }
-                        _ => None,
-                    };
-                    miss(outcome, way, wanted);
-                }
-                None => {}
-            }
-        }
-        match result {
-            Some(true) => Step::On,
-            Some(false) => Step::Jump(fails),
-            None => {
-                // From here on it is what it was compared with.
-                let second = way.path.value(unit, right);
-                if instruction.opcode == op::IS_EQ_EXACT {
-                    match (&first, &second) {
-                        (SymbolicValue::Unknown, SymbolicValue::Known(_)) => {
-                            return Step::EitherSet(fails, left, second);
-                        }
-                        (SymbolicValue::Known(_), SymbolicValue::Unknown) => {
-                            return Step::EitherSet(fails, right, first);
-                        }
-                        _ => {}
-                    }
-                }
-                Step::Either(fails)
-            }
-        }
-    }
-
-    fn selected(
-        &self,
-        unit: &Unit,
-        way: &mut Way,
-        instruction: &BeamInstruction,
-        outcome: &mut Outcome,
-    ) -> Step {
-        let operand = instruction.operand(0);
-        let value = way.path.value(unit, operand);
-        let Operand::Label(fails) = instruction.operand(1) else {
-            return Step::GiveUp;
-        };
-        match operations::select(unit, &way.path, instruction) {
-            Next::Jump(label) => {
-                if label == fails
-                    && self.is_state(&value)
-                    && instruction.opcode == op::SELECT_TUPLE_ARITY
-                {
-                    miss(outcome, way, Some(Wanted::Tuple(None, None)));
-                }
-                Step::Jump(label)
-            }
-            Next::Ways(_) if instruction.opcode == op::SELECT_VAL => {
-                let pairs: Vec<&[Operand]> = instruction.list(2).chunks_exact(2).collect();
-                let is_unknown = matches!(value, SymbolicValue::Unknown);
-                let ways = pairs.iter().filter_map(|pair| match pair[1] {
-                    Operand::Label(label) => {
-                        let shared = pairs.iter().filter(|other| other[1] == pair[1]).count() > 1;
-                        let set = (operand, way.path.value(unit, pair[0]));
-                        Some((label, (is_unknown && !shared).then_some(set)))
-                    }
-                    _ => None,
-                });
-                Step::Ways(ways.chain([(fails, None)]).collect())
-            }
-            Next::Ways(labels) => {
-                Step::Ways(labels.into_iter().map(|label| (label, None)).collect())
-            }
-            _ => Step::GiveUp,
-        }
-    }
-
-    fn built_in(
-        &self,
-        unit: &Unit,
-        way: &mut Way,
-        instruction: &BeamInstruction,
-        outcome: &mut Outcome,
-    ) -> Step {
-        let (index, args): (usize, &[usize]) = match instruction.opcode {
-            op::BIF1 => (1, &[2]),
-            op::BIF2 => (1, &[2, 3]),
-            op::GC_BIF1 => (2, &[3]),
-            op::GC_BIF2 => (2, &[3, 4]),
-            _ => (0, &[]),
-        };
-        let fails = label(instruction, 0).filter(|_| instruction.opcode != op::BIF0);
-        let value = |way: &Way, at: usize| way.path.value(unit, instruction.operand(args[at]));
-        let function = unit.import(instruction.number(index));
-        let name = function.map_or("", |f| &*f.function);
-        let mut answer = None;
-        match (name, args.len()) {
-            ("map_get" | "is_map_key", 2) => {
-                let (key, map) = (value(way, 0), value(way, 1));
-                let found = key.term().map(|key| (map.get(&key), key));
-                match (found, map.is_map(), name) {
-                    (Some((Ok(None), key)), Some(_), "map_get") => {
-                        return self.lacking(way, &map, &key, fails, outcome);
-                    }
-                    (Some((Ok(found), _)), Some(true), "is_map_key") => {
-                        let found = if found.is_some() { "true" } else { "false" };
-                        answer = Some(SymbolicValue::atom(found));
-                    }
-                    (_, Some(false), "is_map_key") => {
-                        return fails.map_or(Step::Raises, Step::Jump);
-                    }
-                    (Some((Ok(Some(found)), _)), ..) => answer = Some(found),
-                    _ => {}
-                }
-            }
-            ("element", 2) => {
-                let (at, tuple) = (value(way, 0).term(), value(way, 1));
-                let at = at.and_then(|at| at.as_i64());
-                let size = tuple.tuple().map(|parts| parts.len());
-                let is_other = !matches!(tuple, SymbolicValue::Unknown) && size.is_none();
-                let beyond = matches!((at, size), (Some(at), Some(size))
-                    if at < 1 || usize::try_from(at).is_ok_and(|at| at > size));
-                if is_other || beyond {
-                    if self.is_state(&tuple) {
-                        let size = at.and_then(|at| u32::try_from(at).ok());
-                        miss(outcome, way, Some(Wanted::Tuple(None, size)));
-                        if fails.is_none() {
-                            note(outcome, way);
-                        }
-                    }
-                    return fails.map_or(Step::Raises, Step::Jump);
-                }
-                answer = operations::bif(unit, &way.path, instruction);
-            }
-            ("tuple_size" | "map_size", 1) => {
-                let whole = value(way, 0);
-                let size = match (name, &whole) {
-                    ("map_size", SymbolicValue::Map(pairs, true, _)) => Some(pairs.len()),
-                    ("tuple_size", _) => whole.tuple().map(|parts| parts.len()),
-                    _ => None,
-                };
-                let size = size.and_then(|size| i64::try_from(size).ok());
-                answer = size.map(|size| SymbolicValue::Known(Rc::new(Term::Int(size))));
-            }
-            _ => answer = operations::bif(unit, &way.path, instruction),
-        }
-        if let Some(to) = instruction.operands.last() {
-            let answer = answer.clone().unwrap_or(SymbolicValue::Unknown);
-            way.path.set(*to, answer);
-        }
-        match (answer, fails) {
-            (None, Some(label)) => Step::Either(label),
-            _ => Step::On,
-        }
-    }
-
-    fn called(
-        &mut self,
-        unit: &Rc<Unit>,
-        way: &mut Way,
-        instruction: &BeamInstruction,
-        outcome: &mut Outcome,
-        depth: usize,
-    ) -> Step {
-        let inner = match instruction.opcode {
-            op::CALL | op::CALL_LAST | op::CALL_ONLY => {
-                let (Some(arity), Operand::Label(label)) =
-                    (instruction.number(0), instruction.operand(1))
-                else {
-                    return Step::GiveUp;
-                };
-                let args = way.path.args(arity);
-                if !self.follow_all && !args.iter().any(is_shaped) {
-                    Outcome::unknown()
-                } else if instruction.opcode == op::CALL {
-                    self.run(label, args, depth + 1)
-                } else {
-                    way.path.x = args;
-                    way.path.y.clear();
-                    way.missed = None;
-                    return Step::Jump(label);
-                }
-            }
-            op::CALL_EXT | op::CALL_EXT_LAST | op::CALL_EXT_ONLY => {
-                let Some(to) = unit.import(instruction.number(1)).cloned() else {
-                    return Step::GiveUp;
-                };
-                let args = way.path.args(to.arity);
-                match self.remote(unit, way, &to, &args, outcome) {
-                    Some(answers) => Outcome {
-                        answers,
-                        ..Outcome::default()
-                    },
-                    None => return Step::Raises,
-                }
-            }
-            op::CALL_FUN | op::CALL_FUN2 => {
-                let at = usize::from(instruction.opcode == op::CALL_FUN2);
-                let Some(arity) = instruction.number(at) else {
-                    return Step::GiveUp;
-                };
-                let fun = match instruction.opcode {
-                    op::CALL_FUN => way.path.x(arity as usize),
-                    _ => way.path.value(unit, instruction.operand(2)),
-                };
-                let args = way.path.args(arity);
-                match fun {
-                    SymbolicValue::Fun(_, label, free, _) => {
-                        let args = args.into_iter().chain(free.iter().cloned()).collect();
-                        self.run(label, args, depth + 1)
-                    }
-                    _ => Outcome::unknown(),
-                }
-            }
-            _ => Outcome::unknown(),
-        };
-        if way.guards == 0 {
-            outcome.lacks.extend(inner.lacks);
-            outcome.misses.extend(inner.misses);
-        }
-        let last = matches!(
-            instruction.opcode,
-            op::CALL_LAST | op::CALL_ONLY | op::CALL_EXT_LAST | op::CALL_EXT_ONLY | op::APPLY_LAST
-        );
-        match (inner.answers.len(), last) {
-            (0, _) => Step::Raises,
-            (_, true) => Step::Answer(inner.answers),
-            _ => Step::Many(inner.answers),
-        }
-    }
-
-    /// What a function of another module answers; `None` when it raises for certain.
-    fn remote(
-        &self,
-        unit: &Unit,
-        way: &mut Way,
-        to: &Mfa,
-        args: &[SymbolicValue],
-        outcome: &mut Outcome,
-    ) -> Option<Vec<SymbolicValue>> {
-        let unknown = Some(vec![SymbolicValue::Unknown]);
-        match (to.module.as_str(), &*to.function, args) {
-            ("erlang", "error", [reason, ..]) => {
-                // {badkey, Key, Map}, {badmap, Term}, {badrecord, Term}, {badmatch, Term}
-                let parts = reason.tuple().unwrap_or_default();
-                if parts.iter().any(|part| self.is_state(part)) {
-                    note(outcome, way);
-                }
-                None
-            }
-            ("erlang", "raise" | "nif_error", _) => None,
-            // A callback may return by a throw, and an exit is meant.
-            ("erlang", "throw" | "exit", _) => unknown,
-            ("maps", "get", [key, map])
-            | ("maps", "update", [key, _, map])
-            | ("Elixir.Map", "fetch!", [map, key])
-            | ("Elixir.Map", "update!" | "replace!", [map, key, _]) => {
-                match key.term().map(|key| (map.get(&key), key)) {
-                    Some((Ok(None), key)) if map.is_map().is_some() => {
-                        self.lacking(way, map, &key, None, outcome);
-                        None
-                    }
-                    Some((Ok(Some(value)), _)) if &*to.function == "get" => Some(vec![value]),
-                    _ => unknown,
-                }
-            }
-            ("maps", "is_key", [key, map]) | ("Elixir.Map", "has_key?", [map, key]) => {
-                let found = key.term().map(|key| map.get(&key));
-                match (found, map.is_map()) {
-                    (_, Some(false)) => None,
-                    (Some(Ok(found)), Some(true)) => {
-                        let found = if found.is_some() { "true" } else { "false" };
-                        Some(vec![SymbolicValue::atom(found)])
-                    }
-                    _ => unknown,
-                }
-            }
-            ("maps", "put", [key, value, map]) | ("Elixir.Map", "put", [map, key, value]) => {
-                match (key.term(), map.is_map()) {
-                    (_, Some(false)) => None,
-                    (Some(key), Some(true)) => Some(vec![map.with(vec![(key, value.clone())])]),
-                    _ => unknown,
-                }
-            }
-            ("maps" | "Elixir.Map", "merge", [one, other]) => match (one, pairs(other)) {
-                (SymbolicValue::Map(..) | SymbolicValue::Known(_), Some(pairs))
-                    if one.is_map() == Some(true) =>
-                {
-                    Some(vec![one.with(pairs)])
-                }
-                _ => unknown,
-            },
-            ("erlang", "setelement", [at, tuple, value]) => {
-                let at = at.term().and_then(|at| at.as_i64());
-                match (at, tuple.tuple()) {
-                    (Some(at), Some(mut parts)) => {
-                        let place = usize::try_from(at - 1).ok();
-                        match place.and_then(|place| parts.get_mut(place)) {
-                            Some(part) => {
-                                *part = value.clone();
-                                Some(vec![SymbolicValue::tuple_of(parts)])
-                            }
-                            None => {
-                                if self.is_state(tuple) {
-                                    let size = u32::try_from(at).ok();
-                                    miss(outcome, way, Some(Wanted::Tuple(None, size)));
-                                    note(outcome, way);
-                                }
-                                None
-                            }
-                        }
-                    }
-                    _ => unknown,
-                }
-            }
-            // The defaults of a struct of this module.
-            (module, "__struct__", []) if module == unit.module.as_str() => unknown,
-            _ => unknown,
-        }
-    }
-}
-
-/// The pairs of a map, when these are all.
-fn pairs(map: &SymbolicValue) -> Option<Vec<(Term, SymbolicValue)>> {
-    match map {
-        SymbolicValue::Map(pairs, true, _) => Some(pairs.to_vec()),
-        SymbolicValue::Known(term) => {
-            let known = |value: &Term| SymbolicValue::Known(Rc::new(value.clone()));
-            let pairs = term.as_map()?.iter();
-            Some(pairs.map(|(k, v)| (k.clone(), known(v))).collect())
-        }
-        _ => None,
-    }
-}
-
-/// Whether anything of its shape is known: only then a call is followed.
-fn is_shaped(value: &SymbolicValue) -> bool {
-    matches!(
-        value,
-        SymbolicValue::Map(..) | SymbolicValue::Tuple(..) | SymbolicValue::Typed(_)
-    )
 }
 
 fn same(one: &Way, other: &Way) -> bool {
@@ -871,7 +478,7 @@ fn same(one: &Way, other: &Way) -> bool {
 }
 
 /// Notes what a state lacks where it raises for that.
-fn note(outcome: &mut Outcome, way: &Way) {
+pub(super) fn note(outcome: &mut Outcome, way: &Way) {
     if way.guards == 0
         && let Some(wanted) = &way.missed
     {
@@ -879,46 +486,19 @@ fn note(outcome: &mut Outcome, way: &Way) {
     }
 }
 
-fn miss(outcome: &mut Outcome, way: &mut Way, wanted: Option<Wanted>) {
-    if let Some(wanted) = &wanted {
+pub(super) fn miss(outcome: &mut Outcome, way: &mut Way, wanted: Option<Wanted>) {
+    // A test that names nothing (`is_atom` behind the lack of a key) leaves what was missed before.
+    if let Some(wanted) = wanted {
         outcome.misses.insert(wanted.clone());
+        way.missed = Some(wanted);
     }
-    way.missed = wanted;
 }
 
 /// The lack of a key: of something that is no map, a map is wanted.
-fn wanted_key(map: &SymbolicValue, key: &Term) -> Option<Wanted> {
+pub(super) fn wanted_key(map: &SymbolicValue, key: &Term) -> Option<Wanted> {
     match map.is_map() {
         Some(false) => Some(Wanted::Map),
         _ => key.as_atom().cloned().map(Wanted::Key),
-    }
-}
-
-fn is_comparison(opcode: u8) -> bool {
-    matches!(opcode, op::IS_LT..=op::IS_NE_EXACT)
-}
-
-/// What a test says of a value of which only the kind is known.
-fn typed(kind: ValueKind, second: &SymbolicValue, opcode: u8) -> Option<bool> {
-    match opcode {
-        op::IS_EQ_EXACT | op::IS_NE_EXACT => {
-            let differs = match second {
-                SymbolicValue::Known(term) => match kind {
-                    ValueKind::Atom => term.as_atom().is_none(),
-                    _ => term.as_atom().is_some(),
-                },
-                SymbolicValue::Map(..) | SymbolicValue::Tuple(..) => true,
-                _ => false,
-            };
-            differs.then_some(opcode == op::IS_NE_EXACT)
-        }
-        op::IS_TUPLE | op::TEST_ARITY | op::IS_TAGGED_TUPLE | op::IS_MAP | op::HAS_MAP_FIELDS => {
-            Some(false)
-        }
-        op::IS_ATOM => Some(kind == ValueKind::Atom),
-        op::IS_LIST => Some(kind == ValueKind::List),
-        op::IS_NIL | op::IS_NONEMPTY_LIST if kind != ValueKind::List => Some(false),
-        _ => None,
     }
 }
 
