@@ -250,7 +250,7 @@ fn sentence(event: &Event, sources: &SourceMap) -> String {
             }
             None => format!("{done} of {total}"),
         },
-        EventKind::RollbackStarted => "going back".to_owned(),
+        EventKind::RollbackStarted => "the undo begins".to_owned(),
         EventKind::Diagnostic(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
         EventKind::Finished { state, .. } => format!("{} is {state}", event.node),
         _ => terminal::line(event, sources, style)
