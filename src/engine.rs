@@ -12,6 +12,7 @@ pub mod rehearsal;
 pub mod rollout;
 pub mod saved_script;
 mod settings;
+mod state_fit;
 pub mod undo;
 
 pub use discovery::{release_node, tls};
@@ -296,7 +297,7 @@ pub fn cookie(settings: &Settings, plan: Option<&CookieFrom>) -> Result<Cookie> 
             CookieFrom::File(path) => Cookie::from_file(path),
             CookieFrom::Env(name) => Cookie::from_env(name, variable(name).as_deref()),
             CookieFrom::Prompt => Err(Box::new(
-                Diagnostic::new(Code::E507, "the plan wants the cookie to be typed in")
+                Diagnostic::new(Code::E507, "the plan has `cookie => prompt`")
                     .help("set UPDO_COOKIE_FILE, or pass --cookie-file"),
             )),
         }
@@ -548,7 +549,7 @@ impl Connection<'_> {
         let folder = self.engine.settings.state_dir.display();
         Diagnostic::new(Code::W615, format!("run {run} is not recorded"))
             .note(format!("{folder}: {why}"))
-            .note("updo rollback, attach, log and report will not know it")
+            .note("updo rollback, attach, log and report will not find it")
             .help("give it a folder that it can write: UPDO_STATE_DIR=FOLDER")
     }
 

@@ -5,7 +5,7 @@ use super::args::RehearseArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::signals::Signals;
-use crate::engine::rehearsal::{Rehearsal, Untried};
+use crate::engine::rehearsal::{Rehearsal, Untried, limits};
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::rehearsal::Limits;
 use crate::name::Module;
@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
         match rehearsed(context, args, &engine, &connection, &upgrade) {
             Ok(done) => {
                 show(context, &engine, &connection, &upgrade, &done);
-                if done.failed() > 0 {
+                if done.failed() > 0 || done.misfits() {
                     exit = Exit::Rehearsal;
                 }
             }
@@ -63,7 +63,7 @@ fn rehearsed(
     connection: &Connection<'_>,
     upgrade: &Upgrade,
 ) -> crate::diag::Result<Rehearsal> {
-    let usual = Limits::default();
+    let usual = limits(&engine.plan.rehearse);
     let limits = Limits {
         at_most: args.at_most.unwrap_or(usual.at_most),
         rate: args.rate.unwrap_or(usual.rate),
@@ -102,11 +102,13 @@ fn show(
         title: &engine.plan.title,
         tried: &done.tried,
         untried: &untried,
+        fits: &done.fits,
+        held: &done.held,
     };
     if ui.json {
         ui.json(&format!("{:#}\n", rehearsal::json(&input)));
         return;
     }
     ui.data(&rehearsal::text(&input, ui.out_style));
-    ui.diagnostics(&rehearsal::diagnostics(&done.tried), &engine.plan.sources);
+    ui.diagnostics(&done.diagnostics(), &engine.plan.sources);
 }

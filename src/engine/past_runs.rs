@@ -142,7 +142,7 @@ impl Connection<'_> {
             help.push(format!("what is still old is upgraded by: updo run {plan}"));
         }
         let diagnostic =
-            diagnostic.note("no run has put it right since, as far as the records here tell");
+            diagnostic.note("no later run has succeeded, according to the records on this machine");
         Some(diagnostic.help(help.join("\n")))
     }
 
@@ -416,7 +416,7 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
             shown.join(", ")
         ));
         return Some(diagnostic.help(format!(
-            "go back with: updo rollback {}\n\
+            "roll back with: updo rollback {}\n\
              if it is meant as a new version: `code … #{{earlier => true}}.`",
             run.run
         )));

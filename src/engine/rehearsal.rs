@@ -5,14 +5,21 @@
 
 use std::collections::BTreeMap;
 
+use super::state_fit::{self, Grown};
 use super::{Connection, Upgrade, owner, run_id};
-use crate::diag::Result;
+use crate::diag::{Diagnostic, Result};
 use crate::exec::Interrupt;
-use crate::exec::rehearsal::{self, Limits, Progress, RehearsalRequest, StateKind, Trial, Tried};
+use crate::exec::rehearsal::{
+    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, Tried,
+};
 use crate::facts::beam::BeamFacts;
+use crate::facts::beam::states::Callbacks;
 use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
+use crate::plan::Rehearse;
+use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
+use crate::term::Term;
 use crate::twin::conversion::{Conversion, Kind};
 use crate::twin::{self, NoTwin, Twins};
 
@@ -35,7 +42,7 @@ impl Untried {
     /// The reason in words.
     pub fn words(&self) -> String {
         match self {
-            Self::Acts(_) => "its conversion does more than compute and read".to_owned(),
+            Self::Acts(_) => "its conversion has side effects".to_owned(),
             Self::NoTwin(why) => why.to_string(),
             Self::Special => "its special processes show a state of their own making".to_owned(),
             Self::Wrapped(by) => format!("its processes are servers of {by}"),
@@ -51,6 +58,10 @@ pub struct Rehearsal {
     pub tried: Vec<Tried>,
     /// The others, and why.
     pub untried: BTreeMap<Module, Untried>,
+    /// States that the new version cannot take, or cannot always take.
+    pub fits: Vec<Fit>,
+    /// Data in states and tables that the new code knows otherwise (W635).
+    pub held: Vec<Diagnostic>,
 }
 
 impl Rehearsal {
@@ -59,9 +70,23 @@ impl Rehearsal {
         self.tried.iter().map(|tried| tried.failed).sum()
     }
 
-    /// How many states were tried with success.
+    /// How many states were converted with success.
     pub fn converted(&self) -> u64 {
-        self.tried.iter().map(|tried| tried.converted).sum()
+        let converted = self.tried.iter().filter(|tried| !tried.kept);
+        converted.map(|tried| tried.converted).sum()
+    }
+
+    /// Whether processes would fail at their next event (E635).
+    pub fn misfits(&self) -> bool {
+        self.fits.iter().any(Fit::is_certain)
+    }
+
+    /// What there is to say: E634 of states that would not be converted, E635 and W635 of those that do not fit.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        let mut all = crate::report::rehearsal::diagnostics(&self.tried);
+        all.extend(self.fits.iter().map(Fit::diagnostic));
+        all.extend(self.held.iter().cloned());
+        all
     }
 }
 
@@ -79,13 +104,22 @@ impl Connection<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<Rehearsal> {
         let twins = twins(upgrade);
-        let (trials, untried) = divided(upgrade, &twins);
+        let (mut trials, untried) = divided(upgrade, &twins);
         if trials.is_empty() {
             return Ok(Rehearsal {
-                tried: Vec::new(),
                 untried,
+                ..Rehearsal::default()
             });
         }
+        let grown = Grown::of(&upgrade.changes);
+        for trial in &mut trials {
+            trial.seek = grown.seek();
+        }
+        // Without a conversion nothing is loaded.
+        let made = match trials.iter().all(|trial| trial.keep) {
+            true => &[][..],
+            false => &twins.made[..],
+        };
         let tried = rehearsal::rehearse(
             &RehearsalRequest {
                 session: &self.session,
@@ -93,7 +127,7 @@ impl Connection<'_> {
                 owner: &owner(),
                 plan: &self.engine.plan,
                 rules: &upgrade.rules,
-                twins: &twins.made,
+                twins: made,
                 trials: &trials,
                 special: &upgrade.changes.loops(),
                 limits,
@@ -101,7 +135,46 @@ impl Connection<'_> {
             },
             progress,
         )?;
-        Ok(Rehearsal { tried, untried })
+        let fits = state_fit::fits(upgrade, &tried);
+        Ok(Rehearsal {
+            held: state_fit::held_data(upgrade, &grown, &tried, &fits),
+            fits,
+            tried,
+            untried,
+        })
+    }
+}
+
+impl Connection<'_> {
+    /// The first phase of a run, within the bounds of the plan's `rehearse`; `None` when the plan or the settings do
+    /// without it, or when there is no state to try.
+    ///
+    /// # Errors
+    /// As [`Connection::rehearse`].
+    #[doc(hidden)]
+    pub fn rehearse_first(
+        &self,
+        upgrade: &Upgrade,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<Rehearsal>> {
+        let plan = &self.engine.plan;
+        if plan.rehearse.never || self.engine.settings.no_rehearsal || !upgrade.has_steps() {
+            return Ok(None);
+        }
+        let interrupt = self.engine.settings.interrupt.clone();
+        let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
+        Ok((!done.tried.is_empty()).then_some(done))
+    }
+}
+
+/// The usual bounds, and what a plan says instead.
+pub fn limits(plan: &Rehearse) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        at_most: plan.at_most.unwrap_or(usual.at_most),
+        rate: plan.rate.unwrap_or(usual.rate),
+        within: plan.within.unwrap_or(usual.within),
+        ..usual
     }
 }
 
@@ -145,7 +218,7 @@ fn trial(
     decided: &ModuleRules,
 ) -> Option<std::result::Result<Trial, Untried>> {
     let extra = match &decided.change.value {
-        Change::Soft => return None,
+        Change::Soft => return kept(changed, decided.class.value).map(Ok),
         Change::Convert { .. } => return Some(Err(Untried::OwnFunction)),
         Change::Advanced(extra) => extra.clone(),
     };
@@ -172,7 +245,34 @@ fn trial(
         module: module.clone(),
         kind,
         extra,
+        keep: false,
+        seek: Seek::default(),
     }))
+}
+
+/// States that are not converted: only their shapes are asked for.
+fn kept(changed: &Changed, class: Class) -> Option<Trial> {
+    let new = changed.new.as_ref()?;
+    if class != Class::Server || changed.crew.wrapped_in.is_some() || changed.old.is_none() {
+        return None;
+    }
+    let own_view = changed
+        .former_facts()
+        .is_some_and(|old| old.exports("system_replace_state", 2));
+    let kind = match callbacks(&new.facts)? {
+        Callbacks::Server => StateKind::Server,
+        Callbacks::StateMachine => StateKind::StateMachine,
+        Callbacks::Handler => StateKind::Handler,
+        Callbacks::Special if own_view => return None,
+        Callbacks::Special => StateKind::Special,
+    };
+    Some(Trial {
+        module: new.facts.module.clone(),
+        kind,
+        extra: Term::list([]),
+        keep: true,
+        seek: Seek::default(),
+    })
 }
 
 /// How the states of a module's processes are converted; `None` when that cannot be tried.

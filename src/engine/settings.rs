@@ -45,6 +45,8 @@ pub struct Settings {
     pub warn_unused_everywhere: bool,
     /// Whether every `verify` is left out.
     pub no_verify: bool,
+    /// Whether runs of the command line do not try conversions on copies of live states first.
+    pub no_rehearsal: bool,
     /// Whether a node is left to itself as soon as it has taken the job. The outcome is [`NodeState::Unknown`] then.
     ///
     /// [`NodeState::Unknown`]: crate::exec::NodeState::Unknown

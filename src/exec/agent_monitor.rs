@@ -356,7 +356,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         let leave = "once more: leave the node to itself";
         if self.outcome.touched {
             let text = format!(
-                "past the point of no return: {} finishes what is begun ({leave})",
+                "modules are switched already: the run completes on {} ({leave})",
                 self.session.node()
             );
             return self.tell(EventKind::Interrupt { text });
@@ -462,7 +462,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// itself as after a lost connection, so its result is found in the same way.
     pub(super) fn unreadable(&mut self, error: &DecodeError) -> NodeState {
         let title = format!(
-            "the run on {} has sent an event that cannot be read; it goes on by itself",
+            "the run on {} has sent an event that cannot be decoded; it continues without the client",
             self.session.node()
         );
         self.out_of_sight(agent::unreadable(title, &error.to_string()))
@@ -471,7 +471,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// The connection is gone; the node is not.
     pub(super) fn unattended(&mut self, why: &str) -> NodeState {
         let title = format!(
-            "the connection to {} was lost; it goes on by itself",
+            "the connection to {} was lost; the run continues on the node",
             self.session.node()
         );
         self.out_of_sight(Diagnostic::new(Code::E608, title).note(why))
@@ -485,12 +485,12 @@ impl<'a, 'b> Watch<'a, 'b> {
                 let title = format!("{} does not answer any more", self.session.node());
                 let diagnostic = Diagnostic::new(Code::E608, title)
                     .note("it may be stopped, or the connection is dead in one direction")
-                    .note("when it runs, it goes on by itself");
+                    .note("if it runs, it continues on the node");
                 self.out_of_sight(diagnostic)
             }
             End::Gone => {
                 let title = format!(
-                    "the processes of the run on {} were killed, and none has followed them",
+                    "all processes of the run on {} were killed, and none was restarted",
                     self.session.node()
                 );
                 let diagnostic = Diagnostic::new(Code::E622, title)
@@ -519,7 +519,8 @@ impl<'a, 'b> Watch<'a, 'b> {
             );
             let diagnostic = Diagnostic::new(Code::E614, title);
             self.fail(
-                diagnostic.help("all is well until the node restarts: copy the beams by hand"),
+                diagnostic
+                    .help("the new code runs until the node restarts: copy the beams by hand"),
             );
         }
     }
@@ -527,7 +528,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// Somebody asked twice for the end.
     pub(super) fn left(&mut self) -> NodeState {
         let title = format!(
-            "left {} to itself in the middle of the run",
+            "detached from {} in the middle of the run",
             self.session.node()
         );
         self.out_of_sight(Diagnostic::new(Code::E608, title))

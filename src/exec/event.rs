@@ -273,7 +273,7 @@ pub enum EventKind {
         state: NodeState,
         /// From the first suspension to the last resumption; none where what could say it was killed.
         suspended: Option<Duration>,
-        /// How many processes stood still.
+        /// How many processes were suspended.
         processes: u64,
         /// How many states were converted.
         converted: u64,

@@ -48,7 +48,7 @@ pub struct Progress {
     begun: usize,
     current: Option<Current>,
     back: bool,
-    /// Since when processes stand still.
+    /// Since when processes are suspended.
     standing: Option<Duration>,
     /// How long they have stood still in windows that are over.
     stood: Duration,
@@ -227,7 +227,7 @@ impl Progress {
                     lines.push(attention(style, &text));
                 }
             }
-            None if self.back => lines.push(format!("{:>12}  {going}", "rollback")),
+            None if self.back => lines.push(format!("{:>12}  {going}", "undo")),
             None => lines.push(format!("{:>12}  {going}", "checks")),
         }
         let keys = if keys { "s=status  " } else { "" };
@@ -239,7 +239,7 @@ impl Progress {
     /// What is being done, in a few words.
     pub fn short(&self, now: Duration) -> String {
         match &self.current {
-            _ if self.back => "rollback".to_owned(),
+            _ if self.back => "undo".to_owned(),
             Some(current) => {
                 let took = time(now.saturating_sub(current.since));
                 match (current.count, current.slowest.first()) {
@@ -287,7 +287,7 @@ impl Progress {
                     more(format!("no progress for {}", time(still)));
                 }
             }
-            None if self.back => more("going back".to_owned()),
+            None if self.back => more("undoing the upgrade".to_owned()),
             None => more("between the steps: checks and hooks of the plan".to_owned()),
         }
         lines
@@ -318,7 +318,7 @@ impl Progress {
         let dot = if style.unicode { "·" } else { "-" };
         let mut text = self.node.to_string();
         match self.steps {
-            _ if self.back => text += "  going back",
+            _ if self.back => text += "  undoing",
             Some(steps) if self.begun > 0 && self.begun <= steps => {
                 text += &format!("  step {}/{steps}", self.begun);
             }
@@ -452,7 +452,7 @@ mod tests {
             .block(Duration::from_secs(10), ASCII, false)
             .join("\n");
         assert!(
-            block.contains("rollback") && block.contains("going back"),
+            block.contains("undo") && block.contains("undoing"),
             "{block}"
         );
         assert_eq!(progress.percent(), None);

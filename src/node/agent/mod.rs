@@ -23,6 +23,7 @@ pub const SOURCE: &str = concat!(
     include_str!("04_prepare.erl"),
     include_str!("05_twins.erl"),
     include_str!("06_rehearse.erl"),
+    include_str!("06_shapes.erl"),
     include_str!("07_purge.erl"),
     include_str!("08_kinds.erl"),
     include_str!("09_asked.erl"),

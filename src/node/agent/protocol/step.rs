@@ -3,6 +3,7 @@
 use super::codec::{Codec, DecodeError, Record, optional, required};
 use super::declare::{one_of, record};
 use super::primitives::Micros;
+use super::shapes::{HeldForms, InsideForm, TableForm};
 use super::values::{Child, FailedChild, ModuleProcess, RehearsalFailure, Shapes};
 use crate::term::{Atom, Pid, Term};
 
@@ -120,6 +121,12 @@ record! {
         us: Vec<(u64, Pid)>,
         failures: Vec<RehearsalFailure>,
         shapes: Shapes,
+        /// At most 60 different ones.
+        held: Vec<HeldForms>,
+        /// The same.
+        inside: Vec<InsideForm>,
+        /// At most 20.
+        tables: Vec<TableForm>,
     }
 }
 

@@ -328,7 +328,7 @@ impl<'w, 'b> Machine<'w, 'b> {
 }
 
 /// A label that an instruction has, unless it is none.
-fn label(instruction: &BeamInstruction, at: usize) -> Option<u32> {
+pub(super) fn label(instruction: &BeamInstruction, at: usize) -> Option<u32> {
     match instruction.operand(at) {
         Operand::Label(label) => Some(label).filter(|label| *label != 0),
         _ => None,
@@ -336,7 +336,7 @@ fn label(instruction: &BeamInstruction, at: usize) -> Option<u32> {
 }
 
 /// What is moved, taken apart and put together.
-fn moved(unit: &Unit, path: &mut Path, instruction: &BeamInstruction) -> Next {
+pub(super) fn moved(unit: &Unit, path: &mut Path, instruction: &BeamInstruction) -> Next {
     let operand = |at| instruction.operand(at);
     let value = |path: &Path, at| path.value(unit, operand(at));
     match instruction.opcode {

@@ -82,6 +82,11 @@ impl Unit {
         self.atoms.get(index.checked_sub(1)? as usize).cloned()
     }
 
+    /// The literals.
+    pub(super) fn constants(&self) -> impl Iterator<Item = &Term> {
+        self.literals.iter().flatten().map(|term| &**term)
+    }
+
     pub(super) fn import(&self, index: Option<u32>) -> Option<&Mfa> {
         self.imports.get(index? as usize)
     }
