@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use updo::{Engine, Event, EventKind, Interrupt, NodeName, NodeState, Settings, Upgrade};
 
-/// After so many attempts to suspend everything at once it is too busy a time.
+/// After this number of attempts to suspend all processes of a window the node is too busy.
 const ATTEMPTS: u64 = 1;
 
 fn main() -> ExitCode {

@@ -1,11 +1,11 @@
-//! A gate for a pipeline: may this upgrade go on to a person, or to the night?
+//! A gate for a pipeline: does this plan, and the upgrade that it makes of a node, pass the rules of a team?
 //!
 //! ```text
 //! cargo run --example ci_gate -- plan.updo                 # the plan alone, no node
 //! cargo run --example ci_gate -- plan.updo shop@staging    # and what it would do to a node; changes nothing
 //! ```
 //!
-//! Exit code 0: nothing against it. 1: objections, each on a line of its own. 2: it cannot be said, the node is not there.
+//! Exit code 0: it passes. 1: objections, each on a line of its own. 2: not decided, the node cannot be reached.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,10 +26,10 @@ fn main() -> ExitCode {
         eprintln!("usage: ci_gate PLAN [NODE]");
         return ExitCode::from(2);
     };
-    // What a person may wave through, a gate does not: every override has a reason, every cycle is declared.
+    // Strict: every override needs a reason, every cycle has to be declared.
     let settings = Settings {
         strict: true,
-        message: Some("a gate looks".to_owned()),
+        message: Some("CI gate".to_owned()),
         ..Settings::from_env()
     };
     let engine = match Engine::open(Path::new(&plan), settings).into_result() {

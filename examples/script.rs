@@ -31,7 +31,7 @@ by_total(_) -> 0.
 limited(Percent) when Percent > Most -> Most;
 limited(Percent) -> Percent.
 
-require \"there is somebody to sell to\" -> {ok, [_ | _]} = shop:history(<<\"ada\">>).
+require \"a customer is known\" -> {ok, [_ | _]} = shop:history(<<\"ada\">>).
 ";
 
 /// The surroundings of the rules.

@@ -1,9 +1,9 @@
 //! updo: hot code upgrades of live Erlang and Elixir nodes, shown before they are done and run as a transaction.
 //!
-//! This is the library behind the command line. It has three doors:
+//! This is the library behind the command line. It has three parts:
 //!
 //! * **An upgrade.** [`Engine`] reads a plan, [`Connection`] is one node, [`Upgrade`] says what would happen to it,
-//!   [`Connection::run`] does it: every [`Event`] comes to a function of yours, and [`Outcome`] says what the node is
+//!   [`Connection::run`] does it: every [`Event`] is passed to a closure, and [`Outcome`] says what the node is
 //!   afterwards.
 //! * **The language alone.** [`scripting`] parses, checks and evaluates plans, functions and expressions against a
 //!   [`Host`](scripting::Host) of your own: no node, no network, no files, within [limits](scripting::Limits).
@@ -41,8 +41,8 @@
 //! # What is stable
 //!
 //! What is documented here; `docs/api.txt` in the repository lists it, and a test compares. Enums may get variants and
-//! the structs that updo fills in may get fields: both are `#[non_exhaustive]`. The crate's other modules are its inside:
-//! hidden here, reachable only for the project's own binary, tests and benches, and different in every version.
+//! the structs that updo fills in may get fields: both are `#[non_exhaustive]`. The crate's other modules are internal:
+//! hidden here, public only for the project's own binary, tests and benches, and different in every version.
 
 // Of the library alone, besides what Cargo.toml has for all: no input ends the program, what is printed goes through
 // `ui`, and input and output are where ARCHITECTURE.md says so (clippy.toml has the list). Tests end with a panic.
@@ -62,7 +62,7 @@
 // What pest generates without its `std` feature names this crate.
 extern crate alloc;
 
-// The crate's inside, for its own binary, tests, benches and fuzz targets; docs/decisions.md ("What other Rust programs see") has the
+// Internal modules, public for the crate's own binary, tests, benches and fuzz targets; docs/decisions.md ("What other Rust programs see") has the
 // reason for `doc(hidden)`. Nothing in it is stable. ARCHITECTURE.md has the order of these stages.
 #[doc(hidden)]
 pub mod atomic_file;

@@ -69,12 +69,12 @@ pub trait Host {
         None
     }
 
-    /// `info(Format, Args)` said this; formatted, without a line end. By default nothing hears it.
+    /// `info(Format, Args)` said this; formatted, without a line end. By default it is dropped.
     fn info(&mut self, text: &str) {
         let _ = text;
     }
 
-    /// `warn(Format, Args)` said this; formatted, without a line end. By default nothing hears it.
+    /// `warn(Format, Args)` said this; formatted, without a line end. By default it is dropped.
     fn warn(&mut self, text: &str) {
         let _ = text;
     }

@@ -156,7 +156,7 @@ fn the_script_asks_a_host_in_memory() {
     let desk = Desk::new();
     let script = |arguments: &[&str]| run(&desk, "script", arguments, None);
     script(&[]).exits(0).prints(&[
-        "there is somebody to sell to: holds",
+        "a customer is known: holds",
         "ada buys for 20: 3 %\nada buys for 200: 13 %\nbob buys for 200: 15 %\n",
         "rules: eve is new\neve buys for 200: 0 %\n",
     ]);
