@@ -2,25 +2,29 @@
 
 use std::fmt;
 
-/// How serious a diagnostic is.
+/// How serious a diagnostic is; a later one is more serious.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Shown only with `-v`.
+    /// Worth knowing, right as it is. The command line shows it with `-v` only.
     Advice,
-    /// Shown; nothing stops.
+    /// May be a mistake. Nothing is stopped by it.
     Warning,
-    /// Stops.
+    /// Keeps a plan from being used, an upgrade from being run, or says that a run has failed.
     Error,
 }
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// A diagnostic code. `E` is an error, `W` a warning, `A` advice.
+        /// A diagnostic code, from a closed list. `E` is an error, `W` a warning, `A` advice; the first digit says what of:
+        /// 1 syntax, 2 values and plans, 3 facts and classes, 4 scripts, 5 connections, 6 runs, 7 expressions, 8 the command line and
+        /// files of updo's own, 9 bugs. A code keeps its meaning for ever; there may be more of them in a later version.
+        #[non_exhaustive]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $($(#[doc = $doc])+ $name,)+ }
 
         impl Code {
-            /// Every code, in order.
+            /// Every code of this version, in order.
             pub const ALL: &[Code] = &[$(Code::$name,)+];
 
             /// The code as it is printed.
@@ -28,7 +32,7 @@ macro_rules! codes {
                 match self { $(Code::$name => stringify!($name),)+ }
             }
 
-            /// The page about the code (docs/codes): what it means, an example, what to do.
+            /// The page about the code (docs/codes), as Markdown: what it means, an example, what to do.
             pub fn page(self) -> &'static str {
                 match self {
                     $(Code::$name => include_str!(concat!(
@@ -401,11 +405,12 @@ impl Code {
     }
 
     /// Whether it says that processes have ended which would have gone on without the run.
+    #[doc(hidden)]
     pub fn ends_processes(self) -> bool {
         matches!(self, Code::W616 | Code::W618 | Code::W632)
     }
 
-    /// The code with this name, in either case.
+    /// The code with this name, in upper or lower case; `None` when there is none.
     pub fn parse(text: &str) -> Option<Code> {
         Self::ALL
             .iter()

@@ -91,6 +91,7 @@ impl Rehearsal {
 }
 
 impl Connection<'_> {
+    #[doc(hidden)]
     /// Tries the conversions of an upgrade on copies of the live states. Nothing is suspended and nothing changed.
     ///
     /// # Errors

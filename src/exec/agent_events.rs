@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::agent_monitor::Watch;
-use super::event::{EventKind, NodeState, Slow, StepKind};
+use super::event::{BusyProcess, EventKind, NodeState, StepKind};
 use super::old_code;
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
@@ -51,7 +51,7 @@ impl Watch<'_, '_> {
                 slowest,
             } => {
                 if by_id(id).is_some() {
-                    let slowest = Slow::all(slowest.unwrap_or_default());
+                    let slowest = BusyProcess::all(slowest.unwrap_or_default());
                     self.tell(EventKind::StepProgress {
                         id,
                         done,
@@ -68,7 +68,7 @@ impl Watch<'_, '_> {
                         paused: info.us.0,
                         processes: info.processes,
                         waiting: info.waiting,
-                        slowest: Slow::all(info.busy),
+                        slowest: BusyProcess::all(info.busy),
                     });
                 }
             }

@@ -19,35 +19,40 @@ use crate::node::{Mail, Mailbox, RecvError, Session};
 use crate::term::Term;
 
 /// How a run ended.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What the node is now.
     pub state: NodeState,
     /// What went wrong, the most important first; empty after a success.
     pub errors: Vec<Diagnostic>,
-    /// From the first suspension to the last resumption; none where what could say it was killed.
+    /// From the first suspension to the last resumption, by the node's clock: how long callers may have waited. Zero when
+    /// nothing was suspended; `None` where what could say it was killed.
     pub suspended: Option<Duration>,
     /// How many processes were suspended.
     pub processes: u64,
-    /// How many states were converted.
+    /// How many states were converted, forwards.
     pub converted: u64,
     /// Whether anything on the node was switched at any time (and perhaps switched back).
     pub touched: bool,
     /// Whether processes ended on the way that would have gone on without the run.
     pub lost: bool,
-    /// Whether somebody else holds the node's lock.
+    /// Whether another run holds the node's lock (E505): nothing was done.
     pub locked: bool,
     /// The hooks that have acted, and whether that is undone.
+    #[doc(hidden)]
     pub acted: Acted,
     /// Whether the old code is back and a hook `on rollback` failed.
     pub hook_back_failed: bool,
     /// Where the new code has stayed, wholly or in part: the processes that keep a state of the old one, by module, as
     /// the agent takes them for a way back (`unconverted`).
+    #[doc(hidden)]
     pub old_states: Option<Term>,
 }
 
 impl Outcome {
     /// An outcome of which nothing is known but the state.
+    #[doc(hidden)]
     pub fn new(state: NodeState) -> Self {
         Self {
             state,
@@ -69,7 +74,7 @@ impl Outcome {
         self.state == NodeState::New && self.errors.is_empty()
     }
 
-    /// Whether nobody can say any more that the node is consistent and as it should be.
+    /// Whether the node may be inconsistent, or is new with errors: it is not as the plan or the time before wanted it.
     pub fn is_grave(&self) -> bool {
         match self.state {
             NodeState::New => !self.is_good(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::style::{attention, bad, faint, time};
 use crate::diag::render::Style;
-use crate::exec::{Event, EventKind, Slow, StepKind};
+use crate::exec::{BusyProcess, Event, EventKind, StepKind};
 use crate::name::NodeName;
 
 /// After so long without a process more a step counts as standing still.
@@ -33,7 +33,7 @@ pub struct Current {
     /// Processes done, and processes in all, as far as that was reported.
     pub count: Option<(u64, u64)>,
     /// What it waits for.
-    pub slowest: Vec<Slow>,
+    pub slowest: Vec<BusyProcess>,
     /// When that was reported.
     pub reported_at: Duration,
 }
@@ -354,12 +354,12 @@ fn counted(current: &Current, done: u64, total: u64) -> String {
 }
 
 /// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as it was when that was reported, and older by now.
-fn words(slow: &Slow, now: Duration, current: &Current) -> String {
+fn words(slow: &BusyProcess, now: Duration, current: &Current) -> String {
     slowest(slow, now.saturating_sub(current.reported_at))
 }
 
 /// The same, so long after it was reported.
-pub(super) fn slowest(slow: &Slow, since: Duration) -> String {
+pub(super) fn slowest(slow: &BusyProcess, since: Duration) -> String {
     let took = slow.took.saturating_add(since);
     format!("{} {} in {}", slow.pid, time(took), slow.at)
 }
@@ -408,7 +408,7 @@ mod tests {
             id,
             done,
             total: 400,
-            slowest: vec![Slow {
+            slowest: vec![BusyProcess {
                 pid: "<0.8.0>".into(),
                 at: "shop_db:migrate/2".into(),
                 took: Duration::from_millis(took),
