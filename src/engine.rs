@@ -478,6 +478,7 @@ impl Connection<'_> {
             run: run.to_owned(),
             rollout: rollout.map(str::to_owned),
             node: self.session.node().clone(),
+            creation: Some(self.session.creation()),
             title: plan.title.clone(),
             plan: absolute(&plan.path),
             owner: owner(),

@@ -5,7 +5,7 @@ use super::args::RehearseArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::signals::Signals;
-use crate::engine::rehearsal::{Rehearsal, Untried};
+use crate::engine::rehearsal::{Rehearsal, Untried, limits};
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::rehearsal::Limits;
 use crate::name::Module;
@@ -63,7 +63,7 @@ fn rehearsed(
     connection: &Connection<'_>,
     upgrade: &Upgrade,
 ) -> crate::diag::Result<Rehearsal> {
-    let usual = Limits::default();
+    let usual = limits(&engine.plan.rehearse);
     let limits = Limits {
         at_most: args.at_most.unwrap_or(usual.at_most),
         rate: args.rate.unwrap_or(usual.rate),

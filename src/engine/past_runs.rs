@@ -91,7 +91,7 @@ impl Connection<'_> {
         let last = all.iter().rev().find(|run| {
             run.node == *self.session.node() && (run.state == "mixed" || run.state == run.goal)
         })?;
-        if last.state != "mixed" || self.has_restarted_since(last.began) {
+        if last.state != "mixed" || self.has_restarted_since(last) {
             return None;
         }
         let title = format!("run {} has left this node half done", last.run);
@@ -143,14 +143,18 @@ impl Connection<'_> {
         Some(diagnostic.help(help.join("\n")))
     }
 
-    /// Whether the node has started after a moment, in seconds since 1970: all its processes were born with the code that
-    /// it has. Compared as durations, so that the clocks of the two machines may differ; `false` when it does not answer.
-    fn has_restarted_since(&self, moment: u64) -> bool {
+    /// Whether the node has started again since a run: all its processes were born with the code that it has. The node's
+    /// creation says it; where a record has none, durations are compared, so that the clocks of the two machines may
+    /// differ, and both are cut to seconds. `false` when the node does not answer.
+    fn has_restarted_since(&self, run: &RecordedRun) -> bool {
+        if let Some(creation) = run.creation {
+            return creation != self.session.creation();
+        }
         let uptime = evaluate(&self.session, UPTIME, &[], UNDER_WAY);
         let uptime = uptime.ok().and_then(|seconds| seconds.as_i64());
-        let ago = SystemTime::UNIX_EPOCH + Duration::from_secs(moment);
+        let ago = SystemTime::UNIX_EPOCH + Duration::from_secs(run.began);
         let ago = ago.elapsed().map_or(0, |ago| ago.as_secs());
-        uptime.is_some_and(|uptime| u64::try_from(uptime).is_ok_and(|uptime| uptime < ago))
+        uptime.is_some_and(|uptime| u64::try_from(uptime).is_ok_and(|uptime| uptime + 2 < ago))
     }
 
     /// Rejoins a recorded run, or tells how it ended. With `abort` it is called off, as long as nothing is switched.

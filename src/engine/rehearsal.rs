@@ -16,6 +16,7 @@ use crate::facts::beam::BeamFacts;
 use crate::facts::beam::states::Callbacks;
 use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
+use crate::plan::Rehearse;
 use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
 use crate::term::Term;
@@ -140,6 +141,38 @@ impl Connection<'_> {
             tried,
             untried,
         })
+    }
+}
+
+impl Connection<'_> {
+    /// The first phase of a run, within the bounds of the plan's `rehearse`; `None` when the plan or the settings do
+    /// without it, or when there is no state to try.
+    ///
+    /// # Errors
+    /// As [`Connection::rehearse`].
+    pub fn rehearse_first(
+        &self,
+        upgrade: &Upgrade,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<Rehearsal>> {
+        let plan = &self.engine.plan;
+        if plan.rehearse.never || self.engine.settings.no_rehearsal || !upgrade.has_steps() {
+            return Ok(None);
+        }
+        let interrupt = self.engine.settings.interrupt.clone();
+        let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
+        Ok((!done.tried.is_empty()).then_some(done))
+    }
+}
+
+/// The usual bounds, and what a plan says instead.
+pub fn limits(plan: &Rehearse) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        at_most: plan.at_most.unwrap_or(usual.at_most),
+        rate: plan.rate.unwrap_or(usual.rate),
+        within: plan.within.unwrap_or(usual.within),
+        ..usual
     }
 }
 

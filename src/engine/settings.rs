@@ -39,6 +39,8 @@ pub struct Settings {
     pub warn_unused_everywhere: bool,
     /// Whether `verify` is skipped.
     pub no_verify: bool,
+    /// Runs do not try conversions on copies of live states first.
+    pub no_rehearsal: bool,
     /// Whether a node is left to itself as soon as it has taken the job.
     pub detach: bool,
     /// Who wants a run, or why: kept with its record.

@@ -150,6 +150,7 @@ impl Undo {
         let this = RecordedRun {
             run: run.clone(),
             title: format!("undo of run {}", self.summary.run),
+            creation: Some(self.session.creation()),
             owner: owner(),
             began: now(),
             state: "running".to_owned(),

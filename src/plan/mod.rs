@@ -10,6 +10,7 @@ mod include;
 pub mod load;
 pub mod offline;
 mod options;
+pub mod rehearse;
 mod resolve;
 pub mod rollout;
 mod scope;
@@ -31,6 +32,7 @@ use crate::term::Term;
 pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
+pub use rehearse::Rehearse;
 pub use rollout::Rollout;
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never is in a plan.
@@ -298,6 +300,8 @@ pub struct Plan {
     pub rollback_on: Vec<RollbackTrigger>,
     /// `rollback … #{keep_old => D}`: how long the way back of a run is kept at least.
     pub keep_old: Duration,
+    /// `rehearse`: how a run tries conversions before it begins.
+    pub rehearse: Rehearse,
     /// `rollout`, with the statements: at most one per target, and one for any.
     pub rollouts: Vec<(Rollout, Span)>,
     /// Whether rules of included files that do nothing are reported too.

@@ -8,6 +8,7 @@ use super::constants::constants;
 use super::load::Located;
 use super::offline::Offline;
 use super::options::{attribute, budget, constant, duration, known, unsupported, wrong};
+use super::rehearse::Rehearse;
 use super::scope::{self, Names};
 use super::{
     CodeFrom, ExecutionEngine, Patterns, Plan, RollbackPolicy, RollbackTrigger, Rule, WindowPolicy,
@@ -65,6 +66,7 @@ pub(super) fn resolve(
         rollback: RollbackPolicy::default(),
         rollback_on: RollbackTrigger::ALL.to_vec(),
         keep_old: Duration::ZERO,
+        rehearse: Rehearse::default(),
         rollouts: Vec::new(),
         warn_unused_everywhere: false,
         windows: WindowPolicy::default(),
@@ -289,6 +291,9 @@ impl Resolver<'_> {
                 }
                 self.guard(tail);
                 self.rule(statement, layer);
+            }
+            StatementKind::Rehearse { word, options, .. } => {
+                self.rehearse(word.is_some(), options, span);
             }
             StatementKind::Rollout {
                 target, options, ..

@@ -131,6 +131,14 @@ pub const ROLLOUT: &[OptionSpec] = &[
     opt("order", "`given`, `name`, or a list of nodes that come first", &["given", "name"]),
 ];
 
+/// Options of `rehearse`.
+#[rustfmt::skip]
+pub const REHEARSE: &[OptionSpec] = &[
+    opt("at_most", "how many processes of a module are asked for a copy of their state; 10000 without it", &[]),
+    opt("rate", "how many processes are asked in a second; 5000 without it", &[]),
+    opt("within", "how long the rehearsal may take; 10s without it", &[]),
+];
+
 /// Usual metadata of `plan`; any other is taken as well.
 const PLAN: &[OptionSpec] = &[
     opt("ticket", "where it is discussed", &[]),
@@ -176,6 +184,7 @@ pub const STATEMENTS: &[StatementSpec] = &[
     statement("budget", "budget 100ms, budget infinity", "how long processes stay suspended because another one is busy; 100ms without it", &[], &["infinity"]),
     statement("soak", "soak 10s", "how long the processes are watched after the resume; 2s without it", &[], &[]),
     statement("rollback", "rollback automatic | manual | never", "what happens after a failure", ROLLBACK, &["automatic", "manual", "never"]),
+    statement("rehearse", "rehearse #{at_most => N, rate => N, within => D}, rehearse never", "how a run tries conversions on copies of live states first", REHEARSE, &["never"]),
     statement("rollout", "rollout #{…}", "the walk through the nodes", ROLLOUT, &[]),
 ];
 

@@ -103,6 +103,44 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
     out
 }
 
+/// One line for the first phase of a run; `on` is the node where there are several.
+pub fn line(tried: &[Tried], fits: &[Fit], on: &str) -> String {
+    let sum = |of: fn(&Tried) -> u64| {
+        usize::try_from(tried.iter().map(of).sum::<u64>()).unwrap_or(usize::MAX)
+    };
+    let converted = sum(|tried| if tried.kept { 0 } else { tried.converted });
+    let kept = sum(|tried| if tried.kept { tried.converted } else { 0 });
+    let failed = sum(|tried| tried.failed);
+    let left = sum(|tried| tried.busy + tried.dead + tried.big + tried.untried);
+    let mut parts = Vec::new();
+    if converted + failed > 0 {
+        let states = count(converted + failed, "state", "states");
+        let how = match failed {
+            0 => "all convert".to_owned(),
+            failed => format!("{failed} would not be converted"),
+        };
+        let slowest = tried.iter().filter(|tried| !tried.kept);
+        let slowest = slowest.filter_map(|tried| tried.percentile(100)).max();
+        let slowest =
+            slowest.map_or_else(String::new, |time| format!(", slowest {}", micros(time)));
+        parts.push(format!("{states} tried on copies, {how}{slowest}"));
+    }
+    if kept > 0 {
+        parts.push(format!("{} inspected", count(kept, "state", "states")));
+    }
+    if left > 0 {
+        parts.push(format!("{left} not tried"));
+    }
+    if fits.iter().any(Fit::is_certain) {
+        parts.push("next events would fail".to_owned());
+    }
+    let on = match on {
+        "" => String::new(),
+        node => format!(" on {node}"),
+    };
+    format!("rehearsal{on}: {}", parts.join("; "))
+}
+
 fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
     let all = tried.converted + tried.failed;
     let states = if all == 1 { "state" } else { "states" };

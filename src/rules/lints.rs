@@ -108,6 +108,12 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
         .note("its code is an instrumented copy: whether its file is newer is unknown")
         .help("stop the measurement first: `cover:stop()`"),
         SkipReason::NoFile => diagnostic.note("it was loaded from memory, not from a file"),
+        SkipReason::NotFound(file) => Diagnostic::new(
+            Code::W320,
+            format!("`{module}` cannot be compared and is left alone"),
+        )
+        .note(format!("it was loaded from {file}, which is not below the current folder of the node"))
+        .help("push its beam: `code push [\"…\"].`"),
         SkipReason::Elsewhere { loaded, path } => {
             let diagnostic = diagnostic
                 .note(format!("it was loaded from {loaded}"))

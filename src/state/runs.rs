@@ -51,6 +51,9 @@ pub struct RecordedRun {
     pub rollout: Option<String>,
     /// The node.
     pub node: NodeName,
+    /// The incarnation of the node when the run began: another number after a restart. `None` in records of earlier
+    /// versions.
+    pub creation: Option<u32>,
     /// The plan's title.
     pub title: String,
     /// The plan's file, absolute.
@@ -332,6 +335,7 @@ impl RunRecord {
             "keep": summary.keep,
             "note": summary.note,
             "node": summary.node.as_str(),
+            "creation": summary.creation,
             "title": summary.title,
             "plan": summary.plan.display().to_string(),
             "owner": summary.owner,
@@ -373,6 +377,10 @@ fn read(folder: &Path) -> Option<(RecordedRun, u64)> {
         note: field("note"),
         keep: meta.get("keep").and_then(Value::as_u64).unwrap_or(0),
         node: NodeName::new(field("node")?),
+        creation: meta
+            .get("creation")
+            .and_then(Value::as_u64)
+            .and_then(|creation| u32::try_from(creation).ok()),
         title: field("title")?,
         plan: PathBuf::from(field("plan")?),
         owner: field("owner")?,
@@ -392,6 +400,7 @@ mod tests {
             run: run.to_owned(),
             rollout: None,
             node: NodeName::new("shop@localhost"),
+            creation: Some(7),
             title: "Taxes".to_owned(),
             plan: PathBuf::from("/plans/shop.updo"),
             owner: "anna@ops1".to_owned(),

@@ -207,6 +207,15 @@ pub enum StatementKind {
         /// `because`.
         tail: Tail,
     },
+    /// `rehearse never`, `rehearse #{…} …`
+    Rehearse {
+        /// `never`; `None` with options.
+        word: Option<Spanned<Atom>>,
+        /// Options.
+        options: Options,
+        /// `because`.
+        tail: Tail,
+    },
     /// `rollout [Target] #{…} …`
     Rollout {
         /// Target.

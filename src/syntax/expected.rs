@@ -182,6 +182,7 @@ fn form(word: &str) -> Option<&'static str> {
         "soak" => "soak 10s.",
         "budget" => "budget 100ms.",
         "rollback" => "rollback automatic.",
+        "rehearse" => "rehearse #{within => 10s}.",
         "rollout" => "rollout shop #{canary => 1, batch => 2}.",
         _ => return None,
     })

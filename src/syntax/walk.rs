@@ -70,6 +70,7 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
         | StatementKind::Hook { options, .. }
         | StatementKind::Check { options, .. }
         | StatementKind::Rollback { options, .. }
+        | StatementKind::Rehearse { options, .. }
         | StatementKind::Rollout { options, .. } => options.as_slice(),
         _ => &[],
     };

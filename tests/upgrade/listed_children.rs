@@ -96,7 +96,7 @@ impl Pier {
             true => "{ok, _} = application:ensure_all_started(pier)",
             false => "ok = application:load(pier), {module, _} = code:ensure_loaded('Elixir.Pier.Application')",
         });
-        let desk = Desk::new();
+        let desk = Desk::rehearsing();
         let text = format!("code push [{two:?}].\nold from {one:?}.\n{statements}\n");
         let plan = desk.write("pier.updo", &text).display().to_string();
         Self {
@@ -416,7 +416,7 @@ fn a_computed_value_of_a_child_that_stays() {
 #[test]
 fn listed_children_in_an_appup() {
     let folder = TempDir::new().expect("a folder");
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     let appup = |one: &str, two: &str, more: &str| {
         let ebins = [(1, one), (2, two)].map(|(version, children)| {
             let ebin = folder.path().join(version.to_string());

@@ -39,7 +39,7 @@ impl Stage {
         let folder = TempDir::new().expect("a folder");
         let old = compiled(&folder.path().join("one"), one);
         let new = compiled(&folder.path().join("two"), two);
-        let (node, desk) = (node_with(&old), Desk::new());
+        let (node, desk) = (node_with(&old), Desk::rehearsing());
         node.eval(start);
         let text = format!("plan \"Tills\".\ncode push [{new:?}].\nold from {old:?}.\n");
         let plan = desk.write("tills.updo", &text);
@@ -295,7 +295,10 @@ fn servers_of_elixir() {
         elixir: true,
         ..Options::default()
     };
-    let (node, desk) = (options.path(&old).path(witness()).start(), Desk::new());
+    let (node, desk) = (
+        options.path(&old).path(witness()).start(),
+        Desk::rehearsing(),
+    );
     node.eval("['Elixir.Till':start(N) || N <- lists:seq(1, 3)]");
     let text = format!("plan \"Carts\".\ncode push [{new:?}].\nold from {old:?}.\n");
     let plan = desk.write("carts.updo", &text).display().to_string();
@@ -319,4 +322,61 @@ fn another_run_holds_the_lock() {
     let ran = stage.desk.on(&stage.node, &["rehearse", &plan]).run();
     ran.exits(13).says(&["E505", "anna@ops"]);
     stage.node.eval("updo_run ! stop");
+}
+
+/// A run rehearses first: what would fail is refused before anything is touched, and the plan may do without.
+#[test]
+fn a_run_begins_with_a_rehearsal() {
+    let stage = Stage::tills(
+        "code_change(_, {till, 7}, _) -> {ok, {secret, 4711}} = {error, 4711};\n\
+         code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.",
+    );
+    let run = |more: &str, flags: &[&str]| {
+        let text = std::fs::read_to_string(&stage.plan).expect("a plan");
+        let plan = stage.desk.write("run.updo", &format!("{text}{more}"));
+        let plan = plan.to_str().expect("UTF-8").to_owned();
+        let mut args = vec!["run", &plan, "--yes"];
+        args.extend(flags);
+        stage.desk.on(&stage.node, &args).run()
+    };
+    let before = stage.looks();
+    run("", &[]).exits(15).says(&[
+        "rehearsal: 20 states tried on copies, 1 would not be converted",
+        "E634",
+        "nothing was changed",
+        "--no-rehearsal",
+    ]);
+    assert_eq!(stage.looks(), before);
+    let json = run("", &["--json"]).exits(15);
+    let event = json
+        .stdout
+        .lines()
+        .find(|line| line.contains("\"rehearsal\""));
+    let event = event.expect("an event of the rehearsal");
+    assert!(
+        event.contains("\"failed\":1") && event.contains("\"converted\":19"),
+        "{event}"
+    );
+    // Bounded by the plan; a rehearsal that has not tried the state does not find it, and the run undoes it.
+    let ran = run(
+        "rehearse #{at_most => 3, rate => 1000, within => 5s}.\n",
+        &[],
+    );
+    ran.exits(20).says(&[
+        "rehearsal: 3 states tried on copies",
+        "17 not tried",
+        "E604",
+    ]);
+    run("rehearse never.\n", &[]).exits(20).says(&["E604"]);
+    let ran = run("", &["--no-rehearsal"]).exits(20).says(&["E604"]);
+    assert!(!ran.to_string().contains("rehearsal:"), "{ran}");
+    assert_eq!(stage.looks(), before);
+    // Words and bounds are checked like those of other statements.
+    run("rehearse #{at_most => 0}.\n", &[])
+        .exits(1)
+        .says(&["E205", "a number above zero"]);
+    run("rehearse always.\n", &[]).exits(1).says(&["never"]);
+    run("rehearse #{speed => 1}.\n", &[])
+        .exits(1)
+        .says(&["E204", "at_most, rate, within"]);
 }

@@ -88,6 +88,9 @@ pub struct RunArgs {
     /// Skip `verify` (noted in the report)
     #[arg(long)]
     pub no_verify: bool,
+    /// Do not try conversions on copies of live states first (the plan's `rehearse never`)
+    #[arg(long, env = "UPDO_NO_REHEARSAL", value_parser = FalseyValueParser::new())]
+    pub no_rehearsal: bool,
     /// Write the report, one HTML file, when it is over
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
