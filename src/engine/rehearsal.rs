@@ -251,7 +251,8 @@ fn trial(
 /// States that are not converted: only their shapes are asked for.
 fn kept(changed: &Changed, class: Class) -> Option<Trial> {
     let new = changed.new.as_ref()?;
-    if class != Class::Server || changed.crew.wrapped_in.is_some() || changed.old.is_none() {
+    let is_asked = class == Class::Server && changed.processes > 0;
+    if !is_asked || changed.crew.wrapped_in.is_some() || changed.old.is_none() {
         return None;
     }
     let own_view = changed
