@@ -24,7 +24,7 @@ const ORDER: &[&[&str]] = &[
     &["release"],
     &["exec"],
     &["report"],
-    &["engine"],
+    &["engine", "scripting"],
     &["ui"],
     &["repl"],
     &["lsp"],

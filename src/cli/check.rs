@@ -102,7 +102,7 @@ fn open_questions(context: &Context<'_>, plan: &Plan) {
             // All constants for each guard would be a square.
             let names = tail.when.iter().flat_map(variables);
             let truth = Evaluator::new(Phase::Facts, &functions)
-                .with_host(&mut Offline)
+                .with_names(&mut Offline)
                 .guard(&tail.when, &mut plan.constants.only(names));
             matches!(truth, Ok(Truth::Unknown(_)))
         })

@@ -312,7 +312,7 @@ impl Watcher for Walking<'_> {
             }
             RolloutEvent::Back => {
                 lock(&self.shared).board.rolling_back();
-                let text = "the whole is not as it should be: all nodes go back";
+                let text = "a check or hook of the rollout failed: all nodes are undone";
                 self.emit("rollout.back", text, json!({}));
                 self.rollout_event(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
             }

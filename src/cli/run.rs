@@ -417,9 +417,9 @@ fn ended_early(rollout_outcome: &RolloutOutcome, dot: &str) -> Option<Diagnostic
     let diagnostic = Diagnostic::new(Code::E620, title);
     let diagnostic = match rollout_outcome.count(Outcome::is_grave) {
         0 => diagnostic.note("every node is completely old or completely new"),
-        _ => diagnostic.note("look first at those that need manual repair or have lost the connection: their diagnostics are above"),
+        _ => diagnostic.note("first see the nodes that need manual repair or lost the connection: their diagnostics are above"),
     };
-    Some(diagnostic.help("the same command goes on: nodes that are new have nothing to do then"))
+    Some(diagnostic.help("run the same command again to continue: nodes that are new are skipped"))
 }
 
 fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {

@@ -142,7 +142,7 @@ impl<'a> Screen<'a> {
         let run = &self.course.run;
         let undo = match self.undo {
             true => format!(
-                "undo: {}     ",
+                "roll back: {}     ",
                 hint(style, &format!("updo rollback {run}"))
             ),
             false => String::new(),

@@ -119,10 +119,13 @@ impl Engine {
             if more > 0 {
                 list.push_str(&format!(" and {more} more"));
             }
-            let title = format!("no node that {} knows matches {}", seed.node, seed.pattern);
+            let title = format!(
+                "neither {} nor a node connected to it matches {}",
+                seed.node, seed.pattern
+            );
             return Err(Box::new(
                 Diagnostic::new(Code::E217, title)
-                    .note(format!("it knows: {list}"))
+                    .note(format!("connected to it: {list}"))
                     .help("correct `match`: a pattern of whole node names, `\"shop*@*\"`"),
             ));
         }

@@ -49,6 +49,7 @@ pub struct Attached {
 }
 
 impl Engine {
+    #[doc(hidden)]
     /// The engine of a recorded run: its plan as long as the file is as it was, otherwise one without any checks.
     /// Says whether it is the plan.
     pub fn of_run(summary: &RecordedRun, settings: super::Settings) -> (Option<Self>, bool) {
@@ -73,6 +74,7 @@ impl Engine {
 }
 
 impl Engine {
+    #[doc(hidden)]
     /// The engine of a recorded run as its plan was: for what is done later, whatever the file says by now. What it
     /// includes is read as it is now, and parameters are those of the settings.
     pub fn of_record(summary: &RecordedRun, settings: super::Settings) -> Option<Self> {
@@ -82,6 +84,7 @@ impl Engine {
 }
 
 impl Connection<'_> {
+    #[doc(hidden)]
     /// W619: the last recorded run has left this node half done. Which of its modules are new and which are old is told
     /// by what the node has loaded now.
     pub fn incomplete_run(&self, facts: &NodeFacts) -> Option<Diagnostic> {
@@ -139,7 +142,7 @@ impl Connection<'_> {
             help.push(format!("what is still old is upgraded by: updo run {plan}"));
         }
         let diagnostic =
-            diagnostic.note("no run has put it right since, as far as the records here tell");
+            diagnostic.note("no later run has succeeded, according to the records on this machine");
         Some(diagnostic.help(help.join("\n")))
     }
 
@@ -157,6 +160,7 @@ impl Connection<'_> {
         uptime.is_some_and(|uptime| u64::try_from(uptime).is_ok_and(|uptime| uptime + 2 < ago))
     }
 
+    #[doc(hidden)]
     /// Rejoins a recorded run, or tells how it ended. With `abort` it is called off, as long as nothing is switched.
     ///
     /// # Errors
@@ -412,7 +416,7 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
             shown.join(", ")
         ));
         return Some(diagnostic.help(format!(
-            "go back with: updo rollback {}\n\
+            "roll back with: updo rollback {}\n\
              if it is meant as a new version: `code … #{{earlier => true}}.`",
             run.run
         )));

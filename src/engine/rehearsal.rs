@@ -42,7 +42,7 @@ impl Untried {
     /// The reason in words.
     pub fn words(&self) -> String {
         match self {
-            Self::Acts(_) => "its conversion does more than compute and read".to_owned(),
+            Self::Acts(_) => "its conversion has side effects".to_owned(),
             Self::NoTwin(why) => why.to_string(),
             Self::Special => "its special processes show a state of their own making".to_owned(),
             Self::Wrapped(by) => format!("its processes are servers of {by}"),
@@ -91,6 +91,7 @@ impl Rehearsal {
 }
 
 impl Connection<'_> {
+    #[doc(hidden)]
     /// Tries the conversions of an upgrade on copies of the live states. Nothing is suspended and nothing changed.
     ///
     /// # Errors

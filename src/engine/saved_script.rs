@@ -120,7 +120,7 @@ impl Saved {
                 Diagnostic::new(Code::E802, title)
                     .note(why.to_owned())
                     .help(format!(
-                        "make it anew: updo preview PLAN -o {}",
+                        "make it again: updo preview PLAN -o {}",
                         path.display()
                     )),
             )

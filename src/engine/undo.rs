@@ -149,7 +149,7 @@ impl Undo {
         let run = run_id(&records);
         let this = RecordedRun {
             run: run.clone(),
-            title: format!("undo of run {}", self.summary.run),
+            title: format!("rollback of run {}", self.summary.run),
             creation: Some(self.session.creation()),
             owner: owner(),
             began: now(),
@@ -346,7 +346,7 @@ fn lacking(
     if lacks.is_empty() {
         return Ok(());
     }
-    let title = format!("run {} cannot be undone as it is recorded", summary.run);
+    let title = format!("run {} cannot be rolled back as recorded", summary.run);
     let mut diagnostic = Diagnostic::new(Code::E627, title);
     let more = lacks.len().saturating_sub(NAMED);
     lacks.truncate(NAMED);

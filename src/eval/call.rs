@@ -10,7 +10,7 @@ use super::bindings::Bindings;
 use super::evaluator::{CallTarget, Evaluator, Flow};
 use super::failure::{ExceptionClass, Failure, FailureKind, PrimitiveError};
 use super::guard::erlang_function;
-use super::host::{self, HostError, Phase, RemoteError, needs};
+use super::host::{self, NameError, Phase, RemoteError, needs};
 use super::limits::Exceeded;
 use super::nested::travels;
 use super::show;
@@ -181,14 +181,14 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn host_failure(&self, error: HostError, name: &str, args: &[Term], span: Span) -> Failure {
+    fn host_failure(&self, error: NameError, name: &str, args: &[Term], span: Span) -> Failure {
         match error {
-            HostError::BadArgument => {
+            NameError::BadArgument => {
                 let args: Vec<&Term> = args.iter().collect();
                 self.fault(PrimitiveError::BadArg, name, &args, span)
             }
-            HostError::Raised(class, reason) => Failure::thrown(class, reason, span),
-            HostError::Unknown(what) => {
+            NameError::Raised(class, reason) => Failure::thrown(class, reason, span),
+            NameError::Unknown(what) => {
                 let diagnostic = Diagnostic::new(Code::E210, what).label(span, "not known here");
                 Failure::new(
                     FailureKind::Unknown,
@@ -197,7 +197,7 @@ impl<'a> Evaluator<'a> {
                     diagnostic,
                 )
             }
-            HostError::Refused(diagnostic) => {
+            NameError::Refused(diagnostic) => {
                 Failure::refused(Term::atom("refused"), span, *diagnostic)
             }
         }

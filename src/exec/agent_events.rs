@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::agent_monitor::Watch;
-use super::event::{EventKind, NodeState, Slow, StepKind};
+use super::event::{BusyProcess, EventKind, NodeState, StepKind};
 use super::old_code;
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
@@ -51,7 +51,7 @@ impl Watch<'_, '_> {
                 slowest,
             } => {
                 if by_id(id).is_some() {
-                    let slowest = Slow::all(slowest.unwrap_or_default());
+                    let slowest = BusyProcess::all(slowest.unwrap_or_default());
                     self.tell(EventKind::StepProgress {
                         id,
                         done,
@@ -68,7 +68,7 @@ impl Watch<'_, '_> {
                         paused: info.us.0,
                         processes: info.processes,
                         waiting: info.waiting,
-                        slowest: Slow::all(info.busy),
+                        slowest: BusyProcess::all(info.busy),
                     });
                 }
             }
@@ -153,7 +153,7 @@ impl Watch<'_, '_> {
             StepKind::Load | StepKind::Delete | StepKind::ReleaseHandler
         );
         if switches && self.heeded && !self.outcome.touched {
-            let text = "too late: the node was past the point of no return, and finishes";
+            let text = "too late: modules are switched already, the run completes on the node";
             let text = text.to_owned();
             self.tell(EventKind::Interrupt { text });
         }
@@ -208,7 +208,7 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// How many processes stood still, and how many states were converted.
+    /// How many processes were suspended, and how many states were converted.
     fn count(&mut self, result: &StepResult) {
         let (processes, converted) = match result {
             StepResult::Suspended(result) => (result.processes, 0),
@@ -226,7 +226,7 @@ impl Watch<'_, '_> {
         if left.is_empty() {
             return;
         }
-        let title = "children run on that their supervisor would not start again";
+        let title = "children keep running that the new version does not specify";
         let mut diagnostic = Diagnostic::new(Code::W423, title);
         diagnostic.notes = left
             .iter()
@@ -274,7 +274,7 @@ impl Watch<'_, '_> {
             let title = format!("{dead} of the processes to convert died: their states are lost");
             let diagnostic = Diagnostic::new(Code::W616, title)
                 .note("while they were suspended or inside code_change")
-                .note("supervisors start them anew, with the code that runs now");
+                .note("supervisors restart them, with the code that is loaded now");
             self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
         }
     }
@@ -284,7 +284,10 @@ impl Watch<'_, '_> {
         if born.is_empty() {
             return;
         }
-        let title = format!("{} born while the modules were switched", count(born.len()));
+        let title = format!(
+            "{} started while the modules were switched",
+            count(born.len())
+        );
         let diagnostic = Diagnostic::new(Code::W613, title).note(listed(born)).note(
             "another tracer traces new processes, so which code made their states is unknown",
         );
@@ -297,7 +300,7 @@ impl Watch<'_, '_> {
             return;
         }
         let title = format!(
-            "{} ended: born with a state of the version that is left",
+            "{} ended: started with a state of the version that was replaced",
             count(ended.len())
         );
         let words = |entry: &ModuleProcess| format!("{} of {}", shown(&entry.pid), entry.module);
@@ -309,7 +312,7 @@ impl Watch<'_, '_> {
                 .push(format!("and {} more", ended.len() - 8));
         }
         let diagnostic = diagnostic
-            .note("they were born while the modules were switched; supervisors start them anew");
+            .note("they were started while the modules were switched; supervisors restart them");
         self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
@@ -366,7 +369,7 @@ impl Watch<'_, '_> {
 
     /// E609, with what there is to do by hand.
     fn mixed(&mut self, info: &Finished) -> Diagnostic {
-        let title = "going back failed: the node is neither old nor new";
+        let title = "the node could not be restored: it is neither old nor new";
         let mut diagnostic =
             Diagnostic::new(Code::E609, title).help("run these expressions on the node");
         if let Finished::Abandoned(end) = info {
@@ -431,7 +434,8 @@ impl Watch<'_, '_> {
             );
             let diagnostic = Diagnostic::new(Code::E614, title).note(why);
             self.fail(
-                diagnostic.help("all is well until the node restarts: copy the beams by hand"),
+                diagnostic
+                    .help("the new code runs until the node restarts: copy the beams by hand"),
             );
         } else if let Some(files) = info.persisted {
             let files = usize::try_from(files).unwrap_or(usize::MAX);
@@ -464,7 +468,7 @@ fn half_way(mut diagnostic: Diagnostic, end: &Run, run: &str) -> Diagnostic {
         diagnostic.title =
             "the release handler has stopped half way: the node is neither old nor new".to_owned();
         diagnostic = diagnostic
-            .note("it undoes nothing and resumes no process")
+            .note("it undoes nothing and resumes no process when a step fails")
             .note(format!("new code: {}; everything else is old", switched.encode()))
             .help(
                 "run these expressions on the node: suspended processes resume under the code that is loaded now;\n\
@@ -536,9 +540,9 @@ fn undecided(processes: &[Pid], code: &str) -> Diagnostic {
         listed(processes)
     );
     Diagnostic::new(Code::E617, title)
-        .note("they were spawned in the moment of the switch; all others match the code")
+        .note("they were spawned during the switch; all others match the code")
         .help(
-            "look at each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is started anew by\n\
+            "check each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is restarted by\n\
              `exit(c:pid(A,B,C), kill).`",
         )
 }
@@ -561,7 +565,7 @@ fn unkept(mut diagnostic: Diagnostic, processes: &[Process]) -> Diagnostic {
             process.module.as_str()
         ));
     }
-    diagnostic.help("they fail at their next event; end them by these expressions, their supervisors start them anew")
+    diagnostic.help("they fail at their next event; end them with these expressions, their supervisors restart them")
 }
 
 fn count(processes: usize) -> String {

@@ -19,35 +19,40 @@ use crate::node::{Mail, Mailbox, RecvError, Session};
 use crate::term::Term;
 
 /// How a run ended.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What the node is now.
     pub state: NodeState,
     /// What went wrong, the most important first; empty after a success.
     pub errors: Vec<Diagnostic>,
-    /// From the first suspension to the last resumption; none where what could say it was killed.
+    /// From the first suspension to the last resumption, by the node's clock: how long callers may have waited. Zero when
+    /// nothing was suspended; `None` where what could say it was killed.
     pub suspended: Option<Duration>,
-    /// How many processes stood still.
+    /// How many processes were suspended.
     pub processes: u64,
-    /// How many states were converted.
+    /// How many states were converted, forwards.
     pub converted: u64,
     /// Whether anything on the node was switched at any time (and perhaps switched back).
     pub touched: bool,
     /// Whether processes ended on the way that would have gone on without the run.
     pub lost: bool,
-    /// Whether somebody else holds the node's lock.
+    /// Whether another run holds the node's lock (E505): nothing was done.
     pub locked: bool,
     /// The hooks that have acted, and whether that is undone.
+    #[doc(hidden)]
     pub acted: Acted,
     /// Whether the old code is back and a hook `on rollback` failed.
     pub hook_back_failed: bool,
     /// Where the new code has stayed, wholly or in part: the processes that keep a state of the old one, by module, as
     /// the agent takes them for a way back (`unconverted`).
+    #[doc(hidden)]
     pub old_states: Option<Term>,
 }
 
 impl Outcome {
     /// An outcome of which nothing is known but the state.
+    #[doc(hidden)]
     pub fn new(state: NodeState) -> Self {
         Self {
             state,
@@ -69,7 +74,7 @@ impl Outcome {
         self.state == NodeState::New && self.errors.is_empty()
     }
 
-    /// Whether nobody can say any more that the node is consistent and as it should be.
+    /// Whether the node may be inconsistent, or is new with errors: it is not as the plan or the time before wanted it.
     pub fn is_grave(&self) -> bool {
         match self.state {
             NodeState::New => !self.is_good(),
@@ -351,7 +356,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         let leave = "once more: leave the node to itself";
         if self.outcome.touched {
             let text = format!(
-                "past the point of no return: {} finishes what is begun ({leave})",
+                "modules are switched already: the run completes on {} ({leave})",
                 self.session.node()
             );
             return self.tell(EventKind::Interrupt { text });
@@ -457,7 +462,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// itself as after a lost connection, so its result is found in the same way.
     pub(super) fn unreadable(&mut self, error: &DecodeError) -> NodeState {
         let title = format!(
-            "the run on {} has sent an event that cannot be read; it goes on by itself",
+            "the run on {} has sent an event that cannot be decoded; it continues without the client",
             self.session.node()
         );
         self.out_of_sight(agent::unreadable(title, &error.to_string()))
@@ -466,7 +471,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// The connection is gone; the node is not.
     pub(super) fn unattended(&mut self, why: &str) -> NodeState {
         let title = format!(
-            "the connection to {} was lost; it goes on by itself",
+            "the connection to {} was lost; the run continues on the node",
             self.session.node()
         );
         self.out_of_sight(Diagnostic::new(Code::E608, title).note(why))
@@ -480,12 +485,12 @@ impl<'a, 'b> Watch<'a, 'b> {
                 let title = format!("{} does not answer any more", self.session.node());
                 let diagnostic = Diagnostic::new(Code::E608, title)
                     .note("it may be stopped, or the connection is dead in one direction")
-                    .note("when it runs, it goes on by itself");
+                    .note("if it runs, it continues on the node");
                 self.out_of_sight(diagnostic)
             }
             End::Gone => {
                 let title = format!(
-                    "the processes of the run on {} were killed, and none has followed them",
+                    "all processes of the run on {} were killed, and none was restarted",
                     self.session.node()
                 );
                 let diagnostic = Diagnostic::new(Code::E622, title)
@@ -514,7 +519,8 @@ impl<'a, 'b> Watch<'a, 'b> {
             );
             let diagnostic = Diagnostic::new(Code::E614, title);
             self.fail(
-                diagnostic.help("all is well until the node restarts: copy the beams by hand"),
+                diagnostic
+                    .help("the new code runs until the node restarts: copy the beams by hand"),
             );
         }
     }
@@ -522,7 +528,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// Somebody asked twice for the end.
     pub(super) fn left(&mut self) -> NodeState {
         let title = format!(
-            "left {} to itself in the middle of the run",
+            "detached from {} in the middle of the run",
             self.session.node()
         );
         self.out_of_sight(Diagnostic::new(Code::E608, title))

@@ -34,8 +34,8 @@ pub(super) fn of_rollback(reason: &Reason, run: &str) -> Diagnostic {
     let diagnostic = of(reason);
     match reason {
         Reason::ConversionFailed { .. } => diagnostic.help(
-            "it was asked of the version that runs, which has no way down for this state: correct its code_change and \
-             upgrade to that first: updo run PLAN",
+            "`code_change({down, Vsn}, …)` of the running version does not convert this state: correct it and \
+             upgrade to the corrected version first: updo run PLAN",
         ),
         Reason::OldCodeInUse { .. } => diagnostic.note("nothing was changed").help(format!(
             "let them end and run it again, wait longer: `updo rollback {run} --purge 1m`,\n\
@@ -85,17 +85,17 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
         Reason::NotWritable { folders } => not_writable(folders),
         Reason::Aborted { .. } => Diagnostic::new(
             Code::E611,
-            "aborted before the point of no return; all processes were resumed",
+            "aborted before any module was switched; all processes were resumed",
         ),
         Reason::Unattended {} => Diagnostic::new(
             Code::E611,
-            "the client had gone before the first step: nothing was begun",
+            "the client disconnected before the first step: nothing was begun",
         ),
         Reason::AgentKilled {} => Diagnostic::new(
             Code::E622,
             "all processes of the run were killed on the node at once",
         )
-        .note("the watchdog has resumed whatever was suspended"),
+        .note("the watchdog has resumed all suspended processes"),
         Reason::ReleaseHandlerRefused { why } => Diagnostic::new(
             Code::E615,
             "the release handler refused the script before its point of no return",
@@ -104,7 +104,7 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
         .note("no process was suspended and no code was loaded"),
         Reason::ReleaseHandlerFailed { why } => Diagnostic::new(
             Code::E615,
-            "the release handler gave up behind its point of no return",
+            "the release handler failed after its point of no return",
         )
         .note(why),
         Reason::ExecutorDied { why } => Diagnostic::new(
@@ -175,7 +175,7 @@ pub(super) fn replaced(modules: &[Atom]) -> Diagnostic {
     };
     Diagnostic::new(Code::E619, format!("something else has loaded other code during the run: {shown}{more}"))
         .note("a compiler, a shell (`c:l(M)`) or another tool, between the first look and the end of the run")
-        .note("where the run is undone, the version from before the run is loaded again, and the other one is gone")
+        .note("if the run is undone, the version from before the run is loaded again and replaces the other one")
         .help("see what runs: updo status --target NODE; then run again")
 }
 
@@ -247,10 +247,7 @@ fn not_loadable(which: &str, modules: &[(Atom, Term)]) -> Diagnostic {
 }
 
 fn old_code_in_use(users: &[(Atom, Vec<Pid>)]) -> Diagnostic {
-    let mut diagnostic = Diagnostic::new(
-        Code::E605,
-        "processes still run the version before the running one",
-    );
+    let mut diagnostic = Diagnostic::new(Code::E605, "processes still execute old code");
     for (module, pids) in users.iter().take(NAMED) {
         diagnostic = diagnostic.note(format!("{module}: {}", pids.encode()));
     }

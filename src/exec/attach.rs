@@ -239,7 +239,7 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                 steps: way.steps.clone(),
                 taken: way.taken,
             });
-            let back = back.ok_or("the run has recorded no way back");
+            let back = back.ok_or("the run has recorded no rollback");
             not_good(checks, back, mailbox);
         }
     } else if what.goal == NodeState::Old && ended == NodeState::Old {
@@ -268,7 +268,7 @@ fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
         if !checks.content(None, None) && checks.watch.outcome.state != NodeState::Unknown {
             checks.failed();
             let text = format!(
-                "the run is over; to go back: updo rollback {}",
+                "the run is over; to roll back: updo rollback {}",
                 what.holder.run
             );
             checks.watch.tell(EventKind::Log { warn: true, text });

@@ -274,7 +274,7 @@ pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Ou
     );
     checks.watch.tell(EventKind::Started {
         run: what.run.to_owned(),
-        title: "going back".to_owned(),
+        title: "rollback".to_owned(),
     });
     let mailbox = session.mailbox();
     let job = job::begun(&way.job, what.run, what.owner, Some(mailbox.pid()));

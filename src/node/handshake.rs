@@ -192,7 +192,7 @@ impl Talk<'_> {
         match message.split_first() {
             Some((b'a', digest)) if same(digest, &cookie.digest(challenge)) => Ok(()),
             Some((b'a', digest)) if digest.len() == 16 => wrong(format!(
-                "{} took our cookie and does not know it itself",
+                "{} accepted our cookie but did not prove its own",
                 self.target
             )),
             _ => Err(self.strange("its acknowledgement is malformed")),

@@ -52,7 +52,7 @@ pub(crate) fn run(shared: &Shared, pace: TickConfig) {
         if heard >= pace.lost {
             let seconds = pace.lost.as_secs();
             return shared.lose(&format!(
-                "nothing was heard from {} for {seconds} seconds",
+                "no message from {} for {seconds} seconds",
                 shared.node
             ));
         }

@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
             let mut diagnostic =
                 Diagnostic::new(Code::E109, "files include each other").note(names.join(" -> "));
             if let Some(span) = at {
-                diagnostic = diagnostic.label(span, "closes the ring");
+                diagnostic = diagnostic.label(span, "closes the cycle");
             }
             self.diagnostics.push(diagnostic);
             return None;

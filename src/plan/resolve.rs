@@ -497,7 +497,7 @@ impl Resolver<'_> {
             return None;
         }
         let outcome = Evaluator::new(Phase::Facts, self.scripts)
-            .with_host(&mut Offline)
+            .with_names(&mut Offline)
             .eval(std::slice::from_ref(expr), &mut bindings);
         match outcome {
             Ok(term) => Some(term),

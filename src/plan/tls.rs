@@ -220,7 +220,7 @@ fn no_map(term: &Term, span: Span) -> Option<Diagnostic> {
     if term.is_atom("false") {
         return None;
     }
-    let diagnostic = Diagnostic::new(Code::E205, "`tls` wants a map, or `false`")
+    let diagnostic = Diagnostic::new(Code::E205, "`tls` must be a map or `false`")
         .label(span, "neither")
         .help(format!("name the trusted CA: `{EXAMPLE}`"));
     Some(match term.is_atom("true") {

@@ -11,7 +11,7 @@ use super::read_only;
 use super::session::{ReplError, ReplSession, Reply};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{
-    Bindings, Evaluator, Host, HostError, Limits, Phase, Remote, RemoteError, needs,
+    Bindings, Evaluator, Limits, NameError, OwnNames, Phase, Remote, RemoteError, needs,
 };
 use crate::exec::condition::remote_error;
 use crate::node::Session as Node;
@@ -111,12 +111,12 @@ impl Remote for Live<'_> {
 
 /// Updo's own names, with a `sleep` that can be interrupted.
 struct Awake<'a> {
-    host: &'a mut dyn Host,
+    host: &'a mut dyn OwnNames,
     interrupt: &'a AtomicBool,
 }
 
-impl Host for Awake<'_> {
-    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, HostError>> {
+impl OwnNames for Awake<'_> {
+    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, NameError>> {
         if let ("sleep", [time]) = (name, args)
             && let Some(millis) = time.as_i64().and_then(|time| u64::try_from(time).ok())
         {
@@ -267,10 +267,10 @@ impl ReplSession {
         let mut live = self.live();
         let connection = self.engine.with_session(self.node.clone());
         let interrupt = &*self.manner.interrupt;
-        let mut run = |host: &mut dyn Host| {
+        let mut run = |host: &mut dyn OwnNames| {
             let mut host = Awake { host, interrupt };
             Evaluator::new(Phase::Live, &functions)
-                .with_host(&mut host)
+                .with_names(&mut host)
                 .with_remote(&mut live)
                 .with_limits(self.limits())
                 .eval(body, bindings)

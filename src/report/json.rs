@@ -14,7 +14,7 @@ use super::{progress, terminal};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, to_json};
 use crate::exec::rehearsal::Tried;
-use crate::exec::{Event, EventKind, Slow};
+use crate::exec::{BusyProcess, Event, EventKind};
 use crate::name::NodeName;
 
 /// Name and version of the schema.
@@ -223,8 +223,8 @@ fn parts(kind: &EventKind, sources: &SourceMap) -> (&'static str, Value) {
     }
 }
 
-fn all_slow(slowest: &[Slow]) -> Vec<Value> {
-    let slow = |slow: &Slow| json!({ "pid": slow.pid, "at": slow.at, "ms": ms(slow.took) });
+fn all_slow(slowest: &[BusyProcess]) -> Vec<Value> {
+    let slow = |slow: &BusyProcess| json!({ "pid": slow.pid, "at": slow.at, "ms": ms(slow.took) });
     slowest.iter().map(slow).collect()
 }
 
@@ -250,7 +250,7 @@ fn sentence(event: &Event, sources: &SourceMap) -> String {
             }
             None => format!("{done} of {total}"),
         },
-        EventKind::RollbackStarted => "going back".to_owned(),
+        EventKind::RollbackStarted => "the undo begins".to_owned(),
         EventKind::Diagnostic(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
         EventKind::Finished { state, .. } => format!("{} is {state}", event.node),
         _ => terminal::line(event, sources, style)

@@ -82,14 +82,14 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             let text = postponed(&event.kind);
             format!("{head} suspend postponed {}", safe::line(&text))
         }
-        EventKind::RollbackStarted => format!("{head} rollback begins"),
+        EventKind::RollbackStarted => format!("{head} undo begins"),
         EventKind::RollbackFinished {
             ok,
             took,
             processes,
         } => {
             let what = went_back(*ok, *processes);
-            format!("{head} rollback {} {} {what}", mark(*ok), seconds(took))
+            format!("{head} undo {} {} {what}", mark(*ok), seconds(took))
         }
         EventKind::Interrupt { text } => format!("{head} stop {text}"),
         EventKind::Persisted { files } => {

@@ -247,7 +247,7 @@ fn diagnostic(tried: &Tried) -> Diagnostic {
         diagnostic = diagnostic.note(format!("and {more} more"));
     }
     diagnostic.help(format!(
-        "mend `code_change` of the new `{module}`; it was tried on copies of live states, nothing was changed"
+        "correct `code_change` of the new `{module}`; it was run on copies of live states, nothing was changed"
     ))
 }
 

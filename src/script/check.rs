@@ -113,7 +113,7 @@ fn balance(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
                     if later {
                         let title = format!("`{module}` is still suspended when a window ends");
                         let diagnostic = broken(script, Code::E402, title, by).note(format!(
-                            "{instruction} ends it: from then on there is no way back to the old states"
+                            "{instruction} ends it: from then on the old states cannot be restored"
                         ));
                         diagnostics.push(diagnostic.help("resume it there: `after resume …`"));
                         return;

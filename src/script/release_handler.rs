@@ -86,10 +86,10 @@ fn folder(changes: &ChangeSet, modules: &[Module]) -> Result<String, String> {
 fn warning(plan: &Plan, script: &Script, span: Span) -> Diagnostic {
     let mut diagnostic = Diagnostic::new(
         Code::W419,
-        "OTP's release handler runs this script: it undoes nothing and resumes no process when something fails",
+        "OTP's release handler runs this script: it undoes nothing and resumes no process when a step fails",
     )
     .label(span, "asked for here")
-    .note("a busy process is left out in silence: it goes on with its old state under the new code");
+    .note("a busy process is skipped without a message: it keeps its old state under the new code");
     let converts = |i: &Instruction| matches!(i, Instruction::CodeChange { .. });
     if plan.code == CodeFrom::OnDisk && script.low.iter().any(converts) {
         diagnostic = diagnostic.note(

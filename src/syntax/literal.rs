@@ -260,7 +260,7 @@ fn unescape(text: &str, start: usize, escapes: bool) -> Result<Vec<u32>> {
                 let span = Span::new(start + at - 1, start + at + len);
                 let title = format!("bad escape `\\{escape}`");
                 let help = "write `\\x41` or `\\x{1F600}`; `\\\\` is a backslash";
-                return Err(malformed(span, title, "this stands for no character", help));
+                return Err(malformed(span, title, "this is not a character", help));
             }
         }
         at += len;

@@ -234,3 +234,13 @@ fn with_stack<T: Send>(text: &str, lexed: &Lexed, run: impl FnOnce() -> T + Send
             .map_err(|_| bug())
     })
 }
+
+impl std::str::FromStr for Term {
+    type Err = Box<Diagnostic>;
+
+    /// Reads a constant term in Erlang's notation, with or without a dot: what `file:consult/1` reads, without pids, ports,
+    /// references and funs. Brackets may be nested 256 deep.
+    fn from_str(text: &str) -> Result<Self> {
+        parse_term(text)
+    }
+}

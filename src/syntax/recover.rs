@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
         self.diagnostics.push(
             Diagnostic::new(Code::E101, format!("more than {MAX_ERRORS} errors"))
                 .label(span, "not read from here on")
-                .help("mend the errors above first"),
+                .help("correct the errors above first"),
         );
     }
 

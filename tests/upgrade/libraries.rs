@@ -267,7 +267,7 @@ fn config_change_is_called_once_per_application() {
         "W332",
         "the default of `limit` is 20 now; new code reads 10",
         "`shelves` is new (default 3); new code reads `undefined`",
-        "`doors` is gone; it stays set",
+        "`doors` is removed; it stays set",
         "`code on_disk #{env => true}.`",
     ]);
     let plan = site.plan(&desk, "newest => all, env => true", "");

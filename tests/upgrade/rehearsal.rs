@@ -162,7 +162,7 @@ fn what_is_not_tried_is_named() {
     let old = till(1, "code_change(_, S, _) -> {ok, S}.");
     let stage = Stage::new(&[old], &[acts], "till:start(1)");
     stage.rehearse(&[]).exits(0).prints(&[
-        "till                     not tried: its conversion does more than compute and read",
+        "till                     not tried: its conversion has side effects",
         "sends a message in till:code_change/3, line 9",
         "no state was tried; nothing was changed",
     ]);

@@ -110,7 +110,7 @@ fn a_failure_in_the_second_window_undoes_both() {
         let (desk, pids) = (Desk::new(), pids_of(node));
         let failing = plan(&desk, window, "{fail, up}", "fine", "");
         let ran = desk.on(node, &["run", &failing, "--yes"]).run().exits(20);
-        let ran = ran.says(&["E604", "mill_front", "stuck", "rollback", "is as before"]);
+        let ran = ran.says(&["E604", "mill_front", "stuck", "undo ok", "is as before"]);
         assert!(!ran.stderr.contains("E609"), "{ran}");
         is(node, Is::Old, 2, &pids);
         // The node is none the worse for it.
@@ -219,7 +219,7 @@ fn not_good_after_both() {
         .on(node, &["run", &plan_of("fine", "fine"), "--yes"])
         .run()
         .exits(20);
-    ran.says(&["E606", "rollback", "is as before"]);
+    ran.says(&["E606", "undo ok", "is as before"]);
     is(node, Is::Old, 2, &pids);
 
     // The first window of the way back goes well, the second fails: forward again.

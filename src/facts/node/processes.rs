@@ -20,13 +20,15 @@ use crate::term::{Pid, Term};
 static WHO: LazyLock<Option<Term>> =
     LazyLock::new(|| crate::term::etf::decode(include_bytes!("find_processes.etf")).ok());
 
-/// Finds the callback module of a server in a part of its backtrace: a regular expression. The agent is given it too.
+/// Finds the callback module of a server in a part of its backtrace: a regular expression. The agent is given it too, as
+/// `loops` of the job; loops of special processes are in `special` there.
 pub const LOOPS: &str = include_str!("loops.regex");
 
 /// How long supervisors and event managers may take, all together: milliseconds, in steps. Half a second.
 const WAITS: [i64; 11] = [1, 1, 2, 4, 8, 16, 32, 64, 100, 128, 144];
 
-/// How a process came to run a module.
+/// How a process came to run a module. The agent (`08_kinds.erl`) knows `Supervisor`, `Bridge`, `Init` and `Entered` as
+/// `behaviour`, `Special` as `special`, `Other` as `other`; it asks the managers of a `Handler`, and suspends no `Loop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Start {
     /// As a supervisor: `{supervisor, M, 1}`.

@@ -2,7 +2,7 @@
 //!
 //! Takes a graph and gives boxes, one for each application (or, where those are not known, for each family
 //! of names, or each stretch of the order), with the names of their modules and lines as thick as there
-//! are calls. Applications may well depend on each other in rings: the few lines that run against the
+//! are calls. Applications may well depend on each other in cycles: the few lines that run against the
 //! order are drawn as such.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,7 +162,7 @@ fn page(graph: &Graph, groups: &[Group], width: f64, height: f64, body: &str) ->
     );
     let mut legend = Legend::new(&mut out, width);
     legend.line("", "calls");
-    legend.line(" back", "calls against the order (applications in a ring)");
+    legend.line(" back", "calls against the order (applications in a cycle)");
     let _ = writeln!(
         out,
         "<g transform=\"translate({MARGIN} {HEAD})\">{body}</g></svg>"

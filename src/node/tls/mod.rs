@@ -29,7 +29,8 @@ pub(crate) use stream::TlsStream;
 /// Longest PEM text, in bytes: a whole system's authorities have a quarter of it.
 const MAX_PEM: usize = 1 << 20;
 
-/// Where a PEM text is.
+/// Where a PEM text is (RFC 7468), at most 1 MiB of it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pem {
     /// In a file.
@@ -47,7 +48,8 @@ impl fmt::Display for Pem {
     }
 }
 
-/// Under which name the node's certificate must be made out.
+/// Under which name the node's certificate must be made out, as RFC 6125 compares it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum ExpectedName {
     /// The host part of the node's name.
