@@ -27,7 +27,7 @@ pub enum Exit {
     Locked = 13,
     /// Failed or aborted before any module was switched; all suspended processes were resumed.
     Aborted = 14,
-    /// A rehearsal found states that would not be converted; nothing was changed.
+    /// A rehearsal found states that would not be converted, or that the new version cannot take; nothing was changed.
     Rehearsal = 15,
     /// Failed after the switch and undone completely.
     RolledBack = 20,
@@ -165,7 +165,7 @@ impl Exit {
             Self::Changed => "the node has changed meanwhile, nothing was changed",
             Self::Locked => "another run holds the lock, nothing was changed",
             Self::Aborted => "aborted before any module was switched",
-            Self::Rehearsal => "states would not be converted, nothing was changed",
+            Self::Rehearsal => "a rehearsal found states that would fail, nothing was changed",
             Self::RolledBack => "failed and undone completely",
             Self::Broken => "failed and not undone: needs manual repair",
             Self::Partly => "some nodes are new, the rest old, each consistent",

@@ -135,9 +135,15 @@ impl Connection<'_> {
             },
             progress,
         )?;
-        let fits = state_fit::fits(upgrade, &tried);
+        // What a twin made by way of a name, the running version has made: that shape says nothing.
+        let known: Vec<Tried> = tried
+            .iter()
+            .filter(|tried| tried.kept || !converts_by_name(upgrade, &tried.module))
+            .cloned()
+            .collect();
+        let fits = state_fit::fits(upgrade, &known);
         Ok(Rehearsal {
-            held: state_fit::held_data(upgrade, &grown, &tried, &fits),
+            held: state_fit::held_data(upgrade, &grown, &known, &fits),
             fits,
             tried,
             untried,
@@ -165,6 +171,34 @@ impl Connection<'_> {
         let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
         Ok((!done.tried.is_empty()).then_some(done))
     }
+}
+
+/// Whether a conversion may come to another module of the upgrade by its name, as data: `struct(Cart, Fields)`,
+/// `fun cart:new/1`. A twin that does it gets what the running version makes.
+fn converts_by_name(upgrade: &Upgrade, module: &Module) -> bool {
+    let beam = |module: &Module| {
+        let changed = upgrade.changes.modules.get(module)?;
+        changed.new.as_ref()
+    };
+    let makes_structs = |module: &Module| {
+        let calls = beam(module).map(|new| &new.facts.code.call_sites);
+        calls.into_iter().flatten().any(|call| {
+            let function = &*call.to.function;
+            call.to.module.as_str() == "Elixir.Kernel" && matches!(function, "struct" | "struct!")
+        })
+    };
+    let Some(new) = beam(module) else {
+        return true;
+    };
+    let mut called = new.facts.imports.iter().map(|import| &import.module);
+    if makes_structs(module) || called.any(makes_structs) {
+        return true;
+    }
+    let world = |module: &Module| beam(module).map(|new| &new.bytes[..]);
+    let kinds = [Kind::Server, Kind::Special];
+    kinds
+        .into_iter()
+        .any(|kind| !Conversion::of(module, kind, &world).by_name.is_empty())
 }
 
 /// The usual bounds, and what a plan says instead.
@@ -253,7 +287,8 @@ fn trial(
 /// States that are not converted: only their shapes are asked for.
 fn kept(changed: &Changed, class: Class) -> Option<Trial> {
     let new = changed.new.as_ref()?;
-    if class != Class::Server || changed.crew.wrapped_in.is_some() || changed.old.is_none() {
+    let is_asked = class == Class::Server && changed.processes > 0;
+    if !is_asked || changed.crew.wrapped_in.is_some() || changed.old.is_none() {
         return None;
     }
     let own_view = changed

@@ -385,6 +385,14 @@ fn states_that_servers_cannot_take() {
             "init(_) -> {ok, #{a => 1, c => 2}}.\nhandle_call(get, _, S) -> {reply, ok, S#{c := 3}}.".to_owned(),
             fails("handle_call/3: a map with the key `c`"),
         ),
+        // A message that may come only when the key is there.
+        (
+            MAP,
+            "init(_) -> {ok, #{a => 1, timer => x}}.\nhandle_call(get, _, #{a := A} = S) -> {reply, A, S}.\n\
+             handle_cast(tick, #{timer := T} = S) -> {noreply, S#{a := T}}."
+                .to_owned(),
+            may("handle_cast/2: a map with the key `timer`"),
+        ),
         (
             MAP,
             "init(_) -> {ok, {st, 1}}.\nhandle_call(get, _, {st, A} = S) -> {reply, A, S}.".to_owned(),

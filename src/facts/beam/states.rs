@@ -374,10 +374,11 @@ pub fn misfit(
         }
     }
     if !failing.is_empty() {
-        // A state that is there for a moment, before `handle_continue/2`, may be one that few callbacks take: the
-        // former version would have shown that.
+        // A state that is there for a moment, before `handle_continue/2`, may be one that few callbacks take: the former
+        // version would have shown that.
+        let certain = taking == 0 || old.is_some() && is_certain(&failing, &wanted, &after.shape);
         return (old.is_some() || taking == 0).then_some(Misfit {
-            certain: true,
+            certain,
             callbacks: failing,
             wanted,
         });
@@ -387,6 +388,20 @@ pub fn misfit(
         callbacks: lacking,
         wanted: lacked,
     })
+}
+
+/// Whether callbacks that fail for a state are called in that state: of a call that is assumed. A cast or a message may
+/// come only when the state is another one (a timer that is set), unless it is a record of the wrong size.
+fn is_certain(failing: &[FunctionArity], wanted: &BTreeSet<Wanted>, shape: &StateShape) -> bool {
+    let any_time = |f: &FunctionArity| !matches!(&*f.name, "handle_cast" | "handle_info");
+    let resized = match shape {
+        StateShape::Tuple(size, Some(tag)) => wanted.iter().any(|wanted| match wanted {
+            Wanted::Tuple(Some(known), Some(other)) => known == tag && other != size,
+            _ => false,
+        }),
+        _ => false,
+    };
+    resized || failing.iter().any(any_time)
 }
 
 /// Functions of a version that fail with a struct of the former keys as one of their arguments, and not with one of
