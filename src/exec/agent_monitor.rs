@@ -112,7 +112,7 @@ pub(super) enum News {
 #[derive(Debug)]
 pub(super) enum MonitorResult {
     /// A hook of the plan evaluated, and an answer.
-    Hook(Step),
+    Hook(Box<Step>),
     /// Nothing any more.
     Ended(NodeState),
 }
@@ -420,7 +420,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             if let AgentEvent::Hook { id } = event
                 && let Some(step) = steps.iter().find(|step| step.id == id)
             {
-                return MonitorResult::Hook(step.clone());
+                return MonitorResult::Hook(Box::new(step.clone()));
             }
             if let Some(state) = self.translate(event, steps) {
                 return MonitorResult::Ended(state);

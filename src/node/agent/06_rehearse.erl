@@ -17,7 +17,7 @@
 %%         wait => ms for a process to answer, most => words of its heap,
 %%         at_most => processes, rate => of them a second, within => ms for all of them,
 %%         keep => true: no conversion, states are what they were,
-%%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: below, tables and inside}
+%%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: in tables and states}
 rehearse(Id, #{module := M} = Asked) ->
     What = case Asked of #{vsn := _} -> Asked; _ -> Asked#{vsn => loaded_vsn(M)} end,
     Pids = case What of #{processes := all} -> processes_of(M); #{processes := Named} -> Named end,

@@ -23,7 +23,6 @@ pub const SOURCE: &str = concat!(
     include_str!("04_prepare.erl"),
     include_str!("05_twins.erl"),
     include_str!("06_rehearse.erl"),
-    include_str!("06_shapes.erl"),
     include_str!("07_purge.erl"),
     include_str!("08_kinds.erl"),
     include_str!("09_asked.erl"),
@@ -40,6 +39,7 @@ pub const SOURCE: &str = concat!(
     include_str!("20_workers.erl"),
     include_str!("21_persist.erl"),
     include_str!("22_watchdog.erl"),
+    include_str!("23_shapes.erl"),
 );
 
 /// The expressions that bring the source to life on the node.

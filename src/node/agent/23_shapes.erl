@@ -149,7 +149,7 @@ count_inside(Forms, All) ->
 
 count_form(Form, Key, [#{states := N} = Counted | All]) ->
     case maps:remove(states, Counted) of
-        Key -> [maps:put(states, N + 1, Counted) | All];
+        Key -> [Counted#{states := N + 1} | All];
         _ -> [Counted | count_form(Form, Key, All)]
     end;
 count_form(Form, _, []) -> [Form].
