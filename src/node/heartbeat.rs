@@ -135,7 +135,7 @@ mod tests {
         assert!(
             shared
                 .lost()
-                .is_some_and(|why| why.contains("nothing was heard from a@b"))
+                .is_some_and(|why| why.contains("no message from a@b"))
         );
         let sent = lock(&sink.0);
         // The first thing is a tick, for the peer is asked much later.

@@ -169,8 +169,8 @@ fn what_goes_wrong_is_an_error_like_any_other() {
             .note("one\ntwo")
             .help("add one");
         match boxed {
-            true => return Err(Box::new(diagnostic).into()),
-            false => return Err(diagnostic.into()),
+            true => Err(Box::new(diagnostic).into()),
+            false => Err(diagnostic.into()),
         }
     }
     for boxed in [true, false] {

@@ -37,8 +37,8 @@ held(_, S, New) -> #{from => form(S), to => form(New), states => 1}.
 %% ------------------------------------------------------------------------------------------------
 %% Inside of a state
 
-%% Records and structs that are asked for, anywhere in it: {{Tag, Size}, ...} of a size that only the
-%% old code knows, and structs whose keys are not those of the new version. Each once.
+%% Records and structs that are asked for, anywhere in it: records of a size that only the old code
+%% knows, and structs whose keys are not those of the new version. Each once.
 inside(_, #{seek := #{records := [], structs := []}}) -> [];
 inside(T, #{seek := #{records := Records, structs := Structs}}) ->
     {Found, _} = inside([T], maps:from_list(Records), maps:from_list(Structs), #{}, 3000),
