@@ -99,7 +99,7 @@ fn a_conversion_that_is_right_and_one_that_is_not() {
     let old = desk(1, "owner", "code_change(_, S, _) -> {ok, S}.");
     let stage = |clause: &str| {
         Stage::new(
-            &[old.clone()],
+            std::slice::from_ref(&old),
             &[desk(2, "owner, lamp = on", clause)],
             START,
         )
@@ -162,7 +162,7 @@ fn records_inside_of_states_and_in_tables() {
     };
     let old = server(1, "name", "code_change(_, S, _) -> {ok, S}.");
     let same = server(2, "name, price", "code_change(_, S, _) -> {ok, S}.");
-    let stage = Stage::new(&[old.clone()], &[same], START);
+    let stage = Stage::new(std::slice::from_ref(&old), &[same], START);
     let ran = stage.rehearse(&[]).exits(0).says(&[
         "W635",
         "3 states of `desk` hold {item, …} of 2 elements",
