@@ -237,7 +237,13 @@ impl Action {
                 }
                 supervisors
             }
-            _ => Vec::new(),
+            Self::Apply(_)
+            | Self::Env(_)
+            | Self::Paths(_)
+            | Self::ConfigChange(_)
+            | Self::Soak(_)
+            | Self::Hook { .. }
+            | Self::ReleaseHandler { .. } => Vec::new(),
         }
     }
 
@@ -255,7 +261,16 @@ impl Action {
             | Self::Resume(modules)
             | Self::Ahead(modules) => modules.retain(keep),
             Self::CodeChange { modules, .. } => modules.retain(|(module, _)| keep(module)),
-            _ => {}
+            // No rollback has twins.
+            Self::TwinsLoad(_) | Self::TwinsDrop(_) | Self::Rehearse(..) => {}
+            Self::Apply(_)
+            | Self::Children(_)
+            | Self::Env(_)
+            | Self::Paths(_)
+            | Self::ConfigChange(_)
+            | Self::Soak(_)
+            | Self::Hook { .. }
+            | Self::ReleaseHandler { .. } => {}
         }
     }
 

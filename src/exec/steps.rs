@@ -90,8 +90,21 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                     name: name.clone(),
                 },
             ),
-            // No script of a run has others (`Instruction::in_run`).
-            _ => {}
+            // No script of a run has these (`Instruction::in_run`).
+            Instruction::Update { .. }
+            | Instruction::LoadModule { .. }
+            | Instruction::AddModule { .. }
+            | Instruction::DeleteModule { .. }
+            | Instruction::AddApplication { .. }
+            | Instruction::RemoveApplication(_)
+            | Instruction::RestartApplication(_)
+            | Instruction::Stop(_)
+            | Instruction::Start(_)
+            | Instruction::SyncNodes { .. }
+            | Instruction::RestartNewEmulator
+            | Instruction::RestartEmulator
+            | Instruction::Restart
+            | Instruction::Reboot => {}
         }
         rest = next;
     }
