@@ -104,7 +104,7 @@ impl Engine {
         Self::opened(loaded, settings)
     }
 
-    /// The same for what a file would say if somebody changed it so, as the REPL does: `path` is its name and what
+    /// The same for what a file would say if it were changed so, as the REPL does: `path` is its name and what
     /// includes are relative to.
     #[doc(hidden)]
     pub fn open_as(path: &Path, text: &str, settings: Settings) -> OpenedPlan {
@@ -544,7 +544,7 @@ impl Connection<'_> {
         Ok(record)
     }
 
-    /// Nobody finds a run again that is nowhere written down: said before it begins.
+    /// A run without a record cannot be found again: said before it begins.
     fn unrecorded(&self, run: &str, why: &std::io::Error) -> Diagnostic {
         let folder = self.engine.settings.state_dir.display();
         Diagnostic::new(Code::W615, format!("run {run} is not recorded"))

@@ -1,5 +1,5 @@
-//! `updo check`: reads, resolves and lints plans. Without a target nobody is asked; with `--target` the plan also meets
-//! the facts of the nodes, as in a preview, and nothing but what there is to say about it is printed.
+//! `updo check`: reads, resolves and lints plans. Without a target no node is asked; with `--target` the plan also
+//! meets the facts of the nodes, as in a preview, and nothing but what there is to say about it is printed.
 
 use serde_json::Value;
 

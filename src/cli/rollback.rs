@@ -75,7 +75,7 @@ fn wanted(records: &RunRecords, name: Option<&str>) -> (Vec<RecordedRun>, Option
     }
 }
 
-/// Runs of the same rollout of which nobody knows how they ended, or that need a person.
+/// Runs of the same rollout whose outcome is unknown, or that need a person.
 fn unclear(records: &RunRecords, rollout: &str) -> Vec<RecordedRun> {
     let mut all = records.rollout(rollout);
     all.retain(|run| !matches!(run.state.as_str(), "old" | "undone") && !records.is_undoable(run));

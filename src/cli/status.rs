@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
     exit
 }
 
-/// Who is at work on a node: in words, and the name of the run.
+/// The holder of a node's lock, in words, and the name of the run.
 fn lock(session: &Session) -> Result<(String, Option<String>)> {
     let asked = |error: PresenceError| error.diagnostic("reading the lock holder");
     Ok(match agent::present(session).map_err(asked)? {

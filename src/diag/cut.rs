@@ -21,8 +21,8 @@ const END: usize = 30;
 pub(super) struct Cut<'a> {
     pub(super) sources: Cow<'a, SourceMap>,
     pub(super) labels: Vec<Label>,
-    /// Where a label begins among the cut sources, and the column that is to be told, counted from 0. Empty when nothing
-    /// was cut.
+    /// Where a label begins among the cut sources, and the column that is to be reported, counted from 0. Empty when
+    /// nothing was cut.
     columns: Vec<(usize, usize)>,
 }
 

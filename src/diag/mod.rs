@@ -1,6 +1,6 @@
 //! Diagnostics: what updo says when something is wrong or noteworthy.
 //!
-//! A [`Diagnostic`] is plain data. Every stage makes them, nobody but [`mod@render`] turns them into text, and
+//! A [`Diagnostic`] is plain data. Every stage makes them, only [`mod@render`] turns them into text, and
 //! its [`Code`] comes from one closed list, so that a diagnostic without a code does not compile.
 
 pub mod code;

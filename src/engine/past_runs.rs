@@ -85,8 +85,8 @@ impl Engine {
 
 impl Connection<'_> {
     #[doc(hidden)]
-    /// W619: the last recorded run has left this node half done. Which of its modules are new and which are old is told
-    /// by what the node has loaded now.
+    /// W619: the last recorded run has left this node half done. Which of its modules are new and which are old
+    /// follows from what the node has loaded now.
     pub fn incomplete_run(&self, facts: &NodeFacts) -> Option<Diagnostic> {
         let records = RunRecords::new(&self.engine.settings.state_dir);
         let all = records.all();
@@ -286,8 +286,8 @@ impl Connection<'_> {
         })
     }
 
-    /// Who is at work on the node. A run has its record before its agent is there: as long as somebody writes the record,
-    /// and for a moment after, the agent is waited for. It is judged only then.
+    /// The run at work on the node. A run has its record before its agent is there: as long as the record is being
+    /// written, and for a moment after, the agent is waited for. It is judged only then.
     fn arrived(&self, records: &RunRecords, summary: &RecordedRun) -> Result<Option<LockHolder>> {
         let interrupt = &self.engine.settings.interrupt;
         let began = Instant::now();

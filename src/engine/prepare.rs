@@ -1,6 +1,6 @@
 //! From facts to script: what is known and decided about the upgrade of one node.
 //!
-//! Takes the plan, a node's facts and its changes; infers, merges the plan's rules, compiles. Asks nobody and
+//! Takes the plan, a node's facts and its changes; infers, merges the plan's rules, compiles. Asks no node and
 //! touches nothing: the same facts give the same upgrade.
 
 use std::time::Duration;
@@ -115,7 +115,7 @@ impl Upgrade {
     }
 }
 
-/// From facts to script: infers, merges the plan, compiles. Asks nobody.
+/// From facts to script: infers, merges the plan, compiles. Asks no node.
 pub fn decide(
     plan: &Plan,
     node: &NodeName,

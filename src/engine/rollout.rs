@@ -1,8 +1,8 @@
 //! A rollout: the nodes of a target, stage after stage, each with a script of its own.
 //!
 //! It takes nodes that are prepared and shown, and runs them as the plan's `rollout` says. What it promises: every
-//! node ends fully new or fully old, or is named; after a failure no further node is begun; who asks for the end gets
-//! it after the nodes that are being upgraded. What happens is told to a [`Watcher`], which also decides at a pause.
+//! node ends fully new or fully old, or is named; after a failure no further node is begun; a requested end comes
+//! after the nodes that are being upgraded. What happens is reported to a [`Watcher`], which also decides at a pause.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -214,7 +214,7 @@ pub enum RolloutEvent<'a> {
         /// How long it took.
         took: Duration,
     },
-    /// Somebody asked for the end: what follows from it.
+    /// The end was requested: what follows from it.
     Stopping(String),
     /// All nodes go back because the plan is not content with the whole.
     Back,
@@ -372,7 +372,7 @@ impl<'e> Walk<'e, '_> {
                         (&prepared_nodes[at], sender.clone(), name.as_deref());
                     let engine = self.engine;
                     scope.spawn(move || {
-                        // Nobody listens only when the walk itself has ended in a panic.
+                        // There is no receiver only when the walk itself has ended in a panic.
                         let tell = |event: &Event| {
                             let _ = sender.send((at, News::Event(Box::new(event.clone()))));
                         };

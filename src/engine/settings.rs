@@ -51,7 +51,7 @@ pub struct Settings {
     ///
     /// [`NodeState::Unknown`]: crate::exec::NodeState::Unknown
     pub detach: bool,
-    /// Who wants a run, or why: kept with its record.
+    /// The requester of a run, or its reason: kept with its record.
     pub message: Option<String>,
     /// How long to wait for another run to end; zero: not at all.
     pub lock_timeout: Duration,
@@ -70,8 +70,7 @@ impl Settings {
     }
 
     #[doc(hidden)]
-    /// The parameters that a plan has; others in the environment may be meant for other plans, and are nobody's
-    /// business.
+    /// The parameters that a plan has; others in the environment may be meant for other plans, and are ignored.
     pub fn sets_of(&self, plan: &Plan) -> BTreeMap<String, String> {
         let of = |name: &str| {
             let name = name.strip_prefix(ENVIRONMENT).unwrap_or(name);

@@ -26,7 +26,7 @@ use crate::rules::node_view::NodeView;
 use crate::state::runs::{RecordedRun, RunRecords};
 use crate::term::Term;
 
-/// How long processes may take to leave the code that has to go, when nobody says otherwise.
+/// How long processes may take to leave the code that has to go, by default.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many things are named one by one.
@@ -212,7 +212,7 @@ fn acted(records: &RunRecords, run: &str) -> Acted {
     acted
 }
 
-/// Nobody else is at work on the node; not even the run itself, which may not have come there yet.
+/// No other run is at work on the node; not even the run itself, which may not have come there yet.
 fn ensure_unlocked(records: &RunRecords, session: &Session, summary: &RecordedRun) -> Result<()> {
     let present =
         agent::present(session).map_err(|error| error.diagnostic("reading the lock holder"))?;

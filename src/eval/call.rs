@@ -1,4 +1,4 @@
-//! Calls: who answers to a name, and how.
+//! Calls: what a name refers to, and how it is called.
 //!
 //! `f(…)` is a plan function, else a built-in of Erlang's, else one of updo's names, else `erlang:f(…)` in
 //! the node. `m:f(…)` always runs in the node, and only in the live moment.
@@ -351,7 +351,7 @@ impl<'a> Evaluator<'a> {
         Failure::refused(Term::atom("too_early"), span, diagnostic)
     }
 
-    /// E702 for a name nobody answers to; before the live moment E210, if no name is like it.
+    /// E702 for a name that refers to nothing; before the live moment E210, if no name is like it.
     fn unknown(&self, name: &Atom, arity: usize, span: Span) -> Failure {
         let mut known: Vec<&str> = bif::names().chain(host::names()).collect();
         known.extend(self.functions.names().map(|(name, _)| name.as_str()));

@@ -276,7 +276,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// What a name stands for inside a function of the plan when none of its own variables has it. Outside of
+    /// The value of a name inside a function of the plan when none of its own variables has it. Outside of
     /// functions the constants are among the bindings.
     pub(super) fn constant(&self, name: &str) -> Option<&'a Term> {
         (self.depth > 0)

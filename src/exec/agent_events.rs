@@ -1,7 +1,8 @@
 //! What the agent's events mean: each becomes one of ours, with what there is to say about it.
 //!
-//! The other half of [`agent_monitor`](super::agent_monitor), which receives them. Counts who stood still and who was converted, and
-//! names what a person has to look at: children, the dead, the newborn, whoever still runs old code.
+//! The other half of [`agent_monitor`](super::agent_monitor), which receives them. Counts suspended and converted
+//! processes, and names what a person has to look at: children, the dead, the newborn, processes that still run old
+//! code.
 
 use std::time::{Duration, Instant};
 
@@ -294,7 +295,7 @@ impl Watch<'_, '_> {
         self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
-    /// Newborn processes with a state of the version that is left, which nobody can convert any more.
+    /// Newborn processes with a state of the version that is left, which cannot be converted any more.
     fn ended_newborn(&mut self, ended: &[ModuleProcess]) {
         if ended.is_empty() {
             return;
@@ -330,7 +331,7 @@ impl Watch<'_, '_> {
             Some(run) => (run.unsure.as_deref(), run.replaced.as_deref()),
             None => (None, None),
         };
-        // No step has failed: nobody was left to say so.
+        // No step has failed: no process was left to say so.
         if let Some(reason @ Reason::AgentKilled {}) = info.reason()
             && state == NodeState::Old
             && self.outcome.errors.is_empty()
@@ -410,7 +411,7 @@ impl Watch<'_, '_> {
         diagnostic.help(format!("updo mend {node}"))
     }
 
-    /// What is reported at the very end: whether the disk has the beams, and who still runs old code.
+    /// What is reported at the very end: whether the disk has the beams, and which processes still run old code.
     pub(super) fn settled(&mut self, info: &Settled) {
         match info {
             Settled::CleanedUp(info) => self.cleaned_up(info),
@@ -449,7 +450,7 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// Who still runs old code after everything.
+    /// Processes that still run old code after everything.
     fn lingering(&mut self, entries: &[Lingering]) {
         let words = entries.iter().map(|entry| {
             let (pid, module) = (shown(&entry.pid), &entry.module);
@@ -533,7 +534,7 @@ fn shown(pid: &Pid) -> String {
     Term::Pid(pid.clone()).to_string()
 }
 
-/// E617: the code is that of one version, and of these processes nobody knows which made their states.
+/// E617: the code is that of one version, and which version made the states of these processes is unknown.
 fn undecided(processes: &[Pid], code: &str) -> Diagnostic {
     let title = format!(
         "the code is {code}; whether these processes are too is unknown: {}",

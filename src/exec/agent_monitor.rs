@@ -1,6 +1,6 @@
 //! Watching a transaction: starts the agent, receives its events, passes on requests to stop, lets it settle.
 //!
-//! Knows neither plan nor rules: what a reason means is told by a function that is handed in, what an event means
+//! Knows neither plan nor rules: the meaning of a reason comes from a function that is handed in, that of an event
 //! is in [`agent_events`](super::agent_events). The agent alone decides what happens on the node; this side listens.
 
 use std::time::{Duration, Instant};
@@ -88,7 +88,7 @@ impl Outcome {
 pub(super) enum Received {
     /// Mail, or why there is none.
     Is(Result<Mail, RecvError>),
-    /// Somebody asked twice for the end.
+    /// The end was requested twice.
     Left,
     /// Nothing will come any more.
     Ended(End),
@@ -138,7 +138,7 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) turned: bool,
     /// Since when.
     pub(super) turned_at: Option<Instant>,
-    /// Who may ask for the end.
+    /// The source of requests to end.
     pub(super) interrupt: &'a Interrupt,
     /// Whether the first request has been answered.
     pub(super) heeded: bool,
@@ -272,7 +272,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             return;
         }
         let until = Instant::now() + TIMEOUT;
-        // All is decided: whoever asks for the end here gets it, the node needs nobody.
+        // All is decided: a request to end is granted here, the node needs no client.
         while self.interrupt.count() < 2 && Instant::now() < until {
             let mail = match mailbox.recv(LOOK) {
                 Ok(mail) => mail,
@@ -375,8 +375,8 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
     }
 
-    /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: who rejoins a run
-    /// cannot tell those that are waited for from those that were answered long ago.
+    /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: a client that
+    /// rejoins a run cannot distinguish pending ones from those answered long ago.
     pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> NodeState {
         self.begin();
         loop {
@@ -395,7 +395,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// Tells the node how a hook ended.
     pub(super) fn answer(&mut self, step: u32, ok: bool) {
         self.answered = Some((step, ok));
-        // Lost connections are told by the next event.
+        // Lost connections are reported by the next event.
         let _ = agent::answer(self.session, step, ok);
     }
 
@@ -525,7 +525,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
     }
 
-    /// Somebody asked twice for the end.
+    /// The end was requested twice.
     pub(super) fn left(&mut self) -> NodeState {
         let title = format!(
             "detached from {} in the middle of the run",

@@ -44,7 +44,7 @@ pub enum StepKind {
     Env,
     /// The code path leads to other folders.
     Paths,
-    /// Applications are told that their configuration has changed.
+    /// Applications are notified that their configuration has changed.
     Config,
     /// Children of supervisors are stopped and started.
     Children,

@@ -154,7 +154,7 @@ pub struct RehearsalRequest<'a> {
 /// How far a rehearsal is: the module, processes done, processes of it in all.
 pub type Progress<'p> = dyn FnMut(&Module, u64, u64) + 'p;
 
-/// Tries conversions; gives what came of each, in the order of the trials. `progress` hears of it once a second.
+/// Tries conversions; gives what came of each, in the order of the trials. `progress` is called once a second.
 ///
 /// # Errors
 /// E505 when a run is going on; E612 when the agent ended otherwise than it should; E608 when the connection was lost;

@@ -47,7 +47,7 @@ pub struct RunRequest<'a> {
     pub detach: bool,
     /// Modules that are only written to the disk ([`super::persist::also`]).
     pub also: Vec<Term>,
-    /// Who may ask for the end.
+    /// The source of requests to end.
     pub interrupt: &'a Interrupt,
     /// What is reported first, before anything is asked or touched: that the run cannot be recorded.
     pub warning: Option<Diagnostic>,

@@ -79,7 +79,7 @@ impl Target {
 /// `seed => N, match => "glob"`: a node that knows the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed {
-    /// Who is asked.
+    /// The node that is asked.
     pub node: NodeName,
     /// Which of those that it knows, itself included, belong to the target.
     pub pattern: glob::Pattern,
@@ -208,7 +208,7 @@ impl RollbackTrigger {
     }
 }
 
-/// `engine`: who carries a script out on the node.
+/// `engine`: what carries a script out on the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ExecutionEngine {
     /// updo's own agent: a transaction.
@@ -308,7 +308,7 @@ pub struct Plan {
     pub warn_unused_everywhere: bool,
     /// `window`; with `engine release_handler` always `otp`.
     pub windows: WindowPolicy,
-    /// `engine`: who carries the script out.
+    /// `engine`: what carries the script out.
     pub engine: ExecutionEngine,
 }
 

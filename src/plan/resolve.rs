@@ -482,8 +482,8 @@ impl Resolver<'_> {
         });
     }
 
-    /// What an expression of the facts moment is worth already now. What is wrong for every node is told;
-    /// what needs a node is not.
+    /// What an expression of the facts moment is worth already now. What is wrong for every node is reported; what
+    /// needs a node is not.
     fn early(&mut self, expr: &Expr) -> Option<Term> {
         if let Some(term) = expr.as_literal() {
             return Some(term);

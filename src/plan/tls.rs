@@ -215,7 +215,7 @@ fn known_to_ssl(option: &str) -> Option<&'static str> {
     }
 }
 
-/// What stands where a map should; nothing for `false`. The value is not repeated: it may be a key.
+/// The error for a value where a map should be; nothing for `false`. The value is not repeated: it may be a key.
 fn no_map(term: &Term, span: Span) -> Option<Diagnostic> {
     if term.is_atom("false") {
         return None;

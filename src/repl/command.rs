@@ -424,7 +424,7 @@ mod tests {
             Err("write `:why X [before Y]`".to_owned())
         );
         assert_eq!(parse(":order now"), Err("write `:order`".to_owned()));
-        // Nobody gets into a run by a slip of the finger.
+        // A run must not begin by a typing error.
         assert!(parse(":ru").is_err());
         assert!(parse(":").is_err());
     }

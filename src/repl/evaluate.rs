@@ -25,13 +25,13 @@ use crate::term::{Atom, MAX_PRINTED, Term, pretty_within};
 /// The variable that holds the last value.
 const IT: &str = "It";
 
-/// How often a waiting call looks whether somebody wants it to end.
+/// How often a waiting call looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How long the REPL's own questions may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Somebody sits there and can press Ctrl-C.
+/// There is a user, and they can press Ctrl-C.
 const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Columns of a value.
@@ -40,7 +40,7 @@ const WIDTH: usize = 80;
 /// Why nothing more is called.
 #[derive(Clone, Debug)]
 pub(super) enum Stop {
-    /// Somebody pressed Ctrl-C.
+    /// The user pressed Ctrl-C.
     Cancelled,
     /// The function is not harmless, and the session is read-only.
     Refused(String),
@@ -127,7 +127,7 @@ impl OwnNames for Awake<'_> {
     }
 }
 
-/// Sleeps, or until somebody presses Ctrl-C; `false` for that. The interrupt stays set.
+/// Sleeps, or until the user presses Ctrl-C; `false` for that. The interrupt stays set.
 pub(super) fn rest(time: Duration, interrupt: &AtomicBool) -> bool {
     let began = Instant::now();
     while began.elapsed() < time {
@@ -404,7 +404,7 @@ fn asks_for_facts(text: &str) -> bool {
 }
 
 /// The text with `it` and `v()` replaced by the variable of the last value, every byte where it was. `it` as a
-/// function, a module, a key of a map or in quotes is somebody else's.
+/// function, a module, a key of a map or in quotes is left alone.
 fn with_it(text: &str) -> String {
     let all = tokens(text);
     let word = |at: usize| all.get(at).map_or("", |token| &text[token.range.clone()]);

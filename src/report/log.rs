@@ -1,4 +1,4 @@
-//! A run as lines of a log, for where nobody sits at a terminal: wall clock, node, step, `ok`, seconds, what.
+//! A run as lines of a log, for use without a terminal: wall clock, node, step, `ok`, seconds, what.
 //!
 //! Takes events and the time of day, gives lines without colour; one per finished step, and a heartbeat for one that
 //! takes long. What a line begins with never changes, so that it can be searched for; more is added at its end only.

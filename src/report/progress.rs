@@ -38,7 +38,7 @@ pub struct Current {
     pub reported_at: Duration,
 }
 
-/// A run on one node as it stands.
+/// The current state of a run on one node.
 #[derive(Clone, Debug)]
 pub struct Progress {
     node: NodeName,
@@ -146,7 +146,7 @@ impl Progress {
                 {
                     self.standing = Some(event.at.saturating_sub(*paused));
                 }
-                // Whoever rejoins a run hears of its preparation only that it is over.
+                // A client that rejoins a run learns of its preparation only that it is over.
                 self.begun = self.begun.max(1);
                 if *step == StepKind::Resume {
                     self.moving(event.at);
@@ -181,7 +181,7 @@ impl Progress {
         self.ended
     }
 
-    /// How far it is, in percent: of the steps, and of the step's processes. `None` when nobody can tell.
+    /// How far it is, in percent: of the steps, and of the step's processes. `None` when unknown.
     pub fn percent(&self) -> Option<u32> {
         let steps = self.steps.filter(|steps| *steps > 0 && !self.back)?;
         let begun = self.begun.min(steps);

@@ -23,7 +23,7 @@ pub fn read(line: &Value) -> Option<Event> {
 }
 
 /// The lines of a stream. Those that are no JSON (one that a crash has cut) are left out, and so is what was written
-/// of a node before somebody rejoined its run: whoever rejoins is told everything from the start.
+/// of a node before a client rejoined its run: one that rejoins gets everything from the start.
 pub fn lines(text: &str) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     for line in text.lines() {

@@ -201,7 +201,7 @@ impl RolloutScreen {
         )
     }
 
-    /// The block: who is at work, what waits, and how many of each there are.
+    /// The block: which nodes are at work, which wait, and how many of each there are.
     pub fn block(&self, now: Instant, style: Style, keys: bool) -> Vec<String> {
         let going = if style.unicode { "▸" } else { ">" };
         let dot = if style.unicode { "·" } else { "-" };

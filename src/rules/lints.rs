@@ -1,6 +1,6 @@
 //! What there is to say about an upgrade, beside the instructions: facts and rules as diagnostics.
 //!
-//! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
+//! Takes what the earlier stages found, asks no node, changes nothing. Each function is about one matter.
 
 use super::{
     Change, Class, ModuleRules, Origin, Purge, Ruleset, attribution, behaviour, disturbed,

@@ -270,7 +270,7 @@ impl Resolver<'_> {
         names
     }
 
-    /// The modules of a subject; a name that nobody knows is an error.
+    /// The modules of a subject; an unknown name is an error.
     fn subject(&mut self, expr: &Expr) -> Option<Vec<Module>> {
         let names = self.names(expr)?;
         let mut fine = true;

@@ -1,8 +1,9 @@
 //! `engine release_handler`: what a script needs so that OTP's `release_handler_1:eval_script/5` can carry it out.
 //!
-//! Takes the plan, the changes and the finished script of `window otp`; sets who carries it out and from which folders
-//! of the node it reads the object code. Gives what does not go with this engine (E418) and what the engine does not do
-//! (W419). Asks no node: whether OTP's module and the files are there is asked in `exec::release_handler`.
+//! Takes the plan, the changes and the finished script of `window otp`; sets what carries it out and from which
+//! folders of the node it reads the object code. Gives what does not go with this engine (E418) and what the engine
+//! does not do (W419). Asks no node: whether OTP's module and the files are there is asked in
+//! `exec::release_handler`.
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `meta.json` | node, plan, who, when, how it ended; written beside and renamed |
+//! | `meta.json` | node, plan, user, time, how it ended; written beside and renamed |
 //! | `events.jsonl` | the stream of events, as `run --json` gives it |
 //! | `plan.updo` | the plan's text |
 //! | `script.etf` | the steps, and per module the MD5 before and after, for `updo attach` |
@@ -28,7 +28,7 @@ use crate::diag::safe;
 use crate::name::NodeName;
 use crate::term::{Term, etf};
 
-/// How many runs are kept when nobody says otherwise; the oldest go first, those that may still be going on never.
+/// How many runs are kept by default; the oldest go first, those that may still be going on never.
 const KEPT: usize = 200;
 
 /// How long a record that has no `meta.json` may be one that is being begun.
@@ -145,7 +145,7 @@ impl RunRecords {
                 && !matches!(run.state.as_str(), "running" | "unknown")
         });
         for run in finished.take(all.len().saturating_sub(left)) {
-            // First what makes it a record: a crash in between leaves a folder that nobody lists.
+            // First what makes it a record: a crash in between leaves a folder that is not listed.
             let folder = self.folder.join(&run.run);
             let _ = fs::remove_file(folder.join("meta.json"));
             let _ = fs::remove_dir_all(folder);
@@ -351,8 +351,8 @@ impl RunRecord {
     }
 }
 
-/// The file of events, to be appended to, and whether it is ours: two may watch the same run, and then the one who
-/// was first writes. The other gets a file that forgets.
+/// The file of events, to be appended to, and whether it is ours: two may watch the same run, and then the first one
+/// writes. The other gets a file that forgets.
 fn journal(path: &Path) -> io::Result<(File, bool)> {
     let file = atomic_file::append_private(path)?;
     // One of an earlier version may be open to others.

@@ -2,7 +2,7 @@
 //!
 //! It takes one statement or line and gives pairs, or the place where parsing stopped and, in words, what
 //! would have fitted there. The match over the rules has no wildcard: a new grammar rule does not compile
-//! until somebody has decided what to call it in an error message.
+//! until its name in error messages is decided.
 
 use std::sync::PoisonError;
 

@@ -1,4 +1,4 @@
-//! Flags of the commands about beams and releases, which connect to nobody.
+//! Flags of the commands about beams and releases, which connect to no node.
 
 use super::super::complete;
 use crate::facts::beam::bifs;

@@ -1,4 +1,4 @@
-//! Questions to a running node: what is loaded, from where, which version, who runs it.
+//! Questions to a running node: what is loaded, from where, which version, in which processes.
 //!
 //! One round trip per question, never one per module or process, and nothing installed: many calls are
 //! made at once by handing documented functions to `lists:map/2` and its kin on the node

@@ -61,7 +61,7 @@ pub struct Example {
     pub call: String,
     /// Whether it started in a function without a name (an Elixir agent's or task's).
     pub in_fun: bool,
-    /// Who started it: a registered name or a pid.
+    /// Its parent: a registered name or a pid.
     pub parent: String,
     /// The modules on its stack, the innermost first.
     pub stack: Vec<Module>,
@@ -162,7 +162,7 @@ pub struct ProcessQuery {
     pub modules: BTreeSet<Module>,
     /// Behaviours whose processes are supervisors, other than OTP's own: they are asked for their children too.
     pub supervisors: BTreeSet<Module>,
-    /// Modules whose processes may have started in a behaviour of somebody else.
+    /// Modules whose processes may have started in a behaviour of another module.
     pub wrapped: BTreeSet<Module>,
     /// Modules that are handlers of events.
     pub handlers: BTreeSet<Module>,
@@ -173,7 +173,7 @@ pub struct ProcessQuery {
 /// What is known about the processes.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// By module; without those that nobody runs.
+    /// By module; without those that no process runs.
     pub crews: BTreeMap<Module, ModuleProcesses>,
     /// Supervisors and event managers that did not answer in time: names or pids.
     pub silent: Vec<String>,

@@ -65,7 +65,7 @@ pub struct Agent {
 /// Why an agent did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// Another run holds the node's lock; the text says who and since when.
+    /// Another run holds the node's lock; the text names its owner and start.
     Locked(String),
     /// Anything else.
     Other(Box<Diagnostic>),
@@ -164,7 +164,8 @@ pub fn run(session: &Session, job: Term) -> std::result::Result<(), CallError> {
     session.send_named("updo_run", Term::tuple([Term::atom("updo_run"), job]))
 }
 
-/// Asks the agent of a node who lives, and whether the code is still that of its run; once the run has finished.
+/// Asks the agent of a node which processes live, and whether the code is still that of its run; once the run has
+/// finished.
 ///
 /// # Errors
 /// When the connection is lost.
@@ -181,7 +182,7 @@ pub struct LockHolder {
     pub run: String,
     /// Whether the run is over and only its result is kept.
     pub kept: bool,
-    /// Who runs it and since when, in words.
+    /// Its owner and since when it runs, in words.
     pub words: String,
 }
 
@@ -208,7 +209,7 @@ impl Agent {
         session.send(&self.guardian, Term::atom("updo_settle"))
     }
 
-    /// Asks for the end: purge what nobody runs, write the beams if `persist`, unlock, go.
+    /// Asks for the end: purge what no process runs, write the beams if `persist`, unlock, go.
     ///
     /// # Errors
     /// When the connection is lost.
@@ -274,8 +275,8 @@ pub(crate) fn unreadable(title: String, why: &str) -> Diagnostic {
     )
 }
 
-/// Who holds a node's lock, in words; `None` when nobody does. Two questions, nothing is started. One that
-/// has finished and only keeps its result for somebody to fetch holds nothing.
+/// The holder of a node's lock, in words; `None` when it is free. Two questions, nothing is started. One that
+/// has finished and only keeps its result to be fetched holds nothing.
 ///
 /// # Errors
 /// When the connection is lost, the node does not answer in time, or its answer cannot be read.

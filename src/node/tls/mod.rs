@@ -1,4 +1,5 @@
-//! TLS under the distribution: whom we believe, who we are, and under which name the node must show itself.
+//! TLS under the distribution: trusted certificates, our own identity, and under which name the node must show
+//! itself.
 //!
 //! Takes [`TlsOptions`] (places of PEM texts), gives a [`Tls`] that a connection can be made with, or E509 when a file
 //! cannot be used. The other side is `-proto_dist inet_tls` (kernel's `inet_tls_dist`), where every handshake message has a

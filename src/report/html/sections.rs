@@ -171,7 +171,7 @@ fn instructions(node: &NodeSection<'_>) -> Markup {
 fn reason(why: &Value) -> Markup {
     let words = why["text"].as_str().unwrap_or_default();
     html! {
-        // An edge says after whom.
+        // An edge's text says after which modules.
         @let after = why["text"].as_str().and_then(|text| Some(text.split_once(": ")?.0));
         @let after = after.filter(|text| text.starts_with("after "));
         @match (why["because"].as_str(), why["line"].as_u64()) {

@@ -111,7 +111,7 @@ fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
     node.lines.iter().copied().filter_map(bar).collect()
 }
 
-/// The last that was told of whom a step waits for.
+/// The last report of the processes that a step waits for.
 fn slowest(node: &NodeSection<'_>, step: &Value) -> Option<String> {
     let has_slowest = |line: &&&Value| {
         let waits = line["type"] == "step.progress" || line["type"] == "step.postponed";

@@ -1,4 +1,4 @@
-//! What is below the instructions: who is suspended and when, and what undoing means.
+//! What is below the instructions: which processes are suspended and when, and what undoing means.
 //!
 //! Takes what a preview shows, gives lines; judges nothing that is not in the script.
 
@@ -233,8 +233,9 @@ fn place(module: &Module, function: &Function) -> String {
     )
 }
 
-/// Functions of code that is replaced in which callers wait for a server and go on afterwards. Who waits there for a
-/// process that is suspended cannot leave, and code that is executed cannot be taken away to make room for the old one.
+/// Functions of code that is replaced in which callers wait for a server and go on afterwards. A caller that waits
+/// there for a suspended process cannot leave, and code that is executed cannot be taken away to make room for the
+/// old one.
 pub(super) fn waiting(shown: &PreviewInput<'_>, style: Style) -> Option<String> {
     let handler = matches!(shown.script.by, Executor::ReleaseHandler(_));
     if handler || shown.script.suspended().next().is_none() {

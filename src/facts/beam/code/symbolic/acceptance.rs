@@ -29,7 +29,7 @@ const MAX_DEPTH: usize = 10;
 /// Different registers with which one place of a function is come to.
 const MAX_VISITS: usize = 48;
 
-/// Different answers of a function that are told apart.
+/// Different answers of a function that are distinguished.
 const MAX_ANSWERS: usize = 6;
 
 /// Something that code demands of a state and that the state does not have.
