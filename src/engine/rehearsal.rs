@@ -36,6 +36,9 @@ pub enum Untried {
     Wrapped(Module),
     /// The plan converts with a function of its own (`{convert, F}`), which is not tried.
     OwnFunction,
+    /// A supervisor of Elixir, which asks modules by their names for child specifications, while others change: before
+    /// the switch the running versions would answer, and new modules could not.
+    AsksByName,
 }
 
 impl Untried {
@@ -46,6 +49,10 @@ impl Untried {
             Self::NoTwin(why) => why.to_string(),
             Self::Special => "its special processes show a state of their own making".to_owned(),
             Self::Wrapped(by) => format!("its processes are servers of {by}"),
+            Self::AsksByName => {
+                "its init/1 asks modules for child specifications that are not switched yet"
+                    .to_owned()
+            }
             Self::OwnFunction => "the plan converts with a function of its own".to_owned(),
         }
     }
@@ -263,6 +270,9 @@ fn trial(
     let Some(kind) = state_kind(changed, new, decided.class.value) else {
         return Some(Err(Untried::Special));
     };
+    if kind == StateKind::Supervisor && asks_by_name(new) && upgrade.changes.modules.len() > 1 {
+        return Some(Err(Untried::AsksByName));
+    }
     if let Some(why) = twins.refused.get(module) {
         return Some(Err(Untried::NoTwin(why.clone())));
     }
@@ -282,6 +292,12 @@ fn trial(
         keep: false,
         seek: Seek::default(),
     }))
+}
+
+/// Whether a module lets Elixir make child specifications of what it lists.
+fn asks_by_name(new: &Beam) -> bool {
+    let mut imports = new.facts.imports.iter();
+    imports.any(|function| function.module.as_str() == "Elixir.Supervisor")
 }
 
 /// States that are not converted: only their shapes are asked for.

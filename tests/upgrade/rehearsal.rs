@@ -311,6 +311,48 @@ fn servers_of_elixir() {
         ]);
 }
 
+/// `Supervisor.init/2` asks the modules that it lists, by their names: before the switch a new one is not there.
+#[test]
+fn a_supervisor_of_elixir_with_a_new_child_is_not_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let worker = |name: &str| {
+        format!(
+            "defmodule {name} do\n  use GenServer\n  def start_link(n), do: GenServer.start_link(__MODULE__, n)\n\
+             \x20 def init(n), do: {{:ok, n}}\nend\n"
+        )
+    };
+    let top = |children: &str| {
+        format!(
+            "defmodule Top do\n  use Supervisor\n  def start, do: Supervisor.start_link(__MODULE__, [], name: Top)\n\
+             \x20 def init(_), do: Supervisor.init([{children}], strategy: :one_for_one)\nend\n"
+        )
+    };
+    let old = elixir(
+        &folder.path().join("one"),
+        &(worker("Old") + &top("{Old, 1}")),
+    );
+    let both = worker("Old") + &worker("Fresh") + &top("{Old, 1}, {Fresh, 2}");
+    let new = elixir(&folder.path().join("two"), &both);
+    let options = Options {
+        elixir: true,
+        ..Options::default()
+    };
+    let (node, desk) = (
+        options.path(&old).path(witness()).start(),
+        Desk::rehearsing(),
+    );
+    node.eval("spawn(fun() -> {ok, _} = 'Elixir.Top':start(), receive stop -> ok end end), timer:sleep(100)");
+    let text = format!("plan \"Top\".\ncode push [{new:?}].\nold from {old:?}.\n");
+    let plan = desk.write("top.updo", &text).display().to_string();
+    desk.on(&node, &["rehearse", &plan])
+        .run()
+        .exits(0)
+        .prints(&["Elixir.Top", "not tried", "not switched yet"]);
+    desk.on(&node, &["run", &plan, "--yes"]).run().exits(0);
+    let children = "length(supervisor:which_children('Elixir.Top'))";
+    assert_eq!(node.eval_text(children), "2");
+}
+
 #[test]
 fn another_run_holds_the_lock() {
     let stage = Stage::tills("code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.");
