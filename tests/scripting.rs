@@ -8,7 +8,7 @@ use updo::scripting::{
     ScriptErrorKind, evaluate,
 };
 
-/// A host that keeps what it was asked and told.
+/// A host that records calls and messages.
 #[derive(Default)]
 struct Noted {
     calls: Vec<String>,

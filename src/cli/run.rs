@@ -8,6 +8,7 @@ use super::args::RunArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::preview::nothing;
+use super::rehearse;
 use super::rollout_screen::Walking;
 use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
@@ -21,7 +22,7 @@ use crate::exec::{Event, Outcome, steps};
 use crate::name::NodeName;
 use crate::plan::Rollout;
 use crate::plan::rollout::{Canary, Order, Pause, Stage};
-use crate::report::{json, preview, rehearsal, rollout, style};
+use crate::report::{json, preview, rollout, style};
 use crate::script::lower::processes;
 
 pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
@@ -264,7 +265,7 @@ impl RolloutSelection {
         if args.dry_run {
             return Exit::Done;
         }
-        if let Err(exit) = rehearsed(context, engine, &prepared_nodes, stream) {
+        if let Err(exit) = rehearse::before_run(context, engine, &prepared_nodes, stream) {
             return exit;
         }
         if let Some(exit) = ask(context, args, &prepared_nodes) {
@@ -487,50 +488,6 @@ fn diagnostics_of(prepared_nodes: &[PreparedNode<'_>]) -> Vec<Diagnostic> {
         [] => diagnostic,
     };
     all.into_iter().map(named).collect()
-}
-
-/// The first phase: conversions are tried on copies of the live states of every node. An exit code when some would
-/// fail: then nothing begins.
-fn rehearsed(
-    context: &Context<'_>,
-    engine: &Engine,
-    prepared_nodes: &[PreparedNode<'_>],
-    stream: &mut OutputStream,
-) -> Result<(), Exit> {
-    let ui = &context.ui;
-    let alone = prepared_nodes.len() == 1;
-    let mut all = Vec::new();
-    let mut fails = false;
-    for prepared in prepared_nodes {
-        let done =
-            prepared
-                .connection
-                .rehearse_first(&prepared.upgrade, &mut |module, done, all| {
-                    ui.status(&format!("rehearsal of {module}: {done} of {all} states"));
-                });
-        let done = match done {
-            Ok(Some(done)) => done,
-            Ok(None) => continue,
-            Err(diagnostic) => return Err(context.fail(*diagnostic, &engine.plan.sources)),
-        };
-        let on = if alone { "" } else { node(prepared).as_str() };
-        let line = rehearsal::line(&done.tried, &done.fits, on);
-        ui.status(&line);
-        let event = json::rehearsal(node(prepared), &line, &done.tried);
-        stream.head(context, &[event]);
-        fails |= done.failed() > 0 || done.misfits();
-        let found = done.diagnostics().into_iter();
-        all.extend(found.map(|diagnostic| match alone {
-            true => diagnostic,
-            false => diagnostic.note(format!("on {}", node(prepared))),
-        }));
-    }
-    ui.diagnostics(&all, &engine.plan.sources);
-    if fails {
-        ui.status("nothing was changed; to run it all the same: --no-rehearsal");
-        return Err(Exit::Rehearsal);
-    }
-    Ok(())
 }
 
 /// The numbers, and the question; an exit code when it ends here.

@@ -63,7 +63,7 @@ codes! {
     E108,
     /// A plan file cannot be read, or files include each other in a cycle.
     E109,
-    /// A statement or option of the language that this version of updo does not implement.
+    /// A statement or option that is kept for a later version of updo.
     E110,
     /// A map gives one key twice. The last value counts.
     W111,

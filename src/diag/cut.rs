@@ -27,7 +27,7 @@ pub(super) struct Cut<'a> {
 }
 
 impl<'a> Cut<'a> {
-    /// Cuts what is too long; `marker` stands for what is left out.
+    /// Cuts what is too long; `marker` replaces the part that is left out.
     pub(super) fn new(labels: Vec<Label>, sources: &'a SourceMap, marker: &str) -> Self {
         let concerned = |source: &&Source| {
             let (from, to) = (source.base, source.base + source.text.len());

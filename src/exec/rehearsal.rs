@@ -65,6 +65,8 @@ pub struct Tried {
     pub big: u64,
     /// Not asked: above the number, or the time was over.
     pub untried: u64,
+    /// The conversion failed in a running version that it reached by name: not a finding.
+    pub unswitched: u64,
     /// How long each successful conversion took, ascending, and the slowest process.
     pub times: Vec<Duration>,
     /// The process whose conversion took longest.
@@ -119,6 +121,7 @@ impl Tried {
             dead: rehearsed.dead,
             big: rehearsed.big,
             untried: rehearsed.untried,
+            unswitched: rehearsed.unswitched,
             slowest: times.last().map(|(_, pid)| pid.clone()),
             times: times.into_iter().map(|(time, _)| time).collect(),
             shapes,
@@ -438,7 +441,7 @@ mod tests {
     #[test]
     fn percentiles() {
         let read = |us: Term| {
-            let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, \
+            let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, unswitched => 0, \
                         shapes => #{atom => 1, {map,3} => 2}, failures => [], held => [], inside => [], tables => []}";
             let info = crate::syntax::parse_term(info).expect("a term");
             let Term::Map(mut info) = info else {

@@ -111,7 +111,7 @@ pub fn line(tried: &[Tried], fits: &[Fit], on: &str) -> String {
     let converted = sum(|tried| if tried.kept { 0 } else { tried.converted });
     let kept = sum(|tried| if tried.kept { tried.converted } else { 0 });
     let failed = sum(|tried| tried.failed);
-    let left = sum(|tried| tried.busy + tried.dead + tried.big + tried.untried);
+    let left = sum(|tried| tried.busy + tried.dead + tried.big + tried.untried + tried.unswitched);
     let mut parts = Vec::new();
     if converted + failed > 0 {
         let states = count(converted + failed, "state", "states");
@@ -180,6 +180,10 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
         (tried.dead, "ended meanwhile"),
         (tried.big, "too large to be copied"),
         (tried.untried, "not asked (--at-most, --within)"),
+        (
+            tried.unswitched,
+            "call a module by its name that is not switched yet",
+        ),
     ];
     let others: Vec<String> = others
         .into_iter()
@@ -265,6 +269,7 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
             "dead": tried.dead,
             "big": tried.big,
             "untried": tried.untried,
+            "unswitched": tried.unswitched,
             "us": {
                 "median": us(tried.percentile(50)),
                 "p99": us(tried.percentile(99)),

@@ -10,6 +10,15 @@ use crate::support::apps::witness;
 use crate::support::desk::{Desk, Ran};
 use crate::support::{Options, TestNode};
 
+/// A node with Elixir and this code.
+fn elixir_node(code: &std::path::Path) -> TestNode {
+    let options = Options {
+        elixir: true,
+        ..Options::default()
+    };
+    options.path(code).path(witness()).start()
+}
+
 /// A server with a state `{till, N}`; the clauses are those of `code_change`.
 fn till(version: u32, code_change: &str) -> (String, String) {
     let text = format!(
@@ -146,7 +155,7 @@ fn busy_and_dead_processes_are_no_failures() {
     let stage = Stage::tills("code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.");
     stage
         .node
-        .eval("[gen_server:cast(till:start(N), {wait, 6000}) || N <- [21, 22]]");
+        .eval("[gen_server:cast(till:start(N), {wait, 60000}) || N <- [21, 22]]");
     stage
         .rehearse(&[])
         .exits(0)
@@ -291,14 +300,7 @@ fn servers_of_elixir() {
         &folder.path().join("two"),
         &source(2, "items: 0, tax: 0", change),
     );
-    let options = Options {
-        elixir: true,
-        ..Options::default()
-    };
-    let (node, desk) = (
-        options.path(&old).path(witness()).start(),
-        Desk::rehearsing(),
-    );
+    let (node, desk) = (elixir_node(&old), Desk::rehearsing());
     node.eval("['Elixir.Till':start(N) || N <- lists:seq(1, 3)]");
     let text = format!("plan \"Carts\".\ncode push [{new:?}].\nold from {old:?}.\n");
     let plan = desk.write("carts.updo", &text).display().to_string();
@@ -333,14 +335,7 @@ fn a_supervisor_of_elixir_with_a_new_child_is_not_refused() {
     );
     let both = worker("Old") + &worker("Fresh") + &top("{Old, 1}, {Fresh, 2}");
     let new = elixir(&folder.path().join("two"), &both);
-    let options = Options {
-        elixir: true,
-        ..Options::default()
-    };
-    let (node, desk) = (
-        options.path(&old).path(witness()).start(),
-        Desk::rehearsing(),
-    );
+    let (node, desk) = (elixir_node(&old), Desk::rehearsing());
     node.eval("spawn(fun() -> {ok, _} = 'Elixir.Top':start(), receive stop -> ok end end), timer:sleep(100)");
     let text = format!("plan \"Top\".\ncode push [{new:?}].\nold from {old:?}.\n");
     let plan = desk.write("top.updo", &text).display().to_string();
@@ -351,6 +346,39 @@ fn a_supervisor_of_elixir_with_a_new_child_is_not_refused() {
     desk.on(&node, &["run", &plan, "--yes"]).run().exits(0);
     let children = "length(supervisor:which_children('Elixir.Top'))";
     assert_eq!(node.eval_text(children), "2");
+}
+
+/// `struct!/2` asks the module for its keys by its name, and the running one does not have the new key.
+#[test]
+fn what_reaches_a_running_version_by_name_is_no_failure() {
+    let folder = TempDir::new().expect("a folder");
+    let till = |fields: &str, change: &str| {
+        format!(
+            "defmodule Till do\n  use GenServer\n  defstruct [{fields}]\n  def start(n), do: GenServer.start(__MODULE__, n)\n\
+             \x20 def init(n), do: {{:ok, %Till{{items: n}}}}\n  def handle_call(_, _, s), do: {{:reply, s, s}}\n{change}end\n"
+        )
+    };
+    let old = elixir(&folder.path().join("one"), &till("items: 0", ""));
+    let change = "  def code_change(_, s, _), do: {:ok, struct!(__MODULE__, [tax: 1] ++ Map.to_list(Map.from_struct(s)))}\n";
+    let new = elixir(
+        &folder.path().join("two"),
+        &till("items: 0, tax: 0", change),
+    );
+    let (node, desk) = (elixir_node(&old), Desk::rehearsing());
+    node.eval("persistent_term:put(tills, ['Elixir.Till':start(N) || N <- lists:seq(1, 3)])");
+    let text = format!("plan \"Tills\".\ncode push [{new:?}].\nold from {old:?}.\n");
+    let plan = desk.write("tills.updo", &text).display().to_string();
+    desk.on(&node, &["rehearse", &plan])
+        .run()
+        .exits(0)
+        .prints(&["3 call a module by its name that is not switched yet"]);
+    desk.on(&node, &["run", &plan, "--yes"])
+        .run()
+        .exits(0)
+        .says(&["3 not tried"]);
+    let states =
+        "[maps:get(tax, gen_server:call(P, state)) || {ok, P} <- persistent_term:get(tills)]";
+    assert_eq!(node.eval_text(states), "[1,1,1]");
 }
 
 #[test]

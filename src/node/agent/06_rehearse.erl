@@ -19,17 +19,19 @@
 %%         keep => true: no conversion, states are what they were,
 %%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: in tables and states}
 rehearse(Id, #{module := M} = Asked) ->
-    What = case Asked of #{vsn := _} -> Asked; _ -> Asked#{vsn => loaded_vsn(M)} end,
-    Pids = case What of #{processes := all} -> processes_of(M); #{processes := Named} -> Named end,
+    Named = Asked#{names => [N || #{name := N} <- job(twins, [])]},
+    What = case Asked of #{vsn := _} -> Named; _ -> Named#{vsn => loaded_vsn(M)} end,
+    Pids = case What of
+        #{processes := all} -> processes_of(M); #{processes := These} -> These end,
     Exec = self(),
     Keeper = spawned(fun() -> trials_keeper(monitor(process, Exec), none) end, []),
-    Some = case What of #{at_most := Most} -> lists:sublist(Pids, Most); _ -> Pids end,
+    Asks = case What of #{at_most := Most} -> lists:sublist(Pids, Most); _ -> Pids end,
     Now = now_ms(),
     Pace = {Now, case What of #{within := Ms} -> Now + Ms; _ -> infinity end,
             maps:get(rate, What, infinity)},
-    None = (none_rehearsed(length(Some)))#{untried := length(Pids) - length(Some)},
-    All = try rehearse_each(Some, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end,
-    All#{tables => try tables_of(Some, What) catch _:_ -> [] end}.
+    None = (none_rehearsed(length(Asks)))#{untried := length(Pids) - length(Asks)},
+    All = try rehearse_each(Asks, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end,
+    All#{tables => try tables_of(Asks, What) catch _:_ -> [] end}.
 
 processes_of(M) ->
     {Found, _} = find(#{M => 1000}, [], brief),
@@ -59,7 +61,7 @@ rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}
 %% => rehearsed()
 none_rehearsed(N) ->
     #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0,
-      us => [], failures => [], shapes => #{}, held => [], inside => [], tables => []}.
+      unswitched => 0, us => [], failures => [], shapes => #{}, held => [], inside => [], tables => []}.
 
 %% => rehearsal_failure()
 rehearsed(P, {converted, Us, Shape, Held, Inside}, Acc) ->
@@ -184,8 +186,19 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
         Other -> {failed, {returns, shape(Other)}, shape(State)}
     catch
         Class:Reason:Stack ->
-            {failed, {Class, unvalued(Reason), place(Stack, Twin, M)}, shape(State)}
+            case unswitched(Stack, What) of
+                true -> unswitched;
+                false ->
+                    Why = {Class, unvalued(Reason), place(Stack, Twin, M)},
+                    {failed, Why, shape(State)}
+            end
     end.
+
+%% By a name that is data (`struct!(Mod, Fields)` in Elixir) a conversion reaches the running version
+%% of a module that changes, or a new one that is not there yet. What is raised there says nothing
+%% of the time after the switch.
+unswitched(Stack, #{names := Names}) ->
+    lists:any(fun(Frame) -> lists:member(element(1, Frame), Names) end, Stack).
 
 %% A state that cannot be described is none that cannot be converted.
 shapes(Kind, State, New, What) ->

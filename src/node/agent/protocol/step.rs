@@ -118,6 +118,8 @@ record! {
         big: u64,
         /// Above the number that was asked for, or the time was over.
         untried: u64,
+        /// Processes whose conversion failed in a running version that it reached by name.
+        unswitched: u64,
         us: Vec<(u64, Pid)>,
         failures: Vec<RehearsalFailure>,
         shapes: Shapes,

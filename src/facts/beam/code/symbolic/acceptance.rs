@@ -504,15 +504,7 @@ pub(super) fn wanted_key(map: &SymbolicValue, key: &Term) -> Option<Wanted> {
 
 /// An instruction that is not known here: what it touches is unknown, and it may go where it can.
 fn other(path: &mut Path, instruction: &BeamInstruction) -> Step {
-    let labels = instruction.all().filter_map(|operand| match operand {
-        Operand::Label(label) if label != 0 => Some(label),
-        _ => None,
-    });
-    let labels: Vec<u32> = labels.collect();
-    for operand in instruction.all() {
-        path.set(operand, SymbolicValue::Unknown);
-    }
-    match labels.as_slice() {
+    match path.forget(instruction).as_slice() {
         [] => Step::On,
         [label] => Step::Either(*label),
         _ => Step::GiveUp,

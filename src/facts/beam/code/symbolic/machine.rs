@@ -246,21 +246,11 @@ impl<'w, 'b> Machine<'w, 'b> {
             }
             op::INIT_YREGS => Next::On,
             // Anything else makes what it touches unknown, and may go where it can.
-            _ => {
-                let labels = instruction.all().filter_map(|operand| match operand {
-                    Operand::Label(label) if label != 0 => Some(label),
-                    _ => None,
-                });
-                let labels: Vec<u32> = labels.collect();
-                for operand in instruction.all() {
-                    path.set(operand, SymbolicValue::Unknown);
-                }
-                match labels.as_slice() {
-                    [] => Next::On,
-                    [label] => Next::Either(*label),
-                    _ => Next::Unknown,
-                }
-            }
+            _ => match path.forget(instruction).as_slice() {
+                [] => Next::On,
+                [label] => Next::Either(*label),
+                _ => Next::Unknown,
+            },
         }
     }
 
