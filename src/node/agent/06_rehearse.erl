@@ -61,7 +61,8 @@ rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}
 %% => rehearsed()
 none_rehearsed(N) ->
     #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0,
-      unswitched => 0, us => [], failures => [], shapes => #{}, held => [], inside => [], tables => []}.
+      unswitched => 0, us => [], failures => [], shapes => #{}, held => [], inside => [],
+      tables => []}.
 
 %% => rehearsal_failure()
 rehearsed(P, {converted, Us, Shape, Held, Inside}, Acc) ->
@@ -194,8 +195,8 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
             end
     end.
 
-%% By a name that is data (`struct!(Mod, Fields)` in Elixir) a conversion reaches the running version
-%% of a module that changes, or a new one that is not there yet. What is raised there says nothing
+%% By a name that is data (`struct!(Mod, Fields)` in Elixir) a conversion reaches the running
+%% version of a module that changes, or a new one that is not there yet. What is raised there says nothing
 %% of the time after the switch.
 unswitched(Stack, #{names := Names}) ->
     lists:any(fun(Frame) -> lists:member(element(1, Frame), Names) end, Stack).
