@@ -196,8 +196,8 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
     end.
 
 %% By a name that is data (`struct!(Mod, Fields)` in Elixir) a conversion reaches the running
-%% version of a module that changes, or a new one that is not there yet. What is raised there says nothing
-%% of the time after the switch.
+%% version of a module that changes, or a new one that is not there yet. What is raised there says
+%% nothing of the time after the switch.
 unswitched(Stack, #{names := Names}) ->
     lists:any(fun(Frame) -> lists:member(element(1, Frame), Names) end, Stack).
 
