@@ -4,7 +4,7 @@
 -import(agent_tests, [compile/1, load/1, job/3, server/2, start/2, ask/1, clean/0, upgrade/1, boot/1, interpreted/1, wait/2]).
 
 tests() -> [rehearsed_all, rehearsed_some_fail, rehearsed_endless, rehearsed_memory, rehearsed_busy, rehearsed_statem, rehearsed_event,
-            rehearsed_found, rehearsed_bounded, rehearsed_atoms, rehearsed_binaries, rehearsed_killed,
+            rehearsed_found, rehearsed_bounded, rehearsed_unwatched, rehearsed_by_name, rehearsed_atoms, rehearsed_binaries, rehearsed_killed,
             rehearsed_kept, rehearsed_inside, rehearsed_wide, rehearsed_tables, rehearsed_interpreted].
 
 %% The twin of t_rh with these clauses of code_change.
@@ -57,6 +57,27 @@ rehearsed_bounded() ->
     true = Us >= 550000,
     #{processes := N, converted := N, untried := Left} = rehearse_as(twin(ok3()), What#{rate => 100, within => 200}),
     true = N + Left =:= 60 andalso N > 2 andalso N < 40,
+    untouched(Ps).
+
+%% A client that is killed takes the rehearsal along: it would last for minutes, and keep the lock.
+rehearsed_unwatched() ->
+    Ps = servers(60),
+    W = spawn(fun() -> receive stop -> ok end end),
+    Steps = [{1, {twins_load, [t_rh]}}, {2, {rehearse, (limits())#{processes => Ps, rate => 1}}}],
+    {ok, G} = boot((job([], Steps, #{twins => [twin(ok3())], keep => 0}))#{watcher := W}),
+    Mon = monitor(process, G),
+    wait(fun() -> erlang:module_loaded('t_rh@updo') end, loaded),
+    exit(W, kill),
+    receive {'DOWN', Mon, process, _, _} -> ok after 20000 -> error(still_there) end,
+    wait(fun() -> not erlang:module_loaded('t_rh@updo') andalso whereis(updo_run) =:= undefined end, gone),
+    untouched(Ps).
+
+%% What is raised in a running version under its own name says nothing; what the twin itself raises does.
+rehearsed_by_name() ->
+    Ps = servers(4),
+    Twin = twin("code_change(_,{1,2},_) -> N = list_to_atom(\"t_rh\"), {ok, N:not_yet()}; "
+                "code_change(_,{1,3},_) -> {ok, hd([])}; code_change(_,{1,X},_) -> {ok,{2,X}}. " ++ no4()),
+    #{converted := 2, failed := 1, unswitched := 1, untried := 0} = rehearse(Twin, Ps),
     untouched(Ps).
 
 %% Which, why, and of what shape the state is; no value of it.

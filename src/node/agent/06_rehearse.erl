@@ -40,7 +40,12 @@ processes_of(M) ->
 rehearse_each([], _, _, _, Acc) -> Acc;
 rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}, What, Acc) ->
     check_guardian(),
-    Now = now_ms(),
+    receive {updo_watchers, Ws} -> put(watchers, Ws) after 0 -> ok end,
+    Now = case get(watchers) of
+        %% The client has gone: what is found would be lost, and the lock is wanted by others.
+        [] -> infinity;
+        _ -> now_ms()
+    end,
     if
         Now >= Until ->
             %% `infinity` is greater than any number.
