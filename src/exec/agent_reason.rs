@@ -62,6 +62,7 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
             format!("modules in a sticky directory: {}", modules.encode()),
         )
         .help("leave them out: `exclude M because \"…\".`"),
+        Reason::ChangedMeanwhile { modules } => changed_meanwhile(modules),
         Reason::LoadFailed { modules } => not_switched(&modules.encode()),
         Reason::DeleteFailed { modules } => not_switched(&modules.encode()),
         Reason::ApplyFailed { call } => Diagnostic::new(Code::E703, "a call of the script raised")
@@ -160,20 +161,34 @@ fn not_suspended(processes: &[Process]) -> Diagnostic {
     diagnostic
 }
 
+/// E602: what was compared is not what the run has found.
+fn changed_meanwhile(modules: &[Atom]) -> Diagnostic {
+    let title = format!(
+        "modules are not in the version that was compared: {}",
+        some_of(modules)
+    );
+    Diagnostic::new(Code::E602, title)
+        .note("they were loaded between the comparison and the run, by a call or by another tool")
+        .note("nothing was changed on this node")
+        .help("run it again: the node is compared and shown again")
+}
+
+/// The first of the modules, and how many more there are.
+fn some_of(modules: &[Atom]) -> String {
+    let names: Vec<String> = modules.iter().take(NAMED).map(Atom::to_string).collect();
+    match modules.len().saturating_sub(NAMED) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 /// E619: modules that are neither what they were nor what the run has made of them.
 pub(super) fn replaced(modules: &[Atom]) -> Diagnostic {
-    let names: Vec<String> = modules.iter().map(Atom::to_string).collect();
-    let shown = names
-        .iter()
-        .take(NAMED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let more = match names.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        n => format!(" and {n} more"),
-    };
-    Diagnostic::new(Code::E619, format!("something else has loaded other code during the run: {shown}{more}"))
+    let title = format!(
+        "something else has loaded other code during the run: {}",
+        some_of(modules)
+    );
+    Diagnostic::new(Code::E619, title)
         .note("a compiler, a shell (`c:l(M)`) or another tool, between the first look and the end of the run")
         .note("if the run is undone, the version from before the run is loaded again and replaces the other one")
         .help("see what runs: updo status --target NODE; then run again")

@@ -89,11 +89,16 @@ pub fn job(
         let running = changed.loaded.as_ref().map(|loaded| loaded.file.as_str());
         let new = changed.new.as_ref().map(|beam| beam.file.as_str());
         let file = new.or(running).unwrap_or_default();
+        let was = changed.loaded.as_ref();
+        let was = was.map_or(Term::atom("none"), |loaded| {
+            Term::binary(loaded.md5.as_bytes())
+        });
         let pairs = [
             key("name", Term::atom(module.as_str())),
             key("file", Term::string(file)),
             key("new", beam_term(changed.new.as_ref())),
             key("old", beam_term(changed.old.as_ref())),
+            key("was", was),
             key("loaded", Term::boolean(changed.loaded.is_some())),
             key("on_load", Term::boolean(new_on_load || old_on_load)),
             key("purge", purge_term(decided.pre_purge.value)),

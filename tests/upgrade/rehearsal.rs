@@ -72,6 +72,13 @@ impl Stage {
 
     /// `updo rehearse`, after which the node is as before.
     pub fn rehearse(&self, more: &[&str]) -> Ran {
+        let ran = self.rehearse_beside_busy(more);
+        assert_eq!(self.node.eval_text("witness:troubled()"), "[]");
+        ran
+    }
+
+    /// The same where some processes do not answer: only those that are suspended are looked for.
+    fn rehearse_beside_busy(&self, more: &[&str]) -> Ran {
         let before = self.looks();
         let plan = self.plan.display().to_string();
         let args = [&["rehearse", &plan], more].concat();
@@ -79,7 +86,7 @@ impl Stage {
         // Nothing has changed, and nothing is left.
         assert_eq!(self.looks(), before);
         assert_eq!(self.node.eval_text("witness:left_to(3000)"), "[]");
-        assert_eq!(self.node.eval_text("witness:troubled()"), "[]");
+        assert_eq!(self.node.eval_text("witness:standing()"), "0");
         ran
     }
 
@@ -157,7 +164,7 @@ fn busy_and_dead_processes_are_no_failures() {
         .node
         .eval("[gen_server:cast(till:start(N), {wait, 60000}) || N <- [21, 22]]");
     stage
-        .rehearse(&[])
+        .rehearse_beside_busy(&[])
         .exits(0)
         .prints(&["20 of 20 states convert", "not tried: 2 busy"]);
 }
