@@ -182,12 +182,12 @@ ask_again(Now, Slow, Held, LetGo, #{busy := Busy, again := Again}) ->
 %% The budget of those that are held is used up before the others are there.
 not_together(Now, Held, #{again := Again} = S) ->
     paused(),
-    maps:fold(fun(P, _, _) -> owner(P) ! {cast, resume, P} end, ok, Held),
+    maps:fold(fun(P, _, _) -> worker_of(P) ! {cast, resume, P} end, ok, Held),
     S#{again := maps:merge(Again, maps:map(fun(_, Since) -> 2 * Now - Since end, Held))}.
 
 request(P) ->
     Ref = make_ref(),
-    owner(P) ! {again, Ref, suspend, P},
+    worker_of(P) ! {again, Ref, suspend, P},
     Ref.
 
 %% {those that were let go for one of these, the others}
