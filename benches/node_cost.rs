@@ -200,7 +200,7 @@ fn people(node: &TestNode, session: &Session, nothing: Cost) {
     };
     let cost = measure(node, || {
         let answer = find_processes(session, OTP, &question).expect("an answer");
-        assert_eq!(answer.crews["big_1"].count(), 100_000);
+        assert_eq!(answer.by_module["big_1"].count(), 100_000);
     });
     println!();
     row("100,000 processes found", less(cost, nothing));

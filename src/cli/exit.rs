@@ -2,7 +2,7 @@
 //! 10 to 19: safe to retry. 20 to 29: see the state of the node first. The list only grows.
 
 use crate::diag::Code;
-use crate::exec::rollout::RolloutOutcome;
+use crate::exec::rollout_checks::RolloutOutcome;
 use crate::exec::{NodeState, Outcome};
 
 /// How a command ends.

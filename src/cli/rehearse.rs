@@ -3,9 +3,9 @@
 
 use super::args::RehearseArgs;
 use super::context::Context;
+use super::event_sinks::OutputStream;
 use super::exit::Exit;
 use super::signals::Signals;
-use super::stream::OutputStream;
 use crate::engine::rehearsal::{Rehearsal, Untried, limits};
 use crate::engine::rollout::PreparedNode;
 use crate::engine::{Connection, Engine, Upgrade};

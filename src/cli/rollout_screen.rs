@@ -15,9 +15,9 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 
 use super::context::Context;
+use super::event_sinks::OutputStream;
 use super::keys::{self, Keys};
 use super::live_region::Block;
-use super::stream::OutputStream;
 use super::ticker::{Ticker, lock};
 use crate::diag::render::{Style, render};
 use crate::engine::Engine;

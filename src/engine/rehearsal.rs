@@ -263,7 +263,7 @@ fn trial(
         Change::Convert { .. } => return Some(Err(Untried::OwnFunction)),
         Change::Advanced(extra) => extra.clone(),
     };
-    if let Some(by) = &changed.crew.wrapped_in {
+    if let Some(by) = &changed.module_processes.wrapped_in {
         return Some(Err(Untried::Wrapped(by.clone())));
     }
     let new = changed.new.as_ref()?;
@@ -304,7 +304,7 @@ fn asks_by_name(new: &Beam) -> bool {
 fn kept(changed: &Changed, class: Class) -> Option<Trial> {
     let new = changed.new.as_ref()?;
     let is_asked = class == Class::Server && changed.processes > 0;
-    if !is_asked || changed.crew.wrapped_in.is_some() || changed.old.is_none() {
+    if !is_asked || changed.module_processes.wrapped_in.is_some() || changed.old.is_none() {
         return None;
     }
     let own_view = changed

@@ -13,7 +13,7 @@ use super::undo::Undo;
 use super::{Connection, Engine, Settings, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::rollback::WayBack;
-use crate::exec::rollout::{RolloutChecks, RolloutOutcome};
+use crate::exec::rollout_checks::{RolloutChecks, RolloutOutcome};
 use crate::exec::{Event, EventKind, Interrupt, NodeState, Outcome};
 use crate::facts::node::node_facts;
 use crate::name::{Module, NodeName};
@@ -378,7 +378,7 @@ impl<'e> Walk<'e, '_> {
                         };
                         let run = AssertUnwindSafe(|| prepared.run(engine, name, interrupt, &tell));
                         // Whatever happens here, the walk must hear of an end.
-                        let outcome = catch_unwind(run).unwrap_or_else(|_| lost_sight());
+                        let outcome = catch_unwind(run).unwrap_or_else(|_| thread_panicked());
                         let _ = sender.send((at, News::Ended(Box::new(outcome))));
                     });
                 }
@@ -530,8 +530,8 @@ fn ready(
     )
 }
 
-/// What is left to say when a node's thread has come to a bad end.
-fn lost_sight() -> Outcome {
+/// The outcome of a node whose thread has panicked.
+fn thread_panicked() -> Outcome {
     let mut outcome = Outcome::new(NodeState::Unknown);
     let diagnostic = Diagnostic::new(Code::E900, "updo lost track of the run because of a bug");
     outcome

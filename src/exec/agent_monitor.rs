@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::acted::Acted;
 use super::event::{Event, EventKind, NodeState, StepKind};
 use super::interrupt::{Interrupt, LOOK};
 use super::liveness::{End, Liveness};
+use super::side_effects::Acted;
 use super::steps::Step;
 use super::survivors::Survivors;
 use crate::diag::{Code, Diagnostic};
@@ -308,7 +308,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 News::Event(AgentEvent::GuardianReplaced { .. }) => {
                     let _ = agent.settle(self.session, persist);
                 }
-                News::Event(AgentEvent::Died { process }) => self.crashed(&process),
+                News::Event(AgentEvent::Died { process }) => self.record_crash(&process),
                 News::Event(AgentEvent::Settled { info }) => return self.settled(&info),
                 News::Event(_) | News::Other => {}
                 News::Unreadable(error) => {
@@ -465,7 +465,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             "the run on {} has sent an event that cannot be decoded; it continues without the client",
             self.session.node()
         );
-        self.out_of_sight(agent::unreadable(title, &error.to_string()))
+        self.outcome_unknown(agent::unreadable(title, &error.to_string()))
     }
 
     /// The connection is gone; the node is not.
@@ -474,7 +474,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             "the connection to {} was lost; the run continues on the node",
             self.session.node()
         );
-        self.out_of_sight(Diagnostic::new(Code::E608, title).note(why))
+        self.outcome_unknown(Diagnostic::new(Code::E608, title).note(why))
     }
 
     /// Nothing comes any more.
@@ -486,7 +486,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 let diagnostic = Diagnostic::new(Code::E608, title)
                     .note("it may be stopped, or the connection is dead in one direction")
                     .note("if it runs, it continues on the node");
-                self.out_of_sight(diagnostic)
+                self.outcome_unknown(diagnostic)
             }
             End::Gone => {
                 let title = format!(
@@ -495,7 +495,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 );
                 let diagnostic = Diagnostic::new(Code::E622, title)
                     .note("no process on the node has reported how the run ended");
-                self.out_of_sight(diagnostic)
+                self.outcome_unknown(diagnostic)
             }
         }
     }
@@ -531,10 +531,10 @@ impl<'a, 'b> Watch<'a, 'b> {
             "detached from {} in the middle of the run",
             self.session.node()
         );
-        self.out_of_sight(Diagnostic::new(Code::E608, title))
+        self.outcome_unknown(Diagnostic::new(Code::E608, title))
     }
 
-    fn out_of_sight(&mut self, diagnostic: Diagnostic) -> NodeState {
+    fn outcome_unknown(&mut self, diagnostic: Diagnostic) -> NodeState {
         let help = format!("see how it ended: updo attach {}", self.run);
         self.fail(diagnostic.help(help));
         self.outcome.state = NodeState::Unknown;

@@ -206,7 +206,9 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                         settled = true;
                         checks.watch.settled(&info);
                     }
-                    News::Event(AgentEvent::Died { process }) => checks.watch.crashed(&process),
+                    News::Event(AgentEvent::Died { process }) => {
+                        checks.watch.record_crash(&process)
+                    }
                     // Another client was not content and takes it back.
                     News::Event(AgentEvent::Started { .. }) => {
                         checks.watch.tell(EventKind::RollbackStarted);

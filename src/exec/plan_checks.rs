@@ -228,7 +228,7 @@ impl<'a, 'b> Checks<'a, 'b> {
         if !self.watch.outcome.errors.is_empty() {
             return false;
         }
-        if self.watch.crashes() {
+        if self.watch.report_crashes() {
             self.failing = Some(RollbackTrigger::Verify);
             return false;
         }
@@ -237,9 +237,9 @@ impl<'a, 'b> Checks<'a, 'b> {
             return false;
         }
         if let Some(mailbox) = mailbox {
-            self.watch.survey(mailbox);
+            self.watch.query_survivors(mailbox);
         }
-        let crashed = self.watch.crashes();
+        let crashed = self.watch.report_crashes();
         if crashed && good {
             self.failing = Some(RollbackTrigger::Verify);
         }

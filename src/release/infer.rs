@@ -256,7 +256,7 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
             old,
             app: Some(app.name.clone()),
             processes: 0,
-            crew: Default::default(),
+            module_processes: Default::default(),
         };
         set.modules.insert(module.clone(), changed);
     }

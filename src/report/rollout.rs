@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::progress::Progress;
 use super::style::{attention, bad, count, faint, good, hint, mark, name, time};
 use crate::diag::render::Style;
-use crate::exec::rollout::RolloutOutcome;
+use crate::exec::rollout_checks::RolloutOutcome;
 use crate::exec::{Event, EventKind, NodeState, Outcome};
 use crate::name::NodeName;
 use crate::plan::Rollout;

@@ -7,7 +7,7 @@ use super::progress;
 use super::style::{attention, bad, count, good, hint, mark, name, time};
 use crate::diag::render::{Style, render};
 use crate::diag::{SourceMap, safe};
-use crate::exec::acted::Acted;
+use crate::exec::side_effects::Acted;
 use crate::exec::{Event, EventKind, NodeState, StepKind};
 use crate::name::NodeName;
 

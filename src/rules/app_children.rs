@@ -38,7 +38,7 @@ pub struct Listing {
 
 /// What is done with the children of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Enlisted {
+pub struct ListedActions {
     /// Those that are started, in the order of the new list, or of the plan.
     pub start: Vec<ListedChild>,
     /// Those that are stopped before that.
@@ -47,7 +47,7 @@ pub struct Enlisted {
     pub named: bool,
 }
 
-impl Enlisted {
+impl ListedActions {
     /// Those that are stopped and started again.
     pub fn restarts(&self, id: &Term) -> bool {
         let is = |one: &ListedChild| one.child.id == *id;
@@ -62,7 +62,7 @@ impl ModuleRules {
     }
 
     /// What is done with the children that it lists; `None` when that is nothing.
-    pub fn listed_children(&self) -> Option<Enlisted> {
+    pub fn listed_children(&self) -> Option<ListedActions> {
         let (listing, plan) = (self.lists()?, &self.children.value);
         let (starts, stops) = (plan.start.is_none(), plan.stop.is_none());
         let of = |all: &[ListedChild], ids: &[Term]| -> Vec<ListedChild> {
@@ -74,9 +74,9 @@ impl ModuleRules {
             true => renewal.restart.iter().map(|(id, ..)| id.clone()).collect(),
             false => Vec::new(),
         };
-        let mut found = Enlisted {
+        let mut found = ListedActions {
             named: !plan.started().is_empty() || !plan.stopped().is_empty(),
-            ..Enlisted::default()
+            ..ListedActions::default()
         };
         match &plan.start {
             Some(ids) => found.start = of(&listing.new, ids),

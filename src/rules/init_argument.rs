@@ -17,7 +17,12 @@ pub(super) fn advice(
 ) {
     let renews = decided.class.value == Class::Supervisor
         && matches!(decided.change.value, Change::Advanced(_));
-    let Some((pid, argument)) = changed.crew.started_with.as_ref().filter(|_| renews) else {
+    let Some((pid, argument)) = changed
+        .module_processes
+        .started_with
+        .as_ref()
+        .filter(|_| renews)
+    else {
         return;
     };
     let host = |module: &Module| {

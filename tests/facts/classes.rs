@@ -129,7 +129,7 @@ fn the_callback_module_of_a_wrapper_is_a_server_and_is_converted_through_it() {
         .and_then(|l| l[0].as_tuple())
         .expect("a child")[1]
         .clone();
-    assert_eq!(Term::Pid(wrapped.crew.also[0].clone()), child);
+    assert_eq!(Term::Pid(wrapped.module_processes.also[0].clone()), child);
     assert!(printed(&upgrade, Code::W342).is_empty());
 
     // And so it goes: the wrapper's process is suspended and converted.

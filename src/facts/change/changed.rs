@@ -34,8 +34,8 @@ pub struct Changed {
     pub app: Option<App>,
     /// How many processes run it.
     pub processes: usize,
-    /// Those processes.
-    pub crew: ModuleProcesses,
+    /// Those processes, by how they were found.
+    pub module_processes: ModuleProcesses,
 }
 
 impl Changed {

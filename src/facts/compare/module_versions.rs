@@ -101,7 +101,7 @@ pub(super) fn taking_part(
             new: Some(beam),
             app,
             processes: 0,
-            crew: ModuleProcesses::default(),
+            module_processes: ModuleProcesses::default(),
         };
         modules.insert(module, changed);
     }
@@ -132,7 +132,7 @@ pub(super) fn going(
             unloaded: None,
             new: None,
             processes: 0,
-            crew: ModuleProcesses::default(),
+            module_processes: ModuleProcesses::default(),
         };
         (module, changed)
     });
