@@ -1,10 +1,10 @@
-//! What a step that has succeeded tells.
+//! What a step that has succeeded reports.
 
 use super::codec::{Codec, DecodeError, Record, optional, required};
 use super::declare::{one_of, record};
 use super::primitives::Micros;
-use super::shapes::{HeldForms, InsideForm, TableForm};
-use super::values::{Child, FailedChild, ModuleProcess, RehearsalFailure, Shapes};
+use super::shapes::{HeldForms, InsideForm, RehearsalFailure, Shapes, TableForm};
+use super::values::{Child, FailedChild, ModuleProcess};
 use crate::term::{Atom, Pid, Term};
 
 record! {
@@ -133,12 +133,12 @@ record! {
 }
 
 record! {
-    /// Of a step with nothing to tell: a call, settings, paths, a hook.
+    /// Of a step with nothing to report: a call, settings, paths, a hook.
     Nothing as "nothing" {}
 }
 
 one_of! {
-    /// What a step tells, by its kind.
+    /// What a step reports, by its kind.
     StepResult as "step_result" {
         /// `suspend`
         Suspended(Suspended),
