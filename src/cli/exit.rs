@@ -1,4 +1,4 @@
-//! Exit codes tell the state of the world: was anything changed, and is it consistent?
+//! Exit codes report the state of the node: was anything changed, and is it consistent?
 //! 10 to 19: safe to retry. 20 to 29: see the state of the node first. The list only grows.
 
 use crate::diag::Code;

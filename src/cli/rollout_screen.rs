@@ -39,7 +39,7 @@ pub(super) struct Walking<'a> {
     interrupt: Interrupt,
     /// Its name.
     rollout: String,
-    /// The stages, as the stream tells them.
+    /// The stages, as the stream has them.
     stages: Value,
     /// What is at the head of each node's events.
     heads: Vec<Vec<Value>>,

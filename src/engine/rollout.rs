@@ -220,7 +220,7 @@ pub enum RolloutEvent<'a> {
     Back,
 }
 
-/// Whoever watches a rollout.
+/// The observer of a rollout.
 pub trait Watcher {
     /// Something happened.
     fn on_event(&mut self, rollout_event: RolloutEvent<'_>);
@@ -294,7 +294,7 @@ struct Walk<'e, 'w> {
 /// Before, or after.
 type Asking = fn(&RolloutChecks<'_>, &mut dyn FnMut(&Event)) -> Vec<Diagnostic>;
 
-/// What a node's thread tells.
+/// What a node's thread reports.
 enum News {
     Event(Box<Event>),
     Ended(Box<Outcome>),

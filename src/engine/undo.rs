@@ -101,7 +101,7 @@ impl Undo {
         })
     }
 
-    /// W621: hooks of the run whose effects will not be undone. Told before anything is asked.
+    /// W621: hooks of the run whose effects will not be undone. Reported before anything is asked.
     pub fn warning(&self) -> Option<Diagnostic> {
         let warning = self.acted.warning()?;
         if !self.readable {

@@ -269,7 +269,7 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// Processes that did not live to see their conversion: their states are lost, whoever restarts them.
+    /// Processes that ended before their conversion: their states are lost, also when a supervisor restarts them.
     fn died(&mut self, dead: u64) {
         if dead > 0 {
             let title = format!("{dead} of the processes to convert died: their states are lost");

@@ -363,7 +363,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
         let text = format!("aborting: suspended processes are resumed ({leave})");
         self.tell(EventKind::Interrupt { text });
-        // A connection that is gone is noticed by whoever waits for mail.
+        // A connection that is gone is noticed by the thread that waits for mail.
         let _ = agent::abort(self.session);
     }
 
@@ -392,7 +392,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         self.turned = false;
     }
 
-    /// Tells the node how a hook ended.
+    /// Sends the node the result of a hook.
     pub(super) fn answer(&mut self, step: u32, ok: bool) {
         self.answered = Some((step, ok));
         // Lost connections are reported by the next event.
@@ -436,7 +436,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             Err(error) => return News::Unreadable(error),
         };
         if let AgentEvent::GuardianReplaced { info } = &event {
-            // It counts anew, and tells again what came before.
+            // It counts anew, and repeats earlier events.
             let _ = mailbox.monitor(&info.guardian);
             self.liveness.follow(&info.guardian);
             // The old one may have died with our answer.

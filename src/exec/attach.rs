@@ -1,6 +1,6 @@
-//! Rejoining a run that goes on by itself, or hearing how it ended.
+//! Rejoining a run that goes on by itself, or learning how it ended.
 //!
-//! The agent tells everything from the first event. As long as others watch as well, this side only looks on;
+//! The agent sends all events from the first one. As long as others watch as well, this side only shows them;
 //! a client that is alone decides as a run does: `verify`, and the way back when the plan wants it. A run that ended
 //! without a client has settled by itself; then the checks are still asked, but going back is another run.
 
@@ -221,7 +221,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                     }
                 }
             }
-            // The guardian goes when all is done; one that dies is followed by another, which tells so.
+            // The guardian goes when all is done; one that dies is followed by another, which reports it.
             Received::Is(Ok(Mail::Down { .. })) if settled => return,
             Received::Is(Ok(Mail::Down { .. })) => {}
             Received::Is(Err(why)) => {

@@ -28,7 +28,7 @@ pub struct Event {
 pub enum StepKind {
     /// Lock, object code, old code out of the way.
     Prepare,
-    /// Processes stand still.
+    /// Processes are suspended.
     Suspend,
     /// All modules are switched at one instant.
     Load,

@@ -1,7 +1,7 @@
 //! The plan's own words around a run: `require` and hooks before, `after upgrade` and `verify` when the agent has
 //! said `new`, `on failure`. Evaluated here, with their calls running on the node.
 //!
-//! Used by a run and by whoever rejoins one. Tells everything through the [`Watch`]; decides nothing about the
+//! Used by a run and by a client that rejoins one. Reports everything through the [`Watch`]; decides nothing about the
 //! node, only whether the plan is content.
 
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! The agent's account of a run: which processes live, and whether the code is still what the run has made of it.
+//! Asks the agent which suspended processes have survived, and whether the code is still what the run has loaded. What is
+//! known of survivors is kept in [`survivors`](super::survivors).
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,12 @@ use crate::node::{Mail, Mailbox, RecvError};
 use crate::term::Atom;
 
 impl Watch<'_, '_> {
-    /// A crash that the agent tells.
+    /// A crash that the agent reports.
     pub(super) fn record_crash(&mut self, one: &Died) {
         self.survivors.died(one);
     }
 
-    /// Says the crashes that have not been reported; whether there are any.
+    /// Reports the crashes that have not been reported yet; whether there are any.
     pub(super) fn report_crashes(&mut self) -> bool {
         let crash = self.survivors.crash();
         let any = crash.is_some();

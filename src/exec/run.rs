@@ -31,7 +31,7 @@ pub struct RunRequest<'a> {
     pub session: &'a Session,
     /// Four hexadecimal digits.
     pub run: &'a str,
-    /// `user@host`, for whoever finds the lock taken.
+    /// `user@host`, shown to a run that finds the lock taken.
     pub owner: &'a str,
     /// The plan.
     pub plan: &'a Plan,

@@ -1,4 +1,4 @@
-//! Which files of a plan apply, and how near they stand to the plan.
+//! Which files of a plan apply, and how near they are to the plan.
 //!
 //! Takes the inclusions and their guards; gives each file its layer (the shortest way from the plan) and the
 //! condition under which its statements apply. A file that several include is read once and applies when any of them
@@ -31,7 +31,7 @@ pub(super) struct IncludeDepth {
     pub when: Option<Expr>,
 }
 
-/// The standing of every file, or the number of one with more conditions than can be distinguished. The inclusions
+/// The precedence of every file, or the number of one with more conditions than can be distinguished. The inclusions
 /// form no ring.
 pub(super) fn standings(
     files: usize,

@@ -11,7 +11,7 @@ use crate::diag::render::Style;
 use crate::exec::{BusyProcess, Event, EventKind, StepKind};
 use crate::name::NodeName;
 
-/// After so long without a process more a step counts as standing still.
+/// After so long without another finished process a step counts as stalled.
 pub const STILL: Duration = Duration::from_secs(5);
 
 /// Cells of the bar.
@@ -50,10 +50,10 @@ pub struct Progress {
     back: bool,
     /// Since when processes are suspended.
     standing: Option<Duration>,
-    /// How long they have stood still in windows that are over.
+    /// How long they were suspended in windows that are over.
     stood: Duration,
     ended: bool,
-    /// Whether the run had begun before anybody looked: what took so long has taken longer.
+    /// Whether the run had begun before this client watched: steps have taken longer than it has seen.
     rejoined: bool,
 }
 

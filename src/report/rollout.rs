@@ -17,7 +17,7 @@ use crate::plan::rollout::{Pause, Stage};
 /// Most running nodes of the block.
 const MOST: usize = 12;
 
-/// The nodes of a rollout, as they stand.
+/// The nodes of a rollout, and the state of each.
 #[derive(Debug)]
 pub struct RolloutScreen {
     rows: Vec<Row>,

@@ -2,7 +2,7 @@
 //! the new list has are started, those that it has no longer are stopped, as a restart would have it; the plan's
 //! `children` overrules.
 //!
-//! The supervisor keeps what it was given when the application started, so the two lists are all that tells how it differs.
+//! The supervisor keeps what it was given when the application started, so only the two lists show how it differs.
 //! Where they cannot be read whole from the code, nothing is inferred (W424).
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub struct Listing {
     pub renewal: Renewal,
     /// Children that only the new list has and whose entry the code does not show.
     unseen: Vec<Term>,
-    /// Children that the new list has no longer, as far as the lists tell.
+    /// Children that the new list has no longer, as far as the lists show.
     gone: Vec<Term>,
     /// Whether anything is inferred.
     inferred: bool,

@@ -179,7 +179,7 @@ impl Facts<'_> {
         args: &[Term],
         span: Span,
     ) -> Result<Term, NameError> {
-        // One more than may be, to tell too much from just enough.
+        // One more than may be, to distinguish too much from just enough.
         let text = message(format, args, self.left + 1)?;
         let Some(left) = self.left.checked_sub(text.len()) else {
             let diagnostic = Diagnostic::new(Code::E705, "a body may say 1 MiB, this is more");

@@ -1,4 +1,4 @@
-%% The guardian: holds the lock, keeps the log, tells the watchers, starts a new executor when one
+%% The guardian: holds the lock, keeps the log, informs the watchers, starts a new executor when one
 %% dies.
 
 %% -------------------------------------------------------------------------------------------------

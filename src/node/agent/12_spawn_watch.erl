@@ -9,8 +9,8 @@
 %% there it is left alone, and then it is unknown.
 %%
 %% Held: the supervisors of suspended processes, suspended around the switch itself, for as long
-%% as that takes; a child that is to be started waits for so long. One that does not stand
-%% still at once is not waited for.
+%% as that takes; a child that is to be started waits for so long. One that is not
+%% suspended at once is not waited for.
 
 %% -------------------------------------------------------------------------------------------------
 %% Watching births
@@ -152,8 +152,8 @@ parts(Pids) ->
         setelement(I, Acc, [P | element(I, Acc)]) end,
                 list_to_tuple(lists:duplicate(N, [])), Pids).
 
-%% Supervisors that have started processes that are suspended. A few of each module tell: they have
-%% few parents.
+%% Supervisors that have started processes that are suspended. A few of each module suffice: they
+%% have few parents.
 parents() ->
     Some = [P || Found <- log_get(found), Parts <- maps:values(Found), Part <- tuple_to_list(Parts),
             P <- lists:sublist(Part, 25)],
@@ -282,7 +282,7 @@ newborn() ->
             Want = maps:from_list([{M, true} || M <- Ms]),
             case get(existing) of
                 undefined ->
-                    %% Only the executor that died could tell what was born before the switch.
+                    %% Only the executor that died knew what was born before the switch.
                     {Found, Seen} = find(Want, Mine),
                     {Ms, Vsns, Seen, [], [P || Parts <- maps:values(Found),
                                           P <- lists:append(tuple_to_list(Parts)),

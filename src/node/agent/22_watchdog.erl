@@ -1,13 +1,13 @@
 %% The watchdog: a third process, for the case that executor and guardian are killed together. It
 %% decides nothing: it knows which processes are suspended at the moment, and when neither executor
-%% nor guardian is alive it resumes them, tells the watchers what the node is now, and keeps that as
+%% nor guardian is alive it resumes them, reports the state of the node to the watchers, and keeps it as
 %% the result of the run.
 %%
 %% It has no frame of this module (its text is evaluated by erl_eval), so it survives whatever ends
 %% the processes of this module, a purge included, and can take the module away.
 
 %% -------------------------------------------------------------------------------------------------
-%% What the agent tells it, by name: one that replaces a dead watchdog has the same one.
+%% What the agent sends it, by name: one that replaces a dead watchdog has the same one.
 
 watchdog_name(Job) -> binary_to_atom(<<"updo_watchdog_", (maps:get(run, Job))/binary>>, utf8).
 

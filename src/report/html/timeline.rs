@@ -85,7 +85,7 @@ fn px(number: f64) -> String {
 }
 
 /// The steps, end to end: the node takes one after the other, and how long each took was measured there. When their
-/// events arrived here would tell about the connection.
+/// events arrived here depends on the connection.
 fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
     let mut from = 0.0;
     let bar = |line: &'a Value| {
