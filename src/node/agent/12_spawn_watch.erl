@@ -303,14 +303,14 @@ newborn(Want, Seen, N, Left) ->
         {0, 0} -> {Left, Seen1};
         {0, _} -> receive after 1 -> newborn(Want, Seen1, N - 1, Left) end;
         _ ->
-            stand_still(Found),
+            try_suspend(Found),
             More = [{M, P} || {M, Parts} <- maps:to_list(Found),
                     P <- lists:append(tuple_to_list(Parts)), not converted_down(M, P)],
             newborn(Want, Seen1, N - 1, More ++ Left)
     end.
 
-%% As well as they can within a second: this is a way out, and nothing on it may fail.
-stand_still(Found) ->
+%% Suspends what can be suspended within a second: this is a way out, and nothing on it may fail.
+try_suspend(Found) ->
     log({set, found, [Found | log_get(found)]}),
     lists:foreach(fun({_, Parts}) ->
         Ref = make_ref(),
@@ -355,7 +355,7 @@ newborn_after({Ms, Vsns, Seen, Left, Unknown}) ->
     Gone = [{M, P} || {M, P} <- All, called(P, Known) orelse check_code(P, M)],
     Soft = fun(M) -> how(M) =:= {up, soft} andalso not lists:member(M, log_get(reversed)) end,
     Late = [{M, P} || {M, P} <- Gone, not Soft(M)],
-    Late =:= [] orelse stand_still(maps:from_list([{M, parts([P || {N, P} <- Late, N =:= M])}
+    Late =:= [] orelse try_suspend(maps:from_list([{M, parts([P || {N, P} <- Late, N =:= M])}
                                                    || {M, _} <- Late])),
     Ended = [{M, P} || {M, P} <- Left ++ Late, not converted_after(M, P, maps:get(M, Vsns)),
              is_process_alive(P)],

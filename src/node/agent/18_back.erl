@@ -304,7 +304,7 @@ straggler_down(Mon) ->
 %% Settle: after everything, with nothing suspended
 
 settle(Persist) ->
-    told_deaths(),
+    report_deaths(),
     Survey = survey(),
     #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} =
         get(log),
