@@ -1,5 +1,5 @@
 //! The order of the stages, checked on the text of the sources: a module of the crate may use only modules
-//! that stand before it in [`ORDER`], and inside of a stage only those before it in [`FLOORS`]; files that use each
+//! that come before it in [`ORDER`], and inside of a stage only those before it in [`FLOORS`]; files that use each
 //! other in a circle are found as well. Also checked: words that must not be in a finished program, and the
 //! length of files. Nothing here parses Rust; a small scanner drops comments and literals, follows the
 //! braces of inline modules and resolves `crate::…`, `use crate::{…}` and `super::…` to the module they name.

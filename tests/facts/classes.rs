@@ -102,7 +102,7 @@ fn application_and_supervisor_in_one_module_is_a_supervisor() {
     let (found, advanced, _) = class(&upgrade, "fx_top");
     assert_eq!((found, advanced), (Class::Supervisor, true));
     assert_eq!(changed(&upgrade, "fx_top").processes, 1);
-    // Nobody's child, as the top of every application.
+    // A child of no supervisor, as the top of every application.
     assert!(
         printed(&upgrade, Code::W316).is_empty(),
         "{:?}",

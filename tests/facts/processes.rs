@@ -1,4 +1,4 @@
-//! Who runs a module: found by what processes are and by child specifications, and compared.
+//! Which processes run a module: found by what they are and by child specifications, and compared.
 
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ fn a_suspended_supervisor_costs_its_own_answer_only() {
     );
     assert_eq!(changed(&upgrade, "fx_srv").processes, 1);
     assert_eq!(changed(&upgrade, "fx_worker").processes, 3);
-    // Nobody is left behind who still waits for it.
+    // No process is left that still waits for it.
     let waiting = "length([P || P <- processes(), {initial_call, {erlang, apply, 2}} <- [process_info(P, initial_call)], \
                    {_, [{gen, do_call, _, _} | _]} <- [process_info(P, current_stacktrace)]])";
     assert_eq!(world.node.eval_text(waiting), "0");

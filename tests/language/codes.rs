@@ -152,7 +152,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W417", "tests/relup/command.rs"),
 ];
 
-/// Codes that are reserved: nothing in the sources tells them yet. One that is told must leave this list.
+/// Codes that are reserved: nothing in the sources reports them yet. One that is reported must leave this list.
 const RESERVED: &[&str] = &[];
 
 /// `shop_a` calls `shop_b` calls `shop_c`; `shop_x` and `shop_y` call each other; `shop_s` is a server;

@@ -1,4 +1,4 @@
-//! Conversions that fail or hang: the node goes back to what it was, and updo says who failed and why.
+//! Conversions that fail or hang: the node goes back to what it was, and updo reports which process failed and why.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ fn every_way_to_fail() {
         let eval = desk.on(node, &["eval", node.name(), &state]).run();
         eval.exits(0).prints(&["{account,5,500}"]);
     }
-    // Everybody fails: one is named, the others are not forgotten.
+    // All fail: one is named, the others are not forgotten.
     let all = Plan::on_disk("surprise")
         .with("verify \"rates\" -> 2 = bank_rate:rate().")
         .on(&desk);
@@ -66,7 +66,7 @@ fn every_way_to_fail() {
     is(node, Is::New, &pids);
 }
 
-/// Whoever dies inside `code_change` is not counted among the converted, and it is said.
+/// A process that dies inside `code_change` is not counted as converted, and that is reported.
 #[test]
 fn a_process_that_dies_in_conversion_is_reported() {
     let bank = replaced();
