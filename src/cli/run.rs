@@ -496,7 +496,7 @@ fn ask(context: &Context<'_>, args: &RunArgs, prepared_nodes: &[PreparedNode<'_>
     let modules = prepared_nodes
         .iter()
         .map(|prepared| prepared.upgrade.script.high.len());
-    let standing: usize = prepared_nodes
+    let suspended: usize = prepared_nodes
         .iter()
         .map(|prepared| &prepared.upgrade)
         .map(|u| processes(&u.changes, &u.rules, &u.script))
@@ -508,7 +508,7 @@ fn ask(context: &Context<'_>, args: &RunArgs, prepared_nodes: &[PreparedNode<'_>
     let numbers = format!(
         "{what}: {} switched, {} suspended.",
         style::count(modules.max().unwrap_or(0), "module", "modules"),
-        style::count(standing, "process", "processes")
+        style::count(suspended, "process", "processes")
     );
     if args.yes {
         ui.status(&format!("\n{numbers} (--yes)\n"));

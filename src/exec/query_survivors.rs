@@ -1,5 +1,5 @@
-//! Asks the agent which suspended processes have survived, and whether the code is still what the run has loaded. What is
-//! known of survivors is kept in [`survivors`](super::survivors).
+//! Asks the agent which suspended processes have survived, and whether the code is still what the run has loaded. What
+//! is known of survivors is kept in [`survivors`](super::survivors).
 
 use std::time::{Duration, Instant};
 

@@ -64,8 +64,8 @@ record! {
 }
 
 tagged_union! {
-    /// The type of a state, by which states are counted: no value and no key of a map. With the keys, to compare them with
-    /// what code accepts, it is a [`Form`].
+    /// The type of a state, by which states are counted: no value and no key of a map. With the keys, to compare them
+    /// with what code accepts, it is a [`Form`].
     Shape as "shape" {
         /// A tuple; one that begins with an atom has that too.
         Tuple = "tuple" { size: u64 } [first: Atom],
