@@ -82,7 +82,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W632", "tests/upgrade/old_code.rs"),
     ("W633", "tests/upgrade/old_code.rs"),
     ("E634", "tests/upgrade/rehearsal.rs"),
-    ("W634", "tests/upgrade/init_argument.rs"),
+    ("E353", "tests/upgrade/init_argument.rs"),
     ("E635", "tests/upgrade/states.rs"),
     ("W635", "tests/upgrade/states.rs"),
     ("W613", "tests/upgrade/births.rs"),
