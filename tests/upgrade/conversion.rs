@@ -66,7 +66,7 @@ fn every_way_to_fail() {
     is(node, Is::New, &pids);
 }
 
-/// A process that dies inside `code_change` is not counted as converted, and that is reported.
+/// Whoever dies inside `code_change` is not counted among the converted, and it is said.
 #[test]
 fn a_process_that_dies_in_conversion_is_reported() {
     let bank = replaced();
