@@ -271,7 +271,7 @@ pub fn run_rollout<'e>(
                 .iter()
                 .all(|diagnostic| diagnostic.code != Code::E621);
             if !walk.rollout_outcome.errors.is_empty() && asked {
-                walk.all_back(prepared_nodes, &records);
+                walk.roll_back_all(prepared_nodes, &records);
             }
         }
     }
@@ -438,8 +438,8 @@ impl<'e> Walk<'e, '_> {
         self.halted |= grave || failed >= self.rollout.abort_after;
     }
 
-    /// The plan is not content with the whole: all nodes go back, the last one first, if the plan wants it.
-    fn all_back(&mut self, prepared_nodes: &[PreparedNode<'e>], records: &RunRecords) {
+    /// The checks of the whole have failed: all nodes go back, the last one first, if the plan wants it.
+    fn roll_back_all(&mut self, prepared_nodes: &[PreparedNode<'e>], records: &RunRecords) {
         let plan = &self.engine.plan;
         if plan.rollback != RollbackPolicy::Automatic
             || !plan.rollback_on.contains(&RollbackTrigger::Rollout)
@@ -477,7 +477,7 @@ impl<'e> Walk<'e, '_> {
             let ready = match ready {
                 Ok(ready) => ready,
                 Err(diagnostic) => {
-                    self.not_back(prepared, *diagnostic);
+                    self.stays_new(prepared, *diagnostic);
                     continue;
                 }
             };
@@ -495,7 +495,7 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// A node stays new although all were to go back.
-    fn not_back(&mut self, prepared: &PreparedNode<'e>, diagnostic: Diagnostic) {
+    fn stays_new(&mut self, prepared: &PreparedNode<'e>, diagnostic: Diagnostic) {
         let event = Event {
             seq: 1,
             node: prepared.node().clone(),

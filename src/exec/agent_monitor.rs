@@ -403,7 +403,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> MonitorResult {
         loop {
             let message = match self.received(mailbox) {
-                Received::Left => return MonitorResult::Ended(self.left()),
+                Received::Left => return MonitorResult::Ended(self.detached()),
                 Received::Is(Ok(Mail::Message(message))) => message,
                 // It is replaced within moments; `liveness` knows when not.
                 Received::Is(Ok(Mail::Down { .. })) => continue,
@@ -526,7 +526,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// The end was requested twice.
-    pub(super) fn left(&mut self) -> NodeState {
+    pub(super) fn detached(&mut self) -> NodeState {
         let title = format!(
             "detached from {} in the middle of the run",
             self.session.node()

@@ -195,7 +195,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
         }
         match checks.watch.received(mailbox) {
             Received::Left => {
-                checks.watch.left();
+                checks.watch.detached();
             }
             Received::Ended(end) => {
                 checks.watch.given_up(end);
@@ -235,7 +235,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
 fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
     let ended = checks.watch.outcome.state;
     if what.goal == NodeState::New && ended == NodeState::New {
-        if !checks.content(None, Some(mailbox)) {
+        if !checks.is_verified(None, Some(mailbox)) {
             let back = what.back.map(|way| Back {
                 term: way.job.clone(),
                 steps: way.steps.clone(),
@@ -267,7 +267,7 @@ fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
             let text = text.to_owned();
             checks.watch.tell(EventKind::Log { warn: true, text });
         }
-        if !checks.content(None, None) && checks.watch.outcome.state != NodeState::Unknown {
+        if !checks.is_verified(None, None) && checks.watch.outcome.state != NodeState::Unknown {
             checks.failed();
             let text = format!(
                 "the run is over; to roll back: updo rollback {}",

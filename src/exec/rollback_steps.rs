@@ -44,7 +44,7 @@ pub fn per_step(
                 listed_children::start_stopped(steps, rules, script, true);
             }
         };
-        way(steps, changes, rules, &ranks, window, &relist).map(&mut numbered)
+        window_back(steps, changes, rules, &ranks, window, &relist).map(&mut numbered)
     };
     windows.into_iter().enumerate().map(way).collect()
 }
@@ -72,7 +72,7 @@ pub fn term(ways: &[Option<Vec<Step>>]) -> Term {
 }
 
 /// Back through one window.
-fn way(
+fn window_back(
     mut steps: Vec<Step>,
     changes: &ChangeSet,
     rules: &Ruleset,

@@ -48,7 +48,7 @@ impl RolloutChecks<'_> {
 
     /// When all nodes are new: what the plan is not content with, if anything.
     pub fn after(&self, sink: &mut dyn FnMut(&Event)) -> Vec<Diagnostic> {
-        self.ask(sink, |checks| checks.rollout_content())
+        self.ask(sink, |checks| checks.rollout_is_verified())
     }
 
     fn ask(

@@ -127,7 +127,7 @@ impl Run<'_, '_> {
             .and_then(|deadline| Instant::now().checked_add(deadline));
         let ended = self.checks.until_finished(&mailbox, &steps);
         self.checks.watch.outcome.state = ended;
-        if ended == NodeState::New && !self.checks.content(until, Some(&mailbox)) {
+        if ended == NodeState::New && !self.checks.is_verified(until, Some(&mailbox)) {
             self.go_back(&mailbox);
         } else if matches!(ended, NodeState::Old | NodeState::Mixed)
             && !self.checks.watch.outcome.errors.is_empty()
