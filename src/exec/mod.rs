@@ -13,6 +13,7 @@ pub mod job;
 mod listed_children;
 mod liveness;
 mod old_code;
+pub mod pause;
 pub mod persist;
 mod plan_checks;
 mod query_survivors;

@@ -83,6 +83,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W633", "tests/upgrade/old_code.rs"),
     ("E634", "tests/upgrade/rehearsal.rs"),
     ("E353", "tests/upgrade/init_argument.rs"),
+    ("E638", "tests/upgrade/predicted.rs"),
     ("E635", "tests/upgrade/states.rs"),
     ("W635", "tests/upgrade/states.rs"),
     ("W613", "tests/upgrade/births.rs"),
