@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node translation pause look sweep fuzz grammar fmt lint deny doc
+.PHONY: help setup build test demo matrix bench start node translation pause rehearse look sweep fuzz grammar fmt lint deny doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ matrix: setup build ## the same on nodes of OTP 23, 27 and 29 (needs root; makes
 	@bash scripts/matrix.sh
 
 # `make bench pause` measures the pause only, and so on.
-ifneq ($(filter pause node start translation,$(MAKECMDGOALS)),)
+ifneq ($(filter pause node rehearse start translation,$(MAKECMDGOALS)),)
 bench: ; @:
 else
 bench: build start node translation ## reading and analysis beside xref, and the next three; make bench pause: that only
@@ -47,6 +47,9 @@ translation: setup ## relup scripts, beside systools_rc (minutes: cubic in OTP)
 
 pause: setup ## the pause that clients feel, beside OTP's release handler (minutes)
 	@$(CARGO) bench --quiet --locked --bench pause
+
+rehearse: setup ## what a rehearsal costs the calls of a node, and how good the pause is that it predicts (minutes)
+	@$(CARGO) bench --quiet --locked --bench rehearse
 
 look: build ## a report and a graph in headless Chromium, asserted on, and as pictures in target/look
 	@bash scripts/look.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"

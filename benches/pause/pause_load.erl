@@ -3,7 +3,7 @@
 %% The load is open: calls are made by the clock, whether or not earlier ones were answered. What a call waits for
 %% is therefore what a client would have waited for. Times are microseconds of the monotonic clock.
 -module(pause_load).
--export([start/1, mark/0, stop/2, eval_script/4]).
+-export([start/1, mark/0, stop/2, during/2, eval_script/4]).
 
 start(Servers) ->
     ets:new(?MODULE, [named_table, public, duplicate_bag, {write_concurrency, true},
@@ -52,6 +52,11 @@ stop(Since, Until) ->
     ets:delete(?MODULE),
     {length(During), lists:max([0 | During]), lists:sum(During) div max(1, length(During)),
      length(Bad) + Made - length(All), length(All)}.
+
+%% {calls, worst latency, mean latency} of those that were under way between two marks and are answered.
+during(Since, Until) ->
+    All = [L || {F, L, _} <- ets:tab2list(?MODULE), F =< Until, F + L >= Since],
+    {length(All), lists:max([0 | All]), lists:sum(All) div max(1, length(All))}.
 
 answered(_, 0) -> ok;
 answered(Made, Tries) ->

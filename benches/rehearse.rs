@@ -1,0 +1,164 @@
+//! What a rehearsal costs the node, and how good the pause is that it predicts.
+//!
+//! First table: K servers get 5,000 calls a second; the worst call while all states are rehearsed, beside the worst call in
+//! as long a time without. Second table: upgrades of several sizes, each rehearsed and run, predicted pause beside the
+//! measured one. Prints tables; judges nothing.
+//!
+//! `make bench rehearse`, or `cargo bench --bench rehearse -- K…` for some numbers of servers of the first table only.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+#[path = "pause/code.rs"]
+mod code;
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use code::{Code, changed, mark};
+use support::{Options, TestNode};
+use updo::engine::rehearsal::limits;
+use updo::engine::{Connection, Engine, Upgrade};
+use updo::exec::rehearsal::Limits;
+use updo::exec::{Interrupt, NodeState};
+use updo::name::NodeName;
+
+/// Servers of the first table.
+const SERVERS: [usize; 2] = [10_000, 100_000];
+/// Servers and changed modules of the second.
+const UPGRADES: [(usize, usize); 5] = [(100, 2), (400, 5), (2_000, 2), (2_000, 20), (10_000, 2)];
+/// How often each of these is done.
+const ROUNDS: usize = 2;
+
+fn main() {
+    // `cargo test` starts benches too; there the point is that this one compiles.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return;
+    }
+    let wanted: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    let code = Code::compiled();
+    println!("worst and mean latency of 5,000 calls a second, ms");
+    println!(
+        "{:>8} {:>18} {:>18} {:>7} {:>9} {:>14}",
+        "states", "without", "while rehearsed", "worst", "took", "a state"
+    );
+    for count in SERVERS {
+        if wanted.is_empty() || wanted.contains(&count) {
+            cost(&code, count);
+        }
+    }
+    if wanted.is_empty() {
+        predictions(&code);
+    }
+}
+
+/// A node with servers and load, version 2 on its disk.
+fn node(code: &Code, folder: &Path, servers: usize, modules: usize) -> TestNode {
+    let ebin = folder.join("ebin");
+    let node = Options::default()
+        .path(&ebin)
+        .args(&["+P", "2000000"])
+        .start();
+    node.eval(
+        "ok = application:start(pause), {ok, Ms} = application:get_key(pause, modules), \
+         ok = code:ensure_modules_loaded([pause_load | Ms])",
+    );
+    node.eval(&format!(
+        "pause_load:start(pause_sup:many({servers})), garbage_collect()"
+    ));
+    for module in changed(modules) {
+        code.copy("2", &module, &ebin);
+    }
+    sleep(Duration::from_secs(2));
+    node
+}
+
+/// Connects, and decides what is to be done.
+fn prepared<'e>(engine: &'e Engine, node: &TestNode) -> (Connection<'e>, Upgrade) {
+    let connection = engine
+        .connect(&NodeName::new(node.name()))
+        .expect("a connection");
+    let upgrade = connection.prepare().expect("facts");
+    assert!(!upgrade.is_refused(), "{:?}", upgrade.diagnostics);
+    (connection, upgrade)
+}
+
+/// Worst and mean latency between two marks, ms.
+fn felt(node: &TestNode, since: i64, until: i64) -> (f64, f64) {
+    let felt = node.eval(&format!("pause_load:during({since}, {until})"));
+    let fields = felt.as_tuple().expect("three numbers");
+    let ms = |at: usize| fields[at].as_i64().expect("a time") as f64 / 1000.0;
+    (ms(1), ms(2))
+}
+
+fn cost(code: &Code, servers: usize) {
+    let folder = code.deployed();
+    let node = node(code, folder.path(), servers, 2);
+    let engine = code.engine(&node, folder.path(), "");
+    let (connection, upgrade) = prepared(&engine, &node);
+    let bounds = Limits {
+        at_most: servers,
+        within: Duration::from_secs(300),
+        ..limits(&engine.plan.rehearse)
+    };
+    // The load of looking at the node is over.
+    sleep(Duration::from_secs(2));
+    let since = mark(&node);
+    let began = Instant::now();
+    let done = connection
+        .rehearse(&upgrade, bounds, &Interrupt::default(), &mut |_, _, _| ())
+        .expect("a rehearsal");
+    let took = began.elapsed();
+    let until = mark(&node);
+    assert_eq!(done.converted(), servers as u64);
+    let with = felt(&node, since, until);
+    sleep(Duration::from_secs(1));
+    let since = mark(&node);
+    sleep(took);
+    let without = felt(&node, since, mark(&node));
+    println!(
+        "{servers:>8} {:>9.1} {:>8.2} {:>9.1} {:>8.2} {:>7.1} {:>8.1}s {:>11.0} µs",
+        without.0,
+        without.1,
+        with.0,
+        with.1,
+        with.0 / without.0,
+        took.as_secs_f64(),
+        took.as_secs_f64() * 1e6 / servers as f64
+    );
+}
+
+fn predictions(code: &Code) {
+    println!("\nthe pause, ms");
+    println!(
+        "{:>8} {:>8} {:>10} {:>10} {:>7}",
+        "servers", "modules", "predicted", "measured", "ratio"
+    );
+    let (mut near, mut all) = (0, 0);
+    for (servers, modules) in UPGRADES {
+        for _ in 0..ROUNDS {
+            let folder = code.deployed();
+            let node = node(code, folder.path(), servers, modules);
+            let engine = code.engine(&node, folder.path(), "soak 0s.");
+            let (connection, upgrade) = prepared(&engine, &node);
+            let usual = limits(&engine.plan.rehearse);
+            let done = connection
+                .rehearse(&upgrade, usual, &Interrupt::default(), &mut |_, _, _| ())
+                .expect("a rehearsal");
+            let predicted = done.pause.expect("a prediction").whole;
+            let outcome = connection.run(&upgrade, &mut |_| ());
+            assert_eq!(outcome.state, NodeState::New, "{:?}", outcome.errors);
+            let measured = outcome.suspended.expect("a time");
+            let ratio = predicted.as_secs_f64() / measured.as_secs_f64();
+            all += 1;
+            near += usize::from((0.5..=1.5).contains(&ratio));
+            println!(
+                "{servers:>8} {modules:>8} {:>10.1} {:>10.1} {ratio:>7.2}",
+                predicted.as_secs_f64() * 1000.0,
+                measured.as_secs_f64() * 1000.0,
+            );
+        }
+    }
+    println!("{near} of {all} within 50 % of what was measured");
+}
