@@ -24,7 +24,7 @@ macro_rules! codes {
         pub enum Code { $($(#[doc = $doc])+ $name,)+ }
 
         impl Code {
-            /// Every code of this version, in order.
+            /// Every code of this version, in the order of the list.
             pub const ALL: &[Code] = &[$(Code::$name,)+];
 
             /// The code as it is printed.

@@ -39,7 +39,7 @@
 %%   want, seen, to_find, looked   which processes to suspend: modules, processes decided already,
 %%                                 modules not looked for yet, when it was looked last
 %%   limits, waiting, began        ms per module; what was waited for in this attempt; when it began
-%%   held                          processes that a supervisor's answer keeps suspended
+%%   held                          all that this window has found, by pid, until the next look
 %%   doing                         progress of the step: id, done, total, since, last report
 %%   spawn_watch, existing,        the tracer of births, the processes that were there before it,
 %%   pending                       how many are not decided yet

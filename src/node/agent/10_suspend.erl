@@ -1,4 +1,5 @@
-%% Suspending, without deadlock, and finding the processes to suspend.
+%% Suspending, without deadlock, and finding the processes to suspend. The request itself: `take/5`
+%% in 11_attempts.erl hands it to the workers, `send/3` in 20_workers.erl sends it.
 
 %% -------------------------------------------------------------------------------------------------
 %% Step: suspend
