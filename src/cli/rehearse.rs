@@ -10,9 +10,9 @@ use crate::engine::rehearsal::{Rehearsal, Untried, limits};
 use crate::engine::rollout::PreparedNode;
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::rehearsal::Limits;
-use crate::name::{Module, NodeName};
+use crate::name::NodeName;
 use crate::report::json;
-use crate::report::rehearsal::{self, RehearsalInput};
+use crate::report::rehearsal::{self, RehearsalInput, UntriedModule};
 
 pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
     let settings = context.settings();
@@ -88,17 +88,16 @@ fn show(
     done: &Rehearsal,
 ) {
     let ui = &context.ui;
-    let untried: Vec<(Module, String, Vec<String>)> = done
-        .untried
-        .iter()
-        .map(|(module, why)| {
-            let places = match why {
-                Untried::Acts(places) => places.clone(),
-                _ => Vec::new(),
-            };
-            (module.clone(), why.words(), places)
-        })
-        .collect();
+    let untried = done.untried.iter().map(|(module, why)| UntriedModule {
+        module: module.clone(),
+        why: why.words(),
+        places: match why {
+            Untried::Acts(places) => places.clone(),
+            _ => Vec::new(),
+        },
+        paste: why.paste(module),
+    });
+    let untried: Vec<UntriedModule> = untried.collect();
     let input = RehearsalInput {
         node: connection.session.node(),
         otp: upgrade.facts.otp,

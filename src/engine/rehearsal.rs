@@ -17,10 +17,11 @@ use crate::facts::beam::states::Callbacks;
 use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
 use crate::plan::Rehearse;
+use crate::rules::conversions::{Converted, converted, effects};
 use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
 use crate::term::Term;
-use crate::twin::conversion::{Conversion, Kind};
+use crate::twin::conversion::Kind;
 use crate::twin::{self, NoTwin, Twins};
 
 /// Why a conversion is not tried.
@@ -36,12 +37,20 @@ pub enum Untried {
     Wrapped(Module),
     /// The plan converts with a function of its own (`{convert, F}`), which is not tried.
     OwnFunction,
+    /// The plan leaves it out (`module m #{rehearse => false}`).
+    LeftOut,
     /// A supervisor of Elixir, which asks modules by their names for child specifications, while others change: before
     /// the switch the running versions would answer, and new modules could not.
     AsksByName,
 }
 
 impl Untried {
+    /// The line of a plan with which it is tried all the same.
+    pub fn paste(&self, module: &Module) -> Option<String> {
+        let acts = matches!(self, Self::Acts(_));
+        acts.then(|| format!("module {module} #{{rehearse => true}} because \"…\"."))
+    }
+
     /// The reason in words.
     pub fn words(&self) -> String {
         match self {
@@ -54,6 +63,7 @@ impl Untried {
                     .to_owned()
             }
             Self::OwnFunction => "the plan converts with a function of its own".to_owned(),
+            Self::LeftOut => "the plan leaves it out (`rehearse => false`)".to_owned(),
         }
     }
 }
@@ -127,7 +137,7 @@ impl Connection<'_> {
             true => &[][..],
             false => &twins.made[..],
         };
-        let tried = rehearsal::rehearse(
+        let mut tried = rehearsal::rehearse(
             &RehearsalRequest {
                 session: &self.session,
                 run: &run_id(&self.engine.settings.records()),
@@ -142,6 +152,12 @@ impl Connection<'_> {
             },
             progress,
         )?;
+        for tried in tried.iter_mut().filter(|tried| !tried.kept) {
+            let how = converted(&upgrade.changes, &upgrade.rules, &tried.module);
+            if let Some(Converted::Code { conversion, .. }) = how {
+                tried.acting = conversion.acting().map(ToString::to_string).collect();
+            }
+        }
         // What a twin made by way of a name, the running version has made: that shape says nothing.
         let known: Vec<Tried> = tried
             .iter()
@@ -201,11 +217,10 @@ fn converts_by_name(upgrade: &Upgrade, module: &Module) -> bool {
     if makes_structs(module) || called.any(makes_structs) {
         return true;
     }
-    let world = |module: &Module| beam(module).map(|new| &new.bytes[..]);
     let kinds = [Kind::Server, Kind::Special];
     kinds
         .into_iter()
-        .any(|kind| !Conversion::of(module, kind, &world).by_name.is_empty())
+        .any(|kind| !effects(&upgrade.changes, module, kind).by_name.is_empty())
 }
 
 /// The usual bounds, and what a plan says instead.
@@ -239,7 +254,9 @@ fn divided(upgrade: &Upgrade, twins: &Twins) -> (Vec<Trial>, BTreeMap<Module, Un
         if changed.is_new() || changed.new.is_none() || decided.class.value == Class::Library {
             continue;
         }
-        match trial(upgrade, twins, module, changed, decided) {
+        let of = trial(upgrade, twins, module, changed, decided);
+        let left_out = decided.rehearse.value == Some(false);
+        match of.map(|of| if left_out { Err(Untried::LeftOut) } else { of }) {
             Some(Ok(trial)) => trials.push(trial),
             Some(Err(why)) => {
                 untried.insert(module.clone(), why);
@@ -276,12 +293,8 @@ fn trial(
     if let Some(why) = twins.refused.get(module) {
         return Some(Err(Untried::NoTwin(why.clone())));
     }
-    let world = |module: &Module| {
-        let changed = upgrade.changes.modules.get(module)?;
-        changed.new.as_ref().map(|new| &new.bytes[..])
-    };
-    let conversion = Conversion::of(module, conversion_kind(kind), &world);
-    if !conversion.can_be_tried() {
+    let conversion = effects(&upgrade.changes, module, conversion_kind(kind));
+    if !conversion.can_be_tried() && decided.rehearse.value != Some(true) {
         let places = conversion.acting().map(ToString::to_string).collect();
         return Some(Err(Untried::Acts(places)));
     }

@@ -83,6 +83,8 @@ pub struct Tried {
     pub inside: Vec<InsideForm>,
     /// And in tables.
     pub tables: Vec<TableForm>,
+    /// The places in which its conversion acts: it is tried because the plan says so.
+    pub acting: Vec<String>,
 }
 
 impl Tried {
@@ -114,6 +116,7 @@ impl Tried {
             held: rehearsed.held.clone(),
             inside: rehearsed.inside.clone(),
             tables: rehearsed.tables.clone(),
+            acting: Vec::new(),
             processes: rehearsed.processes,
             converted: rehearsed.converted,
             failed: rehearsed.failed,

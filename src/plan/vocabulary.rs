@@ -67,6 +67,7 @@ pub const MODULE: &[OptionSpec] = &[
     opt("children", "for supervisors: `#{start => [Id], stop => [Id]}`, over what is inferred: children that are started and stopped; `none` for either", &[]),
     opt("restart", "`true`: for a module that changes its behaviour, its supervisors restart its processes with the switch", SWITCH),
     opt("remove", "`true`: the module is deleted from the node, as the last step", SWITCH),
+    opt("rehearse", "`true`: a rehearsal tries its conversion although it has side effects; `false`: the rehearsal leaves the module out", SWITCH),
 ];
 
 /// Options of `require` and `verify`.

@@ -27,12 +27,25 @@ pub struct RehearsalInput<'a> {
     pub title: &'a str,
     /// What was tried.
     pub tried: &'a [Tried],
-    /// Modules whose conversion was not tried, why, and places in the code.
-    pub untried: &'a [(Module, String, Vec<String>)],
+    /// Modules whose conversion was not tried.
+    pub untried: &'a [UntriedModule],
     /// States that the new versions cannot take.
     pub fits: &'a [Fit],
     /// Data in states and tables that the new code knows otherwise.
     pub held: &'a [Diagnostic],
+}
+
+/// A module whose conversion was not tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntriedModule {
+    /// The module.
+    pub module: Module,
+    /// Why.
+    pub why: String,
+    /// Places in the code.
+    pub places: Vec<String>,
+    /// The line of a plan with which it is tried all the same.
+    pub paste: Option<String>,
 }
 
 impl RehearsalInput<'_> {
@@ -53,11 +66,12 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
     for tried in shown.tried {
         module(&mut out, tried, style, dot);
     }
-    for (untried, why, places) in shown.untried {
-        let untried = untried.to_string();
-        let _ = writeln!(out, "  {untried:<24} not tried: {why}");
-        for place in places.iter().take(NAMED) {
-            let _ = writeln!(out, "       {}", faint(style, place));
+    for untried in shown.untried {
+        let module = untried.module.to_string();
+        let _ = writeln!(out, "  {module:<24} not tried: {}", untried.why);
+        some_of(&mut out, &untried.places, style);
+        if let Some(paste) = &untried.paste {
+            let _ = writeln!(out, "       to try it all the same: {paste}");
         }
     }
     if shown.tried.is_empty() && shown.untried.is_empty() {
@@ -101,6 +115,15 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
         ),
     };
     out
+}
+
+fn some_of(out: &mut String, places: &[String], style: Style) {
+    for place in places.iter().take(NAMED) {
+        let _ = writeln!(out, "       {}", faint(style, place));
+    }
+    if places.len() > NAMED {
+        let _ = writeln!(out, "       and {} more", places.len() - NAMED);
+    }
 }
 
 /// One line for the first phase of a run; `on` is the node where there are several.
@@ -175,6 +198,13 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
         );
     }
     out.push('\n');
+    if !tried.acting.is_empty() {
+        let _ = writeln!(
+            out,
+            "       has side effects, tried because the plan says so"
+        );
+        some_of(out, &tried.acting, style);
+    }
     let others = [
         (tried.busy, "busy"),
         (tried.dead, "ended meanwhile"),
@@ -263,6 +293,7 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
             "module": tried.module.as_str(),
             "processes": tried.processes,
             "kept": tried.kept,
+            "acting": tried.acting,
             "converted": tried.converted,
             "failed": tried.failed,
             "busy": tried.busy,
@@ -282,8 +313,13 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
             })).collect::<Vec<_>>(),
         })
     });
-    let untried = shown.untried.iter().map(|(module, why, places)| {
-        json!({ "module": module.as_str(), "reason": why, "places": places })
+    let untried = shown.untried.iter().map(|untried| {
+        json!({
+            "module": untried.module.as_str(),
+            "reason": untried.why,
+            "places": untried.places,
+            "paste": untried.paste,
+        })
     });
     let fits = shown.fits.iter().map(|fit| {
         let text = |diagnostic: Diagnostic| diagnostic.title;

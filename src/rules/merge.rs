@@ -365,6 +365,7 @@ fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
             }
             rules.restart = ruled(*restart, origin);
         }
+        Attribute::Rehearse(rehearse) => rules.rehearse = ruled(Some(*rehearse), origin),
         Attribute::Children(children) => rules.children = ruled(children.clone(), origin),
         // Decided before the facts were complete: what goes has no new version.
         Attribute::Remove(_) => {}

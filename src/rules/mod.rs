@@ -9,6 +9,7 @@ mod attribution;
 pub mod behaviour;
 pub mod children;
 pub mod configuration;
+pub mod conversions;
 mod cycles;
 mod disturbed;
 pub mod effects;
@@ -180,6 +181,8 @@ pub struct ModuleRules {
     pub listing: Option<Listing>,
     /// Whether its processes are restarted with the switch, because its behaviour changes.
     pub restart: WithOrigin<bool>,
+    /// Whether a rehearsal tries its conversion: `true` although it acts, `false` not; nothing: what it does decides.
+    pub rehearse: WithOrigin<Option<bool>>,
 }
 
 /// A `cycle` statement as far as it concerns this upgrade.

@@ -61,6 +61,8 @@ pub enum Attribute {
     Restart(bool),
     /// `remove`: whether the module goes.
     Remove(bool),
+    /// `rehearse`: whether a rehearsal tries its conversion.
+    Rehearse(bool),
 }
 
 impl Attribute {
@@ -75,6 +77,7 @@ impl Attribute {
             Self::Children(_) => "children",
             Self::Restart(_) => "restart",
             Self::Remove(_) => "remove",
+            Self::Rehearse(_) => "rehearse",
         }
     }
 }

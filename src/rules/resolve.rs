@@ -305,6 +305,7 @@ impl Resolver<'_> {
                     "children" => Children::read(&term).map(Attribute::Children),
                     "restart" => Some(Attribute::Restart(term.is_atom("true"))),
                     "remove" => Some(Attribute::Remove(term.is_atom("true"))),
+                    "rehearse" => Some(Attribute::Rehearse(term.is_atom("true"))),
                     _ => None, // E204 was reported when the plan was read
                 }?;
                 Some((value, pair.key.span.to(pair.value.span)))
