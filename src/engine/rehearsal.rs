@@ -5,18 +5,19 @@
 
 use std::collections::BTreeMap;
 
+use super::state_checks;
 use super::state_fit::{self, Grown};
 use super::{Connection, Upgrade, owner, run_id};
 use crate::diag::{Diagnostic, Result};
 use crate::exec::Interrupt;
 use crate::exec::rehearsal::{
-    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, Tried,
+    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, TrialCheck, Tried,
 };
 use crate::facts::beam::BeamFacts;
 use crate::facts::beam::states::Callbacks;
 use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
-use crate::plan::Rehearse;
+use crate::plan::{AppliedCheck, Rehearse};
 use crate::rules::conversions::{Converted, converted, effects};
 use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
@@ -79,6 +80,10 @@ pub struct Rehearsal {
     pub fits: Vec<Fit>,
     /// Data in states and tables that the new code knows otherwise (W635).
     pub held: Vec<Diagnostic>,
+    /// Checks of the plan that do not hold (E636).
+    pub false_checks: Vec<Diagnostic>,
+    /// Checks of the plan that were asked about no state (W636).
+    pub unasked: Vec<Diagnostic>,
 }
 
 impl Rehearsal {
@@ -98,9 +103,11 @@ impl Rehearsal {
         self.fits.iter().any(Fit::is_certain)
     }
 
-    /// What there is to say: E634 of states that would not be converted, E635 and W635 of those that do not fit.
+    /// What there is to say: E634 of states that would not be converted, E636 and W636 of the plan's checks, E635 and W635 of those that do not fit.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         let mut all = crate::report::rehearsal::diagnostics(&self.tried);
+        all.extend(self.false_checks.iter().cloned());
+        all.extend(self.unasked.iter().cloned());
         all.extend(self.fits.iter().map(Fit::diagnostic));
         all.extend(self.held.iter().cloned());
         all
@@ -120,10 +127,13 @@ impl Connection<'_> {
         interrupt: &Interrupt,
         progress: &mut Progress<'_>,
     ) -> Result<Rehearsal> {
+        let plan = &self.engine.plan;
         let twins = twins(upgrade);
         let (mut trials, untried) = divided(upgrade, &twins);
         if trials.is_empty() {
+            let unasked = state_checks::unasked(plan, upgrade, &[], &why(&untried));
             return Ok(Rehearsal {
+                unasked,
                 untried,
                 ..Rehearsal::default()
             });
@@ -131,6 +141,7 @@ impl Connection<'_> {
         let grown = Grown::of(&upgrade.changes);
         for trial in &mut trials {
             trial.seek = grown.seek();
+            trial.checks = self.checks(upgrade, trial);
         }
         // Without a conversion nothing is loaded.
         let made = match trials.iter().all(|trial| trial.keep) {
@@ -165,8 +176,11 @@ impl Connection<'_> {
             .cloned()
             .collect();
         let fits = state_fit::fits(upgrade, &known);
+        let unasked = state_checks::unasked(plan, upgrade, &tried, &why(&untried));
         Ok(Rehearsal {
             held: state_fit::held_data(upgrade, &grown, &known, &fits),
+            false_checks: state_checks::failed(plan, &tried),
+            unasked,
             fits,
             tried,
             untried,
@@ -192,7 +206,28 @@ impl Connection<'_> {
         }
         let interrupt = self.engine.settings.interrupt.clone();
         let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
-        Ok((!done.tried.is_empty()).then_some(done))
+        let says = !done.tried.is_empty() || !done.unasked.is_empty();
+        Ok(says.then_some(done))
+    }
+
+    /// The plan's checks on the states of a module that is converted; a supervisor's conversion makes no state.
+    fn checks(&self, upgrade: &Upgrade, trial: &Trial) -> Vec<TrialCheck> {
+        if trial.keep || trial.kind == StateKind::Supervisor {
+            return Vec::new();
+        }
+        let plan = &self.engine.plan;
+        let applied = upgrade.rules.state_checks.iter();
+        let applied = applied.filter(|check| check.concerns(&trial.module));
+        let check = |applied: &AppliedCheck| {
+            let check = plan.state_checks.get(applied.number)?;
+            Some(TrialCheck {
+                number: applied.number,
+                text: check.text(),
+                bindings: check.bindings(plan),
+                named: applied.modules.is_some(),
+            })
+        };
+        applied.filter_map(check).collect()
     }
 }
 
@@ -221,6 +256,11 @@ fn converts_by_name(upgrade: &Upgrade, module: &Module) -> bool {
     kinds
         .into_iter()
         .any(|kind| !effects(&upgrade.changes, module, kind).by_name.is_empty())
+}
+
+/// Why each was not tried, in words.
+fn why(untried: &BTreeMap<Module, Untried>) -> impl Fn(&Module) -> Option<String> + '_ {
+    |module| Some(untried.get(module)?.words())
 }
 
 /// The usual bounds, and what a plan says instead.
@@ -304,6 +344,7 @@ fn trial(
         extra,
         keep: false,
         seek: Seek::default(),
+        checks: Vec::new(),
     }))
 }
 
@@ -336,6 +377,7 @@ fn kept(changed: &Changed, class: Class) -> Option<Trial> {
         extra: Term::list([]),
         keep: true,
         seek: Seek::default(),
+        checks: Vec::new(),
     })
 }
 

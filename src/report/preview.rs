@@ -406,6 +406,8 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
         };
         checks.iter().map(name).collect()
     };
+    let rehearsed: Vec<String> = plan.state_checks.iter().map(|c| c.name.clone()).collect();
+    listed(out, "  first    rehearse ", &rehearsed, style);
     listed(out, "  before   require ", &names(&plan.requires), style);
     listed(out, "  after    verify ", &names(&plan.verifies), style);
     let hook = |hook: &Hook| {

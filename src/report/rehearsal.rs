@@ -79,6 +79,7 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
     }
     let converts = |tried: &Tried| if tried.kept { 0 } else { tried.converted };
     let (converted, failed) = (shown.sum(converts), shown.sum(|t| t.failed));
+    let unchecked = shown.sum(Tried::unchecked);
     let states = count(converted + failed, "state", "states");
     let kept = shown.sum(|tried| if tried.kept { tried.converted } else { 0 });
     let misfits = shown.fits.iter().filter(|fit| fit.is_certain());
@@ -110,8 +111,13 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
         ),
         failed => writeln!(
             out,
-            "\n{}  {failed} of {states} would not be converted; nothing was changed",
-            bad(style, "fails")
+            "\n{}  {failed} of {states} {}; nothing was changed",
+            bad(style, "fails"),
+            match unchecked {
+                0 => "would not be converted".to_owned(),
+                all if all == failed => not_pass(all).to_owned(),
+                _ => format!("would fail: {}", failing(failed, unchecked)),
+            }
         ),
     };
     out
@@ -123,6 +129,25 @@ fn some_of(out: &mut String, places: &[String], style: Style) {
     }
     if places.len() > NAMED {
         let _ = writeln!(out, "       and {} more", places.len() - NAMED);
+    }
+}
+
+/// `2 would not be converted, 1 fails a check`: which of all that fail are converted.
+fn failing(failed: usize, unchecked: usize) -> String {
+    let mut parts = Vec::new();
+    if failed > unchecked {
+        parts.push(format!("{} would not be converted", failed - unchecked));
+    }
+    if unchecked > 0 {
+        parts.push(format!("{unchecked} {}", not_pass(unchecked)));
+    }
+    parts.join(", ")
+}
+
+fn not_pass(states: usize) -> &'static str {
+    match states {
+        1 => "does not pass a check",
+        _ => "do not pass a check",
     }
 }
 
@@ -140,7 +165,7 @@ pub fn line(tried: &[Tried], fits: &[Fit], on: &str) -> String {
         let states = count(converted + failed, "state", "states");
         let how = match failed {
             0 => "all convert".to_owned(),
-            failed => format!("{failed} would not be converted"),
+            failed => failing(failed, sum(Tried::unchecked)),
         };
         let slowest = tried.iter().filter(|tried| !tried.kept);
         let slowest = slowest.filter_map(|tried| tried.percentile(100)).max();
@@ -161,6 +186,9 @@ pub fn line(tried: &[Tried], fits: &[Fit], on: &str) -> String {
         "" => String::new(),
         node => format!(" on {node}"),
     };
+    if parts.is_empty() {
+        parts.push("no state was tried".to_owned());
+    }
     format!("rehearsal{on}: {}", parts.join("; "))
 }
 
@@ -180,12 +208,12 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
             tried.converted
         ),
     };
-    if tried.failed > 0 {
-        let _ = write!(
-            out,
-            ", {}",
-            bad(style, &format!("{} would not", tried.failed))
-        );
+    let failures = [
+        (tried.unconverted(), "would not"),
+        (tried.unchecked(), "fail a check"),
+    ];
+    for (number, what) in failures.iter().filter(|(number, _)| *number > 0) {
+        let _ = write!(out, ", {}", bad(style, &format!("{number} {what}")));
     }
     let times = (tried.percentile(50), tried.percentile(100));
     if let (Some(median), Some(slowest), false) = (times.0, times.1, tried.kept) {
@@ -204,6 +232,18 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
             "       has side effects, tried because the plan says so"
         );
         some_of(out, &tried.acting, style);
+    }
+    for check in &tried.checks {
+        let all = check.held + check.failed;
+        let other = match check.other {
+            0 => String::new(),
+            other => format!(", {other} of another form"),
+        };
+        let line = format!(
+            "check \"{}\": {} of {all} pass{other}",
+            check.name, check.held
+        );
+        let _ = writeln!(out, "       {line}");
     }
     let others = [
         (tried.busy, "busy"),
@@ -254,7 +294,7 @@ fn micros(duration: Duration) -> String {
 
 /// E634 for each module with states that would not be converted.
 pub fn diagnostics(tried: &[Tried]) -> Vec<Diagnostic> {
-    let failing = tried.iter().filter(|tried| tried.failed > 0);
+    let failing = tried.iter().filter(|tried| tried.unconverted() > 0);
     failing.map(diagnostic).collect()
 }
 
@@ -263,7 +303,7 @@ fn diagnostic(tried: &Tried) -> Diagnostic {
     let all = usize::try_from(tried.converted + tried.failed).unwrap_or(usize::MAX);
     let title = format!(
         "{} of {} of `{module}` would not be converted",
-        tried.failed,
+        tried.unconverted(),
         count(all, "state", "states")
     );
     let note = |failed: &FailedState| {
@@ -273,16 +313,23 @@ fn diagnostic(tried: &Tried) -> Diagnostic {
         )
     };
     let mut diagnostic = Diagnostic::new(Code::E634, title);
-    let named = tried.failures.iter().take(NAMED);
-    diagnostic.notes.extend(named.map(note));
-    let named = NAMED.min(tried.failures.len()) as u64;
-    if tried.failed > named {
-        let more = tried.failed - named;
+    let unconverted = tried.failures.iter().filter(|f| f.check.is_none());
+    let named: Vec<String> = unconverted.take(NAMED).map(note).collect();
+    let more = tried.unconverted().saturating_sub(named.len() as u64);
+    diagnostic.notes.extend(named);
+    if more > 0 {
         diagnostic = diagnostic.note(format!("and {more} more"));
     }
     diagnostic.help(format!(
         "correct `code_change` of the new `{module}`; it was run on copies of live states, nothing was changed"
     ))
+}
+
+/// The check that a state does not pass, in words.
+fn check_of<'a>(tried: &'a Tried, failed: &FailedState) -> Option<&'a str> {
+    let number = failed.check?;
+    let check = tried.checks.iter().find(|check| check.number == number)?;
+    Some(check.name.as_str())
 }
 
 /// The whole for machines.
@@ -308,8 +355,12 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
             },
             "slowest": tried.slowest,
             "shapes": tried.shapes.iter().map(|(shape, n)| json!({"shape": shape, "states": n})).collect::<Vec<_>>(),
+            "checks": tried.checks.iter().map(|check| json!({
+                "check": check.name, "held": check.held, "failed": check.failed, "other": check.other,
+            })).collect::<Vec<_>>(),
             "failures": tried.failures.iter().map(|failed| json!({
                 "pid": failed.pid, "reason": failed.reason, "shape": failed.shape,
+                "check": check_of(tried, failed),
             })).collect::<Vec<_>>(),
         })
     });

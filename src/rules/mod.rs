@@ -41,6 +41,7 @@ use crate::diag::Span;
 use crate::graph::Graph;
 use crate::graph::order::Component;
 use crate::name::{App, Module};
+use crate::plan::AppliedCheck;
 use crate::term::{Atom, BigInt, Term};
 
 /// Where a value comes from.
@@ -224,6 +225,8 @@ pub struct Ruleset {
     pub moves: Vec<PathSwitch>,
     /// Applications that are removed, with the statement.
     pub removed_apps: BTreeMap<App, Origin>,
+    /// The plan's checks on states that apply.
+    pub state_checks: Vec<AppliedCheck>,
     /// Children that are terminated before the switch and started after it: their modules change their behaviour.
     pub restarts: Vec<ChildId>,
 }

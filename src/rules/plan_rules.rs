@@ -5,6 +5,7 @@
 use super::{Change, Children, Class, ModuleType, Purge, Timeout};
 use crate::diag::Span;
 use crate::name::Module;
+use crate::plan::AppliedCheck;
 use crate::term::Term;
 
 /// A statement's place and reason.
@@ -207,6 +208,8 @@ pub struct Manual {
     pub exclude: Vec<Selection>,
     /// Whether rules of included files that do nothing are reported too.
     pub warn_unused_everywhere: bool,
+    /// Checks on states that apply, and the statements.
+    pub state_checks: Vec<(AppliedCheck, StatementOrigin)>,
     /// `insert` and hooks at steps, in the order of the text.
     pub insertions: Vec<Insertion>,
 }

@@ -213,3 +213,200 @@ fn the_plan_says_which_conversions_are_tried() {
     says(&stage, "module lists #{rehearse => true} because \"t\".");
     updo(&stage, &["preview", &plan]).says(&["W310"]);
 }
+
+/// Ten tills whose conversion forgets something of a few.
+fn tills() -> Stage {
+    let [one, two] = both(
+        "till",
+        "code_change(_, {till, 3}, _) -> {ok, {till, 0, 0}};\n\
+         code_change(_, {till, 5}, _) -> error(a_fault);\n\
+         code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.",
+    );
+    let start = "persistent_term:put(tills, [till:start(N) || N <- lists:seq(1, 10)])";
+    Stage::new(&[one], &[two], start)
+}
+
+/// `rehearse m "…" -> fun (Old, New) -> … end`, on the node, beside the copies.
+#[test]
+fn a_check_on_states_decides_whether_a_rehearsal_passes() {
+    let stage = tills();
+    says(
+        &stage,
+        "Least = 1.\n\
+         rehearse till \"the number is kept\" -> fun ({till, N}, {till, M, _}) -> N =:= M end.\n\
+         rehearse till \"it counts from zero\" because \"t\" -> fun (_, {till, _, C}) when C >= Least -> false; (_, _) -> true end.\n",
+    );
+    let ran = stage.rehearse(&[]).exits(15);
+    let ran = ran.says(&[
+        "E634",
+        "1 of 10 states of `till` would not be converted",
+        "E636",
+        "the check \"the number is kept\" does not hold for 1 of 9 states of `till`",
+        "is false; its state: {till, …} of 2 elements",
+        "this check",
+    ]);
+    ran.prints(&[
+        "8 of 10 states convert, 1 would not, 1 fail a check",
+        "check \"the number is kept\": 8 of 9 pass",
+        "check \"it counts from zero\": 8 of 8 pass",
+        "fails  2 of 10 states would fail: 1 would not be converted, 1 does not pass a check;",
+    ]);
+    let json = stage.rehearse(&["--json"]).exits(15).json();
+    let module = &json["modules"][0];
+    assert_eq!(module["checks"][0]["failed"], 1);
+    assert_eq!(module["checks"][1]["held"], 8);
+    let failures = module["failures"].as_array().expect("failures");
+    let of_check: Vec<_> = failures.iter().filter(|f| !f["check"].is_null()).collect();
+    assert_eq!(of_check.len(), 1);
+    assert_eq!(of_check[0]["check"], "the number is kept");
+    // A run ends before it begins.
+    let before = stage.node.eval_text("till:module_info(md5)");
+    let plan = stage.plan.display().to_string();
+    updo(&stage, &["run", &plan, "--yes"]).exits(15).says(&[
+        "rehearsal: 10 states tried on copies, 1 would not be converted, 1 does not pass a check",
+        "E636",
+        "nothing was changed",
+    ]);
+    assert_eq!(stage.node.eval_text("till:module_info(md5)"), before);
+    let shown = updo(&stage, &["preview", &plan]).exits(0);
+    shown.prints(&["first    rehearse the number is kept, it counts from zero"]);
+}
+
+/// What a check may do wrong counts against the state, within limits; values are not shown.
+#[test]
+fn what_a_check_raises_is_a_failure() {
+    let stage = tills();
+    says(
+        &stage,
+        "rehearse till \"all kinds\" -> fun\n\
+         \x20   ({till, 1}, _) -> hd([]);\n\
+         \x20   ({till, 2}, _) -> odd;\n\
+         \x20   ({till, 4}, _) -> timer:sleep(100000);\n\
+         \x20   ({till, 6}, _) -> [] =/= lists:seq(1, 90000000);\n\
+         \x20   ({till, 7}, _) -> {secret, 4711} = list_to_tuple([error, 4711]), true;\n\
+         \x20   ({till, N}, _) when N < 10 -> is_pid(whereis(kernel_sup)) andalso system_info(otp_release) =/= []\n\
+         end.\n",
+    );
+    let ran = stage.rehearse(&["--json"]).exits(15);
+    for reason in [
+        "badarg in erlang:hd/1",
+        "returns atom",
+        "takes longer than 1000 ms",
+        "needs more memory than it is given",
+        "badmatch ({error, …} of 2 elements)",
+        "has no clause for it",
+    ] {
+        assert!(ran.stdout.contains(reason), "{reason}: {ran}");
+    }
+    assert!(!ran.to_string().contains("4711"), "{ran}");
+    let checks = &ran.json()["modules"][0]["checks"][0];
+    assert_eq!((&checks["held"], &checks["failed"]), (&3.into(), &6.into()));
+}
+
+/// Without a module a check is for all that are converted, and what no clause takes is of another one.
+#[test]
+fn a_check_without_a_module_concerns_what_its_clauses_take() {
+    let stage = stage(&[
+        both(
+            "bell",
+            "code_change(_, {bell, N}, _) -> {ok, {bell, N, 0}}.",
+        ),
+        both(
+            "lamp",
+            "code_change(_, {lamp, N}, _) -> {ok, #{lamp => N}}.",
+        ),
+    ]);
+    says(
+        &stage,
+        "rehearse \"bells ring\" -> fun ({bell, N}, {bell, N, 0}) -> true; ({bell, _}, _) -> false end.",
+    );
+    stage.rehearse(&[]).exits(0).prints(&[
+        "bell                     1 of 1 state convert",
+        "check \"bells ring\": 1 of 1 pass",
+        "check \"bells ring\": 0 of 0 pass, 1 of another form",
+        "2 states tried on copies, all convert",
+    ]);
+}
+
+/// A check that looks at nothing is no proof.
+#[test]
+fn a_check_that_was_asked_of_nothing_is_reported() {
+    let stage = stage(&[
+        both("soft", ""),
+        both(
+            "till",
+            "code_change(_, {till, N}, _) -> counted ! N, {ok, {till, N, 0}}.",
+        ),
+    ]);
+    let plan = stage.plan.display().to_string();
+    says(
+        &stage,
+        "rehearse soft \"a\" -> fun (_, _) -> true end.\nrehearse till \"b\" -> fun (_, _) -> true end.\n\
+         rehearse \"c\" -> fun (_, #{x := _}) -> true end.\n",
+    );
+    stage
+        .node
+        .eval("register(counted, spawn(fun() -> receive stop -> ok end end))");
+    let texts = [
+        "W636",
+        "the check \"a\" was evaluated for no state",
+        "soft: not converted: it exports no code_change",
+        "till: not tried: its conversion has side effects",
+        "the check \"c\" was evaluated for no state",
+    ];
+    stage.rehearse(&[]).exits(0).says(&texts);
+    updo(&stage, &["run", &plan, "--yes"]).exits(0).says(&texts);
+}
+
+/// What is wrong with a check is known when the plan is read.
+#[test]
+fn a_check_on_states_is_read_like_the_rest_of_a_plan() {
+    let stage = tills();
+    let plan = stage.plan.display().to_string();
+    let refused = |more: &str, texts: &[&str]| {
+        says(&stage, more);
+        updo(&stage, &["check", &plan]).exits(1).says(texts);
+    };
+    refused(
+        "rehearse till \"t\" -> fun (Old) -> Old =:= 1 end.",
+        &["E205", "`fun (Old, New)`", "takes 1 argument"],
+    );
+    refused(
+        "rehearse till \"t\" -> fun (Old, New) -> Olf =:= New end.",
+        &["E206", "`Olf` is unbound", "did you mean `Old`"],
+    );
+    refused(
+        "total(X) -> X + 1.\nrehearse till \"t\" -> fun (Old, New) -> total(Old) =:= New end.",
+        &["E210", "`total/1` is a function of the plan"],
+    );
+    refused(
+        "rehearse till \"t\" -> fun (Old, _) -> Old =:= vsn(shop) end.",
+        &["E210", "`vsn/1` is a function of updo"],
+    );
+    refused(
+        "rehearse till \"t\" -> fun (Old, _) -> Old =:= 3s end.",
+        &["E210", "durations", "`3000`"],
+    );
+    refused(
+        "rehearse till \"t\" -> fun (Old, New) -> Old =:= end.",
+        &["E101", "unexpected `end`"],
+    );
+    refused("rehearse till \"t\" -> Old =:= New.", &["E101", "`fun`"]);
+    refused(
+        "rehearse till -> fun (Old, New) -> Old =:= New end.",
+        &["E101"],
+    );
+    refused("rehearse always.", &["E101", "never"]);
+    says(&stage, "rehearse lists \"t\" -> fun (_, _) -> true end.");
+    updo(&stage, &["preview", &plan]).says(&["W310"]);
+    says(&stage, "rehearse tilll \"t\" -> fun (_, _) -> true end.");
+    updo(&stage, &["preview", &plan])
+        .exits(1)
+        .says(&["E202", "did you mean `till`"]);
+    // A guard about the node, and a set of modules.
+    says(
+        &stage,
+        "rehearse behaviour(gen_server) \"t\" when otp() < 20 -> fun (_, _) -> false end.\n",
+    );
+    stage.rehearse(&[]).exits(15).says(&["E634"]);
+}

@@ -29,5 +29,6 @@ pub use shapes::{Form, HeldForms, InsideForm, TableForm};
 pub use step::{Rehearsed, StepResult};
 pub use values::{
     Call, Child, Died, EndState, FailedChild, FunPlace, Lingering, ModuleProcess, Process,
-    RehearsalFailure, Shape, SlowProcess, Stays, StepRef, SurvivorCounts, Survivors, Unconverted,
+    RehearsalFailure, Shape, SlowProcess, StateChecked, Stays, StepRef, SurvivorCounts, Survivors,
+    Unconverted,
 };

@@ -4,7 +4,7 @@ use super::codec::{Codec, DecodeError, Record, optional, required};
 use super::declare::{one_of, record};
 use super::primitives::Micros;
 use super::shapes::{HeldForms, InsideForm, TableForm};
-use super::values::{Child, FailedChild, ModuleProcess, RehearsalFailure, Shapes};
+use super::values::{Child, FailedChild, ModuleProcess, RehearsalFailure, Shapes, StateChecked};
 use crate::term::{Atom, Pid, Term};
 
 record! {
@@ -129,6 +129,8 @@ record! {
         inside: Vec<InsideForm>,
         /// At most 20.
         tables: Vec<TableForm>,
+        /// Of the plan's checks on states, in their order.
+        checks: Vec<StateChecked>,
     }
 }
 
