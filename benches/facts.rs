@@ -85,7 +85,7 @@ fn measure(folder: &Path) -> Run {
             new: Some(beam),
             app: None,
             processes: 0,
-            crew: Default::default(),
+            module_processes: Default::default(),
         };
         modules.insert(
             wanted

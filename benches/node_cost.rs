@@ -30,7 +30,7 @@ use updo::term::Term;
 
 const MODULES: usize = 2_000;
 const CHANGED: usize = 500;
-/// The release of the node, as far as who asks has to know: 25 or newer.
+/// The release of the node, as far as the client has to know: 25 or newer.
 const OTP: u32 = 25;
 const ORIGINAL: f64 = 3_900_000.0;
 
@@ -189,7 +189,7 @@ fn parts(session: &Session) -> Vec<Part<'_>> {
     ]
 }
 
-/// 100,000 servers and who they are.
+/// 100,000 servers and their modules.
 fn people(node: &TestNode, session: &Session, nothing: Cost) {
     node.eval(
         "lists:foreach(fun(_) -> {ok, _} = gen_server:start(big_1, [], []) end, lists:seq(1, 100000))",
@@ -200,7 +200,7 @@ fn people(node: &TestNode, session: &Session, nothing: Cost) {
     };
     let cost = measure(node, || {
         let answer = find_processes(session, OTP, &question).expect("an answer");
-        assert_eq!(answer.crews["big_1"].count(), 100_000);
+        assert_eq!(answer.by_module["big_1"].count(), 100_000);
     });
     println!();
     row("100,000 processes found", less(cost, nothing));

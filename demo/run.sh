@@ -54,7 +54,7 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# A cookie that nobody else has, readable by nobody else; never on a command line.
+# A cookie of this run only, readable by this user only; never on a command line.
 mkdir -p "$work"/{shop-1,shop-2,shop}/ebin "$work"/{plans,node,ctl,state}
 (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$work/node/.erlang.cookie")
 chmod 400 "$work/node/.erlang.cookie"
@@ -71,7 +71,7 @@ cp "$root/plans/demo.updo" "$work/plans"
 cp "$work"/shop-1/ebin/* "$work/shop/ebin"
 
 say "starting a node with version 1, $callers customers who never stop calling, and one open connection"
-# epmd: a port that nobody uses. It ends itself at once when somebody was quicker, then the next is tried.
+# epmd: a free port. It ends itself at once when another program was quicker, then the next is tried.
 epmd_program=$(command -v epmd || true)
 [ -n "$epmd_program" ] || epmd_program=$(ls "$(dirname "$(dirname "$(readlink -f "$(command -v erl)")")")"/erts-*/bin/epmd)
 for attempt in 1 2 3 4 5; do

@@ -109,7 +109,7 @@ fn mutations_never_panic_and_stay_small() {
     assert!(peak_kib() < 1 << 20, "{} KiB", peak_kib());
 }
 
-/// The largest resident size of this process so far, as Linux tells it; 0 elsewhere.
+/// The largest resident size of this process so far, as Linux reports it; 0 elsewhere.
 fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

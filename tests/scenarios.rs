@@ -2,7 +2,7 @@
 //!
 //! Three lists: what is refused before anything is touched (B), what happens on the node (C), interruptions (D); then the
 //! 32 defects of the tool that this one follows (F). Each line names tests by file and function, and they must be there.
-//! What nobody shows yet stands in [`OPEN`] with the reason; that list may only get shorter.
+//! What no test shows yet is in [`OPEN`] with the reason; that list may only get shorter.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,7 @@
 // The plan language for editors. The grammar that decides what a plan means is ../updo.pest; this one is a little
 // more generous, so that a plan keeps its colours while it is being typed.
 //
-// Statement words are contextual: where a word of the language cannot stand, `word` makes it an atom.
+// Statement words are contextual: where a word of the language cannot occur, `word` makes it an atom.
 
 const PREC = { catch: 1, match: 2, orelse: 3, andalso: 4, compare: 5, list: 6, add: 7, mul: 8, prefix: 9, call: 10 };
 

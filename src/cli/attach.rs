@@ -1,4 +1,4 @@
-//! `updo attach`: rejoins a recorded run that still goes on, or tells how it ended; `--abort` calls it off as long as
+//! `updo attach`: rejoins a recorded run that still goes on, or reports how it ended; `--abort` calls it off as long as
 //! nothing is switched.
 
 #![expect(clippy::disallowed_methods, reason = "how long ago a run began")]
@@ -154,7 +154,7 @@ fn release_kept(context: &Context<'_>, summary: &RecordedRun) {
     }
 }
 
-/// Only the node's code still tells how it ended.
+/// Only the node's code still shows how it ended.
 fn by_code(context: &Context<'_>, summary: &RecordedRun, outcome: &Outcome) {
     let words = match outcome.state {
         NodeState::New => "runs the new code",

@@ -13,7 +13,7 @@ use super::args::{Args, CompletionsArgs};
 use super::context::Context;
 use super::exit::Exit;
 
-/// The variable that tells updo to answer a shell instead of doing something.
+/// The variable that makes updo answer a shell instead of running a command.
 const VARIABLE: &str = "COMPLETE";
 
 /// Answers a shell that asks, and ends the process then; otherwise does nothing.

@@ -187,7 +187,7 @@ fn compare(old: &Version, new: &Version) -> Result<Vec<ModuleDiff>, Vec<Diagnost
             new: after,
             app: None,
             processes: 0,
-            crew: Default::default(),
+            module_processes: Default::default(),
         };
         modules.push(ModuleDiff::of(module, &changed));
     }

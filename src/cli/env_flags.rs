@@ -80,7 +80,7 @@ fn with_env_variables(without: &[String]) -> Command {
         .mut_subcommands(|command| command.mut_args(each))
 }
 
-/// The variable that has to stand back: a flag that was typed excludes it, or another one that it needs was not given.
+/// The variable that is overruled: a flag that was typed excludes it, or another one that it needs was not given.
 fn outdone(
     error: &clap::Error,
     command: &Command,

@@ -1,8 +1,8 @@
-//! Exit codes tell the state of the world: was anything changed, and is it consistent?
+//! Exit codes report the state of the node: was anything changed, and is it consistent?
 //! 10 to 19: safe to retry. 20 to 29: see the state of the node first. The list only grows.
 
 use crate::diag::Code;
-use crate::exec::rollout::RolloutOutcome;
+use crate::exec::rollout_checks::RolloutOutcome;
 use crate::exec::{NodeState, Outcome};
 
 /// How a command ends.

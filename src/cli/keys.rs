@@ -72,7 +72,7 @@ pub(super) fn next(time: Duration) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Throws away what was typed before anybody was asked.
+/// Discards what was typed before a question was asked.
 pub(super) fn forget() {
     if ours() {
         let _ = termios::tcflush(io::stdin(), termios::QueueSelector::IFlush);

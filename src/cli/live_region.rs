@@ -14,7 +14,7 @@ use crate::diag::safe;
 /// A block, nothing of which is on the screen yet.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// Lines that stand on the screen.
+    /// Lines that are on the screen.
     drawn: usize,
     /// What the taskbar shows.
     taskbar: Option<String>,

@@ -84,7 +84,7 @@ fn through(program: &str, text: &str) -> bool {
     if std::env::var_os("LV").is_none() {
         command.env("LV", "-c");
     }
-    // Ctrl-C is the pager's: whoever ended before it would leave it a terminal that two read.
+    // Ctrl-C is the pager's: if updo ended before it, two processes would read the terminal.
     let seen = Arc::new(AtomicBool::new(false));
     let signal = signal_hook::flag::register(SIGINT, seen);
     let ended = command.spawn().and_then(|mut child| {

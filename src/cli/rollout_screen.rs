@@ -15,9 +15,9 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 
 use super::context::Context;
+use super::event_sinks::OutputStream;
 use super::keys::{self, Keys};
 use super::live_region::Block;
-use super::stream::OutputStream;
 use super::ticker::{Ticker, lock};
 use crate::diag::render::{Style, render};
 use crate::engine::Engine;
@@ -39,7 +39,7 @@ pub(super) struct Walking<'a> {
     interrupt: Interrupt,
     /// Its name.
     rollout: String,
-    /// The stages, as the stream tells them.
+    /// The stages, as the stream has them.
     stages: Value,
     /// What is at the head of each node's events.
     heads: Vec<Vec<Value>>,

@@ -59,7 +59,7 @@ pub(super) struct Screen<'a> {
     title: String,
     ending: Ending,
     course: RunSummary,
-    /// Whether there is a way back to tell of.
+    /// Whether there is a way back to report.
     undo: bool,
     shared: Arc<Mutex<Inner>>,
     ticker: Option<Ticker>,

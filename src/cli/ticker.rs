@@ -28,7 +28,7 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
-            // It has nothing to tell, and a screen is nothing to fail for.
+            // It returns nothing, and a screen is no reason to fail.
             let _ = thread.join();
         }
     }

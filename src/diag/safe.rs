@@ -73,8 +73,8 @@ fn push(out: &mut String, c: char, is_unsafe: impl Fn(char) -> bool) {
     }
 }
 
-/// The text of a JSON document, still the same document: such characters stand only in its strings, where `\u202e` means
-/// the same.
+/// The text of a JSON document, still the same document: such characters occur only in its strings, where `\u202e`
+/// means the same.
 pub fn json(document: &str) -> Cow<'_, str> {
     if !document.contains(is_unsafe_in_text) {
         return Cow::Borrowed(document);

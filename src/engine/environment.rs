@@ -29,7 +29,7 @@ pub(super) fn hostname() -> Option<String> {
     Some(name.trim().to_owned())
 }
 
-/// `user@host`, as far as the environment tells.
+/// `user@host`, as far as the environment shows.
 pub(super) fn owner() -> String {
     let user = variable("USER")
         .or_else(|| variable("LOGNAME"))

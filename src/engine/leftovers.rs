@@ -233,7 +233,7 @@ impl Traces {
         Some(diagnostic.help(format!("updo mend {}", self.node)))
     }
 
-    /// What would put it right. Saved states of runs that no record tells of stay as they are.
+    /// What would put it right. Saved states of runs without a record stay as they are.
     pub fn mending(&self) -> Mending {
         let saved = |code| {
             let with = self.mine().filter(move |one| one.run.is_some());

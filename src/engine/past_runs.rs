@@ -161,7 +161,7 @@ impl Connection<'_> {
     }
 
     #[doc(hidden)]
-    /// Rejoins a recorded run, or tells how it ended. With `abort` it is called off, as long as nothing is switched.
+    /// Rejoins a recorded run, or reports how it ended. With `abort` it is called off, as long as nothing is switched.
     ///
     /// # Errors
     /// E505 when another run is going on, E602 when the record does not say what the run was to do, E508 when the

@@ -10,8 +10,9 @@ use super::state_fit::{self, Grown};
 use super::{Connection, Upgrade, owner, run_id};
 use crate::diag::{Diagnostic, Result};
 use crate::exec::Interrupt;
+use crate::exec::pause::Pause;
 use crate::exec::rehearsal::{
-    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, TrialCheck, Tried,
+    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, TrialCheck, Trials, Tried,
 };
 use crate::facts::beam::BeamFacts;
 use crate::facts::beam::states::Callbacks;
@@ -84,6 +85,8 @@ pub struct Rehearsal {
     pub false_checks: Vec<Diagnostic>,
     /// Checks of the plan that were asked about no state (W636).
     pub unasked: Vec<Diagnostic>,
+    /// For how long processes would be suspended; `None` when no process was asked.
+    pub pause: Option<Pause>,
 }
 
 impl Rehearsal {
@@ -112,6 +115,15 @@ impl Rehearsal {
         all.extend(self.held.iter().cloned());
         all
     }
+}
+
+/// The first phase of a run on one node, for what comes after it.
+#[derive(Clone, Debug)]
+pub struct FirstPhase {
+    /// Its line among the events.
+    pub event: serde_json::Value,
+    /// For how long processes will be suspended.
+    pub pause: Option<Pause>,
 }
 
 impl Connection<'_> {
@@ -148,7 +160,10 @@ impl Connection<'_> {
             true => &[][..],
             false => &twins.made[..],
         };
-        let mut tried = rehearsal::rehearse(
+        let Trials {
+            mut tried,
+            schedulers,
+        } = rehearsal::rehearse(
             &RehearsalRequest {
                 session: &self.session,
                 run: &run_id(&self.engine.settings.records()),
@@ -177,6 +192,13 @@ impl Connection<'_> {
             .collect();
         let fits = state_fit::fits(upgrade, &known);
         let unasked = state_checks::unasked(plan, upgrade, &tried, &why(&untried));
+        let pause = Pause::predicted(
+            &upgrade.changes,
+            &upgrade.rules,
+            &upgrade.script,
+            &tried,
+            schedulers.unwrap_or(1),
+        );
         Ok(Rehearsal {
             held: state_fit::held_data(upgrade, &grown, &known, &fits),
             false_checks: state_checks::failed(plan, &tried),
@@ -184,6 +206,7 @@ impl Connection<'_> {
             fits,
             tried,
             untried,
+            pause,
         })
     }
 }
@@ -206,8 +229,9 @@ impl Connection<'_> {
         }
         let interrupt = self.engine.settings.interrupt.clone();
         let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
-        let says = !done.tried.is_empty() || !done.unasked.is_empty();
-        Ok(says.then_some(done))
+        let is_said = !done.tried.is_empty() || !done.untried.is_empty();
+        let is_said = is_said || !done.unasked.is_empty();
+        Ok(is_said.then_some(done))
     }
 
     /// The plan's checks on the states of a module that is converted; a supervisor's conversion makes no state.
@@ -320,7 +344,7 @@ fn trial(
         Change::Convert { .. } => return Some(Err(Untried::OwnFunction)),
         Change::Advanced(extra) => extra.clone(),
     };
-    if let Some(by) = &changed.crew.wrapped_in {
+    if let Some(by) = &changed.module_processes.wrapped_in {
         return Some(Err(Untried::Wrapped(by.clone())));
     }
     let new = changed.new.as_ref()?;
@@ -358,7 +382,7 @@ fn asks_by_name(new: &Beam) -> bool {
 fn kept(changed: &Changed, class: Class) -> Option<Trial> {
     let new = changed.new.as_ref()?;
     let is_asked = class == Class::Server && changed.processes > 0;
-    if !is_asked || changed.crew.wrapped_in.is_some() || changed.old.is_none() {
+    if !is_asked || changed.module_processes.wrapped_in.is_some() || changed.old.is_none() {
         return None;
     }
     let own_view = changed

@@ -9,11 +9,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::rehearsal::FirstPhase;
 use super::undo::Undo;
 use super::{Connection, Engine, Settings, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::rollback::WayBack;
-use crate::exec::rollout::{RolloutChecks, RolloutOutcome};
+use crate::exec::rollout_checks::{RolloutChecks, RolloutOutcome};
 use crate::exec::{Event, EventKind, Interrupt, NodeState, Outcome};
 use crate::facts::node::node_facts;
 use crate::name::{Module, NodeName};
@@ -36,6 +37,8 @@ pub(super) struct RunContext<'a> {
     pub(super) interrupt: &'a Interrupt,
     /// That the node has changed since it was shown.
     pub(super) stale: Option<Diagnostic>,
+    /// What its rehearsal came to.
+    pub(super) rehearsed: Option<&'a FirstPhase>,
 }
 
 impl<'a> RunContext<'a> {
@@ -45,6 +48,7 @@ impl<'a> RunContext<'a> {
             rollout: None,
             interrupt: &engine.settings.interrupt,
             stale: None,
+            rehearsed: None,
         }
     }
 }
@@ -55,6 +59,8 @@ pub struct PreparedNode<'e> {
     pub connection: Connection<'e>,
     /// What is to be done.
     pub upgrade: Upgrade,
+    /// What the first phase of the run came to, once it is done.
+    pub rehearsed: Option<FirstPhase>,
     prepared_at: Instant,
 }
 
@@ -70,6 +76,7 @@ impl<'e> PreparedNode<'e> {
         Ok(Self {
             connection,
             upgrade,
+            rehearsed: None,
             prepared_at: Instant::now(),
         })
     }
@@ -126,7 +133,10 @@ impl<'e> PreparedNode<'e> {
             let fresh = Self::prepare(engine, self.node())?;
             let same = fresh.upgrade.content() == self.upgrade.content();
             return match same && !fresh.upgrade.is_refused() {
-                true => Ok(Some(fresh)),
+                true => Ok(Some(Self {
+                    rehearsed: self.rehearsed.clone(),
+                    ..fresh
+                })),
                 false => Err(Box::new(self.changed(Vec::new()))),
             };
         }
@@ -164,6 +174,7 @@ impl<'e> PreparedNode<'e> {
             rollout,
             interrupt,
             stale,
+            rehearsed: self.rehearsed.as_ref(),
         };
         prepared
             .connection
@@ -220,7 +231,7 @@ pub enum RolloutEvent<'a> {
     Back,
 }
 
-/// Whoever watches a rollout.
+/// The observer of a rollout.
 pub trait Watcher {
     /// Something happened.
     fn on_event(&mut self, rollout_event: RolloutEvent<'_>);
@@ -271,7 +282,7 @@ pub fn run_rollout<'e>(
                 .iter()
                 .all(|diagnostic| diagnostic.code != Code::E621);
             if !walk.rollout_outcome.errors.is_empty() && asked {
-                walk.all_back(prepared_nodes, &records);
+                walk.roll_back_all(prepared_nodes, &records);
             }
         }
     }
@@ -294,7 +305,7 @@ struct Walk<'e, 'w> {
 /// Before, or after.
 type Asking = fn(&RolloutChecks<'_>, &mut dyn FnMut(&Event)) -> Vec<Diagnostic>;
 
-/// What a node's thread tells.
+/// What a node's thread reports.
 enum News {
     Event(Box<Event>),
     Ended(Box<Outcome>),
@@ -378,7 +389,7 @@ impl<'e> Walk<'e, '_> {
                         };
                         let run = AssertUnwindSafe(|| prepared.run(engine, name, interrupt, &tell));
                         // Whatever happens here, the walk must hear of an end.
-                        let outcome = catch_unwind(run).unwrap_or_else(|_| lost_sight());
+                        let outcome = catch_unwind(run).unwrap_or_else(|_| thread_panicked());
                         let _ = sender.send((at, News::Ended(Box::new(outcome))));
                     });
                 }
@@ -438,8 +449,8 @@ impl<'e> Walk<'e, '_> {
         self.halted |= grave || failed >= self.rollout.abort_after;
     }
 
-    /// The plan is not content with the whole: all nodes go back, the last one first, if the plan wants it.
-    fn all_back(&mut self, prepared_nodes: &[PreparedNode<'e>], records: &RunRecords) {
+    /// The checks of the whole have failed: all nodes go back, the last one first, if the plan wants it.
+    fn roll_back_all(&mut self, prepared_nodes: &[PreparedNode<'e>], records: &RunRecords) {
         let plan = &self.engine.plan;
         if plan.rollback != RollbackPolicy::Automatic
             || !plan.rollback_on.contains(&RollbackTrigger::Rollout)
@@ -477,7 +488,7 @@ impl<'e> Walk<'e, '_> {
             let ready = match ready {
                 Ok(ready) => ready,
                 Err(diagnostic) => {
-                    self.not_back(prepared, *diagnostic);
+                    self.stays_new(prepared, *diagnostic);
                     continue;
                 }
             };
@@ -495,7 +506,7 @@ impl<'e> Walk<'e, '_> {
     }
 
     /// A node stays new although all were to go back.
-    fn not_back(&mut self, prepared: &PreparedNode<'e>, diagnostic: Diagnostic) {
+    fn stays_new(&mut self, prepared: &PreparedNode<'e>, diagnostic: Diagnostic) {
         let event = Event {
             seq: 1,
             node: prepared.node().clone(),
@@ -530,8 +541,8 @@ fn ready(
     )
 }
 
-/// What is left to say when a node's thread has come to a bad end.
-fn lost_sight() -> Outcome {
+/// The outcome of a node whose thread has panicked.
+fn thread_panicked() -> Outcome {
     let mut outcome = Outcome::new(NodeState::Unknown);
     let diagnostic = Diagnostic::new(Code::E900, "updo lost track of the run because of a bug");
     outcome

@@ -1,6 +1,6 @@
 //! Whether the new version of each module can have the states that a rehearsal found, and the data in them.
 //!
-//! Takes a prepared upgrade and what a rehearsal tells of states (shapes, never values), gives what does not fit.
+//! Takes a prepared upgrade and what a rehearsal reports of states (shapes, never values), gives what does not fit.
 
 use std::collections::{BTreeMap, BTreeSet};
 

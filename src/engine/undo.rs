@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::environment::{now, owner};
 use super::{Engine, Settings, run_id};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::exec::acted::Acted;
 use crate::exec::rollback::{self, RollbackRequest, WayBack};
+use crate::exec::side_effects::Acted;
 use crate::exec::{Event, NodeState, Outcome};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
@@ -101,7 +101,7 @@ impl Undo {
         })
     }
 
-    /// W621: hooks of the run whose effects will not be undone. Told before anything is asked.
+    /// W621: hooks of the run whose effects will not be undone. Reported before anything is asked.
     pub fn warning(&self) -> Option<Diagnostic> {
         let warning = self.acted.warning()?;
         if !self.readable {

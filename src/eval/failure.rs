@@ -74,7 +74,7 @@ pub struct Failure {
     pub stack: Option<Box<Term>>,
     /// The expression that failed.
     pub span: Span,
-    /// What to tell the user.
+    /// The message for the user.
     pub diagnostic: Box<Diagnostic>,
     /// Where it comes from.
     pub kind: FailureKind,

@@ -83,7 +83,7 @@ pub enum NameError {
     Raised(ExceptionClass, Term),
     /// The fact is not known here (offline); the text says which.
     Unknown(String),
-    /// Refused, and this is what to tell.
+    /// Refused, with this message.
     Refused(Box<Diagnostic>),
 }
 

@@ -1,7 +1,7 @@
 //! The evaluator of plan expressions: guards, checks, hooks, functions, `updo eval`, the REPL.
 //!
 //! Takes the syntax tree of an expression and [`Bindings`], gives a term or a [`Failure`] that knows the
-//! Erlang exception (class and reason) as well as what to tell the user. Values and errors are
+//! Erlang exception (class and reason) as well as the message for the user. Values and errors are
 //! Erlang's; what Erlang would do with processes and modules goes through two traits: [`Remote`] for
 //! `m:f(…)`, [`OwnNames`] for updo's own names. It opens no socket, reads no file and never panics,
 //! however the plan is written: steps, depth, memory and time are bounded by [`Limits`].

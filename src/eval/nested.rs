@@ -2,7 +2,7 @@
 //!
 //! Some values are references into the memory of the node (counters, atomics, tables without a name, sockets, other
 //! resources): nothing keeps such a value alive while it is here, and what comes back to the node may be dead. So an
-//! expression whose calls stand inside each other, with nothing but constructors between them, is carried out on the
+//! expression whose calls are nested, with nothing but constructors between them, is carried out on the
 //! node in one process; and where such a value would really travel back, that is refused (E707).
 //!
 //! The calls become one `erl_eval:exprs/3`: a function whose body binds the results one after the other, in the order

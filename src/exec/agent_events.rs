@@ -22,7 +22,7 @@ impl Watch<'_, '_> {
     pub(super) fn translate(&mut self, event: AgentEvent, steps: &[Step]) -> Option<NodeState> {
         let by_id = |id: u32| steps.iter().find(|step| step.id == id);
         match event {
-            AgentEvent::Died { process } => self.crashed(&process),
+            AgentEvent::Died { process } => self.record_crash(&process),
             AgentEvent::TurningBack { .. } => {
                 self.turned = true;
                 self.turned_at = Some(Instant::now());
@@ -269,7 +269,7 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// Processes that did not live to see their conversion: their states are lost, whoever restarts them.
+    /// Processes that ended before their conversion: their states are lost, also when a supervisor restarts them.
     fn died(&mut self, dead: u64) {
         if dead > 0 {
             let title = format!("{dead} of the processes to convert died: their states are lost");
@@ -416,7 +416,7 @@ impl Watch<'_, '_> {
         match info {
             Settled::CleanedUp(info) => self.cleaned_up(info),
             Settled::Killed(info) => {
-                self.crashes();
+                self.report_crashes();
                 self.unsettled(false);
                 // The watchdog keeps this for later clients; it came after what was sent to the processes before it.
                 let _ = self
@@ -442,8 +442,8 @@ impl Watch<'_, '_> {
             let files = usize::try_from(files).unwrap_or(usize::MAX);
             self.tell(EventKind::Persisted { files });
         }
-        self.surveyed(&info.survivors, &info.replaced);
-        self.crashes();
+        self.apply_survey(&info.survivors, &info.replaced);
+        self.report_crashes();
         self.lingering(&info.lingering);
         if let Some(kept) = old_code::kept(&info.held) {
             self.tell(EventKind::Diagnostic(Box::new(kept)));

@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::acted::Acted;
 use super::event::{Event, EventKind, NodeState, StepKind};
 use super::interrupt::{Interrupt, LOOK};
 use super::liveness::{End, Liveness};
+use super::side_effects::Acted;
 use super::steps::Step;
 use super::survivors::Survivors;
 use crate::diag::{Code, Diagnostic};
@@ -154,6 +154,8 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) liveness: Liveness,
     /// Mail that has been received ahead of its turn.
     pub(super) first: Option<Mail>,
+    /// For how long processes were to be suspended.
+    pub(super) predicted: Option<Duration>,
 }
 
 impl<'a, 'b> Watch<'a, 'b> {
@@ -185,6 +187,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             outcome: Outcome::new(NodeState::Old),
             liveness: Liveness::new(),
             first: None,
+            predicted: None,
         }
     }
 
@@ -237,6 +240,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             converted: outcome.converted,
             modules,
             living: self.survivors.living,
+            predicted: self.predicted,
         };
         self.tell(kind);
     }
@@ -308,7 +312,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 News::Event(AgentEvent::GuardianReplaced { .. }) => {
                     let _ = agent.settle(self.session, persist);
                 }
-                News::Event(AgentEvent::Died { process }) => self.crashed(&process),
+                News::Event(AgentEvent::Died { process }) => self.record_crash(&process),
                 News::Event(AgentEvent::Settled { info }) => return self.settled(&info),
                 News::Event(_) | News::Other => {}
                 News::Unreadable(error) => {
@@ -363,7 +367,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
         let text = format!("aborting: suspended processes are resumed ({leave})");
         self.tell(EventKind::Interrupt { text });
-        // A connection that is gone is noticed by whoever waits for mail.
+        // A connection that is gone is noticed by the thread that waits for mail.
         let _ = agent::abort(self.session);
     }
 
@@ -392,7 +396,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         self.turned = false;
     }
 
-    /// Tells the node how a hook ended.
+    /// Sends the node the result of a hook.
     pub(super) fn answer(&mut self, step: u32, ok: bool) {
         self.answered = Some((step, ok));
         // Lost connections are reported by the next event.
@@ -403,7 +407,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     pub(super) fn next(&mut self, mailbox: &Mailbox, steps: &[Step]) -> MonitorResult {
         loop {
             let message = match self.received(mailbox) {
-                Received::Left => return MonitorResult::Ended(self.left()),
+                Received::Left => return MonitorResult::Ended(self.detached()),
                 Received::Is(Ok(Mail::Message(message))) => message,
                 // It is replaced within moments; `liveness` knows when not.
                 Received::Is(Ok(Mail::Down { .. })) => continue,
@@ -436,7 +440,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             Err(error) => return News::Unreadable(error),
         };
         if let AgentEvent::GuardianReplaced { info } = &event {
-            // It counts anew, and tells again what came before.
+            // It counts anew, and repeats earlier events.
             let _ = mailbox.monitor(&info.guardian);
             self.liveness.follow(&info.guardian);
             // The old one may have died with our answer.
@@ -465,7 +469,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             "the run on {} has sent an event that cannot be decoded; it continues without the client",
             self.session.node()
         );
-        self.out_of_sight(agent::unreadable(title, &error.to_string()))
+        self.outcome_unknown(agent::unreadable(title, &error.to_string()))
     }
 
     /// The connection is gone; the node is not.
@@ -474,7 +478,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             "the connection to {} was lost; the run continues on the node",
             self.session.node()
         );
-        self.out_of_sight(Diagnostic::new(Code::E608, title).note(why))
+        self.outcome_unknown(Diagnostic::new(Code::E608, title).note(why))
     }
 
     /// Nothing comes any more.
@@ -486,7 +490,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 let diagnostic = Diagnostic::new(Code::E608, title)
                     .note("it may be stopped, or the connection is dead in one direction")
                     .note("if it runs, it continues on the node");
-                self.out_of_sight(diagnostic)
+                self.outcome_unknown(diagnostic)
             }
             End::Gone => {
                 let title = format!(
@@ -495,7 +499,7 @@ impl<'a, 'b> Watch<'a, 'b> {
                 );
                 let diagnostic = Diagnostic::new(Code::E622, title)
                     .note("no process on the node has reported how the run ended");
-                self.out_of_sight(diagnostic)
+                self.outcome_unknown(diagnostic)
             }
         }
     }
@@ -526,15 +530,15 @@ impl<'a, 'b> Watch<'a, 'b> {
     }
 
     /// The end was requested twice.
-    pub(super) fn left(&mut self) -> NodeState {
+    pub(super) fn detached(&mut self) -> NodeState {
         let title = format!(
             "detached from {} in the middle of the run",
             self.session.node()
         );
-        self.out_of_sight(Diagnostic::new(Code::E608, title))
+        self.outcome_unknown(Diagnostic::new(Code::E608, title))
     }
 
-    fn out_of_sight(&mut self, diagnostic: Diagnostic) -> NodeState {
+    fn outcome_unknown(&mut self, diagnostic: Diagnostic) -> NodeState {
         let help = format!("see how it ended: updo attach {}", self.run);
         self.fail(diagnostic.help(help));
         self.outcome.state = NodeState::Unknown;

@@ -1,6 +1,6 @@
-//! Rejoining a run that goes on by itself, or hearing how it ended.
+//! Rejoining a run that goes on by itself, or learning how it ended.
 //!
-//! The agent tells everything from the first event. As long as others watch as well, this side only looks on;
+//! The agent sends all events from the first one. As long as others watch as well, this side only shows them;
 //! a client that is alone decides as a run does: `verify`, and the way back when the plan wants it. A run that ended
 //! without a client has settled by itself; then the checks are still asked, but going back is another run.
 
@@ -195,7 +195,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
         }
         match checks.watch.received(mailbox) {
             Received::Left => {
-                checks.watch.left();
+                checks.watch.detached();
             }
             Received::Ended(end) => {
                 checks.watch.given_up(end);
@@ -206,7 +206,9 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                         settled = true;
                         checks.watch.settled(&info);
                     }
-                    News::Event(AgentEvent::Died { process }) => checks.watch.crashed(&process),
+                    News::Event(AgentEvent::Died { process }) => {
+                        checks.watch.record_crash(&process)
+                    }
                     // Another client was not content and takes it back.
                     News::Event(AgentEvent::Started { .. }) => {
                         checks.watch.tell(EventKind::RollbackStarted);
@@ -219,7 +221,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                     }
                 }
             }
-            // The guardian goes when all is done; one that dies is followed by another, which tells so.
+            // The guardian goes when all is done; one that dies is followed by another, which reports it.
             Received::Is(Ok(Mail::Down { .. })) if settled => return,
             Received::Is(Ok(Mail::Down { .. })) => {}
             Received::Is(Err(why)) => {
@@ -233,7 +235,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
 fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
     let ended = checks.watch.outcome.state;
     if what.goal == NodeState::New && ended == NodeState::New {
-        if !checks.content(None, Some(mailbox)) {
+        if !checks.is_verified(None, Some(mailbox)) {
             let back = what.back.map(|way| Back {
                 term: way.job.clone(),
                 steps: way.steps.clone(),
@@ -265,7 +267,7 @@ fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
             let text = text.to_owned();
             checks.watch.tell(EventKind::Log { warn: true, text });
         }
-        if !checks.content(None, None) && checks.watch.outcome.state != NodeState::Unknown {
+        if !checks.is_verified(None, None) && checks.watch.outcome.state != NodeState::Unknown {
             checks.failed();
             let text = format!(
                 "the run is over; to roll back: updo rollback {}",

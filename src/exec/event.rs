@@ -28,7 +28,7 @@ pub struct Event {
 pub enum StepKind {
     /// Lock, object code, old code out of the way.
     Prepare,
-    /// Processes stand still.
+    /// Processes are suspended.
     Suspend,
     /// All modules are switched at one instant.
     Load,
@@ -281,5 +281,7 @@ pub enum EventKind {
         modules: usize,
         /// Of those that were suspended and resumed: how many live, and how many there were. Where that is known.
         living: Option<(u64, u64)>,
+        /// What a rehearsal had predicted for `suspended`.
+        predicted: Option<Duration>,
     },
 }

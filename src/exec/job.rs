@@ -9,7 +9,7 @@ use super::rollback_steps;
 use super::step::{Step, number};
 use super::step_term::{millis, steps_term};
 use super::steps::{self, applications_back, configured, environment, forward};
-use super::{children, listing, restarts};
+use super::{children, listed_children, restarts};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::node::old_code;
 use crate::facts::node::processes::LOOPS;
@@ -211,7 +211,7 @@ fn acted_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
         let converted = changes
             .modules
             .get(*module)
-            .is_some_and(|changed| changed.crew.count() > 0);
+            .is_some_and(|changed| changed.module_processes.count() > 0);
         converted && effects::acts(changes, rules, module) == Some(Acts::OneWay)
     });
     Term::list(acted.map(|module| Term::atom(module.as_str())))
@@ -229,7 +229,7 @@ fn supervisors_term(rules: &Ruleset) -> Term {
 /// Processes that the agent cannot find by their initial call: those of wrapping behaviours.
 fn processes_term(changes: &ChangeSet, rules: &Ruleset) -> Term {
     let wrapped = rules.modules.keys().filter_map(|module| {
-        let also = &changes.modules.get(module)?.crew.also;
+        let also = &changes.modules.get(module)?.module_processes.also;
         let pids = Term::list(also.iter().cloned().map(Term::Pid));
         (!also.is_empty()).then(|| Term::tuple([Term::atom(module.as_str()), pids]))
     });
@@ -357,11 +357,11 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
 pub fn rollback_job(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let mut steps = Vec::new();
     restarts::terminate(&mut steps, &rules.restarts);
-    listing::unlist(&mut steps, rules, script, false);
+    listed_children::stop_started(&mut steps, rules, script, false);
     steps.extend(rollback_steps::complete(changes, rules, script));
     number(&mut steps, 1);
     children::outside(&mut steps, rules, script, true);
-    listing::relist(&mut steps, rules, script, false);
+    listed_children::start_stopped(&mut steps, rules, script, false);
     restarts::start(&mut steps, &rules.restarts);
     applications_back(&mut steps, script);
     environment(&mut steps, rules, true);

@@ -16,7 +16,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 const SUCCESSION: Duration = Duration::from_secs(10);
 /// The same when the deadline is over: by then the run should have ended.
 const LATE: Duration = Duration::from_secs(5);
-/// Two looks further apart: this program itself stood still, and what is waited for may have come meanwhile.
+/// Two checks further apart: this program itself was stopped, and what is waited for may have come meanwhile.
 const ABSENT: Duration = Duration::from_secs(5);
 
 /// Why nothing is waited for any more.

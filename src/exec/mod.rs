@@ -1,7 +1,6 @@
 //! Execution: hands the finished script and the object code to a process inside the node, then only
 //! watches. The client never drives suspend, load and resume itself, so that losing it loses nothing.
 
-pub mod acted;
 mod agent_events;
 mod agent_monitor;
 mod agent_reason;
@@ -11,23 +10,25 @@ pub mod condition;
 pub mod event;
 pub mod interrupt;
 pub mod job;
-mod listing;
+mod listed_children;
 mod liveness;
 mod old_code;
+pub mod pause;
 pub mod persist;
 mod plan_checks;
+mod query_survivors;
 pub mod rehearsal;
 pub mod release_handler;
 mod restarts;
 pub mod rollback;
 pub mod rollback_steps;
-pub mod rollout;
+pub mod rollout_checks;
 mod run;
+pub mod side_effects;
 pub mod step;
 mod step_list;
 pub mod step_term;
 pub mod steps;
-mod survey;
 mod survivors;
 mod trial;
 

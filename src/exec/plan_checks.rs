@@ -1,8 +1,8 @@
 //! The plan's own words around a run: `require` and hooks before, `after upgrade` and `verify` when the agent has
 //! said `new`, `on failure`. Evaluated here, with their calls running on the node.
 //!
-//! Used by a run and by whoever rejoins one. Tells everything through the [`Watch`]; decides nothing about the
-//! node, only whether the plan is content.
+//! Used by a run and by a client that rejoins one. Reports everything through the [`Watch`]; decides nothing about the
+//! node, only whether the checks of the plan hold.
 
 use std::time::Instant;
 
@@ -86,7 +86,7 @@ impl<'a, 'b> Checks<'a, 'b> {
             self.watch.handle_interrupt();
         }
         let ok = verdict.failure.is_none();
-        if !ok && self.gone(verify) {
+        if !ok && self.is_unwatched(verify) {
             return false;
         }
         let (name, tries, took) = (check.name.clone(), verdict.tries, verdict.took);
@@ -106,7 +106,7 @@ impl<'a, 'b> Checks<'a, 'b> {
 
     /// Whether a check failed only because the run is not watched any more: the connection is lost, or we were asked
     /// to leave. That is reported.
-    fn gone(&mut self, verify: bool) -> bool {
+    fn is_unwatched(&mut self, verify: bool) -> bool {
         let lost = self.scene.session.is_lost();
         match (verify, lost) {
             (false, Some(why)) => {
@@ -132,7 +132,7 @@ impl<'a, 'b> Checks<'a, 'b> {
                 true
             }
             (true, None) if self.watch.interrupt.count() > 1 => {
-                self.watch.left();
+                self.watch.detached();
                 true
             }
             (true, None) => false,
@@ -177,7 +177,7 @@ impl<'a, 'b> Checks<'a, 'b> {
             });
             if let Err(mut diagnostic) = result {
                 use When::{After, AfterRollout, Rollback};
-                if matches!(when, After | AfterRollout | Rollback) && self.gone(true) {
+                if matches!(when, After | AfterRollout | Rollback) && self.is_unwatched(true) {
                     return false;
                 }
                 diagnostic.notes.push(format!("in a hook `{name}`"));
@@ -221,25 +221,29 @@ impl<'a, 'b> Checks<'a, 'b> {
         self.watch.answer(step.id, result.is_ok());
     }
 
-    /// Whether what the node has reported so far is good, and the plan is content with it.
+    /// Whether what the node has reported so far is good, and the checks of the plan hold.
     /// The node is asked at last which processes live and whether its code is still that of the run; not when the run
     /// has settled by itself, which has reported that.
-    pub(super) fn content(&mut self, until: Option<Instant>, mailbox: Option<&Mailbox>) -> bool {
+    pub(super) fn is_verified(
+        &mut self,
+        until: Option<Instant>,
+        mailbox: Option<&Mailbox>,
+    ) -> bool {
         if !self.watch.outcome.errors.is_empty() {
             return false;
         }
-        if self.watch.crashes() {
+        if self.watch.report_crashes() {
             self.failing = Some(RollbackTrigger::Verify);
             return false;
         }
-        let good = self.good(until);
+        let good = self.after_and_verify(until);
         if self.watch.outcome.state == NodeState::Unknown {
             return false;
         }
         if let Some(mailbox) = mailbox {
-            self.watch.survey(mailbox);
+            self.watch.query_survivors(mailbox);
         }
-        let crashed = self.watch.crashes();
+        let crashed = self.watch.report_crashes();
         if crashed && good {
             self.failing = Some(RollbackTrigger::Verify);
         }
@@ -247,7 +251,7 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// `after upgrade` and `verify`.
-    fn good(&mut self, until: Option<Instant>) -> bool {
+    fn after_and_verify(&mut self, until: Option<Instant>) -> bool {
         if !self.hooks(When::After, &[]) {
             self.failing = Some(RollbackTrigger::After);
             return false;
@@ -260,7 +264,7 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// `after rollout` and what must hold when all nodes are new.
-    pub(super) fn rollout_content(&mut self) -> bool {
+    pub(super) fn rollout_is_verified(&mut self) -> bool {
         self.hooks(When::AfterRollout, &[]) && self.verified(true, None)
     }
 

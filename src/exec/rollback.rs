@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::acted::Acted;
 use super::agent_monitor::{Outcome, Watch};
 use super::agent_reason;
 use super::condition::CheckContext;
@@ -14,6 +13,7 @@ use super::event::{Event, EventKind, NodeState};
 use super::interrupt::Interrupt;
 use super::job;
 use super::plan_checks::Checks;
+use super::side_effects::Acted;
 use super::step::{Action, ChildAction, ChildStep, Step};
 use super::step_term::{read_steps, steps_term};
 use crate::diag::{Code, Diagnostic};

@@ -8,7 +8,7 @@
 use super::step::{Action, Step, number};
 use super::step_list::{in_ranks, push, push_about, switch};
 use super::step_term::steps_term;
-use super::{children, listing};
+use super::{children, listed_children};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Class, ModuleType, Ruleset};
@@ -37,14 +37,14 @@ pub fn per_step(
         let mut steps = Vec::new();
         // The last one is gone back through first.
         if last == Some(at) {
-            listing::unlist(&mut steps, rules, script, true);
+            listed_children::stop_started(&mut steps, rules, script, true);
         }
         let relist = |steps: &mut Vec<Step>| {
             if at == 0 {
-                listing::relist(steps, rules, script, true);
+                listed_children::start_stopped(steps, rules, script, true);
             }
         };
-        way(steps, changes, rules, &ranks, window, &relist).map(&mut numbered)
+        window_back(steps, changes, rules, &ranks, window, &relist).map(&mut numbered)
     };
     windows.into_iter().enumerate().map(way).collect()
 }
@@ -72,7 +72,7 @@ pub fn term(ways: &[Option<Vec<Step>>]) -> Term {
 }
 
 /// Back through one window.
-fn way(
+fn window_back(
     mut steps: Vec<Step>,
     changes: &ChangeSet,
     rules: &Ruleset,

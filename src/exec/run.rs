@@ -4,7 +4,7 @@
 //! this side translates its events and answers two questions that need the plan's expressions: whether
 //! the result is good (`verify`), and if not, whether to go back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::agent_monitor::{Outcome, Watch};
 use super::agent_reason;
@@ -31,7 +31,7 @@ pub struct RunRequest<'a> {
     pub session: &'a Session,
     /// Four hexadecimal digits.
     pub run: &'a str,
-    /// `user@host`, for whoever finds the lock taken.
+    /// `user@host`, shown to a run that finds the lock taken.
     pub owner: &'a str,
     /// The plan.
     pub plan: &'a Plan,
@@ -53,12 +53,15 @@ pub struct RunRequest<'a> {
     pub warning: Option<Diagnostic>,
     /// That the node is not any more what it was when this was decided: then nothing is asked or touched.
     pub stale: Option<Diagnostic>,
+    /// For how long processes will be suspended, where a rehearsal has measured what that depends on.
+    pub predicted: Option<Duration>,
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
 pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let explain = |reason: &Reason| agent_reason::diagnostic(reason, what.rules, what.plan);
-    let watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
+    let mut watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
+    watch.predicted = what.predicted;
     let mut run = Run {
         what,
         checks: Checks::new(
@@ -127,7 +130,7 @@ impl Run<'_, '_> {
             .and_then(|deadline| Instant::now().checked_add(deadline));
         let ended = self.checks.until_finished(&mailbox, &steps);
         self.checks.watch.outcome.state = ended;
-        if ended == NodeState::New && !self.checks.content(until, Some(&mailbox)) {
+        if ended == NodeState::New && !self.checks.is_verified(until, Some(&mailbox)) {
             self.go_back(&mailbox);
         } else if matches!(ended, NodeState::Old | NodeState::Mixed)
             && !self.checks.watch.outcome.errors.is_empty()

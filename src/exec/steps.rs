@@ -8,7 +8,7 @@ use super::event::StepKind;
 pub use super::step::Step;
 use super::step::{Action, ConfigChange, PathMove, number};
 use super::step_list::{in_ranks, push, push_about, switch};
-use super::{children, listing, restarts, rollback_steps};
+use super::{children, listed_children, restarts, rollback_steps};
 use crate::facts::change::{ChangeSet, EnvChange};
 use crate::name::Module;
 use crate::rules::Ruleset;
@@ -37,8 +37,8 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
         );
         configured(&mut steps, rules, false);
         children::all(&mut steps, rules);
-        listing::up(&mut steps, rules, script, true);
-        listing::up(&mut steps, rules, script, false);
+        listed_children::start_and_stop(&mut steps, rules, script, true);
+        listed_children::start_and_stop(&mut steps, rules, script, false);
         restarts::start(&mut steps, &rules.restarts);
         return steps;
     }
@@ -74,8 +74,8 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 };
                 let lists: Vec<_> = rest.iter().map_while(resumed).collect();
                 next = &rest[lists.len()..];
-                if listing::last_resume(next).is_none() {
-                    listing::up(&mut steps, rules, script, true);
+                if listed_children::last_resume(next).is_none() {
+                    listed_children::start_and_stop(&mut steps, rules, script, true);
                 }
                 children::resume(&mut steps, lists.concat(), children::up(rules));
             }
@@ -110,7 +110,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     }
     configured(&mut steps, rules, false);
     children::outside(&mut steps, rules, script, false);
-    listing::up(&mut steps, rules, script, false);
+    listed_children::start_and_stop(&mut steps, rules, script, false);
     restarts::start(&mut steps, &rules.restarts);
     let (loads, removes) = switched(go);
     switch(&mut steps, loads, removes);

@@ -1,7 +1,7 @@
 //! Which of the suspended processes survive a run.
 //!
-//! The agent tells each crash when it happens, and gives the whole account when it is asked for it and when it
-//! settles. Here it is kept, and said once; [`survey`](super::survey) asks.
+//! The agent reports each crash when it happens, and the whole account when it is asked for it and when it
+//! settles. Here it is kept, and reported once; [`query_survivors`](super::query_survivors) asks.
 
 use crate::diag::{Code, Diagnostic};
 use crate::node::agent::protocol::{Died, SurvivorCounts};

@@ -1,9 +1,9 @@
 //! The graph as text, edge list, DOT, Mermaid or JSON.
 
+mod from_json;
 mod layout;
 mod overview;
 mod page;
-mod read;
 mod svg;
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::diag::safe;
 use crate::facts::local::call_graph::CallGraph;
 use crate::name::Module;
 
-pub use read::from_json;
+pub use from_json::from_json;
 
 /// How to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

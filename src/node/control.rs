@@ -2,7 +2,7 @@
 //!
 //! Takes a frame, gives a [`Signal`] and where its payload begins; and makes the frames that we send.
 //! The numbers and layouts are those of "Erlang Distribution Protocol, Protocol between Connected
-//! Nodes". A payload is not decoded here: whoever waits for it does that, on its own thread.
+//! Nodes". A payload is not decoded here: its waiter does that, on its own thread.
 
 use super::wire::MAX_FRAME;
 use crate::term::{Atom, Pid, Reference, Term, etf};
@@ -57,7 +57,7 @@ impl Payload {
     }
 }
 
-/// What a node tells us.
+/// What a node sends.
 pub(crate) enum Signal {
     /// A message to one of our pids.
     Send { to: Pid, message: Payload },
@@ -244,7 +244,7 @@ pub(crate) fn demonitor(from: &Pid, to: Term, reference: &Reference) -> Vec<u8> 
     )
 }
 
-/// Tells a monitor of theirs that what it watches has ended.
+/// Informs a monitor on the node that the process it watches has ended.
 pub(crate) fn down(what: Term, watcher: &Pid, reference: &Reference, reason: &Term) -> Vec<u8> {
     small(
         vec![

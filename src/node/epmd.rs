@@ -191,7 +191,7 @@ fn ask_port(
     if head[1] != 0 {
         return Ok(None);
     }
-    // Port, node type, protocol, highest and lowest version; the name and extra that follow tell nothing new.
+    // Port, node type, protocol, highest and lowest version; the name and extra that follow add nothing.
     let mut body = [0; 8];
     stream.read_exact(&mut body, deadline)?;
     match (

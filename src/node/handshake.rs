@@ -1,7 +1,7 @@
 //! The handshake of protocol version 6, from the side that connects.
 //!
 //! Takes a fresh stream, our name and the cookie; gives what the node says of itself, or a diagnostic
-//! that tells a wrong cookie (E502) from a wrong name (E504), from a node that wants TLS or does not like our
+//! that distinguishes a wrong cookie (E502) from a wrong name (E504), from a node that wants TLS or does not like our
 //! certificate (E503) and from a peer that is no node (E506, E508). Follows "Erlang Distribution Protocol, Distribution Handshake" and kernel's `dist_util`.
 //! Both sides prove that they know the cookie; it never travels.
 

@@ -40,7 +40,7 @@ pub enum RecvError {
     Timeout,
     /// The connection is gone, and everything that came before has been received.
     Lost(String),
-    /// Here so many messages were dropped, because the mailbox was full. Told once; later ones follow.
+    /// Here so many messages were dropped, because the mailbox was full. Reported once; later ones follow.
     Overflow(usize),
     /// A message cannot be decoded. Later ones follow.
     Undecodable(String),

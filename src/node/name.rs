@@ -105,7 +105,7 @@ pub fn default_local(target: &Address, local_ip: IpAddr, random: u32) -> String 
     format!("updo-{}-{random:08x}@{host}", std::process::id())
 }
 
-/// This machine's name, `localhost` if the system does not tell.
+/// This machine's name, `localhost` if the system does not know it.
 pub(crate) fn hostname() -> String {
     ["/proc/sys/kernel/hostname", "/etc/hostname"]
         .iter()

@@ -102,7 +102,7 @@ fn on_down(shared: &Shared, reference: Reference, reason: control::Payload) {
     if let Some(call) = state.calls.remove(&reference) {
         drop(state);
         match call.then {
-            // A waiter that has gone needs no telling.
+            // A waiter that has gone needs no message.
             Then::Tell(waiter) => drop(waiter.send(CallOutcome::Down(reason))),
             Then::Print { from, reply_as } => {
                 io::on_formatted(shared, &call.result, reason, &from, reply_as)

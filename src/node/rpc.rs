@@ -177,7 +177,7 @@ impl Pending {
             return;
         };
         let Some(pid) = call.pid else {
-            // Its process is not known yet; the reader sees to it when the node tells.
+            // Its process is not known yet; the reader does it when the node sends that.
             state.abandoned.insert(self.reference.clone(), kill);
             return;
         };

@@ -33,7 +33,7 @@ pub(crate) enum CallOutcome {
 
 /// What to do with the outcome of a call.
 pub(crate) enum Then {
-    /// Hand it to whoever waits.
+    /// Hand it to its waiter.
     Tell(mpsc::Sender<CallOutcome>),
     /// It is text that a process of the node wants printed; answer that process.
     Print { from: Pid, reply_as: Term },
@@ -172,7 +172,7 @@ impl Shared {
         (self.closer)();
         for call in calls.into_values() {
             if let Then::Tell(waiter) = call.then {
-                // A waiter that has gone needs no telling.
+                // A waiter that has gone needs no message.
                 let _ = waiter.send(CallOutcome::Lost(why.to_owned()));
             }
         }

@@ -1,4 +1,4 @@
-//! What goes over connections, for whoever wants to know: one sentence each, without contents.
+//! What goes over connections, for listeners: one sentence each, without contents.
 //!
 //! A program may name one listener. It is notified of connections, calls, answers and messages with names, numbers
 //! and sizes; never an argument, a value, a cookie or a digest. Without a listener nothing is put together.
@@ -16,12 +16,12 @@ pub fn listen(listener: impl Fn(&str) + Send + Sync + 'static) -> bool {
     LISTENER.set(Box::new(listener)).is_ok()
 }
 
-/// Whether anybody listens.
+/// Whether there is a listener.
 pub(crate) fn is_on() -> bool {
     LISTENER.get().is_some()
 }
 
-/// Tells the listener, if there is one.
+/// Passes a sentence to the listener, if there is one.
 pub(crate) fn tell(text: impl FnOnce() -> String) {
     if let Some(listener) = LISTENER.get() {
         listener(&text());

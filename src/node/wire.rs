@@ -17,7 +17,7 @@ pub(crate) const MAX_FRAME: usize = 256 << 20;
 /// Capacity given to a frame before any of it has arrived.
 const FIRST_CAPACITY: usize = 64 << 10;
 
-/// How long a write may stand still before the connection counts as lost.
+/// How long a write may make no progress before the connection counts as lost.
 const MAX_STALL: Duration = Duration::from_secs(60);
 
 /// When something was last heard and last written, in milliseconds since the start; and the end.

@@ -1,4 +1,4 @@
-//! Which files of a plan apply, and how near they stand to the plan.
+//! Which files of a plan apply, and how near they are to the plan.
 //!
 //! Takes the inclusions and their guards; gives each file its layer (the shortest way from the plan) and the
 //! condition under which its statements apply. A file that several include is read once and applies when any of them
@@ -31,9 +31,9 @@ pub(super) struct IncludeDepth {
     pub when: Option<Expr>,
 }
 
-/// The standing of every file, or the number of one with more conditions than can be distinguished. The inclusions
+/// The precedence of every file, or the number of one with more conditions than can be distinguished. The inclusions
 /// form no ring.
-pub(super) fn standings(
+pub(super) fn include_depths(
     files: usize,
     inclusions: &[Inclusion],
 ) -> Result<Vec<IncludeDepth>, usize> {
@@ -71,8 +71,8 @@ pub(super) fn standings(
         }
         alternatives[file] = here;
     }
-    let standings = layers.into_iter().zip(alternatives);
-    Ok(standings
+    let include_depths = layers.into_iter().zip(alternatives);
+    Ok(include_depths
         .map(|(layer, alternatives)| IncludeDepth {
             layer,
             when: condition(alternatives),
@@ -127,12 +127,12 @@ mod tests {
     }
 
     fn described(files: usize, inclusions: &[Inclusion]) -> Vec<(usize, String)> {
-        let standings = standings(files, inclusions).expect("few alternatives");
-        let text = |standing: IncludeDepth| {
-            let when = standing.when.as_ref().map(to_source);
-            (standing.layer, when.unwrap_or_default())
+        let include_depths = include_depths(files, inclusions).expect("few alternatives");
+        let text = |depth: IncludeDepth| {
+            let when = depth.when.as_ref().map(to_source);
+            (depth.layer, when.unwrap_or_default())
         };
-        standings.into_iter().map(text).collect()
+        include_depths.into_iter().map(text).collect()
     }
 
     #[test]
@@ -184,6 +184,6 @@ mod tests {
             inclusions.push(include(left, to, &[]));
             inclusions.push(include(right, to, &[]));
         }
-        assert!(standings(31, &inclusions).is_err());
+        assert!(include_depths(31, &inclusions).is_err());
     }
 }

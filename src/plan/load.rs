@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::include::{Inclusion, standings};
+use super::include::{Inclusion, include_depths};
 use super::{Plan, resolve};
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::syntax::ast::{Expr, Statement, StatementKind};
@@ -141,8 +141,8 @@ impl<'a> Reader<'a> {
     /// The statements with what `include` makes of them.
     fn located(&mut self) -> Vec<Located> {
         let statements = std::mem::take(&mut self.statements);
-        let standings = match standings(self.files.len(), &self.inclusions) {
-            Ok(standings) => standings,
+        let include_depths = match include_depths(self.files.len(), &self.inclusions) {
+            Ok(include_depths) => include_depths,
             Err(file) => {
                 let (path, at) = &self.files[file];
                 let title = format!("`{}` is included under too many conditions", path.display());
@@ -162,8 +162,8 @@ impl<'a> Reader<'a> {
                 .parent()
                 .map(Path::to_owned)
                 .unwrap_or_default(),
-            layer: standings[file].layer,
-            when: standings[file].when.clone(),
+            layer: include_depths[file].layer,
+            when: include_depths[file].when.clone(),
         };
         statements.into_iter().map(locate).collect()
     }

@@ -1,4 +1,4 @@
-//! From statements to a [`Plan`]: what may stand once, constants and parameters, options and their types.
+//! From statements to a [`Plan`]: what may occur once, constants and parameters, options and their types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::children::{ListedChild, UNSEEN};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::name::Module;
-use crate::rules::app_children::Enlisted;
+use crate::rules::app_children::ListedActions;
 use crate::rules::children::{goes_on, list};
 use crate::rules::{ModuleRules, Ruleset};
 use crate::script::high::HighStep;
@@ -208,7 +208,7 @@ const RESTART: &str = "call supervisor:terminate_child/2 and delete_child/2 in f
      'Elixir.Supervisor':start_child/2 behind it, or restart the application";
 
 /// W422: children of an application that no call could be written for.
-fn unlisted(module: &Module, children: &Enlisted) -> Diagnostic {
+fn unlisted(module: &Module, children: &ListedActions) -> Diagnostic {
     let title = format!("children that `{module}` lists are neither started nor stopped");
     let ids = |all: &[ListedChild]| {
         let ids: Vec<String> = all.iter().map(|one| one.child.id.to_string()).collect();

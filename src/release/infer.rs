@@ -2,7 +2,7 @@
 //!
 //! Takes two ebin folders, gives instructions up and down. What changed is decided by MD5, classes and
 //! conversions as for a run, and the edges become dependencies: those that must be obeyed, or all calls.
-//! The way down mirrors the way up: whoever waits on the way up goes first on the way down. Files only.
+//! The way down mirrors the way up: a module that waits on the way up goes first on the way down. Files only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -215,7 +215,7 @@ fn beams(folder: &Path) -> Result<Beams> {
     Ok(found)
 }
 
-/// What differs, by MD5; whoever takes part is read whole.
+/// What differs, by MD5; modules that take part are read whole.
 fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
     let natures = wrapped::natures(&old, &new);
     let named = wrapped::named(&old, &new, &natures);
@@ -256,7 +256,7 @@ fn change_set(app: &Version, mut old: Beams, mut new: Beams) -> ChangeSet {
             old,
             app: Some(app.name.clone()),
             processes: 0,
-            crew: Default::default(),
+            module_processes: Default::default(),
         };
         set.modules.insert(module.clone(), changed);
     }
@@ -325,7 +325,7 @@ fn warnings(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
         .into_iter()
         .filter(|diagnostic| diagnostic.code != Code::W307)
         .map(|mut diagnostic| {
-            // OTP carries out any circle in one group; it is the reader who must know.
+            // OTP carries out any circle in one group; only the reader has to know it.
             if diagnostic.is_error() {
                 diagnostic.code = Code::W417;
             }

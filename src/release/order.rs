@@ -149,7 +149,7 @@ impl AsText for crate::term::Atom {
     }
 }
 
-/// Whoever uses an included application waits for the topmost one that includes it, unless both are
+/// An application that uses an included one waits for the topmost one that includes it, unless both are
 /// included in the same one.
 fn use_top_apps(apps: &mut [AppFile]) {
     let mut included_in: BTreeMap<App, App> = BTreeMap::new();

@@ -75,7 +75,7 @@ pub(super) fn tell(changes: &mut ChangeSet, named: &BTreeSet<Module>) {
     }
     for (module, behaviour) in wrapped {
         if let Some(changed) = changes.modules.get_mut(&module) {
-            changed.crew.wrapped_in = Some(behaviour);
+            changed.module_processes.wrapped_in = Some(behaviour);
         }
     }
 }

@@ -171,7 +171,7 @@ impl ReplSession {
         let found = processes::find_processes(&self.node, otp, &question)
             .map_err(|diagnostic| self.fault(&diagnostic))?;
         let mut out = String::new();
-        let crew = found.crews.get(module);
+        let processes = found.by_module.get(module);
         let (total, old, shown) = match answer.as_tuple() {
             Some([total, old, Term::List(shown)]) => (
                 total.as_i64().unwrap_or(0),
@@ -180,28 +180,28 @@ impl ReplSession {
             ),
             _ => (0, false, &[][..]),
         };
-        if total == 0 && crew.is_none() {
+        if total == 0 && processes.is_none() {
             let _ = writeln!(out, "no process runs {module}");
         }
-        if let Some(crew) = crew {
-            let mut kinds: Vec<String> = crew
+        if let Some(processes) = processes {
+            let mut kinds: Vec<String> = processes
                 .kinds
                 .iter()
                 .map(|(start, (count, _))| format!("{count} {}", words(*start)))
                 .collect();
-            if let Some(wrapper) = &crew.wrapped_in {
-                kinds.push(format!("{} started in {wrapper}", crew.also.len()));
+            if let Some(wrapper) = &processes.wrapped_in {
+                kinds.push(format!("{} started in {wrapper}", processes.also.len()));
             }
-            for foreign in &crew.foreign {
+            for foreign in &processes.foreign {
                 let (count, other) = (foreign.count, &foreign.started_in);
                 kinds.push(format!(
                     "{count} that a child specification names, started in {other}"
                 ));
             }
-            let number = style::count(crew.count(), "process", "processes");
+            let number = style::count(processes.count(), "process", "processes");
             let _ = writeln!(out, "{number}: {}", kinds.join(", "));
-            if crew.unnamed > 0 {
-                let _ = writeln!(out, "{} named by no child specification", crew.unnamed);
+            if processes.unnamed > 0 {
+                let _ = writeln!(out, "{} named by no child specification", processes.unnamed);
             }
         }
         for process in shown {

@@ -83,12 +83,12 @@ pub(super) fn changed(upgrade: &Upgrade, pattern: Option<&str>) -> String {
             .app
             .as_ref()
             .map_or(String::new(), |app| format!("  {}", app.as_str()));
-        let crew = match changed.processes {
+        let processes = match changed.processes {
             0 => String::new(),
             1 => "  1 process".to_owned(),
             n => format!("  {n} processes"),
         };
-        let _ = writeln!(out, "{word:<8} {name:<28}{app}{crew}");
+        let _ = writeln!(out, "{word:<8} {name:<28}{app}{processes}");
     }
     if out.is_empty() {
         out.push_str("no module differs\n");

@@ -1,6 +1,6 @@
 //! What is at the head of a node's events: the plan, what differs, the instructions, the graph, what was reported.
 //!
-//! Takes what the preview shows and gives lines for the stream, so that a record alone is enough to tell later what
+//! Takes what the preview shows and gives lines for the stream, so that a record alone shows later what
 //! was known and meant when the run began. The plan's text is the one that cookies are covered in.
 
 use serde_json::{Value, json};

@@ -50,7 +50,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The report; `None` when the lines tell of no node.
+/// The report; `None` when the lines are about no node.
 pub fn html(lines: &[Value]) -> Option<String> {
     let shown: Vec<Value> = lines.iter().map(safe::value).collect();
     let run = Run::of(&shown);

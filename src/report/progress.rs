@@ -11,7 +11,7 @@ use crate::diag::render::Style;
 use crate::exec::{BusyProcess, Event, EventKind, StepKind};
 use crate::name::NodeName;
 
-/// After so long without a process more a step counts as standing still.
+/// After so long without another finished process a step counts as stalled.
 pub const STILL: Duration = Duration::from_secs(5);
 
 /// Cells of the bar.
@@ -49,11 +49,11 @@ pub struct Progress {
     current: Option<Current>,
     back: bool,
     /// Since when processes are suspended.
-    standing: Option<Duration>,
-    /// How long they have stood still in windows that are over.
-    stood: Duration,
+    suspended_since: Option<Duration>,
+    /// How long they were suspended in windows that are over.
+    suspended_before: Duration,
     ended: bool,
-    /// Whether the run had begun before anybody looked: what took so long has taken longer.
+    /// Whether the run had begun before this client watched: steps have taken longer than it has seen.
     rejoined: bool,
 }
 
@@ -67,8 +67,8 @@ impl Progress {
             begun: 0,
             current: None,
             back: false,
-            standing: None,
-            stood: Duration::ZERO,
+            suspended_since: None,
+            suspended_before: Duration::ZERO,
             ended: false,
             rejoined: false,
         }
@@ -89,7 +89,7 @@ impl Progress {
             EventKind::StepStarted { id, step, what } => {
                 self.begun += 1;
                 if *step == StepKind::Suspend {
-                    self.standing.get_or_insert(event.at);
+                    self.suspended_since.get_or_insert(event.at);
                 }
                 self.current = Some(Current {
                     id: *id,
@@ -130,8 +130,8 @@ impl Progress {
                 slowest,
                 ..
             } => {
-                if self.standing.take().is_some() {
-                    self.stood += *paused;
+                if self.suspended_since.take().is_some() {
+                    self.suspended_before += *paused;
                 }
                 if let Some(current) = self.current.as_mut().filter(|step| step.id == *id) {
                     current.count = Some((0, processes + waiting));
@@ -142,9 +142,9 @@ impl Progress {
             EventKind::StepFinished { step, attempts, .. } => {
                 self.current = None;
                 if let (StepKind::Suspend, None, Some((_, paused))) =
-                    (step, self.standing, attempts)
+                    (step, self.suspended_since, attempts)
                 {
-                    self.standing = Some(event.at.saturating_sub(*paused));
+                    self.suspended_since = Some(event.at.saturating_sub(*paused));
                 }
                 // A client that rejoins a run learns of its preparation only that it is over.
                 self.begun = self.begun.max(1);
@@ -166,8 +166,8 @@ impl Progress {
     }
 
     fn moving(&mut self, at: Duration) {
-        if let Some(since) = self.standing.take() {
-            self.stood += at.saturating_sub(since);
+        if let Some(since) = self.suspended_since.take() {
+            self.suspended_before += at.saturating_sub(since);
         }
     }
 
@@ -232,7 +232,10 @@ impl Progress {
         }
         let keys = if keys { "s=status  " } else { "" };
         let hint = faint(style, &format!("{keys}Ctrl-C=stop"));
-        lines.push(format!("  {}      {hint}", self.standing_words(now, style)));
+        lines.push(format!(
+            "  {}      {hint}",
+            self.suspended_words(now, style)
+        ));
         lines
     }
 
@@ -265,7 +268,7 @@ impl Progress {
         let mut lines = vec![format!(
             "{:>12}     {}",
             "status",
-            self.standing_words(now, style)
+            self.suspended_words(now, style)
         )];
         let mut more = |text: String| lines.push(format!("{:>17}{text}", ""));
         match &self.current {
@@ -314,7 +317,7 @@ impl Progress {
         format!("{more}{}", time(duration))
     }
 
-    fn standing_words(&self, now: Duration, style: Style) -> String {
+    fn suspended_words(&self, now: Duration, style: Style) -> String {
         let dot = if style.unicode { "·" } else { "-" };
         let mut text = self.node.to_string();
         match self.steps {
@@ -325,10 +328,10 @@ impl Progress {
             _ if self.begun > 0 => text += &format!("  step {}", self.begun),
             _ => text += &format!("  for {}", time(now)),
         }
-        let standing = self.standing.map(|since| now.saturating_sub(since));
-        let stood = self.stood + standing.unwrap_or_default();
-        if !stood.is_zero() {
-            text += &format!(" {dot} suspended {}", self.at_least(stood));
+        let suspended = self.suspended_since.map(|since| now.saturating_sub(since));
+        let total = self.suspended_before + suspended.unwrap_or_default();
+        if !total.is_zero() {
+            text += &format!(" {dot} suspended {}", self.at_least(total));
         }
         if let Some(deadline) = self.deadline.filter(|_| !self.back) {
             let left = deadline.saturating_sub(now);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::progress::Progress;
 use super::style::{attention, bad, count, faint, good, hint, mark, name, time};
 use crate::diag::render::Style;
-use crate::exec::rollout::RolloutOutcome;
+use crate::exec::rollout_checks::RolloutOutcome;
 use crate::exec::{Event, EventKind, NodeState, Outcome};
 use crate::name::NodeName;
 use crate::plan::Rollout;
@@ -17,7 +17,7 @@ use crate::plan::rollout::{Pause, Stage};
 /// Most running nodes of the block.
 const MOST: usize = 12;
 
-/// The nodes of a rollout, as they stand.
+/// The nodes of a rollout, and the state of each.
 #[derive(Debug)]
 pub struct RolloutScreen {
     rows: Vec<Row>,

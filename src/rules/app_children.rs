@@ -2,7 +2,7 @@
 //! the new list has are started, those that it has no longer are stopped, as a restart would have it; the plan's
 //! `children` overrules.
 //!
-//! The supervisor keeps what it was given when the application started, so the two lists are all that tells how it differs.
+//! The supervisor keeps what it was given when the application started, so only the two lists show how it differs.
 //! Where they cannot be read whole from the code, nothing is inferred (W424).
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub struct Listing {
     pub renewal: Renewal,
     /// Children that only the new list has and whose entry the code does not show.
     unseen: Vec<Term>,
-    /// Children that the new list has no longer, as far as the lists tell.
+    /// Children that the new list has no longer, as far as the lists show.
     gone: Vec<Term>,
     /// Whether anything is inferred.
     inferred: bool,
@@ -38,7 +38,7 @@ pub struct Listing {
 
 /// What is done with the children of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Enlisted {
+pub struct ListedActions {
     /// Those that are started, in the order of the new list, or of the plan.
     pub start: Vec<ListedChild>,
     /// Those that are stopped before that.
@@ -47,7 +47,7 @@ pub struct Enlisted {
     pub named: bool,
 }
 
-impl Enlisted {
+impl ListedActions {
     /// Those that are stopped and started again.
     pub fn restarts(&self, id: &Term) -> bool {
         let is = |one: &ListedChild| one.child.id == *id;
@@ -62,7 +62,7 @@ impl ModuleRules {
     }
 
     /// What is done with the children that it lists; `None` when that is nothing.
-    pub fn listed_children(&self) -> Option<Enlisted> {
+    pub fn listed_children(&self) -> Option<ListedActions> {
         let (listing, plan) = (self.lists()?, &self.children.value);
         let (starts, stops) = (plan.start.is_none(), plan.stop.is_none());
         let of = |all: &[ListedChild], ids: &[Term]| -> Vec<ListedChild> {
@@ -74,9 +74,9 @@ impl ModuleRules {
             true => renewal.restart.iter().map(|(id, ..)| id.clone()).collect(),
             false => Vec::new(),
         };
-        let mut found = Enlisted {
+        let mut found = ListedActions {
             named: !plan.started().is_empty() || !plan.stopped().is_empty(),
-            ..Enlisted::default()
+            ..ListedActions::default()
         };
         match &plan.start {
             Some(ids) => found.start = of(&listing.new, ids),

@@ -15,13 +15,14 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
     let taking_part = rules.modules.iter().filter_map(|(module, decided)| {
         let changed = changes.modules.get(module)?;
         let concerned = changed.new.is_some() && decided.class.value != Class::Library;
-        (concerned && changed.crew.unnamed > 0).then_some((module, &changed.crew))
+        (concerned && changed.module_processes.unnamed > 0)
+            .then_some((module, &changed.module_processes))
     });
     let found: Vec<(&Module, &ModuleProcesses)> = taking_part.collect();
     let Some((first, _)) = found.first() else {
         return;
     };
-    let number: usize = found.iter().map(|(_, crew)| crew.unnamed).sum();
+    let number: usize = found.iter().map(|(_, processes)| processes.unnamed).sum();
     let number = count(number, "process", "processes");
     let owner = match found.len() {
         1 => format!("`{first}`"),
@@ -31,14 +32,14 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
     let mut diagnostic = Diagnostic::new(Code::W316, title).note(
         "they take part: updo finds them by their callback module; OTP's release_handler would miss them",
     );
-    for (module, crew) in found.iter().take(NAMED) {
-        let Some(shown) = &crew.unnamed_example else {
+    for (module, processes) in found.iter().take(NAMED) {
+        let Some(shown) = &processes.unnamed_example else {
             continue;
         };
         let shown = format!("{}, started by {}", example(shown), shown.parent);
         diagnostic = diagnostic.note(match found.len() {
             1 => shown,
-            _ => format!("{} of `{module}`, such as {shown}", crew.unnamed),
+            _ => format!("{} of `{module}`, such as {shown}", processes.unnamed),
         });
     }
     if found.len() > NAMED {
@@ -49,7 +50,7 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
 
 /// W335, A341: processes that child specifications say are a module's, and that run another one.
 pub(super) fn foreign(module: &Module, changed: &Changed, class: Class, out: &mut Vec<Diagnostic>) {
-    for foreign in &changed.crew.foreign {
+    for foreign in &changed.module_processes.foreign {
         let number = count(foreign.count, "process", "processes");
         let pid = Term::Pid(foreign.example.clone());
         let other = &foreign.started_in;

@@ -152,7 +152,7 @@ pub(super) fn renewal(changes: &ChangeSet, module: &Module, changed: &Changed) -
         changed(module)?.old.as_ref().map(|beam| &*beam.bytes)
     });
     if changes.modules[module].old.is_none() {
-        // What runs is not known: only the node can tell what is new.
+        // What runs is not known: only the node knows what is new.
         return Renewal {
             exact: false,
             old_exact: false,

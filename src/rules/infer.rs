@@ -58,29 +58,29 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
 /// The class of a module: from the new beam, else from the old one (its processes are still there), else from its
 /// processes, for those that say nothing of themselves.
 fn class(changes: &ChangeSet, changed: &Changed, new: &BeamFacts) -> WithOrigin<Class> {
-    let crew = &changed.crew;
-    if let Some(found) = of_beam(changes, crew, new) {
+    let processes = &changed.module_processes;
+    if let Some(found) = of_beam(changes, processes, new) {
         return found;
     }
     if let Some(found) = changed
         .old_facts()
-        .and_then(|old| of_beam(changes, crew, old))
+        .and_then(|old| of_beam(changes, processes, old))
     {
         return WithOrigin::inferred(found.value, "its running version has processes of its own");
     }
-    of_processes(crew, new)
+    of_processes(processes, new)
         .unwrap_or_else(|| WithOrigin::inferred(Class::Library, "no behaviour with processes"))
 }
 
 /// What a beam declares or exports. A behaviour that wraps a server counts when processes show it.
 fn of_beam(
     changes: &ChangeSet,
-    crew: &ModuleProcesses,
+    processes: &ModuleProcesses,
     facts: &BeamFacts,
 ) -> Option<WithOrigin<Class>> {
     let found: Vec<(&Module, BehaviourKind)> = changes
         .declared(facts)
-        .filter(|(_, behaves)| !behaves.wraps || crew.wrapped_in.is_some())
+        .filter(|(_, behaves)| !behaves.wraps || processes.wrapped_in.is_some())
         .collect();
     let class = |behaves: &BehaviourKind| match behaves.runs {
         ProcessKind::Supervisor => Class::Supervisor,
@@ -92,7 +92,7 @@ fn of_beam(
         .find(|(_, behaves)| class(behaves) == Class::Supervisor)
         .or(found.first());
     if let Some((behaviour, behaves)) = first {
-        let how = match &crew.wrapped_in {
+        let how = match &processes.wrapped_in {
             Some(_) if behaves.wraps && class(behaves) == Class::Server => {
                 format!("behaviour {behaviour}, which runs it in servers of its own")
             }
@@ -113,7 +113,7 @@ fn of_beam(
 }
 
 /// What the running processes show of a module that declares nothing.
-fn of_processes(crew: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Class>> {
+fn of_processes(processes: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Class>> {
     let inferred = |class, what: &str, example: &Example| {
         let pid = Term::Pid(example.pid.clone());
         Some(WithOrigin::inferred(
@@ -121,14 +121,14 @@ fn of_processes(crew: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrigin<Cl
             format!("{what}, such as {pid}"),
         ))
     };
-    if let Some((_, example)) = crew.kinds.get(&Start::Supervisor) {
+    if let Some((_, example)) = processes.kinds.get(&Start::Supervisor) {
         return inferred(Class::Supervisor, "its processes are supervisors", example);
     }
-    if let Some((_, example)) = crew.kinds.get(&Start::Bridge) {
+    if let Some((_, example)) = processes.kinds.get(&Start::Bridge) {
         return inferred(Class::Server, "its processes are servers", example);
     }
     let looping = |start| {
-        let kind = crew.kinds.get(&start);
+        let kind = processes.kinds.get(&start);
         kind.filter(|(_, example)| example.in_behaviour())
     };
     if let Some((_, example)) = looping(Start::Init).or_else(|| looping(Start::Entered)) {
@@ -166,7 +166,7 @@ fn change(
             Some(function) => WithOrigin::inferred(nothing(), format!("exports {function}")),
             None => WithOrigin::inferred(
                 Change::Soft,
-                match &changed.crew.wrapped_in {
+                match &changed.module_processes.wrapped_in {
                     Some(behaviour) if exports_code_change(new) => {
                         format!("{behaviour} exports no code_change: suspended, not converted")
                     }
@@ -195,7 +195,7 @@ pub fn converter(
         })
         .collect();
     // The code of wrapped processes is the wrapper's first: without its own code_change nothing is called.
-    if let Some(wrapper) = &changed.crew.wrapped_in
+    if let Some(wrapper) = &changed.module_processes.wrapped_in
         && let Some(nature) = changes.nature(wrapper)
         && !nature
             .exports

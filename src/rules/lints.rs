@@ -3,14 +3,14 @@
 //! Takes what the earlier stages found, asks no node, changes nothing. Each function is about one matter.
 
 use super::{
-    Change, Class, ModuleRules, Origin, Purge, Ruleset, attribution, behaviour, disturbed,
-    init_argument, lost, old_code, removal, states, toolchain, unresolved,
+    Change, Class, ModuleRules, Origin, Purge, Ruleset, attribution, behaviour_restarts, disturbed,
+    init_argument, old_code, removal, removed_functions, states, toolchain, unresolved,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{
     ChangeSet, Changed, EnvChange, Notice, RemovalCause, RemovedModule, SkipReason, SpecChange,
 };
-use crate::facts::compare::behaviour::behaviour_change;
+use crate::facts::compare::behaviour_change::behaviour_change;
 use crate::facts::node::processes::{Example, Start};
 use crate::name::Module;
 use crate::plan::{CodeFrom, Plan, RollbackPolicy};
@@ -27,7 +27,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
     let differs = changes.untouched.iter().filter(|(m, _)| !left_out(m));
     diagnostics.extend(differs.map(|(m, why)| untouched(m, why)));
     let stays = |gone: &&RemovedModule| !rules.modules.contains_key(&gone.module);
-    let callers = |gone: &RemovedModule| lost::of_gone(gone, changes, rules);
+    let callers = |gone: &RemovedModule| removed_functions::of_gone(gone, changes, rules);
     diagnostics.extend(
         changes
             .gone
@@ -42,8 +42,8 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         .filter(|n| !n.module().is_some_and(left_out));
     diagnostics.extend(wanted.filter_map(notice));
     attribution::silent(changes, &mut diagnostics);
-    lost::advice(changes, rules, &mut diagnostics);
-    let untaken = |spec: &&SpecChange| !lost::is_left_out(spec, changes, rules);
+    removed_functions::advice(changes, rules, &mut diagnostics);
+    let untaken = |spec: &&SpecChange| !removed_functions::is_left_out(spec, changes, rules);
     diagnostics.extend(
         changes
             .specs
@@ -64,7 +64,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         if changed.new.is_none() {
             continue;
         }
-        behaviour::advice(changes, module, changed, decided, &mut diagnostics);
+        behaviour_restarts::advice(changes, module, changed, decided, &mut diagnostics);
         init_argument::advice(changes, module, changed, decided, &mut diagnostics);
         states::advice(changes, module, changed, decided, &mut diagnostics);
         let class = decided.class.value;
@@ -135,7 +135,7 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
 }
 
 /// W319: a module that the new version does not have.
-fn gone(gone: &RemovedModule, callers: &[lost::Remaining]) -> Diagnostic {
+fn gone(gone: &RemovedModule, callers: &[removed_functions::Remaining]) -> Diagnostic {
     let module = &gone.module;
     let title = match &gone.how {
         RemovalCause::File(_) => format!("the beam file of `{module}` does not exist"),
@@ -346,7 +346,7 @@ fn contradiction(
     let speaks_sys = new.is_some_and(|new| new.facts.exports("system_continue", 3));
     // Of a module that changes its behaviour that is all there is to say.
     let turns = behaviour_change(changes, changed).is_some();
-    for (start, (number, shown)) in &changed.crew.kinds {
+    for (start, (number, shown)) in &changed.module_processes.kinds {
         let number = *number;
         match (class, start) {
             (_, start) if turns && *start != Start::Loop => {}
@@ -470,7 +470,7 @@ pub fn wrapper(
     let Some(new) = changed.new.as_ref().filter(|_| !changed.is_new()) else {
         return;
     };
-    if class != Class::Library || changed.crew.wrapped_in.is_some() {
+    if class != Class::Library || changed.module_processes.wrapped_in.is_some() {
         return;
     }
     if let Some((behaviour, _)) = changes.declared(&new.facts).find(|(_, found)| found.wraps) {

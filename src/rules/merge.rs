@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan_rules::{Attribute, EdgeRule, Manual, Selection, StatementOrigin};
 use super::{
-    Change, Class, ModuleRules, Origin, Ruleset, WithOrigin, behaviour, children, cycles, infer,
-    removal,
+    Change, Class, ModuleRules, Origin, Ruleset, WithOrigin, behaviour_restarts, children, cycles,
+    infer, removal,
 };
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
@@ -45,7 +45,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     rings.extend(cycles::impossible_orders(&graph, manual, &mut diagnostics));
     let cycles = cycles::merge(&mut graph, manual, &rings, &mut diagnostics);
     let order = graph.order();
-    let restarts = behaviour::restarts(changes, &modules);
+    let restarts = behaviour_restarts::restarts(changes, &modules);
     Merged {
         rules: Ruleset {
             modules,

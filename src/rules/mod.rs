@@ -6,7 +6,7 @@
 
 pub mod app_children;
 mod attribution;
-pub mod behaviour;
+pub mod behaviour_restarts;
 pub mod children;
 pub mod configuration;
 pub mod conversions;
@@ -16,12 +16,12 @@ pub mod effects;
 pub mod infer;
 mod init_argument;
 pub mod lints;
-mod lost;
 pub mod merge;
 pub mod node_view;
 mod old_code;
 pub mod plan_rules;
 pub mod removal;
+mod removed_functions;
 pub mod resolve;
 pub mod shared_records;
 pub mod states;

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::diag::{Code, Diagnostic, Result as Told, Span};
+use crate::diag::{Code, Diagnostic, Result as DiagResult, Span};
 use crate::eval::{Evaluator, ExceptionClass, Functions, NameError, OwnNames, Phase, Truth};
 use crate::facts::change::ChangeSet;
 use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
@@ -43,7 +43,7 @@ impl<'a> NodeView<'a> {
     /// # Errors
     /// The guard's own failure, and E210 for a fact that is not known of this node: a rule does not vanish
     /// because of a slip.
-    pub fn holds(&self, plan: &Plan, functions: &Functions<'_>, tail: &Tail) -> Told<bool> {
+    pub fn holds(&self, plan: &Plan, functions: &Functions<'_>, tail: &Tail) -> DiagResult<bool> {
         let [first, ..] = tail.when.as_slice() else {
             return Ok(true);
         };
@@ -179,7 +179,7 @@ impl Facts<'_> {
         args: &[Term],
         span: Span,
     ) -> Result<Term, NameError> {
-        // One more than may be, to tell too much from just enough.
+        // One more than may be, to distinguish too much from just enough.
         let text = message(format, args, self.left + 1)?;
         let Some(left) = self.left.checked_sub(text.len()) else {
             let diagnostic = Diagnostic::new(Code::E705, "a body may say 1 MiB, this is more");

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::lints::{NAMED, count, example};
 use super::node_view::NodeView;
 use super::plan_rules::{Attribute, Inserted, Insertion, Manual, StatementOrigin};
-use super::{Origin, Ruleset, lost, resolve};
+use super::{Origin, Ruleset, removed_functions, resolve};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed, RemovalCause, RemovedModule};
 use crate::name::{App, Module};
@@ -138,7 +138,7 @@ fn in_use(
         let taking_part = changes.modules.get(module);
         taking_part.is_some_and(|changed| changed.new.is_none())
     };
-    let mut callers = lost::of_gone(gone, changes, rules);
+    let mut callers = removed_functions::of_gone(gone, changes, rules);
     callers.retain(|caller| !goes(&caller.module));
     let title = match (running, callers.len()) {
         (0, 0) => return None,
@@ -152,7 +152,13 @@ fn in_use(
         }
     };
     let mut diagnostic = Diagnostic::new(Code::W346, title);
-    if let Some((_, shown)) = changed.crew.kinds.values().next().filter(|_| running > 0) {
+    if let Some((_, shown)) = changed
+        .module_processes
+        .kinds
+        .values()
+        .next()
+        .filter(|_| running > 0)
+    {
         diagnostic = diagnostic.note(example(shown)).help(
             "stop them in the same plan: `module SUP #{children => #{stop => [ID]}}`, or with their application",
         );

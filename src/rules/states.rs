@@ -344,7 +344,7 @@ pub(super) fn advice(
     if changed.processes == 0
         || changed.old.is_none()
         || decided.class.value != Class::Server
-        || changed.crew.wrapped_in.is_some()
+        || changed.module_processes.wrapped_in.is_some()
         || is_converted_elsewhere
     {
         return;

@@ -252,7 +252,7 @@ fn lower(
     Ok(())
 }
 
-/// Whom an instruction suspends.
+/// The module that an instruction suspends, and its timeout.
 fn suspended(instruction: &Instruction) -> Option<(Module, Option<Timeout>)> {
     match instruction {
         Instruction::Update {

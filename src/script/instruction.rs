@@ -32,7 +32,7 @@ pub enum Direction {
     Down,
 }
 
-/// Whom `sync_nodes` waits for.
+/// The nodes that `sync_nodes` waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Nodes {
     /// These.
@@ -141,7 +141,7 @@ pub enum Instruction {
     },
     /// Old code goes, with those that run it.
     Purge(Vec<Module>),
-    /// Processes stand still; with a patience of their own where one is written.
+    /// Processes are suspended; with a timeout of their own where one is written.
     Suspend(Vec<(Module, Option<Timeout>)>),
     /// Processes go on.
     Resume(Vec<Module>),

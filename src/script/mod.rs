@@ -11,7 +11,7 @@ pub mod high;
 pub mod insert;
 pub mod instruction;
 pub mod lower;
-mod merge;
+mod normalise;
 pub mod otp;
 pub mod print;
 pub mod read;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::ScriptError;
 use super::instruction::{Call, Instruction, StartType};
-use super::{app_term, group, merge, read};
+use super::{app_term, group, normalise, read};
 use crate::name::{App, Module};
 use crate::rules::Purge;
 use crate::term::Term;
@@ -118,10 +118,10 @@ pub fn translate_with(
         .into_iter()
         .chain(grouped.object_code)
         .map(|(instruction, _)| instruction);
-    let mut low = merge::object_code(object_code.collect())?;
+    let mut low = normalise::object_code(object_code.collect())?;
     low.push(Instruction::PointOfNoReturn);
     low.extend(grouped.after);
-    let low = merge::restarts(mode, low);
+    let low = normalise::restarts(mode, low);
     for instruction in &low {
         // All else was checked when it was read.
         if let Instruction::LoadObjectCode { vsn, .. } = instruction

@@ -181,7 +181,7 @@ impl<'h, 'a> AskedNames<'h, 'a> {
         args: &[Term],
         span: Span,
     ) -> Result<Term, eval::NameError> {
-        // One more than may be, to tell too much from just enough.
+        // One more than may be, to distinguish too much from just enough.
         let text = node_view::message(format, args, self.left + 1)?;
         let Some(left) = self.left.checked_sub(text.len()) else {
             let title = "an evaluation may say 1 MiB, this is more";

@@ -26,7 +26,7 @@ const SETTLED: i64 = 3;
 /// First element of the stored tuple. Another one is another format, and read as nothing.
 const FORMAT: i64 = 2;
 
-/// What tells one state of a file from another. Times are in seconds, of the node's clock.
+/// What distinguishes one state of a file from another. Times are in seconds, of the node's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Device.

@@ -224,7 +224,7 @@ impl RunRecords {
         let folder = self.folder.join(&summary.run);
         let path = folder.join("events.jsonl");
         let (mut events, mine) = journal(&path)?;
-        // Whoever was killed while writing has left half a line.
+        // A process that was killed while writing has left half a line.
         if mine && fs::read(&path)?.last().is_some_and(|byte| *byte != b'\n') {
             events.write_all(b"\n")?;
         }

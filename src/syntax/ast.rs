@@ -330,7 +330,7 @@ pub struct Expr {
 pub enum ExprKind {
     /// A constant: number, atom, string, alias, `fun m:f/1`, and any tuple, list or map of constants.
     Literal(Term),
-    /// `30s`: milliseconds. Its value is the integer; kept apart so that E205 can tell.
+    /// `30s`: milliseconds. Its value is the integer; kept apart so that E205 can distinguish it.
     Duration(u64),
     /// A variable (`_` too).
     Var(String),

@@ -86,7 +86,7 @@ fn is_word(token: &str) -> bool {
     token.len() > 1 && token.chars().all(|c| c.is_ascii_lowercase() || c == '_')
 }
 
-/// What would have fitted, in words, the most telling first.
+/// What would have fitted, in words, the most specific first.
 fn expected(site: &Site<'_>) -> Vec<String> {
     let has = |t: &str| site.failure.tokens.iter().any(|x| x == t);
     let mut words: Vec<String> = Vec::new();
@@ -137,7 +137,7 @@ fn expected(site: &Site<'_>) -> Vec<String> {
     words
 }
 
-/// Whether an expected token tells more than "an expression" or "an operator" does.
+/// Whether an expected token is more specific than "an expression" or "an operator" does.
 fn is_structural(token: &str, expression: bool, operator: bool) -> bool {
     match token {
         "_" | "@" | "'" | "\"" | "\"\"\"" | "$" | "~" | "ms" | "s" | "m" | "h" | "#" | "e"

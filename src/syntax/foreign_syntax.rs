@@ -267,7 +267,7 @@ fn erlang_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
     }
 }
 
-/// `when A; B` where only commas may stand.
+/// `when A; B` where only commas are allowed.
 fn guard_alternative(site: &Site<'_>) -> Option<Diagnostic> {
     if site.word(site.bad) != ";" {
         return None;

@@ -27,7 +27,7 @@ pub(super) struct Failure {
 }
 
 /// Whether pest keeps what it expected is a switch of the whole process, and keeping it more than doubles the time.
-/// So texts are parsed without, and those that fail a second time with it; whoever holds the lock for writing
+/// So texts are parsed without, and those that fail a second time with it; the holder of the lock for writing
 /// may turn the switch.
 static DETAIL: std::sync::RwLock<()> = std::sync::RwLock::new(());
 

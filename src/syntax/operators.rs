@@ -64,7 +64,7 @@ impl<'i> Row<'i> {
     /// Operators of this level and stronger (precedence climbing).
     pub fn level(&mut self, level: usize) -> Result<Expr> {
         let mut left = self.operand()?;
-        // The level of the last operator, when it may not stand twice in a row.
+        // The level of the last operator, when it may not occur twice in a row.
         let mut alone: Option<usize> = None;
         while let Some(pair) = self.pairs.peek() {
             let Some((strength, name, assoc)) = operator(pair.as_str()) else {

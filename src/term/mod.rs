@@ -6,7 +6,7 @@
 //! without thinking about the wire. The wire itself is the business of [`etf`].
 //!
 //! Comparing, printing, encoding and dropping recurse. What comes from the wire is at most
-//! [`etf::MAX_DEPTH`] deep, and whoever builds terms from other input keeps to the same bound.
+//! [`etf::MAX_DEPTH`] deep, and code that builds terms from other input keeps to the same bound.
 
 pub mod etf;
 pub mod number;

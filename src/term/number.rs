@@ -17,7 +17,7 @@ const PIECE: usize = 1024;
 pub enum NotInteger {
     /// There is no digit, or something that is no digit of the base.
     Malformed,
-    /// It has more than [`MAX_BITS`] bits. Told before anything is computed.
+    /// It has more than [`MAX_BITS`] bits. Reported before anything is computed.
     TooBig,
 }
 

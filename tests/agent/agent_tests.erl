@@ -344,7 +344,7 @@ turned_back() ->
         [exit(P, kill) || P <- [A, B]],
         clean()
      end || {Bad, Tag} <- [{"code_change(_,_,_) -> {error,no};", conversion_failed}, {"code_change(_,_,_) -> exit(x);", conversion_failed}]],
-    %% without a way back it is a mix, and so it is when the way back fails; nobody stays suspended
+    %% without a way back it is a mix, and so it is when the way back fails; no process stays suspended
     B2 = server(t_tb, 2, "code_change(_,_,_) -> {error,no};"),
     A3 = server(t_ta, 2, "", "code_change({down,_},_,_) -> {error,never};"),
     [begin
@@ -359,7 +359,7 @@ turned_back() ->
         code:purge(t_tn), code:delete(t_tn), code:purge(t_tn)
      end || {AN, Bs, Who} <- [{A2, [], t_tb}, {A2, [none, none], t_tb}, {A3, Back, t_ta}]].
 
-%% Whoever dies on the way back, it is gone to its end. The conversions take a while, so that all places are met.
+%% Whichever process dies on the way back, it is completed. The conversions take a while, so that all places are met.
 turned_back_killed() ->
     [A1, B1] = [server(M, 1) || M <- [t_ua, t_ub]],
     A2 = server(t_ua, 2, "", "code_change({down,_},{2,X,_},_) -> timer:sleep(20), {ok,{1,X}};"),
@@ -390,7 +390,7 @@ await_event(Is, Keep, Kept) ->
     after 10000 -> error(no_event)
     end.
 
-%% The run waits for who watches; whatever is not a yes is a no.
+%% The run waits for its watcher; whatever is not a yes is a no.
 hooks() ->
     {V1, V2} = {server(t_hk, 1), server(t_hk, 2)},
     [S, L, C, R] = window([t_hk], []),
@@ -423,7 +423,7 @@ hooks() ->
         {fun(G, Id) -> G ! {updo_hook, Id, true} end, false, old, hook_failed},
         {fun(G, Id) -> G ! {updo_hook, Id, false} end, none, old, hook_failed},
         {fun(G, _) -> G ! {updo_hook, another, true} end, none, old, hook_unattended}]],
-    %% Whoever watches has gone: at once, not after a minute.
+    %% The watcher has gone: at once, not after a minute.
     load(V1),
     P = start(t_hk, 1),
     Watcher = spawn(fun() -> receive {updo, _, _, {hook, _}} -> ok end end),
@@ -520,7 +520,8 @@ hundred_busy() ->
     settle(),
     [{1, _} = ask(P) || P <- Ps].
 
-%% While a suspend waits, it is told once a second for whom, and first who keeps the others waiting. Quick ones are not told.
+%% While a suspend waits, the processes are reported once a second, first the one that the others
+%% wait for. Quick ones are not.
 busy_is_named() ->
     [Q1, Q2, S1, S2] = [server(M, V) || M <- [t_bq, t_bs], V <- [1, 2]],
     [load(X) || X <- [Q1, S1]],
@@ -535,7 +536,7 @@ busy_is_named() ->
     T0 = erlang:monotonic_time(millisecond),
     {new, _, Es} = upgrade(job([module(Q2, Q1), module(S2, S1)], Steps, #{budget => infinity})),
     Told = [{Done, Total, Who} || {step_progress, 1, Done, Total, Who} <- Es],
-    %% On a busy machine seconds are long; more than one a second is never told.
+    %% On a busy machine seconds are long; more than one a second is never reported.
     true = length(Told) >= 1 andalso length(Told) =< 1 + (erlang:monotonic_time(millisecond) - T0) div 1000,
     [PidB, PidA] = [list_to_binary(pid_to_list(P)) || P <- [B, A]],
     [{6, 8, [#{pid := PidB, at := <<"agent_tests:busy/0">>, ms := Ms}, #{pid := PidA, at := At}]} | _] = Told,
@@ -564,7 +565,7 @@ calling_each_other() ->
     gen_server:cast(A, fun() -> stands_still(B), Self ! {got, gen_server:call(B, state, 20000)} end),
     {Us, {new, _, _}} = timer:tc(fun() -> {O, I, _} = run(job([module(A2, A1), module(B2, B1)], window([t_db, t_da], []))), {O, I, []} end),
     settle(),
-    %% Nobody ran into a time limit.
+    %% No process ran into a time limit.
     true = Us < 15000000,
     receive {got, {1, 1}} -> ok end,
     {2, 1, _} = ask(A), {2, 1, _} = ask(B).
@@ -589,7 +590,7 @@ dies_meanwhile() ->
     {new, _, _} = upgrade(job([module(V2, V1)], window([t_die], []))),
     [{2, _, _} = ask(P) || P <- lists:nthtail(1000, Ps)].
 
-%% A process outside of everything starts servers all the time: whoever is born before the switch is converted.
+%% A process outside of everything starts servers all the time: those started before the switch are converted.
 born_meanwhile() ->
     {V1, V2} = {server(t_born, 1), server(t_born, 2)},
     [begin
@@ -620,7 +621,7 @@ watcher_dies() ->
     {ok, G} = boot(job([module(V2, V1)], window([t_wd], []), #{watcher => W, keep => 60000})),
     wait(fun() -> {_, D} = process_info(G, dictionary), {_, #{state := S}} = lists:keyfind(updo_info, 1, D), S =:= kept end, kept),
     {2, 1, _} = ask(P),
-    %% the result is still there for whoever asks
+    %% the result is still there for a client that asks
     G ! {updo_attach, self()},
     {new, _, _} = until_finished([]),
     %% and the lock is not: the next run takes over
@@ -806,7 +807,7 @@ kill_random(Whom, Undo) ->
     Outcomes = [kill_at({random, rand:uniform(Us)}, 0, Whom, t_kr, V1, V2, Undo, [new, old]) || _ <- lists:seq(1, list_to_integer(os:getenv("UPDO_KILLS", "20")))],
     io:format("        ~p ~p: ~p~n", [Whom, Undo, [{O, length([x || P <- Outcomes, P =:= O])} || O <- lists:usort(Outcomes)]]).
 
-%% Even when every executor is killed, nobody stays suspended.
+%% Even when every executor is killed, no process stays suspended.
 kill_always() ->
     {V1, V2} = {server(t_ka, 1), server(t_ka, 2)},
     [begin
@@ -847,7 +848,7 @@ kill_at(N, Delay, Whom, M, V1, V2, Undo, Allowed) ->
     wait(fun() -> not lists:any(fun(P) -> is_process_alive(P) end, Ps) end, servers),
     O.
 
-%% The guardian may just be dead and its successor not yet there: ask until somebody hears it, as a client would
+%% The guardian may just be dead and its successor not yet there: ask until one receives it, as a client would
 %% after {guardian_replaced, _}.
 settle_until_gone() ->
     wait(fun() ->
@@ -895,12 +896,13 @@ interpreted_happy() -> interpreted(fun() -> happy_gen_server(), clean(), happy_e
 interpreted_fails() -> interpreted(fun() -> fails_one_of_50(), busy_aborts(), hangs_in_code_change(), locked_interpreted() end).
 interpreted_kill() -> interpreted(fun() -> kill_all_over(executor, fun(V) -> server(t_ik, V) end, [new, old], exact, [0, 10]) end).
 
-%% Between what the log says of the outcome and the event that tells it there is nothing: who waits for that hears it.
+%% Between what the log says of the outcome and the event that reports it there is nothing: a client
+%% that waits for that receives it.
 killed_at_the_end() ->
     interpreted(fun() ->
         {V1, V2} = {server(t_ke, 1), server(t_ke, 2)},
         [kill_at(10, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- lists:seq(0, 30, 2)],
-        %% Killed as soon as it has told the end, and asked to settle in the same instant.
+        %% Killed as soon as it has reported the end, and asked to settle in the same instant.
         [kill_at(11, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- [0, 0, 0, 0, 1, 1, 2, 2]]
     end).
 

@@ -1,5 +1,5 @@
 %% What conversions do beside their states, and supervisors: specifications put back without init/1, tables converted
-%% back by those who converted them, children started before their callers and stopped before their module goes.
+%% back by the modules that converted them, children started before their callers and stopped before their module goes.
 %% Part of agent_tests.erl, which runs them.
 -module(effects_tests).
 -compile([export_all, nowarn_export_all]).
@@ -189,7 +189,7 @@ table_one_way() ->
     {mixed, #{effects := [#{module := t_tab} | _]}, _} = tables("", one_way),
     20 = length([x || {I, 2} <- ets:tab2list(t_log), is_integer(I)]).
 
-%% The one that acts fails itself: how far it has come nobody knows.
+%% The one that acts fails itself: how far it has come is unknown.
 table_half_way() ->
     Half = "code_change({down,_},S,_) -> ets:insert(t_log,{S,1}), {ok,S}; "
            "code_change(_,7,_) -> ets:insert(t_log,{7,2}), exit(full); code_change(_,S,_) -> ets:insert(t_log,{S,2}), {ok,S}.",
@@ -202,7 +202,7 @@ table_untouched() ->
     {old, _, _} = tables(Guarded, both, "code_change(_,S,_) -> {ok,S}."),
     20 = length([x || {I, 1} <- ets:tab2list(t_log), is_integer(I)]).
 
-%% The way back fails: who has converted down is asked to convert up again.
+%% The way back fails: those that have converted down are asked to convert up again.
 table_kept_on_the_way_back() ->
     log(),
     {V1, V2} = {table(1, ""  "code_change(_,S,_) -> {ok,S}."), table(2, "code_change({down,_},S,_) -> ets:insert(t_log,{S,1}), {ok,S}; " ++ up())},

@@ -81,7 +81,7 @@ mode_not_asked() ->
     {old, _, _} = upgrade(job([module(V2, V1)], window([t_mm], []))),
     {one, 1} = call(P).
 
-%% An old code_change/4 that takes no state of its own version: that is said, and nobody stays suspended.
+%% An old code_change/4 that takes no state of its own version: that is reported, and no process stays suspended.
 mode_unasked() ->
     {V1, V2} = {statem(t_mx, 1, "code_change(_,off,D,_) -> {ok,on,D}."), statem(t_mx, 2, "code_change(_,_,3,_) -> error(no); code_change(_,S,D,_) -> {ok,S,D}.")},
     load(V1),
@@ -171,7 +171,8 @@ mode_killed() ->
      end || Us <- lists:seq(0, 39)],
     io:format("        ~b executors killed: ~b old, ~b new~n", [length(Seen), length([x || old <- Seen]), length([x || new <- Seen])]).
 
-%% Without a compiler there is no module to turn to: an old version with a code_change/4 is asked, one without is told.
+%% Without a compiler there is no module to turn to: an old version with a code_change/4 is asked,
+%% one without is reported.
 mode_interpreted() ->
     persistent_term:put(interpret, true),
     try

@@ -119,7 +119,7 @@ back_after_it_stayed() ->
     [{1, fine}, {1, bad}, {1, third}] = [ask(P) || P <- All],
     [exit(P, kill) || P <- All].
 
-%% The way back after the run: nobody is suspended while processes leave.
+%% The way back after the run: no process is suspended while processes leave.
 back_job(M, V1, V2, Policy) ->
     #{modules => [(module(V1, V2))#{purge => Policy}], steps => [{11, {load, [M]}}], back => [], goal => old, leave => 700}.
 

@@ -58,7 +58,7 @@ settings_new() ->
     clean(),
     interpreted(All).
 
-%% A conversion fails: nobody is told, all is put back.
+%% A conversion fails: no process is informed, all is put back.
 settings_old() ->
     Ps = begin_with(),
     [P | _] = Ps,

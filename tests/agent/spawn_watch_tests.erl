@@ -1,5 +1,5 @@
 %% Servers born while an upgrade is under way, as fast as they can be started: at the end every process of the module
-%% has a state of the code that runs, nobody stands still, and nobody was forgotten in silence.
+%% has a state of the code that runs, no process stays suspended, and none was forgotten in silence.
 %% Part of agent_tests.erl, which runs them.
 -module(spawn_watch_tests).
 -compile([export_all, nowarn_export_all]).
@@ -12,7 +12,7 @@ tests() -> [births_up, births_undone, births_undone_no_way_down, births_down, bi
 rounds() -> case os:getenv("UPDO_ROUNDS") of false -> 3; N -> list_to_integer(N) end.
 
 %% ---------------------------------------------------------------------------------------------------------------
-%% Spawners: two ask a supervisor, two start servers themselves; one of each speaks to the newborn at once, and so stands
+%% Spawners: two ask a supervisor, two start servers themselves; one of each speaks to the newborn at once, and so waits
 %% still with it.
 
 supervisor_of(M) ->
@@ -144,7 +144,7 @@ births_down() ->
     [[1] = maps:keys(Shapes) || {_, Shapes, _} <- Rounds],
     0 = sum(unsure, Rounds).
 
-%% Nothing to convert: whoever is born is as good as the others, there and back.
+%% Nothing to convert: new processes are as good as the others, there and back.
 births_soft() ->
     V = fun(N) -> compile(io_lib:format("-module(t_bs). -vsn(~b). -export([init/1,handle_call/3,handle_cast/2]). init(X) -> {ok,{s,X}}. "
                                         "handle_call(_,_,S) -> {reply,~b,S}. handle_cast(_,S) -> {noreply,S}.", [N, N])) end,
@@ -156,7 +156,7 @@ births_soft() ->
     0 = sum(unsure, Rounds),
     0 = sum(odd, Rounds).
 
-%% Before OTP 27 there is one tracer: where it is somebody else's, nobody knows, and that is what is said.
+%% Before OTP 27 there is one tracer: where it belongs to others, births are unknown, and that is reported.
 births_traced_by_another() ->
     {V1, V2} = {server(t_bt, 1), server(t_bt, 2)},
     case list_to_integer(erlang:system_info(otp_release)) >= 27 of
@@ -171,7 +171,7 @@ births_traced_by_another() ->
             io:format("        somebody else traces: undecided in round ~b, ~b of them with the old state, all named~n", [Rounds, Wrong])
     end.
 
-%% One who begins to trace in the middle of a run takes that from us, and keeps it.
+%% A process that begins to trace in the middle of a run takes that from us, and keeps it.
 births_tracer_comes_later() ->
     {V1, V2} = {server(t_bl, 1), server(t_bl, 2, "code_change(_,{1,X},_) -> timer:sleep(400), {ok,{2,X,x}};")},
     case list_to_integer(erlang:system_info(otp_release)) >= 27 of
@@ -194,7 +194,7 @@ births_tracer_comes_later() ->
             [exit(X, kill) || X <- [P, T]]
     end.
 
-%% Until somebody was born in that moment.
+%% Until a process was started in that moment.
 traced(V1, V2, N, Max) when N < Max ->
     load(V1),
     Spawners = [spawn(fun() -> slow_spawner([]) end) || _ <- [1, 2]],
@@ -204,7 +204,7 @@ traced(V1, V2, N, Max) when N < Max ->
     settle(),
     Ps = lists:append([begin P ! {stop, self()}, receive {P, L} -> L end end || P <- Spawners]),
     Wrong = [P || P <- Ps, element(1, sys:get_state(P)) =/= 2],
-    %% Whoever is not new is named.
+    %% Processes that are not new are named.
     case O of
         new -> [] = Wrong;
         mixed -> #{unsure := L0, by_hand := [_ | _]} = Info, [] = Wrong -- L0
@@ -219,7 +219,7 @@ slow_spawner(Ps) ->
     after 1 -> slow_spawner([start(t_bt, 1) | Ps])
     end.
 
-%% Whoever is born asks a supervisor that is held: it is let go, and nobody waits until a limit has passed.
+%% A new process asks a supervisor that is held: it is let go, and no process waits until a limit has passed.
 births_that_ask() ->
     V = fun(N) -> compile(io_lib:format("-module(t_bq). -vsn(~b). -export([init/1,handle_call/3,handle_cast/2,code_change/3]). init(X) -> {ok,{~b,X,supervisor:count_children(t_bq_top)}}. "
                                         "handle_call(_,_,S) -> {reply,S,S}. handle_cast(_,S) -> {noreply,S}. code_change({down,_},S,_) -> _ = supervisor:count_children(t_bq_top), {ok,setelement(1,S,1)}; "

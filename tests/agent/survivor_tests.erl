@@ -1,5 +1,5 @@
-%% What a run owes to processes and people beside its script: who dies after the resume is said, who was suspended
-%% before stays so, code that somebody else loads meanwhile is noticed, nobody is forgotten because it is slow.
+%% What a run owes to processes and people beside its script: a death after the resume is reported, what was suspended
+%% before stays so, code that is loaded by others meanwhile is noticed, no process is forgotten because it is slow.
 %% Part of agent_tests.erl, which runs them.
 -module(survivor_tests).
 -compile([export_all, nowarn_export_all]).
@@ -255,7 +255,7 @@ manager_is_waited_for() ->
     [1] = [N || {step_finished, 1, _, #{processes := N}} <- Es],
     {2, {a, 1, extra}} = gen_event:call(P, t_hdl, x),
     clean(),
-    %% one that somebody has suspended answers no which_handlers/1
+    %% one that others have suspended answers no which_handlers/1
     sys:suspend(P),
     {new, _, _} = upgrade(job([module(handler(3), handler(2))], window([t_hdl], []), #{handlers => [t_hdl]})),
     true = suspended_now(P),

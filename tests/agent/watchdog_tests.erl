@@ -1,5 +1,5 @@
-%% Executor, guardian and workers killed in the same instant: nobody stays suspended, and what the watchdog says of the
-%% node is true. Part of agent_tests.erl, which runs them.
+%% Executor, guardian and workers killed in the same instant: no process stays suspended, and what
+%% the watchdog says of the node is true. Part of agent_tests.erl, which runs them.
 -module(watchdog_tests).
 -compile([export_all, nowarn_export_all]).
 -import(agent_tests, [load/1, module/2, job/2, job/3, window/2, server/2, server/3, start/2, ask/1, clean/0, boot_fast/1,
@@ -75,7 +75,8 @@ killed_at(Us, {M, _} = V1, V2) ->
             %% One of them may have been born while the others were killed: then they go on as ever.
             [G ! updo_settle || maps:get(reason, Info, none) =/= agent_killed, G <- [whereis(updo_run)], is_pid(G)],
             wait(fun() -> lists:all(fun(P) -> keys(P) =:= [] end, Ps) end, keys);
-        %% Switched, not all converted: what is said of the code is true, and who was converted has the key to tell it.
+        %% Switched, not all converted: what is said of the code is true, and a converted process
+        %% has the key that shows it.
         mixed ->
             is_now(V2),
             #{switched_code := [M], former_code := [], left := 0} = Info,
@@ -152,7 +153,8 @@ watchdog_replaced() ->
     over(),
     [exit(P, kill) || P <- Ps].
 
-%% Before OTP 27, killed when breakpoints have been set and nobody is known to be suspended yet: they go all the same.
+%% Before OTP 27, killed when breakpoints have been set and no process is known to be suspended yet:
+%% they go all the same.
 all_killed_early() ->
     {{M, _} = V1, V2} = {server(t_wk, 1), server(t_wk, 2)},
     load(V1),

@@ -21,7 +21,7 @@ pub enum Act {
 pub enum Client {
     /// It is killed.
     Kill,
-    /// It stands still for so many ms.
+    /// It is stopped for so many ms.
     Stop(u64),
     /// It gets SIGTERM.
     Term,
@@ -114,7 +114,7 @@ pub const KINDS: [&str; 48] = [
     "machine busy",
 ];
 
-/// Those after which nobody may be left to put things right.
+/// Those after which no process may be left to put things right.
 const NO_AGENT: [&str; 6] = [
     "three agents killed",
     "guardian and executor killed",
@@ -210,7 +210,7 @@ impl Fault {
             }
             "suspended by the machine" => node("{vm_suspend, 3, 600}"),
             "foreign load" => {
-                // Nobody converts states down for one who loads code by hand.
+                // Loading code by hand converts no states down.
                 (may_break, allow) = (true, &["mixed", "misfit", "loaded"]);
                 node("{load, harbour_crane}")
             }

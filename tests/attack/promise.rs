@@ -6,7 +6,8 @@ use crate::support::desk::Desk;
 use crate::support::invented::Dice;
 use crate::trial::deploy;
 
-/// Harbours whose upgrade fails behind the switch by itself, in one window, with nobody in the code that is replaced.
+/// Harbours whose upgrade fails behind the switch by itself, in one window, with no process in the code that is
+/// replaced.
 fn failing(seed: u64, course: Course) -> Harbour {
     let mut seed = seed * 1000;
     loop {

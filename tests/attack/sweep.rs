@@ -90,7 +90,7 @@ fn trials(seeds: &[u64]) {
             .or_default()
             .entry(report.end)
             .or_default() += 1;
-        // One that is repeated tells everything.
+        // One that is repeated prints everything.
         if seeds.len() == 1 && report.problems.is_empty() {
             println!("{}", report.story);
         }

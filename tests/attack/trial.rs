@@ -15,7 +15,7 @@ use crate::support::{Options, TestNode};
 /// Longest wait for anything here: the machine may have other things to do.
 const LONG: Duration = Duration::from_secs(150);
 
-/// A node with the harbour's version 1 and nobody there.
+/// A node with the harbour's version 1 and no processes.
 pub fn deploy(small: bool) -> Deployed {
     let options = if small {
         Options::default().args(&["+P", "4096"])
@@ -446,7 +446,8 @@ impl Trial {
         match app.course {
             _ if app.may_stay => None,
             Course::Fine => Some(0),
-            // One that dies in its conversion may have been ended by anybody: it is reported, and no reason to go back.
+            // One that dies in its conversion may have been ended by any process: it is reported, and no reason to go
+            // back.
             Course::Fails("hang" | "kill") => None,
             Course::Fails(_) => Some(20),
             Course::Verify | Course::After if app.manual => Some(21),
@@ -560,7 +561,7 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
     printed
 }
 
-/// Whether nothing but what somebody else has loaded is out of line.
+/// Whether nothing but what others have loaded is out of line.
 fn only_loaded(node: &TestNode, code: &str) -> bool {
     let loaded = eval_text(node, "harbour_yard:setting(loaded, [])");
     let names = loaded.trim_matches(['[', ']']);
@@ -636,7 +637,7 @@ fn await_struck(node: &TestNode, problems: &mut Vec<String>) -> String {
     }
 }
 
-/// Waits until nobody holds the lock any more, but perhaps a result that is kept when the client has left.
+/// Waits until no run holds the lock any more, except for a result that is kept when the client has left.
 fn await_alone(node: &TestNode, kept: bool, problems: &mut Vec<String>) -> String {
     let until = Instant::now() + LONG;
     loop {

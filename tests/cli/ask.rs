@@ -10,7 +10,7 @@ use crate::waiting::{desk, untouched, waiting};
 #[test]
 fn without_a_terminal_no_connection_is_made() {
     let desk = desk();
-    // Nobody answers at this port: had it tried to connect, it would have ended with 10.
+    // Nothing listens at this port: had it tried to connect, it would have ended with 10.
     let port = free_port().to_string();
     for no_terminal in [None, Some("yes\n")] {
         let mut command = desk

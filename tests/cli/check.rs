@@ -195,7 +195,7 @@ fn with_a_target_the_plan_meets_the_node() {
         Some(Some(deployed.node.name())),
         "{ran}"
     );
-    // Offline nobody is asked, whatever the target.
+    // Offline no node is asked, whatever the target.
     check(&["--offline", "typo.updo"])
         .exits(0)
         .says(&["without a node"]);

@@ -1,4 +1,4 @@
-//! Every flag has a twin in the environment, which counts less than a flag; `doctor` says who won.
+//! Every flag has a twin in the environment, which counts less than a flag; `doctor` says which one counts.
 
 use crate::waiting::{desk, untouched, waiting};
 
@@ -31,7 +31,7 @@ fn the_environment_sets_the_same() {
     let terms = ["preview", "shop.updo", "--terms"];
     let terms = on(&terms, &[("UPDO_LOW", "1")]).exits(0);
     assert!(terms.stdout.contains("{add_module,shop_round}"), "{terms}");
-    // Nobody can say which of two variables was meant.
+    // Which of two variables was meant is unknown.
     on(&preview, &[("UPDO_LOW", "1"), ("UPDO_TERMS", "1")]).exits(2);
     // One that needs another flag waits for it.
     on(

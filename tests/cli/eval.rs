@@ -47,7 +47,7 @@ fn values_and_errors() {
         assert!(matches!(ran.code, Some(1 | 2)), "{expression}: {ran}");
         assert_eq!(ran.stdout, "");
         let ran = ran.says(&[code, says]);
-        // Who asks for a value is not told how statements are written.
+        // A question for a value is not answered with how statements are written.
         assert!(!ran.stderr.contains("depends on"), "{ran}");
     }
 }
@@ -81,7 +81,7 @@ fn a_call_that_takes_too_long_ends_on_the_node_too() {
 }
 
 /// Calls inside each other are carried out on the node in one process: what cannot leave it never does. What is raised is
-/// told of the call that raised it.
+/// reported of the call that raised it.
 #[test]
 fn calls_inside_each_other_stay_on_the_node() {
     let (node, desk) = (TestNode::shared(), Desk::new());

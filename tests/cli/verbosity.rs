@@ -22,7 +22,7 @@ fn quiet_and_verbose_choose_what_is_reported() {
     assert!(!reported(&[]).stderr.contains("A311"));
     assert!(reported(&["-v"]).stderr.contains("A311"));
     assert_eq!(reported(&["-q"]).stderr, "");
-    // Errors are told always.
+    // Errors are always reported.
     desk.write("w.updo", WRONG);
     desk.updo(&["check", "-q", "w.updo"])
         .run()
@@ -51,7 +51,7 @@ fn a_trace_has_calls_and_answers_but_no_values() {
     let once = eval("1 + 1.").arg("-v").run().exits(0);
     assert!(!once.stderr.contains("trace"), "{once}");
 
-    // The file is added to, and says when and who.
+    // The file is appended to, and has the time and the node.
     for _ in 0..2 {
         let ran = eval("lists:sum([4711]).")
             .arg("--log-file=t.log")
@@ -79,7 +79,7 @@ fn a_trace_has_calls_and_answers_but_no_values() {
     let log = desk.read("wrong.log");
     assert!(log.contains("refused") && log.contains("E502"), "{log}");
     assert!(!log.contains("some_other_cookie"), "{log}");
-    // One that cannot be written is told before anything is done.
+    // One that cannot be written is reported before anything is done.
     let ran = eval("1.").arg("--log-file=no/such/folder").run().exits(2);
     ran.says(&["E802", "no/such/folder"]);
 }
@@ -144,7 +144,7 @@ fn colours_follow_flag_and_environment() {
     assert!(coloured(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")]));
     assert!(coloured(&["--color=always"], &[("NO_COLOR", "1")]));
     assert!(!coloured(&["--color=never"], &[("CLICOLOR_FORCE", "1")]));
-    // In a terminal there are colours, unless somebody says no or it cannot.
+    // In a terminal there are colours, unless they are turned off or it cannot.
     let in_terminal = |term: &str, env: &[(&str, &str)]| {
         let mut command: Command = desk.command(crate::support::desk::UPDO);
         command.args(["check", "w.updo"]).envs(env.iter().copied());

@@ -1,11 +1,11 @@
-//! A shop with version 2 in place on its disk that nobody ever upgrades, for tests that only look.
+//! A shop with version 2 in place on its disk that is never upgraded, for tests that only read.
 
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::support::apps::{Deployed, shop};
 use crate::support::desk::Desk;
 
-/// A node that is waiting to be upgraded, started when nobody has it.
+/// A node that is waiting to be upgraded, started when no test has it.
 pub fn waiting() -> Arc<Deployed> {
     static WAITING: Mutex<Weak<Deployed>> = Mutex::new(Weak::new());
     let mut shared = WAITING

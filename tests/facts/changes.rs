@@ -75,7 +75,7 @@ fn a_new_module_of_an_embedded_node_is_loaded_and_so_is_one_that_was_left_out() 
     let upgrade = world.look();
     assert_eq!(names(&upgrade), ["fx_lib", "fx_new", "fx_plain"]);
     assert!(printed(&upgrade, Code::A338).is_empty());
-    // The same from this side: the file is there already, and nobody would ever load it.
+    // The same from this side: the file is there already, and would never be loaded.
     let upgrade = world.push("fx/ebin");
     assert_eq!(names(&upgrade), ["fx_lib", "fx_new", "fx_plain"]);
     let file = &changed(&upgrade, "fx_new")

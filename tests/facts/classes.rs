@@ -102,7 +102,7 @@ fn application_and_supervisor_in_one_module_is_a_supervisor() {
     let (found, advanced, _) = class(&upgrade, "fx_top");
     assert_eq!((found, advanced), (Class::Supervisor, true));
     assert_eq!(changed(&upgrade, "fx_top").processes, 1);
-    // Nobody's child, as the top of every application.
+    // A child of no supervisor, as the top of every application.
     assert!(
         printed(&upgrade, Code::W316).is_empty(),
         "{:?}",
@@ -129,7 +129,7 @@ fn the_callback_module_of_a_wrapper_is_a_server_and_is_converted_through_it() {
         .and_then(|l| l[0].as_tuple())
         .expect("a child")[1]
         .clone();
-    assert_eq!(Term::Pid(wrapped.crew.also[0].clone()), child);
+    assert_eq!(Term::Pid(wrapped.module_processes.also[0].clone()), child);
     assert!(printed(&upgrade, Code::W342).is_empty());
 
     // And so it goes: the wrapper's process is suspended and converted.

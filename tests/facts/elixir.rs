@@ -50,7 +50,7 @@ fn supervisors_servers_agents_and_tasks() {
     );
     let strangers = printed(&upgrade, Code::A341);
     assert!(strangers.is_empty(), "{strangers:?}");
-    // The supervisor was started by hand, and everybody else has a specification.
+    // The supervisor was started by hand, and every other process has a specification.
     assert!(one(&upgrade, Code::W316).starts_with("1 process of `Fx.Top`"));
 }
 

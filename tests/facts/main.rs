@@ -1,4 +1,5 @@
-//! Facts about real nodes: what differs, what a module is, who runs it, and what it costs the node to be asked.
+//! Facts about real nodes: what differs, what a module is, which processes run it, and what it costs the node to be
+//! asked.
 
 #[path = "../support/mod.rs"]
 mod support;

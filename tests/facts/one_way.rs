@@ -22,7 +22,7 @@ fn a_conversion_without_a_clause_for_down_is_reported() {
             "{kind}: {reported}"
         );
     }
-    // One that hands the state back, one that knows both ways, one that asks somebody else.
+    // One that hands the state back, one that knows both ways, one that asks another module.
     for kind in ["SAME", "DOWN", "ASK"] {
         let upgrade = converting(kind).look();
         assert!(

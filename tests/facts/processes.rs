@@ -1,4 +1,4 @@
-//! Who runs a module: found by what processes are and by child specifications, and compared.
+//! Which processes run a module: found by what they are and by child specifications, and compared.
 
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ fn a_suspended_supervisor_costs_its_own_answer_only() {
     );
     assert_eq!(changed(&upgrade, "fx_srv").processes, 1);
     assert_eq!(changed(&upgrade, "fx_worker").processes, 3);
-    // Nobody is left behind who still waits for it.
+    // No process is left that still waits for it.
     let waiting = "length([P || P <- processes(), {initial_call, {erlang, apply, 2}} <- [process_info(P, initial_call)], \
                    {_, [{gen, do_call, _, _} | _]} <- [process_info(P, current_stacktrace)]])";
     assert_eq!(world.node.eval_text(waiting), "0");
@@ -147,7 +147,7 @@ fn a_hundred_thousand_processes_are_found_soon_and_without_a_message() {
     // Both forms of bindings that releases take.
     for otp in [23, 25] {
         let answer = find_processes(&session, otp, &question).expect("an answer");
-        assert_eq!(answer.crews["fx_srv"].count(), 100_000);
+        assert_eq!(answer.by_module["fx_srv"].count(), 100_000);
     }
     // Every process is watched by a tracer that counts the messages they get.
     world.node.eval(
@@ -160,8 +160,8 @@ fn a_hundred_thousand_processes_are_found_soon_and_without_a_message() {
         let began = Instant::now();
         let answer = find_processes(&session, 25, &question).expect("an answer");
         best = best.min(began.elapsed());
-        assert_eq!(answer.crews["fx_srv"].count(), 100_000);
-        assert_eq!(answer.crews["fx_srv"].unnamed, 100_000);
+        assert_eq!(answer.by_module["fx_srv"].count(), 100_000);
+        assert_eq!(answer.by_module["fx_srv"].unnamed, 100_000);
     }
     let messages = "fx_tracer ! {how_many, self()}, receive {messages, N} -> N end";
     assert_eq!(world.node.eval_text(messages), "0");

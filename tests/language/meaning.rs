@@ -120,7 +120,7 @@ fn what_cannot_depend_on_a_node_is_refused_under_such_a_guard() {
         &[],
     );
     assert_eq!(codes(&loaded), ["E110"]);
-    // What is wrong with a guard is told once, where it stands.
+    // What is wrong with a guard is reported once, in its place.
     let plan = ("plan.updo", "include \"x.updo\" when otpp() > 20.");
     let loaded = load(&[plan, ("x.updo", "exclude shop_c.\nexclude shop_a.")], &[]);
     assert_eq!(codes(&loaded), ["E702"]);

@@ -142,7 +142,7 @@ fn orders_that_contradict() {
     assert!(codes("shop_c loads before shop_a.").is_empty());
     // Without the edge it is possible.
     assert!(codes("shop_a loads before shop_b. shop_a does not depend on shop_b.").is_empty());
-    // The way is told.
+    // The cycle is shown.
     let (plan, _) = read("shop_a loads before shop_c.");
     let upgrade = shop().decide(&plan);
     let diagnostic = upgrade

@@ -7,7 +7,7 @@ use updo::engine::Upgrade;
 
 use super::synthetic::{World, calls, read};
 
-/// Modules of the generated plans and who calls whom.
+/// Modules of the generated plans and their calls.
 fn world() -> World {
     World(vec![
         calls("m1", &["m2", "m3"]),
@@ -88,7 +88,7 @@ fn statements() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
-/// A plan as somebody in a hurry might have written it: comments, blanks and line ends anywhere.
+/// A plan as if written in a hurry: comments, blanks and line ends anywhere.
 pub fn plan_text() -> impl Strategy<Value = String> {
     let gap = prop::sample::select(vec![
         " ",
@@ -196,7 +196,7 @@ proptest! {
     }
 }
 
-/// More than two that disagree are told once, whichever comes first; what a stronger one overrides is told by nobody.
+/// More than two that disagree are reported once, whichever comes first; what a stronger one overrides is not reported.
 #[test]
 fn three_rules_that_disagree() {
     let lines = [

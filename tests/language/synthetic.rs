@@ -78,7 +78,7 @@ impl World {
                 old: Some(beam()),
                 app: Some(App::new("shop")),
                 processes: 0,
-                crew: Default::default(),
+                module_processes: Default::default(),
             };
             (Module::new(name), changed)
         });

@@ -117,7 +117,7 @@ fn what_tls_refuses() {
             "{value}: {text}"
         );
         assert!(!text.contains("SeCrEt"), "{value}: {text}");
-        // A mistake is told once.
+        // A mistake is reported once.
         assert_eq!(codes.len(), 1, "{value}: {text}");
     }
 }

@@ -1,4 +1,5 @@
-//! Windows without a node: who is suspended with whom, in which order, and what that costs for thousands of modules.
+//! Windows without a node: which modules are suspended together, in which order, and what that costs for thousands of
+//! modules.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! An editor, as far as a language server can tell: it starts `updo lsp`, speaks first and reads everything.
+//! An editor, as a language server sees it: it starts `updo lsp`, speaks first and reads everything.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -68,7 +68,7 @@ impl Editor {
         editor
     }
 
-    /// Starts it aimed at a node, as an editor that draws everything anew when it is told to.
+    /// Starts it aimed at a node, as an editor that draws everything anew when it is asked to.
     pub fn on(desk: &Desk, node: &TestNode, args: &[&str]) -> Self {
         let mut command = desk.command(UPDO);
         command

@@ -349,7 +349,7 @@ fn plans_that_are_cut_and_torn() {
                 .find(|at| text.is_char_boundary(*at))
                 .unwrap_or(0);
             version += 1;
-            // As an edit of what stood there before, so that following changes is tried as well.
+            // As an edit of what was there before, so that following changes is tried as well.
             if version == 1 {
                 editor.open("untitled:torn", version, &text);
             } else {

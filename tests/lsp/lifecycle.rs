@@ -42,7 +42,7 @@ fn requests_obey_the_lifecycle() {
     let mut editor = Editor::silent(&desk, &[]);
     assert_eq!(editor.refused("textDocument/hover", json!({})), -32002);
     assert_eq!(editor.refused("shutdown", Value::Null), -32002);
-    // Dropped: nobody has said hello.
+    // Dropped: it was not initialized.
     editor.open("file:///early.updo", 1, "plan");
     editor.ask("initialize", json!({"capabilities": {}}));
     assert_eq!(

@@ -148,7 +148,7 @@ fn a_mistake_stays_at_its_place_and_is_mended() {
     let typo = |printed: &[Value]| printed.iter().any(|d| d["code"] == "E202");
     editor.open(&name, 1, text);
     editor.await_diagnostics(&name, typo);
-    // Lines come above it: it goes with its statement, although nobody has looked again.
+    // Lines come above it: it goes with its statement, although the node was not queried again.
     let at = json!({"line": 0, "character": 0});
     editor.edit(
         &name,
@@ -175,7 +175,7 @@ fn a_mistake_stays_at_its_place_and_is_mended() {
         mended.ends_with("exclude shop_price because \"x\".\n"),
         "{mended}"
     );
-    // Where it stood is edited: it is said no more, and the next look says what is right then.
+    // Its place is edited: it is not reported any more, and the next query reports what is right then.
     editor.change(&name, 3, &mended);
     editor.await_diagnostics(&name, |printed| !typo(printed));
     editor.tell(

@@ -23,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use oracle::Oracle;
 
-/// One for all who ask little; it ends with the test, when nobody is there to ask.
+/// One for all tests with few questions; it ends with the test, when its input ends.
 fn shared() -> MutexGuard<'static, Oracle> {
     static SHARED: OnceLock<Mutex<Oracle>> = OnceLock::new();
     let shared = SHARED.get_or_init(|| Mutex::new(Oracle::start()));

@@ -1,5 +1,5 @@
 %% Asks OTP's own systools. Connects back to the port in `-oracle Port` and answers one question a frame,
-%% both in the external term format, until nobody is there to ask.
+%% both in the external term format, until its input ends.
 -module(oracle).
 -export([main/0]).
 

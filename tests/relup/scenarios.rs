@@ -497,7 +497,7 @@ fn a31_the_same_input_gives_the_same_script() {
         let again = translate(Mode::Up, &scripts, &apps, &apps).expect("fine");
         assert_eq!(again, first);
     }
-    // The order of applications and of their modules decides nothing but who owns a module.
+    // The order of applications and of their modules decides only which application owns a module.
     let mut split: Vec<Application> = Vec::new();
     for (i, module) in apps[0].modules.iter().rev().enumerate() {
         if i % 100 == 0 {

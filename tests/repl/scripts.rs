@@ -215,7 +215,7 @@ fn exit_codes_name_the_kind_of_error() {
         let updo = desk.on(&deployed.node, &["repl", "shop.updo"]);
         updo.input(input).run()
     };
-    // Nobody has bought anything: the precondition does not hold.
+    // Nothing has been bought: the precondition does not hold.
     repl(":require the shop sells\n1 + 1\n").exits(11).says(&[
         "E601",
         "nothing was changed",
@@ -229,7 +229,7 @@ fn exit_codes_name_the_kind_of_error() {
         "made_up",
         "stopped at input:3",
     ]);
-    // A mistake in a function is shown where the function stands.
+    // A mistake in a function is shown in the function.
     repl("part(N, By) -> N div By.\npart(1, 0)\n")
         .exits(1)
         .says(&["shop.updo:", "part(N, By) -> N div By."]);
@@ -294,7 +294,7 @@ fn without_a_plan_rules_can_be_tried_and_written() {
     let ran = desk.on(&deployed.node, &["repl"]).input(input).run();
     let ran = ran.exits(2).says(&["name a file"]);
     assert!(ran.stdout.contains("1 step moved: shop_round"), "{ran}");
-    // Nobody had looked before: what the rule has moved is marked all the same.
+    // No command had shown it before: what the rule has moved is marked all the same.
     assert!(ran.stdout.contains("+   7  shop_round"), "{ran}");
     let input = "shop_round loads after shop_stock because \"trying\"\n:write rules.updo\n:rules\n";
     let ran = desk

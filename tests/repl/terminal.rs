@@ -252,7 +252,7 @@ fn a_node_that_hangs_is_left_with_two_ctrl_c() {
     let (node, desk) = (TestNode::start(), Desk::new());
     let mut terminal = Terminal::repl(&desk, &node, &[]);
     node.signal("-STOP");
-    // A call ends at the first one, although nobody answers.
+    // A call ends at the first one, although there is no answer.
     terminal.keys("erlang:nodes()");
     terminal.keys(ENTER);
     // Longer than hints and what is asked for them may take: before that, Ctrl-C is a key of the line.

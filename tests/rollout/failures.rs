@@ -35,7 +35,7 @@ fn a_failed_canary_leaves_the_other_nodes_untouched() {
         .exits(20)
         .says(&["0 of 3 nodes new · 1 undone · 2 not touched"]);
     assert_eq!(fleet.versions(), [1; 3]);
-    // What is wrong with the whole is found before anybody is touched.
+    // What is wrong with the whole is found before any node is touched.
     fleet.plan("require \"no\" #{each => rollout} -> 2 = fleet_rate:version().");
     fleet.run(&[]).run().exits(11).says(&["E601"]);
     fleet.plan("before rollout -> ok = fleet_rate:version().");
@@ -146,7 +146,7 @@ fn what_is_not_good_is_not_called_done() {
     assert!(!replay.stdout.contains("done  "), "{replay}");
 }
 
-/// Whatever was changed and put back is told by the exit code, also when another node was refused before.
+/// Whatever was changed and put back is reported by the exit code, also when another node was refused before.
 #[test]
 fn a_node_that_was_rolled_back_counts_more_than_one_that_was_refused() {
     let fleet = Fleet::new(2);
@@ -163,7 +163,7 @@ fn a_node_that_was_rolled_back_counts_more_than_one_that_was_refused() {
     assert_eq!(fleet.versions(), [1, 1]);
 }
 
-/// Somebody else has upgraded a node while the whole was looked at: it is not touched, and named.
+/// A node was upgraded by others while the whole was checked: it is not touched, and named.
 #[test]
 fn a_node_changed_by_another_run_is_not_rolled_back() {
     let fleet = Fleet::new(2);

@@ -61,7 +61,7 @@ impl Fleet {
         self.nodes[at].node.eval(&set);
     }
 
-    /// Somebody else loads a version of `fleet_rate` on a node.
+    /// Another operator loads a version of `fleet_rate` on a node.
     pub fn load_rate(&self, at: usize, version: &Path) {
         let file = version.join("fleet_rate");
         let load = format!("code:purge(fleet_rate), {{module, _}} = code:load_abs({file:?})");

@@ -83,7 +83,7 @@ fn without_a_terminal_there_is_no_prompt() {
     assert_eq!(fleet.versions(), [2, 2]);
 }
 
-/// Somebody else changes a node while the rollout waits: what was shown is not what would happen.
+/// A node is changed by others while the rollout waits: what was shown is not what would happen.
 #[test]
 fn a_node_that_has_changed_meanwhile_is_left_alone() {
     let fleet = Fleet::new(3);
@@ -110,7 +110,7 @@ fn a_broken_connection_is_reopened() {
     assert_eq!(fleet.versions(), [2, 2]);
 }
 
-/// Nobody waits for the verification of the whole: the nodes stay new, and that is said.
+/// No client waits for the verification of the whole: the nodes stay new, and that is reported.
 #[test]
 fn a_stage_does_not_wait_for_the_final_verify() {
     let fleet = Fleet::new(2);

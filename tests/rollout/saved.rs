@@ -1,4 +1,4 @@
-//! A script that was saved does what was shown, or nothing; and what else `run` can be told.
+//! A script that was saved does what was shown, or nothing; and what else `run` can be given.
 
 use crate::fleet::Fleet;
 use crate::support::apps::fleet as beams;

@@ -1,4 +1,4 @@
-//! Who comes when, how many at a time, and what is said once for the whole.
+//! The order of the nodes, how many at a time, and what is checked once for the whole.
 
 use crate::fleet::Fleet;
 use crate::support::desk::UPDO;
@@ -34,7 +34,7 @@ fn canary_batches_and_hooks_around_the_rollout() {
         "roll back: updo rollback ",
     ]);
     assert_eq!(fleet.versions(), [2; 5]);
-    // The whole speaks once, on the first node; everybody for itself.
+    // Checks of the whole run once, on the first node; the others on each node.
     let reported = |at: usize| fleet.nodes[at].node.eval_text("fleet_ship:told()");
     assert_eq!(
         reported(0),
@@ -117,7 +117,7 @@ fn flags_choose_nodes_and_stages() {
         &format!("updo run plan.updo --from {}", names[1]),
     ]);
     assert_eq!(new(), names[..1]);
-    // Once more: the canary is new, and nobody else is one.
+    // Once more: the canary is new, and no other node is one.
     let again = fleet.run(&["--canary-only"]).run().exits(0);
     again.says(&["the canary is new already"]);
     assert_eq!(new(), names[..1]);

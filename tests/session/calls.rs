@@ -175,7 +175,7 @@ fn a_call_that_takes_too_long_is_given_up() {
         "{:?}",
         started.elapsed()
     );
-    // Its late end harms nobody.
+    // Its late end does no harm.
     std::thread::sleep(Duration::from_millis(1600));
     assert_eq!(
         session.call("erlang", "abs", vec![Term::Int(-2)], PATIENCE),
@@ -200,7 +200,7 @@ fn poll_can_be_tried_again_and_kill_kills() {
     node.await_true(&format!("{sleeping} =:= 1"));
     pending.kill();
     node.await_true(&format!("{sleeping} =:= 0"));
-    // Killed before the node has told us its process.
+    // Killed before the node has sent its process.
     session
         .start_call("timer", "sleep", vec![Term::atom("infinity")])
         .expect("started")
@@ -243,7 +243,7 @@ fn what_a_call_prints_is_collected() {
     );
     assert_eq!(session.take_output(), "blå is 7\nplain ☺\n");
     assert_eq!(session.take_output(), "");
-    // What we cannot do is answered: nobody hangs.
+    // What we cannot do is answered: nothing hangs.
     let line = session.call("io", "get_line", vec![Term::string("> ")], PATIENCE);
     assert_eq!(
         line,

@@ -1,4 +1,4 @@
-//! Finding a node, being let in, and being told why not.
+//! Finding a node, being accepted, and the reason when it refuses.
 
 use std::time::{Duration, Instant};
 

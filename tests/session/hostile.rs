@@ -161,7 +161,7 @@ fn a_silent_node() {
     assert!(error.title.contains("in time"), "{error:?}");
 }
 
-/// Goes through the handshake as a node that knows the cookie, then does what it is told.
+/// Goes through the handshake as a node that knows the cookie, then does what the test says.
 fn node(after: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> u16 {
     node_with(|challenge| md5(format!("abc{challenge}").as_bytes()), after)
 }
@@ -200,7 +200,7 @@ fn node_with(
 fn answer_to(question: impl Fn(Term) -> Term + Send + Sync + 'static) -> Term {
     let (sender, receiver) = mpsc::channel();
     let port = node(move |stream| {
-        // The call tells which pid it comes from.
+        // The call has the pid that it comes from.
         let call = read_message(stream, 4);
         let (control, _) = etf::decode_prefix(&call[1..]).expect("a control message");
         let us = control.as_tuple().expect("a tuple")[2].clone();
@@ -269,7 +269,7 @@ fn a_node_that_does_not_know_the_cookie() {
     assert!(error.title.contains("did not prove its own"), "{error:?}");
 }
 
-/// The frames must end the session, with everybody told.
+/// The frames must end the session, with an error for every waiter.
 fn must_lose(bytes: Vec<u8>) {
     let shown = bytes.clone();
     let port = node(move |stream| {

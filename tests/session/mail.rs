@@ -11,7 +11,7 @@ fn pid(node: &TestNode, text: &str) -> Pid {
     node.eval(text).as_pid().expect("a pid").clone()
 }
 
-/// Starts a process that nobody of ours is linked to or waits for.
+/// Starts a process that no process of ours is linked to or waits for.
 fn spawn(node: &TestNode, body: &str) -> Pid {
     pid(node, &format!("spawn(fun() -> {body} end)"))
 }

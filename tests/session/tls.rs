@@ -1,4 +1,4 @@
-//! Distribution over TLS: what works over TCP works here, and what does not fit is told with its reason.
+//! Distribution over TLS: what works over TCP works here, and what does not fit is reported with its reason.
 //!
 //! The nodes are real ones with `-proto_dist inet_tls`; certificates are made for each test.
 
@@ -212,7 +212,7 @@ fn a_node_that_takes_no_data_for_a_while() {
     node.signal("-CONT");
     let answer = writer.join().expect("it does not panic");
     assert_eq!(answer, Ok(Term::Int(64 << 20)));
-    // And whoever gives up in the middle is not held up.
+    // And a client that gives up in the middle is not held up.
     node.signal("-STOP");
     let writer = std::thread::spawn({
         let session = session.clone();

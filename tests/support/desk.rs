@@ -1,4 +1,4 @@
-//! Somebody's desk: a folder with plans, a cookie file and updo's state, from which the real binary is run.
+//! An operator's desk: a folder with plans, a cookie file and updo's state, from which the real binary is run.
 //!
 //! Every run is bounded in time. The cookie must not be in anything that a run prints or leaves behind:
 //! this is checked after every run and when the desk is cleared.
@@ -62,7 +62,7 @@ impl Desk {
         fs::read_to_string(self.path().join(name)).unwrap_or_else(|why| panic!("{name}: {why}"))
     }
 
-    /// A command with the environment of this desk and of nobody else.
+    /// A command with the environment of this desk only.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
@@ -195,7 +195,7 @@ impl Updo<'_> {
         self
     }
 
-    /// What stands in its standard input; nothing by default.
+    /// Its standard input; nothing by default.
     #[must_use]
     pub fn input(mut self, text: &str) -> Self {
         self.input = Some(text.to_owned());

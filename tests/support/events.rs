@@ -21,7 +21,7 @@ pub fn is_valid(line: &Value) -> bool {
     validator().is_valid(line)
 }
 
-/// Checks a stream of events line by line. A line may be cut in its end: somebody was killed while writing it.
+/// Checks a stream of events line by line. A line may be cut in its end: its writer was killed.
 pub fn valid(text: &str, file: &Path) {
     for (at, line) in text.lines().enumerate() {
         let line: Value = match serde_json::from_str(line) {

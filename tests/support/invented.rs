@@ -59,7 +59,7 @@ enum Change {
     State,
 }
 
-/// Somebody who counts calls.
+/// A process that counts calls.
 struct Process {
     name: String,
     kind: Kind,
@@ -73,7 +73,7 @@ pub struct Invented {
     pub one: PathBuf,
     /// `ebin` of version 2; its parent is the root of a library for the release handler.
     pub two: PathBuf,
-    /// Whom to call, as `witness` takes it: an Erlang list.
+    /// What to call, as `witness` takes it: an Erlang list.
     pub targets: String,
     /// The version of each target's state after the upgrade, in the same order.
     pub versions: Vec<u32>,
@@ -231,7 +231,7 @@ impl Invented {
     }
 }
 
-/// Where the sources of nobody's release lie: the root of version 2, for the release handler.
+/// Where the sources of an invented release lie: the root of version 2, for the release handler.
 pub fn root(invented: &Invented) -> &Path {
     invented.two.parent().expect("ebin lies in a folder")
 }

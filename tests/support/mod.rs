@@ -40,7 +40,7 @@ pub const COOKIE: &str = "updotestcookie";
 /// Longest wait for anything that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Starts a command, tells its pid on the first line, and kills it when its own stdin is closed.
+/// Starts a command, prints its pid on the first line, and kills it when its own stdin is closed.
 const WATCHDOG: &str = r#"exec 3<&0; "$@" </dev/null >"$LOG" 2>&1 & p=$!; echo $p; cat <&3 >/dev/null; kill -9 $p 2>/dev/null; wait $p 2>/dev/null"#;
 
 /// A process that does not outlive us.
@@ -150,7 +150,7 @@ impl Epmd {
         panic!("epmd does not start");
     }
 
-    /// The one of this process, started when nobody has it.
+    /// The one of this process, started when it is not there yet.
     fn shared() -> Arc<Self> {
         static EPMD: Mutex<Weak<Epmd>> = Mutex::new(Weak::new());
         let mut shared = EPMD.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -162,7 +162,7 @@ impl Epmd {
     }
 }
 
-/// A port that nobody listens on at this moment.
+/// A port that nothing listens on at this moment.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
@@ -274,7 +274,7 @@ impl TestNode {
         node
     }
 
-    /// One for many tests that leave it as it was; started when nobody has it.
+    /// One for many tests that leave it as it was; started when it is not there yet.
     pub fn shared() -> Arc<Self> {
         static NODE: Mutex<Weak<TestNode>> = Mutex::new(Weak::new());
         let mut shared = NODE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -441,7 +441,7 @@ fn command_line(options: &Options, name: &str) -> Vec<String> {
         "sname"
     };
     let network = if options.ipv6 && options.tls.is_some() {
-        // Which protocol stands among the arguments.
+        // The arguments say which protocol.
         "-kernel inet_dist_use_interface {0,0,0,0,0,0,0,1}"
     } else if options.ipv6 {
         "-proto_dist inet6_tcp -kernel inet_dist_use_interface {0,0,0,0,0,0,0,1}"
@@ -484,7 +484,7 @@ pub fn write_cookie(path: &Path, value: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o400)).expect("its mode can be set");
 }
 
-/// A server that does with each connection what it is told; its port. It runs until the process ends.
+/// A server that does with each connection what the caller gives; its port. It runs until the process ends.
 pub fn server(serve: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = listener.local_addr().expect("its address").port();

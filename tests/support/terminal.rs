@@ -1,4 +1,4 @@
-//! Somebody at a terminal: updo behind a real pseudo-terminal, with an emulator that keeps the screen as a person
+//! A person at a terminal: updo behind a real pseudo-terminal, with an emulator that keeps the screen as a person
 //! would see it. Every wait is for something on the screen and bounded in time.
 
 use std::io::{ErrorKind, Write};

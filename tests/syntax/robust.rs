@@ -220,7 +220,7 @@ fn a_large_plan_is_read_as_its_parts_are() {
     assert_eq!(reported.len(), 4, "{reported:?}");
 }
 
-/// A number of a mebibyte in every notation, and the longest that is read. Nobody is told all of its digits.
+/// A number of a mebibyte in every notation, and the longest that is read. Its digits are never all printed.
 #[test]
 fn huge_numbers_are_answered_at_once() {
     let digits = "1".repeat(1 << 20);

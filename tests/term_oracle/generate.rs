@@ -96,7 +96,7 @@ const INTS: [i64; 18] = [
     i64::MIN,
 ];
 
-/// What stands for the MD5 of a module in the old format, of 27 bits; each version has its own.
+/// What represents the MD5 of a module in the old format, of 27 bits; each version has its own.
 pub const OLD_UNIQS: [i32; 4] = [0, 255, 300, (1 << 27) - 1];
 
 /// Makes terms.

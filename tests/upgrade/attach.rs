@@ -9,7 +9,7 @@ use crate::support::terminal::Terminal;
 /// A `verify` that does not come true in version 2.
 const NEVER: &str = "verify \"the rate is three\" -> 3 = bank_rate:rate().\n";
 
-/// The run that a record says was the last, and how it stands there.
+/// The last run in the records, and its state there.
 fn last(desk: &Desk, node: &TestNode) -> (String, String) {
     let log = desk.on(node, &["--json", "log"]).run().exits(0).json();
     let log = log.as_array().expect("a list");
@@ -22,7 +22,7 @@ fn attach(desk: &Desk, node: &TestNode, run: &str) -> Ran {
     desk.on(node, &["attach", run]).run()
 }
 
-/// Ends the connection of everybody but the test.
+/// Ends all connections but that of the test.
 fn cut(node: &TestNode) {
     let mine = node.session().local_name().to_owned();
     node.eval(&format!(
@@ -67,7 +67,7 @@ fn detached_and_rejoined_at_once() {
     attach(&desk, node, &run)
         .exits(0)
         .says(&["has ended", "is new"]);
-    // What went by while nobody looked is in the record as well.
+    // What happened while no client was attached is in the record as well.
     let events = desk.read(&format!("state/runs/{run}/events.jsonl"));
     assert!(events.contains("\"step\":\"convert\""), "{events}");
     for line in events.lines() {
@@ -93,7 +93,7 @@ fn the_result_is_kept_until_collected() {
         node.await_true("witness:lock() =:= kept");
         last(&desk, node).0
     };
-    // It failed, and the node is old: the reason is told later as well.
+    // It failed, and the node is old: the reason is reported later as well.
     let run = detached("{fail, 5, error}", "");
     attach(&desk, node, &run)
         .exits(20)
@@ -109,7 +109,7 @@ fn the_result_is_kept_until_collected() {
     desk.on(node, &["rollback", &run, "--yes"]).run().exits(0);
     is(node, Is::Old, &pids);
 
-    // Nobody came in time: only the code tells.
+    // No client came in time: only the code shows it.
     let run = detached("fine", "");
     node.eval("updo_run ! updo_settle");
     node.await_true("witness:lock() =:= free");
@@ -121,7 +121,7 @@ fn the_result_is_kept_until_collected() {
     attach(&desk, node, "0000x").exits(2);
 }
 
-/// Whoever rejoins alone decides as the run would have: not good, so back, under the same lock.
+/// A single client that rejoins decides as the run would have: not good, so back, under the same lock.
 #[test]
 fn a_rejoining_client_runs_verify() {
     let bank = replaced();
@@ -203,7 +203,7 @@ fn rejoined(desk: &Desk, node: &TestNode, run: &str, parts: &[&str]) {
     assert!(terminal.end().ends_with(", 0)"), "{}", terminal.text());
 }
 
-/// Who rejoins sees how far the run is, as who began it: the steps of the way back do not count.
+/// A client that rejoins shows how far the run is, as the first one did: the steps of the way back do not count.
 #[test]
 fn a_rejoining_client_sees_the_progress() {
     let bank = replaced();

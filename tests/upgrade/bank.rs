@@ -67,7 +67,7 @@ impl Plan {
         self
     }
 
-    /// As a file on somebody's desk; its name.
+    /// As a file on a desk; its name.
     pub fn on(&self, desk: &Desk) -> String {
         let Self {
             code,
@@ -90,7 +90,7 @@ pub enum Is {
     New,
 }
 
-/// Code and states of the whole bank, and that everybody answers.
+/// Code and states of the whole bank, and that all processes answer.
 #[track_caller]
 pub fn look(node: &TestNode) -> Is {
     let text = "
@@ -122,7 +122,7 @@ pub fn look(node: &TestNode) -> Is {
     is
 }
 
-/// Nobody stands still, and nothing of updo is left.
+/// No process stays suspended, and nothing of updo is left.
 #[track_caller]
 pub fn nothing_left(node: &TestNode) {
     assert_eq!(
@@ -156,7 +156,7 @@ pub fn pids_of(node: &TestNode) -> String {
     node.eval_text("witness:who(\"bank_\")")
 }
 
-/// Waits until a run has come so far that somebody stands still.
+/// Waits until a run has suspended a process.
 pub fn await_standing(node: &TestNode) {
     let until = Instant::now() + PATIENCE;
     while node.call("witness", "standing", vec![]).as_i64() == Some(0) {

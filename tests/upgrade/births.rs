@@ -1,4 +1,4 @@
-//! Servers born while an upgrade is under way, by a supervisor and by whoever starts them: at the end every process of
+//! Servers born while an upgrade is under way, by a supervisor and by other processes: at the end every process of
 //! the module has a state of the code that runs, or is named. Storms of births are in tests/agent/spawn_watch_tests.erl.
 
 use std::path::PathBuf;
@@ -122,7 +122,7 @@ fn processes_spawned_meanwhile_are_old_after_an_undo() {
             assert!(!ran.stderr.contains("E617"), "{ran}");
             assert_eq!(nursery.made_by(), "[1]");
             nursery.clean();
-            // Who has no way down is ended, and that is said.
+            // A process that cannot be converted down is ended, and that is reported.
             ended |=
                 down != DOWN && ran.stderr.contains("W618") && ran.stderr.contains("of worker");
         }
@@ -130,10 +130,10 @@ fn processes_spawned_meanwhile_are_old_after_an_undo() {
     assert!(ended, "nobody was born");
 }
 
-/// Started when a module is loaded: after the switch, and before anybody has looked.
+/// Started when a module is loaded: after the switch, and before it is searched for.
 const STARTER: &str = "-module(starter).\n-export([f/0]).\n-on_load(f/0).\nf() -> {ok, _} = worker:start(first), ok.\n";
 
-/// Somebody else traces: before OTP 27 nobody knows, and the exit code says that a person has to look.
+/// Another tracer is there: before OTP 27 births are unknown, and the exit code says that a person has to check.
 #[test]
 fn unknowns_are_reported() {
     for traced in [true, false] {

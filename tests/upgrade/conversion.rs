@@ -1,4 +1,4 @@
-//! Conversions that fail or hang: the node goes back to what it was, and updo says who failed and why.
+//! Conversions that fail or hang: the node goes back to what it was, and updo reports which process failed and why.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ fn every_way_to_fail() {
         let eval = desk.on(node, &["eval", node.name(), &state]).run();
         eval.exits(0).prints(&["{account,5,500}"]);
     }
-    // Everybody fails: one is named, the others are not forgotten.
+    // All fail: one is named, the others are not forgotten.
     let all = Plan::on_disk("surprise")
         .with("verify \"rates\" -> 2 = bank_rate:rate().")
         .on(&desk);

@@ -91,7 +91,7 @@ fn a_supervisor_whose_new_specification_is_wrong() {
     assert_eq!(node.eval_text("witness:left_to(3000)"), "[]");
 }
 
-/// Two hundred modules that call nobody: whoever has seen one of them new never sees another one old.
+/// Two hundred modules that call nothing: a process that has seen one of them new never sees another one old.
 #[test]
 fn two_hundred_modules_at_one_instant() {
     let folder = TempDir::new().expect("a folder");

@@ -28,7 +28,7 @@ pub fn kill(node: &TestNode, watchdog: bool) {
     ));
 }
 
-/// A plan whose suspend waits for a busy account, and everybody else is suspended.
+/// A plan whose suspend waits for a busy account, and all others are suspended.
 fn busy(desk: &Desk, node: &TestNode) -> String {
     node.eval("bank_account:busy(3, 60000)");
     Plan::on_disk("fine")
@@ -82,7 +82,7 @@ fn the_watchdog_resumes() {
     assert!(took < Duration::from_secs(8), "{took:?}");
     node.eval("bank_account_3 ! enough");
     is(node, Is::Old, &pids);
-    // The client has seen the result: it is not kept for anybody.
+    // The client has seen the result: it is not kept.
     node.await_true("witness:lock() =:= free");
     nothing_left(node);
 }
@@ -100,7 +100,7 @@ fn after_the_switch_the_state_of_the_node_is_reported() {
     let ran = running.wait().exits(21);
     ran.says(&["E622", "neither old nor new", "bank_account", &mend]);
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
-    // What the keys tell of the states is forgotten with them.
+    // What the keys say of the states is forgotten with them.
     desk.on(node, &["mend", target(node), "--yes"])
         .run()
         .exits(0);
@@ -113,7 +113,7 @@ fn all_of_them_were_killed() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), pids_of(node));
-    // Somebody else's, of no module of the run: it stays as it is.
+    // Of another tool, of no module of the run: it stays as it is.
     node.eval("true = register(alien, element(2, gen_event:start())), sys:suspend(alien)");
     let plan = busy(&desk, node);
     let running = desk.on(node, &["run", &plan, "--yes"]).start();
@@ -135,7 +135,7 @@ fn all_of_them_were_killed() {
         .run()
         .exits(21)
         .says(&says);
-    // Nobody is asked, so nothing is done.
+    // No question is asked, so nothing is done.
     desk.on(node, &["mend", target(node)])
         .run()
         .exits(2)

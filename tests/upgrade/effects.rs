@@ -239,7 +239,7 @@ fn init_runs_once_for_an_upgrade_and_not_for_the_way_back() {
     world.run().exits(0);
     assert_eq!(runs(), "2");
     assert_eq!(children(), "[{extra,false},{helper,true}]");
-    // Somebody starts by hand what only the new version has: it ends orderly, before its module goes.
+    // An operator starts by hand what only the new version has: it ends orderly, before its module goes.
     world
         .node
         .eval("{ok, _} = supervisor:restart_child(busy_sup, extra)");
@@ -331,7 +331,7 @@ fn a_child_in_both_lists_is_restarted() {
     );
 }
 
-/// The walk itself: local functions, funs, other modules of the upgrade, and what is nobody else's business.
+/// The walk itself: local functions, funs, other modules of the upgrade, and what is not to be followed.
 #[test]
 fn what_a_function_may_do() {
     let folder = TempDir::new().expect("a folder");

@@ -1,4 +1,5 @@
-//! Going back later: hooks on the way, what is looked at before, who is in the way, and what time does to a record.
+//! Going back later: hooks on the way, what is checked before, which processes are in the way, and what time does to a
+//! record.
 
 use std::fs;
 use std::path::Path;
@@ -117,7 +118,7 @@ fn effects_without_an_undo_hook_are_reported() {
     nothing_left(node);
 }
 
-/// What a hook says in its last expression counts, unless somebody says that it does not.
+/// What a hook says in its last expression counts, unless the plan says that it does not.
 #[test]
 fn a_hook_that_returns_false_fails() {
     let bank = replaced();
@@ -183,7 +184,7 @@ fn all_nodes_are_inspected_before_a_rollback() {
     refused(&["post_floor: the recorded old beam"]);
     fs::write(&file, &whole).expect("it can be written");
 
-    // Nobody runs the supervisor whose children come and go.
+    // No process runs the supervisor whose children come and go.
     node.eval("[ok = supervisor:terminate_child(post_sup, F) || F <- [ground, upper]]");
     refused(&["children of post_floor: no process runs this supervisor"]);
     node.eval("[{ok, _} = supervisor:restart_child(post_sup, F) || F <- [ground, upper]]");
@@ -233,7 +234,7 @@ fn processes_on_old_code_are_named_and_killed_on_request() {
     }
     rollback(&["--purge", "hard"]).exits(2).says(&["brutal"]);
 
-    // Nobody can be asked, and who would be ended is said all the same.
+    // stdin is no terminal, and the processes that would be ended are named all the same.
     let listed = format!("depot_gate {gate} in old depot_gate, started in depot_gate:init/1");
     desk.on(node, &["rollback", &run, "--purge", "brutal"])
         .run()
@@ -294,7 +295,7 @@ fn a_run_that_has_only_begun_is_waited_for() {
     let first = desk.on(node, &["run", &plan, "--yes"]).start();
     let runs = desk.path().join("state/runs");
     let run = awaited(&runs);
-    // Nobody holds the lock yet, and nobody may come between.
+    // No run holds the lock yet, and no other run may come between.
     desk.on(node, &["rollback", &run, "--yes"])
         .run()
         .exits(13)
@@ -307,7 +308,7 @@ fn a_run_that_has_only_begun_is_waited_for() {
     attached.wait().exits(0);
     is(node, Is::New, &pids);
 
-    // One that ends before it has an agent is told as its record says.
+    // One that ends before it has an agent is reported as its record says.
     desk.on(node, &["rollback", &run, "--yes"]).run().exits(0);
     let plan = Plan::on_disk("fine")
         .with("require \"stop\" #{within => 2s, every => 100ms} -> {ok, true} = application:get_env(bank, stop).\n")

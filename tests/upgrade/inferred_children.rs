@@ -38,7 +38,7 @@ fn yard(intensity: u32, children: &str) -> (String, String) {
     )
 }
 
-/// Who runs, in the order of the specifications: what each is and was started with.
+/// The children that run, in the order of the specifications: what each is and was started with.
 fn yard_has(world: &World) -> String {
     world.node.eval_text(
         "[{Id, if is_pid(P) -> gen_server:call(P, what); true -> P end} || {Id, P, _, _} <- lists:reverse(supervisor:which_children(yard))]",

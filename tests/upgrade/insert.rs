@@ -1,5 +1,5 @@
 //! Raw instructions and hooks at steps: carried out where the plan puts them; and whatever fails in one, the node ends
-//! old with everybody running.
+//! old with all processes running.
 
 use crate::support::apps::mill;
 use crate::support::desk::Desk;
@@ -38,7 +38,7 @@ fn the_documented_plan() {
         "{{ok, [Script]}} = file:consult({file:?}), release_handler_1:check_script(Script, [{{mill, \"2.0.0\", {folder:?}}}])"
     );
     assert_eq!(node.eval_text(&check), "{ok,[]}");
-    node.eval("application:unset_env(mill, shut)"); // OTP's check calls what stands at the start
+    node.eval("application:unset_env(mill, shut)"); // OTP's check calls what is at the start
 
     let ran = desk
         .on(
@@ -116,7 +116,7 @@ fn any_fault_at_any_point() {
     is(node, Is::Old, sacks, &pids);
 }
 
-/// Nobody is there any more to say whether the hook holds: the node goes back by itself.
+/// No client is there any more to evaluate the hook: the node goes back by itself.
 #[test]
 fn the_client_is_killed_in_a_hook() {
     let deployed = replaced();
@@ -129,7 +129,7 @@ fn the_client_is_killed_in_a_hook() {
     node.await_true("erlang:module_loaded(mill_toll)");
     running.kill();
     node.await_true("witness:lock() =/= running");
-    // The node keeps how it ended until somebody asks.
+    // The node keeps how it ended until a client asks.
     let log = desk.updo(&["log"]).run().exits(0);
     let run = log
         .stdout
@@ -250,7 +250,7 @@ fn what_breaks_the_laws_is_refused() {
     is(node, Is::Old, 2, &pids);
 }
 
-/// What an included file says about steps that are not there is only told.
+/// What an included file says about steps that are not there is only reported.
 #[test]
 fn a_policy_may_be_wider_than_needed() {
     let deployed = replaced();

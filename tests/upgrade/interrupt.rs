@@ -1,9 +1,9 @@
-//! Ctrl-C: before the point of no return everybody is resumed; later the node finishes; twice, and we leave.
+//! Ctrl-C: before the point of no return all processes are resumed; later the node finishes; twice detaches.
 
 use crate::bank::{Is, Plan, await_standing, is, pids_of, replaced};
 use crate::support::desk::{Desk, UPDO, Updo};
 
-/// Whoever asks by signal before anything is switched gets the node back as it was.
+/// After a signal before anything is switched the node is as it was.
 #[test]
 fn before_the_switch_the_run_is_aborted() {
     let bank = replaced();

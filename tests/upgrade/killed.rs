@@ -1,4 +1,4 @@
-//! The client dies at the worst moments. The node finishes alone: fully new or fully old, everybody running.
+//! The client dies at the worst moments. The node finishes alone: fully new or fully old, all processes running.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::support::TestNode;
 use crate::support::apps::Deployed;
 use crate::support::desk::Desk;
 
-/// Waits until the agent, left alone, is through. It keeps its result for somebody to fetch; that holds no lock.
+/// Waits until the agent, left alone, is through. It keeps its result for a client to fetch; that holds no lock.
 /// Without an agent, waits until none is being brought to life any more.
 pub fn await_alone(node: &TestNode) {
     let until = Instant::now() + Duration::from_secs(10);
@@ -21,7 +21,7 @@ pub fn await_alone(node: &TestNode) {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // Nobody stands still any more before the agent is asked to go.
+    // No process is suspended any more before the agent is asked to go.
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
     node.eval("updo_run ! updo_settle");
     node.await_true("witness:lock() =:= free");
@@ -54,7 +54,7 @@ fn while_processes_are_suspended() {
     nothing_left(node);
 }
 
-/// A kept result does not stand in the way of the next run.
+/// A kept result is not in the way of the next run.
 #[test]
 fn and_the_next_run_finds_the_way_free() {
     let bank = Deployed::bank();

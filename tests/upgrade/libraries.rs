@@ -1,5 +1,5 @@
 //! Applications whose new version lies in another folder of the node: the code path goes there with the upgrade and
-//! comes back with it; and their configuration, of which they are told.
+//! comes back with it; and their configuration, of whose change they are informed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ fn a_new_version_without_changed_modules() {
     let (node, desk) = (&site.node, Desk::rehearsing());
     let (before, path) = (node.eval_text(LOADED), node.eval_text("code:get_path()"));
     site.install("lib/depot-1.1", &depot().one, "1.1");
-    // Told with the way to it, and not done unasked.
+    // Reported with the way to it, and not done unasked.
     let none = site.plan(&desk, "", "");
     let reported = desk.on(node, &["run", &none, "--yes"]).run().exits(0);
     reported.says(&["W331", "#{newest => [depot]}", "nothing to do"]);
@@ -291,7 +291,7 @@ fn config_change_is_called_once_per_application() {
     );
     assert_eq!(site.state(), "{stock,7}");
 
-    // What somebody has set stays set.
+    // What an operator has set stays set.
     node.eval("persistent_term:erase(depot_app), application:set_env(depot, limit, 99)");
     desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
     assert_eq!(node.eval_text(ENV), "[{colour,red},{limit,99},{shelves,3}]");
@@ -339,7 +339,7 @@ fn the_documented_release() {
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
 }
 
-/// A folder that is gone cannot come back: told before anything is touched.
+/// A folder that is gone cannot come back: reported before anything is touched.
 #[test]
 fn a_rollback_wants_its_folder() {
     let site = Site::new();

@@ -1,4 +1,4 @@
-//! Two runs at once: the second is refused and told who is at it.
+//! Two runs at once: the second is refused, with the owner of the first.
 
 use crate::bank::{Is, Plan, await_standing, is, pids_of, replaced};
 use crate::support::desk::Desk;
@@ -29,7 +29,7 @@ fn the_second_run_is_refused() {
         .find_map(|line| Some(line.get("run")?.as_str()?.to_owned()))
         .expect("the run's name");
     second.says(&["E505", "held by anna", " s, run", &run]);
-    // Behind the switch: the node has new code, but nobody can say yet whether it will keep it.
+    // Behind the switch: the node has new code, but whether it will keep it is not decided yet.
     await_standing(node);
     node.await_true("erlang:module_loaded(bank_fee)");
     other
@@ -46,7 +46,7 @@ fn the_second_run_is_refused() {
         .says(&["nothing to do"]);
 }
 
-/// Both have looked and found nobody: the node itself lets only one in.
+/// Both have checked and found no run: the node itself lets only one in.
 #[test]
 fn two_at_the_same_instant() {
     let bank = replaced();

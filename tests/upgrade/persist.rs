@@ -78,7 +78,7 @@ fn only_after_success() {
     assert_eq!(beams(&bank_1.ebin), beams(&bank().one));
     is(node, Is::Old, &pids);
 
-    // Left alone with something to verify: nobody has said that it is good.
+    // Left alone with something to verify: it has not been verified.
     desk.on(node, &["run", &path, "--yes", "--detach"])
         .run()
         .exits(23);
@@ -183,8 +183,8 @@ fn the_node_dies_between_two_writes() {
     );
 }
 
-/// What runs already and is not on the disk is told, and written by a run that has nothing else to do. It is no run to
-/// undo: the one before stays the last.
+/// What runs already and is not on the disk is reported, and written by a run that has nothing else to do. It is no run
+/// to undo: the one before stays the last.
 #[test]
 fn what_the_disk_lacks_is_written_later() {
     let bank_1 = Deployed::bank();
@@ -193,7 +193,7 @@ fn what_the_disk_lacks_is_written_later() {
     let unsaved = Plan::up("fine").on(&desk);
     desk.on(node, &["run", &unsaved, "--yes"]).run().exits(0);
     assert_eq!(beams(&bank_1.ebin), beams(&bank().one));
-    // Without `persist` nobody asked for it.
+    // Without `persist` it was not asked for.
     let ran = desk.on(node, &["run", &unsaved, "--yes"]).run().exits(0);
     assert!(!ran.stderr.contains("W344"), "{ran}");
     let path = plan("").on(&desk);
@@ -219,7 +219,7 @@ fn what_the_disk_lacks_is_written_later() {
     is(node, Is::Old, &pids);
 }
 
-/// A writing that went down between two renames is told, and finished by a run that has nothing else to do.
+/// A writing that went down between two renames is reported, and finished by a run that has nothing else to do.
 #[test]
 fn what_a_crash_has_left_is_finished() {
     let bank_1 = Deployed::bank();

@@ -28,7 +28,7 @@ fn code_is(node: &TestNode, app: &Invented, ebin: &std::path::Path) {
     assert_eq!(found, wanted, "{}", app.about);
 }
 
-/// Ends the load: nobody failed, and every state has counted every call.
+/// Ends the load: no call failed, and every state has counted every call.
 fn counted(node: &TestNode, app: &Invented, versions: &[u32]) -> u64 {
     let text = format!(
         "Load = witness:unload(),

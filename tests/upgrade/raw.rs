@@ -51,7 +51,7 @@ fn evil_plan() -> String {
     )
 }
 
-/// A run whose plan and node are hostile, in every form it is shown in; nothing of it is anybody else's to read.
+/// A run whose plan and node are hostile, in every form it is shown in; other users can read nothing of it.
 #[test]
 fn hostile_texts_and_rights_of_what_a_run_leaves() {
     let deployed = Deployed::shop(3);
@@ -116,7 +116,7 @@ fn hostile_texts_and_rights_of_what_a_run_leaves() {
     both("run", &ran, true);
     for line in ran.stdout.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        // Who reads JSON gets what there was.
+        // JSON has the text as it was.
         if line["type"] == "plan" {
             assert!(
                 line["title"]

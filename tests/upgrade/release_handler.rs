@@ -117,7 +117,7 @@ fn it_reports_what_it_does_not_do() {
     is(&bank_1.node, Is::Old, &pids);
 }
 
-/// A conversion fails behind the point of no return: half of everything, told as such, with what to type.
+/// A conversion fails behind the point of no return: half of everything, reported as such, with what to type.
 #[test]
 fn a_failing_conversion_is_left_and_reported() {
     let bank_1 = replaced();
@@ -155,14 +155,14 @@ fn a_failing_conversion_is_left_and_reported() {
         );
     }
     assert!(desk.read("events.jsonl").contains("\"code\":\"E615\""));
-    // The lock is free, and the advice is good: everybody goes on, and the next run without this engine finishes it.
+    // The lock is free, and the advice is good: all processes go on, and the next run without this engine finishes it.
     node.await_true("witness:lock() =:= free");
     node.eval("[sys:resume(bank_account:name(I)) || I <- lists:seq(1, 8)]");
     assert_eq!(node.eval_text("witness:troubled()"), "[]");
     assert_eq!(pids_of(node), pids);
 }
 
-/// Whoever kills the executor kills no release handler: its successor waits for the end.
+/// Killing the executor does not kill the release handler: its successor waits for the end.
 #[test]
 fn the_executor_dies_meanwhile() {
     let bank_1 = replaced();

@@ -43,7 +43,7 @@ fn a_server_goes_with_its_module_and_comes_back() {
         .exits(0)
         .says(&["W319", "module depot_fax #{remove => true}"]);
 
-    // Without stopping the server first it is told who would be hit.
+    // Without stopping the server first, the processes that would be ended are reported.
     let first = NO_FAX.lines().next().expect("a line");
     let stays = "module depot_sup #{children => #{stop => none}} because \"x\".";
     let alone = plan(&desk, &format!("{first}\n{stays}"));
@@ -132,7 +132,7 @@ fn a_process_that_stays_in_what_is_removed() {
     let shown = desk.on(node, &["preview", &path]).run().exits(0);
     shown.says(&["W346", "W347", "its file stays"]);
 
-    // Soft: it lives on in code that nobody else can call any more, and that is reported.
+    // Soft: it lives on in code that nothing else can call any more, and that is reported.
     let ran = desk.on(node, &["run", &path, "--yes"]).run().exits(0);
     ran.says(&["depot_gate"]);
     assert_eq!(node.eval_text("erlang:module_loaded(depot_gate)"), "false");
@@ -141,7 +141,7 @@ fn a_process_that_stays_in_what_is_removed() {
         "depot_gate ! {ask, self()}, receive {gate, Version} -> Version after 5000 -> silent end";
     assert_eq!(node.eval_text(ask), "one");
 
-    // Whoever wants to load it again while the process is there is told so, and nothing happens.
+    // Loading it again while the process is there is refused, and nothing happens.
     let push = format!(
         "code push [{:?}].\nonly depot_gate because \"a trial\".",
         depot().two.join("depot_gate.beam")
@@ -228,7 +228,7 @@ fn a_whole_application() {
     assert_eq!(node.eval_text("depot_stock:state()"), "{stock,7}");
 }
 
-/// What a node stands on is not removed, whatever a plan says.
+/// What a node is built on is not removed, whatever a plan says.
 #[test]
 fn core_applications_are_never_removed() {
     let deployed = deployed();

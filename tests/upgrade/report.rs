@@ -43,7 +43,7 @@ fn a_run_is_reported_and_replayed_from_its_events() {
     }
     // Nothing of the title is markup, and the data cannot end the element that it is in.
     assert_eq!(page.matches("</script>").count(), 1);
-    // It stands alone.
+    // It needs no other file.
     assert!(!page.contains("src=") && !page.contains("<link") && !page.contains("url("));
     let (shown, data) = page.split_once("id=\"events\">").expect("the events");
     assert!(!shown.contains("<b>&amp; "));
@@ -54,7 +54,7 @@ fn a_run_is_reported_and_replayed_from_its_events() {
         "{data}"
     );
 
-    // The record tells the same as the file, by the run's name and without.
+    // The record gives the same as the file, by the run's name and without.
     let run = ran
         .stderr
         .lines()

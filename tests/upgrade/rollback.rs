@@ -27,7 +27,7 @@ fn a_run_is_undone_and_only_while_it_is_the_last() {
     assert_eq!(log[0]["run"], name.as_str());
     assert_eq!(log[0]["state"], "new");
 
-    // Nobody can be asked: nothing happens.
+    // stdin is no terminal: nothing happens.
     desk.on(node, &["rollback", &name])
         .run()
         .exits(2)
@@ -68,7 +68,7 @@ fn a_run_without_rollback_reports_it() {
     assert_eq!(pids_of(node), pids);
 }
 
-/// A run that nobody can find again says so before it begins, and leaves no half record.
+/// A run whose record cannot be written says so before it begins, and leaves no half record.
 #[test]
 fn a_run_that_cannot_be_recorded_reports_it() {
     let bank = replaced();

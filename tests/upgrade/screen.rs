@@ -16,7 +16,7 @@ fn command(desk: &Desk, node: &TestNode, args: &[&str]) -> Command {
     command
 }
 
-/// The block shows the slow one, `s` tells more, standing still is told, and nothing of it is left in the end.
+/// The block shows the slow one, `s` shows more, a stalled step is reported, and nothing of it is left in the end.
 #[test]
 fn a_run_on_the_screen_of_a_terminal() {
     let bank = replaced();
@@ -50,7 +50,7 @@ fn a_run_on_the_screen_of_a_terminal() {
     }
     terminal.keys("s");
     let screen = terminal.await_text("7 of 8 processes done");
-    // What was typed is not shown, and the block stands below what was told.
+    // What was typed is not shown, and the block is below what was reported.
     let diagnostic = screen.find("7 of 8").expect("told");
     assert!(screen[diagnostic..].contains("s=status"), "{screen}");
     terminal.await_text("no progress for 5");
@@ -319,7 +319,7 @@ fn a_failure_in_a_pipeline() {
             .contains("exit 20: failed and undone completely")
     );
     is(node, Is::Old, &pids);
-    // Nobody can be reached: there is a document all the same.
+    // No node can be reached: there is a document all the same.
     let args = [
         "run",
         &plan,

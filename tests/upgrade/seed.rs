@@ -91,7 +91,7 @@ fn the_nodes_that_a_seed_knows() {
             deployed.node.name()
         );
     }
-    // Those who were looked at see nobody of us afterwards, the test's own questions aside.
+    // The nodes that were queried have no connection of ours afterwards, the test's own questions aside.
     let ours = format!("updo-{}-", std::process::id());
     a.node.await_true(&format!("[] =:= [N || N <- nodes(hidden), \"updo-\" ++ _ <- [atom_to_list(N)], not lists:prefix({ours:?}, atom_to_list(N))]"));
 

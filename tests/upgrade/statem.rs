@@ -84,7 +84,7 @@ impl Crossing {
         self.desk.on(&self.node, &["run", &plan, "--yes"]).run()
     }
 
-    /// Nobody stands still, and nothing of updo is left in a process.
+    /// No process stays suspended, and nothing of updo is left in a process.
     fn clean(&self) {
         assert_eq!(self.node.eval_text("witness:troubled()"), "[]");
         let left = "[K || P <- processes(), {_, D} <- [process_info(P, dictionary)], {K, _} <- D, is_atom(K), lists:prefix(\"$updo\", atom_to_list(K))]";

@@ -1,5 +1,5 @@
-//! What a run owes to those beside its script: crashes after the resume are said and count, who was suspended stays
-//! suspended, traces are announced before they are lost, code of others is noticed, the live module is converted.
+//! What a run owes to those beside its script: crashes after the resume are reported and count, what was suspended
+//! stays suspended, traces are announced before they are lost, code of others is noticed, the live module is converted.
 
 use std::path::PathBuf;
 
@@ -83,7 +83,7 @@ fn a_crash_in_the_soak_counts_as_a_failed_verify() {
         "[1,1]"
     );
 
-    // The plan says that nobody goes back: new, and a person is needed. One that ends well has not crashed.
+    // The plan says that the run does not go back: new, and a person is needed. One that ends well has not crashed.
     shop.node.eval("ticker:start(a, on)");
     let text = "rollback manual.\nafter upgrade -> ok = gen_server:cast(b, stop).\nverify \"later\" #{within => 5s, every => 100ms} -> undefined = erlang:whereis(a).\n";
     shop.run(text, &[])

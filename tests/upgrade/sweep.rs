@@ -1,6 +1,6 @@
 //! Faults, generated: at every step of a script the client is killed, the connection cut, the executor killed, the
 //! guardian killed, while conversions succeed, fail or hang. Whatever happens, the node is fully old or fully new
-//! afterwards, by the MD5 of every module and the state of every process, and nobody stands still.
+//! afterwards, by the MD5 of every module and the state of every process, and no process stays suspended.
 //!
 //! `UPDO_SEED` and `UPDO_COUNT` make other and more of them: `make sweep`.
 

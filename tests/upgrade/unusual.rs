@@ -36,8 +36,8 @@ fn a_preview_calls_nothing() {
     assert_eq!(node.eval_text(seen), "{{ok,yes},{ok,yes}}");
 }
 
-/// A loop through a fully qualified call: told while it is in old code, new at its next message, and then the old code
-/// can go, so that the next upgrade finds nobody there.
+/// A loop through a fully qualified call: reported while it is in old code, new at its next message, and then the old
+/// code can go, so that the next upgrade finds no process there.
 #[test]
 fn a_loop_comes_to_new_code_by_itself() {
     let folder = TempDir::new().expect("a folder");
@@ -61,7 +61,7 @@ fn a_loop_comes_to_new_code_by_itself() {
         desk.on(&node, &["run", "p.updo", "--yes"]).run()
     };
     upgrade(0).exits(0).says(&["still runs the old looper"]);
-    // Nobody is killed for the sake of a third version.
+    // No process is killed for the sake of a third version.
     upgrade(1).exits(14).says(&["E605", "looper"]);
     // The message that it waits for is answered by the code that waits.
     assert_eq!(node.eval_text(ask), "1");
@@ -115,7 +115,7 @@ fn one_process_under_two_modules() {
 }
 
 /// Thirty modules and three thousand processes that have been in their code: each module is purged once and at the end,
-/// nobody is killed, and the next upgrade finds nothing old.
+/// no process is killed, and the next upgrade finds nothing old.
 #[test]
 fn many_modules_with_many_processes() {
     const MODULES: usize = 30;
@@ -171,8 +171,8 @@ fn many_modules_with_many_processes() {
     );
 }
 
-/// A call through a variable gives no edge. It is told with its place; and a plan's `depends on` makes the two change at
-/// one instant, so that under load no call meets the wrong version.
+/// A call through a variable gives no edge. It is reported with its place; and a plan's `depends on` makes the two
+/// change at one instant, so that under load no call meets the wrong version.
 #[test]
 fn a_call_invisible_to_static_analysis() {
     let folder = TempDir::new().expect("a folder");
@@ -212,7 +212,7 @@ fn a_call_invisible_to_static_analysis() {
         );
         desk.write("p.updo", &text);
     };
-    // Whether the tax is switched while the till stands still.
+    // Whether the tax is switched while the till is suspended.
     let inside = || {
         let shown = desk.on(&node, &["preview", "p.updo", "--json"]).run();
         let shown = shown.exits(0).json();

@@ -136,10 +136,10 @@ fn the_second_fails_and_so_does_the_way_back() {
     ]);
     nothing_left(node);
     assert_eq!(pids_of(node), pids);
-    // Neither old nor new, but everybody answers: the new stone works with the old front.
+    // Neither old nor new, but all processes answer: the new stone works with the old front.
     assert_eq!(node.eval_text("mill_front:sack(100)"), "{1,2,{2,200,2},2}");
 
-    // Whoever looks next is told what the node is, and what to do.
+    // The next command reports what the node is, and what to do.
     let half = [
         "W619",
         "has left this node half done",
@@ -286,7 +286,7 @@ fn the_same_terms_as_otp() {
     is(node, Is::Old, 2, &pids);
 }
 
-/// A conversion by a function has no way back once its window is closed: said before, and the end is told.
+/// A conversion by a function has no way back once its window is closed: reported before, and so is the end.
 #[test]
 fn a_conversion_without_a_way_back() {
     let deployed = replaced();

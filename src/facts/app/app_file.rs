@@ -115,7 +115,7 @@ fn contents(path: &Path) -> std::io::Result<String> {
     }))
 }
 
-/// The properties, and where they stand.
+/// The properties, and their places in the file.
 struct Keys<'a> {
     text: &'a str,
     base: usize,

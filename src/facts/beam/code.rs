@@ -43,8 +43,8 @@ pub struct CodeFacts {
     pub registers: BTreeSet<Atom>,
     /// Literal names that `gen_server:call` and the like, `!` or `whereis` are given, with the function.
     pub sends_to: Vec<(Atom, Function)>,
-    /// Functions that wait for the answer of a server and go on afterwards: whoever is in there executes this version
-    /// until the server answers.
+    /// Functions that wait for the answer of a server and go on afterwards: a process inside of them executes this
+    /// version until the server answers.
     pub waits: Vec<Function>,
     /// Atoms in code operands and literals (the whole set, to look for names of changed modules).
     pub atoms: BTreeSet<Atom>,

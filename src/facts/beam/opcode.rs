@@ -1,6 +1,6 @@
 //! The instructions of generic BEAM code: how many operands each has.
 //!
-//! Gives an arity for an opcode, and names for those that the flow analysis tells apart. The table is
+//! Gives an arity for an opcode, and names for those that the flow analysis distinguishes. The table is
 //! append-only in OTP (`genop.tab`): opcodes of OTP 23, 25 and 27 are prefixes of OTP 29's. An opcode
 //! that is not here belongs to a later compiler: the walk stops and says so, it never guesses.
 

@@ -1,4 +1,4 @@
-//! What registers hold, as far as a straight line of code tells.
+//! What registers hold, as far as a straight line of code shows.
 //!
 //! Takes instructions in order and keeps constants that `move`, `put_list` and `put_tuple2` put into
 //! registers. Knowledge ends at a label (it may be a jump target) and, for X registers, at a call. An

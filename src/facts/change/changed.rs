@@ -34,8 +34,8 @@ pub struct Changed {
     pub app: Option<App>,
     /// How many processes run it.
     pub processes: usize,
-    /// Those processes.
-    pub crew: ModuleProcesses,
+    /// Those processes, by how they were found.
+    pub module_processes: ModuleProcesses,
 }
 
 impl Changed {
@@ -44,8 +44,8 @@ impl Changed {
         self.old.as_ref().map(|beam| &beam.facts)
     }
 
-    /// Whether this is a gen_statem whose callback mode differs, as far as exports tell: `handle_event/4` is exported by
-    /// one version only.
+    /// Whether this is a gen_statem whose callback mode differs, as far as exports show: `handle_event/4` is exported
+    /// by one version only.
     pub fn turns_callback_mode(&self) -> bool {
         let (Some(old), Some(new)) = (&self.old, &self.new) else {
             return false;

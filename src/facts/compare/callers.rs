@@ -1,7 +1,7 @@
 //! Callers of functions that will not be there any more: changed modules in their new version, and all others as
 //! they run.
 //!
-//! The emulator does not tell what a loaded module imports, so the files of unchanged modules are looked at: those
+//! The emulator does not show what a loaded module imports, so the files of unchanged modules are read: those
 //! in which the name occurs at all are found where they are, and only these are read. Asked only when a module is
 //! deleted or loses functions.
 

@@ -13,8 +13,8 @@ use super::consolidation;
 use super::library_versions::{self, Libraries, NewFolders};
 use super::missing::missing;
 use super::module_processes::{ProcessFindings, processes};
+use super::module_versions::{self, OldBeamSources, TakingPart, taking_part};
 use super::new_beams::NewBeams;
-use super::versions::{self, OldBeamSources, TakingPart, taking_part};
 use super::{old_code, on_disk, push};
 use crate::diag::{Result, Span};
 use crate::facts::change::{Caller, ChangeSet, Notice, RemovalCause, RemovedModule, SkipReason};
@@ -78,7 +78,7 @@ pub fn compare_on<'a>(
     let (folders, mut found) = new_beams(&mut node, new)?;
     let mut beams = std::mem::take(&mut found.beams);
     let names: Vec<Module> = beams.keys().cloned().collect();
-    let left_alone = versions::untouchable(&node, &names)?;
+    let left_alone = module_versions::untouchable(&node, &names)?;
     beams.retain(|module, _| !left_alone.iter().any(|(known, _)| known == module));
     let pushed = matches!(new, NewCode::Push(..));
     let part = taking_part(&mut node, &folders, beams, pushed, old)?;
@@ -159,8 +159,8 @@ fn put_together(
 fn put_processes(set: &mut ChangeSet, mut found: ProcessFindings) {
     set.natures = found.natures;
     for (module, changed) in &mut set.modules {
-        changed.crew = found.processes.remove(module).unwrap_or_default();
-        changed.processes = changed.crew.count();
+        changed.module_processes = found.processes.remove(module).unwrap_or_default();
+        changed.processes = changed.module_processes.count();
     }
     set.notices.retain(|notice| {
         !matches!(
@@ -181,7 +181,7 @@ fn remove(
 ) -> Result<()> {
     let mut names: Vec<Module> = Vec::new();
     for module in going {
-        match versions::known_untouchable(node.facts, &module) {
+        match module_versions::known_untouchable(node.facts, &module) {
             None => names.push(module),
             Some(_) if set.untouched.iter().any(|(known, _)| *known == module) => {}
             Some(why) => set.untouched.push((module, why)),
@@ -191,7 +191,7 @@ fn remove(
         names.retain(|module| *module != sticky);
         set.untouched.push((sticky, SkipReason::Sticky));
     }
-    let mut removed = versions::going(node, folders, &names, old)?;
+    let mut removed = module_versions::going(node, folders, &names, old)?;
     for module in names {
         let Some(changed) = removed.remove(&module) else {
             set.modules.remove(&module); // was to be loaded for the first time

@@ -55,7 +55,7 @@ pub enum DiffKind {
     Changed,
     /// The MD5 is equal and the line numbers in stack traces differ.
     Lines,
-    /// Nothing differs that a running node could tell.
+    /// Nothing differs that can be observed on a running node.
     Same,
 }
 
@@ -191,7 +191,7 @@ impl ModuleDiff {
     /// `vsn` of both versions when it differs and was written by hand: without `-vsn` the compiler puts an
     /// MD5 there, which says nothing that [`ModuleDiff::md5`] does not say.
     pub fn written_vsn(&self) -> Option<(Option<&Term>, Option<&Term>)> {
-        // An MD5 as a number has nearly 39 digits; whoever writes a version writes a shorter one.
+        // An MD5 as a number has nearly 39 digits; versions written by people are shorter.
         let automatic = |vsn: &Option<Term>| {
             vsn.as_ref().is_none_or(|vsn| {
                 let text = vsn.to_string();
@@ -300,7 +300,7 @@ pub struct SharedRecord {
 }
 
 /// The records that several modules of a set use and whose fields differ, as far as debug information
-/// of both versions tells. Records of the same name with different fields are different records.
+/// of both versions shows. Records of the same name with different fields are different records.
 pub fn shared_records(set: &ChangeSet) -> Vec<SharedRecord> {
     let mut users: BTreeMap<(Atom, Vec<Atom>, Vec<Atom>), Vec<Module>> = BTreeMap::new();
     for (module, changed) in &set.modules {

@@ -3,7 +3,7 @@
 //! `comparison` asks the questions of the other files in order and puts the change set together. `on_disk` and `push` find
 //! the beams that differ, `versions` what runs of them, `module_processes` which processes run that.
 
-pub mod behaviour;
+pub mod behaviour_change;
 mod callers;
 mod compared_node;
 mod comparison;
@@ -13,6 +13,7 @@ pub mod library_versions;
 mod local_beams;
 mod missing;
 mod module_processes;
+mod module_versions;
 mod new_beams;
 mod old_code;
 mod on_disk;
@@ -21,7 +22,6 @@ mod push;
 mod releases;
 mod specs;
 mod unloaded;
-mod versions;
 
 pub use comparison::{NewCode, RemovalSelector, compare, compare_on, keep};
-pub use versions::OldBeamSources;
+pub use module_versions::OldBeamSources;

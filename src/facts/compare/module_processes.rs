@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::behaviour;
+use super::behaviour_change;
 use crate::diag::Result;
 use crate::facts::change::{Changed, Notice, nature};
 use crate::facts::node::behaviours::{self, ProcessKind, behaves};
@@ -43,7 +43,7 @@ pub(super) fn processes(
     let about = |name: &Module| nature(modules, &natures, name);
     let query = query(modules, &declared, &about);
     let answer = processes::find_processes(session, facts.otp, &query)?;
-    let mut found = answer.crews;
+    let mut found = answer.by_module;
     found.retain(|module, _| modules.contains_key(module));
     for (module, processes) in &mut found {
         let declared = declared.get(module).map(Vec::as_slice);
@@ -170,7 +170,8 @@ fn turned(
 ) -> BTreeSet<Module> {
     let turned = processes.iter().filter(|(module, processes)| {
         let changed = modules.get(*module);
-        changed.is_some_and(|changed| behaviour::between(about, changed, processes).is_some())
+        changed
+            .is_some_and(|changed| behaviour_change::between(about, changed, processes).is_some())
     });
     turned.map(|(module, _)| module.clone()).collect()
 }

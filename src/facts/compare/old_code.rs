@@ -21,7 +21,7 @@ pub(super) fn inspect(
         Some((module, kept.collect()))
     });
     let servers = modules.iter().filter(|(_, changed)| {
-        let mut kinds = changed.crew.kinds.iter();
+        let mut kinds = changed.module_processes.kinds.iter();
         kinds.any(|(start, (_, shown)): (&Start, &(usize, Example))| {
             *start == Start::Supervisor || shown.in_behaviour()
         })
@@ -30,7 +30,9 @@ pub(super) fn inspect(
         let running = changed.old.as_ref().or(changed.new.as_ref());
         running.is_some_and(|beam| beam.facts.funs > 0)
     });
-    let by_loop = modules.values().flat_map(|changed| &changed.crew.by_loop);
+    let by_loop = modules
+        .values()
+        .flat_map(|changed| &changed.module_processes.by_loop);
     let query = OldCodeQuery {
         loaded: loaded.collect(),
         servers: servers.map(|(module, _)| module).collect(),

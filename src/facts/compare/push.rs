@@ -1,7 +1,7 @@
 //! `code push [...]`: beams of this machine against what the node has loaded.
 //!
 //! Gives the beams that differ; of a protocol that is there consolidated and not, the consolidated one. A
-//! specification beside the beams (`app.app`) tells which modules the new version does not have any more.
+//! specification beside the beams (`app.app`) shows which modules the new version does not have any more.
 
 #![expect(
     clippy::disallowed_methods,

@@ -400,7 +400,7 @@ pub(super) fn in_parallel<S, T: Send>(
     state: impl Fn() -> S + Sync,
     each: impl Fn(&mut S, &Path) -> T + Sync,
 ) -> Vec<T> {
-    // Small shares, taken by whoever is free: files differ much in size.
+    // Small shares, taken by the next free thread: files differ much in size.
     const SHARE: usize = 16;
     let shares: Vec<&[PathBuf]> = paths.chunks(SHARE).collect();
     let next = AtomicUsize::new(0);

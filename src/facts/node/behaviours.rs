@@ -34,7 +34,7 @@ const SERVERS: &[(&str, u32)] = &[
 /// Those of them whose processes start in the behaviour itself and keep the callback module in their states.
 const WRAPPERS: &[&str] = &["Elixir.GenStage"];
 
-/// How many behaviours may stand on each other.
+/// How many behaviours may be built on each other.
 const DEPTH: usize = 5;
 
 /// What a behaviour's processes are.
@@ -104,7 +104,7 @@ fn follow(
     })
 }
 
-/// Asks a node about behaviours that are not known by name, and those that they stand on.
+/// Asks a node about behaviours that are not known by name, and those that they are built on.
 ///
 /// # Errors
 /// As [`natures`].

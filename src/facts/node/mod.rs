@@ -10,7 +10,7 @@ pub mod leftovers;
 pub mod node_facts;
 pub mod node_files;
 pub mod old_code;
-mod otp;
+mod otp_folders;
 pub(in crate::facts) mod parents;
 pub mod processes;
 pub mod queries;

@@ -174,7 +174,7 @@ pub struct ProcessQuery {
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// By module; without those that no process runs.
-    pub crews: BTreeMap<Module, ModuleProcesses>,
+    pub by_module: BTreeMap<Module, ModuleProcesses>,
     /// Supervisors and event managers that did not answer in time: names or pids.
     pub silent: Vec<String>,
 }
@@ -254,7 +254,7 @@ fn read(answer: &Term) -> Option<Answer> {
         .map(|shown| Some((shown.as_tuple()?.first()?.clone(), example(shown)?)))
         .collect();
     let examples: BTreeMap<Term, Example> = examples?.into_iter().collect();
-    let mut crews = BTreeMap::new();
+    let mut by_module = BTreeMap::new();
     for line in modules.as_list()? {
         let [module, kinds, unnamed, foreign, by_loop] = line.as_tuple()? else {
             return None;
@@ -264,7 +264,7 @@ fn read(answer: &Term) -> Option<Answer> {
         };
         let kinds = kinds.as_list()?.iter().map(|line| kind(line, &examples));
         let loose = loose.as_list()?.first();
-        let crew = ModuleProcesses {
+        let processes = ModuleProcesses {
             kinds: kinds.collect::<Option<_>>()?,
             unnamed: count(unnamed)?,
             unnamed_example: loose.and_then(|pid| examples.get(pid).cloned()),
@@ -279,10 +279,10 @@ fn read(answer: &Term) -> Option<Answer> {
             by_loop: pids(by_loop)?,
             parents: Vec::new(),
         };
-        crews.insert(module_of(module)?, crew);
+        by_module.insert(module_of(module)?, processes);
     }
     let silent = silent.as_list()?.iter().map(Term::to_string).collect();
-    Some(Answer { crews, silent })
+    Some(Answer { by_module, silent })
 }
 
 fn module_of(term: &Term) -> Option<Module> {

@@ -85,11 +85,14 @@ pub fn wrapped(
         }
     }
     let answer = processes::find_processes(session, facts.otp, &question)?;
-    let crews = answer.crews.into_iter().filter_map(|(module, mut crew)| {
-        crew.classify(&declared.get(&module)?.behaviours);
-        (!crew.also.is_empty()).then_some((module, crew.also))
-    });
-    Ok(crews.collect())
+    let by_module = answer
+        .by_module
+        .into_iter()
+        .filter_map(|(module, mut processes)| {
+            processes.classify(&declared.get(&module)?.behaviours);
+            (!processes.also.is_empty()).then_some((module, processes.also))
+        });
+    Ok(by_module.collect())
 }
 
 /// How many processes run each of these modules; those that no process runs are left out.
@@ -106,9 +109,9 @@ pub fn running(
         ..ProcessQuery::default()
     };
     let answer = processes::find_processes(session, facts.otp, &question)?;
-    let crews = answer.crews.into_iter();
-    Ok(crews
-        .map(|(module, crew)| (module, crew.count()))
+    let by_module = answer.by_module.into_iter();
+    Ok(by_module
+        .map(|(module, processes)| (module, processes.count()))
         .filter(|(_, count)| *count > 0)
         .collect())
 }

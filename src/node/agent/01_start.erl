@@ -51,7 +51,7 @@
 %%   unconverted                   what failed in the conversion that is going on
 %%   stragglers, straggling        calls that are still inside something, with monitors; why
 %%   done_with, early              children that are done; processes resumed before the window ends
-%%   latest                        when the run has to end (in the process that tends children)
+%%   latest                        when the run has to end (in the process that changes children)
 %%   loop_pattern                  the regular expression of `loops`, compiled
 %% of a worker:
 %%   reported                      when it last reported progress
@@ -171,7 +171,7 @@ new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined,
                     t1 => undefined, before => #{},
                     step => undefined, release_handler => undefined, unsure => [],
-                    tended => [], unchildren => [], effects => []}).
+                    children_done => [], unchildren => [], effects => []}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) ->
     L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};

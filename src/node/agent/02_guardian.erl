@@ -1,4 +1,4 @@
-%% The guardian: holds the lock, keeps the log, tells the watchers, starts a new executor when one
+%% The guardian: holds the lock, keeps the log, informs the watchers, starts a new executor when one
 %% dies.
 
 %% -------------------------------------------------------------------------------------------------
@@ -192,8 +192,8 @@ last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switc
         S =:= [], O =:= [], C =:= [], Foreign =:= undefined ->
             logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
         true ->
-            Text = <<"% the executor died too often; everybody was resumed, but code and states "
-                     "may not fit">>,
+            Text = <<"% the executor died too often; all processes were resumed, but code and "
+                     "states may not fit">>,
             logged({event, {finished, mixed, #{reason => Reason, by_hand => [Text]}}}, G)
     end.
 

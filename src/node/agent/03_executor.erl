@@ -62,7 +62,7 @@ idle_loop() ->
             wait_stragglers(),
             lists:foreach(fun(W) -> unlink(W), exit(W, kill) end, get(workers)),
             last_watch(get(gmon));
-        updo_survey -> told_deaths(), event({surveyed, survey()}), idle_loop();
+        updo_survey -> report_deaths(), event({surveyed, survey()}), idle_loop();
         {died, One} -> event({died, One}), idle_loop();
         {late, Ref, Pid, _} -> straggler(Ref, Pid), idle_loop();
         {updo_watchers, Ws} -> put(watchers, Ws), idle_loop();
@@ -124,7 +124,7 @@ check_guardian() ->
 
 log(Entry) ->
     put(log, log_entry(Entry, get(log))),
-    watchdog_hears(Entry),
+    watchdog_receives(Entry),
     get(guardian) ! {updo_log, self(), Entry},
     ok.
 
@@ -194,8 +194,8 @@ finished(Outcome, Info) ->
     %% Keys and paths that this run has set are of no use to the version that it began with, and not
     %% its own.
     Outcome =:= other(maps:get(goal, get(job), new)) andalso settings_back(),
-    {Told, More} = remains(Outcome, Info),
-    log({finished, Told, More#{suspended_us => stood(get(log)),
+    {Reported, More} = remains(Outcome, Info),
+    log({finished, Reported, More#{suspended_us => stood(get(log)),
                                called_off => log_get(called_off)}}),
     check_guardian().
 
@@ -409,9 +409,9 @@ step(_, {paths, Moves}) ->
                       end
                   end, Moves),
     #{};
-step(Id, {config_change, Told}) ->
+step(Id, {config_change, Reported}) ->
     log({add, applied, Id}),
-    lists:foreach(fun(One) -> config_change(One) end, Told),
+    lists:foreach(fun(One) -> config_change(One) end, Reported),
     #{};
 step(Id, {release_handler, Script, Libs}) -> release_handler(Id, Script, Libs);
 step(_, {twins_load, Ms}) -> twins_load(Ms);

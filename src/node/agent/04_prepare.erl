@@ -1,4 +1,4 @@
-%% Before anybody is suspended: everything slow, and everything that can be refused.
+%% Before any process is suspended: everything slow, and everything that can be refused.
 
 %% -------------------------------------------------------------------------------------------------
 %% Phase: prepare

@@ -29,13 +29,15 @@ owned({I, _, _} = Call, Ps, Want) ->
     case lists:usort([S || P <- First, S <- [loop_module(P)], S =/= unknown]) of
         [] -> [{M, Kind, P} || P <- Ps, {M, Kind} <- by_initial_call(Call, P, Want)];
         [S] ->
-            M = owner(Call, S),
+            M = callback_module(Call, S),
             [{M, behaviour, P} || is_map_key(M, Want), P <- Ps];
         _ ->
             lists:append([case loop_module(P) of
                               unknown ->
                                   [{M, Kind, P} || {M, Kind} <- by_initial_call(Call, P, Want)];
-                              S -> [{M, behaviour, P} || M <- [owner(Call, S)], is_map_key(M, Want)]
+                              S ->
+                                  [{M, behaviour, P} || M <- [callback_module(Call, S)],
+                                                        is_map_key(M, Want)]
                           end || P <- Ps])
     end.
 
@@ -43,11 +45,12 @@ owned({I, _, _} = Call, Ps, Want) ->
 owned_bare(Ps, Want) ->
     [{M, special, P} || special_modules(Want) =/= #{}, P <- Ps, M <- special(P, Want)].
 
-%% A behaviour that runs its callback modules in a server of its own may say so in the initial call:
+%% The callback module of a process with this initial call in the loop of module S. A behaviour that
+%% runs its callback modules in a server of its own may say so in the initial call:
 %% that server converts by the callback module.
-owner({I, _, _}, I) -> I;
-owner({I, init, 1}, S) -> case declares(I, S) of true -> I; false -> S end;
-owner(_, S) -> S.
+callback_module({I, _, _}, I) -> I;
+callback_module({I, init, 1}, S) -> case declares(I, S) of true -> I; false -> S end;
+callback_module(_, S) -> S.
 
 declares(I, S) ->
     Name = atom_to_list(S),

@@ -145,7 +145,7 @@ held(Slow, LetGo) ->
 
 let_go(P, Held, LetGo) ->
     lists:foldl(fun(Q, Acc) when is_map_key(Q, Acc) -> Acc;
-                   (Q, Acc) -> owner(Q) ! {cast, resume, Q}, Acc#{Q => P} end,
+                   (Q, Acc) -> worker_of(Q) ! {cast, resume, Q}, Acc#{Q => P} end,
                 LetGo, waits_for(P, Held, 8)).
 
 %% gen:call leaves a monitor; follow the monitors through those that wait themselves.

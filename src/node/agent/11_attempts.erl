@@ -21,7 +21,7 @@ within_budget(Id, First, Again) ->
                 true ->
                     put(began, now_ms()),
                     attempt(Id, First, Again, #{budget => Ms, attempts => 1, busy => [],
-                                                told => none});
+                                                reported => none});
                 false -> {First(), 1}
             end;
         _ -> {First(), 1}
@@ -51,26 +51,26 @@ attempt(Id, Run, Again, #{budget := Ms, attempts := N} = S) ->
 %% Everything runs again, except what has not answered: its request stays. Named: the processes it
 %% was postponed for.
 postpone(Id, Slow, Named, #{attempts := N, busy := Busy} = S) ->
-    {Began, Told} = {get(began), told_at(Id)},
+    {Began, Reported} = {get(began), reported_at(Id)},
     Us = paused(),
     {Resumed, Unsure} = resume_without(maps:keys(Slow)),
     release(),
     spawn_watch_off(),
     log({set, called_off, log_get(called_off) + 1}),
-    put(doing, {Id, 0, found_total(), Began, Told}),
-    tell_postponed(Id, Named, {N, Us, Resumed},
+    put(doing, {Id, 0, found_total(), Began, Reported}),
+    report_postponed(Id, Named, {N, Us, Resumed},
                    S#{began => Began, busy := lists:usort(maps:keys(Slow) ++ Busy),
                       unsure => Unsure,
                       again => #{}, rest => now_ms() + Us div 1000}).
 
 %% The first one, and later ones once a second.
-tell_postponed(Id, Slow, {N, Us, Resumed}, #{told := Told, began := Began} = S) ->
+report_postponed(Id, Slow, {N, Us, Resumed}, #{reported := Reported, began := Began} = S) ->
     case now_ms() of
-        Now when Told =:= none; Now - Told >= 1000 ->
+        Now when Reported =:= none; Now - Reported >= 1000 ->
             event({suspend_postponed, Id, #{attempt => N, us => Us, processes => Resumed,
                                             waiting => map_size(Slow),
                                             busy => describe_slow(Slow, Began, Now)}}),
-            S#{told := Now};
+            S#{reported := Now};
         _ -> S
     end.
 
@@ -182,12 +182,12 @@ ask_again(Now, Slow, Held, LetGo, #{busy := Busy, again := Again}) ->
 %% The budget of those that are held is used up before the others are there.
 not_together(Now, Held, #{again := Again} = S) ->
     paused(),
-    maps:fold(fun(P, _, _) -> owner(P) ! {cast, resume, P} end, ok, Held),
+    maps:fold(fun(P, _, _) -> worker_of(P) ! {cast, resume, P} end, ok, Held),
     S#{again := maps:merge(Again, maps:map(fun(_, Since) -> 2 * Now - Since end, Held))}.
 
 request(P) ->
     Ref = make_ref(),
-    owner(P) ! {again, Ref, suspend, P},
+    worker_of(P) ! {again, Ref, suspend, P},
     Ref.
 
 %% {those that were let go for one of these, the others}
@@ -237,7 +237,7 @@ budget_left() ->
         _ -> infinity
     end.
 
-told_at(Id) -> case get(doing) of {Id, _, _, _, Told} -> Told; _ -> now_ms() end.
+reported_at(Id) -> case get(doing) of {Id, _, _, _, Reported} -> Reported; _ -> now_ms() end.
 
 %% For questions that are asked while processes are suspended.
 at_most(Ms) ->
@@ -253,7 +253,7 @@ take(Id, Parts, Before, Total, Began) ->
     Ref = make_ref(),
     Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
     lists:foreach(fun({W, Ps}) -> W ! {dispatch, Ref, take, Ps} end, Jobs),
-    put(doing, {Id, min(Total, Before + parts_size(Parts)), Total, Began, told_at(Id)}),
+    put(doing, {Id, min(Total, Before + parts_size(Parts)), Total, Began, reported_at(Id)}),
     taking(Ref, Id, length(Jobs), {0, #{}, [], 0}, {Before, Total}, false).
 
 taking(Ref, _, 0, {Dead, Slow, Failed, K}, _, Stopped) ->

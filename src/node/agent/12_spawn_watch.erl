@@ -9,8 +9,8 @@
 %% there it is left alone, and then it is unknown.
 %%
 %% Held: the supervisors of suspended processes, suspended around the switch itself, for as long
-%% as that takes; a child that is to be started waits for so long. One that does not stand
-%% still at once is not waited for.
+%% as that takes; a child that is to be started waits for so long. One that is not
+%% suspended at once is not waited for.
 
 %% -------------------------------------------------------------------------------------------------
 %% Watching births
@@ -152,8 +152,8 @@ parts(Pids) ->
         setelement(I, Acc, [P | element(I, Acc)]) end,
                 list_to_tuple(lists:duplicate(N, [])), Pids).
 
-%% Supervisors that have started processes that are suspended. A few of each module tell: they have
-%% few parents.
+%% Supervisors that have started processes that are suspended. A few of each module suffice: they
+%% have few parents.
 parents() ->
     Some = [P || Found <- log_get(found), Parts <- maps:values(Found), Part <- tuple_to_list(Parts),
             P <- lists:sublist(Part, 25)],
@@ -282,7 +282,7 @@ newborn() ->
             Want = maps:from_list([{M, true} || M <- Ms]),
             case get(existing) of
                 undefined ->
-                    %% Only the executor that died could tell what was born before the switch.
+                    %% Only the executor that died knew what was born before the switch.
                     {Found, Seen} = find(Want, Mine),
                     {Ms, Vsns, Seen, [], [P || Parts <- maps:values(Found),
                                           P <- lists:append(tuple_to_list(Parts)),
@@ -303,14 +303,14 @@ newborn(Want, Seen, N, Left) ->
         {0, 0} -> {Left, Seen1};
         {0, _} -> receive after 1 -> newborn(Want, Seen1, N - 1, Left) end;
         _ ->
-            stand_still(Found),
+            try_suspend(Found),
             More = [{M, P} || {M, Parts} <- maps:to_list(Found),
                     P <- lists:append(tuple_to_list(Parts)), not converted_down(M, P)],
             newborn(Want, Seen1, N - 1, More ++ Left)
     end.
 
-%% As well as they can within a second: this is a way out, and nothing on it may fail.
-stand_still(Found) ->
+%% Suspends what can be suspended within a second: this is a way out, and nothing on it may fail.
+try_suspend(Found) ->
     log({set, found, [Found | log_get(found)]}),
     lists:foreach(fun({_, Parts}) ->
         Ref = make_ref(),
@@ -355,7 +355,7 @@ newborn_after({Ms, Vsns, Seen, Left, Unknown}) ->
     Gone = [{M, P} || {M, P} <- All, called(P, Known) orelse check_code(P, M)],
     Soft = fun(M) -> how(M) =:= {up, soft} andalso not lists:member(M, log_get(reversed)) end,
     Late = [{M, P} || {M, P} <- Gone, not Soft(M)],
-    Late =:= [] orelse stand_still(maps:from_list([{M, parts([P || {N, P} <- Late, N =:= M])}
+    Late =:= [] orelse try_suspend(maps:from_list([{M, parts([P || {N, P} <- Late, N =:= M])}
                                                    || {M, _} <- Late])),
     Ended = [{M, P} || {M, P} <- Left ++ Late, not converted_after(M, P, maps:get(M, Vsns)),
              is_process_alive(P)],

@@ -180,7 +180,7 @@ forget_running() ->
         {_, Failed} -> [P || {P, Why} <- Failed, Why =:= was_running()];
         undefined -> []
     end,
-    lists:foreach(fun(P) -> owner(P) ! {cast, {erase, erase_fun(), none, get(nobody)}, P} end,
+    lists:foreach(fun(P) -> worker_of(P) ! {cast, {erase, erase_fun(), none, get(nobody)}, P} end,
                   Running).
 
 handlers() -> maps:from_list([{M, true} || M <- job(handlers, [])]).

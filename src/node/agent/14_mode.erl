@@ -50,8 +50,8 @@ undefined_function(M, F, A) -> error_handler:undefined_function(M, F, A).
 
 undefined_lambda(M, F, A) -> error_handler:undefined_lambda(M, F, A).
 
-%% Run inside the process, before and after. Tell: on the way back, the process that learns that the
-%% mode may have been another one.
+%% Run inside the process, before and after. Tell: on the way back, the process that is informed
+%% that the mode may have been another one.
 ask_funs(Handler, Stamp, Tell) ->
     {fun(S0) ->
          {S, H} = case get('$updo_asking') of

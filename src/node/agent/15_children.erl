@@ -17,14 +17,14 @@ children(Ops) ->
     Todo = [{Op, concerned_by(Op)} || Op <- Ops],
     Latest = maps:get(until, get(log)),
     {_, Mon} = spawned(fun() -> put(latest, Latest),
-        lists:foreach(fun({Op, Pids}) -> Me ! {Tag, Op, tend_all(Op, Pids)} end, Todo) end,
+        lists:foreach(fun({Op, Pids}) -> Me ! {Tag, Op, change_all(Op, Pids)} end, Todo) end,
             [link, monitor]),
     Until = case log_get(resuming) andalso found_modules() -- log_get(resumed) of
         [_ | _] -> now_ms() + child_pause();
         _ -> infinity
     end,
     put(done_with, []),
-    Failed = tended(Tag, Mon, Ops, [], Until),
+    Failed = await_children(Tag, Mon, Ops, [], Until),
     Failed =:= [] orelse log({set, unchildren, Failed ++ maps:get(unchildren, get(log), [])}),
     maps:merge(#{failed => Failed}, done_with(Todo, erase(done_with))).
 
@@ -47,21 +47,24 @@ shown_id({_, _, Id, _}) -> Id.
 
 child_pause() -> 250.       % ms that new children may take while others are suspended
 
-tended(_, Mon, [], Failed, _) -> demonitor(Mon, [flush]), lists:reverse(Failed);
-tended(Tag, Mon, [Op | Ops] = All, Failed, Until) ->
+await_children(_, Mon, [], Failed, _) -> demonitor(Mon, [flush]), lists:reverse(Failed);
+await_children(Tag, Mon, [Op | Ops] = All, Failed, Until) ->
     GMon = get(gmon),
     receive
         {Tag, Op, {Bad, Did}} ->
-            lists:foreach(fun(One) -> log({add, tended, One}) end, Did),
+            lists:foreach(fun(One) -> log({add, children_done, One}) end, Did),
             put(done_with, lists:reverse([One || {_, _, _, _} = One <- Did]) ++ get(done_with)),
-            tended(Tag, Mon, Ops, lists:reverse(Bad) ++ Failed, Until);
-        {updo_watchers, Ws} -> put(watchers, Ws), tended(Tag, Mon, All, Failed, Until);
-        {'DOWN', GMon, process, _, _} -> new_guardian(), tended(Tag, Mon, All, Failed, Until);
+            await_children(Tag, Mon, Ops, lists:reverse(Bad) ++ Failed, Until);
+        {updo_watchers, Ws} -> put(watchers, Ws), await_children(Tag, Mon, All, Failed, Until);
+        {'DOWN', GMon, process, _, _} ->
+            new_guardian(),
+            await_children(Tag, Mon, All, Failed, Until);
         {'DOWN', Mon, process, _, Why} ->
-            lists:reverse(Failed) ++ lists:append([untended(O, [text(no_args(Why))]) || O <- All])
+            lists:reverse(Failed) ++
+                lists:append([not_changed(O, [text(no_args(Why))]) || O <- All])
     after case Until of infinity -> infinity; _ -> max(0, Until - now_ms()) end ->
         put(early, resume_all([])),
-        tended(Tag, Mon, All, Failed, infinity)
+        await_children(Tag, Mon, All, Failed, infinity)
     end.
 
 %% What a resume step has resumed, with those that a slow child did not keep waiting.
@@ -150,17 +153,17 @@ supervisors(M) ->
     lists:usort([P || Parts <- All, Part <- tuple_to_list(Parts), P <- Part, is_process_alive(P)]).
 
 %% {[What could not be done], [What was]}.
-tend_all({What, Sup, _}, Pids) when What =:= renewed; What =:= revoked; What =:= reinstated ->
-    Did = [{Word, Sup, Id, P, tend_one(Word, P, Id)}
+change_all({What, Sup, _}, Pids) when What =:= renewed; What =:= revoked; What =:= reinstated ->
+    Did = [{Word, Sup, Id, P, change_child(Word, P, Id)}
            || {P, Todo} <- Pids, {Word, Ids} <- [{W, maps:get(W, Todo, [])}
                                                  || W <- [stop, halt, start, again]], Id <- Ids],
-    {lists:append([untended({word(Word), Sup, Id}, [text(Why)])
+    {lists:append([not_changed({word(Word), Sup, Id}, [text(Why)])
                    || {Word, _, Id, _, {error, Why}} <- Did]),
      [{word(Word), Sup, Id, P} || {Word, _, Id, P, ok} <- Did]};
-tend_all({What, _, _} = Op, Pids) when What =:= listed; What =:= unlisted; What =:= relisted ->
-    tend_listed(Op, Pids);
-tend_all(Op, Pids) ->
-    case tend(Op, Pids) of
+change_all({What, _, _} = Op, Pids) when What =:= listed; What =:= unlisted; What =:= relisted ->
+    change_listed(Op, Pids);
+change_all(Op, Pids) ->
+    case change_children(Op, Pids) of
         [] -> {[], [Op]};
         Bad -> {Bad, []}
     end.
@@ -169,22 +172,22 @@ word(again) -> start;
 word(Word) -> Word.
 
 %% `ok` only for what was done: that is what is undone.
-tend_one(start, P, Id) ->
+change_child(start, P, Id) ->
     case child(start_new, P, Id) of {error, running} -> running; Answer -> Answer end;
-tend_one(halt, P, Id) -> child(halt_running, P, Id);
+change_child(halt, P, Id) -> child(halt_running, P, Id);
 %% A supervisor that has been restarted since may have been given other children.
-tend_one(again, P, Id) ->
+change_child(again, P, Id) ->
     case child(start_new, P, Id) of {error, Why} when Why =:= running; Why =:= not_found -> Why;
         Answer -> Answer end;
-tend_one(Word, P, Id) -> child(Word, P, Id).
+change_child(Word, P, Id) -> child(Word, P, Id).
 
-tend({What, _, _} = Op, []) when What =:= start; What =:= stop ->
-    untended(Op, [<<"no process of it was found">>]);
-tend({What, _, Id} = Op, Pids) ->
-    untended(Op, [text(Why) || P <- Pids, {error, Why} <- [child(What, P, Id)]]).
+change_children({What, _, _} = Op, []) when What =:= start; What =:= stop ->
+    not_changed(Op, [<<"no process of it was found">>]);
+change_children({What, _, Id} = Op, Pids) ->
+    not_changed(Op, [text(Why) || P <- Pids, {error, Why} <- [child(What, P, Id)]]).
 
 %% => failed_child()
-untended({What, Sup, Id}, Whys) ->
+not_changed({What, Sup, Id}, Whys) ->
     [#{what => What, supervisor => Sup, child => Id, reason => Why} || Why <- Whys].
 
 %% In a process of its own: a child that hangs in its init must not take the executor along, nor its
@@ -272,20 +275,20 @@ children_back() ->
                             {delist, Sup, One, P} -> [{{relist, Sup, One}, P}];
                             {arrange, _, _, _} -> [{Op, element(4, Op)}];
                             _ -> []
-                        end || Op <- maps:get(tended, get(log), [])]),
-    log({set, tended, []}),
+                        end || Op <- maps:get(children_done, get(log), [])]),
+    log({set, children_done, []}),
     lists:append([case P of
-                      all -> tend(Op, supervisors(element(2, Op)));
-                      _ -> tend_back(Op, [P || is_process_alive(P)])
+                      all -> change_children(Op, supervisors(element(2, Op)));
+                      _ -> undo_child_op(Op, [P || is_process_alive(P)])
                   end || {Op, P} <- Ops]).
 
-tend_back({relist, Sup, {Id, _, _} = One}, Ps) ->
-    untended({start, Sup, Id}, [text(Why) || P <- Ps, {error, Why} <- [child(relist, P, One)]]);
-tend_back({unlist, Sup, Id}, Ps) ->
-    untended({stop, Sup, Id}, [text(Why) || P <- Ps, {error, Why} <- [child(unlist, P, Id)]]);
-tend_back({arrange, _, Before, _}, Ps) ->
+undo_child_op({relist, Sup, {Id, _, _} = One}, Ps) ->
+    not_changed({start, Sup, Id}, [text(Why) || P <- Ps, {error, Why} <- [child(relist, P, One)]]);
+undo_child_op({unlist, Sup, Id}, Ps) ->
+    not_changed({stop, Sup, Id}, [text(Why) || P <- Ps, {error, Why} <- [child(unlist, P, Id)]]);
+undo_child_op({arrange, _, Before, _}, Ps) ->
     lists:foreach(fun(P) -> child(arrange, P, Before) end, Ps), [];
-tend_back(Op, Ps) -> tend(Op, Ps).
+undo_child_op(Op, Ps) -> change_children(Op, Ps).
 
 %% -------------------------------------------------------------------------------------------------
 %% Specifications

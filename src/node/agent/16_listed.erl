@@ -44,23 +44,23 @@ top_of(App) ->
 %% -------------------------------------------------------------------------------------------------
 %% What is done
 
-%% {[What could not be done], [What was]}, as tend_all/2. An entry of a list is {exact or like, Id,
-%% [Item]}: `like` has the usual identifier of such an item, and only its module can say which it
-%% is.
-tend_listed({listed, M, #{strict := true, start := Start, stop := Stop}}, []) ->
+%% {[What could not be done], [What was]}, as change_all/2. An entry of a list is {exact or like,
+%% Id, [Item]}: `like` has the usual identifier of such an item, and only its module can say which
+%% it is.
+change_listed({listed, M, #{strict := true, start := Start, stop := Stop}}, []) ->
     Todo = [{start, E} || E <- Start] ++ [{stop, E} || E <- Stop],
-    {lists:append([untended({What, M, Id}, [<<"no process of its supervisor was found">>])
+    {lists:append([not_changed({What, M, Id}, [<<"no process of its supervisor was found">>])
                    || {What, {_, Id, _}} <- Todo]), []};
-tend_listed(_, []) -> {[], []};
-tend_listed({listed, M, #{start := Start, stop := Stop}} = Op, [{P, _}] = Pids) ->
+change_listed(_, []) -> {[], []};
+change_listed({listed, M, #{start := Start, stop := Stop}} = Op, [{P, _}] = Pids) ->
     case child(look, P, all) of
-        {ok, Before} -> tend_listed(Op, Pids, Before);
+        {ok, Before} -> change_listed(Op, Pids, Before);
         {error, Why} ->
             Todo = [{start, Id} || {_, Id, _} <- Start] ++ [{stop, Id} || {_, Id, _} <- Stop],
             {silent(M, Todo, Why), []}
     end;
 %% On the way back, in the code that they run.
-tend_listed({unlisted, M, #{start := Start}}, [{P, Kept, _}]) ->
+change_listed({unlisted, M, #{start := Start}}, [{P, Kept, _}]) ->
     Ids = case Kept of #{started := Started} -> Started; none -> identified(Start) end,
     case child(look, P, all) of
         {ok, Before} ->
@@ -70,16 +70,16 @@ tend_listed({unlisted, M, #{start := Start}}, [{P, Kept, _}]) ->
     end;
 %% And when the version before is there again. A supervisor that has been restarted since has kept
 %% nothing.
-tend_listed({relisted, M, #{stop := Stop}} = Op, [{P, Kept, _}] = Pids) ->
+change_listed({relisted, M, #{stop := Stop}} = Op, [{P, Kept, _}] = Pids) ->
     case child(look, P, all) of
-        {ok, Before} -> tend_listed(Op, Pids, Before);
+        {ok, Before} -> change_listed(Op, Pids, Before);
         {error, Why} ->
             Ids = case Kept of #{stopped := Stopped} -> [Id || {Id, _, _} <- Stopped];
                 none -> [Id || {_, Id, _} <- Stop] end,
             {silent(M, [{start, Id} || Id <- Ids], Why), []}
     end.
 
-tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, Md5}], Before) ->
+change_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, Md5}], Before) ->
     {New, All} = {identified(Start), identified(Order)},
     %% Which of them is the new one is not known before: what the new version lists stays.
     Goes = specs(P, lists:reverse((identified(Stop) -- (All -- New)) ++ asleep(P, New))),
@@ -95,7 +95,7 @@ tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, M
     Moved = [Id || Id <- New, lists:member(Id, Ours)],
     settled_in(P, All, Moved, {keep, M, Md5, Kept#{started := Started}}),
     {Bad1 ++ Bad2, done(M, P, Before, Stopped, Started)};
-tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}], Before) ->
+change_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}], Before) ->
     {{Bad, Started}, Was} = case Kept of
         #{stopped := Stopped, order := Ids} -> {relisted(M, P, lists:reverse(Stopped)), Ids};
         none -> {enlisted(M, P, Stop), identified(Order)}
@@ -107,7 +107,7 @@ tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}], B
 %% known.
 silent(M, Todo, Why) ->
     Text = text_of("its supervisor does not answer (~ts)", [text(Why)]),
-    lists:append([untended({What, M, Id}, [Text]) || {What, Id} <- Todo]).
+    lists:append([not_changed({What, M, Id}, [Text]) || {What, Id} <- Todo]).
 
 %% Undone from the end: at last they are in the order in which they were.
 done(M, P, Before, Stopped, Started) ->
@@ -116,17 +116,18 @@ done(M, P, Before, Stopped, Started) ->
 
 delisted(M, P, Those) ->
     Answers = [{One, child(delist, P, One)} || One <- Those],
-    {lists:append([untended({stop, M, Id}, [text(Why)]) || {{Id, _, _}, {error, Why}} <- Answers]),
+    {lists:append([not_changed({stop, M, Id}, [text(Why)])
+                   || {{Id, _, _}, {error, Why}} <- Answers]),
      [One || {One, ok} <- Answers]}.
 
 enlisted(M, P, Entries) ->
     Answers = [{Id, child(enlist, P, Item)} || {_, Id, [Item]} <- Entries],
-    {lists:append([untended({start, M, Id}, [text(Why)]) || {Id, {error, Why}} <- Answers]),
+    {lists:append([not_changed({start, M, Id}, [text(Why)]) || {Id, {error, Why}} <- Answers]),
      [Id || {_, {ok, Id}} <- Answers]}.
 
 relisted(M, P, Kept) ->
     Answers = [{element(1, One), child(relist, P, One)} || One <- Kept],
-    {lists:append([untended({start, M, Id}, [text(Why)]) || {Id, {error, Why}} <- Answers]),
+    {lists:append([not_changed({start, M, Id}, [text(Why)]) || {Id, {error, Why}} <- Answers]),
      [Id || {Id, ok} <- Answers]}.
 
 %% [{Id, Spec, run or [Record]}], each once, of those that it has. One that does not run has no

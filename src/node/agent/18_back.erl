@@ -71,7 +71,7 @@ still_suspended(Pids, N) ->
     case [P || P <- Pids, {_, {sys, _, _}} <- [process_info(P, current_function)]] of
         [] -> ok;
         Again ->
-            lists:foreach(fun(P) -> owner(P) ! {cast, resume, P} end, Again),
+            lists:foreach(fun(P) -> worker_of(P) ! {cast, resume, P} end, Again),
             receive after 10 -> still_suspended(Again, N - 1) end
     end.
 
@@ -304,7 +304,7 @@ straggler_down(Mon) ->
 %% Settle: after everything, with nothing suspended
 
 settle(Persist) ->
-    told_deaths(),
+    report_deaths(),
     Survey = survey(),
     #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} =
         get(log),

@@ -23,7 +23,7 @@ survivors(Exec, Mon, S) ->
         resumed ->
             survivors(Exec, Mon, S#{waiting := #{}, watched := maps:merge(Watched, Waiting)});
         {survey, To, Ref} ->
-            To ! {Ref, survivors_told(S)},
+            To ! {Ref, survivor_counts(S)},
             survivors(Exec, Mon, S);
         {executor, Next} ->
             demonitor(Mon, [flush]),
@@ -63,7 +63,7 @@ is_crash(noconnection) -> false;
 is_crash(_) -> true.
 
 %% => survivor_counts()
-survivors_told(#{watched := Watched, ended := Ended, crashed := Crashed, died := Died}) ->
+survivor_counts(#{watched := Watched, ended := Ended, crashed := Crashed, died := Died}) ->
     Live = map_size(Watched),
     #{watched => Live + Ended, live => Live, crashed => Crashed, died => lists:reverse(Died)}.
 
@@ -124,7 +124,7 @@ survivors() ->
             Mon = monitor(process, P),
             P ! {survey, self(), Mon},
             receive
-                {Mon, Told} -> demonitor(Mon, [flush]), Told;
+                {Mon, Reported} -> demonitor(Mon, [flush]), Reported;
                 {'DOWN', Mon, process, _, _} -> #{}
             after 10000 -> demonitor(Mon, [flush]), #{}
             end
@@ -149,9 +149,9 @@ soak(Id, Ms) ->
         #{watched := N} when N > 0 -> soaking(Id, Since, Until, Since + 500);
         _ -> ok
     end,
-    Told = survivors(),
-    #{processes => maps:get(watched, Told, 0), live => maps:get(live, Told, 0),
-      crashed => maps:get(crashed, Told, 0)}.
+    Reported = survivors(),
+    #{processes => maps:get(watched, Reported, 0), live => maps:get(live, Reported, 0),
+      crashed => maps:get(crashed, Reported, 0)}.
 
 %% Its progress is the time: milliseconds done, and in all.
 soaking(Id, Since, Until, Next) ->
@@ -162,7 +162,7 @@ soaking(Id, Since, Until, Next) ->
         {'DOWN', GMon, process, _, _} -> new_guardian(), soaking(Id, Since, Until, Next)
     after max(0, min(Until, Next) - now_ms()) ->
         case now_ms() of
-            Now when Now >= Until -> told_deaths();
+            Now when Now >= Until -> report_deaths();
             Now ->
                 event({step_progress, Id, Now - Since, Until - Since}),
                 soaking(Id, Since, Until, Now + 500)
@@ -170,8 +170,8 @@ soaking(Id, Since, Until, Next) ->
     end.
 
 %% Deaths that were reported and have not become events yet.
-told_deaths() ->
-    receive {died, One} -> event({died, One}), told_deaths() after 0 -> ok end.
+report_deaths() ->
+    receive {died, One} -> event({died, One}), report_deaths() after 0 -> ok end.
 
 %% -------------------------------------------------------------------------------------------------
 %% Code that something else has loaded

@@ -3,7 +3,8 @@
 %% -------------------------------------------------------------------------------------------------
 %% Executor and workers
 
-owner(P) ->
+%% The worker that sends all system messages to P.
+worker_of(P) ->
     Ws = get(workers),
     lists:nth(erlang:phash2(P, length(Ws)) + 1, Ws).
 

@@ -1,13 +1,13 @@
 %% The watchdog: a third process, for the case that executor and guardian are killed together. It
 %% decides nothing: it knows which processes are suspended at the moment, and when neither executor
-%% nor guardian is alive it resumes them, tells the watchers what the node is now, and keeps that as
-%% the result of the run.
+%% nor guardian is alive it resumes them, reports the state of the node to the watchers, and keeps
+%% it as the result of the run.
 %%
 %% It has no frame of this module (its text is evaluated by erl_eval), so it survives whatever ends
 %% the processes of this module, a purge included, and can take the module away.
 
 %% -------------------------------------------------------------------------------------------------
-%% What the agent tells it, by name: one that replaces a dead watchdog has the same one.
+%% What the agent sends it, by name: one that replaces a dead watchdog has the same one.
 
 watchdog_name(Job) -> binary_to_atom(<<"updo_watchdog_", (maps:get(run, Job))/binary>>, utf8).
 
@@ -41,24 +41,24 @@ watchdog_known(Job, #{found := Found, held := Held, before := Before, outcome :=
 
 %% By the executor, with every entry of the log and before it does what the entry says. What was
 %% suspended before the run is not resumed by it.
-watchdog_hears({set, found, [New | _]}) ->
+watchdog_receives({set, found, [New | _]}) ->
     watchdog_tell({updo_suspending, [{M, parts_pids(Parts) -- log_get(left)}
                                      || {M, Parts} <- maps:to_list(New)]});
-watchdog_hears({set, held, [_ | _] = Held}) ->
+watchdog_receives({set, held, [_ | _] = Held}) ->
     watchdog_tell({updo_suspending, [{undefined, Held}]});
-watchdog_hears({set, before, Before}) ->
+watchdog_receives({set, before, Before}) ->
     watchdog_tell({updo_modules, watchdog_modules(job(modules, []), Before), job(goal, new)});
-watchdog_hears({set, twins, Names}) -> watchdog_tell({updo_twins, Names});
-watchdog_hears({set, breakpoints, Ms}) -> watchdog_tell({updo_breakpoints, Ms});
-watchdog_hears({set, release_handler, {Pid, _, _}}) when is_pid(Pid) ->
+watchdog_receives({set, twins, Names}) -> watchdog_tell({updo_twins, Names});
+watchdog_receives({set, breakpoints, Ms}) -> watchdog_tell({updo_breakpoints, Ms});
+watchdog_receives({set, release_handler, {Pid, _, _}}) when is_pid(Pid) ->
     watchdog_tell({updo_watch, Pid});
-watchdog_hears({add, Key, _}) when Key =:= env; Key =:= paths ->
+watchdog_receives({add, Key, _}) when Key =:= env; Key =:= paths ->
     watchdog_tell({updo_settings, maps:get(env, get(log), []), maps:get(paths, get(log), [])});
-watchdog_hears(Entry) when Entry =:= window_closed; Entry =:= window_undone ->
+watchdog_receives(Entry) when Entry =:= window_closed; Entry =:= window_undone ->
     watchdog_tell(updo_resumed);
-watchdog_hears(new_run) -> watchdog_tell({updo_ended, undefined});
-watchdog_hears({finished, Outcome, _}) -> watchdog_tell({updo_ended, Outcome});
-watchdog_hears(_) -> ok.
+watchdog_receives(new_run) -> watchdog_tell({updo_ended, undefined});
+watchdog_receives({finished, Outcome, _}) -> watchdog_tell({updo_ended, Outcome});
+watchdog_receives(_) -> ok.
 
 watchdog_tell(Message) -> watchdog_tell(get(job), Message).
 

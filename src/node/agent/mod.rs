@@ -86,7 +86,7 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
         .and_then(|(place, otp)| agents::load(place, otp, run));
     let mut answer = match bring(session, run, job, beam.as_deref()) {
         Ok(answer) => answer,
-        // Whoever kills the process that started the agent does not end the agent.
+        // The agent runs on when the process that started it is killed.
         Err(error) => return begun_after_all(session, run).ok_or(error),
     };
     if let Ok(BootstrapAnswer::Error {
@@ -224,7 +224,7 @@ impl Agent {
     }
 }
 
-/// Answers the hook of a step to whoever is the guardian now.
+/// Answers the hook of a step to the current guardian.
 ///
 /// # Errors
 /// When the connection is lost.

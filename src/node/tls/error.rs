@@ -1,7 +1,7 @@
 //! What went wrong with TLS, in words: E503.
 //!
-//! Takes what rustls says, gives a diagnostic that names the side where something is to be done. A node tells its own reasons
-//! as an alert, which is one word: what it may mean depends on what we have shown it.
+//! Takes what rustls says, gives a diagnostic that names the side where something is to be done. A node sends its own
+//! reasons as an alert, which is one word: what it may mean depends on what we have shown it.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, UNIX_EPOCH};

@@ -65,8 +65,8 @@ pub enum ExpectedName {
 /// What TLS is to be made with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// The authorities that may have signed the node's certificate, or that certificate itself. `None`: whoever
-    /// answers is believed (`verify_none`).
+    /// The authorities that may have signed the node's certificate, or that certificate itself. `None`: any
+    /// certificate is accepted (`verify_none`).
     pub ca: Option<Pem>,
     /// Our certificate, and what links it to its authority. `None`: we show none.
     pub cert: Option<Pem>,

@@ -287,7 +287,7 @@ impl Write for Writing {
     }
 }
 
-/// Says goodbye where that cannot wait for anybody, and closes.
+/// Sends the closing alert without waiting for the peer, and closes.
 fn close(socket: &TcpStream, connection: &Mutex<ClientConnection>, outgoing: &Mutex<Outgoing>) {
     if let (Ok(outgoing), Ok(mut connection)) = (outgoing.try_lock(), connection.try_lock())
         && outgoing.bytes.is_empty()

@@ -1,4 +1,4 @@
-//! Whether a node's certificate is believed.
+//! Whether a node's certificate is trusted.
 //!
 //! Takes what the node shows, says yes or why not. A certificate is good when one of the authorities has signed it, or when it
 //! is itself among them (nodes often have one that they have signed themselves, which the usual rules never accept);
@@ -18,40 +18,40 @@ use super::{algorithms, validity};
 
 /// The trusted certificates.
 #[derive(Debug)]
-enum Belief {
+enum Trust {
     /// These, and those that they have signed.
-    These {
+    Certificates {
         roots: RootCertStore,
         themselves: Vec<CertificateDer<'static>>,
         /// Whether the name does not count.
         any_name: bool,
     },
     /// All.
-    Everybody,
+    Any,
 }
 
 /// Checks what a node shows.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    belief: Belief,
+    trust: Trust,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Verifier {
-    /// Believes these certificates; the error says why one cannot be relied on.
+    /// Trusts these certificates; the error says why one cannot be relied on.
     pub(super) fn new(
-        believed: Vec<CertificateDer<'static>>,
+        trusted: Vec<CertificateDer<'static>>,
         any_name: bool,
         provider: &CryptoProvider,
     ) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
-        for certificate in &believed {
+        for certificate in &trusted {
             roots.add(certificate.clone())?;
         }
         Ok(Self {
-            belief: Belief::These {
+            trust: Trust::Certificates {
                 roots,
-                themselves: believed,
+                themselves: trusted,
                 any_name,
             },
             algorithms: algorithms(provider),
@@ -61,7 +61,7 @@ impl Verifier {
     /// Checks no certificate.
     pub(super) fn accept_any(provider: &CryptoProvider) -> Self {
         Self {
-            belief: Belief::Everybody,
+            trust: Trust::Any,
             algorithms: algorithms(provider),
         }
     }
@@ -76,11 +76,11 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Belief::These {
+        let Trust::Certificates {
             roots,
             themselves,
             any_name,
-        } = &self.belief
+        } = &self.trust
         else {
             return Ok(ServerCertVerified::assertion());
         };

@@ -42,7 +42,7 @@ pub(super) fn picture(node: &NodeSection<'_>) -> Markup {
     let x = |at: f64| LEFT + (at - start) * scale;
     let height = TOP + ROW * bars.len() as f64 + 30.0;
     let bottom = TOP + ROW * bars.len() as f64;
-    let shades = standing(&bars);
+    let shades = suspended_spans(&bars);
     html! {
         div.picture {
             svg.time xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (WIDTH) " " (height) } role="img"
@@ -85,7 +85,7 @@ fn px(number: f64) -> String {
 }
 
 /// The steps, end to end: the node takes one after the other, and how long each took was measured there. When their
-/// events arrived here would tell about the connection.
+/// events arrived here depends on the connection.
 fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
     let mut from = 0.0;
     let bar = |line: &'a Value| {
@@ -123,7 +123,7 @@ fn slowest(node: &NodeSection<'_>, step: &Value) -> Option<String> {
 }
 
 /// From the beginning of each suspend to the end of the resume after it.
-fn standing(bars: &[Bar<'_>]) -> Vec<(f64, f64)> {
+fn suspended_spans(bars: &[Bar<'_>]) -> Vec<(f64, f64)> {
     let mut shades = Vec::new();
     let mut since = None;
     for bar in bars {

@@ -58,10 +58,10 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
         return;
     }
     let number = windows.iter().filter(|w| suspends(w).is_some()).count();
-    let standing = count(number, "window", "windows");
+    let number = count(number, "window", "windows");
     let _ = writeln!(
         out,
-        "  window   {kind}: {standing}, one after the other; in between processes see a mix"
+        "  window   {kind}: {number}, one after the other; in between processes see a mix"
     );
     for (at, window) in windows.iter().enumerate() {
         let mut what = Vec::new();

@@ -1,7 +1,7 @@
 //! From the tokens of one statement to a document.
 //!
 //! It works on tokens, not on the tree: numbers, strings and quotes keep their spelling, and the only tokens that
-//! come or go are trailing commas. Comments stay between the tokens where they stand; one before a comma or a
+//! come or go are trailing commas. Comments stay between the tokens where they are; one before a comma or a
 //! dot moves behind it. The statement has been parsed before, so brackets are balanced and not too deep.
 
 use super::doc::{Doc, fill, group};

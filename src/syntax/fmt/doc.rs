@@ -36,7 +36,7 @@ impl Doc {
         Self::Text(text.into())
     }
 
-    /// Whether this cannot stand on one line.
+    /// Whether this cannot be on one line.
     fn is_tall(&self) -> bool {
         match self {
             Self::Hard | Self::Comment(..) | Self::Tail | Self::Group(_, true) => true,

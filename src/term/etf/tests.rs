@@ -117,7 +117,7 @@ fn samples() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A compressed term that tells the truth about its size.
+/// A compressed term whose stated size is right.
 fn compressed(body: &[u8]) -> Vec<u8> {
     compressed_as(body, body.len() as u32)
 }

@@ -20,7 +20,7 @@ use std::fmt;
 use super::sink::{Limited, Sink, Whole};
 use super::{CUT, line, record_head, segment, text};
 use crate::term::{Atom, Record, Term};
-use measure::{Ruler, Shape, shape};
+use measure::{Parts, Ruler, parts};
 use probe::Probe;
 
 /// A term as `io_lib:format("~<width>tp")` writes it; plain `~tp` is 80. A width of 0 means one line.
@@ -28,7 +28,7 @@ pub fn pretty(term: &Term, width: usize) -> String {
     pretty_from(term, width, 0)
 }
 
-/// The same when `before` characters of text already stand on the first line.
+/// The same when `before` characters of text are already on the first line.
 #[expect(clippy::expect_used, reason = "a string takes everything")]
 pub fn pretty_from(term: &Term, width: usize, before: usize) -> String {
     let mut out = String::new();
@@ -179,13 +179,13 @@ impl<S: Sink> Page<'_, S> {
         if self.limits.fits(len, at.col, at.after, at.used) {
             return self.flat(term);
         }
-        match shape(term) {
-            Shape::List(elements, tail) => {
+        match parts(term) {
+            Parts::List(elements, tail) => {
                 self.out.write_char('[')?;
                 self.elements(elements, tail, at.moved(1, at.used + 1))?;
                 self.out.write_char(']')
             }
-            Shape::Tuple(tagged, elements) => {
+            Parts::Tuple(tagged, elements) => {
                 self.out.write_char('{')?;
                 match elements.split_first() {
                     Some((tag, rest)) if tagged => self.tagged(tag, rest, at)?,
@@ -193,19 +193,19 @@ impl<S: Sink> Page<'_, S> {
                 }
                 self.out.write_char('}')
             }
-            Shape::Map(pairs) => {
+            Parts::Map(pairs) => {
                 self.out.write_str("#{")?;
                 self.pairs(pairs, at.moved(2, at.used + 1))?;
                 self.out.write_char('}')
             }
-            Shape::Record(record) if record.fields.is_empty() => self.flat(term),
-            Shape::Record(record) => self.record(record, at),
-            Shape::Segments(bytes, used) => {
+            Parts::Record(record) if record.fields.is_empty() => self.flat(term),
+            Parts::Record(record) => self.record(record, at),
+            Parts::Segments(bytes, used) => {
                 self.out.write_str("<<")?;
                 self.segments(bytes, used, at.moved(2, at.used))?;
                 self.out.write_str(">>")
             }
-            Shape::Text => self.flat(term),
+            Parts::Text => self.flat(term),
         }
     }
 

@@ -64,7 +64,7 @@ record! {
         since: u64,
         state: LockState,
         ;
-        /// Added where another process tells it.
+        /// Added where another process reports it.
         guardian: Pid,
     }
 }

@@ -1,11 +1,12 @@
-//! What a rehearsal says of states: their shapes with the names in them, never values.
+//! What a rehearsal reports of states, never values: [`Shape`] to count them, [`Form`] with the names in them.
 
 use super::codec::{Codec, DecodeError, Parts, Record, optional, required, tagged};
 use super::declare::{record, tagged_union};
-use crate::term::{Atom, Term};
+use crate::term::{Atom, Pid, Term};
 
 tagged_union! {
-    /// The shape of a state, with the keys of a map that are atoms.
+    /// The shape of a value with the keys of a map that are atoms, as it is compared with what code accepts. States are
+    /// counted by a [`Shape`].
     Form as "form" {
         /// A tuple; one that begins with an atom has that too.
         Tuple = "tuple" { size: u64 } [first: Atom],
@@ -59,5 +60,98 @@ record! {
         table: Atom,
         what: Form,
         rows: u64,
+    }
+}
+
+tagged_union! {
+    /// The type of a state, by which states are counted: no value and no key of a map. With the keys, to compare them
+    /// with what code accepts, it is a [`Form`].
+    Shape as "shape" {
+        /// A tuple; one that begins with an atom has that too.
+        Tuple = "tuple" { size: u64 } [first: Atom],
+        /// An Elixir struct.
+        Struct = "struct" { keys: u64, name: Atom },
+        /// Another map.
+        Map = "map" { keys: u64 },
+        /// A list.
+        List = "list" {},
+        /// A binary.
+        Binary = "binary" {},
+        /// A number.
+        Number = "number" {},
+        /// An atom.
+        Atom = "atom" {},
+        /// A fun.
+        Function = "function" {},
+        /// A process.
+        Pid = "pid" {},
+        /// Anything else.
+        Other = "other" {},
+        /// Child specifications of a supervisor.
+        Specified = "specified" {},
+        /// The state was never seen.
+        Unknown = "unknown" {},
+    }
+}
+
+/// How many states have which shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shapes(pub Vec<(Shape, u64)>);
+
+impl Codec for Shapes {
+    fn notation() -> String {
+        format!("#{{{} => {}}}", Shape::notation(), u64::notation())
+    }
+
+    #[cfg(test)]
+    fn define(definitions: &mut super::codec::Definitions) {
+        Shape::define(definitions);
+    }
+
+    fn decode(term: &Term) -> Result<Self, DecodeError> {
+        let map = term
+            .as_map()
+            .ok_or_else(|| DecodeError::expected(&Self::notation(), term))?;
+        let each = map
+            .iter()
+            .map(|(shape, count)| Ok((Shape::decode(shape)?, u64::decode(count)?)));
+        each.collect::<Result<_, _>>().map(Self)
+    }
+
+    fn encode(&self) -> Term {
+        Term::map(
+            self.0
+                .iter()
+                .map(|(shape, count)| (shape.encode(), count.encode())),
+        )
+    }
+
+    #[cfg(test)]
+    fn sample(source: &mut super::tests::Source) -> Self {
+        let shape = Shape::sample(source);
+        Self(vec![(shape, u64::sample(source))])
+    }
+}
+
+record! {
+    /// How a check of the plan came out for states and what they are converted to: it held, it did not (the state counts
+    /// as failed), or no clause takes them.
+    StateChecked as "state_checked" {
+        check: u64,
+        held: u64,
+        failed: u64,
+        other: u64,
+    }
+}
+
+record! {
+    /// A state that its new version cannot convert.
+    RehearsalFailure as "rehearsal_failure" {
+        pid: Pid,
+        reason: String,
+        shape: Shape,
+        ;
+        /// The check of the plan that does not hold.
+        check: u64,
     }
 }

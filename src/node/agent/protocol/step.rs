@@ -1,10 +1,10 @@
-//! What a step that has succeeded tells.
+//! What a step that has succeeded reports.
 
 use super::codec::{Codec, DecodeError, Record, optional, required};
 use super::declare::{one_of, record};
 use super::primitives::Micros;
-use super::shapes::{HeldForms, InsideForm, TableForm};
-use super::values::{Child, FailedChild, ModuleProcess, RehearsalFailure, Shapes, StateChecked};
+use super::shapes::{HeldForms, InsideForm, RehearsalFailure, Shapes, StateChecked, TableForm};
+use super::values::{Child, FailedChild, ModuleProcess};
 use crate::term::{Atom, Pid, Term};
 
 record! {
@@ -96,6 +96,10 @@ record! {
     /// Of loading twins.
     TwinsLoaded as "twins_loaded" {
         twins: u64,
+        /// How long the loader took, after it had accepted their code.
+        us: Micros,
+        /// How many run on the node.
+        schedulers: u64,
     }
 }
 
@@ -120,6 +124,8 @@ record! {
         untried: u64,
         /// Processes whose conversion failed in a running version that it reached by name.
         unswitched: u64,
+        /// How long a process took to give its state, the median.
+        asked_us: Micros,
         us: Vec<(u64, Pid)>,
         failures: Vec<RehearsalFailure>,
         shapes: Shapes,
@@ -135,12 +141,12 @@ record! {
 }
 
 record! {
-    /// Of a step with nothing to tell: a call, settings, paths, a hook.
+    /// Of a step with nothing to report: a call, settings, paths, a hook.
     Nothing as "nothing" {}
 }
 
 one_of! {
-    /// What a step tells, by its kind.
+    /// What a step reports, by its kind.
     StepResult as "step_result" {
         /// `suspend`
         Suspended(Suspended),

@@ -74,7 +74,7 @@ fn count(term: &Term, bound: i64) -> i64 {
 }
 
 /// What a term can be broken into.
-pub(super) enum Shape<'a> {
+pub(super) enum Parts<'a> {
     /// Text that is never broken; several of these may share a line.
     Text,
     /// A binary that is shown as numbers, and the bits of its last byte.
@@ -88,29 +88,29 @@ pub(super) enum Shape<'a> {
     Record(&'a Record),
 }
 
-pub(super) fn shape(term: &Term) -> Shape<'_> {
+pub(super) fn parts(term: &Term) -> Parts<'_> {
     match term {
         Term::List(elements) if !elements.is_empty() && !text::printable_list(elements) => {
-            Shape::List(elements, None)
+            Parts::List(elements, None)
         }
-        Term::Improper(elements, tail) => Shape::List(elements, Some(tail)),
+        Term::Improper(elements, tail) => Parts::List(elements, Some(tail)),
         Term::Tuple(elements) if !elements.is_empty() => {
             let tagged = elements.len() > 1 && elements[0].as_atom().is_some();
-            Shape::Tuple(tagged, elements)
+            Parts::Tuple(tagged, elements)
         }
-        Term::Map(pairs) if !pairs.is_empty() => Shape::Map(pairs),
-        Term::Record(record) => Shape::Record(record),
-        Term::Bits(bytes, used) => Shape::Segments(bytes, *used),
+        Term::Map(pairs) if !pairs.is_empty() => Parts::Map(pairs),
+        Term::Record(record) => Parts::Record(record),
+        Term::Bits(bytes, used) => Parts::Segments(bytes, *used),
         Term::Binary(bytes) if !bytes.is_empty() && !text::is_binary_text(bytes) => {
-            Shape::Segments(bytes, 8)
+            Parts::Segments(bytes, 8)
         }
-        _ => Shape::Text,
+        _ => Parts::Text,
     }
 }
 
-/// Whether it is [`Shape::Text`].
+/// Whether it is [`Parts::Text`].
 pub(super) fn is_text(term: &Term) -> bool {
-    matches!(shape(term), Shape::Text)
+    matches!(parts(term), Parts::Text)
 }
 
 /// Whether both are.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::measure::{Ruler, Shape, is_text, is_text_pair, shape};
+use super::measure::{Parts, Ruler, is_text, is_text_pair, parts};
 use super::{At, Limits, closing, value_indent};
 use crate::term::{Atom, Record, Term};
 
@@ -37,16 +37,16 @@ impl Probe {
         if self.limits.fits(len, at.col, at.after, at.used) {
             return Some(());
         }
-        match shape(term) {
-            Shape::List(elements, tail) => self.elements(elements, tail, at.moved(1, at.used + 1)),
-            Shape::Tuple(tagged, elements) => match elements.split_first() {
+        match parts(term) {
+            Parts::List(elements, tail) => self.elements(elements, tail, at.moved(1, at.used + 1)),
+            Parts::Tuple(tagged, elements) => match elements.split_first() {
                 Some((tag, rest)) if tagged => self.tagged(tag, rest, at),
                 _ => self.elements(elements, None, at.moved(1, at.used + 1)),
             },
-            Shape::Map(pairs) => self.pairs(pairs, at.moved(2, at.used + 2)),
-            Shape::Record(record) if record.fields.is_empty() => Some(()),
-            Shape::Record(record) => self.record(record, at),
-            Shape::Segments(..) | Shape::Text => Some(()),
+            Parts::Map(pairs) => self.pairs(pairs, at.moved(2, at.used + 2)),
+            Parts::Record(record) if record.fields.is_empty() => Some(()),
+            Parts::Record(record) => self.record(record, at),
+            Parts::Segments(..) | Parts::Text => Some(()),
         }
     }
 

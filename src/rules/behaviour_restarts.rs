@@ -6,7 +6,7 @@ use super::lints::count;
 use super::{ModuleRules, Origin};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{ChangeSet, Changed};
-use crate::facts::compare::behaviour::{BehaviourChange, behaviour_change};
+use crate::facts::compare::behaviour_change::{BehaviourChange, behaviour_change};
 use crate::facts::node::processes::ChildId;
 use crate::name::Module;
 
@@ -21,7 +21,7 @@ pub(super) fn restarts(
         let Some(changed) = changed.filter(|_| decided.restart.value) else {
             continue;
         };
-        for child in changed.crew.parents.iter().flatten() {
+        for child in changed.module_processes.parents.iter().flatten() {
             if !found.contains(child) {
                 found.push(child.clone());
             }
@@ -50,7 +50,7 @@ pub(super) fn advice(
         }
         return;
     };
-    let parents = &changed.crew.parents;
+    let parents = &changed.module_processes.parents;
     let children = parents.iter().flatten().count();
     let all = !parents.is_empty() && children == parents.len();
     match (restart, all) {

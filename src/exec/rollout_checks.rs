@@ -1,8 +1,8 @@
 //! The plan's own words around a whole rollout: `require` and `verify` with `each => rollout`, hooks `before rollout`
 //! and `after rollout`. Asked once, on the first node.
 //!
-//! Takes a session and its facts, tells events of that node, and gives what went wrong. Decides nothing about any
-//! node: what follows from it is the walk's business.
+//! Takes a session and its facts, reports events of that node, and gives what went wrong. Decides nothing about any
+//! node: what follows from it is decided by `engine::rollout`, which runs the nodes.
 
 use super::agent_monitor::{Outcome, Watch};
 use super::condition::CheckContext;
@@ -48,7 +48,7 @@ impl RolloutChecks<'_> {
 
     /// When all nodes are new: what the plan is not content with, if anything.
     pub fn after(&self, sink: &mut dyn FnMut(&Event)) -> Vec<Diagnostic> {
-        self.ask(sink, |checks| checks.rollout_content())
+        self.ask(sink, |checks| checks.rollout_is_verified())
     }
 
     fn ask(

@@ -6,7 +6,7 @@ use crate::diag::Span;
 use crate::graph::{Graph, Reason};
 use crate::name::{Mfa, Module};
 
-/// The graph of a document, with edges of the same kinds; what stood behind each edge is not kept. `None` when it is
+/// The graph of a document, with edges of the same kinds; the evidence of each edge is not kept. `None` when it is
 /// some other document.
 pub fn from_json(document: &Value) -> Option<Graph> {
     let name = |value: &Value, key: &str| Some(Module::new(value.get(key)?.as_str()?));

@@ -65,7 +65,11 @@ fn behaviours(about: About<'_>, facts: &BeamFacts) -> Option<BTreeSet<&'static s
 
 /// Whether the processes of a module run another behaviour than its new version is for.
 pub fn behaviour_change(changes: &ChangeSet, changed: &Changed) -> Option<BehaviourChange> {
-    between(&|name| changes.nature(name), changed, &changed.crew)
+    between(
+        &|name| changes.nature(name),
+        changed,
+        &changed.module_processes,
+    )
 }
 
 /// The same before the change set is put together.

@@ -1,4 +1,5 @@
-//! The agent's account of a run: which processes live, and whether the code is still what the run has made of it.
+//! Asks the agent which suspended processes have survived, and whether the code is still what the run has loaded. What
+//! is known of survivors is kept in [`survivors`](super::survivors).
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,13 @@ use crate::node::{Mail, Mailbox, RecvError};
 use crate::term::Atom;
 
 impl Watch<'_, '_> {
-    /// A crash that the agent tells.
-    pub(super) fn crashed(&mut self, one: &Died) {
+    /// A crash that the agent reports.
+    pub(super) fn record_crash(&mut self, one: &Died) {
         self.survivors.died(one);
     }
 
-    /// Says the crashes that have not been reported; whether there are any.
-    pub(super) fn crashes(&mut self) -> bool {
+    /// Reports the crashes that have not been reported yet; whether there are any.
+    pub(super) fn report_crashes(&mut self) -> bool {
         let crash = self.survivors.crash();
         let any = crash.is_some();
         if let Some(diagnostic) = crash {
@@ -28,7 +29,7 @@ impl Watch<'_, '_> {
     }
 
     /// The agent's account: which processes live, and which modules are not what the run has made of them.
-    pub(super) fn surveyed(&mut self, survivors: &Living, replaced: &[Atom]) {
+    pub(super) fn apply_survey(&mut self, survivors: &Living, replaced: &[Atom]) {
         if let Living::Counted(counts) = survivors {
             self.survivors.update(counts);
         }
@@ -39,7 +40,7 @@ impl Watch<'_, '_> {
     }
 
     /// Asks the agent for its account, before anything is decided by it.
-    pub(super) fn survey(&mut self, mailbox: &Mailbox) {
+    pub(super) fn query_survivors(&mut self, mailbox: &Mailbox) {
         const TIMEOUT: Duration = Duration::from_secs(15);
         if agent::survey(self.session).is_err() {
             return;
@@ -53,12 +54,12 @@ impl Watch<'_, '_> {
                 Err(_) => return,
             };
             match self.news(&message, mailbox) {
-                News::Event(AgentEvent::Died { process }) => self.crashed(&process),
+                News::Event(AgentEvent::Died { process }) => self.record_crash(&process),
                 News::Event(AgentEvent::GuardianReplaced { .. }) => {
                     let _ = agent::survey(self.session);
                 }
                 News::Event(AgentEvent::Surveyed { survey }) => {
-                    return self.surveyed(&survey.survivors, &survey.replaced);
+                    return self.apply_survey(&survey.survivors, &survey.replaced);
                 }
                 News::Event(_) | News::Other => {}
                 News::Unreadable(error) => {

@@ -1,7 +1,7 @@
 //! The modules that take part, each with its versions: the running one, a copy of it, the new one.
 //!
-//! Takes the beams that differ and the modules that are to be removed, gives them as [`Changed`], and which of them may not
-//! be touched. Their processes are found by [`module_processes`](super::module_processes).
+//! Takes the beams that differ and the modules that are to be removed, gives them as [`Changed`], and which of them may
+//! not be touched. Their processes are found by [`module_processes`](super::module_processes).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -101,7 +101,7 @@ pub(super) fn taking_part(
             new: Some(beam),
             app,
             processes: 0,
-            crew: ModuleProcesses::default(),
+            module_processes: ModuleProcesses::default(),
         };
         modules.insert(module, changed);
     }
@@ -132,7 +132,7 @@ pub(super) fn going(
             unloaded: None,
             new: None,
             processes: 0,
-            crew: ModuleProcesses::default(),
+            module_processes: ModuleProcesses::default(),
         };
         (module, changed)
     });

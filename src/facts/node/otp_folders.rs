@@ -1,7 +1,7 @@
 //! Which folders of beams belong to OTP itself.
 //!
 //! In a release with a run-time system of its own (the default of mix and rebar3) all applications lie below
-//! `code:lib_dir()`, so that only their names tell OTP's from others.
+//! `code:lib_dir()`, so that only their names distinguish OTP's from others.
 
 use super::node_facts::NodeFacts;
 use crate::facts::app::versions::versioned;

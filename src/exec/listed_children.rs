@@ -8,7 +8,7 @@ use super::step::{Action, ChildAction, ChildStep, ListEntry, ListedChildren, Ste
 use super::step_list::push;
 use crate::facts::beam::children::ListedChild;
 use crate::name::Module;
-use crate::rules::app_children::Enlisted;
+use crate::rules::app_children::ListedActions;
 use crate::rules::{Listing, ModuleRules, Ruleset};
 use crate::script::instruction::Instruction;
 use crate::script::lower::Script;
@@ -36,7 +36,7 @@ fn concerned<'a>(
     rules: &'a Ruleset,
     script: &Script,
     inside: bool,
-) -> Vec<(&'a Module, &'a Listing, Enlisted)> {
+) -> Vec<(&'a Module, &'a Listing, ListedActions)> {
     let all = rules.modules.iter().filter_map(|(module, decided)| {
         let children = decided.listed_children()?;
         let here = in_window(&script.low, decided, module) == inside;
@@ -46,7 +46,12 @@ fn concerned<'a>(
 }
 
 /// Starts and stops them.
-pub(super) fn up(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, inside: bool) {
+pub(super) fn start_and_stop(
+    steps: &mut Vec<Step>,
+    rules: &Ruleset,
+    script: &Script,
+    inside: bool,
+) {
     let all = concerned(rules, script, inside);
     step(steps, all, |listing, children| {
         ChildAction::Listed(known(listing, children, &listing.new))
@@ -54,7 +59,7 @@ pub(super) fn up(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, inside
 }
 
 /// Stops what was started.
-pub(super) fn unlist(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, inside: bool) {
+pub(super) fn stop_started(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, inside: bool) {
     let mut all = concerned(rules, script, inside);
     all.reverse();
     step(steps, all, |listing, children| {
@@ -63,7 +68,7 @@ pub(super) fn unlist(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, in
 }
 
 /// Starts what was stopped.
-pub(super) fn relist(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, inside: bool) {
+pub(super) fn start_stopped(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, inside: bool) {
     let mut all = concerned(rules, script, inside);
     all.reverse();
     step(steps, all, |listing, children| {
@@ -73,8 +78,8 @@ pub(super) fn relist(steps: &mut Vec<Step>, rules: &Ruleset, script: &Script, in
 
 fn step(
     steps: &mut Vec<Step>,
-    all: Vec<(&Module, &Listing, Enlisted)>,
-    action: impl Fn(&Listing, &Enlisted) -> ChildAction,
+    all: Vec<(&Module, &Listing, ListedActions)>,
+    action: impl Fn(&Listing, &ListedActions) -> ChildAction,
 ) {
     let each = all.iter().map(|(module, listing, children)| ChildStep {
         supervisor: (*module).clone(),
@@ -86,7 +91,7 @@ fn step(
     }
 }
 
-fn known(listing: &Listing, children: &Enlisted, order: &[ListedChild]) -> ListedChildren {
+fn known(listing: &Listing, children: &ListedActions, order: &[ListedChild]) -> ListedChildren {
     ListedChildren {
         names: listing.names.clone(),
         start: entries(&children.start),

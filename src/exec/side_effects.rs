@@ -53,7 +53,7 @@ impl Acted {
     }
 
     /// The hooks whose effects have not been undone.
-    pub fn left(&self) -> &[String] {
+    pub fn not_undone(&self) -> &[String] {
         match self.back {
             Some(true) => &[],
             Some(false) | None => &self.names,
@@ -62,7 +62,7 @@ impl Acted {
 
     /// Whether nothing is left of any hook or conversion.
     pub fn is_undone(&self) -> bool {
-        self.back != Some(false) && self.left().is_empty() && !self.converted
+        self.back != Some(false) && self.not_undone().is_empty() && !self.converted
     }
 
     /// What is left, in words for the last line; `None` when everything is as before.
@@ -80,7 +80,11 @@ impl Acted {
                 None => failed,
             });
         }
-        let names: Vec<String> = self.left().iter().map(|name| format!("`{name}`")).collect();
+        let names: Vec<String> = self
+            .not_undone()
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
         let hooks = match names.len() {
             0 => None,
             1 => Some(format!("the hook {} did", names[0])),
