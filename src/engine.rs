@@ -12,6 +12,7 @@ pub mod rehearsal;
 pub mod rollout;
 pub mod saved_script;
 mod settings;
+mod state_checks;
 mod state_fit;
 pub mod undo;
 

@@ -111,8 +111,9 @@ Written by `UPDO_BLESS=1 cargo test --test docs`. `updo explain CODE` prints a p
 `A` is advice, shown with `-v`. With `--strict` some warnings are errors; otherwise a warning does not change
 the exit code. No option silences one: its page says what to write in the plan. Codes are stable and never reused.
 
-One number with two letters is one subject only for 403 (E403 in a plan, W403 in an included file) and 635 (E635 is
-certain, W635 possible). All other numbers that occur with several letters, such as E622 and W622, are unrelated.
+One number with two letters is one subject only for 403 (E403 in a plan, W403 in an included file), 635 (E635 is
+certain, W635 possible) and 636 (E636: a check does not hold, W636: it was evaluated for no state). All other numbers
+that occur with several letters, such as E622 and W622, are unrelated.
 ";
 
 const SUBJECTS: [(&str, &str); 9] = [

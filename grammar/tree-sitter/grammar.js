@@ -20,7 +20,8 @@ module.exports = grammar({
     comment: _ => token(seq('%', /[^\n]*/)),
 
     _statement: $ => choice($.plan, $.updo, $.include, $.param, $.target, $.code, $.module, $.exclude, $.only, $.cycle,
-      $.window, $.engine, $.old, $.insert, $.hook, $.check, $.deadline, $.soak, $.budget, $.rollback, $.rollout, $.rehearse, $.function,
+      $.window, $.engine, $.old, $.insert, $.hook, $.check, $.deadline, $.soak, $.budget, $.rollback, $.rollout, $.rehearse,
+      $.state_check, $.function,
       $.bind, $.relation),
 
     plan: $ => seq('plan', $._strings, optional($.options)),
@@ -50,6 +51,9 @@ module.exports = grammar({
     rollback: $ => seq('rollback', $.atom, optional($.options), optional($.because)),
     rollout: $ => seq('rollout', optional($.atom), $.options, optional($.because)),
     rehearse: $ => seq('rehearse', choice($.options, $.atom), optional($.because)),
+    state_check: $ => seq('rehearse', optional($.subject), $._strings, ...tail($), '->', $.state_fun),
+    state_fun: $ => seq('fun', $.state_clause, repeat(seq(';', $.state_clause)), 'end'),
+    state_clause: $ => seq($.arguments, optional(seq('when', $._guard)), '->', $._body),
     function: $ => seq($.function_clause, repeat(seq(';', $.function_clause))),
     function_clause: $ => seq(field('name', $.atom), $.arguments, optional($.when), '->', $._body),
     bind: $ => seq($.variable, '=', $._expr),

@@ -10,9 +10,9 @@ use crate::engine::rehearsal::{FirstPhase, Rehearsal, Untried, limits};
 use crate::engine::rollout::PreparedNode;
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::rehearsal::Limits;
-use crate::name::{Module, NodeName};
+use crate::name::NodeName;
 use crate::report::json;
-use crate::report::rehearsal::{self, RehearsalInput};
+use crate::report::rehearsal::{self, RehearsalInput, UntriedModule};
 
 pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
     let settings = context.settings();
@@ -108,13 +108,15 @@ fn show(
 }
 
 /// What was not tried, why, and the places in the code that are the reason.
-fn untried(done: &Rehearsal) -> Vec<(Module, String, Vec<String>)> {
-    let untried = done.untried.iter().map(|(module, why)| {
-        let places = match why {
+fn untried(done: &Rehearsal) -> Vec<UntriedModule> {
+    let untried = done.untried.iter().map(|(module, why)| UntriedModule {
+        module: module.clone(),
+        why: why.words(),
+        places: match why {
             Untried::Acts(places) => places.clone(),
             _ => Vec::new(),
-        };
-        (module.clone(), why.words(), places)
+        },
+        paste: why.paste(module),
     });
     untried.collect()
 }
@@ -153,7 +155,10 @@ pub(super) fn before_run(
         let mut untried = untried(&done);
         // What has no process now converts nothing.
         let changes = &prepared.upgrade.changes.modules;
-        untried.retain(|(module, ..)| changes.get(module).is_some_and(|c| c.processes > 0));
+        untried.retain(|untried| {
+            let changed = changes.get(&untried.module);
+            changed.is_some_and(|changed| changed.processes > 0)
+        });
         for line in rehearsal::untried(&untried) {
             ui.status(&line);
         }

@@ -324,6 +324,10 @@ codes! {
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.
     W635,
+    /// A check of the plan does not hold for states and what a rehearsal has converted them to.
+    E636,
+    /// A check of the plan on states was evaluated for none.
+    W636,
     /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
     W625,
     /// An undo has restored code and states, but not what a conversion changed outside of its state.

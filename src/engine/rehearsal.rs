@@ -5,23 +5,25 @@
 
 use std::collections::BTreeMap;
 
+use super::state_checks;
 use super::state_fit::{self, Grown};
 use super::{Connection, Upgrade, owner, run_id};
 use crate::diag::{Diagnostic, Result};
 use crate::exec::Interrupt;
 use crate::exec::pause::Pause;
 use crate::exec::rehearsal::{
-    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, Trials, Tried,
+    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, TrialCheck, Trials, Tried,
 };
 use crate::facts::beam::BeamFacts;
 use crate::facts::beam::states::Callbacks;
 use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
-use crate::plan::Rehearse;
+use crate::plan::{AppliedCheck, Rehearse};
+use crate::rules::conversions::{Converted, converted, effects};
 use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
 use crate::term::Term;
-use crate::twin::conversion::{Conversion, Kind};
+use crate::twin::conversion::Kind;
 use crate::twin::{self, NoTwin, Twins};
 
 /// Why a conversion is not tried.
@@ -37,12 +39,20 @@ pub enum Untried {
     Wrapped(Module),
     /// The plan converts with a function of its own (`{convert, F}`), which is not tried.
     OwnFunction,
+    /// The plan leaves it out (`module m #{rehearse => false}`).
+    LeftOut,
     /// A supervisor of Elixir, which asks modules by their names for child specifications, while others change: before
     /// the switch the running versions would answer, and new modules could not.
     AsksByName,
 }
 
 impl Untried {
+    /// The line of a plan with which it is tried all the same.
+    pub fn paste(&self, module: &Module) -> Option<String> {
+        let acts = matches!(self, Self::Acts(_));
+        acts.then(|| format!("module {module} #{{rehearse => true}} because \"…\"."))
+    }
+
     /// The reason in words.
     pub fn words(&self) -> String {
         match self {
@@ -55,6 +65,7 @@ impl Untried {
                     .to_owned()
             }
             Self::OwnFunction => "the plan converts with a function of its own".to_owned(),
+            Self::LeftOut => "the plan leaves it out (`rehearse => false`)".to_owned(),
         }
     }
 }
@@ -70,6 +81,10 @@ pub struct Rehearsal {
     pub fits: Vec<Fit>,
     /// Data in states and tables that the new code knows otherwise (W635).
     pub held: Vec<Diagnostic>,
+    /// Checks of the plan that do not hold (E636).
+    pub false_checks: Vec<Diagnostic>,
+    /// Checks of the plan that were asked about no state (W636).
+    pub unasked: Vec<Diagnostic>,
     /// For how long processes would be suspended; `None` when no process was asked.
     pub pause: Option<Pause>,
 }
@@ -91,9 +106,11 @@ impl Rehearsal {
         self.fits.iter().any(Fit::is_certain)
     }
 
-    /// What there is to say: E634 of states that would not be converted, E635 and W635 of those that do not fit.
+    /// What there is to say: E634 of states that would not be converted, E636 and W636 of the plan's checks, E635 and W635 of those that do not fit.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         let mut all = crate::report::rehearsal::diagnostics(&self.tried);
+        all.extend(self.false_checks.iter().cloned());
+        all.extend(self.unasked.iter().cloned());
         all.extend(self.fits.iter().map(Fit::diagnostic));
         all.extend(self.held.iter().cloned());
         all
@@ -122,10 +139,13 @@ impl Connection<'_> {
         interrupt: &Interrupt,
         progress: &mut Progress<'_>,
     ) -> Result<Rehearsal> {
+        let plan = &self.engine.plan;
         let twins = twins(upgrade);
         let (mut trials, untried) = divided(upgrade, &twins);
         if trials.is_empty() {
+            let unasked = state_checks::unasked(plan, upgrade, &[], &why(&untried));
             return Ok(Rehearsal {
+                unasked,
                 untried,
                 ..Rehearsal::default()
             });
@@ -133,13 +153,17 @@ impl Connection<'_> {
         let grown = Grown::of(&upgrade.changes);
         for trial in &mut trials {
             trial.seek = grown.seek();
+            trial.checks = self.checks(upgrade, trial);
         }
         // Without a conversion nothing is loaded.
         let made = match trials.iter().all(|trial| trial.keep) {
             true => &[][..],
             false => &twins.made[..],
         };
-        let Trials { tried, schedulers } = rehearsal::rehearse(
+        let Trials {
+            mut tried,
+            schedulers,
+        } = rehearsal::rehearse(
             &RehearsalRequest {
                 session: &self.session,
                 run: &run_id(&self.engine.settings.records()),
@@ -154,6 +178,12 @@ impl Connection<'_> {
             },
             progress,
         )?;
+        for tried in tried.iter_mut().filter(|tried| !tried.kept) {
+            let how = converted(&upgrade.changes, &upgrade.rules, &tried.module);
+            if let Some(Converted::Code { conversion, .. }) = how {
+                tried.acting = conversion.acting().map(ToString::to_string).collect();
+            }
+        }
         // What a twin made by way of a name, the running version has made: that shape says nothing.
         let known: Vec<Tried> = tried
             .iter()
@@ -161,6 +191,7 @@ impl Connection<'_> {
             .cloned()
             .collect();
         let fits = state_fit::fits(upgrade, &known);
+        let unasked = state_checks::unasked(plan, upgrade, &tried, &why(&untried));
         let pause = Pause::predicted(
             &upgrade.changes,
             &upgrade.rules,
@@ -170,6 +201,8 @@ impl Connection<'_> {
         );
         Ok(Rehearsal {
             held: state_fit::held_data(upgrade, &grown, &known, &fits),
+            false_checks: state_checks::failed(plan, &tried),
+            unasked,
             fits,
             tried,
             untried,
@@ -197,7 +230,28 @@ impl Connection<'_> {
         let interrupt = self.engine.settings.interrupt.clone();
         let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
         let is_said = !done.tried.is_empty() || !done.untried.is_empty();
+        let is_said = is_said || !done.unasked.is_empty();
         Ok(is_said.then_some(done))
+    }
+
+    /// The plan's checks on the states of a module that is converted; a supervisor's conversion makes no state.
+    fn checks(&self, upgrade: &Upgrade, trial: &Trial) -> Vec<TrialCheck> {
+        if trial.keep || trial.kind == StateKind::Supervisor {
+            return Vec::new();
+        }
+        let plan = &self.engine.plan;
+        let applied = upgrade.rules.state_checks.iter();
+        let applied = applied.filter(|check| check.concerns(&trial.module));
+        let check = |applied: &AppliedCheck| {
+            let check = plan.state_checks.get(applied.number)?;
+            Some(TrialCheck {
+                number: applied.number,
+                text: check.text(),
+                bindings: check.bindings(plan),
+                named: applied.modules.is_some(),
+            })
+        };
+        applied.filter_map(check).collect()
     }
 }
 
@@ -222,11 +276,15 @@ fn converts_by_name(upgrade: &Upgrade, module: &Module) -> bool {
     if makes_structs(module) || called.any(makes_structs) {
         return true;
     }
-    let world = |module: &Module| beam(module).map(|new| &new.bytes[..]);
     let kinds = [Kind::Server, Kind::Special];
     kinds
         .into_iter()
-        .any(|kind| !Conversion::of(module, kind, &world).by_name.is_empty())
+        .any(|kind| !effects(&upgrade.changes, module, kind).by_name.is_empty())
+}
+
+/// Why each was not tried, in words.
+fn why(untried: &BTreeMap<Module, Untried>) -> impl Fn(&Module) -> Option<String> + '_ {
+    |module| Some(untried.get(module)?.words())
 }
 
 /// The usual bounds, and what a plan says instead.
@@ -260,7 +318,9 @@ fn divided(upgrade: &Upgrade, twins: &Twins) -> (Vec<Trial>, BTreeMap<Module, Un
         if changed.is_new() || changed.new.is_none() || decided.class.value == Class::Library {
             continue;
         }
-        match trial(upgrade, twins, module, changed, decided) {
+        let of = trial(upgrade, twins, module, changed, decided);
+        let left_out = decided.rehearse.value == Some(false);
+        match of.map(|of| if left_out { Err(Untried::LeftOut) } else { of }) {
             Some(Ok(trial)) => trials.push(trial),
             Some(Err(why)) => {
                 untried.insert(module.clone(), why);
@@ -297,12 +357,8 @@ fn trial(
     if let Some(why) = twins.refused.get(module) {
         return Some(Err(Untried::NoTwin(why.clone())));
     }
-    let world = |module: &Module| {
-        let changed = upgrade.changes.modules.get(module)?;
-        changed.new.as_ref().map(|new| &new.bytes[..])
-    };
-    let conversion = Conversion::of(module, conversion_kind(kind), &world);
-    if !conversion.can_be_tried() {
+    let conversion = effects(&upgrade.changes, module, conversion_kind(kind));
+    if !conversion.can_be_tried() && decided.rehearse.value != Some(true) {
         let places = conversion.acting().map(ToString::to_string).collect();
         return Some(Err(Untried::Acts(places)));
     }
@@ -312,6 +368,7 @@ fn trial(
         extra,
         keep: false,
         seek: Seek::default(),
+        checks: Vec::new(),
     }))
 }
 
@@ -344,6 +401,7 @@ fn kept(changed: &Changed, class: Class) -> Option<Trial> {
         extra: Term::list([]),
         keep: true,
         seek: Seek::default(),
+        checks: Vec::new(),
     })
 }
 

@@ -14,16 +14,16 @@ use super::liveness::Liveness;
 use super::step::Action;
 use super::step_list::push;
 use super::step_term::{millis, steps_term};
-pub use super::trial::{Limits, Seek, StateKind, Trial};
+pub use super::trial::{Limits, Seek, StateKind, Trial, TrialCheck};
 use crate::diag::{Code, Diagnostic};
 use crate::name::{FunctionArity, Module};
 use crate::node::agent::protocol::{
-    self, AgentEvent, Codec, HeldForms, InsideForm, RehearsalFailure, Rehearsed, Shape, StepRef,
-    StepResult, TableForm,
+    self, AgentEvent, Codec, HeldForms, InsideForm, RehearsalFailure, Rehearsed, Shape,
+    StateChecked, StepRef, StepResult, TableForm,
 };
 use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
-use crate::plan::Plan;
+use crate::plan::{Plan, StateCheck};
 use crate::rules::Ruleset;
 use crate::term::Term;
 use crate::twin::Twin;
@@ -44,6 +44,23 @@ pub struct FailedState {
     pub reason: String,
     /// The shape of its state.
     pub shape: String,
+    /// The check of the plan that does not hold, by its number among the plan's: the conversion returned a state.
+    pub check: Option<usize>,
+}
+
+/// What a check of the plan came to for the states of one module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedStates {
+    /// Its number among the plan's.
+    pub number: usize,
+    /// What it says, in words.
+    pub name: String,
+    /// For how many states it holds.
+    pub held: u64,
+    /// For how many it is the first that does not.
+    pub failed: u64,
+    /// How many no clause takes.
+    pub other: u64,
 }
 
 /// What the trial of one module came to. Every process is counted once.
@@ -85,6 +102,10 @@ pub struct Tried {
     pub inside: Vec<InsideForm>,
     /// And in tables.
     pub tables: Vec<TableForm>,
+    /// What the plan's checks on states came to.
+    pub checks: Vec<CheckedStates>,
+    /// The places in which its conversion acts: it is tried because the plan says so.
+    pub acting: Vec<String>,
 }
 
 impl Tried {
@@ -94,7 +115,17 @@ impl Tried {
         self.times.get(last * percent.min(100) / 100).copied()
     }
 
-    fn read(trial: &Trial, rehearsed: &Rehearsed) -> Self {
+    /// How many states are converted to one for which a check of the plan does not hold.
+    pub fn unchecked(&self) -> u64 {
+        self.checks.iter().map(|check| check.failed).sum()
+    }
+
+    /// How many states are not converted.
+    pub fn unconverted(&self) -> u64 {
+        self.failed.saturating_sub(self.unchecked())
+    }
+
+    fn read(trial: &Trial, rehearsed: &Rehearsed, plan: &[StateCheck]) -> Self {
         let times = rehearsed.us.iter().map(|(us, pid)| {
             let pid = Term::Pid(pid.clone()).to_string();
             (Duration::from_micros(*us), pid)
@@ -107,8 +138,22 @@ impl Tried {
         shapes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let failure = |failure: &RehearsalFailure| FailedState {
             pid: Term::Pid(failure.pid.clone()).to_string(),
-            reason: reason_in_words(&failure.reason),
+            reason: match failure.check {
+                None => conversion_in_words(&failure.reason),
+                Some(_) => reason_in_words(&failure.reason),
+            },
             shape: shape_in_words(&failure.shape),
+            check: failure.check.and_then(|n| usize::try_from(n).ok()),
+        };
+        let checked = |counts: &StateChecked| {
+            let number = usize::try_from(counts.check).ok()?;
+            Some(CheckedStates {
+                number,
+                name: plan.get(number)?.name.clone(),
+                held: counts.held,
+                failed: counts.failed,
+                other: counts.other,
+            })
         };
         Self {
             module: trial.module.clone(),
@@ -116,6 +161,8 @@ impl Tried {
             held: rehearsed.held.clone(),
             inside: rehearsed.inside.clone(),
             tables: rehearsed.tables.clone(),
+            checks: rehearsed.checks.iter().filter_map(checked).collect(),
+            acting: Vec::new(),
             processes: rehearsed.processes,
             converted: rehearsed.converted,
             failed: rehearsed.failed,
@@ -228,7 +275,8 @@ pub fn rehearse(
                 ..
             } => {
                 if let Some(trial) = trial(id) {
-                    all.tried.push(Tried::read(trial, &rehearsed));
+                    let checks = &what.plan.state_checks;
+                    all.tried.push(Tried::read(trial, &rehearsed, checks));
                 }
             }
             AgentEvent::StepFinished {
@@ -393,6 +441,15 @@ fn value_in_words(value: &Term) -> String {
     Shape::decode(value).map_or_else(|_| value.to_string(), |shape| shape_in_words(&shape))
 }
 
+/// Why a state is not converted.
+fn conversion_in_words(text: &str) -> String {
+    let words = reason_in_words(text);
+    match words.starts_with("returns ") {
+        true => words + ", not {ok, NewState}",
+        false => words,
+    }
+}
+
 /// A reason as the agent sends it, in words.
 fn reason_in_words(text: &str) -> String {
     let Ok(term) = crate::syntax::parse_term(text) else {
@@ -414,7 +471,7 @@ fn reason_in_words(text: &str) -> String {
             }
         }
         Some([word, shape]) if word.is_atom("returns") => {
-            format!("returns {}, not {{ok, NewState}}", value_in_words(shape))
+            format!("returns {}", value_in_words(shape))
         }
         Some([word, ms]) if word.is_atom("takes_longer_than") => {
             format!("takes longer than {ms} ms")
@@ -422,6 +479,9 @@ fn reason_in_words(text: &str) -> String {
         Some([word, number]) if word.is_atom("makes_atoms") => {
             format!("makes {number} new atoms, which a node never frees")
         }
+        _ if term.is_atom("false") => "is false".to_owned(),
+        _ if term.is_atom("no_clause") => "has no clause for it".to_owned(),
+        _ if term.is_atom("unreadable") => "is not readable by this release of OTP".to_owned(),
         _ if term.is_atom("no_memory") => "needs more memory than it is given".to_owned(),
         _ => text.to_owned(),
     }
@@ -444,7 +504,8 @@ mod tests {
             "function_clause in cart:code_change/3"
         );
         assert_eq!(words("{throw,stop,unknown}"), "throw stop");
-        assert_eq!(words("{returns,atom}"), "returns atom, not {ok, NewState}");
+        assert_eq!(words("{returns,atom}"), "returns atom");
+        assert_eq!(words("false"), "is false");
         assert_eq!(words("{takes_longer_than,150}"), "takes longer than 150 ms");
         assert_eq!(
             words("{makes_atoms,60000}"),
@@ -458,7 +519,7 @@ mod tests {
     fn percentiles() {
         let read = |us: Term| {
             let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, unswitched => 0, asked_us => 7, \
-                        shapes => #{atom => 1, {map,3} => 2}, failures => [], held => [], inside => [], tables => []}";
+                        shapes => #{atom => 1, {map,3} => 2}, failures => [], held => [], inside => [], tables => [], checks => []}";
             let info = crate::syntax::parse_term(info).expect("a term");
             let Term::Map(mut info) = info else {
                 panic!("a map");
@@ -471,8 +532,9 @@ mod tests {
                 extra: Term::list([]),
                 keep: false,
                 seek: Seek::default(),
+                checks: Vec::new(),
             };
-            Tried::read(&trial, &read)
+            Tried::read(&trial, &read, &[])
         };
         let all = (1..=100).rev().map(|us: u32| {
             let pid = Pid {

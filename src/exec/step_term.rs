@@ -10,7 +10,7 @@ use super::step::{
     Action, ChildAction, ChildStep, ConfigChange, KnownChildren, ListEntry, ListedChildren,
     PathMove, RenewedChildren, Step,
 };
-use super::trial::{Limits, Seek, StateKind, Trial};
+use super::trial::{Limits, Seek, StateKind, Trial, TrialCheck};
 use crate::facts::change::EnvChange;
 use crate::name::{App, Module};
 use crate::rules::{Change, Timeout};
@@ -481,6 +481,7 @@ fn trial_term(trial: &Trial, limits: &Limits) -> Term {
         ("extra", trial.extra.clone()),
         ("keep", Term::boolean(trial.keep)),
         ("seek", seek_term(&trial.seek)),
+        ("checks", list(&trial.checks, check_term)),
         ("processes", Term::atom("all")),
         ("ms", millis(limits.conversion)),
         ("words", number(limits.words)),
@@ -507,6 +508,7 @@ fn trial(term: &Term) -> Option<(Trial, Limits)> {
         extra: term.get("extra")?.clone(),
         keep: term.get("keep")?.is_atom("true"),
         seek: seek(term.get("seek")?)?,
+        checks: all(term.get("checks")?, check)?,
     };
     let limits = Limits {
         at_most: number("at_most")?,
@@ -518,6 +520,34 @@ fn trial(term: &Term) -> Option<(Trial, Limits)> {
         most: number("most")?,
     };
     Some((trial, limits))
+}
+
+/// `{Number, Text, [{Variable, Value}], Named}`.
+fn check_term(check: &TrialCheck) -> Term {
+    let number = Term::Int(i64::try_from(check.number).unwrap_or(i64::MAX));
+    let binding = |(name, value): &(String, Term)| Term::tuple([Term::atom(name), value.clone()]);
+    Term::tuple([
+        number,
+        Term::binary(&check.text),
+        list(&check.bindings, binding),
+        Term::boolean(check.named),
+    ])
+}
+
+fn check(term: &Term) -> Option<TrialCheck> {
+    let [number, text, bindings, named] = term.as_tuple()? else {
+        return None;
+    };
+    let binding = |term: &Term| match term.as_tuple()? {
+        [name, value] => Some((name.as_atom()?.as_str().to_owned(), value.clone())),
+        _ => None,
+    };
+    Some(TrialCheck {
+        number: usize::try_from(number.as_i64()?).ok()?,
+        text: text.to_text()?,
+        bindings: all(bindings, binding)?,
+        named: named.is_atom("true"),
+    })
 }
 
 fn seek_term(seek: &Seek) -> Term {

@@ -66,6 +66,21 @@ pub struct Trial {
     pub keep: bool,
     /// What is looked for inside of states and in tables.
     pub seek: Seek,
+    /// The plan's checks on its states.
+    pub checks: Vec<TrialCheck>,
+}
+
+/// A check of the plan on a state and what it is converted to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialCheck {
+    /// Its number among the plan's.
+    pub number: usize,
+    /// The fun, as Erlang.
+    pub text: String,
+    /// The plan's constants that it names.
+    pub bindings: Vec<(String, Term)>,
+    /// It names the module: a pair that no clause takes is no other module's.
+    pub named: bool,
 }
 
 /// Records and structs that the new code does not know as the running one does.

@@ -29,6 +29,10 @@ fn named(statement: &Statement) -> Vec<(Module, Span)> {
         StatementKind::Module { subject, .. }
         | StatementKind::Exclude { subject, .. }
         | StatementKind::Only { subject, .. }
+        | StatementKind::StateCheck {
+            subject: Some(subject),
+            ..
+        }
         | StatementKind::Cycle {
             members: subject, ..
         } => names(subject, &mut found),

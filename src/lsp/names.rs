@@ -142,6 +142,11 @@ impl Finder {
                 moment: HookPoint::OnFailure,
                 ..
             } => self.hidden.push("Reason".to_owned()),
+            // Its arguments are new in each clause.
+            StatementKind::StateCheck { clauses, .. } => {
+                let patterns = clauses.iter().filter_map(|clause| clause.pattern.as_ref());
+                patterns.for_each(|pattern| self.hide(pattern));
+            }
             _ => {}
         }
         walk::statement(&statement.kind, &mut |expr| self.expr(expr));

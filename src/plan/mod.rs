@@ -14,6 +14,7 @@ pub mod rehearse;
 mod resolve;
 pub mod rollout;
 mod scope;
+pub mod state_check;
 mod target;
 mod tls;
 pub mod vocabulary;
@@ -34,6 +35,7 @@ pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
 pub use rehearse::Rehearse;
 pub use rollout::Rollout;
+pub use state_check::{AppliedCheck, StateCheck};
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never is in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -302,6 +304,8 @@ pub struct Plan {
     pub keep_old: Duration,
     /// `rehearse`: how a run tries conversions before it begins.
     pub rehearse: Rehearse,
+    /// `rehearse S "text" -> fun …`: what must hold of states and what they are converted to.
+    pub state_checks: Vec<StateCheck>,
     /// `rollout`, with the statements: at most one per target, and one for any.
     pub rollouts: Vec<(Rollout, Span)>,
     /// Whether rules of included files that do nothing are reported too.

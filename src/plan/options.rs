@@ -124,6 +124,7 @@ pub fn attribute(word: &str, term: &Term) -> Result<(), &'static str> {
         ),
         "restart" => (is_word(&["true", "false"]), "`true` or `false`"),
         "remove" => (is_word(&["true", "false"]), "`true` or `false`"),
+        "rehearse" => (is_word(&["true", "false"]), "`true` or `false`"),
         // E204 was reported.
         _ => return Ok(()),
     };

@@ -67,6 +67,7 @@ pub(super) fn resolve(
         rollback_on: RollbackTrigger::ALL.to_vec(),
         keep_old: Duration::ZERO,
         rehearse: Rehearse::default(),
+        state_checks: Vec::new(),
         rollouts: Vec::new(),
         warn_unused_everywhere: false,
         windows: WindowPolicy::default(),
@@ -291,6 +292,19 @@ impl Resolver<'_> {
                 }
                 self.guard(tail);
                 self.rule(statement, layer);
+            }
+            StatementKind::StateCheck {
+                subject,
+                name,
+                tail,
+                clauses,
+            } => {
+                if let Some(subject) = subject {
+                    self.subject(subject);
+                }
+                self.guard(tail);
+                self.state_check(subject.as_ref(), name, tail, clauses, span);
+                self.plan.rules.push(Rule { statement, layer });
             }
             StatementKind::Rehearse { word, options, .. } => {
                 self.rehearse(word.is_some(), options, span);

@@ -112,6 +112,11 @@ impl Names {
         }
     }
 
+    /// Whether the plan defines a function.
+    pub fn defines(&self, name: &str, arity: usize) -> bool {
+        self.functions.contains(&(name.to_owned(), arity))
+    }
+
     /// Whether this very node of a tree needs the live moment.
     fn asks(&self, expr: &Expr) -> bool {
         match &expr.kind {
@@ -165,6 +170,17 @@ pub(super) fn function(names: &Names, clauses: &[FunClause], diagnostics: &mut V
         scope.exprs(&clause.when);
         scope.sequence(&clause.body);
     }
+}
+
+/// Looks at a check on states: its arguments and the constants are bound, and it runs on the node.
+pub(super) fn state_check(names: &Names, clauses: &[Clause], diagnostics: &mut Vec<Diagnostic>) {
+    Scope::new(names, Phase::Live, diagnostics).clauses(clauses);
+}
+
+/// Whether a name is one of updo's own functions.
+pub(super) fn is_own(name: &str, arity: usize) -> bool {
+    let mut own = OWN.iter();
+    own.any(|(known, arities)| *known == name && arities.contains(&arity))
 }
 
 struct Scope<'a> {

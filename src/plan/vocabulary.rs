@@ -67,6 +67,7 @@ pub const MODULE: &[OptionSpec] = &[
     opt("children", "for supervisors: `#{start => [Id], stop => [Id]}`, over what is inferred: children that are started and stopped; `none` for either", &[]),
     opt("restart", "`true`: for a module that changes its behaviour, its supervisors restart its processes with the switch", SWITCH),
     opt("remove", "`true`: the module is deleted from the node, as the last step", SWITCH),
+    opt("rehearse", "`true`: a rehearsal tries its conversion although it has side effects; `false`: the rehearsal leaves the module out", SWITCH),
 ];
 
 /// Options of `require` and `verify`.
@@ -184,7 +185,7 @@ pub const STATEMENTS: &[StatementSpec] = &[
     statement("budget", "budget 100ms, budget infinity", "how long processes stay suspended because another one is busy; 100ms without it", &[], &["infinity"]),
     statement("soak", "soak 10s", "how long the processes are watched after the resume; 2s without it", &[], &[]),
     statement("rollback", "rollback automatic | manual | never", "what happens after a failure", ROLLBACK, &["automatic", "manual", "never"]),
-    statement("rehearse", "rehearse #{at_most => N, rate => N, within => D}, rehearse never", "how a run tries conversions on copies of live states first", REHEARSE, &["never"]),
+    statement("rehearse", "rehearse #{at_most => N, rate => N, within => D}, rehearse never, rehearse S \"text\" -> fun (Old, New) -> … end", "how a run tries conversions on copies of live states first; a check on each state and what it becomes", REHEARSE, &["never"]),
     statement("rollout", "rollout #{…}", "the order of the nodes", ROLLOUT, &[]),
 ];
 

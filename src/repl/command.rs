@@ -35,6 +35,8 @@ pub enum ReplCommand {
     Graph(Option<Module>),
     /// `:why M`, `:why A before B`
     Why(Module, Option<Module>),
+    /// `:conversion M`
+    Conversion(Module),
     /// `:deps M`
     Deps(Module),
     /// `:rdeps M`
@@ -212,6 +214,7 @@ pub const WORDS: &[Word] = &[
     word("script", &["s"], "[low]", "the instructions; `low` as a relup would have them", Upgrade, OneOf(&["low"])),
     word("graph", &["g"], "[M]", "the dependency graph; around one module", Upgrade, Takes::Changed),
     word("why", &["w"], "X [before Y]", "why a module is here, why one comes before another", Upgrade, Takes::Changed),
+    word("conversion", &["cv"], "M", "what the conversion of a module does: pure, reads or acts, with places", Upgrade, Takes::Changed),
     word("deps", &[], "M", "what a module waits for, and why", Upgrade, Takes::Changed),
     word("rdeps", &[], "M", "the dependents of a module, and why", Upgrade, Takes::Changed),
     word("cycles", &["cy"], "", "modules that depend on each other in a cycle", Upgrade, Nothing),
@@ -301,6 +304,7 @@ fn read(word: &Word, rest: &str) -> Option<ReplCommand> {
         ("graph", [one]) => ReplCommand::Graph(Some(module(one))),
         ("why", [one]) => ReplCommand::Why(module(one), None),
         ("why", [first, "before", then]) => ReplCommand::Why(module(first), Some(module(then))),
+        ("conversion", [one]) => ReplCommand::Conversion(module(one)),
         ("deps", [one]) => ReplCommand::Deps(module(one)),
         ("rdeps", [one]) => ReplCommand::Rdeps(module(one)),
         ("drop", ["all"]) => ReplCommand::Drop(None),

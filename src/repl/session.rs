@@ -436,6 +436,10 @@ impl ReplSession {
                 known(then)?;
                 why_before(upgrade, first, then)
             }
+            ReplCommand::Conversion(module) => {
+                known(module)?;
+                show::conversion(upgrade, module)
+            }
             ReplCommand::Deps(module) => {
                 known(module)?;
                 show::deps(upgrade, module)

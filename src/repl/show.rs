@@ -10,6 +10,7 @@ use crate::facts::compare::diff::ModuleDiff;
 use crate::graph::Edge;
 use crate::name::Module;
 use crate::report::diff;
+use crate::rules::conversions::{Converted, converted};
 
 use super::view_diff::Line;
 
@@ -194,6 +195,33 @@ pub(super) fn rdeps(upgrade: &Upgrade, module: &Module) -> String {
     out
 }
 
+/// So many places of a conversion are named.
+const PLACES: usize = 50;
+
+/// What the conversion of a module does, and where.
+pub(super) fn conversion(upgrade: &Upgrade, module: &Module) -> String {
+    let Some(converted) = converted(&upgrade.changes, &upgrade.rules, module) else {
+        return String::new();
+    };
+    let mut out = format!("conversion of {module}");
+    if let Converted::Code { entry, .. } = &converted {
+        let _ = write!(out, " ({entry} of the new version)");
+    }
+    let places = converted.places();
+    if places.is_empty() {
+        let _ = write!(out, ": {converted}");
+        return out;
+    }
+    let _ = write!(out, ": {}{}", converted.word(), converted.tried_in_words());
+    for place in places.iter().take(PLACES) {
+        let _ = write!(out, "\n    {place}");
+    }
+    if places.len() > PLACES {
+        let _ = write!(out, "\n    and {} more", places.len() - PLACES);
+    }
+    out
+}
+
 /// Everything about one module.
 pub fn why_here(upgrade: &Upgrade, module: &Module) -> String {
     let mut out = String::new();
@@ -222,6 +250,9 @@ pub fn why_here(upgrade: &Upgrade, module: &Module) -> String {
             "    md5 {old} -> {new}, {} processes run it",
             changed.processes
         );
+    }
+    if let Some(converted) = converted(&upgrade.changes, &upgrade.rules, module) {
+        let _ = writeln!(out, "    conversion: {converted}");
     }
     let waiting: Vec<String> = upgrade
         .rules

@@ -11,6 +11,7 @@ use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
 use crate::plan::{Check, Hook, Plan, RollbackPolicy, RollbackTrigger, When};
+use crate::rules::conversions::converted;
 use crate::rules::{Change, Class, Origin, Purge, Ruleset, Timeout};
 use crate::script::high::HighStep;
 use crate::script::instruction::Instruction;
@@ -200,6 +201,11 @@ fn instruction(
             Timeout::Infinity | Timeout::Beyond(_) => "  no timeout".to_owned(),
         };
         let _ = writeln!(out, "       {what}{within}");
+        if *change != Change::Soft
+            && let Some(converted) = converted(shown.changes, shown.rules, module)
+        {
+            let _ = writeln!(out, "       conversion: {converted}");
+        }
     }
     if let Some(rules) = shown.rules.modules.get(module) {
         children::children(out, rules, style);
@@ -400,6 +406,8 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
         };
         checks.iter().map(name).collect()
     };
+    let rehearsed: Vec<String> = plan.state_checks.iter().map(|c| c.name.clone()).collect();
+    listed(out, "  first    rehearse ", &rehearsed, style);
     listed(out, "  before   require ", &names(&plan.requires), style);
     listed(out, "  after    verify ", &names(&plan.verifies), style);
     let hook = |hook: &Hook| {

@@ -28,14 +28,27 @@ pub struct RehearsalInput<'a> {
     pub title: &'a str,
     /// What was tried.
     pub tried: &'a [Tried],
-    /// Modules whose conversion was not tried, why, and places in the code.
-    pub untried: &'a [(Module, String, Vec<String>)],
+    /// Modules whose conversion was not tried.
+    pub untried: &'a [UntriedModule],
     /// States that the new versions cannot take.
     pub fits: &'a [Fit],
     /// Data in states and tables that the new code knows otherwise.
     pub held: &'a [Diagnostic],
     /// For how long processes would be suspended.
     pub pause: Option<Pause>,
+}
+
+/// A module whose conversion was not tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntriedModule {
+    /// The module.
+    pub module: Module,
+    /// Why.
+    pub why: String,
+    /// Places in the code.
+    pub places: Vec<String>,
+    /// The line of a plan with which it is tried all the same.
+    pub paste: Option<String>,
 }
 
 impl RehearsalInput<'_> {
@@ -56,11 +69,12 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
     for tried in shown.tried {
         module(&mut out, tried, style, dot);
     }
-    for (untried, why, places) in shown.untried {
-        let untried = untried.to_string();
-        let _ = writeln!(out, "  {untried:<24} not tried: {why}");
-        for place in places.iter().take(NAMED) {
-            let _ = writeln!(out, "       {}", faint(style, place));
+    for untried in shown.untried {
+        let module = untried.module.to_string();
+        let _ = writeln!(out, "  {module:<24} not tried: {}", untried.why);
+        some_of(&mut out, &untried.places, style);
+        if let Some(paste) = &untried.paste {
+            let _ = writeln!(out, "       to try it all the same: {paste}");
         }
     }
     if let Some(pause) = shown.pause {
@@ -71,6 +85,7 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
     }
     let converts = |tried: &Tried| if tried.kept { 0 } else { tried.converted };
     let (converted, failed) = (shown.sum(converts), shown.sum(|t| t.failed));
+    let unchecked = shown.sum(Tried::unchecked);
     let states = count(converted + failed, "state", "states");
     let kept = shown.sum(|tried| if tried.kept { tried.converted } else { 0 });
     let misfits = shown.fits.iter().filter(|fit| fit.is_certain());
@@ -102,11 +117,44 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
         ),
         failed => writeln!(
             out,
-            "\n{}  {failed} of {states} would not be converted; nothing was changed",
-            bad(style, "fails")
+            "\n{}  {failed} of {states} {}; nothing was changed",
+            bad(style, "fails"),
+            match unchecked {
+                0 => "would not be converted".to_owned(),
+                all if all == failed => not_pass(all).to_owned(),
+                _ => format!("would fail: {}", failing(failed, unchecked)),
+            }
         ),
     };
     out
+}
+
+fn some_of(out: &mut String, places: &[String], style: Style) {
+    for place in places.iter().take(NAMED) {
+        let _ = writeln!(out, "       {}", faint(style, place));
+    }
+    if places.len() > NAMED {
+        let _ = writeln!(out, "       and {} more", places.len() - NAMED);
+    }
+}
+
+/// `2 would not be converted, 1 fails a check`: which of all that fail are converted.
+fn failing(failed: usize, unchecked: usize) -> String {
+    let mut parts = Vec::new();
+    if failed > unchecked {
+        parts.push(format!("{} would not be converted", failed - unchecked));
+    }
+    if unchecked > 0 {
+        parts.push(format!("{unchecked} {}", not_pass(unchecked)));
+    }
+    parts.join(", ")
+}
+
+fn not_pass(states: usize) -> &'static str {
+    match states {
+        1 => "does not pass a check",
+        _ => "do not pass a check",
+    }
 }
 
 /// One line for the first phase of a run; `on` is the node where there are several.
@@ -123,7 +171,7 @@ pub fn line(tried: &[Tried], fits: &[Fit], pause: Option<Pause>, on: &str) -> St
         let states = count(converted + failed, "state", "states");
         let how = match failed {
             0 => "all convert".to_owned(),
-            failed => format!("{failed} would not be converted"),
+            failed => failing(failed, sum(Tried::unchecked)),
         };
         let slowest = tried.iter().filter(|tried| !tried.kept);
         let slowest = slowest.filter_map(|tried| tried.percentile(100)).max();
@@ -169,12 +217,12 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
             tried.converted
         ),
     };
-    if tried.failed > 0 {
-        let _ = write!(
-            out,
-            ", {}",
-            bad(style, &format!("{} would not", tried.failed))
-        );
+    let failures = [
+        (tried.unconverted(), "would not"),
+        (tried.unchecked(), "fail a check"),
+    ];
+    for (number, what) in failures.iter().filter(|(number, _)| *number > 0) {
+        let _ = write!(out, ", {}", bad(style, &format!("{number} {what}")));
     }
     let times = (tried.percentile(50), tried.percentile(100));
     if let (Some(median), Some(slowest), false) = (times.0, times.1, tried.kept) {
@@ -187,6 +235,25 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
         );
     }
     out.push('\n');
+    if !tried.acting.is_empty() {
+        let _ = writeln!(
+            out,
+            "       has side effects, tried because the plan says so"
+        );
+        some_of(out, &tried.acting, style);
+    }
+    for check in &tried.checks {
+        let all = check.held + check.failed;
+        let other = match check.other {
+            0 => String::new(),
+            other => format!(", {other} of another form"),
+        };
+        let line = format!(
+            "check \"{}\": {} of {all} pass{other}",
+            check.name, check.held
+        );
+        let _ = writeln!(out, "       {line}");
+    }
     let others = [
         (tried.busy, "busy"),
         (tried.dead, "ended meanwhile"),
@@ -224,10 +291,13 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
 }
 
 /// What the first phase of a run did not try: a line for each of the first modules, with the place that is why.
-pub fn untried(untried: &[(Module, String, Vec<String>)]) -> Vec<String> {
-    let line = |(module, why, places): &(Module, String, Vec<String>)| match places.first() {
-        Some(place) => format!("not tried: `{module}`: {why}: {place}"),
-        None => format!("not tried: `{module}`: {why}"),
+pub fn untried(untried: &[UntriedModule]) -> Vec<String> {
+    let line = |one: &UntriedModule| {
+        let (module, why) = (&one.module, &one.why);
+        match one.places.first() {
+            Some(place) => format!("not tried: `{module}`: {why}: {place}"),
+            None => format!("not tried: `{module}`: {why}"),
+        }
     };
     let mut lines: Vec<String> = untried.iter().take(NAMED).map(line).collect();
     let more = untried.len().saturating_sub(NAMED);
@@ -275,7 +345,7 @@ fn micros(duration: Duration) -> String {
 
 /// E634 for each module with states that would not be converted.
 pub fn diagnostics(tried: &[Tried]) -> Vec<Diagnostic> {
-    let failing = tried.iter().filter(|tried| tried.failed > 0);
+    let failing = tried.iter().filter(|tried| tried.unconverted() > 0);
     failing.map(diagnostic).collect()
 }
 
@@ -284,7 +354,7 @@ fn diagnostic(tried: &Tried) -> Diagnostic {
     let all = usize::try_from(tried.converted + tried.failed).unwrap_or(usize::MAX);
     let title = format!(
         "{} of {} of `{module}` would not be converted",
-        tried.failed,
+        tried.unconverted(),
         count(all, "state", "states")
     );
     let note = |failed: &FailedState| {
@@ -294,16 +364,23 @@ fn diagnostic(tried: &Tried) -> Diagnostic {
         )
     };
     let mut diagnostic = Diagnostic::new(Code::E634, title);
-    let named = tried.failures.iter().take(NAMED);
-    diagnostic.notes.extend(named.map(note));
-    let named = NAMED.min(tried.failures.len()) as u64;
-    if tried.failed > named {
-        let more = tried.failed - named;
+    let unconverted = tried.failures.iter().filter(|f| f.check.is_none());
+    let named: Vec<String> = unconverted.take(NAMED).map(note).collect();
+    let more = tried.unconverted().saturating_sub(named.len() as u64);
+    diagnostic.notes.extend(named);
+    if more > 0 {
         diagnostic = diagnostic.note(format!("and {more} more"));
     }
     diagnostic.help(format!(
         "correct `code_change` of the new `{module}`; it was run on copies of live states, nothing was changed"
     ))
+}
+
+/// The check that a state does not pass, in words.
+fn check_of<'a>(tried: &'a Tried, failed: &FailedState) -> Option<&'a str> {
+    let number = failed.check?;
+    let check = tried.checks.iter().find(|check| check.number == number)?;
+    Some(check.name.as_str())
 }
 
 /// The whole for machines.
@@ -314,6 +391,7 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
             "module": tried.module.as_str(),
             "processes": tried.processes,
             "kept": tried.kept,
+            "acting": tried.acting,
             "converted": tried.converted,
             "failed": tried.failed,
             "busy": tried.busy,
@@ -328,13 +406,22 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
             },
             "slowest": tried.slowest,
             "shapes": tried.shapes.iter().map(|(shape, n)| json!({"shape": shape, "states": n})).collect::<Vec<_>>(),
+            "checks": tried.checks.iter().map(|check| json!({
+                "check": check.name, "held": check.held, "failed": check.failed, "other": check.other,
+            })).collect::<Vec<_>>(),
             "failures": tried.failures.iter().map(|failed| json!({
                 "pid": failed.pid, "reason": failed.reason, "shape": failed.shape,
+                "check": check_of(tried, failed),
             })).collect::<Vec<_>>(),
         })
     });
-    let untried = shown.untried.iter().map(|(module, why, places)| {
-        json!({ "module": module.as_str(), "reason": why, "places": places })
+    let untried = shown.untried.iter().map(|untried| {
+        json!({
+            "module": untried.module.as_str(),
+            "reason": untried.why,
+            "places": untried.places,
+            "paste": untried.paste,
+        })
     });
     let fits = shown.fits.iter().map(|fit| {
         let text = |diagnostic: Diagnostic| diagnostic.title;

@@ -51,6 +51,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
         renewal,
         listing,
         restart: WithOrigin::default(false),
+        rehearse: WithOrigin::default(None),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
 use crate::graph::{Graph, Reason};
 use crate::name::Module;
+use crate::plan::AppliedCheck;
 
 /// What merging gives: the rules, and what there is to say about them.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     let mut graph = graph.without(&gone);
     merge_edges(&mut graph, manual, &mut diagnostics);
     merge_attributes(&mut modules, manual, &mut diagnostics);
+    let state_checks = state_checks(&modules, manual, &mut diagnostics);
     renewals(changes, &mut modules);
     removed(changes, &mut modules, manual);
     conversions_exist(changes, &modules, &mut diagnostics);
@@ -55,6 +57,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             moves: changes.moves.clone(),
             removed_apps: removal::applications(manual),
             restarts,
+            state_checks,
         },
         diagnostics,
     }
@@ -336,6 +339,24 @@ fn merge_attributes(
     }
 }
 
+/// The checks on states of modules that take part.
+fn state_checks(
+    modules: &BTreeMap<Module, ModuleRules>,
+    manual: &Manual,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<AppliedCheck> {
+    let mut applied = Vec::new();
+    for (check, source) in &manual.state_checks {
+        match &check.modules {
+            Some(named) if !named.iter().any(|module| modules.contains_key(module)) => {
+                unused(manual, source, named, diagnostics);
+            }
+            _ => applied.push(check.clone()),
+        }
+    }
+    applied
+}
+
 fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
     fn ruled<T>(value: T, origin: &Origin) -> WithOrigin<T> {
         WithOrigin {
@@ -365,6 +386,7 @@ fn apply(rules: &mut ModuleRules, value: &Attribute, origin: &Origin) {
             }
             rules.restart = ruled(*restart, origin);
         }
+        Attribute::Rehearse(rehearse) => rules.rehearse = ruled(Some(*rehearse), origin),
         Attribute::Children(children) => rules.children = ruled(children.clone(), origin),
         // Decided before the facts were complete: what goes has no new version.
         Attribute::Remove(_) => {}

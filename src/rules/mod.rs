@@ -9,6 +9,7 @@ mod attribution;
 pub mod behaviour_restarts;
 pub mod children;
 pub mod configuration;
+pub mod conversions;
 mod cycles;
 mod disturbed;
 pub mod effects;
@@ -40,6 +41,7 @@ use crate::diag::Span;
 use crate::graph::Graph;
 use crate::graph::order::Component;
 use crate::name::{App, Module};
+use crate::plan::AppliedCheck;
 use crate::term::{Atom, BigInt, Term};
 
 /// Where a value comes from.
@@ -180,6 +182,8 @@ pub struct ModuleRules {
     pub listing: Option<Listing>,
     /// Whether its processes are restarted with the switch, because its behaviour changes.
     pub restart: WithOrigin<bool>,
+    /// Whether a rehearsal tries its conversion: `true` although it acts, `false` not; nothing: what it does decides.
+    pub rehearse: WithOrigin<Option<bool>>,
 }
 
 /// A `cycle` statement as far as it concerns this upgrade.
@@ -221,6 +225,8 @@ pub struct Ruleset {
     pub moves: Vec<PathSwitch>,
     /// Applications that are removed, with the statement.
     pub removed_apps: BTreeMap<App, Origin>,
+    /// The plan's checks on states that apply.
+    pub state_checks: Vec<AppliedCheck>,
     /// Children that are terminated before the switch and started after it: their modules change their behaviour.
     pub restarts: Vec<ChildId>,
 }

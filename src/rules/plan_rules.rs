@@ -5,6 +5,7 @@
 use super::{Change, Children, Class, ModuleType, Purge, Timeout};
 use crate::diag::Span;
 use crate::name::Module;
+use crate::plan::AppliedCheck;
 use crate::term::Term;
 
 /// A statement's place and reason.
@@ -61,6 +62,8 @@ pub enum Attribute {
     Restart(bool),
     /// `remove`: whether the module goes.
     Remove(bool),
+    /// `rehearse`: whether a rehearsal tries its conversion.
+    Rehearse(bool),
 }
 
 impl Attribute {
@@ -75,6 +78,7 @@ impl Attribute {
             Self::Children(_) => "children",
             Self::Restart(_) => "restart",
             Self::Remove(_) => "remove",
+            Self::Rehearse(_) => "rehearse",
         }
     }
 }
@@ -204,6 +208,8 @@ pub struct Manual {
     pub exclude: Vec<Selection>,
     /// Whether rules of included files that do nothing are reported too.
     pub warn_unused_everywhere: bool,
+    /// Checks on states that apply, and the statements.
+    pub state_checks: Vec<(AppliedCheck, StatementOrigin)>,
     /// `insert` and hooks at steps, in the order of the text.
     pub insertions: Vec<Insertion>,
 }

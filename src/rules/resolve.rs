@@ -10,7 +10,7 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic};
 use crate::eval::{Bindings, Evaluator, Functions, Phase};
 use crate::name::Module;
-use crate::plan::{Plan, Rule, attribute, term_duration, wrong_value};
+use crate::plan::{AppliedCheck, Plan, Rule, attribute, term_duration, wrong_value};
 use crate::syntax::ast::{
     self, BreakEdge, Expr, ExprKind, OptionPair, Options, StatementKind, Tail, Verb,
 };
@@ -147,6 +147,21 @@ impl Resolver<'_> {
                         modules,
                         source: source(tail),
                     });
+                }
+            }
+            StatementKind::StateCheck { subject, tail, .. } => {
+                if !self.holds(tail) {
+                    return;
+                }
+                let modules = match subject.as_ref().map(|subject| self.subject(subject)) {
+                    Some(None) => return,
+                    Some(Some(modules)) => Some(modules),
+                    None => None,
+                };
+                let mut checks = self.plan.state_checks.iter();
+                if let Some(number) = checks.position(|check| check.span == span) {
+                    let check = AppliedCheck { number, modules };
+                    self.manual.state_checks.push((check, source(tail)));
                 }
             }
             StatementKind::Insert {
@@ -305,6 +320,7 @@ impl Resolver<'_> {
                     "children" => Children::read(&term).map(Attribute::Children),
                     "restart" => Some(Attribute::Restart(term.is_atom("true"))),
                     "remove" => Some(Attribute::Remove(term.is_atom("true"))),
+                    "rehearse" => Some(Attribute::Rehearse(term.is_atom("true"))),
                     _ => None, // E204 was reported when the plan was read
                 }?;
                 Some((value, pair.key.span.to(pair.value.span)))

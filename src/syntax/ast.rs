@@ -216,6 +216,17 @@ pub enum StatementKind {
         /// `because`.
         tail: Tail,
     },
+    /// `rehearse [S] "title" … -> fun (Old, New) -> … end`
+    StateCheck {
+        /// The modules; `None`: all that are converted.
+        subject: Option<Expr>,
+        /// What holds, in words.
+        name: Spanned<String>,
+        /// `when`, `because`.
+        tail: Tail,
+        /// The clauses of the fun; each pattern is the tuple of its arguments.
+        clauses: Vec<Clause>,
+    },
     /// `rollout [Target] #{…} …`
     Rollout {
         /// Target.
@@ -462,6 +473,7 @@ impl StatementKind {
             | Self::OldFrom { tail, .. }
             | Self::Insert { tail, .. }
             | Self::Hook { tail, .. }
+            | Self::StateCheck { tail, .. }
             | Self::Check { tail, .. } => Some(tail),
             _ => None,
         }

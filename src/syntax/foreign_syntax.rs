@@ -242,6 +242,8 @@ fn erlang_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
             "a reserved word of Erlang",
             "as an atom it needs quotes",
         ),
+        // A check on states has one: what is wrong is inside of it.
+        (TokenKind::Word, "fun") if site.word(0) == "rehearse" && site.word(next) == "(" => None,
         (TokenKind::Word, "fun") if back > 0 => {
             let name = site.word(next);
             let local = site.kind(next) == Some(TokenKind::Word) && site.word(next + 1) == "/";
@@ -258,6 +260,7 @@ fn erlang_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
                 Diagnostic::new(Code::E107, "anonymous functions are not part of plans")
                     .label(span, "they cannot travel to the node")
                     .help("name a function of a module on the node: `fun m:f/1`")
+                    .note("only a check on states has one: `rehearse m \"text\" -> fun (Old, New) -> … end`")
             })
         }
         _ => None,

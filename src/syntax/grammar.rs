@@ -120,7 +120,8 @@ pub(super) fn name(rule: Rule) -> &'static str {
         R::budget_stmt => "a `budget` statement",
         R::rollback_stmt => "a `rollback` statement",
         R::rollout_stmt => "a `rollout` statement",
-        R::rehearse_stmt => "a `rehearse` statement",
+        R::rehearse_stmt | R::state_check_stmt => "a `rehearse` statement",
+        R::state_fun | R::state_clause => "`fun (Old, New) -> … end`",
         R::fun_stmt | R::fun_clause => "a function",
         R::bind_stmt => "a constant",
         R::relation_stmt

@@ -4,8 +4,8 @@
 //! (`window`, `engine`, `rollback`) are checked here, so that later stages may trust them.
 
 use super::ast::{
-    BreakEdge, Expr, ExprKind, FunClause, HookPoint, InsertAnchor, OptionPair, Options, Spanned,
-    StatementKind, StepRef, Tail, Verb,
+    BreakEdge, Clause, Expr, ExprKind, FunClause, HookPoint, InsertAnchor, OptionPair, Options,
+    Spanned, StatementKind, StepRef, Tail, Verb,
 };
 use super::expr::{Builder, P, inner, unexpected};
 use super::grammar::Rule;
@@ -29,6 +29,7 @@ struct Parts {
     verb: Option<Spanned<Verb>>,
     breaks: Option<Vec<BreakEdge>>,
     kind: Option<Expr>,
+    clauses: Vec<Clause>,
     words: Vec<Rule>,
 }
 
@@ -81,6 +82,10 @@ impl Builder {
                 Rule::step => parts.step = Some(self.step(part)?),
                 Rule::verb => parts.verb = Some(self.verb(part)?),
                 Rule::breaks => parts.breaks = Some(self.breaks(part)?),
+                Rule::state_fun => {
+                    let clauses = inner(part).map(|p| self.state_clause(p));
+                    parts.clauses = clauses.collect::<Result<_>>()?;
+                }
                 Rule::param_type => parts.kind = Some(self.param_type(part)?),
                 Rule::expr
                 | Rule::op_expr
@@ -149,6 +154,30 @@ impl Builder {
             }
         }
         Ok((name.ok_or_else(|| unexpected(self, &whole))?, clause))
+    }
+
+    /// `(Old, New) when … -> Body`: the pattern is the tuple of the arguments.
+    fn state_clause(self, pair: P<'_>) -> Result<Clause> {
+        let mut clause = Clause {
+            pattern: None,
+            guard: Vec::new(),
+            body: Vec::new(),
+        };
+        for part in inner(pair) {
+            match part.as_rule() {
+                Rule::call_args => {
+                    let span = self.span(&part);
+                    let kind = ExprKind::Tuple(self.many(part)?);
+                    clause.pattern = Some(Expr { kind, span });
+                }
+                Rule::guard => {
+                    clause.guard = inner(part).map(|c| self.many(c)).collect::<Result<_>>()?;
+                }
+                Rule::exprs => clause.body = self.many(part)?,
+                _ => return Err(unexpected(self, &part)),
+            }
+        }
+        Ok(clause)
     }
 
     fn text(self, pair: P<'_>) -> Result<Spanned<String>> {
@@ -425,6 +454,12 @@ fn assemble(rule: Rule, parts: &mut Parts) -> Result<Option<StatementKind>> {
                 }
             })
         }
+        Rule::state_check_stmt => parts.text.take().map(|name| StatementKind::StateCheck {
+            subject: exprs.next(),
+            name,
+            tail,
+            clauses: std::mem::take(&mut parts.clauses),
+        }),
         Rule::rehearse_stmt => {
             let word = closed(parts.name.take(), &["never"])?;
             Some(StatementKind::Rehearse {

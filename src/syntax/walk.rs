@@ -108,14 +108,21 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
             moment: HookPoint::Before(step) | HookPoint::After(step),
             ..
         } => see(&step.subject),
+        StatementKind::StateCheck { subject, .. } => subject.iter().for_each(&mut *see),
         _ => {}
     }
     options.iter().for_each(|pair| see(&pair.value));
     if let Some(tail) = tail(kind) {
         tail.when.iter().for_each(&mut *see);
     }
-    if let StatementKind::Hook { body, .. } | StatementKind::Check { body, .. } = kind {
-        body.iter().for_each(see);
+    match kind {
+        StatementKind::Hook { body, .. } | StatementKind::Check { body, .. } => {
+            body.iter().for_each(see);
+        }
+        StatementKind::StateCheck { clauses, .. } => {
+            clauses.iter().for_each(|c| clause(c, &mut *see));
+        }
+        _ => {}
     }
 }
 
@@ -132,6 +139,7 @@ pub fn tail(kind: &StatementKind) -> Option<&Tail> {
         | StatementKind::OldFrom { tail, .. }
         | StatementKind::Insert { tail, .. }
         | StatementKind::Hook { tail, .. }
+        | StatementKind::StateCheck { tail, .. }
         | StatementKind::Check { tail, .. } => Some(tail),
         _ => None,
     }

@@ -5,7 +5,7 @@
 
 tests() -> [rehearsed_all, rehearsed_some_fail, rehearsed_endless, rehearsed_memory, rehearsed_busy, rehearsed_statem, rehearsed_event,
             rehearsed_found, rehearsed_bounded, rehearsed_unwatched, rehearsed_by_name, rehearsed_atoms, rehearsed_binaries, rehearsed_killed,
-            rehearsed_kept, rehearsed_inside, rehearsed_wide, rehearsed_tables, rehearsed_interpreted].
+            rehearsed_kept, rehearsed_inside, rehearsed_checks, rehearsed_wide, rehearsed_tables, rehearsed_interpreted].
 
 %% The twin of t_rh with these clauses of code_change.
 twin(Clauses) ->
@@ -109,6 +109,29 @@ rehearsed_memory() ->
     Big = start(t_rh, lists:seq(1, 200000)),
     #{converted := 2, failed := 1, big := 1} = rehearse(Twin, [Big | Ps], #{ms => 20000}),
     untouched([Big | Ps]).
+
+%% The plan's checks on a state and what it becomes: each in its order, with the limits of a conversion.
+rehearsed_checks() ->
+    Ps = servers(8),
+    Fun = fun(Clauses) -> iolist_to_binary(["fun(A, B) -> case {A, B} of ", Clauses, "; _ -> '$updo_other' end end."]) end,
+    Checks = [{4, Fun("{{1, X}, {2, X, _, _}} when X =/= Hidden -> X > Least"), [{'Least', 1}, {'Hidden', 7}], false},
+              {7, Fun("{{1, 2}, _} -> odd; {{1, 3}, _} -> hd([]); {{1, 4}, _} -> lists:nth(3, [secret]);"
+                      "{{1, 5}, _} -> timer:sleep(100000); {{1, X}, _} when X < 8 -> true"), [], true}],
+    #{converted := 2, failed := 6, checks := [First, Second], failures := Failed} =
+        rehearse(twin(ok3()), Ps, #{checks => Checks, ms => 150}),
+    {#{check := 4, held := 6, failed := 1, other := 1}, #{check := 7, held := 2, failed := 5, other := 0}} = {First, Second},
+    [{4, <<"false">>}, {7, <<"{returns,atom}">>}, {7, <<"{error,badarg,{erlang,hd,1}}">>},
+     {7, <<"{error,function_clause,{lists,nth,2}}">>}, {7, <<"{takes_longer_than,150}">>}, {7, <<"no_clause">>}] =
+        [{C, Why} || #{check := C, reason := Why} <- Failed],
+    %% What the node's Erlang does not read; and of a conversion that fails nothing is checked.
+    #{failed := 8, checks := [#{failed := 8}]} = rehearse(twin(ok3()), Ps, #{checks => [{1, <<"fun(">>, [], false}]}),
+    #{failed := 8, checks := [#{check := 1, held := 0, failed := 0, other := 0}]} =
+        rehearse(twin("code_change(_,_,_) -> no. " ++ no4()), Ps, #{checks => [{1, Fun("_ -> true"), [], false}]}),
+    %% One that is called without its module, and memory.
+    Memory = Fun("{{1, 1}, _} -> [] =/= lists:seq(1, 3000000); _ -> is_list(processes())"),
+    #{converted := 7, failed := 1, failures := [#{check := 1, reason := <<"no_memory">>}]} =
+        rehearse(twin(ok3()), Ps, #{checks => [{1, Memory, [], false}], ms => 5000}),
+    untouched(Ps).
 
 %% Neither counts as heap: a full table of atoms ends the node, and so does a machine without memory.
 rehearsed_atoms() ->

@@ -86,6 +86,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E638", "tests/upgrade/predicted.rs"),
     ("E635", "tests/upgrade/states.rs"),
     ("W635", "tests/upgrade/states.rs"),
+    ("E636", "tests/upgrade/rehearsal_checks.rs"),
+    ("W636", "tests/upgrade/rehearsal_checks.rs"),
     ("W613", "tests/upgrade/births.rs"),
     ("E617", "tests/upgrade/births.rs"),
     ("W618", "tests/upgrade/births.rs"),

@@ -124,6 +124,14 @@ fn known_layouts() {
         ("X = M#{a:=1}.", "X = M#{a := 1}.\n"),
         ("X = A/2.", "X = A / 2.\n"),
         (
+            "rehearse m\"t\"because \"x\"->fun(A,B)->A=:=B end.",
+            "rehearse m \"t\"\n    because \"x\" -> fun (A, B) -> A =:= B end.\n",
+        ),
+        (
+            "rehearse \"t\"->fun(A,B)when A>B;A<B->true;(_,_)->case 1 of 1->false end end.",
+            "rehearse \"t\" ->\n    fun\n        (A, B) when A > B; A < B -> true;\n        (_, _) -> case 1 of 1 -> false end\n    end.\n",
+        ),
+        (
             "param N :: [ integer ]=[1].",
             "param N :: [integer] = [1].\n",
         ),
@@ -242,6 +250,8 @@ fn any_statement() -> impl Strategy<Value = String> {
         "old from \"a/ebin\", \"b/ebin\"",
         "window minimal",
         "engine release_handler",
+        "rehearse #{at_most => 10} because \"x\"",
+        "rehearse never",
         "rollback never #{keep_old => true} because \"x\"",
         "rollout shop #{canary => 1, batch => [1, 3, \"50%\"], pause => confirm}",
         "cycle [a, b]: break a -> b, b -> a because \"x\"",
@@ -255,6 +265,8 @@ fn any_statement() -> impl Strategy<Value = String> {
         1 => (expression(), tail.clone()).prop_map(|(e, t)| format!("module app(shop) -- [x] #{{timeout => {e}, purge => {{soft, brutal}}}}{t}")),
         1 => (step.clone(), expression(), tail.clone()).prop_map(|(s, e, t)| format!("before {s}{t} -> {e}")),
         1 => (step, tail).prop_map(|(s, t)| format!("insert {{apply, {{m, f, []}}}} after {s}{t}")),
+        1 => (expression(), expression()).prop_map(|(a, b)| format!("rehearse m \"c\" -> fun (X, #{{a := Y}}) when X =/= Y -> {a}, {b}; (_, _) -> true end")),
+        1 => expression().prop_map(|e| format!("rehearse \"c\" when otp() > 24 -> fun (Old, New) -> {e} end")),
         1 => expression().prop_map(|e| format!("on failure -> m:page(Reason, {e})")),
         1 => expression().prop_map(|e| format!("on rollback -> m:put({e})")),
     ]

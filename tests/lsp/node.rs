@@ -105,6 +105,7 @@ fn an_editor_beside_a_node_knows_its_modules() {
         "`shop_price`: plain, inferred",
         "callers that wait for it: ",
         "md5",
+        "conversion: none: it has no processes of its own",
         deployed.node.name(),
         "s ago",
     ] {

@@ -318,6 +318,29 @@ fn statements_the_examples_do_not_have() {
         statement("rollout #{batch => [1, 3, \"50%\"]}."),
         StatementKind::Rollout { target: None, .. }
     ));
+    let StatementKind::StateCheck {
+        subject: Some(_),
+        name,
+        clauses,
+        ..
+    } = statement("rehearse [a] \"t\" when true -> fun (X, Y) when X; Y -> X, Y; (_, _) -> 1 end.")
+    else {
+        panic!("a check on states");
+    };
+    assert_eq!((name.value.as_str(), clauses.len()), ("t", 2));
+    assert_eq!((clauses[0].guard.len(), clauses[0].body.len()), (2, 2));
+    // `never` is a word before a reason or the end, and a module before a title.
+    assert!(matches!(
+        statement("rehearse never."),
+        StatementKind::Rehearse { word: Some(_), .. }
+    ));
+    assert!(matches!(
+        statement("rehearse never \"t\" -> fun (X, X) -> true end."),
+        StatementKind::StateCheck {
+            subject: Some(_),
+            ..
+        }
+    ));
     assert!(
         matches!(statement("code on_disk when node() =:= a."), StatementKind::Code { push: None, tail, .. } if tail.when.len() == 1)
     );

@@ -39,6 +39,7 @@ mod random;
 mod raw;
 mod ready;
 mod rehearsal;
+mod rehearsal_checks;
 mod release_handler;
 mod releases;
 mod removal;

@@ -221,13 +221,24 @@ fn rehearsed() -> impl Strategy<Value = Action> {
         vec((name(), vec(name(), 0..3)), 0..3),
     )
         .prop_map(|(records, structs)| Seek { records, structs });
-    let trial = (module(), kind, term(), any::<bool>(), seek).prop_map(
-        |(module, kind, extra, keep, seek)| Trial {
+    let bindings = || vec(("[A-Z][a-z]{0,3}", term()), 0..3);
+    let check = (0..9usize, "\\PC{0,6}", bindings(), any::<bool>()).prop_map(
+        |(number, text, bindings, named)| TrialCheck {
+            number,
+            text,
+            bindings,
+            named,
+        },
+    );
+    let checks = vec(check, 0..3);
+    let trial = (module(), kind, term(), any::<bool>(), seek, checks).prop_map(
+        |(module, kind, extra, keep, seek, checks)| Trial {
             module,
             kind,
             extra,
             keep,
             seek,
+            checks,
         },
     );
     let number = || 0..1_000_000usize;

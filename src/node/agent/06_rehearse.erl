@@ -17,9 +17,12 @@
 %%         wait => ms for a process to answer, most => words of its heap,
 %%         at_most => processes, rate => of them a second, within => ms for all of them,
 %%         keep => true: no conversion, states are what they were,
-%%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: in tables and states}
+%%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: in tables and states,
+%%         checks => [{Number, Text of a fun (Old, New), [{Variable, Value}], Named}]: of the plan;
+%%         with Named a pair that no clause takes does not pass}
 rehearse(Id, #{module := M} = Asked) ->
-    Named = Asked#{names => [N || #{name := N} <- job(twins, [])]},
+    Checks = [check_read(C) || C <- maps:get(checks, Asked, [])],
+    Named = Asked#{names => [N || #{name := N} <- job(twins, [])], checks => Checks},
     What = case Asked of #{vsn := _} -> Named; _ -> Named#{vsn => loaded_vsn(M)} end,
     Pids = case What of
         #{processes := all} -> processes_of(M); #{processes := These} -> These end,
@@ -29,7 +32,7 @@ rehearse(Id, #{module := M} = Asked) ->
     Now = now_ms(),
     Pace = {Now, case What of #{within := Ms} -> Now + Ms; _ -> infinity end,
             maps:get(rate, What, infinity)},
-    None = (none_rehearsed(length(Asks)))#{untried := length(Pids) - length(Asks)},
+    None = (none_rehearsed(length(Asks), Checks))#{untried := length(Pids) - length(Asks)},
     All = try rehearse_each(Asks, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end,
     #{asked_us := Times} = All,
     All#{asked_us := median(Times), tables => try tables_of(Asks, What) catch _:_ -> [] end}.
@@ -71,29 +74,43 @@ rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}
     end.
 
 %% => rehearsed()
-none_rehearsed(N) ->
+none_rehearsed(N, Checks) ->
     #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0,
       unswitched => 0, asked_us => [], us => [], failures => [], shapes => #{}, held => [],
-      inside => [], tables => []}.
+      inside => [], tables => [], checks => [none_checked(C) || {C, _, _} <- Checks]}.
+
+%% => state_checked()
+none_checked(C) -> #{check => C, held => 0, failed => 0, other => 0}.
 
 asked(Us, #{asked_us := All} = Acc) -> Acc#{asked_us := [Us | All]}.
 
 %% => rehearsal_failure()
+rehearsed(P, {checked, Done, Verdict}, #{checks := Counts} = Acc) ->
+    Counted = [case lists:keyfind(C, 1, Done) of
+                   {_, How} -> maps:update_with(How, fun(N) -> N + 1 end, Count);
+                   false -> Count
+               end || #{check := C} = Count <- Counts],
+    rehearsed(P, Verdict, Acc#{checks := Counted});
 rehearsed(P, {converted, Us, Shape, Held, Inside}, Acc) ->
     #{converted := N, us := All, shapes := Shapes, held := Helds, inside := Insides} = Acc,
     Counted = Shapes#{Shape => maps:get(Shape, Shapes, 0) + 1},
     Acc#{converted := N + 1, us := [{Us, P} | All], shapes := Counted,
          held := lists:sublist(count_held(Held, Helds), 60),
          inside := lists:sublist(count_inside(Inside, Insides), 60)};
-rehearsed(P, {failed, Reason, Shape}, #{failed := N, failures := Named} = Acc) ->
-    One = #{pid => P, reason => text(Reason), shape => Shape},
-    Some = case N < named() of true -> Named ++ [One]; false -> Named end,
-    Acc#{failed := N + 1, failures := Some};
+rehearsed(P, {failed, Reason, Shape}, Acc) ->
+    rehearsed_failed(#{pid => P, reason => text(Reason), shape => Shape}, Acc);
+rehearsed(P, {unchecked, Check, Reason, Shape}, Acc) ->
+    rehearsed_failed(#{pid => P, reason => text(Reason), shape => Shape, check => Check}, Acc);
 rehearsed(_, Kind, Acc) -> maps:update_with(Kind, fun(N) -> N + 1 end, Acc).
+
+rehearsed_failed(One, #{failed := N, failures := Named} = Acc) ->
+    Some = case N < named() of true -> Named ++ [One]; false -> Named end,
+    Acc#{failed := N + 1, failures := Some}.
 
 %% {asked, Us, Verdict} | Verdict; Us: until it had given its state.
 %% Verdict: {converted, Us, Shape, Held, Inside} | {failed, Reason, Shape} | unswitched | busy |
-%% dead | big
+%% dead | big | {checked, [{Number, held, failed or other}], converted, or
+%% {unchecked, Number, Reason, Shape}}
 rehearse_one(P, Keeper, #{words := Words, wait := Wait, ms := Ms, most := Most} = What) ->
     case process_info(P, total_heap_size) of
         undefined -> dead;
@@ -116,7 +133,8 @@ rehearse_one(P, Keeper, #{words := Words, wait := Wait, ms := Ms, most := Most} 
 trial_begun(Ref, Mon, Wait, {_, Ms, _, _} = Bounds) ->
     receive
         {Ref, {begun, Us, Shape, Held}} ->
-            {asked, Us, trial_ended(Ref, Mon, 2, now_ms() + Ms, {Bounds, Held}, Shape)};
+            Bounded = {Bounds, Held, none},
+            {asked, Us, trial_ended(Ref, Mon, 2, now_ms() + Ms, Bounded, Shape)};
         {Ref, Verdict} -> Verdict;
         {'DOWN', Mon, process, _, killed} -> {failed, no_memory, unknown};
         {'DOWN', Mon, process, _, Why} -> {failed, no_args(Why), unknown}
@@ -125,22 +143,31 @@ trial_begun(Ref, Mon, Wait, {_, Ms, _, _} = Bounds) ->
 
 %% The limit of a heap counts neither atoms, which are never freed, nor large binaries: one that
 %% takes longer than most is looked at every few ms.
-trial_ended(Ref, Mon, Next, Until, {{T, Ms, Words, Atoms}, Held} = Bounds, Shape) ->
+trial_ended(Ref, Mon, Next, Until, {{T, Ms, Words, Atoms}, Held, At} = Bounds, Shape) ->
     receive
+        %% Each check has the time of a conversion.
+        {Ref, {checks, Check, Done}} ->
+            Now = {{T, Ms, Words, Atoms}, Held, {Check, Done}},
+            trial_ended(Ref, Mon, Next, now_ms() + Ms, Now, Shape);
         {Ref, Verdict} -> Verdict;
-        {'DOWN', Mon, process, _, killed} -> {failed, no_memory, Shape};
-        {'DOWN', Mon, process, _, Why} -> {failed, {exit, unvalued(Why)}, Shape}
+        {'DOWN', Mon, process, _, killed} -> trial_failed(At, no_memory, Shape);
+        {'DOWN', Mon, process, _, Why} -> trial_failed(At, {exit, unvalued(Why)}, Shape)
     after Next ->
         Made = erlang:system_info(atom_count) - Atoms,
         Late = now_ms() >= Until,
         Large = erlang:memory(binary) > Words * 8 andalso held_by(T) - Held > Words * 8,
         if
-            Made > 50000 -> {failed, {makes_atoms, Made}, Shape};
-            Large -> {failed, no_memory, Shape};
-            Late -> {failed, {takes_longer_than, Ms}, Shape};
+            Made > 50000 -> trial_failed(At, {makes_atoms, Made}, Shape);
+            Large -> trial_failed(At, no_memory, Shape);
+            Late -> trial_failed(At, {takes_longer_than, Ms}, Shape);
             true -> trial_ended(Ref, Mon, 3, Until, Bounds, Shape)
         end
     end.
+
+%% While it converts, or in which check.
+trial_failed(none, Reason, Shape) -> {failed, Reason, Shape};
+trial_failed({Check, Done}, Reason, Shape) ->
+    {checked, [{Check, failed} | Done], {unchecked, Check, Reason, Shape}}.
 
 %% Bytes of the large binaries that a process refers to.
 held_by(T) ->
@@ -178,7 +205,7 @@ trial(Exec, Ref, P, Nobody, #{wait := Wait} = What) ->
     receive
         {Ref, state, State} ->
             Exec ! {Ref, {begun, Us, shape(State), held_by(self())}},
-            Exec ! {Ref, tried(State, What)};
+            Exec ! {Ref, tried(State, What#{tells => {Exec, Ref}})};
         {'DOWN', Mon, process, _, _} -> Exec ! {Ref, dead}
     after Left -> Exec ! {Ref, case is_process_alive(P) of true -> busy; false -> dead end}
     end.
@@ -211,7 +238,9 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
         {ok, New} when Kind =/= supervisor ->
             Us = now_us() - T,
             {Held, Inside} = shapes(Kind, State, New, What),
-            {converted, Us, shape(New), Held, Inside};
+            Converted = {converted, Us, shape(New), Held, Inside},
+            Old = case {Kind, State} of {event, {_, _, S}} -> S; _ -> State end,
+            checked(maps:get(checks, What), {Old, New}, What, [], Converted);
         Other -> {failed, {returns, shape(Other)}, shape(State)}
     catch
         Class:Reason:Stack ->
@@ -222,6 +251,46 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
                     {failed, Why, shape(State)}
             end
     end.
+
+%% The plan's checks, in their order, up to the first that does not hold.
+checked([], _, _, Done, Converted) -> {checked, Done, Converted};
+checked([{Check, Fun, Named} | More], {Old, New} = Pair, What, Done, Converted) ->
+    #{tells := {Exec, Ref}} = What,
+    Exec ! {Ref, {checks, Check, Done}},
+    case check_holds(Fun, Old, New) of
+        held -> checked(More, Pair, What, [{Check, held} | Done], Converted);
+        no_clause when not Named -> checked(More, Pair, What, [{Check, other} | Done], Converted);
+        Why -> {checked, [{Check, failed} | Done], {unchecked, Check, Why, shape(Old)}}
+    end.
+
+check_holds(unreadable, _, _) -> unreadable;
+check_holds(Fun, Old, New) ->
+    try Fun(Old, New) of
+        true -> held;
+        false -> false;
+        '$updo_other' -> no_clause;
+        Other -> {returns, shape(Other)}
+    catch
+        Class:Reason:Stack ->
+            Place = case Stack of
+                [{erl_eval, _, _, _} | _] -> unknown; _ -> place(Stack, none, none) end,
+            {Class, unvalued(Reason), Place}
+    end.
+
+%% Text of an older or newer language than this node's is not readable. What the language does not
+%% know as built in is a function of `erlang`.
+check_read({Check, Text, Bindings, Named}) ->
+    Fun = try
+        {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Text)),
+        {ok, Exprs} = erl_parse:parse_exprs(Tokens),
+        Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end,
+                         erl_eval:new_bindings(), Bindings),
+        Other = {value, fun(F, As) -> apply(erlang, F, As) end},
+        {value, Read, _} = erl_eval:exprs(Exprs, Bs, Other),
+        Read
+    catch _:_ -> unreadable
+    end,
+    {Check, Fun, Named}.
 
 %% By a name that is data (`struct!(Mod, Fields)` in Elixir) a conversion reaches the running
 %% version of a module that changes, or a new one that is not there yet. What is raised there says

@@ -7,6 +7,7 @@ use crate::diag::render::to_json;
 use crate::facts::beam::children::ListedChild;
 use crate::facts::change::Changed;
 use crate::name::Module;
+use crate::rules::conversions::{Converted, converted};
 use crate::rules::{ModuleRules, Origin};
 use crate::script::instruction::Instruction;
 use crate::script::lower::{Executor, processes, suspended, switched};
@@ -48,6 +49,7 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
                 "new": changed.new.as_ref().map(|n| n.facts.md5.short()),
             },
             "processes": changed.processes,
+            "conversion": conversion(shown, module),
             "children": children(rules),
             "undo": undo_of(changed),
             "instruction": step.instruction.to_string(),
@@ -84,6 +86,23 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
         document["same"] = json!(super::unchanged(shown));
     }
     document
+}
+
+/// What the conversion of a module does; `null` without one.
+fn conversion(shown: &PreviewInput<'_>, module: &Module) -> Value {
+    /// So many places are named.
+    const PLACES: usize = 20;
+    let converted = converted(shown.changes, shown.rules, module);
+    let Some(converted) = converted.filter(Converted::is_any) else {
+        return Value::Null;
+    };
+    let places = converted.places();
+    json!({
+        "does": converted.word(),
+        "can_be_tried": converted.is_tried(),
+        "text": converted.to_string(),
+        "places": places.iter().take(PLACES).collect::<Vec<_>>(),
+    })
 }
 
 /// What becomes of a supervisor's children, by the plan or by inference.

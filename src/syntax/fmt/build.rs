@@ -217,6 +217,8 @@ impl<'a> Builder<'a> {
             match (token.kind, word) {
                 (TokenKind::Open, _) => docs.push(self.bracket()),
                 (TokenKind::Word, "case" | "if" | "begin") => docs.push(self.block()),
+                // Of a check on states; any other fun is a name.
+                (TokenKind::Word, "fun") if self.word_at(1) == "(" => docs.push(self.state_fun()),
                 _ => {
                     if word == "fun" {
                         self.fun_slash = self.at + 4;
@@ -408,6 +410,47 @@ impl<'a> Builder<'a> {
         parts.push(Doc::text("end"));
         self.take();
         group(parts, broken)
+    }
+
+    /// `fun (…) -> … end` of a check on states; several clauses have lines of their own.
+    fn state_fun(&mut self) -> Doc {
+        let fun = self.take_text();
+        let mut inner = self.trailing();
+        let mut several = !inner.is_empty();
+        self.prev = None;
+        loop {
+            inner.extend(self.run(Within::Code, false));
+            if self.word() == ";" {
+                // Between alternatives of a guard.
+                inner.extend(self.separator(";"));
+                inner.push(fill());
+                continue;
+            }
+            if self.word() == "->" {
+                inner.extend(self.body(true));
+            }
+            if self.word() != ";" {
+                break;
+            }
+            several = true;
+            let late = self.late_comments(&mut inner);
+            let mut separator = self.separator(";");
+            separator.splice(1..1, late);
+            inner.extend(separator);
+            inner.push(Doc::Line);
+        }
+        let mut parts = vec![Doc::text(fun)];
+        if several {
+            inner.insert(0, Doc::Line);
+            parts.push(Doc::Indent(inner));
+        } else {
+            parts.push(Doc::text(" "));
+            parts.extend(inner);
+        }
+        parts.push(Doc::Line);
+        parts.push(Doc::text("end"));
+        self.take();
+        group(parts, several)
     }
 
     /// Whether the next piece begins a line.

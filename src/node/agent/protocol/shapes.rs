@@ -134,10 +134,24 @@ impl Codec for Shapes {
 }
 
 record! {
+    /// How a check of the plan came out for states and what they are converted to: it held, it did not (the state counts
+    /// as failed), or no clause takes them.
+    StateChecked as "state_checked" {
+        check: u64,
+        held: u64,
+        failed: u64,
+        other: u64,
+    }
+}
+
+record! {
     /// A state that its new version cannot convert.
     RehearsalFailure as "rehearsal_failure" {
         pid: Pid,
         reason: String,
         shape: Shape,
+        ;
+        /// The check of the plan that does not hold.
+        check: u64,
     }
 }

@@ -3,7 +3,7 @@
 use super::codec::{Codec, DecodeError, Record, optional, required};
 use super::declare::{one_of, record};
 use super::primitives::Micros;
-use super::shapes::{HeldForms, InsideForm, RehearsalFailure, Shapes, TableForm};
+use super::shapes::{HeldForms, InsideForm, RehearsalFailure, Shapes, StateChecked, TableForm};
 use super::values::{Child, FailedChild, ModuleProcess};
 use crate::term::{Atom, Pid, Term};
 
@@ -135,6 +135,8 @@ record! {
         inside: Vec<InsideForm>,
         /// At most 20.
         tables: Vec<TableForm>,
+        /// Of the plan's checks on states, in their order.
+        checks: Vec<StateChecked>,
     }
 }
 
