@@ -17,6 +17,7 @@ mod corners;
 mod dead;
 mod effects;
 mod elixir;
+mod faulty;
 mod going_back;
 mod half_undone;
 mod inferred_children;
