@@ -322,6 +322,8 @@ codes! {
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.
     W635,
+    /// A conversion calls a process that is suspended in the same window: the call is not answered in time.
+    W637,
     /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
     W625,
     /// An undo has restored code and states, but not what a conversion changed outside of its state.

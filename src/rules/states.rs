@@ -91,7 +91,21 @@ impl Fit {
         let mut diagnostic =
             Diagnostic::new(code, title).note(format!("the state, {origin}: {}", self.after.shape));
         let wanted: Vec<String> = self.wanted().take(NAMED).collect();
-        if !wanted.is_empty() {
+        if let (Some(lost), Some(name)) = (&self.misfit.lost, &self.after.name) {
+            let note = format!(
+                "it would be in the state `{name}`, for which the new version has no function `{}/{}`",
+                lost.name, lost.arity
+            );
+            let help = format!(
+                "let `code_change` of the new `{module}` return the name of one of its states"
+            );
+            return diagnostic.note(note).help(help);
+        }
+        if wanted.is_empty() {
+            for (place, part) in &self.after.parts {
+                diagnostic = diagnostic.note(format!("{place} of it: {part}"));
+            }
+        } else {
             diagnostic = diagnostic.note(format!("its code wants {}", wanted.join(", or ")));
         }
         let list = |fields: &[Atom]| {
@@ -352,21 +366,32 @@ pub(super) fn advice(
     let Some(mut versions) = Versions::of(changes, module) else {
         return;
     };
-    let Some(old) = versions.old.as_mut() else {
+    let (Some(old), Some(facts)) = (versions.old.as_mut(), changed.old_facts()) else {
         return;
     };
+    let vsn = facts.vsn();
     let mut found: Vec<Fit> = Vec::new();
     for before in old.initial(versions.callbacks) {
         let after = match &decided.change.value {
-            Change::Advanced(extra) => versions.new.converted(versions.callbacks, &before, extra),
+            Change::Advanced(extra) => {
+                versions
+                    .new
+                    .converted(versions.callbacks, &before, &vsn, extra)
+            }
             _ => None,
         };
         let converted = after.is_some();
-        for after in after.unwrap_or_else(|| vec![before.clone()]) {
-            let fit = versions.fit(Seen::Made, converted, &before, &after);
-            // What may fail is for live states to say.
-            found.extend(fit.filter(|fit| fit.misfit.certain));
-        }
+        let after = after.unwrap_or_else(|| vec![before.clone()]);
+        let fits: Option<Vec<Fit>> = after
+            .iter()
+            .map(|after| {
+                let fit = versions.fit(Seen::Made, converted, &before, after);
+                // What may fail is for live states to say.
+                fit.filter(|fit| fit.misfit.certain)
+            })
+            .collect();
+        // One of the ways through a conversion may be for other states than this.
+        found.extend(fits.unwrap_or_default());
     }
     diagnostics.extend(found.first().map(Fit::diagnostic));
 }

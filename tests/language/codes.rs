@@ -85,6 +85,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W634", "tests/upgrade/init_argument.rs"),
     ("E635", "tests/upgrade/states.rs"),
     ("W635", "tests/upgrade/states.rs"),
+    ("W637", "tests/upgrade/waiting.rs"),
     ("W613", "tests/upgrade/births.rs"),
     ("E617", "tests/upgrade/births.rs"),
     ("W618", "tests/upgrade/births.rs"),

@@ -221,12 +221,14 @@ fn rehearsed() -> impl Strategy<Value = Action> {
         vec((name(), vec(name(), 0..3)), 0..3),
     )
         .prop_map(|(records, structs)| Seek { records, structs });
-    let trial = (module(), kind, term(), any::<bool>(), seek).prop_map(
-        |(module, kind, extra, keep, seek)| Trial {
+    let by = proptest::option::of((module(), name()));
+    let trial = (module(), kind, term(), any::<bool>(), by, seek).prop_map(
+        |(module, kind, extra, keep, by, seek)| Trial {
             module,
             kind,
             extra,
             keep,
+            by,
             seek,
         },
     );
