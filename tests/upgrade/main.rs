@@ -58,5 +58,6 @@ mod tls;
 mod unloaded;
 mod unreadable;
 mod unusual;
+mod waiting;
 mod way_back;
 mod windows;

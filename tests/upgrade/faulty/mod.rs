@@ -7,7 +7,10 @@
 mod case;
 mod elixir;
 mod erlang;
+mod forms;
 mod others;
+mod right;
+mod wrong;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -121,7 +124,7 @@ impl Stage<'_> {
             self.folder.join(&self.case.name)
         );
         self.node.eval_text(&format!(
-            "{{{code}, [erlang:phash2(sys:get_state(P)) || P <- persistent_term:get(faulty)], [process_info(P, status) || P <- persistent_term:get(faulty)]}}"
+            "{{{code}, [erlang:phash2(sys:get_state(P)) || P <- persistent_term:get(faulty)], witness:standing()}}"
         ))
     }
 
@@ -320,3 +323,27 @@ fn conversions_made_up_by_a_seed() {
     );
     assert_eq!(alarms, 0, "false alarms: see above");
 }
+
+/// Each was missed once, or reported without a reason.
+#[test]
+fn conversions_that_were_judged_wrongly_once() {
+    let cases: Vec<Case> = ONCE
+        .iter()
+        .map(|(seed, faulty)| Case::new(*seed, *faulty))
+        .collect();
+    let ends = try_all(&cases);
+    assert_eq!(figures(&cases, &ends), (0, 0));
+}
+
+/// By seed, and whether it has a fault: no clause for the state's name, a plan's function, `raise` in Elixir, a state
+/// machine that returns what a server returns; two sizes of a record, a guard for the version, what is thrown.
+const ONCE: [(u64, bool); 8] = [
+    (25, true),
+    (27, true),
+    (13, true),
+    (24, true),
+    (19, false),
+    (25, false),
+    (43, false),
+    (58, false),
+];

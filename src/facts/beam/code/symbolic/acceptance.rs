@@ -365,10 +365,15 @@ impl Acceptance {
                 Step::On
             }
             op::RETURN => Step::Answer(vec![path.x(0)]),
-            // A process that waits for a message goes on.
-            op::LOOP_REC | op::WAIT | op::WAIT_TIMEOUT => {
-                Step::Answer(vec![SymbolicValue::Unknown])
+            // A process that waits for a message goes on; one that has got it works with its state.
+            op::LOOP_REC => {
+                if !outcome.answers.contains(&SymbolicValue::Unknown) {
+                    outcome.answers.push(SymbolicValue::Unknown);
+                }
+                path.set(operand(1), SymbolicValue::Unknown);
+                Step::On
             }
+            op::WAIT | op::WAIT_TIMEOUT => Step::Answer(vec![SymbolicValue::Unknown]),
             op::FUNC_INFO => {
                 let arity = instruction.number(2).unwrap_or(0);
                 let args = path.args(arity);
