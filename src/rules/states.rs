@@ -101,11 +101,10 @@ impl Fit {
             );
             return diagnostic.note(note).help(help);
         }
-        if wanted.is_empty() {
-            for (place, part) in &self.after.parts {
-                diagnostic = diagnostic.note(format!("{place} of it: {part}"));
-            }
-        } else {
+        for (place, part) in self.after.parts.iter().take(NAMED) {
+            diagnostic = diagnostic.note(format!("{place} of it: {part}"));
+        }
+        if !wanted.is_empty() {
             diagnostic = diagnostic.note(format!("its code wants {}", wanted.join(", or ")));
         }
         let list = |fields: &[Atom]| {
@@ -206,7 +205,8 @@ impl<'c> Versions<'c> {
             converted,
             before: before.clone(),
             after: after.clone(),
-            paste: match before == after {
+            // A clause that mends what is inside of a map is not known here.
+            paste: match before == after && (after.parts.is_empty() || is_tuple(&after.shape)) {
                 true => self.paste(&after.shape, &found.wanted),
                 false => None,
             },
@@ -328,6 +328,10 @@ impl<'c> Versions<'c> {
             format!("#{tag}{{{}}}", set.join(", ")),
         ))
     }
+}
+
+fn is_tuple(shape: &StateShape) -> bool {
+    matches!(shape, StateShape::Tuple(..))
 }
 
 /// What takes the states of a module's processes.

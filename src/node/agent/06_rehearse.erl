@@ -20,7 +20,7 @@
 %%         by => {Mod, Fun} of the plan, in place of a conversion of the module; Mod has a twin,
 %%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: in tables and states}
 rehearse(Id, #{module := M} = Asked) ->
-    Named = Asked#{names => [N || #{name := N} <- job(twins, [])]},
+    Named = with_twins(Asked, job(twins, [])),
     What = case Asked of #{vsn := _} -> Named; _ -> Named#{vsn => loaded_vsn(M)} end,
     Pids = case What of
         #{processes := all} -> processes_of(M); #{processes := These} -> These end,
@@ -33,6 +33,16 @@ rehearse(Id, #{module := M} = Asked) ->
     None = (none_rehearsed(length(Asks)))#{untried := length(Pids) - length(Asks)},
     All = try rehearse_each(Asks, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end,
     All#{tables => try tables_of(Asks, What) catch _:_ -> [] end}.
+
+%% The processes that try have no job.
+with_twins(Asked, Twins) ->
+    Named = Asked#{names => [N || #{name := N} <- Twins]},
+    case Asked of
+        #{by := {Mod, F}} ->
+            [By] = [Twin || #{name := N, twin := Twin} <- Twins, N =:= Mod],
+            Named#{by := {By, F, Mod}};
+        _ -> Named
+    end.
 
 processes_of(M) ->
     {Found, _} = find(#{M => 1000}, [], brief),
@@ -196,7 +206,11 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
             case unswitched(Stack, What) of
                 true -> unswitched;
                 false ->
-                    Why = {Class, unvalued(Reason), place(Stack, Twin, M)},
+                    At = case What of
+                        #{by := {By, _, Mod}} -> place(Stack, By, Mod);
+                        _ -> place(Stack, Twin, M)
+                    end,
+                    Why = {Class, unvalued(Reason), At},
                     {failed, Why, shape(State)}
             end
     end.
@@ -212,8 +226,7 @@ shapes(Kind, State, New, What) ->
     try {held(Kind, State, New), inside(New, What)} catch _:_ -> {none, []} end.
 
 %% A function of the plan in place of code_change; a state machine gives it its state and data.
-tried(Kind, _, Is, _, _, #{by := {Mod, F}}) ->
-    [By] = [Twin || #{name := Name, twin := Twin} <- job(twins, []), Name =:= Mod],
+tried(Kind, _, Is, _, _, #{by := {By, F, _}}) ->
     case {Kind, Is} of
         {event, {_, _, S}} -> {ok, By:F(S)};
         {special, {S, _}} -> {ok, By:F(S)};
