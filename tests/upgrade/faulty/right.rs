@@ -113,6 +113,7 @@ impl Writer<'_> {
                 };
                 made.setup = setup;
                 made.limit = Some(77);
+                clauses[0] = clauses[0].replace("10", "77");
                 clauses.push(plain(set(&read, &ok)));
             }
             "acts" => {
