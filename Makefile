@@ -73,9 +73,10 @@ deny: ## licences, advisories, duplicates and sources of the dependencies (needs
 doc: ## the library's documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
-sweep: setup ## long tests by chance: attacks on upgrades, faults at every step, against OTP (UPDO_SEED, UPDO_ATTACKS, UPDO_COUNT)
+sweep: setup ## long tests by chance: attacks on upgrades, faults at every step, faulty conversions, against OTP (UPDO_SEED, UPDO_ATTACKS, UPDO_FAULTY, UPDO_COUNT)
 	UPDO_COUNT="$${UPDO_ATTACKS:-1000}" $(CARGO) test --locked --test attack -- --nocapture --test-threads=1
 	UPDO_COUNT="$${UPDO_FAULTS:-300}" $(CARGO) test --locked --test upgrade -- sweep:: random:: --nocapture --test-threads=1
+	UPDO_FAULTY="$${UPDO_FAULTY:-100}" $(CARGO) test --locked --test upgrade -- faulty:: --nocapture --test-threads=1
 	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test twin -- --nocapture --test-threads=2
 	UPDO_KILLS="$${UPDO_KILLS:-500}" sh tests/agent/run.sh kill_any_time
 	UPDO_ROUNDS="$${UPDO_ROUNDS:-10}" UPDO_KILLS=50 sh tests/agent/run.sh

@@ -328,6 +328,8 @@ codes! {
     E636,
     /// A check of the plan on states was evaluated for none.
     W636,
+    /// A conversion calls a process that is suspended in the same window: the call is not answered in time.
+    W637,
     /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
     W625,
     /// An undo has restored code and states, but not what a conversion changed outside of its state.

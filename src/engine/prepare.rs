@@ -19,7 +19,7 @@ use crate::rules::{
     shared_records, toolchain,
 };
 use crate::script::lower::Script;
-use crate::script::{check, high, insert, lower, release_handler, removed};
+use crate::script::{check, high, insert, lower, release_handler, removed, waiting};
 use crate::term::Term;
 
 /// Everything known and decided about the upgrade of one node, at the moment of [`Connection::prepare`].
@@ -158,6 +158,7 @@ pub fn decide(
     diagnostics.extend(removed::advice(&script, &facts));
     diagnostics.extend(release_handler::set(plan, &changes, &mut script));
     diagnostics.extend(check::check(&script));
+    diagnostics.extend(waiting::advice(&changes, &rules, &script));
     diagnostics.extend(lints::advice(plan, &changes, &rules));
     diagnostics.extend(children::advice(&changes, &rules));
     diagnostics.extend(effects::advice(&changes, &rules));

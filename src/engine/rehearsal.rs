@@ -22,8 +22,8 @@ use crate::plan::{AppliedCheck, Rehearse};
 use crate::rules::conversions::{Converted, converted, effects};
 use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
-use crate::term::Term;
-use crate::twin::conversion::Kind;
+use crate::term::{Atom, Term};
+use crate::twin::conversion::{Conversion, Kind};
 use crate::twin::{self, NoTwin, Twins};
 
 /// Why a conversion is not tried.
@@ -37,8 +37,8 @@ pub enum Untried {
     Special,
     /// Its processes run in a server of another module, which hands the conversion on.
     Wrapped(Module),
-    /// The plan converts with a function of its own (`{convert, F}`), which is not tried.
-    OwnFunction,
+    /// The plan converts with a function (`{convert, F}`) of a module that is not a part of the upgrade.
+    OwnFunction(Module),
     /// The plan leaves it out (`module m #{rehearse => false}`).
     LeftOut,
     /// A supervisor of Elixir, which asks modules by their names for child specifications, while others change: before
@@ -64,8 +64,10 @@ impl Untried {
                 "its init/1 asks modules for child specifications that are not switched yet"
                     .to_owned()
             }
-            Self::OwnFunction => "the plan converts with a function of its own".to_owned(),
             Self::LeftOut => "the plan leaves it out (`rehearse => false`)".to_owned(),
+            Self::OwnFunction(module) => {
+                format!("the plan converts with a function of {module}, which does not change")
+            }
         }
     }
 }
@@ -272,6 +274,11 @@ fn converts_by_name(upgrade: &Upgrade, module: &Module) -> bool {
     let Some(new) = beam(module) else {
         return true;
     };
+    let decided = upgrade.rules.modules.get(module);
+    if let Some(Change::Convert { module, function }) = decided.map(|d| &d.change.value) {
+        let conversion = Conversion::by(module, function.as_str(), &|m| new_beam(upgrade, m));
+        return makes_structs(module) || !conversion.by_name.is_empty();
+    }
     let mut called = new.facts.imports.iter().map(|import| &import.module);
     if makes_structs(module) || called.any(makes_structs) {
         return true;
@@ -341,7 +348,16 @@ fn trial(
 ) -> Option<std::result::Result<Trial, Untried>> {
     let extra = match &decided.change.value {
         Change::Soft => return kept(changed, decided.class.value).map(Ok),
-        Change::Convert { .. } => return Some(Err(Untried::OwnFunction)),
+        Change::Convert { module, function } => {
+            let in_any_case = decided.rehearse.value == Some(true);
+            return Some(by_plan(
+                upgrade,
+                twins,
+                changed,
+                (module, function),
+                in_any_case,
+            ));
+        }
         Change::Advanced(extra) => extra.clone(),
     };
     if let Some(by) = &changed.module_processes.wrapped_in {
@@ -367,9 +383,53 @@ fn trial(
         kind,
         extra,
         keep: false,
+        by: None,
         seek: Seek::default(),
         checks: Vec::new(),
     }))
+}
+
+/// How the plan's function is tried: like a conversion, where its module is new in the upgrade. `in_any_case`: the plan
+/// wants it tried although it acts.
+fn by_plan(
+    upgrade: &Upgrade,
+    twins: &Twins,
+    changed: &Changed,
+    (module, function): (&Module, &Atom),
+    in_any_case: bool,
+) -> std::result::Result<Trial, Untried> {
+    if let Some(by) = &changed.module_processes.wrapped_in {
+        return Err(Untried::Wrapped(by.clone()));
+    }
+    if let Some(why) = twins.refused.get(module) {
+        return Err(Untried::NoTwin(why.clone()));
+    }
+    if !twins.made.iter().any(|twin| twin.module == *module) {
+        return Err(Untried::OwnFunction(module.clone()));
+    }
+    let new = changed.new.as_ref().ok_or(Untried::Special)?;
+    let kind = callbacks_kind(changed, new).ok_or(Untried::Special)?;
+    let conversion = Conversion::by(module, function.as_str(), &|module| {
+        new_beam(upgrade, module)
+    });
+    if !conversion.can_be_tried() && !in_any_case {
+        let places = conversion.acting().map(ToString::to_string).collect();
+        return Err(Untried::Acts(places));
+    }
+    Ok(Trial {
+        module: new.facts.module.clone(),
+        kind,
+        extra: Term::list([]),
+        keep: false,
+        by: Some((module.clone(), function.clone())),
+        seek: Seek::default(),
+        checks: Vec::new(),
+    })
+}
+
+fn new_beam<'u>(upgrade: &'u Upgrade, module: &Module) -> Option<&'u [u8]> {
+    let changed = upgrade.changes.modules.get(module)?;
+    changed.new.as_ref().map(|new| &new.bytes[..])
 }
 
 /// Whether a module lets Elixir make child specifications of what it lists.
@@ -385,24 +445,29 @@ fn kept(changed: &Changed, class: Class) -> Option<Trial> {
     if !is_asked || changed.module_processes.wrapped_in.is_some() || changed.old.is_none() {
         return None;
     }
-    let own_view = changed
-        .former_facts()
-        .is_some_and(|old| old.exports("system_replace_state", 2));
-    let kind = match callbacks(&new.facts)? {
-        Callbacks::Server => StateKind::Server,
-        Callbacks::StateMachine => StateKind::StateMachine,
-        Callbacks::Handler => StateKind::Handler,
-        Callbacks::Special if own_view => return None,
-        Callbacks::Special => StateKind::Special,
-    };
+    let kind = callbacks_kind(changed, new)?;
     Some(Trial {
         module: new.facts.module.clone(),
         kind,
         extra: Term::list([]),
         keep: true,
+        by: None,
         seek: Seek::default(),
         checks: Vec::new(),
     })
+}
+
+/// The kind by the callbacks; `None` where processes show a state of their own making.
+fn callbacks_kind(changed: &Changed, new: &Beam) -> Option<StateKind> {
+    let own_view = changed
+        .former_facts()
+        .is_some_and(|old| old.exports("system_replace_state", 2));
+    match callbacks(&new.facts)? {
+        Callbacks::Server => Some(StateKind::Server),
+        Callbacks::StateMachine => Some(StateKind::StateMachine),
+        Callbacks::Handler => Some(StateKind::Handler),
+        Callbacks::Special => (!own_view).then_some(StateKind::Special),
+    }
 }
 
 /// How the states of a module's processes are converted; `None` when that cannot be tried.

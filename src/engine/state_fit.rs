@@ -9,10 +9,10 @@ use crate::diag::{Code, Diagnostic};
 use crate::exec::rehearsal::{Seek, Tried};
 use crate::facts::beam::code::symbolic::{TupleUses, ValueKind};
 use crate::facts::beam::debug::records;
-use crate::facts::beam::states::{Held, StateShape, Version, demands};
+use crate::facts::beam::states::{Held, Place, StateShape, Version, demands};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
-use crate::node::agent::protocol::Form;
+use crate::node::agent::protocol::{Form, PartForm};
 use crate::rules::states::{Fit, Seen, Versions};
 use crate::term::Atom;
 
@@ -130,6 +130,19 @@ fn shape(form: &Form) -> StateShape {
     }
 }
 
+/// Parts whose places are known.
+fn parts(all: &[PartForm]) -> Vec<(Place, StateShape)> {
+    let part = |part: &PartForm| {
+        let place = match (&part.key, part.element) {
+            (Some(key), _) => Place::Key(key.clone()),
+            (None, Some(at)) => Place::Element(u32::try_from(at).ok()?),
+            (None, None) => return None,
+        };
+        Some((place, shape(&part.what)))
+    };
+    all.iter().filter_map(part).collect()
+}
+
 /// States that do not fit, of all modules.
 pub(super) fn fits(upgrade: &Upgrade, tried: &[Tried]) -> Vec<Fit> {
     let mut found = Vec::new();
@@ -141,10 +154,12 @@ pub(super) fn fits(upgrade: &Upgrade, tried: &[Tried]) -> Vec<Fit> {
             let before = Held {
                 name: held.was.clone(),
                 shape: shape(&held.from),
+                parts: parts(&held.from_parts),
             };
             let after = Held {
                 name: held.name.clone(),
                 shape: shape(&held.to),
+                parts: parts(&held.to_parts),
             };
             let seen = Seen::Live(held.states);
             if let Some(fit) = versions.fit(seen, !tried.kept, &before, &after) {

@@ -96,6 +96,8 @@ pub struct Tried {
     pub failures: Vec<FailedState>,
     /// Nothing was converted: states stay as they are.
     pub kept: bool,
+    /// The plan's function that converts.
+    pub by: Option<String>,
     /// States with the names in their shapes, before and after, and how many there are.
     pub held: Vec<HeldForms>,
     /// What of [`Trial::seek`] is inside of states.
@@ -158,6 +160,10 @@ impl Tried {
         Self {
             module: trial.module.clone(),
             kept: trial.keep,
+            by: trial
+                .by
+                .as_ref()
+                .map(|(module, function)| format!("{module}:{function}/1")),
             held: rehearsed.held.clone(),
             inside: rehearsed.inside.clone(),
             tables: rehearsed.tables.clone(),
@@ -531,6 +537,7 @@ mod tests {
                 kind: StateKind::Server,
                 extra: Term::list([]),
                 keep: false,
+                by: None,
                 seek: Seek::default(),
                 checks: Vec::new(),
             };

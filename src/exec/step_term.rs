@@ -474,7 +474,11 @@ fn trial_term(trial: &Trial, limits: &Limits) -> Term {
         StateKind::Supervisor => "supervisor",
         StateKind::Special => "special",
     };
-    map([
+    let by = trial.by.as_ref().map(|(module, function)| {
+        let function = Term::Atom(function.clone());
+        ("by", Term::tuple([module_term(module), function]))
+    });
+    let all = [
         ("module", module_term(&trial.module)),
         ("twin", module_term(&crate::twin::name(&trial.module))),
         ("kind", Term::atom(kind)),
@@ -490,7 +494,12 @@ fn trial_term(trial: &Trial, limits: &Limits) -> Term {
         ("at_most", number(limits.at_most)),
         ("rate", Term::Int(i64::from(limits.rate.max(1)))),
         ("within", millis(limits.within)),
-    ])
+    ];
+    Term::map(
+        all.into_iter()
+            .chain(by)
+            .map(|(key, value)| (Term::atom(key), value)),
+    )
 }
 
 fn trial(term: &Term) -> Option<(Trial, Limits)> {
@@ -507,6 +516,13 @@ fn trial(term: &Term) -> Option<(Trial, Limits)> {
         },
         extra: term.get("extra")?.clone(),
         keep: term.get("keep")?.is_atom("true"),
+        by: match term.get("by") {
+            None => None,
+            Some(by) => match by.as_tuple()? {
+                [target, function] => Some((module(target)?, function.as_atom()?.clone())),
+                _ => return None,
+            },
+        },
         seek: seek(term.get("seek")?)?,
         checks: all(term.get("checks")?, check)?,
     };

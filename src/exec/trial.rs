@@ -64,6 +64,8 @@ pub struct Trial {
     pub extra: Term,
     /// Nothing is converted: only the shapes of the states are asked for.
     pub keep: bool,
+    /// The plan's function that converts, in a module of the upgrade.
+    pub by: Option<(Module, Atom)>,
     /// What is looked for inside of states and in tables.
     pub seek: Seek,
     /// The plan's checks on its states.

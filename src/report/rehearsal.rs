@@ -371,8 +371,12 @@ fn diagnostic(tried: &Tried) -> Diagnostic {
     if more > 0 {
         diagnostic = diagnostic.note(format!("and {more} more"));
     }
+    let wrong = match &tried.by {
+        Some(function) => format!("`{function}`, with which the plan converts"),
+        None => format!("`code_change` of the new `{module}`"),
+    };
     diagnostic.help(format!(
-        "correct `code_change` of the new `{module}`; it was run on copies of live states, nothing was changed"
+        "correct {wrong}; it was run on copies of live states, nothing was changed"
     ))
 }
 

@@ -91,6 +91,19 @@ impl Fit {
         let mut diagnostic =
             Diagnostic::new(code, title).note(format!("the state, {origin}: {}", self.after.shape));
         let wanted: Vec<String> = self.wanted().take(NAMED).collect();
+        if let (Some(lost), Some(name)) = (&self.misfit.lost, &self.after.name) {
+            let note = format!(
+                "it would be in the state `{name}`, for which the new version has no function `{}/{}`",
+                lost.name, lost.arity
+            );
+            let help = format!(
+                "let `code_change` of the new `{module}` return the name of one of its states"
+            );
+            return diagnostic.note(note).help(help);
+        }
+        for (place, part) in self.after.parts.iter().take(NAMED) {
+            diagnostic = diagnostic.note(format!("{place} of it: {part}"));
+        }
         if !wanted.is_empty() {
             diagnostic = diagnostic.note(format!("its code wants {}", wanted.join(", or ")));
         }
@@ -192,7 +205,8 @@ impl<'c> Versions<'c> {
             converted,
             before: before.clone(),
             after: after.clone(),
-            paste: match before == after {
+            // A clause that mends what is inside of a map is not known here.
+            paste: match before == after && (after.parts.is_empty() || is_tuple(&after.shape)) {
                 true => self.paste(&after.shape, &found.wanted),
                 false => None,
             },
@@ -316,6 +330,10 @@ impl<'c> Versions<'c> {
     }
 }
 
+fn is_tuple(shape: &StateShape) -> bool {
+    matches!(shape, StateShape::Tuple(..))
+}
+
 /// What takes the states of a module's processes.
 pub fn callbacks(facts: &BeamFacts) -> Option<Callbacks> {
     let is = |name: &str| facts.behaviours.iter().any(|b| b.as_str() == name);
@@ -352,21 +370,32 @@ pub(super) fn advice(
     let Some(mut versions) = Versions::of(changes, module) else {
         return;
     };
-    let Some(old) = versions.old.as_mut() else {
+    let (Some(old), Some(facts)) = (versions.old.as_mut(), changed.old_facts()) else {
         return;
     };
+    let vsn = facts.vsn();
     let mut found: Vec<Fit> = Vec::new();
     for before in old.initial(versions.callbacks) {
         let after = match &decided.change.value {
-            Change::Advanced(extra) => versions.new.converted(versions.callbacks, &before, extra),
+            Change::Advanced(extra) => {
+                versions
+                    .new
+                    .converted(versions.callbacks, &before, &vsn, extra)
+            }
             _ => None,
         };
         let converted = after.is_some();
-        for after in after.unwrap_or_else(|| vec![before.clone()]) {
-            let fit = versions.fit(Seen::Made, converted, &before, &after);
-            // What may fail is for live states to say.
-            found.extend(fit.filter(|fit| fit.misfit.certain));
-        }
+        let after = after.unwrap_or_else(|| vec![before.clone()]);
+        let fits: Option<Vec<Fit>> = after
+            .iter()
+            .map(|after| {
+                let fit = versions.fit(Seen::Made, converted, &before, after);
+                // What may fail is for live states to say.
+                fit.filter(|fit| fit.misfit.certain)
+            })
+            .collect();
+        // One of the ways through a conversion may be for other states than this.
+        found.extend(fits.unwrap_or_default());
     }
     diagnostics.extend(found.first().map(Fit::diagnostic));
 }

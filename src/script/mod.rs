@@ -18,6 +18,7 @@ pub mod read;
 pub mod release_handler;
 pub mod removed;
 pub mod translate;
+pub mod waiting;
 
 use crate::name::{App, Module};
 use crate::rules::Origin;

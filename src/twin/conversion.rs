@@ -85,6 +85,15 @@ impl Conversion {
         Self::from(verdict(module, kind.entries(), world))
     }
 
+    /// The same of a function with which a plan converts: it gets the state.
+    pub fn by<'a>(
+        module: &Module,
+        function: &str,
+        world: &dyn Fn(&Module) -> Option<&'a [u8]>,
+    ) -> Self {
+        Self::from(verdict(module, &[(function, 1)], world))
+    }
+
     /// The places that make it an acting one; none when it is not.
     pub fn acting(&self) -> impl Iterator<Item = &EffectSite> {
         self.with(Effect::Acts)

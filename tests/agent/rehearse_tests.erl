@@ -185,7 +185,10 @@ rehearsed_kept() ->
     What = (limits())#{processes => Ps, keep => true, kind => server},
     {new, _, Es} = upgrade(job([], [{1, {rehearse, What}}], #{})),
     [#{converted := 3, us := _, held := Held} = Info] = [I || {step_finished, 1, _, I} <- Es],
-    [#{from := {tuple, 2}, to := {tuple, 2}, states := 3}] = Held,
+    %% Of what is in them the sizes of tuples and the keys of structs, apart from each other.
+    [#{from := {tuple, 2}, to := {tuple, 2}, to_parts := [], states := 2},
+     #{to_parts := [#{element := 2, what := {struct, 1, [n], t_rh}}], states := 1}] =
+        lists:sort(fun(#{states := A}, #{states := B}) -> A >= B end, Held),
     nomatch = re:run(io_lib:format("~p", [Info]), "hidden_secret"),
     untouched(Ps).
 

@@ -88,6 +88,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W635", "tests/upgrade/states.rs"),
     ("E636", "tests/upgrade/rehearsal_checks.rs"),
     ("W636", "tests/upgrade/rehearsal_checks.rs"),
+    ("W637", "tests/upgrade/waiting.rs"),
     ("W613", "tests/upgrade/births.rs"),
     ("E617", "tests/upgrade/births.rs"),
     ("W618", "tests/upgrade/births.rs"),

@@ -27,7 +27,7 @@ fn said(old: &[u8], new: &[u8], module: &str, callbacks: Callbacks) -> Said {
     let initial = old.initial(callbacks);
     assert!(!initial.is_empty(), "{module}: init/1 shows no state");
     for before in initial {
-        let converted = new.converted(callbacks, &before, &Term::list([]));
+        let converted = new.converted(callbacks, &before, &Term::string("1"), &Term::list([]));
         for after in converted.unwrap_or_else(|| vec![before.clone()]) {
             let Some(found) = misfit(&mut new, Some(&mut old), callbacks, &before, &after) else {
                 continue;

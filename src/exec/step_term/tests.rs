@@ -231,12 +231,14 @@ fn rehearsed() -> impl Strategy<Value = Action> {
         },
     );
     let checks = vec(check, 0..3);
-    let trial = (module(), kind, term(), any::<bool>(), seek, checks).prop_map(
-        |(module, kind, extra, keep, seek, checks)| Trial {
+    let by = proptest::option::of((module(), name()));
+    let trial = (module(), kind, term(), any::<bool>(), by, seek, checks).prop_map(
+        |(module, kind, extra, keep, by, seek, checks)| Trial {
             module,
             kind,
             extra,
             keep,
+            by,
             seek,
             checks,
         },

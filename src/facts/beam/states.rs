@@ -150,12 +150,64 @@ pub struct Held {
     pub name: Option<Atom>,
     /// The shape.
     pub shape: StateShape,
+    /// Parts of it whose shapes are known as well.
+    pub parts: Vec<(Place, StateShape)>,
+}
+
+/// Where a part of a state is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// An element of a tuple; the first is 1.
+    Element(u32),
+    /// Under a key of a map.
+    Key(Atom),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Element(number) => write!(f, "element {number}"),
+            Self::Key(key) => write!(f, "`{key}`"),
+        }
+    }
 }
 
 impl Held {
     /// A state without a name.
     pub fn of(shape: StateShape) -> Self {
-        Self { name: None, shape }
+        Self {
+            name: None,
+            shape,
+            parts: Vec::new(),
+        }
+    }
+
+    /// A value like that, with nothing else known.
+    fn value(&self) -> SymbolicValue {
+        let value = self.shape.value();
+        if self.parts.is_empty() {
+            return value;
+        }
+        let part = |place: &Place| {
+            let found = self.parts.iter().find(|(at, _)| at == place);
+            found.map(|(_, shape)| shape.value())
+        };
+        match value {
+            SymbolicValue::Tuple(elements, _) => {
+                let numbered = elements.iter().zip(1..);
+                let elements =
+                    numbered.map(|(value, at)| part(&Place::Element(at)).unwrap_or(value.clone()));
+                SymbolicValue::tuple_of(elements.collect())
+            }
+            SymbolicValue::Map(pairs, whole, _) => {
+                let pairs = pairs.iter().map(|(key, value)| {
+                    let known = key.as_atom().and_then(|key| part(&Place::Key(key.clone())));
+                    (key.clone(), known.unwrap_or(value.clone()))
+                });
+                SymbolicValue::map_of(pairs.collect(), whole)
+            }
+            value => value,
+        }
     }
 }
 
@@ -168,6 +220,8 @@ pub struct Misfit {
     pub callbacks: Vec<FunctionArity>,
     /// What is demanded.
     pub wanted: BTreeSet<Wanted>,
+    /// The function of the state of a state machine, which the new version does not have.
+    pub lost: Option<FunctionArity>,
 }
 
 /// A version of a module: its callbacks, and the tuples in its code.
@@ -192,9 +246,28 @@ impl Version {
 
     /// What a callback makes of a state; `None` when the module does not have it.
     fn takes(&mut self, callback: &Callback, held: &Held) -> Option<Verdict> {
-        let state = held.shape.value();
+        let state = held.value();
         let args = callback.args(held, &state);
         self.acceptance.takes(&callback.name, args, &state)
+    }
+
+    /// The function that a state of a state machine needs and that the version does not have: of `state_functions`.
+    fn lost(&mut self, callbacks: Callbacks, held: &Held) -> Option<FunctionArity> {
+        let name = held
+            .name
+            .as_ref()
+            .filter(|_| callbacks == Callbacks::StateMachine)?;
+        let unknown = SymbolicValue::Unknown;
+        let modes = self
+            .acceptance
+            .returns("callback_mode", Vec::new(), &unknown)?;
+        let by_state = |mode: &SymbolicValue| {
+            let is = |mode: &SymbolicValue| mode.as_atom().is_some_and(|m| m == "state_functions");
+            is(mode) || mode.items().0.iter().any(is)
+        };
+        let all = modes.whole && !modes.answers.is_empty() && modes.answers.iter().all(by_state);
+        let lost = all && !self.acceptance.has(name.as_str(), 3);
+        lost.then(|| FunctionArity::new(name.as_str(), 3))
     }
 
     /// The states with which `init/1` begins, as far as its code shows them.
@@ -206,21 +279,23 @@ impl Version {
         states(made, callbacks)
     }
 
-    /// What `code_change` makes of a state that goes upwards, as far as its code shows it; `None` without one.
+    /// What `code_change` makes of a state of a version that goes upwards, as far as its code shows it; `None` without
+    /// one.
     pub fn converted(
         &mut self,
         callbacks: Callbacks,
         held: &Held,
+        vsn: &Term,
         extra: &Term,
     ) -> Option<Vec<Held>> {
-        let state = held.shape.value();
-        let (unknown, extra) = (
-            SymbolicValue::Unknown,
+        let state = held.value();
+        let (vsn, extra) = (
+            SymbolicValue::Known(Rc::new(vsn.clone())),
             SymbolicValue::Known(Rc::new(extra.clone())),
         );
         let args = match callbacks {
-            Callbacks::Server | Callbacks::Handler => vec![unknown, state.clone(), extra],
-            Callbacks::StateMachine => vec![unknown, name(held), state.clone(), extra],
+            Callbacks::Server | Callbacks::Handler => vec![vsn, state.clone(), extra],
+            Callbacks::StateMachine => vec![vsn, name(held), state.clone(), extra],
             Callbacks::Special => return None,
         };
         let made = self.acceptance.returns("code_change", args, &state);
@@ -236,7 +311,7 @@ fn states(made: Option<Verdict>, callbacks: Callbacks) -> Vec<Held> {
         match (callbacks, parts.as_slice()) {
             (Callbacks::StateMachine, [ok, name, data, ..]) if is_ok(ok) => Some(Held {
                 name: name.as_atom(),
-                shape: StateShape::of(data),
+                ..Held::of(StateShape::of(data))
             }),
             (Callbacks::Server | Callbacks::Handler, [ok, state, ..]) if is_ok(ok) => {
                 Some(Held::of(StateShape::of(state)))
@@ -322,6 +397,14 @@ pub fn misfit(
     before: &Held,
     after: &Held,
 ) -> Option<Misfit> {
+    if let Some(lost) = new.lost(callbacks, after) {
+        return Some(Misfit {
+            certain: true,
+            callbacks: vec![lost.clone()],
+            wanted: BTreeSet::new(),
+            lost: Some(lost),
+        });
+    }
     if after.shape == StateShape::Unknown {
         return None;
     }
@@ -334,7 +417,7 @@ pub fn misfit(
         };
         let any = Held {
             name: after.name.clone(),
-            shape: StateShape::Unknown,
+            ..Held::of(StateShape::Unknown)
         };
         let takes_any = new.takes(&callback, &any).is_some_and(|v| v.returns);
         let former = old.as_mut().and_then(|old| old.takes(&callback, before));
@@ -381,12 +464,14 @@ pub fn misfit(
             certain,
             callbacks: failing,
             wanted,
+            lost: None,
         });
     }
     (!lacking.is_empty()).then_some(Misfit {
         certain: false,
         callbacks: lacking,
         wanted: lacked,
+        lost: None,
     })
 }
 

@@ -17,12 +17,13 @@
 %%         wait => ms for a process to answer, most => words of its heap,
 %%         at_most => processes, rate => of them a second, within => ms for all of them,
 %%         keep => true: no conversion, states are what they were,
+%%         by => {Mod, Fun} of the plan, in place of a conversion of the module; Mod has a twin,
 %%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: in tables and states,
 %%         checks => [{Number, Text of a fun (Old, New), [{Variable, Value}], Named}]: of the plan;
 %%         with Named a pair that no clause takes does not pass}
 rehearse(Id, #{module := M} = Asked) ->
     Checks = [check_read(C) || C <- maps:get(checks, Asked, [])],
-    Named = Asked#{names => [N || #{name := N} <- job(twins, [])], checks => Checks},
+    Named = (with_twins(Asked, job(twins, [])))#{checks => Checks},
     What = case Asked of #{vsn := _} -> Named; _ -> Named#{vsn => loaded_vsn(M)} end,
     Pids = case What of
         #{processes := all} -> processes_of(M); #{processes := These} -> These end,
@@ -39,6 +40,16 @@ rehearse(Id, #{module := M} = Asked) ->
 
 median([]) -> 0;
 median(Times) -> lists:nth((length(Times) + 1) div 2, lists:sort(Times)).
+
+%% The processes that try have no job.
+with_twins(Asked, Twins) ->
+    Named = Asked#{names => [N || #{name := N} <- Twins]},
+    case Asked of
+        #{by := {Mod, F}} ->
+            [By] = [Twin || #{name := N, twin := Twin} <- Twins, N =:= Mod],
+            Named#{by := {By, F, Mod}};
+        _ -> Named
+    end.
 
 processes_of(M) ->
     {Found, _} = find(#{M => 1000}, [], brief),
@@ -233,21 +244,25 @@ tried(State, #{kind := Kind, keep := true} = What) ->
 tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module := M} = What) ->
     T = now_us(),
     Is = case Kind of special -> {State, M}; _ -> State end,
-    try tried(Kind, Twin, Is, Vsn, Extra) of
+    try tried(Kind, Twin, Is, Vsn, Extra, What) of
         specified -> {converted, now_us() - T, specified, none, []};
-        {ok, New} when Kind =/= supervisor ->
+        {ok, New} ->
             Us = now_us() - T,
             {Held, Inside} = shapes(Kind, State, New, What),
             Converted = {converted, Us, shape(New), Held, Inside},
             Old = case {Kind, State} of {event, {_, _, S}} -> S; _ -> State end,
             checked(maps:get(checks, What), {Old, New}, What, [], Converted);
-        Other -> {failed, {returns, shape(Other)}, shape(State)}
+        {other, Other} -> {failed, {returns, shape(Other)}, shape(State)}
     catch
         Class:Reason:Stack ->
             case unswitched(Stack, What) of
                 true -> unswitched;
                 false ->
-                    Why = {Class, unvalued(Reason), place(Stack, Twin, M)},
+                    At = case What of
+                        #{by := {By, _, Mod}} -> place(Stack, By, Mod);
+                        _ -> place(Stack, Twin, M)
+                    end,
+                    Why = {Class, unvalued(Reason), At},
                     {failed, Why, shape(State)}
             end
     end.
@@ -302,28 +317,64 @@ unswitched(Stack, #{names := Names}) ->
 shapes(Kind, State, New, What) ->
     try {held(Kind, State, New), inside(New, What)} catch _:_ -> {none, []} end.
 
-tried(server, Twin, S, Vsn, Extra) -> Twin:code_change(Vsn, S, Extra);
-tried(event, Twin, {_, _, S}, Vsn, Extra) -> Twin:code_change(Vsn, S, Extra);
-tried(statem, Twin, {Name, Data}, Vsn, Extra) ->
-    case Twin:code_change(Vsn, Name, Data, Extra) of
-        {ok, NewName, NewData} -> {ok, {NewName, NewData}};
-        Other -> Other
+%% A function of the plan in place of code_change; a state machine gives it its state and data.
+tried(Kind, _, Is, _, _, #{by := {By, F, _}}) ->
+    case {Kind, Is} of
+        {event, {_, _, S}} -> {ok, By:F(S)};
+        {special, {S, _}} -> {ok, By:F(S)};
+        {statem, S} ->
+            case By:F(S) of {_, _} = New -> {ok, New}; Other -> {other, Other} end;
+        {_, S} -> {ok, By:F(S)}
     end;
+%% gen_server, gen_statem and sys take what is thrown for what is returned, gen_event does not.
+tried(server, Twin, S, Vsn, Extra, _) ->
+    try taken_as(server, Twin:code_change(Vsn, S, Extra))
+    catch throw:{ok, _} = Thrown -> Thrown end;
+tried(event, Twin, {_, _, S}, Vsn, Extra, _) ->
+    taken_as(event, Twin:code_change(Vsn, S, Extra));
+tried(statem, Twin, {Name, Data}, Vsn, Extra, _) ->
+    try taken_as(statem, Twin:code_change(Vsn, Name, Data, Extra))
+    catch throw:{ok, _, _} = Thrown -> taken_as(statem, Thrown) end;
 %% A special process without system_replace_state/2 gives all that it keeps.
-tried(special, Twin, {Misc, M}, Vsn, Extra) -> Twin:system_code_change(Misc, M, Vsn, Extra);
+tried(special, Twin, {Misc, M}, Vsn, Extra, _) ->
+    try taken_as(special, Twin:system_code_change(Misc, M, Vsn, Extra))
+    catch throw:{ok, _} = Thrown -> Thrown end;
 %% Its conversion is the new init/1, with what it was started with: the last element of its state.
-tried(supervisor, Twin, S, _, _) ->
+tried(supervisor, Twin, S, _, _, _) ->
     Args = case S of #{args := Known} -> Known; _ -> element(tuple_size(S), S) end,
     case Twin:init(Args) of
         ignore -> specified;
-        {ok, Flags} when is_map(Flags) -> specified;
-        {ok, {_, Specs}} ->
-            case supervisor:check_childspecs(Specs) of
-                ok -> specified;
-                _ -> {no_child_specifications, Specs}
+        {ok, Flags} when is_map(Flags), is_map(S) -> specified;
+        {ok, {Flags, Specs}} ->
+            case {strategy_of(Flags), supervisor:check_childspecs(Specs)} of
+                {none, _} -> {other, {no_supervisor_flags, Flags}};
+                {simple_one_for_one, ok} when length(Specs) =/= 1 ->
+                    {other, {no_child_specifications, Specs}};
+                {_, ok} -> specified;
+                _ -> {other, {no_child_specifications, Specs}}
             end;
-        Other -> Other
+        Other -> {other, Other}
     end.
+
+taken_as(statem, {ok, Name, Data}) -> {ok, {Name, Data}};
+taken_as(statem, Other) -> {other, Other};
+taken_as(_, {ok, New}) -> {ok, New};
+taken_as(_, Other) -> {other, Other}.
+
+%% As supervisor:set_flags/2 takes them; `none` of what it refuses.
+strategy_of({Strategy, Intensity, Period}) ->
+    strategy_of(#{strategy => Strategy, intensity => Intensity, period => Period});
+strategy_of(Flags) when is_map(Flags) ->
+    Strategy = maps:get(strategy, Flags, one_for_one),
+    Intensity = maps:get(intensity, Flags, 1),
+    Period = maps:get(period, Flags, 5),
+    Known = [one_for_one, one_for_all, rest_for_one, simple_one_for_one],
+    case lists:member(Strategy, Known) andalso is_integer(Intensity) andalso Intensity >= 0
+        andalso is_integer(Period) andalso Period > 0 of
+        true -> Strategy;
+        false -> none
+    end;
+strategy_of(_) -> none.
 
 %% Where it was raised; the twin goes by the name of its module.
 place([{Twin, F, A, _} | _], Twin, M) -> place([{M, F, A, []}], none, M);

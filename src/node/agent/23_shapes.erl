@@ -25,14 +25,36 @@ form(T) when is_map(T), map_size(T) =< 64 ->
 form(T) when is_map(T) -> {map, map_size(T), []};
 form(T) -> shape(T).
 
+%% Tuples and structs that are parts of a state, without what could be a value in them.
+%% => part_form()
+parts_within(T) when is_tuple(T), tuple_size(T) =< 64 ->
+    Parts = [#{element => I, what => part_within(element(I, T))}
+             || I <- lists:seq(1, tuple_size(T)), is_part_within(element(I, T))],
+    lists:sublist(Parts, 16);
+parts_within(T) when is_map(T), map_size(T) =< 64 ->
+    Keys = lists:sort([K || K <- maps:keys(T), is_atom(K), is_part_within(maps:get(K, T))]),
+    [#{key => K, what => part_within(maps:get(K, T))} || K <- lists:sublist(Keys, 16)];
+parts_within(_) -> [].
+
+is_part_within(T) when is_tuple(T) -> true;
+is_part_within(#{'__struct__' := Name}) -> is_atom(Name);
+is_part_within(_) -> false.
+
+part_within(T) when is_tuple(T) -> {tuple, tuple_size(T)};
+part_within(T) -> form(T).
+
 %% None of a supervisor.
-%% => held_forms()
 held(supervisor, _, _) -> none;
 held(statem, {Was, D}, {Name, New}) when is_atom(Was), is_atom(Name) ->
-    #{was => Was, name => Name, from => form(D), to => form(New), states => 1};
-held(statem, {_, D}, {_, New}) -> #{from => form(D), to => form(New), states => 1};
-held(event, {_, _, S}, New) -> #{from => form(S), to => form(New), states => 1};
-held(_, S, New) -> #{from => form(S), to => form(New), states => 1}.
+    (both_forms(D, New))#{was => Was, name => Name};
+held(statem, {_, D}, {_, New}) -> both_forms(D, New);
+held(event, {_, _, S}, New) -> both_forms(S, New);
+held(_, S, New) -> both_forms(S, New).
+
+%% => held_forms()
+both_forms(From, To) ->
+    #{from => form(From), to => form(To), states => 1,
+      from_parts => parts_within(From), to_parts => parts_within(To)}.
 
 %% ------------------------------------------------------------------------------------------------
 %% Inside of a state

@@ -15,11 +15,13 @@ const PURE: &[&str] = &[
     "dict",
     "erl_anno",
     "erl_parse",
+    "erl_pp",
     "erl_scan",
     "filename",
     "gb_sets",
     "gb_trees",
     "io_lib",
+    "json",
     "lists",
     "maps",
     "math",
@@ -69,6 +71,35 @@ const PURE: &[&str] = &[
     "Elixir.Tuple",
     "Elixir.URI",
     "Elixir.Version",
+];
+
+/// Exceptions of Elixir, which `raise` makes by a call of the module, and `Exception.message/1` puts into words.
+const EXCEPTIONS: &[&str] = &[
+    "ArgumentError",
+    "ArithmeticError",
+    "BadArityError",
+    "BadBooleanError",
+    "BadFunctionError",
+    "BadMapError",
+    "BadStructError",
+    "CaseClauseError",
+    "CondClauseError",
+    "Enum.EmptyError",
+    "Enum.OutOfBoundsError",
+    "ErlangError",
+    "File.Error",
+    "FunctionClauseError",
+    "KeyError",
+    "MatchError",
+    "Protocol.UndefinedError",
+    "Regex.CompileError",
+    "RuntimeError",
+    "System.EnvError",
+    "SystemLimitError",
+    "TryClauseError",
+    "UndefinedFunctionError",
+    "UnicodeConversionError",
+    "WithClauseError",
 ];
 
 /// Modules that look or print, and change nothing that matters.
@@ -412,6 +443,10 @@ pub(super) fn known(module: &str, function: &str, arity: u32) -> Doing {
     if READS.contains(&module) {
         return Doing::Reads;
     }
+    let exception = module.strip_prefix("Elixir.");
+    if exception.is_some_and(|name| EXCEPTIONS.contains(&name)) {
+        return Doing::Pure;
+    }
     // Consolidated implementations of Elixir's own protocols.
     if module.starts_with("Elixir.Enumerable.") || module.starts_with("Elixir.String.Chars.") {
         return Doing::Pure;
@@ -552,6 +587,8 @@ mod tests {
             ("ets", "a_function_of_tomorrow", 2, Doing::Acts),
             ("application", "get_env", 3, Doing::Reads),
             ("Elixir.Supervisor", "init", 2, Doing::Reads),
+            ("Elixir.RuntimeError", "exception", 1, Doing::Pure),
+            ("Elixir.Shop.Error", "exception", 1, Doing::Unknown),
             ("Elixir.Supervisor", "start_child", 2, Doing::Acts),
             ("shop_config", "all", 0, Doing::Unknown),
         ] {

@@ -25,7 +25,9 @@ pub use finished::{Abandoned, CleanedUp, Finished, Run, Settled};
 pub use lock::{BootstrapAnswer, LockState, Locked, Refusal, RunInfo};
 pub use primitives::Micros;
 pub use reason::{FailedConversion, FunsHeld, Reason};
-pub use shapes::{Form, HeldForms, InsideForm, RehearsalFailure, Shape, StateChecked, TableForm};
+pub use shapes::{
+    Form, HeldForms, InsideForm, PartForm, RehearsalFailure, Shape, StateChecked, TableForm,
+};
 pub use step::{Rehearsed, StepResult};
 pub use values::{
     Call, Child, Died, EndState, FailedChild, FunPlace, Lingering, ModuleProcess, Process,

@@ -32,6 +32,16 @@ tagged_union! {
 }
 
 record! {
+    /// A tuple or a struct that is a part of a state: which element of a tuple, or under which key of a map.
+    PartForm as "part_form" {
+        what: Form,
+        ;
+        element: u64,
+        key: Atom,
+    }
+}
+
+record! {
     /// A state before and after its conversion, and how many states are like that. `was` and `name`: the states of a
     /// state machine, of which the forms are the data.
     HeldForms as "held_forms" {
@@ -39,6 +49,10 @@ record! {
         from: Form,
         /// What it would be.
         to: Form,
+        /// Tuples and structs in it.
+        from_parts: Vec<PartForm>,
+        /// In that.
+        to_parts: Vec<PartForm>,
         states: u64,
         ;
         was: Atom,

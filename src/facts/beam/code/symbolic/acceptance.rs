@@ -205,14 +205,18 @@ impl Acceptance {
         })
     }
 
-    /// Whether a value is the state itself, not a part or a copy of it.
+    /// Whether a value is the state itself, or a part of it whose shape is known; not a copy.
     pub(super) fn is_state(&self, value: &SymbolicValue) -> bool {
-        match (value, &self.state) {
-            (SymbolicValue::Map(one, ..), SymbolicValue::Map(other, ..)) => Rc::ptr_eq(one, other),
-            (SymbolicValue::Tuple(one, _), SymbolicValue::Tuple(other, _)) => {
-                Rc::ptr_eq(one, other)
-            }
-            (SymbolicValue::Typed(one), SymbolicValue::Typed(other)) => one == other,
+        if is_same(value, &self.state) {
+            return true;
+        }
+        let is_part = |part: &SymbolicValue| match part {
+            SymbolicValue::Tuple(..) | SymbolicValue::Map(..) => is_same(value, part),
+            _ => false,
+        };
+        match &self.state {
+            SymbolicValue::Tuple(parts, _) => parts.iter().any(is_part),
+            SymbolicValue::Map(pairs, ..) => pairs.iter().any(|(_, part)| is_part(part)),
             _ => false,
         }
     }
@@ -365,10 +369,15 @@ impl Acceptance {
                 Step::On
             }
             op::RETURN => Step::Answer(vec![path.x(0)]),
-            // A process that waits for a message goes on.
-            op::LOOP_REC | op::WAIT | op::WAIT_TIMEOUT => {
-                Step::Answer(vec![SymbolicValue::Unknown])
+            // A process that waits for a message goes on; one that has got it works with its state.
+            op::LOOP_REC => {
+                if !outcome.answers.contains(&SymbolicValue::Unknown) {
+                    outcome.answers.push(SymbolicValue::Unknown);
+                }
+                path.set(operand(1), SymbolicValue::Unknown);
+                Step::On
             }
+            op::WAIT | op::WAIT_TIMEOUT => Step::Answer(vec![SymbolicValue::Unknown]),
             op::FUNC_INFO => {
                 let arity = instruction.number(2).unwrap_or(0);
                 let args = path.args(arity);
@@ -467,6 +476,15 @@ impl Acceptance {
             }
             _ => other(path, instruction),
         }
+    }
+}
+
+fn is_same(value: &SymbolicValue, other: &SymbolicValue) -> bool {
+    match (value, other) {
+        (SymbolicValue::Map(one, ..), SymbolicValue::Map(other, ..)) => Rc::ptr_eq(one, other),
+        (SymbolicValue::Tuple(one, _), SymbolicValue::Tuple(other, _)) => Rc::ptr_eq(one, other),
+        (SymbolicValue::Typed(one), SymbolicValue::Typed(other)) => one == other,
+        _ => false,
     }
 }
 

@@ -11,6 +11,28 @@ use crate::term::{Atom, Term};
 /// Most terms of the literals that are looked at.
 const MAX_TERMS: usize = 100_000;
 
+/// Tuples of one function that are told apart by their sizes first: which tag belongs to which size is not followed.
+#[derive(Default)]
+struct Chosen {
+    sizes: BTreeSet<u32>,
+    tags: BTreeSet<Atom>,
+}
+
+impl Chosen {
+    /// The function is read: every pair counts.
+    fn end(&mut self, found: &mut TupleUses) {
+        let (sizes, tags) = (
+            std::mem::take(&mut self.sizes),
+            std::mem::take(&mut self.tags),
+        );
+        for tag in tags.iter().filter(|_| !sizes.is_empty()) {
+            for size in &sizes {
+                found.insert(tag, *size as usize);
+            }
+        }
+    }
+}
+
 /// Tagged tuples and keys in the code of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TupleUses {
@@ -47,8 +69,26 @@ impl TupleUses {
                 _ => {}
             }
         }
+        let mut chosen = Chosen::default();
         for instruction in &unit.code {
             match instruction.opcode {
+                op::FUNC_INFO => chosen.end(&mut found),
+                op::SELECT_TUPLE_ARITY => {
+                    let sizes = instruction.list(2).chunks_exact(2);
+                    chosen.sizes.extend(sizes.filter_map(|pair| match pair[0] {
+                        Operand::Number(size) => Some(size),
+                        _ => None,
+                    }));
+                }
+                op::IS_EQ_EXACT => {
+                    let atom = path.value(unit, instruction.operand(2)).as_atom();
+                    chosen.tags.extend(atom);
+                }
+                op::SELECT_VAL => {
+                    let values = instruction.list(2).chunks_exact(2);
+                    let atoms = values.filter_map(|pair| path.value(unit, pair[0]).as_atom());
+                    chosen.tags.extend(atoms);
+                }
                 op::IS_TAGGED_TUPLE => {
                     let tag = path.value(unit, instruction.operand(3)).as_atom();
                     if let (Some(tag), Some(size)) = (tag, instruction.number(2)) {
@@ -75,6 +115,7 @@ impl TupleUses {
                 _ => {}
             }
         }
+        chosen.end(&mut found);
         found
     }
 
