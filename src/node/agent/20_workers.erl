@@ -193,13 +193,14 @@ progress(E, Ref, K) ->
 %% On the way out there is no failure that could stop anything.
 answer(Op, Answer) when Op =:= suspend; Op =:= take -> answer(Answer);
 answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert;
-element(1, Op) =:= ask;
+element(1, Op) =:= ask; element(1, Op) =:= precompute; element(1, Op) =:= install;
                    element(1, Op) =:= renew; element(1, Op) =:= revert -> answer(Answer);
 answer(_, _) -> ok.
 
 answer(ok) -> ok;
 answer({ok, _}) -> ok;
 answer({error, {unknown_system_msg, _}}) -> {error, was_running()};
+answer({error, {updo_text, Why}}) -> {error, Why};
 answer({error, Why}) -> {error, why(Why)};
 answer(Other) -> {error, text(Other)}.
 
@@ -215,7 +216,8 @@ Class =:= throw -> raised(Class, Reason, Stack);
 why(Other) -> text(no_args(Other)).
 
 raised(Class, Reason, Stack) ->
-    Ours = [F || {M, _, _, _} = F <- Stack, not code:is_sticky(M)],
+    Ours = [setelement(1, F, own_name(M)) || {M, _, _, _} = F <- Stack, not code:is_sticky(M),
+                                             not is_agent(M)],
     Where = case {Ours, Stack} of
         {[], []} -> [];
         {[], [F | _]} -> [" in ", frame(F)];
@@ -223,6 +225,15 @@ raised(Class, Reason, Stack) ->
             [" in ", frame(F) | [["\ncalled by ", frame(C)] || C <- lists:sublist(Callers, 5)]]
     end,
     text_of("~w:~tP~ts", [Class, no_args(Reason), 30, Where]).
+
+is_agent(M) -> lists:prefix("updo_agent", atom_to_list(M)).
+
+%% Frames of a twin go by the name of its module.
+own_name(M) ->
+    case string:split(atom_to_list(M), "@updo", trailing) of
+        [[_ | _] = Name, []] -> list_to_atom(Name);
+        _ -> M
+    end.
 
 frame({M, F, A, Place}) ->
     Line = case {proplists:get_value(file, Place), proplists:get_value(line, Place)} of
@@ -248,6 +259,19 @@ send({revert, What, Save, Nobody}, From, P) ->
 send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},
     P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
+%% A process that something else has resumed would go on from another state than the one converted.
+send({precompute, {Kind, _, _, _, _} = How, Pass, Lasts, Keeper, First, Limit, Nobody}, From, P) ->
+    case in_suspend_loop(P, 5) of
+        false -> tell(From, {error, {unknown_system_msg, precompute}});
+        _ ->
+            Ms = case is_map_key(P, First) of true -> Limit; false -> none end,
+            Fun = precompute_fun(From, How, Pass, Lasts, Keeper, Ms),
+            P ! {system, {Nobody, Nobody}, {replace_state, Fun}},
+            handlers_done(Kind, From, P)
+    end;
+send({install, {Kind, _, _, _, _} = How, Pass, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, install_fun(From, How, Pass)}},
+    handlers_done(Kind, From, P);
 send({ask, M, Vsn, Stash, Unstash, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Stash}},
     P ! {system, From, {change_code, M, Vsn, callback_mode}},
@@ -262,6 +286,11 @@ send({stay, Op}, From, P) ->
 send({erase, Erase, _, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Erase}},
     P ! {system, From, {debug, {remove, {updo_agent, none}}}}.
+
+%% A manager runs a fun once for each of its handlers: an answer of its own says that it is through.
+handlers_done(event, From, P) ->
+    P ! {system, From, {debug, {remove, {updo_agent, none}}}};
+handlers_done(_, _, _) -> ok.
 
 send_restore({restore, Restore, _, Nobody, Ask}, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Restore}},
