@@ -324,7 +324,7 @@ killed_all(M, All) -> case erlang:get_module_info(M, md5) =:= agent_tests:md5(el
 killed_at(N, Delay, Whom, G, Exec) ->
     receive
         {updo, _, _, {started, #{executor := E}}} when N > 1 -> killed_at(N - 1, Delay, Whom, G, E);
-        {updo, _, _, {finished, O, I}} -> O =:= old andalso Whom =:= guardian andalso io:format("~p ~p~n",[O,maps:get(reason,I,none)]), {finished, O};
+        {updo, _, _, {finished, O, _}} -> {finished, O};
         {updo, _, _, {step_progress, _, _, _}} -> killed_at(N, Delay, Whom, G, Exec);
         {updo, _, _, Event} when N =:= 1 ->
             E = case Event of {started, #{executor := X}} -> X; _ -> Exec end,

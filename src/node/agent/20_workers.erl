@@ -261,10 +261,11 @@ send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
 %% A process that something else has resumed would go on from another state than the one converted.
 send({precompute, {Kind, _, _, _, _} = How, Pass, Lasts, Keeper, First, Limit, Nobody}, From, P) ->
-    case in_suspend_loop(P, 5) of
-        false -> tell(From, {error, {unknown_system_msg, precompute}});
-        _ ->
-            Ms = case is_map_key(P, First) of true -> Limit; false -> none end,
+    IsFirst = is_map_key(P, First),
+    case IsFirst andalso in_suspend_loop(P, 5) =:= false of
+        true -> tell(From, {error, {unknown_system_msg, precompute}});
+        false ->
+            Ms = case IsFirst of true -> Limit; false -> none end,
             Fun = precompute_fun(From, How, Pass, Lasts, Keeper, Ms),
             P ! {system, {Nobody, Nobody}, {replace_state, Fun}},
             handlers_done(Kind, From, P)

@@ -78,8 +78,9 @@ other_loop(_, _, _) -> false.
 
 twin_names() -> maps:from_list([{N, M} || #{name := M, twin := N} <- job(twins, [])]).
 
-%% Processes whose conversion is tried on a copy first: a copy of each of very many states would take
-%% longer than the conversions.
+%% Processes that are asked whether they are suspended, and whose conversion is tried on a copy
+%% first: of very many that would take longer than the conversions. What something else has resumed
+%% is known by its state otherwise, when the new one is installed.
 tried_first(Pids) -> maps:from_list([{P, true} || P <- lists:sublist(Pids, 100)]).
 
 %% Funs, and from OTP 29 on native records, belong to the version that has made them.
