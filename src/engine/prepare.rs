@@ -19,7 +19,7 @@ use crate::rules::{
     shared_records, toolchain,
 };
 use crate::script::lower::Script;
-use crate::script::{check, high, insert, lower, release_handler, removed};
+use crate::script::{check, high, insert, lower, precompute, release_handler, removed};
 use crate::term::Term;
 
 /// Everything known and decided about the upgrade of one node.
@@ -134,6 +134,7 @@ pub fn decide(
     diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
     diagnostics.extend(removed::advice(&script, &facts));
     diagnostics.extend(release_handler::set(plan, &changes, &mut script));
+    rules.precomputed = precompute::precomputed(&changes, &rules, &script, facts.otp);
     diagnostics.extend(check::check(&script));
     diagnostics.extend(lints::advice(plan, &changes, &rules));
     diagnostics.extend(children::advice(&changes, &rules));

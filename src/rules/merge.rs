@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan_rules::{Attribute, EdgeRule, Manual, Selection, StatementOrigin};
 use super::{
-    Change, Class, ModuleRules, Origin, Ruleset, WithOrigin, behaviour, children, cycles, infer,
-    removal,
+    Change, Class, ModuleRules, Origin, Precomputed, Ruleset, WithOrigin, behaviour, children,
+    cycles, infer, removal,
 };
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
@@ -55,6 +55,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             moves: changes.moves.clone(),
             removed_apps: removal::applications(manual),
             restarts,
+            precomputed: Precomputed::default(),
         },
         diagnostics,
     }

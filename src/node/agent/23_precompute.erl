@@ -50,7 +50,8 @@ precompute(Id, Changes) ->
 precompute_one(Id, M, Kind, Extra, Keeper) ->
     {_, All} = by_kind(M, [parts_without(kept_state(M), Parts) || Parts <- parts_of(M)]),
     Pids = lists:append([parts_pids(Parts) || Parts <- All]),
-    case Pids =:= [] orelse other_loop(M, Kind, Pids) of
+    Known = lists:any(fun(#{name := N}) -> N =:= M end, job(twins, [])),
+    case Pids =:= [] orelse not Known orelse other_loop(M, Kind, Pids) of
         true -> {0, 0};
         false ->
             log({add, precomputed, {M, Kind}}),
