@@ -36,7 +36,10 @@ keys(P) -> [K || {K, _} <- element(2, process_info(P, dictionary)), is_updo(K)].
 is_updo(K) when is_atom(K) -> lists:prefix("$updo", atom_to_list(K));
 is_updo(K) when is_tuple(K) -> is_updo(element(1, K));
 is_updo(_) -> false.
-no_traces(M, Ps) -> [[] = keys(P) || P <- Ps], false = erlang:module_loaded(twin(M)), false = erlang:check_old_code(twin(M)), [] = suspended().
+no_traces(M, Ps) ->
+    [[] = keys(P) || P <- Ps],
+    wait(fun() -> not erlang:module_loaded(twin(M)) andalso not erlang:check_old_code(twin(M)) end, twin),
+    [] = suspended().
 
 %% Not until it is true of a run that has ended: the twins go a moment later.
 is_old(M, All, Ps) ->
@@ -208,7 +211,7 @@ computed_endless() ->
 computed_memory() ->
     All = servers(t_pm, "code_change(V,{1,3},E) -> code_change(V,{1,3,lists:duplicate(100000,E)},E); code_change(V,{1,3,L},E) -> code_change(V,{1,3,[lists:duplicate(100000,E)|L]},E);"),
     Ps = begun(t_pm, 5, All),
-    {old, #{reason := {conversion_failed, #{reason := <<"it needs more than 128 MB of memory">>}}}, _} = upgrade(with_twins([All])),
+    {old, #{reason := {conversion_failed, #{reason := <<"it needs more than 128 MB of memory">>}}}, _} = upgrade(with_twins([All], #{suspend_timeout => 20000})),
     is_old(t_pm, All, Ps).
 
 %% Of a large state there is no copy: a process that hangs is named, and the run ends as soon as it is through.
