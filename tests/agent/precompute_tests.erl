@@ -211,7 +211,7 @@ computed_endless() ->
 computed_memory() ->
     All = servers(t_pm, "code_change(V,{1,3},E) -> code_change(V,{1,3,lists:duplicate(100000,E)},E); code_change(V,{1,3,L},E) -> code_change(V,{1,3,[lists:duplicate(100000,E)|L]},E);"),
     Ps = begun(t_pm, 5, All),
-    {old, #{reason := {conversion_failed, #{reason := <<"it needs more than 128 MB of memory">>}}}, _} = upgrade(with_twins([All], #{suspend_timeout => 20000})),
+    {old, #{reason := {conversion_failed, #{reason := <<"it ends its process, or needs more than 128 MB">>}}}, _} = upgrade(with_twins([All], #{suspend_timeout => 20000})),
     is_old(t_pm, All, Ps).
 
 %% Of a large state there is no copy: a process that hangs is named, and the run ends as soon as it is through.

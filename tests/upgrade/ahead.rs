@@ -148,7 +148,7 @@ fn what_is_returned_or_never_ends_is_found_as_well() {
             &format!(
                 "code_change(_, {{purse, 7}}, _) -> {clause};\n\
                  code_change(_, {{purse, N}}, _) -> {{ok, {{purse, N, 0}}}}.\n\
-                 -export([turn/1]).\nturn(N) -> turn(N + 1)."
+                 turn(N) -> turn(N + 1)."
             ),
             "module purse #{timeout => 700ms}.",
         );

@@ -180,7 +180,7 @@ ends(Convert, Keeper, Limit) ->
                     receive
                         {'DOWN', Mon, process, _, killed} ->
                             case is_process_alive(Keeper) of
-                                true -> {updo_text, <<"it needs more than 128 MB of memory">>};
+                                true -> {updo_text, <<"it ends its process, or needs more than 128 MB">>};
                                 false -> called_off
                             end;
                         {'DOWN', Mon, process, _, _} ->
