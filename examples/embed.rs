@@ -9,11 +9,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use updo::diag::render::{Style, render};
-use updo::diag::{Diagnostic, SourceMap};
-use updo::engine::{Engine, Settings};
-use updo::exec::{EventKind, NodeState};
-use updo::name::NodeName;
+use updo::{Diagnostic, Engine, EventKind, NodeName, Settings, SourceMap, Style, render};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,20 +27,20 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(diagnostic) => {
-            show(&[*diagnostic], &engine.plan.sources);
+            show(&[*diagnostic], engine.sources());
             ExitCode::FAILURE
         }
     }
 }
 
-/// Whether the node runs the new code now.
-fn upgrade(engine: &Engine, node: &NodeName) -> updo::diag::Result<bool> {
+/// Whether the node runs the new code now, and all is well.
+fn upgrade(engine: &Engine, node: &NodeName) -> updo::Result<bool> {
     let connection = engine.connect(node)?;
     connection.ensure_unlocked()?;
 
     // Reads only: facts, inference, the plan's rules, the script.
     let upgrade = connection.prepare()?;
-    show(&upgrade.diagnostics, &engine.plan.sources);
+    show(&upgrade.diagnostics, engine.sources());
     if upgrade.is_refused() {
         return Ok(false);
     }
@@ -52,7 +48,7 @@ fn upgrade(engine: &Engine, node: &NodeName) -> updo::diag::Result<bool> {
         println!("nothing to do");
         return Ok(true);
     }
-    let modules: Vec<String> = upgrade.script.modules().map(ToString::to_string).collect();
+    let modules: Vec<String> = upgrade.modules().map(ToString::to_string).collect();
     println!("{} modules: {}", modules.len(), modules.join(", "));
 
     // The transaction. Every event comes here, the last one says what the node is.
@@ -62,23 +58,16 @@ fn upgrade(engine: &Engine, node: &NodeName) -> updo::diag::Result<bool> {
             processes: Some(number),
             took,
             ..
-        } => {
-            println!("{step} {number} processes in {took:?}");
-        }
-        EventKind::Diagnostic(diagnostic) => show(&[(**diagnostic).clone()], &engine.plan.sources),
+        } => println!("{step} {number} processes in {took:?}"),
+        EventKind::Diagnostic(diagnostic) => show(&[(**diagnostic).clone()], engine.sources()),
         _ => {}
     });
     println!("{node} is {}", outcome.state);
-    Ok(outcome.state == NodeState::New && outcome.errors.is_empty())
+    Ok(outcome.is_good())
 }
 
 fn show(diagnostics: &[Diagnostic], sources: &SourceMap) {
-    let style = Style {
-        color: false,
-        unicode: true,
-        width: 100,
-    };
     for diagnostic in diagnostics {
-        eprintln!("{}", render(diagnostic, sources, style));
+        eprintln!("{}", render(diagnostic, sources, Style::default()));
     }
 }

@@ -3,7 +3,8 @@
 //! Takes a path and its new content. It writes beside the file, waits until that is on the disk, and renames; after a crash
 //! at any instant the file holds all of the old content or all of the new. The rights of the old file are kept, a symbolic
 //! link stays one and its target is replaced. A failure leaves nothing behind. It makes no folders.
-//! What says who runs what, and how it went, is only its owner's: files of 0600 in folders of 0700, whatever the umask.
+//! What records users, runs or outcomes is readable only by its owner: files of 0600 in folders of 0700, whatever
+//! the umask.
 
 #![expect(
     clippy::disallowed_methods,
@@ -23,7 +24,7 @@ use crate::diag::{Code, Diagnostic};
 const PRIVATE: u32 = 0o600;
 
 /// Opens a file to be written anew. When it is not there, it is made for its owner alone; one that is there keeps the
-/// rights that somebody has given it.
+/// rights that it was given.
 ///
 /// # Errors
 /// Those of opening it.
@@ -52,7 +53,7 @@ pub fn append_private(path: &Path) -> io::Result<File> {
 /// Makes an open file its owner's alone.
 ///
 /// # Errors
-/// When it is somebody else's.
+/// When it belongs to another user.
 pub fn make_private(file: &File) -> io::Result<()> {
     let known = file.metadata()?;
     match known.is_file() && known.permissions().mode() & 0o777 != PRIVATE {
@@ -309,7 +310,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["place"]);
     }
 
-    /// Killed at any instant, the file is whole: who reads it meanwhile sees one content or the other, and what a killed
+    /// Killed at any instant, the file is whole: a concurrent reader sees one content or the other, and what a killed
     /// writer leaves is not the file.
     #[test]
     fn killed_at_any_instant() {

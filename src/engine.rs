@@ -1,21 +1,7 @@
 //! The whole way as a library: open a plan, connect to a node, look at the upgrade, run it.
 //!
-//! This is what "embedded" means: the command line does nothing that cannot be done from here. See
-//! `examples/embed.rs`.
-//!
-//! ```no_run
-//! use updo::engine::{Engine, Settings};
-//!
-//! let opened = Engine::open("plan.updo".as_ref(), Settings::from_env());
-//! let Some(engine) = opened.engine else { panic!("{:?}", opened.diagnostics) };
-//! for node in engine.nodes(None).expect("the plan has a target") {
-//!     let connection = engine.connect(&node).expect("the node is there");
-//!     let upgrade = connection.prepare().expect("facts can be read");
-//!     println!("{} instructions", upgrade.script.high.len());
-//!     let outcome = connection.run(&upgrade, &mut |event| println!("{event:?}"));
-//!     println!("the node is {}", outcome.state);
-//! }
-//! ```
+//! This is what "embedded" means: the command line does nothing that cannot be done from here. The crate's root hands out
+//! what other programs use; see `examples/embed.rs`.
 
 mod discovery;
 mod environment;
@@ -26,6 +12,7 @@ pub mod rehearsal;
 pub mod rollout;
 pub mod saved_script;
 mod settings;
+mod state_fit;
 pub mod undo;
 
 pub use discovery::{release_node, tls};
@@ -38,8 +25,9 @@ use std::time::{Duration, Instant};
 
 use self::environment::{now, owner, variable};
 use self::rollout::RunContext;
+use crate::diag::render::Style;
 use crate::diag::suggest::suggest;
-use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, Result, SourceMap, Span};
 use crate::exec::{self, Event, Outcome, RunRequest};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::library_versions::Libraries;
@@ -52,7 +40,7 @@ use crate::plan::load::{Unsaved, absolute, load_over};
 use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
 use crate::report::header;
 use crate::report::json;
-use crate::report::preview::PreviewInput;
+use crate::report::preview::{self, Detail, PreviewInput};
 use crate::rules::node_view::NodeView;
 use crate::rules::removal;
 use crate::script::insert;
@@ -67,47 +55,65 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 const SHOWN_WITHOUT_REASON: usize = 5;
 
 /// What opening a plan gives: the engine when the plan has no errors, and everything said about it.
+#[non_exhaustive]
 #[derive(Debug)]
 pub struct OpenedPlan {
     /// The engine; `None` when a diagnostic is an error.
     pub engine: Option<Engine>,
-    /// Errors, warnings, advice.
+    /// Errors, warnings and advice, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
-    /// The text they point into.
+    /// The text that they point into: the plan, and what it includes.
     pub sources: SourceMap,
 }
 
-/// A plan and how to reach its nodes.
+impl OpenedPlan {
+    /// The engine, for programs that show warnings nowhere.
+    ///
+    /// # Errors
+    /// Everything said about the plan, when something of it is an error: E1xx for what does not parse or cannot be read,
+    /// E2xx and E7xx for what means nothing.
+    pub fn into_result(self) -> std::result::Result<Engine, Diagnostics> {
+        self.engine.ok_or(Diagnostics {
+            list: self.diagnostics,
+            sources: self.sources,
+        })
+    }
+}
+
+/// A plan and how to reach its nodes. It holds no connection and does nothing by itself.
 #[derive(Debug)]
 pub struct Engine {
-    /// The plan.
+    #[doc(hidden)]
     pub plan: Plan,
-    /// What comes from outside of it.
+    #[doc(hidden)]
     pub settings: Settings,
     store: Store,
 }
 
 impl Engine {
-    /// Reads a plan. No network, nothing is asked.
+    /// Reads a plan and what it includes, and checks both as far as that goes without a node. No network: that is
+    /// [`Engine::connect`].
     pub fn open(path: &Path, settings: Settings) -> OpenedPlan {
         let loaded = crate::plan::load(path, &settings.sets);
         Self::opened(loaded, settings)
     }
 
-    /// The same for a text that is in no file; what it includes is relative to the current folder.
+    /// The same for a text that is in no file. What it includes is a file, relative to the current folder.
     pub fn open_text(text: &str, settings: Settings) -> OpenedPlan {
         let loaded = crate::plan::load_text(Path::new("plan.updo"), text, &settings.sets);
         Self::opened(loaded, settings)
     }
 
-    /// The same for what a file would say if somebody changed it so, as the REPL does: `path` is its name and what
+    /// The same for what a file would say if it were changed so, as the REPL does: `path` is its name and what
     /// includes are relative to.
+    #[doc(hidden)]
     pub fn open_as(path: &Path, text: &str, settings: Settings) -> OpenedPlan {
         let loaded = crate::plan::load_text(path, text, &settings.sets);
         Self::opened(loaded, settings)
     }
 
     /// The same for files of which some are as an editor has them.
+    #[doc(hidden)]
     pub fn open_over(path: &Path, unsaved: Unsaved<'_>, settings: Settings) -> OpenedPlan {
         let loaded = load_over(path, &settings.sets, unsaved);
         Self::opened(loaded, settings)
@@ -146,6 +152,16 @@ impl Engine {
             diagnostics,
             sources: loaded.sources,
         }
+    }
+
+    /// The title of the plan: that of its statement `plan`, else the name of its file.
+    pub fn title(&self) -> &str {
+        &self.plan.title
+    }
+
+    /// The text of the plan and of what it includes: what diagnostics of its upgrades point into.
+    pub fn sources(&self) -> &SourceMap {
+        &self.plan.sources
     }
 
     /// The nodes of a target: by its name, as node names joined by commas, or the plan's only target; where the plan has
@@ -187,6 +203,7 @@ impl Engine {
         Err(Box::new(diagnostic))
     }
 
+    #[doc(hidden)]
     /// How the nodes of a target are walked through: the plan's `rollout` for it, or the one for any target.
     pub fn rollout(&self, target: Option<&str>, nodes: &[NodeName]) -> Rollout {
         let named = target.filter(|name| self.plan.targets.iter().any(|t| t.name == *name));
@@ -198,10 +215,13 @@ impl Engine {
         found.or_else(any).cloned().unwrap_or_default()
     }
 
-    /// Connects to a node as a hidden node.
+    /// Connects to a node as a hidden node (`-hidden` of `erl`): it is in no `nodes()`, and `global` does not see it. The
+    /// protocol is that of "Distribution Protocol" in the ERTS User's Guide, over TCP or TLS. Takes at most
+    /// [`Settings::connect_timeout`].
     ///
     /// # Errors
-    /// E501 to E509.
+    /// E501 when the host, epmd or the node cannot be reached, E502 to E509 when the handshake, the cookie or TLS fails,
+    /// E803 when others may write in the state folder.
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
         crate::atomic_file::check_owned(&self.settings.state_dir)?;
         let target = self.target_of(node);
@@ -231,6 +251,7 @@ impl Engine {
         })
     }
 
+    #[doc(hidden)]
     /// A connection over a session that is there already, for the plan as it is now.
     pub fn with_session(&self, session: Session) -> Connection<'_> {
         let target = self.target_of(session.node());
@@ -276,7 +297,7 @@ pub fn cookie(settings: &Settings, plan: Option<&CookieFrom>) -> Result<Cookie> 
             CookieFrom::File(path) => Cookie::from_file(path),
             CookieFrom::Env(name) => Cookie::from_env(name, variable(name).as_deref()),
             CookieFrom::Prompt => Err(Box::new(
-                Diagnostic::new(Code::E507, "the plan wants the cookie to be typed in")
+                Diagnostic::new(Code::E507, "the plan has `cookie => prompt`")
                     .help("set UPDO_COOKIE_FILE, or pass --cookie-file"),
             )),
         }
@@ -287,18 +308,22 @@ pub fn cookie(settings: &Settings, plan: Option<&CookieFrom>) -> Result<Cookie> 
     }
 }
 
-/// A connected node.
+/// A connected node. Dropping it closes the connection; a run that is under way then goes on by itself, and `updo attach`
+/// finds it.
 pub struct Connection<'a> {
     engine: &'a Engine,
-    /// The session.
+    #[doc(hidden)]
     pub session: Session,
     target: String,
-    /// What there is to say about the way to the node: W329.
+    /// What there is to say about the way to the node: W329, a cookie that others can read. It is among the
+    /// diagnostics of every [`Upgrade`] of this connection as well.
     pub warning: Option<Diagnostic>,
 }
 
 impl Connection<'_> {
-    /// Gathers facts, infers, merges the plan, compiles the script. Reads only.
+    /// Compares the node with the new code, infers what an upgrade needs, merges the plan, makes the script. Reads only:
+    /// the node's loaded modules, applications and processes, beams of this machine or of the node. What is wrong with
+    /// the upgrade itself is in [`Upgrade::diagnostics`].
     ///
     /// # Errors
     /// When the facts cannot be had: E2xx for beams, E5xx for the connection.
@@ -352,7 +377,7 @@ impl Connection<'_> {
         Ok(upgrade)
     }
 
-    /// Looks whether another run is going on: until it has ended nobody can say what the node will be.
+    /// Looks whether another run is going on: until it has ended it is not known what the node will be.
     ///
     /// # Errors
     /// E505 when there is one; E508 when the node does not answer.
@@ -364,7 +389,7 @@ impl Connection<'_> {
         }
     }
 
-    /// The same, and waits for the end of the other run as long as the settings say.
+    /// The same, and waits for the end of the other run, at most [`Settings::lock_timeout`].
     ///
     /// # Errors
     /// As [`Connection::ensure_unlocked`].
@@ -389,8 +414,16 @@ impl Connection<'_> {
         &self.target
     }
 
-    /// Runs a prepared upgrade. Keeps copies of both versions and a record of the run, so that there is a
-    /// way back: a store that cannot be written costs that way back, not this run.
+    /// Runs a prepared upgrade, as a transaction on the node: afterwards it is wholly new or wholly old, or the outcome
+    /// says why not. Blocks until then. `sink` gets every event as it comes, in order, in this thread; the last one is
+    /// [`EventKind::Finished`](exec::EventKind::Finished). Another thread may press [`Settings::interrupt`].
+    ///
+    /// It does not ask: whether to run an upgrade is decided before, and an upgrade that [is
+    /// refused](Upgrade::is_refused) must not be run. What goes wrong is in [`Outcome::errors`]: E505 when another run
+    /// holds the node's lock, E6xx for the run itself.
+    ///
+    /// Keeps copies of both versions and a record of the run in [`Settings::state_dir`], so that `updo rollback` finds a
+    /// way back: a folder that cannot be written costs that way back (W615), not this run.
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
         self.run_in(upgrade, &RunContext::alone(self.engine), sink)
     }
@@ -477,6 +510,7 @@ impl Connection<'_> {
             run: run.to_owned(),
             rollout: rollout.map(str::to_owned),
             node: self.session.node().clone(),
+            creation: Some(self.session.creation()),
             title: plan.title.clone(),
             plan: absolute(&plan.path),
             owner: owner(),
@@ -510,21 +544,29 @@ impl Connection<'_> {
         Ok(record)
     }
 
-    /// Nobody finds a run again that is nowhere written down: said before it begins.
+    /// A run without a record cannot be found again: said before it begins.
     fn unrecorded(&self, run: &str, why: &std::io::Error) -> Diagnostic {
         let folder = self.engine.settings.state_dir.display();
         Diagnostic::new(Code::W615, format!("run {run} is not recorded"))
             .note(format!("{folder}: {why}"))
-            .note("updo rollback, attach, log and report will not know it")
+            .note("updo rollback, attach, log and report will not find it")
             .help("give it a folder that it can write: UPDO_STATE_DIR=FOLDER")
     }
 
+    /// The preview of an upgrade as `updo preview` shows it, without colours: every instruction with its reasons, the window,
+    /// the way back. For people: the text may change with every version.
+    pub fn preview_text(&self, upgrade: &Upgrade) -> String {
+        preview::text(&self.preview(upgrade), Style::default(), Detail::Usual)
+    }
+
+    #[doc(hidden)]
     /// The lines that are at the head of this node's events: plan, facts, script, graph, what was reported.
     pub fn head(&self, upgrade: &Upgrade) -> Vec<serde_json::Value> {
         let note = self.engine.settings.message.as_deref();
         header::head(&self.preview(upgrade), &owner(), note)
     }
 
+    #[doc(hidden)]
     /// What a preview shows of an upgrade.
     pub fn preview<'u>(&'u self, upgrade: &'u Upgrade) -> PreviewInput<'u> {
         PreviewInput {
@@ -539,6 +581,7 @@ impl Connection<'_> {
         }
     }
 
+    #[doc(hidden)]
     /// The facts as plan expressions see them.
     pub fn view<'u>(&'u self, upgrade: &'u Upgrade) -> NodeView<'u> {
         NodeView {

@@ -10,12 +10,12 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// Makes the name from its text.
+            /// Makes the name from its text, whatever that is: nothing is checked or unquoted.
             pub fn new(text: impl AsRef<str>) -> Self {
                 Self(Arc::from(text.as_ref()))
             }
 
-            /// The text.
+            /// The text, without quotes.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -53,11 +53,11 @@ name!(
     Module
 );
 name!(
-    /// An application.
+    /// An application, by its atom's text: `shop`.
     App
 );
 name!(
-    /// A node: `name@host`.
+    /// A node: `name@host`, as `node()` gives it on that node.
     NodeName
 );
 

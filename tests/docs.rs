@@ -102,3 +102,62 @@ fn every_code_has_a_page_and_one_meaning() {
         );
     }
 }
+
+const INDEX: &str = "# Diagnostic codes
+
+Written by `UPDO_BLESS=1 cargo test --test docs`. `updo explain CODE` prints a page.
+
+`E` is an error: the command stops, or the run is undone. `W` is a warning, shown before the question or during the run.
+`A` is advice, shown with `-v`. With `--strict` some warnings are errors; otherwise a warning does not change
+the exit code. No option silences one: its page says what to write in the plan. Codes are stable and never reused.
+
+One number with two letters is one subject only for 403 (E403 in a plan, W403 in an included file) and 635 (E635 is
+certain, W635 possible). All other numbers that occur with several letters, such as E622 and W622, are unrelated.
+";
+
+const SUBJECTS: [(&str, &str); 9] = [
+    ("1", "Syntax"),
+    ("2", "Values, plans and files of beams"),
+    ("3", "Facts, rules and classes"),
+    ("4", "Scripts"),
+    ("5", "Connections"),
+    ("6", "Runs"),
+    ("7", "Expressions"),
+    ("8", "Commands and files"),
+    ("9", "Bugs"),
+];
+
+/// Its text is the first line of each page, so a page that is renamed, added or without a title is noticed.
+#[test]
+fn the_index_of_codes_has_every_page() {
+    let mut index = INDEX.to_owned();
+    for (digit, subject) in SUBJECTS {
+        index += &format!("\n## {digit}xx: {subject}\n\n| code | |\n|---|---|\n");
+        let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        codes.retain(|code| code[1..].starts_with(digit));
+        codes.sort_by_key(|code| (&code[1..], &code[..1]));
+        for code in codes {
+            let page = Code::parse(code).expect("a code").page();
+            let first = page.lines().next().unwrap_or_default();
+            let title = first.strip_prefix(&format!("# {code}: "));
+            let title = title.unwrap_or_else(|| panic!("the page of {code} begins with {first:?}"));
+            index += &format!("| [{code}]({code}.md) | {title} |\n");
+        }
+    }
+    for code in Code::ALL {
+        let code = code.as_str();
+        assert!(
+            index.contains(&format!("[{code}]")),
+            "{code} is in no subject"
+        );
+    }
+    let file = root().join("docs/codes/README.md");
+    if std::env::var_os("UPDO_BLESS").is_some() {
+        std::fs::write(&file, &index).expect("the index is written");
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(
+        written, index,
+        "renew it: UPDO_BLESS=1 cargo test --test docs"
+    );
+}

@@ -24,7 +24,7 @@ const ORDER: &[&[&str]] = &[
     &["release"],
     &["exec"],
     &["report"],
-    &["engine"],
+    &["engine", "scripting"],
     &["ui"],
     &["repl"],
     &["lsp"],
@@ -82,7 +82,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             // Commands, and what other commands take of them.
             &["eval", "log", "relup", "report"],
             &["preview", "stream"],
-            &["rollout_screen"],
+            &["rehearse", "rollout_screen"],
             &[
                 "appup",
                 "attach",
@@ -97,7 +97,6 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "man",
                 "mend",
                 "new",
-                "rehearse",
                 "repl",
                 "rollback",
                 "run",

@@ -20,7 +20,7 @@ module.exports = grammar({
     comment: _ => token(seq('%', /[^\n]*/)),
 
     _statement: $ => choice($.plan, $.updo, $.include, $.param, $.target, $.code, $.module, $.exclude, $.only, $.cycle,
-      $.window, $.engine, $.old, $.insert, $.hook, $.check, $.deadline, $.soak, $.budget, $.rollback, $.rollout, $.function,
+      $.window, $.engine, $.old, $.insert, $.hook, $.check, $.deadline, $.soak, $.budget, $.rollback, $.rollout, $.rehearse, $.function,
       $.bind, $.relation),
 
     plan: $ => seq('plan', $._strings, optional($.options)),
@@ -49,6 +49,7 @@ module.exports = grammar({
     budget: $ => seq('budget', $._expr),
     rollback: $ => seq('rollback', $.atom, optional($.options), optional($.because)),
     rollout: $ => seq('rollout', optional($.atom), $.options, optional($.because)),
+    rehearse: $ => seq('rehearse', choice($.options, $.atom), optional($.because)),
     function: $ => seq($.function_clause, repeat(seq(';', $.function_clause))),
     function_clause: $ => seq(field('name', $.atom), $.arguments, optional($.when), '->', $._body),
     bind: $ => seq($.variable, '=', $._expr),

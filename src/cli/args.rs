@@ -27,9 +27,10 @@ pub use plans::*;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Nothing but `run`, `rollback`, `attach --abort`, `mend` and `eval` changes anything on a node.\n\
-    Every flag has a twin in the environment that counts less: --no-verify is UPDO_NO_VERIFY.\n\
-    Exit codes: 0 done, 1 plan has errors, 2 usage, 10-19 nothing was changed, 20-29 look first."
+    after_help = "Only `run`, `rollback`, `attach`, `mend`, `eval` and `repl` can change a node; `rehearse` loads temporary modules.\n\
+    Every flag has an environment variable of lower precedence: UPDO_NO_VERIFY for --no-verify.\n\
+    Exit codes: 0 done, 1 plan has errors, 2 wrong usage, 3 something to do, 10-19 nothing was changed, 20 undone,\n\
+    21 needs manual repair, 22 some nodes are new, 23 connection lost, 70 a bug in updo."
 )]
 pub struct Args {
     /// Flags of every command.
@@ -102,7 +103,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Format plans
     Fmt(FmtArgs),
-    /// A starter plan for a node, from what updo finds there
+    /// Write a first plan for a node
     New(NewArgs),
     /// Connect, compare, print the script; changes nothing
     #[command(visible_alias = "p")]
@@ -116,23 +117,23 @@ pub enum Command {
     Graph(GraphArgs),
     /// What differs between old and new: exports, attributes, records, size
     Diff(DiffArgs),
-    /// Why a module is here, why A comes before B; or a diagnostic code
+    /// Explain why a module takes part, why A comes before B, or a diagnostic code
     Explain(ExplainArgs),
-    /// One expression; the result as a term on standard output
+    /// Evaluate one expression; prints the result as a term
     Eval(EvalArgs),
     /// Interactive: expressions on the node, and the order of the upgrade
     Repl(ReplArgs),
     /// Undo a run with the beams it saved; the newest when none is named
     Rollback(RollbackArgs),
-    /// Rejoin a run that is still going, or see how it ended
+    /// Follow a run that is still active, or see how it ended
     Attach(AttachArgs),
-    /// What a run whose processes are dead has left on a node: shown, confirmed, repaired
+    /// Repair a node on which all processes of a run were killed: list what is left, ask, clean up
     Mend(MendArgs),
     /// Recorded runs
     Log(LogArgs),
     /// What a node runs, and what differs; --save keeps copies of the running beams
     Status(StatusArgs),
-    /// What systools:make_relup gives, from .rel, .app and .appup files
+    /// Make the relup that systools:make_relup makes, from .rel, .app and .appup files
     Relup(RelupArgs),
     /// An appup, up and down, inferred from two versions of an application
     Appup(AppupArgs),
@@ -142,9 +143,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// JSON Schemas of what updo writes for machines
     Schema(SchemaArgs),
-    /// Step by step what works on the way to a node: name, epmd, cookie, handshake, OTP, lock
+    /// Check the connection to a node step by step: name, epmd, cookie, handshake, OTP, lock
     Doctor(DoctorArgs),
-    /// A script that teaches a shell to complete plans, targets, parameters, runs and codes
+    /// Print a shell completion script for plans, targets, parameters, runs and codes
     Completions(CompletionsArgs),
     /// Manual pages
     Man(ManArgs),

@@ -123,9 +123,9 @@ fn reach<'e>(
 fn ended(context: &Context<'_>, summary: &RecordedRun) -> Exit {
     let (words, exit) = match (summary.state.as_str(), summary.goal.as_str()) {
         ("new", "new") => ("is new", Exit::Done),
-        ("old", "old") => ("is as it was before the run that was undone", Exit::Done),
-        ("undone", _) => ("was new, and the run was undone later", Exit::Done),
-        ("old" | "new", _) => ("is as it was before", Exit::RolledBack),
+        ("old", "old") => ("was rolled back: it is as before that run", Exit::Done),
+        ("undone", _) => ("was new, and the run was rolled back later", Exit::Done),
+        ("old" | "new", _) => ("is as before", Exit::RolledBack),
         _ => (
             "is neither old nor new: it needs manual repair",
             Exit::Broken,

@@ -1,5 +1,5 @@
-//! `updo check`: reads, resolves and lints plans. Without a target nobody is asked; with `--target` the plan also meets
-//! the facts of the nodes, as in a preview, and nothing but what there is to say about it is printed.
+//! `updo check`: reads, resolves and lints plans. Without a target no node is asked; with `--target` the plan also
+//! meets the facts of the nodes, as in a preview, and nothing but what there is to say about it is printed.
 
 use serde_json::Value;
 
@@ -102,7 +102,7 @@ fn open_questions(context: &Context<'_>, plan: &Plan) {
             // All constants for each guard would be a square.
             let names = tail.when.iter().flat_map(variables);
             let truth = Evaluator::new(Phase::Facts, &functions)
-                .with_host(&mut Offline)
+                .with_names(&mut Offline)
                 .guard(&tail.when, &mut plan.constants.only(names));
             matches!(truth, Ok(Truth::Unknown(_)))
         })

@@ -56,7 +56,7 @@ pub(super) fn plans(current: &OsStr) -> Vec<CompletionCandidate> {
     found
 }
 
-/// The targets of the plan that stands among the words already typed.
+/// The targets of the plan that is among the words already typed.
 pub(super) fn targets(current: &OsStr) -> Vec<CompletionCandidate> {
     let names = typed_plan()
         .into_iter()

@@ -1,8 +1,8 @@
 //! A person's own settings: `~/.config/updo/config.toml`, or the file that UPDO_CONFIG names.
 //!
 //! They count less than flags, the environment and the plan, and more than what is built in. What is wrong with the
-//! file is told before anything else is done: a setting that is silently not heard is worse than none. Nothing in it
-//! is about a project (that is what plans are for) or is a secret (a cookie is named by its file).
+//! file is reported before anything else is done: a setting that is silently ignored is worse than none. Nothing in
+//! it is about a project (that is what plans are for) or is a secret (a cookie is named by its file).
 
 #![expect(
     clippy::disallowed_methods,
@@ -58,7 +58,7 @@ impl Config {
     /// Reads the file, if there is one.
     ///
     /// # Errors
-    /// E802 when it cannot be read, or says something that nobody understands.
+    /// E802 when it cannot be read, or contains something that is not understood.
     pub(crate) fn read(env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let env = |name: &str| env(name).filter(|value| !value.is_empty());
         let home = env("HOME").map(PathBuf::from);
@@ -212,7 +212,7 @@ mod tests {
                 width: Some(80),
             }
         );
-        // Every key that is told of is one.
+        // Every listed key is one.
         for key in KEYS {
             assert!(text.contains(key), "{key}");
         }

@@ -14,7 +14,7 @@ use crate::ui::Ui;
 pub(crate) struct Context<'a> {
     pub ui: Ui,
     pub global: &'a Global,
-    /// Who gave the flags.
+    /// Where each flag came from.
     pub given: Given,
     pub config: Config,
 }

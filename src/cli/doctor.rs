@@ -234,14 +234,14 @@ impl Visit<'_> {
     }
 }
 
-/// What holds, and who said so: a flag, the environment, the person's own settings, or nobody.
+/// The settings in effect and their origin: a flag, the environment, the user's own settings, or none.
 fn settings_of(context: &Context<'_>, settings: &Settings) -> String {
     let (global, config, given) = (context.global, &context.config, &context.given);
     let env = |names: &[&str]| {
         let set = |name: &&&str| std::env::var(name).is_ok_and(|value| !value.is_empty());
         names.iter().find(set).map(|name| format!("env {name}"))
     };
-    // What nobody may set in a file of their own has no third place to come from.
+    // A setting that is not allowed in the user's file has no third place to come from.
     let by = |flag: &str, names: &[&str], own: bool| -> String {
         let source = given.get(flag).cloned().or_else(|| env(names));
         source.unwrap_or_else(|| if own { "own settings" } else { "default" }.to_owned())

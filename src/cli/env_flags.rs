@@ -20,7 +20,7 @@ use super::args::Args;
 /// Flags whose variables are read by others.
 const ELSEWHERE: [&str; 4] = ["set", "name", "cookie-file", "no-pager"];
 
-/// Who gave each flag that was given: `flag`, or `env UPDO_…`; by the long name.
+/// The origin of each flag that was given: `flag`, or `env UPDO_…`; by the long name.
 pub(super) type Given = BTreeMap<String, String>;
 
 /// The variable that means the same as a flag.
@@ -130,7 +130,7 @@ fn outdone(
                 .find(|name| std::env::var_os(name).is_some() && !without.contains(name))
         }
         ErrorKind::MissingRequiredArgument => {
-            // Who wanted it is not reported: the one without which all is well.
+            // What required it is not reported: the one without which all is well.
             let without_it = |name: &String| {
                 let without = [without, std::slice::from_ref(name)].concat();
                 let command = with_env_variables(&without);

@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context<'_>, args: &EvalArgs) -> Exit {
             if matches!(parse_input(&text, base), Ok(Input::Statement(_))) =>
         {
             return context.usage(
-                "eval wants an expression, this is a statement",
+                "eval needs an expression, this is a statement",
                 "put it into a plan",
             );
         }
@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context<'_>, args: &EvalArgs) -> Exit {
     let mut remote = OnNode(&session);
     let mut bindings = Bindings::new();
     match Evaluator::new(Phase::Live, &functions)
-        .with_host(&mut host)
+        .with_names(&mut host)
         .with_remote(&mut remote)
         .eval(&body, &mut bindings)
     {

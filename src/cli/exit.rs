@@ -1,5 +1,5 @@
 //! Exit codes tell the state of the world: was anything changed, and is it consistent?
-//! 10 to 19: safe to retry. 20 to 29: look first. The list only grows.
+//! 10 to 19: safe to retry. 20 to 29: see the state of the node first. The list only grows.
 
 use crate::diag::Code;
 use crate::exec::rollout::RolloutOutcome;
@@ -25,17 +25,17 @@ pub enum Exit {
     Changed = 12,
     /// Another run holds the lock; nothing was changed.
     Locked = 13,
-    /// Failed before the point of no return, resumed cleanly.
+    /// Failed or aborted before any module was switched; all suspended processes were resumed.
     Aborted = 14,
-    /// A rehearsal found states that would not be converted; nothing was changed.
+    /// A rehearsal found states that would not be converted, or that the new version cannot take; nothing was changed.
     Rehearsal = 15,
-    /// Failed afterwards, rolled back completely.
+    /// Failed after the switch and undone completely.
     RolledBack = 20,
-    /// Failed afterwards, not rolled back: needs manual repair.
+    /// Failed after the switch and not undone: needs manual repair.
     Broken = 21,
     /// Some nodes new, the rest old, each consistent.
     Partly = 22,
-    /// Connection lost; the node goes on.
+    /// Connection lost; the run continues on the node.
     Lost = 23,
     /// A bug in updo.
     Bug = 70,
@@ -166,12 +166,12 @@ impl Exit {
             Self::Precondition => "a precondition failed, nothing was changed",
             Self::Changed => "the node has changed meanwhile, nothing was changed",
             Self::Locked => "another run holds the lock, nothing was changed",
-            Self::Aborted => "called off before anything was switched",
-            Self::Rehearsal => "states would not be converted, nothing was changed",
-            Self::RolledBack => "failed, rolled back completely",
-            Self::Broken => "failed and not rolled back: needs manual repair",
+            Self::Aborted => "aborted before any module was switched",
+            Self::Rehearsal => "a rehearsal found states that would fail, nothing was changed",
+            Self::RolledBack => "failed and undone completely",
+            Self::Broken => "failed and not undone: needs manual repair",
             Self::Partly => "some nodes are new, the rest old, each consistent",
-            Self::Lost => "connection lost, the node goes on by itself",
+            Self::Lost => "connection lost, the run continues on the node",
             Self::Bug => "a bug in updo",
         }
     }

@@ -1,7 +1,7 @@
 //! The lines at the bottom of a terminal that are drawn anew, below the lines that stay.
 //!
 //! Writes to standard error only. What stays and the block are written at one go, so that nothing flickers. A screen
-//! that cannot be written is nobody's error.
+//! that cannot be written is not an error.
 
 #![expect(clippy::disallowed_methods, reason = "draws on the terminal")]
 
@@ -41,7 +41,7 @@ impl Block {
         write(&out);
     }
 
-    /// Shows in the taskbar how far it is; `None` when nobody can tell.
+    /// Shows in the taskbar how far it is; `None` when unknown.
     pub(super) fn taskbar(&mut self, percent: Option<u32>) {
         if !has_taskbar() {
             return;

@@ -50,7 +50,8 @@ pub(super) fn run(context: &Context<'_>, args: &MendArgs) -> Exit {
     if args.yes {
         ui.status("(--yes)");
     } else {
-        match ui.confirm("Resume, put back or forget saved states, take the rest away?") {
+        match ui.confirm("Resume processes, restore or delete saved states, and remove the agent?")
+        {
             Some(true) => {}
             Some(false) => return Exit::Broken,
             None => {

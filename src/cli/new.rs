@@ -178,7 +178,7 @@ fn gaps(upgrade: &Upgrade) -> String {
         return out;
     }
     format!(
-        "% Calls that updo cannot follow (W315). Where one goes to a changed module, say so:\n{out}"
+        "% Calls that updo cannot resolve (W315). Where one calls a changed module, add the edge:\n{out}"
     )
 }
 
@@ -187,7 +187,7 @@ fn cycles(upgrade: &Upgrade) -> String {
     if cycles.is_empty() {
         return String::new();
     }
-    let mut out = "% Modules that call each other in a ring (W307). Switched at one instant; say that it is known:\n".to_owned();
+    let mut out = "% Modules that call each other in a cycle (W307). They are switched at one instant; to declare the cycle:\n".to_owned();
     for cycle in cycles {
         let _ = writeln!(
             out,
@@ -247,7 +247,7 @@ fn no_way_back(upgrade: &Upgrade) -> String {
         return String::new();
     }
     let mut out =
-        "% No copy of what runs now is at hand for these, so that nothing leads back to it:\n"
+        "% No copy of the running version of these is available, so that the upgrade could not be undone:\n"
             .to_owned();
     for some in missing.chunks(4) {
         let _ = writeln!(out, "%   {}", list(some));

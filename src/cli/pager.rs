@@ -28,7 +28,7 @@ pub(super) fn show(context: &Context<'_>, text: &str) {
     }
 }
 
-/// Which pager there is, and who said so; `None` for none.
+/// The pager and where it was configured; `None` for none.
 pub(super) fn choice(
     context: &Context<'_>,
     env: &dyn Fn(&str) -> Option<String>,
@@ -89,7 +89,7 @@ fn through(program: &str, text: &str) -> bool {
     let signal = signal_hook::flag::register(SIGINT, seen);
     let ended = command.spawn().and_then(|mut child| {
         if let Some(mut input) = child.stdin.take() {
-            // Somebody who has seen enough closes it.
+            // A user may close it before the end.
             let _ = input.write_all(safe::terminal(text).as_bytes());
         }
         child.wait()

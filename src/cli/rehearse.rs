@@ -5,10 +5,13 @@ use super::args::RehearseArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::signals::Signals;
-use crate::engine::rehearsal::{Rehearsal, Untried};
+use super::stream::OutputStream;
+use crate::engine::rehearsal::{Rehearsal, Untried, limits};
+use crate::engine::rollout::PreparedNode;
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::rehearsal::Limits;
-use crate::name::Module;
+use crate::name::{Module, NodeName};
+use crate::report::json;
 use crate::report::rehearsal::{self, RehearsalInput};
 
 pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
@@ -43,7 +46,7 @@ pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
         match rehearsed(context, args, &engine, &connection, &upgrade) {
             Ok(done) => {
                 show(context, &engine, &connection, &upgrade, &done);
-                if done.failed() > 0 {
+                if done.failed() > 0 || done.misfits() {
                     exit = Exit::Rehearsal;
                 }
             }
@@ -63,7 +66,7 @@ fn rehearsed(
     connection: &Connection<'_>,
     upgrade: &Upgrade,
 ) -> crate::diag::Result<Rehearsal> {
-    let usual = Limits::default();
+    let usual = limits(&engine.plan.rehearse);
     let limits = Limits {
         at_most: args.at_most.unwrap_or(usual.at_most),
         rate: args.rate.unwrap_or(usual.rate),
@@ -102,11 +105,61 @@ fn show(
         title: &engine.plan.title,
         tried: &done.tried,
         untried: &untried,
+        fits: &done.fits,
+        held: &done.held,
     };
     if ui.json {
         ui.json(&format!("{:#}\n", rehearsal::json(&input)));
         return;
     }
     ui.data(&rehearsal::text(&input, ui.out_style));
-    ui.diagnostics(&rehearsal::diagnostics(&done.tried), &engine.plan.sources);
+    ui.diagnostics(&done.diagnostics(), &engine.plan.sources);
+}
+
+fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {
+    prepared.connection.session.node()
+}
+
+/// The first phase of a run: conversions are tried on copies of the live states of every node. An exit code when some would
+/// fail: then nothing begins.
+pub(super) fn before_run(
+    context: &Context<'_>,
+    engine: &Engine,
+    prepared_nodes: &[PreparedNode<'_>],
+    stream: &mut OutputStream,
+) -> Result<(), Exit> {
+    let ui = &context.ui;
+    let alone = prepared_nodes.len() == 1;
+    let mut all = Vec::new();
+    let mut fails = false;
+    for prepared in prepared_nodes {
+        let done =
+            prepared
+                .connection
+                .rehearse_first(&prepared.upgrade, &mut |module, done, all| {
+                    ui.status(&format!("rehearsal of {module}: {done} of {all} states"));
+                });
+        let done = match done {
+            Ok(Some(done)) => done,
+            Ok(None) => continue,
+            Err(diagnostic) => return Err(context.fail(*diagnostic, &engine.plan.sources)),
+        };
+        let on = if alone { "" } else { node(prepared).as_str() };
+        let line = rehearsal::line(&done.tried, &done.fits, on);
+        ui.status(&line);
+        let event = json::rehearsal(node(prepared), &line, &done.tried);
+        stream.head(context, &[event]);
+        fails |= done.failed() > 0 || done.misfits();
+        let found = done.diagnostics().into_iter();
+        all.extend(found.map(|diagnostic| match alone {
+            true => diagnostic,
+            false => diagnostic.note(format!("on {}", node(prepared))),
+        }));
+    }
+    ui.diagnostics(&all, &engine.plan.sources);
+    if fails {
+        ui.status("nothing was changed; to run it all the same: --no-rehearsal");
+        return Err(Exit::Rehearsal);
+    }
+    Ok(())
 }

@@ -83,7 +83,7 @@ fn session(
     let Some(plan) = &args.plan else {
         let Some(node) = &context.global.target else {
             return Err(context.usage(
-                "repl wants a plan or a node",
+                "repl needs a plan or a node",
                 "updo repl PLAN, or updo repl -t NODE",
             ));
         };

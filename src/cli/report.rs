@@ -38,7 +38,7 @@ pub(super) fn report(context: &Context<'_>, args: &ReportArgs) -> Exit {
     };
     let Some(page) = html::html(&lines) else {
         return context.usage(
-            "the stream tells of no node",
+            "the stream contains no node",
             "it ended before a node was reached; there is nothing to report",
         );
     };

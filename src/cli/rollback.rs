@@ -75,7 +75,7 @@ fn wanted(records: &RunRecords, name: Option<&str>) -> (Vec<RecordedRun>, Option
     }
 }
 
-/// Runs of the same rollout of which nobody knows how they ended, or that need a person.
+/// Runs of the same rollout whose outcome is unknown, or that need a person.
 fn unclear(records: &RunRecords, rollout: &str) -> Vec<RecordedRun> {
     let mut all = records.rollout(rollout);
     all.retain(|run| !matches!(run.state.as_str(), "old" | "undone") && !records.is_undoable(run));
@@ -94,12 +94,15 @@ fn prepare(
         .as_ref()
         .and_then(WayBack::read)
         .ok_or_else(|| {
-            Diagnostic::new(Code::E317, format!("run {} has no way back", summary.run))
-                .note("a conversion has no way down, or a copy of the former version was missing")
+            Diagnostic::new(
+                Code::E317,
+                format!("run {} cannot be rolled back", summary.run),
+            )
+            .note("a conversion cannot be reversed, or a copy of the former version was missing")
         })?;
     let session = reach(context, &summary)?;
     let title = format!("{} has changed since run {}", summary.node, summary.run);
-    let help = "an older run can only be undone after the newer ones";
+    let help = "an older run can only be rolled back after the newer ones";
     let settings = context.settings();
     let mut undo = Undo::ready(&settings, session, summary, way, (title, help))?;
     undo.way.purging(args.purge);
@@ -132,7 +135,7 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
             .map(|(module, _)| module.to_string())
             .collect();
         ui.status(&format!(
-            "undo run {} of {}: {} on {}\n  {}",
+            "rollback of run {} of {}: {} on {}\n  {}",
             summary.run,
             super::time::time(summary.began),
             style::count(names.len(), "module", "modules"),
@@ -156,7 +159,7 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
     if args.yes {
         ui.status("(--yes)");
     } else {
-        match ui.confirm("Convert the states down and put the old code back?") {
+        match ui.confirm("Roll back: load the old code and convert the states with {down, Vsn}?") {
             Some(true) => {}
             Some(false) => return Exit::Aborted,
             None => {
@@ -189,7 +192,7 @@ fn ending(context: &Context<'_>, undo: &Undo) -> Result<()> {
     let found = undo.in_the_way()?;
     let ui = &context.ui;
     if found.is_empty() {
-        ui.status("no process is in the code that has to go: --purge brutal ends none now");
+        ui.status("no process is in the code that has to be purged: --purge brutal ends none now");
         return Ok(());
     }
     let head = format!(
@@ -230,7 +233,7 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     let exit = Exit::of_rollback(&outcome);
     if exit == Exit::Lost {
         ui.error_line(&format!(
-            "\n{} goes on by itself: updo attach {run}",
+            "\nthe run continues on {}: updo attach {run}",
             summary.node
         ));
         return exit;
@@ -243,11 +246,11 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
         Some(left) => {
             format!("\n{mark} {node}: old code and states of before run {run} are back; {left}")
         }
-        None if done => format!("\n{mark} {node} is as it was before run {run}"),
+        None if done => format!("\n{mark} {node} was rolled back: it is as before run {run}"),
         None if exit == Exit::Locked => {
-            format!("\n{mark} nothing was changed on {node} by this run: another one is at work")
+            format!("\n{mark} nothing was changed on {node} by this run: another run is active")
         }
-        None => format!("\n{mark} {node} is not as it was before run {run}"),
+        None => format!("\n{mark} {node} is not as before run {run}"),
     });
     exit
 }

@@ -181,7 +181,7 @@ impl<'a> Walking<'a> {
         }
     }
 
-    /// Waits for the end of a pause; `false` when somebody asked for the end of the rollout.
+    /// Waits for the end of a pause; `false` when the end of the rollout was requested.
     fn wait(&self, time: Duration) -> bool {
         let keys = match self.context.ui.display {
             DisplayMode::Live => Keys::open(),
@@ -213,7 +213,7 @@ impl<'a> Walking<'a> {
         on
     }
 
-    /// Asks somebody.
+    /// Asks the user.
     fn ask(&self, next: &str, nodes: usize) -> bool {
         let question = format!(
             "go on with {next}, {}?",
@@ -312,7 +312,7 @@ impl Watcher for Walking<'_> {
             }
             RolloutEvent::Back => {
                 lock(&self.shared).board.rolling_back();
-                let text = "the whole is not as it should be: all nodes go back";
+                let text = "a check or hook of the rollout failed: all nodes are undone";
                 self.emit("rollout.back", text, json!({}));
                 self.rollout_event(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
             }

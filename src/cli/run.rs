@@ -8,6 +8,7 @@ use super::args::RunArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::preview::nothing;
+use super::rehearse;
 use super::rollout_screen::Walking;
 use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
@@ -28,6 +29,7 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
     let mut settings = context.settings();
     settings.strict = args.strict;
     settings.no_verify = args.no_verify;
+    settings.no_rehearsal = args.no_rehearsal;
     settings.detach = args.detach;
     settings.message.clone_from(&args.message);
     settings.lock_timeout = args.lock_timeout.unwrap_or_default();
@@ -263,6 +265,9 @@ impl RolloutSelection {
         if args.dry_run {
             return Exit::Done;
         }
+        if let Err(exit) = rehearse::before_run(context, engine, &prepared_nodes, stream) {
+            return exit;
+        }
         if let Some(exit) = ask(context, args, &prepared_nodes) {
             return exit;
         }
@@ -413,9 +418,9 @@ fn ended_early(rollout_outcome: &RolloutOutcome, dot: &str) -> Option<Diagnostic
     let diagnostic = Diagnostic::new(Code::E620, title);
     let diagnostic = match rollout_outcome.count(Outcome::is_grave) {
         0 => diagnostic.note("every node is completely old or completely new"),
-        _ => diagnostic.note("look first at those that need manual repair or have lost the connection: their diagnostics are above"),
+        _ => diagnostic.note("first see the nodes that need manual repair or lost the connection: their diagnostics are above"),
     };
-    Some(diagnostic.help("the same command goes on: nodes that are new have nothing to do then"))
+    Some(diagnostic.help("run the same command again to continue: nodes that are new are skipped"))
 }
 
 fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {

@@ -2,7 +2,7 @@
 //!
 //! Takes the events of one run on one node and writes to standard error only. Four looks: a terminal; a terminal that
 //! cannot go back (`TERM=dumb`): lines only; no terminal: lines of a log with a heartbeat; `--quiet`: what went wrong
-//! and the last line. Nothing here decides anything about the run; a screen that cannot be written is nobody's error.
+//! and the last line. Nothing here decides anything about the run; a screen that cannot be written is not an error.
 
 #![expect(
     clippy::disallowed_methods,
@@ -36,7 +36,7 @@ pub(super) enum Ending {
     Run,
     /// Old was the goal.
     Back,
-    /// Somebody else says it.
+    /// Another part of the program says it.
     None,
 }
 
@@ -77,7 +77,7 @@ struct Inner {
     /// Time of the last event: since the run began, and by our clock.
     last: (Duration, Instant),
     block: Block,
-    /// The step that was told to stand still.
+    /// The step reported as making no progress.
     still: Option<u32>,
     /// The step that has a heartbeat, and how many beats there were.
     beats: (u32, u64),
@@ -142,7 +142,7 @@ impl<'a> Screen<'a> {
         let run = &self.course.run;
         let undo = match self.undo {
             true => format!(
-                "undo: {}     ",
+                "roll back: {}     ",
                 hint(style, &format!("updo rollback {run}"))
             ),
             false => String::new(),

@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM in commands that change a node.
 //!
 //! Until the run begins, a signal ends the program: nothing was changed. From then on the run itself decides what
-//! the first and the second mean; the third ends the program whatever it is doing, for the node needs nobody.
+//! the first and the second mean; the third ends the program whatever it is doing, for the node needs no client.
 
 #![expect(
     clippy::disallowed_methods,

@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
         Some(plan) => context.open(plan, context.settings()),
         None if context.global.target.is_none() && engine::release_node().is_none() => {
             return context.usage(
-                "status wants a plan or a node",
+                "status needs a plan or a node",
                 "updo status PLAN, or updo status -t NODE",
             );
         }
@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
     exit
 }
 
-/// Who is at work on a node: in words, and the name of the run.
+/// The holder of a node's lock, in words, and the name of the run.
 fn lock(session: &Session) -> Result<(String, Option<String>)> {
     let asked = |error: PresenceError| error.diagnostic("reading the lock holder");
     Ok(match agent::present(session).map_err(asked)? {
@@ -93,7 +93,7 @@ impl Kept {
         if !self.replaced.is_empty() {
             let number = count(self.replaced.len(), "running module", "running modules");
             let mut diagnostic = Diagnostic::new(Code::W322, format!("{number} of {node} cannot be kept"))
-                .note("their files are gone or hold another version already; a node cannot give back what it runs");
+                .note("their files do not exist or have another version already; a node cannot return loaded object code");
             for module in self.replaced.iter().take(5) {
                 diagnostic = diagnostic.note(format!("`{module}`"));
             }
@@ -102,7 +102,7 @@ impl Kept {
             ));
         }
         (self.wanted + self.before == 0).then(|| {
-            Diagnostic::new(Code::W322, format!("nothing of {node} was kept"))
+            Diagnostic::new(Code::W322, format!("no beam of {node} was kept"))
                 .note("no loaded module has a file outside of OTP's own applications")
         })
     }

@@ -1,4 +1,4 @@
-//! Who listens to what goes over connections: `-vv` on standard error, `--log-file` in a file.
+//! Listeners for the traffic of connections: `-vv` on standard error, `--log-file` in a file.
 //!
 //! A line that cannot be written (a full disk) is lost; it must not stop a run that is on its way.
 

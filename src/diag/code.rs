@@ -2,25 +2,29 @@
 
 use std::fmt;
 
-/// How serious a diagnostic is.
+/// How serious a diagnostic is; a later one is more serious.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Shown only with `-v`.
+    /// Worth knowing, right as it is. The command line shows it with `-v` only.
     Advice,
-    /// Shown; nothing stops.
+    /// May be a mistake. Nothing is stopped by it.
     Warning,
-    /// Stops.
+    /// Keeps a plan from being used, an upgrade from being run, or says that a run has failed.
     Error,
 }
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// A diagnostic code. `E` is an error, `W` a warning, `A` advice.
+        /// A diagnostic code, from a closed list. `E` is an error, `W` a warning, `A` advice; the first digit says what of:
+        /// 1 syntax, 2 values and plans, 3 facts and classes, 4 scripts, 5 connections, 6 runs, 7 expressions, 8 the command line and
+        /// files of updo's own, 9 bugs. A code keeps its meaning for ever; there may be more of them in a later version.
+        #[non_exhaustive]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $($(#[doc = $doc])+ $name,)+ }
 
         impl Code {
-            /// Every code, in order.
+            /// Every code of this version, in order.
             pub const ALL: &[Code] = &[$(Code::$name,)+];
 
             /// The code as it is printed.
@@ -28,7 +32,7 @@ macro_rules! codes {
                 match self { $(Code::$name => stringify!($name),)+ }
             }
 
-            /// The page about the code (docs/codes): what it means, an example, what to do.
+            /// The page about the code (docs/codes), as Markdown: what it means, an example, what to do.
             pub fn page(self) -> &'static str {
                 match self {
                     $(Code::$name => include_str!(concat!(
@@ -53,13 +57,13 @@ codes! {
     E105,
     /// A literal is malformed: a digit outside its base, a bad escape, a bad character.
     E106,
-    /// Erlang that plans leave out: `receive`, `!`, `fun … end`, records, macros, `try`, chained comparisons.
+    /// Erlang that is not allowed in plans: `receive`, `!`, `fun … end`, records, macros, `try`, chained comparisons.
     E107,
     /// Elixir syntax where Erlang's is meant: `:atom`, `%{}`, `Mod.fun(x)`, `# comment`, `&f/1`.
     E108,
-    /// A plan file cannot be read, or files include each other in a ring.
+    /// A plan file cannot be read, or files include each other in a cycle.
     E109,
-    /// A statement that the language knows and this version of updo does not carry out.
+    /// A statement or option that is kept for a later version of updo.
     E110,
     /// A map gives one key twice. The last value counts.
     W111,
@@ -81,7 +85,7 @@ codes! {
     E208,
     /// Something that is allowed once in a plan appears twice.
     E209,
-    /// An expression that is read without a node asks the node. Subjects and guards cannot; `require` and `verify` can.
+    /// A call to the node where none is allowed: in a subject, a guard or an option. Checks and hooks can call it.
     E210,
     /// The plan has no target, or a flag names one that the plan does not have.
     E211,
@@ -95,11 +99,11 @@ codes! {
     E215,
     /// The plan connects over TLS and checks no certificate (`verify => verify_none`).
     W216,
-    /// The seed of a target knows no node that matches.
+    /// The seed of a target is not connected to a node that matches.
     E217,
     /// The plan both adds and removes one dependency.
     E301,
-    /// Two statements of equal rank give one module different values.
+    /// Two statements of equal precedence give one module different values.
     E302,
     /// Orders that must be obeyed contradict each other.
     E303,
@@ -109,7 +113,7 @@ codes! {
     W305,
     /// A `cycle` statement does not name exactly the modules of the cycle.
     E306,
-    /// Modules call each other in a ring that no `cycle` statement names. In a single window this is harmless.
+    /// Modules call each other in a cycle that no `cycle` statement names. In a single window this is harmless.
     W307,
     /// The plan adds a dependency that updo infers anyway.
     A308,
@@ -123,19 +127,19 @@ codes! {
     E312,
     /// A module is left out that a module taking part needs in its new version.
     E313,
-    /// A conversion has no clause for the way back.
+    /// A conversion has no clause for `{down, _}`.
     W314,
     /// Calls through a variable: updo cannot know where they go.
     W315,
     /// Processes run a changed module and no supervisor's child specification mentions them.
     W316,
-    /// A conversion may fail, and no copy of the running version is at hand to go back to.
+    /// The upgrade may fail after the switch, and no copy of the running version is available to undo it.
     E317,
     /// A module lost functions that an unchanged or left out module still calls.
     W318,
-    /// A loaded module has no file any more: deleted in the new version?
+    /// The beam file of a loaded module no longer exists. The module stays loaded.
     W319,
-    /// A changed module cannot be taken: sticky, preloaded, cover compiled or loaded from another file.
+    /// A changed module cannot be upgraded: sticky, preloaded, cover compiled, or not loaded from the compared file.
     W320,
     /// Several changed modules use one record, and its fields differ between the versions. Processes, messages in flight and tables may still hold the old form.
     W321,
@@ -157,9 +161,9 @@ codes! {
     W329,
     /// A changed module loads a NIF library. Reloading one can stop the node, so it has to be allowed: name the module's class in the plan.
     E330,
-    /// A newer version of a running application is installed in a `NAME-VSN` folder next to it. Push that folder to use it.
+    /// A newer version of a running application is installed in a `NAME-VSN` folder next to it: `code on_disk #{newest => …}`.
     W331,
-    /// The specification (`.app`) beside the new beams differs from that of the running application, or cannot be read. It is not applied.
+    /// The specification (`.app`) beside the new beams differs from that of the running application, or cannot be read. With `env => true` its `env` is.
     W332,
     /// The code path has several files of a changed module: the first one counts.
     W333,
@@ -194,13 +198,13 @@ codes! {
     /// The plan wants beams on the node's disk, and they are not there although they run; or a crash has left files of
     /// an earlier writing.
     W344,
-    /// A gen_statem changes its callback mode, which an undo does not put back.
+    /// A gen_statem changes its callback mode; an undo calls the old `code_change/4` once more to restore it.
     W345,
     /// A module that the plan removes is still run or called by others.
     W346,
     /// A module is removed from the node, and its file is not.
     W347,
-    /// A function on the node has returned what updo does not take, or was to be given what no message holds.
+    /// The result of a call on the node, or its arguments, exceed the limits of updo.
     E348,
     /// An instruction is malformed or unknown.
     E401,
@@ -235,16 +239,16 @@ codes! {
     W421,
     /// An inferred appup cannot start or stop children of a supervisor that has no registered name.
     W422,
-    /// Children run on that their supervisor's new version does not have: that was not known before the run.
+    /// Children keep running that the supervisor's new version does not specify; this was not known before the run.
     W423,
     /// The children that an application's module lists for its own supervisor differ, and its code does not show all of them.
     W424,
-    /// Something about a release that OTP only warns of, or does not: another run-time system, an appup for another version,
-    /// applications that are stopped below others that need them.
+    /// A warning about a release (OTP gives some of these): another run-time system, an appup for another version,
+    /// applications that are stopped before others that depend on them.
     W416,
     /// An inferred appup needs review: modules that need each other's new version, or that an `.app` file does not list.
     W417,
-    /// epmd knows no node of this name, or cannot be reached.
+    /// No node of this name is registered with epmd, or epmd cannot be reached.
     E501,
     /// The node refused the cookie.
     E502,
@@ -264,7 +268,7 @@ codes! {
     /// A certificate or key for TLS cannot be used: no file, a key readable by others, no PEM, or a key that belongs to
     /// another certificate.
     E509,
-    /// Something was sent in the name of the run's processes on the node that cannot be read. The node goes on by itself.
+    /// A message in the name of the run cannot be decoded. The run continues on the node without the client.
     E510,
     /// A precondition (`require`) does not hold. Nothing was changed.
     E601,
@@ -272,39 +276,39 @@ codes! {
     E602,
     /// Processes did not suspend in time. Everything was resumed.
     E603,
-    /// A conversion (`code_change`) failed. The old code and states were put back.
+    /// A conversion (`code_change`) failed. The old code and states were restored.
     E604,
     /// The node refuses to load a module.
     E605,
-    /// A `verify` did not come true in time.
+    /// A `verify` did not hold in time.
     E606,
-    /// The plan's deadline passed before all processes were resumed. What was begun was undone.
+    /// The plan's deadline passed before all suspended processes were resumed. The run was undone.
     E607,
-    /// The connection was lost during the run. The node goes on by itself.
+    /// The connection was lost during the run. The run continues on the node.
     E608,
-    /// The rollback failed: manual repair is needed.
+    /// The undo or rollback failed: manual repair is needed.
     E609,
-    /// A supervisor did not start or stop a child that the plan names.
+    /// A supervisor could not start or stop a child that the plan or the new version requires.
     E610,
-    /// The run was interrupted before the point of no return, and everything was resumed.
+    /// The run was interrupted before any module was switched. All suspended processes were resumed.
     E611,
-    /// A process of the run died on the node; the guardian has put things right.
+    /// A process of the run died on the node. Another process of the run took over and restored a consistent state.
     E612,
     /// The new beams were not written to the node's disk, as `persist` wants.
     E614,
-    /// OTP's release handler refused the script, or gave up in the middle of it.
+    /// OTP's release handler refused the script, or failed in the middle of it.
     E615,
     /// A rollout was ended early: some nodes are new, the others as before, each consistent.
     E620,
     /// The rollout was not verified: the connection was lost, or no client waited for it. All nodes are new.
     E621,
-    /// All processes of the run were killed on the node at once. No process stays suspended, unless the watchdog was killed too.
+    /// All processes of the run on the node were killed at once. No process stays suspended, unless the watchdog was killed too.
     E622,
-    /// A run has left something on the node: suspended processes, saved states, code of its own. `updo mend` ends that.
+    /// A run has left suspended processes, saved states or the agent's module on the node. `updo mend` cleans up.
     E623,
     /// The processes of a run were killed after its result was known: old code was not purged.
     W623,
-    /// Processes were born in the very moment of the switch, and not converted. Check them, or restart them.
+    /// Processes were started during the switch and not converted. Check them, or restart them.
     W613,
     /// The code is what it should be; for processes spawned at the switch the version that made their states is unknown.
     E617,
@@ -314,11 +318,15 @@ codes! {
     W634,
     /// A rehearsal tried the conversion on copies of live states, and some of them would not be converted.
     E634,
+    /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
+    E635,
+    /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.
+    W635,
     /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
     W625,
-    /// Going back has put code and states back, and not what a conversion did outside of its state.
+    /// An undo has restored code and states, but not what a conversion changed outside of its state.
     E624,
-    /// Processes that were suspended died after the resume; that counts as a `verify` that does not come true.
+    /// Processes that were suspended crashed after the resume; that counts as a failed `verify`.
     E618,
     /// Processes that take part are suspended already: they are converted and stay suspended.
     W626,
@@ -326,15 +334,15 @@ codes! {
     W627,
     /// Something else has loaded other code during the run: what runs is neither the old version nor the new one.
     E619,
-    /// Processes born while a version was left were ended: their states fit that version only.
+    /// Processes started during an undo or a rollback were ended: their states are of the version that was left.
     W618,
-    /// An earlier run has left this node half done, and none has put it right since.
+    /// An earlier run ended with exit code 21 on this node, and no run has succeeded since.
     W619,
-    /// Funs of the version that has to go are kept as data: purging it would break them.
+    /// Funs of old code that has to be purged are kept as data: the purge would break them.
     E626,
     /// Processes execute the version before the running one, which has to go first.
     W629,
-    /// Processes execute code that is replaced: as long as they do, there is no way back.
+    /// Processes execute code that is replaced: as long as they do, the upgrade cannot be undone.
     W630,
     /// Funs of the version before the running one are kept as data; it has to go first.
     W631,
@@ -342,7 +350,7 @@ codes! {
     W633,
     /// Old code was purged that processes executed, or of which funs are kept: `purge => brutal`.
     W632,
-    /// A rollback lacks what it needs: a folder of the code path, a beam, the supervisor of a child. Nothing was changed.
+    /// A rollback is not possible: a folder of the code path, a beam or a supervisor is missing. Nothing was changed.
     E627,
     /// The new beams are the earlier version of what runs: a recorded run has replaced them, and `updo rollback` leads back.
     E628,
@@ -354,7 +362,7 @@ codes! {
     W628,
     /// The old code is back, and what hooks of the run did is not undone: the plan has no hook `on rollback`, or it cannot be read any more.
     W621,
-    /// The run cannot be recorded: nothing undoes, rejoins or lists it afterwards.
+    /// The run cannot be recorded: `rollback`, `attach`, `log` and `report` will not find it.
     W615,
     /// Processes died between suspending and resuming: their states were not converted but lost.
     W616,
@@ -380,7 +388,7 @@ codes! {
     E801,
     /// A file of updo's own cannot be read or written.
     E802,
-    /// Others than its owner may write in the state folder: what is there decides what code a node gets back.
+    /// The state folder is writable by other users, and its content determines which code a rollback loads.
     E803,
     /// A bug in updo. Report it with the text of the diagnostic and what you did.
     E900,
@@ -397,11 +405,12 @@ impl Code {
     }
 
     /// Whether it says that processes have ended which would have gone on without the run.
+    #[doc(hidden)]
     pub fn ends_processes(self) -> bool {
         matches!(self, Code::W616 | Code::W618 | Code::W632)
     }
 
-    /// The code with this name, in either case.
+    /// The code with this name, in upper or lower case; `None` when there is none.
     pub fn parse(text: &str) -> Option<Code> {
         Self::ALL
             .iter()

@@ -21,13 +21,13 @@ const END: usize = 30;
 pub(super) struct Cut<'a> {
     pub(super) sources: Cow<'a, SourceMap>,
     pub(super) labels: Vec<Label>,
-    /// Where a label begins among the cut sources, and the column that is to be told, counted from 0. Empty when nothing
-    /// was cut.
+    /// Where a label begins among the cut sources, and the column that is to be reported, counted from 0. Empty when
+    /// nothing was cut.
     columns: Vec<(usize, usize)>,
 }
 
 impl<'a> Cut<'a> {
-    /// Cuts what is too long; `marker` stands for what is left out.
+    /// Cuts what is too long; `marker` replaces the part that is left out.
     pub(super) fn new(labels: Vec<Label>, sources: &'a SourceMap, marker: &str) -> Self {
         let concerned = |source: &&Source| {
             let (from, to) = (source.base, source.base + source.text.len());

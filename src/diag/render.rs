@@ -43,7 +43,8 @@ impl Default for Style {
     }
 }
 
-/// A report: the code, the title, the snippets, the notes, the help.
+/// A diagnostic for people: the code, the title, the lines that it is about, the notes, the help; several lines that end in
+/// a line end. A place outside of `sources` is left out. Control characters of texts from outside are escaped.
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> String {
     let width = style.width.max(20);
     let marker = if style.unicode { "…" } else { "..." };

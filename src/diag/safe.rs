@@ -1,11 +1,11 @@
 //! Text from outside, made safe to be shown: the one place that knows what a terminal, a log or a page must not get raw.
 //!
-//! Titles, reasons, names and values come from plans, nodes and files, and whoever writes them is not always who reads
-//! them. Control characters (C0, DEL, C1) could move the cursor or set the title of a terminal, the marks of
-//! bidirectional text could show something else than there is, the separators of lines could forge a line. All of these
-//! become escapes as Erlang writes them, `\x{202e}`; in JSON as JSON does, `\u202e`, so that no reader of JSON loses
-//! anything. Escape sequences of our own are sealed with numbers that no text from outside can know: [`terminal`] lets
-//! those through and nothing else.
+//! Titles, reasons, names and values come from plans, nodes and files, and their author is not always their reader.
+//! Control characters (C0, DEL, C1) could move the cursor or set the title of a terminal, the marks of bidirectional
+//! text could show something else than there is, the separators of lines could forge a line. All of these become
+//! escapes as Erlang writes them, `\x{202e}`; in JSON as JSON does, `\u202e`, so that no reader of JSON loses
+//! anything. Escape sequences of our own are sealed with numbers that no text from outside can know: [`terminal`]
+//! lets those through and nothing else.
 
 use std::borrow::Cow;
 use std::collections::hash_map::RandomState;

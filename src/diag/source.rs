@@ -3,14 +3,14 @@
 /// A range of bytes in the [`SourceMap`]'s address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span {
-    /// First byte.
+    /// The first byte.
     pub start: usize,
     /// One past the last byte.
     pub end: usize,
 }
 
 impl Span {
-    /// From first byte to one past the last.
+    /// A span from its first byte to one past its last.
     pub fn new(start: usize, end: usize) -> Self {
         Self { start, end }
     }
@@ -39,15 +39,16 @@ pub struct Source {
 /// A file, a line and a column, all counted from 1; the column counts characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourcePosition {
-    /// Name of the source.
+    /// The name of the source, as it was given to [`SourceMap::add`].
     pub file: String,
-    /// Line.
+    /// The line, from 1.
     pub line: usize,
-    /// Column.
+    /// The column, from 1, in characters.
     pub column: usize,
 }
 
-/// The sources of a session. Register the root plan first: it is shown first.
+/// All text that diagnostics point into, in one address space: one [`Span`] says source and place. The root plan comes
+/// first, and is shown first.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     sources: Vec<Source>,
@@ -65,6 +66,7 @@ impl SourceMap {
         base
     }
 
+    #[doc(hidden)]
     /// Covers a span with asterisks, so that no diagnostic shows what is there: a secret.
     pub fn mask(&mut self, span: Span) {
         for source in &mut self.sources {
@@ -82,11 +84,13 @@ impl SourceMap {
         }
     }
 
+    #[doc(hidden)]
     /// The sources, in the order they were added.
     pub fn sources(&self) -> &[Source] {
         &self.sources
     }
 
+    #[doc(hidden)]
     /// The source that holds this offset (its end included).
     pub fn source_at(&self, offset: usize) -> Option<&Source> {
         let after = self.sources.partition_point(|s| s.base <= offset);
@@ -94,7 +98,7 @@ impl SourceMap {
         (offset <= source.base + source.text.len()).then_some(source)
     }
 
-    /// File, line and column of a span's first character.
+    /// File, line and column of a span's first character; `None` when it lies in no source.
     pub fn place(&self, span: Span) -> Option<SourcePosition> {
         let source = self.source_at(span.start)?;
         let mut local = span.start - source.base;

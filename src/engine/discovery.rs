@@ -2,7 +2,7 @@
 //!
 //! Takes settings and a target, gives what [`Engine::connect`] needs; asks a seed for its cluster. Asking is one call
 //! of `erlang:nodes/0`: hidden nodes (consoles, other runs) are never among them. Nothing is kept between two questions:
-//! who was there a minute ago may have gone.
+//! a node that was there a minute ago may have gone.
 
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ impl Engine {
         Ok(nodes)
     }
 
-    /// Those that match, of the seed and whom it is connected with; in the order of their names.
+    /// Those that match, of the seed and the nodes it is connected with; in the order of their names.
     fn found(&self, seed: &Seed) -> Result<Vec<NodeName>> {
         let connection = self.connect(&seed.node)?;
         let answer = connection.session.call("erlang", "nodes", vec![], TIMEOUT);
@@ -119,10 +119,13 @@ impl Engine {
             if more > 0 {
                 list.push_str(&format!(" and {more} more"));
             }
-            let title = format!("no node that {} knows matches {}", seed.node, seed.pattern);
+            let title = format!(
+                "neither {} nor a node connected to it matches {}",
+                seed.node, seed.pattern
+            );
             return Err(Box::new(
                 Diagnostic::new(Code::E217, title)
-                    .note(format!("it knows: {list}"))
+                    .note(format!("connected to it: {list}"))
                     .help("correct `match`: a pattern of whole node names, `\"shop*@*\"`"),
             ));
         }

@@ -1,7 +1,7 @@
 //! What is left on a node of runs whose processes are dead, judged by their records; and putting it right.
 //!
 //! Ours is a process with a key of a run in its dictionary, and a suspended one of a module of the last recorded run
-//! when that did not end well. Any other suspended process is somebody else's: it is counted and left alone.
+//! when that did not end well. Any other suspended process is not ours: it is counted and left alone.
 
 use std::collections::BTreeMap;
 

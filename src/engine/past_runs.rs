@@ -49,6 +49,7 @@ pub struct Attached {
 }
 
 impl Engine {
+    #[doc(hidden)]
     /// The engine of a recorded run: its plan as long as the file is as it was, otherwise one without any checks.
     /// Says whether it is the plan.
     pub fn of_run(summary: &RecordedRun, settings: super::Settings) -> (Option<Self>, bool) {
@@ -73,6 +74,7 @@ impl Engine {
 }
 
 impl Engine {
+    #[doc(hidden)]
     /// The engine of a recorded run as its plan was: for what is done later, whatever the file says by now. What it
     /// includes is read as it is now, and parameters are those of the settings.
     pub fn of_record(summary: &RecordedRun, settings: super::Settings) -> Option<Self> {
@@ -82,8 +84,9 @@ impl Engine {
 }
 
 impl Connection<'_> {
-    /// W619: the last recorded run has left this node half done. Which of its modules are new and which are old is told
-    /// by what the node has loaded now.
+    #[doc(hidden)]
+    /// W619: the last recorded run has left this node half done. Which of its modules are new and which are old
+    /// follows from what the node has loaded now.
     pub fn incomplete_run(&self, facts: &NodeFacts) -> Option<Diagnostic> {
         let records = RunRecords::new(&self.engine.settings.state_dir);
         let all = records.all();
@@ -91,7 +94,7 @@ impl Connection<'_> {
         let last = all.iter().rev().find(|run| {
             run.node == *self.session.node() && (run.state == "mixed" || run.state == run.goal)
         })?;
-        if last.state != "mixed" || self.has_restarted_since(last.began) {
+        if last.state != "mixed" || self.has_restarted_since(last) {
             return None;
         }
         let title = format!("run {} has left this node half done", last.run);
@@ -139,20 +142,25 @@ impl Connection<'_> {
             help.push(format!("what is still old is upgraded by: updo run {plan}"));
         }
         let diagnostic =
-            diagnostic.note("no run has put it right since, as far as the records here tell");
+            diagnostic.note("no later run has succeeded, according to the records on this machine");
         Some(diagnostic.help(help.join("\n")))
     }
 
-    /// Whether the node has started after a moment, in seconds since 1970: all its processes were born with the code that
-    /// it has. Compared as durations, so that the clocks of the two machines may differ; `false` when it does not answer.
-    fn has_restarted_since(&self, moment: u64) -> bool {
+    /// Whether the node has started again since a run: all its processes were born with the code that it has. The node's
+    /// creation says it; where a record has none, durations are compared, so that the clocks of the two machines may
+    /// differ, and both are cut to seconds. `false` when the node does not answer.
+    fn has_restarted_since(&self, run: &RecordedRun) -> bool {
+        if let Some(creation) = run.creation {
+            return creation != self.session.creation();
+        }
         let uptime = evaluate(&self.session, UPTIME, &[], UNDER_WAY);
         let uptime = uptime.ok().and_then(|seconds| seconds.as_i64());
-        let ago = SystemTime::UNIX_EPOCH + Duration::from_secs(moment);
+        let ago = SystemTime::UNIX_EPOCH + Duration::from_secs(run.began);
         let ago = ago.elapsed().map_or(0, |ago| ago.as_secs());
-        uptime.is_some_and(|uptime| u64::try_from(uptime).is_ok_and(|uptime| uptime < ago))
+        uptime.is_some_and(|uptime| u64::try_from(uptime).is_ok_and(|uptime| uptime + 2 < ago))
     }
 
+    #[doc(hidden)]
     /// Rejoins a recorded run, or tells how it ended. With `abort` it is called off, as long as nothing is switched.
     ///
     /// # Errors
@@ -278,8 +286,8 @@ impl Connection<'_> {
         })
     }
 
-    /// Who is at work on the node. A run has its record before its agent is there: as long as somebody writes the record,
-    /// and for a moment after, the agent is waited for. It is judged only then.
+    /// The run at work on the node. A run has its record before its agent is there: as long as the record is being
+    /// written, and for a moment after, the agent is waited for. It is judged only then.
     fn arrived(&self, records: &RunRecords, summary: &RecordedRun) -> Result<Option<LockHolder>> {
         let interrupt = &self.engine.settings.interrupt;
         let began = Instant::now();
@@ -408,7 +416,7 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
             shown.join(", ")
         ));
         return Some(diagnostic.help(format!(
-            "go back with: updo rollback {}\n\
+            "roll back with: updo rollback {}\n\
              if it is meant as a new version: `code … #{{earlier => true}}.`",
             run.run
         )));

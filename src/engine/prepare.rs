@@ -1,6 +1,6 @@
 //! From facts to script: what is known and decided about the upgrade of one node.
 //!
-//! Takes the plan, a node's facts and its changes; infers, merges the plan's rules, compiles. Asks nobody and
+//! Takes the plan, a node's facts and its changes; infers, merges the plan's rules, compiles. Asks no node and
 //! touches nothing: the same facts give the same upgrade.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::facts::change::ChangeSet;
 use crate::facts::compare::persist_diff::UnpersistedFiles;
 use crate::facts::node::node_facts::NodeFacts;
 use crate::graph::Graph;
-use crate::name::NodeName;
+use crate::name::{Module, NodeName};
 use crate::plan::{ExecutionEngine, Plan, WindowPolicy};
 use crate::rules::node_view::NodeView;
 use crate::rules::{
@@ -22,33 +22,56 @@ use crate::script::lower::Script;
 use crate::script::{check, high, insert, lower, precompute, release_handler, removed};
 use crate::term::Term;
 
-/// Everything known and decided about the upgrade of one node.
+/// Everything known and decided about the upgrade of one node, at the moment of [`Connection::prepare`].
+///
+/// [`Connection::prepare`]: super::Connection::prepare
+#[non_exhaustive]
 #[derive(Debug)]
 pub struct Upgrade {
-    /// The node's facts.
+    #[doc(hidden)]
     pub facts: NodeFacts,
-    /// What differs.
+    #[doc(hidden)]
     pub changes: ChangeSet,
     /// The inferred graph, before the plan's rules.
+    #[doc(hidden)]
     pub inferred: Graph,
-    /// What is decided.
+    #[doc(hidden)]
     pub rules: Ruleset,
-    /// The instructions.
+    #[doc(hidden)]
     pub script: Script,
-    /// What there is to say.
+    /// What there is to say, errors first. [`Engine::sources`](super::Engine::sources) has the text that it points into.
     pub diagnostics: Vec<Diagnostic>,
     /// What the plan wants on the node's disk, and is not there although it runs.
+    #[doc(hidden)]
     pub unwritten: UnpersistedFiles,
 }
 
 impl Upgrade {
-    /// Whether a diagnostic is an error: then the upgrade cannot run.
+    /// The modules that are loaded, updated or deleted, in the order of the script. Empty when there is nothing to do.
+    pub fn modules(&self) -> impl Iterator<Item = &Module> {
+        self.script.modules()
+    }
+
+    /// The modules whose processes are suspended, in the order in which they are; a module comes again for every window
+    /// that suspends it.
+    pub fn suspended(&self) -> impl Iterator<Item = &Module> {
+        self.script.suspended()
+    }
+
+    /// The instructions, one term each, in the words of `appup(4)` of OTP and, where that has none, of updo's own. A
+    /// term's shape may change with a version; what OTP itself could carry out is `updo preview --appup`.
+    pub fn instructions(&self) -> impl Iterator<Item = Term> {
+        let high = self.script.high.iter();
+        high.map(|step| step.instruction.to_term())
+    }
+
+    /// Whether a diagnostic is an error: then the upgrade must not be run.
     pub fn is_refused(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
-    /// What is to happen: the versions before and after, the steps, and what is written to the disk. By this two nodes, or two looks at one, are
-    /// compared.
+    /// What is to happen: the versions before and after, the steps, and what is written to the disk. For comparing two
+    /// upgrades, of two nodes or of one node at two times; the term's shape is no promise.
     pub fn content(&self) -> Term {
         // How long is looked afterwards is no part of what happens.
         let soak = Duration::ZERO;
@@ -92,7 +115,7 @@ impl Upgrade {
     }
 }
 
-/// From facts to script: infers, merges the plan, compiles. Asks nobody.
+/// From facts to script: infers, merges the plan, compiles. Asks no node.
 pub fn decide(
     plan: &Plan,
     node: &NodeName,

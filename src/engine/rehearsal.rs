@@ -5,14 +5,21 @@
 
 use std::collections::BTreeMap;
 
+use super::state_fit::{self, Grown};
 use super::{Connection, Upgrade, owner, run_id};
-use crate::diag::Result;
+use crate::diag::{Diagnostic, Result};
 use crate::exec::Interrupt;
-use crate::exec::rehearsal::{self, Limits, Progress, RehearsalRequest, StateKind, Trial, Tried};
+use crate::exec::rehearsal::{
+    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, Tried,
+};
 use crate::facts::beam::BeamFacts;
+use crate::facts::beam::states::Callbacks;
 use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
+use crate::plan::Rehearse;
+use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
+use crate::term::Term;
 use crate::twin::conversion::{Conversion, Kind};
 use crate::twin::{self, NoTwin, Twins};
 
@@ -29,16 +36,23 @@ pub enum Untried {
     Wrapped(Module),
     /// The plan converts with a function of its own (`{convert, F}`), which is not tried.
     OwnFunction,
+    /// A supervisor of Elixir, which asks modules by their names for child specifications, while others change: before
+    /// the switch the running versions would answer, and new modules could not.
+    AsksByName,
 }
 
 impl Untried {
     /// The reason in words.
     pub fn words(&self) -> String {
         match self {
-            Self::Acts(_) => "its conversion does more than compute and read".to_owned(),
+            Self::Acts(_) => "its conversion has side effects".to_owned(),
             Self::NoTwin(why) => why.to_string(),
             Self::Special => "its special processes show a state of their own making".to_owned(),
             Self::Wrapped(by) => format!("its processes are servers of {by}"),
+            Self::AsksByName => {
+                "its init/1 asks modules for child specifications that are not switched yet"
+                    .to_owned()
+            }
             Self::OwnFunction => "the plan converts with a function of its own".to_owned(),
         }
     }
@@ -51,6 +65,10 @@ pub struct Rehearsal {
     pub tried: Vec<Tried>,
     /// The others, and why.
     pub untried: BTreeMap<Module, Untried>,
+    /// States that the new version cannot take, or cannot always take.
+    pub fits: Vec<Fit>,
+    /// Data in states and tables that the new code knows otherwise (W635).
+    pub held: Vec<Diagnostic>,
 }
 
 impl Rehearsal {
@@ -59,13 +77,28 @@ impl Rehearsal {
         self.tried.iter().map(|tried| tried.failed).sum()
     }
 
-    /// How many states were tried with success.
+    /// How many states were converted with success.
     pub fn converted(&self) -> u64 {
-        self.tried.iter().map(|tried| tried.converted).sum()
+        let converted = self.tried.iter().filter(|tried| !tried.kept);
+        converted.map(|tried| tried.converted).sum()
+    }
+
+    /// Whether processes would fail at their next event (E635).
+    pub fn misfits(&self) -> bool {
+        self.fits.iter().any(Fit::is_certain)
+    }
+
+    /// What there is to say: E634 of states that would not be converted, E635 and W635 of those that do not fit.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        let mut all = crate::report::rehearsal::diagnostics(&self.tried);
+        all.extend(self.fits.iter().map(Fit::diagnostic));
+        all.extend(self.held.iter().cloned());
+        all
     }
 }
 
 impl Connection<'_> {
+    #[doc(hidden)]
     /// Tries the conversions of an upgrade on copies of the live states. Nothing is suspended and nothing changed.
     ///
     /// # Errors
@@ -78,13 +111,22 @@ impl Connection<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<Rehearsal> {
         let twins = twins(upgrade);
-        let (trials, untried) = divided(upgrade, &twins);
+        let (mut trials, untried) = divided(upgrade, &twins);
         if trials.is_empty() {
             return Ok(Rehearsal {
-                tried: Vec::new(),
                 untried,
+                ..Rehearsal::default()
             });
         }
+        let grown = Grown::of(&upgrade.changes);
+        for trial in &mut trials {
+            trial.seek = grown.seek();
+        }
+        // Without a conversion nothing is loaded.
+        let made = match trials.iter().all(|trial| trial.keep) {
+            true => &[][..],
+            false => &twins.made[..],
+        };
         let tried = rehearsal::rehearse(
             &RehearsalRequest {
                 session: &self.session,
@@ -92,7 +134,7 @@ impl Connection<'_> {
                 owner: &owner(),
                 plan: &self.engine.plan,
                 rules: &upgrade.rules,
-                twins: &twins.made,
+                twins: made,
                 trials: &trials,
                 special: &upgrade.changes.loops(),
                 limits,
@@ -100,7 +142,80 @@ impl Connection<'_> {
             },
             progress,
         )?;
-        Ok(Rehearsal { tried, untried })
+        // What a twin made by way of a name, the running version has made: that shape says nothing.
+        let known: Vec<Tried> = tried
+            .iter()
+            .filter(|tried| tried.kept || !converts_by_name(upgrade, &tried.module))
+            .cloned()
+            .collect();
+        let fits = state_fit::fits(upgrade, &known);
+        Ok(Rehearsal {
+            held: state_fit::held_data(upgrade, &grown, &known, &fits),
+            fits,
+            tried,
+            untried,
+        })
+    }
+}
+
+impl Connection<'_> {
+    /// The first phase of a run, within the bounds of the plan's `rehearse`; `None` when the plan or the settings do
+    /// without it, or when there is no state to try.
+    ///
+    /// # Errors
+    /// As [`Connection::rehearse`].
+    #[doc(hidden)]
+    pub fn rehearse_first(
+        &self,
+        upgrade: &Upgrade,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<Rehearsal>> {
+        let plan = &self.engine.plan;
+        if plan.rehearse.never || self.engine.settings.no_rehearsal || !upgrade.has_steps() {
+            return Ok(None);
+        }
+        let interrupt = self.engine.settings.interrupt.clone();
+        let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
+        Ok((!done.tried.is_empty()).then_some(done))
+    }
+}
+
+/// Whether a conversion may come to another module of the upgrade by its name, as data: `struct(Cart, Fields)`,
+/// `fun cart:new/1`. A twin that does it gets what the running version makes.
+fn converts_by_name(upgrade: &Upgrade, module: &Module) -> bool {
+    let beam = |module: &Module| {
+        let changed = upgrade.changes.modules.get(module)?;
+        changed.new.as_ref()
+    };
+    let makes_structs = |module: &Module| {
+        let calls = beam(module).map(|new| &new.facts.code.call_sites);
+        calls.into_iter().flatten().any(|call| {
+            let function = &*call.to.function;
+            call.to.module.as_str() == "Elixir.Kernel" && matches!(function, "struct" | "struct!")
+        })
+    };
+    let Some(new) = beam(module) else {
+        return true;
+    };
+    let mut called = new.facts.imports.iter().map(|import| &import.module);
+    if makes_structs(module) || called.any(makes_structs) {
+        return true;
+    }
+    let world = |module: &Module| beam(module).map(|new| &new.bytes[..]);
+    let kinds = [Kind::Server, Kind::Special];
+    kinds
+        .into_iter()
+        .any(|kind| !Conversion::of(module, kind, &world).by_name.is_empty())
+}
+
+/// The usual bounds, and what a plan says instead.
+pub fn limits(plan: &Rehearse) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        at_most: plan.at_most.unwrap_or(usual.at_most),
+        rate: plan.rate.unwrap_or(usual.rate),
+        within: plan.within.unwrap_or(usual.within),
+        ..usual
     }
 }
 
@@ -144,7 +259,7 @@ fn trial(
     decided: &ModuleRules,
 ) -> Option<std::result::Result<Trial, Untried>> {
     let extra = match &decided.change.value {
-        Change::Soft => return None,
+        Change::Soft => return kept(changed, decided.class.value).map(Ok),
         Change::Convert { .. } => return Some(Err(Untried::OwnFunction)),
         Change::Advanced(extra) => extra.clone(),
     };
@@ -155,6 +270,9 @@ fn trial(
     let Some(kind) = state_kind(changed, new, decided.class.value) else {
         return Some(Err(Untried::Special));
     };
+    if kind == StateKind::Supervisor && asks_by_name(new) && upgrade.changes.modules.len() > 1 {
+        return Some(Err(Untried::AsksByName));
+    }
     if let Some(why) = twins.refused.get(module) {
         return Some(Err(Untried::NoTwin(why.clone())));
     }
@@ -171,7 +289,41 @@ fn trial(
         module: module.clone(),
         kind,
         extra,
+        keep: false,
+        seek: Seek::default(),
     }))
+}
+
+/// Whether a module lets Elixir make child specifications of what it lists.
+fn asks_by_name(new: &Beam) -> bool {
+    let mut imports = new.facts.imports.iter();
+    imports.any(|function| function.module.as_str() == "Elixir.Supervisor")
+}
+
+/// States that are not converted: only their shapes are asked for.
+fn kept(changed: &Changed, class: Class) -> Option<Trial> {
+    let new = changed.new.as_ref()?;
+    let is_asked = class == Class::Server && changed.processes > 0;
+    if !is_asked || changed.crew.wrapped_in.is_some() || changed.old.is_none() {
+        return None;
+    }
+    let own_view = changed
+        .former_facts()
+        .is_some_and(|old| old.exports("system_replace_state", 2));
+    let kind = match callbacks(&new.facts)? {
+        Callbacks::Server => StateKind::Server,
+        Callbacks::StateMachine => StateKind::StateMachine,
+        Callbacks::Handler => StateKind::Handler,
+        Callbacks::Special if own_view => return None,
+        Callbacks::Special => StateKind::Special,
+    };
+    Some(Trial {
+        module: new.facts.module.clone(),
+        kind,
+        extra: Term::list([]),
+        keep: true,
+        seek: Seek::default(),
+    })
 }
 
 /// How the states of a module's processes are converted; `None` when that cannot be tried.

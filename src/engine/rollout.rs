@@ -1,8 +1,8 @@
 //! A rollout: the nodes of a target, stage after stage, each with a script of its own.
 //!
 //! It takes nodes that are prepared and shown, and runs them as the plan's `rollout` says. What it promises: every
-//! node ends fully new or fully old, or is named; after a failure no further node is begun; who asks for the end gets
-//! it after the nodes that are being upgraded. What happens is told to a [`Watcher`], which also decides at a pause.
+//! node ends fully new or fully old, or is named; after a failure no further node is begun; a requested end comes
+//! after the nodes that are being upgraded. What happens is reported to a [`Watcher`], which also decides at a pause.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -171,9 +171,9 @@ impl<'e> PreparedNode<'e> {
     }
 
     fn changed(&self, notes: Vec<String>) -> Diagnostic {
-        let title = format!("{} has changed since it was looked at", self.node());
-        let mut diagnostic =
-            Diagnostic::new(Code::E602, title).help("run it again: it is looked at and shown anew");
+        let title = format!("{} has changed since it was compared", self.node());
+        let mut diagnostic = Diagnostic::new(Code::E602, title)
+            .help("run it again: the node is compared and shown again");
         diagnostic.notes = notes;
         diagnostic.note("nothing was changed on this node")
     }
@@ -214,7 +214,7 @@ pub enum RolloutEvent<'a> {
         /// How long it took.
         took: Duration,
     },
-    /// Somebody asked for the end: what follows from it.
+    /// The end was requested: what follows from it.
     Stopping(String),
     /// All nodes go back because the plan is not content with the whole.
     Back,
@@ -372,7 +372,7 @@ impl<'e> Walk<'e, '_> {
                         (&prepared_nodes[at], sender.clone(), name.as_deref());
                     let engine = self.engine;
                     scope.spawn(move || {
-                        // Nobody listens only when the walk itself has ended in a panic.
+                        // There is no receiver only when the walk itself has ended in a panic.
                         let tell = |event: &Event| {
                             let _ = sender.send((at, News::Event(Box::new(event.clone()))));
                         };
@@ -469,8 +469,8 @@ impl<'e> Walk<'e, '_> {
             let ready = match way {
                 Some((summary, way)) => ready(self.engine, &settings, prepared, summary, way),
                 None => Err(Box::new(
-                    Diagnostic::new(Code::E609, format!("{} cannot go back", prepared.node()))
-                        .note("a conversion has no way down, or no copy of the former version was found")
+                    Diagnostic::new(Code::E609, format!("{} cannot be undone", prepared.node()))
+                        .note("a conversion cannot be reversed, or no copy of the former version was found")
                         .help("it runs the new version; correct it forward"),
                 )),
             };
@@ -533,9 +533,9 @@ fn ready(
 /// What is left to say when a node's thread has come to a bad end.
 fn lost_sight() -> Outcome {
     let mut outcome = Outcome::new(NodeState::Unknown);
-    let diagnostic = Diagnostic::new(Code::E900, "the run was lost from sight by a bug in updo");
+    let diagnostic = Diagnostic::new(Code::E900, "updo lost track of the run because of a bug");
     outcome
         .errors
-        .push(diagnostic.help("the node goes on by itself: updo status PLAN"));
+        .push(diagnostic.help("the run continues on the node: updo status PLAN"));
     outcome
 }

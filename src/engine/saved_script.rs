@@ -1,4 +1,4 @@
-//! A saved script: what a preview has shown, as a file that somebody else can read, review and run.
+//! A saved script: what a preview has shown, as a file that another person can read, review and run.
 //!
 //! It is one Erlang term: the plan with the digest of its text, the parameters, and per node the instructions, the
 //! versions of the modules before and after, and a fingerprint of all of it. The file is bound to its own content by
@@ -22,7 +22,7 @@ use crate::term::{Term, etf, pretty};
 /// The version of the format.
 const VERSION: i64 = 1;
 
-/// What a script is told by on the command line.
+/// The extension that marks a script on the command line.
 pub const EXTENSION: &str = "script";
 
 /// A script that was saved.
@@ -120,7 +120,7 @@ impl Saved {
                 Diagnostic::new(Code::E802, title)
                     .note(why.to_owned())
                     .help(format!(
-                        "make it anew: updo preview PLAN -o {}",
+                        "make it again: updo preview PLAN -o {}",
                         path.display()
                     )),
             )

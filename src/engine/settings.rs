@@ -13,52 +13,64 @@ use crate::node::tls::{self, ExpectedName, Pem};
 use crate::plan::{ENVIRONMENT, Plan};
 use crate::state::runs::RunRecords;
 
-/// What comes from outside of the plan. Flags win over the environment, which wins over the plan.
+/// What comes from outside of the plan; it counts more than the plan, where both say something.
+///
+/// `Settings { strict: true, ..Settings::from_env() }` takes the rest from the environment, as the command line does. An
+/// explicit [`Settings::default`] has neither state folder nor cookie.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Parameters: `ExpectedName` for `--set ExpectedName=value`, `UPDO_SET_NAME` for those of the environment, which may be meant
-    /// for other plans.
+    /// Values of the plan's parameters, as text: `3`, `"shop"`, `[a, b]`, `30s`; text that is no term is taken as a
+    /// string where the parameter's type is one. A name may begin with `UPDO_SET_`: then a plan without that parameter
+    /// does not mind it.
     pub sets: BTreeMap<String, String>,
-    /// `--cookie-file`.
+    /// A file with the cookie; it counts more than `UPDO_COOKIE_FILE`, `UPDO_COOKIE` and the plan.
     pub cookie_file: Option<PathBuf>,
-    /// Where the cookie is when neither flag nor environment nor plan say it; a person's own setting.
+    /// A file with the cookie for when neither flag nor environment nor plan say it. Without it too:
+    /// `RELEASE_COOKIE`, then `~/.erlang.cookie`.
     pub cookie_default: Option<PathBuf>,
-    /// How many recorded runs are kept; `None` for the usual number.
+    /// How many recorded runs are kept, at least 1; `None` for the usual number, 200.
     pub runs: Option<usize>,
-    /// `--name`: the local node name.
+    /// The local node name, `name@host`; by default a name that no other node has.
     pub local_name: Option<String>,
-    /// epmd's port.
+    /// The port of epmd; by default `ERL_EPMD_PORT`, else 4369.
     pub epmd_port: Option<u16>,
-    /// Where the PEM texts of TLS are; what is not given here comes from the plan.
+    /// Where the PEM texts of TLS are; what is not given here comes from the plan. TLS is used when either has something.
     pub tls: tls::TlsOptions,
-    /// Where runs and copies of beams are kept.
+    /// The folder where runs and copies of beams are kept. It is made when it is not there; others than its owner must
+    /// not be able to write in it (E803).
     pub state_dir: PathBuf,
-    /// Whether advice is an error and undeclared cycles are.
+    /// Whether an override without a reason (A311) and a cycle that no plan declares (W307) are errors.
     pub strict: bool,
     /// Whether rules of included files that do nothing are reported too (W310).
     pub warn_unused_everywhere: bool,
-    /// Whether `verify` is skipped.
+    /// Whether every `verify` is left out.
     pub no_verify: bool,
-    /// Whether a node is left to itself as soon as it has taken the job.
+    /// Whether runs of the command line do not try conversions on copies of live states first.
+    pub no_rehearsal: bool,
+    /// Whether a node is left to itself as soon as it has taken the job. The outcome is [`NodeState::Unknown`] then.
+    ///
+    /// [`NodeState::Unknown`]: crate::exec::NodeState::Unknown
     pub detach: bool,
-    /// Who wants a run, or why: kept with its record.
+    /// The requester of a run, or its reason: kept with its record.
     pub message: Option<String>,
-    /// How long to wait for another run to end.
+    /// How long to wait for another run to end; zero: not at all.
     pub lock_timeout: Duration,
-    /// Who may ask for the end of a run.
+    /// What may ask for the end of a run. Clones share it: keep one, and press it from another thread or from the
+    /// function that gets the events.
     pub interrupt: Interrupt,
-    /// How long connecting may take.
+    /// How long connecting may take; zero: ten seconds.
     pub connect_timeout: Duration,
 }
 
 impl Settings {
+    #[doc(hidden)]
     /// The recorded runs.
     pub fn records(&self) -> RunRecords {
         RunRecords::new(&self.state_dir).keeping(self.runs)
     }
 
-    /// The parameters that a plan has; others in the environment may be meant for other plans, and are nobody's
-    /// business.
+    #[doc(hidden)]
+    /// The parameters that a plan has; others in the environment may be meant for other plans, and are ignored.
     pub fn sets_of(&self, plan: &Plan) -> BTreeMap<String, String> {
         let of = |name: &str| {
             let name = name.strip_prefix(ENVIRONMENT).unwrap_or(name);
@@ -71,8 +83,9 @@ impl Settings {
         sets
     }
 
-    /// The environment's settings: `UPDO_STATE_DIR`, `UPDO_EPMD_PORT`, `UPDO_NAME`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`,
-    /// `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`, `UPDO_SET_…`.
+    /// The environment's settings: `UPDO_STATE_DIR` (else `XDG_STATE_HOME/updo`, `~/.local/state/updo`), `UPDO_EPMD_PORT`,
+    /// `UPDO_NAME`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`, `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`, `UPDO_SET_…`. Connecting may take
+    /// ten seconds. A variable that is not UTF-8, or no port, counts as not set.
     pub fn from_env() -> Self {
         let text = |name: &str| variable(name).filter(|value| !value.is_empty());
         let sets = variables()

@@ -26,7 +26,7 @@ use crate::rules::node_view::NodeView;
 use crate::state::runs::{RecordedRun, RunRecords};
 use crate::term::Term;
 
-/// How long processes may take to leave the code that has to go, when nobody says otherwise.
+/// How long processes may take to leave the code that has to go, by default.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many things are named one by one.
@@ -149,7 +149,8 @@ impl Undo {
         let run = run_id(&records);
         let this = RecordedRun {
             run: run.clone(),
-            title: format!("undo of run {}", self.summary.run),
+            title: format!("rollback of run {}", self.summary.run),
+            creation: Some(self.session.creation()),
             owner: owner(),
             began: now(),
             state: "running".to_owned(),
@@ -211,7 +212,7 @@ fn acted(records: &RunRecords, run: &str) -> Acted {
     acted
 }
 
-/// Nobody else is at work on the node; not even the run itself, which may not have come there yet.
+/// No other run is at work on the node; not even the run itself, which may not have come there yet.
 fn ensure_unlocked(records: &RunRecords, session: &Session, summary: &RecordedRun) -> Result<()> {
     let present =
         agent::present(session).map_err(|error| error.diagnostic("reading the lock holder"))?;
@@ -345,7 +346,7 @@ fn lacking(
     if lacks.is_empty() {
         return Ok(());
     }
-    let title = format!("run {} cannot be undone as it is recorded", summary.run);
+    let title = format!("run {} cannot be rolled back as recorded", summary.run);
     let mut diagnostic = Diagnostic::new(Code::E627, title);
     let more = lacks.len().saturating_sub(NAMED);
     lacks.truncate(NAMED);

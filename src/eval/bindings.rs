@@ -58,7 +58,7 @@ impl Bindings {
         few
     }
 
-    /// Names and values, oldest first.
+    /// OwnNames and values, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Term)> {
         self.entries.iter().map(|(name, value)| (&**name, value))
     }

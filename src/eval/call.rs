@@ -1,4 +1,4 @@
-//! Calls: who answers to a name, and how.
+//! Calls: what a name refers to, and how it is called.
 //!
 //! `f(…)` is a plan function, else a built-in of Erlang's, else one of updo's names, else `erlang:f(…)` in
 //! the node. `m:f(…)` always runs in the node, and only in the live moment.
@@ -10,7 +10,7 @@ use super::bindings::Bindings;
 use super::evaluator::{CallTarget, Evaluator, Flow};
 use super::failure::{ExceptionClass, Failure, FailureKind, PrimitiveError};
 use super::guard::erlang_function;
-use super::host::{self, HostError, Phase, RemoteError, needs};
+use super::host::{self, NameError, Phase, RemoteError, needs};
 use super::limits::Exceeded;
 use super::nested::travels;
 use super::show;
@@ -181,14 +181,14 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn host_failure(&self, error: HostError, name: &str, args: &[Term], span: Span) -> Failure {
+    fn host_failure(&self, error: NameError, name: &str, args: &[Term], span: Span) -> Failure {
         match error {
-            HostError::BadArgument => {
+            NameError::BadArgument => {
                 let args: Vec<&Term> = args.iter().collect();
                 self.fault(PrimitiveError::BadArg, name, &args, span)
             }
-            HostError::Raised(class, reason) => Failure::thrown(class, reason, span),
-            HostError::Unknown(what) => {
+            NameError::Raised(class, reason) => Failure::thrown(class, reason, span),
+            NameError::Unknown(what) => {
                 let diagnostic = Diagnostic::new(Code::E210, what).label(span, "not known here");
                 Failure::new(
                     FailureKind::Unknown,
@@ -197,7 +197,7 @@ impl<'a> Evaluator<'a> {
                     diagnostic,
                 )
             }
-            HostError::Refused(diagnostic) => {
+            NameError::Refused(diagnostic) => {
                 Failure::refused(Term::atom("refused"), span, *diagnostic)
             }
         }
@@ -351,7 +351,7 @@ impl<'a> Evaluator<'a> {
         Failure::refused(Term::atom("too_early"), span, diagnostic)
     }
 
-    /// E702 for a name nobody answers to; before the live moment E210, if no name is like it.
+    /// E702 for a name that refers to nothing; before the live moment E210, if no name is like it.
     fn unknown(&self, name: &Atom, arity: usize, span: Span) -> Failure {
         let mut known: Vec<&str> = bif::names().chain(host::names()).collect();
         known.extend(self.functions.names().map(|(name, _)| name.as_str()));

@@ -32,14 +32,23 @@ impl CheckResult {
 impl Evaluator<'_> {
     /// Evaluates a check. An empty body passes.
     pub fn check(&mut self, body: &[Expr], bindings: &mut Bindings) -> CheckResult {
+        match self.hold(body, bindings) {
+            Ok(()) => CheckResult::Passed,
+            Err(failure) => CheckResult::Failed(failure.diagnostic),
+        }
+    }
+
+    /// Evaluates the conditions of a check.
+    ///
+    /// # Errors
+    /// The first that does not hold, or could not be evaluated.
+    pub fn hold(&mut self, body: &[Expr], bindings: &mut Bindings) -> Result<(), Failure> {
         self.begin();
         for (index, expr) in body.iter().enumerate() {
             let last = index + 1 == body.len();
-            if let Err(failure) = self.condition(expr, last, bindings) {
-                return CheckResult::Failed(failure.diagnostic);
-            }
+            self.condition(expr, last, bindings)?;
         }
-        CheckResult::Passed
+        Ok(())
     }
 
     fn condition(

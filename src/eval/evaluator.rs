@@ -9,7 +9,7 @@ use super::bindings::Bindings;
 use super::comprehension::Sink;
 use super::failure::{Failure, FailureKind, PrimitiveError};
 use super::functions::{Functions, NOTHING};
-use super::host::{Host, Phase, Remote};
+use super::host::{OwnNames, Phase, Remote};
 use super::limits::{Budget, Exceeded, Limits};
 use super::pattern::Mismatch;
 use super::show;
@@ -26,7 +26,7 @@ const SEGMENT: usize = 4 * 1024 * 1024;
 /// Evaluates expressions. One at a time; bindings belong to the caller and outlive it.
 pub struct Evaluator<'a> {
     pub(super) functions: &'a Functions<'a>,
-    pub(super) host: Option<&'a mut dyn Host>,
+    pub(super) host: Option<&'a mut dyn OwnNames>,
     pub(super) remote: Option<&'a mut dyn Remote>,
     pub(super) moment: Phase,
     pub(super) budget: Budget,
@@ -77,7 +77,7 @@ impl<'a> Evaluator<'a> {
 
     /// Gives it updo's own names.
     #[must_use]
-    pub fn with_host(mut self, host: &'a mut dyn Host) -> Self {
+    pub fn with_names(mut self, host: &'a mut dyn OwnNames) -> Self {
         self.host = Some(host);
         self
     }
@@ -276,7 +276,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// What a name stands for inside a function of the plan when none of its own variables has it. Outside of
+    /// The value of a name inside a function of the plan when none of its own variables has it. Outside of
     /// functions the constants are among the bindings.
     pub(super) fn constant(&self, name: &str) -> Option<&'a Term> {
         (self.depth > 0)

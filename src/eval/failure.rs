@@ -10,19 +10,19 @@ use super::show;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::term::{Atom, Term};
 
-/// The class of an exception.
+/// The class of an exception. Erlang has these three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExceptionClass {
-    /// `error`.
+    /// `error`: what the emulator raises, and `error(Reason)`.
     Error,
-    /// `exit`.
+    /// `exit`: `exit(Reason)`.
     Exit,
-    /// `throw`.
+    /// `throw`: `throw(Value)`.
     Throw,
 }
 
 impl ExceptionClass {
-    /// Erlang's word.
+    /// Erlang's word: `error`, `exit`, `throw`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -32,6 +32,7 @@ impl ExceptionClass {
     }
 
     /// From Erlang's word; anything unknown is an error.
+    #[doc(hidden)]
     pub fn from_atom(atom: &Atom) -> Self {
         match atom.as_str() {
             "exit" => Self::Exit,

@@ -48,7 +48,7 @@ impl<'a> Functions<'a> {
         self.constants.and_then(|constants| constants.get(name))
     }
 
-    /// Names and arities.
+    /// OwnNames and arities.
     pub fn names(&self) -> impl Iterator<Item = (&Atom, usize)> {
         self.table.keys().map(|(name, arity)| (name, *arity))
     }

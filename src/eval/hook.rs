@@ -1,4 +1,4 @@
-//! The body of a hook: as that of a check, but what it ends with is nobody's business unless it is `false`.
+//! The body of a hook: as that of a check, but its result is ignored unless it is `false`.
 //!
 //! `before upgrade -> shop_gate:is_closed().` is a condition: when it says `false`, the hook has failed (E706).
 

@@ -69,14 +69,14 @@ pub enum RemoteError {
 
 /// Knows updo's own names: `app lib glob behaviour changed otp vsn node target env file matches exports
 /// info warn fail sleep`.
-pub trait Host {
+pub trait OwnNames {
     /// The value of `name(args…)`, or `None` if the name (with this number of arguments) is not known.
-    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, HostError>>;
+    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, NameError>>;
 }
 
-/// Why a name of [`Host`] gave no value.
+/// Why a name of [`OwnNames`] gave no value.
 #[derive(Clone, Debug)]
-pub enum HostError {
+pub enum NameError {
     /// The arguments do not fit: `error:badarg`.
     BadArgument,
     /// An Erlang exception, as `fail(Format, Args)` wants it.
@@ -89,10 +89,10 @@ pub enum HostError {
 
 /// A host that knows no name.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoHost;
+pub struct NoNames;
 
-impl Host for NoHost {
-    fn call(&mut self, _: &str, _: &[Term], _: Span) -> Option<Result<Term, HostError>> {
+impl OwnNames for NoNames {
+    fn call(&mut self, _: &str, _: &[Term], _: Span) -> Option<Result<Term, NameError>> {
         None
     }
 }

@@ -8,24 +8,31 @@ use std::time::{Duration, Instant};
 
 use crate::term::Term;
 
-/// Bounds of one evaluation (a body, a guard, a REPL line).
+/// A time that nothing waits for: thirty years.
+const AGES: Duration = Duration::from_secs(1_000_000_000);
+
+/// Bounds of one evaluation: a body, a guard, a line of the REPL. What meets one of them ends with E705.
+///
+/// `Limits { steps: 1_000, ..Limits::default() }` sets one and keeps the others.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Expressions evaluated and rounds of comprehensions; patterns do not count.
+    /// Expressions evaluated and rounds of comprehensions; patterns do not count. 100,000 by default.
     pub steps: u64,
-    /// Calls of plan functions inside each other; a call in tail position does not count.
+    /// Calls of plan functions inside each other; a call in tail position does not count. 500 by default.
     pub depth: usize,
-    /// Cells alive at once.
+    /// Cells alive at once: one for each term inside a value, and one for every 64 bytes of a binary or a big integer. A cell
+    /// takes about 50 to 130 bytes. 4,000,000 by default.
     pub cells: u64,
-    /// Cells copied or looked at in all.
+    /// Cells copied or looked at in all. 200,000,000 by default.
     pub work: u64,
-    /// Terms inside each other.
+    /// Terms inside each other. 1,000 by default, and at most.
     pub nesting: usize,
-    /// Expressions inside each other, those of called functions included.
+    /// Expressions inside each other, those of called functions included. 10,000 by default; the stack for them is on
+    /// the heap.
     pub inside: usize,
-    /// Time for the whole body.
+    /// Time for the whole evaluation, looked at in every step; 5 seconds by default.
     pub body: Duration,
-    /// Time for one call in the node; never more than what is left of `body`.
+    /// Time for one remote call; never more than what is left of `body`. 5 seconds by default.
     pub call: Duration,
 }
 
@@ -85,7 +92,9 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(limits: Limits) -> Self {
-        let deadline = Instant::now() + limits.body;
+        let now = Instant::now();
+        // What the clock cannot reach is as good as for ever.
+        let deadline = now.checked_add(limits.body).unwrap_or(now + AGES);
         Self {
             limits,
             steps: 0,

@@ -3,7 +3,7 @@
 //! Takes the syntax tree of an expression and [`Bindings`], gives a term or a [`Failure`] that knows the
 //! Erlang exception (class and reason) as well as what to tell the user. Values and errors are
 //! Erlang's; what Erlang would do with processes and modules goes through two traits: [`Remote`] for
-//! `m:f(…)`, [`Host`] for updo's own names. It opens no socket, reads no file and never panics,
+//! `m:f(…)`, [`OwnNames`] for updo's own names. It opens no socket, reads no file and never panics,
 //! however the plan is written: steps, depth, memory and time are bounded by [`Limits`].
 
 mod bif;
@@ -36,6 +36,6 @@ pub use evaluator::Evaluator;
 pub use failure::{ExceptionClass, Failure, FailureKind};
 pub use functions::Functions;
 pub use guard::Truth;
-pub use host::{Host, HostError, NoHost, Phase, Remote, RemoteError, needs};
+pub use host::{NameError, NoNames, OwnNames, Phase, Remote, RemoteError, needs};
 pub use limits::Limits;
 pub use show::expression as show_expression;

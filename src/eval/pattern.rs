@@ -99,7 +99,7 @@ impl Evaluator<'_> {
         Ok(matched || self.differs(pattern.span, value))
     }
 
-    /// Notes where the match failed, when somebody wants to know; always `false`.
+    /// Notes where the match failed, when that was asked for; always `false`.
     fn differs(&mut self, span: Span, value: &Term) -> bool {
         if self.explaining {
             self.mismatch = Some(Mismatch {
@@ -253,7 +253,7 @@ impl Evaluator<'_> {
     }
 }
 
-/// Whether a value fits a constant. `#{}` fits every map, wherever it stands; a constant map with
+/// Whether a value fits a constant. `#{}` fits every map, in every position; a constant map with
 /// elements is no pattern (`None`).
 fn fits(literal: &Term, value: &Term) -> Option<bool> {
     match (literal, value) {

@@ -104,7 +104,8 @@ impl Acted {
         (!modules.is_empty()).then_some(all)
     }
 
-    /// W621: the old code is back, and effects of hooks are not undone. A hook `on rollback` that failed has been told.
+    /// W621: the old code is back, and effects of hooks are not undone. A hook `on rollback` that failed has been
+    /// reported.
     pub fn warning(&self) -> Option<Diagnostic> {
         if self.back.is_some() || self.names.is_empty() {
             return None;

@@ -1,12 +1,13 @@
 //! What the agent's events mean: each becomes one of ours, with what there is to say about it.
 //!
-//! The other half of [`agent_monitor`](super::agent_monitor), which receives them. Counts who stood still and who was converted, and
-//! names what a person has to look at: children, the dead, the newborn, whoever still runs old code.
+//! The other half of [`agent_monitor`](super::agent_monitor), which receives them. Counts suspended and converted
+//! processes, and names what a person has to look at: children, the dead, the newborn, processes that still run old
+//! code.
 
 use std::time::{Duration, Instant};
 
 use super::agent_monitor::Watch;
-use super::event::{EventKind, NodeState, Slow, StepKind};
+use super::event::{BusyProcess, EventKind, NodeState, StepKind};
 use super::old_code;
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
@@ -51,7 +52,7 @@ impl Watch<'_, '_> {
                 slowest,
             } => {
                 if by_id(id).is_some() {
-                    let slowest = Slow::all(slowest.unwrap_or_default());
+                    let slowest = BusyProcess::all(slowest.unwrap_or_default());
                     self.tell(EventKind::StepProgress {
                         id,
                         done,
@@ -68,7 +69,7 @@ impl Watch<'_, '_> {
                         paused: info.us.0,
                         processes: info.processes,
                         waiting: info.waiting,
-                        slowest: Slow::all(info.busy),
+                        slowest: BusyProcess::all(info.busy),
                     });
                 }
             }
@@ -157,7 +158,7 @@ impl Watch<'_, '_> {
             StepKind::Load | StepKind::Delete | StepKind::ReleaseHandler
         );
         if switches && self.heeded && !self.outcome.touched {
-            let text = "too late: the node was past the point of no return, and finishes";
+            let text = "too late: modules are switched already, the run completes on the node";
             let text = text.to_owned();
             self.tell(EventKind::Interrupt { text });
         }
@@ -214,7 +215,7 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// How many processes stood still, and how many states were converted.
+    /// How many processes were suspended, and how many states were converted.
     fn count(&mut self, result: &StepResult) {
         let (processes, converted) = match result {
             StepResult::Suspended(result) => (result.processes, 0),
@@ -232,7 +233,7 @@ impl Watch<'_, '_> {
         if left.is_empty() {
             return;
         }
-        let title = "children run on that their supervisor would not start again";
+        let title = "children keep running that the new version does not specify";
         let mut diagnostic = Diagnostic::new(Code::W423, title);
         diagnostic.notes = left
             .iter()
@@ -280,7 +281,7 @@ impl Watch<'_, '_> {
             let title = format!("{dead} of the processes to convert died: their states are lost");
             let diagnostic = Diagnostic::new(Code::W616, title)
                 .note("while they were suspended or inside code_change")
-                .note("supervisors start them anew, with the code that runs now");
+                .note("supervisors restart them, with the code that is loaded now");
             self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
         }
     }
@@ -290,20 +291,23 @@ impl Watch<'_, '_> {
         if born.is_empty() {
             return;
         }
-        let title = format!("{} born while the modules were switched", count(born.len()));
+        let title = format!(
+            "{} started while the modules were switched",
+            count(born.len())
+        );
         let diagnostic = Diagnostic::new(Code::W613, title).note(listed(born)).note(
             "another tracer traces new processes, so which code made their states is unknown",
         );
         self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
-    /// Newborn processes with a state of the version that is left, which nobody can convert any more.
+    /// Newborn processes with a state of the version that is left, which cannot be converted any more.
     fn ended_newborn(&mut self, ended: &[ModuleProcess]) {
         if ended.is_empty() {
             return;
         }
         let title = format!(
-            "{} ended: born with a state of the version that is left",
+            "{} ended: started with a state of the version that was replaced",
             count(ended.len())
         );
         let words = |entry: &ModuleProcess| format!("{} of {}", shown(&entry.pid), entry.module);
@@ -315,7 +319,7 @@ impl Watch<'_, '_> {
                 .push(format!("and {} more", ended.len() - 8));
         }
         let diagnostic = diagnostic
-            .note("they were born while the modules were switched; supervisors start them anew");
+            .note("they were started while the modules were switched; supervisors restart them");
         self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
 
@@ -333,7 +337,7 @@ impl Watch<'_, '_> {
             Some(run) => (run.unsure.as_deref(), run.replaced.as_deref()),
             None => (None, None),
         };
-        // No step has failed: nobody was left to say so.
+        // No step has failed: no process was left to say so.
         if let Some(reason @ Reason::AgentKilled {}) = info.reason()
             && state == NodeState::Old
             && self.outcome.errors.is_empty()
@@ -372,7 +376,7 @@ impl Watch<'_, '_> {
 
     /// E609, with what there is to do by hand.
     fn mixed(&mut self, info: &Finished) -> Diagnostic {
-        let title = "going back failed: the node is neither old nor new";
+        let title = "the node could not be restored: it is neither old nor new";
         let mut diagnostic =
             Diagnostic::new(Code::E609, title).help("run these expressions on the node");
         if let Finished::Abandoned(end) = info {
@@ -413,7 +417,7 @@ impl Watch<'_, '_> {
         diagnostic.help(format!("updo mend {node}"))
     }
 
-    /// What is reported at the very end: whether the disk has the beams, and who still runs old code.
+    /// What is reported at the very end: whether the disk has the beams, and which processes still run old code.
     pub(super) fn settled(&mut self, info: &Settled) {
         match info {
             Settled::CleanedUp(info) => self.cleaned_up(info),
@@ -437,7 +441,8 @@ impl Watch<'_, '_> {
             );
             let diagnostic = Diagnostic::new(Code::E614, title).note(why);
             self.fail(
-                diagnostic.help("all is well until the node restarts: copy the beams by hand"),
+                diagnostic
+                    .help("the new code runs until the node restarts: copy the beams by hand"),
             );
         } else if let Some(files) = info.persisted {
             let files = usize::try_from(files).unwrap_or(usize::MAX);
@@ -451,7 +456,7 @@ impl Watch<'_, '_> {
         }
     }
 
-    /// Who still runs old code after everything.
+    /// Processes that still run old code after everything.
     fn lingering(&mut self, entries: &[Lingering]) {
         let words = entries.iter().map(|entry| {
             let (pid, module) = (shown(&entry.pid), &entry.module);
@@ -470,7 +475,7 @@ fn half_way(mut diagnostic: Diagnostic, end: &Run, run: &str) -> Diagnostic {
         diagnostic.title =
             "the release handler has stopped half way: the node is neither old nor new".to_owned();
         diagnostic = diagnostic
-            .note("it undoes nothing and resumes no process")
+            .note("it undoes nothing and resumes no process when a step fails")
             .note(format!("new code: {}; everything else is old", switched.encode()))
             .help(
                 "run these expressions on the node: suspended processes resume under the code that is loaded now;\n\
@@ -535,16 +540,16 @@ fn shown(pid: &Pid) -> String {
     Term::Pid(pid.clone()).to_string()
 }
 
-/// E617: the code is that of one version, and of these processes nobody knows which made their states.
+/// E617: the code is that of one version, and which version made the states of these processes is unknown.
 fn undecided(processes: &[Pid], code: &str) -> Diagnostic {
     let title = format!(
         "the code is {code}; whether these processes are too is unknown: {}",
         listed(processes)
     );
     Diagnostic::new(Code::E617, title)
-        .note("they were spawned in the moment of the switch; all others match the code")
+        .note("they were spawned during the switch; all others match the code")
         .help(
-            "look at each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is started anew by\n\
+            "check each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is restarted by\n\
              `exit(c:pid(A,B,C), kill).`",
         )
 }
@@ -567,7 +572,7 @@ fn unkept(mut diagnostic: Diagnostic, processes: &[Process]) -> Diagnostic {
             process.module.as_str()
         ));
     }
-    diagnostic.help("they fail at their next event; end them by these expressions, their supervisors start them anew")
+    diagnostic.help("they fail at their next event; end them with these expressions, their supervisors restart them")
 }
 
 fn count(processes: usize) -> String {

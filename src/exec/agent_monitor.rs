@@ -1,6 +1,6 @@
 //! Watching a transaction: starts the agent, receives its events, passes on requests to stop, lets it settle.
 //!
-//! Knows neither plan nor rules: what a reason means is told by a function that is handed in, what an event means
+//! Knows neither plan nor rules: the meaning of a reason comes from a function that is handed in, that of an event
 //! is in [`agent_events`](super::agent_events). The agent alone decides what happens on the node; this side listens.
 
 use std::time::{Duration, Instant};
@@ -19,35 +19,40 @@ use crate::node::{Mail, Mailbox, RecvError, Session};
 use crate::term::Term;
 
 /// How a run ended.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What the node is now.
     pub state: NodeState,
     /// What went wrong, the most important first; empty after a success.
     pub errors: Vec<Diagnostic>,
-    /// From the first suspension to the last resumption; none where what could say it was killed.
+    /// From the first suspension to the last resumption, by the node's clock: how long callers may have waited. Zero when
+    /// nothing was suspended; `None` where what could say it was killed.
     pub suspended: Option<Duration>,
-    /// How many processes stood still.
+    /// How many processes were suspended.
     pub processes: u64,
-    /// How many states were converted.
+    /// How many states were converted, forwards.
     pub converted: u64,
     /// Whether anything on the node was switched at any time (and perhaps switched back).
     pub touched: bool,
     /// Whether processes ended on the way that would have gone on without the run.
     pub lost: bool,
-    /// Whether somebody else holds the node's lock.
+    /// Whether another run holds the node's lock (E505): nothing was done.
     pub locked: bool,
     /// The hooks that have acted, and whether that is undone.
+    #[doc(hidden)]
     pub acted: Acted,
     /// Whether the old code is back and a hook `on rollback` failed.
     pub hook_back_failed: bool,
     /// Where the new code has stayed, wholly or in part: the processes that keep a state of the old one, by module, as
     /// the agent takes them for a way back (`unconverted`).
+    #[doc(hidden)]
     pub old_states: Option<Term>,
 }
 
 impl Outcome {
     /// An outcome of which nothing is known but the state.
+    #[doc(hidden)]
     pub fn new(state: NodeState) -> Self {
         Self {
             state,
@@ -69,7 +74,7 @@ impl Outcome {
         self.state == NodeState::New && self.errors.is_empty()
     }
 
-    /// Whether nobody can say any more that the node is consistent and as it should be.
+    /// Whether the node may be inconsistent, or is new with errors: it is not as the plan or the time before wanted it.
     pub fn is_grave(&self) -> bool {
         match self.state {
             NodeState::New => !self.is_good(),
@@ -83,7 +88,7 @@ impl Outcome {
 pub(super) enum Received {
     /// Mail, or why there is none.
     Is(Result<Mail, RecvError>),
-    /// Somebody asked twice for the end.
+    /// The end was requested twice.
     Left,
     /// Nothing will come any more.
     Ended(End),
@@ -107,7 +112,7 @@ pub(super) enum News {
 #[derive(Debug)]
 pub(super) enum MonitorResult {
     /// A hook of the plan evaluated, and an answer.
-    Hook(Step),
+    Hook(Box<Step>),
     /// Nothing any more.
     Ended(NodeState),
 }
@@ -133,7 +138,7 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) turned: bool,
     /// Since when.
     pub(super) turned_at: Option<Instant>,
-    /// Who may ask for the end.
+    /// The source of requests to end.
     pub(super) interrupt: &'a Interrupt,
     /// Whether the first request has been answered.
     pub(super) heeded: bool,
@@ -267,7 +272,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             return;
         }
         let until = Instant::now() + TIMEOUT;
-        // All is decided: whoever asks for the end here gets it, the node needs nobody.
+        // All is decided: a request to end is granted here, the node needs no client.
         while self.interrupt.count() < 2 && Instant::now() < until {
             let mail = match mailbox.recv(LOOK) {
                 Ok(mail) => mail,
@@ -351,7 +356,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         let leave = "once more: leave the node to itself";
         if self.outcome.touched {
             let text = format!(
-                "past the point of no return: {} finishes what is begun ({leave})",
+                "modules are switched already: the run completes on {} ({leave})",
                 self.session.node()
             );
             return self.tell(EventKind::Interrupt { text });
@@ -370,8 +375,8 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
     }
 
-    /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: who rejoins a run
-    /// cannot tell those that are waited for from those that were answered long ago.
+    /// Translates the agent's events until it says how it ended. Hooks at steps are not answered: a client that
+    /// rejoins a run cannot distinguish pending ones from those answered long ago.
     pub(super) fn until_finished(&mut self, mailbox: &Mailbox, steps: &[Step]) -> NodeState {
         self.begin();
         loop {
@@ -390,7 +395,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// Tells the node how a hook ended.
     pub(super) fn answer(&mut self, step: u32, ok: bool) {
         self.answered = Some((step, ok));
-        // Lost connections are told by the next event.
+        // Lost connections are reported by the next event.
         let _ = agent::answer(self.session, step, ok);
     }
 
@@ -415,7 +420,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             if let AgentEvent::Hook { id } = event
                 && let Some(step) = steps.iter().find(|step| step.id == id)
             {
-                return MonitorResult::Hook(step.clone());
+                return MonitorResult::Hook(Box::new(step.clone()));
             }
             if let Some(state) = self.translate(event, steps) {
                 return MonitorResult::Ended(state);
@@ -457,7 +462,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// itself as after a lost connection, so its result is found in the same way.
     pub(super) fn unreadable(&mut self, error: &DecodeError) -> NodeState {
         let title = format!(
-            "the run on {} has sent an event that cannot be read; it goes on by itself",
+            "the run on {} has sent an event that cannot be decoded; it continues without the client",
             self.session.node()
         );
         self.out_of_sight(agent::unreadable(title, &error.to_string()))
@@ -466,7 +471,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     /// The connection is gone; the node is not.
     pub(super) fn unattended(&mut self, why: &str) -> NodeState {
         let title = format!(
-            "the connection to {} was lost; it goes on by itself",
+            "the connection to {} was lost; the run continues on the node",
             self.session.node()
         );
         self.out_of_sight(Diagnostic::new(Code::E608, title).note(why))
@@ -480,12 +485,12 @@ impl<'a, 'b> Watch<'a, 'b> {
                 let title = format!("{} does not answer any more", self.session.node());
                 let diagnostic = Diagnostic::new(Code::E608, title)
                     .note("it may be stopped, or the connection is dead in one direction")
-                    .note("when it runs, it goes on by itself");
+                    .note("if it runs, it continues on the node");
                 self.out_of_sight(diagnostic)
             }
             End::Gone => {
                 let title = format!(
-                    "the processes of the run on {} were killed, and none has followed them",
+                    "all processes of the run on {} were killed, and none was restarted",
                     self.session.node()
                 );
                 let diagnostic = Diagnostic::new(Code::E622, title)
@@ -514,15 +519,16 @@ impl<'a, 'b> Watch<'a, 'b> {
             );
             let diagnostic = Diagnostic::new(Code::E614, title);
             self.fail(
-                diagnostic.help("all is well until the node restarts: copy the beams by hand"),
+                diagnostic
+                    .help("the new code runs until the node restarts: copy the beams by hand"),
             );
         }
     }
 
-    /// Somebody asked twice for the end.
+    /// The end was requested twice.
     pub(super) fn left(&mut self) -> NodeState {
         let title = format!(
-            "left {} to itself in the middle of the run",
+            "detached from {} in the middle of the run",
             self.session.node()
         );
         self.out_of_sight(Diagnostic::new(Code::E608, title))

@@ -34,8 +34,8 @@ pub(super) fn of_rollback(reason: &Reason, run: &str) -> Diagnostic {
     let diagnostic = of(reason);
     match reason {
         Reason::ConversionFailed { .. } => diagnostic.help(
-            "it was asked of the version that runs, which has no way down for this state: correct its code_change and \
-             upgrade to that first: updo run PLAN",
+            "`code_change({down, Vsn}, …)` of the running version does not convert this state: correct it and \
+             upgrade to the corrected version first: updo run PLAN",
         ),
         Reason::OldCodeInUse { .. } => diagnostic.note("nothing was changed").help(format!(
             "let them end and run it again, wait longer: `updo rollback {run} --purge 1m`,\n\
@@ -62,6 +62,7 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
             format!("modules in a sticky directory: {}", modules.encode()),
         )
         .help("leave them out: `exclude M because \"…\".`"),
+        Reason::ChangedMeanwhile { modules } => changed_meanwhile(modules),
         Reason::LoadFailed { modules } => not_switched(&modules.encode()),
         Reason::DeleteFailed { modules } => not_switched(&modules.encode()),
         Reason::ApplyFailed { call } => Diagnostic::new(Code::E703, "a call of the script raised")
@@ -85,17 +86,17 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
         Reason::NotWritable { folders } => not_writable(folders),
         Reason::Aborted { .. } => Diagnostic::new(
             Code::E611,
-            "aborted before the point of no return; all processes were resumed",
+            "aborted before any module was switched; all processes were resumed",
         ),
         Reason::Unattended {} => Diagnostic::new(
             Code::E611,
-            "the client had gone before the first step: nothing was begun",
+            "the client disconnected before the first step: nothing was begun",
         ),
         Reason::AgentKilled {} => Diagnostic::new(
             Code::E622,
             "all processes of the run were killed on the node at once",
         )
-        .note("the watchdog has resumed whatever was suspended"),
+        .note("the watchdog has resumed all suspended processes"),
         Reason::ReleaseHandlerRefused { why } => Diagnostic::new(
             Code::E615,
             "the release handler refused the script before its point of no return",
@@ -104,7 +105,7 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
         .note("no process was suspended and no code was loaded"),
         Reason::ReleaseHandlerFailed { why } => Diagnostic::new(
             Code::E615,
-            "the release handler gave up behind its point of no return",
+            "the release handler failed after its point of no return",
         )
         .note(why),
         Reason::ExecutorDied { why } => Diagnostic::new(
@@ -160,22 +161,36 @@ fn not_suspended(processes: &[Process]) -> Diagnostic {
     diagnostic
 }
 
+/// E602: what was compared is not what the run has found.
+fn changed_meanwhile(modules: &[Atom]) -> Diagnostic {
+    let title = format!(
+        "modules are not in the version that was compared: {}",
+        some_of(modules)
+    );
+    Diagnostic::new(Code::E602, title)
+        .note("they were loaded between the comparison and the run, by a call or by another tool")
+        .note("nothing was changed on this node")
+        .help("run it again: the node is compared and shown again")
+}
+
+/// The first of the modules, and how many more there are.
+fn some_of(modules: &[Atom]) -> String {
+    let names: Vec<String> = modules.iter().take(NAMED).map(Atom::to_string).collect();
+    match modules.len().saturating_sub(NAMED) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 /// E619: modules that are neither what they were nor what the run has made of them.
 pub(super) fn replaced(modules: &[Atom]) -> Diagnostic {
-    let names: Vec<String> = modules.iter().map(Atom::to_string).collect();
-    let shown = names
-        .iter()
-        .take(NAMED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let more = match names.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        n => format!(" and {n} more"),
-    };
-    Diagnostic::new(Code::E619, format!("something else has loaded other code during the run: {shown}{more}"))
+    let title = format!(
+        "something else has loaded other code during the run: {}",
+        some_of(modules)
+    );
+    Diagnostic::new(Code::E619, title)
         .note("a compiler, a shell (`c:l(M)`) or another tool, between the first look and the end of the run")
-        .note("where the run is undone, the version from before the run is loaded again, and the other one is gone")
+        .note("if the run is undone, the version from before the run is loaded again and replaces the other one")
         .help("see what runs: updo status --target NODE; then run again")
 }
 
@@ -247,10 +262,7 @@ fn not_loadable(which: &str, modules: &[(Atom, Term)]) -> Diagnostic {
 }
 
 fn old_code_in_use(users: &[(Atom, Vec<Pid>)]) -> Diagnostic {
-    let mut diagnostic = Diagnostic::new(
-        Code::E605,
-        "processes still run the version before the running one",
-    );
+    let mut diagnostic = Diagnostic::new(Code::E605, "processes still execute old code");
     for (module, pids) in users.iter().take(NAMED) {
         diagnostic = diagnostic.note(format!("{module}: {}", pids.encode()));
     }

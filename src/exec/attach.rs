@@ -1,8 +1,8 @@
 //! Rejoining a run that goes on by itself, or hearing how it ended.
 //!
 //! The agent tells everything from the first event. As long as others watch as well, this side only looks on;
-//! who is alone decides as a run does: `verify`, and the way back when the plan wants it. A run that ended
-//! with nobody there has settled by itself; then the checks are still asked, but going back is another run.
+//! a client that is alone decides as a run does: `verify`, and the way back when the plan wants it. A run that ended
+//! without a client has settled by itself; then the checks are still asked, but going back is another run.
 
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ pub struct Rejoin<'a> {
     pub verify: bool,
     /// Whether to call the run off, as long as nothing is switched.
     pub abort: bool,
-    /// Who may ask for the end.
+    /// The source of requests to end.
     pub interrupt: &'a Interrupt,
 }
 
@@ -177,7 +177,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
             return;
         }
         match checks.watch.watchers {
-            // Over, and nobody has decided: the result was only kept.
+            // Over, and undecided: the result was only kept.
             Some(0) if settled => {
                 kept(what, checks);
                 let _ = agent.let_go(what.session);
@@ -207,7 +207,7 @@ fn follow(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                         checks.watch.settled(&info);
                     }
                     News::Event(AgentEvent::Died { process }) => checks.watch.crashed(&process),
-                    // Somebody else was not content and takes it back.
+                    // Another client was not content and takes it back.
                     News::Event(AgentEvent::Started { .. }) => {
                         checks.watch.tell(EventKind::RollbackStarted);
                         let steps = what.back.map_or(&[][..], |back| &back.steps);
@@ -239,7 +239,7 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                 steps: way.steps.clone(),
                 taken: way.taken,
             });
-            let back = back.ok_or("the run has recorded no way back");
+            let back = back.ok_or("the run has recorded no rollback");
             not_good(checks, back, mailbox);
         }
     } else if what.goal == NodeState::Old && ended == NodeState::Old {
@@ -268,7 +268,7 @@ fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
         if !checks.content(None, None) && checks.watch.outcome.state != NodeState::Unknown {
             checks.failed();
             let text = format!(
-                "the run is over; to go back: updo rollback {}",
+                "the run is over; to roll back: updo rollback {}",
                 what.holder.run
             );
             checks.watch.tell(EventKind::Log { warn: true, text });

@@ -1,8 +1,8 @@
 //! Children of supervisors as steps: where they are started and stopped, there and back.
 //!
 //! There, in the window of their supervisor: it is resumed ahead of the others, its children are stopped and started,
-//! then the others are resumed, who may call them. Back, before the window: a new child is stopped in the code that it
-//! runs; its specification goes with that of the supervisor, and those that were stopped are started again. An
+//! then the others are resumed, which may call them. Back, before the window: a new child is stopped in the code that
+//! it runs; its specification goes with that of the supervisor, and those that were stopped are started again. An
 //! identifier that is in both lists is restarted.
 
 use std::collections::BTreeSet;

@@ -119,7 +119,7 @@ impl<'a> CheckContext<'a> {
             bindings.set(name, value.clone());
         }
         let result = Evaluator::new(Phase::Live, &self.functions)
-            .with_host(&mut host)
+            .with_names(&mut host)
             .with_remote(&mut remote)
             .hook(body, &mut bindings)
             .map_err(|failure| failure.diagnostic);
@@ -132,7 +132,7 @@ impl<'a> CheckContext<'a> {
         let mut remote = OnNode(self.session);
         let mut bindings: Bindings = self.plan.constants.clone();
         let result = Evaluator::new(Phase::Live, &self.functions)
-            .with_host(&mut host)
+            .with_names(&mut host)
             .with_remote(&mut remote)
             .check(body, &mut bindings);
         let failure = match result {

@@ -8,20 +8,22 @@ use crate::diag::Diagnostic;
 use crate::name::NodeName;
 use crate::node::agent::protocol::SlowProcess;
 
-/// One event.
+/// Something that happened in a run. Events of a run come in the order in which things happened on the node.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct Event {
     /// Counts from 1 within a run.
     pub seq: u64,
-    /// The node concerned.
+    /// The node that runs.
     pub node: NodeName,
-    /// Time since the run began.
+    /// Time since the run began, by the clock of this machine.
     pub at: Duration,
-    /// What happened.
+    /// What happened, with its figures.
     pub kind: EventKind,
 }
 
-/// A step of a run, in the words of the screen.
+/// A step of a run; `Display` gives the word that the screen shows.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepKind {
     /// Lock, object code, old code out of the way.
@@ -44,7 +46,7 @@ pub enum StepKind {
     Env,
     /// The code path leads to other folders.
     Paths,
-    /// Applications are told that their configuration has changed.
+    /// Applications are notified that their configuration has changed.
     Config,
     /// Children of supervisors are stopped and started.
     Children,
@@ -57,7 +59,8 @@ pub enum StepKind {
 }
 
 impl StepKind {
-    /// All of them.
+    /// Every kind of step.
+    #[doc(hidden)]
     pub const ALL: [Self; 15] = [
         Self::Prepare,
         Self::Suspend,
@@ -99,16 +102,17 @@ impl fmt::Display for StepKind {
     }
 }
 
-/// What a node ends as.
+/// What a node ends as; `Display` gives the word: `new`, `old`, `mixed`, `unknown`.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeState {
-    /// Fully new.
+    /// All modules are the new ones, all processes run, all states are converted.
     New,
-    /// Fully old.
+    /// All modules and states are as before the run, all processes run.
     Old,
-    /// Neither: a person is needed.
+    /// Some modules or states are new and some old: it needs manual repair, the errors say of what.
     Mixed,
-    /// Not known: the connection was lost.
+    /// Not known: the connection was lost, or the node was left to itself. The run goes on without a client.
     Unknown,
 }
 
@@ -124,9 +128,10 @@ impl fmt::Display for NodeState {
 }
 
 /// A process that a step waits for.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slow {
-    /// As the node prints it.
+pub struct BusyProcess {
+    /// As the node prints it: `<0.120.0>`.
     pub pid: String,
     /// The innermost function that is not OTP's own: `bank_account:code_change/3`.
     pub at: String,
@@ -134,10 +139,10 @@ pub struct Slow {
     pub took: Duration,
 }
 
-impl Slow {
+impl BusyProcess {
     /// The processes that a step waits for, as the agent names them.
     pub(super) fn all(list: Vec<SlowProcess>) -> Vec<Self> {
-        let slow = |process: SlowProcess| Slow {
+        let slow = |process: SlowProcess| BusyProcess {
             pid: process.pid,
             at: process.at,
             took: process.ms.0,
@@ -146,7 +151,8 @@ impl Slow {
     }
 }
 
-/// What happened.
+/// What happened, with its figures. Times are those of the node where that is said, else of this machine.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub enum EventKind {
     /// The run begins.
@@ -160,11 +166,11 @@ pub enum EventKind {
     Check {
         /// Whether it is a `verify`.
         verify: bool,
-        /// Its words.
+        /// Its name in the plan.
         name: String,
-        /// Whether it holds.
+        /// Whether it holds. A `require` that does not keeps the run from beginning; a `verify`: E606.
         ok: bool,
-        /// How often it was tried.
+        /// How often it was evaluated, at least once.
         tries: u32,
         /// How long that took.
         took: Duration,
@@ -182,7 +188,7 @@ pub enum EventKind {
     Log {
         /// `warn`, not `info`.
         warn: bool,
-        /// The line.
+        /// What it said, without a line end.
         text: String,
     },
     /// A step begins.
@@ -203,7 +209,7 @@ pub enum EventKind {
         /// Processes in all.
         total: u64,
         /// Some of those that are waited for, when only slow ones are left; at most three.
-        slowest: Vec<Slow>,
+        slowest: Vec<BusyProcess>,
     },
     /// Some processes of a suspension were busy: all others were resumed, and it is tried again.
     StepPostponed {
@@ -218,7 +224,7 @@ pub enum EventKind {
         /// How many are busy.
         waiting: u64,
         /// Some of these; at most three.
-        slowest: Vec<Slow>,
+        slowest: Vec<BusyProcess>,
     },
     /// A step ended.
     StepFinished {
@@ -248,12 +254,12 @@ pub enum EventKind {
         /// How many processes were resumed, where that is known.
         processes: Option<u64>,
     },
-    /// Somebody asked for the end: what follows from it, told before it is done.
+    /// The end was asked for ([`Interrupt`](super::Interrupt)): what follows from it, before it is done.
     Interrupt {
         /// What is done now, and what another request would do.
         text: String,
     },
-    /// Something to tell.
+    /// A warning or an error, at the moment in which it is known. Errors are in the outcome as well.
     Diagnostic(Box<Diagnostic>),
     /// The beams are on the node's disk.
     Persisted {
@@ -271,7 +277,7 @@ pub enum EventKind {
         state: NodeState,
         /// From the first suspension to the last resumption; none where what could say it was killed.
         suspended: Option<Duration>,
-        /// How many processes stood still.
+        /// How many processes were suspended.
         processes: u64,
         /// How many states were converted.
         converted: u64,

@@ -26,7 +26,7 @@ pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long processes have to leave old code before a way back; they run on meanwhile.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// How long the node keeps a result that nobody has seen, for `updo attach`.
+/// How long the node keeps an unseen result, for `updo attach`.
 pub const KEEP: Duration = Duration::from_secs(15 * 60);
 
 /// Whether the node writes the new beams to its disk.
@@ -50,14 +50,14 @@ impl Persist {
     }
 }
 
-/// Who runs, and how long it may take.
+/// The participants of a run, and its time limits.
 #[derive(Clone, Debug)]
 pub struct Terms<'a> {
     /// Four hexadecimal digits.
     pub run: &'a str,
-    /// `user@host`, told to whoever finds the lock taken.
+    /// `user@host`, reported to a client that finds the lock taken.
     pub owner: &'a str,
-    /// Who gets the events; without one the node goes on alone from the beginning.
+    /// The receiver of events; without one the node goes on alone from the beginning.
     pub watcher: Option<Pid>,
     /// From the first suspension to the last resumption.
     pub deadline: Option<Duration>,
@@ -90,11 +90,16 @@ pub fn job(
         let running = changed.loaded.as_ref().map(|loaded| loaded.file.as_str());
         let new = changed.new.as_ref().map(|beam| beam.file.as_str());
         let file = new.or(running).unwrap_or_default();
+        let was = changed.loaded.as_ref();
+        let was = was.map_or(Term::atom("none"), |loaded| {
+            Term::binary(loaded.md5.as_bytes())
+        });
         let pairs = [
             key("name", Term::atom(module.as_str())),
             key("file", Term::string(file)),
             key("new", beam_term(changed.new.as_ref())),
             key("old", beam_term(changed.old.as_ref())),
+            key("was", was),
             key("loaded", Term::boolean(changed.loaded.is_some())),
             key("on_load", Term::boolean(new_on_load || old_on_load)),
             key("purge", purge_term(decided.pre_purge.value)),
@@ -284,7 +289,7 @@ pub(super) fn purge_term(purge: Purge) -> Term {
     }
 }
 
-/// The way back after everybody has run on: a script of its own, because states have moved.
+/// The way back after all processes have run on: a script of its own, because states have moved.
 #[derive(Clone, Debug)]
 pub struct Back {
     /// What the agent's `updo_run` message carries.
@@ -315,8 +320,8 @@ impl Back {
         self
     }
 
-    /// What is kept of a way back, for a rollback later: by then the deferred purge is over, so nobody is
-    /// killed for it, and every module must still be what this run left.
+    /// What is kept of a way back, for a rollback later: by then the deferred purge is over, so no process is killed
+    /// for it, and every module must still be what this run left.
     pub fn record(&self, changes: &ChangeSet, rules: &Ruleset) -> Term {
         let expected = md5s(changes, rules).map(|(module, _, left)| Term::tuple([module, left]));
         let way = md5s(changes, rules).map(|(module, was, left)| Term::tuple([module, left, was]));
@@ -347,7 +352,7 @@ pub(super) fn budget_term(budget: Option<Duration>) -> Term {
     budget.map_or_else(|| Term::atom("infinity"), millis)
 }
 
-/// A recorded job with what is new at every run: its name, who runs it, who listens.
+/// A recorded job with what is new at every run: its name, its owner, its watcher.
 pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
     let mut job = job.clone();
     if let Term::Map(pairs) = &mut job {
@@ -365,7 +370,7 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
     job
 }
 
-/// The way back through all windows, for when everybody has run on; and what to do should that fail on the way:
+/// The way back through all windows, for when all processes have run on; and what to do should that fail on the way:
 /// forward again.
 pub fn rollback_job(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Back {
     let mut steps = Vec::new();

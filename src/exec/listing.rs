@@ -8,7 +8,7 @@ use super::step::{Action, ChildAction, ChildStep, ListEntry, ListedChildren, Ste
 use super::step_list::push;
 use crate::facts::beam::children::ListedChild;
 use crate::name::Module;
-use crate::rules::listing::Enlisted;
+use crate::rules::app_children::Enlisted;
 use crate::rules::{Listing, ModuleRules, Ruleset};
 use crate::script::instruction::Instruction;
 use crate::script::lower::Script;

@@ -1,6 +1,6 @@
-//! Silence of a run that is watched: whether it only takes long, or nobody is left to speak.
+//! Silence of a run that is watched: whether it only takes long, or no guardian is left to answer.
 //!
-//! Events may be minutes apart. So after a while without any the node is asked who holds the lock: an answer means
+//! Events may be minutes apart. So after a while without any the node is asked for the lock's holder: an answer means
 //! that the run goes on. None in time, or no guardian and no successor, ends the wait.
 
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(super) enum End {
 /// What is known of a silence.
 #[derive(Debug)]
 pub(super) struct Liveness {
-    /// Who should hold the lock.
+    /// The expected holder of the lock.
     guardian: Option<Pid>,
     /// When the run should be over.
     deadline: Option<Instant>,
@@ -65,7 +65,7 @@ impl Liveness {
         self.deadline = deadline.and_then(|time| Instant::now().checked_add(time));
     }
 
-    /// Who speaks for the run from now on.
+    /// The guardian of the run from now on.
     pub(super) fn follow(&mut self, guardian: &Pid) {
         self.guardian = Some(guardian.clone());
         self.heard();

@@ -32,6 +32,6 @@ mod survivors;
 mod trial;
 
 pub use agent_monitor::{EventSink, Outcome};
-pub use event::{Event, EventKind, NodeState, Slow, StepKind};
+pub use event::{BusyProcess, Event, EventKind, NodeState, StepKind};
 pub use interrupt::Interrupt;
 pub use run::{RunRequest, upgrade};

@@ -11,8 +11,7 @@ const NAMED: usize = 8;
 /// E626: purging would break funs that are kept as data.
 pub(super) fn funs_held(funs: &FunsHeld) -> Diagnostic {
     let holders = holders_of(&funs.holders);
-    let title =
-        "funs of the version before the running one are kept as data: purging it would break them";
+    let title = "funs of old code are kept as data: purging it would break them";
     let mut diagnostic = Diagnostic::new(Code::E626, title);
     let words = holders
         .iter()

@@ -104,8 +104,8 @@ impl<'a, 'b> Checks<'a, 'b> {
         ok
     }
 
-    /// Whether a check failed only because nobody listens any more: the connection is lost, or we were asked to
-    /// leave. That is reported.
+    /// Whether a check failed only because the run is not watched any more: the connection is lost, or we were asked
+    /// to leave. That is reported.
     fn gone(&mut self, verify: bool) -> bool {
         let lost = self.scene.session.is_lost();
         match (verify, lost) {
@@ -199,7 +199,7 @@ impl<'a, 'b> Checks<'a, 'b> {
         }
     }
 
-    /// A hook at a step: the node waits for the answer. What it reports stands beside the step. A hook that is not in
+    /// A hook at a step: the node waits for the answer. Its reports are shown beside the step. A hook that is not in
     /// our plan cannot be answered with yes.
     fn step_hook(&mut self, step: &Step) {
         let mut log = Vec::new();
@@ -222,8 +222,8 @@ impl<'a, 'b> Checks<'a, 'b> {
     }
 
     /// Whether what the node has reported so far is good, and the plan is content with it.
-    /// The node is asked at last who lives and whether its code is still that of the run; not when the run has
-    /// settled by itself, which has reported that.
+    /// The node is asked at last which processes live and whether its code is still that of the run; not when the run
+    /// has settled by itself, which has reported that.
     pub(super) fn content(&mut self, until: Option<Instant>, mailbox: Option<&Mailbox>) -> bool {
         if !self.watch.outcome.errors.is_empty() {
             return false;
@@ -270,7 +270,8 @@ impl<'a, 'b> Checks<'a, 'b> {
             || verifies.all(|check| check.rollout != rollout || self.check(check, true, until))
     }
 
-    /// `on rollback`: the node has gone back after the switch, and everybody runs again. What no hook undoes is told.
+    /// `on rollback`: the node has gone back after the switch, and all processes run again. What no hook undoes is
+    /// reported.
     pub(super) fn went_back(&mut self) {
         if self.watch.outcome.state != NodeState::Old {
             return;

@@ -14,11 +14,12 @@ use super::liveness::Liveness;
 use super::step::Action;
 use super::step_list::push;
 use super::step_term::{millis, steps_term};
-pub use super::trial::{Limits, StateKind, Trial};
+pub use super::trial::{Limits, Seek, StateKind, Trial};
 use crate::diag::{Code, Diagnostic};
 use crate::name::{FunctionArity, Module};
 use crate::node::agent::protocol::{
-    self, AgentEvent, Codec, RehearsalFailure, Rehearsed, Shape, StepRef, StepResult,
+    self, AgentEvent, Codec, HeldForms, InsideForm, RehearsalFailure, Rehearsed, Shape, StepRef,
+    StepResult, TableForm,
 };
 use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
@@ -64,6 +65,8 @@ pub struct Tried {
     pub big: u64,
     /// Not asked: above the number, or the time was over.
     pub untried: u64,
+    /// The conversion failed in a running version that it reached by name: not a finding.
+    pub unswitched: u64,
     /// How long each successful conversion took, ascending, and the slowest process.
     pub times: Vec<Duration>,
     /// The process whose conversion took longest.
@@ -72,6 +75,14 @@ pub struct Tried {
     pub shapes: Vec<(String, u64)>,
     /// The first 20 that fail.
     pub failures: Vec<FailedState>,
+    /// Nothing was converted: states stay as they are.
+    pub kept: bool,
+    /// States with the names in their shapes, before and after, and how many there are.
+    pub held: Vec<HeldForms>,
+    /// What of [`Trial::seek`] is inside of states.
+    pub inside: Vec<InsideForm>,
+    /// And in tables.
+    pub tables: Vec<TableForm>,
 }
 
 impl Tried {
@@ -81,7 +92,7 @@ impl Tried {
         self.times.get(last * percent.min(100) / 100).copied()
     }
 
-    fn read(module: &Module, rehearsed: &Rehearsed) -> Self {
+    fn read(trial: &Trial, rehearsed: &Rehearsed) -> Self {
         let times = rehearsed.us.iter().map(|(us, pid)| {
             let pid = Term::Pid(pid.clone()).to_string();
             (Duration::from_micros(*us), pid)
@@ -98,7 +109,11 @@ impl Tried {
             shape: shape_in_words(&failure.shape),
         };
         Self {
-            module: module.clone(),
+            module: trial.module.clone(),
+            kept: trial.keep,
+            held: rehearsed.held.clone(),
+            inside: rehearsed.inside.clone(),
+            tables: rehearsed.tables.clone(),
             processes: rehearsed.processes,
             converted: rehearsed.converted,
             failed: rehearsed.failed,
@@ -106,6 +121,7 @@ impl Tried {
             dead: rehearsed.dead,
             big: rehearsed.big,
             untried: rehearsed.untried,
+            unswitched: rehearsed.unswitched,
             slowest: times.last().map(|(_, pid)| pid.clone()),
             times: times.into_iter().map(|(time, _)| time).collect(),
             shapes,
@@ -141,7 +157,7 @@ pub struct RehearsalRequest<'a> {
 /// How far a rehearsal is: the module, processes done, processes of it in all.
 pub type Progress<'p> = dyn FnMut(&Module, u64, u64) + 'p;
 
-/// Tries conversions; gives what came of each, in the order of the trials. `progress` hears of it once a second.
+/// Tries conversions; gives what came of each, in the order of the trials. `progress` is called once a second.
 ///
 /// # Errors
 /// E505 when a run is going on; E612 when the agent ended otherwise than it should; E608 when the connection was lost;
@@ -200,7 +216,7 @@ pub fn rehearse(
                 ..
             } => {
                 if let Some(trial) = trial(id) {
-                    tried.push(Tried::read(&trial.module, &rehearsed));
+                    tried.push(Tried::read(trial, &rehearsed));
                 }
             }
             AgentEvent::Finished { info, .. } => break info,
@@ -425,15 +441,22 @@ mod tests {
     #[test]
     fn percentiles() {
         let read = |us: Term| {
-            let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, \
-                        shapes => #{atom => 1, {map,3} => 2}, failures => []}";
+            let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, unswitched => 0, \
+                        shapes => #{atom => 1, {map,3} => 2}, failures => [], held => [], inside => [], tables => []}";
             let info = crate::syntax::parse_term(info).expect("a term");
             let Term::Map(mut info) = info else {
                 panic!("a map");
             };
             info.insert(Term::atom("us"), us);
             let read = Rehearsed::decode(&Term::Map(info)).expect("an answer");
-            Tried::read(&Module::new("cart"), &read)
+            let trial = Trial {
+                module: Module::new("cart"),
+                kind: StateKind::Server,
+                extra: Term::list([]),
+                keep: false,
+                seek: Seek::default(),
+            };
+            Tried::read(&trial, &read)
         };
         let all = (1..=100).rev().map(|us: u32| {
             let pid = Pid {

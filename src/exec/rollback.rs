@@ -1,6 +1,6 @@
 //! The way back of an earlier run: its recorded steps, under a lock of their own.
 //!
-//! Only when the node still runs exactly what that run left: otherwise somebody has upgraded it since,
+//! Only when the node still runs exactly what that run left: otherwise it has been upgraded since,
 //! and going back would undo more than was asked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,7 +246,7 @@ pub struct RollbackRequest<'a> {
     pub session: &'a Session,
     /// The name of this run.
     pub run: &'a str,
-    /// Who wants it.
+    /// The owner of this run.
     pub owner: &'a str,
     /// The run that is undone.
     pub undone: &'a str,
@@ -258,7 +258,7 @@ pub struct RollbackRequest<'a> {
     pub view: NodeView<'a>,
     /// What hooks of the run that is undone have done.
     pub acted: Acted,
-    /// Who may ask for the end.
+    /// The source of requests to end.
     pub interrupt: &'a Interrupt,
 }
 
@@ -274,7 +274,7 @@ pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Ou
     );
     checks.watch.tell(EventKind::Started {
         run: what.run.to_owned(),
-        title: "going back".to_owned(),
+        title: "rollback".to_owned(),
     });
     let mailbox = session.mailbox();
     let job = job::begun(&way.job, what.run, what.owner, Some(mailbox.pid()));

@@ -2,8 +2,8 @@
 //!
 //! States have moved once a window is closed, so going back through it is a window of its own, mirrored: suspend,
 //! convert down, switch, resume. `dynamic` modules (the default) convert before the old code is loaded, `static` ones
-//! and supervisors after it (OTP's appup rules). A call of the script is not undone: nobody knows
-//! how; but for applications, whose starting and stopping is undone with the whole ([`super::steps`]).
+//! and supervisors after it (OTP's appup rules). A call of the script is not undone: it is unknown how; but for
+//! applications, whose starting and stopping is undone with the whole ([`super::steps`]).
 
 use super::step::{Action, Step, number};
 use super::step_list::{in_ranks, push, push_about, switch};

@@ -27,7 +27,7 @@ pub struct RolloutChecks<'a> {
     pub view: NodeView<'a>,
     /// Whether `verify` is asked at all.
     pub verify: bool,
-    /// Who may ask for the end.
+    /// The source of requests to end.
     pub interrupt: &'a Interrupt,
 }
 

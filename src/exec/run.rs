@@ -47,7 +47,7 @@ pub struct RunRequest<'a> {
     pub detach: bool,
     /// Modules that are only written to the disk ([`super::persist::also`]).
     pub also: Vec<Term>,
-    /// Who may ask for the end.
+    /// The source of requests to end.
     pub interrupt: &'a Interrupt,
     /// What is reported first, before anything is asked or touched: that the run cannot be recorded.
     pub warning: Option<Diagnostic>,
@@ -167,7 +167,7 @@ impl Run<'_, '_> {
             .values()
             .any(|r| matches!(r.change.value, Change::Convert { .. }));
         let back = if one_way {
-            Err("`{convert, F}` has no way down")
+            Err("`{convert, F}` cannot be reversed")
         } else if changes.undo_is_exact(what.rules.modules.keys()) {
             Ok(job::rollback_job(changes, what.rules, what.script)
                 .persisting(what.plan.persist)
@@ -200,7 +200,7 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
     let back = match back {
         Ok(back) => back,
         Err(why) => {
-            let diagnostic = Diagnostic::new(Code::E609, format!("cannot go back: {why}"))
+            let diagnostic = Diagnostic::new(Code::E609, format!("cannot undo the upgrade: {why}"))
                 .help("the node runs the new version; correct it forward");
             return watch.fail(diagnostic);
         }

@@ -241,7 +241,13 @@ impl Action {
                 }
                 supervisors
             }
-            _ => Vec::new(),
+            Self::Apply(_)
+            | Self::Env(_)
+            | Self::Paths(_)
+            | Self::ConfigChange(_)
+            | Self::Soak(_)
+            | Self::Hook { .. }
+            | Self::ReleaseHandler { .. } => Vec::new(),
         }
     }
 
@@ -260,7 +266,16 @@ impl Action {
             | Self::Ahead(modules) => modules.retain(keep),
             Self::CodeChange { modules, .. } => modules.retain(|(module, _)| keep(module)),
             Self::Precompute(modules) => modules.retain(|(module, _, _)| keep(module)),
-            _ => {}
+            // No rollback has twins.
+            Self::TwinsLoad(_) | Self::TwinsDrop(_) | Self::Rehearse(..) => {}
+            Self::Apply(_)
+            | Self::Children(_)
+            | Self::Env(_)
+            | Self::Paths(_)
+            | Self::ConfigChange(_)
+            | Self::Soak(_)
+            | Self::Hook { .. }
+            | Self::ReleaseHandler { .. } => {}
         }
     }
 

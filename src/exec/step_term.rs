@@ -10,7 +10,7 @@ use super::step::{
     Action, ChildAction, ChildStep, ConfigChange, KnownChildren, ListEntry, ListedChildren,
     PathMove, RenewedChildren, Step,
 };
-use super::trial::{Limits, StateKind, Trial};
+use super::trial::{Limits, Seek, StateKind, Trial};
 use crate::facts::change::EnvChange;
 use crate::name::{App, Module};
 use crate::rules::{Change, StateForm, Timeout};
@@ -506,6 +506,8 @@ fn trial_term(trial: &Trial, limits: &Limits) -> Term {
         ("twin", module_term(&crate::twin::name(&trial.module))),
         ("kind", Term::atom(kind)),
         ("extra", trial.extra.clone()),
+        ("keep", Term::boolean(trial.keep)),
+        ("seek", seek_term(&trial.seek)),
         ("processes", Term::atom("all")),
         ("ms", millis(limits.conversion)),
         ("words", number(limits.words)),
@@ -530,6 +532,8 @@ fn trial(term: &Term) -> Option<(Trial, Limits)> {
             _ => return None,
         },
         extra: term.get("extra")?.clone(),
+        keep: term.get("keep")?.is_atom("true"),
+        seek: seek(term.get("seek")?)?,
     };
     let limits = Limits {
         at_most: number("at_most")?,
@@ -541,6 +545,38 @@ fn trial(term: &Term) -> Option<(Trial, Limits)> {
         most: number("most")?,
     };
     Some((trial, limits))
+}
+
+fn seek_term(seek: &Seek) -> Term {
+    let record = |(tag, size): &(Atom, u32)| {
+        Term::tuple([Term::Atom(tag.clone()), Term::Int(i64::from(*size))])
+    };
+    let keyed = |(name, keys): &(Atom, Vec<Atom>)| {
+        let keys = list(keys, |key| Term::Atom(key.clone()));
+        Term::tuple([Term::Atom(name.clone()), keys])
+    };
+    map([
+        ("records", list(&seek.records, record)),
+        ("structs", list(&seek.structs, keyed)),
+    ])
+}
+
+fn seek(term: &Term) -> Option<Seek> {
+    let record = |term: &Term| match term.as_tuple()? {
+        [tag, size] => Some((tag.as_atom()?.clone(), u32::try_from(size.as_i64()?).ok()?)),
+        _ => None,
+    };
+    let keyed = |term: &Term| match term.as_tuple()? {
+        [name, keys] => Some((
+            name.as_atom()?.clone(),
+            all(keys, |key| key.as_atom().cloned())?,
+        )),
+        _ => None,
+    };
+    Some(Seek {
+        records: all(term.get("records")?, record)?,
+        structs: all(term.get("structs")?, keyed)?,
+    })
 }
 
 #[cfg(test)]

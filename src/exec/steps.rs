@@ -54,7 +54,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                 let action = Action::Suspend(in_ranks(modules, &ranks));
                 push_about(&mut steps, names, action);
             }
-            // What follows each other is switched at one instant. Purging is for later, when everybody runs.
+            // What follows each other is switched at one instant. Purging is for later, when all processes run.
             Instruction::Load { .. } | Instruction::Remove { .. } | Instruction::Purge(_) => {
                 let many = rest.iter().take_while(|i| i.is_switch()).count();
                 let (loads, removes) = switched(&rest[..many]);
@@ -91,8 +91,21 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                     name: name.clone(),
                 },
             ),
-            // No script of a run has others (`Instruction::in_run`).
-            _ => {}
+            // No script of a run has these (`Instruction::in_run`).
+            Instruction::Update { .. }
+            | Instruction::LoadModule { .. }
+            | Instruction::AddModule { .. }
+            | Instruction::DeleteModule { .. }
+            | Instruction::AddApplication { .. }
+            | Instruction::RemoveApplication(_)
+            | Instruction::RestartApplication(_)
+            | Instruction::Stop(_)
+            | Instruction::Start(_)
+            | Instruction::SyncNodes { .. }
+            | Instruction::RestartNewEmulator
+            | Instruction::RestartEmulator
+            | Instruction::Restart
+            | Instruction::Reboot => {}
         }
         rest = next;
     }

@@ -27,7 +27,7 @@ impl Watch<'_, '_> {
         any
     }
 
-    /// The agent's account: who lives, and which modules are not what the run has made of them.
+    /// The agent's account: which processes live, and which modules are not what the run has made of them.
     pub(super) fn surveyed(&mut self, survivors: &Living, replaced: &[Atom]) {
         if let Living::Counted(counts) = survivors {
             self.survivors.update(counts);

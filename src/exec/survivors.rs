@@ -75,6 +75,6 @@ impl Survivors {
         if new > shown {
             diagnostic = diagnostic.note(format!("and {} more", new - shown));
         }
-        Some(diagnostic.help("one that a supervisor starts anew has the code that runs then; look whether the service is there, and at the node's log"))
+        Some(diagnostic.help("one that a supervisor restarts has the code that is loaded then; check the service and the node's log"))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::name::Module;
-use crate::term::Term;
+use crate::term::{Atom, Term};
 
 /// The bounds of a rehearsal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,4 +62,17 @@ pub struct Trial {
     pub kind: StateKind,
     /// The plan's `Extra`.
     pub extra: Term,
+    /// Nothing is converted: only the shapes of the states are asked for.
+    pub keep: bool,
+    /// What is looked for inside of states and in tables.
+    pub seek: Seek,
+}
+
+/// Records and structs that the new code does not know as the running one does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seek {
+    /// Their names, and the size of the tuples that only the running code knows.
+    pub records: Vec<(Atom, u32)>,
+    /// Their names, and the keys that the new version has, in order.
+    pub structs: Vec<(Atom, Vec<Atom>)>,
 }

@@ -1,6 +1,6 @@
 //! Facts: what the new beams and the running node are, without any judgement.
 //!
-//! Floors, each of which uses those above it in this list only (`tests/layers.rs` holds them):
+//! Layers, each of which uses those above it in this list only (`tests/layers.rs` checks that):
 //!
 //! - [`beam`]: one beam file, read in pure Rust.
 //! - [`app`]: application files.

@@ -67,8 +67,8 @@ impl Graph {
             .collect()
     }
 
-    /// Layers of the given modules, those that wait for others first: nobody in a layer depends (directly
-    /// or through any chain of the graph) on somebody in an earlier one, members of a cycle share one.
+    /// Layers of the given modules, those that wait for others first: no module in a layer depends (directly or
+    /// through any chain of the graph) on one in an earlier layer, members of a cycle share one.
     pub fn layers(&self, wanted: &BTreeSet<Module>) -> Vec<Vec<Module>> {
         let components = self.components(|_| true);
         let place = places(&components);
@@ -218,7 +218,7 @@ fn places(components: &[Vec<Module>]) -> BTreeMap<Module, usize> {
         .collect()
 }
 
-/// Repeatedly takes, among those that wait for nobody left, the one with the smallest key.
+/// Repeatedly takes, among those that wait for none that is left, the one with the smallest key.
 fn kahn<K: Ord>(waits: &[BTreeSet<usize>], key: impl Fn(usize) -> K) -> Vec<usize> {
     let mut open: Vec<usize> = waits.iter().map(BTreeSet::len).collect();
     let mut waiting_for = vec![Vec::new(); waits.len()];

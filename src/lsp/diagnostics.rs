@@ -1,7 +1,7 @@
 //! Diagnostics as an editor shows them: the same codes, places, words and help as `updo check`.
 //!
 //! Takes plan documents, gives for each document what is to be shown in it. Nothing is left out but what is beyond a number
-//! that nobody reads.
+//! too large to be read.
 
 use std::collections::BTreeMap;
 

@@ -49,7 +49,7 @@ pub(super) struct ModuleSummary {
     pub place: usize,
     /// Processes that run it.
     pub processes: usize,
-    /// Who has to wait for it.
+    /// The callers that have to wait for it.
     pub callers: Vec<String>,
     /// Why it is here.
     pub why: String,
@@ -129,7 +129,7 @@ fn on_node(engine: &Engine, node: &NodeName, findings: &mut NodeFindings) -> Res
 }
 
 impl NodeFindings {
-    /// What nobody has said yet; who said it, when there are several.
+    /// Adds new diagnostics; with their node, when there are several.
     fn add_all(&mut self, diagnostics: Vec<Diagnostic>, node: Option<&NodeName>) {
         for mut one in diagnostics {
             if let Some(node) = node {

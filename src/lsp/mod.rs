@@ -2,7 +2,7 @@
 //!
 //! Takes messages of the Language Server Protocol (version 3.17) from a stream and answers them on another; [`serve`] is
 //! all there is to call. Everything that it knows of plans it has from the stages before it: `syntax`, `plan`, `engine`,
-//! and from `repl` what is known while somebody types.
+//! and from `repl` what is known while a user types.
 //!
 //! The parts: `wire` cuts the stream into messages, `server` holds the conversation, `documents` what is open in the
 //! editor, `text` the places in it, `workspace` what plans and their files say together; `facts` what a node says about

@@ -60,7 +60,7 @@ pub(super) fn at(places: &[Occurrence], offset: usize) -> Option<&Occurrence> {
     places.iter().find(|place| touches(place.span))
 }
 
-/// Whether a variable or a function of this name stands anywhere: then it cannot be given to something else.
+/// Whether a variable or a function of this name occurs anywhere: then it cannot be given to something else.
 pub(super) fn is_used(plan_document: &PlanDocument, name: &Symbol) -> bool {
     let mut used = places(plan_document)
         .iter()

@@ -1,7 +1,7 @@
-//! The requests: which there are, and who answers each.
+//! The requests: which there are, and which function answers each.
 //!
 //! Takes the parameters of a request, finds the plan document and the place that it is about, and hands them on.
-//! A document that nobody has opened is no error: there is nothing to say about it.
+//! A document that is not open is no error: there is nothing to say about it.
 
 use lsp_types as lsp;
 use serde_json::value::RawValue;
@@ -31,7 +31,7 @@ struct CodeActions {
 }
 
 impl Server {
-    /// Answers a request of an editor that has said who it is.
+    /// Answers a request of an editor that has introduced itself.
     pub(super) fn answer(
         &mut self,
         method: &str,

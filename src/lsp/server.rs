@@ -1,4 +1,4 @@
-//! The conversation with an editor: who may say what when, and who answers.
+//! The conversation with an editor: which messages are allowed when, and what answers them.
 //!
 //! Takes messages in their order and answers each request once. Changes are followed as they come; what they mean is
 //! looked at when nothing more is waiting, so that no version is checked that is old already.
@@ -48,11 +48,11 @@ pub struct ServerOptions {
     pub settings: Settings,
     /// A target of the plans, or nodes: then they are looked at, too. It is only read there.
     pub target: Option<String>,
-    /// How long a look at a node may take; 30 seconds if nobody says.
+    /// How long a look at a node may take; 30 seconds by default.
     pub timeout: Option<Duration>,
 }
 
-/// What the server hears.
+/// The server's input.
 pub(super) enum ServerEvent {
     /// From the editor.
     Read(Incoming),
@@ -125,7 +125,7 @@ pub(super) struct Server {
     watches: bool,
     /// Whether it takes edits with versions.
     pub(super) versioned: bool,
-    /// What the editor asks again when it is told to.
+    /// The requests that the editor repeats on our demand.
     refreshes: Vec<&'static str>,
     /// What the node has answered lately, for completion.
     pub(super) knowledge: RefCell<(Option<NodeName>, Knowledge)>,

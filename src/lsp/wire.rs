@@ -2,8 +2,8 @@
 //!
 //! Takes bytes from an editor and gives messages whose parameters are still text; takes values and writes them. Lengths
 //! are believed only as far as bytes come, so nothing is reserved for what a header promises. What is no JSON costs that
-//! message and no other; only a header that cannot be read ends the conversation, because nobody knows where the next
-//! message begins.
+//! message and no other; only a header that cannot be read ends the conversation, because it is unknown where the
+//! next message begins.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read, Write};
@@ -32,7 +32,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(super) const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC: it is JSON and no message, or not one for this moment.
 pub(super) const INVALID_REQUEST: i32 = -32600;
-/// JSON-RPC: nobody here knows the method.
+/// JSON-RPC: the method is unknown.
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 /// JSON-RPC: the method does not take these parameters.
 pub(super) const INVALID_PARAMS: i32 = -32602;

@@ -29,7 +29,7 @@ const SPAWN_REPLY_TT: i64 = 32;
 const UNLINK_ID: i64 = 35;
 const UNLINK_ID_ACK: i64 = 36;
 
-/// A term that has arrived and that nobody has looked at yet.
+/// A term that has arrived and has not been looked at yet.
 pub(crate) enum Payload {
     /// A frame and where the term begins.
     Bytes(Vec<u8>, usize),
@@ -78,7 +78,7 @@ pub(crate) enum Signal {
         reference: Reference,
         reason: Payload,
     },
-    /// Somebody wants to start a process on us.
+    /// The peer wants to start a process on us.
     SpawnRequest { reference: Term, from: Term },
     /// The answer to our own request: a pid, or an atom that says why not.
     SpawnReply { reference: Reference, result: Term },
@@ -283,7 +283,7 @@ pub(crate) fn unlink_ack(id: Term, from: Term, to: Term) -> Vec<u8> {
     small(vec![Term::Int(UNLINK_ID_ACK), id, to, from], None)
 }
 
-/// Refuses to start a process for somebody.
+/// Refuses to start a process for the peer.
 pub(crate) fn refuse_spawn(reference: Term, from: Term) -> Vec<u8> {
     small(
         vec![

@@ -21,7 +21,7 @@ const MAX_COOKIE: usize = 255;
 /// Where a cookie came from; safe to show.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CookieSource {
-    /// A file somebody named.
+    /// A file named by the user.
     File(PathBuf),
     /// A file named by an environment variable.
     EnvFile(String, PathBuf),
@@ -65,7 +65,7 @@ impl Drop for Cookie {
 }
 
 impl Cookie {
-    /// A cookie from bytes that somebody else read (a prompt, an embedding program).
+    /// A cookie from bytes read elsewhere (a prompt, an embedding program).
     ///
     /// What `erl` makes of it: line ends at the end are cut off, with blanks behind the first of them; blanks before
     /// that belong to the cookie. A file holds ASCII; any other source may hold what Latin-1 has, in UTF-8, as

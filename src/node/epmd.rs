@@ -109,7 +109,7 @@ fn reach(host: &str, port: u16, deadline: Deadline) -> Result<(Tcp, IpAddr, Vec<
     let why = last.map_or_else(|| "no address".to_owned(), |error| reason(&error));
     Err(Box::new(
         Diagnostic::new(Code::E501, format!("epmd cannot be reached at {host}, port {port}: {why}"))
-            .note("epmd tells on which port a node listens; it starts with the first node of a host")
+            .note("epmd maps node names to ports; it is started with the first node of a host")
             .help(format!("check that a node runs there (`epmd -names` on that host), that port {port} is open from here, and UPDO_EPMD_PORT if epmd has another port")),
     ))
 }
@@ -143,11 +143,14 @@ fn unknown(node: &Address, port: u16, at: IpAddr, deadline: Deadline) -> Box<Dia
     let host = node.host();
     let text = Diagnostic::new(
         Code::E501,
-        format!("epmd at {host} knows no node `{}`", node.name()),
+        format!(
+            "no node `{}` is registered with epmd at {host}",
+            node.name()
+        ),
     );
     if listed.is_empty() {
         return Box::new(
-            text.note("it knows no node at all")
+            text.note("no node is registered")
                 .help("start the node with -sname or -name"),
         );
     }
@@ -160,9 +163,9 @@ fn unknown(node: &Address, port: u16, at: IpAddr, deadline: Deadline) -> Box<Dia
         .join(", ");
     let more = names.len().saturating_sub(20);
     let text = text.note(if more > 0 {
-        format!("it knows: {shown} and {more} more")
+        format!("registered: {shown} and {more} more")
     } else {
-        format!("it knows: {shown}")
+        format!("registered: {shown}")
     });
     Box::new(match suggest(node.name(), names.iter().copied()) {
         Some(close) => text.help(format!("did you mean {close}@{host}?")),

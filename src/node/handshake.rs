@@ -39,7 +39,7 @@ impl fmt::Display for SpeaksTls {
 
 impl std::error::Error for SpeaksTls {}
 
-/// Who we say we are.
+/// The identity that we give.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
     pub(crate) name: String,
@@ -53,11 +53,11 @@ pub(crate) struct Peer {
     pub(crate) flags: u64,
 }
 
-/// How a handshake ended that nobody refused for good.
+/// The end of a handshake that was not refused for good.
 pub(crate) enum Handshake {
     /// We are connected.
     Peer(Peer),
-    /// The node is still busy with another connection of our name: told, unless a later try gets through.
+    /// The node is still busy with another connection of our name: reported, unless a later try gets through.
     Busy(Box<Diagnostic>),
 }
 
@@ -192,7 +192,7 @@ impl Talk<'_> {
         match message.split_first() {
             Some((b'a', digest)) if same(digest, &cookie.digest(challenge)) => Ok(()),
             Some((b'a', digest)) if digest.len() == 16 => wrong(format!(
-                "{} took our cookie and does not know it itself",
+                "{} accepted our cookie but did not prove its own",
                 self.target
             )),
             _ => Err(self.strange("its acknowledgement is malformed")),

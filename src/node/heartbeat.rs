@@ -1,9 +1,9 @@
 //! The keeper thread: sends what the reader owes, ticks, and notices a silent peer.
 //!
 //! Runs until the session closes. A node drops a peer that it has not heard for its `net_ticktime`, which
-//! may be a second. It ticks a hidden node that it hears nothing from (`dist_util:need_to_tick/4`), so a
+//! may be a second. It ticks a hidden node that it receives nothing from (`dist_util:need_to_tick/4`), so a
 //! tick is answered with a tick; and as a tick may be stuck behind a large frame on a slow line, a node
-//! that talks hears from us every second. A node with a long `net_ticktime` is silent for minutes and
+//! that talks receives something from us every second. A node with a long `net_ticktime` is silent for minutes and
 //! well: therefore it is asked something first, and counts as lost only when it does not answer.
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const JUST_WROTE: Duration = Duration::from_millis(100);
 /// How often, how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TickConfig {
-    /// Wakes at least this often; a peer that talks hears from us as often.
+    /// Wakes at least this often; a peer that talks receives something from us as often.
     pub(crate) pulse: Duration,
     /// Ticks at least this often.
     pub(crate) tick: Duration,
@@ -52,7 +52,7 @@ pub(crate) fn run(shared: &Shared, pace: TickConfig) {
         if heard >= pace.lost {
             let seconds = pace.lost.as_secs();
             return shared.lose(&format!(
-                "nothing was heard from {} for {seconds} seconds",
+                "no message from {} for {seconds} seconds",
                 shared.node
             ));
         }
@@ -135,7 +135,7 @@ mod tests {
         assert!(
             shared
                 .lost()
-                .is_some_and(|why| why.contains("nothing was heard from a@b"))
+                .is_some_and(|why| why.contains("no message from a@b"))
         );
         let sent = lock(&sink.0);
         // The first thing is a tick, for the peer is asked much later.

@@ -1,8 +1,8 @@
 //! Mailboxes: pids of our own that processes of the node can send to and monitor.
 //!
 //! Takes what the reader has for a pid, gives [`Mail`] in the order of arrival. A queue is bounded in
-//! messages and bytes; what does not fit is dropped and counted, and the reader of the mailbox is told
-//! exactly once where the gap is. To the node, dropping a mailbox is the normal end of a process.
+//! messages and bytes; what does not fit is dropped and counted, and the reader of the mailbox learns exactly once
+//! where the gap is. To the node, dropping a mailbox is the normal end of a process.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! The reader thread: frames in, waiters woken.
 //!
-//! Takes the reading half and runs until the stream ends or cannot be trusted; then everybody is told.
-//! It never writes (answers go through the outbox) and never decodes a payload that somebody waits
-//! for, so one large reply does not hold up what comes behind it.
+//! Takes the reading half and runs until the stream ends or cannot be trusted; then all waiting threads are notified.
+//! It never writes (answers go through the outbox) and never decodes a payload that a thread waits for, so one large
+//! reply does not hold up what comes behind it.
 
 use std::io::{ErrorKind, Read};
 

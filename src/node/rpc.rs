@@ -110,7 +110,7 @@ pub struct Pending {
     result: Reference,
     outcome: Receiver<CallOutcome>,
     settled: bool,
-    /// What was called and when, for who listens.
+    /// What was called and when, for the listener.
     traced: Option<(String, Instant)>,
 }
 
@@ -188,7 +188,7 @@ impl Pending {
             &self.reference,
         ));
         if kill {
-            // Not left to somebody else: the program may end before they come to it.
+            // Not left to another thread: the program may end before that comes to it.
             let _ = shared.write(&control::exit2(&shared.us, &pid, &Term::atom("kill")));
         }
     }
@@ -224,7 +224,7 @@ pub(crate) fn start(
         .calls
         .insert(reference.clone(), call);
     trace::tell(|| format!("call    {what}, {} bytes", frame.len()));
-    // On failure everybody, this call too, has been told already.
+    // On failure all calls, this one too, have been notified already.
     shared.write(&frame).map_err(CallError::Lost)?;
     Ok(Pending {
         session: session.clone(),

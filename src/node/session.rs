@@ -244,7 +244,7 @@ impl Session {
         Mailbox::open(self)
     }
 
-    /// Sends a message to a process. As in Erlang, nobody tells whether it is there.
+    /// Sends a message to a process. As in Erlang, it is not reported whether the process exists.
     pub fn send(&self, to: &Pid, message: Term) -> std::result::Result<(), CallError> {
         let frame = control::send(to, &message).ok_or(CallError::TooLarge)?;
         trace::tell(|| format!("send    {}, {} bytes", trace::shape(&message), frame.len()));

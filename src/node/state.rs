@@ -1,7 +1,7 @@
-//! What the threads of a session share: who waits for what, and the way out.
+//! What the threads of a session share: what each waits for, and the way out.
 //!
-//! Takes signals from the reader and orders from callers; wakes whoever waits. When the connection is
-//! lost, everybody is told at once, and nobody can begin to wait afterwards. Everything that a peer
+//! Takes signals from the reader and orders from callers; wakes waiting threads. When the connection is
+//! lost, all are notified at once, and none can begin to wait afterwards. Everything that a peer
 //! can make grow has a limit. Locks are held for moments, never over a read or write of the network.
 
 use std::collections::{HashMap, HashSet};
@@ -60,12 +60,12 @@ pub(crate) fn key(pid: &Pid) -> Key {
 pub(crate) struct ConnectionState {
     lost: Option<String>,
     pub(crate) calls: HashMap<Reference, PendingCall>,
-    /// Calls given up before the node told their process; whether to kill it then.
+    /// Calls given up before the node reported their process; whether to kill it then.
     pub(crate) abandoned: HashMap<Reference, bool>,
     pub(crate) boxes: HashMap<Key, Arc<Queue>>,
     /// Our monitors of theirs.
     pub(crate) monitors: HashMap<Reference, (Pid, Term)>,
-    /// Their monitors of ours: who, and what of ours.
+    /// Their monitors of ours: the monitoring process, and what of ours.
     pub(crate) watchers: HashMap<Reference, (Pid, Key)>,
     /// Their links to ours.
     pub(crate) links: HashSet<(Pid, Key)>,
@@ -157,7 +157,7 @@ impl Shared {
         lock(&self.state).lost.clone()
     }
 
-    /// Ends it all: everybody who waits is told, the socket is closed, the threads will end.
+    /// Ends it all: all waiting threads are notified, the socket is closed, the threads will end.
     pub(crate) fn lose(&self, why: &str) {
         let (calls, boxes) = {
             let mut state = lock(&self.state);
@@ -199,7 +199,7 @@ impl Shared {
         })
     }
 
-    /// Ticks, unless somebody is writing anyway.
+    /// Ticks, unless a thread is writing anyway.
     pub(crate) fn tick(&self) {
         if let Ok(mut writer) = self.writer.try_lock()
             && let Err(error) = write_frames(&mut **writer, &control::TICK, &self.clock)
@@ -214,7 +214,7 @@ impl Shared {
     }
 
     /// Asks whether the peer lives, by something that it answers at once without any process: it monitors
-    /// a name that nobody registers. The answer belongs to nobody; that it comes is enough.
+    /// a name that is never registered. The answer belongs to no call; that it comes is enough.
     pub(crate) fn probe(&self) {
         let name = Term::atom("updo is anybody there");
         // A failure is a loss, and every waiter has been notified then.

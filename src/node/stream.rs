@@ -146,7 +146,7 @@ pub(crate) fn is_pause(error: &io::Error) -> bool {
 ///
 /// The resolver of the system cannot be interrupted, so it runs on a thread that is left behind when
 /// it is slow. This machine's own name always has the loopback addresses too: a node in a container
-/// often goes by a name that nobody can resolve.
+/// often goes by a name that cannot be resolved.
 pub(crate) fn resolve(host: &str, deadline: Deadline) -> io::Result<Vec<IpAddr>> {
     if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
         return Ok(vec![ip]);
@@ -157,7 +157,7 @@ pub(crate) fn resolve(host: &str, deadline: Deadline) -> io::Result<Vec<IpAddr>>
         .name("updo-resolve".to_owned())
         .spawn(move || {
             let found = (name.as_str(), 0u16).to_socket_addrs();
-            // Nobody listens any more when we were too slow.
+            // There is no receiver any more when we were too slow.
             let _ = sender.send(found.map(|all| all.map(|a| a.ip()).collect::<Vec<_>>()));
         })?;
     let found = match receiver.recv_timeout(deadline.left()?) {

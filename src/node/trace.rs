@@ -1,7 +1,7 @@
 //! What goes over connections, for whoever wants to know: one sentence each, without contents.
 //!
-//! A program may name one listener. It is told of connections, calls, answers and messages with names, numbers and
-//! sizes; never an argument, a value, a cookie or a digest. Without a listener nothing is put together.
+//! A program may name one listener. It is notified of connections, calls, answers and messages with names, numbers
+//! and sizes; never an argument, a value, a cookie or a digest. Without a listener nothing is put together.
 
 use std::sync::OnceLock;
 

@@ -32,7 +32,7 @@ fn given_text<'s>(name: &str, sets: &'s BTreeMap<String, String>) -> Option<(Str
     })
 }
 
-/// What a name stands for before it is computed.
+/// The definition of a name before it is computed.
 struct Open<'a> {
     at: Span,
     expr: &'a Expr,
@@ -46,7 +46,7 @@ enum State {
     New,
     /// Waits for what it mentions.
     Waiting,
-    /// Computed, or told why it cannot be.
+    /// Computed, or the reason why not is reported.
     Over,
 }
 

@@ -1,6 +1,6 @@
 //! Which files of a plan apply, and how near they stand to the plan.
 //!
-//! Takes who includes whom and under which guard; gives each file its layer (the shortest way from the plan) and the
+//! Takes the inclusions and their guards; gives each file its layer (the shortest way from the plan) and the
 //! condition under which its statements apply. A file that several include is read once and applies when any of them
 //! brings it in, so the order of `include` statements means nothing. Nothing is evaluated here.
 
@@ -31,8 +31,8 @@ pub(super) struct IncludeDepth {
     pub when: Option<Expr>,
 }
 
-/// The standing of every file, or the number of one with more conditions than can be told apart. The inclusions form
-/// no ring.
+/// The standing of every file, or the number of one with more conditions than can be distinguished. The inclusions
+/// form no ring.
 pub(super) fn standings(
     files: usize,
     inclusions: &[Inclusion],

@@ -89,7 +89,7 @@ fn finish(mut reader: Reader<'_>, path: &Path, sets: &BTreeMap<String, String>) 
     } = reader;
     let broken = diagnostics.iter().any(Diagnostic::is_error);
     let (mut plan, found) = resolve::resolve(path, statements, sets, sources.clone());
-    // What looks like a cookie is shown by nobody, not even in the line around another mistake.
+    // What looks like a cookie is never shown, not even in the line around another mistake.
     let secrets = found
         .iter()
         .filter(|diagnostic| diagnostic.code == Code::W212);
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
             let mut diagnostic =
                 Diagnostic::new(Code::E109, "files include each other").note(names.join(" -> "));
             if let Some(span) = at {
-                diagnostic = diagnostic.label(span, "closes the ring");
+                diagnostic = diagnostic.label(span, "closes the cycle");
             }
             self.diagnostics.push(diagnostic);
             return None;

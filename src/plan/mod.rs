@@ -10,6 +10,7 @@ mod include;
 pub mod load;
 pub mod offline;
 mod options;
+pub mod rehearse;
 mod resolve;
 pub mod rollout;
 mod scope;
@@ -31,6 +32,7 @@ use crate::term::Term;
 pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
+pub use rehearse::Rehearse;
 pub use rollout::Rollout;
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never is in a plan.
@@ -77,7 +79,7 @@ impl Target {
 /// `seed => N, match => "glob"`: a node that knows the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed {
-    /// Who is asked.
+    /// The node that is asked.
     pub node: NodeName,
     /// Which of those that it knows, itself included, belong to the target.
     pub pattern: glob::Pattern,
@@ -206,7 +208,7 @@ impl RollbackTrigger {
     }
 }
 
-/// `engine`: who carries a script out on the node.
+/// `engine`: what carries a script out on the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ExecutionEngine {
     /// updo's own agent: a transaction.
@@ -298,13 +300,15 @@ pub struct Plan {
     pub rollback_on: Vec<RollbackTrigger>,
     /// `rollback … #{keep_old => D}`: how long the way back of a run is kept at least.
     pub keep_old: Duration,
+    /// `rehearse`: how a run tries conversions before it begins.
+    pub rehearse: Rehearse,
     /// `rollout`, with the statements: at most one per target, and one for any.
     pub rollouts: Vec<(Rollout, Span)>,
     /// Whether rules of included files that do nothing are reported too.
     pub warn_unused_everywhere: bool,
     /// `window`; with `engine release_handler` always `otp`.
     pub windows: WindowPolicy,
-    /// `engine`: who carries the script out.
+    /// `engine`: what carries the script out.
     pub engine: ExecutionEngine,
 }
 

@@ -8,24 +8,24 @@
 )]
 
 use crate::diag::Span;
-use crate::eval::{Host, HostError, Phase, needs};
+use crate::eval::{NameError, OwnNames, Phase, needs};
 use crate::term::Term;
 
 /// The names without any node.
 #[derive(Clone, Copy, Debug)]
 pub struct Offline;
 
-impl Host for Offline {
-    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, HostError>> {
+impl OwnNames for Offline {
+    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, NameError>> {
         if needs(name) == Some(Phase::Facts) {
-            return Some(Err(HostError::Unknown(format!("`{name}` needs a node"))));
+            return Some(Err(NameError::Unknown(format!("`{name}` needs a node"))));
         }
         anywhere(name, args)
     }
 }
 
 /// What needs no facts: `env(Name)`, `matches(Value, Pattern)`.
-pub fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, HostError>> {
+pub fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, NameError>> {
     Some(match (name, args) {
         ("matches", [value, pattern]) => matches(value, pattern).map(Term::boolean),
         ("env", [name]) => text(name).map(|name| match std::env::var(name) {
@@ -36,11 +36,11 @@ pub fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, HostError>> {
     })
 }
 
-fn text(term: &Term) -> Result<String, HostError> {
-    term.to_text().ok_or(HostError::BadArgument)
+fn text(term: &Term) -> Result<String, NameError> {
+    term.to_text().ok_or(NameError::BadArgument)
 }
 
-fn matches(value: &Term, pattern: &Term) -> Result<bool, HostError> {
-    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| HostError::BadArgument)?;
+fn matches(value: &Term, pattern: &Term) -> Result<bool, NameError> {
+    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| NameError::BadArgument)?;
     Ok(pattern.matches(&text(value)?))
 }

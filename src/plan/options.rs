@@ -185,7 +185,7 @@ pub(super) fn evaluate(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Term> {
     Evaluator::pure(Phase::Static)
-        .with_host(&mut Offline)
+        .with_names(&mut Offline)
         .eval(std::slice::from_ref(expr), &mut bindings)
         .map_err(|failure| diagnostics.push(*failure.diagnostic))
         .ok()

@@ -8,6 +8,7 @@ use super::constants::constants;
 use super::load::Located;
 use super::offline::Offline;
 use super::options::{attribute, budget, constant, duration, known, unsupported, wrong};
+use super::rehearse::Rehearse;
 use super::scope::{self, Names};
 use super::{
     CodeFrom, ExecutionEngine, Patterns, Plan, RollbackPolicy, RollbackTrigger, Rule, WindowPolicy,
@@ -65,6 +66,7 @@ pub(super) fn resolve(
         rollback: RollbackPolicy::default(),
         rollback_on: RollbackTrigger::ALL.to_vec(),
         keep_old: Duration::ZERO,
+        rehearse: Rehearse::default(),
         rollouts: Vec::new(),
         warn_unused_everywhere: false,
         windows: WindowPolicy::default(),
@@ -290,6 +292,9 @@ impl Resolver<'_> {
                 self.guard(tail);
                 self.rule(statement, layer);
             }
+            StatementKind::Rehearse { word, options, .. } => {
+                self.rehearse(word.is_some(), options, span);
+            }
             StatementKind::Rollout {
                 target, options, ..
             } => {
@@ -477,8 +482,8 @@ impl Resolver<'_> {
         });
     }
 
-    /// What an expression of the facts moment is worth already now. What is wrong for every node is told;
-    /// what needs a node is not.
+    /// What an expression of the facts moment is worth already now. What is wrong for every node is reported; what
+    /// needs a node is not.
     fn early(&mut self, expr: &Expr) -> Option<Term> {
         if let Some(term) = expr.as_literal() {
             return Some(term);
@@ -492,7 +497,7 @@ impl Resolver<'_> {
             return None;
         }
         let outcome = Evaluator::new(Phase::Facts, self.scripts)
-            .with_host(&mut Offline)
+            .with_names(&mut Offline)
             .eval(std::slice::from_ref(expr), &mut bindings);
         match outcome {
             Ok(term) => Some(term),

@@ -1,6 +1,6 @@
 //! `rollout [Target] #{…}`: how the nodes of a target are walked through, and in which stages.
 //!
-//! It takes the options and gives a [`Rollout`]; [`Rollout::stages`] divides nodes by it. Both ask nobody: which of
+//! It takes the options and gives a [`Rollout`]; [`Rollout::stages`] divides nodes by it. Both ask no node: which of
 //! the nodes have anything to do is known to the caller.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::term::Term;
 pub struct Rollout {
     /// The target it is meant for; `None` for any.
     pub target: Option<String>,
-    /// Who goes first, alone.
+    /// The nodes that go first, alone.
     pub canary: Canary,
     /// Sizes of the stages after that; the last one is repeated.
     pub batches: Vec<Share>,
@@ -33,7 +33,7 @@ pub struct Rollout {
     pub order: Order,
 }
 
-/// Who goes first.
+/// The nodes that go first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Canary {
     /// So many of the first.
@@ -58,7 +58,7 @@ pub enum Pause {
     None,
     /// Time goes by.
     For(Duration),
-    /// Somebody is asked.
+    /// The user is asked.
     Confirm,
 }
 
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(sizes(&rollout, 12), [1, 1, 3, 6, 1]);
         assert_eq!(sizes(&rollout, 1), [1]);
         assert_eq!(sizes(&rollout, 0), [0; 0]);
-        // A share is never nobody.
+        // A share is never empty.
         let rollout = Rollout {
             batches: vec![Share::Percent(1)],
             ..rollout

@@ -1,5 +1,5 @@
 //! What can be reported about an expression when the plan is read: unbound variables (E206), functions that
-//! nobody has (E702), calls to the node where the node cannot be asked (E210).
+//! do not exist (E702), calls to the node where the node cannot be asked (E210).
 //!
 //! It evaluates nothing and never guesses: a variable that only one branch binds counts as bound, and a name
 //! that may be a function of the node's `erlang` module is left to the node. One expression may have several
@@ -292,7 +292,7 @@ impl<'a> Scope<'a> {
                     self.pattern(value);
                 }
             }
-            // Arithmetic on constants, and what is no pattern at all: told when it is matched.
+            // Arithmetic on constants, and what is no pattern at all: reported when it is matched.
             ExprKind::Call(..) | ExprKind::Remote { .. } => {}
             _ => walk::parts(pattern, &mut |part| self.pattern(part)),
         }

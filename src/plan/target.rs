@@ -1,4 +1,4 @@
-//! `target Name #{…}`: which nodes, or who knows them, and where their cookie comes from.
+//! `target Name #{…}`: which nodes, or the source of their names, and where their cookie comes from.
 //!
 //! It takes the options and gives a [`Target`]; what is wrong with them goes to the resolver's diagnostics. No cookie
 //! is read here, and one that is in the plan is neither used nor repeated.

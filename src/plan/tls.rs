@@ -215,12 +215,12 @@ fn known_to_ssl(option: &str) -> Option<&'static str> {
     }
 }
 
-/// What stands where a map should; nothing for `false`. The value is not repeated: it may be a key.
+/// The error for a value where a map should be; nothing for `false`. The value is not repeated: it may be a key.
 fn no_map(term: &Term, span: Span) -> Option<Diagnostic> {
     if term.is_atom("false") {
         return None;
     }
-    let diagnostic = Diagnostic::new(Code::E205, "`tls` wants a map, or `false`")
+    let diagnostic = Diagnostic::new(Code::E205, "`tls` must be a map or `false`")
         .label(span, "neither")
         .help(format!("name the trusted CA: `{EXAMPLE}`"));
     Some(match term.is_atom("true") {

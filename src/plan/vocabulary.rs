@@ -62,11 +62,11 @@ pub const MODULE: &[OptionSpec] = &[
     opt("class", "what its processes are: `supervisor`, `server` or `plain` (none)", &["supervisor", "server", "plain"]),
     opt("type", "which code converts on the way down, as in OTP's appups", &["static", "dynamic"]),
     opt("change", "`soft`: suspended, not converted; `{advanced, Extra}`: `code_change` with this extra; `{convert, fun m:f/1}`: the state is mapped by a function of another module", &["soft"]),
-    opt("timeout", "patience when suspending and converting: a duration or `infinity`", &["infinity", "default"]),
+    opt("timeout", "the limit for suspending and for converting: a duration or `infinity`", &["infinity", "default"]),
     opt("purge", "`defer` (the default: old code stays until the next upgrade), `soft`, `brutal` (ends processes), `{wait, D}`; or a pair, before and after the switch", &["defer", "soft", "brutal"]),
     opt("children", "for supervisors: `#{start => [Id], stop => [Id]}`, over what is inferred: children that are started and stopped; `none` for either", &[]),
     opt("restart", "`true`: for a module that changes its behaviour, its supervisors restart its processes with the switch", SWITCH),
-    opt("remove", "`true`: the module is taken off the node, last of all", SWITCH),
+    opt("remove", "`true`: the module is deleted from the node, as the last step", SWITCH),
 ];
 
 /// Options of `require` and `verify`.
@@ -82,7 +82,7 @@ pub const CHECK: &[OptionSpec] = &[
 #[rustfmt::skip]
 pub const TARGET: &[OptionSpec] = &[
     opt("nodes", "the nodes: `['shop@host']`", &[]),
-    opt("seed", "a node that knows the others; with `match`", &[]),
+    opt("seed", "a node that is connected to the others; used with `match`", &[]),
     opt("match", "which of them belong to the target: `\"shop*@*\"`", &[]),
     opt("cookie", "where the cookie is: `file(\"PATH\")`, `env(\"NAME\")` or `prompt`", &["prompt"]),
     opt("tls", "for nodes that speak TLS: `#{ca => \"PATH\", …}`", &[]),
@@ -108,7 +108,7 @@ pub const CODE: &[OptionSpec] = &[
     opt("newest", "on disk: the newest `NAME-VSN` next to the running one; a list of applications, or `all`", &["all"]),
     opt("from", "on disk: another folder of applications on the node", &[]),
     opt("update_paths", "with `from`, `true`: the code path of applications in which nothing differs is switched too", SWITCH),
-    opt("earlier", "`true`: beams of an earlier version of what runs are taken all the same", SWITCH),
+    opt("earlier", "`true`: beams that an earlier run replaced are accepted as new", SWITCH),
     opt("persist", "with `push`, `true`: the beams are also written to the node's disk after success", SWITCH),
     opt("replace", "not carried out (E110)", SWITCH),
 ];
@@ -117,7 +117,7 @@ pub const CODE: &[OptionSpec] = &[
 #[rustfmt::skip]
 pub const ROLLBACK: &[OptionSpec] = &[
     opt("on", "after which failures: a list of `verify`, `after`, `rollout`", &[]),
-    opt("keep_old", "how long the way back is kept at least", &[]),
+    opt("keep_old", "how long the record of the run is kept at least, for `updo rollback`", &[]),
 ];
 
 /// Options of `rollout`.
@@ -129,6 +129,14 @@ pub const ROLLOUT: &[OptionSpec] = &[
     opt("pause", "between two stages: a duration, or `confirm`", &["confirm"]),
     opt("abort_after", "after so many failed nodes no further one is begun", &[]),
     opt("order", "`given`, `name`, or a list of nodes that come first", &["given", "name"]),
+];
+
+/// Options of `rehearse`.
+#[rustfmt::skip]
+pub const REHEARSE: &[OptionSpec] = &[
+    opt("at_most", "how many processes of a module are asked for a copy of their state; 10000 without it", &[]),
+    opt("rate", "how many processes are asked in a second; 5000 without it", &[]),
+    opt("within", "how long the rehearsal may take; 10s without it", &[]),
 ];
 
 /// Usual metadata of `plan`; any other is taken as well.
@@ -153,8 +161,8 @@ pub const STATEMENTS: &[StatementSpec] = &[
     statement("depends", "S depends on S because \"…\"", "the right side is loaded first", &[], &[]),
     statement("does", "S does not depend on S because \"…\"", "an inferred edge is false", &[], &[]),
     statement("loads", "S loads before S, S loads after S", "an order without a dependency", &[], &[]),
-    statement("cycle", "cycle [M, …]: together, cycle [M, …]: break A -> B", "a ring of modules that is known", &[], &[]),
-    statement("module", "module S #{…} because \"…\"", "what is known of modules", MODULE, &[]),
+    statement("cycle", "cycle [M, …]: together, cycle [M, …]: break A -> B", "a known cycle of modules", &[], &[]),
+    statement("module", "module S #{…} because \"…\"", "options of modules", MODULE, &[]),
     statement("exclude", "exclude S", "changed modules that take no part", &[], &[]),
     statement("only", "only S", "the only modules that take part", &[], &[]),
     statement("require", "require \"text\" #{…} -> Body", "must hold before anything is touched", CHECK, &[]),
@@ -170,22 +178,23 @@ pub const STATEMENTS: &[StatementSpec] = &[
     statement("code", "code on_disk, code push [\"glob\", …]", "where the new code comes from", CODE, &["on_disk", "push"]),
     statement("old", "old from \"glob\"", "where the beams of the running version are kept", &[], &["from"]),
     statement("window", "window single | minimal | otp", "how the script is grouped", &[], &["single", "minimal", "otp"]),
-    statement("engine", "engine updo | release_handler", "who executes it", &[], &["updo", "release_handler"]),
+    statement("engine", "engine updo | release_handler", "which engine executes the upgrade", &[], &["updo", "release_handler"]),
     statement("insert", "insert Instr at start | at end | before Step | after Step", "a raw instruction", &[], &[]),
-    statement("deadline", "deadline 2m", "from the first suspend to the last verify", &[], &[]),
+    statement("deadline", "deadline 2m", "from the start of the run to the last `verify`; passed before the first resume, the run is undone", &[], &[]),
     statement("budget", "budget 100ms, budget infinity", "how long processes stay suspended because another one is busy; 100ms without it", &[], &["infinity"]),
     statement("soak", "soak 10s", "how long the processes are watched after the resume; 2s without it", &[], &[]),
     statement("rollback", "rollback automatic | manual | never", "what happens after a failure", ROLLBACK, &["automatic", "manual", "never"]),
-    statement("rollout", "rollout #{…}", "the walk through the nodes", ROLLOUT, &[]),
+    statement("rehearse", "rehearse #{at_most => N, rate => N, within => D}, rehearse never", "how a run tries conversions on copies of live states first", REHEARSE, &["never"]),
+    statement("rollout", "rollout #{…}", "the order of the nodes", ROLLOUT, &[]),
 ];
 
 /// Words that stand inside of statements.
 #[rustfmt::skip]
 pub const CONNECTING: &[(&str, &str)] = &[
     ("when", "a guard: the statement applies where it holds. A comma is *and*"),
-    ("because", "the reason: it comes back in the preview, in `updo explain` and in the run"),
-    ("together", "the ring is switched as one"),
-    ("break", "edges of the ring that do not count for the order"),
+    ("because", "the reason: it is shown in the preview, by `updo explain` and during the run"),
+    ("together", "the modules of the cycle are switched together"),
+    ("break", "edges of the cycle that are ignored for the order"),
 ];
 
 /// The types of parameters.

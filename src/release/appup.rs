@@ -20,7 +20,7 @@ pub struct AppupScript {
 }
 
 impl AppupScript {
-    /// A script that nobody wrote.
+    /// A script that was not written by hand.
     pub fn generated(instruction: Term) -> Self {
         Self {
             term: Term::List(vec![instruction]),

@@ -145,7 +145,7 @@ impl ReplSession {
             let mut live = self.live();
             let mut bindings = plan.constants.clone();
             let result = Evaluator::new(Phase::Live, &functions)
-                .with_host(&mut host)
+                .with_names(&mut host)
                 .with_remote(&mut live)
                 .with_limits(Limits::default())
                 .check(&check.body, &mut bindings);

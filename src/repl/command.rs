@@ -214,7 +214,7 @@ pub const WORDS: &[Word] = &[
     word("why", &["w"], "X [before Y]", "why a module is here, why one comes before another", Upgrade, Takes::Changed),
     word("deps", &[], "M", "what a module waits for, and why", Upgrade, Takes::Changed),
     word("rdeps", &[], "M", "the dependents of a module, and why", Upgrade, Takes::Changed),
-    word("cycles", &["cy"], "", "modules that depend on each other in a ring", Upgrade, Nothing),
+    word("cycles", &["cy"], "", "modules that depend on each other in a cycle", Upgrade, Nothing),
     word("gaps", &["ga"], "", "calls that updo cannot resolve: a rule may be needed", Upgrade, Nothing),
     word("refresh", &[], "", "compares the node again", Upgrade, Nothing),
     word("rules", &["r"], "", "the session's statements", Rules, Nothing),
@@ -424,7 +424,7 @@ mod tests {
             Err("write `:why X [before Y]`".to_owned())
         );
         assert_eq!(parse(":order now"), Err("write `:order`".to_owned()));
-        // Nobody gets into a run by a slip of the finger.
+        // A run must not begin by a typing error.
         assert!(parse(":ru").is_err());
         assert!(parse(":").is_err());
     }

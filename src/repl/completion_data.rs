@@ -1,4 +1,4 @@
-//! What is known while somebody types: of the session, of the plan, and of the node.
+//! What is known while a user types: of the session, of the plan, and of the node.
 //!
 //! Takes over what the session knows, and asks the node for the rest, with little patience and a memory of a few seconds.
 //! A node that does not answer costs the candidates, nothing else. No question loads code: exports are asked of loaded
@@ -23,7 +23,7 @@ const FRESH: Duration = Duration::from_secs(10);
 /// Function and arity; whether only the new version has it.
 pub(super) type Export = (String, u32, bool);
 
-/// What is known while somebody types.
+/// What is known while a user types.
 pub struct Knowledge {
     /// The node that is asked.
     pub node: Option<Node>,

@@ -11,7 +11,7 @@ use super::read_only;
 use super::session::{ReplError, ReplSession, Reply};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::{
-    Bindings, Evaluator, Host, HostError, Limits, Phase, Remote, RemoteError, needs,
+    Bindings, Evaluator, Limits, NameError, OwnNames, Phase, Remote, RemoteError, needs,
 };
 use crate::exec::condition::remote_error;
 use crate::node::Session as Node;
@@ -25,13 +25,13 @@ use crate::term::{Atom, MAX_PRINTED, Term, pretty_within};
 /// The variable that holds the last value.
 const IT: &str = "It";
 
-/// How often a waiting call looks whether somebody wants it to end.
+/// How often a waiting call looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How long the REPL's own questions may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Somebody sits there and can press Ctrl-C.
+/// There is a user, and they can press Ctrl-C.
 const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Columns of a value.
@@ -40,7 +40,7 @@ const WIDTH: usize = 80;
 /// Why nothing more is called.
 #[derive(Clone, Debug)]
 pub(super) enum Stop {
-    /// Somebody pressed Ctrl-C.
+    /// The user pressed Ctrl-C.
     Cancelled,
     /// The function is not harmless, and the session is read-only.
     Refused(String),
@@ -111,12 +111,12 @@ impl Remote for Live<'_> {
 
 /// Updo's own names, with a `sleep` that can be interrupted.
 struct Awake<'a> {
-    host: &'a mut dyn Host,
+    host: &'a mut dyn OwnNames,
     interrupt: &'a AtomicBool,
 }
 
-impl Host for Awake<'_> {
-    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, HostError>> {
+impl OwnNames for Awake<'_> {
+    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, NameError>> {
         if let ("sleep", [time]) = (name, args)
             && let Some(millis) = time.as_i64().and_then(|time| u64::try_from(time).ok())
         {
@@ -127,7 +127,7 @@ impl Host for Awake<'_> {
     }
 }
 
-/// Sleeps, or until somebody presses Ctrl-C; `false` for that. The interrupt stays set.
+/// Sleeps, or until the user presses Ctrl-C; `false` for that. The interrupt stays set.
 pub(super) fn rest(time: Duration, interrupt: &AtomicBool) -> bool {
     let began = Instant::now();
     while began.elapsed() < time {
@@ -267,10 +267,10 @@ impl ReplSession {
         let mut live = self.live();
         let connection = self.engine.with_session(self.node.clone());
         let interrupt = &*self.manner.interrupt;
-        let mut run = |host: &mut dyn Host| {
+        let mut run = |host: &mut dyn OwnNames| {
             let mut host = Awake { host, interrupt };
             Evaluator::new(Phase::Live, &functions)
-                .with_host(&mut host)
+                .with_names(&mut host)
                 .with_remote(&mut live)
                 .with_limits(self.limits())
                 .eval(body, bindings)
@@ -404,7 +404,7 @@ fn asks_for_facts(text: &str) -> bool {
 }
 
 /// The text with `it` and `v()` replaced by the variable of the last value, every byte where it was. `it` as a
-/// function, a module, a key of a map or in quotes is somebody else's.
+/// function, a module, a key of a map or in quotes is left alone.
 fn with_it(text: &str) -> String {
     let all = tokens(text);
     let word = |at: usize| all.get(at).map_or("", |token| &text[token.range.clone()]);

@@ -272,7 +272,7 @@ impl ReplSession {
         Ok(out)
     }
 
-    /// The sentence for an application that nobody knows.
+    /// The sentence for an unknown application.
     pub(super) fn no_such_app(&self, app: &App) -> ReplError {
         let known = self.ask("application", "loaded_applications", vec![]);
         let known: Vec<String> = known

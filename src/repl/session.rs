@@ -85,7 +85,8 @@ impl From<Result<String, ReplError>> for Reply {
 pub struct SessionOptions {
     /// Look of the text.
     pub style: Style,
-    /// Somebody sits there: long output is cut, bindings and times are shown, calls take as long as they take.
+    /// There is a user at the terminal: long output is cut, bindings and times are shown, calls take as long as they
+    /// take.
     pub interactive: bool,
     /// Only functions that change nothing may be called.
     pub read_only: bool,
@@ -105,7 +106,7 @@ pub struct ReplSession {
     /// The plan with the session's statements in it.
     pub(super) engine: Engine,
     pub(super) file: Option<PlanFile>,
-    /// What the plan comes to on this node; `None` until somebody asks.
+    /// What the plan comes to on this node; `None` until asked for.
     pub(super) upgrade: Option<Upgrade>,
     /// The session's own statements, each with its dot.
     pub(super) statements: Vec<String>,
@@ -313,7 +314,7 @@ impl ReplSession {
         format!("{}\n{mark} {left} more {lines}    :more", &text[..at])
     }
 
-    /// The upgrade, prepared when nobody has asked before.
+    /// The upgrade, prepared at the first request.
     pub(super) fn prepared(&mut self) -> Result<&Upgrade, ReplError> {
         if self.upgrade.is_none() {
             let upgrade = self.prepare()?;

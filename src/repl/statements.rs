@@ -458,7 +458,7 @@ impl ReplSession {
         whole += self.formatted().trim_end();
         whole.push('\n');
         if is_own {
-            // Somebody may have changed the file meanwhile.
+            // The file may have changed meanwhile.
             let opened = Engine::open_as(&path, &whole, self.engine.settings.clone());
             if opened.engine.is_none() {
                 let errors: Vec<&Diagnostic> =

@@ -1,7 +1,7 @@
 //! `:sup`: the supervision trees, as the supervisors themselves tell.
 //!
 //! Supervisors are found by their initial call and asked all at the same time, first for numbers only: one with
-//! thousands of children is shown by its number. Who does not answer within a moment is reported not to.
+//! thousands of children is shown by its number. One that does not answer within a moment is reported as such.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -51,13 +51,13 @@ pub enum SessionEnd {
 pub struct HistoryFiles<'a> {
     /// The file of the history.
     pub history: &'a Path,
-    /// How many lines of it are kept, when somebody has said so.
+    /// How many lines of it are kept, when that is configured.
     pub lines: Option<usize>,
     /// The file that `:edit` edits.
     pub edited: &'a Path,
 }
 
-/// Whether somebody sits there.
+/// Whether there is a user at the terminal.
 pub fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
@@ -112,7 +112,7 @@ pub fn script(
     SessionEnd::Failed(Code::E101)
 }
 
-/// Runs a session with somebody at the terminal.
+/// Runs a session with a user at the terminal.
 pub fn interactive(
     session: &mut ReplSession,
     ui: &Ui,
@@ -149,7 +149,7 @@ pub fn interactive(
     if let Some(folder) = places.history.parent() {
         let _ = crate::atomic_file::private_folders(folder);
     }
-    // Whatever was typed may be in it, so that it is there before the editor makes one for everybody.
+    // Whatever was typed may be in it, so that it is there before the editor makes one readable by all.
     if let Ok(file) = crate::atomic_file::append_private(places.history) {
         let _ = crate::atomic_file::make_private(&file);
     }
@@ -207,7 +207,7 @@ pub fn interactive(
 }
 
 /// While a line is typed, Ctrl-C is a key; while something is evaluated, it is a signal. A call takes the first one
-/// back within moments. Where nobody does, because a node that hangs is being compared, the second one leaves.
+/// back within moments. Where no call does, because a node that hangs is being compared, the second one leaves.
 fn listen(interrupt: &Arc<AtomicBool>) -> std::io::Result<()> {
     const NOTHING_WAS_CHANGED: i32 = 14;
     let signal = signal_hook::consts::SIGINT;
@@ -302,7 +302,7 @@ fn edit(session: &mut ReplSession, ui: &Ui, path: &Path, text: &str) {
     }
 }
 
-/// What the line editor asks while somebody types.
+/// What the line editor asks while a user types.
 struct Typing {
     knowledge: Knowledge,
     colour: bool,

@@ -1,4 +1,4 @@
-//! What has changed since somebody last looked: `+` and `-` in front of the lines of a view.
+//! What has changed since the last look: `+` and `-` in front of the lines of a view.
 
 use std::collections::HashMap;
 
@@ -29,7 +29,7 @@ impl Views {
         self.0.clear();
     }
 
-    /// Takes these lines for what was shown last, when nobody has looked yet: the state before a change.
+    /// Takes these lines for what was shown last, when there was no look yet: the state before a change.
     pub fn begin(&mut self, view: &'static str, lines: impl FnOnce() -> Vec<Line>) {
         self.0.entry(view).or_insert_with(lines);
     }

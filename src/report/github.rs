@@ -42,7 +42,7 @@ pub fn group(title: &str) -> String {
     format!("::group::{}", data(title))
 }
 
-/// What stands after them.
+/// The line after them.
 pub const ENDGROUP: &str = "::endgroup::";
 
 /// The summary: a table with a row per node that was reached. `ends` are the last events, with the run's name.

@@ -13,8 +13,8 @@ use crate::facts::compare::diff::ModuleDiff;
 use crate::graph::draw;
 use crate::state::beams::hex;
 
-/// The lines, without those of [`json`](super::json) that follow while it runs. `owner` is who runs it, `note` what they said
-/// about it (`--message`).
+/// The lines, without those of [`json`](super::json) that follow while it runs. `owner` is the user of the run,
+/// `note` what they said about it (`--message`).
 pub fn head(shown: &PreviewInput<'_>, owner: &str, note: Option<&str>) -> Vec<Value> {
     let mut lines = vec![
         plan(shown, owner, note),

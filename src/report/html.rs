@@ -1,4 +1,4 @@
-//! The report of a run: one HTML file that stands alone, readable without script, in print and in the dark.
+//! The report of a run: one self-contained HTML file, readable without script, in print and in the dark.
 //!
 //! Takes the lines of a stream (a record, or what `run --events` wrote) and nothing else, so that it can be made
 //! years later on another machine; the lines are in the file again, as data. maud escapes everything that comes from
@@ -91,7 +91,7 @@ pub fn html(lines: &[Value]) -> Option<String> {
     Some(page.into_string())
 }
 
-/// Who, when, what.
+/// User, time, plan and outcome.
 fn facts(run: &Run<'_>) -> Markup {
     let plan = run.first("plan");
     let stream = run.first("stream");

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use super::{progress, terminal};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, to_json};
-use crate::exec::{Event, EventKind, Slow};
+use crate::exec::rehearsal::Tried;
+use crate::exec::{BusyProcess, Event, EventKind};
+use crate::name::NodeName;
 
 /// Name and version of the schema.
 pub const SCHEMA: &str = "updo.events/1.0";
@@ -60,6 +62,22 @@ pub fn rollout(kind: &str, rollout: &str, message: &str, fields: Value) -> Value
         line.extend(fields);
     }
     line
+}
+
+/// The first phase of a run on a node: conversions were tried on copies of live states.
+pub fn rehearsal(node: &NodeName, message: &str, tried: &[Tried]) -> Value {
+    let sum = |of: fn(&Tried) -> u64| tried.iter().map(of).sum::<u64>();
+    let slowest = tried.iter().filter_map(|tried| tried.percentile(100)).max();
+    json!({
+        "type": "rehearsal",
+        "node": node.as_str(),
+        "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        "processes": sum(|tried| tried.processes),
+        "converted": sum(|tried| if tried.kept { 0 } else { tried.converted }),
+        "failed": sum(|tried| tried.failed),
+        "slowest_ms": slowest.map(ms),
+        "message": message,
+    })
 }
 
 /// The last line of a stream: the exit code, which says what the world is now.
@@ -205,8 +223,8 @@ fn parts(kind: &EventKind, sources: &SourceMap) -> (&'static str, Value) {
     }
 }
 
-fn all_slow(slowest: &[Slow]) -> Vec<Value> {
-    let slow = |slow: &Slow| json!({ "pid": slow.pid, "at": slow.at, "ms": ms(slow.took) });
+fn all_slow(slowest: &[BusyProcess]) -> Vec<Value> {
+    let slow = |slow: &BusyProcess| json!({ "pid": slow.pid, "at": slow.at, "ms": ms(slow.took) });
     slowest.iter().map(slow).collect()
 }
 
@@ -232,7 +250,7 @@ fn sentence(event: &Event, sources: &SourceMap) -> String {
             }
             None => format!("{done} of {total}"),
         },
-        EventKind::RollbackStarted => "going back".to_owned(),
+        EventKind::RollbackStarted => "the undo begins".to_owned(),
         EventKind::Diagnostic(diagnostic) => format!("{}: {}", diagnostic.code, diagnostic.title),
         EventKind::Finished { state, .. } => format!("{} is {state}", event.node),
         _ => terminal::line(event, sources, style)

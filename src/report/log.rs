@@ -1,4 +1,4 @@
-//! A run as lines of a log, for where nobody sits at a terminal: wall clock, node, step, `ok`, seconds, what.
+//! A run as lines of a log, for use without a terminal: wall clock, node, step, `ok`, seconds, what.
 //!
 //! Takes events and the time of day, gives lines without colour; one per finished step, and a heartbeat for one that
 //! takes long. What a line begins with never changes, so that it can be searched for; more is added at its end only.
@@ -82,14 +82,14 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             let text = postponed(&event.kind);
             format!("{head} suspend postponed {}", safe::line(&text))
         }
-        EventKind::RollbackStarted => format!("{head} rollback begins"),
+        EventKind::RollbackStarted => format!("{head} undo begins"),
         EventKind::RollbackFinished {
             ok,
             took,
             processes,
         } => {
             let what = went_back(*ok, *processes);
-            format!("{head} rollback {} {} {what}", mark(*ok), seconds(took))
+            format!("{head} undo {} {} {what}", mark(*ok), seconds(took))
         }
         EventKind::Interrupt { text } => format!("{head} stop {text}"),
         EventKind::Persisted { files } => {

@@ -59,7 +59,7 @@ pub enum Detail {
     Full,
 }
 
-/// Reasons that were found, for one instruction, until the rest is only counted. The plan's own are always told.
+/// Reasons that were found, for one instruction, until the rest is only counted. The plan's own are always shown.
 const REASONS: usize = 8;
 
 /// The screen.
@@ -227,7 +227,7 @@ fn purges(instruction: &Instruction) -> String {
     }
 }
 
-/// Why an instruction is there, and stands where it does.
+/// Why an instruction is there, and at its position.
 fn reasons(
     out: &mut String,
     shown: &PreviewInput<'_>,
@@ -247,7 +247,7 @@ fn reasons(
         let line = match &why.origin {
             Origin::Plan { span, because } => {
                 let place = place(shown.sources(), *span);
-                // An edge says after whom.
+                // An edge's text says after which modules.
                 let after = why.text.split_once(": ").map(|(after, _)| after);
                 let after = after.filter(|text| text.starts_with("after "));
                 let after = after.map_or_else(String::new, |text| format!("{text} "));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::style::{attention, bad, faint, time};
 use crate::diag::render::Style;
-use crate::exec::{Event, EventKind, Slow, StepKind};
+use crate::exec::{BusyProcess, Event, EventKind, StepKind};
 use crate::name::NodeName;
 
 /// After so long without a process more a step counts as standing still.
@@ -33,12 +33,12 @@ pub struct Current {
     /// Processes done, and processes in all, as far as that was reported.
     pub count: Option<(u64, u64)>,
     /// What it waits for.
-    pub slowest: Vec<Slow>,
+    pub slowest: Vec<BusyProcess>,
     /// When that was reported.
     pub reported_at: Duration,
 }
 
-/// A run on one node as it stands.
+/// The current state of a run on one node.
 #[derive(Clone, Debug)]
 pub struct Progress {
     node: NodeName,
@@ -48,7 +48,7 @@ pub struct Progress {
     begun: usize,
     current: Option<Current>,
     back: bool,
-    /// Since when processes stand still.
+    /// Since when processes are suspended.
     standing: Option<Duration>,
     /// How long they have stood still in windows that are over.
     stood: Duration,
@@ -146,7 +146,7 @@ impl Progress {
                 {
                     self.standing = Some(event.at.saturating_sub(*paused));
                 }
-                // Whoever rejoins a run hears of its preparation only that it is over.
+                // A client that rejoins a run learns of its preparation only that it is over.
                 self.begun = self.begun.max(1);
                 if *step == StepKind::Resume {
                     self.moving(event.at);
@@ -181,7 +181,7 @@ impl Progress {
         self.ended
     }
 
-    /// How far it is, in percent: of the steps, and of the step's processes. `None` when nobody can tell.
+    /// How far it is, in percent: of the steps, and of the step's processes. `None` when unknown.
     pub fn percent(&self) -> Option<u32> {
         let steps = self.steps.filter(|steps| *steps > 0 && !self.back)?;
         let begun = self.begun.min(steps);
@@ -227,7 +227,7 @@ impl Progress {
                     lines.push(attention(style, &text));
                 }
             }
-            None if self.back => lines.push(format!("{:>12}  {going}", "rollback")),
+            None if self.back => lines.push(format!("{:>12}  {going}", "undo")),
             None => lines.push(format!("{:>12}  {going}", "checks")),
         }
         let keys = if keys { "s=status  " } else { "" };
@@ -239,7 +239,7 @@ impl Progress {
     /// What is being done, in a few words.
     pub fn short(&self, now: Duration) -> String {
         match &self.current {
-            _ if self.back => "rollback".to_owned(),
+            _ if self.back => "undo".to_owned(),
             Some(current) => {
                 let took = time(now.saturating_sub(current.since));
                 match (current.count, current.slowest.first()) {
@@ -287,7 +287,7 @@ impl Progress {
                     more(format!("no progress for {}", time(still)));
                 }
             }
-            None if self.back => more("going back".to_owned()),
+            None if self.back => more("undoing the upgrade".to_owned()),
             None => more("between the steps: checks and hooks of the plan".to_owned()),
         }
         lines
@@ -318,7 +318,7 @@ impl Progress {
         let dot = if style.unicode { "·" } else { "-" };
         let mut text = self.node.to_string();
         match self.steps {
-            _ if self.back => text += "  going back",
+            _ if self.back => text += "  undoing",
             Some(steps) if self.begun > 0 && self.begun <= steps => {
                 text += &format!("  step {}/{steps}", self.begun);
             }
@@ -354,12 +354,12 @@ fn counted(current: &Current, done: u64, total: u64) -> String {
 }
 
 /// `<0.812.0> 1.7s in shop_cart_db:migrate/2`: as old as it was when that was reported, and older by now.
-fn words(slow: &Slow, now: Duration, current: &Current) -> String {
+fn words(slow: &BusyProcess, now: Duration, current: &Current) -> String {
     slowest(slow, now.saturating_sub(current.reported_at))
 }
 
 /// The same, so long after it was reported.
-pub(super) fn slowest(slow: &Slow, since: Duration) -> String {
+pub(super) fn slowest(slow: &BusyProcess, since: Duration) -> String {
     let took = slow.took.saturating_add(since);
     format!("{} {} in {}", slow.pid, time(took), slow.at)
 }
@@ -408,7 +408,7 @@ mod tests {
             id,
             done,
             total: 400,
-            slowest: vec![Slow {
+            slowest: vec![BusyProcess {
                 pid: "<0.8.0>".into(),
                 at: "shop_db:migrate/2".into(),
                 took: Duration::from_millis(took),
@@ -452,7 +452,7 @@ mod tests {
             .block(Duration::from_secs(10), ASCII, false)
             .join("\n");
         assert!(
-            block.contains("rollback") && block.contains("going back"),
+            block.contains("undo") && block.contains("undoing"),
             "{block}"
         );
         assert_eq!(progress.percent(), None);

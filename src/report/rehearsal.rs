@@ -12,6 +12,7 @@ use crate::diag::render::Style;
 use crate::diag::{Code, Diagnostic};
 use crate::exec::rehearsal::{FailedState, Tried};
 use crate::name::{Module, NodeName};
+use crate::rules::states::{Fit, Seen};
 
 /// How many failures and shapes of one module are named.
 const NAMED: usize = 3;
@@ -28,6 +29,10 @@ pub struct RehearsalInput<'a> {
     pub tried: &'a [Tried],
     /// Modules whose conversion was not tried, why, and places in the code.
     pub untried: &'a [(Module, String, Vec<String>)],
+    /// States that the new versions cannot take.
+    pub fits: &'a [Fit],
+    /// Data in states and tables that the new code knows otherwise.
+    pub held: &'a [Diagnostic],
 }
 
 impl RehearsalInput<'_> {
@@ -58,9 +63,31 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
     if shown.tried.is_empty() && shown.untried.is_empty() {
         out += "  no state is converted by this upgrade\n";
     }
-    let (converted, failed) = (shown.sum(|t| t.converted), shown.sum(|t| t.failed));
+    let converts = |tried: &Tried| if tried.kept { 0 } else { tried.converted };
+    let (converted, failed) = (shown.sum(converts), shown.sum(|t| t.failed));
     let states = count(converted + failed, "state", "states");
+    let kept = shown.sum(|tried| if tried.kept { tried.converted } else { 0 });
+    let misfits = shown.fits.iter().filter(|fit| fit.is_certain());
+    let misfits: Vec<String> = misfits.map(|fit| format!("`{}`", fit.module)).collect();
     let _ = match failed {
+        0 if !misfits.is_empty() => {
+            let mut modules = misfits;
+            modules.dedup();
+            writeln!(
+                out,
+                "\n{}  the next events of {} fail; nothing was changed",
+                bad(style, "fails"),
+                modules.join(", ")
+            )
+        }
+        0 if converted == 0 && kept > 0 => {
+            let states = count(kept, "state", "states");
+            writeln!(
+                out,
+                "\n{}  {states} inspected, none is converted; nothing was changed",
+                good(style, "ok")
+            )
+        }
         0 if converted == 0 => writeln!(out, "\nno state was tried; nothing was changed"),
         0 => writeln!(
             out,
@@ -76,15 +103,60 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
     out
 }
 
+/// One line for the first phase of a run; `on` is the node where there are several.
+pub fn line(tried: &[Tried], fits: &[Fit], on: &str) -> String {
+    let sum = |of: fn(&Tried) -> u64| {
+        usize::try_from(tried.iter().map(of).sum::<u64>()).unwrap_or(usize::MAX)
+    };
+    let converted = sum(|tried| if tried.kept { 0 } else { tried.converted });
+    let kept = sum(|tried| if tried.kept { tried.converted } else { 0 });
+    let failed = sum(|tried| tried.failed);
+    let left = sum(|tried| tried.busy + tried.dead + tried.big + tried.untried + tried.unswitched);
+    let mut parts = Vec::new();
+    if converted + failed > 0 {
+        let states = count(converted + failed, "state", "states");
+        let how = match failed {
+            0 => "all convert".to_owned(),
+            failed => format!("{failed} would not be converted"),
+        };
+        let slowest = tried.iter().filter(|tried| !tried.kept);
+        let slowest = slowest.filter_map(|tried| tried.percentile(100)).max();
+        let slowest =
+            slowest.map_or_else(String::new, |time| format!(", slowest {}", micros(time)));
+        parts.push(format!("{states} tried on copies, {how}{slowest}"));
+    }
+    if kept > 0 {
+        parts.push(format!("{} inspected", count(kept, "state", "states")));
+    }
+    if left > 0 {
+        parts.push(format!("{left} not tried"));
+    }
+    if fits.iter().any(Fit::is_certain) {
+        parts.push("next events would fail".to_owned());
+    }
+    let on = match on {
+        "" => String::new(),
+        node => format!(" on {node}"),
+    };
+    format!("rehearsal{on}: {}", parts.join("; "))
+}
+
 fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
     let all = tried.converted + tried.failed;
     let states = if all == 1 { "state" } else { "states" };
-    let _ = write!(
-        out,
-        "  {:<24} {} of {all} {states} convert",
-        tried.module.to_string(),
-        tried.converted
-    );
+    let _ = match tried.kept {
+        true => write!(
+            out,
+            "  {:<24} {all} {states} inspected, not converted",
+            tried.module.to_string()
+        ),
+        false => write!(
+            out,
+            "  {:<24} {} of {all} {states} convert",
+            tried.module.to_string(),
+            tried.converted
+        ),
+    };
     if tried.failed > 0 {
         let _ = write!(
             out,
@@ -92,7 +164,8 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
             bad(style, &format!("{} would not", tried.failed))
         );
     }
-    if let (Some(median), Some(slowest)) = (tried.percentile(50), tried.percentile(100)) {
+    let times = (tried.percentile(50), tried.percentile(100));
+    if let (Some(median), Some(slowest), false) = (times.0, times.1, tried.kept) {
         let _ = write!(
             out,
             "    median {} {dot} 99 % below {} {dot} slowest {}",
@@ -107,6 +180,10 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
         (tried.dead, "ended meanwhile"),
         (tried.big, "too large to be copied"),
         (tried.untried, "not asked (--at-most, --within)"),
+        (
+            tried.unswitched,
+            "call a module by its name that is not switched yet",
+        ),
     ];
     let others: Vec<String> = others
         .into_iter()
@@ -128,7 +205,8 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
             0 => String::new(),
             more => format!(", {more} more shapes"),
         };
-        let line = format!("new states: {}{more}", shapes.join(", "));
+        let what = if tried.kept { "states" } else { "new states" };
+        let line = format!("{what}: {}{more}", shapes.join(", "));
         let _ = writeln!(out, "       {}", faint(style, &line));
     }
 }
@@ -173,7 +251,7 @@ fn diagnostic(tried: &Tried) -> Diagnostic {
         diagnostic = diagnostic.note(format!("and {more} more"));
     }
     diagnostic.help(format!(
-        "mend `code_change` of the new `{module}`; it was tried on copies of live states, nothing was changed"
+        "correct `code_change` of the new `{module}`; it was run on copies of live states, nothing was changed"
     ))
 }
 
@@ -184,12 +262,14 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
         json!({
             "module": tried.module.as_str(),
             "processes": tried.processes,
+            "kept": tried.kept,
             "converted": tried.converted,
             "failed": tried.failed,
             "busy": tried.busy,
             "dead": tried.dead,
             "big": tried.big,
             "untried": tried.untried,
+            "unswitched": tried.unswitched,
             "us": {
                 "median": us(tried.percentile(50)),
                 "p99": us(tried.percentile(99)),
@@ -205,13 +285,31 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
     let untried = shown.untried.iter().map(|(module, why, places)| {
         json!({ "module": module.as_str(), "reason": why, "places": places })
     });
+    let fits = shown.fits.iter().map(|fit| {
+        let text = |diagnostic: Diagnostic| diagnostic.title;
+        json!({
+            "code": fit.diagnostic().code.as_str(),
+            "module": fit.module.as_str(),
+            "text": text(fit.diagnostic()),
+            "states": match fit.seen { Seen::Live(number) => number, Seen::Made => 0 },
+            "shape": fit.after.shape.to_string(),
+            "wants": fit.misfit.wanted.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "callbacks": fit.misfit.callbacks.iter().map(|f| format!("{}/{}", f.name, f.arity)).collect::<Vec<_>>(),
+            "conversion": fit.paste,
+        })
+    });
+    let held = shown.held.iter().map(|diagnostic| {
+        json!({ "code": diagnostic.code.as_str(), "text": diagnostic.title, "notes": diagnostic.notes })
+    });
     json!({
         "schema": "updo.rehearsal/1.0",
         "node": shown.node.as_str(),
         "title": shown.title,
-        "converted": shown.sum(|t| t.converted),
+        "converted": shown.sum(|t| if t.kept { 0 } else { t.converted }),
         "failed": shown.sum(|t| t.failed),
         "modules": tried.collect::<Vec<_>>(),
         "untried": untried.collect::<Vec<_>>(),
+        "fits": fits.collect::<Vec<_>>(),
+        "held": held.collect::<Vec<_>>(),
     })
 }

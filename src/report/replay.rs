@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::diag::{Code, Diagnostic};
-use crate::exec::{Event, EventKind, NodeState, Slow, StepKind};
+use crate::exec::{BusyProcess, Event, EventKind, NodeState, StepKind};
 use crate::name::NodeName;
 use crate::plan::When;
 
@@ -23,7 +23,7 @@ pub fn read(line: &Value) -> Option<Event> {
 }
 
 /// The lines of a stream. Those that are no JSON (one that a crash has cut) are left out, and so is what was written
-/// of a node before somebody rejoined its run: whoever rejoins is told everything from the start.
+/// of a node before a client rejoined its run: one that rejoins gets everything from the start.
 pub fn lines(text: &str) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     for line in text.lines() {
@@ -169,10 +169,10 @@ pub fn texts(list: &Value) -> Vec<String> {
 }
 
 /// Streams of 0.1 before this was added have none.
-fn slowest(list: Option<&Value>) -> Vec<Slow> {
+fn slowest(list: Option<&Value>) -> Vec<BusyProcess> {
     let all = list.and_then(Value::as_array).into_iter().flatten();
     let slow = |entry: &Value| {
-        Some(Slow {
+        Some(BusyProcess {
             pid: entry.get("pid")?.as_str()?.to_owned(),
             at: entry.get("at")?.as_str()?.to_owned(),
             took: millis(entry.get("ms")?)?,
@@ -252,7 +252,7 @@ mod tests {
                 id: 2,
                 done: 1,
                 total: 9,
-                slowest: vec![Slow {
+                slowest: vec![BusyProcess {
                     pid: "<0.1.0>".into(),
                     at: "shop:f/1".into(),
                     took: ms(7),
@@ -264,7 +264,7 @@ mod tests {
                 paused: ms(101),
                 processes: 8,
                 waiting: 1,
-                slowest: vec![Slow {
+                slowest: vec![BusyProcess {
                     pid: "<0.1.0>".into(),
                     at: "shop:f/1".into(),
                     took: ms(101),

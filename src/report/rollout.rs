@@ -201,7 +201,7 @@ impl RolloutScreen {
         )
     }
 
-    /// The block: who is at work, what waits, and how many of each there are.
+    /// The block: which nodes are at work, which wait, and how many of each there are.
     pub fn block(&self, now: Instant, style: Style, keys: bool) -> Vec<String> {
         let going = if style.unicode { "▸" } else { ">" };
         let dot = if style.unicode { "·" } else { "-" };
@@ -290,17 +290,17 @@ impl Row {
 /// What a node that is not as wished is now.
 fn meaning(outcome: &Outcome, run: &str) -> String {
     match outcome.state {
-        NodeState::New => format!("new, and not as it should be: updo rollback {run}"),
+        NodeState::New => format!("new, but with errors: updo rollback {run}"),
         NodeState::Old if outcome.lost => {
-            "rolled back: old code and states, some processes ended".to_owned()
+            "undone: old code and states, some processes ended".to_owned()
         }
         NodeState::Old if outcome.touched => match outcome.acted.words() {
-            None => "rolled back, as before".to_owned(),
-            Some(left) => format!("rolled back; {left}"),
+            None => "undone, as before".to_owned(),
+            Some(left) => format!("undone; {left}"),
         },
         NodeState::Old => "not upgraded, as before".to_owned(),
         NodeState::Mixed => "needs manual repair".to_owned(),
-        NodeState::Unknown => format!("goes on by itself: updo attach {run}"),
+        NodeState::Unknown => format!("the run continues on the node: updo attach {run}"),
     }
 }
 
@@ -367,7 +367,7 @@ pub fn last(
     let end = format!("{} {dot} rollout {}", time(took), walked.rollout);
     if new == all && walked.errors.is_empty() {
         return format!(
-            "{}  {title} {dot} {new} of {all} nodes {dot} {} {dot} suspended {} median, {} max {dot} {end}\n      undo: {}",
+            "{}  {title} {dot} {new} of {all} nodes {dot} {} {dot} suspended {} median, {} max {dot} {end}\n      roll back: {}",
             good(style, "done"),
             count(modules, "module", "modules"),
             time(median),
@@ -393,10 +393,10 @@ pub fn numbers(walked: &RolloutOutcome, dot: &str) -> String {
         }
     };
     let bad_new = walked.count(|end| end.state == NodeState::New && !end.errors.is_empty());
-    more(bad_new, "new and not as they should be");
+    more(bad_new, "new with errors");
     more(
         walked.count(|end| end.state == NodeState::Old && end.touched),
-        "rolled back",
+        "undone",
     );
     more(
         walked.count(|end| end.state == NodeState::Old && !end.touched),

@@ -68,7 +68,7 @@ pub fn time(duration: Duration) -> String {
     }
 }
 
-/// A time that somebody has written: `30s`, `2m`, `1m30s`.
+/// A time as users write it: `30s`, `2m`, `1m30s`.
 pub fn duration_text(duration: Duration) -> String {
     humantime::format_duration(duration)
         .to_string()

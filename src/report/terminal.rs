@@ -94,7 +94,7 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             processes,
         } => {
             let what = went_back(*ok, *processes);
-            Some(step(style, "rollback", *ok, &time(*took), &what))
+            Some(step(style, "undo", *ok, &time(*took), &what))
         }
         EventKind::Interrupt { text } => {
             Some(format!("{:>12}     {}", "stop", attention(style, text)))
@@ -183,7 +183,7 @@ pub(super) fn went_back(ok: bool, processes: Option<u64>) -> String {
             let subject = count(number, "process", "processes");
             format!("code restored, {subject} resumed")
         }
-        None => "old code back, all processes resumed".to_owned(),
+        None => "code restored, all processes resumed".to_owned(),
     }
 }
 
@@ -240,8 +240,11 @@ pub fn last_back(event: &Event, run: &str, style: Style) -> Option<String> {
     };
     let node = &event.node;
     let (word, what) = match state {
-        NodeState::Old => (good(style, "undone"), "is as it was"),
-        NodeState::New => (attention(style, "not undone"), "is as before this rollback"),
+        NodeState::Old => (good(style, "rolled back"), "is as before"),
+        NodeState::New => (
+            attention(style, "not rolled back"),
+            "is as before this rollback",
+        ),
         _ => return Some(neither(*state, node, run, style)),
     };
     Some(format!("{word}  {node} {what} {} run {run}", dot(style)))
@@ -271,7 +274,7 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
     };
     Some(match state {
         NodeState::New if course.wrong => format!(
-            "{}  {node} is new, and not as it should be{lives} {dot} {} {dot} run {run}",
+            "{}  {node} is new, but with errors{lives} {dot} {} {dot} run {run}",
             bad(style, "not good"),
             hint(style, &format!("updo rollback {run}")),
         ),
@@ -287,7 +290,7 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
         ),
         NodeState::Old => {
             let word = match course.touched {
-                true => "rolled back",
+                true => "undone",
                 false => "not upgraded",
             };
             let stood = match suspended.filter(|stood| !stood.is_zero()) {
@@ -300,7 +303,7 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
             let died = living.is_some_and(|(live, of)| live < of);
             let what = match (course.lost || died, left) {
                 (false, None) if course.locked => {
-                    format!("nothing was changed on {node} by this run: another one is at work")
+                    format!("nothing was changed on {node} by this run: another run is active")
                 }
                 (false, None) => format!("{node} is as before"),
                 (false, Some(left)) => format!("{node}: {back} {dot} {left}"),
@@ -321,7 +324,7 @@ fn neither(state: NodeState, node: &NodeName, run: &str, style: Style) -> String
     if state == NodeState::Unknown {
         let help = hint(style, &format!("updo attach {run}"));
         let word = attention(style, "connection lost");
-        return format!("{word}  {node} goes on by itself {dot} {help} {dot} run {run}");
+        return format!("{word}  the run continues on {node} {dot} {help} {dot} run {run}");
     }
     format!(
         "{}  {node} needs manual repair {dot} run {run}",

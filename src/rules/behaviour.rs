@@ -110,5 +110,5 @@ fn lost<'a>(module: &Module, children: impl Iterator<Item = &'a ChildId>) -> Dia
         format!("{number} of `{module}` {verb} restarted, and their states are lost"),
     )
     .note(children.join(", "))
-    .note("terminated before anything is suspended, started when all have resumed; going back does the same")
+    .note("terminated before anything is suspended, started when all have resumed; an undo does the same")
 }

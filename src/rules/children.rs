@@ -5,7 +5,7 @@
 //! the supervisor only, once it is converted; what the code shows is what the preview has, and nothing is stopped that
 //! was not shown.
 
-use super::{Change, Class, ModuleRules, Origin, Ruleset, listing};
+use super::{Change, Class, ModuleRules, Origin, Ruleset, app_children};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::children::{Child, Specified, specified};
 use crate::facts::change::{ChangeSet, Changed};
@@ -239,7 +239,7 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
             of_supervisor(module, decided, &mut diagnostics);
         }
     }
-    listing::advice(rules, &mut diagnostics);
+    app_children::advice(rules, &mut diagnostics);
     diagnostics
 }
 
@@ -276,7 +276,7 @@ fn of_supervisor(module: &Module, decided: &ModuleRules, diagnostics: &mut Vec<D
         let diagnostic = goes_on(module, &held);
         diagnostics.push(
             diagnostic
-                .note("to start them anew in the upgrade, the plan says so")
+                .note("to restart them in the upgrade, write in the plan")
                 .help(help),
         );
     }
@@ -307,7 +307,7 @@ pub(super) fn unsettled(module: &Module, added: &[Term], removed: &[Term]) -> Di
         diagnostic = diagnostic.note(format!("new, would not be started: {}", list(added)));
     }
     if !removed.is_empty() {
-        diagnostic = diagnostic.note(format!("gone, would go on running: {}", list(removed)));
+        diagnostic = diagnostic.note(format!("removed, would keep running: {}", list(removed)));
     }
     diagnostic.help(
         "name them too, or leave `start` or `stop` out of `children`: then it is inferred; `none` says that it is meant",
@@ -328,8 +328,7 @@ pub(super) fn stopped(
         diagnostic = diagnostic.note(text);
     }
     for (id, was, is) in restart {
-        let text =
-            format!("{id} was a server of {was}, and is one of {is} now: it is started anew");
+        let text = format!("{id} was a server of {was}, and is one of {is} now: it is restarted");
         diagnostic = diagnostic.note(text);
     }
     diagnostic
@@ -343,7 +342,7 @@ pub(super) fn stopped(
 /// W421: what holds later.
 pub(crate) fn goes_on(module: &Module, held: &[&Term]) -> Diagnostic {
     let ids = list(held.iter().copied());
-    let title = format!("children of `{module}` go on with the arguments of before: {ids}");
+    let title = format!("children of `{module}` keep running with their old arguments: {ids}");
     Diagnostic::new(Code::W421, title)
         .note("the new start function or arguments hold from their next start")
 }

@@ -72,7 +72,7 @@ pub(super) fn impossible_orders(
             let mut diagnostic = Diagnostic::new(Code::E303, title)
                 .label(rule.source.span, format!("wants {to} before {from}"))
                 .help(
-                    "delete this order, or take an edge of the ring away with `does not depend on`",
+                    "delete this order, or remove an edge of the cycle with `does not depend on`",
                 );
             for pair in path.windows(2) {
                 let [a, b] = pair else { continue };

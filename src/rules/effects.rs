@@ -111,13 +111,13 @@ fn init_acts(module: &Module, found: &Effects) -> Diagnostic {
     let warning = places(Diagnostic::new(Code::W624, title), found);
     let warning = match names {
         true => warning.note(
-            "a named table and a registered name are there already: making them again raises `badarg`, the conversion fails (E604), and the run is taken back",
+            "a named table and a registered name are there already: making them again raises `badarg`, the conversion fails (E604), and the run is undone",
         ),
         false => warning,
     };
     warning
         .note("OTP renews child specifications by running the new `init/1` in the supervisor")
-        .note("an undo and a rollback put the specifications back without it, unless the supervisor was restarted since")
+        .note("an undo and a rollback restore the specifications without it, unless the supervisor was restarted since")
         .help(format!(
             "make it safe to run twice, or leave the specifications as they are: `module {module} #{{change => soft}} because \"…\".`"
         ))
@@ -128,8 +128,8 @@ fn stays(module: &Module, decided: &ModuleRules, found: &Effects) -> Diagnostic 
     let title =
         format!("what the conversion of `{module}` does outside of its state cannot be undone");
     let diagnostic = places(Diagnostic::new(Code::W625, title), found)
-        .note("`code_change` has no clause for `{down, _}`: an undo puts code and states back, nothing else")
-        .help("add a clause for `{down, _}` that takes it back; an undo asks for that before it puts the state back");
+        .note("`code_change` has no clause for `{down, _}`: an undo restores code and states only")
+        .help("add a clause for `{down, _}` that reverts it; an undo calls it before it restores the state");
     match decided.change.origin {
         Origin::Plan { span, .. } => diagnostic.label(span, "asks for the conversion"),
         _ => diagnostic,

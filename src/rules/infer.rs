@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::children::renewal;
 use super::{
-    Change, Children, Class, ModuleRules, ModuleType, Purge, Renewal, Timeout, WithOrigin, listing,
+    Change, Children, Class, ModuleRules, ModuleType, Purge, Renewal, Timeout, WithOrigin,
+    app_children,
 };
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{ChangeSet, Changed};
@@ -30,7 +31,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
             (class, change)
         }
         None => (
-            WithOrigin::inferred(Class::Library, "goes: the plan removes it"),
+            WithOrigin::inferred(Class::Library, "removed by the plan"),
             WithOrigin::default(Change::Soft),
         ),
     };
@@ -38,7 +39,7 @@ fn rules(changes: &ChangeSet, module: &Module, changed: &Changed) -> ModuleRules
         Class::Supervisor => renewal(changes, module, changed),
         _ => Renewal::default(),
     };
-    let listing = listing::listing(changes, module, changed, class.value);
+    let listing = app_children::listing(changes, module, changed, class.value);
     ModuleRules {
         class,
         change,

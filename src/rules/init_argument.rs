@@ -31,8 +31,9 @@ pub(super) fn advice(
         return;
     }
     let pid = Term::Pid(pid.clone());
-    let title =
-        format!("the new `init/1` of `{module}` raises with what its supervisor was started with");
+    let title = format!(
+        "the new `init/1` of `{module}` raises an exception for the argument of the running supervisor"
+    );
     diagnostics.push(
         Diagnostic::new(Code::W634, title)
             .note(format!("supervisor {pid}"))

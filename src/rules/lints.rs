@@ -1,10 +1,10 @@
 //! What there is to say about an upgrade, beside the instructions: facts and rules as diagnostics.
 //!
-//! Takes what the earlier stages found, asks nobody, changes nothing. Each function is about one matter.
+//! Takes what the earlier stages found, asks no node, changes nothing. Each function is about one matter.
 
 use super::{
-    Change, Class, ModuleRules, Origin, Purge, Ruleset, behaviour, found, init_argument, left,
-    lost, old_code, removal, toolchain, unresolved,
+    Change, Class, ModuleRules, Origin, Purge, Ruleset, attribution, behaviour, disturbed,
+    init_argument, lost, old_code, removal, states, toolchain, unresolved,
 };
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{
@@ -41,7 +41,7 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         .iter()
         .filter(|n| !n.module().is_some_and(left_out));
     diagnostics.extend(wanted.filter_map(notice));
-    found::silent(changes, &mut diagnostics);
+    attribution::silent(changes, &mut diagnostics);
     lost::advice(changes, rules, &mut diagnostics);
     let untaken = |spec: &&SpecChange| !lost::is_left_out(spec, changes, rules);
     diagnostics.extend(
@@ -52,12 +52,12 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
             .map(|s| specification(plan, s)),
     );
     unresolved::advice(changes, rules, &mut diagnostics);
-    found::unnamed(changes, rules, &mut diagnostics);
+    attribution::unnamed(changes, rules, &mut diagnostics);
     for (module, decided) in &rules.modules {
         let Some(changed) = changes.modules.get(module) else {
             continue;
         };
-        special(module, changed, &decided.class.origin, &mut diagnostics);
+        loading_acts(module, changed, &decided.class.origin, &mut diagnostics);
         callback_mode(module, changed, &mut diagnostics);
         killed(module, changes, changed, decided, &mut diagnostics);
         // How processes get along with the new version is no question of what goes.
@@ -66,8 +66,9 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         }
         behaviour::advice(changes, module, changed, decided, &mut diagnostics);
         init_argument::advice(changes, module, changed, decided, &mut diagnostics);
+        states::advice(changes, module, changed, decided, &mut diagnostics);
         let class = decided.class.value;
-        found::foreign(module, changed, class, &mut diagnostics);
+        attribution::foreign(module, changed, class, &mut diagnostics);
         contradiction(changes, module, changed, class, &mut diagnostics);
         one_way(plan, module, changed, decided, &mut diagnostics);
     }
@@ -107,6 +108,12 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
         .note("its code is an instrumented copy: whether its file is newer is unknown")
         .help("stop the measurement first: `cover:stop()`"),
         SkipReason::NoFile => diagnostic.note("it was loaded from memory, not from a file"),
+        SkipReason::NotFound(file) => Diagnostic::new(
+            Code::W320,
+            format!("`{module}` cannot be compared and is left alone"),
+        )
+        .note(format!("it was loaded from {file}, which is not below the current folder of the node"))
+        .help("push its beam: `code push [\"…\"].`"),
         SkipReason::Elsewhere { loaded, path } => {
             let diagnostic = diagnostic
                 .note(format!("it was loaded from {loaded}"))
@@ -131,7 +138,7 @@ fn untouched(module: &Module, why: &SkipReason) -> Diagnostic {
 fn gone(gone: &RemovedModule, callers: &[lost::Remaining]) -> Diagnostic {
     let module = &gone.module;
     let title = match &gone.how {
-        RemovalCause::File(_) => format!("the file of `{module}` is gone"),
+        RemovalCause::File(_) => format!("the beam file of `{module}` does not exist"),
         RemovalCause::Unlisted(app) => {
             format!("the new {app}.app does not list `{module}` any more")
         }
@@ -217,8 +224,8 @@ fn notice(notice: &Notice) -> Option<Diagnostic> {
         Notice::BadSpec { file, why } => {
             Diagnostic::new(Code::W332, format!("{file} cannot be read")).note(why.clone())
         }
-        Notice::SuspendedBefore { module, pids } => left::suspended(module, pids),
-        Notice::Traced { module, functions } => left::traced(module, functions),
+        Notice::SuspendedBefore { module, pids } => disturbed::suspended(module, pids),
+        Notice::Traced { module, functions } => disturbed::traced(module, functions),
         Notice::Unresponsive { .. } => return None,
     })
 }
@@ -234,7 +241,7 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
     let mut diagnostic = Diagnostic::new(Code::W332, title).note(spec.file.clone());
     if let Some((old, new)) = &spec.vsn {
         diagnostic = diagnostic.note(format!(
-            "vsn: the application goes on calling itself {old}, the file says {new}"
+            "vsn: the running application keeps version {old}, the file has {new}"
         ));
     }
     if !spec.added.is_empty() {
@@ -256,7 +263,7 @@ fn specification(plan: &Plan, spec: &SpecChange) -> Diagnostic {
         CodeFrom::Push(_) => "code push […] #{env => true}.",
     };
     diagnostic.help(format!(
-        "to have the configuration follow before the new code reads it, and put back should it fail: `{code}`"
+        "to have the configuration follow before the new code reads it, and restored if it fails: `{code}`"
     ))
 }
 
@@ -276,13 +283,18 @@ fn env_change(change: &EnvChange, wanted: bool) -> String {
         (Some(was), Some(new), false) => {
             format!("the default of `{key}` is {new} now; new code reads {was}")
         }
-        (_, None, true) => format!("`{key}` is gone and will be taken away, as the plan says"),
-        (_, None, false) => format!("`{key}` is gone; it stays set"),
+        (_, None, true) => format!("`{key}` is removed and will be unset, as the plan says"),
+        (_, None, false) => format!("`{key}` is removed; it stays set"),
     }
 }
 
 /// E330, A340: modules whose loading does more than loading.
-fn special(module: &Module, changed: &Changed, class: &Origin, diagnostics: &mut Vec<Diagnostic>) {
+fn loading_acts(
+    module: &Module,
+    changed: &Changed,
+    class: &Origin,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let Some(new) = &changed.new else { return };
     if new.facts.nif && !changed.is_new() && !matches!(class, Origin::Plan { .. }) {
         diagnostics.push(
@@ -303,7 +315,7 @@ fn special(module: &Module, changed: &Changed, class: &Origin, diagnostics: &mut
                 Code::A340,
                 format!("`{module}` has an on_load function, which runs at the switch"),
             )
-            .note("it is loaded by itself, after all others; when the function fails, everything goes back"),
+            .note("it is loaded separately, after all others; if the function fails, the upgrade is undone"),
         );
     }
 }
@@ -410,8 +422,8 @@ fn one_way(
         Code::W314,
         format!("the conversion of `{module}` cannot be undone: `code_change` has no clause for `{{down, _}}`"),
     )
-    .note("a run that fails puts the states back as they were; `updo rollback` after it would ask `code_change` to convert them down")
-    .help("add a clause for `{down, _}`, or say that there is no way back: `rollback never.`");
+    .note("a run that fails restores the states exactly; a later `updo rollback` calls `code_change` with `{down, Vsn}`")
+    .help("add a clause for `{down, _}`, or do without a rollback: `rollback never.`");
     if let Origin::Plan { span, .. } = decided.change.origin {
         diagnostic = diagnostic.label(span, "asks for the conversion");
     }
@@ -439,7 +451,7 @@ fn killed(
         format!("brutal purge will kill {processes} that will still run old `{module}`"),
     )
     .note(old_code::pids(&executing.pids, executing.count))
-    .note("they execute it now, and stay in the old code until they return or call the module by its name")
+    .note("they execute it now, and keep executing the old code until they return or make a fully qualified call")
     .help("use `purge => defer`, or give them time: `purge => {defer, {wait, 10s}}`");
     if let Origin::Plan { span, .. } = decided.post_purge.origin {
         diagnostic = diagnostic.label(span, "kills them");
@@ -512,12 +524,12 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, diagnostics: &mut
     let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();
     let more = if missing.len() > 5 { ", …" } else { "" };
     diagnostics.push(
-        Diagnostic::new(Code::E317, format!("there is no way back for {}{more}", names.join(", ")))
-            .note("no copy of the running version is in updo's store, on the node's disk or in `old from`")
+        Diagnostic::new(Code::E317, format!("no copy of the running version of {}{more}: the upgrade could not be undone", names.join(", ")))
+            .note("none is in updo's store, on the node's disk or in `old from`")
             .help(
                 "say where the old beams are: `old from \"PATH/ebin\".`\n\
                  or, the next time, let updo keep copies before the files are replaced: updo status PLAN --save\n\
-                 or give up the way back: `rollback never.`",
+                 or do without an undo: `rollback never.`",
             ),
     );
 }

@@ -145,7 +145,7 @@ fn select(
     out.into_iter().collect()
 }
 
-/// Somebody who stays calls a function that only the new version of somebody left out has.
+/// A module that stays calls a function that only the new version of a module left out has.
 fn excluded_but_needed(
     graph: &Graph,
     gone: &BTreeSet<Module>,
@@ -302,7 +302,7 @@ fn merge_attributes(
         let Some((_, value, span)) = said_of.first().copied() else {
             continue;
         };
-        // However many disagree, and in whichever order: told once.
+        // However many disagree, and in whichever order: reported once.
         if let Some((.., other)) = said_of.iter().find(|(_, other, _)| *other != value) {
             let (module, word) = &key;
             let title = format!("two rules disagree about the `{word}` of `{module}`");
@@ -385,7 +385,7 @@ fn renewals(changes: &ChangeSet, modules: &mut BTreeMap<Module, ModuleRules>) {
     }
 }
 
-/// Who says that a module goes.
+/// Which statement says that a module goes.
 fn removed(changes: &ChangeSet, modules: &mut BTreeMap<Module, ModuleRules>, manual: &Manual) {
     let by_name = removal::by_name(manual);
     let apps = removal::applications(manual);

@@ -4,17 +4,17 @@
 //! the second over the first. Every value keeps its [`Origin`], so that each line of the script can say
 //! where it comes from.
 
+pub mod app_children;
+mod attribution;
 pub mod behaviour;
 pub mod children;
 pub mod configuration;
 mod cycles;
+mod disturbed;
 pub mod effects;
-mod found;
 pub mod infer;
 mod init_argument;
-mod left;
 pub mod lints;
-pub mod listing;
 mod lost;
 pub mod merge;
 pub mod node_view;
@@ -23,6 +23,7 @@ pub mod plan_rules;
 pub mod removal;
 pub mod resolve;
 pub mod shared_records;
+pub mod states;
 pub mod toolchain;
 mod unresolved;
 
@@ -32,8 +33,8 @@ use std::time::Duration;
 
 use crate::facts::change::{EnvChange, PathSwitch};
 use crate::facts::node::processes::ChildId;
+pub use app_children::Listing;
 pub use children::{Children, Renewal};
-pub use listing::Listing;
 
 use crate::diag::Span;
 use crate::graph::Graph;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::diag::{Code, Diagnostic, Result as Told, Span};
-use crate::eval::{Evaluator, ExceptionClass, Functions, Host, HostError, Phase, Truth};
+use crate::eval::{Evaluator, ExceptionClass, Functions, NameError, OwnNames, Phase, Truth};
 use crate::facts::change::ChangeSet;
 use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
 use crate::name::{App, Module, NodeName};
@@ -51,7 +51,7 @@ impl<'a> NodeView<'a> {
         let names = tail.when.iter().flat_map(variables);
         let mut bindings = plan.constants.only(names);
         let truth = Evaluator::new(Phase::Facts, functions)
-            .with_host(&mut host)
+            .with_names(&mut host)
             .guard(&tail.when, &mut bindings);
         match truth.map_err(|failure| failure.diagnostic)? {
             Truth::True => Ok(true),
@@ -107,8 +107,8 @@ pub struct Facts<'a> {
     pub log: Vec<LogLine>,
 }
 
-impl Host for Facts<'_> {
-    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, HostError>> {
+impl OwnNames for Facts<'_> {
+    fn call(&mut self, name: &str, args: &[Term], span: Span) -> Option<Result<Term, NameError>> {
         let view = self.view;
         Some(match (name, args) {
             ("node", []) => Ok(Term::atom(view.node.as_str())),
@@ -134,18 +134,18 @@ impl Host for Facts<'_> {
 }
 
 /// What needs no facts.
-fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, HostError>> {
+pub(crate) fn anywhere(name: &str, args: &[Term]) -> Option<Result<Term, NameError>> {
     Some(match (name, args) {
-        ("fail", [reason]) => Err(HostError::Raised(ExceptionClass::Error, reason.clone())),
+        ("fail", [reason]) => Err(NameError::Raised(ExceptionClass::Error, reason.clone())),
         ("fail", [format, Term::List(args)]) => fail(format, args),
         ("sleep", [time]) => sleep(time),
         _ => return offline::anywhere(name, args),
     })
 }
 
-fn fail(format: &Term, args: &[Term]) -> Result<Term, HostError> {
-    let text = formatted(&text(format)?, args, MAX_SAID).ok_or(HostError::BadArgument)?;
-    Err(HostError::Raised(
+fn fail(format: &Term, args: &[Term]) -> Result<Term, NameError> {
+    let text = message(format, args, MAX_SAID)?;
+    Err(NameError::Raised(
         ExceptionClass::Error,
         Term::string(&text),
     ))
@@ -155,8 +155,8 @@ fn fail(format: &Term, args: &[Term]) -> Result<Term, HostError> {
 #[derive(Debug)]
 pub struct NoFacts<'a>(pub &'a NodeName);
 
-impl Host for NoFacts<'_> {
-    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, HostError>> {
+impl OwnNames for NoFacts<'_> {
+    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, NameError>> {
         match (name, args) {
             ("node", []) => Some(Ok(Term::atom(self.0.as_str()))),
             _ => anywhere(name, args).or_else(|| {
@@ -164,7 +164,7 @@ impl Host for NoFacts<'_> {
                 (needed == crate::eval::Phase::Facts).then(|| {
                     let what =
                         format!("`{name}` needs a plan, whose code is compared with the node's");
-                    Err(HostError::Unknown(what))
+                    Err(NameError::Unknown(what))
                 })
             }),
         }
@@ -178,12 +178,12 @@ impl Facts<'_> {
         format: &Term,
         args: &[Term],
         span: Span,
-    ) -> Result<Term, HostError> {
+    ) -> Result<Term, NameError> {
         // One more than may be, to tell too much from just enough.
-        let text = formatted(&text(format)?, args, self.left + 1).ok_or(HostError::BadArgument)?;
+        let text = message(format, args, self.left + 1)?;
         let Some(left) = self.left.checked_sub(text.len()) else {
             let diagnostic = Diagnostic::new(Code::E705, "a body may say 1 MiB, this is more");
-            return Err(HostError::Refused(Box::new(
+            return Err(NameError::Refused(Box::new(
                 diagnostic.label(span, "stopped here"),
             )));
         };
@@ -200,6 +200,14 @@ pub struct LogLine {
     pub warn: bool,
     /// The line.
     pub text: String,
+}
+
+/// What `info(Format, Args)` and its kin say: at most so many bytes, the rest is left out.
+///
+/// # Errors
+/// Where Erlang would raise badarg.
+pub(crate) fn message(format: &Term, args: &[Term], most: usize) -> Result<String, NameError> {
+    formatted(&text(format)?, args, most).ok_or(NameError::BadArgument)
 }
 
 /// `io_lib:format/2` for the directives that messages use: `~p ~w ~s ~b ~n ~~`, with or without `t`. `None` where
@@ -280,15 +288,15 @@ impl std::fmt::Write for Bounded {
     }
 }
 
-fn text(term: &Term) -> Result<String, HostError> {
-    term.to_text().ok_or(HostError::BadArgument)
+fn text(term: &Term) -> Result<String, NameError> {
+    term.to_text().ok_or(NameError::BadArgument)
 }
 
 fn modules<'a>(names: impl IntoIterator<Item = &'a Module>) -> Term {
     Term::list(names.into_iter().map(|module| Term::atom(module.as_str())))
 }
 
-fn vsn(view: NodeView<'_>, app: &Term) -> Result<Term, HostError> {
+fn vsn(view: NodeView<'_>, app: &Term) -> Result<Term, NameError> {
     let name = App::new(text(app)?);
     match view.facts.apps.get(&name) {
         Some(running) => Ok(Term::string(&running.vsn)),
@@ -296,10 +304,10 @@ fn vsn(view: NodeView<'_>, app: &Term) -> Result<Term, HostError> {
     }
 }
 
-fn app_modules(view: NodeView<'_>, app: &Term) -> Result<Term, HostError> {
+fn app_modules(view: NodeView<'_>, app: &Term) -> Result<Term, NameError> {
     let name = App::new(text(app)?);
     let Some(running) = view.facts.apps.get(&name) else {
-        return Err(HostError::Refused(Box::new(unknown_app(view, &name))));
+        return Err(NameError::Refused(Box::new(unknown_app(view, &name))));
     };
     let new = view
         .changes
@@ -320,9 +328,9 @@ fn unknown_app(view: NodeView<'_>, name: &App) -> Diagnostic {
     }
 }
 
-fn glob(view: NodeView<'_>, pattern: &Term) -> Result<Term, HostError> {
+fn glob(view: NodeView<'_>, pattern: &Term) -> Result<Term, NameError> {
     let pattern = text(pattern)?;
-    let pattern = glob::Pattern::new(&pattern).map_err(|_| HostError::BadArgument)?;
+    let pattern = glob::Pattern::new(&pattern).map_err(|_| NameError::BadArgument)?;
     let fits = |module: &&&Module| {
         let name = module.as_str();
         pattern.matches(name)
@@ -335,8 +343,8 @@ fn glob(view: NodeView<'_>, pattern: &Term) -> Result<Term, HostError> {
 
 /// The modules of library folders: `shop-4.1` for what runs from, or is to be loaded from, `…/shop-4.1/ebin`, and for
 /// the modules of a running application `shop` of version 4.1.
-fn lib(view: NodeView<'_>, pattern: &Term) -> Result<Term, HostError> {
-    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| HostError::BadArgument)?;
+fn lib(view: NodeView<'_>, pattern: &Term) -> Result<Term, NameError> {
+    let pattern = glob::Pattern::new(&text(pattern)?).map_err(|_| NameError::BadArgument)?;
     let inside = |file: &str| folder_of_library(file).is_some_and(|name| pattern.matches(name));
     let mut found: BTreeSet<&Module> = BTreeSet::new();
     for (module, loaded) in &view.facts.loaded {
@@ -366,7 +374,7 @@ fn folder_of_library(file: &str) -> Option<&str> {
     Some(library.rsplit_once('/').map_or(library, |(_, name)| name))
 }
 
-fn behaves(view: NodeView<'_>, behaviour: &Term) -> Result<Term, HostError> {
+fn behaves(view: NodeView<'_>, behaviour: &Term) -> Result<Term, NameError> {
     let name = text(behaviour)?;
     let with = view.changes.modules.iter().filter(|(_, changed)| {
         let facts = changed
@@ -384,14 +392,14 @@ fn exports(
     module: &Term,
     function: &Term,
     arity: &Term,
-) -> Result<Term, HostError> {
+) -> Result<Term, NameError> {
     let (module, function) = (text(module)?, text(function)?);
     let arity = arity
         .as_i64()
         .and_then(|a| u32::try_from(a).ok())
-        .ok_or(HostError::BadArgument)?;
+        .ok_or(NameError::BadArgument)?;
     let Some(changed) = view.changes.modules.get(module.as_str()) else {
-        return Err(HostError::Unknown(format!(
+        return Err(NameError::Unknown(format!(
             "`{module}` does not change, its exports were not read"
         )));
     };
@@ -404,11 +412,11 @@ fn exports(
 }
 
 /// At most what one body may take anyway.
-fn sleep(time: &Term) -> Result<Term, HostError> {
+fn sleep(time: &Term) -> Result<Term, NameError> {
     let ms = time
         .as_i64()
         .and_then(|ms| u64::try_from(ms).ok())
-        .ok_or(HostError::BadArgument)?;
+        .ok_or(NameError::BadArgument)?;
     std::thread::sleep(std::time::Duration::from_millis(ms.min(5_000)));
     Ok(Term::atom("ok"))
 }

@@ -39,7 +39,7 @@ fn old_in_use(executing: &CodeUsers, policy: Purge) -> Diagnostic {
     .note(pids(&executing.pids, number));
     match policy {
         Purge::Defer | Purge::Soft => diagnostic
-            .note("two versions fit into a node: the run refuses (E605) as long as they do")
+            .note("a node holds two versions of a module: the run is refused (E605) while they execute old code")
             .help(format!(
                 "let them end, or write `module {module} #{{purge => brutal}}.` to end them, or `{{wait, 10s}}`"
             )),
@@ -73,7 +73,7 @@ fn held(old: &OldCodeUse, policy: &dyn Fn(&Module) -> Option<Purge>, out: &mut V
             diagnostic.note("`purge => brutal`: they raise `badfun` from then on, whenever they are called")
         } else {
             diagnostic
-                .note("that version goes before the new one is loaded, and its funs would raise `badfun`: the run refuses (E626)")
+                .note("old code is purged before the new version is loaded, and its funs would raise `badfun`: the run is refused (E626)")
                 .help(format!(
                     "let new code replace them first, or write `module {module} #{{purge => brutal}}.` to give them up"
                 ))
@@ -108,7 +108,7 @@ fn kept(
             continue;
         }
         let title = format!(
-            "processes keep funs of `{module}`, and go on calling the version that is replaced"
+            "processes keep funs of `{module}` and will keep calling the version that is replaced"
         );
         let mut diagnostic = Diagnostic::new(Code::W633, title);
         let holders = old.keepers.iter().filter(|holder| holder.module == *module);
@@ -122,7 +122,7 @@ fn kept(
                 .push(format!("{} in all", count(old.kept, "place", "places")));
         }
         out.push(diagnostic.note(
-            "no upgrade reaches code inside of a fun: it works on, until the process gets another one or restarts",
+            "a fun keeps its version: the process runs it until it gets another fun or restarts",
         ));
     }
 }
@@ -158,7 +158,7 @@ fn way_back(
     let ended = part(true);
     if !ended.is_empty() {
         let number = count(sum(&ended), "process", "processes");
-        let title = format!("going back after the switch would end {number}: `purge => brutal`");
+        let title = format!("an undo after the switch would end {number}: `purge => brutal`");
         let mut diagnostic = Diagnostic::new(Code::W630, title);
         diagnostic.notes = notes(&ended);
         out.push(
@@ -178,7 +178,7 @@ fn way_back(
         let mut diagnostic = Diagnostic::new(Code::W630, title);
         diagnostic.notes = notes(&waited);
         out.push(diagnostic.note(
-            "going back waits until they have left the old code and ends none of them; with one that stays the node stays new (21)",
+            "an undo waits until they have left the old code and ends none of them; if one stays, the node stays new (21)",
         ));
     }
 }

@@ -1,6 +1,6 @@
 //! What the plan's statements amount to on one node: names instead of subjects, guards decided.
 //!
-//! Plain data. Who evaluates the statements is `plan`; what they do is [`super::merge`].
+//! Plain data. `plan` evaluates the statements; what they do is [`super::merge`].
 
 use super::{Change, Children, Class, ModuleType, Purge, Timeout};
 use crate::diag::Span;
@@ -21,7 +21,7 @@ pub struct StatementOrigin {
 /// An order between every module of one side and every module of the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EdgeRule {
-    /// Those who wait.
+    /// The modules that wait.
     pub from: Vec<Module>,
     /// Those they wait for.
     pub to: Vec<Module>,

@@ -1,7 +1,8 @@
 //! Modules that a plan takes off a node: `module M #{remove => true}`, and all of an application that is removed.
 //!
-//! Takes the plan's statements as they are decided for one node, gives the modules that go and who says so. What they
-//! are on the node is for `facts` to find out. Nothing goes because a file is missing: only a plan removes.
+//! Takes the plan's statements as they are decided for one node, gives the modules that go and the statements that
+//! say so. What they are on the node is for `facts` to find out. Nothing goes because a file is missing: only a plan
+//! removes.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

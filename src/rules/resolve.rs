@@ -226,7 +226,7 @@ impl Resolver<'_> {
         }
         let mut host = self.view.host();
         let mut bindings: Bindings = self.plan.constants.only(variables(expr));
-        let mut evaluator = Evaluator::new(Phase::Facts, &self.functions).with_host(&mut host);
+        let mut evaluator = Evaluator::new(Phase::Facts, &self.functions).with_names(&mut host);
         match evaluator.eval(std::slice::from_ref(expr), &mut bindings) {
             Ok(term) => Some(term),
             Err(failure) => {
@@ -270,7 +270,7 @@ impl Resolver<'_> {
         names
     }
 
-    /// The modules of a subject; a name that nobody knows is an error.
+    /// The modules of a subject; an unknown name is an error.
     fn subject(&mut self, expr: &Expr) -> Option<Vec<Module>> {
         let names = self.names(expr)?;
         let mut fine = true;

@@ -1,8 +1,8 @@
 //! Records that several modules of an upgrade share and that change: W321.
 //!
-//! Takes the change set and what was decided, gives warnings. A shared layout says nothing about who has
-//! to come first (it is a cycle between all users), so it makes no edge; it says that data of the old form
-//! may outlive the switch, in states, in messages and in tables, and that only a person knows where.
+//! Takes the change set and what was decided, gives warnings. A shared layout says nothing about which module has to
+//! come first (it is a cycle between all users), so it makes no edge; it says that data of the old form may outlive
+//! the switch, in states, in messages and in tables, and that only a person knows where.
 
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;

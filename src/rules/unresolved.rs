@@ -33,7 +33,7 @@ pub(super) fn advice(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnos
     };
     let mut diagnostic =
         Diagnostic::new(Code::W315, format!("{number} {owner} cannot be resolved")).help(format!(
-            "if one goes to a changed module X, say so: `{subject} depends on X because \"…\".`"
+            "if one calls a changed module X: `{subject} depends on X because \"…\".`"
         ));
     match found.as_slice() {
         [(module, calls)] => {

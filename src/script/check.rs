@@ -9,7 +9,7 @@ use crate::name::Module;
 use crate::rules::Origin;
 
 /// Checks a low-level script: object code first, one point of no return, only what can be given up before it;
-/// conversions only of the suspended; and everybody suspended is resumed, all at once, before anybody is suspended again.
+/// conversions only of the suspended; and all the suspended are resumed, at once, before any is suspended again.
 pub fn check(script: &Script) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     points(script, &mut diagnostics);
@@ -113,7 +113,7 @@ fn balance(script: &Script, diagnostics: &mut Vec<Diagnostic>) {
                     if later {
                         let title = format!("`{module}` is still suspended when a window ends");
                         let diagnostic = broken(script, Code::E402, title, by).note(format!(
-                            "{instruction} ends it: from then on there is no way back to the old states"
+                            "{instruction} ends it: from then on the old states cannot be restored"
                         ));
                         diagnostics.push(diagnostic.help("resume it there: `after resume …`"));
                         return;

@@ -138,7 +138,7 @@ fn what_changed(changed: &Changed) -> String {
                 new.facts.md5.short()
             )
         }
-        (_, None) => "goes: the plan removes it".to_owned(),
+        (_, None) => "removed by the plan".to_owned(),
     }
 }
 

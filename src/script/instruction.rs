@@ -160,7 +160,7 @@ pub enum Instruction {
     SyncNodes {
         /// What they wait for.
         id: Term,
-        /// Who.
+        /// The nodes.
         nodes: Nodes,
     },
     /// A function is called.

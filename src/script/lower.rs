@@ -2,11 +2,11 @@
 //!
 //! A window is what lies between suspending and resuming. A single one (the default): all servers concerned are
 //! suspended (callers first), *all* modules are switched at one instant, states are converted (supervisors first, as the
-//! application boots, then dependencies first), everybody is resumed (dependencies first). A cycle costs nothing, no
-//! process ever sees a mix, and going back is exact, because nobody has run in between. Modules that go are deleted last
-//! of all, when everybody runs the new code and nobody needs them any more. Several (`minimal`): the same for each set of
-//! modules that must change together, one after the other. `otp`: what `systools_rc` makes of the same instructions
-//! ([`super::otp`]).
+//! application boots, then dependencies first), all are resumed (dependencies first). A cycle costs nothing, no
+//! process ever sees a mix, and going back is exact, because no process has run in between. Modules that go are
+//! deleted last of all, when all run the new code and none needs them any more. Several (`minimal`): the same for
+//! each set of modules that must change together, one after the other. `otp`: what `systools_rc` makes of the same
+//! instructions ([`super::otp`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::plan::WindowPolicy;
 use crate::rules::{Change, Class, Origin, Ruleset, Timeout};
 use crate::term::Term;
 
-/// Who carries a script out.
+/// What carries a script out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Executor {
     /// The agent, as a transaction.
@@ -49,7 +49,7 @@ pub struct Script {
     pub low: Vec<Instruction>,
     /// How they are grouped.
     pub kind: WindowPolicy,
-    /// Who carries them out.
+    /// What carries them out.
     pub by: Executor,
     /// Those of the low-level instructions that the plan has inserted, with their statements.
     pub inserted: Vec<(Instruction, Origin)>,
@@ -67,7 +67,7 @@ impl Script {
     }
 
     /// The instructions behind the point of no return, window by window: each but perhaps the last ends when
-    /// everybody has been resumed.
+    /// all processes have been resumed.
     pub fn windows(&self) -> Vec<&[Instruction]> {
         let point = self
             .low
@@ -131,7 +131,7 @@ impl SuspendOrder {
         Self::new(rules, script.suspended().cloned())
     }
 
-    /// Modules in their ranks. Those that the upgrade does not change come first of all, for nobody knows whom they
+    /// Modules in their ranks. Those that the upgrade does not change come first of all, for it is unknown what they
     /// call.
     pub fn split(&self, modules: impl IntoIterator<Item = Module>) -> Vec<Vec<Module>> {
         let mut ranks: BTreeMap<usize, BTreeSet<Module>> = BTreeMap::new();
@@ -191,7 +191,7 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
     }
 }
 
-/// One window for each set of modules that change together; who has no processes needs none.
+/// One window for each set of modules that change together; a set without processes needs none.
 fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Instruction> {
     let place: BTreeMap<&Module, usize> = high
         .iter()
@@ -211,7 +211,7 @@ fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Instr
     low
 }
 
-/// What goes: with nobody suspended, behind everything that might still need it.
+/// What goes: with no process suspended, behind everything that might still need it.
 fn removals(rules: &Ruleset, high: &[HighStep], low: &mut Vec<Instruction>) {
     for step in high {
         if let Instruction::DeleteModule { module, .. } = &step.instruction {

@@ -24,7 +24,7 @@ use crate::name::{App, Module};
 use crate::rules::Origin;
 use crate::term::Term;
 
-/// Why an instruction is there or stands where it does.
+/// Why an instruction is there or at its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Why {
     /// The sentence.

@@ -79,7 +79,21 @@ impl Instruction {
             | Self::Remove { .. }
             | Self::Purge(_)
             | Self::Resume(_) => {}
-            _ => return None,
+            Self::Update { .. }
+            | Self::LoadModule { .. }
+            | Self::AddModule { .. }
+            | Self::DeleteModule { .. }
+            | Self::AddApplication { .. }
+            | Self::RemoveApplication(_)
+            | Self::RestartApplication(_)
+            | Self::Stop(_)
+            | Self::Start(_)
+            | Self::SyncNodes { .. }
+            | Self::RestartNewEmulator
+            | Self::RestartEmulator
+            | Self::Restart
+            | Self::Reboot
+            | Self::Hook { .. } => return None,
         }
         Some(self)
     }

@@ -1,8 +1,9 @@
 //! `engine release_handler`: what a script needs so that OTP's `release_handler_1:eval_script/5` can carry it out.
 //!
-//! Takes the plan, the changes and the finished script of `window otp`; sets who carries it out and from which folders
-//! of the node it reads the object code. Gives what does not go with this engine (E418) and what the engine does not do
-//! (W419). Asks no node: whether OTP's module and the files are there is asked in `exec::release_handler`.
+//! Takes the plan, the changes and the finished script of `window otp`; sets what carries it out and from which
+//! folders of the node it reads the object code. Gives what does not go with this engine (E418) and what the engine
+//! does not do (W419). Asks no node: whether OTP's module and the files are there is asked in
+//! `exec::release_handler`.
 
 use std::path::Path;
 
@@ -86,10 +87,10 @@ fn folder(changes: &ChangeSet, modules: &[Module]) -> Result<String, String> {
 fn warning(plan: &Plan, script: &Script, span: Span) -> Diagnostic {
     let mut diagnostic = Diagnostic::new(
         Code::W419,
-        "OTP's release handler runs this script: it undoes nothing and resumes no process when something fails",
+        "OTP's release handler runs this script: it undoes nothing and resumes no process when a step fails",
     )
     .label(span, "asked for here")
-    .note("a busy process is left out in silence: it goes on with its old state under the new code");
+    .note("a busy process is skipped without a message: it keeps its old state under the new code");
     let converts = |i: &Instruction| matches!(i, Instruction::CodeChange { .. });
     if plan.code == CodeFrom::OnDisk && script.low.iter().any(converts) {
         diagnostic = diagnostic.note(

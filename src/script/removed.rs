@@ -46,7 +46,7 @@ fn reaches(from: &App, to: &App, needs: &dyn Fn(&App) -> Vec<App>) -> bool {
 pub fn too_early(needed: &App, needing: &App) -> Diagnostic {
     let title = format!("`{needed}` is stopped while `{needing}`, which needs it, still runs");
     Diagnostic::new(Code::W416, title)
-        .note("`remove_application` stops an application at that point; its processes are gone for those above it")
+        .note("`remove_application` stops an application at that point: applications that need it run without it")
 }
 
 /// What there is to say about the applications that a plan stops.

@@ -36,14 +36,14 @@ pub struct Application {
     pub modules: Vec<Module>,
 }
 
-/// Who decides where OTP's order is open.
+/// What decides where OTP's order is open.
 #[derive(Clone, Copy, Debug)]
 pub enum Tie<'a> {
     /// The order in which the instructions were written.
     Author,
     /// The opposite: where this gives another answer than [`Tie::Author`], OTP's order is open.
     Opposite,
-    /// Smaller numbers first (modules without a number last), for comparing with somebody else's answer.
+    /// Smaller numbers first (modules without a number last), for comparing with another program's answer.
     Given(&'a BTreeMap<Module, usize>),
 }
 
@@ -238,7 +238,7 @@ fn consistent(
     balanced(&stopped, &started, ScriptError::StopNotStart)
 }
 
-/// Everybody of the one side is on the other.
+/// Each of the one side is on the other.
 fn balanced(
     these: &[Sourced<Module>],
     those: &[Sourced<Module>],

@@ -3,7 +3,7 @@
 //! One file per version: `<state>/beams/<first two digits>/<md5>.beam`, written beside and renamed, so that
 //! a crash leaves a whole file or none. What is read back is checked against the MD5 by the caller's
 //! reader, so a damaged store is an empty store. A copy's time says when it was last wanted; [`Store::forget`] takes
-//! away what nobody has wanted for long when there are many.
+//! away copies not wanted for long when there are many.
 
 #![expect(
     clippy::disallowed_methods,
@@ -20,7 +20,7 @@ use crate::name::Md5;
 /// How many copies are always kept: the last five versions of a thousand modules.
 const KEPT: usize = 5_000;
 
-/// How long a copy is kept at least after it was last wanted: a node may run for long what nobody has saved again.
+/// How long a copy is kept at least after it was last wanted: a node may run for long what has not been saved again.
 const WANTED: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// A folder of beams.
@@ -73,7 +73,7 @@ impl Store {
         atomic_file::replace_private(&path, bytes)
     }
 
-    /// Takes away the copies that nobody has wanted for 90 days, the oldest first, until 5,000 are left. The number of
+    /// Takes away the copies not wanted for 90 days, the oldest first, until 5,000 are left. The number of
     /// those that are gone; what cannot be removed stays.
     pub fn forget(&self) -> usize {
         let before = SystemTime::now().checked_sub(WANTED);

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `meta.json` | node, plan, who, when, how it ended; written beside and renamed |
+//! | `meta.json` | node, plan, user, time, how it ended; written beside and renamed |
 //! | `events.jsonl` | the stream of events, as `run --json` gives it |
 //! | `plan.updo` | the plan's text |
 //! | `script.etf` | the steps, and per module the MD5 before and after, for `updo attach` |
@@ -28,7 +28,7 @@ use crate::diag::safe;
 use crate::name::NodeName;
 use crate::term::{Term, etf};
 
-/// How many runs are kept when nobody says otherwise; the oldest go first, those that may still be going on never.
+/// How many runs are kept by default; the oldest go first, those that may still be going on never.
 const KEPT: usize = 200;
 
 /// How long a record that has no `meta.json` may be one that is being begun.
@@ -51,6 +51,9 @@ pub struct RecordedRun {
     pub rollout: Option<String>,
     /// The node.
     pub node: NodeName,
+    /// The incarnation of the node when the run began: another number after a restart. `None` in records of earlier
+    /// versions.
+    pub creation: Option<u32>,
     /// The plan's title.
     pub title: String,
     /// The plan's file, absolute.
@@ -142,7 +145,7 @@ impl RunRecords {
                 && !matches!(run.state.as_str(), "running" | "unknown")
         });
         for run in finished.take(all.len().saturating_sub(left)) {
-            // First what makes it a record: a crash in between leaves a folder that nobody lists.
+            // First what makes it a record: a crash in between leaves a folder that is not listed.
             let folder = self.folder.join(&run.run);
             let _ = fs::remove_file(folder.join("meta.json"));
             let _ = fs::remove_dir_all(folder);
@@ -332,6 +335,7 @@ impl RunRecord {
             "keep": summary.keep,
             "note": summary.note,
             "node": summary.node.as_str(),
+            "creation": summary.creation,
             "title": summary.title,
             "plan": summary.plan.display().to_string(),
             "owner": summary.owner,
@@ -347,8 +351,8 @@ impl RunRecord {
     }
 }
 
-/// The file of events, to be appended to, and whether it is ours: two may watch the same run, and then the one who
-/// was first writes. The other gets a file that forgets.
+/// The file of events, to be appended to, and whether it is ours: two may watch the same run, and then the first one
+/// writes. The other gets a file that forgets.
 fn journal(path: &Path) -> io::Result<(File, bool)> {
     let file = atomic_file::append_private(path)?;
     // One of an earlier version may be open to others.
@@ -373,6 +377,10 @@ fn read(folder: &Path) -> Option<(RecordedRun, u64)> {
         note: field("note"),
         keep: meta.get("keep").and_then(Value::as_u64).unwrap_or(0),
         node: NodeName::new(field("node")?),
+        creation: meta
+            .get("creation")
+            .and_then(Value::as_u64)
+            .and_then(|creation| u32::try_from(creation).ok()),
         title: field("title")?,
         plan: PathBuf::from(field("plan")?),
         owner: field("owner")?,
@@ -392,6 +400,7 @@ mod tests {
             run: run.to_owned(),
             rollout: None,
             node: NodeName::new("shop@localhost"),
+            creation: Some(7),
             title: "Taxes".to_owned(),
             plan: PathBuf::from("/plans/shop.updo"),
             owner: "anna@ops1".to_owned(),

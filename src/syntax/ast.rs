@@ -3,7 +3,7 @@
 use crate::diag::Span;
 use crate::term::{Atom, BigInt, Term};
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spanned<T> {
     /// The value.
@@ -207,6 +207,15 @@ pub enum StatementKind {
         /// `because`.
         tail: Tail,
     },
+    /// `rehearse never`, `rehearse #{…} …`
+    Rehearse {
+        /// `never`; `None` with options.
+        word: Option<Spanned<Atom>>,
+        /// Options.
+        options: Options,
+        /// `because`.
+        tail: Tail,
+    },
     /// `rollout [Target] #{…} …`
     Rollout {
         /// Target.
@@ -286,7 +295,7 @@ pub enum HookPoint {
 /// One clause of a plan function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FunClause {
-    /// Where its name stands.
+    /// The position of its name.
     pub name: Span,
     /// Patterns.
     pub args: Vec<Expr>,
@@ -301,7 +310,7 @@ pub struct FunClause {
 pub struct Expr {
     /// What it is.
     pub kind: ExprKind,
-    /// Where it stands.
+    /// Its position.
     pub span: Span,
 }
 

@@ -14,7 +14,7 @@ use crate::diag::{Code, Diagnostic, Span, suggest::suggest};
 pub(super) const STATEMENTS: &[&str] = &[
     "plan", "updo", "include", "param", "target", "code", "module", "exclude", "only", "cycle",
     "window", "engine", "old", "insert", "before", "after", "on", "require", "verify", "deadline",
-    "soak", "budget", "rollback", "rollout",
+    "soak", "budget", "rollback", "rollout", "rehearse",
 ];
 
 /// Statement words that are kept for later versions.

@@ -90,7 +90,7 @@ fn is_word(token: &str) -> bool {
 fn expected(site: &Site<'_>) -> Vec<String> {
     let has = |t: &str| site.failure.tokens.iter().any(|x| x == t);
     let mut words: Vec<String> = Vec::new();
-    // `on x` could still become `on depends on …`; nobody wants to hear that.
+    // `on x` could still become `on depends on …`; that is not worth suggesting.
     let own_statement = STATEMENTS.contains(&site.word(0));
     let after_value = has("orelse");
     let subject = has("[") && has("(") && has("'") && !has("case");
@@ -182,6 +182,7 @@ fn form(word: &str) -> Option<&'static str> {
         "soak" => "soak 10s.",
         "budget" => "budget 100ms.",
         "rollback" => "rollback automatic.",
+        "rehearse" => "rehearse #{within => 10s}.",
         "rollout" => "rollout shop #{canary => 1, batch => 2}.",
         _ => return None,
     })

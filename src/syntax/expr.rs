@@ -173,7 +173,7 @@ impl Builder {
         })
     }
 
-    /// Everything that stands by itself.
+    /// Every primary expression: no operation and no call.
     fn primary(self, pair: P<'_>) -> Result<Expr> {
         let span = self.span(&pair);
         let text = pair.as_str();

@@ -97,7 +97,7 @@ fn percent_map(site: &Site<'_>) -> Option<Diagnostic> {
     )
 }
 
-/// A habit at one token; `back` says how far before the failure it stands.
+/// A habit at one token; `back` says how far before the failure it is.
 fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic> {
     let (word, next, span) = (
         site.word(index),

@@ -2,7 +2,7 @@
 //!
 //! It takes one statement or line and gives pairs, or the place where parsing stopped and, in words, what
 //! would have fitted there. The match over the rules has no wildcard: a new grammar rule does not compile
-//! until somebody has decided what to call it in an error message.
+//! until its name in error messages is decided.
 
 use std::sync::PoisonError;
 
@@ -120,6 +120,7 @@ pub(super) fn name(rule: Rule) -> &'static str {
         R::budget_stmt => "a `budget` statement",
         R::rollback_stmt => "a `rollback` statement",
         R::rollout_stmt => "a `rollout` statement",
+        R::rehearse_stmt => "a `rehearse` statement",
         R::fun_stmt | R::fun_clause => "a function",
         R::bind_stmt => "a constant",
         R::relation_stmt
@@ -220,6 +221,7 @@ pub(super) fn name(rule: Rule) -> &'static str {
         R::kw_budget => "`budget`",
         R::kw_rollback => "`rollback`",
         R::kw_rollout => "`rollout`",
+        R::kw_rehearse => "`rehearse`",
         R::kw_depends => "`depends`",
         R::kw_depend => "`depend`",
         R::kw_does => "`does`",

@@ -35,7 +35,7 @@ pub(super) enum TokenKind {
     Unknown,
 }
 
-/// A token and where it stands.
+/// A token and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RawToken {
     /// What it is.

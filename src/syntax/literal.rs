@@ -146,7 +146,7 @@ pub(super) fn char(text: &str, span: Span) -> Result<Term> {
     }
 }
 
-/// The code points of `"…"`, or of a triple-quoted string; `start` is where the text stands.
+/// The code points of `"…"`, or of a triple-quoted string; `start` is the position of the text.
 pub(super) fn string(text: &str, start: usize) -> Result<Vec<u32>> {
     if text.starts_with("\"\"\"") {
         return triple(text, start, false);
@@ -242,7 +242,7 @@ fn triple(text: &str, start: usize, escapes: bool) -> Result<Vec<u32>> {
     Ok(codes)
 }
 
-/// Resolves escapes; `start` is where the text stands.
+/// Resolves escapes; `start` is the position of the text.
 fn unescape(text: &str, start: usize, escapes: bool) -> Result<Vec<u32>> {
     let mut codes = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -260,7 +260,7 @@ fn unescape(text: &str, start: usize, escapes: bool) -> Result<Vec<u32>> {
                 let span = Span::new(start + at - 1, start + at + len);
                 let title = format!("bad escape `\\{escape}`");
                 let help = "write `\\x41` or `\\x{1F600}`; `\\\\` is a backslash";
-                return Err(malformed(span, title, "this stands for no character", help));
+                return Err(malformed(span, title, "this is not a character", help));
             }
         }
         at += len;

@@ -234,3 +234,17 @@ fn with_stack<T: Send>(text: &str, lexed: &Lexed, run: impl FnOnce() -> T + Send
             .map_err(|_| bug())
     })
 }
+
+impl std::str::FromStr for Term {
+    type Err = Box<Diagnostic>;
+
+    /// Reads a constant term in Erlang's notation, with or without a dot, as `file:consult/1` would; a duration (`30s`) counts
+    /// in milliseconds. Brackets may be nested 256 deep. Pids, ports, references, closures and bitstrings that are no binaries
+    /// (`<<3:4>>`) have no constant notation.
+    ///
+    /// # Errors
+    /// E101 to E108, whose places are offsets in the text.
+    fn from_str(text: &str) -> Result<Self> {
+        parse_term(text)
+    }
+}

@@ -107,7 +107,7 @@ pub fn write_expr(out: &mut impl Write, expr: &Expr) -> fmt::Result {
     }
 }
 
-/// Where an expression stands, which decides what needs parentheses.
+/// The position of an expression, which decides what needs parentheses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Beside an operator: all but operations.
@@ -118,7 +118,7 @@ enum Place {
     Callee,
     /// The name of a function: an atom or a variable.
     Name,
-    /// A value in a binary: what stands by itself.
+    /// A value in a binary: a primary expression.
     Segment,
     /// A size in a binary: a number or a variable.
     Size,

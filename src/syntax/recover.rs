@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// Reads what is good on all processors; what is not is left to be read again, one by one, and told.
+    /// Reads what is good on all processors; what is not is left to be read again, one by one, and reported.
     fn read_ahead(&mut self) {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(MAX_THREADS);
@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
         self.diagnostics.push(
             Diagnostic::new(Code::E101, format!("more than {MAX_ERRORS} errors"))
                 .label(span, "not read from here on")
-                .help("mend the errors above first"),
+                .help("correct the errors above first"),
         );
     }
 

@@ -425,6 +425,14 @@ fn assemble(rule: Rule, parts: &mut Parts) -> Result<Option<StatementKind>> {
                 }
             })
         }
+        Rule::rehearse_stmt => {
+            let word = closed(parts.name.take(), &["never"])?;
+            Some(StatementKind::Rehearse {
+                word,
+                options,
+                tail,
+            })
+        }
         Rule::rollout_stmt => Some(StatementKind::Rollout {
             target: parts.name.take(),
             options,

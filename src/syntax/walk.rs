@@ -59,7 +59,7 @@ pub fn all<'e>(expr: &'e Expr, see: &mut dyn FnMut(&'e Expr)) {
     parts(expr, &mut |part| all(part, see));
 }
 
-/// Calls `see` for each expression of a statement that stands by itself: subjects, values of options, conditions,
+/// Calls `see` for each outermost expression of a statement: subjects, values of options, conditions,
 /// patterns and bodies.
 pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
     let options = match kind {
@@ -70,6 +70,7 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
         | StatementKind::Hook { options, .. }
         | StatementKind::Check { options, .. }
         | StatementKind::Rollback { options, .. }
+        | StatementKind::Rehearse { options, .. }
         | StatementKind::Rollout { options, .. } => options.as_slice(),
         _ => &[],
     };

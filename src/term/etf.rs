@@ -54,6 +54,7 @@ const COMPRESSED: u8 = 80;
 
 /// Why bytes are not a term, or not one that is accepted. `at` counts bytes from the start of the input,
 /// or of the inflated bytes when the term is compressed.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EtfError {
     /// The bytes end before the term does, or a count promises more than there is.
@@ -68,9 +69,9 @@ pub enum EtfError {
     },
     /// A tag that is unknown, or known and not accepted.
     Tag {
-        /// The tag.
+        /// The tag byte.
         tag: u8,
-        /// Its place.
+        /// Where it is.
         at: usize,
     },
     /// Nested deeper than [`MAX_DEPTH`].
@@ -104,16 +105,16 @@ pub enum EtfError {
     Inflate,
     /// Something else is wrong with the value at this place.
     Malformed {
-        /// What.
+        /// What is wrong with it, in words.
         what: &'static str,
-        /// Its place.
+        /// Where it is.
         at: usize,
     },
     /// A map with the same key twice.
     DuplicateKey,
     /// Bytes after the end of the term.
     Trailing {
-        /// How many.
+        /// How many bytes there are.
         bytes: usize,
     },
     /// The decoder refused what the scan accepted.
@@ -176,8 +177,11 @@ fn refused_tag(tag: u8) -> Option<&'static str> {
 
 /// Decodes one external term that fills `bytes`, the leading 131 included.
 ///
-/// Errors: anything that is not exactly one term within the limits of this module. Unlike
-/// `erlang:binary_to_term/1` it also refuses bytes after the term.
+/// Unlike `erlang:binary_to_term/1` it also refuses bytes after the term.
+///
+/// # Errors
+/// Anything that is not exactly one term within limits: [`MAX_DEPTH`] levels, 4,194,304 values, integers of 64 KiB, 64 MiB
+/// of inflated bytes, and no more than 100 of them for a compressed one.
 pub fn decode(bytes: &[u8]) -> Result<Term, EtfError> {
     let (term, used) = decode_prefix(bytes)?;
     match bytes.len() - used {

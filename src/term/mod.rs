@@ -69,7 +69,7 @@ impl PartialEq<&str> for Atom {
     }
 }
 
-/// A process identifier as it travels in `NEW_PID_EXT`.
+/// A process identifier, as it travels in `NEW_PID_EXT`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Pid {
     /// The node that made it.
@@ -82,12 +82,12 @@ pub struct Pid {
     pub creation: u32,
 }
 
-/// A port identifier.
+/// A port identifier, as it travels in `V4_PORT_EXT`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Port {
     /// The node that made it.
     pub node: Atom,
-    /// The number.
+    /// The number, `Y` of `#Port<X.Y>`.
     pub id: u64,
     /// The incarnation of the node.
     pub creation: u32,
@@ -105,35 +105,36 @@ pub struct Reference {
 }
 
 /// A fun: `fun m:f/a`, or a closure of some node, which only that node can call.
+#[non_exhaustive]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Fun {
     /// `fun Module:Name/Arity`.
     External {
-        /// Module.
+        /// The module that exports the function.
         module: Atom,
-        /// Function name.
+        /// The name of the function.
         name: Atom,
-        /// Arity.
+        /// How many arguments it takes.
         arity: u8,
     },
     /// A closure, kept so that it can be sent back unharmed.
     Closure(Arc<Closure>),
 }
 
-/// What `NEW_FUN_EXT` carries.
+/// What `NEW_FUN_EXT` carries, field by field.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Closure {
-    /// Module that defines it.
+    /// The module that defines it.
     pub module: Atom,
-    /// Arity.
+    /// How many arguments it takes.
     pub arity: u8,
     /// MD5 of the module's significant parts.
     pub uniq: [u8; 16],
-    /// Index in the module's fun table.
+    /// Its index in the module's fun table.
     pub index: u32,
-    /// Old index.
+    /// Its index in the table of a module compiled before OTP R8; nodes print it.
     pub old_index: i32,
-    /// Old uniq.
+    /// The hash of its parse tree; nodes print it.
     pub old_uniq: i32,
     /// The process that made it.
     pub pid: Pid,
@@ -146,7 +147,7 @@ pub struct Closure {
 pub struct Record {
     /// The module that defines it.
     pub module: Atom,
-    /// Its name.
+    /// The name of the definition.
     pub name: Atom,
     /// Whether the module exports the definition.
     pub exported: bool,
@@ -154,28 +155,33 @@ pub struct Record {
     pub fields: Vec<(Atom, Term)>,
 }
 
-/// Any Erlang term.
+/// Any Erlang term, in a normal form: terms are `=:=` in Erlang exactly when they are equal here, as up to OTP 26
+/// (`0.0` and `-0.0` are one). [`crate::terms`] says how they are read, printed, compared and encoded.
+///
+/// Terms that come as text or bytes are at most [`MAX_DEPTH`](etf::MAX_DEPTH) deep; what builds deeper ones makes printing,
+/// comparing and dropping recurse as deep.
+#[non_exhaustive]
 #[derive(Clone, Debug)]
 pub enum Term {
     /// An integer of 64 bits.
     Int(i64),
     /// An integer outside of 64 bits; never one that [`Term::Int`] could hold (see [`Term::integer`]).
     Big(Box<BigInt>),
-    /// A finite float.
+    /// A finite float; never an infinity or NaN, which Erlang does not have.
     Float(f64),
-    /// An atom.
+    /// An atom, `true` and `false` among them.
     Atom(Atom),
-    /// A reference.
+    /// A reference, as `make_ref()` gives it.
     Reference(Reference),
-    /// A fun.
+    /// A fun of a node.
     Fun(Fun),
-    /// A port.
+    /// A port of a node.
     Port(Port),
-    /// A process.
+    /// A process of a node.
     Pid(Pid),
-    /// A tuple.
+    /// A tuple of any size.
     Tuple(Vec<Term>),
-    /// A native record.
+    /// A native record, which OTP 29 and later have.
     Record(Box<Record>),
     /// A map, in Erlang's key order (integers before floats, then term order).
     Map(BTreeMap<Term, Term>),
@@ -183,14 +189,14 @@ pub enum Term {
     List(Vec<Term>),
     /// `[E1, .. | Tail]`: at least one element, and a tail that is not a list.
     Improper(Vec<Term>, Box<Term>),
-    /// A binary.
+    /// A binary: whole bytes.
     Binary(Arc<[u8]>),
     /// A bitstring whose last byte has 1 to 7 used bits, counted from the most significant.
     Bits(Arc<[u8]>, u8),
 }
 
 impl Term {
-    /// An atom.
+    /// An atom from its text, without quotes; at most 255 characters.
     pub fn atom(text: impl AsRef<str>) -> Self {
         Self::Atom(Atom::new(text))
     }
@@ -203,7 +209,7 @@ impl Term {
         }
     }
 
-    /// A binary from bytes.
+    /// A binary of these bytes.
     pub fn binary(bytes: impl AsRef<[u8]>) -> Self {
         Self::Binary(Arc::from(bytes.as_ref()))
     }
@@ -217,22 +223,22 @@ impl Term {
         )
     }
 
-    /// A tuple.
+    /// A tuple of these elements.
     pub fn tuple(elements: impl IntoIterator<Item = Term>) -> Self {
         Self::Tuple(elements.into_iter().collect())
     }
 
-    /// A proper list.
+    /// A proper list of these elements.
     pub fn list(elements: impl IntoIterator<Item = Term>) -> Self {
         Self::List(elements.into_iter().collect())
     }
 
-    /// A map.
+    /// A map of these pairs; of two with one key the later counts.
     pub fn map(pairs: impl IntoIterator<Item = (Term, Term)>) -> Self {
         Self::Map(pairs.into_iter().collect())
     }
 
-    /// `true` or `false`.
+    /// The atom `true` or `false`.
     pub fn boolean(value: bool) -> Self {
         Self::atom(if value { "true" } else { "false" })
     }

@@ -88,7 +88,7 @@ pub fn all<'a>(beams: impl IntoIterator<Item = (&'a Module, &'a [u8])>, otp: u32
                 }
             }
         }
-        // Twins of one round agree on who has one.
+        // Twins of one round agree on which modules have one.
         if twins.refused.len() == refused {
             return twins;
         }

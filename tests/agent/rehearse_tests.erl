@@ -4,7 +4,8 @@
 -import(agent_tests, [compile/1, load/1, job/3, server/2, start/2, ask/1, clean/0, upgrade/1, boot/1, interpreted/1, wait/2]).
 
 tests() -> [rehearsed_all, rehearsed_some_fail, rehearsed_endless, rehearsed_memory, rehearsed_busy, rehearsed_statem, rehearsed_event,
-            rehearsed_found, rehearsed_bounded, rehearsed_atoms, rehearsed_binaries, rehearsed_killed, rehearsed_interpreted].
+            rehearsed_found, rehearsed_bounded, rehearsed_unwatched, rehearsed_by_name, rehearsed_atoms, rehearsed_binaries, rehearsed_killed,
+            rehearsed_kept, rehearsed_inside, rehearsed_wide, rehearsed_tables, rehearsed_interpreted].
 
 %% The twin of t_rh with these clauses of code_change.
 twin(Clauses) ->
@@ -56,6 +57,27 @@ rehearsed_bounded() ->
     true = Us >= 550000,
     #{processes := N, converted := N, untried := Left} = rehearse_as(twin(ok3()), What#{rate => 100, within => 200}),
     true = N + Left =:= 60 andalso N > 2 andalso N < 40,
+    untouched(Ps).
+
+%% A client that is killed takes the rehearsal along: it would last for minutes, and keep the lock.
+rehearsed_unwatched() ->
+    Ps = servers(60),
+    W = spawn(fun() -> receive stop -> ok end end),
+    Steps = [{1, {twins_load, [t_rh]}}, {2, {rehearse, (limits())#{processes => Ps, rate => 1}}}],
+    {ok, G} = boot((job([], Steps, #{twins => [twin(ok3())], keep => 0}))#{watcher := W}),
+    Mon = monitor(process, G),
+    wait(fun() -> erlang:module_loaded('t_rh@updo') end, loaded),
+    exit(W, kill),
+    receive {'DOWN', Mon, process, _, _} -> ok after 20000 -> error(still_there) end,
+    wait(fun() -> not erlang:module_loaded('t_rh@updo') andalso whereis(updo_run) =:= undefined end, gone),
+    untouched(Ps).
+
+%% What is raised in a running version under its own name says nothing; what the twin itself raises does.
+rehearsed_by_name() ->
+    Ps = servers(4),
+    Twin = twin("code_change(_,{1,2},_) -> N = list_to_atom(\"t_rh\"), {ok, N:not_yet()}; "
+                "code_change(_,{1,3},_) -> {ok, hd([])}; code_change(_,{1,X},_) -> {ok,{2,X}}. " ++ no4()),
+    #{converted := 2, failed := 1, unswitched := 1, untried := 0} = rehearse(Twin, Ps),
     untouched(Ps).
 
 %% Which, why, and of what shape the state is; no value of it.
@@ -131,6 +153,56 @@ rehearsed_event() ->
     #{converted := 1, shapes := #{{map, 0} := 1}} = rehearse(Twin, [P], #{kind => event}),
     [other, 7, other] = [gen_event:call(P, H, x) || H <- [t_rh2, t_rh, {t_rh2, 1}]],
     exit(P, kill).
+
+%% Nothing is loaded and nothing runs: the shapes of states that stay as they are.
+rehearsed_kept() ->
+    load(server(t_rh, 1)),
+    Ps = [start(t_rh, X) || X <- [#{name => hidden_secret, 1 => x}, #{name => other, 1 => y}, #{'__struct__' => t_rh, n => 1}]],
+    What = (limits())#{processes => Ps, keep => true, kind => server},
+    {new, _, Es} = upgrade(job([], [{1, {rehearse, What}}], #{})),
+    [#{converted := 3, us := _, held := Held} = Info] = [I || {step_finished, 1, _, I} <- Es],
+    [#{from := {tuple, 2}, to := {tuple, 2}, states := 3}] = Held,
+    nomatch = re:run(io_lib:format("~p", [Info]), "hidden_secret"),
+    untouched(Ps).
+
+%% Keys of maps, the same form counted once; records and structs anywhere inside, those of the new form not.
+rehearsed_inside() ->
+    Ps = servers(3),
+    Twin = twin("code_change(_,{1,X},_) -> {ok,#{n => X, list => [{item, hidden_secret}, {item, 1, 2}, {other, 1}], "
+                "carts => #{X => #{'__struct__' => cart, sum => 1}}, two => #{'__struct__' => cart, sum => 1, tax => 2}}}. " ++ no4()),
+    Seek = #{records => [{item, 2}], structs => [{cart, [sum, tax]}]},
+    #{held := [#{to := {map, 4, [carts, list, n, two]}, from := {tuple, 2}, states := 3}], inside := Inside, tables := []} = Info =
+        rehearse(Twin, Ps, #{seek => Seek}),
+    [#{what := {tuple, 2, item}, states := 3}, #{what := {struct, 1, [sum], cart}, states := 3}] = lists:sort(Inside),
+    nomatch = re:run(io_lib:format("~p", [Info]), "hidden_secret"),
+    #{inside := []} = rehearse(Twin, Ps, #{seek => #{records => [], structs => []}}),
+    untouched(Ps).
+
+%% A state of many different things: neither the answer nor the time grows with it.
+rehearsed_wide() ->
+    Ps = servers(100),
+    Twin = twin("code_change(_,{1,X},_) -> {ok,{maps:from_list([{list_to_atom(\"t_rh_\" ++ integer_to_list(I)), I} || I <- lists:seq(1, X)]), "
+                "lists:seq(1, 9000), maps:from_list([{I, [I, [I | I]]} || I <- lists:seq(1, 3000)])}}. " ++ no4()),
+    Keyed = twin("code_change(_,{1,X},_) -> {ok,maps:from_list([{list_to_atom(\"t_rh_\" ++ integer_to_list(I)), I} || I <- lists:seq(1, X)])}. " ++ no4()),
+    Seek = #{records => [{item, 2}], structs => [{cart, [sum]}]},
+    #{converted := 100, held := [_], inside := []} = rehearse(Twin, Ps, #{seek => Seek}),
+    #{converted := 100, held := Held} = rehearse(Keyed, Ps),
+    60 = length(Held),
+    untouched(Ps).
+
+%% Rows of a size that only the old code knows, in tables of the processes; private ones cannot be read.
+rehearsed_tables() ->
+    [A | _] = Ps = servers(2),
+    T = ets:new(t_rh_rows, [public, {keypos, 2}]),
+    S = ets:new(t_rh_private, [private]),
+    ets:insert(T, [{item, hidden_secret}, {item, 2}, {item, 3, x}, {other, 4}]),
+    ets:insert(S, {item, 1}),
+    [ets:give_away(X, A, gift) || X <- [T, S]],
+    Seek = #{records => [{item, 2}], structs => []},
+    #{tables := Tables} = Info = rehearse(twin(ok3()), Ps, #{seek => Seek}),
+    [#{table := t_rh_rows, what := {tuple, 2, item}, rows := 2}] = Tables,
+    nomatch = re:run(io_lib:format("~p", [Info]), "hidden_secret"),
+    untouched(Ps).
 
 %% The process that tries an endless conversion dies with the executor; the twin goes.
 rehearsed_killed() ->

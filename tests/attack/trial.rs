@@ -461,8 +461,8 @@ impl Trial {
     /// was free by then, so nothing is taken back without being asked for. It says so, with the command.
     fn ended_alone(&self, line: &str, story: &str) -> bool {
         matches!(self.harbour.course, Course::Verify | Course::After)
-            && line.contains("is new, and not as it should be")
-            && story.contains("the run is over; to go back: updo rollback")
+            && line.contains("is new, but with errors")
+            && story.contains("the run is over; to roll back: updo rollback")
     }
 
     fn may_break(&self) -> bool {
@@ -489,14 +489,14 @@ const WORDS: [(&str, &[&str]); 6] = [
     ("new", &["done  "]),
     (
         "old",
-        &["rolled back  ", "not upgraded  ", "nothing was changed"],
+        &["undone  ", "not upgraded  ", "nothing was changed"],
     ),
     ("broken", &["not good  ", "half done  "]),
-    ("lost", &["connection lost", "goes on by itself"]),
-    ("back", &[" is as it was before run ", " are back"]),
+    ("lost", &["connection lost", "the run continues on "]),
+    ("back", &[" it is as before run ", " are back"]),
     (
         "not back",
-        &[" is not as it was before run ", "nothing was changed"],
+        &[" is not as before run ", "nothing was changed"],
     ),
 ];
 
@@ -535,7 +535,7 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
         Some(21) => (Said::Broken(line.clone()), words("broken")),
         Some(23) => (Said::Nothing, words("lost")),
         // Another run is at work: what the node is then, that one says.
-        Some(13) if begins(&["by this run: another one is at work"]) => return Said::Nothing,
+        Some(13) if begins(&["by this run: another run is active"]) => return Said::Nothing,
         Some(13) => (Said::Nothing, &[]),
         // Before anything was begun there is no run to speak of.
         Some(10..=12) if begins(words(if backwards { "not back" } else { "old" })) => {

@@ -37,7 +37,7 @@ fn a_new_specification_on_disk_is_reported_key_by_key() {
     let reported = one(&upgrade, Code::W332);
     for line in [
         "the new fx.app is not applied",
-        "vsn: the application goes on calling itself 1, the file says 2",
+        "vsn: the running application keeps version 1, the file has 2",
         "modules added: `fx_new`",
         "modules removed: `fx_gone`",
         "env: `discount` is new (default 10); new code reads `undefined`",

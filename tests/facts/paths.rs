@@ -33,6 +33,44 @@ fn a_module_from_elsewhere_is_not_compared_with_the_wrong_file() {
     );
 }
 
+/// `erl -pa ebin`: `code:ensure_modules_loaded/1` notes the names of files as the code path has them.
+#[test]
+fn files_with_relative_names_are_compared() {
+    let world = World::with(Options::default(), &[]);
+    world.have(&["fx_plain", "fx_srv"]);
+    spec(
+        &world.path("fx/ebin"),
+        "fx",
+        "1",
+        &["fx_plain", "fx_srv"],
+        "",
+    );
+    let here = text(&world.path("fx"));
+    world.node.eval(&format!(
+        "ok = file:set_cwd({here:?}), true = code:add_patha(\"./ebin\"), ok = application:start(fx), \
+         ok = code:ensure_modules_loaded([fx_plain, fx_srv])"
+    ));
+    let loaded = world.node.eval_text("code:which(fx_plain)");
+    assert!(!loaded.starts_with("\"/"), "{loaded}");
+    assert!(names(&world.look()).is_empty());
+    world.replace(&["fx_plain"]);
+    let upgrade = world.look();
+    assert_eq!(names(&upgrade), ["fx_plain"]);
+    assert!(printed(&upgrade, Code::W320).is_empty());
+    // Where the name leads nowhere, nothing is said about the file, and nothing is taken for removed.
+    world.node.eval("ok = file:set_cwd(\"/\")");
+    let upgrade = world.look();
+    assert_eq!(names(&upgrade), Vec::<&str>::new());
+    let reported = printed(&upgrade, Code::W320);
+    assert_eq!(reported.len(), 2, "{reported:?}");
+    assert!(
+        reported
+            .iter()
+            .all(|one| one.contains("cannot be compared") && one.contains("ebin/fx_")),
+        "{reported:?}"
+    );
+}
+
 #[test]
 fn several_files_in_the_code_path_are_reported() {
     let world = World::with(Options::default(), &["one", "two"]);

@@ -55,7 +55,7 @@ fn children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees() {
     // And the other way round: the specification names the starter, which runs nothing.
     let other = one(&upgrade, Code::A341);
     assert!(
-        other.contains("child specifications say `fx_starter`, and 1 process runs `fx_behind`"),
+        other.contains("child specifications name `fx_starter`, but 1 process runs `fx_behind`"),
         "{other}"
     );
 }
@@ -101,7 +101,8 @@ fn a_specification_that_names_another_server_is_a_warning() {
     world.replace(&["fx_srv"]);
     let diagnostic = one(&world.look(), Code::W335);
     assert!(
-        diagnostic.starts_with("child specifications say `fx_srv`, and 1 process runs `fx_worker`"),
+        diagnostic
+            .starts_with("child specifications name `fx_srv`, but 1 process runs `fx_worker`"),
         "{diagnostic}"
     );
     assert!(
@@ -120,7 +121,7 @@ fn a_suspended_supervisor_costs_its_own_answer_only() {
     assert!(began.elapsed() < Duration::from_secs(10));
     let diagnostic = one(&upgrade, Code::W336);
     assert!(
-        diagnostic.starts_with("fx_top does not say"),
+        diagnostic.starts_with("fx_top did not return its children or handlers"),
         "{diagnostic}"
     );
     assert_eq!(changed(&upgrade, "fx_srv").processes, 1);

@@ -83,6 +83,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W633", "tests/upgrade/old_code.rs"),
     ("E634", "tests/upgrade/rehearsal.rs"),
     ("W634", "tests/upgrade/init_argument.rs"),
+    ("E635", "tests/upgrade/states.rs"),
+    ("W635", "tests/upgrade/states.rs"),
     ("W613", "tests/upgrade/births.rs"),
     ("E617", "tests/upgrade/births.rs"),
     ("W618", "tests/upgrade/births.rs"),

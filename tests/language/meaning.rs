@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use updo::diag::{Code, Span};
 use updo::engine::Upgrade;
-use updo::eval::{Bindings, Evaluator, Host as _, Phase};
+use updo::eval::{Bindings, Evaluator, OwnNames as _, Phase};
 use updo::name::{Module, NodeName};
 use updo::plan::load::LoadedPlan;
 use updo::rules::node_view::NodeView;
@@ -254,7 +254,7 @@ fn output_of_a_body_is_limited_to_a_mebibyte() {
         let mut host = view.host();
         let body = parse_body(text, 0).expect("expressions");
         let outcome = Evaluator::new(Phase::Live, &functions)
-            .with_host(&mut host)
+            .with_names(&mut host)
             .eval(&body, &mut Bindings::new());
         let bytes: usize = host.log.iter().map(|line| line.text.len()).sum();
         (outcome.map_err(|failure| failure.diagnostic.code), bytes)

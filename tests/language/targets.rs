@@ -56,7 +56,7 @@ fn what_tls_means() {
 fn what_tls_refuses() {
     let cases = [
         ("true", Code::E205, "do not sign the certificates of nodes"),
-        ("\"ca.pem\"", Code::E205, "`tls` wants a map"),
+        ("\"ca.pem\"", Code::E205, "`tls` must be a map"),
         ("#{}", Code::E205, "no trusted CA"),
         (
             "#{cert => \"a.pem\", key => \"a.key\"}",

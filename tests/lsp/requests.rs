@@ -96,7 +96,7 @@ fn hover_explains_words_names_and_codes() {
         "{reported}"
     );
     let reported = hover(&mut editor, "module shop #{time‸out => 3s} because \"x\".");
-    assert!(reported.contains("patience when suspending"), "{reported}");
+    assert!(reported.contains("the limit for suspending"), "{reported}");
     let reported = hover(&mut editor, "module shop #{class => pl‸ain} because \"x\".");
     assert!(reported.contains("what its processes are"), "{reported}");
     let reported = hover(

@@ -518,7 +518,7 @@ fn children_of_supervisors_are_started_and_stopped() {
         "{printed}"
     );
     assert!(
-        printed.contains("W421") && printed.contains("arguments of before: safe"),
+        printed.contains("W421") && printed.contains("with their old arguments: safe"),
         "{printed}"
     );
     let written = site.updo(&[&args[..], &["-o", "lib/a-2/ebin/a.appup"]].concat());

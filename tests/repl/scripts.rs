@@ -111,7 +111,7 @@ fn a_session_needs_a_plan_or_a_node() {
     desk.updo(&["repl"])
         .run()
         .exits(2)
-        .says(&["repl wants a plan or a node"]);
+        .says(&["repl needs a plan or a node"]);
 }
 
 /// Inputs and what they print, from the first `console` block of docs/repl.md. Lines behind a prompt belong to its

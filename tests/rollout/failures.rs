@@ -11,12 +11,12 @@ fn the_first_failure_stops() {
     fleet.run(&[]).run().exits(22).says(&[
         "E604",
         "E620",
-        "rollout stopped after 1 failure: 1 of 4 nodes new · 1 rolled back · 2 not touched",
-        "the same command goes on",
+        "rollout stopped after 1 failure: 1 of 4 nodes new · 1 undone · 2 not touched",
+        "run the same command again to continue",
         "stopped  Fleet · 1 of 4 nodes new",
     ]);
     assert_eq!(fleet.versions(), [2, 1, 1, 1]);
-    // When it is put right, the same command goes on.
+    // When it is put right, the same command continues.
     fleet.nodes[1]
         .node
         .eval("application:unset_env(kernel, fleet)");
@@ -33,7 +33,7 @@ fn a_failed_canary_leaves_the_other_nodes_untouched() {
         .run(&[])
         .run()
         .exits(20)
-        .says(&["0 of 3 nodes new · 1 rolled back · 2 not touched"]);
+        .says(&["0 of 3 nodes new · 1 undone · 2 not touched"]);
     assert_eq!(fleet.versions(), [1; 3]);
     // What is wrong with the whole is found before anybody is touched.
     fleet.plan("require \"no\" #{each => rollout} -> 2 = fleet_rate:version().");
@@ -52,7 +52,7 @@ fn more_failures_may_be_borne() {
         .run(&[])
         .run()
         .exits(22)
-        .says(&["3 of 4 nodes new · 1 rolled back"]);
+        .says(&["3 of 4 nodes new · 1 undone"]);
     assert_eq!(fleet.versions(), [1, 2, 2, 2]);
 }
 
@@ -63,8 +63,8 @@ fn a_failure_of_the_rollout_rolls_all_nodes_back() {
     fleet.plan(&format!("rollout #{{canary => 1, batch => 2}}.\n{verify}"));
     fleet.run(&[]).run().exits(20).says(&[
         "E606",
-        "all nodes go back",
-        "0 of 3 nodes new · 3 rolled back",
+        "all nodes are undone",
+        "0 of 3 nodes new · 3 undone",
     ]);
     assert_eq!(fleet.versions(), [1; 3]);
     // Not if the plan wants that for other failures only, or never.
@@ -133,20 +133,16 @@ fn what_is_not_good_is_not_called_done() {
     let fleet = Fleet::new(1);
     fleet.plan("rollback manual.\nverify \"never\" -> 3 = fleet_rate:version().");
     let ran = fleet.run(&["--report", "report.html"]).run().exits(21);
-    let ran = ran.says(&[
-        "not good  ",
-        "is new, and not as it should be",
-        "updo rollback ",
-    ]);
+    let ran = ran.says(&["not good  ", "is new, but with errors", "updo rollback "]);
     assert!(!ran.stderr.contains("done  "), "{ran}");
     assert!(
         fleet
             .desk
             .read("report.html")
-            .contains("is new, and not as it should be")
+            .contains("is new, but with errors")
     );
     let replay = fleet.updo(&["replay"]).run().exits(0);
-    let replay = replay.prints(&["is new, and not as it should be"]);
+    let replay = replay.prints(&["is new, but with errors"]);
     assert!(!replay.stdout.contains("done  "), "{replay}");
 }
 
@@ -163,7 +159,7 @@ fn a_node_that_was_rolled_back_counts_more_than_one_that_was_refused() {
         .eval("application:set_env(kernel, refuse, true)");
     fleet.on(1, "fail");
     let ran = fleet.run(&[]).run().exits(20);
-    ran.says(&["0 of 2 nodes new · 1 rolled back · 1 not upgraded"]);
+    ran.says(&["0 of 2 nodes new · 1 undone · 1 not upgraded"]);
     assert_eq!(fleet.versions(), [1, 1]);
 }
 
@@ -201,6 +197,6 @@ fn an_old_request_to_stop_does_not_stop_the_way_back() {
     running
         .wait()
         .exits(20)
-        .says(&["all nodes go back", "2 rolled back"]);
+        .says(&["all nodes are undone", "2 undone"]);
     assert_eq!(fleet.versions(), [1, 1]);
 }

@@ -94,7 +94,7 @@ fn a_node_that_has_changed_meanwhile_is_left_alone() {
     running
         .wait()
         .exits(22)
-        .says(&["E602", "has changed since it was looked at", "fleet_rate"]);
+        .says(&["E602", "has changed since it was compared", "fleet_rate"]);
     assert_eq!(fleet.look(1), "{1,1,12}");
     assert_eq!(fleet.look(2), "{1,1,10}");
 }

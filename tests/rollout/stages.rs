@@ -31,7 +31,7 @@ fn canary_batches_and_hooks_around_the_rollout() {
         "rollout canary begins nodes=1",
         "rollout batch 2 begins nodes=3",
         "done  Fleet · 5 of 5 nodes · 2 modules · suspended",
-        "undo: updo rollback ",
+        "roll back: updo rollback ",
     ]);
     assert_eq!(fleet.versions(), [2; 5]);
     // The whole speaks once, on the first node; everybody for itself.

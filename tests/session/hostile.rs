@@ -266,7 +266,7 @@ fn a_node_that_does_not_know_the_cookie() {
     let port = node_with(|_| [7; 16], linger);
     let error = connect(|c| c.port = Some(port)).expect_err("impostor");
     assert_eq!(error.code, Code::E502);
-    assert!(error.title.contains("does not know it itself"), "{error:?}");
+    assert!(error.title.contains("did not prove its own"), "{error:?}");
 }
 
 /// The frames must end the session, with everybody told.

@@ -19,6 +19,7 @@ pub const UPDO: &str = env!("CARGO_BIN_EXE_updo");
 /// A folder to work in.
 pub struct Desk {
     folder: TempDir,
+    rehearses: bool,
 }
 
 impl Desk {
@@ -26,7 +27,17 @@ impl Desk {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         write_cookie(&folder.path().join("cookie"), COOKIE);
-        Self { folder }
+        Self {
+            folder,
+            rehearses: false,
+        }
+    }
+
+    /// The same, and runs rehearse first, as they do without the environment of a test.
+    pub fn rehearsing() -> Self {
+        let mut desk = Self::new();
+        desk.rehearses = true;
+        desk
     }
 
     /// Where updo keeps compiled agents.
@@ -63,6 +74,8 @@ impl Desk {
             .env("USER", "anna")
             // Two seconds for each run of each test would be most of their time; those about it ask for it.
             .env("UPDO_SOAK", "0s")
+            // Most tests of failures are about what happens in the window, where a rehearsal would not let them come.
+            .env("UPDO_NO_REHEARSAL", if self.rehearses { "0" } else { "1" })
             .env("UPDO_COOKIE_FILE", self.path().join("cookie"))
             .env("UPDO_STATE_DIR", self.path().join("state"))
             .current_dir(self.path());

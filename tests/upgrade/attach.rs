@@ -75,7 +75,9 @@ fn detached_and_rejoined_at_once() {
     }
     desk.on(node, &["rollback", &run, "--yes"]).run().exits(0);
     is(node, Is::Old, &pids);
-    attach(&desk, node, &run).exits(0).says(&["undone"]);
+    attach(&desk, node, &run)
+        .exits(0)
+        .says(&["the run was rolled back later"]);
 }
 
 #[test]
@@ -132,7 +134,7 @@ fn a_rejoining_client_runs_verify() {
     let (run, _) = last(&desk, node);
     attach(&desk, node, &run)
         .exits(20)
-        .says(&["E606", "rollback", "is as before"]);
+        .says(&["E606", "undo ok", "is as before"]);
     is(node, Is::Old, &pids);
     assert_eq!(last(&desk, node), (run, "old".to_owned()));
 }
@@ -266,7 +268,7 @@ fn called_off_from_elsewhere() {
     desk.on(node, &["attach", &run, "--abort"])
         .run()
         .exits(0)
-        .says(&["past the point of no return", "done"]);
+        .says(&["modules are switched already", "done"]);
     running.wait().exits(0);
     is(node, Is::New, &pids);
 }

@@ -38,7 +38,7 @@ fn every_way_to_fail() {
             "{advanced,{fail,5,",
             &format!("updo eval NODE '{state}'"),
             "is as before",
-            "rollback",
+            "undo ok",
         ]);
         assert!(
             ran.stderr.contains("this conversion"),
@@ -162,7 +162,7 @@ fn the_node_goes_down_in_the_middle() {
     running.wait().exits(23).says(&["E608", "lost"]);
 }
 
-/// The network is cut, the node lives: it goes on by itself.
+/// The network is cut, the node lives: the run continues on the node.
 #[test]
 fn the_connection_is_cut_in_the_middle() {
     let bank = replaced();
@@ -178,7 +178,7 @@ fn the_connection_is_cut_in_the_middle() {
     running
         .wait()
         .exits(23)
-        .says(&["E608", "it goes on by itself"]);
+        .says(&["E608", "the run continues on the node"]);
     node.await_true("witness:lock() =:= kept");
     node.eval("updo_run ! updo_settle");
     is(node, Is::New, &pids);

@@ -20,7 +20,7 @@ pub fn compiled(folder: &Path, sources: &[(String, String)]) -> PathBuf {
         file
     };
     let files: Vec<PathBuf> = sources.iter().map(file).collect();
-    compile(&ebin, &[], &files);
+    compile(&ebin, &["debug_info"], &files);
     ebin
 }
 

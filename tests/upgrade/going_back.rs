@@ -64,7 +64,7 @@ fn hooks_run_on_every_way_back() {
         .on(node, &["rollback", &ran.name(), "--yes"])
         .run()
         .exits(0);
-    let back = back.says(&["on rollback", "is as it was before"]);
+    let back = back.says(&["on rollback", "it is as before"]);
     assert!(!back.stderr.contains("W621"), "{back}");
     is(node, Is::Old, &pids);
     marked("1");
@@ -87,7 +87,7 @@ fn effects_without_an_undo_hook_are_reported() {
         .run()
         .exits(0);
     let back = back.says(&["W621", "hook `after load bank_rate`", left]);
-    assert!(!back.stderr.contains("is as it was"), "{back}");
+    assert!(!back.stderr.contains("it is as before"), "{back}");
     assert!(
         back.stderr.find("W621") < back.stderr.find("suspend"),
         "told before anything is asked\n{back}"
@@ -322,7 +322,7 @@ fn a_run_that_has_only_begun_is_waited_for() {
         }
     };
     let attached = desk.on(node, &["attach", &second]).run().exits(20);
-    attached.says(&["has ended", "is as it was before"]);
+    attached.says(&["has ended", "is as before"]);
     first.wait().exits(11).says(&["E601"]);
     is(node, Is::Old, &pids);
     nothing_left(node);
@@ -384,7 +384,7 @@ fn a_run_is_undone_after_a_restart() {
     desk.on(node, &["rollback", &run, "--yes"])
         .run()
         .exits(0)
-        .says(&["is as it was before"]);
+        .says(&["it is as before"]);
     files(&bank().one);
     node.eval("{ok, _} = application:ensure_all_started(bank)");
     is(node, Is::Old, &pids_of(node));

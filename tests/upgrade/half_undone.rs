@@ -114,10 +114,10 @@ fn what_callers_have_blocked_is_undone_by_one_command() {
     let looked = tills.updo(&["preview", &tills.plan]);
     looked.says(&["W619", "hu_till is new", &command]);
     tills.updo(&["rollback", "--yes"]).exits(0).says(&[
-        &format!("undo run {name}"),
+        &format!("rollback of run {name}"),
         "not converted, for run",
         "1 process",
-        "is as it was before",
+        "it is as before",
     ]);
     assert_eq!(tills.states(), OLD);
     assert_eq!((tills.md5s(), tills.pids()), (md5s, pids));
@@ -182,7 +182,7 @@ fn a_window_that_stayed_new_is_undone_alone() {
     let name = ran.name();
     tills.updo(&["rollback", &name, "--yes"]).exits(14).says(&[
         "E604",
-        "no way down for this state",
+        "does not convert this state",
         "updo run PLAN",
     ]);
     assert_eq!(tills.node.eval_text(states), "[2,2,1]");
@@ -190,7 +190,7 @@ fn a_window_that_stayed_new_is_undone_alone() {
     tills
         .updo(&["rollback", &name, "--yes"])
         .exits(0)
-        .says(&["1 module on", "is as it was before"]);
+        .says(&["1 module on", "it is as before"]);
     assert_eq!(tills.node.eval_text(states), "[1,1,1]");
     assert_eq!(tills.md5s(), md5s);
     // There is nothing left of it.
@@ -223,7 +223,7 @@ fn what_a_killed_run_has_not_converted_goes_back_as_it_is() {
     tills
         .updo(&["rollback", "--yes"])
         .exits(0)
-        .says(&["not converted, for run", "is as it was before"]);
+        .says(&["not converted, for run", "it is as before"]);
     assert_eq!(node.eval_text(states), "[1,1,1]");
     assert_eq!(tills.md5s(), md5s);
     assert_eq!(node.eval_text("witness:troubled()"), "[]");

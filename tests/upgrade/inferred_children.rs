@@ -83,7 +83,7 @@ fn what_a_restart_would_come_to() {
         "crane was a server of hand, and is one of winch now",
         "module yard #{children => #{stop => none}} because",
         "W421",
-        "children of `yard` go on with the arguments of before: gate",
+        "children of `yard` keep running with their old arguments: gate",
         "module yard #{children => #{start => [gate], stop => [gate]}} because",
     ]);
     assert_eq!(yard_has(&world), YARD_ONE, "a preview changes nothing");
@@ -105,7 +105,7 @@ fn what_a_restart_would_come_to() {
     );
     assert_eq!(world.node.eval_text("witness:troubled()"), "[]");
 
-    world.rollback().exits(0).says(&["is as it was before"]);
+    world.rollback().exits(0).says(&["it is as before"]);
     assert_eq!(yard_has(&world), YARD_ONE);
     assert_eq!(same(&pids()), same(&before));
     assert_eq!(world.node.eval_text("witness:left_to(3000)"), "[]");

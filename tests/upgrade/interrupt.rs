@@ -47,7 +47,7 @@ fn behind_the_switch_the_node_finishes() {
     node.await_true("erlang:module_loaded(bank_fee)");
     running.await_says("load");
     running.signal("-INT");
-    running.await_says("past the point of no return");
+    running.await_says("modules are switched already");
     running.wait().exits(0).says(&["done"]);
     is(node, Is::New, &pids);
 }
@@ -65,7 +65,7 @@ fn a_second_interrupt_leaves_the_run_to_the_node() {
     running.signal("-INT");
     let ran = running.wait().exits(23);
     let run = ran.name();
-    ran.says(&["E608", "left", &format!("updo attach {run}")]);
+    ran.says(&["E608", "detached", &format!("updo attach {run}")]);
     desk.on(node, &["attach", &run]).run().exits(0);
     is(node, Is::New, &pids);
 }

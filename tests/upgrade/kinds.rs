@@ -91,7 +91,7 @@ fn agents_and_tasks_do_not_belong_to_the_module_of_their_initial_call() {
          [Start(F, 'Elixir.Counter', F, []) || F <- [agent_of_a_fun, agent_of_a_function, agent_of_init, task, task_of_a_function, entered]],
          [Start(F, 'Elixir.Other', F, []) || F <- [supervised, dynamic, registry]], ok",
     );
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     let text = format!("plan \"Kinds\".\ncode push [{two:?}].\nold from {one:?}.\n");
     desk.write("p.updo", &text);
     let servers = "[sys:get_state(persistent_term:get({kind, K})) || K <- [server, entered, dynamic, registry]]";
@@ -167,7 +167,7 @@ fn a_stage_is_converted_through_its_wrapper() {
         "{ok, S} = 'Elixir.Supervisor':start_link([#{id => press, start => {'Elixir.Press', start_link, [1]}}], [{strategy, one_for_one}]),
          unlink(S), [{press, P, _, _}] = supervisor:which_children(S), register(press, P)",
     );
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     let text = format!("plan \"Stages\".\ncode push [{two:?}].\nold from {one:?}.\n");
     desk.write("p.updo", &text);
     desk.on(&node, &["run", "p.updo", "--yes"])
@@ -204,7 +204,7 @@ fn a_process_belongs_to_the_module_whose_loop_it_entered() {
         (both, "[{2,1},{2,2},{2,3},{2,4},{porter,7}]"),
         (porters, "[{1,1},{1,2},{1,3},{1,4},{porter,7}]"),
     ] {
-        let (node, desk) = (node_with(&one), Desk::new());
+        let (node, desk) = (node_with(&one), Desk::rehearsing());
         node.eval(
             "persistent_term:put(kin, [begin {ok, P} = M:F(X), P end || {M, F, X} <-
                  [{kin_door, start, 1}, {kin_porter, by_fun, 2}, {kin_porter, by_function, 3}, {kin_porter, by_init, 4}, {kin_porter, start, 5}]])",
@@ -224,7 +224,7 @@ fn a_busy_process_is_recognised_by_its_loop() {
     let folder = TempDir::new().expect("a folder");
     let one = compiled(&folder.path().join("one"), &[door(1), porter(1)]);
     let two = compiled(&folder.path().join("two"), &[door(2)]);
-    let (node, desk) = (node_with(&one), Desk::new());
+    let (node, desk) = (node_with(&one), Desk::rehearsing());
     node.eval(
         "{ok, P} = kin_porter:by_init(6), register(kin, P), Me = self(), spawn(fun() -> gen_server:call(P, {wait, Me}, infinity) end),
          receive inside -> ok end, spawn(fun() -> timer:sleep(2500), P ! go end)",
@@ -253,7 +253,7 @@ fn special_processes_are_found_by_the_loop_that_they_execute() {
     let folder = TempDir::new().expect("a folder");
     let one = compiled(&folder.path().join("one"), &[lane(1), gate()]);
     let two = compiled(&folder.path().join("two"), &[lane(2)]);
-    let (node, desk) = (node_with(&one), Desk::new());
+    let (node, desk) = (node_with(&one), Desk::rehearsing());
     // A worker that only calls a function of the module answers no system message, and is not waited for.
     node.eval(
         "Me = self(), persistent_term:put(lanes, [begin {ok, P} = kin_gate:start(N), P end || N <- [1, 2, 3]]),
@@ -295,7 +295,7 @@ fn plain_loops_are_reported_however_they_were_started() {
     let folder = TempDir::new().expect("a folder");
     let one = compiled(&folder.path().join("one"), &[pump(1), valve()]);
     let two = compiled(&folder.path().join("two"), &[pump(2)]);
-    let (node, desk) = (node_with(&one), Desk::new());
+    let (node, desk) = (node_with(&one), Desk::rehearsing());
     let text = format!("plan \"Pumps\".\ncode push [{two:?}].\nold from {one:?}.\n");
     desk.write("p.updo", &text);
     let all = "persistent_term:get(pumps)";
@@ -335,7 +335,7 @@ fn an_agent_in_the_middle_of_a_call_is_no_process_of_the_module() {
         "{ok, S} = 'Elixir.Counter':start(1), register(server, S), {ok, A} = 'Elixir.Counter':agent_of_a_fun(), Me = self(),
          spawn(fun() -> 'Elixir.Agent':get(A, fun(X) -> Me ! inside, receive after 60000 -> X end end, infinity) end), receive inside -> ok end",
     );
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     let text = format!("plan \"Busy\".\ncode push [{two:?}].\nold from {one:?}.\n");
     desk.write("p.updo", &text);
     desk.on(&node, &["run", "p.updo", "--yes"])

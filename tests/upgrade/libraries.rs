@@ -95,7 +95,7 @@ const RUNNING: &str = "[{M, proplists:get_value(md5, M:module_info()), code:whic
 #[test]
 fn a_new_version_without_changed_modules() {
     let site = Site::new();
-    let (node, desk) = (&site.node, Desk::new());
+    let (node, desk) = (&site.node, Desk::rehearsing());
     let (before, path) = (node.eval_text(LOADED), node.eval_text("code:get_path()"));
     site.install("lib/depot-1.1", &depot().one, "1.1");
     // Told with the way to it, and not done unasked.
@@ -130,7 +130,7 @@ fn a_new_version_without_changed_modules() {
 #[test]
 fn a_change_behind_a_move() {
     let site = Site::new();
-    let (node, desk) = (&site.node, Desk::new());
+    let (node, desk) = (&site.node, Desk::rehearsing());
     site.install("lib/depot-1.1", &depot().one, "1.1");
     let plan = site.plan(&desk, "newest => all", "");
     desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
@@ -155,7 +155,7 @@ fn a_change_behind_a_move() {
 #[test]
 fn a_new_version_with_its_modules_and_back() {
     let site = Site::new();
-    let (node, desk) = (&site.node, Desk::new());
+    let (node, desk) = (&site.node, Desk::rehearsing());
     let path = node.eval_text("code:get_path()");
     site.install("lib/depot-1.9", &depot().one, "1.9");
     site.install("lib/depot-1.10", &depot().two, "1.10");
@@ -205,7 +205,7 @@ fn a_new_version_with_its_modules_and_back() {
 #[test]
 fn another_library_folder_only_when_asked() {
     let site = Site::new();
-    let (node, desk) = (&site.node, Desk::new());
+    let (node, desk) = (&site.node, Desk::rehearsing());
     // The same application, unchanged, in another place.
     site.install("next/lib/depot-1", &depot().one, "1");
     let from = format!("from => {:?}", site.lib("next/lib"));
@@ -259,7 +259,7 @@ const TOLD: &str = "depot_app:told()";
 #[test]
 fn config_change_is_called_once_per_application() {
     let site = Site::new();
-    let (node, desk) = (&site.node, Desk::new());
+    let (node, desk) = (&site.node, Desk::rehearsing());
     let before = node.eval_text(ENV);
     site.install("lib/depot-2", &depot().two, "2");
     let quiet = site.plan(&desk, "newest => all", "");
@@ -267,7 +267,7 @@ fn config_change_is_called_once_per_application() {
         "W332",
         "the default of `limit` is 20 now; new code reads 10",
         "`shelves` is new (default 3); new code reads `undefined`",
-        "`doors` is gone; it stays set",
+        "`doors` is removed; it stays set",
         "`code on_disk #{env => true}.`",
     ]);
     let plan = site.plan(&desk, "newest => all, env => true", "");
@@ -301,7 +301,7 @@ fn config_change_is_called_once_per_application() {
 #[test]
 fn an_application_that_does_not_take_its_configuration() {
     let site = Site::new();
-    let (node, desk) = (&site.node, Desk::new());
+    let (node, desk) = (&site.node, Desk::rehearsing());
     node.eval("application:set_env(depot, refuse, true)");
     let before = node.eval_text(&format!("{{{ENV}, code:get_path(), depot_stock:state()}}"));
     site.install("lib/depot-2", &depot().two, "2");
@@ -317,7 +317,7 @@ fn an_application_that_does_not_take_its_configuration() {
 #[test]
 fn the_documented_release() {
     let site = Site::new();
-    let (node, desk) = (&site.node, Desk::new());
+    let (node, desk) = (&site.node, Desk::rehearsing());
     let before = node.eval_text(&format!("{{{ENV}, code:get_path(), {RUNNING}}}"));
     site.install("lib/depot-2", &depot().two, "2");
     desk.write("release.updo", include_str!("../../plans/release.updo"));
@@ -343,7 +343,7 @@ fn the_documented_release() {
 #[test]
 fn a_rollback_wants_its_folder() {
     let site = Site::new();
-    let (node, desk) = (&site.node, Desk::new());
+    let (node, desk) = (&site.node, Desk::rehearsing());
     site.install("lib/depot-2", &depot().two, "2");
     let plan = site.plan(
         &desk,

@@ -96,7 +96,7 @@ impl Pier {
             true => "{ok, _} = application:ensure_all_started(pier)",
             false => "ok = application:load(pier), {module, _} = code:ensure_loaded('Elixir.Pier.Application')",
         });
-        let desk = Desk::new();
+        let desk = Desk::rehearsing();
         let text = format!("code push [{two:?}].\nold from {one:?}.\n{statements}\n");
         let plan = desk.write("pier.updo", &text).display().to_string();
         Self {
@@ -173,7 +173,7 @@ fn what_a_restart_of_the_application_would_come_to() {
     assert_eq!(pier.node.eval_text(misses), "0");
     assert_eq!(stay(), stays, "who stays is the same process");
 
-    pier.rollback().exits(0).says(&["is as it was before"]);
+    pier.rollback().exits(0).says(&["it is as before"]);
     assert_eq!(pier.has(), HAD);
     let fax = "gen_server:call('Elixir.Pier.Fax', what)";
     assert_eq!(pier.node.eval_text(fax), "1");
@@ -250,7 +250,7 @@ fn the_plan_overrules() {
     pier.preview().says(&[
         "W343",
         "new, would not be started: 'Elixir.Pier.Lamp'",
-        "gone, would go on running: 'Elixir.Pier.Fax'",
+        "removed, would keep running: 'Elixir.Pier.Fax'",
     ]);
     let crane = || {
         pier.node
@@ -291,7 +291,7 @@ fn children_that_run_already_are_left_alone() {
     let before = lamp();
     pier.preview().exits(0).says(&[
         "W421",
-        "children of `Pier.Application` go on with the arguments of before: 'Elixir.Pier.Crane'",
+        "children of `Pier.Application` keep running with their old arguments: 'Elixir.Pier.Crane'",
         "#{children => #{start => ['Elixir.Pier.Crane'], stop => ['Elixir.Pier.Crane']}}",
     ]);
     pier.run().exits(0);
@@ -416,7 +416,7 @@ fn a_computed_value_of_a_child_that_stays() {
 #[test]
 fn listed_children_in_an_appup() {
     let folder = TempDir::new().expect("a folder");
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     let appup = |one: &str, two: &str, more: &str| {
         let ebins = [(1, one), (2, two)].map(|(version, children)| {
             let ebin = folder.path().join(version.to_string());

@@ -43,7 +43,7 @@ fn embedded_and_with_a_long_name() {
     let bank_1 = Deployed::new(&bank().one, options.args(&["-mode", "embedded"]), START);
     let node = &bank_1.node;
     assert!(node.name().ends_with("@127.0.0.1"));
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let (desk, pids) = (Desk::rehearsing(), pids_of(node));
     let plan = Plan::up("fine").on(&desk);
     desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
     is(node, Is::New, &pids);

@@ -140,7 +140,7 @@ fn an_undo_that_may_end_processes_names_them() {
     let policy = format!("{FAILS}\nmodule oc_lib #{{purge => brutal}}.");
     d.upgrade("preview", 0, &policy)
         .exits(0)
-        .says(&["W630", "going back after the switch would end 3 processes"]);
+        .says(&["W630", "an undo after the switch would end 3 processes"]);
     let ran = d.upgrade("run", 0, &policy).exits(20).says(&[
         "W632",
         "purging old `oc_lib` ends 3 processes",

@@ -54,7 +54,7 @@ fn statements_of_the_plan_are_applied() {
     let ran = ran.says(&[
         "E606",
         "verification failed after 3 tries: the rate is three",
-        "rollback",
+        "undo ok",
         "old code and states are back",
         "not undone: what the hooks `before upgrade`, `after upgrade` did",
     ]);

@@ -65,7 +65,7 @@ fn applications_made_up_by_a_seed() {
         let app = Invented::new(seed);
         let ours = Deployed::new(&app.one, Options::default(), START);
         let node = &ours.node;
-        let desk = Desk::new();
+        let desk = Desk::rehearsing();
         let gone = app.gone.map_or_else(String::new, |module| {
             format!("module {module} #{{remove => true}} because \"nobody calls it any more\".\n")
         });

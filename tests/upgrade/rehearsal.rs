@@ -10,6 +10,15 @@ use crate::support::apps::witness;
 use crate::support::desk::{Desk, Ran};
 use crate::support::{Options, TestNode};
 
+/// A node with Elixir and this code.
+fn elixir_node(code: &std::path::Path) -> TestNode {
+    let options = Options {
+        elixir: true,
+        ..Options::default()
+    };
+    options.path(code).path(witness()).start()
+}
+
 /// A server with a state `{till, N}`; the clauses are those of `code_change`.
 fn till(version: u32, code_change: &str) -> (String, String) {
     let text = format!(
@@ -22,19 +31,24 @@ fn till(version: u32, code_change: &str) -> (String, String) {
     ("till".to_owned(), text)
 }
 
-struct Stage {
+/// A node that runs one version, and a plan for the other.
+pub struct Stage {
     _folder: TempDir,
-    node: TestNode,
-    desk: Desk,
-    plan: PathBuf,
+    /// The node.
+    pub node: TestNode,
+    /// The desk.
+    pub desk: Desk,
+    /// The plan.
+    pub plan: PathBuf,
 }
 
 impl Stage {
-    fn new(one: &[(String, String)], two: &[(String, String)], start: &str) -> Self {
+    /// With these modules, and what is started.
+    pub fn new(one: &[(String, String)], two: &[(String, String)], start: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let old = compiled(&folder.path().join("one"), one);
         let new = compiled(&folder.path().join("two"), two);
-        let (node, desk) = (node_with(&old), Desk::new());
+        let (node, desk) = (node_with(&old), Desk::rehearsing());
         node.eval(start);
         let text = format!("plan \"Tills\".\ncode push [{new:?}].\nold from {old:?}.\n");
         let plan = desk.write("tills.updo", &text);
@@ -56,7 +70,15 @@ impl Stage {
         )
     }
 
-    fn rehearse(&self, more: &[&str]) -> Ran {
+    /// `updo rehearse`, after which the node is as before.
+    pub fn rehearse(&self, more: &[&str]) -> Ran {
+        let ran = self.rehearse_beside_busy(more);
+        assert_eq!(self.node.eval_text("witness:troubled()"), "[]");
+        ran
+    }
+
+    /// The same where some processes do not answer: only those that are suspended are looked for.
+    fn rehearse_beside_busy(&self, more: &[&str]) -> Ran {
         let before = self.looks();
         let plan = self.plan.display().to_string();
         let args = [&["rehearse", &plan], more].concat();
@@ -64,7 +86,7 @@ impl Stage {
         // Nothing has changed, and nothing is left.
         assert_eq!(self.looks(), before);
         assert_eq!(self.node.eval_text("witness:left_to(3000)"), "[]");
-        assert_eq!(self.node.eval_text("witness:troubled()"), "[]");
+        assert_eq!(self.node.eval_text("witness:standing()"), "0");
         ran
     }
 
@@ -140,9 +162,9 @@ fn busy_and_dead_processes_are_no_failures() {
     let stage = Stage::tills("code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.");
     stage
         .node
-        .eval("[gen_server:cast(till:start(N), {wait, 6000}) || N <- [21, 22]]");
+        .eval("[gen_server:cast(till:start(N), {wait, 60000}) || N <- [21, 22]]");
     stage
-        .rehearse(&[])
+        .rehearse_beside_busy(&[])
         .exits(0)
         .prints(&["20 of 20 states convert", "not tried: 2 busy"]);
 }
@@ -156,7 +178,7 @@ fn what_is_not_tried_is_named() {
     let old = till(1, "code_change(_, S, _) -> {ok, S}.");
     let stage = Stage::new(&[old], &[acts], "till:start(1)");
     stage.rehearse(&[]).exits(0).prints(&[
-        "till                     not tried: its conversion does more than compute and read",
+        "till                     not tried: its conversion has side effects",
         "sends a message in till:code_change/3, line 9",
         "no state was tried; nothing was changed",
     ]);
@@ -285,11 +307,7 @@ fn servers_of_elixir() {
         &folder.path().join("two"),
         &source(2, "items: 0, tax: 0", change),
     );
-    let options = Options {
-        elixir: true,
-        ..Options::default()
-    };
-    let (node, desk) = (options.path(&old).path(witness()).start(), Desk::new());
+    let (node, desk) = (elixir_node(&old), Desk::rehearsing());
     node.eval("['Elixir.Till':start(N) || N <- lists:seq(1, 3)]");
     let text = format!("plan \"Carts\".\ncode push [{new:?}].\nold from {old:?}.\n");
     let plan = desk.write("carts.updo", &text).display().to_string();
@@ -300,6 +318,74 @@ fn servers_of_elixir() {
             "Elixir.Till              3 of 3 states convert",
             "3 x %Elixir.Cart{} of 2 keys",
         ]);
+}
+
+/// `Supervisor.init/2` asks the modules that it lists, by their names: before the switch a new one is not there.
+#[test]
+fn a_supervisor_of_elixir_with_a_new_child_is_not_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let worker = |name: &str| {
+        format!(
+            "defmodule {name} do\n  use GenServer\n  def start_link(n), do: GenServer.start_link(__MODULE__, n)\n\
+             \x20 def init(n), do: {{:ok, n}}\nend\n"
+        )
+    };
+    let top = |children: &str| {
+        format!(
+            "defmodule Top do\n  use Supervisor\n  def start, do: Supervisor.start_link(__MODULE__, [], name: Top)\n\
+             \x20 def init(_), do: Supervisor.init([{children}], strategy: :one_for_one)\nend\n"
+        )
+    };
+    let old = elixir(
+        &folder.path().join("one"),
+        &(worker("Old") + &top("{Old, 1}")),
+    );
+    let both = worker("Old") + &worker("Fresh") + &top("{Old, 1}, {Fresh, 2}");
+    let new = elixir(&folder.path().join("two"), &both);
+    let (node, desk) = (elixir_node(&old), Desk::rehearsing());
+    node.eval("spawn(fun() -> {ok, _} = 'Elixir.Top':start(), receive stop -> ok end end), timer:sleep(100)");
+    let text = format!("plan \"Top\".\ncode push [{new:?}].\nold from {old:?}.\n");
+    let plan = desk.write("top.updo", &text).display().to_string();
+    desk.on(&node, &["rehearse", &plan])
+        .run()
+        .exits(0)
+        .prints(&["Elixir.Top", "not tried", "not switched yet"]);
+    desk.on(&node, &["run", &plan, "--yes"]).run().exits(0);
+    let children = "length(supervisor:which_children('Elixir.Top'))";
+    assert_eq!(node.eval_text(children), "2");
+}
+
+/// `struct!/2` asks the module for its keys by its name, and the running one does not have the new key.
+#[test]
+fn what_reaches_a_running_version_by_name_is_no_failure() {
+    let folder = TempDir::new().expect("a folder");
+    let till = |fields: &str, change: &str| {
+        format!(
+            "defmodule Till do\n  use GenServer\n  defstruct [{fields}]\n  def start(n), do: GenServer.start(__MODULE__, n)\n\
+             \x20 def init(n), do: {{:ok, %Till{{items: n}}}}\n  def handle_call(_, _, s), do: {{:reply, s, s}}\n{change}end\n"
+        )
+    };
+    let old = elixir(&folder.path().join("one"), &till("items: 0", ""));
+    let change = "  def code_change(_, s, _), do: {:ok, struct!(__MODULE__, [tax: 1] ++ Map.to_list(Map.from_struct(s)))}\n";
+    let new = elixir(
+        &folder.path().join("two"),
+        &till("items: 0, tax: 0", change),
+    );
+    let (node, desk) = (elixir_node(&old), Desk::rehearsing());
+    node.eval("persistent_term:put(tills, ['Elixir.Till':start(N) || N <- lists:seq(1, 3)])");
+    let text = format!("plan \"Tills\".\ncode push [{new:?}].\nold from {old:?}.\n");
+    let plan = desk.write("tills.updo", &text).display().to_string();
+    desk.on(&node, &["rehearse", &plan])
+        .run()
+        .exits(0)
+        .prints(&["3 call a module by its name that is not switched yet"]);
+    desk.on(&node, &["run", &plan, "--yes"])
+        .run()
+        .exits(0)
+        .says(&["3 not tried"]);
+    let states =
+        "[maps:get(tax, gen_server:call(P, state)) || {ok, P} <- persistent_term:get(tills)]";
+    assert_eq!(node.eval_text(states), "[1,1,1]");
 }
 
 #[test]
@@ -313,4 +399,61 @@ fn another_run_holds_the_lock() {
     let ran = stage.desk.on(&stage.node, &["rehearse", &plan]).run();
     ran.exits(13).says(&["E505", "anna@ops"]);
     stage.node.eval("updo_run ! stop");
+}
+
+/// A run rehearses first: what would fail is refused before anything is touched, and the plan may do without.
+#[test]
+fn a_run_begins_with_a_rehearsal() {
+    let stage = Stage::tills(
+        "code_change(_, {till, 7}, _) -> {ok, {secret, 4711}} = {error, 4711};\n\
+         code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.",
+    );
+    let run = |more: &str, flags: &[&str]| {
+        let text = std::fs::read_to_string(&stage.plan).expect("a plan");
+        let plan = stage.desk.write("run.updo", &format!("{text}{more}"));
+        let plan = plan.to_str().expect("UTF-8").to_owned();
+        let mut args = vec!["run", &plan, "--yes"];
+        args.extend(flags);
+        stage.desk.on(&stage.node, &args).run()
+    };
+    let before = stage.looks();
+    run("", &[]).exits(15).says(&[
+        "rehearsal: 20 states tried on copies, 1 would not be converted",
+        "E634",
+        "nothing was changed",
+        "--no-rehearsal",
+    ]);
+    assert_eq!(stage.looks(), before);
+    let json = run("", &["--json"]).exits(15);
+    let event = json
+        .stdout
+        .lines()
+        .find(|line| line.contains("\"rehearsal\""));
+    let event = event.expect("an event of the rehearsal");
+    assert!(
+        event.contains("\"failed\":1") && event.contains("\"converted\":19"),
+        "{event}"
+    );
+    // Bounded by the plan; a rehearsal that has not tried the state does not find it, and the run undoes it.
+    let ran = run(
+        "rehearse #{at_most => 3, rate => 1000, within => 5s}.\n",
+        &[],
+    );
+    ran.exits(20).says(&[
+        "rehearsal: 3 states tried on copies",
+        "17 not tried",
+        "E604",
+    ]);
+    run("rehearse never.\n", &[]).exits(20).says(&["E604"]);
+    let ran = run("", &["--no-rehearsal"]).exits(20).says(&["E604"]);
+    assert!(!ran.to_string().contains("rehearsal:"), "{ran}");
+    assert_eq!(stage.looks(), before);
+    // Words and bounds are checked like those of other statements.
+    run("rehearse #{at_most => 0}.\n", &[])
+        .exits(1)
+        .says(&["E205", "a number above zero"]);
+    run("rehearse always.\n", &[]).exits(1).says(&["never"]);
+    run("rehearse #{speed => 1}.\n", &[])
+        .exits(1)
+        .says(&["E204", "at_most, rate, within"]);
 }

@@ -71,7 +71,7 @@ fn the_beams_of_a_release_are_kept_and_lead_back() {
     let lib = sailing.node.eval_text("code:lib_dir()");
     let root = sailing.root.to_str().expect("UTF-8");
     assert!(lib.contains(root), "it has its own run-time system: {lib}");
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     desk.write("ferry.updo", "plan \"Ferry\".\ncode on_disk.\n");
     let status = || desk.on(&sailing.node, &["status", "ferry.updo", "--save"]);
     let kept = status().run().exits(0);
@@ -109,7 +109,7 @@ fn the_beams_of_a_release_are_kept_and_lead_back() {
 fn beams_that_are_overwritten_already_cannot_be_kept() {
     let sailing = sailing(&ferry().one);
     sailing.overwrite();
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     desk.write(
         "ferry.updo",
         "plan \"Ferry\".\ncode on_disk.\nverify \"v\" -> true.\n",
@@ -129,7 +129,7 @@ fn beams_that_are_overwritten_already_cannot_be_kept() {
 fn an_installed_release_is_used_entirely_and_its_configuration_reported() {
     let sailing = sailing(&ferry().one);
     sailing.install();
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     // Nothing of it is compared, and that is said of both applications: one runs, one is loaded only.
     desk.write("here.updo", "plan \"Ferry\".\ncode on_disk.\n");
     let here = desk
@@ -174,7 +174,7 @@ fn a_release_whose_configuration_is_the_nodes_is_not_reported() {
         "ok = application:set_env(ferry, codec, packed), ok = application:set_env(ferry, fresh, true)",
     );
     let script = sailing.root.join("releases/0.2.0/runtime.exs");
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     desk.write(
         "ferry.updo",
         "plan \"Ferry\".\ncode on_disk #{newest => all}.\n",
@@ -200,7 +200,7 @@ fn a_release_whose_configuration_is_the_nodes_is_not_reported() {
 #[test]
 fn a_release_that_is_pushed_is_compared_with_what_runs() {
     let sailing = sailing(&ferry().one);
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     let lib = ferry().two.join("lib");
     let plan = format!(
         "plan \"Ferry\".\ncode push [\"{0}/ferry-0.2.0/ebin\", \"{0}/rope-0.2.0/ebin\", \"{1}/consolidated\"].\n",
@@ -226,7 +226,7 @@ fn consolidated_protocols_are_compared_where_the_release_keeps_them() {
         let sailing = sailing(&release);
         let which = sailing.node.eval_text("code:which('Elixir.Ferry.Weight')");
         assert!(which.contains("/releases/0.1.0/consolidated/"), "{which}");
-        let desk = Desk::new();
+        let desk = Desk::rehearsing();
         desk.write("ferry.updo", "plan \"Ferry\".\ncode on_disk.\n");
         let preview = || {
             desk.on(&sailing.node, &["preview", "ferry.updo"])
@@ -266,7 +266,7 @@ fn consolidated_protocols_are_compared_where_the_release_keeps_them() {
 #[test]
 fn the_cookie_and_the_node_of_a_release_are_heard() {
     let sailing = sailing(&ferry().one);
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     desk.write("ferry.updo", "plan \"Ferry\".\ncode on_disk.\n");
     let preview = |cookie: &str| {
         desk.updo(&["preview", "ferry.updo"])

@@ -29,7 +29,7 @@ fn a_run_is_reported_and_replayed_from_its_events() {
         title,
         "runs the new version",
         "<svg class=\"time\"",
-        "processes stand still",
+        "processes suspended",
         "<h2>Dependencies</h2>",
         "shop_cart_server",
         "id=\"L1\"",

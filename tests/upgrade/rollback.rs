@@ -37,7 +37,7 @@ fn a_run_is_undone_and_only_while_it_is_the_last() {
     desk.on(node, &["rollback", &name, "--yes"])
         .run()
         .exits(0)
-        .says(&["convert", "is as it was before"]);
+        .says(&["convert", "it is as before"]);
     is(node, Is::Old, &pids);
     nothing_left(node);
 
@@ -64,7 +64,7 @@ fn a_run_without_rollback_reports_it() {
     desk.on(node, &["rollback", "--yes"])
         .run()
         .exits(11)
-        .says(&["E317", "has no way back"]);
+        .says(&["E317", "cannot be rolled back"]);
     assert_eq!(pids_of(node), pids);
 }
 

@@ -316,7 +316,7 @@ fn a_failure_in_a_pipeline() {
     assert!(xml.contains("<failure message=\"E604: "), "{xml}");
     assert!(
         desk.read("new.md")
-            .contains("exit 20: failed, rolled back completely")
+            .contains("exit 20: failed and undone completely")
     );
     is(node, Is::Old, &pids);
     // Nobody can be reached: there is a document all the same.

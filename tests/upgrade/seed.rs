@@ -120,7 +120,7 @@ fn a_seed_without_match_or_answer() {
         on(&desk, &a.node, command).run().exits(1).says(&[
             "E217",
             "bnak*@*",
-            &format!("it knows: {}", a.node.name()),
+            &format!("connected to it: {}", a.node.name()),
         ]);
     }
     let gone = format!("no{}", a.node.name());

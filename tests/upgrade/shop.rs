@@ -39,7 +39,7 @@ fn upgraded_under_load(code: &str, on_disk: bool) {
     if on_disk {
         shop_1.replace(&shop().two);
     }
-    let desk = Desk::new();
+    let desk = Desk::rehearsing();
     let plan = format!(
         "{}\nverify \"carts answer\" -> {{ok, #{{version := 2}}}} = shop_cart_server:quote(17).",
         plan(code)

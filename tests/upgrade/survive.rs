@@ -71,7 +71,7 @@ fn a_crash_in_the_soak_counts_as_a_failed_verify() {
             "E618",
             "1 process died after the resume: its state is lost",
             "of ticker: error:function_clause in ticker:handle_info/2",
-            "rolled back",
+            "undone",
             "old code and states are back, without the processes named above",
         ]);
     assert!(!ran.stderr.contains("is as before"), "{ran}");
@@ -173,7 +173,7 @@ fn suspended_processes_stay_suspended_and_traces_are_announced() {
         .on(&shop.node, &["rollback", "--yes"])
         .run()
         .exits(0);
-    back.says(&["is as it was"]);
+    back.says(&["it is as before"]);
     assert_eq!(shop.node.eval_text(suspended), "[suspended,running]");
     assert_eq!(
         shop.node

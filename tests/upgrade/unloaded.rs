@@ -95,3 +95,40 @@ fn old_from_says_what_a_replaced_file_was() {
     let shown = shown.prints(&["un_lib", "un_lib:h/0, which only the new un_lib has"]);
     assert!(!shown.stdout.contains("un_lib:g/0, which only"), "{shown}");
 }
+
+/// Decided for a module that is not loaded: nothing to convert. Then its server starts, in the old version.
+#[test]
+fn a_module_that_is_loaded_between_comparison_and_run_is_compared_again() {
+    let folder = TempDir::new().expect("a folder");
+    let server = |number: u32| {
+        let text = format!(
+            "-module(un_late).\n-behaviour(gen_server).\n-export([start/0, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+             start() -> gen_server:start({{local, un_late}}, un_late, [], []).\ninit(_) -> {{ok, {number}}}.\n\
+             handle_call(_, _, S) -> {{reply, {{{number}, S}}, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n\
+             code_change({{down, _}}, _, _) -> {{ok, 1}};\ncode_change(_, _, _) -> {{ok, {number}}}.\n"
+        );
+        vec![("un_late".to_owned(), text)]
+    };
+    let [one, two] =
+        [1, 2].map(|number| compiled(&folder.path().join(number.to_string()), &server(number)));
+    let node = Options::default().path(&one).start();
+    let desk = Desk::new();
+    let text = format!(
+        "plan \"Late\".\ncode push [{:?}].\nold from {:?}.\n",
+        two.display().to_string(),
+        one.display().to_string()
+    );
+    let starts = format!("{text}require \"it starts\" -> {{ok, _}} = un_late:start().\n");
+    let plan = desk.write("late.updo", &starts).display().to_string();
+    desk.on(&node, &["run", &plan, "--yes"])
+        .run()
+        .exits(12)
+        .says(&["E602", "un_late", "nothing was changed", "run it again"]);
+    assert_eq!(node.eval_text("gen_server:call(un_late, state)"), "{1,1}");
+    // Compared again, its state is converted.
+    let plan = desk.write("late.updo", &text).display().to_string();
+    desk.on(&node, &["run", &plan, "--yes"]).run().exits(0);
+    assert_eq!(node.eval_text("gen_server:call(un_late, state)"), "{2,2}");
+    desk.on(&node, &["rollback", "--yes"]).run().exits(0);
+    assert_eq!(node.eval_text("gen_server:call(un_late, state)"), "{1,1}");
+}

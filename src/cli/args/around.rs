@@ -8,7 +8,7 @@ use std::time::Duration;
 /// `updo lsp`
 #[derive(Debug, clap::Args)]
 pub struct LspArgs {
-    /// Standard input and output, which it always speaks on; editors like to say so
+    /// Accepted for editors that pass it; standard input and output are always used
     #[arg(long)]
     pub stdio: bool,
     /// Overrides without a reason are errors
@@ -39,7 +39,7 @@ pub struct ReplayArgs {
     /// The run, or a file that `run --events` wrote; the newest run when nothing is named
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
-    /// At its own pace, so many times faster
+    /// At its original speed, multiplied by this factor
     #[arg(long, value_name = "TIMES", value_parser = speed)]
     pub speed: Option<f64>,
 }

@@ -82,12 +82,15 @@ pub struct RunArgs {
     /// How long processes stay suspended for a busy one, instead of what the plan says; `infinity`: until its timeout
     #[arg(long, value_name = "TIME|infinity", value_parser = budget)]
     pub budget: Option<BudgetArg>,
-    /// Wait so long for another run to end, instead of not at all
+    /// How long to wait for another run to end (default: not at all)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub lock_timeout: Option<Duration>,
     /// Skip `verify` (noted in the report)
     #[arg(long)]
     pub no_verify: bool,
+    /// Do not try conversions on copies of live states first (the plan's `rehearse never`)
+    #[arg(long, env = "UPDO_NO_REHEARSAL", value_parser = FalseyValueParser::new())]
+    pub no_rehearsal: bool,
     /// Write the report, one HTML file, when it is over
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -109,7 +112,7 @@ pub struct RunArgs {
     /// What happens between stages, instead of what the plan says: `30s`, or `confirm`
     #[arg(long, value_name = "TIME|confirm", value_parser = pause)]
     pub pause: Option<Pause>,
-    /// Leave as soon as the node has taken the job; exit code 23. `updo attach` rejoins, and asks `verify`
+    /// Exit as soon as the run has started on the node (exit code 23); `updo attach` follows it and runs `verify`
     #[arg(long)]
     pub detach: bool,
     /// Write the stream of events to a file as well
@@ -192,7 +195,7 @@ pub struct RollbackArgs {
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
-    /// Processes in code that has to go: wait so long for them, `soft` for not at all, `brutal` to end them
+    /// Processes in code that has to be purged: how long to wait for them; `soft`: not at all; `brutal`: kill them
     #[arg(long, value_name = "soft|brutal|TIME", default_value = "5s", value_parser = purge)]
     pub purge: Purge,
     /// How long processes stay suspended for a busy one, instead of what the run had; `infinity`: until its timeout
@@ -231,7 +234,7 @@ pub struct AttachArgs {
     /// The run: four hexadecimal digits, as its last line says
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: String,
-    /// Call it off, as long as nothing is switched
+    /// Abort the run, as long as no module is switched
     #[arg(long)]
     pub abort: bool,
     /// Skip `verify`
@@ -253,7 +256,7 @@ pub struct MendArgs {
 /// `updo log`
 #[derive(Debug, clap::Args)]
 pub struct LogArgs {
-    /// Only the last so many
+    /// Only the last N runs
     #[arg(long, value_name = "N")]
     pub last: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! Flags of the commands about beams and releases, which connect to nobody.
+//! Flags of the commands about beams and releases, which connect to no node.
 
 use super::super::complete;
 use crate::facts::beam::bifs;
@@ -105,7 +105,7 @@ pub struct AppupArgs {
 /// Edges that become dependencies of an appup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DepsArg {
-    /// Only where one version does not work with the other of its partner
+    /// Only hard edges: one version does not work with the other version of the called module
     Hard,
     /// All calls as well
     Calls,

@@ -1,4 +1,4 @@
-//! Erlang's pure built-in functions, called without a module: which there are, and who computes them.
+//! Erlang's pure built-in functions, called without a module: which there are, and what computes them.
 //!
 //! Values and exceptions are those of OTP 25 with the arguments checked in the same order. Nothing here
 //! touches a process, the clock or a node.

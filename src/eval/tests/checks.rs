@@ -7,7 +7,7 @@ fn check(text: &str) -> Result<(), crate::diag::Diagnostic> {
     let table = Functions::new();
     let (mut node, mut host) = (Node::default(), Facts);
     let result = Evaluator::new(Phase::Live, &table)
-        .with_host(&mut host)
+        .with_names(&mut host)
         .with_remote(&mut node)
         .check(&exprs(text), &mut Bindings::new());
     match result {
@@ -71,7 +71,7 @@ fn a_false_comparison_shows_both_sides() {
 fn guards_of_statements_know_that_they_do_not_know() {
     let table = Functions::new();
     let mut host = Facts;
-    let mut evaluator = Evaluator::new(Phase::Facts, &table).with_host(&mut host);
+    let mut evaluator = Evaluator::new(Phase::Facts, &table).with_names(&mut host);
     let mut guard = |text: &str| evaluator.guard(&exprs(text), &mut Bindings::new());
     assert_eq!(guard("otp() >= 25").expect("known"), Truth::True);
     assert_eq!(

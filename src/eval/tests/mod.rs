@@ -7,7 +7,7 @@ mod limits;
 use std::time::Duration;
 
 use super::{Bindings, Evaluator, ExceptionClass, Failure, Functions, Phase, Remote, RemoteError};
-use super::{Host, HostError};
+use super::{NameError, OwnNames};
 use crate::diag::Span;
 use crate::syntax::ast::{Expr, FunClause, StatementKind};
 use crate::syntax::{Input, parse_input, parse_plan};
@@ -111,14 +111,14 @@ impl Remote for Node {
 /// A host with a few facts.
 struct Facts;
 
-impl Host for Facts {
-    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, HostError>> {
+impl OwnNames for Facts {
+    fn call(&mut self, name: &str, args: &[Term], _: Span) -> Option<Result<Term, NameError>> {
         Some(match (name, args) {
             ("otp", []) => Ok(Term::Int(25)),
             ("app", [Term::Atom(app)]) if app == "shop" => Ok(Term::list([Term::atom("cart")])),
-            ("app", [_]) => Err(HostError::BadArgument),
-            ("vsn", [_]) => Err(HostError::Unknown("no node is connected".to_owned())),
-            ("fail", [reason]) => Err(HostError::Raised(ExceptionClass::Error, reason.clone())),
+            ("app", [_]) => Err(NameError::BadArgument),
+            ("vsn", [_]) => Err(NameError::Unknown("no node is connected".to_owned())),
+            ("fail", [reason]) => Err(NameError::Raised(ExceptionClass::Error, reason.clone())),
             ("sleep", [_]) => Ok(Term::atom("ok")),
             ("env", [_]) => Ok(Term::string("x")),
             _ => return None,
@@ -132,7 +132,7 @@ fn run(moment: Phase, plan: &str, text: &str) -> Result<Term, Failure> {
     let table = table(&functions);
     let (mut node, mut host) = (Node::default(), Facts);
     Evaluator::new(moment, &table)
-        .with_host(&mut host)
+        .with_names(&mut host)
         .with_remote(&mut node)
         .eval(&exprs(text), &mut Bindings::new())
 }

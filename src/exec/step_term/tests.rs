@@ -224,11 +224,21 @@ fn rehearsed() -> impl Strategy<Value = Action> {
         Just(StateKind::Supervisor),
         Just(StateKind::Special)
     ];
-    let trial = (module(), kind, term()).prop_map(|(module, kind, extra)| Trial {
-        module,
-        kind,
-        extra,
-    });
+    let name = || "[a-z]{1,4}".prop_map(Atom::new);
+    let seek = (
+        vec((name(), any::<u32>()), 0..3),
+        vec((name(), vec(name(), 0..3)), 0..3),
+    )
+        .prop_map(|(records, structs)| Seek { records, structs });
+    let trial = (module(), kind, term(), any::<bool>(), seek).prop_map(
+        |(module, kind, extra, keep, seek)| Trial {
+            module,
+            kind,
+            extra,
+            keep,
+            seek,
+        },
+    );
     let number = || 0..1_000_000usize;
     let counts = (number(), number(), number(), 1..=u32::MAX);
     (trial, counts, time(), time(), time()).prop_map(

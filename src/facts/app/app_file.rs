@@ -206,7 +206,7 @@ impl Keys<'_> {
         Box::new(Diagnostic::new(Code::E215, title).label(self.place(key), label))
     }
 
-    /// Where a key stands: constants carry no places of their own, so the text is searched for `{key`.
+    /// The position of a key: constants carry no places of their own, so the text is searched for `{key`.
     fn place(&self, key: &str) -> Span {
         let mut from = 0;
         while let Some(found) = self.text.get(from..).and_then(|rest| rest.find(key)) {

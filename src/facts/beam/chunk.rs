@@ -109,7 +109,7 @@ fn chunk<'a>(body: &mut ByteCursor<'a>) -> Option<(ChunkId, &'a [u8])> {
 /// The atom table. Index 1 is the module.
 ///
 /// Most atoms of a module are of no interest to a quick reading, so a text is only copied, and then
-/// shared, when somebody asks for it.
+/// shared, on request.
 #[derive(Clone, Debug)]
 pub struct Atoms<'a>(Vec<(Cow<'a, str>, OnceCell<Arc<str>>)>);
 

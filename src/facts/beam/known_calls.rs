@@ -16,7 +16,7 @@ pub(super) struct Meaning {
     pub(super) registers: Option<(usize, NameForm)>,
 }
 
-/// Where the module stands.
+/// The position of the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ModuleArgument {
     /// Module, function and arguments from this position on.

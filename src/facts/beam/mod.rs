@@ -15,6 +15,7 @@ mod literal;
 pub(crate) mod opcode;
 pub mod protocols;
 mod registers;
+pub mod states;
 pub mod toolchain;
 
 pub use beam_facts::BeamFacts;

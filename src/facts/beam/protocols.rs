@@ -2,7 +2,7 @@
 //!
 //! A release keeps each protocol twice: as compiled, in the application's ebin, looking implementations up at every
 //! call; and consolidated, knowing all of them. Taking the first for the second breaks dispatch for whatever was
-//! implemented elsewhere. This file tells from the bytes of a beam which of the two it is; it asks nobody.
+//! implemented elsewhere. This file distinguishes the two by the bytes of a beam alone.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! What registers hold, as far as a straight line of code tells.
 //!
 //! Takes instructions in order and keeps constants that `move`, `put_list` and `put_tuple2` put into
-//! registers. Knowledge ends at a label (somebody may jump there) and, for X registers, at a call. An
+//! registers. Knowledge ends at a label (it may be a jump target) and, for X registers, at a call. An
 //! instruction that is not understood makes its operands unknown: never a wrong constant, often none.
 
 use std::rc::Rc;

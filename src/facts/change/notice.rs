@@ -13,6 +13,8 @@ pub enum SkipReason {
     Cover,
     /// Loaded from memory, without a file.
     NoFile,
+    /// Loaded from a file that is not there, by a name relative to the node's current folder.
+    NotFound(String),
     /// Loaded from one file, while the code path leads to another one that differs.
     Elsewhere {
         /// What runs.

@@ -1,4 +1,4 @@
-//! Who calls functions that will not be there any more: changed modules in their new version, and all others as
+//! Callers of functions that will not be there any more: changed modules in their new version, and all others as
 //! they run.
 //!
 //! The emulator does not tell what a loaded module imports, so the files of unchanged modules are looked at: those

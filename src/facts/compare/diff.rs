@@ -188,7 +188,7 @@ impl ModuleDiff {
             || self.written_vsn().is_some()
     }
 
-    /// `vsn` of both versions when it differs and somebody wrote it: without `-vsn` the compiler puts an
+    /// `vsn` of both versions when it differs and was written by hand: without `-vsn` the compiler puts an
     /// MD5 there, which says nothing that [`ModuleDiff::md5`] does not say.
     pub fn written_vsn(&self) -> Option<(Option<&Term>, Option<&Term>)> {
         // An MD5 as a number has nearly 39 digits; whoever writes a version writes a shorter one.

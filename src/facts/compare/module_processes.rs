@@ -27,7 +27,7 @@ pub(super) struct ProcessFindings {
     pub(super) natures: BTreeMap<Module, BehaviourInfo>,
     /// The processes; without those modules that no process runs.
     pub(super) processes: BTreeMap<Module, ModuleProcesses>,
-    /// Who does not answer, what is suspended and traced.
+    /// Processes that do not answer, are suspended or traced.
     pub(super) notices: Vec<Notice>,
 }
 

@@ -54,6 +54,7 @@ pub(super) fn on_disk(node: &mut ComparedNode<'_>, new: &NewFolders) -> Result<N
     notices.extend(unlisted);
     let mut untouched = doubles.elsewhere;
     untouched.extend(covered(node.facts, &places));
+    untouched.extend(not_found(node.facts));
     Ok(NewBeams {
         beams,
         untouched,
@@ -348,6 +349,17 @@ fn covered(facts: &NodeFacts, places: &CodePathListing) -> Vec<(Module, SkipReas
     });
     let covered = covered.map(|(module, _)| (module.clone(), SkipReason::Cover));
     covered.collect()
+}
+
+/// Loaded from files with relative names that lead nowhere: the node's current folder may have been another one then.
+fn not_found(facts: &NodeFacts) -> impl Iterator<Item = (Module, SkipReason)> {
+    let loaded = facts.loaded.iter();
+    loaded.filter_map(|(module, loaded)| match &loaded.origin {
+        CodeOrigin::File(file) if file.ends_with(".beam") && !file.starts_with('/') => {
+            Some((module.clone(), SkipReason::NotFound(file.clone())))
+        }
+        _ => None,
+    })
 }
 
 /// Reads the beams that take part.

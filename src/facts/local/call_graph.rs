@@ -1,9 +1,9 @@
-//! Who calls whom, read from many beam files as fast as the disk cache gives them.
+//! Calls between modules, read from many beam files as fast as the disk cache gives them.
 //!
 //! Takes paths and gives a [`CallGraph`], equal to what `xref` in modules mode answers to
 //! `strict ME || AM`. Of each file only the chunk headers, the atoms and the import table are read:
 //! code, literals and debug information, most of a beam, stay on the disk. Nothing else of
-//! [`BeamFacts`](crate::facts::beam::BeamFacts) is known here; who needs it reads the whole file.
+//! [`BeamFacts`](crate::facts::beam::BeamFacts) is known here; a caller that needs it reads the whole file.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -262,7 +262,7 @@ impl Scanner {
         self.callees(utf8)
     }
 
-    /// Where each atom's text stands.
+    /// The position of each atom's text.
     fn spans(&mut self) -> Option<()> {
         self.spans.clear();
         let mut data = ByteCursor::new(&self.atoms);

@@ -1,4 +1,4 @@
-//! Who calls whom: the `calls` edges between the modules of a set.
+//! The `calls` edges between the modules of a set.
 //!
 //! Takes light facts and gives what `xref` in modules mode answers to `strict ME || AM`: module to
 //! module, read from import tables, without loops, without built-in functions, and only into modules

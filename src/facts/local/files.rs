@@ -343,8 +343,7 @@ impl FileReader {
         })
     }
 
-    /// The contents of an opened file; one byte more than [`MAX_BEAM`] when it is larger, so that who
-    /// reads them sees it.
+    /// The contents of an opened file; one byte more than [`MAX_BEAM`] when it is larger, so that the reader sees it.
     pub(super) fn read_all(
         &mut self,
         path: &Path,
@@ -374,7 +373,7 @@ impl FileReader {
 }
 
 fn ordinary(path: &Path) -> io::Result<OpenedFile> {
-    // Without this flag, opening a FIFO would wait for somebody to write to it.
+    // Without this flag, opening a FIFO would wait for a writer.
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)

@@ -16,7 +16,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What stands for any number of folders.
+/// The pattern for any number of folders.
 const ANY: &str = "**";
 
 /// What was found, and what could not be looked into.

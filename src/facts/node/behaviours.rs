@@ -1,7 +1,7 @@
 //! Behaviours: which kind of process runs the callback modules of one.
 //!
 //! Takes a behaviour's name and what is known about it, gives [`ProcessKind`], following behaviours that are built on
-//! others. It knows OTP's and Elixir's own by name, and everybody else's by what they declare and export. It never
+//! others. It knows OTP's and Elixir's own by name, and all others by what they declare and export. It never
 //! guesses from names.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! What a run has left on a node: suspended processes, saved states, breakpoints, the agent's module. And the way to
 //! take it away.
 //!
-//! Takes the modules of the recorded run; one evaluation on the node each. Who a suspended process belongs to is said
+//! Takes the modules of the recorded run; one evaluation on the node each. The owner of a suspended process is shown
 //! by a key in its dictionary, or by its module; the judgement is the caller's.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Questions to a running node: what is loaded, from where, which version, who runs it.
+//! Questions to a running node: what is loaded, from where, which version, in which processes.
 //!
 //! One round trip per question, never one per module or process, and nothing installed: many calls are
 //! made at once by handing documented functions to `lists:map/2` and its kin on the node
@@ -39,6 +39,25 @@ pub struct LoadedModule {
     pub md5: Md5,
     /// Where it came from.
     pub origin: CodeOrigin,
+}
+
+impl LoadedModule {
+    /// The name of its beam, when it is relative to the node's current folder.
+    fn relative_file(&mut self) -> Option<&mut String> {
+        match &mut self.origin {
+            CodeOrigin::File(file) if file.ends_with(".beam") && !file.starts_with('/') => {
+                Some(file)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A relative name below a folder, without `.` in it.
+fn joined(folder: &str, name: &str) -> String {
+    let parts = name.split('/').filter(|part| !matches!(*part, "" | "."));
+    let parts: Vec<&str> = parts.collect();
+    format!("{}/{}", folder.trim_end_matches('/'), parts.join("/"))
 }
 
 /// An application that runs, or that is loaded only.
@@ -143,17 +162,61 @@ pub fn gather(session: &Session) -> Result<NodeFacts> {
     let path = path
         .as_list()
         .ok_or_else(|| unexpected_reply("code:get_path/0", &path))?;
-    Ok(NodeFacts {
+    let mut facts = NodeFacts {
         embedded: mode.is_atom("embedded"),
         path: path.iter().filter_map(Term::to_text).collect(),
         otp,
         loaded: ask.loaded()?,
         apps: ask.apps()?,
         otp_lib,
-    })
+    };
+    ask.make_absolute(&mut facts)?;
+    Ok(facts)
 }
 
 impl Ask<'_> {
+    /// Names of files and folders that are relative to the node's current folder (`erl -pa ebin`, and code loaded from
+    /// there by `code:ensure_modules_loaded/1`) become absolute. That of a beam which is not there stays as it is.
+    fn make_absolute(&self, facts: &mut NodeFacts) -> Result<()> {
+        let relative = facts
+            .loaded
+            .values_mut()
+            .filter_map(LoadedModule::relative_file);
+        let relative: Vec<&mut String> = relative.collect();
+        // `.` is where the node was started, and no folder of an application.
+        let path = facts.path.iter_mut();
+        let path: Vec<&mut String> = path
+            .filter(|folder| !folder.starts_with('/') && *folder != ".")
+            .collect();
+        if relative.is_empty() && path.is_empty() {
+            return Ok(());
+        }
+        let answer = self.call("file", "get_cwd", vec![])?;
+        let current = match answer.as_tuple() {
+            Some([ok, folder]) if ok.is_atom("ok") => folder.to_text(),
+            _ => None,
+        };
+        let Some(current) = current else {
+            return Ok(());
+        };
+        let names: Vec<String> = relative.iter().map(|file| joined(&current, file)).collect();
+        let args = vec![
+            function("filelib", "is_regular", 1),
+            Term::list(names.iter().map(|name| Term::string(name))),
+        ];
+        let found = self.call("lists", "map", args)?;
+        let found = found.as_list().unwrap_or_default();
+        for ((file, name), is_there) in relative.into_iter().zip(names).zip(found) {
+            if is_there.is_atom("true") {
+                *file = name;
+            }
+        }
+        for folder in path {
+            *folder = joined(&current, folder);
+        }
+        Ok(())
+    }
+
     fn loaded(&self) -> Result<BTreeMap<Module, LoadedModule>> {
         let all = self.call("code", "all_loaded", vec![])?;
         let mut modules = Vec::new();

@@ -514,7 +514,7 @@ fn transfer(
     Ok(())
 }
 
-/// Whether `name` stands anywhere in `content`.
+/// Whether `name` occurs anywhere in `content`.
 fn contains(content: &[u8], name: &[u8]) -> bool {
     !name.is_empty() && content.windows(name.len()).any(|part| part == name)
 }

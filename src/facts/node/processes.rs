@@ -20,13 +20,15 @@ use crate::term::{Pid, Term};
 static WHO: LazyLock<Option<Term>> =
     LazyLock::new(|| crate::term::etf::decode(include_bytes!("find_processes.etf")).ok());
 
-/// Finds the callback module of a server in a part of its backtrace: a regular expression. The agent is given it too.
+/// Finds the callback module of a server in a part of its backtrace: a regular expression. The agent is given it too, as
+/// `loops` of the job; loops of special processes are in `special` there.
 pub const LOOPS: &str = include_str!("loops.regex");
 
 /// How long supervisors and event managers may take, all together: milliseconds, in steps. Half a second.
 const WAITS: [i64; 11] = [1, 1, 2, 4, 8, 16, 32, 64, 100, 128, 144];
 
-/// How a process came to run a module.
+/// How a process came to run a module. The agent (`08_kinds.erl`) knows `Supervisor`, `Bridge`, `Init` and `Entered` as
+/// `behaviour`, `Special` as `special`, `Other` as `other`; it asks the managers of a `Handler`, and suspends no `Loop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Start {
     /// As a supervisor: `{supervisor, M, 1}`.
@@ -59,7 +61,7 @@ pub struct Example {
     pub call: String,
     /// Whether it started in a function without a name (an Elixir agent's or task's).
     pub in_fun: bool,
-    /// Who started it: a registered name or a pid.
+    /// Its parent: a registered name or a pid.
     pub parent: String,
     /// The modules on its stack, the innermost first.
     pub stack: Vec<Module>,
@@ -160,7 +162,7 @@ pub struct ProcessQuery {
     pub modules: BTreeSet<Module>,
     /// Behaviours whose processes are supervisors, other than OTP's own: they are asked for their children too.
     pub supervisors: BTreeSet<Module>,
-    /// Modules whose processes may have started in a behaviour of somebody else.
+    /// Modules whose processes may have started in a behaviour of another module.
     pub wrapped: BTreeSet<Module>,
     /// Modules that are handlers of events.
     pub handlers: BTreeSet<Module>,
@@ -171,7 +173,7 @@ pub struct ProcessQuery {
 /// What is known about the processes.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// By module; without those that nobody runs.
+    /// By module; without those that no process runs.
     pub crews: BTreeMap<Module, ModuleProcesses>,
     /// Supervisors and event managers that did not answer in time: names or pids.
     pub silent: Vec<String>,

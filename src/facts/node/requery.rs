@@ -57,7 +57,7 @@ pub fn on_path(session: &Session, modules: &[Module]) -> Result<BTreeMap<Module,
     Ok(sums.collect())
 }
 
-/// The processes of loaded modules that started in a behaviour of somebody else, and that the agent cannot find by
+/// The processes of loaded modules that started in a behaviour of another module, and that the agent cannot find by
 /// their initial call; modules without such processes are left out.
 ///
 /// # Errors
@@ -92,7 +92,7 @@ pub fn wrapped(
     Ok(crews.collect())
 }
 
-/// How many processes run each of these modules; those that nobody runs are left out.
+/// How many processes run each of these modules; those that no process runs are left out.
 ///
 /// # Errors
 /// As [`on_path`].

@@ -1,7 +1,7 @@
 //! Where things go in a picture: boxes in columns, lines between them.
 //!
 //! Takes boxes with a size and a column and links that run from a later column to an earlier one, and
-//! gives places. Links to one port share a trunk, so that a library that everybody calls has one line and
+//! gives places. Links to one port share a trunk, so that a library that all modules call has one line and
 //! not a hundred. Deterministic, and never slower than columns times links.
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //!
 //! Takes a graph and gives boxes, one for each application (or, where those are not known, for each family
 //! of names, or each stretch of the order), with the names of their modules and lines as thick as there
-//! are calls. Applications may well depend on each other in rings: the few lines that run against the
+//! are calls. Applications may well depend on each other in cycles: the few lines that run against the
 //! order are drawn as such.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,7 +162,7 @@ fn page(graph: &Graph, groups: &[Group], width: f64, height: f64, body: &str) ->
     );
     let mut legend = Legend::new(&mut out, width);
     legend.line("", "calls");
-    legend.line(" back", "calls against the order (applications in a ring)");
+    legend.line(" back", "calls against the order (applications in a cycle)");
     let _ = writeln!(
         out,
         "<g transform=\"translate({MARGIN} {HEAD})\">{body}</g></svg>"
@@ -346,8 +346,8 @@ fn stretches(graph: &Graph) -> BTreeMap<String, Vec<Module>> {
     numbered.collect()
 }
 
-/// An order of groups, dependencies first, against which few calls run: again and again whoever calls
-/// nobody left goes first, or calls least for what it is called (Eades, Lin, Smyth 1993).
+/// An order of groups, dependencies first, against which few calls run: again and again the group that calls none of
+/// those left goes first, or the one with the fewest calls made per call received (Eades, Lin, Smyth 1993).
 fn against_least(count: usize, calls: &BTreeMap<(usize, usize), usize>) -> Vec<usize> {
     let mut left: BTreeSet<usize> = (0..count).collect();
     let mut order = Vec::with_capacity(count);
@@ -360,7 +360,7 @@ fn against_least(count: usize, calls: &BTreeMap<(usize, usize), usize>) -> Vec<u
                 balance.entry(*to).or_default().1 += number;
             }
         }
-        // Calls made, less calls received; nobody called comes first of all.
+        // Calls made, less calls received; a group that makes none comes first of all.
         let cost = |(made, got): &(usize, usize)| match made {
             0 => f64::NEG_INFINITY,
             _ => (*made as f64 + 1.0) / (*got as f64 + 1.0),

@@ -1,6 +1,6 @@
-//! The graph as a picture that stands alone: one SVG file, light and dark, no script, no font to load.
+//! The graph as a self-contained picture: one SVG file, light and dark, no script, no font to load.
 //!
-//! What comes first in an upgrade stands left. Cycles are boxed, applications have colours, what the plan
+//! What comes first in an upgrade is on the left. Cycles are boxed, applications have colours, what the plan
 //! says has a colour of its own, and pointing at a module leaves only its own lines. Up to
 //! [`MOST_NAMED`] modules are drawn one by one; of more, [`overview`](super::overview) draws the
 //! applications. Names are escaped: whatever a module is called, it is text.

@@ -86,13 +86,13 @@
 
 %% ms without any answer after which a worker stops to count the unanswered ones
 quiet() -> 5.
-patience() -> 25.           % ms after which the executor looks at those who have not answered
+patience() -> 25.           % ms after which the executor looks at those that have not answered
 %% ms for which processes stay suspended at most because another one does not answer
 budget() -> 100.
 grace() -> 5000.            % ms that an undo waits for processes that are still inside code_change
 %% ms that processes have to leave old code before a way back, with no process suspended
 leave() -> 5000.
-keep() -> 300000.           % ms that the result is kept when nobody has seen it
+keep() -> 300000.           % ms that an unseen result is kept
 named() -> 20.              % processes described one by one in a reason
 max_text() -> 4000.         % characters of a text in an event
 max_restarts() -> 5.           % executors that a guardian starts before it gives up

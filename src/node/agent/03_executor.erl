@@ -144,7 +144,7 @@ reversed(steps, _, Job, N, _) ->
 reversed(leave, _, Job, _, _) -> maps:get(leave, Job, leave());
 reversed(goal, _, Job, _, _) -> other(maps:get(goal, Job, new));
 reversed(modules, _, Job, _, New) ->
-    [M#{new := O, old := N, loaded := is_binary(N)}
+    [(maps:remove(was, M))#{new := O, old := N, loaded := is_binary(N)}
      || #{name := Name, new := N, old := O} = M <- maps:get(modules, Job, []),
      lists:member(Name, New)];
 reversed(K, Default, Job, _, _) -> maps:get(K, Job, Default).

@@ -7,6 +7,7 @@ prepare(How) ->
     T = now_us(),
     Ms = [M || M <- job(modules, []), is_map(M)],
     New = [M || #{new := B} = M <- Ms, is_binary(B)],
+    How =:= again orelse as_compared(Ms),
     sticky(Ms),
     named_right(New),
     How =:= again orelse can_persist(),
@@ -33,6 +34,14 @@ prepare(How) ->
     prepare_twins(Steps),
     put(prepared_old, case job(undo, none) of exact -> prepare_old(Mine); none -> none end),
     event({prepared, now_us() - T}).
+
+%% Between the client's comparison and now a module may have been loaded by a call, or by something
+%% else: what was decided for it (nothing to convert in what is not loaded) holds no longer.
+as_compared(Ms) ->
+    case [M || #{name := M, was := Was} = Map <- Ms, current_md5(M) =/= Was, not is_new(Map)] of
+        [] -> ok;
+        Other -> fail({changed_meanwhile, Other})
+    end.
 
 name(#{name := M}) -> M.
 

@@ -15,18 +15,23 @@
 %%         processes => [Pid] or all,
 %%         ms => limit of a conversion, words => of its heap,
 %%         wait => ms for a process to answer, most => words of its heap,
-%%         at_most => processes, rate => of them a second, within => ms for all of them}
+%%         at_most => processes, rate => of them a second, within => ms for all of them,
+%%         keep => true: no conversion, states are what they were,
+%%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: in tables and states}
 rehearse(Id, #{module := M} = Asked) ->
-    What = case Asked of #{vsn := _} -> Asked; _ -> Asked#{vsn => loaded_vsn(M)} end,
-    Pids = case What of #{processes := all} -> processes_of(M); #{processes := Named} -> Named end,
+    Named = Asked#{names => [N || #{name := N} <- job(twins, [])]},
+    What = case Asked of #{vsn := _} -> Named; _ -> Named#{vsn => loaded_vsn(M)} end,
+    Pids = case What of
+        #{processes := all} -> processes_of(M); #{processes := These} -> These end,
     Exec = self(),
     Keeper = spawned(fun() -> trials_keeper(monitor(process, Exec), none) end, []),
-    Some = case What of #{at_most := Most} -> lists:sublist(Pids, Most); _ -> Pids end,
+    Asks = case What of #{at_most := Most} -> lists:sublist(Pids, Most); _ -> Pids end,
     Now = now_ms(),
     Pace = {Now, case What of #{within := Ms} -> Now + Ms; _ -> infinity end,
             maps:get(rate, What, infinity)},
-    None = (none_rehearsed(length(Some)))#{untried := length(Pids) - length(Some)},
-    try rehearse_each(Some, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end.
+    None = (none_rehearsed(length(Asks)))#{untried := length(Pids) - length(Asks)},
+    All = try rehearse_each(Asks, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end,
+    All#{tables => try tables_of(Asks, What) catch _:_ -> [] end}.
 
 processes_of(M) ->
     {Found, _} = find(#{M => 1000}, [], brief),
@@ -35,7 +40,12 @@ processes_of(M) ->
 rehearse_each([], _, _, _, Acc) -> Acc;
 rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}, What, Acc) ->
     check_guardian(),
-    Now = now_ms(),
+    receive {updo_watchers, Ws} -> put(watchers, Ws) after 0 -> ok end,
+    Now = case get(watchers) of
+        %% The client has gone: what is found would be lost, and the lock is wanted by others.
+        [] -> infinity;
+        _ -> now_ms()
+    end,
     if
         Now >= Until ->
             %% `infinity` is greater than any number.
@@ -56,19 +66,23 @@ rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}
 %% => rehearsed()
 none_rehearsed(N) ->
     #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0,
-      us => [], failures => [], shapes => #{}}.
+      unswitched => 0, us => [], failures => [], shapes => #{}, held => [], inside => [],
+      tables => []}.
 
 %% => rehearsal_failure()
-rehearsed(P, {converted, Us, Shape}, #{converted := N, us := All, shapes := Shapes} = Acc) ->
+rehearsed(P, {converted, Us, Shape, Held, Inside}, Acc) ->
+    #{converted := N, us := All, shapes := Shapes, held := Helds, inside := Insides} = Acc,
     Counted = Shapes#{Shape => maps:get(Shape, Shapes, 0) + 1},
-    Acc#{converted := N + 1, us := [{Us, P} | All], shapes := Counted};
+    Acc#{converted := N + 1, us := [{Us, P} | All], shapes := Counted,
+         held := lists:sublist(count_held(Held, Helds), 60),
+         inside := lists:sublist(count_inside(Inside, Insides), 60)};
 rehearsed(P, {failed, Reason, Shape}, #{failed := N, failures := Named} = Acc) ->
     One = #{pid => P, reason => text(Reason), shape => Shape},
     Some = case N < named() of true -> Named ++ [One]; false -> Named end,
     Acc#{failed := N + 1, failures := Some};
 rehearsed(_, Kind, Acc) -> maps:update_with(Kind, fun(N) -> N + 1 end, Acc).
 
-%% {converted, Us, Shape} | {failed, Reason, Shape} | busy | dead | big
+%% {converted, Us, Shape, Held, Inside} | {failed, Reason, Shape} | busy | dead | big
 rehearse_one(P, Keeper, #{words := Words, wait := Wait, ms := Ms, most := Most} = What) ->
     case process_info(P, total_heap_size) of
         undefined -> dead;
@@ -162,17 +176,39 @@ hands_over(Ref, Wait, What) ->
              "S end.",
              [{'To', self()}, {'Ref', Ref}, {'Until', now_ms() + Wait}, {'Only', Only}]).
 
-tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module := M}) ->
+tried(State, #{kind := Kind, keep := true} = What) ->
+    New = case {Kind, State} of {event, {_, _, S}} -> S; _ -> State end,
+    {Held, Inside} = shapes(Kind, State, New, What),
+    {converted, 0, shape(New), Held, Inside};
+tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module := M} = What) ->
     T = now_us(),
     Is = case Kind of special -> {State, M}; _ -> State end,
     try tried(Kind, Twin, Is, Vsn, Extra) of
-        specified -> {converted, now_us() - T, specified};
-        {ok, New} when Kind =/= supervisor -> {converted, now_us() - T, shape(New)};
+        specified -> {converted, now_us() - T, specified, none, []};
+        {ok, New} when Kind =/= supervisor ->
+            Us = now_us() - T,
+            {Held, Inside} = shapes(Kind, State, New, What),
+            {converted, Us, shape(New), Held, Inside};
         Other -> {failed, {returns, shape(Other)}, shape(State)}
     catch
         Class:Reason:Stack ->
-            {failed, {Class, unvalued(Reason), place(Stack, Twin, M)}, shape(State)}
+            case unswitched(Stack, What) of
+                true -> unswitched;
+                false ->
+                    Why = {Class, unvalued(Reason), place(Stack, Twin, M)},
+                    {failed, Why, shape(State)}
+            end
     end.
+
+%% By a name that is data (`struct!(Mod, Fields)` in Elixir) a conversion reaches the running
+%% version of a module that changes, or a new one that is not there yet. What is raised there says
+%% nothing of the time after the switch.
+unswitched(Stack, #{names := Names}) ->
+    lists:any(fun(Frame) -> lists:member(element(1, Frame), Names) end, Stack).
+
+%% A state that cannot be described is none that cannot be converted.
+shapes(Kind, State, New, What) ->
+    try {held(Kind, State, New), inside(New, What)} catch _:_ -> {none, []} end.
 
 tried(server, Twin, S, Vsn, Extra) -> Twin:code_change(Vsn, S, Extra);
 tried(event, Twin, {_, _, S}, Vsn, Extra) -> Twin:code_change(Vsn, S, Extra);
@@ -202,23 +238,3 @@ place([{Twin, F, A, _} | _], Twin, M) -> place([{M, F, A, []}], none, M);
 place([{M, F, A, _} | _], _, _) when is_list(A) -> {M, F, length(A)};
 place([{M, F, A, _} | _], _, _) -> {M, F, A};
 place(_, _, _) -> unknown.
-
-%% ------------------------------------------------------------------------------------------------
-%% What leaves the node: shapes, never values
-
-shape(T) when is_tuple(T), tuple_size(T) > 0, is_atom(element(1, T)) ->
-    {tuple, tuple_size(T), element(1, T)};
-shape(T) when is_tuple(T) -> {tuple, tuple_size(T)};
-shape(#{'__struct__' := Name} = T) when is_atom(Name) -> {struct, map_size(T) - 1, Name};
-shape(T) when is_map(T) -> {map, map_size(T)};
-shape(T) when is_list(T) -> list;
-shape(T) when is_binary(T) -> binary;
-shape(T) when is_number(T) -> number;
-shape(T) when is_atom(T) -> atom;
-shape(T) when is_function(T) -> function;
-shape(T) when is_pid(T) -> pid;
-shape(_) -> other.
-
-unvalued(Reason) when is_atom(Reason) -> Reason;
-unvalued({Kind, Value}) when is_atom(Kind) -> {Kind, shape(Value)};
-unvalued(Reason) -> shape(Reason).

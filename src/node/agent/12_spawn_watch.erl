@@ -2,7 +2,7 @@
 %% cannot be seen in it. So no child is born by a supervisor in that moment, and of all others it is
 %% known.
 %%
-%% Known: from the suspending on, a tracer hears of each call of Mod:init/1 by a process younger
+%% Known: from the suspending on, a tracer receives each call of Mod:init/1 by a process younger
 %% than that, in the code that is loaded then. New code has no such breakpoint. So a process born
 %% meanwhile and has not called it has its state from the new code, for certain. OTP 27 has trace
 %% sessions, which are in no one's way; before there is one tracer per node: when a foreign one is

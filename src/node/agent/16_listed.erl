@@ -90,7 +90,10 @@ tend_listed({listed, M, #{start := Start, stop := Stop, order := Order}}, [{P, M
     settled_in(P, [], [], {keep, M, Md5, Kept}),
     {Bad1, Stopped} = delisted(M, P, Goes),
     {Bad2, Started} = enlisted(M, P, Start),
-    settled_in(P, All, Started, {keep, M, Md5, Kept#{started := Started}}),
+    %% An executor that died has started some of them, and had no time to move them.
+    Ours = case kept_listed(P, M, [Md5]) of #{started := Ids} -> Ids; none -> Started end,
+    Moved = [Id || Id <- New, lists:member(Id, Ours)],
+    settled_in(P, All, Moved, {keep, M, Md5, Kept#{started := Started}}),
     {Bad1 ++ Bad2, done(M, P, Before, Stopped, Started)};
 tend_listed({relisted, M, #{stop := Stop, order := Order}}, [{P, Kept, Md5s}], Before) ->
     {{Bad, Started}, Was} = case Kept of

@@ -39,7 +39,8 @@ pub const SOURCE: &str = concat!(
     include_str!("20_workers.erl"),
     include_str!("21_persist.erl"),
     include_str!("22_watchdog.erl"),
-    include_str!("23_precompute.erl"),
+    include_str!("23_shapes.erl"),
+    include_str!("24_precompute.erl"),
 );
 
 /// The expressions that bring the source to life on the node.
@@ -65,7 +66,7 @@ pub struct Agent {
 /// Why an agent did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// Another run holds the node's lock; the text says who and since when.
+    /// Another run holds the node's lock; the text names its owner and start.
     Locked(String),
     /// Anything else.
     Other(Box<Diagnostic>),
@@ -164,7 +165,8 @@ pub fn run(session: &Session, job: Term) -> std::result::Result<(), CallError> {
     session.send_named("updo_run", Term::tuple([Term::atom("updo_run"), job]))
 }
 
-/// Asks the agent of a node who lives, and whether the code is still that of its run; once the run has finished.
+/// Asks the agent of a node which processes live, and whether the code is still that of its run; once the run has
+/// finished.
 ///
 /// # Errors
 /// When the connection is lost.
@@ -181,7 +183,7 @@ pub struct LockHolder {
     pub run: String,
     /// Whether the run is over and only its result is kept.
     pub kept: bool,
-    /// Who runs it and since when, in words.
+    /// Its owner and since when it runs, in words.
     pub words: String,
 }
 
@@ -208,7 +210,7 @@ impl Agent {
         session.send(&self.guardian, Term::atom("updo_settle"))
     }
 
-    /// Asks for the end: purge what nobody runs, write the beams if `persist`, unlock, go.
+    /// Asks for the end: purge what no process runs, write the beams if `persist`, unlock, go.
     ///
     /// # Errors
     /// When the connection is lost.
@@ -274,8 +276,8 @@ pub(crate) fn unreadable(title: String, why: &str) -> Diagnostic {
     )
 }
 
-/// Who holds a node's lock, in words; `None` when nobody does. Two questions, nothing is started. One that
-/// has finished and only keeps its result for somebody to fetch holds nothing.
+/// The holder of a node's lock, in words; `None` when it is free. Two questions, nothing is started. One that
+/// has finished and only keeps its result to be fetched holds nothing.
 ///
 /// # Errors
 /// When the connection is lost, the node does not answer in time, or its answer cannot be read.

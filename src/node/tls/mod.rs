@@ -1,4 +1,5 @@
-//! TLS under the distribution: whom we believe, who we are, and under which name the node must show itself.
+//! TLS under the distribution: trusted certificates, our own identity, and under which name the node must show
+//! itself.
 //!
 //! Takes [`TlsOptions`] (places of PEM texts), gives a [`Tls`] that a connection can be made with, or E509 when a file
 //! cannot be used. The other side is `-proto_dist inet_tls` (kernel's `inet_tls_dist`), where every handshake message has a
@@ -29,7 +30,8 @@ pub(crate) use stream::TlsStream;
 /// Longest PEM text, in bytes: a whole system's authorities have a quarter of it.
 const MAX_PEM: usize = 1 << 20;
 
-/// Where a PEM text is.
+/// Where a PEM text is (RFC 7468), at most 1 MiB of it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pem {
     /// In a file.
@@ -47,7 +49,8 @@ impl fmt::Display for Pem {
     }
 }
 
-/// Under which name the node's certificate must be made out.
+/// Under which name the node's certificate must be made out, as RFC 6125 compares it.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum ExpectedName {
     /// The host part of the node's name.

@@ -1,8 +1,9 @@
 //! A connection over TLS as a [`Stream`]: handshake under a deadline, then a half for each of two threads.
 //!
 //! The reader waits for the network without holding the lock on the TLS state, and takes it only to decrypt. The writer
-//! encrypts a piece under the lock and sends it without: a node that takes no data keeps nobody from reading what it says.
-//! Only the writer sends, so what TLS itself wants to answer goes out with the next frame (the keeper ticks).
+//! encrypts a piece under the lock and sends it without: a node that takes no data does not block the reading of what
+//! it says. Only the writer sends, so what TLS itself wants to answer goes out with the next frame (the keeper
+//! ticks).
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};

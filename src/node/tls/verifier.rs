@@ -1,7 +1,7 @@
 //! Whether a node's certificate is believed.
 //!
 //! Takes what the node shows, says yes or why not. A certificate is good when one of the authorities has signed it, or when it
-//! is itself among them (nodes often have one that they have signed themselves, which the usual rules accept from nobody);
+//! is itself among them (nodes often have one that they have signed themselves, which the usual rules never accept);
 //! then its dates are looked at here. Its name is checked unless that was switched off. What the node signs with its key is
 //! always checked, also when nothing else is.
 
@@ -16,17 +16,17 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 
 use super::{algorithms, validity};
 
-/// Who is believed.
+/// The trusted certificates.
 #[derive(Debug)]
 enum Belief {
-    /// These, and whom they have signed.
+    /// These, and those that they have signed.
     These {
         roots: RootCertStore,
         themselves: Vec<CertificateDer<'static>>,
         /// Whether the name does not count.
         any_name: bool,
     },
-    /// Everybody.
+    /// All.
     Everybody,
 }
 

@@ -58,7 +58,7 @@ pub(super) fn ms(ms: f64) -> String {
 fn meaning(state: &str) -> (&'static str, &'static str) {
     match state {
         "new" => ("good", "runs the new version"),
-        "not good" => ("bad", "is new, and not as it should be"),
+        "not good" => ("bad", "is new, but with errors"),
         "old" => ("look", "runs the old version"),
         "mixed" => ("bad", "needs manual repair"),
         "unknown" => ("look", "was lost from sight"),
@@ -92,7 +92,7 @@ pub(super) fn verdict(nodes: &[NodeSection<'_>]) -> Markup {
         p class={ "verdict " (class) } { (sentence) }
         ul.numbers {
             li { b { (ms(most("suspended_ms"))) } " suspended at most" }
-            li { b { (most("processes")) } " processes stood still" }
+            li { b { (most("processes")) } " processes suspended" }
             li { b { (most("converted")) } " states converted" }
             li { b { (most("modules")) } " modules" }
         }
@@ -171,7 +171,7 @@ fn instructions(node: &NodeSection<'_>) -> Markup {
 fn reason(why: &Value) -> Markup {
     let words = why["text"].as_str().unwrap_or_default();
     html! {
-        // An edge says after whom.
+        // An edge's text says after which modules.
         @let after = why["text"].as_str().and_then(|text| Some(text.split_once(": ")?.0));
         @let after = after.filter(|text| text.starts_with("after "));
         @match (why["because"].as_str(), why["line"].as_u64()) {

@@ -50,7 +50,7 @@ pub(super) fn picture(node: &NodeSection<'_>) -> Markup {
                 @for (from, to) in &shades {
                     @let wide = (x(*to) - x(*from)).max(1.0);
                     rect.shade x=(px(x(*from))) y=(px(TOP - 12.0)) width=(px(wide)) height=(px(bottom - TOP + 16.0)) {}
-                    text.small x=(px(x(*from) + wide / 2.0)) y=(px(TOP - 16.0)) text-anchor="middle" { "processes stand still" }
+                    text.small x=(px(x(*from) + wide / 2.0)) y=(px(TOP - 16.0)) text-anchor="middle" { "processes suspended" }
                 }
                 @for (at, bar) in bars.iter().enumerate() {
                     @let y = TOP + ROW * at as f64;
@@ -91,7 +91,7 @@ fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
     let bar = |line: &'a Value| {
         let name = match line["type"].as_str()? {
             "step.finished" => line["step"].as_str()?,
-            "rollback.finished" => "rollback",
+            "rollback.finished" => "undo",
             _ => return None,
         };
         let took = line["took_ms"].as_f64()?;
@@ -111,7 +111,7 @@ fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
     node.lines.iter().copied().filter_map(bar).collect()
 }
 
-/// The last that was told of whom a step waits for.
+/// The last report of the processes that a step waits for.
 fn slowest(node: &NodeSection<'_>, step: &Value) -> Option<String> {
     let has_slowest = |line: &&&Value| {
         let waits = line["type"] == "step.progress" || line["type"] == "step.postponed";
@@ -132,7 +132,7 @@ fn standing(bars: &[Bar<'_>]) -> Vec<(f64, f64)> {
                 since = Some(bar.from + bar.took - bar.paused);
             }
             ("suspend", None) => since = Some(bar.from),
-            ("resume" | "rollback", Some(from)) => {
+            ("resume" | "undo", Some(from)) => {
                 shades.push((from, bar.from + bar.took));
                 since = None;
             }

@@ -1,4 +1,4 @@
-//! What is below the instructions: who is suspended and when, and what undoing means.
+//! What is below the instructions: which processes are suspended and when, and what undoing means.
 //!
 //! Takes what a preview shows, gives lines; judges nothing that is not in the script.
 
@@ -77,9 +77,34 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
                     what.push(format!("suspend {ranks} ({})", count_of(part)));
                 }
                 (Some(ranks), _) => what.push(format!("suspend {ranks}")),
-                (None, [call @ Instruction::Apply(_)]) => what.push(call.to_string()),
-                (None, [Instruction::Hook { name, .. }]) => what.push(format!("hook {name}")),
-                _ => {}
+                (None, [one]) => match one {
+                    Instruction::Apply(_) => what.push(one.to_string()),
+                    Instruction::Hook { name, .. } => what.push(format!("hook {name}")),
+                    // Loads and deletions are named above; a window is known by what is suspended in it.
+                    Instruction::Update { .. }
+                    | Instruction::LoadModule { .. }
+                    | Instruction::AddModule { .. }
+                    | Instruction::DeleteModule { .. }
+                    | Instruction::AddApplication { .. }
+                    | Instruction::RemoveApplication(_)
+                    | Instruction::RestartApplication(_)
+                    | Instruction::LoadObjectCode { .. }
+                    | Instruction::PointOfNoReturn
+                    | Instruction::Load { .. }
+                    | Instruction::Remove { .. }
+                    | Instruction::Purge(_)
+                    | Instruction::Suspend(_)
+                    | Instruction::Resume(_)
+                    | Instruction::CodeChange { .. }
+                    | Instruction::Stop(_)
+                    | Instruction::Start(_)
+                    | Instruction::SyncNodes { .. }
+                    | Instruction::RestartNewEmulator
+                    | Instruction::RestartEmulator
+                    | Instruction::Restart
+                    | Instruction::Reboot => {}
+                },
+                (None, _) => {}
             }
         }
         let _ = writeln!(out, "       {:>3} {}", at + 1, what.join("; "));
@@ -208,8 +233,9 @@ fn place(module: &Module, function: &Function) -> String {
     )
 }
 
-/// Functions of code that is replaced in which callers wait for a server and go on afterwards. Who waits there for a
-/// process that is suspended cannot leave, and code that is executed cannot be taken away to make room for the old one.
+/// Functions of code that is replaced in which callers wait for a server and go on afterwards. A caller that waits
+/// there for a suspended process cannot leave, and code that is executed cannot be taken away to make room for the
+/// old one.
 pub(super) fn waiting(shown: &PreviewInput<'_>, style: Style) -> Option<String> {
     let handler = matches!(shown.script.by, Executor::ReleaseHandler(_));
     if handler || shown.script.suspended().next().is_none() {
@@ -230,7 +256,7 @@ pub(super) fn waiting(shown: &PreviewInput<'_>, style: Style) -> Option<String> 
         more => format!(" and {more} more"),
     };
     let text = format!(
-        "not while a caller waits in {}{more} for a suspended process: then the node stays new (21)",
+        "not possible while a caller waits in {}{more} for a suspended process: then the node stays new (21)",
         shown.join(", ")
     );
     (!all.is_empty()).then(|| attention(style, &text))

@@ -14,7 +14,7 @@ pub(super) enum Doc {
     Soft,
     /// A new line.
     Hard,
-    /// Text that only stands where the group breaks.
+    /// Text that only appears where the group breaks.
     IfBroken(String),
     /// Four columns more, for the new lines within.
     Indent(Vec<Doc>),

@@ -40,7 +40,7 @@ pub fn format_plan(text: &str, base: usize) -> Result<String, Vec<Diagnostic>> {
     ])
 }
 
-/// Whether two plans say the same, wherever it stands.
+/// Whether two plans say the same, at whatever positions.
 pub fn same(one: &[Statement], other: &[Statement]) -> bool {
     one.len() == other.len()
         && one

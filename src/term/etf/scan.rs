@@ -417,7 +417,7 @@ impl<'a> Reader<'a> {
     }
 
     fn fun(&mut self) -> Result<u64, EtfError> {
-        // Size, arity, uniq, index. The size is redundant; like OTP, nobody looks at it.
+        // Size, arity, uniq, index. The size is redundant; as in OTP, it is ignored.
         self.take(4 + 1 + 16 + 4)?;
         let free = self.u32()?;
         self.atom()?;

@@ -236,7 +236,7 @@ impl<S: Sink> Page<'_, S> {
         self.more(rest, tail, line, at.col + used)
     }
 
-    /// The elements after the first; `col` is where the text stands, `at.col` where lines start.
+    /// The elements after the first; `col` is the current column, `at.col` where lines start.
     fn more(
         &mut self,
         elements: &[Term],

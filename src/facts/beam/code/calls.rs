@@ -1,4 +1,4 @@
-//! What a call shows: whom it reaches by name, starts, registers, or sends to.
+//! What a call shows: the processes it reaches by name, starts, registers, or sends to.
 //!
 //! The second half of the reader: it is handed calls and built tuples, looks at the registers, and notes what follows.
 

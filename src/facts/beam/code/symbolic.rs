@@ -2,17 +2,24 @@
 //!
 //! Takes beams and runs one function of them on values of which parts may be unknown, without a node and without
 //! effects: a call that is not in the given beams answers something unknown, and what decides about an unknown value
-//! goes both ways. So the answers are all that may come of it; what raises answers nothing. Where the bounds are reached
-//! the answer is unknown, which is never wrong. [`SymbolicValue`] is what registers hold, `machine` walks the code, `operations` has the instructions that
-//! only compute, `interfaces` the functions of OTP and Elixir that are known.
+//! goes both ways. So the answers are all that may come of it; what raises answers nothing. Where the bounds are
+//! reached the answer is unknown, which is never wrong. [`SymbolicValue`] is what registers hold, `machine` walks
+//! the code, `operations` has the instructions that only compute, `interfaces` the functions of OTP and Elixir that
+//! are known. `acceptance` asks with them whether a function can take a state of a given shape.
 
+mod acceptance;
+mod accepted_calls;
+mod accepted_tests;
 mod interfaces;
 mod machine;
 mod next;
 mod operations;
+mod tuples;
 mod unit;
 mod value;
 
+pub use acceptance::{Acceptance, Verdict, Wanted};
 pub use interfaces::{UNSEEN, keyword};
 pub use machine::Machine;
-pub use value::SymbolicValue;
+pub use tuples::TupleUses;
+pub use value::{SymbolicValue, ValueKind};

@@ -67,7 +67,7 @@ record! {
 }
 
 record! {
-    /// Who lives, and which modules are not what the run has made of them.
+    /// Which processes live, and which modules are not what the run has made of them.
     Survey as "survey" {
         survivors: Survivors,
         replaced: Vec<Atom>,

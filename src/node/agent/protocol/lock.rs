@@ -14,7 +14,7 @@ atoms! {
     }
 }
 
-/// Who runs it: a text of the client, or `undefined`.
+/// Its owner: a text of the client, or `undefined`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner(pub Option<String>);
 
@@ -78,7 +78,7 @@ record! {
 }
 
 one_of! {
-    /// Who holds the lock.
+    /// The holder of the lock.
     Locked as "locked" {
         /// A run.
         Run(RunInfo),
@@ -87,7 +87,7 @@ one_of! {
     }
 }
 
-/// Who holds the lock that a guardian has lost.
+/// The holder of the lock that a guardian has lost.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Holder {
     /// Nothing any more.

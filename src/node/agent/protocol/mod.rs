@@ -10,6 +10,7 @@ mod finished;
 mod lock;
 mod primitives;
 mod reason;
+mod shapes;
 mod step;
 mod values;
 
@@ -24,6 +25,7 @@ pub use finished::{Abandoned, CleanedUp, Finished, Run, Settled};
 pub use lock::{BootstrapAnswer, LockState, Locked, Refusal, RunInfo};
 pub use primitives::Micros;
 pub use reason::{FailedConversion, FunsHeld, Reason};
+pub use shapes::{Form, HeldForms, InsideForm, TableForm};
 pub use step::{Rehearsed, StepResult};
 pub use values::{
     Call, Child, Died, EndState, FailedChild, FunPlace, Lingering, ModuleProcess, Process,

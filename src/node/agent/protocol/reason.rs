@@ -63,6 +63,8 @@ tagged_union! {
     Reason as "reason" {
         /// Modules in a sticky directory.
         Sticky = "sticky" { modules: Vec<Atom> },
+        /// Modules that are not in the version with which they were compared.
+        ChangedMeanwhile = "changed_meanwhile" { modules: Vec<Atom> },
         /// New beams that the node cannot load.
         NotLoadable = "not_loadable" { modules: Vec<(Atom, Term)> },
         /// Copies of the running versions that it cannot load.

@@ -3,6 +3,7 @@
 use super::codec::{Codec, DecodeError, Record, optional, required};
 use super::declare::{one_of, record};
 use super::primitives::Micros;
+use super::shapes::{HeldForms, InsideForm, TableForm};
 use super::values::{Child, FailedChild, ModuleProcess, RehearsalFailure, Shapes};
 use crate::term::{Atom, Pid, Term};
 
@@ -117,9 +118,17 @@ record! {
         big: u64,
         /// Above the number that was asked for, or the time was over.
         untried: u64,
+        /// Processes whose conversion failed in a running version that it reached by name.
+        unswitched: u64,
         us: Vec<(u64, Pid)>,
         failures: Vec<RehearsalFailure>,
         shapes: Shapes,
+        /// At most 60 different ones.
+        held: Vec<HeldForms>,
+        /// The same.
+        inside: Vec<InsideForm>,
+        /// At most 20.
+        tables: Vec<TableForm>,
     }
 }
 

@@ -240,7 +240,7 @@ record! {
 }
 
 one_of! {
-    /// Who lives.
+    /// Which processes live.
     Survivors as "survivors" {
         /// As counted.
         Counted(SurvivorCounts),

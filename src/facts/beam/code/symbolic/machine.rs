@@ -246,21 +246,11 @@ impl<'w, 'b> Machine<'w, 'b> {
             }
             op::INIT_YREGS => Next::On,
             // Anything else makes what it touches unknown, and may go where it can.
-            _ => {
-                let labels = instruction.all().filter_map(|operand| match operand {
-                    Operand::Label(label) if label != 0 => Some(label),
-                    _ => None,
-                });
-                let labels: Vec<u32> = labels.collect();
-                for operand in instruction.all() {
-                    path.set(operand, SymbolicValue::Unknown);
-                }
-                match labels.as_slice() {
-                    [] => Next::On,
-                    [label] => Next::Either(*label),
-                    _ => Next::Unknown,
-                }
-            }
+            _ => match path.forget(instruction).as_slice() {
+                [] => Next::On,
+                [label] => Next::Either(*label),
+                _ => Next::Unknown,
+            },
         }
     }
 
@@ -328,7 +318,7 @@ impl<'w, 'b> Machine<'w, 'b> {
 }
 
 /// A label that an instruction has, unless it is none.
-fn label(instruction: &BeamInstruction, at: usize) -> Option<u32> {
+pub(super) fn label(instruction: &BeamInstruction, at: usize) -> Option<u32> {
     match instruction.operand(at) {
         Operand::Label(label) => Some(label).filter(|label| *label != 0),
         _ => None,
@@ -336,7 +326,7 @@ fn label(instruction: &BeamInstruction, at: usize) -> Option<u32> {
 }
 
 /// What is moved, taken apart and put together.
-fn moved(unit: &Unit, path: &mut Path, instruction: &BeamInstruction) -> Next {
+pub(super) fn moved(unit: &Unit, path: &mut Path, instruction: &BeamInstruction) -> Next {
     let operand = |at| instruction.operand(at);
     let value = |path: &Path, at| path.value(unit, operand(at));
     match instruction.opcode {

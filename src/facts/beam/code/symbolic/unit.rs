@@ -82,6 +82,11 @@ impl Unit {
         self.atoms.get(index.checked_sub(1)? as usize).cloned()
     }
 
+    /// The literals.
+    pub(super) fn constants(&self) -> impl Iterator<Item = &Term> {
+        self.literals.iter().flatten().map(|term| &**term)
+    }
+
     pub(super) fn import(&self, index: Option<u32>) -> Option<&Mfa> {
         self.imports.get(index? as usize)
     }
@@ -96,6 +101,18 @@ pub(super) struct Path {
 }
 
 impl Path {
+    /// Makes everything that an instruction touches unknown; gives the labels to which it may go.
+    pub(super) fn forget(&mut self, instruction: &BeamInstruction) -> Vec<u32> {
+        for operand in instruction.all() {
+            self.set(operand, SymbolicValue::Unknown);
+        }
+        let labels = instruction.all().filter_map(|operand| match operand {
+            Operand::Label(label) if label != 0 => Some(label),
+            _ => None,
+        });
+        labels.collect()
+    }
+
     pub(super) fn x(&self, register: usize) -> SymbolicValue {
         self.x
             .get(register)

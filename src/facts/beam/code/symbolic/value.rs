@@ -11,11 +11,30 @@ pub(super) const MAX_LENGTH: usize = 4096;
 /// Deepest value that is made.
 const MAX_DEPTH: u32 = 512;
 
+/// What kind of value something is of which no more is known. Tuples and maps are never among these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ValueKind {
+    /// An atom.
+    Atom,
+    /// A list, perhaps an empty one.
+    List,
+    /// A binary or another bit string.
+    Binary,
+    /// An integer or a float.
+    Number,
+    /// A fun.
+    Function,
+    /// A process identifier.
+    Pid,
+}
+
 /// A value, as far as it is known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SymbolicValue {
     /// Not known.
     Unknown,
+    /// Of this kind.
+    Typed(ValueKind),
     /// Known whole.
     Known(Rc<Term>),
     /// A tuple.
@@ -33,7 +52,7 @@ pub enum SymbolicValue {
 pub struct NotKnown;
 
 /// How many values are inside each other. Dropping recurses, so what is deeper than [`MAX_DEPTH`] is unknown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Depth(u32);
 
 impl SymbolicValue {
@@ -76,7 +95,7 @@ impl SymbolicValue {
     /// The depth of what holds these, unless that is too deep.
     fn around<'v>(parts: impl Iterator<Item = &'v Self>) -> Option<Depth> {
         let depths = parts.map(|part| match part {
-            Self::Unknown | Self::Known(_) => 0,
+            Self::Unknown | Self::Typed(_) | Self::Known(_) => 0,
             Self::Tuple(_, depth)
             | Self::Cell(_, depth)
             | Self::Map(_, _, depth)
@@ -89,7 +108,7 @@ impl SymbolicValue {
     /// The whole term, when all of it is known.
     pub fn term(&self) -> Option<Term> {
         match self {
-            Self::Unknown | Self::Fun(..) | Self::Map(_, false, _) => None,
+            Self::Unknown | Self::Typed(_) | Self::Fun(..) | Self::Map(_, false, _) => None,
             Self::Known(term) => Some((**term).clone()),
             Self::Tuple(parts, _) => Some(Term::Tuple(
                 parts.iter().map(Self::term).collect::<Option<_>>()?,

@@ -306,7 +306,7 @@ pub(super) fn advice(rules: &Ruleset, diagnostics: &mut Vec<Diagnostic>) {
             diagnostics.push(match seen.as_str() {
                 "" => diagnostic,
                 ids => diagnostic
-                    .note("to start them anew in the upgrade, the plan says so")
+                    .note("to restart them in the upgrade, write in the plan")
                     .help(format!(
                         "module {module} #{{children => #{{start => [{ids}], stop => [{ids}]}}}} because \"…\"."
                     )),

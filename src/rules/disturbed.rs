@@ -27,7 +27,7 @@ pub(super) fn traced(module: &Module, functions: &[String]) -> Diagnostic {
     Diagnostic::new(Code::W627, title)
         .note(some(functions))
         .note("breakpoints and call counts belong to the loaded code; they are not set again")
-        .help("set the trace patterns anew after the run")
+        .help("set the trace patterns again after the run")
 }
 
 /// The first few, and how many more.

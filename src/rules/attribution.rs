@@ -29,7 +29,7 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
     };
     let title = format!("{number} of {owner} not under any supervisor");
     let mut diagnostic = Diagnostic::new(Code::W316, title).note(
-        "they take part: updo finds processes by what they are; OTP's own tools would miss them",
+        "they take part: updo finds them by their callback module; OTP's release_handler would miss them",
     );
     for (module, crew) in found.iter().take(NAMED) {
         let Some(shown) = &crew.unnamed_example else {
@@ -62,7 +62,7 @@ pub(super) fn foreign(module: &Module, changed: &Changed, class: Class, out: &mu
         out.push(
             Diagnostic::new(
                 code,
-                format!("child specifications say `{module}`, and {number} {verb} `{other}`"),
+                format!("child specifications name `{module}`, but {number} {verb} `{other}`"),
             )
             .note(format!("for instance {pid}"))
             .note(format!("they take part only if `{other}` does")),
@@ -79,7 +79,7 @@ pub(super) fn silent(changes: &ChangeSet, out: &mut Vec<Diagnostic>) {
     let names: Vec<&str> = names.collect();
     let title = match names.as_slice() {
         [] => return,
-        [name] => format!("{name} does not say which children or handlers it has"),
+        [name] => format!("{name} did not return its children or handlers in time"),
         many => format!(
             "{} supervisors or event managers do not say which children or handlers they have",
             many.len()
@@ -94,6 +94,6 @@ pub(super) fn silent(changes: &ChangeSet, out: &mut Vec<Diagnostic>) {
     out.push(
         diagnostic
             .note("no answer came in time: busy, or suspended")
-            .note("their processes were looked for by what they are only"),
+            .note("their processes were found by their callback module only"),
     );
 }
