@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::Settings;
 use crate::diag::{Code, Diagnostic};
 use crate::exec::{job, persist, steps};
 use crate::facts::change::ChangeSet;
@@ -122,7 +123,7 @@ pub fn decide(
     target: &str,
     facts: NodeFacts,
     changes: ChangeSet,
-    strict: bool,
+    settings: &Settings,
 ) -> Upgrade {
     let inferred = crate::graph::build::build(&changes);
     let view = NodeView {
@@ -157,7 +158,9 @@ pub fn decide(
     diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
     diagnostics.extend(removed::advice(&script, &facts));
     diagnostics.extend(release_handler::set(plan, &changes, &mut script));
-    rules.precomputed = precompute::precomputed(&changes, &rules, &script, facts.otp);
+    if !settings.convert_after_switch {
+        rules.precomputed = precompute::precomputed(&changes, &rules, &script, facts.otp);
+    }
     diagnostics.extend(check::check(&script));
     diagnostics.extend(lints::advice(plan, &changes, &rules));
     diagnostics.extend(children::advice(&changes, &rules));
@@ -165,7 +168,7 @@ pub fn decide(
     diagnostics.extend(shared_records::shared_records(&changes, &rules));
     diagnostics.extend(configuration::advice(plan, &changes, &rules));
     diagnostics.extend(toolchain::advice(&changes, &rules, &facts));
-    if strict {
+    if settings.strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
             cycle.code = Code::E306;
         }

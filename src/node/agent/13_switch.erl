@@ -152,9 +152,12 @@ for_all(Id, M, Op, How, Vsn, All) ->
                 {T + parts_size(Parts), D + D1, S1 ++ S, F1};
            (_, Acc) -> Acc
         end, {0, 0, [], []}, All),
-    %% One that computes before the switch knows its limit itself, and says so.
-    Since = case element(1, Op) of precompute -> now_ms() + 500; _ -> T0 end,
-    Until = case limit(M) of infinity -> infinity; Ms -> Since + Ms end,
+    %% One that computes before the switch first tries it on a copy, which has a limit of its own.
+    Until = case {limit(M), element(1, Op)} of
+        {infinity, _} -> infinity;
+        {Ms, precompute} -> now_ms() + 500 + 2 * Ms;
+        {Ms, _} -> T0 + Ms
+    end,
     {Dead1, Failed1, TimedOut} = case Failed of
         [] -> wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), Until, 0, first);
         _ -> {0, Failed, []}
