@@ -19,6 +19,7 @@ use crate::name::Module;
 use crate::plan::Rehearse;
 use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
+use crate::script::precompute;
 use crate::term::Term;
 use crate::twin::conversion::{Conversion, Kind};
 use crate::twin::{self, NoTwin, Twins};
@@ -145,7 +146,9 @@ impl Connection<'_> {
         // What a twin made by way of a name, the running version has made: that shape says nothing.
         let known: Vec<Tried> = tried
             .iter()
-            .filter(|tried| tried.kept || !converts_by_name(upgrade, &tried.module))
+            .filter(|tried| {
+                tried.kept || !precompute::converts_by_name(&upgrade.changes, &tried.module)
+            })
             .cloned()
             .collect();
         let fits = state_fit::fits(upgrade, &known);
@@ -178,34 +181,6 @@ impl Connection<'_> {
         let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
         Ok((!done.tried.is_empty()).then_some(done))
     }
-}
-
-/// Whether a conversion may come to another module of the upgrade by its name, as data: `struct(Cart, Fields)`,
-/// `fun cart:new/1`. A twin that does it gets what the running version makes.
-fn converts_by_name(upgrade: &Upgrade, module: &Module) -> bool {
-    let beam = |module: &Module| {
-        let changed = upgrade.changes.modules.get(module)?;
-        changed.new.as_ref()
-    };
-    let makes_structs = |module: &Module| {
-        let calls = beam(module).map(|new| &new.facts.code.call_sites);
-        calls.into_iter().flatten().any(|call| {
-            let function = &*call.to.function;
-            call.to.module.as_str() == "Elixir.Kernel" && matches!(function, "struct" | "struct!")
-        })
-    };
-    let Some(new) = beam(module) else {
-        return true;
-    };
-    let mut called = new.facts.imports.iter().map(|import| &import.module);
-    if makes_structs(module) || called.any(makes_structs) {
-        return true;
-    }
-    let world = |module: &Module| beam(module).map(|new| &new.bytes[..]);
-    let kinds = [Kind::Server, Kind::Special];
-    kinds
-        .into_iter()
-        .any(|kind| !Conversion::of(module, kind, &world).by_name.is_empty())
 }
 
 /// The usual bounds, and what a plan says instead.

@@ -148,12 +148,44 @@ fn candidate(
     };
     let (conversion, reached) = conversion(changes, module, kind);
     // By its name as data a twin reaches the version that runs.
-    let alone = conversion.can_be_tried() && conversion.by_name.is_empty();
+    let by_name = || {
+        let mut all = reached.iter().chain([module]);
+        all.any(|module| converts_by_name(changes, module))
+    };
+    // A protocol finds its implementations by name, wherever it is called.
+    let mut beams = changes.modules.values().filter_map(|one| one.new.as_ref());
+    let implements = beams.any(|new| new.facts.exports("__impl__", 1));
+    let alone = conversion.can_be_tried() && !implements && !by_name();
     alone.then_some(Candidate {
         form,
         effect: conversion.effect,
         reached,
     })
+}
+
+/// Whether a conversion may come to another module of the upgrade by its name, as data: `struct(Cart, Fields)`,
+/// `fun cart:new/1`. A twin that does it gets what the running version makes.
+pub fn converts_by_name(changes: &ChangeSet, module: &Module) -> bool {
+    let beam = |module: &Module| changes.modules.get(module)?.new.as_ref();
+    let makes_structs = |module: &Module| {
+        let calls = beam(module).map(|new| &new.facts.code.call_sites);
+        calls.into_iter().flatten().any(|call| {
+            let function = &*call.to.function;
+            call.to.module.as_str() == "Elixir.Kernel" && matches!(function, "struct" | "struct!")
+        })
+    };
+    let Some(new) = beam(module) else {
+        return true;
+    };
+    let mut called = new.facts.imports.iter().map(|import| &import.module);
+    if makes_structs(module) || called.any(makes_structs) {
+        return true;
+    }
+    let world = |module: &Module| beam(module).map(|new| &new.bytes[..]);
+    let kinds = [Kind::Server, Kind::Special];
+    kinds
+        .into_iter()
+        .any(|kind| !Conversion::of(module, kind, &world).by_name.is_empty())
 }
 
 /// What a conversion does, and the modules of the upgrade that it calls.
