@@ -462,11 +462,15 @@ impl Connection<'_> {
             interrupt: part.interrupt,
             warning,
             stale: part.stale.clone(),
+            predicted: part.rehearsed.and_then(|first| Some(first.pause?.whole)),
         };
         let begin = match upgrade.has_steps() {
             false => exec::persist::only,
             true => exec::upgrade,
         };
+        if let (Some(record), Some(first)) = (&mut record, part.rehearsed) {
+            record.event(&first.event);
+        }
         let outcome = begin(&job, &mut |event| {
             if let Some(record) = &mut record {
                 record.event(&json::event(event, &plan.sources));

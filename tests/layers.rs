@@ -65,6 +65,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["agent_monitor"],
             &["survey"],
             &["agent_events", "plan_checks", "rehearsal"],
+            &["pause"],
             &["rollback", "rollout", "run"],
             &["attach", "persist"],
         ],

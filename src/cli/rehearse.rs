@@ -6,7 +6,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::signals::Signals;
 use super::stream::OutputStream;
-use crate::engine::rehearsal::{Rehearsal, Untried, limits};
+use crate::engine::rehearsal::{FirstPhase, Rehearsal, Untried, limits};
 use crate::engine::rollout::PreparedNode;
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::rehearsal::Limits;
@@ -88,17 +88,7 @@ fn show(
     done: &Rehearsal,
 ) {
     let ui = &context.ui;
-    let untried: Vec<(Module, String, Vec<String>)> = done
-        .untried
-        .iter()
-        .map(|(module, why)| {
-            let places = match why {
-                Untried::Acts(places) => places.clone(),
-                _ => Vec::new(),
-            };
-            (module.clone(), why.words(), places)
-        })
-        .collect();
+    let untried = untried(done);
     let input = RehearsalInput {
         node: connection.session.node(),
         otp: upgrade.facts.otp,
@@ -107,6 +97,7 @@ fn show(
         untried: &untried,
         fits: &done.fits,
         held: &done.held,
+        pause: done.pause,
     };
     if ui.json {
         ui.json(&format!("{:#}\n", rehearsal::json(&input)));
@@ -114,6 +105,18 @@ fn show(
     }
     ui.data(&rehearsal::text(&input, ui.out_style));
     ui.diagnostics(&done.diagnostics(), &engine.plan.sources);
+}
+
+/// What was not tried, why, and the places in the code that are the reason.
+fn untried(done: &Rehearsal) -> Vec<(Module, String, Vec<String>)> {
+    let untried = done.untried.iter().map(|(module, why)| {
+        let places = match why {
+            Untried::Acts(places) => places.clone(),
+            _ => Vec::new(),
+        };
+        (module.clone(), why.words(), places)
+    });
+    untried.collect()
 }
 
 fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {
@@ -125,7 +128,7 @@ fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {
 pub(super) fn before_run(
     context: &Context<'_>,
     engine: &Engine,
-    prepared_nodes: &[PreparedNode<'_>],
+    prepared_nodes: &mut [PreparedNode<'_>],
     stream: &mut OutputStream,
 ) -> Result<(), Exit> {
     let ui = &context.ui;
@@ -145,12 +148,26 @@ pub(super) fn before_run(
             Err(diagnostic) => return Err(context.fail(*diagnostic, &engine.plan.sources)),
         };
         let on = if alone { "" } else { node(prepared).as_str() };
-        let line = rehearsal::line(&done.tried, &done.fits, on);
+        let line = rehearsal::line(&done.tried, &done.fits, done.pause, on);
         ui.status(&line);
-        let event = json::rehearsal(node(prepared), &line, &done.tried);
-        stream.head(context, &[event]);
-        fails |= done.failed() > 0 || done.misfits();
-        let found = done.diagnostics().into_iter();
+        let mut untried = untried(&done);
+        // What has no process now converts nothing.
+        let changes = &prepared.upgrade.changes.modules;
+        untried.retain(|(module, ..)| changes.get(module).is_some_and(|c| c.processes > 0));
+        for line in rehearsal::untried(&untried) {
+            ui.status(&line);
+        }
+        let pause = done.pause.map(|pause| pause.whole);
+        let event = json::rehearsal(node(prepared), &line, &done.tried, pause);
+        stream.head(context, std::slice::from_ref(&event));
+        let over = done.pause.filter(|_| engine.plan.budget_said);
+        let over = over.and_then(|pause| rehearsal::over_budget(pause, engine.plan.budget));
+        fails |= done.failed() > 0 || done.misfits() || over.is_some();
+        prepared.rehearsed = Some(FirstPhase {
+            event,
+            pause: done.pause,
+        });
+        let found = done.diagnostics().into_iter().chain(over);
         all.extend(found.map(|diagnostic| match alone {
             true => diagnostic,
             false => diagnostic.note(format!("on {}", node(prepared))),

@@ -22,7 +22,7 @@ use crate::exec::{Event, Outcome, steps};
 use crate::name::NodeName;
 use crate::plan::Rollout;
 use crate::plan::rollout::{Canary, Order, Pause, Stage};
-use crate::report::{json, preview, rollout, style};
+use crate::report::{self, json, preview, rollout, style};
 use crate::script::lower::processes;
 
 pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
@@ -64,6 +64,7 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
     }
     if let Some(budget) = args.budget {
         engine.plan.budget = budget.0;
+        engine.plan.budget_said = true;
     }
     if let Some(Err(error)) = saved.as_ref().map(|saved| saved.same_plan(&engine.plan)) {
         return context.fail(*error, &engine.plan.sources);
@@ -265,7 +266,7 @@ impl RolloutSelection {
         if args.dry_run {
             return Exit::Done;
         }
-        if let Err(exit) = rehearse::before_run(context, engine, &prepared_nodes, stream) {
+        if let Err(exit) = rehearse::before_run(context, engine, &mut prepared_nodes, stream) {
             return exit;
         }
         if let Some(exit) = ask(context, args, &prepared_nodes) {
@@ -505,8 +506,15 @@ fn ask(context: &Context<'_>, args: &RunArgs, prepared_nodes: &[PreparedNode<'_>
         [prepared] => node(prepared).to_string(),
         many => style::count(many.len(), "node", "nodes"),
     };
+    let pauses = prepared_nodes.iter();
+    let pauses = pauses.filter_map(|prepared| prepared.rehearsed.as_ref()?.pause);
+    let pause = pauses
+        .max_by_key(|pause| pause.whole)
+        .map_or_else(String::new, |pause| {
+            format!(" for {}", report::rehearsal::about(pause))
+        });
     let numbers = format!(
-        "{what}: {} switched, {} suspended.",
+        "{what}: {} switched, {} suspended{pause}.",
         style::count(modules.max().unwrap_or(0), "module", "modules"),
         style::count(standing, "process", "processes")
     );

@@ -206,6 +206,8 @@ codes! {
     W347,
     /// The result of a call on the node, or its arguments, exceed the limits of updo.
     E348,
+    /// A supervisor's new `init/1` raises with the argument that the supervisor was started with.
+    E353,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.
@@ -314,10 +316,10 @@ codes! {
     E617,
     /// A supervisor's `init/1` acts, and an upgrade runs it once more.
     W624,
-    /// A supervisor's new `init/1` raises with the argument that the supervisor was started with.
-    W634,
     /// A rehearsal tried the conversion on copies of live states, and some of them would not be converted.
     E634,
+    /// Processes would be suspended for longer than the plan's `budget`, by what a rehearsal has measured.
+    E638,
     /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.

@@ -9,8 +9,9 @@ use super::state_fit::{self, Grown};
 use super::{Connection, Upgrade, owner, run_id};
 use crate::diag::{Diagnostic, Result};
 use crate::exec::Interrupt;
+use crate::exec::pause::Pause;
 use crate::exec::rehearsal::{
-    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, Tried,
+    self, Limits, Progress, RehearsalRequest, Seek, StateKind, Trial, Trials, Tried,
 };
 use crate::facts::beam::BeamFacts;
 use crate::facts::beam::states::Callbacks;
@@ -70,6 +71,8 @@ pub struct Rehearsal {
     pub fits: Vec<Fit>,
     /// Data in states and tables that the new code knows otherwise (W635).
     pub held: Vec<Diagnostic>,
+    /// For how long processes would be suspended; `None` when no process was asked.
+    pub pause: Option<Pause>,
 }
 
 impl Rehearsal {
@@ -96,6 +99,15 @@ impl Rehearsal {
         all.extend(self.held.iter().cloned());
         all
     }
+}
+
+/// The first phase of a run on one node, for what comes after it.
+#[derive(Clone, Debug)]
+pub struct FirstPhase {
+    /// Its line among the events.
+    pub event: serde_json::Value,
+    /// For how long processes will be suspended.
+    pub pause: Option<Pause>,
 }
 
 impl Connection<'_> {
@@ -128,7 +140,7 @@ impl Connection<'_> {
             true => &[][..],
             false => &twins.made[..],
         };
-        let tried = rehearsal::rehearse(
+        let Trials { tried, schedulers } = rehearsal::rehearse(
             &RehearsalRequest {
                 session: &self.session,
                 run: &run_id(&self.engine.settings.records()),
@@ -152,11 +164,19 @@ impl Connection<'_> {
             .cloned()
             .collect();
         let fits = state_fit::fits(upgrade, &known);
+        let pause = Pause::predicted(
+            &upgrade.changes,
+            &upgrade.rules,
+            &upgrade.script,
+            &tried,
+            schedulers.unwrap_or(1),
+        );
         Ok(Rehearsal {
             held: state_fit::held_data(upgrade, &grown, &known, &fits),
             fits,
             tried,
             untried,
+            pause,
         })
     }
 }
@@ -179,7 +199,8 @@ impl Connection<'_> {
         }
         let interrupt = self.engine.settings.interrupt.clone();
         let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
-        Ok((!done.tried.is_empty()).then_some(done))
+        let is_said = !done.tried.is_empty() || !done.untried.is_empty();
+        Ok(is_said.then_some(done))
     }
 }
 

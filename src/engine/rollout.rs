@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::rehearsal::FirstPhase;
 use super::undo::Undo;
 use super::{Connection, Engine, Settings, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
@@ -36,6 +37,8 @@ pub(super) struct RunContext<'a> {
     pub(super) interrupt: &'a Interrupt,
     /// That the node has changed since it was shown.
     pub(super) stale: Option<Diagnostic>,
+    /// What its rehearsal came to.
+    pub(super) rehearsed: Option<&'a FirstPhase>,
 }
 
 impl<'a> RunContext<'a> {
@@ -45,6 +48,7 @@ impl<'a> RunContext<'a> {
             rollout: None,
             interrupt: &engine.settings.interrupt,
             stale: None,
+            rehearsed: None,
         }
     }
 }
@@ -55,6 +59,8 @@ pub struct PreparedNode<'e> {
     pub connection: Connection<'e>,
     /// What is to be done.
     pub upgrade: Upgrade,
+    /// What the first phase of the run came to, once it is done.
+    pub rehearsed: Option<FirstPhase>,
     prepared_at: Instant,
 }
 
@@ -70,6 +76,7 @@ impl<'e> PreparedNode<'e> {
         Ok(Self {
             connection,
             upgrade,
+            rehearsed: None,
             prepared_at: Instant::now(),
         })
     }
@@ -126,7 +133,10 @@ impl<'e> PreparedNode<'e> {
             let fresh = Self::prepare(engine, self.node())?;
             let same = fresh.upgrade.content() == self.upgrade.content();
             return match same && !fresh.upgrade.is_refused() {
-                true => Ok(Some(fresh)),
+                true => Ok(Some(Self {
+                    rehearsed: self.rehearsed.clone(),
+                    ..fresh
+                })),
                 false => Err(Box::new(self.changed(Vec::new()))),
             };
         }
@@ -164,6 +174,7 @@ impl<'e> PreparedNode<'e> {
             rollout,
             interrupt,
             stale,
+            rehearsed: self.rehearsed.as_ref(),
         };
         prepared
             .connection

@@ -154,6 +154,8 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) liveness: Liveness,
     /// Mail that has been received ahead of its turn.
     pub(super) first: Option<Mail>,
+    /// For how long processes were to be suspended.
+    pub(super) predicted: Option<Duration>,
 }
 
 impl<'a, 'b> Watch<'a, 'b> {
@@ -185,6 +187,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             outcome: Outcome::new(NodeState::Old),
             liveness: Liveness::new(),
             first: None,
+            predicted: None,
         }
     }
 
@@ -237,6 +240,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             converted: outcome.converted,
             modules,
             living: self.survivors.living,
+            predicted: self.predicted,
         };
         self.tell(kind);
     }

@@ -285,5 +285,7 @@ pub enum EventKind {
         modules: usize,
         /// Of those that were suspended and resumed: how many live, and how many there were. Where that is known.
         living: Option<(u64, u64)>,
+        /// What a rehearsal had predicted for `suspended`.
+        predicted: Option<Duration>,
     },
 }

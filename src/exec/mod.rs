@@ -14,6 +14,7 @@ pub mod job;
 mod listing;
 mod liveness;
 mod old_code;
+pub mod pause;
 pub mod persist;
 mod plan_checks;
 pub mod rehearsal;

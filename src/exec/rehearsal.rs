@@ -67,6 +67,8 @@ pub struct Tried {
     pub untried: u64,
     /// The conversion failed in a running version that it reached by name: not a finding.
     pub unswitched: u64,
+    /// How long a process took to give its state, the median; zero when none did.
+    pub asked: Duration,
     /// How long each successful conversion took, ascending, and the slowest process.
     pub times: Vec<Duration>,
     /// The process whose conversion took longest.
@@ -122,6 +124,7 @@ impl Tried {
             big: rehearsed.big,
             untried: rehearsed.untried,
             unswitched: rehearsed.unswitched,
+            asked: rehearsed.asked_us.0,
             slowest: times.last().map(|(_, pid)| pid.clone()),
             times: times.into_iter().map(|(time, _)| time).collect(),
             shapes,
@@ -157,7 +160,16 @@ pub struct RehearsalRequest<'a> {
 /// How far a rehearsal is: the module, processes done, processes of it in all.
 pub type Progress<'p> = dyn FnMut(&Module, u64, u64) + 'p;
 
-/// Tries conversions; gives what came of each, in the order of the trials. `progress` is called once a second.
+/// What came of all trials.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trials {
+    /// Of each, in their order.
+    pub tried: Vec<Tried>,
+    /// How many schedulers the node has, where something was loaded.
+    pub schedulers: Option<u64>,
+}
+
+/// Tries conversions; gives what came of each. `progress` is called once a second.
 ///
 /// # Errors
 /// E505 when a run is going on; E612 when the agent ended otherwise than it should; E608 when the connection was lost;
@@ -165,7 +177,7 @@ pub type Progress<'p> = dyn FnMut(&Module, u64, u64) + 'p;
 pub fn rehearse(
     what: &RehearsalRequest<'_>,
     progress: &mut Progress<'_>,
-) -> crate::diag::Result<Vec<Tried>> {
+) -> crate::diag::Result<Trials> {
     let mailbox = what.session.mailbox();
     let agent = match agent::start(what.session, what.run, &job(what, &mailbox)) {
         Ok(agent) => agent,
@@ -184,7 +196,7 @@ pub fn rehearse(
         liveness,
         seen: 0,
     };
-    let mut tried = Vec::new();
+    let mut all = Trials::default();
     let mut called_off = false;
     let ended = loop {
         if what.interrupt.count() > 0 && !called_off {
@@ -216,16 +228,20 @@ pub fn rehearse(
                 ..
             } => {
                 if let Some(trial) = trial(id) {
-                    tried.push(Tried::read(trial, &rehearsed));
+                    all.tried.push(Tried::read(trial, &rehearsed));
                 }
             }
+            AgentEvent::StepFinished {
+                result: StepResult::TwinsLoaded(loaded),
+                ..
+            } => all.schedulers = Some(loaded.schedulers),
             AgentEvent::Finished { info, .. } => break info,
             _ => {}
         }
     };
     watched.settle(&agent);
     match ended.reason() {
-        None => Ok(tried),
+        None => Ok(all),
         Some(reason) => Err(Box::new(agent_reason::diagnostic(
             reason, what.rules, what.plan,
         ))),
@@ -441,7 +457,7 @@ mod tests {
     #[test]
     fn percentiles() {
         let read = |us: Term| {
-            let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, unswitched => 0, \
+            let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, unswitched => 0, asked_us => 7, \
                         shapes => #{atom => 1, {map,3} => 2}, failures => [], held => [], inside => [], tables => []}";
             let info = crate::syntax::parse_term(info).expect("a term");
             let Term::Map(mut info) = info else {

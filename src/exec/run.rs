@@ -4,7 +4,7 @@
 //! this side translates its events and answers two questions that need the plan's expressions: whether
 //! the result is good (`verify`), and if not, whether to go back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::agent_monitor::{Outcome, Watch};
 use super::agent_reason;
@@ -53,12 +53,15 @@ pub struct RunRequest<'a> {
     pub warning: Option<Diagnostic>,
     /// That the node is not any more what it was when this was decided: then nothing is asked or touched.
     pub stale: Option<Diagnostic>,
+    /// For how long processes will be suspended, where a rehearsal has measured what that depends on.
+    pub predicted: Option<Duration>,
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
 pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let explain = |reason: &Reason| agent_reason::diagnostic(reason, what.rules, what.plan);
-    let watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
+    let mut watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
+    watch.predicted = what.predicted;
     let mut run = Run {
         what,
         checks: Checks::new(

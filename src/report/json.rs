@@ -65,7 +65,12 @@ pub fn rollout(kind: &str, rollout: &str, message: &str, fields: Value) -> Value
 }
 
 /// The first phase of a run on a node: conversions were tried on copies of live states.
-pub fn rehearsal(node: &NodeName, message: &str, tried: &[Tried]) -> Value {
+pub fn rehearsal(
+    node: &NodeName,
+    message: &str,
+    tried: &[Tried],
+    pause: Option<Duration>,
+) -> Value {
     let sum = |of: fn(&Tried) -> u64| tried.iter().map(of).sum::<u64>();
     let slowest = tried.iter().filter_map(|tried| tried.percentile(100)).max();
     json!({
@@ -76,6 +81,7 @@ pub fn rehearsal(node: &NodeName, message: &str, tried: &[Tried]) -> Value {
         "converted": sum(|tried| if tried.kept { 0 } else { tried.converted }),
         "failed": sum(|tried| tried.failed),
         "slowest_ms": slowest.map(ms),
+        "predicted_ms": pause.map(ms),
         "message": message,
     })
 }
@@ -208,11 +214,13 @@ fn parts(kind: &EventKind, sources: &SourceMap) -> (&'static str, Value) {
             converted,
             modules,
             living,
+            predicted,
         } => (
             "node.finished",
             json!({
                 "state": state.to_string(),
                 "suspended_ms": suspended.map(ms),
+                "predicted_ms": predicted.map(ms),
                 "processes": processes,
                 "converted": converted,
                 "modules": modules,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::style::{bad, count, faint, good, name, time};
 use crate::diag::render::Style;
 use crate::diag::{Code, Diagnostic};
+use crate::exec::pause::Pause;
 use crate::exec::rehearsal::{FailedState, Tried};
 use crate::name::{Module, NodeName};
 use crate::rules::states::{Fit, Seen};
@@ -33,6 +34,8 @@ pub struct RehearsalInput<'a> {
     pub fits: &'a [Fit],
     /// Data in states and tables that the new code knows otherwise.
     pub held: &'a [Diagnostic],
+    /// For how long processes would be suspended.
+    pub pause: Option<Pause>,
 }
 
 impl RehearsalInput<'_> {
@@ -59,6 +62,9 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
         for place in places.iter().take(NAMED) {
             let _ = writeln!(out, "       {}", faint(style, place));
         }
+    }
+    if let Some(pause) = shown.pause {
+        let _ = writeln!(out, "\n  processes would be suspended for {}", about(pause));
     }
     if shown.tried.is_empty() && shown.untried.is_empty() {
         out += "  no state is converted by this upgrade\n";
@@ -104,7 +110,7 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
 }
 
 /// One line for the first phase of a run; `on` is the node where there are several.
-pub fn line(tried: &[Tried], fits: &[Fit], on: &str) -> String {
+pub fn line(tried: &[Tried], fits: &[Fit], pause: Option<Pause>, on: &str) -> String {
     let sum = |of: fn(&Tried) -> u64| {
         usize::try_from(tried.iter().map(of).sum::<u64>()).unwrap_or(usize::MAX)
     };
@@ -133,6 +139,12 @@ pub fn line(tried: &[Tried], fits: &[Fit], on: &str) -> String {
     }
     if fits.iter().any(Fit::is_certain) {
         parts.push("next events would fail".to_owned());
+    }
+    if let Some(pause) = pause.filter(|_| failed == 0) {
+        parts.push(format!("processes will be suspended for {}", about(pause)));
+    }
+    if parts.is_empty() {
+        parts.push("no state was tried".to_owned());
     }
     let on = match on {
         "" => String::new(),
@@ -209,6 +221,45 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
         let line = format!("{what}: {}{more}", shapes.join(", "));
         let _ = writeln!(out, "       {}", faint(style, &line));
     }
+}
+
+/// What the first phase of a run did not try: a line for each of the first modules, with the place that is why.
+pub fn untried(untried: &[(Module, String, Vec<String>)]) -> Vec<String> {
+    let line = |(module, why, places): &(Module, String, Vec<String>)| match places.first() {
+        Some(place) => format!("not tried: `{module}`: {why}: {place}"),
+        None => format!("not tried: `{module}`: {why}"),
+    };
+    let mut lines: Vec<String> = untried.iter().take(NAMED).map(line).collect();
+    let more = untried.len().saturating_sub(NAMED);
+    if more > 0 {
+        lines.push(format!(
+            "not tried: {}",
+            count(more, "more module", "more modules")
+        ));
+    }
+    lines
+}
+
+/// E638: processes would be suspended for longer than the plan allows.
+pub fn over_budget(pause: Pause, budget: Option<Duration>) -> Option<Diagnostic> {
+    let budget = budget.filter(|budget| pause.longest > *budget)?;
+    let title = format!(
+        "processes would be suspended for about {}, and `budget` is {}",
+        time(pause.longest),
+        time(budget)
+    );
+    let help = "allow more: `budget 1s.` or --budget 1s; or divide it: `window minimal.`";
+    Some(Diagnostic::new(Code::E638, title).help(help))
+}
+
+/// `about 12ms`.
+pub fn about(pause: Pause) -> String {
+    let least = if pause.is_lower_bound {
+        "at least "
+    } else {
+        ""
+    };
+    format!("{least}about {}", time(pause.whole))
 }
 
 /// `0.08ms`, `38ms`: conversions are mostly shorter than what the screen shows of other times.
@@ -307,6 +358,7 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
         "title": shown.title,
         "converted": shown.sum(|t| if t.kept { 0 } else { t.converted }),
         "failed": shown.sum(|t| t.failed),
+        "predicted_ms": shown.pause.map(|pause| super::json::ms(pause.whole)),
         "modules": tried.collect::<Vec<_>>(),
         "untried": untried.collect::<Vec<_>>(),
         "fits": fits.collect::<Vec<_>>(),

@@ -118,6 +118,7 @@ fn kind(line: &Value) -> Option<EventKind> {
             converted: number("converted")?,
             modules: usize::try_from(number("modules")?).ok()?,
             living: number("live").zip(number("watched")),
+            predicted: line.get("predicted_ms").and_then(millis),
         },
         _ => return None,
     })
@@ -315,6 +316,7 @@ mod tests {
                 converted: 2,
                 modules: 5,
                 living: (state != NodeState::Unknown).then_some((3, 4)),
+                predicted: (state == NodeState::New).then_some(ms(40)),
             });
         }
         let sources = SourceMap::default();

@@ -260,6 +260,7 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
         converted,
         modules,
         living,
+        predicted,
     } = &event.kind
     else {
         return None;
@@ -284,7 +285,13 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
             name(style, &safe::line(title)),
             count(*modules, "module", "modules"),
             number(processes, "process", "processes"),
-            suspended.map_or(String::new(), |at_most| format!(" {}", time(at_most))),
+            match (suspended, predicted) {
+                (None, _) => String::new(),
+                (Some(pause), None) => format!(" {}", time(*pause)),
+                (Some(pause), Some(before)) => {
+                    format!(" {} (predicted {})", time(*pause), time(*before))
+                }
+            },
             number(converted, "state", "states"),
             time(event.at),
         ),

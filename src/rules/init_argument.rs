@@ -1,4 +1,4 @@
-//! W634: a supervisor's new `init/1` gets what the supervisor was started with, and has no way for it.
+//! E353: a supervisor's new `init/1` gets what the supervisor was started with, and has no way for it.
 
 use super::{Change, Class, ModuleRules};
 use crate::diag::{Code, Diagnostic};
@@ -35,11 +35,11 @@ pub(super) fn advice(
         "the new `init/1` of `{module}` raises an exception for the argument of the running supervisor"
     );
     diagnostics.push(
-        Diagnostic::new(Code::W634, title)
+        Diagnostic::new(Code::E353, title)
             .note(format!("supervisor {pid}"))
             .note(
-                "OTP renews child specifications by running the new `init/1` with that argument: the conversion fails \
-                 (E604), and the run is taken back",
+                "OTP renews child specifications by running the new `init/1` with that argument: the conversion would fail \
+                 (E604) after the switch",
             )
             .help(format!(
                 "let `init/1` take that argument as well, or leave the specifications as they are until a restart: \

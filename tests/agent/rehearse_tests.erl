@@ -35,9 +35,10 @@ untouched(Ps) -> [{1, _} = ask(P) || P <- Ps], [] = agent_tests:suspended().
 
 rehearsed_all() ->
     Ps = servers(50),
-    #{processes := 50, converted := 50, failed := 0, busy := 0, dead := 0, us := Us, shapes := Shapes} = rehearse(twin(ok3()), Ps),
+    #{processes := 50, converted := 50, failed := 0, busy := 0, dead := 0, us := Us, asked_us := Asked, shapes := Shapes} = rehearse(twin(ok3()), Ps),
     50 = length(Us),
     #{{tuple, 4} := 50} = Shapes,
+    true = Asked > 0 andalso Asked < 1000000,
     untouched(Ps).
 
 %% The agent finds the processes itself, and asks the running version for its vsn.

@@ -35,6 +35,7 @@ mod noise;
 mod old_code;
 mod persist;
 mod policy;
+mod predicted;
 mod random;
 mod raw;
 mod ready;

@@ -20,7 +20,7 @@ fn elixir_node(code: &std::path::Path) -> TestNode {
 }
 
 /// A server with a state `{till, N}`; the clauses are those of `code_change`.
-fn till(version: u32, code_change: &str) -> (String, String) {
+pub fn till(version: u32, code_change: &str) -> (String, String) {
     let text = format!(
         "-module(till).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
          -export([start/1, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
@@ -61,12 +61,13 @@ impl Stage {
     }
 
     /// Twenty tills.
-    fn tills(code_change: &str) -> Self {
+    pub fn tills(code_change: &str) -> Self {
         let old = till(1, "code_change(_, S, _) -> {ok, S}.");
         Self::new(
             &[old],
             &[till(2, code_change)],
-            "persistent_term:put(tills, [till:start(N) || N <- lists:seq(1, 20)])",
+            "persistent_term:put(md5, till:module_info(md5)), \
+             persistent_term:put(tills, [till:start(N) || N <- lists:seq(1, 20)])",
         )
     }
 

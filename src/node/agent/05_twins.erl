@@ -24,8 +24,10 @@ twins_load(Ms) ->
     InUse =:= [] orelse fail({twins_in_use, InUse}),
     case code:prepare_loading([{N, atom_to_list(N), New} || #{twin := N, new := New} <- Twins]) of
         {ok, Prepared} ->
+            T = now_us(),
             case code:finish_loading(Prepared) of
-                ok -> #{twins => length(Names)};
+                ok -> #{twins => length(Names), us => now_us() - T,
+                        schedulers => erlang:system_info(schedulers_online)};
                 {error, Why} -> fail({twins_not_loadable, Why})
             end;
         {error, Why} -> fail({twins_not_loadable, Why})

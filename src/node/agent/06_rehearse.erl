@@ -31,7 +31,11 @@ rehearse(Id, #{module := M} = Asked) ->
             maps:get(rate, What, infinity)},
     None = (none_rehearsed(length(Asks)))#{untried := length(Pids) - length(Asks)},
     All = try rehearse_each(Asks, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end,
-    All#{tables => try tables_of(Asks, What) catch _:_ -> [] end}.
+    #{asked_us := Times} = All,
+    All#{asked_us := median(Times), tables => try tables_of(Asks, What) catch _:_ -> [] end}.
+
+median([]) -> 0;
+median(Times) -> lists:nth((length(Times) + 1) div 2, lists:sort(Times)).
 
 processes_of(M) ->
     {Found, _} = find(#{M => 1000}, [], brief),
@@ -59,15 +63,20 @@ rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}
                 true -> event({step_progress, Id, N, N + length(All)}), Now;
                 false -> Told
             end,
-            Acc1 = rehearsed(P, rehearse_one(P, Keeper, What), Acc),
+            Acc1 = case rehearse_one(P, Keeper, What) of
+                {asked, Us, Verdict} -> rehearsed(P, Verdict, asked(Us, Acc));
+                Verdict -> rehearsed(P, Verdict, Acc)
+            end,
             rehearse_each(Ps, N + 1, {Id, Keeper, Pace, Told1}, What, Acc1)
     end.
 
 %% => rehearsed()
 none_rehearsed(N) ->
     #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0,
-      unswitched => 0, us => [], failures => [], shapes => #{}, held => [], inside => [],
-      tables => []}.
+      unswitched => 0, asked_us => [], us => [], failures => [], shapes => #{}, held => [],
+      inside => [], tables => []}.
+
+asked(Us, #{asked_us := All} = Acc) -> Acc#{asked_us := [Us | All]}.
 
 %% => rehearsal_failure()
 rehearsed(P, {converted, Us, Shape, Held, Inside}, Acc) ->
@@ -82,7 +91,9 @@ rehearsed(P, {failed, Reason, Shape}, #{failed := N, failures := Named} = Acc) -
     Acc#{failed := N + 1, failures := Some};
 rehearsed(_, Kind, Acc) -> maps:update_with(Kind, fun(N) -> N + 1 end, Acc).
 
-%% {converted, Us, Shape, Held, Inside} | {failed, Reason, Shape} | busy | dead | big
+%% {asked, Us, Verdict} | Verdict; Us: until it had given its state.
+%% Verdict: {converted, Us, Shape, Held, Inside} | {failed, Reason, Shape} | unswitched | busy |
+%% dead | big
 rehearse_one(P, Keeper, #{words := Words, wait := Wait, ms := Ms, most := Most} = What) ->
     case process_info(P, total_heap_size) of
         undefined -> dead;
@@ -104,8 +115,8 @@ rehearse_one(P, Keeper, #{words := Words, wait := Wait, ms := Ms, most := Most} 
 
 trial_begun(Ref, Mon, Wait, {_, Ms, _, _} = Bounds) ->
     receive
-        {Ref, {begun, Shape, Held}} ->
-            trial_ended(Ref, Mon, 2, now_ms() + Ms, {Bounds, Held}, Shape);
+        {Ref, {begun, Us, Shape, Held}} ->
+            {asked, Us, trial_ended(Ref, Mon, 2, now_ms() + Ms, {Bounds, Held}, Shape)};
         {Ref, Verdict} -> Verdict;
         {'DOWN', Mon, process, _, killed} -> {failed, no_memory, unknown};
         {'DOWN', Mon, process, _, Why} -> {failed, no_args(Why), unknown}
@@ -154,13 +165,22 @@ trial(Exec, Ref, P, Nobody, #{wait := Wait} = What) ->
     receive {Ref, go} -> ok; {'DOWN', ExecMon, process, _, _} -> exit(normal) end,
     demonitor(ExecMon, [flush]),
     Mon = monitor(process, P),
-    P ! {system, {Nobody, make_ref()}, {replace_state, hands_over(Ref, Wait, What)}},
+    Message = {system, {Nobody, make_ref()}, {replace_state, hands_over(Ref, Wait, What)}},
+    T = now_us(),
+    P ! Message,
+    %% Before the copy, which takes the longer the larger the state is.
+    Us = receive
+        {Ref, here} -> max(1, now_us() - T);
+        {'DOWN', Mon, process, _, _} -> 0
+    after Wait -> 0
+    end,
+    Left = case Us of 0 -> 0; _ -> Wait end,
     receive
         {Ref, state, State} ->
-            Exec ! {Ref, {begun, shape(State), held_by(self())}},
+            Exec ! {Ref, {begun, Us, shape(State), held_by(self())}},
             Exec ! {Ref, tried(State, What)};
         {'DOWN', Mon, process, _, _} -> Exec ! {Ref, dead}
-    after Wait -> Exec ! {Ref, busy}
+    after Left -> Exec ! {Ref, case is_process_alive(P) of true -> busy; false -> dead end}
     end.
 
 %% It may be read when the agent has gone: evaluated text has no frame of its module. Whatever
@@ -170,8 +190,11 @@ hands_over(Ref, Wait, What) ->
     portable("fun(S) -> "
              "(catch case erlang:monotonic_time(millisecond) < Until "
              "     andalso erlang:is_process_alive(To) of "
-             "     true when Only =:= none -> To ! {Ref, state, S}; "
-             "     true -> case S of {Only, _, _} -> To ! {Ref, state, S}; _ -> other end; "
+             "     true when Only =:= none -> To ! {Ref, here}, To ! {Ref, state, S}; "
+             "     true -> case S of "
+             "                 {Only, _, _} -> To ! {Ref, here}, To ! {Ref, state, S}; "
+             "                 _ -> other "
+             "             end; "
              "     false -> late end), "
              "S end.",
              [{'To', self()}, {'Ref', Ref}, {'Until', now_ms() + Wait}, {'Only', Only}]).

@@ -112,7 +112,10 @@ pub(super) fn nodes(nodes: &[NodeSection<'_>]) -> Markup {
                         tr {
                             td { code { (node.name) } }
                             td { span class={ "state " (class) } { (node.state()) } }
-                            td.num { (node.number("suspended_ms").map(ms).unwrap_or_default()) }
+                            td.num {
+                                (node.number("suspended_ms").map(ms).unwrap_or_default())
+                                @if let Some(before) = node.number("predicted_ms") { " (predicted " (ms(before)) ")" }
+                            }
                             td.num { (node.number("processes").unwrap_or_default()) }
                             td.num { (node.number("converted").unwrap_or_default()) }
                             td.num { (node.number("t").map(|t| ms(t * 1000.0)).unwrap_or_default()) }

@@ -96,6 +96,10 @@ record! {
     /// Of loading twins.
     TwinsLoaded as "twins_loaded" {
         twins: u64,
+        /// How long the loader took, after it had accepted their code.
+        us: Micros,
+        /// How many run on the node.
+        schedulers: u64,
     }
 }
 
@@ -120,6 +124,8 @@ record! {
         untried: u64,
         /// Processes whose conversion failed in a running version that it reached by name.
         unswitched: u64,
+        /// How long a process took to give its state, the median.
+        asked_us: Micros,
         us: Vec<(u64, Pid)>,
         failures: Vec<RehearsalFailure>,
         shapes: Shapes,
